@@ -1,0 +1,51 @@
+# Tuneboard: `make run` opens the dashboard, `make test` checks everything.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+LOCK := .ci/requirements.txt
+
+.PHONY: run demo test check unit browser bench fix lock clean
+
+run: $(READY)            ## open the dashboard on 127.0.0.1
+	$(BIN)/tuneboard
+
+demo: $(READY)           ## tune the sample task in the terminal, no key needed
+	$(BIN)/tuneboard demo
+
+test: check unit browser ## everything CI runs
+
+check: $(READY)          ## style, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+unit: $(READY)           ## engine and dashboard tests, docstring examples
+	$(BIN)/pytest -q -n auto --dist worksteal --doctest-modules engine dashboard tests/engine_tests tests/dashboard_tests tests/test_architecture.py tests/test_docs.py
+
+browser: $(READY)        ## the whole flow in a real Chromium, screenshots in .screenshots/
+	$(BIN)/python .ci/browser.py
+	$(BIN)/pytest -q tests/browser_tests
+
+bench: $(READY)          ## speed beside DSPy, printed as a table
+	$(BIN)/python tests/benchmarks/run.py
+
+fix: $(READY)            ## mend what the linter can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(READY)           ## resolve the dependencies anew, hashes included
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o $(LOCK)
+
+$(READY): pyproject.toml $(LOCK)
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Tuneboard needs Python 3.11 or newer; this is ' + sys.version.split()[0] + '. Name another one with: make PYTHON=python3.12')"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(LOCK)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+clean:                   ## remove everything that was built
+	rm -rf $(VENV) .screenshots .bench .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,302 @@
+"""The nouns that everything else passes around: examples, predictions, candidates and what came of them.
+
+They know nothing of models, files or optimizers. Everything that is stored or compared is frozen; only
+`Example` can be written to, because programs written for DSPy do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import orjson
+
+
+class Example(Mapping[str, Any]):
+    """One row: named values, some of which are a program's inputs.
+
+    Values are read as attributes or items. `inputs()` and `labels()` need `with_inputs` first.
+
+    >>> row = Example(question="1+1?", answer="2").with_inputs("question")
+    >>> row.answer, dict(row.inputs())
+    ('2', {'question': '1+1?'})
+    """
+
+    __slots__ = ("_input_keys", "_values")
+
+    _values: dict[str, Any]
+    _input_keys: frozenset[str] | None
+
+    def __init__(self, base: Mapping[str, Any] | None = None, **values: Any) -> None:
+        keys = base._input_keys if isinstance(base, Example) else None
+        object.__setattr__(self, "_values", {**(dict(base) if base is not None else {}), **values})
+        object.__setattr__(self, "_input_keys", keys)
+
+    def with_inputs(self, *keys: str) -> Example:
+        """Return a copy that knows which keys are inputs."""
+        copy = type(self)(self)
+        object.__setattr__(copy, "_input_keys", frozenset(keys))
+        return copy
+
+    @property
+    def input_keys(self) -> frozenset[str]:
+        """Names of the inputs. Raises ValueError before `with_inputs`."""
+        if self._input_keys is None:
+            raise ValueError("This example does not know its inputs. Call with_inputs('name', ...) first.")
+        return self._input_keys
+
+    def inputs(self) -> Example:
+        """Return the inputs alone, as an Example."""
+        keys = self.input_keys
+        return type(self)({k: v for k, v in self._values.items() if k in keys}).with_inputs(*keys)
+
+    def labels(self) -> Example:
+        """Return everything but the inputs, as an Example."""
+        keys = self.input_keys
+        return type(self)({k: v for k, v in self._values.items() if k not in keys})
+
+    def without(self, *keys: str) -> Example:
+        """Return a copy without some keys."""
+        copy = type(self)({k: v for k, v in self._values.items() if k not in keys})
+        object.__setattr__(copy, "_input_keys", self._input_keys)
+        return copy
+
+    def copy(self, **changes: Any) -> Example:
+        """Return a copy with some values changed."""
+        return type(self)(self, **changes)
+
+    def toDict(self) -> dict[str, Any]:  # noqa: N802 - DSPy's name
+        """Return the values as a plain dict."""
+        return dict(self._values)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._values[key] = value
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        try:
+            return self._values[name]
+        except KeyError:
+            raise AttributeError(
+                f"This {type(self).__name__.lower()} has no field {name!r}. It has: {', '.join(self._values)}."
+            ) from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._values[name] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Example) and self._values == other._values
+
+    def __hash__(self) -> int:
+        return hash(content_hash(self._values))
+
+    def __reduce__(self) -> Any:
+        return _rebuild_example, (type(self), self._values, self._input_keys)
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{k}={v!r}" for k, v in self._values.items())
+        return f"{type(self).__name__}({values})"
+
+
+def _rebuild_example(cls: type[Example], values: dict[str, Any], keys: frozenset[str] | None) -> Example:
+    example = cls(values)
+    return example if keys is None else example.with_inputs(*keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What calls cost: tokens in and out, US dollars (None: price unknown), and calls made.
+
+    `calls` counts paid calls; an answer from the cache adds to `cached` instead.
+
+    >>> Usage(calls=1, input_tokens=10) + Usage(calls=1, input_tokens=5, cost=0.25)
+    Usage(calls=2, cached=0, input_tokens=15, output_tokens=0, cost=0.25)
+    """
+
+    calls: int = 0
+    cached: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in and out together."""
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        cost = None if self.cost is None and other.cost is None else (self.cost or 0.0) + (other.cost or 0.0)
+        return Usage(
+            self.calls + other.calls,
+            self.cached + other.cached,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            cost,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """A solved example shown to a step: field name -> JSON value.
+
+    `augmented` says that a model's own correct trace made it (bootstrapped), not the data.
+    """
+
+    values: Mapping[str, Any]
+    augmented: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StepState:
+    """Everything an optimizer may change in one step of a program."""
+
+    instructions: str
+    demos: tuple[Demo, ...] = ()
+    field_descriptions: Mapping[str, str] = field(default_factory=dict)
+    tool_descriptions: Mapping[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the state as JSON-ready values; `from_dict` reads it back."""
+        return {
+            "instructions": self.instructions,
+            "demos": [{"values": dict(d.values), "augmented": d.augmented} for d in self.demos],
+            "field_descriptions": dict(self.field_descriptions),
+            "tool_descriptions": dict(self.tool_descriptions),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> StepState:
+        """Read what `as_dict` wrote."""
+        return cls(
+            instructions=data["instructions"],
+            demos=tuple(Demo(d["values"], d.get("augmented", False)) for d in data.get("demos", ())),
+            field_descriptions=dict(data.get("field_descriptions", {})),
+            tool_descriptions=dict(data.get("tool_descriptions", {})),
+        )
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One setting of everything that can be tuned: step path -> state.
+
+    Its id is a hash of its content, so the same text found twice is the same candidate. `parents` are
+    ids; `reason` is one plain sentence that says why it exists.
+
+    >>> a = Candidate({"answer": StepState("Be brief.")}, reason="The starting prompt.")
+    >>> a.id == Candidate({"answer": StepState("Be brief.")}, reason="Found again.").id
+    True
+    """
+
+    steps: Mapping[str, StepState]
+    parents: tuple[str, ...] = ()
+    reason: str = ""
+
+    @cached_property
+    def id(self) -> str:
+        """Twelve hex digits of the content's SHA-256."""
+        return content_hash({path: state.as_dict() for path, state in self.steps.items()})[:12]
+
+    def with_step(self, path: str, **changes: Any) -> Candidate:
+        """Return a copy with some of one step's values changed (parents and reason are kept)."""
+        return replace(self, steps={**self.steps, path: replace(self.steps[path], **changes)})
+
+    def derived(self, reason: str, *parents: Candidate) -> Candidate:
+        """Return the same content with its lineage: the candidates it came from and why."""
+        return replace(self, reason=reason, parents=tuple(p.id for p in parents))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the candidate as JSON-ready values; `from_dict` reads it back."""
+        return {
+            "id": self.id,
+            "steps": {path: state.as_dict() for path, state in self.steps.items()},
+            "parents": list(self.parents),
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Candidate:
+        """Read what `as_dict` wrote."""
+        return cls(
+            steps={path: StepState.from_dict(state) for path, state in data["steps"].items()},
+            parents=tuple(data.get("parents", ())),
+            reason=data.get("reason", ""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TraceStep:
+    """One step's call inside a program run: its path, what went in and what came out (JSON values)."""
+
+    path: str
+    inputs: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a program made of one row.
+
+    `score` runs from 0 (worst) to 1 (best); a row that failed scores 0 and says why in `error`.
+    `prediction` holds JSON values by output field; `seconds` is the row's wall time.
+    """
+
+    row: int
+    score: float
+    prediction: Mapping[str, Any] = field(default_factory=dict)
+    feedback: str = ""
+    error: str | None = None
+    usage: Usage = Usage()
+    seconds: float = 0.0
+    trace: tuple[TraceStep, ...] = ()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A candidate's outcomes over some rows, in the order asked."""
+
+    candidate_id: str
+    outcomes: tuple[Outcome, ...]
+
+    @cached_property
+    def score(self) -> float:
+        """Mean score over the rows, 0 to 1; 0 when there are none."""
+        return sum(o.score for o in self.outcomes) / len(self.outcomes) if self.outcomes else 0.0
+
+    @cached_property
+    def usage(self) -> Usage:
+        """Everything the rows cost together."""
+        return sum((o.usage for o in self.outcomes), Usage())
+
+    @cached_property
+    def scores(self) -> dict[int, float]:
+        """Row id -> score."""
+        return {o.row: o.score for o in self.outcomes}
+
+
+def content_hash(value: Any) -> str:
+    """Return the SHA-256 hex digest of a value's canonical JSON (sorted keys)."""
+    data = orjson.dumps(value, default=_jsonable, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    return hashlib.sha256(data).hexdigest()
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=repr)
+    return str(value)

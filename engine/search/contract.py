@@ -1,0 +1,148 @@
+"""The contract between an optimizer and its driver: a search yields asks and receives the answers.
+
+A search does no I/O. It never sees a store, a model or a clock; its randomness is `problem.rng`. The
+driver (`engine.search.driver`) owns calls, concurrency, budget, storage, pause and stop, once, for all
+of them. Asks yielded together run together: yield in batches wherever the algorithm allows.
+
+The shape is that of httpx's auth flows (generators that yield requests) and Optuna's ask and tell.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from engine.records import Candidate, Evaluation
+
+if TYPE_CHECKING:
+    from engine.signature import Signature
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Ask: run this candidate on these rows and score it. Answered by an `Evaluation`.
+
+    `rows` are row ids, answered in this order. With `trace` the outcomes carry each step's inputs and
+    outputs (for bootstrapping and reflection). `teacher` runs it on the teacher model. `rollout` other
+    than 0 asks for a fresh sample at temperature 1. `hide_own_row` hides from each row a
+    demonstration made from that very row. `label` says in a few plain words what the trial is
+    ("minibatch", "full validation").
+    """
+
+    candidate: Candidate
+    rows: tuple[int, ...]
+    label: str = ""
+    trace: bool = False
+    teacher: bool = False
+    rollout: int = 0
+    hide_own_row: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Propose:
+    """Ask: write something with the prompt model. Answered by a `Proposal`.
+
+    `signature` says what is read and written, `inputs` are its values, `n` is how many independent
+    samples are wanted, at `temperature`. `reason_first` uses ChainOfThought instead of Predict.
+    """
+
+    signature: type[Signature]
+    inputs: Mapping[str, Any]
+    n: int = 1
+    temperature: float = 1.0
+    rollout: int = 0
+    reason_first: bool = False
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Ask: make this candidate the search's result so far. Costs nothing; answered by None.
+
+    The last one kept is the result, however the run ends. A search that ends without one keeps the
+    candidate it started from.
+    """
+
+    candidate: Candidate
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Answer to `Propose`: one dict of output values for each sample that could be read.
+
+    Samples whose call failed or could not be parsed are left out, so it may be empty.
+    """
+
+    outputs: tuple[Mapping[str, Any], ...]
+
+
+Ask = Score | Propose | Keep
+Answer = Evaluation | Proposal | None
+Search = Generator[Sequence[Ask], Sequence[Any], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What the budget still allows, so that a search can plan; None means no limit of that kind.
+
+    It is never the enforcement: the driver does that, call by call.
+    """
+
+    calls: int | None = None
+    tokens: int | None = None
+    usd: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Everything a search may know.
+
+    `seed` is the candidate to start from. `train` and `validation` are row ids; `rows` maps each of
+    them to the row's values (inputs and labels by field name); `input_fields` and `output_fields` are
+    the program's. `signatures` are the steps' by path. `program` and `data` are plain-text
+    descriptions for prompts. `calls_per_row` is how many model calls one program run makes.
+    """
+
+    seed: Candidate
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    rows: Mapping[int, Mapping[str, Any]]
+    signatures: Mapping[str, type[Signature]]
+    input_fields: tuple[str, ...] = ()
+    output_fields: tuple[str, ...] = ()
+    program: str = ""
+    rng: random.Random = field(default_factory=lambda: random.Random(0))
+    teacher: Candidate | None = None
+    allowance: Allowance = Allowance()
+    calls_per_row: int = 1
+
+
+def together(
+    searches: Sequence[Generator[Sequence[Ask], Sequence[Any], Any]],
+) -> Generator[Sequence[Ask], Sequence[Any], list[Any]]:
+    """Run independent sub-searches in lockstep, their asks merged into shared batches.
+
+    Returns their return values in order. Use it as `results = yield from together([...])`.
+    """
+    results: list[Any] = [None] * len(searches)
+    waiting: dict[int, Sequence[Ask]] = {}
+    for i, search in enumerate(searches):
+        try:
+            waiting[i] = next(search)
+        except StopIteration as end:
+            results[i] = end.value
+    while waiting:
+        answers = yield [ask for asks in waiting.values() for ask in asks]
+        at, upcoming = 0, {}
+        for i, asks in waiting.items():
+            part, at = answers[at : at + len(asks)], at + len(asks)
+            try:
+                upcoming[i] = searches[i].send(part)
+            except StopIteration as end:
+                results[i] = end.value
+        waiting = upcoming
+    return results
