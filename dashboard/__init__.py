@@ -1,0 +1,1 @@
+"""The browser dashboard: reads the store, starts workers, never searches itself."""

@@ -1,0 +1,1 @@
+"""One visible piece a file."""

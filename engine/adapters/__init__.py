@@ -1,0 +1,1 @@
+"""How a signature becomes messages, and a reply becomes typed fields."""

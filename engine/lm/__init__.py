@@ -1,0 +1,1 @@
+"""Models: one client, its transports, the call cache and the prices."""

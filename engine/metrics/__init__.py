@@ -1,0 +1,1 @@
+"""How good an answer is: (example, prediction) -> score and feedback, one family a file."""

@@ -1,0 +1,1 @@
+"""Strategies for answering one signature, and programs made of them."""

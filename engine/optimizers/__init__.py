@@ -1,0 +1,1 @@
+"""One file per algorithm; each is a search under the contract in `engine.search.contract`."""

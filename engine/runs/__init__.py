@@ -1,0 +1,1 @@
+"""A run: its spec, its preparation and the worker process that carries it out."""

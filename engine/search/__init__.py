@@ -1,0 +1,1 @@
+"""The search: one driver for every optimizer, with budget, estimate, events and verdict."""
