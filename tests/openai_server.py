@@ -1,0 +1,398 @@
+"""A real local server that speaks the OpenAI chat protocol, counts what it serves and misbehaves on demand.
+
+In a test, as a context manager (it runs on a thread with an event loop of its own):
+
+    with OpenAIServer(answer=lambda body: "billing", latency=0.01) as server:
+        lm = LM("openai/test-model", api_base=server.url, api_key="sk-test", cache=False)
+        server.fail_with(429, headers={"Retry-After": "0"}, times=2)
+
+As a process of its own, so that it shares no CPU time with what is measured:
+
+    with ServerProcess(latency=0.2) as server: ...          # server.url, server.stats()
+    python tests/openai_server.py --port 8399 --latency 0.2
+
+`/v1/messages` answers in Anthropic's form, for the tests of the litellm gateway.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import json
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+Answer = Callable[[dict[str, Any]], Any]
+"""Body of the request -> the text (or a list of texts, one for each completion, or a whole reply dict)."""
+
+
+@dataclass
+class Failure:
+    """How to misbehave, and for how many requests (None: until `recover`)."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    times: int | None = None
+    hang: bool = False
+    drop: bool = False
+
+
+def body_hash(body: Mapping[str, Any]) -> str:
+    """The SHA-256 of a request body, keys sorted: the key of `served`."""
+    return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def default_answer(body: dict[str, Any]) -> str:
+    """Fill every `[[ ## field ## ]]` the prompt asks for with "ok", else answer "ok"."""
+    import re
+
+    system = "".join(str(m["content"]) for m in body["messages"] if m["role"] == "system")
+    names = list(dict.fromkeys(re.findall(r"\[\[ ## (\w+) ## \]\]", system)))
+    asked = str(body["messages"][-1]["content"])
+    names = [n for n in names if n != "completed" and f"[[ ## {n} ## ]]\n" not in asked]
+    if not names:
+        return "ok"
+    return "\n\n".join([f"[[ ## {n} ## ]]\nok" for n in names] + ["[[ ## completed ## ]]"])
+
+
+class OpenAIServer:
+    """The server on a thread. `url` is the base URL to give a client (it ends in /v1).
+
+    `requests` holds the bodies as received, `headers` their headers, `served` counts the answers that were
+    completely written to a client that was still there, by `body_hash`; `peak` is the highest number of
+    requests in progress at once. `models`: names it knows (others get 404); `api_key`: the only key it takes
+    (others get 401); None takes any.
+    """
+
+    def __init__(
+        self,
+        answer: Answer | str = default_answer,
+        latency: float = 0.0,
+        *,
+        port: int = 0,
+        models: tuple[str, ...] | None = None,
+        api_key: str | None = None,
+        keep: bool = True,
+    ) -> None:
+        self.answer: Answer = (lambda body: answer) if isinstance(answer, str) else answer
+        self.latency = latency
+        self.port = port
+        self.models = models
+        self.api_key = api_key
+        self.keep = keep
+        self.requests: list[dict[str, Any]] = []
+        self.headers: list[Mapping[str, str]] = []
+        self.served: Counter[str] = Counter()
+        self.connections: set[int] = set()
+        self.active = 0
+        self.peak = 0
+        self._failures: deque[Failure] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._stop: asyncio.Event | None = None
+        self._ready = threading.Event()
+
+    # What a test calls.
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    @property
+    def calls(self) -> int:
+        """Chat requests received so far."""
+        return len(self.requests)
+
+    def fail_with(
+        self,
+        status: int,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        times: int | None = None,
+        content_type: str | None = None,
+    ) -> None:
+        """Answer the next `times` requests (None: all) with this status; calls queue up one after another."""
+        if body is None:
+            body = {"error": {"message": f"This is a {status}.", "type": "error", "code": None}}
+        raw = (
+            body
+            if isinstance(body, bytes)
+            else body.encode()
+            if isinstance(body, str)
+            else orjson.dumps(body)
+        )
+        kind = content_type or ("application/json" if not isinstance(body, str | bytes) else "text/plain")
+        self._failures.append(Failure(status, raw, kind, headers or {}, times))
+
+    def html(self, status: int = 200, times: int | None = None) -> None:
+        """Answer with a web page."""
+        page = "<!DOCTYPE html><html><head><title>Sign in</title></head><body>Welcome</body></html>"
+        self.fail_with(status, page, times=times, content_type="text/html")
+
+    def empty(self, times: int | None = None) -> None:
+        """Answer 200 with nothing."""
+        self.fail_with(200, b"", times=times, content_type="application/json")
+
+    def truncated(self, times: int | None = None) -> None:
+        """Answer 200 with half of a JSON reply."""
+        whole = b'{"id": "x", "choices": [{"index": 0, "message": {"role": "assistant", "content": "bil'
+        self.fail_with(200, whole, times=times, content_type="application/json")
+
+    def hang(self, times: int | None = None) -> None:
+        """Accept the request and never answer."""
+        self._failures.append(Failure(times=times, hang=True))
+
+    def drop(self, times: int | None = None) -> None:
+        """Close the connection without an answer."""
+        self._failures.append(Failure(times=times, drop=True))
+
+    def recover(self) -> None:
+        """Behave again."""
+        self._failures.clear()
+
+    def forget(self) -> None:
+        """Empty the counters."""
+        self.requests.clear()
+        self.headers.clear()
+        self.served.clear()
+        self.connections.clear()
+        self.peak = 0
+
+    def __enter__(self) -> OpenAIServer:
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._main()), name="openai-server", daemon=True
+        )
+        self._thread.start()
+        if not self._ready.wait(15):
+            raise RuntimeError("The local test server did not start.")
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        loop, stop, thread = self._loop, self._stop, self._thread
+        if loop is not None and stop is not None and thread is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(stop.set)
+            thread.join(10)
+
+    # What runs on the server's thread.
+
+    def app(self) -> web.Application:
+        """The routes, for whoever runs the loop."""
+        app = web.Application(client_max_size=64 * 1024 * 1024)
+        for prefix in ("", "/v1"):
+            app.router.add_post(f"{prefix}/chat/completions", self._chat)
+            app.router.add_post(f"{prefix}/messages", self._messages)
+            app.router.add_get(f"{prefix}/models", self._models)
+        app.router.add_get("/stats", self._stats)
+        return app
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        runner = web.AppRunner(self.app(), access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", self.port, backlog=2048)
+        await site.start()
+        server = site._server
+        assert server is not None
+        self.port = server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+        self._ready.set()
+        try:
+            await self._stop.wait()
+        finally:
+            await runner.cleanup()
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve(request, self._chat_reply)
+
+    async def _messages(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve(request, self._anthropic_reply)
+
+    async def _serve(
+        self, request: web.Request, reply: Callable[[dict[str, Any]], dict[str, Any]]
+    ) -> web.StreamResponse:
+        body = orjson.loads(await request.read())
+        if self.keep:
+            self.requests.append(body)
+            self.headers.append(dict(request.headers))
+        self.connections.add(id(request.transport))
+        self.active += 1
+        self.peak = max(self.peak, self.active)
+        try:
+            return await self._respond(request, body, reply)
+        finally:
+            self.active -= 1
+
+    async def _respond(
+        self, request: web.Request, body: dict[str, Any], reply: Callable[[dict[str, Any]], dict[str, Any]]
+    ) -> web.StreamResponse:
+        failure = self._next_failure()
+        if failure is not None and failure.hang:
+            await asyncio.sleep(3600)
+        if failure is not None and failure.drop:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response()
+        if self.latency:
+            await asyncio.sleep(self.latency)
+        refusal = None if failure is not None else self._refusal(request, body)
+        if failure is not None or refusal is not None:
+            status, raw, kind, headers = refusal or (
+                failure.status,
+                failure.body,
+                failure.content_type,
+                failure.headers,
+            )
+            return web.Response(status=status, body=raw, content_type=kind, headers=headers)
+        response = web.Response(body=orjson.dumps(reply(body)), content_type="application/json")
+        try:
+            await response.prepare(request)
+            await response.write_eof()
+        except ConnectionError:
+            return response
+        if request.transport is not None and not request.transport.is_closing():
+            self.served[body_hash(body)] += 1
+        return response
+
+    def _next_failure(self) -> Failure | None:
+        while self._failures:
+            failure = self._failures[0]
+            if failure.times is None:
+                return failure
+            if failure.times > 0:
+                failure.times -= 1
+                return failure
+            self._failures.popleft()
+        return None
+
+    def _refusal(
+        self, request: web.Request, body: dict[str, Any]
+    ) -> tuple[int, bytes, str, Mapping[str, str]] | None:
+        sent = request.headers.get("Authorization", "").removeprefix("Bearer ") or request.headers.get(
+            "x-api-key"
+        )
+        if self.api_key is not None and sent != self.api_key:
+            error = {"message": f"Incorrect API key provided: {sent}.", "code": "invalid_api_key"}
+            return 401, orjson.dumps({"error": error}), "application/json", {}
+        if self.models is not None and body["model"] not in self.models:
+            error = {"message": f"The model `{body['model']}` does not exist", "code": "model_not_found"}
+            return 404, orjson.dumps({"error": error}), "application/json", {}
+        return None
+
+    def _texts(self, body: dict[str, Any]) -> Any:
+        answer = self.answer(body)
+        if isinstance(answer, dict | list):
+            return answer
+        return [answer] + [self.answer(body) for _ in range(int(body.get("n") or 1) - 1)]
+
+    def _chat_reply(self, body: dict[str, Any]) -> dict[str, Any]:
+        texts = self._texts(body)
+        if isinstance(texts, dict):
+            return texts
+        prompt, completion = _tokens(body), sum(len(str(t)) // 4 + 1 for t in texts)
+        return {
+            "id": "chatcmpl-local",
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": body["model"],
+            "choices": [
+                {"index": i, "message": {"role": "assistant", "content": str(t)}, "finish_reason": "stop"}
+                for i, t in enumerate(texts)
+            ],
+            "usage": {
+                "prompt_tokens": prompt,
+                "completion_tokens": completion,
+                "total_tokens": prompt + completion,
+            },
+        }
+
+    def _anthropic_reply(self, body: dict[str, Any]) -> dict[str, Any]:
+        text = str(self._texts(body)[0])
+        return {
+            "id": "msg_local",
+            "type": "message",
+            "role": "assistant",
+            "model": body["model"],
+            "content": [{"type": "text", "text": text}],
+            "stop_reason": "end_turn",
+            "stop_sequence": None,
+            "usage": {"input_tokens": _tokens(body), "output_tokens": len(text) // 4 + 1},
+        }
+
+    async def _models(self, request: web.Request) -> web.Response:
+        names = self.models or ("test-model",)
+        return web.json_response({"object": "list", "data": [{"id": n, "object": "model"} for n in names]})
+
+    async def _stats(self, request: web.Request) -> web.Response:
+        return web.json_response(
+            {"served": sum(self.served.values()), "distinct": len(self.served), "peak": self.peak}
+        )
+
+
+class ServerProcess:
+    """The same server in a child process; `url` as above, `stats()` -> served, distinct, peak."""
+
+    def __init__(self, latency: float = 0.0, answer: str | None = None) -> None:
+        self._command = [sys.executable, __file__, "--latency", str(latency)]
+        if answer is not None:
+            self._command += ["--answer", answer]
+        self._process: subprocess.Popen[str] | None = None
+        self.url = ""
+
+    def __enter__(self) -> ServerProcess:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self.url = self._process.stdout.readline().strip()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(10)
+            if self._process.stdout is not None:
+                self._process.stdout.close()
+
+    def stats(self) -> dict[str, int]:
+        """Ask the process for its counters."""
+        with urllib.request.urlopen(self.url.removesuffix("/v1") + "/stats", timeout=5) as response:
+            counters: dict[str, int] = json.load(response)
+        return counters
+
+
+def _tokens(body: Mapping[str, Any]) -> int:
+    return sum(len(str(m.get("content"))) // 4 + 4 for m in body.get("messages", ()))
+
+
+def main() -> None:
+    """Serve until stopped; the first line on standard output is the base URL."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
+    parser.add_argument("--answer", default=None, help="the text of every answer")
+    options = parser.parse_args()
+    answer: Answer | str = default_answer if options.answer is None else options.answer
+    with OpenAIServer(answer, options.latency, port=options.port, keep=False) as server:
+        sys.stdout.write(server.url + "\n")
+        sys.stdout.flush()
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            pass
+
+
+if __name__ == "__main__":
+    main()
