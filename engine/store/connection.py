@@ -1,0 +1,170 @@
+"""One open database file: how it is opened, locked, and how SQLite's errors become sentences.
+
+Everything that is asked of the file goes through `read` and `write` here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+from types import TracebackType
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from engine.errors import StoreError, StoreLockedError, StoreTooNewError
+from engine.store.migrations import SCHEMA_VERSION, migrate
+
+BUSY_SECONDS = 15.0
+Self = TypeVar("Self", bound="StoreConnection")
+
+
+class StoreConnection:
+    """An open store file. Safe to share between threads of one process: calls take turns.
+
+    Raises StoreTooNewError for a file of a newer version, StoreLockedError when another program holds
+    it for longer than `busy_seconds`, StoreError when it cannot be used at all.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False, busy_seconds: float = BUSY_SECONDS) -> None:
+        self.path = Path(path)
+        self.read_only = read_only
+        self._busy = busy_seconds
+        self._lock = RLock()
+        self._depth = 0
+        with self._sentences():
+            if not read_only:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = self._open()
+
+    def close(self) -> None:
+        """Close the file. Closing twice is harmless."""
+        with self._lock:
+            self._db.close()
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def data_version(self) -> int:
+        """Return a number that changes when another connection has written (compare on one connection)."""
+        return int(self._read("PRAGMA data_version")[0][0])
+
+    def _open(self) -> sqlite3.Connection:
+        if self.read_only:
+            if not self.path.exists():
+                type(self)(self.path).close()  # a first reader finds an empty store, not an error
+            db = self._connect(f"file:{quote(str(self.path))}?mode=ro", uri=True)
+            if self._schema(db) < SCHEMA_VERSION:
+                db.close()
+                type(self)(self.path).close()
+                db = self._connect(f"file:{quote(str(self.path))}?mode=ro", uri=True)
+            return db
+        db = self._connect(str(self.path))
+        if self._schema(db) < SCHEMA_VERSION:
+            self._migrate(db)
+        db.execute("PRAGMA synchronous = NORMAL")
+        return db
+
+    def _connect(self, address: str, *, uri: bool = False) -> sqlite3.Connection:
+        return sqlite3.connect(
+            address, timeout=self._busy, isolation_level=None, check_same_thread=False, uri=uri
+        )
+
+    def _schema(self, db: sqlite3.Connection) -> int:
+        try:
+            version = int(db.execute("PRAGMA user_version").fetchone()[0])
+        except sqlite3.Error:
+            db.close()
+            raise
+        if version > SCHEMA_VERSION:
+            db.close()
+            raise StoreTooNewError(
+                f"The database {self.path} was written by a newer version of Tuneboard. "
+                "Update Tuneboard, or choose another folder with TUNEBOARD_HOME."
+            )
+        return version
+
+    def _migrate(self, db: sqlite3.Connection) -> None:
+        # Two processes may open a fresh folder at once: the second waits, then finds nothing to do.
+        for attempt in range(100):
+            try:
+                db.execute("PRAGMA journal_mode = WAL")  # cannot wait by itself for another's change
+                break
+            except sqlite3.OperationalError:
+                if attempt == 99:
+                    raise
+                time.sleep(self._busy / 100)
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            if self._schema(db) < SCHEMA_VERSION:
+                migrate(db)
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+    def _read(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._lock, self._sentences():
+            return self._db.execute(sql, values).fetchall()
+
+    def _write(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Run one statement; return how many rows it changed."""
+        with self._lock, self._sentences():
+            return self._db.execute(sql, values).rowcount
+
+    def _write_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        with self._lock, self._sentences():
+            self._db.executemany(sql, rows)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make what is written inside one commit: all of it or nothing. May be nested."""
+        with self._lock, self._sentences():
+            if self._depth:
+                yield
+                return
+            self._db.execute("BEGIN IMMEDIATE")
+            self._depth += 1
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            else:
+                self._db.execute("COMMIT")
+            finally:
+                self._depth -= 1
+
+    @contextmanager
+    def _sentences(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            text = str(error)
+            if "locked" in text or "busy" in text:
+                raise StoreLockedError(
+                    f"Another program holds the database {self.path}. Close it, or try again in a moment."
+                ) from error
+            raise StoreError(
+                f"The database {self.path} cannot be used: {text}. Check that the folder can be written "
+                "to and that the disk has room, or choose another folder with TUNEBOARD_HOME."
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise StoreError(
+                f"The file {self.path} is damaged or not a Tuneboard database ({error}). "
+                "Move it away, or choose another folder with TUNEBOARD_HOME."
+            ) from error
+        except OSError as error:
+            raise StoreError(
+                f"The folder {self.path.parent} cannot be used: {error.strerror or error}. "
+                "Choose another one with TUNEBOARD_HOME."
+            ) from error

@@ -1,0 +1,82 @@
+"""The database's schema, as numbered steps. A step that has been released is never edited: add one below it.
+
+`PRAGMA user_version` carries the number of the last step, so that opening an up-to-date file costs
+nothing. Tests migrate from the oldest step, with rows in it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+SCHEMA_VERSION = 2
+
+
+def migrate(connection: Any, *, upto: int = SCHEMA_VERSION) -> None:
+    """Bring an open sqlite3 connection's file to schema number `upto`.
+
+    Each step and its number are committed together, so a process killed here leaves a usable file.
+    """
+    from sqlite_utils import Database, Migrations  # not needed once a file is up to date
+
+    steps = Migrations("tuneboard")
+    for number, step in enumerate(STEPS, start=1):
+        steps(name=f"m{number:03d}")(_numbered(number, step))
+    later = f"m{upto + 1:03d}" if upto < len(STEPS) else None
+    steps.apply(Database(connection), stop_before=later)
+
+
+def _numbered(number: int, statements: tuple[str, ...]) -> Any:
+    def step(db: Any) -> None:
+        for statement in statements:
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version = {number}")
+
+    return step
+
+
+_M001_TABLES = (
+    """CREATE TABLE projects (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL, draft TEXT NOT NULL,
+        created_at REAL NOT NULL, updated_at REAL NOT NULL)""",
+    """CREATE TABLE datasets (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL, hash TEXT NOT NULL, columns TEXT NOT NULL,
+        rows INTEGER NOT NULL, source TEXT NOT NULL, created_at REAL NOT NULL, content BLOB NOT NULL)""",
+    """CREATE TABLE runs (
+        id TEXT PRIMARY KEY, project_id TEXT NOT NULL, title TEXT NOT NULL, spec TEXT NOT NULL,
+        state TEXT NOT NULL DEFAULT 'queued', message TEXT NOT NULL DEFAULT '',
+        pid INTEGER, heartbeat_at REAL, created_at REAL NOT NULL, started_at REAL, finished_at REAL,
+        estimate TEXT, result TEXT,
+        calls INTEGER NOT NULL DEFAULT 0, cached INTEGER NOT NULL DEFAULT 0,
+        input_tokens INTEGER NOT NULL DEFAULT 0, output_tokens INTEGER NOT NULL DEFAULT 0,
+        cost REAL, seconds REAL NOT NULL DEFAULT 0,
+        stop INTEGER NOT NULL DEFAULT 0, pause INTEGER NOT NULL DEFAULT 0)""",
+    """CREATE TABLE candidates (
+        run_id TEXT NOT NULL, id TEXT NOT NULL, number INTEGER NOT NULL, content TEXT NOT NULL,
+        created_at REAL NOT NULL, PRIMARY KEY (run_id, id))""",
+    """CREATE TABLE trials (
+        run_id TEXT NOT NULL, number INTEGER NOT NULL, candidate_id TEXT NOT NULL,
+        split TEXT NOT NULL, label TEXT NOT NULL, score REAL,
+        rows_total INTEGER NOT NULL, rows_done INTEGER NOT NULL DEFAULT 0,
+        state TEXT NOT NULL DEFAULT 'running', started_at REAL NOT NULL, finished_at REAL,
+        calls INTEGER NOT NULL DEFAULT 0, cached INTEGER NOT NULL DEFAULT 0,
+        input_tokens INTEGER NOT NULL DEFAULT 0, output_tokens INTEGER NOT NULL DEFAULT 0,
+        cost REAL, seconds REAL NOT NULL DEFAULT 0, is_best INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (run_id, number)) WITHOUT ROWID""",
+    """CREATE TABLE outcomes (
+        run_id TEXT NOT NULL, trial INTEGER NOT NULL, row INTEGER NOT NULL, score REAL NOT NULL,
+        content TEXT NOT NULL, PRIMARY KEY (run_id, trial, row))""",
+    """CREATE TABLE events (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL, at REAL NOT NULL,
+        kind TEXT NOT NULL, text TEXT NOT NULL, data TEXT NOT NULL)""",
+    "CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE INDEX events_by_run ON events (run_id, id)",
+    "CREATE INDEX runs_by_project ON runs (project_id, created_at)",
+)
+
+_M002_REVISION_AND_PHASE = (
+    "ALTER TABLE runs ADD COLUMN revision INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE runs ADD COLUMN phase TEXT NOT NULL DEFAULT ''",
+    "CREATE INDEX runs_by_time ON runs (created_at)",
+)
+
+STEPS = (_M001_TABLES, _M002_REVISION_AND_PHASE)

@@ -1,0 +1,151 @@
+"""What the store hands out: frozen records, one for each kind of row.
+
+Times are seconds since 1970 (UTC), as `time.time()` gives them. Money is US dollars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from engine.records import Candidate, Usage
+
+RunState = Literal["queued", "running", "paused", "finished", "stopped", "failed", "lost"]
+OVER: tuple[RunState, ...] = ("finished", "stopped", "failed")
+"""States in which a run's process has ended as it should."""
+
+LOST_AFTER = 10.0
+"""A run whose process has not been heard of for so many seconds is lost (its process was killed)."""
+
+NEVER_STARTED_AFTER = 60.0
+"""A queued run that no process has claimed after so many seconds is lost too."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectRow:
+    """A project: a name and the draft that the wizard edits (see `engine.runs.spec.ProjectDraft`)."""
+
+    id: str
+    name: str
+    draft: dict[str, Any]
+    created_at: float
+    updated_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetInfo:
+    """A stored file, without its bytes. `rows` is how many it had when it was read."""
+
+    id: str
+    name: str
+    hash: str
+    columns: tuple[str, ...]
+    rows: int
+    source: str
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRow(DatasetInfo):
+    """A stored file with its bytes as uploaded."""
+
+    content: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What a run's process was asked to do."""
+
+    stop: bool = False
+    pause: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run. `state` "lost" is derived while reading: its process has gone silent.
+
+    `revision` grows with every change of anything that belongs to the run.
+    """
+
+    id: str
+    project_id: str
+    title: str
+    spec: dict[str, Any]
+    state: RunState
+    message: str
+    pid: int | None
+    heartbeat_at: float | None
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    estimate: dict[str, Any] | None
+    result: dict[str, Any] | None
+    calls: int
+    cached: int
+    input_tokens: int
+    output_tokens: int
+    cost: float | None
+    seconds: float
+    stop_requested: bool
+    pause_requested: bool
+    phase: str
+    revision: int
+
+    @property
+    def usage(self) -> Usage:
+        """The meters as one record."""
+        return Usage(self.calls, self.cached, self.input_tokens, self.output_tokens, self.cost)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run has ended, well or not (a lost run can go on, so it has not)."""
+        return self.state in OVER
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRow:
+    """One evaluation inside a run. `split` is train, validation or test; `score` runs 0 to 1.
+
+    `state` is running, finished or stopped; `score` is the mean so far while it runs.
+    """
+
+    number: int
+    candidate_id: str
+    split: str
+    label: str
+    score: float | None
+    rows_total: int
+    rows_done: int
+    state: str
+    started_at: float
+    finished_at: float | None
+    usage: Usage
+    seconds: float
+    is_best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateRow:
+    """A candidate in the order found (0 is the starting prompt).
+
+    `score` is its mean on the most rows it was finished on outside the test rows; None before that.
+    """
+
+    id: str
+    number: int
+    candidate: Candidate
+    score: float | None
+    rows: int
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """Something that happened in a run, as one plain sentence and its data."""
+
+    id: int
+    at: float
+    kind: str
+    text: str
+    data: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,200 @@
+"""Runs in the store: their state, their flags, their meters, and which process works on them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.errors import NotFoundError, RunError
+from engine.records import Usage
+from engine.store.codec import clean_text, from_json, to_json
+from engine.store.projects import ProjectStore, new_id
+from engine.store.rows import LOST_AFTER, NEVER_STARTED_AFTER, Flags, RunRow, RunState
+
+_COLUMNS = (
+    "id, project_id, title, spec, state, message, pid, heartbeat_at, created_at, started_at, finished_at, "
+    "estimate, result, calls, cached, input_tokens, output_tokens, cost, seconds, stop, pause, phase, revision"
+)
+
+_FIELDS = [{"stop": "stop_requested", "pause": "pause_requested"}.get(c, c) for c in _COLUMNS.split(", ")]
+
+
+class RunStore(ProjectStore):
+    """Reading and writing runs."""
+
+    def create_run(
+        self, project_id: str, spec: Mapping[str, Any], title: str, estimate: Mapping[str, Any] | None = None
+    ) -> str:
+        """Store a run, queued; return its id. A process started with that id claims it."""
+        run_id = new_id()
+        self._write(
+            "INSERT INTO runs (id, project_id, title, spec, estimate, created_at) VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                run_id,
+                project_id,
+                clean_text(title),
+                to_json(spec),
+                to_json(estimate) if estimate else None,
+                time.time(),
+            ),
+        )
+        return run_id
+
+    def get_run(self, run_id: str) -> RunRow:
+        """Return a run. Raises NotFoundError."""
+        rows = self._read(f"SELECT {_COLUMNS} FROM runs WHERE id = ?", (run_id,))  # noqa: S608 - fixed names
+        if not rows:
+            raise NotFoundError(f"There is no run {run_id!r}. It may have been deleted.")
+        return _run(rows[0])
+
+    def list_runs(self, project_id: str | None = None) -> list[RunRow]:
+        """Return runs, the newest first: a project's, or all."""
+        where, values = ("WHERE project_id = ?", (project_id,)) if project_id is not None else ("", ())
+        rows = self._read(
+            f"SELECT {_COLUMNS} FROM runs {where} ORDER BY created_at DESC, rowid DESC",  # noqa: S608 - fixed names
+            values,
+        )
+        return [_run(row) for row in rows]
+
+    def version(self, run_id: str | None = None) -> int:
+        """Return a number that grows with every change of a run (or of any run). Costs some 20 µs.
+
+        The heartbeat alone does not change it.
+        """
+        if run_id is None:
+            return int(self._read("SELECT coalesce(sum(revision + 1), 0) FROM runs")[0][0])
+        rows = self._read("SELECT revision FROM runs WHERE id = ?", (run_id,))
+        return int(rows[0][0]) if rows else -1
+
+    def claim_run(self, run_id: str, pid: int) -> RunRow:
+        """Take a run for a process, as running, its flags cleared; return it.
+
+        What an earlier process recorded stays and is replaced as it happens again. Raises RunError when
+        another living process works on it or it has finished, NotFoundError when there is none.
+        """
+        now = time.time()
+        with self.transaction():
+            run = self.get_run(run_id)
+            if run.state == "finished":
+                raise RunError(f"The run {run_id!r} has finished already. Start a new run to go further.")
+            if run.state in ("running", "paused") and run.pid != pid and process_lives(run.pid):
+                raise RunError(
+                    f"The run {run_id!r} is being worked on by process {run.pid}. Stop it first, or wait for its end."
+                )
+            self._write(
+                "UPDATE runs SET state = 'running', message = '', phase = '', pid = ?, heartbeat_at = ?, stop = 0, "
+                "pause = 0, started_at = coalesce(started_at, ?), finished_at = NULL, result = NULL, "
+                "revision = revision + 1 WHERE id = ?",
+                (pid, now, now, run_id),
+            )
+        return self.get_run(run_id)
+
+    def heartbeat(self, run_id: str, pid: int) -> bool:
+        """Note that the run's process is alive, now. False: the run is no longer this process's."""
+        sql = "UPDATE runs SET heartbeat_at = ? WHERE id = ? AND pid = ?"
+        return self._write(sql, (time.time(), run_id, pid)) > 0
+
+    def set_state(self, run_id: str, state: RunState, message: str = "") -> None:
+        """Change a run's state and the sentence that goes with it."""
+        over = state in ("finished", "stopped", "failed")
+        self._write(
+            "UPDATE runs SET state = ?, message = ?, finished_at = ?, revision = revision + 1 WHERE id = ?",
+            (state, clean_text(message), time.time() if over else None, run_id),
+        )
+
+    def set_phase(self, run_id: str, phase: str) -> None:
+        """Say in a few words what the run is doing ("Scoring the starting prompt")."""
+        self._write(
+            "UPDATE runs SET phase = ?, revision = revision + 1 WHERE id = ?", (clean_text(phase), run_id)
+        )
+
+    def request_stop(self, run_id: str) -> None:
+        """Ask the run's process to stop and keep the best so far. A run not yet started is stopped at once."""
+        self._write("UPDATE runs SET stop = 1, pause = 0, revision = revision + 1 WHERE id = ?", (run_id,))
+        self._write(
+            "UPDATE runs SET state = 'stopped', message = 'Stopped before it started.', finished_at = ? "
+            "WHERE id = ? AND state = 'queued' AND pid IS NULL",
+            (time.time(), run_id),
+        )
+
+    def request_pause(self, run_id: str) -> None:
+        """Ask the run's process to pause."""
+        self._write("UPDATE runs SET pause = 1, revision = revision + 1 WHERE id = ?", (run_id,))
+
+    def request_resume(self, run_id: str) -> None:
+        """Take back a request to pause. (A run whose process ended is resumed by starting a new process.)"""
+        self._write("UPDATE runs SET pause = 0, revision = revision + 1 WHERE id = ?", (run_id,))
+
+    def flags(self, run_id: str) -> Flags:
+        """Return what the run's process was asked to do."""
+        rows = self._read("SELECT stop, pause FROM runs WHERE id = ?", (run_id,))
+        if not rows:
+            return Flags(stop=True)  # deleted while it ran: nothing is left to work for
+        return Flags(bool(rows[0][0]), bool(rows[0][1]))
+
+    def save_result(self, run_id: str, result: Mapping[str, Any]) -> None:
+        """Store what came out of a run (see `engine.runs.results`)."""
+        self._write(
+            "UPDATE runs SET result = ?, revision = revision + 1 WHERE id = ?", (to_json(result), run_id)
+        )
+
+    def set_meters(self, run_id: str, usage: Usage, seconds: float) -> None:
+        """Store what a run has used so far: calls, tokens, money and working seconds."""
+        self._write(
+            "UPDATE runs SET calls = ?, cached = ?, input_tokens = ?, output_tokens = ?, cost = ?, seconds = ?, "
+            "revision = revision + 1 WHERE id = ?",
+            (
+                usage.calls,
+                usage.cached,
+                usage.input_tokens,
+                usage.output_tokens,
+                usage.cost,
+                seconds,
+                run_id,
+            ),
+        )
+
+    def _touch(self, run_id: str) -> None:
+        self._write("UPDATE runs SET revision = revision + 1 WHERE id = ?", (run_id,))
+
+
+def process_lives(pid: int | None) -> bool:
+    """Return whether a process with this id exists on this machine (always True where that cannot be told).
+
+    A process that has ended but was not yet waited for by its parent counts as ended.
+    """
+    if pid is None:
+        return False
+    if os.name != "posix":
+        return True  # signal 0 would end the process there; the heartbeat must do
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:  # noqa: PTH123 - not a file of ours
+            return stat.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    except OSError:
+        return True
+
+
+def _run(row: Sequence[Any]) -> RunRow:
+    values: dict[str, Any] = dict(zip(_FIELDS, row, strict=True))
+    for name in ("spec", "estimate", "result"):
+        values[name] = from_json(values[name])
+    for name in ("stop_requested", "pause_requested"):
+        values[name] = bool(values[name])
+    now, state = time.time(), values["state"]
+    if state in ("running", "paused") and now - (values["heartbeat_at"] or 0) > LOST_AFTER:
+        values["state"] = "lost"
+        values["message"] = (
+            f"Its process ({values['pid']}) ended without a word. Resume it: nothing that was paid for is lost."
+        )
+    elif state == "queued" and now - values["created_at"] > NEVER_STARTED_AFTER:
+        values["state"] = "lost"
+        values["message"] = "Its process never started. Resume it, or look in the log."
+    return RunRow(**values)

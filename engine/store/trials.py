@@ -1,0 +1,214 @@
+"""What happened in a run: candidates, trials, the outcome of every row, and events.
+
+Writing the same trial again replaces it, so that a run driven again from its start ends with each trial once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.errors import NotFoundError
+from engine.records import Candidate, Outcome, TraceStep, Usage
+from engine.store.codec import clean_text, from_json, to_json
+from engine.store.rows import CandidateRow, EventRow, TrialRow
+from engine.store.runs import RunStore
+
+
+class TrialStore(RunStore):
+    """Reading and writing what happens in runs."""
+
+    def add_candidate(self, run_id: str, candidate: Candidate) -> int:
+        """Store a candidate; return its number in the run (the number it had, if it is known)."""
+        with self.transaction():
+            known = self._read(
+                "SELECT number FROM candidates WHERE run_id = ? AND id = ?", (run_id, candidate.id)
+            )
+            if known:
+                return int(known[0][0])
+            number = int(self._read("SELECT count(*) FROM candidates WHERE run_id = ?", (run_id,))[0][0])
+            self._write(
+                "INSERT INTO candidates (run_id, id, number, content, created_at) VALUES (?, ?, ?, ?, ?)",
+                (run_id, candidate.id, number, to_json(candidate.as_dict()), time.time()),
+            )
+            self._touch(run_id)
+        return number
+
+    def start_trial(
+        self, run_id: str, number: int, candidate_id: str, split: str, label: str, rows_total: int
+    ) -> None:
+        """Store a trial as running, with no rows yet; what an earlier process stored under its number goes."""
+        with self.transaction():
+            self._write("DELETE FROM outcomes WHERE run_id = ? AND trial = ?", (run_id, number))
+            self._write(
+                "INSERT OR REPLACE INTO trials (run_id, number, candidate_id, split, label, rows_total, started_at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (run_id, number, candidate_id, split, clean_text(label), rows_total, time.time()),
+            )
+            self._touch(run_id)
+
+    def add_outcomes(self, run_id: str, trial: int, outcomes: Sequence[Outcome]) -> None:
+        """Store rows of a trial as they come in, in any order; its score becomes the mean so far."""
+        with self.transaction():
+            self._write_many(
+                "INSERT OR REPLACE INTO outcomes (run_id, trial, row, score, content) VALUES (?, ?, ?, ?, ?)",
+                [(run_id, trial, o.row, o.score, _outcome_json(o)) for o in outcomes],
+            )
+            self._write(
+                "UPDATE trials SET (rows_done, score) = (SELECT count(*), avg(score) FROM outcomes "
+                "WHERE run_id = ?1 AND trial = ?2) WHERE run_id = ?1 AND number = ?2",
+                (run_id, trial),
+            )
+            self._touch(run_id)
+
+    def finish_trial(
+        self,
+        run_id: str,
+        number: int,
+        *,
+        score: float | None = None,
+        usage: Usage | None = None,
+        seconds: float = 0.0,
+        state: str = "finished",
+    ) -> None:
+        """Close a trial. Without a score the mean of its rows stays. `state` is finished or stopped."""
+        u = usage or Usage()
+        meters = (u.calls, u.cached, u.input_tokens, u.output_tokens, u.cost, seconds)
+        with self.transaction():
+            self._write(
+                "UPDATE trials SET state = ?, score = coalesce(?, score), finished_at = ?, calls = ?, cached = ?, "
+                "input_tokens = ?, output_tokens = ?, cost = ?, seconds = ? WHERE run_id = ? AND number = ?",
+                (state, score, time.time(), *meters, run_id, number),
+            )
+            self._touch(run_id)
+
+    def mark_best(self, run_id: str, candidate_id: str) -> None:
+        """Mark the trials of the best candidate so far, and no others."""
+        with self.transaction():
+            self._write(
+                "UPDATE trials SET is_best = (candidate_id = ?) WHERE run_id = ?", (candidate_id, run_id)
+            )
+            self._touch(run_id)
+
+    def drop_trials_before(self, run_id: str, started: float) -> None:
+        """Delete trials that an earlier process recorded and this one never came to (started before that time)."""
+        with self.transaction():
+            old = "(SELECT number FROM trials WHERE run_id = ?1 AND started_at < ?2)"
+            self._write(f"DELETE FROM outcomes WHERE run_id = ?1 AND trial IN {old}", (run_id, started))  # noqa: S608
+            self._write("DELETE FROM trials WHERE run_id = ? AND started_at < ?", (run_id, started))
+            self._touch(run_id)
+
+    def add_event(self, run_id: str, kind: str, text: str, data: Mapping[str, Any] | None = None) -> int:
+        """Store that something happened; return its id, larger than any before."""
+        with self.transaction():
+            self._write(
+                "INSERT INTO events (run_id, at, kind, text, data) VALUES (?, ?, ?, ?, ?)",
+                (run_id, time.time(), kind, clean_text(text), to_json(data or {})),
+            )
+            self._touch(run_id)
+            return int(self._read("SELECT last_insert_rowid()")[0][0])
+
+    def clear_events(self, run_id: str) -> None:
+        """Delete a run's events: a process that drives it again from the start tells them again."""
+        self._write("DELETE FROM events WHERE run_id = ?", (run_id,))
+
+    def trials(self, run_id: str) -> list[TrialRow]:
+        """Return a run's trials by number."""
+        rows = self._read(
+            "SELECT number, candidate_id, split, label, score, rows_total, rows_done, state, started_at, "
+            "finished_at, calls, cached, input_tokens, output_tokens, cost, seconds, is_best "
+            "FROM trials WHERE run_id = ? ORDER BY number",
+            (run_id,),
+        )
+        return [
+            TrialRow(
+                r[0],
+                r[1],
+                r[2],
+                r[3],
+                r[4],
+                r[5],
+                r[6],
+                r[7],
+                r[8],
+                r[9],
+                Usage(*r[10:15]),
+                r[15],
+                bool(r[16]),
+            )
+            for r in rows
+        ]
+
+    def candidates(self, run_id: str) -> list[CandidateRow]:
+        """Return a run's candidates in the order found."""
+        rows = self._read(
+            "SELECT id, number, content, created_at FROM candidates WHERE run_id = ? ORDER BY number",
+            (run_id,),
+        )
+        scores = self._candidate_scores(run_id)
+        return [
+            CandidateRow(r[0], r[1], Candidate.from_dict(from_json(r[2])), *scores.get(r[0], (None, 0)), r[3])
+            for r in rows
+        ]
+
+    def candidate(self, run_id: str, candidate_id: str) -> Candidate:
+        """Return one candidate of a run. Raises NotFoundError."""
+        rows = self._read(
+            "SELECT content FROM candidates WHERE run_id = ? AND id = ?", (run_id, candidate_id)
+        )
+        if not rows:
+            raise NotFoundError(f"The run {run_id!r} has no candidate {candidate_id!r}.")
+        return Candidate.from_dict(from_json(rows[0][0]))
+
+    def outcomes(self, run_id: str, trial: int) -> list[Outcome]:
+        """Return a trial's rows as far as they are in, by row id."""
+        rows = self._read(
+            "SELECT row, score, content FROM outcomes WHERE run_id = ? AND trial = ? ORDER BY row",
+            (run_id, trial),
+        )
+        return [_outcome(*row) for row in rows]
+
+    def events(self, run_id: str, after: int = 0) -> list[EventRow]:
+        """Return a run's events with an id above `after`, in order."""
+        rows = self._read(
+            "SELECT id, at, kind, text, data FROM events WHERE run_id = ? AND id > ? ORDER BY id",
+            (run_id, after),
+        )
+        return [EventRow(r[0], r[1], r[2], r[3], from_json(r[4], {})) for r in rows]
+
+    def _candidate_scores(self, run_id: str) -> dict[str, tuple[float | None, int]]:
+        rows = self._read(
+            "SELECT candidate_id, score, rows_done FROM trials WHERE run_id = ? AND split <> 'test' "
+            "AND state = 'finished' ORDER BY split = 'validation', rows_done, number",
+            (run_id,),
+        )
+        return {r[0]: (r[1], r[2]) for r in rows}  # the last one wins: validation rows, the most of them
+
+
+def _outcome_json(outcome: Outcome) -> str:
+    u = outcome.usage
+    return to_json(
+        {
+            "prediction": outcome.prediction,
+            "feedback": outcome.feedback,
+            "error": outcome.error,
+            "usage": [u.calls, u.cached, u.input_tokens, u.output_tokens, u.cost],
+            "seconds": outcome.seconds,
+            "trace": [[t.path, t.inputs, t.outputs] for t in outcome.trace],
+        }
+    )
+
+
+def _outcome(row: int, score: float, content: str) -> Outcome:
+    data = from_json(content)
+    return Outcome(
+        row,
+        score,
+        data["prediction"],
+        data["feedback"],
+        data["error"],
+        Usage(*data["usage"]),
+        data["seconds"],
+        tuple(TraceStep(*step) for step in data["trace"]),
+    )

@@ -1,0 +1,346 @@
+"""The store: what is written comes back, whatever it holds; flags, states, replacement, order."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from engine.errors import NotFoundError, RunError, StoreError, StoreLockedError
+from engine.records import Candidate, Demo, Outcome, StepState, TraceStep, Usage
+from engine.store.rows import LOST_AFTER
+from engine.store.store import FILE_NAME, Store
+
+NASTY = "NUL \x00, emoji 🙂, half an emoji \ud83d, \u202e, " + "long " * 10_000
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store.open(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def run_id(store):
+    return store.create_run(store.create_project("P", {}), {"seed": 1}, "A run")
+
+
+def candidate(text="Be brief.", reason="The starting prompt."):
+    return Candidate(
+        {"answer": StepState(text, demos=(Demo({"q": "1", "a": 2}, augmented=True),))}, reason=reason
+    )
+
+
+def silence(store, run_id, pid=2**22 + 1):
+    """Make a run look as if its process had been killed a while ago."""
+    store._write(
+        "UPDATE runs SET pid = ?, heartbeat_at = ? WHERE id = ?", (pid, time.time() - LOST_AFTER - 1, run_id)
+    )
+
+
+def test_project_round_trip(store):
+    project = store.create_project(NASTY, {"text": NASTY, "number": 2**70, "nan": float("nan")})
+    row = store.get_project(project)
+    assert row.name == NASTY.replace("\ud83d", "?")
+    assert row.draft["text"].startswith("NUL \x00, emoji 🙂")
+    store.save_draft(project, {"a": 1}, name="New name")
+    assert store.get_project(project).name == "New name"
+    store.save_draft(project, {"a": 2})
+    row = store.list_projects()[0]
+    assert (row.name, row.draft) == ("New name", {"a": 2})
+    assert row.updated_at >= row.created_at
+
+
+def test_unknown_ids_are_named(store):
+    for read in (store.get_project, store.get_run, store.get_dataset):
+        with pytest.raises(NotFoundError, match="'nothing'"):
+            read("nothing")
+    with pytest.raises(NotFoundError, match="'nothing'"):
+        store.save_draft("nothing", {})
+    with pytest.raises(NotFoundError, match="'nothing'"):
+        store.candidate("nothing", "c")
+
+
+def test_dataset_keeps_its_bytes(store):
+    content = bytes(range(256)) * 1000
+    dataset = store.add_dataset("a.csv", content, "hash", ["x", "y"], 12, "upload")
+    row = store.get_dataset(dataset)
+    assert (row.content, row.columns, row.rows, row.source) == (content, ("x", "y"), 12, "upload")
+    assert store.add_dataset("a.csv", content, "hash", ["x", "y"], 12, "upload") == dataset
+    assert [info.id for info in store.list_datasets()] == [dataset]
+
+
+def test_settings(store):
+    assert store.get_setting("model", "none") == "none"
+    store.set_setting("model", {"name": "offline/learner"})
+    store.set_setting("model", {"name": "x"})
+    assert store.get_setting("model") == {"name": "x"}
+
+
+def test_run_life(store, run_id):
+    assert store.get_run(run_id).state == "queued"
+    run = store.claim_run(run_id, os.getpid())
+    assert run.state == "running"
+    assert run.pid == os.getpid()
+    assert run.started_at is not None
+    store.request_pause(run_id)
+    assert store.flags(run_id).pause
+    store.request_resume(run_id)
+    assert not store.flags(run_id).pause
+    store.request_stop(run_id)
+    assert store.flags(run_id).stop
+    store.set_meters(run_id, Usage(3, 2, 100, 10, 0.5), 1.5)
+    store.save_result(run_id, {"x": 1})
+    store.set_state(run_id, "stopped", "Stopped when asked.")
+    run = store.get_run(run_id)
+    assert run.usage == Usage(3, 2, 100, 10, 0.5)
+    assert (run.state, run.message, run.result, run.seconds) == (
+        "stopped",
+        "Stopped when asked.",
+        {"x": 1},
+        1.5,
+    )
+    assert run.is_over
+    assert run.finished_at is not None
+
+
+def test_stopping_a_queued_run_ends_it(store, run_id):
+    store.request_stop(run_id)
+    assert store.get_run(run_id).state == "stopped"
+
+
+def test_a_deleted_run_reads_as_stop(store):
+    assert store.flags("gone").stop
+
+
+def test_a_silent_process_reads_as_lost_and_can_be_claimed_again(store, run_id):
+    store.claim_run(run_id, os.getpid())
+    assert store.heartbeat(run_id, os.getpid())
+    silence(store, run_id)
+    run = store.get_run(run_id)
+    assert run.state == "lost"
+    assert "Resume it" in run.message
+    assert not run.is_over
+    assert not store.heartbeat(run_id, os.getpid())  # the run is somebody else's now
+    assert store.claim_run(run_id, os.getpid()).state == "running"
+
+
+def test_a_run_of_a_living_process_cannot_be_claimed(store, run_id):
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        store.claim_run(run_id, child.pid)
+        with pytest.raises(RunError, match=f"process {child.pid}"):
+            store.claim_run(run_id, os.getpid())
+    finally:
+        child.kill()
+    # It is dead, though nobody has waited for it yet, and its heartbeat is fresh: no need to wait.
+    deadline = time.time() + 5
+    while time.time() < deadline:
+        try:
+            assert store.claim_run(run_id, os.getpid()).pid == os.getpid()
+            break
+        except RunError:
+            time.sleep(0.02)
+    child.wait()
+
+
+def test_a_finished_run_cannot_be_claimed(store, run_id):
+    store.claim_run(run_id, os.getpid())
+    store.set_state(run_id, "finished")
+    with pytest.raises(RunError, match="finished already"):
+        store.claim_run(run_id, os.getpid())
+
+
+def test_trials_and_outcomes_round_trip(store, run_id):
+    a, b = candidate(), candidate("Think first.")
+    assert [store.add_candidate(run_id, c) for c in (a, b, a)] == [0, 1, 0]
+    store.start_trial(run_id, 0, a.id, "validation", "Starting prompt", 2)
+    outcome = Outcome(
+        7,
+        0.5,
+        {"answer": NASTY.replace("\ud83d", "")},
+        "Expected 'x'.",
+        None,
+        Usage(1, 0, 5, 6, 0.1),
+        0.25,
+        (TraceStep("answer", {"q": 1}, {"a": [1, None]}),),
+    )
+    failed = Outcome(3, 0.0, error="The reply held no 'answer'.")
+    store.add_outcomes(run_id, 0, [outcome])
+    running = store.trials(run_id)[0]
+    assert (running.state, running.rows_done, running.rows_total, running.score) == ("running", 1, 2, 0.5)
+    store.add_outcomes(run_id, 0, [failed, outcome])
+    store.finish_trial(run_id, 0, usage=Usage(2, 0, 5, 6, 0.1), seconds=0.5)
+    store.mark_best(run_id, a.id)
+    trial = store.trials(run_id)[0]
+    assert (trial.state, trial.rows_done, trial.score, trial.is_best) == ("finished", 2, 0.25, True)
+    assert trial.usage == Usage(2, 0, 5, 6, 0.1)
+    assert store.outcomes(run_id, 0) == [failed, outcome]
+    rows = store.candidates(run_id)
+    assert [r.candidate for r in rows] == [a, b]
+    assert [(r.score, r.rows) for r in rows] == [(0.25, 2), (None, 0)]
+    assert store.candidate(run_id, b.id) == b
+
+
+def test_a_trial_written_again_replaces_the_first(store, run_id):
+    store.start_trial(run_id, 0, "c", "validation", "", 2)
+    store.add_outcomes(run_id, 0, [Outcome(1, 1.0), Outcome(2, 1.0)])
+    store.start_trial(run_id, 1, "c", "validation", "", 2)
+    later = time.time()
+    store.start_trial(run_id, 0, "c", "validation", "", 2)
+    assert store.outcomes(run_id, 0) == []
+    store.add_outcomes(run_id, 0, [Outcome(1, 0.0)])
+    store.drop_trials_before(run_id, later)
+    assert [t.number for t in store.trials(run_id)] == [0]
+    assert store.trials(run_id)[0].score == 0.0
+
+
+def test_candidate_score_prefers_the_most_validation_rows(store, run_id):
+    c = candidate()
+    store.add_candidate(run_id, c)
+    for number, (split, scores) in enumerate(
+        [("validation", [1.0, 0.0]), ("validation", [1.0]), ("train", [0.0] * 5), ("test", [0.0] * 9)]
+    ):
+        store.start_trial(run_id, number, c.id, split, "", len(scores))
+        store.add_outcomes(run_id, number, [Outcome(i, s) for i, s in enumerate(scores)])
+        store.finish_trial(run_id, number)
+    assert store.candidates(run_id)[0].score == 0.5
+
+
+def test_events_are_read_after_an_id(store, run_id):
+    first = store.add_event(run_id, "note", NASTY, {"x": NASTY})
+    second = store.add_event(run_id, "note", "two")
+    assert [e.id for e in store.events(run_id)] == [first, second]
+    assert [e.text for e in store.events(run_id, after=first)] == ["two"]
+    store.clear_events(run_id)
+    assert store.events(run_id) == []
+    assert store.add_event(run_id, "note", "three") > second
+
+
+def test_version_grows_with_every_change_but_not_with_the_heartbeat(store, run_id):
+    seen = [store.version(run_id)]
+    store.claim_run(run_id, os.getpid())
+    seen.append(store.version(run_id))
+    store.start_trial(run_id, 0, "c", "validation", "", 1)
+    seen.append(store.version(run_id))
+    store.add_outcomes(run_id, 0, [Outcome(1, 1.0)])
+    seen.append(store.version(run_id))
+    assert seen == sorted(set(seen))
+    everything = store.version()
+    store.heartbeat(run_id, os.getpid())
+    assert (store.version(run_id), store.version()) == (seen[-1], everything)
+    assert store.version("gone") == -1
+
+
+def test_data_version_sees_another_connection(tmp_path, store, run_id):
+    with Store.open(tmp_path, read_only=True) as reader:
+        before = reader.data_version()
+        assert reader.data_version() == before
+        store.add_event(run_id, "note", "hello")
+        assert reader.data_version() != before
+
+
+def test_deleting_a_project_deletes_its_runs_alone(store):
+    keep, drop = store.create_project("Keep", {}), store.create_project("Drop", {})
+    kept, dropped = store.create_run(keep, {}, "r"), store.create_run(drop, {}, "r")
+    for run in (kept, dropped):
+        store.add_event(run, "note", "x")
+        store.start_trial(run, 0, "c", "test", "", 1)
+        store.add_outcomes(run, 0, [Outcome(1, 1.0)])
+    store.delete_project(drop)
+    assert [r.id for r in store.list_runs()] == [kept]
+    assert [p.id for p in store.list_projects()] == [keep]
+    assert store.outcomes(dropped, 0) == []
+    assert store.events(dropped) == []
+    assert len(store.outcomes(kept, 0)) == 1
+
+
+def test_list_runs_newest_first_by_project(store):
+    p, q = store.create_project("P", {}), store.create_project("Q", {})
+    runs = [store.create_run(project, {}, str(i)) for i, project in enumerate((p, q, p))]
+    assert [r.id for r in store.list_runs()] == runs[::-1]
+    assert [r.id for r in store.list_runs(p)] == [runs[2], runs[0]]
+
+
+def test_reader_makes_an_empty_store_and_cannot_write(tmp_path):
+    with Store.open(tmp_path / "new", read_only=True) as reader:
+        assert reader.list_runs() == []
+        with pytest.raises(StoreError, match="readonly"):
+            reader.create_project("P", {})
+
+
+def test_threads_share_a_store(store, run_id):
+    store.start_trial(run_id, 0, "c", "validation", "", 100)
+
+    def write(offset):
+        for i in range(25):
+            store.add_outcomes(run_id, 0, [Outcome(offset + i, 1.0)])
+
+    threads = [threading.Thread(target=write, args=(25 * k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert store.trials(run_id)[0].rows_done == 100
+
+
+def test_a_transaction_is_all_or_nothing(store, run_id):
+    def half_done():
+        with store.transaction():
+            store.start_trial(run_id, 0, "c", "validation", "", 1)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        half_done()
+    assert store.trials(run_id) == []
+    store.start_trial(run_id, 0, "c", "validation", "", 1)  # and the store still works
+
+
+def test_a_held_file_is_a_sentence(tmp_path):
+    Store.open(tmp_path).close()
+    holder = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    with (
+        Store(tmp_path / FILE_NAME, busy_seconds=0.05) as store,
+        pytest.raises(StoreLockedError, match="Another program holds"),
+    ):
+        store.create_project("P", {})
+    holder.execute("ROLLBACK")
+    holder.close()
+
+
+def test_a_file_that_is_no_database_is_a_sentence(tmp_path):
+    (tmp_path / FILE_NAME).write_text("This is no database at all. " * 100)
+    for read_only in (False, True):
+        with pytest.raises(StoreError, match="not a Tuneboard database"):
+            Store.open(tmp_path, read_only=read_only)
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreError, match="TUNEBOARD_HOME"):
+        Store.open(tmp_path / "file" / "home")
+
+
+def test_many_runs_and_trials_read_fast(store):
+    project = store.create_project("P", {})
+    with store.transaction():
+        for _ in range(200):
+            run = store.create_run(project, {"instructions": "x" * 2000}, "r")
+            for n in range(50):
+                store.start_trial(run, n, "c", "validation", "", 1)
+    plan = " ".join(r[3] for r in store._read("EXPLAIN QUERY PLAN SELECT * FROM trials WHERE run_id = 'x'"))
+    assert "SEARCH" in plan
+    plan = " ".join(
+        r[3]
+        for r in store._read(
+            "EXPLAIN QUERY PLAN SELECT * FROM events WHERE run_id = 'x' AND id > 3 ORDER BY id"
+        )
+    )
+    assert "SEARCH" in plan
+    assert "TEMP B-TREE" not in plan
+    assert len(store.list_runs()) == 200
+    assert len(store.trials(run)) == 50

@@ -1,0 +1,80 @@
+"""The schema: every step from the oldest on, with rows in it; newer files are refused; two openers agree."""
+
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from engine.errors import StoreTooNewError
+from engine.store.migrations import SCHEMA_VERSION, STEPS, migrate
+from engine.store.store import FILE_NAME, Store
+
+
+def schema(connection):
+    rows = connection.execute(
+        "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE '%migrations%'"
+    ).fetchall()
+    columns = {
+        name: [tuple(c[1:]) for c in connection.execute(f"PRAGMA table_info({name})")]
+        for name, sql in rows
+        if sql and sql.startswith("CREATE TABLE")
+    }
+    return columns, sorted(name for name, _ in rows)
+
+
+def old_file(path, version):
+    connection = sqlite3.connect(path, isolation_level=None)
+    migrate(connection, upto=version)
+    return connection
+
+
+def test_the_number_is_the_number_of_steps():
+    assert len(STEPS) == SCHEMA_VERSION
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+@pytest.mark.parametrize("read_only", [False, True])
+def test_old_files_are_brought_up_to_date_with_their_rows(tmp_path, version, read_only):
+    old = old_file(tmp_path / FILE_NAME, version)
+    assert old.execute("PRAGMA user_version").fetchone()[0] == version
+    old.execute("INSERT INTO projects VALUES ('p', 'Old', '{\"a\": 1}', 1.0, 2.0)")
+    old.execute(
+        "INSERT INTO runs (id, project_id, title, spec, state, created_at) VALUES ('r', 'p', 'T', '{}', 'finished', 1)"
+    )
+    old.execute(
+        "INSERT INTO trials (run_id, number, candidate_id, split, label, rows_total, started_at) "
+        "VALUES ('r', 0, 'c', 'test', 'x', 1, 1.0)"
+    )
+    old.close()
+    with Store.open(tmp_path, read_only=read_only) as store:
+        assert store.get_project("p").draft == {"a": 1}
+        assert store.get_run("r").state == "finished"
+        assert store.trials("r")[0].split == "test"
+        fresh = sqlite3.connect(":memory:", isolation_level=None)
+        migrate(fresh)
+        assert schema(store._db) == schema(fresh)
+        fresh.close()
+
+
+def test_a_newer_file_is_refused_and_left_alone(tmp_path):
+    Store.open(tmp_path).close()
+    newer = sqlite3.connect(tmp_path / FILE_NAME)
+    newer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    newer.commit()
+    newer.close()
+    for read_only in (False, True):
+        with pytest.raises(StoreTooNewError, match="newer version"):
+            Store.open(tmp_path, read_only=read_only)
+
+
+def test_processes_that_open_a_fresh_folder_together_agree(tmp_path):
+    code = (
+        "import sys, pathlib; from engine.store.store import Store\n"
+        "with Store.open(pathlib.Path(sys.argv[1])) as s: s.create_project('P', {})"
+    )
+    children = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(4)]
+    assert [child.wait(timeout=60) for child in children] == [0] * 4
+    with Store.open(tmp_path) as store:
+        assert len(store.list_projects()) == 4
+        assert store._read("PRAGMA journal_mode")[0][0] == "wal"
