@@ -1,0 +1,115 @@
+"""Two candidates' outcomes over the same rows, row by row: what got better, what got worse. No Streamlit here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from engine.records import Outcome
+
+Change = Literal["better", "worse", "same"]
+Filter = Literal["All rows", "Only differences", "Better", "Worse", "Still wrong", "Failed"]
+FILTERS: tuple[Filter, ...] = ("All rows", "Only differences", "Better", "Worse", "Still wrong", "Failed")
+
+
+class RowPair(NamedTuple):
+    """One row answered twice. `row` is the 0-based row id; scores run 0 to 1."""
+
+    row: int
+    before: Outcome
+    after: Outcome
+
+    @property
+    def change(self) -> Change:
+        """Whether the second answer scored higher, lower or the same."""
+        if self.after.score > self.before.score:
+            return "better"
+        return "worse" if self.after.score < self.before.score else "same"
+
+    @property
+    def differs(self) -> bool:
+        """Whether the answers or their scores differ."""
+        return self.change != "same" or dict(self.before.prediction) != dict(self.after.prediction)
+
+    @property
+    def failed(self) -> bool:
+        """Whether either run of the row ended in an error."""
+        return self.before.error is not None or self.after.error is not None
+
+
+def pair_rows(before: Sequence[Outcome], after: Sequence[Outcome]) -> tuple[RowPair, ...]:
+    """Pair outcomes by row id; rows that only one side has are left out."""
+    first = {o.row: o for o in before}
+    return tuple(
+        RowPair(o.row, first[o.row], o) for o in sorted(after, key=lambda o: o.row) if o.row in first
+    )
+
+
+def chosen(pairs: Sequence[RowPair], which: Filter) -> tuple[RowPair, ...]:
+    """Return the pairs that a filter lets through."""
+    keep = {
+        "All rows": lambda _: True,
+        "Only differences": lambda p: p.differs,
+        "Better": lambda p: p.change == "better",
+        "Worse": lambda p: p.change == "worse",
+        "Still wrong": lambda p: p.after.score < 1 and p.change == "same",
+        "Failed": lambda p: p.failed,
+    }[which]
+    return tuple(p for p in pairs if keep(p))
+
+
+def counts(pairs: Sequence[RowPair]) -> dict[Filter, int]:
+    """Return how many pairs each filter lets through."""
+    return {which: len(chosen(pairs, which)) for which in FILTERS}
+
+
+def table(
+    pairs: Sequence[RowPair], rows: Mapping[int, Mapping[str, Any]], outputs: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return the pairs as table rows: inputs, the expected answer, both answers and what changed.
+
+    `rows` are the examples' values by row id; `outputs` the fields that are answers.
+    """
+    many = len(outputs) > 1
+    lines: list[dict[str, Any]] = []
+    for pair in pairs:
+        values = rows.get(pair.row, {})
+        line: dict[str, Any] = {"Row": pair.row + 2, "Change": pair.change}
+        line |= {name: as_text(value) for name, value in values.items() if name not in outputs}
+        for name in outputs:
+            suffix = f": {name}" if many else ""
+            line[f"Expected{suffix}"] = as_text(values.get(name, ""))
+            line[f"Baseline{suffix}"] = _answer(pair.before, name)
+            line[f"Best{suffix}"] = _answer(pair.after, name)
+        line["Baseline score"] = pair.before.score
+        line["Best score"] = pair.after.score
+        lines.append(line)
+    return lines
+
+
+def confusion(
+    pairs: Sequence[RowPair], rows: Mapping[int, Mapping[str, Any]], output: str
+) -> list[tuple[str, str, int]]:
+    """Return the best candidate's commonest mistakes: (expected, answered, how often), commonest first."""
+    found = Counter(
+        (as_text(rows.get(p.row, {}).get(output, "")), _answer(p.after, output))
+        for p in pairs
+        if p.after.score < 1
+    )
+    return [(expected, answered, count) for (expected, answered), count in found.most_common()]
+
+
+def as_text(value: Any) -> str:
+    """Return a value as a person would write it."""
+    if value is None:
+        return ""
+    if isinstance(value, list | tuple):
+        return ", ".join(as_text(v) for v in value)
+    return str(value)
+
+
+def _answer(outcome: Outcome, name: str) -> str:
+    if outcome.error is not None:
+        return f"failed: {outcome.error}"
+    return as_text(outcome.prediction.get(name, ""))

@@ -1,0 +1,43 @@
+"""Every candidate of a run: its score, where it came from and why it exists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from engine.store.rows import CandidateRow
+
+
+def candidate_table(candidates: Sequence[CandidateRow], best_id: str) -> None:
+    """Show the candidates in the order found."""
+    numbers = {c.id: c.number for c in candidates}
+    st.dataframe(
+        [
+            {
+                "Candidate": c.number,
+                "": "best" if c.id == best_id else "start" if c.number == 0 else "",
+                "Score": c.score,
+                "On rows": c.rows,
+                "From": ", ".join(str(numbers[p]) for p in c.candidate.parents if p in numbers),
+                "Solved examples": sum(len(s.demos) for s in c.candidate.steps.values()),
+                "Why it exists": c.candidate.reason,
+            }
+            for c in sorted(candidates, key=lambda c: c.number)
+        ],
+        hide_index=True,
+        key="candidate_table",
+        column_config={
+            "Candidate": st.column_config.NumberColumn(width="small"),
+            "": st.column_config.TextColumn(width="small"),
+            "Score": st.column_config.ProgressColumn(
+                "Score",
+                format="percent",
+                min_value=0,
+                max_value=1,
+                help="On validation rows; the test rows play no part in choosing.",
+            ),
+            "On rows": st.column_config.NumberColumn(width="small"),
+            "Why it exists": st.column_config.TextColumn(width="large"),
+        },
+    )

@@ -1,0 +1,70 @@
+"""Two texts side by side, or as one, with the words that came and went marked. Everything is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import streamlit as st
+
+from dashboard.diff import Difference, Segment, difference
+
+_STYLE = """<style>
+.diff{width:100%;border-collapse:collapse;table-layout:fixed;font:13px/1.55 ui-monospace,SFMono-Regular,Menlo,monospace}
+.diff td{vertical-align:top;padding:1px 10px;white-space:pre-wrap;overflow-wrap:anywhere;border:0}
+.diff td.n{width:2.6em;padding:1px 6px;text-align:right;opacity:.55;user-select:none}
+.diff td.del{background:color-mix(in srgb,#dc2626 9%,transparent)}
+.diff td.ins{background:color-mix(in srgb,#16a34a 9%,transparent)}
+.diff td.none{background:color-mix(in srgb,currentColor 4%,transparent)}
+.diff del{background:color-mix(in srgb,#dc2626 26%,transparent);border-radius:3px;text-decoration:line-through;text-decoration-thickness:1px}
+.diff ins{background:color-mix(in srgb,#16a34a 28%,transparent);border-radius:3px;text-decoration:none}
+</style>"""
+
+
+def prompt_diff(before: str, after: str, *, split: bool = True) -> None:
+    """Show what changed between two texts."""
+    found = difference(before, after)
+    if not found.added and not found.removed:
+        st.caption("The same text, word for word.")
+    else:
+        st.caption(f"{_count(found.added, 'word')} added, {_count(found.removed, 'word')} removed")
+    st.html(_STYLE + (_split(found) if split else _unified(found)))
+
+
+def _split(found: Difference) -> str:
+    rows: list[str] = []
+    left = right = 0
+    for line in found.lines:
+        left += line.before is not None
+        right += line.after is not None
+        rows.append(
+            f"<tr>{_side(line.before, left, 'del', line.changed)}{_side(line.after, right, 'ins', line.changed)}</tr>"
+        )
+    return f"<table class='diff'>{''.join(rows)}</table>"
+
+
+def _side(segments: Sequence[Segment] | None, number: int, kind: str, changed: bool) -> str:
+    if segments is None:
+        return "<td class='n'></td><td class='none'></td>"
+    return f"<td class='n'>{number}</td><td class='{kind if changed else ''}'>{_marked(segments)}</td>"
+
+
+def _unified(found: Difference) -> str:
+    rows: list[str] = []
+    for line in found.lines:
+        if not line.changed:
+            rows.append(f"<tr><td class='n'></td><td>{_marked(line.after or ())}</td></tr>")
+            continue
+        for segments, sign, kind in ((line.before, "-", "del"), (line.after, "+", "ins")):
+            if segments is not None:
+                rows.append(f"<tr><td class='n'>{sign}</td><td class='{kind}'>{_marked(segments)}</td></tr>")
+    return f"<table class='diff'>{''.join(rows)}</table>"
+
+
+def _marked(segments: Sequence[Segment]) -> str:
+    tags = {"same": "{}", "added": "<ins>{}</ins>", "removed": "<del>{}</del>"}
+    return "".join(tags[s.kind].format(escape(s.text)) for s in segments) or "&nbsp;"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,129 @@
+"""What a run has used and what is left, worked out from its row. No Streamlit here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from engine.store.rows import RunRow
+
+
+class Meter(NamedTuple):
+    """One figure: how much was used, of how much (None: no limit), and both as text."""
+
+    name: str
+    used: float
+    limit: float | None
+    text: str
+    help: str
+
+    @property
+    def share(self) -> float | None:
+        """Used divided by the limit, 0 to 1; None without a limit."""
+        return None if not self.limit else min(1.0, self.used / self.limit)
+
+
+def meters(run: RunRow) -> tuple[Meter, ...]:
+    """Return calls, tokens, money and working time of a run."""
+    budget: Mapping[str, Any] = run.spec.get("budget") or {}
+    tokens = run.input_tokens + run.output_tokens
+    free = run.cost is not None and run.cost == 0
+    money = "free" if free else ("price unknown" if run.cost is None else dollars(run.cost))
+    return (
+        Meter(
+            "Calls",
+            run.calls,
+            budget.get("calls"),
+            _of(f"{run.calls:,}", budget.get("calls"), "{:,}"),
+            "Calls to the model that were paid for. Answers from the cache are not counted.",
+        ),
+        Meter(
+            "Tokens",
+            tokens,
+            budget.get("tokens"),
+            _of(short(tokens), budget.get("tokens"), short),
+            "Pieces of words sent and received; providers charge by them.",
+        ),
+        Meter(
+            "Money",
+            run.cost or 0.0,
+            budget.get("usd"),
+            _of(money, budget.get("usd"), dollars),
+            "By the provider's price list.",
+        ),
+        Meter(
+            "Time",
+            run.seconds,
+            budget.get("seconds"),
+            _of(duration(run.seconds), budget.get("seconds"), duration),
+            "Working time; pauses are not counted.",
+        ),
+    )
+
+
+def time_left(run: RunRow) -> str:
+    """Return how long a running run will go on, in words, or "" when nothing can be said."""
+    expected = _middle(run.estimate, "calls")
+    done = run.calls + run.cached
+    if run.state != "running" or not expected or done < 5:
+        return ""
+    left = run.seconds * max(0.0, expected - done) / done
+    return "nearly done" if left < 2 else f"about {duration(left)} left"
+
+
+def progress(run: RunRow) -> float:
+    """Return the share of the expected calls that were made, 0 to 1; 1 for a run that is over."""
+    if run.is_over:
+        return 1.0
+    expected = _middle(run.estimate, "calls")
+    return min(0.99, (run.calls + run.cached) / expected) if expected else 0.0
+
+
+def _middle(estimate: Mapping[str, Any] | None, name: str) -> float:
+    value = (estimate or {}).get(name)
+    if isinstance(value, Mapping):
+        return float(value.get("typical") or (value.get("low", 0) + value.get("high", 0)) / 2)
+    return float(value or 0)
+
+
+def _of(used: str, limit: float | None, form: Any) -> str:
+    if not limit:
+        return used
+    return f"{used} of {form(limit) if callable(form) else form.format(limit)}"
+
+
+def short(number: float) -> str:
+    """Write a large number briefly.
+
+    >>> short(950), short(15_300), short(2_500_000)
+    ('950', '15.3k', '2.5M')
+    """
+    for size, unit in ((1_000_000, "M"), (1_000, "k")):
+        if number >= size:
+            return f"{number / size:.1f}{unit}"
+    return f"{number:.0f}"
+
+
+def dollars(amount: float) -> str:
+    """Write US dollars with as many digits as matter.
+
+    >>> dollars(0), dollars(0.00042), dollars(1.5)
+    ('$0', '$0.00042', '$1.50')
+    """
+    if not amount:
+        return "$0"
+    return f"${amount:.2f}" if amount >= 0.1 else f"${amount:.2g}"
+
+
+def duration(seconds: float) -> str:
+    """Write a stretch of time.
+
+    >>> duration(4.2), duration(75), duration(7320)
+    ('4 s', '1 min 15 s', '2 h 2 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

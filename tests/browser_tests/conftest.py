@@ -1,0 +1,145 @@
+"""A real dashboard server, a real Chromium, and what every browser test checks without being asked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlparse
+
+import pytest
+from playwright.sync_api import Browser, Page, Playwright, Request, expect, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+SHOTS = ROOT / ".screenshots"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking"]
+
+expect.set_options(timeout=20_000)
+
+
+class Server:
+    """A dashboard on a port of its own, over a data folder of its own. It can be stopped and started again."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Server:
+        log = (self.home / "server.log").open("ab")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "dashboard.server", "--port", str(self.port)],
+            env={**os.environ, "TUNEBOARD_HOME": str(self.home)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+        )
+        log.close()
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            try:
+                with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=2) as reply:
+                    if reply.status == 200:
+                        return self
+            except OSError:
+                time.sleep(0.05)
+        raise RuntimeError("The dashboard did not start:\n" + (self.home / "server.log").read_text())
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(15)
+            self.process = None
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    named = os.environ.get("TUNEBOARD_CHROMIUM") or next(
+        (p for n in BROWSERS if (p := shutil.which(n))), None
+    )
+    launched = playwright.chromium.launch(executable_path=named, args=FLAGS)
+    yield launched
+    launched.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = Server(tmp_path_factory.mktemp("home")).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def new_page(browser: Browser, server: Server) -> Iterator[Callable[..., Page]]:
+    """Return a function that opens a page; afterwards no page may have failed or called another machine."""
+    contexts = []
+    trouble: list[str] = []
+
+    def open_page(path: str = "", *, theme: str = "light", width: int = 1280, height: int = 900) -> Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme=theme,
+            accept_downloads=True,  # type: ignore[arg-type]
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: trouble.append(f"script error: {error}"))
+        page.on("request", lambda request: _outside(request, trouble))
+        page.goto(f"{server.url}/{path}")
+        settled(page)
+        return page
+
+    yield open_page
+    for context in contexts:
+        for page in context.pages:
+            shown = page.get_by_test_id("stException")
+            trouble.extend(
+                f"exception on {page.url}: {shown.nth(i).inner_text()}" for i in range(shown.count())
+            )
+        context.close()
+    assert not trouble, "\n".join(trouble)
+
+
+def _outside(request: Request, trouble: list[str]) -> None:
+    host = urlparse(request.url).hostname
+    if host not in (None, "127.0.0.1", "localhost"):
+        trouble.append(f"request to another machine: {request.url}")
+
+
+def settled(page: Page) -> None:
+    """Wait until Streamlit is connected and has nothing to do. (Widgets wait a moment before they send.)"""
+    page.wait_for_timeout(250)
+    page.locator(
+        "[data-testid=stApp][data-test-connection-state=CONNECTED][data-test-script-state=notRunning]"
+    ).wait_for(state="attached", timeout=30_000)
+
+
+def shoot(page: Page, name: str) -> None:
+    """Save a picture of the whole page in .screenshots/, and check that nothing runs over its edge."""
+    SHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+    over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert over <= 1, f"{name}: the page is {over} px too wide"
