@@ -1,0 +1,103 @@
+"""ChatAdapter: fields as `[[ ## name ## ]]` sections, in both directions. The default.
+
+The layout's markers are those of DSPy's ChatAdapter, so prompts and saved demonstrations carry over.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from engine.adapters.base import NOT_SUPPLIED, Adapter, typed
+from engine.adapters.json import JSONAdapter
+from engine.adapters.loose_json import loose_object
+from engine.adapters.plan import Plan, plan_of
+from engine.adapters.values import format_value
+
+if TYPE_CHECKING:
+    from engine.signature import Signature
+
+_HEADER = re.compile(r"^[ \t>#]*(\*\*)?\[\[ ?## ?(\w+) ?## ?\]\](?(1)\*\*)?", re.MULTILINE)
+
+
+class ChatAdapter(Adapter):
+    """Marks each field with a header line; reads the reply's sections back as typed values.
+
+    A reply that stays unreadable is asked for once more through JSONAdapter, unless
+    `use_json_adapter_fallback` is false.
+
+    >>> from engine.signature import Signature
+    >>> adapter, signature = ChatAdapter(), Signature("question -> answer: int")
+    >>> adapter.parse(signature, "[[ ## answer ## ]]\\n1,234\\n\\n[[ ## completed ## ]]")
+    {'answer': 1234}
+    >>> print(adapter.answer(signature, {"answer": 7}))
+    [[ ## answer ## ]]
+    7
+    <BLANKLINE>
+    [[ ## completed ## ]]
+    """
+
+    def __init__(self, *, use_json_adapter_fallback: bool = True, retries: int = 1) -> None:
+        super().__init__(retries=retries)
+        self.use_json_adapter_fallback = use_json_adapter_fallback
+
+    def structure(self, plan: Plan) -> str:
+        """Return the layout: every field's header with a placeholder, the outputs' with what they must be."""
+        inputs = [f"[[ ## {f.name} ## ]]\n{{{f.name}}}" for f in plan.inputs]
+        outputs = [
+            f"[[ ## {f.name} ## ]]\n{{{f.name}}}{f'        # {f.note}' if f.note else ''}"
+            for f in plan.outputs
+        ]
+        return "\n\n".join([STRUCTURE_LEAD, *inputs, *outputs, COMPLETED])
+
+    def reminder(self, plan: Plan) -> str:
+        """Return the closing sentence: the headers in order, the completion marker last."""
+        headers = [f"`[[ ## {f.name} ## ]]`{typed(f)}" for f in plan.outputs]
+        return REMINDER.format(headers=", then ".join(headers), completed=COMPLETED)
+
+    def write(self, plan: Plan, values: Mapping[str, Any]) -> str:
+        """Return the outputs as sections, closed by the completion marker."""
+        parts = []
+        for f in plan.outputs:
+            value = values.get(f.name)
+            missing = value is None and not (f.nullable and f.name in values)
+            parts.append(
+                f"[[ ## {f.name} ## ]]\n{NOT_SUPPLIED if missing else format_value(value, f.annotation)}\n\n"
+            )
+        return "".join(parts) + COMPLETED
+
+    def parse(self, signature: type[Signature], text: str) -> dict[str, Any]:
+        """Return the typed outputs of a reply's sections; the first section of a name counts.
+
+        Text before the first header is ignored and the completion marker may be missing. A reply that is a JSON
+        object instead is read as one. Raises AdapterParseError.
+        """
+        plan = plan_of(signature)
+        sections: dict[str, str] = {}
+        name: str | None = None
+        start = 0
+        for match in _HEADER.finditer(text):
+            if name is not None and name not in sections:
+                sections[name] = text[start : match.start()]
+            name, start = match[2], match.end()
+            if name == "completed" and all(f.name != name for f in plan.outputs):
+                name = None
+                break
+        if name is not None and name not in sections:
+            sections[name] = text[start:]
+        if not sections and text.lstrip()[:1] in ("{", "`"):
+            try:
+                return plan.read(loose_object(text), text, decoded=True)
+            except ValueError:
+                pass
+        return plan.read(sections, text, decoded=False)
+
+    def fallback(self) -> Adapter | None:
+        """Return a JSONAdapter that does not retry (this adapter already has)."""
+        return JSONAdapter(retries=0) if self.use_json_adapter_fallback else None
+
+
+COMPLETED = "[[ ## completed ## ]]"
+STRUCTURE_LEAD = "Every message is laid out like this, with the words in braces replaced by values:"
+REMINDER = "Now write the output fields, starting with {headers}, and end with `{completed}`."

@@ -1,0 +1,81 @@
+"""JSONAdapter: inputs as sections, outputs as one JSON object; a schema goes with the request where it is understood."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import orjson
+
+from engine.adapters.base import NOT_SUPPLIED, Adapter, typed
+from engine.adapters.loose_json import loose_object
+from engine.adapters.plan import Plan, plan_of
+from engine.adapters.schema import response_format
+from engine.adapters.values import jsonable
+from engine.errors import AdapterParseError
+
+if TYPE_CHECKING:
+    from engine.lm.base import BaseLM
+    from engine.signature import Signature
+
+
+class JSONAdapter(Adapter):
+    """Asks for one JSON object; reads it typed, repairing damaged JSON.
+
+    >>> from engine.signature import Signature
+    >>> JSONAdapter().parse(Signature("text -> label, score: float"), 'Sure! {"label": "ok", "score": "0.5",}')
+    {'label': 'ok', 'score': 0.5}
+    """
+
+    def structure(self, plan: Plan) -> str:
+        """Return the layout: the inputs' headers, then the object with what each value must be."""
+        inputs = [f"[[ ## {f.name} ## ]]\n{{{f.name}}}" for f in plan.inputs]
+        shape = {f.name: f"{{{f.name}}}{f'        # {f.note}' if f.note else ''}" for f in plan.outputs}
+        return "\n\n".join([INPUT_LEAD, *inputs, OUTPUT_LEAD, _object(shape)])
+
+    def reminder(self, plan: Plan) -> str:
+        """Return the closing sentence: the keys in order."""
+        keys = [f"`{f.name}`{typed(f)}" for f in plan.outputs]
+        return REMINDER.format(keys=", then ".join(keys))
+
+    def write(self, plan: Plan, values: Mapping[str, Any]) -> str:
+        """Return the outputs as a JSON object, indented by two spaces."""
+        shown = {}
+        for f in plan.outputs:
+            value = values.get(f.name)
+            missing = value is None and not (f.nullable and f.name in values)
+            shown[f.name] = NOT_SUPPLIED if missing else jsonable(value)
+        return _object(shown)
+
+    def parse(self, signature: type[Signature], text: str) -> dict[str, Any]:
+        """Return the typed outputs of the reply's JSON object; unknown keys are ignored. Raises AdapterParseError."""
+        plan = plan_of(signature)
+        try:
+            found = loose_object(text)
+        except ValueError:
+            raise AdapterParseError(
+                "The reply is empty." if not text.strip() else "The reply holds no JSON object.", reply=text
+            ) from None
+        return plan.read(found, text, decoded=True)
+
+    def params(self, signature: type[Signature], lm: BaseLM) -> dict[str, Any]:
+        """Return response_format: the outputs' schema, where the model's endpoint is known to take one."""
+        if not lm.supports_response_format:
+            return {}
+        kept = _formats.get(signature)
+        if kept is None:
+            kept = _formats[signature] = response_format(plan_of(signature))
+        return {"response_format": kept}
+
+
+_formats: WeakKeyDictionary[type[Signature], dict[str, Any]] = WeakKeyDictionary()
+
+
+def _object(values: Mapping[str, Any]) -> str:
+    return orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
+
+
+INPUT_LEAD = "Inputs are laid out like this, with the words in braces replaced by values:"
+OUTPUT_LEAD = "Answer with one JSON object of this form:"
+REMINDER = "Now answer with one JSON object whose keys are, in this order: {keys}."

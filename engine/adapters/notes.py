@@ -1,0 +1,164 @@
+"""How a field's type and rules are told to a model: type hints, notes on outputs, rules in words, JSON schemas.
+
+Pure functions of annotations. This module reads no values and knows no layout of a prompt.
+"""
+
+from __future__ import annotations
+
+import datetime
+import types
+from collections.abc import Iterable
+from enum import Enum
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import orjson
+
+NoneType = type(None)
+UNIONS = (Union, types.UnionType)
+
+
+def type_hint(annotation: Any) -> str:
+    """Return a type as a person would write it in a signature.
+
+    >>> type_hint(list[str]), type_hint(int | None), type_hint(Literal["a", "b"])
+    ('list[str]', 'int | None', "Literal['a', 'b']")
+    """
+    origin, args = get_origin(annotation), get_args(annotation)
+    if annotation is NoneType or annotation is None:
+        return "None"
+    if annotation is Any:
+        return "Any"
+    if annotation is Ellipsis:
+        return "..."
+    if origin is Annotated:
+        return type_hint(args[0])
+    if origin is Literal:
+        return f"Literal[{', '.join(repr(a) for a in args)}]"
+    if origin in UNIONS:
+        return " | ".join(type_hint(a) for a in args)
+    if origin is not None and args:
+        name = getattr(origin, "__name__", str(origin))
+        return f"{name}[{', '.join(type_hint(a) for a in args)}]"
+    return getattr(annotation, "__name__", None) or str(annotation)
+
+
+def output_note(annotation: Any) -> str:
+    """Return what an output of this type must look like, in words a model can follow ("" for text).
+
+    >>> output_note(bool), output_note(str)
+    ('must be True or False', '')
+    """
+    plain, optional = without_none(annotation)
+    note = _note(plain)
+    if not optional:
+        return note
+    return f"{note}; or null if there is none" if note else "or null if there is none"
+
+
+def _note(annotation: Any) -> str:
+    simple = _SIMPLE_NOTES.get(annotation) if _hashable(annotation) else None
+    if simple is not None:
+        return simple
+    if get_origin(annotation) is Literal:
+        return f"must be exactly one of: {'; '.join(str(a) for a in get_args(annotation))}"
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return f"must be exactly one of: {'; '.join(str(m.value) for m in annotation)}"
+    schema = json_schema(annotation)
+    if schema is None or not schema:
+        return ""
+    return f"must be JSON that fits this schema: {orjson.dumps(schema).decode()}"
+
+
+_SIMPLE_NOTES: dict[Any, str] = {
+    str: "",
+    Any: "",
+    bool: "must be True or False",
+    int: "must be a single whole number",
+    float: "must be a single number",
+    datetime.datetime: "must be a date and time as in 2024-05-31T14:30:00",
+    datetime.date: "must be a date as in 2024-05-31",
+    datetime.time: "must be a time of day as in 14:30:00",
+}
+
+
+def _hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def without_none(annotation: Any) -> tuple[Any, bool]:
+    """Return a type without its None, and whether it had one.
+
+    >>> without_none(int | None)
+    (<class 'int'>, True)
+    """
+    if get_origin(annotation) is Annotated:
+        return without_none(get_args(annotation)[0])
+    if annotation is None or annotation is NoneType:
+        return NoneType, True
+    if get_origin(annotation) not in UNIONS:
+        return annotation, False
+    args = get_args(annotation)
+    kept = tuple(a for a in args if a is not NoneType)
+    if len(kept) == len(args):
+        return annotation, False
+    return (kept[0] if len(kept) == 1 else Union[kept]), True  # noqa: UP007 - built from a tuple at run time
+
+
+def json_schema(annotation: Any) -> dict[str, Any] | None:
+    """Return a type's JSON schema, `type` first, titles left out; None where it has none."""
+    from pydantic import TypeAdapter
+    from pydantic.errors import PydanticUserError
+
+    try:
+        schema = TypeAdapter(annotation).json_schema()
+    except (PydanticUserError, TypeError):
+        return None
+    tidy = _tidy(schema)
+    return tidy if isinstance(tidy, dict) else None
+
+
+def _tidy(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_tidy(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    keys = sorted(
+        (k for k in schema if not (k == "title" and isinstance(schema[k], str))), key=lambda k: k != "type"
+    )
+    return {k: _tidy(schema[k]) for k in keys}
+
+
+def rules_in_words(constraints: Iterable[Any]) -> str:
+    """Return a field's constraints (pydantic's metadata) as one clause ("" when there are none).
+
+    >>> from pydantic import Field
+    >>> rules_in_words(Field(ge=1, le=5).metadata)
+    'at least 1, at most 5'
+    """
+    words = []
+    for constraint in constraints:
+        for attribute, template in _RULES:
+            value = getattr(constraint, attribute, None)
+            if value is not None:
+                words.append(template.format(value))
+        if getattr(constraint, "allow_inf_nan", None) is False:
+            words.append("a finite number")
+    return ", ".join(words)
+
+
+_RULES = (
+    ("gt", "greater than {}"),
+    ("ge", "at least {}"),
+    ("lt", "less than {}"),
+    ("le", "at most {}"),
+    ("multiple_of", "a multiple of {}"),
+    ("min_length", "length at least {}"),
+    ("max_length", "length at most {}"),
+    ("pattern", "matching the pattern {}"),
+    ("max_digits", "at most {} digits"),
+    ("decimal_places", "at most {} decimal places"),
+)

@@ -1,0 +1,138 @@
+"""Everything about a signature that its prompts and its parsing need, worked out once a signature class.
+
+A plan is what makes formatting and parsing cheap: hints, notes and readers are built when a signature is first
+used. It holds no reference to the signature, so that both are freed together. Knows no layout of a prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from engine.adapters.notes import output_note, rules_in_words, type_hint, without_none
+from engine.adapters.reading import Reader, UnreadableError, reader_for
+from engine.errors import AdapterParseError
+from engine.records import Demo
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+    from engine.signature import Signature
+
+MISSING: Any = object()
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPlan:
+    """One field: how it is described, and (outputs) how it is read.
+
+    `nullable` says that None is a value of it; `info` is pydantic's record of it, for defaults.
+    """
+
+    name: str
+    annotation: Any
+    hint: str
+    description: str
+    rules: str
+    note: str
+    reader: Reader
+    nullable: bool
+    info: FieldInfo
+
+    def default(self) -> Any:
+        """Return the field's value where a reply or a row leaves it out, or MISSING if it must be there."""
+        if not self.info.is_required():
+            return self.info.get_default(call_default_factory=True, validated_data={})
+        return None if self.nullable else MISSING
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A signature's fields and instructions, ready for use."""
+
+    name: str
+    instructions: str
+    inputs: tuple[FieldPlan, ...]
+    outputs: tuple[FieldPlan, ...]
+
+    def read(self, sections: Mapping[str, Any], reply: str, *, decoded: bool) -> dict[str, Any]:
+        """Return the typed outputs of a reply.
+
+        `sections` maps names to text, or to JSON values where `decoded` is true. Raises AdapterParseError that
+        names every field which is missing or breaks its type or rules.
+        """
+        values: dict[str, Any] = {}
+        problems: list[str] = []
+        missing: list[str] = []
+        for field in self.outputs:
+            name = field.name
+            raw = sections.get(name, MISSING)
+            if raw is MISSING:
+                value = field.default()
+                if value is MISSING:
+                    missing.append(name)
+                else:
+                    values[name] = value
+                continue
+            try:
+                values[name] = (
+                    field.reader.json(raw)
+                    if decoded and type(raw) is not str
+                    else self._text(field, raw, decoded)
+                )
+            except UnreadableError as error:
+                problems.append(f"Output field {name!r} {error}.")
+        if not missing and not problems:
+            return values
+        if missing:
+            named = ", ".join(repr(name) for name in missing)
+            problems.insert(
+                0, f"The reply has no {named}." if reply.strip() else f"The reply is empty: no {named}."
+            )
+        raise AdapterParseError(" ".join(problems), reply=reply, found=values)
+
+    @staticmethod
+    def _text(field: FieldPlan, raw: str, decoded: bool) -> Any:
+        # Text that was a JSON string keeps its own white space; a section of a reply is stripped.
+        return raw if decoded and field.annotation is str and not field.rules else field.reader.text(raw)
+
+
+_plans: WeakKeyDictionary[type[Signature], Plan] = WeakKeyDictionary()
+
+
+def plan_of(signature: type[Signature]) -> Plan:
+    """Return a signature's plan, made on first use."""
+    plan = _plans.get(signature)
+    if plan is None:
+        plan = _plans[signature] = _made(signature)
+    return plan
+
+
+def _made(signature: type[Signature]) -> Plan:
+    def field(name: str, info: FieldInfo, output: bool) -> FieldPlan:
+        annotation = signature.annotation(name)
+        return FieldPlan(
+            name=name,
+            annotation=annotation,
+            hint=type_hint(annotation),
+            description=signature.description(name),
+            rules=rules_in_words(info.metadata),
+            note=output_note(annotation) if output else "",
+            reader=reader_for(annotation, tuple(info.metadata)) if output else reader_for(str),
+            nullable=without_none(annotation)[1],
+            info=info,
+        )
+
+    return Plan(
+        name=signature.__name__,
+        instructions=signature.instructions,
+        inputs=tuple(field(name, info, False) for name, info in signature.input_fields.items()),
+        outputs=tuple(field(name, info, True) for name, info in signature.output_fields.items()),
+    )
+
+
+def values_of(demo: Mapping[str, Any] | Demo) -> Mapping[str, Any]:
+    """Return a demonstration's values, whichever of its forms it comes in."""
+    return demo.values if isinstance(demo, Demo) else demo
