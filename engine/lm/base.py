@@ -46,6 +46,10 @@ class Choice:
     logprobs: Any = None
 
 
+_ONE_CALL = Usage(calls=1)
+_FROM_CACHE = Usage(cached=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What a model answered, and what it cost.
@@ -56,7 +60,7 @@ class Reply:
     """
 
     choices: tuple[Choice, ...]
-    usage: Usage = Usage(calls=1)
+    usage: Usage = _ONE_CALL
     model: str = ""
     seconds: float = 0.0
     cached: bool = False
@@ -67,6 +71,11 @@ class Reply:
     def text(self) -> str:
         """The first completion's text ("" when there is none)."""
         return self.choices[0].text if self.choices else ""
+
+    @property
+    def spent(self) -> Usage:
+        """What the reply cost now: its usage, or only a count of one cached answer."""
+        return _FROM_CACHE if self.cached else self.usage
 
 
 class BaseLM(ABC):

@@ -1,0 +1,334 @@
+"""The call cache: every answer that was paid for, in one SQLite file, so that none is paid for twice.
+
+A reply is written the moment it is received, in a transaction of its own (WAL), so a killed process loses none.
+Rows are JSON and are never executed. The key covers everything that changes the answer and no API key. Requests
+that are equal and under way at once are made once. A file that is damaged is set aside, never an error.
+
+It knows replies and nothing of models. The schema is made by sqlite-utils; reading and writing use sqlite3
+directly, because each call passes here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from engine.home import data_home
+from engine.lm.base import Choice, Reply
+from engine.records import Usage
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+log = logging.getLogger(__name__)
+
+payer: ContextVar[str | None] = ContextVar("engine_lm_payer", default=None)
+"""Who pays for the calls made here: the search driver sets it to the run's id."""
+
+SCHEMA = 1
+"""The number of the newest migration, kept in the file's user_version."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSize:
+    """How much a cache holds: replies, bytes on disk, and the US dollars paid for them."""
+
+    replies: int
+    bytes: int
+    cost: float
+
+
+def default_path() -> Path:
+    """Return where the cache lies unless it is told otherwise: in the data folder."""
+    return data_home() / "cache.sqlite3"
+
+
+def default_cache() -> Cache:
+    """Return the process's one cache at the default place."""
+    path = default_path()
+    with _opening:
+        cache = _caches.get(path)
+        if cache is None:
+            cache = _caches[path] = Cache(path)
+        return cache
+
+
+class Cache:
+    """A persistent cache of replies. Opened on first use; safe in threads and in several processes at once.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     cache = Cache(Path(folder) / "cache.sqlite3")
+    ...     cache.put("k", Reply((Choice("hello"),)))
+    ...     found = cache.get("k")
+    ...     cache.close()
+    >>> found.text, found.cached
+    ('hello', True)
+    """
+
+    def __init__(self, path: Path | str | None = None) -> None:
+        self.path = Path(path) if path is not None else default_path()
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._in_flight: dict[tuple[int, str], asyncio.Future[Reply | None]] = {}
+
+    async def fetch(self, key: str, buy: Callable[[], Awaitable[Reply]]) -> Reply:
+        """Return the reply kept under a key; where there is none, `buy` it once, keep it and return it.
+
+        Equal requests that arrive meanwhile wait for the same reply and get it as cached. When the one
+        that buys fails, those waiting fail with it; when it is cancelled, one of them buys instead.
+        """
+        flight = (id(asyncio.get_running_loop()), key)
+        while True:
+            found = self.get(key)
+            if found is not None:
+                return found
+            other = self._in_flight.get(flight)
+            if other is None:
+                return await self._buy(flight, buy)
+            reply = await asyncio.shield(other)
+            if reply is not None:
+                return replace(reply, cached=True)
+
+    async def _buy(self, flight: tuple[int, str], buy: Callable[[], Awaitable[Reply]]) -> Reply:
+        waiting: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
+        self._in_flight[flight] = waiting
+        try:
+            reply = replace(await buy(), key=flight[1], payer=payer.get())
+            self.put(flight[1], reply, reply.payer)
+        except Exception as error:
+            waiting.set_exception(error)
+            # Seen by the caller; nobody may be waiting, which is no forgotten error.
+            waiting.exception()
+            raise
+        except BaseException:
+            waiting.set_result(None)
+            raise
+        else:
+            waiting.set_result(reply)
+            return reply
+        finally:
+            self._in_flight.pop(flight, None)
+
+    def get(self, key: str) -> Reply | None:
+        """Return the reply kept under a key, marked as cached, or None."""
+        try:
+            with self._lock:
+                row = self._open().execute(_SELECT, (key,)).fetchone()
+        except sqlite3.Error as error:
+            self._trouble(error, "read")
+            return None
+        if row is None:
+            return None
+        try:
+            return _read(key, row)
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            log.warning("One reply in %s is unreadable; it will be asked for again.", self.path.name)
+            return None
+
+    def put(self, key: str, reply: Reply, payer: str | None = None) -> None:
+        """Keep a reply under a key, at once and for good. A disk that is full or locked is logged, not raised."""
+        usage = reply.usage
+        row = (
+            key,
+            reply.model,
+            _written(reply),
+            payer,
+            time.time(),
+            usage.calls,
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cost,
+        )
+        try:
+            with self._lock:
+                self._open().execute(_INSERT, row)
+        except sqlite3.Error as error:
+            if self._trouble(error, "written to"):
+                with self._lock:
+                    self._open().execute(_INSERT, row)
+
+    def size(self) -> CacheSize:
+        """Return how much is kept."""
+        try:
+            with self._lock:
+                count, cost = self._open().execute("SELECT count(*), sum(cost) FROM replies").fetchone()
+        except sqlite3.Error as error:
+            self._trouble(error, "read")
+            count, cost = 0, 0.0
+        files = (self.path, *self._side_files())
+        return CacheSize(count, sum(f.stat().st_size for f in files if f.exists()), cost or 0.0)
+
+    def clear(self) -> int:
+        """Forget every reply; return how many there were."""
+        with self._lock:
+            connection = self._open()
+            count = connection.execute("DELETE FROM replies").rowcount
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return int(count)
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def __del__(self) -> None:
+        connection = getattr(self, "_connection", None)
+        if connection is not None:
+            connection.close()
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is not None:
+            return self._connection
+        try:
+            self._connection = _connect(self.path)
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                self._connection = self._in_memory(error)
+            else:
+                self._set_aside(error)
+                self._connection = _connect(self.path)
+        except OSError as error:
+            self._connection = self._in_memory(error)
+        return self._connection
+
+    def _in_memory(self, error: Exception) -> sqlite3.Connection:
+        log.warning(
+            "The call cache %s cannot be opened (%s): answers are kept in memory only.", self.path, error
+        )
+        return _connect(None)
+
+    def _trouble(self, error: sqlite3.Error, action: str) -> bool:
+        """Log what went wrong; set a damaged file aside and return True."""
+        with self._lock:
+            if _is_damage(error):
+                self.close()
+                self._set_aside(error)
+                return True
+        log.warning(
+            "The call cache %s could not be %s (%s); the call goes on without it.", self.path, action, error
+        )
+        return False
+
+    def _set_aside(self, error: Exception) -> None:
+        name = f"{self.path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1_000_000:06d}"
+        aside = self.path.with_name(name)
+        for file in self._side_files():
+            file.unlink(missing_ok=True)
+        if self.path.exists():
+            self.path.rename(aside)
+        log.warning(
+            "The call cache %s was damaged (%s). It is now %s; a new one is begun.", self.path, error, name
+        )
+
+    def _side_files(self) -> tuple[Path, Path]:
+        return self.path.with_name(self.path.name + "-wal"), self.path.with_name(self.path.name + "-shm")
+
+
+def _connect(path: Path | None) -> sqlite3.Connection:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(
+        ":memory:" if path is None else path, timeout=10, isolation_level=None, check_same_thread=False
+    )
+    try:
+        # NORMAL loses nothing when the process is killed, only when the machine is.
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA mmap_size=268435456")
+        if connection.execute("PRAGMA user_version").fetchone()[0] < SCHEMA:
+            _migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    # Imported here: a process that finds the schema in place does not pay for it.
+    import sqlite_utils
+    from sqlite_utils import Migrations
+
+    migrations = Migrations("engine.lm.cache")
+
+    @migrations()
+    def m001_replies(db: Database) -> None:
+        db.table("replies").create(
+            {
+                "key": str,
+                "model": str,
+                "reply": str,
+                "payer": str,
+                "created_at": float,
+                "calls": int,
+                "input_tokens": int,
+                "output_tokens": int,
+                "cost": float,
+            },
+            pk="key",
+        )
+
+    migrations.apply(sqlite_utils.Database(connection))
+    connection.execute(f"PRAGMA user_version = {SCHEMA}")
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or (
+        code is None and "malformed" in str(error)
+    )
+
+
+def _written(reply: Reply) -> str:
+    choices: list[dict[str, Any]] = []
+    for choice in reply.choices:
+        entry: dict[str, Any] = {"text": choice.text, "finish": choice.finish_reason}
+        if choice.reasoning is not None:
+            entry["reasoning"] = choice.reasoning
+        if choice.tool_calls:
+            entry["tool_calls"] = [dict(call) for call in choice.tool_calls]
+        if choice.logprobs is not None:
+            entry["logprobs"] = choice.logprobs
+        choices.append(entry)
+    data = {"choices": choices, "seconds": reply.seconds}
+    return orjson.dumps(data, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _read(key: str, row: tuple[Any, ...]) -> Reply:
+    model, text, paid_by, calls, tokens_in, tokens_out, cost = row
+    data = orjson.loads(text)
+    choices = tuple(
+        [
+            Choice(
+                c["text"], c["finish"], c.get("reasoning"), tuple(c.get("tool_calls", ())), c.get("logprobs")
+            )
+            for c in data["choices"]
+        ]
+    )
+    return Reply(
+        choices, Usage(calls, 0, tokens_in, tokens_out, cost), model, data["seconds"], True, key, paid_by
+    )
+
+
+_SELECT = "SELECT model, reply, payer, calls, input_tokens, output_tokens, cost FROM replies WHERE key = ?"
+_INSERT = (
+    "INSERT OR REPLACE INTO replies"
+    " (key, model, reply, payer, created_at, calls, input_tokens, output_tokens, cost)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+_caches: dict[Path, Cache] = {}
+_opening = threading.Lock()

@@ -1,0 +1,296 @@
+"""`LM`: one client for every model, whichever way its requests travel.
+
+It adds to a transport what all of them need: the call cache, retries that honour Retry-After, the endpoint's
+limits, cost, and a short history. It knows no provider's protocol and no program.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+
+from engine.errors import ConfigurationError, LMError, RateLimitedError
+from engine.lm import history
+from engine.lm.base import BaseLM, Choice, Message, Reply, Request
+from engine.lm.cache import Cache, default_cache
+from engine.lm.catalog import find_route
+from engine.lm.keys import Secret
+from engine.lm.limiter import AdaptiveLimiter, limiter_for
+from engine.lm.prices import Price, price
+from engine.lm.transport import Transport, endpoint_id, make_transport
+
+LONGEST_WAIT = 60.0
+"""Seconds: a server that asks to wait longer is not waited for."""
+
+
+class LM(BaseLM):
+    """A language model by its name, "provider/model", as in DSPy and litellm.
+
+    `cache` is True for the persistent call cache, False for none, or a `Cache`. `num_retries` counts the tries
+    after the first. `timeout` is in seconds, for one try. `api_key` is kept in memory only; without it the
+    provider's environment variable (or the one named by `key_env`) and the system's keyring are looked into.
+    `api_base` (or `base_url`) is the address of an endpoint that speaks the OpenAI protocol.
+
+    Further keywords: `rpm` and `tpm` (requests and tokens a minute), `price` (US dollars per input and per
+    output token), `extra_headers`. All others are parameters of each call (temperature, max_tokens, stop, ...).
+
+    Raises ConfigurationError for a name or an address that cannot be one; calls raise LMError, or
+    MissingKeyError where a key is needed and there is none.
+
+    >>> lm = LM("openai/gpt-5-mini", temperature=1.0, api_key="sk-very-secret")
+    >>> lm
+    LM('openai/gpt-5-mini', temperature=1.0)
+    >>> lm.copy(temperature=None).params
+    {}
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        cache: bool | Cache = True,
+        num_retries: int = 3,
+        timeout: float = 120.0,
+        api_key: str | None = None,
+        api_base: str | None = None,
+        **params: Any,
+    ) -> None:
+        self._settings: dict[str, Any] = {
+            "cache": cache,
+            "num_retries": num_retries,
+            "timeout": timeout,
+            "api_base": api_base,
+            **params,
+        }
+        self._api_key = Secret(api_key) if api_key else None
+        base_url = params.pop("base_url", None)
+        self._rpm: int | None = params.pop("rpm", None)
+        self._tpm: int | None = params.pop("tpm", None)
+        self._key_env: str | None = params.pop("key_env", None)
+        self._headers: Mapping[str, str] = params.pop("extra_headers", None) or {}
+        own_price = params.pop("price", None)
+        if params.pop("model_type", "chat") not in (None, "chat"):
+            raise ConfigurationError(f"{model!r}: only chat models are supported. Leave model_type out.")
+        super().__init__(model, **params)
+        if timeout <= 0 or num_retries < 0:
+            raise ConfigurationError(f"{model!r}: timeout must be above 0 seconds and num_retries 0 or more.")
+        self.route = find_route(model, api_base or base_url)
+        self.num_retries = num_retries
+        self.timeout = timeout
+        self.history: deque[history.Call] = deque(maxlen=history.LIMIT)
+        self._cache_setting = cache
+        self._own_price = Price(own_price[0], own_price[1], own_price[0]) if own_price else None
+        self._transport: Transport | None = None
+        self._cache: Cache | None = None
+        self._endpoint: str | None = None
+
+    def __call__(
+        self, prompt: str | None = None, messages: Sequence[Message] | None = None, **params: Any
+    ) -> list[Any]:
+        """Ask the model and wait: one text for each completion, as `acall`. For scripts and notebooks."""
+        # Imported here: async users need no loop of the engine's own.
+        from engine.loop import run
+
+        return run(self.acall(prompt, messages, **params))
+
+    async def acall(
+        self, prompt: str | None = None, messages: Sequence[Message] | None = None, **params: Any
+    ) -> list[Any]:
+        """Ask the model. Returns a text for each completion.
+
+        A completion with more than text comes as a dict with "text" and "reasoning_content", "tool_calls" or
+        "logprobs". `cache=False` and `rollout_id=...` hold for this call.
+        """
+        if messages is None:
+            messages = ({"role": "user", "content": prompt or ""},)
+        reply = await self.complete(self.request(messages, **params))
+        return [_plain(choice) for choice in reply.choices]
+
+    def request(
+        self, messages: Sequence[Message], *, rollout_id: int | None = None, **params: Any
+    ) -> Request:
+        """Return a request for this model: its own parameters, overridden by those given here."""
+        request = super().request(messages, rollout_id=rollout_id, **params)
+        if "rollout_id" not in request.params:
+            return request
+        rest = dict(request.params)
+        own = rest.pop("rollout_id")
+        return replace(request, params=rest, rollout_id=own if rollout_id is None else rollout_id)
+
+    async def complete(self, request: Request) -> Reply:
+        """Answer one request: from the cache, or by asking the endpoint and keeping the answer.
+
+        Raises LMError after the retries, MissingKeyError before anything is sent.
+        """
+        use_cache = self._cache_setting
+        if "cache" in request.params:
+            params = dict(request.params)
+            use_cache = params.pop("cache")
+            request = replace(request, params=params)
+        if "response_format" in request.params:
+            request = _with_schema(request)
+        if self._endpoint is None:
+            self._endpoint = endpoint_id(self.route)
+        key = request.key(self._endpoint)
+        try:
+            if use_cache is False:
+                reply = replace(await self._completions(request), key=key)
+            else:
+                reply = await self._open_cache(use_cache).fetch(key, lambda: self._completions(request))
+        except LMError as error:
+            history.record(self.history, request, None, str(error))
+            raise
+        history.record(self.history, request, reply)
+        return reply
+
+    def price(self) -> tuple[float, float] | None:
+        """Return US dollars per input and per output token, or None where the price is unknown."""
+        found = self._price()
+        return None if found is None else (found.input, found.output)
+
+    @property
+    def supports_response_format(self) -> bool:
+        """Whether the endpoint is known to take a JSON schema as response_format."""
+        found = price(self.model)
+        provider = self.route.provider
+        return bool(found and found.json_schema) or bool(provider and provider.json_schema and provider.local)
+
+    def copy(self, **changes: Any) -> LM:
+        """Return a new LM with some settings changed; None takes a parameter away. The history starts empty."""
+        model = changes.pop("model", self.model)
+        key = changes.pop("api_key", self._api_key.reveal() if self._api_key else None)
+        settings = {**self._settings, **self.params, **changes}
+        return LM(model, api_key=key, **{k: v for k, v in settings.items() if v is not None})
+
+    def dump_state(self) -> dict[str, Any]:
+        """Return the settings as JSON values, without any key: `LM(**state)` makes the model again."""
+        hidden = ("cache", "extra_headers")
+        state = {k: v for k, v in self._settings.items() if k not in hidden and v is not None}
+        return {"model": self.model, **state, "cache": self._cache_setting is not False}
+
+    def __repr__(self) -> str:
+        shown = "".join(f", {name}={value!r}" for name, value in self.params.items())
+        base = f", api_base={self.route.base_url!r}" if self.route.custom else ""
+        return f"{type(self).__name__}({self.model!r}{shown}{base})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> LM:
+        # Copies of a program share their model, as they share its endpoint, limits and history.
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Pickled by its settings: without the key, the connection and the history.
+        return _rebuild, (self.dump_state(),)
+
+    def _price(self) -> Price | None:
+        return self._own_price or price(self.model)
+
+    def _open_cache(self, setting: bool | Cache) -> Cache:
+        if isinstance(setting, Cache):
+            return setting
+        if self._cache is None:
+            self._cache = self._cache_setting if isinstance(self._cache_setting, Cache) else default_cache()
+        return self._cache
+
+    async def _completions(self, request: Request) -> Reply:
+        """Ask, and ask again for what is missing where the endpoint takes no `n`."""
+        reply = await self._with_retries(request)
+        wanted = request.params.get("n") or 1
+        missing = wanted - len(reply.choices)
+        if missing <= 0:
+            return reply
+        single = replace(request, params={k: v for k, v in request.params.items() if k != "n"})
+        more = await asyncio.gather(*(self._with_retries(single) for _ in range(missing)))
+        choices = (*reply.choices, *(choice for other in more for choice in other.choices))
+        return replace(
+            reply, choices=choices[:wanted], usage=sum((other.usage for other in more), reply.usage)
+        )
+
+    async def _with_retries(self, request: Request) -> Reply:
+        if self._transport is None:
+            self._transport = make_transport(
+                self.route,
+                api_key=self._api_key,
+                key_env=self._key_env,
+                timeout=self.timeout,
+                price=self._price(),
+                headers=self._headers,
+            )
+        limiter = limiter_for(self.route.endpoint, self._rpm, self._tpm)
+        try:
+            return await _attempt(self._transport, limiter, request)
+        except LMError as error:
+            if not self.num_retries or not _worth_retrying(error):
+                raise
+            first = error
+        # The retry machinery is only built for a call that failed: the usual one does not pay for it.
+        await asyncio.sleep(_wait_for(first, 1))
+        retrying = AsyncRetrying(
+            stop=stop_after_attempt(self.num_retries),
+            retry=retry_if_exception(_worth_retrying),
+            wait=_wait,
+            reraise=True,
+        )
+        return await retrying(_attempt, self._transport, limiter, request)
+
+
+async def _attempt(transport: Transport, limiter: AdaptiveLimiter, request: Request) -> Reply:
+    ticket = await limiter.acquire()
+    try:
+        reply = await transport.send(request)
+    except RateLimitedError as error:
+        limiter.rate_limited(ticket, error.retry_after)
+        raise
+    finally:
+        limiter.release()
+    limiter.succeeded(ticket, reply.usage.tokens)
+    return reply
+
+
+def _worth_retrying(error: BaseException) -> bool:
+    return isinstance(error, LMError) and error.retryable and (error.retry_after or 0) <= LONGEST_WAIT
+
+
+def _wait(state: RetryCallState) -> float:
+    outcome = state.outcome
+    error = outcome.exception() if outcome is not None else None
+    return _wait_for(error, state.attempt_number + 1)
+
+
+def _wait_for(error: BaseException | None, failures: int) -> float:
+    """Seconds before the next try: what the server asks and up to a quarter more, else exponential, full jitter."""
+    asked = error.retry_after if isinstance(error, LMError) else None
+    if asked is not None:
+        return asked * (1 + random.random() / 4) + random.random() / 20
+    return random.uniform(0.05, min(LONGEST_WAIT, 0.5 * 2**failures))
+
+
+def _with_schema(request: Request) -> Request:
+    """A pydantic model given as response_format is sent, and kept, as its JSON schema."""
+    wanted = request.params["response_format"]
+    if not isinstance(wanted, type) or not hasattr(wanted, "model_json_schema"):
+        return request
+    schema = {"name": wanted.__name__, "schema": wanted.model_json_schema(), "strict": True}
+    return replace(
+        request, params={**request.params, "response_format": {"type": "json_schema", "json_schema": schema}}
+    )
+
+
+def _plain(choice: Choice) -> str | dict[str, Any]:
+    extra: dict[str, Any] = {}
+    if choice.reasoning:
+        extra["reasoning_content"] = choice.reasoning
+    if choice.tool_calls:
+        extra["tool_calls"] = list(choice.tool_calls)
+    if choice.logprobs is not None:
+        extra["logprobs"] = choice.logprobs
+    return {"text": choice.text, **extra} if extra else choice.text
+
+
+def _rebuild(state: dict[str, Any]) -> LM:
+    return LM(**state)

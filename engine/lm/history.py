@@ -1,0 +1,120 @@
+"""The last calls, kept light and in memory only: for a look at what was really sent and answered.
+
+A record holds references, no copies and no key. The queues are bounded, so a long run does not fill memory.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+from engine.lm.base import Message, Reply, Request
+from engine.records import Usage
+
+LIMIT = 1000
+"""Records kept for each model object, and for the process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call: what was sent, what came back (or the error's sentence), and what it cost."""
+
+    model: str
+    messages: Sequence[Message]
+    params: Mapping[str, Any]
+    reply: Reply | None
+    error: str | None = None
+    timestamp: float = field(default_factory=time.time)
+
+    @property
+    def outputs(self) -> list[str]:
+        """The completions' texts."""
+        return [choice.text for choice in self.reply.choices] if self.reply else []
+
+    @property
+    def usage(self) -> Usage:
+        """What the call cost, or would have cost when it came from the cache."""
+        return self.reply.usage if self.reply else Usage()
+
+    @property
+    def cached(self) -> bool:
+        """Whether the answer came from the cache."""
+        return self.reply is not None and self.reply.cached
+
+    def __getitem__(self, key: str) -> Any:
+        """Read a value by DSPy's key: history[-1]["messages"], ["outputs"], ["usage"], ["cost"] ..."""
+        if key == "cost":
+            return self.usage.cost
+        if key == "kwargs":
+            return self.params
+        if key == "response":
+            return self.reply
+        if key in ("model", "messages", "outputs", "usage", "timestamp", "cached", "error"):
+            return getattr(self, key)
+        raise KeyError(key)
+
+
+def record(history: deque[Call], request: Request, reply: Reply | None, error: str | None = None) -> None:
+    """Note a call in a model's history and in the process's."""
+    call = Call(request.model, request.messages, request.params, reply, error)
+    history.append(call)
+    recent.append(call)
+
+
+def inspect_history(n: int = 1, file: TextIO | None = None) -> None:
+    """Write the last `n` calls of this process, oldest first, to `file` (standard output by default)."""
+    show(recent, n, file)
+
+
+def show(calls: Sequence[Call] | deque[Call], n: int = 1, file: TextIO | None = None) -> None:
+    """Write the last `n` of some calls as readable text."""
+    out = file or sys.stdout
+    if not calls:
+        out.write("No model has been called yet.\n")
+        return
+    for call in list(calls)[-max(n, 1) :]:
+        out.write(f"{text_of(call)}\n\n")
+
+
+def text_of(call: Call) -> str:
+    """Return one call as readable text: a heading, each message under its role, then the answers.
+
+    >>> print(text_of(Call("m", ({"role": "user", "content": "Hi"},), {}, None, "It failed.")))
+    === m, 0 tokens in, 0 out ===
+    --- user ---
+    Hi
+    --- error ---
+    It failed.
+    """
+    usage = call.usage
+    cost = "" if usage.cost is None else f", ${usage.cost:.6f}"
+    source = ", from the cache" if call.cached else ""
+    parts = [f"=== {call.model}, {usage.input_tokens} tokens in, {usage.output_tokens} out{cost}{source} ==="]
+    for message in call.messages:
+        parts += [f"--- {message.get('role', '')} ---", _content(message.get("content"))]
+    if call.error is not None:
+        parts += ["--- error ---", call.error]
+    for number, choice in enumerate(call.reply.choices if call.reply else (), 1):
+        parts += [f"--- answer {number} ---", choice.text]
+        parts += [f"(tool call) {tool_call}" for tool_call in choice.tool_calls]
+    return "\n".join(parts)
+
+
+def _content(content: Any) -> str:
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    shown = [
+        part.get("text", f"[{part.get('type', 'part')}]") if isinstance(part, dict) else str(part)
+        for part in content
+    ]
+    return "\n".join(shown)
+
+
+recent: deque[Call] = deque(maxlen=LIMIT)
+"""The process's last calls, of all models."""

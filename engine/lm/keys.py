@@ -1,0 +1,139 @@
+"""Where an API key comes from: given in code, an environment variable, or the system's keyring.
+
+A key is kept in a `Secret`, which shows as dots wherever it is printed, and is never written anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import NamedTuple
+
+from engine.lm.catalog import Route, find_provider
+
+SERVICE = "tuneboard"
+"""The name under which keys lie in the keyring; the user name there is the environment variable's name."""
+
+
+class Secret:
+    """A key that does not show itself.
+
+    >>> Secret("sk-123")
+    Secret('...')
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the key itself, for the one header that needs it."""
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __repr__(self) -> str:
+        return "Secret('...')"
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> tuple[type[Secret], tuple[str]]:
+        # A pickled program must not carry a key with it; the reader finds its own.
+        return Secret, ("",)
+
+
+class FoundKey(NamedTuple):
+    """A key (None: there is none) and, in words, where it was found or looked for."""
+
+    key: Secret | None
+    where: str
+
+
+def find_key(model: str, key_env: str | None = None) -> FoundKey:
+    """Look for a model's key: the environment variable, then the keyring.
+
+    `key_env` names the variable; without it the provider's usual one is used.
+
+    >>> find_key("offline/learner").key is None
+    True
+    """
+    provider = find_provider(model)
+    variable = key_env or (provider.key_env if provider else None)
+    if not variable:
+        return FoundKey(None, "no key needed" if provider and not provider.needs_key else "")
+    value = os.environ.get(variable, "").strip()
+    if value:
+        return FoundKey(Secret(value), f"environment variable {variable}")
+    value = _from_keyring(variable)
+    if value:
+        return FoundKey(Secret(value), f"system keyring ({variable})")
+    return FoundKey(None, f"environment variable {variable} or the system keyring")
+
+
+def key_for(route: Route, key_env: str | None = None) -> FoundKey:
+    """Look for the key of a route. A base URL of the person's own gets only a key named for it.
+
+    The usual variables hold keys for the provider's own address; sending them to another host because a
+    base URL was typed would hand them out.
+    """
+    if key_env is None and (route.custom or route.protocol == "offline"):
+        return FoundKey(None, "")
+    named = (
+        route.name if route.provider is None or "/" in route.name else f"{route.provider.prefix}/{route.name}"
+    )
+    return find_key(named, key_env)
+
+
+def store_key(variable: str, key: str) -> bool:
+    """Put a key into the system's keyring; False where there is no keyring to put it in."""
+    import keyring
+    from keyring.errors import KeyringError
+
+    try:
+        keyring.set_password(SERVICE, variable, key)
+    except (KeyringError, OSError, RuntimeError):
+        return False
+    return True
+
+
+def forget_key(variable: str) -> bool:
+    """Take a key out of the system's keyring; False where it was not there."""
+    import keyring
+    from keyring.errors import KeyringError
+
+    try:
+        keyring.delete_password(SERVICE, variable)
+    except (KeyringError, OSError, RuntimeError):
+        return False
+    return True
+
+
+def without_keys(text: str, *secrets: Secret | None) -> str:
+    """Return a text with every key in it blotted out: those given, and anything that looks like one.
+
+    >>> without_keys("Incorrect API key provided: sk-proj-abcdef1234567890.")
+    'Incorrect API key provided: [key].'
+    """
+    for secret in secrets:
+        if secret and len(secret.reveal()) >= 4:
+            text = text.replace(secret.reveal(), "[key]")
+    return _KEY_LIKE.sub("[key]", text)
+
+
+def _from_keyring(variable: str) -> str:
+    # Imported here: it takes tens of milliseconds, and most machines have the variable set.
+    try:
+        import keyring
+        from keyring.errors import KeyringError
+    except ImportError:
+        return ""
+    try:
+        return (keyring.get_password(SERVICE, variable) or "").strip()
+    except (KeyringError, OSError, RuntimeError, ValueError):
+        # No keyring, a locked one, or a broken back end: the same as no key.
+        return ""
+
+
+_KEY_LIKE = re.compile(r"\b(?:sk|gsk|xai|pk|rk|hf|AIza)[-_]?[A-Za-z0-9*][A-Za-z0-9_*-]{11,}")

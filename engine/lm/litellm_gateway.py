@@ -1,0 +1,136 @@
+"""Calls to every other provider, through litellm: the only file that imports it, and only on first use.
+
+Importing it takes seconds and some 200 MB, so the dashboard's process never comes here. It sends one request
+once: retries, cache and limits are the client's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from engine.errors import ConfigurationError, LMError
+from engine.lm import failures
+from engine.lm.base import Choice, Reply, Request
+from engine.lm.catalog import Route, is_reasoning_model
+from engine.lm.failures import Place
+from engine.lm.keys import FoundKey, without_keys
+from engine.lm.wire import choice_of, for_reasoning, usage_of
+from engine.lm.prices import Price
+from engine.records import Usage
+
+
+class LiteLLMTransport:
+    """One model of a provider that litellm speaks to. `timeout` is in seconds, for the whole of one request."""
+
+    def __init__(
+        self,
+        route: Route,
+        found: FoundKey,
+        *,
+        key_env: str | None = None,
+        timeout: float,
+        price: Price | None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        env = key_env or (route.provider.key_env if route.provider else None)
+        self.place = Place(route.host, route.name, route.base_url or "", found.key, env)
+        self._seconds = timeout
+        self._price = price
+        self._reasoning = is_reasoning_model(route.model)
+        fixed: dict[str, Any] = {"model": route.model, "timeout": timeout, "num_retries": 0, "max_retries": 0}
+        if route.base_url:
+            fixed["api_base"] = route.base_url
+        if headers:
+            fixed["extra_headers"] = dict(headers)
+        self._fixed = fixed
+
+    async def send(self, request: Request) -> Reply:
+        """Send one request. Raises LMError for everything that can go wrong on the way."""
+        litellm = await _litellm()
+        params = {**self._fixed, "messages": [dict(m) for m in request.messages], **request.params}
+        if self._reasoning:
+            for_reasoning(params)
+        if self.place.key:
+            params["api_key"] = self.place.key.reveal()
+        started = time.perf_counter()
+        try:
+            # A little longer than litellm's own limit, for providers where it keeps none.
+            async with asyncio.timeout(self._seconds + 5):
+                response = await litellm.acompletion(**params)
+        except TimeoutError:
+            raise failures.timed_out(self.place, self._seconds) from None
+        except Exception as error:
+            # Not chained: litellm's errors can hold the request, and with it the key.
+            raise self._failure(error) from None
+        return self._reply(response, time.perf_counter() - started)
+
+    def _reply(self, response: Any, seconds: float) -> Reply:
+        data = response.model_dump()
+        try:
+            choices = tuple([choice_of(choice) for choice in data["choices"]])
+        except (KeyError, TypeError, AttributeError):
+            raise failures.wrong_shape(self.place, data) from None
+        if not choices:
+            raise failures.wrong_shape(self.place, data)
+        usage = usage_of(data.get("usage"), self._price) or Usage(calls=1)
+        if usage.cost is None:
+            charged = getattr(response, "_hidden_params", {}).get("response_cost")
+            if isinstance(charged, int | float) and charged:
+                usage = Usage(1, 0, usage.input_tokens, usage.output_tokens, float(charged))
+        return Reply(choices, usage, str(data.get("model") or self.place.model), seconds)
+
+    def _failure(self, error: Exception) -> LMError:
+        """litellm's error as ours, by its class's name and its HTTP status."""
+        kind = type(error).__name__
+        message = without_keys(str(error), self.place.key)
+        message = message.partition("\nTraceback")[0].removeprefix(f"litellm.{kind}: ")
+        if kind in ("Timeout", "APITimeoutError"):
+            return failures.timed_out(self.place, self._seconds)
+        if kind in ("APIConnectionError", "InternalServerError") and _is_no_connection(message):
+            return failures.unreachable(self.place, "connection refused")
+        if kind == "ContextWindowExceededError":
+            message = f"context_length_exceeded: {message}"
+        if "LLM Provider NOT provided" in message:
+            return failures.unknown_provider(self.place.model)
+        status = getattr(error, "status_code", None)
+        if not isinstance(status, int) or status < 400:
+            status = 400 if isinstance(error, ValueError | TypeError) else 500
+        response = getattr(error, "response", None)
+        headers = getattr(response, "headers", None) or {}
+        return failures.from_status(self.place, status, message.encode(), headers)
+
+
+def _is_no_connection(message: str) -> bool:
+    return any(words in message for words in ("Cannot connect", "Connection refused", "Connect call failed"))
+
+
+async def _litellm() -> ModuleType:
+    global _loaded
+    if _loaded is None:
+        # On a thread: the event loop goes on while the import takes its seconds.
+        _loaded = await asyncio.to_thread(_load)
+    return _loaded
+
+
+def _load() -> ModuleType:
+    # Before the import: it would fetch a price list from the network.
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    os.environ.setdefault("LITELLM_LOG", "ERROR")
+    try:
+        import litellm
+    except ImportError as error:
+        raise ConfigurationError(f"litellm cannot be imported ({error}): install tuneboard again.") from error
+    litellm.telemetry = False
+    litellm.drop_params = True
+    litellm.suppress_debug_info = True
+    litellm.turn_off_message_logging = True
+    litellm.num_retries = 0
+    return litellm
+
+
+_loaded: ModuleType | None = None

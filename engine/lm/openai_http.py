@@ -1,0 +1,167 @@
+"""Calls to endpoints that speak the OpenAI protocol, over one pooled aiohttp session for each event loop.
+
+Direct, because it costs 0.2 ms of CPU a call where the client libraries cost 3-4 ms, and keeps up with
+hundreds of requests at once. It sends one request once: retries, cache and limits are the client's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+from weakref import WeakKeyDictionary
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from engine.errors import LMError
+from engine.lm import failures
+from engine.lm.base import Reply, Request
+from engine.lm.catalog import Route, is_reasoning_model
+from engine.lm.failures import Place
+from engine.lm.keys import FoundKey
+from engine.lm.prices import Price
+from engine.lm.wire import choice_of, counted_usage, for_reasoning, jsonable, usage_of
+
+CONNECT_SECONDS = 10.0
+"""How long a connection may take to come up."""
+
+
+class OpenAITransport:
+    """One model at one endpoint. `timeout` is in seconds, for the whole of one request."""
+
+    def __init__(
+        self,
+        route: Route,
+        found: FoundKey,
+        *,
+        key_env: str | None = None,
+        timeout: float,
+        price: Price | None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        if route.base_url is None:
+            raise ValueError("A route of the OpenAI protocol has a base URL.")
+        address = f"{route.base_url}/chat/completions"
+        env = key_env or (route.provider.key_env if route.provider and not route.custom else None)
+        self.place = Place(route.host, route.name, address, found.key, env)
+        self._model = route.model
+        self._url = URL(address)
+        self._proxy = _proxy_for(address)
+        self._seconds = timeout
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(CONNECT_SECONDS, timeout))
+        self._price = price
+        self._headers = {"Content-Type": "application/json", "User-Agent": "tuneboard", **(headers or {})}
+        if found.key:
+            self._headers.setdefault("Authorization", f"Bearer {found.key.reveal()}")
+        self._reasoning = is_reasoning_model(route.model)
+
+    async def send(self, request: Request) -> Reply:
+        """Send one request. Raises LMError for everything that can go wrong on the way."""
+        body = self._body(request)
+        started = time.perf_counter()
+        session = await _session()
+        try:
+            async with session.post(
+                self._url,
+                data=body,
+                headers=self._headers,
+                timeout=self._timeout,
+                proxy=self._proxy,
+                allow_redirects=False,
+            ) as response:
+                data = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            # The aiohttp error is not chained: it holds the request's headers, and they hold the key.
+            raise self._failure(error) from None
+        if response.status >= 300:
+            raise failures.from_status(self.place, response.status, data, response.headers)
+        return self._reply(data, response.content_type, time.perf_counter() - started, request)
+
+    def _body(self, request: Request) -> bytes:
+        body: dict[str, Any] = {"model": self._model, "messages": request.messages, **request.params}
+        if self._reasoning:
+            for_reasoning(body)
+        return orjson.dumps(body, default=jsonable)
+
+    def _reply(self, data: bytes, content_type: str, seconds: float, request: Request) -> Reply:
+        try:
+            reply = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            raise failures.bad_reply(self.place, data, content_type) from None
+        try:
+            choices = tuple([choice_of(choice) for choice in reply["choices"]])
+        except (KeyError, TypeError, AttributeError):
+            raise failures.wrong_shape(self.place, reply) from None
+        if not choices:
+            raise failures.wrong_shape(self.place, reply)
+        usage = usage_of(reply.get("usage"), self._price) or counted_usage(request, choices, self._price)
+        return Reply(choices, usage, str(reply.get("model") or self._model), seconds)
+
+    def _failure(self, error: Exception) -> LMError:
+        place = self.place
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return failures.unreachable(place, "no connection in time")
+        if isinstance(error, TimeoutError):
+            return failures.timed_out(place, self._seconds)
+        if isinstance(error, aiohttp.ClientConnectorDNSError):
+            return failures.unreachable(place, "no such host")
+        if isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError | ssl.SSLError):
+            return failures.unreachable(place, "its TLS certificate was not accepted, or it speaks no https")
+        if isinstance(error, aiohttp.ClientPayloadError):
+            return failures.bad_reply(place, b"{")
+        if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError | aiohttp.ClientOSError):
+            refused = isinstance(error, ConnectionRefusedError) or isinstance(
+                error.__cause__, ConnectionRefusedError
+            )
+            refused = refused or "refused" in str(error).lower() or "Connect call failed" in str(error)
+            return failures.unreachable(
+                place, "connection refused" if refused else "it closed the connection"
+            )
+        return failures.unreachable(place, f"{type(error).__name__}: {error}")
+
+
+def _proxy_for(address: str) -> str | None:
+    """The system's proxy for an address; never one for this machine itself."""
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    if host == "localhost" or host.startswith("127.") or host == "::1" or proxy_bypass(host):
+        return None
+    return getproxies().get(parts.scheme)
+
+
+async def _session() -> aiohttp.ClientSession:
+    loop = asyncio.get_running_loop()
+    session = _sessions.get(loop)
+    if session is None or session.closed:
+        keeper = _keeper(loop)
+        session = await anext(keeper)
+        _keepers[loop] = keeper
+    return session
+
+
+async def _keeper(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[aiohttp.ClientSession]:
+    """Hold a session open until the loop shuts its generators down, as asyncio.run does at its end."""
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=1024, ttl_dns_cache=300, keepalive_timeout=60),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        json_serialize=lambda value: orjson.dumps(value).decode(),
+    )
+    _sessions[loop] = session
+    try:
+        yield session
+    finally:
+        _sessions.pop(loop, None)
+        _keepers.pop(loop, None)
+        await session.close()
+
+
+_sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession] = WeakKeyDictionary()
+_keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[aiohttp.ClientSession]] = (
+    WeakKeyDictionary()
+)

@@ -1,0 +1,129 @@
+"""What models cost and how much they take, from the table that litellm ships.
+
+The file is read, litellm itself is never imported (that takes seconds). `prices.json` in the data folder, in
+the same form, adds to it and wins over it: {"my/model": {"input_cost_per_token": 1e-6, ...}}.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from engine.home import data_home
+from engine.lm.catalog import find_provider
+
+log = logging.getLogger(__name__)
+
+
+class Price(NamedTuple):
+    """US dollars per token, and limits in tokens (None: not known)."""
+
+    input: float
+    output: float
+    cached_input: float
+    max_input_tokens: int | None = None
+    max_output_tokens: int | None = None
+    json_schema: bool = False
+
+    def cost(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> float:
+        """Return what a call costs; `cached_tokens` of the input were read from the provider's prompt cache.
+
+        >>> Price(1.0, 2.0, 0.5).cost(10, 5, cached_tokens=4)
+        18.0
+        """
+        cached = min(cached_tokens, input_tokens)
+        return (input_tokens - cached) * self.input + cached * self.cached_input + output_tokens * self.output
+
+
+def price(model: str) -> Price | None:
+    """Return a model's price, or None where it is not known. Models on the person's own machine are free.
+
+    >>> price("openai/gpt-4o-mini").input
+    1.5e-07
+    >>> price("ollama/llama3.2").input
+    0.0
+    >>> price("nobody/knows-this") is None
+    True
+    """
+    return _price(model, data_home() / "prices.json")
+
+
+@lru_cache(maxsize=1024)
+def _price(model: str, overrides: Path) -> Price | None:
+    own = _overrides(overrides)
+    if model in own:
+        return _parse(own[model])
+    provider = find_provider(model)
+    if provider is not None and provider.local:
+        return Price(0.0, 0.0, 0.0, json_schema=provider.json_schema)
+    table = _table()
+    for name in _names(model):
+        if name in table:
+            return table[name]
+    return None
+
+
+def _names(model: str) -> tuple[str, ...]:
+    prefix, slash, rest = model.partition("/")
+    if not slash:
+        return (model,)
+    if prefix == "openrouter":
+        # OpenRouter passes the makers' prices on.
+        return (model, rest, rest.partition("/")[2])
+    # Only these makers' models stand in the table without their prefix.
+    return (model, rest) if prefix in ("openai", "anthropic", "cohere", "bedrock", "vertex_ai") else (model,)
+
+
+@lru_cache(maxsize=1)
+def _table() -> Mapping[str, Price]:
+    found = importlib.util.find_spec("litellm")
+    if found is None or not found.origin:
+        return {}
+    path = Path(found.origin).parent / "model_prices_and_context_window_backup.json"
+    try:
+        raw = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        log.warning("The price table %s cannot be read (%s); costs are shown as unknown.", path.name, error)
+        return {}
+    # Small records instead of the whole table: it is 3 MB of JSON.
+    return {name: parsed for name, entry in raw.items() if (parsed := _parse(entry)) is not None}
+
+
+def _overrides(path: Path) -> Mapping[str, Any]:
+    try:
+        raw = orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, orjson.JSONDecodeError) as error:
+        log.warning(
+            "%s cannot be read (%s): prices of your own are left out until it is mended.", path, error
+        )
+        return {}
+    return raw if isinstance(raw, dict) else {}
+
+
+def _parse(entry: Any) -> Price | None:
+    if not isinstance(entry, dict):
+        return None
+    cost_in, cost_out = entry.get("input_cost_per_token"), entry.get("output_cost_per_token")
+    if not isinstance(cost_in, int | float) or not isinstance(cost_out, int | float):
+        return None
+    cached = entry.get("cache_read_input_token_cost")
+    return Price(
+        float(cost_in),
+        float(cost_out),
+        float(cached) if isinstance(cached, int | float) else float(cost_in),
+        _count(entry.get("max_input_tokens")),
+        _count(entry.get("max_output_tokens")),
+        entry.get("supports_response_schema") is True,
+    )
+
+
+def _count(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | float) and value > 0 else None
