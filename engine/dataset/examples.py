@@ -1,0 +1,205 @@
+"""Rows of text -> typed Examples by field name; rows that cannot be used become problems.
+
+How a text becomes a value of a type is passed in (`parse`, normally `engine.adapters.values.parse_value`):
+this layer is below the adapters and must not know them.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Literal, Union, get_args, get_origin
+
+from engine.dataset.table import Dataset, RowProblem, missing_column
+from engine.errors import DatasetError, EngineError
+from engine.records import Example
+
+Parse = Callable[[str, Any], Any]
+
+
+class _Unusable(Exception):  # noqa: N818 - never leaves this file: it carries a row's sentence up one call
+    """A cell that cannot be used; the message is the rest of the sentence after the column's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsableRows:
+    """Examples by row id (inputs marked), and a problem for each row left out."""
+
+    examples: dict[int, Example]
+    problems: tuple[RowProblem, ...]
+
+
+def usable_rows(
+    dataset: Dataset,
+    mapping: Mapping[str, str],
+    *,
+    inputs: Mapping[str, Any],
+    outputs: Mapping[str, Any],
+    parse: Parse,
+    rows: Sequence[int] | None = None,
+) -> UsableRows:
+    """Make an Example of every row that can be used.
+
+    `mapping` is field -> column; `inputs` and `outputs` are field -> annotation; `parse(text, annotation)`
+    returns the value or raises ValueError, TypeError or an EngineError. `rows` limits the work to some
+    row ids. Raises DatasetError when a field has no column, its column is not in the data, or an answer's
+    column is also an input.
+
+    >>> from engine.dataset.reading import read_dataset
+    >>> data = read_dataset(b"q,n\\n1+1,2\\n1+2,three\\n", "x.csv")
+    >>> found = usable_rows(
+    ...     data, {"q": "q", "n": "n"}, inputs={"q": str}, outputs={"n": int}, parse=lambda t, a: a(t)
+    ... )
+    >>> found.examples[0].n, found.problems[0].message
+    (2, "'n' is 'three', which is not a whole number.")
+    """
+    fields = {**inputs, **outputs}
+    _check_mapping(dataset, mapping, inputs, outputs)
+    readers = {f: _reader(annotation, parse) for f, annotation in fields.items()}
+    cells = {f: dataset.values(mapping[f]) for f in fields}
+    examples: dict[int, Example] = {}
+    problems: list[RowProblem] = []
+    for row in rows if rows is not None else range(len(dataset)):
+        values: dict[str, Any] = {}
+        for field, read in readers.items():
+            try:
+                values[field] = read(cells[field][row])
+            except _Unusable as problem:
+                column = mapping[field]
+                problems.append(RowProblem(dataset.row_number(row), column, f"{column!r} {problem}"))
+                break
+        else:
+            examples[row] = Example(values).with_inputs(*inputs)
+    return UsableRows(examples, tuple(problems))
+
+
+def to_examples(
+    dataset: Dataset,
+    mapping: Mapping[str, str],
+    *,
+    inputs: Mapping[str, Any],
+    outputs: Mapping[str, Any],
+    parse: Parse,
+    rows: Sequence[int] | None = None,
+) -> dict[int, Example]:
+    """Return the examples of `usable_rows` alone. Raises DatasetError also when no row can be used."""
+    found = usable_rows(dataset, mapping, inputs=inputs, outputs=outputs, parse=parse, rows=rows)
+    if not found.examples and found.problems:
+        first = found.problems[0]
+        raise DatasetError(f"No row of {dataset.name!r} can be used. Row {first.row}: {first.message}")
+    return found.examples
+
+
+def _check_mapping(
+    dataset: Dataset, mapping: Mapping[str, str], inputs: Mapping[str, Any], outputs: Mapping[str, Any]
+) -> None:
+    for field in [*inputs, *outputs]:
+        kind = "output" if field in outputs else "input"
+        if field not in mapping:
+            raise DatasetError(
+                f"The {kind} field {field!r} has no column. Choose one of: {', '.join(dataset.columns)}."
+            )
+        if mapping[field] not in dataset.columns:
+            raise DatasetError(f"For the {kind} field {field!r}: {missing_column(dataset, mapping[field])}")
+    for output in outputs:
+        for field in inputs:
+            if mapping[field] == mapping[output]:
+                raise DatasetError(
+                    f"The column {mapping[output]!r} is both the input {field!r} and the answer {output!r}. "
+                    "The program would be shown the answer: choose another column for one of them."
+                )
+
+
+def _reader(annotation: Any, parse: Parse) -> Callable[[str], Any]:
+    """Return what turns one cell into a value of a type, or raises _Unusable."""
+    optional, inner = _without_none(annotation)
+    if inner is str:
+        convert: Callable[[str], Any] = str
+    elif get_origin(inner) is Literal:
+        convert = _choice_reader(get_args(inner))
+    elif isinstance(inner, type) and issubclass(inner, Enum):
+        convert = _enum_reader(inner)
+    else:
+        convert = _parsed(inner, parse)
+
+    def read(cell: str) -> Any:
+        if not cell.strip():
+            if optional:
+                return None
+            raise _Unusable("is empty.")
+        return convert(cell)
+
+    return read
+
+
+def _without_none(annotation: Any) -> tuple[bool, Any]:
+    if get_origin(annotation) in (Union, types.UnionType):
+        others = tuple(a for a in get_args(annotation) if a is not type(None))
+        if len(others) < len(get_args(annotation)):
+            return True, others[0] if len(others) == 1 else Union[others]  # noqa: UP007 - made at run time
+    return False, annotation
+
+
+def _choice_reader(choices: Sequence[Any]) -> Callable[[str], Any]:
+    exact = {str(c): c for c in choices}
+    folded = {str(c).casefold(): c for c in choices}
+
+    def read(cell: str) -> Any:
+        text = cell.strip()
+        if text in exact:
+            return exact[text]
+        if text.casefold() in folded:
+            return folded[text.casefold()]
+        raise _Unusable(f"is {_shown(text)}, which is not one of the allowed values: {_listed(list(exact))}.")
+
+    return read
+
+
+def _enum_reader(enum: type[Enum]) -> Callable[[str], Any]:
+    named = {str(m.value).casefold(): m for m in enum} | {m.name.casefold(): m for m in enum}
+
+    def read(cell: str) -> Any:
+        text = cell.strip()
+        if text.casefold() in named:
+            return named[text.casefold()]
+        values = [str(m.value) for m in enum]
+        raise _Unusable(f"is {_shown(text)}, which is not one of the allowed values: {_listed(values)}.")
+
+    return read
+
+
+def _parsed(annotation: Any, parse: Parse) -> Callable[[str], Any]:
+    numeric = annotation in (int, float)
+
+    def read(cell: str) -> Any:
+        text = cell.strip()
+        if numeric and re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", text):
+            text = text.replace(",", "")
+        try:
+            return parse(text, annotation)
+        except (ValueError, TypeError, EngineError):
+            raise _Unusable(f"is {_shown(text)}, which is not {_wanted(annotation)}.") from None
+
+    return read
+
+
+def _wanted(annotation: Any) -> str:
+    """Return a type in plain words, with its article."""
+    plain = {int: "a whole number", float: "a number", bool: "yes or no"}
+    origin = get_origin(annotation) or annotation
+    if origin in plain:
+        return plain[origin]
+    if origin in (list, tuple, set):
+        return 'a list such as ["a", "b"]'
+    return 'JSON such as {"name": "value"}' if origin is dict else f"a {getattr(origin, '__name__', origin)}"
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def _listed(values: Sequence[str]) -> str:
+    return ", ".join(values[:12]) + (" ..." if len(values) > 12 else "")

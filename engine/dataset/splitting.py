@@ -1,0 +1,228 @@
+"""Train, validation and test rows: seeded, stratified, and without leaks.
+
+Rows with equal inputs always stand on the same side. The order comes from SHA-256 of seed and content,
+so a split is the same on every machine and Python version, and moving rows about in the file does not
+change it. This module must not know files: it sees values by row id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from engine.errors import DatasetError
+from engine.records import Example, content_hash
+
+SIDES = ("train", "validation", "test")
+SMALLEST = {"train": 4, "validation": 3, "test": 3}
+_PURPOSE = {"train": "to learn from", "validation": "to choose by", "test": "for the final test"}
+MOST_STRATA = 50
+
+
+class Shares(Protocol):
+    """What says how to split: three shares that add up to 1, and a seed (`engine.runs.spec.SplitSpec`)."""
+
+    @property
+    def train(self) -> float: ...  # noqa: D102 - a share
+    @property
+    def validation(self) -> float: ...  # noqa: D102 - a share
+    @property
+    def test(self) -> float: ...  # noqa: D102 - a share
+    @property
+    def seed(self) -> int: ...  # noqa: D102 - any number
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Disjoint row ids by side, each in file order, and sentences worth telling about them."""
+
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    test: tuple[int, ...]
+    stratified_by: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Rows to learn from, to choose by and to test on."""
+        return len(self.train), len(self.validation), len(self.test)
+
+
+def split_rows(
+    rows: Mapping[int, Mapping[str, Any]],
+    split: Shares,
+    *,
+    inputs: Collection[str] | None = None,
+    outputs: Collection[str] | None = None,
+    stratify_by: str | None = None,
+) -> Split:
+    """Divide rows (row id -> values) into train, validation and test.
+
+    `inputs` are the fields that decide whether two rows are the same; Examples know theirs. Rows are
+    stratified by `stratify_by`, or by the first output with few different values. Raises DatasetError
+    when there are too few rows, saying how many are needed, or when every answer is the same.
+
+    >>> from types import SimpleNamespace
+    >>> rows = {i: {"text": str(i), "label": "ab"[i % 2]} for i in range(20)}
+    >>> shares = SimpleNamespace(train=0.4, validation=0.3, test=0.3, seed=0)
+    >>> split_rows(rows, shares, inputs=["text"]).sizes
+    (8, 6, 6)
+    """
+    shares = _checked_shares(split)
+    asked, answers = _field_names(rows, inputs, outputs)
+    _check_count(len(rows), shares)
+    _check_answers(rows, answers)
+    label = stratify_by if stratify_by is not None else _label(rows, answers)
+    groups = _groups(rows, asked, split.seed)
+    sides: dict[str, list[int]] = {side: [] for side in SIDES}
+    carry = [0.0, 0.0, 0.0]
+    for stratum in _strata(rows, groups, label):
+        size = sum(map(len, stratum))
+        quota = [size * share + over for share, over in zip(shares, carry, strict=True)]
+        for group in stratum:
+            # Each group goes to the side that is furthest behind its share; ties go to the earlier side.
+            at = max(range(3), key=lambda i: (round(quota[i], 9), -i))
+            sides[SIDES[at]].extend(group)
+            quota[at] -= len(group)
+        carry = quota
+    _check_sides(sides, len(groups), len(rows), shares)
+    train, validation, test = (tuple(sorted(sides[side])) for side in SIDES)
+    return Split(train, validation, test, label, _notes(rows, groups, answers, label, sides))
+
+
+def rows_needed(shares: Sequence[float]) -> int:
+    """Return how many rows give every side its smallest size.
+
+    >>> rows_needed((0.4, 0.3, 0.3))
+    10
+    """
+    return max(math.ceil(SMALLEST[side] / share - 1e-9) for side, share in zip(SIDES, shares, strict=True))
+
+
+def _checked_shares(split: Shares) -> tuple[float, float, float]:
+    shares = (split.train, split.validation, split.test)
+    if min(shares) <= 0 or abs(sum(shares) - 1) > 0.005:
+        parts = ", ".join(f"{side} {share:.0%}" for side, share in zip(SIDES, shares, strict=True))
+        raise DatasetError(
+            f"The shares ({parts}) add up to {sum(shares):.0%}. Make each more than 0 and the sum 100%."
+        )
+    return shares
+
+
+def _field_names(
+    rows: Mapping[int, Mapping[str, Any]], inputs: Collection[str] | None, outputs: Collection[str] | None
+) -> tuple[list[str], list[str]]:
+    first = next(iter(rows.values()), {})
+    if inputs is None:
+        inputs = first.input_keys if isinstance(first, Example) else ()
+    asked = [k for k in first if k in inputs]
+    return asked, [k for k in first if (k in outputs if outputs is not None else k not in asked)]
+
+
+def _check_count(count: int, shares: Sequence[float]) -> None:
+    needed = rows_needed(shares)
+    if count < needed:
+        wanted = ", ".join(f"{SMALLEST[side]} {_PURPOSE[side]}" for side in SIDES)
+        rows = "1 usable row" if count == 1 else f"{count} usable rows"
+        raise DatasetError(
+            f"There {'is' if count == 1 else 'are'} {rows}, and this split needs at least {needed} ({wanted}). "
+            f"Add {needed - count} more."
+        )
+
+
+def _check_answers(rows: Mapping[int, Mapping[str, Any]], answers: Sequence[str]) -> None:
+    first = next(iter(rows.values()))
+    if answers and all(all(row[a] == first[a] for row in rows.values()) for a in answers):
+        said = " and ".join(f"{a!r} is {str(first[a])!r}" for a in answers)
+        raise DatasetError(
+            f"Every row has the same answer ({said}), so there is nothing to learn. "
+            "Add rows with other answers, or choose another output column."
+        )
+
+
+def _label(rows: Mapping[int, Mapping[str, Any]], answers: Sequence[str]) -> str | None:
+    """Return the first answer with few different values."""
+    for answer in answers:
+        distinct = len({_text(row[answer]) for row in rows.values()})
+        if 2 <= distinct <= min(MOST_STRATA, len(rows) // 2):
+            return answer
+    return None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else content_hash(value)
+
+
+def _groups(rows: Mapping[int, Mapping[str, Any]], asked: Sequence[str], seed: int) -> list[list[int]]:
+    """Return rows with equal inputs together, in an order that only seed and content decide."""
+    by_input: dict[str, list[int]] = {}
+    for row, values in rows.items():
+        # Space and case do not make a different question.
+        key = "\x1f".join(" ".join(_text(values[k]).casefold().split()) for k in asked) if asked else str(row)
+        by_input.setdefault(key, []).append(row)
+    order = {key: hashlib.sha256(f"{seed}:{key}".encode()).digest() for key in by_input}
+    return [by_input[key] for key in sorted(by_input, key=order.__getitem__)]
+
+
+def _strata(
+    rows: Mapping[int, Mapping[str, Any]], groups: list[list[int]], label: str | None
+) -> list[list[list[int]]]:
+    """Return groups by label, rare labels first, so that what they leave uneven is evened out later."""
+    if label is None:
+        return [groups]
+    strata: dict[str, list[list[int]]] = {}
+    for group in groups:
+        strata.setdefault(_text(rows[min(group)][label]), []).append(group)
+    return [strata[name] for name in sorted(strata, key=lambda n: (len(strata[n]), n))]
+
+
+def _check_sides(sides: Mapping[str, list[int]], groups: int, count: int, shares: Sequence[float]) -> None:
+    for side in SIDES:
+        if len(sides[side]) >= SMALLEST[side]:
+            continue
+        if groups < count:
+            raise DatasetError(
+                f"Only {groups} of the {count} rows have different inputs, which is too few to divide "
+                f"({len(sides[side])} would be left {_PURPOSE[side]}). Add at least "
+                f"{max(1, rows_needed(shares) - groups)} rows with other inputs."
+            )
+        raise DatasetError(
+            f"{count} rows leave only {len(sides[side])} {_PURPOSE[side]}; {SMALLEST[side]} are needed. "
+            f"Add rows, or give {side} a larger share."
+        )
+
+
+def _notes(
+    rows: Mapping[int, Mapping[str, Any]],
+    groups: list[list[int]],
+    answers: Sequence[str],
+    label: str | None,
+    sides: Mapping[str, list[int]],
+) -> tuple[str, ...]:
+    notes: list[str] = []
+    repeats = len(rows) - len(groups)
+    if repeats:
+        verb = "rows repeat" if repeats > 1 else "row repeats"
+        notes.append(f"{repeats:,} {verb} the inputs of another row; such rows are kept on the same side.")
+    conflicts = sum(
+        any(_text(rows[row][a]) != _text(rows[group[0]][a]) for row in group[1:] for a in answers)
+        for group in groups
+        if len(group) > 1
+    )
+    if conflicts:
+        which = "inputs appear" if conflicts > 1 else "input appears"
+        notes.append(
+            f"{conflicts:,} {which} with different answers; no program can get all of those rows right."
+        )
+    if label is not None:
+        counts = {side: Counter(_text(rows[row][label]) for row in sides[side]) for side in SIDES}
+        scarce = sorted({_text(row[label]) for row in rows.values() if isinstance(row[label], str)})
+        scarce = [value for value in scarce if any(not counts[side][value] for side in SIDES)]
+        if scarce:
+            named = ", ".join(repr(v) for v in scarce[:5]) + (" ..." if len(scarce) > 5 else "")
+            notes.append(f"Too few rows for every side to have some: {label} {named}.")
+    return tuple(notes)

@@ -1,0 +1,201 @@
+"""Formats that say themselves where a value ends: JSON, JSON Lines, Excel workbooks, Parquet.
+
+Each reader returns text by column, like the others: a number as it is written, true and false, an
+empty cell for null, and JSON for lists and objects.
+"""
+
+from __future__ import annotations
+
+import datetime
+import io
+import json
+import warnings
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from engine.dataset.table import RawTable, RowProblem
+from engine.errors import DatasetError
+
+LARGEST_UNZIPPED = 1_000_000_000
+
+
+def cell_text(value: Any) -> str:
+    """Return a value of a JSON file, a workbook or a Parquet file as text.
+
+    >>> cell_text(7.0), cell_text(True), cell_text(None), cell_text(["a"])
+    ('7', 'true', '', '["a"]')
+    """
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    if isinstance(value, datetime.datetime):
+        return value.isoformat(sep=" ") if value.time() != datetime.time() else value.date().isoformat()
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, Mapping | list | tuple):
+        return json.dumps(value, ensure_ascii=False, default=cell_text)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return str(value)
+
+
+def read_json(text: str, name: str) -> RawTable:
+    """Read a JSON list of objects, an object that holds one, or an object of columns.
+
+    Text that is one object a line is read as JSON Lines. Raises DatasetError with the line of a fault.
+    """
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        lines = [line for line in text.splitlines() if line.strip()]
+        if len(lines) > 1 and _is_object(lines[0]) and _is_object(lines[1]):
+            return read_json_lines(text, name)
+        raise DatasetError(
+            f"{name!r} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}. "
+            "Mend it there, or save the table as CSV."
+        ) from None
+    except RecursionError:
+        raise DatasetError(f"{name!r} is nested too deeply to be a table. {_WANTED}") from None
+    notes: list[str] = []
+    return _from_items([(i + 1, item) for i, item in enumerate(_rows_in(data, name, notes))], name, notes)
+
+
+def read_json_lines(text: str, name: str) -> RawTable:
+    """Read one JSON object a line; a line that is none is a problem of its row."""
+    items: list[tuple[int, Any]] = []
+    problems: list[RowProblem] = []
+    # Only the line feed ends a line: other separators may stand inside a JSON text.
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            items.append((number, json.loads(line)))
+        except (json.JSONDecodeError, RecursionError) as error:
+            why = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+            problems.append(RowProblem(number, "", f"This line is not valid JSON ({why})."))
+    if not items and problems:
+        raise DatasetError(f"No line of {name!r} is valid JSON. Put one object on each line.")
+    return _from_items(items, name, [], problems)
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (json.JSONDecodeError, RecursionError):
+        return False
+
+
+def _rows_in(data: Any, name: str, notes: list[str]) -> Sequence[Any]:
+    """Return the list of rows in whichever of the usual shapes the file has."""
+    if isinstance(data, dict):
+        tables = {k: v for k, v in data.items() if isinstance(v, list) and v and isinstance(v[0], dict)}
+        if tables:
+            key = max(tables, key=lambda k: len(tables[k]))
+            if len(data) > 1:
+                notes.append(f"The rows were taken from {key!r}; the rest of the file was left aside.")
+            return tables[key]
+        lists = {k: v for k, v in data.items() if isinstance(v, list)}
+        if lists and len(lists) == len(data) and len({len(v) for v in lists.values()}) == 1:
+            return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+    if not isinstance(data, list):
+        raise DatasetError(f"{name!r} holds no list of rows. {_WANTED}")
+    return data
+
+
+def _from_items(
+    items: Sequence[tuple[int, Any]], name: str, notes: list[str], problems: list[RowProblem] | None = None
+) -> RawTable:
+    problems = problems or []
+    columns: dict[str, None] = {}
+    rows: list[tuple[int, dict[str, Any]]] = []
+    for number, item in items:
+        if isinstance(item, dict):
+            rows.append((number, item))
+            columns.update(dict.fromkeys(item))
+        else:
+            problems.append(RowProblem(number, "", "This item is not an object with named values."))
+    if not items and not problems:
+        raise DatasetError(f"{name!r} is empty. {_WANTED}")
+    if not rows:
+        raise DatasetError(f"No item of {name!r} is an object with named values. {_WANTED}")
+    cells = [[cell_text(row.get(c)) for _, row in rows] for c in columns]
+    numbers = [n for n, _ in rows]
+    return RawTable(list(columns), cells, problems, notes, numbers, first_number=1)
+
+
+def read_workbook(data: bytes, name: str) -> RawTable:
+    """Read the first sheet with cells of an Excel workbook. Formulas give the value last computed."""
+    import openpyxl
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if sum(i.file_size for i in archive.infolist()) > LARGEST_UNZIPPED:
+                raise DatasetError(
+                    f"{name!r} unpacks to more than 1 GB. Save the sheet as CSV and upload that."
+                )
+        with warnings.catch_warnings():
+            # openpyxl warns of decorations it drops (validation lists, styles): none of them is a value.
+            warnings.simplefilter("ignore")
+            book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
+            sheets = [(s.title, list(_sheet_rows(s))) for s in book.worksheets]
+            book.close()
+    except DatasetError:
+        raise
+    # openpyxl has no root error: a damaged workbook fails in zip, XML or key lookups.
+    except Exception as error:
+        raise DatasetError(
+            f"{name!r} is not an Excel workbook that can be read. Open it and save it again as .xlsx or CSV."
+        ) from error
+    filled = [(title, rows) for title, rows in sheets if rows]
+    if not filled:
+        raise DatasetError(f"{name!r} is empty. Upload a workbook with column names in its first row.")
+    title, rows = filled[0]
+    notes = [f"The sheet {title!r} was read; the others were left aside."] if len(filled) > 1 else []
+    return _from_sheet(rows, notes)
+
+
+def _sheet_rows(sheet: Any) -> Iterable[tuple[int, list[str]]]:
+    """Yield (row number, cells) for each row that is not blank."""
+    sheet.reset_dimensions()  # what the file claims about its size is often wrong
+    for number, row in enumerate(sheet.iter_rows(values_only=True), 1):
+        cells = [cell_text(v) for v in row]
+        if any(c.strip() for c in cells):
+            yield number, cells
+
+
+def _from_sheet(rows: Sequence[tuple[int, list[str]]], notes: list[str]) -> RawTable:
+    header = rows[0][1]
+    body = rows[1:]
+    width = max(len(cells) for _, cells in rows)
+    padded = [cells + [""] * (width - len(cells)) for _, cells in body]
+    cells: list[Any] = list(zip(*padded, strict=True)) if padded else [[] for _ in range(width)]
+    return RawTable(header + [""] * (width - len(header)), cells, [], notes, [n for n, _ in body])
+
+
+def read_parquet(data: bytes, name: str) -> RawTable:
+    """Read a Parquet file."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(io.BytesIO(data))
+    except (pa.ArrowException, OSError) as error:
+        raise DatasetError(
+            f"{name!r} is not a Parquet file that can be read. Save the table again."
+        ) from error
+    cells = []
+    for column in table.columns:
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            cells.append(column.cast(pa.large_string()).fill_null(""))
+        else:
+            cells.append([cell_text(v) for v in column.to_pylist()])
+    return RawTable(list(table.column_names), cells, [], [], first_number=1)
+
+
+_WANTED = 'Tuneboard reads a list of objects, such as [{"question": "...", "answer": "..."}].'
