@@ -84,12 +84,15 @@ def bullet_items(text: str) -> list[str] | None:
     first = text.lstrip()[:1]
     if not first or first in "[{":
         return None
-    items = []
+    items: list[str] = []
     for line in unfenced(text).splitlines():
         if not line.strip():
             continue
         match = _BULLET.fullmatch(line)
-        if match is None:
+        if match is not None:
+            items.append(match[1])
+        elif items and line[:2].isspace():  # an item that goes on
+            items[-1] += f" {line.strip()}"
+        else:
             return None
-        items.append(match[1])
     return items or None

@@ -6,12 +6,15 @@ Pure functions of annotations. This module reads no values and knows no layout o
 from __future__ import annotations
 
 import datetime
+import sys
 import types
+import typing
 from collections.abc import Iterable
 from enum import Enum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import orjson
+import typing_extensions
 
 NoneType = type(None)
 UNIONS = (Union, types.UnionType)
@@ -114,11 +117,30 @@ def json_schema(annotation: Any) -> dict[str, Any] | None:
     from pydantic.errors import PydanticUserError
 
     try:
-        schema = TypeAdapter(annotation).json_schema()
+        schema = TypeAdapter(checkable(annotation)).json_schema()
     except (PydanticUserError, TypeError):
         return None
     tidy = _tidy(schema)
     return tidy if isinstance(tidy, dict) else None
+
+
+def checkable(annotation: Any) -> Any:
+    """Return a type in a form pydantic takes: before Python 3.12 it refuses `typing.TypedDict`, so these are rebuilt."""
+    if sys.version_info >= (3, 12):
+        return annotation
+    if typing.is_typeddict(annotation) and type(annotation).__module__ == "typing":
+        hints = typing.get_type_hints(annotation, include_extras=True)
+        fields = {
+            name: hint if name in annotation.__required_keys__ else typing_extensions.NotRequired[hint]
+            for name, hint in hints.items()
+        }
+        return typing_extensions.TypedDict(annotation.__name__, {n: checkable(h) for n, h in fields.items()})  # type: ignore[operator] # the functional form, made at run time
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin in UNIONS:
+        return Union[tuple(checkable(a) for a in args)]  # noqa: UP007 - built from a tuple at run time
+    if origin in (list, dict, set, frozenset, tuple):
+        return origin[tuple(checkable(a) for a in args)]
+    return annotation
 
 
 def _tidy(schema: Any) -> Any:

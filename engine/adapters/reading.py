@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from engine.adapters.loose_json import bullet_items, loose_json, unfenced
-from engine.adapters.notes import UNIONS, NoneType
+from engine.adapters.notes import UNIONS, NoneType, checkable, type_hint
 from engine.adapters.scalars import (
     Reader,
     UnreadableError,
@@ -31,6 +31,7 @@ from engine.adapters.scalars import (
     shown,
     str_from_json,
 )
+from engine.errors import SignatureError
 
 __all__ = ["Reader", "UnreadableError", "reader_for"]
 
@@ -241,8 +242,15 @@ def _decoded(text: str, annotation: Any) -> Any:
 def _validator(annotation: Any) -> Callable[[Any], Any]:
     """Return pydantic's validation of a type, its first complaint turned into a clause."""
     from pydantic import TypeAdapter, ValidationError
+    from pydantic.errors import PydanticUserError
 
-    adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(checkable(annotation))
+    except PydanticUserError as error:
+        raise SignatureError(
+            f"A field of type {type_hint(annotation)} cannot be read from a reply: "
+            "use a JSON type, an Enum, a pydantic model, a dataclass or a TypedDict."
+        ) from error
     validate_python = adapter.validate_python
 
     def validate(value: Any) -> Any:

@@ -83,7 +83,7 @@ def parse_value(value: Any, annotation: Any, constraints: Sequence[Any] = ()) ->
     >>> parse_value("Answer: 42", int)
     Traceback (most recent call last):
         ...
-    engine.adapters.reading.UnreadableError: must be a single whole number, but is 'Answer: 42'
+    engine.adapters.scalars.UnreadableError: must be a single whole number, but is 'Answer: 42'
     """
     reader = reader_for(annotation, tuple(constraints))
     return reader.text(value) if isinstance(value, str) else reader.json(value)

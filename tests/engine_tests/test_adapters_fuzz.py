@@ -1,0 +1,76 @@
+"""No reply, however odd, may raise anything but AdapterParseError; what an adapter writes it must read."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from engine.adapters import Adapter, ChatAdapter, JSONAdapter
+from engine.errors import AdapterParseError
+from engine.signature import InputField, OutputField, Signature
+
+
+class Part(BaseModel):
+    name: str
+    weight: float | None = None
+
+
+class Everything(Signature):
+    """Fill it in."""
+
+    q: str = InputField()
+    flag: bool = OutputField()
+    count: int = OutputField(ge=-1000, le=1000)
+    ratio: float = OutputField()
+    label: Literal["a", "B c", "1"] = OutputField()
+    words: list[str] = OutputField()
+    table: dict[str, int] = OutputField()
+    part: Part = OutputField()
+    maybe: int | None = OutputField()
+
+
+NAMES = list(Everything.output_fields)
+pieces = st.one_of(
+    st.sampled_from([f"\n[[ ## {n} ## ]]\n" for n in (*NAMES, "completed", "x")]),
+    st.sampled_from(
+        ["{", "}", "[", "]", '"', ",", ":", "```", "```json\n", "null", "- a", "1e999", "\\", "'"]
+    ),
+    st.text(max_size=12),
+    st.sampled_from([f'"{n}": ' for n in NAMES]),
+)
+
+
+@pytest.mark.parametrize("adapter", [ChatAdapter(), JSONAdapter()])
+@settings(max_examples=150, deadline=None)
+@given(parts=st.lists(pieces, max_size=30))
+def test_odd_replies_raise_only_parse_errors(adapter: Adapter, parts: list[str]) -> None:
+    with contextlib.suppress(AdapterParseError):
+        found = adapter.parse(Everything, "".join(parts))
+        assert list(found) == NAMES
+
+
+plain = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+values = st.fixed_dictionaries(
+    {
+        "flag": st.booleans(),
+        "count": st.integers(-1000, 1000),
+        "ratio": st.floats(allow_nan=False, allow_infinity=False),
+        "label": st.sampled_from(["a", "B c", "1"]),
+        "words": st.lists(plain, max_size=4),
+        "table": st.dictionaries(plain, st.integers(-(2**50), 2**50), max_size=3),
+        "part": st.builds(Part, name=plain, weight=st.none() | st.floats(-1e6, 1e6)),
+        "maybe": st.none() | st.integers(-(2**60), 2**60),
+    }
+)
+
+
+@pytest.mark.parametrize("adapter", [ChatAdapter(), JSONAdapter()])
+@settings(max_examples=100, deadline=None)
+@given(outputs=values)
+def test_what_is_written_is_read(adapter: Adapter, outputs: dict[str, Any]) -> None:
+    assert adapter.parse(Everything, adapter.answer(Everything, outputs)) == outputs
