@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from enum import Enum
 from functools import cached_property
 from typing import Any
 
@@ -48,6 +49,11 @@ class Example(Mapping[str, Any]):
             raise ValueError("This example does not know its inputs. Call with_inputs('name', ...) first.")
         return self._input_keys
 
+    def input_values(self) -> dict[str, Any]:
+        """Return the inputs as a plain dict. Raises ValueError before `with_inputs`."""
+        keys = self.input_keys
+        return {k: v for k, v in self._values.items() if k in keys}
+
     def inputs(self) -> Example:
         """Return the inputs alone, as an Example."""
         keys = self.input_keys
@@ -77,6 +83,9 @@ class Example(Mapping[str, Any]):
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._values[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self._values[key]
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -284,6 +293,26 @@ class Evaluation:
     def scores(self) -> dict[int, float]:
         """Row id -> score."""
         return {o.row: o.score for o in self.outcomes}
+
+
+def json_value(value: Any) -> Any:
+    """Return a value as JSON-ready data: models as dicts, enums as their values, sets as lists, the rest as text.
+
+    >>> json_value({"tags": {"b"}, "when": None, "n": (1, 2.5)})
+    {'tags': ['b'], 'when': None, 'n': [1, 2.5]}
+    """
+    if value is None or isinstance(value, str | int | float):
+        # A plain value, unless it is an enum that is also a str or an int.
+        return value.value if isinstance(value, Enum) else value
+    if isinstance(value, Mapping):
+        return {str(json_value(key)): json_value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_value(item) for item in value]
+    if isinstance(value, Enum):
+        return json_value(value.value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: json_value(getattr(value, f.name)) for f in fields(value)}
+    return _jsonable(value)
 
 
 def content_hash(value: Any) -> str:

@@ -6,7 +6,7 @@ process's default, for scripts and notebooks. The dashboard and the search drive
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -27,7 +27,8 @@ class Runtime:
 
     `send` is the gate every model call passes, whichever step or model makes it; the search driver
     puts the budget and the meters there. `trace` collects one (predictor, inputs, prediction) for each
-    step's call when it is a list. `usage` collects every reply when it is a list.
+    step's call when it is a list. `replies` collects every reply when it is a list. With `track_usage`
+    predictions know what the calls behind them cost (`get_lm_usage`).
     """
 
     lm: BaseLM | None = None
@@ -39,6 +40,7 @@ class Runtime:
     history: bool = True
     num_threads: int = 8
     max_errors: int | None = None
+    track_usage: bool = False
 
     async def call(self, lm: BaseLM, request: Request) -> Reply:
         """Send one request through the gate, and note the reply."""
@@ -82,6 +84,77 @@ def context(**settings: Any) -> Iterator[Runtime]:
         yield runtime
     finally:
         _scoped.reset(token)
+
+
+@contextmanager
+def track_usage() -> Iterator[UsageTracker]:
+    """Note what every call inside the `with` block costs, under any concurrency.
+
+    >>> with track_usage() as tracker:
+    ...     pass
+    >>> tracker.get_total_tokens()
+    {}
+    """
+    tracker = UsageTracker()
+    with context(track_usage=True, replies=tracker.replies):
+        yield tracker
+
+
+class UsageTracker:
+    """The replies that came inside a `track_usage` block."""
+
+    def __init__(self) -> None:
+        self.replies: list[Reply] = []
+
+    def get_total_tokens(self) -> dict[str, dict[str, Any]]:
+        """Return what was paid by model: calls, cached, input_tokens, output_tokens, total_tokens, cost."""
+        return usage_by_model(self.replies)
+
+
+@contextmanager
+def tracked() -> Iterator[Callable[[Any], Any]]:
+    """Around one module's run: yields a function that notes the run's usage on its prediction, if usage is tracked."""
+    outer = current()
+    if not outer.track_usage:
+        yield _unchanged
+        return
+    mine: list[Reply] = []
+
+    def note(prediction: Any) -> Any:
+        if hasattr(prediction, "set_lm_usage"):
+            prediction.set_lm_usage(usage_by_model(mine))
+        return prediction
+
+    with context(replies=mine):
+        try:
+            yield note
+        finally:
+            if outer.replies is not None:
+                outer.replies.extend(mine)
+
+
+def usage_by_model(replies: Iterable[Reply]) -> dict[str, dict[str, Any]]:
+    """Return what some replies cost by model; an answer from the cache only counts under "cached"."""
+    total: dict[str, dict[str, Any]] = {}
+    for reply in replies:
+        numbers = total.setdefault(reply.model, dict.fromkeys(_COUNTED, 0) | {"cost": None})
+        if reply.cached:
+            numbers["cached"] += 1
+            continue
+        usage = reply.usage
+        paid = (usage.calls, 0, usage.input_tokens, usage.output_tokens, usage.tokens)
+        for name, number in zip(_COUNTED, paid, strict=True):
+            numbers[name] += number
+        if usage.cost is not None:
+            numbers["cost"] = (numbers["cost"] or 0.0) + usage.cost
+    return total
+
+
+_COUNTED = ("calls", "cached", "input_tokens", "output_tokens", "total_tokens")
+
+
+def _unchanged(prediction: Any) -> Any:
+    return prediction
 
 
 def _changed(runtime: Runtime, settings: dict[str, Any]) -> Runtime:

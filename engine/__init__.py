@@ -1,0 +1,113 @@
+"""The engine: build, evaluate and tune programs of language-model calls.
+
+Names are loaded when they are first used, so `import engine` costs next to nothing.
+
+How the packages stand on each other, top to bottom; nothing imports upwards:
+
+    cli           the `tuneboard` command
+    runs          a run as data, and the worker process that carries it out
+    export        a compiled program as JSON or as a Python script
+    store         the SQLite file: projects, datasets, runs and what happened in them
+    registry      the table of contents: every optimizer, module, metric, adapter and export
+    optimizers    one algorithm a file; generators that ask and are answered, and do no I/O
+    search        the driver: calls, concurrency, budget, events, estimate, verdict
+    evaluate      a program over rows, concurrently; a failed row is a record
+    pipeline      the declarative pipeline that forms edit, and the program it becomes
+    modules       strategies for answering one signature; metrics: how good an answer is
+    runtime       which model, adapter and observers are in force, in a context variable
+    adapters      a signature as messages, a reply as typed fields; lm: models, cache, prices
+    signature     typed contracts; dataset: tables of examples
+    prediction    what a program answers
+    records       the frozen nouns everything else passes around
+    errors        every exception
+    loop          the event loop all model calls run on
+    testing       stand-in models for tests
+
+A program in five lines, with the names users of DSPy know:
+
+    import engine
+    engine.configure(lm=engine.LM("offline/learner"))
+    route = engine.Predict("message -> team: Literal['billing', 'shipping']")
+    print(route(message="Where is my parcel?").team)
+    route.save("route.json")
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOMES: dict[str, str] = {
+    "Adapter": "engine.adapters.base",
+    "AdapterParseError": "engine.errors",
+    "BaseLM": "engine.lm.base",
+    "BootstrapFewShot": "engine.optimizers.bootstrap_few_shot",
+    "BootstrapFewShotWithRandomSearch": "engine.optimizers.bootstrap_random_search",
+    "Budget": "engine.search.budget",
+    "Candidate": "engine.records",
+    "ChainOfThought": "engine.modules.chain_of_thought",
+    "ChatAdapter": "engine.adapters.chat",
+    "Completions": "engine.prediction",
+    "ConfigurationError": "engine.errors",
+    "Contains": "engine.metrics.contains",
+    "Dataset": "engine.dataset",
+    "Demo": "engine.records",
+    "EM": "engine.metrics.exact",
+    "EngineError": "engine.errors",
+    "Evaluate": "engine.evaluate",
+    "EvaluationResult": "engine.evaluate",
+    "ExactMatch": "engine.metrics.exact",
+    "Example": "engine.records",
+    "F1": "engine.metrics.overlap",
+    "Grade": "engine.metrics.base",
+    "InputField": "engine.signature",
+    "JSONAdapter": "engine.adapters.json",
+    "LM": "engine.lm.client",
+    "LMError": "engine.errors",
+    "LabeledFewShot": "engine.optimizers.labeled_few_shot",
+    "MIPROv2": "engine.optimizers.mipro",
+    "Metric": "engine.metrics.base",
+    "Module": "engine.modules.module",
+    "NumberWithin": "engine.metrics.numeric",
+    "Outcome": "engine.records",
+    "OutputField": "engine.signature",
+    "Predict": "engine.modules.predict",
+    "Prediction": "engine.prediction",
+    "Signature": "engine.signature",
+    "SignatureError": "engine.errors",
+    "TokenF1": "engine.metrics.overlap",
+    "Usage": "engine.records",
+    "answer_exact_match": "engine.metrics.exact",
+    "answer_passage_match": "engine.metrics.contains",
+    "configure": "engine.runtime",
+    "context": "engine.runtime",
+    "ensure_signature": "engine.signature",
+    "inspect_history": "engine.lm.history",
+    "make_signature": "engine.signature",
+    "normalize_text": "engine.metrics.text",
+    "read_dataset": "engine.dataset",
+    "settings": "engine.runtime",
+    "track_usage": "engine.runtime",
+}
+"""Public name -> the module that defines it."""
+
+_RENAMED: dict[str, tuple[str, str]] = {
+    "BootstrapRS": ("engine.optimizers.bootstrap_random_search", "BootstrapFewShotWithRandomSearch"),
+    "load": ("engine.export.json", "load_program"),
+}
+"""Public names that are called something else where they are defined."""
+
+__all__ = sorted([*_HOMES, *_RENAMED])
+
+
+def __getattr__(name: str) -> Any:
+    home, attribute = _RENAMED.get(name) or (_HOMES.get(name), name)
+    if home is None:
+        raise AttributeError(f"module 'engine' has no attribute {name!r}")
+    value = getattr(importlib.import_module(home), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "errors"]

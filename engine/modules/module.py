@@ -1,0 +1,235 @@
+"""`Module`: a program, which is a step or is made of steps.
+
+Built-in modules are written once, as `aforward`. A user's module may define a plain `forward`: called plainly it
+runs where it is called, awaited it runs in a worker thread; the steps inside hop to the engine's loop.
+It knows nothing of prompts, metrics or optimizers.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from engine import loop
+from engine.errors import ConfigurationError
+from engine.modules import state
+from engine.records import Candidate, Demo, Example, StepState, json_value
+from engine.runtime import tracked
+
+if TYPE_CHECKING:
+    from engine.lm.base import BaseLM
+    from engine.modules.predict import Predict
+
+
+class Module:
+    """Base of every program. Put steps in attributes (also in lists, tuples and dicts) and define `forward`.
+
+    Every step has a path, by which it is tuned, saved and shown: "draft", "steps[0]", "solve.predict".
+
+    >>> from engine import Predict
+    >>> class Answer(Module):
+    ...     def __init__(self):
+    ...         self.search = Predict("question -> query")
+    ...         self.steps = [Predict("query -> answer")]
+    ...     def forward(self, question):
+    ...         return self.steps[0](query=self.search(question=question).query)
+    >>> [path for path, step in Answer().named_predictors()]
+    ['search', 'steps[0]']
+    """
+
+    callbacks: Sequence[Any] = ()
+    aforward: ClassVar[Callable[..., Awaitable[Any]] | None] = None
+    _plain: ClassVar[bool] = True
+    _compiled: bool = False
+
+    def __init__(self, callbacks: Sequence[Any] | None = None) -> None:
+        if callbacks:
+            self.callbacks = list(callbacks)
+
+    # Calls
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the program and wait for its prediction."""
+        if not self._plain:
+            return loop.run(self.acall(*args, **kwargs))
+        loop.refuse_on_loop()
+        with tracked() as note:
+            return note(self.forward(*args, **kwargs))
+
+    async def acall(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the program in async code."""
+        with tracked() as note:
+            if self.aforward is not None:
+                return note(await self.aforward(*args, **kwargs))
+            return note(await loop.in_thread(self.forward, *args, **kwargs))
+
+    def forward(self, *_args: Any, **_kwargs: Any) -> Any:
+        """What the program does; define it, or `aforward` in async code."""
+        raise ConfigurationError(
+            f"{type(self).__name__} cannot be called: define forward(self, ...) or aforward."
+        )
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # The nearest definition counts: a subclass of a built-in module may override it with a plain forward.
+        if "forward" in vars(cls):
+            cls._plain = True
+            if "aforward" not in vars(cls):
+                cls.aforward = None
+        elif "aforward" in vars(cls):
+            cls._plain = False
+
+    def batch(self, examples: Sequence[Example], num_threads: int | None = None, **options: Any) -> list[Any]:
+        """Run the program on every example's inputs, concurrently; the answer to a failed one is None.
+
+        `max_errors` stops at that many failures; `return_failed_examples=True` returns
+        (answers, failed examples, their errors).
+        """
+        return loop.run(state.batch(self, examples, num_threads, **options))
+
+    # Steps
+
+    def named_predictors(self) -> list[tuple[str, Predict]]:
+        """Return every step with its path, in the order of the attributes; a step used twice comes once."""
+        from engine.modules.predict import Predict  # a Predict is a Module itself
+
+        return [(path, part) for path, part in self._named_parts() if isinstance(part, Predict)]
+
+    def predictors(self) -> list[Predict]:
+        """Return every step."""
+        return [step for _, step in self.named_predictors()]
+
+    def named_parameters(self) -> list[tuple[str, Predict]]:
+        """Return what can be tuned, by path: the steps."""
+        return self.named_predictors()
+
+    def parameters(self) -> list[Predict]:
+        """Return what can be tuned: the steps."""
+        return self.predictors()
+
+    def named_sub_modules(self) -> Iterator[tuple[str, Module]]:
+        """Iterate over this program and every module inside it, with paths ("self" for itself)."""
+        return iter(
+            [("self", self), *((path, part) for path, part in self._named_parts() if part is not self)]
+        )
+
+    def map_named_predictors(self, function: Callable[[Predict], Any]) -> Self:
+        """Put `function(step)` in each step's place."""
+        for path, step in self.named_predictors():
+            state.replace_part(self, path, function(step))
+        return self
+
+    def _named_parts(self) -> list[tuple[str, Module]]:
+        found: list[tuple[str, Module]] = []
+        seen: set[int] = set()
+
+        def visit(value: Any, path: str) -> None:
+            if isinstance(value, Module):
+                if id(value) in seen or (value._compiled and path):
+                    return
+                seen.add(id(value))
+                found.append((path or "self", value))
+                for name, part in vars(value).items():
+                    visit(part, f"{path}.{name}" if path else name)
+            elif isinstance(value, list | tuple):
+                for i, part in enumerate(value):
+                    visit(part, f"{path}[{i}]")
+            elif isinstance(value, dict):
+                for key, part in value.items():
+                    visit(part, f"{path}[{key!r}]")
+
+        visit(self, "")
+        return found
+
+    def set_lm(self, lm: BaseLM | None) -> None:
+        """Give every step its own model (None: the one in force when it is called)."""
+        for step in self.predictors():
+            step.lm = lm
+
+    def get_lm(self) -> BaseLM | None:
+        """Return the model all steps share. Raises ConfigurationError when they differ."""
+        found = {id(step.lm): step.lm for step in self.predictors()}
+        if len(found) > 1:
+            raise ConfigurationError("The steps have different models. Read each step's own `lm` instead.")
+        return next(iter(found.values()), None)
+
+    # Copies
+
+    def deepcopy(self) -> Self:
+        """Return a copy that can be changed freely; models and signatures are shared, not copied."""
+        return copy.deepcopy(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        made = type(self).__new__(type(self))
+        memo[id(self)] = made
+        for name, value in vars(self).items():
+            made.__dict__[name] = state.copied(value, memo)
+        return made
+
+    def reset_copy(self) -> Self:
+        """Return a copy without demonstrations; wording and models stay."""
+        made = self.deepcopy()
+        for step in made.predictors():
+            step.reset()
+        return made
+
+    # What can be tuned
+
+    def candidate(self, reason: str = "") -> Candidate:
+        """Return everything an optimizer may change, as it is now: path -> instructions, demos, descriptions."""
+        steps = {}
+        for path, step in self.named_predictors():
+            described = {name: step.signature.description(name) for name in step.signature.fields}
+            steps[path] = StepState(
+                instructions=step.signature.instructions,
+                demos=tuple(_demo(demo) for demo in step.demos),
+                field_descriptions={name: text for name, text in described.items() if text},
+            )
+        return Candidate(steps, reason=reason)
+
+    def with_candidate(self, candidate: Candidate) -> Self:
+        """Return a copy of the program with a candidate's wording and demonstrations.
+
+        Raises ConfigurationError when the candidate names a step the program does not have.
+        """
+        made = self.deepcopy()
+        steps = dict(made.named_predictors())
+        unknown = candidate.steps.keys() - steps.keys()
+        if unknown:
+            raise ConfigurationError(
+                f"The candidate has a step {min(unknown)!r} that the program lacks. Its steps: {', '.join(steps)}."
+            )
+        for path, changes in candidate.steps.items():
+            steps[path].apply(changes)
+        return made
+
+    # Files
+
+    def dump_state(self) -> dict[str, Any]:
+        """Return the steps' wording, demonstrations, settings and models as JSON values, by path."""
+        return {path: step.dump_state() for path, step in self.named_predictors()}
+
+    def load_state(self, saved: dict[str, Any]) -> None:
+        """Take over what `dump_state` returned, here or in DSPy. Raises ProgramFileError when steps are missing."""
+        state.load(self, saved)
+
+    def save(self, path: str | Path, save_program: bool = False, **_options: Any) -> None:
+        """Write the program's state to a JSON file. No API key is ever in it."""
+        state.save(self, Path(path), save_program)
+
+    def load(self, path: str | Path, **_options: Any) -> None:
+        """Read a state file into this program, which must have the same steps. Reads DSPy's JSON files too."""
+        state.load(self, state.read(Path(path)))
+
+    def __repr__(self) -> str:
+        lines = [f"{path} = {step.signature!r}" for path, step in self.named_predictors()]
+        return "\n".join(lines) or f"{type(self).__name__}()"
+
+
+def _demo(demo: Any) -> Demo:
+    if isinstance(demo, Demo):
+        return demo
+    values = {name: json_value(value) for name, value in dict(demo).items()}
+    return Demo(values, bool(values.pop("augmented", False)))

@@ -1,0 +1,217 @@
+"""`Predict`: one signature, answered by one call to a model.
+
+It finds the model, the adapter and the settings in force, has the adapter ask, and notes the trace. It knows nothing of
+prompt layouts or providers.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from engine import loop
+from engine.errors import ConfigurationError
+from engine.modules import state
+from engine.modules.module import Module
+from engine.prediction import Prediction
+from engine.records import Demo, Example, StepState, json_value
+from engine.runtime import current, tracked
+from engine.signature import Signature, ensure_signature
+
+if TYPE_CHECKING:
+    from engine.adapters.base import Adapter
+    from engine.lm.base import BaseLM
+
+_log = logging.getLogger(__name__)
+
+_RESERVED = ("signature", "demos", "config", "lm")
+"""Call arguments that change the call; a field of the same name takes precedence."""
+
+_SAMPLING_TEMPERATURE = 0.7
+_TOO_COLD_TO_SAMPLE = 0.15
+
+
+class Predict(Module):
+    """Answer a signature with one model call.
+
+    `config` holds request parameters (temperature, max_tokens, n, rollout_id ...), which a call may override
+    with `config={...}`; a call may also bring its own `demos`, `signature` and `lm`. `lm` and `adapter` are the
+    step's own; without them those in force (`engine.configure`, `engine.context`) are used.
+
+    >>> from engine import context
+    >>> from engine.testing import DummyLM
+    >>> with context(lm=DummyLM([{"answer": "4"}])):
+    ...     Predict("question -> answer: int")(question="2 + 2?").answer
+    4
+    """
+
+    def __init__(self, signature: Any, callbacks: Sequence[Any] | None = None, **config: Any) -> None:
+        super().__init__(callbacks)
+        if signature is None:
+            raise ConfigurationError("Predict needs a signature, for example Predict('question -> answer').")
+        self.signature: type[Signature] = ensure_signature(signature)
+        self.config: dict[str, Any] = config
+        self.demos: list[Any] = []
+        self.lm: BaseLM | None = None
+        self.adapter: Adapter | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Prediction:
+        """Ask the model and wait for the prediction."""
+        return loop.run(self.acall(*args, **kwargs))
+
+    async def acall(self, *args: Any, **kwargs: Any) -> Prediction:
+        """Ask the model, in async code."""
+        if args:
+            first = next(iter(self.signature.input_fields), "name")
+            raise ConfigurationError(f"Predict takes its inputs by name: {first}=..., not by position.")
+        work = self._tracked(**kwargs) if current().track_usage else self.aforward(**kwargs)
+        return await (work if loop.on_loop() else loop.here_or_there(work))
+
+    async def _tracked(self, **kwargs: Any) -> Prediction:
+        with tracked() as note:
+            prediction: Prediction = note(await self.aforward(**kwargs))
+            return prediction
+
+    async def aforward(self, **kwargs: Any) -> Prediction:
+        """Ask the model once and return its typed answer, with every completion when n > 1."""
+        runtime = current()
+        given = _reserved(kwargs, self.signature)
+        signature = ensure_signature(given["signature"]) if "signature" in given else self.signature
+        demos = given.get("demos", self.demos)
+        config = {**self.config, **given["config"]} if given.get("config") else self.config
+        lm = given.get("lm") or self.lm or runtime.lm
+        if lm is None:
+            raise ConfigurationError(NO_MODEL)
+        inputs = _inputs(kwargs, signature)
+        params, rollout_id = _params(config, lm)
+        adapter = self.adapter or runtime.adapter or _default_adapter()
+        outputs = await adapter.acall(runtime.call, lm, params, signature, demos, inputs, rollout_id)
+        prediction = (
+            Prediction.of(outputs[0])
+            if len(outputs) == 1
+            else Prediction.from_completions(outputs, signature)
+        )
+        if runtime.trace is not None:
+            runtime.trace.append((self, inputs, prediction))
+        return prediction
+
+    def apply(self, changes: StepState) -> None:
+        """Take over a candidate's wording and demonstrations."""
+        signature = self.signature
+        if changes.instructions != signature.instructions:
+            signature = signature.with_instructions(changes.instructions)
+        for name, text in changes.field_descriptions.items():
+            if name in signature.fields and signature.description(name) != text:
+                signature = signature.with_updated_fields(name, desc=text)
+        self.signature = signature
+        self.demos = [_example(demo) for demo in changes.demos]
+
+    def reset(self) -> None:
+        """Forget the demonstrations."""
+        self.demos = []
+
+    def update_config(self, **config: Any) -> None:
+        """Change request parameters for every later call."""
+        self.config = {**self.config, **config}
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the request parameters."""
+        return dict(self.config)
+
+    def dump_state(self) -> dict[str, Any]:
+        """Return wording, demonstrations, settings and model as JSON values. Fields are saved by name."""
+        return {
+            "demos": [json_value(_values(demo)) for demo in self.demos],
+            "signature": self.signature.dump_state(),
+            "config": json_value(self.config),
+            "lm": state.dump_lm(self.lm),
+        }
+
+    def load_state(self, saved: dict[str, Any]) -> None:
+        """Take over what `dump_state` returned, here or in DSPy (which lists fields in order, without names)."""
+        if "signature" not in saved:
+            super().load_state(saved)
+            return
+        self.signature = self.signature.load_state(saved["signature"])
+        self.demos = [Example(demo) for demo in saved.get("demos", [])]
+        self.config = {**self.config, **saved.get("config", {})}
+        if saved.get("lm"):
+            self.lm = state.load_lm(saved["lm"])
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Predict:
+        made = type(self).__new__(type(self))
+        memo[id(self)] = made
+        made.__dict__.update(vars(self))
+        made.demos = [copy.copy(demo) for demo in self.demos]
+        made.config = dict(self.config)
+        return made
+
+    def __repr__(self) -> str:
+        return f"Predict({self.signature!r})"
+
+
+def _reserved(kwargs: dict[str, Any], signature: type[Signature]) -> dict[str, Any]:
+    """Take the reserved arguments out of a call's keyword arguments."""
+    return {
+        name: kwargs.pop(name) for name in _RESERVED if name in kwargs and name not in signature.input_fields
+    }
+
+
+def _inputs(kwargs: dict[str, Any], signature: type[Signature]) -> dict[str, Any]:
+    fields = signature.input_fields
+    if kwargs.keys() == fields.keys():
+        return kwargs
+    inputs = {name: value for name, value in kwargs.items() if name in fields}
+    for name, field in fields.items():
+        if name not in inputs and not field.is_required():
+            inputs[name] = field.get_default(call_default_factory=True)
+    missing = [name for name in fields if name not in inputs]
+    if missing:
+        _log.warning(
+            "Called without input %s of %r: the prompt will not hold it.", ", ".join(missing), signature
+        )
+    extra = kwargs.keys() - fields.keys()
+    if extra:
+        _log.warning("Input %s is no field of %r and is left out.", ", ".join(sorted(extra)), signature)
+    return inputs
+
+
+def _params(config: Mapping[str, Any], lm: BaseLM) -> tuple[Mapping[str, Any], int | None]:
+    """Return the request's parameters and rollout id. Several completions need some temperature to differ."""
+    if not config:
+        return config, None
+    params = dict(config)
+    rollout_id = params.pop("rollout_id", None)
+    temperature = params.get("temperature", lm.params.get("temperature"))
+    if params.get("n", 1) > 1 and (temperature is None or temperature <= _TOO_COLD_TO_SAMPLE):
+        params["temperature"] = _SAMPLING_TEMPERATURE
+    return params, rollout_id
+
+
+def _values(demo: Any) -> dict[str, Any]:
+    return dict(_example(demo))
+
+
+def _example(demo: Any) -> Any:
+    if not isinstance(demo, Demo):
+        return demo
+    return Example(demo.values, augmented=True) if demo.augmented else Example(demo.values)
+
+
+def _default_adapter() -> Adapter:
+    global _adapter
+    if _adapter is None:
+        from engine.adapters.chat import ChatAdapter  # made once, on first use
+
+        _adapter = ChatAdapter()
+    return _adapter
+
+
+_adapter: Adapter | None = None
+
+NO_MODEL = (
+    "No model is set. Call engine.configure(lm=engine.LM('openai/gpt-4o-mini')) first; "
+    "engine.LM('offline/learner') needs no key and no network."
+)

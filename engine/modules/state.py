@@ -1,0 +1,155 @@
+"""What becomes of a program when it is copied, saved, loaded or run over many examples.
+
+The file is DSPy's JSON state with one repair: fields are saved by name, not by position. It knows nothing of pipelines;
+`engine.export` saves those whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from engine.errors import ConfigurationError, ProgramFileError, RunError
+from engine.lm.base import BaseLM
+from engine.records import Example
+from engine.runtime import current
+
+if TYPE_CHECKING:
+    from engine.modules.module import Module
+
+_SECRET = re.compile(r"key|token$|secret|password|authorization|headers", re.IGNORECASE)
+_NOT_TAKEN_OVER = ("api_base", "base_url", "model_list")
+"""Where a saved model was reached is written down but never followed on loading: a file must not redirect calls."""
+
+
+def copied(value: Any, memo: dict[int, Any]) -> Any:
+    """Return a deep copy of an attribute; models and what cannot be copied are shared."""
+    if isinstance(value, BaseLM):
+        return value
+    try:
+        return copy.deepcopy(value, memo)
+    except (TypeError, copy.Error, NotImplementedError, RecursionError):
+        return value
+
+
+def replace_part(program: Any, path: str, new: Any) -> None:
+    """Put another object at a step's path ("steps[0]", "solve.predict", "by_name['a']")."""
+    *parents, last = re.findall(r"\[(?:\d+|'[^']*'|\"[^\"]*\")\]|[^.\[\]]+", path)
+    holder = program
+    for part in parents:
+        holder = holder[_key(part)] if part.startswith("[") else getattr(holder, part)
+    if last.startswith("["):
+        holder[_key(last)] = new
+    elif path != "self":
+        setattr(holder, last, new)
+
+
+def _key(part: str) -> Any:
+    inner = part[1:-1]
+    return int(inner) if inner.isdigit() else inner[1:-1]
+
+
+def dump_lm(lm: BaseLM | None) -> dict[str, Any] | None:
+    """Return a step's own model as JSON values, without anything secret."""
+    if lm is None:
+        return None
+    plain = {k: v for k, v in lm.params.items() if not _SECRET.search(k)}
+    return {"model": lm.model, **plain}
+
+
+def load_lm(saved: Mapping[str, Any]) -> BaseLM:
+    """Return the model that `dump_lm`, or DSPy, wrote down; its address and keys come from the settings here."""
+    from engine.lm.client import LM  # brings the network in
+
+    left_out = (*_NOT_TAKEN_OVER, "model_type", "finetuning_model", "launch_kwargs", "train_kwargs")
+    params = {k: v for k, v in saved.items() if k not in left_out and not k.startswith("_") and k != "model"}
+    return LM(str(saved["model"]), **params)
+
+
+def save(program: Module, path: Path, save_program: bool) -> None:
+    """Write a program's state to a JSON file."""
+    if save_program or path.suffix == ".pkl":
+        raise ConfigurationError(
+            "Programs are saved as JSON state only: a pickled program could run any code when it is loaded. "
+            "Use program.save('name.json')."
+        )
+    metadata = {"dependency_versions": {"python": ".".join(platform.python_version_tuple()[:2])}}
+    data = {**program.dump_state(), "metadata": metadata}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return a state file's content. Raises ProgramFileError naming what is wrong with it."""
+    try:
+        data = orjson.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ProgramFileError(
+            f"There is no file {path}. Check the path, or save the program first."
+        ) from error
+    except (orjson.JSONDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ProgramFileError(
+            f"{path.name} cannot be read as a saved program: {error}. Save it again."
+        ) from error
+    if not isinstance(data, dict):
+        raise ProgramFileError(
+            f"{path.name} is JSON but not a saved program: it should hold one object, by step."
+        )
+    return data
+
+
+def load(program: Module, saved: Mapping[str, Any]) -> None:
+    """Put saved state into a program's steps; all of it, or, when it does not fit, none of it."""
+    steps = program.named_predictors()
+    missing = [path for path, _ in steps if path not in saved]
+    if missing:
+        found = ", ".join(key for key in saved if key != "metadata") or "none"
+        raise ProgramFileError(f"The saved program has no step {missing[0]!r}. Steps it has: {found}.")
+    trial = {path: copy.deepcopy(step) for path, step in steps}
+    for path, step in trial.items():
+        try:
+            step.load_state(saved[path])
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ProgramFileError(
+                f"The saved step {path!r} is damaged: {error!r}. Save the program again."
+            ) from error
+    for path, step in steps:
+        step.__dict__.update(vars(trial[path]))
+
+
+async def batch(
+    program: Module,
+    examples: Sequence[Example],
+    num_threads: int | None,
+    max_errors: int | None = None,
+    return_failed_examples: bool = False,
+    **_options: Any,
+) -> Any:
+    """Run a program over examples, a bounded number at once; see `Module.batch`."""
+    answers: list[Any] = [None] * len(examples)
+    failures: list[tuple[Example, Exception]] = []
+    rows = iter(enumerate(examples))
+
+    async def work() -> None:
+        for i, example in rows:
+            try:
+                answers[i] = await program.acall(**example.input_values())
+            except Exception as error:  # whatever a row raises is that row's record
+                failures.append((example, error))
+                if max_errors is not None and len(failures) >= max_errors:
+                    raise RunError(
+                        f"Stopped after {len(failures)} failed examples; the last one: {error}"
+                    ) from error
+
+    workers = min(len(examples), num_threads or current().num_threads)
+    await asyncio.gather(*(work() for _ in range(workers)))
+    if return_failed_examples:
+        return answers, [example for example, _ in failures], [error for _, error in failures]
+    return answers

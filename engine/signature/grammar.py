@@ -1,0 +1,220 @@
+"""Reads type texts ("list[str]") and signature texts ("question, k: int -> answer").
+
+Texts come from forms and files, so nothing is evaluated: they are parsed into Python's syntax tree and
+only names known to be types are looked up. This module knows nothing of fields or signatures.
+"""
+
+from __future__ import annotations
+
+import ast
+import datetime
+import decimal
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from engine.errors import SignatureError
+from engine.signature.fields import check_name
+
+_BUILTIN: dict[str, Any] = {
+    t.__name__: t
+    for t in (int, str, float, bool, list, tuple, dict, set, frozenset, complex, bytes, bytearray, object)
+} | {"None": None}
+_MODULES: dict[str, Any] = {"typing": typing, "datetime": datetime, "decimal": decimal}
+_ENGINE_NAMES = ("engine", "dspy")
+_MAX_FRAMES = 100
+
+Names = Mapping[str, Any]
+
+
+def parse_type(text: str, custom_types: Names | None = None) -> Any:
+    """Return the type that a text names.
+
+    Understands the built-in types, everything in `typing`, `X | Y`, `Optional`, `Literal` with
+    constants, subscripts, `datetime.*`, and the names in `custom_types`.
+
+    Raises SignatureError for anything else.
+
+    >>> parse_type("list[str]"), parse_type("Literal['a', 'b'] | None")
+    (list[str], typing.Optional[typing.Literal['a', 'b']])
+    >>> parse_type("list[strr]")
+    Traceback (most recent call last):
+    engine.errors.SignatureError: 'strr' is not a type known here. Use str, int, float, bool, ...
+    """
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError) as error:
+        raise SignatureError(
+            f"{text!r} is not a type. Write one like str, int, list[str] or Literal['a', 'b']."
+        ) from error
+    return _resolve(tree.body, {} if custom_types is None else custom_types)
+
+
+def parse_sides(text: str, custom_types: Names | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the inputs and the outputs of a signature text, each as name -> type (str when none is given).
+
+    >>> parse_sides("question, k: int -> answers: list[str]")
+    ({'question': <class 'str'>, 'k': <class 'int'>}, {'answers': list[str]})
+    """
+    sides = _split_arrow(text)
+    if len(sides) != 2:
+        raise SignatureError(
+            f"{text!r} needs exactly one '->' between its inputs and its outputs, as in 'question -> answer'."
+        )
+    inputs, outputs = (_parse_side(side, text, custom_types) for side in sides)
+    for name in inputs.keys() & outputs.keys():
+        raise SignatureError(
+            f"{text!r} names {name!r} twice: as an input and as an output. Rename one of them."
+        )
+    if not outputs:
+        raise SignatureError(f"{text!r} has no output. Name at least one field after '->'.")
+    return inputs, outputs
+
+
+def caller_names(custom_types: Names | None) -> Names:
+    """Return names to look types up in: those given, then the callers' local and global names.
+
+    Frames are walked only when a name is looked up that no one else knows.
+    """
+    return _CallerNames(custom_types or {}, sys._getframe(2))
+
+
+class _CallerNames(Mapping[str, Any]):
+    def __init__(self, given: Names, frame: types.FrameType) -> None:
+        self._given, self._frame = given, frame
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self._given:
+            return self._given[name]
+        frame: types.FrameType | None = self._frame
+        for _ in range(_MAX_FRAMES):
+            if frame is None:
+                break
+            for scope in (frame.f_locals, frame.f_globals):
+                if name in scope:
+                    return scope[name]
+            frame = frame.f_back
+        raise KeyError(name)
+
+    def __iter__(self) -> typing.Iterator[str]:
+        return iter(self._given)
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+
+def _split_arrow(text: str) -> list[str]:
+    parts, quote, start = [], "", 0
+    for i, char in enumerate(text):
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "'\"":
+            quote = char
+        elif text.startswith("->", i):
+            parts.append(text[start:i])
+            start = i + 2
+    return [*parts, text[start:]]
+
+
+def _parse_side(side: str, text: str, custom_types: Names | None) -> dict[str, Any]:
+    try:
+        statement = ast.parse(f"def f({side.strip().replace(chr(10), ' ')}): pass").body[0]
+    except (SyntaxError, ValueError) as error:
+        raise SignatureError(
+            f"{side.strip()!r} in {text!r} cannot be read. List fields as 'name' or 'name: type', with commas between."
+        ) from error
+    names: Names = {} if custom_types is None else custom_types
+    arguments = typing.cast(ast.FunctionDef, statement).args
+    if (
+        arguments.vararg
+        or arguments.kwarg
+        or arguments.defaults
+        or arguments.posonlyargs
+        or arguments.kwonlyargs
+    ):
+        raise SignatureError(
+            f"{side.strip()!r} in {text!r} may hold names and types only: no *, / or default values."
+        )
+    fields: dict[str, Any] = {}
+    for argument in arguments.args:
+        if check_name(argument.arg) in fields:
+            raise SignatureError(
+                f"{text!r} names {argument.arg!r} twice. Every field needs a name of its own."
+            )
+        fields[argument.arg] = str if argument.annotation is None else _resolve(argument.annotation, names)
+    return fields
+
+
+def _resolve(node: ast.expr, names: Names) -> Any:
+    if isinstance(node, ast.Name):
+        return _lookup(node.id, names)
+    if isinstance(node, ast.Attribute):
+        return _dotted(node, names)
+    if isinstance(node, ast.Constant) and (node.value is None or node.value is Ellipsis):
+        return node.value
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return parse_type(node.value, names)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return typing.Union[_resolve(node.left, names), _resolve(node.right, names)]  # noqa: UP007 - built at run time
+    if isinstance(node, ast.Tuple | ast.List):
+        items = [_resolve(item, names) for item in node.elts]
+        return tuple(items) if isinstance(node, ast.Tuple) else items
+    if isinstance(node, ast.Subscript):
+        return _subscript(node, names)
+    raise SignatureError(
+        f"{ast.unparse(node)!r} cannot be read as a type. Declare the signature as a class instead."
+    )
+
+
+def _subscript(node: ast.Subscript, names: Names) -> Any:
+    base = _resolve(node.value, names)
+    if base is typing.Literal:
+        items = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        return typing.Literal[tuple(_constant(item) for item in items)]
+    if base is typing.Annotated:
+        raise SignatureError("Annotated cannot be used in a text. Declare the signature as a class instead.")
+    try:
+        return base[_resolve(node.slice, names)]
+    except TypeError as error:
+        raise SignatureError(f"{ast.unparse(node)!r} is not a type: {error}.") from error
+
+
+def _constant(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError as error:
+        raise SignatureError(
+            f"Literal[{ast.unparse(node)}] must list plain values in quotes, like Literal['yes', 'no']."
+        ) from error
+
+
+def _lookup(name: str, names: Names) -> Any:
+    if name in _BUILTIN:
+        return _BUILTIN[name]
+    found = names.get(name)
+    if found is None and not name.startswith("_") and name in typing.__all__:
+        found = getattr(typing, name)
+    if found is None:
+        raise SignatureError(
+            f"{name!r} is not a type known here. Use str, int, float, bool, list[...], dict[...], Optional[...], "
+            "Literal['a', 'b'], or pass your own class in custom_types."
+        )
+    return found
+
+
+def _dotted(node: ast.Attribute, names: Names) -> Any:
+    path = ast.unparse(node)
+    root, *rest = path.split(".")
+    if root in _MODULES and len(rest) == 1 and not rest[0].startswith("_"):
+        found: Any = _MODULES[root]
+    else:
+        found = names.get(root)
+        if found is None and root in _ENGINE_NAMES:
+            found = sys.modules["engine"]
+    for part in rest:
+        found = getattr(found, part, None)
+    if found is None:
+        raise SignatureError(f"{path!r} is not a type known here. Pass your own class in custom_types.")
+    return found

@@ -1,0 +1,350 @@
+"""`Signature`: named, typed inputs and outputs with an instruction, as a class.
+
+A signature is never changed: every operation returns a new one, so programs that share one cannot
+disturb each other. It knows nothing of prompts, models or examples.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, NoReturn
+
+from pydantic.fields import FieldInfo
+
+from engine.errors import SignatureError
+from engine.signature.fields import InputField, OutputField, check_name, role_of, typed
+from engine.signature.grammar import Names, caller_names, parse_sides
+
+Fields = Mapping[str, FieldInfo]
+
+
+def _declared_fields(cls: type, declared: dict[str, Any], scope: Mapping[str, Any]) -> dict[str, FieldInfo]:
+    hints = inspect.get_annotations(cls)
+    for name in hints:
+        if (
+            name not in declared
+            and not name.startswith("_")
+            and typing.get_origin(hints[name]) is not typing.ClassVar
+        ):
+            _refuse_field(cls, name)
+    fields = {}
+    for name, field in declared.items():
+        hint = hints.get(name)
+        fields[check_name(name)] = typed(
+            name, field, _evaluated(cls, name, hint, scope) if hint is not None else str
+        )
+    return fields
+
+
+def _refuse_field(cls: type, name: str) -> NoReturn:
+    raise SignatureError(
+        f"{cls.__name__}.{name} must say which side it is on: {name}: ... = InputField() or = OutputField()."
+    )
+
+
+def _evaluated(cls: type, name: str, hint: Any, scope: Mapping[str, Any]) -> Any:
+    """Return a hint as a type; with postponed annotations it arrives as source text."""
+    if not isinstance(hint, str):
+        return hint
+    holder = types.new_class("Hint")
+    holder.__annotations__ = {name: hint}
+    holder.__module__ = cls.__module__
+    try:
+        return typing.get_type_hints(holder, localns=dict(scope), include_extras=True)[name]
+    except (NameError, AttributeError, SyntaxError, TypeError) as error:
+        raise SignatureError(
+            f"The type {hint!r} of {cls.__name__}.{name} cannot be found: {error}."
+        ) from error
+
+
+def _type_or_str(type_: Any, field: FieldInfo) -> Any:
+    if type_ is not None:
+        return type_
+    return str if field.annotation is None else field.annotation
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    return dict(field.json_schema_extra) if isinstance(field.json_schema_extra, dict) else {}
+
+
+def _content(field: FieldInfo) -> Any:
+    return field.annotation, _extra(field), repr(field.metadata), field.is_required(), repr(field.default)
+
+
+def _freeze(cls: SignatureMeta, fields: Fields, instructions: str | None) -> None:
+    sides: dict[str, dict[str, FieldInfo]] = {"input": {}, "output": {}}
+    for name, field in fields.items():
+        sides[role_of(field) or "input"][name] = field
+    for key, value in (("_inputs", sides["input"]), ("_outputs", sides["output"])):
+        type.__setattr__(cls, key, MappingProxyType(value))
+    type.__setattr__(cls, "_fields", MappingProxyType({**sides["input"], **sides["output"]}))
+    type.__setattr__(cls, "_instructions", instructions)
+
+
+def _derive(cls: SignatureMeta, fields: Fields, instructions: str | None = None) -> type[Signature]:
+    return _build(cls.__name__, fields, instructions or cls.instructions)
+
+
+def _build(name: str, fields: Fields, instructions: str | None) -> type[Signature]:
+    text = inspect.cleandoc(instructions) if instructions else None
+    made = SignatureMeta(name, (Signature,), {"__module__": __name__}, fields=dict(fields), instructions=text)
+    return typing.cast("type[Signature]", made)
+
+
+def _default_instructions(cls: SignatureMeta) -> str:
+    return f"Read {_names(cls._inputs)} and write {_names(cls._outputs)}."
+
+
+def _names(names: Iterable[str]) -> str:
+    quoted = [f"`{name}`" for name in names]
+    if not quoted:
+        return "nothing"
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} and {quoted[-1]}"
+
+
+class SignatureMeta(type):
+    """The class of signatures: collects a class body's fields, and carries what can be asked of them."""
+
+    _fields: Fields
+    _inputs: Fields
+    _outputs: Fields
+    _instructions: str | None
+
+    def __new__(
+        mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any
+    ) -> SignatureMeta:
+        """Make a signature class of a class body, or of `fields` that are ready."""
+        ready = options.pop("fields", None)
+        declared = {key: value for key, value in namespace.items() if role_of(value)}
+        body = {key: value for key, value in namespace.items() if key not in declared}
+        cls = super().__new__(mcs, name, bases, body)
+        fields: dict[str, FieldInfo] = {}
+        inherited = None
+        for base in reversed(cls.__mro__[1:]):
+            if isinstance(base, SignatureMeta):
+                fields |= base._fields
+                inherited = base._instructions or inherited
+        if ready is None:
+            fields |= _declared_fields(cls, declared, sys._getframe(1).f_locals)
+        else:
+            fields = ready
+        written = namespace.get("__doc__") if bases else None
+        instructions = inspect.cleandoc(written) if written and written.strip() else inherited
+        _freeze(cls, fields, options.pop("instructions", None) or instructions)
+        return cls
+
+    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_options: Any) -> None:
+        super().__init__(name, bases, namespace)
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Make a new signature of a text or a dict: `Signature("question -> answer", "Be brief.")`."""
+        if cls is not Signature:
+            raise SignatureError(
+                f"{cls.__name__} is a contract and holds no values. Use it as Predict({cls.__name__})."
+            )
+        return make_signature(*args, **kwargs)
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        if name.startswith("__"):
+            super().__setattr__(name, value)
+            return
+        raise SignatureError(
+            f"A signature cannot be changed: {cls.__name__}.{name} is fixed. Make a new one with with_instructions() "
+            "or with_updated_fields()."
+        )
+
+    def __getattr__(cls, name: str) -> Any:
+        fields = cls.__dict__.get("_fields") or {}
+        if name in fields:
+            return fields[name]
+        raise AttributeError(f"{cls.__name__} has no field or attribute {name!r}.")
+
+    @property
+    def instructions(cls) -> str:
+        """What the step is told to do; without a docstring, a sentence that names its fields."""
+        return cls._instructions or _default_instructions(cls)
+
+    @property
+    def fields(cls) -> Fields:
+        """Every field by name: inputs first, then outputs."""
+        return cls._fields
+
+    @property
+    def model_fields(cls) -> Fields:
+        """The same as `fields`, under pydantic's name."""
+        return cls._fields
+
+    @property
+    def input_fields(cls) -> Fields:
+        """The inputs by name."""
+        return cls._inputs
+
+    @property
+    def output_fields(cls) -> Fields:
+        """The outputs by name."""
+        return cls._outputs
+
+    @property
+    def signature(cls) -> str:
+        """The names as a text, "a, b -> c"."""
+        return f"{', '.join(cls._inputs)} -> {', '.join(cls._outputs)}"
+
+    def annotation(cls, name: str) -> Any:
+        """Return a field's type. Raises SignatureError for a name the signature does not have."""
+        return cls._field(name).annotation
+
+    def description(cls, name: str) -> str:
+        """Return what a field was described as; "" when it was not."""
+        desc = _extra(cls._field(name)).get("desc", "")
+        return "" if desc == f"${{{name}}}" else str(desc)
+
+    def with_instructions(cls, instructions: str) -> type[Signature]:
+        """Return the same fields with another instruction."""
+        return _derive(cls, cls._fields, instructions)
+
+    def append_instructions(cls, instructions: str) -> type[Signature]:
+        """Return the same fields with a paragraph added to the instruction."""
+        return _derive(
+            cls, cls._fields, f"{cls.instructions}\n\n{instructions}" if instructions else cls.instructions
+        )
+
+    def with_updated_fields(cls, name: str, type_: Any = None, **extra: Any) -> type[Signature]:
+        """Return a signature in which one field has another type, description (`desc`) or prefix."""
+        field = cls._field(name)
+        info = typed(name, field, field.annotation if type_ is None else type_)
+        info.json_schema_extra = {**_extra(info), **extra}
+        return _derive(cls, {**cls._fields, name: info})
+
+    def prepend(cls, name: str, field: Any, type_: Any = None) -> type[Signature]:
+        """Return a signature with a field put first on its side."""
+        return cls.insert(0, name, field, type_)
+
+    def append(cls, name: str, field: Any, type_: Any = None) -> type[Signature]:
+        """Return a signature with a field put last on its side."""
+        return cls.insert(-1, name, field, type_)
+
+    def insert(cls, index: int, name: str, field: Any, type_: Any = None) -> type[Signature]:
+        """Return a signature with a field put at a position among the inputs or outputs; -1 is the end."""
+        role = role_of(field)
+        if role is None:
+            raise SignatureError(f"Field {name!r} must be an InputField or an OutputField.")
+        info = typed(check_name(name), field, _type_or_str(type_, field))
+        sides = {"input": list(cls._inputs.items()), "output": list(cls._outputs.items())}
+        side = sides[role] = [item for item in sides[role] if item[0] != name]
+        at = index + len(side) + 1 if index < 0 else index
+        if not 0 <= at <= len(side):
+            raise SignatureError(f"Position {index} is outside the {len(side)} {role}s of {cls.__name__}.")
+        side.insert(at, (name, info))
+        return _derive(cls, dict([*sides["input"], *sides["output"]]))
+
+    def delete(cls, name: str) -> type[Signature]:
+        """Return a signature without a field; one that is not there is no error."""
+        return _derive(cls, {key: value for key, value in cls._fields.items() if key != name})
+
+    def equals(cls, other: Any) -> bool:
+        """Whether another signature has the same instruction and the same fields, types included."""
+        return (
+            isinstance(other, SignatureMeta)
+            and cls.instructions == other.instructions
+            and list(cls._fields) == list(other._fields)
+            and all(_content(cls._fields[name]) == _content(other._fields[name]) for name in cls._fields)
+        )
+
+    def dump_state(cls) -> dict[str, Any]:
+        """Return the wording as JSON values: instructions, and label and description by field name."""
+        fields = {
+            name: {"prefix": _extra(f)["prefix"], "description": _extra(f)["desc"]}
+            for name, f in cls._fields.items()
+        }
+        return {"instructions": cls.instructions, "fields": fields}
+
+    def load_state(cls, state: Mapping[str, Any]) -> type[Signature]:
+        """Return this signature with saved wording. Fields may be given by name, or in order as DSPy saves them."""
+        given = state.get("fields", {})
+        named = given.items() if isinstance(given, Mapping) else zip(cls._fields, given, strict=False)
+        fields = dict(cls._fields)
+        for name, words in named:
+            if name in fields:
+                info = typed(name, fields[name], fields[name].annotation)
+                new = {"desc": words.get("description") or f"${{{name}}}", "prefix": words.get("prefix")}
+                info.json_schema_extra = {
+                    **_extra(info),
+                    **{key: value for key, value in new.items() if value},
+                }
+                fields[name] = info
+        return _derive(cls, fields, state.get("instructions") or cls.instructions)
+
+    def _field(cls, name: str) -> FieldInfo:
+        try:
+            return cls._fields[name]
+        except KeyError:
+            raise SignatureError(
+                f"{cls.__name__} has no field {name!r}. It has: {', '.join(cls._fields)}."
+            ) from None
+
+    def __repr__(cls) -> str:
+        return f"{cls.__name__}({cls.signature})" if cls._fields else cls.__name__
+
+
+class Signature(metaclass=SignatureMeta):
+    """A contract for one step. Declare it as a class, or call it with a text or a dict.
+
+    >>> class Route(Signature):
+    ...     '''Choose the team that should answer.'''
+    ...     message: str = InputField()
+    ...     urgent: bool = OutputField(desc="Whether it cannot wait.")
+    >>> Route.instructions, Route.annotation("urgent"), Route.description("urgent")
+    ('Choose the team that should answer.', <class 'bool'>, 'Whether it cannot wait.')
+    >>> Signature("question -> answer: int", "Count.").output_fields["answer"].annotation
+    <class 'int'>
+    """
+
+
+def make_signature(
+    signature: str | Mapping[str, Any],
+    instructions: str | None = None,
+    signature_name: str = "StringSignature",
+    custom_types: Names | None = None,
+) -> type[Signature]:
+    """Return a new signature of a text ("a, b: int -> c") or a dict (name -> (type, field) or field).
+
+    Types a text names are looked up in `custom_types`, among Python's own, then in the calling code.
+    Raises SignatureError when it cannot be read.
+    """
+    fields: dict[str, FieldInfo] = {}
+    if isinstance(signature, str):
+        inputs, outputs = parse_sides(signature, caller_names(custom_types))
+        for make, side in ((InputField, inputs), (OutputField, outputs)):
+            fields |= {name: typed(name, make(), annotation) for name, annotation in side.items()}
+    elif isinstance(signature, Mapping):
+        for name, value in signature.items():
+            annotation, field = value if isinstance(value, tuple) and len(value) == 2 else (None, value)
+            if role_of(field) is None:
+                raise SignatureError(
+                    f"Field {name!r} must be an InputField or an OutputField, alone or as (type, field)."
+                )
+            fields[check_name(name)] = typed(name, field, _type_or_str(annotation, field))
+    else:
+        raise SignatureError(
+            f"A signature is made of a text like 'question -> answer' or a dict, not {signature!r}."
+        )
+    return _build(signature_name, fields, instructions)
+
+
+def ensure_signature(signature: Any, instructions: str | None = None) -> Any:
+    """Return a signature class whatever form it was given in; None stays None.
+
+    Raises SignatureError for instructions beside a class, which has its own.
+    """
+    if signature is None or (isinstance(signature, SignatureMeta) and not instructions):
+        return signature
+    if isinstance(signature, SignatureMeta):
+        raise SignatureError(
+            f"{signature.__name__} has instructions already. Use {signature.__name__}.with_instructions(...) for others."
+        )
+    return make_signature(signature, instructions)
