@@ -1,13 +1,32 @@
-"""What every optimizer is: options, a search, and `compile`, which exists once, here."""
+"""What every optimizer is: options, a search, and `compile`, which exists once, here.
+
+An optimizer never sees a store, a model or a clock: `search` yields asks (see `engine.search.contract`).
+Models, metric and threads given to a constructor are only kept for `compile`, the library's way to run it.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from engine import loop, runtime
+from engine.errors import ConfigurationError
+from engine.records import Candidate, Example
+from engine.search.budget import Budget
 from engine.search.contract import Problem, Search
+from engine.search.driver import Driver
+from engine.search.settings import Control, Recorder, SearchResult, Settings
+
+if TYPE_CHECKING:
+    from engine.modules.module import Module
+
+# Arguments of DSPy's optimizers that have no meaning here: they print, log or ask, which is the caller's business.
+_IGNORED = frozenset(
+    ["verbose", "track_stats", "log_dir", "provide_traceback", "requires_permission_to_run", "eval_kwargs"]
+)
 
 
 class Options(BaseModel):
@@ -19,9 +38,13 @@ class Options(BaseModel):
 class Optimizer(ABC):
     """An algorithm and its options.
 
-    `name` is its registry name, `title` what it does in plain words, `Options` its options' class.
-    `compile(program, trainset=..., valset=...)` exists once, here, and drives the same search
-    (defined with the driver: see `engine.search.compile`).
+    `name` is its registry name, `title` what it does in plain words, `options_model` its options' class,
+    `changes` what it may change. The constructor takes the metric and models for `compile`, and every
+    option by name; an option that does not exist or does not fit raises ConfigurationError.
+
+    `metric(example, prediction, trace=None)` returns a number from 0 to 1, a bool or a Grade.
+    `prompt_model` writes instructions, `task_model` runs the program (both default to the runtime's
+    model), `teacher_settings={"lm": ...}` writes demonstrations.
     """
 
     name: ClassVar[str]
@@ -31,6 +54,212 @@ class Optimizer(ABC):
 
     options: Options
 
+    def __init__(
+        self,
+        metric: Any = None,
+        *,
+        prompt_model: Any = None,
+        task_model: Any = None,
+        teacher_settings: Mapping[str, Any] | None = None,
+        num_threads: int | None = None,
+        **options: Any,
+    ) -> None:
+        self.metric = metric
+        self.prompt_model = prompt_model
+        self.task_model = task_model
+        self.teacher_settings = dict(teacher_settings or {})
+        self.num_threads = num_threads
+        self.options = self._validated(options)
+
     @abstractmethod
     def search(self, problem: Problem) -> Search:
-        """Return the search as a generator; see the module's docstring for the contract."""
+        """Return the search as a generator; see `engine.search.contract`."""
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any] | None = None, metric: Any = None) -> Self:
+        """Return the optimizer with options from a form, a file or the command line.
+
+        Raises ConfigurationError for an option that does not exist or does not fit.
+        """
+        return cls(metric=metric, **dict(options or {}))
+
+    def get_params(self) -> dict[str, Any]:
+        """Return the options as a dict."""
+        return self.options.model_dump()
+
+    def compile(
+        self,
+        student: Module,
+        *,
+        trainset: Sequence[Example],
+        valset: Sequence[Example] | None = None,
+        teacher: Module | None = None,
+        budget: Budget | None = None,
+        recorder: Recorder | None = None,
+        **changes: Any,
+    ) -> Module:
+        """Run the search and return a tuned copy of `student`, which is left as it is.
+
+        `changes` override options for this call. The copy carries `score` (percent on the validation
+        rows, None where nothing was scored), `candidate_programs` (dicts with score, candidate and
+        program, best first) and `tuning` (the whole `SearchResult`). Raises ConfigurationError for a
+        set-up that cannot work and RunError when no row can be run at all.
+        """
+        return loop.run(
+            self.acompile(
+                student,
+                trainset=trainset,
+                valset=valset,
+                teacher=teacher,
+                budget=budget,
+                recorder=recorder,
+                **changes,
+            )
+        )
+
+    async def acompile(
+        self,
+        student: Module,
+        *,
+        trainset: Sequence[Example],
+        valset: Sequence[Example] | None = None,
+        teacher: Module | None = None,
+        recorder: Recorder | None = None,
+        control: Control | None = None,
+        **changes: Any,
+    ) -> Module:
+        """Do what `compile` does, from async code; `control` can pause and stop it."""
+        budget = changes.pop("budget", None) or Budget()
+        optimizer = self._with(changes)
+        settings = optimizer.settings(student, trainset, valset, teacher, budget)
+        result = await Driver(settings, recorder, control).search(optimizer.search)
+        return _compiled(student, result)
+
+    def settings(
+        self,
+        student: Module,
+        trainset: Sequence[Example],
+        valset: Sequence[Example] | None = None,
+        teacher: Module | None = None,
+        budget: Budget | None = None,
+    ) -> Settings:
+        """Return the run's settings for a program and rows, with the models this optimizer was given."""
+        _check(student, trainset, teacher)
+        train, validation = self.split(trainset, valset)
+        rows: dict[int, Example] = {}
+        ids: dict[int, int] = {}
+        for example in (*train, *validation):
+            if id(example) not in ids:
+                ids[id(example)] = len(rows)
+                rows[len(rows)] = example
+        now = runtime.current()
+        return Settings(
+            program=student,
+            metric=self.metric if self.metric is not None else _any_answer,
+            rows=rows,
+            train=tuple(ids[id(e)] for e in train),
+            validation=tuple(ids[id(e)] for e in validation),
+            lm=self.task_model or now.lm,
+            prompt_lm=self.prompt_model,
+            teacher_lm=self.teacher_settings.get("lm"),
+            teacher=teacher,
+            adapter=now.adapter,
+            budget=budget or Budget(),
+            concurrency=self.num_threads or now.num_threads,
+            seed=int(getattr(self.options, "seed", 0)),
+        )
+
+    def split(
+        self, trainset: Sequence[Example], valset: Sequence[Example] | None
+    ) -> tuple[Sequence[Example], Sequence[Example]]:
+        """Return (train, validation) examples; without a valset the trainset serves as both."""
+        return trainset, trainset if valset is None else valset
+
+    def _with(self, changes: Mapping[str, Any]) -> Self:
+        if not changes:
+            return self
+        other = type(self).from_options({**self._given(), **changes}, self.metric)
+        other.prompt_model, other.task_model = self.prompt_model, self.task_model
+        other.teacher_settings, other.num_threads = self.teacher_settings, self.num_threads
+        return other
+
+    def _given(self) -> dict[str, Any]:
+        return {name: getattr(self.options, name) for name in self.options.model_fields_set}
+
+    @classmethod
+    def _validated(cls, options: Mapping[str, Any]) -> Options:
+        known = {k: v for k, v in options.items() if k not in _IGNORED or k in cls.options_model.model_fields}
+        unknown = sorted(known.keys() - cls.options_model.model_fields.keys())
+        if unknown:
+            valid = ", ".join(cls.options_model.model_fields) or "none"
+            raise ConfigurationError(f"{cls.name} has no option {unknown[0]!r}. Its options: {valid}.")
+        try:
+            return cls.options_model(**known)
+        except ValidationError as error:
+            first = error.errors()[0]
+            at = ".".join(str(part) for part in first["loc"])
+            what = f"The option {at!r} of {cls.name} does not fit" if at else f"{cls.name}"
+            raise ConfigurationError(f"{what}: {first['msg'].removeprefix('Value error, ')}.") from None
+
+
+Teleprompter = Optimizer
+
+
+class CandidatePrograms(Sequence[dict[str, Any]]):
+    """A compiled program's candidates, best first: dicts with score (percent), candidate and program.
+
+    Programs are made when looked at, and the sequence is not a list, so that a walk over the program's
+    own steps does not find the candidates' steps too.
+    """
+
+    def __init__(self, student: Module, ranked: Sequence[tuple[float, Candidate]]) -> None:
+        self._student = student
+        self._ranked = tuple(ranked)
+
+    def __len__(self) -> int:
+        return len(self._ranked)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        score, candidate = self._ranked[index]
+        program = self._student.with_candidate(candidate)
+        return {"score": round(100 * score, 2), "candidate": candidate, "program": program}
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self[i] for i in range(len(self)))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CandidatePrograms:
+        return self
+
+
+def _compiled(student: Module, result: SearchResult) -> Module:
+    program: Any = student.with_candidate(result.best)
+    program.score = None if result.score is None else round(100 * result.score, 2)
+    program.candidate_programs = CandidatePrograms(student, result.validated())
+    program.tuning = result
+    program._compiled = True
+    return program  # type: ignore[no-any-return]  # a Module with attributes that no class declares
+
+
+def _check(student: Module, trainset: Sequence[Example], teacher: Module | None) -> None:
+    if not student.named_predictors():
+        raise ConfigurationError("The program has no step that calls a model, so there is nothing to tune.")
+    if not trainset:
+        raise ConfigurationError("The trainset is empty: give at least one example.")
+    for i, example in enumerate(trainset):
+        if getattr(example, "_input_keys", None) is None:
+            raise ConfigurationError(
+                f"Example {i} does not know its inputs: call with_inputs('name', ...) on it."
+            )
+    if teacher is not None:
+        ours, theirs = dict(student.named_predictors()), dict(teacher.named_predictors())
+        if ours.keys() != theirs.keys():
+            raise ConfigurationError(
+                f"The teacher's steps ({', '.join(theirs)}) are not the student's ({', '.join(ours)})."
+            )
+
+
+def _any_answer(example: Any, prediction: Any, trace: Any = None) -> float:  # noqa: ARG001 - a metric's signature
+    """Score 1 for every row that has an answer: what no metric means."""
+    return 1.0

@@ -1,15 +1,42 @@
 """The budget: a limit on calls, tokens, money and seconds, and the ledger that holds it.
 
-The ledger counts and refuses, and nothing else. It is hard: a call that would pass the limit is not made.
+The ledger counts and refuses, and nothing else: it knows no search, no program and no store. It is
+hard: a call that would pass the limit is not made. Calls are counted exactly; tokens and money are
+reserved by an upper estimate before the call and settled with what the reply really cost. A call that
+only in-flight reservations stand against waits for them to settle, so the last of a budget is used too.
 """
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
 from pydantic import BaseModel, ConfigDict, Field
+
+from engine.errors import (
+    BudgetExhaustedError,
+    ConfigurationError,
+    ContextWindowExceededError,
+    InvalidRequestError,
+    LMError,
+)
+from engine.records import Usage
+from engine.search.contract import Allowance
+
+if TYPE_CHECKING:
+    from engine.lm.base import BaseLM, Reply, Request
+    from engine.runtime import Send
 
 
 class Budget(BaseModel):
-    """Limits on a run; None means no limit of that kind. `usd` is US dollars."""
+    """Limits on a run; None means no limit of that kind. `usd` is US dollars.
+
+    >>> Budget(calls=100).calls
+    100
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -17,3 +44,272 @@ class Budget(BaseModel):
     tokens: int | None = Field(None, ge=1)
     usd: float | None = Field(None, gt=0)
     seconds: float | None = Field(None, gt=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """What a call takes from the budget, at most before it is made and exactly after."""
+
+    calls: int = 0
+    tokens: int = 0
+    usd: float = 0.0
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(self.calls + other.calls, self.tokens + other.tokens, self.usd + other.usd)
+
+    def __sub__(self, other: Amount) -> Amount:
+        return Amount(self.calls - other.calls, self.tokens - other.tokens, self.usd - other.usd)
+
+
+Closing = Literal["budget", "stopped", "failed"]
+
+# Failed calls in a row, with none that succeeded between them, after which a run is not worth going on:
+# when no call has ever succeeded (a wrong key, an unknown model), and later (an endpoint that went away).
+FAILURES_AT_START = 8
+FAILURES_LATER = 25
+
+
+class Ledger:
+    """Holds a budget over everything a run does. Not thread-safe: it lives on one event loop.
+
+    `spent` is what counts against the limit. A cached reply costs nothing, except one that `payer`
+    itself (this run, before it was killed) paid for: that counts once a key, so that a run driven again
+    decides everything as it did before. `closed` is the sentence that says why no call is made any more.
+    """
+
+    def __init__(
+        self,
+        budget: Budget,
+        *,
+        payer: str | None = None,
+        seconds_before: float = 0.0,
+        failures_later: int = FAILURES_LATER,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.budget = budget
+        self.spent = Usage()
+        self.closed: str | None = None
+        self.closing: Closing | None = None
+        self.replies = 0
+        self._payer = payer
+        self._counts_amounts = budget.tokens is not None or budget.usd is not None
+        self._kept_back, self._seconds_kept_back = Amount(), 0.0
+        self._reserved, self._in_flight = Amount(), 0
+        self._waiting: list[asyncio.Future[None]] = []
+        self._counted: set[str] = set()
+        self._replayed: set[str] = set()
+        self._failures, self._failures_later = 0, failures_later
+        self._tokens_per_byte, self._longest_output = 0.0, 0
+        self._latency_sum, self._latency_count = 0.0, 0
+        self._clock = clock
+        self._started = clock() - seconds_before
+        self._paused_since: float | None = None
+        self._pausers = 0
+
+    # What is left
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start, without pauses."""
+        return (self._clock() if self._paused_since is None else self._paused_since) - self._started
+
+    @property
+    def mean_latency(self) -> float | None:
+        """Mean seconds of a paid call so far."""
+        return self._latency_sum / self._latency_count if self._latency_count else None
+
+    def allowance(self) -> Allowance:
+        """Return what the budget still allows, without what is kept back."""
+        spent = self._spent_amount() + self._kept_back
+        b = self.budget
+        return Allowance(
+            None if b.calls is None else max(0, b.calls - spent.calls),
+            None if b.tokens is None else max(0, b.tokens - spent.tokens),
+            None if b.usd is None else max(0.0, b.usd - spent.usd),
+            None if b.seconds is None else max(0.0, b.seconds - self._seconds_kept_back - self.seconds),
+        )
+
+    def check_prices(self, *models: BaseLM | None) -> None:
+        """Raise ConfigurationError where a money budget cannot be kept because a price is unknown."""
+        if self.budget.usd is None:
+            return
+        for lm in models:
+            if lm is not None and lm.price() is None:
+                raise ConfigurationError(
+                    f"The price of the model {lm.model} is not known, so a budget in money cannot be kept. "
+                    "Set a budget in calls or tokens instead."
+                )
+
+    def keep_back(self, amount: Amount, seconds: float = 0.0) -> None:
+        """Keep this much of the budget for the final comparison; `keep_back(Amount())` frees it again."""
+        self._kept_back, self._seconds_kept_back = amount, seconds
+
+    # Closing and pausing
+
+    def close(self, reason: str, closing: Closing) -> None:
+        """Refuse every call from now on. The first reason given stays."""
+        if self.closed is None:
+            self.closed, self.closing = reason, closing
+        self._wake()
+
+    def reopen(self, *, without_time_limit: bool = False) -> None:
+        """Allow calls again, for the final comparison after a search was closed."""
+        self.closed, self.closing, self._failures = None, None, 0
+        if without_time_limit:
+            self.budget = self.budget.model_copy(update={"seconds": None})
+
+    def pause(self) -> None:
+        """Stop the clock; each pause needs its `unpause`."""
+        self._pausers += 1
+        if self._paused_since is None:
+            self._paused_since = self._clock()
+
+    def unpause(self) -> None:
+        """Let the clock run again once nobody is paused any more."""
+        self._pausers -= 1
+        if self._pausers == 0 and self._paused_since is not None:
+            self._started += self._clock() - self._paused_since
+            self._paused_since = None
+
+    # The gate
+
+    def gate(self, *, rollout: int | None = None, temperature: float | None = None) -> Send:
+        """Return the `Runtime.send` of this ledger; it may ask for a fresh sample at a temperature."""
+
+        async def send(lm: BaseLM, request: Request) -> Reply:
+            if rollout is not None or temperature is not None:
+                params: Mapping[str, Any] = request.params
+                if temperature is not None:
+                    params = {**params, "temperature": temperature}
+                request = replace(request, rollout_id=rollout or request.rollout_id, params=params)
+            return await self.send(lm, request)
+
+        return send
+
+    async def send(self, lm: BaseLM, request: Request) -> Reply:
+        """Make one call if the budget allows it.
+
+        Raises BudgetExhaustedError, with the reason in a sentence, when it does not; LMError as the
+        model does.
+        """
+        size = _prompt_bytes(request) if self._counts_amounts else 0
+        need = await self._reserve(lm, request, size)
+        try:
+            reply = await lm.complete(request)
+        except LMError as error:
+            # It may have been billed, and a row that fails for ever must not call for ever.
+            self.spent += Usage(calls=1)
+            self._note_failure(error)
+            raise
+        except ConfigurationError as error:
+            self._note_failure(error)
+            raise
+        finally:
+            self._reserved -= need
+            self._in_flight -= 1
+            self._wake()
+        self._settle(reply, size)
+        return reply
+
+    async def _reserve(self, lm: BaseLM, request: Request, size: int) -> Amount:
+        need = self._need(lm, request, size) if self._counts_amounts else Amount(1)
+        while True:
+            self._check_time()
+            if self.closed is not None:
+                raise BudgetExhaustedError(self.closed)
+            passed = self._passed(self._spent_amount() + self._kept_back + need)
+            if passed is not None:
+                self.close(passed, "budget")
+                raise BudgetExhaustedError(passed)
+            if self._passed(self._spent_amount() + self._kept_back + need + self._reserved) is None:
+                self._reserved += need
+                self._in_flight += 1
+                return need
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
+            await waiter
+
+    def _need(self, lm: BaseLM, request: Request, size: int) -> Amount:
+        if self._latency_count >= 5:
+            prompt = int(size * self._tokens_per_byte * 1.1) + 8
+        else:
+            prompt = int(size * 0.6) + 8
+        limit = request.params.get("max_tokens") or request.params.get("max_completion_tokens")
+        if limit is None:
+            # Nothing bounds the reply, so twice the longest seen is the best there is.
+            limit = max(2 * self._longest_output, 64) if self._latency_count >= 5 else 512
+        output = int(limit) * int(request.params.get("n") or 1)
+        price = lm.price() if self.budget.usd is not None else None
+        usd = 0.0 if price is None else prompt * price[0] + output * price[1]
+        return Amount(1, prompt + output, usd)
+
+    def _settle(self, reply: Reply, size: int) -> None:
+        self.replies += 1
+        self._failures = 0
+        usage = reply.usage
+        if reply.cached:
+            mine = self._payer is not None and reply.payer == self._payer and bool(reply.key)
+            if mine and reply.key not in self._counted:
+                self._counted.add(reply.key)
+                self._replayed.add(reply.key)
+                self.spent += replace(usage, calls=max(1, usage.calls), cached=0)
+            else:
+                self.spent += Usage(cached=1)
+            return
+        if reply.key in self._replayed:
+            # Two equal requests at once: the one that joined the other was counted first.
+            self._replayed.discard(reply.key)
+            return
+        if reply.key:
+            self._counted.add(reply.key)
+        self.spent += replace(usage, calls=max(1, usage.calls))
+        self._latency_sum, self._latency_count = self._latency_sum + reply.seconds, self._latency_count + 1
+        self._longest_output = max(self._longest_output, usage.output_tokens)
+        if size:
+            self._tokens_per_byte = max(self._tokens_per_byte, usage.input_tokens / size)
+
+    def _check_time(self) -> None:
+        limit = self.budget.seconds
+        if limit is not None and self.closed is None and self.seconds >= limit - self._seconds_kept_back:
+            self.close(f"The time limit of {limit:,.0f} seconds is used up.", "budget")
+
+    def _passed(self, amount: Amount) -> str | None:
+        b = self.budget
+        kept = " (the rest is kept for the final test)" if self._kept_back.calls else ""
+        if b.calls is not None and amount.calls > b.calls:
+            return f"The budget of {b.calls:,} calls is used up{kept}."
+        if b.tokens is not None and amount.tokens > b.tokens:
+            return f"The next call could pass the budget of {b.tokens:,} tokens{kept}."
+        if b.usd is not None and amount.usd > b.usd:
+            return f"The next call could pass the budget of {b.usd:,.2f} US dollars{kept}."
+        return None
+
+    def _spent_amount(self) -> Amount:
+        return Amount(self.spent.calls, self.spent.tokens, self.spent.cost or 0.0)
+
+    def _note_failure(self, error: Exception) -> None:
+        own_fault = isinstance(error, ContextWindowExceededError | InvalidRequestError)
+        if self.replies and own_fault:
+            return  # this candidate's prompt is the trouble, not the endpoint
+        self._failures += 1
+        if self._failures >= (self._failures_later if self.replies else FAILURES_AT_START):
+            self.close(str(error), "failed")
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+def _prompt_bytes(request: Request) -> int:
+    """Bytes of UTF-8 in the messages; a part that is no text counts as 4,000 (an image, say)."""
+    total = 0
+    for message in request.messages:
+        content = message.get("content") or ""
+        parts = [content] if isinstance(content, str) else content
+        for part in parts:
+            text = part if isinstance(part, str) else part.get("text")
+            total += 4000 if text is None else len(text) if text.isascii() else len(text.encode())
+        total += 16
+    return total

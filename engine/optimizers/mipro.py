@@ -1,0 +1,421 @@
+"""MIPROv2: search instructions and examples together, proposals grounded in the data, sampling by TPE.
+
+Source: Opsahl-Ong et al. 2024, "Optimizing Instructions and Demonstrations for Multi-Stage Language
+Model Programs", arXiv 2406.11695; constants after DSPy's MIPROv2. Unlike there, independent work runs
+together, minibatch scores are compared with the starting prompt's on the same rows, and a search whose
+combinations run out ends with what it has.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from engine.errors import ConfigurationError
+from engine.optimizers.base import Optimizer, Options
+from engine.optimizers.bootstrap_few_shot import Rules, bootstrap, teacher_of
+from engine.optimizers.demos import with_labeled, with_solved
+from engine.optimizers.mipro_study import Study
+from engine.optimizers.proposals import (
+    Grounding,
+    propose_instructions,
+    proposed_texts,
+    summarize_data,
+)
+from engine.records import Candidate, Evaluation, Example
+from engine.search.contract import Ask, Keep, Problem, Score, Search, together
+
+_AUTO: dict[str, tuple[int, int]] = {"light": (6, 100), "medium": (12, 300), "heavy": (18, 1000)}
+"""Setting -> how many candidates, and at most how many validation rows."""
+
+_SMALL_VALIDATION = 50
+_TRIALS_A_WAVE = 5
+
+
+class MIPROv2Options(Options):
+    """Options of MIPROv2."""
+
+    auto: Literal["light", "medium", "heavy"] | None = Field(
+        "light", title="Effort", description="How much is tried; empty: set candidates and trials yourself."
+    )
+    num_candidates: int | None = Field(
+        None, ge=1, title="Candidates", description="Instructions and example sets tried for each step."
+    )
+    num_trials: int | None = Field(None, ge=1, title="Trials", description="Combinations that are scored.")
+    max_bootstrapped_demos: int = Field(
+        4, ge=0, title="Solved examples", description="At most this many rows the model solved are shown."
+    )
+    max_labeled_demos: int = Field(
+        4,
+        ge=0,
+        title="Examples in all",
+        description="Labelled rows fill the examples up to this many; with both at 0 only wording is tuned.",
+    )
+    seed: int = Field(9, title="Seed", description="Another number draws other rows and combinations.")
+    init_temperature: float = Field(
+        1.0,
+        ge=0,
+        le=2,
+        title="Boldness of proposals",
+        description="Temperature the instructions are written at.",
+    )
+    metric_threshold: float | None = Field(
+        None, title="Score that counts as solved", description="0 to 1; empty: any score above 0."
+    )
+    max_errors: int | None = Field(
+        None, ge=1, title="Errors to accept", description="While looking for solved rows; empty: any number."
+    )
+    minibatch: bool = Field(
+        True,
+        title="Try on a few rows first",
+        description="Score trials on some validation rows, the best on all.",
+    )
+    minibatch_size: int = Field(
+        35, ge=1, title="Rows a trial", description="How many rows a first try takes."
+    )
+    minibatch_full_eval_steps: int = Field(
+        5,
+        ge=1,
+        title="Trials between full scores",
+        description="After so many trials the best is scored in full.",
+    )
+    program_aware_proposer: bool = Field(
+        True, title="Proposals see the program", description="Show the prompt model the program's steps."
+    )
+    data_aware_proposer: bool = Field(
+        True,
+        title="Proposals see a data summary",
+        description="Let the prompt model summarize the data first.",
+    )
+    view_data_batch_size: int = Field(
+        10, ge=1, title="Rows a summary call", description="Rows shown at once when the data are summarized."
+    )
+    tip_aware_proposer: bool = Field(
+        True, title="Vary the advice", description="Give each proposal another piece of advice."
+    )
+    fewshot_aware_proposer: bool = Field(
+        True, title="Proposals see examples", description="Show the prompt model labelled and solved rows."
+    )
+
+    @model_validator(mode="after")
+    def _effort(self) -> Self:
+        given = self.num_candidates is not None, self.num_trials is not None
+        if self.auto is not None and any(given):
+            raise ValueError("num_candidates and num_trials need auto=None")
+        if self.auto is None and not all(given):
+            raise ValueError("auto=None needs num_candidates and num_trials")
+        return self
+
+    @property
+    def zero_shot(self) -> bool:
+        """Whether only wording is tuned."""
+        return not self.max_bootstrapped_demos and not self.max_labeled_demos
+
+
+class MIPROv2(Optimizer):
+    """Proposes instructions from the data, solves rows for examples, and searches the combinations.
+
+    Calls, with c calls a row, V validation rows (at most 100, 300 or 1,000 by `auto`), M rows a
+    minibatch, T trials, P steps and n candidates: (1 + T/5) V c + T M c at most for trials (T V c
+    without minibatches), P (k - 1) + 6 for proposals (k = n/2, or n without examples), and at most train
+    rows x c to solve rows. T = max(2 x variables x log2 n, 1.5 n). A budget in calls shrinks V and T.
+    Source: arXiv 2406.11695.
+
+    >>> MIPROv2(auto="medium").options.seed
+    9
+    """
+
+    name: ClassVar[str] = "MIPROv2"
+    title: ClassVar[str] = "Tune wording and examples together"
+    options_model: ClassVar[type[Options]] = MIPROv2Options
+    changes: ClassVar[Literal["nothing", "examples", "wording", "both"]] = "both"
+
+    options: MIPROv2Options
+
+    def search(self, problem: Problem) -> Search:
+        """Prepare baseline, examples and summary at once; propose at once; then try combinations in waves."""
+        o = self.options
+        rng = random.Random(f"{o.seed}:{problem.rng.getrandbits(64)}")
+        problem = replace(problem, rng=rng)
+        plan = make_plan(o, problem)
+        validation = tuple(sorted(rng.sample(problem.validation, plan.validation)))
+        baseline, summary, demo_sets = yield from self._prepare(problem, plan, validation)
+        if len(baseline.outcomes) < len(validation):
+            return
+        keep = Keep(problem.seed, baseline.score)
+        texts = yield from self._propose(problem, plan, summary, demo_sets, keep)
+        space = Space(problem.seed, tuple(texts.items()), tuple(demo_sets), zero_shot=o.zero_shot)
+        yield from _try_combinations(space, plan, validation, baseline, rng)
+
+    def split(
+        self, trainset: Sequence[Example], valset: Sequence[Example] | None
+    ) -> tuple[Sequence[Example], Sequence[Example]]:
+        """Without a valset, a random 80 % of the trainset (at most 1,000) validates and the rest trains."""
+        if valset is not None:
+            return trainset, valset
+        if len(trainset) < 2:
+            raise ConfigurationError("MIPROv2 needs at least 2 examples, or a valset.")
+        order = list(trainset)
+        random.Random(self.options.seed).shuffle(order)
+        size = min(1000, max(1, int(0.8 * len(order))))
+        return order[size:] or order[:1], order[:size]
+
+    def _prepare(
+        self, problem: Problem, plan: Plan, validation: tuple[int, ...]
+    ) -> Generator[Sequence[Ask], Sequence[Any], tuple[Evaluation, str, list[Candidate]]]:
+        """Score the starting prompt, summarize the data and solve rows, all in shared batches."""
+        o = self.options
+        rules = Rules(1, o.metric_threshold, o.max_errors)
+        jobs: list[Generator[Sequence[Ask], Sequence[Any], Any]] = [
+            _baseline(Score(problem.seed, validation, label="starting prompt"))
+        ]
+        jobs.append(
+            summarize_data(problem, rows_a_batch=o.view_data_batch_size)
+            if o.data_aware_proposer
+            else _nothing(problem.data)
+        )
+        orders: list[tuple[list[int], int]] = []
+        if not o.zero_shot and o.max_bootstrapped_demos:
+            teacher = teacher_of(problem, o.max_labeled_demos, problem.rng)
+            fixed = 2 if o.max_labeled_demos else 1
+            for number in range(max(1, plan.candidates - fixed)):
+                order = list(problem.train)
+                wanted = o.max_bootstrapped_demos
+                if number:
+                    problem.rng.shuffle(order)
+                    wanted = problem.rng.randint(1, o.max_bootstrapped_demos)
+                orders.append((order, wanted))
+            jobs += [bootstrap(teacher, order, wanted, rules) for order, wanted in orders]
+        baseline, summary, *solved = yield from together(jobs)
+        return baseline, summary, self._demo_sets(problem, solved)
+
+    def _demo_sets(self, problem: Problem, solved: Sequence[Any]) -> list[Candidate]:
+        """Example sets, each content once: the starting one, none, labelled rows, and the solved ones."""
+        o, seed = self.options, problem.seed
+        if o.zero_shot:
+            return []
+        none = replace(seed, steps={path: replace(s, demos=()) for path, s in seed.steps.items()})
+        sets = [seed, none]
+        if o.max_labeled_demos:
+            sets.append(with_labeled(problem, seed, o.max_labeled_demos, problem.rng))
+        sets += [with_solved(problem, seed, rows, o.max_labeled_demos, problem.rng) for rows in solved]
+        return list({s.id: s for s in sets}.values())
+
+    def _propose(
+        self, problem: Problem, plan: Plan, summary: str, demo_sets: list[Candidate], keep: Keep
+    ) -> Generator[Sequence[Ask], Sequence[Any], dict[str, tuple[str, ...]]]:
+        """Step path -> instructions, the current ones first."""
+        o = self.options
+        grounding = Grounding(
+            data_summary=summary,
+            show_program=o.program_aware_proposer,
+            show_rows=20 if o.fewshot_aware_proposer else 0,
+            use_tips=o.tip_aware_proposer,
+            temperature=o.init_temperature,
+        )
+        shown = demo_sets if o.fewshot_aware_proposer else []
+        asks = {
+            path: propose_instructions(problem, path, shown, plan.instructions - 1, problem.rng, grounding)
+            for path in problem.signatures
+        }
+        _, *answers = yield [keep, *(ask for some in asks.values() for ask in some)]
+        texts: dict[str, tuple[str, ...]] = {}
+        for path, some in asks.items():
+            mine, answers = answers[: len(some)], answers[len(some) :]
+            current = problem.seed.steps[path].instructions
+            texts[path] = (current, *(t for t in proposed_texts(mine) if t != current))
+        return texts
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is tried: candidates and instructions a step, trials, rows. `minibatch` 0: all rows each time."""
+
+    candidates: int
+    instructions: int
+    trials: int
+    validation: int
+    minibatch: int
+    wave: int
+
+
+def make_plan(o: MIPROv2Options, problem: Problem) -> Plan:
+    """Return the plan of the options, shrunk to what a budget in calls allows."""
+    n, cap = (o.num_candidates or 1, 10**9) if o.auto is None else _AUTO[o.auto]
+    steps = len(problem.signatures)
+    variables = steps if o.zero_shot else 2 * steps
+    trials = o.num_trials or int(max(2 * variables * math.log2(max(2, n)), 1.5 * n))
+    instructions = n if o.zero_shot else max(2, n // 2)
+    rows = min(cap, len(problem.validation))
+
+    def plan(rows: int, trials: int) -> Plan:
+        small = o.auto is not None and rows <= _SMALL_VALIDATION
+        mini = 0 if not o.minibatch or small or o.minibatch_size >= rows else o.minibatch_size
+        wave = o.minibatch_full_eval_steps if mini else _TRIALS_A_WAVE
+        return Plan(n, instructions, trials, rows, mini, wave)
+
+    calls = problem.allowance.calls
+    if calls is None:
+        return plan(rows, trials)
+    solving = 0 if o.zero_shot else min(len(problem.train), 2 * n * max(1, o.max_bootstrapped_demos))
+    calls -= steps * (instructions - 1) + 6 * o.data_aware_proposer + solving * problem.calls_per_row
+    # First fewer rows, while they can still tell prompts apart, then fewer trials.
+    while _cost(plan(rows, trials), problem) > calls and rows > 24:
+        rows = max(24, rows * 4 // 5)
+    while _cost(plan(rows, trials), problem) > calls and trials > 1:
+        trials -= 1
+    return plan(rows, trials)
+
+
+def _cost(plan: Plan, problem: Problem) -> int:
+    waves = -(-plan.trials // plan.wave)
+    full = 1 + (waves if plan.minibatch else plan.trials)
+    tried = plan.trials * plan.minibatch
+    return (full * plan.validation + tried) * problem.calls_per_row
+
+
+Combination = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Space:
+    """What can be combined: for each step an instruction and, unless zero-shot, an example set.
+
+    A combination lists, step after step, the index of the instruction and of the example set; all
+    zeros is the starting prompt.
+    """
+
+    seed: Candidate
+    texts: tuple[tuple[str, tuple[str, ...]], ...]
+    demo_sets: tuple[Candidate, ...]
+    zero_shot: bool = False
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Variable name -> how many levels it has, in the order of a combination."""
+        sizes: dict[str, int] = {}
+        for i, (_, texts) in enumerate(self.texts):
+            sizes[f"{i}_instruction"] = len(texts)
+            if not self.zero_shot:
+                sizes[f"{i}_demos"] = len(self.demo_sets)
+        return sizes
+
+    def candidate(self, combination: Combination) -> Candidate:
+        """Return a combination as a candidate, with its reason."""
+        candidate, reasons = self.seed, []
+        left = list(combination)
+        for path, texts in self.texts:
+            wording, demos = left.pop(0), 0 if self.zero_shot else left.pop(0)
+            parts = [f"proposed instructions {wording}" if wording else "the starting instructions"]
+            candidate = candidate.with_step(path, instructions=texts[wording])
+            if not self.zero_shot:
+                examples = self.demo_sets[demos].steps[path].demos
+                candidate = candidate.with_step(path, demos=examples)
+                parts.append(f"{len(examples)} examples (set {demos})" if examples else "no examples")
+            reasons.append(f"{path}: {' with '.join(parts)}")
+        reason = "; ".join(reasons)
+        return candidate.derived(f"{reason[0].upper()}{reason[1:]}.", self.seed)
+
+
+@dataclass
+class _Tally:
+    """What is known of a combination: the sum and number of its score's differences to the baseline, row by row."""
+
+    difference: float = 0.0
+    rows: int = 0
+    full: bool = False
+
+    def add(self, evaluation: Evaluation, baseline: Mapping[int, float]) -> float:
+        """Count an evaluation and return its mean difference."""
+        own = sum(o.score - baseline[o.row] for o in evaluation.outcomes)
+        self.difference += own
+        self.rows += len(evaluation.outcomes)
+        return own / len(evaluation.outcomes)
+
+    @property
+    def mean(self) -> float:
+        """Mean difference so far."""
+        return self.difference / max(1, self.rows)
+
+
+@dataclass
+class _Board:
+    """Every combination's tally, and the best full score."""
+
+    best: float
+    tallies: dict[Combination, _Tally] = field(default_factory=dict)
+
+    def promising(self) -> Combination | None:
+        """Return the combination with the best mean that has no full score yet, if there is one."""
+        open_ = [c for c, t in self.tallies.items() if not t.full and t.rows]
+        return max(open_, key=lambda c: self.tallies[c].mean, default=None)
+
+
+def _try_combinations(
+    space: Space, plan: Plan, validation: tuple[int, ...], baseline: Evaluation, rng: random.Random
+) -> Search:
+    """Try combinations in waves; full evaluations alone decide, and run beside the next wave's trials."""
+    study = Study(space.sizes, seed=rng.randrange(2**31), first_value=baseline.score, rng=rng)
+    board = _Board(baseline.score, {study.start: _Tally(full=True)})
+    order = rng.sample(validation, len(validation))
+    left, at = plan.trials, 0
+    full: Combination | None = None
+    keep: list[Ask] = []
+    while True:
+        wave = study.ask(min(left, plan.wave), repeat=bool(plan.minibatch)) if left else []
+        if not wave and full is None and not keep:
+            return
+        rows = validation
+        if plan.minibatch:
+            rows = tuple(order[(at + i) % len(order)] for i in range(plan.minibatch))
+            at += plan.minibatch
+        left = left - len(wave) if wave else 0
+        label = "minibatch" if plan.minibatch else "full validation"
+        asks: list[Ask] = [Score(space.candidate(c), rows, label=label) for c in wave]
+        if full is not None:
+            asks.append(Score(space.candidate(full), validation, label="full validation"))
+        answers = yield [*keep, *asks]
+        answers, keep = answers[len(keep) :], []
+        if any(
+            len(e.outcomes) < len(a.rows) for a, e in zip(asks, answers, strict=True) if isinstance(a, Score)
+        ):
+            left = 0  # the budget is spent: only what is complete counts, and nothing more is asked
+        scores = baseline.scores
+        decided = [*zip(wave, asks, answers, strict=False)]
+        for combination, ask, evaluation in decided:
+            whole = isinstance(ask, Score) and len(evaluation.outcomes) == len(ask.rows)
+            if not whole:
+                continue
+            tally = board.tallies.setdefault(combination, _Tally())
+            difference = tally.add(evaluation, scores)
+            study.tell(combination, baseline.score + difference)
+            if not plan.minibatch:
+                keep += _won(board, space, combination, evaluation)
+        if full is not None and len(answers[-1].outcomes) == len(validation):
+            study.add(full, answers[-1].score)
+            keep += _won(board, space, full, answers[-1])
+        full = board.promising() if plan.minibatch and wave else None
+
+
+def _won(board: _Board, space: Space, combination: Combination, evaluation: Evaluation) -> list[Ask]:
+    """Note a full score; ask to keep the combination if it beats every one before."""
+    board.tallies[combination].full = True
+    if evaluation.score <= board.best:
+        return []
+    board.best = evaluation.score
+    return [Keep(space.candidate(combination), evaluation.score)]
+
+
+def _baseline(ask: Score) -> Generator[Sequence[Ask], Sequence[Any], Evaluation]:
+    (evaluation,) = yield [ask]
+    return evaluation  # type: ignore[no-any-return]  # the driver answers a Score with an Evaluation
+
+
+def _nothing(value: Any) -> Generator[Sequence[Ask], Sequence[Any], Any]:
+    return value
+    yield []  # a generator that asks nothing

@@ -1,0 +1,221 @@
+"""The grounded proposer: asks a prompt model for instructions, from the program, the data and solved rows.
+
+After the proposer of MIPROv2 (Opsahl-Ong et al. 2024, arXiv 2406.11695). What the program does is
+rendered by code (`engine.search.problem`), so an instruction costs one call; every proposal is shown
+labelled rows, a different draw each time, because rules can only be read off rows.
+It yields asks and calls nothing.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.records import Candidate, Demo
+from engine.search.contract import Problem, Proposal, Propose
+from engine.signature import InputField, OutputField, Signature
+
+
+@dataclass(frozen=True, slots=True)
+class Grounding:
+    """What proposals are grounded in besides the problem itself; each part can be left out."""
+
+    data_summary: str = ""
+    show_program: bool = True
+    show_rows: int = 20
+    use_tips: bool = True
+    temperature: float = 1.0
+
+
+def summarize_data(
+    problem: Problem, *, rows_a_batch: int, max_batches: int = 5
+) -> Generator[Sequence[Propose], Sequence[Any], str]:
+    """Return a summary of the training rows; batches are observed in parallel, then put together.
+
+    Calls: at most `max_batches` + 1.
+    """
+    size = max(1, rows_a_batch)
+    order = list(problem.train)
+    problem.rng.shuffle(order)
+    batches = [order[i : i + size] for i in range(0, len(order), size)][:max_batches]
+    asks = [
+        Propose(
+            ObserveRows,
+            {"labelled_examples": labelled_rows(problem, batch)},
+            label="observations on the data",
+        )
+        for batch in batches
+    ]
+    answers: Sequence[Proposal] = yield asks
+    notes = [text for a in answers for out in a.outputs if (text := _text(out.get("observations")))]
+    if len(notes) < 2:
+        return "\n".join([problem.data, *notes])
+    (answer,) = yield [Propose(SummarizeObservations, {"observations": notes}, label="a summary of the data")]
+    summary = next((_text(out.get("summary")) for out in answer.outputs), "")
+    return f"{problem.data}\n{summary}".strip()
+
+
+def propose_instructions(
+    problem: Problem,
+    path: str,
+    demo_sets: Sequence[Candidate],
+    n: int,
+    rng: random.Random,
+    grounding: Grounding,
+) -> list[Propose]:
+    """Return `n` asks for instructions of one step, each with its own rows, solved runs and tip.
+
+    Calls: `n`.
+    """
+    signature = problem.signatures[path]
+    asks = []
+    for i in range(n):
+        rows = _draw(problem, grounding.show_rows, rng)
+        demos = demo_sets[(i + 1) % len(demo_sets)].steps[path].demos if demo_sets else ()
+        asks.append(
+            Propose(
+                ProposeInstructions,
+                {
+                    "program_description": problem.program if grounding.show_program else "",
+                    "step": describe_step(path, signature),
+                    "data_summary": grounding.data_summary,
+                    "labelled_examples": labelled_rows(problem, rows),
+                    "solved_examples": [dict(d.values) for d in _augmented(demos)],
+                    "current_instructions": problem.seed.steps[path].instructions,
+                    "tip": rng.choice(TIPS) if grounding.use_tips else "",
+                },
+                temperature=grounding.temperature,
+                rollout=rng.randrange(1, 1_000_000),
+                label=f"instructions for the step {path}",
+            )
+        )
+    return asks
+
+
+def proposed_texts(answers: Sequence[Proposal], *, max_characters: int = 8000) -> list[str]:
+    """Return the distinct usable instructions of some proposals, in order.
+
+    Empty texts are dropped and a text over `max_characters` is cut: it would be paid for on every row.
+    """
+    texts: dict[str, None] = {}
+    for answer in answers:
+        for output in answer.outputs:
+            text = _text(output.get("proposed_instructions"))[:max_characters].strip()
+            if text:
+                texts.setdefault(text)
+    return list(texts)
+
+
+def labelled_rows(problem: Problem, rows: Sequence[int]) -> list[dict[str, Any]]:
+    """Return rows as {"inputs": {...}, "outputs": {...}}, long texts cut to 1,500 characters."""
+    shown = []
+    for row in rows:
+        values = problem.rows[row]
+        outputs = [name for name in problem.output_fields if name in values]
+        shown.append(
+            {
+                "inputs": {n: _short(values[n]) for n in problem.input_fields if n in values},
+                "outputs": {n: _short(values[n]) for n in outputs},
+            }
+        )
+    return shown
+
+
+def describe_step(path: str, signature: type[Signature]) -> str:
+    """Return a step's name, inputs and outputs with types and descriptions, a line each."""
+    lines = [f"The step {path}."]
+    for role, fields in (("reads", signature.input_fields), ("writes", signature.output_fields)):
+        for name in fields:
+            annotation = signature.annotation(name)
+            kind = (
+                annotation.__name__
+                if isinstance(annotation, type)
+                else str(annotation).replace("typing.", "")
+            )
+            description = signature.description(name)
+            lines.append(f"It {role} {name} ({kind}){': ' + description if description else ''}")
+    return "\n".join(lines)
+
+
+def _draw(problem: Problem, n: int, rng: random.Random) -> list[int]:
+    """Draw training rows so that rare labels are among them: one of each label in turn."""
+    groups: dict[str, list[int]] = {}
+    for row in rng.sample(list(problem.train), len(problem.train)):
+        label = repr([problem.rows[row].get(name) for name in problem.output_fields])
+        groups.setdefault(label, []).append(row)
+    drawn: list[int] = []
+    while len(drawn) < min(n, len(problem.train)):
+        for group in groups.values():
+            if group and len(drawn) < n:
+                drawn.append(group.pop())
+    return drawn
+
+
+def _augmented(demos: Sequence[Demo]) -> list[Demo]:
+    return [d for d in demos if d.augmented][:3]
+
+
+def _short(value: Any) -> Any:
+    return value[:1500] if isinstance(value, str) else value
+
+
+def _text(value: Any) -> str:
+    return value.strip() if isinstance(value, str) else ""
+
+
+# Prompts: the tips, and the signatures whose docstrings are what the prompt model reads.
+
+TIPS: tuple[str, ...] = (
+    "",
+    "Look for the rule that separates rows that read alike but have different outputs, and state it.",
+    "Be brief: a few plain sentences, no examples.",
+    "Be thorough: name every rule and every exception that the rows show.",
+    "Say what the reader is expert in, and what depends on a right answer.",
+    "Write the rules as a list, the most frequent first, each with the words that give it away.",
+)
+
+
+class ObserveRows(Signature):
+    """
+    You see labelled rows of a data set: inputs, and the outputs that were judged right.
+    Write down what is typical of them: the subject, how inputs are phrased, which outputs occur, and above
+    all which features of an input go with which output. State only what the rows show.
+    """
+
+    labelled_examples: list[dict[str, Any]] = InputField(desc="Rows of the data: inputs and right outputs.")
+    observations: str = OutputField(desc="What holds for these rows, as short sentences.")
+
+
+class SummarizeObservations(Signature):
+    """
+    Several readers made notes on different parts of one data set.
+    Put what they agree on, and every rule that links inputs to outputs, into two or three sentences.
+    """
+
+    observations: list[str] = InputField(desc="Notes that were made on different parts of the data.")
+    summary: str = OutputField(desc="Two or three sentences.")
+
+
+class ProposeInstructions(Signature):
+    """
+    Write instructions for one step of a program that is run by a language model.
+    The labelled rows show what the program must answer. Find out what the right outputs depend on, including
+    rules that the current instructions do not mention and that an outsider would not guess, and put them into
+    the instructions as general rules. Name the exact output values and when each is right. Do not mention the
+    rows themselves, and do not describe the answer's layout: the program adds that.
+    """
+
+    program_description: str = InputField(desc="The steps of the program.")
+    step: str = InputField(desc="The step whose instructions are wanted: its fields and what they mean.")
+    data_summary: str = InputField(desc="What is known about the data.")
+    labelled_examples: list[dict[str, Any]] = InputField(
+        desc="Rows of the data: the program's inputs and the right outputs."
+    )
+    solved_examples: list[dict[str, Any]] = InputField(
+        desc="Runs of this very step that led to right outputs."
+    )
+    current_instructions: str = InputField(desc="The instructions in use now.")
+    tip: str = InputField(desc="Advice on how to write them.")
+    proposed_instructions: str = OutputField(desc="The new instructions, ready to be used as they are.")

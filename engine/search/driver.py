@@ -1,0 +1,461 @@
+"""The driver: it runs what searches ask for, once, for all optimizers.
+
+It owns calls, concurrency, the budget, events, pause and stop. It drives one batch of asks at a time;
+everything inside a batch runs concurrently, up to `Settings.concurrency` program rows, and the answers
+go back in the order asked. It knows no algorithm and no store.
+
+When the budget is spent or the run is stopped in the middle of a batch, calls in flight finish and the
+search still receives what was scored (evaluations with fewer rows than asked), so that it can `Keep`
+what it learned; its next paid ask is not answered any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from engine import evaluate, loop, runtime
+from engine.errors import BudgetExhaustedError, RunError
+from engine.modules.chain_of_thought import ChainOfThought
+from engine.modules.predict import Predict
+from engine.records import Candidate, Evaluation, Outcome, Usage
+from engine.search.budget import Amount, Ledger
+from engine.search.contract import Answer, Ask, Keep, Problem, Proposal, Propose, Score, Search
+from engine.search.events import (
+    BudgetSpent,
+    CandidateFound,
+    Event,
+    NewBest,
+    Note,
+    Proposed,
+    RowScored,
+    Split,
+    TrialFinished,
+    TrialStarted,
+)
+from engine.search.problem import make_problem
+from engine.search.settings import Control, Recorder, SearchResult, Settings, Stop, Stopped, Trial
+
+if TYPE_CHECKING:
+    from engine.lm.base import BaseLM
+
+_log = logging.getLogger(__name__)
+
+# Candidate, row, by the teacher, rollout, with trace: what makes one program run different from another.
+_Cell = tuple[str, int, bool, int, bool]
+
+# Seconds between two readings of the meters, so that a fast run does not drown its recorder.
+_METER_SECONDS = 0.25
+
+
+class Driver:
+    """One run: evaluations outside the search (`score`, `compare`) and the search itself.
+
+    All of them share one budget, one numbering of trials and candidates, and one memory of rows already
+    scored, so nothing is called twice.
+    """
+
+    def __init__(
+        self, settings: Settings, recorder: Recorder | None = None, control: Control | None = None
+    ) -> None:
+        self.settings = settings
+        self.ledger = Ledger(
+            settings.budget,
+            payer=settings.payer,
+            seconds_before=settings.seconds_before,
+            failures_later=max(25, 2 * settings.concurrency),
+        )
+        self.ledger.check_prices(settings.lm, settings.prompt_lm, settings.teacher_lm)
+        self.seed: Candidate = settings.program.candidate()
+        self.trials: list[Trial] = []
+        self._recorder = recorder
+        self._slots = _Slots(settings.concurrency, control, self.ledger)
+        self._numbers: dict[str, int] = {}
+        self._trials_started = 0
+        self._memory: dict[_Cell, Outcome] = {}
+        self._running: dict[_Cell, asyncio.Future[Outcome | None]] = {}
+        self._validation, self._train = frozenset(settings.validation), frozenset(settings.train)
+        self._best, self._best_score = self.seed, None  # type: tuple[Candidate, float | None]
+        self._metered_at = 0.0
+
+    # Evaluations outside the search
+
+    async def score(self, candidate: Candidate, rows: Sequence[int], *, label: str = "") -> Evaluation:
+        """Score a candidate on any rows of the settings, as a trial of its own.
+
+        Raises RunError, in one sentence, when every row fails the same way and no call has succeeded.
+        """
+        ask = Score(candidate, tuple(rows), label=label)
+        (evaluation,) = await loop.here_or_there(self._batch([ask]))
+        return cast(Evaluation, evaluation)
+
+    async def compare(
+        self, first: Candidate, second: Candidate, rows: Sequence[int], *, labels: tuple[str, str] = ("", "")
+    ) -> tuple[Evaluation, Evaluation]:
+        """Score two candidates on the same rows, for the verdict; a spent or stopped search does not prevent it.
+
+        Rows run in pairs, so what a short budget leaves is still paired. The time limit does not hold
+        here: the search has kept this much of it back.
+        """
+        self.ledger.keep_back(Amount())
+        if self.ledger.closing == "stopped":
+            self._slots.ignore_control()
+        self.ledger.reopen(without_time_limit=True)
+        allowed = self.ledger.allowance().calls
+        asked = tuple(rows)
+        if allowed is not None:
+            per_row = max(1, len(self.settings.program.predictors()))
+            pair = per_row if first.id == second.id else 2 * per_row
+            asked = asked[: allowed // pair]
+        if first.id == second.id:
+            only = await self.score(first, asked, label=labels[0])
+            return only, only
+        asks = [Score(first, asked, labels[0]), Score(second, asked, labels[1])]
+        answers = await loop.here_or_there(self._batch(asks))
+        return answers[0], answers[1]
+
+    # The search
+
+    async def search(self, make: Callable[[Problem], Search], *, test_rows: int = 0) -> SearchResult:
+        """Drive a search to its end, or to the end of the budget, and return its result.
+
+        `test_rows` is how many rows `compare` will run afterwards; that much of the budget is kept back.
+        """
+        return await loop.here_or_there(self._search(make, test_rows))
+
+    async def _search(self, make: Callable[[Problem], Search], test_rows: int) -> SearchResult:
+        self._keep_back(test_rows)
+        self._found(self.seed)
+        search = make(make_problem(self.settings, self.ledger.allowance()))
+        stopped: Stopped = "finished"
+        reason = "The search came to its end."
+        try:
+            await self._drive(search)
+        except _Closed:
+            stopped = self.ledger.closing or "budget"
+            reason = self.ledger.closed or ""
+        except RunError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a defect of one algorithm must not lose the run's results
+            _log.exception("The search failed.")
+            stopped, reason = "failed", f"The search failed: {error}"
+        finally:
+            search.close()
+        if stopped == "failed" and not self.ledger.replies and self.ledger.closed:
+            raise RunError(reason)
+        self._record(Note(reason, "info" if stopped == "finished" else "warning"))
+        self._meter(always=True)
+        return SearchResult(
+            best=self._best,
+            seed=self.seed,
+            score=self._best_score,
+            trials=tuple(self.trials),
+            stopped=stopped,
+            reason=reason,
+            usage=self.ledger.spent,
+            seconds=self.ledger.seconds,
+        )
+
+    async def _drive(self, search: Search) -> None:
+        answers: Sequence[Any] | None = None
+        while True:
+            try:
+                asks = next(search) if answers is None else search.send(answers)
+            except StopIteration:
+                return
+            if self.ledger.closed is not None and any(not isinstance(ask, Keep) for ask in asks):
+                for ask in asks:
+                    if isinstance(ask, Keep):
+                        self._keep(ask)
+                raise _Closed
+            answers = await self._batch(asks)
+
+    async def _batch(self, asks: Sequence[Ask]) -> list[Any]:
+        """Answer asks that were yielded together, in their order."""
+        jobs: list[Coroutine[Any, Any, Answer]] = []
+        for ask in asks:
+            if isinstance(ask, Score):
+                self._trials_started += 1
+                jobs.append(self._answer_score(ask, self._trials_started))
+            elif isinstance(ask, Propose):
+                jobs.append(self._answer_propose(ask))
+            else:
+                jobs.append(self._answer_keep(ask))
+        trials_before = len(self.trials)
+        answers = await asyncio.gather(*jobs, return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer  # only now: every call in flight has finished and is recorded
+        self.trials[trials_before:] = sorted(self.trials[trials_before:], key=lambda t: t.number)
+        self._meter()
+        for trial in self.trials[trials_before:]:
+            self._check_setup(trial.evaluation)
+        return list(answers)
+
+    # Score
+
+    async def _answer_score(self, ask: Score, number: int) -> Evaluation:
+        self._found(ask.candidate)
+        split = self._split(ask.rows)
+        self._record(TrialStarted(number, ask.candidate, ask.rows, split, ask.label))
+        started = time.monotonic()
+        scored: dict[int, Outcome] = {}
+        total = 0.0
+
+        def note(outcome: Outcome) -> None:
+            nonlocal total
+            if self._was_cut(outcome) or outcome.row in scored:
+                return
+            scored[outcome.row] = outcome
+            total += outcome.score
+            self._record(RowScored(number, outcome, len(scored), len(ask.rows), total / len(scored)))
+            self._meter()
+
+        await asyncio.gather(*self._runs(ask, note))
+        evaluation = Evaluation(ask.candidate.id, tuple(scored[r] for r in ask.rows if r in scored))
+        complete = len(scored) == len(set(ask.rows))
+        failed = sum(o.error is not None for o in evaluation.outcomes)
+        self.trials.append(Trial(number, ask.candidate, ask.label, split, evaluation, complete))
+        self._record(
+            TrialFinished(
+                number,
+                ask.candidate.id,
+                evaluation.score,
+                len(scored),
+                failed,
+                evaluation.usage,
+                time.monotonic() - started,
+                partial=not complete,
+            )
+        )
+        return evaluation
+
+    def _runs(self, ask: Score, note: Callable[[Outcome], None]) -> list[Coroutine[Any, Any, None]]:
+        """What is left to run for an ask: rows in groups by the candidate they run with, and rows to wait for.
+
+        A row already scored is noted at once; a row that another ask of the batch runs is waited for.
+        """
+        groups: dict[str, tuple[Candidate, dict[int, _Cell]]] = {}
+        waits: list[Coroutine[Any, Any, None]] = []
+        for row in dict.fromkeys(ask.rows):
+            own = self._without_row(ask.candidate, row) if ask.hide_own_row else ask.candidate
+            cell = (own.id, row, self._taught(ask), ask.rollout, ask.trace)
+            traced = (*cell[:4], True)  # serves an ask without trace just as well
+            if (known := self._memory.get(cell) or self._memory.get(traced)) is not None:
+                note(known)
+            elif (running := self._running.get(cell) or self._running.get(traced)) is not None:
+                waits.append(_wait(running, note))
+            else:
+                self._running[cell] = asyncio.get_running_loop().create_future()
+                groups.setdefault(own.id, (own, {}))[1][row] = cell
+        return [*(self._run(ask, own, cells, note) for own, cells in groups.values()), *waits]
+
+    def _taught(self, ask: Score) -> bool:
+        return ask.teacher and (self.settings.teacher is not None or self.settings.teacher_lm is not None)
+
+    def _without_row(self, candidate: Candidate, row: int) -> Candidate:
+        """The candidate without demonstrations made from this row (the candidate itself if there are none)."""
+        inputs = self.settings.rows[row].inputs()
+        steps = {}
+        for path, state in candidate.steps.items():
+            demos = tuple(d for d in state.demos if not _made_from(d.values, inputs))
+            steps[path] = state if len(demos) == len(state.demos) else replace(state, demos=demos)
+        changed = any(steps[path] is not state for path, state in candidate.steps.items())
+        return replace(candidate, steps=steps) if changed else candidate
+
+    async def _run(
+        self, ask: Score, candidate: Candidate, cells: dict[int, _Cell], note: Callable[[Outcome], None]
+    ) -> None:
+        settings = self.settings
+        program = (ask.teacher and settings.teacher) or settings.program
+        rollout = ask.rollout or None
+        gate = self.ledger.gate(rollout=rollout, temperature=1.0 if rollout else None)
+
+        def on_outcome(outcome: Outcome) -> None:
+            cell = cells[outcome.row]
+            known = replace(outcome, usage=Usage(cached=outcome.usage.calls + outcome.usage.cached))
+            if outcome.error is None:
+                self._memory[cell] = known
+            running = self._running.pop(cell, None)
+            if running is not None:
+                running.set_result(known)
+            note(outcome)
+
+        try:
+            with self._context(settings.teacher_lm if ask.teacher else None, gate):
+                await evaluate.run_rows(
+                    program.with_candidate(candidate),
+                    [(row, settings.rows[row]) for row in cells],
+                    settings.metric,
+                    limit=self._slots,
+                    on_outcome=on_outcome,
+                    trace=ask.trace,
+                )
+        finally:
+            for cell in cells.values():
+                if (running := self._running.pop(cell, None)) is not None:
+                    running.set_result(None)
+
+    def _context(self, lm: BaseLM | None, gate: Any) -> Any:
+        chosen: dict[str, Any] = {"send": gate, "trace": None, "replies": None, "history": False}
+        if (model := lm or self.settings.lm) is not None:
+            chosen["lm"] = model
+        if self.settings.adapter is not None:
+            chosen["adapter"] = self.settings.adapter
+        return runtime.context(**chosen)
+
+    def _was_cut(self, outcome: Outcome) -> bool:
+        """Whether a row did not really run because the ledger was closed."""
+        return outcome.error is not None and bool(self.ledger.closed) and self.ledger.closed in outcome.error
+
+    def _check_setup(self, evaluation: Evaluation) -> None:
+        """Raise RunError where nothing can work: every row fails the same way and no model ever answered."""
+        if self.ledger.replies == 0 and self.ledger.closing == "failed":
+            raise RunError(self.ledger.closed or "")
+        outcomes = evaluation.outcomes
+        if not outcomes or any(o.error is None for o in outcomes):
+            return
+        if self.ledger.replies == 0 and len({o.error for o in outcomes}) == 1:
+            raise RunError(str(outcomes[0].error))
+        self._record(Note(f"Every row of a trial failed. The first: {outcomes[0].error}", "warning"))
+
+    # Propose and Keep
+
+    async def _answer_propose(self, ask: Propose) -> Proposal:
+        program = (ChainOfThought if ask.reason_first else Predict)(ask.signature)
+
+        async def sample(i: int) -> Mapping[str, Any] | None:
+            gate = self.ledger.gate(rollout=1000 * ask.rollout + i + 1, temperature=ask.temperature)
+            async with self._slots:
+                try:
+                    with self._context(self.settings.prompt_lm, gate):
+                        prediction = await program.acall(**ask.inputs)
+                except BudgetExhaustedError:
+                    return None
+                except Exception as error:  # noqa: BLE001 - one lost sample must not end the run
+                    self._record(Note(f"A proposal failed: {error}", "warning"))
+                    return None
+            return dict(prediction)
+
+        samples = await asyncio.gather(*(sample(i) for i in range(ask.n)))
+        outputs = tuple(s for s in samples if s is not None)
+        self._record(Proposed(ask.label, ask.n, len(outputs)))
+        return Proposal(outputs)
+
+    async def _answer_keep(self, ask: Keep) -> None:
+        self._keep(ask)
+
+    def _keep(self, ask: Keep) -> None:
+        self._found(ask.candidate)
+        changed = ask.candidate.id != self._best.id or ask.score != self._best_score
+        self._best, self._best_score = ask.candidate, ask.score
+        if changed:
+            self._record(NewBest(ask.candidate, ask.score))
+
+    # Telling
+
+    def _found(self, candidate: Candidate) -> None:
+        if candidate.id not in self._numbers:
+            self._numbers[candidate.id] = len(self._numbers)
+            self._record(CandidateFound(candidate, self._numbers[candidate.id]))
+
+    def _split(self, rows: Sequence[int]) -> Split:
+        if self._validation.issuperset(rows):
+            return "validation"
+        return "train" if self._train.issuperset(rows) else "test"
+
+    def _meter(self, *, always: bool = False) -> None:
+        now = time.monotonic()
+        if always or now - self._metered_at >= _METER_SECONDS:
+            self._metered_at = now
+            self._record(BudgetSpent(self.ledger.spent, self.ledger.seconds))
+
+    def _record(self, event: Event) -> None:
+        if self._recorder is not None:
+            self._recorder.record(event)
+
+    def _keep_back(self, test_rows: int) -> None:
+        """Keep what the final comparison will need, from what a row has cost so far; at most half of the budget."""
+        if not test_rows:
+            return
+        runs = 2 * test_rows
+        per_row = max(1, len(self.settings.program.predictors()))
+        known = [o.usage for t in self.trials for o in t.evaluation.outcomes if o.usage.calls]
+        rows = max(1, len(known))
+        # The best prompt is longer than the first: a quarter more, and what the evaluations so far showed.
+        tokens = 1.25 * sum(u.tokens for u in known) / rows
+        usd = 1.25 * sum(u.cost or 0.0 for u in known) / rows
+        left = self.ledger.allowance()
+        amount = Amount(
+            min(runs * per_row, (left.calls or 0) // 2),
+            min(int(runs * tokens), (left.tokens or 0) // 2),
+            min(runs * usd, (left.usd or 0.0) / 2),
+        )
+        rounds = -(-runs // self.settings.concurrency)
+        seconds = (self.ledger.mean_latency or 0.0) * per_row * rounds
+        self.ledger.keep_back(amount, min(seconds, (left.seconds or 0.0) / 2))
+
+
+class _Closed(Exception):  # noqa: N818 - a signal inside this module
+    """The ledger is closed and the search asked for something that costs."""
+
+
+class _Slots(asyncio.Semaphore):
+    """As many program rows at once as the settings say; also where pause and stop take hold."""
+
+    def __init__(self, slots: int, control: Control | None, ledger: Ledger) -> None:
+        super().__init__(slots)
+        self._control = control
+        self._ledger = ledger
+
+    def ignore_control(self) -> None:
+        """Pause and stop nothing any more."""
+        self._control = None
+
+    async def acquire(self) -> bool:
+        await super().acquire()
+        if self._control is not None and self._ledger.closed is None:
+            self._ledger.pause()
+            try:
+                await self._control.checkpoint()
+            except Stop:
+                self._ledger.close("The run was stopped.", "stopped")
+            finally:
+                self._ledger.unpause()
+        return True
+
+
+async def _wait(running: asyncio.Future[Outcome | None], note: Callable[[Outcome], None]) -> None:
+    outcome = await running
+    if outcome is not None:
+        note(outcome)
+
+
+def _made_from(demo: Mapping[str, Any], inputs: Mapping[str, Any]) -> bool:
+    shared = [name for name in inputs if name in demo]
+    return bool(shared) and all(demo[name] == inputs[name] for name in shared)
+
+
+async def drive(
+    make: Callable[[Problem], Search],
+    settings: Settings,
+    recorder: Recorder | None = None,
+    control: Control | None = None,
+) -> SearchResult:
+    """Drive one search with a driver of its own; see `Driver.search`."""
+    return await Driver(settings, recorder, control).search(make)
+
+
+async def score_candidate(
+    settings: Settings,
+    candidate: Candidate,
+    rows: Sequence[int],
+    recorder: Recorder | None = None,
+    label: str = "",
+) -> Evaluation:
+    """Score one candidate with a driver of its own; see `Driver.score`."""
+    return await Driver(settings, recorder).score(candidate, rows, label=label)

@@ -1,0 +1,164 @@
+"""What happens during a run, as frozen records that each say themselves in one plain sentence.
+
+The driver makes them; a store, a progress bar or a list in a test receives them. They know none of these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from engine.records import Candidate, Outcome, Usage
+
+Split = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateFound:
+    """A candidate nobody has tried before. `number` counts them from 0, the starting one."""
+
+    kind: ClassVar[str] = "candidate_found"
+    candidate: Candidate
+    number: int
+
+    @property
+    def text(self) -> str:
+        """The event in a sentence."""
+        return f"Candidate {self.number}: {self.candidate.reason or 'No reason was given.'}"
+
+
+@dataclass(frozen=True, slots=True)
+class TrialStarted:
+    """A candidate begins to run over some rows. Trials count from 1, in the order asked."""
+
+    kind: ClassVar[str] = "trial_started"
+    trial: int
+    candidate: Candidate
+    rows: tuple[int, ...]
+    split: Split
+    label: str = ""
+
+    @property
+    def text(self) -> str:
+        """The event in a sentence."""
+        label = f" ({self.label})" if self.label else ""
+        return f"Trial {self.trial}{label} starts on {_count(len(self.rows), self.split + ' row')}."
+
+
+@dataclass(frozen=True, slots=True)
+class RowScored:
+    """One row of a trial has an outcome; `done` of `total` rows have one now, `score` is their mean (0-1)."""
+
+    kind: ClassVar[str] = "row_scored"
+    trial: int
+    outcome: Outcome
+    done: int
+    total: int
+    score: float
+
+    @property
+    def text(self) -> str:
+        """The event in a sentence."""
+        if self.outcome.error:
+            return f"Trial {self.trial}, row {self.outcome.row} failed: {self.outcome.error}"
+        return f"Trial {self.trial}, row {self.outcome.row} scored {_percent(self.outcome.score)}."
+
+
+@dataclass(frozen=True, slots=True)
+class TrialFinished:
+    """A trial is over. `partial` says that the run ended before all of its rows could run.
+
+    `score` is the mean (0-1) over the `rows` that have an outcome; `failed` of them have an error.
+    """
+
+    kind: ClassVar[str] = "trial_finished"
+    trial: int
+    candidate_id: str
+    score: float
+    rows: int
+    failed: int
+    usage: Usage
+    seconds: float
+    partial: bool = False
+
+    @property
+    def text(self) -> str:
+        """The event in a sentence."""
+        failed = f", {_count(self.failed, 'row')} failed" if self.failed else ""
+        cut = ", cut short" if self.partial else ""
+        return (
+            f"Trial {self.trial} scored {_percent(self.score)} over {_count(self.rows, 'row')}{failed}{cut}."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NewBest:
+    """The search's result so far has changed; `score` (0-1) is on the validation rows where it is known."""
+
+    kind: ClassVar[str] = "new_best"
+    candidate: Candidate
+    score: float | None = None
+
+    @property
+    def text(self) -> str:
+        """The event in a sentence."""
+        score = "" if self.score is None else f", {_percent(self.score)} on the validation rows"
+        return f"Best so far{score}: {self.candidate.reason or 'no reason was given.'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """The prompt model was asked for `asked` texts and `received` of them could be read."""
+
+    kind: ClassVar[str] = "proposed"
+    label: str
+    asked: int
+    received: int
+
+    @property
+    def text(self) -> str:
+        """The event in a sentence."""
+        what = self.label or "proposals"
+        return f"Asked the prompt model for {what}: {self.received} of {_count(self.asked, 'answer')} usable."
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSpent:
+    """The meters: everything the run has spent so far, and its seconds without pauses."""
+
+    kind: ClassVar[str] = "budget_spent"
+    usage: Usage
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        """The event in a sentence."""
+        cost = "" if self.usage.cost is None else f", {self.usage.cost:.4f} US dollars"
+        return (
+            f"Spent so far: {_count(self.usage.calls, 'call')}, {_count(self.usage.tokens, 'token')}{cost}."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something the reader of the run should know."""
+
+    kind: ClassVar[str] = "note"
+    message: str
+    level: Literal["info", "warning"] = "info"
+
+    @property
+    def text(self) -> str:
+        """The event in a sentence."""
+        return self.message
+
+
+Event = CandidateFound | TrialStarted | RowScored | TrialFinished | NewBest | Proposed | BudgetSpent | Note
+
+
+def _percent(score: float) -> str:
+    return f"{100 * score:.0f} %"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"

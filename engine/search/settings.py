@@ -1,0 +1,121 @@
+"""What a run is given and gives back: settings, recorder, control, result. Records and protocols only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from engine.records import Candidate, Evaluation, Example, Usage
+from engine.search.budget import Budget
+from engine.search.events import Event, Split
+
+if TYPE_CHECKING:
+    from engine.adapters.base import Adapter
+    from engine.lm.base import BaseLM
+    from engine.modules.module import Module
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything one run needs.
+
+    `rows` maps row ids to examples; `train` and `validation` are ids the search may use, other ids
+    (the test rows) are only for `Driver.score` and `Driver.compare`. `teacher` is another program with
+    the same steps that writes demonstrations. `payer` is the run's name in the call cache: replies it
+    paid for before (it was killed, it is driven again) count as spent, other cached replies are free.
+    `seconds_before` is what an earlier process of the same run has used of the time limit.
+    """
+
+    program: Module
+    metric: Any
+    rows: Mapping[int, Example]
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    lm: BaseLM | None = None
+    prompt_lm: BaseLM | None = None
+    teacher_lm: BaseLM | None = None
+    teacher: Module | None = None
+    adapter: Adapter | None = None
+    budget: Budget = field(default_factory=Budget)
+    concurrency: int = 16
+    seed: int = 0
+    payer: str | None = None
+    seconds_before: float = 0.0
+
+
+class Recorder(Protocol):
+    """Receives every event, on the event loop, in order. It must be quick."""
+
+    def record(self, event: Event) -> None:
+        """Take note of one event."""
+
+
+class Stop(Exception):  # noqa: N818 - a signal raised by a Control, not an error
+    """Raised by `Control.checkpoint` when the person asked the run to stop."""
+
+
+class Control(Protocol):
+    """Pause and stop."""
+
+    async def checkpoint(self) -> None:
+        """Return at once, wait while paused, or raise Stop. Awaited before each row starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One candidate over some rows, as it was asked for. `complete`: every row asked has an outcome."""
+
+    number: int
+    candidate: Candidate
+    label: str
+    split: Split
+    evaluation: Evaluation
+    complete: bool
+
+
+Stopped = Literal["finished", "budget", "stopped", "failed"]
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """How a search ended.
+
+    `best` is what it kept last (the seed if it kept nothing), `score` its mean on the validation rows
+    (0-1) where it is known. `stopped` says whether the search came to its own end ("finished"), the
+    budget was spent, a person stopped it, or it failed; `reason` says it in a sentence.
+    """
+
+    best: Candidate
+    seed: Candidate
+    score: float | None
+    trials: tuple[Trial, ...]
+    stopped: Stopped
+    reason: str
+    usage: Usage
+    seconds: float
+
+    @property
+    def evaluations(self) -> tuple[Evaluation, ...]:
+        """Every trial's evaluation, in order."""
+        return tuple(t.evaluation for t in self.trials)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SearchResult:
+        return self  # immutable, and large: a copied program shares it
+
+    def validated(self) -> list[tuple[float, Candidate]]:
+        """Return (score, candidate) of each candidate with a complete trial on validation rows, best first.
+
+        A candidate tried on more rows counts with the larger trial; equal scores keep the earlier first.
+        """
+        largest: dict[str, Trial] = {}
+        for trial in self.trials:
+            known = largest.get(trial.candidate.id)
+            size = len(trial.evaluation.outcomes)
+            larger = size > (0 if known is None else len(known.evaluation.outcomes))
+            if trial.split == "validation" and trial.complete and larger:
+                largest[trial.candidate.id] = trial
+        full = max((len(t.evaluation.outcomes) for t in largest.values()), default=0)
+        ranked = [t for t in largest.values() if len(t.evaluation.outcomes) == full]
+        ranked.sort(key=lambda t: (-t.evaluation.score, t.number))
+        return [(t.evaluation.score, t.candidate) for t in ranked]
