@@ -27,7 +27,7 @@ from engine.errors import (
     RateLimitedError,
     UnreachableError,
 )
-from engine.lm.keys import Secret, without_keys
+from engine.lm.keys import NO_KEY, FoundKey, Secret, without_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,18 @@ class Place:
     host: str
     model: str
     url: str = ""
-    key: Secret | None = None
+    found: FoundKey = NO_KEY
     key_env: str | None = None
 
     @property
+    def key(self) -> Secret | None:
+        """The key that was sent."""
+        return self.found.key
+
+    @property
     def key_advice(self) -> str:
-        """What to do about a key."""
-        return f"check the key in {self.key_env}" if self.key_env else "check the API key"
+        """What to do about a key that was refused."""
+        return f"check the key in the {self.found.where}" if self.found.where != "given" else "check the key"
 
 
 def from_status(place: Place, status: int, body: bytes, headers: Mapping[str, str]) -> LMError:
@@ -113,6 +118,11 @@ def _rate_limited(place: Place, code: str, said: str, wait: float | None) -> Rat
     quote = f" It said: {said}" if said else ""
     sentence = f"{place.host} is limiting requests for {name} (429): {when}, or lower the concurrency.{quote}"
     return RateLimitedError(sentence, model=place.model, status=429, retry_after=wait)
+
+
+def disconnected(place: Place) -> UnreachableError:
+    """Return the error for a connection that was closed before an answer came."""
+    return unreachable(place, "it closed the connection without an answer")
 
 
 def bad_reply(place: Place, body: bytes, content_type: str = "") -> BadReplyError:
@@ -197,7 +207,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     try:
         if milliseconds := headers.get("retry-after-ms"):
             return max(0.0, float(milliseconds) / 1000)
-        if not (text := headers.get("Retry-After")):
+        if not (text := headers.get("Retry-After") or headers.get("retry-after")):
             return None
         if re.fullmatch(r"\s*\d+(\.\d+)?\s*", text):
             return float(text)

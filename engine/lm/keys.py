@@ -51,6 +51,10 @@ class FoundKey(NamedTuple):
     where: str
 
 
+NO_KEY = FoundKey(None, "")
+"""No key, and none looked for."""
+
+
 def find_key(model: str, key_env: str | None = None) -> FoundKey:
     """Look for a model's key: the environment variable, then the keyring.
 
@@ -73,13 +77,13 @@ def find_key(model: str, key_env: str | None = None) -> FoundKey:
 
 
 def key_for(route: Route, key_env: str | None = None) -> FoundKey:
-    """Look for the key of a route. A base URL of the person's own gets only a key named for it.
+    """Look for the key of a route. An OpenAI-protocol base URL of the person's own gets only a key named for it.
 
     The usual variables hold keys for the provider's own address; sending them to another host because a
     base URL was typed would hand them out.
     """
-    if key_env is None and (route.custom or route.protocol == "offline"):
-        return FoundKey(None, "")
+    if key_env is None and (route.protocol == "offline" or (route.custom and route.protocol == "openai")):
+        return NO_KEY
     named = (
         route.name if route.provider is None or "/" in route.name else f"{route.provider.prefix}/{route.name}"
     )

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
+import orjson
+
 from engine.errors import ConfigurationError, LMError
 from engine.lm import failures
-from engine.lm.base import Choice, Reply, Request
+from engine.lm.base import Reply, Request
 from engine.lm.catalog import Route, is_reasoning_model
 from engine.lm.failures import Place
 from engine.lm.keys import FoundKey, without_keys
-from engine.lm.wire import choice_of, for_reasoning, usage_of
 from engine.lm.prices import Price
+from engine.lm.wire import choice_of, for_reasoning, usage_of
 from engine.records import Usage
 
 
@@ -38,7 +41,7 @@ class LiteLLMTransport:
         headers: Mapping[str, str] | None = None,
     ) -> None:
         env = key_env or (route.provider.key_env if route.provider else None)
-        self.place = Place(route.host, route.name, route.base_url or "", found.key, env)
+        self.place = Place(route.host, route.name, route.base_url or "", found, env)
         self._seconds = timeout
         self._price = price
         self._reasoning = is_reasoning_model(route.model)
@@ -64,7 +67,7 @@ class LiteLLMTransport:
                 response = await litellm.acompletion(**params)
         except TimeoutError:
             raise failures.timed_out(self.place, self._seconds) from None
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - litellm raises what its providers' libraries raise
             # Not chained: litellm's errors can hold the request, and with it the key.
             raise self._failure(error) from None
         return self._reply(response, time.perf_counter() - started)
@@ -85,28 +88,55 @@ class LiteLLMTransport:
         return Reply(choices, usage, str(data.get("model") or self.place.model), seconds)
 
     def _failure(self, error: Exception) -> LMError:
-        """litellm's error as ours, by its class's name and its HTTP status."""
+        """litellm's error as ours: by the words it hides the cause in, then by its HTTP status."""
         kind = type(error).__name__
-        message = without_keys(str(error), self.place.key)
-        message = message.partition("\nTraceback")[0].removeprefix(f"litellm.{kind}: ")
+        message = without_keys(str(error), self.place.key).partition("\nTraceback")[0]
         if kind in ("Timeout", "APITimeoutError"):
             return failures.timed_out(self.place, self._seconds)
-        if kind in ("APIConnectionError", "InternalServerError") and _is_no_connection(message):
-            return failures.unreachable(self.place, "connection refused")
-        if kind == "ContextWindowExceededError":
-            message = f"context_length_exceeded: {message}"
         if "LLM Provider NOT provided" in message:
             return failures.unknown_provider(self.place.model)
+        if any(words in message for words in ("Cannot connect", "Connection refused", "Connect call failed")):
+            return failures.unreachable(self.place, "connection refused")
+        if "Server disconnected" in message:
+            return failures.disconnected(self.place)
+        if "Unable to get json response" in message:
+            original = message.partition("Original Response:")[2].strip()
+            return failures.bad_reply(self.place, original.encode())
+        body = _said(message)
+        if kind == "ContextWindowExceededError":
+            body["code"] = "context_length_exceeded"
         status = getattr(error, "status_code", None)
         if not isinstance(status, int) or status < 400:
             status = 400 if isinstance(error, ValueError | TypeError) else 500
-        response = getattr(error, "response", None)
-        headers = getattr(response, "headers", None) or {}
-        return failures.from_status(self.place, status, message.encode(), headers)
+        return failures.from_status(self.place, status, orjson.dumps({"error": body}), _headers(error))
 
 
-def _is_no_connection(message: str) -> bool:
-    return any(words in message for words in ("Cannot connect", "Connection refused", "Connect call failed"))
+def _said(message: str) -> dict[str, Any]:
+    """The provider's own error out of litellm's sentence around it."""
+    start, end = message.find("{"), message.rfind("}")
+    if 0 <= start < end:
+        try:
+            data = orjson.loads(message[start : end + 1])
+        except orjson.JSONDecodeError:
+            data = None
+        if isinstance(data, dict):
+            inner = data.get("error", data)
+            return dict(inner) if isinstance(inner, dict) else {"message": str(inner)}
+    return {"message": re.sub(r"^(litellm\.\w+: )+|\.? Handle with `litellm\.\w+`\.?", "", message)}
+
+
+def _headers(error: Exception) -> Mapping[str, str]:
+    """The response's headers, where litellm kept them; a case-insensitive mapping of httpx."""
+    for holder in (getattr(error, "response", None), error):
+        headers = getattr(holder, "headers", None) or getattr(holder, "litellm_response_headers", None)
+        if headers and isinstance(headers, Mapping):
+            return {
+                name: str(headers[given])
+                for given in headers
+                for name in _RETRY_NAMES
+                if name == given.lower()
+            }
+    return {}
 
 
 async def _litellm() -> ModuleType:
@@ -134,3 +164,5 @@ def _load() -> ModuleType:
 
 
 _loaded: ModuleType | None = None
+
+_RETRY_NAMES = ("retry-after", "retry-after-ms")

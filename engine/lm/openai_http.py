@@ -7,6 +7,8 @@ hundreds of requests at once. It sends one request once: retries, cache and limi
 from __future__ import annotations
 
 import asyncio
+import atexit
+import contextlib
 import ssl
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -49,7 +51,7 @@ class OpenAITransport:
             raise ValueError("A route of the OpenAI protocol has a base URL.")
         address = f"{route.base_url}/chat/completions"
         env = key_env or (route.provider.key_env if route.provider and not route.custom else None)
-        self.place = Place(route.host, route.name, address, found.key, env)
+        self.place = Place(route.host, route.name, address, found, env)
         self._model = route.model
         self._url = URL(address)
         self._proxy = _proxy_for(address)
@@ -159,6 +161,23 @@ async def _keeper(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[aiohttp.Cli
         _sessions.pop(loop, None)
         _keepers.pop(loop, None)
         await session.close()
+
+
+@atexit.register
+def _close_at_exit() -> None:
+    """Close the sessions of loops that are never shut down, such as the engine's own on its daemon thread."""
+    for loop, keeper in list(_keepers.items()):
+        if loop.is_closed():
+            continue
+        with contextlib.suppress(TimeoutError, RuntimeError):
+            if loop.is_running():
+                asyncio.run_coroutine_threadsafe(_closed(keeper), loop).result(2)
+            else:
+                loop.run_until_complete(_closed(keeper))
+
+
+async def _closed(keeper: AsyncGenerator[aiohttp.ClientSession]) -> None:
+    await keeper.aclose()
 
 
 _sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession] = WeakKeyDictionary()
