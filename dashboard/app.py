@@ -1,0 +1,29 @@
+"""The dashboard's entry: page settings and navigation, nothing else."""
+
+from pathlib import Path
+
+import streamlit as st
+
+HERE = Path(__file__).parent
+
+st.set_page_config(page_title="Tuneboard", page_icon="🎛️", layout="wide", initial_sidebar_state="expanded")
+st.logo(HERE / "static" / "logo.svg", icon_image=HERE / "static" / "mark.svg", size="large")
+
+chosen = st.navigation(
+    {
+        "": [st.Page("app_pages/home.py", title="Home", icon=":material/home:", default=True)],
+        "Set up": [
+            st.Page("app_pages/task.py", title="Task", icon=":material/edit_note:"),
+            st.Page("app_pages/examples.py", title="Examples", icon=":material/table_rows:"),
+            st.Page("app_pages/metric.py", title="Metric", icon=":material/straighten:"),
+            st.Page("app_pages/tune.py", title="Tune", icon=":material/tune:"),
+        ],
+        "Outcome": [
+            st.Page("app_pages/run.py", title="Run", icon=":material/monitoring:"),
+            st.Page("app_pages/results.py", title="Results", icon=":material/leaderboard:"),
+            st.Page("app_pages/export.py", title="Export", icon=":material/ios_share:"),
+        ],
+        "Tuneboard": [st.Page("app_pages/settings.py", title="Settings", icon=":material/settings:")],
+    }
+)
+chosen.run()

@@ -1,0 +1,78 @@
+"""The rows themselves: a page of them, and those that cannot be used, by row number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from dashboard import data
+from dashboard.components.page import complain
+from dashboard.plain import count, plain
+from engine.errors import EngineError
+from engine.pipeline.spec import PipelineSpec
+
+if TYPE_CHECKING:
+    from engine.dataset import Dataset, RowProblem
+
+PAGE = 100
+
+
+def row_problems(dataset_id: str, pipeline: PipelineSpec | None, mapping: dict[str, str]) -> bool:
+    """List the rows that cannot be used; return whether the others can."""
+    table = data.dataset(dataset_id)
+    found: list[RowProblem] = list(table.problems)
+    good = len(table)
+    if pipeline is not None:
+        try:
+            usable = data.usable(dataset_id, pipeline, mapping)
+        except EngineError as error:
+            complain(error)
+            return False
+        found += usable.problems
+        good = len(usable.examples)
+    if found:
+        _problem_table(found, good)
+    return bool(good)
+
+
+def _problem_table(found: Sequence[RowProblem], good: int) -> None:
+    left_out = len({p.row for p in found})
+    with st.container(border=True, key="row_problems"):
+        st.markdown(
+            f":orange[:material/report:] **{count(left_out, 'row')} cannot be used** and will be left out; "
+            f"{count(good, 'row')} can."
+        )
+        lines = [{"Row": p.row, "Column": p.column, "What is wrong": p.message} for p in found[:500]]
+        st.dataframe(
+            lines,
+            hide_index=True,
+            key="problem_table",
+            height=min(38 + 35 * len(lines), 250),
+            column_config={
+                "Row": st.column_config.NumberColumn(
+                    "Row", width="small", help="The row in your file; the header is row 1."
+                ),
+                "What is wrong": st.column_config.TextColumn("What is wrong", width="large"),
+            },
+        )
+
+
+def row_pages(table: Dataset) -> None:
+    """Show the rows, a page at a time."""
+    pages = max(1, -(-len(table) // PAGE))
+    at = 1
+    if pages > 1:
+        at = st.pagination(pages, key="row_page")
+    start = (at - 1) * PAGE
+    lines = [
+        {"Row": table.row_number(start + i), **row} for i, row in enumerate(table.rows(start, start + PAGE))
+    ]
+    st.dataframe(lines, hide_index=True, key="row_pages", height=min(38 + 35 * len(lines), 420))
+
+
+def file_notes(table: Dataset) -> None:
+    """Show what was noticed about the file as a whole."""
+    for note in table.notes[:4]:
+        st.caption(f":material/info: {plain(note)}")

@@ -1,0 +1,137 @@
+"""Where examples come from: a file, a paste, a sample, or a file used before."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import data, drafts
+from dashboard.components.page import Current
+from dashboard.plain import count
+from engine.errors import EngineError
+from engine.runs.spec import ProjectDraft
+
+WAYS = ("Upload a file", "Paste a table", "Use a sample", "A file from before")
+PASTE = "message,queue\nWhere is my parcel?,shipping\nI was charged twice.,billing"
+
+
+def example_source(now: Current) -> None:
+    """Let the person bring examples; what was chosen is stored at once."""
+    ways = WAYS if data.datasets() else WAYS[:3]
+    way = st.segmented_control(
+        "Where from", ways, default=WAYS[0], key="source_way", label_visibility="collapsed", required=True
+    )
+    if way == "Upload a file":
+        _upload(now)
+    elif way == "Paste a table":
+        _paste(now)
+    elif way == "Use a sample":
+        _samples(now)
+    else:
+        _before(now)
+    problem = st.session_state.get("source_problem")
+    if problem:
+        with st.container(horizontal=True, vertical_alignment="center", key="source_problem_line"):
+            st.badge("Not usable", icon=":material/error:", color="red", width="content")
+            st.text(problem)
+
+
+def use_dataset(project_id: str, dataset_id: str) -> None:
+    """Make a stored file the project's examples, with the columns guessed that fill the task's fields."""
+    from engine.dataset import guess_mapping
+
+    table, found = data.dataset(dataset_id), data.profiles(dataset_id)
+
+    def change(draft: ProjectDraft) -> ProjectDraft:
+        spec = draft.pipeline
+        fields = [f.name for f in (*spec.inputs, *spec.outputs)] if spec else []
+        outputs = [f.name for f in spec.outputs] if spec else []
+        mapping = guess_mapping(table, fields, outputs=outputs, profiles=found) if fields else {}
+        return draft.model_copy(update={"dataset": dataset_id, "mapping": mapping})
+
+    drafts.edit(project_id, change)
+    st.session_state.pop("source_open", None)
+
+
+def _upload(now: Current) -> None:
+    uploaded = st.file_uploader(
+        "A table with column names in its first row",
+        type=["csv", "tsv", "txt", "xlsx", "json", "jsonl", "parquet"],
+        key=f"upload_{now.id}",
+        max_upload_size=100,
+        on_change=_forget_problem,
+    )
+    st.caption("CSV, TSV, Excel, JSON, JSON Lines or Parquet. It stays on this machine.")
+    if uploaded is None or st.session_state.get("source_problem"):
+        return
+    _take(now, uploaded.getvalue(), uploaded.name, "upload")
+
+
+def _paste(now: Current) -> None:
+    text = st.text_area(
+        "Rows copied from a spreadsheet, with their column names",
+        key=f"paste_{now.id}",
+        height=150,
+        placeholder=PASTE,
+        on_change=_forget_problem,
+    )
+    pressed = st.button(
+        "Use these rows",
+        key="use_paste",
+        type="primary",
+        disabled=not text.strip(),
+        help=None if text.strip() else "Paste rows first.",
+    )
+    if pressed:
+        _take(now, text.encode("utf-8", "replace"), "pasted rows", "paste")
+
+
+def _take(now: Current, content: bytes, name: str, source: str) -> None:
+    from engine.dataset import paste_dataset, read_dataset
+
+    try:
+        if source == "paste":
+            found = paste_dataset(content.decode("utf-8", "replace"), name)
+        else:
+            found = read_dataset(content, name)
+        use_dataset(now.id, drafts.add_file(found, content, source))
+    except EngineError as error:
+        st.session_state["source_problem"] = str(error)
+    else:
+        st.session_state["source_problem"] = None
+    st.rerun()
+
+
+def _samples(now: Current) -> None:
+    from engine.pipeline.templates import SAMPLES
+
+    with st.grid(3, gap="small", key="sample_files"):
+        for sample in SAMPLES:
+            with st.container(border=True, height="stretch", key=f"sample_file_{sample.file.split('.')[0]}"):
+                st.markdown(f"**{sample.title}**")
+                st.caption(sample.plain)
+                st.button(
+                    "Use these rows",
+                    key=f"use_sample_{sample.file.split('.')[0]}",
+                    on_click=_use_sample,
+                    args=(now.id, sample.file),
+                )
+
+
+def _use_sample(project_id: str, file: str) -> None:
+    use_dataset(project_id, drafts.add_sample_file(file))
+
+
+def _before(now: Current) -> None:
+    stored = {d.id: d for d in data.datasets()}
+    picked = st.selectbox(
+        "File",
+        list(stored),
+        key="before_file",
+        format_func=lambda i: f"{stored[i].name} · {count(stored[i].rows, 'row')}",
+        label_visibility="collapsed",
+    )
+    st.button("Use these rows", key="use_before", type="primary", on_click=use_dataset, args=(now.id, picked))
+
+
+def _forget_problem() -> None:
+    st.session_state["source_problem"] = None

@@ -1,0 +1,66 @@
+"""What a page is about: the project in the address, else the one looked at last."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import streamlit as st
+
+from dashboard import data
+from dashboard.selection import Selection
+from engine.errors import EngineError
+from engine.runs.spec import ProjectDraft
+from engine.store.rows import ProjectRow
+
+PAGES = {
+    name: f"app_pages/{name}.py"
+    for name in ("home", "task", "examples", "metric", "tune", "run", "results", "export", "settings")
+}
+
+
+class Current(NamedTuple):
+    """The project a page shows, and its draft as stored."""
+
+    project: ProjectRow
+    draft: ProjectDraft
+
+    @property
+    def id(self) -> str:
+        """The project's id."""
+        return self.project.id
+
+
+def current() -> Current | None:
+    """Return the page's project and write it into the address; None when there is no project at all."""
+    found = data.projects()
+    chosen = _chosen(found)
+    if chosen is None:
+        return None
+    st.session_state["project"] = chosen.id
+    if st.query_params.get("project") != chosen.id:
+        st.query_params["project"] = chosen.id
+    return Current(chosen, data.draft_of(chosen))
+
+
+def go(name: str, **changes: str) -> None:
+    """Open another page of the same project."""
+    chosen = Selection(project=st.session_state.get("project", "")).with_(**changes)
+    st.switch_page(PAGES[name], query_params=chosen.params())
+
+
+def complain(error: EngineError) -> None:
+    """Show an error's sentence; it names the thing and says what to do."""
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"error_{id(error)}"):
+        st.badge("Needs attention", icon=":material/error:", color="orange", width="content")
+        st.text(str(error))
+
+
+def _chosen(found: list[ProjectRow]) -> ProjectRow | None:
+    by_id = {p.id: p for p in found}
+    selection = Selection.from_params(st.query_params)
+    wanted = [selection.project]
+    if selection.run and not selection.project:
+        run = data.run(selection.run)
+        wanted.append(run.project_id if run else "")
+    wanted.append(st.session_state.get("project", ""))
+    return next((by_id[i] for i in wanted if i in by_id), found[0] if found else None)

@@ -1,0 +1,81 @@
+"""How the rows are divided: two sliders, a seed, and what each part is for."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import data, drafts
+from dashboard.components.page import Current, complain
+from dashboard.plain import plain
+from engine.errors import EngineError
+from engine.pipeline.spec import PipelineSpec
+from engine.runs.spec import ProjectDraft, SplitSpec
+
+PARTS = (
+    ("Learn from", "train", "blue", "Solved examples for the prompt are picked from these rows."),
+    ("Choose by", "validation", "orange", "Every candidate prompt is scored on these rows; the best one is kept."),
+    ("Final test", "test", "green", "Never seen while searching. Only the start and the best are scored here, once."),
+)
+
+
+def split_editor(now: Current, pipeline: PipelineSpec, dataset_id: str) -> None:
+    """Show and change the split; the sizes shown are the real ones."""
+    shares = now.draft.split
+    with st.container(border=True, key="split_card"):
+        st.markdown(
+            "**How the rows are divided**",
+            help="Scores on rows that were searched on flatter the result. That is why some rows are kept apart. "
+            "Rows with equal inputs stay on one side, and every answer is spread evenly.",
+        )
+        left, right = st.columns([5, 1], gap="medium", vertical_alignment="bottom")
+        cut = left.slider(
+            "Where learning ends and where the test begins, in percent of the rows",
+            5,
+            95,
+            (round(100 * shares.train), round(100 * (shares.train + shares.validation))),
+            step=5,
+            format="%d%%",
+            key=f"split_{now.id}",
+            on_change=_changed,
+            args=(now.id,),
+        )
+        right.number_input(
+            "Seed",
+            0,
+            999_999,
+            shares.seed,
+            key=f"seed_{now.id}",
+            on_change=_changed,
+            args=(now.id,),
+            help="The same number gives the same division again.",
+        )
+        if cut[1] - cut[0] < 5:
+            st.caption(":orange[:material/pending:] Leave at least 5 % between the two marks.")
+        try:
+            split = data.split(dataset_id, pipeline, now.draft.mapping, shares)
+        except EngineError as error:
+            complain(error)
+            return
+        with st.grid(3, gap="small", key="split_parts"):
+            for (title, name, colour, what), size in zip(PARTS, split.sizes, strict=True):
+                with st.container(border=True, height="stretch", gap="xsmall", key=f"split_{name}"):
+                    st.markdown(f":{colour}-badge[{title}]")
+                    st.markdown(f"#### {size:,} rows")
+                    st.caption(what)
+        for note in split.notes[:3]:
+            st.caption(plain(note))
+
+
+def _changed(project_id: str) -> None:
+    low, high = st.session_state[f"split_{project_id}"]
+    seed = int(st.session_state[f"seed_{project_id}"] or 0)
+    if high - low < 5:
+        return
+
+    def change(draft: ProjectDraft) -> ProjectDraft:
+        shares = SplitSpec(
+            train=low / 100, validation=round((high - low) / 100, 4), test=round(1 - high / 100, 4), seed=seed
+        )
+        return draft.model_copy(update={"split": shares})
+
+    drafts.edit(project_id, change)

@@ -1,0 +1,71 @@
+"""For a file the task does not fit, or a project without one: make the task from the file's columns."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import data, drafts
+from dashboard.components.page import Current
+from dashboard.plain import plain
+from dashboard.task_guess import task_from_columns
+
+ROLES = {"input": "Input", "output": "Answer", "ignore": "Not used"}
+
+
+def offer_task(now: Current, dataset_id: str) -> None:
+    """Let the person say which columns are read and which are answered, and make the task of that."""
+    from engine.dataset import guess_roles
+
+    found = data.profiles(dataset_id)
+    guessed = guess_roles(data.dataset(dataset_id), found)
+    with st.container(border=True, key="offer_task"):
+        st.markdown("**Make the task from these columns**")
+        st.caption(
+            "Guessed from names and values; change what is wrong. The task's fields, types and allowed values "
+            "are filled in from the rows, and you can edit them on the Task page."
+        )
+        roles: dict[str, str] = {}
+        with st.grid(4, gap="small", min_column_width=240, key="role_cards"):
+            for at, column in enumerate(found):
+                with st.container(border=True, height="stretch", gap="xsmall", key=f"role_card_{at}"):
+                    st.markdown(f"**{plain(column.name, 40)}**")
+                    roles[column.name] = st.segmented_control(
+                        f"Role of {plain(column.name, 40)}",
+                        list(ROLES),
+                        default=guessed[column.name],
+                        format_func=lambda r: ROLES[r],
+                        key=f"role_{at}_{dataset_id}",
+                        label_visibility="collapsed",
+                        required=True,
+                    )
+                    for sample in column.samples[:2]:
+                        st.text(" ".join(sample.split())[:70])
+        missing = _missing(roles)
+        st.button(
+            "Make the task",
+            key="make_task",
+            type="primary",
+            icon=":material/auto_fix_high:",
+            disabled=bool(missing),
+            help=missing or None,
+            on_click=_make,
+            args=(now.id, dataset_id, roles),
+        )
+        if missing:
+            st.caption(f":orange[:material/pending:] {missing}")
+
+
+def _missing(roles: dict[str, str]) -> str:
+    if "input" not in roles.values():
+        return "Mark at least one column as Input."
+    if "output" not in roles.values():
+        return "Mark at least one column as Answer: it holds what the model should say."
+    return ""
+
+
+def _make(project_id: str, dataset_id: str, roles: dict[str, str]) -> None:
+    pipeline, mapping = task_from_columns(data.profiles(dataset_id), roles)
+    drafts.update(project_id, pipeline=pipeline, mapping=mapping, metric=None)
+    # The Task page's widgets keep what they showed: new keys make them take the new task.
+    key = f"fields_revision_{project_id}"
+    st.session_state[key] = st.session_state.get(key, 0) + 1

@@ -1,0 +1,114 @@
+"""The head of every step's page: which project, how far it is, what this page is for, where to go next."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import data
+from dashboard.components.page import PAGES, Current, current, go
+from dashboard.plain import plain
+from dashboard.wizard import Step, next_step, steps
+
+PURPOSE = {
+    "task": ("What should the model do?", "Say what goes in, what comes out, and how to decide."),
+    "examples": ("Which examples show it right?", "Rows with the inputs and the right answers, from a file."),
+    "metric": ("What counts as a good answer?", "Every answer gets a score from 0 to 1. Choose how."),
+    "tune": (
+        "How should it be improved?",
+        "Choose what may change and what it may cost. Nothing is spent yet.",
+    ),
+    "run": ("How is the run going?", "Close the tab whenever you like: the run goes on and nothing is lost."),
+    "results": ("Did it get better?", "Measured on test rows that the search never saw."),
+    "export": ("Take it with you", "The tuned program as a file, and a script that runs it."),
+}
+MARKS = {
+    "complete": (":material/check_circle:", "green"),
+    "attention": (":material/pending:", "orange"),
+    "blocked": (":material/lock:", "gray"),
+}
+
+
+def wizard_header(here: str) -> Current | None:
+    """Draw the head of a step's page; return the project, or None (with a way out drawn) without one."""
+    now = current()
+    if now is None:
+        _no_project()
+        return None
+    _project_switch(now)
+    found = steps(now.draft, data.runs(now.id))
+    _stepper(found, here, now.id)
+    title, purpose = PURPOSE[here]
+    with st.container(horizontal=True, vertical_alignment="bottom", key="page_head"):
+        with st.container(gap="xxsmall", key="page_title"):
+            st.title(title, anchor=False)
+            st.caption(purpose)
+        _next_button(found, here)
+    step = next(s for s in found if s.name == here)
+    if step.state == "attention" and here in ("task", "examples", "metric", "tune"):
+        st.markdown(f":orange[:material/pending:] {plain(step.sentence)}")
+    return now
+
+
+def _stepper(found: tuple[Step, ...], here: str, project_id: str) -> None:
+    with st.container(horizontal=True, gap="xxsmall", vertical_alignment="center", key="stepper"):
+        for at, step in enumerate(found):
+            icon, colour = MARKS[step.state]
+            label = f":{colour}[{icon}] **{step.title}**" if step.name == here else f":{colour}[{icon}] {step.title}"
+            st.page_link(
+                PAGES[step.name],
+                label=label,
+                help=plain(step.sentence),
+                query_params={"project": project_id},
+                width="content",
+            )
+            if at < len(found) - 1:
+                st.markdown(":gray[›]", width="content")
+
+
+def _next_button(found: tuple[Step, ...], here: str) -> None:
+    after = next_step(found, here)
+    at = [s.name for s in found].index(here)
+    if here in ("run", "results", "export") and (after is None or after.state == "blocked"):
+        return
+    if here == "tune":
+        return  # its own button starts the run
+    title = found[at + 1].title
+    pressed = st.button(
+        f"Next: {title}",
+        key="next_step",
+        type="primary",
+        icon=":material/arrow_forward:",
+        icon_position="right",
+        disabled=after is None,
+        help=None if after else plain(found[at].sentence),
+        width="content",
+    )
+    if pressed and after is not None:
+        go(after.name)
+
+
+def _project_switch(now: Current) -> None:
+    found = {p.id: p for p in data.projects()}
+    with st.sidebar:
+        st.selectbox(
+            "Project",
+            list(found),
+            index=list(found).index(now.id),
+            format_func=lambda i: found[i].name if i in found else "",
+            key=f"project_switch_{now.id}",
+            on_change=_switch,
+            args=(now.id,),
+        )
+
+
+def _switch(before: str) -> None:
+    chosen = st.session_state[f"project_switch_{before}"]
+    st.session_state["project"] = chosen
+    st.query_params.from_dict({"project": chosen})
+
+
+def _no_project() -> None:
+    with st.container(border=True, key="no_project"):
+        st.markdown("**There is no project yet**")
+        st.caption("A project holds a task, its examples and its runs. Start one from a sample or from nothing.")
+        st.page_link(PAGES["home"], label="Go to Home", icon=":material/home:", width="content")

@@ -1,0 +1,267 @@
+"""Everything the pages read: the only file of the dashboard that opens the store for reading.
+
+The store is opened anew for each look (0.3 ms) and closed again, so that sessions never share a
+connection. What is costly to make is cached by content: an id or a hash, never a frame.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from dashboard.prompts import messages, sample_call, text_of
+from engine.errors import EngineError, NotFoundError, StoreError
+from engine.home import data_home
+from engine.pipeline.spec import PipelineSpec
+from engine.records import Candidate, Outcome
+from engine.runs.spec import ModelChoice, ProjectDraft, RunSpec, SplitSpec
+from engine.store.rows import CandidateRow, DatasetInfo, EventRow, ProjectRow, RunRow, TrialRow
+from engine.store.store import Store
+
+if TYPE_CHECKING:
+    from engine.dataset import ColumnProfile, Dataset, Split, UsableRows
+    from engine.search.estimate import Estimate
+
+
+@contextmanager
+def reading() -> Iterator[Store]:
+    """Open the store to read from it."""
+    with Store.open(read_only=True) as store:
+        yield store
+
+
+# ---- projects, datasets, settings
+
+
+def projects() -> list[ProjectRow]:
+    """Return all projects, the one changed last first."""
+    with reading() as store:
+        return store.list_projects()
+
+
+def draft_of(project: ProjectRow) -> ProjectDraft:
+    """Return a project's draft. Raises StoreError when it holds what this version cannot read."""
+    try:
+        return ProjectDraft.model_validate(project.draft)
+    except ValueError as error:
+        raise StoreError(
+            f"The project {project.name!r} was saved by another version of Tuneboard and cannot be read."
+        ) from error
+
+
+def datasets() -> list[DatasetInfo]:
+    """Return the stored files, the newest first."""
+    with reading() as store:
+        return store.list_datasets()
+
+
+def setting(key: str, default: Any = None) -> Any:
+    """Return a stored setting."""
+    with reading() as store:
+        return store.get_setting(key, default)
+
+
+def saved_models() -> list[ModelChoice]:
+    """Return the models that can be chosen: the offline one, then those added in the settings."""
+    added = [ModelChoice.model_validate(m) for m in setting("models", [])]
+    return [ModelChoice(), *(m for m in added if m.name != "offline/learner")]
+
+
+# ---- a dataset as read
+
+
+def dataset(dataset_id: str) -> Dataset:
+    """Return a stored file as a table. Shared between sessions: never change it. Raises DatasetError, NotFoundError."""
+    return _dataset(dataset_id, _home())
+
+
+@st.cache_resource(max_entries=8, show_spinner="Reading the file")
+def _dataset(dataset_id: str, folder: str) -> Dataset:
+    from engine.dataset import read_dataset
+
+    with reading() as store:
+        row = store.get_dataset(dataset_id)
+    return read_dataset(row.content, row.name)
+
+
+def profiles(dataset_id: str) -> tuple[ColumnProfile, ...]:
+    """Return what each column of a stored file holds."""
+    return _profiles(dataset_id, _home())
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _profiles(dataset_id: str, folder: str) -> tuple[ColumnProfile, ...]:
+    from engine.dataset import profile
+
+    return profile(_dataset(dataset_id, folder))
+
+
+def usable(dataset_id: str, pipeline: PipelineSpec, mapping: dict[str, str]) -> UsableRows:
+    """Return the rows that the task can use, and a problem for each that it cannot. Raises EngineError."""
+    return _usable(dataset_id, pipeline.model_dump_json(), tuple(sorted(mapping.items())), _home())
+
+
+@st.cache_resource(max_entries=16, show_spinner="Checking every row")
+def _usable(dataset_id: str, pipeline: str, mapping: tuple[tuple[str, str], ...], folder: str) -> UsableRows:
+    from engine.runs.prepare import usable_examples
+
+    spec = PipelineSpec.model_validate_json(pipeline)
+    return usable_examples(spec, _dataset(dataset_id, folder), dict(mapping))
+
+
+def split(dataset_id: str, pipeline: PipelineSpec, mapping: dict[str, str], shares: SplitSpec) -> Split:
+    """Return which rows are learned from, chosen by and tested on. Raises DatasetError when there are too few."""
+    key = (pipeline.model_dump_json(), tuple(sorted(mapping.items())), shares.model_dump_json())
+    return _split(dataset_id, *key, _home())
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _split(
+    dataset_id: str, pipeline: str, mapping: tuple[tuple[str, str], ...], shares: str, folder: str
+) -> Split:
+    from engine.dataset import split_rows
+
+    spec = PipelineSpec.model_validate_json(pipeline)
+    return split_rows(
+        _usable(dataset_id, pipeline, mapping, folder).examples,
+        SplitSpec.model_validate_json(shares),
+        outputs=[f.name for f in spec.outputs],
+    )
+
+
+def first_row(draft: ProjectDraft) -> dict[str, Any]:
+    """Return a row of a draft's examples as field -> text, to show; empty when there are none yet."""
+    if draft.dataset is None:
+        return {}
+    try:
+        rows = dataset(draft.dataset).rows(0, 1)
+    except EngineError:
+        return {}
+    inputs = {f.name for f in draft.pipeline.inputs} if draft.pipeline else set()
+    return {f: rows[0][c] for f, c in draft.mapping.items() if rows and f in inputs and c in rows[0]}
+
+
+@st.cache_resource(max_entries=64, show_spinner="Working out what this will take")
+def _estimate(spec: str, folder: str) -> Estimate:
+    from engine.runs.prepare import estimate_run
+
+    with reading() as store:
+        return estimate_run(store, RunSpec.model_validate_json(spec))
+
+
+def estimate(spec: RunSpec) -> Estimate:
+    """Return what a run will take, worked out by driving the same search against a stand-in."""
+    return _estimate(spec.model_dump_json(), _home())
+
+
+# ---- runs
+
+
+def runs(project_id: str = "") -> list[RunRow]:
+    """Return a project's runs, the newest first; all of them without a project."""
+    with reading() as store:
+        return store.list_runs(project_id or None)
+
+
+def run(run_id: str) -> RunRow | None:
+    """Return a run, or None when there is no such run (any more)."""
+    with reading() as store:
+        try:
+            return store.get_run(run_id)
+        except NotFoundError:
+            return None
+
+
+def run_spec(run: RunRow) -> RunSpec:
+    """Return what a run does, read back from the store."""
+    return RunSpec.model_validate(run.spec)
+
+
+def trials(run_id: str) -> list[TrialRow]:
+    """Return a run's evaluations in the order started."""
+    with reading() as store:
+        return store.trials(run_id)
+
+
+def candidates(run_id: str) -> list[CandidateRow]:
+    """Return a run's prompts in the order found."""
+    with reading() as store:
+        return store.candidates(run_id)
+
+
+def events(run_id: str, after: int = 0) -> list[EventRow]:
+    """Return what happened in a run, in order."""
+    with reading() as store:
+        return store.events(run_id, after)
+
+
+def test_outcomes(run_id: str) -> tuple[list[Outcome], list[Outcome]]:
+    """Return the test rows' outcomes of the starting prompt and of the best one (empty where not tested)."""
+    with reading() as store:
+        result = store.get_run(run_id).result or {}
+        tested = [t for t in store.trials(run_id) if t.split == "test" and t.state == "finished"]
+        found: list[list[Outcome]] = []
+        for wanted in (result.get("seed_candidate"), result.get("best_candidate")):
+            trial = next((t for t in reversed(tested) if t.candidate_id == wanted), None)
+            found.append(store.outcomes(run_id, trial.number) if trial else [])
+    return found[0], found[1]
+
+
+def pipeline(run: RunRow) -> PipelineSpec:
+    """Return a run's task."""
+    return run_spec(run).pipeline
+
+
+def output_fields(run: RunRow) -> tuple[str, ...]:
+    """Return the names of what a run's task answers."""
+    return tuple(f.name for f in pipeline(run).outputs)
+
+
+def model_choice(run: RunRow) -> ModelChoice:
+    """Return the model that a run used."""
+    return run_spec(run).model
+
+
+def best_candidate(run: RunRow) -> Candidate:
+    """Return a run's best prompt. Raises NotFoundError before there is one."""
+    with reading() as store:
+        return store.candidate(run.id, (run.result or {}).get("best_candidate", ""))
+
+
+def example_values(run: RunRow) -> dict[int, dict[str, Any]]:
+    """Return the rows of a run's data by row id; none where the file is gone."""
+    spec = run_spec(run)
+    try:
+        found = usable(spec.dataset, spec.pipeline, spec.mapping)
+    except EngineError:
+        return {}
+    return {row: dict(example) for row, example in found.examples.items()}
+
+
+def example_call(run: RunRow) -> str:
+    """Return the arguments of a call of the run's program, with the values of one of its rows."""
+    names = [f.name for f in pipeline(run).inputs]
+    row = next(iter(example_values(run).values()), {})
+    return sample_call({name: row.get(name, "...") for name in names})
+
+
+def exact_messages(run: RunRow) -> list[dict[str, str]]:
+    """Return the messages that the run's best prompt sends for one row, as role and content."""
+    values = next(iter(example_values(run).values()), {})
+    spec = run_spec(run)
+    sent = messages(spec.pipeline, values, adapter=spec.adapter, candidate=best_candidate(run))
+    several = len(sent) > 1
+    return [
+        {"role": f"{path}: {m['role']}" if several else m["role"], "content": text_of(m)}
+        for path, turns in sent
+        for m in turns
+    ]
+
+
+def _home() -> str:
+    # Part of every cache key: tests and a changed TUNEBOARD_HOME must not see another folder's rows.
+    return os.environ.get("TUNEBOARD_HOME") or str(data_home())

@@ -1,0 +1,120 @@
+"""Writing what a person makes: projects, their drafts, files of examples and settings.
+
+A project's draft in the store is the source of truth: every edit is saved at once, as a change of the
+draft as it is *now*, so that nothing is lost on a refresh and two tabs do not undo each other's other edits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from engine.runs.spec import ModelChoice, ProjectDraft
+from engine.store.rows import ProjectRow
+from engine.store.store import Store
+
+if TYPE_CHECKING:
+    from engine.dataset import Dataset
+    from engine.pipeline.templates import Sample
+
+Change = Callable[[ProjectDraft], ProjectDraft]
+
+
+def create_project(name: str, draft: ProjectDraft | None = None) -> str:
+    """Store a new project; return its id."""
+    with Store.open() as store:
+        return store.create_project(name, (draft or ProjectDraft()).model_dump(mode="json"))
+
+
+def rename_project(project_id: str, name: str) -> None:
+    """Give a project another name."""
+    with Store.open() as store:
+        store.save_draft(project_id, store.get_project(project_id).draft, name=name.strip() or "Untitled")
+
+
+def duplicate_project(project: ProjectRow) -> str:
+    """Store a copy of a project's set-up, without its runs; return its id."""
+    with Store.open() as store:
+        return store.create_project(f"{project.name} (copy)", project.draft)
+
+
+def delete_project(project_id: str) -> None:
+    """Delete a project and its runs."""
+    with Store.open() as store:
+        store.delete_project(project_id)
+
+
+def edit(project_id: str, change: Change) -> ProjectDraft:
+    """Change a project's draft: `change` gets it as it is stored now and returns the new one."""
+    with Store.open() as store, store.transaction():
+        before = ProjectDraft.model_validate(store.get_project(project_id).draft)
+        after = change(before)
+        if after != before:
+            store.save_draft(project_id, after.model_dump(mode="json"))
+    return after
+
+
+def update(project_id: str, **changes: Any) -> ProjectDraft:
+    """Set some parts of a project's draft."""
+    return edit(project_id, lambda draft: draft.model_copy(update=changes))
+
+
+def add_file(dataset: Dataset, content: bytes, source: str) -> str:
+    """Store a file of examples; return the dataset's id. The same file again gives the same id."""
+    with Store.open() as store:
+        return store.add_dataset(
+            dataset.name, content, dataset.content_hash, dataset.columns, len(dataset), source
+        )
+
+
+def add_sample_file(file: str) -> str:
+    """Store a file that comes with Tuneboard; return the dataset's id."""
+    from engine.dataset import read_dataset
+    from engine.samples import sample_bytes
+
+    content = sample_bytes(file)
+    return add_file(read_dataset(content, file), content, "sample")
+
+
+def project_from_sample(sample: Sample) -> str:
+    """Store a project that is ready to run, made from a sample; return its id."""
+    return create_project(sample.title, sample.draft(add_sample_file(sample.file)))
+
+
+def first_project() -> str | None:
+    """Make the ready sample project of a fresh install, once; return its id, or None when it was made before."""
+    from engine.pipeline.templates import SAMPLES
+
+    with Store.open() as store, store.transaction():
+        if store.get_setting("welcomed") or store.list_projects():
+            return None
+        store.set_setting("welcomed", True)
+    return project_from_sample(SAMPLES[0])
+
+
+def set_setting(key: str, value: Any) -> None:
+    """Store a setting. Never a key or a password."""
+    with Store.open() as store:
+        store.set_setting(key, value)
+
+
+def add_model(choice: ModelChoice) -> None:
+    """Add a model to those that can be chosen, or replace the one of that name and address."""
+    with Store.open() as store, store.transaction():
+        kept = [
+            m
+            for m in store.get_setting("models", [])
+            if (m["name"], m.get("base_url")) != (choice.name, choice.base_url)
+        ]
+        store.set_setting("models", [*kept, choice.model_dump(mode="json")])
+
+
+def remove_model(choice: ModelChoice) -> None:
+    """Take a model from those that can be chosen. Projects that use it keep it."""
+    with Store.open() as store, store.transaction():
+        kept = [
+            m
+            for m in store.get_setting("models", [])
+            if (m["name"], m.get("base_url")) != (choice.name, choice.base_url)
+        ]
+        store.set_setting("models", kept)

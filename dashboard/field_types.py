@@ -1,0 +1,67 @@
+"""Field types in plain words, and how a field is written down for them. No Streamlit in here."""
+
+from __future__ import annotations
+
+import keyword
+import re
+
+from engine.pipeline.spec import FieldSpec
+
+TYPES: dict[str, str] = {
+    "Text": "str",
+    "Whole number": "int",
+    "Number": "float",
+    "Yes or no": "bool",
+    "One of a list": "choice",
+    "List of texts": "list[str]",
+    "List of numbers": "list[float]",
+    "Names and values": "dict[str, str]",
+}
+"""What a person chooses -> the type as a signature writes it ("choice": the field's `choices`)."""
+
+HELP = (
+    "Text: any words. Whole number: 3. Number: 3.5. Yes or no: true or false. One of a list: exactly one "
+    "of the values you allow. List: several values. Names and values: a small record such as size: large."
+)
+
+
+def title_of(field: FieldSpec) -> str:
+    """Return a field's type in plain words; a type that has none is shown as it is written.
+
+    >>> title_of(FieldSpec(name="queue", choices=("a", "b"))), title_of(FieldSpec(name="n", type="int"))
+    ('One of a list', 'Whole number')
+    """
+    if field.choices or field.type == "choice":
+        return "One of a list"
+    return next((title for title, written in TYPES.items() if written == field.type), field.type)
+
+
+def with_type(field: FieldSpec, title: str) -> FieldSpec:
+    """Return a field with the type a person chose; allowed values are kept only for "One of a list"."""
+    if title == "One of a list":
+        return field.model_copy(update={"type": "str", "choices": field.choices or ("first", "second")})
+    return field.model_copy(update={"type": TYPES.get(title, title), "choices": ()})
+
+
+def read_choices(text: str) -> tuple[str, ...]:
+    """Return the allowed values in a text: one a line, or separated by commas; no value twice.
+
+    >>> read_choices("billing, shipping\\nother, billing")
+    ('billing', 'shipping', 'other')
+    """
+    return tuple(dict.fromkeys(part.strip() for part in re.split(r"[,\n;]", text) if part.strip()))
+
+
+def field_name(text: str, taken: tuple[str, ...] = ()) -> str:
+    """Return a field name for a column or any text: letters, digits and underscores, not taken yet.
+
+    >>> field_name("Customer Message!"), field_name("2nd try"), field_name("name", ("name",))
+    ('customer_message', 'field_2nd_try', 'name_2')
+    """
+    name = re.sub(r"\W+", "_", text.strip().lower()).strip("_")
+    if not name or not name.isidentifier() or keyword.iskeyword(name):
+        name = f"field_{name}" if name else "field"
+    found, number = name, 2
+    while found in taken:
+        found, number = f"{name}_{number}", number + 1
+    return found

@@ -1,0 +1,48 @@
+"""What a page is looking at, as one frozen value that is written into the address of the page.
+
+Every view is a link: `Selection.from_params(address)` and `selection.params()` are each other's inverse.
+It knows nothing of Streamlit; `dashboard.components.page` connects it to the browser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+LONGEST = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The project, the run, and what of the run is shown; "" means: nothing chosen.
+
+    `left` and `right` are candidate ids to compare, `rows` a filter's name, `row` a row's number.
+
+    >>> chosen = Selection.from_params({"project": "a1", "run": "b2", "theme": "dark"})
+    >>> chosen.run, chosen.params()
+    ('b2', {'project': 'a1', 'run': 'b2'})
+    """
+
+    project: str = ""
+    run: str = ""
+    left: str = ""
+    right: str = ""
+    rows: str = ""
+    row: str = ""
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> Selection:
+        """Read an address's parameters. What is unknown, no text or absurdly long is left out."""
+        known = {f.name for f in fields(cls)}
+        return cls(
+            **{k: v for k, v in params.items() if k in known and isinstance(v, str) and len(v) <= LONGEST}
+        )
+
+    def params(self) -> dict[str, str]:
+        """Return the parameters for an address: only what is chosen."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name)}
+
+    def with_(self, **changes: str) -> Selection:
+        """Return a copy with some choices changed."""
+        return replace(self, **changes)
