@@ -1,0 +1,114 @@
+"""A table nobody has described yet -> a task to start from: fields, types, allowed values, instruction.
+
+Everything here is a first guess for a person to change. It knows datasets and specs, no models.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from engine.dataset.profiling import ColumnProfile, profile
+from engine.dataset.roles import Role, guess_roles
+from engine.dataset.table import Dataset
+from engine.errors import PipelineError
+from engine.pipeline.check import usable_name
+from engine.pipeline.signatures import instruction_default
+from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
+
+MOSTLY_FILLED = 0.95
+_PUZZLES = frozenset(("question", "problem", "puzzle", "exercise"))
+
+
+def infer_pipeline(
+    dataset: Dataset,
+    roles: Mapping[str, Role] | None = None,
+    profiles: Sequence[ColumnProfile] | None = None,
+) -> PipelineSpec:
+    """Return a one-step task for a table's columns; their roles are guessed when they are not given.
+
+    Answers with few different values become choices. Raises PipelineError when no column is an input, or
+    none is an output.
+
+    >>> from engine.dataset import read_dataset
+    >>> data = read_dataset(b"Customer message,Queue\\nWhere is it?,a\\nPay me,b\\nHow so?,b\\nWho?,a\\n", "x.csv")
+    >>> step = infer_pipeline(data).steps[0]
+    >>> step.instructions, step.outputs[0].choices
+    ('Read the customer message and give the queue.', ('a', 'b'))
+    """
+    columns = profiles if profiles is not None else profile(dataset)
+    roles = guess_roles(dataset, columns) if roles is None else roles
+    names = infer_names(dataset.columns)
+    inputs = tuple(_input(c, names[c.name]) for c in columns if roles.get(c.name) == "input")
+    outputs = tuple(_output(c, names[c.name]) for c in columns if roles.get(c.name) == "output")
+    if not inputs:
+        raise PipelineError(
+            f"No column of {dataset.name!r} is an input. Choose at least one for the model to read."
+        )
+    if not outputs:
+        raise PipelineError(f"No column of {dataset.name!r} is the answer. Choose at least one as output.")
+    think = outputs[-1].type in ("int", "float") and any(_PUZZLES & set(f.name.split("_")) for f in inputs)
+    step = StepSpec(
+        name="answer" if "answer" not in {f.name for f in (*inputs, *outputs)} else "solve",
+        strategy="chain_of_thought" if think else "predict",
+        inputs=inputs,
+        outputs=outputs,
+    )
+    return PipelineSpec(steps=(step.model_copy(update={"instructions": instruction_default(step)}),))
+
+
+def infer_names(columns: Sequence[str]) -> dict[str, str]:
+    """Return a field name for each column: column -> field, all different.
+
+    >>> infer_names(["Order No.", "order no", "class"])
+    {'Order No.': 'order_no', 'order no': 'order_no_2', 'class': 'class_value'}
+    """
+    names: dict[str, str] = {}
+    for column in columns:
+        names[column] = usable_name(column, names.values())
+    return names
+
+
+def infer_mapping(dataset: Dataset, spec: PipelineSpec) -> dict[str, str]:
+    """Return field -> column for a spec that `infer_pipeline` made of the table."""
+    columns = {field: column for column, field in infer_names(dataset.columns).items()}
+    return {f.name: columns[f.name] for f in (*spec.inputs, *spec.outputs) if f.name in columns}
+
+
+def _input(column: ColumnProfile, name: str) -> FieldSpec:
+    kind = _type(column)
+    return FieldSpec(name=name, type=kind if column.filled >= MOSTLY_FILLED else f"Optional[{kind}]")
+
+
+def _output(column: ColumnProfile, name: str) -> FieldSpec:
+    choices = _choices(column)
+    return FieldSpec(name=name, choices=choices) if choices else FieldSpec(name=name, type=_type(column))
+
+
+def _type(column: ColumnProfile) -> str:
+    if column.kind == "number":
+        return "int" if column.whole else "float"
+    values = {value.casefold() for value, _ in column.top_values}
+    if column.kind == "yes_no" and values in ({"true", "false"}, {"0", "1"}):
+        return "bool"
+    if column.kind == "json" and all(_is_text_list(value) for value, _ in column.top_values):
+        return "list[str]"
+    return "str"
+
+
+def _is_text_list(text: str) -> bool:
+    try:
+        value = json.loads(text)
+    except (json.JSONDecodeError, RecursionError):
+        return False
+    return isinstance(value, list) and all(isinstance(v, str) for v in value)
+
+
+def _choices(column: ColumnProfile) -> tuple[str, ...]:
+    """Return a category's values in the alphabet's order; of two that differ in case the more frequent one."""
+    if not column.few or _type(column) == "bool":
+        return ()
+    by_text: dict[str, str] = {}
+    for value, _ in column.top_values:
+        by_text.setdefault(value.casefold(), value)
+    return tuple(sorted(by_text.values(), key=str.casefold)) if len(by_text) > 1 else ()

@@ -1,0 +1,56 @@
+"""One step's spec -> its signature: names, types, allowed values and the instruction.
+
+It knows specs and signatures, and no modules.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Literal
+
+from engine.errors import SignatureError
+from engine.pipeline.spec import FieldSpec, StepSpec
+from engine.signature import InputField, OutputField, Signature, make_signature, parse_type
+
+
+@lru_cache(maxsize=256)
+def signature_of(step: StepSpec) -> type[Signature]:
+    """Return a step's signature. Raises SignatureError for a name or a type that cannot be used.
+
+    >>> step = StepSpec(inputs=(FieldSpec(name="text"),), outputs=(FieldSpec(name="ok", choices=("a", "b")),))
+    >>> signature_of(step).annotation("ok")
+    typing.Literal['a', 'b']
+    """
+    fields: dict[str, tuple[Any, Any]] = {}
+    for make, side in ((InputField, step.inputs), (OutputField, step.outputs)):
+        for f in side:
+            if f.name in fields:
+                raise SignatureError(
+                    f"Two fields of the step {step.name!r} are called {f.name!r}. Rename one of them."
+                )
+            fields[f.name] = (field_type(f), make(desc=f.description) if f.description else make())
+    name = "".join(part.capitalize() for part in step.name.split("_")) or "Step"
+    return make_signature(fields, step.instructions.strip() or instruction_default(step), name)
+
+
+def field_type(spec: FieldSpec) -> Any:
+    """Return the Python type of a field. Raises SignatureError when its text names none."""
+    if not spec.choices:
+        return parse_type(spec.type)
+    choice: Any = Literal[spec.choices]
+    optional = spec.type.startswith("Optional") or spec.type.endswith("| None")
+    return choice | None if optional else choice
+
+
+def instruction_default(step: StepSpec) -> str:
+    """Return the plain instruction that a step starts with when nothing was written.
+
+    >>> instruction_default(StepSpec(inputs=(FieldSpec(name="message"),), outputs=(FieldSpec(name="queue"),)))
+    'Read the message and give the queue.'
+    """
+    return f"Read the {_listed(step.inputs)} and give the {_listed(step.outputs)}."
+
+
+def _listed(fields: tuple[FieldSpec, ...]) -> str:
+    names = [f.name.replace("_", " ") for f in fields]
+    return " and the ".join([", the ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
