@@ -43,6 +43,11 @@ class Example(Mapping[str, Any]):
         return copy
 
     @property
+    def knows_inputs(self) -> bool:
+        """Whether `with_inputs` has said which keys are inputs."""
+        return self._input_keys is not None
+
+    @property
     def input_keys(self) -> frozenset[str]:
         """Names of the inputs. Raises ValueError before `with_inputs`."""
         if self._input_keys is None:

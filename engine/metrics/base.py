@@ -1,0 +1,174 @@
+"""What a metric is, and what it returns.
+
+A metric may also be any function of (example, prediction, trace=None) that returns a bool, a number, a `Grade` or a
+Prediction with a `score`; `grade` reads them all. It knows nothing of single metrics.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import total_ordering
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from engine.errors import ConfigurationError
+from engine.records import Example
+
+Scorer = Callable[..., Any]
+"""A Metric, or a function of (example, prediction, trace=None)."""
+
+
+@total_ordering
+@dataclass(frozen=True, slots=True, eq=False)
+class Grade:
+    """A score, 0 (worst) to 1 (best), and what to say about it. It counts as its score.
+
+    >>> half = Grade(0.5, "Half of it is right.")
+    >>> half > 0.4, float(half), bool(Grade(0.0)), sum([half, half])
+    (True, 0.5, False, 1.0)
+    """
+
+    score: float
+    feedback: str = ""
+
+    def __float__(self) -> float:
+        return float(self.score)
+
+    def __bool__(self) -> bool:
+        return bool(self.score)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Grade | int | float) and float(self) == float(other)
+
+    def __hash__(self) -> int:
+        return hash(float(self))
+
+    def __lt__(self, other: Any) -> bool:
+        return float(self) < float(other)
+
+    def __add__(self, other: Any) -> float:
+        return float(self) + float(other)
+
+    __radd__ = __add__
+
+    def __truediv__(self, other: Any) -> float:
+        return float(self) / float(other)
+
+
+class MetricOptions(BaseModel):
+    """Options every metric has; forms and run specs are made of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    field: str | None = Field(
+        None, title="Field", description="Which output is graded. Leave it empty to grade the last one."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkedExample:
+    """One case that shows what a metric does: with these options, this answer scores that."""
+
+    expected: Any
+    answer: Any
+    score: float
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Metric(ABC):
+    """Compares a prediction's field with the example's.
+
+    Subclasses define `compare`, and say in words what they do: `title`, `plain` (one sentence), worked `examples`,
+    what speaks for it (`pros`) and against (`cons`). Options are keyword arguments, checked by `Options`.
+
+    >>> from engine.metrics import ExactMatch
+    >>> row = Example(text="Where is it?", team="shipping").with_inputs("text")
+    >>> ExactMatch()(row, Example(team="billing")).feedback
+    "Expected 'shipping', got 'billing'."
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    plain: ClassVar[str]
+    examples: ClassVar[tuple[WorkedExample, ...]]
+    pros: ClassVar[tuple[str, ...]] = ()
+    cons: ClassVar[tuple[str, ...]] = ()
+    Options: ClassVar[type[MetricOptions]] = MetricOptions
+
+    options: MetricOptions
+
+    def __init__(self, **options: Any) -> None:
+        try:
+            self.options = self.Options(**options)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "its options"
+            raise ConfigurationError(f"Metric {self.name}: {where}: {first['msg']}.") from error
+
+    def __call__(self, example: Mapping[str, Any], prediction: Mapping[str, Any], trace: Any = None) -> Grade:  # noqa: ARG002 - what metrics are called with
+        """Grade one prediction. Raises ConfigurationError when the example or the prediction lacks the field."""
+        name = self.options.field or graded_field(example, prediction)
+        if name not in example:
+            raise ConfigurationError(
+                f"The examples have no field {name!r} to compare with. They have: {', '.join(example)}."
+            )
+        if name not in prediction:
+            raise ConfigurationError(
+                f"The program's answer has no field {name!r} to grade. It has: {', '.join(prediction)}."
+            )
+        return self.compare(example[name], prediction[name])
+
+    @abstractmethod
+    def compare(self, expected: Any, answer: Any) -> Grade:
+        """Grade one value against the one expected."""
+
+    def __repr__(self) -> str:
+        options = self.options.model_dump(exclude_defaults=True)
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in options.items())})"
+
+
+def graded_field(example: Mapping[str, Any], prediction: Mapping[str, Any]) -> str:
+    """Return the last of the prediction's fields that the example has a label for, else its last field."""
+    inputs = example.input_keys if isinstance(example, Example) and example.knows_inputs else frozenset()
+    names = list(prediction)
+    for name in reversed(names):
+        if name in example and name not in inputs:
+            return name
+    labels = [name for name in example if name not in inputs]
+    return names[-1] if names else labels[-1] if labels else "answer"
+
+
+def grade(metric: Scorer, example: Any, prediction: Any, trace: Any = None) -> Grade:
+    """Return a metric's verdict as a Grade, whatever kind of number it returned.
+
+    `trace` is passed on only when there is one, so that functions of two arguments will do.
+
+    >>> grade(lambda example, prediction: True, {}, {})
+    Grade(score=1.0, feedback='')
+    """
+    result = metric(example, prediction) if trace is None else metric(example, prediction, trace)
+    return as_grade(result)
+
+
+def as_grade(result: Any) -> Grade:
+    """Return what a metric returned as a Grade. Something that is no number scores 0 and says so."""
+    if type(result) is Grade and result.score == result.score:
+        return result
+    feedback = result.feedback if isinstance(result, Grade) else ""
+    if isinstance(result, Mapping):
+        feedback = str(result.get("feedback") or "")
+    if result is None:
+        raise ConfigurationError("The metric returned nothing. It must return a number, True or False.")
+    try:
+        score = float(result)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"The metric returned {type(result).__name__} {str(result)[:80]!r}. It must return a number, True or False."
+        ) from error
+    if not math.isfinite(score):
+        return Grade(0.0, feedback or f"The metric returned no usable number ({score}), so this counts as 0.")
+    return Grade(score, feedback)
