@@ -11,6 +11,7 @@ import types
 import typing
 from collections.abc import Iterable
 from enum import Enum
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import orjson
@@ -52,7 +53,10 @@ def output_note(annotation: Any) -> str:
     ('must be True or False', '')
     """
     plain, optional = without_none(annotation)
-    note = _note(plain)
+    try:
+        note = _cached_note(plain)
+    except TypeError:  # a type that cannot be hashed, such as a Literal of a list
+        note = _note(plain)
     if not optional:
         return note
     return f"{note}; or null if there is none" if note else "or null if there is none"
@@ -71,6 +75,8 @@ def _note(annotation: Any) -> str:
         return ""
     return f"must be JSON that fits this schema: {orjson.dumps(schema).decode()}"
 
+
+_cached_note = lru_cache(maxsize=2048, typed=True)(_note)
 
 _SIMPLE_NOTES: dict[Any, str] = {
     str: "",
