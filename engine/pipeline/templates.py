@@ -1,0 +1,74 @@
+"""The sample projects that are shipped: a task, its file of examples, a metric and a way to tune it.
+
+Their starting instructions are plain on purpose: the rows follow rules the instruction does not tell, so
+there is something to gain. It knows specs only; `engine.samples` finds the files and makes projects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.errors import UnknownNameError
+from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A project ready to run.
+
+    `file` is a name in `sample_data`; `mapping` is field -> column; `metric` and `optimizer` are registry
+    names with their options; `budget` holds limits by kind (calls, tokens, usd, seconds).
+    """
+
+    key: str
+    title: str
+    description: str
+    file: str
+    pipeline: PipelineSpec
+    mapping: Mapping[str, str]
+    metric: tuple[str, Mapping[str, Any]] = ("ExactMatch", {})
+    optimizer: tuple[str, Mapping[str, Any]] = ("MIPROv2", {"auto": "light"})
+    budget: Mapping[str, Any] = field(default_factory=lambda: {"calls": 2000})
+
+
+_ROUTING = StepSpec(
+    name="route",
+    instructions="Read the customer's message and choose the queue.",
+    inputs=(
+        FieldSpec(name="message", description="What the customer wrote"),
+        FieldSpec(name="plan", description="The customer's plan"),
+        FieldSpec(name="channel", description="How the message came in"),
+    ),
+    outputs=(
+        FieldSpec(
+            name="queue",
+            description="The team that should answer",
+            choices=("billing", "escalation", "retention", "security", "shipping", "technical"),
+        ),
+    ),
+)
+
+SAMPLES: tuple[Sample, ...] = (
+    Sample(
+        key="support_tickets",
+        title="Route support tickets",
+        description="Messages to a company that rents out room displays; each goes to one of six teams, by house rules.",
+        file="support_tickets.csv",
+        pipeline=PipelineSpec(steps=(_ROUTING,)),
+        mapping={"message": "message", "plan": "plan", "channel": "channel", "queue": "queue"},
+    ),
+)
+
+
+def get_sample(key: str) -> Sample:
+    """Return a sample by its key. Raises UnknownNameError.
+
+    >>> get_sample("support_tickets").file
+    'support_tickets.csv'
+    """
+    by_key = {s.key: s for s in SAMPLES}
+    if key not in by_key:
+        raise UnknownNameError("sample", key, by_key)
+    return by_key[key]

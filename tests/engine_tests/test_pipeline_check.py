@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import pytest
+
+from engine.errors import PipelineError
+from engine.pipeline.build import build_program
+from engine.pipeline.check import spec_problems, usable_name
+from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
+
+
+def step(name: str = "answer", inputs: str = "text", outputs: str = "label", **more) -> StepSpec:
+    return StepSpec(
+        name=name,
+        inputs=tuple(FieldSpec(name=n) for n in inputs.split(",") if inputs),
+        outputs=tuple(FieldSpec(name=n) for n in outputs.split(",") if outputs),
+        **more,
+    )
+
+
+def problems(*steps: StepSpec) -> list[str]:
+    return spec_problems(PipelineSpec(steps=steps))
+
+
+def one_choice(*choices: str) -> StepSpec:
+    return StepSpec(inputs=(FieldSpec(name="text"),), outputs=(FieldSpec(name="label", choices=choices),))
+
+
+def typed(text: str) -> StepSpec:
+    return StepSpec(inputs=(FieldSpec(name="text"),), outputs=(FieldSpec(name="label", type=text),))
+
+
+def test_a_good_spec_has_no_problems():
+    assert problems(step()) == []
+    assert problems(step("first", "text", "facts"), step("second", "facts,text", "label")) == []
+    assert (
+        problems(
+            one_choice("a", "b"),
+        )
+        == []
+    )
+    assert problems(typed("list[str]")) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (
+            step(inputs="customer message"),
+            "'customer message' cannot be a field name: use letters, digits and _ only, such as 'customer_message'.",
+        ),
+        (step(outputs="2nd"), "such as 'field_2nd'"),
+        (step(outputs="class"), "Python uses the word. Try 'class_value'."),
+        (step(outputs="_x"), "starts with _"),
+        (step(outputs=" "), "Give output field 1 a name."),
+        (
+            step(inputs="text,text"),
+            "Two fields are called 'text'. Rename one of them, for example to 'text_2'.",
+        ),
+        (step(inputs="text", outputs="text"), "Two fields are called 'text'"),
+        (step(inputs=""), "Add an input field"),
+        (step(outputs=""), "Add an output field"),
+        (step(name="my step"), "'my step' cannot be a step name"),
+        (step(name="save"), "A step cannot be called 'save'"),
+        (step(name=""), "Give the step a name."),
+        (one_choice("a"), "'label' allows only one value. List at least two"),
+        (one_choice("a", "A "), "allows only one value"),
+        (one_choice("a", "b", "A"), "lists the allowed value 'a' twice"),
+        (one_choice("a", "", "b"), "is blank"),
+        (one_choice(*map(str, range(300))), "at most 200"),
+        (typed("strr"), "The type of 'label'"),
+        (typed("__import__('os')"), "The type of 'label'"),
+        (step(outputs="reasoning", strategy="chain_of_thought"), "adds its own field 'reasoning'"),
+    ],
+)
+def test_one_sentence_for_each_problem(spec: StepSpec, words: str):
+    found = problems(spec)
+    assert len(found) == 1
+    assert words in found[0]
+    assert "\n" not in found[0]
+    with pytest.raises(PipelineError) as caught:
+        build_program(PipelineSpec(steps=(spec,)))
+    assert str(caught.value) == found[0]
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        (
+            (step("a", "text", "x"), step("a", "x", "y")),
+            "Two steps are called 'a'. Rename one of them, for example to 'a_2'.",
+        ),
+        (
+            (step("a", "x", "y"), step("b", "text", "x"), step("c", "x,y", "z")),
+            "reads 'x', which only the later step 'b' makes. Move 'b' before 'a'",
+        ),
+        ((step("a", "text", "x"), step("b", "text", "y")), "Nothing reads what the step 'a' makes (x)."),
+        ((step("a", "text", "x"), step("b", "x", "x2"), step("c", "x,x2", "x")), "both make 'x'"),
+    ],
+)
+def test_wiring(steps: tuple[StepSpec, ...], words: str):
+    assert any(words in sentence for sentence in problems(*steps))
+
+
+def test_fields_that_are_no_columns():
+    spec = PipelineSpec(steps=(step(inputs="text", outputs="label"),))
+    assert spec_problems(spec, ["text", "label"]) == []
+    assert spec_problems(spec, ["text", "queue"]) == [
+        "The output 'label' is not a column of the data. Its columns are: text, queue."
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "?", "Größe", "a b", "1", "if", "__x__", "名前", "é/è"])
+def test_usable_names_are_usable(text: str):
+    assert problems(step(inputs=usable_name(text))) == []
