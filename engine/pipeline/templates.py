@@ -18,13 +18,14 @@ from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 class Sample:
     """A project ready to run.
 
-    `file` is a name in `sample_data`; `mapping` is field -> column; `metric` and `optimizer` are registry
-    names with their options; `budget` holds limits by kind (calls, tokens, usd, seconds).
+    `plain` says in one sentence what it is about; `file` is a name in `sample_data`; `mapping` is
+    field -> column; `metric` and `optimizer` are registry names with their options; `budget` holds
+    limits by kind (calls, tokens, usd, seconds).
     """
 
-    key: str
+    name: str
     title: str
-    description: str
+    plain: str
     file: str
     pipeline: PipelineSpec
     mapping: Mapping[str, str]
@@ -52,9 +53,9 @@ _ROUTING = StepSpec(
 
 SAMPLES: tuple[Sample, ...] = (
     Sample(
-        key="support_tickets",
+        name="support_tickets",
         title="Route support tickets",
-        description="Messages to a company that rents out room displays; each goes to one of six teams, by house rules.",
+        plain="Messages to a company that rents out room displays; each goes to one of six teams, by house rules.",
         file="support_tickets.csv",
         pipeline=PipelineSpec(steps=(_ROUTING,)),
         mapping={"message": "message", "plan": "plan", "channel": "channel", "queue": "queue"},
@@ -62,13 +63,13 @@ SAMPLES: tuple[Sample, ...] = (
 )
 
 
-def get_sample(key: str) -> Sample:
-    """Return a sample by its key. Raises UnknownNameError.
+def get_sample(name: str) -> Sample:
+    """Return a sample by its name. Raises UnknownNameError.
 
     >>> get_sample("support_tickets").file
     'support_tickets.csv'
     """
-    by_key = {s.key: s for s in SAMPLES}
-    if key not in by_key:
-        raise UnknownNameError("sample", key, by_key)
-    return by_key[key]
+    known = {s.name: s for s in SAMPLES}
+    if name not in known:
+        raise UnknownNameError("sample", name, known)
+    return known[name]

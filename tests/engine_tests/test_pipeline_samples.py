@@ -12,7 +12,7 @@ from engine.runs.spec import SplitSpec
 from engine.samples import sample_bytes, sample_draft
 
 
-@pytest.fixture(params=SAMPLES, ids=lambda s: s.key)
+@pytest.fixture(params=SAMPLES, ids=lambda s: s.name)
 def sample(request) -> Sample:
     return request.param
 
