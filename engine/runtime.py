@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigurationError
+from engine.lm.base import install_gate
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
@@ -177,3 +178,11 @@ class _Settings:
 
 
 settings = _Settings()
+
+
+async def _call_in_force(lm: BaseLM, request: Request) -> Reply:
+    return await current().call(lm, request)
+
+
+# A model called by hand, lm("text"), passes the same gate as the calls of programs.
+install_gate(_call_in_force)

@@ -6,7 +6,7 @@ This module knows no provider, no network and no cache.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,6 +110,28 @@ class BaseLM(ABC):
         merged = {**self.params, **{k: v for k, v in params.items() if v is not None}}
         return Request(self.model, tuple(messages), merged, rollout_id)
 
+    def __call__(
+        self, prompt: str | None = None, messages: Sequence[Message] | None = None, **params: Any
+    ) -> list[Any]:
+        """Ask the model and wait: what `acall` returns. For scripts and notebooks."""
+        # Imported here: async users need no loop of the engine's own.
+        from engine.loop import run
+
+        return run(self.acall(prompt, messages, **params))
+
+    async def acall(
+        self, prompt: str | None = None, messages: Sequence[Message] | None = None, **params: Any
+    ) -> list[Any]:
+        """Ask the model directly, without a signature. Returns a text for each completion.
+
+        A completion with more than text comes as a dict with "text" and "reasoning_content", "tool_calls" or
+        "logprobs". Parameters hold for this call; so does `rollout_id`.
+        """
+        if messages is None:
+            messages = ({"role": "user", "content": prompt or ""},)
+        reply = await _gate(self, self.request(messages, **params))
+        return [_plain(choice) for choice in reply.choices]
+
     def price(self) -> tuple[float, float] | None:
         """Return US dollars per input and per output token, or None where the price is unknown."""
         return None
@@ -118,3 +140,35 @@ class BaseLM(ABC):
     def supports_response_format(self) -> bool:
         """Whether the endpoint is known to take a JSON schema as response_format."""
         return False
+
+
+Gate = Callable[[BaseLM, Request], Awaitable[Reply]]
+"""What a call passes on its way to a model."""
+
+
+def install_gate(gate: Gate) -> None:
+    """Have direct calls of a model (`lm("text")`) pass a gate, as the calls of programs do.
+
+    The runtime puts itself there when it is loaded, so that a call made by hand inside a program counts
+    against the budget too.
+    """
+    global _gate
+    _gate = gate
+
+
+async def _straight_through(lm: BaseLM, request: Request) -> Reply:
+    return await lm.complete(request)
+
+
+_gate: Gate = _straight_through
+
+
+def _plain(choice: Choice) -> str | dict[str, Any]:
+    extra: dict[str, Any] = {}
+    if choice.reasoning:
+        extra["reasoning_content"] = choice.reasoning
+    if choice.tool_calls:
+        extra["tool_calls"] = list(choice.tool_calls)
+    if choice.logprobs is not None:
+        extra["logprobs"] = choice.logprobs
+    return {"text": choice.text, **extra} if extra else choice.text

@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 payer: ContextVar[str | None] = ContextVar("engine_lm_payer", default=None)
 """Who pays for the calls made here: the search driver sets it to the run's id."""
 
+LOCK_SECONDS = 10.0
+"""How long another process that writes is waited for."""
+
 SCHEMA = 1
 """The number of the newest migration, kept in the file's user_version."""
 
@@ -239,10 +242,29 @@ class Cache:
 
 
 def _connect(path: Path | None) -> sqlite3.Connection:
+    """Open a file and bring its schema up to date; wait for other processes that are just doing so."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return _opened(path)
+        except (sqlite3.OperationalError, sqlite3.IntegrityError) as error:
+            # Switching a new file to WAL does not wait for a lock by itself, and two processes may make the schema.
+            waiting = (
+                isinstance(error, sqlite3.IntegrityError) or "locked" in str(error) or "exists" in str(error)
+            )
+            if not waiting or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def _opened(path: Path | None) -> sqlite3.Connection:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(
-        ":memory:" if path is None else path, timeout=10, isolation_level=None, check_same_thread=False
+        ":memory:" if path is None else path,
+        timeout=LOCK_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
     )
     try:
         # NORMAL loses nothing when the process is killed, only when the machine is.

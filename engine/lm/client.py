@@ -17,9 +17,10 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from engine.errors import ConfigurationError, LMError, RateLimitedError
 from engine.lm import history
-from engine.lm.base import BaseLM, Choice, Message, Reply, Request
+from engine.lm.base import BaseLM, Message, Reply, Request
 from engine.lm.cache import Cache, default_cache
 from engine.lm.catalog import find_route
+from engine.lm.failures import unsendable
 from engine.lm.keys import Secret
 from engine.lm.limiter import AdaptiveLimiter, limiter_for
 from engine.lm.prices import Price, price
@@ -90,28 +91,6 @@ class LM(BaseLM):
         self._cache: Cache | None = None
         self._endpoint: str | None = None
 
-    def __call__(
-        self, prompt: str | None = None, messages: Sequence[Message] | None = None, **params: Any
-    ) -> list[Any]:
-        """Ask the model and wait: one text for each completion, as `acall`. For scripts and notebooks."""
-        # Imported here: async users need no loop of the engine's own.
-        from engine.loop import run
-
-        return run(self.acall(prompt, messages, **params))
-
-    async def acall(
-        self, prompt: str | None = None, messages: Sequence[Message] | None = None, **params: Any
-    ) -> list[Any]:
-        """Ask the model. Returns a text for each completion.
-
-        A completion with more than text comes as a dict with "text" and "reasoning_content", "tool_calls" or
-        "logprobs". `cache=False` and `rollout_id=...` hold for this call.
-        """
-        if messages is None:
-            messages = ({"role": "user", "content": prompt or ""},)
-        reply = await self.complete(self.request(messages, **params))
-        return [_plain(choice) for choice in reply.choices]
-
     def request(
         self, messages: Sequence[Message], *, rollout_id: int | None = None, **params: Any
     ) -> Request:
@@ -135,9 +114,7 @@ class LM(BaseLM):
             request = replace(request, params=params)
         if "response_format" in request.params:
             request = _with_schema(request)
-        if self._endpoint is None:
-            self._endpoint = endpoint_id(self.route)
-        key = request.key(self._endpoint)
+        key = self._key(request)
         try:
             if use_cache is False:
                 reply = replace(await self._completions(request), key=key)
@@ -186,6 +163,14 @@ class LM(BaseLM):
     def __reduce__(self) -> tuple[Any, ...]:
         # Pickled by its settings: without the key, the connection and the history.
         return _rebuild, (self.dump_state(),)
+
+    def _key(self, request: Request) -> str:
+        if self._endpoint is None:
+            self._endpoint = endpoint_id(self.route)
+        try:
+            return request.key(self._endpoint)
+        except TypeError as error:
+            raise unsendable(self.model, error) from None
 
     def _price(self) -> Price | None:
         return self._own_price or price(self.model)
@@ -279,17 +264,6 @@ def _with_schema(request: Request) -> Request:
     return replace(
         request, params={**request.params, "response_format": {"type": "json_schema", "json_schema": schema}}
     )
-
-
-def _plain(choice: Choice) -> str | dict[str, Any]:
-    extra: dict[str, Any] = {}
-    if choice.reasoning:
-        extra["reasoning_content"] = choice.reasoning
-    if choice.tool_calls:
-        extra["tool_calls"] = list(choice.tool_calls)
-    if choice.logprobs is not None:
-        extra["logprobs"] = choice.logprobs
-    return {"text": choice.text, **extra} if extra else choice.text
 
 
 def _rebuild(state: dict[str, Any]) -> LM:

@@ -187,6 +187,15 @@ def unreachable(place: Place, why: str) -> UnreachableError:
     )
 
 
+def unsendable(model: str, error: TypeError) -> InvalidRequestError:
+    """Return the error for a request that no JSON can be made of."""
+    return InvalidRequestError(
+        f"A request for model {model!r} cannot be sent ({error}): take values that are no text or numbers, and "
+        "characters that are no valid Unicode, out of the row.",
+        model=model,
+    )
+
+
 def unknown_provider(model: str) -> ModelNotFoundError:
     """Return the error for a name whose provider nobody knows."""
     return ModelNotFoundError(

@@ -89,7 +89,10 @@ class OpenAITransport:
         body: dict[str, Any] = {"model": self._model, "messages": request.messages, **request.params}
         if self._reasoning:
             for_reasoning(body)
-        return orjson.dumps(body, default=jsonable)
+        try:
+            return orjson.dumps(body, default=jsonable)
+        except TypeError as error:
+            raise failures.unsendable(self.place.model, error) from None
 
     def _reply(self, data: bytes, content_type: str, seconds: float, request: Request) -> Reply:
         try:

@@ -1,0 +1,327 @@
+"""The call cache: nothing is paid for twice, and nothing it holds or lacks can break a run."""
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+from openai_server import OpenAIServer
+
+from engine.errors import LMError, ProviderFailureError
+from engine.lm import cache as cache_module
+from engine.lm.base import Choice, Reply
+from engine.lm.cache import Cache, default_cache, payer
+from engine.lm.client import LM
+from engine.records import Usage
+
+
+@pytest.fixture
+def cache(tmp_path):
+    made = Cache(tmp_path / "cache.sqlite3")
+    yield made
+    made.close()
+
+
+def make_lm(server, cache, **settings):
+    return LM("openai/test-model", **{"api_base": server.url, "cache": cache, "num_retries": 0, **settings})
+
+
+def ask(lm, text="hello", rollout_id=None, **params):
+    request = lm.request(({"role": "user", "content": text},), rollout_id=rollout_id, **params)
+    return asyncio.run(lm.complete(request))
+
+
+def test_the_second_time_nothing_is_sent_and_the_reply_says_so(cache):
+    with OpenAIServer("billing") as server:
+        payer.set("run-1")
+        first = ask(make_lm(server, cache))
+        payer.set(None)
+        cache.close()
+        again = ask(make_lm(server, Cache(cache.path)))
+        assert server.calls == 1
+    assert (first.cached, again.cached) == (False, True)
+    assert again.text == "billing"
+    assert again.usage == first.usage
+    assert again.key == first.key
+    assert again.payer == first.payer == "run-1"
+    assert again.spent == Usage(cached=1)
+    assert first.spent.calls == 1
+
+
+def test_whatever_changes_the_answer_changes_the_key_and_an_api_key_does_not(cache):
+    with OpenAIServer("ok") as server, OpenAIServer("ok") as other:
+        ask(make_lm(server, cache, api_key="sk-one"))
+        ask(make_lm(server, cache, api_key="sk-two"))
+        assert server.calls == 1
+        ask(make_lm(server, cache), temperature=0.5)
+        ask(make_lm(server, cache, temperature=0.5))
+        assert server.calls == 2
+        ask(make_lm(server, cache), "another")
+        ask(make_lm(server, cache), rollout_id=1)
+        ask(make_lm(server, cache), rollout_id=1)
+        ask(make_lm(server, cache, rollout_id=1))
+        ask(make_lm(server, cache), n=2)
+        assert server.calls == 5
+        ask(make_lm(other, cache))
+        assert other.calls == 1
+        assert all("rollout_id" not in body for body in server.requests)
+
+
+def test_the_cache_can_be_left_out_for_a_model_and_for_a_call(cache):
+    with OpenAIServer("ok") as server:
+        for _ in range(2):
+            ask(make_lm(server, False))
+            ask(make_lm(server, cache), cache=False)
+        assert server.calls == 4
+        assert all("cache" not in body for body in server.requests)
+    assert cache.size().replies == 0
+
+
+def test_the_default_place_is_the_data_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path / "home"))
+    with OpenAIServer("ok") as server:
+        lm = make_lm(server, True)
+        ask(lm)
+        assert ask(lm).cached
+    assert default_cache().path == tmp_path / "home" / "cache.sqlite3"
+    assert default_cache().size().replies == 1
+    default_cache().close()
+
+
+def test_equal_requests_under_way_at_once_are_sent_once(cache):
+    with OpenAIServer("ok", latency=0.1) as server:
+        lm = make_lm(server, cache)
+
+        async def main():
+            request = lm.request(({"role": "user", "content": "hello"},))
+            return await asyncio.gather(*(lm.complete(request) for _ in range(20)))
+
+        replies = asyncio.run(main())
+        assert server.calls == 1
+    assert [r.cached for r in replies].count(False) == 1
+    assert {r.text for r in replies} == {"ok"}
+
+
+def test_when_the_one_that_pays_fails_those_waiting_fail_with_it_and_nothing_is_kept(cache):
+    with OpenAIServer("ok", latency=0.05) as server:
+        server.fail_with(500, times=1)
+        lm = make_lm(server, cache)
+
+        async def main():
+            request = lm.request(({"role": "user", "content": "hello"},))
+            return await asyncio.gather(*(lm.complete(request) for _ in range(3)), return_exceptions=True)
+
+        assert [type(r) for r in asyncio.run(main())] == [ProviderFailureError] * 3
+        assert ask(lm).text == "ok"
+        assert server.calls == 2
+
+
+def test_when_the_one_that_pays_is_cancelled_another_pays(cache):
+    with OpenAIServer("ok", latency=0.1) as server:
+        lm = make_lm(server, cache)
+
+        async def main():
+            request = lm.request(({"role": "user", "content": "hello"},))
+            first = asyncio.create_task(lm.complete(request))
+            await asyncio.sleep(0.02)
+            others = [asyncio.create_task(lm.complete(request)) for _ in range(3)]
+            await asyncio.sleep(0.02)
+            first.cancel()
+            return await asyncio.gather(*others)
+
+        assert {r.text for r in asyncio.run(main())} == {"ok"}
+        assert server.calls == 2
+
+
+def test_everything_a_reply_holds_comes_back(cache):
+    choice = Choice(
+        "text ✓ \x00", "stop", "because", ({"id": "1", "function": {"name": "f"}},), {"content": [0.5]}
+    )
+    reply = Reply((choice, Choice("")), Usage(2, 0, 10, 5, 0.5), "model-x", 1.25)
+    cache.put("k", reply, "run-7")
+    found = cache.get("k")
+    assert found.choices == reply.choices
+    assert (found.usage, found.model, found.seconds, found.payer) == (reply.usage, "model-x", 1.25, "run-7")
+    assert cache.get("other") is None
+
+
+def test_size_and_clear(cache):
+    for i in range(10):
+        cache.put(str(i), Reply((Choice("x" * 1000),), Usage(1, 0, 10, 5, 0.5)))
+    size = cache.size()
+    assert (size.replies, size.cost) == (10, 5.0)
+    assert size.bytes > 10_000
+    assert cache.clear() == 10
+    assert cache.size().replies == 0
+    assert cache.get("1") is None
+
+
+def test_no_key_and_no_prompt_is_in_the_file(cache):
+    with OpenAIServer("ok") as server:
+        ask(make_lm(server, cache, api_key="sk-very-secret-0123456789"), "a private question")
+    cache.close()
+    for file in cache.path.parent.iterdir():
+        assert b"sk-very-secret" not in file.read_bytes()
+        assert b"a private question" not in file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"this is no database, only text " * 200, b"\x00" * 8192, b"SQLite format 3\x00" + b"\xff" * 9000],
+)
+def test_a_damaged_file_is_set_aside_with_a_warning(tmp_path, caplog, content):
+    path = tmp_path / "cache.sqlite3"
+    path.write_bytes(content)
+    cache = Cache(path)
+    cache.put("k", Reply((Choice("kept"),)))
+    assert cache.get("k").text == "kept"
+    cache.close()
+    aside = list(tmp_path.glob("cache.sqlite3.damaged-*"))
+    assert [f.read_bytes() for f in aside] == [content]
+    assert "was damaged" in caplog.text
+
+
+def test_a_file_damaged_while_it_is_open_is_set_aside(cache, caplog):
+    for i in range(500):
+        cache.put(str(i), Reply((Choice("x" * 2000),)))
+    cache.close()
+    whole = cache.path.read_bytes()
+    cache.path.write_bytes(whole[:4096] + b"\xa5" * (len(whole) - 4096))
+    assert cache.get("77") is None
+    cache.put("new", Reply((Choice("kept"),)))
+    assert cache.get("new").text == "kept"
+    assert "was damaged" in caplog.text
+    assert list(cache.path.parent.glob("*.damaged-*"))
+
+
+def test_one_unreadable_row_is_only_a_miss(cache, caplog):
+    cache.put("k", Reply((Choice("x"),)))
+    cache.close()
+    with sqlite3.connect(cache.path) as direct:
+        direct.execute("UPDATE replies SET reply = '{\"choices\": [' WHERE key = 'k'")
+    direct.close()
+    assert cache.get("k") is None
+    assert "unreadable" in caplog.text
+
+
+def test_a_place_that_cannot_be_written_to_keeps_answers_in_memory(tmp_path, caplog):
+    (tmp_path / "file").write_text("in the way")
+    cache = Cache(tmp_path / "file" / "cache.sqlite3")
+    cache.put("k", Reply((Choice("kept"),)))
+    assert cache.get("k").text == "kept"
+    assert "in memory only" in caplog.text
+    cache.close()
+
+
+def test_an_older_file_is_brought_up_to_date_and_a_current_one_left_alone(cache):
+    cache.put("k", Reply((Choice("x"),)))
+    cache.close()
+    code = f"""
+    import sys
+    from engine.lm.cache import Cache
+    cache = Cache({str(cache.path)!r})
+    assert cache.get("k").text == "x"
+    cache.close()
+    assert "sqlite_utils" not in sys.modules
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
+
+
+def test_several_processes_share_one_file(tmp_path):
+    code = """
+    import sys
+    from engine.lm.base import Choice, Reply
+    from engine.lm.cache import Cache
+    cache = Cache(sys.argv[1])
+    for i in range(100):
+        cache.put(f"{sys.argv[2]}-{i}", Reply((Choice("x" * 500),)))
+    cache.close()
+    """
+    path = tmp_path / "cache.sqlite3"
+    command = [sys.executable, "-c", textwrap.dedent(code), str(path)]
+    children = [subprocess.Popen([*command, str(n)], stderr=subprocess.PIPE, text=True) for n in range(3)]
+    for child in children:
+        _, errors = child.communicate(timeout=60)
+        assert (child.returncode, errors) == (0, "")
+    cache = Cache(path)
+    assert cache.size().replies == 300
+    cache.close()
+
+
+def test_a_killed_process_loses_no_reply_it_received(tmp_path):
+    code = """
+    import asyncio, sys
+    from engine.lm.cache import Cache
+    from engine.lm.client import LM
+    lm = LM("openai/test-model", api_base=sys.argv[1], cache=Cache(sys.argv[2]))
+    async def one(i):
+        reply = await lm.complete(lm.request(({"role": "user", "content": f"question {i}"},)))
+        print(i, flush=True)
+    async def main():
+        for i in range(0, 100000, 4):
+            await asyncio.gather(*(one(i + k) for k in range(4)))
+    asyncio.run(main())
+    """
+    path = tmp_path / "cache.sqlite3"
+    with OpenAIServer("ok", latency=0.002) as server:
+        child = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(code), server.url, str(path)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        received = [int(child.stdout.readline()) for _ in range(60)]
+        os.kill(child.pid, signal.SIGKILL)
+        received += [int(line) for line in child.stdout.read().split("\n")[:-1]]
+        child.wait()
+        child.stdout.close()
+        server.forget()
+        lm = make_lm(server, Cache(path))
+        assert all(ask(lm, f"question {i}").cached for i in received)
+        assert server.calls == 0
+        lm._cache_setting.close()
+
+
+def test_a_cache_of_another_thread_and_loop_is_the_same(cache):
+    with OpenAIServer("ok") as server:
+        lm = make_lm(server, cache)
+        assert lm("hello") == ["ok"]
+        assert ask(lm).cached
+
+
+def test_a_failing_disk_does_not_fail_the_call(cache, caplog):
+    cache.put("k", Reply((Choice("x"),)))
+    cache._open().execute("PRAGMA max_page_count = 1")
+    cache.put("big", Reply((Choice("x" * 100_000),)))
+    assert "goes on without it" in caplog.text
+
+
+def test_rows_are_json_that_can_be_read_without_this_code(cache):
+    cache.put("k", Reply((Choice("hello"),)))
+    (text,) = cache._open().execute("SELECT reply FROM replies").fetchone()
+    assert json.loads(text)["choices"][0]["text"] == "hello"
+    assert cache._open().execute("PRAGMA user_version").fetchone()[0] == cache_module.SCHEMA
+
+
+def test_errors_are_not_kept(cache):
+    with OpenAIServer("ok") as server:
+        server.fail_with(400, times=1)
+        lm = make_lm(server, cache)
+        with pytest.raises(LMError):
+            ask(lm)
+        assert not ask(lm).cached
+
+
+def test_a_thousand_replies_are_read_quickly(cache):
+    # A guard against a change of kind (a scan, a commit for each read), not a benchmark.
+    for i in range(1000):
+        cache.put(str(i), Reply((Choice("billing " * 20),), Usage(1, 0, 100, 20, 0.001)))
+    cache.close()
+    started = time.process_time()
+    assert all(cache.get(str(i)) for i in range(1000))
+    assert time.process_time() - started < 0.5

@@ -1,0 +1,198 @@
+"""Retries and limits: what is tried again, how long is waited, and how many requests are under way."""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from openai_server import OpenAIServer
+
+from engine.errors import BadReplyError, InvalidRequestError, LMError, ProviderFailureError, RateLimitedError
+from engine.lm.client import LM, _wait_for
+from engine.lm.failures import retry_after
+from engine.lm.limiter import AdaptiveLimiter
+
+
+def make_lm(server, **settings):
+    return LM("openai/test-model", **{"api_base": server.url, "cache": False, "num_retries": 3, **settings})
+
+
+def ask(lm):
+    return asyncio.run(lm.complete(lm.request(({"role": "user", "content": "hello"},))))
+
+
+@pytest.mark.parametrize("misbehave", ["429", "500", "empty", "truncated", "drop"])
+def test_what_may_pass_is_tried_again(misbehave):
+    with OpenAIServer("ok") as server:
+        now = {"Retry-After": "0"}
+        {
+            "429": lambda: server.fail_with(429, headers=now, times=2),
+            "500": lambda: server.fail_with(500, headers=now, times=2),
+            "empty": lambda: server.empty(times=1),
+            "truncated": lambda: server.truncated(times=1),
+            "drop": lambda: server.drop(times=1),
+        }[misbehave]()
+        reply = ask(make_lm(server))
+        assert reply.text == "ok"
+        assert reply.usage.calls == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
+def test_what_will_not_pass_is_not_tried_again(status):
+    with OpenAIServer("ok") as server:
+        server.fail_with(status)
+        with pytest.raises(LMError):
+            ask(make_lm(server))
+        assert server.calls == 1
+
+
+def test_a_web_page_and_a_used_up_quota_are_not_tried_again():
+    with OpenAIServer("ok") as server:
+        server.html()
+        with pytest.raises(BadReplyError):
+            ask(make_lm(server))
+        server.recover()
+        server.fail_with(429, {"error": {"message": "Pay first.", "code": "insufficient_quota"}})
+        with pytest.raises(RateLimitedError):
+            ask(make_lm(server))
+        assert server.calls == 2
+
+
+def test_after_the_last_try_the_last_error_is_raised():
+    with OpenAIServer("ok") as server:
+        server.fail_with(500, headers={"Retry-After": "0"})
+        with pytest.raises(ProviderFailureError):
+            ask(make_lm(server, num_retries=2))
+        assert server.calls == 3
+
+
+def test_retry_after_is_honoured():
+    with OpenAIServer("ok") as server:
+        server.fail_with(429, headers={"Retry-After": "0.4"}, times=1)
+        started = time.monotonic()
+        assert ask(make_lm(server)).text == "ok"
+        assert time.monotonic() - started >= 0.4
+
+
+def test_a_server_that_asks_for_too_long_a_wait_is_not_waited_for():
+    with OpenAIServer("ok") as server:
+        server.fail_with(429, headers={"Retry-After": "3600"})
+        started = time.monotonic()
+        with pytest.raises(RateLimitedError, match="wait 3600 s"):
+            ask(make_lm(server))
+        assert time.monotonic() - started < 5
+        assert server.calls == 1
+
+
+def test_waits_have_jitter_and_grow():
+    asked = [_wait_for(RateLimitedError("x", retry_after=4.0), 1) for _ in range(50)]
+    assert all(4.0 <= wait <= 5.1 for wait in asked)
+    assert len(set(asked)) > 40
+    early = [_wait_for(ProviderFailureError("x"), 1) for _ in range(200)]
+    late = [_wait_for(ProviderFailureError("x"), 6) for _ in range(200)]
+    assert max(early) <= 1.0 < max(late) <= 60
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "2"}, 2.0),
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "-5"}, None),
+        ({}, None),
+    ],
+)
+def test_reading_retry_after(headers, seconds):
+    assert retry_after(headers) == seconds
+
+
+def test_reading_retry_after_as_a_date():
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    assert retry_after({"Retry-After": later}) == pytest.approx(30, abs=2)
+    assert retry_after({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0
+
+
+def test_an_endpoint_that_objects_gets_fewer_requests_at_once():
+    busy = {"n": 0}
+
+    async def main(server, lm):
+        request = lm.request(({"role": "user", "content": "hello"},))
+        await asyncio.gather(*(lm.complete(request) for _ in range(64)))
+        first_peak, server.peak = server.peak, 0
+        await asyncio.gather(*(lm.complete(request) for _ in range(64)))
+        busy["first"], busy["second"] = first_peak, server.peak
+
+    with OpenAIServer("ok", latency=0.02) as server:
+        server.fail_with(429, headers={"Retry-After": "0"}, times=40)
+        asyncio.run(main(server, make_lm(server, num_retries=10)))
+        assert busy["first"] == 64
+        assert busy["second"] <= 48
+
+
+def test_the_limit_halves_once_for_a_wave_and_grows_back():
+    async def main():
+        limiter = AdaptiveLimiter()
+        tickets = [await limiter.acquire() for _ in range(32)]
+        for ticket in tickets:
+            limiter.rate_limited(ticket)
+            limiter.release()
+        assert limiter.limit == 16
+        ticket = await limiter.acquire()
+        limiter.rate_limited(ticket)
+        limiter.release()
+        assert limiter.limit == 1
+        for _ in range(10):
+            limiter.succeeded(await limiter.acquire())
+            limiter.release()
+        assert 4 < limiter.limit < 6
+
+    asyncio.run(main())
+
+
+def test_those_who_wait_for_a_turn_get_it_also_when_one_of_them_is_cancelled():
+    async def main():
+        limiter = AdaptiveLimiter()
+        limiter.limit = 1
+        await limiter.acquire()
+        waiting = [asyncio.create_task(limiter.acquire()) for _ in range(3)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        limiter.release()
+        await asyncio.wait_for(waiting[1], 1)
+        limiter.release()
+        await asyncio.wait_for(waiting[2], 1)
+        limiter.release()
+        assert limiter.active == 0
+
+    asyncio.run(main())
+
+
+def test_requests_and_tokens_a_minute_are_kept(monkeypatch):
+    monkeypatch.setattr("engine.lm.limiter.WINDOW", 0.3)
+
+    async def main():
+        limiter = AdaptiveLimiter(requests_per_minute=2)
+        started = time.monotonic()
+        for _ in range(5):
+            await limiter.acquire()
+            limiter.release()
+        by_requests = time.monotonic() - started
+        limiter = AdaptiveLimiter(tokens_per_minute=100)
+        started = time.monotonic()
+        for _ in range(3):
+            limiter.succeeded(await limiter.acquire(), 100)
+            limiter.release()
+        return by_requests, time.monotonic() - started
+
+    by_requests, by_tokens = asyncio.run(main())
+    assert by_requests >= 0.55
+    assert by_tokens >= 0.55
+
+
+def test_a_request_that_is_wrong_is_wrong_at_once():
+    with OpenAIServer("ok") as server:
+        lm = make_lm(server)
+        with pytest.raises(InvalidRequestError, match="cannot be sent"):
+            asyncio.run(lm.complete(lm.request(({"role": "user", "content": object()},))))
