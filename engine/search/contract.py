@@ -115,6 +115,7 @@ class Problem:
     input_fields: tuple[str, ...] = ()
     output_fields: tuple[str, ...] = ()
     program: str = ""
+    data: str = ""
     rng: random.Random = field(default_factory=lambda: random.Random(0))
     teacher: Candidate | None = None
     allowance: Allowance = Allowance()

@@ -38,7 +38,8 @@ from engine.search.events import (
     TrialStarted,
 )
 from engine.search.problem import make_problem
-from engine.search.settings import Control, Recorder, SearchResult, Settings, Stop, Stopped, Trial
+from engine.search.settings import Control, Recorder, SearchResult, Settings, Stopped, Trial
+from engine.search.slots import Slots
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM
@@ -73,7 +74,7 @@ class Driver:
         self.seed: Candidate = settings.program.candidate()
         self.trials: list[Trial] = []
         self._recorder = recorder
-        self._slots = _Slots(settings.concurrency, control, self.ledger)
+        self._slots = Slots(settings.concurrency, control, self.ledger)
         self._numbers: dict[str, int] = {}
         self._trials_started = 0
         self._memory: dict[_Cell, Outcome] = {}
@@ -177,12 +178,12 @@ class Driver:
     async def _batch(self, asks: Sequence[Ask]) -> list[Any]:
         """Answer asks that were yielded together, in their order."""
         jobs: list[Coroutine[Any, Any, Answer]] = []
-        for ask in asks:
+        for place, ask in enumerate(asks):
             if isinstance(ask, Score):
                 self._trials_started += 1
-                jobs.append(self._answer_score(ask, self._trials_started))
+                jobs.append(self._answer_score(ask, place, self._trials_started))
             elif isinstance(ask, Propose):
-                jobs.append(self._answer_propose(ask))
+                jobs.append(self._answer_propose(ask, place))
             else:
                 jobs.append(self._answer_keep(ask))
         trials_before = len(self.trials)
@@ -198,7 +199,7 @@ class Driver:
 
     # Score
 
-    async def _answer_score(self, ask: Score, number: int) -> Evaluation:
+    async def _answer_score(self, ask: Score, place: int, number: int) -> Evaluation:
         self._found(ask.candidate)
         split = self._split(ask.rows)
         self._record(TrialStarted(number, ask.candidate, ask.rows, split, ask.label))
@@ -215,7 +216,7 @@ class Driver:
             self._record(RowScored(number, outcome, len(scored), len(ask.rows), total / len(scored)))
             self._meter()
 
-        await asyncio.gather(*self._runs(ask, note))
+        await asyncio.gather(*self._runs(ask, place, note))
         evaluation = Evaluation(ask.candidate.id, tuple(scored[r] for r in ask.rows if r in scored))
         complete = len(scored) == len(set(ask.rows))
         failed = sum(o.error is not None for o in evaluation.outcomes)
@@ -234,7 +235,9 @@ class Driver:
         )
         return evaluation
 
-    def _runs(self, ask: Score, note: Callable[[Outcome], None]) -> list[Coroutine[Any, Any, None]]:
+    def _runs(
+        self, ask: Score, place: int, note: Callable[[Outcome], None]
+    ) -> list[Coroutine[Any, Any, None]]:
         """What is left to run for an ask: rows in groups by the candidate they run with, and rows to wait for.
 
         A row already scored is noted at once; a row that another ask of the batch runs is waited for.
@@ -252,7 +255,7 @@ class Driver:
             else:
                 self._running[cell] = asyncio.get_running_loop().create_future()
                 groups.setdefault(own.id, (own, {}))[1][row] = cell
-        return [*(self._run(ask, own, cells, note) for own, cells in groups.values()), *waits]
+        return [*(self._run(ask, place, own, cells, note) for own, cells in groups.values()), *waits]
 
     def _taught(self, ask: Score) -> bool:
         return ask.teacher and (self.settings.teacher is not None or self.settings.teacher_lm is not None)
@@ -268,7 +271,12 @@ class Driver:
         return replace(candidate, steps=steps) if changed else candidate
 
     async def _run(
-        self, ask: Score, candidate: Candidate, cells: dict[int, _Cell], note: Callable[[Outcome], None]
+        self,
+        ask: Score,
+        place: int,
+        candidate: Candidate,
+        cells: dict[int, _Cell],
+        note: Callable[[Outcome], None],
     ) -> None:
         settings = self.settings
         program = (ask.teacher and settings.teacher) or settings.program
@@ -291,7 +299,7 @@ class Driver:
                     program.with_candidate(candidate),
                     [(row, settings.rows[row]) for row in cells],
                     settings.metric,
-                    limit=self._slots,
+                    limit=self._slots.at(place),
                     on_outcome=on_outcome,
                     trace=ask.trace,
                 )
@@ -325,12 +333,12 @@ class Driver:
 
     # Propose and Keep
 
-    async def _answer_propose(self, ask: Propose) -> Proposal:
+    async def _answer_propose(self, ask: Propose, place: int) -> Proposal:
         program = (ChainOfThought if ask.reason_first else Predict)(ask.signature)
 
         async def sample(i: int) -> Mapping[str, Any] | None:
             gate = self.ledger.gate(rollout=1000 * ask.rollout + i + 1, temperature=ask.temperature)
-            async with self._slots:
+            async with self._slots.at(place):
                 try:
                     with self._context(self.settings.prompt_lm, gate):
                         prediction = await program.acall(**ask.inputs)
@@ -402,31 +410,6 @@ class Driver:
 
 class _Closed(Exception):  # noqa: N818 - a signal inside this module
     """The ledger is closed and the search asked for something that costs."""
-
-
-class _Slots(asyncio.Semaphore):
-    """As many program rows at once as the settings say; also where pause and stop take hold."""
-
-    def __init__(self, slots: int, control: Control | None, ledger: Ledger) -> None:
-        super().__init__(slots)
-        self._control = control
-        self._ledger = ledger
-
-    def ignore_control(self) -> None:
-        """Pause and stop nothing any more."""
-        self._control = None
-
-    async def acquire(self) -> bool:
-        await super().acquire()
-        if self._control is not None and self._ledger.closed is None:
-            self._ledger.pause()
-            try:
-                await self._control.checkpoint()
-            except Stop:
-                self._ledger.close("The run was stopped.", "stopped")
-            finally:
-                self._ledger.unpause()
-        return True
 
 
 async def _wait(running: asyncio.Future[Outcome | None], note: Callable[[Outcome], None]) -> None:

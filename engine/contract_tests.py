@@ -1,0 +1,278 @@
+"""The contract tests every optimizer must pass, shipped so that an optimizer from elsewhere can run them too.
+
+    @pytest.mark.parametrize("check", CHECKS)
+    def test_contract(check):
+        check(MyOptimizer)
+
+A check takes a function that returns a fresh optimizer and raises AssertionError where it breaks its
+contract. The toy task is a table of words whose labels a prompt can teach by showing or stating them.
+"""
+
+# ruff: noqa: S101 - a check asserts
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from engine import loop
+from engine.errors import InvalidRequestError
+from engine.lm.base import BaseLM, Choice, Reply, Request
+from engine.modules.predict import Predict
+from engine.optimizers.base import Optimizer
+from engine.records import Example, Usage
+from engine.search.budget import Budget
+from engine.search.contract import Keep, Problem, Propose, Score
+from engine.search.driver import Driver
+from engine.search.events import CandidateFound, Event
+from engine.search.settings import Control, SearchResult, Settings, Stop
+
+Make = Callable[[], Optimizer]
+
+_LABELS = ("red", "green", "blue")
+_WORDS = ("apple", "leaf", "sky", "rose", "grass", "sea", "brick", "moss", "ice", "ruby", "fern", "denim")
+
+
+def toy_rows(n: int = 36) -> dict[int, Example]:
+    """Return rows of the toy task: `text` is a word and a number, `label` depends on the word."""
+    return {
+        i: Example(text=f"{_WORDS[i % 12]} {i}", label=_LABELS[i % 12 % 3]).with_inputs("text")
+        for i in range(n)
+    }
+
+
+def toy_metric(example: Any, prediction: Any, trace: Any = None) -> float:  # noqa: ARG001 - a metric's signature
+    """Score 1 for the right label."""
+    return float(prediction.label == example.label)
+
+
+class ToyLM(BaseLM):
+    """Knows a word's label only if the prompt shows or states it; writes what it saw when asked for instructions.
+
+    It keeps replies like the persistent cache: the same request again is not paid for, and names its payer.
+    `refuse` are words on which the call fails. `paid` counts calls that were really made.
+    """
+
+    def __init__(self, refuse: Sequence[str] = (), payer: str = "toy") -> None:
+        super().__init__("toy")
+        self.refuse = refuse
+        self.paid = 0
+        self.cache: dict[str, Reply] = {}
+        self._payer = payer
+
+    async def complete(self, request: Request) -> Reply:
+        """Answer from the messages, or from the cache."""
+        key = request.key()
+        if key in self.cache:
+            return replace(self.cache[key], cached=True)
+        last = str(request.messages[-1]["content"])
+        if any(word in last for word in self.refuse):
+            raise InvalidRequestError("The toy model refuses this word.")
+        self.paid += 1
+        text = _toy_answer([str(m["content"]) for m in request.messages], request.rollout_id or 0)
+        usage = Usage(calls=1, input_tokens=sum(len(str(m["content"])) for m in request.messages) // 4, output_tokens=8)
+        reply = Reply((Choice(text),), usage, key=key, payer=self._payer)
+        self.cache[key] = reply
+        return reply
+
+
+def _toy_answer(contents: list[str], rollout: int) -> str:
+    asked = contents[0]
+    for name in ("proposed_instructions", "observations", "summary"):
+        if f"`{name}`" in asked.split("You write these output fields:")[-1]:
+            pairs = re.findall(r'"text": ?"(\w+) \d+".*?"label": ?"(\w+)"', contents[-1])
+            known = ", ".join(f"{word} is {label}" for word, label in pairs[: 3 + rollout % 3])
+            return f"[[ ## {name} ## ]]\nNote {rollout}: {known}.\n\n[[ ## completed ## ]]"
+    word = contents[-1].split("]]\n", 1)[-1].split(" ", 1)[0]
+    shown = re.search(rf"{word} \d+.*?\[\[ ## label ## \]\]\n(\w+)", "\n".join(contents[1:-1]), re.DOTALL)
+    stated = re.search(rf"{word} is (\w+)", asked)
+    found = shown or stated
+    return f"[[ ## label ## ]]\n{found.group(1) if found else 'red'}\n\n[[ ## completed ## ]]"
+
+
+def toy_settings(lm: BaseLM, **changes: Any) -> Settings:
+    """Return the settings of a run of the toy task, 18 rows to train on and 18 to validate."""
+    rows = toy_rows()
+    settings = Settings(
+        program=Predict("text -> label"),
+        metric=toy_metric,
+        rows=rows,
+        train=tuple(range(18)),
+        validation=tuple(range(18, 36)),
+        lm=lm,
+        concurrency=8,
+        seed=1,
+        payer="toy",
+    )
+    return replace(settings, **changes)
+
+
+class _Events(list[Event]):
+    def record(self, event: Event) -> None:
+        self.append(event)
+
+
+class _StopAfter(Control):
+    """Stops the run once so many rows have started."""
+
+    def __init__(self, rows: int) -> None:
+        self._left = rows
+
+    async def checkpoint(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise Stop
+
+
+def _run(
+    make: Make, settings: Settings, control: Control | None = None
+) -> tuple[SearchResult, list[Any], _Events]:
+    """Drive a fresh optimizer; return the result, every ask and every event."""
+    asks: list[Any] = []
+    events = _Events()
+
+    def noted(problem: Problem) -> Generator[Sequence[Any], Sequence[Any], None]:
+        search = make().search(problem)
+        answers: Sequence[Any] | None = None
+        while True:
+            try:
+                batch = next(search) if answers is None else search.send(answers)
+            except StopIteration:
+                return
+            asks.extend(batch)
+            answers = yield batch
+
+    result = loop.run(Driver(settings, events, control).search(noted))
+    return result, asks, events
+
+
+def _shape(ask: Any) -> Any:
+    """What must be equal between two runs of the same search."""
+    if isinstance(ask, Propose):
+        return ask.signature.__name__, repr(ask.inputs), ask.n, ask.temperature, ask.rollout
+    rows = ask.rows if isinstance(ask, Score) else ask.score
+    return type(ask).__name__, ask.candidate.id, ask.candidate.reason, rows
+
+
+def check_same_seed_same_search(make: Make) -> None:
+    """The same seed and answers give the same asks and the same result."""
+    first, asks, _ = _run(make, toy_settings(ToyLM()))
+    second, again, _ = _run(make, toy_settings(ToyLM()))
+    assert [_shape(a) for a in asks] == [_shape(a) for a in again]
+    assert first.best.id == second.best.id
+
+
+def check_asks_are_valid(make: Make) -> None:
+    """Asks stay inside the rows and steps of the problem, and batches are not empty."""
+    settings = toy_settings(ToyLM())
+    _, asks, _ = _run(make, settings)
+    allowed = set(settings.train) | set(settings.validation)
+    paths = {path for path, _ in settings.program.named_predictors()}
+    assert asks, "The search asked nothing at all."
+    for ask in asks:
+        if isinstance(ask, Score):
+            assert ask.rows
+            assert set(ask.rows) <= allowed
+        if isinstance(ask, Propose):
+            assert ask.n >= 1
+        else:
+            assert set(ask.candidate.steps) == paths
+
+
+def check_budget_holds(make: Make) -> None:
+    """No budget is passed by a single call, and a spent one ends in a result, not in an error."""
+    for calls in (1, 2, 5, 17, 18, 19, 40, 75):
+        lm = ToyLM()
+        result, _, _ = _run(make, toy_settings(lm, budget=Budget(calls=calls)))
+        assert lm.paid <= calls, f"{lm.paid} calls were made on a budget of {calls}."
+        assert result.usage.calls == lm.paid
+    for tokens in (60, 1000, 4000):
+        lm = ToyLM()
+        result, _, _ = _run(make, toy_settings(lm, budget=Budget(tokens=tokens)))
+        assert result.usage.tokens <= tokens
+
+
+def check_result_is_earned(make: Make) -> None:
+    """Where the search scores candidates, what it keeps was scored on every row it validated with."""
+    for calls in (None, 30, 60):
+        result, asks, _ = _run(make, toy_settings(ToyLM(), budget=Budget(calls=calls)))
+        kept = [ask for ask in asks if isinstance(ask, Keep) and ask.score is not None]
+        complete = {t.candidate.id for t in result.trials if t.complete and t.split == "validation"}
+        assert all(ask.candidate.id in complete for ask in kept)
+        validated = {c.id: s for s, c in result.validated()}
+        if result.score is not None and result.best.id in validated:
+            assert abs(result.score - validated[result.best.id]) < 1e-9
+
+
+def check_student_is_left_alone(make: Make) -> None:
+    """The program that is tuned is the same afterwards, and what compile returns is another."""
+    optimizer = make()
+    optimizer.metric = toy_metric
+    optimizer.task_model = ToyLM()
+    student = Predict("text -> label")
+    before = student.candidate().as_dict()
+    rows = list(toy_rows().values())
+    compiled = optimizer.compile(student, trainset=rows[:18], valset=rows[18:])
+    assert student.candidate().as_dict() == before
+    assert compiled is not student
+    assert isinstance(compiled, Predict)
+
+
+def check_lineage_is_complete(make: Make) -> None:
+    """Every candidate but the first has a reason in words and parents that were found before it."""
+    _, _, events = _run(make, toy_settings(ToyLM()))
+    known: set[str] = set()
+    for event in events:
+        if isinstance(event, CandidateFound):
+            if event.number:
+                assert event.candidate.reason.strip()
+                assert event.candidate.parents
+                assert known.issuperset(event.candidate.parents)
+            known.add(event.candidate.id)
+
+
+def check_resume_is_the_same_run(make: Make) -> None:
+    """A run that died and is driven again makes the same asks, ends alike and pays for nothing twice."""
+    whole = ToyLM()
+    expected, asks, _ = _run(make, toy_settings(whole))
+    for rows in (3, 25, 60):
+        lm = ToyLM()
+        _run(make, toy_settings(lm), _StopAfter(rows))
+        result, again, _ = _run(make, toy_settings(lm))
+        assert [_shape(a) for a in again] == [_shape(a) for a in asks]
+        assert result.best.id == expected.best.id
+        assert lm.paid == whole.paid
+        assert result.usage.calls == expected.usage.calls
+
+
+def check_stop_keeps_what_there_is(make: Make) -> None:
+    """A stopped search ends with a result."""
+    for rows in (0, 5, 30):
+        result, _, events = _run(make, toy_settings(ToyLM()), _StopAfter(rows))
+        assert result.stopped in ("stopped", "finished")
+        known = {e.candidate.id for e in events if isinstance(e, CandidateFound)}
+        assert result.best.id in known
+
+
+def check_failures_are_survived(make: Make) -> None:
+    """Rows that fail, all of them even, end in a result."""
+    some, _, _ = _run(make, toy_settings(ToyLM(refuse=("leaf", "sky"))))
+    assert some.stopped == "finished"
+    for score in (0.0, 1.0, float("nan")):
+        result, _, _ = _run(make, toy_settings(ToyLM(), metric=lambda *_, s=score: s))
+        assert result.stopped == "finished", result.reason
+
+
+CHECKS: tuple[Callable[[Make], None], ...] = (
+    check_same_seed_same_search,
+    check_asks_are_valid,
+    check_budget_holds,
+    check_result_is_earned,
+    check_student_is_left_alone,
+    check_lineage_is_complete,
+    check_resume_is_the_same_run,
+    check_stop_keeps_what_there_is,
+    check_failures_are_survived,
+)

@@ -1,0 +1,342 @@
+"""The estimate: the same search, driven against a stand-in, before anything is paid for.
+
+Prompts are rendered for real, by the program and the adapter the run will use; answers are invented, of
+the right types and typical lengths. Three simulations, in which no row, most rows and every row is
+right, give the ranges. It knows no algorithm: whatever a search asks for is counted.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from engine import evaluate, loop, runtime
+from engine.lm.base import BaseLM
+from engine.modules.predict import Predict
+from engine.records import Candidate, Evaluation, Outcome, Usage
+from engine.search.contract import Allowance, Ask, Keep, Problem, Proposal, Propose, Score, Search
+from engine.search.problem import make_problem
+from engine.search.settings import Settings
+from engine.search.stand_in import StandInLM, with_stand_ins
+
+# How many rows are right in the pessimistic, typical and optimistic simulation.
+_RATES = (0.0, 0.6, 1.0)
+# Rows rendered for each candidate; the others are taken to be like them.
+_SAMPLE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Least, typical and most."""
+
+    low: float
+    typical: float
+    high: float
+
+    @property
+    def exact(self) -> bool:
+        """Whether there is nothing to choose between."""
+        return self.low == self.high
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run will take. `usd` is None where a price is unknown.
+
+    `exact` says that the number of calls is certain. `cut` is a sentence on what the budget will cut,
+    "" when nothing.
+    """
+
+    calls: Range
+    tokens: Range
+    usd: Range | None
+    seconds: Range
+    exact: bool
+    cut: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the estimate as JSON-ready values."""
+        return asdict(self)
+
+
+def estimate(
+    make: Callable[[Problem], Search],
+    settings: Settings,
+    *,
+    baseline_rows: Sequence[int] = (),
+    test_rows: Sequence[int] = (),
+    latency: float | None = None,
+) -> Estimate:
+    """Return what driving this search with these settings will take.
+
+    `baseline_rows` are scored with the starting prompt before the search, `test_rows` with the starting
+    and the best prompt after it. `latency` is the seconds of one call where they were measured.
+    """
+    return loop.run(
+        aestimate(make, settings, baseline_rows=baseline_rows, test_rows=test_rows, latency=latency)
+    )
+
+
+async def aestimate(
+    make: Callable[[Problem], Search],
+    settings: Settings,
+    *,
+    baseline_rows: Sequence[int] = (),
+    test_rows: Sequence[int] = (),
+    latency: float | None = None,
+) -> Estimate:
+    """Do what `estimate` does, from async code on the engine's loop."""
+    prices = _Prices(settings)
+    renderer = _Renderer(settings)
+
+    async def simulate(rate: float, allowance: Allowance) -> _Totals:
+        simulation = _Simulation(settings, renderer, prices, rate, latency)
+        return await simulation.run(make, allowance, tuple(baseline_rows), tuple(test_rows))
+
+    budget = settings.budget
+    allowance = _allowance_for_search(settings, len(test_rows))
+    totals = [await simulate(rate, allowance) for rate in _RATES]
+    limited = [_limited(t, settings) for t in totals]
+    cut = ""
+    if budget != type(budget)():
+        free = await simulate(_RATES[1], Allowance())
+        cut = _cut_sentence(free, limited[1])
+    usd = _range([t.usd for t in limited]) if prices.known else None
+    calls = _range([float(t.calls) for t in limited])
+    return Estimate(
+        calls=calls,
+        tokens=_range([float(t.tokens) for t in limited]),
+        usd=usd,
+        seconds=_range([t.seconds for t in limited]),
+        exact=calls.exact,
+        cut=cut,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _RowCost:
+    """What one row of a candidate takes on average, and its steps' calls for bootstrapping."""
+
+    calls: float
+    input_tokens: float
+    output_tokens: float
+    outcomes: tuple[Outcome, ...]
+
+
+@dataclass
+class _Totals:
+    calls: float = 0.0
+    tokens: float = 0.0
+    usd: float = 0.0
+    seconds: float = 0.0
+
+    def scaled(self, share: float) -> _Totals:
+        return _Totals(round(self.calls * share), self.tokens * share, self.usd * share, self.seconds * share)
+
+
+class _Prices:
+    """US dollars a token of each of the run's models; `known` once every used one has a price."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.known = True
+        self._settings = settings
+
+    def usd(self, lm: BaseLM | None, input_tokens: float, output_tokens: float) -> float:
+        price = None if lm is None else lm.price()
+        if price is None:
+            self.known = False
+            return 0.0
+        return input_tokens * price[0] + output_tokens * price[1]
+
+
+class _Renderer:
+    """Runs candidates over a few rows with stand-ins, once each, for all simulations."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._costs: dict[tuple[str, bool], _RowCost] = {}
+        train = settings.train or settings.validation
+        labels: dict[str, list[Any]] = {}
+        for row in train[:200]:
+            for name, value in settings.rows[row].labels().items():
+                labels.setdefault(name, []).append(value)
+        self._labels = labels
+
+    async def row_cost(self, candidate: Candidate, rows: Sequence[int], *, teacher: bool) -> _RowCost:
+        key = candidate.id, teacher
+        if key not in self._costs:
+            self._costs[key] = await self._render(candidate, rows[:_SAMPLE], teacher=teacher)
+        return self._costs[key]
+
+    async def _render(self, candidate: Candidate, rows: Sequence[int], *, teacher: bool) -> _RowCost:
+        settings = self._settings
+        program = (teacher and settings.teacher) or settings.program
+        stand_in = with_stand_ins(program.with_candidate(candidate), settings.adapter, self._labels)
+        with runtime.context(lm=settings.lm or StandInLM(), send=None, trace=None, history=False):
+            outcomes = await evaluate.run_rows(
+                stand_in, [(row, settings.rows[row]) for row in rows], _right, limit=None, trace=True
+            )
+        usage = sum((o.usage for o in outcomes), Usage())
+        n = max(1, len(outcomes))
+        calls = usage.calls / n or float(max(1, len(program.predictors())))
+        return _RowCost(calls, usage.input_tokens / n, usage.output_tokens / n, tuple(outcomes))
+
+    async def proposal(self, ask: Propose, number: int) -> tuple[dict[str, Any], Usage]:
+        """Return invented outputs for a proposal, and what asking for it takes."""
+        program = with_stand_ins(Predict(ask.signature), self._settings.adapter, {}, number=number)
+        replies: list[Any] = []
+        with runtime.context(lm=self._settings.lm or StandInLM(), send=None, replies=replies, history=False):
+            prediction = await program.acall(**ask.inputs)
+        return dict(prediction), sum((r.usage for r in replies), Usage())
+
+
+@dataclass
+class _Simulation:
+    """One drive of the search in which a share of `rate` of the rows is right."""
+
+    settings: Settings
+    renderer: _Renderer
+    prices: _Prices
+    rate: float
+    latency: float | None
+    totals: _Totals = field(default_factory=_Totals)
+
+    def __post_init__(self) -> None:
+        self._rng = random.Random(0)
+        self._seen: set[tuple[str, int, bool, int]] = set()
+        self._proposals = 0
+
+    async def run(
+        self,
+        make: Callable[[Problem], Search],
+        allowance: Allowance,
+        baseline_rows: tuple[int, ...],
+        test_rows: tuple[int, ...],
+    ) -> _Totals:
+        seed = best = self.settings.program.candidate()
+        if baseline_rows:
+            await self._batch([Score(seed, baseline_rows)])
+        search = make(make_problem(self.settings, allowance))
+        answers: Sequence[Any] | None = None
+        while True:
+            try:
+                asks = next(search) if answers is None else search.send(answers)
+            except StopIteration:
+                break
+            best = next((a.candidate for a in reversed(asks) if isinstance(a, Keep)), best)
+            answers = await self._batch(asks)
+        if test_rows:
+            finals = [seed] if best.id == seed.id else [seed, best]
+            await self._batch([Score(c, test_rows) for c in finals])
+        return self.totals
+
+    async def _batch(self, asks: Sequence[Ask]) -> list[Any]:
+        work: list[tuple[float, float]] = []
+        answers: list[Any] = []
+        for ask in asks:
+            if isinstance(ask, Score):
+                answers.append(await self._score(ask, work))
+            elif isinstance(ask, Propose):
+                answers.append(await self._propose(ask, work))
+            else:
+                answers.append(None)
+        self.totals.seconds += self._elapsed(work)
+        return answers
+
+    async def _score(self, ask: Score, work: list[tuple[float, float]]) -> Evaluation:
+        if not ask.rows:
+            return Evaluation(ask.candidate.id, ())
+        taught = ask.teacher and (self.settings.teacher is not None or self.settings.teacher_lm is not None)
+        cost = await self.renderer.row_cost(ask.candidate, ask.rows, teacher=taught)
+        cells = {(ask.candidate.id, row, taught, ask.rollout) for row in ask.rows}
+        new = len(cells - self._seen)
+        self._seen |= cells
+        lm = (self.settings.teacher_lm if taught else None) or self.settings.lm
+        self._spend(lm, cost.calls, cost.input_tokens, cost.output_tokens, new, work)
+        outcomes = []
+        for i, row in enumerate(ask.rows):
+            like = cost.outcomes[i % len(cost.outcomes)]
+            score = float(self._rng.random() < self.rate)
+            outcomes.append(replace(like, row=row, score=score, error=None))
+        return Evaluation(ask.candidate.id, tuple(outcomes))
+
+    async def _propose(self, ask: Propose, work: list[tuple[float, float]]) -> Proposal:
+        outputs = []
+        for _ in range(ask.n):
+            self._proposals += 1
+            values, usage = await self.renderer.proposal(ask, self._proposals)
+            outputs.append(values)
+            lm = self.settings.prompt_lm or self.settings.lm
+            self._spend(lm, 1, usage.input_tokens, usage.output_tokens, 1, work)
+        return Proposal(tuple(outputs))
+
+    def _spend(
+        self,
+        lm: BaseLM | None,
+        calls: float,
+        input_tokens: float,
+        output_tokens: float,
+        times: int,
+        work: list[tuple[float, float]],
+    ) -> None:
+        self.totals.calls += calls * times
+        self.totals.tokens += (input_tokens + output_tokens) * times
+        self.totals.usd += self.prices.usd(lm, input_tokens * times, output_tokens * times)
+        chain = calls * self._latency(lm, output_tokens / max(calls, 1e-9))
+        if times:
+            work.append((chain, chain * times))
+
+    def _elapsed(self, work: list[tuple[float, float]]) -> float:
+        if not work:
+            return 0.0
+        slots = 1 if _is_offline(self.settings.lm) else self.settings.concurrency
+        return max(max(chain for chain, _ in work), sum(total for _, total in work) / slots)
+
+    def _latency(self, lm: BaseLM | None, output_tokens: float) -> float:
+        if self.latency is not None:
+            return self.latency
+        # A hosted model takes some tenths of a second to begin and then writes about 80 tokens a second.
+        return 0.003 if _is_offline(lm) else 0.4 + output_tokens / 80
+
+
+def _is_offline(lm: BaseLM | None) -> bool:
+    return lm is not None and lm.model.startswith("offline/")
+
+
+def _allowance_for_search(settings: Settings, test_rows: int) -> Allowance:
+    """What the budget leaves the search once the final comparison is kept back, as the driver does."""
+    b = settings.budget
+    final = 2 * test_rows * max(1, len(settings.program.predictors()))
+    calls = None if b.calls is None else b.calls - min(final, b.calls // 2)
+    return Allowance(calls, b.tokens, b.usd, b.seconds)
+
+
+def _limited(totals: _Totals, settings: Settings) -> _Totals:
+    b = settings.budget
+    limits = (
+        (b.calls, totals.calls),
+        (b.tokens, totals.tokens),
+        (b.usd, totals.usd),
+        (b.seconds, totals.seconds),
+    )
+    share = min((limit / used for limit, used in limits if limit is not None and used > limit), default=1.0)
+    return totals if share == 1.0 else totals.scaled(share)
+
+
+def _cut_sentence(free: _Totals, limited: _Totals) -> str:
+    if limited.calls >= free.calls:
+        return ""
+    return (
+        f"Without a budget this would take about {free.calls:,.0f} calls; the budget leaves about "
+        f"{limited.calls:,.0f}, so fewer candidates are tried or the search ends early with its best so far."
+    )
+
+
+def _range(values: list[float]) -> Range:
+    return Range(min(values), values[1], max(values))
+
+
+def _right(example: Any, prediction: Any, trace: Any = None) -> float:  # noqa: ARG001 - a metric's signature
+    return 1.0

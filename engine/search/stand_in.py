@@ -1,0 +1,140 @@
+"""Stand-ins for the estimate: an adapter that renders prompts for real and invents well-typed answers.
+
+It calls no model. Tokens are counted as UTF-8 bytes / 4, which is close for English with all common tokenizers.
+"""
+
+from __future__ import annotations
+
+import enum
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from engine.adapters.base import Adapter
+from engine.adapters.chat import ChatAdapter
+from engine.lm.base import BaseLM, Choice, Reply, Request
+from engine.records import Usage
+
+if TYPE_CHECKING:
+    from engine.modules.module import Module
+    from engine.signature import Signature
+
+_BYTES_A_TOKEN = 4
+_TOKENS_A_MESSAGE = 4
+
+# Typical lengths, in characters, of texts nobody knows yet.
+_LENGTHS = {
+    "reasoning": 320,
+    "rationale": 320,
+    "proposed_instructions": 900,
+    "observations": 700,
+    "summary": 400,
+}
+_OTHER_TEXT = 60
+
+
+class StandInLM(BaseLM):
+    """Answers with a reply made beforehand."""
+
+    def __init__(self, reply: Reply | None = None) -> None:
+        super().__init__("stand-in")
+        self._reply = reply or Reply((Choice(""),))
+
+    async def complete(self, request: Request) -> Reply:  # noqa: ARG002 - the answer is known
+        """Return the reply."""
+        return self._reply
+
+
+class StandInAdapter:
+    """Takes an adapter's place in `acall`: formats with it, and invents what a model would answer.
+
+    `labels` are known values by field name; `number` makes invented texts different from each other.
+    """
+
+    def __init__(self, real: Adapter, labels: Mapping[str, Sequence[Any]], number: int = 0) -> None:
+        self._real = real
+        self._labels = labels
+        self._number = number
+
+    async def acall(
+        self,
+        call: Any,
+        lm: BaseLM,
+        params: Mapping[str, Any],
+        signature: type[Signature],
+        demos: Sequence[Any],
+        inputs: Mapping[str, Any],
+        rollout_id: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """Do what `Adapter.acall` does, without a model."""
+        messages = self._real.format(signature, demos, inputs)
+        values = {name: self._value(name, signature) for name in signature.output_fields}
+        self._number += 1
+        usage = Usage(
+            calls=1,
+            input_tokens=sum(_tokens(m["content"]) + _TOKENS_A_MESSAGE for m in messages),
+            output_tokens=_tokens(self._real.answer(signature, values)),
+        )
+        model = StandInLM(Reply((Choice(""),), usage))
+        await call(model, lm.request(messages, rollout_id=rollout_id, **params))
+        return [values]
+
+    def _value(self, name: str, signature: type[Signature]) -> Any:
+        known = self._labels.get(name)
+        if known:
+            return known[self._number % len(known)]
+        return invent(signature.annotation(name), name, self._number)
+
+
+def with_stand_ins(
+    program: Module, adapter: Adapter | None, labels: Mapping[str, Sequence[Any]], *, number: int = 0
+) -> Module:
+    """Return a copy of the program whose steps invent their answers."""
+    copy = program.deepcopy()
+    for step in copy.predictors():
+        real = step.adapter or adapter or ChatAdapter()
+        step.adapter = typing.cast(Adapter, StandInAdapter(real, labels, number))
+    return copy
+
+
+def invent(annotation: Any, name: str = "", number: int = 0) -> Any:
+    """Return some value of a type.
+
+    >>> invent(list[int]), invent(typing.Literal["yes", "no"]), invent(bool)
+    ([1, 1], 'yes', True)
+    """
+    simple = {bool: True, int: 1, float: 1.0, type(None): None}
+    if annotation in simple:
+        return simple[annotation]
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return arguments[0]
+    if origin in (typing.Union, types.UnionType):
+        return invent(arguments[0], name, number)
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        return next(iter(annotation))
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = annotation.model_fields
+        return annotation.model_construct(**{n: invent(f.annotation, n, number) for n, f in fields.items()})
+    container = origin or annotation
+    if container in (list, set, frozenset, tuple):
+        inside = invent(arguments[0], name, number) if arguments else _text(name, number)
+        return container([inside, inside])
+    if container is dict:
+        return {"key": invent(arguments[1], name, number) if len(arguments) == 2 else 1}
+    return _text(name, number)
+
+
+def _text(name: str, number: int) -> str:
+    length = _LENGTHS.get(name, _OTHER_TEXT)
+    start = f"Text {number}. "
+    return start + ("word " * (length // 5))[: max(0, length - len(start))]
+
+
+def _tokens(content: Any) -> int:
+    if isinstance(content, str):
+        return -(-len(content.encode()) // _BYTES_A_TOKEN)
+    return sum(_tokens(part.get("text") or "x" * 4000) for part in content)

@@ -1,0 +1,13 @@
+"""Every registered optimizer passes the contract."""
+
+import pytest
+
+from engine.contract_tests import CHECKS
+from engine.optimizers.base import Optimizer
+from engine.registry import OPTIMIZERS
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: optimizer.name)
+def test_contract(optimizer: type[Optimizer], check) -> None:
+    check(optimizer)
