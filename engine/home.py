@@ -8,16 +8,20 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from engine.errors import StoreError
+
+ENVIRONMENT_VARIABLE = "TUNEBOARD_HOME"
+
 
 def data_home() -> Path:
     """Return the data folder, made if it was missing: TUNEBOARD_HOME, else the system's place for user data.
 
-    Raises OSError where the folder cannot be made.
+    Raises StoreError where the folder cannot be made.
 
     >>> data_home().is_dir()
     True
     """
-    chosen = os.environ.get("TUNEBOARD_HOME")
+    chosen = os.environ.get(ENVIRONMENT_VARIABLE)
     if chosen:
         home = Path(chosen).expanduser()
     else:
@@ -25,5 +29,10 @@ def data_home() -> Path:
         from platformdirs import user_data_path
 
         home = user_data_path("tuneboard", appauthor=False)
-    home.mkdir(parents=True, exist_ok=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"The data folder {home} cannot be made: {error.strerror or error}. Choose another with {ENVIRONMENT_VARIABLE}."
+        ) from error
     return home

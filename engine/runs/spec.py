@@ -7,10 +7,13 @@ sentences what is missing, and `to_run` makes a `RunSpec` of a complete one. No 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.errors import EngineError, RunError
 from engine.pipeline.spec import PipelineSpec
 from engine.search.budget import Budget
 
@@ -41,9 +44,9 @@ class ModelChoice(Frozen):
 class SplitSpec(Frozen):
     """Shares of the rows for searching, choosing and the final test; they add up to 1."""
 
-    train: float = Field(0.4, gt=0, lt=1)
-    validation: float = Field(0.3, gt=0, lt=1)
-    test: float = Field(0.3, gt=0, lt=1)
+    train: float = Field(default=0.4, gt=0, lt=1)
+    validation: float = Field(default=0.3, gt=0, lt=1)
+    test: float = Field(default=0.3, gt=0, lt=1)
     seed: int = 0
 
 
@@ -62,12 +65,27 @@ class RunSpec(Frozen):
     prompt_model: ModelChoice | None = None
     teacher_model: ModelChoice | None = None
     adapter: Literal["chat", "json"] = "chat"
-    concurrency: int = Field(16, ge=1, le=1024)
+    concurrency: int = Field(default=16, ge=1, le=1024)
     seed: int = 0
 
 
+Step = Literal["task", "examples", "metric", "tune"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is missing or wrong before a run can start: the wizard's step, and one sentence."""
+
+    step: Step
+    sentence: str
+
+
 class ProjectDraft(Frozen):
-    """What a project has so far; the wizard edits it and every edit is saved."""
+    """What a project has so far; the wizard edits it and every edit is saved.
+
+    >>> [problem.step for problem in ProjectDraft().problems()]
+    ['task', 'examples', 'metric', 'tune']
+    """
 
     pipeline: PipelineSpec | None = None
     dataset: str | None = None
@@ -77,6 +95,106 @@ class ProjectDraft(Frozen):
     optimizer: Named | None = None
     budget: Budget = Budget()
     model: ModelChoice | None = None
+    prompt_model: ModelChoice | None = None
+    teacher_model: ModelChoice | None = None
     adapter: Literal["chat", "json"] = "chat"
-    concurrency: int = 16
+    concurrency: int = Field(default=16, ge=1, le=1024)
     seed: int = 0
+
+    def problems(self, columns: Sequence[str] | None = None) -> list[Problem]:
+        """Return what stands between this draft and a run, in the wizard's order; none: it can start.
+
+        `columns` are the dataset's, where they are known. What only the rows can tell (too few of them,
+        one answer only) is found by `engine.runs.prepare`.
+        """
+        return [
+            *_task_problems(self.pipeline),
+            *_example_problems(self, columns),
+            *_metric_problems(self),
+            *_tune_problems(self),
+        ]
+
+    def to_run(self, dataset_hash: str = "") -> RunSpec:
+        """Return the complete run. Raises RunError with the first problem."""
+        for problem in self.problems():
+            raise RunError(problem.sentence)
+        values = self.model_dump(exclude_none=True)
+        return RunSpec.model_validate({**values, "dataset_hash": dataset_hash})
+
+
+def _task_problems(pipeline: PipelineSpec | None) -> list[Problem]:
+    from engine.pipeline.check import spec_problems
+
+    if pipeline is None:
+        return [Problem("task", "Describe the task first: what goes in, and what should come out.")]
+    return [Problem("task", sentence) for sentence in spec_problems(pipeline)]
+
+
+def _example_problems(draft: ProjectDraft, columns: Sequence[str] | None) -> list[Problem]:
+    found: list[str] = []
+    if draft.dataset is None:
+        found.append("Add examples first: upload a file, paste a table, or pick a sample.")
+    elif draft.pipeline is not None:
+        inputs, outputs = draft.pipeline.inputs, draft.pipeline.outputs
+        for f in (*inputs, *outputs):
+            column = draft.mapping.get(f.name)
+            kind = "input" if f in inputs else "output"
+            if not column:
+                found.append(f"Choose the column that holds the {kind} {f.name!r}.")
+            elif columns is not None and column not in columns:
+                found.append(
+                    f"The {kind} {f.name!r} should come from the column {column!r}, which is not in the data."
+                )
+        answers = {draft.mapping.get(f.name): f.name for f in outputs}
+        for f in inputs:
+            column = draft.mapping.get(f.name)
+            if column and column in answers:
+                found.append(
+                    f"The column {column!r} is used as the input {f.name!r} and as the answer {answers[column]!r}. "
+                    "Choose another one for one of them."
+                )
+    total = draft.split.train + draft.split.validation + draft.split.test
+    if abs(total - 1) > 0.005:
+        found.append(f"The shares of training, validation and test rows add up to {total:.0%}. Make it 100%.")
+    return [Problem("examples", sentence) for sentence in found]
+
+
+def _metric_problems(draft: ProjectDraft) -> list[Problem]:
+    from engine.runs.parts import make_metric
+
+    if draft.metric is None:
+        return [Problem("metric", "Choose how an answer is scored.")]
+    named = draft.metric
+    sentence = _refused(lambda: make_metric(named))
+    if sentence:
+        return [Problem("metric", sentence)]
+    field = named.options.get("field")
+    if field and draft.pipeline is not None:
+        outputs = [f.name for f in draft.pipeline.outputs]
+        if field not in outputs:
+            return [
+                Problem(
+                    "metric",
+                    f"The metric looks at the field {field!r}, which the task does not have as an output. "
+                    f"Choose one of: {', '.join(outputs)}.",
+                )
+            ]
+    return []
+
+
+def _tune_problems(draft: ProjectDraft) -> list[Problem]:
+    from engine.runs.parts import make_optimizer
+
+    if draft.optimizer is None:
+        return [Problem("tune", "Choose how to tune: pick an optimizer.")]
+    named = draft.optimizer
+    sentence = _refused(lambda: make_optimizer(named))
+    return [Problem("tune", sentence)] if sentence else []
+
+
+def _refused(make: Callable[[], Any]) -> str | None:
+    try:
+        make()
+    except EngineError as error:
+        return str(error)
+    return None

@@ -1,0 +1,25 @@
+"""The `tuneboard` command: `main` is its entry point.
+
+    app         the commands and their options
+    failures    an error -> one sentence on stderr and an exit code
+    serve       opening the dashboard
+    tune        demo, run: carrying out a run with a progress bar, and its report
+    progress    the live progress bar, read from the store
+    programs    eval, export
+    doctor      what this installation has and lacks
+
+Nothing here computes: a command reads its arguments, calls the engine and prints. This is the only
+package of the engine that prints.
+"""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Run the command line of this process and exit with its code."""
+    from engine.cli.app import run_app  # the terminal libraries load only when the command runs
+
+    run_app()
+
+
+__all__ = ["main"]

@@ -1,0 +1,174 @@
+"""The commands of `tuneboard` and their options. What they do is in the modules beside this one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from engine.cli.failures import sentences
+from engine.home import ENVIRONMENT_VARIABLE
+
+app = typer.Typer(
+    name="tuneboard",
+    help="Build and tune LLM pipelines. Without a command it opens the dashboard in the browser.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    no_args_is_help=False,
+)
+
+Home = Annotated[
+    Path | None,
+    typer.Option(
+        "--home",
+        metavar="FOLDER",
+        help="Where data is kept (else TUNEBOARD_HOME, else the user's data folder).",
+    ),
+]
+Port = Annotated[
+    int | None,
+    typer.Option("--port", min=1, max=65535, help="Port to use; else the first free one from 8501."),
+]
+NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Do not open a browser window.")]
+
+
+def run_app() -> None:
+    """Run the command line of this process; it exits with the command's code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without UTF-8 must not break a report
+    app()
+
+
+@app.callback(invoke_without_command=True)
+@sentences
+def start(
+    context: typer.Context,
+    home: Home = None,
+    port: Port = None,
+    no_browser: NoBrowser = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Build and tune LLM pipelines. Without a command, opens the dashboard in the browser."""
+    _use(home)
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"tuneboard {installed('tuneboard')}")
+        return
+    if context.invoked_subcommand is None:
+        _open(port, no_browser)
+
+
+@app.command("open")
+@sentences
+def open_dashboard(home: Home = None, port: Port = None, no_browser: NoBrowser = False) -> None:
+    """Open the dashboard in the browser."""
+    _use(home)
+    _open(port, no_browser)
+
+
+@app.command()
+@sentences
+def demo(
+    home: Home = None,
+    optimizer: Annotated[
+        str | None, typer.Option(help="Which optimizer to use; else the sample's own.")
+    ] = None,
+    sample: Annotated[str | None, typer.Option(help="Which sample to tune; else the first.")] = None,
+) -> None:
+    """Tune a sample task in the terminal, offline: no key and no network needed."""
+    _use(home)
+    from engine.cli.tune import run_demo
+
+    raise typer.Exit(run_demo(optimizer, sample))
+
+
+@app.command()
+@sentences
+def run(
+    target: Annotated[
+        str, typer.Argument(metavar="SPEC.json|RUN_ID", help="A run spec's file, or a stored run's id.")
+    ],
+    home: Home = None,
+) -> None:
+    """Carry out a run: one described in a file, or a stored one (also to resume it)."""
+    _use(home)
+    from engine.cli.tune import run_target
+
+    raise typer.Exit(run_target(target))
+
+
+@app.command("eval")
+@sentences
+def evaluate(  # noqa: PLR0913 - one parameter for each option of the command
+    program: Annotated[Path, typer.Argument(metavar="PROGRAM.json", help="An exported program.")],
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="A CSV, TSV, JSON, JSONL, XLSX or Parquet file.")
+    ],
+    home: Home = None,
+    metric: Annotated[str, typer.Option(help="How answers are scored.")] = "ExactMatch",
+    option: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An option of the metric.")
+    ] = None,
+    field: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD=COLUMN", help="The column that fills a field.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Another model than the one it was tuned with.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="That model's address.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write every row's answer and score to this CSV file.")
+    ] = None,
+) -> None:
+    """Score an exported program on the rows of a file."""
+    _use(home)
+    from engine.cli.programs import Scoring, evaluate_file
+
+    scoring = Scoring(metric, tuple(option or ()), tuple(field or ()), model, base_url)
+    raise typer.Exit(evaluate_file(program, data, scoring, output))
+
+
+@app.command()
+@sentences
+def export(
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="A stored run.")],
+    home: Home = None,
+    form: Annotated[Literal["json", "python"], typer.Option("--format", help="What to write.")] = "json",
+    output: Annotated[
+        Path | None, typer.Option(help="Where to write it; else beside the run's other exports.")
+    ] = None,
+    candidate: Annotated[
+        str | None, typer.Option(help="Another candidate than the best one, by its id.")
+    ] = None,
+) -> None:
+    """Export the program that a run made."""
+    _use(home)
+    from engine.cli.programs import export_program
+
+    export_program(run_id, form, output, candidate)
+
+
+@app.command()
+@sentences
+def doctor(home: Home = None) -> None:
+    """Say what this installation has and lacks."""
+    _use(home)
+    from engine.cli.doctor import examine
+
+    raise typer.Exit(examine())
+
+
+def _use(home: Path | None) -> None:
+    # Through the environment: the cache, the store and every child process read it there.
+    if home is not None:
+        os.environ[ENVIRONMENT_VARIABLE] = str(home.expanduser().absolute())
+
+
+def _open(port: int | None, no_browser: bool) -> None:
+    from engine.cli.serve import serve
+
+    raise typer.Exit(serve(port, browser=not no_browser))

@@ -1,0 +1,131 @@
+"""Using what runs made: scoring an exported program on a file, exporting a run's program."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from engine.cli.failures import OURS
+from engine.dataset import Dataset, guess_mapping, read_dataset
+from engine.errors import ConfigurationError, DatasetError
+from engine.evaluate import Evaluate
+from engine.export.json import ProgramFile, read_program
+from engine.home import data_home
+from engine.records import Outcome
+from engine.runs.exports import export_again
+from engine.runs.parts import make_lm, make_metric
+from engine.runs.prepare import usable_examples
+from engine.runs.spec import ModelChoice, Named
+from engine.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """How to score: the metric, its options and field columns as NAME=VALUE texts, and another model."""
+
+    metric: str
+    options: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    model: str | None = None
+    base_url: str | None = None
+
+
+def evaluate_file(program: Path, data: Path, scoring: Scoring, output: Path | None) -> int:
+    """Score a program on a file's rows, print the result, and return the exit code (1: no row worked)."""
+    content = read_program(program)
+    metric = make_metric(Named(name=scoring.metric, options=_options(scoring.options)))
+    dataset = read_dataset(_bytes(data), data.name)
+    usable = usable_examples(content.pipeline, dataset, _mapping(content, dataset, scoring.columns))
+    console = Console()
+    for problem in usable.problems[:5]:
+        console.print(f"Row {problem.row} is left out: {problem.message}", highlight=False, markup=False)
+    if len(usable.problems) > 5:
+        console.print(f"... and {len(usable.problems) - 5} more rows.", highlight=False)
+    if not usable.examples:
+        raise DatasetError(f"No row of {data.name!r} can be used. Mend the rows named above.")
+    lm = None
+    if scoring.model is not None:
+        lm = make_lm(ModelChoice(name=scoring.model, base_url=scoring.base_url))
+    rows = list(usable.examples)
+    result = Evaluate(devset=list(usable.examples.values()), metric=metric)(content.build(lm=lm))
+    outcomes: Sequence[Outcome] = result.outcomes
+    failed = [o for o in outcomes if o.error is not None]
+    low, high = result.interval.low, result.interval.high
+    console.print(
+        f"{result.score:.1f} % over {len(outcomes):,} rows (95 % interval {low:.0f} to {high:.0f} %), "
+        f"{len(failed)} failed. Scored by {metric.title.lower()}.",
+        highlight=False,
+    )
+    if failed:
+        console.print(f"The first failure: {failed[0].error}", highlight=False, markup=False)
+    if output is not None:
+        _write(output, content, [dataset.row_number(row) for row in rows], outcomes)
+        console.print(f"Answers: {output}", highlight=False, markup=False, soft_wrap=True)
+    return OURS if len(failed) == len(outcomes) else 0
+
+
+def export_program(run_id: str, form: str, output: Path | None, candidate: str | None) -> None:
+    """Write a run's program as JSON or as a Python script, and print where it is."""
+    home = data_home()
+    with Store.open(home) as store:
+        paths = export_again(home, store, run_id, candidate)
+    path = Path(paths["export_path"] if form == "json" else paths["script_path"])
+    if output is not None:
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            output.write_bytes(path.read_bytes())
+        except OSError as error:
+            raise ConfigurationError(f"{output} cannot be written: {error.strerror or error}.") from error
+        path = output
+    Console().print(str(path), highlight=False, markup=False, soft_wrap=True)
+
+
+def _options(texts: Sequence[str]) -> dict[str, Any]:
+    """Return NAME=VALUE texts as options; pydantic turns the texts into numbers and yes or no."""
+    return dict(_pair(text, "--option") for text in texts)
+
+
+def _mapping(content: ProgramFile, dataset: Dataset, columns: Sequence[str]) -> dict[str, str]:
+    inputs = [f.name for f in content.pipeline.inputs]
+    outputs = [f.name for f in content.pipeline.outputs]
+    chosen = dict(_pair(text, "--field") for text in columns)
+    unknown = [name for name in chosen if name not in (*inputs, *outputs)]
+    if unknown:
+        raise ConfigurationError(
+            f"The program has no field {unknown[0]!r}. Its fields: {', '.join((*inputs, *outputs))}."
+        )
+    return {**guess_mapping(dataset, [*inputs, *outputs], outputs=outputs), **chosen}
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign or not name.strip():
+        raise ConfigurationError(f"{option} {text!r} should be written NAME=VALUE.")
+    return name.strip(), value.strip()
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DatasetError(f"There is no file {str(path)!r}. Give the path of a table of examples.") from None
+    except OSError as error:
+        raise DatasetError(f"The file {str(path)!r} cannot be read: {error.strerror or error}.") from error
+
+
+def _write(path: Path, content: ProgramFile, numbers: Sequence[int], outcomes: Sequence[Outcome]) -> None:
+    names = [f.name for f in content.pipeline.outputs]
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["row", *names, "score", "feedback", "error"])
+            for number, o in zip(numbers, outcomes, strict=True):
+                answers = [o.prediction.get(name, "") for name in names]
+                writer.writerow([number, *answers, o.score, o.feedback, o.error or ""])
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror or error}.") from error

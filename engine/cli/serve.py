@@ -1,0 +1,107 @@
+"""Opening the dashboard: its server as a child process on this machine only, and a browser window."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import webbrowser
+
+from rich.console import Console
+
+from engine.errors import ConfigurationError, EngineError
+from engine.home import ENVIRONMENT_VARIABLE, data_home
+from engine.store.store import Store
+
+HOST = "127.0.0.1"
+FIRST_PORT = 8501
+PORTS = 100
+START_SECONDS = 60.0
+
+
+def serve(port: int | None, *, browser: bool = True) -> int:
+    """Serve the dashboard until it is interrupted; return the server's exit code.
+
+    Raises ConfigurationError when the port is taken or the dashboard is not installed, StoreError when
+    the data folder cannot be used.
+    """
+    if importlib.util.find_spec("dashboard") is None or importlib.util.find_spec("streamlit") is None:
+        raise ConfigurationError("The dashboard is not installed. Run: pip install tuneboard")
+    Store.open().close()  # a folder that cannot be used is said here, not on a page
+    chosen = _checked(port) if port is not None else free_port()
+    url = f"http://{HOST}:{chosen}"
+    process = subprocess.Popen(  # noqa: S603 - our own module, a number
+        [sys.executable, "-m", "dashboard.server", "--port", str(chosen)],
+        env={**os.environ, ENVIRONMENT_VARIABLE: str(data_home())},
+        stdin=subprocess.DEVNULL,
+    )
+    console = Console()
+    try:
+        if not _answers(url, process):
+            return process.returncode or 1
+        console.print(f"Tuneboard is at [link={url}]{url}[/link] (Ctrl-C ends it; runs in progress go on).")
+        if browser:
+            webbrowser.open(url)
+        return process.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        _end(process)
+
+
+def free_port(first: int = FIRST_PORT) -> int:
+    """Return the first port from `first` up that nothing listens on. Raises ConfigurationError."""
+    for port in range(first, min(first + PORTS, 65536)):
+        if _is_free(port):
+            return port
+    raise ConfigurationError(
+        f"All ports from {first} to {first + PORTS - 1} are taken. Choose one with --port."
+    )
+
+
+def _checked(port: int) -> int:
+    if not _is_free(port):
+        raise ConfigurationError(f"The port {port} is taken by another program. Choose another with --port.")
+    return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as tried:
+        if os.name == "posix":
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
+    """Wait until the server answers; False when it ended first."""
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            return False
+        try:
+            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=2):  # noqa: S310 - our own address
+                return True
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise EngineError(
+        f"The dashboard did not start within {START_SECONDS:.0f} seconds. Look at the messages above."
+    )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

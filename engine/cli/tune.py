@@ -1,0 +1,184 @@
+"""Carrying out a run in the terminal: the demo, a run described in a file, a stored run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from engine.cli.failures import OURS, say
+from engine.cli.progress import RunProgress
+from engine.dataset import read_dataset
+from engine.errors import DatasetError, NotFoundError, RunError
+from engine.home import data_home
+from engine.runs.prepare import check_keys, estimate_run
+from engine.runs.spec import Named, RunSpec
+from engine.runs.worker import work
+from engine.store.rows import RunRow
+from engine.store.store import Store
+
+
+def run_demo(optimizer: str | None, sample: str | None) -> int:
+    """Tune a sample with the offline model; return the exit code. Raises UnknownNameError."""
+    from engine.pipeline.templates import SAMPLES, get_sample
+    from engine.registry import get_optimizer
+    from engine.samples import sample_bytes, sample_draft
+
+    chosen = SAMPLES[0] if sample is None else get_sample(sample)
+    content = sample_bytes(chosen.file)
+    console = Console()
+    with Store.open() as store:
+        draft = sample_draft(chosen, _stored(store, chosen.file, content, "sample"))
+        if optimizer is not None:
+            get_optimizer(optimizer)
+            draft = draft.model_copy(update={"optimizer": Named(name=optimizer)})
+        spec = draft.to_run(_hash(content))
+        run_id = _created(store, spec, f"{chosen.title}: {spec.optimizer.name}", f"Demo: {chosen.title}")
+    console.print(
+        f"Tuning [bold]{chosen.title}[/bold] with {spec.optimizer.name} and the offline model.",
+        highlight=False,
+    )
+    return carry_out(run_id, console)
+
+
+def run_target(target: str) -> int:
+    """Carry out the run that a file describes or that an id names; return the exit code."""
+    path = Path(target)
+    if path.suffix == ".json" or path.is_file():
+        spec, content = _read_spec(path)
+        with Store.open() as store:
+            if content is not None:
+                dataset = _stored(store, Path(spec.dataset).name, content, "file")
+                spec = spec.model_copy(update={"dataset": dataset, "dataset_hash": _hash(content)})
+            check_keys(spec)
+            run_id = _created(store, spec, path.stem, path.stem)
+    else:
+        run_id = target
+    return carry_out(run_id, Console())
+
+
+def carry_out(run_id: str, console: Console) -> int:
+    """Carry out a stored run with a progress bar, print its report, and return the exit code."""
+    with Store.open(read_only=True) as store:
+        store.get_run(run_id)  # an unknown id is said before a bar is drawn
+    with RunProgress(run_id, console):
+        code = work(data_home(), run_id)
+    with Store.open(read_only=True) as store:
+        run = store.get_run(run_id)
+    if run.state == "failed":
+        say(run.message)
+        return code or OURS
+    report(run, console)
+    return code
+
+
+def report(run: RunRow, console: Console) -> None:
+    """Print what came of a run: baseline against best, the verdict, what it took, where the program is."""
+    if run.message:
+        console.print(run.message, highlight=False, markup=False)
+    result = run.result
+    if result is None:
+        console.print(f"Go on with: tuneboard run {run.id}", highlight=False)
+        return
+    table = Table(show_edge=False, pad_edge=False)
+    for title in ("", "Baseline", "Best"):
+        table.add_column(title, justify="left" if not title else "right")
+    before, after = result["baseline"], result["best"]
+    table.add_row("Test rows", _percent(before["test"]), _percent(after["test"]))
+    table.add_row("Validation rows", _percent(before["validation"]), _percent(after["validation"]))
+    table.add_row("Tokens per row", _number(before["tokens_per_row"]), _number(after["tokens_per_row"]))
+    table.add_row("Failed test rows", str(before["failed"]), str(after["failed"]))
+    console.print()
+    console.print(table)
+    console.print()
+    console.print(result["verdict"]["sentence"], style="bold", highlight=False, markup=False)
+    usage = result["usage"]
+    tokens = usage["input_tokens"] + usage["output_tokens"]
+    cached = f" ({usage['cached']:,} more from the cache)" if usage["cached"] else ""
+    took = f"{usage['calls']:,} calls{cached}, {tokens:,} tokens, {_money(usage['cost'])}, {_seconds(result['seconds'])}"
+    console.print(took, highlight=False)
+    console.print(f"Program: {result['export_path']}", soft_wrap=True, highlight=False, markup=False)
+    console.print(f"Script:  {result['script_path']}", soft_wrap=True, highlight=False, markup=False)
+    console.print("Run `tuneboard` to see every trial, prompt and row in the browser.", highlight=False)
+
+
+def _read_spec(path: Path) -> tuple[RunSpec, bytes | None]:
+    """Return a spec file's run and, where its dataset is a file, that file's bytes."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise RunError(
+            f"There is no file {str(path)!r}. Give a run spec's file, or a stored run's id."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"The file {str(path)!r} cannot be read as text: {error}.") from error
+    try:
+        spec = RunSpec.model_validate(json.loads(text))
+    except json.JSONDecodeError as error:
+        raise RunError(
+            f"The file {path.name!r} is not valid JSON: line {error.lineno}: {error.msg}."
+        ) from error
+    except RecursionError:
+        raise RunError(f"The file {path.name!r} is nested too deeply to be a run spec.") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise RunError(f"The run spec {path.name!r} is wrong at {key!r}: {first['msg']}.") from error
+    data = path.parent / spec.dataset
+    if data.is_file():
+        try:
+            return spec, data.read_bytes()
+        except OSError as error:
+            raise DatasetError(
+                f"The file {str(data)!r} cannot be read: {error.strerror or error}."
+            ) from error
+    return spec, None
+
+
+def _stored(store: Store, name: str, content: bytes, source: str) -> str:
+    """Return the id of a file in the store, read once to see that it can be."""
+    dataset = read_dataset(content, name)
+    return store.add_dataset(name, content, dataset.content_hash, dataset.columns, len(dataset), source)
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _created(store: Store, spec: RunSpec, title: str, project: str) -> str:
+    """Return the id of a new run in the project of that name, made where there is none."""
+    try:
+        estimate = estimate_run(store, spec).as_dict()
+    except NotFoundError as error:
+        raise DatasetError(
+            f"There is no file and no stored dataset {spec.dataset!r}. Write the path as seen from the spec's folder."
+        ) from error
+    draft = spec.model_dump(mode="json", exclude={"dataset_hash"})
+    known = next((p.id for p in store.list_projects() if p.name == project), None)
+    if known is not None:
+        store.save_draft(known, draft)
+    owner = known or store.create_project(project, draft)
+    return store.create_run(owner, spec.model_dump(mode="json"), title, estimate)
+
+
+def _percent(score: float | None) -> str:
+    return "-" if score is None else f"{100 * score:.1f} %"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"
+
+
+def _money(cost: float | None) -> str:
+    if cost is None:
+        return "price unknown"
+    return "free" if cost == 0 else f"{cost:.4f} US dollars"
+
+
+def _seconds(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

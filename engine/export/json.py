@@ -1,0 +1,242 @@
+"""A tuned program as one JSON file: the pipeline, what was tuned in it, and the model it was tuned with.
+
+The file is data, never code, so loading one runs nothing. No key is ever written; only the name of the
+environment variable that holds one. `load_program` is `engine.load`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from engine import runtime
+from engine.adapters.json import JSONAdapter
+from engine.errors import EngineError, ProgramFileError
+from engine.pipeline.build import build_program
+from engine.pipeline.spec import PipelineSpec
+from engine.records import Candidate
+
+if TYPE_CHECKING:
+    from engine.lm.base import BaseLM
+    from engine.modules.module import Module
+
+FORMAT: Final = "tuneboard.program"
+VERSION: Final = 1
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DemoFile(_File):
+    """One solved example in a program file."""
+
+    values: dict[str, Any]
+    augmented: bool = False
+
+
+class StepFile(_File):
+    """What was tuned in one step."""
+
+    instructions: str
+    demos: tuple[DemoFile, ...] = ()
+    field_descriptions: dict[str, str] = Field(default_factory=dict)
+    tool_descriptions: dict[str, str] = Field(default_factory=dict)
+
+
+class CandidateFile(_File):
+    """What was tuned, by step path."""
+
+    id: str = ""
+    steps: dict[str, StepFile]
+    parents: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class ModelFile(_File):
+    """The model it was tuned with. `key_env` names an environment variable; a key is never in a file."""
+
+    name: str
+    base_url: str | None = None
+    key_env: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+
+
+class ProgramFile(_File):
+    """A whole program file."""
+
+    format: Literal["tuneboard.program"] = FORMAT
+    version: Literal[1] = VERSION
+    pipeline: PipelineSpec
+    candidate: CandidateFile
+    model: ModelFile | None = None
+    adapter: Literal["chat", "json"] = "chat"
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+    def tuned(self) -> Candidate:
+        """Return what was tuned, as the engine's record."""
+        return Candidate.from_dict(self.candidate.model_dump())
+
+    def build(self, *, lm: BaseLM | None = None) -> Module:
+        """Return the program; see `load_program`. Raises ProgramFileError where its parts do not fit."""
+        try:
+            program = build_program(self.pipeline)
+        except EngineError as error:
+            raise ProgramFileError(f"The program's pipeline cannot be built: {error}") from error
+        known, tuned = set(program.candidate().steps), set(self.candidate.steps)
+        if known != tuned:
+            step = sorted(known ^ tuned)[0]
+            raise ProgramFileError(
+                f"The step {step!r} is only in one of 'pipeline' and 'candidate'. They must name the same steps."
+            )
+        program = program.with_candidate(self.tuned())
+        if lm is None and self.model is not None and runtime.current().lm is None:
+            lm = _model(self.model)
+        if lm is not None:
+            program.set_lm(lm)
+        if self.adapter == "json":
+            for _, predictor in program.named_predictors():
+                predictor.adapter = JSONAdapter()
+        return program
+
+
+def program_file(
+    spec: PipelineSpec,
+    candidate: Candidate,
+    *,
+    model: Mapping[str, Any] | None = None,
+    adapter: Literal["chat", "json"] = "chat",
+    metadata: Mapping[str, Any] | None = None,
+) -> ProgramFile:
+    """Return the file's content. `model` holds a ModelFile's values; other keys are left out."""
+    known = (
+        None
+        if model is None
+        else {k: model.get(k) for k in ModelFile.model_fields if model.get(k) is not None}
+    )
+    return ProgramFile(
+        pipeline=spec,
+        candidate=CandidateFile.model_validate(candidate.as_dict()),
+        model=None if not known else ModelFile.model_validate(known),
+        adapter=adapter,
+        metadata=dict(metadata or {}),
+    )
+
+
+def save_program(
+    spec: PipelineSpec,
+    candidate: Candidate,
+    path: str | Path,
+    *,
+    model: Mapping[str, Any] | None = None,
+    adapter: Literal["chat", "json"] = "chat",
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a program file; `engine.load(path)` reads it back. The file appears whole or not at all."""
+    write_program(program_file(spec, candidate, model=model, adapter=adapter, metadata=metadata), path)
+
+
+def write_program(program: ProgramFile, path: str | Path) -> None:
+    """Write a program file's content."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    partial.write_bytes(to_text(program).encode())
+    partial.replace(target)
+
+
+def to_text(program: ProgramFile) -> str:
+    """Return the file's text: JSON, indented, in the order of the format."""
+    data = program.model_dump(mode="json", exclude_none=True)
+    return orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n"
+
+
+def load_program(path: str | Path, *, lm: BaseLM | None = None) -> Module:
+    """Return the program in a file that Tuneboard exported.
+
+    It runs on `lm` where one is given, else on the model that `engine.configure` or `engine.context` has
+    set by now, else on the model it was tuned with (at an address of its own that model gets no key: give
+    `lm`). Raises ProgramFileError with the line or the key
+    that is wrong.
+    """
+    return read_program(path).build(lm=lm)
+
+
+def read_program(path: str | Path) -> ProgramFile:
+    """Return a program file's content, brought forward to today's version. Raises ProgramFileError."""
+    file = Path(path)
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError:
+        raise ProgramFileError(
+            f"There is no file {str(file)!r}. Give the path of an exported program."
+        ) from None
+    except OSError as error:
+        raise ProgramFileError(
+            f"The file {str(file)!r} cannot be read: {error.strerror or error}."
+        ) from error
+    return parse_program(data, file.name)
+
+
+def parse_program(text: bytes | str, name: str = "program.json") -> ProgramFile:
+    """Return the content of a program file's text. Raises ProgramFileError naming the line or the key."""
+    if not text.strip():
+        raise ProgramFileError(f"The file {name!r} is empty. Export the program again.")
+    try:
+        data = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise ProgramFileError(
+            f"The file {name!r} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}. "
+            "It may be cut off; export the program again."
+        ) from error
+    data = _brought_forward(data, name)
+    try:
+        return ProgramFile.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise ProgramFileError(f"The file {name!r} is damaged at {key!r}: {first['msg']}.") from error
+
+
+def _brought_forward(data: Any, name: str) -> dict[str, Any]:
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise ProgramFileError(
+            f"The file {name!r} is not a Tuneboard program: its key 'format' should be {FORMAT!r}."
+        )
+    version = data.get("version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ProgramFileError(
+            f"The file {name!r} is damaged at 'version': it should be a whole number from 1."
+        )
+    if version > VERSION:
+        raise ProgramFileError(
+            f"The file {name!r} has version {version}, written by a newer Tuneboard (this one reads up to {VERSION}). "
+            "Update Tuneboard."
+        )
+    current: dict[str, Any] = data
+    for number in range(version, VERSION):
+        current = {**FORWARD[number](current), "version": number + 1}
+    return current
+
+
+FORWARD: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""Version -> what turns a file of that version into one of the next. Add an entry when VERSION grows."""
+
+
+def _model(choice: ModelFile) -> BaseLM:
+    from engine.lm.client import LM
+
+    # A file may come from anybody. An address written in it must not be sent a key that it names itself.
+    key_env = None if choice.base_url else choice.key_env
+    return LM(
+        choice.name,
+        api_base=choice.base_url,
+        key_env=key_env,
+        temperature=choice.temperature,
+        max_tokens=choice.max_tokens,
+    )

@@ -1,0 +1,131 @@
+"""A tuned program as a Python script of its own: the pipeline, what was tuned, and a small command line.
+
+The script needs `pip install tuneboard` and nothing else of this machine. It answers one row given as
+options, or every row of a CSV file. It holds no key: the model finds one in the environment.
+"""
+
+from __future__ import annotations
+
+import pprint
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from engine.export.json import ModelFile
+from engine.pipeline.spec import PipelineSpec
+from engine.records import Candidate
+
+
+def python_script(
+    spec: PipelineSpec,
+    candidate: Candidate,
+    model: Mapping[str, Any],
+    *,
+    adapter: Literal["chat", "json"] = "chat",
+    title: str = "",
+) -> str:
+    """Return the script's text. `model` holds a ModelFile's values (name, base_url, key_env, ...)."""
+    choice = ModelFile.model_validate(
+        {k: model[k] for k in ModelFile.model_fields if model.get(k) is not None}
+    )
+    settings = choice.model_dump(exclude_none=True)
+    arguments = {"model": settings.pop("name"), "api_base": settings.pop("base_url", None), **settings}
+    options = " ".join(f'--{f.name} "..."' for f in spec.inputs)
+    texts = {
+        "TITLE": _one_line(title or "A program tuned with Tuneboard").rstrip("."),
+        "OPTIONS": options,
+        "INPUTS": repr([f.name for f in spec.inputs]),
+        "OUTPUTS": repr([f.name for f in spec.outputs]),
+        "MODEL": _literal({k: v for k, v in arguments.items() if v is not None}),
+        "ADAPTER": repr(adapter),
+        "PIPELINE": _literal(spec.model_dump(mode="json", exclude_defaults=True)),
+        "TUNED": _literal(candidate.as_dict()),
+    }
+    # In one pass: a text may itself hold something that looks like a mark.
+    return re.sub(r"@([A-Z]+)@", lambda mark: texts[mark[1]], _SCRIPT)
+
+
+def _literal(value: Any) -> str:
+    return pprint.pformat(value, width=100, sort_dicts=False)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).replace("\\", "/").replace('"', "'")
+
+
+_SCRIPT = '''\
+"""@TITLE@.
+
+    pip install tuneboard
+    python program.py @OPTIONS@
+    python program.py rows.csv > answers.csv
+"""
+
+import argparse
+import csv
+import json
+import sys
+
+from engine import LM, ChatAdapter, JSONAdapter, context
+from engine.errors import EngineError
+from engine.pipeline.build import build_program
+from engine.pipeline.spec import PipelineSpec
+from engine.records import Candidate
+
+INPUTS = @INPUTS@
+OUTPUTS = @OUTPUTS@
+MODEL = @MODEL@
+ADAPTER = {"chat": ChatAdapter, "json": JSONAdapter}[@ADAPTER@]
+
+PIPELINE = @PIPELINE@
+
+TUNED = @TUNED@
+
+
+def load():
+    """Return the tuned program."""
+    return build_program(PipelineSpec.model_validate(PIPELINE)).with_candidate(Candidate.from_dict(TUNED))
+
+
+def answer(program, row):
+    """Return the program's answer to one row: output name -> JSON value."""
+    prediction = program(**{name: row[name] for name in INPUTS})
+    return {name: json.loads(json.dumps(prediction[name], default=plain)) for name in OUTPUTS}
+
+
+def plain(value):
+    """Return a value that JSON has no form for as one that it has."""
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else getattr(value, "value", str(value))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file", nargs="?", help="a CSV file with the columns " + ", ".join(INPUTS))
+    for name in INPUTS:
+        parser.add_argument("--" + name)
+    given = parser.parse_args()
+    with context(lm=LM(**MODEL), adapter=ADAPTER()):
+        program = load()
+        if given.file is None:
+            missing = [name for name in INPUTS if getattr(given, name) is None]
+            if missing:
+                parser.error("give a CSV file, or the option --" + " and --".join(missing))
+            print(json.dumps(answer(program, vars(given)), ensure_ascii=False))
+            return
+        with open(given.file, newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+        missing = [name for name in INPUTS if rows and name not in rows[0]]
+        if missing:
+            parser.error("the file has no column " + ", ".join(missing))
+        writer = csv.DictWriter(sys.stdout, [*INPUTS, *OUTPUTS])
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({name: row[name] for name in INPUTS} | answer(program, row))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (EngineError, OSError) as error:
+        sys.exit(str(error))
+'''

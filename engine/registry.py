@@ -1,0 +1,81 @@
+"""The table of contents: what can be chosen by name, as visible tuples.
+
+Adding an optimizer is one file, one line here and one row in the README; the contract tests, the command
+line and the forms pick it up from here. Export formats stand in `engine.export`, which is above this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from engine.adapters.base import Adapter
+from engine.adapters.chat import ChatAdapter
+from engine.adapters.json import JSONAdapter
+from engine.errors import UnknownNameError
+from engine.metrics.base import Metric
+from engine.metrics.contains import Contains
+from engine.metrics.exact import ExactMatch
+from engine.metrics.numeric import NumberWithin
+from engine.metrics.overlap import TokenF1
+from engine.modules.chain_of_thought import ChainOfThought
+from engine.modules.module import Module
+from engine.modules.predict import Predict
+from engine.optimizers.base import Optimizer
+from engine.optimizers.bootstrap_few_shot import BootstrapFewShot
+from engine.optimizers.bootstrap_random_search import BootstrapFewShotWithRandomSearch
+from engine.optimizers.labeled_few_shot import LabeledFewShot
+from engine.optimizers.mipro import MIPROv2
+
+T = TypeVar("T")
+
+OPTIMIZERS: tuple[type[Optimizer], ...] = (
+    LabeledFewShot,
+    BootstrapFewShot,
+    BootstrapFewShotWithRandomSearch,
+    MIPROv2,
+)
+METRICS: tuple[type[Metric], ...] = (ExactMatch, Contains, TokenF1, NumberWithin)
+MODULES: tuple[type[Module], ...] = (Predict, ChainOfThought)
+ADAPTERS: tuple[type[Adapter], ...] = (ChatAdapter, JSONAdapter)
+
+
+def get_optimizer(name: str) -> type[Optimizer]:
+    """Return an optimizer's class by its name. Raises UnknownNameError listing the names there are.
+
+    >>> get_optimizer("MIPROv2").__name__
+    'MIPROv2'
+    """
+    return _named("optimizer", name, OPTIMIZERS)
+
+
+def get_metric(name: str) -> type[Metric]:
+    """Return a metric's class by its name. Raises UnknownNameError."""
+    return _named("metric", name, METRICS)
+
+
+def get_module(name: str) -> type[Module]:
+    """Return a module's class by its name. Raises UnknownNameError."""
+    return _named("module", name, MODULES)
+
+
+def get_adapter(name: str) -> type[Adapter]:
+    """Return an adapter's class by its name ("chat", "json", or the class's name). Raises UnknownNameError.
+
+    >>> get_adapter("json").__name__
+    'JSONAdapter'
+    """
+    short = {a.__name__.removesuffix("Adapter").lower(): a for a in ADAPTERS}
+    return short[name] if name in short else _named("adapter", name, ADAPTERS)
+
+
+def name_of(entry: type) -> str:
+    """Return the name under which an entry is registered."""
+    return str(getattr(entry, "name", None) or entry.__name__)
+
+
+def _named(kind: str, name: str, entries: Iterable[type[T]]) -> type[T]:
+    known = {name_of(entry): entry for entry in entries}
+    if name not in known:
+        raise UnknownNameError(kind, name, known)
+    return known[name]

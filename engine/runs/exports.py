@@ -1,0 +1,67 @@
+"""Writing a run's exports: the tuned program as JSON and as a Python script, in `home/exports/RUN_ID`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from engine.errors import RunError
+from engine.export.json import program_file, write_program
+from engine.export.python import python_script
+from engine.records import Candidate
+from engine.runs.spec import RunSpec
+from engine.store.rows import RunRow
+from engine.store.store import Store
+
+
+def export_run(
+    home: Path, run: RunRow, spec: RunSpec, candidate: Candidate, result: Mapping[str, Any]
+) -> dict[str, str]:
+    """Write both files; return their paths as `export_path` and `script_path`. Raises RunError."""
+    folder = home / "exports" / run.id
+    program, script = folder / "program.json", folder / "program.py"
+    model = spec.model.model_dump()
+    content = program_file(
+        spec.pipeline,
+        candidate,
+        model=model,
+        adapter=spec.adapter,
+        metadata=_metadata(run, spec, result),
+    )
+    text = python_script(spec.pipeline, candidate, model, adapter=spec.adapter, title=run.title)
+    try:
+        write_program(content, program)
+        script.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RunError(
+            f"The program could not be exported to {folder}: {error.strerror or error}."
+        ) from error
+    return {"export_path": str(program), "script_path": str(script)}
+
+
+def export_again(home: Path, store: Store, run_id: str, candidate_id: str | None = None) -> dict[str, str]:
+    """Write a run's exports anew, of its best candidate or of another one; return their paths.
+
+    Raises NotFoundError for an unknown run or candidate, RunError when the run has no result yet.
+    """
+    run = store.get_run(run_id)
+    wanted = candidate_id or (run.result or {}).get("best_candidate")
+    if wanted is None:
+        raise RunError(f"The run {run_id!r} has no result yet ({run.state}). Wait for its end, or resume it.")
+    spec = RunSpec.model_validate(run.spec)
+    return export_run(home, run, spec, store.candidate(run_id, wanted), run.result or {})
+
+
+def _metadata(run: RunRow, spec: RunSpec, result: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "title": run.title,
+        "run": run.id,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "optimizer": spec.optimizer.name,
+        "metric": spec.metric.name,
+        "baseline": (result.get("baseline") or {}).get("test"),
+        "score": (result.get("best") or {}).get("test"),
+        "verdict": (result.get("verdict") or {}).get("sentence", ""),
+    }

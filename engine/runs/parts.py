@@ -1,0 +1,72 @@
+"""The parts a run spec names, made: metric, optimizer, model, adapter. Raises sentences, makes no calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import MissingKeyError
+from engine.registry import get_adapter, get_metric, get_optimizer
+
+if TYPE_CHECKING:
+    from engine.adapters.base import Adapter
+    from engine.lm.base import BaseLM
+    from engine.metrics.base import Metric
+    from engine.optimizers.base import Optimizer
+    from engine.runs.spec import ModelChoice, Named
+
+
+def make_metric(named: Named) -> Metric:
+    """Return a metric. Raises UnknownNameError, or ConfigurationError for options that do not fit."""
+    return get_metric(named.name)(**named.options)
+
+
+def make_optimizer(named: Named, metric: Any = None) -> Optimizer:
+    """Return an optimizer. Raises UnknownNameError, or ConfigurationError for options that do not fit."""
+    return get_optimizer(named.name).from_options(named.options, metric)
+
+
+def make_adapter(name: str) -> Adapter:
+    """Return an adapter by its short name. Raises UnknownNameError."""
+    return get_adapter(name)()
+
+
+def make_lm(choice: ModelChoice) -> BaseLM:
+    """Return a model. Its key is looked up when it is first called, in the environment and the keyring."""
+    from engine.lm.client import LM
+
+    return LM(
+        choice.name,
+        api_base=choice.base_url,
+        key_env=choice.key_env,
+        temperature=choice.temperature,
+        max_tokens=choice.max_tokens,
+        # The offline model is quick, free and always answers the same: keeping its answers would only fill the disk.
+        cache=not is_offline(choice),
+    )
+
+
+def is_offline(choice: ModelChoice) -> bool:
+    """Whether a model runs inside Tuneboard, with no network."""
+    return choice.name.startswith("offline/")
+
+
+def check_key(choice: ModelChoice) -> None:
+    """Raise MissingKeyError, before anything is called, where a model needs a key and none can be found."""
+    from engine.lm.catalog import find_route
+    from engine.lm.keys import key_for
+
+    route = find_route(choice.name, choice.base_url)
+    needed = choice.key_env is not None or (
+        route.provider is not None
+        and route.provider.needs_key
+        and not route.custom
+        and route.protocol != "offline"
+    )
+    if not needed:
+        return
+    found = key_for(route, choice.key_env)
+    if found.key is None and (choice.key_env or (route.provider and route.provider.key_env)):
+        raise MissingKeyError(
+            f"The model {choice.name!r} needs an API key and there is none in the {found.where or 'environment'}. "
+            "Set it, or enter it on the Settings page."
+        )

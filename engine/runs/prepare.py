@@ -1,0 +1,173 @@
+"""A run spec and the store -> everything a run needs: program, rows, split, metric, optimizer, models.
+
+Here a run that cannot work is refused, in one sentence, before anything is paid for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from engine.adapters.values import parse_value
+from engine.dataset import Dataset, Split, UsableRows, read_dataset, split_rows, usable_rows
+from engine.errors import DatasetError, RunError
+from engine.pipeline.build import build_program, signature_of
+from engine.pipeline.spec import PipelineSpec
+from engine.records import Example
+from engine.runs.parts import check_key, make_adapter, make_lm, make_metric, make_optimizer
+from engine.search.settings import Settings
+
+if TYPE_CHECKING:
+    from engine.modules.module import Module
+    from engine.optimizers.base import Optimizer
+    from engine.runs.spec import RunSpec
+    from engine.search.estimate import Estimate
+    from engine.store.store import Store
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run, ready to be driven. `rows` holds every usable row by id, the split's test rows included."""
+
+    spec: RunSpec
+    program: Module
+    rows: Mapping[int, Example]
+    split: Split
+    optimizer: Optimizer
+    settings: Settings
+    notes: tuple[str, ...] = ()
+
+
+def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepared:
+    """Return everything a run needs.
+
+    Raises an EngineError, in one sentence, for data that is gone or changed, too few rows, wiring that
+    does not fit, an unknown name, a missing key, or a budget too small for the evaluations around the search.
+    """
+    program = build_program(spec.pipeline)
+    metric = make_metric(spec.metric)
+    optimizer = make_optimizer(spec.optimizer, metric)
+    dataset = stored_dataset(store, spec)
+    usable = usable_examples(spec.pipeline, dataset, spec.mapping)
+    if not usable.examples:
+        raise DatasetError(_no_rows(dataset, usable))
+    split = split_rows(usable.examples, spec.split, outputs=[f.name for f in spec.pipeline.outputs])
+    lm = make_lm(spec.model)
+    settings = Settings(
+        program=program,
+        metric=metric,
+        rows=usable.examples,
+        train=split.train,
+        validation=split.validation,
+        lm=lm,
+        prompt_lm=make_lm(spec.prompt_model) if spec.prompt_model else None,
+        teacher_lm=make_lm(spec.teacher_model) if spec.teacher_model else None,
+        adapter=make_adapter(spec.adapter),
+        budget=spec.budget,
+        concurrency=spec.concurrency,
+        seed=spec.seed,
+        payer=payer,
+    )
+    check_budget(spec, program, split)
+    return Prepared(spec, program, usable.examples, split, optimizer, settings, _notes(usable, split))
+
+
+def check_keys(spec: RunSpec) -> None:
+    """Raise MissingKeyError where a model of the run needs a key and there is none."""
+    for choice in (spec.model, spec.prompt_model, spec.teacher_model):
+        if choice is not None:
+            check_key(choice)
+
+
+def reserved_calls(program: Module, split: Split) -> int:
+    """Return the calls that the run makes outside the search: the starting prompt scored, and the final test."""
+    steps = max(1, len(program.named_predictors()))
+    return steps * (len(split.validation) + 2 * len(split.test))
+
+
+def check_budget(spec: RunSpec, program: Module, split: Split) -> None:
+    """Raise RunError where the budget in calls does not even cover what stands around the search."""
+    needed = reserved_calls(program, split)
+    if spec.budget.calls is not None and spec.budget.calls <= needed:
+        raise RunError(
+            f"The budget of {spec.budget.calls:,} calls is too small: scoring the starting prompt and the final test "
+            f"take {needed:,} calls before any search. Allow more calls, or use fewer validation and test rows."
+        )
+
+
+def usable_examples(pipeline: PipelineSpec, dataset: Dataset, mapping: Mapping[str, str]) -> UsableRows:
+    """Return the rows a task can use, typed by its fields, and a problem for each row that it cannot use.
+
+    Raises DatasetError when a field has no column or its column is not in the data.
+    """
+    inputs, outputs = field_types(pipeline)
+    return usable_rows(dataset, mapping, inputs=inputs, outputs=outputs, parse=parse_value)
+
+
+def field_types(pipeline: PipelineSpec) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the types of a pipeline's inputs and of its outputs, by field name."""
+    signatures = [signature_of(step) for step in pipeline.steps]
+    inputs: dict[str, Any] = {}
+    for f in pipeline.inputs:
+        for signature in signatures:
+            if f.name in signature.input_fields:
+                inputs[f.name] = signature.annotation(f.name)
+                break
+    return inputs, {f.name: signatures[-1].annotation(f.name) for f in pipeline.outputs}
+
+
+def stored_dataset(store: Store, spec: RunSpec) -> Dataset:
+    """Return the run's table, read again from the stored bytes. Raises NotFoundError, RunError, DatasetError."""
+    row = store.get_dataset(spec.dataset)
+    if spec.dataset_hash and row.hash != spec.dataset_hash:
+        raise RunError(
+            f"The data {row.name!r} has changed since this run was set up. Start a new run with the data as it is now."
+        )
+    return read_dataset(row.content, row.name)
+
+
+def estimate_run(store: Store, spec: RunSpec) -> Estimate:
+    """Return what a run will take, by driving its search against a stand-in; no model is called.
+
+    Raises what `prepare` raises.
+    """
+    from engine.search.estimate import estimate
+
+    prepared = prepare(store, spec)
+    split = prepared.split
+    return estimate(
+        prepared.optimizer.search, prepared.settings, baseline_rows=split.validation, test_rows=split.test
+    )
+
+
+def with_budget_left(settings: Settings, seconds_before: float) -> Settings:
+    """Return the settings of a run that goes on: the working time it has used already counts."""
+    return replace(settings, seconds_before=seconds_before)
+
+
+def _notes(usable: UsableRows, split: Split) -> tuple[str, ...]:
+    left_out = len({problem.row for problem in usable.problems})
+    rows = "1 row is" if left_out == 1 else f"{left_out:,} rows are"
+    return (*([f"{rows} left out because they cannot be used."] if left_out else []), *split.notes)
+
+
+def _no_rows(dataset: Dataset, usable: UsableRows) -> str:
+    if usable.problems:
+        first = usable.problems[0]
+        return f"No row of {dataset.name!r} can be used. Row {first.row}: {first.message}"
+    return f"{dataset.name!r} has no rows. Add some, or choose another file."
+
+
+__all__ = [
+    "Prepared",
+    "check_budget",
+    "check_keys",
+    "estimate_run",
+    "field_types",
+    "prepare",
+    "reserved_calls",
+    "stored_dataset",
+    "usable_examples",
+    "with_budget_left",
+]

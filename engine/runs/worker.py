@@ -1,0 +1,228 @@
+"""The process that carries out one run: claim, score the starting prompt, search, test, export, done.
+
+Everything it learns goes to the store as it happens, and nothing is kept elsewhere: killed at any moment
+and started again, it drives the search from its start, and every call that was paid for is answered
+from the cache. It knows no page and no terminal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from pydantic import ValidationError
+
+from engine import loop
+from engine.errors import EngineError, RunError, StoreError
+from engine.lm import cache
+from engine.records import Evaluation, Usage
+from engine.runs.exports import export_run
+from engine.runs.flags import StoreControl, Watch
+from engine.runs.prepare import Prepared, check_keys, prepare, with_budget_left
+from engine.runs.recorder import StoreRecorder
+from engine.runs.results import result_dict, summary, validation_score
+from engine.runs.spec import RunSpec
+from engine.search.driver import Driver
+from engine.search.settings import SearchResult
+from engine.search.verdict import verdict
+from engine.store.rows import RunRow
+from engine.store.store import Store
+
+_log = logging.getLogger("engine.runs")
+
+
+def work(home: Path, run_id: str) -> int:
+    """Carry out a run of the data folder's store, to its end; return 0, or 1 where it failed.
+
+    SIGTERM and SIGINT stop the run and keep the best so far; a second one gives up at once. Raises
+    NotFoundError or RunError when there is no such run or another process works on it. Every other
+    failure ends in the run's state and message, its traceback in `home/logs`.
+    """
+    with Store.open(home) as store, _log_file(home, run_id):
+        run = store.claim_run(run_id, os.getpid())
+        _log.info("Process %s works on run %s.", os.getpid(), run_id)
+        job = _Job(home, store, run, StoreRecorder(store, run_id), time.time())
+        return job.carry_out()
+
+
+@dataclass
+class _Job:
+    home: Path
+    store: Store
+    run: RunRow
+    recorder: StoreRecorder
+    claimed: float
+    taken: bool = False
+
+    def carry_out(self) -> int:
+        run_id = self.run.id
+        pending: list[Callable[[], Any]] = []
+
+        def cancel(*, taken: bool) -> None:
+            self.taken = self.taken or taken
+            for stop in pending:
+                stop()
+
+        with (
+            Watch(self.store, run_id, os.getpid(), lambda: cancel(taken=True)) as watch,
+            _signals(watch, lambda: cancel(taken=False)),
+        ):
+            try:
+                future = loop.submit(self._run(StoreControl(watch, self.store, run_id)))
+                pending.append(future.cancel)
+                future.result()
+            except (CancelledError, asyncio.CancelledError):
+                return self._cancelled()
+            except EngineError as error:
+                return self._failed(str(error))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the run must not stay "running"
+                return self._failed(f"Something inside Tuneboard went wrong: {type(error).__name__}: {error}")
+        return 0 if self.store.get_run(run_id).state != "failed" else 1
+
+    def _cancelled(self) -> int:
+        if self.taken:
+            _log.warning("Run %s was deleted or taken over by another process; this one ends.", self.run.id)
+            return 1
+        return self._ended("stopped", "Stopped at once; it was not tested. Resume it to go on.", 0)
+
+    def _failed(self, sentence: str) -> int:
+        _log.exception("Run %s failed: %s", self.run.id, sentence)
+        return self._ended("failed", sentence, 1)
+
+    def _ended(self, state: Any, sentence: str, code: int) -> int:
+        try:
+            self.store.set_state(self.run.id, state, sentence)
+        except StoreError:
+            _log.exception("The end of run %s could not be stored.", self.run.id)
+            return 1
+        return code
+
+    async def _run(self, control: StoreControl) -> None:
+        store, run_id = self.store, self.run.id
+        cache.payer.set(run_id)
+        store.clear_events(run_id)
+        store.set_phase(run_id, "Reading the data")
+        prepared = await asyncio.to_thread(self._prepare)
+        for note in prepared.notes:
+            store.add_event(run_id, "note", note, {"level": "info"})
+        settings = with_budget_left(prepared.settings, self.run.seconds)
+        driver = Driver(settings, self.recorder, control)
+        try:
+            await self._phases(driver, prepared)
+        finally:
+            self.recorder.flush()
+            store.set_meters(run_id, driver.ledger.spent, driver.ledger.seconds)
+
+    def _prepare(self) -> Prepared:
+        try:
+            spec = RunSpec.model_validate(self.run.spec)
+        except ValidationError as error:
+            where = ".".join(str(part) for part in error.errors()[0]["loc"])
+            raise RunError(
+                f"The run's settings cannot be read at {where!r}: {error.errors()[0]['msg']}."
+            ) from error
+        check_keys(spec)
+        return prepare(self.store, spec, payer=self.run.id)
+
+    async def _phases(self, driver: Driver, prepared: Prepared) -> None:
+        store, run_id, split = self.store, self.run.id, prepared.split
+        store.set_phase(run_id, "Scoring the starting prompt")
+        await driver.score(driver.seed, split.validation, label="baseline")
+        store.set_phase(run_id, "Searching")
+        search = await driver.search(prepared.optimizer.search, test_rows=len(split.test))
+        if search.stopped == "failed" and driver.ledger.closing == "failed":
+            raise RunError(search.reason)  # the model is gone: what was found is stored, a test is impossible
+        if search.stopped == "finished" and self._validated(driver, prepared, search) is None:
+            store.set_phase(run_id, "Scoring the result on all validation rows")
+            await driver.score(search.best, split.validation, label="result")
+        store.set_phase(run_id, "Testing on rows the search never saw")
+        before, after = await driver.compare(
+            driver.seed, search.best, split.test, labels=("baseline", "best")
+        )
+        self._conclude(driver, prepared, search, before, after)
+
+    def _validated(self, driver: Driver, prepared: Prepared, search: SearchResult) -> float | None:
+        return validation_score(driver.trials, search.best, len(prepared.split.validation))
+
+    def _conclude(
+        self, driver: Driver, prepared: Prepared, search: SearchResult, before: Evaluation, after: Evaluation
+    ) -> None:
+        store, run_id, rows = self.store, self.run.id, len(prepared.split.validation)
+        self.recorder.flush()
+        usage: Usage = driver.ledger.spent
+        result = result_dict(
+            search,
+            verdict(before, after),
+            baseline=summary(driver.seed, validation_score(driver.trials, driver.seed, rows), before),
+            best=summary(search.best, self._validated(driver, prepared, search), after),
+            usage=usage,
+            seconds=driver.ledger.seconds,
+        )
+        store.set_phase(run_id, "Writing the exports")
+        paths = export_run(self.home, self.run, prepared.spec, search.best, result)
+        with store.transaction():
+            store.drop_trials_before(run_id, self.claimed)
+            store.mark_best(run_id, search.best.id)
+            store.set_meters(run_id, usage, driver.ledger.seconds)
+            store.save_result(run_id, {**result, **paths})
+            store.set_phase(run_id, "")
+            store.add_event(run_id, "verdict", result["verdict"]["sentence"], result["verdict"])
+            if search.stopped == "stopped":
+                store.set_state(
+                    run_id, "stopped", "Stopped when asked; the best prompt so far was kept and tested."
+                )
+            elif search.stopped == "failed":
+                store.set_state(run_id, "failed", search.reason)
+            else:
+                store.set_state(run_id, "finished", "" if search.stopped == "finished" else search.reason)
+
+
+@contextmanager
+def _signals(watch: Watch, give_up: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM and SIGINT ask for a stop; a second one gives up. Only a main thread can do this."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler's signature
+        if watch.stopping:
+            give_up()
+        watch.stop()
+
+    wanted = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, ask) for number in wanted}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _log_file(home: Path, run_id: str) -> Iterator[None]:
+    """Write what the engine logs to `home/logs/RUN_ID.log` meanwhile."""
+    path = home / "logs" / f"{run_id}.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("engine")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+        handler.close()
