@@ -154,32 +154,25 @@ def _numbered(text: str, separator: str) -> Iterator[tuple[int, list[str], str]]
     A quotation mark that never closes would swallow the rest of the file. A sentinel after the last line
     shows it: then the line that opened it is reported, and reading goes on below that line.
     """
+    csv.field_size_limit(LONGEST_CELL)  # the process's, and never put back: another thread may be reading
     lines = list(io.StringIO(text, newline=""))
     if lines and lines[-1][-1:] not in "\r\n":
         lines[-1] += "\n"
     number, start = 0, 0
-    limit = csv.field_size_limit(LONGEST_CELL)
-    try:
-        while start < len(lines):
-            reader = csv.reader(chain(islice(lines, start, None), [_END]), delimiter=separator)
-            opened = start
-            try:
-                for row in reader:
-                    if row == [_END]:
-                        return
-                    if row and row[-1].endswith(_END):
-                        break
-                    number += 1
-                    opened = start + reader.line_num
-                    yield number, row, ""
-            except csv.Error:
-                pass
-            number += 1
-            yield (
-                number,
-                [],
-                "A quotation mark is opened in this row and never closed. Close it or remove it.",
-            )
-            start = opened + 1
-    finally:
-        csv.field_size_limit(limit)
+    while start < len(lines):
+        reader = csv.reader(chain(islice(lines, start, None), [_END]), delimiter=separator)
+        opened = start
+        try:
+            for row in reader:
+                if row == [_END]:
+                    return
+                if row and row[-1].endswith(_END):
+                    break
+                number += 1
+                opened = start + reader.line_num
+                yield number, row, ""
+        except csv.Error:
+            pass
+        number += 1
+        yield number, [], "A quotation mark is opened in this row and never closed. Close it or remove it."
+        start = opened + 1

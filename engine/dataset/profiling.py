@@ -79,9 +79,7 @@ def _profile_column(name: str, cells: Any) -> ColumnProfile:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    array = (
-        pa.chunked_array(pa.array(cells)) if not isinstance(pa.array(cells), pa.Array) else pa.array(cells)
-    )
+    array = pa.array(cells)
     rows = len(array)
     stripped = pc.utf8_trim_whitespace(array)
     present = pc.filter(stripped, pc.greater(pc.binary_length(stripped), 0))
