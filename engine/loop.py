@@ -25,6 +25,9 @@ _loop: asyncio.AbstractEventLoop | None = None
 _thread: threading.Thread | None = None
 _pool: ThreadPoolExecutor | None = None
 
+refusals = 0
+"""How often a plain call on the loop's thread was refused; read by code that must notice a hidden refusal."""
+
 
 class SyncCallOnLoopError(ConfigurationError):
     """A plain call was made on the event loop's own thread, where it would wait for itself."""
@@ -74,7 +77,9 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 def refuse_on_loop() -> None:
     """Raise SyncCallOnLoopError on the loop's own thread, where a plain call would wait for itself."""
+    global refusals
     if on_loop():
+        refusals += 1
         raise SyncCallOnLoopError(
             "A program was called as program(...) inside async code of the engine. Write 'await program.acall(...)' there."
         )

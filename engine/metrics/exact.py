@@ -68,7 +68,7 @@ def same(expected: Any, answer: Any, strict: bool = False) -> bool:
     if expected is None or answer is None:
         return False
     if strict:
-        return _plain_value(expected) == _plain_value(answer)
+        return bool(_plain_value(expected) == _plain_value(answer))
     return plain_text(expected) == plain_text(answer)
 
 

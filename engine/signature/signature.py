@@ -26,11 +26,7 @@ Fields = Mapping[str, FieldInfo]
 def _declared_fields(cls: type, declared: dict[str, Any], scope: Mapping[str, Any]) -> dict[str, FieldInfo]:
     hints = inspect.get_annotations(cls)
     for name in hints:
-        if (
-            name not in declared
-            and not name.startswith("_")
-            and typing.get_origin(hints[name]) is not typing.ClassVar
-        ):
+        if name not in declared and not name.startswith("_") and not _is_class_variable(hints[name]):
             _refuse_field(cls, name)
     fields = {}
     for name, field in declared.items():
@@ -39,6 +35,12 @@ def _declared_fields(cls: type, declared: dict[str, Any], scope: Mapping[str, An
             name, field, _evaluated(cls, name, hint, scope) if hint is not None else str
         )
     return fields
+
+
+def _is_class_variable(hint: Any) -> bool:
+    if isinstance(hint, str):
+        return hint.split("[")[0].rsplit(".", 1)[-1] == "ClassVar"
+    return hint is typing.ClassVar or str(hint).startswith("typing.ClassVar[")
 
 
 def _refuse_field(cls: type, name: str) -> NoReturn:

@@ -1,0 +1,264 @@
+"""`Evaluate`: a program's score on a set of examples, with its interval and every row, for scripts and notebooks."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import orjson
+
+from engine import loop
+from engine.errors import ConfigurationError, RunError
+from engine.evaluate.rows import Runner
+from engine.metrics.base import Grade, Scorer
+from engine.metrics.interval import Interval, mean_interval
+from engine.prediction import Prediction
+from engine.records import Example, Outcome, json_value
+from engine.runtime import current
+
+if TYPE_CHECKING:
+    from engine.modules.module import Module
+
+Row = tuple[Example, Prediction, Any]
+"""An example, the prediction (empty when the row failed) and what the metric returned."""
+
+_CELL = 60
+_TABLE_ROWS = 20
+
+
+class EvaluationResult(Prediction):
+    """A program's score in percent (0-100, two decimals), and everything behind it.
+
+    `results` are (example, prediction, score) in the order of the examples; `outcomes` the same rows as records, with
+    their errors, usage and seconds; `interval` is the 95 % interval of the score, in percent.
+    """
+
+    __slots__ = ("interval", "outcomes", "results")
+
+    results: list[Row]
+    outcomes: tuple[Outcome, ...]
+    interval: Interval
+
+    def __init__(self, score: float, results: list[Row], outcomes: Sequence[Outcome] = ()) -> None:
+        super().__init__(score=score)
+        scores = [float(row[2]) for row in results]
+        graded = mean_interval(scores)
+        interval = Interval(score, 100 * graded.low, 100 * graded.high, graded.rows, graded.confidence)
+        for name, value in (("results", results), ("outcomes", tuple(outcomes)), ("interval", interval)):
+            object.__setattr__(self, name, value)
+
+    @property
+    def failures(self) -> list[Outcome]:
+        """The rows that failed, each with its error."""
+        return [outcome for outcome in self.outcomes if outcome.error is not None]
+
+    def __reduce__(self) -> Any:
+        return EvaluationResult, (self.score, self.results, self.outcomes)
+
+    def __repr__(self) -> str:
+        return f"EvaluationResult(score={self.score}, results=<list of {len(self.results)} results>)"
+
+
+class Evaluate:
+    """Scores programs on `devset` with `metric`, `num_threads` rows at once.
+
+    A row that fails counts `failure_score` and keeps its error in the result. With `max_errors` the evaluation
+    gives up (RunError) after that many failed rows; by default it never does.
+
+    >>> from engine import Predict, context
+    >>> from engine.testing import DummyLM
+    >>> rows = [Example(question="1+1", answer="2").with_inputs("question")]
+    >>> evaluate = Evaluate(devset=rows, metric=lambda row, answer: row.answer == answer.answer)
+    >>> with context(lm=DummyLM([{"answer": "2"}])):
+    ...     evaluate(Predict("question -> answer")).score
+    100.0
+    """
+
+    def __init__(
+        self,
+        *,
+        devset: Sequence[Example],
+        metric: Scorer | None = None,
+        num_threads: int | None = None,
+        display_progress: bool = False,
+        display_table: bool | int = False,
+        max_errors: int | None = None,
+        failure_score: float = 0.0,
+        **options: Any,
+    ) -> None:
+        self.devset = devset
+        self.metric = metric
+        self.num_threads = num_threads
+        self.display_progress = display_progress
+        self.display_table = display_table
+        self.max_errors = max_errors
+        self.failure_score = failure_score
+        self.save_as_csv, self.save_as_json = _destinations(options)
+
+    def __call__(self, program: Module, metric: Scorer | None = None, **changes: Any) -> EvaluationResult:
+        """Evaluate a program and wait for the result. Arguments override those of the constructor."""
+        return loop.run(self.acall(program, metric, **changes))
+
+    async def acall(self, program: Module, metric: Scorer | None = None, **changes: Any) -> EvaluationResult:
+        """Evaluate a program, in async code."""
+        plan, chosen = self._changed(metric, changes)
+        results: dict[int, tuple[Outcome, Any, Any]] = {}
+        progress = _Progress(len(plan.devset)) if plan.display_progress else None
+        failed: list[str] = []
+
+        def note(outcome: Outcome, prediction: Any, result: Any) -> None:
+            results[outcome.row] = (outcome, prediction, result)
+            if progress is not None:
+                progress.advance(outcome.score)
+            if outcome.error is not None:
+                failed.append(outcome.error)
+                if plan.max_errors is not None and len(failed) >= plan.max_errors:
+                    raise RunError(
+                        f"Gave up after {len(failed)} failed rows of {len(results)}. The last: {failed[-1]}"
+                    )
+
+        rows = list(enumerate(plan.devset))
+        limit = max(1, plan.num_threads or current().num_threads)
+        try:
+            await loop.here_or_there(Runner(program, chosen, False, note).run(rows, limit))
+        finally:
+            if progress is not None:
+                progress.close()
+        return plan._report([results[i] for i in range(len(rows))])
+
+    def _changed(self, metric: Scorer | None, changes: dict[str, Any]) -> tuple[Self, Scorer]:
+        unknown = changes.keys() - {*vars(self), "callback_metadata"}
+        if unknown:
+            raise ConfigurationError(f"Evaluate takes no argument {min(unknown)!r}.")
+        given = {
+            name: value
+            for name, value in changes.items()
+            if value is not None and name != "callback_metadata"
+        }
+        plan = copy.copy(self)
+        plan.__dict__.update(given)
+        chosen = metric or self.metric
+        if chosen is None:
+            raise ConfigurationError(
+                "Evaluate needs a metric, for example Evaluate(devset=rows, metric=ExactMatch())."
+            )
+        plan.metric = chosen
+        if not plan.devset:
+            raise ValueError("There are no examples to evaluate on: devset is empty.")
+        for i, example in enumerate(plan.devset):
+            if not example.knows_inputs:
+                raise ConfigurationError(
+                    f"Example {i} does not know its inputs. Call with_inputs('name', ...) on it."
+                )
+        return plan, chosen
+
+    def _report(self, rows: list[tuple[Outcome, Any, Any]]) -> EvaluationResult:
+        results: list[Row] = []
+        for (outcome, prediction, raw), example in zip(rows, self.devset, strict=True):
+            if outcome.error is not None:
+                results.append((example, Prediction(), self.failure_score))
+            else:
+                results.append((example, prediction, outcome.score if isinstance(raw, Grade) else raw))
+        total = sum(float(row[2]) for row in results)
+        score = round(100 * total / len(results), 2)
+        result = EvaluationResult(score, results, [outcome for outcome, _, _ in rows])
+        name = str(
+            getattr(self.metric, "name", None) or getattr(self.metric, "__name__", type(self.metric).__name__)
+        )
+        if self.save_as_csv:
+            _write_csv(Path(self.save_as_csv), table(result, name))
+        if self.save_as_json:
+            data = orjson.dumps(table(result, name), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
+            Path(self.save_as_json).write_bytes(data)
+        if self.display_table:
+            shown = _TABLE_ROWS if self.display_table is True else int(self.display_table)
+            _show(table(result, name)[:shown], len(results))
+        return result
+
+
+def table(result: EvaluationResult, metric_name: str = "score") -> list[dict[str, Any]]:
+    """Return a result as one flat record a row: example, prediction, score and, where rows failed, the error.
+
+    Names that an example and its prediction share get the prefixes `example_` and `pred_`.
+    """
+    predicted = {name for _, prediction, _ in result.results for name in prediction}
+    shared = {name for example, _, _ in result.results for name in example} & predicted
+    errors = any(outcome.error for outcome in result.outcomes)
+    records = []
+    for i, (example, prediction, score) in enumerate(result.results):
+        record: dict[str, Any] = {}
+        for prefix, values in (("example_", example), ("pred_", prediction)):
+            for name, value in values.items():
+                record[f"{prefix}{name}" if name in shared else name] = json_value(value)
+        record[metric_name] = json_value(score) if isinstance(score, bool | int | float) else float(score)
+        if errors:
+            record["error"] = result.outcomes[i].error or ""
+        records.append(record)
+    return records
+
+
+def _write_csv(path: Path, records: list[dict[str, Any]]) -> None:
+    columns = list(dict.fromkeys(name for record in records for name in record))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows({name: _cell(value) for name, value in record.items()} for record in records)
+
+
+def _cell(value: Any) -> Any:
+    return orjson.dumps(value).decode() if isinstance(value, list | dict) else value
+
+
+def _show(records: Sequence[Mapping[str, Any]], total: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    columns: Iterable[str] = dict.fromkeys(name for record in records for name in record)
+    shown = Table(caption=f"{len(records)} of {total} rows")
+    for column in columns:
+        shown.add_column(column)
+    for record in records:
+        shown.add_row(*(_short(record.get(column, "")) for column in columns))
+    Console().print(shown)
+
+
+def _short(value: Any) -> str:
+    from rich.markup import escape
+
+    text = str(_cell(value))
+    return escape(text if len(text) <= _CELL else text[: _CELL - 3] + "...")
+
+
+class _Progress:
+    """A progress bar with the mean score so far, on standard error."""
+
+    def __init__(self, rows: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=Console(file=sys.stderr))
+        self._task = self._bar.add_task("Evaluating", total=rows)
+        self._total, self._done = 0.0, 0
+        self._bar.start()
+
+    def advance(self, score: float) -> None:
+        self._total, self._done = self._total + score, self._done + 1
+        self._bar.update(
+            self._task, advance=1, description=f"Mean score {100 * self._total / self._done:.1f} %"
+        )
+
+    def close(self) -> None:
+        self._bar.stop()
+
+
+def _destinations(options: dict[str, Any]) -> tuple[Any, Any]:
+    """Return save_as_csv and save_as_json; DSPy's other arguments (provide_traceback) change nothing here."""
+    unknown = options.keys() - {"save_as_csv", "save_as_json", "provide_traceback", "callback_metadata"}
+    if unknown:
+        raise ConfigurationError(f"Evaluate takes no argument {min(unknown)!r}.")
+    return options.get("save_as_csv"), options.get("save_as_json")

@@ -1,0 +1,223 @@
+"""Runs and grades a program on many rows, a bounded number at once.
+
+Workers pull rows from one iterator. A row that fails is a record with its error. This module knows nothing of
+stores, budgets or searches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from engine import loop
+from engine.errors import EngineError
+from engine.metrics.base import Grade, Metric, Scorer, as_grade
+from engine.records import Example, Outcome, TraceStep, Usage, json_value
+from engine.runtime import context, current
+
+if TYPE_CHECKING:
+    from engine.lm.base import Reply
+    from engine.modules.module import Module
+
+Limit = int | AbstractAsyncContextManager[Any]
+"""How many rows at once: a number, or something entered around each row (a semaphore, shared or not)."""
+
+_MOST_WORKERS = 1024
+_TRUSTED_AFTER = 3
+_QUICK_IN_THREAD = 0.01
+_SLOW_ON_LOOP = 0.002
+
+
+async def run_rows(
+    program: Module,
+    rows: Sequence[tuple[int, Example]],
+    metric: Scorer,
+    *,
+    limit: Limit = 64,
+    on_outcome: Callable[[Outcome], None] | None = None,
+    trace: bool = False,
+) -> list[Outcome]:
+    """Run and grade a program on rows (id, example); return their outcomes in the order of `rows`.
+
+    `on_outcome` hears of each as it happens. With `trace` an outcome carries every step's inputs and outputs.
+    `Outcome.usage` counts what a row's calls take: paid ones under `calls`, those the cache answered under
+    `cached`; tokens and cost are those of the calls as they were bought. `Outcome.error` is the
+    error's sentence. Raises only what `limit` or `on_outcome` raise; rows under way then finish first.
+    """
+
+    def note(outcome: Outcome, _prediction: Any, _score: Any) -> None:
+        outcomes[outcome.row] = outcome
+        if on_outcome is not None:
+            on_outcome(outcome)
+
+    outcomes: dict[int, Outcome] = {}
+    await loop.here_or_there(Runner(program, metric, trace, note).run(rows, limit))
+    return [outcomes[row] for row, _ in rows if row in outcomes]
+
+
+Note = Callable[[Outcome, Any, Any], None]
+"""Hears of a finished row: its outcome, the program's prediction (None: failed) and the metric's raw result."""
+
+
+class Runner:
+    """One program over some rows: what the workers share."""
+
+    def __init__(self, program: Module, metric: Scorer, trace: bool, note: Note) -> None:
+        self.program = program
+        self.score = _MetricRunner(metric)
+        self.paths = {id(step): path for path, step in program.named_predictors()} if trace else None
+        self.note = note
+        self.failure: BaseException | None = None
+
+    async def run(self, rows: Sequence[tuple[int, Example]], limit: Limit) -> None:
+        """Run all rows; raise what `limit` or `note` raised, after the rows under way have finished."""
+        waiting = iter(rows)
+        if isinstance(limit, int):
+            slots: AbstractAsyncContextManager[Any] = nullcontext()
+            workers = min(limit, len(rows))
+        else:
+            slots = limit
+            workers = min(getattr(limit, "size", _MOST_WORKERS), len(rows))
+        tasks = [asyncio.ensure_future(self._work(waiting, slots)) for _ in range(workers)]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+        if self.failure is not None:
+            raise self.failure
+
+    async def _work(
+        self, waiting: Iterator[tuple[int, Example]], slots: AbstractAsyncContextManager[Any]
+    ) -> None:
+        """Take rows until there are no more. The task has its own context, so what is set here stays here."""
+        for row, example in waiting:
+            try:
+                async with slots:
+                    if self.failure is not None:
+                        return
+                    self.note(*await self._row(row, example))
+            except Exception as error:  # noqa: BLE001 - not a row's failure: the others end their rows, then it is raised
+                self.failure = self.failure or error
+            if self.failure is not None:
+                return
+
+    async def _row(self, row: int, example: Example) -> tuple[Outcome, Any, Any]:
+        started = time.perf_counter()
+        replies: list[Reply] = []
+        steps: list[Any] | None = None if self.paths is None else []
+        prediction: Any = None
+        result: Any = None
+        error: str | None = None
+        grade = _FAILED
+        with context(replies=replies, trace=steps):
+            try:
+                prediction = await self.program.acall(**example.input_values())
+                result = await self.score(example, prediction)
+                grade = as_grade(result)
+            except Exception as failure:  # noqa: BLE001 - whatever a row raises is that row's record
+                error = error_text(failure)
+        seconds = time.perf_counter() - started
+        outcome = Outcome(
+            row,
+            grade.score,
+            json_values(prediction),
+            grade.feedback,
+            error,
+            _usage(replies),
+            seconds,
+            self._trace(steps) if steps else (),
+        )
+        return outcome, prediction, result
+
+    def _trace(self, steps: list[Any]) -> tuple[TraceStep, ...]:
+        paths = self.paths or {}
+        return tuple(
+            TraceStep(paths.get(id(step), ""), json_value(inputs), json_value(outputs))
+            for step, inputs, outputs in steps
+        )
+
+
+class _MetricRunner:
+    """Calls a metric where it does no harm: on the loop, or in a thread if it blocks or calls a program.
+
+    The engine's own metrics run on the loop. Anyone else's start in a thread; after a few quick calls that used no
+    model they move to the loop, where a call costs a twentieth, and back at the first sign of blocking.
+    """
+
+    def __init__(self, metric: Scorer) -> None:
+        self._metric = metric
+        self._inline = isinstance(metric, Metric) or getattr(metric, "__module__", "").startswith(
+            "engine.metrics"
+        )
+        self._quick_calls = self._slow_calls = 0
+
+    async def __call__(self, example: Example, prediction: Any) -> Any:
+        return await (self._on_loop if self._inline else self._in_thread)(example, prediction)
+
+    async def _on_loop(self, example: Example, prediction: Any) -> Any:
+        started, refused = time.perf_counter(), loop.refusals
+        try:
+            result = self._metric(example, prediction)
+        except loop.SyncCallOnLoopError:
+            result = None
+        if loop.refusals != refused:
+            # It called a program after all, and may have hidden the error: what it returned is void.
+            self._move_to_threads()
+            return await self._in_thread(example, prediction)
+        if inspect.isawaitable(result):
+            return await result
+        self._slow_calls += time.perf_counter() - started > _SLOW_ON_LOOP
+        if self._slow_calls > 1:
+            self._move_to_threads()
+        return result
+
+    async def _in_thread(self, example: Example, prediction: Any) -> Any:
+        started, replies = time.perf_counter(), current().replies or []
+        before = len(replies)
+        result = await loop.in_thread(self._metric, example, prediction)
+        quick = time.perf_counter() - started < _QUICK_IN_THREAD and len(replies) == before
+        self._quick_calls = self._quick_calls + 1 if quick else 0
+        if self._slow_calls <= 1:
+            self._inline = self._quick_calls >= _TRUSTED_AFTER
+        return await result if inspect.isawaitable(result) else result
+
+    def _move_to_threads(self) -> None:
+        self._inline, self._slow_calls = False, 2
+
+
+def error_text(error: BaseException) -> str:
+    """Return an error as one sentence for a record; one that is not the engine's own is named by its type.
+
+    >>> error_text(KeyError("answer"))
+    "KeyError: 'answer'"
+    """
+    text = str(error)
+    return text if isinstance(error, EngineError) and text else f"{type(error).__name__}: {text}".rstrip(": ")
+
+
+def _usage(replies: Sequence[Reply]) -> Usage:
+    if len(replies) == 1 and not replies[0].cached:
+        return replies[0].usage
+    total = Usage()
+    for reply in replies:
+        usage = reply.usage
+        total += replace(usage, calls=0, cached=1) if reply.cached else usage
+    return total
+
+
+def json_values(prediction: Any) -> Mapping[str, Any]:
+    """Return what a program answered as JSON values by field; an answer that is no mapping is the field "output"."""
+    if prediction is None:
+        return {}
+    if isinstance(prediction, Mapping):
+        return {name: json_value(value) for name, value in prediction.items()}
+    return {"output": json_value(prediction)}
+
+
+_FAILED = Grade(0.0)

@@ -1,0 +1,186 @@
+"""Stand-in models for tests: `ScriptedLM` answers from a script, `DummyLM` under DSPy's rules.
+
+Nothing of the engine imports this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import LMError
+from engine.lm.base import BaseLM, Choice, Reply, Request
+from engine.records import Usage
+
+if TYPE_CHECKING:
+    from engine.adapters.base import Adapter
+
+Script = Iterable[Any] | Callable[[Request], Any]
+"""Answers in turn, or a function of the request. An answer is a text, a dict of field values (written in the
+chat layout), a list of these (several completions), a Reply, or an exception to raise."""
+
+
+class ScriptedLM(BaseLM):
+    """Answers from a list, in turn, or from a function of the request; keeps every request in `requests`.
+
+    It is not concurrent in surprising ways: each call is answered at once, in the order calls arrive.
+    Raises LMError when a list is used up.
+
+    >>> import asyncio
+    >>> lm = ScriptedLM(["yes"])
+    >>> asyncio.run(lm.complete(lm.request([{"role": "user", "content": "Is it?"}]))).text
+    'yes'
+    """
+
+    def __init__(
+        self,
+        answers: Script,
+        model: str = "scripted",
+        *,
+        price: tuple[float, float] | None = None,
+        **params: Any,
+    ) -> None:
+        super().__init__(model, **params)
+        self.requests: list[Request] = []
+        self._price = price
+        self._answer = answers if callable(answers) else self._in_turn(iter(answers))
+
+    async def complete(self, request: Request) -> Reply:
+        """Return the script's next answer."""
+        self.requests.append(request)
+        answer = self._answer(request)
+        if isinstance(answer, BaseException):
+            raise answer
+        if isinstance(answer, Reply):
+            return answer
+        wanted = int(request.params.get("n") or 1)
+        answers = answer if isinstance(answer, list) else [answer] * wanted
+        texts = [one if isinstance(one, str) else chat_answer(one) for one in answers]
+        return Reply(tuple(Choice(text, "stop") for text in texts), self._usage(request, texts), self.model)
+
+    def price(self) -> tuple[float, float] | None:
+        """Return the price given, in US dollars per input and output token."""
+        return self._price
+
+    def _in_turn(self, answers: Iterator[Any]) -> Callable[[Request], Any]:
+        def answer(_request: Request) -> Any:
+            try:
+                return next(answers)
+            except StopIteration:
+                raise LMError(
+                    f"The script of {self.model!r} has no answer left for call {len(self.requests)}."
+                ) from None
+
+        return answer
+
+    def _usage(self, request: Request, texts: Sequence[str]) -> Usage:
+        """Count one token for each four characters."""
+        sent = sum(len(str(message["content"])) for message in request.messages) // 4
+        received = sum(map(len, texts)) // 4
+        cost = None if self._price is None else sent * self._price[0] + received * self._price[1]
+        return Usage(1, 0, sent, received, cost)
+
+
+class DummyLM(BaseLM):
+    """A stand-in model under DSPy's rules, for tests written for DSPy.
+
+    `answers` is a list of field values, one for each completion in turn; or a dict whose keys are looked for in
+    the prompt's last message. With `follow_examples` a demonstration with the same inputs is repeated. Without an
+    answer it says "No more responses".
+
+    >>> from engine import Predict, context
+    >>> with context(lm=DummyLM({"capital of France": {"answer": "Paris"}})):
+    ...     Predict("question -> answer")(question="What is the capital of France?").answer
+    'Paris'
+    """
+
+    def __init__(
+        self,
+        answers: Sequence[Mapping[str, Any]] | Mapping[str, Mapping[str, Any]],
+        follow_examples: bool = False,
+        reasoning: bool = False,
+        adapter: Adapter | None = None,
+        **params: Any,
+    ) -> None:
+        super().__init__("dummy", **params)
+        self.requests: list[Request] = []
+        self.history: list[Mapping[str, Any]] = []
+        self._by_text = answers if isinstance(answers, Mapping) else None
+        self._in_turn: Iterator[Mapping[str, Any] | None] = (
+            iter(()) if isinstance(answers, Mapping) else iter(answers)
+        )
+        self._follow_examples = follow_examples
+        self._reasoning = reasoning
+        self._adapter = adapter
+
+    async def complete(self, request: Request) -> Reply:
+        """Return as many completions as the request asks for."""
+        self.requests.append(request)
+        texts = [self._text(request) for _ in range(int(request.params.get("n") or 1))]
+        reply = Reply(
+            tuple(Choice(text, "stop", self._thought()) for text in texts), Usage(calls=1), self.model
+        )
+        self.history.append(
+            {"messages": list(request.messages), "outputs": texts, "kwargs": dict(request.params)}
+        )
+        return reply
+
+    def _thought(self) -> str | None:
+        return "Some reasoning" if self._reasoning else None
+
+    def _text(self, request: Request) -> str:
+        asked = str(request.messages[-1]["content"])
+        if self._follow_examples:
+            answer = _demonstrated(request)
+            if answer is not None:
+                return answer
+        if self._by_text is not None:
+            for key, values in self._by_text.items():
+                if key in asked:
+                    return self._written(values)
+            return NO_MORE
+        values = next(self._in_turn, None)
+        return NO_MORE if values is None else self._written(values)
+
+    def _written(self, values: Mapping[str, Any] | str) -> str:
+        return values if isinstance(values, str) else chat_answer(values, self._adapter)
+
+
+def chat_answer(values: Mapping[str, Any], adapter: Adapter | None = None) -> str:
+    """Return field values as a model would write them, in the chat layout unless another adapter is given.
+
+    >>> chat_answer({"answer": 4})
+    '[[ ## answer ## ]]\\n4\\n\\n[[ ## completed ## ]]'
+    """
+    from engine.adapters.chat import ChatAdapter
+    from engine.signature import OutputField, make_signature
+
+    signature = (
+        make_signature({name: (type(value), OutputField()) for name, value in values.items()})
+        if values
+        else None
+    )
+    return (adapter or ChatAdapter()).answer(signature, values) if signature else ""
+
+
+def _demonstrated(request: Request) -> str | None:
+    """Return the answer of the demonstration whose inputs are those asked about now."""
+    asked = _inputs(str(request.messages[-1]["content"]))
+    turns = request.messages[:-1]
+    for question, answer in pairwise(turns):
+        if (
+            question["role"] == "user"
+            and answer["role"] == "assistant"
+            and _inputs(str(question["content"])) == asked
+        ):
+            return str(answer["content"])
+    return None
+
+
+def _inputs(content: str) -> str:
+    """Return a user message up to the reminder that closes it."""
+    return content.rsplit("\n\n", 1)[0].strip()
+
+
+NO_MORE = "No more responses"
