@@ -17,6 +17,9 @@ def imports() -> list[Row]:
     ours = [_seconds(sys.executable, "import engine") for _ in range(5)]
     python = peer()
     theirs = [_seconds(python, "import dspy") for _ in range(5)] if python else []
+    first = "LM, Predict, Evaluate, ChatAdapter, MIPROv2"
+    used = [_seconds(sys.executable, f"from engine import {first}") for _ in range(5)]
+    used_there = [_seconds(python, f"from dspy import {first}") for _ in range(5)] if python else []
     code = f"import sys, engine; print(*(m for m in {FORBIDDEN!r} if m in sys.modules))"
     brought = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from bench_children import job, note, their_job
+from bench_server import VariedServerProcess
 from bench_table import Row
-from openai_server import ServerProcess
 
 LATENCY = 0.2
 CONCURRENCY = 64
@@ -22,7 +22,7 @@ def mipro() -> list[Row]:
 
 def _ideals(who: str) -> list[float]:
     options = {"rows": TRAIN, "concurrency": CONCURRENCY}
-    with ServerProcess(latency=LATENCY) as server:
+    with VariedServerProcess(LATENCY) as server:
         if who == sys.executable:
             found = [job(who, "mipro", url=server.url, **options)]
         else:
