@@ -1,0 +1,391 @@
+"""One output field -> a value of its type, and one honest clause about what decided it.
+
+Rules of the instruction and votes of the demonstrations are weighed here. Knows what was asked; writes no layout.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from engine.lm.offline.arithmetic import numbers_in, plain_number, solve
+from engine.lm.offline.neighbours import Fields, Votes, remember, vote
+from engine.lm.offline.reading import Asked, AskedField, Shown
+from engine.lm.offline.rules import judge, read_rules
+from engine.lm.offline.spans import copy_span, first_sentence, is_copy
+from engine.lm.offline.words import stem_set, stems
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A JSON value and why it was chosen."""
+
+    value: Any
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mood:
+    """How a request is sampled: noise added to scores (0: none), from a seeded generator."""
+
+    noise: float
+    random: random.Random
+
+
+def answer_field(field: AskedField, asked: Asked, mood: Mood) -> Answer:
+    """Return a value of the field's type for the inputs asked about."""
+    if field.nullable and _mostly_null(field, asked):
+        return Answer(None, "the examples most like it have no value")
+    kind = field.kind.casefold()
+    if kind.startswith(("list", "set", "tuple", "frozenset", "sequence")):
+        return _several(field, asked, mood)
+    if field.choices:
+        return _choose(field, asked, field.choices, mood)
+    if kind == "bool":
+        picked = _choose(field, asked, ("True", "False"), mood)
+        return Answer(picked.value == "True", picked.why)
+    if kind in ("int", "float", "decimal", "complex"):
+        return _number(field, asked, mood)
+    if kind in ("str", "any", "") or not (field.schema or kind.startswith("dict")):
+        return _text(field, asked, mood)
+    return _structure(field, asked)
+
+
+# A value out of a closed set
+
+
+def _choose(field: AskedField, asked: Asked, choices: tuple[str, ...], mood: Mood) -> Answer:
+    text = _whole(asked.inputs)
+    rules = _rules(field, asked, choices)
+    verdict = judge(text, rules)
+    votes = _votes(field, asked, choices)
+    scores = dict.fromkeys(choices, 0.0)
+    for label, fit in verdict.scores.items():
+        if label in scores:
+            scores[label] += fit
+    if votes is not None:
+        best = max(votes.scores.values(), default=0.0) or 1.0
+        trust = min(1.0, votes.closest[1] / 0.3)
+        for label, share in votes.scores.items():
+            if label in scores:
+                scores[label] += 0.75 * trust * share / best
+    present = stem_set(text)
+    for label in choices:
+        words = stems(label.replace("_", " "))
+        scores[label] += (
+            (0.4 if votes is None else 0.15) * sum(1 for w in words if w in present) / max(len(words), 1)
+        )
+    if verdict.default in scores:
+        scores[str(verdict.default)] += 0.3
+    if mood.noise:
+        scores = {label: s + mood.random.gauss(0, mood.noise) for label, s in scores.items()}
+    top = max(scores.values())
+    tied = [label for label in choices if scores[label] >= top - 1e-9]
+    picked = tied[0] if len(tied) == 1 else tied[_pick(text + field.name, len(tied))]
+    return Answer(
+        picked, _reason(picked, verdict.sentences.get(picked), verdict.scores.get(picked, 0.0), votes, asked)
+    )
+
+
+def _reason(label: str, sentence: str | None, fit: float, votes: Votes | None, asked: Asked) -> str:
+    near = votes.nearest.get(label) if votes is not None else None
+    if sentence and fit >= 0.5:
+        return f'the instruction says "{first_sentence(sentence)}"'
+    if near is not None and near[1] > 0:
+        return (
+            f'the most similar example of {label} is "{first_sentence(_longest(asked.shown[near[0]]), 90)}"'
+        )
+    return "nothing in the prompt says more, so this is a guess"
+
+
+@lru_cache(maxsize=1024)
+def _rules_of(text: str, choices: tuple[str, ...], names: tuple[str, ...], others: tuple[str, ...]) -> Any:
+    kept = [s for s in text.split("\n") if not _about_another(s, names[-1], others)]
+    return read_rules("\n".join(kept), choices, names)
+
+
+def _about_another(sentence: str, name: str, others: tuple[str, ...]) -> bool:
+    """Return whether a sentence is about another output: it names that one's field and not this one's."""
+    words = set(stems(sentence.replace("_", " ")))
+    return (
+        any(set(stems(o.replace("_", " "))) <= words for o in others)
+        and not set(stems(name.replace("_", " "))) <= words
+    )
+
+
+def _rules(field: AskedField, asked: Asked, choices: tuple[str, ...]) -> Any:
+    declared = asked.declared
+    others = tuple(f.name for f in declared.outputs if f.name != field.name and f.name not in REASONING)
+    names = tuple(f.name for f in (*declared.inputs, *declared.outputs) if f.name != field.name)
+    text = f"{declared.instruction}\n{field.description}"
+    return _rules_of(text, choices, (*names, field.name), others)
+
+
+def _votes(field: AskedField, asked: Asked, choices: tuple[str, ...] | None = None) -> Votes | None:
+    memory = _memory(field.name, asked.shown, choices)
+    return None if memory is None else vote(asked.inputs, memory)
+
+
+@lru_cache(maxsize=512)
+def _memory(name: str, shown: tuple[Shown, ...], choices: tuple[str, ...] | None) -> Any:
+    """Return the demonstrations as memory, labelled with their value of a field; None where there are none."""
+    rows, labels = [], []
+    for demo in shown:
+        value = demo.output(name)
+        value = None if value is None else _matching(value, choices)
+        # A row without its label keeps its place, so that positions stay those of the demonstrations.
+        rows.append(demo.inputs if value is not None else ())
+        labels.append(value if value is not None else _UNLABELLED)
+    if all(label == _UNLABELLED for label in labels):
+        return None
+    return remember(tuple(rows), tuple(labels))
+
+
+def _matching(value: str, choices: tuple[str, ...] | None) -> str | None:
+    if choices is None:
+        return value
+    plain = value.strip().strip("\"'").casefold()
+    return next((c for c in choices if c.casefold() == plain), None)
+
+
+# Numbers
+
+
+def _number(field: AskedField, asked: Asked, mood: Mood) -> Answer:
+    text = _whole(asked.inputs)
+    known = [(demo, demo.output(field.name)) for demo in asked.shown]
+    pairs = tuple((_whole(demo.inputs), float(n)) for demo, n in known if n and _NUMERIC.fullmatch(n.strip()))
+    values = [v for _, v in pairs]
+    repeated = len(values) >= 4 and len(set(values)) <= len(values) / 2
+    if not repeated or sum(len(numbers_in(q)) >= 2 for q, _ in pairs) > len(pairs) / 2:
+        steps = any(f.name in REASONING for f in asked.declared.outputs)
+        solution = solve(text, pairs, asked.declared.instruction, steps=steps)
+        if solution is not None:
+            return Answer(
+                _bounded(field, solution.value),
+                f"{solution.expression} = {plain_number(solution.value)}, by {solution.because}",
+            )
+    votes = _votes(field, asked)
+    if votes is not None and values:
+        labels = {k: v for k, v in votes.scores.items() if _NUMERIC.fullmatch(k.strip())}
+        if labels:
+            best = max(
+                labels,
+                key=lambda k: labels[k] + mood.random.gauss(0, mood.noise) if mood.noise else labels[k],
+            )
+            return Answer(_bounded(field, float(best)), "the examples most like it have this number")
+    found = numbers_in(text)
+    return Answer(
+        _bounded(field, found[0] if found else field.low or 0.0),
+        "it is the first number of the input" if found else "nothing in the prompt says more",
+    )
+
+
+def _bounded(field: AskedField, value: float) -> int | float:
+    value = max(value, field.low) if field.low is not None else value
+    value = min(value, field.high) if field.high is not None else value
+    return round(value) if field.kind.casefold() == "int" else round(value, 6)
+
+
+# Text
+
+
+def _text(field: AskedField, asked: Asked, mood: Mood) -> Answer:
+    known = [(demo, v) for demo in asked.shown if (v := demo.output(field.name)) is not None]
+    values = [v for _, v in known]
+    if not known:
+        return _unshown(field, asked, mood)
+    if len(set(values)) <= max(1, 0.6 * len(values)) or (
+        len(values) < 4
+        and all(len(v) < 25 for v in values)
+        and not any(_NUMERIC.fullmatch(v) for v in values)
+    ):
+        return _choose(field, asked, tuple(dict.fromkeys((*values, *_named_values(field, asked)))), mood)
+    if all(_NUMERIC.fullmatch(v.strip()) for v in values):
+        number = _number(field, asked, mood)
+        return Answer(plain_number(float(number.value)), number.why)
+    copied = tuple((_whole(d.inputs), v) for d, v in known if is_copy(_whole(d.inputs), v))
+    if len(copied) >= len(known) / 2:
+        span = copy_span(_whole(asked.inputs), copied)
+        if span:
+            return Answer(span, "the examples copy a span of this form")
+    votes = _votes(field, asked)
+    nearest = votes.closest[0] if votes is not None else -1
+    value = asked.shown[nearest].output(field.name) if nearest >= 0 else None
+    return Answer(value if value is not None else values[0], "it is the answer of the most similar example")
+
+
+def _unshown(field: AskedField, asked: Asked, mood: Mood) -> Answer:
+    """Answer text without any example: a value the instruction lists, a computed number, or a span of the input."""
+    values = _named_values(field, asked)
+    if len(values) > 1:
+        return _choose(field, asked, values, mood)
+    text = _whole(asked.inputs)
+    if (
+        re.search(r"\bhow (?:many|much|far|long|old)\b|\bwhat is\b", text, re.IGNORECASE)
+        and len(numbers_in(text)) >= 2
+    ):
+        number = _number(field, asked, mood)
+        return Answer(plain_number(float(number.value)), number.why)
+    longest = max((v for _, v in asked.inputs), key=len, default="")
+    return Answer(
+        first_sentence(longest), "no example shows what an answer looks like, so it repeats the input"
+    )
+
+
+def _named_values(field: AskedField, asked: Asked) -> tuple[str, ...]:
+    """Return the values an instruction or description lists for a text field ("one of: a, b or c", "a" or "b")."""
+    text = f"{field.description}\n{asked.declared.instruction}"
+    listed = re.search(
+        r"\b(?:one of|either|choose from|values?|labels?)\b:?\s+([^.\n;]+(?:;[^.\n;]+)*)", text, re.IGNORECASE
+    )
+    if listed:
+        parts = re.split(r"[,;/|]|\bor\b|\band\b", listed[1])
+        values = tuple(v.strip(" '\"`()") for v in parts)
+        short = tuple(dict.fromkeys(v for v in values if v and len(v.split()) <= 3))
+        if len(short) > 1:
+            return short
+    quoted = tuple(dict.fromkeys(re.findall(r"['\"`]([\w -]{1,30})['\"`]", text)))
+    return quoted if len(quoted) > 1 else ()
+
+
+# Lists and structures
+
+
+def _several(field: AskedField, asked: Asked, mood: Mood) -> Answer:
+    known = [(demo, _items(v)) for demo in asked.shown if (v := demo.output(field.name)) is not None]
+    every = tuple(dict.fromkeys(item for _, items in known for item in items))
+    choices = field.choices or (every if len(every) <= max(3, 0.6 * sum(len(i) for _, i in known)) else ())
+    numeric = bool(re.search(r"\[(?:int|float)", field.kind))
+    text = _whole(asked.inputs)
+    if choices:
+        picked = [c for c in choices if _applies(c, field, asked, known, choices)]
+        if not picked and not any(not items for _, items in known):
+            picked = [_choose(field, asked, choices, mood).value]
+        return Answer(
+            [_numbered(p) for p in picked] if numeric else picked, "the rules and examples fit these"
+        )
+    if numeric:
+        return Answer(
+            [n if "float" in field.kind else round(n) for n in numbers_in(text)], "these are its numbers"
+        )
+    copied = tuple((_whole(d.inputs), i) for d, items in known for i in items if is_copy(_whole(d.inputs), i))
+    found = copy_span(text, copied) if copied else None
+    if found:
+        return Answer([found], "the examples copy a span of this form")
+    return Answer([first_sentence(text, 80)] if not known and text else [], "no example shows more")
+
+
+def _applies(
+    choice: str,
+    field: AskedField,
+    asked: Asked,
+    known: list[tuple[Shown, list[str]]],
+    choices: tuple[str, ...],
+) -> bool:
+    fit = judge(_whole(asked.inputs), _rules(field, asked, choices)).scores.get(choice, 0.0)
+    if known:
+        memory = remember(
+            tuple(d.inputs for d, _ in known), tuple("yes" if choice in items else "no" for _, items in known)
+        )
+        votes = vote(asked.inputs, memory).scores
+        fit += 0.6 if votes.get("yes", 0.0) > votes.get("no", 0.0) else 0.0
+    return fit >= 0.5
+
+
+def _items(text: str) -> list[str]:
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        value = [part.strip() for part in text.split(",") if part.strip()]
+    return [str(v) for v in value] if isinstance(value, list) else [str(value)]
+
+
+def _numbered(text: str) -> int | float:
+    return float(text) if "." in text else int(text)
+
+
+def _structure(field: AskedField, asked: Asked) -> Answer:
+    """Return the nearest demonstration's structure, else the smallest value that fits the schema."""
+    votes = _votes(field, asked)
+    if votes is not None and votes.closest[0] >= 0:
+        value = asked.shown[votes.closest[0]].output(field.name)
+        if value is not None:
+            try:
+                return Answer(orjson.loads(value), "it is the answer of the most similar example")
+            except orjson.JSONDecodeError:
+                return Answer(value, "it is the answer of the most similar example")
+    try:
+        schema = orjson.loads(field.schema) if field.schema else {}
+    except orjson.JSONDecodeError:
+        schema = {}
+    return Answer(_smallest(schema, schema.get("$defs", {}), _whole(asked.inputs)), "no example shows more")
+
+
+def _smallest(schema: dict[str, Any], shared: dict[str, Any], text: str, depth: int = 0) -> Any:
+    if "$ref" in schema and depth < 8:
+        return _smallest(shared.get(str(schema["$ref"]).rsplit("/", 1)[-1], {}), shared, text, depth + 1)
+    if schema.get("enum"):
+        return schema["enum"][0]
+    if "const" in schema or "default" in schema:
+        return schema.get("const", schema.get("default"))
+    options = schema.get("anyOf") or schema.get("oneOf")
+    if options:
+        return _smallest(
+            options[-1] if options[0].get("type") != "object" else options[0], shared, text, depth + 1
+        )
+    kind = schema.get("type", "object")
+    if kind == "object":
+        required = schema.get("required", ())
+        return {
+            k: _smallest(v, shared, text, depth + 1)
+            for k, v in schema.get("properties", {}).items()
+            if k in required
+        }
+    if kind in ("integer", "number"):
+        return schema.get("minimum", 0)
+    plain: dict[str, Any] = {"string": first_sentence(text, 80), "boolean": False, "array": [], "null": None}
+    return plain.get(kind)
+
+
+# Inputs
+
+
+def _mostly_null(field: AskedField, asked: Asked) -> bool:
+    known = [v for demo in asked.shown if (v := demo.output(field.name)) is not None]
+    empty = sum(1 for v in known if v.strip().casefold() in _EMPTY)
+    if not empty:
+        return False
+    memory = remember(
+        tuple(d.inputs for d in asked.shown),
+        tuple(
+            "null" if (d.output(field.name) or "").strip().casefold() in _EMPTY else "value"
+            for d in asked.shown
+        ),
+    )
+    votes = vote(asked.inputs, memory).scores
+    return votes.get("null", 0.0) > votes.get("value", 0.0)
+
+
+def _whole(fields: Fields) -> str:
+    return "\n".join(value for _, value in fields)
+
+
+def _longest(demo: Shown) -> str:
+    return max((v for _, v in demo.inputs), key=len, default="")
+
+
+def _pick(text: str, count: int) -> int:
+    """Return a position that depends on the text alone, the same on every machine."""
+    return random.Random(text).randrange(count)
+
+
+REASONING = frozenset({"reasoning", "rationale", "thought", "thoughts", "explanation"})
+_UNLABELLED = "\0"
+_EMPTY = frozenset({"null", "none", ""})
+_NUMERIC = re.compile(r"-?\d+(?:\.\d+)?")
