@@ -24,6 +24,7 @@ from engine.store.store import Store
 
 if TYPE_CHECKING:
     from engine.dataset import ColumnProfile, Dataset, Split, UsableRows
+    from engine.lm.cache import CacheSize
     from engine.search.estimate import Estimate
 
 
@@ -69,6 +70,13 @@ def saved_models() -> list[ModelChoice]:
     """Return the models that can be chosen: the offline one, then those added in the settings."""
     added = [ModelChoice.model_validate(m) for m in setting("models", [])]
     return [ModelChoice(), *(m for m in added if m.name != "offline/learner")]
+
+
+def cache_size() -> CacheSize:
+    """Return how much the cache of answers holds."""
+    from engine.lm.cache import default_cache
+
+    return default_cache().size()
 
 
 # ---- a dataset as read

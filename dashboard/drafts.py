@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from engine.runs.spec import ModelChoice, ProjectDraft
+from engine.runs.spec import ModelChoice, Named, ProjectDraft
+from engine.search.budget import Budget
 from engine.store.rows import ProjectRow
 from engine.store.store import Store
 
@@ -78,7 +79,9 @@ def add_sample_file(file: str) -> str:
 
 def project_from_sample(sample: Sample) -> str:
     """Store a project that is ready to run, made from a sample; return its id."""
-    return create_project(sample.title, sample.draft(add_sample_file(sample.file)))
+    from engine.samples import sample_draft
+
+    return create_project(sample.title, sample_draft(sample, add_sample_file(sample.file)))
 
 
 def first_project() -> str | None:
@@ -118,3 +121,10 @@ def remove_model(choice: ModelChoice) -> None:
             if (m["name"], m.get("base_url")) != (choice.name, choice.base_url)
         ]
         store.set_setting("models", kept)
+
+
+def clear_answers() -> int:
+    """Forget every answer kept for reuse; return how many there were."""
+    from engine.lm.cache import default_cache
+
+    return default_cache().clear()

@@ -1,1 +1,31 @@
-"""To come."""
+"""Where everything starts: projects, runs, samples."""
+
+import streamlit as st
+
+from dashboard import data, drafts
+from dashboard.components.new_project import new_project
+from dashboard.components.page import complain
+from dashboard.components.project_cards import project_cards
+from dashboard.components.run_list import run_list
+from dashboard.components.sample_gallery import sample_gallery
+from engine.errors import EngineError
+
+try:
+    drafts.first_project()
+    projects, runs = data.projects(), data.runs()
+except EngineError as error:
+    complain(error)
+    st.stop()
+with st.container(horizontal=True, vertical_alignment="bottom", key="page_head"):
+    with st.container(gap="xxsmall", key="page_title"):
+        st.title("Better prompts, measured", anchor=False)
+        st.caption("Describe a task, bring examples, choose a budget: Tuneboard searches for a better prompt and proves it.")
+    new_project()
+if projects:
+    st.markdown("##### Projects")
+    project_cards(projects, runs)
+if runs:
+    st.markdown("##### Runs")
+    run_list(runs, {p.id: p.name for p in projects})
+st.markdown("##### Start from a sample")
+sample_gallery()

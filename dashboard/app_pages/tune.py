@@ -1,1 +1,20 @@
-"""To come."""
+"""How to improve the prompt, with which model, at what cost."""
+
+import streamlit as st
+
+from dashboard.components.budget_form import budget_form
+from dashboard.components.model_picker import model_picker
+from dashboard.components.optimizer_cards import optimizer_cards, optimizer_options
+from dashboard.components.start_card import start_card
+from dashboard.components.wizard import wizard_header
+
+now = wizard_header("tune")
+if now is not None:
+    choices, side = st.columns([7, 3], gap="medium")
+    with choices:
+        optimizer_cards(now)
+        optimizer_options(now)
+        budget_form(now)
+    with side:
+        start_card(now)
+        model_picker(now)

@@ -106,12 +106,12 @@ def _samples(now: Current) -> None:
 
     with st.grid(3, gap="small", key="sample_files"):
         for sample in SAMPLES:
-            with st.container(border=True, height="stretch", key=f"sample_file_{sample.file.split('.')[0]}"):
+            with st.container(border=True, height="stretch", key=f"sample_file_{sample.name}"):
                 st.markdown(f"**{sample.title}**")
                 st.caption(sample.plain)
                 st.button(
                     "Use these rows",
-                    key=f"use_sample_{sample.file.split('.')[0]}",
+                    key=f"use_sample_{sample.name}",
                     on_click=_use_sample,
                     args=(now.id, sample.file),
                 )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
 from dashboard import data, drafts
 from dashboard.components.page import Current
 from dashboard.plain import plain
-from dashboard.task_guess import task_from_columns
+
+if TYPE_CHECKING:
+    from engine.dataset import Role
 
 ROLES = {"input": "Input", "output": "Answer", "ignore": "Not used"}
 
@@ -24,7 +28,7 @@ def offer_task(now: Current, dataset_id: str) -> None:
             "Guessed from names and values; change what is wrong. The task's fields, types and allowed values "
             "are filled in from the rows, and you can edit them on the Task page."
         )
-        roles: dict[str, str] = {}
+        roles: dict[str, Role] = {}
         with st.grid(4, gap="small", min_column_width=240, key="role_cards"):
             for at, column in enumerate(found):
                 with st.container(border=True, height="stretch", gap="xsmall", key=f"role_card_{at}"):
@@ -55,7 +59,7 @@ def offer_task(now: Current, dataset_id: str) -> None:
             st.caption(f":orange[:material/pending:] {missing}")
 
 
-def _missing(roles: dict[str, str]) -> str:
+def _missing(roles: dict[str, Role]) -> str:
     if "input" not in roles.values():
         return "Mark at least one column as Input."
     if "output" not in roles.values():
@@ -63,9 +67,12 @@ def _missing(roles: dict[str, str]) -> str:
     return ""
 
 
-def _make(project_id: str, dataset_id: str, roles: dict[str, str]) -> None:
-    pipeline, mapping = task_from_columns(data.profiles(dataset_id), roles)
-    drafts.update(project_id, pipeline=pipeline, mapping=mapping, metric=None)
+def _make(project_id: str, dataset_id: str, roles: dict[str, Role]) -> None:
+    from engine.pipeline.infer import infer_mapping, infer_pipeline
+
+    table = data.dataset(dataset_id)
+    pipeline = infer_pipeline(table, roles, data.profiles(dataset_id))
+    drafts.update(project_id, pipeline=pipeline, mapping=infer_mapping(table, pipeline), metric=None)
     # The Task page's widgets keep what they showed: new keys make them take the new task.
     key = f"fields_revision_{project_id}"
     st.session_state[key] = st.session_state.get(key, 0) + 1

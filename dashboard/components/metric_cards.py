@@ -1,0 +1,89 @@
+"""How an answer is scored: one card for each metric, in plain words, with worked examples."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import drafts
+from dashboard.components.page import Current
+from dashboard.plain import count, plain
+from engine.metrics.base import Metric
+from engine.registry import METRICS
+from engine.runs.spec import Named
+
+
+def metric_cards(now: Current) -> None:
+    """Show the metrics; choosing one is saved at once."""
+    chosen = now.draft.metric.name if now.draft.metric else ""
+    advised = advised_metric(now)
+    with st.grid(2, gap="small", min_column_width=380, key="metric_cards"):
+        for metric in METRICS:
+            _card(now, metric, chosen, advised)
+
+
+def advised_metric(now: Current) -> str:
+    """Return the metric that fits the task's answers best."""
+    outputs = now.draft.pipeline.outputs if now.draft.pipeline else ()
+    if not outputs:
+        return ""
+    last = outputs[-1]
+    if last.type in ("float",):
+        return "NumberWithin"
+    return "ExactMatch" if last.choices or last.type in ("bool", "int") else "TokenF1"
+
+
+def _card(now: Current, metric: type[Metric], chosen: str, advised: str) -> None:
+    mine = metric.name == chosen
+    with st.container(border=True, height="stretch", key=f"metric_{metric.name}", gap="small"):
+        with st.container(horizontal=True, vertical_alignment="center", key=f"metric_head_{metric.name}"):
+            st.markdown(f"**{metric.title}**", width="content")
+            if mine:
+                st.badge("In use", icon=":material/check:", color="green", width="content")
+            elif metric.name == advised:
+                st.badge("Fits your answers", color="blue", width="content")
+        st.caption(metric.plain)
+        _worked(metric)
+        for_it, against = " ".join(metric.pros[:1]), " ".join(metric.cons[:1])
+        if for_it:
+            st.caption(f":green[:material/add_circle:] {plain(for_it)}")
+        if against:
+            st.caption(f":orange[:material/remove_circle:] {plain(against)}")
+        st.button(
+            "In use" if mine else "Use this",
+            key=f"use_{metric.name}",
+            disabled=mine,
+            help="This metric is in use already." if mine else None,
+            on_click=_use,
+            args=(now.id, metric.name),
+        )
+
+
+def _worked(metric: type[Metric]) -> None:
+    lines = [
+        {"Right answer": str(e.expected), "Model says": str(e.answer), "Score": float(e.score)}
+        for e in metric.examples[:4]
+    ]
+    st.dataframe(
+        lines,
+        hide_index=True,
+        key=f"worked_{metric.name}",
+        height=38 + 35 * len(lines),
+        column_config={
+            "Score": st.column_config.ProgressColumn(
+                "Score", min_value=0, max_value=1, format="%.2f", width="small", help="0 is wrong, 1 is right."
+            )
+        },
+    )
+
+
+def _use(project_id: str, name: str) -> None:
+    drafts.update(project_id, metric=Named(name=name))
+
+
+def scored_words(rows: int) -> str:
+    """Return what a score on so many rows means, in words.
+
+    >>> scored_words(75)
+    'With 75 rows to choose by, one row more or less right moves the score by 1.3 points.'
+    """
+    return f"With {count(rows, 'row')} to choose by, one row more or less right moves the score by {100 / rows:.1f} points."

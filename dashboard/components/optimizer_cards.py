@@ -1,0 +1,92 @@
+"""What may change: optimizers grouped by need, the chosen one's options folded away."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import streamlit as st
+
+from dashboard import drafts
+from dashboard.components.page import Current
+from dashboard.forms import options_form
+from dashboard.plain import plain
+from engine.optimizers.base import Optimizer
+from engine.registry import OPTIMIZERS
+from engine.runs.spec import Named
+
+
+class Need(NamedTuple):
+    """A kind of change in plain words."""
+
+    title: str
+    what: str
+    icon: str
+
+
+NEEDS: dict[str, Need] = {
+    "examples": Need(
+        "Solved examples", "Puts well-chosen rows with their answers into the prompt.", ":material/format_list_numbered:"
+    ),
+    "wording": Need("Wording", "Rewrites the instruction and keeps the best wording.", ":material/edit:"),
+    "both": Need("Wording and examples", "Rewrites the instruction and picks examples.", ":material/auto_awesome:"),
+    "nothing": Need("Nothing", "Only measures.", ":material/straighten:"),
+}
+DETAILS = {
+    "LabeledFewShot": ("Quickest", "Draws rows once. No search, so it is a good first look."),
+    "BootstrapFewShot": ("Quick", "Keeps rows that the model itself got right."),
+    "BootstrapFewShotWithRandomSearch": ("Thorough", "Scores many sets of rows and keeps the best set."),
+    "MIPROv2": ("Most thorough", "Writes new instructions, picks examples, and searches for the best pairing."),
+}
+
+
+def optimizer_cards(now: Current) -> None:
+    """Show the optimizers; choosing one is saved at once."""
+    chosen = now.draft.optimizer.name if now.draft.optimizer else ""
+    with st.grid(2, gap="small", min_column_width=280, key="optimizer_cards"):
+        for optimizer in OPTIMIZERS:
+            _card(now, optimizer, optimizer.name == chosen)
+
+
+def optimizer_options(now: Current) -> None:
+    """Show the chosen optimizer's options, folded away."""
+    chosen = now.draft.optimizer
+    found = next((o for o in OPTIMIZERS if chosen and o.name == chosen.name), None)
+    if chosen is None or found is None:
+        return
+    with st.expander("More options", icon=":material/page_info:", key=f"options_{found.name}"):
+        st.caption("They are set well for a start: leave them if unsure.")
+        values, wrong = options_form(
+            found.options_model, chosen.options, key=f"optimizer_{found.name}_{now.id}", columns=3
+        )
+        for sentence in wrong:
+            st.caption(f":red[:material/error:] {plain(sentence)}")
+    if not wrong and values != chosen.options:
+        drafts.update(now.id, optimizer=Named(name=found.name, options=values))
+        st.rerun()
+
+
+def _card(now: Current, optimizer: type[Optimizer], mine: bool) -> None:
+    need = NEEDS[optimizer.changes]
+    pace, what = DETAILS.get(optimizer.name, ("", ""))
+    with st.container(border=True, height="stretch", gap="xsmall", key=f"optimizer_{optimizer.name}"):
+        with st.container(horizontal=True, vertical_alignment="center", key=f"optimizer_head_{optimizer.name}"):
+            st.markdown(f"**{optimizer.title}**", width="content")
+            if mine:
+                st.badge("Chosen", icon=":material/check:", color="green", width="content")
+        with st.container(horizontal=True, gap="xxsmall", key=f"optimizer_tags_{optimizer.name}"):
+            st.badge(f"Changes: {need.title.lower()}", icon=need.icon, color="blue", width="content")
+            if pace:
+                st.badge(pace, color="gray", width="content")
+        st.caption(what or need.what, help=f"Its name in the literature and in code: {optimizer.name}.")
+        st.button(
+            "Chosen" if mine else "Choose",
+            key=f"choose_{optimizer.name}",
+            disabled=mine,
+            help="This one is chosen already." if mine else None,
+            on_click=_choose,
+            args=(now.id, optimizer.name),
+        )
+
+
+def _choose(project_id: str, name: str) -> None:
+    drafts.update(project_id, optimizer=Named(name=name))

@@ -1,0 +1,107 @@
+"""The estimate beside the button that starts a run, and the button, which says why when it cannot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from dashboard import data, keys, launch
+from dashboard.components.page import Current, go
+from dashboard.meters import dollars, duration, short
+from dashboard.plain import plain
+from engine.errors import EngineError
+from engine.runs.spec import ModelChoice, RunSpec
+
+if TYPE_CHECKING:
+    from engine.search.estimate import Estimate, Range
+
+
+def start_card(now: Current) -> None:
+    """Show what the run will take, and start it."""
+    with st.container(border=True, key="start_card"):
+        st.markdown(
+            "**What this will take**",
+            help="Worked out by running the same search against a pretend model. Nothing has been sent or paid.",
+        )
+        spec, found, reason = _ready(now)
+        if found is not None:
+            _figures(found)
+            if found.cut:
+                st.caption(f":orange[:material/content_cut:] {plain(found.cut)}")
+        elif not reason:
+            st.caption("The estimate appears when the steps before are done.")
+        pressed = st.button(
+            "Start tuning",
+            key="start_run",
+            type="primary",
+            icon=":material/play_arrow:",
+            disabled=bool(reason),
+            help=plain(reason) if reason else None,
+            width="stretch",
+        )
+        if reason:
+            with st.container(horizontal=True, key="why_not", gap="xsmall"):
+                st.markdown(":orange[:material/pending:]", width="content")
+                st.text(reason)
+        else:
+            st.caption("The run goes on when you close this tab. You can pause or stop it at any time.")
+        if pressed and spec is not None and found is not None:
+            _start(now, spec, found)
+
+
+def _ready(now: Current) -> tuple[RunSpec | None, Estimate | None, str]:
+    """Return the run, its estimate, and why it cannot start ("" when it can)."""
+    problems = now.draft.problems()
+    if problems:
+        return None, None, problems[0].sentence
+    model = now.draft.model or ModelChoice()
+    try:
+        stored = next((d for d in data.datasets() if d.id == now.draft.dataset), None)
+        if stored is None:
+            return None, None, "The examples of this project are gone. Bring them again on the Examples page."
+        spec = now.draft.model_copy(update={"model": model}).to_run(stored.hash)
+        found = data.estimate(spec)
+    except EngineError as error:
+        return None, None, str(error)
+    state = keys.key_state(model)
+    if not state.ok:
+        return spec, found, state.sentence
+    going = next((r for r in data.runs(now.id) if r.state in ("queued", "running", "paused")), None)
+    if going is not None:
+        return spec, found, "A run of this project is going on. Stop it, or wait for its end, before the next."
+    return spec, found, ""
+
+
+def _figures(found: Estimate) -> None:
+    cells = (
+        ("Calls", _span(found.calls, short), "Questions to the model, the final test included."),
+        ("Tokens", _span(found.tokens, short), "Pieces of words read and written; models are paid by them."),
+        (
+            "Money",
+            "not known" if found.usd is None else _span(found.usd, dollars),
+            "At list prices. Not known: the price of this model is not in the table.",
+        ),
+        ("Time", _span(found.seconds, duration), "A rough figure: it depends on how fast the model answers."),
+    )
+    with st.grid(2, gap="small", min_column_width=120, key="estimate"):
+        for name, text, what in cells:
+            with st.container(gap="xxsmall", key=f"estimate_{name.lower()}"):
+                st.caption(name, help=what)
+                st.markdown(f"**{plain(text)}**")
+
+
+def _span(span: Range, write: Any) -> str:
+    low, high = write(span.low), write(span.high)
+    return low if low == high else f"{low} to {high}"
+
+
+def _start(now: Current, spec: RunSpec, found: Estimate) -> None:
+    try:
+        title = f"{now.project.name} with {spec.optimizer.name}"
+        run_id = launch.create(now.id, spec.model_dump(mode="json"), title, found.as_dict())
+        launch.start(run_id, keys.for_process())
+    except EngineError as error:
+        st.toast(plain(str(error)), icon=":material/error:")
+        return
+    go("run", run=run_id)

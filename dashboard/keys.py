@@ -1,0 +1,57 @@
+"""API keys on their way from a person to a run: the page's memory, the keyring, the environment.
+
+A key typed into a page lives in this session's memory until the tab is closed, unless the person puts it
+into the system's keyring. It is never written to the store, a log or an address.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import streamlit as st
+
+from dashboard.models import is_offline, key_variable
+from engine.lm.keys import find_key
+from engine.runs.spec import ModelChoice
+
+_MEMORY = "page_keys"
+
+
+class KeyState(NamedTuple):
+    """Whether a model's key is there, and in one sentence where."""
+
+    ok: bool
+    sentence: str
+
+
+def remember(variable: str, key: str) -> None:
+    """Keep a key in this session's memory; an empty one forgets it."""
+    kept = dict(st.session_state.get(_MEMORY, {}))
+    if key.strip():
+        kept[variable] = key.strip()
+    else:
+        kept.pop(variable, None)
+    st.session_state[_MEMORY] = kept
+
+
+def remembered(variable: str) -> str:
+    """Return a key of this session's memory, or ""."""
+    return str(st.session_state.get(_MEMORY, {}).get(variable, ""))
+
+
+def for_process() -> dict[str, str]:
+    """Return every key of this session's memory, for a run's environment: variable -> key."""
+    return dict(st.session_state.get(_MEMORY, {}))
+
+
+def key_state(choice: ModelChoice) -> KeyState:
+    """Return whether a model's key is there, and where."""
+    variable = key_variable(choice)
+    if is_offline(choice) or not variable:
+        return KeyState(True, "No key needed.")
+    if remembered(variable):
+        return KeyState(True, "Key: in this page's memory, until the tab is closed.")
+    found = find_key(choice.name, choice.key_env)
+    if found.key is not None:
+        return KeyState(True, f"Key: from the {found.where}.")
+    return KeyState(False, f"No key yet. Enter one in the settings, or set {variable} and start Tuneboard again.")
