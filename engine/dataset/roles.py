@@ -40,6 +40,7 @@ _SYNONYMS: tuple[frozenset[str], ...] = tuple(
 _ANSWER_NAMES = _words(
     "label labels target answer answers output expected completion gold truth response solution result y"
 )
+_ANSWER_MARKS = frozenset(("expected", "gold", "target", "correct", "is"))
 _LABEL_NAMES = _words(
     "class category sentiment intent queue topic tag aspect polarity emotion department priority rating stars score "
     "summary translation verdict decision severity urgency route team type grade"
@@ -150,9 +151,13 @@ def _aside(column: ColumnProfile) -> bool:
     """Whether a column is neither: nothing in it, a row's identity, or a note about where it came from."""
     tokens = _tokens(column.name)
     last = tokens[-1] if tokens else ""
-    if column.kind == "empty" or last in _ID_NAMES or column.name.casefold().startswith("unnamed"):
+    if column.kind == "empty" or column.name.casefold().startswith("unnamed"):
         return True
-    if last in _INPUT_NAMES | _ANSWER_NAMES | _LABEL_NAMES:
+    if _names_answer(column.name):
+        return False
+    if last in _ID_NAMES:
+        return True
+    if last in _INPUT_NAMES | _LABEL_NAMES:
         return False
     constant = column.distinct == 1 and column.rows > 2
     counter = (
@@ -160,9 +165,7 @@ def _aside(column: ColumnProfile) -> bool:
         and column.distinct == column.rows > 10
         and column.samples[:2] in (("0", "1"), ("1", "2"))
     )
-    return (
-        constant or counter or last in _ASIDE_NAMES or (bool(tokens) and tokens[0] in ("created", "updated"))
-    )
+    return constant or counter or last in _ASIDE_NAMES or column.kind == "date"
 
 
 def _outputs(columns: Sequence[ColumnProfile]) -> list[ColumnProfile]:
@@ -181,9 +184,10 @@ def _outputs(columns: Sequence[ColumnProfile]) -> list[ColumnProfile]:
 
 def _names_answer(name: str) -> bool:
     tokens = _tokens(name)
-    return bool(tokens) and (
-        tokens[-1] in _ANSWER_NAMES or tokens[0] in ("expected", "gold", "target", "correct", "is")
-    )
+    if len(tokens) > 1 and tokens[-1] in _ID_NAMES:
+        tokens = tokens[:-1]  # "answer_idx" and "label_id" name an answer; "id" alone does not
+        return tokens[-1] in _ANSWER_NAMES | {"class"}
+    return bool(tokens) and (tokens[-1] in _ANSWER_NAMES or tokens[0] in _ANSWER_MARKS)
 
 
 def _label_like(column: ColumnProfile) -> bool:

@@ -6,6 +6,7 @@ Everything here is a first guess for a person to change. It knows datasets and s
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 
 from engine.dataset.profiling import ColumnProfile, profile
@@ -17,6 +18,8 @@ from engine.pipeline.signatures import instruction_default
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 
 MOSTLY_FILLED = 0.95
+MOST_CODES = 12
+_CLASS_NAME = re.compile(r"label|class|categor|intent|target|type|idx|index", re.IGNORECASE)
 _PUZZLES = frozenset(("question", "problem", "puzzle", "exercise"))
 
 
@@ -105,8 +108,9 @@ def _is_text_list(text: str) -> bool:
 
 
 def _choices(column: ColumnProfile) -> tuple[str, ...]:
-    """Return a category's values in the alphabet's order; of two that differ in case the more frequent one."""
-    if not column.few or _type(column) == "bool":
+    """Return a category's values (or a class's numbers) in the alphabet's order; of two that differ in case the more frequent one."""
+    coded = column.whole and 2 <= column.distinct <= MOST_CODES and _CLASS_NAME.search(column.name)
+    if not (column.few or coded) or _type(column) == "bool":
         return ()
     by_text: dict[str, str] = {}
     for value, _ in column.top_values:
