@@ -367,7 +367,8 @@ def _try_combinations(
     full: Combination | None = None
     keep: list[Ask] = []
     while True:
-        wave = study.ask(min(left, plan.wave), repeat=bool(plan.minibatch)) if left else []
+        done = [c for c, t in board.tallies.items() if t.full or c == full]
+        wave = study.ask(min(left, plan.wave), repeat=bool(plan.minibatch), done=done) if left else []
         if not wave and full is None and not keep:
             return
         rows = validation

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import product
 from typing import Any
 
@@ -42,10 +42,10 @@ class Study:
         self._tried: set[tuple[int, ...]] = {self.start}
         self.add(self.start, first_value)
 
-    def ask(self, n: int, *, repeat: bool) -> list[tuple[int, ...]]:
+    def ask(self, n: int, *, repeat: bool, done: Collection[tuple[int, ...]] = ()) -> list[tuple[int, ...]]:
         """Return up to `n` different combinations to try together, new ones first.
 
-        With `repeat` tried ones may come again when nothing new is left, except the starting one;
+        With `repeat` tried ones may come again when nothing new is left, except those in `done`;
         without it the list is empty then.
         """
         wave: list[tuple[int, ...]] = []
@@ -56,7 +56,7 @@ class Study:
                 self._open[combination] = trial
             else:
                 self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
-                other = self._untried(wave) or (self._again(wave) if repeat else None)
+                other = self._untried(wave) or (self._again(wave, done) if repeat else None)
                 if other is None:
                     break
                 combination = other
@@ -92,6 +92,8 @@ class Study:
         rest = [c for c in product(*(range(n) for n in self._sizes.values())) if c not in taken]
         return self._rng.choice(rest) if rest else None
 
-    def _again(self, wave: list[tuple[int, ...]]) -> tuple[int, ...] | None:
-        rest = sorted(self._tried.difference(wave, {self.start}))
+    def _again(
+        self, wave: list[tuple[int, ...]], done: Collection[tuple[int, ...]]
+    ) -> tuple[int, ...] | None:
+        rest = sorted(self._tried.difference(wave, done))
         return self._rng.choice(rest) if rest else None

@@ -318,7 +318,8 @@ class Driver:
 
     def _was_cut(self, outcome: Outcome) -> bool:
         """Whether a row did not really run because the ledger was closed."""
-        return outcome.error is not None and bool(self.ledger.closed) and self.ledger.closed in outcome.error
+        closed = self.ledger.closed
+        return closed is not None and outcome.error is not None and closed in outcome.error
 
     def _check_setup(self, evaluation: Evaluation) -> None:
         """Raise RunError where nothing can work: every row fails the same way and no model ever answered."""

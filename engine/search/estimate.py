@@ -1,8 +1,8 @@
 """The estimate: the same search, driven against a stand-in, before anything is paid for.
 
 Prompts are rendered for real, by the program and the adapter the run will use; answers are invented, of
-the right types and typical lengths. Three simulations, in which no row, most rows and every row is
-right, give the ranges. It knows no algorithm: whatever a search asks for is counted.
+the right types and typical lengths. Three simulations give the ranges: in one everything is right at
+once, in one most rows are, in one no row can be solved and yet a better candidate is found. It knows no algorithm: whatever a search asks for is counted.
 """
 
 from __future__ import annotations
@@ -21,8 +21,18 @@ from engine.search.problem import make_problem
 from engine.search.settings import Settings
 from engine.search.stand_in import StandInLM, with_stand_ins
 
-# How many rows are right in the pessimistic, typical and optimistic simulation.
-_RATES = (0.0, 0.6, 1.0)
+
+@dataclass(frozen=True, slots=True)
+class _Rates:
+    """Which share of rows is right: when solved for examples, with the starting prompt, with another one."""
+
+    solved: float
+    seed: float
+    other: float
+
+
+_OPTIMISTIC, _TYPICAL, _PESSIMISTIC = _Rates(1.0, 1.0, 1.0), _Rates(0.6, 0.4, 0.7), _Rates(0.0, 0.0, 0.4)
+
 # Rows rendered for each candidate; the others are taken to be like them.
 _SAMPLE = 3
 
@@ -91,17 +101,17 @@ async def aestimate(
     prices = _Prices(settings)
     renderer = _Renderer(settings)
 
-    async def simulate(rate: float, allowance: Allowance) -> _Totals:
-        simulation = _Simulation(settings, renderer, prices, rate, latency)
+    async def simulate(rates: _Rates, allowance: Allowance) -> _Totals:
+        simulation = _Simulation(settings, renderer, prices, rates, latency)
         return await simulation.run(make, allowance, tuple(baseline_rows), tuple(test_rows))
 
     budget = settings.budget
     allowance = _allowance_for_search(settings, len(test_rows))
-    totals = [await simulate(rate, allowance) for rate in _RATES]
+    totals = [await simulate(r, allowance) for r in (_OPTIMISTIC, _TYPICAL, _PESSIMISTIC)]
     limited = [_limited(t, settings) for t in totals]
     cut = ""
     if budget != type(budget)():
-        free = await simulate(_RATES[1], Allowance())
+        free = await simulate(_TYPICAL, Allowance())
         cut = _cut_sentence(free, limited[1])
     usd = _range([t.usd for t in limited]) if prices.known else None
     calls = _range([float(t.calls) for t in limited])
@@ -176,7 +186,7 @@ class _Renderer:
         stand_in = with_stand_ins(program.with_candidate(candidate), settings.adapter, self._labels)
         with runtime.context(lm=settings.lm or StandInLM(), send=None, trace=None, history=False):
             outcomes = await evaluate.run_rows(
-                stand_in, [(row, settings.rows[row]) for row in rows], _right, limit=None, trace=True
+                stand_in, [(row, settings.rows[row]) for row in rows], _right, limit=_SAMPLE, trace=True
             )
         usage = sum((o.usage for o in outcomes), Usage())
         n = max(1, len(outcomes))
@@ -194,12 +204,12 @@ class _Renderer:
 
 @dataclass
 class _Simulation:
-    """One drive of the search in which a share of `rate` of the rows is right."""
+    """One drive of the search, answered at these rates."""
 
     settings: Settings
     renderer: _Renderer
     prices: _Prices
-    rate: float
+    rates: _Rates
     latency: float | None
     totals: _Totals = field(default_factory=_Totals)
 
@@ -207,6 +217,7 @@ class _Simulation:
         self._rng = random.Random(0)
         self._seen: set[tuple[str, int, bool, int]] = set()
         self._proposals = 0
+        self._seed_id = self.settings.program.candidate().id
 
     async def run(
         self,
@@ -255,10 +266,13 @@ class _Simulation:
         self._seen |= cells
         lm = (self.settings.teacher_lm if taught else None) or self.settings.lm
         self._spend(lm, cost.calls, cost.input_tokens, cost.output_tokens, new, work)
+        rates = self.rates
+        own = rates.seed if ask.candidate.id == self._seed_id else rates.other
+        rate = rates.solved if ask.trace else own
         outcomes = []
         for i, row in enumerate(ask.rows):
             like = cost.outcomes[i % len(cost.outcomes)]
-            score = float(self._rng.random() < self.rate)
+            score = float(self._rng.random() < rate)
             outcomes.append(replace(like, row=row, score=score, error=None))
         return Evaluation(ask.candidate.id, tuple(outcomes))
 
