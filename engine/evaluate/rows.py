@@ -95,34 +95,38 @@ class Runner:
     async def _work(
         self, waiting: Iterator[tuple[int, Example]], slots: AbstractAsyncContextManager[Any]
     ) -> None:
-        """Take rows until there are no more. The task has its own context, so what is set here stays here."""
-        for row, example in waiting:
-            try:
-                async with slots:
-                    if self.failure is not None:
-                        return
-                    self.note(*await self._row(row, example))
-            except Exception as error:  # noqa: BLE001 - not a row's failure: the others end their rows, then it is raised
-                self.failure = self.failure or error
-            if self.failure is not None:
-                return
-
-    async def _row(self, row: int, example: Example) -> tuple[Outcome, Any, Any]:
-        started = time.perf_counter()
+        """Take rows until there are no more, collecting each one's replies and steps in this task's own context."""
         replies: list[Reply] = []
         steps: list[Any] | None = None if self.paths is None else []
+        with context(replies=replies, trace=steps):
+            for row, example in waiting:
+                try:
+                    async with slots:
+                        if self.failure is not None:
+                            return
+                        self.note(*await self._row(row, example, replies, steps))
+                except Exception as error:  # noqa: BLE001 - not a row's failure: rows under way end, then it is raised
+                    self.failure = self.failure or error
+                if self.failure is not None:
+                    return
+                replies.clear()
+                if steps:
+                    steps.clear()
+
+    async def _row(
+        self, row: int, example: Example, replies: list[Reply], steps: list[Any] | None
+    ) -> tuple[Outcome, Any, Any]:
+        started = time.perf_counter()
         prediction: Any = None
         result: Any = None
         error: str | None = None
         grade = _FAILED
-        with context(replies=replies, trace=steps):
-            try:
-                prediction = await self.program.acall(**example.input_values())
-                result = await self.score(example, prediction)
-                grade = as_grade(result)
-            except Exception as failure:  # noqa: BLE001 - whatever a row raises is that row's record
-                error = error_text(failure)
-        seconds = time.perf_counter() - started
+        try:
+            prediction = await self.program.acall(**example.input_values())
+            result = await self.score(example, prediction)
+            grade = as_grade(result)
+        except Exception as failure:  # noqa: BLE001 - whatever a row raises is that row's record
+            error = error_text(failure)
         outcome = Outcome(
             row,
             grade.score,
@@ -130,7 +134,7 @@ class Runner:
             grade.feedback,
             error,
             _usage(replies),
-            seconds,
+            time.perf_counter() - started,
             self._trace(steps) if steps else (),
         )
         return outcome, prediction, result
@@ -170,7 +174,7 @@ class _MetricRunner:
             # It called a program after all, and may have hidden the error: what it returned is void.
             self._move_to_threads()
             return await self._in_thread(example, prediction)
-        if inspect.isawaitable(result):
+        if type(result) not in _NUMBERS and inspect.isawaitable(result):
             return await result
         self._slow_calls += time.perf_counter() - started > _SLOW_ON_LOOP
         if self._slow_calls > 1:
@@ -178,14 +182,20 @@ class _MetricRunner:
         return result
 
     async def _in_thread(self, example: Example, prediction: Any) -> Any:
-        started, replies = time.perf_counter(), current().replies or []
+        replies = current().replies or []
         before = len(replies)
-        result = await loop.in_thread(self._metric, example, prediction)
-        quick = time.perf_counter() - started < _QUICK_IN_THREAD and len(replies) == before
+        result, seconds = await loop.in_thread(self._timed, example, prediction)
+        quick = seconds < _QUICK_IN_THREAD and len(replies) == before
         self._quick_calls = self._quick_calls + 1 if quick else 0
         if self._slow_calls <= 1:
             self._inline = self._quick_calls >= _TRUSTED_AFTER
         return await result if inspect.isawaitable(result) else result
+
+    def _timed(self, example: Example, prediction: Any) -> tuple[Any, float]:
+        # Timed in the thread: seen from a busy loop every call looks slow.
+        started = time.perf_counter()
+        result = self._metric(example, prediction)
+        return result, time.perf_counter() - started
 
     def _move_to_threads(self) -> None:
         self._inline, self._slow_calls = False, 2
@@ -216,8 +226,11 @@ def json_values(prediction: Any) -> Mapping[str, Any]:
     if prediction is None:
         return {}
     if isinstance(prediction, Mapping):
-        return {name: json_value(value) for name, value in prediction.items()}
+        values = prediction.toDict() if isinstance(prediction, Example) else prediction
+        return {k: v if type(v) in _PLAIN else json_value(v) for k, v in values.items()}
     return {"output": json_value(prediction)}
 
 
 _FAILED = Grade(0.0)
+_NUMBERS = frozenset({Grade, bool, int, float})
+_PLAIN = frozenset({str, bool, int, float, type(None)})
