@@ -6,9 +6,12 @@ They know nothing of models, prompts or metrics.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from engine.records import Example
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Completions(Sequence["Prediction"]):
@@ -91,7 +94,7 @@ class Prediction(Example):
     def __init__(self, base: Mapping[str, Any] | None = None, **values: Any) -> None:
         super().__init__(base, **values)
         object.__setattr__(self, "_completions", base._completions if isinstance(base, Prediction) else None)
-        object.__setattr__(self, "_usage", base._usage if isinstance(base, Prediction) else {})
+        object.__setattr__(self, "_usage", base._usage if isinstance(base, Prediction) else _NOTHING)
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Prediction:

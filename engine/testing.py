@@ -107,9 +107,7 @@ class DummyLM(BaseLM):
         self.requests: list[Request] = []
         self.history: list[Mapping[str, Any]] = []
         self._by_text = answers if isinstance(answers, Mapping) else None
-        self._in_turn: Iterator[Mapping[str, Any] | None] = (
-            iter(()) if isinstance(answers, Mapping) else iter(answers)
-        )
+        self._script: Iterator[Any] = iter(() if isinstance(answers, Mapping) else answers)
         self._follow_examples = follow_examples
         self._reasoning = reasoning
         self._adapter = adapter
@@ -140,7 +138,7 @@ class DummyLM(BaseLM):
                 if key in asked:
                     return self._written(values)
             return NO_MORE
-        values = next(self._in_turn, None)
+        values = next(self._script, None)
         return NO_MORE if values is None else self._written(values)
 
     def _written(self, values: Mapping[str, Any] | str) -> str:

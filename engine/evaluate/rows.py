@@ -156,9 +156,10 @@ class _MetricRunner:
 
     def __init__(self, metric: Scorer) -> None:
         self._metric = metric
-        self._inline = isinstance(metric, Metric) or getattr(metric, "__module__", "").startswith(
+        self._own = isinstance(metric, Metric) or getattr(metric, "__module__", "").startswith(
             "engine.metrics"
         )
+        self._inline, self._stays = self._own, False
         self._quick_calls = self._slow_calls = 0
 
     async def __call__(self, example: Example, prediction: Any) -> Any:
@@ -176,8 +177,9 @@ class _MetricRunner:
             return await self._in_thread(example, prediction)
         if type(result) not in _NUMBERS and inspect.isawaitable(result):
             return await result
-        self._slow_calls += time.perf_counter() - started > _SLOW_ON_LOOP
-        if self._slow_calls > 1:
+        # Once may be the machine's fault, several times in a row is the metric's.
+        self._slow_calls = self._slow_calls + 1 if time.perf_counter() - started > _SLOW_ON_LOOP else 0
+        if self._slow_calls >= _TRUSTED_AFTER and not self._own:
             self._move_to_threads()
         return result
 
@@ -187,7 +189,7 @@ class _MetricRunner:
         result, seconds = await loop.in_thread(self._timed, example, prediction)
         quick = seconds < _QUICK_IN_THREAD and len(replies) == before
         self._quick_calls = self._quick_calls + 1 if quick else 0
-        if self._slow_calls <= 1:
+        if not self._stays:
             self._inline = self._quick_calls >= _TRUSTED_AFTER
         return await result if inspect.isawaitable(result) else result
 
@@ -198,7 +200,7 @@ class _MetricRunner:
         return result, time.perf_counter() - started
 
     def _move_to_threads(self) -> None:
-        self._inline, self._slow_calls = False, 2
+        self._inline, self._stays = False, True
 
 
 def error_text(error: BaseException) -> str:

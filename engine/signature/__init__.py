@@ -1,5 +1,6 @@
 """Signatures: typed contracts that say what a step reads, what it writes and what it is for.
 
+    body.py       the fields of a class body
     fields.py     InputField, OutputField, and what a field carries
     grammar.py    the one reader of type texts ("list[str]") and signature texts ("a, b: int -> c")
     signature.py  Signature, make_signature, ensure_signature

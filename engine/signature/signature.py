@@ -8,60 +8,19 @@ from __future__ import annotations
 
 import inspect
 import sys
-import types
 import typing
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any
 
 from pydantic.fields import FieldInfo
 
 from engine.errors import SignatureError
+from engine.signature.body import declared_fields
 from engine.signature.fields import InputField, OutputField, check_name, role_of, typed
 from engine.signature.grammar import Names, caller_names, parse_sides
 
 Fields = Mapping[str, FieldInfo]
-
-
-def _declared_fields(cls: type, declared: dict[str, Any], scope: Mapping[str, Any]) -> dict[str, FieldInfo]:
-    hints = inspect.get_annotations(cls)
-    for name in hints:
-        if name not in declared and not name.startswith("_") and not _is_class_variable(hints[name]):
-            _refuse_field(cls, name)
-    fields = {}
-    for name, field in declared.items():
-        hint = hints.get(name)
-        fields[check_name(name)] = typed(
-            name, field, _evaluated(cls, name, hint, scope) if hint is not None else str
-        )
-    return fields
-
-
-def _is_class_variable(hint: Any) -> bool:
-    if isinstance(hint, str):
-        return hint.split("[")[0].rsplit(".", 1)[-1] == "ClassVar"
-    return hint is typing.ClassVar or str(hint).startswith("typing.ClassVar[")
-
-
-def _refuse_field(cls: type, name: str) -> NoReturn:
-    raise SignatureError(
-        f"{cls.__name__}.{name} must say which side it is on: {name}: ... = InputField() or = OutputField()."
-    )
-
-
-def _evaluated(cls: type, name: str, hint: Any, scope: Mapping[str, Any]) -> Any:
-    """Return a hint as a type; with postponed annotations it arrives as source text."""
-    if not isinstance(hint, str):
-        return hint
-    holder = types.new_class("Hint")
-    holder.__annotations__ = {name: hint}
-    holder.__module__ = cls.__module__
-    try:
-        return typing.get_type_hints(holder, localns=dict(scope), include_extras=True)[name]
-    except (NameError, AttributeError, SyntaxError, TypeError) as error:
-        raise SignatureError(
-            f"The type {hint!r} of {cls.__name__}.{name} cannot be found: {error}."
-        ) from error
 
 
 def _type_or_str(type_: Any, field: FieldInfo) -> Any:
@@ -132,7 +91,7 @@ class SignatureMeta(type):
                 fields |= base._fields
                 inherited = base._instructions or inherited
         if ready is None:
-            fields |= _declared_fields(cls, declared, sys._getframe(1).f_locals)
+            fields |= declared_fields(cls, declared, sys._getframe(1).f_locals)
         else:
             fields = ready
         written = namespace.get("__doc__") if bases else None
