@@ -74,7 +74,8 @@ def _records(text: str, separator: str) -> Iterator[list[str]]:
 
 def _read_with_arrow(text: str, utf8: bytes | None, separator: str, notes: list[str]) -> RawTable | None:
     """Return the table, or None where only the careful reader can be trusted."""
-    if text.count('"') % 2 or text[:1] in "\r\n":
+    quotes = text.count('"')
+    if quotes % 2 or text[:1] in "\r\n":
         return None
     header = next(_records(_first_lines(text, 60), separator), [])
     if len(header) < 2:
@@ -88,7 +89,7 @@ def _read_with_arrow(text: str, utf8: bytes | None, separator: str, notes: list[
             io.BytesIO(utf8 if utf8 is not None else text.encode()),
             read_options=arrow_csv.ReadOptions(column_names=names, block_size=16 << 20),
             parse_options=arrow_csv.ParseOptions(
-                delimiter=separator, newlines_in_values='"' in text, ignore_empty_lines=False
+                delimiter=separator, newlines_in_values=quotes > 0, ignore_empty_lines=False
             ),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.large_string()), strings_can_be_null=False
@@ -98,9 +99,16 @@ def _read_with_arrow(text: str, utf8: bytes | None, separator: str, notes: list[
         # A row of another length, a blank line, a cell longer than a block: the careful reader tells which.
         return None
     first = [table.column(i)[0].as_py() for i in range(len(names))] if table.num_rows else []
-    if first != header:
+    if first != header or (quotes and any(_holds_quotes(c) for c in table.columns)):
         return None
     return RawTable(header, table.slice(1).columns, [], notes)
+
+
+def _holds_quotes(column: Any) -> bool:
+    """Whether a cell holds a quotation mark: a doubled one or a stray one, which Arrow does not tell apart."""
+    import pyarrow.compute as pc
+
+    return bool(pc.any(pc.match_substring(column, '"')).as_py())
 
 
 def _read_with_python(text: str, name: str, separator: str, notes: list[str]) -> RawTable:
