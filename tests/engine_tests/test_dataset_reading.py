@@ -209,6 +209,20 @@ def test_both_readers_agree(rows: list[tuple[str, str, str]], newline: str):
         assert [c.to_pylist() for c in by_arrow.cells] == [list(c) for c in by_python.cells]
 
 
+@given(st.text(alphabet=st.sampled_from('ab ,"\n\r'), max_size=40))
+@settings(max_examples=300, deadline=None)
+def test_the_fast_reader_never_disagrees_about_stray_quotes(body: str):
+    text = "one,two\n" + body
+    by_arrow = delimited._read_with_arrow(text, None, ",", [])
+    if by_arrow is None:
+        return
+    by_python = delimited._read_with_python(text, "x", ",", [])
+    assert by_python.problems == []
+    arrow_rows = zip(*(c.to_pylist() for c in by_arrow.cells), strict=True)
+    python_rows = zip(*by_python.cells, strict=True)
+    assert [r for r in arrow_rows if any(r)] == [r for r in python_rows if any(r)]
+
+
 @given(st.text(alphabet=st.sampled_from('ab ,"\n\r;\t'), max_size=60))
 @settings(max_examples=300, deadline=None)
 def test_no_text_crashes_the_reader(text: str):
