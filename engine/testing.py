@@ -130,16 +130,16 @@ class DummyLM(BaseLM):
     def _text(self, request: Request) -> str:
         asked = str(request.messages[-1]["content"])
         if self._follow_examples:
-            answer = _demonstrated(request)
-            if answer is not None:
-                return answer
+            shown = _demonstrated(request)
+            if shown is not None:
+                return shown
         if self._by_text is not None:
             for key, values in self._by_text.items():
                 if key in asked:
                     return self._written(values)
             return NO_MORE
-        values = next(self._script, None)
-        return NO_MORE if values is None else self._written(values)
+        answer = next(self._script, None)
+        return NO_MORE if answer is None else self._written(answer)
 
     def _written(self, values: Mapping[str, Any] | str) -> str:
         return values if isinstance(values, str) else chat_answer(values, self._adapter)

@@ -207,14 +207,14 @@ def _lookup(name: str, names: Names) -> Any:
 def _dotted(node: ast.Attribute, names: Names) -> Any:
     path = ast.unparse(node)
     root, *rest = path.split(".")
-    if root in _MODULES and len(rest) == 1 and not rest[0].startswith("_"):
+    if root in _MODULES and len(rest) == 1:
         found: Any = _MODULES[root]
     else:
         found = names.get(root)
         if found is None and root in _ENGINE_NAMES:
             found = sys.modules["engine"]
     for part in rest:
-        found = getattr(found, part, None)
+        found = None if found is None or part.startswith("_") else getattr(found, part, None)
     if found is None:
         raise SignatureError(f"{path!r} is not a type known here. Pass your own class in custom_types.")
     return found

@@ -1,0 +1,273 @@
+"""Signatures in every form, the type grammar, and what must be refused."""
+
+from __future__ import annotations
+
+import copy
+import enum
+import typing
+from typing import ClassVar, Literal
+
+import pydantic
+import pytest
+
+from engine import InputField, OutputField, Signature
+from engine.errors import SignatureError
+from engine.signature import ensure_signature, infer_prefix, make_signature, parse_type
+
+
+class Tone(enum.Enum):
+    warm = "warm"
+    cold = "cold"
+
+
+class Item(pydantic.BaseModel):
+    name: str
+    price: float
+
+
+class Route(Signature):
+    """Choose the team.
+
+    Only one team is right.
+    """
+
+    limit: ClassVar[int] = 3
+
+    message: str = InputField(desc="What the customer wrote.")
+    urgent = InputField(default="no")
+    team: Literal["billing", "shipping"] = OutputField()
+    tone: Tone | None = OutputField(default=None)
+    items: list[Item] = OutputField(desc="Things named.", max_length=3)
+
+
+def test_class_form_keeps_docstring_order_types_and_descriptions():
+    assert Route.instructions == "Choose the team.\n\nOnly one team is right."
+    assert list(Route.input_fields) == ["message", "urgent"]
+    assert list(Route.output_fields) == ["team", "tone", "items"]
+    assert list(Route.fields) == ["message", "urgent", "team", "tone", "items"]
+    assert Route.annotation("urgent") is str
+    assert Route.annotation("team") == Literal["billing", "shipping"]
+    assert Route.annotation("tone") == Tone | None
+    assert Route.annotation("items") == list[Item]
+    assert Route.description("message") == "What the customer wrote."
+    assert Route.description("team") == ""
+    assert Route.limit == 3
+    assert Route.signature == "message, urgent -> team, tone, items"
+
+
+def test_constraints_and_defaults_stay_readable():
+    assert [type(m).__name__ for m in Route.output_fields["items"].metadata] == ["MaxLen"]
+    assert not Route.output_fields["tone"].is_required()
+    assert Route.input_fields["urgent"].get_default() == "no"
+
+
+def test_subclass_inherits_fields_and_docstring():
+    class More(Route):
+        reason: str = OutputField()
+        message: str = InputField(desc="Changed.")
+
+    assert list(More.fields) == ["message", "urgent", "team", "tone", "items", "reason"]
+    assert More.instructions == Route.instructions
+    assert More.description("message") == "Changed."
+    assert Route.description("message") == "What the customer wrote."
+
+
+def test_a_local_class_is_found_as_a_type():
+    class Local(pydantic.BaseModel):
+        x: int
+
+    class UsesLocal(Signature):
+        a: str = InputField()
+        b: list[Local] = OutputField()
+
+    assert UsesLocal.annotation("b") == list[Local]
+    assert Signature("a -> b: list[Local]").annotation("b") == list[Local]
+
+
+def test_string_form():
+    made = Signature("a, b: int -> c: list[str], d: Literal['x -> y', 'z']", "Do it.")
+    assert made.instructions == "Do it."
+    assert [made.annotation(n) for n in made.fields] == [str, int, list[str], Literal["x -> y", "z"]]
+    assert Signature("-> joke").signature == " -> joke"
+    assert Signature("a -> b").instructions == "Read `a` and write `b`."
+    assert Signature("  a,\n  b: dict[str, int]\n  -> c: bool ").annotation("b") == dict[str, int]
+
+
+def test_dict_form():
+    made = Signature({"a": (int, InputField(desc="A number.")), "b": OutputField()}, "Add one.")
+    assert made.annotation("a") is int
+    assert made.annotation("b") is str
+    assert made.description("a") == "A number."
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("str", str),
+        ("int", int),
+        ("None", None),
+        ("list[str]", list[str]),
+        ("dict[str, list[int]]", dict[str, list[int]]),
+        ("tuple[int, ...]", tuple[int, ...]),
+        ("Optional[int]", int | None),
+        ("int | None", int | None),
+        ("Union[int, str]", int | str),
+        ("typing.List[int]", typing.List[int]),  # noqa: UP006 - the text under test
+        ("Literal['a', 2, True]", Literal["a", 2, True]),
+        ("Literal['it''s']", Literal["its"]),
+        ("'list[int]'", list[int]),
+        ("datetime.date", __import__("datetime").date),
+        ("Tone", Tone),
+    ],
+)
+def test_type_grammar(text, expected):
+    assert parse_type(text, {"Tone": Tone}) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "strr",
+        "",
+        "list[",
+        "__import__('os')",
+        "os.system",
+        "Literal[os]",
+        "(lambda: 1)()",
+        "1 + 1",
+        "int.__class__",
+        "typing._eval_type",
+        "list[str][int]",
+        "x if y else z",
+    ],
+)
+def test_a_text_that_is_no_type_is_refused_and_nothing_runs(text):
+    with pytest.raises(SignatureError):
+        parse_type(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a b", "exactly one '->'"),
+        ("a -> b -> c", "exactly one '->'"),
+        ("a ->", "no output"),
+        ("a -> a", "twice"),
+        ("a, a -> b", "twice"),
+        ("2a -> b", "2a"),
+        ("class -> b", "class"),
+        ("_a -> b", "_a"),
+        ("a=1 -> b", "default"),
+        ("a, *b -> c", "names and types only"),
+        ("a: nope -> b", "'nope'"),
+    ],
+)
+def test_a_bad_signature_text_is_named(text, words):
+    with pytest.raises(SignatureError, match=words.replace("*", r"\*")):
+        Signature(text)
+
+
+def test_a_field_must_say_its_side():
+    with pytest.raises(SignatureError, match=r"Bad\.a must say which side"):
+
+        class Bad(Signature):
+            a: str
+            b: str = OutputField()
+
+    with pytest.raises(SignatureError, match="InputField or an OutputField"):
+        make_signature({"a": (int, pydantic.Field())})
+
+
+def test_an_unknown_annotation_is_named():
+    with pytest.raises(SignatureError, match=r"'Nowhere' of Lost\.a"):
+
+        class Lost(Signature):
+            a: Nowhere = InputField()  # noqa: F821 - the mistake under test
+            b: str = OutputField()
+
+
+def test_operations_return_new_signatures():
+    base = Signature("a, b -> c", "Old.")
+    assert base.with_instructions("New.").instructions == "New."
+    assert base.append_instructions("More.").instructions == "Old.\n\nMore."
+    assert list(base.prepend("x", OutputField()).output_fields) == ["x", "c"]
+    assert list(base.append("x", InputField(), int).input_fields) == ["a", "b", "x"]
+    assert list(base.insert(1, "x", InputField()).input_fields) == ["a", "x", "b"]
+    assert list(base.insert(-2, "x", InputField()).input_fields) == ["a", "x", "b"]
+    assert list(base.delete("b").delete("nothing").fields) == ["a", "c"]
+    changed = base.with_updated_fields("c", int, desc="Count.")
+    assert (changed.annotation("c"), changed.description("c")) == (int, "Count.")
+    assert base.instructions == "Old."
+    assert list(base.fields) == ["a", "b", "c"]
+    assert base.annotation("c") is str
+    with pytest.raises(SignatureError, match="outside"):
+        base.insert(5, "x", InputField())
+    with pytest.raises(SignatureError, match="no field 'z'"):
+        base.with_updated_fields("z", desc="x")
+
+
+def test_a_signature_cannot_be_written_to_and_holds_no_values():
+    made = Signature("a -> b")
+    with pytest.raises(SignatureError, match="cannot be changed"):
+        made.instructions = "Other."
+    with pytest.raises(SignatureError, match="holds no values"):
+        Route(message="x")
+    with pytest.raises(TypeError):
+        made.input_fields["z"] = InputField()
+    assert copy.deepcopy(made) is made
+
+
+def test_equality_sees_types_instructions_and_descriptions():
+    base = Signature("a -> b: int", "Do.")
+    assert base.equals(Signature("a -> b: int", "Do."))
+    assert not base.equals(Signature("a -> b: str", "Do."))
+    assert not base.equals(Signature("a -> b: int", "Else."))
+    assert not base.equals(base.with_updated_fields("a", desc="New."))
+    assert not base.equals("a -> b")
+
+
+def test_state_is_kept_by_field_name_and_dspy_positions_are_read():
+    saved = Signature("a, b -> c", "Saved.").with_updated_fields("a", desc="About a.").dump_state()
+    loaded = Signature("b, a -> c").load_state(saved)
+    assert loaded.instructions == "Saved."
+    assert (loaded.description("a"), loaded.description("b")) == ("About a.", "")
+    positional = {
+        "instructions": "From DSPy.",
+        "fields": [{"prefix": "A:", "description": "First."}, {"prefix": "C:", "description": "${c}"}],
+    }
+    read = Signature("a -> c").load_state(positional)
+    assert (read.instructions, read.description("a"), read.description("c")) == ("From DSPy.", "First.", "")
+
+
+def test_ensure_signature():
+    made = Signature("a -> b")
+    assert ensure_signature(None) is None
+    assert ensure_signature(made) is made
+    assert ensure_signature("a -> b", "Do.").instructions == "Do."
+    with pytest.raises(SignatureError, match="has instructions already"):
+        ensure_signature(made, "Do.")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("some_name", "Some Name"),
+        ("someName2", "Some Name 2"),
+        ("URL", "URL"),
+        ("parseHTMLPage", "Parse HTML Page"),
+    ],
+)
+def test_infer_prefix(name, words):
+    assert infer_prefix(name) == words
+
+
+def test_dspy_arguments_without_effect_are_accepted():
+    field = OutputField(desc="x", prefix="Answer now:", format=str, parser=int)
+    made = make_signature({"q": InputField(), "a": (str, field)})
+    assert made.dump_state()["fields"]["a"] == {"prefix": "Answer now:", "description": "x"}
+
+
+def test_field_names_that_methods_have_too_are_fine():
+    made = Signature("schema, json, copy, fields -> instructions, items")
+    assert list(made.fields) == ["schema", "json", "copy", "fields", "instructions", "items"]
+    assert "instructions" in made.output_fields
