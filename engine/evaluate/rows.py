@@ -11,7 +11,6 @@ import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine import loop
@@ -216,11 +215,20 @@ def error_text(error: BaseException) -> str:
 def _usage(replies: Sequence[Reply]) -> Usage:
     if len(replies) == 1 and not replies[0].cached:
         return replies[0].usage
-    total = Usage()
+    calls = cached = tokens_in = tokens_out = 0
+    cost: float | None = None
     for reply in replies:
         usage = reply.usage
-        total += replace(usage, calls=0, cached=1) if reply.cached else usage
-    return total
+        if reply.cached:
+            cached += 1
+        else:
+            calls += usage.calls
+            cached += usage.cached
+        tokens_in += usage.input_tokens
+        tokens_out += usage.output_tokens
+        if usage.cost is not None:
+            cost = (cost or 0.0) + usage.cost
+    return Usage(calls, cached, tokens_in, tokens_out, cost)
 
 
 def json_values(prediction: Any) -> Mapping[str, Any]:
