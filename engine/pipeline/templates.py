@@ -51,6 +51,27 @@ _ROUTING = StepSpec(
     ),
 )
 
+_REVIEW = StepSpec(
+    name="judge",
+    instructions="Read the review and say what it is about and how the writer feels.",
+    inputs=(
+        FieldSpec(name="review", description="What the customer wrote"),
+        FieldSpec(name="product", description="What was bought"),
+    ),
+    outputs=(
+        FieldSpec(
+            name="aspect",
+            description="What the review is mainly about",
+            choices=("comfort", "delivery", "durability", "looks", "price", "service"),
+        ),
+        FieldSpec(
+            name="sentiment",
+            description="How the writer feels about that aspect",
+            choices=("mixed", "negative", "neutral", "positive"),
+        ),
+    ),
+)
+
 SAMPLES: tuple[Sample, ...] = (
     Sample(
         name="support_tickets",
@@ -59,6 +80,15 @@ SAMPLES: tuple[Sample, ...] = (
         file="support_tickets.csv",
         pipeline=PipelineSpec(steps=(_ROUTING,)),
         mapping={"message": "message", "plan": "plan", "channel": "channel", "queue": "queue"},
+    ),
+    Sample(
+        name="reviews",
+        title="Judge product reviews",
+        plain="Reviews from an outdoor shop; each has a main aspect and a sentiment, ironic ones included.",
+        file="reviews.csv",
+        pipeline=PipelineSpec(steps=(_REVIEW,)),
+        mapping={"review": "review", "product": "product", "aspect": "aspect", "sentiment": "sentiment"},
+        metric=("ExactMatch", {"field": "sentiment"}),
     ),
 )
 
