@@ -68,6 +68,9 @@ Closing = Literal["budget", "stopped", "failed"]
 FAILURES_AT_START = 8
 FAILURES_LATER = 25
 
+# Replies after which their sizes say more about the next one than a guess does.
+_SIZES_TO_TRUST = 5
+
 
 class Ledger:
     """Holds a budget over everything a run does. Not thread-safe: it lives on one event loop.
@@ -99,7 +102,7 @@ class Ledger:
         self._counted: set[str] = set()
         self._replayed: set[str] = set()
         self._failures, self._failures_later = 0, failures_later
-        self._tokens_per_byte, self._longest_output = 0.0, 0
+        self._tokens_per_byte, self._longest_output, self._known_sizes = 0.0, 0, 0
         self._latency_sum, self._latency_count = 0.0, 0
         self._clock = clock
         self._started = clock() - seconds_before
@@ -230,14 +233,12 @@ class Ledger:
             await waiter
 
     def _need(self, lm: BaseLM, request: Request, size: int) -> Amount:
-        if self._latency_count >= 5:
-            prompt = int(size * self._tokens_per_byte * 1.1) + 8
-        else:
-            prompt = int(size * 0.6) + 8
+        known = self._known_sizes >= _SIZES_TO_TRUST
+        prompt = int(size * (1.1 * self._tokens_per_byte if known else 0.6)) + 8
         limit = request.params.get("max_tokens") or request.params.get("max_completion_tokens")
         if limit is None:
             # Nothing bounds the reply, so twice the longest seen is the best there is.
-            limit = max(2 * self._longest_output, 64) if self._latency_count >= 5 else 512
+            limit = max(2 * self._longest_output, 64) if known else 512
         output = int(limit) * int(request.params.get("n") or 1)
         price = lm.price() if self.budget.usd is not None else None
         usd = 0.0 if price is None else prompt * price[0] + output * price[1]
@@ -246,27 +247,27 @@ class Ledger:
     def _settle(self, reply: Reply, size: int) -> None:
         self.replies += 1
         self._failures = 0
-        usage = reply.usage
         if reply.cached:
             mine = self._payer is not None and reply.payer == self._payer and bool(reply.key)
-            if mine and reply.key not in self._counted:
-                self._counted.add(reply.key)
-                self._replayed.add(reply.key)
-                self.spent += replace(usage, calls=max(1, usage.calls), cached=0)
-            else:
+            if not mine or reply.key in self._counted:
                 self.spent += Usage(cached=1)
-            return
-        if reply.key in self._replayed:
+                return
+            self._replayed.add(reply.key)
+        elif reply.key in self._replayed:
             # Two equal requests at once: the one that joined the other was counted first.
             self._replayed.discard(reply.key)
             return
         if reply.key:
             self._counted.add(reply.key)
-        self.spent += replace(usage, calls=max(1, usage.calls))
-        self._latency_sum, self._latency_count = self._latency_sum + reply.seconds, self._latency_count + 1
+        usage = reply.usage
+        self.spent += replace(usage, calls=max(1, usage.calls), cached=0)
+        self._known_sizes += 1
         self._longest_output = max(self._longest_output, usage.output_tokens)
         if size:
             self._tokens_per_byte = max(self._tokens_per_byte, usage.input_tokens / size)
+        if not reply.cached:
+            self._latency_sum += reply.seconds
+            self._latency_count += 1
 
     def _check_time(self) -> None:
         limit = self.budget.seconds

@@ -15,14 +15,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from engine import evaluate, loop, runtime
+from engine import loop
 from engine.errors import BudgetExhaustedError, RunError
 from engine.modules.chain_of_thought import ChainOfThought
 from engine.modules.predict import Predict
-from engine.records import Candidate, Evaluation, Outcome, Usage
+from engine.records import Candidate, Evaluation, Outcome
 from engine.search.budget import Amount, Ledger
 from engine.search.contract import Answer, Ask, Keep, Problem, Proposal, Propose, Score, Search
 from engine.search.events import (
@@ -38,16 +37,14 @@ from engine.search.events import (
     TrialStarted,
 )
 from engine.search.problem import make_problem
+from engine.search.scoring import Scoring
 from engine.search.settings import Control, Recorder, SearchResult, Settings, Stopped, Trial
 from engine.search.slots import Slots
 
 if TYPE_CHECKING:
-    from engine.lm.base import BaseLM
+    pass
 
 _log = logging.getLogger(__name__)
-
-# Candidate, row, by the teacher, rollout, with trace: what makes one program run different from another.
-_Cell = tuple[str, int, bool, int, bool]
 
 # Seconds between two readings of the meters, so that a fast run does not drown its recorder.
 _METER_SECONDS = 0.25
@@ -77,8 +74,7 @@ class Driver:
         self._slots = Slots(settings.concurrency, control, self.ledger)
         self._numbers: dict[str, int] = {}
         self._trials_started = 0
-        self._memory: dict[_Cell, Outcome] = {}
-        self._running: dict[_Cell, asyncio.Future[Outcome | None]] = {}
+        self._scoring = Scoring(settings, self.ledger, self._slots)
         self._validation, self._train = frozenset(settings.validation), frozenset(settings.train)
         self._best, self._best_score = self.seed, None  # type: tuple[Candidate, float | None]
         self._metered_at = 0.0
@@ -99,7 +95,7 @@ class Driver:
     ) -> tuple[Evaluation, Evaluation]:
         """Score two candidates on the same rows, for the verdict; a spent or stopped search does not prevent it.
 
-        Rows run in pairs, so what a short budget leaves is still paired. The time limit does not hold
+        Rows run side by side, so what a short budget leaves is still paired. The time limit does not hold
         here: the search has kept this much of it back.
         """
         self.ledger.keep_back(Amount())
@@ -116,7 +112,7 @@ class Driver:
             only = await self.score(first, asked, label=labels[0])
             return only, only
         asks = [Score(first, asked, labels[0]), Score(second, asked, labels[1])]
-        answers = await loop.here_or_there(self._batch(asks))
+        answers = await loop.here_or_there(self._batch(asks, in_turn=False))
         return answers[0], answers[1]
 
     # The search
@@ -136,9 +132,10 @@ class Driver:
         reason = "The search came to its end."
         try:
             await self._drive(search)
-        except _Closed:
-            stopped = self.ledger.closing or "budget"
-            reason = self.ledger.closed or ""
+            if (
+                self.ledger.closing is not None
+            ):  # it did not come to its own end, at most its last batch was cut
+                stopped, reason = self.ledger.closing, self.ledger.closed or ""
         except RunError:
             raise
         except Exception as error:  # noqa: BLE001 - a defect of one algorithm must not lose the run's results
@@ -172,13 +169,14 @@ class Driver:
                 for ask in asks:
                     if isinstance(ask, Keep):
                         self._keep(ask)
-                raise _Closed
+                return
             answers = await self._batch(asks)
 
-    async def _batch(self, asks: Sequence[Ask]) -> list[Any]:
-        """Answer asks that were yielded together, in their order."""
+    async def _batch(self, asks: Sequence[Ask], *, in_turn: bool = True) -> list[Any]:
+        """Answer asks that were yielded together, in their order; their rows start in turn or side by side."""
         jobs: list[Coroutine[Any, Any, Answer]] = []
-        for place, ask in enumerate(asks):
+        for number, ask in enumerate(asks):
+            place = number if in_turn else 0
             if isinstance(ask, Score):
                 self._trials_started += 1
                 jobs.append(self._answer_score(ask, place, self._trials_started))
@@ -216,7 +214,7 @@ class Driver:
             self._record(RowScored(number, outcome, len(scored), len(ask.rows), total / len(scored)))
             self._meter()
 
-        await asyncio.gather(*self._runs(ask, place, note))
+        await self._scoring.run(ask, place, note)
         evaluation = Evaluation(ask.candidate.id, tuple(scored[r] for r in ask.rows if r in scored))
         complete = len(scored) == len(set(ask.rows))
         failed = sum(o.error is not None for o in evaluation.outcomes)
@@ -234,87 +232,6 @@ class Driver:
             )
         )
         return evaluation
-
-    def _runs(
-        self, ask: Score, place: int, note: Callable[[Outcome], None]
-    ) -> list[Coroutine[Any, Any, None]]:
-        """What is left to run for an ask: rows in groups by the candidate they run with, and rows to wait for.
-
-        A row already scored is noted at once; a row that another ask of the batch runs is waited for.
-        """
-        groups: dict[str, tuple[Candidate, dict[int, _Cell]]] = {}
-        waits: list[Coroutine[Any, Any, None]] = []
-        for row in dict.fromkeys(ask.rows):
-            own = self._without_row(ask.candidate, row) if ask.hide_own_row else ask.candidate
-            cell = (own.id, row, self._taught(ask), ask.rollout, ask.trace)
-            traced = (*cell[:4], True)  # serves an ask without trace just as well
-            if (known := self._memory.get(cell) or self._memory.get(traced)) is not None:
-                note(known)
-            elif (running := self._running.get(cell) or self._running.get(traced)) is not None:
-                waits.append(_wait(running, note))
-            else:
-                self._running[cell] = asyncio.get_running_loop().create_future()
-                groups.setdefault(own.id, (own, {}))[1][row] = cell
-        return [*(self._run(ask, place, own, cells, note) for own, cells in groups.values()), *waits]
-
-    def _taught(self, ask: Score) -> bool:
-        return ask.teacher and (self.settings.teacher is not None or self.settings.teacher_lm is not None)
-
-    def _without_row(self, candidate: Candidate, row: int) -> Candidate:
-        """The candidate without demonstrations made from this row (the candidate itself if there are none)."""
-        inputs = self.settings.rows[row].inputs()
-        steps = {}
-        for path, state in candidate.steps.items():
-            demos = tuple(d for d in state.demos if not _made_from(d.values, inputs))
-            steps[path] = state if len(demos) == len(state.demos) else replace(state, demos=demos)
-        changed = any(steps[path] is not state for path, state in candidate.steps.items())
-        return replace(candidate, steps=steps) if changed else candidate
-
-    async def _run(
-        self,
-        ask: Score,
-        place: int,
-        candidate: Candidate,
-        cells: dict[int, _Cell],
-        note: Callable[[Outcome], None],
-    ) -> None:
-        settings = self.settings
-        program = (ask.teacher and settings.teacher) or settings.program
-        rollout = ask.rollout or None
-        gate = self.ledger.gate(rollout=rollout, temperature=1.0 if rollout else None)
-
-        def on_outcome(outcome: Outcome) -> None:
-            cell = cells[outcome.row]
-            known = replace(outcome, usage=Usage(cached=outcome.usage.calls + outcome.usage.cached))
-            if outcome.error is None:
-                self._memory[cell] = known
-            running = self._running.pop(cell, None)
-            if running is not None:
-                running.set_result(known)
-            note(outcome)
-
-        try:
-            with self._context(settings.teacher_lm if ask.teacher else None, gate):
-                await evaluate.run_rows(
-                    program.with_candidate(candidate),
-                    [(row, settings.rows[row]) for row in cells],
-                    settings.metric,
-                    limit=self._slots.at(place),
-                    on_outcome=on_outcome,
-                    trace=ask.trace,
-                )
-        finally:
-            for cell in cells.values():
-                if (running := self._running.pop(cell, None)) is not None:
-                    running.set_result(None)
-
-    def _context(self, lm: BaseLM | None, gate: Any) -> Any:
-        chosen: dict[str, Any] = {"send": gate, "trace": None, "replies": None, "history": False}
-        if (model := lm or self.settings.lm) is not None:
-            chosen["lm"] = model
-        if self.settings.adapter is not None:
-            chosen["adapter"] = self.settings.adapter
-        return runtime.context(**chosen)
 
     def _was_cut(self, outcome: Outcome) -> bool:
         """Whether a row did not really run because the ledger was closed."""
@@ -341,7 +258,7 @@ class Driver:
             gate = self.ledger.gate(rollout=1000 * ask.rollout + i + 1, temperature=ask.temperature)
             async with self._slots.at(place):
                 try:
-                    with self._context(self.settings.prompt_lm, gate):
+                    with self._scoring.context(self.settings.prompt_lm, gate):
                         prediction = await program.acall(**ask.inputs)
                 except BudgetExhaustedError:
                     return None
@@ -393,7 +310,7 @@ class Driver:
             return
         runs = 2 * test_rows
         per_row = max(1, len(self.settings.program.predictors()))
-        known = [o.usage for t in self.trials for o in t.evaluation.outcomes if o.usage.calls]
+        known = [o.usage for t in self.trials for o in t.evaluation.outcomes if o.usage.tokens]
         rows = max(1, len(known))
         # The best prompt is longer than the first: a quarter more, and what the evaluations so far showed.
         tokens = 1.25 * sum(u.tokens for u in known) / rows
@@ -407,21 +324,6 @@ class Driver:
         rounds = -(-runs // self.settings.concurrency)
         seconds = (self.ledger.mean_latency or 0.0) * per_row * rounds
         self.ledger.keep_back(amount, min(seconds, (left.seconds or 0.0) / 2))
-
-
-class _Closed(Exception):  # noqa: N818 - a signal inside this module
-    """The ledger is closed and the search asked for something that costs."""
-
-
-async def _wait(running: asyncio.Future[Outcome | None], note: Callable[[Outcome], None]) -> None:
-    outcome = await running
-    if outcome is not None:
-        note(outcome)
-
-
-def _made_from(demo: Mapping[str, Any], inputs: Mapping[str, Any]) -> bool:
-    shared = [name for name in inputs if name in demo]
-    return bool(shared) and all(demo[name] == inputs[name] for name in shared)
 
 
 async def drive(

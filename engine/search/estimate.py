@@ -81,8 +81,8 @@ def estimate(
 ) -> Estimate:
     """Return what driving this search with these settings will take.
 
-    `baseline_rows` are scored with the starting prompt before the search, `test_rows` with the starting
-    and the best prompt after it. `latency` is the seconds of one call where they were measured.
+    `baseline_rows` are scored with the starting prompt before the search and with the best one after it
+    (what the search scored already is free), `test_rows` with both. `latency` is the seconds of one call where they were measured.
     """
     return loop.run(
         aestimate(make, settings, baseline_rows=baseline_rows, test_rows=test_rows, latency=latency)
@@ -238,6 +238,8 @@ class _Simulation:
                 break
             best = next((a.candidate for a in reversed(asks) if isinstance(a, Keep)), best)
             answers = await self._batch(asks)
+        if baseline_rows and best.id != seed.id:
+            await self._batch([Score(best, baseline_rows)])
         if test_rows:
             finals = [seed] if best.id == seed.id else [seed, best]
             await self._batch([Score(c, test_rows) for c in finals])

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from engine.records import Example
+from engine.records import Example, json_value
 from engine.search.contract import Allowance, Problem
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def make_problem(settings: Settings, allowance: Allowance) -> Problem:
     signatures = {path: predictor.signature for path, predictor in program.named_predictors()}
     ids = dict.fromkeys((*settings.train, *settings.validation))
     inputs = _input_names(settings.rows, ids)
-    rows = {i: dict(settings.rows[i]) for i in ids}
+    rows = {i: {n: json_value(v) for n, v in settings.rows[i].items()} for i in ids}
     return Problem(
         seed=program.candidate(),
         train=settings.train,

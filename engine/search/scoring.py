@@ -1,0 +1,156 @@
+"""Runs the rows of a `Score` ask: which rows must run at all, with which program, model and metric.
+
+A row already scored with the same content is not run again, and a row that two asks of a batch share is
+run once. It records nothing and decides nothing about the budget: calls pass the ledger's gate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from engine import evaluate, runtime
+from engine.metrics.base import Metric
+from engine.records import Candidate, Outcome, Usage, json_value
+from engine.search.budget import Ledger
+from engine.search.contract import Score
+from engine.search.settings import Settings
+from engine.search.slots import Slots
+
+if TYPE_CHECKING:
+    from engine.lm.base import BaseLM
+
+Note = Callable[[Outcome], None]
+
+# Candidate, row, by the teacher, rollout, with trace: what makes one program run different from another.
+_Cell = tuple[str, int, bool, int, bool]
+
+
+class Scoring:
+    """The rows of one run, and its memory of them."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, slots: Slots) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._slots = slots
+        self._memory: dict[_Cell, Outcome] = {}
+        self._running: dict[_Cell, asyncio.Future[Outcome | None]] = {}
+        self._strict = takes_trace(settings.metric)
+
+    async def run(self, ask: Score, place: int, note: Note) -> None:
+        """Run an ask's rows, the lowest place of a batch first; `note` hears of every outcome.
+
+        A row already scored is noted at once; a row that another ask runs right now is waited for.
+        """
+        groups: dict[str, tuple[Candidate, dict[int, _Cell]]] = {}
+        jobs: list[Coroutine[Any, Any, None]] = []
+        for row in dict.fromkeys(ask.rows):
+            own = self._without_row(ask.candidate, row) if ask.hide_own_row else ask.candidate
+            cell = (own.id, row, self._taught(ask), ask.rollout, ask.trace)
+            # A run with a trace serves an ask without one too, unless the metric is stricter with one.
+            same = (cell,) if self._strict else (cell, (*cell[:4], True))
+            if (known := _first(self._memory, same)) is not None:
+                note(known)
+            elif (running := _first(self._running, same)) is not None:
+                jobs.append(_wait(running, note))
+            else:
+                self._running[cell] = asyncio.get_running_loop().create_future()
+                groups.setdefault(own.id, (own, {}))[1][row] = cell
+        jobs += [self._run(ask, place, own, cells, note) for own, cells in groups.values()]
+        await asyncio.gather(*jobs)
+
+    def context(self, lm: BaseLM | None, gate: Any) -> AbstractContextManager[Any]:
+        """Return the runtime of the run's calls: its own model (or the run's), adapter and gate."""
+        chosen: dict[str, Any] = {"send": gate, "trace": None, "replies": None, "history": False}
+        if (model := lm or self._settings.lm) is not None:
+            chosen["lm"] = model
+        if self._settings.adapter is not None:
+            chosen["adapter"] = self._settings.adapter
+        return runtime.context(**chosen)
+
+    async def _run(
+        self, ask: Score, place: int, candidate: Candidate, cells: dict[int, _Cell], note: Note
+    ) -> None:
+        settings = self._settings
+        program = (ask.teacher and settings.teacher) or settings.program
+        rollout = ask.rollout or None
+        gate = self._ledger.gate(rollout=rollout, temperature=1.0 if rollout else None)
+
+        def on_outcome(outcome: Outcome) -> None:
+            cell = cells[outcome.row]
+            known = replace(outcome, usage=Usage(cached=outcome.usage.calls + outcome.usage.cached))
+            if outcome.error is None:
+                self._memory[cell] = known
+            if (running := self._running.pop(cell, None)) is not None:
+                running.set_result(known)
+            note(outcome)
+
+        try:
+            with self.context(settings.teacher_lm if ask.teacher else None, gate):
+                await evaluate.run_rows(
+                    program.with_candidate(candidate),
+                    [(row, settings.rows[row]) for row in cells],
+                    _with_trace(settings.metric) if ask.trace and self._strict else settings.metric,
+                    limit=self._slots.at(place),
+                    on_outcome=on_outcome,
+                    trace=ask.trace,
+                )
+        finally:
+            for cell in cells.values():
+                if (running := self._running.pop(cell, None)) is not None:
+                    running.set_result(None)
+
+    def _taught(self, ask: Score) -> bool:
+        return ask.teacher and (self._settings.teacher is not None or self._settings.teacher_lm is not None)
+
+    def _without_row(self, candidate: Candidate, row: int) -> Candidate:
+        """The candidate without demonstrations made from this row (the candidate itself if there are none)."""
+        inputs = {name: json_value(value) for name, value in self._settings.rows[row].inputs().items()}
+        steps = {}
+        for path, state in candidate.steps.items():
+            demos = tuple(d for d in state.demos if not _made_from(d.values, inputs))
+            steps[path] = state if len(demos) == len(state.demos) else replace(state, demos=demos)
+        changed = any(steps[path] is not state for path, state in candidate.steps.items())
+        return replace(candidate, steps=steps) if changed else candidate
+
+
+def takes_trace(metric: Any) -> bool:
+    """Whether a metric of one's own takes a trace, and so may be stricter when rows become examples.
+
+    >>> takes_trace(lambda example, prediction, trace=None: True)
+    True
+    """
+    if isinstance(metric, Metric):
+        return False
+    try:
+        return "trace" in inspect.signature(metric).parameters
+    except (TypeError, ValueError):
+        return False
+
+
+def _with_trace(metric: Any) -> Any:
+    """The metric, handed the steps of the row's run: what DSPy's metrics know a bootstrap by."""
+
+    def strict(example: Any, prediction: Any) -> Any:
+        return metric(example, prediction, trace=list(runtime.current().trace or ()))
+
+    return strict
+
+
+def _made_from(demo: Mapping[str, Any], inputs: Mapping[str, Any]) -> bool:
+    shared = [name for name in inputs if name in demo]
+    return bool(shared) and all(demo[name] == inputs[name] for name in shared)
+
+
+def _first(found: Mapping[_Cell, Any], cells: tuple[_Cell, ...]) -> Any:
+    return next((found[cell] for cell in cells if cell in found), None)
+
+
+async def _wait(running: asyncio.Future[Outcome | None], note: Note) -> None:
+    outcome = await running
+    if outcome is not None:
+        note(outcome)
