@@ -25,9 +25,8 @@ def imports() -> list[Row]:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     missed = f"imports {brought.stdout.strip()}" if brought.stdout.strip() else ""
-    return [
-        Row('python -c "import engine" (DSPy: import dspy)', "s", ours, theirs, limit=0.25, missed=missed)
-    ]
+    bare = Row('python -c "import engine" (DSPy: import dspy)', "s", ours, theirs, limit=0.25, missed=missed)
+    return [bare, Row(f'python -c "from engine import {first}"', "s", used, used_there)]
 
 
 def _seconds(python: str, code: str) -> float:
