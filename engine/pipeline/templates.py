@@ -72,6 +72,14 @@ _REVIEW = StepSpec(
     ),
 )
 
+_MATHS = StepSpec(
+    name="solve",
+    strategy="chain_of_thought",
+    instructions="Answer the question.",
+    inputs=(FieldSpec(name="question", description="A word problem"),),
+    outputs=(FieldSpec(name="answer", type="int", description="The result, a number alone"),),
+)
+
 SAMPLES: tuple[Sample, ...] = (
     Sample(
         name="support_tickets",
@@ -89,6 +97,16 @@ SAMPLES: tuple[Sample, ...] = (
         pipeline=PipelineSpec(steps=(_REVIEW,)),
         mapping={"review": "review", "product": "product", "aspect": "aspect", "sentiment": "sentiment"},
         metric=("ExactMatch", {"field": "sentiment"}),
+    ),
+    Sample(
+        name="math_problems",
+        title="Solve word problems",
+        plain="Short arithmetic problems in everyday words; the model reasons first and answers with a number.",
+        file="math_problems.csv",
+        pipeline=PipelineSpec(steps=(_MATHS,)),
+        mapping={"question": "question", "answer": "answer"},
+        metric=("NumberWithin", {}),
+        optimizer=("BootstrapFewShotWithRandomSearch", {"num_candidate_programs": 6}),
     ),
 )
 
