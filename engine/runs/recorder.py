@@ -7,6 +7,7 @@ gathered for at most `FLUSH_SECONDS`, so that a fast model does not make a commi
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 from engine.records import Outcome, Usage
@@ -25,6 +26,9 @@ from engine.store.store import Store
 
 FLUSH_SECONDS = 0.15
 
+TOLD_FAILURES = 3
+"""Failed rows of one trial that become events; the trial's own event counts the rest."""
+
 
 class StoreRecorder:
     """The search's `Recorder`: everything it is told is in the store at most 0.15 s later.
@@ -39,6 +43,7 @@ class StoreRecorder:
         self._waiting: dict[int, list[Outcome]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._best: str | None = None
+        self._failures: Counter[int] = Counter()
         self.usage = Usage()
         self.seconds = 0.0
 
@@ -83,7 +88,9 @@ class StoreRecorder:
     def _gather(self, event: RowScored) -> None:
         self._waiting.setdefault(event.trial, []).append(event.outcome)
         if event.outcome.error is not None:
-            self._tell(event, {"trial": event.trial, "row": event.outcome.row})
+            self._failures[event.trial] += 1
+            if self._failures[event.trial] <= TOLD_FAILURES:
+                self._tell(event, {"trial": event.trial, "row": event.outcome.row})
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
 

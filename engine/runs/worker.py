@@ -150,6 +150,7 @@ class _Job:
         before, after = await driver.compare(
             driver.seed, search.best, split.test, labels=("baseline", "best")
         )
+        _check_tested(before, after)
         self._conclude(driver, prepared, search, before, after)
 
     def _validated(self, driver: Driver, prepared: Prepared, search: SearchResult) -> float | None:
@@ -186,6 +187,16 @@ class _Job:
                 store.set_state(run_id, "failed", search.reason)
             else:
                 store.set_state(run_id, "finished", "" if search.stopped == "finished" else search.reason)
+
+
+def _check_tested(before: Evaluation, after: Evaluation) -> None:
+    """Raise RunError when the final test tells nothing: every row of it failed."""
+    outcomes = (*before.outcomes, *after.outcomes)
+    if outcomes and all(o.error is not None for o in outcomes):
+        raise RunError(
+            f"Every row of the final test failed. The first: {outcomes[0].error} What was found is kept: resume the run "
+            "when that is mended."
+        )
 
 
 @contextmanager

@@ -1,0 +1,351 @@
+"""The worker process: a run from claim to export, killed anywhere and resumed, paused, stopped, failed."""
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from openai_server import OpenAIServer
+from run_setup import add_data, add_run, answer, csv_bytes, kill, server_model, start_worker, wait_for
+
+import engine
+from engine.errors import NotFoundError, RunError
+from engine.runs.spec import Named
+from engine.runs.worker import work
+from engine.search.budget import Budget
+from engine.store.store import Store
+
+MIPRO = Named(name="MIPROv2", options={"auto": "light"})
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-never-stored")
+    return tmp_path
+
+
+def shape(home, run_id):
+    """What must be the same however often the run was interrupted."""
+    with Store.open(home, read_only=True) as store:
+        run = store.get_run(run_id)
+        trials = [
+            (t.number, t.candidate_id, t.split, t.label, t.score, t.rows_done) for t in store.trials(run_id)
+        ]
+        candidates = [(c.id, c.number) for c in store.candidates(run_id)]
+        return run.state, run.result["best_candidate"], run.result["verdict"], trials, candidates
+
+
+def test_a_run_from_start_to_export(home):
+    run_id = add_run(home, optimizer=MIPRO)
+    assert work(home, run_id) == 0
+    with Store.open(home, read_only=True) as store:
+        run = store.get_run(run_id)
+        trials = store.trials(run_id)
+        assert run.state == "finished"
+        assert run.phase == ""
+        assert run.calls > 0
+        result = run.result
+        assert {t.split for t in trials} >= {"validation", "test"}
+        assert trials[0].label == "baseline"
+        assert [t.number for t in trials] == list(range(1, len(trials) + 1))
+        assert all(t.state == "finished" and t.rows_done == t.rows_total for t in trials)
+        assert all(len(store.outcomes(run_id, t.number)) == t.rows_total for t in trials)
+        best = next(c for c in store.candidates(run_id) if c.id == result["best_candidate"])
+        assert best.score == result["best"]["validation"]
+        assert any(t.is_best and t.candidate_id == best.id for t in trials)
+        kinds = [e.kind for e in store.events(run_id)]
+        assert {"candidate_found", "trial_finished", "verdict"} <= set(kinds)
+    assert result["verdict"]["sentence"]
+    assert result["usage"]["calls"] == run.calls
+    assert result["baseline"]["test"] is not None
+    program = engine.load(result["export_path"])
+    assert program.candidate().id == result["best_candidate"]
+    assert Path(result["script_path"]).exists()
+
+
+@pytest.mark.parametrize("name", ["LabeledFewShot", "BootstrapFewShot", "BootstrapFewShotWithRandomSearch"])
+def test_every_optimizer_ends_with_the_result_validated(home, name):
+    run_id = add_run(home, optimizer=Named(name=name))
+    assert work(home, run_id) == 0
+    with Store.open(home, read_only=True) as store:
+        result = store.get_run(run_id).result
+    assert result["best"]["validation"] is not None
+    assert result["baseline"]["validation"] is not None
+    assert result["best"]["test"] is not None
+
+
+def run_killed_at(home, server, run_id, points):
+    """Run a worker, killing it at each number of served answers, when no answer is on its way; then let it end."""
+    for point in points:
+        process = start_worker(home, run_id)
+        wait_for(lambda p=point, child=process: sum(server.served.values()) >= p or child.poll() is not None)
+        assert process.poll() is None, "The run ended before it could be killed: choose earlier points."
+        server.hang()
+        settled = -1
+        while settled != sum(server.served.values()):
+            settled = sum(server.served.values())
+            # Longer than the latency, and time to keep the last answer.
+            time.sleep(0.25)
+        kill(process)
+        server.recover()
+    process = start_worker(home, run_id)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors.decode()
+
+
+@pytest.mark.parametrize("optimizer", [None, MIPRO], ids=["random search", "mipro"])
+def test_killed_at_several_points_it_ends_the_same_and_pays_for_nothing_twice(
+    tmp_path, monkeypatch, optimizer
+):
+    changes = {} if optimizer is None else {"optimizer": optimizer}
+    with OpenAIServer(answer, latency=0.01) as server:
+        whole = tmp_path / "whole"
+        monkeypatch.setenv("TUNEBOARD_HOME", str(whole))
+        undisturbed = add_run(whole, model=server_model(server.url), **changes)
+        assert work(whole, undisturbed) == 0
+        bought = sum(server.served.values())
+        assert set(server.served.values()) == {1}
+        server.forget()
+        broken = tmp_path / "broken"
+        monkeypatch.setenv("TUNEBOARD_HOME", str(broken))
+        killed = add_run(broken, model=server_model(server.url), **changes)
+        # In the baseline, early and late in the search, and in the final test.
+        points = [3, bought // 3, bought * 2 // 3, bought - 6]
+        run_killed_at(broken, server, killed, points if optimizer is None else points[1:3])
+        assert set(server.served.values()) == {1}
+        assert sum(server.served.values()) == bought
+    assert shape(broken, killed) == shape(whole, undisturbed)
+    with Store.open(broken, read_only=True) as store, Store.open(whole, read_only=True) as other:
+        after, before = store.get_run(killed), other.get_run(undisturbed)
+        assert after.calls == before.calls == bought
+        assert after.usage.tokens == before.usage.tokens
+
+
+def test_killed_without_warning_it_resumes(tmp_path):
+    # Answers may be on their way when it dies: those, at most one per slot, are the only ones asked for again.
+    with OpenAIServer(answer, latency=0.005) as server:
+        run_id = add_run(tmp_path, model=server_model(server.url), concurrency=4)
+        process = start_worker(tmp_path, run_id)
+        wait_for(lambda: sum(server.served.values()) >= 30)
+        kill(process)
+        with Store.open(tmp_path, read_only=True) as store:
+            assert store.get_run(run_id).state == "running"  # nobody has noticed yet
+        process = start_worker(tmp_path, run_id)
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert sum(n - 1 for n in server.served.values()) <= 4
+    assert shape(tmp_path, run_id)[0] == "finished"
+
+
+def test_sigterm_keeps_the_best_and_tests_it(tmp_path):
+    with OpenAIServer(answer, latency=0.02) as server:
+        run_id = add_run(tmp_path, model=server_model(server.url), concurrency=2)
+        process = start_worker(tmp_path, run_id)
+        wait_for(lambda: server.calls >= 40)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+        assert process.returncode == 0
+        with Store.open(tmp_path, read_only=True) as store:
+            run = store.get_run(run_id)
+            assert run.state == "stopped"
+            assert run.result["stopped"] == "stopped"
+            assert run.result["best"]["test"] is not None
+            assert Path(run.result["export_path"]).exists()
+        # A stopped run can go on to its end.
+        assert work(tmp_path, run_id) == 0
+        assert set(server.served.values()) == {1}
+    assert shape(tmp_path, run_id)[0] == "finished"
+
+
+def test_a_second_sigterm_gives_up_at_once(tmp_path):
+    with OpenAIServer(answer, latency=0.02) as server:
+        run_id = add_run(tmp_path, model=server_model(server.url))
+        process = start_worker(tmp_path, run_id)
+        wait_for(lambda: server.calls >= 8)
+        server.hang()
+        time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        assert process.poll() is None  # it waits for calls under way
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+    with Store.open(tmp_path, read_only=True) as store:
+        run = store.get_run(run_id)
+        assert run.state == "stopped"
+        assert "not tested" in run.message
+
+
+def test_pause_resume_and_stop_through_the_store(tmp_path):
+    with OpenAIServer(answer, latency=0.02) as server, Store.open(tmp_path) as store:
+        run_id = add_run(tmp_path, model=server_model(server.url), concurrency=2)
+        process = start_worker(tmp_path, run_id)
+        wait_for(lambda: server.calls >= 10)
+        store.request_pause(run_id)
+        wait_for(lambda: store.get_run(run_id).state == "paused")
+        time.sleep(0.1)
+        calls = server.calls
+        time.sleep(1.2)
+        assert server.calls == calls
+        assert store.get_run(run_id).state == "paused"
+        store.request_resume(run_id)
+        wait_for(lambda: server.calls > calls)
+        assert store.get_run(run_id).state == "running"
+        store.request_pause(run_id)
+        wait_for(lambda: store.get_run(run_id).state == "paused")
+        store.request_stop(run_id)  # while paused
+        process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert store.get_run(run_id).state == "stopped"
+        assert store.get_run(run_id).result["best"]["test"] is not None
+
+
+def test_a_deleted_project_ends_its_worker(tmp_path):
+    with OpenAIServer(answer, latency=0.05) as server, Store.open(tmp_path) as store:
+        run_id = add_run(tmp_path, model=server_model(server.url), concurrency=1)
+        process = start_worker(tmp_path, run_id)
+        wait_for(lambda: server.calls >= 3)
+        store.delete_project(store.list_projects()[0].id)
+        process.communicate(timeout=30)
+        assert process.returncode != 0
+        assert store.list_runs() == []
+
+
+def test_rows_show_up_while_a_trial_runs(tmp_path):
+    with OpenAIServer(answer, latency=0.1) as server, Store.open(tmp_path, read_only=True) as store:
+        run_id = add_run(tmp_path, model=server_model(server.url), concurrency=1)
+        process = start_worker(tmp_path, run_id)
+        trial = wait_for(
+            lambda: next((t for t in store.trials(run_id) if 0 < t.rows_done < t.rows_total), None)
+        )
+        assert trial.state == "running"
+        assert store.get_run(run_id).phase == "Scoring the starting prompt"
+        kill(process)
+
+
+@pytest.mark.parametrize(
+    ("misbehave", "expected"),
+    [
+        (lambda s: s.fail_with(401), "key"),
+        (lambda s: s.fail_with(404), "test-model"),
+        (lambda s: s.html(), "web page"),
+        (lambda s: s.empty(), "empty"),
+        (lambda s: s.truncated(), "JSON"),
+    ],
+    ids=["401", "404", "html", "empty", "truncated"],
+)
+def test_an_endpoint_that_does_not_work_is_one_sentence(home, monkeypatch, misbehave, expected):
+    with OpenAIServer(answer) as server:
+        misbehave(server)
+        run_id = add_run(
+            home, model=server_model(server.url), dataset=add_data(home, csv_bytes(12)), concurrency=16
+        )
+        assert work(home, run_id) == 1
+    with Store.open(home, read_only=True) as store:
+        run = store.get_run(run_id)
+    assert run.state == "failed"
+    assert expected.lower() in run.message.lower()
+    assert "\n" not in run.message
+    assert "Traceback" not in run.message
+    log = (home / "logs" / f"{run_id}.log").read_text()
+    assert "Traceback" in log
+
+
+def test_nothing_listens_there(home):
+    with OpenAIServer(answer) as server:
+        url = server.url
+    run_id = add_run(home, model=server_model(url), dataset=add_data(home, csv_bytes(12)), concurrency=16)
+    assert work(home, run_id) == 1
+    with Store.open(home, read_only=True) as store:
+        assert "127.0.0.1" in store.get_run(run_id).message
+
+
+def test_an_endpoint_that_goes_away_keeps_what_was_found_and_resumes(home):
+    with OpenAIServer(answer) as server:
+        run_id = add_run(home, model=server_model(server.url))
+        original = server.answer
+        state = {"n": 0}
+
+        def failing(body):
+            state["n"] += 1
+            if state["n"] == 60:
+                server.fail_with(401)
+            return original(body)
+
+        server.answer = failing
+        assert work(home, run_id) == 1
+        with Store.open(home, read_only=True) as store:
+            assert store.get_run(run_id).state == "failed"
+            assert len(store.trials(run_id)) > 1
+        server.recover()
+        assert work(home, run_id) == 0
+        assert set(server.served.values()) == {1}
+
+
+@pytest.mark.parametrize("budget", [Budget(calls=70), Budget(tokens=12_000)], ids=["calls", "tokens"])
+def test_a_budget_holds_and_the_best_is_tested(home, budget):
+    run_id = add_run(home, budget=budget)
+    assert work(home, run_id) == 0
+    with Store.open(home, read_only=True) as store:
+        run = store.get_run(run_id)
+    assert run.state == "finished"
+    assert run.calls <= (budget.calls or run.calls)
+    assert run.usage.tokens <= (budget.tokens or run.usage.tokens)
+    assert run.result["best"]["test"] is not None
+    if budget.tokens:
+        assert run.result["stopped"] == "budget"
+        assert "12,000 tokens" in run.message
+
+
+def test_a_budget_too_small_is_refused_before_anything_is_called(home):
+    with OpenAIServer(answer) as server:
+        run_id = add_run(home, model=server_model(server.url), budget=Budget(calls=5))
+        assert work(home, run_id) == 1
+        assert server.calls == 0
+    with Store.open(home, read_only=True) as store:
+        assert "too small" in store.get_run(run_id).message
+
+
+def test_a_missing_key_is_said_before_anything_is_called(home, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY")
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    run_id = add_run(home, model={"name": "openai/gpt-5-mini"})
+    assert work(home, run_id) == 1
+    with Store.open(home, read_only=True) as store:
+        assert "OPENAI_API_KEY" in store.get_run(run_id).message
+
+
+def test_no_key_is_ever_written(home):
+    with OpenAIServer(answer) as server:
+        run_id = add_run(home, model={**server_model(server.url).model_dump(), "key_env": "OPENAI_API_KEY"})
+        assert work(home, run_id) == 0
+        assert server.headers[0]["Authorization"] == "Bearer sk-test-never-stored"
+    for path in home.rglob("*"):
+        if path.is_file():
+            assert b"sk-test-never-stored" not in path.read_bytes(), path
+
+
+def test_unknown_and_finished_runs_are_refused(home):
+    with pytest.raises(NotFoundError, match="'nothing'"):
+        work(home, "nothing")
+    run_id = add_run(home, optimizer=Named(name="LabeledFewShot"))
+    assert work(home, run_id) == 0
+    with pytest.raises(RunError, match="finished already"):
+        work(home, run_id)
+
+
+def test_data_that_is_gone_or_changed_fails_in_a_sentence(home):
+    for changes, expected in (
+        ({"dataset": "gone"}, "Upload the file again"),
+        ({"dataset_hash": "other"}, "has changed"),
+        ({"dataset": add_data(home, csv_bytes(5), "few.csv")}, "needs at least"),
+        ({"mapping": {"text": "text", "shelf": "rack"}}, "'rack'"),
+        ({"metric": Named(name="Bleu")}, "no metric 'Bleu'"),
+        ({"optimizer": Named(name="Magic")}, "no optimizer 'Magic'"),
+    ):
+        run_id = add_run(home, **changes)
+        assert work(home, run_id) == 1
+        with Store.open(home, read_only=True) as store:
+            run = store.get_run(run_id)
+        assert run.state == "failed"
+        assert expected in run.message

@@ -1,0 +1,131 @@
+"""Small runs for tests: a made-up sorting task, its rows, a spec, and an answerer that gets better with demonstrations."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from openai_server import default_answer
+
+from engine.dataset import read_dataset
+from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
+from engine.runs.spec import ModelChoice, Named, RunSpec
+from engine.store.store import Store
+
+COLOURS = ("red", "green", "blue")
+ADJECTIVES = ("small", "round", "heavy", "bright", "cheap", "broken", "wooden", "old")
+THINGS = ("lamp", "chair", "cup", "book", "door", "boat", "hat", "drum", "kite", "shoe")
+
+
+def csv_bytes(rows: int = 40) -> bytes:
+    """A table of texts and the shelf each belongs on; the shelf follows from the thing."""
+    lines = ["text,shelf"]
+    for i in range(rows):
+        thing = THINGS[i % len(THINGS)]
+        lines.append(f"a {ADJECTIVES[i % 8]} {thing} number {i},{COLOURS[THINGS.index(thing) % 3]}")
+    return "\n".join(lines).encode()
+
+
+PIPELINE = PipelineSpec(
+    steps=(
+        StepSpec(
+            name="sort",
+            instructions="Say on which shelf it belongs.",
+            inputs=(FieldSpec(name="text"),),
+            outputs=(FieldSpec(name="shelf", choices=COLOURS),),
+        ),
+    )
+)
+
+
+def spec(dataset: str = "", **changes: Any) -> RunSpec:
+    """A run on the offline model; `changes` are RunSpec fields."""
+    values: dict[str, Any] = {
+        "pipeline": PIPELINE,
+        "dataset": dataset,
+        "mapping": {"text": "text", "shelf": "shelf"},
+        "metric": Named(name="ExactMatch"),
+        "optimizer": Named(
+            name="BootstrapFewShotWithRandomSearch",
+            options={"num_candidate_programs": 3, "max_bootstrapped_demos": 2, "max_labeled_demos": 3},
+        ),
+        "concurrency": 4,
+    }
+    return RunSpec(**{**values, **changes})
+
+
+def add_data(home: Path, content: bytes | None = None, name: str = "shelves.csv") -> str:
+    """Store a table; return its id."""
+    content = csv_bytes() if content is None else content
+    with Store.open(home) as store:
+        dataset = read_dataset(content, name)
+        return store.add_dataset(
+            name, content, hashlib.sha256(content).hexdigest(), dataset.columns, len(dataset), "test"
+        )
+
+
+def add_run(home: Path, **changes: Any) -> str:
+    """Store a run over the made-up table; return its id."""
+    run = spec(changes.pop("dataset", None) or add_data(home), **changes)
+    with Store.open(home) as store:
+        return store.create_run(store.create_project("P", {}), run.model_dump(mode="json"), "A run")
+
+
+def server_model(url: str) -> ModelChoice:
+    """The model of a local test server."""
+    return ModelChoice(name="openai/test-model", base_url=url)
+
+
+def answer(body: dict[str, Any]) -> str:
+    """Answer the sorting task: right for things that a demonstration shows, else by a hash of the prompt."""
+    asked = str(body["messages"][-1]["content"])
+    system = str(body["messages"][0]["content"])
+    if "shelf" not in system or "Say on which" not in system:
+        return default_answer(body)
+    shown = {}
+    messages = body["messages"]
+    for question, reply in zip(messages[1:-1:2], messages[2:-1:2], strict=True):
+        shelf = re.search(r"\b(red|green|blue)\b", str(reply["content"]))
+        for thing in THINGS:
+            if thing in str(question["content"]) and shelf:
+                shown[thing] = shelf[1]
+    thing = next(t for t in THINGS if t in asked)
+    guess = COLOURS[hashlib.sha256(json.dumps(messages).encode()).digest()[0] % 3]
+    return f"[[ ## shelf ## ]]\n{shown.get(thing, guess)}\n\n[[ ## completed ## ]]"
+
+
+def start_worker(home: Path, run_id: str, **environment: str) -> subprocess.Popen[bytes]:
+    """Start a run's process as the dashboard does."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "engine", "run", run_id],
+        env={**os.environ, "TUNEBOARD_HOME": str(home), **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+    """Wait until a condition holds; return what it returned."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.01)
+    raise AssertionError("It did not happen in time.")
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL a process and wait for its end."""
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
