@@ -19,13 +19,14 @@ from engine.lm.offline.words import COMMON, stem_set, stems, word_stems
 class Rule:
     """Evidence for one label.
 
-    Any of the `phrases` (sets of stems) is enough; all of `required` must hold too; any whole phrase of
+    Any of the `phrases` (sets of stems) is enough; all of `required` and one of `given` must hold too; any whole phrase of
     `exceptions` switches the rule off. `default` marks the label for everything else.
     """
 
     label: str
     phrases: tuple[frozenset[str], ...] = ()
     required: frozenset[str] = frozenset()
+    given: tuple[frozenset[str], ...] = ()
     exceptions: tuple[frozenset[str], ...] = ()
     weight: float = 1.0
     default: bool = False
@@ -74,6 +75,8 @@ def _fit(rule: Rule, present: frozenset[str]) -> float:
     fit: float = cover**1.6 * (1 + 0.15 * (size - 1)) + 0.12 * sum(1 for c, _ in covers[1:4] if c >= 0.99)
     if rule.required:
         fit *= max(_cover(rule.required, present), 0.1)
+    if rule.given and not any(phrase <= present for phrase in rule.given):
+        fit *= 0.1
     if any(phrase <= present for phrase in rule.exceptions):
         fit *= 0.05
     return fit * rule.weight
@@ -111,7 +114,7 @@ def read_rules(instruction: str, choices: tuple[str, ...], names: tuple[str, ...
             ]
         elif rules is None:
             rules = []
-        named = labels.match(_bare(sentence))
+        named = labels.match(_bare(sentence, labels))
         if named:
             heading = _canonical(named[0], choices)
         elif rules:
@@ -156,27 +159,40 @@ def _sentences(instruction: str) -> list[str]:
     return found
 
 
-def _bare(sentence: str) -> str:
-    """Return a sentence without its bullet or number, and without quotes or emphasis around words."""
+def _bare(sentence: str, labels: re.Pattern[str]) -> str:
+    """Return a sentence without its bullet or number, and without emphasis around words.
+
+    Words that were quoted (and are no label) keep a mark: they count as evidence however common they are.
+    """
+
+    def marked(match: re.Match[str]) -> str:
+        said = match[1] or match[2]
+        return said if labels.search(said) else re.sub(r"(?<!\w)(?=\w)", _QUOTED, said)
+
+    sentence = _QUOTE.sub(marked, sentence)
     return re.sub(r"[`\"“”*]|(?<!\w)'|'(?!\w)", "", re.sub(r"^\s*(?:[-*•]|\d+[.)])\s*", "", sentence)).strip()
 
 
 def _sentence_rules(sentence: str, labels: re.Pattern[str], ignored: frozenset[str] | set[str]) -> list[Rule]:
-    text = _bare(sentence)
+    text = _bare(sentence, labels)
     override = bool(_OVERRIDE.search(text))
     text = _EVEN_IF.sub(" ", text)
     pieces = _CLAUSE.split(text)
     rules = _assignments(pieces[0], labels, ignored)
+    excepted: tuple[frozenset[str], ...] = () if rules else _phrases(pieces[0], ignored)[0]
     for marker, clause in zip(pieces[1::2], pieces[2::2], strict=False):
         marked = marker.strip(" ,;:.-").casefold()
         inner = _assignments(clause, labels, ignored)
         if marked.startswith("otherwise"):
             rules += [r if r.phrases else _instead(r, rules) for r in inner]
             continue
+        if marked.startswith("then") and inner and not inner[0].phrases:
+            # "unless a parcel comes up: then X" is about what both clauses say; "if a parcel comes up, then X" too.
+            inner = [replace(inner[0], phrases=excepted, given=rules[0].phrases if rules else ())]
         phrases = inner[0].phrases if inner else _phrases(clause, ignored)[0]
         if marked.startswith(("unless", "except", "apart", "but not", "other than")) and phrases:
             whole = tuple(p for p in phrases if p)
-            # The exception repeats the main clause's subject in thought: "refunds ..., unless for a gift card".
+            excepted = whole
             rules = [replace(r, exceptions=r.exceptions + whole) for r in rules]
         rules += inner
     kept = []
@@ -235,11 +251,16 @@ def _phrases(
 
 
 def _content(text: str, ignored: frozenset[str] | set[str]) -> frozenset[str]:
+    if _QUOTED in text:
+        quoted = [w.removeprefix(_QUOTED) for w in text.casefold().split() if w.startswith(_QUOTED)]
+        return frozenset(s for w in quoted for s in stems(w))
     found = [w for w in stems(text) if w not in ignored]
     kept = frozenset(w for w in found if w not in COMMON)
     return kept or frozenset(w for w in found if w in _TELLING)
 
 
+_QUOTED = "zzq"
+_QUOTE = re.compile(r"(?<!\w)['\"\u201c]([^'\"\u201c\u201d\n]{1,40})['\"\u201d](?!\w)|`([^`\n]{1,40})`")
 _CLAUSE = re.compile(
     r"(\W+(?:unless|except(?: when| if| for| that)?|but not|apart from|other than|otherwise|then)\b|^otherwise\b|; |, but\b)",
     re.I,

@@ -68,8 +68,9 @@ def observe(rows: Sequence[Row], purity: float) -> Evidence:
     at least the share `purity` of the rows with the word have the value.
     """
     evidence: Evidence = {}
+    whole = _whole_words(rows)
     for name in dict.fromkeys(k for row in rows for k, _ in row.outputs):
-        labelled = [(frozenset(_said(row)), _label(row, name)) for row in rows]
+        labelled = [(_said(row), _label(row, name)) for row in rows]
         known = [(words, label) for words, label in labelled if label]
         sizes = Counter(label for _, label in known)
         if len(sizes) < 2 or len(sizes) > max(2, 0.7 * len(known)) or max(map(len, sizes)) > 60:
@@ -79,7 +80,7 @@ def observe(rows: Sequence[Row], purity: float) -> Evidence:
             found: Counter[str] = Counter()
             for word, n in Counter(w for words, label in known if label == value for w in words).items():
                 if n / totals[word] >= purity and (n >= 2 or size < 3) and totals[word] < 0.8 * len(known):
-                    found[word] = round(10 * n * (n / totals[word] - size / len(known)))
+                    found[whole[word]] = round(10 * n * (n / totals[word] - size / len(known)))
             evidence.setdefault(name, {})[value] = +found
     return evidence
 
@@ -111,25 +112,18 @@ def _label(row: Row, name: str) -> str:
     return value
 
 
-def _said(row: Row) -> list[str]:
-    """Return the telling words of a row, each as the first form its stem was seen in."""
-    found: dict[str, str] = {}
-    for _, text in row.inputs:
-        for word in tokens(text):
-            base = stem(word)
-            if word != "#" and base not in COMMON and len(base) > 2:
-                found.setdefault(base, base)
-    return [_surface(base, row) for base in found]
+def _said(row: Row) -> frozenset[str]:
+    """Return the stems of a row's telling words."""
+    found = {stem(word) for _, text in row.inputs for word in tokens(text) if word != "#"}
+    return frozenset(base for base in found if base not in COMMON and len(base) > 2)
 
 
-def _surface(base: str, row: Row) -> str:
-    """Return a whole word for a stem: the shortest word of the row that has it, so that equal stems read alike."""
-    forms = [w for _, text in row.inputs for w in tokens(text) if stem(w) == base]
-    return (
-        base
-        if any(stem(base) == base and w.startswith(base) for w in forms) and len(base) > 3
-        else min(forms, key=len)
-    )
+def _whole_words(rows: Sequence[Row]) -> dict[str, str]:
+    """Return for each stem the word that the rows use most for it (the shorter of two)."""
+    forms: dict[str, Counter[str]] = {}
+    for word in (w for row in rows for _, text in row.inputs for w in tokens(text)):
+        forms.setdefault(stem(word), Counter())[word] += 1
+    return {base: min(seen, key=lambda w: (-seen[w], len(w), w)) for base, seen in forms.items()}
 
 
 def _read_back(text: str) -> Evidence:
@@ -155,7 +149,13 @@ def _merged(*parts: Evidence) -> Evidence:
             for value, words in values.items():
                 total.setdefault(name, {}).setdefault(value, Counter()).update(words)
     for values in total.values():
-        for word in {w for words in values.values() for w in words}:
+        # Observations of different rows may use different forms of one word.
+        for words in values.values():
+            for word in sorted(words):
+                first = next(w for w in sorted(words) if stem(w) == stem(word))
+                if first != word:
+                    words[first] += words.pop(word)
+        for word in sorted({w for words in values.values() for w in words}):
             holders = sorted(
                 ((words[word], value) for value, words in values.items() if word in words), reverse=True
             )
