@@ -12,9 +12,14 @@ from engine.store.rows import TrialRow
 
 
 class Point(NamedTuple):
-    """One trial on the chart: score in percent."""
+    """One trial on the chart: where it stands, and its score in percent.
+
+    `place` counts the trials on validation rows; a trial on training rows, which only collects solved
+    examples, stands between two of them.
+    """
 
     trial: int
+    place: float
     score: float
     text: str
 
@@ -39,6 +44,7 @@ def score_chart(trials: Sequence[TrialRow]) -> ScoreChart:
     """
     shown = [t for t in trials if t.split != "test"]
     whole = max((t.rows_total for t in shown if t.split == "validation"), default=0)
+    places = _places(shown)
     series: dict[str, list[Point]] = {"full": [], "partial": [], "train": [], "running": []}
     best: list[Point] = []
     baseline = next((100 * t.score for t in shown if t.label == "baseline" and t.score is not None), None)
@@ -46,20 +52,39 @@ def score_chart(trials: Sequence[TrialRow]) -> ScoreChart:
         if trial.score is None and trial.state != "running":
             continue
         kind = _series(trial, whole)
-        point = Point(trial.number, round(100 * (trial.score or 0.0), 1), _hover(trial))
+        point = Point(trial.number, places[trial.number], round(100 * (trial.score or 0.0), 1), _hover(trial))
         series[kind].append(point)
         if kind == "full":
-            best.append(Point(trial.number, max(point.score, best[-1].score if best else point.score), ""))
+            best.append(
+                point._replace(score=max(point.score, best[-1].score if best else point.score), text="")
+            )
     return ScoreChart(
         baseline, *(tuple(series[k]) for k in ("full", "partial", "train", "running")), tuple(best)
     )
 
 
+def _places(trials: Sequence[TrialRow]) -> dict[int, float]:
+    """Return where each trial stands: 1, 2, 3 ... for validation trials, the others evenly in between."""
+    places: dict[int, float] = {}
+    between: list[int] = []
+    place = 0
+    for trial in [*trials, None]:
+        if trial is not None and trial.split == "train":
+            between.append(trial.number)
+            continue
+        places |= {n: place + (i + 1) / (len(between) + 1) for i, n in enumerate(between)}
+        between = []
+        if trial is not None:
+            place += 1
+            places[trial.number] = float(place)
+    return places
+
+
 def _series(trial: TrialRow, whole: int) -> str:
-    if trial.state == "running":
-        return "running"
     if trial.split == "train":
         return "train"
+    if trial.state == "running":
+        return "running"
     return "full" if trial.rows_total >= whole else "partial"
 
 
@@ -74,50 +99,49 @@ def _hover(trial: TrialRow) -> str:
 
 def score_figure(chart: ScoreChart) -> dict[str, Any]:
     """Draw a `ScoreChart`: the baseline dashed, best-so-far stepped, a dot per trial."""
+    hollow = {"color": "$background", "size": 9, "line": {"color": "$accent", "width": 1.6}}
     dots = (
-        ("All validation rows", chart.full, {"color": "$accent", "size": 11}),
-        (
-            "Some validation rows",
-            chart.partial,
-            {"color": "$background", "size": 9, "line": {"color": "$accent", "width": 1.6}},
-        ),
-        ("Training rows", chart.train, {"color": "$muted", "size": 7, "symbol": "square", "opacity": 0.75}),
+        ("All rows", chart.full, {"color": "$accent", "size": 11}),
+        ("Some rows", chart.partial, hollow),
         (
             "In progress",
             chart.running,
             {"color": "$warn", "size": 12, "symbol": "diamond-open", "line": {"width": 2}},
         ),
+        (
+            "Collecting examples",
+            chart.train,
+            {"color": "$muted", "size": 6, "symbol": "square", "opacity": 0.75},
+        ),
     )
-    last = max((p.trial for series in chart[1:5] for p in series), default=1)
+    shown = [p for series in (chart.full, chart.partial, chart.running) for p in series]
+    last = max((p.place for p in shown), default=1.0)
     traces: list[dict[str, Any]] = []
     if chart.baseline is not None:
         traces.append(
             _line("Baseline", [0, last + 1], [chart.baseline] * 2, {"dash": "dash", "color": "$muted"})
         )
     if chart.best:
-        x = [*(p.trial for p in chart.best), last + 0.5]
+        x = [*(p.place for p in chart.best), last + 0.5]
         y = [*(p.score for p in chart.best), chart.best[-1].score]
         traces.append(_line("Best so far", x, y, {"shape": "hv", "color": "$good", "width": 2.4}))
     traces += [_dots(name, points, marker) for name, points, marker in dots if points]
-    scores = [p.score for series in chart[1:5] for p in series] + (
-        [chart.baseline] if chart.baseline is not None else []
-    )
-    low = max(0.0, min(scores, default=0.0) - 8)
+    scores = [p.score for p in shown] + ([chart.baseline] if chart.baseline is not None else [])
+    low = max(-2.0, min(scores, default=0.0) - 8)
     return {
         "traces": traces,
         "layout": {
             "xaxis": {
-                "title": {"text": "Trial"},
-                "range": [-0.2, last + 1],
+                "title": {"text": "Prompts scored on validation rows, in order"},
+                "range": [0, last + 1],
                 "dtick": _tick(last),
-                "rangemode": "nonnegative",
             },
-            "yaxis": {"title": {"text": "Rows scored right (%)"}, "range": [low, 103], "ticksuffix": " %"},
+            "yaxis": {"title": {"text": "Score (%)"}, "range": [low, 103], "ticksuffix": " %"},
         },
     }
 
 
-def _tick(last: int) -> int:
+def _tick(last: float) -> int:
     """Return a whole step that leaves about a dozen ticks."""
     return next((step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500) if last / step <= 12), 1000)
 
@@ -139,7 +163,9 @@ def _dots(name: str, points: Sequence[Point], marker: dict[str, Any]) -> dict[st
         "type": "scatter",
         "mode": "markers",
         "name": name,
-        "x": [p.trial for p in points],
+        # Scores on a row or two say little, so these wait in the legend until they are asked for.
+        "visible": "legendonly" if name == "Collecting examples" else True,
+        "x": [p.place for p in points],
         "y": [p.score for p in points],
         "text": [p.text for p in points],
         "customdata": [p.trial for p in points],

@@ -76,12 +76,12 @@ def table(
     for pair in pairs:
         values = rows.get(pair.row, {})
         line: dict[str, Any] = {"Row": pair.row + 2, "Change": pair.change}
-        line |= {name: as_text(value) for name, value in values.items() if name not in outputs}
         for name in outputs:
             suffix = f": {name}" if many else ""
             line[f"Expected{suffix}"] = as_text(values.get(name, ""))
             line[f"Baseline{suffix}"] = _answer(pair.before, name)
             line[f"Best{suffix}"] = _answer(pair.after, name)
+        line |= {name: as_text(value) for name, value in values.items() if name not in outputs}
         line["Baseline score"] = pair.before.score
         line["Best score"] = pair.after.score
         lines.append(line)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from dashboard.prompts import messages, sample_call, text_of
-from engine.errors import EngineError, NotFoundError, StoreError
+from engine.errors import EngineError, StoreError
 from engine.home import data_home
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate, Outcome
@@ -88,7 +88,7 @@ def dataset(dataset_id: str) -> Dataset:
 
 
 @st.cache_resource(max_entries=8, show_spinner="Reading the file")
-def _dataset(dataset_id: str, folder: str) -> Dataset:
+def _dataset(dataset_id: str, folder: str) -> Dataset:  # noqa: ARG001 - part of the cache's key
     from engine.dataset import read_dataset
 
     with reading() as store:
@@ -154,7 +154,7 @@ def first_row(draft: ProjectDraft) -> dict[str, Any]:
 
 
 @st.cache_resource(max_entries=64, show_spinner="Working out what this will take")
-def _estimate(spec: str, folder: str) -> Estimate:
+def _estimate(spec: str, folder: str) -> Estimate:  # noqa: ARG001 - part of the cache's key
     from engine.runs.prepare import estimate_run
 
     with reading() as store:
@@ -175,13 +175,10 @@ def runs(project_id: str = "") -> list[RunRow]:
         return store.list_runs(project_id or None)
 
 
-def run(run_id: str) -> RunRow | None:
-    """Return a run, or None when there is no such run (any more)."""
+def run(run_id: str) -> RunRow:
+    """Return a run. Raises NotFoundError when there is no such run (any more)."""
     with reading() as store:
-        try:
-            return store.get_run(run_id)
-        except NotFoundError:
-            return None
+        return store.get_run(run_id)
 
 
 def run_spec(run: RunRow) -> RunSpec:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from engine.runs.spec import ModelChoice, Named, ProjectDraft
-from engine.search.budget import Budget
+from engine.runs.spec import ModelChoice, ProjectDraft
 from engine.store.rows import ProjectRow
 from engine.store.store import Store
 
@@ -33,10 +32,10 @@ def rename_project(project_id: str, name: str) -> None:
         store.save_draft(project_id, store.get_project(project_id).draft, name=name.strip() or "Untitled")
 
 
-def duplicate_project(project: ProjectRow) -> str:
-    """Store a copy of a project's set-up, without its runs; return its id."""
+def duplicate_project(project: ProjectRow) -> None:
+    """Store a copy of a project's set-up, without its runs."""
     with Store.open() as store:
-        return store.create_project(f"{project.name} (copy)", project.draft)
+        store.create_project(f"{project.name} (copy)", project.draft)
 
 
 def delete_project(project_id: str) -> None:

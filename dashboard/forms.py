@@ -119,18 +119,21 @@ def _widget(entry: Entry, value: Any, key: str) -> Any:
     if entry.kind == "text":
         text = st.text_input(entry.label, value or "", key=key, help=help_text)
         return text.strip() or (None if entry.optional else "")
-    whole = entry.kind == "whole"
-    kind = int if whole else float
+    kind: Any = int if entry.kind == "whole" else float
     return st.number_input(
         entry.label,
-        min_value=None if entry.low is None else kind(entry.low),
-        max_value=None if entry.high is None else kind(entry.high),
-        value=None if value is None else kind(value),
-        step=1 if whole else None,
+        min_value=_cast(kind, entry.low),
+        max_value=_cast(kind, entry.high),
+        value=_cast(kind, value),
+        step=1 if kind is int else None,
         key=key,
         help=help_text,
         placeholder=UNSET if entry.optional else None,
     )
+
+
+def _cast(kind: Any, value: Any) -> Any:
+    return None if value is None else kind(value)
 
 
 def _shown(value: Any) -> str:

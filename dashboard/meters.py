@@ -28,7 +28,16 @@ def meters(run: RunRow) -> tuple[Meter, ...]:
     budget: Mapping[str, Any] = run.spec.get("budget") or {}
     tokens = run.input_tokens + run.output_tokens
     free = run.cost is not None and run.cost == 0
-    money = "free" if free else ("price unknown" if run.cost is None else dollars(run.cost))
+    nothing = run.cost is None and not run.calls
+    money = (
+        "free"
+        if free
+        else "nothing yet"
+        if nothing
+        else "price unknown"
+        if run.cost is None
+        else dollars(run.cost)
+    )
     return (
         Meter(
             "Calls",

@@ -11,7 +11,9 @@ if now is not None:
     if now.draft.dataset is None:
         with st.container(border=True, key="source_card"):
             st.markdown("**Bring examples**")
-            st.caption("Twenty rows are a start, a hundred are good. Each holds the inputs and the right answer.")
+            st.caption(
+                "Twenty rows are a start, a hundred are good. Each holds the inputs and the right answer."
+            )
             example_source(now)
     else:
         examples_of(now, now.draft.dataset)

@@ -22,7 +22,7 @@ if run is None or path is None or not path.exists():
         st.page_link("app_pages/tune.py", label="Choose how to tune", icon=":material/tune:")
 else:
     run_picker(run.id)
-    script = python_script(data.pipeline(run), data.best_candidate(run), data.model_choice(run))
+    script = python_script(data.pipeline(run), data.best_candidate(run), data.model_choice(run).model_dump())
     left, right = st.columns(2, gap="medium")
     with left, st.container(border=True, height="stretch", key="export_program"):
         st.markdown("**The program** · one JSON file")

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from dashboard import data, drafts
+from dashboard.components.look import page_title
 from dashboard.components.new_project import new_project
 from dashboard.components.page import complain
 from dashboard.components.project_cards import project_cards
@@ -17,9 +18,10 @@ except EngineError as error:
     complain(error)
     st.stop()
 with st.container(horizontal=True, vertical_alignment="bottom", key="page_head"):
-    with st.container(gap="xxsmall", key="page_title"):
-        st.title("Better prompts, measured", anchor=False)
-        st.caption("Describe a task, bring examples, choose a budget: Tuneboard searches for a better prompt and proves it.")
+    page_title(
+        "Better prompts, measured",
+        "Describe a task, bring examples, set a budget: Tuneboard searches for a better prompt and proves it.",
+    )
     new_project()
 if projects:
     st.markdown("##### Projects")

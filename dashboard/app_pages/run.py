@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from dashboard import data
 from dashboard.components.live_run import live_run
 from dashboard.components.run_picker import current_run, run_picker
 from dashboard.components.wizard import wizard_header
@@ -17,10 +16,3 @@ if run_id is None:
 else:
     run_picker(run_id)
     live_run(run_id)
-    if data.run(run_id).result:
-        st.page_link(
-            "app_pages/results.py",
-            label="See the results",
-            icon=":material/leaderboard:",
-            query_params={"run": run_id},
-        )

@@ -2,19 +2,21 @@
 
 import streamlit as st
 
+from dashboard.components.look import page_title
 from dashboard.components.model_form import model_form
 from dashboard.components.model_list import model_list
 from dashboard.components.storage_card import storage_card
 
-st.title("Settings", anchor=False)
-st.caption("Models are chosen for each project on its Tune page; here they are added, tested and given keys.")
-left, right = st.columns([6, 5], gap="medium")
+page_title(
+    "Settings",
+    "Models are chosen for each project on its Tune page; here they are added, tested and given keys.",
+)
+left, right = st.columns([7, 4], gap="medium")
 with left:
     st.markdown("##### Models")
     model_list()
-with right:
-    st.markdown("##### More models")
     model_form()
+with right:
     st.markdown("##### On this machine")
     storage_card()
 note = st.session_state.pop("key_note", "")

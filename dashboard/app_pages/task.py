@@ -13,7 +13,7 @@ now = wizard_header("task")
 if now is not None:
     pipeline = now.draft.pipeline or PipelineSpec()
     step = pipeline.steps[0]
-    form, preview = st.columns([7, 5], gap="medium")
+    form, preview = st.columns([8, 5], gap="medium")
     with form:
         task_problems(pipeline)
         instruction_form(now.id, step)

@@ -12,7 +12,12 @@ from engine.search.budget import Budget
 
 LIMITS: tuple[tuple[str, str, str, str], ...] = (
     ("calls", "Calls", "e.g. 500", "A call is one question to the model."),
-    ("tokens", "Tokens", "e.g. 300000", "A token is a piece of a word, about four letters. Models are paid by it."),
+    (
+        "tokens",
+        "Tokens",
+        "e.g. 300000",
+        "A token is a piece of a word, about four letters. Models are paid by it.",
+    ),
     ("usd", "US dollars", "e.g. 2.50", "Counted with the provider's list price, where it is known."),
     ("seconds", "Minutes", "e.g. 10", "Working time; a pause does not count."),
 )
@@ -44,7 +49,9 @@ def budget_form(now: Current) -> None:
                 on_change=_changed,
                 args=(now.id,),
             )
-        st.caption("Empty means no limit. Whatever is reached first ends the search; the best prompt so far is kept.")
+        st.caption(
+            "Empty means no limit. Whatever is reached first ends the search; the best prompt so far is kept."
+        )
 
 
 def _changed(project_id: str) -> None:

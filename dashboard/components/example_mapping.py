@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard import data, drafts
+from dashboard.components.look import sample_values
 from dashboard.components.page import Current
 from dashboard.field_types import title_of
 from dashboard.plain import plain
@@ -25,12 +26,14 @@ def mapping_cards(now: Current, pipeline: PipelineSpec, dataset_id: str) -> None
     found = {p.name: p for p in data.profiles(dataset_id)}
     answers = {f.name for f in pipeline.outputs}
     fields = [*pipeline.inputs, *(f for f in pipeline.outputs)]
-    with st.grid(4, gap="small", min_column_width=230, key="mapping_cards"):
+    with st.grid(4, gap="small", min_column_width=205, key="mapping_cards"):
         for field in fields:
             _card(now, field, "answer" if field.name in answers else "input", found, dataset_id)
 
 
-def _card(now: Current, field: FieldSpec, role: str, found: dict[str, ColumnProfile], dataset_id: str) -> None:
+def _card(
+    now: Current, field: FieldSpec, role: str, found: dict[str, ColumnProfile], dataset_id: str
+) -> None:
     options = [NONE, *found]
     column = now.draft.mapping.get(field.name, "")
     at = options.index(column) if column in found else 0
@@ -38,7 +41,9 @@ def _card(now: Current, field: FieldSpec, role: str, found: dict[str, ColumnProf
     with st.container(border=True, height="stretch", key=f"map_card_{field.name}", gap="small"):
         with st.container(horizontal=True, vertical_alignment="center", key=f"map_head_{field.name}"):
             st.markdown(f"**{plain(field.name)}**", width="content")
-            st.badge("Answer" if role == "answer" else "Input", color="orange" if role == "answer" else "blue")
+            st.badge(
+                "Answer" if role == "answer" else "Input", color="orange" if role == "answer" else "blue"
+            )
         st.selectbox(
             f"Column for {plain(field.name)}",
             options,
@@ -50,8 +55,7 @@ def _card(now: Current, field: FieldSpec, role: str, found: dict[str, ColumnProf
         )
         if at:
             fill_line(found[column])
-            for sample in found[column].samples[:2]:
-                st.text(_short(sample))
+            sample_values(_short(sample, 120) for sample in found[column].samples[:2])
         else:
             st.caption(f"{title_of(field)}. Choose the column that holds it.")
 
@@ -82,10 +86,15 @@ def columns_table(profiles: Sequence[ColumnProfile], mapping: dict[str, str]) ->
         lines,
         hide_index=True,
         key="columns_table",
-        height=min(38 + 35 * len(lines), 320),
+        height="content" if len(lines) <= 10 else 400,
         column_config={
             "Filled": st.column_config.ProgressColumn(
-                "Filled", format="percent", min_value=0, max_value=1, width="small", help="Rows with a value in it."
+                "Filled",
+                format="percent",
+                min_value=0,
+                max_value=1,
+                width="small",
+                help="Rows with a value in it.",
             ),
             "Different": st.column_config.NumberColumn("Different", width="small", help="Different values."),
             "Values": st.column_config.ListColumn("Some of its values", width="large"),

@@ -30,7 +30,9 @@ def examples_of(now: Current, dataset_id: str) -> None:
             f"{count(len(table.columns), 'column')}",
             width="content",
         )
-        with st.popover("Use other examples", icon=":material/swap_horiz:", key="source_popover", width="content"):
+        with st.popover(
+            "Use other examples", icon=":material/swap_horiz:", key="source_popover", width="content"
+        ):
             example_source(now)
     file_notes(table)
     spec = now.draft.pipeline

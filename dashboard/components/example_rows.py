@@ -49,7 +49,7 @@ def _problem_table(found: Sequence[RowProblem], good: int) -> None:
             lines,
             hide_index=True,
             key="problem_table",
-            height=min(38 + 35 * len(lines), 250),
+            height="content" if len(lines) < 7 else 260,
             column_config={
                 "Row": st.column_config.NumberColumn(
                     "Row", width="small", help="The row in your file; the header is row 1."
@@ -69,7 +69,7 @@ def row_pages(table: Dataset) -> None:
     lines = [
         {"Row": table.row_number(start + i), **row} for i, row in enumerate(table.rows(start, start + PAGE))
     ]
-    st.dataframe(lines, hide_index=True, key="row_pages", height=min(38 + 35 * len(lines), 420))
+    st.dataframe(lines, hide_index=True, key="row_pages", height="content" if len(lines) < 12 else 440)
 
 
 def file_notes(table: Dataset) -> None:

@@ -14,7 +14,7 @@ from engine.runs.spec import ProjectDraft
 
 Side = Literal["inputs", "outputs"]
 Fields = tuple[FieldSpec, ...]
-WIDTHS = [3, 2.2, 4, 1.5]
+WIDTHS = [3, 2.6, 4.4, 1]
 
 TITLES = {
     "inputs": ("What goes in", "The columns the model gets to read for each row."),
@@ -37,8 +37,13 @@ def field_editor(project_id: str, side: Side, fields: Fields) -> None:
     """Show a side's fields as a form."""
     title, what = TITLES[side]
     with st.container(border=True, key=f"{side}_card"):
-        with st.container(horizontal=True, vertical_alignment="center", key=f"{side}_head"):
-            st.markdown(f"**{title}**", help=what)
+        with st.container(
+            horizontal=True,
+            horizontal_alignment="distribute",
+            vertical_alignment="center",
+            key=f"{side}_head",
+        ):
+            st.markdown(f"**{title}**", help=what, width="content")
             st.button(
                 "Add a field",
                 icon=":material/add:",
@@ -49,9 +54,13 @@ def field_editor(project_id: str, side: Side, fields: Fields) -> None:
                 width="content",
             )
         if not fields:
-            st.caption("No field yet. Add one: for example " + ("*message*." if side == "inputs" else "*answer*."))
+            st.caption(
+                "No field yet. Add one: for example " + ("*message*." if side == "inputs" else "*answer*.")
+            )
             return
-        for label, column in zip(("Name", "Type", "Description", ""), st.columns(WIDTHS, gap="small"), strict=True):
+        for label, column in zip(
+            ("Name", "Type", "Description", ""), st.columns(WIDTHS, gap="small"), strict=True
+        ):
             column.caption(label, help=HELP if label == "Type" else None)
         for at in range(len(fields)):
             _row(project_id, side, fields, at)
@@ -112,7 +121,9 @@ def _text(
     )
 
 
-def _tool(icon: str, label: str, key: str, off: bool, act: Callable[..., None], args: tuple[Any, ...]) -> None:
+def _tool(
+    icon: str, label: str, key: str, off: bool, act: Callable[..., None], args: tuple[Any, ...]
+) -> None:
     st.button(
         "",
         icon=f":material/{icon}:",

@@ -15,7 +15,7 @@ def kpi_cards(verdict: Mapping[str, Any], before: Sequence[Outcome], after: Sequ
     """Show score, interval, cost and latency, the best prompt against the baseline."""
     gain = verdict.get("difference")
     low, high = verdict.get("low"), verdict.get("high")
-    with st.container(horizontal=True, key="kpis", gap="small"):
+    with st.grid(6, min_column_width=180, key="kpis", gap="small"):
         _card(
             "Baseline",
             f"{100 * _mean(before):.1f} %",
@@ -55,7 +55,9 @@ def kpi_cards(verdict: Mapping[str, Any], before: Sequence[Outcome], after: Sequ
 
 
 def _card(name: str, value: str, *, delta: str | None = None, inverse: bool = False, help: str = "") -> None:  # noqa: A002 - Streamlit's name
-    with st.container(border=True, key=f"kpi_{name.lower().replace(' ', '_').replace(',', '')}"):
+    with st.container(
+        border=True, height="stretch", key=f"kpi_{name.lower().replace(' ', '_').replace(',', '')}"
+    ):
         st.metric(name, value, delta=delta, delta_color="inverse" if inverse else "normal", help=help)
 
 

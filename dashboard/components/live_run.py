@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from dashboard import data
@@ -11,22 +13,29 @@ from dashboard.components.plot import plot
 from dashboard.components.run_header import run_actions, state_badge
 from dashboard.components.run_meters import run_meters
 from dashboard.components.trial_card import trial_card
-from engine.store.rows import RunRow
+from engine.store.rows import RunRow, TrialRow
 
 POLL_SECONDS = 0.5
 
 
 def live_run(run_id: str) -> None:
     """Show a run and keep it up to date until it is over."""
-    over = data.run(run_id).is_over
-    st.fragment(_draw, run_every=None if over else POLL_SECONDS)(run_id, over)
+    run = data.run(run_id)
+    if run is None:
+        st.warning("This run is not in the store any more.")
+        return
+    st.fragment(_draw, run_every=None if run.is_over else POLL_SECONDS)(run_id, run.is_over)
 
 
 def _draw(run_id: str, was_over: bool) -> None:
     run = data.run(run_id)
-    with st.container(horizontal=True, vertical_alignment="center", key="run_head"):
-        st.subheader(run.title, anchor=False)
+    if run is None:
+        st.rerun()
+    name, actions = st.columns([3, 2], vertical_alignment="center")
+    with name, st.container(horizontal=True, vertical_alignment="center", key="run_head"):
+        st.subheader(run.title, anchor=False, width="content")
         state_badge(run)
+    with actions:
         run_actions(run)
     _message(run)
     run_meters(run)
@@ -60,5 +69,5 @@ def _message(run: RunRow) -> None:
     show(run.message)
 
 
-def _said(trials: list[object]) -> str:
+def _said(trials: Sequence[TrialRow]) -> str:
     return f"Scores of {len(trials)} trials so far"

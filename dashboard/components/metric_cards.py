@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from dashboard import drafts
+from dashboard.components.look import worked_table
 from dashboard.components.page import Current
 from dashboard.plain import count, plain
 from engine.metrics.base import Metric
@@ -34,20 +37,11 @@ def advised_metric(now: Current) -> str:
 
 def _card(now: Current, metric: type[Metric], chosen: str, advised: str) -> None:
     mine = metric.name == chosen
-    with st.container(border=True, height="stretch", key=f"metric_{metric.name}", gap="small"):
-        with st.container(horizontal=True, vertical_alignment="center", key=f"metric_head_{metric.name}"):
-            st.markdown(f"**{metric.title}**", width="content")
-            if mine:
-                st.badge("In use", icon=":material/check:", color="green", width="content")
-            elif metric.name == advised:
-                st.badge("Fits your answers", color="blue", width="content")
-        st.caption(metric.plain)
-        _worked(metric)
-        for_it, against = " ".join(metric.pros[:1]), " ".join(metric.cons[:1])
-        if for_it:
-            st.caption(f":green[:material/add_circle:] {plain(for_it)}")
-        if against:
-            st.caption(f":orange[:material/remove_circle:] {plain(against)}")
+    with st.container(
+        border=True, height="stretch", key=f"metric_{metric.name}", vertical_alignment="distribute"
+    ):
+        with st.container(gap="small", key=f"metric_body_{metric.name}"):
+            _body(metric, mine=mine, advised=metric.name == advised)
         st.button(
             "In use" if mine else "Use this",
             key=f"use_{metric.name}",
@@ -58,22 +52,41 @@ def _card(now: Current, metric: type[Metric], chosen: str, advised: str) -> None
         )
 
 
+def _body(metric: type[Metric], *, mine: bool, advised: bool) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", key=f"metric_head_{metric.name}"):
+        st.markdown(f"**{metric.title}**", width="content")
+        if mine:
+            st.badge("In use", icon=":material/check:", color="green", width="content")
+        elif advised:
+            st.badge("Fits your answers", color="blue", width="content")
+    st.caption(metric.plain)
+    _worked(metric)
+    for_it, against = " ".join(metric.pros[:1]), " ".join(metric.cons[:1])
+    if for_it:
+        st.caption(f":green[:material/add_circle:] {plain(for_it)}")
+    if against:
+        st.caption(f":orange[:material/remove_circle:] {plain(against)}")
+
+
 def _worked(metric: type[Metric]) -> None:
-    lines = [
-        {"Right answer": str(e.expected), "Model says": str(e.answer), "Score": float(e.score)}
+    worked_table(
+        (
+            _text(e.expected),
+            _text(e.answer),
+            ", ".join(_option(metric, name, value) for name, value in e.options.items()),
+            float(e.score),
+        )
         for e in metric.examples[:4]
-    ]
-    st.dataframe(
-        lines,
-        hide_index=True,
-        key=f"worked_{metric.name}",
-        height=38 + 35 * len(lines),
-        column_config={
-            "Score": st.column_config.ProgressColumn(
-                "Score", min_value=0, max_value=1, format="%.2f", width="small", help="0 is wrong, 1 is right."
-            )
-        },
     )
+
+
+def _option(metric: type[Metric], name: str, value: Any) -> str:
+    title = (metric.Options.model_fields[name].title or name).lower()
+    return f"with “{title}” on" if value is True else f"with {title} {value}"
+
+
+def _text(value: Any) -> str:
+    return "; ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _use(project_id: str, name: str) -> None:

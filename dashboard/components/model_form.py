@@ -110,11 +110,15 @@ def _wrong(name: str | None, address: str) -> str:
 
 def _hint(provider: Provider | None) -> None:
     if provider is None:
-        st.caption("Names that no provider above covers are sent through litellm, which knows over a hundred.")
+        st.caption(
+            "Names that no provider above covers are sent through litellm, which knows over a hundred."
+        )
     elif provider.local:
         st.caption("Start its server on this machine first. Nothing leaves the machine.")
     elif provider.key_env:
-        st.caption(f"Needs an API key: from {plain(provider.key_env)}, your keyring, or typed in after adding it.")
+        st.caption(
+            f"Needs an API key: from {plain(provider.key_env)}, your keyring, or typed in after adding it."
+        )
 
 
 def _add(choice: ModelChoice) -> None:

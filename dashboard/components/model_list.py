@@ -22,7 +22,9 @@ def _model(choice: ModelChoice, key: str) -> None:
         with st.container(horizontal=True, vertical_alignment="center", key=f"{key}_head"):
             with st.container(gap="xxsmall", key=f"{key}_name"):
                 st.markdown(f"**{plain(title_of(choice), 80)}**")
-                st.caption(f"{plain(price_words(choice))} · :{'green' if state.ok else 'orange'}[{plain(state.sentence)}]")
+                st.caption(
+                    f"{plain(price_words(choice))} · :{'green' if state.ok else 'orange'}[{plain(state.sentence)}]"
+                )
             pressed = st.button(
                 "Test connection", key=f"{key}_test", icon=":material/network_check:", width="content"
             )
@@ -62,7 +64,9 @@ def key_form(variable: str, key: str, *, open_now: bool) -> None:
             )
             if st.form_submit_button("Use this key", key=f"{key}_submit"):
                 _use_key(variable, typed, keep)
-        st.caption(f"Or set the environment variable {plain(variable)} before starting. Keys are never written to a file.")
+        st.caption(
+            f"Or set the environment variable {plain(variable)} before starting. Keys are never written to a file."
+        )
 
 
 def _use_key(variable: str, typed: str, keep: bool) -> None:
@@ -73,7 +77,9 @@ def _use_key(variable: str, typed: str, keep: bool) -> None:
         return
     keys.remember(variable, typed)
     if keep and not store_key(variable, typed.strip()):
-        st.session_state["key_note"] = "This system has no keyring, so the key stays in this page's memory only."
+        st.session_state["key_note"] = (
+            "This system has no keyring, so the key stays in this page's memory only."
+        )
     st.rerun()
 
 

@@ -20,7 +20,9 @@ def model_picker(now: Current) -> None:
         models.append(chosen)
     key = f"model_{now.id}"
     with st.container(border=True, key="model_card"):
-        st.markdown("**Model**", help="The model that answers your rows, and writes new instructions where asked to.")
+        st.markdown(
+            "**Model**", help="The model that answers your rows, and writes new instructions where asked to."
+        )
         st.selectbox(
             "Model",
             models,
@@ -39,7 +41,9 @@ def model_picker(now: Current) -> None:
         else:
             state = key_state(chosen)
             st.caption(f":{'green' if state.ok else 'orange'}[:material/key:] {plain(state.sentence)}")
-        st.page_link(PAGES["settings"], label="Add or test a model", icon=":material/settings:", width="content")
+        st.page_link(
+            PAGES["settings"], label="Add or test a model", icon=":material/settings:", width="content"
+        )
 
 
 def _changed(project_id: str, key: str) -> None:

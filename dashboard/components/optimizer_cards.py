@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from dashboard import drafts
+from dashboard import data, drafts
 from dashboard.components.page import Current
 from dashboard.forms import options_form
 from dashboard.plain import plain
@@ -25,26 +25,62 @@ class Need(NamedTuple):
 
 NEEDS: dict[str, Need] = {
     "examples": Need(
-        "Solved examples", "Puts well-chosen rows with their answers into the prompt.", ":material/format_list_numbered:"
+        "Solved examples",
+        "Puts well-chosen rows with their answers into the prompt.",
+        ":material/format_list_numbered:",
     ),
     "wording": Need("Wording", "Rewrites the instruction and keeps the best wording.", ":material/edit:"),
-    "both": Need("Wording and examples", "Rewrites the instruction and picks examples.", ":material/auto_awesome:"),
+    "both": Need(
+        "Wording and examples", "Rewrites the instruction and picks examples.", ":material/auto_awesome:"
+    ),
     "nothing": Need("Nothing", "Only measures.", ":material/straighten:"),
 }
 DETAILS = {
     "LabeledFewShot": ("Quickest", "Draws rows once. No search, so it is a good first look."),
     "BootstrapFewShot": ("Quick", "Keeps rows that the model itself got right."),
     "BootstrapFewShotWithRandomSearch": ("Thorough", "Scores many sets of rows and keeps the best set."),
-    "MIPROv2": ("Most thorough", "Writes new instructions, picks examples, and searches for the best pairing."),
+    "MIPROv2": (
+        "Most thorough",
+        "Writes new instructions, picks examples, and searches for the best pairing.",
+    ),
 }
 
 
 def optimizer_cards(now: Current) -> None:
     """Show the optimizers; choosing one is saved at once."""
     chosen = now.draft.optimizer.name if now.draft.optimizer else ""
+    advised = advised_optimizer(sum(d.rows for d in data.datasets() if d.id == now.draft.dataset))
     with st.grid(2, gap="small", min_column_width=280, key="optimizer_cards"):
         for optimizer in OPTIMIZERS:
-            _card(now, optimizer, optimizer.name == chosen)
+            with st.container(
+                border=True,
+                height="stretch",
+                vertical_alignment="distribute",
+                key=f"optimizer_{optimizer.name}",
+            ):
+                mine = optimizer.name == chosen
+                _body(optimizer, mine=mine, advised=optimizer.name == advised)
+                st.button(
+                    "Chosen" if mine else "Choose",
+                    key=f"choose_{optimizer.name}",
+                    disabled=mine,
+                    help="This one is chosen already." if mine else None,
+                    on_click=_choose,
+                    args=(now.id, optimizer.name),
+                )
+
+
+def advised_optimizer(rows: int) -> str:
+    """Return the optimizer that suits so many rows of examples.
+
+    >>> [advised_optimizer(n) for n in (0, 20, 60, 250)]
+    ['', 'LabeledFewShot', 'BootstrapFewShotWithRandomSearch', 'MIPROv2']
+    """
+    if not rows:
+        return ""
+    if rows < 40:
+        return "LabeledFewShot"
+    return "BootstrapFewShotWithRandomSearch" if rows < 100 else "MIPROv2"
 
 
 def optimizer_options(now: Current) -> None:
@@ -65,27 +101,20 @@ def optimizer_options(now: Current) -> None:
         st.rerun()
 
 
-def _card(now: Current, optimizer: type[Optimizer], mine: bool) -> None:
+def _body(optimizer: type[Optimizer], *, mine: bool, advised: bool) -> None:
     need = NEEDS[optimizer.changes]
-    pace, what = DETAILS.get(optimizer.name, ("", ""))
-    with st.container(border=True, height="stretch", gap="xsmall", key=f"optimizer_{optimizer.name}"):
-        with st.container(horizontal=True, vertical_alignment="center", key=f"optimizer_head_{optimizer.name}"):
-            st.markdown(f"**{optimizer.title}**", width="content")
+    pace, what = DETAILS.get(optimizer.name, ("", need.what))
+    with st.container(gap="xsmall", key=f"optimizer_body_{optimizer.name}"):
+        st.markdown(f"**{optimizer.title}**")
+        with st.container(horizontal=True, gap="xxsmall", key=f"optimizer_tags_{optimizer.name}"):
             if mine:
                 st.badge("Chosen", icon=":material/check:", color="green", width="content")
-        with st.container(horizontal=True, gap="xxsmall", key=f"optimizer_tags_{optimizer.name}"):
-            st.badge(f"Changes: {need.title.lower()}", icon=need.icon, color="blue", width="content")
+            elif advised:
+                st.badge("Suits your rows", icon=":material/thumb_up:", color="green", width="content")
+            st.badge(need.title, icon=need.icon, color="blue", width="content")
             if pace:
                 st.badge(pace, color="gray", width="content")
-        st.caption(what or need.what, help=f"Its name in the literature and in code: {optimizer.name}.")
-        st.button(
-            "Chosen" if mine else "Choose",
-            key=f"choose_{optimizer.name}",
-            disabled=mine,
-            help="This one is chosen already." if mine else None,
-            on_click=_choose,
-            args=(now.id, optimizer.name),
-        )
+        st.caption(what, help=f"{need.what} Its name in the literature and in code: {optimizer.name}.")
 
 
 def _choose(project_id: str, name: str) -> None:

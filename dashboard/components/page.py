@@ -60,7 +60,6 @@ def _chosen(found: list[ProjectRow]) -> ProjectRow | None:
     selection = Selection.from_params(st.query_params)
     wanted = [selection.project]
     if selection.run and not selection.project:
-        run = data.run(selection.run)
-        wanted.append(run.project_id if run else "")
+        wanted += [r.project_id for r in data.runs() if r.id == selection.run]
     wanted.append(st.session_state.get("project", ""))
     return next((by_id[i] for i in wanted if i in by_id), found[0] if found else None)

@@ -48,7 +48,7 @@ export default ({ data, parentElement, setTriggerValue }) => {
     margin: { l: 56, r: 24, t: 16, b: 44 }, hovermode: "closest", font, height: data.height, ...layout,
     xaxis: { gridcolor: coloured("$faint", style), zeroline: false, automargin: true, ...layout.xaxis },
     yaxis: { gridcolor: coloured("$faint", style), zeroline: false, automargin: true, ...layout.yaxis },
-    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, ...layout.legend },
+    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { ...font, size: 12 }, ...layout.legend },
     hoverlabel: { bgcolor: style.getPropertyValue("--st-secondary-background-color"), bordercolor: coloured("$faint", style), font, align: "left" },
   }, { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] }))
     .then(() => {

@@ -8,85 +8,123 @@ from datetime import datetime
 import streamlit as st
 
 from dashboard import data, drafts
-from dashboard.components.page import PAGES
+from dashboard.components.look import step_chips
+from dashboard.components.page import go
 from dashboard.components.run_header import STATES
 from dashboard.plain import count, plain
-from dashboard.wizard import steps
+from dashboard.wizard import Step, steps
 from engine.errors import EngineError
 from engine.store.rows import ProjectRow, RunRow
+
+MENU = {"rename": "Rename", "duplicate": "Duplicate the set-up", "delete": "Delete"}
+SHOWN = 12
 
 
 def project_cards(projects: Sequence[ProjectRow], runs: Sequence[RunRow]) -> None:
     """Show a card for each project, the one changed last first."""
-    with st.grid(3, gap="small", min_column_width=300, key="project_cards"):
-        for project in projects[:12]:
-            with st.container(border=True, height="stretch", gap="small", key=f"project_{project.id}"):
-                _card(project, [r for r in runs if r.project_id == project.id])
+    with st.grid(3, gap="small", min_column_width=270, key="project_cards"):
+        for at, project in enumerate(projects[:SHOWN]):
+            with st.container(
+                border=True, height="stretch", vertical_alignment="distribute", key=f"project_{project.id}"
+            ):
+                _card(project, [r for r in runs if r.project_id == project.id], first=at == 0)
+    if len(projects) > SHOWN:
+        st.caption(
+            f"{count(len(projects) - SHOWN, 'older project')} can be opened with the switch in the side bar."
+        )
 
 
-def _card(project: ProjectRow, runs: Sequence[RunRow]) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", key=f"project_head_{project.id}"):
-        st.markdown(f"**{plain(project.name, 60)}**")
-        _menu(project)
-    try:
-        found = steps(data.draft_of(project), runs)
-    except EngineError as error:
-        st.caption(f":orange[:material/pending:] {plain(str(error))}")
-        return
-    done = sum(s.state == "complete" for s in found[:4])
-    where = next((s for s in found if s.state == "attention"), found[-1])
-    st.progress(done / 4, text=f"Set-up: {done} of 4 steps done")
+def _card(project: ProjectRow, runs: Sequence[RunRow], *, first: bool) -> None:
+    with st.container(gap="xsmall", key=f"project_body_{project.id}"):
+        with st.container(
+            horizontal=True,
+            horizontal_alignment="distribute",
+            vertical_alignment="center",
+            wrap=False,
+            key=f"project_head_{project.id}",
+        ):
+            st.markdown(f"**{plain(project.name, 60)}**", width="content")
+            _menu(project)
+        try:
+            found = steps(data.draft_of(project), runs)
+        except EngineError as error:
+            st.caption(f":orange[:material/pending:] {plain(str(error))}")
+            return
+        step_chips((s.title, s.state) for s in found[:4])
+        st.caption(_words(found, runs))
+    target = _target(found, runs)
+    if st.button(
+        f"Continue: {target.capitalize()}",
+        key=f"open_{project.id}",
+        type="primary" if first else "secondary",
+        icon=":material/arrow_forward:",
+        icon_position="right",
+    ):
+        go(target, project=project.id)
+
+
+def _words(found: Sequence[Step], runs: Sequence[RunRow]) -> str:
     if runs:
         word, colour, icon = STATES[runs[0].state]
-        st.caption(f":{colour}[{icon} {word}] · {count(len(runs), 'run')} · {_when(runs[0].created_at)}")
-    else:
-        st.caption(plain(where.sentence, 140))
-    target = where.name if done < 4 else "results" if found[5].state == "complete" else "run" if runs else "tune"
-    st.page_link(
-        PAGES[target],
-        label=f"Open at {target.capitalize()}",
-        icon=":material/arrow_forward:",
-        query_params={"project": project.id},
-        width="content",
-    )
+        return (
+            f":{colour}[{icon} {word}] · {count(len(runs), 'run')}, the last on {_when(runs[0].created_at)}"
+        )
+    where = next((s for s in found if s.state == "attention"), found[-1])
+    return plain(where.sentence, 140)
+
+
+def _target(found: Sequence[Step], runs: Sequence[RunRow]) -> str:
+    open_step = next((s for s in found[:4] if s.state != "complete"), None)
+    if open_step is not None:
+        return open_step.name
+    if not runs:
+        return "tune"
+    return "results" if runs[0].result else "run"
 
 
 def _menu(project: ProjectRow) -> None:
-    with st.popover("", icon=":material/more_vert:", key=f"menu_{project.id}", width="content", type="tertiary"):
-        name = st.text_input("Name", project.name, key=f"rename_{project.id}")
-        if name.strip() and name != project.name:
-            drafts.rename_project(project.id, name)
+    picked = st.menu_button(
+        "",
+        list(MENU),
+        format_func=lambda name: MENU[name],
+        icon=":material/more_vert:",
+        key=f"menu_{project.id}",
+        type="tertiary",
+        help="Rename, duplicate or delete",
+    )
+    if picked == "rename":
+        _rename(project)
+    elif picked == "duplicate":
+        drafts.duplicate_project(project)
+        st.rerun()
+    elif picked == "delete":
+        _delete(project)
+
+
+@st.dialog("Rename the project")
+def _rename(project: ProjectRow) -> None:
+    name = st.text_input("Name", project.name, key="rename_name", max_chars=100)
+    if st.button(
+        "Save",
+        key="rename_save",
+        type="primary",
+        disabled=not name.strip(),
+        help=None if name.strip() else "Give it a name.",
+    ):
+        drafts.rename_project(project.id, name)
+        st.rerun()
+
+
+@st.dialog("Delete the project?")
+def _delete(project: ProjectRow) -> None:
+    st.text(project.name)
+    st.caption("Its runs and their results are deleted with it. Files of examples stay.")
+    with st.container(horizontal=True, horizontal_alignment="right", key="delete_actions"):
+        if st.button("Keep it", key="delete_no"):
             st.rerun()
-        st.button(
-            "Duplicate the set-up",
-            key=f"duplicate_{project.id}",
-            icon=":material/content_copy:",
-            on_click=drafts.duplicate_project,
-            args=(project,),
-            width="stretch",
-        )
-        st.button(
-            "Delete",
-            key=f"delete_{project.id}",
-            icon=":material/delete:",
-            on_click=_confirm,
-            args=(project,),
-            width="stretch",
-        )
-
-
-def _confirm(project: ProjectRow) -> None:
-    @st.dialog(f"Delete “{plain(project.name, 60)}”?")
-    def ask() -> None:
-        st.write("Its runs and their results are deleted with it. Files of examples stay.")
-        with st.container(horizontal=True, horizontal_alignment="right", key="delete_actions"):
-            if st.button("Keep it", key="delete_no"):
-                st.rerun()
-            if st.button("Delete", key="delete_yes", type="primary"):
-                drafts.delete_project(project.id)
-                st.rerun()
-
-    ask()
+        if st.button("Delete", key="delete_yes", type="primary"):
+            drafts.delete_project(project.id)
+            st.rerun()
 
 
 def _when(at: float) -> str:

@@ -20,7 +20,9 @@ ROLES = {
 }
 
 
-def prompt_preview(pipeline: PipelineSpec, values: Mapping[str, Any], *, adapter: str, height: int = 560) -> None:
+def prompt_preview(
+    pipeline: PipelineSpec, values: Mapping[str, Any], *, adapter: str, height: int = 560
+) -> None:
     """Show the prompt of one row. Values that are not known are shown as «name»."""
     with st.container(border=True, key="prompt_card"):
         st.markdown(

@@ -10,7 +10,7 @@ from engine.store.rows import RunRow
 
 def run_meters(run: RunRow) -> None:
     """Show what a run has used, and how far it is."""
-    with st.container(horizontal=True, key="meters", gap="small"):
+    with st.grid(4, min_column_width=150, key="meters", gap="small"):
         for meter in meters(run):
             with st.container(border=True, key=f"meter_{meter.name.lower()}"):
                 st.metric(meter.name, meter.text, help=meter.help)

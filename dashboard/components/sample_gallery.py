@@ -12,12 +12,15 @@ from engine.pipeline.templates import SAMPLES, Sample
 
 def sample_gallery() -> None:
     """Show a card for each sample; starting one makes a project that is ready to run."""
-    with st.grid(3, gap="small", min_column_width=300, key="sample_gallery"):
+    with st.grid(3, gap="small", min_column_width=270, key="sample_gallery"):
         for sample in SAMPLES:
-            with st.container(border=True, height="stretch", gap="small", key=f"sample_{sample.name}"):
-                st.markdown(f"**{sample.title}**")
-                st.caption(sample.plain)
-                _badges(sample)
+            with st.container(
+                border=True, height="stretch", vertical_alignment="distribute", key=f"sample_{sample.name}"
+            ):
+                with st.container(gap="xsmall", key=f"sample_body_{sample.name}"):
+                    st.markdown(f"**{sample.title}**")
+                    st.caption(sample.plain)
+                    _badges(sample)
                 if st.button("Start with this", key=f"start_{sample.name}", icon=":material/add:"):
                     go("tune", project=drafts.project_from_sample(sample))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import data, drafts
+from dashboard.components.look import share_bar
 from dashboard.components.page import Current, complain
 from dashboard.plain import plain
 from engine.errors import EngineError
@@ -13,8 +14,18 @@ from engine.runs.spec import ProjectDraft, SplitSpec
 
 PARTS = (
     ("Learn from", "train", "blue", "Solved examples for the prompt are picked from these rows."),
-    ("Choose by", "validation", "orange", "Every candidate prompt is scored on these rows; the best one is kept."),
-    ("Final test", "test", "green", "Never seen while searching. Only the start and the best are scored here, once."),
+    (
+        "Choose by",
+        "validation",
+        "orange",
+        "Every candidate prompt is scored on these rows; the best one is kept.",
+    ),
+    (
+        "Final test",
+        "test",
+        "green",
+        "Never seen while searching. Only the start and the best are scored here, once.",
+    ),
 )
 
 
@@ -56,6 +67,7 @@ def split_editor(now: Current, pipeline: PipelineSpec, dataset_id: str) -> None:
         except EngineError as error:
             complain(error)
             return
+        share_bar((name, size) for (_, name, _, _), size in zip(PARTS, split.sizes, strict=True))
         with st.grid(3, gap="small", key="split_parts"):
             for (title, name, colour, what), size in zip(PARTS, split.sizes, strict=True):
                 with st.container(border=True, height="stretch", gap="xsmall", key=f"split_{name}"):

@@ -69,7 +69,11 @@ def _ready(now: Current) -> tuple[RunSpec | None, Estimate | None, str]:
         return spec, found, state.sentence
     going = next((r for r in data.runs(now.id) if r.state in ("queued", "running", "paused")), None)
     if going is not None:
-        return spec, found, "A run of this project is going on. Stop it, or wait for its end, before the next."
+        return (
+            spec,
+            found,
+            "A run of this project is going on. Stop it, or wait for its end, before the next.",
+        )
     return spec, found, ""
 
 
@@ -79,7 +83,7 @@ def _figures(found: Estimate) -> None:
         ("Tokens", _span(found.tokens, short), "Pieces of words read and written; models are paid by them."),
         (
             "Money",
-            "not known" if found.usd is None else _span(found.usd, dollars),
+            _money(found.usd),
             "At list prices. Not known: the price of this model is not in the table.",
         ),
         ("Time", _span(found.seconds, duration), "A rough figure: it depends on how fast the model answers."),
@@ -94,6 +98,12 @@ def _figures(found: Estimate) -> None:
 def _span(span: Range, write: Any) -> str:
     low, high = write(span.low), write(span.high)
     return low if low == high else f"{low} to {high}"
+
+
+def _money(span: Range | None) -> str:
+    if span is None:
+        return "not known"
+    return _span(span, dollars) if span.high else "free"
 
 
 def _start(now: Current, spec: RunSpec, found: Estimate) -> None:

@@ -17,7 +17,7 @@ def storage_card() -> None:
             "**Answers kept for reuse**",
             help="Every paid answer is kept, so that the same question is never paid for twice, also after a crash.",
         )
-        with st.container(horizontal=True, key="cache_figures"):
+        with st.grid(3, gap="small", min_column_width=80, key="cache_figures"):
             st.metric("Answers", f"{size.replies:,}")
             st.metric("On disk", _bytes(size.bytes))
             st.metric("They cost", f"${size.cost:,.2f}")
@@ -32,7 +32,9 @@ def storage_card() -> None:
     with st.container(border=True, key="folder_card"):
         st.markdown("**Where everything is kept**")
         st.code(str(data_home()), language=None)
-        st.caption("Projects, runs, files and exports, on this machine only. Set TUNEBOARD_HOME to use another folder.")
+        st.caption(
+            "Projects, runs, files and exports, on this machine only. Set TUNEBOARD_HOME to use another folder."
+        )
 
 
 def _confirm() -> None:
@@ -42,7 +44,9 @@ def _confirm() -> None:
 @st.dialog("Clear the kept answers?")
 def _clear_dialog() -> None:
     size = data.cache_size()
-    st.write(f"{count(size.replies, 'answer')} will be forgotten. Runs that are repeated or resumed will pay again.")
+    st.write(
+        f"{count(size.replies, 'answer')} will be forgotten. Runs that are repeated or resumed will pay again."
+    )
     with st.container(horizontal=True, horizontal_alignment="right", key="clear_actions"):
         if st.button("Keep them", key="clear_no"):
             st.rerun()
@@ -54,5 +58,5 @@ def _clear_dialog() -> None:
 def _bytes(size: int) -> str:
     for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if size >= limit:
-            return f"{size / limit:.1f} {unit}"
+            return f"{size / limit:.3g} {unit}"
     return f"{size} bytes"

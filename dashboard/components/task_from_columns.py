@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import streamlit as st
 
 from dashboard import data, drafts
+from dashboard.components.look import sample_values
 from dashboard.components.page import Current
 from dashboard.plain import plain
 
@@ -28,7 +29,7 @@ def offer_task(now: Current, dataset_id: str) -> None:
             "Guessed from names and values; change what is wrong. The task's fields, types and allowed values "
             "are filled in from the rows, and you can edit them on the Task page."
         )
-        roles: dict[str, Role] = {}
+        roles: dict[str, str] = {}
         with st.grid(4, gap="small", min_column_width=240, key="role_cards"):
             for at, column in enumerate(found):
                 with st.container(border=True, height="stretch", gap="xsmall", key=f"role_card_{at}"):
@@ -36,14 +37,13 @@ def offer_task(now: Current, dataset_id: str) -> None:
                     roles[column.name] = st.segmented_control(
                         f"Role of {plain(column.name, 40)}",
                         list(ROLES),
-                        default=guessed[column.name],
+                        default=str(guessed[column.name]),
                         format_func=lambda r: ROLES[r],
                         key=f"role_{at}_{dataset_id}",
                         label_visibility="collapsed",
                         required=True,
                     )
-                    for sample in column.samples[:2]:
-                        st.text(" ".join(sample.split())[:70])
+                    sample_values(" ".join(sample.split())[:120] for sample in column.samples[:2])
         missing = _missing(roles)
         st.button(
             "Make the task",
@@ -59,7 +59,7 @@ def offer_task(now: Current, dataset_id: str) -> None:
             st.caption(f":orange[:material/pending:] {missing}")
 
 
-def _missing(roles: dict[str, Role]) -> str:
+def _missing(roles: dict[str, str]) -> str:
     if "input" not in roles.values():
         return "Mark at least one column as Input."
     if "output" not in roles.values():
@@ -67,11 +67,11 @@ def _missing(roles: dict[str, Role]) -> str:
     return ""
 
 
-def _make(project_id: str, dataset_id: str, roles: dict[str, Role]) -> None:
+def _make(project_id: str, dataset_id: str, roles: dict[str, str]) -> None:
     from engine.pipeline.infer import infer_mapping, infer_pipeline
 
     table = data.dataset(dataset_id)
-    pipeline = infer_pipeline(table, roles, data.profiles(dataset_id))
+    pipeline = infer_pipeline(table, cast("dict[str, Role]", roles), data.profiles(dataset_id))
     drafts.update(project_id, pipeline=pipeline, mapping=infer_mapping(table, pipeline), metric=None)
     # The Task page's widgets keep what they showed: new keys make them take the new task.
     key = f"fields_revision_{project_id}"

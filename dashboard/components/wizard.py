@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import data
+from dashboard.components.look import page_style
 from dashboard.components.page import PAGES, Current, current, go
 from dashboard.plain import plain
 from dashboard.wizard import Step, next_step, steps
@@ -30,6 +31,7 @@ MARKS = {
 
 def wizard_header(here: str) -> Current | None:
     """Draw the head of a step's page; return the project, or None (with a way out drawn) without one."""
+    page_style()
     now = current()
     if now is None:
         _no_project()
@@ -53,7 +55,11 @@ def _stepper(found: tuple[Step, ...], here: str, project_id: str) -> None:
     with st.container(horizontal=True, gap="xxsmall", vertical_alignment="center", key="stepper"):
         for at, step in enumerate(found):
             icon, colour = MARKS[step.state]
-            label = f":{colour}[{icon}] **{step.title}**" if step.name == here else f":{colour}[{icon}] {step.title}"
+            label = (
+                f":{colour}[{icon}] **{step.title}**"
+                if step.name == here
+                else f":{colour}[{icon}] {step.title}"
+            )
             st.page_link(
                 PAGES[step.name],
                 label=label,
@@ -62,7 +68,7 @@ def _stepper(found: tuple[Step, ...], here: str, project_id: str) -> None:
                 width="content",
             )
             if at < len(found) - 1:
-                st.markdown(":gray[›]", width="content")
+                st.markdown(":gray[:material/chevron_right:]", width="content")
 
 
 def _next_button(found: tuple[Step, ...], here: str) -> None:
@@ -110,5 +116,7 @@ def _switch(before: str) -> None:
 def _no_project() -> None:
     with st.container(border=True, key="no_project"):
         st.markdown("**There is no project yet**")
-        st.caption("A project holds a task, its examples and its runs. Start one from a sample or from nothing.")
+        st.caption(
+            "A project holds a task, its examples and its runs. Start one from a sample or from nothing."
+        )
         st.page_link(PAGES["home"], label="Go to Home", icon=":material/home:", width="content")
