@@ -58,8 +58,9 @@ def score_chart(trials: Sequence[TrialRow]) -> ScoreChart:
             best.append(
                 point._replace(score=max(point.score, best[-1].score if best else point.score), text="")
             )
+    kept = {name: tuple(points) for name, points in series.items()}
     return ScoreChart(
-        baseline, *(tuple(series[k]) for k in ("full", "partial", "train", "running")), tuple(best)
+        baseline, kept["full"], kept["partial"], kept["train"], kept["running"], best=tuple(best)
     )
 
 

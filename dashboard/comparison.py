@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from engine.records import Outcome
@@ -48,15 +48,15 @@ def pair_rows(before: Sequence[Outcome], after: Sequence[Outcome]) -> tuple[RowP
 
 def chosen(pairs: Sequence[RowPair], which: Filter) -> tuple[RowPair, ...]:
     """Return the pairs that a filter lets through."""
-    keep = {
+    keep: dict[Filter, Callable[[RowPair], bool]] = {
         "All rows": lambda _: True,
         "Only differences": lambda p: p.differs,
         "Better": lambda p: p.change == "better",
         "Worse": lambda p: p.change == "worse",
         "Still wrong": lambda p: p.after.score < 1 and p.change == "same",
         "Failed": lambda p: p.failed,
-    }[which]
-    return tuple(p for p in pairs if keep(p))
+    }
+    return tuple(p for p in pairs if keep[which](p))
 
 
 def counts(pairs: Sequence[RowPair]) -> dict[Filter, int]:

@@ -15,7 +15,7 @@ def kpi_cards(verdict: Mapping[str, Any], before: Sequence[Outcome], after: Sequ
     """Show score, interval, cost and latency, the best prompt against the baseline."""
     gain = verdict.get("difference")
     low, high = verdict.get("low"), verdict.get("high")
-    with st.grid(6, min_column_width=180, key="kpis", gap="small"):
+    with st.grid(3, key="kpis", gap="small"):
         _card(
             "Baseline",
             f"{100 * _mean(before):.1f} %",
@@ -86,4 +86,6 @@ def _latency(outcomes: Sequence[Outcome]) -> str:
     if not times:
         return "none"
     median = times[len(times) // 2]
+    if median < 0.001:
+        return "under 1 ms"
     return f"{1000 * median:.0f} ms" if median < 1 else duration(median)

@@ -40,14 +40,16 @@ export default ({ data, parentElement, setTriggerValue }) => {
   const style = getComputedStyle(box);
   const font = { family: style.getPropertyValue("--st-font") || "sans-serif", color: style.getPropertyValue("--st-text-color"), size: 13 };
   const { traces, layout } = coloured(data.figure, style);
+  const axis = (own) => ({
+    gridcolor: coloured("$faint", style), zeroline: false, automargin: true, ...own, title: { font, ...own?.title },
+  });
   box.style.height = `${data.height}px`;
   box.setAttribute("role", "img");
   box.setAttribute("aria-label", data.label);
   library().then((plotly) => plotly.react(box, traces, {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", uirevision: "keep", autosize: true,
     margin: { l: 56, r: 24, t: 16, b: 44 }, hovermode: "closest", font, height: data.height, ...layout,
-    xaxis: { gridcolor: coloured("$faint", style), zeroline: false, automargin: true, ...layout.xaxis },
-    yaxis: { gridcolor: coloured("$faint", style), zeroline: false, automargin: true, ...layout.yaxis },
+    xaxis: axis(layout.xaxis), yaxis: axis(layout.yaxis),
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { ...font, size: 12 }, ...layout.legend },
     hoverlabel: { bgcolor: style.getPropertyValue("--st-secondary-background-color"), bordercolor: coloured("$faint", style), font, align: "left" },
   }, { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] }))

@@ -31,7 +31,7 @@ def run_picker(run_id: str) -> None:
         list(runs),
         index=list(runs).index(run_id),
         format_func=lambda i: _name(runs[i]),
-        key=f"run_picker_{run_id}",
+        key=f"run_picker_{run_id}_{runs[run_id].state}",
         label_visibility="collapsed",
         width=420,
     )

@@ -38,6 +38,11 @@ def test_best_so_far_follows_full_validations_only_and_never_falls():
     assert [p.score for p in score_chart(TRIALS).best] == [40, 60, 60]
 
 
+def test_validation_trials_stand_in_order_and_training_trials_between_them():
+    places = {p.trial: p.place for series in score_chart(TRIALS)[1:5] for p in series}
+    assert places == {0: 1, 1: 2, 2: 2.5, 3: 3, 4: 4, 5: 5}
+
+
 def test_the_search_never_shows_test_rows():
     assert all(p.trial != 6 for series in score_chart(TRIALS)[1:] for p in series)
 
