@@ -68,7 +68,7 @@ def _cache() -> Iterator[Finding]:
     if not default_path().exists():
         yield "ok", "Call cache", "empty"
         return
-    cache = Cache()
+    cache = Cache(default_path())
     try:
         size = cache.size()
     finally:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from engine.errors import StoreError
 from engine.home import data_home
 from engine.lm.base import Choice, Reply
 from engine.records import Usage
@@ -57,8 +58,13 @@ def default_path() -> Path:
 
 
 def default_cache() -> Cache:
-    """Return the process's one cache at the default place."""
-    path = default_path()
+    """Return the process's one cache at the default place; in memory where there can be no data folder."""
+    path: Path | None
+    try:
+        path = default_path()
+    except StoreError as error:
+        log.warning("%s Answers are kept in memory only.", error)
+        path = None
     with _opening:
         cache = _caches.get(path)
         if cache is None:
@@ -68,6 +74,8 @@ def default_cache() -> Cache:
 
 class Cache:
     """A persistent cache of replies. Opened on first use; safe in threads and in several processes at once.
+
+    `path` None keeps them in memory, for as long as the object lives.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -79,8 +87,8 @@ class Cache:
     ('hello', True)
     """
 
-    def __init__(self, path: Path | str | None = None) -> None:
-        self.path = Path(path) if path is not None else default_path()
+    def __init__(self, path: Path | str | None) -> None:
+        self.path = Path(path) if path is not None else None
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._in_flight: dict[tuple[int, str], asyncio.Future[Reply | None]] = {}
@@ -107,7 +115,8 @@ class Cache:
         waiting: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
         self._in_flight[flight] = waiting
         try:
-            reply = replace(await buy(), key=flight[1], payer=payer.get())
+            new = await buy()
+            reply = Reply(new.choices, new.usage, new.model, new.seconds, False, flight[1], payer.get())
             self.put(flight[1], reply, reply.payer)
         except Exception as error:
             waiting.set_exception(error)
@@ -136,7 +145,7 @@ class Cache:
         try:
             return _read(key, row)
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-            log.warning("One reply in %s is unreadable; it will be asked for again.", self.path.name)
+            log.warning("One reply in %s is unreadable; it will be asked for again.", self.path)
             return None
 
     def put(self, key: str, reply: Reply, payer: str | None = None) -> None:
@@ -169,8 +178,7 @@ class Cache:
         except sqlite3.Error as error:
             self._trouble(error, "read")
             count, cost = 0, 0.0
-        files = (self.path, *self._side_files())
-        return CacheSize(count, sum(f.stat().st_size for f in files if f.exists()), cost or 0.0)
+        return CacheSize(count, sum(f.stat().st_size for f in self._files() if f.exists()), cost or 0.0)
 
     def clear(self) -> int:
         """Forget every reply; return how many there were."""
@@ -199,10 +207,10 @@ class Cache:
         try:
             self._connection = _connect(self.path)
         except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
+            if self.path is None or not _is_damage(error):
                 self._connection = self._in_memory(error)
             else:
-                self._set_aside(error)
+                self._set_aside(self.path, error)
                 self._connection = _connect(self.path)
         except OSError as error:
             self._connection = self._in_memory(error)
@@ -217,28 +225,29 @@ class Cache:
     def _trouble(self, error: sqlite3.Error, action: str) -> bool:
         """Log what went wrong; set a damaged file aside and return True."""
         with self._lock:
-            if _is_damage(error):
+            if self.path is not None and _is_damage(error):
                 self.close()
-                self._set_aside(error)
+                self._set_aside(self.path, error)
                 return True
         log.warning(
             "The call cache %s could not be %s (%s); the call goes on without it.", self.path, action, error
         )
         return False
 
-    def _set_aside(self, error: Exception) -> None:
-        name = f"{self.path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1_000_000:06d}"
-        aside = self.path.with_name(name)
-        for file in self._side_files():
-            file.unlink(missing_ok=True)
-        if self.path.exists():
-            self.path.rename(aside)
+    def _set_aside(self, path: Path, error: Exception) -> None:
+        name = f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1_000_000:06d}"
+        for side_file in self._files()[1:]:
+            side_file.unlink(missing_ok=True)
+        if path.exists():
+            path.rename(path.with_name(name))
         log.warning(
-            "The call cache %s was damaged (%s). It is now %s; a new one is begun.", self.path, error, name
+            "The call cache %s was damaged (%s). It is now %s; a new one is begun.", path, error, name
         )
 
-    def _side_files(self) -> tuple[Path, Path]:
-        return self.path.with_name(self.path.name + "-wal"), self.path.with_name(self.path.name + "-shm")
+    def _files(self) -> list[Path]:
+        """The database file and the two that SQLite keeps beside it."""
+        path = self.path
+        return [] if path is None else [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
 
 
 def _connect(path: Path | None) -> sqlite3.Connection:
@@ -352,5 +361,5 @@ _INSERT = (
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
-_caches: dict[Path, Cache] = {}
+_caches: dict[Path | None, Cache] = {}
 _opening = threading.Lock()

@@ -86,7 +86,9 @@ class LM(BaseLM):
         self.timeout = timeout
         self.history: deque[history.Call] = deque(maxlen=history.LIMIT)
         self._cache_setting = cache
-        self._own_price = Price(own_price[0], own_price[1], own_price[0]) if own_price else None
+        self._own_price: tuple[float, float] | None = own_price
+        self._found_price: Price | None = None
+        self._price_known = False
         self._transport: Transport | None = None
         self._cache: Cache | None = None
         self._endpoint: str | None = None
@@ -114,12 +116,12 @@ class LM(BaseLM):
             request = replace(request, params=params)
         if "response_format" in request.params:
             request = _with_schema(request)
-        key = self._key(request)
         try:
             if use_cache is False:
-                reply = replace(await self._completions(request), key=key)
+                reply = await self._completions(request)
             else:
-                reply = await self._open_cache(use_cache).fetch(key, lambda: self._completions(request))
+                cache = self._open_cache(use_cache)
+                reply = await cache.fetch(self._key(request), lambda: self._completions(request))
         except LMError as error:
             history.record(self.history, request, None, str(error))
             raise
@@ -134,7 +136,7 @@ class LM(BaseLM):
     @property
     def supports_response_format(self) -> bool:
         """Whether the endpoint is known to take a JSON schema as response_format."""
-        found = price(self.model)
+        found = self._price()
         provider = self.route.provider
         return bool(found and found.json_schema) or bool(provider and provider.json_schema and provider.local)
 
@@ -173,7 +175,13 @@ class LM(BaseLM):
             raise unsendable(self.model, error) from None
 
     def _price(self) -> Price | None:
-        return self._own_price or price(self.model)
+        if not self._price_known:
+            found, own = price(self.model), self._own_price
+            if own is not None:
+                known = found or Price(*own, own[0])
+                found = known._replace(input=own[0], output=own[1], cached_input=own[0])
+            self._found_price, self._price_known = found, True
+        return self._found_price
 
     def _open_cache(self, setting: bool | Cache) -> Cache:
         if isinstance(setting, Cache):

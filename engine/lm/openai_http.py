@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import re
 import ssl
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -81,6 +82,10 @@ class OpenAITransport:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             # The aiohttp error is not chained: it holds the request's headers, and they hold the key.
             raise self._failure(error) from None
+        if response.status == 400 and not self._reasoning and _ASKS_FOR_REASONING_FORM.search(data):
+            # A reasoning model whose name does not say so: from now on it gets what it takes.
+            self._reasoning = True
+            return await self.send(request)
         if response.status >= 300:
             raise failures.from_status(self.place, response.status, data, response.headers)
         return self._reply(data, response.content_type, time.perf_counter() - started, request)
@@ -182,6 +187,8 @@ def _close_at_exit() -> None:
 async def _closed(keeper: AsyncGenerator[aiohttp.ClientSession]) -> None:
     await keeper.aclose()
 
+
+_ASKS_FOR_REASONING_FORM = re.compile(rb"max_completion_tokens|temperature\W{1,4}(does not|is not) support")
 
 _sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession] = WeakKeyDictionary()
 _keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[aiohttp.ClientSession]] = (

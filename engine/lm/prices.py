@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from engine.errors import StoreError
 from engine.home import data_home
 from engine.lm.catalog import find_provider
 
@@ -51,12 +52,17 @@ def price(model: str) -> Price | None:
     >>> price("nobody/knows-this") is None
     True
     """
-    return _price(model, data_home() / "prices.json")
+    try:
+        overrides = data_home() / "prices.json"
+    except StoreError:
+        # No data folder, so no prices of one's own; who needs the folder says what is wrong with it.
+        overrides = None
+    return _price(model, overrides)
 
 
 @lru_cache(maxsize=1024)
-def _price(model: str, overrides: Path) -> Price | None:
-    own = _overrides(overrides)
+def _price(model: str, overrides: Path | None) -> Price | None:
+    own = _overrides(overrides) if overrides else {}
     if model in own:
         return _parse(own[model])
     provider = find_provider(model)

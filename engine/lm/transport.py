@@ -5,8 +5,11 @@ A transport sends one request once. It knows no cache, no retries and no limits:
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -36,7 +39,11 @@ class OfflineTransport:
 
     async def send(self, request: Request) -> Reply:
         """Answer one request."""
-        return await self._lm.complete(request)
+        # It computes without ever waiting: let others on the loop have their turn between two answers.
+        await asyncio.sleep(0)
+        started = time.perf_counter()
+        reply = await self._lm.complete(request)
+        return replace(reply, seconds=time.perf_counter() - started)
 
 
 def make_transport(

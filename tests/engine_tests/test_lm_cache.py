@@ -325,3 +325,16 @@ def test_a_thousand_replies_are_read_quickly(cache):
     started = time.process_time()
     assert all(cache.get(str(i)) for i in range(1000))
     assert time.process_time() - started < 0.5
+
+
+def test_without_a_data_folder_answers_are_kept_in_memory(tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path / "file" / "home"))
+    with OpenAIServer("ok") as server:
+        lm = make_lm(server, True)
+        ask(lm)
+        assert ask(lm).cached
+        assert server.calls == 1
+    assert "in memory only" in caplog.text
+    assert default_cache().size().bytes == 0
+    default_cache().close()

@@ -23,6 +23,7 @@ from engine.errors import (
     RateLimitedError,
     UnreachableError,
 )
+from engine.lm.cache import Cache
 from engine.lm.client import LM
 from engine.lm.history import inspect_history
 
@@ -110,6 +111,20 @@ def test_reasoning_models_get_the_parameters_they_take():
         assert server.requests[0]["max_completion_tokens"] == 100
         assert not {"temperature", "max_tokens"} & server.requests[0].keys()
         assert (server.requests[1]["temperature"], server.requests[1]["max_tokens"]) == (0.7, 100)
+
+
+def test_a_reasoning_model_whose_name_does_not_say_so_is_found_out():
+    refusal = "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."
+    with OpenAIServer("ok") as server:
+        server.fail_with(400, {"error": {"message": refusal}}, times=1)
+        lm = make_lm(server, max_tokens=50, temperature=0.3)
+        assert ask(lm).text == "ok"
+        ask(lm)
+        assert [("max_tokens" in body, "temperature" in body) for body in server.requests] == [
+            (True, True),
+            (False, False),
+            (False, False),
+        ]
 
 
 def test_text_reasoning_tool_calls_and_parts_are_read():
@@ -334,3 +349,14 @@ def test_a_call_by_hand_passes_the_gate_of_the_runtime():
 def test_text_that_is_no_unicode_is_a_sentence():
     with OpenAIServer("ok") as server, pytest.raises(InvalidRequestError, match="no valid Unicode"):
         ask(make_lm(server), "half a pair: \ud800")
+
+
+def test_the_offline_model_is_called_as_any_other_and_its_answers_can_be_kept(tmp_path):
+    lm = LM("offline/learner", cache=Cache(tmp_path / "cache.sqlite3"))
+    first, again = ask(lm), ask(lm)
+    assert first.text == again.text != ""
+    assert (first.cached, again.cached) == (False, True)
+    assert first.usage.cost == 0
+    assert first.seconds > 0
+    assert lm.price() == (0.0, 0.0)
+    lm._cache_setting.close()

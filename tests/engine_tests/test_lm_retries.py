@@ -124,11 +124,10 @@ def test_an_endpoint_that_objects_gets_fewer_requests_at_once():
         await asyncio.gather(*(lm.complete(request) for _ in range(64)))
         busy["first"], busy["second"] = first_peak, server.peak
 
-    with OpenAIServer("ok", latency=0.02) as server:
+    with OpenAIServer("ok", latency=0.2) as server:
         server.fail_with(429, headers={"Retry-After": "0"}, times=40)
         asyncio.run(main(server, make_lm(server, num_retries=10)))
-        assert busy["first"] == 64
-        assert busy["second"] <= 48
+        assert busy["second"] <= 48 < busy["first"]
 
 
 def test_the_limit_halves_once_for_a_wave_and_grows_back():
