@@ -97,6 +97,7 @@ SAMPLES: tuple[Sample, ...] = (
         pipeline=PipelineSpec(steps=(_REVIEW,)),
         mapping={"review": "review", "product": "product", "aspect": "aspect", "sentiment": "sentiment"},
         metric=("ExactMatch", {"field": "sentiment"}),
+        optimizer=("BootstrapFewShotWithRandomSearch", {"num_candidate_programs": 8}),
     ),
     Sample(
         name="math_problems",
