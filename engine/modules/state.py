@@ -108,6 +108,8 @@ def read(path: Path) -> dict[str, Any]:
 def load(program: Module, saved: Mapping[str, Any]) -> None:
     """Put saved state into a program's steps; all of it, or, when it does not fit, none of it."""
     steps = program.named_predictors()
+    if len(steps) == 1 and steps[0][1] is program and "signature" in saved:
+        saved = {steps[0][0]: saved}  # a step on its own is saved without a path
     missing = [path for path, _ in steps if path not in saved]
     if missing:
         found = ", ".join(key for key in saved if key != "metadata") or "none"

@@ -1,0 +1,87 @@
+"""The runtime: scoped, inherited by tasks and threads, and the loop it runs on."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+import engine
+from engine import loop, runtime
+from engine.errors import ConfigurationError
+from engine.testing import ScriptedLM
+
+
+def test_context_is_scoped_and_nested():
+    outer, inner = ScriptedLM([]), ScriptedLM([])
+    with engine.context(lm=outer):
+        with engine.context(lm=inner, num_threads=3):
+            assert engine.settings.lm is inner
+            assert runtime.current().num_threads == 3
+        assert engine.settings.lm is outer
+    assert engine.settings.lm is None
+
+
+def test_context_reaches_threads_and_the_loop():
+    lm = ScriptedLM([])
+
+    async def seen():
+        return runtime.current().lm, await loop.in_thread(lambda: runtime.current().lm)
+
+    with engine.context(lm=lm):
+        assert loop.run(seen()) == (lm, lm)
+        assert asyncio.run(seen()) == (lm, lm)
+
+
+def test_configure_sets_the_default_and_refuses_unknown_settings():
+    lm = ScriptedLM([])
+    engine.configure(lm=lm)
+    try:
+        assert engine.settings.lm is lm
+        found = []
+        thread = threading.Thread(target=lambda: found.append(runtime.current().lm))
+        thread.start()
+        thread.join()
+        assert found == [lm]
+    finally:
+        engine.configure(lm=None)
+    with pytest.raises(ConfigurationError, match="no setting 'lmm'"):
+        engine.configure(lmm=lm)
+    with pytest.raises(ConfigurationError, match="no setting"), engine.context(temperature=1):
+        pass
+
+
+def test_every_call_passes_the_gate():
+    seen = []
+
+    async def gate(lm, request):
+        seen.append(request)
+        return await lm.complete(request)
+
+    with engine.context(lm=ScriptedLM(lambda request: {"b": "1"}), send=gate):
+        engine.Predict("a -> b")(a="x")
+    assert len(seen) == 1
+
+
+def test_the_loop_is_one_thread_and_raises_what_the_work_raises():
+    async def where():
+        return threading.current_thread().name
+
+    async def fails():
+        raise KeyError("x")
+
+    assert loop.run(where()) == loop.run(where()) == "engine-loop"
+    assert asyncio.run(loop.here_or_there(where())) == "engine-loop"
+    with pytest.raises(KeyError):
+        loop.run(fails())
+    assert not loop.on_loop()
+
+
+def test_many_blocking_calls_run_side_by_side():
+    barrier = threading.Barrier(50, timeout=20)
+
+    async def all_of_them():
+        return await asyncio.gather(*(loop.in_thread(barrier.wait) for _ in range(50)))
+
+    assert sorted(loop.run(all_of_them())) == list(range(50))
