@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -137,7 +137,7 @@ def evaluate(  # noqa: PLR0913 - one parameter for each option of the command
 def export(
     run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="A stored run.")],
     home: Home = None,
-    form: Annotated[Literal["json", "python"], typer.Option("--format", help="What to write.")] = "json",
+    form: Annotated[str, typer.Option("--format", help="What to write: json or python.")] = "json",
     output: Annotated[
         Path | None, typer.Option(help="Where to write it; else beside the run's other exports.")
     ] = None,

@@ -14,6 +14,7 @@ from engine.cli.failures import OURS
 from engine.dataset import Dataset, guess_mapping, read_dataset
 from engine.errors import ConfigurationError, DatasetError
 from engine.evaluate import Evaluate
+from engine.export.formats import get_export
 from engine.export.json import ProgramFile, read_program
 from engine.home import data_home
 from engine.records import Outcome
@@ -71,10 +72,10 @@ def evaluate_file(program: Path, data: Path, scoring: Scoring, output: Path | No
 
 def export_program(run_id: str, form: str, output: Path | None, candidate: str | None) -> None:
     """Write a run's program as JSON or as a Python script, and print where it is."""
-    home = data_home()
+    home, file_name = data_home(), get_export(form).file_name
     with Store.open(home) as store:
         paths = export_again(home, store, run_id, candidate)
-    path = Path(paths["export_path"] if form == "json" else paths["script_path"])
+    path = Path(paths["export_path"]).with_name(file_name)
     if output is not None:
         try:
             output.parent.mkdir(parents=True, exist_ok=True)

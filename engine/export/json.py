@@ -138,15 +138,15 @@ def save_program(
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a program file; `engine.load(path)` reads it back. The file appears whole or not at all."""
-    write_program(program_file(spec, candidate, model=model, adapter=adapter, metadata=metadata), path)
+    write_text(to_text(program_file(spec, candidate, model=model, adapter=adapter, metadata=metadata)), path)
 
 
-def write_program(program: ProgramFile, path: str | Path) -> None:
-    """Write a program file's content."""
+def write_text(text: str, path: str | Path) -> None:
+    """Write a file that appears whole or not at all, and its folder."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.partial")
-    partial.write_bytes(to_text(program).encode())
+    partial.write_text(text, encoding="utf-8")
     partial.replace(target)
 
 
@@ -194,7 +194,7 @@ def parse_program(text: bytes | str, name: str = "program.json") -> ProgramFile:
             f"The file {name!r} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}. "
             "It may be cut off; export the program again."
         ) from error
-    data = _brought_forward(data, name)
+    data = brought_forward(data, name)
     try:
         return ProgramFile.model_validate(data)
     except ValidationError as error:
@@ -203,29 +203,35 @@ def parse_program(text: bytes | str, name: str = "program.json") -> ProgramFile:
         raise ProgramFileError(f"The file {name!r} is damaged at {key!r}: {first['msg']}.") from error
 
 
-def _brought_forward(data: Any, name: str) -> dict[str, Any]:
+FORWARD: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""Version -> what turns a file of that version into one of the next. Add an entry when VERSION grows."""
+
+
+def brought_forward(
+    data: Any,
+    name: str,
+    version: int = VERSION,
+    steps: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = FORWARD,
+) -> dict[str, Any]:
+    """Return a program file's JSON value as one of today's version. Raises ProgramFileError."""
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ProgramFileError(
             f"The file {name!r} is not a Tuneboard program: its key 'format' should be {FORMAT!r}."
         )
-    version = data.get("version")
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+    found = data.get("version")
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
         raise ProgramFileError(
             f"The file {name!r} is damaged at 'version': it should be a whole number from 1."
         )
-    if version > VERSION:
+    if found > version:
         raise ProgramFileError(
-            f"The file {name!r} has version {version}, written by a newer Tuneboard (this one reads up to {VERSION}). "
+            f"The file {name!r} has version {found}, written by a newer Tuneboard (this one reads up to {version}). "
             "Update Tuneboard."
         )
     current: dict[str, Any] = data
-    for number in range(version, VERSION):
-        current = {**FORWARD[number](current), "version": number + 1}
+    for number in range(found, version):
+        current = {**steps[number](current), "version": number + 1}
     return current
-
-
-FORWARD: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-"""Version -> what turns a file of that version into one of the next. Add an entry when VERSION grows."""
 
 
 def _model(choice: ModelFile) -> BaseLM:

@@ -1,4 +1,4 @@
-"""Writing a run's exports: the tuned program as JSON and as a Python script, in `home/exports/RUN_ID`."""
+"""Writing a run's exports: the tuned program in every form, in `home/exports/RUN_ID`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import RunError
-from engine.export.json import program_file, write_program
-from engine.export.python import python_script
+from engine.export.formats import EXPORTS
+from engine.export.json import program_file, write_text
 from engine.records import Candidate
 from engine.runs.spec import RunSpec
 from engine.store.rows import RunRow
@@ -19,26 +19,24 @@ from engine.store.store import Store
 def export_run(
     home: Path, run: RunRow, spec: RunSpec, candidate: Candidate, result: Mapping[str, Any]
 ) -> dict[str, str]:
-    """Write both files; return their paths as `export_path` and `script_path`. Raises RunError."""
+    """Write every form; return the paths of the program file and the script as `export_path` and `script_path`. Raises RunError."""
     folder = home / "exports" / run.id
-    program, script = folder / "program.json", folder / "program.py"
-    model = spec.model.model_dump()
     content = program_file(
         spec.pipeline,
         candidate,
-        model=model,
+        model=spec.model.model_dump(),
         adapter=spec.adapter,
         metadata=_metadata(run, spec, result),
     )
-    text = python_script(spec.pipeline, candidate, model, adapter=spec.adapter, title=run.title)
     try:
-        write_program(content, program)
-        script.write_text(text, encoding="utf-8")
+        for form in EXPORTS:
+            write_text(form.render(content), folder / form.file_name)
     except OSError as error:
         raise RunError(
             f"The program could not be exported to {folder}: {error.strerror or error}."
         ) from error
-    return {"export_path": str(program), "script_path": str(script)}
+    paths = {form.name: str(folder / form.file_name) for form in EXPORTS}
+    return {"export_path": paths["json"], "script_path": paths["python"]}
 
 
 def export_again(home: Path, store: Store, run_id: str, candidate_id: str | None = None) -> dict[str, str]:

@@ -1,0 +1,60 @@
+"""The forms a tuned program can leave in, as a visible tuple. Adding one is one file and one line here.
+
+Each turns the content of a program file into the text of one file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from engine.errors import UnknownNameError
+from engine.export.json import ProgramFile, to_text
+from engine.export.python import python_script
+
+
+@dataclass(frozen=True, slots=True)
+class ExportFormat:
+    """One form: its name, what it is in plain words, the file's name, and what renders it."""
+
+    name: str
+    title: str
+    plain: str
+    file_name: str
+    render: Callable[[ProgramFile], str]
+
+
+def _script(program: ProgramFile) -> str:
+    model = program.model.model_dump() if program.model is not None else {"name": "offline/learner"}
+    title = str(program.metadata.get("title") or "")
+    return python_script(program.pipeline, program.tuned(), model, adapter=program.adapter, title=title)
+
+
+EXPORTS: tuple[ExportFormat, ...] = (
+    ExportFormat(
+        "json",
+        "Program file",
+        "Everything that was tuned, as data: engine.load(path) gives the program back.",
+        "program.json",
+        to_text,
+    ),
+    ExportFormat(
+        "python",
+        "Python script",
+        "A script that answers one row or a whole CSV file from the command line.",
+        "program.py",
+        _script,
+    ),
+)
+
+
+def get_export(name: str) -> ExportFormat:
+    """Return a form by its name. Raises UnknownNameError.
+
+    >>> get_export("python").file_name
+    'program.py'
+    """
+    known = {form.name: form for form in EXPORTS}
+    if name not in known:
+        raise UnknownNameError("export format", name, known)
+    return known[name]
