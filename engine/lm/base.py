@@ -47,7 +47,6 @@ class Choice:
 
 
 _ONE_CALL = Usage(calls=1)
-_FROM_CACHE = Usage(cached=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +70,6 @@ class Reply:
     def text(self) -> str:
         """The first completion's text ("" when there is none)."""
         return self.choices[0].text if self.choices else ""
-
-    @property
-    def spent(self) -> Usage:
-        """What the reply cost now: its usage, or only a count of one cached answer."""
-        return _FROM_CACHE if self.cached else self.usage
 
 
 class BaseLM(ABC):

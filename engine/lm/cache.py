@@ -19,14 +19,14 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
 from engine.errors import StoreError
 from engine.home import data_home
-from engine.lm.base import Choice, Reply
-from engine.records import Usage
+from engine.lm.base import Reply
+from engine.lm.cache_rows import INSERT, SELECT, reply_of, row_of
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -78,6 +78,7 @@ class Cache:
     `path` None keeps them in memory, for as long as the object lives.
 
     >>> import tempfile
+    >>> from engine.lm.base import Choice
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     cache = Cache(Path(folder) / "cache.sqlite3")
     ...     cache.put("k", Reply((Choice("hello"),)))
@@ -136,39 +137,28 @@ class Cache:
         """Return the reply kept under a key, marked as cached, or None."""
         try:
             with self._lock:
-                row = self._open().execute(_SELECT, (key,)).fetchone()
+                row = self._open().execute(SELECT, (key,)).fetchone()
         except sqlite3.Error as error:
             self._trouble(error, "read")
             return None
         if row is None:
             return None
         try:
-            return _read(key, row)
+            return reply_of(key, row)
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             log.warning("One reply in %s is unreadable; it will be asked for again.", self.path)
             return None
 
     def put(self, key: str, reply: Reply, payer: str | None = None) -> None:
         """Keep a reply under a key, at once and for good. A disk that is full or locked is logged, not raised."""
-        usage = reply.usage
-        row = (
-            key,
-            reply.model,
-            _written(reply),
-            payer,
-            time.time(),
-            usage.calls,
-            usage.input_tokens,
-            usage.output_tokens,
-            usage.cost,
-        )
+        row = row_of(key, reply, payer)
         try:
             with self._lock:
-                self._open().execute(_INSERT, row)
+                self._open().execute(INSERT, row)
         except sqlite3.Error as error:
             if self._trouble(error, "written to"):
                 with self._lock:
-                    self._open().execute(_INSERT, row)
+                    self._open().execute(INSERT, row)
 
     def size(self) -> CacheSize:
         """Return how much is kept."""
@@ -322,44 +312,6 @@ def _is_damage(error: sqlite3.Error) -> bool:
         code is None and "malformed" in str(error)
     )
 
-
-def _written(reply: Reply) -> str:
-    choices: list[dict[str, Any]] = []
-    for choice in reply.choices:
-        entry: dict[str, Any] = {"text": choice.text, "finish": choice.finish_reason}
-        if choice.reasoning is not None:
-            entry["reasoning"] = choice.reasoning
-        if choice.tool_calls:
-            entry["tool_calls"] = [dict(call) for call in choice.tool_calls]
-        if choice.logprobs is not None:
-            entry["logprobs"] = choice.logprobs
-        choices.append(entry)
-    data = {"choices": choices, "seconds": reply.seconds}
-    return orjson.dumps(data, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
-
-
-def _read(key: str, row: tuple[Any, ...]) -> Reply:
-    model, text, paid_by, calls, tokens_in, tokens_out, cost = row
-    data = orjson.loads(text)
-    choices = tuple(
-        [
-            Choice(
-                c["text"], c["finish"], c.get("reasoning"), tuple(c.get("tool_calls", ())), c.get("logprobs")
-            )
-            for c in data["choices"]
-        ]
-    )
-    return Reply(
-        choices, Usage(calls, 0, tokens_in, tokens_out, cost), model, data["seconds"], True, key, paid_by
-    )
-
-
-_SELECT = "SELECT model, reply, payer, calls, input_tokens, output_tokens, cost FROM replies WHERE key = ?"
-_INSERT = (
-    "INSERT OR REPLACE INTO replies"
-    " (key, model, reply, payer, created_at, calls, input_tokens, output_tokens, cost)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
 
 _caches: dict[Path | None, Cache] = {}
 _opening = threading.Lock()
