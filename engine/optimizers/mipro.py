@@ -214,7 +214,7 @@ class MIPROv2(Optimizer):
         grounding = Grounding(
             data_summary=summary,
             show_program=o.program_aware_proposer,
-            show_rows=20 if o.fewshot_aware_proposer else 0,
+            show_rows=40 if o.fewshot_aware_proposer else 0,
             use_tips=o.tip_aware_proposer,
             temperature=o.init_temperature,
         )

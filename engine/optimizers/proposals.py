@@ -24,7 +24,7 @@ class Grounding:
 
     data_summary: str = ""
     show_program: bool = True
-    show_rows: int = 20
+    show_rows: int = 40
     use_tips: bool = True
     temperature: float = 1.0
 
@@ -109,8 +109,9 @@ def proposed_texts(answers: Sequence[Proposal], *, max_characters: int = 8000) -
 
 
 def labelled_rows(problem: Problem, rows: Sequence[int]) -> list[dict[str, Any]]:
-    """Return rows as {"inputs": {...}, "outputs": {...}}, long texts cut to 1,500 characters."""
-    shown = []
+    """Return rows as {"inputs": {...}, "outputs": {...}}, long texts cut, and as many as fit into a prompt."""
+    shown: list[dict[str, Any]] = []
+    size = 0
     for row in rows:
         values = problem.rows[row]
         outputs = [name for name in problem.output_fields if name in values]
@@ -120,6 +121,9 @@ def labelled_rows(problem: Problem, rows: Sequence[int]) -> list[dict[str, Any]]
                 "outputs": {n: _short(values[n]) for n in outputs},
             }
         )
+        size += len(repr(shown[-1]))
+        if size > _MAX_ROW_CHARACTERS:
+            break
     return shown
 
 
@@ -159,6 +163,10 @@ def _augmented(demos: Sequence[Demo]) -> list[Demo]:
 
 def _short(value: Any) -> Any:
     return value[:1500] if isinstance(value, str) else value
+
+
+# What the labelled rows of one prompt may take: some 3,000 tokens.
+_MAX_ROW_CHARACTERS = 12_000
 
 
 def _text(value: Any) -> str:

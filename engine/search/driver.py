@@ -36,7 +36,7 @@ from engine.search.events import (
     TrialFinished,
     TrialStarted,
 )
-from engine.search.problem import make_problem
+from engine.search.problem import make_problem, seed_of
 from engine.search.scoring import Scoring
 from engine.search.settings import Control, Recorder, SearchResult, Settings, Stopped, Trial
 from engine.search.slots import Slots
@@ -68,7 +68,7 @@ class Driver:
             failures_later=max(25, 2 * settings.concurrency),
         )
         self.ledger.check_prices(settings.lm, settings.prompt_lm, settings.teacher_lm)
-        self.seed: Candidate = settings.program.candidate()
+        self.seed = seed_of(settings.program)
         self.trials: list[Trial] = []
         self._recorder = recorder
         self._slots = Slots(settings.concurrency, control, self.ledger)

@@ -17,7 +17,7 @@ from engine.lm.base import BaseLM
 from engine.modules.predict import Predict
 from engine.records import Candidate, Evaluation, Outcome, Usage
 from engine.search.contract import Allowance, Ask, Keep, Problem, Proposal, Propose, Score, Search
-from engine.search.problem import make_problem
+from engine.search.problem import make_problem, seed_of
 from engine.search.settings import Settings
 from engine.search.stand_in import StandInLM, with_stand_ins
 
@@ -217,7 +217,7 @@ class _Simulation:
         self._rng = random.Random(0)
         self._seen: set[tuple[str, int, bool, int]] = set()
         self._proposals = 0
-        self._seed_id = self.settings.program.candidate().id
+        self._seed_id = seed_of(self.settings.program).id
 
     async def run(
         self,
@@ -226,7 +226,7 @@ class _Simulation:
         baseline_rows: tuple[int, ...],
         test_rows: tuple[int, ...],
     ) -> _Totals:
-        seed = best = self.settings.program.candidate()
+        seed = best = seed_of(self.settings.program)
         if baseline_rows:
             await self._batch([Score(seed, baseline_rows)])
         search = make(make_problem(self.settings, allowance))

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from engine.records import Example, json_value
+from engine.records import Candidate, Example, json_value
 from engine.search.contract import Allowance, Problem
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def make_problem(settings: Settings, allowance: Allowance) -> Problem:
     inputs = _input_names(settings.rows, ids)
     rows = {i: {n: json_value(v) for n, v in settings.rows[i].items()} for i in ids}
     return Problem(
-        seed=program.candidate(),
+        seed=seed_of(program),
         train=settings.train,
         validation=settings.validation,
         rows=rows,
@@ -42,6 +42,11 @@ def make_problem(settings: Settings, allowance: Allowance) -> Problem:
         allowance=allowance,
         calls_per_row=max(1, len(signatures)),
     )
+
+
+def seed_of(program: Module) -> Candidate:
+    """Return the candidate a program is now."""
+    return program.candidate(reason="The starting prompt.")
 
 
 def _input_names(rows: Mapping[int, Example], ids: Mapping[int, None]) -> tuple[str, ...]:

@@ -76,7 +76,8 @@ class Slots:
 
 class _Place:
     def __init__(self, slots: Slots, place: int) -> None:
-        self.size = slots.size
+        # Twice the slots: as many rows run as wait, so that a slot freed by an ask can go to the same ask again.
+        self.size = 2 * slots.size
         self._slots = slots
         self._place = place
 
