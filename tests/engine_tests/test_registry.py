@@ -1,0 +1,47 @@
+"""The registry: every entry is found by its name, and an unknown name lists those that are."""
+
+import pytest
+
+from engine import registry
+from engine.errors import UnknownNameError
+from engine.export.formats import EXPORTS, get_export
+
+TABLES = [
+    (registry.get_optimizer, registry.OPTIMIZERS),
+    (registry.get_metric, registry.METRICS),
+    (registry.get_module, registry.MODULES),
+    (registry.get_adapter, registry.ADAPTERS),
+]
+
+
+@pytest.mark.parametrize(("get", "entries"), TABLES)
+def test_every_entry_is_found_by_its_name(get, entries):
+    assert len({registry.name_of(e) for e in entries}) == len(entries)
+    for entry in entries:
+        assert get(registry.name_of(entry)) is entry
+
+
+@pytest.mark.parametrize(("get", "entries"), TABLES)
+def test_an_unknown_name_lists_the_valid_ones(get, entries):
+    with pytest.raises(UnknownNameError) as error:
+        get("nothing")
+    for entry in entries:
+        assert registry.name_of(entry) in str(error.value)
+
+
+def test_exports_are_found_by_name():
+    for form in EXPORTS:
+        assert get_export(form.name) is form
+    with pytest.raises(UnknownNameError, match="json, python"):
+        get_export("dspy")
+
+
+def test_everything_that_forms_show_is_there():
+    for optimizer in registry.OPTIMIZERS:
+        assert optimizer.title
+        assert optimizer.options_model.model_json_schema()["properties"] is not None
+        optimizer.from_options({})
+    for metric in registry.METRICS:
+        assert metric.title
+        assert metric.plain
+        assert metric.examples
