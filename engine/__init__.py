@@ -100,7 +100,15 @@ _RENAMED: dict[str, tuple[str, str]] = {
 __all__ = sorted([*_HOMES, *_RENAMED])
 
 
+_PACKAGES = frozenset(
+    {"adapters", "dataset", "errors", "evaluate", "lm", "metrics", "modules", "optimizers", "signature"}
+)
+"""Packages that can be reached as attributes without an import of their own."""
+
+
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return importlib.import_module(f"engine.{name}")
     home, attribute = _RENAMED.get(name) or (_HOMES.get(name), name)
     if home is None:
         raise AttributeError(f"module 'engine' has no attribute {name!r}")
@@ -110,4 +118,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "errors"]
+    return sorted([*__all__, *_PACKAGES])

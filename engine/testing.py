@@ -5,6 +5,7 @@ Nothing of the engine imports this module.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -162,6 +163,22 @@ def chat_answer(values: Mapping[str, Any], adapter: Adapter | None = None) -> st
     return (adapter or ChatAdapter()).answer(signature, values) if signature else ""
 
 
+def asked(request: Request) -> tuple[dict[str, str], list[str]]:
+    """Return what a prompt in the chat layout asks: the inputs' texts by name, and the outputs' names.
+
+    For scripts that answer by what they are asked: `ScriptedLM(lambda request: answer(*asked(request)))`.
+    """
+    last = str(request.messages[-1]["content"])
+    parts = _MARKER.split(last)
+    inputs = {name: text.strip() for name, text in zip(parts[1::2], parts[2::2], strict=True)}
+    reminder = last.rsplit("\n\n", 1)[-1]
+    outputs = [name for name in _MENTION.findall(reminder) if name != "completed"]
+    if inputs:
+        final = list(inputs)[-1]
+        inputs[final] = inputs[final].removesuffix(reminder).strip()
+    return inputs, outputs
+
+
 def _demonstrated(request: Request) -> str | None:
     """Return the answer of the demonstration whose inputs are those asked about now."""
     asked = _inputs(str(request.messages[-1]["content"]))
@@ -180,5 +197,8 @@ def _inputs(content: str) -> str:
     """Return a user message up to the reminder that closes it."""
     return content.rsplit("\n\n", 1)[0].strip()
 
+
+_MARKER = re.compile(r"^\[\[ ## (\w+) ## \]\]$", re.MULTILINE)
+_MENTION = re.compile(r"\[\[ ## (\w+) ## \]\]")
 
 NO_MORE = "No more responses"

@@ -10,5 +10,16 @@ from __future__ import annotations
 
 from engine.evaluate.report import Evaluate, EvaluationResult
 from engine.evaluate.rows import error_text, run_rows
+from engine.metrics import EM, F1, answer_exact_match, answer_passage_match, normalize_text
 
-__all__ = ["Evaluate", "EvaluationResult", "error_text", "run_rows"]
+__all__ = [
+    "EM",
+    "F1",
+    "Evaluate",
+    "EvaluationResult",
+    "answer_exact_match",
+    "answer_passage_match",
+    "error_text",
+    "normalize_text",
+    "run_rows",
+]

@@ -42,6 +42,7 @@ class Module:
     callbacks: Sequence[Any] = ()
     aforward: ClassVar[Callable[..., Awaitable[Any]] | None] = None
     _plain: ClassVar[bool] = True
+    _awaits: ClassVar[bool] = False
     _compiled: bool = False
 
     def __init__(self, callbacks: Sequence[Any] | None = None) -> None:
@@ -61,25 +62,23 @@ class Module:
     async def acall(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program in async code."""
         with tracked() as note:
-            if self.aforward is not None:
+            if self._awaits and self.aforward is not None:
                 return note(await self.aforward(*args, **kwargs))
             return note(await loop.in_thread(self.forward, *args, **kwargs))
 
-    def forward(self, *_args: Any, **_kwargs: Any) -> Any:
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the program does; define it, or `aforward` in async code."""
-        raise ConfigurationError(
-            f"{type(self).__name__} cannot be called: define forward(self, ...) or aforward."
-        )
+        if self.aforward is None:
+            raise ConfigurationError(
+                f"{type(self).__name__} cannot be called: define forward(self, ...) or aforward."
+            )
+        return loop.run(self.aforward(*args, **kwargs))
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         # The nearest definition counts: a subclass of a built-in module may override it with a plain forward.
-        if "forward" in vars(cls):
-            cls._plain = True
-            if "aforward" not in vars(cls):
-                cls.aforward = None
-        elif "aforward" in vars(cls):
-            cls._plain = False
+        if "forward" in vars(cls) or "aforward" in vars(cls):
+            cls._plain, cls._awaits = "forward" in vars(cls), "aforward" in vars(cls)
 
     def batch(self, examples: Sequence[Example], num_threads: int | None = None, **options: Any) -> list[Any]:
         """Run the program on every example's inputs, concurrently; the answer to a failed one is None.

@@ -107,8 +107,8 @@ class MIPROv2Options(Options):
         given = self.num_candidates is not None, self.num_trials is not None
         if self.auto is not None and any(given):
             raise ValueError("num_candidates and num_trials need auto=None")
-        if self.auto is None and not all(given):
-            raise ValueError("auto=None needs num_candidates and num_trials")
+        if self.auto is None and self.num_candidates is None:
+            raise ValueError("auto=None needs num_candidates")
         return self
 
     @property

@@ -84,6 +84,18 @@ def test_a_subclass_may_override_a_built_in_module_with_a_plain_forward():
         assert asyncio.run(program.acall(question="q")).answer == "YES"
 
 
+def test_an_override_may_call_what_it_overrides():
+    class Careful(ChainOfThought):
+        def forward(self, **inputs):
+            made = super().forward(**inputs)
+            return engine.Prediction(answer=made.answer + "!")
+
+    with context(lm=DummyLM([{"reasoning": "r", "answer": "yes"}] * 3)):
+        assert Careful("question -> answer")(question="q").answer == "yes!"
+        assert asyncio.run(Careful("question -> answer").acall(question="q")).answer == "yes!"
+        assert ChainOfThought("question -> answer").forward(question="q").answer == "yes"
+
+
 def test_a_module_without_forward_says_so():
     class Empty(Module):
         pass
