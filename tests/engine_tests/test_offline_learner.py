@@ -229,21 +229,15 @@ def test_inputs_in_any_script_and_of_any_length_are_answered():
         assert ask(Sort, [], {"note": note})["bin"] in NOUNS
 
 
-@pytest.mark.parametrize("shape", ["json", "lines", "sections"])
+@pytest.mark.parametrize("shape", ["json", "lines"])
 def test_rules_are_written_from_examples_in_any_form(shape):
     rows = unseen_rows(24, 8)
     forms = {
         "json": "\n".join(f'{{"note": "{r["note"]}", "bin": "{r["bin"]}"}}' for r in rows),
         "lines": "\n\n".join(f"Note: {r['note']}\nBin: {r['bin']}" for r in rows),
-        "sections": "\n\n".join(f"[[ ## note ## ]]\n{r['note']}\n[[ ## bin ## ]]\n{r['bin']}" for r in rows),
     }
     writer = Signature("task_demos, basic_instruction -> proposed_instruction")
     inputs = {"task_demos": forms[shape], "basic_instruction": "Sort the note."}
-    if (
-        shape == "sections"
-    ):  # section marks inside a value would end it in a chat layout, as they do for any model
-        inputs["task_demos"] = "Examples:\n" + forms["sections"].replace("[[", "  > [[")
-        pytest.skip("nested section marks are read in other values only")
     written = ask(writer, [], inputs)["proposed_instruction"]
     assert written.startswith("Sort the note.")
     rest = unseen_rows(60, 9)

@@ -73,12 +73,14 @@ def _choose(field: AskedField, asked: Asked, choices: tuple[str, ...], mood: Moo
         trust = min(1.0, votes.closest[1] / 0.3)
         for label, share in votes.scores.items():
             if label in scores:
-                scores[label] += 0.75 * trust * share / best
+                scores[label] += EXAMPLES * trust * share / best
     present = stem_set(text)
     for label in choices:
         words = stems(label.replace("_", " "))
         scores[label] += (
-            (0.4 if votes is None else 0.15) * sum(1 for w in words if w in present) / max(len(words), 1)
+            (NAMED_ALONE if votes is None else NAMED)
+            * sum(1 for w in words if w in present)
+            / max(len(words), 1)
         )
     if verdict.default in scores:
         scores[str(verdict.default)] += 0.3
@@ -385,6 +387,8 @@ def _pick(text: str, count: int) -> int:
     return random.Random(text).randrange(count)
 
 
+# How much a label's own name in the text (with and without examples) and its examples count beside a rule that fits (1.0).
+NAMED_ALONE, NAMED, EXAMPLES = 0.4, 0.3, 0.4
 REASONING = frozenset({"reasoning", "rationale", "thought", "thoughts", "explanation"})
 _UNLABELLED = "\0"
 _EMPTY = frozenset({"null", "none", ""})

@@ -96,29 +96,25 @@ def read_rules(instruction: str, choices: tuple[str, ...], names: tuple[str, ...
     ignored = _META | {s for name in names for s in stems(name.replace("_", " "))}
     labels = _label_pattern(choices)
     found: list[Rule] = []
-    heading: str | None = None
+    heading, titled = None, False
     for sentence in _sentences(instruction):
         if not sentence:
-            heading = None
+            heading = heading if titled else None
             continue
         rules = _sentence_rules(sentence, labels, ignored)
+        named = labels.match(_bare(sentence, labels))
         if (
             not rules
+            and not named
             and heading
-            and (_POINTS_BACK.match(sentence) or found[-1:] == [] or sentence[:1] in "-*•")
+            and (_POINTS_BACK.match(sentence) or (titled and _BULLET.match(sentence)))
         ):
-            rules = [
-                Rule(heading, phrases, required)
-                for phrases, required in [_phrases(sentence, ignored)]
-                if phrases
-            ]
-        elif rules is None:
-            rules = []
-        named = labels.match(_bare(sentence, labels))
-        if named:
-            heading = _canonical(named[0], choices)
-        elif rules:
-            heading = rules[-1].label
+            phrases, required = _phrases(_bare(sentence, labels), ignored)
+            rules = [Rule(heading, phrases, required)] if phrases else []
+        if named and not rules:
+            heading, titled = _canonical(named[0], choices), True
+        elif rules and rules[-1].label != heading:
+            heading, titled = _canonical(rules[-1].label, choices), False
         found += [replace(r, label=_canonical(r.label, choices), sentence=sentence) for r in rules]
     return tuple(_ordered(found, bool(_FIRST_WINS.search(instruction))))
 
@@ -170,7 +166,7 @@ def _bare(sentence: str, labels: re.Pattern[str]) -> str:
         return said if labels.search(said) else re.sub(r"(?<!\w)(?=\w)", _QUOTED, said)
 
     sentence = _QUOTE.sub(marked, sentence)
-    return re.sub(r"[`\"“”*]|(?<!\w)'|'(?!\w)", "", re.sub(r"^\s*(?:[-*•]|\d+[.)])\s*", "", sentence)).strip()
+    return re.sub(r"[`\"“”*]|(?<!\w)'|'(?!\w)", "", _BULLET.sub("", sentence)).strip()
 
 
 def _sentence_rules(sentence: str, labels: re.Pattern[str], ignored: frozenset[str] | set[str]) -> list[Rule]:
@@ -289,6 +285,7 @@ _ELSE = re.compile(
     r"\b(?:everything|anything|all|any|something) else|\botherwise|\bthe rest\b|\bremaining|\bby default|\bin doubt|\bnone of\b|\bunsure",
     re.I,
 )
+_BULLET = re.compile(r"^\s*(?:[-*•]|#+|\d+[.)])\s*")
 _POINTS_BACK = re.compile(
     r"[-*•\s]*(?:this|these|that|they|it|also|including|includes|for example|e\.g)\b", re.IGNORECASE
 )
