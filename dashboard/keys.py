@@ -11,6 +11,7 @@ from typing import NamedTuple
 import streamlit as st
 
 from dashboard.models import is_offline, key_variable
+from engine.lm.catalog import find_provider
 from engine.lm.keys import find_key
 from engine.runs.spec import ModelChoice
 
@@ -47,6 +48,8 @@ def for_process() -> dict[str, str]:
 def key_state(choice: ModelChoice) -> KeyState:
     """Return whether a model's key is there, and where."""
     variable = key_variable(choice)
+    if not variable and not choice.base_url and not is_offline(choice) and find_provider(choice.name) is None:
+        return KeyState(True, "Key: whatever this provider's own variable holds in the environment.")
     if is_offline(choice) or not variable:
         return KeyState(True, "No key needed.")
     if remembered(variable):

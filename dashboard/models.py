@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from engine.runs.spec import ModelChoice
@@ -40,6 +41,16 @@ def key_variable(choice: ModelChoice) -> str:
     if choice.base_url or provider is None or not provider.needs_key:
         return ""
     return provider.key_env or ""
+
+
+def own_key_variable(address: str) -> str:
+    """Return the name of the variable for the key of an address of one's own.
+
+    >>> own_key_variable("https://llm.example.org:8443/v1")
+    'TUNEBOARD_LLM_EXAMPLE_ORG_KEY'
+    """
+    host = urlsplit(address).hostname or "own"
+    return f"TUNEBOARD_{re.sub(r'[^A-Za-z0-9]+', '_', host).upper()}_KEY"
 
 
 def price_words(choice: ModelChoice) -> str:

@@ -37,6 +37,8 @@ def steps(draft: ProjectDraft, runs: Sequence[RunRow]) -> tuple[Step, ...]:
     found: list[Step] = []
     for name, title in STEPS[:4]:
         own = [p.sentence for p in problems if p.step == name]
+        if name == "examples" and not own and found[0].state != "complete":
+            own = ["Make the task from these columns, or describe it on the Task page."]
         before = next((s for s in found if s.state != "complete"), None)
         if not own:
             found.append(Step(name, title, "complete", "Done."))

@@ -42,7 +42,7 @@ def _problem_table(found: Sequence[RowProblem], good: int) -> None:
     with st.container(border=True, key="row_problems"):
         st.markdown(
             f":orange[:material/report:] **{count(left_out, 'row')} cannot be used** and will be left out; "
-            f"{count(good, 'row')} can."
+            f"the other {good:,} can."
         )
         lines = [{"Row": p.row, "Column": p.column, "What is wrong": p.message} for p in found[:500]]
         st.dataframe(

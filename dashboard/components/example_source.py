@@ -49,43 +49,52 @@ def use_dataset(project_id: str, dataset_id: str) -> None:
         return draft.model_copy(update={"dataset": dataset_id, "mapping": mapping})
 
     drafts.edit(project_id, change)
-    st.session_state.pop("source_open", None)
 
 
 def _upload(now: Current) -> None:
-    uploaded = st.file_uploader(
+    # Taking a file gives the box a new key: it is empty again, and the file is taken once only.
+    key = f"upload_{now.id}_{st.session_state.get('uploads_taken', 0)}"
+    st.file_uploader(
         "A table with column names in its first row",
         type=["csv", "tsv", "txt", "xlsx", "json", "jsonl", "parquet"],
-        key=f"upload_{now.id}",
+        key=key,
         max_upload_size=100,
-        on_change=_forget_problem,
+        on_change=_take_upload,
+        args=(now.id, key),
     )
     st.caption("CSV, TSV, Excel, JSON, JSON Lines or Parquet. It stays on this machine.")
-    if uploaded is None or st.session_state.get("source_problem"):
-        return
-    _take(now, uploaded.getvalue(), uploaded.name, "upload")
 
 
 def _paste(now: Current) -> None:
+    key = f"paste_{now.id}"
     text = st.text_area(
-        "Rows copied from a spreadsheet, with their column names",
-        key=f"paste_{now.id}",
-        height=150,
-        placeholder=PASTE,
-        on_change=_forget_problem,
+        "Rows copied from a spreadsheet, with their column names", key=key, height=150, placeholder=PASTE
     )
-    pressed = st.button(
+    st.button(
         "Use these rows",
         key="use_paste",
         type="primary",
         disabled=not text.strip(),
         help=None if text.strip() else "Paste rows first.",
+        on_click=_take_paste,
+        args=(now.id, key),
     )
-    if pressed:
-        _take(now, text.encode("utf-8", "replace"), "pasted rows", "paste")
 
 
-def _take(now: Current, content: bytes, name: str, source: str) -> None:
+def _take_upload(project_id: str, key: str) -> None:
+    uploaded = st.session_state[key]
+    if uploaded is None:
+        st.session_state["source_problem"] = None
+        return
+    _take(project_id, uploaded.getvalue(), uploaded.name, "upload")
+    st.session_state["uploads_taken"] = st.session_state.get("uploads_taken", 0) + 1
+
+
+def _take_paste(project_id: str, key: str) -> None:
+    _take(project_id, st.session_state[key].encode("utf-8", "replace"), "pasted rows", "paste")
+
+
+def _take(project_id: str, content: bytes, name: str, source: str) -> None:
     from engine.dataset import paste_dataset, read_dataset
 
     try:
@@ -93,12 +102,11 @@ def _take(now: Current, content: bytes, name: str, source: str) -> None:
             found = paste_dataset(content.decode("utf-8", "replace"), name)
         else:
             found = read_dataset(content, name)
-        use_dataset(now.id, drafts.add_file(found, content, source))
+        use_dataset(project_id, drafts.add_file(found, content, source))
     except EngineError as error:
         st.session_state["source_problem"] = str(error)
     else:
         st.session_state["source_problem"] = None
-    st.rerun()
 
 
 def _samples(now: Current) -> None:
@@ -131,7 +139,3 @@ def _before(now: Current) -> None:
         label_visibility="collapsed",
     )
     st.button("Use these rows", key="use_before", type="primary", on_click=use_dataset, args=(now.id, picked))
-
-
-def _forget_problem() -> None:
-    st.session_state["source_problem"] = None

@@ -14,7 +14,7 @@ from engine.runs.spec import ProjectDraft
 
 Side = Literal["inputs", "outputs"]
 Fields = tuple[FieldSpec, ...]
-WIDTHS = [3, 2.6, 4.4, 1]
+WIDTHS = [2.8, 3, 4.2, 1]
 
 TITLES = {
     "inputs": ("What goes in", "The columns the model gets to read for each row."),
@@ -138,6 +138,9 @@ def _tool(
 
 def _changed(project_id: str, side: Side, at: int, what: str, key: str) -> None:
     value = st.session_state[key]
+    if what == "name":
+        _rename(project_id, side, at, value.strip())
+        return
 
     def change(step: StepSpec) -> StepSpec:
         fields = list(getattr(step, side))
@@ -152,6 +155,27 @@ def _changed(project_id: str, side: Side, at: int, what: str, key: str) -> None:
         return step.model_copy(update={side: tuple(fields)})
 
     edit_step(project_id, change)
+
+
+def _rename(project_id: str, side: Side, at: int, name: str) -> None:
+    """Give a field another name; its column and the metric's choice of it go along."""
+
+    def changed(draft: ProjectDraft) -> ProjectDraft:
+        steps = list((draft.pipeline or PipelineSpec()).steps)
+        fields = list(getattr(steps[0], side))
+        if at >= len(fields):
+            return draft
+        before = fields[at].name
+        fields[at] = fields[at].model_copy(update={"name": name})
+        steps[0] = steps[0].model_copy(update={side: tuple(fields)})
+        mapping = {name if field == before else field: column for field, column in draft.mapping.items()}
+        metric = draft.metric
+        if metric is not None and metric.options.get("field") == before:
+            metric = metric.model_copy(update={"options": {**metric.options, "field": name}})
+        pipeline = PipelineSpec(steps=tuple(steps))
+        return draft.model_copy(update={"pipeline": pipeline, "mapping": mapping, "metric": metric})
+
+    drafts.edit(project_id, changed)
 
 
 def _add(project_id: str, side: Side) -> None:

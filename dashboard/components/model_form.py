@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import drafts
+from dashboard.models import own_key_variable
 from dashboard.plain import plain
 from engine.errors import EngineError
 from engine.lm.catalog import PROVIDERS, Provider, find_route
@@ -41,7 +42,14 @@ def model_form() -> None:
             placeholder=(provider.base_url if provider else None) or "http://localhost:8000/v1",
             help="Any server that speaks the OpenAI protocol. Leave it empty to use the provider's own address.",
         )
+        needs_key = bool(address.strip()) and st.toggle(
+            "This address needs an API key",
+            key="new_needs_key",
+            help="The key itself is given after adding the model.",
+        )
         variable, temperature, longest = _details(picked)
+        if needs_key and not variable.strip():
+            variable = own_key_variable(address)
         wrong = _wrong(name, address)
         choice = None
         if not wrong and name:

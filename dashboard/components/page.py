@@ -7,6 +7,7 @@ from typing import NamedTuple
 import streamlit as st
 
 from dashboard import data
+from dashboard.plain import plain
 from dashboard.selection import Selection
 from engine.errors import EngineError
 from engine.runs.spec import ProjectDraft
@@ -50,9 +51,8 @@ def go(name: str, **changes: str) -> None:
 
 def complain(error: EngineError) -> None:
     """Show an error's sentence; it names the thing and says what to do."""
-    with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"error_{id(error)}"):
-        st.badge("Needs attention", icon=":material/error:", color="orange", width="content")
-        st.text(str(error))
+    with st.container(border=True, key=f"error_{abs(hash(str(error)))}"):
+        st.markdown(f":orange[:material/error:] {plain(str(error), 1000)}")
 
 
 def _chosen(found: list[ProjectRow]) -> ProjectRow | None:

@@ -25,7 +25,7 @@ def run_list(runs: Sequence[RunRow], names: Mapping[str, str]) -> None:
         key="run_list",
         on_select="rerun",
         selection_mode="single-row",
-        height=min(38 + 35 * len(shown), 400),
+        height="content" if len(shown) <= 8 else 330,
         column_config={
             "State": st.column_config.MultiselectColumn(
                 "State",
@@ -33,11 +33,11 @@ def run_list(runs: Sequence[RunRow], names: Mapping[str, str]) -> None:
                 color=[colour for _, colour, _ in STATES.values()],
                 width="small",
             ),
-            "Start": st.column_config.NumberColumn(
-                "Start", format="percent", width="small", help="The starting prompt on the test rows."
+            "Before": st.column_config.NumberColumn(
+                "Before", format="percent", width="small", help="The starting prompt on the test rows."
             ),
-            "Best": st.column_config.NumberColumn(
-                "Best", format="percent", width="small", help="The best prompt on the same test rows."
+            "After": st.column_config.NumberColumn(
+                "After", format="percent", width="small", help="The best prompt on the same test rows."
             ),
         },
     )
@@ -56,9 +56,13 @@ def _line(run: RunRow, names: Mapping[str, str]) -> dict[str, Any]:
         "Project": names.get(run.project_id, "deleted"),
         "Run": run.title,
         "Started": datetime.fromtimestamp(run.created_at).astimezone().strftime("%d %b, %H:%M"),
-        "Start": verdict.get("baseline"),
-        "Best": verdict.get("best"),
+        "Before": _rounded(verdict.get("baseline")),
+        "After": _rounded(verdict.get("best")),
         "Calls": short(run.calls),
         "Cost": "" if run.cost is None else dollars(run.cost),
         "Took": duration(run.seconds),
     }
+
+
+def _rounded(score: float | None) -> float | None:
+    return None if score is None else round(score, 3)

@@ -41,9 +41,8 @@ def start_card(now: Current) -> None:
             width="stretch",
         )
         if reason:
-            with st.container(horizontal=True, key="why_not", gap="xsmall"):
-                st.markdown(":orange[:material/pending:]", width="content")
-                st.text(reason)
+            with st.container(key="why_not"):
+                st.markdown(f":orange[:material/pending:] {plain(reason)}")
         else:
             st.caption("The run goes on when you close this tab. You can pause or stop it at any time.")
         if pressed and spec is not None and found is not None:

@@ -1,0 +1,99 @@
+"""A run's process: its own session, reaped, keys in its environment and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from dashboard import launch
+from engine.errors import NotFoundError, RunError
+from engine.store.runs import process_lives
+from engine.store.store import Store
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def run_id(home):
+    with Store.open(home) as store:
+        project = store.create_project("p", {})
+    return launch.create(project, {}, "a run", {"calls": 3})
+
+
+def wait_until(true, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_create_stores_a_queued_run(home, run_id):
+    with Store.open(home) as store:
+        run = store.get_run(run_id)
+    assert (run.state, run.title, run.estimate) == ("queued", "a run", {"calls": 3})
+
+
+def test_the_process_is_in_its_own_session_is_reaped_and_logs(home, run_id, monkeypatch, tmp_path):
+    # A python of our own that says what it was started with, instead of doing a run.
+    fake = tmp_path / "python"
+    fake.write_text(
+        '#!/bin/sh\necho "args $@"\necho "key $SOME_KEY home $TUNEBOARD_HOME"\nps -o sid= -p $$\n'
+    )
+    fake.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(fake))
+    pid = launch.start(run_id, {"SOME_KEY": "sk-secret"})
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}") or not process_lives(pid))
+    wait_until(lambda: launch.log_path(run_id).read_text().count("\n") >= 2)
+    said = launch.log_path(run_id).read_text()
+    assert f"args -m engine run {run_id}" in said
+    assert f"key sk-secret home {home}" in said
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"))  # no zombie is left
+    assert "SOME_KEY" not in os.environ
+    with Store.open(home) as store:
+        assert "sk-secret" not in repr(store.get_run(run_id))
+
+
+def test_a_process_that_cannot_start_is_a_sentence(run_id, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(RunError, match="could not be started"):
+        launch.start(run_id)
+
+
+def test_pause_resume_stop_are_flags_in_the_store(home, run_id):
+    with Store.open(home) as store:
+        store.claim_run(run_id, os.getpid())
+    launch.pause(run_id)
+    with Store.open(home) as store:
+        assert store.flags(run_id).pause
+    launch.resume(run_id)
+    with Store.open(home) as store:
+        assert not store.flags(run_id).pause
+    launch.stop(run_id)
+    with Store.open(home) as store:
+        assert store.flags(run_id).stop
+
+
+def test_a_finished_run_does_not_go_on(home, run_id):
+    with Store.open(home) as store:
+        store.claim_run(run_id, os.getpid())
+        store.set_state(run_id, "finished")
+    with pytest.raises(RunError, match="has finished"):
+        launch.resume(run_id)
+
+
+def test_an_unknown_run_is_a_sentence(home):
+    with pytest.raises(NotFoundError):
+        launch.resume("nobody")
+
+
+def test_launch_knows_no_streamlit():
+    code = "import sys, dashboard.launch, dashboard.selection; assert 'streamlit' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
