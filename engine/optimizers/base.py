@@ -145,6 +145,8 @@ class Optimizer(ABC):
     ) -> Settings:
         """Return the run's settings for a program and rows, with the models this optimizer was given."""
         _check(student, trainset, teacher)
+        if valset is not None and not valset:
+            raise ConfigurationError("The valset is empty: give at least one example, or leave it out.")
         train, validation = self.split(trainset, valset)
         rows: dict[int, Example] = {}
         ids: dict[int, int] = {}
@@ -253,10 +255,20 @@ def _check(student: Module, trainset: Sequence[Example], teacher: Module | None)
                 f"Example {i} does not know its inputs: call with_inputs('name', ...) on it."
             )
     if teacher is not None:
-        ours, theirs = dict(student.named_predictors()), dict(teacher.named_predictors())
-        if ours.keys() != theirs.keys():
+        _check_teacher(student, teacher)
+
+
+def _check_teacher(student: Module, teacher: Module) -> None:
+    ours, theirs = dict(student.named_predictors()), dict(teacher.named_predictors())
+    if ours.keys() != theirs.keys():
+        raise ConfigurationError(
+            f"The teacher's steps ({', '.join(theirs)}) are not the student's ({', '.join(ours)})."
+        )
+    for path, step in ours.items():
+        if list(step.signature.fields) != list(theirs[path].signature.fields):
             raise ConfigurationError(
-                f"The teacher's steps ({', '.join(theirs)}) are not the student's ({', '.join(ours)})."
+                f"The teacher's step {path!r} has other fields than the student's: "
+                f"{', '.join(theirs[path].signature.fields)} instead of {', '.join(step.signature.fields)}."
             )
 
 

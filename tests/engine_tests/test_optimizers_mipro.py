@@ -1,0 +1,205 @@
+"""MIPROv2: how much it tries, what decides, and what cannot break it."""
+
+from dataclasses import replace
+
+import pytest
+
+from engine import context, loop
+from engine.contract_tests import ToyLM, toy_metric, toy_rows, toy_settings
+from engine.errors import ConfigurationError
+from engine.lm.base import Choice, Reply
+from engine.modules.module import Module
+from engine.modules.predict import Predict
+from engine.optimizers.mipro import MIPROv2, MIPROv2Options, make_plan
+from engine.optimizers.mipro_study import Study
+from engine.records import Example
+from engine.search.budget import Budget
+from engine.search.contract import Allowance
+from engine.search.driver import Driver
+from engine.search.problem import make_problem
+
+LARGE = {"rows": toy_rows(160), "train": tuple(range(40)), "validation": tuple(range(40, 160))}
+
+
+class TwoSteps(Module):
+    def __init__(self):
+        super().__init__()
+        self.first = Predict("text -> hint")
+        self.second = Predict("text, hint -> label")
+
+    async def aforward(self, text):
+        hint = (await self.first.acall(text=text)).hint
+        return await self.second.acall(text=text, hint=hint)
+
+
+class ProposerLM(ToyLM):
+    """Answers every proposal with what it is given."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.text = text
+
+    async def complete(self, request):
+        if "`proposed_instructions`" in request.messages[0]["content"]:
+            return Reply(
+                (Choice(f"[[ ## proposed_instructions ## ]]\n{self.text}\n\n[[ ## completed ## ]]"),)
+            )
+        return await super().complete(request)
+
+
+def tuned(optimizer, lm=None, **changes):
+    return loop.run(Driver(toy_settings(lm or ToyLM(), **changes)).search(optimizer.search))
+
+
+@pytest.mark.parametrize(
+    ("auto", "few_shot", "zero_shot"),
+    [
+        ("light", (10, 20, 31), (9, 10, 15)),
+        ("medium", (18, 28, 43), (18, 18, 21)),
+        ("heavy", (27, 33, 50), (27, 27, 27)),
+    ],
+)
+def test_trials_and_candidates_as_in_the_reference(auto, few_shot, zero_shot):
+    problem = make_problem(toy_settings(ToyLM(), **LARGE), Allowance())
+    n = {"light": 6, "medium": 12, "heavy": 18}[auto]
+    for steps in (1, 2, 3):
+        several = replace(problem, signatures={str(i): problem.signatures["self"] for i in range(steps)})
+        plan = make_plan(MIPROv2Options(auto=auto), several)
+        assert (plan.trials, plan.candidates, plan.instructions) == (few_shot[steps - 1], n, n // 2)
+        none = make_plan(MIPROv2Options(auto=auto, max_bootstrapped_demos=0, max_labeled_demos=0), several)
+        assert (none.trials, none.instructions) == (zero_shot[steps - 1], n)
+    assert make_plan(MIPROv2Options(auto=auto), problem).validation == min(120, {"light": 100}.get(auto, 120))
+
+
+def test_no_minibatches_on_few_validation_rows():
+    result = tuned(MIPROv2())
+    scored = [t for t in result.trials if t.split == "validation"]
+    assert {len(t.evaluation.outcomes) for t in scored} == {18}
+
+
+def test_full_scores_alone_decide_a_minibatch_search():
+    result = tuned(MIPROv2(), **LARGE)
+    sizes = {t.label: len(t.evaluation.outcomes) for t in result.trials if t.split == "validation"}
+    assert sizes == {"starting prompt": 100, "minibatch": 35, "full validation": 100}
+    full = [t for t in result.trials if len(t.evaluation.outcomes) == 100]
+    assert len(full) == 3
+    assert len([t for t in result.trials if t.label == "minibatch"]) == 10
+    assert result.score == max(t.evaluation.score for t in full)
+    assert result.best.id in {t.candidate.id for t in full}
+
+
+def test_it_learns_the_toy_task():
+    result = tuned(MIPROv2(max_labeled_demos=8), **LARGE)
+    seed = next(t for t in result.trials if t.label == "starting prompt")
+    assert result.score > seed.evaluation.score + 0.2
+
+
+def test_zero_shot_changes_wording_only():
+    result = tuned(MIPROv2(max_bootstrapped_demos=0, max_labeled_demos=0), **LARGE)
+    assert all(not t.candidate.steps["self"].demos for t in result.trials)
+    assert result.best.steps["self"].instructions != result.seed.steps["self"].instructions
+
+
+def test_no_more_calls_than_the_reference_measured():
+    lm = ToyLM()
+    rows = toy_rows(170)
+    tuned(MIPROv2(), lm, rows=rows, train=tuple(range(50)), validation=tuple(range(50, 170)))
+    assert lm.paid <= 675 + 15
+
+
+@pytest.mark.parametrize("text", ["", "The same text each time.", "x" * 50_000])
+def test_proposals_that_are_no_use(text):
+    result = tuned(MIPROv2(), ProposerLM(text))
+    assert result.stopped == "finished", result.reason
+    assert all(len(t.candidate.steps["self"].instructions) <= 8000 for t in result.trials)
+
+
+def test_combinations_that_run_out_end_the_search():
+    result = tuned(MIPROv2(auto=None, num_candidates=2, num_trials=20), **LARGE)
+    assert result.stopped == "finished", result.reason
+    assert result.score is not None
+    whole = tuned(MIPROv2(auto=None, num_candidates=2, num_trials=20, minibatch=False))
+    assert whole.stopped == "finished", whole.reason
+
+
+def test_a_single_candidate_is_the_starting_prompt():
+    same = ProposerLM("Read `text` and write `label`.")
+    result = tuned(MIPROv2(max_bootstrapped_demos=0, max_labeled_demos=0), same)
+    assert (result.stopped, result.best.id) == ("finished", result.seed.id)
+
+
+def test_a_program_of_two_steps():
+    def metric(example, prediction, trace=None):
+        return prediction.label == example.label
+
+    lm = ToyLM()
+
+    class Hints(ToyLM):
+        async def complete(self, request):
+            if "`hint`" in request.messages[0]["content"].split("You write")[1]:
+                return Reply((Choice("[[ ## hint ## ]]\na hint\n\n[[ ## completed ## ]]"),))
+            return await lm.complete(request)
+
+    result = tuned(MIPROv2(), Hints(), program=TwoSteps(), metric=metric)
+    assert result.stopped == "finished", result.reason
+    assert set(result.best.steps) == {"first", "second"}
+
+
+def test_a_budget_shrinks_the_plan_instead_of_cutting_it():
+    lm = ToyLM()
+    result = tuned(MIPROv2(), lm, budget=Budget(calls=200), **LARGE)
+    assert result.stopped == "finished", result.reason
+    assert lm.paid <= 200
+    assert len({t.candidate.id for t in result.trials if t.split == "validation"}) >= 3
+
+
+def test_effort_and_own_numbers_exclude_each_other():
+    with pytest.raises(ConfigurationError, match="num_candidates and num_trials need auto=None"):
+        MIPROv2(num_trials=5)
+    with pytest.raises(ConfigurationError, match="auto=None needs num_candidates"):
+        MIPROv2(auto=None, num_trials=5)
+
+
+def test_compile_splits_the_trainset_and_takes_overrides():
+    rows = list(toy_rows(40).values())
+    with context(lm=ToyLM()):
+        program = MIPROv2(metric=toy_metric, auto=None, num_candidates=3, num_trials=4).compile(
+            Predict("text -> label"), trainset=rows, minibatch=False, requires_permission_to_run=False
+        )
+    trials = [t for t in program.tuning.trials if t.split == "validation"]
+    assert {len(t.evaluation.outcomes) for t in trials} == {32}
+    with pytest.raises(ConfigurationError, match="at least 2 examples"), context(lm=ToyLM()):
+        MIPROv2(metric=toy_metric).compile(Predict("text -> label"), trainset=rows[:1])
+
+
+def test_proposals_show_labelled_rows_of_every_label():
+    seen = []
+
+    class Noted(ToyLM):
+        async def complete(self, request):
+            if "`proposed_instructions`" in request.messages[0]["content"]:
+                seen.append(request.messages[-1]["content"])
+            return await super().complete(request)
+
+    rows = {
+        i: Example(text=f"word {i}", label="rare" if i == 7 else "common").with_inputs("text")
+        for i in range(160)
+    }
+    tuned(MIPROv2(), Noted(), **{**LARGE, "rows": rows})
+    assert len(seen) == 2
+    assert all('"label": "rare"' in text or '"label":"rare"' in text for text in seen)
+    assert seen[0] != seen[1]
+
+
+def test_the_study_asks_each_combination_once_while_there_are_new_ones():
+    import random
+
+    study = Study({"a": 3, "b": 2}, seed=1, first_value=0.5, rng=random.Random(0))
+    asked = []
+    for _ in range(4):
+        wave = study.ask(2, repeat=False)
+        asked += wave
+        for combination in wave:
+            study.tell(combination, 0.1 * combination[0])
+    assert len(asked) == len(set(asked)) == 5
+    assert study.start not in asked

@@ -1,0 +1,133 @@
+"""The estimate: what it says is what a run then takes."""
+
+from typing import Literal
+
+import pytest
+from pydantic import BaseModel
+
+from engine import loop
+from engine.contract_tests import ToyLM, toy_rows, toy_settings
+from engine.lm.base import BaseLM
+from engine.modules.chain_of_thought import ChainOfThought
+from engine.modules.predict import Predict
+from engine.optimizers.base import Optimizer
+from engine.optimizers.bootstrap_few_shot import BootstrapFewShot
+from engine.optimizers.labeled_few_shot import LabeledFewShot
+from engine.optimizers.mipro import MIPROv2
+from engine.records import Example
+from engine.registry import OPTIMIZERS
+from engine.search.budget import Budget
+from engine.search.driver import Driver
+from engine.search.estimate import estimate
+from engine.search.stand_in import invent
+
+TEST = tuple(range(60, 80))
+
+
+class Unreachable(BaseLM):
+    """Fails the test if it is ever called."""
+
+    def __init__(self, price=None):
+        super().__init__("hosted/model")
+        self._price = price
+
+    async def complete(self, request):
+        raise AssertionError("An estimate calls no model.")
+
+    def price(self):
+        return self._price
+
+
+def settings(lm, **changes):
+    return toy_settings(
+        lm, rows=toy_rows(80), train=tuple(range(30)), validation=tuple(range(30, 60)), **changes
+    )
+
+
+def whole_run(optimizer: Optimizer, lm: ToyLM) -> int:
+    """Do what a run does, and return the calls it paid."""
+    run = settings(lm)
+    driver = Driver(run)
+
+    async def work():
+        await driver.score(driver.seed, run.validation)
+        result = await driver.search(optimizer.search)
+        await driver.score(result.best, run.validation)
+        await driver.compare(result.seed, result.best, TEST)
+
+    loop.run(work())
+    return lm.paid
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: optimizer.name)
+def test_the_range_contains_what_a_run_takes(optimizer):
+    said = estimate(optimizer().search, settings(Unreachable()), baseline_rows=range(30, 60), test_rows=TEST)
+    taken = whole_run(optimizer(), ToyLM())
+    assert said.calls.low <= taken <= said.calls.high or abs(said.calls.typical - taken) <= 0.15 * taken
+    assert said.calls.low <= said.calls.typical <= said.calls.high
+    assert said.seconds.low > 0
+
+
+def test_it_is_exact_where_nothing_is_left_to_chance():
+    said = estimate(
+        LabeledFewShot().search, settings(Unreachable()), baseline_rows=range(30, 60), test_rows=TEST
+    )
+    assert said.exact
+    assert said.calls.typical == 30 + 30 + 20 + 20
+    assert said.cut == ""
+
+
+def test_a_range_where_it_depends_on_how_many_rows_are_solved():
+    said = estimate(BootstrapFewShot().search, settings(Unreachable()))
+    assert (said.calls.low, said.calls.high) == (4, 30)
+    assert not said.exact
+
+
+def test_money_needs_prices_and_follows_them():
+    one = estimate(LabeledFewShot().search, settings(Unreachable((1e-6, 2e-6))), test_rows=TEST)
+    ten = estimate(LabeledFewShot().search, settings(Unreachable((1e-5, 2e-5))), test_rows=TEST)
+    assert one.usd.typical > 0
+    assert ten.usd.typical == pytest.approx(10 * one.usd.typical)
+    assert estimate(LabeledFewShot().search, settings(Unreachable()), test_rows=TEST).usd is None
+
+
+def test_the_prompt_models_price_counts_too():
+    cheap, dear = Unreachable((0.0, 0.0)), Unreachable((1.0, 1.0))
+    said = estimate(MIPROv2().search, settings(cheap, prompt_lm=dear))
+    assert said.usd.low > 0
+    assert estimate(MIPROv2().search, settings(cheap, prompt_lm=Unreachable())).usd is None
+
+
+def test_a_budget_is_respected_and_what_it_cuts_is_said():
+    said = estimate(MIPROv2().search, settings(Unreachable(), budget=Budget(calls=120)), test_rows=TEST)
+    assert said.calls.high <= 120
+    assert "the budget leaves about" in said.cut
+
+
+def test_more_tokens_for_longer_prompts_and_measured_latency_for_time():
+    few = estimate(LabeledFewShot(k=1).search, settings(Unreachable()), test_rows=TEST)
+    many = estimate(LabeledFewShot(k=16).search, settings(Unreachable()), test_rows=TEST)
+    assert many.tokens.typical > 1.5 * few.tokens.typical
+    slow = estimate(
+        LabeledFewShot().search, settings(Unreachable(), concurrency=10), test_rows=TEST, latency=2.0
+    )
+    assert slow.seconds.typical == pytest.approx(2 * 40 / 10)
+
+
+class Address(BaseModel):
+    street: str
+    number: int
+
+
+def test_typed_fields_and_reasoning_steps_are_stood_in_for():
+    signature = Predict("text: str -> kind: Literal['a', 'b'], n: int, ok: bool, tags: list[str]").signature
+    rows = {i: Example(text=f"t{i}", kind="a").with_inputs("text") for i in range(6)}
+    run = toy_settings(
+        Unreachable(), program=ChainOfThought(signature), rows=rows, train=(0, 1, 2), validation=(3, 4, 5)
+    )
+    assert estimate(BootstrapFewShot().search, run).calls.low == 3
+    made = invent(Address)
+    assert (type(made.street), made.number) == (str, 1)
+    assert invent(Literal["x", "y"]) == "x"
+    assert invent(dict[str, int]) == {"key": 1}
+    assert invent(int | None) == 1
