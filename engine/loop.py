@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -114,3 +115,13 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     except ImportError:  # not made for Windows
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
+
+
+def _forget() -> None:
+    """In a forked process no thread lives on: start anew when needed."""
+    global _loop, _thread, _pool, _lock
+    _loop, _thread, _pool, _lock = None, None, None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -30,6 +30,7 @@ _MOST_WORKERS = 1024
 _TRUSTED_AFTER = 3
 _QUICK_IN_THREAD = 0.01
 _SLOW_ON_LOOP = 0.002
+_BREATH = 0.005
 
 
 async def run_rows(
@@ -72,6 +73,8 @@ class Runner:
         self.paths = {id(step): path for path, step in program.named_predictors()} if trace else None
         self.note = note
         self.failure: BaseException | None = None
+        self.replies = current().replies
+        self._yielded = time.perf_counter()
 
     async def run(self, rows: Sequence[tuple[int, Example]], limit: Limit) -> None:
         """Run all rows; raise what `limit` or `note` raised, after the rows under way have finished."""
@@ -108,9 +111,15 @@ class Runner:
                     self.failure = self.failure or error
                 if self.failure is not None:
                     return
+                if self.replies is not None:
+                    self.replies.extend(replies)
                 replies.clear()
                 if steps:
                     steps.clear()
+                if time.perf_counter() - self._yielded > _BREATH:
+                    # Answers from a cache never wait, so nothing else on the loop would get its turn.
+                    self._yielded = time.perf_counter()
+                    await asyncio.sleep(0)
 
     async def _row(
         self, row: int, example: Example, replies: list[Reply], steps: list[Any] | None

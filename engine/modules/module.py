@@ -8,12 +8,13 @@ It knows nothing of prompts, metrics or optimizers.
 from __future__ import annotations
 
 import copy
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from engine import loop
 from engine.errors import ConfigurationError
+from engine.lm.history import inspect_history
 from engine.modules import state
 from engine.records import Candidate, Demo, Example, StepState, json_value
 from engine.runtime import tracked
@@ -40,7 +41,7 @@ class Module:
     """
 
     callbacks: Sequence[Any] = ()
-    aforward: ClassVar[Callable[..., Awaitable[Any]] | None] = None
+    aforward: ClassVar[Callable[..., Coroutine[Any, Any, Any]] | None] = None
     _plain: ClassVar[bool] = True
     _awaits: ClassVar[bool] = False
     _compiled: bool = False
@@ -221,6 +222,10 @@ class Module:
     def load(self, path: str | Path, **_options: Any) -> None:
         """Read a state file into this program, which must have the same steps. Reads DSPy's JSON files too."""
         state.load(self, state.read(Path(path)))
+
+    def inspect_history(self, n: int = 1, file: Any = None) -> None:
+        """Write the process's last `n` model calls to `file` (standard output by default)."""
+        inspect_history(n, file)
 
     def __repr__(self) -> str:
         lines = [f"{path} = {step.signature!r}" for path, step in self.named_predictors()]

@@ -93,7 +93,7 @@ class _CallerNames(Mapping[str, Any]):
             if frame is None:
                 break
             for scope in (frame.f_locals, frame.f_globals):
-                if name in scope:
+                if name in scope and (_is_type(scope[name]) or isinstance(scope[name], types.ModuleType)):
                     return scope[name]
             frame = frame.f_back
         raise KeyError(name)
@@ -196,7 +196,7 @@ def _lookup(name: str, names: Names) -> Any:
     found = names.get(name)
     if found is None and not name.startswith("_") and name in typing.__all__:
         found = getattr(typing, name)
-    if found is None:
+    if not _is_type(found):
         raise SignatureError(
             f"{name!r} is not a type known here. Use str, int, float, bool, list[...], dict[...], Optional[...], "
             "Literal['a', 'b'], or pass your own class in custom_types."
@@ -215,6 +215,10 @@ def _dotted(node: ast.Attribute, names: Names) -> Any:
             found = sys.modules["engine"]
     for part in rest:
         found = None if found is None or part.startswith("_") else getattr(found, part, None)
-    if found is None:
+    if not _is_type(found):
         raise SignatureError(f"{path!r} is not a type known here. Pass your own class in custom_types.")
     return found
+
+
+def _is_type(value: Any) -> bool:
+    return isinstance(value, type) or type(value).__module__ in ("typing", "types", "typing_extensions")

@@ -267,3 +267,28 @@ def test_a_program_that_returns_no_prediction_is_still_recorded():
 
     (outcome,) = Evaluate(devset=ROWS[:1], metric=lambda row, answer: answer == "Q0")(Plain()).outcomes
     assert (outcome.score, outcome.prediction) == (1.0, {"output": "Q0"})
+
+
+def test_usage_is_tracked_through_an_evaluation():
+    with context(lm=ScriptedLM(right)), engine.track_usage() as tracker:
+        result = Evaluate(devset=ROWS, metric=ExactMatch(), num_threads=4)(PROGRAM)
+    assert tracker.get_total_tokens()["scripted"]["calls"] == len(ROWS)
+    assert result.results[0][1].get_lm_usage()["scripted"]["calls"] == 1
+
+
+def test_rows_that_never_wait_leave_room_for_others():
+    class Busy(BaseLM):
+        async def complete(self, request):
+            time.sleep(0.004)
+            return Reply((Choice(chat_answer(right(request))),))
+
+    async def both():
+        ticks = 0
+        rows = asyncio.ensure_future(run_rows(PROGRAM, list(enumerate(ROWS * 2)), ExactMatch(), limit=4))
+        while not rows.done():
+            await asyncio.sleep(0)
+            ticks += 1
+        return ticks
+
+    with context(lm=Busy("busy")):
+        assert engine.loop.run(both()) >= 5

@@ -93,6 +93,16 @@ def test_string_form():
     assert Signature("  a,\n  b: dict[str, int]\n  -> c: bool ").annotation("b") == dict[str, int]
 
 
+def test_only_types_are_taken_from_the_calling_code():
+    number = 3
+    assert number
+    with pytest.raises(SignatureError, match="'number' is not a type"):
+        Signature("a: number -> b")
+    with pytest.raises(SignatureError, match="'pytest' is not a type"):
+        Signature("a: pytest -> b")
+    assert Signature("a: pydantic.BaseModel -> b").annotation("a") is pydantic.BaseModel
+
+
 def test_dict_form():
     made = Signature({"a": (int, InputField(desc="A number.")), "b": OutputField()}, "Add one.")
     assert made.annotation("a") is int
