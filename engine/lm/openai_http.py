@@ -29,6 +29,7 @@ from engine.lm.catalog import Route, is_reasoning_model
 from engine.lm.failures import Place
 from engine.lm.keys import FoundKey
 from engine.lm.prices import Price
+from engine.lm.prompt_request import request_class
 from engine.lm.wire import choice_of, counted_usage, for_reasoning, jsonable, usage_of
 
 CONNECT_SECONDS = 10.0
@@ -161,6 +162,7 @@ async def _keeper(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[aiohttp.Cli
         connector=aiohttp.TCPConnector(limit=1024, ttl_dns_cache=300, keepalive_timeout=60),
         cookie_jar=aiohttp.DummyCookieJar(),
         json_serialize=lambda value: orjson.dumps(value).decode(),
+        request_class=request_class(),
     )
     _sessions[loop] = session
     try:
