@@ -2,11 +2,13 @@
 
 import asyncio
 import random
+import time
 from enum import Enum
 from statistics import mean
 from typing import Any, Literal
 
 import pytest
+from hypothesis import given, settings, strategies
 from pydantic import BaseModel
 
 from engine.adapters.chat import ChatAdapter
@@ -260,3 +262,55 @@ def test_written_rules_do_not_pile_up():
 def test_without_examples_it_says_so():
     writer = Signature("dataset -> observations")
     assert ask(writer, [], {"dataset": "nothing here"})["observations"] == NOTHING
+
+
+def test_rules_are_learned_from_feedback_on_wrong_answers():
+    rows = [
+        {
+            "inputs": {"note": r["note"]},
+            "outputs": {"bin": "zork"},
+            "feedback": f"Expected '{r['bin']}', got 'zork'.",
+        }
+        for r in unseen_rows(24, 11)
+    ]
+    writer = Signature("labelled_examples: list[dict], current_instructions -> proposed_instructions")
+    written = ask(writer, [], {"labelled_examples": rows, "current_instructions": "Sort."})[
+        "proposed_instructions"
+    ]
+    rest = unseen_rows(60, 12)
+    told = Sort.with_instructions(written)
+    assert mean(ask(told, [], {"note": r["note"]})["bin"] == r["bin"] for r in rest) > 0.85
+
+
+def test_an_output_called_summary_is_a_task_like_any_other():
+    demos = [{"text": "The ferry sank. All were saved.", "summary": "ferry sank"}]
+    assert ask(Signature("text -> summary"), demos, {"text": "The bus broke down."})["summary"] != NOTHING
+    assert ask(Signature("text -> summary"), [], {"text": "The bus broke down. We walked."})["summary"] == (
+        "The bus broke down."
+    )
+
+
+TEXT = strategies.text(max_size=200)
+
+
+@settings(max_examples=60, deadline=None)
+@given(instruction=TEXT, note=TEXT, shown=TEXT, value=TEXT)
+def test_no_text_makes_it_fail(instruction, note, shown, value):
+    signature = Signature(
+        "note -> label, n: int, tags: list[str], ok: bool, kind: Literal['a', 'b-c']", instruction or "-"
+    )
+    demo = {"note": shown, "label": value, "n": len(value), "tags": [value], "ok": True, "kind": "a"}
+    for adapter in (ChatAdapter(), JSONAdapter()):
+        for demos in ([], [demo], [demo] * 4):
+            messages = adapter.format(signature, demos, {"note": note})
+            assert reply_text(LM.request(messages))
+            assert reply_text(LM.request(messages, rollout_id=1, temperature=1.0))
+
+
+def test_a_call_takes_milliseconds():
+    demos, rows = unseen_rows(16, 13), unseen_rows(200, 14)
+    messages = [ChatAdapter().format(Sort, demos, {"note": f"{r['note']} {i}"}) for i, r in enumerate(rows)]
+    started = time.process_time()
+    for m in messages:
+        reply_text(LM.request(m))
+    assert (time.process_time() - started) / len(messages) < 0.02

@@ -70,6 +70,8 @@ def numbers_in(text: str) -> tuple[float, ...]:
     found = []
     for match in _NUMBER.finditer(text.casefold()):
         word = match[0]
+        if len(word) > 18:  # an order number or the like, nothing to compute with
+            continue
         found.append(float(_WORDS[word]) if word in _WORDS else float(word.replace(",", "")))
     return tuple(found)
 

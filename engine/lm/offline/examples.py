@@ -43,7 +43,7 @@ def find_rows(text: str, outputs: tuple[str, ...] = ()) -> tuple[Row, ...]:
     for record in records:
         given, wanted = record.get("inputs"), record.get("outputs")
         if isinstance(given, Mapping) and isinstance(wanted, Mapping):
-            rows.append(Row(_pairs(given), _pairs(wanted)))
+            rows.append(Row(_pairs(given), _corrected(_pairs(wanted), str(record.get("feedback", "")))))
         else:
             flat.append(dict(_pairs(record)))
     if flat:
@@ -54,6 +54,12 @@ def find_rows(text: str, outputs: tuple[str, ...] = ()) -> tuple[Row, ...]:
             if found and given:
                 rows.append(Row(given, found))
     return tuple(rows)
+
+
+def _corrected(outputs: tuple[tuple[str, str], ...], feedback: str) -> tuple[tuple[str, str], ...]:
+    """Return the outputs as the feedback says they should be ("Expected 'x', got 'y'.")."""
+    expected = re.search(r"[Ee]xpected:? ['\"`]([^'\"`]+)['\"`]", feedback)
+    return ((outputs[0][0], expected[1]),) if expected and len(outputs) == 1 else outputs
 
 
 def _pairs(record: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

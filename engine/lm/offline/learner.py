@@ -13,7 +13,8 @@ from typing import Any
 import orjson
 
 from engine.lm.base import BaseLM, Choice, Reply, Request
-from engine.lm.offline.outputs import REASONING, Answer, Mood, answer_field
+from engine.lm.offline.choosing import REASONING, Answer, Mood
+from engine.lm.offline.outputs import answer_field
 from engine.lm.offline.reading import Asked, Declared, Shown, as_text, content_text, read_messages
 from engine.lm.offline.spans import first_sentence
 from engine.lm.offline.writing import wants_writing, write_fields

@@ -1,40 +1,21 @@
-"""One output field -> a value of its type, and one honest clause about what decided it.
+"""One output field -> a value of its type: numbers, text, lists and structures here, closed sets in `choosing`.
 
-Rules of the instruction and votes of the demonstrations are weighed here. Knows what was asked; writes no layout.
+Knows what was asked; writes no layout.
 """
 
 from __future__ import annotations
 
-import random
 import re
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import orjson
 
 from engine.lm.offline.arithmetic import numbers_in, plain_number, solve
-from engine.lm.offline.neighbours import Fields, Votes, remember, vote
+from engine.lm.offline.choosing import REASONING, Answer, Mood, choose, rules_for, votes_for
+from engine.lm.offline.neighbours import remember, vote
 from engine.lm.offline.reading import Asked, AskedField, Shown
-from engine.lm.offline.rules import judge, read_rules
+from engine.lm.offline.rules import judge
 from engine.lm.offline.spans import copy_span, first_sentence, is_copy
-from engine.lm.offline.words import stem_set, stems
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A JSON value and why it was chosen."""
-
-    value: Any
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Mood:
-    """How a request is sampled: noise added to scores (0: none), from a seeded generator."""
-
-    noise: float
-    random: random.Random
 
 
 def answer_field(field: AskedField, asked: Asked, mood: Mood) -> Answer:
@@ -45,9 +26,9 @@ def answer_field(field: AskedField, asked: Asked, mood: Mood) -> Answer:
     if kind.startswith(("list", "set", "tuple", "frozenset", "sequence")):
         return _several(field, asked, mood)
     if field.choices:
-        return _choose(field, asked, field.choices, mood)
+        return choose(field, asked, field.choices, mood)
     if kind == "bool":
-        picked = _choose(field, asked, ("True", "False"), mood)
+        picked = choose(field, asked, ("True", "False"), mood)
         return Answer(picked.value == "True", picked.why)
     if kind in ("int", "float", "decimal", "complex"):
         return _number(field, asked, mood)
@@ -56,112 +37,13 @@ def answer_field(field: AskedField, asked: Asked, mood: Mood) -> Answer:
     return _structure(field, asked)
 
 
-# A value out of a closed set
-
-
-def _choose(field: AskedField, asked: Asked, choices: tuple[str, ...], mood: Mood) -> Answer:
-    text = _whole(asked.inputs)
-    rules = _rules(field, asked, choices)
-    verdict = judge(text, rules)
-    votes = _votes(field, asked, choices)
-    scores = dict.fromkeys(choices, 0.0)
-    for label, fit in verdict.scores.items():
-        if label in scores:
-            scores[label] += fit
-    if votes is not None:
-        best = max(votes.scores.values(), default=0.0) or 1.0
-        trust = min(1.0, votes.closest[1] / 0.3)
-        for label, share in votes.scores.items():
-            if label in scores:
-                scores[label] += EXAMPLES * trust * share / best
-    present = stem_set(text)
-    for label in choices:
-        words = stems(label.replace("_", " "))
-        scores[label] += (
-            (NAMED_ALONE if votes is None else NAMED)
-            * sum(1 for w in words if w in present)
-            / max(len(words), 1)
-        )
-    if verdict.default in scores:
-        scores[str(verdict.default)] += 0.3
-    if mood.noise:
-        scores = {label: s + mood.random.gauss(0, mood.noise) for label, s in scores.items()}
-    top = max(scores.values())
-    tied = [label for label in choices if scores[label] >= top - 1e-9]
-    picked = tied[0] if len(tied) == 1 else tied[_pick(text + field.name, len(tied))]
-    return Answer(
-        picked, _reason(picked, verdict.sentences.get(picked), verdict.scores.get(picked, 0.0), votes, asked)
-    )
-
-
-def _reason(label: str, sentence: str | None, fit: float, votes: Votes | None, asked: Asked) -> str:
-    near = votes.nearest.get(label) if votes is not None else None
-    if sentence and fit >= 0.5:
-        return f'the instruction says "{first_sentence(sentence)}"'
-    if near is not None and near[1] > 0:
-        return (
-            f'the most similar example of {label} is "{first_sentence(_longest(asked.shown[near[0]]), 90)}"'
-        )
-    return "nothing in the prompt says more, so this is a guess"
-
-
-@lru_cache(maxsize=1024)
-def _rules_of(text: str, choices: tuple[str, ...], names: tuple[str, ...], others: tuple[str, ...]) -> Any:
-    kept = [s for s in text.split("\n") if not _about_another(s, names[-1], others)]
-    return read_rules("\n".join(kept), choices, names)
-
-
-def _about_another(sentence: str, name: str, others: tuple[str, ...]) -> bool:
-    """Return whether a sentence is about another output: it names that one's field and not this one's."""
-    words = set(stems(sentence.replace("_", " ")))
-    return (
-        any(set(stems(o.replace("_", " "))) <= words for o in others)
-        and not set(stems(name.replace("_", " "))) <= words
-    )
-
-
-def _rules(field: AskedField, asked: Asked, choices: tuple[str, ...]) -> Any:
-    declared = asked.declared
-    others = tuple(f.name for f in declared.outputs if f.name != field.name and f.name not in REASONING)
-    names = tuple(f.name for f in (*declared.inputs, *declared.outputs) if f.name != field.name)
-    text = f"{declared.instruction}\n{field.description}"
-    return _rules_of(text, choices, (*names, field.name), others)
-
-
-def _votes(field: AskedField, asked: Asked, choices: tuple[str, ...] | None = None) -> Votes | None:
-    memory = _memory(field.name, asked.shown, choices)
-    return None if memory is None else vote(asked.inputs, memory)
-
-
-@lru_cache(maxsize=512)
-def _memory(name: str, shown: tuple[Shown, ...], choices: tuple[str, ...] | None) -> Any:
-    """Return the demonstrations as memory, labelled with their value of a field; None where there are none."""
-    rows, labels = [], []
-    for demo in shown:
-        value = demo.output(name)
-        value = None if value is None else _matching(value, choices)
-        # A row without its label keeps its place, so that positions stay those of the demonstrations.
-        rows.append(demo.inputs if value is not None else ())
-        labels.append(value if value is not None else _UNLABELLED)
-    if all(label == _UNLABELLED for label in labels):
-        return None
-    return remember(tuple(rows), tuple(labels))
-
-
-def _matching(value: str, choices: tuple[str, ...] | None) -> str | None:
-    if choices is None:
-        return value
-    plain = value.strip().strip("\"'").casefold()
-    return next((c for c in choices if c.casefold() == plain), None)
-
-
 # Numbers
 
 
 def _number(field: AskedField, asked: Asked, mood: Mood) -> Answer:
-    text = _whole(asked.inputs)
+    text = asked.text
     known = [(demo, demo.output(field.name)) for demo in asked.shown]
-    pairs = tuple((_whole(demo.inputs), float(n)) for demo, n in known if n and _NUMERIC.fullmatch(n.strip()))
+    pairs = tuple((demo.text, float(n)) for demo, n in known if n and _NUMERIC.fullmatch(n.strip()))
     values = [v for _, v in pairs]
     repeated = len(values) >= 4 and len(set(values)) <= len(values) / 2
     if not repeated or sum(len(numbers_in(q)) >= 2 for q, _ in pairs) > len(pairs) / 2:
@@ -172,7 +54,7 @@ def _number(field: AskedField, asked: Asked, mood: Mood) -> Answer:
                 _bounded(field, solution.value),
                 f"{solution.expression} = {plain_number(solution.value)}, by {solution.because}",
             )
-    votes = _votes(field, asked)
+    votes = votes_for(field, asked)
     if votes is not None and values:
         labels = {k: v for k, v in votes.scores.items() if _NUMERIC.fullmatch(k.strip())}
         if labels:
@@ -207,16 +89,16 @@ def _text(field: AskedField, asked: Asked, mood: Mood) -> Answer:
         and all(len(v) < 25 for v in values)
         and not any(_NUMERIC.fullmatch(v) for v in values)
     ):
-        return _choose(field, asked, tuple(dict.fromkeys((*values, *_named_values(field, asked)))), mood)
+        return choose(field, asked, tuple(dict.fromkeys((*values, *_named_values(field, asked)))), mood)
     if all(_NUMERIC.fullmatch(v.strip()) for v in values):
         number = _number(field, asked, mood)
         return Answer(plain_number(float(number.value)), number.why)
-    copied = tuple((_whole(d.inputs), v) for d, v in known if is_copy(_whole(d.inputs), v))
+    copied = tuple((d.text, v) for d, v in known if is_copy(d.text, v))
     if len(copied) >= len(known) / 2:
-        span = copy_span(_whole(asked.inputs), copied)
+        span = copy_span(asked.text, copied)
         if span:
             return Answer(span, "the examples copy a span of this form")
-    votes = _votes(field, asked)
+    votes = votes_for(field, asked)
     nearest = votes.closest[0] if votes is not None else -1
     value = asked.shown[nearest].output(field.name) if nearest >= 0 else None
     return Answer(value if value is not None else values[0], "it is the answer of the most similar example")
@@ -226,8 +108,8 @@ def _unshown(field: AskedField, asked: Asked, mood: Mood) -> Answer:
     """Answer text without any example: a value the instruction lists, a computed number, or a span of the input."""
     values = _named_values(field, asked)
     if len(values) > 1:
-        return _choose(field, asked, values, mood)
-    text = _whole(asked.inputs)
+        return choose(field, asked, values, mood)
+    text = asked.text
     if (
         re.search(r"\bhow (?:many|much|far|long|old)\b|\bwhat is\b", text, re.IGNORECASE)
         and len(numbers_in(text)) >= 2
@@ -252,7 +134,9 @@ def _named_values(field: AskedField, asked: Asked) -> tuple[str, ...]:
         short = tuple(dict.fromkeys(v for v in values if v and len(v.split()) <= 3))
         if len(short) > 1:
             return short
-    quoted = tuple(dict.fromkeys(re.findall(r"['\"`]([\w -]{1,30})['\"`]", text)))
+    fields = {f.name for f in (*asked.declared.inputs, *asked.declared.outputs)}
+    found = re.findall(r"['\"]([\w -]{1,30})['\"]", text)
+    quoted = tuple(dict.fromkeys(v for v in found if v not in fields))
     return quoted if len(quoted) > 1 else ()
 
 
@@ -264,11 +148,11 @@ def _several(field: AskedField, asked: Asked, mood: Mood) -> Answer:
     every = tuple(dict.fromkeys(item for _, items in known for item in items))
     choices = field.choices or (every if len(every) <= max(3, 0.6 * sum(len(i) for _, i in known)) else ())
     numeric = bool(re.search(r"\[(?:int|float)", field.kind))
-    text = _whole(asked.inputs)
+    text = asked.text
     if choices:
         picked = [c for c in choices if _applies(c, field, asked, known, choices)]
         if not picked and not any(not items for _, items in known):
-            picked = [_choose(field, asked, choices, mood).value]
+            picked = [choose(field, asked, choices, mood).value]
         return Answer(
             [_numbered(p) for p in picked] if numeric else picked, "the rules and examples fit these"
         )
@@ -276,7 +160,7 @@ def _several(field: AskedField, asked: Asked, mood: Mood) -> Answer:
         return Answer(
             [n if "float" in field.kind else round(n) for n in numbers_in(text)], "these are its numbers"
         )
-    copied = tuple((_whole(d.inputs), i) for d, items in known for i in items if is_copy(_whole(d.inputs), i))
+    copied = tuple((d.text, i) for d, items in known for i in items if is_copy(d.text, i))
     found = copy_span(text, copied) if copied else None
     if found:
         return Answer([found], "the examples copy a span of this form")
@@ -290,7 +174,7 @@ def _applies(
     known: list[tuple[Shown, list[str]]],
     choices: tuple[str, ...],
 ) -> bool:
-    fit = judge(_whole(asked.inputs), _rules(field, asked, choices)).scores.get(choice, 0.0)
+    fit = judge(asked.text, rules_for(field, asked, choices)).scores.get(choice, 0.0)
     if known:
         memory = remember(
             tuple(d.inputs for d, _ in known), tuple("yes" if choice in items else "no" for _, items in known)
@@ -314,7 +198,7 @@ def _numbered(text: str) -> int | float:
 
 def _structure(field: AskedField, asked: Asked) -> Answer:
     """Return the nearest demonstration's structure, else the smallest value that fits the schema."""
-    votes = _votes(field, asked)
+    votes = votes_for(field, asked)
     if votes is not None and votes.closest[0] >= 0:
         value = asked.shown[votes.closest[0]].output(field.name)
         if value is not None:
@@ -326,7 +210,7 @@ def _structure(field: AskedField, asked: Asked) -> Answer:
         schema = orjson.loads(field.schema) if field.schema else {}
     except orjson.JSONDecodeError:
         schema = {}
-    return Answer(_smallest(schema, schema.get("$defs", {}), _whole(asked.inputs)), "no example shows more")
+    return Answer(_smallest(schema, schema.get("$defs", {}), asked.text), "no example shows more")
 
 
 def _smallest(schema: dict[str, Any], shared: dict[str, Any], text: str, depth: int = 0) -> Any:
@@ -374,22 +258,5 @@ def _mostly_null(field: AskedField, asked: Asked) -> bool:
     return votes.get("null", 0.0) > votes.get("value", 0.0)
 
 
-def _whole(fields: Fields) -> str:
-    return "\n".join(value for _, value in fields)
-
-
-def _longest(demo: Shown) -> str:
-    return max((v for _, v in demo.inputs), key=len, default="")
-
-
-def _pick(text: str, count: int) -> int:
-    """Return a position that depends on the text alone, the same on every machine."""
-    return random.Random(text).randrange(count)
-
-
-# How much a label's own name in the text (with and without examples) and its examples count beside a rule that fits (1.0).
-NAMED_ALONE, NAMED, EXAMPLES = 0.4, 0.3, 0.4
-REASONING = frozenset({"reasoning", "rationale", "thought", "thoughts", "explanation"})
-_UNLABELLED = "\0"
 _EMPTY = frozenset({"null", "none", ""})
 _NUMERIC = re.compile(r"-?\d+(?:\.\d+)?")

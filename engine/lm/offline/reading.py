@@ -43,6 +43,16 @@ class Shown:
     inputs: tuple[tuple[str, str], ...]
     outputs: tuple[tuple[str, str], ...]
 
+    @property
+    def text(self) -> str:
+        """All inputs as one text."""
+        return "\n".join(value for _, value in self.inputs)
+
+    @property
+    def longest(self) -> str:
+        """The longest input."""
+        return max((value for _, value in self.inputs), key=len, default="")
+
     def output(self, name: str) -> str | None:
         """The text of one output, or None where the demonstration leaves it out."""
         return next((v for k, v in self.outputs if k == name and not _LEFT_OUT.match(v)), None)
@@ -65,6 +75,11 @@ class Asked:
     declared: Declared
     shown: tuple[Shown, ...]
     inputs: tuple[tuple[str, str], ...]
+
+    @property
+    def text(self) -> str:
+        """All inputs as one text."""
+        return "\n".join(value for _, value in self.inputs)
 
 
 def read_messages(messages: Sequence[Mapping[str, Any]]) -> Asked | None:

@@ -116,7 +116,8 @@ COMMON = word_stems("""
     should may might must not no don't doesn't didn't isn't wasn't can't won't of to in on at by for from with without
     about into onto over under after before since until till during between through up down out off again just only
     also too very really quite still even ever never always some any all each every both few more most other another
-    such own same one two three get got getting go goes going gone come came make made take took put say says said
+    such own same one two three four five six seven eight nine ten twelve hundred monday tuesday wednesday thursday
+    friday saturday sunday january february march april may june july august september october november december get got getting go goes going gone come came make made take took put say says said
     tell told know want wants wanted need needs like look looks see seen please pls thanks thank thx hi hello hey dear
     team morning evening kind regards best cheers now today yesterday day days week weeks month time times
     because as while though although however maybe else anything something everything nothing someone anyone

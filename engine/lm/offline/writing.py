@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from engine.lm.offline.arithmetic import named_operation
+from engine.lm.offline.arithmetic import named_operation, numbers_in
 from engine.lm.offline.examples import Row, find_rows
 from engine.lm.offline.reading import Asked
 from engine.lm.offline.words import COMMON, stem, tokens
@@ -27,8 +27,6 @@ def wants_writing(asked: Asked) -> bool:
     names = [f.name for f in asked.declared.outputs if f.name not in ("reasoning", "rationale")]
     if not names or not all(_WRITTEN.search(n) for n in names):
         return False
-    if any("instruction" in n for n in names):
-        return True
     about = any(_GROUNDS.search(name) for name, _ in asked.inputs)
     return about or any(len(find_rows(value)) > 1 for _, value in asked.inputs)
 
@@ -105,10 +103,11 @@ def rule_sentences(evidence: Evidence, words_each: int) -> list[str]:
 
 
 def _label(row: Row, name: str) -> str:
-    """Return a row's value of an output; for a number, the operation that makes it of the numbers in the text."""
+    """Return a row's value of an output; for a computed number, the operation that makes it of those in the text."""
     value = dict(row.outputs).get(name, "").strip()
-    if re.fullmatch(r"-?\d+(?:\.\d+)?", value):
-        return named_operation("\n".join(v for _, v in row.inputs), float(value)) or value
+    question = "\n".join(v for _, v in row.inputs)
+    if re.fullmatch(r"-?\d+(?:\.\d+)?", value) and len(numbers_in(question)) > 1:
+        return named_operation(question, float(value)) or ""
     return value
 
 
