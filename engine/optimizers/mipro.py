@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -20,7 +20,7 @@ from engine.errors import ConfigurationError
 from engine.optimizers.base import Optimizer, Options
 from engine.optimizers.bootstrap_few_shot import Rules, bootstrap, teacher_of
 from engine.optimizers.demos import with_labeled, with_solved
-from engine.optimizers.mipro_study import Study
+from engine.optimizers.mipro_trials import Plan, Space, Trials
 from engine.optimizers.proposals import (
     Grounding,
     propose_instructions,
@@ -150,7 +150,7 @@ class MIPROv2(Optimizer):
         keep = Keep(problem.seed, baseline.score)
         texts = yield from self._propose(problem, plan, summary, demo_sets, keep)
         space = Space(problem.seed, tuple(texts.items()), tuple(demo_sets), zero_shot=o.zero_shot)
-        yield from _try_combinations(space, plan, validation, baseline, rng)
+        yield from Trials(space, plan, validation, baseline, rng).search()
 
     def split(
         self, trainset: Sequence[Example], valset: Sequence[Example] | None
@@ -232,18 +232,6 @@ class MIPROv2(Optimizer):
         return texts
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How much is tried: candidates and instructions a step, trials, rows. `minibatch` 0: all rows each time."""
-
-    candidates: int
-    instructions: int
-    trials: int
-    validation: int
-    minibatch: int
-    wave: int
-
-
 def make_plan(o: MIPROv2Options, problem: Problem) -> Plan:
     """Return the plan of the options, shrunk to what a budget in calls allows."""
     n, cap = (o.num_candidates or 1, 10**9) if o.auto is None else _AUTO[o.auto]
@@ -277,139 +265,6 @@ def _cost(plan: Plan, problem: Problem) -> int:
     full = 1 + (waves if plan.minibatch else plan.trials)
     tried = plan.trials * plan.minibatch
     return (full * plan.validation + tried) * problem.calls_per_row
-
-
-Combination = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Space:
-    """What can be combined: for each step an instruction and, unless zero-shot, an example set.
-
-    A combination lists, step after step, the index of the instruction and of the example set; all
-    zeros is the starting prompt.
-    """
-
-    seed: Candidate
-    texts: tuple[tuple[str, tuple[str, ...]], ...]
-    demo_sets: tuple[Candidate, ...]
-    zero_shot: bool = False
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Variable name -> how many levels it has, in the order of a combination."""
-        sizes: dict[str, int] = {}
-        for i, (_, texts) in enumerate(self.texts):
-            sizes[f"{i}_instruction"] = len(texts)
-            if not self.zero_shot:
-                sizes[f"{i}_demos"] = len(self.demo_sets)
-        return sizes
-
-    def candidate(self, combination: Combination) -> Candidate:
-        """Return a combination as a candidate, with its reason."""
-        candidate, reasons = self.seed, []
-        left = list(combination)
-        for path, texts in self.texts:
-            wording, demos = left.pop(0), 0 if self.zero_shot else left.pop(0)
-            parts = [f"proposed instructions {wording}" if wording else "the starting instructions"]
-            candidate = candidate.with_step(path, instructions=texts[wording])
-            if not self.zero_shot:
-                examples = self.demo_sets[demos].steps[path].demos
-                candidate = candidate.with_step(path, demos=examples)
-                parts.append(f"{len(examples)} examples (set {demos})" if examples else "no examples")
-            reasons.append(f"{path}: {' with '.join(parts)}")
-        reason = "; ".join(reasons)
-        return candidate.derived(f"{reason[0].upper()}{reason[1:]}.", self.seed)
-
-
-@dataclass
-class _Tally:
-    """What is known of a combination: the sum and number of its score's differences to the baseline, row by row."""
-
-    difference: float = 0.0
-    rows: int = 0
-    full: bool = False
-
-    def add(self, evaluation: Evaluation, baseline: Mapping[int, float]) -> float:
-        """Count an evaluation and return its mean difference."""
-        own = sum(o.score - baseline[o.row] for o in evaluation.outcomes)
-        self.difference += own
-        self.rows += len(evaluation.outcomes)
-        return own / len(evaluation.outcomes)
-
-    @property
-    def mean(self) -> float:
-        """Mean difference so far."""
-        return self.difference / max(1, self.rows)
-
-
-@dataclass
-class _Board:
-    """Every combination's tally, and the best full score."""
-
-    best: float
-    tallies: dict[Combination, _Tally] = field(default_factory=dict)
-
-    def promising(self) -> Combination | None:
-        """Return the combination with the best mean that has no full score yet, if there is one."""
-        open_ = [c for c, t in self.tallies.items() if not t.full and t.rows]
-        return max(open_, key=lambda c: self.tallies[c].mean, default=None)
-
-
-def _try_combinations(
-    space: Space, plan: Plan, validation: tuple[int, ...], baseline: Evaluation, rng: random.Random
-) -> Search:
-    """Try combinations in waves; full evaluations alone decide, and run beside the next wave's trials."""
-    study = Study(space.sizes, seed=rng.randrange(2**31), first_value=baseline.score, rng=rng)
-    board = _Board(baseline.score, {study.start: _Tally(full=True)})
-    order = rng.sample(validation, len(validation))
-    left, at = plan.trials, 0
-    full: Combination | None = None
-    keep: list[Ask] = []
-    while True:
-        done = [c for c, t in board.tallies.items() if t.full or c == full]
-        wave = study.ask(min(left, plan.wave), repeat=bool(plan.minibatch), done=done) if left else []
-        if not wave and full is None and not keep:
-            return
-        rows = validation
-        if plan.minibatch:
-            rows = tuple(order[(at + i) % len(order)] for i in range(plan.minibatch))
-            at += plan.minibatch
-        left = left - len(wave) if wave else 0
-        label = "minibatch" if plan.minibatch else "full validation"
-        asks: list[Ask] = [Score(space.candidate(c), rows, label=label) for c in wave]
-        if full is not None:
-            asks.append(Score(space.candidate(full), validation, label="full validation"))
-        answers = yield [*keep, *asks]
-        answers, keep = answers[len(keep) :], []
-        if any(
-            len(e.outcomes) < len(a.rows) for a, e in zip(asks, answers, strict=True) if isinstance(a, Score)
-        ):
-            left = 0  # the budget is spent: only what is complete counts, and nothing more is asked
-        scores = baseline.scores
-        decided = [*zip(wave, asks, answers, strict=False)]
-        for combination, ask, evaluation in decided:
-            whole = isinstance(ask, Score) and len(evaluation.outcomes) == len(ask.rows)
-            if not whole:
-                continue
-            tally = board.tallies.setdefault(combination, _Tally())
-            difference = tally.add(evaluation, scores)
-            study.tell(combination, baseline.score + difference)
-            if not plan.minibatch:
-                keep += _won(board, space, combination, evaluation)
-        if full is not None and len(answers[-1].outcomes) == len(validation):
-            study.add(full, answers[-1].score)
-            keep += _won(board, space, full, answers[-1])
-        full = board.promising() if plan.minibatch and wave else None
-
-
-def _won(board: _Board, space: Space, combination: Combination, evaluation: Evaluation) -> list[Ask]:
-    """Note a full score; ask to keep the combination if it beats every one before."""
-    board.tallies[combination].full = True
-    if evaluation.score <= board.best:
-        return []
-    board.best = evaluation.score
-    return [Keep(space.candidate(combination), evaluation.score)]
 
 
 def _baseline(ask: Score) -> Generator[Sequence[Ask], Sequence[Any], Evaluation]:

@@ -1,1 +1,15 @@
-"""The search: one driver for every optimizer, with budget, estimate, events and verdict."""
+"""Driving a search: the contract between optimizers and the driver, and everything the driver does for them.
+
+    contract.py    what a search yields (Score, Propose, Keep) and is answered
+    settings.py    what a run is given (Settings, Recorder, Control) and gives back (SearchResult)
+    driver.py      answers asks, batch by batch: trials, events, the result so far
+    scoring.py     runs the rows of a Score ask, none of them twice
+    slots.py       how many rows at once, earlier asks first; pause and stop
+    budget.py      the limits, and the ledger that every call passes
+    events.py      what happens, as records that say themselves in a sentence
+    problem.py     what a search is told about program and data
+    estimate.py    what a run will take, from simulation.py and stand_in.py
+    verdict.py     better, worse, too close to call, or not enough rows
+
+It knows no algorithm, no store and no page.
+"""

@@ -4,6 +4,10 @@ A search does no I/O. It never sees a store, a model or a clock; its randomness 
 driver (`engine.search.driver`) owns calls, concurrency, budget, storage, pause and stop, once, for all
 of them. Asks yielded together run together: yield in batches wherever the algorithm allows.
 
+When the budget is spent or the run is stopped inside a batch, the evaluations that could not be finished
+have fewer outcomes than rows were asked for. A search compares only those that are whole, may yield one
+more batch of `Keep`, and gets no answer to anything else.
+
 The shape is that of httpx's auth flows (generators that yield requests) and Optuna's ask and tell.
 """
 

@@ -2,39 +2,28 @@
 
 Prompts are rendered for real, by the program and the adapter the run will use; answers are invented, of
 the right types and typical lengths. Three simulations give the ranges: in one everything is right at
-once, in one most rows are, in one no row can be solved and yet a better candidate is found. It knows no algorithm: whatever a search asks for is counted.
+once, in one most rows are, in one no row can be solved and yet a better candidate is found.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from engine import evaluate, loop, runtime
-from engine.lm.base import BaseLM
-from engine.modules.predict import Predict
-from engine.records import Candidate, Evaluation, Outcome, Usage
-from engine.search.contract import Allowance, Ask, Keep, Problem, Proposal, Propose, Score, Search
-from engine.search.problem import make_problem, seed_of
+from engine import loop
+from engine.search.contract import Allowance, Problem, Search
 from engine.search.settings import Settings
-from engine.search.stand_in import StandInLM, with_stand_ins
-
-
-@dataclass(frozen=True, slots=True)
-class _Rates:
-    """Which share of rows is right: when solved for examples, with the starting prompt, with another one."""
-
-    solved: float
-    seed: float
-    other: float
-
-
-_OPTIMISTIC, _TYPICAL, _PESSIMISTIC = _Rates(1.0, 1.0, 1.0), _Rates(0.6, 0.4, 0.7), _Rates(0.0, 0.0, 0.4)
-
-# Rows rendered for each candidate; the others are taken to be like them.
-_SAMPLE = 3
+from engine.search.simulation import (
+    OPTIMISTIC,
+    PESSIMISTIC,
+    TYPICAL,
+    Prices,
+    Rates,
+    Renderer,
+    Simulation,
+    Totals,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +87,20 @@ async def aestimate(
     latency: float | None = None,
 ) -> Estimate:
     """Do what `estimate` does, from async code on the engine's loop."""
-    prices = _Prices(settings)
-    renderer = _Renderer(settings)
+    prices = Prices(settings)
+    renderer = Renderer(settings)
 
-    async def simulate(rates: _Rates, allowance: Allowance) -> _Totals:
-        simulation = _Simulation(settings, renderer, prices, rates, latency)
+    async def simulate(rates: Rates, allowance: Allowance) -> Totals:
+        simulation = Simulation(settings, renderer, prices, rates, latency)
         return await simulation.run(make, allowance, tuple(baseline_rows), tuple(test_rows))
 
     budget = settings.budget
     allowance = _allowance_for_search(settings, len(test_rows))
-    totals = [await simulate(r, allowance) for r in (_OPTIMISTIC, _TYPICAL, _PESSIMISTIC)]
+    totals = [await simulate(r, allowance) for r in (OPTIMISTIC, TYPICAL, PESSIMISTIC)]
     limited = [_limited(t, settings) for t in totals]
     cut = ""
     if budget != type(budget)():
-        free = await simulate(_TYPICAL, Allowance())
+        free = await simulate(TYPICAL, Allowance())
         cut = _cut_sentence(free, limited[1])
     usd = _range([t.usd for t in limited]) if prices.known else None
     calls = _range([float(t.calls) for t in limited])
@@ -125,202 +114,6 @@ async def aestimate(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _RowCost:
-    """What one row of a candidate takes on average, and its steps' calls for bootstrapping."""
-
-    calls: float
-    input_tokens: float
-    output_tokens: float
-    outcomes: tuple[Outcome, ...]
-
-
-@dataclass
-class _Totals:
-    calls: float = 0.0
-    tokens: float = 0.0
-    usd: float = 0.0
-    seconds: float = 0.0
-
-    def scaled(self, share: float) -> _Totals:
-        return _Totals(round(self.calls * share), self.tokens * share, self.usd * share, self.seconds * share)
-
-
-class _Prices:
-    """US dollars a token of each of the run's models; `known` once every used one has a price."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.known = True
-        self._settings = settings
-
-    def usd(self, lm: BaseLM | None, input_tokens: float, output_tokens: float) -> float:
-        price = None if lm is None else lm.price()
-        if price is None:
-            self.known = False
-            return 0.0
-        return input_tokens * price[0] + output_tokens * price[1]
-
-
-class _Renderer:
-    """Runs candidates over a few rows with stand-ins, once each, for all simulations."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._costs: dict[tuple[str, bool], _RowCost] = {}
-        train = settings.train or settings.validation
-        labels: dict[str, list[Any]] = {}
-        for row in train[:200]:
-            for name, value in settings.rows[row].labels().items():
-                labels.setdefault(name, []).append(value)
-        self._labels = labels
-
-    async def row_cost(self, candidate: Candidate, rows: Sequence[int], *, teacher: bool) -> _RowCost:
-        key = candidate.id, teacher
-        if key not in self._costs:
-            self._costs[key] = await self._render(candidate, rows[:_SAMPLE], teacher=teacher)
-        return self._costs[key]
-
-    async def _render(self, candidate: Candidate, rows: Sequence[int], *, teacher: bool) -> _RowCost:
-        settings = self._settings
-        program = (teacher and settings.teacher) or settings.program
-        stand_in = with_stand_ins(program.with_candidate(candidate), settings.adapter, self._labels)
-        with runtime.context(lm=settings.lm or StandInLM(), send=None, trace=None, history=False):
-            outcomes = await evaluate.run_rows(
-                stand_in, [(row, settings.rows[row]) for row in rows], _right, limit=_SAMPLE, trace=True
-            )
-        usage = sum((o.usage for o in outcomes), Usage())
-        n = max(1, len(outcomes))
-        calls = usage.calls / n or float(max(1, len(program.predictors())))
-        return _RowCost(calls, usage.input_tokens / n, usage.output_tokens / n, tuple(outcomes))
-
-    async def proposal(self, ask: Propose, number: int) -> tuple[dict[str, Any], Usage]:
-        """Return invented outputs for a proposal, and what asking for it takes."""
-        program = with_stand_ins(Predict(ask.signature), self._settings.adapter, {}, number=number)
-        replies: list[Any] = []
-        with runtime.context(lm=self._settings.lm or StandInLM(), send=None, replies=replies, history=False):
-            prediction = await program.acall(**ask.inputs)
-        return dict(prediction), sum((r.usage for r in replies), Usage())
-
-
-@dataclass
-class _Simulation:
-    """One drive of the search, answered at these rates."""
-
-    settings: Settings
-    renderer: _Renderer
-    prices: _Prices
-    rates: _Rates
-    latency: float | None
-    totals: _Totals = field(default_factory=_Totals)
-
-    def __post_init__(self) -> None:
-        self._rng = random.Random(0)
-        self._seen: set[tuple[str, int, bool, int]] = set()
-        self._proposals = 0
-        self._seed_id = seed_of(self.settings.program).id
-
-    async def run(
-        self,
-        make: Callable[[Problem], Search],
-        allowance: Allowance,
-        baseline_rows: tuple[int, ...],
-        test_rows: tuple[int, ...],
-    ) -> _Totals:
-        seed = best = seed_of(self.settings.program)
-        if baseline_rows:
-            await self._batch([Score(seed, baseline_rows)])
-        search = make(make_problem(self.settings, allowance))
-        answers: Sequence[Any] | None = None
-        while True:
-            try:
-                asks = next(search) if answers is None else search.send(answers)
-            except StopIteration:
-                break
-            best = next((a.candidate for a in reversed(asks) if isinstance(a, Keep)), best)
-            answers = await self._batch(asks)
-        if baseline_rows and best.id != seed.id:
-            await self._batch([Score(best, baseline_rows)])
-        if test_rows:
-            finals = [seed] if best.id == seed.id else [seed, best]
-            await self._batch([Score(c, test_rows) for c in finals])
-        return self.totals
-
-    async def _batch(self, asks: Sequence[Ask]) -> list[Any]:
-        work: list[tuple[float, float]] = []
-        answers: list[Any] = []
-        for ask in asks:
-            if isinstance(ask, Score):
-                answers.append(await self._score(ask, work))
-            elif isinstance(ask, Propose):
-                answers.append(await self._propose(ask, work))
-            else:
-                answers.append(None)
-        self.totals.seconds += self._elapsed(work)
-        return answers
-
-    async def _score(self, ask: Score, work: list[tuple[float, float]]) -> Evaluation:
-        if not ask.rows:
-            return Evaluation(ask.candidate.id, ())
-        taught = ask.teacher and (self.settings.teacher is not None or self.settings.teacher_lm is not None)
-        cost = await self.renderer.row_cost(ask.candidate, ask.rows, teacher=taught)
-        cells = {(ask.candidate.id, row, taught, ask.rollout) for row in ask.rows}
-        new = len(cells - self._seen)
-        self._seen |= cells
-        lm = (self.settings.teacher_lm if taught else None) or self.settings.lm
-        self._spend(lm, cost.calls, cost.input_tokens, cost.output_tokens, new, work)
-        rates = self.rates
-        own = rates.seed if ask.candidate.id == self._seed_id else rates.other
-        rate = rates.solved if ask.trace else own
-        outcomes = []
-        for i, row in enumerate(ask.rows):
-            like = cost.outcomes[i % len(cost.outcomes)]
-            score = float(self._rng.random() < rate)
-            outcomes.append(replace(like, row=row, score=score, error=None))
-        return Evaluation(ask.candidate.id, tuple(outcomes))
-
-    async def _propose(self, ask: Propose, work: list[tuple[float, float]]) -> Proposal:
-        outputs = []
-        for _ in range(ask.n):
-            self._proposals += 1
-            values, usage = await self.renderer.proposal(ask, self._proposals)
-            outputs.append(values)
-            lm = self.settings.prompt_lm or self.settings.lm
-            self._spend(lm, 1, usage.input_tokens, usage.output_tokens, 1, work)
-        return Proposal(tuple(outputs))
-
-    def _spend(
-        self,
-        lm: BaseLM | None,
-        calls: float,
-        input_tokens: float,
-        output_tokens: float,
-        times: int,
-        work: list[tuple[float, float]],
-    ) -> None:
-        self.totals.calls += calls * times
-        self.totals.tokens += (input_tokens + output_tokens) * times
-        self.totals.usd += self.prices.usd(lm, input_tokens * times, output_tokens * times)
-        chain = calls * self._latency(lm, output_tokens / max(calls, 1e-9))
-        if times:
-            work.append((chain, chain * times))
-
-    def _elapsed(self, work: list[tuple[float, float]]) -> float:
-        if not work:
-            return 0.0
-        slots = 1 if _is_offline(self.settings.lm) else self.settings.concurrency
-        return max(max(chain for chain, _ in work), sum(total for _, total in work) / slots)
-
-    def _latency(self, lm: BaseLM | None, output_tokens: float) -> float:
-        if self.latency is not None:
-            return self.latency
-        # A hosted model takes some tenths of a second to begin and then writes about 80 tokens a second.
-        return 0.003 if _is_offline(lm) else 0.4 + output_tokens / 80
-
-
-def _is_offline(lm: BaseLM | None) -> bool:
-    return lm is not None and lm.model.startswith("offline/")
-
-
 def _allowance_for_search(settings: Settings, test_rows: int) -> Allowance:
     """What the budget leaves the search once the final comparison is kept back, as the driver does."""
     b = settings.budget
@@ -329,7 +122,7 @@ def _allowance_for_search(settings: Settings, test_rows: int) -> Allowance:
     return Allowance(calls, b.tokens, b.usd, b.seconds)
 
 
-def _limited(totals: _Totals, settings: Settings) -> _Totals:
+def _limited(totals: Totals, settings: Settings) -> Totals:
     b = settings.budget
     limits = (
         (b.calls, totals.calls),
@@ -341,7 +134,7 @@ def _limited(totals: _Totals, settings: Settings) -> _Totals:
     return totals if share == 1.0 else totals.scaled(share)
 
 
-def _cut_sentence(free: _Totals, limited: _Totals) -> str:
+def _cut_sentence(free: Totals, limited: Totals) -> str:
     if limited.calls >= free.calls:
         return ""
     return (
@@ -352,7 +145,3 @@ def _cut_sentence(free: _Totals, limited: _Totals) -> str:
 
 def _range(values: list[float]) -> Range:
     return Range(min(values), values[1], max(values))
-
-
-def _right(example: Any, prediction: Any, trace: Any = None) -> float:  # noqa: ARG001 - a metric's signature
-    return 1.0
