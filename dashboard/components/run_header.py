@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import launch
+from dashboard import keys, launch
 from engine.errors import EngineError
 from engine.store.rows import RunRow
 
@@ -75,6 +75,6 @@ def run_actions(run: RunRow) -> None:
 
 def _go_on(run_id: str) -> None:
     try:
-        launch.restart(run_id)
+        launch.restart(run_id, keys.for_process())
     except EngineError as error:
         st.toast(str(error), icon=":material/error:")
