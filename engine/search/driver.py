@@ -67,7 +67,8 @@ class Driver:
             seconds_before=settings.seconds_before,
             failures_later=max(25, 2 * settings.concurrency),
         )
-        self.ledger.check_prices(settings.lm, settings.prompt_lm, settings.teacher_lm)
+        own = (step.lm for step in settings.program.predictors())
+        self.ledger.check_prices(settings.lm, settings.prompt_lm, settings.teacher_lm, *own)
         self.seed = seed_of(settings.program)
         self.trials: list[Trial] = []
         self._recorder = recorder

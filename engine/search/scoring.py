@@ -109,6 +109,8 @@ class Scoring:
 
     def _without_row(self, candidate: Candidate, row: int) -> Candidate:
         """The candidate without demonstrations made from this row (the candidate itself if there are none)."""
+        if not any(state.demos for state in candidate.steps.values()):
+            return candidate
         inputs = {name: json_value(value) for name, value in self._settings.rows[row].inputs().items()}
         steps = {}
         for path, state in candidate.steps.items():
