@@ -58,13 +58,13 @@ Aspect:
 - service: support, customer service, refund, exchange, return, manual and instructions.
 - looks: colour, design, photo, pretty, beautiful, ugly, stain, print, green.
 
-Sentiment is neutral if the product is a gift, is not opened, not used or was not tried, or for questions: 'can',
-'does', 'is there', 'anyone'.
+Sentiment is neutral for a gift, for a thing not opened, not unpacked or where the writer haven't used, worn or tried it,
+for no opinion, review will follow, will update, and for questions: '?', 'anyone'.
 Sentiment is negative for sarcasm: 'bravo', 'well done', 'thanks a lot'.
-Sentiment is mixed when praise and complaint are joined by 'but', 'although', 'though' or 'however', unless delivery,
-courier, parcel, arrived or shipping come up: then it is negative.
+Sentiment is mixed for three stars, and when praise and complaint are joined by 'but', 'although', 'though' or 'however',
+unless delivery, courier, parcel, packaging, arrived or shipping come up: then it is negative.
 Sentiment is negative for disappointed, broke, broken, never again, expensive, late, waste, ugly, annoyed, sending back.
-Sentiment is positive for love, great, happy, recommended, beautiful, friendly, fast, buy again, bargain, soft, lovely."""
+Sentiment is positive for love, great, happy, recommended, beautiful, friendly, fast, bargain, soft, would buy, lovely."""
 
 CASES = [
     pytest.param(Route, "support_tickets.csv", ("queue",), GOOD_ROUTE, id="tickets"),

@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.lm.offline.neighbours import Memory, Votes, remember, vote
 from engine.lm.offline.reading import Asked, AskedField, Shown
-from engine.lm.offline.rules import Rule, judge, read_rules
+from engine.lm.offline.rules import Rule, judge, read_rules, whole_lines
 from engine.lm.offline.spans import first_sentence
 from engine.lm.offline.words import stem_set, stems
 
@@ -83,7 +83,7 @@ def _reason(label: str, sentence: str | None, fit: float, votes: Votes | None, a
 def _rules_of(
     text: str, choices: tuple[str, ...], names: tuple[str, ...], others: tuple[str, ...]
 ) -> tuple[Rule, ...]:
-    kept = [s for s in text.split("\n") if not _about_another(s, names[-1], others)]
+    kept = [s for s in whole_lines(text) if not _about_another(s, names[-1], others)]
     return read_rules("\n".join(kept), choices, names)
 
 

@@ -144,10 +144,26 @@ def _label_pattern(choices: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w]){'(?:' + body + ')'}(?![\w])", re.IGNORECASE)
 
 
+def whole_lines(text: str) -> list[str]:
+    """Return a text's lines, a sentence that was wrapped over several of them put on one.
+
+    >>> whole_lines("Messages that are about parcels, couriers and everything that is\\nsent go to post.\\n- b: x")
+    ['Messages that are about parcels, couriers and everything that is sent go to post.', '- b: x']
+    """
+    lines: list[str] = []
+    for line in text.splitlines():
+        wrapped = lines and len(lines[-1]) > 55 and lines[-1].rstrip()[-1:] not in tuple(".!?:;")
+        if wrapped and line.strip() and not _BULLET.match(line):
+            lines[-1] = f"{lines[-1].rstrip()} {line.strip()}"
+        else:
+            lines.append(line)
+    return lines
+
+
 def _sentences(instruction: str) -> list[str]:
     """Return the sentences in order; "" stands for a blank line."""
     found: list[str] = []
-    for line in instruction.splitlines():
+    for line in whole_lines(instruction):
         if not line.strip():
             found.append("")
             continue
@@ -163,7 +179,7 @@ def _bare(sentence: str, labels: re.Pattern[str]) -> str:
 
     def marked(match: re.Match[str]) -> str:
         said = match[1] or match[2]
-        return said if labels.search(said) else re.sub(r"(?<!\w)(?=\w)", _QUOTED, said)
+        return said if labels.search(said) else " ".join(_QUOTED + word for word in said.split())
 
     sentence = _QUOTE.sub(marked, sentence)
     return re.sub(r"[`\"“”*]|(?<!\w)'|'(?!\w)", "", _BULLET.sub("", sentence)).strip()
@@ -237,7 +253,10 @@ def _phrases(
     conditional = re.match(r"\s*(?:if|when|where)\b", text, re.IGNORECASE) is not None
     required: frozenset[str] = frozenset()
     for tail in _TAIL.finditer(text):
-        if _content(text[: tail.start()], ignored) and _content(tail[1], ignored):
+        listed = (
+            text[: tail.start()].rstrip().endswith((",", " and", " or"))
+        )  # one more alternative, no condition
+        if not listed and _content(text[: tail.start()], ignored) and _content(tail[1], ignored):
             required = _content(tail[1], ignored)
             text = text[: tail.start()]
             break

@@ -9,12 +9,12 @@ import re
 from functools import lru_cache
 from itertools import pairwise
 
-_TOKEN = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
+_TOKEN = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*|\?")
 
 
 @lru_cache(maxsize=16384)
 def tokens(text: str) -> tuple[str, ...]:
-    """Return a text's words in lower case; every number is "#".
+    """Return a text's words in lower case, question marks among them; every number is "#".
 
     >>> tokens("We're 24 people!")
     ("we're", '#', 'people')

@@ -92,7 +92,7 @@ def rule_sentences(evidence: Evidence, words_each: int) -> list[str]:
     weighed: list[tuple[int, str]] = []
     for name, values in evidence.items():
         for value, words in values.items():
-            top = [w for w, _ in words.most_common(words_each)]
+            top = ["'?'" if w == "?" else w for w, _ in words.most_common(words_each)]
             if not top:
                 continue
             listed = f"{', '.join(top[:-1])} or {top[-1]}" if len(top) > 1 else top[0]
@@ -114,7 +114,7 @@ def _label(row: Row, name: str) -> str:
 def _said(row: Row) -> frozenset[str]:
     """Return the stems of a row's telling words."""
     found = {stem(word) for _, text in row.inputs for word in tokens(text) if word != "#"}
-    return frozenset(base for base in found if base not in COMMON and len(base) > 2)
+    return frozenset(base for base in found if base not in COMMON and (len(base) > 2 or base == "?"))
 
 
 def _whole_words(rows: Sequence[Row]) -> dict[str, str]:
@@ -131,7 +131,7 @@ def _read_back(text: str) -> Evidence:
     for match in _SENTENCE.finditer(text):
         name, value = match[1].strip().replace(" ", "_"), match[2].strip()
         words = evidence.setdefault(name, {}).setdefault(value, Counter())
-        listed = [w for w in re.split(r", | or ", match[3]) if w]
+        listed = [w.strip("'") for w in re.split(r", | or ", match[3]) if w]
         words.update({w: 14 - min(i, 9) for i, w in enumerate(listed)})
     for match in _OPERATION_SENTENCE.finditer(text):
         words = evidence.setdefault(_OPERATION, {}).setdefault(match[1].lower(), Counter())
