@@ -57,6 +57,4 @@ def key_state(choice: ModelChoice) -> KeyState:
     found = find_key(choice.name, choice.key_env)
     if found.key is not None:
         return KeyState(True, f"Key: from the {found.where}.")
-    return KeyState(
-        False, f"No key yet. Enter one in the settings, or set {variable} and start Tuneboard again."
-    )
+    return KeyState(False, f"No key yet. Give one on the Settings page, or set {variable} and start again.")

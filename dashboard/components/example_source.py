@@ -114,9 +114,15 @@ def _samples(now: Current) -> None:
 
     with st.grid(3, gap="small", key="sample_files"):
         for sample in SAMPLES:
-            with st.container(border=True, height="stretch", key=f"sample_file_{sample.name}"):
-                st.markdown(f"**{sample.title}**")
-                st.caption(sample.plain)
+            with st.container(
+                border=True,
+                height="stretch",
+                vertical_alignment="distribute",
+                key=f"sample_file_{sample.name}",
+            ):
+                with st.container(gap="xsmall", key=f"sample_text_{sample.name}"):
+                    st.markdown(f"**{sample.title}**")
+                    st.caption(sample.plain)
                 st.button(
                     "Use these rows",
                     key=f"use_sample_{sample.name}",

@@ -13,8 +13,8 @@ import streamlit as st
 STYLE = """<style>
 .stMainBlockContainer{padding-left:2.4rem;padding-right:2.4rem;padding-top:3.7rem;max-width:1720px}
 [data-testid="stCaptionContainer"]{opacity:.8}
-[data-testid="stTab"][aria-selected="true"] p,[data-testid="stSliderThumbValue"],
-button[kind="segmented_controlActive"]{color:inherit}
+[role="tab"][aria-selected="true"],[data-testid="stSliderThumbValue"],
+[data-testid="stButtonGroup"] [aria-checked="true"]{color:inherit!important;font-weight:600}
 .tb-samples{display:flex;flex-direction:column;gap:.3rem;font-size:.86rem;line-height:1.35}
 .tb-samples span{border-left:2px solid color-mix(in srgb,currentColor 22%,transparent);padding-left:.55rem;
   overflow:hidden;display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow-wrap:anywhere;opacity:.85}

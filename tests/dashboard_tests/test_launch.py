@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -50,12 +51,12 @@ def test_the_process_is_in_its_own_session_is_reaped_and_logs(home, run_id, monk
     fake.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(fake))
     pid = launch.start(run_id, {"SOME_KEY": "sk-secret"})
-    wait_until(lambda: not os.path.exists(f"/proc/{pid}") or not process_lives(pid))
+    wait_until(lambda: not Path(f"/proc/{pid}").exists() or not process_lives(pid))
     wait_until(lambda: launch.log_path(run_id).read_text().count("\n") >= 2)
     said = launch.log_path(run_id).read_text()
     assert f"args -m engine run {run_id}" in said
     assert f"key sk-secret home {home}" in said
-    wait_until(lambda: not os.path.exists(f"/proc/{pid}"))  # no zombie is left
+    wait_until(lambda: not Path(f"/proc/{pid}").exists())  # no zombie is left
     assert "SOME_KEY" not in os.environ
     with Store.open(home) as store:
         assert "sk-secret" not in repr(store.get_run(run_id))

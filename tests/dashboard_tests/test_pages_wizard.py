@@ -315,7 +315,6 @@ def test_starting_a_run_opens_its_page(monkeypatch, home):
     assert app.query_params["run"] in (run.id, [run.id])
     launch.stop(run.id)
     # Its process must not outlive the test's folder.
-    import os
     import time
 
     for _ in range(600):
@@ -323,7 +322,7 @@ def test_starting_a_run_opens_its_page(monkeypatch, home):
             break
         time.sleep(0.05)
     assert data.run(run.id).is_over, launch.log_path(run.id).read_text()
-    assert os.path.exists(launch.log_path(run.id))
+    assert launch.log_path(run.id).exists()
 
 
 def test_a_model_is_added_and_removed():
