@@ -200,7 +200,7 @@ class Driver:
 
     async def _answer_score(self, ask: Score, place: int, number: int) -> Evaluation:
         self._found(ask.candidate)
-        split = self._split(ask.rows)
+        split = self._split(ask)
         self._record(TrialStarted(number, ask.candidate, ask.rows, split, ask.label))
         started = time.monotonic()
         scored: dict[int, Outcome] = {}
@@ -290,10 +290,11 @@ class Driver:
             self._numbers[candidate.id] = len(self._numbers)
             self._record(CandidateFound(candidate, self._numbers[candidate.id]))
 
-    def _split(self, rows: Sequence[int]) -> Split:
-        if self._validation.issuperset(rows):
+    def _split(self, ask: Score) -> Split:
+        # Without validation rows of its own a search uses the same rows for both; solving them is training.
+        if self._validation.issuperset(ask.rows) and not ask.teacher:
             return "validation"
-        return "train" if self._train.issuperset(rows) else "test"
+        return "train" if self._train.issuperset(ask.rows) else "test"
 
     def _meter(self, *, always: bool = False) -> None:
         now = time.monotonic()
