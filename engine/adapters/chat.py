@@ -74,18 +74,9 @@ class ChatAdapter(Adapter):
         object instead is read as one. Raises AdapterParseError.
         """
         plan = plan_of(signature)
-        sections: dict[str, str] = {}
-        name: str | None = None
-        start = 0
-        for match in _HEADER.finditer(text):
-            if name is not None and name not in sections:
-                sections[name] = text[start : match.start()]
-            name, start = match[2], match.end()
-            if name == "completed" and all(f.name != name for f in plan.outputs):
-                name = None
-                break
-        if name is not None and name not in sections:
-            sections[name] = text[start:]
+        sections = _plain_sections(text)
+        if sections is None:
+            sections = _sections(text, ends=all(f.name != "completed" for f in plan.outputs))
         if not sections and text.lstrip()[:1] in ("{", "`"):
             try:
                 return plan.read(loose_object(text), text, decoded=True)
@@ -96,6 +87,36 @@ class ChatAdapter(Adapter):
     def fallback(self) -> Adapter | None:
         """Return a JSONAdapter that does not retry (this adapter already has)."""
         return JSONAdapter(retries=0) if self.use_json_adapter_fallback else None
+
+
+def _plain_sections(text: str) -> dict[str, str] | None:
+    """Return the sections of a reply that keeps to the layout to the letter; None for any other, to be read leniently."""
+    first, *parts = text.split("[[ ## ")
+    if (first and first[-1] != "\n") or first.count("[[") or not parts or parts.pop() != "completed ## ]]":
+        return None
+    sections: dict[str, str] = {}
+    for part in parts:
+        name, mark, value = part.partition(" ## ]]\n")
+        if not mark or name in sections or name == "completed" or value[-1:] != "\n" or "[[" in value:
+            return None
+        sections[name] = value
+    return sections
+
+
+def _sections(text: str, *, ends: bool) -> dict[str, str]:
+    """Return a reply's sections by name; the first of a name counts, and the completion marker `ends` the reply."""
+    sections: dict[str, str] = {}
+    name: str | None = None
+    start = 0
+    for match in _HEADER.finditer(text):
+        if name is not None and name not in sections:
+            sections[name] = text[start : match.start()]
+        name, start = match[2], match.end()
+        if ends and name == "completed":
+            return sections
+    if name is not None and name not in sections:
+        sections[name] = text[start:]
+    return sections
 
 
 COMPLETED = "[[ ## completed ## ]]"

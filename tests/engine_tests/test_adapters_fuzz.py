@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from engine.adapters import Adapter, ChatAdapter, JSONAdapter
+from engine.adapters import Adapter, ChatAdapter, JSONAdapter, chat
 from engine.errors import AdapterParseError
 from engine.signature import InputField, OutputField, Signature
 
@@ -74,3 +74,19 @@ values = st.fixed_dictionaries(
 @given(outputs=values)
 def test_what_is_written_is_read(adapter: Adapter, outputs: dict[str, Any]) -> None:
     assert adapter.parse(Everything, adapter.answer(Everything, outputs)) == outputs
+
+
+canonical = st.sampled_from(
+    ["[[ ## a ## ]]\n", "[[ ## b ## ]]\n", "[[ ## completed ## ]]", "x\n", "\n", "[[", " ", "**", "]]"]
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(parts=st.lists(canonical, max_size=9))
+def test_the_quick_way_reads_what_the_lenient_way_reads(parts: list[str]) -> None:
+    text = "".join(parts)
+    quick = chat._plain_sections(text)
+    if quick is not None:
+        assert {k: v.strip() for k, v in quick.items()} == {
+            k: v.strip() for k, v in chat._sections(text, ends=True).items()
+        }
