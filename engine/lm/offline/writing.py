@@ -62,8 +62,8 @@ def write_fields(asked: Asked, rng: random.Random | None) -> dict[str, str]:
 def observe(rows: Sequence[Row], purity: float) -> Evidence:
     """Return for each output and value the words that give it away, by count over what chance would give.
 
-    A word counts for a value if it stands in at least two of its rows (one, where a value has fewer than three) and
-    at least the share `purity` of the rows with the word have the value.
+    A word counts for a value if it stands in at least two of its rows and at least the share `purity` of the rows
+    with the word have the value.
     """
     evidence: Evidence = {}
     whole = _whole_words(rows)
@@ -76,8 +76,11 @@ def observe(rows: Sequence[Row], purity: float) -> Evidence:
         totals = Counter(word for words, _ in known for word in words)
         for value, size in sizes.items():
             found: Counter[str] = Counter()
-            for word, n in Counter(w for words, label in known if label == value for w in words).items():
-                if n / totals[word] >= purity and (n >= 2 or size < 3) and totals[word] < 0.8 * len(known):
+            counts = Counter(w for words, label in known if label == value for w in words)
+            # A word seen once is as likely chance; it is used only where a value has nothing better.
+            least = 2 if any(n > 1 and n / totals[w] >= purity for w, n in counts.items()) else 1
+            for word, n in counts.items():
+                if n >= least and n / totals[word] >= purity and totals[word] < 0.8 * len(known):
                     found[whole[word]] = round(10 * n * (n / totals[word] - size / len(known)))
             evidence.setdefault(name, {})[value] = +found
     return evidence
