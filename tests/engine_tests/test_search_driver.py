@@ -8,6 +8,7 @@ import pytest
 from engine import loop
 from engine.contract_tests import ToyLM, toy_rows, toy_settings
 from engine.errors import AuthenticationFailedError, ConfigurationError, ProviderFailureError, RunError
+from engine.metrics import ExactMatch
 from engine.modules.predict import Predict
 from engine.records import Candidate, Demo, Usage
 from engine.search.budget import Budget
@@ -353,7 +354,7 @@ def test_events_tell_the_story_in_sentences():
         answers = yield [Score(problem.seed, (24, 25), label="try"), Score(candidate, (24, 25), label="try")]
         yield [Keep(candidate, answers[1].score)]
 
-    run(search, toy_settings(ToyLM(), concurrency=1), events)
+    run(search, toy_settings(ToyLM(), concurrency=1, metric=ExactMatch()), events)
     assert [e.text for e in events if not isinstance(e, BudgetSpent)] == [
         "Candidate 0: The starting prompt.",
         "Trial 1 (try) starts on 2 validation rows.",
