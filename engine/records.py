@@ -306,7 +306,9 @@ def json_value(value: Any) -> Any:
     >>> json_value({"tags": {"b"}, "when": None, "n": (1, 2.5)})
     {'tags': ['b'], 'when': None, 'n': [1, 2.5]}
     """
-    if value is None or isinstance(value, str | int | float):
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, str | int | float):
         # A plain value, unless it is an enum that is also a str or an int.
         return value.value if isinstance(value, Enum) else value
     if isinstance(value, Mapping):
@@ -318,6 +320,9 @@ def json_value(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: json_value(getattr(value, f.name)) for f in fields(value)}
     return _jsonable(value)
+
+
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 def content_hash(value: Any) -> str:
