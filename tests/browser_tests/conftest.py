@@ -14,10 +14,10 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
+from browser_frame import settled
 from playwright.sync_api import Browser, Page, Playwright, Request, expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
-SHOTS = ROOT / ".screenshots"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking"]
 
@@ -95,6 +95,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def new_page(browser: Browser, server: Server) -> Iterator[Callable[..., Page]]:
     """Return a function that opens a page; afterwards no page may have failed or called another machine."""
+    yield from watched(browser, server)
+
+
+@pytest.fixture(scope="module")
+def run_page(browser: Browser, server: Server) -> Iterator[Page]:
+    """One page that the tests of a module share."""
+    for open_page in watched(browser, server):
+        yield open_page()
+
+
+def watched(browser: Browser, server: Server) -> Iterator[Callable[..., Page]]:
+    """Give a function that opens pages; complain about what went wrong on them at the end."""
     contexts = []
     trouble: list[str] = []
 
@@ -127,19 +139,3 @@ def _outside(request: Request, trouble: list[str]) -> None:
     host = urlparse(request.url).hostname
     if host not in (None, "127.0.0.1", "localhost"):
         trouble.append(f"request to another machine: {request.url}")
-
-
-def settled(page: Page) -> None:
-    """Wait until Streamlit is connected and has nothing to do. (Widgets wait a moment before they send.)"""
-    page.wait_for_timeout(250)
-    page.locator(
-        "[data-testid=stApp][data-test-connection-state=CONNECTED][data-test-script-state=notRunning]"
-    ).wait_for(state="attached", timeout=30_000)
-
-
-def shoot(page: Page, name: str) -> None:
-    """Save a picture of the whole page in .screenshots/, and check that nothing runs over its edge."""
-    SHOTS.mkdir(exist_ok=True)
-    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
-    over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert over <= 1, f"{name}: the page is {over} px too wide"

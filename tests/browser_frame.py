@@ -1,0 +1,32 @@
+"""What browser tests do over and over: wait, go to a page, take a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+SHOTS = Path(__file__).parents[1] / ".screenshots"
+
+
+def settled(page: Page) -> None:
+    """Wait until Streamlit is connected and has nothing to do. (Widgets wait a moment before they send.)"""
+    page.wait_for_timeout(250)
+    page.locator(
+        "[data-testid=stApp][data-test-connection-state=CONNECTED][data-test-script-state=notRunning]"
+    ).wait_for(state="attached", timeout=30_000)
+
+
+def shoot(page: Page, name: str) -> None:
+    """Save a picture of the whole page in .screenshots/, and check that nothing runs over its edge."""
+    SHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+    over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert over <= 1, f"{name}: the page is {over} px too wide"
+
+
+def to_page(page: Page, name: str) -> None:
+    """Go to a page by the menu at the side."""
+    link = page.get_by_test_id("stSidebarNav").get_by_role("link", name=name.title(), exact=False)
+    link.first.click()
+    settled(page)

@@ -1,0 +1,163 @@
+"""From a fresh start to the exported program, on the ready sample, without a key: what a new user does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from browser_frame import settled, shoot, to_page
+from playwright.sync_api import Page, expect
+
+TICKETS = Path(__file__).parents[2] / "sample_data" / "support_tickets.csv"
+
+
+@pytest.fixture(scope="module")
+def finished(run_page) -> Page:
+    """A page that has started the sample's run from the home page and waited for its end."""
+    page = run_page
+    expect(page.get_by_text("Better prompts, measured")).to_be_visible()
+    open_project(page)
+    expect(page.get_by_text("What this will take")).to_be_visible()
+    page.locator(".st-key-start_run button").click()
+    expect(page.locator(".st-key-run_head")).to_contain_text("Finished", timeout=60_000)
+    return page
+
+
+def test_home_offers_the_ready_sample(new_page):
+    page = new_page()
+    expect(page.get_by_text("Route support tickets").first).to_be_visible()
+    shoot(page, "home")
+
+
+def test_every_set_up_step_of_the_sample_is_complete(new_page):
+    page = new_page()
+    open_project(page)
+    for name in ("task", "examples", "metric", "tune"):
+        to_page(page, name)
+        shoot(page, name)
+    expect(page.locator(".st-key-start_run button")).to_be_enabled()
+
+
+def test_the_prompt_preview_follows_the_form(new_page):
+    page = new_page()
+    to_page(page, "task")
+    box = page.get_by_role("textbox").first
+    box.fill("Send each message to the right team, please.")
+    box.press("Control+Enter")
+    expect(page.locator(".st-key-prompt_text")).to_contain_text(
+        "Send each message to the right team, please."
+    )
+    page.reload()
+    settled(page)
+    expect(page.get_by_role("textbox").first).to_have_value("Send each message to the right team, please.")
+
+
+def test_the_run_is_drawn(finished):
+    expect(finished.locator(".plot[data-points]")).to_be_visible()
+    assert int(finished.locator(".plot").get_attribute("data-points")) > 10
+    expect(finished.locator(".st-key-meter_calls")).to_contain_text("of 2,000")
+    shoot(finished, "run")
+
+
+def test_the_verdict_comes_first_and_prompts_are_compared(finished):
+    to_page(finished, "results")
+    expect(finished.locator(".st-key-verdict")).to_contain_text("Better:")
+    expect(finished.locator(".st-key-kpi_baseline")).to_contain_text("%")
+    expect(finished.locator(".diff ins").first).to_be_visible()
+    shoot(finished, "results")
+
+
+def test_rows_can_be_filtered_to_what_changed(finished):
+    to_page(finished, "results")
+    finished.get_by_role("tab", name="Rows").click()
+    settled(finished)
+    finished.get_by_role("radio", name="Better").click()
+    settled(finished)
+    expect(finished.locator(".st-key-row_table [data-testid=glide-cell-2-0]")).to_contain_text("better")
+    shoot(finished, "results_rows")
+
+
+def test_every_candidate_says_why_it_exists(finished):
+    to_page(finished, "results")
+    finished.get_by_role("tab", name="All candidates").click()
+    settled(finished)
+    expect(finished.get_by_test_id("stDataFrame").last).to_be_visible()
+    shoot(finished, "results_candidates")
+
+
+def test_the_exported_program_gives_the_same_answers(finished, server, tmp_path: Path):
+    to_page(finished, "export")
+    shoot(finished, "export")
+    with finished.expect_download() as started:
+        finished.locator(".st-key-download_json button").click()
+    program = tmp_path / "program.json"
+    started.value.save_as(program)
+    tested = in_python(READ_RUN, server.home)
+    assert len(tested) > 20
+    assert in_python(ANSWER_ROWS, tmp_path, str(program), str(TICKETS), *tested) == tested
+    with finished.expect_download() as started:
+        finished.locator(".st-key-download_script button").click()
+    script = tmp_path / "program.py"
+    started.value.save_as(script)
+    done = subprocess.run(
+        [sys.executable, script, "--message", "I was charged twice", "--plan", "team", "--channel", "email"],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "queue" in done.stdout
+
+
+def test_settings_can_test_the_offline_model(new_page):
+    page = new_page("settings")
+    shoot(page, "settings")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 1920])
+def test_every_page_in_both_themes_and_widths(finished, new_page, theme: str, width: int):
+    page = new_page(theme=theme, width=width)
+    open_project(page)
+    for name in ("home", "task", "examples", "metric", "tune", "run", "results", "export", "settings"):
+        to_page(page, name)
+        page.wait_for_timeout(600)
+        shoot(page, f"{name}_{theme}_{width}")
+
+
+def open_project(page: Page) -> None:
+    page.locator("[class*=st-key-open_] button").first.click()
+    settled(page)
+
+
+READ_RUN = """
+import json
+from engine.store.store import Store
+store = Store.open(read_only=True)
+run = next(r for r in store.list_runs() if r.result)
+trials = [t for t in store.trials(run.id) if t.split == "test" and t.candidate_id == run.result["best_candidate"]]
+print(json.dumps({o.row: o.prediction["queue"] for o in store.outcomes(run.id, trials[-1].number)}))
+"""
+
+ANSWER_ROWS = """
+import csv, json, sys
+import engine
+program = engine.load(sys.argv[1])
+with open(sys.argv[2], encoding="utf-8") as file:
+    rows = list(csv.DictReader(file))
+print(json.dumps({i: program(**{k: rows[int(i)][k] for k in ("message", "plan", "channel")}).queue for i in sys.argv[3:]}))
+"""
+
+
+def in_python(code: str, home: Path, *arguments: str) -> dict[str, str]:
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TUNEBOARD_HOME": str(home)},
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
