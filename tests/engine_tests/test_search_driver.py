@@ -215,10 +215,10 @@ def test_pause_holds_rows_back_and_stops_the_clock():
         await asyncio.sleep(0.05)
         assert not lm.requests
         paused = driver.ledger.seconds
+        await asyncio.sleep(0.05)
+        assert driver.ledger.seconds == paused
         control.door.set()
-        result = await run
-        assert result.seconds - paused < 0.05
-        return result
+        return await run
 
     async def on_engine_loop():
         return await work()
@@ -351,19 +351,20 @@ def test_events_tell_the_story_in_sentences():
 
     def search(problem):
         candidate = variant(problem, "leaf is green, sky is blue")
-        answers = yield [Score(problem.seed, (24, 25), label="try"), Score(candidate, (24, 25), label="try")]
-        yield [Keep(candidate, answers[1].score)]
+        yield [Score(problem.seed, (24, 25), label="try")]
+        (evaluation,) = yield [Score(candidate, (24, 25), label="try")]
+        yield [Keep(candidate, evaluation.score)]
 
     run(search, toy_settings(ToyLM(), concurrency=1, metric=ExactMatch()), events)
     assert [e.text for e in events if not isinstance(e, BudgetSpent)] == [
         "Candidate 0: The starting prompt.",
         "Trial 1 (try) starts on 2 validation rows.",
-        "Candidate 1: leaf is green, sky is blue",
-        "Trial 2 (try) starts on 2 validation rows.",
         "Trial 1, row 24 scored 100 %.",
         "Trial 1, row 25 scored 0 %.",
-        "Trial 2, row 24 scored 100 %.",
         "Trial 1 scored 50 % over 2 rows.",
+        "Candidate 1: leaf is green, sky is blue",
+        "Trial 2 (try) starts on 2 validation rows.",
+        "Trial 2, row 24 scored 100 %.",
         "Trial 2, row 25 scored 100 %.",
         "Trial 2 scored 100 % over 2 rows.",
         "Best so far, 100 % on the validation rows: leaf is green, sky is blue",
