@@ -1,8 +1,11 @@
-"""The dashboard's entry: page settings and navigation, nothing else."""
+"""The dashboard's entry: page settings, navigation, and the last net for errors; nothing else."""
 
 from pathlib import Path
 
 import streamlit as st
+
+from dashboard.components.page import complain
+from engine.errors import EngineError
 
 HERE = Path(__file__).parent
 
@@ -26,4 +29,8 @@ chosen = st.navigation(
         "Tuneboard": [st.Page("app_pages/settings.py", title="Settings", icon=":material/settings:")],
     }
 )
-chosen.run()
+try:
+    chosen.run()
+except EngineError as error:
+    # One place for all pages: a locked, damaged or newer store, a file that is gone. The sentence says what to do.
+    complain(error)

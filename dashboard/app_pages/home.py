@@ -5,18 +5,12 @@ import streamlit as st
 from dashboard import data, drafts
 from dashboard.components.look import page_title
 from dashboard.components.new_project import new_project
-from dashboard.components.page import complain
 from dashboard.components.project_cards import project_cards
 from dashboard.components.run_list import run_list
 from dashboard.components.sample_gallery import sample_gallery
-from engine.errors import EngineError
 
-try:
-    drafts.first_project()
-    projects, runs = data.projects(), data.runs()
-except EngineError as error:
-    complain(error)
-    st.stop()
+drafts.first_project()
+projects, runs = data.projects(), data.runs()
 with st.container(horizontal=True, vertical_alignment="bottom", key="page_head"):
     page_title(
         "Better prompts, measured",

@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard import drafts
 from dashboard.components.look import worked_table
 from dashboard.components.page import Current
-from dashboard.plain import count, plain
+from dashboard.plain import plain
 from engine.metrics.base import Metric
 from engine.registry import METRICS
 from engine.runs.spec import Named
@@ -91,12 +91,3 @@ def _text(value: Any) -> str:
 
 def _use(project_id: str, name: str) -> None:
     drafts.update(project_id, metric=Named(name=name))
-
-
-def scored_words(rows: int) -> str:
-    """Return what a score on so many rows means, in words.
-
-    >>> scored_words(75)
-    'With 75 rows to choose by, one row more or less right moves the score by 1.3 points.'
-    """
-    return f"With {count(rows, 'row')} to choose by, one row more or less right moves the score by {100 / rows:.1f} points."

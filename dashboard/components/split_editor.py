@@ -74,8 +74,18 @@ def split_editor(now: Current, pipeline: PipelineSpec, dataset_id: str) -> None:
                     st.markdown(f":{colour}-badge[{title}]")
                     st.markdown(f"#### {size:,} rows")
                     st.caption(what)
+        st.caption(steps_of(split.sizes[1]))
         for note in split.notes[:3]:
             st.caption(plain(note))
+
+
+def steps_of(rows: int) -> str:
+    """Return how finely so many rows to choose by can tell two prompts apart, in words.
+
+    >>> steps_of(75)
+    'With 75 rows to choose by, one more right answer moves the score by 1.3 points.'
+    """
+    return f"With {rows:,} rows to choose by, one more right answer moves the score by {100 / max(rows, 1):.1f} points."
 
 
 def _changed(project_id: str) -> None:

@@ -46,7 +46,7 @@ def test_every_registered_entry_has_a_form(entry):
 
 
 def page():
-    from typing import Literal
+    from typing import Literal  # noqa: F401 - AppTest runs this function's source on its own
 
     import streamlit as st
     from pydantic import BaseModel, Field

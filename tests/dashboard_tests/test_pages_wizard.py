@@ -360,3 +360,38 @@ def test_a_key_stays_in_memory(home):
     assert not app.exception
     assert "this page's memory" in said(app)
     assert not any(b"sk-very-secret-123" in f.read_bytes() for f in home.rglob("*") if f.is_file())
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_damaged_store_is_one_sentence(page, home):
+    start()
+    (home / "tuneboard.db").write_bytes(b"this is no database" * 100)
+    app = start(page)
+    assert "tuneboard.db" in said(app)
+
+
+def test_a_store_of_a_newer_version_is_one_sentence(home):
+    import sqlite3
+
+    start()
+    with sqlite3.connect(home / "tuneboard.db") as db:
+        db.execute("PRAGMA user_version = 9999")
+    db.close()
+    assert "newer version" in said(start("tune"))
+
+
+def test_a_renamed_field_keeps_its_column():
+    project = sample()
+    app = start("task", project=project)
+    app.text_input(key=f"name_inputs_0_0_{project}").set_value("question").run()
+    assert draft(project).mapping["question"] == "message"
+    assert not draft(project).problems()
+
+
+def test_two_tabs_do_not_undo_each_other():
+    project = sample()
+    one, two = start("task", project=project), start("tune", project=project)
+    one.text_area(key=f"instruction_{project}").set_value("First tab.").run()
+    two.number_input(key=f"budget_calls_{project}").set_value(700).run()
+    assert draft(project).pipeline.steps[0].instructions == "First tab."
+    assert draft(project).budget.calls == 700
