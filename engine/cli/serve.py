@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 import webbrowser
+from types import FrameType
 
 from rich.console import Console
 
@@ -39,12 +41,20 @@ def serve(port: int | None, *, browser: bool = True) -> int:
         [sys.executable, "-m", "dashboard.server", "--port", str(chosen)],
         env={**os.environ, ENVIRONMENT_VARIABLE: str(data_home())},
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,  # its own greeting; what goes wrong comes on stderr
+        # In a session of its own: Ctrl-C comes here alone, and this ends the server in good order.
+        start_new_session=True,
     )
     console = Console()
+    _end_on_signals()
     try:
         if not _answers(url, process):
             return process.returncode or 1
-        console.print(f"Tuneboard is at [link={url}]{url}[/link] (Ctrl-C ends it; runs in progress go on).")
+        console.print(
+            f"Tuneboard is at [link={url}]{url}[/link] (Ctrl-C ends it; runs in progress go on).",
+            soft_wrap=True,
+        )
+        console.file.flush()
         if browser:
             webbrowser.open(url)
         return process.wait()
@@ -95,6 +105,17 @@ def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
     raise EngineError(
         f"The dashboard did not start within {START_SECONDS:.0f} seconds. Look at the messages above."
     )
+
+
+def _end_on_signals() -> None:
+    """Take a closed terminal and SIGTERM as Ctrl-C, so that no server is left behind."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler's signature
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), interrupt)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.adapters.values import parse_value
 from engine.dataset import Dataset, Split, UsableRows, read_dataset, split_rows, usable_rows
-from engine.errors import DatasetError, RunError
+from engine.errors import ConfigurationError, DatasetError, RunError
 from engine.pipeline.build import build_program, signature_of
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Example
@@ -47,6 +47,7 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
     """
     program = build_program(spec.pipeline)
     metric = make_metric(spec.metric)
+    _check_metric_field(spec)
     optimizer = make_optimizer(spec.optimizer, metric)
     dataset = stored_dataset(store, spec)
     usable = usable_examples(spec.pipeline, dataset, spec.mapping)
@@ -144,6 +145,16 @@ def estimate_run(store: Store, spec: RunSpec) -> Estimate:
 def with_budget_left(settings: Settings, seconds_before: float) -> Settings:
     """Return the settings of a run that goes on: the working time it has used already counts."""
     return replace(settings, seconds_before=seconds_before)
+
+
+def _check_metric_field(spec: RunSpec) -> None:
+    outputs = [f.name for f in spec.pipeline.outputs]
+    wanted = spec.metric.options.get("field")
+    if wanted and wanted not in outputs:
+        raise ConfigurationError(
+            f"The metric looks at the field {wanted!r}, which the task does not have as an output. "
+            f"Choose one of: {', '.join(outputs)}."
+        )
 
 
 def _notes(usable: UsableRows, split: Split) -> tuple[str, ...]:
