@@ -13,6 +13,7 @@ from dashboard.components.row_table import row_table
 from dashboard.components.run_picker import current_run, run_picker
 from dashboard.components.verdict_card import verdict_card
 from dashboard.components.wizard import wizard_header
+from dashboard.plain import plain
 
 wizard_header("results")
 run_id = current_run()
@@ -29,7 +30,7 @@ if run is None or not run.result:
                 query_params={"run": run.id},
             )
         elif run is not None:
-            st.caption(run.message or "This run ended before there was anything to compare.")
+            st.caption(plain(run.message) or "This run ended before there was anything to compare.")
             st.page_link(
                 "app_pages/run.py",
                 label="Look at the run",

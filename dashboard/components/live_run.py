@@ -13,6 +13,7 @@ from dashboard.components.plot import plot
 from dashboard.components.run_header import run_actions, state_badge
 from dashboard.components.run_meters import run_meters
 from dashboard.components.trial_card import trial_card
+from dashboard.plain import plain
 from engine.store.rows import RunRow, TrialRow
 
 POLL_SECONDS = 0.5
@@ -33,7 +34,7 @@ def _draw(run_id: str, was_over: bool) -> None:
         st.rerun()
     name, actions = st.columns([3, 2], vertical_alignment="center")
     with name, st.container(horizontal=True, vertical_alignment="center", key="run_head"):
-        st.subheader(run.title, anchor=False, width="content")
+        st.subheader(plain(run.title, 120), anchor=False, width="content")
         state_badge(run)
     with actions:
         run_actions(run)
@@ -66,7 +67,7 @@ def _message(run: RunRow) -> None:
     if not run.message:
         return
     show = {"failed": st.error, "lost": st.warning, "stopped": st.info}.get(run.state, st.caption)
-    show(run.message)
+    show(plain(run.message))
 
 
 def _said(trials: Sequence[TrialRow]) -> str:

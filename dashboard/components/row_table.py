@@ -8,6 +8,7 @@ from typing import Any, get_args
 import streamlit as st
 
 from dashboard.comparison import Filter, RowPair, chosen, confusion, counts, table
+from dashboard.plain import plain
 
 _COLOURS = {"better": "green", "worse": "red", "same": "gray"}
 
@@ -81,7 +82,7 @@ def _whole_row(pair: RowPair, rows: Mapping[int, Mapping[str, Any]], outputs: Se
             with column:
                 st.markdown(f"**{title}** · {100 * outcome.score:.0f} %")
                 if outcome.error is not None:
-                    st.error(outcome.error)
+                    st.error(plain(outcome.error, 1000))
                 for name, value in outcome.prediction.items():
                     st.caption(name)
                     st.text(str(value))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import keys, launch
+from dashboard.plain import plain
 from engine.errors import EngineError
 from engine.store.rows import RunRow
 
@@ -77,4 +78,4 @@ def _go_on(run_id: str) -> None:
     try:
         launch.restart(run_id, keys.for_process())
     except EngineError as error:
-        st.toast(str(error), icon=":material/error:")
+        st.toast(plain(str(error)), icon=":material/error:")
