@@ -72,7 +72,9 @@ class ToyLM(BaseLM):
             raise InvalidRequestError("The toy model refuses this word.")
         self.paid += 1
         text = _toy_answer([str(m["content"]) for m in request.messages], request.rollout_id or 0)
-        usage = Usage(calls=1, input_tokens=sum(len(str(m["content"])) for m in request.messages) // 4, output_tokens=8)
+        usage = Usage(
+            calls=1, input_tokens=sum(len(str(m["content"])) for m in request.messages) // 4, output_tokens=8
+        )
         reply = Reply((Choice(text),), usage, key=key, payer=self._payer)
         self.cache[key] = reply
         return reply
@@ -80,7 +82,7 @@ class ToyLM(BaseLM):
 
 def _toy_answer(contents: list[str], rollout: int) -> str:
     asked = contents[0]
-    for name in ("proposed_instructions", "observations", "summary"):
+    for name in ("proposed_instructions", "observations", "summary", "rules", "advice"):
         if f"`{name}`" in asked.split("You write these output fields:")[-1]:
             pairs = re.findall(r'"text": ?"(\w+) \d+".*?"label": ?"(\w+)"', contents[-1])
             known = ", ".join(f"{word} is {label}" for word, label in pairs[: 3 + rollout % 3])

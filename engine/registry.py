@@ -24,8 +24,12 @@ from engine.modules.predict import Predict
 from engine.optimizers.base import Optimizer
 from engine.optimizers.bootstrap_few_shot import BootstrapFewShot
 from engine.optimizers.bootstrap_random_search import BootstrapFewShotWithRandomSearch
+from engine.optimizers.copro import COPRO
+from engine.optimizers.gepa import GEPA
+from engine.optimizers.infer_rules import InferRules
 from engine.optimizers.labeled_few_shot import LabeledFewShot
 from engine.optimizers.mipro import MIPROv2
+from engine.optimizers.simba import SIMBA
 
 T = TypeVar("T")
 
@@ -33,7 +37,11 @@ OPTIMIZERS: tuple[type[Optimizer], ...] = (
     LabeledFewShot,
     BootstrapFewShot,
     BootstrapFewShotWithRandomSearch,
+    COPRO,
+    InferRules,
+    GEPA,
     MIPROv2,
+    SIMBA,
 )
 METRICS: tuple[type[Metric], ...] = (ExactMatch, Contains, TokenF1, NumberWithin)
 MODULES: tuple[type[Module], ...] = (Predict, ChainOfThought)

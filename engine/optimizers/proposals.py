@@ -72,7 +72,7 @@ def propose_instructions(
     signature = problem.signatures[path]
     asks = []
     for i in range(n):
-        rows = _draw(problem, grounding.show_rows, rng)
+        rows = drawn_rows(problem, grounding.show_rows, rng)
         demos = demo_sets[(i + 1) % len(demo_sets)].steps[path].demos if demo_sets else ()
         asks.append(
             Propose(
@@ -143,8 +143,8 @@ def describe_step(path: str, signature: type[Signature]) -> str:
     return "\n".join(lines)
 
 
-def _draw(problem: Problem, n: int, rng: random.Random) -> list[int]:
-    """Draw training rows so that rare labels are among them: one of each label in turn."""
+def drawn_rows(problem: Problem, n: int, rng: random.Random) -> list[int]:
+    """Return up to `n` training rows, drawn so that rare labels are among them: one of each label in turn."""
     groups: dict[str, list[int]] = {}
     for row in rng.sample(list(problem.train), len(problem.train)):
         label = repr([problem.rows[row].get(name) for name in problem.output_fields])

@@ -1,0 +1,267 @@
+"""GEPA's rounds: choose parents, run them on minibatches, reflect, try the children, score the accepted in full.
+
+The steps of a round are one batch each, so a round of many proposals takes no longer than one of few.
+Source: Agrawal et al. 2025, arXiv 2507.19457.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from engine.optimizers.board import Board
+from engine.optimizers.components import Component, components_of, named
+from engine.optimizers.gepa_pool import Member, Pool, RoundRobin
+from engine.optimizers.reflection import rewrite, text_of
+from engine.records import Candidate, Evaluation, Outcome
+from engine.search.contract import Ask, Problem, Score, Search
+
+if TYPE_CHECKING:
+    from engine.optimizers.gepa import GEPAOptions
+
+# Other runs of the same parent that a reflection is shown beside its own rows.
+_OTHER_RUNS = 17
+
+# Rounds in a row that may bring nothing before the search is over.
+_IDLE_ROUNDS = 12
+
+
+class Limits:
+    """How many program runs and model calls a search may still take, counted as it asks."""
+
+    def __init__(self, rows: int, calls: int | None, calls_per_row: int) -> None:
+        self._rows, self._calls, self._per_row = rows, calls, calls_per_row
+
+    @property
+    def rows(self) -> int:
+        """Program runs left."""
+        if self._calls is None:
+            return self._rows
+        return min(self._rows, self._calls // self._per_row)
+
+    def take(self, asks: Sequence[Ask]) -> None:
+        """Count what is asked for."""
+        for ask in asks:
+            if isinstance(ask, Score):
+                self._rows -= len(ask.rows)
+                cost = len(ask.rows) * self._per_row
+            else:
+                cost = getattr(ask, "n", 0)
+            if self._calls is not None:
+                self._calls -= cost
+
+
+@dataclass
+class _Slot:
+    """One proposal of a round: who is changed, on which rows, what is changed and what became of it."""
+
+    place: int
+    rows: tuple[int, ...]
+    parts: tuple[Component, ...] = ()
+    parent: Evaluation | None = None
+    child: Candidate | None = None
+    gain: float = 0.0
+
+
+@dataclass
+class _Merge:
+    child: Candidate
+    parents: tuple[int, int]
+    rows: tuple[int, ...]
+
+
+@dataclass
+class Evolution:
+    """One search: the pool, the best by full score, what is left, and the rounds."""
+
+    options: GEPAOptions
+    problem: Problem
+    limits: Limits
+    pool: Pool = field(default_factory=Pool)
+
+    def __post_init__(self) -> None:
+        self._board = Board(self.problem)
+        self._turns = RoundRobin(components_of(self.problem.seed))
+        self._epoch: deque[int] = deque()
+        self._seen: dict[int, dict[int, Outcome]] = {}
+        self._merges_due, self._merges_done = 0, 0
+        self._rollout = 0
+
+    def rounds(self) -> Search:
+        """Score the starting prompt, then go on until nothing is left to spend."""
+        seed = self.problem.seed
+        if not self.problem.validation:
+            return
+        first = yield from self._board.validate([seed], "starting prompt")
+        self.limits.take([self._board.ask(seed)])
+        if not self._board.open:
+            return
+        self.pool.add(Member(seed, first[0].scores))
+        idle = 0
+        while self._board.open and idle < _IDLE_ROUNDS:
+            room = self.limits.rows - len(self.problem.validation)
+            pairs = room // (2 * self._minibatch)
+            if pairs < 1:
+                return
+            found = yield from self._round(min(self.options.num_parallel_proposals, pairs))
+            idle = 0 if found else idle + 1
+
+    def _round(self, n: int) -> Generator[Sequence[Ask], Sequence[Any], int]:
+        """Run one round of up to `n` proposals; return how many children were scored in full."""
+        slots = [self._slot() for _ in range(n)]
+        merge = self._merge()
+        accepted = yield from self._run_parents(slots, merge)
+        yield from self._reflect(slots)
+        children = yield from self._try_children(slots)
+        self._merges_due += bool(children)
+        return (yield from self._validate([*accepted, *children]))
+
+    # Who and where
+
+    @property
+    def _minibatch(self) -> int:
+        return max(1, min(self.options.reflection_minibatch_size, len(self.problem.train)))
+
+    def _slot(self) -> _Slot:
+        rows: list[int] = []
+        while len(rows) < self._minibatch:
+            if not self._epoch:
+                order = list(self.problem.train or self.problem.validation)
+                self.problem.rng.shuffle(order)
+                self._epoch.extend(order)
+            row = self._epoch.popleft()
+            if row not in rows:
+                rows.append(row)
+        place = self.pool.select(self.options.candidate_selection_strategy, self.problem.rng)
+        return _Slot(place, tuple(rows))
+
+    def _merge(self) -> _Merge | None:
+        o = self.options
+        if not o.use_merge or not self._merges_due or self._merges_done >= o.max_merge_invocations:
+            return None
+        found = self.pool.merge(self.problem.rng)
+        if found is None:
+            return None
+        joined, one, other = found
+        rows = self.pool.contested_rows(one, other, o.merge_val_overlap_floor, self.problem.rng)
+        if self.limits.rows < len(rows) + len(self.problem.validation) + 2 * self._minibatch:
+            return None
+        self._merges_due -= 1
+        parents = [self.pool.members[i].candidate for i in (one, other)]
+        child = joined.derived("Joins two good candidates that changed different texts.", *parents)
+        return _Merge(child, (one, other), rows)
+
+    # The steps of a round
+
+    def _run_parents(
+        self, slots: Sequence[_Slot], merge: _Merge | None
+    ) -> Generator[Sequence[Ask], Sequence[Any], list[tuple[Candidate, tuple[int, ...]]]]:
+        """Run every parent on its rows, and a merge on its own; return the merge if it holds its own."""
+        members = self.pool.members
+        asks: list[Ask] = [
+            Score(members[s.place].candidate, s.rows, label="rows to learn from", trace=True) for s in slots
+        ]
+        if merge is not None:
+            asks.append(Score(merge.child, merge.rows, label="a merge on a few rows"))
+        self.limits.take(asks)
+        answers = yield asks
+        self._board.note(asks, answers)
+        for slot, evaluation in zip(slots, answers, strict=False):
+            slot.parent = evaluation
+            self._seen.setdefault(slot.place, {}).update({o.row: o for o in evaluation.outcomes})
+        if merge is None or len(answers[-1].outcomes) < len(merge.rows):
+            return []
+        sides = [sum(members[i].scores[r] for r in merge.rows) for i in merge.parents]
+        if sum(o.score for o in answers[-1].outcomes) < max(sides):
+            return []
+        self._merges_done += 1
+        return [(merge.child, merge.parents)]
+
+    def _reflect(self, slots: Sequence[_Slot]) -> Search:
+        """Have the texts of every slot rewritten, all at once."""
+        asks: list[Ask] = []
+        owners: list[tuple[_Slot, Component]] = []
+        for slot in slots:
+            if not self._worth_it(slot):
+                continue
+            slot.parts = self._turns.take(slot.place, every=self.options.component_selector == "all")
+            runs = self._runs(slot)
+            for part in slot.parts:
+                self._rollout += 1
+                parent = self.pool.members[slot.place].candidate
+                asks.append(rewrite(self.problem, parent, part, runs, rollout=self._rollout))
+                owners.append((slot, part))
+        if not asks:
+            return
+        self.limits.take(asks)
+        answers = yield asks
+        for (slot, part), answer in zip(owners, answers, strict=True):
+            text = next((t for output in answer.outputs if (t := text_of(output))), "")
+            parent = self.pool.members[slot.place].candidate
+            if text and text != part.text(parent):
+                slot.child = part.replaced(slot.child or parent, text)
+
+    def _worth_it(self, slot: _Slot) -> bool:
+        if slot.parent is None or len(slot.parent.outcomes) < len(slot.rows):
+            return False
+        perfect = all(o.score >= self.options.perfect_score for o in slot.parent.outcomes)
+        return not (perfect and self.options.skip_perfect_score)
+
+    def _runs(self, slot: _Slot) -> list[Outcome]:
+        """The slot's own runs, and beside them other runs of the same parent that are already paid for."""
+        known = [o for row, o in self._seen[slot.place].items() if row not in slot.rows]
+        self.problem.rng.shuffle(known)
+        known.sort(key=lambda o: o.score >= self.options.perfect_score)
+        return [*(slot.parent.outcomes if slot.parent else ()), *known[:_OTHER_RUNS]]
+
+    def _try_children(
+        self, slots: Sequence[_Slot]
+    ) -> Generator[Sequence[Ask], Sequence[Any], list[tuple[Candidate, tuple[int, ...]]]]:
+        """Run every new child on its parent's rows; return those that gained, the largest gain first."""
+        fresh: dict[str, _Slot] = {}
+        for slot in slots:
+            if slot.child is not None and not self.pool.holds(slot.child):
+                parent = self.pool.members[slot.place].candidate
+                wrong = (
+                    sum(o.score < self.options.perfect_score for o in slot.parent.outcomes)
+                    if slot.parent
+                    else 0
+                )
+                slot.child = slot.child.derived(
+                    f"Rewrote {named(slot.parts)} after {wrong} of {len(slot.rows)} rows went wrong.", parent
+                )
+                fresh.setdefault(slot.child.id, slot)
+        tried = list(fresh.values())
+        asks: list[Ask] = [
+            Score(s.child, s.rows, label="a new wording on a few rows") for s in tried if s.child is not None
+        ]
+        if not asks:
+            return []
+        self.limits.take(asks)
+        answers = yield asks
+        self._board.note(asks, answers)
+        least = 0.0 if self.options.acceptance_criterion == "or_equal" else 1e-9
+        taken = []
+        for slot, evaluation in zip(tried, answers, strict=True):
+            if slot.parent is None or len(evaluation.outcomes) < len(slot.rows):
+                continue
+            slot.gain = evaluation.score - slot.parent.score
+            if slot.gain >= least:
+                taken.append(slot)
+        taken.sort(key=lambda s: -s.gain)
+        return [(s.child, (s.place,)) for s in taken[: self.options.validate_best] if s.child is not None]
+
+    def _validate(
+        self, accepted: Sequence[tuple[Candidate, tuple[int, ...]]]
+    ) -> Generator[Sequence[Ask], Sequence[Any], int]:
+        """Score accepted candidates on every validation row, as many as are paid for, and put them in the pool."""
+        room = self.limits.rows // max(1, len(self.problem.validation))
+        chosen = accepted[:room]
+        evaluations = yield from self._board.validate([c for c, _ in chosen])
+        self.limits.take([self._board.ask(c) for c, _ in chosen])
+        for (candidate, parents), evaluation in zip(chosen, evaluations, strict=True):
+            if len(evaluation.outcomes) == len(self.problem.validation):
+                self.pool.add(Member(candidate, evaluation.scores, parents))
+        return len(evaluations)

@@ -1,0 +1,144 @@
+"""InferRules: read general rules off the labelled rows and add them to the instructions, with solved examples.
+
+Source: DSPy's InferRules. Unlike there, all rule sets are written at once and scored at once, each writer
+sees the rows in another order, the program one starts from is left as it is, and the best rules are returned.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from engine.errors import ConfigurationError
+from engine.optimizers.base import Optimizer
+from engine.optimizers.board import Board, affordable
+from engine.optimizers.bootstrap_few_shot import (
+    BootstrapFewShotOptions,
+    Rules,
+    bootstrap,
+    solved_reason,
+    teacher_of,
+)
+from engine.optimizers.demos import with_solved
+from engine.optimizers.proposals import describe_step, drawn_rows, labelled_rows
+from engine.optimizers.reflection import MAX_TEXT, text_of
+from engine.records import Candidate, Example
+from engine.search.contract import Problem, Propose, Search
+from engine.signature import InputField, OutputField, Signature
+
+
+class InferRulesOptions(BootstrapFewShotOptions):
+    """Options of InferRules."""
+
+    num_candidates: int = Field(
+        10, ge=1, title="Sets of rules", description="How many sets of rules are written and scored."
+    )
+    num_rules: int = Field(10, ge=1, title="Rules a set", description="About how many rules a set has.")
+
+
+class InferRules(Optimizer):
+    """Shows solved rows as examples and adds rules that were read off all training rows.
+
+    Calls, with P steps, V validation rows and c calls a row: at most train rows x `max_rounds` x c to solve
+    rows, P x `num_candidates` for rules, and (2 + `num_candidates`) x V x c for scores (the starting prompt,
+    it with examples, and each set). A budget in calls lowers the number of sets. Source: DSPy's InferRules.
+
+    >>> InferRules(num_candidates=4).options.num_rules
+    10
+    """
+
+    name: ClassVar[str] = "InferRules"
+    title: ClassVar[str] = "Read rules off the rows and state them"
+    options_model: ClassVar[type[InferRulesOptions]] = InferRulesOptions
+    changes: ClassVar[Literal["nothing", "examples", "wording", "both"]] = "both"
+
+    options: InferRulesOptions
+
+    def split(
+        self, trainset: Sequence[Example], valset: Sequence[Example] | None
+    ) -> tuple[Sequence[Example], Sequence[Example]]:
+        """Without a valset, the first half of the trainset trains and the second half validates."""
+        if valset is not None:
+            return trainset, valset
+        if len(trainset) < 2:
+            raise ConfigurationError("InferRules needs at least 2 examples, or a valset.")
+        half = len(trainset) // 2
+        return trainset[:half], trainset[half:]
+
+    def search(self, problem: Problem) -> Search:
+        """Score the start, solve rows, write all sets of rules at once, score all at once, keep the best."""
+        o, rng = self.options, problem.rng
+        board = Board(problem)
+        teacher = teacher_of(problem, o.max_labeled_demos, rng)
+        rules = Rules(o.max_rounds, o.metric_threshold, o.max_errors)
+        solved = yield from bootstrap(teacher, problem.train, o.max_bootstrapped_demos, rules)
+        shown = with_solved(problem, problem.seed, solved, o.max_labeled_demos, rng)
+        shown = shown.derived(solved_reason(solved, shown), problem.seed)
+        steps = len(problem.signatures)
+        solving = min(len(problem.train), 2 * o.max_bootstrapped_demos) * problem.calls_per_row
+        room = affordable(problem, o.num_candidates + 2, solving + steps * o.num_candidates)
+        n = max(1, min(o.num_candidates, room - 2))
+        asks: list[Any] = [board.ask(problem.seed, "starting prompt"), board.ask(shown)]
+        for _ in range(n):
+            asks += [self._ask(problem, path, rng) for path in problem.signatures]
+        answers = yield asks
+        keep = board.note(asks[:2], answers[:2])
+        if keep:
+            yield keep
+        if board.open:
+            yield from board.validate(self._candidates(problem, shown, answers[2:]))
+
+    def _ask(self, problem: Problem, path: str, rng: random.Random) -> Propose:
+        rows = drawn_rows(problem, len(problem.train), rng)
+        return Propose(
+            InferRulesFromRows,
+            {
+                "program_description": problem.program,
+                "step": describe_step(path, problem.signatures[path]),
+                "labelled_examples": labelled_rows(problem, rows),
+                "current_instructions": problem.seed.steps[path].instructions,
+                "number_of_rules": str(self.options.num_rules),
+            },
+            rollout=rng.randrange(1, 1_000_000),
+            label=f"rules for the step {path}",
+        )
+
+    def _candidates(self, problem: Problem, shown: Candidate, answers: Sequence[Any]) -> list[Candidate]:
+        """One candidate for each set of rules; with and without are told apart by the scores alone."""
+        paths = list(problem.signatures)
+        found: dict[str, Candidate] = {}
+        for at in range(0, len(answers), len(paths)):
+            candidate = shown
+            for path, answer in zip(paths, answers[at : at + len(paths)], strict=True):
+                text = next((t for out in answer.outputs if (t := text_of(out))), "")
+                if text:
+                    whole = f"{shown.steps[path].instructions}\n\n{LEAD_IN}\n{text}"[: 2 * MAX_TEXT]
+                    candidate = candidate.with_step(path, instructions=whole)
+            if candidate.id != shown.id:
+                number = at // len(paths) + 1
+                reason = f"Set {number} of rules read off the training rows, added to the instructions."
+                found.setdefault(candidate.id, candidate.derived(reason, shown))
+        return list(found.values())
+
+
+LEAD_IN = "Follow these rules, which hold for this task:"
+
+
+class InferRulesFromRows(Signature):
+    """
+    You see labelled rows: inputs, and the outputs that were judged right.
+    Write down the rules by which one gets from the inputs to the right outputs, about as many as asked for: one
+    rule a line, short and exact, none saying again what another says, the most frequent cases first, and rare
+    ones and exceptions after them. A rule names the sign in the input and the output value that follows.
+    State only what the rows show, in general terms, without quoting rows.
+    """
+
+    program_description: str = InputField(desc="The steps of the program.")
+    step: str = InputField(desc="The step the rules are for: its fields and what they mean.")
+    labelled_examples: list[dict[str, Any]] = InputField(desc="Rows of the data: inputs and right outputs.")
+    current_instructions: str = InputField(desc="The instructions that the rules will be added to.")
+    number_of_rules: str = InputField(desc="About how many rules to write.")
+    rules: str = OutputField(desc="The rules, one a line.")
