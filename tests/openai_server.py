@@ -346,6 +346,8 @@ class ServerProcess:
         self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().strip()
+        if not self.url:
+            raise RuntimeError("The local server process did not start.")
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -369,8 +371,10 @@ class BareServer:
     It answers well-formed requests only and does not misbehave.
     """
 
-    def __init__(self, answer: str | None, latency: float) -> None:
-        self.answer = answer
+    def __init__(self, answer: Answer | str | None, latency: float) -> None:
+        self.answer: Answer = (
+            (lambda body: answer) if isinstance(answer, str) else default_answer if answer is None else answer
+        )
         self.latency = latency
         self.served = 0
         self.active = 0
@@ -382,7 +386,7 @@ class BareServer:
         self.served += 1
         self.seen.add(hash(body))
         request = orjson.loads(body)
-        text = default_answer(request) if self.answer is None else self.answer
+        text = str(self.answer(request))
         message = {"role": "assistant", "content": text}
         tokens_in, tokens_out = len(body) // 4, len(text) // 4 + 1
         usage = {
@@ -468,8 +472,13 @@ def main() -> None:
     parser.add_argument("--answer", default=None, help="the text of every answer")
     options = parser.parse_args()
     server = BareServer(options.answer, options.latency)
+    run_server(server, options.port)
+
+
+def run_server(server: BareServer, port: int = 0) -> None:
+    """Serve until interrupted."""
     with contextlib.suppress(KeyboardInterrupt):
-        _runner()(server.serve(options.port))
+        _runner()(server.serve(port))
 
 
 def _runner() -> Callable[[Any], Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import jobs_work
 import orjson
-from openai_server import OpenAIServer, ServerProcess, default_answer
+from openai_server import BareServer, ServerProcess, default_answer, run_server
 
 
 class VariedServerProcess(ServerProcess):
@@ -44,9 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
     options = parser.parse_args()
-    with OpenAIServer(varied_answer, options.latency, keep=False) as server:
-        print(server.url, flush=True)
-        threading.Event().wait()
+    run_server(BareServer(varied_answer, options.latency))
 
 
 if __name__ == "__main__":

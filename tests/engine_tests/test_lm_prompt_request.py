@@ -21,7 +21,9 @@ def post(url: str, body: Any, times: int = 1) -> list[Any]:
         async with aiohttp.ClientSession(request_class=PromptRequest) as session:
 
             async def one() -> Any:
-                async with session.post(f"{url}/chat/completions", data=io.BytesIO(orjson.dumps(body))) as response:
+                async with session.post(
+                    f"{url}/chat/completions", data=io.BytesIO(orjson.dumps(body))
+                ) as response:
                     return (await response.json())["choices"][0]["message"]["content"]
 
             return await asyncio.gather(*(one() for _ in range(times)))
