@@ -107,8 +107,8 @@ def text_of(call: Call) -> str:
 def _content(content: Any) -> str:
     if content is None:
         return ""
-    if isinstance(content, str):
-        return content
+    if not isinstance(content, list | tuple):
+        return str(content)
     shown = [
         part.get("text", f"[{part.get('type', 'part')}]") if isinstance(part, dict) else str(part)
         for part in content
