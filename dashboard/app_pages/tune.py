@@ -10,7 +10,7 @@ from dashboard.components.wizard import wizard_header
 
 now = wizard_header("tune")
 if now is not None:
-    choices, side = st.columns([7, 3], gap="medium")
+    choices, side = st.columns([8, 3], gap="medium")
     with choices:
         optimizer_cards(now)
         optimizer_options(now)

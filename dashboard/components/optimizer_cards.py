@@ -39,19 +39,39 @@ DETAILS = {
     "LabeledFewShot": ("Quickest", "Draws rows once. No search, so it is a good first look."),
     "BootstrapFewShot": ("Quick", "Keeps rows that the model itself got right."),
     "BootstrapFewShotWithRandomSearch": ("Thorough", "Scores many sets of rows and keeps the best set."),
+    "COPRO": (
+        "Thorough",
+        "Writes several instructions, scores them, and writes better ones from the scores.",
+    ),
+    "GEPA": ("Thorough", "Reads what went wrong, row by row, and rewrites the instruction to mend it."),
+    "InferRules": ("Quick", "States rules that were read off your rows, and shows solved rows."),
     "MIPROv2": (
         "Most thorough",
         "Writes new instructions, picks examples, and searches for the best pairing.",
     ),
+    "SIMBA": ("Thorough", "Learns from rows that go well in one try and badly in another."),
 }
+EVERYTHING = "all"
 
 
 def optimizer_cards(now: Current) -> None:
-    """Show the optimizers; choosing one is saved at once."""
+    """Show the optimizers by need; choosing one is saved at once."""
     chosen = now.draft.optimizer.name if now.draft.optimizer else ""
     advised = advised_optimizer(sum(d.rows for d in data.datasets() if d.id == now.draft.dataset))
-    with st.grid(2, gap="small", min_column_width=280, key="optimizer_cards"):
-        for optimizer in OPTIMIZERS:
+    need = st.segmented_control(
+        "What may change?",
+        [EVERYTHING, *(n for n in NEEDS if any(o.changes == n for o in OPTIMIZERS))],
+        default=next((o.changes for o in OPTIMIZERS if o.name == (chosen or advised)), EVERYTHING),
+        format_func=lambda n: "Show all" if n == EVERYTHING else f"{NEEDS[n].icon} {NEEDS[n].title}",
+        key=f"optimizer_need_{now.id}",
+        required=True,
+        help="  \n".join(f"**{n.title}**: {n.what}" for n in NEEDS.values()),
+    )
+    shown = [o for o in OPTIMIZERS if need in (EVERYTHING, o.changes)]
+    # What is chosen and what is advised comes first, else the order of the registry.
+    shown.sort(key=lambda o: (o.name != chosen, o.name != advised))
+    with st.grid(3, gap="small", min_column_width=255, key="optimizer_cards"):
+        for optimizer in shown:
             with st.container(
                 border=True,
                 height="stretch",

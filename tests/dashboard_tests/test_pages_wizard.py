@@ -268,6 +268,8 @@ def test_a_metric_is_chosen_with_its_options():
 def test_an_optimizer_its_options_and_a_budget_are_chosen():
     project = sample()
     app = start("tune", project=project)
+    app.session_state[f"optimizer_need_{project}"] = "all"
+    app.run()
     app.button(key="choose_LabeledFewShot").click().run()
     assert draft(project).optimizer == Named(name="LabeledFewShot")
     app.number_input(key=f"optimizer_LabeledFewShot_{project}_k").set_value(3).run()
