@@ -19,6 +19,13 @@ records (`engine.records.Outcome.error`), never exceptions that end a run.
     ├── RunError                      a run that cannot start or go on
     ├── BudgetExhaustedError          the next call would pass the budget; it was not made
     ├── AdapterParseError             a reply that does not hold the fields asked for
+    ├── ConstraintError               an `Assert` that still fails after its retries
+    ├── ToolError                     a tool failed
+    │   ├── ToolArgumentsError        arguments that do not fit the tool
+    │   └── ToolTimeoutError          no result in time
+    ├── SandboxError                  code in the sandbox failed
+    │   ├── SandboxTimeoutError       it ran too long
+    │   └── SandboxMemoryError        it needed too much memory
     └── LMError                       a call to a model failed
         ├── AuthenticationFailedError 401, 403
         ├── ModelNotFoundError        404, unknown model
@@ -111,6 +118,34 @@ class AdapterParseError(EngineError):
         super().__init__(message)
         self.reply = reply
         self.found = found or {}
+
+
+class ConstraintError(EngineError):
+    """An `Assert` that still fails after its retries."""
+
+
+class ToolError(EngineError):
+    """A tool failed; the message names the tool and says why."""
+
+
+class ToolArgumentsError(ToolError):
+    """Arguments that do not fit the tool."""
+
+
+class ToolTimeoutError(ToolError):
+    """A tool gave no result in time."""
+
+
+class SandboxError(EngineError):
+    """Code in the sandbox failed. The message is the sandbox's own traceback or reason."""
+
+
+class SandboxTimeoutError(SandboxError):
+    """Code in the sandbox ran too long."""
+
+
+class SandboxMemoryError(SandboxError):
+    """Code in the sandbox needed too much memory."""
 
 
 class LMError(EngineError):
