@@ -61,7 +61,7 @@ def optimizer_cards(now: Current) -> None:
     need = st.segmented_control(
         "What may change?",
         [EVERYTHING, *(n for n in NEEDS if any(o.changes == n for o in OPTIMIZERS))],
-        default=next((o.changes for o in OPTIMIZERS if o.name == (chosen or advised)), EVERYTHING),
+        default=next((o.changes for o in OPTIMIZERS if o.name == chosen), EVERYTHING),
         format_func=lambda n: "Show all" if n == EVERYTHING else f"{NEEDS[n].icon} {NEEDS[n].title}",
         key=f"optimizer_need_{now.id}",
         required=True,
