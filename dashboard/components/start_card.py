@@ -85,7 +85,7 @@ def _figures(found: Estimate) -> None:
             _money(found.usd),
             "At list prices. Not known: the price of this model is not in the table.",
         ),
-        ("Time", _span(found.seconds, duration), "A rough figure: it depends on how fast the model answers."),
+        ("Time", _span(found.seconds, _time), "A rough figure: it depends on how fast the model answers."),
     )
     with st.grid(2, gap="small", min_column_width=120, key="estimate"):
         for name, text, what in cells:
@@ -97,6 +97,10 @@ def _figures(found: Estimate) -> None:
 def _span(span: Range, write: Any) -> str:
     low, high = write(span.low), write(span.high)
     return low if low == high else f"{low} to {high}"
+
+
+def _time(seconds: float) -> str:
+    return "under 1 s" if seconds < 0.95 else duration(seconds)
 
 
 def _money(span: Range | None) -> str:
