@@ -122,6 +122,17 @@ def test_killed_at_several_points_it_ends_the_same_and_pays_for_nothing_twice(
         assert after.usage.tokens == before.usage.tokens
 
 
+def test_two_processes_find_the_same(tmp_path):
+    # A set's order differs between processes: nothing that is decided may hang on it.
+    found = []
+    for seed in ("1", "2"):
+        run_id = add_run(tmp_path / seed, optimizer=MIPRO)
+        process = start_worker(tmp_path / seed, run_id, PYTHONHASHSEED=seed)
+        process.communicate(timeout=60)
+        found.append(shape(tmp_path / seed, run_id))
+    assert found[0] == found[1]
+
+
 def test_killed_without_warning_it_resumes(tmp_path):
     # Answers may be on their way when it dies: those, at most one per slot, are the only ones asked for again.
     with OpenAIServer(answer, latency=0.005) as server:

@@ -114,10 +114,10 @@ def _label(row: Row, name: str) -> str:
     return value
 
 
-def _said(row: Row) -> frozenset[str]:
-    """Return the stems of a row's telling words."""
-    found = {stem(word) for _, text in row.inputs for word in tokens(text) if word != "#"}
-    return frozenset(base for base in found if base not in COMMON and (len(base) > 2 or base == "?"))
+def _said(row: Row) -> tuple[str, ...]:
+    """Return the stems of a row's telling words, each once, in the order said (a set's order changes by process)."""
+    found = dict.fromkeys(stem(word) for _, text in row.inputs for word in tokens(text) if word != "#")
+    return tuple(base for base in found if base not in COMMON and (len(base) > 2 or base == "?"))
 
 
 def _whole_words(rows: Sequence[Row]) -> dict[str, str]:
