@@ -40,8 +40,12 @@ from typing import Any
 _HOMES: dict[str, str] = {
     "Adapter": "engine.adapters.base",
     "AdapterParseError": "engine.errors",
+    "AvatarOptimizer": "engine.optimizers.avatar",
     "BaseLM": "engine.lm.base",
+    "BayesianSignatureOptimizer": "engine.optimizers.mipro_zero_shot",
+    "BetterTogether": "engine.optimizers.better_together",
     "BootstrapFewShot": "engine.optimizers.bootstrap_few_shot",
+    "BootstrapFewShotWithOptuna": "engine.optimizers.bootstrap_optuna",
     "BootstrapFewShotWithRandomSearch": "engine.optimizers.bootstrap_random_search",
     "Budget": "engine.search.budget",
     "COPRO": "engine.optimizers.copro",
@@ -55,6 +59,7 @@ _HOMES: dict[str, str] = {
     "Demo": "engine.records",
     "EM": "engine.metrics.exact",
     "EngineError": "engine.errors",
+    "Ensemble": "engine.optimizers.ensemble",
     "Evaluate": "engine.evaluate",
     "EvaluationResult": "engine.evaluate",
     "ExactMatch": "engine.metrics.exact",
@@ -65,6 +70,7 @@ _HOMES: dict[str, str] = {
     "InferRules": "engine.optimizers.infer_rules",
     "InputField": "engine.signature",
     "JSONAdapter": "engine.adapters.json",
+    "KNNFewShot": "engine.optimizers.knn_few_shot",
     "LM": "engine.lm.client",
     "LMError": "engine.errors",
     "LabeledFewShot": "engine.optimizers.labeled_few_shot",
@@ -83,6 +89,7 @@ _HOMES: dict[str, str] = {
     "Usage": "engine.records",
     "answer_exact_match": "engine.metrics.exact",
     "answer_passage_match": "engine.metrics.contains",
+    "choose_optimizer": "engine.optimizers.choose",
     "configure": "engine.runtime",
     "context": "engine.runtime",
     "ensure_signature": "engine.signature",
@@ -97,6 +104,7 @@ _HOMES: dict[str, str] = {
 
 _RENAMED: dict[str, tuple[str, str]] = {
     "BootstrapRS": ("engine.optimizers.bootstrap_random_search", "BootstrapFewShotWithRandomSearch"),
+    "MIPRO": ("engine.optimizers.mipro", "MIPROv2"),
     "load": ("engine.export.json", "load_program"),
 }
 """Public names that are called something else where they are defined."""

@@ -175,20 +175,26 @@ class Demo:
 
 @dataclass(frozen=True, slots=True)
 class StepState:
-    """Everything an optimizer may change in one step of a program."""
+    """Everything an optimizer may change in one step of a program.
+
+    With `nearest` only so many of the demonstrations are shown, those most like the input; 0 shows all.
+    """
 
     instructions: str
     demos: tuple[Demo, ...] = ()
     field_descriptions: Mapping[str, str] = field(default_factory=dict)
     tool_descriptions: Mapping[str, str] = field(default_factory=dict)
+    nearest: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the state as JSON-ready values; `from_dict` reads it back."""
+        chosen = {"nearest": self.nearest} if self.nearest else {}
         return {
             "instructions": self.instructions,
             "demos": [{"values": dict(d.values), "augmented": d.augmented} for d in self.demos],
             "field_descriptions": dict(self.field_descriptions),
             "tool_descriptions": dict(self.tool_descriptions),
+            **chosen,
         }
 
     @classmethod
@@ -199,6 +205,7 @@ class StepState:
             demos=tuple(Demo(d["values"], d.get("augmented", False)) for d in data.get("demos", ())),
             field_descriptions=dict(data.get("field_descriptions", {})),
             tool_descriptions=dict(data.get("tool_descriptions", {})),
+            nearest=int(data.get("nearest", 0)),
         )
 
 

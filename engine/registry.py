@@ -21,14 +21,19 @@ from engine.metrics.overlap import TokenF1
 from engine.modules.chain_of_thought import ChainOfThought
 from engine.modules.module import Module
 from engine.modules.predict import Predict
+from engine.optimizers.avatar import AvatarOptimizer
 from engine.optimizers.base import Optimizer
+from engine.optimizers.better_together import BetterTogether
 from engine.optimizers.bootstrap_few_shot import BootstrapFewShot
+from engine.optimizers.bootstrap_optuna import BootstrapFewShotWithOptuna
 from engine.optimizers.bootstrap_random_search import BootstrapFewShotWithRandomSearch
 from engine.optimizers.copro import COPRO
 from engine.optimizers.gepa import GEPA
 from engine.optimizers.infer_rules import InferRules
+from engine.optimizers.knn_few_shot import KNNFewShot
 from engine.optimizers.labeled_few_shot import LabeledFewShot
 from engine.optimizers.mipro import MIPROv2
+from engine.optimizers.mipro_zero_shot import BayesianSignatureOptimizer
 from engine.optimizers.simba import SIMBA
 
 T = TypeVar("T")
@@ -37,11 +42,16 @@ OPTIMIZERS: tuple[type[Optimizer], ...] = (
     LabeledFewShot,
     BootstrapFewShot,
     BootstrapFewShotWithRandomSearch,
+    BootstrapFewShotWithOptuna,
+    KNNFewShot,
     COPRO,
-    InferRules,
+    BayesianSignatureOptimizer,
     GEPA,
+    AvatarOptimizer,
     MIPROv2,
     SIMBA,
+    InferRules,
+    BetterTogether,
 )
 METRICS: tuple[type[Metric], ...] = (ExactMatch, Contains, TokenF1, NumberWithin)
 MODULES: tuple[type[Module], ...] = (Predict, ChainOfThought)

@@ -46,6 +46,7 @@ class StepFile(_File):
     demos: tuple[DemoFile, ...] = ()
     field_descriptions: dict[str, str] = Field(default_factory=dict)
     tool_descriptions: dict[str, str] = Field(default_factory=dict)
+    nearest: int = Field(default=0, ge=0)
 
 
 class CandidateFile(_File):

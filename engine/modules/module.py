@@ -186,6 +186,7 @@ class Module:
                 instructions=step.signature.instructions,
                 demos=tuple(_demo(demo) for demo in step.demos),
                 field_descriptions={name: text for name, text in described.items() if text},
+                nearest=step.nearest,
             )
         return Candidate(steps, reason=reason)
 

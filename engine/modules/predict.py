@@ -9,12 +9,14 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Mapping, Sequence
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 from engine import loop
 from engine.errors import ConfigurationError
 from engine.modules import state
 from engine.modules.module import Module
+from engine.modules.nearest import NearestTexts, text_of_values
 from engine.prediction import Prediction
 from engine.records import Demo, Example, StepState, json_value
 from engine.runtime import current, tracked
@@ -38,7 +40,8 @@ class Predict(Module):
 
     `config` holds request parameters (temperature, max_tokens, n, rollout_id ...), which a call may override
     with `config={...}`; a call may also bring its own `demos`, `signature` and `lm`. `lm` and `adapter` are the
-    step's own; without them those in force (`engine.configure`, `engine.context`) are used.
+    step's own; without them those in force (`engine.configure`, `engine.context`) are used. With `nearest` set only
+    so many of `demos` are shown, those most like the inputs.
 
     >>> from engine import context
     >>> from engine.testing import DummyLM
@@ -47,6 +50,9 @@ class Predict(Module):
     4
     """
 
+    nearest: int = 0
+    _near: tuple[tuple[Any, ...], NearestTexts] | None = None
+
     def __init__(self, signature: Any, callbacks: Sequence[Any] | None = None, **config: Any) -> None:
         super().__init__(callbacks)
         if signature is None:
@@ -54,6 +60,7 @@ class Predict(Module):
         self.signature: type[Signature] = ensure_signature(signature)
         self.config: dict[str, Any] = config
         self.demos: list[Any] = []
+        self.nearest = 0
         self.lm: BaseLM | None = None
         self.adapter: Adapter | None = None
 
@@ -79,7 +86,7 @@ class Predict(Module):
         runtime = current()
         given = _reserved(kwargs, self.signature)
         signature = ensure_signature(given["signature"]) if "signature" in given else self.signature
-        demos = given.get("demos", self.demos)
+        demos = given["demos"] if "demos" in given else self.demos_for(kwargs)
         config = {**self.config, **given["config"]} if given.get("config") else self.config
         lm = given.get("lm") or self.lm or runtime.lm
         if lm is None:
@@ -107,10 +114,23 @@ class Predict(Module):
                 signature = signature.with_updated_fields(name, desc=text)
         self.signature = signature
         self.demos = [_example(demo) for demo in changes.demos]
+        self.nearest = changes.nearest
+
+    def demos_for(self, inputs: Mapping[str, Any]) -> list[Any]:
+        """Return the demonstrations shown for these inputs: all, or the `nearest` ones with the nearest last."""
+        if not 0 < self.nearest < len(self.demos):
+            return self.demos
+        names = list(self.signature.input_fields)
+        known = self._near
+        if known is None or len(known[0]) != len(self.demos) or not all(map(is_, known[0], self.demos)):
+            texts = [text_of_values(dict(demo), names) for demo in self.demos]
+            self._near = known = tuple(self.demos), NearestTexts(texts)
+        places = known[1].nearest(text_of_values(inputs, names), self.nearest)
+        return [self.demos[place] for place in reversed(places)]
 
     def reset(self) -> None:
         """Forget the demonstrations."""
-        self.demos = []
+        self.demos, self.nearest = [], 0
 
     def update_config(self, **config: Any) -> None:
         """Change request parameters for every later call."""
@@ -122,11 +142,13 @@ class Predict(Module):
 
     def dump_state(self) -> dict[str, Any]:
         """Return wording, demonstrations, settings and model as JSON values. Fields are saved by name."""
+        chosen = {"nearest": self.nearest} if self.nearest else {}
         return {
             "demos": [json_value(_values(demo)) for demo in self.demos],
             "signature": self.signature.dump_state(),
             "config": json_value(self.config),
             "lm": state.dump_lm(self.lm),
+            **chosen,
         }
 
     def load_state(self, saved: dict[str, Any]) -> None:
@@ -136,6 +158,7 @@ class Predict(Module):
             return
         self.signature = self.signature.load_state(saved["signature"])
         self.demos = [Example(demo) for demo in saved.get("demos", [])]
+        self.nearest = int(saved.get("nearest", 0))
         self.config = {**self.config, **saved.get("config", {})}
         if saved.get("lm"):
             self.lm = state.load_lm(saved["lm"])

@@ -1,0 +1,195 @@
+"""AvatarOptimizer: set good runs beside bad ones, find what tells them apart, and rewrite instructions and tools.
+
+Source: Wu et al. 2024, "AvaTaR: Optimizing LLM Agents for Tool Usage via Contrastive Reasoning", arXiv
+2406.11200, and the class of that name in DSPy (which cannot be constructed). Works for any program: a step
+that has tools gets their descriptions rewritten as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from engine.errors import ConfigurationError
+from engine.optimizers.base import Optimizer, Options
+from engine.optimizers.board import Board, affordable
+from engine.optimizers.components import Component, components_of, named
+from engine.optimizers.proposals import describe_step
+from engine.optimizers.reflection import shown_runs, text_of
+from engine.records import Candidate, Evaluation, Outcome
+from engine.search.contract import Ask, Problem, Propose, Score, Search
+from engine.signature import InputField, OutputField, Signature
+
+
+class AvatarOptions(Options):
+    """Options of AvatarOptimizer."""
+
+    max_iters: int = Field(
+        10, ge=1, title="Rewrites", description="How many rewritten prompts are scored in all."
+    )
+    at_once: int = Field(
+        5, ge=1, title="Rewrites at once", description="More is faster; fewer lets each learn from the last."
+    )
+    lower_bound: float = Field(
+        0.0, title="Bad at or below", description="A run scoring at most this (0 to 1) is a bad one."
+    )
+    upper_bound: float = Field(
+        1.0, title="Good from", description="A run scoring at least this (0 to 1) is a good one."
+    )
+    max_positive_inputs: int = Field(
+        10, ge=1, title="Good runs shown", description="At most this many for each rewrite."
+    )
+    max_negative_inputs: int = Field(
+        10, ge=1, title="Bad runs shown", description="At most this many for each rewrite."
+    )
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if self.lower_bound >= self.upper_bound:
+            raise ValueError("lower_bound must be below upper_bound")
+        return self
+
+
+class AvatarOptimizer(Optimizer):
+    """Contrasts good and bad runs of the best prompt so far and rewrites its texts, several ways at once.
+
+    Calls, with N = `max_iters`, V validation rows, n training rows, c calls a row and T texts (a step's
+    instructions, a tool's description): at most (1 + N) x V x c for scores, N/`at_once` x n x c for runs to
+    learn from (nothing where the training rows are the validation rows) and N x T for rewrites. A budget in
+    calls lowers N. Source: AvaTaR, arXiv 2406.11200.
+
+    >>> AvatarOptimizer(max_iters=4).options.max_positive_inputs
+    10
+    """
+
+    name: ClassVar[str] = "AvatarOptimizer"
+    title: ClassVar[str] = "Contrast good and bad runs"
+    options_model: ClassVar[type[Options]] = AvatarOptions
+    changes: ClassVar[Literal["nothing", "examples", "wording", "both"]] = "wording"
+
+    options: AvatarOptions
+
+    def __init__(self, metric: Any = None, *, optimize_for: str = "max", **arguments: Any) -> None:
+        if optimize_for not in ("max", "min"):
+            raise ConfigurationError("AvatarOptimizer: optimize_for is 'max' or 'min'.")
+        if optimize_for == "min" and metric is not None:
+            metric = _turned(metric)
+        for name in ("max_positive_inputs", "max_negative_inputs"):
+            if arguments.get(name, 0) is None:
+                del arguments[name]  # DSPy's way to say the default
+        super().__init__(metric, **arguments)
+
+    def search(self, problem: Problem) -> Search:
+        """Score the start, then rewrite in rounds: run the best, contrast its runs, score the rewrites."""
+        o = self.options
+        board = Board(problem)
+        yield from board.validate([problem.seed], "starting prompt", trace=True)
+        left = self._plan(problem)
+        number, tried = 0, {problem.seed.id}
+        while left > 0 and board.open:
+            base = board.best
+            runs = yield from self._runs(problem, base)
+            good, bad = self._sorted(runs)
+            if not bad or not board.open:
+                return
+            n = min(left, o.at_once)
+            left -= n
+            texts = yield from self._rewrite(problem, base, good, bad, n)
+            made = []
+            for candidate in texts:
+                number += 1
+                if candidate.id not in tried:
+                    tried.add(candidate.id)
+                    made.append(candidate)
+            yield from board.validate(made, trace=True)
+
+    def _plan(self, problem: Problem) -> int:
+        """How many rewrites the calls left can score, beside the runs to learn from."""
+        o, n = self.options, self.options.max_iters
+        rounds = -(-n // o.at_once)
+        runs = 0 if problem.train == problem.validation else len(problem.train) * problem.calls_per_row
+        texts = len(components_of(problem.seed))
+        return affordable(problem, n + 1, rounds * runs + n * texts) - 1
+
+    def _runs(
+        self, problem: Problem, base: Candidate
+    ) -> Generator[Sequence[Ask], Sequence[Any], Sequence[Outcome]]:
+        rows = problem.train or problem.validation
+        answers: Sequence[Evaluation] = yield [Score(base, rows, label="runs to contrast", trace=True)]
+        return answers[0].outcomes
+
+    def _sorted(self, runs: Sequence[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
+        """Good and bad runs by the bounds; where nothing is bad enough, whatever is not good counts as bad."""
+        o = self.options
+        good = [r for r in runs if r.error is None and r.score >= o.upper_bound]
+        bad = [r for r in runs if r.error is not None or r.score <= o.lower_bound]
+        return good, bad or [r for r in runs if r.score < o.upper_bound]
+
+    def _rewrite(
+        self, problem: Problem, base: Candidate, good: Sequence[Outcome], bad: Sequence[Outcome], n: int
+    ) -> Generator[Sequence[Ask], Sequence[Any], list[Candidate]]:
+        """Ask for `n` rewrites of every text, each from its own draw of runs; return them as candidates."""
+        o, rng = self.options, problem.rng
+        parts = components_of(base)
+        asks: list[Ask] = []
+        for _ in range(n):
+            shown_good = rng.sample(list(good), min(o.max_positive_inputs, len(good)))
+            shown_bad = rng.sample(list(bad), min(o.max_negative_inputs, len(bad)))
+            for part in parts:
+                asks.append(
+                    Propose(
+                        ContrastRuns,
+                        {
+                            "program_description": problem.program,
+                            "step": describe_step(part.path, problem.signatures[part.path]),
+                            "text_wanted": part.title,
+                            "good_runs": shown_runs(problem, part.path, shown_good),
+                            "bad_runs": shown_runs(problem, part.path, shown_bad),
+                            "current_instructions": part.text(base),
+                        },
+                        rollout=rng.randrange(1, 1_000_000),
+                        label=part.title,
+                    )
+                )
+        answers = yield asks
+        found = []
+        for at in range(0, len(answers), len(parts)):
+            made, touched = base, list[Component]()
+            for part, answer in zip(parts, answers[at : at + len(parts)], strict=True):
+                text = next((t for output in answer.outputs if (t := text_of(output))), "")
+                if text and text != part.text(base):
+                    made, touched = part.replaced(made, text), [*touched, part]
+            if touched:
+                reason = f"Rewrote {named(touched)}: {len(bad)} bad runs set beside {len(good)} good ones."
+                found.append(made.derived(reason, base))
+        return found
+
+
+def _turned(metric: Any) -> Any:
+    """The metric for which less is better, as one for which more is."""
+
+    def turned(example: Any, prediction: Any) -> float:
+        return 1.0 - float(metric(example, prediction))
+
+    return turned
+
+
+class ContrastRuns(Signature):
+    """
+    A language model runs one step of a program, perhaps with tools. You see runs that went well and runs that went
+    badly: what was read, what would have been right, what came out and what was said about it.
+    First compare the two groups: which kinds of input go badly, which rule, step or tool use the good runs have
+    that the bad ones lack. Then write the text that is wanted anew so that the bad runs would go well and the good
+    ones stay good: general rules, the exact output values and when each is right, and, for tools, when to use which
+    and how. Keep what works. Do not quote runs, and do not describe the answer's layout: the program adds that.
+    """
+
+    program_description: str = InputField(desc="The steps of the program.")
+    step: str = InputField(desc="The step: its fields and what they mean.")
+    text_wanted: str = InputField(desc="Which text is to be rewritten.")
+    good_runs: list[dict[str, Any]] = InputField(desc="Runs that went well; may be empty.")
+    bad_runs: list[dict[str, Any]] = InputField(desc="Runs that went badly, the worst first.")
+    current_instructions: str = InputField(desc="The text in use now.")
+    proposed_instructions: str = OutputField(desc="The new text, whole, ready to be used as it is.")

@@ -1,0 +1,228 @@
+"""BetterTogether: one optimizer after another, each starting where the one before ended.
+
+Source: Soylu et al. 2024, "Fine-Tuning and Prompt Optimization: Two Great Steps that Work Better Together",
+arXiv 2407.10930. Steps that train weights need a model that can be finetuned and are refused until then.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from engine.errors import ConfigurationError
+from engine.optimizers.avatar import AvatarOptimizer
+from engine.optimizers.base import Optimizer, Options
+from engine.optimizers.board import Board
+from engine.optimizers.bootstrap_few_shot import BootstrapFewShot
+from engine.optimizers.bootstrap_optuna import BootstrapFewShotWithOptuna
+from engine.optimizers.bootstrap_random_search import BootstrapFewShotWithRandomSearch
+from engine.optimizers.copro import COPRO
+from engine.optimizers.gepa import GEPA
+from engine.optimizers.infer_rules import InferRules
+from engine.optimizers.knn_few_shot import KNNFewShot
+from engine.optimizers.labeled_few_shot import LabeledFewShot
+from engine.optimizers.mipro import MIPROv2
+from engine.optimizers.mipro_zero_shot import BayesianSignatureOptimizer
+from engine.optimizers.simba import SIMBA
+from engine.records import Candidate
+from engine.search.contract import Allowance, Ask, Keep, Problem, Propose, Score, Search, together
+
+PARTS: tuple[type[Optimizer], ...] = (
+    LabeledFewShot,
+    BootstrapFewShot,
+    BootstrapFewShotWithRandomSearch,
+    BootstrapFewShotWithOptuna,
+    KNNFewShot,
+    COPRO,
+    InferRules,
+    BayesianSignatureOptimizer,
+    GEPA,
+    AvatarOptimizer,
+    MIPROv2,
+    SIMBA,
+)
+"""What a chain may name without being given it. `p` is BootstrapFewShotWithRandomSearch, as in DSPy."""
+
+_STEP = re.compile(r"\s*->\s*")
+_WEIGHTS = frozenset({"w", "weights", "BootstrapFinetune", "GRPO"})
+
+
+class BetterTogetherOptions(Options):
+    """Options of BetterTogether."""
+
+    strategy: str = Field(
+        "MIPROv2 -> BootstrapFewShotWithRandomSearch",
+        title="Chain",
+        description="Names of optimizers with -> between them; | between two runs both and goes on with the better.",
+    )
+    shuffle_trainset_between_steps: bool = Field(
+        True,
+        title="Shuffle rows between steps",
+        description="Each step sees the training rows in another order.",
+    )
+    valset_ratio: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        title="Share that validates",
+        description="Only where no validation rows are given: this share of the training rows.",
+    )
+    seed: int = Field(0, title="Seed", description="Another number draws other rows.")
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        if not all(name for step in chain_of(self.strategy) for name in step):
+            raise ValueError(
+                "write names of optimizers with -> between them, for example 'COPRO -> BootstrapFewShot'"
+            )
+        return self
+
+
+class BetterTogether(Optimizer):
+    """Runs a chain of optimizers; each starts from the result before, and the best result on validation rows wins.
+
+    Calls: the sum of the chain's, plus V x c for the start and for each step's result that its own search did
+    not score in full (V validation rows, c calls a row). A budget in calls is shared out step by step.
+    `BetterTogether(metric, p=COPRO(metric), q=GEPA(metric), strategy="p -> q")` names its own.
+    Source: arXiv 2407.10930.
+
+    >>> BetterTogether(strategy="COPRO -> BootstrapFewShot").options.strategy
+    'COPRO -> BootstrapFewShot'
+    """
+
+    name: ClassVar[str] = "BetterTogether"
+    title: ClassVar[str] = "Run one optimizer after another"
+    options_model: ClassVar[type[Options]] = BetterTogetherOptions
+    changes: ClassVar[Literal["nothing", "examples", "wording", "both"]] = "both"
+
+    options: BetterTogetherOptions
+
+    def __init__(self, metric: Any = None, **arguments: Any) -> None:
+        self.optimizers = {n: o for n, o in arguments.items() if isinstance(o, Optimizer)}
+        if self.optimizers and "strategy" not in arguments:
+            arguments["strategy"] = " -> ".join(self.optimizers)
+        super().__init__(metric, **{n: a for n, a in arguments.items() if n not in self.optimizers})
+        self._chain = [[self._optimizer(name) for name in step] for step in chain_of(self.options.strategy)]
+
+    def _with(self, changes: Mapping[str, Any]) -> Self:
+        given = {**self.optimizers, **changes}
+        return super()._with(given) if changes else self
+
+    def split(
+        self, trainset: Sequence[Any], valset: Sequence[Any] | None
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
+        """Without a valset, the last tenth of the trainset (`valset_ratio`) validates and the rest trains."""
+        size = max(1, round(self.options.valset_ratio * len(trainset)))
+        if valset is not None or not self.options.valset_ratio or len(trainset) < 2:
+            return trainset, trainset if valset is None else valset
+        return trainset[:-size], trainset[-size:]
+
+    def search(self, problem: Problem) -> Search:
+        """Score the start, then run the chain; a step that brings nothing hands on what it was given."""
+        board = Board(problem)
+        meter = _Meter(problem)
+        yield from meter.watch(board.validate([problem.seed], "starting prompt"))
+        current = problem.seed
+        train = list(problem.train)
+        for number, branches in enumerate(self._chain):
+            if not board.open:
+                return
+            if number and self.options.shuffle_trainset_between_steps:
+                problem.rng.shuffle(train)
+            share = meter.share(len(self._chain) - number, len(branches))
+            part = replace(problem, seed=current, train=tuple(train), allowance=share)
+            runs = [_result(optimizer.search(replace(part, rng=_rng(part)))) for optimizer in branches]
+            results = yield from meter.watch(together(runs))
+            found = list({c.id: c for c in results if c is not None and c.id != current.id}.values())
+            evaluations = yield from meter.watch(board.validate(found, "the result of a step"))
+            scores = {e.candidate_id: e.score for e in evaluations}
+            if found and board.open:
+                current = max(found, key=lambda c: scores[c.id])
+
+    def _optimizer(self, name: str) -> Optimizer:
+        if name in self.optimizers:
+            return self.optimizers[name]
+        if name in _WEIGHTS:
+            raise ConfigurationError(
+                f"The step {name!r} of the chain trains weights, which needs a model that can be finetuned. "
+                "Use steps that tune prompts, for example 'p -> COPRO'."
+            )
+        known = {part.name: part for part in PARTS} | {
+            "p": BootstrapFewShotWithRandomSearch,
+            "MIPRO": MIPROv2,
+        }
+        if name not in known:
+            given = ", ".join([*self.optimizers, *known])
+            raise ConfigurationError(
+                f"The chain names {name!r}, which is no optimizer. It may name: {given}."
+            )
+        return known[name]()
+
+
+def chain_of(strategy: str) -> list[list[str]]:
+    """Return the steps of a chain, each with its branches.
+
+    >>> chain_of("COPRO | GEPA -> p")
+    [['COPRO', 'GEPA'], ['p']]
+    """
+    return [[name.strip() for name in step.split("|")] for step in _STEP.split(strategy.strip())]
+
+
+def _rng(problem: Problem) -> Any:
+    return type(problem.rng)(problem.rng.getrandbits(64))
+
+
+def _result(search: Search) -> Generator[Sequence[Ask], Sequence[Any], Candidate | None]:
+    """Run a search and return what it kept last, without its `Keep` asks: only the chain's best is kept."""
+    kept: Candidate | None = None
+    answers: Sequence[Any] | None = None
+    while True:
+        try:
+            asks = next(search) if answers is None else search.send(answers)
+        except StopIteration:
+            return kept
+        kept = next((a.candidate for a in reversed(asks) if isinstance(a, Keep)), kept)
+        paid = [a for a in asks if not isinstance(a, Keep)]
+        received = iter((yield paid) if paid else ())
+        answers = [None if isinstance(a, Keep) else next(received) for a in asks]
+
+
+class _Meter:
+    """Counts the calls asked for, so that what is left can be shared out over the steps to come."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self._spent = 0
+        self._seen: set[tuple[str, int, bool, int]] = set()
+
+    def watch(self, search: Generator[Sequence[Ask], Sequence[Any], Any]) -> Generator[Any, Any, Any]:
+        """Pass a search through and count its calls."""
+        answers: Sequence[Any] | None = None
+        while True:
+            try:
+                asks = next(search) if answers is None else search.send(answers)
+            except StopIteration as end:
+                return end.value
+            for ask in asks:
+                if isinstance(ask, Propose):
+                    self._spent += ask.n
+                elif isinstance(ask, Score):
+                    cells = {
+                        (ask.candidate.id, row, ask.teacher, ask.rollout) for row in ask.rows
+                    } - self._seen
+                    self._seen |= cells
+                    self._spent += len(cells) * self._problem.calls_per_row
+            answers = yield asks
+
+    def share(self, steps: int, branches: int) -> Allowance:
+        """What one branch of the next of so many steps may take."""
+        whole = self._problem.allowance
+        if whole.calls is None:
+            return whole
+        validation = len(self._problem.validation) * self._problem.calls_per_row
+        left = max(0, whole.calls - self._spent) // steps - validation * branches
+        return replace(whole, calls=max(0, left // branches))

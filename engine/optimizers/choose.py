@@ -1,0 +1,72 @@
+"""Which optimizer suits a task: by rows, metric, steps and budget, with the reason in a sentence.
+
+A rule of thumb, always to be overridden; it knows names and numbers and runs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from engine.metrics.base import Metric
+from engine.search.budget import Budget
+
+# Calls below which writing and comparing wordings leaves no room for a score that means something.
+_SMALL_BUDGET = 150
+
+
+def choose_optimizer(
+    rows: int,
+    metric: Any = None,
+    steps: int = 1,
+    budget: Budget | None = None,
+    available: Collection[str] | None = None,
+) -> tuple[str, str]:
+    """Return an optimizer's name and why it is advised, in one sentence.
+
+    `rows` are the labelled rows to train and validate on, `steps` the program's calls a row. `available`
+    are the names there are (None: all). A budget in calls counts where it is given.
+
+    >>> choose_optimizer(2)[0], choose_optimizer(12)[0], choose_optimizer(60)[0]
+    ('BayesianSignatureOptimizer', 'BootstrapFewShot', 'BootstrapFewShotWithRandomSearch')
+    """
+    calls = None if budget is None else budget.calls
+    limited = budget is not None and budget != Budget()
+    one_pass = max(1, rows) * max(1, steps)
+    counted = f"{rows:,} row{'' if rows == 1 else 's'}"
+    wanted: list[tuple[str, str]] = []
+    if rows <= 0:
+        return _first(
+            [("LabeledFewShot", "There are no rows yet, and this one works from the first row on.")],
+            available,
+        )
+    if rows <= 2:
+        why = f"{counted} cannot be spared as examples, so only the wording is tuned."
+        return _first([("BayesianSignatureOptimizer", why), ("MIPROv2", why)], available)
+    if calls is not None and calls < 2 * one_pass:
+        why = f"A budget of {calls:,} calls does not cover scoring {counted} twice, so examples are shown without a search."
+        return _first([("LabeledFewShot", why)], available)
+    if rows < 20:
+        why = f"{counted} are too few to compare many prompts on, so rows that the model solves are shown as examples."
+        return _first([("BootstrapFewShot", why)], available)
+    if limited and _explains(metric) and (calls is None or calls >= _SMALL_BUDGET):
+        why = "The metric says what was wrong and there is a budget: this one learns most from each call."
+        wanted.append(("Autotune", why))
+    if calls is not None and calls < 8 * one_pass:
+        why = f"A budget of {calls:,} calls is too small to compare many prompts on {counted}, so solved rows are shown."
+        wanted.append(("BootstrapFewShot", why))
+    why = f"With {counted}, sets of solved examples can be compared, which gains most for the least risk."
+    wanted.append(("BootstrapFewShotWithRandomSearch", why))
+    return _first(wanted, available)
+
+
+def _explains(metric: Any) -> bool:
+    """Whether a metric gives feedback in words: every metric of ours does."""
+    return isinstance(metric, Metric) or (isinstance(metric, type) and issubclass(metric, Metric))
+
+
+def _first(wanted: list[tuple[str, str]], available: Collection[str] | None) -> tuple[str, str]:
+    for name, why in wanted:
+        if available is None or name in available:
+            return name, why
+    return wanted[-1]
