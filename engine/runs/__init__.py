@@ -1,1 +1,15 @@
-"""A run: its spec, its preparation and the worker process that carries it out."""
+"""A run: what it is as data, and the process that carries it out.
+
+    spec       RunSpec and ProjectDraft: everything needed to do a run, and what a draft still lacks
+    parts      the metric, optimizer, model and adapter that a spec names
+    prepare    a spec and the store -> program, rows, split, settings; the estimate before a run
+    worker     the process: claim, score the start, search, test, export, done; resumed by starting it again
+    recorder   search events -> rows of the store
+    flags      heartbeat out, pause and stop in
+    silence    telling that a model does not answer
+    results    what is kept when a run ends
+    exports    writing the tuned program to the data folder
+
+It knows the store and the search, and nothing of pages or terminals. No API key passes through here:
+models look theirs up in the process's environment.
+"""

@@ -32,6 +32,7 @@ from engine.runs.flags import StoreControl, Watch
 from engine.runs.prepare import Prepared, check_keys, prepare, with_budget_left
 from engine.runs.recorder import StoreRecorder
 from engine.runs.results import result_dict, summary, validation_score
+from engine.runs.silence import tell_of_silence
 from engine.runs.spec import RunSpec
 from engine.search.driver import Driver
 from engine.search.settings import SearchResult
@@ -118,11 +119,22 @@ class _Job:
             store.add_event(run_id, "note", note, {"level": "info"})
         settings = with_budget_left(prepared.settings, self.run.seconds)
         driver = Driver(settings, self.recorder, control)
+        silence = asyncio.create_task(
+            tell_of_silence(
+                lambda: driver.ledger.replies,
+                lambda: store.get_run(run_id).state == "running",
+                self._warn,
+            )
+        )
         try:
             await self._phases(driver, prepared)
         finally:
+            silence.cancel()
             self.recorder.flush()
             store.set_meters(run_id, driver.ledger.spent, driver.ledger.seconds)
+
+    def _warn(self, sentence: str) -> None:
+        self.store.add_event(self.run.id, "note", sentence, {"level": "warning"})
 
     def _prepare(self) -> Prepared:
         try:

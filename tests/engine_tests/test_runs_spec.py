@@ -10,6 +10,7 @@ from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.records import Candidate, Outcome, StepState, Usage
 from engine.runs.prepare import estimate_run, prepare, reserved_calls
 from engine.runs.recorder import FLUSH_SECONDS, TOLD_FAILURES, StoreRecorder
+from engine.runs.silence import tell_of_silence
 from engine.runs.spec import Named, ProjectDraft, RunSpec, SplitSpec
 from engine.search.budget import Budget
 from engine.search.events import (
@@ -179,6 +180,30 @@ def test_the_recorder_stores_rows_soon_and_trials_at_once(tmp_path):
         events = store.events(run_id)
         assert [e.kind for e in events] == ["candidate_found", "new_best", "trial_finished", "note"]
         assert events[-1].data == {"level": "warning"}
+
+
+def test_a_silent_model_is_told_once_for_each_silence():
+    state = {"answers": 0, "waiting": True}
+    told = []
+
+    async def live():
+        task = asyncio.create_task(
+            tell_of_silence(
+                lambda: state["answers"], lambda: state["waiting"], told.append, after=0.05, look=0.01
+            )
+        )
+        await asyncio.sleep(0.3)
+        assert len(told) == 1
+        state["answers"] += 1
+        await asyncio.sleep(0.3)
+        assert len(told) == 2
+        state["waiting"] = False
+        await asyncio.sleep(0.2)
+        task.cancel()
+
+    asyncio.run(live())
+    assert len(told) == 2
+    assert "has not answered" in told[0]
 
 
 def test_the_recorder_tells_of_a_few_failed_rows_only(tmp_path):
