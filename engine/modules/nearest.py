@@ -18,7 +18,7 @@ class NearestTexts:
 
     >>> near = NearestTexts(["the parcel is late", "my password is wrong", "where is my parcel"])
     >>> near.nearest("a parcel that never came", 2)
-    [0, 2]
+    [2, 0]
     """
 
     def __init__(self, texts: Sequence[str]) -> None:

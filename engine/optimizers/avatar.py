@@ -145,8 +145,8 @@ class AvatarOptimizer(Optimizer):
                             "program_description": problem.program,
                             "step": describe_step(part.path, problem.signatures[part.path]),
                             "text_wanted": part.title,
-                            "good_runs": shown_runs(problem, part.path, shown_good),
                             "bad_runs": shown_runs(problem, part.path, shown_bad),
+                            "good_runs": shown_runs(problem, part.path, shown_good),
                             "current_instructions": part.text(base),
                         },
                         rollout=rng.randrange(1, 1_000_000),
@@ -189,7 +189,7 @@ class ContrastRuns(Signature):
     program_description: str = InputField(desc="The steps of the program.")
     step: str = InputField(desc="The step: its fields and what they mean.")
     text_wanted: str = InputField(desc="Which text is to be rewritten.")
-    good_runs: list[dict[str, Any]] = InputField(desc="Runs that went well; may be empty.")
     bad_runs: list[dict[str, Any]] = InputField(desc="Runs that went badly, the worst first.")
+    good_runs: list[dict[str, Any]] = InputField(desc="Runs that went well; may be empty.")
     current_instructions: str = InputField(desc="The text in use now.")
     proposed_instructions: str = OutputField(desc="The new text, whole, ready to be used as it is.")

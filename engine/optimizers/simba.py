@@ -278,10 +278,10 @@ def _buckets(
     return [sorted(some, key=lambda r: -r.outcome.score) for some in runs.values()]
 
 
-def _promise(bucket: Sequence[Run]) -> tuple[float, float, float]:
-    """How much a row can teach: the gap between its runs, then the best score, then the gap to the mean."""
+def _promise(bucket: Sequence[Run]) -> tuple[float, bool, float, float]:
+    """How much a row can teach: the gap between its runs, a fault at all, the best score, the gap to the mean."""
     scores = [run.outcome.score for run in bucket]
-    return scores[0] - scores[-1], scores[0], scores[0] - sum(scores) / len(scores)
+    return scores[0] - scores[-1], scores[-1] < 1, scores[0], scores[0] - sum(scores) / len(scores)
 
 
 def _cut(asks: Sequence[Score], answers: Sequence[Evaluation]) -> bool:
