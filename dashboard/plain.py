@@ -7,6 +7,11 @@ or `st.code`; this is for a name or a sentence inside a label.
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Hashable, Mapping
+from typing import TypeVar
+
+_Key = TypeVar("_Key", bound=Hashable)
 
 _MARKS = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>:$~&@^=/\"'])")
 
@@ -30,3 +35,17 @@ def count(number: int, one: str, many: str = "") -> str:
     ('1 row', '1,200 rows')
     """
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def distinct(names: Mapping[_Key, str]) -> dict[_Key, str]:
+    """Return the names with a number behind those seen before: a choice is told apart by its text alone.
+
+    >>> distinct({1: "Mail", 2: "Mail", 3: "Calls"})
+    {1: 'Mail', 2: 'Mail (2)', 3: 'Calls'}
+    """
+    seen: Counter[str] = Counter()
+    found: dict[_Key, str] = {}
+    for key, name in names.items():
+        seen[name] += 1
+        found[key] = name if seen[name] == 1 else f"{name} ({seen[name]})"
+    return found

@@ -20,8 +20,13 @@ def settled(page: Page) -> None:
 def shoot(page: Page, name: str) -> None:
     """Save a picture of the whole page in .screenshots/, and check that nothing runs over its edge."""
     SHOTS.mkdir(exist_ok=True)
-    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+    size = page.viewport_size or {"width": 1280, "height": 900}
+    whole = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+    page.set_viewport_size({"width": size["width"], "height": max(size["height"], min(whole, 3000))})
+    page.wait_for_timeout(150)
+    page.screenshot(path=SHOTS / f"{name}.png")
     over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    page.set_viewport_size(size)
     assert over <= 1, f"{name}: the page is {over} px too wide"
 
 
@@ -30,3 +35,8 @@ def to_page(page: Page, name: str) -> None:
     link = page.get_by_test_id("stSidebarNav").get_by_role("link", name=name.title(), exact=False)
     link.first.click()
     settled(page)
+
+
+def press(page: Page, key: str) -> None:
+    """Press the button with this key. (Streamlit draws a button that has a tooltip twice.)"""
+    page.locator(f".st-key-{key} button").first.click()

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import data, drafts
 from dashboard.components.page import Current
-from dashboard.plain import count
+from dashboard.plain import count, distinct
 from engine.errors import EngineError
 from engine.runs.spec import ProjectDraft
 
@@ -136,12 +136,12 @@ def _use_sample(project_id: str, file: str) -> None:
 
 
 def _before(now: Current) -> None:
-    stored = {d.id: d for d in data.datasets()}
+    stored = distinct({d.id: f"{d.name} · {count(d.rows, 'row')}" for d in data.datasets()})
     picked = st.selectbox(
         "File",
         list(stored),
         key="before_file",
-        format_func=lambda i: f"{stored[i].name} · {count(stored[i].rows, 'row')}",
+        format_func=lambda i: stored.get(i, ""),
         label_visibility="collapsed",
     )
     st.button("Use these rows", key="use_before", type="primary", on_click=use_dataset, args=(now.id, picked))

@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.components.run_header import STATES
+from dashboard.plain import distinct
 from dashboard.selection import Selection
 from engine.store.rows import RunRow
 
@@ -26,11 +27,12 @@ def run_picker(run_id: str) -> None:
     runs = {r.id: r for r in data.runs(Selection.from_params(st.query_params).project)}
     if len(runs) < 2:
         return
+    names = distinct({i: _name(r) for i, r in runs.items()})
     picked = st.selectbox(
         "Run",
         list(runs),
         index=list(runs).index(run_id),
-        format_func=lambda i: _name(runs[i]),
+        format_func=lambda i: names[i],
         key=f"run_picker_{run_id}_{runs[run_id].state}",
         label_visibility="collapsed",
         width=420,

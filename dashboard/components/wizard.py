@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard import data
 from dashboard.components.look import page_style
 from dashboard.components.page import PAGES, Current, current, go
-from dashboard.plain import plain
+from dashboard.plain import distinct, plain
 from dashboard.wizard import Step, next_step, steps
 
 PURPOSE = {
@@ -94,13 +94,13 @@ def _next_button(found: tuple[Step, ...], here: str) -> None:
 
 
 def _project_switch(now: Current) -> None:
-    found = {p.id: p for p in data.projects()}
+    found = distinct({p.id: p.name for p in data.projects()})
     with st.sidebar:
         st.selectbox(
             "Project",
             list(found),
             index=list(found).index(now.id),
-            format_func=lambda i: found[i].name if i in found else "",
+            format_func=lambda i: found.get(i, ""),
             key=f"project_switch_{now.id}",
             on_change=_switch,
             args=(now.id,),

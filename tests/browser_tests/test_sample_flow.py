@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from browser_frame import settled, shoot, to_page
+from browser_frame import press, settled, shoot, to_page
 from playwright.sync_api import Page, expect
 
 TICKETS = Path(__file__).parents[2] / "sample_data" / "support_tickets.csv"
@@ -22,7 +22,7 @@ def finished(run_page) -> Page:
     expect(page.get_by_text("Better prompts, measured")).to_be_visible()
     open_project(page)
     expect(page.get_by_text("What this will take")).to_be_visible()
-    page.locator(".st-key-start_run button").click()
+    press(page, "start_run")
     expect(page.locator(".st-key-run_head")).to_contain_text("Finished", timeout=60_000)
     return page
 
@@ -93,14 +93,14 @@ def test_the_exported_program_gives_the_same_answers(finished, server, tmp_path:
     to_page(finished, "export")
     shoot(finished, "export")
     with finished.expect_download() as started:
-        finished.locator(".st-key-download_json button").click()
+        press(finished, "download_json")
     program = tmp_path / "program.json"
     started.value.save_as(program)
     tested = in_python(READ_RUN, server.home)
     assert len(tested) > 20
     assert in_python(ANSWER_ROWS, tmp_path, str(program), str(TICKETS), *tested) == tested
     with finished.expect_download() as started:
-        finished.locator(".st-key-download_script button").click()
+        press(finished, "download_script")
     script = tmp_path / "program.py"
     started.value.save_as(script)
     done = subprocess.run(

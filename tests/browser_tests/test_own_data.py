@@ -1,0 +1,126 @@
+"""A person's own table: from the file to results, and what the page says about files that cannot be used."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from browser_frame import press, settled, shoot, to_page
+from playwright.sync_api import Page, expect
+
+WORDS = {
+    "alpha": ("kettle", "teapot", "mug", "saucer", "spoon"),
+    "beta": ("hammer", "wrench", "nail", "drill", "saw"),
+    "gamma": ("violin", "cello", "flute", "drum", "harp"),
+}
+
+
+def unseen(rows: int = 90) -> str:
+    """A table the product has never seen, with labels that mean nothing until they are shown."""
+    rng = random.Random(7)
+    lines = ["Item description,Shelf code"]
+    for _ in range(rows):
+        label = rng.choice(list(WORDS))
+        thing = rng.choice(WORDS[label])
+        lines.append(
+            f'"{rng.choice(["A small", "One used", "Our best"])} {thing}, {rng.randint(1, 40)} left",{label}'
+        )
+    return "\n".join(lines) + "\n"
+
+
+def open_examples(page: Page) -> None:
+    page.get_by_role("button", name="New project").click()
+    press(page, "new_from_rows")
+    settled(page)
+    expect(page.get_by_text("Bring examples")).to_be_visible()
+
+
+def upload(page: Page, path: Path) -> None:
+    page.locator("input[type=file]").first.set_input_files(path)
+    settled(page)
+
+
+def test_an_unseen_table_becomes_a_tuned_task(new_page, tmp_path: Path):
+    table = tmp_path / "shelves.csv"
+    table.write_text(unseen())
+    page = new_page()
+    open_examples(page)
+    shoot(page, "own_empty")
+    upload(page, table)
+    expect(page.locator(".st-key-offer_task")).to_be_visible()
+    shoot(page, "own_roles")
+    press(page, "make_task")
+    settled(page)
+    expect(page.get_by_text("How the rows are divided")).to_be_visible()
+    shoot(page, "own_examples")
+    to_page(page, "task")
+    expect(page.locator(".st-key-prompt_text")).to_contain_text("alpha")
+    shoot(page, "own_task")
+    to_page(page, "metric")
+    press(page, "use_ExactMatch")
+    settled(page)
+    shoot(page, "own_metric")
+    to_page(page, "tune")
+    press(page, "choose_BootstrapFewShotWithRandomSearch")
+    settled(page)
+    shoot(page, "own_tune")
+    expect(page.locator(".st-key-start_run button").first).to_be_enabled()
+    press(page, "start_run")
+    expect(page.locator(".st-key-run_head")).to_contain_text("Finished", timeout=60_000)
+    to_page(page, "results")
+    expect(page.locator(".st-key-verdict")).to_contain_text("Better:")
+    shoot(page, "own_results")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("empty.csv", b"", "empty"),
+        ("header.csv", b"text,label\n", "no rows"),
+        ("nothing.json", b"{not json", "JSON"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_explained_and_nothing_is_lost(
+    new_page, tmp_path: Path, name, content, words
+):
+    file = tmp_path / name
+    file.write_bytes(content)
+    page = new_page()
+    open_examples(page)
+    upload(page, file)
+    expect(page.locator(".st-key-source_problem_line")).to_contain_text(words, ignore_case=True)
+    shoot(page, f"refused_{file.stem}")
+    good = tmp_path / "good.csv"
+    good.write_text(unseen(30))
+    upload(page, good)
+    expect(page.locator(".st-key-offer_task")).to_be_visible()
+
+
+def test_rows_with_problems_are_listed_by_number(new_page, tmp_path: Path):
+    file = tmp_path / "ragged.csv"
+    file.write_text(unseen(30) + "only one cell\n" + '"A small mug, 3 left",\n')
+    page = new_page()
+    open_examples(page)
+    upload(page, file)
+    press(page, "make_task")
+    settled(page)
+    expect(page.locator(".st-key-row_problems")).to_contain_text("2")
+    shoot(page, "own_problems")
+
+
+def test_markup_in_the_data_is_shown_as_text(new_page, tmp_path: Path):
+    file = tmp_path / "markup.csv"
+    rows = [
+        f'"<img src=x onerror=alert(1)> ![x](http://example.invalid/{i}.png) =cmd|calc",{"yes" if i % 2 else "no"}'
+        for i in range(24)
+    ]
+    file.write_text("text,<b>flag</b>\n" + "\n".join(rows) + "\n")
+    page = new_page()
+    open_examples(page)
+    upload(page, file)
+    press(page, "make_task")
+    settled(page)
+    for name in ("task", "examples", "tune"):
+        to_page(page, name)
+    assert page.locator("img[src*='example.invalid'], img[onerror]").count() == 0
