@@ -1,0 +1,235 @@
+"""One HTTP operation as a tool, and every operation of an OpenAPI document.
+
+Private addresses are refused unless allowed, after the name was looked up too; redirects are not followed; the answer's
+size and time are limited. Loads aiohttp: import it where it is used.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+
+from engine.errors import ConfigurationError, ToolError
+from engine.tools.addresses import check_url, is_public, private
+from engine.tools.function import TIMEOUT, Tool
+
+MOST_BYTES = 2_000_000
+_METHODS = ("get", "post", "put", "patch", "delete")
+_PLACE = re.compile(r"{(\w+)}")
+
+
+def http_tool(
+    url: str,
+    name: str,
+    desc: str = "",
+    args: Mapping[str, Any] | None = None,
+    *,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    allow_private: bool = False,
+    required: Sequence[str] = (),
+) -> Tool:
+    """Return a tool that asks one web address.
+
+    Arguments named in braces in `url` fill their place; the others go into the query, or, for POST, PUT and PATCH, into a
+    JSON body. `args` maps argument -> JSON schema. `headers` are sent along and never shown to a model.
+
+    >>> tool = http_tool("https://example.org/items/{id}", "item", "Return an item.", {"id": {"type": "string"}})
+    >>> tool.name, tool.required
+    ('item', ('id',))
+    """
+    check_url(_PLACE.sub("x", url), allow_private=allow_private)
+    in_path = _PLACE.findall(url)
+    schema = {**{one: {"type": "string"} for one in in_path}, **(args or {})}
+
+    async def ask(**given: Any) -> Any:
+        filled = _PLACE.sub(lambda place: quote(str(given.get(place[1], "")), safe=""), url)
+        rest = {key: value for key, value in given.items() if key not in in_path}
+        return await _ask(method.upper(), filled, rest, headers or {}, allow_private)
+
+    needed = [*in_path, *(one for one in required if one not in in_path)]
+    return Tool.with_schema(ask, name, desc, {"properties": schema, "required": needed}, TIMEOUT)
+
+
+def openapi_tools(
+    document: Mapping[str, Any] | str | Path,
+    *,
+    base_url: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    allow_private: bool = False,
+) -> list[Tool]:
+    """Return a tool for each operation of an OpenAPI 3 document: a mapping, its JSON text, or a path to its file.
+
+    Raises ConfigurationError when it is none, ToolError when its server has a private address and that is not allowed.
+
+    >>> paths = {"/add": {"get": {"operationId": "add", "summary": "Add.", "parameters": [
+    ...     {"name": "a", "in": "query", "required": True, "schema": {"type": "integer"}}]}}}
+    >>> [str(tool) for tool in openapi_tools({"openapi": "3.1.0", "paths": paths}, base_url="https://example.org")]
+    ['`add`: Add. Arguments: {"a":{"type":"integer"}}']
+    """
+    api = _read(document)
+    base = base_url or next((server.get("url", "") for server in api.get("servers", [])), "")
+    if not base:
+        raise ConfigurationError("The OpenAPI document names no server. Pass base_url='https://...'.")
+    found = []
+    for path, operations in api.get("paths", {}).items():
+        for method in _METHODS:
+            if method not in operations:
+                continue
+            operation = operations[method]
+            name = operation.get("operationId") or f"{method}_{path}"
+            schema, required = _parameters(
+                api, [*operations.get("parameters", []), *operation.get("parameters", [])]
+            )
+            body, body_required = _body(api, operation)
+            desc = operation.get("summary") or operation.get("description") or f"{method.upper()} {path}"
+            found.append(
+                http_tool(
+                    base.rstrip("/") + path,
+                    re.sub(r"\W+", "_", name).strip("_"),
+                    desc,
+                    {**schema, **body},
+                    method=method,
+                    headers=headers,
+                    allow_private=allow_private,
+                    required=[*required, *body_required],
+                )
+            )
+    return found
+
+
+async def _ask(
+    method: str, url: str, rest: Mapping[str, Any], headers: Mapping[str, str], allow_private: bool
+) -> Any:
+    check_url(url, allow_private=allow_private)
+    sent: dict[str, Any] = {"headers": dict(headers), "allow_redirects": False}
+    if method in ("POST", "PUT", "PATCH"):
+        sent["json"] = dict(rest)
+    else:
+        sent["params"] = {key: _query(value) for key, value in rest.items() if value is not None}
+    connector = aiohttp.TCPConnector(resolver=_Resolver(allow_private))
+    try:
+        async with (
+            aiohttp.ClientSession(connector=connector) as session,
+            session.request(method, url, **sent) as response,
+        ):
+            body = await _limited(response)
+            return _result(method, url, response, body)
+    except aiohttp.ClientError as error:
+        cause = error.__cause__ or error.__context__
+        raise ToolError(
+            str(cause) if isinstance(cause, ToolError) else f"{url} could not be asked: {error}"
+        ) from error
+
+
+async def _limited(response: aiohttp.ClientResponse) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.content.iter_any():
+        size += len(part)
+        if size > MOST_BYTES:
+            raise ToolError(f"{response.url} answered more than {MOST_BYTES} bytes.")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _result(method: str, url: str, response: aiohttp.ClientResponse, body: bytes) -> Any:
+    text = body.decode(response.get_encoding() if response.charset else "utf-8", errors="replace")
+    if 300 <= response.status < 400:
+        raise ToolError(
+            f"{url} points on to {response.headers.get('Location', 'nowhere')}, which is not followed."
+        )
+    if response.status >= 400:
+        raise ToolError(f"{method} {url} failed with status {response.status}: {text[:500]}")
+    if "json" not in response.content_type:
+        return text
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return text
+
+
+class _Resolver(AbstractResolver):
+    """Looks names up, and lets no private address through, so that no name can lead to one."""
+
+    def __init__(self, allow_private: bool) -> None:
+        self._inner = ThreadedResolver()
+        self._allow_private = allow_private
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._inner.resolve(host, port, family)
+        if not self._allow_private and not all(is_public(one["host"]) for one in found):
+            raise OSError(private(host)) from ToolError(private(host))
+        return found
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+def _read(document: Mapping[str, Any] | str | Path) -> Mapping[str, Any]:
+    if not isinstance(document, Mapping):
+        try:
+            text = document.read_bytes() if isinstance(document, Path) else document
+            document = orjson.loads(text)
+        except (OSError, orjson.JSONDecodeError) as error:
+            raise ConfigurationError(f"The OpenAPI document cannot be read as JSON: {error}") from error
+    if not isinstance(document, Mapping) or not isinstance(document.get("paths"), Mapping):
+        raise ConfigurationError("This is no OpenAPI document: it has no 'paths'.")
+    return document
+
+
+def _parameters(api: Mapping[str, Any], listed: Sequence[Any]) -> tuple[dict[str, Any], list[str]]:
+    schema: dict[str, Any] = {}
+    required = []
+    for entry in listed:
+        one = _resolved(api, entry)
+        if one.get("in") not in ("path", "query"):
+            continue  # headers and cookies are the caller's to set, not a model's
+        schema[one["name"]] = {**_resolved(api, one.get("schema", {})), **_kept(one, "description")}
+        if one.get("required"):
+            required.append(one["name"])
+    return schema, required
+
+
+def _body(api: Mapping[str, Any], operation: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    content = _resolved(api, operation.get("requestBody", {})).get("content", {})
+    schema = _resolved(api, content.get("application/json", {}).get("schema", {}))
+    return dict(schema.get("properties", {})), list(schema.get("required", []))
+
+
+def _resolved(api: Mapping[str, Any], part: Any, depth: int = 0) -> Any:
+    """Return a part of a document with references written out; those inside themselves are left open."""
+    if isinstance(part, list):
+        return [_resolved(api, one, depth) for one in part]
+    if not isinstance(part, Mapping):
+        return part
+    reference = part.get("$ref")
+    if isinstance(reference, str):
+        if depth > 6 or not reference.startswith("#/"):
+            return {}
+        target: Any = api
+        for step in reference[2:].split("/"):
+            target = target.get(step, {})
+        return _resolved(api, target, depth + 1)
+    return {key: _resolved(api, value, depth) for key, value in part.items()}
+
+
+def _kept(one: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {key: one[key]} if one.get(key) else {}
+
+
+def _query(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
