@@ -95,10 +95,12 @@ _HOMES: dict[str, str] = {
     "configure": "engine.runtime",
     "context": "engine.runtime",
     "ensure_signature": "engine.signature",
+    "import_dspy": "engine.export.dspy",
     "inspect_history": "engine.lm.history",
     "make_signature": "engine.signature",
     "normalize_text": "engine.metrics.text",
     "read_dataset": "engine.dataset",
+    "save_dspy": "engine.export.dspy",
     "settings": "engine.runtime",
     "track_usage": "engine.runtime",
 }

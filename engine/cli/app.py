@@ -137,7 +137,13 @@ def evaluate(  # noqa: PLR0913 - one parameter for each option of the command
 def export(
     run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="A stored run.")],
     home: Home = None,
-    form: Annotated[str, typer.Option("--format", help="What to write: json or python.")] = "json",
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="What to write: json, python, dspy, dspy_state, messages, messages_json or openai_request.",
+        ),
+    ] = "json",
     output: Annotated[
         Path | None, typer.Option(help="Where to write it; else beside the run's other exports.")
     ] = None,

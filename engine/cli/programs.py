@@ -76,6 +76,8 @@ def export_program(run_id: str, form: str, output: Path | None, candidate: str |
     with Store.open(home) as store:
         paths = export_again(home, store, run_id, candidate)
     path = Path(paths["export_path"]).with_name(file_name)
+    if not path.exists():
+        get_export(form).render(read_program(paths["export_path"]))  # says why it cannot be
     if output is not None:
         try:
             output.parent.mkdir(parents=True, exist_ok=True)

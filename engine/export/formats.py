@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.errors import UnknownNameError
+from engine.export.dspy import dspy_script, state_text
 from engine.export.json import ProgramFile, to_text
+from engine.export.messages import messages_json, messages_text, openai_requests
 from engine.export.python import python_script
 
 
@@ -44,6 +46,41 @@ EXPORTS: tuple[ExportFormat, ...] = (
         "A script that answers one row or a whole CSV file from the command line.",
         "program.py",
         _script,
+    ),
+    ExportFormat(
+        "dspy",
+        "DSPy script",
+        "A script that builds the same program with DSPy; it holds all that was tuned.",
+        "program_dspy.py",
+        dspy_script,
+    ),
+    ExportFormat(
+        "dspy_state",
+        "DSPy state",
+        "What was tuned as DSPy saves it: program.load(path) reads it there.",
+        "dspy_state.json",
+        state_text,
+    ),
+    ExportFormat(
+        "messages",
+        "Messages",
+        "The exact messages of every step, to read or to paste.",
+        "messages.txt",
+        messages_text,
+    ),
+    ExportFormat(
+        "messages_json",
+        "Messages as JSON",
+        "The same messages as data.",
+        "messages.json",
+        messages_json,
+    ),
+    ExportFormat(
+        "openai_request",
+        "Request bodies",
+        "A chat completions request for every step, for any language that can send one.",
+        "openai_request.json",
+        openai_requests,
     ),
 )
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from engine.errors import RunError
+from engine.errors import ProgramFileError, RunError
 from engine.export.formats import EXPORTS
 from engine.export.json import program_file, write_text
 from engine.records import Candidate
@@ -30,7 +30,15 @@ def export_run(
     )
     try:
         for form in EXPORTS:
-            write_text(form.render(content), folder / form.file_name)
+            try:
+                text = form.render(content)
+            except ProgramFileError:
+                if form.name in ("json", "python"):
+                    raise
+                # A form that cannot hold this program: asked for by name it says why.
+                (folder / form.file_name).unlink(missing_ok=True)
+                continue
+            write_text(text, folder / form.file_name)
     except OSError as error:
         raise RunError(
             f"The program could not be exported to {folder}: {error.strerror or error}."

@@ -32,8 +32,8 @@ def test_an_unknown_name_lists_the_valid_ones(get, entries):
 def test_exports_are_found_by_name():
     for form in EXPORTS:
         assert get_export(form.name) is form
-    with pytest.raises(UnknownNameError, match="json, python"):
-        get_export("dspy")
+    with pytest.raises(UnknownNameError, match="json, messages"):
+        get_export("pickle")
 
 
 def test_everything_that_forms_show_is_there():

@@ -1,0 +1,68 @@
+"""The exact messages a tuned program sends, with `{name}` where an input's value goes: as text, as JSON, as request bodies.
+
+For using a tuned prompt without Tuneboard, from any language. It knows program files and adapters, and sends nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from engine.export.json import ProgramFile
+from engine.registry import get_adapter
+
+
+def step_messages(program: ProgramFile) -> dict[str, list[dict[str, Any]]]:
+    """Return each step's messages by path, as its adapter lays them out; inputs stand as `{name}`.
+
+    >>> from engine.pipeline.build import build_program
+    >>> from engine.export.json import program_file
+    >>> from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
+    >>> step = StepSpec(name="route", inputs=(FieldSpec(name="text"),), outputs=(FieldSpec(name="team"),))
+    >>> spec = PipelineSpec(steps=(step,))
+    >>> messages = step_messages(program_file(spec, build_program(spec).candidate()))["route"]
+    >>> [m["role"] for m in messages], "{text}" in messages[-1]["content"]
+    (['system', 'user'], True)
+    """
+    adapter = get_adapter(program.adapter)()
+    found = {}
+    for path, step in program.build().named_predictors():
+        inputs = {name: f"{{{name}}}" for name in step.signature.input_fields}
+        found[path] = adapter.format(step.signature, step.demos, inputs)
+    return found
+
+
+def messages_json(program: ProgramFile) -> str:
+    """Return every step's messages as JSON by path."""
+    return _json(step_messages(program))
+
+
+def messages_text(program: ProgramFile) -> str:
+    """Return every step's messages as text, each under its role."""
+    parts = []
+    for path, messages in step_messages(program).items():
+        parts.append(f"===== {path} =====")
+        parts += [f"--- {message['role']} ---\n{_shown(message['content'])}" for message in messages]
+    return "\n\n".join(parts) + "\n"
+
+
+def openai_requests(program: ProgramFile) -> str:
+    """Return the JSON body of a chat completions request for each step by path; several demonstrations are turns of it."""
+    model = program.model
+    settings: dict[str, Any] = {
+        "model": model.name.partition("/")[2] or model.name if model else "gpt-4o-mini"
+    }
+    for name in ("temperature", "max_tokens"):
+        value = getattr(model, name, None)
+        if value is not None:
+            settings[name] = value
+    return _json({path: {**settings, "messages": m} for path, m in step_messages(program).items()})
+
+
+def _shown(content: Any) -> str:
+    return content if isinstance(content, str) else _json(content)
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n"

@@ -1,0 +1,55 @@
+"""The exact messages of an exported program: what a run would send, with names where values go."""
+
+import json
+
+from openai_server import OpenAIServer
+from run_setup import PIPELINE
+
+import engine
+from engine.export.formats import EXPORTS
+from engine.export.json import program_file
+from engine.export.messages import messages_json, messages_text, openai_requests
+from engine.pipeline.build import build_program
+from engine.records import Demo
+
+
+def content(**changes):
+    demos = (Demo({"text": "a lamp", "shelf": "red"}),)
+    candidate = build_program(PIPELINE).candidate().with_step("sort", instructions="Sort it.", demos=demos)
+    model = {"name": "openai/test-model", "temperature": 0.5, "key_env": "KEY"}
+    return program_file(PIPELINE, candidate, model=model, **changes)
+
+
+def test_the_messages_are_those_that_are_sent():
+    with OpenAIServer(answer="[[ ## shelf ## ]]\nred\n\n[[ ## completed ## ]]") as server:
+        lm = engine.LM("openai/test-model", api_base=server.url, api_key="k", cache=False, temperature=0.5)
+        content().build(lm=lm)(text="a small cup")
+        sent = server.requests[0]
+    shown = json.loads(openai_requests(content()))["sort"]
+    assert shown == json.loads(json.dumps(sent).replace("a small cup", "{text}"))
+    assert json.loads(messages_json(content()))["sort"] == shown["messages"]
+
+
+def test_the_text_shows_every_turn_under_its_role():
+    text = messages_text(content())
+    assert [line for line in text.splitlines() if line.startswith("--- ")] == [
+        "--- system ---",
+        "--- user ---",
+        "--- assistant ---",
+        "--- user ---",
+    ]
+    assert "===== sort =====" in text
+    assert "{text}" in text
+
+
+def test_the_adapter_chosen_lays_them_out():
+    turns = json.loads(messages_json(content(adapter="json")))["sort"]
+    assert json.loads(turns[2]["content"]) == {"shelf": "red"}
+
+
+def test_every_export_renders_and_holds_no_key(monkeypatch):
+    monkeypatch.setenv("KEY", "sk-secret-value")
+    for form in EXPORTS:
+        text = form.render(content())
+        assert text.endswith("\n")
+        assert "sk-secret-value" not in text
