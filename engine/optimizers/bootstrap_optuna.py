@@ -108,7 +108,7 @@ class _Space:
             chosen = combination[at : at + self._slots[path]]
             at += self._slots[path]
             demos = tuple(pool[i - 1] for i in dict.fromkeys(chosen) if i)
-            steps[path] = replace(steps[path], demos=demos)
+            steps[path] = replace(steps[path], demos=demos, nearest=0)
             shown = max(shown, len(demos))
             solved = max(solved, sum(d.augmented for d in demos))
         reason = f"The starting prompt with {shown} chosen examples, {solved} of them solved by the model."

@@ -49,7 +49,7 @@ def with_labeled(
     """Return the candidate with up to `k` training rows as the demonstrations of every step."""
     pool = problem.train if rows is None else rows
     steps = {
-        path: replace(state, demos=labeled_demos(problem, path, pool, k, rng))
+        path: replace(state, demos=labeled_demos(problem, path, pool, k, rng), nearest=0)
         for path, state in candidate.steps.items()
     }
     return replace(candidate, steps=steps)
@@ -83,7 +83,7 @@ def with_solved(
         traced = traced_demos(tuple(solved.values()), path, rng)
         rest = _others(problem.train, solved)
         raw = labeled_demos(problem, path, rest, max(0, max_labeled - len(traced)), rng)
-        steps[path] = replace(state, demos=(*traced, *raw))
+        steps[path] = replace(state, demos=(*traced, *raw), nearest=0)
     return replace(candidate, steps=steps)
 
 

@@ -62,8 +62,9 @@ class Space:
             parts = [f"proposed instructions {wording}" if wording else "the starting instructions"]
             candidate = candidate.with_step(path, instructions=texts[wording])
             if not self.zero_shot:
-                examples = self.demo_sets[demos].steps[path].demos
-                candidate = candidate.with_step(path, demos=examples)
+                shown = self.demo_sets[demos].steps[path]
+                examples = shown.demos
+                candidate = candidate.with_step(path, demos=examples, nearest=shown.nearest)
                 parts.append(f"{len(examples)} examples (set {demos})" if examples else "no examples")
             reasons.append(f"{path}: {' with '.join(parts)}")
         reason = "; ".join(reasons)

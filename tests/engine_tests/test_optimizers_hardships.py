@@ -1,0 +1,139 @@
+"""What no optimizer may break on: bad proposers, bad metrics, few rows, tiny budgets; and results as starts."""
+
+import pytest
+from small_optimizers import small
+
+from engine import loop
+from engine.contract_tests import ToyLM, toy_metric, toy_rows, toy_settings
+from engine.errors import ConfigurationError
+from engine.lm.base import Choice, Reply
+from engine.modules.module import Module
+from engine.modules.predict import Predict
+from engine.optimizers.base import Optimizer
+from engine.optimizers.reflection import MAX_TEXT
+from engine.records import Usage
+from engine.registry import OPTIMIZERS
+from engine.search.budget import Budget
+from engine.search.driver import Driver
+
+WRITTEN = ("proposed_instructions", "proposed_description", "observations", "summary", "rules", "advice")
+ROWS = list(toy_rows(36).values())
+every_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: optimizer.name)
+
+
+class WriterLM(ToyLM):
+    """A toy model whose every proposal is one given text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.text = text
+        self.written = 0
+
+    async def complete(self, request):
+        wanted = str(request.messages[0]["content"]).split("You write these output fields:")[-1]
+        for name in WRITTEN:
+            if f"`{name}`" in wanted:
+                self.written += 1
+                text = f"[[ ## {name} ## ]]\n{self.text}\n\n[[ ## completed ## ]]"
+                return Reply((Choice(text),), Usage(calls=1))
+        return await super().complete(request)
+
+
+class TwoSteps(Module):
+    def __init__(self):
+        super().__init__()
+        self.first = Predict("text -> hint")
+        self.second = Predict("text, hint -> label")
+
+    async def aforward(self, text):
+        hint = (await self.first.acall(text=text)).hint
+        return await self.second.acall(text=text, hint=hint)
+
+
+class HintLM(ToyLM):
+    """A toy model that also answers the first of two steps."""
+
+    async def complete(self, request):
+        if "`hint`" in str(request.messages[0]["content"]).split("You write these output fields:")[-1]:
+            self.paid += 1
+            return Reply((Choice("[[ ## hint ## ]]\nnone\n\n[[ ## completed ## ]]"),), Usage(calls=1))
+        return await super().complete(request)
+
+
+def run(optimizer, lm=None, **changes):
+    return loop.run(Driver(toy_settings(lm or ToyLM(), **changes)).search(small(optimizer)().search))
+
+
+@every_optimizer
+@pytest.mark.parametrize(
+    "text", ["", "Given the fields `text`, produce the fields `label`.", "word " * 10_000]
+)
+def test_a_proposer_without_ideas_costs_nothing_but_its_calls(optimizer, text):
+    result = run(optimizer, WriterLM(text))
+    assert result.stopped == "finished", result.reason
+    assert all(len(s.instructions) <= 2 * MAX_TEXT + 100 for s in result.best.steps.values())
+
+
+@every_optimizer
+def test_a_metric_that_raises_ends_in_the_starting_prompt_or_better(optimizer):
+    def broken(example, prediction, trace=None):
+        raise ValueError("I cannot grade this.")
+
+    result = run(optimizer, metric=broken)
+    assert result.stopped == "finished", result.reason
+    assert not result.score
+
+
+@every_optimizer
+@pytest.mark.parametrize("budget", [Budget(calls=1), Budget(tokens=30), Budget(calls=10)])
+def test_a_budget_smaller_than_one_evaluation_keeps_the_start_and_says_so(optimizer, budget):
+    lm = ToyLM()
+    result = run(optimizer, lm, budget=budget)
+    assert lm.paid <= 10
+    if result.stopped == "budget":
+        assert "budget" in result.reason
+    assert result.best.steps.keys() == result.seed.steps.keys()
+
+
+@every_optimizer
+def test_one_row_ends_in_a_program_or_in_a_sentence(optimizer):
+    tuner = small(optimizer)()
+    tuner.metric, tuner.task_model = toy_metric, ToyLM()
+    if type(tuner).split is not Optimizer.split and optimizer.name != "BetterTogether":
+        with pytest.raises(ConfigurationError, match="at least 2 examples"):
+            tuner.compile(Predict("text -> label"), trainset=ROWS[:1])
+        return
+    program = tuner.compile(Predict("text -> label"), trainset=ROWS[:1])
+    assert program.tuning.stopped == "finished"
+
+
+@every_optimizer
+def test_no_rows_are_refused_in_a_sentence(optimizer):
+    tuner = small(optimizer)()
+    tuner.metric, tuner.task_model = toy_metric, ToyLM()
+    with pytest.raises(ConfigurationError, match="example"):
+        tuner.compile(Predict("text -> label"), trainset=[])
+
+
+@every_optimizer
+def test_a_program_of_two_steps(optimizer):
+    lm = HintLM()
+    result = run(optimizer, lm, program=TwoSteps())
+    assert result.stopped == "finished", result.reason
+    assert set(result.best.steps) == {"first", "second"}
+
+
+@every_optimizer
+@pytest.mark.parametrize("start", ["KNNFewShot", "COPRO"])
+def test_any_result_is_a_start(optimizer, start):
+    lm = ToyLM()
+    first = small(next(o for o in OPTIMIZERS if o.name == start))()
+    second = small(optimizer)()
+    for tuner in (first, second):
+        tuner.metric, tuner.task_model = toy_metric, lm
+    half = first.compile(Predict("text -> label"), trainset=ROWS[:18], valset=ROWS[18:])
+    before = half.candidate()
+    whole = second.compile(half, trainset=ROWS[:18], valset=ROWS[18:])
+    assert half.candidate().id == before.id
+    assert whole.tuning.seed.id == before.id
+    assert whole.tuning.stopped == "finished"
