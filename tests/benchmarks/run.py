@@ -12,6 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import bench_adapter
+import bench_dashboard
 import bench_evaluate
 import bench_import
 import bench_mipro
@@ -25,6 +26,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     bench_import.imports,
     bench_mipro.mipro,
     bench_adapter.adapters,
+    bench_dashboard.dashboard,
 )
 
 
