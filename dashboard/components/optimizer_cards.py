@@ -11,8 +11,9 @@ from dashboard.components.page import Current
 from dashboard.forms import options_form
 from dashboard.plain import plain
 from engine.optimizers.base import Optimizer
-from engine.registry import OPTIMIZERS
-from engine.runs.spec import Named
+from engine.optimizers.choose import choose_optimizer
+from engine.registry import METRICS, OPTIMIZERS
+from engine.runs.spec import Named, ProjectDraft
 
 
 class Need(NamedTuple):
@@ -39,10 +40,18 @@ DETAILS = {
     "LabeledFewShot": ("Quickest", "Draws rows once. No search, so it is a good first look."),
     "BootstrapFewShot": ("Quick", "Keeps rows that the model itself got right."),
     "BootstrapFewShotWithRandomSearch": ("Thorough", "Scores many sets of rows and keeps the best set."),
+    "BootstrapFewShotWithOptuna": ("Thorough", "Learns from trial to trial which rows work well together."),
+    "KNNFewShot": ("Quick", "Shows each input the solved rows that read most like it."),
     "COPRO": (
         "Thorough",
         "Writes several instructions, scores them, and writes better ones from the scores.",
     ),
+    "BayesianSignatureOptimizer": ("Thorough", "Writes new instructions from your rows and searches them."),
+    "AvatarOptimizer": (
+        "Thorough",
+        "Finds what good answers have that bad ones lack, and says so. Good for tools.",
+    ),
+    "BetterTogether": ("Most thorough", "Each optimizer of the chain starts from the last one's result."),
     "GEPA": ("Thorough", "Reads what went wrong, row by row, and rewrites the instruction to mend it."),
     "InferRules": ("Quick", "States rules that were read off your rows, and shows solved rows."),
     "MIPROv2": (
@@ -57,7 +66,8 @@ EVERYTHING = "all"
 def optimizer_cards(now: Current) -> None:
     """Show the optimizers by need; choosing one is saved at once."""
     chosen = now.draft.optimizer.name if now.draft.optimizer else ""
-    advised = advised_optimizer(sum(d.rows for d in data.datasets() if d.id == now.draft.dataset))
+    rows = sum(d.rows for d in data.datasets() if d.id == now.draft.dataset)
+    advised, why = advised_optimizer(now.draft, rows)
     need = st.segmented_control(
         "What may change?",
         [EVERYTHING, *(n for n in NEEDS if any(o.changes == n for o in OPTIMIZERS))],
@@ -79,7 +89,7 @@ def optimizer_cards(now: Current) -> None:
                 key=f"optimizer_{optimizer.name}",
             ):
                 mine = optimizer.name == chosen
-                _body(optimizer, mine=mine, advised=optimizer.name == advised)
+                _body(optimizer, mine=mine, advised=why if optimizer.name == advised else "")
                 st.button(
                     "Chosen" if mine else "Choose",
                     key=f"choose_{optimizer.name}",
@@ -90,17 +100,18 @@ def optimizer_cards(now: Current) -> None:
                 )
 
 
-def advised_optimizer(rows: int) -> str:
-    """Return the optimizer that suits so many rows of examples.
+def advised_optimizer(draft: ProjectDraft, rows: int) -> tuple[str, str]:
+    """Return the optimizer that suits a project with so many rows of examples, and why; nothing without rows.
 
-    >>> [advised_optimizer(n) for n in (0, 20, 60, 250)]
-    ['', 'LabeledFewShot', 'BootstrapFewShotWithRandomSearch', 'MIPROv2']
+    >>> advised_optimizer(ProjectDraft(), 0), advised_optimizer(ProjectDraft(), 60)[0]
+    (('', ''), 'BootstrapFewShotWithRandomSearch')
     """
     if not rows:
-        return ""
-    if rows < 40:
-        return "LabeledFewShot"
-    return "BootstrapFewShotWithRandomSearch" if rows < 100 else "MIPROv2"
+        return "", ""
+    usable = rows - round(rows * draft.split.test)
+    metric = next((m for m in METRICS if draft.metric and m.name == draft.metric.name), None)
+    steps = len(draft.pipeline.steps) if draft.pipeline else 1
+    return choose_optimizer(usable, metric, steps, draft.budget, [o.name for o in OPTIMIZERS])
 
 
 def optimizer_options(now: Current) -> None:
@@ -121,7 +132,7 @@ def optimizer_options(now: Current) -> None:
         st.rerun()
 
 
-def _body(optimizer: type[Optimizer], *, mine: bool, advised: bool) -> None:
+def _body(optimizer: type[Optimizer], *, mine: bool, advised: str) -> None:
     need = NEEDS[optimizer.changes]
     pace, what = DETAILS.get(optimizer.name, ("", need.what))
     with st.container(gap="xsmall", key=f"optimizer_body_{optimizer.name}"):
@@ -130,7 +141,13 @@ def _body(optimizer: type[Optimizer], *, mine: bool, advised: bool) -> None:
             if mine:
                 st.badge("Chosen", icon=":material/check:", color="green", width="content")
             elif advised:
-                st.badge("Suits your rows", icon=":material/thumb_up:", color="green", width="content")
+                st.badge(
+                    "Suits your rows",
+                    icon=":material/thumb_up:",
+                    color="green",
+                    width="content",
+                    help=advised,
+                )
             st.badge(need.title, icon=need.icon, color="blue", width="content")
             if pace:
                 st.badge(pace, color="gray", width="content")
