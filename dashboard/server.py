@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import importlib
 import importlib.util
 import threading
 from collections.abc import AsyncIterator
@@ -22,6 +23,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HERE = Path(__file__).parent
+AFTER_FIRST_PAGE_SECONDS = 2.0
 
 # Nothing a page holds, an uploaded text included, can make the browser ask another machine for anything.
 # Streamlit needs inline styles, eval (its grid and charts) and blob modules (components).
@@ -70,10 +72,16 @@ class SecurityHeaders:
         await self.app(scope, receive, with_headers)
 
 
-def _warm_up() -> None:
-    """Load what the first pages need, then take it out of the garbage collector's sight.
+def _load_first_page() -> None:
+    """Import what the first page shows, before the server says it is up."""
+    for name in ("data", "components.project_cards", "components.sample_gallery", "components.wizard"):
+        importlib.import_module(f"dashboard.{name}")
 
-    Streamlit collects after every rerun; frozen objects are not walked again.
+
+def _load_tables() -> None:
+    """Load what later pages need, then take everything out of the garbage collector's sight.
+
+    Frozen objects are not walked again by a collection.
     """
     import numpy  # noqa: F401 - loading it is the purpose
     import pandas as pd
@@ -85,8 +93,13 @@ def _warm_up() -> None:
 
 @asynccontextmanager
 async def _lifespan(_app: st.App) -> AsyncIterator[None]:
-    threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
+    _load_first_page()
+    # Not at once: the first page should not have to share the interpreter with these imports.
+    later = threading.Timer(AFTER_FIRST_PAGE_SECONDS, _load_tables)
+    later.daemon = True
+    later.start()
     yield
+    later.cancel()
 
 
 def plotly_folder() -> Path:
