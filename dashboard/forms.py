@@ -30,6 +30,7 @@ class Entry(NamedTuple):
     choices: tuple[Any, ...] = ()
     low: float | None = None
     high: float | None = None
+    multiline: bool = False
 
 
 def entries(model: type[BaseModel], choices: Mapping[str, Sequence[Any]] | None = None) -> tuple[Entry, ...]:
@@ -105,7 +106,9 @@ def _entry(name: str, field: FieldInfo, given: Sequence[Any] | None) -> Entry | 
         return None
     low, high = _limits(field)
     title = field.title or _label(name)
-    return Entry(name, title, field.description or "", kind, default, optional, options, low, high)
+    extra = field.json_schema_extra
+    multiline = isinstance(extra, dict) and bool(extra.get("multiline"))
+    return Entry(name, title, field.description or "", kind, default, optional, options, low, high, multiline)
 
 
 def _widget(entry: Entry, value: Any, key: str) -> Any:
@@ -117,7 +120,8 @@ def _widget(entry: Entry, value: Any, key: str) -> Any:
         at = options.index(value) if value in options else 0
         return st.selectbox(entry.label, options, index=at, key=key, help=help_text, format_func=_shown)
     if entry.kind == "text":
-        text = st.text_input(entry.label, value or "", key=key, help=help_text)
+        area = st.text_area if entry.multiline else st.text_input
+        text = area(entry.label, value or "", key=key, help=help_text)
         return text.strip() or (None if entry.optional else "")
     kind: Any = int if entry.kind == "whole" else float
     return st.number_input(

@@ -15,9 +15,18 @@ from engine.adapters.json import JSONAdapter
 from engine.errors import UnknownNameError
 from engine.metrics.base import Metric
 from engine.metrics.contains import Contains
+from engine.metrics.edit_distance import EditDistance
+from engine.metrics.embedding import EmbeddingSimilarity
 from engine.metrics.exact import ExactMatch
+from engine.metrics.json_fields import JSONMatch
+from engine.metrics.ngrams import BLEU, ROUGE, ChrF
 from engine.metrics.numeric import NumberWithin
 from engine.metrics.overlap import TokenF1
+from engine.metrics.pattern import Regex
+from engine.metrics.python_code import PythonMetric
+from engine.metrics.rubric import Rubric
+from engine.metrics.semantic import CompleteAndGrounded, SemanticF1
+from engine.metrics.weighted import WeightedSum
 from engine.modules.chain_of_thought import ChainOfThought
 from engine.modules.module import Module
 from engine.modules.predict import Predict
@@ -53,7 +62,24 @@ OPTIMIZERS: tuple[type[Optimizer], ...] = (
     InferRules,
     BetterTogether,
 )
-METRICS: tuple[type[Metric], ...] = (ExactMatch, Contains, TokenF1, NumberWithin)
+METRICS: tuple[type[Metric], ...] = (
+    ExactMatch,
+    Contains,
+    TokenF1,
+    NumberWithin,
+    EditDistance,
+    Regex,
+    JSONMatch,
+    EmbeddingSimilarity,
+    ROUGE,
+    BLEU,
+    ChrF,
+    SemanticF1,
+    CompleteAndGrounded,
+    Rubric,
+    WeightedSum,
+    PythonMetric,
+)
 MODULES: tuple[type[Module], ...] = (Predict, ChainOfThought)
 ADAPTERS: tuple[type[Adapter], ...] = (ChatAdapter, JSONAdapter)
 

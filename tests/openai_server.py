@@ -191,6 +191,7 @@ class OpenAIServer:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         for prefix in ("", "/v1"):
             app.router.add_post(f"{prefix}/chat/completions", self._chat)
+            app.router.add_post(f"{prefix}/embeddings", self._embed)
             app.router.add_post(f"{prefix}/messages", self._messages)
             app.router.add_get(f"{prefix}/models", self._models)
         return app
@@ -213,6 +214,17 @@ class OpenAIServer:
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         return await self._serve(request, self._chat_reply)
+
+    async def _embed(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve(request, self._embed_reply)
+
+    def _embed_reply(self, body: dict[str, Any]) -> dict[str, Any]:
+        data = [
+            {"object": "embedding", "index": i, "embedding": [float(len(text)), 1.0]}
+            for i, text in enumerate(body["input"])
+        ]
+        usage = {"prompt_tokens": len(data), "total_tokens": len(data)}
+        return {"object": "list", "model": body["model"], "data": data, "usage": usage}
 
     async def _messages(self, request: web.Request) -> web.StreamResponse:
         return await self._serve(request, self._anthropic_reply)

@@ -16,6 +16,7 @@ from engine.errors import ConfigurationError, RunError
 from engine.evaluate.rows import Runner
 from engine.metrics.base import Grade, Scorer
 from engine.metrics.interval import Interval, mean_interval
+from engine.metrics.whole_set import WholeSetMetric
 from engine.prediction import Prediction
 from engine.records import Example, Outcome, json_value
 from engine.runtime import current
@@ -164,7 +165,10 @@ class Evaluate:
             else:
                 results.append((example, prediction, outcome.score if isinstance(raw, Grade) else raw))
         total = sum(float(row[2]) for row in results)
-        score = round(100 * total / len(results), 2)
+        mean = total / len(results)
+        if isinstance(self.metric, WholeSetMetric):
+            mean = self.metric.total_of([(example, prediction) for example, prediction, _ in results]).score
+        score = round(100 * mean, 2)
         result = EvaluationResult(score, results, [outcome for outcome, _, _ in rows])
         name = str(
             getattr(self.metric, "name", None) or getattr(self.metric, "__name__", type(self.metric).__name__)

@@ -167,10 +167,13 @@ class _MetricRunner:
         self._own = isinstance(metric, Metric) or getattr(metric, "__module__", "").startswith(
             "engine.metrics"
         )
+        self._awaited = metric.acall if isinstance(metric, Metric) and metric.awaits else None
         self._inline, self._stays = self._own, False
         self._quick_calls = self._slow_calls = 0
 
     async def __call__(self, example: Example, prediction: Any) -> Any:
+        if self._awaited is not None:
+            return await self._awaited(example, prediction)
         return await (self._on_loop if self._inline else self._in_thread)(example, prediction)
 
     async def _on_loop(self, example: Example, prediction: Any) -> Any:

@@ -123,7 +123,7 @@ class BaseLM(ABC):
         """
         if messages is None:
             messages = ({"role": "user", "content": prompt or ""},)
-        reply = await _gate(self, self.request(messages, **params))
+        reply = await send(self, self.request(messages, **params))
         return [_plain(choice) for choice in reply.choices]
 
     def price(self) -> tuple[float, float] | None:
@@ -148,6 +148,11 @@ def install_gate(gate: Gate) -> None:
     """
     global _gate
     _gate = gate
+
+
+async def send(lm: BaseLM, request: Request) -> Reply:
+    """Send a request past the gate, as programs do."""
+    return await _gate(lm, request)
 
 
 async def _straight_through(lm: BaseLM, request: Request) -> Reply:

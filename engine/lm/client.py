@@ -204,16 +204,19 @@ class LM(BaseLM):
             reply, choices=choices[:wanted], usage=sum((other.usage for other in more), reply.usage)
         )
 
+    def _make_transport(self) -> Transport:
+        return make_transport(
+            self.route,
+            api_key=self._api_key,
+            key_env=self._key_env,
+            timeout=self.timeout,
+            price=self._price(),
+            headers=self._headers,
+        )
+
     async def _with_retries(self, request: Request) -> Reply:
         if self._transport is None:
-            self._transport = make_transport(
-                self.route,
-                api_key=self._api_key,
-                key_env=self._key_env,
-                timeout=self.timeout,
-                price=self._price(),
-                headers=self._headers,
-            )
+            self._transport = self._make_transport()
         limiter = limiter_for(self.route.endpoint, self._rpm, self._tpm)
         try:
             return await _attempt(self._transport, limiter, request)

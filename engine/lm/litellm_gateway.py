@@ -23,7 +23,7 @@ from engine.lm.catalog import Route, is_reasoning_model
 from engine.lm.failures import Place
 from engine.lm.keys import FoundKey, without_keys
 from engine.lm.prices import Price
-from engine.lm.wire import choice_of, for_reasoning, usage_of
+from engine.lm.wire import choice_of, for_reasoning, texts_of, usage_of, vectors_of
 from engine.records import Usage
 
 
@@ -109,6 +109,35 @@ class LiteLLMTransport:
         if not isinstance(status, int) or status < 400:
             status = 400 if isinstance(error, ValueError | TypeError) else 500
         return failures.from_status(self.place, status, orjson.dumps({"error": body}), _headers(error))
+
+
+class LiteLLMEmbeddings(LiteLLMTransport):
+    """One embedding model of a provider that litellm speaks to."""
+
+    async def send(self, request: Request) -> Reply:
+        """Send one request. Raises LMError for everything that can go wrong on the way."""
+        litellm = await _litellm()
+        params = {**self._fixed, "input": texts_of(request), **request.params}
+        if self.place.key:
+            params["api_key"] = self.place.key.reveal()
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(self._seconds + 5):
+                response = await litellm.aembedding(**params)
+        except TimeoutError:
+            raise failures.timed_out(self.place, self._seconds) from None
+        except Exception as error:  # noqa: BLE001 - litellm raises what its providers' libraries raise
+            # Not chained: litellm's errors can hold the request, and with it the key.
+            raise self._failure(error) from None
+        data = response.model_dump()
+        try:
+            choices = vectors_of(data["data"], len(request.messages))
+        except (KeyError, TypeError, AttributeError, ValueError):
+            raise failures.wrong_shape(self.place, data) from None
+        usage = usage_of(data.get("usage"), self._price) or Usage(calls=1)
+        return Reply(
+            choices, usage, str(data.get("model") or self.place.model), time.perf_counter() - started
+        )
 
 
 def _said(message: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from engine.errors import MissingKeyError
+from engine.lm import streaming
 from engine.lm.base import Reply, Request
 from engine.lm.catalog import Route
 from engine.lm.keys import FoundKey, Secret, key_for
@@ -43,6 +45,12 @@ class OfflineTransport:
         await asyncio.sleep(0)
         started = time.perf_counter()
         reply = await self._lm.complete(request)
+        hears = streaming.listener.get()
+        if hears is not None and len(reply.choices) == 1:
+            hears.begin()
+            for piece in re.findall(r"\s*\S+\s*$|\s*\S+", reply.text):
+                hears.feed(streaming.Chunk(piece))
+            hears.feed(streaming.Chunk(finish_reason="stop"))
         return replace(reply, seconds=time.perf_counter() - started)
 
 
@@ -58,12 +66,7 @@ def make_transport(
     """Return the transport for a route, with its key. Raises MissingKeyError where it needs one and has none."""
     if route.protocol == "offline":
         return OfflineTransport(route.name)
-    found = FoundKey(api_key, "given") if api_key else key_for(route, key_env)
-    if not found.key and route.provider and route.provider.needs_key and not route.custom and not headers:
-        raise MissingKeyError(
-            f"{route.name!r} needs an API key for {route.provider.title} and none was found in the {found.where}: set "
-            "it, or give the key on the Settings page or as api_key."
-        )
+    found = needed_key(route, api_key, key_env, headers)
     if route.protocol == "litellm":
         from engine.lm.litellm_gateway import LiteLLMTransport
 
@@ -71,6 +74,19 @@ def make_transport(
     from engine.lm.openai_http import OpenAITransport
 
     return OpenAITransport(route, found, key_env=key_env, timeout=timeout, price=price, headers=headers)
+
+
+def needed_key(
+    route: Route, api_key: Secret | None, key_env: str | None, headers: Mapping[str, str]
+) -> FoundKey:
+    """Return a route's key. Raises MissingKeyError where it needs one and has none."""
+    found = FoundKey(api_key, "given") if api_key else key_for(route, key_env)
+    if not found.key and route.provider and route.provider.needs_key and not route.custom and not headers:
+        raise MissingKeyError(
+            f"{route.name!r} needs an API key for {route.provider.title} and none was found in the {found.where}: set "
+            "it, or give the key on the Settings page or as api_key."
+        )
+    return found
 
 
 def endpoint_id(route: Route) -> str:

@@ -5,7 +5,8 @@ Pure functions: no network, no client.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.lm.base import Choice, Request
@@ -83,3 +84,21 @@ def jsonable(value: Any) -> Any:
     if isinstance(value, set | frozenset):
         return sorted(value, key=repr)
     raise TypeError(f"{type(value).__name__} cannot be sent to a model as JSON.")
+
+
+def texts_of(request: Request) -> list[str]:
+    """Return the texts of an embedding request."""
+    return [str(message["content"]) for message in request.messages]
+
+
+def vectors_of(data: Sequence[Mapping[str, Any]], wanted: int) -> tuple[Choice, ...]:
+    """Return a reply's vectors as completions, in the order of the texts. Raises ValueError for a wrong number."""
+    import numpy as np
+
+    ordered = sorted(data, key=lambda one: int(one.get("index", 0)))
+    if len(ordered) != wanted:
+        raise ValueError("not one vector for each text")
+    rows = [np.asarray(one["embedding"], np.float32) for one in ordered]
+    if any(row.ndim != 1 or not row.size for row in rows):
+        raise ValueError("not vectors")
+    return tuple(Choice(base64.b64encode(row.tobytes()).decode(), "stop") for row in rows)

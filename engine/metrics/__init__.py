@@ -5,10 +5,15 @@
     contains.py  the answer mentions what was expected
     overlap.py   shared words
     numeric.py   numbers, within a tolerance
+    json_fields.py, pattern.py, ngrams.py, edit_distance.py   structures, forms, ROUGE BLEU chrF, spelling
+    embedding.py   nearness of embeddings; awaited.py  what metrics that must be waited for share
+    judging.py   a model as judge; semantic.py and rubric.py ask it
+    whole_set.py   numbers of a whole set of rows: macro F1, correlation
+    weighted.py  several metrics as one; python_code.py  code of one's own, in the sandbox
     text.py      how texts are made comparable
     interval.py  how sure a mean score is
 
-A metric knows nothing of models, programs or searches.
+Only judges ask a model, through the gate that counts every call. A metric knows nothing of programs or searches.
 """
 
 from __future__ import annotations

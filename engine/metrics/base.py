@@ -67,6 +67,12 @@ class MetricOptions(BaseModel):
     field: str | None = Field(
         None, title="Field", description="Which output is graded. Leave it empty to grade the last one."
     )
+    every_output: bool = Field(
+        False,
+        title="Every output",
+        description="Grade every output that the examples have an answer for, and take the mean. "
+        "Without effect where one field is chosen.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,10 @@ class Metric(ABC):
     pros: ClassVar[tuple[str, ...]] = ()
     cons: ClassVar[tuple[str, ...]] = ()
     Options: ClassVar[type[MetricOptions]] = MetricOptions
+    awaits: ClassVar[bool] = False
+    """Whether its verdict takes a model, an embedder or a sandbox: async code then awaits `acall`."""
+    calls: ClassVar[int] = 0
+    """Model calls it makes for one output of one row."""
 
     options: MetricOptions
 
@@ -111,7 +121,25 @@ class Metric(ABC):
 
     def __call__(self, example: Mapping[str, Any], prediction: Mapping[str, Any], trace: Any = None) -> Grade:  # noqa: ARG002 - what metrics are called with
         """Grade one prediction. Raises ConfigurationError when the example or the prediction lacks the field."""
-        name = self.options.field or graded_field(example, prediction)
+        names = self.fields(example, prediction)
+        if len(names) == 1:
+            return self.compare(example[names[0]], prediction[names[0]])
+        return joined({name: self.compare(example[name], prediction[name]) for name in names})
+
+    async def acall(
+        self, example: Mapping[str, Any], prediction: Mapping[str, Any], trace: Any = None
+    ) -> Grade:
+        """Grade one prediction, in async code."""
+        return self(example, prediction, trace)
+
+    def fields(self, example: Mapping[str, Any], prediction: Mapping[str, Any]) -> list[str]:
+        """Return the outputs to grade, all of them in both. Raises ConfigurationError when there is none."""
+        chosen = self.options.field
+        if chosen is None and self.options.every_output:
+            names = labelled_fields(example, prediction)
+            if names:
+                return names
+        name = chosen or graded_field(example, prediction)
         if name not in example:
             raise ConfigurationError(
                 f"The examples have no field {name!r} to compare with. They have: {', '.join(example)}."
@@ -120,7 +148,7 @@ class Metric(ABC):
             raise ConfigurationError(
                 f"The program's answer has no field {name!r} to grade. It has: {', '.join(prediction)}."
             )
-        return self.compare(example[name], prediction[name])
+        return [name]
 
     @abstractmethod
     def compare(self, expected: Any, answer: Any) -> Grade:
@@ -131,15 +159,36 @@ class Metric(ABC):
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in options.items())})"
 
 
+def labelled_fields(example: Mapping[str, Any], prediction: Mapping[str, Any]) -> list[str]:
+    """Return those of the prediction's fields that the example has a label for, in the prediction's order."""
+    inputs = example.input_keys if isinstance(example, Example) and example.knows_inputs else frozenset()
+    return [name for name in prediction if name in example and name not in inputs]
+
+
 def graded_field(example: Mapping[str, Any], prediction: Mapping[str, Any]) -> str:
     """Return the last of the prediction's fields that the example has a label for, else its last field."""
+    labelled = labelled_fields(example, prediction)
+    if labelled:
+        return labelled[-1]
     inputs = example.input_keys if isinstance(example, Example) and example.knows_inputs else frozenset()
-    names = list(prediction)
-    for name in reversed(names):
-        if name in example and name not in inputs:
-            return name
     labels = [name for name in example if name not in inputs]
-    return names[-1] if names else labels[-1] if labels else "answer"
+    return next(reversed(list(prediction)), labels[-1] if labels else "answer")
+
+
+def joined(grades: Mapping[str, Grade]) -> Grade:
+    """Return the mean of several outputs' grades; the feedback names the outputs that are not right.
+
+    >>> joined({"aspect": Grade(0.0, "Expected 'price', got 'looks'."), "mood": Grade(1.0)}).feedback
+    "1 of 2 outputs is right. aspect: Expected 'price', got 'looks'."
+    """
+    wrong = {name: one for name, one in grades.items() if one.score < 1.0}
+    if not wrong:
+        return Grade(1.0, "Correct.")
+    right = len(grades) - len(wrong)
+    verb = "is" if right == 1 else "are"
+    said = " ".join(f"{name}: {one.feedback}" for name, one in wrong.items())
+    score = math.fsum(one.score for one in grades.values()) / len(grades)
+    return Grade(score, f"{right} of {len(grades)} outputs {verb} right. {said}")
 
 
 def grade(metric: Scorer, example: Any, prediction: Any, trace: Any = None) -> Grade:

@@ -15,6 +15,12 @@ from engine.metrics.text import normalize_text, plain_text, quoted, token_f1
 class ExactMatchOptions(MetricOptions):
     """What counts as the same."""
 
+    every_output: bool = Field(
+        True,
+        title="Every output",
+        description="Grade every output that the examples have an answer for, and take the mean. "
+        "Switch it off to grade the last one only.",
+    )
     strict: bool = Field(
         False,
         title="Letter by letter",
@@ -23,7 +29,7 @@ class ExactMatchOptions(MetricOptions):
 
 
 class ExactMatch(Metric):
-    """1 when the answer is the expected one, else 0.
+    """1 when the answer is the expected one, else 0; of several outputs, the share that is right.
 
     Capital letters, extra spaces and punctuation around a text are overlooked unless `strict`. A list expected
     where the answer is one value holds every accepted answer.
@@ -31,7 +37,7 @@ class ExactMatch(Metric):
 
     name = "ExactMatch"
     title = "Exact match"
-    plain = "The answer is right when it is the same as the expected one; capital letters and spaces do not matter."
+    plain = "The answer is right when it is the same as the expected one; capitals and spaces do not matter. Of several outputs, the share that is right."
     examples = (
         WorkedExample("billing", "Billing", 1.0),
         WorkedExample("billing", "billing team", 0.0),

@@ -68,3 +68,21 @@ def token_f1(answer: list[str], expected: list[str]) -> float:
     """Return the harmonic mean of precision and recall of words, counted with repeats; 0 without any in common."""
     shared = sum((Counter(answer) & Counter(expected)).values())
     return 2 * shared / (len(answer) + len(expected)) if shared else 0.0
+
+
+def missing_words(expected: str, answer: str, most: int = 8) -> str:
+    """Return the expected words that an answer lacks, quoted and cut to `most`; "" without any.
+
+    >>> missing_words("red silk scarf", "a red scarf")
+    "'silk'"
+    """
+    had = set(normalize_text(answer).split())
+    missing = [word for word in dict.fromkeys(normalize_text(expected).split()) if word not in had]
+    more = ", ..." if len(missing) > most else ""
+    return ", ".join(repr(word) for word in missing[:most]) + more
+
+
+def accepted_answers(expected: Any, answer: Any) -> list[Any]:
+    """Return the answers that count: a list expected where one value is given holds every accepted answer."""
+    several = isinstance(expected, list | tuple | set | frozenset) and not isinstance(answer, list | tuple)
+    return list(expected) if several else [expected]

@@ -96,7 +96,7 @@ SAMPLES: tuple[Sample, ...] = (
         file="reviews.csv",
         pipeline=PipelineSpec(steps=(_REVIEW,)),
         mapping={"review": "review", "product": "product", "aspect": "aspect", "sentiment": "sentiment"},
-        metric=("ExactMatch", {"field": "sentiment"}),
+        metric=("ExactMatch", {}),
         optimizer=("BootstrapFewShotWithRandomSearch", {"num_candidate_programs": 8}),
     ),
     Sample(

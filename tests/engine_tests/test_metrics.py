@@ -6,7 +6,7 @@ import enum
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import (
@@ -18,6 +18,7 @@ from engine import (
     Grade,
     NumberWithin,
     Prediction,
+    TokenF1,
     answer_exact_match,
     answer_passage_match,
     normalize_text,
@@ -42,13 +43,14 @@ def test_every_metric_explains_itself_and_its_worked_examples_hold(metric):
     assert metric.pros
     assert metric.cons
     assert len(metric.examples) >= 2
-    for case in metric.examples:
+    for case in metric.examples if metric.calls == 0 else ():  # a judge's are told, not computed
         found = metric(**case.options).compare(case.expected, case.answer)
-        assert found.score == pytest.approx(case.score)
+        assert found.score == pytest.approx(case.score, abs=0.005)
         assert found.feedback
 
 
-@pytest.mark.parametrize("metric", METRICS, ids=lambda m: m.name)
+@pytest.mark.parametrize("metric", [m for m in METRICS if not m.awaits], ids=lambda m: m.name)
+@settings(deadline=None)  # the first call loads a package
 @given(
     expected=st.text() | st.integers() | st.booleans() | st.lists(st.text()),
     answer=st.text() | st.none() | st.lists(st.text()),
@@ -57,14 +59,18 @@ def test_scores_run_from_0_to_1_whatever_comes(metric, expected, answer):
     try:
         found = metric().compare(expected, answer)
     except ConfigurationError:
-        assert metric is NumberWithin
+        assert metric.name in ("NumberWithin", "Regex")
         return
     assert 0.0 <= found.score <= 1.0
 
 
-def test_the_last_common_output_is_graded_unless_a_field_is_named():
+def test_every_labelled_output_is_graded_unless_a_field_is_named():
     made = Prediction(reasoning="r", urgent="yes", team="shipping")
-    assert ExactMatch()(ROW, made).score == 1.0
+    assert ExactMatch()(ROW, made) == Grade(0.5)
+    assert ExactMatch()(ROW, made).feedback == "1 of 2 outputs is right. urgent: Expected 'no', got 'yes'."
+    assert ExactMatch(every_output=False)(ROW, made).score == 1.0
+    assert TokenF1()(ROW, made).score == 1.0
+    assert TokenF1(every_output=True)(ROW, made).score == 0.5
     assert ExactMatch(field="urgent")(ROW, made).score == 0.0
     assert ExactMatch()(ROW, Prediction(team="shipping", note="not in the data")).score == 1.0
 

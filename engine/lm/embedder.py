@@ -1,0 +1,167 @@
+"""Texts as vectors: `Embedder`, through the LM client or on this machine without a download.
+
+Hosted embeddings travel like every model call: cached, retried, limited, and past the run's budget. The offline ones
+hash words and runs of letters, so they compare spelling and wording, not meaning. Knows nothing of retrieval or metrics.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import inspect
+import re
+import zlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from engine import loop
+from engine.errors import BadReplyError, ConfigurationError
+from engine.lm import base
+from engine.lm.base import Reply
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Vectors = npt.NDArray[np.float32]
+
+OFFLINE = "offline/hashing"
+"""The embedding model that needs nothing."""
+
+DIMENSIONS = 1024
+"""Length of an offline vector."""
+
+_LONGEST = 20_000
+_GRAMS = (3, 4, 5)
+_WORD = re.compile(r"\w+")
+_WORD_WEIGHT = 3.0
+_SHORT_WORD_WEIGHT = 0.5
+
+
+class Embedder:
+    """Texts -> float32 vectors, one row a text, by a model's name or a function of one's own.
+
+    `model` is "offline/hashing", a name such as "openai/text-embedding-3-small" (any provider the LM client knows), or
+    a function of a list of texts, plain or async. `batch_size` texts go in one request. Further keywords are those of
+    `engine.LM` (api_base, api_key, cache, ...) or parameters of the request (dimensions). Raises LMError.
+
+    >>> vectors = Embedder()(["the parcel is late", "the parcels are late", "a fine day"])
+    >>> vectors.shape, bool(vectors[0] @ vectors[1] > vectors[0] @ vectors[2])
+    ((3, 1024), True)
+    """
+
+    def __init__(
+        self,
+        model: str | Callable[[list[str]], Any] = OFFLINE,
+        batch_size: int = 200,
+        caching: bool = True,
+        **options: Any,
+    ) -> None:
+        if batch_size < 1:
+            raise ConfigurationError("batch_size must be 1 or more.")
+        self.model = model
+        self.batch_size = batch_size
+        self._options = {"cache": caching, **options}
+        self._lm: Any = None
+
+    @property
+    def name(self) -> str:
+        """The model's name, or the function's."""
+        return self.model if isinstance(self.model, str) else getattr(self.model, "__qualname__", "function")
+
+    def __call__(self, inputs: str | Sequence[str], batch_size: int | None = None) -> Vectors:
+        """Embed and wait: a matrix for several texts, one vector for a single one."""
+        return loop.run(self.acall(inputs, batch_size))
+
+    async def acall(self, inputs: str | Sequence[str], batch_size: int | None = None) -> Vectors:
+        """Embed texts, in async code."""
+        import numpy as np
+
+        texts = [inputs] if isinstance(inputs, str) else list(inputs)
+        size = batch_size or self.batch_size
+        batches = [texts[at : at + size] for at in range(0, len(texts), size)]
+        parts = await asyncio.gather(*(self._batch(batch) for batch in batches))
+        vectors = np.concatenate(parts) if parts else np.zeros((0, DIMENSIONS), np.float32)
+        return vectors[0] if isinstance(inputs, str) else vectors
+
+    async def _batch(self, texts: list[str]) -> Vectors:
+        import numpy as np
+
+        if callable(self.model):
+            made = await loop.in_thread(self.model, texts)
+            vectors = np.asarray(await made if inspect.isawaitable(made) else made, np.float32)
+        elif self.model == OFFLINE:
+            vectors = await loop.in_thread(hashed, texts) if len(texts) > 8 else hashed(texts)
+        else:
+            vectors = await loop.here_or_there(self._hosted(texts))
+        if vectors.ndim != 2 or len(vectors) != len(texts):
+            raise BadReplyError(
+                f"The embedding model {self.name!r} gave {vectors.shape} for {len(texts)} texts: one vector for each is needed."
+            )
+        return vectors
+
+    async def _hosted(self, texts: list[str]) -> Vectors:
+        import numpy as np
+
+        from engine.lm.embedding_client import EmbeddingLM  # brings the network in
+
+        if self._lm is None:
+            self._lm = EmbeddingLM(str(self.model), **self._options)
+        # An empty text is refused by most providers.
+        request = self._lm.request([{"role": "user", "content": text or " "} for text in texts])
+        reply: Reply = await base.send(self._lm, request)
+        rows = [np.frombuffer(base64.b64decode(choice.text), np.float32) for choice in reply.choices]
+        if len({len(row) for row in rows}) > 1:
+            raise BadReplyError(f"The embedding model {self.name!r} gave vectors of different lengths.")
+        return np.stack(rows)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Embedder:
+        return self
+
+    def __repr__(self) -> str:
+        return f"Embedder({self.name!r})"
+
+
+def hashed(texts: Sequence[str]) -> Vectors:
+    """Return vectors of length 1 of hashed words and letter runs; the same on every machine.
+
+    Source of the method: Weinberger et al. 2009, "Feature hashing for large scale multitask learning".
+    """
+    import numpy as np
+
+    made = np.zeros((len(texts), DIMENSIONS), np.float32)
+    for row, text in enumerate(texts):
+        made[row] = _hashed(text[:_LONGEST])
+    return made
+
+
+def _hashed(text: str) -> Vectors:
+    import numpy as np
+
+    words = _WORD.findall(text.casefold())
+    vector = np.zeros(DIMENSIONS, np.float64)
+    for word in words:
+        number = zlib.crc32(word.encode())
+        weight = _WORD_WEIGHT if len(word) > 3 else _SHORT_WORD_WEIGHT
+        vector[number % DIMENSIONS] += weight if number & 0x8000_0000 else -weight
+    letters = np.frombuffer(f" {' '.join(words)} ".encode(), np.uint8).astype(np.uint64)
+    for n in _GRAMS:
+        count = len(letters) - n + 1
+        if count < 1:
+            continue
+        runs: npt.NDArray[np.uint64] = np.full(count, n, np.uint64)
+        for at in range(n):
+            runs = (runs * np.uint64(1_099_511_628_211)) ^ letters[at : at + count]
+        runs = runs ^ (runs >> np.uint64(29))
+        sign = np.where((runs >> np.uint64(40)) & np.uint64(1), 1.0, -1.0)
+        vector += np.bincount(
+            (runs % np.uint64(DIMENSIONS)).astype(np.int64), weights=sign, minlength=DIMENSIONS
+        )
+    # Square roots: a word that comes ten times does not count ten times.
+    vector = np.sign(vector) * np.sqrt(np.abs(vector))
+    length = float(np.linalg.norm(vector))
+    return (vector / length if length else vector).astype(np.float32)
+
+
+EmbedFunction = Callable[[list[str]], Any | Awaitable[Any]]
+"""What may stand in a model's place: texts -> one vector for each."""

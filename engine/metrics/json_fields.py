@@ -1,0 +1,168 @@
+"""Structured answers, field by field: `JSONMatch`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import orjson
+from pydantic import Field, field_validator
+
+from engine.metrics.base import Grade, Metric, MetricOptions, WorkedExample
+from engine.metrics.exact import same
+from engine.metrics.text import quoted
+from engine.records import json_value
+
+_MOST_NAMED = 6
+_ABSENT: Any = object()
+
+
+class JSONMatchOptions(MetricOptions):
+    """Which fields count how much."""
+
+    weights: str = Field(
+        "",
+        title="Weights",
+        description="What single fields count, as in 'price=3, address.city=0.5'. Others count 1; 0 leaves one out.",
+    )
+    extra_fields_are_wrong: bool = Field(
+        True, title="Extra fields are wrong", description="A field that was not expected lowers the score."
+    )
+    any_order: bool = Field(
+        False, title="Lists in any order", description="The items of a list may stand in another order."
+    )
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _written(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            value = ", ".join(f"{name}={weight}" for name, weight in value.items())
+        parse_weights(value)
+        return value
+
+
+class JSONMatch(Metric):
+    """The share of a structure's fields that are right, each with its weight.
+
+    Both sides may be JSON text, a dict, a list or a model. A field is a value at the end of a path ("address.city",
+    "items[0].price"); values compare as in `ExactMatch`.
+
+    >>> JSONMatch(weights={"price": 3}).compare({"name": "Tea", "price": 4}, {"name": "tea", "price": 5})
+    Grade(score=0.25, feedback='price: expected 4, got 5.')
+    """
+
+    name = "JSONMatch"
+    title = "JSON, field by field"
+    plain = "The score is the share of the expected fields that are right; fields can count more or less."
+    examples = (
+        WorkedExample('{"name": "Tea", "price": 4}', '{"name": "tea", "price": 5}', 0.5),
+        WorkedExample(
+            '{"name": "Tea", "price": 4}', '{"name": "tea", "price": 5}', 0.25, {"weights": "price=3"}
+        ),
+        WorkedExample('{"name": "Tea"}', "no idea", 0.0),
+    )
+    pros = ("Partly right records get part of the score.", "Says which fields are wrong.")
+    cons = ("A right value in other words counts as wrong.",)
+    Options: ClassVar[type[MetricOptions]] = JSONMatchOptions
+
+    options: JSONMatchOptions
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._weights = parse_weights(self.options.weights)
+
+    def compare(self, expected: Any, answer: Any) -> Grade:
+        """Grade one structure by its fields against the one expected."""
+        wanted, got = _data(expected), _data(answer)
+        if isinstance(wanted, dict | list) and not isinstance(got, dict | list):
+            return Grade(0.0, f"The answer must be JSON with fields, but is {quoted(answer)}.")
+        if self.options.any_order:
+            wanted, got = _sorted(wanted), _sorted(got)
+        wanted_leaves, got_leaves = dict(leaves(wanted)), dict(leaves(got))
+        right = total = 0.0
+        wrong: list[str] = []
+        for path, value in wanted_leaves.items():
+            weight = self._weight(path)
+            total += weight
+            found = got_leaves.get(path, _ABSENT)
+            if found is not _ABSENT and same(value, found):
+                right += weight
+            elif weight:
+                said = f"expected {quoted(value)}, " + (
+                    "but it is missing" if found is _ABSENT else f"got {quoted(found)}"
+                )
+                wrong.append(f"{path}: {said}." if path else f"{said[0].upper()}{said[1:]}.")
+        if self.options.extra_fields_are_wrong:
+            for path in got_leaves.keys() - wanted_leaves.keys():
+                if weight := self._weight(path):
+                    total += weight
+                    wrong.append(f"{path or 'the answer'}: not expected.")
+        if not wrong:
+            return Grade(1.0, "Correct.")
+        more = f" And {len(wrong) - _MOST_NAMED} more." if len(wrong) > _MOST_NAMED else ""
+        return Grade(right / total if total else 1.0, " ".join(sorted(wrong)[:_MOST_NAMED]) + more)
+
+    def _weight(self, path: str) -> float:
+        if not self._weights:
+            return 1.0
+        # The longest weight that names the field or what it stands in, list positions aside.
+        plain = "".join(part.split("]")[-1] for part in path.split("["))
+        while plain:
+            if plain in self._weights:
+                return self._weights[plain]
+            plain = plain.rpartition(".")[0]
+        return 1.0
+
+
+def parse_weights(text: Any) -> dict[str, float]:
+    """Return weights by name from "price=3, name=0.5". Raises ValueError for anything else.
+
+    >>> parse_weights("price=3, name=0.5")
+    {'price': 3.0, 'name': 0.5}
+    """
+    weights: dict[str, float] = {}
+    for part in str(text or "").replace("\n", ",").split(","):
+        if not part.strip():
+            continue
+        name, equals, number = part.partition("=")
+        try:
+            weight = float(number) if equals else 1.0
+        except ValueError:
+            raise ValueError(f"{part.strip()!r} is no weight: write name=number") from None
+        if not name.strip() or not 0 <= weight < float("inf"):
+            raise ValueError(f"{part.strip()!r} is no weight: write name=number, 0 or more")
+        weights[name.strip()] = weight
+    return weights
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Iterate over (path, value) of everything in a structure that holds nothing itself.
+
+    >>> list(leaves({"a": {"b": 1}, "c": [2, 3]}))
+    [('a.b', 1), ('c[0]', 2), ('c[1]', 3)]
+    """
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from leaves(item, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list) and value:
+        for i, item in enumerate(value):
+            yield from leaves(item, f"{path}[{i}]")
+    else:
+        yield path, value
+
+
+def _data(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            return orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return value
+    return json_value(value)
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sorted(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return sorted(map(_sorted, value), key=lambda item: orjson.dumps(item, option=orjson.OPT_SORT_KEYS))
+    return value

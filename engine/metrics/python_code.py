@@ -1,0 +1,95 @@
+"""A metric of one's own, as Python that runs in the sandbox: `PythonMetric`."""
+
+from __future__ import annotations
+
+import ast
+import math
+from typing import ClassVar
+
+from pydantic import Field, field_validator
+
+from engine.errors import ConfigurationError
+from engine.metrics.awaited import AwaitedMetric, Case
+from engine.metrics.base import Grade, MetricOptions, WorkedExample, as_grade
+from engine.metrics.text import quoted
+from engine.records import json_value
+from engine.tools.interpreter import PythonInterpreter
+
+
+class PythonMetricOptions(MetricOptions):
+    """The code and its limits."""
+
+    code: str = Field(
+        "answer == expected",
+        title="Code",
+        description="Python with the names expected, answer, example and prediction. Its last line gives the score, 0 to 1, "
+        "or {'score': ..., 'feedback': ...}. It runs in a sandbox: no files, no network, no packages.",
+        json_schema_extra={"multiline": True},
+    )
+    seconds: float = Field(2.0, gt=0, le=60, title="Seconds", description="How long it may take for one row.")
+
+    @field_validator("code")
+    @classmethod
+    def _reads(cls, value: str) -> str:
+        try:
+            tree = ast.parse(value)
+        except (SyntaxError, ValueError) as error:
+            raise ValueError(f"is no Python: {error}") from None
+        if not tree.body or not isinstance(tree.body[-1], ast.Expr):
+            raise ValueError("its last line must be an expression that gives the score")
+        return value
+
+
+class PythonMetric(AwaitedMetric):
+    """A score from Python code, run in the sandbox for each row.
+
+    The code sees `expected` and `answer` (the graded field's values as JSON values), `example` and `prediction` (all
+    fields). Its last line is the score: a number, True or False, or a dict with `score` and `feedback`. It may define
+    functions and import json, re, math, datetime. A row whose code raises is a failed row with the error.
+
+    >>> PythonMetric(code="min(len(answer), len(expected)) / len(expected)").compare("abcd", "ab").score
+    0.5
+    """
+
+    name = "PythonMetric"
+    title = "Your own Python"
+    plain = "A few lines of Python give the score; they run in a sandbox without files or network."
+    examples = (
+        WorkedExample(4, 4, 1.0),
+        WorkedExample("abc", "abd", 0.0),
+        WorkedExample(
+            "ab", "abcd", 0.5, {"code": "{'score': len(expected) / len(answer), 'feedback': 'Too long.'}"}
+        ),
+    )
+    pros = ("Any rule you can program.", "Code from others can do no harm.")
+    cons = ("Only the sandbox's Python: no packages, no class inheritance.",)
+    Options: ClassVar[type[MetricOptions]] = PythonMetricOptions
+
+    options: PythonMetricOptions
+
+    async def acompare(self, case: Case) -> Grade:
+        """Run the code for one output. Raises SandboxError when it fails, ConfigurationError for no score."""
+        # A fresh sandbox each time: one row's variables are no other row's business.
+        done = await PythonInterpreter(time_limit=self.options.seconds).arun(
+            self.options.code,
+            {
+                "expected": json_value(case.expected),
+                "answer": json_value(case.answer),
+                "example": json_value(dict(case.example)),
+                "prediction": json_value(dict(case.prediction)),
+            },
+        )
+        value = done.value
+        if isinstance(value, dict):
+            if "score" not in value:
+                raise ConfigurationError("The metric's code gave a dict without 'score'.")
+            score, feedback = value["score"], str(value.get("feedback") or "")
+        else:
+            score, feedback = value, ""
+        found = as_grade(score)
+        if not feedback:
+            right = found.score >= 1
+            feedback = (
+                "Correct." if right else f"Expected {quoted(case.expected)}, got {quoted(case.answer)}."
+            )
+        return Grade(min(1.0, max(0.0, found.score)) if math.isfinite(found.score) else 0.0, feedback)

@@ -1,0 +1,135 @@
+"""Judges: what they ask, how they count, and that no verdict is true by accident."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine import (
+    LM,
+    CompleteAndGrounded,
+    Evaluate,
+    Example,
+    Predict,
+    Prediction,
+    Rubric,
+    SemanticF1,
+    WeightedSum,
+    context,
+    loop,
+)
+from engine.errors import ConfigurationError
+from engine.records import Usage
+from engine.search.budget import Budget
+from engine.search.driver import drive
+from engine.search.settings import Settings
+from engine.testing import ScriptedLM
+
+ROW = Example(question="When?", response="On Monday, by mail.").with_inputs("question")
+SAID = Prediction(response="On Monday.")
+VERDICT = {"reasoning": "The way is missing.", "recall": "0.5", "precision": "1"}
+
+
+def test_semantic_f1_is_the_f1_of_what_the_judge_says():
+    lm = ScriptedLM([VERDICT, VERDICT, VERDICT])
+    with context(lm=lm):
+        found = SemanticF1()(ROW, SAID)
+        assert found.score == pytest.approx(2 / 3)
+        assert "50%" in found.feedback
+        assert "The way is missing." in found.feedback
+        # With a trace it is right or wrong by the threshold: never true by accident.
+        assert SemanticF1()(ROW, SAID, trace=[]).score == 1.0
+        assert not SemanticF1(threshold=0.9)(ROW, SAID, trace=[])
+    prompt = lm.requests[0].messages[-1]["content"]
+    assert "When?" in prompt
+    assert "On Monday, by mail." in prompt
+
+
+def test_the_decomposed_form_asks_for_statements():
+    lm = ScriptedLM([VERDICT | {"expected_statements": "- a", "answer_statements": "- a"}])
+    assert SemanticF1(decompositional=True, lm=lm)(ROW, SAID).score == pytest.approx(2 / 3)
+    assert "expected_statements" in str(lm.requests[0].messages)
+
+
+@pytest.mark.parametrize("number", ["1.7", "-3"])
+def test_numbers_out_of_range_are_clipped(number):
+    lm = ScriptedLM([{"reasoning": "r", "recall": number, "precision": "1.0"}])
+    assert SemanticF1(lm=lm)(ROW, SAID).score in (0.0, 1.0)
+
+
+def test_complete_and_grounded_asks_twice_and_needs_a_context():
+    answers = {
+        "completeness": {"reasoning": "All there.", "completeness": "1.0"},
+        "groundedness": {"reasoning": "Half invented.", "groundedness": "0.5"},
+    }
+    lm = ScriptedLM(
+        lambda request: answers["groundedness" if "context" in str(request.messages) else "completeness"]
+    )
+    metric = CompleteAndGrounded(lm=lm)
+    found = metric(ROW, Prediction(response="x", context=["Mail goes out on Monday."]))
+    assert found.score == pytest.approx(2 / 3)
+    assert "Half invented." in found.feedback
+    assert len(lm.requests) == 2
+    with pytest.raises(ConfigurationError, match="needs a field 'context'"):
+        metric(ROW, SAID)
+
+
+def test_a_rubric_marks_each_criterion():
+    lm = ScriptedLM([{"reasoning": "No greeting.", "marks": "[1, 0.5]"}, {"reasoning": "r", "marks": "[1]"}])
+    metric = Rubric(criteria=["short", "polite"], lm=lm)
+    found = metric(ROW, SAID)
+    assert found.score == 0.75
+    assert found.feedback == "Not met: 'polite' (50%). No greeting."
+    assert metric(ROW, SAID).score == 0.5, "a criterion without a mark is not met"
+    assert "1. short\n2. polite" in lm.requests[0].messages[-1]["content"]
+
+
+def test_a_judge_without_a_model_says_so():
+    with context(lm=None), pytest.raises(ConfigurationError, match="needs a model to judge"):
+        SemanticF1()(ROW, SAID)
+
+
+def test_a_judges_calls_count_for_the_row_and_stand_in_no_trace():
+    lm = ScriptedLM(lambda r: VERDICT if "recall" in str(r.messages) else {"response": "On Monday."})
+    steps: list = []
+    with context(lm=lm, trace=steps):
+        result = Evaluate(devset=[ROW, ROW], metric=WeightedSum((SemanticF1(), 1)))(
+            Predict("question -> response")
+        )
+    assert result.score == pytest.approx(66.67)
+    assert [outcome.usage.calls for outcome in result.outcomes] == [2, 2]
+
+
+def test_the_budget_counts_a_judges_calls():
+    lm = ScriptedLM(lambda r: VERDICT if "recall" in str(r.messages) else {"response": "On Monday."})
+    rows = {i: Example(question=str(i), response="x").with_inputs("question") for i in range(8)}
+    program = Predict("question -> response")
+
+    def search(problem):
+        from engine.search.contract import Score
+
+        yield [Score(problem.seed, problem.validation)]
+
+    settings = Settings(
+        program=program,
+        metric=SemanticF1(),
+        rows=rows,
+        train=(0, 1),
+        validation=(2, 3, 4, 5, 6, 7),
+        lm=lm,
+        budget=Budget(calls=5),
+        payer="t",
+    )
+    result = loop.run(drive(search, settings, _Notes()))
+    assert result.usage.calls <= 5
+    assert len(lm.requests) <= 5
+    assert isinstance(result.usage, Usage)
+
+
+def test_a_judge_may_be_named():
+    assert SemanticF1(judge="offline/learner").options.judge == "offline/learner"
+    assert SemanticF1(lm=LM("offline/learner")).lm is not None
+
+
+class _Notes:
+    def record(self, event):
+        pass
