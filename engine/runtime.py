@@ -6,20 +6,23 @@ process's default, for scripts and notebooks. The dashboard and the search drive
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from engine import callbacks as hooks
 from engine.errors import ConfigurationError
 from engine.lm.base import install_gate
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
     from engine.lm.base import BaseLM, Reply, Request
+    from engine.modules.assertions import Attempt
 
     Send = Callable[[BaseLM, Request], Awaitable[Reply]]
+    Stream = Callable[[Any, Any, Adapter, Awaitable[list[dict[str, Any]]]], Awaitable[list[dict[str, Any]]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,10 @@ class Runtime:
     `send` is the gate every model call passes, whichever step or model makes it; the search driver
     puts the budget and the meters there. `trace` collects one (predictor, inputs, prediction) for each
     step's call when it is a list. `replies` collects every reply when it is a list. With `track_usage`
-    predictions know what the calls behind them cost (`get_lm_usage`).
+    predictions know what the calls behind them cost (`get_lm_usage`). `advice` holds a hint for single steps, by
+    the step's id, `attempt` what `Assert` and `Suggest` look at; `remarks` collects broken suggestions when it is a list.
+    `callbacks` hear of everything that happens (see `engine.callbacks`). `stream` is put around each step's call when
+    a program is streamed.
     """
 
     lm: BaseLM | None = None
@@ -42,10 +48,16 @@ class Runtime:
     num_threads: int = 8
     max_errors: int | None = None
     track_usage: bool = False
+    advice: Mapping[int, str] | None = None
+    attempt: Attempt | None = None
+    remarks: list[str] | None = None
+    callbacks: Sequence[Any] = ()
+    stream: Stream | None = None
 
     async def call(self, lm: BaseLM, request: Request) -> Reply:
         """Send one request through the gate, and note the reply."""
-        reply = await (lm.complete(request) if self.send is None else self.send(lm, request))
+        work = lm.complete(request) if self.send is None else self.send(lm, request)
+        reply = await (_watched(lm, request, work) if hooks.listeners(lm) else work)
         if self.replies is not None:
             self.replies.append(reply)
         return reply
@@ -167,6 +179,13 @@ def _changed(runtime: Runtime, settings: dict[str, Any]) -> Runtime:
     return replace(runtime, **settings)
 
 
+async def _watched(lm: BaseLM, request: Request, work: Awaitable[Reply]) -> Reply:
+    with hooks.observed("lm", lm, {"messages": request.messages, **request.params}) as note:
+        reply = await work
+        note([choice.text for choice in reply.choices])
+        return reply
+
+
 class _Settings:
     """Read access to the runtime in force, under the name DSPy users know: `settings.lm`."""
 
@@ -186,3 +205,4 @@ async def _call_in_force(lm: BaseLM, request: Request) -> Reply:
 
 # A model called by hand, lm("text"), passes the same gate as the calls of programs.
 install_gate(_call_in_force)
+hooks.install(lambda: current().callbacks)

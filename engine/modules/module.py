@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from engine import loop
+from engine.callbacks import observed
 from engine.errors import ConfigurationError
 from engine.lm.history import inspect_history
 from engine.modules import state
-from engine.records import Candidate, Demo, Example, StepState, json_value
+from engine.modules.assertions import attempts
+from engine.records import Candidate, Example
 from engine.runtime import tracked
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class Module:
     aforward: ClassVar[Callable[..., Coroutine[Any, Any, Any]] | None] = None
     _plain: ClassVar[bool] = True
     _awaits: ClassVar[bool] = False
+    _has_conditions: ClassVar[bool] = False
     _compiled: bool = False
 
     def __init__(self, callbacks: Sequence[Any] | None = None) -> None:
@@ -57,15 +60,28 @@ class Module:
         if not self._plain:
             return loop.run(self.acall(*args, **kwargs))
         loop.refuse_on_loop()
-        with tracked() as note:
-            return note(self.forward(*args, **kwargs))
+        with observed("module", self, _inputs(args, kwargs)) as seen, tracked() as note:
+            if not self._has_conditions:
+                return seen(note(self.forward(*args, **kwargs)))
+            for attempt in attempts():
+                with attempt:
+                    attempt.result = note(self.forward(*args, **kwargs))
+            return seen(attempt.result)
 
     async def acall(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program in async code."""
-        with tracked() as note:
-            if self._awaits and self.aforward is not None:
-                return note(await self.aforward(*args, **kwargs))
-            return note(await loop.in_thread(self.forward, *args, **kwargs))
+        with observed("module", self, _inputs(args, kwargs)) as seen, tracked() as note:
+            if not self._has_conditions:
+                return seen(note(await self._run_once(*args, **kwargs)))
+            for attempt in attempts():
+                with attempt:
+                    attempt.result = note(await self._run_once(*args, **kwargs))
+            return seen(attempt.result)
+
+    async def _run_once(self, *args: Any, **kwargs: Any) -> Any:
+        if self._awaits and self.aforward is not None:
+            return await self.aforward(*args, **kwargs)
+        return await loop.in_thread(self.forward, *args, **kwargs)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the program does; define it, or `aforward` in async code."""
@@ -80,6 +96,8 @@ class Module:
         # The nearest definition counts: a subclass of a built-in module may override it with a plain forward.
         if "forward" in vars(cls) or "aforward" in vars(cls):
             cls._plain, cls._awaits = "forward" in vars(cls), "aforward" in vars(cls)
+            # Only programs of the user's own hold Assert and Suggest.
+            cls._has_conditions = not cls.__module__.startswith("engine.")
 
     def batch(self, examples: Sequence[Example], num_threads: int | None = None, **options: Any) -> list[Any]:
         """Run the program on every example's inputs, concurrently; the answer to a failed one is None.
@@ -179,15 +197,7 @@ class Module:
 
     def candidate(self, reason: str = "") -> Candidate:
         """Return everything an optimizer may change, as it is now: path -> instructions, demos, descriptions."""
-        steps = {}
-        for path, step in self.named_predictors():
-            described = {name: step.signature.description(name) for name in step.signature.fields}
-            steps[path] = StepState(
-                instructions=step.signature.instructions,
-                demos=tuple(_demo(demo) for demo in step.demos),
-                field_descriptions={name: text for name, text in described.items() if text},
-                nearest=step.nearest,
-            )
+        steps = {path: step.tunable() for path, step in self.named_predictors()}
         return Candidate(steps, reason=reason)
 
     def with_candidate(self, candidate: Candidate) -> Self:
@@ -233,8 +243,5 @@ class Module:
         return "\n".join(lines) or f"{type(self).__name__}()"
 
 
-def _demo(demo: Any) -> Demo:
-    if isinstance(demo, Demo):
-        return demo
-    values = {name: json_value(value) for name, value in dict(demo).items()}
-    return Demo(values, bool(values.pop("augmented", False)))
+def _inputs(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {"args": args, **kwargs} if args else kwargs

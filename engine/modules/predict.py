@@ -9,9 +9,11 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from operator import is_
 from typing import TYPE_CHECKING, Any
 
+from engine import callbacks as hooks
 from engine import loop
 from engine.errors import ConfigurationError
 from engine.modules import state
@@ -20,7 +22,7 @@ from engine.modules.nearest import NearestTexts, text_of_values
 from engine.prediction import Prediction
 from engine.records import Demo, Example, StepState, json_value
 from engine.runtime import current, tracked
-from engine.signature import Signature, ensure_signature
+from engine.signature import InputField, Signature, ensure_signature
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
@@ -74,6 +76,7 @@ class Predict(Module):
             first = next(iter(self.signature.input_fields), "name")
             raise ConfigurationError(f"Predict takes its inputs by name: {first}=..., not by position.")
         work = self._tracked(**kwargs) if current().track_usage else self.aforward(**kwargs)
+        work = hooks.watched("module", self, kwargs, work)
         return await (work if loop.on_loop() else loop.here_or_there(work))
 
     async def _tracked(self, **kwargs: Any) -> Prediction:
@@ -85,7 +88,7 @@ class Predict(Module):
         """Ask the model once and return its typed answer, with every completion when n > 1."""
         runtime = current()
         given = _reserved(kwargs, self.signature)
-        signature = ensure_signature(given["signature"]) if "signature" in given else self.signature
+        signature = ensure_signature(given["signature"]) if "signature" in given else self.prompted()
         demos = given["demos"] if "demos" in given else self.demos_for(kwargs)
         config = {**self.config, **given["config"]} if given.get("config") else self.config
         lm = given.get("lm") or self.lm or runtime.lm
@@ -94,7 +97,11 @@ class Predict(Module):
         inputs = _inputs(kwargs, signature)
         params, rollout_id = _params(config, lm)
         adapter = self.adapter or runtime.adapter or _default_adapter()
-        outputs = await adapter.acall(runtime.call, lm, params, signature, demos, inputs, rollout_id)
+        asked, sent = signature, inputs
+        if runtime.advice and (hint := runtime.advice.get(id(self))):
+            asked, sent = hinted(signature), {**inputs, HINT: hint}
+        asking = adapter.acall(runtime.call, lm, params, asked, demos, sent, rollout_id)
+        outputs = await (asking if runtime.stream is None else runtime.stream(self, asked, adapter, asking))
         prediction = (
             Prediction.of(outputs[0])
             if len(outputs) == 1
@@ -103,6 +110,20 @@ class Predict(Module):
         if runtime.trace is not None:
             runtime.trace.append((self, inputs, prediction))
         return prediction
+
+    def prompted(self) -> type[Signature]:
+        """Return the signature as the model is shown it; a step with tools adds them."""
+        return self.signature
+
+    def tunable(self) -> StepState:
+        """Return everything an optimizer may change in this step, as it is now."""
+        described = {name: self.signature.description(name) for name in self.signature.fields}
+        return StepState(
+            instructions=self.signature.instructions,
+            demos=tuple(_demo(demo) for demo in self.demos),
+            field_descriptions={name: text for name, text in described.items() if text},
+            nearest=self.nearest,
+        )
 
     def apply(self, changes: StepState) -> None:
         """Take over a candidate's wording and demonstrations."""
@@ -223,6 +244,19 @@ def _example(demo: Any) -> Any:
     return Example(demo.values, augmented=True) if demo.augmented else Example(demo.values)
 
 
+def _demo(demo: Any) -> Demo:
+    if isinstance(demo, Demo):
+        return demo
+    values = {name: json_value(value) for name, value in dict(demo).items()}
+    return Demo(values, bool(values.pop("augmented", False)))
+
+
+@lru_cache(maxsize=256)
+def hinted(signature: type[Signature]) -> type[Signature]:
+    """Return a signature with one more input, for a hint on how to answer better than the last time."""
+    return signature if HINT in signature.fields else signature.append(HINT, InputField(desc=HINT_DESC), str)
+
+
 def _default_adapter() -> Adapter:
     global _adapter
     if _adapter is None:
@@ -234,6 +268,8 @@ def _default_adapter() -> Adapter:
 
 _adapter: Adapter | None = None
 
+HINT = "hint_"
+HINT_DESC = "What to do better than in an earlier try"
 NO_MODEL = (
     "No model is set. Call engine.configure(lm=engine.LM('openai/gpt-4o-mini')) first; "
     "engine.LM('offline/learner') needs no key and no network."

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from engine.lm.base import BaseLM, Reply, Request
     from engine.runtime import Send
 
+_ROLLOUTS = 1000
+
 
 class Budget(BaseModel):
     """Limits on a run; None means no limit of that kind. `usd` is US dollars.
@@ -184,7 +186,10 @@ class Ledger:
                 params: Mapping[str, Any] = request.params
                 if temperature is not None:
                     params = {**params, "temperature": temperature}
-                request = replace(request, rollout_id=rollout or request.rollout_id, params=params)
+                own = request.rollout_id
+                # A program that samples itself (BestOfN) still gets different samples in another rollout.
+                fresh = own if not rollout else rollout if own is None else rollout * _ROLLOUTS + own
+                request = replace(request, rollout_id=fresh, params=params)
             return await self.send(lm, request)
 
         return send

@@ -1,0 +1,130 @@
+"""`Assert` and `Suggest`: conditions on a program's own values, inside its `forward`.
+
+A broken one has the step that made the value try again, with the message as a hint, at most twice. Then an `Assert` fails
+the call (in an evaluation: the row), and a `Suggest` is noted and let pass. Source of the method: Singhvi et al. 2023,
+"DSPy Assertions". It knows traces, and nothing of how a step asks.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+from engine.errors import ConstraintError
+from engine.runtime import context, current
+
+_log = logging.getLogger(__name__)
+
+MOST_RETRIES = 2
+
+
+class _TryAgainError(ConstraintError):
+    """Carries a broken condition up to the program that will run again."""
+
+    def __init__(self, attempt: Attempt, step: Any, message: str, made: Any) -> None:
+        super().__init__(message)
+        self.attempt, self.step, self.made = attempt, step, made
+
+
+def Assert(result: Any, msg: str = "", target_module: Any = None) -> bool:  # noqa: N802 - DSPy's name
+    """Require something of a program's own values; `msg` tells the model what was wrong.
+
+    The step called last (or `target_module`) is asked again with the message, at most twice. Raises ConstraintError when
+    that does not help, or outside a program's `forward`.
+
+    >>> Assert(len("short") < 10, "Answer in under 10 characters.")
+    True
+    """
+    return _require(result, msg or "A condition does not hold.", target_module, hard=True)
+
+
+def Suggest(result: Any, msg: str = "", target_module: Any = None) -> bool:  # noqa: N802 - DSPy's name
+    """Wish something of a program's own values: as `Assert`, but in the end it is only noted. Returns whether it holds.
+
+    >>> Suggest(True, "Cite a source.")
+    True
+    """
+    return _require(result, msg or "A wish does not hold.", target_module, hard=False)
+
+
+class Attempt:
+    """One run of a program's `forward`: a context manager that swallows the request to try again."""
+
+    def __init__(self, advice: dict[int, str], broken: Counter[Any]) -> None:
+        self.result: Any = None
+        self.again = False
+        self.trace: list[Any] = []
+        self.broken = broken
+        self.outer = current()
+        self._advice = advice
+        self._scope = context(
+            trace=self.trace, attempt=self, advice={**(self.outer.advice or {}), **advice} or None
+        )
+
+    def step(self, target: Any) -> tuple[Any, Any] | None:
+        """Return the step to ask again and what it made, or None when none of this program's was called."""
+        wanted = None if target is None else {id(step) for step in target.predictors()}
+        for step, _inputs, made in reversed(self.trace):
+            if wanted is None or id(step) in wanted:
+                return step, made
+        return None
+
+    def __enter__(self) -> Attempt:
+        self._scope.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trail: TracebackType | None
+    ) -> bool:
+        self._scope.__exit__(None, None, None)
+        if isinstance(error, _TryAgainError) and error.attempt is self:
+            made = "; ".join(f"{name}: {value}" for name, value in error.made.items())
+            self._advice[id(error.step)] = HINT.format(made=made, message=error)
+            self.again = True
+            return True
+        if self.outer.trace is not None:
+            self.outer.trace.extend(self.trace)
+        return False
+
+
+def attempts() -> Iterator[Attempt]:
+    """Yield attempts at one call until one of them does not ask for another."""
+    advice: dict[int, str] = {}
+    broken: Counter[Any] = Counter()
+    while True:
+        attempt = Attempt(advice, broken)
+        yield attempt
+        if not attempt.again:
+            return
+
+
+def _require(result: Any, message: str, target: Any, *, hard: bool) -> bool:
+    if result:
+        return True
+    caller = sys._getframe(2)
+    place = caller.f_code, caller.f_lineno
+    attempt = current().attempt
+    while attempt is not None:
+        found = attempt.step(target)
+        if found is not None and attempt.broken[place] < MOST_RETRIES:
+            attempt.broken[place] += 1
+            raise _TryAgainError(attempt, found[0], message, found[1])
+        if found is not None:
+            break
+        attempt = attempt.outer.attempt
+    if hard:
+        raise ConstraintError(f"A required condition was not met: {message}")
+    _log.warning("A suggestion was not followed: %s", message)
+    remarks = current().remarks
+    if remarks is not None:
+        remarks.append(message)
+    return False
+
+
+HINT = """\
+Your last answer was: {made}
+It was not good enough: {message}"""

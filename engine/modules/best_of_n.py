@@ -1,0 +1,121 @@
+"""`BestOfN`: run a program several times and keep the answer that a reward function likes best.
+
+It knows programs and rewards; what happens between two tries is for subclasses (`Refine`).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine import loop
+from engine.errors import (
+    AuthenticationFailedError,
+    BudgetExhaustedError,
+    ConfigurationError,
+    ModelNotFoundError,
+)
+from engine.modules.module import Module
+from engine.modules.sampling import sampled
+from engine.runtime import context, current
+
+_FINAL = (BudgetExhaustedError, ConfigurationError, AuthenticationFailedError, ModelNotFoundError)
+"""Errors that another try would only meet again."""
+
+
+@dataclass(frozen=True)
+class Try:
+    """One run of the program: its answer, how good it is, and its steps' calls."""
+
+    prediction: Any
+    reward: float
+    trace: list[Any]
+
+
+class BestOfN(Module):
+    """Run `module` up to `N` times at temperature 1; return the first answer whose reward reaches `threshold`, else the best.
+
+    `reward_fn(args, prediction)` returns a number (or a bool, or a Grade), and may be async or a Module; `args` holds the
+    call's inputs. `fail_count` is how many tries of one call may fail with an error before the error is raised (None: all
+    but one may fail). The first try is sample 0, so a cached one costs nothing again.
+
+    >>> from engine import Predict, context
+    >>> from engine.testing import ScriptedLM
+    >>> def short(args, prediction):
+    ...     return len(prediction.answer) < 6
+    >>> with context(lm=ScriptedLM([{"answer": "a long one"}, {"answer": "brief"}, {"answer": "never asked"}])):
+    ...     BestOfN(Predict("question -> answer"), N=3, reward_fn=short, threshold=1.0)(question="?").answer
+    'brief'
+    """
+
+    def __init__(
+        self,
+        module: Module,
+        N: int,  # noqa: N803 - DSPy's name
+        reward_fn: Callable[[dict[str, Any], Any], Any] | Module,
+        threshold: float,
+        fail_count: int | None = None,
+    ) -> None:
+        super().__init__()
+        if N < 1:
+            raise ConfigurationError(f"{type(self).__name__} needs at least one try: N is {N}.")
+        self.module = module
+        self.N = N
+        self.reward_fn = reward_fn
+        self.threshold = threshold
+        self.fail_count = fail_count
+
+    async def aforward(self, **kwargs: Any) -> Any:
+        """Run the program until an answer is good enough."""
+        allowed = self.N - 1 if self.fail_count is None else self.fail_count
+        best: Try | None = None
+        advice: Mapping[int, str] = {}
+        failures = 0
+        for i in range(self.N):
+            trace: list[Any] = []
+            try:
+                done = await self._try(i, kwargs, trace, advice)
+            except _FINAL:
+                raise
+            except Exception:  # a try that fails is a try like any other
+                failures += 1
+                if failures > allowed or (i == self.N - 1 and best is None):
+                    raise
+                continue
+            if best is None or done.reward > best.reward:
+                best = done
+            if done.reward >= self.threshold:
+                break
+            if i < self.N - 1:
+                advice = await self._advice(kwargs, done)
+        outer = current().trace
+        if best is None:  # only when N - 1 tries failed and the last one raised
+            raise ConfigurationError("No try was made.")
+        if outer is not None:
+            outer.extend(best.trace)
+        return best.prediction
+
+    async def _try(
+        self, number: int, kwargs: dict[str, Any], trace: list[Any], advice: Mapping[int, str]
+    ) -> Try:
+        merged = {**(current().advice or {}), **advice} or None
+        with context(send=sampled(number), trace=trace, advice=merged):
+            prediction = await self.module.acall(**kwargs)
+        with context(trace=trace):
+            reward = await self._reward(kwargs, prediction)
+        return Try(prediction, reward, trace)
+
+    async def _reward(self, kwargs: dict[str, Any], prediction: Any) -> float:
+        rate = self.reward_fn
+        if isinstance(rate, Module):
+            return float(await rate.acall(kwargs, prediction))
+        if inspect.iscoroutinefunction(rate):
+            return float(await rate(kwargs, prediction))
+        result = await loop.in_thread(rate, kwargs, prediction)
+        return float(await result if inspect.isawaitable(result) else result)
+
+    async def _advice(self, kwargs: dict[str, Any], done: Try) -> Mapping[int, str]:  # noqa: ARG002 - for subclasses
+        """Return hints for the next try, by step id."""
+        return {}

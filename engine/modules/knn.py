@@ -1,0 +1,63 @@
+"""`KNN`: the solved examples most like an input.
+
+It knows examples and vectors, and asks no model unless its vectorizer does.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from engine import loop
+from engine.modules.nearest import NearestTexts
+from engine.records import Example
+
+
+class KNN:
+    """Finds the `k` examples of `trainset` whose inputs are most like those of a call, the most alike first.
+
+    `vectorizer` turns a list of texts into a list of vectors, which are compared by dot product; it may be async. Without
+    one, words and their parts are compared here, offline. Vectors of the training set are made once, when first needed.
+
+    >>> rows = [Example(text=t).with_inputs("text") for t in ("late parcel", "wrong password", "parcel lost")]
+    >>> [row.text for row in KNN(2, rows)(text="my parcel is late")]
+    ['late parcel', 'parcel lost']
+    """
+
+    def __init__(
+        self, k: int, trainset: Sequence[Example], vectorizer: Callable[[list[str]], Any] | None = None
+    ) -> None:
+        self.k = k
+        self.trainset = list(trainset)
+        self.vectorizer = vectorizer
+        self._texts = [_text(row.input_values() if row.knows_inputs else dict(row)) for row in self.trainset]
+        self._near = NearestTexts(self._texts) if vectorizer is None else None
+        self._vectors: Any = None
+
+    def __call__(self, **inputs: Any) -> list[Example]:
+        """Return the nearest examples."""
+        return loop.run(self.acall(**inputs))
+
+    async def acall(self, **inputs: Any) -> list[Example]:
+        """Return the nearest examples, in async code."""
+        text = _text(inputs)
+        if self._near is not None:
+            return [self.trainset[i] for i in self._near.nearest(text, self.k)]
+        import numpy as np  # only with a vectorizer
+
+        if self._vectors is None:
+            self._vectors = np.asarray(await self._vectorized(self._texts), dtype=np.float32)
+        wanted = np.asarray(await self._vectorized([text]), dtype=np.float32)[0]
+        order = np.argsort(-(self._vectors @ wanted), kind="stable")
+        return [self.trainset[int(i)] for i in order[: self.k]]
+
+    async def _vectorized(self, texts: list[str]) -> Any:
+        if self.vectorizer is None:
+            return []
+        vectors = await loop.in_thread(self.vectorizer, texts)
+        return await vectors if inspect.isawaitable(vectors) else vectors
+
+
+def _text(values: dict[str, Any]) -> str:
+    return " | ".join(f"{name}: {value}" for name, value in values.items())

@@ -1,0 +1,83 @@
+"""`Parallel`: several programs, or one on several examples, at once.
+
+It knows programs and examples, and nothing of metrics.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from engine.errors import RunError
+from engine.modules.module import Module
+from engine.records import Example
+from engine.runtime import current
+
+
+class Parallel(Module):
+    """Run (program, example) pairs, `num_threads` at a time; the answer to a failed one is None.
+
+    An example is an Example (of which the inputs are taken; all of it with `access_examples=False`), a dict of inputs, or a
+    tuple of positional arguments. With `return_failed_examples=True` the result is (answers, failed examples, errors).
+    At `max_errors` failures RunError is raised, with the answers so far in `answers`. Nothing runs twice.
+
+    >>> from engine import Predict, context
+    >>> from engine.testing import DummyLM
+    >>> ask = Predict("question -> answer")
+    >>> with context(lm=DummyLM({"one": {"answer": "1"}, "two": {"answer": "2"}})):
+    ...     [p.answer for p in Parallel()([(ask, {"question": "one"}), (ask, {"question": "two"})])]
+    ['1', '2']
+    """
+
+    def __init__(
+        self,
+        num_threads: int | None = None,
+        max_errors: int | None = None,
+        access_examples: bool = True,
+        return_failed_examples: bool = False,
+        **_options: Any,
+    ) -> None:
+        super().__init__()
+        self.num_threads = num_threads
+        self.max_errors = max_errors
+        self.access_examples = access_examples
+        self.return_failed_examples = return_failed_examples
+
+    async def aforward(self, exec_pairs: Sequence[tuple[Any, Any]], num_threads: int | None = None) -> Any:
+        """Run all pairs; answers come in the order of the pairs."""
+        runtime = current()
+        answers: list[Any] = [None] * len(exec_pairs)
+        failures: dict[int, Exception] = {}
+        most = self.max_errors if self.max_errors is not None else runtime.max_errors
+        waiting = iter(enumerate(exec_pairs))
+
+        async def work() -> None:
+            for i, (program, example) in waiting:
+                if most is not None and len(failures) >= most:
+                    return
+                try:
+                    answers[i] = await self._run(program, example)
+                except Exception as error:  # noqa: BLE001 - whatever one pair raises is its own record
+                    failures[i] = error
+
+        workers = min(len(exec_pairs), num_threads or self.num_threads or runtime.num_threads)
+        await asyncio.gather(*(work() for _ in range(workers)))
+        if most is not None and failures and len(failures) >= most:
+            last = list(failures.values())[-1]
+            stopped = RunError(f"Stopped after {len(failures)} failed examples; the last one: {last}")
+            stopped.answers = answers  # type: ignore[attr-defined]  # so that nothing paid for is lost
+            raise stopped from last
+        if not self.return_failed_examples:
+            return answers
+        places = sorted(failures)
+        return answers, [exec_pairs[i][1] for i in places], [failures[i] for i in places]
+
+    async def _run(self, program: Any, example: Any) -> Any:
+        if isinstance(example, Example) and self.access_examples:
+            return await program.acall(**(example.input_values() if example.knows_inputs else dict(example)))
+        if isinstance(example, tuple | list):
+            return await program.acall(*example)
+        if isinstance(example, dict):
+            return await program.acall(**example)
+        return await program.acall(example)
