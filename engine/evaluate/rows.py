@@ -100,13 +100,14 @@ class Runner:
         """Take rows until there are no more, collecting each one's replies and steps in this task's own context."""
         replies: list[Reply] = []
         steps: list[Any] | None = None if self.paths is None else []
-        with context(replies=replies, trace=steps):
+        remarks: list[str] = []
+        with context(replies=replies, trace=steps, remarks=remarks):
             for row, example in waiting:
                 try:
                     async with slots:
                         if self.failure is not None:
                             return
-                        self.note(*await self._row(row, example, replies, steps))
+                        self.note(*await self._row(row, example, replies, steps, remarks))
                 except Exception as error:  # noqa: BLE001 - not a row's failure: rows under way end, then it is raised
                     self.failure = self.failure or error
                 if self.failure is not None:
@@ -114,6 +115,7 @@ class Runner:
                 if self.replies is not None:
                     self.replies.extend(replies)
                 replies.clear()
+                remarks.clear()
                 if steps:
                     steps.clear()
                 if time.perf_counter() - self._yielded > _BREATH:
@@ -122,7 +124,12 @@ class Runner:
                     await asyncio.sleep(0)
 
     async def _row(
-        self, row: int, example: Example, replies: list[Reply], steps: list[Any] | None
+        self,
+        row: int,
+        example: Example,
+        replies: list[Reply],
+        steps: list[Any] | None,
+        remarks: list[str],
     ) -> tuple[Outcome, Any, Any]:
         started = time.perf_counter()
         prediction: Any = None
@@ -139,7 +146,7 @@ class Runner:
             row,
             grade.score,
             json_values(prediction),
-            grade.feedback,
+            "\n".join([grade.feedback, *remarks]).strip() if remarks else grade.feedback,
             error,
             _usage(replies),
             time.perf_counter() - started,
