@@ -5,25 +5,17 @@ It knows signatures and modules, and nothing of data, models or optimizers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from engine.errors import PipelineError
-from engine.modules.chain_of_thought import ChainOfThought
 from engine.modules.module import Module
-from engine.modules.predict import Predict
 from engine.pipeline.check import spec_problems
 from engine.pipeline.signatures import signature_of
 from engine.pipeline.spec import PipelineSpec
+from engine.pipeline.strategies import STRATEGIES
 from engine.prediction import Prediction
-from engine.signature import Signature
 
 __all__ = ["STRATEGIES", "Pipeline", "build_program", "signature_of"]
-
-STRATEGIES: dict[str, Callable[[type[Signature]], Module]] = {
-    "predict": Predict,
-    "chain_of_thought": ChainOfThought,
-}
 
 
 class Pipeline(Module):
@@ -38,7 +30,7 @@ class Pipeline(Module):
         self.spec = spec
         self.wiring = tuple((s.name, tuple(f.name for f in s.inputs)) for s in spec.steps)
         for step in spec.steps:
-            setattr(self, step.name, STRATEGIES[step.strategy](signature_of(step)))
+            setattr(self, step.name, STRATEGIES[step.strategy](signature_of(step), step.options))
 
     async def aforward(self, **inputs: Any) -> Prediction:
         """Run the steps in order; arguments are the pipeline's inputs by name."""

@@ -14,6 +14,7 @@ from engine.errors import SignatureError
 from engine.modules.module import Module
 from engine.pipeline.signatures import field_type
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
+from engine.pipeline.strategies import RESERVED, TOOLS
 
 MOST_CHOICES = 200
 _TAKEN = frozenset(dir(Module)) | {"spec", "wiring"}
@@ -72,8 +73,20 @@ def _step_problems(step: StepSpec, several: bool) -> Iterator[str]:
     names = [f.name for f in (*step.inputs, *step.outputs)]
     for name in dict.fromkeys(n for n in names if n.strip() and names.count(n) > 1):
         yield f"Two fields{where} are called {name!r}. Rename one of them, for example to {usable_name(name, names)!r}."
+    yield from _strategy_problems(step, names, where)
+
+
+def _strategy_problems(step: StepSpec, names: Sequence[str], where: str) -> Iterator[str]:
     if step.strategy == "chain_of_thought" and "reasoning" in names:
         yield f"A step that thinks first adds its own field 'reasoning'. Rename the field 'reasoning'{where}."
+    else:
+        for name in sorted(RESERVED.get(step.strategy, frozenset()) & set(names)):
+            yield f"A step that works by {step.strategy} has its own field {name!r}. Rename the field {name!r}{where}."
+    for tool in step.options.tools:
+        if tool not in TOOLS:
+            yield f"There is no tool {tool!r}{where}. Choose from: {', '.join(TOOLS)}."
+    if step.strategy == "react" and not step.options.tools:
+        yield f"Choose at least one tool{where}: {', '.join(TOOLS)}. Or let the step think first instead."
 
 
 def _field_problems(field: FieldSpec, place: str) -> Iterator[str]:

@@ -26,13 +26,34 @@ class FieldSpec(BaseModel):
     choices: tuple[str, ...] = ()
 
 
+Strategy = Literal["predict", "chain_of_thought", "react", "program_of_thought", "best_of_n", "refine"]
+
+
+class StepOptions(BaseModel):
+    """What a strategy can be told; each looks at its own.
+
+    `tools` names what react may call (see `engine.pipeline.strategies.TOOLS`), `max_iters` is how many steps react, or
+    tries program_of_thought, may take (0: their default). best_of_n and refine make up to `tries` answers and stop at one
+    that a judge, going by `criteria`, rates at `threshold` (0 to 1) or more.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tools: tuple[str, ...] = ()
+    max_iters: int = Field(default=0, ge=0, le=100)
+    tries: int = Field(default=3, ge=1, le=50)
+    threshold: float = Field(default=0.9, ge=0, le=1)
+    criteria: str = ""
+
+
 class StepSpec(BaseModel):
     """One step: a signature and a strategy for answering it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = "answer"
-    strategy: Literal["predict", "chain_of_thought"] = "predict"
+    strategy: Strategy = "predict"
+    options: StepOptions = StepOptions()
     instructions: str = ""
     inputs: tuple[FieldSpec, ...] = ()
     outputs: tuple[FieldSpec, ...] = ()

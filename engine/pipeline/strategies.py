@@ -1,0 +1,127 @@
+"""How a step of a pipeline may answer: each strategy's name, the module it becomes, and the tools it may be given by name.
+
+It knows modules and tools, and one step at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from engine.errors import SandboxError, ToolError
+from engine.modules.best_of_n import BestOfN
+from engine.modules.chain_of_thought import ChainOfThought
+from engine.modules.module import Module
+from engine.modules.predict import Predict
+from engine.modules.program_of_thought import ProgramOfThought
+from engine.modules.react import ReAct
+from engine.modules.refine import Refine
+from engine.pipeline.spec import StepOptions
+from engine.signature import InputField, OutputField, Signature, make_signature
+from engine.tools.function import Tool
+from engine.tools.interpreter import DIALECT, PythonInterpreter
+
+
+class Judge(Module):
+    """Rates a step's answer from 0 to 1 by criteria in plain words: the reward of best_of_n and refine.
+
+    >>> from engine.testing import ScriptedLM
+    >>> from engine import context
+    >>> judge = Judge(Signature("question -> answer"), "The answer is polite.")
+    >>> with context(lm=ScriptedLM([{"explanation": "Rude.", "score": 0.2}])):
+    ...     judge({"question": "?"}, {"answer": "No."})
+    0.2
+    """
+
+    def __init__(self, signature: type[Signature], criteria: str = "") -> None:
+        super().__init__()
+        fields: dict[str, Any] = {
+            name: (signature.annotation(name), InputField(desc=signature.description(name)))
+            for name in signature.fields
+        }
+        fields["explanation"] = (str, OutputField(desc="What is good and what is wrong"))
+        fields["score"] = (float, OutputField(desc="From 0 (useless) to 1 (perfect)", ge=0, le=1))
+        asked = ", ".join(f"`{name}`" for name in signature.output_fields)
+        text = JUDGE.format(
+            task=signature.instructions, outputs=asked, criteria=criteria.strip() or CORRECTNESS
+        )
+        self.rate = Predict(make_signature(fields, text))
+        self._outputs = tuple(signature.output_fields)
+
+    async def aforward(self, args: Mapping[str, Any], prediction: Mapping[str, Any]) -> float:
+        """Rate one answer to one set of inputs."""
+        made = {name: prediction[name] for name in self._outputs if name in prediction}
+        return float((await self.rate.acall(**args, **made)).score)
+
+
+async def calculator(expression: str) -> str:
+    """Work out an arithmetic expression, such as "(3 + 4) * 2 ** 5" or "sqrt(2) / pi".
+
+    >>> import asyncio
+    >>> asyncio.run(calculator("(3 + 4) * 2 ** 5"))
+    '224'
+    """
+    try:
+        done = await PythonInterpreter(time_limit=1.0, memory_limit=32 * 2**20).arun(
+            f"{_MATHS}\n({expression}\n)"
+        )
+    except SandboxError as error:
+        raise ToolError(f"{expression!r} cannot be worked out: {str(error).splitlines()[-1]}") from error
+    return done.text()
+
+
+async def run_python(code: str) -> str:
+    """Run Python code and return what it prints, or the value of its last line."""
+    return (await PythonInterpreter().arun(code)).text()
+
+
+TOOLS: dict[str, Tool] = {
+    "calculator": Tool(calculator, desc='Works out an arithmetic expression, such as "(3 + 4) * 2 ** 5".'),
+    "python": Tool(run_python, "python", f"Runs Python code and returns what it prints. {DIALECT}"),
+}
+"""What react may be given by name."""
+
+
+def _react(signature: type[Signature], options: StepOptions) -> Module:
+    return ReAct(signature, [TOOLS[name] for name in dict.fromkeys(options.tools)], options.max_iters or 10)
+
+
+def _program_of_thought(signature: type[Signature], options: StepOptions) -> Module:
+    return ProgramOfThought(signature, options.max_iters or 3)
+
+
+def _sampling(kind: type[BestOfN]) -> Callable[[type[Signature], StepOptions], Module]:
+    def build(signature: type[Signature], options: StepOptions) -> Module:
+        judge = Judge(signature, options.criteria)
+        return kind(ChainOfThought(signature), options.tries, judge, options.threshold)
+
+    return build
+
+
+STRATEGIES: dict[str, Callable[[type[Signature], StepOptions], Module]] = {
+    "predict": lambda signature, _options: Predict(signature),
+    "chain_of_thought": lambda signature, _options: ChainOfThought(signature),
+    "react": _react,
+    "program_of_thought": _program_of_thought,
+    "best_of_n": _sampling(BestOfN),
+    "refine": _sampling(Refine),
+}
+
+RESERVED: dict[str, frozenset[str]] = {
+    "chain_of_thought": frozenset({"reasoning"}),
+    "react": frozenset(
+        {"reasoning", "trajectory", "max_iters", "next_thought", "next_tool_name", "next_tool_args"}
+    ),
+    "program_of_thought": frozenset(
+        {"reasoning", "generated_code", "previous_code", "error", "final_generated_code", "code_output"}
+    ),
+    "best_of_n": frozenset({"reasoning", "explanation", "score"}),
+    "refine": frozenset({"reasoning", "explanation", "score", "hint_"}),
+}
+"""Field names that a strategy uses itself."""
+
+_MATHS = "from math import acos, asin, atan, ceil, cos, e, exp, factorial, floor, log, log10, log2, pi, sin, sqrt, tan"
+JUDGE = """\
+Somebody was given this task: {task}
+Rate their result ({outputs}) by these criteria, strictly and without favour: {criteria}"""
+CORRECTNESS = "the result is right, complete, and in the form that was asked for."
