@@ -14,8 +14,10 @@ How the packages stand on each other, top to bottom; nothing imports upwards:
     evaluate      a program over rows, concurrently; a failed row is a record
     pipeline      the declarative pipeline that forms edit, and the program it becomes
     modules       strategies for answering one signature; metrics: how good an answer is
+    retrieval     passages for a query
     runtime       which model, adapter and observers are in force, in a context variable
     adapters      a signature as messages, a reply as typed fields; lm: models, cache, prices
+    types         what a field holds beyond JSON: images, sound, files, documents
     signature     typed contracts; dataset: tables of examples
     prediction    what a program answers
     records       the frozen nouns everything else passes around
@@ -43,6 +45,8 @@ _HOMES: dict[str, str] = {
     "Assert": "engine.modules.assertions",
     "AvatarOptimizer": "engine.optimizers.avatar",
     "BLEU": "engine.metrics.ngrams",
+    "BM25": "engine.retrieval.bm25",
+    "BaseCallback": "engine.callbacks",
     "BaseLM": "engine.lm.base",
     "BayesianSignatureOptimizer": "engine.optimizers.mipro_zero_shot",
     "BestOfN": "engine.modules.best_of_n",
@@ -57,6 +61,7 @@ _HOMES: dict[str, str] = {
     "ChatAdapter": "engine.adapters.chat",
     "ChrF": "engine.metrics.ngrams",
     "CodeAct": "engine.modules.code_act",
+    "ColBERTv2": "engine.retrieval.colbert",
     "CompleteAndGrounded": "engine.metrics.semantic",
     "Completions": "engine.prediction",
     "ConfigurationError": "engine.errors",
@@ -68,6 +73,8 @@ _HOMES: dict[str, str] = {
     "EditDistance": "engine.metrics.edit_distance",
     "Embedder": "engine.lm.embedder",
     "EmbeddingSimilarity": "engine.metrics.embedding",
+    "Embeddings": "engine.retrieval.embeddings",
+    "EmbeddingsWithScores": "engine.retrieval.embeddings",
     "EngineError": "engine.errors",
     "Ensemble": "engine.optimizers.ensemble",
     "Evaluate": "engine.evaluate",
@@ -105,11 +112,16 @@ _HOMES: dict[str, str] = {
     "ReAct": "engine.modules.react",
     "Refine": "engine.modules.refine",
     "Regex": "engine.metrics.pattern",
+    "Retrieve": "engine.modules.retrieve",
     "Rubric": "engine.metrics.rubric",
     "SIMBA": "engine.optimizers.simba",
     "SemanticF1": "engine.metrics.semantic",
     "Signature": "engine.signature",
     "SignatureError": "engine.errors",
+    "StatusMessage": "engine.streaming",
+    "StatusMessageProvider": "engine.streaming",
+    "StreamListener": "engine.streaming",
+    "StreamResponse": "engine.streaming",
     "Suggest": "engine.modules.assertions",
     "TokenF1": "engine.metrics.overlap",
     "Tool": "engine.tools.function",
@@ -126,9 +138,12 @@ _HOMES: dict[str, str] = {
     "majority": "engine.modules.majority",
     "make_signature": "engine.signature",
     "normalize_text": "engine.metrics.text",
+    "read_corpus": "engine.retrieval.corpus",
     "read_dataset": "engine.dataset",
     "save_dspy": "engine.export.dspy",
     "settings": "engine.runtime",
+    "streamify": "engine.streaming",
+    "streaming_response": "engine.streaming",
     "track_usage": "engine.runtime",
 }
 """Public name -> the module that defines it."""

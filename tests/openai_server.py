@@ -11,6 +11,9 @@ As a process of its own, so that it shares no CPU time with what is measured:
     with ServerProcess(latency=0.2) as server: ...          # server.url, server.stats()
     python tests/openai_server.py --port 8399 --latency 0.2
 
+With "stream" in the body it answers in pieces, as server-sent events: `server.piece_seconds` apart; it drops the
+connection after `server.break_after` pieces, and `server.streams = False` makes it answer in one piece all the same.
+
 `/v1/messages` answers in Anthropic's form, for the tests of the litellm gateway.
 """
 
@@ -91,6 +94,9 @@ class OpenAIServer:
         self.port = port
         self.models = models
         self.api_key = api_key
+        self.streams = True
+        self.piece_seconds = 0.0
+        self.break_after: int | None = None
         self.requests: list[dict[str, Any]] = []
         self.headers: list[Mapping[str, str]] = []
         self.served: Counter[str] = Counter()
@@ -264,6 +270,8 @@ class OpenAIServer:
                 failure.headers,
             )
             return web.Response(status=status, body=raw, content_type=kind, headers=headers)
+        if body.get("stream") and self.streams and reply == self._chat_reply:
+            return await self._stream(request, body, reply(body))
         response = web.Response(body=orjson.dumps(reply(body)), content_type="application/json")
         try:
             await response.prepare(request)
@@ -272,6 +280,36 @@ class OpenAIServer:
             return response
         if request.transport is not None and not request.transport.is_closing():
             self.served[body_hash(body)] += 1
+        return response
+
+    async def _stream(
+        self, request: web.Request, body: dict[str, Any], whole: dict[str, Any]
+    ) -> web.StreamResponse:
+        """Answer in pieces of a few characters, then the usage, then [DONE]."""
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        choice = whole["choices"][0]
+        message = choice["message"]
+        frame = {"id": whole.get("id"), "object": "chat.completion.chunk", "model": body["model"]}
+        deltas = [{"role": "assistant", "content": ""}]
+        deltas += [{"reasoning_content": text} for text in (message.get("reasoning_content"),) if text]
+        deltas += [{"content": text} for text in re.findall(r"(?s).{1,7}", message.get("content") or "")]
+        deltas += [{"tool_calls": [{"index": i, **c}]} for i, c in enumerate(message.get("tool_calls") or ())]
+        events = [{**frame, "choices": [{"index": 0, "delta": delta}]} for delta in deltas]
+        events.append({**frame, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+        if (body.get("stream_options") or {}).get("include_usage"):
+            events.append({**frame, "choices": [], "usage": whole.get("usage")})
+        for number, event in enumerate(events):
+            if self.break_after is not None and number >= self.break_after:
+                if request.transport is not None:
+                    request.transport.abort()
+                return response
+            if self.piece_seconds:
+                await asyncio.sleep(self.piece_seconds)
+            await response.write(b"data: " + orjson.dumps(event) + b"\n\n")
+        await response.write(b"data: [DONE]\n\n")
+        await response.write_eof()
+        self.served[body_hash(body)] += 1
         return response
 
     def _next_failure(self) -> Failure | None:

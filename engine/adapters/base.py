@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
+from engine import callbacks as hooks
 from engine.adapters.plan import MISSING, FieldPlan, Plan, plan_of, values_of
 from engine.adapters.values import format_value
 from engine.errors import AdapterParseError
@@ -159,7 +160,8 @@ class Adapter(ABC):
         A reply none of which can be read is sent back once with the error, then asked for through the fallback
         adapter; each of these is one more call. Raises AdapterParseError when all fail.
         """
-        messages = self.format(signature, demos, inputs)
+        names = ("signature", "demos", "inputs")
+        messages = hooks.reported("adapter_format", self, names, self.format, signature, demos, inputs)
         merged = {**self.params(signature, lm), **params}
         reply = await call(lm, lm.request(messages, rollout_id=rollout_id, **merged))
         values, error = self._read(signature, reply)
@@ -187,7 +189,9 @@ class Adapter(ABC):
         first: AdapterParseError | None = None
         for choice in reply.choices:
             try:
-                values.append(self.parse(signature, choice.text or ""))
+                text = choice.text or ""
+                names = ("signature", "completion")
+                values.append(hooks.reported("adapter_parse", self, names, self.parse, signature, text))
             except AdapterParseError as error:
                 if choice.finish_reason == "length":
                     error = AdapterParseError(f"{error} {CUT_OFF}", reply=error.reply, found=error.found)

@@ -23,7 +23,7 @@ import orjson
 from yarl import URL
 
 from engine.errors import LMError
-from engine.lm import failures
+from engine.lm import failures, streaming
 from engine.lm.base import Reply, Request
 from engine.lm.catalog import Route, is_reasoning_model
 from engine.lm.failures import Place
@@ -67,6 +67,9 @@ class OpenAITransport:
 
     async def send(self, request: Request) -> Reply:
         """Send one request. Raises LMError for everything that can go wrong on the way."""
+        hears = streaming.listener.get()
+        if hears is not None and (request.params.get("n") or 1) == 1:
+            return await self._send_in_pieces(request, hears)
         body = self._body(request)
         started = time.perf_counter()
         session = await _session()
@@ -91,8 +94,59 @@ class OpenAITransport:
             raise failures.from_status(self.place, response.status, data, response.headers)
         return self._reply(data, response.content_type, time.perf_counter() - started, request)
 
-    def _body(self, request: Request) -> bytes:
-        body: dict[str, Any] = {"model": self._model, "messages": request.messages, **request.params}
+    async def _send_in_pieces(self, request: Request, hears: streaming.Listener) -> Reply:
+        """Send one request and pass the reply on as it comes. After the first piece a failure is final."""
+        body = self._body(request, stream=True, stream_options={"include_usage": True})
+        started = time.perf_counter()
+        session = await _session()
+        hears.begin()
+        assembly, shown = streaming.Assembly(), False
+        try:
+            async with session.post(
+                self._url,
+                data=body,
+                headers=self._headers,
+                timeout=self._timeout,
+                proxy=self._proxy,
+                allow_redirects=False,
+            ) as response:
+                if response.status >= 300 or response.content_type != "text/event-stream":
+                    return await self._in_one_piece(request, response, hears, started)
+                async for chunk in _pieces(response, assembly):
+                    shown = True
+                    hears.feed(chunk)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise _final(self._failure(error), shown) from None
+        if assembly.error is not None:
+            raw = orjson.dumps(assembly.error)
+            raise _final(failures.from_status(self.place, 500, raw, {}), shown)
+        if not assembly.done:
+            raise _final(failures.bad_reply(self.place, b"{"), shown)
+        data = orjson.dumps(assembly.reply())
+        return self._reply(data, "application/json", time.perf_counter() - started, request)
+
+    async def _in_one_piece(
+        self, request: Request, response: aiohttp.ClientResponse, hears: streaming.Listener, started: float
+    ) -> Reply:
+        """Read the answer of an endpoint that does not stream: a failure, or the whole reply at once."""
+        data = await response.read()
+        if response.status == 400 and (
+            b"stream" in data or (not self._reasoning and _ASKS_FOR_REASONING_FORM.search(data))
+        ):
+            # It takes no streaming, or is a reasoning model: asked plainly, both are dealt with.
+            token = streaming.listener.set(None)
+            try:
+                return await self.send(request)
+            finally:
+                streaming.listener.reset(token)
+        if response.status >= 300:
+            raise failures.from_status(self.place, response.status, data, response.headers)
+        reply = self._reply(data, response.content_type, time.perf_counter() - started, request)
+        hears.feed(streaming.Chunk(reply.text, "", reply.choices[0].finish_reason or "stop", reply.model))
+        return reply
+
+    def _body(self, request: Request, **extra: Any) -> bytes:
+        body: dict[str, Any] = {"model": self._model, "messages": request.messages, **request.params, **extra}
         if self._reasoning:
             for_reasoning(body)
         try:
@@ -135,6 +189,28 @@ class OpenAITransport:
                 place, "connection refused" if refused else "it closed the connection"
             )
         return failures.unreachable(place, f"{type(error).__name__}: {error}")
+
+
+async def _pieces(
+    response: aiohttp.ClientResponse, assembly: streaming.Assembly
+) -> AsyncGenerator[streaming.Chunk]:
+    events = streaming.ServerEvents()
+    async for data in response.content.iter_any():
+        for event in events.feed(data):
+            chunk = assembly.add(event)
+            if chunk is not None:
+                yield chunk
+    for event in events.end():
+        chunk = assembly.add(event)
+        if chunk is not None:
+            yield chunk
+
+
+def _final(error: LMError, shown: bool) -> LMError:
+    """An error after something was shown is not tried again: what was shown cannot be taken back."""
+    if shown:
+        error.retryable = False
+    return error
 
 
 def _proxy_for(address: str) -> str | None:

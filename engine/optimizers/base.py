@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from engine import loop, runtime
+from engine.callbacks import observed
 from engine.errors import ConfigurationError
 from engine.records import Candidate, Example
 from engine.search.budget import Budget
@@ -132,8 +133,10 @@ class Optimizer(ABC):
         budget = changes.pop("budget", None) or Budget()
         optimizer = self._with(changes)
         settings = optimizer.settings(student, trainset, valset, teacher, budget)
-        result = await Driver(settings, recorder, control).search(optimizer.search)
-        return _compiled(student, result)
+        inputs = {"student": student, "trainset": trainset, "valset": valset, "teacher": teacher}
+        with observed("compile", optimizer, inputs) as note:
+            result = await Driver(settings, recorder, control).search(optimizer.search)
+            return note(_compiled(student, result))
 
     def settings(
         self,

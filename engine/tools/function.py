@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from engine import loop
+from engine.callbacks import watched
 from engine.errors import ConfigurationError, EngineError, ToolError, ToolTimeoutError
 from engine.records import json_value
 from engine.tools.arguments import Arguments, inlined
@@ -98,6 +99,9 @@ class Tool:
 
     async def acall(self, **kwargs: Any) -> Any:
         """Call the tool in async code; a plain function runs in a worker thread."""
+        return await watched("tool", self, kwargs, self._called(kwargs))
+
+    async def _called(self, kwargs: dict[str, Any]) -> Any:
         given = self._arguments.read(self.name, kwargs)
         first = [given.pop(name) for name in self._arguments.by_position if name in given]
         work = self.func(*first, **given) if self._awaits else loop.in_thread(self.func, *first, **given)

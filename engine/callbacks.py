@@ -1,0 +1,166 @@
+"""Hooks: code of the user's own that hears of the start and the end of modules, model calls, tools and more.
+
+A callback stands in `engine.configure(callbacks=[...])` or `engine.context(callbacks=[...])`, or on one module, model,
+adapter or tool. What a callback raises is logged and changes nothing. Without callbacks a call pays for one look.
+
+This module knows none of the things it reports on.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+active_call_id: ContextVar[str | None] = ContextVar("engine_active_call_id", default=None)
+"""The id of the call that this code runs in: what a callback's start hook sees as its parent."""
+
+
+class BaseCallback:
+    """Override the hooks you need; each start has an end with the same `call_id`.
+
+    `instance` is what is called, `inputs` its arguments by name, `outputs` what came (None after an error), `exception`
+    what was raised. Hooks run where the call runs, so they must not block.
+
+    >>> from engine import Predict, context
+    >>> from engine.testing import DummyLM
+    >>> class Told(BaseCallback):
+    ...     def on_lm_end(self, call_id, outputs, exception=None):
+    ...         print(outputs)
+    >>> with context(lm=DummyLM([{"answer": "4"}]), callbacks=[Told()]):
+    ...     answer = Predict("question -> answer")(question="2 + 2?")
+    ['[[ ## answer ## ]]\\n4\\n\\n[[ ## completed ## ]]']
+    """
+
+    def on_module_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+        """A module is called."""
+
+    def on_module_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+        """A module has answered or failed."""
+
+    def on_lm_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+        """A model is asked: `inputs` are messages and parameters."""
+
+    def on_lm_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+        """A model has answered: `outputs` are the completions' texts."""
+
+    def on_adapter_format_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+        """A prompt is about to be written."""
+
+    def on_adapter_format_end(
+        self, call_id: str, outputs: Any, exception: BaseException | None = None
+    ) -> None:
+        """A prompt is written: `outputs` are the messages."""
+
+    def on_adapter_parse_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+        """A reply is about to be read."""
+
+    def on_adapter_parse_end(
+        self, call_id: str, outputs: Any, exception: BaseException | None = None
+    ) -> None:
+        """A reply is read: `outputs` are the fields."""
+
+    def on_tool_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+        """A tool is called."""
+
+    def on_tool_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+        """A tool has returned or failed."""
+
+    def on_evaluate_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+        """An evaluation begins."""
+
+    def on_evaluate_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+        """An evaluation has its result."""
+
+    def on_compile_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+        """An optimizer begins."""
+
+    def on_compile_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+        """An optimizer has its program."""
+
+
+def install(in_force: Callable[[], Sequence[Any]]) -> None:
+    """Say where the callbacks in force are found; the runtime does so when it is loaded."""
+    global _in_force
+    _in_force = in_force
+
+
+def listeners(instance: Any) -> Sequence[Any]:
+    """Return who hears of a call to `instance`: the callbacks in force, then its own."""
+    own = getattr(instance, "callbacks", None)
+    everywhere = _in_force()
+    return (*everywhere, *own) if own else everywhere
+
+
+@contextmanager
+def observed(kind: str, instance: Any, inputs: Mapping[str, Any]) -> Iterator[Callable[[T], T]]:
+    """Report what happens inside the `with` block; yields a function that notes the outputs and returns them."""
+    heard = listeners(instance)
+    if not heard:
+        yield _unchanged
+        return
+    call_id = uuid.uuid4().hex
+    outputs: Any = None
+    exception: BaseException | None = None
+
+    def note(value: T) -> T:
+        nonlocal outputs
+        outputs = value
+        return value
+
+    _tell(heard, f"on_{kind}_start", call_id=call_id, instance=instance, inputs=inputs)
+    token = active_call_id.set(call_id)
+    try:
+        yield note
+    except BaseException as error:
+        exception = error
+        raise
+    finally:
+        active_call_id.reset(token)
+        _tell(heard, f"on_{kind}_end", call_id=call_id, outputs=outputs, exception=exception)
+
+
+def watched(
+    kind: str, instance: Any, inputs: Mapping[str, Any], work: Coroutine[Any, Any, T]
+) -> Coroutine[Any, Any, T]:
+    """Return the work itself or, where somebody listens, the work with a report of its start and end."""
+    return _reported(kind, instance, inputs, work) if listeners(instance) else work
+
+
+def reported(kind: str, instance: Any, names: Sequence[str], function: Callable[..., T], *args: Any) -> T:
+    """Call a function; where somebody listens, with a report of its start and end. `names` are those of `args`."""
+    if not listeners(instance):
+        return function(*args)
+    with observed(kind, instance, dict(zip(names, args, strict=True))) as note:
+        return note(function(*args))
+
+
+async def _reported(kind: str, instance: Any, inputs: Mapping[str, Any], work: Coroutine[Any, Any, T]) -> T:
+    with observed(kind, instance, inputs) as note:
+        return note(await work)
+
+
+def _tell(heard: Sequence[Any], hook: str, **arguments: Any) -> None:
+    for callback in heard:
+        try:
+            getattr(callback, hook)(**arguments)
+        except Exception:  # noqa: BLE001 - whatever a callback does, the call goes on
+            _log.exception("The callback %s failed in %s.", type(callback).__name__, hook)
+
+
+def _nobody() -> Sequence[Any]:
+    return ()
+
+
+def _unchanged(value: T) -> T:
+    return value
+
+
+_in_force: Callable[[], Sequence[Any]] = _nobody

@@ -1,0 +1,203 @@
+"""Finds a field's text in a reply that is still being written: in marked sections, in a JSON object, in tags.
+
+What may yet turn out to be the end mark is held back, so that a piece once given is never taken back. It knows layouts
+and nothing of models or programs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from abc import ABC, abstractmethod
+from typing import Any
+
+
+class FieldReader(ABC):
+    """Reads one field. `feed` returns the text that is certain now, and whether the field is complete."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.finished = False
+        self._reply = ""
+        self._given = 0
+
+    def feed(self, text: str) -> tuple[str, bool]:
+        """Take a piece of the reply."""
+        self._reply += text
+        return self._step(ended=False)
+
+    def end(self) -> tuple[str, bool]:
+        """Return what is left of the field now that the reply is complete."""
+        return self._step(ended=True)
+
+    def _step(self, *, ended: bool) -> tuple[str, bool]:
+        if self.finished:
+            return "", False
+        value, done = self._value(ended=ended)
+        if value is None:
+            return "", False
+        new = value[self._given :]
+        self._given += len(new)
+        self.finished = done
+        return new, done
+
+    @abstractmethod
+    def _value(self, *, ended: bool) -> tuple[str | None, bool]:
+        """Return the field's text as far as it is certain (None: it has not begun), and whether that is all."""
+
+
+class _Between(FieldReader):
+    """A field between two marks."""
+
+    start: re.Pattern[str]
+    end_mark: re.Pattern[str]
+    maybe_end: re.Pattern[str]
+
+    def _value(self, *, ended: bool) -> tuple[str | None, bool]:
+        begin = self.start.search(self._reply)
+        if begin is None:
+            return None, False
+        # The mark's own line break is not part of the value; it may come in the next piece.
+        value = self._reply[begin.end() :].lstrip()
+        end = self.end_mark.search(value)
+        if end is not None:
+            return value[: end.start()].rstrip(), True
+        if ended:
+            return value.rstrip(), True
+        cut = self.maybe_end.search(value)
+        return (value if cut is None else value[: cut.start()]).rstrip(), False
+
+
+class ChatReader(_Between):
+    r"""A `[[ ## name ## ]]` section.
+
+    >>> reader = ChatReader("answer")
+    >>> [reader.feed(piece) for piece in ("[[ ## answer", " ## ]]\nBlue", " sky\n\n[[ ##", " completed ## ]]")]
+    [('', False), ('Blue', False), (' sky', False), ('', True)]
+    """
+
+    end_mark = re.compile(r"^[ \t>#]*(\*\*)?\[\[ ?## ?\w+ ?## ?\]\]", re.MULTILINE)
+    maybe_end = re.compile(r"^[ \t>#]*\*{0,2}\[(\[( (#(#( [^\n]*)?)?)?)?)?\Z", re.MULTILINE)
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.start = re.compile(
+            rf"^[ \t>#]*(\*\*)?\[\[ ?## ?{re.escape(name)} ?## ?\]\](\*\*)?", re.MULTILINE
+        )
+
+
+class XMLReader(_Between):
+    """A `<name>` element.
+
+    >>> reader = XMLReader("answer")
+    >>> reader.feed("<answer>Blue</ans"), reader.feed("wer>")
+    (('Blue', False), ('', True))
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.start = re.compile(rf"<{re.escape(name)}>")
+        mark = f"</{name}>"
+        self.end_mark = re.compile(re.escape(mark))
+        pieces = "|".join(re.escape(mark[:i]) for i in range(len(mark) - 1, 0, -1))
+        self.maybe_end = re.compile(rf"(?:{pieces})\Z")
+
+
+class JSONReader(FieldReader):
+    r"""One key of a JSON object: a text as it is spelled out, any other value as JSON.
+
+    >>> reader = JSONReader("answer")
+    >>> [reader.feed(piece) for piece in ('{"answer": "a \\', 'n b', '", "x": 1}')]
+    [('a ', False), ('\n b', False), ('', True)]
+    """
+
+    def _value(self, *, ended: bool) -> tuple[str | None, bool]:
+        at = _key_end(self._reply, self.name)
+        if at is None:
+            return None, False
+        rest = self._reply[at:].lstrip()
+        if not rest:
+            return None, False
+        if rest.startswith('"'):
+            return _text(rest)
+        return _whole(rest, ended=ended)
+
+
+def _key_end(reply: str, name: str) -> int | None:
+    """Return where a key of the outermost object has its value, skipping whatever stands inside others."""
+    depth, i = 0, reply.find("{")
+    while 0 <= i < len(reply):
+        char = reply[i]
+        if char == '"':
+            end = _closing_quote(reply, i)
+            if end is None:
+                return None
+            colon = re.compile(r"\s*:").match(reply, end + 1)
+            if depth == 1 and colon and reply[i + 1 : end] == name:
+                return colon.end()
+            i = end
+        elif char in "{[":
+            depth += 1
+        elif char in "}]":
+            depth -= 1
+        i += 1
+    return None
+
+
+def _closing_quote(text: str, start: int) -> int | None:
+    i = start + 1
+    while i < len(text):
+        if text[i] == "\\":
+            i += 1
+        elif text[i] == '"':
+            return i
+        i += 1
+    return None
+
+
+def _text(rest: str) -> tuple[str, bool]:
+    """Return a JSON text, decoded as far as it has come."""
+    end = _closing_quote(rest, 0)
+    if end is not None:
+        return _decoded(rest[1:end]), True
+    raw = rest[1:]
+    # An escape that is not complete (a surrogate pair takes two) waits for the next piece.
+    cut = re.search(
+        r"(?<!\\)(?:\\\\)*(\\(?:u[0-9a-fA-F]{0,3})?|\\u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u[0-9a-fA-F]{0,3})?)?)\Z",
+        raw,
+    )
+    return _decoded(raw if cut is None else raw[: cut.start(1)]), False
+
+
+def _decoded(raw: str) -> str:
+    try:
+        return str(json.loads(f'"{raw}"', strict=False))
+    except ValueError:
+        return raw
+
+
+def _whole(rest: str, *, ended: bool) -> tuple[str | None, bool]:
+    """Return a value that is no text once it is complete; half a list is of no use to anyone."""
+    try:
+        _, end = json.JSONDecoder().raw_decode(rest)
+    except ValueError:
+        return (rest.rstrip().rstrip("}").rstrip(), True) if ended else (None, False)
+    if end == len(rest) and not ended:
+        return None, False  # a number may go on
+    return rest[:end], True
+
+
+def reader_for(adapter: Any, name: str) -> FieldReader | None:
+    """Return what reads a field from an adapter's replies; None for a layout that cannot be read in pieces."""
+    for kind in type(adapter).__mro__:
+        reader = _READERS.get(kind.__name__)
+        if reader is not None:
+            return reader(name)
+    return None
+
+
+_READERS: dict[str, type[FieldReader]] = {
+    "JSONAdapter": JSONReader,
+    "XMLAdapter": XMLReader,
+    "ChatAdapter": ChatReader,
+}

@@ -1,0 +1,243 @@
+"""`streamify`: a program becomes a function whose answer comes in pieces, as an iterator, async or plain."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import orjson
+
+from engine import loop
+from engine.lm.streaming import Chunk, listener
+from engine.prediction import Prediction
+from engine.records import json_value
+from engine.runtime import context, current
+from engine.streaming.fields import FieldReader, reader_for
+from engine.streaming.items import StatusMessage, StatusMessageProvider, StreamListener, StreamResponse
+
+Put = Callable[[Any], None]
+
+
+def streamify(
+    program: Any,
+    status_message_provider: StatusMessageProvider | None = None,
+    stream_listeners: Sequence[StreamListener] | None = None,
+    include_final_prediction_in_output_stream: bool = True,
+    is_async_program: bool = False,  # noqa: ARG001 - DSPy's argument; every program is async here
+    async_streaming: bool = True,
+) -> Callable[..., Any]:
+    """Return a function that runs the program and returns an iterator over what comes, as it comes.
+
+    Without listeners that is every `Chunk` of every reply; with listeners a `StreamResponse` for each piece of the fields
+    they ask for. Then `StatusMessage`s, and at the end the prediction. An answer from the cache, or by a model that
+    cannot stream, comes with the prediction only; so does what a model says when its first reply cannot be read and
+    it is asked again. The iterator is async, or plain with `async_streaming=False`; closing it stops the program. The
+    program's error is raised from the iterator. Raises ConfigurationError for a listener that fits no step.
+
+    >>> from engine import LM, Predict, context
+    >>> step = Predict("question -> answer")
+    >>> stream = streamify(step, stream_listeners=[StreamListener("answer")], async_streaming=False)
+    >>> with context(lm=LM("offline/learner", cache=False)):
+    ...     items = list(stream(question="Is the sky blue?"))
+    >>> "".join(i.chunk for i in items[:-1]) == items[-1].answer, items[-2].is_last_chunk
+    (True, True)
+    """
+    wanted = [(one, *one.step_of(program)) for one in stream_listeners or ()]
+    provider = status_message_provider or StatusMessageProvider()
+
+    def start(args: Sequence[Any], kwargs: Mapping[str, Any], put: Put) -> Future[Any]:
+        paths = {id(step): path for path, step in program.named_predictors()}
+        streaming = _Streaming(put, wanted, None if stream_listeners else paths)
+        heard = (*current().callbacks, _Status(provider, put))
+
+        async def work() -> None:
+            try:
+                with context(stream=streaming, callbacks=heard):
+                    prediction = await program.acall(*args, **kwargs)
+            except BaseException as error:
+                put(_End(error))
+                raise
+            if include_final_prediction_in_output_stream or not isinstance(prediction, Prediction):
+                put(prediction)
+            put(_End(None))
+
+        return loop.submit(work())
+
+    def plain(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        return _plain(lambda put: start(args, kwargs, put))
+
+    def in_async(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        return _async(lambda put: start(args, kwargs, put))
+
+    return in_async if async_streaming else plain
+
+
+async def streaming_response(items: AsyncIterator[Any]) -> AsyncIterator[str]:
+    """Turn what a streamed program yields into lines of server-sent events, closed by [DONE].
+
+    A piece becomes {"chunk", "predict_name", "signature_field_name", "is_last_chunk"}, a message {"message"}, the
+    prediction {"prediction": {...}}.
+    """
+    async for item in items:
+        if isinstance(item, Prediction):
+            value: Any = {"prediction": json_value(item.toDict())}
+        elif isinstance(item, StatusMessage | StreamResponse | Chunk):
+            value = json_value(item)
+        else:
+            value = {"prediction": json_value(item)}
+        yield f"data: {orjson.dumps(value).decode()}\n\n"
+    yield "data: [DONE]\n\n"
+
+
+class _End:
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+
+def _plain(start: Callable[[Put], Future[Any]]) -> Iterator[Any]:
+    loop.refuse_on_loop()
+    items: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    running = start(items.put)
+    try:
+        while True:
+            item = items.get()
+            if isinstance(item, _End):
+                if item.error is not None:
+                    raise item.error
+                return
+            yield item
+    finally:
+        running.cancel()
+
+
+async def _async(start: Callable[[Put], Future[Any]]) -> AsyncIterator[Any]:
+    here = asyncio.get_running_loop()
+    items: asyncio.Queue[Any] = asyncio.Queue()
+
+    def put(item: Any) -> None:
+        if not here.is_closed():
+            here.call_soon_threadsafe(items.put_nowait, item)
+
+    running = start(put)
+    try:
+        while True:
+            item = await items.get()
+            if isinstance(item, _End):
+                if item.error is not None:
+                    raise item.error
+                return
+            yield item
+    finally:
+        running.cancel()
+
+
+class _Streaming:
+    """Put around each step's call: sets who hears of the replies it causes."""
+
+    def __init__(
+        self,
+        put: Put,
+        wanted: Sequence[tuple[StreamListener, str, Any]],
+        paths: Mapping[int, str] | None,
+    ) -> None:
+        self._put = put
+        self._wanted = wanted
+        self._paths = paths
+        self._used: set[int] = set()
+
+    async def __call__(
+        self, step: Any, _signature: Any, adapter: Any, asking: Awaitable[list[dict[str, Any]]]
+    ) -> list[dict[str, Any]]:
+        if self._paths is not None:
+            hears: _Raw | _Fields | None = _Raw(self._put)
+        else:
+            hears = self._fields(step, adapter)
+        token = listener.set(hears)
+        try:
+            return await asking
+        finally:
+            listener.reset(token)
+            if isinstance(hears, _Fields):
+                hears.close()
+
+    def _fields(self, step: Any, adapter: Any) -> _Fields | None:
+        readers = []
+        for one, path, target in self._wanted:
+            if target is not step or (id(one) in self._used and not one.allow_reuse):
+                continue
+            reader = reader_for(adapter, one.signature_field_name)
+            if reader is not None:
+                self._used.add(id(one))
+                readers.append((path, reader))
+        return _Fields(self._put, readers) if readers else None
+
+
+class _Raw:
+    """Passes every piece on as it is."""
+
+    def __init__(self, put: Put) -> None:
+        self._put = put
+
+    def begin(self) -> None:
+        """A reply begins."""
+
+    def feed(self, chunk: Chunk) -> None:
+        """A piece has come."""
+        self._put(chunk)
+
+
+class _Fields:
+    """Passes on the pieces of some fields of the first reply; a repaired one comes with the prediction."""
+
+    def __init__(self, put: Put, readers: Sequence[tuple[str, FieldReader]]) -> None:
+        self._put = put
+        self._readers = readers
+        self._shown = False
+        self._listening = True
+
+    def begin(self) -> None:
+        """A reply begins; what was shown of another cannot be taken back."""
+        self._listening = not self._shown
+
+    def feed(self, chunk: Chunk) -> None:
+        """A piece has come."""
+        if not self._listening:
+            return
+        for path, reader in self._readers:
+            text, last = reader.end() if chunk.finish_reason and not chunk.text else reader.feed(chunk.text)
+            self._give(path, reader, text, last=last)
+
+    def close(self) -> None:
+        """The step's call is over: what was held back of a field that had begun is certain now."""
+        if self._shown:
+            for path, reader in self._readers:
+                text, last = reader.end()
+                self._give(path, reader, text, last=last)
+
+    def _give(self, path: str, reader: FieldReader, text: str, *, last: bool) -> None:
+        if text or last:
+            self._shown = True
+            self._put(StreamResponse(path, reader.name, text, last))
+
+
+class _Status:
+    """A callback that tells what the provider says of each start and end."""
+
+    def __init__(self, provider: StatusMessageProvider, put: Put) -> None:
+        self._provider = provider
+        self._put = put
+
+    def __getattr__(self, hook: str) -> Callable[..., None]:
+        kind, _, moment = hook.removeprefix("on_").rpartition("_")
+        say = getattr(self._provider, f"{kind}_{moment}_status_message", None)
+
+        def tell(**event: Any) -> None:
+            given = (event["instance"], event["inputs"]) if moment == "start" else (event["outputs"],)
+            message = say(*given) if say is not None else None
+            if message:
+                self._put(StatusMessage(message))
+
+        return tell
