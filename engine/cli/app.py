@@ -141,7 +141,8 @@ def export(
         str,
         typer.Option(
             "--format",
-            help="What to write: json, python, dspy, dspy_state, messages, messages_json or openai_request.",
+            help="What to write: report, results-csv, results-xlsx, results-json, json, python, dspy, dspy_state, "
+            "messages, messages_json or openai_request.",
         ),
     ] = "json",
     output: Annotated[
@@ -156,6 +157,32 @@ def export(
     from engine.cli.programs import export_program
 
     export_program(run_id, form, output, candidate)
+
+
+@app.command("serve")
+@sentences
+def serve(  # noqa: PLR0913 - one parameter for each option of the command
+    program: Annotated[Path, typer.Argument(metavar="PROGRAM.json", help="An exported program.")],
+    home: Home = None,
+    host: Annotated[
+        str, typer.Option(help="Where to listen; others than this machine need a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to use.")] = 8600,
+    model: Annotated[str | None, typer.Option(help="Another model than the one it was tuned with.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="That model's address.")] = None,
+    max_bytes: Annotated[int, typer.Option(min=1, help="The most one request may hold.")] = 1_000_000,
+    token_env: Annotated[
+        str, typer.Option(help="The environment variable with the bearer token that callers must send.")
+    ] = "TUNEBOARD_SERVE_TOKEN",
+    stdio: Annotated[bool, typer.Option("--stdio", help="Serve MCP on standard input and output.")] = False,
+) -> None:
+    """Serve an exported program over HTTP (docs, streaming, MCP), or over MCP on standard streams."""
+    _use(home)
+    from engine.cli.program_server import Serving, serve_program
+    from engine.serve.server import Place
+
+    place = Place(host, port, max_bytes, token_env)
+    raise typer.Exit(serve_program(Serving(program, model, base_url, stdio), place))
 
 
 @app.command()

@@ -1,0 +1,50 @@
+"""Serving an exported program: over HTTP until Ctrl-C, or over MCP on standard input and output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from engine.export.json import read_program
+from engine.serve.contract import contract_of
+from engine.serve.server import Place, serve_http, serve_stdio
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What is served in which way: the program's file, another model than its own, MCP on standard streams."""
+
+    program: Path
+    model: str | None = None
+    base_url: str | None = None
+    stdio: bool = False
+
+
+def serve_program(serving: Serving, place: Place) -> int:
+    """Serve until it is interrupted; return the exit code. Raises ProgramFileError, ConfigurationError."""
+    file = read_program(serving.program)
+    lm = None
+    if serving.model is not None:
+        from engine.lm.client import LM
+
+        lm = LM(serving.model, api_base=serving.base_url)
+    contract = contract_of(file, file.build(lm=lm))
+    if serving.stdio:
+        serve_stdio(contract)
+        return 0
+    console = Console()
+    guarded = f", with the token in {place.token_env}" if place.token else ""
+    console.print(
+        f"{contract.title} is at {place.url}/docs{guarded} (Ctrl-C ends it).",
+        soft_wrap=True,
+        highlight=False,
+        markup=False,
+    )
+    console.file.flush()
+    try:
+        serve_http(contract, place)
+    except KeyboardInterrupt:
+        return 0
+    return 0

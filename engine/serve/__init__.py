@@ -1,0 +1,11 @@
+"""A tuned program as a web service: typed HTTP with OpenAPI, a streaming endpoint, and MCP for agents.
+
+    contract  what the program reads and answers, as pydantic models
+    app       the HTTP application: /predict, /stream, /health, /openapi.json, /docs, /mcp
+    guard     who may ask and how much they may send
+    docs      a page that explains the service and loads nothing from anywhere
+    mcp       the program as an MCP tool, over HTTP or standard input and output
+    server    running it until it is interrupted
+
+It knows exported programs and nothing of runs or stores. FastAPI, uvicorn and mcp are loaded when something is served.
+"""

@@ -1,0 +1,195 @@
+"""The HTTP application around one program: /predict, /stream, /health, /docs, /openapi.json and /mcp.
+
+Requests and answers are typed by the program's fields. A failure is JSON with one sentence, never a traceback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
+from starlette.routing import Route
+
+from engine.errors import ConfigurationError, EngineError, LMError
+from engine.serve.contract import Contract
+from engine.serve.docs import docs_page
+from engine.serve.guard import App, Guard
+from engine.streaming import StreamListener, StreamResponse, streamify
+
+MAX_BYTES = 1_000_000
+"""How much one request may hold unless it is told otherwise."""
+
+SECONDS = 300.0
+"""How long one answer may take."""
+
+LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+_log = logging.getLogger(__name__)
+
+
+def make_app(
+    contract: Contract,
+    *,
+    token: str | None = None,
+    max_bytes: int = MAX_BYTES,
+    hosts: frozenset[str] | None = LOCAL_HOSTS,
+    seconds: float = SECONDS,
+) -> App:
+    """Return the service as an ASGI application.
+
+    `token`: what callers must send as a bearer token (None: nothing). `hosts`: the host names it answers to
+    (None: any).
+    """
+    sessions = _mcp_sessions(contract)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with sessions.run():
+            yield
+
+    app = FastAPI(
+        title=contract.title,
+        description=contract.description,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    _add_answers(app, contract, seconds)
+    _add_pages(app, contract)
+    _add_failures(app)
+    app.router.routes.append(Route("/mcp", endpoint=_Sessions(sessions)))
+    return Guard(app, token=token, max_bytes=max_bytes, hosts=hosts)
+
+
+def _add_answers(app: FastAPI, contract: Contract, seconds: float) -> None:
+    async def predict(question: Any) -> JSONResponse:
+        prediction = await asyncio.wait_for(contract.program.acall(**contract.values(question)), seconds)
+        return JSONResponse(contract.answered(prediction))
+
+    async def stream(question: Any) -> StreamingResponse:
+        return StreamingResponse(_events(contract, contract.values(question)), media_type="text/event-stream")
+
+    # The model is made while this runs, so it cannot be written as an annotation.
+    for function in (predict, stream):
+        function.__annotations__["question"] = contract.question
+    app.add_api_route(
+        "/predict",
+        predict,
+        methods=["POST"],
+        response_model=contract.answer,
+        summary="Answer",
+        operation_id="predict",
+    )
+    app.add_api_route(
+        "/stream",
+        stream,
+        methods=["POST"],
+        response_model=None,
+        summary="Answer as it is written (server-sent events)",
+        operation_id="stream",
+        response_class=StreamingResponse,
+    )
+
+
+def _add_pages(app: FastAPI, contract: Contract) -> None:
+    async def health() -> dict[str, str]:
+        return {"status": "ok", "program": contract.title}
+
+    async def docs(request: Any) -> HTMLResponse:
+        return HTMLResponse(docs_page(contract, str(request.base_url).rstrip("/")))
+
+    docs.__annotations__["request"] = Request
+    app.add_api_route("/health", health, methods=["GET"], summary="Whether the service is up")
+    app.add_api_route("/docs", docs, methods=["GET"], include_in_schema=False, response_class=HTMLResponse)
+    app.add_api_route("/", docs, methods=["GET"], include_in_schema=False, response_class=HTMLResponse)
+
+
+async def _events(contract: Contract, values: dict[str, Any]) -> AsyncIterator[bytes]:
+    """Server-sent events: a chunk of a field each, then the whole answer, or the error, then [DONE]."""
+    try:
+        async for item in _streamed(contract)(**values):
+            if isinstance(item, StreamResponse):
+                event = {
+                    "field": item.signature_field_name,
+                    "chunk": item.chunk,
+                    "last": item.is_last_chunk,
+                    "step": item.predict_name,
+                }
+            else:
+                event = {"answer": contract.answered(item)}
+            yield _event(event)
+    except Exception as error:  # noqa: BLE001 - the status is sent already: the error goes where the answer would
+        yield _event({"error": _sentence(error)})
+    yield b"data: [DONE]\n\n"
+
+
+def _streamed(contract: Contract) -> Any:
+    listeners = [
+        StreamListener(field, predict=step, predict_name=path)
+        for path, step in contract.program.named_predictors()
+        for field in step.signature.output_fields
+        if field in contract.outputs
+    ]
+    return streamify(contract.program, stream_listeners=listeners)
+
+
+def _event(value: dict[str, Any]) -> bytes:
+    return b"data: " + orjson.dumps(value) + b"\n\n"
+
+
+def _add_failures(app: FastAPI) -> None:
+    async def wrong_question(_request: Request, error: Any) -> JSONResponse:
+        problems = [
+            f"{'.'.join(str(part) for part in one['loc'] if part != 'body') or 'the request'}: {one['msg']}"
+            for one in error.errors()
+        ]
+        return JSONResponse({"error": "The request is wrong. " + "; ".join(problems) + "."}, 422)
+
+    async def failed(_request: Request, error: Any) -> JSONResponse:
+        status = 503 if isinstance(error, ConfigurationError) else 502
+        return JSONResponse(
+            {"error": _sentence(error), "kind": type(error).__name__},
+            status,
+            headers={"Retry-After": str(round(error.retry_after))}
+            if isinstance(error, LMError) and error.retry_after
+            else None,
+        )
+
+    async def too_slow(_request: Request, _error: Any) -> JSONResponse:
+        return JSONResponse({"error": "The answer took too long."}, 504)
+
+    app.add_exception_handler(RequestValidationError, wrong_question)
+    app.add_exception_handler(EngineError, failed)
+    app.add_exception_handler(TimeoutError, too_slow)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, EngineError):
+        return str(error)
+    _log.error("The program failed.", exc_info=error)
+    return "The program failed. The service's own log says why."
+
+
+def _mcp_sessions(contract: Contract) -> Any:
+    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+
+    from engine.serve.mcp import mcp_server
+
+    return StreamableHTTPSessionManager(app=mcp_server(contract), json_response=True, stateless=True)
+
+
+class _Sessions:
+    """The MCP endpoint as an ASGI application."""
+
+    def __init__(self, sessions: Any) -> None:
+        self._sessions = sessions
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._sessions.handle_request(scope, receive, send)

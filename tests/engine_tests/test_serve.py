@@ -1,0 +1,229 @@
+"""`tuneboard serve` as a real process on a real port: typed requests, streaming, limits, token, host names, MCP."""
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+from openai_server import OpenAIServer
+
+from engine.export.json import save_program
+from engine.pipeline.build import build_program
+from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
+
+SPEC = PipelineSpec(
+    steps=(
+        StepSpec(
+            name="sort",
+            strategy="chain_of_thought",
+            instructions="Say on which shelf it belongs.",
+            inputs=(
+                FieldSpec(name="copy", description="What <b>it</b> is"),
+                FieldSpec(name="count", type="int"),
+                FieldSpec(name="hint", type="Optional[str]"),
+            ),
+            outputs=(FieldSpec(name="shelf", choices=("red", "blue")), FieldSpec(name="sure", type="bool")),
+        ),
+    )
+)
+REPLY = "[[ ## reasoning ## ]]\nIt is.\n\n[[ ## shelf ## ]]\nred\n\n[[ ## sure ## ]]\nTrue\n\n[[ ## completed ## ]]"
+GOOD = {"copy": "a lamp", "count": 3}
+
+
+def free_port():
+    with socket.socket() as tried:
+        tried.bind(("127.0.0.1", 0))
+        return tried.getsockname()[1]
+
+
+@contextlib.contextmanager
+def serving(tmp_path, *options, model, env=None):
+    path = tmp_path / "program.json"
+    save_program(
+        SPEC, build_program(SPEC).candidate(), path, model=model, metadata={"title": "Shelves: best"}
+    )
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "engine", "serve", str(path), "--port", str(port), *options],
+        env={**os.environ, "TUNEBOARD_HOME": str(tmp_path), **(env or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        end = time.monotonic() + 40
+        while process.poll() is None and time.monotonic() < end:
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"{url}/health", timeout=5).close()
+                break
+            time.sleep(0.1)
+        yield url, process
+    finally:
+        process.terminate()
+        process.communicate(timeout=15)
+
+
+def ask(url, body=None, headers=None):
+    data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json", **(headers or {})})
+    try:
+        with urllib.request.urlopen(request, timeout=20) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    with (
+        OpenAIServer(answer=REPLY) as server,
+        serving(
+            tmp_path_factory.mktemp("serve"), model={"name": "openai/test-model", "base_url": server.url}
+        ) as (url, _),
+    ):
+        yield url, server
+
+
+def test_a_question_is_answered_typed(service):
+    url, server = service
+    status, text = ask(f"{url}/predict", GOOD)
+    assert (status, json.loads(text)) == (200, {"shelf": "red", "sure": True})
+    assert "a lamp" in server.requests[-1]["messages"][-1]["content"]
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ({"copy": "x"}, "count"),
+        ({**GOOD, "count": "many"}, "count"),
+        ({**GOOD, "other": 1}, "other"),
+        (b"{nope", "JSON"),
+        (b"[]", "request"),
+    ],
+)
+def test_a_wrong_question_is_one_sentence(service, body, named):
+    status, text = ask(f"{service[0]}/predict", body)
+    assert status == 422
+    assert named in json.loads(text)["error"]
+
+
+def test_the_interface_is_described(service):
+    url, _ = service
+    schema = json.loads(ask(f"{url}/openapi.json")[1])
+    question = schema["components"]["schemas"]["Question"]
+    assert list(question["properties"]) == ["copy", "count", "hint"]
+    assert question["required"] == ["copy", "count"]
+    answer = schema["components"]["schemas"]["Answer"]["properties"]
+    assert answer["shelf"]["enum"] == ["red", "blue"]
+    status, page = ask(f"{url}/docs")
+    assert status == 200
+    assert "Shelves: best" in page
+    assert "&lt;b&gt;" in page
+    assert "src=" not in page
+    assert json.loads(ask(f"{url}/health")[1]) == {"status": "ok", "program": "Shelves: best"}
+
+
+def test_an_answer_streams_field_by_field(service):
+    # Another question than before: what is in the cache comes in one piece.
+    status, text = ask(f"{service[0]}/stream", {**GOOD, "count": 11})
+    assert status == 200
+    events = [line.removeprefix("data: ") for line in text.split("\n\n") if line]
+    assert events[-1] == "[DONE]"
+    items = [json.loads(event) for event in events[:-1]]
+    assert items[-1] == {"answer": {"shelf": "red", "sure": True}}
+    shelf = [i for i in items[:-1] if i["field"] == "shelf"]
+    assert "".join(i["chunk"] for i in shelf) == "red"
+    assert shelf[-1]["last"]
+    assert shelf[0]["step"] == "sort.predict"
+
+
+def test_what_the_model_does_wrong_is_said(service):
+    url, server = service
+    server.fail_with(404, {"error": {"message": "no such model"}})
+    try:
+        status, text = ask(f"{url}/predict", {**GOOD, "count": 12})
+        assert status == 502
+        assert json.loads(text)["kind"] == "ModelNotFoundError"
+        _, text = ask(f"{url}/stream", {**GOOD, "count": 13})
+        assert "error" in json.loads(text.split("\n\n")[0][6:])
+    finally:
+        server.recover()
+
+
+def test_another_host_name_and_too_much_are_refused(service):
+    url, _ = service
+    assert ask(f"{url}/predict", GOOD, {"Host": "evil.example"})[0] == 403
+    status, text = ask(f"{url}/predict", {**GOOD, "copy": "x" * 1_100_000})
+    assert status == 413
+    assert "1,000,000 bytes" in text
+    assert ask(f"{url}/nothing")[0] == 404
+
+
+def test_an_agent_calls_it_over_mcp(service):
+    from mcp import Client
+
+    async def run():
+        async with Client(f"{service[0]}/mcp") as client:
+            tools = (await client.list_tools()).tools
+            good = await client.call_tool("shelves_best", GOOD)
+            bad = await client.call_tool("shelves_best", {"copy": "x"})
+            return tools, good, bad
+
+    tools, good, bad = asyncio.run(run())
+    assert [t.name for t in tools] == ["shelves_best"]
+    assert list(tools[0].input_schema["properties"]) == ["copy", "count", "hint"]
+    assert good.structured_content == {"shelf": "red", "sure": True}
+    assert bad.is_error
+    assert "'count'" in bad.content[0].text
+
+
+def test_a_token_is_asked_for(tmp_path):
+    options = {"model": {"name": "offline/learner"}, "env": {"MY_TOKEN": "secret-é"}}
+    with serving(tmp_path, "--token-env", "MY_TOKEN", "--max-bytes", "500", **options) as (url, _):
+        assert ask(f"{url}/health")[0] == 200
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic secret"}):
+            assert ask(f"{url}/predict", GOOD, headers)[0] == 401
+        assert ask(f"{url}/mcp", {})[0] == 401
+        good = {"Authorization": "Bearer " + "secret-é".encode().decode("latin-1")}
+        assert ask(f"{url}/predict", GOOD, good)[0] == 200
+        assert ask(f"{url}/predict", {**GOOD, "copy": "x" * 500}, good)[0] == 413
+
+
+def test_what_cannot_be_served_is_one_sentence(tmp_path):
+    with serving(tmp_path, "--host", "0.0.0.0", model={"name": "offline/learner"}) as (_, process):
+        assert process.wait(30) == 2 or process.returncode
+        assert "needs a token" in process.stderr.read()
+    done = subprocess.run(
+        [sys.executable, "-m", "engine", "serve", str(tmp_path / "none.json")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "There is no file" in done.stderr
+
+
+def test_an_agent_starts_it_over_stdio(tmp_path):
+    from mcp import Client, StdioServerParameters
+
+    path = tmp_path / "program.json"
+    save_program(SPEC, build_program(SPEC).candidate(), path, model={"name": "offline/learner"})
+    server = StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "engine", "serve", str(path), "--stdio"],
+        env={**os.environ, "TUNEBOARD_HOME": str(tmp_path)},
+    )
+
+    async def run():
+        async with Client(server) as client:
+            return await client.call_tool("a_program_tuned_with_tuneboard", GOOD)
+
+    assert asyncio.run(run()).structured_content["shelf"] in ("red", "blue")
