@@ -24,6 +24,7 @@ chosen = st.navigation(
         "Outcome": [
             st.Page("app_pages/run.py", title="Run", icon=":material/monitoring:"),
             st.Page("app_pages/results.py", title="Results", icon=":material/leaderboard:"),
+            st.Page("app_pages/try_it.py", title="Try it", icon=":material/science:"),
             st.Page("app_pages/export.py", title="Export", icon=":material/ios_share:"),
         ],
         "Tuneboard": [st.Page("app_pages/settings.py", title="Settings", icon=":material/settings:")],

@@ -7,7 +7,7 @@ connection. What is costly to make is cached by content: an id or a hash, never 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -231,32 +231,57 @@ def model_choice(run: RunRow) -> ModelChoice:
     return run_spec(run).model
 
 
+def report(run_id: str) -> str:
+    """Return a run's report as HTML text."""
+    from engine.runs.report import run_report
+
+    with reading() as store:
+        return run_report(store, run_id)
+
+
+def results_file(run_id: str, form: str) -> bytes:
+    """Return a run's test rows with both answers as a file: csv, xlsx or json."""
+    from engine.runs.report import run_results
+
+    with reading() as store:
+        return run_results(store, run_id, form)
+
+
 def best_candidate(run: RunRow) -> Candidate:
     """Return a run's best prompt. Raises NotFoundError before there is one."""
     with reading() as store:
         return store.candidate(run.id, (run.result or {}).get("best_candidate", ""))
 
 
-def example_values(run: RunRow) -> dict[int, dict[str, Any]]:
-    """Return the rows of a run's data by row id; none where the file is gone."""
+def row_values(run: RunRow, rows: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """Return some rows of a run's data, as field -> value by row id; none where the file is gone."""
+    from engine.runs.prepare import usable_examples
+
     spec = run_spec(run)
     try:
-        found = usable(spec.dataset, spec.pipeline, spec.mapping)
+        table = dataset(spec.dataset)
+        wanted = [row for row in rows if 0 <= row < len(table)]
+        found = usable_examples(spec.pipeline, table, spec.mapping, wanted)
     except EngineError:
         return {}
     return {row: dict(example) for row, example in found.examples.items()}
 
 
+def _one_row(run: RunRow) -> dict[str, Any]:
+    """Return one usable row of a run's data; empty where there is none among the first."""
+    return next(iter(row_values(run, range(50)).values()), {})
+
+
 def example_call(run: RunRow) -> str:
     """Return the arguments of a call of the run's program, with the values of one of its rows."""
     names = [f.name for f in pipeline(run).inputs]
-    row = next(iter(example_values(run).values()), {})
+    row = _one_row(run)
     return sample_call({name: row.get(name, "...") for name in names})
 
 
 def exact_messages(run: RunRow) -> list[dict[str, str]]:
     """Return the messages that the run's best prompt sends for one row, as role and content."""
-    values = next(iter(example_values(run).values()), {})
+    values = _one_row(run)
     spec = run_spec(run)
     sent = messages(spec.pipeline, values, adapter=spec.adapter, candidate=best_candidate(run))
     several = len(sent) > 1

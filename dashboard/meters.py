@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from engine.export.figures import dollars, duration, short
 from engine.store.rows import RunRow
+
+__all__ = ["Meter", "dollars", "duration", "meters", "progress", "short", "time_left"]
 
 
 class Meter(NamedTuple):
@@ -99,40 +102,3 @@ def _of(used: str, limit: float | None, form: Any) -> str:
     if not limit:
         return used
     return f"{used} of {form(limit) if callable(form) else form.format(limit)}"
-
-
-def short(number: float) -> str:
-    """Write a large number briefly.
-
-    >>> short(950), short(15_300), short(2_500_000)
-    ('950', '15.3k', '2.5M')
-    """
-    for size, unit in ((1_000_000, "M"), (1_000, "k")):
-        if number >= size:
-            return f"{number / size:.1f}{unit}"
-    return f"{number:.0f}"
-
-
-def dollars(amount: float) -> str:
-    """Write US dollars with as many digits as matter.
-
-    >>> dollars(0), dollars(0.00042), dollars(1.5)
-    ('$0', '$0.00042', '$1.50')
-    """
-    if not amount:
-        return "$0"
-    return f"${amount:.2f}" if amount >= 0.1 else f"${amount:.2g}"
-
-
-def duration(seconds: float) -> str:
-    """Write a stretch of time.
-
-    >>> duration(4.2), duration(75), duration(7320)
-    ('4 s', '1 min 15 s', '2 h 2 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

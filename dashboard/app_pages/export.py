@@ -5,6 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard import data
+from dashboard.components.export_cards import form_cards, report_card, results_card
 from dashboard.components.run_picker import current_run, run_picker
 from dashboard.components.wizard import wizard_header
 from engine.export.python import python_script
@@ -22,6 +23,11 @@ if run is None or path is None or not path.exists():
         st.page_link("app_pages/tune.py", label="Choose how to tune", icon=":material/tune:")
 else:
     run_picker(run.id)
+    report, results = st.columns(2, gap="medium")
+    with report:
+        report_card(run)
+    with results:
+        results_card(run)
     script = python_script(data.pipeline(run), data.best_candidate(run), data.model_choice(run).model_dump())
     left, right = st.columns(2, gap="medium")
     with left, st.container(border=True, height="stretch", key="export_program"):
@@ -36,7 +42,6 @@ else:
             mime="application/json",
             icon=":material/download:",
             key="download_json",
-            type="primary",
             on_click="ignore",
         )
         st.caption("In Python:")
@@ -57,8 +62,10 @@ else:
             on_click="ignore",
         )
         st.code(script, language="python", height=300)
+    form_cards(path)
     with st.container(border=True, key="export_prompt"):
         st.markdown("**The exact messages** · what the model is sent for one row")
-        for message in data.exact_messages(run):
-            st.caption(message["role"])
-            st.code(message["content"], language=None, wrap_lines=True)
+        with st.container(height=420, border=False, key="export_messages"):
+            for message in data.exact_messages(run):
+                st.caption(message["role"])
+                st.code(message["content"], language=None, wrap_lines=True)

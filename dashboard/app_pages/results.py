@@ -55,7 +55,7 @@ else:
             candidate_compare(data.candidates(run.id), result["best_candidate"])
     if rows.open:
         with rows:
-            row_table(pairs, data.example_values(run), data.output_fields(run))
+            row_table(pairs, data.row_values(run, (p.row for p in pairs)), data.output_fields(run))
     if trials.open:
         with trials:
             found = data.trials(run.id)

@@ -15,7 +15,18 @@ from engine.store.rows import ProjectRow
 
 PAGES = {
     name: f"app_pages/{name}.py"
-    for name in ("home", "task", "examples", "metric", "tune", "run", "results", "export", "settings")
+    for name in (
+        "home",
+        "task",
+        "examples",
+        "metric",
+        "tune",
+        "run",
+        "results",
+        "try_it",
+        "export",
+        "settings",
+    )
 }
 
 

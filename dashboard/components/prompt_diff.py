@@ -7,7 +7,7 @@ from html import escape
 
 import streamlit as st
 
-from dashboard.diff import Difference, Segment, difference
+from engine.export.diff import Difference, Segment, difference
 
 _STYLE = """<style>
 .diff{width:100%;border-collapse:collapse;table-layout:fixed;font:13px/1.55 ui-monospace,SFMono-Regular,Menlo,monospace}

@@ -36,7 +36,7 @@ def wizard_header(here: str) -> Current | None:
     if now is None:
         _no_project()
         return None
-    _project_switch(now)
+    project_switch(now)
     found = steps(now.draft, data.runs(now.id))
     _stepper(found, here, now.id)
     title, purpose = PURPOSE[here]
@@ -93,7 +93,8 @@ def _next_button(found: tuple[Step, ...], here: str) -> None:
         go(after.name)
 
 
-def _project_switch(now: Current) -> None:
+def project_switch(now: Current) -> None:
+    """Offer the other projects in the side bar."""
     found = distinct({p.id: p.name for p in data.projects()})
     with st.sidebar:
         st.selectbox(

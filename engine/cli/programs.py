@@ -12,9 +12,9 @@ from rich.console import Console
 
 from engine.cli.failures import OURS
 from engine.dataset import Dataset, guess_mapping, read_dataset
-from engine.errors import ConfigurationError, DatasetError
+from engine.errors import ConfigurationError, DatasetError, UnknownNameError
 from engine.evaluate import Evaluate
-from engine.export.formats import get_export
+from engine.export.formats import EXPORTS, ExportFormat, get_export
 from engine.export.json import ProgramFile, read_program
 from engine.home import data_home
 from engine.records import Outcome
@@ -71,11 +71,15 @@ def evaluate_file(program: Path, data: Path, scoring: Scoring, output: Path | No
 
 
 def export_program(run_id: str, form: str, output: Path | None, candidate: str | None) -> None:
-    """Write a run's program as JSON or as a Python script, and print where it is."""
-    home, file_name = data_home(), get_export(form).file_name
+    """Write a run's program, its report or its results, and print where it is."""
+    home = data_home()
     with Store.open(home) as store:
-        paths = export_again(home, store, run_id, candidate)
-    path = Path(paths["export_path"]).with_name(file_name)
+        if form in AROUND:
+            path = _around(home, store, run_id, form)
+        else:
+            file_name = _form(form).file_name
+            paths = export_again(home, store, run_id, candidate)
+            path = Path(paths["export_path"]).with_name(file_name)
     if not path.exists():
         get_export(form).render(read_program(paths["export_path"]))  # says why it cannot be
     if output is not None:
@@ -86,6 +90,34 @@ def export_program(run_id: str, form: str, output: Path | None, candidate: str |
             raise ConfigurationError(f"{output} cannot be written: {error.strerror or error}.") from error
         path = output
     Console().print(str(path), highlight=False, markup=False, soft_wrap=True)
+
+
+AROUND = ("report", "results-csv", "results-xlsx", "results-json")
+"""What can be exported of a run beside its program."""
+
+
+def _form(name: str) -> ExportFormat:
+    try:
+        return get_export(name)
+    except UnknownNameError as error:
+        raise UnknownNameError("export format", name, [*(form.name for form in EXPORTS), *AROUND]) from error
+
+
+def _around(home: Path, store: Store, run_id: str, form: str) -> Path:
+    from engine.runs.report import run_report, run_results
+
+    if form == "report":
+        name, content = "report.html", run_report(store, run_id).encode("utf-8", "replace")
+    else:
+        kind = form.removeprefix("results-")
+        name, content = f"results.{kind}", run_results(store, run_id, kind)
+    path = home / "exports" / run_id / name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror or error}.") from error
+    return path
 
 
 def _options(texts: Sequence[str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Here a run that cannot work is refused, in one sentence, before anything is paid
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -97,13 +97,15 @@ def check_budget(spec: RunSpec, program: Module, split: Split) -> None:
         )
 
 
-def usable_examples(pipeline: PipelineSpec, dataset: Dataset, mapping: Mapping[str, str]) -> UsableRows:
+def usable_examples(
+    pipeline: PipelineSpec, dataset: Dataset, mapping: Mapping[str, str], rows: Sequence[int] | None = None
+) -> UsableRows:
     """Return the rows a task can use, typed by its fields, and a problem for each row that it cannot use.
 
-    Raises DatasetError when a field has no column or its column is not in the data.
+    `rows` limits the work to some row ids. Raises DatasetError when a field has no column or its column is not in the data.
     """
     inputs, outputs = field_types(pipeline)
-    return usable_rows(dataset, mapping, inputs=inputs, outputs=outputs, parse=parse_value)
+    return usable_rows(dataset, mapping, inputs=inputs, outputs=outputs, parse=parse_value, rows=rows)
 
 
 def field_types(pipeline: PipelineSpec) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -335,7 +335,7 @@ def test_export_bad_input(home):
     run_id = add_run(home, optimizer=LABELED)
     work(home, run_id)
     refused(tuneboard("export", "nothing"), 2, "'nothing'")
-    refused(tuneboard("export", run_id, "--format", "docx"), 2, "'docx'", "json, python")
+    refused(tuneboard("export", run_id, "--format", "docx"), 2, "'docx'", "json", "report")
     refused(tuneboard("export", run_id, "--candidate", "zzz"), 2, "'zzz'")
     refused(tuneboard("export", run_id, "--output", "/proc/none/x.json"), 2, "cannot be written")
 

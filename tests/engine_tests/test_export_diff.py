@@ -1,6 +1,6 @@
 from time import perf_counter
 
-from dashboard.diff import Line, Segment, difference
+from engine.export.diff import Line, Segment, difference
 
 
 def texts(segments: tuple[Segment, ...] | None, kind: str) -> str:

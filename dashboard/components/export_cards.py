@@ -1,0 +1,106 @@
+"""What can be taken away from a run, one card each: the report, the results, the program in its forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import data
+from dashboard.components.page import complain
+from engine.errors import EngineError
+from engine.export.formats import EXPORTS, ExportFormat
+from engine.export.json import read_program
+from engine.store.rows import RunRow
+
+RESULTS = (
+    ("csv", "CSV", "text/csv"),
+    ("xlsx", "Excel", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+    ("json", "JSON", "application/json"),
+)
+
+
+def report_card(run: RunRow) -> None:
+    """Offer the report of a run."""
+    with st.container(border=True, height="stretch", key="export_report"):
+        st.markdown("**The report** · one page for anyone")
+        st.caption(
+            "The verdict, the chart, what changed in the prompt, the rows it fixed and broke, the cost and all "
+            "settings in one HTML file. It opens in any browser, prints well and asks nobody for anything."
+        )
+        _button("Download report.html", lambda: data.report(run.id), "report.html", "text/html", primary=True)
+
+
+def results_card(run: RunRow) -> None:
+    """Offer the test rows with both answers as a table."""
+    with st.container(border=True, height="stretch", key="export_results"):
+        st.markdown("**The results** · every test row")
+        st.caption(
+            "Inputs, the right answer, what both prompts answered and how each scored. "
+            "Texts that a spreadsheet would run as a formula are made harmless."
+        )
+        with st.container(horizontal=True, gap="small", key="result_files"):
+            for form, title, mime in RESULTS:
+                _button(title, _results(run.id, form), f"results.{form}", mime)
+
+
+def form_cards(path: Path) -> None:
+    """Offer the program's other forms, each with what it is for."""
+    others = [form for form in EXPORTS if form.name not in ("json", "python")]
+    if not others:
+        return
+    try:
+        program = read_program(path)
+    except EngineError as error:
+        complain(error)
+        return
+    st.markdown("##### Other forms")
+    with st.grid(3, gap="small", min_column_width=260, key="export_forms"):
+        for form in others:
+            with st.container(
+                border=True, height="stretch", vertical_alignment="distribute", key=f"form_{form.name}"
+            ):
+                with st.container(gap="xsmall", key=f"form_text_{form.name}"):
+                    st.markdown(f"**{form.title}**")
+                    st.caption(form.plain)
+                try:
+                    text = form.render(program)
+                except EngineError as error:
+                    st.button(
+                        f"Download {form.file_name}",
+                        key=f"download_{form.name}",
+                        disabled=True,
+                        help=str(error),
+                    )
+                    continue
+                _button(f"Download {form.file_name}", text, form.file_name, _mime(form), name=form.name)
+
+
+def _results(run_id: str, form: str) -> Callable[[], bytes]:
+    return lambda: data.results_file(run_id, form)
+
+
+def _button(
+    label: str,
+    content: str | Callable[[], str | bytes],
+    file_name: str,
+    mime: str,
+    *,
+    primary: bool = False,
+    name: str = "",
+) -> None:
+    st.download_button(
+        label,
+        content,
+        file_name=file_name,
+        mime=mime,
+        icon=":material/download:",
+        key=f"download_{name or file_name.replace('.', '_')}",
+        type="primary" if primary else "secondary",
+        on_click="ignore",
+    )
+
+
+def _mime(form: ExportFormat) -> str:
+    return "application/json" if form.file_name.endswith(".json") else "text/plain"

@@ -1,0 +1,125 @@
+"""What two prompts made of one input, side by side: the answer, what it took, and the exact messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from dashboard.comparison import as_text
+from dashboard.meters import dollars, short
+from dashboard.plain import count, plain
+from dashboard.prompts import text_of
+from dashboard.trying import extras, same_answer
+from engine.pipeline.spec import FieldSpec
+from engine.runs.trying import Attempt, TriedCall
+
+ROLES = {
+    "system": ("Instructions to the model", ":material/smart_toy:"),
+    "user": ("What it was asked", ":material/person:"),
+    "assistant": ("A solved example's answer", ":material/reply:"),
+}
+
+
+def attempts_view(
+    attempts: Sequence[Attempt],
+    names: Mapping[str, str],
+    outputs: Sequence[FieldSpec],
+    expected: Mapping[str, Any],
+) -> None:
+    """Show the attempts beside each other. `names` is the attempt's name -> what to call it."""
+    if len(attempts) > 1:
+        _headline(attempts, outputs)
+    if expected:
+        with st.container(horizontal=True, gap="small", vertical_alignment="center", key="try_expected"):
+            st.badge("The right answer", color="blue", icon=":material/flag:", width="content")
+            st.text(" · ".join(as_text(expected.get(f.name, "")) for f in outputs), width="content")
+    for at, (column, attempt) in enumerate(
+        zip(st.columns(len(attempts), gap="medium"), attempts, strict=True)
+    ):
+        with column, st.container(border=True, height="stretch", key=f"attempt_{at}"):
+            _attempt(attempt, names.get(attempt.name, attempt.name), outputs, at)
+
+
+def _headline(attempts: Sequence[Attempt], outputs: Sequence[FieldSpec]) -> None:
+    if any(a.error for a in attempts):
+        return
+    scores = [a.score for a in attempts]
+    if None not in scores and scores[0] != scores[-1]:
+        better = (scores[-1] or 0) > (scores[0] or 0)
+        words = (
+            "Fixed: the second prompt gets this one right" if better else "Broken: the first did better here"
+        )
+        if better and (scores[-1] or 0) < 1:
+            words = "Improved: the second prompt scores higher here"
+        colour = "green" if better else "red"
+        st.markdown(f":{colour}[:material/{'trending_up' if better else 'trending_down'}: **{words}**]")
+    elif same_answer(attempts, outputs):
+        st.markdown(":gray[:material/drag_handle: Both prompts give the same answer]")
+    else:
+        st.markdown(":orange[:material/compare_arrows: **The answers differ**]")
+
+
+def _attempt(attempt: Attempt, name: str, outputs: Sequence[FieldSpec], at: int) -> None:
+    with st.container(
+        horizontal=True,
+        horizontal_alignment="distribute",
+        vertical_alignment="center",
+        key=f"attempt_head_{at}",
+    ):
+        st.markdown(f"**{plain(name)}**", width="content")
+        if attempt.error:
+            st.badge("Failed", color="red", icon=":material/error:", width="content")
+        elif attempt.score is not None:
+            right, wrong = attempt.score >= 1, attempt.score <= 0
+            st.badge(
+                "Right" if right else "Wrong" if wrong else f"{100 * attempt.score:.0f} %",
+                color="green" if right else "red" if wrong else "orange",
+                icon=":material/check:" if right else ":material/close:" if wrong else ":material/percent:",
+                width="content",
+            )
+    if attempt.error:
+        st.text(attempt.error)
+    for field in outputs:
+        if field.name in attempt.answer:
+            _value(
+                field.name, as_text(attempt.answer[field.name]) or "(empty)", key=f"answer_{at}_{field.name}"
+            )
+    if attempt.feedback and attempt.score is not None and attempt.score < 1:
+        _value("The metric says", attempt.feedback, key=f"feedback_{at}")
+    for number, (title, text) in enumerate(extras(attempt, outputs)):
+        _value(f"On the way: {title}", text, key=f"extra_{at}_{number}")
+    st.caption(_took(attempt), help="Time on the clock, tokens read and written, and the price by the list.")
+    if attempt.calls:
+        _messages(attempt.calls, at)
+
+
+def _value(title: str, text: str, *, key: str) -> None:
+    with st.container(gap="xxsmall", key=key):
+        st.caption(plain(title))
+        st.text(text)
+
+
+def _took(attempt: Attempt) -> str:
+    seconds = f"{1000 * attempt.seconds:.0f} ms" if attempt.seconds < 1 else f"{attempt.seconds:.1f} s"
+    money = attempt.cost
+    price = "price not known" if money is None else "free" if not money else plain(dollars(money))
+    source = "answered from the cache, free" if attempt.cached else f"{seconds} · {price}"
+    tokens = f"{short(attempt.tokens)} tokens"
+    return f":material/schedule: {source} · {tokens} · {count(len(attempt.calls), 'call')}"
+
+
+def _messages(calls: Sequence[TriedCall], at: int) -> None:
+    with st.expander("The exact messages", icon=":material/forum:", key=f"messages_{at}"):
+        for number, call in enumerate(calls, 1):
+            if len(calls) > 1:
+                st.markdown(f"**Call {number} of {len(calls)}**")
+            for message in call.messages:
+                title, icon = ROLES.get(
+                    str(message.get("role")), (str(message.get("role")), ":material/chat:")
+                )
+                st.caption(f"{icon} {plain(title)}")
+                st.code(text_of(message), language=None, wrap_lines=True)
+            st.caption(":material/reply: What came back" if not call.error else ":material/error: It failed")
+            st.code(call.answer or call.error or "(nothing)", language=None, wrap_lines=True)

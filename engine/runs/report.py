@@ -1,0 +1,205 @@
+"""A stored run -> its report and its table of results. What they look like is in `engine.export`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from engine.errors import EngineError, RunError, UnknownNameError
+from engine.export.figures import dollars, duration
+from engine.export.report import Report, ReportPrompt, ReportRow, report_html
+from engine.export.report_svg import Dot
+from engine.export.results import results_csv, results_json, results_xlsx
+from engine.records import Outcome
+from engine.runs.prepare import stored_dataset, usable_examples
+from engine.runs.spec import ModelChoice, RunSpec
+from engine.store.rows import CandidateRow, RunRow, TrialRow
+from engine.store.store import Store
+
+
+def run_report(store: Store, run_id: str) -> str:
+    """Return a run's report as HTML text. Raises NotFoundError, or RunError when it has no result yet."""
+    run = store.get_run(run_id)
+    result = run.result
+    if not result or "verdict" not in result:
+        raise RunError(f"The run {run_id!r} has no result yet ({run.state}). Wait for its end, or resume it.")
+    spec = RunSpec.model_validate(run.spec)
+    candidates = store.candidates(run_id)
+    best = result["best_candidate"]
+    return report_html(
+        Report(
+            title=run.title,
+            project=_project(store, run),
+            ended=_ended(run),
+            verdict=result["verdict"],
+            baseline=result.get("baseline") or {},
+            best=result.get("best") or {},
+            usage=result.get("usage") or {},
+            seconds=result.get("seconds") or 0.0,
+            start=store.candidate(run_id, result["seed_candidate"]),
+            tuned=store.candidate(run_id, best),
+            dots=_dots(store.trials(run_id), candidates, best),
+            prompts=_prompts(candidates, best),
+            rows=rows_of(store, run),
+            settings=settings_of(store, spec, run),
+            made=datetime.now().astimezone().strftime("%d %B %Y"),
+        )
+    )
+
+
+RESULTS = {"csv": results_csv, "xlsx": results_xlsx, "json": results_json}
+"""The forms a run's test rows can be taken away in."""
+
+
+def run_results(store: Store, run_id: str, form: str) -> bytes:
+    """Return a run's test rows with both answers as a file of a form in `RESULTS`.
+
+    Raises NotFoundError, UnknownNameError, or RunError when there is no result yet.
+    """
+    if form not in RESULTS:
+        raise UnknownNameError("results format", form, RESULTS)
+    run = store.get_run(run_id)
+    if not run.result or "verdict" not in run.result:
+        raise RunError(f"The run {run_id!r} has no result yet ({run.state}). Wait for its end, or resume it.")
+    return RESULTS[form](rows_of(store, run))
+
+
+def rows_of(store: Store, run: RunRow) -> tuple[ReportRow, ...]:
+    """Return the test rows with both answers, in file order; inputs are empty where the file is gone."""
+    result = run.result or {}
+    before = _tested(store, run.id, result.get("seed_candidate"))
+    after = _tested(store, run.id, result.get("best_candidate"))
+    numbers, values, inputs, outputs = _values(store, run, sorted(before.keys() & after.keys()))
+    rows: list[ReportRow] = []
+    for row in sorted(before.keys() & after.keys()):
+        first, second = before[row], after[row]
+        known = values.get(row, {})
+        rows.append(
+            ReportRow(
+                numbers.get(row, row + 2),
+                {name: known.get(name) for name in inputs},
+                {name: known.get(name) for name in outputs},
+                _said(first, outputs),
+                _said(second, outputs),
+                first.score,
+                second.score,
+                second.error or "",
+            )
+        )
+    return tuple(rows)
+
+
+def settings_of(store: Store, spec: RunSpec, run: RunRow) -> tuple[tuple[str, str], ...]:
+    """Return what a run was set to, as (name, value) in plain words."""
+    result, split = run.result or {}, spec.split
+    names = {d.id: f"{d.name}, {d.rows:,} rows" for d in store.list_datasets()}
+    budget = spec.budget
+    limits = [
+        f"{budget.calls:,} calls" if budget.calls else "",
+        f"{budget.tokens:,} tokens" if budget.tokens else "",
+        dollars(budget.usd) if budget.usd else "",
+        duration(budget.seconds) if budget.seconds else "",
+    ]
+    shares = f"{split.train:.0%} to learn from, {split.validation:.0%} to choose by, {split.test:.0%} for the final test"
+    pairs = (
+        ("Data", names.get(spec.dataset, "not in this store any more")),
+        ("Data hash (SHA-256)", spec.dataset_hash or "not recorded"),
+        ("Rows divided", f"{shares}, seed {split.seed}"),
+        ("Metric", _named(spec.metric.name, spec.metric.options)),
+        ("Optimizer", _named(spec.optimizer.name, spec.optimizer.options)),
+        ("Model", _model(spec.model)),
+        ("Model that writes prompts", _model(spec.prompt_model) if spec.prompt_model else "the same"),
+        ("Layout of messages", spec.adapter),
+        ("Budget", ", ".join(limit for limit in limits if limit) or "no limit"),
+        ("Seed", str(spec.seed)),
+        ("The search ended", result.get("reason") or result.get("stopped") or run.state),
+        ("Run", run.id),
+    )
+    return tuple((name, str(value)) for name, value in pairs)
+
+
+def _project(store: Store, run: RunRow) -> str:
+    try:
+        return store.get_project(run.project_id).name
+    except EngineError:
+        return "A deleted project"
+
+
+def _ended(run: RunRow) -> str:
+    at = datetime.fromtimestamp(run.finished_at or run.created_at).astimezone()
+    return f"{run.state.capitalize()} on {at.strftime('%d %B %Y at %H:%M')}"
+
+
+def _dots(trials: Sequence[TrialRow], candidates: Sequence[CandidateRow], best: str) -> tuple[Dot, ...]:
+    shown = [t for t in trials if t.split == "validation" and t.score is not None]
+    whole = max((t.rows_total for t in shown), default=0)
+    numbers = {c.id: c.number for c in candidates}
+    last_best = max((t.number for t in shown if t.candidate_id == best and t.rows_total == whole), default=-1)
+    return tuple(
+        Dot(
+            t.score or 0.0,
+            t.rows_total >= whole,
+            f"Prompt {numbers.get(t.candidate_id, '?')}: {100 * (t.score or 0):.1f} % on {t.rows_done} rows",
+            t.number == last_best,
+        )
+        for t in shown
+    )
+
+
+def _prompts(candidates: Sequence[CandidateRow], best: str) -> tuple[ReportPrompt, ...]:
+    numbers = {c.id: c.number for c in candidates}
+    return tuple(
+        ReportPrompt(
+            c.number,
+            c.score,
+            c.rows,
+            tuple(numbers[p] for p in c.candidate.parents if p in numbers),
+            c.candidate.reason,
+            c.id == best,
+        )
+        for c in sorted(candidates, key=lambda c: c.number)
+    )
+
+
+def _tested(store: Store, run_id: str, candidate: str | None) -> dict[int, Outcome]:
+    tested = [
+        t
+        for t in store.trials(run_id)
+        if t.split == "test" and t.state == "finished" and t.candidate_id == candidate
+    ]
+    return {o.row: o for o in store.outcomes(run_id, tested[-1].number)} if tested else {}
+
+
+def _values(
+    store: Store, run: RunRow, rows: Sequence[int]
+) -> tuple[dict[int, int], Mapping[int, Mapping[str, Any]], list[str], list[str]]:
+    spec = RunSpec.model_validate(run.spec)
+    inputs, outputs = [f.name for f in spec.pipeline.inputs], [f.name for f in spec.pipeline.outputs]
+    try:
+        table = stored_dataset(store, spec)
+        found = usable_examples(spec.pipeline, table, spec.mapping, [r for r in rows if r < len(table)])
+    except EngineError:
+        return {}, {}, inputs, outputs
+    return {row: table.row_number(row) for row in found.examples}, found.examples, inputs, outputs
+
+
+def _said(outcome: Outcome, outputs: Sequence[str]) -> dict[str, Any]:
+    if outcome.error is not None:
+        return dict.fromkeys(outputs, "failed")
+    return {name: outcome.prediction.get(name) for name in outputs}
+
+
+def _named(name: str, options: Mapping[str, Any]) -> str:
+    chosen = ", ".join(f"{key} {value}" for key, value in options.items())
+    return f"{name} ({chosen})" if chosen else name
+
+
+def _model(choice: ModelChoice) -> str:
+    extra = f", temperature {choice.temperature}" if choice.temperature is not None else ""
+    return f"{choice.name}{' at ' + _host(choice.base_url) if choice.base_url else ''}{extra}"
+
+
+def _host(address: str) -> str:
+    # An address may carry a user name and a password before its host: those stay at home.
+    return address.rpartition("@")[2] if "@" in address else address

@@ -1,0 +1,92 @@
+"""One input answered by a few prompts: in process, and through the process that answers a request on its input."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from openai_server import OpenAIServer
+from run_setup import PIPELINE, answer, server_model
+
+from engine import loop
+from engine.errors import RunError
+from engine.pipeline.build import build_program
+from engine.runs.spec import ModelChoice, Named
+from engine.runs.trying import TryRequest, answer_request, try_out
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+
+
+def request(**changes):
+    start = build_program(PIPELINE).candidate()
+    other = start.with_step("sort", instructions="Say on which shelf it belongs, quickly.")
+    values = {
+        "pipeline": PIPELINE,
+        "candidates": {"start": start.as_dict(), "best": other.as_dict()},
+        "inputs": {"text": "a small lamp number 1"},
+    }
+    return TryRequest(**{**values, **changes})
+
+
+def test_every_prompt_answers_with_its_messages_and_what_they_took():
+    first, second = loop.run(try_out(request()))
+    assert (first.name, second.name) == ("start", "best")
+    assert first.answer["shelf"] in ("red", "green", "blue")
+    (call,) = second.calls
+    assert "quickly" in call.messages[0]["content"]
+    assert call.answer
+    assert second.tokens > 50
+    assert second.cost == 0
+    assert first.score is None
+
+
+def test_a_right_answer_is_scored():
+    found = loop.run(try_out(request(expected={"shelf": "red"}, metric=Named(name="ExactMatch"))))
+    assert {a.score for a in found} <= {0.0, 1.0}
+    assert all((a.score == 1) == (a.answer["shelf"] == "red") for a in found)
+
+
+def test_an_endpoint_is_asked_once_for_each_prompt_and_its_failure_is_told():
+    with OpenAIServer(answer=answer) as server:
+        first, second = loop.run(try_out(request(model=server_model(server.url))))
+        assert first.answer["shelf"] in ("red", "green", "blue")
+        assert len(server.requests) == 2
+        again = loop.run(try_out(request(model=server_model(server.url))))
+        assert all(a.cached for a in again)
+        server.fail_with(400, {"error": {"message": "no such model"}}, times=2)
+        failed = loop.run(try_out(request(inputs={"text": "another lamp"}, model=server_model(server.url))))
+    assert all(a.error for a in failed)
+    assert failed[0].calls[0].error
+
+
+@pytest.mark.parametrize("inputs", [{}, {"text": ""}])
+def test_a_missing_value_is_one_sentence(inputs):
+    with pytest.raises(RunError, match="Give a value for 'text'"):
+        loop.run(try_out(request(inputs=inputs)))
+
+
+def test_a_missing_key_is_one_sentence(monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    asked = request(model=ModelChoice(name="openai/gpt-5-mini"))
+    assert "needs an API key" in answer_request(asked.model_dump_json().encode()).problem
+
+
+def test_a_damaged_request_is_one_sentence():
+    assert "cannot be read" in answer_request(b'{"inputs": 3}').problem
+
+
+def test_the_process_answers_json_and_never_loads_litellm():
+    code = "import sys; from engine.runs.trying import main; main(); assert 'litellm' not in sys.modules, 'litellm loaded'"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=request().model_dump_json().encode(),
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [a["name"] for a in json.loads(done.stdout)["attempts"]] == ["start", "best"]
