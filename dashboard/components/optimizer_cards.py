@@ -151,7 +151,8 @@ def _body(optimizer: type[Optimizer], *, mine: bool, advised: str) -> None:
             st.badge(need.title, icon=need.icon, color="blue", width="content")
             if pace:
                 st.badge(pace, color="gray", width="content")
-        st.caption(what, help=f"{need.what} Its name in the literature and in code: {optimizer.name}.")
+        name = f"Its name in the literature and in code: {optimizer.name}."
+        st.caption(f"{what} · {optimizer.name}", help=f"{need.what} {name}")
 
 
 def _choose(project_id: str, name: str) -> None:
