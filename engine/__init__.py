@@ -159,7 +159,19 @@ __all__ = sorted([*_HOMES, *_RENAMED])
 
 
 _PACKAGES = frozenset(
-    {"adapters", "dataset", "errors", "evaluate", "lm", "metrics", "modules", "optimizers", "signature"}
+    {
+        "adapters",
+        "dataset",
+        "errors",
+        "evaluate",
+        "lm",
+        "metrics",
+        "modules",
+        "optimizers",
+        "retrieval",
+        "signature",
+        "types",
+    }
 )
 """Packages that can be reached as attributes without an import of their own."""
 

@@ -27,9 +27,18 @@ from engine.metrics.python_code import PythonMetric
 from engine.metrics.rubric import Rubric
 from engine.metrics.semantic import CompleteAndGrounded, SemanticF1
 from engine.metrics.weighted import WeightedSum
+from engine.modules.best_of_n import BestOfN
 from engine.modules.chain_of_thought import ChainOfThought
+from engine.modules.code_act import CodeAct
 from engine.modules.module import Module
+from engine.modules.multi_chain_comparison import MultiChainComparison
+from engine.modules.parallel import Parallel
 from engine.modules.predict import Predict
+from engine.modules.program_of_thought import ProgramOfThought
+from engine.modules.react import ReAct
+from engine.modules.refine import Refine
+from engine.modules.retrieve import Retrieve
+from engine.modules.rlm import RLM
 from engine.optimizers.avatar import AvatarOptimizer
 from engine.optimizers.base import Optimizer
 from engine.optimizers.better_together import BetterTogether
@@ -80,7 +89,19 @@ METRICS: tuple[type[Metric], ...] = (
     WeightedSum,
     PythonMetric,
 )
-MODULES: tuple[type[Module], ...] = (Predict, ChainOfThought)
+MODULES: tuple[type[Module], ...] = (
+    Predict,
+    ChainOfThought,
+    ReAct,
+    ProgramOfThought,
+    CodeAct,
+    RLM,
+    BestOfN,
+    Refine,
+    MultiChainComparison,
+    Parallel,
+    Retrieve,
+)
 ADAPTERS: tuple[type[Adapter], ...] = (ChatAdapter, JSONAdapter)
 
 

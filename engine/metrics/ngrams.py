@@ -134,7 +134,7 @@ def _graded(score: float, accepted: list[str], got: str) -> Grade:
 
 @lru_cache(maxsize=8)
 def _rouge(kind: str, stem: bool) -> Any:
-    from rouge_score.rouge_scorer import RougeScorer  # type: ignore[import-untyped]  # has no types; loads nltk
+    from rouge_score.rouge_scorer import RougeScorer  # loads nltk
 
     return RougeScorer([kind], use_stemmer=stem)
 

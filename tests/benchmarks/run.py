@@ -16,6 +16,7 @@ import bench_dashboard
 import bench_evaluate
 import bench_import
 import bench_mipro
+import bench_retrieval
 from bench_children import note
 from bench_table import Benchmark, Row, machine, markdown_table, text_table
 
@@ -26,6 +27,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     bench_import.imports,
     bench_mipro.mipro,
     bench_adapter.adapters,
+    bench_retrieval.retrieval,
     bench_dashboard.dashboard,
 )
 

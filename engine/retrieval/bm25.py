@@ -1,0 +1,180 @@
+"""Passages by the words they share with the query: `BM25`.
+
+Sources: Robertson et al. 1994, "Okapi at TREC-3"; computed by bm25s (Lù 2024), which keeps every word's scores ready.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import orjson
+
+from engine import loop
+from engine.retrieval.base import Hit, Retriever, checked_k
+from engine.retrieval.corpus import CHUNK, Corpus
+
+if TYPE_CHECKING:
+    import bm25s
+
+_WORD = re.compile(r"\w+")
+_MANY_PASSAGES = 5_000
+
+
+class BM25(Retriever):
+    """Search by words (BM25, Lucene's variant). Plural endings and accents are overlooked.
+
+    `k1` is how soon repeats stop counting, `b` how much long passages are held back.
+
+    >>> handbook = BM25(["Refunds take five days.", "Parcels go out on Mondays."], k=1)
+    >>> handbook("When does my parcel go?").passages
+    ['Parcels go out on Mondays.']
+    """
+
+    kind = "bm25"
+
+    def __init__(
+        self, corpus: Any, k: int = 5, *, chunk: int = CHUNK, k1: float = 1.5, b: float = 0.75, **columns: Any
+    ) -> None:
+        super().__init__(corpus, k, chunk=chunk, **columns)
+        self._settings = {"k1": k1, "b": b}
+        self._vocabulary: dict[str, int] = {}
+        known = self._vocabulary
+        ids = [[known.setdefault(word, len(known)) for word in words(text)] for text in self.corpus.texts]
+        self._index = self._new()
+        if self._vocabulary:
+            self._index.index((ids, self._vocabulary), show_progress=False)
+
+    def _new(self) -> bm25s.BM25:
+        import bm25s
+
+        return bm25s.BM25(method="lucene", **self._settings)
+
+    async def search(self, query: str, k: int | None = None) -> list[Hit]:
+        """Return the best passages that share a word with the query, best first."""
+        if len(self.corpus) > _MANY_PASSAGES:
+            return await loop.in_thread(self.find, query, k)
+        return self.find(query, k)
+
+    def find(self, query: str, k: int | None = None) -> list[Hit]:
+        """Search at once, on this thread."""
+        import numpy as np
+
+        wanted = self.k if k is None else checked_k(k)
+        ids = [self._vocabulary[w] for w in dict.fromkeys(words(query)) if w in self._vocabulary]
+        if not ids:
+            return []
+        scores = self._index.get_scores_from_ids(ids)
+        best = np.flatnonzero(scores > 0)
+        if len(best) > wanted:
+            best = best[np.argpartition(scores[best], -wanted)[-wanted:]]
+        # Equal scores in the order of the corpus, so that an answer never depends on chance.
+        order = sorted(((float(scores[i]), int(i)) for i in best), key=lambda pair: (-pair[0], pair[1]))
+        return [Hit(self.corpus.passages[i], i, score) for score, i in order[:wanted]]
+
+    def write_index(self, folder: Path) -> dict[str, Any]:
+        """Write the index's arrays into a folder; return its settings."""
+        if self._vocabulary:
+            self._index.save(folder / "bm25", show_progress=False)
+        (folder / "vocabulary.json").write_bytes(orjson.dumps(self._vocabulary))
+        return dict(self._settings)
+
+    @classmethod
+    def read_index(cls, folder: Path, corpus: Corpus, settings: dict[str, Any], **_options: Any) -> Self:
+        """Read what `write_index` wrote."""
+        made = cls.__new__(cls)
+        made.corpus, made._settings = corpus, settings
+        made._vocabulary = orjson.loads((folder / "vocabulary.json").read_bytes())
+        made._index = made._new()
+        if made._vocabulary:
+            import bm25s
+
+            made._index = bm25s.BM25.load(folder / "bm25", show_progress=False)
+        return made
+
+
+def words(text: str) -> list[str]:
+    """Return a text's words as they are compared: without case, accents, function words and plural endings.
+
+    >>> words("The Refunds of two Bus lines, déjà vu")
+    ['refund', 'two', 'bus', 'line', 'deja', 'vu']
+    """
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    plain = (
+        "".join(c for c in decomposed if not unicodedata.combining(c)) if not text.isascii() else decomposed
+    )
+    return [stem for stem in map(_stem, _WORD.findall(plain)) if stem]
+
+
+@lru_cache(maxsize=200_000)
+def _stem(word: str) -> str:
+    """A word without its plural ending; "" for a function word. Harman's S-stemmer: little is ever confused."""
+    if word in _FUNCTION_WORDS:
+        return ""
+    if len(word) > 3 and word.endswith("ies") and not word.endswith(("eies", "aies")):
+        return word[:-3] + "y"
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("us", "ss", "is")):
+        return word[:-1]
+    return word
+
+
+_FUNCTION_WORDS = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "but",
+        "by",
+        "do",
+        "does",
+        "for",
+        "from",
+        "had",
+        "has",
+        "have",
+        "how",
+        "i",
+        "if",
+        "in",
+        "into",
+        "is",
+        "it",
+        "its",
+        "me",
+        "my",
+        "not",
+        "of",
+        "on",
+        "or",
+        "our",
+        "so",
+        "that",
+        "the",
+        "their",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "to",
+        "was",
+        "we",
+        "were",
+        "what",
+        "when",
+        "where",
+        "which",
+        "who",
+        "will",
+        "with",
+        "you",
+        "your",
+    ]
+)

@@ -1,0 +1,242 @@
+"""Documents as passages: from a list, a table, or a folder of text, Markdown and PDF files.
+
+A long text is cut at paragraphs. Only the path that is given is read, nothing it links to. It knows no index.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from engine.dataset import read_dataset
+from engine.errors import DatasetError
+from engine.records import content_hash
+
+CHUNK = 1000
+"""Characters of a passage, about; a paragraph longer than this is cut at sentences."""
+
+_TEXT_FILES = frozenset({".txt", ".text", ".md", ".markdown", ".rst"})
+_TABLES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".parquet"})
+_LARGEST_FILE = 50 * 2**20
+_HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*$")
+_SENTENCE_END = re.compile(r"(?<=[.!?。])\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of text that can be found: `title` says what it belongs to, `source` is its file, page or row."""
+
+    text: str
+    title: str = ""
+    source: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The passage as a prompt shows it: "title | text", in the form of DSPy's data."""
+        return f"{self.title} | {self.text}" if self.title else self.text
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Passages in a fixed order. `source` is where they came from, `problems` what could not be read."""
+
+    passages: tuple[Passage, ...]
+    source: str = ""
+    problems: tuple[str, ...] = ()
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of the passages: an index belongs to exactly these."""
+        return content_hash([[p.title, p.text] for p in self.passages])
+
+    @cached_property
+    def texts(self) -> tuple[str, ...]:
+        """The passages as they are searched and shown."""
+        return tuple(p.shown for p in self.passages)
+
+    def __len__(self) -> int:
+        return len(self.passages)
+
+
+def read_corpus(
+    source: Any, *, chunk: int = CHUNK, text_column: str | None = None, title_column: str | None = None
+) -> Corpus:
+    """Return the passages of a list of texts (or passages, or dicts with "text"), a table file, a text or PDF file, or a folder.
+
+    `chunk` is the length of a passage in characters, 0 for whole documents; a list's items are never cut. A table's
+    text is `text_column`, else the column with the longest texts. Raises DatasetError when nothing can be read.
+
+    >>> read_corpus(["Refunds take five days.", "Parcels go out on Monday."]).texts[1]
+    'Parcels go out on Monday.'
+    """
+    if isinstance(source, Corpus):
+        return source
+    if isinstance(source, str | Path):
+        path = Path(source)
+        if not path.exists():
+            raise DatasetError(f"There is no file or folder {str(path)!r} to read passages from.")
+        problems: list[str] = []
+        if path.is_dir():
+            passages = tuple(_folder(path, chunk, problems))
+        elif path.suffix.lower() in _TABLES:
+            passages = tuple(_table(path, chunk, text_column, title_column))
+        else:
+            passages = tuple(_file(path, path.name, chunk))
+        if not passages:
+            why = f" {problems[0]}" if problems else ""
+            raise DatasetError(f"{str(path)!r} holds no text to search.{why}")
+        return Corpus(passages, str(path), tuple(problems))
+    if isinstance(source, Iterable) and not isinstance(source, Mapping):
+        listed = tuple(_passage(item, i) for i, item in enumerate(source))
+        if not listed:
+            raise DatasetError("The list of passages is empty.")
+        return Corpus(listed)
+    raise DatasetError(f"Passages come as a list, a file or a folder, not as {type(source).__name__}.")
+
+
+def _passage(item: Any, position: int) -> Passage:
+    if isinstance(item, Passage):
+        return item
+    if isinstance(item, Mapping):
+        text = item.get("text") or item.get("long_text")
+        if isinstance(text, str):
+            return Passage(text, str(item.get("title") or ""), str(item.get("source") or position))
+    if isinstance(item, str):
+        return Passage(item, "", str(position))
+    raise DatasetError(f"Passage {position} is no text: give texts, or dicts with 'text' and 'title'.")
+
+
+def _folder(folder: Path, chunk: int, problems: list[str]) -> Iterator[Passage]:
+    root = folder.resolve()
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if hidden or not path.is_file() or path.suffix.lower() not in {*_TEXT_FILES, ".pdf"}:
+            continue
+        if not path.resolve().is_relative_to(root):
+            problems.append(f"{name} is a link out of the folder and is left out.")
+            continue
+        try:
+            yield from _file(path, name, chunk)
+        except DatasetError as error:
+            problems.append(str(error))
+
+
+def _file(path: Path, name: str, chunk: int) -> Iterator[Passage]:
+    size = path.stat().st_size
+    if size > _LARGEST_FILE:
+        raise DatasetError(f"{name} has {size / 2**20:.0f} MB; passages are read from files up to 50 MB.")
+    suffix = path.suffix.lower()
+    if suffix == ".pdf":
+        for number, text in enumerate(pdf_pages(path.read_bytes(), name), start=1):
+            yield from (Passage(piece, path.stem, f"{name}, page {number}") for piece in pieces(text, chunk))
+        return
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{name} is no UTF-8 text (byte {error.start}).") from None
+    if suffix in (".md", ".markdown"):
+        for title, part in sections(text):
+            yield from (Passage(piece, title, name) for piece in pieces(part, chunk))
+        return
+    yield from (Passage(piece, path.stem, name) for piece in pieces(text, chunk))
+
+
+def pdf_pages(data: bytes, name: str) -> list[str]:
+    """Return a PDF's text page by page. Raises DatasetError when it is none, or needs a password."""
+    import pypdfium2
+
+    try:
+        document = pypdfium2.PdfDocument(data)
+    except pypdfium2.PdfiumError as error:
+        raise DatasetError(f"{name} cannot be read as a PDF: {error}") from None
+    texts = []
+    try:
+        for page in document:
+            part = page.get_textpage()
+            texts.append(part.get_text_bounded().replace("\r\n", "\n"))
+            part.close()
+            page.close()
+    finally:
+        document.close()
+    return texts
+
+
+def _table(path: Path, chunk: int, text_column: str | None, title_column: str | None) -> Iterator[Passage]:
+    table = read_dataset(path, path.name)
+    for wanted in (text_column, title_column):
+        if wanted and wanted not in table.columns:
+            raise DatasetError(f"{path.name} has no column {wanted!r}. It has: {', '.join(table.columns)}.")
+    rows: list[Any] = table.frame.to_dict("records")
+    lengths = {c: sum(len(str(row[c] or "")) for row in rows) for c in table.columns}
+    text_name = text_column or max(lengths, key=lambda c: lengths[c], default="")
+    for number, row in enumerate(rows, start=2):
+        text, title = row.get(text_name), row.get(title_column) if title_column else ""
+        for piece in pieces(text if isinstance(text, str) else "" if text is None else str(text), chunk):
+            yield Passage(piece, str(title or ""), f"{path.name}, row {number}")
+
+
+def sections(text: str) -> Iterator[tuple[str, str]]:
+    """Iterate over (headings joined by " > ", text) of a Markdown document.
+
+    >>> list(sections("# Refunds\\n\\nFive days.\\n\\n## Late\\n\\nAsk."))
+    [('Refunds', 'Five days.'), ('Refunds > Late', 'Ask.')]
+    """
+    trail: list[str] = []
+    lines: list[str] = []
+    fenced = False
+    for line in text.splitlines():
+        fenced ^= line.lstrip().startswith(("```", "~~~"))
+        heading = None if fenced else _HEADING.match(line)
+        if heading is None:
+            lines.append(line)
+            continue
+        if body := "\n".join(lines).strip():
+            yield " > ".join(filter(None, trail)), body
+        lines = []
+        depth = len(heading[1])
+        trail = [*trail[: depth - 1], *[""] * (depth - 1 - len(trail)), heading[2]]
+    if body := "\n".join(lines).strip():
+        yield " > ".join(filter(None, trail)), body
+
+
+def pieces(text: str, size: int = CHUNK) -> Iterator[str]:
+    """Iterate over a text in pieces of about `size` characters, cut at paragraphs, else sentences, else words.
+
+    >>> list(pieces("One. Two.\\n\\nThree.", 10))
+    ['One. Two.', 'Three.']
+    """
+    text = text.strip()
+    if not text:
+        return
+    if size <= 0 or len(text) <= size:
+        yield text
+        return
+    held = ""
+    for part, glue in _parts(text, size):
+        if held and len(held) + len(glue) + len(part) > size:
+            yield held
+            held = part
+        else:
+            held = f"{held}{glue}{part}" if held else part
+    if held:
+        yield held
+
+
+def _parts(text: str, size: int) -> Iterator[tuple[str, str]]:
+    """The smallest parts to keep whole, each with what joins it to the one before."""
+    for paragraph in filter(None, (p.strip() for p in re.split(r"\n\s*\n", text))):
+        if len(paragraph) <= size:
+            yield paragraph, "\n\n"
+            continue
+        for i, sentence in enumerate(_SENTENCE_END.split(paragraph)):
+            first = "\n\n" if i == 0 else " "
+            if len(sentence) <= size:
+                yield sentence, first
+                continue
+            for at in range(0, len(sentence), size):
+                yield sentence[at : at + size], first if at == 0 else ""

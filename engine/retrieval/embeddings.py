@@ -1,0 +1,189 @@
+"""Passages by how near they are to the query as vectors: `Embeddings`.
+
+Every vector is compared (numpy); past 20,000 passages an approximate index of faiss or hnswlib is used where one is
+installed. It knows nothing of where vectors come from: that is the embedder's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from engine import loop
+from engine.errors import ConfigurationError
+from engine.lm.embedder import Embedder
+from engine.prediction import Prediction
+from engine.retrieval.base import Hit, Retriever, checked_k
+from engine.retrieval.corpus import CHUNK, Corpus
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Vectors = npt.NDArray[np.float32]
+
+BRUTE_FORCE_THRESHOLD = 20_000
+"""Passages up to which every vector is compared."""
+
+_RERANKED = 10
+_FEW = 2_000
+
+
+class Embeddings(Retriever):
+    """Search by vectors. `embedder` is an `Embedder`, a model's name, or a function of a list of texts.
+
+    The default embedder works offline, on words and letters. Passages are embedded at the first search, or by
+    `await build()`. With `normalize` vectors are compared by direction (cosine).
+
+    >>> from engine.retrieval import Embeddings
+    >>> near = Embeddings(["Refunds take five days.", "Parcels go out on Mondays."], k=1)
+    >>> near("refunding").indices
+    [0]
+    """
+
+    kind = "embeddings"
+
+    def __init__(
+        self,
+        corpus: Any,
+        embedder: Any = None,
+        k: int = 5,
+        *,
+        brute_force_threshold: int = BRUTE_FORCE_THRESHOLD,
+        normalize: bool = True,
+        chunk: int = CHUNK,
+        **columns: Any,
+    ) -> None:
+        if isinstance(embedder, int):  # what a saved index hands over: (corpus, k)
+            embedder, k = None, embedder
+        model = columns.pop("model", None)
+        super().__init__(corpus, k, chunk=chunk, **columns)
+        self.embedder = (
+            embedder if isinstance(embedder, Embedder) else Embedder(embedder or model or Embedder().model)
+        )
+        self.normalize = normalize
+        self.brute_force_threshold = brute_force_threshold
+        self._vectors: Vectors | None = None
+        self._near: Any = None
+        self._building: asyncio.Future[None] | None = None
+
+    async def build(self) -> None:
+        """Embed the corpus, once, whoever asks first."""
+        await loop.here_or_there(self._build())
+
+    async def _build(self) -> None:
+        if self._vectors is not None:
+            return
+        if self._building is None:
+            self._building = asyncio.ensure_future(self._embed())
+        try:
+            await asyncio.shield(self._building)
+        finally:
+            if self._building is not None and self._building.done():
+                self._building = None
+
+    async def _embed(self) -> None:
+        vectors = await self.embedder.acall(list(self.corpus.texts))
+        self._vectors = _unit(vectors) if self.normalize else vectors
+        self._near = _approximate(self._vectors) if len(vectors) > self.brute_force_threshold else None
+
+    async def search(self, query: str, k: int | None = None) -> list[Hit]:
+        """Return the nearest passages, nearest first; a score is a cosine (or a dot product)."""
+        wanted = self.k if k is None else checked_k(k)
+        await self.build()
+        vector = await self.embedder.acall(query)
+        if self.normalize:
+            vector = _unit(vector[None, :])[0]
+        if len(self.corpus) > _FEW:
+            return await loop.in_thread(self._find, vector, wanted)
+        return self._find(vector, wanted)
+
+    def _find(self, vector: Vectors, k: int) -> list[Hit]:
+        import numpy as np
+
+        vectors = self._vectors
+        if vectors is None or vectors.shape[1] != vector.shape[0]:
+            raise ConfigurationError(
+                f"The query has {vector.shape[0]} dimensions and the index {0 if vectors is None else vectors.shape[1]}: "
+                f"the index was made with another embedding model than {self.embedder.name!r}. Make it anew."
+            )
+        some = None if self._near is None else self._near(vector, k * _RERANKED)
+        scores = vectors @ vector if some is None else vectors[some] @ vector
+        best = np.argpartition(scores, -k)[-k:] if len(scores) > k else np.arange(len(scores))
+        places = best if some is None else some[best]
+        found = sorted(
+            zip(scores[best].tolist(), places.tolist(), strict=True), key=lambda pair: (-pair[0], pair[1])
+        )
+        return [Hit(self.corpus.passages[i], i, score) for score, i in found]
+
+    def write_index(self, folder: Path) -> dict[str, Any]:
+        """Write the vectors into a folder; return the settings."""
+        import numpy as np
+
+        loop.run(self.build())
+        np.save(
+            folder / "vectors.npy", self._vectors if self._vectors is not None else [], allow_pickle=False
+        )
+        return {"model": self.embedder.name, "normalize": self.normalize}
+
+    @classmethod
+    def read_index(cls, folder: Path, corpus: Corpus, settings: dict[str, Any], **options: Any) -> Self:
+        """Read what `write_index` wrote. Pass `embedder` where the index was made with a function of your own."""
+        import numpy as np
+
+        made = cls(
+            corpus, options.get("embedder") or settings["model"], normalize=bool(settings["normalize"])
+        )
+        vectors = np.load(folder / "vectors.npy", allow_pickle=False)
+        if len(vectors) != len(corpus):
+            raise ValueError("its vectors are not those of its passages")
+        made._vectors = vectors
+        made._near = _approximate(vectors) if len(vectors) > made.brute_force_threshold else None
+        return made
+
+
+class EmbeddingsWithScores(Embeddings):
+    """`Embeddings` whose predictions also hold `scores`."""
+
+    async def acall(self, query: str, k: int | None = None) -> Prediction:
+        """Search, in async code."""
+        hits = await self.search(query, k)
+        return Prediction(
+            passages=[h.long_text for h in hits],
+            indices=[h.index for h in hits],
+            scores=[h.score for h in hits],
+        )
+
+
+def _unit(vectors: Vectors) -> Vectors:
+    import numpy as np
+
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    made: Vectors = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
+    return made
+
+
+def _approximate(vectors: Vectors) -> Any:
+    """Return a function (vector, n) -> about the n nearest places, by faiss or hnswlib; None where neither is installed."""
+    import numpy as np
+
+    size = vectors.shape[1]
+    if importlib.util.find_spec("faiss"):
+        faiss: Any = importlib.import_module("faiss")
+        index = faiss.IndexHNSWFlat(size, 32, faiss.METRIC_INNER_PRODUCT)
+        index.add(np.ascontiguousarray(vectors))
+        return lambda vector, n: index.search(vector[None, :], min(n, len(vectors)))[1][0]
+    if importlib.util.find_spec("hnswlib"):
+        hnswlib: Any = importlib.import_module("hnswlib")
+        graph = hnswlib.Index(space="ip", dim=size)
+        graph.init_index(max_elements=len(vectors), random_seed=0)
+        graph.add_items(vectors)
+
+        def near(vector: Vectors, n: int) -> Any:
+            graph.set_ef(max(64, n))
+            return graph.knn_query(vector[None, :], k=min(n, len(vectors)))[0][0].astype(np.int64)
+
+        return near
+    return None
