@@ -23,6 +23,7 @@ from engine.search.contract import Problem, Search
 
 # Trials that run together: the sampler learns between waves.
 _WAVE = 8
+_SHOWN_TO_TEACHER = 16
 
 
 class BootstrapOptunaOptions(BootstrapFewShotOptions):
@@ -32,7 +33,10 @@ class BootstrapOptunaOptions(BootstrapFewShotOptions):
         16, ge=1, title="Trials", description="How many choices of examples are scored."
     )
     max_demos: int = Field(
-        4, ge=1, title="Examples a step", description="At most this many are chosen for each step."
+        16, ge=1, title="Examples a step", description="At most this many are chosen for each step."
+    )
+    max_labeled_demos: int = Field(
+        48, ge=0, title="Rows to choose from", description="Solved rows and labelled ones, at most so many."
     )
 
 
@@ -58,7 +62,7 @@ class BootstrapFewShotWithOptuna(Optimizer):
         """Solve rows and score the start, then try choices of examples in waves."""
         o, rng = self.options, problem.rng
         board = Board(problem)
-        teacher = teacher_of(problem, o.max_labeled_demos, rng)
+        teacher = teacher_of(problem, min(_SHOWN_TO_TEACHER, o.max_labeled_demos), rng)
         rules = Rules(o.max_rounds, o.metric_threshold, o.max_errors)
         solved = yield from bootstrap(teacher, problem.train, o.max_bootstrapped_demos, rules)
         yield from board.validate([problem.seed], "starting prompt")

@@ -26,7 +26,7 @@ class Ensemble:
     """Joins programs into one that asks all of them, or `size` drawn for each input, and reduces their answers.
 
     `reduce_fn` is "majority" (the most frequent answer, field by field of the last output), "mean" (of numbers),
-    a function of the list of predictions (a judge that picks the best, say), or None: the list itself.
+    `best_of(judge)` (what a judge scores highest), any function of the list of predictions, or None: the list itself.
     With `deterministic` the same input always asks the same members.
 
     Calls when compiled: 0. When used: the sum of the calls of the members asked. Source: DSPy's Ensemble.
@@ -135,6 +135,19 @@ def mean(answers: Sequence[Mapping[str, Any]]) -> Prediction:
         if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
             chosen[name] = sum(values) / len(values)
     return chosen
+
+
+def best_of(judge: Callable[[Any], Any]) -> Reduce:
+    """Return a reduction that picks the answer a judge scores highest (the first of equals).
+
+    >>> best_of(lambda answer: answer.n)([Prediction(n=1), Prediction(n=4)]).n
+    4
+    """
+
+    def pick(answers: list[Any]) -> Any:
+        return max(answers, key=lambda answer: float(judge(answer)))
+
+    return pick
 
 
 def _last(answer: Mapping[str, Any]) -> Any:

@@ -67,7 +67,7 @@ class GEPAOptions(Options):
         8, ge=1, title="Proposals at once", description="More is faster; fewer lets each learn from the last."
     )
     validate_best: int = Field(
-        3, ge=1, title="Full scores a round", description="So many of a round's accepted changes are scored."
+        2, ge=1, title="Full scores a round", description="So many of a round's accepted changes are scored."
     )
     seed: int = Field(0, title="Seed", description="Another number draws other rows and parents.")
 

@@ -12,7 +12,7 @@ from engine.optimizers.bootstrap_few_shot import BootstrapFewShot
 from engine.optimizers.bootstrap_random_search import BootstrapRS
 from engine.optimizers.choose import choose_optimizer
 from engine.optimizers.copro import COPRO
-from engine.optimizers.ensemble import Ensemble, majority
+from engine.optimizers.ensemble import Ensemble, best_of, majority
 from engine.optimizers.labeled_few_shot import LabeledFewShot
 from engine.optimizers.mipro import MIPROv2
 from engine.prediction import Prediction
@@ -113,7 +113,7 @@ def test_numbers_are_averaged_and_words_voted_on():
 
 
 def test_a_judge_of_ones_own_picks():
-    program = Ensemble(reduce_fn=lambda answers: max(answers, key=lambda a: a.label))
+    program = Ensemble(reduce_fn=best_of(lambda answer: "abc".index(answer.label)))
     assert program.compile([member("a"), member("c"), member("b")])(text="x").label == "c"
 
 
