@@ -35,7 +35,9 @@ class MultiChainComparison(Module):
         extended = ensure_signature(signature)
         self.last = list(extended.output_fields)[-1]
         for i in range(1, M + 1):
-            extended = extended.append(f"reasoning_attempt_{i}", InputField(desc=f"Attempt {i}: {ATTEMPT}"), str)
+            extended = extended.append(
+                f"reasoning_attempt_{i}", InputField(desc=f"Attempt {i}: {ATTEMPT}"), str
+            )
         extended = extended.prepend("rationale", OutputField(desc=RATIONALE), str)
         self.predict = Predict(extended, temperature=temperature, **config)
 

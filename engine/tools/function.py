@@ -124,11 +124,21 @@ class Tool:
         return {"type": "function", "function": function}
 
     @classmethod
-    def from_mcp_tool(cls, session: Any, tool: Any, result_mode: str = "text") -> Tool:
+    def from_mcp_tool(
+        cls, session: Any, tool: Any, result_mode: str = "text", timeout: float | None = TIMEOUT
+    ) -> Tool:
         """Return one tool of an open MCP session (`result_mode`: "text" or "structured")."""
-        from engine.tools.mcp import tool_of
 
-        return tool_of(session, tool, result_mode)
+        async def call(**given: Any) -> Any:
+            answer = await loop.here_or_there(session.call_tool(tool.name, given))
+            text = "\n".join(_text(part) for part in answer.content)
+            if _either(answer, "is_error", "isError"):
+                raise ToolError(f"The tool {tool.name!r} failed: {text}")
+            structured = _either(answer, "structured_content", "structuredContent")
+            return structured if result_mode == "structured" and structured is not None else text
+
+        schema = _either(tool, "input_schema", "inputSchema") or {}
+        return cls.with_schema(call, tool.name, tool.description or "", schema, timeout)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tool:
         # The function stays the same object: it may hold a session or a connection.
@@ -180,3 +190,14 @@ def _json(value: Any) -> str:
 def _name(func: Callable[..., Any]) -> str:
     name = getattr(func, "__name__", None) or type(func).__name__
     return name if name.isidentifier() else type(func).__name__
+
+
+def _text(part: Any) -> str:
+    """Return one part of an MCP tool's answer as text."""
+    text = getattr(part, "text", None)
+    return text if isinstance(text, str) else f"({getattr(part, 'type', 'other')} content)"
+
+
+def _either(holder: Any, name: str, older: str) -> Any:
+    found = getattr(holder, name, None)
+    return getattr(holder, older, None) if found is None else found

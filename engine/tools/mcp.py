@@ -77,7 +77,7 @@ class MCPServer:
         cursor: str | None = None
         for _ in range(_MOST_PAGES):
             page = await asyncio.wait_for(self._client.list_tools(cursor=cursor), self.timeout)
-            found += [tool_of(self._client, tool, timeout=self.timeout) for tool in page.tools]
+            found += [Tool.from_mcp_tool(self._client, tool, timeout=self.timeout) for tool in page.tools]
             cursor = getattr(page, "next_cursor", None)
             if not cursor:
                 break
@@ -128,37 +128,12 @@ class MCPServer:
         self._client = self._task = None
 
 
-def tool_of(session: Any, tool: Any, result_mode: str = "text", timeout: float | None = TIMEOUT) -> Tool:
-    """Return one tool that an open MCP session lists (`result_mode`: "text" or "structured")."""
-
-    async def call(**given: Any) -> Any:
-        answer = await loop.here_or_there(session.call_tool(tool.name, given))
-        text = "\n".join(_text(part) for part in answer.content)
-        if _either(answer, "is_error", "isError"):
-            raise ToolError(f"The tool {tool.name!r} failed: {text}")
-        structured = _either(answer, "structured_content", "structuredContent")
-        return structured if result_mode == "structured" and structured is not None else text
-
-    schema = _either(tool, "input_schema", "inputSchema") or {}
-    return Tool.with_schema(call, tool.name, tool.description or "", schema, timeout)
-
-
 async def _with_headers(stack: contextlib.AsyncExitStack, url: str, headers: Mapping[str, str]) -> Any:
     from mcp.client.streamable_http import streamable_http_client
     from mcp.shared._httpx_utils import create_mcp_http_client
 
     client = await stack.enter_async_context(create_mcp_http_client(headers=dict(headers)))
     return streamable_http_client(url, http_client=client)
-
-
-def _text(part: Any) -> str:
-    text = getattr(part, "text", None)
-    return text if isinstance(text, str) else f"({getattr(part, 'type', 'other')} content)"
-
-
-def _either(holder: Any, name: str, older: str) -> Any:
-    found = getattr(holder, name, None)
-    return getattr(holder, older, None) if found is None else found
 
 
 def _reason(error: BaseException) -> str:
