@@ -86,6 +86,39 @@ def adapter():
     return {"us": both["us"], "demos_us": with_demos["us"]}
 
 
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+def react(count):
+    """Run an agent of five steps, over and over."""
+    from dspy.utils import DummyLM
+
+    agent = dspy.ReAct("question -> answer", tools=[add])
+
+    def run(times):
+        with dspy.context(lm=DummyLM(work.STEPS * times)):
+            for i in range(times):
+                agent(question=work.message(i))
+
+    run(5)
+    return work.measured(lambda: run(count), count)
+
+
+def parallel(url, count, concurrency):
+    """Run one typed Predict on many inputs with Parallel."""
+    dspy.configure(lm=dspy.LM("openai/test-model", api_base=url, api_key="sk-test", cache=False))
+    program = dspy.Predict(Triage.with_instructions(work.INSTRUCTIONS))
+
+    def run(examples):
+        runner = dspy.Parallel(num_threads=concurrency, disable_progress_bar=True)
+        return runner([(program, example) for example in examples])
+
+    run(rows(10**6, concurrency))
+    return work.measured(lambda: run(rows(0, count)), count)
+
+
 def main():
     """Do the job named on the command line."""
     import contextlib
@@ -99,6 +132,10 @@ def main():
             found = evaluate(given.url, given.rows, given.concurrency, given.cache)
         elif given.command == "mipro":
             found = mipro(given.url, given.rows, given.concurrency)
+        elif given.command == "react":
+            found = react(given.rows)
+        elif given.command == "parallel":
+            found = parallel(given.url, given.rows, given.concurrency)
         else:
             found = adapter()
     work.report(found)

@@ -91,6 +91,39 @@ def adapter() -> dict[str, Any]:
     return {"us": both["us"], "demos_us": with_demos["us"]}
 
 
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+def react(count: int) -> dict[str, Any]:
+    """Run an agent of five steps, over and over."""
+    from engine.testing import ScriptedLM, chat_answer
+
+    texts = [chat_answer(step) for step in work.STEPS]
+    agent = engine.ReAct("question -> answer", tools=[add])
+
+    def run(times: int) -> None:
+        with engine.context(lm=ScriptedLM(texts * times), history=False):
+            for i in range(times):
+                agent(question=work.message(i))
+
+    run(20)
+    return work.measured(lambda: run(count), count)
+
+
+def parallel(url: str, count: int, concurrency: int) -> dict[str, Any]:
+    """Run one typed Predict on many inputs with Parallel."""
+    engine.configure(lm=engine.LM("openai/test-model", api_base=url, api_key="sk-test", cache=False))
+    program = engine.Predict(Triage.with_instructions(work.INSTRUCTIONS))
+
+    def run(examples: list[Any]) -> Any:
+        return engine.Parallel(num_threads=concurrency)([(program, example) for example in examples])
+
+    run(rows(10**6, concurrency))
+    return work.measured(lambda: run(rows(0, count)), count)
+
+
 def main() -> None:
     """Do the job named on the command line."""
     given = work.options()
@@ -100,6 +133,10 @@ def main() -> None:
         work.report(mipro(given.url, given.rows, given.concurrency))
     elif given.command == "adapter":
         work.report(adapter())
+    elif given.command == "react":
+        work.report(react(given.rows))
+    elif given.command == "parallel":
+        work.report(parallel(given.url, given.rows, given.concurrency))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,14 @@ FIVE = (
     "[[ ## label ## ]]\nbilling\n\n[[ ## urgent ## ]]\nTrue\n\n[[ ## stars ## ]]\n4\n\n[[ ## summary ## ]]\n"
     'A customer was charged twice.\n\n[[ ## tags ## ]]\n["refund", "card"]\n\n[[ ## completed ## ]]'
 )
+STEPS = [
+    *(
+        {"next_thought": f"Step {i}.", "next_tool_name": "add", "next_tool_args": {"a": i, "b": 1}}
+        for i in range(4)
+    ),
+    {"next_thought": "Done.", "next_tool_name": "finish", "next_tool_args": {}},
+    {"reasoning": "The tool said so.", "answer": "4"},
+]
 _WORDS = [
     "my",
     "parcel",

@@ -16,6 +16,7 @@ import bench_dashboard
 import bench_evaluate
 import bench_import
 import bench_mipro
+import bench_modules
 import bench_retrieval
 from bench_children import note
 from bench_table import Benchmark, Row, machine, markdown_table, text_table
@@ -27,6 +28,8 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     bench_import.imports,
     bench_mipro.mipro,
     bench_adapter.adapters,
+    bench_modules.react,
+    bench_modules.parallel,
     bench_retrieval.retrieval,
     bench_dashboard.dashboard,
 )
