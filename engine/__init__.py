@@ -82,6 +82,7 @@ _HOMES: dict[str, str] = {
     "ExactMatch": "engine.metrics.exact",
     "Example": "engine.records",
     "F1": "engine.metrics.overlap",
+    "FallbackLM": "engine.lm.fallback",
     "GEPA": "engine.optimizers.gepa",
     "Grade": "engine.metrics.base",
     "InferRules": "engine.optimizers.infer_rules",
@@ -129,6 +130,7 @@ _HOMES: dict[str, str] = {
     "WeightedSum": "engine.metrics.weighted",
     "answer_exact_match": "engine.metrics.exact",
     "answer_passage_match": "engine.metrics.contains",
+    "asyncify": "engine.modules.bridges",
     "choose_optimizer": "engine.optimizers.choose",
     "configure": "engine.runtime",
     "context": "engine.runtime",
@@ -144,6 +146,7 @@ _HOMES: dict[str, str] = {
     "settings": "engine.runtime",
     "streamify": "engine.streaming",
     "streaming_response": "engine.streaming",
+    "syncify": "engine.modules.bridges",
     "track_usage": "engine.runtime",
 }
 """Public name -> the module that defines it."""

@@ -172,16 +172,17 @@ def serve(  # noqa: PLR0913 - one parameter for each option of the command
     base_url: Annotated[str | None, typer.Option(help="That model's address.")] = None,
     max_bytes: Annotated[int, typer.Option(min=1, help="The most one request may hold.")] = 1_000_000,
     token_env: Annotated[
-        str, typer.Option(help="The environment variable with the bearer token that callers must send.")
-    ] = "TUNEBOARD_SERVE_TOKEN",
+        str | None,
+        typer.Option(help="The variable with the token callers must send; else TUNEBOARD_SERVE_TOKEN."),
+    ] = None,
     stdio: Annotated[bool, typer.Option("--stdio", help="Serve MCP on standard input and output.")] = False,
 ) -> None:
     """Serve an exported program over HTTP (docs, streaming, MCP), or over MCP on standard streams."""
     _use(home)
     from engine.cli.program_server import Serving, serve_program
-    from engine.serve.server import Place
+    from engine.serve.server import TOKEN_ENV, Place
 
-    place = Place(host, port, max_bytes, token_env)
+    place = Place(host, port, max_bytes, token_env or TOKEN_ENV)
     raise typer.Exit(serve_program(Serving(program, model, base_url, stdio), place))
 
 

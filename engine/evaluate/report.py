@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
-import sys
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Self
 import orjson
 
 from engine import loop
+from engine.callbacks import observed
 from engine.errors import ConfigurationError, RunError
+from engine.evaluate.progress import OnProgress, Progress
 from engine.evaluate.rows import Runner
 from engine.metrics.base import Grade, Scorer
 from engine.metrics.interval import Interval, mean_interval
@@ -35,22 +37,41 @@ class EvaluationResult(Prediction):
     """A program's score in percent (0-100, two decimals), and everything behind it.
 
     `results` are (example, prediction, score) in the order of the examples; `outcomes` the same rows as records, with
-    their errors, usage and seconds; `interval` is the 95 % interval of the score, in percent.
+    their errors, usage and seconds; `interval` is the 95 % interval of the score, in percent. After several repeats
+    `results` holds all of them, one repeat after another, `repeats` the score of each, and `spread` their standard
+    deviation in points; the interval is that of the rows' means.
     """
 
-    __slots__ = ("interval", "outcomes", "results")
+    __slots__ = ("interval", "outcomes", "repeats", "results")
 
     results: list[Row]
     outcomes: tuple[Outcome, ...]
     interval: Interval
+    repeats: tuple[float, ...]
 
-    def __init__(self, score: float, results: list[Row], outcomes: Sequence[Outcome] = ()) -> None:
+    def __init__(
+        self,
+        score: float,
+        results: list[Row],
+        outcomes: Sequence[Outcome] = (),
+        repeats: Sequence[float] = (),
+    ) -> None:
         super().__init__(score=score)
-        scores = [float(row[2]) for row in results]
+        times = max(1, len(repeats))
+        every = [float(row[2]) for row in results]
+        rows = len(every) // times
+        # A row asked several times is one row: counting it as several would narrow the interval without reason.
+        scores = [sum(every[i::rows]) / times for i in range(rows)]
         graded = mean_interval(scores)
         interval = Interval(score, 100 * graded.low, 100 * graded.high, graded.rows, graded.confidence)
-        for name, value in (("results", results), ("outcomes", tuple(outcomes)), ("interval", interval)):
+        known = {"results": results, "outcomes": tuple(outcomes), "interval": interval}
+        for name, value in {**known, "repeats": tuple(repeats) or (score,)}.items():
             object.__setattr__(self, name, value)
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation of the repeats' scores, in points; 0 for a single one."""
+        return statistics.stdev(self.repeats) if len(self.repeats) > 1 else 0.0
 
     @property
     def failures(self) -> list[Outcome]:
@@ -58,7 +79,7 @@ class EvaluationResult(Prediction):
         return [outcome for outcome in self.outcomes if outcome.error is not None]
 
     def __reduce__(self) -> Any:
-        return EvaluationResult, (self.score, self.results, self.outcomes)
+        return EvaluationResult, (self.score, self.results, self.outcomes, self.repeats)
 
     def __repr__(self) -> str:
         return f"EvaluationResult(score={self.score}, results=<list of {len(self.results)} results>)"
@@ -69,6 +90,10 @@ class Evaluate:
 
     A row that fails counts `failure_score` and keeps its error in the result. With `max_errors` the evaluation
     gives up (RunError) after that many failed rows; by default it never does.
+
+    With `repeats` every row is asked that often, as fresh samples (a model at temperature 0 may still say the same);
+    the result has the mean and the spread. `on_progress(done, total, mean)` hears of every row, with the mean score
+    so far (0-1).
 
     >>> from engine import Predict, context
     >>> from engine.testing import DummyLM
@@ -98,6 +123,8 @@ class Evaluate:
         self.display_table = display_table
         self.max_errors = max_errors
         self.failure_score = failure_score
+        self.repeats: int = options.pop("repeats", 1)
+        self.on_progress: OnProgress | None = options.pop("on_progress", None)
         self.save_as_csv, self.save_as_json = _destinations(options)
 
     def __call__(self, program: Module, metric: Scorer | None = None, **changes: Any) -> EvaluationResult:
@@ -107,14 +134,22 @@ class Evaluate:
     async def acall(self, program: Module, metric: Scorer | None = None, **changes: Any) -> EvaluationResult:
         """Evaluate a program, in async code."""
         plan, chosen = self._changed(metric, changes)
+        with observed(
+            "evaluate", self, {"program": program, "metric": chosen, "devset": plan.devset}
+        ) as seen:
+            return seen(plan._report(await plan._rows(program, chosen)))
+
+    async def _rows(self, program: Module, chosen: Scorer) -> list[tuple[Outcome, Any, Any]]:
+        """Run every repeat; return each row's outcome, prediction and raw score, one repeat after another."""
+        plan, times = self, self.repeats
         results: dict[int, tuple[Outcome, Any, Any]] = {}
-        progress = _Progress(len(plan.devset)) if plan.display_progress else None
+        every: list[tuple[Outcome, Any, Any]] = []
+        progress = Progress(times * len(plan.devset), plan.on_progress, shown=plan.display_progress)
         failed: list[str] = []
 
         def note(outcome: Outcome, prediction: Any, result: Any) -> None:
             results[outcome.row] = (outcome, prediction, result)
-            if progress is not None:
-                progress.advance(outcome.score)
+            progress.advance(outcome.score)
             if outcome.error is not None:
                 failed.append(outcome.error)
                 if plan.max_errors is not None and len(failed) >= plan.max_errors:
@@ -125,11 +160,13 @@ class Evaluate:
         rows = list(enumerate(plan.devset))
         limit = max(1, plan.num_threads or current().num_threads)
         try:
-            await loop.here_or_there(Runner(program, chosen, False, note).run(rows, limit))
+            for time in range(times):
+                asked = program if time == 0 else fresh(program, time)
+                await loop.here_or_there(Runner(asked, chosen, False, note).run(rows, limit))
+                every += [results[i] for i in range(len(rows))]
         finally:
-            if progress is not None:
-                progress.close()
-        return plan._report([results[i] for i in range(len(rows))])
+            progress.close()
+        return every
 
     def _changed(self, metric: Scorer | None, changes: dict[str, Any]) -> tuple[Self, Scorer]:
         unknown = changes.keys() - {*vars(self), "callback_metadata"}
@@ -148,6 +185,8 @@ class Evaluate:
                 "Evaluate needs a metric, for example Evaluate(devset=rows, metric=ExactMatch())."
             )
         plan.metric = chosen
+        if not isinstance(plan.repeats, int) or plan.repeats < 1:
+            raise ConfigurationError(f"repeats is a whole number from 1, not {plan.repeats!r}.")
         if not plan.devset:
             raise ValueError("There are no examples to evaluate on: devset is empty.")
         for i, example in enumerate(plan.devset):
@@ -159,17 +198,16 @@ class Evaluate:
 
     def _report(self, rows: list[tuple[Outcome, Any, Any]]) -> EvaluationResult:
         results: list[Row] = []
-        for (outcome, prediction, raw), example in zip(rows, self.devset, strict=True):
+        times, count = self.repeats, len(self.devset)
+        for (outcome, prediction, raw), example in zip(rows, [*self.devset] * times, strict=True):
             if outcome.error is not None:
                 results.append((example, Prediction(), self.failure_score))
             else:
                 results.append((example, prediction, outcome.score if isinstance(raw, Grade) else raw))
-        total = sum(float(row[2]) for row in results)
-        mean = total / len(results)
-        if isinstance(self.metric, WholeSetMetric):
-            mean = self.metric.total_of([(example, prediction) for example, prediction, _ in results]).score
-        score = round(100 * mean, 2)
-        result = EvaluationResult(score, results, [outcome for outcome, _, _ in rows])
+        scores = [self._score(results[i : i + count]) for i in range(0, len(results), count)]
+        score = round(100 * sum(scores) / times, 2)
+        outcomes = [outcome for outcome, _, _ in rows]
+        result = EvaluationResult(score, results, outcomes, [round(100 * one, 2) for one in scores])
         name = str(
             getattr(self.metric, "name", None) or getattr(self.metric, "__name__", type(self.metric).__name__)
         )
@@ -183,6 +221,11 @@ class Evaluate:
             _show(table(result, name)[:shown], len(results))
         return result
 
+    def _score(self, results: Sequence[Row]) -> float:
+        if isinstance(self.metric, WholeSetMetric):
+            return self.metric.total_of([(example, prediction) for example, prediction, _ in results]).score
+        return sum(float(row[2]) for row in results) / len(results)
+
 
 def table(result: EvaluationResult, metric_name: str = "score") -> list[dict[str, Any]]:
     """Return a result as one flat record a row: example, prediction, score and, where rows failed, the error.
@@ -192,9 +235,10 @@ def table(result: EvaluationResult, metric_name: str = "score") -> list[dict[str
     predicted = {name for _, prediction, _ in result.results for name in prediction}
     shared = {name for example, _, _ in result.results for name in example} & predicted
     errors = any(outcome.error for outcome in result.outcomes)
+    rows = len(result.results) // len(result.repeats)
     records = []
     for i, (example, prediction, score) in enumerate(result.results):
-        record: dict[str, Any] = {}
+        record: dict[str, Any] = {"repeat": i // rows + 1} if len(result.repeats) > 1 else {}
         for prefix, values in (("example_", example), ("pred_", prediction)):
             for name, value in values.items():
                 record[f"{prefix}{name}" if name in shared else name] = json_value(value)
@@ -237,27 +281,12 @@ def _short(value: Any) -> str:
     return escape(text if len(text) <= _CELL else text[: _CELL - 3] + "...")
 
 
-class _Progress:
-    """A progress bar with the mean score so far, on standard error."""
-
-    def __init__(self, rows: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=Console(file=sys.stderr))
-        self._task = self._bar.add_task("Evaluating", total=rows)
-        self._total, self._done = 0.0, 0
-        self._bar.start()
-
-    def advance(self, score: float) -> None:
-        self._total, self._done = self._total + score, self._done + 1
-        self._bar.update(
-            self._task, advance=1, description=f"Mean score {100 * self._total / self._done:.1f} %"
-        )
-
-    def close(self) -> None:
-        self._bar.stop()
+def fresh(program: Module, time: int) -> Module:
+    """Return a copy of a program whose calls are new samples: the cache keeps every repeat apart."""
+    made = program.deepcopy()
+    for step in made.predictors():
+        step.update_config(rollout_id=time)
+    return made
 
 
 def _destinations(options: dict[str, Any]) -> tuple[Any, Any]:

@@ -83,6 +83,8 @@ class BaseLM(ABC):
     'hi'
     """
 
+    callbacks: Sequence[Any] = ()
+
     def __init__(
         self, model: str, *, temperature: float | None = None, max_tokens: int | None = None, **params: Any
     ) -> None:

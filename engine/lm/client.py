@@ -38,7 +38,7 @@ class LM(BaseLM):
     provider's environment variable (or the one named by `key_env`) and the system's keyring are looked into.
     `api_base` (or `base_url`) is the address of an endpoint that speaks the OpenAI protocol.
 
-    Further keywords: `rpm` and `tpm` (requests and tokens a minute), `price` (US dollars per input and per
+    Further keywords: `callbacks` (see `engine.callbacks`), `rpm` and `tpm` (requests and tokens a minute), `price` (US dollars per input and per
     output token), `extra_headers`. All others are parameters of each call (temperature, max_tokens, stop, ...).
 
     Raises ConfigurationError for a name or an address that cannot be one; calls raise LMError, or
@@ -62,6 +62,7 @@ class LM(BaseLM):
         api_base: str | None = None,
         **params: Any,
     ) -> None:
+        self.callbacks = params.pop("callbacks", None) or ()
         self._settings: dict[str, Any] = {
             "cache": cache,
             "num_retries": num_retries,
@@ -144,7 +145,7 @@ class LM(BaseLM):
         """Return a new LM with some settings changed; None takes a parameter away. The history starts empty."""
         model = changes.pop("model", self.model)
         key = changes.pop("api_key", self._api_key.reveal() if self._api_key else None)
-        settings = {**self._settings, **self.params, **changes}
+        settings = {"callbacks": self.callbacks, **self._settings, **self.params, **changes}
         return LM(model, api_key=key, **{k: v for k, v in settings.items() if v is not None})
 
     def dump_state(self) -> dict[str, Any]:

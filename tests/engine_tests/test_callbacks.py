@@ -1,0 +1,158 @@
+"""Hooks hear of everything, in order and with their parents; what they raise changes nothing."""
+
+import asyncio
+
+import pytest
+
+import engine
+from engine.callbacks import BaseCallback, active_call_id
+from engine.errors import AdapterParseError, LMError
+from engine.optimizers.labeled_few_shot import LabeledFewShot
+from engine.testing import DummyLM, ScriptedLM
+from engine.tools.function import Tool
+
+KINDS = ("module", "lm", "adapter_format", "adapter_parse", "tool", "evaluate", "compile")
+
+
+class Log(BaseCallback):
+    """Notes every hook; it has them all without naming one."""
+
+    def __init__(self):
+        self.events = []
+        self.parents = {}
+        for kind in KINDS:
+            setattr(self, f"on_{kind}_start", self.start(kind))
+            setattr(self, f"on_{kind}_end", self.end(kind))
+
+    def start(self, kind):
+        def hook(call_id, instance, inputs):
+            self.events.append((f"{kind} start", call_id, instance, inputs))
+            self.parents[call_id] = active_call_id.get()
+
+        return hook
+
+    def end(self, kind):
+        def hook(call_id, outputs, exception=None):
+            self.events.append((f"{kind} end", call_id, outputs, exception))
+
+        return hook
+
+    @property
+    def names(self):
+        return [event[0] for event in self.events]
+
+    def of(self, name):
+        return [event for event in self.events if event[0] == name]
+
+
+def test_a_steps_call_is_told_from_the_outside_in():
+    log, step = Log(), engine.ChainOfThought("question -> answer")
+    lm = DummyLM([{"reasoning": "so", "answer": "4"}])
+    with engine.context(lm=lm, callbacks=[log]):
+        step(question="2+2?")
+    assert log.names == [
+        "module start",
+        "module start",
+        "adapter_format start",
+        "adapter_format end",
+        "lm start",
+        "lm end",
+        "adapter_parse start",
+        "adapter_parse end",
+        "module end",
+        "module end",
+    ]
+    outer, inner = log.of("module start")
+    assert outer[2] is step
+    assert outer[3] == {"question": "2+2?"}
+    assert log.parents[outer[1]] is None
+    assert log.parents[inner[1]] == outer[1]
+    assert log.parents[log.of("lm start")[0][1]] == inner[1]
+    assert log.of("lm start")[0][3]["messages"][0]["role"] == "system"
+    assert log.of("adapter_parse end")[0][2] == {"reasoning": "so", "answer": "4"}
+    assert log.of("module end")[-1][2].answer == "4"
+    assert {e[1] for e in log.events if e[0].endswith("start")} == {
+        e[1] for e in log.events if e[0].endswith("end")
+    }
+
+
+def test_an_error_is_told_and_raised():
+    log = Log()
+    with (
+        engine.context(lm=ScriptedLM([LMError("It is gone.")]), callbacks=[log]),
+        pytest.raises(LMError, match="gone"),
+    ):
+        engine.Predict("question -> answer")(question="?")
+    assert [str(e[3]) for e in log.of("lm end")] == ["It is gone."]
+    assert log.of("module end")[0][2] is None
+    log = Log()
+    lm = ScriptedLM(lambda request: "nothing like it")
+    with engine.context(lm=lm, callbacks=[log]), pytest.raises(AdapterParseError):
+        engine.Predict("question -> answer: int")(question="?")
+    assert len(log.of("adapter_parse end")) == len(log.of("lm end")) == 3
+
+
+def test_components_have_callbacks_of_their_own():
+    on_module, on_lm, on_tool = Log(), Log(), Log()
+    lm = engine.LM("offline/learner", cache=False, callbacks=[on_lm])
+    step = engine.Predict("question -> answer", callbacks=[on_module])
+    with engine.context(lm=lm):
+        step(question="?")
+        engine.Predict("question -> answer")(question="?")
+        lm("hello")
+    assert on_module.names == ["module start", "module end"]
+    assert on_lm.names == ["lm start", "lm end"] * 3
+    assert lm.copy(temperature=0.5).callbacks == [on_lm]
+    assert "callbacks" not in lm.dump_state()
+    tool = Tool(lambda x: x + 1, name="add")
+    tool.callbacks = [on_tool]
+    assert tool(x=1) == 2
+    assert [e[3 if e[0] == "tool start" else 2] for e in on_tool.events] == [{"x": 1}, 2]
+
+
+def test_what_a_callback_raises_changes_nothing(caplog):
+    class Broken(BaseCallback):
+        def on_lm_start(self, call_id, instance, inputs):
+            raise RuntimeError("oops")
+
+    with engine.context(lm=DummyLM([{"answer": "4"}]), callbacks=[Broken(), object()]):
+        assert engine.Predict("question -> answer")(question="?").answer == "4"
+    assert "Broken failed in on_lm_start" in caplog.text
+
+
+class Plain(engine.Module):
+    def __init__(self):
+        super().__init__()
+        self.step = engine.Predict("question -> answer")
+
+    def forward(self, question):
+        return self.step(question=question)
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_plain_programs_in_threads_keep_parents(awaited):
+    log, program = Log(), Plain()
+    with engine.context(lm=DummyLM([{"answer": "4"}]), callbacks=[log]):
+        if awaited:
+            asyncio.run(program.acall(question="?"))
+        else:
+            program(question="?")
+    outer, inner = log.of("module start")
+    assert outer[2] is program
+    assert log.parents[inner[1]] == outer[1]
+
+
+def test_evaluations_and_compiles_are_told():
+    log = Log()
+    rows = [engine.Example(question=str(i), answer="4").with_inputs("question") for i in range(3)]
+    with engine.context(lm=DummyLM([{"answer": "4"}] * 3), callbacks=[log]):
+        result = engine.Evaluate(devset=rows, metric=engine.ExactMatch())(
+            engine.Predict("question -> answer")
+        )
+        tuned = LabeledFewShot(k=2).compile(engine.Predict("question -> answer"), trainset=rows)
+    assert log.of("evaluate end")[0][2] is result
+    assert len(log.of("module start")) == 3
+    parents = {log.parents[e[1]] for e in log.of("module start")}
+    assert parents == {log.of("evaluate start")[0][1]}
+    assert log.of("compile end")[0][2] is tuned
+    assert log.of("compile start")[0][3]["trainset"] is rows
