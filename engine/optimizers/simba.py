@@ -121,13 +121,14 @@ class SIMBA(Optimizer):
     def _changes(self, problem: Problem, pool: _Pool, buckets: Sequence[list[Run]]) -> list[Change]:
         o, rng = self.options, problem.rng
         typical = sum(r.outcome.score for b in buckets for r in b) / max(1, sum(map(len, buckets)))
+        faults = [b[-1].outcome for b in buckets if b[-1].outcome.score < 1]
         ranked = sorted(buckets, key=_promise, reverse=True)
         changes: list[Change] = []
         for bucket in ranked:
             if len(changes) > o.num_candidates:
                 break
             parent = pool.choose(o.temperature_for_candidates)
-            change = plan_change(parent, bucket, typical, o.max_demos, rng)
+            change = plan_change(parent, bucket, typical, faults, o.max_demos, rng)
             if change is not None:
                 changes.append(change)
         return changes

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from engine.optimizers.proposals import describe_step
-from engine.optimizers.reflection import MAX_TEXT, shown_run, text_of
+from engine.optimizers.reflection import MAX_TEXT, shown_run, shown_runs, text_of
 from engine.records import Candidate, Demo, Outcome
 from engine.search.contract import Problem, Propose
 from engine.signature import InputField, OutputField, Signature
@@ -35,14 +35,21 @@ class Change:
     kind: Literal["example", "rule"]
     best: Outcome
     worst: Outcome
+    others: tuple[Outcome, ...] = ()
 
 
 def plan_change(
-    parent: Candidate, bucket: Sequence[Run], typical: float, max_demos: int, rng: random.Random
+    parent: Candidate,
+    bucket: Sequence[Run],
+    typical: float,
+    faults: Sequence[Outcome],
+    max_demos: int,
+    rng: random.Random,
 ) -> Change | None:
     """Return a change that this row's runs (best first) can teach, or None when they teach nothing.
 
-    An example needs a run that scored something and no less than usual; a rule needs a run with a fault.
+    An example needs a run that scored something and no less than usual; a rule needs a run with a fault, and is
+    shown some `faults` of other rows of the minibatch too: they are paid for already.
     """
     best, worst = bucket[0].outcome, bucket[-1].outcome
     possible: list[Literal["example", "rule"]] = []
@@ -53,7 +60,9 @@ def plan_change(
     if not possible:
         return None
     kind = rng.choice(possible)
-    return Change(parent, _thinned(parent, max_demos, rng), kind, best, worst)
+    rest = [o for o in faults if o.row != worst.row]
+    others = tuple(rng.sample(rest, min(_OTHER_FAULTS, len(rest))))
+    return Change(parent, _thinned(parent, max_demos, rng), kind, best, worst, others)
 
 
 def propose_advice(
@@ -140,6 +149,7 @@ def _advice(problem: Problem, change: Change, path: str, rollout: int) -> Propos
             "current_instructions": change.base.steps[path].instructions,
             "better_run": {} if even else shown_run(problem, path, change.best),
             "worse_run": shown_run(problem, path, change.worst),
+            "other_bad_runs": shown_runs(problem, path, change.others),
         },
         rollout=rollout,
         label=f"a rule for the step {path}",
@@ -147,15 +157,17 @@ def _advice(problem: Problem, change: Change, path: str, rollout: int) -> Propos
 
 
 _MAX_ADVICE = 1500
+_OTHER_FAULTS = 8
 
 
 class WriteAdvice(Signature):
     """
     The same input was run through one step of a program several times. You see a run that went well (empty when
     none did) and one that went badly: what was read, what would have been right, what came out and what was
-    said about it. Write advice that would have led to the right answer: one to three short sentences that will
-    stand below the current instructions. Say in which situation it holds, what to answer or heed then, and
-    nothing that the instructions say already. State it as a general rule, without quoting the run.
+    said about it. Other inputs that went badly stand beside them.
+    Write advice that would have led to the right answers: a few short sentences that will stand below the current
+    instructions. Say in which situation each holds, what to answer or heed then, and nothing that the
+    instructions say already. State general rules, without quoting the runs.
     """
 
     program_description: str = InputField(desc="The steps of the program.")
@@ -163,4 +175,5 @@ class WriteAdvice(Signature):
     current_instructions: str = InputField(desc="The instructions the advice is added to.")
     better_run: dict[str, Any] = InputField(desc="A run that went well; empty when none did.")
     worse_run: dict[str, Any] = InputField(desc="A run that went badly.")
-    advice: str = OutputField(desc="The advice: one to three sentences.")
+    other_bad_runs: list[dict[str, Any]] = InputField(desc="Runs of other inputs that went badly.")
+    advice: str = OutputField(desc="The advice: a few short sentences.")
