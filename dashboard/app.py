@@ -26,6 +26,7 @@ chosen = st.navigation(
             st.Page("app_pages/results.py", title="Results", icon=":material/leaderboard:"),
             st.Page("app_pages/try_it.py", title="Try it", icon=":material/science:"),
             st.Page("app_pages/export.py", title="Export", icon=":material/ios_share:"),
+            st.Page("app_pages/history.py", title="History", icon=":material/history:"),
         ],
         "Tuneboard": [st.Page("app_pages/settings.py", title="Settings", icon=":material/settings:")],
     }

@@ -38,10 +38,10 @@ def reading() -> Iterator[Store]:
 # ---- projects, datasets, settings
 
 
-def projects() -> list[ProjectRow]:
-    """Return all projects, the one changed last first."""
+def projects(*, archived: bool = False) -> list[ProjectRow]:
+    """Return the projects, the one changed last first; those put away too when asked for."""
     with reading() as store:
-        return store.list_projects()
+        return [p for p in store.list_projects() if archived or not p.archived]
 
 
 def draft_of(project: ProjectRow) -> ProjectDraft:

@@ -44,6 +44,24 @@ def delete_project(project_id: str) -> None:
         store.delete_project(project_id)
 
 
+def set_archived(project_id: str, archived: bool = True) -> None:
+    """Put a project away, or take it back."""
+    with Store.open() as store:
+        store.set_archived(project_id, archived)
+
+
+def set_note(run_id: str, note: str) -> None:
+    """Keep a person's own words about a run."""
+    with Store.open() as store:
+        store.set_note(run_id, note)
+
+
+def set_in_use(run_id: str, in_use: bool) -> None:
+    """Mark a run's program as the one in use in its project, or take the mark away."""
+    with Store.open() as store:
+        store.set_in_use(run_id, in_use)
+
+
 def edit(project_id: str, change: Change) -> ProjectDraft:
     """Change a project's draft: `change` gets it as it is stored now and returns the new one."""
     with Store.open() as store, store.transaction():

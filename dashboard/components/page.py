@@ -25,6 +25,7 @@ PAGES = {
         "results",
         "try_it",
         "export",
+        "history",
         "settings",
     )
 }

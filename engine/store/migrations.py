@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 def migrate(connection: Any, *, upto: int = SCHEMA_VERSION) -> None:
@@ -79,4 +79,10 @@ _M002_REVISION_AND_PHASE = (
     "CREATE INDEX runs_by_time ON runs (created_at)",
 )
 
-STEPS = (_M001_TABLES, _M002_REVISION_AND_PHASE)
+_M003_NOTES_AND_ARCHIVE = (
+    "ALTER TABLE runs ADD COLUMN note TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE runs ADD COLUMN in_use INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE projects ADD COLUMN archived INTEGER NOT NULL DEFAULT 0",
+)
+
+STEPS = (_M001_TABLES, _M002_REVISION_AND_PHASE, _M003_NOTES_AND_ARCHIVE)

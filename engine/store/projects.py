@@ -30,14 +30,15 @@ class ProjectStore(StoreConnection):
     def list_projects(self) -> list[ProjectRow]:
         """Return all projects, the one changed last first."""
         rows = self._read(
-            "SELECT id, name, draft, created_at, updated_at FROM projects ORDER BY updated_at DESC, rowid DESC"
+            "SELECT id, name, draft, created_at, updated_at, archived FROM projects ORDER BY updated_at DESC, rowid DESC"
         )
         return [_project(row) for row in rows]
 
     def get_project(self, project_id: str) -> ProjectRow:
         """Return a project. Raises NotFoundError."""
         rows = self._read(
-            "SELECT id, name, draft, created_at, updated_at FROM projects WHERE id = ?", (project_id,)
+            "SELECT id, name, draft, created_at, updated_at, archived FROM projects WHERE id = ?",
+            (project_id,),
         )
         if not rows:
             raise NotFoundError(f"There is no project {project_id!r}. It may have been deleted.")
@@ -51,6 +52,10 @@ class ProjectStore(StoreConnection):
         )
         if not changed:
             raise NotFoundError(f"There is no project {project_id!r}. It may have been deleted.")
+
+    def set_archived(self, project_id: str, archived: bool = True) -> None:
+        """Put a project away, or take it back. Nothing is deleted."""
+        self._write("UPDATE projects SET archived = ? WHERE id = ?", (int(archived), project_id))
 
     def delete_project(self, project_id: str) -> None:
         """Delete a project and everything its runs recorded. Datasets stay: others may use them."""
@@ -111,4 +116,4 @@ def new_id() -> str:
 
 
 def _project(row: Sequence[Any]) -> ProjectRow:
-    return ProjectRow(row[0], row[1], from_json(row[2], {}), row[3], row[4])
+    return ProjectRow(row[0], row[1], from_json(row[2], {}), row[3], row[4], bool(row[5]))

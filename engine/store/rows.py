@@ -24,13 +24,17 @@ NEVER_STARTED_AFTER = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ProjectRow:
-    """A project: a name and the draft that the wizard edits (see `engine.runs.spec.ProjectDraft`)."""
+    """A project: a name and the draft that the wizard edits (see `engine.runs.spec.ProjectDraft`).
+
+    An archived project is kept, and shown only when asked for.
+    """
 
     id: str
     name: str
     draft: dict[str, Any]
     created_at: float
     updated_at: float
+    archived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,8 @@ class Flags:
 class RunRow:
     """A run. `state` "lost" is derived while reading: its process has gone silent.
 
-    `revision` grows with every change of anything that belongs to the run.
+    `revision` grows with every change of anything that belongs to the run. `note` is a person's own words;
+    `in_use` marks the run whose program is used, at most one in a project.
     """
 
     id: str
@@ -91,6 +96,8 @@ class RunRow:
     pause_requested: bool
     phase: str
     revision: int
+    note: str = ""
+    in_use: bool = False
 
     @property
     def usage(self) -> Usage:

@@ -1,0 +1,27 @@
+"""Every run of every project: find it, compare it, note something, use it again."""
+
+import streamlit as st
+
+from dashboard import data
+from dashboard.components.history_table import history_table
+from dashboard.components.look import page_title
+from dashboard.components.run_card import run_card
+from dashboard.components.run_compare import run_compare
+
+page_title("History", "All runs of all projects. Nothing is thrown away.")
+runs = data.runs()
+if not runs:
+    with st.container(border=True, key="no_history"):
+        st.markdown("**No runs yet**")
+        st.caption("Every run is kept here with its settings and its result. Start one on the Tune page.")
+        st.page_link("app_pages/tune.py", label="Choose how to tune", icon=":material/tune:")
+else:
+    names = {p.id: p.name for p in data.projects(archived=True)}
+    picked = history_table(runs, names)
+    if len(picked) == 1:
+        run_card(picked[0], names.get(picked[0].project_id))
+    elif len(picked) == 2:
+        older, newer = sorted(picked, key=lambda run: run.created_at)
+        run_compare(older, newer)
+    elif picked:
+        st.caption(":orange[:material/pending:] Two runs can be compared at a time.")

@@ -1,0 +1,153 @@
+"""The history of runs: found, compared, noted, used again; over an empty and a large store."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from run_setup import add_data, spec
+from streamlit.testing.v1 import AppTest
+
+from dashboard import data, drafts, history
+from engine.records import Outcome
+from engine.runs.spec import ModelChoice, Named, ProjectDraft, SplitSpec
+from engine.runs.worker import work
+from engine.store.store import Store
+
+APP = str(Path(__file__).parents[2] / "dashboard" / "app.py")
+LABELED = Named(name="LabeledFewShot")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+    with Store.open() as store:
+        store.set_setting("welcomed", True)
+    return tmp_path
+
+
+def start():
+    app = AppTest.from_file(APP, default_timeout=30).run()
+    app.switch_page("app_pages/history.py").run()
+    assert not app.exception, app.exception
+    return app
+
+
+def select(app, *rows):
+    app.session_state["history_table"] = {"selection": {"rows": list(rows), "columns": [], "cells": []}}
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def said(app):
+    found = [*app.markdown, *app.caption, *app.text, *app.warning, *app.success, *app.info]
+    return "\n".join(str(e.value).replace("\\", "") for e in found)
+
+
+def made(home, title="A run", project=None, **changes):
+    run = spec(add_data(home), optimizer=LABELED, **changes)
+    with Store.open() as store:
+        project = project or store.create_project("Shelves", ProjectDraft().model_dump(mode="json"))
+        return store.create_run(project, run.model_dump(mode="json"), title), project
+
+
+def test_an_empty_history_says_what_to_do():
+    assert "No runs yet" in said(start())
+
+
+def test_runs_are_found_by_every_word_and_by_state(home):
+    _, project = made(home, "First try")
+    made(home, "Second try", project)
+    runs, names = data.runs(), {project: "Shelves"}
+    assert [r.title for r in history.found(runs, names, "shelves second")] == ["Second try"]
+    assert [r.title for r in history.found(runs, names, "LABELED try")] == ["Second try", "First try"]
+    assert not history.found(runs, names, "", "failed")
+    assert not history.found(runs, names, "third")
+
+
+@pytest.mark.parametrize(
+    ("changes", "what", "matters"),
+    [
+        ({"metric": Named(name="TokenF1")}, "Metric", True),
+        ({"model": ModelChoice(name="openai/gpt-5-mini")}, "Model", True),
+        ({"split": SplitSpec(seed=3)}, "Rows divided", True),
+        ({"dataset_hash": "other"}, "Data", True),
+        ({"optimizer": Named(name="COPRO")}, "Optimizer", False),
+        ({"seed": 5}, "Seed", False),
+    ],
+)
+def test_what_differs_between_two_runs_is_named(changes, what, matters):
+    (found,) = history.differences(spec("d"), spec("d", **changes))
+    assert (found.what, found.matters) == (what, matters)
+    assert bool(history.guard([found])) == matters
+
+
+def test_runs_alike_differ_in_nothing():
+    assert history.differences(spec("d"), spec("d")) == []
+
+
+def test_the_verdict_between_two_runs_is_paired():
+    left = [Outcome(i, 0.0) for i in range(40)]
+    right = [Outcome(i, 1.0) for i in range(40)]
+    assert "second run's prompt is better" in history.said_between(history.between(left, right))
+    assert "first run's prompt is better" in history.said_between(history.between(right, left))
+    assert "Too close" in history.said_between(history.between(left, left))
+    assert "share no test rows" in history.said_between(history.between(left, []))
+
+
+def test_a_note_and_the_mark_in_use_are_kept(home):
+    first, project = made(home)
+    second, _ = made(home, project=project)
+    drafts.set_note(first, "for the board\n<b>")
+    drafts.set_in_use(first, True)
+    drafts.set_in_use(second, True)
+    by_id = {r.id: r for r in data.runs()}
+    assert by_id[first].note == "for the board\n<b>"
+    assert not by_id[first].in_use
+    assert by_id[second].in_use
+    drafts.set_in_use(second, False)
+    assert not any(r.in_use for r in data.runs())
+
+
+def test_a_run_is_opened_compared_and_used_again(home):
+    first, project = made(home, "First try")
+    second, _ = made(home, "Second try", project, metric=Named(name="TokenF1"))
+    work(home, first)
+    work(home, second)
+    app = select(start(), 0)
+    assert any(t.label == "This program is in use" for t in app.toggle)
+    app.text_input(key=f"note_{second}").set_value("looks good").run()
+    assert data.run(second).note == "looks good"
+    app.button(key="settings_again").click().run()
+    assert any(b.key == "again_yes" for b in app.button)
+    assert history.draft_from(data.run_spec(data.run(second))).metric == Named(name="TokenF1")
+    both = said(select(start(), 0, 1))
+    assert "cannot be compared: the metric differs" in both
+
+
+def test_two_comparable_runs_get_a_verdict(home):
+    first, project = made(home, "First try")
+    second, _ = made(home, "Second try", project, seed=2)
+    work(home, first)
+    work(home, second)
+    assert "shared test rows" in said(select(start(), 0, 1))
+
+
+def test_two_hundred_runs_are_quick(home):
+    first, project = made(home)
+    work(home, first)
+    with Store.open() as store, store.transaction():
+        done = store.get_run(first)
+        for i in range(200):
+            run = store.create_run(project, done.spec, f"Run {i}")
+            store.save_result(run, done.result)
+            store.set_state(run, "finished")
+    app = start()
+    took = []
+    for _ in range(3):
+        began = time.perf_counter()
+        app.run()
+        took.append(time.perf_counter() - began)
+    assert min(took) < 0.7
