@@ -5,12 +5,14 @@ Names are loaded when they are first used, so `import engine` costs next to noth
 How the packages stand on each other, top to bottom; nothing imports upwards:
 
     cli           the `tuneboard` command
+    serve         a compiled program as a web service and as an MCP tool
     runs          a run as data, and the worker process that carries it out
     export        a compiled program as JSON or as a Python script
     store         the SQLite file: projects, datasets, runs and what happened in them
     registry      the table of contents: every optimizer, module, metric, adapter and export
     optimizers    one algorithm a file; generators that ask and are answered, and do no I/O
     search        the driver: calls, concurrency, budget, events, estimate, verdict
+    streaming     a program's answer as it is written
     evaluate      a program over rows, concurrently; a failed row is a record
     pipeline      the declarative pipeline that forms edit, and the program it becomes
     modules       strategies for answering one signature; metrics: how good an answer is
@@ -21,7 +23,7 @@ How the packages stand on each other, top to bottom; nothing imports upwards:
     signature     typed contracts; dataset: tables of examples
     prediction    what a program answers
     records       the frozen nouns everything else passes around
-    errors        every exception
+    errors        every exception; callbacks: who hears of calls; intervals: how sure a mean is
     loop          the event loop all model calls run on
     testing       stand-in models for tests
 

@@ -16,8 +16,8 @@ from engine.callbacks import observed
 from engine.errors import ConfigurationError, RunError
 from engine.evaluate.progress import OnProgress, Progress
 from engine.evaluate.rows import Runner
+from engine.intervals import Interval, mean_interval
 from engine.metrics.base import Grade, Scorer
-from engine.metrics.interval import Interval, mean_interval
 from engine.metrics.whole_set import WholeSetMetric
 from engine.prediction import Prediction
 from engine.records import Example, Outcome, json_value

@@ -1,34 +1,24 @@
 """The verdict: did the best prompt beat the starting one on the test rows? One sentence, computed.
 
-Both ran on the same rows, so rows are compared in pairs. The interval of the mean difference d is
-Agresti and Min's adjusted paired interval (2005, "Simple improved confidence intervals for comparing
-matched proportions", Statistics in Medicine 24: 729-740): half an observation is added to each cell of the
-2 x 2 table, which keeps the interval honest when there are few rows or few disagreements. For graded
-scores the same four half observations (differences +1, -1 and twice 0) join a Student t interval of the
-differences (Miller 2024, "Adding error bars to evals", arXiv 2411.00640, on pairing; Bowyer et al. 2025,
-arXiv 2503.01747, on why plain normal intervals fail under a few hundred rows).
+Both ran on the same rows, so rows are compared in pairs; the interval of the mean difference is that of
+`engine.intervals.paired_interval`.
 
 It knows records only.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from statistics import NormalDist
 from typing import Any, Literal
 
-from engine.records import Evaluation, Outcome
+from engine.intervals import paired_interval
+from engine.records import Evaluation
 
 Kind = Literal["better", "worse", "too_close", "not_enough", "unchanged"]
 
 # Fewer test rows than this decide nothing; nor does an interval wider than this on either side.
 MIN_ROWS = 8
 MAX_HALF_WIDTH = 0.25
-
-_LEVEL = 0.95
-_Z = NormalDist().inv_cdf(0.5 + _LEVEL / 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +49,7 @@ class Verdict:
 def verdict(baseline: Evaluation, best: Evaluation) -> Verdict:
     """Compare two evaluations over the rows they share.
 
+    >>> from engine.records import Outcome
     >>> def run(name, scores):
     ...     return Evaluation(name, tuple(Outcome(i, s) for i, s in enumerate(scores)))
     >>> verdict(run("a", [0, 1] * 30), run("b", [1, 1] * 30)).sentence
@@ -90,62 +81,6 @@ def verdict(baseline: Evaluation, best: Evaluation) -> Verdict:
         sum(d < 0 for d in differences),
         failed,
     )
-
-
-def paired_interval(differences: Sequence[float], *, binary: bool) -> tuple[float, float]:
-    """Return the 95 % interval of the mean of paired differences of scores in 0 to 1.
-
-    `binary` says that every score was 0 or 1: then the normal quantile is used (Agresti and Min),
-    otherwise Student's t with one degree of freedom less than there are rows.
-    """
-    n = len(differences) + 2
-    mean = sum(differences) / n
-    # The four half observations add 0 to the sum and 1 to the sum of squares.
-    variance = max(0.0, (sum(d * d for d in differences) + 1) / n - mean * mean)
-    quantile = _Z if binary else t_quantile(max(1, len(differences) - 1))
-    half = quantile * math.sqrt(variance / n)
-    return max(-1.0, mean - half), min(1.0, mean + half)
-
-
-def score_interval(outcomes: Sequence[Outcome]) -> tuple[float, float]:
-    """Return the 95 % interval of a mean score (0-1): Agresti and Coull's for right or wrong, t otherwise.
-
-    >>> low, high = score_interval([Outcome(i, i % 2) for i in range(60)])
-    >>> round(low, 2), round(high, 2)
-    (0.38, 0.62)
-    """
-    n = len(outcomes)
-    if not n:
-        return 0.0, 1.0
-    scores = [o.score for o in outcomes]
-    binary = all(s in (0.0, 1.0) for s in scores)
-    # z squared / 2 successes and as many failures more (Agresti and Coull 1998).
-    extra = _Z * _Z
-    mean = (sum(scores) + extra / 2) / (n + extra)
-    variance = (sum(s * s for s in scores) + extra / 2) / (n + extra) - mean * mean
-    quantile = _Z if binary else t_quantile(max(1, n - 1))
-    half = quantile * math.sqrt(max(0.0, variance) / (n + extra))
-    return max(0.0, mean - half), min(1.0, mean + half)
-
-
-def t_quantile(df: int) -> float:
-    """Return Student's t quantile at 97.5 % for `df` degrees of freedom.
-
-    Tabled below 5; from there the expansion in 1/df of Abramowitz and Stegun 26.7.5, right to 0.002.
-
-    >>> round(t_quantile(10), 2), round(t_quantile(1000), 2)
-    (2.23, 1.96)
-    """
-    if df < 5:
-        return (12.7062, 4.3027, 3.1824, 2.7764)[max(1, df) - 1]
-    z = _Z
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return z + sum((term / float(df) ** power for power, term in enumerate(terms, 1)), 0.0)
 
 
 def _kind(n: int, low: float, high: float) -> Kind:

@@ -25,7 +25,6 @@ from engine import (
 )
 from engine.errors import ConfigurationError
 from engine.metrics import grade
-from engine.metrics.interval import mean_interval, student_quantile
 from engine.metrics.numeric import number_in
 from engine.registry import METRICS
 
@@ -203,13 +202,3 @@ def test_grades_count_as_numbers():
     assert not Grade(0.0, "Bad.")
     assert max(Grade(0.1), Grade(0.9)).score == 0.9
     assert len({Grade(1.0), Grade(1.0, "x")}) == 1
-
-
-def test_intervals():
-    assert student_quantile(0.975, 1) == pytest.approx(12.706, abs=0.001)
-    assert student_quantile(0.975, 4) == pytest.approx(2.776, abs=0.001)
-    assert student_quantile(0.975, 1000) == pytest.approx(1.962, abs=0.001)
-    assert mean_interval([1] * 10)[1] == pytest.approx(0.7225, abs=0.001)
-    assert mean_interval([0.5])[:3] == (0.5, 0.0, 1.0)
-    assert mean_interval([])[:4] == (0.0, 0.0, 1.0, 0)
-    assert mean_interval([0.3, 0.3])[:3] == pytest.approx((0.3, 0.3, 0.3))

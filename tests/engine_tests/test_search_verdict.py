@@ -1,12 +1,9 @@
 """The verdict: intervals that hold, and one sentence for each case."""
 
-import math
-import random
-
 import pytest
 
 from engine.records import Evaluation, Outcome
-from engine.search.verdict import paired_interval, score_interval, t_quantile, verdict
+from engine.search.verdict import verdict
 
 
 def evaluation(name, scores, errors=()):
@@ -80,44 +77,3 @@ def test_failed_rows_are_named():
 def test_only_shared_rows_are_compared():
     v = verdict(evaluation("a", [0] * 20), evaluation("b", [1] * 12))
     assert v.rows == 12
-
-
-def test_agresti_min_against_the_formula_of_the_paper():
-    n11, n12, n21, n22 = 794, 150, 86, 570  # first right and second wrong: 150; the other way round: 86
-    differences = [0.0] * (n11 + n22) + [-1.0] * n12 + [1.0] * n21
-    n, b, c = n11 + n12 + n21 + n22 + 2, n21 + 0.5, n12 + 0.5
-    centre = (b - c) / n
-    half = 1.959964 * math.sqrt(b + c - (b - c) ** 2 / n) / n
-    assert paired_interval(differences, binary=True) == pytest.approx(
-        (centre - half, centre + half), abs=1e-9
-    )
-
-
-@pytest.mark.parametrize(("n", "p", "q"), [(12, 0.15, 0.15), (30, 0.3, 0.1), (60, 0.05, 0.02)])
-def test_the_interval_covers_as_often_as_it_says(n, p, q):
-    rng = random.Random(5)
-    runs, hits = 2000, 0
-    for _ in range(runs):
-        low, high = paired_interval(rng.choices([1.0, -1.0, 0.0], [p, q, 1 - p - q], k=n), binary=True)
-        hits += low <= p - q <= high
-    assert hits / runs > 0.935
-
-
-def test_no_disagreement_at_all_is_no_certainty():
-    low, high = paired_interval([0.0] * 20, binary=True)
-    assert low < -0.05
-    assert high > 0.05
-
-
-@pytest.mark.parametrize(
-    ("df", "known"), [(1, 12.706), (3, 3.182), (5, 2.571), (8, 2.306), (20, 2.086), (100, 1.984)]
-)
-def test_t_quantiles(df, known):
-    assert t_quantile(df) == pytest.approx(known, abs=2e-3)
-
-
-def test_one_sample_interval_stays_inside_0_and_1():
-    low, high = score_interval([Outcome(i, 1.0) for i in range(10)])
-    assert 0.6 < low < 0.8
-    assert high == 1.0
-    assert score_interval([]) == (0.0, 1.0)

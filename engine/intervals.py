@@ -1,13 +1,22 @@
-"""How sure a mean score is: Wilson's interval for right or wrong, Student's t for graded scores.
+"""How sure a mean is: the one home of every interval, that of a mean score and that of a difference in pairs.
 
-Sources: Wilson 1927, "Probable inference, the law of succession, and statistical inference"; Student 1908, "The probable
-error of a mean".
+A mean of right and wrong has Wilson's interval (1927, "Probable inference, the law of succession, and statistical
+inference"), one of graded scores Student's t (1908, "The probable error of a mean"). A mean of paired differences has
+Agresti and Min's adjusted interval (2005, "Simple improved confidence intervals for comparing matched proportions",
+Statistics in Medicine 24: 729-740): half an observation is added to each cell of the 2 x 2 table, which keeps the
+interval honest when there are few rows or few disagreements. For graded scores the same four half observations
+(differences +1, -1 and twice 0) join a Student t interval of the differences (Miller 2024, "Adding error bars to
+evals", arXiv 2411.00640, on pairing; Bowyer et al. 2025, arXiv 2503.01747, on why plain normal intervals fail under a
+few hundred rows).
+
+It knows numbers only.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -45,6 +54,28 @@ def mean_interval(scores: Sequence[float], confidence: float = 0.95) -> Interval
     return Interval(mean, mean - margin, mean + margin, n, confidence)
 
 
+def paired_interval(
+    differences: Sequence[float], *, binary: bool, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Return the interval of the mean of paired differences of scores in 0 to 1; it stays within -1 to 1.
+
+    `binary` says that every score was 0 or 1: then the normal quantile is used (Agresti and Min),
+    otherwise Student's t with one degree of freedom less than there are rows.
+
+    >>> [round(x, 2) for x in paired_interval([1.0] * 30 + [0.0] * 30, binary=True)]
+    [0.36, 0.61]
+    """
+    n = len(differences) + 2
+    mean = sum(differences) / n
+    # The four half observations add 0 to the sum and 1 to the sum of squares.
+    variance = max(0.0, (sum(d * d for d in differences) + 1) / n - mean * mean)
+    p = (1 + confidence) / 2
+    quantile = NormalDist().inv_cdf(p) if binary else student_quantile(p, max(1, len(differences) - 1))
+    half = quantile * math.sqrt(variance / n)
+    return max(-1.0, mean - half), min(1.0, mean + half)
+
+
+@lru_cache(maxsize=1024)
 def student_quantile(p: float, freedom: int) -> float:
     """Return the p-quantile (p > 0.5) of Student's t distribution with some degrees of freedom.
 
