@@ -31,7 +31,7 @@ def messages(
     found = []
     for path, step in program.named_predictors():
         inputs = {name: values.get(name, f"«{name}»") for name in step.signature.input_fields}
-        found.append((path, writer.format(step.signature, step.demos_for(inputs), inputs)))
+        found.append((path, writer.format(step.prompted(), step.demos_for(inputs), inputs)))
     return found
 
 

@@ -13,7 +13,21 @@ STRATEGIES = {
         "Think first",
         "The model writes down its reasoning, then answers. Better at sums and rules; about twice the tokens.",
     ),
+    "program_of_thought": (
+        "Write a program",
+        "The model writes Python, which runs in a sandbox, and answers from what it gives. Two calls a row, or more.",
+    ),
+    "react": ("Use tools", "The model calls tools step by step until it can answer. Several calls a row."),
+    "best_of_n": (
+        "Best of several",
+        "The model answers up to three times; a judge keeps the best. Up to six calls a row.",
+    ),
+    "refine": (
+        "Improve itself",
+        "As best of several, and between tries the model is told what to do better. Up to eight calls a row.",
+    ),
 }
+DEFAULT_TOOLS = ("calculator", "python")
 
 
 def task_problems(pipeline: PipelineSpec) -> None:
@@ -59,6 +73,39 @@ def instruction_form(project_id: str, step: StepSpec) -> None:
             help="  \n".join(f"**{title}**: {what}" for title, what in STRATEGIES.values()),
         )
         st.caption(STRATEGIES[step.strategy][1])
+        _options(project_id, step)
+
+
+def _options(project_id: str, step: StepSpec) -> None:
+    """Show what the chosen strategy can be told, if anything."""
+    if step.strategy == "react":
+        from engine.pipeline.strategies import TOOLS
+
+        key = f"tools_{project_id}"
+        chosen = [name for name in step.options.tools if name in TOOLS]
+        st.multiselect(
+            "Tools", list(TOOLS), chosen, key=key, on_change=_option, args=(project_id, key, "tools")
+        )
+    elif step.strategy in ("best_of_n", "refine"):
+        key = f"criteria_{project_id}"
+        st.text_area(
+            "What makes an answer good",
+            step.options.criteria,
+            key=key,
+            height=80,
+            placeholder="For example: It names the rule that decides, and is polite.",
+            on_change=_option,
+            args=(project_id, key, "criteria"),
+        )
+
+
+def _option(project_id: str, key: str, name: str) -> None:
+    value = st.session_state[key]
+    value = value.strip() if isinstance(value, str) else tuple(value)
+    edit_step(
+        project_id,
+        lambda step: step.model_copy(update={"options": step.options.model_copy(update={name: value})}),
+    )
 
 
 def _instruction(project_id: str, key: str) -> None:
@@ -68,4 +115,11 @@ def _instruction(project_id: str, key: str) -> None:
 
 def _strategy(project_id: str, key: str) -> None:
     chosen = st.session_state[key]
-    edit_step(project_id, lambda step: step.model_copy(update={"strategy": chosen}))
+
+    def changed(step: StepSpec) -> StepSpec:
+        options = step.options
+        if chosen == "react" and not options.tools:
+            options = options.model_copy(update={"tools": DEFAULT_TOOLS})
+        return step.model_copy(update={"strategy": chosen, "options": options})
+
+    edit_step(project_id, changed)

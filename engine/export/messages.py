@@ -29,7 +29,7 @@ def step_messages(program: ProgramFile) -> dict[str, list[dict[str, Any]]]:
     found = {}
     for path, step in program.build().named_predictors():
         inputs = {name: f"{{{name}}}" for name in step.signature.input_fields}
-        found[path] = adapter.format(step.signature, step.demos, inputs)
+        found[path] = adapter.format(step.prompted(), step.demos, inputs)
     return found
 
 

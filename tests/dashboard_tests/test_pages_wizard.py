@@ -158,6 +158,20 @@ def test_fields_are_moved_and_removed():
     assert not app.exception
 
 
+def test_a_step_may_use_tools_or_be_judged():
+    project = sample()
+    app = start("task", project=project)
+    app.button_group(key=f"strategy_{project}").set_value("react").run()
+    assert draft(project).pipeline.steps[0].options.tools == ("calculator", "python")
+    app.multiselect(key=f"tools_{project}").set_value(["python"]).run()
+    assert draft(project).pipeline.steps[0].options.tools == ("python",)
+    app.button_group(key=f"strategy_{project}").set_value("best_of_n").run()
+    app.text_area(key=f"criteria_{project}").set_value("It is polite.").run()
+    step = draft(project).pipeline.steps[0]
+    assert (step.strategy, step.options.criteria) == ("best_of_n", "It is polite.")
+    assert not app.exception
+
+
 def test_an_unseen_file_becomes_a_task():
     project = drafts.create_project("mine")
     app = start("examples", project=project)
