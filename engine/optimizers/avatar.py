@@ -44,6 +44,11 @@ class AvatarOptions(Options):
     max_negative_inputs: int = Field(
         10, ge=1, title="Bad runs shown", description="At most this many for each rewrite."
     )
+    tune_fields: bool = Field(
+        False,
+        title="Descriptions of fields too",
+        description="Rewrite what the fields are said to hold as well.",
+    )
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
@@ -110,8 +115,11 @@ class AvatarOptimizer(Optimizer):
         o, n = self.options, self.options.max_iters
         rounds = -(-n // o.at_once)
         runs = 0 if problem.train == problem.validation else len(problem.train) * problem.calls_per_row
-        texts = len(components_of(problem.seed))
+        texts = len(self._parts(problem, problem.seed))
         return affordable(problem, n + 1, rounds * runs + n * texts) - 1
+
+    def _parts(self, problem: Problem, base: Candidate) -> tuple[Component, ...]:
+        return components_of(base, problem.signatures if self.options.tune_fields else None)
 
     def _runs(
         self, problem: Problem, base: Candidate
@@ -132,7 +140,7 @@ class AvatarOptimizer(Optimizer):
     ) -> Generator[Sequence[Ask], Sequence[Any], list[Candidate]]:
         """Ask for `n` rewrites of every text, each from its own draw of runs; return them as candidates."""
         o, rng = self.options, problem.rng
-        parts = components_of(base)
+        parts = self._parts(problem, base)
         asks: list[Ask] = []
         for _ in range(n):
             shown_good = rng.sample(list(good), min(o.max_positive_inputs, len(good)))

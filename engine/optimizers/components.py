@@ -1,19 +1,23 @@
-"""The texts of a program that an instruction optimizer may rewrite: instructions and tool descriptions, by step.
+"""The texts of a program that an instruction optimizer may rewrite, by step: instructions, tool and field descriptions.
 
 It knows candidates and nothing of searches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from engine.records import Candidate
+
+if TYPE_CHECKING:
+    from engine.signature import Signature
 
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One text of one step: its instructions, or the description of the tool named `tool`.
+    """One text of one step: its instructions, or the description of the tool or the field named.
 
     >>> from engine.records import StepState
     >>> c = Candidate({"answer": StepState("Be brief.")})
@@ -24,34 +28,52 @@ class Component:
 
     path: str
     tool: str = ""
+    field: str = ""
+
+    @property
+    def is_description(self) -> bool:
+        """Whether this is the description of a tool or a field."""
+        return bool(self.tool or self.field)
 
     @property
     def title(self) -> str:
         """The text's name in plain words."""
-        if self.tool:
-            return f"the description of the tool {self.tool} in {self.path}"
+        if self.is_description:
+            what = f"the tool {self.tool}" if self.tool else f"the field {self.field}"
+            return f"the description of {what} in {self.path}"
         return f"the instructions of {self.path}"
 
     def text(self, candidate: Candidate) -> str:
         """Return the text as it is in a candidate."""
         state = candidate.steps[self.path]
-        return state.tool_descriptions.get(self.tool, "") if self.tool else state.instructions
+        if self.tool:
+            return state.tool_descriptions.get(self.tool, "")
+        return state.field_descriptions.get(self.field, "") if self.field else state.instructions
 
     def replaced(self, candidate: Candidate, text: str) -> Candidate:
         """Return the candidate with another text here (its lineage is still the old one's)."""
-        if not self.tool:
-            return candidate.with_step(self.path, instructions=text)
-        known = candidate.steps[self.path].tool_descriptions
-        return candidate.with_step(self.path, tool_descriptions={**known, self.tool: text})
+        state = candidate.steps[self.path]
+        if self.tool:
+            return candidate.with_step(
+                self.path, tool_descriptions={**state.tool_descriptions, self.tool: text}
+            )
+        if self.field:
+            return candidate.with_step(
+                self.path, field_descriptions={**state.field_descriptions, self.field: text}
+            )
+        return candidate.with_step(self.path, instructions=text)
 
 
-def components_of(candidate: Candidate) -> tuple[Component, ...]:
-    """Return every text of a candidate, step by step, instructions first."""
-    return tuple(
-        Component(path, tool)
-        for path, state in candidate.steps.items()
-        for tool in ("", *state.tool_descriptions)
-    )
+def components_of(
+    candidate: Candidate, signatures: Mapping[str, type[Signature]] | None = None
+) -> tuple[Component, ...]:
+    """Return every text of a candidate, step by step, instructions first; fields only with their signatures."""
+    found: list[Component] = []
+    for path, state in candidate.steps.items():
+        found += [Component(path), *(Component(path, tool) for tool in state.tool_descriptions)]
+        if signatures is not None:
+            found += [Component(path, field=name) for name in signatures[path].fields]
+    return tuple(found)
 
 
 def named(components: Sequence[Component]) -> str:

@@ -47,6 +47,11 @@ class GEPAOptions(Options):
     component_selector: Literal["round_robin", "all"] = Field(
         "round_robin", title="What is changed", description="One text in turn, or all of them at once."
     )
+    tune_fields: bool = Field(
+        False,
+        title="Descriptions of fields too",
+        description="Rewrite what the fields are said to hold as well.",
+    )
     acceptance_criterion: Literal["strict", "or_equal"] = Field(
         "strict", title="When a change is taken on", description="It must win its rows, or it may also tie."
     )

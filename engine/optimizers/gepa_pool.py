@@ -112,7 +112,7 @@ class Pool:
             return None
         root = self.members[roots[-1]].candidate
         joined, from_a, from_b = a.candidate, 0, 0
-        for part in components_of(root):
+        for part in _parts_of(root, a.candidate, b.candidate):
             mine, theirs, old = part.text(a.candidate), part.text(b.candidate), part.text(root)
             if mine == theirs:
                 continue
@@ -163,6 +163,15 @@ class RoundRobin:
         at = self._next.get(place, place)
         self._next[place] = at + 1
         return (self._components[at % len(self._components)],)
+
+
+def _parts_of(*candidates: Candidate) -> list[Component]:
+    """Every text that one of some candidates has; a field is one of them once its description was written."""
+    parts = {p: None for c in candidates for p in components_of(c)}
+    for candidate in candidates:
+        for path, state in candidate.steps.items():
+            parts |= {Component(path, field=name): None for name in state.field_descriptions}
+    return list(parts)
 
 
 def _better(one: Member, other: Member, rng: random.Random) -> bool:

@@ -83,7 +83,8 @@ class Evolution:
 
     def __post_init__(self) -> None:
         self._board = Board(self.problem)
-        self._turns = RoundRobin(components_of(self.problem.seed))
+        fields = self.problem.signatures if self.options.tune_fields else None
+        self._turns = RoundRobin(components_of(self.problem.seed, fields))
         self._epoch: deque[int] = deque()
         self._seen: dict[int, dict[int, Outcome]] = {}
         self._merges_due, self._merges_done = 0, 0

@@ -87,12 +87,12 @@ def rewrite(
         "runs": shown_runs(problem, component.path, outcomes),
         "advice": advice,
     }
-    if component.tool:
-        inputs |= {"tool": component.tool, "current_description": component.text(candidate)}
+    if component.is_description:
+        inputs |= {"text_wanted": component.title, "current_description": component.text(candidate)}
     else:
         inputs |= {"current_instructions": component.text(candidate)}
     return Propose(
-        RewriteToolDescription if component.tool else RewriteInstructions,
+        RewriteDescription if component.is_description else RewriteInstructions,
         inputs,
         rollout=rollout,
         label=component.title,
@@ -142,12 +142,13 @@ class RewriteInstructions(Signature):
     )
 
 
-class RewriteToolDescription(Signature):
+class RewriteDescription(Signature):
     """
-    A language model runs one step of a program and may call a tool. It decides by the tool's description. You see
-    runs of the step: what it read, what would have been right, what it did, and what was said about it.
-    Write a better description of the tool: what it does, when to call it and when not, and what its arguments
-    must look like. State only what the runs and the current description support.
+    A language model runs one step of a program. It goes by the descriptions of its fields, and of the tools it may
+    call. You see runs of the step: what it read, what would have been right, what it did, and what was said about it.
+    Write a better description of the one that is named. Of a tool: what it does, when to call it and when not, and
+    what its arguments must look like. Of a field: what it holds, which values it can have and when each is right.
+    State only what the runs and the current description support.
     """
 
     program_description: str = InputField(desc="The steps of the program.")
@@ -156,6 +157,6 @@ class RewriteToolDescription(Signature):
         desc="Runs, the worst first: inputs, right outputs, what was answered, score and feedback."
     )
     advice: str = InputField(desc="What to heed; may be empty.")
-    tool: str = InputField(desc="The tool's name.")
-    current_description: str = InputField(desc="The description in use now.")
+    text_wanted: str = InputField(desc="Which description is wanted.")
+    current_description: str = InputField(desc="The description in use now; may be empty.")
     proposed_description: str = OutputField(desc="The new description, whole.")
