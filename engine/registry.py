@@ -40,6 +40,7 @@ from engine.modules.refine import Refine
 from engine.modules.retrieve import Retrieve
 from engine.modules.rlm import RLM
 from engine.optimizers.avatar import AvatarOptimizer
+from engine.optimizers.autotune import Autotune
 from engine.optimizers.base import Optimizer
 from engine.optimizers.better_together import BetterTogether
 from engine.optimizers.bootstrap_few_shot import BootstrapFewShot
@@ -57,6 +58,7 @@ from engine.optimizers.simba import SIMBA
 T = TypeVar("T")
 
 OPTIMIZERS: tuple[type[Optimizer], ...] = (
+    Autotune,
     LabeledFewShot,
     BootstrapFewShot,
     BootstrapFewShotWithRandomSearch,

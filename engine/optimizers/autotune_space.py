@@ -1,0 +1,173 @@
+"""What Autotune chooses between: levels of each step's rules and examples, and their combinations.
+
+A level made from another one names it as its origin. It knows candidates and rows, and no search.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from engine.records import Candidate, Demo
+from engine.search.contract import Problem
+
+Combination = tuple[int, ...]
+"""The level chosen for each factor, in the order of `Space.factors`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One setting of one factor: rules added to the instructions, or examples. `origin` is the level it was made from."""
+
+    title: str
+    rules: tuple[str, ...] = ()
+    demos: tuple[Demo, ...] | None = None
+    origin: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """Something to be chosen: a step's "rules" or "examples"."""
+
+    path: str
+    kind: str
+
+
+@dataclass
+class Space:
+    """The factors, their levels so far (level 0 is the starting prompt's), and candidates made of them."""
+
+    seed: Candidate
+    factors: tuple[Factor, ...] = ()
+    levels: list[list[Level]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.factors = tuple(Factor(path, kind) for path in self.seed.steps for kind in ("rules", "examples"))
+        self.levels = [[Level("as they were")] for _ in self.factors]
+        self._candidates: dict[Combination, Candidate] = {}
+
+    @property
+    def start(self) -> Combination:
+        """The starting prompt's combination."""
+        return (0,) * len(self.factors)
+
+    def at(self, path: str, kind: str) -> int:
+        """Return a factor's place."""
+        return self.factors.index(Factor(path, kind))
+
+    def add(self, place: int, level: Level) -> int:
+        """Add a level to a factor, once by content, and return its number."""
+        known = self.levels[place]
+        for number, other in enumerate(known):
+            if (other.rules, other.demos) == (level.rules, level.demos):
+                return number
+        known.append(level)
+        return len(known) - 1
+
+    def rules(self, combination: Combination, path: str) -> tuple[str, ...]:
+        """Return the rules that a combination adds to a step."""
+        place = self.at(path, "rules")
+        return self.levels[place][combination[place]].rules
+
+    def terms(self, combination: Combination) -> tuple[tuple[int, int], ...]:
+        """Return the levels that make up a combination, each with those it was made from; the start has none."""
+        found = []
+        for place, number in enumerate(combination):
+            at: int | None = number
+            while at:
+                found.append((place, at))
+                at = self.levels[place][at].origin
+        return tuple(found)
+
+    def candidate(self, combination: Combination) -> Candidate:
+        """Return the candidate of a combination, with its lineage: it was made from the starting prompt."""
+        if combination not in self._candidates:
+            self._candidates[combination] = self._made(combination)
+        return self._candidates[combination]
+
+    def _made(self, combination: Combination) -> Candidate:
+        made, parts = self.seed, []
+        for place, number in enumerate(combination):
+            if not number:
+                continue
+            factor, level = self.factors[place], self.levels[place][number]
+            if level.demos is not None:
+                made = made.with_step(factor.path, demos=level.demos)
+            else:
+                text = with_rules(self.seed.steps[factor.path].instructions, level.rules)
+                made = made.with_step(factor.path, instructions=text)
+            parts.append(f"{factor.path}: {level.title}")
+        if made.id == self.seed.id:
+            return self.seed
+        return made.derived(f"{'; '.join(parts)}.", self.seed)
+
+
+def with_rules(instructions: str, rules: Sequence[str]) -> str:
+    """Return instructions with rules as a list under them.
+
+    >>> print(with_rules("Sort it.", ["Refunds are billing."]))
+    Sort it.
+    <BLANKLINE>
+    Rules:
+    - Refunds are billing.
+    """
+    if not rules:
+        return instructions
+    return "\n".join([instructions, "", RULES_HEADING, *(f"- {rule}" for rule in rules)]).strip()
+
+
+RULES_HEADING = "Rules:"
+
+
+def covering_rows(
+    problem: Problem, rows: Sequence[int], k: int, urgent: Mapping[int, float] | None = None
+) -> list[int]:
+    """Return up to `k` rows that between them show the most of what tells labels apart.
+
+    Words weigh as much as they tell of the label beyond chance and recur; each further row counts what is
+    not covered yet. `urgent` rows (those that went wrong) weigh more.
+    """
+    words = {row: _words(problem, row) for row in rows}
+    weights = _telling(problem, words)
+    left, covered, chosen = list(rows), Counter[str](), []
+    while left and len(chosen) < k:
+
+        def worth(row: int) -> float:
+            new = sum(weights.get(w, 0.0) * 0.2 ** covered[w] for w in words[row])
+            return new * (1.0 + (urgent or {}).get(row, 0.0))
+
+        best = max(left, key=worth)
+        left.remove(best)
+        chosen.append(best)
+        covered.update(words[best])
+    return chosen
+
+
+def _words(problem: Problem, row: int) -> frozenset[str]:
+    values = problem.rows[row]
+    text = " ".join(str(values.get(name, "")) for name in problem.input_fields).lower()
+    return frozenset(re.findall(r"\w+", text))
+
+
+def _telling(problem: Problem, words: Mapping[int, frozenset[str]]) -> dict[str, float]:
+    """How much each word tells of the labels: rows with the word, times how far from chance their labels are."""
+    weights: dict[str, float] = {}
+    for name in problem.output_fields:
+        labels = {row: str(problem.rows[row].get(name)) for row in words}
+        sizes = Counter(labels.values())
+        if len(sizes) < 2 or len(sizes) > max(2, 0.6 * len(labels)):
+            continue
+        by_word: dict[str, Counter[str]] = {}
+        for row, found in words.items():
+            for word in found:
+                by_word.setdefault(word, Counter())[labels[row]] += 1
+        for word, counts in by_word.items():
+            n = sum(counts.values())
+            if n < 2:
+                continue
+            surprise = sum(c * math.log((c / n) / (sizes[v] / len(labels))) for v, c in counts.items())
+            weights[word] = weights.get(word, 0.0) + max(0.0, surprise - 1.0)
+    return weights or {word: 1.0 for found in words.values() for word in found}

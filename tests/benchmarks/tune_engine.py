@@ -1,0 +1,115 @@
+"""Tunes a teachable task with one of this engine's optimizers: `python tune_engine.py Autotune --url ... --task classify`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import tune_work as work
+from teachable.worlds import World, world
+
+import engine
+from engine.registry import get_optimizer
+from engine.signature import InputField, OutputField, make_signature
+
+
+class TwoSteps(engine.Module):
+    """The steps of a world, one after another."""
+
+    def __init__(self, made: World) -> None:
+        super().__init__()
+        self.first, self.second = (engine.Predict(signature(made, i)) for i in range(2))
+
+    async def aforward(self, text: str) -> Any:
+        """Run both."""
+        found = await self.first.acall(text=text)
+        return await self.second.acall(topic=found.topic)
+
+
+def signature(made: World, step: int) -> Any:
+    """Return one step's signature."""
+    s = made.steps[step]
+    fields: dict[str, Any] = {n: (str, InputField()) for n in s.reads}
+    fields |= {n: (str, OutputField()) for n in s.writes}
+    return make_signature(fields, s.instructions)
+
+
+def program(made: World) -> engine.Module:
+    """Return the task's program."""
+    return TwoSteps(made) if len(made.steps) > 1 else engine.Predict(signature(made, 0))
+
+
+def rows(made: World, split: str) -> list[Any]:
+    """Return a split's examples."""
+    return [engine.Example(**row).with_inputs("text") for row in made.rows[split]]
+
+
+def taught(made: World, student: engine.Module) -> engine.Module:
+    """Return the program with everything taught: every rule stated, and a row of each shown."""
+    from engine.records import Demo
+    from teachable.model import _prose, _sentence  # the ceiling is told in the model's own words
+    from teachable.worlds import applying
+    import random
+
+    rng = random.Random(0)
+    candidate = student.candidate()
+    for path, step in zip(candidate.steps, made.steps, strict=True):
+        own = [r for r in made.rules if r.field in step.writes]
+        text = _prose([_sentence(r, r.value, rng) for r in own], rng)
+        seen: dict[Any, Demo] = {}
+        for row in made.rows["train"]:
+            words = frozenset(row["text"].split())
+            have = dict(row)
+            for name in made.values:
+                rule = applying(made, name, words)
+                if rule and name not in have:
+                    have[name] = rule.value
+            for r in own:
+                if r not in seen and frozenset(
+                    " ".join(str(have.get(n, "")) for n in step.reads).split()
+                ).issuperset(r.words):
+                    seen[r] = Demo({n: have[n] for n in (*step.reads, *step.writes) if n in have})
+        demos = tuple({json.dumps(dict(d.values)): d for d in seen.values()}.values())
+        candidate = candidate.with_step(path, instructions=text, demos=demos)
+    return student.with_candidate(candidate)
+
+
+def main() -> None:
+    """Compile and score on the test rows."""
+    given = work.options()
+    made = world(given.task, given.seed)
+    lm = engine.LM(f"openai/{made.name}", api_base=given.url, api_key="sk-test", cache=False)
+    engine.configure(lm=lm)
+
+    def metric(example: Any, prediction: Any, trace: Any = None) -> Any:  # noqa: ARG001 - a metric's signature
+        score, words = work.graded(example, lambda n: prediction[n], made.labels)
+        return engine.Grade(score, words)
+
+    student = program(made)
+    evaluate = engine.Evaluate(devset=rows(made, "test"), metric=metric, num_threads=given.threads)
+    if given.optimizer in ("start", "ceiling"):
+        done = student if given.optimizer == "start" else taught(made, student)
+        work.report({"score": evaluate(done).score, "calls": 0, "wall": 0.0, "cpu": 0.0})
+    optimizer = get_optimizer(given.optimizer).from_options(json.loads(given.set), metric)
+    optimizer.num_threads = given.threads
+    budget = engine.Budget(calls=given.calls) if given.calls else None
+    meter = work.Meter(given.url)
+    done = optimizer.compile(
+        student, trainset=rows(made, "train"), valset=rows(made, "validation"), budget=budget
+    )
+    used = meter.stop()
+    result = done.tuning  # type: ignore[attr-defined]  # compile adds it
+    kept = result.best.id == result.seed.id
+    work.report(
+        {
+            **used,
+            "score": evaluate(done).score,
+            "kept": kept,
+            "stopped": result.reason,
+            "why": result.best.reason,
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()

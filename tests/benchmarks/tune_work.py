@@ -1,0 +1,61 @@
+"""What both libraries' tuning jobs share: options, grading in words, the server's counters. Standard library only."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+
+def options() -> argparse.Namespace:
+    """Read the command line of a job."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("optimizer")
+    parser.add_argument("--url", default="")
+    parser.add_argument("--task", default="classify")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--calls", type=int, default=0, help="budget in calls; 0: the optimizer's own")
+    parser.add_argument("--threads", type=int, default=64)
+    parser.add_argument("--set", default="{}", help="options of the optimizer, as JSON")
+    return parser.parse_args()
+
+
+def graded(row: Mapping[str, Any], answer: Callable[[str], Any], labels: Sequence[str]) -> tuple[float, str]:
+    """Return the share of right outputs and what to say about the wrong ones."""
+    wrong = [
+        f"Expected {name} {row[name]!r}, got {answer(name)!r}."
+        for name in labels
+        if str(answer(name)).strip() != row[name]
+    ]
+    return 1 - len(wrong) / len(labels), " ".join(wrong) or "Right."
+
+
+def served(url: str) -> int:
+    """Return how many calls the server has answered."""
+    with urllib.request.urlopen(url.removesuffix("/v1") + "/stats", timeout=30) as response:
+        return int(json.load(response)["served"])
+
+
+class Meter:
+    """Measures one compile: calls, wall seconds and this process's CPU seconds."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._before, self._wall, self._cpu = served(url), time.perf_counter(), time.process_time()
+
+    def stop(self) -> dict[str, float]:
+        """Return what was used since the start."""
+        wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
+        return {"calls": served(self._url) - self._before, "wall": wall, "cpu": cpu}
+
+
+def report(found: Mapping[str, Any]) -> None:
+    """Print what was measured, and leave at once."""
+    print(json.dumps(found), flush=True)
+    sys.stdout.flush()
+    os._exit(0)
