@@ -18,7 +18,7 @@ How the packages stand on each other, top to bottom; nothing imports upwards:
     modules       strategies for answering one signature; metrics: how good an answer is
     retrieval     passages for a query
     runtime       which model, adapter and observers are in force, in a context variable
-    adapters      a signature as messages, a reply as typed fields; lm: models, cache, prices
+    adapters      a signature as messages, a reply as typed fields; lm: models, cache, prices; tools: functions, sandbox
     types         what a field holds beyond JSON: images, sound, files, documents
     signature     typed contracts; dataset: tables of examples
     prediction    what a program answers
@@ -177,6 +177,7 @@ __all__ = sorted([*_HOMES, *_RENAMED])
 _PACKAGES = frozenset(
     {
         "adapters",
+        "callbacks",
         "dataset",
         "errors",
         "evaluate",
@@ -186,6 +187,7 @@ _PACKAGES = frozenset(
         "optimizers",
         "retrieval",
         "signature",
+        "streaming",
         "types",
     }
 )

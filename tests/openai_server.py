@@ -270,8 +270,10 @@ class OpenAIServer:
                 failure.headers,
             )
             return web.Response(status=status, body=raw, content_type=kind, headers=headers)
-        if body.get("stream") and self.streams and reply == self._chat_reply:
-            return await self._stream(request, body, reply(body))
+        if body.get("stream") and self.streams:
+            whole = reply(body)
+            in_pieces = self._stream if reply == self._chat_reply else self._anthropic_stream
+            return await in_pieces(request, body, whole)
         response = web.Response(body=orjson.dumps(reply(body)), content_type="application/json")
         try:
             await response.prepare(request)
@@ -308,6 +310,37 @@ class OpenAIServer:
                 await asyncio.sleep(self.piece_seconds)
             await response.write(b"data: " + orjson.dumps(event) + b"\n\n")
         await response.write(b"data: [DONE]\n\n")
+        await response.write_eof()
+        self.served[body_hash(body)] += 1
+        return response
+
+    async def _anthropic_stream(
+        self, request: web.Request, body: dict[str, Any], whole: dict[str, Any]
+    ) -> web.StreamResponse:
+        """The same in Anthropic's form: events with names."""
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        text = whole["content"][0]["text"]
+        start = {**whole, "content": [], "stop_reason": None, "usage": {**whole["usage"], "output_tokens": 0}}
+        events: list[dict[str, Any]] = [
+            {"type": "message_start", "message": start},
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        ]
+        for piece in re.findall(r"(?s).{1,7}", text):
+            delta = {"type": "text_delta", "text": piece}
+            events.append({"type": "content_block_delta", "index": 0, "delta": delta})
+        events += [
+            {"type": "content_block_stop", "index": 0},
+            {
+                "type": "message_delta",
+                "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+                "usage": whole["usage"],
+            },
+            {"type": "message_stop"},
+        ]
+        for event in events:
+            name = event["type"].encode()
+            await response.write(b"event: " + name + b"\ndata: " + orjson.dumps(event) + b"\n\n")
         await response.write_eof()
         self.served[body_hash(body)] += 1
         return response

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from engine.errors import ConfigurationError, LMError
-from engine.lm import failures
+from engine.lm import failures, streaming
 from engine.lm.base import Reply, Request
 from engine.lm.catalog import Route, is_reasoning_model
 from engine.lm.failures import Place
@@ -60,20 +60,32 @@ class LiteLLMTransport:
             for_reasoning(params)
         if self.place.key:
             params["api_key"] = self.place.key.reveal()
+        hears = streaming.listener.get() if (request.params.get("n") or 1) == 1 else None
+        if hears is not None:
+            params |= {"stream": True, "stream_options": {"include_usage": True}}
+            hears.begin()
         started = time.perf_counter()
+        assembly = streaming.Assembly()
         try:
             # A little longer than litellm's own limit, for providers where it keeps none.
             async with asyncio.timeout(self._seconds + 5):
                 response = await litellm.acompletion(**params)
+                if hears is not None:
+                    async for event in response:
+                        chunk = assembly.add_event(event.model_dump())
+                        if chunk is not None:
+                            hears.feed(chunk)
         except TimeoutError:
-            raise failures.timed_out(self.place, self._seconds) from None
+            raise streaming.final(
+                failures.timed_out(self.place, self._seconds), shown=assembly.begun
+            ) from None
         except Exception as error:  # noqa: BLE001 - litellm raises what its providers' libraries raise
             # Not chained: litellm's errors can hold the request, and with it the key.
-            raise self._failure(error) from None
-        return self._reply(response, time.perf_counter() - started)
+            raise streaming.final(self._failure(error), shown=assembly.begun) from None
+        data = response.model_dump() if hears is None else assembly.reply()
+        return self._reply(data, response, time.perf_counter() - started)
 
-    def _reply(self, response: Any, seconds: float) -> Reply:
-        data = response.model_dump()
+    def _reply(self, data: dict[str, Any], response: Any, seconds: float) -> Reply:
         try:
             choices = tuple([choice_of(choice) for choice in data["choices"]])
         except (KeyError, TypeError, AttributeError):

@@ -116,12 +116,12 @@ class OpenAITransport:
                     shown = True
                     hears.feed(chunk)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise _final(self._failure(error), shown) from None
+            raise streaming.final(self._failure(error), shown=shown) from None
         if assembly.error is not None:
             raw = orjson.dumps(assembly.error)
-            raise _final(failures.from_status(self.place, 500, raw, {}), shown)
+            raise streaming.final(failures.from_status(self.place, 500, raw, {}), shown=shown)
         if not assembly.done:
-            raise _final(failures.bad_reply(self.place, b"{"), shown)
+            raise streaming.final(failures.bad_reply(self.place, b"{"), shown=shown)
         data = orjson.dumps(assembly.reply())
         return self._reply(data, "application/json", time.perf_counter() - started, request)
 
@@ -204,13 +204,6 @@ async def _pieces(
         chunk = assembly.add(event)
         if chunk is not None:
             yield chunk
-
-
-def _final(error: LMError, shown: bool) -> LMError:
-    """An error after something was shown is not tried again: what was shown cannot be taken back."""
-    if shown:
-        error.retryable = False
-    return error
 
 
 def _proxy_for(address: str) -> str | None:

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 import orjson
 
+from engine.errors import LMError
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
@@ -92,6 +94,10 @@ class Assembly:
         event = orjson.loads(data)
         if not isinstance(event, dict):
             raise ValueError("An event is no JSON object.")
+        return self.add_event(event)
+
+    def add_event(self, event: Mapping[str, Any]) -> Chunk | None:
+        """Take one event that is read already. Raises ValueError where its piece is no text."""
         if event.get("error"):
             self.error = event
             return None
@@ -124,6 +130,11 @@ class Assembly:
         for name, text in (piece.get("function") or {}).items():
             call["function"][name] = call["function"].get(name, "") + (text or "")
 
+    @property
+    def begun(self) -> bool:
+        """Whether a piece has come."""
+        return any(self._text) or any(self._reasoning)
+
     def reply(self) -> dict[str, Any]:
         """Return the whole reply as the endpoint would have sent it in one piece."""
         message: dict[str, Any] = {"role": "assistant", "content": "".join(self._text)}
@@ -136,3 +147,10 @@ class Assembly:
             "choices": [{"index": 0, "message": message, "finish_reason": self._finish}],
             "usage": self._usage,
         }
+
+
+def final(error: LMError, *, shown: bool) -> LMError:
+    """Return an error that is not tried again once something was shown: that cannot be taken back."""
+    if shown:
+        error.retryable = False
+    return error

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import subprocess
+import sys
+import textwrap
 import time
 
 import pytest
@@ -287,3 +290,34 @@ def test_any_text_in_any_pieces_chat(value, cuts):
 def test_any_text_in_any_pieces_xml(value, cuts):
     value = value.replace("</", "").strip()
     assert read(XMLReader("answer"), f"<other>\nx\n</other>\n<answer>\n{value}\n</answer>", cuts) == value
+
+
+def test_providers_of_litellms_stream_too():
+    code = """
+    import asyncio, json, sys
+    import engine
+
+    lm = engine.LM("anthropic/claude-sonnet-4-5", api_base=sys.argv[1], api_key="k", cache=False, num_retries=0)
+    stream = engine.streamify(
+        engine.Predict("question -> answer"), stream_listeners=[engine.StreamListener("answer")], async_streaming=False
+    )
+    with engine.context(lm=lm):
+        *pieces, prediction = stream(question="?")
+    assert prediction.answer == "".join(p.chunk for p in pieces), pieces
+    usage = lm.history[-1].usage
+    print(json.dumps([len(pieces), prediction.answer, usage.input_tokens, usage.cost]))
+    """
+    with OpenAIServer(answer=f"[[ ## answer ## ]]\n{ANSWER}\n\n[[ ## completed ## ]]") as server:
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code), server.url.removesuffix("/v1")],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr[-2000:]
+    count, answer, tokens, cost = json.loads(done.stdout.splitlines()[-1])
+    assert count > 3
+    assert answer == ANSWER
+    assert tokens > 0
+    assert cost > 0
