@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from engine import callbacks as hooks
+from engine.adapters.content import Content
 from engine.adapters.plan import MISSING, FieldPlan, Plan, plan_of, values_of
 from engine.adapters.values import format_value
 from engine.errors import AdapterParseError
 from engine.records import Demo, Example
+from engine.types.base import Type
+from engine.types.history import history_of
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM, Message, Reply, Request
@@ -96,8 +99,11 @@ class Adapter(ABC):
         messages: list[dict[str, Any]] = [{"role": "system", "content": rendered.system}]
         if demos:
             messages += [dict(turn) for turn in self._demo_turns(rendered, demos)]
-        user = _sections(rendered.plan.inputs, inputs, defaults=True)
-        messages.append({"role": "user", "content": f"{user}{rendered.reminder}"})
+        if rendered.plan.history is not None:
+            messages += self._earlier_turns(rendered.plan, inputs.get(rendered.plan.history))
+        content = Content()
+        user = _sections(rendered.plan.inputs, inputs, content, defaults=True)
+        messages.append({"role": "user", "content": content.of(f"{user}{rendered.reminder}")})
         return messages
 
     def format_demo(self, signature: type[Signature], demo: Demonstration) -> list[dict[str, Any]]:
@@ -111,6 +117,18 @@ class Adapter(ABC):
     def system(self, signature: type[Signature]) -> str:
         """Return the system message of a signature."""
         return self._of(signature).system
+
+    def _earlier_turns(self, plan: Plan, history: Any) -> list[dict[str, Any]]:
+        """Return a conversation so far as turns; a turn without outputs is the user's alone."""
+        turns: list[dict[str, Any]] = []
+        for values in history_of(history):
+            content = Content()
+            user = _sections(plan.inputs, values, content, defaults=False).rstrip("\n")
+            if user:
+                turns.append({"role": "user", "content": content.of(user)})
+            if _any_of(plan.outputs, values):
+                turns.append({"role": "assistant", "content": self.write(plan, values)})
+        return turns
 
     def _of(self, signature: type[Signature]) -> _Rendered:
         rendered = self._rendered.get(signature)
@@ -213,11 +231,12 @@ def _turns(adapter: Adapter, plan: Plan, values: Mapping[str, Any]) -> tuple[boo
     if not (_any_of(plan.inputs, values) and _any_of(plan.outputs, values)):
         return False, []
     complete = all(_present(f, values) for f in (*plan.inputs, *plan.outputs))
-    user = _sections(plan.inputs, values, defaults=False).rstrip("\n")
+    content = Content()
+    user = _sections(plan.inputs, values, content, defaults=False).rstrip("\n")
     if not complete:
         user = f"{INCOMPLETE_LEAD}\n\n{user}"
     return complete, [
-        {"role": "user", "content": user},
+        {"role": "user", "content": content.of(user)},
         {"role": "assistant", "content": adapter.write(plan, values)},
     ]
 
@@ -231,7 +250,9 @@ def _present(one: FieldPlan, values: Mapping[str, Any]) -> bool:
     return value is not MISSING and (value is not None or one.nullable)
 
 
-def _sections(fields: Sequence[FieldPlan], values: Mapping[str, Any], *, defaults: bool) -> str:
+def _sections(
+    fields: Sequence[FieldPlan], values: Mapping[str, Any], content: Content, *, defaults: bool
+) -> str:
     """Return present fields as `[[ ## name ## ]]` sections, each followed by a blank line."""
     parts = []
     for one in fields:
@@ -240,7 +261,10 @@ def _sections(fields: Sequence[FieldPlan], values: Mapping[str, Any], *, default
             value = one.default() if defaults and not one.info.is_required() else MISSING
             if value is MISSING:
                 continue
-        text = value if type(value) is str else format_value(value, one.annotation)
+        if one.rich or isinstance(value, Type):
+            text = content.text(value, one.annotation, one.name)
+        else:
+            text = value if type(value) is str else format_value(value, one.annotation)
         parts.append(f"[[ ## {one.name} ## ]]\n{text}\n\n")
     return "".join(parts)
 

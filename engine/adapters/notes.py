@@ -17,6 +17,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import orjson
 import typing_extensions
 
+from engine.types.base import Type
+
 NoneType = type(None)
 UNIONS = (Union, types.UnionType)
 
@@ -70,6 +72,8 @@ def _note(annotation: Any) -> str:
         return f"must be exactly one of: {'; '.join(str(a) for a in get_args(annotation))}"
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return f"must be exactly one of: {'; '.join(str(m.value) for m in annotation)}"
+    if isinstance(annotation, type) and issubclass(annotation, Type) and annotation.description():
+        return annotation.description()
     schema = json_schema(annotation)
     if schema is None or not schema:
         return ""

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from engine.adapters.content import holds_types
 from engine.adapters.notes import output_note, rules_in_words, type_hint, without_none
 from engine.adapters.reading import Reader, UnreadableError, reader_for
-from engine.errors import AdapterParseError
+from engine.errors import AdapterParseError, SignatureError
 from engine.records import Demo
+from engine.types.history import History
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -28,7 +30,8 @@ MISSING: Any = object()
 class FieldPlan:
     """One field: how it is described, and (outputs) how it is read.
 
-    `nullable` says that None is a value of it; `info` is pydantic's record of it, for defaults.
+    `nullable` says that None is a value of it; `info` is pydantic's record of it, for defaults; `rich` says that its
+    values may stand as parts of a message (pictures, files).
     """
 
     name: str
@@ -40,6 +43,7 @@ class FieldPlan:
     reader: Reader
     nullable: bool
     info: FieldInfo
+    rich: bool = False
 
     def default(self) -> Any:
         """Return the field's value where a reply or a row leaves it out, or MISSING if it must be there."""
@@ -50,12 +54,16 @@ class FieldPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A signature's fields and instructions, ready for use."""
+    """A signature's fields and instructions, ready for use.
+
+    `history` names the input that holds earlier turns; it is none of `inputs`, since it stands before them.
+    """
 
     name: str
     instructions: str
     inputs: tuple[FieldPlan, ...]
     outputs: tuple[FieldPlan, ...]
+    history: str | None = None
 
     def read(self, sections: Mapping[str, Any], reply: str, *, decoded: bool) -> dict[str, Any]:
         """Return the typed outputs of a reply.
@@ -123,14 +131,26 @@ def _made(signature: type[Signature]) -> Plan:
             reader=reader_for(annotation, tuple(info.metadata)) if output else reader_for(str),
             nullable=without_none(annotation)[1],
             info=info,
+            rich=holds_types(annotation),
         )
 
+    histories = [name for name in signature.input_fields if _is_history(signature.annotation(name))]
+    if len(histories) > 1:
+        raise SignatureError(f"{signature.__name__!r} has two inputs of the type History. Keep one.")
     return Plan(
         name=signature.__name__,
         instructions=signature.instructions,
-        inputs=tuple(field(name, info, False) for name, info in signature.input_fields.items()),
+        inputs=tuple(
+            field(name, info, False) for name, info in signature.input_fields.items() if name not in histories
+        ),
         outputs=tuple(field(name, info, True) for name, info in signature.output_fields.items()),
+        history=histories[0] if histories else None,
     )
+
+
+def _is_history(annotation: Any) -> bool:
+    plain, _ = without_none(annotation)
+    return isinstance(plain, type) and issubclass(plain, History)
 
 
 def values_of(demo: Mapping[str, Any] | Demo) -> Mapping[str, Any]:

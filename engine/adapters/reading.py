@@ -32,6 +32,7 @@ from engine.adapters.scalars import (
     str_from_json,
 )
 from engine.errors import SignatureError
+from engine.types.base import Type
 
 __all__ = ["Reader", "UnreadableError", "reader_for"]
 
@@ -77,12 +78,31 @@ def _build(annotation: Any) -> Reader:
         return choices(annotation, {member: (str(member.value), member.name) for member in annotation})
     if origin in UNIONS:
         return _union(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, Type):
+        return _own_form(annotation)
     container = origin if origin is not None else annotation
     if container in (list, set, frozenset, tuple):
         return _collection(container, annotation)
     if container is dict:
         return _dict(annotation)
     return _structured(annotation)
+
+
+def _own_form(annotation: type[Type]) -> Reader:
+    """Read a type that says itself how it is written."""
+    validate = _validator(annotation)
+
+    def text(written: str) -> Any:
+        try:
+            if annotation.read.__func__ is not Type.read.__func__:  # type: ignore[attr-defined]  # class methods
+                return annotation.read(written)
+            return validate(loose_json(written))
+        except UnreadableError:
+            raise
+        except ValueError:
+            return validate(bare(written))
+
+    return Reader(text, validate)
 
 
 def _any_text(text: str) -> Any:

@@ -13,6 +13,7 @@ import orjson
 
 from engine.adapters.notes import type_hint
 from engine.adapters.reading import UnreadableError, reader_for
+from engine.types.base import Type
 
 __all__ = ["UnreadableError", "format_value", "parse_value", "type_hint"]
 
@@ -38,6 +39,8 @@ def format_value(value: Any, annotation: Any = None) -> str:
         return "null"
     if isinstance(value, Enum):
         return str(value.value)
+    if isinstance(value, Type) and isinstance(form := value.format(), str):
+        return form
     if annotation is str and isinstance(value, list | tuple):
         return _passages(value)
     return _json_text(value)

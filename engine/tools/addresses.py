@@ -5,10 +5,12 @@ It knows addresses, and nothing of what is asked of them.
 
 from __future__ import annotations
 
-import ipaddress
 from urllib.parse import urlsplit
 
+from engine.addresses import is_local_name, is_public
 from engine.errors import ToolError
+
+__all__ = ["check_url", "is_public", "private"]
 
 
 def check_url(url: str, *, allow_private: bool = False) -> str:
@@ -25,29 +27,9 @@ def check_url(url: str, *, allow_private: bool = False) -> str:
     if parts.username or parts.password:
         raise ToolError("A web address of a tool cannot hold a user name or password. Send them as headers.")
     host = parts.hostname.rstrip(".").lower()
-    local = host == "localhost" or host.endswith((".localhost", ".local", ".internal"))
-    if not allow_private and (local or not is_public(host)):
+    if not allow_private and (is_local_name(host) or not is_public(host)):
         raise ToolError(private(host))
     return url
-
-
-def is_public(host: str) -> bool:
-    """Whether a literal address is one that anybody may ask; a name, which is no address yet, counts as public.
-
-    >>> is_public("8.8.8.8"), is_public("10.0.0.1"), is_public("::ffff:127.0.0.1"), is_public("example.org")
-    (True, False, False, True)
-    """
-    try:
-        address = ipaddress.ip_address(host.strip("[]").split("%")[0])
-    except ValueError:
-        # Numbers in other notations ("2130706433", "0x7f.1") are addresses to some resolvers.
-        return (
-            not host.replace(".", "").replace("x", "").isalnum()
-            or not host[:1].isdigit()
-            or host[-1].isalpha()
-        )
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_global) and not address.is_multicast
 
 
 def private(host: str) -> str:

@@ -1,1 +1,40 @@
-"""What a field can hold beyond JSON types."""
+"""What a field can hold beyond JSON types.
+
+    base.py       Type: how a value stands in a message, is described to a model and read from a reply
+    image.py, audio.py, file.py   parts of a message
+    document.py   a text with a title, and Citations of it
+    code.py, reasoning.py         text with a use
+    history.py    earlier turns of a conversation
+    download.py   the one door to the network, opened by `from_url` only
+
+No file is read and no address is asked when a value is made: `from_path` and `from_url` say so in their names. They
+know nothing of adapters, models or signatures. Names are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "Audio": "audio",
+    "Citation": "document",
+    "Citations": "document",
+    "Code": "code",
+    "Document": "document",
+    "File": "file",
+    "History": "history",
+    "Image": "image",
+    "PDF": "file",
+    "Reasoning": "reasoning",
+    "Type": "base",
+}
+"""Public name -> the module that defines it."""
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'engine.types' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"engine.types.{_HOMES[name]}"), name)

@@ -1,0 +1,79 @@
+"""`Type`: what a field's type defines to stand in messages. Subclass it for a type of your own."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict
+
+Part = dict[str, Any]
+"""One part of a message's content in the OpenAI form: {"type": "text" | "image_url" | ..., ...}."""
+
+_DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)((?:;[\w-]+=[^;,]*)*);base64,", re.IGNORECASE)
+_SHOWN = 60
+
+
+class Type(BaseModel):
+    """A value with a form of its own in messages. Immutable; compares and saves by its fields.
+
+    Subclasses define `format`, which returns a text or content parts, and may define `description`, which tells a
+    model how to write one, and `read`, which makes one of what a model wrote.
+
+    >>> class Emphasis(Type):
+    ...     words: str
+    ...     def format(self):
+    ...         return f"*{self.words}*"
+    >>> Emphasis(words="now").format()
+    '*now*'
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def format(self) -> str | list[Part]:
+        """Return the value as text or as parts of a message."""
+        return self.model_dump_json()
+
+    @classmethod
+    def description(cls) -> str:
+        """Return how a model should write one, as a clause that starts with "must"; "" to show the JSON schema."""
+        return ""
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Return the value of a model's text. Raises ValueError."""
+        return cls.model_validate_json(text)
+
+
+def shortened(text: str) -> str:
+    """Return the beginning of a long text, for messages and `repr`.
+
+    >>> shortened("x" * 100)[-18:]
+    '... 100 characters'
+    """
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... {len(text)} characters"
+
+
+def split_data_uri(text: str) -> tuple[str, str] | None:
+    """Return (media type, base-64 data) of a data URI, or None if it is none.
+
+    >>> split_data_uri("data:image/png;base64,iVBORw0KGgo=")
+    ('image/png', 'iVBORw0KGgo=')
+    """
+    found = _DATA_URI.match(text)
+    return None if found is None else (found[1].lower(), text[found.end() :])
+
+
+def data_uri(media_type: str, data: bytes) -> str:
+    """Return bytes as a data URI."""
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+
+
+def decoded(data: str, what: str) -> bytes:
+    """Return base-64 data as bytes. Raises ValueError that names what it should be."""
+    try:
+        return base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(f"{what} is no base-64 data: {shortened(data)!r}") from None
