@@ -36,6 +36,14 @@ class Example(Mapping[str, Any]):
         object.__setattr__(self, "_values", {**(dict(base) if base is not None else {}), **values})
         object.__setattr__(self, "_input_keys", keys)
 
+    @classmethod
+    def owning(cls, values: dict[str, Any], input_keys: frozenset[str]) -> Example:
+        """Return an example around a dict that is given away: nothing is copied, for many rows at once."""
+        made = cls.__new__(cls)
+        object.__setattr__(made, "_values", values)
+        object.__setattr__(made, "_input_keys", input_keys)
+        return made
+
     def with_inputs(self, *keys: str) -> Example:
         """Return a copy that knows which keys are inputs."""
         copy = type(self)(self)
@@ -164,10 +172,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """A solved example shown to a step: field name -> JSON value.
-
-    `augmented` says that a model's own correct trace made it (bootstrapped), not the data.
-    """
+    """A solved example shown to a step: field name -> JSON value. `augmented`: a model's own correct trace made it."""
 
     values: Mapping[str, Any]
     augmented: bool = False
@@ -175,10 +180,7 @@ class Demo:
 
 @dataclass(frozen=True, slots=True)
 class StepState:
-    """Everything an optimizer may change in one step of a program.
-
-    With `nearest` only so many of the demonstrations are shown, those most like the input; 0 shows all.
-    """
+    """Everything an optimizer may change in one step; `nearest` demos, those most like the input, are shown (0: all)."""
 
     instructions: str
     demos: tuple[Demo, ...] = ()
@@ -188,13 +190,12 @@ class StepState:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the state as JSON-ready values; `from_dict` reads it back."""
-        chosen = {"nearest": self.nearest} if self.nearest else {}
         return {
             "instructions": self.instructions,
             "demos": [{"values": dict(d.values), "augmented": d.augmented} for d in self.demos],
             "field_descriptions": dict(self.field_descriptions),
             "tool_descriptions": dict(self.tool_descriptions),
-            **chosen,
+            **({"nearest": self.nearest} if self.nearest else {}),
         }
 
     @classmethod
