@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
@@ -20,6 +20,7 @@ from engine.runtime import context, current
 _log = logging.getLogger(__name__)
 
 MOST_RETRIES = 2
+_REMEMBERED = 10_000
 
 
 class _TryAgainError(ConstraintError):
@@ -57,9 +58,10 @@ class Attempt:
     def __init__(self, advice: dict[int, str], broken: Counter[Any]) -> None:
         self.result: Any = None
         self.again = False
-        self.trace: list[Any] = []
         self.broken = broken
         self.outer = current()
+        # Nobody else wants the trace: then the last calls will do, or a long loop would hold all it ever made.
+        self.trace: Any = [] if self.outer.trace is not None else deque(maxlen=_REMEMBERED)
         self._advice = advice
         self._scope = context(
             trace=self.trace, attempt=self, advice={**(self.outer.advice or {}), **advice} or None

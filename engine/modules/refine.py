@@ -9,8 +9,10 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from engine.errors import AdapterParseError
 from engine.modules.best_of_n import BestOfN, Try
 from engine.modules.predict import Predict
+from engine.prediction import Prediction
 from engine.records import json_value
 from engine.signature import InputField, OutputField, Signature
 from engine.tools.function import shown
@@ -59,20 +61,29 @@ class Refine(BestOfN):
             for step, inputs, outputs in done.trace
             if id(step) in paths
         )
-        found = await Predict(OfferFeedback).acall(
+        adviser = Predict(OfferFeedback)
+        first = self.module.predictors()[0] if paths else adviser
+        adviser.lm, adviser.adapter = first.lm, first.adapter
+        try:
+            found = await self._asked(adviser, kwargs, done, "\n".join(calls))
+        except AdapterParseError:
+            return {}  # advice that cannot be read is none; the next try is made without
+        return {
+            step: str(found.advice[path])
+            for step, path in paths.items()
+            if str(found.advice.get(path, "N/A")).strip().upper() not in ("", "N/A")
+        }
+
+    async def _asked(self, adviser: Predict, kwargs: dict[str, Any], done: Try, calls: str) -> Prediction:
+        return await adviser.acall(
             steps="\n".join(f"{path}: {step.signature!r}" for path, step in self.module.named_predictors()),
             program_inputs=_json(kwargs),
-            calls="\n".join(calls),
+            calls=calls,
             program_outputs=_json(done.prediction),
             rating_rule=_source(self.reward_fn),
             rating=done.reward,
             target=self.threshold,
         )
-        return {
-            step: found.advice[path]
-            for step, path in paths.items()
-            if found.advice.get(path, "N/A").strip().upper() not in ("", "N/A")
-        }
 
 
 def _json(value: Any) -> str:

@@ -16,6 +16,8 @@ from engine.pipeline.build import build_program
 from engine.pipeline.check import spec_problems
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepOptions, StepSpec
 from engine.pipeline.strategies import STRATEGIES, TOOLS
+from engine.search.estimate import estimate
+from engine.search.settings import Settings
 from engine.testing import ScriptedLM, asked
 
 
@@ -145,3 +147,22 @@ def test_replies_that_say_nothing_fail_the_row_only(strategy: str, reply: str) -
     with context(lm=ScriptedLM(lambda _request: reply)):
         outcomes = Evaluate(devset=rows, metric=lambda e, p: 1.0)(program).outcomes
     assert all(outcome.error and len(outcome.error) < 5000 for outcome in outcomes)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "calls"), [("best_of_n", 2 * 3), ("refine", 3 * 3 - 1), ("react", 10 + 1)]
+)
+def test_the_estimate_counts_every_try_that_may_come(strategy: str, calls: int) -> None:
+    rows = {i: Example(question=f"{i} + {i}?", answer=2.0 * i).with_inputs("question") for i in range(8)}
+    settings = Settings(
+        program=build_program(spec(strategy, tools=("calculator",))),
+        metric=engine.NumberWithin(),
+        rows=rows,
+        train=(0, 1, 2, 3),
+        validation=(4, 5, 6, 7),
+        lm=engine.LM("offline/learner"),
+        budget=engine.Budget(calls=1000),
+        payer=None,
+    )
+    found = estimate(engine.BootstrapFewShot().search, settings)
+    assert found.calls.high == 4 * calls
