@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 
 # What is believed of a difference before any row: most changes move the mean score by less than this.
-_PRIOR_SD = 0.1
+_PRIOR_SD = 0.2
 # A paired difference is never taken to be surer than one row in ten changing would make it.
 _LEAST_SPREAD = 0.3
 

@@ -13,7 +13,7 @@ from typing import Any
 from engine.optimizers.autotune_model import FactorialModel
 from engine.optimizers.autotune_race import chance_better, difference
 from engine.optimizers.autotune_rules import failure_groups, merged_rules, propose_rules, rules_of
-from engine.optimizers.autotune_space import Combination, Level, Space, covering_rows
+from engine.optimizers.autotune_space import Combination, Level, Space, covering_rows, labels_are_told
 from engine.optimizers.demos import labeled_demo
 from engine.records import Demo, Evaluation, Outcome
 from engine.search.contract import Ask, Keep, Problem, Propose, Score
@@ -77,6 +77,10 @@ class Tuning:
         self._train_at = 0
         self._shared = bool(set(self.problem.train) & set(self.problem.validation))
         self._rollout = 0
+        signatures = self.problem.signatures.values()
+        fields = [n for s in signatures for n in (*s.input_fields, *s.output_fields)]
+        row = self.problem.rows[self.order[0]] if self.order else {}
+        self._needs_traces = len(self.problem.signatures) > 1 or any(n not in row for n in fields)
         self.kept = self.space.start
 
     # The course of a search
@@ -94,8 +98,11 @@ class Tuning:
                 break
             wanted = self._to_race(added, number)
             proposals = yield from self._race(wanted, number)
-            if not number and self.plan.parts.headroom and not self.cut and self._hopeless():
-                return self._nothing_to_gain()
+            if not number and not self.cut:
+                yield from self._look_again()
+                if self.plan.parts.headroom and not self.cut and self._hopeless():
+                    yield [self._settle(self._nothing_to_gain())]
+                    return self.ended
             if self._stale(before, number):
                 self.ended = "The chance of a further useful gain became small, so the search stopped."
                 break
@@ -111,16 +118,17 @@ class Tuning:
         rows = self._check_rows()
         start = self.space.start
         asks: list[Ask] = [self._score(start, rows, "headroom check")]
-        asks.append(self._train(start, max(rows, 8), "looking for what goes wrong"))
+        if self._needs_traces:
+            asks.append(self._train(start, rows, "looking for solved rows"))
         first = self._proposals(start, ()) if self.plan.parts.rules else []
         answers = yield from self._batch([*asks, *first])
-        return self._by_path(first, answers[2:])
+        return self._by_path(first, answers[len(asks) :])
 
     def _check_rows(self) -> int:
         """Rows of the check: with the first races after it, it takes the check's share of the calls."""
         per_row = self.problem.calls_per_row
         share = _CHECK_SHARE * self.plan.calls - self._round_proposals()
-        return max(6, min(_BLOCK, int(share / per_row / 5), len(self.order)))
+        return min(max(8, min(_BLOCK, int(share / per_row / (7 if self._needs_traces else 6)))), len(self.order))
 
     def _race(self, wanted: Sequence[Combination], number: int) -> Steps:
         """Give each combination its next block of rows; run the most promising on training rows too."""
@@ -129,13 +137,23 @@ class Tuning:
         for combination in wanted:
             upto = min(len(self.order), self.asked.get(combination, 0) + block)
             asks.append(self._score(combination, upto, f"race, {upto} rows"))
-        if number + 1 < self.plan.max_rounds and self._left() > self.plan.calls * 0.25:
+        if number and number + 1 < self.plan.max_rounds and self._left() > self.plan.calls * 0.25:
             best = wanted[0] if wanted else self._best()
             asks.append(self._train(best, _BLOCK, "looking for what still goes wrong"))
         keep = [self._settle()] if number else []
         yield from self._batch([*keep, *asks])
         self._drop()
         return {}
+
+    def _look_again(self) -> Steps:
+        """Score the start and the best of the first race on as many rows again; look for what still goes wrong."""
+        start, best = self.space.start, max(
+            (c for c in self.scores if c != self.space.start), key=self._better, default=self.space.start
+        )
+        if self._better(best) >= 0.95 or best == start:
+            return
+        upto = min(len(self.order), 2 * self._check_rows())
+        yield from self._batch([self._score(c, upto, f"a closer look, {upto} rows") for c in (start, best)])
 
     def _propose(self, best: Combination) -> Steps:
         if not self.plan.parts.rules:
@@ -404,24 +422,22 @@ class Tuning:
         return int(self.plan.calls * (1 - finals)) - self.spent - self._round_proposals()
 
     def _hopeless(self) -> bool:
-        """Whether no combination is likely to be usefully better than the start."""
+        """Whether what did best so far is unlikely to be usefully better than the start.
+
+        Where no word of the inputs tells of the labels, more is asked of it.
+        """
+        needed = 0.4 if labels_are_told(self.problem, self.rng) else 0.85
         tried = [c for c in self.scores if c != self.space.start]
-        pooled: dict[int, float] = {}
-        for row, own in self.scores.get(self.space.start, {}).items():
-            theirs = [self.scores[c][row] for c in tried if row in self.scores[c]]
-            if theirs:
-                pooled[row] = sum(theirs) / len(theirs) - own
-        together = chance_better(pooled, dict.fromkeys(pooled, 0.0), _USEFUL)
-        single = max((self._better(c, _USEFUL) for c in tried), default=0.0)
-        return together < 0.4 and single < 0.6
+        return max((self._better(c, _USEFUL) for c in tried), default=0.0) < needed
 
     def _nothing_to_gain(self) -> str:
         known = self.scores.get(self.space.start, {})
         mean = sum(known.values()) / max(1, len(known))
-        return (
-            f"Nothing to gain was found: after {self.spent} calls neither rules nor examples did better than the "
-            f"starting prompt's {mean:.0%}, so it is kept."
+        self.ended = (
+            f"Nothing to gain was found: after {self.spent} calls neither rules nor examples did clearly better "
+            f"than the starting prompt's {mean:.0%}, so it is kept."
         )
+        return self.ended
 
     def _stale(self, before: Combination, number: int) -> bool:
         """Whether two races in a row did not move the best by a useful amount."""
@@ -435,16 +451,17 @@ class Tuning:
 
     _still: int = 0
 
-    def _settle(self) -> Keep:
-        """Keep the best if it is surely better than the start, else the start."""
+    def _settle(self, why: str = "") -> Keep:
+        """Keep the best if it is surely better than the start, else the start; `why` says why it is the start."""
         best = self._best()
-        if best != self.space.start and self._better(best) < SURE:
+        if best != self.space.start and (why or self._better(best) < SURE):
             best = self.space.start
         self.kept = best
         rows = self.order[: self.asked.get(best, 0)]
         known = self.scores.get(best, {})
         score = sum(known[r] for r in rows) / len(rows) if rows else None
-        return Keep(self.space.candidate(best), score)
+        candidate = self.space.candidate(best)
+        return Keep(replace(candidate, reason=why) if why else candidate, score)
 
     @property
     def _of(self) -> dict[str, Combination]:

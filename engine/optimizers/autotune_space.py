@@ -6,6 +6,7 @@ A level made from another one names it as its origin. It knows candidates and ro
 from __future__ import annotations
 
 import math
+import random
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -157,17 +158,55 @@ def _telling(problem: Problem, words: Mapping[int, frozenset[str]]) -> dict[str,
     weights: dict[str, float] = {}
     for name in problem.output_fields:
         labels = {row: str(problem.rows[row].get(name)) for row in words}
-        sizes = Counter(labels.values())
-        if len(sizes) < 2 or len(sizes) > max(2, 0.6 * len(labels)):
+        if not 1 < len(set(labels.values())) <= max(2, 0.6 * len(labels)):
             continue
-        by_word: dict[str, Counter[str]] = {}
-        for row, found in words.items():
-            for word in found:
-                by_word.setdefault(word, Counter())[labels[row]] += 1
-        for word, counts in by_word.items():
-            n = sum(counts.values())
-            if n < 2:
-                continue
-            surprise = sum(c * math.log((c / n) / (sizes[v] / len(labels))) for v, c in counts.items())
-            weights[word] = weights.get(word, 0.0) + max(0.0, surprise - 1.0)
+        for word, told in _surprises(words, labels).items():
+            weights[word] = weights.get(word, 0.0) + told
     return weights or {word: 1.0 for found in words.values() for word in found}
+
+
+def labels_are_told(problem: Problem, rng: random.Random) -> bool:
+    """Whether words of the inputs tell of the labels more than they would of shuffled ones.
+
+    True where it cannot be said: outputs that are no labels.
+    """
+    rows = list(dict.fromkeys((*problem.train, *problem.validation)))[:400]
+    words = {row: _words(problem, row) for row in rows}
+    unclear = True
+    for name in problem.output_fields:
+        labels = [str(problem.rows[row].get(name)) for row in rows]
+        if not 1 < len(set(labels)) <= max(2, 0.3 * len(rows)):
+            continue
+        unclear = False
+        told = _told(words, dict(zip(rows, labels, strict=True)))
+        shuffled = []
+        for _ in range(_SHUFFLES):
+            rng.shuffle(labels)
+            shuffled.append(_told(words, dict(zip(rows, labels, strict=True))))
+        if told > max(shuffled):
+            return True
+    return unclear
+
+
+def _told(words: Mapping[int, frozenset[str]], labels: Mapping[int, str]) -> float:
+    """The sum of what each word tells beyond chance."""
+    return sum(_surprises(words, labels).values())
+
+
+def _surprises(words: Mapping[int, frozenset[str]], labels: Mapping[int, str]) -> dict[str, float]:
+    sizes = Counter(labels.values())
+    by_word: dict[str, Counter[str]] = {}
+    for row, found in words.items():
+        for word in found:
+            by_word.setdefault(word, Counter())[labels[row]] += 1
+    surprises = {}
+    for word, counts in by_word.items():
+        n = sum(counts.values())
+        if n > 1:
+            told = sum(c * math.log((c / n) / (sizes[v] / len(labels))) for v, c in counts.items())
+            surprises[word] = max(0.0, told - 1.0)
+    return surprises
+
+
+# How often labels are shuffled: telling more than all of them happens by chance once in 20 times.
+_SHUFFLES = 19
