@@ -168,3 +168,12 @@ def test_simba_tries_no_change_that_changed_nothing():
 def test_simba_leaves_a_solved_task_as_it_is():
     result = run(SIMBA(max_steps=2, max_demos=0), metric=lambda e, p: 1.0)
     assert result.best.id == result.seed.id
+
+
+def test_optuna_ends_when_every_choice_was_tried():
+    tuner = BootstrapFewShotWithOptuna(
+        num_candidate_programs=50, max_demos=1, max_bootstrapped_demos=2, max_labeled_demos=0
+    )
+    result = run(tuner)
+    assert result.stopped == "finished"
+    assert len(result.validated()) == 3
