@@ -42,9 +42,8 @@ def examples_of(now: Current, dataset_id: str) -> None:
         mapping_cards(now, spec, dataset_id)
     if not fits:
         offer_task(now, dataset_id)
-    usable = row_problems(dataset_id, spec if fits else None, now.draft.mapping)
-    if fits and usable and spec is not None:
-        split_editor(now, spec, dataset_id)
+    # Checking and dividing many rows takes a second or two: the rows themselves are shown first, below.
+    checks = st.container(key="row_checks")
     columns, rows = st.tabs(["Columns", "Rows"], key="example_tabs", on_change="rerun")
     if columns.open:
         with columns:
@@ -52,6 +51,10 @@ def examples_of(now: Current, dataset_id: str) -> None:
     if rows.open:
         with rows:
             row_pages(table)
+    with checks:
+        usable = row_problems(dataset_id, spec if fits else None, now.draft.mapping)
+        if fits and usable and spec is not None:
+            split_editor(now, spec, dataset_id)
 
 
 def _has_fields(spec: PipelineSpec) -> bool:

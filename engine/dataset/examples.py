@@ -58,21 +58,26 @@ def usable_rows(
     """
     fields = {**inputs, **outputs}
     _check_mapping(dataset, mapping, inputs, outputs)
-    readers = {f: _reader(annotation, parse) for f, annotation in fields.items()}
-    cells = {f: dataset.values(mapping[f]) for f in fields}
+    chosen = list(rows) if rows is not None else None
+    columns: list[list[Any]] = []
+    wrong: dict[int, tuple[str, str]] = {}
+    for field, annotation in fields.items():
+        cells = dataset.values(mapping[field])
+        picked = cells if chosen is None else [cells[row] for row in chosen]
+        values, failed = _read_column(picked, annotation, parse)
+        columns.append(values)
+        for at, sentence in failed.items():
+            wrong.setdefault(at, (mapping[field], sentence))
+    keys, names = frozenset(inputs), list(fields)
     examples: dict[int, Example] = {}
     problems: list[RowProblem] = []
-    for row in rows if rows is not None else range(len(dataset)):
-        values: dict[str, Any] = {}
-        for field, read in readers.items():
-            try:
-                values[field] = read(cells[field][row])
-            except _Unusable as problem:
-                column = mapping[field]
-                problems.append(RowProblem(dataset.row_number(row), column, f"{column!r} {problem}"))
-                break
+    for at, line in enumerate(zip(*columns, strict=True)):
+        row = at if chosen is None else chosen[at]
+        if at in wrong:
+            column, sentence = wrong[at]
+            problems.append(RowProblem(dataset.row_number(row), column, f"{column!r} {sentence}"))
         else:
-            examples[row] = Example(values).with_inputs(*inputs)
+            examples[row] = Example.owning(dict(zip(names, line, strict=True)), keys)
     return UsableRows(examples, tuple(problems))
 
 
@@ -111,6 +116,37 @@ def _check_mapping(
                     f"The column {mapping[output]!r} is both the input {field!r} and the answer {output!r}. "
                     "The program would be shown the answer: choose another column for one of them."
                 )
+
+
+def _read_column(cells: Sequence[str], annotation: Any, parse: Parse) -> tuple[list[Any], dict[int, str]]:
+    """Return a column's values, and by position what is wrong with those that cannot be used (None there).
+
+    A text that comes again and again is read once, unless its value could be changed in place.
+    """
+    if annotation is str:
+        return list(cells), {at: "is empty." for at, cell in enumerate(cells) if not cell or cell.isspace()}
+    read = _reader(annotation, parse)
+    known: dict[str, Any] = {}
+    values: list[Any] = []
+    failed: dict[int, str] = {}
+    for at, cell in enumerate(cells):
+        if cell in known:
+            values.append(known[cell])
+            continue
+        try:
+            value = read(cell)
+        except _Unusable as problem:
+            failed[at] = str(problem)
+            values.append(None)
+            continue
+        values.append(value)
+        if len(known) < MOST_KNOWN and isinstance(value, _UNCHANGING):
+            known[cell] = value
+    return values, failed
+
+
+MOST_KNOWN = 10_000
+_UNCHANGING = (str, int, float, bool, Enum, type(None))
 
 
 def _reader(annotation: Any, parse: Parse) -> Callable[[str], Any]:

@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 from engine.errors import DatasetError
@@ -78,20 +79,25 @@ def split_rows(
     _check_answers(rows, answers)
     label = stratify_by if stratify_by is not None else _label(rows, answers)
     groups = _groups(rows, asked, split.seed)
+    labels = dict(zip(rows, _column(rows, label), strict=True)) if label is not None else {}
     sides: dict[str, list[int]] = {side: [] for side in SIDES}
     carry = [0.0, 0.0, 0.0]
-    for stratum in _strata(rows, groups, label):
+    taken = [sides[side] for side in SIDES]
+    for stratum in _strata(groups, labels):
         size = sum(map(len, stratum))
         quota = [size * share + over for share, over in zip(shares, carry, strict=True)]
+        behind = [round(q, 9) for q in quota]
         for group in stratum:
             # Each group goes to the side that is furthest behind its share; ties go to the earlier side.
-            at = max(range(3), key=lambda i: (round(quota[i], 9), -i))
-            sides[SIDES[at]].extend(group)
+            first, second, third = behind
+            at = 0 if first >= second and first >= third else 1 if second >= third else 2
+            taken[at].extend(group)
             quota[at] -= len(group)
+            behind[at] = round(quota[at], 9)
         carry = quota
     _check_sides(sides, len(groups), len(rows), shares)
     train, validation, test = (tuple(sorted(sides[side])) for side in SIDES)
-    return Split(train, validation, test, label, _notes(rows, groups, answers, label, sides))
+    return Split(train, validation, test, label, _notes(rows, groups, answers, label, labels, sides))
 
 
 def rows_needed(shares: Sequence[float]) -> int:
@@ -146,37 +152,63 @@ def _check_answers(rows: Mapping[int, Mapping[str, Any]], answers: Sequence[str]
 
 def _label(rows: Mapping[int, Mapping[str, Any]], answers: Sequence[str]) -> str | None:
     """Return the first answer with few different values."""
+    most = min(MOST_STRATA, len(rows) // 2)
     for answer in answers:
-        distinct = len({_text(row[answer]) for row in rows.values()})
-        if 2 <= distinct <= min(MOST_STRATA, len(rows) // 2):
+        distinct: set[str] = set()
+        for values in rows.values():
+            distinct.add(_text(values[answer]))
+            if len(distinct) > most:
+                break
+        if 2 <= len(distinct) <= most:
             return answer
     return None
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else content_hash(value)
+    if isinstance(value, str):
+        return value
+    if type(value) in (int, bool):
+        return _number_hash(value, repr(value))
+    return content_hash(value)
+
+
+@lru_cache(maxsize=10_000)
+def _number_hash(value: int, written: str) -> str:  # noqa: ARG001 - 1 and True are equal and not the same answer
+    return content_hash(value)
+
+
+def _column(rows: Mapping[int, Mapping[str, Any]], name: str) -> list[str]:
+    return [v if type(v) is str else _text(v) for v in [values[name] for values in rows.values()]]
+
+
+def _folded(texts: list[str]) -> list[str]:
+    """Return texts without what does not make a different question: space and case."""
+    distinct = set(texts)
+    if 2 * len(distinct) < len(texts):
+        known = {text: " ".join(text.casefold().split()) for text in distinct}
+        return [known[text] for text in texts]
+    return [" ".join(text.casefold().split()) for text in texts]
 
 
 def _groups(rows: Mapping[int, Mapping[str, Any]], asked: Sequence[str], seed: int) -> list[list[int]]:
     """Return rows with equal inputs together, in an order that only seed and content decide."""
+    columns = [_folded(_column(rows, name)) for name in asked]
+    keys = map("\x1f".join, zip(*columns, strict=True)) if columns else map(str, rows)
     by_input: dict[str, list[int]] = {}
-    for row, values in rows.items():
-        # Space and case do not make a different question.
-        key = "\x1f".join(" ".join(_text(values[k]).casefold().split()) for k in asked) if asked else str(row)
+    for row, key in zip(rows, keys, strict=True):
         by_input.setdefault(key, []).append(row)
-    order = {key: hashlib.sha256(f"{seed}:{key}".encode()).digest() for key in by_input}
+    sha256 = hashlib.sha256
+    order = {key: sha256(f"{seed}:{key}".encode()).digest() for key in by_input}
     return [by_input[key] for key in sorted(by_input, key=order.__getitem__)]
 
 
-def _strata(
-    rows: Mapping[int, Mapping[str, Any]], groups: list[list[int]], label: str | None
-) -> list[list[list[int]]]:
+def _strata(groups: list[list[int]], labels: Mapping[int, str]) -> list[list[list[int]]]:
     """Return groups by label, rare labels first, so that what they leave uneven is evened out later."""
-    if label is None:
+    if not labels:
         return [groups]
     strata: dict[str, list[list[int]]] = {}
     for group in groups:
-        strata.setdefault(_text(rows[min(group)][label]), []).append(group)
+        strata.setdefault(labels[min(group) if len(group) > 1 else group[0]], []).append(group)
     return [strata[name] for name in sorted(strata, key=lambda n: (len(strata[n]), n))]
 
 
@@ -201,6 +233,7 @@ def _notes(
     groups: list[list[int]],
     answers: Sequence[str],
     label: str | None,
+    labels: Mapping[int, str],
     sides: Mapping[str, list[int]],
 ) -> tuple[str, ...]:
     notes: list[str] = []
@@ -219,8 +252,8 @@ def _notes(
             f"{conflicts:,} {which} with different answers; no program can get all of those rows right."
         )
     if label is not None:
-        counts = {side: Counter(_text(rows[row][label]) for row in sides[side]) for side in SIDES}
-        scarce = sorted({_text(row[label]) for row in rows.values() if isinstance(row[label], str)})
+        counts = {side: Counter(labels[row] for row in sides[side]) for side in SIDES}
+        scarce = sorted({labels[row] for row, values in rows.items() if isinstance(values[label], str)})
         scarce = [value for value in scarce if any(not counts[side][value] for side in SIDES)]
         if scarce:
             named = ", ".join(repr(v) for v in scarce[:5]) + (" ..." if len(scarce) > 5 else "")
