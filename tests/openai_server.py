@@ -273,7 +273,9 @@ class OpenAIServer:
         if body.get("stream") and self.streams:
             whole = reply(body)
             in_pieces = self._stream if reply == self._chat_reply else self._anthropic_stream
-            return await in_pieces(request, body, whole)
+            with contextlib.suppress(ConnectionError):
+                return await in_pieces(request, body, whole)
+            return web.Response()
         response = web.Response(body=orjson.dumps(reply(body)), content_type="application/json")
         try:
             await response.prepare(request)

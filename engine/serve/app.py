@@ -15,6 +15,7 @@ import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
+from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from engine.errors import ConfigurationError, EngineError, LMError
@@ -165,6 +166,12 @@ def _add_failures(app: FastAPI) -> None:
     async def too_slow(_request: Request, _error: Any) -> JSONResponse:
         return JSONResponse({"error": "The answer took too long."}, 504)
 
+    async def elsewhere(_request: Request, error: Any) -> JSONResponse:
+        return JSONResponse(
+            {"error": f"{error.detail}. See /docs."}, error.status_code, headers=error.headers
+        )
+
+    app.add_exception_handler(HTTPException, elsewhere)
     app.add_exception_handler(RequestValidationError, wrong_question)
     app.add_exception_handler(EngineError, failed)
     app.add_exception_handler(TimeoutError, too_slow)

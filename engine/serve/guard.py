@@ -16,6 +16,9 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+DISCARDED = 16_000_000
+"""How much of a request that is too long is read before the connection is closed on it."""
+
 OPEN_PATHS = frozenset({"/health"})
 """Answered without a token, for whoever watches over the service."""
 
@@ -58,19 +61,23 @@ class Guard:
         return kind.lower() == b"bearer" and hmac.compare_digest(given.strip(), self._token)
 
     async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes | None:
-        """Read the whole body, or None as soon as it is too long."""
+        """Read the whole body; None when it is too long.
+
+        What is too long is read to its end, within bounds, and thrown away: who is still sending would see a broken
+        connection instead of the answer.
+        """
         length = headers.get(b"content-length", b"")
-        if length.isdigit() and int(length) > self._max_bytes:
+        if length.isdigit() and int(length) > self._max_bytes + DISCARDED:
             return None
-        body = bytearray()
-        more = True
-        while more:
+        body, size, more = bytearray(), 0, True
+        while more and size <= self._max_bytes + DISCARDED:
             message = await receive()
-            body += message.get("body", b"")
-            if len(body) > self._max_bytes:
-                return None
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size <= self._max_bytes:
+                body += piece
             more = message["type"] == "http.request" and message.get("more_body", False)
-        return bytes(body)
+        return None if size > self._max_bytes else bytes(body)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -165,7 +165,8 @@ def test_another_host_name_and_too_much_are_refused(service):
     status, text = ask(f"{url}/predict", {**GOOD, "copy": "x" * 1_100_000})
     assert status == 413
     assert "1,000,000 bytes" in text
-    assert ask(f"{url}/nothing")[0] == 404
+    assert ask(f"{url}/nothing") == (404, '{"error":"Not Found. See /docs."}')
+    assert ask(f"{url}/predict")[0] == 405
 
 
 def test_an_agent_calls_it_over_mcp(service):
