@@ -25,7 +25,7 @@ from engine.search.contract import Keep, Problem, Search
 class KNNFewShotOptions(Options):
     """Options of KNNFewShot."""
 
-    k: int = Field(3, ge=1, title="Examples", description="How many of the most similar rows are shown.")
+    k: int = Field(8, ge=1, title="Examples", description="How many of the most similar rows are shown.")
     solve: bool = Field(
         True,
         title="Let the model solve the rows first",
@@ -37,8 +37,10 @@ class KNNFewShotOptions(Options):
     max_rounds: int = Field(
         1, ge=1, title="Tries a row", description="How often a row is tried; later tries are fresh samples."
     )
-    metric_threshold: float | None = Field(
-        None, title="Score that counts as solved", description="0 to 1; empty: any score above 0."
+    metric_threshold: float = Field(
+        1.0,
+        title="Score that counts as solved",
+        description="0 to 1. A row below it is shown as it is labelled, where its labels say enough.",
     )
 
 
@@ -60,7 +62,7 @@ class KNNFewShot(Optimizer):
     options: KNNFewShotOptions
 
     def __init__(
-        self, k: int = 3, trainset: Sequence[Example] | None = None, vectorizer: Any = None, **arguments: Any
+        self, k: int = 8, trainset: Sequence[Example] | None = None, vectorizer: Any = None, **arguments: Any
     ) -> None:
         if vectorizer is not None:
             raise ConfigurationError(
@@ -69,6 +71,8 @@ class KNNFewShot(Optimizer):
             )
         for name in ("max_bootstrapped_demos", "max_errors"):
             arguments.pop(name, None)  # every row is solved once, whatever comes of it
+        if arguments.get("metric_threshold", 0) is None:
+            del arguments["metric_threshold"]
         self.trainset = trainset
         super().__init__(k=k, **arguments)
 
@@ -84,8 +88,7 @@ class KNNFewShot(Optimizer):
         solved: Mapping[int, Outcome] = {}
         if o.solve:
             teacher = teacher_of(problem, o.max_labeled_demos, problem.rng)
-            rules = Rules(o.max_rounds, o.metric_threshold)
-            solved = yield from bootstrap(teacher, problem.train, len(problem.train), rules)
+            solved = yield from bootstrap(teacher, problem.train, len(problem.train), Rules(o.max_rounds))
         steps = {
             path: replace(state, demos=self._pool(problem, path, solved), nearest=o.k)
             for path, state in problem.seed.steps.items()
@@ -96,10 +99,17 @@ class KNNFewShot(Optimizer):
         yield [Keep(found.derived(reason, problem.seed))]
 
     def _pool(self, problem: Problem, path: str, solved: Mapping[int, Outcome]) -> tuple[Demo, ...]:
-        """Return every training row as an example of a step: as it was solved, else as it is labelled."""
+        """Return every training row as an example of a step: as it was solved, else as it is labelled.
+
+        A run that is only partly right still shows a step what the labels do not know of.
+        """
         pool: list[Demo] = []
         for row in problem.train:
-            traced = traced_demos([solved[row]], path, problem.rng) if row in solved else []
             labeled = labeled_demo(problem, path, row)
+            run = solved.get(row)
+            if run is not None and (labeled is None or run.score >= self.options.metric_threshold):
+                traced = traced_demos([run], path, problem.rng)
+            else:
+                traced = []
             pool += traced or ([labeled] if labeled is not None else [])
         return tuple(pool)

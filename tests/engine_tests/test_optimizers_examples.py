@@ -177,3 +177,10 @@ def test_optuna_ends_when_every_choice_was_tried():
     result = run(tuner)
     assert result.stopped == "finished"
     assert len(result.validated()) == 3
+
+
+def test_knn_shows_a_partly_right_run_only_where_labels_say_nothing():
+    half = run(KNNFewShot(), metric=lambda example, prediction: 0.5)
+    assert all(not demo.augmented for demo in half.best.steps["self"].demos)
+    kept = run(KNNFewShot(metric_threshold=0.5), metric=lambda example, prediction: 0.5)
+    assert all(demo.augmented for demo in kept.best.steps["self"].demos)
