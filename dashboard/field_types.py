@@ -16,12 +16,17 @@ TYPES: dict[str, str] = {
     "List of texts": "list[str]",
     "List of numbers": "list[float]",
     "Names and values": "dict[str, str]",
+    "Image": "Image",
+    "Sound": "Audio",
+    "File": "File",
+    "Program code": "Code",
 }
 """What a person chooses -> the type as a signature writes it ("choice": the field's `choices`)."""
 
 HELP = (
     "Text: any words. Whole number: 3. Number: 3.5. Yes or no: true or false. One of a list: exactly one "
-    "of the values you allow. List: several values. Names and values: a small record such as size: large."
+    "of the values you allow. List: several values. Names and values: a small record such as size: large. Image: a web address or a data URI. "
+    "Sound and File: a data URI. Program code: source text."
 )
 
 

@@ -11,6 +11,13 @@ from typing import Any, Literal
 from engine.errors import SignatureError
 from engine.pipeline.spec import FieldSpec, StepSpec
 from engine.signature import InputField, OutputField, Signature, make_signature, parse_type
+from engine.types.audio import Audio
+from engine.types.code import Code
+from engine.types.document import Citations, Document
+from engine.types.file import PDF, File
+from engine.types.history import History
+from engine.types.image import Image
+from engine.types.reasoning import Reasoning
 
 
 @lru_cache(maxsize=256)
@@ -36,7 +43,7 @@ def signature_of(step: StepSpec) -> type[Signature]:
 def field_type(spec: FieldSpec) -> Any:
     """Return the Python type of a field. Raises SignatureError when its text names none."""
     if not spec.choices:
-        return parse_type(spec.type)
+        return parse_type(spec.type, _OWN_TYPES)
     choice: Any = Literal[spec.choices]
     optional = spec.type.startswith("Optional") or spec.type.endswith("| None")
     return choice | None if optional else choice
@@ -54,3 +61,9 @@ def instruction_default(step: StepSpec) -> str:
 def _listed(fields: tuple[FieldSpec, ...]) -> str:
     names = [f.name.replace("_", " ") for f in fields]
     return " and the ".join([", the ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+_OWN_TYPES: dict[str, Any] = {
+    made.__name__: made for made in (Audio, Citations, Code, Document, File, History, Image, PDF, Reasoning)
+}
+"""Types a spec may name beside Python's own."""

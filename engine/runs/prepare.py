@@ -16,12 +16,12 @@ from engine.pipeline.build import build_program, signature_of
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Example
 from engine.runs.parts import check_key, make_adapter, make_lm, make_metric, make_optimizer
+from engine.runs.spec import ModelChoice, RunSpec
 from engine.search.settings import Settings
 
 if TYPE_CHECKING:
     from engine.modules.module import Module
     from engine.optimizers.base import Optimizer
-    from engine.runs.spec import RunSpec
     from engine.search.estimate import Estimate
     from engine.store.store import Store
 
@@ -70,7 +70,7 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
         seed=spec.seed,
         payer=payer,
     )
-    check_budget(spec, program, split)
+    check_budget(spec, program, split, settings.judge_calls)
     return Prepared(spec, program, usable.examples, split, optimizer, settings, _notes(usable, split))
 
 
@@ -79,17 +79,19 @@ def check_keys(spec: RunSpec) -> None:
     for choice in (spec.model, spec.prompt_model, spec.teacher_model):
         if choice is not None:
             check_key(choice)
+    if judge := spec.metric.options.get("judge"):
+        check_key(ModelChoice(name=judge))
 
 
-def reserved_calls(program: Module, split: Split) -> int:
+def reserved_calls(program: Module, split: Split, judge_calls: int = 0) -> int:
     """Return the calls that the run makes outside the search: the starting prompt scored, and the final test."""
-    steps = max(1, len(program.named_predictors()))
-    return steps * (len(split.validation) + 2 * len(split.test))
+    a_row = max(1, len(program.named_predictors())) + judge_calls
+    return a_row * (len(split.validation) + 2 * len(split.test))
 
 
-def check_budget(spec: RunSpec, program: Module, split: Split) -> None:
+def check_budget(spec: RunSpec, program: Module, split: Split, judge_calls: int = 0) -> None:
     """Raise RunError where the budget in calls does not even cover what stands around the search."""
-    needed = reserved_calls(program, split)
+    needed = reserved_calls(program, split, judge_calls)
     if spec.budget.calls is not None and spec.budget.calls <= needed:
         raise RunError(
             f"The budget of {spec.budget.calls:,} calls is too small: scoring the starting prompt and the final test "

@@ -15,6 +15,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from engine import loop
@@ -106,8 +107,7 @@ class Driver:
         allowed = self.ledger.allowance().calls
         asked = tuple(rows)
         if allowed is not None:
-            per_row = max(1, len(self.settings.program.predictors()))
-            pair = per_row if first.id == second.id else 2 * per_row
+            pair = self.settings.calls_a_row * (1 if first.id == second.id else 2)
             asked = asked[: allowed // pair]
         if first.id == second.id:
             only = await self.score(first, asked, label=labels[0])
@@ -128,7 +128,9 @@ class Driver:
     async def _search(self, make: Callable[[Problem], Search], test_rows: int) -> SearchResult:
         self._keep_back(test_rows)
         self._found(self.seed)
-        search = make(make_problem(self.settings, self.ledger.allowance()))
+        before = self.ledger.spent.calls
+        problem = make_problem(self.settings, self.ledger.allowance())
+        search = make(replace(problem, calls_made=lambda: self.ledger.spent.calls - before))
         stopped: Stopped = "finished"
         reason = "The search came to its end."
         try:
@@ -311,7 +313,6 @@ class Driver:
         if not test_rows:
             return
         runs = 2 * test_rows
-        per_row = max(1, len(self.settings.program.predictors()))
         known = [o.usage for t in self.trials for o in t.evaluation.outcomes if o.usage.tokens]
         rows = max(1, len(known))
         # The best prompt is longer than the first: a quarter more, and what the evaluations so far showed.
@@ -319,12 +320,12 @@ class Driver:
         usd = 1.25 * sum(u.cost or 0.0 for u in known) / rows
         left = self.ledger.allowance()
         amount = Amount(
-            min(runs * per_row, (left.calls or 0) // 2),
+            min(runs * self.settings.calls_a_row, (left.calls or 0) // 2),
             min(int(runs * tokens), (left.tokens or 0) // 2),
             min(runs * usd, (left.usd or 0.0) / 2),
         )
         rounds = -(-runs // self.settings.concurrency)
-        seconds = (self.ledger.mean_latency or 0.0) * per_row * rounds
+        seconds = (self.ledger.mean_latency or 0.0) * self.settings.calls_a_row * rounds
         self.ledger.keep_back(amount, min(seconds, (left.seconds or 0.0) / 2))
 
 

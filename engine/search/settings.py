@@ -43,6 +43,16 @@ class Settings:
     payer: str | None = None
     seconds_before: float = 0.0
 
+    @property
+    def calls_a_row(self) -> int:
+        """Model calls that one row takes at least: one a step, and those of a metric that asks a judge."""
+        return max(1, len(self.program.predictors())) + self.judge_calls
+
+    @property
+    def judge_calls(self) -> int:
+        """Model calls that the metric makes for one row."""
+        return int(getattr(self.metric, "calls", 0) or 0)
+
 
 class Recorder(Protocol):
     """Receives every event, on the event loop, in order. It must be quick."""

@@ -23,6 +23,10 @@ from engine.search.stand_in import StandInLM, with_stand_ins
 _SAMPLE = 3
 
 
+# Tokens of a judge's call beside what it judges, and of its verdict.
+_JUDGE_READS, _JUDGE_WRITES = 350, 120
+
+
 @dataclass(frozen=True, slots=True)
 class Rates:
     """Which share of rows is right: when solved for examples, with the starting prompt, with another one."""
@@ -108,8 +112,13 @@ class Renderer:
             )
         usage = sum((o.usage for o in outcomes), Usage())
         n = max(1, len(outcomes))
-        calls = usage.calls / n or float(max(1, len(program.predictors())))
-        return _RowCost(calls, usage.input_tokens / n, usage.output_tokens / n, tuple(outcomes))
+        judge = settings.judge_calls
+        calls = (usage.calls / n or float(max(1, len(program.predictors())))) + judge
+        # A judge reads about what a step of the program reads, and its own instruction.
+        read = usage.input_tokens / n + judge * (
+            _JUDGE_READS + usage.input_tokens / n / max(1, calls - judge)
+        )
+        return _RowCost(calls, read, usage.output_tokens / n + judge * _JUDGE_WRITES, tuple(outcomes))
 
     async def proposal(self, ask: Propose, number: int) -> tuple[dict[str, Any], Usage]:
         """Return invented outputs for a proposal, and what asking for it takes."""
@@ -148,7 +157,9 @@ class Simulation:
         seed = best = seed_of(self.settings.program)
         if baseline_rows:
             await self._batch([Score(seed, baseline_rows)])
-        search = make(make_problem(self.settings, allowance))
+        before = self.totals.calls
+        problem = make_problem(self.settings, allowance)
+        search = make(replace(problem, calls_made=lambda: int(self.totals.calls - before)))
         answers: Sequence[Any] | None = None
         while True:
             try:

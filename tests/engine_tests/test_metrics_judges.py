@@ -9,10 +9,12 @@ from engine import (
     CompleteAndGrounded,
     Evaluate,
     Example,
+    LabeledFewShot,
     Predict,
     Prediction,
     Rubric,
     SemanticF1,
+    TokenF1,
     WeightedSum,
     context,
     loop,
@@ -21,6 +23,7 @@ from engine.errors import ConfigurationError
 from engine.records import Usage
 from engine.search.budget import Budget
 from engine.search.driver import drive
+from engine.search.estimate import estimate
 from engine.search.settings import Settings
 from engine.testing import ScriptedLM
 
@@ -123,6 +126,27 @@ def test_the_budget_counts_a_judges_calls():
     assert result.usage.calls <= 5
     assert len(lm.requests) <= 5
     assert isinstance(result.usage, Usage)
+
+
+def test_the_estimate_counts_a_judges_calls():
+    lm = ScriptedLM(lambda r: VERDICT if "recall" in str(r.messages) else {"response": "On Monday."})
+    rows = {i: Example(question=str(i), response="x").with_inputs("question") for i in range(12)}
+
+    def calls(metric):
+        settings = Settings(
+            program=Predict("question -> response"),
+            metric=metric,
+            rows=rows,
+            train=(0, 1),
+            validation=(2, 3, 4, 5),
+            lm=lm,
+        )
+        search = LabeledFewShot(k=1).search
+        return estimate(search, settings, baseline_rows=settings.validation, test_rows=(6, 7)).calls
+
+    plain, judged = calls(TokenF1()), calls(CompleteAndGrounded())
+    assert judged.high == 3 * plain.high
+    assert judged.low == 3 * plain.low
 
 
 def test_a_judge_may_be_named():

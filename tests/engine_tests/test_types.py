@@ -31,9 +31,14 @@ from engine import (
     Reasoning,
     Signature,
     context,
+    read_dataset,
 )
 from engine.errors import AdapterParseError, ConfigurationError, SignatureError
+from engine.pipeline.build import build_program
+from engine.pipeline.check import spec_problems
+from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.records import json_value
+from engine.runs.prepare import usable_examples
 from engine.testing import ScriptedLM
 from engine.types.download import download
 
@@ -306,3 +311,24 @@ def test_downloads_are_asked_for_and_guarded():
         thread.join()
     with pytest.raises(ValueError, match="cannot be downloaded"):
         download(f"{base}/a.png", allow_private=True)
+
+
+def test_a_form_may_name_these_types_and_a_tables_bad_cells_are_problems_by_row():
+    spec = PipelineSpec(
+        steps=(
+            StepSpec(
+                name="look",
+                inputs=(FieldSpec(name="picture", type="Image"),),
+                outputs=(FieldSpec(name="label"), FieldSpec(name="program", type="Code")),
+            ),
+        )
+    )
+    assert spec_problems(spec) == []
+    table = f"picture,label,program\n{URI!r},dot,x = 1\nphoto.png,none,y\n".replace("'", '"').encode()
+    mapping = {"picture": "picture", "label": "label", "program": "program"}
+    usable = usable_examples(spec, read_dataset(table, "a.csv"), mapping)
+    assert usable.examples[0].picture == Image(PNG)
+    assert [(p.row, p.column) for p in usable.problems] == [(3, "picture")]
+    with context(lm=ScriptedLM([{"label": "dot", "program": "```python\nx = 1\n```"}])):
+        result = Evaluate(devset=[usable.examples[0]], metric=ExactMatch())(build_program(spec))
+    assert result.score == 100.0
