@@ -100,6 +100,34 @@ def confusion(
     return [(expected, answered, count) for (expected, answered), count in found.most_common()]
 
 
+def causes(
+    pairs: Sequence[RowPair], rows: Mapping[int, Mapping[str, Any]], outputs: Sequence[str]
+) -> list[tuple[str, tuple[int, ...]]]:
+    """Return why rows are wrong now, as (cause, row ids), the commonest first.
+
+    An error counts by its first words; a short answer by what it was taken for; the rest by the metric's words.
+    """
+    found: dict[str, list[int]] = {}
+    for pair in pairs:
+        if pair.after.score < 1:
+            found.setdefault(_cause(pair, rows.get(pair.row, {}), outputs), []).append(pair.row)
+    return sorted(((c, tuple(r)) for c, r in found.items()), key=lambda item: (-len(item[1]), item[0]))
+
+
+def _cause(pair: RowPair, values: Mapping[str, Any], outputs: Sequence[str]) -> str:
+    if pair.after.error is not None:
+        return f"failed: {' '.join(pair.after.error.split()[:7])}"
+    for name in outputs:
+        right, said = as_text(values.get(name, "")), as_text(pair.after.prediction.get(name, ""))
+        if right != said and right and max(len(right), len(said)) <= SHORT_ANSWER:
+            prefix = f"{name}: " if len(outputs) > 1 else ""
+            return f"{prefix}{right} taken for {said or 'nothing'}"
+    return " ".join(pair.after.feedback.split()[:8]) or "wrong answer"
+
+
+SHORT_ANSWER = 40
+
+
 def as_text(value: Any) -> str:
     """Return a value as a person would write it."""
     if value is None:

@@ -198,6 +198,12 @@ def candidates(run_id: str) -> list[CandidateRow]:
         return store.candidates(run_id)
 
 
+def row_scores(run_id: str) -> dict[int, dict[int, float]]:
+    """Return the scores of a run's validation rows, by trial number and row id."""
+    with reading() as store:
+        return store.row_scores(run_id)
+
+
 def events(run_id: str, after: int = 0) -> list[EventRow]:
     """Return what happened in a run, in order."""
     with reading() as store:

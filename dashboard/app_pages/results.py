@@ -6,6 +6,7 @@ from dashboard import data
 from dashboard.charts import score_chart, score_figure
 from dashboard.comparison import pair_rows
 from dashboard.components.candidate_compare import candidate_compare
+from dashboard.components.candidate_maps import candidate_family, candidate_matrix
 from dashboard.components.candidate_table import candidate_table
 from dashboard.components.kpi_cards import kpi_cards
 from dashboard.components.plot import plot
@@ -47,8 +48,10 @@ else:
     pairs = pair_rows(before, after)
     verdict_card(result["verdict"])
     kpi_cards(result["verdict"], before, after)
-    prompts, rows, trials = st.tabs(
-        ["Prompts side by side", "Rows", "All candidates"], key="results_tab", on_change="rerun"
+    prompts, rows, trials, cells, family = st.tabs(
+        ["Prompts side by side", "Rows", "All candidates", "Rows by prompt", "Family and cost"],
+        key="results_tab",
+        on_change="rerun",
     )
     if prompts.open:
         with prompts:
@@ -66,3 +69,9 @@ else:
                 stamp=str(len(found)),
             )
             candidate_table(data.candidates(run.id), result["best_candidate"])
+    if cells.open:
+        with cells:
+            candidate_matrix(run)
+    if family.open:
+        with family:
+            candidate_family(run, result["best_candidate"])

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import streamlit as st
 
-from dashboard.comparison import Filter, RowPair, chosen, confusion, counts, table
+from dashboard.comparison import Filter, RowPair, causes, chosen, confusion, counts, table
 from dashboard.plain import plain
 
 _COLOURS = {"better": "green", "worse": "red", "same": "gray"}
@@ -28,7 +28,7 @@ def row_table(
         label_visibility="collapsed",
         required=True,
     )
-    picked = chosen(pairs, which)
+    picked = _by_cause(chosen(pairs, which), pairs, rows, outputs)
     if not picked:
         st.caption("No such rows. Choose another filter above.")
         return
@@ -68,6 +68,32 @@ def row_table(
         st.caption("Select a row to read it whole, with what the metric said about both answers.")
     if len(outputs) == 1:
         _mistakes(pairs, rows, outputs[0])
+
+
+def _by_cause(
+    picked: Sequence[RowPair],
+    pairs: Sequence[RowPair],
+    rows: Mapping[int, Mapping[str, Any]],
+    outputs: Sequence[str],
+) -> tuple[RowPair, ...]:
+    """Offer the commonest causes of wrong answers as chips; return the rows of the one pressed, else `picked`."""
+    found = {cause: ids for cause, ids in causes(pairs, rows, outputs) if len(ids) > 1}
+    if not found:
+        return tuple(picked)
+    cause = st.pills(
+        "What still goes wrong",
+        list(found)[:MOST_CAUSES],
+        format_func=lambda c: f"{plain(c, 60)} ({len(found[c])})",
+        key="row_cause",
+        help="Rows the best prompt still gets wrong, grouped by cause. Press one to see its rows; press it again for all.",
+    )
+    if cause is None:
+        return tuple(picked)
+    wanted = set(found[cause])
+    return tuple(p for p in pairs if p.row in wanted)
+
+
+MOST_CAUSES = 8
 
 
 def _whole_row(pair: RowPair, rows: Mapping[int, Mapping[str, Any]], outputs: Sequence[str]) -> None:

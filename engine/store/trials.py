@@ -169,6 +169,19 @@ class TrialStore(RunStore):
         )
         return [_outcome(*row) for row in rows]
 
+    def row_scores(self, run_id: str, split: str = "validation") -> dict[int, dict[int, float]]:
+        """Return the scores of all rows of a split alone, by trial number and row id."""
+        rows = self._read(
+            "SELECT outcomes.trial, outcomes.row, outcomes.score FROM outcomes JOIN trials ON "
+            "trials.run_id = outcomes.run_id AND trials.number = outcomes.trial "
+            "WHERE outcomes.run_id = ? AND trials.split = ? ORDER BY outcomes.trial, outcomes.row",
+            (run_id, split),
+        )
+        found: dict[int, dict[int, float]] = {}
+        for trial, row, score in rows:
+            found.setdefault(trial, {})[row] = score
+        return found
+
     def events(self, run_id: str, after: int = 0) -> list[EventRow]:
         """Return a run's events with an id above `after`, in order."""
         rows = self._read(
