@@ -5,12 +5,17 @@ For using a tuned prompt without Tuneboard, from any language. It knows program 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from engine.errors import EngineError
 from engine.export.json import ProgramFile
 from engine.registry import get_adapter
+
+if TYPE_CHECKING:
+    from engine.adapters.base import Adapter
+    from engine.modules.predict import Predict
 
 
 def step_messages(program: ProgramFile) -> dict[str, list[dict[str, Any]]]:
@@ -28,9 +33,23 @@ def step_messages(program: ProgramFile) -> dict[str, list[dict[str, Any]]]:
     adapter = get_adapter(program.adapter)()
     found = {}
     for path, step in program.build().named_predictors():
-        inputs = {name: f"{{{name}}}" for name in step.signature.input_fields}
-        found[path] = adapter.format(step.prompted(), step.demos, inputs)
+        found[path] = _messages(adapter, step)
     return found
+
+
+def _messages(adapter: Adapter, step: Predict) -> list[dict[str, Any]]:
+    signature = step.prompted()
+    inputs: dict[str, str] = {}
+    media = []
+    for name in signature.input_fields:
+        try:
+            adapter.format(signature, (), {name: f"{{{name}}}"})
+            inputs[name] = f"{{{name}}}"
+        except EngineError:
+            media.append(name)  # a picture or the like has no name that could stand for it inside a text
+    messages = adapter.format(signature, step.demos, inputs)
+    sections = "".join(f"[[ ## {name} ## ]]\n{{{name}}}\n\n" for name in media)
+    return [*messages[:-1], {**messages[-1], "content": f"{sections}{messages[-1]['content']}"}]
 
 
 def messages_json(program: ProgramFile) -> str:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from engine.errors import ProgramFileError, RunError
+from engine.errors import EngineError, RunError
 from engine.export.formats import EXPORTS
 from engine.export.json import program_file, write_text
 from engine.records import Candidate
@@ -32,7 +32,7 @@ def export_run(
         for form in EXPORTS:
             try:
                 text = form.render(content)
-            except ProgramFileError:
+            except EngineError:
                 if form.name in ("json", "python"):
                     raise
                 # A form that cannot hold this program: asked for by name it says why.

@@ -10,6 +10,7 @@ from engine.export.formats import EXPORTS
 from engine.export.json import program_file
 from engine.export.messages import messages_json, messages_text, openai_requests
 from engine.pipeline.build import build_program
+from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.records import Demo
 
 
@@ -28,6 +29,17 @@ def test_the_messages_are_those_that_are_sent():
     shown = json.loads(openai_requests(content()))["sort"]
     assert shown == json.loads(json.dumps(sent).replace("a small cup", "{text}"))
     assert json.loads(messages_json(content()))["sort"] == shown["messages"]
+
+
+def test_a_picture_has_its_place_too():
+    step = StepSpec(
+        inputs=(FieldSpec(name="photo", type="Image"), FieldSpec(name="text")),
+        outputs=(FieldSpec(name="tags", type="list[str]"),),
+    )
+    spec = PipelineSpec(steps=(step,))
+    last = json.loads(messages_json(program_file(spec, build_program(spec).candidate())))["answer"][-1]
+    assert "[[ ## photo ## ]]\n{photo}\n" in last["content"]
+    assert "{text}" in last["content"]
 
 
 def test_the_text_shows_every_turn_under_its_role():
