@@ -62,6 +62,7 @@ class Tuning:
     plan: Plan
     rng: random.Random
     spent: int = 0
+    rows_run: int = 0
     cut: bool = False
     ended: str = ""
     scores: dict[Combination, dict[int, float]] = field(default_factory=dict)
@@ -165,8 +166,9 @@ class Tuning:
 
     def _finals(self) -> Steps:
         """Halve the best few over ever more validation rows, as far as the calls last."""
+        yield from self._confirm(most=2 * _BLOCK)
         field_ = self._ranked()[: 4 if self.plan.parts.finals else 1]
-        per_row = self.problem.calls_per_row
+        per_row = self._per_row
         while field_:
             total = len(self.order)
             goal = total if len(field_) <= 2 else max(total // 2, max(self.asked.get(c, 0) for c in field_))
@@ -176,7 +178,7 @@ class Tuning:
                 field_ = field_[: len(field_) // 2]
                 continue
             if missing > budget:
-                goal = min(goal, self.asked.get(field_[0], 0) + max(0, budget // per_row))
+                goal = min(goal, self.asked.get(field_[0], 0) + max(0, int(budget // per_row)))
             asks = [self._score(c, goal, "finals") for c in field_ if self.asked.get(c, 0) < goal]
             if asks:
                 yield from self._batch(asks)
@@ -186,13 +188,13 @@ class Tuning:
         if not self.cut:
             yield from self._confirm()
 
-    def _confirm(self) -> Steps:
+    def _confirm(self, most: int = 10**9) -> Steps:
         """Where it is in doubt that the best beats the start, score the start on the same rows."""
         best, start = self._best(), self.space.start
-        if best == start or self._better(best) >= 0.99:
+        if best == start or self._better(best) >= (0.99 if most > len(self.order) else 0.95):
             return
-        budget = (self.plan.calls - self.spent) // self.problem.calls_per_row
-        goal = min(self.asked.get(best, 0), self.asked.get(start, 0) + max(0, budget))
+        budget = int((self.plan.calls - self.spent) / self._per_row)
+        goal = min(most, self.asked.get(best, 0), self.asked.get(start, 0) + max(0, budget))
         if goal > self.asked.get(start, 0):
             yield from self._batch([self._score(start, goal, "the starting prompt on the finals' rows")])
 
@@ -201,11 +203,15 @@ class Tuning:
     def _batch(self, asks: Sequence[Ask]) -> Steps:
         """Yield asks, count what they cost and note every score."""
         answers = yield asks
+        made = self.problem.calls_made
         for ask, answer in zip(asks, answers, strict=True):
             if isinstance(ask, Propose):
                 self.spent += ask.n
+                self._asked_for += ask.n
             elif isinstance(ask, Score):
                 self._note(ask, answer)
+        if made is not None:
+            self.spent = made()
         return answers
 
     def _note(self, ask: Score, evaluation: Evaluation) -> None:
@@ -223,6 +229,7 @@ class Tuning:
                 new = outcome.row not in known
                 known[outcome.row] = outcome.score
             self.spent += new * max(1, self.problem.calls_per_row)
+            self.rows_run += new
         if table is None:
             self.asked[combination] = max(self.asked.get(combination, 0), len(ask.rows))
 
@@ -256,6 +263,14 @@ class Tuning:
                 rejected=self.rejected.get(path, ()) if self.plan.parts.memory else (),
             )
         return asks
+
+    @property
+    def _per_row(self) -> float:
+        """Calls that a row takes, from what rows have taken so far."""
+        most = self.problem.calls_per_row
+        if self.rows_run < 2 * _BLOCK:
+            return float(most)
+        return min(float(most), max(0.5, (self.spent - self._asked_for) / self.rows_run))
 
     def _round_proposals(self) -> int:
         return self.plan.proposals * len(self.problem.signatures) if self.plan.parts.rules else 0
@@ -351,7 +366,7 @@ class Tuning:
 
     def _width(self) -> int:
         """How many combinations a race can take: a third of what is left for racing, two to five."""
-        rows = self._left() / 3 / self.problem.calls_per_row / _BLOCK
+        rows = self._left() / 3 / self._per_row / _BLOCK
         return max(2, min(5, int(rows)))
 
     def _drawn(self, model: FactorialModel) -> Combination:
@@ -424,9 +439,11 @@ class Tuning:
     def _hopeless(self) -> bool:
         """Whether what did best so far is unlikely to be usefully better than the start.
 
-        Where no word of the inputs tells of the labels, more is asked of it.
+        Where no word of the inputs tells of the labels, more is asked of it; where some do and much is wrong, less.
         """
-        needed = 0.4 if labels_are_told(self.problem, self.rng) else 0.85
+        own = self.scores.get(self.space.start, {})
+        much_wrong = sum(own.values()) < 0.85 * len(own)
+        needed = (0.15 if much_wrong else 0.4) if labels_are_told(self.problem, self.rng) else 0.85
         tried = [c for c in self.scores if c != self.space.start]
         return max((self._better(c, _USEFUL) for c in tried), default=0.0) < needed
 
@@ -450,6 +467,7 @@ class Tuning:
         return self._still >= 2
 
     _still: int = 0
+    _asked_for: int = 0
 
     def _settle(self, why: str = "") -> Keep:
         """Keep the best if it is surely better than the start, else the start; `why` says why it is the start."""

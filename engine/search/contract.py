@@ -14,7 +14,7 @@ The shape is that of httpx's auth flows (generators that yield requests) and Opt
 from __future__ import annotations
 
 import random
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +108,9 @@ class Problem:
     `seed` is the candidate to start from. `train` and `validation` are row ids; `rows` maps each of
     them to the row's values (inputs and labels by field name); `input_fields` and `output_fields` are
     the program's. `signatures` are the steps' by path. `program` and `data` are plain-text
-    descriptions for prompts. `calls_per_row` is how many model calls one program run makes.
+    descriptions for prompts. `calls_per_row` is how many model calls one program run makes at most, and
+    `calls_made()` how many calls the search has made so far, what the cache spared not counted; it is the same
+    when a run is driven again, and changes only between batches.
     """
 
     seed: Candidate
@@ -124,6 +126,7 @@ class Problem:
     teacher: Candidate | None = None
     allowance: Allowance = Allowance()
     calls_per_row: int = 1
+    calls_made: Callable[[], int] | None = None
 
 
 def together(
