@@ -129,7 +129,9 @@ class Tuning:
         """Rows of the check: with the first races after it, it takes the check's share of the calls."""
         per_row = self.problem.calls_per_row
         share = _CHECK_SHARE * self.plan.calls - self._round_proposals()
-        return min(max(8, min(_BLOCK, int(share / per_row / (7 if self._needs_traces else 6)))), len(self.order))
+        return min(
+            max(8, min(_BLOCK, int(share / per_row / (7 if self._needs_traces else 6)))), len(self.order)
+        )
 
     def _race(self, wanted: Sequence[Combination], number: int) -> Steps:
         """Give each combination its next block of rows; run the most promising on training rows too."""
@@ -148,8 +150,11 @@ class Tuning:
 
     def _look_again(self) -> Steps:
         """Score the start and the best of the first race on as many rows again; look for what still goes wrong."""
-        start, best = self.space.start, max(
-            (c for c in self.scores if c != self.space.start), key=self._better, default=self.space.start
+        start, best = (
+            self.space.start,
+            max(
+                (c for c in self.scores if c != self.space.start), key=self._better, default=self.space.start
+            ),
         )
         if self._better(best) >= 0.95 or best == start:
             return

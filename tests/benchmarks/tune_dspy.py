@@ -32,7 +32,7 @@ def signature(made, step):
 
 def compiled(name, student, given, metric, told, train, validation):
     """Compile with the optimizer of this name."""
-    own = json.loads(getattr(given, "set"))
+    own = json.loads(given.set)
     if name.startswith("MIPROv2"):
         optimizer = dspy.MIPROv2(
             metric=metric,

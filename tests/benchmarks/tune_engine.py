@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import random
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import tune_work as work
-from teachable.worlds import World, world
+from teachable.model import prose, sentence
+from teachable.worlds import World, applying, world
 
 import engine
+from engine.lm.cache import Cache
+from engine.records import Demo
 from engine.registry import get_optimizer
 from engine.signature import InputField, OutputField, make_signature
 
@@ -46,16 +52,11 @@ def rows(made: World, split: str) -> list[Any]:
 
 def taught(made: World, student: engine.Module) -> engine.Module:
     """Return the program with everything taught: every rule stated, and a row of each shown."""
-    from engine.records import Demo
-    from teachable.model import _prose, _sentence  # the ceiling is told in the model's own words
-    from teachable.worlds import applying
-    import random
-
     rng = random.Random(0)
     candidate = student.candidate()
     for path, step in zip(candidate.steps, made.steps, strict=True):
         own = [r for r in made.rules if r.field in step.writes]
-        text = _prose([_sentence(r, r.value, rng) for r in own], rng)
+        text = prose([sentence(r, r.value, rng) for r in own], rng)
         seen: dict[Any, Demo] = {}
         for row in made.rows["train"]:
             words = frozenset(row["text"].split())
@@ -78,10 +79,13 @@ def main() -> None:
     """Compile and score on the test rows."""
     given = work.options()
     made = world(given.task, given.seed)
-    lm = engine.LM(f"openai/{made.name}", api_base=given.url, api_key="sk-test", cache=False)
+    scratch = tempfile.mkdtemp()
+    lm = engine.LM(
+        f"openai/{made.name}", api_base=given.url, api_key="sk-test", cache=Cache(Path(scratch) / "calls.db")
+    )
     engine.configure(lm=lm)
 
-    def metric(example: Any, prediction: Any, trace: Any = None) -> Any:  # noqa: ARG001 - a metric's signature
+    def metric(example: Any, prediction: Any, trace: Any = None) -> Any:
         score, words = work.graded(example, lambda n: prediction[n], made.labels)
         return engine.Grade(score, words)
 

@@ -117,12 +117,16 @@ def _amount(text: str, taught: bool, digest: str) -> str:
 
 
 def _laid_out(request: Request, outputs: Mapping[str, str]) -> str:
-    """The reply in the chat layout, or as JSON where that was asked for."""
+    """The reply in the chat layout, or as JSON where no header is asked for."""
     values = {name: outputs.get(name, "The words of the ticket decide.") for name in request.asked}
-    if "[[ ##" not in request.system.partition("output fields")[2].replace("[[ ## completed", ""):
-        return json.dumps(values)
+    if not any(f"[[ ## {name} ## ]]" in request.system for name in values):
+        return json.dumps({name: _decoded(value, request.asked[name]) for name, value in values.items()})
     parts = [f"[[ ## {name} ## ]]\n{value}\n" for name, value in values.items()]
     return "\n".join([*parts, "[[ ## completed ## ]]"])
+
+
+def _decoded(value: str, kind: str) -> Any:
+    return json.loads(value) if kind.startswith(("list", "dict")) else value
 
 
 # Writing instructions
@@ -131,11 +135,9 @@ def _laid_out(request: Request, outputs: Mapping[str, str]) -> str:
 def _written(made: World, request: Request, rng: random.Random) -> str:
     rules = _noted(made, request.text, rng)
     if not request.asked:
-        return f"```\n{_prose(rules, rng)}\n```"
-    parts = []
-    for name, kind in request.asked.items():
-        parts.append(f"[[ ## {name} ## ]]\n{_typed(name, kind, rules, request, rng)}\n")
-    return "\n".join([*parts, "[[ ## completed ## ]]"])
+        return f"```\n{prose(rules, rng)}\n```"
+    fields = {name: _typed(name, kind, rules, request, rng) for name, kind in request.asked.items()}
+    return _laid_out(request, fields)
 
 
 def _typed(name: str, kind: str, rules: Sequence[str], request: Request, rng: random.Random) -> str:
@@ -144,12 +146,12 @@ def _typed(name: str, kind: str, rules: Sequence[str], request: Request, rng: ra
     if kind.startswith("list"):
         return json.dumps(list(rules))
     if kind.startswith("dict"):
-        return json.dumps({n: _prose(rules, rng) for n in names_in(request.inputs)})
+        return json.dumps({n: prose(rules, rng) for n in names_in(request.inputs)})
     if kind in ("int", "float"):
         return "1"
     if kind == "bool":
         return "True"
-    return _prose(rules, rng)
+    return prose(rules, rng)
 
 
 def _noted(made: World, text: str, rng: random.Random) -> list[str]:
@@ -161,18 +163,19 @@ def _noted(made: World, text: str, rng: random.Random) -> list[str]:
         if rng.random() < _KEPT:
             # Rows that speak against a rule correct it.
             value = rule.value if rule in noticed else rng.choice(sorted(values))
-            lines.append(_sentence(rule, value, rng))
+            lines.append(sentence(rule, value, rng))
     noticed = [rule for rule in noticed if rule not in before]
     rng.shuffle(noticed)
     for rule in noticed[:NEW_RULES]:
         value = rule.value
         if rule.words and rng.random() < 0.04:
             value = rng.choice([v for v in made.values[rule.field] if v != value])
-        lines.append(_sentence(rule, value, rng))
+        lines.append(sentence(rule, value, rng))
     return lines
 
 
-def _sentence(rule: Rule, value: str, rng: random.Random) -> str:
+def sentence(rule: Rule, value: str, rng: random.Random) -> str:
+    """State a rule, in one of a few wordings."""
     if not rule.words:
         return "Write the amount as a plain number without commas or currency"
     words = " and ".join(f'"{w}"' for w in rule.words)
@@ -185,7 +188,8 @@ def _sentence(rule: Rule, value: str, rng: random.Random) -> str:
     )
 
 
-def _prose(rules: Sequence[str], rng: random.Random) -> str:
+def prose(rules: Sequence[str], rng: random.Random) -> str:
+    """Return instructions that state these rules."""
     opening = rng.choice(
         (
             "Read the ticket closely and answer with one of the known values.",

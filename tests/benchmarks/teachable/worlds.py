@@ -48,11 +48,52 @@ class World:
 SIZES = {"train": 100, "validation": 100, "test": 400}
 TASKS = ("classify", "two_step", "extract", "nothing")
 
-_FILLER = (
-    "please kindly today about again with from under window morning paper station little garden second follow "
-    "because matter ahead number forward small several during across behind often street corner return handle "
-    "between evening present before regular another version certain expect during general further market"
-).split()
+_FILLER = [
+    "please",
+    "kindly",
+    "today",
+    "about",
+    "again",
+    "with",
+    "from",
+    "under",
+    "window",
+    "morning",
+    "paper",
+    "station",
+    "little",
+    "garden",
+    "second",
+    "follow",
+    "because",
+    "matter",
+    "ahead",
+    "number",
+    "forward",
+    "small",
+    "several",
+    "during",
+    "across",
+    "behind",
+    "often",
+    "street",
+    "corner",
+    "return",
+    "handle",
+    "between",
+    "evening",
+    "present",
+    "before",
+    "regular",
+    "another",
+    "version",
+    "certain",
+    "expect",
+    "during",
+    "general",
+    "further",
+    "market",
+]
 _VALUES = {
     "label": ("billing", "shipping", "technical", "returns", "account"),
     "topic": ("harbour", "meadow", "quarry", "orchard", "lantern", "saddle"),
@@ -110,7 +151,7 @@ def _extract(rng: random.Random) -> World:
     return World("", (step,), tuple(rules), {n: _VALUES[n] for n in names}, writes)
 
 
-def _nothing(rng: random.Random) -> World:  # noqa: ARG001 - every world is made from one
+def _nothing(rng: random.Random) -> World:
     step = Step("judge", "Give the verdict on the ticket.", ("text",), ("verdict",))
     return World("", (step,), (), {"verdict": _VALUES["verdict"]}, ("verdict",))
 

@@ -1,0 +1,206 @@
+"""Measure the optimizers beside DSPy's on teachable tasks: `make bench-optimizers`, or `python tests/benchmarks/optimizers.py --quick`.
+
+Each run is a child process against the teachable server in a process of its own: same server, same rows, same
+seeds. A line of the table is one optimizer on one task: held-out score (mean over the seeds), calls, wall time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench_children import HERE, note, peer
+from teachable.server import TeachableProcess
+from teachable.worlds import TASKS
+
+PAIRS: tuple[tuple[str, str], ...] = (
+    ("BootstrapFewShotWithRandomSearch", "BootstrapRS"),
+    ("MIPROv2", "MIPROv2"),
+    ("GEPA", "GEPA"),
+    ("COPRO", "COPRO"),
+    ("SIMBA", "SIMBA"),
+)
+"""Our optimizers and their DSPy counterparts, each with its own default budget."""
+
+QUICK_PAIRS = PAIRS[:3]
+PARTS = ("rules", "examples", "model", "failures", "memory", "finals")
+TIMEOUT = 900.0
+
+
+@dataclass(frozen=True)
+class Line:
+    """What the runs of one optimizer on one task gave, a value a seed."""
+
+    task: str
+    who: str
+    optimizer: str
+    found: tuple[dict[str, Any], ...]
+
+    def mean(self, name: str) -> float:
+        """Mean of a measured value over the seeds."""
+        return statistics.fmean(float(f[name]) for f in self.found)
+
+
+class Bench:
+    """Runs jobs against one server."""
+
+    def __init__(self, url: str, seeds: Sequence[int], threads: int) -> None:
+        self._url, self._seeds, self._threads = url, seeds, threads
+        self.lines: list[Line] = []
+
+    def ours(self, task: str, optimizer: str, calls: int = 0, title: str = "", **options: Any) -> Line | None:
+        """Run one of our optimizers."""
+        return self._line(
+            task, "ours", optimizer, title or optimizer, calls, sys.executable, "tune_engine.py", options
+        )
+
+    def theirs(self, task: str, optimizer: str) -> Line | None:
+        """Run one of DSPy's optimizers; None where there is no DSPy."""
+        python = peer()
+        if python is None:
+            return None
+        return self._line(task, "DSPy", optimizer, optimizer, 0, python, "tune_dspy.py", {})
+
+    def _line(
+        self,
+        task: str,
+        who: str,
+        optimizer: str,
+        title: str,
+        calls: int,
+        python: str,
+        script: str,
+        options: Any,
+    ) -> Line | None:
+        found = []
+        for seed in self._seeds:
+            flags = ["--url", self._url, "--task", task, "--seed", str(seed), "--calls", str(calls)]
+            flags += ["--threads", str(self._threads), "--set", json.dumps(options)]
+            try:
+                found.append(_child([python, str(HERE / script), optimizer, *flags]))
+            except (RuntimeError, subprocess.TimeoutExpired) as error:
+                note(f"  {who} {title} on {task}, seed {seed}: {error}")
+        if not found:
+            return None
+        line = Line(task, who, title, tuple(found))
+        self.lines.append(line)
+        note(f"  {task}: {who} {title}: {line.mean('score'):.1f} with {line.mean('calls'):.0f} calls")
+        return line
+
+
+def _child(command: Sequence[str]) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as scratch:
+        env = {**os.environ, "TUNEBOARD_HOME": scratch, "DSPY_CACHEDIR": scratch, "PYTHONWARNINGS": "ignore"}
+        done = subprocess.run(
+            command,
+            env=env,
+            cwd=scratch,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            stdin=subprocess.DEVNULL,
+        )
+    if done.returncode:
+        raise RuntimeError(f"failed:\n{done.stderr[-1500:]}")
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def compare(bench: Bench, task: str, pairs: Sequence[tuple[str, str]]) -> None:
+    """All optimizers on one task, then Autotune with a fifth of the best peer's calls and with as many."""
+    bench.ours(task, "start")
+    bench.ours(task, "ceiling")
+    theirs: list[Line] = []
+    for our_name, their_name in pairs:
+        bench.ours(task, our_name)
+        line = bench.theirs(task, their_name)
+        theirs += [line] if line else []
+    bench.ours(task, "Autotune")
+    if theirs and task != "nothing":
+        best = max(theirs, key=lambda line: line.mean("score"))
+        calls = round(best.mean("calls"))
+        bench.ours(task, "Autotune", calls // 5, f"Autotune, 1/5 of DSPy {best.optimizer}'s calls")
+        bench.ours(task, "Autotune", calls, f"Autotune, DSPy {best.optimizer}'s calls")
+
+
+def ablate(bench: Bench, task: str, calls: int) -> None:
+    """Autotune whole, and without each of its parts."""
+    bench.ours(task, "Autotune", calls)
+    for part in PARTS:
+        bench.ours(task, "Autotune", calls, f"without {part}", leave_out=[part])
+
+
+def table(lines: Sequence[Line], *, markdown: bool) -> str:
+    """Return the table of all lines."""
+    head = ("Task", "Whose", "Optimizer", "Held-out score", "Calls", "Wall s")
+    body = [
+        (
+            line.task,
+            line.who,
+            line.optimizer,
+            f"{line.mean('score'):.1f}",
+            f"{line.mean('calls'):.0f}",
+            f"{line.mean('wall'):.1f}",
+        )
+        for line in lines
+    ]
+    if markdown:
+        rows = [head, ("---",) * len(head), *body]
+        return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    widths = [max(len(row[i]) for row in (head, *body)) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (head, *body)
+    )
+
+
+def main() -> int:
+    """Run what was asked for and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="one seed, two tasks, three optimizers")
+    parser.add_argument("--seeds", type=int, default=3, help="how many seeds")
+    parser.add_argument("--tasks", default=",".join(TASKS), help=f"some of: {', '.join(TASKS)}")
+    parser.add_argument(
+        "--latency", type=float, default=0.0, help="seconds the server waits before each answer"
+    )
+    parser.add_argument("--threads", type=int, default=64, help="calls at once")
+    parser.add_argument(
+        "--ablate", action="store_true", help="Autotune without each of its parts, nothing else"
+    )
+    parser.add_argument("--calls", type=int, default=300, help="the budget of --ablate")
+    parser.add_argument("--only", default="", help="only these of our optimizers (and their counterparts)")
+    parser.add_argument("--markdown", type=Path, help="write the table to this file too")
+    options = parser.parse_args()
+    tasks = TASKS[:2] if options.quick else options.tasks.split(",")
+    seeds = range(1 if options.quick else options.seeds)
+    pairs = QUICK_PAIRS if options.quick else PAIRS
+    if options.only:
+        pairs = tuple(pair for pair in PAIRS if pair[0] in options.only.split(","))
+    with TeachableProcess(options.latency) as server:
+        bench = Bench(server.url, seeds, options.threads)
+        for task in tasks:
+            if options.ablate:
+                ablate(bench, task, options.calls)
+            else:
+                compare(bench, task, pairs)
+    print(table(bench.lines, markdown=False))
+    if options.markdown:
+        options.markdown.write_text(table(bench.lines, markdown=True) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
