@@ -14,13 +14,31 @@ from engine.metrics.base import Metric
 from engine.registry import METRICS
 from engine.runs.spec import Named
 
+_USUAL = ("ExactMatch", "Contains", "TokenF1", "NumberWithin")
+
 
 def metric_cards(now: Current) -> None:
-    """Show the metrics; choosing one is saved at once."""
+    """Show the usual metrics, and the one in use; choosing one is saved at once."""
+    _cards(now, [metric for metric in METRICS if _in_front(now, metric)], "metric_cards")
+
+
+def more_metrics(now: Current) -> None:
+    """Show all other metrics, folded away."""
+    others = [metric for metric in METRICS if not _in_front(now, metric)]
+    with st.expander(f"{len(others)} more metrics: spelling, JSON, summaries, judges, your own code"):
+        _cards(now, others, "more_metric_cards")
+
+
+def _in_front(now: Current, metric: type[Metric]) -> bool:
+    chosen = now.draft.metric.name if now.draft.metric else ""
+    return metric.name in (*_USUAL, chosen)
+
+
+def _cards(now: Current, metrics: list[type[Metric]], key: str) -> None:
     chosen = now.draft.metric.name if now.draft.metric else ""
     advised = advised_metric(now)
-    with st.grid(2, gap="small", min_column_width=380, key="metric_cards"):
-        for metric in METRICS:
+    with st.grid(2, gap="small", min_column_width=380, key=key):
+        for metric in metrics:
             _card(now, metric, chosen, advised)
 
 
