@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
-from dashboard.components.page import complain
+from dashboard.components.page import complain, only_looking
+from dashboard.mode import read_only
 from engine.errors import EngineError
 
 HERE = Path(__file__).parent
@@ -12,27 +14,50 @@ HERE = Path(__file__).parent
 st.set_page_config(page_title="Tuneboard", page_icon="🎛️", layout="wide", initial_sidebar_state="expanded")
 st.logo(HERE / "static" / "logo.svg", icon_image=HERE / "static" / "mark.svg", size="large")
 
+LOOKING = read_only()
+
+
+def _page(name: str, title: str, icon: str, *, changes: bool = False, default: bool = False) -> StreamlitPage:
+    """Return a page. One that only changes things is out of sight in a read-only dashboard."""
+    hidden = changes and LOOKING
+    return st.Page(
+        f"app_pages/{name}.py",
+        title=title,
+        icon=f":material/{icon}:",
+        default=default,
+        visibility="hidden" if hidden else "visible",
+    )
+
+
+set_up = [
+    _page("task", "Task", "edit_note", changes=True),
+    _page("examples", "Examples", "table_rows", changes=True),
+    _page("metric", "Metric", "straighten", changes=True),
+    _page("tune", "Tune", "tune", changes=True),
+]
+settings = _page("settings", "Settings", "settings", changes=True)
 chosen = st.navigation(
     {
-        "": [st.Page("app_pages/home.py", title="Home", icon=":material/home:", default=True)],
-        "Set up": [
-            st.Page("app_pages/task.py", title="Task", icon=":material/edit_note:"),
-            st.Page("app_pages/examples.py", title="Examples", icon=":material/table_rows:"),
-            st.Page("app_pages/metric.py", title="Metric", icon=":material/straighten:"),
-            st.Page("app_pages/tune.py", title="Tune", icon=":material/tune:"),
-        ],
+        "": [_page("home", "Home", "home", default=True)],
+        "Set up": set_up,
         "Outcome": [
-            st.Page("app_pages/run.py", title="Run", icon=":material/monitoring:"),
-            st.Page("app_pages/results.py", title="Results", icon=":material/leaderboard:"),
-            st.Page("app_pages/try_it.py", title="Try it", icon=":material/science:"),
-            st.Page("app_pages/export.py", title="Export", icon=":material/ios_share:"),
-            st.Page("app_pages/history.py", title="History", icon=":material/history:"),
+            _page("run", "Run", "monitoring"),
+            _page("results", "Results", "leaderboard"),
+            _page("try_it", "Try it", "science"),
+            _page("export", "Export", "ios_share"),
+            _page("history", "History", "history"),
         ],
-        "Tuneboard": [st.Page("app_pages/settings.py", title="Settings", icon=":material/settings:")],
+        "Tuneboard": [settings],
     }
 )
 try:
-    chosen.run()
+    if LOOKING:
+        with st.sidebar:
+            st.badge("Read-only look", icon=":material/visibility:", color="blue")
+    if LOOKING and chosen in (*set_up, settings):
+        only_looking()
+    else:
+        chosen.run()
 except EngineError as error:
     # One place for all pages: a locked, damaged or newer store, a file that is gone. The sentence says what to do.
     complain(error)

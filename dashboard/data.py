@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from dashboard.prompts import messages, sample_call, text_of
-from engine.errors import EngineError, StoreError
+from engine.errors import EngineError, NotFoundError, StoreError
 from engine.home import data_home
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate, Outcome
@@ -52,6 +52,21 @@ def draft_of(project: ProjectRow) -> ProjectDraft:
         raise StoreError(
             f"The project {project.name!r} was saved by another version of Tuneboard and cannot be read."
         ) from error
+
+
+def project_file(project: ProjectRow) -> bytes:
+    """Return a project's set-up and examples as one file. Raises StoreError."""
+    from dashboard.project_file import pack
+
+    draft = draft_of(project)
+    table = None
+    if draft.dataset is not None:
+        try:
+            with reading() as store:
+                table = store.get_dataset(draft.dataset)
+        except NotFoundError:
+            draft = draft.model_copy(update={"dataset": None})
+    return pack(project.name, draft, table)
 
 
 def datasets() -> list[DatasetInfo]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from dashboard.mode import check, read_only, writing
 from engine.runs.spec import ModelChoice, ProjectDraft
 from engine.store.rows import ProjectRow
-from engine.store.store import Store
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset
@@ -22,49 +22,63 @@ Change = Callable[[ProjectDraft], ProjectDraft]
 
 def create_project(name: str, draft: ProjectDraft | None = None) -> str:
     """Store a new project; return its id."""
-    with Store.open() as store:
+    with writing() as store:
         return store.create_project(name, (draft or ProjectDraft()).model_dump(mode="json"))
 
 
 def rename_project(project_id: str, name: str) -> None:
     """Give a project another name."""
-    with Store.open() as store:
+    with writing() as store:
         store.save_draft(project_id, store.get_project(project_id).draft, name=name.strip() or "Untitled")
 
 
 def duplicate_project(project: ProjectRow) -> None:
     """Store a copy of a project's set-up, without its runs."""
-    with Store.open() as store:
+    with writing() as store:
         store.create_project(f"{project.name} (copy)", project.draft)
 
 
 def delete_project(project_id: str) -> None:
     """Delete a project and its runs."""
-    with Store.open() as store:
+    with writing() as store:
         store.delete_project(project_id)
+
+
+def import_project(content: bytes) -> str:
+    """Store the project in a file, with its examples; return its id. Raises EngineError with a sentence."""
+    from dashboard.project_file import unpack
+    from engine.dataset import read_dataset
+
+    check()
+    found = unpack(content)
+    dataset = None
+    if found.examples is not None:
+        name, table = found.examples
+        dataset = add_file(read_dataset(table, name), table, "project file")
+    return create_project(found.name, found.draft.model_copy(update={"dataset": dataset}))
 
 
 def set_archived(project_id: str, archived: bool = True) -> None:
     """Put a project away, or take it back."""
-    with Store.open() as store:
+    with writing() as store:
         store.set_archived(project_id, archived)
 
 
 def set_note(run_id: str, note: str) -> None:
     """Keep a person's own words about a run."""
-    with Store.open() as store:
+    with writing() as store:
         store.set_note(run_id, note)
 
 
 def set_in_use(run_id: str, in_use: bool) -> None:
     """Mark a run's program as the one in use in its project, or take the mark away."""
-    with Store.open() as store:
+    with writing() as store:
         store.set_in_use(run_id, in_use)
 
 
 def edit(project_id: str, change: Change) -> ProjectDraft:
     """Change a project's draft: `change` gets it as it is stored now and returns the new one."""
-    with Store.open() as store, store.transaction():
+    with writing() as store, store.transaction():
         before = ProjectDraft.model_validate(store.get_project(project_id).draft)
         after = change(before)
         if after != before:
@@ -79,7 +93,7 @@ def update(project_id: str, **changes: Any) -> ProjectDraft:
 
 def add_file(dataset: Dataset, content: bytes, source: str) -> str:
     """Store a file of examples; return the dataset's id. The same file again gives the same id."""
-    with Store.open() as store:
+    with writing() as store:
         return store.add_dataset(
             dataset.name, content, dataset.content_hash, dataset.columns, len(dataset), source
         )
@@ -105,7 +119,9 @@ def first_project() -> str | None:
     """Make the ready sample project of a fresh install, once; return its id, or None when it was made before."""
     from engine.pipeline.templates import SAMPLES
 
-    with Store.open() as store, store.transaction():
+    if read_only():
+        return None
+    with writing() as store, store.transaction():
         if store.get_setting("welcomed") or store.list_projects():
             return None
         store.set_setting("welcomed", True)
@@ -114,13 +130,13 @@ def first_project() -> str | None:
 
 def set_setting(key: str, value: Any) -> None:
     """Store a setting. Never a key or a password."""
-    with Store.open() as store:
+    with writing() as store:
         store.set_setting(key, value)
 
 
 def add_model(choice: ModelChoice) -> None:
     """Add a model to those that can be chosen, or replace the one of that name and address."""
-    with Store.open() as store, store.transaction():
+    with writing() as store, store.transaction():
         kept = [
             m
             for m in store.get_setting("models", [])
@@ -131,7 +147,7 @@ def add_model(choice: ModelChoice) -> None:
 
 def remove_model(choice: ModelChoice) -> None:
     """Take a model from those that can be chosen. Projects that use it keep it."""
-    with Store.open() as store, store.transaction():
+    with writing() as store, store.transaction():
         kept = [
             m
             for m in store.get_setting("models", [])
@@ -144,4 +160,5 @@ def clear_answers() -> int:
     """Forget every answer kept for reuse; return how many there were."""
     from engine.lm.cache import default_cache
 
+    check()
     return default_cache().clear()

@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dashboard.mode import check, writing
 from engine.errors import RunError
 from engine.home import data_home
 from engine.store.runs import process_lives
-from engine.store.store import Store
 
 if TYPE_CHECKING:
     from engine.runs.trying import Attempt, TryRequest
@@ -31,7 +31,7 @@ def create(
     project_id: str, spec: Mapping[str, Any], title: str, estimate: Mapping[str, Any] | None = None
 ) -> str:
     """Store a new run, queued; return its id."""
-    with Store.open() as store:
+    with writing() as store:
         return store.create_run(project_id, spec, title, estimate)
 
 
@@ -41,6 +41,7 @@ def start(run_id: str, keys: Mapping[str, str] | None = None) -> int:
     `keys` (environment variable -> API key) go into the process's environment only. What it prints goes
     to `log_path(run_id)`. Raises RunError when the process cannot be started.
     """
+    check()
     home = data_home()
     log = log_path(run_id)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -66,19 +67,19 @@ def start(run_id: str, keys: Mapping[str, str] | None = None) -> int:
 
 def pause(run_id: str) -> None:
     """Ask a run to pause; calls under way are finished first."""
-    with Store.open() as store:
+    with writing() as store:
         store.request_pause(run_id)
 
 
 def stop(run_id: str) -> None:
     """Ask a run to stop, keep the best so far and test it."""
-    with Store.open() as store:
+    with writing() as store:
         store.request_stop(run_id)
 
 
 def resume(run_id: str, keys: Mapping[str, str] | None = None) -> None:
     """Let a paused run go on; start its process again where it has ended."""
-    with Store.open() as store:
+    with writing() as store:
         run = store.get_run(run_id)
         if run.state == "finished":
             raise RunError("This run has finished. Start a new one to go further.")

@@ -11,7 +11,8 @@ from dashboard.components.run_picker import current_run, run_picker
 from dashboard.components.try_answers import attempts_view
 from dashboard.components.try_form import input_form
 from dashboard.components.wizard import project_switch
-from dashboard.models import title_of
+from dashboard.mode import read_only
+from dashboard.models import is_offline, title_of
 from dashboard.plain import plain
 from engine.errors import EngineError
 
@@ -83,6 +84,10 @@ def _button(
     trial: trying.Trial, chosen: list[str], values: dict[str, Any], row: dict[str, Any], key: str
 ) -> None:
     state = keys.key_state(trial.model)
+    if read_only() and not is_offline(trial.model):
+        state = keys.KeyState(
+            False, "This is a read-only look: asking this model would cost its owner money."
+        )
     reason = trying.missing(trial.pipeline.inputs, values) or ("" if state.ok else state.sentence)
     pressed = st.button(
         "Answer it",

@@ -6,6 +6,7 @@ import streamlit as st
 
 from dashboard import drafts
 from dashboard.components.page import go
+from engine.errors import EngineError
 
 
 def new_project() -> None:
@@ -32,3 +33,31 @@ def new_project() -> None:
         if own or blank:
             project = drafts.create_project(name.strip() or "Untitled project")
             go("examples" if own else "task", project=project)
+        key = f"import_{st.session_state.get('imports_taken', 0)}"
+        st.file_uploader(
+            "Or open a project file",
+            type=["json"],
+            key=key,
+            max_upload_size=150,
+            on_change=_import,
+            args=(key,),
+            help="One that Tuneboard saved with Save as a file.",
+        )
+        problem = st.session_state.get("import_problem")
+        if problem:
+            st.text(problem)
+    opened = st.session_state.pop("imported_project", None)
+    if opened:
+        go("task", project=opened)
+
+
+def _import(key: str) -> None:
+    uploaded = st.session_state[key]
+    st.session_state["import_problem"] = None
+    if uploaded is None:
+        return
+    try:
+        st.session_state["imported_project"] = drafts.import_project(uploaded.getvalue())
+    except EngineError as error:
+        st.session_state["import_problem"] = str(error)
+    st.session_state["imports_taken"] = st.session_state.get("imports_taken", 0) + 1

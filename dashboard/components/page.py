@@ -67,6 +67,16 @@ def complain(error: EngineError) -> None:
         st.markdown(f":orange[:material/error:] {plain(str(error), 1000)}")
 
 
+def only_looking() -> None:
+    """Say that this page is for changing things, which nobody can here."""
+    with st.container(border=True, key="only_looking"):
+        st.markdown("**This is a read-only look**")
+        st.caption(
+            "Nothing can be changed or started here. Results, reports and the history are open to you."
+        )
+        st.page_link(PAGES["home"], label="Go to Home", icon=":material/home:", width="content")
+
+
 def _chosen(found: list[ProjectRow]) -> ProjectRow | None:
     by_id = {p.id: p for p in found}
     selection = Selection.from_params(st.query_params)

@@ -11,12 +11,19 @@ from dashboard import data, drafts
 from dashboard.components.look import step_chips
 from dashboard.components.page import go
 from dashboard.components.run_header import STATES
+from dashboard.mode import read_only
 from dashboard.plain import count, plain
 from dashboard.wizard import Step, steps
 from engine.errors import EngineError
 from engine.store.rows import ProjectRow, RunRow
 
-MENU = {"rename": "Rename", "duplicate": "Duplicate the set-up", "delete": "Delete"}
+MENU = {
+    "rename": "Rename",
+    "duplicate": "Duplicate the set-up",
+    "export": "Save as a file",
+    "archive": "Put away",
+    "delete": "Delete",
+}
 SHOWN = 12
 
 
@@ -44,7 +51,8 @@ def _card(project: ProjectRow, runs: Sequence[RunRow], *, first: bool) -> None:
             key=f"project_head_{project.id}",
         ):
             st.markdown(f"**{plain(project.name, 60)}**", width="content")
-            _menu(project)
+            if not read_only():
+                _menu(project)
         try:
             found = steps(data.draft_of(project), runs)
         except EngineError as error:
@@ -53,8 +61,10 @@ def _card(project: ProjectRow, runs: Sequence[RunRow], *, first: bool) -> None:
         step_chips((s.title, s.state) for s in found[:4])
         st.caption(_words(found, runs))
     target = _target(found, runs)
+    if read_only():
+        target = "results" if any(r.result for r in runs) else "run"
     if st.button(
-        f"Continue: {target.capitalize()}",
+        f"{'Look at' if read_only() else 'Continue'}: {target.capitalize()}",
         key=f"open_{project.id}",
         type="primary" if first else "secondary",
         icon=":material/arrow_forward:",
@@ -90,15 +100,64 @@ def _menu(project: ProjectRow) -> None:
         icon=":material/more_vert:",
         key=f"menu_{project.id}",
         type="tertiary",
-        help="Rename, duplicate or delete",
+        help="Rename, duplicate, save as a file, put away or delete",
     )
     if picked == "rename":
         _rename(project)
     elif picked == "duplicate":
         drafts.duplicate_project(project)
         st.rerun()
+    elif picked == "export":
+        _export(project)
+    elif picked == "archive":
+        drafts.set_archived(project.id)
+        st.toast(
+            "Put away. It is at the end of the projects, and can be taken back.", icon=":material/archive:"
+        )
+        st.rerun()
     elif picked == "delete":
         _delete(project)
+
+
+def archived_projects(projects: Sequence[ProjectRow]) -> None:
+    """Show the projects that were put away, with the way back."""
+    if not projects:
+        return
+    with st.expander(f"Put away ({len(projects)})", icon=":material/archive:", key="archived_projects"):
+        for project in projects:
+            with st.container(horizontal=True, vertical_alignment="center", key=f"archived_{project.id}"):
+                st.text(project.name, width="stretch")
+                st.button(
+                    "Take back",
+                    key=f"take_back_{project.id}",
+                    icon=":material/unarchive:",
+                    on_click=drafts.set_archived,
+                    args=(project.id, False),
+                )
+
+
+@st.dialog("Save the project as a file")
+def _export(project: ProjectRow) -> None:
+    st.text(project.name)
+    st.caption(
+        "Its task, metric, settings and examples in one file, to keep or to open on another machine. "
+        "Runs and keys are not in it."
+    )
+    try:
+        content = data.project_file(project)
+    except EngineError as error:
+        st.caption(plain(str(error)))
+        return
+    st.download_button(
+        "Download project.json",
+        content,
+        file_name="project.json",
+        mime="application/json",
+        icon=":material/download:",
+        key="project_download",
+        type="primary",
+        on_click="ignore",
+    )
 
 
 @st.dialog("Rename the project")

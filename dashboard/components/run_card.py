@@ -8,6 +8,7 @@ from dashboard import data, drafts, history
 from dashboard.components.page import PAGES, go
 from dashboard.components.run_header import state_badge
 from dashboard.components.verdict_card import verdict_card
+from dashboard.mode import read_only
 from dashboard.plain import plain
 from engine.errors import EngineError
 from engine.store.rows import RunRow
@@ -25,6 +26,12 @@ def run_card(run: RunRow, project: str | None) -> None:
             verdict_card(run.result["verdict"])
         elif run.message:
             st.caption(plain(run.message))
+        if read_only():
+            if run.note:
+                st.caption("Note")
+                st.text(run.note)
+            _actions(run, project)
+            return
         left, right = st.columns([3, 2], gap="medium", vertical_alignment="bottom")
         left.text_input(
             "Note",
@@ -58,6 +65,8 @@ def _actions(run: RunRow, project: str | None) -> None:
             _link("export", "Export", ":material/ios_share:", run)
         else:
             _link("run", "Open", ":material/monitoring:", run)
+        if read_only():
+            return
         again = st.button(
             "Use these settings again",
             key="settings_again",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import keys, launch
+from dashboard.mode import read_only
 from dashboard.plain import plain
 from engine.errors import EngineError
 from engine.store.rows import RunRow
@@ -31,7 +32,9 @@ def state_badge(run: RunRow) -> None:
 
 
 def run_actions(run: RunRow) -> None:
-    """Offer pause, resume and stop as far as they make sense now."""
+    """Offer pause, resume and stop as far as they make sense now; nothing to whoever only looks."""
+    if read_only():
+        return
     with st.container(horizontal=True, horizontal_alignment="right", key="run_actions"):
         if run.state == "running":
             st.button(

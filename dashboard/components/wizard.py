@@ -7,8 +7,9 @@ import streamlit as st
 from dashboard import data
 from dashboard.components.look import page_style
 from dashboard.components.page import PAGES, Current, current, go
+from dashboard.mode import read_only
 from dashboard.plain import distinct, plain
-from dashboard.wizard import Step, next_step, steps
+from dashboard.wizard import SET_UP, Step, next_step, steps
 
 PURPOSE = {
     "task": ("What should the model do?", "Say what goes in, what comes out, and how to decide."),
@@ -53,7 +54,8 @@ def wizard_header(here: str) -> Current | None:
 
 def _stepper(found: tuple[Step, ...], here: str, project_id: str) -> None:
     with st.container(horizontal=True, gap="xxsmall", vertical_alignment="center", key="stepper"):
-        for at, step in enumerate(found):
+        shown = found[len(SET_UP) :] if read_only() else found
+        for at, step in enumerate(shown):
             icon, colour = MARKS[step.state]
             label = (
                 f":{colour}[{icon}] **{step.title}**"
@@ -67,7 +69,7 @@ def _stepper(found: tuple[Step, ...], here: str, project_id: str) -> None:
                 query_params={"project": project_id},
                 width="content",
             )
-            if at < len(found) - 1:
+            if at < len(shown) - 1:
                 st.markdown(":gray[:material/chevron_right:]", width="content")
 
 

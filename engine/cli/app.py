@@ -35,6 +35,10 @@ Port = Annotated[
 ]
 NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Do not open a browser window.")]
 
+ReadOnly = Annotated[
+    bool, typer.Option("--read-only", help="Open it for looking only: nothing can be changed or started.")
+]
+
 
 def run_app() -> None:
     """Run the command line of this process; it exits with the command's code."""
@@ -51,6 +55,7 @@ def start(
     home: Home = None,
     port: Port = None,
     no_browser: NoBrowser = False,
+    read_only: ReadOnly = False,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     """Build and tune LLM pipelines. Without a command, opens the dashboard in the browser."""
@@ -61,15 +66,17 @@ def start(
         typer.echo(f"tuneboard {installed('tuneboard')}")
         return
     if context.invoked_subcommand is None:
-        _open(port, no_browser)
+        _open(port, no_browser, read_only)
 
 
 @app.command("open")
 @sentences
-def open_dashboard(home: Home = None, port: Port = None, no_browser: NoBrowser = False) -> None:
+def open_dashboard(
+    home: Home = None, port: Port = None, no_browser: NoBrowser = False, read_only: ReadOnly = False
+) -> None:
     """Open the dashboard in the browser."""
     _use(home)
-    _open(port, no_browser)
+    _open(port, no_browser, read_only)
 
 
 @app.command()
@@ -202,7 +209,7 @@ def _use(home: Path | None) -> None:
         os.environ[ENVIRONMENT_VARIABLE] = str(home.expanduser().absolute())
 
 
-def _open(port: int | None, no_browser: bool) -> None:
+def _open(port: int | None, no_browser: bool, read_only: bool) -> None:
     from engine.cli.serve import serve
 
-    raise typer.Exit(serve(port, browser=not no_browser))
+    raise typer.Exit(serve(port, browser=not no_browser, read_only=read_only))

@@ -20,14 +20,16 @@ from engine.errors import ConfigurationError, EngineError
 from engine.home import ENVIRONMENT_VARIABLE, data_home
 from engine.store.store import Store
 
+READ_ONLY = "TUNEBOARD_READ_ONLY"
+"""The environment variable that tells the dashboard to change nothing (see `dashboard.mode`)."""
 HOST = "127.0.0.1"
 FIRST_PORT = 8501
 PORTS = 100
 START_SECONDS = 60.0
 
 
-def serve(port: int | None, *, browser: bool = True) -> int:
-    """Serve the dashboard until it is interrupted; return the server's exit code.
+def serve(port: int | None, *, browser: bool = True, read_only: bool = False) -> int:
+    """Serve the dashboard until it is interrupted; return the server's exit code. `read_only`: for looking only.
 
     Raises ConfigurationError when the port is taken or the dashboard is not installed, StoreError when
     the data folder cannot be used.
@@ -39,7 +41,7 @@ def serve(port: int | None, *, browser: bool = True) -> int:
     url = f"http://{HOST}:{chosen}"
     process = subprocess.Popen(  # noqa: S603 - our own module, a number
         [sys.executable, "-m", "dashboard.server", "--port", str(chosen)],
-        env={**os.environ, ENVIRONMENT_VARIABLE: str(data_home())},
+        env={**os.environ, ENVIRONMENT_VARIABLE: str(data_home()), **({READ_ONLY: "1"} if read_only else {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,  # its own greeting; what goes wrong comes on stderr
         # In a session of its own: Ctrl-C comes here alone, and this ends the server in good order.

@@ -1,0 +1,160 @@
+"""Projects put away, saved as a file and opened again; a dashboard that only looks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard import data, drafts, launch
+from dashboard.project_file import pack, unpack
+from engine.errors import ConfigurationError, StoreError
+from engine.pipeline.templates import SAMPLES
+from engine.runs.spec import ModelChoice, ProjectDraft
+from engine.runs.worker import work
+
+APP = str(Path(__file__).parents[2] / "dashboard" / "app.py")
+PAGES = (
+    "home",
+    "task",
+    "examples",
+    "metric",
+    "tune",
+    "run",
+    "results",
+    "try_it",
+    "export",
+    "history",
+    "settings",
+)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+    return tmp_path
+
+
+def start(page="home", **params):
+    app = AppTest.from_file(APP, default_timeout=30)
+    for name, value in params.items():
+        app.query_params[name] = value
+    app.run()
+    if page != "home":
+        for name, value in params.items():
+            app.query_params[name] = value
+        app.switch_page(f"app_pages/{page}.py").run()
+    assert not app.exception, app.exception
+    return app
+
+
+def said(app):
+    return "\n".join(str(e.value).replace("\\", "") for e in [*app.markdown, *app.caption, *app.text])
+
+
+def row_of(project):
+    return next(p for p in data.projects(archived=True) if p.id == project)
+
+
+def test_a_project_goes_out_as_a_file_and_comes_back_whole():
+    project = drafts.project_from_sample(SAMPLES[0])
+    content = data.project_file(row_of(project))
+    drafts.rename_project(project, "The first one")
+    again = drafts.import_project(content)
+    assert again != project
+    assert row_of(again).name == SAMPLES[0].title
+    before, after = data.draft_of(row_of(project)), data.draft_of(row_of(again))
+    assert after == before
+    assert not after.problems()
+
+
+def test_a_project_file_names_no_variable_that_holds_a_key():
+    model = ModelChoice(
+        name="openai/x", base_url="http://elsewhere.example/v1", key_env="AWS_SECRET_ACCESS_KEY"
+    )
+    content = pack("Mine", ProjectDraft(model=model), None)
+    assert b"AWS_SECRET" not in content
+    smuggled = json.loads(content)
+    smuggled["draft"]["model"]["key_env"] = "AWS_SECRET_ACCESS_KEY"
+    assert unpack(json.dumps(smuggled).encode()).draft.model.key_env is None
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "not JSON"),
+        (b"<html>", "not JSON"),
+        (b"[]", "not a project"),
+        (b'{"format": "tuneboard.program"}', "not a project"),
+        (b'{"format": "tuneboard.project", "version": 9}', "another version"),
+        (b'{"format": "tuneboard.project", "version": 1, "name": 3}', "damaged at 'name'"),
+        (
+            b'{"format": "tuneboard.project", "version": 1, "name": "x", "draft": {}, '
+            b'"examples": {"name": "a.csv", "content": "%%%"}}',
+            "examples cannot be read",
+        ),
+    ],
+)
+def test_a_file_that_is_no_project_is_one_sentence(content, words):
+    with pytest.raises(ConfigurationError, match=words):
+        unpack(content)
+
+
+def test_a_project_is_put_away_and_taken_back():
+    project = drafts.project_from_sample(SAMPLES[0])
+    drafts.set_archived(project)
+    app = start()
+    assert project not in [p.id for p in data.projects()]
+    app.button(key=f"take_back_{project}").click().run()
+    assert project in [p.id for p in data.projects()]
+
+
+@pytest.fixture
+def finished(home):
+    project = drafts.project_from_sample(SAMPLES[0])
+    run = launch.create(project, data.draft_of(row_of(project)).to_run().model_dump(mode="json"), "A run")
+    work(home, run)
+    return project, run
+
+
+@pytest.fixture
+def looking(finished, monkeypatch):
+    monkeypatch.setenv("TUNEBOARD_READ_ONLY", "1")
+    return finished
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_read_only_dashboard_shows_outcomes_and_changes_nothing(looking, page):
+    project, run = looking
+    app = start(page, project=project, run=run)
+    if page in ("task", "examples", "metric", "tune", "settings"):
+        assert "This is a read-only look" in said(app)
+    else:
+        assert "This is a read-only look" not in said(app)
+    assert not [
+        b for b in app.button if b.key in ("start_run", "settings_again", "clear_cache", "new_from_rows")
+    ]
+
+
+def test_every_door_is_shut_in_a_read_only_dashboard(looking):
+    project, run = looking
+    for act in (
+        lambda: drafts.create_project("x"),
+        lambda: drafts.delete_project(project),
+        lambda: drafts.set_note(run, "x"),
+        lambda: drafts.set_setting("a", 1),
+        lambda: drafts.clear_answers(),
+        lambda: drafts.import_project(pack("x", ProjectDraft(), None)),
+        lambda: launch.create(project, {}, "x"),
+        lambda: launch.start(run),
+        lambda: launch.stop(run),
+    ):
+        with pytest.raises(StoreError, match="read-only look"):
+            act()
+
+
+def test_an_empty_read_only_dashboard_says_so(monkeypatch):
+    monkeypatch.setenv("TUNEBOARD_READ_ONLY", "1")
+    assert "nothing to look at yet" in said(start())
