@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LOCK := .ci/requirements.txt
 
-.PHONY: run demo test check unit browser bench fix lock clean
+.PHONY: run demo test check unit browser bench bench-optimizers fix lock clean
 
 run: $(READY)            ## open the dashboard on 127.0.0.1
-	$(BIN)/tuneboard
+	$(BIN)/tuneboard open
 
 demo: $(READY)           ## tune the sample task in the terminal, no key needed
 	$(BIN)/tuneboard demo
@@ -30,6 +30,9 @@ browser: $(READY)        ## the whole flow in a real Chromium, screenshots in .s
 
 bench: $(READY)          ## speed beside DSPy, printed as a table
 	$(BIN)/python tests/benchmarks/run.py
+
+bench-optimizers: $(READY) ## every optimizer beside DSPy's on a model that can be taught
+	$(BIN)/python tests/benchmarks/optimizers.py
 
 fix: $(READY)            ## mend what the linter can mend
 	$(BIN)/ruff check --fix .
