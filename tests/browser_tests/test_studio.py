@@ -1,0 +1,105 @@
+"""What a person does after a run: try an input, send a report, look back, compare; and a project as a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from browser_frame import press, settled, shoot, to_page
+from playwright.sync_api import Page, expect
+
+
+@pytest.fixture(scope="module")
+def finished(run_page) -> Page:
+    """A page on which the sample's run has ended."""
+    page = run_page
+    page.locator("[class*=st-key-open_] button").first.click()
+    settled(page)
+    press(page, "start_run")
+    expect(page.locator(".st-key-run_head")).to_contain_text("Finished", timeout=90_000)
+    return page
+
+
+def test_a_test_row_is_answered_by_both_prompts(finished):
+    to_page(finished, "Try it")
+    finished.locator("[class*=st-key-try_row_] input").first.click()
+    finished.get_by_role("option").nth(2).click()
+    settled(finished)
+    press(finished, "try_it")
+    expect(finished.locator(".st-key-attempt_1")).to_contain_text("tokens", timeout=30_000)
+    expect(finished.locator(".st-key-try_expected")).to_contain_text("The right answer")
+    finished.locator(".st-key-messages_1 summary").first.click()
+    expect(finished.locator(".st-key-attempt_1")).to_contain_text("What came back")
+    shoot(finished, "try_it")
+
+
+def test_the_report_opens_without_a_server(finished, tmp_path: Path, browser):
+    to_page(finished, "export")
+    with finished.expect_download() as started:
+        press(finished, "download_report_html")
+    file = tmp_path / "report.html"
+    started.value.save_as(file)
+    for theme in ("light", "dark"):
+        context = browser.new_context(color_scheme=theme, java_script_enabled=False, offline=True)
+        page = context.new_page()
+        asked: list[str] = []
+        page.on("request", lambda request, asked=asked: asked.append(request.url))
+        page.goto(file.as_uri())
+        expect(page.locator(".verdict .said")).to_be_visible()
+        expect(page.locator("svg circle").first).to_be_attached()
+        assert asked == [file.as_uri()]
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0
+        context.close()
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx", "json"])
+def test_results_are_downloaded(finished, form: str, tmp_path: Path):
+    to_page(finished, "export")
+    with finished.expect_download() as started:
+        press(finished, f"download_results_{form}")
+    file = tmp_path / f"results.{form}"
+    started.value.save_as(file)
+    assert file.stat().st_size > 1000
+
+
+def test_the_history_opens_a_run_and_keeps_a_note(finished):
+    to_page(finished, "History")
+    box = finished.locator(".st-key-history_table canvas").first.bounding_box()
+    finished.mouse.click(box["x"] + 16, box["y"] + 35 + 17)
+    settled(finished)
+    note = finished.locator("[class*=st-key-note_] input")
+    note.fill("for the board")
+    note.press("Enter")
+    settled(finished)
+    shoot(finished, "history")
+    press(finished, "settings_again")
+    press(finished, "again_yes")
+    expect(finished.get_by_text("What this will take")).to_be_visible()
+    to_page(finished, "History")
+    expect(finished.locator(".st-key-history_table")).to_contain_text("for the board")
+
+
+@pytest.mark.parametrize("tab", ["Rows by prompt", "Family and cost"])
+def test_all_prompts_are_seen_at_a_glance(finished, tab: str):
+    to_page(finished, "results")
+    finished.get_by_role("tab", name=tab).click()
+    settled(finished)
+    expect(finished.locator(".plot[data-points]").first).to_be_visible()
+    shoot(finished, f"results_{tab.split()[0].lower()}")
+
+
+def test_a_project_is_saved_and_opened_again(finished, new_page, tmp_path: Path):
+    page = new_page()
+    page.locator("[class*=st-key-menu_] button").first.click()
+    page.get_by_text("Save as a file").click()
+    with page.expect_download() as started:
+        press(page, "project_download")
+    file = tmp_path / "project.json"
+    started.value.save_as(file)
+    assert json.loads(file.read_text())["format"] == "tuneboard.project"
+    page.keyboard.press("Escape")
+    press(page, "new_project")
+    page.locator("input[type=file]").set_input_files(file)
+    expect(page.get_by_text("What should the model do?")).to_be_visible()
