@@ -24,7 +24,7 @@ class SemanticOptions(JudgeOptions):
         ge=0,
         le=1,
         title="Right from",
-        description="With a trace (a run that may become an example) the score is 1 from here on, else 0.",
+        description="From this score on a run may be shown as an example; with a trace the score is then 1, else 0.",
     )
 
 
@@ -42,6 +42,11 @@ class _Semantic(Judge):
     """What both judges share: the field "response" where there is one, and the rule for traces."""
 
     options: SemanticOptions
+
+    @property
+    def threshold(self) -> float:
+        """The score from which an answer counts as right."""
+        return self.options.threshold
 
     def fields(self, example: Mapping[str, Any], prediction: Mapping[str, Any]) -> list[str]:
         """Return the outputs to grade; `response` where both sides have it and none is chosen."""

@@ -69,10 +69,19 @@ class BootstrapFewShot(Optimizer):
         """Collect solved rows, then keep the starting prompt with them."""
         o = self.options
         teacher = teacher_of(problem, o.max_labeled_demos, problem.rng)
-        rules = Rules(o.max_rounds, o.metric_threshold, o.max_errors)
+        rules = Rules(o.max_rounds, accepted_from(self), o.max_errors)
         solved = yield from bootstrap(teacher, problem.train, o.max_bootstrapped_demos, rules)
         found = with_solved(problem, problem.seed, solved, o.max_labeled_demos, problem.rng)
         yield [Keep(found.derived(solved_reason(solved, found), problem.seed))]
+
+
+def accepted_from(optimizer: Any) -> float | None:
+    """Return the score from which a run may be shown: the option's, else what the metric itself calls right.
+
+    A judge gives nearly every answer something, so for it more than nothing is not enough.
+    """
+    own: float | None = optimizer.options.metric_threshold
+    return own if own is not None else getattr(optimizer.metric, "threshold", None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,13 @@ from pydantic import Field
 
 from engine.optimizers.base import Optimizer, Options
 from engine.optimizers.board import Board, affordable
-from engine.optimizers.bootstrap_few_shot import BootstrapFewShotOptions, Rules, bootstrap, teacher_of
+from engine.optimizers.bootstrap_few_shot import (
+    BootstrapFewShotOptions,
+    Rules,
+    accepted_from,
+    bootstrap,
+    teacher_of,
+)
 from engine.optimizers.demos import labeled_demos, traced_demos
 from engine.optimizers.mipro_study import Study
 from engine.records import Candidate, Demo, Outcome
@@ -63,7 +69,7 @@ class BootstrapFewShotWithOptuna(Optimizer):
         o, rng = self.options, problem.rng
         board = Board(problem)
         teacher = teacher_of(problem, min(_SHOWN_TO_TEACHER, o.max_labeled_demos), rng)
-        rules = Rules(o.max_rounds, o.metric_threshold, o.max_errors)
+        rules = Rules(o.max_rounds, accepted_from(self), o.max_errors)
         solved = yield from bootstrap(teacher, problem.train, o.max_bootstrapped_demos, rules)
         yield from board.validate([problem.seed], "starting prompt")
         space = _Space(problem, o, solved)

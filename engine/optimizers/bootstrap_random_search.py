@@ -14,6 +14,7 @@ from engine.optimizers.base import Optimizer, Options
 from engine.optimizers.bootstrap_few_shot import (
     BootstrapFewShotOptions,
     Rules,
+    accepted_from,
     bootstrap,
     solved_reason,
     teacher_of,
@@ -74,7 +75,7 @@ class BootstrapFewShotWithRandomSearch(Optimizer):
         rng = problem.rng
         plans = self._plans(problem)
         teacher = teacher_of(problem, o.max_labeled_demos, rng)
-        rules = Rules(o.max_rounds, o.metric_threshold, o.max_errors)
+        rules = Rules(o.max_rounds, accepted_from(self), o.max_errors)
         solved = yield from together(
             [bootstrap(teacher, order, wanted, rules) for order, wanted in plans.values()]
         )

@@ -18,6 +18,7 @@ from engine.optimizers.board import Board, affordable
 from engine.optimizers.bootstrap_few_shot import (
     BootstrapFewShotOptions,
     Rules,
+    accepted_from,
     bootstrap,
     solved_reason,
     teacher_of,
@@ -73,7 +74,7 @@ class InferRules(Optimizer):
         o, rng = self.options, problem.rng
         board = Board(problem)
         teacher = teacher_of(problem, o.max_labeled_demos, rng)
-        rules = Rules(o.max_rounds, o.metric_threshold, o.max_errors)
+        rules = Rules(o.max_rounds, accepted_from(self), o.max_errors)
         solved = yield from bootstrap(teacher, problem.train, o.max_bootstrapped_demos, rules)
         shown = with_solved(problem, problem.seed, solved, o.max_labeled_demos, rng)
         shown = shown.derived(solved_reason(solved, shown), problem.seed)

@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 
 from engine.errors import ConfigurationError
 from engine.optimizers.base import Optimizer, Options
-from engine.optimizers.bootstrap_few_shot import Rules, bootstrap, teacher_of
+from engine.optimizers.bootstrap_few_shot import Rules, accepted_from, bootstrap, teacher_of
 from engine.optimizers.demos import with_labeled, with_solved
 from engine.optimizers.mipro_trials import Plan, Space, Trials
 from engine.optimizers.proposals import (
@@ -170,7 +170,7 @@ class MIPROv2(Optimizer):
     ) -> Generator[Sequence[Ask], Sequence[Any], tuple[Evaluation, str, list[Candidate]]]:
         """Score the starting prompt, summarize the data and solve rows, all in shared batches."""
         o = self.options
-        rules = Rules(1, o.metric_threshold, o.max_errors)
+        rules = Rules(1, accepted_from(self), o.max_errors)
         jobs: list[Generator[Sequence[Ask], Sequence[Any], Any]] = [
             _baseline(Score(problem.seed, validation, label="starting prompt"))
         ]

@@ -6,6 +6,7 @@ import pytest
 
 from engine import (
     LM,
+    BootstrapFewShot,
     CompleteAndGrounded,
     Evaluate,
     Example,
@@ -147,6 +148,26 @@ def test_the_estimate_counts_a_judges_calls():
     plain, judged = calls(TokenF1()), calls(CompleteAndGrounded())
     assert judged.high == 3 * plain.high
     assert judged.low == 3 * plain.low
+
+
+def test_only_what_a_judge_calls_right_becomes_an_example():
+    def answer(request):
+        asked = str(request.messages[-1]["content"])
+        if "recall" not in str(request.messages[0]["content"]):
+            return {"response": "On Monday."}
+        share = "1.0" if "odd" in asked else "0.4"
+        return {"reasoning": "r", "recall": share, "precision": share}
+
+    rows = [
+        Example(question=f"{i} {'odd' if i % 2 else 'even'}", response="x").with_inputs("question")
+        for i in range(6)
+    ]
+    with context(lm=ScriptedLM(answer)):
+        made = BootstrapFewShot(SemanticF1(), max_labeled_demos=0).compile(
+            Predict("question -> response"), trainset=rows
+        )
+    assert made.demos
+    assert all("odd" in demo["question"] for demo in made.demos)
 
 
 def test_a_judge_may_be_named():
