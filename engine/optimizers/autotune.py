@@ -15,7 +15,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from engine.errors import ConfigurationError
-from engine.optimizers.autotune_rounds import Parts, Plan, Tuning
+from engine.optimizers.autotune_rounds import Tuning
+from engine.optimizers.autotune_standing import Parts, Plan
 from engine.optimizers.base import Optimizer, Options
 from engine.records import Example
 from engine.search.contract import Problem, Search
@@ -81,7 +82,7 @@ class Autotune(Optimizer):
         """Check, go round, settle; see `engine.optimizers.autotune_rounds`."""
         o = self.options
         rng = random.Random(f"{o.seed}:{problem.rng.getrandbits(64)}")
-        yield from Tuning(problem, make_plan(o, problem), rng).search()
+        return (yield from Tuning(problem, make_plan(o, problem), rng).search())
 
     def split(
         self, trainset: Sequence[Example], valset: Sequence[Example] | None
@@ -106,7 +107,7 @@ def make_plan(o: AutotuneOptions, problem: Problem) -> Plan:
     if allowed is not None:
         calls = min(calls, allowed)
     counts = tuple(sorted({k for k in (o.max_examples // 2, o.max_examples) if k}))
-    left_out = {name: False for name in o.leave_out}
+    left_out = dict.fromkeys(o.leave_out, False)
     parts = Parts(**left_out, headroom=o.stop_early)
     if not counts:
         parts = Parts(**{**left_out, "examples": False}, headroom=o.stop_early)

@@ -13,6 +13,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from engine.optimizers.proposals import describe_step, labelled_rows
@@ -21,8 +22,11 @@ from engine.records import Outcome
 from engine.search.contract import Problem, Proposal, Propose
 from engine.signature import InputField, OutputField, Signature
 
-_MAX_RULE = 400
-_SAME = 0.5
+# Labelled rows and failed runs that one proposal sees: some 3,000 tokens.
+_ROWS_EACH, _RUNS_EACH = 33, 10
+
+# Characters of a rule; and from which likeness on two rules count as the same.
+_MAX_RULE, _SAME = 400, 0.5
 
 
 def failure_groups(problem: Problem, outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
@@ -51,41 +55,40 @@ def what_went_wrong(problem: Problem, outcome: Outcome) -> str:
     return ", ".join(parts) or "a low score"
 
 
+@dataclass(frozen=True, slots=True)
+class Focus:
+    """What proposals look at besides labelled rows: the instructions in use, runs under them, rules that did harm."""
+
+    instructions: str
+    outcomes: tuple[Outcome, ...] = ()
+    rejected: tuple[str, ...] = ()
+
+
 def propose_rules(
-    problem: Problem,
-    path: str,
-    instructions: str,
-    *,
-    n: int,
-    rollout: int,
-    rng: random.Random,
-    outcomes: Sequence[Outcome] = (),
-    rejected: Sequence[str] = (),
-    rows_each: int = 33,
-    runs_each: int = 10,
+    problem: Problem, path: str, focus: Focus, *, n: int, rollout: int, rng: random.Random
 ) -> list[Propose]:
     """Return `n` asks for rules for a step: each sees other failures and other labelled rows. Calls: `n`."""
-    groups = failure_groups(problem, outcomes)
-    solved = [o for o in outcomes if o.score >= 1 and o.error is None]
-    shares = _dealt(groups, n, runs_each)
+    groups = failure_groups(problem, focus.outcomes)
+    solved = [o for o in focus.outcomes if o.score >= 1 and o.error is None]
+    shares = _dealt(groups, n, _RUNS_EACH)
     rows = rng.sample(list(problem.train), len(problem.train))
     asks = []
     for i in range(n):
         mine = shares[i]
         near = _nearest(problem, mine, solved)
-        start = i * rows_each % max(1, len(rows))
-        chunk = (rows + rows)[start : start + min(rows_each, len(rows))]
+        start = i * _ROWS_EACH % max(1, len(rows))
+        chunk = (rows + rows)[start : start + min(_ROWS_EACH, len(rows))]
         asks.append(
             Propose(
                 WriteRules,
                 {
                     "program_description": problem.program,
                     "step": describe_step(path, problem.signatures[path]),
-                    "current_instructions": instructions,
+                    "current_instructions": focus.instructions,
                     "failed_runs": [shown_run(problem, path, o) for o in mine],
                     "similar_successes": [shown_run(problem, path, o) for o in near],
                     "labelled_examples": labelled_rows(problem, chunk),
-                    "rejected_rules": list(rejected)[-12:],
+                    "rejected_rules": list(focus.rejected)[-12:],
                 },
                 rollout=rollout + i,
                 label=f"rules for {path}",

@@ -133,7 +133,8 @@ def covering_rows(
     """
     words = {row: _words(problem, row) for row in rows}
     weights = _telling(problem, words)
-    left, covered, chosen = list(rows), Counter[str](), []
+    left, covered = list(rows), Counter[str]()
+    chosen: list[int] = []
     while left and len(chosen) < k:
 
         def worth(row: int) -> float:

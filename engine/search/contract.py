@@ -85,7 +85,8 @@ class Proposal:
 
 Ask = Score | Propose | Keep
 Answer = Evaluation | Proposal | None
-Search = Generator[Sequence[Ask], Sequence[Any], None]
+Search = Generator[Sequence[Ask], Sequence[Any], Any]
+"""A text that it returns is a sentence on how it ended, for the person."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,7 @@ class Driver:
         stopped: Stopped = "finished"
         reason = "The search came to its end."
         try:
-            await self._drive(search)
+            reason = await self._drive(search) or reason
             if (
                 self.ledger.closing is not None
             ):  # it did not come to its own end, at most its last batch was cut
@@ -161,18 +161,19 @@ class Driver:
             seconds=self.ledger.seconds,
         )
 
-    async def _drive(self, search: Search) -> None:
+    async def _drive(self, search: Search) -> str | None:
+        """Drive a search to its end; return what it says of how it ended, if it says something."""
         answers: Sequence[Any] | None = None
         while True:
             try:
                 asks = next(search) if answers is None else search.send(answers)
-            except StopIteration:
-                return
+            except StopIteration as end:
+                return end.value if isinstance(end.value, str) else None
             if self.ledger.closed is not None and any(not isinstance(ask, Keep) for ask in asks):
                 for ask in asks:
                     if isinstance(ask, Keep):
                         self._keep(ask)
-                return
+                return None
             answers = await self._batch(asks)
 
     async def _batch(self, asks: Sequence[Ask], *, in_turn: bool = True) -> list[Any]:
