@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from dashboard.mode import read_only
 from dashboard.prompts import messages, sample_call, text_of
 from engine.errors import EngineError, NotFoundError, StoreError
 from engine.home import data_home
@@ -39,9 +40,16 @@ def reading() -> Iterator[Store]:
 
 
 def projects(*, archived: bool = False) -> list[ProjectRow]:
-    """Return the projects, the one changed last first; those put away too when asked for."""
+    """Return the projects, the one changed last first; those put away too when asked for.
+
+    Whoever only looks sees the projects that have runs.
+    """
     with reading() as store:
-        return [p for p in store.list_projects() if archived or not p.archived]
+        found = [p for p in store.list_projects() if archived or not p.archived]
+        if read_only():
+            tuned = {run.project_id for run in store.list_runs()}
+            found = [p for p in found if p.id in tuned]
+    return found
 
 
 def draft_of(project: ProjectRow) -> ProjectDraft:

@@ -155,6 +155,13 @@ def test_every_door_is_shut_in_a_read_only_dashboard(looking):
             act()
 
 
+def test_whoever_only_looks_sees_projects_with_runs(finished, monkeypatch):
+    drafts.create_project("nothing in it yet")
+    assert len(data.projects()) == 2
+    monkeypatch.setenv("TUNEBOARD_READ_ONLY", "1")
+    assert [p.id for p in data.projects()] == [finished[0]]
+
+
 def test_an_empty_read_only_dashboard_says_so(monkeypatch):
     monkeypatch.setenv("TUNEBOARD_READ_ONLY", "1")
     assert "nothing to look at yet" in said(start())
