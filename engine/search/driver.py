@@ -315,10 +315,9 @@ class Driver:
             return
         runs = 2 * test_rows
         known = [o.usage for t in self.trials for o in t.evaluation.outcomes if o.usage.tokens]
-        rows = max(1, len(known))
         # The best prompt is longer than the first: a quarter more, and what the evaluations so far showed.
-        tokens = 1.25 * sum(u.tokens for u in known) / rows
-        usd = 1.25 * sum(u.cost or 0.0 for u in known) / rows
+        share = 1.25 / max(1, len(known))
+        tokens, usd = share * sum(u.tokens for u in known), share * sum(u.cost or 0.0 for u in known)
         left = self.ledger.allowance()
         amount = Amount(
             min(runs * self.settings.calls_a_row, (left.calls or 0) // 2),
