@@ -9,6 +9,8 @@
     silence    telling that a model does not answer
     results    what is kept when a run ends
     exports    writing the tuned program to the data folder
+    report     a stored run -> its HTML report and its table of results
+    trying     one input answered by a few prompts, in a short-lived process
 
 It knows the store and the search, and nothing of pages or terminals. No API key passes through here:
 models look theirs up in the process's environment.
