@@ -29,6 +29,11 @@ class Levels(Standing):
                     f"{len(rules)} rules ({_new(rules, current)} new) from {_count(proposals.get(path, ()))}"
                 )
                 added.append((place, self.space.add(place, Level(title, rules, origin=best[place] or None))))
+            for reader, alone in enumerate(proposals.get(path, ()), 1):
+                # One reader's rules alone: shorter, and where readers contradict each other, clearer.
+                if alone:
+                    title = f"{len(alone)} rules of reader {reader} in round {number + 1}"
+                    self.space.add(place, Level(title, merged_rules((), [alone])))
             if self.plan.parts.examples:
                 added += self._add_examples(path, best, number)
         return added

@@ -23,7 +23,7 @@ from engine.search.contract import Problem, Proposal, Propose
 from engine.signature import InputField, OutputField, Signature
 
 # Labelled rows and failed runs that one proposal sees: some 3,000 tokens.
-_ROWS_EACH, _RUNS_EACH = 33, 10
+_ROWS_EACH, _RUNS_EACH = 60, 10
 
 # Characters of a rule; and from which likeness on two rules count as the same.
 _MAX_RULE, _SAME = 400, 0.5
