@@ -121,7 +121,8 @@ def test_a_budget_that_ends_inside_a_batch_finishes_candidates_in_turn():
     assert result.stopped == "budget"
     assert result.reason == "The budget of 40 calls is used up."
     assert result.best.steps["self"].instructions == "Variant 1."
-    assert [e.partial for e in events.of(TrialFinished)] == [False, False, True, True]
+    ended = sorted(events.of(TrialFinished), key=lambda event: event.trial)
+    assert [event.partial for event in ended] == [False, False, True, True]
 
 
 def test_the_budget_keeps_back_what_the_final_comparison_needs():
