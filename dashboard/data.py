@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import streamlit as st
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from engine.dataset import ColumnProfile, Dataset, Split, UsableRows
     from engine.lm.cache import CacheSize
     from engine.search.estimate import Estimate
+
+
+LATEST_EVENTS = 150
 
 
 @contextmanager
@@ -227,10 +230,22 @@ def row_scores(run_id: str) -> dict[int, dict[int, float]]:
         return store.row_scores(run_id)
 
 
-def events(run_id: str, after: int = 0) -> list[EventRow]:
-    """Return what happened in a run, in order."""
+class Moment(NamedTuple):
+    """What a run had to show when it was read. Shared between sessions: never change it."""
+
+    trials: tuple[TrialRow, ...]
+    events: tuple[EventRow, ...]
+
+
+def moment(run: RunRow) -> Moment:
+    """Return a run's evaluations and its latest events; read anew only when something has changed."""
+    return _moment(run.id, run.revision, _home())
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _moment(run_id: str, revision: int, folder: str) -> Moment:  # noqa: ARG001 - parts of the cache's key
     with reading() as store:
-        return store.events(run_id, after)
+        return Moment(tuple(store.trials(run_id)), tuple(store.events(run_id, latest=LATEST_EVENTS)))
 
 
 def test_outcomes(run_id: str) -> tuple[list[Outcome], list[Outcome]]:

@@ -104,6 +104,7 @@ class OpenAIServer:
         self.active = 0
         self.peak = 0
         self._failures: deque[Failure] = deque()
+        self._hang_at: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stop: asyncio.Event | None = None
@@ -159,6 +160,10 @@ class OpenAIServer:
         """Accept the request and never answer."""
         self._failures.append(Failure(times=times, hang=True))
 
+    def hang_after(self, answers: int) -> None:
+        """Answer until so many answers were served, then accept requests and never answer."""
+        self._hang_at = answers
+
     def drop(self, times: int | None = None) -> None:
         """Close the connection without an answer."""
         self._failures.append(Failure(times=times, drop=True))
@@ -166,6 +171,7 @@ class OpenAIServer:
     def recover(self) -> None:
         """Behave again."""
         self._failures.clear()
+        self._hang_at = None
 
     def forget(self) -> None:
         """Empty the counters."""
@@ -348,6 +354,8 @@ class OpenAIServer:
         return response
 
     def _next_failure(self) -> Failure | None:
+        if self._hang_at is not None and sum(self.served.values()) >= self._hang_at:
+            return Failure(hang=True)
         while self._failures:
             failure = self._failures[0]
             if failure.times is None:

@@ -22,16 +22,11 @@ POLL_SECONDS = 0.5
 def live_run(run_id: str) -> None:
     """Show a run and keep it up to date until it is over."""
     run = data.run(run_id)
-    if run is None:
-        st.warning("This run is not in the store any more.")
-        return
     st.fragment(_draw, run_every=None if run.is_over else POLL_SECONDS)(run_id, run.is_over)
 
 
 def _draw(run_id: str, was_over: bool) -> None:
     run = data.run(run_id)
-    if run is None:
-        st.rerun()
     name, actions = st.columns([3, 2], vertical_alignment="center")
     with name, st.container(horizontal=True, vertical_alignment="center", key="run_head"):
         st.subheader(plain(run.title, 120), anchor=False, width="content")
@@ -40,7 +35,7 @@ def _draw(run_id: str, was_over: bool) -> None:
         run_actions(run)
     _message(run)
     run_meters(run)
-    trials = data.trials(run_id)
+    trials, events = data.moment(run)
     left, right = st.columns([5, 3], gap="medium")
     with left, st.container(border=True, key="chart_card"):
         st.markdown(
@@ -58,7 +53,7 @@ def _draw(run_id: str, was_over: bool) -> None:
         trial = next((t for t in trials if t.number == chosen), None)
         if trial is not None:
             trial_card(run, trial)
-        event_feed(data.events(run_id)[-200:], height=404 if trial is None else 240)
+        event_feed(events, height=404 if trial is None else 240)
     if run.is_over and not was_over:
         st.rerun()
 

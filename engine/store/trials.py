@@ -182,13 +182,13 @@ class TrialStore(RunStore):
             found.setdefault(trial, {})[row] = score
         return found
 
-    def events(self, run_id: str, after: int = 0) -> list[EventRow]:
-        """Return a run's events with an id above `after`, in order."""
+    def events(self, run_id: str, after: int = 0, latest: int = -1) -> list[EventRow]:
+        """Return a run's events with an id above `after`, in order; with `latest`, only so many from the end."""
         rows = self._read(
-            "SELECT id, at, kind, text, data FROM events WHERE run_id = ? AND id > ? ORDER BY id",
-            (run_id, after),
+            "SELECT id, at, kind, text, data FROM events WHERE run_id = ? AND id > ? ORDER BY id DESC LIMIT ?",
+            (run_id, after, latest),
         )
-        return [EventRow(r[0], r[1], r[2], r[3], from_json(r[4], {})) for r in rows]
+        return [EventRow(r[0], r[1], r[2], r[3], from_json(r[4], {})) for r in reversed(rows)]
 
     def _candidate_scores(self, run_id: str) -> dict[str, tuple[float | None, int]]:
         rows = self._read(

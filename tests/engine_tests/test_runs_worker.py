@@ -78,10 +78,10 @@ def test_every_optimizer_ends_with_the_result_validated(home, name):
 def run_killed_at(home, server, run_id, points):
     """Run a worker, killing it at each number of served answers, when no answer is on its way; then let it end."""
     for point in points:
+        server.hang_after(point)
         process = start_worker(home, run_id)
         wait_for(lambda p=point, child=process: sum(server.served.values()) >= p or child.poll() is not None)
         assert process.poll() is None, "The run ended before it could be killed: choose earlier points."
-        server.hang()
         settled = -1
         while settled != sum(server.served.values()):
             settled = sum(server.served.values())
