@@ -53,7 +53,7 @@ def test_a_right_answer_is_scored():
 
 def test_an_endpoint_is_asked_once_for_each_prompt_and_its_failure_is_told():
     with OpenAIServer(answer=answer) as server:
-        first, second = loop.run(try_out(request(model=server_model(server.url))))
+        first, _second = loop.run(try_out(request(model=server_model(server.url))))
         assert first.answer["shelf"] in ("red", "green", "blue")
         assert len(server.requests) == 2
         again = loop.run(try_out(request(model=server_model(server.url))))

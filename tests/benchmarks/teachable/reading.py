@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from typing import Any
 
 from teachable.worlds import Rule, World, applying
@@ -40,7 +40,7 @@ def read(messages: Sequence[Mapping[str, Any]]) -> Request:
     inputs = sections(_content(rest[-1])) if rest else {}
     shown = tuple(
         (sections(_content(a)), sections(_content(b)))
-        for a, b in zip(rest[:-1], rest[1:], strict=False)
+        for a, b in pairwise(rest)
         if a["role"] == "user" and b["role"] == "assistant"
     )
     return Request(system, _asked(system), inputs, shown, "\n".join(_content(m) for m in rest))
