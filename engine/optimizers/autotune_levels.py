@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from engine.optimizers.autotune_rules import merged_rules
+from engine.optimizers.autotune_rules import LabelCheck, merged_rules
 from engine.optimizers.autotune_space import Combination, Level, covering_rows
 from engine.optimizers.autotune_standing import Standing
 from engine.optimizers.demos import labeled_demo
@@ -20,6 +20,11 @@ class Levels(Standing):
         """Turn proposals into levels of rules, and what was solved or labelled into levels of examples."""
         best = self._best()
         added = []
+        check = LabelCheck(self.problem)
+        proposals = {
+            path: [[rule for rule in rules if not check.contradicted(rule)] for rules in some]
+            for path, some in proposals.items()
+        }
         for path in self.problem.signatures:
             place = self.space.at(path, "rules")
             current = self.space.rules(best, path)

@@ -181,10 +181,46 @@ def merged_rules(
 
 
 def _weights(rules: Sequence[str]) -> dict[str, float]:
-    """A word weighs the less the more rules it stands in."""
+    """A word weighs the less the more rules it stands in, and nothing where a quarter of them have it."""
     counts = Counter(word for rule in rules for word in _words(rule))
     total = len(rules) + 1
-    return {word: math.log(total / n) ** 2 + 1e-9 for word, n in counts.items()}
+    least = max(2, total // 4) if total > 8 else total
+    return {w: math.log(total / n) ** 2 + 1e-6 if n <= least else 0.0 for w, n in counts.items()}
+
+
+class LabelCheck:
+    """Rules held against the labelled rows, without a call: a rule none of whose words goes with its value is out.
+
+    It says nothing of rules that name no label's value, or several, or no word of the inputs.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self._values: dict[str, set[str]] = {}
+        self._rows: dict[str, list[dict[str, str]]] = {}
+        self._size = len(problem.train)
+        names = [n for n in problem.output_fields if self._is_label(problem, n)]
+        for row in problem.train:
+            labels = {n: str(problem.rows[row].get(n, "")).lower() for n in names}
+            for name, value in labels.items():
+                self._values.setdefault(name, set()).add(value)
+            for word in _row_words(problem, row):
+                self._rows.setdefault(word, []).append(labels)
+
+    def contradicted(self, rule: str) -> bool:
+        """Whether the rows speak against a rule."""
+        words = _words(rule)
+        said = [(name, value) for name, values in self._values.items() for value in values if value in words]
+        if len(said) != 1:
+            return False
+        name, value = said[0]
+        known = [self._rows[w] for w in words if 2 <= len(self._rows.get(w, ())) <= self._size // 4]
+        shares = [sum(labels[name] == value for labels in rows) / len(rows) for rows in known]
+        return bool(shares) and max(shares) < 0.34
+
+    @staticmethod
+    def _is_label(problem: Problem, name: str) -> bool:
+        values = {str(problem.rows[row].get(name, "")) for row in problem.train}
+        return 1 < len(values) <= 20 and all(len(v) <= 40 for v in values)
 
 
 def _alike(a: str, b: str, weights: Mapping[str, float]) -> float:

@@ -97,13 +97,9 @@ class Standing:
         newest = dict(added)
         whole = [newest.get(place, at) for place, at in enumerate(best)]
         chosen: dict[Combination, None] = {tuple(whole): None} if added else {}
-        for kind in ("rules", "examples") if added else ():
-            only = [
-                newest.get(place, at) if self.space.factors[place].kind == kind else at
-                for place, at in enumerate(best)
-            ]
-            chosen.setdefault(tuple(only))
-        width = 3 if not number else self._width()
+        for places in self._apart() if added else ():
+            chosen.setdefault(tuple(newest.get(p, at) if p in places else at for p, at in enumerate(best)))
+        width = len(chosen) if not number else self._width()
         if number:
             chosen = dict.fromkeys(list(chosen)[: max(1, width - 1)])
             if tuple(best) not in chosen and self.asked.get(tuple(best), 0) < len(self.order):
@@ -116,6 +112,13 @@ class Standing:
             if drawn not in self.dropped and self.asked.get(drawn, 0) < len(self.order):
                 chosen.setdefault(drawn)
         return [c for c in chosen if self.asked.get(c, 0) < len(self.order)][:width]
+
+    def _apart(self) -> list[list[int]]:
+        """The factors to try on their own: all rules, each step's rules where there are several, all examples."""
+        rules = [p for p, f in enumerate(self.space.factors) if f.kind == "rules"]
+        examples = [p for p, f in enumerate(self.space.factors) if f.kind == "examples"]
+        single = [[p] for p in rules[:3]] if len(rules) > 1 else []
+        return [rules, *single, examples]
 
     def _width(self) -> int:
         """How many combinations a race can take: a third of what is left for racing, two to five."""
@@ -196,7 +199,7 @@ class Standing:
         """
         own = self.scores.get(self.space.start, {})
         much_wrong = sum(own.values()) < 0.85 * len(own)
-        needed = (0.15 if much_wrong else 0.4) if labels_are_told(self.problem, self.rng) else 0.85
+        needed = (0.02 if much_wrong else 0.4) if labels_are_told(self.problem, self.rng) else 0.85
         tried = [c for c in self.scores if c != self.space.start]
         return max((self._better(c, _USEFUL) for c in tried), default=0.0) < needed
 
@@ -210,14 +213,14 @@ class Standing:
         return self.ended
 
     def _stale(self, before: Combination) -> bool:
-        """Whether two races in a row did not move the best by a useful amount."""
+        """Whether two races in a row (three, if nothing helped yet) did not move the best by a useful amount."""
         after = self._best()
         moved = (
             after != before
             and chance_better(self.scores[after], self.scores.get(before, {}), _USEFUL) >= 0.35
         )
         self._still = 0 if moved else self._still + 1
-        return self._still >= 2
+        return self._still >= (2 if after != self.space.start else 3)
 
     _still: int = 0
     _asked_for: int = 0
