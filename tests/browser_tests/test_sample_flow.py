@@ -73,7 +73,7 @@ def test_the_verdict_comes_first_and_prompts_are_compared(finished):
 
 def test_rows_can_be_filtered_to_what_changed(finished):
     to_page(finished, "results")
-    finished.get_by_role("tab", name="Rows").click()
+    finished.get_by_role("tab", name="Rows", exact=True).click()
     settled(finished)
     finished.get_by_role("radio", name="Better").click()
     settled(finished)
@@ -83,7 +83,7 @@ def test_rows_can_be_filtered_to_what_changed(finished):
 
 def test_every_candidate_says_why_it_exists(finished):
     to_page(finished, "results")
-    finished.get_by_role("tab", name="All candidates").click()
+    finished.get_by_role("tab", name="All candidates", exact=True).click()
     settled(finished)
     expect(finished.get_by_test_id("stDataFrame").last).to_be_visible()
     shoot(finished, "results_candidates")
