@@ -24,8 +24,8 @@ class FactorialModel:
 
     >>> cells = [((), "a", r, 0.0) for r in range(9)] + [(("x",), "b", r, 1.0) for r in range(9)]
     >>> model = FactorialModel(cells, seed=1)
-    >>> model.gain(("x",), "b", ()) > 0.3, model.chance(("x",), "b", (), "a", 0.02) > 0.9
-    (True, True)
+    >>> model.gain(("x",), "b", (), "a") > 0.3
+    True
     """
 
     def __init__(self, cells: Sequence[tuple[tuple[Hashable, ...], Hashable, int, float]], seed: int) -> None:
@@ -54,7 +54,6 @@ class FactorialModel:
         self._theta = theta
         self._factor = np.linalg.cholesky(np.linalg.inv(hessian))
         self._rng = np.random.default_rng(seed)
-        self._draws = theta + self._rng.standard_normal((400, p)) @ self._factor.T
         rows = [i for key, i in self._index.items() if key[0] == "row"]  # type: ignore[index]  # keys are tuples
         self._rows = rows
 
@@ -63,20 +62,6 @@ class FactorialModel:
     ) -> float:
         """Return the expected mean score of a combination less that of another, over the rows seen."""
         return self._score(self._theta, terms, own) - self._score(self._theta, base, base_own)
-
-    def chance(
-        self,
-        terms: Sequence[Hashable],
-        own: Hashable,
-        base: Sequence[Hashable],
-        base_own: Hashable,
-        least: float,
-    ) -> float:
-        """Return the probability that a combination beats another one by at least `least`."""
-        wins = [
-            self._score(d, terms, own) - self._score(d, base, base_own) >= least for d in self._draws[:200]
-        ]
-        return sum(wins) / len(wins)
 
     def sample(self) -> Mapping[Hashable, float]:
         """Return one draw of what each known level adds; an unknown level's is drawn by the caller."""

@@ -14,6 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from engine.optimizers.proposals import describe_step, labelled_rows
@@ -230,6 +231,7 @@ def _alike(a: str, b: str, weights: Mapping[str, float]) -> float:
     return sum(weights.get(w, 1.0) for w in first & second) / every if every else 0.0
 
 
+@lru_cache(maxsize=4096)
 def _words(rule: str) -> frozenset[str]:
     return frozenset(re.findall(r"\w+", rule.lower()))
 

@@ -64,6 +64,7 @@ class Standing:
     rejected: dict[str, list[str]] = field(default_factory=dict)
     dropped: set[Combination] = field(default_factory=set)
     by_id: dict[str, Combination] = field(default_factory=dict)
+    _fitted: tuple[int, FactorialModel] | None = None
 
     def __post_init__(self) -> None:
         self.space = Space(self.problem.seed)
@@ -139,12 +140,15 @@ class Standing:
         return tuple(chosen)
 
     def _model(self) -> FactorialModel:
+        """The model of everything scored so far; fitted once for each state of it."""
         cells = [
             (self.space.terms(c), c, row, score)
             for c, known in self.scores.items()
             for row, score in known.items()
         ]
-        return FactorialModel(cells, self.rng.randrange(2**31))
+        if self._fitted is None or self._fitted[0] != len(cells):
+            self._fitted = len(cells), FactorialModel(cells, self.rng.randrange(2**31))
+        return self._fitted[1]
 
     def _ranked(self, among: Sequence[Combination] | None = None) -> list[Combination]:
         """Combinations by what is expected of them, the best first."""
