@@ -182,11 +182,15 @@ def merged_rules(
 
 
 def _weights(rules: Sequence[str]) -> dict[str, float]:
-    """A word weighs the less the more rules it stands in, and nothing where a quarter of them have it."""
+    """A word weighs the less the more rules it stands in, and nothing where a quarter of them have it.
+
+    A word of one rule alone weighs less than one that two share: it may be mere wording.
+    """
     counts = Counter(word for rule in rules for word in _words(rule))
     total = len(rules) + 1
     least = max(2, total // 4) if total > 8 else total
-    return {w: math.log(total / n) ** 2 + 1e-6 if n <= least else 0.0 for w, n in counts.items()}
+    weights = {w: math.log(total / n) ** 2 + 1e-6 if n <= least else 0.0 for w, n in counts.items()}
+    return {w: weight * (0.3 if counts[w] == 1 else 1.0) for w, weight in weights.items()}
 
 
 class LabelCheck:

@@ -48,7 +48,7 @@ def test_alike_rules_are_merged_and_a_new_wording_replaces_the_old():
     words = ("zorvex", "plim", "quarn", "tresk", "obdel", "wimf")
     current = [f"Where {word} occurs the answer is billing" for word in words]
     merged = merged_rules(
-        current, [["If it says zorvex the answer is shipping"], ["Where jolp occurs: returns"]]
+        current, [["Where zorvex occurs the answer is shipping"], ["Where jolp occurs: returns"]]
     )
     assert len(merged) == 7
     assert merged[0].endswith("shipping")
