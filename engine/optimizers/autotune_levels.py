@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from engine.optimizers.autotune_rules import LabelCheck, merged_rules
+from engine.optimizers.autotune_rules import LabelCheck, merged_rules, row_words, rule_words
 from engine.optimizers.autotune_space import Combination, Level, covering_rows
 from engine.optimizers.autotune_standing import Standing
 from engine.optimizers.demos import labeled_demo
@@ -27,13 +27,15 @@ class Levels(Standing):
         }
         for path in self.problem.signatures:
             place = self.space.at(path, "rules")
-            current = self.space.rules(best, path)
+            # Rules that are not better than none yet may only need the wrong ones taken out.
+            base = next((c for c in (best, *self._ranked()) if c[place]), best)
+            current = self._blameless(path, base)
             rules = merged_rules(current, proposals.get(path, ()), self.rejected.get(path, ()))
             if rules and rules != current:
                 title = (
                     f"{len(rules)} rules ({_new(rules, current)} new) from {_count(proposals.get(path, ()))}"
                 )
-                added.append((place, self.space.add(place, Level(title, rules, origin=best[place] or None))))
+                added.append((place, self.space.add(place, Level(title, rules, origin=base[place] or None))))
             for reader, alone in enumerate(proposals.get(path, ()), 1):
                 # One reader's rules alone: shorter, and where readers contradict each other, clearer.
                 if alone:
@@ -42,6 +44,27 @@ class Levels(Standing):
             if self.plan.parts.examples:
                 added += self._add_examples(path, best, number)
         return added
+
+    def _blameless(self, path: str, best: Combination) -> tuple[str, ...]:
+        """Return the best's rules without those whose rows mostly fail under them; these are remembered as rejected."""
+        rules = self.space.rules(best, path)
+        if not self.plan.parts.memory:
+            return rules
+        seen = {**self.scores.get(best, {}), **{r: o.score for r, o in self.trained.get(best, {}).items()}}
+        usual = sum(seen.values()) / max(1, len(seen))
+        rows_of: dict[str, list[int]] = {}
+        for row in seen:
+            for word in row_words(self.problem, row):
+                rows_of.setdefault(word, []).append(row)
+        kept = []
+        for rule in rules:
+            telling = [w for w in rule_words(rule) if 2 <= len(rows_of.get(w, ())) <= len(seen) // 4]
+            mine = {row for word in telling for row in rows_of[word]}
+            if len(mine) >= 2 and sum(seen[row] for row in mine) / len(mine) < 0.4 * usual:
+                self.rejected.setdefault(path, []).append(rule)
+            else:
+                kept.append(rule)
+        return tuple(kept)
 
     def _add_examples(self, path: str, best: Combination, number: int) -> list[tuple[int, int]]:
         place = self.space.at(path, "examples")

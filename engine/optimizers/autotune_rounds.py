@@ -12,7 +12,7 @@ from typing import Any
 from engine.optimizers.autotune_levels import Levels
 from engine.optimizers.autotune_rules import Focus, propose_rules, rules_of
 from engine.optimizers.autotune_space import Combination
-from engine.optimizers.autotune_standing import BLOCK
+from engine.optimizers.autotune_standing import BLOCK, FINALS_SHARE
 from engine.records import Evaluation, Outcome
 from engine.search.contract import Ask, Keep, Propose, Score
 
@@ -78,6 +78,9 @@ class Tuning(Levels):
         """Give each combination its next block of rows; run the most promising on training rows too."""
         block = self._check_rows() if not number else BLOCK
         asks: list[Ask] = []
+        dear = min(float(self.problem.calls_per_row), 1.5 * self._per_row)
+        room = int((self.plan.calls * (1 - FINALS_SHARE) - self.spent) / dear / block)
+        wanted = wanted[: max(1, room)] if number else wanted
         for combination in wanted:
             upto = min(len(self.order), self.asked.get(combination, 0) + block)
             asks.append(self._score(combination, upto, f"race, {upto} rows"))

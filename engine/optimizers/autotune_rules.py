@@ -112,7 +112,7 @@ def _dealt(groups: Mapping[str, Sequence[Outcome]], n: int, each: int) -> list[l
 
 def _nearest(problem: Problem, failed: Sequence[Outcome], solved: Sequence[Outcome]) -> list[Outcome]:
     """The successes most like the failures, each once, at most six."""
-    words = {o.row: _row_words(problem, o.row) for o in (*failed, *solved)}
+    words = {o.row: row_words(problem, o.row) for o in (*failed, *solved)}
     near: dict[int, Outcome] = {}
     for outcome in failed:
         if not solved or len(near) >= 6:
@@ -122,7 +122,8 @@ def _nearest(problem: Problem, failed: Sequence[Outcome], solved: Sequence[Outco
     return list(near.values())
 
 
-def _row_words(problem: Problem, row: int) -> frozenset[str]:
+def row_words(problem: Problem, row: int) -> frozenset[str]:
+    """Return the words of a row's inputs."""
     values = problem.rows[row]
     text = " ".join(str(values.get(name, "")) for name in problem.input_fields)
     return frozenset(re.findall(r"\w+", text.lower()))
@@ -186,7 +187,7 @@ def _weights(rules: Sequence[str]) -> dict[str, float]:
 
     A word of one rule alone weighs less than one that two share: it may be mere wording.
     """
-    counts = Counter(word for rule in rules for word in _words(rule))
+    counts = Counter(word for rule in rules for word in rule_words(rule))
     total = len(rules) + 1
     least = max(2, total // 4) if total > 8 else total
     weights = {w: math.log(total / n) ** 2 + 1e-6 if n <= least else 0.0 for w, n in counts.items()}
@@ -208,12 +209,12 @@ class LabelCheck:
             labels = {n: str(problem.rows[row].get(n, "")).lower() for n in names}
             for name, value in labels.items():
                 self._values.setdefault(name, set()).add(value)
-            for word in _row_words(problem, row):
+            for word in row_words(problem, row):
                 self._rows.setdefault(word, []).append(labels)
 
     def contradicted(self, rule: str) -> bool:
         """Whether the rows speak against a rule."""
-        words = _words(rule)
+        words = rule_words(rule)
         said = [(name, value) for name, values in self._values.items() for value in values if value in words]
         if len(said) != 1:
             return False
@@ -230,13 +231,14 @@ class LabelCheck:
 
 def _alike(a: str, b: str, weights: Mapping[str, float]) -> float:
     """How much two rules share: the weight of common words over that of all, 0 to 1."""
-    first, second = _words(a), _words(b)
+    first, second = rule_words(a), rule_words(b)
     every = sum(weights.get(w, 1.0) for w in first | second)
     return sum(weights.get(w, 1.0) for w in first & second) / every if every else 0.0
 
 
 @lru_cache(maxsize=4096)
-def _words(rule: str) -> frozenset[str]:
+def rule_words(rule: str) -> frozenset[str]:
+    """Return the words of a rule."""
     return frozenset(re.findall(r"\w+", rule.lower()))
 
 

@@ -20,7 +20,9 @@ BLOCK = 24
 
 _HOPELESS = 0.3
 _USEFUL = 0.02
-_FINALS_SHARE = 0.2
+
+FINALS_SHARE = 0.2
+"""The share of the calls that is kept back for the finals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +195,7 @@ class Standing:
 
     def _left(self) -> int:
         """Calls left for racing: the finals' share is kept back."""
-        finals = _FINALS_SHARE if self.plan.parts.finals else 0.1
+        finals = FINALS_SHARE if self.plan.parts.finals else 0.1
         return int(self.plan.calls * (1 - finals)) - self.spent - self._round_proposals()
 
     def _hopeless(self) -> bool:
