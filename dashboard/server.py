@@ -10,7 +10,6 @@ import argparse
 import gc
 import importlib
 import importlib.util
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,7 +22,6 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HERE = Path(__file__).parent
-AFTER_FIRST_PAGE_SECONDS = 2.0
 
 # Nothing a page holds, an uploaded text included, can make the browser ask another machine for anything.
 # Streamlit needs inline styles, eval (its grid and charts) and blob modules (components).
@@ -73,7 +71,7 @@ class SecurityHeaders:
 
 
 def _load_first_page() -> None:
-    """Import what the first page shows, before the server says it is up."""
+    """Import what the first page shows."""
     for name in ("data", "components.project_cards", "components.sample_gallery", "components.wizard"):
         importlib.import_module(f"dashboard.{name}")
 
@@ -93,13 +91,10 @@ def _load_tables() -> None:
 
 @asynccontextmanager
 async def _lifespan(_app: st.App) -> AsyncIterator[None]:
+    # Before the server is up: a first page would have to share the interpreter with these imports.
     _load_first_page()
-    # Not at once: the first page should not have to share the interpreter with these imports.
-    later = threading.Timer(AFTER_FIRST_PAGE_SECONDS, _load_tables)
-    later.daemon = True
-    later.start()
+    _load_tables()
     yield
-    later.cancel()
 
 
 def plotly_folder() -> Path:
