@@ -54,6 +54,10 @@ DETAILS = {
     "BetterTogether": ("Most thorough", "Each optimizer of the chain starts from the last one's result."),
     "GEPA": ("Thorough", "Reads what went wrong, row by row, and rewrites the instruction to mend it."),
     "InferRules": ("Quick", "States rules that were read off your rows, and shows solved rows."),
+    "Autotune": (
+        "Thorough",
+        "Writes rules from what went wrong, shows solved rows, and stops when nothing is to be gained.",
+    ),
     "MIPROv2": (
         "Most thorough",
         "Writes new instructions, picks examples, and searches for the best pairing.",
@@ -152,7 +156,7 @@ def _body(optimizer: type[Optimizer], *, mine: bool, advised: str) -> None:
             if pace:
                 st.badge(pace, color="gray", width="content")
         name = f"Its name in the literature and in code: {optimizer.name}."
-        st.caption(f"{what} · {optimizer.name}", help=f"{need.what} {name}")
+        st.caption(f"{what.rstrip('.')} · {optimizer.name}", help=f"{need.what} {name}")
 
 
 def _choose(project_id: str, name: str) -> None:

@@ -72,7 +72,7 @@ class Autotune(Optimizer):
     """
 
     name: ClassVar[str] = "Autotune"
-    title: ClassVar[str] = "Tune everything, with the fewest calls"
+    title: ClassVar[str] = "Write rules from mistakes and prove them"
     options_model: ClassVar[type[Options]] = AutotuneOptions
     changes: ClassVar[Literal["nothing", "examples", "wording", "both"]] = "both"
 

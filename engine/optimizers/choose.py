@@ -50,7 +50,7 @@ def choose_optimizer(
         why = f"{counted} are too few to compare many prompts on, so rows that the model solves are shown as examples."
         return _first([("BootstrapFewShot", why)], available)
     if limited and _explains(metric) and (calls is None or calls >= _SMALL_BUDGET):
-        why = "The metric says what was wrong and there is a budget: this one learns most from each call."
+        why = "The metric says what was wrong and there is a budget: this one learns from every wrong row."
         wanted.append(("Autotune", why))
     if calls is not None and calls < 8 * one_pass:
         why = f"A budget of {calls:,} calls is too small to compare many prompts on {counted}, so solved rows are shown."
