@@ -17,7 +17,7 @@ from engine import runtime
 from engine.adapters.json import JSONAdapter
 from engine.errors import EngineError, ProgramFileError
 from engine.pipeline.build import build_program
-from engine.pipeline.spec import PipelineSpec
+from engine.pipeline.spec import AdapterName, PipelineSpec
 from engine.records import Candidate
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class ProgramFile(_File):
     pipeline: PipelineSpec
     candidate: CandidateFile
     model: ModelFile | None = None
-    adapter: Literal["chat", "json"] = "chat"
+    adapter: AdapterName = "chat"
     metadata: dict[str, Any] = Field(default_factory=dict)
 
     def tuned(self) -> Candidate:
@@ -111,7 +111,7 @@ def program_file(
     candidate: Candidate,
     *,
     model: Mapping[str, Any] | None = None,
-    adapter: Literal["chat", "json"] = "chat",
+    adapter: AdapterName = "chat",
     metadata: Mapping[str, Any] | None = None,
 ) -> ProgramFile:
     """Return the file's content. `model` holds a ModelFile's values; other keys are left out."""
@@ -135,7 +135,7 @@ def save_program(
     path: str | Path,
     *,
     model: Mapping[str, Any] | None = None,
-    adapter: Literal["chat", "json"] = "chat",
+    adapter: AdapterName = "chat",
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a program file; `engine.load(path)` reads it back. The file appears whole or not at all."""

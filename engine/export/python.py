@@ -9,10 +9,10 @@ from __future__ import annotations
 import pprint
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from engine.export.json import ModelFile
-from engine.pipeline.spec import PipelineSpec
+from engine.pipeline.spec import AdapterName, PipelineSpec
 from engine.records import Candidate
 
 
@@ -21,7 +21,7 @@ def python_script(
     candidate: Candidate,
     model: Mapping[str, Any],
     *,
-    adapter: Literal["chat", "json"] = "chat",
+    adapter: AdapterName = "chat",
     title: str = "",
 ) -> str:
     """Return the script's text. `model` holds a ModelFile's values (name, base_url, key_env, ...)."""
@@ -69,7 +69,7 @@ import sys
 from engine import LM, ChatAdapter, JSONAdapter, context
 from engine.errors import EngineError
 from engine.pipeline.build import build_program
-from engine.pipeline.spec import PipelineSpec
+from engine.pipeline.spec import AdapterName, PipelineSpec
 from engine.records import Candidate
 
 INPUTS = @INPUTS@

@@ -1,7 +1,9 @@
 """A pipeline as data: what the forms edit, runs store and exports carry.
 
 Steps run in order and are wired by field name: a step's input is either an input of the pipeline or an
-output of an earlier step. `engine.pipeline.build` makes a program of it.
+output of an earlier step. A step asks a model, searches a corpus ("retrieve") or calls a tool ("tool"); it may
+run only when a field has a certain value, or once for each item of a list. `engine.pipeline.build` makes a
+program of it.
 """
 
 from __future__ import annotations
@@ -26,7 +28,46 @@ class FieldSpec(BaseModel):
     choices: tuple[str, ...] = ()
 
 
-Strategy = Literal["predict", "chain_of_thought", "react", "program_of_thought", "best_of_n", "refine"]
+Strategy = Literal[
+    "predict", "chain_of_thought", "react", "program_of_thought", "best_of_n", "refine", "retrieve", "tool"
+]
+AdapterName = Literal["chat", "json", "xml", "two_step"]
+
+
+class CorpusSpec(BaseModel):
+    """What a retrieve step searches: `passages` written here, or a `file` (CSV and its `column`, or a folder of texts).
+
+    `hash` is that of the passages when the index was last made, so that a changed file is noticed ("": unknown).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    passages: tuple[str, ...] = ()
+    file: str = ""
+    column: str = ""
+    hash: str = ""
+
+
+class Condition(BaseModel):
+    """Run a step only when `field` has one of these values, compared as text (`negated`: none of them)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    field: str
+    values: tuple[str, ...]
+    negated: bool = False
+
+
+class Each(BaseModel):
+    """Run a step once for each item of the list `field`; the step reads the item as its input `item`.
+
+    Its outputs come back as lists under their own names, in the order of the items.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    field: str
+    item: str
 
 
 class StepOptions(BaseModel):
@@ -34,7 +75,8 @@ class StepOptions(BaseModel):
 
     `tools` names what react may call (see `engine.pipeline.strategies.TOOLS`), `max_iters` is how many steps react, or
     tries program_of_thought, may take (0: their default). best_of_n and refine make up to `tries` answers and stop at one
-    that a judge, going by `criteria`, rates at `threshold` (0 to 1) or more.
+    that a judge, going by `criteria`, rates at `threshold` (0 to 1) or more. retrieve finds the `k` passages of `corpus`
+    nearest to its first input, with `retriever`. tool calls the one tool in `tools` with its inputs as arguments.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,10 +86,16 @@ class StepOptions(BaseModel):
     tries: int = Field(default=3, ge=1, le=50)
     threshold: float = Field(default=0.9, ge=0, le=1)
     criteria: str = ""
+    corpus: CorpusSpec = CorpusSpec()
+    k: int = Field(default=3, ge=1, le=100)
+    retriever: Literal["bm25", "embeddings"] = "bm25"
 
 
 class StepSpec(BaseModel):
-    """One step: a signature and a strategy for answering it."""
+    """One step: a signature and a strategy for answering it; see `Condition` and `Each` for `when` and `each`.
+
+    `adapter` is this step's own message layout; None: the run's.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,6 +105,9 @@ class StepSpec(BaseModel):
     instructions: str = ""
     inputs: tuple[FieldSpec, ...] = ()
     outputs: tuple[FieldSpec, ...] = ()
+    when: Condition | None = None
+    each: Each | None = None
+    adapter: AdapterName | None = None
 
 
 class PipelineSpec(BaseModel):

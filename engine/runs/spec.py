@@ -14,8 +14,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.errors import EngineError, RunError
-from engine.pipeline.spec import PipelineSpec
+from engine.pipeline.spec import AdapterName, PipelineSpec
 from engine.search.budget import Budget
+from engine.search.freeze import Freeze
 
 
 class Frozen(BaseModel):
@@ -50,8 +51,21 @@ class SplitSpec(Frozen):
     seed: int = 0
 
 
+class Feedback(Frozen):
+    """What a person said of one answer: thumbs up (1), down (-1) or neither (0), and why; `row` as in the dataset."""
+
+    row: int
+    thumbs: Literal[-1, 0, 1] = 0
+    reason: str = ""
+    answer: str = ""
+
+
 class RunSpec(Frozen):
-    """A complete run. `mapping` is field name -> column of the dataset."""
+    """A complete run. `mapping` is field name -> column of the dataset.
+
+    `excluded` is row -> why it is left out. `synthetic` rows, written by a model, are never test rows. `frozen`
+    is what the search must not change. `feedback` is people's words on earlier answers, for the search to learn from.
+    """
 
     pipeline: PipelineSpec
     dataset: str
@@ -64,9 +78,13 @@ class RunSpec(Frozen):
     model: ModelChoice = ModelChoice()
     prompt_model: ModelChoice | None = None
     teacher_model: ModelChoice | None = None
-    adapter: Literal["chat", "json"] = "chat"
+    adapter: AdapterName = "chat"
     concurrency: int = Field(default=16, ge=1, le=1024)
     seed: int = 0
+    excluded: dict[int, str] = Field(default_factory=dict)
+    synthetic: tuple[int, ...] = ()
+    frozen: tuple[Freeze, ...] = ()
+    feedback: tuple[Feedback, ...] = ()
 
 
 Step = Literal["task", "examples", "metric", "tune"]
@@ -97,9 +115,13 @@ class ProjectDraft(Frozen):
     model: ModelChoice | None = None
     prompt_model: ModelChoice | None = None
     teacher_model: ModelChoice | None = None
-    adapter: Literal["chat", "json"] = "chat"
+    adapter: AdapterName = "chat"
     concurrency: int = Field(default=16, ge=1, le=1024)
     seed: int = 0
+    excluded: dict[int, str] = Field(default_factory=dict)
+    synthetic: tuple[int, ...] = ()
+    frozen: tuple[Freeze, ...] = ()
+    feedback: tuple[Feedback, ...] = ()
 
     def problems(self, columns: Sequence[str] | None = None) -> list[Problem]:
         """Return what stands between this draft and a run, in the wizard's order; none: it can start.

@@ -13,13 +13,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.errors import EngineError, RunError
-from engine.pipeline.spec import PipelineSpec
+from engine.pipeline.spec import AdapterName, PipelineSpec
 from engine.records import Candidate, Example, Outcome, json_value
 from engine.runs.spec import ModelChoice, Named
 
@@ -41,7 +41,7 @@ class TryRequest(BaseModel):
     expected: dict[str, Any] = Field(default_factory=dict)
     metric: Named | None = None
     model: ModelChoice = ModelChoice()
-    adapter: Literal["chat", "json"] = "chat"
+    adapter: AdapterName = "chat"
 
 
 class TriedCall(BaseModel):

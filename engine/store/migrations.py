@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 def migrate(connection: Any, *, upto: int = SCHEMA_VERSION) -> None:
@@ -85,4 +85,27 @@ _M003_NOTES_AND_ARCHIVE = (
     "ALTER TABLE projects ADD COLUMN archived INTEGER NOT NULL DEFAULT 0",
 )
 
-STEPS = (_M001_TABLES, _M002_REVISION_AND_PHASE, _M003_NOTES_AND_ARCHIVE)
+_M004_PEOPLE = (
+    "ALTER TABLE runs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]'",
+    # What a person asks of a run under way: a prompt to try, a larger budget.
+    """CREATE TABLE requests (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL, kind TEXT NOT NULL,
+        content TEXT NOT NULL, created_at REAL NOT NULL, answer TEXT NOT NULL DEFAULT '')""",
+    # Thumbs and reasons on answers, for the project's next runs.
+    """CREATE TABLE feedback (
+        project_id TEXT NOT NULL, dataset_id TEXT NOT NULL, row INTEGER NOT NULL, run_id TEXT NOT NULL,
+        candidate_id TEXT NOT NULL, thumbs INTEGER NOT NULL, reason TEXT NOT NULL, answer TEXT NOT NULL,
+        created_at REAL NOT NULL, PRIMARY KEY (project_id, dataset_id, row, candidate_id))""",
+    # A person's own grades of rows, to check a judge against (0 to 1).
+    """CREATE TABLE grades (
+        project_id TEXT NOT NULL, dataset_id TEXT NOT NULL, row INTEGER NOT NULL, answer TEXT NOT NULL,
+        grade REAL NOT NULL, created_at REAL NOT NULL, PRIMARY KEY (project_id, dataset_id, row, answer))""",
+    # A project's saved programs, numbered from 1; at most one is in use.
+    """CREATE TABLE versions (
+        project_id TEXT NOT NULL, number INTEGER NOT NULL, run_id TEXT NOT NULL, candidate_id TEXT NOT NULL,
+        content TEXT NOT NULL, note TEXT NOT NULL DEFAULT '', in_use INTEGER NOT NULL DEFAULT 0,
+        created_at REAL NOT NULL, PRIMARY KEY (project_id, number))""",
+    "CREATE INDEX requests_by_run ON requests (run_id, id)",
+)
+
+STEPS = (_M001_TABLES, _M002_REVISION_AND_PHASE, _M003_NOTES_AND_ARCHIVE, _M004_PEOPLE)

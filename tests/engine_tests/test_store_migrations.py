@@ -38,7 +38,9 @@ def test_the_number_is_the_number_of_steps():
 def test_old_files_are_brought_up_to_date_with_their_rows(tmp_path, version, read_only):
     old = old_file(tmp_path / FILE_NAME, version)
     assert old.execute("PRAGMA user_version").fetchone()[0] == version
-    old.execute("INSERT INTO projects VALUES ('p', 'Old', '{\"a\": 1}', 1.0, 2.0)")
+    old.execute(
+        "INSERT INTO projects (id, name, draft, created_at, updated_at) VALUES ('p', 'Old', '{\"a\": 1}', 1.0, 2.0)"
+    )
     old.execute(
         "INSERT INTO runs (id, project_id, title, spec, state, created_at) VALUES ('r', 'p', 'T', '{}', 'finished', 1)"
     )
