@@ -11,7 +11,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -60,11 +60,13 @@ def split_rows(
     inputs: Collection[str] | None = None,
     outputs: Collection[str] | None = None,
     stratify_by: str | None = None,
+    synthetic: Collection[int] = (),
 ) -> Split:
     """Divide rows (row id -> values) into train, validation and test.
 
     `inputs` are the fields that decide whether two rows are the same; Examples know theirs. Rows are
-    stratified by `stratify_by`, or by the first output with few different values. Raises DatasetError
+    stratified by `stratify_by`, or by the first output with few different values. `synthetic` rows, written
+    by a model, are only ever train rows: nothing is chosen by them or tested on them. Raises DatasetError
     when there are too few rows, saying how many are needed, or when every answer is the same.
 
     >>> from types import SimpleNamespace
@@ -72,7 +74,18 @@ def split_rows(
     >>> shares = SimpleNamespace(train=0.4, validation=0.3, test=0.3, seed=0)
     >>> split_rows(rows, shares, inputs=["text"]).sizes
     (8, 6, 6)
+    >>> split_rows(rows, shares, inputs=["text"], synthetic=[0, 1]).train[:2]
+    (0, 1)
     """
+    written = frozenset(synthetic) & frozenset(rows)
+    if written:
+        real = {row: values for row, values in rows.items() if row not in written}
+        return _with_synthetic(
+            split_rows(real, split, inputs=inputs, outputs=outputs, stratify_by=stratify_by),
+            rows,
+            written,
+            inputs,
+        )
     shares = _checked_shares(split)
     asked, answers = _field_names(rows, inputs, outputs)
     _check_count(len(rows), shares)
@@ -98,6 +111,26 @@ def split_rows(
     _check_sides(sides, len(groups), len(rows), shares)
     train, validation, test = (tuple(sorted(sides[side])) for side in SIDES)
     return Split(train, validation, test, label, _notes(rows, groups, answers, label, labels, sides))
+
+
+def _with_synthetic(
+    split: Split,
+    rows: Mapping[int, Mapping[str, Any]],
+    written: Collection[int],
+    inputs: Collection[str] | None,
+) -> Split:
+    """Add rows a model wrote to the rows to learn from, without those that repeat a row kept apart."""
+    asked, _ = _field_names(rows, inputs, None)
+    columns = [_folded(_column(rows, name)) for name in asked]
+    keys = dict(zip(rows, zip(*columns, strict=True), strict=True)) if columns else {}
+    apart = {keys[row] for row in (*split.validation, *split.test)} if keys else set()
+    kept = [row for row in written if not keys or keys[row] not in apart]
+    notes = [f"{len(kept):,} row{'s' if len(kept) != 1 else ''} written by a model: to learn from only."]
+    left_out = len(written) - len(kept)
+    if left_out:
+        verb = "repeat" if left_out > 1 else "repeats"
+        notes.append(f"{left_out:,} of them {verb} a row that is kept apart, and will not be used.")
+    return replace(split, train=tuple(sorted((*split.train, *kept))), notes=(*split.notes, *notes))
 
 
 def rows_needed(shares: Sequence[float]) -> int:

@@ -5,7 +5,7 @@ Here a run that cannot work is refused, in one sentence, before anything is paid
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -50,10 +50,15 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
     _check_metric_field(spec)
     optimizer = make_optimizer(spec.optimizer, metric)
     dataset = stored_dataset(store, spec)
-    usable = usable_examples(spec.pipeline, dataset, spec.mapping)
+    usable = without_rows(usable_examples(spec.pipeline, dataset, spec.mapping), spec.excluded)
     if not usable.examples:
-        raise DatasetError(_no_rows(dataset, usable))
-    split = split_rows(usable.examples, spec.split, outputs=[f.name for f in spec.pipeline.outputs])
+        raise DatasetError(_no_rows(dataset, usable, spec.excluded))
+    split = split_rows(
+        usable.examples,
+        spec.split,
+        outputs=[f.name for f in spec.pipeline.outputs],
+        synthetic=spec.synthetic,
+    )
     lm = make_lm(spec.model)
     settings = Settings(
         program=program,
@@ -108,6 +113,14 @@ def usable_examples(
     """
     inputs, outputs = field_types(pipeline)
     return usable_rows(dataset, mapping, inputs=inputs, outputs=outputs, parse=parse_value, rows=rows)
+
+
+def without_rows(usable: UsableRows, excluded: Collection[int]) -> UsableRows:
+    """Return the rows without those that a person left out; problems stay as they are."""
+    if not excluded:
+        return usable
+    kept = {row: example for row, example in usable.examples.items() if row not in excluded}
+    return UsableRows(kept, usable.problems)
 
 
 def field_types(pipeline: PipelineSpec) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -167,7 +180,9 @@ def _notes(usable: UsableRows, split: Split) -> tuple[str, ...]:
     return (*([f"{rows} left out because they cannot be used."] if left_out else []), *split.notes)
 
 
-def _no_rows(dataset: Dataset, usable: UsableRows) -> str:
+def _no_rows(dataset: Dataset, usable: UsableRows, excluded: Collection[int]) -> str:
+    if excluded:
+        return f"Every usable row of {dataset.name!r} is left out. Take some back, or add rows."
     if usable.problems:
         first = usable.problems[0]
         return f"No row of {dataset.name!r} can be used. Row {first.row}: {first.message}"
@@ -185,4 +200,5 @@ __all__ = [
     "stored_dataset",
     "usable_examples",
     "with_budget_left",
+    "without_rows",
 ]

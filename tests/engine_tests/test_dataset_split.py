@@ -109,3 +109,18 @@ def test_scarce_labels_are_named():
 def test_shares_must_add_up():
     with pytest.raises(DatasetError, match="add up to 130%"):
         split_rows(examples(40), shares(0.7))
+
+
+def test_rows_a_model_wrote_are_only_ever_learned_from():
+    from types import SimpleNamespace
+
+    shares = SimpleNamespace(train=0.4, validation=0.3, test=0.3, seed=0)
+    real = {i: {"text": f"real {i}", "label": "ab"[i % 2]} for i in range(40)}
+    before = split_rows(real, shares, inputs=["text"])
+    copied = before.test[0]
+    rows = {**real, 100: {"text": "new", "label": "a"}, 101: dict(real[copied])}
+    found = split_rows(rows, shares, inputs=["text"], synthetic=[100, 101, 999])
+    assert (found.validation, found.test) == (before.validation, before.test)
+    assert found.train == (*before.train, 100)
+    assert any("kept apart" in note for note in found.notes)
+    assert any(note.startswith("1 row written by a model") for note in found.notes)
