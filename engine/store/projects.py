@@ -63,6 +63,8 @@ class ProjectStore(StoreConnection):
         with self.transaction():
             for table in ("candidates", "trials", "outcomes", "events"):
                 self._write(f"DELETE FROM {table} WHERE run_id IN {runs}", (project_id,))  # noqa: S608 - fixed names
+            for table in ("feedback", "grades"):
+                self._write(f"DELETE FROM {table} WHERE project_id = ?", (project_id,))  # noqa: S608 - fixed names
             self._write("DELETE FROM runs WHERE project_id = ?", (project_id,))
             self._write("DELETE FROM projects WHERE id = ?", (project_id,))
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.home import data_home
+from engine.store.people import PeopleStore
 from engine.store.trials import TrialStore
 
 FILE_NAME = "tuneboard.db"
 
 
-class Store(TrialStore):
+class Store(TrialStore, PeopleStore):
     """Projects, datasets, runs and what happened in them.
 
     >>> import tempfile

@@ -1,0 +1,58 @@
+"""What people say of answers, in the store."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.store.people import Remark
+from engine.store.store import Store
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store.open(tmp_path) as opened:
+        yield opened
+
+
+def remark(row=3, candidate="c1", thumbs=-1, reason="Too long.", at=1.0):
+    return Remark(row, "r1", candidate, thumbs, reason, "an answer", at)
+
+
+def test_a_remark_replaces_the_one_before_on_the_same_row_and_prompt(store):
+    store.save_remark("p", "d", remark())
+    store.save_remark("p", "d", remark(reason="Still too long.", at=2.0))
+    store.save_remark("p", "d", remark(candidate="c2", at=3.0))
+    assert [(r.candidate_id, r.reason) for r in store.remarks("p", "d")] == [
+        ("c1", "Still too long."),
+        ("c2", "Too long."),
+    ]
+    assert store.remarks("p", "other") == store.remarks("other", "d") == []
+
+
+def test_a_remark_that_says_nothing_is_taken_back(store):
+    store.save_remark("p", "d", remark())
+    store.save_remark("p", "d", remark(thumbs=0, reason=" "))
+    assert store.remarks("p", "d") == []
+
+
+def test_broken_emoji_and_long_text_are_kept(store):
+    store.save_remark("p", "d", remark(reason="\ud83d" + "x" * 100_000))
+    assert len(store.remarks("p", "d")[0].reason) == 100_001
+
+
+def test_a_grade_belongs_to_a_row_and_its_answer(store):
+    store.save_grade("p", "d", 1, "billing", 1.0)
+    store.save_grade("p", "d", 1, "shipping", 0.0)
+    store.save_grade("p", "d", 1, "billing", 0.5)
+    assert store.grades("p", "d") == {(1, "billing"): 0.5, (1, "shipping"): 0.0}
+    store.save_grade("p", "d", 1, "billing", None)
+    assert store.grades("p", "d") == {(1, "shipping"): 0.0}
+
+
+def test_what_people_said_goes_with_the_project(store):
+    project = store.create_project("P", {})
+    store.save_remark(project, "d", remark())
+    store.save_grade(project, "d", 1, "a", 1.0)
+    store.delete_project(project)
+    assert store.remarks(project, "d") == []
+    assert store.grades(project, "d") == {}
