@@ -99,6 +99,10 @@ class BaseLM(ABC):
     async def complete(self, request: Request) -> Reply:
         """Answer one request. Raises LMError (see engine.errors) after any retries of its own."""
 
+    async def recall(self, request: Request) -> Reply | None:  # noqa: ARG002 - for subclasses
+        """Return the answer to a request where that costs nothing and asks nobody: one kept from before; else None."""
+        return None
+
     def request(
         self, messages: Sequence[Message], *, rollout_id: int | None = None, **params: Any
     ) -> Request:

@@ -110,13 +110,7 @@ class LM(BaseLM):
 
         Raises LMError after the retries, MissingKeyError before anything is sent.
         """
-        use_cache = self._cache_setting
-        if "cache" in request.params:
-            params = dict(request.params)
-            use_cache = params.pop("cache")
-            request = replace(request, params=params)
-        if "response_format" in request.params:
-            request = _with_schema(request)
+        request, use_cache = self._with_cache_setting(request)
         try:
             if use_cache is False:
                 reply = await self._completions(request)
@@ -128,6 +122,13 @@ class LM(BaseLM):
             raise
         history.record(self.history, request, reply)
         return reply
+
+    async def recall(self, request: Request) -> Reply | None:
+        """Return the kept answer to a request, or None where it would have to be asked for (never of the offline model)."""
+        if self.route.protocol == "offline":
+            return await self._completions(request)
+        request, use_cache = self._with_cache_setting(request)
+        return None if use_cache is False else self._open_cache(use_cache).get(self._key(request))
 
     def price(self) -> tuple[float, float] | None:
         """Return US dollars per input and per output token, or None where the price is unknown."""
@@ -166,6 +167,15 @@ class LM(BaseLM):
     def __reduce__(self) -> tuple[Any, ...]:
         # Pickled by its settings: without the key, the connection and the history.
         return _rebuild, (self.dump_state(),)
+
+    def _with_cache_setting(self, request: Request) -> tuple[Request, bool | Cache]:
+        """Return the request as it is sent, and the cache setting that holds for it."""
+        use_cache = self._cache_setting
+        if "cache" in request.params:
+            params = dict(request.params)
+            use_cache = params.pop("cache")
+            request = replace(request, params=params)
+        return (_with_schema(request) if "response_format" in request.params else request), use_cache
 
     def _key(self, request: Request) -> str:
         if self._endpoint is None:

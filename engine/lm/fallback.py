@@ -56,6 +56,13 @@ class FallbackLM(BaseLM):
                 error.args = (f"No model answered. {' '.join(problems)} {self.lms[-1].model}: {error}",)
             raise
 
+    async def recall(self, request: Request) -> Reply | None:
+        """Return the first model's kept answer, or the next one's."""
+        for lm in self.lms:
+            if (reply := await lm.recall(_own(lm, request))) is not None:
+                return reply
+        return None
+
     def price(self) -> tuple[float, float] | None:
         """Return the first model's price: that of the usual case."""
         return self.lms[0].price()
@@ -74,7 +81,11 @@ class FallbackLM(BaseLM):
 
 
 async def _ask(lm: BaseLM, request: Request) -> Reply:
+    return await lm.complete(_own(lm, request))
+
+
+def _own(lm: BaseLM, request: Request) -> Request:
     params = dict(request.params)
     if not lm.supports_response_format:
         params.pop("response_format", None)
-    return await lm.complete(lm.request(request.messages, rollout_id=request.rollout_id, **params))
+    return lm.request(request.messages, rollout_id=request.rollout_id, **params)

@@ -9,6 +9,7 @@ A result is a dict of JSON values:
     stopped, reason  how the search ended: finished, budget, stopped or failed, and the sentence
     usage, seconds   what the whole run took
     export_path, script_path            the exported program and the script that runs it
+    proof            for each exported file that was scored again: see `engine.runs.proof.Proof`
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,10 +26,11 @@ from pydantic import ValidationError
 from engine import loop
 from engine.errors import EngineError, RunError, StoreError
 from engine.lm import cache
-from engine.records import Evaluation, Usage
+from engine.records import Evaluation
 from engine.runs.exports import export_run
 from engine.runs.flags import StoreControl, Watch
 from engine.runs.prepare import Prepared, check_keys, prepare, with_budget_left
+from engine.runs.proof import prove
 from engine.runs.recorder import StoreRecorder
 from engine.runs.results import result_dict, summary, validation_score
 from engine.runs.silence import tell_of_silence
@@ -163,32 +164,37 @@ class _Job:
             driver.seed, search.best, split.test, labels=("baseline", "best")
         )
         _check_tested(before, after)
-        self._conclude(driver, prepared, search, before, after)
+        result = self._result(driver, prepared, search, before, after)
+        store.set_phase(run_id, "Writing the exports")
+        paths = export_run(self.home, self.run, prepared.spec, search.best, result)
+        store.set_phase(run_id, "Checking that the exports answer the same")
+        proofs = await prove(Path(paths["export_path"]), driver.settings, after)
+        self._conclude(search, {**result, **paths, "proof": [p.as_dict() for p in proofs]}, driver)
 
     def _validated(self, driver: Driver, prepared: Prepared, search: SearchResult) -> float | None:
         return validation_score(driver.trials, search.best, len(prepared.split.validation))
 
-    def _conclude(
+    def _result(
         self, driver: Driver, prepared: Prepared, search: SearchResult, before: Evaluation, after: Evaluation
-    ) -> None:
-        store, run_id, rows = self.store, self.run.id, len(prepared.split.validation)
-        self.recorder.flush()
-        usage: Usage = driver.ledger.spent
-        result = result_dict(
+    ) -> dict[str, Any]:
+        rows = len(prepared.split.validation)
+        return result_dict(
             search,
             verdict(before, after),
             baseline=summary(driver.seed, validation_score(driver.trials, driver.seed, rows), before),
             best=summary(search.best, self._validated(driver, prepared, search), after),
-            usage=usage,
+            usage=driver.ledger.spent,
             seconds=driver.ledger.seconds,
         )
-        store.set_phase(run_id, "Writing the exports")
-        paths = export_run(self.home, self.run, prepared.spec, search.best, result)
+
+    def _conclude(self, search: SearchResult, result: Mapping[str, Any], driver: Driver) -> None:
+        store, run_id = self.store, self.run.id
+        self.recorder.flush()
         with store.transaction():
             store.drop_trials_before(run_id, self.claimed)
             store.mark_best(run_id, search.best.id)
-            store.set_meters(run_id, usage, driver.ledger.seconds)
-            store.save_result(run_id, {**result, **paths})
+            store.set_meters(run_id, driver.ledger.spent, driver.ledger.seconds)
+            store.save_result(run_id, result)
             store.set_phase(run_id, "")
             store.add_event(run_id, "verdict", result["verdict"]["sentence"], result["verdict"])
             if search.stopped == "stopped":

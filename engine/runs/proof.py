@@ -1,0 +1,161 @@
+"""The proof that an export answers as the tuned prompt did: the written files are read again and scored on the test rows.
+
+Every answer comes from the kept answers to the same requests (or from a model that costs nothing), so that a
+single character of difference shows, and no call is paid for. It knows files and settings, no store.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from engine import evaluate, runtime
+from engine.adapters.values import format_value
+from engine.errors import RunError
+from engine.export.formats import get_export
+from engine.export.json import read_program
+from engine.records import Evaluation
+
+if TYPE_CHECKING:
+    from engine.adapters.base import Adapter
+    from engine.lm.base import BaseLM, Reply, Request
+    from engine.modules.module import Module
+    from engine.search.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What came of scoring one exported file again.
+
+    `same` of `rows` test rows scored exactly as in the run's own test; `unknown` rows asked something whose answer is
+    not kept, so they could not be checked without paying. `score` is the mean over the rows that could, 0 to 1.
+    """
+
+    file: str
+    rows: int
+    same: int
+    unknown: int
+    score: float | None
+
+    @property
+    def holds(self) -> bool:
+        """Whether every row scored the same."""
+        return self.rows > 0 and self.same == self.rows
+
+    @property
+    def sentence(self) -> str:
+        """It in one sentence.
+
+        >>> Proof("program.json", 60, 60, 0, 0.45).sentence
+        'program.json was read again and scored on the same 60 test rows: 45.0 %, every row as before.'
+        """
+        if not self.rows:
+            return f"{self.file} could not be checked: the run has no tested rows."
+        if self.holds and self.score is not None:
+            return (
+                f"{self.file} was read again and scored on the same {self.rows} test rows: "
+                f"{100 * self.score:.1f} %, every row as before."
+            )
+        if self.unknown == self.rows:
+            return f"{self.file} was not checked: the answers of the test are not kept, and asking again would cost."
+        checked, other = self.rows - self.unknown, self.rows - self.unknown - self.same
+        left = f"; {self.unknown} could not be checked without paying" if self.unknown else ""
+        return f"{self.file}: {self.same} of {checked} test rows scored as before, {other} did not{left}."
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON-ready values, the sentence and whether it holds with it."""
+        return {**asdict(self), "holds": self.holds, "sentence": self.sentence}
+
+
+async def prove(path: Path, settings: Settings, tested: Evaluation) -> list[Proof]:
+    """Score the program file at `path` and the messages file beside it on the rows of a test; pays for nothing.
+
+    Rows that failed in the test are left out. Raises ProgramFileError where the program file cannot be read.
+    """
+    program = read_program(path).build(lm=settings.lm)
+    proofs = [await _score(program, path.name, settings, tested)]
+    messages = path.with_name(get_export("messages_json").file_name)
+    if messages.exists():
+        templates = orjson.loads(messages.read_bytes())
+        proofs.append(await _score(_from_messages(program, templates), messages.name, settings, tested))
+    return proofs
+
+
+async def _score(program: Module, file: str, settings: Settings, tested: Evaluation) -> Proof:
+    expected = {o.row: o.score for o in tested.outcomes if o.error is None and o.row in settings.rows}
+    asked_anew: set[int] = set()
+
+    def note(outcome: Any) -> None:
+        if outcome.error is not None and NOT_KEPT in outcome.error:
+            asked_anew.add(outcome.row)
+
+    ambient = {"lm": settings.lm} if settings.lm is not None else {}  # what a judge asks
+    with runtime.context(send=_kept_only, trace=None, replies=None, history=False, **ambient):
+        outcomes = await evaluate.run_rows(
+            program,
+            [(row, settings.rows[row]) for row in expected],
+            settings.metric,
+            limit=settings.concurrency,
+            on_outcome=note,
+        )
+    known = [o for o in outcomes if o.row not in asked_anew]
+    return Proof(
+        file,
+        rows=len(expected),
+        same=sum(abs(o.score - expected[o.row]) < SAME for o in known),
+        unknown=len(asked_anew),
+        score=sum(o.score for o in known) / len(known) if known else None,
+    )
+
+
+async def _kept_only(lm: BaseLM, request: Request) -> Reply:
+    reply = await lm.recall(request)
+    if reply is None:
+        raise RunError(NOT_KEPT)
+    return reply
+
+
+def _from_messages(program: Module, templates: Mapping[str, Sequence[Mapping[str, Any]]]) -> Module:
+    """Return the program with each step asking what the messages file says, instead of what it would render."""
+    made = program.deepcopy()
+    for path, step in made.named_predictors():
+        step.adapter = _filling(step.adapter or runtime.current().adapter or _chat(), templates[path])
+    return made
+
+
+def _filling(adapter: Adapter, template: Sequence[Mapping[str, Any]]) -> Adapter:
+    """Return an adapter like another whose messages are a template's, with the inputs in their `{name}` places."""
+    *before, last = (dict(message) for message in template)
+    kind = type(adapter)
+
+    def filled(
+        _self: Adapter,
+        signature: Any,
+        demos: Any,
+        inputs: Mapping[str, Any],  # noqa: ARG001 - the demos stand in the template
+    ) -> list[dict[str, Any]]:
+        names = "|".join(map(re.escape, signature.input_fields))
+        text = re.sub(
+            rf"\{{({names})\}}",
+            lambda found: format_value(inputs.get(found[1]), signature.annotation(found[1])),
+            str(last["content"]),
+        )
+        return [*map(dict, before), {**last, "content": text}]
+
+    made: Adapter = type(kind.__name__, (kind,), {"format": filled, "__doc__": kind.__doc__})()
+    return made
+
+
+def _chat() -> Adapter:
+    from engine.adapters.chat import ChatAdapter
+
+    return ChatAdapter()
+
+
+SAME = 1e-9
+NOT_KEPT = "The answer to this request is not kept."

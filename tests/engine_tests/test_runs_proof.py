@@ -1,0 +1,88 @@
+"""The proof of an export: it holds for what the run wrote, shows a changed character, and pays for nothing."""
+
+from pathlib import Path
+
+import orjson
+import pytest
+from openai_server import OpenAIServer
+from run_setup import add_run, answer, server_model
+
+from engine import loop
+from engine.runs.prepare import prepare
+from engine.runs.proof import prove
+from engine.runs.spec import Named, RunSpec
+from engine.runs.worker import work
+from engine.search.driver import Driver
+from engine.store.store import Store
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-never-stored")
+    return tmp_path
+
+
+def result_of(home, run_id):
+    with Store.open(home, read_only=True) as store:
+        return store.get_run(run_id).result
+
+
+def prove_again(home, run_id):
+    """The proof made anew from the files as they are now."""
+    with Store.open(home) as store:
+        run = store.get_run(run_id)
+        prepared = prepare(store, RunSpec.model_validate(run.spec))
+        driver = Driver(prepared.settings)
+        best = store.candidate(run_id, run.result["best_candidate"])
+        tested = loop.run(driver.score(best, prepared.split.test))
+    return loop.run(prove(Path(run.result["export_path"]), prepared.settings, tested))
+
+
+@pytest.mark.parametrize("adapter", ["chat", "json"])
+def test_both_files_of_a_run_score_as_the_run_did(home, adapter):
+    run_id = add_run(home, optimizer=Named(name="LabeledFewShot"), adapter=adapter)
+    assert work(home, run_id) == 0
+    result = result_of(home, run_id)
+    program, messages = result["proof"]
+    assert (program["file"], messages["file"]) == ("program.json", "messages.json")
+    assert program["holds"]
+    assert messages["holds"]
+    assert program["rows"] == result["best"]["rows"]
+    assert program["score"] == pytest.approx(result["best"]["test"])
+
+
+def test_with_a_paid_model_nothing_is_asked_again(home):
+    with OpenAIServer(answer) as server:
+        run_id = add_run(home, optimizer=Named(name="LabeledFewShot"), model=server_model(server.url))
+        assert work(home, run_id) == 0
+        assert set(server.served.values()) == {1}
+        result = result_of(home, run_id)
+        assert [p["holds"] for p in result["proof"]] == [True, True]
+        before = sum(server.served.values())
+        path = Path(result["export_path"])
+        changed = path.with_name("messages.json")
+        templates = orjson.loads(changed.read_bytes())
+        (step,) = templates
+        templates[step][0]["content"] += "!"
+        changed.write_bytes(orjson.dumps(templates))
+        program, messages = prove_again(home, run_id)
+        assert program.holds
+        assert not messages.holds
+        assert messages.unknown == messages.rows
+        assert "would cost" in messages.sentence
+        assert sum(server.served.values()) == before
+
+
+def test_a_changed_program_is_told_from_the_one_that_was_tested(home):
+    run_id = add_run(home, optimizer=Named(name="LabeledFewShot"))
+    assert work(home, run_id) == 0
+    path = Path(result_of(home, run_id)["export_path"])
+    saved = orjson.loads(path.read_bytes())
+    for state in saved["candidate"]["steps"].values():
+        state["demos"] = []
+    path.write_bytes(orjson.dumps(saved))
+    program, messages = prove_again(home, run_id)
+    assert not program.holds
+    assert "did not" in program.sentence
+    assert messages.holds
