@@ -1,9 +1,11 @@
 """One input answered by a few prompts, side by side: for a look at what they do, outside any run.
 
 It runs in a short-lived process of its own, so that whoever asks never loads a model client and a call that hangs
-can be ended. The request comes as JSON on standard input, the attempts go out as JSON:
+can be ended. The request comes as JSON on standard input, the attempts go out as JSON on the last line:
 
     python -m engine.runs.trying < request.json > attempts.json
+
+With `stream` in the request, every line before it is a `Piece` of an answer, as the model writes it.
 
 It knows no store: the request carries the task, the prompts and the input. Keys are in the environment only.
 """
@@ -12,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -25,12 +27,14 @@ from engine.runs.spec import ModelChoice, Named
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM, Reply, Request
+    from engine.streaming import StreamResponse
 
 
 class TryRequest(BaseModel):
     """What to try. `candidates` holds prompts as `Candidate.as_dict` writes them, by a name of the asker's.
 
-    With `expected` (output field -> value) and a metric the answers are scored too.
+    With `expected` (output field -> value) and a metric the answers are scored too. `own_inputs` holds what only
+    one prompt is given, by its name: the conversation it has had, which is its own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +46,19 @@ class TryRequest(BaseModel):
     metric: Named | None = None
     model: ModelChoice = ModelChoice()
     adapter: AdapterName = "chat"
+    own_inputs: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    stream: bool = False
+
+
+class Piece(BaseModel):
+    """A piece of an answer as it is written: which prompt, which step, which output field."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    step: str
+    field: str
+    text: str
 
 
 class TriedCall(BaseModel):
@@ -59,12 +76,13 @@ class TriedCall(BaseModel):
 
 
 class TriedStep(BaseModel):
-    """What one step of the pipeline answered: its path and its outputs."""
+    """One call of a step of the pipeline: its path, what went in and what came out."""
 
     model_config = ConfigDict(frozen=True)
 
     path: str
     outputs: dict[str, Any]
+    inputs: dict[str, Any] = Field(default_factory=dict)
 
 
 class Attempt(BaseModel):
@@ -105,8 +123,11 @@ class Attempts(BaseModel):
     problem: str = ""
 
 
-async def try_out(request: TryRequest) -> tuple[Attempt, ...]:
-    """Answer the input with every prompt, all at once.
+Put = Callable[[Piece], None]
+
+
+async def try_out(request: TryRequest, put: Put | None = None) -> tuple[Attempt, ...]:
+    """Answer the input with every prompt, all at once; `put` hears of each piece as it is written.
 
     Raises an EngineError for a task that cannot be built, a value that does not fit its field, or a missing key.
     A failing call is no error here: it is told in its attempt.
@@ -114,14 +135,19 @@ async def try_out(request: TryRequest) -> tuple[Attempt, ...]:
     from engine.runs.parts import check_key, is_offline, make_adapter, make_lm
 
     check_key(request.model)
-    example = _example(request)
+    examples = {
+        name: example_of(
+            request.pipeline, {**request.inputs, **request.own_inputs.get(name, {})}, request.expected
+        )
+        for name in request.candidates
+    }
     lm, adapter = make_lm(request.model), make_adapter(request.adapter)
     if is_offline(request.model):
         # Free and quick; else the first prompt's time would be that of loading the stand-in's words.
         name, first = next(iter(request.candidates.items()))
-        await _attempt(request, name, first, example, lm, adapter)
+        await _attempt(request, name, first, examples[name], (lm, adapter))
     tried = [
-        _attempt(request, name, candidate, example, lm, adapter)
+        _attempt(request, name, candidate, examples[name], (lm, adapter), put)
         for name, candidate in request.candidates.items()
     ]
     return tuple(await asyncio.gather(*tried))
@@ -132,20 +158,21 @@ async def _attempt(
     name: str,
     candidate: Mapping[str, Any],
     example: Example,
-    lm: BaseLM,
-    adapter: Any,
+    asked: tuple[BaseLM, Any],
+    put: Put | None = None,
 ) -> Attempt:
     from engine.evaluate.rows import run_rows
     from engine.pipeline.build import build_program
     from engine.runs.parts import make_metric
     from engine.runtime import context
+    from engine.streaming import every_field
 
     calls: list[TriedCall] = []
 
-    async def send(model: BaseLM, asked: Request) -> Reply:
-        messages = tuple(dict(m) for m in asked.messages)
+    async def send(model: BaseLM, wanted: Request) -> Reply:
+        messages = tuple(dict(m) for m in wanted.messages)
         try:
-            reply = await model.complete(asked)
+            reply = await model.complete(wanted)
         except EngineError as error:
             calls.append(TriedCall(messages=messages, error=str(error)))
             raise
@@ -165,16 +192,27 @@ async def _attempt(
     program = build_program(request.pipeline).with_candidate(Candidate.from_dict(candidate))
     scored = request.metric is not None and bool(request.expected)
     metric: Any = make_metric(request.metric) if request.metric is not None and scored else _unscored
-    with context(lm=lm, adapter=adapter, send=send):
+    stream = None if put is None else every_field(program, _telling(name, put))
+    with context(lm=asked[0], adapter=asked[1], send=send, stream=stream):
         (outcome,) = await run_rows(program, [(0, example)], metric, limit=1, trace=True)
     return _told(name, outcome, calls, scored=scored)
+
+
+def _telling(name: str, put: Put) -> Callable[[StreamResponse], None]:
+    def tell(piece: StreamResponse) -> None:
+        if piece.chunk:
+            put(Piece(name=name, step=piece.predict_name, field=piece.signature_field_name, text=piece.chunk))
+
+    return tell
 
 
 def _told(name: str, outcome: Outcome, calls: list[TriedCall], *, scored: bool) -> Attempt:
     return Attempt(
         name=name,
         answer=dict(outcome.prediction),
-        steps=tuple(TriedStep(path=t.path, outputs=dict(t.outputs)) for t in outcome.trace),
+        steps=tuple(
+            TriedStep(path=t.path, outputs=dict(t.outputs), inputs=dict(t.inputs)) for t in outcome.trace
+        ),
         error=outcome.error or "",
         score=outcome.score if scored and outcome.error is None else None,
         feedback=outcome.feedback if scored else "",
@@ -187,21 +225,26 @@ def _unscored(_example: Any, _prediction: Any, _trace: Any = None) -> float:
     return 1.0
 
 
-def _example(request: TryRequest) -> Example:
-    """Return the input and what is expected, typed by the task's fields. Raises RunError for what does not fit."""
+def example_of(
+    pipeline: PipelineSpec, given_inputs: Mapping[str, Any], expected: Mapping[str, Any]
+) -> Example:
+    """Return an input and what is expected, typed by the task's fields. Raises RunError for what does not fit."""
     from engine.adapters.values import parse_value
     from engine.runs.prepare import field_types
+    from engine.types.history import History
 
-    inputs, outputs = field_types(request.pipeline)
+    inputs, outputs = field_types(pipeline)
     values: dict[str, Any] = {}
     for name, annotation in inputs.items():
-        given = request.inputs.get(name)
+        given = given_inputs.get(name)
+        if annotation is History and not given:
+            given = []
         if given is None or given == "":
             raise RunError(f"Give a value for {name!r}: the prompt needs it.")
         values[name] = _typed(name, given, annotation, parse_value)
     for name, annotation in outputs.items():
-        if request.expected.get(name) not in (None, ""):
-            values[name] = _typed(name, request.expected[name], annotation, parse_value)
+        if expected.get(name) not in (None, ""):
+            values[name] = _typed(name, expected[name], annotation, parse_value)
     return Example(values).with_inputs(*inputs)
 
 
@@ -214,13 +257,13 @@ def _typed(name: str, given: Any, annotation: Any, parse: Any) -> Any:
         raise RunError(f"The value of {name!r} does not fit: {str(error).rstrip('.')}.") from error
 
 
-def answer_request(text: bytes) -> Attempts:
-    """Return what came of a request's JSON text; what goes wrong is a sentence in it."""
+def answer_request(text: bytes, put: Put | None = None) -> Attempts:
+    """Return what came of a request's JSON text; what goes wrong is a sentence in it. `put` is for one that streams."""
     from engine import loop
 
     try:
         request = TryRequest.model_validate_json(text)
-        return Attempts(attempts=loop.run(try_out(request)))
+        return Attempts(attempts=loop.run(try_out(request, put if request.stream else None)))
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         return Attempts(problem=f"The request cannot be read at {where!r}: {error.errors()[0]['msg']}.")
@@ -230,7 +273,12 @@ def answer_request(text: bytes) -> Attempts:
 
 def main() -> None:
     """Answer the request on standard input."""
-    sys.stdout.write(answer_request(sys.stdin.buffer.read()).model_dump_json())
+
+    def put(piece: Piece) -> None:
+        sys.stdout.write(f"{piece.model_dump_json()}\n")
+        sys.stdout.flush()
+
+    sys.stdout.write(answer_request(sys.stdin.buffer.read(), put).model_dump_json())
 
 
 if __name__ == "__main__":

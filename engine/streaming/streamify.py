@@ -75,6 +75,20 @@ def streamify(
     return in_async if async_streaming else plain
 
 
+def every_field(program: Any, put: Callable[[StreamResponse], None]) -> Any:
+    """Return what `engine.context(stream=...)` takes, so that `put` hears every piece of every step's outputs.
+
+    `put` is called on the engine's loop and must not block. What comes from the cache, or from a model that cannot
+    stream, is not heard.
+    """
+    wanted = [
+        (StreamListener(name, step, path, allow_reuse=True), path, step)
+        for path, step in program.named_predictors()
+        for name in step.signature.output_fields
+    ]
+    return _Streaming(put, wanted, None)
+
+
 async def streaming_response(items: AsyncIterator[Any]) -> AsyncIterator[str]:
     """Turn what a streamed program yields into lines of server-sent events, closed by [DONE].
 

@@ -13,6 +13,7 @@ from run_setup import PIPELINE, answer, server_model
 from engine import loop
 from engine.errors import RunError
 from engine.pipeline.build import build_program
+from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.runs.spec import ModelChoice, Named
 from engine.runs.trying import TryRequest, answer_request, try_out
 
@@ -90,3 +91,53 @@ def test_the_process_answers_json_and_never_loads_litellm():
     )
     assert done.returncode == 0, done.stderr
     assert [a["name"] for a in json.loads(done.stdout)["attempts"]] == ["start", "best"]
+
+
+def test_answers_are_told_piece_by_piece_as_they_are_written():
+    pieces = []
+    with OpenAIServer(answer=answer) as server:
+        found = loop.run(try_out(request(model=server_model(server.url)), pieces.append))
+    assert {p.name for p in pieces} == {"start", "best"}
+    for attempt in found:
+        said = [p for p in pieces if p.name == attempt.name]
+        assert "".join(p.text for p in said) == attempt.answer["shelf"]
+        assert {(p.step, p.field) for p in said} == {("sort", "shelf")}
+
+
+def test_the_process_writes_pieces_as_lines_before_the_attempts():
+    with OpenAIServer(answer=answer) as server:
+        asked = request(model=server_model(server.url), stream=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "engine.runs.trying"],
+            input=asked.model_dump_json().encode(),
+            capture_output=True,
+            check=False,
+        )
+    *pieces, last = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(last["attempts"]) == 2
+    assert pieces
+    assert all(set(p) == {"name", "step", "field", "text"} for p in pieces)
+
+
+def test_every_prompt_has_a_conversation_of_its_own():
+    talk = PipelineSpec(
+        steps=(
+            StepSpec(
+                name="chat",
+                inputs=(FieldSpec(name="history", type="History"), FieldSpec(name="question")),
+                outputs=(FieldSpec(name="answer"),),
+            ),
+        )
+    )
+    start = build_program(talk).candidate().as_dict()
+    asked = TryRequest(
+        pipeline=talk,
+        candidates={"a": start, "b": start},
+        inputs={"question": "And then?"},
+        own_inputs={"b": {"history": [{"question": "Who wrote it?", "answer": "Ada"}]}},
+    )
+    first, second = loop.run(try_out(asked))
+    assert not first.error
+    assert len(second.calls[0].messages) == len(first.calls[0].messages) + 2
+    assert "Ada" in str(second.calls[0].messages)
+    assert second.steps[0].inputs["question"] == "And then?"
