@@ -5,5 +5,6 @@ signatures  one step's spec -> its signature
 check       what is wrong with a spec, in plain sentences
 build       a spec -> a program
 infer       a table nobody has described yet -> a spec
+importing   a signature string, a class's source, a JSON Schema or a prompt -> a step
 templates   the sample projects that are shipped
 """
