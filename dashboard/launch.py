@@ -13,17 +13,13 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dashboard.mode import check, writing
 from engine.errors import RunError
 from engine.home import data_home
 from engine.store.runs import process_lives
 
-if TYPE_CHECKING:
-    from engine.runs.trying import Attempt, TryRequest
-
-TRY_SECONDS = 180.0
 OVER = ("finished", "stopped", "failed")
 
 
@@ -91,37 +87,6 @@ def resume(run_id: str, keys: Mapping[str, str] | None = None) -> None:
 def restart(run_id: str, keys: Mapping[str, str] | None = None) -> None:
     """Go on with a run whose process has ended. What was paid for is answered from the cache."""
     resume(run_id, keys)
-
-
-def try_out(request: TryRequest, keys: Mapping[str, str] | None = None) -> tuple[Attempt, ...]:
-    """Answer one input with some prompts, in a short-lived process; return an attempt for each.
-
-    `keys` go into the process's environment only. Raises RunError with a sentence when nothing came back.
-    """
-    from engine.runs.trying import Attempts
-
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "engine.runs.trying"],
-            input=request.model_dump_json().encode(),
-            capture_output=True,
-            check=False,
-            timeout=TRY_SECONDS,
-            env={**os.environ, **(keys or {}), "TUNEBOARD_HOME": str(data_home())},
-        )
-    except subprocess.TimeoutExpired as error:
-        raise RunError(
-            f"The model did not answer within {TRY_SECONDS:.0f} seconds. Try again, or test it on the Settings page."
-        ) from error
-    except OSError as error:
-        raise RunError(f"The process that asks the model could not be started: {error}.") from error
-    if done.returncode or not done.stdout:
-        last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
-        raise RunError(f"The process that asks the model ended early: {last or 'it said nothing'}")
-    found = Attempts.model_validate_json(done.stdout)
-    if found.problem:
-        raise RunError(found.problem)
-    return found.attempts
 
 
 def log_path(run_id: str) -> Path:

@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import data, keys, launch, trying
+from dashboard import asking, data, keys, trying
 from dashboard.components.look import page_title
 from dashboard.components.page import PAGES, Current, complain, current
 from dashboard.components.run_picker import current_run, run_picker
@@ -106,7 +106,7 @@ def _button(
     st.session_state.pop(f"try_problem_{key}", None)
     try:
         with st.spinner("Asking the model"):
-            found = launch.try_out(trial.request(chosen, values, expected), keys.for_process())
+            found = asking.try_out(trial.request(chosen, values, expected), keys.for_process())
         st.session_state[f"try_attempts_{key}"] = (found, expected)
     except EngineError as error:
         st.session_state[f"try_problem_{key}"] = error
