@@ -119,6 +119,11 @@ class Module:
         """Return every step."""
         return [step for _, step in self.named_predictors()]
 
+    @property
+    def calls_a_row(self) -> int:
+        """Model calls that one run of the program takes, as far as its steps tell: one a step."""
+        return len(self.named_predictors())
+
     def named_parameters(self) -> list[tuple[str, Predict]]:
         """Return what can be tuned, by path: the steps."""
         return self.named_predictors()

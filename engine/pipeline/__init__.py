@@ -2,7 +2,11 @@
 
 spec        what a pipeline is, as data
 signatures  one step's spec -> its signature
-check       what is wrong with a spec, in plain sentences
+strategies  how a step may answer: each strategy's module, and the tools by name
+steps       the steps that ask no model: a search, a tool's call
+corpora     the passages that steps search, read and indexed once
+conditions  whether a step runs
+check       what is wrong with a spec, in plain sentences; wiring: between its steps
 build       a spec -> a program
 infer       a table nobody has described yet -> a spec
 importing   a signature string, a class's source, a JSON Schema or a prompt -> a step

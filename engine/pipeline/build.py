@@ -5,47 +5,156 @@ It knows signatures and modules, and nothing of data, models or optimizers.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from typing import Any
 
+from engine.adapters.base import Adapter
 from engine.errors import PipelineError
 from engine.modules.module import Module
 from engine.pipeline.check import spec_problems
+from engine.pipeline.conditions import exclude_each_other, holds
 from engine.pipeline.signatures import signature_of
-from engine.pipeline.spec import PipelineSpec
+from engine.pipeline.spec import Condition, PipelineSpec, StepSpec
 from engine.pipeline.strategies import STRATEGIES
 from engine.prediction import Prediction
+from engine.runtime import context, current
 
 __all__ = ["STRATEGIES", "Pipeline", "build_program", "signature_of"]
+
+AT_ONCE = 8
+"""Items of a list that are worked on at the same time."""
+
+USUAL_ITEMS = 3
+"""How long a list nobody has seen yet is taken to be."""
 
 
 class Pipeline(Module):
     """A program of named steps; each step's inputs come from the call or from the steps before it.
 
     A step is an attribute under its own name, so its path is "route", or "route.predict" for one that
-    thinks first. The answer holds every step's outputs, the last step's last.
+    thinks first. The answer holds every step's outputs, the last step's last; those of a step that was left out
+    are None unless another step made them.
     """
 
     def __init__(self, spec: PipelineSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.wiring = tuple((s.name, tuple(f.name for f in s.inputs)) for s in spec.steps)
         for step in spec.steps:
-            setattr(self, step.name, STRATEGIES[step.strategy](signature_of(step), step.options))
+            setattr(self, step.name, _module(step))
 
     async def aforward(self, **inputs: Any) -> Prediction:
         """Run the steps in order; arguments are the pipeline's inputs by name."""
-        if len(self.wiring) == 1:
-            answer: Prediction = await getattr(self, self.wiring[0][0]).acall(**inputs)
+        steps = self.spec.steps
+        if len(steps) == 1 and steps[0].when is None and steps[0].each is None:
+            answer: Prediction = await getattr(self, steps[0].name).acall(**inputs)
             return answer
         values = dict(inputs)
         made: dict[str, Any] = {}
-        for name, needs in self.wiring:
-            answer = await getattr(self, name).acall(**{n: values[n] for n in needs if n in values})
-            for field, value in answer.items():
+        for step in steps:
+            if step.when is not None and not holds(step.when, values):
+                for f in step.makes:
+                    made.setdefault(f.name, None)
+                    values.setdefault(f.name, None)
+                continue
+            for field, value in (await self._answers(step, values)).items():
                 made.pop(field, None)  # so that the last step's fields come last
-                made[field] = value
-            values.update(answer)
+                made[field] = values[field] = value
         return Prediction.of(made)
+
+    async def _answers(self, step: StepSpec, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        module: Module = getattr(self, step.name)
+        given = {f.name: values[f.name] for f in step.inputs if f.name in values}
+        if step.each is None:
+            answer: Prediction = await module.acall(**given)
+            return answer
+        items = values.get(step.each.field)
+        if items is None:
+            items = ()
+        if isinstance(items, str | bytes | Mapping) or not hasattr(items, "__iter__"):
+            raise PipelineError(
+                f"The step {step.name!r} runs for each item of {step.each.field!r}, which is no list: {items!r:.80}."
+            )
+        calls = [{**given, step.each.item: item} for item in items]
+        answers = await _in_turn(module, calls)
+        names = dict.fromkeys(name for one in answers for name in one) or [f.name for f in step.answers]
+        return {name: [one.get(name) for one in answers] for name in names}
+
+    @property
+    def calls_a_row(self) -> int:
+        """Model calls that one run takes: one a step that asks a model; of steps that exclude each other the dearest count.
+
+        A step for each item of a list counts as for `USUAL_ITEMS` of them.
+        """
+        calls = [
+            (s.when, len(getattr(self, s.name).predictors()) * (USUAL_ITEMS if s.each else 1))
+            for s in self.spec.steps
+        ]
+        return sum(n for when, n in calls if when is None) + _dearest([(w, n) for w, n in calls if w])
+
+
+def _dearest(branches: list[tuple[Condition, int]]) -> int:
+    """Return the most calls that steps with conditions can make together."""
+    if not branches:
+        return 0
+    (when, calls), *others = branches
+    along = [(w, n) for w, n in others if not exclude_each_other(when, w)]
+    return (
+        calls + _dearest(along)
+        if len(along) == len(others)
+        else max(calls + _dearest(along), _dearest(others))
+    )
+
+
+async def _in_turn(module: Module, calls: list[dict[str, Any]]) -> list[Prediction]:
+    """Run a module on every call's inputs, some at a time; answers and traces come in the order of the calls."""
+    outer = current()
+    traces: list[list[Any]] = [[] for _ in calls]
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def one(i: int, given: dict[str, Any]) -> Prediction:
+        async with slots:
+            if outer.trace is None:
+                return await _called(module, given)
+            with context(trace=traces[i]):
+                return await _called(module, given)
+
+    done = await asyncio.gather(*(one(i, given) for i, given in enumerate(calls)), return_exceptions=True)
+    answers = []
+    for trace, answer in zip(traces, done, strict=True):
+        if outer.trace is not None:
+            outer.trace.extend(trace)
+        if isinstance(answer, BaseException):
+            raise answer  # the first by place, whichever failed first
+        answers.append(answer)
+    return answers
+
+
+async def _called(module: Module, given: dict[str, Any]) -> Prediction:
+    answer: Prediction = await module.acall(**given)
+    return answer
+
+
+def _module(step: StepSpec) -> Module:
+    module = STRATEGIES[step.strategy](signature_of(step), step.options)
+    if step.adapter is not None:
+        adapter = _adapter(step.adapter)
+        for predictor in module.predictors():
+            predictor.adapter = adapter
+    return module
+
+
+def _adapter(name: str) -> Adapter:
+    from engine import adapters
+
+    kinds: dict[str, str] = {
+        "chat": "ChatAdapter",
+        "json": "JSONAdapter",
+        "xml": "XMLAdapter",
+        "two_step": "TwoStepAdapter",
+    }
+    made: Adapter = getattr(adapters, kinds[name])()
+    return made
 
 
 def build_program(spec: PipelineSpec) -> Pipeline:

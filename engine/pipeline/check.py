@@ -12,12 +12,15 @@ from collections.abc import Collection, Iterator, Sequence
 
 from engine.errors import SignatureError
 from engine.modules.module import Module
+from engine.pipeline.corpora import corpus_path
 from engine.pipeline.signatures import field_type
-from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
+from engine.pipeline.spec import CorpusSpec, FieldSpec, PipelineSpec, StepSpec
 from engine.pipeline.strategies import RESERVED, TOOLS
+from engine.pipeline.wiring import wiring_problems
 
 MOST_CHOICES = 200
-_TAKEN = frozenset(dir(Module)) | {"spec", "wiring"}
+WANTED_INPUT = {"retrieve": "what is searched for", "tool": "an argument of the tool"}
+_TAKEN = frozenset(dir(Module)) | {"spec", "calls_a_row"}
 
 
 def spec_problems(spec: PipelineSpec, columns: Sequence[str] | None = None) -> list[str]:
@@ -32,7 +35,7 @@ def spec_problems(spec: PipelineSpec, columns: Sequence[str] | None = None) -> l
     """
     found = [sentence for step in spec.steps for sentence in _step_problems(step, len(spec.steps) > 1)]
     found += _duplicate_steps(spec)
-    found += _wiring_problems(spec)
+    found += wiring_problems(spec)
     if columns is not None:
         found += _column_problems(spec, columns)
     return list(dict.fromkeys(found))
@@ -64,13 +67,14 @@ def _step_problems(step: StepSpec, several: bool) -> Iterator[str]:
     elif step.name in _TAKEN:
         yield f"A step cannot be called {step.name!r}, which means something else in a program. Try {step.name + '_step'!r}."
     if not step.inputs:
-        yield f"Add an input field{where}: something the model reads."
-    if not step.outputs:
+        what = WANTED_INPUT.get(step.strategy, "something the model reads")
+        yield f"Add an input field{where}: {what}."
+    if not step.answers:
         yield f"Add an output field{where}: something the model answers."
-    for side, fields in (("input", step.inputs), ("output", step.outputs)):
+    for side, fields in (("input", step.inputs), ("output", step.answers)):
         for i, f in enumerate(fields, 1):
             yield from _field_problems(f, f"{side} field {i}{where}")
-    names = [f.name for f in (*step.inputs, *step.outputs)]
+    names = [f.name for f in (*step.inputs, *step.answers)]
     for name in dict.fromkeys(n for n in names if n.strip() and names.count(n) > 1):
         yield f"Two fields{where} are called {name!r}. Rename one of them, for example to {usable_name(name, names)!r}."
     yield from _strategy_problems(step, names, where)
@@ -87,6 +91,59 @@ def _strategy_problems(step: StepSpec, names: Sequence[str], where: str) -> Iter
             yield f"There is no tool {tool!r}{where}. Choose from: {', '.join(TOOLS)}."
     if step.strategy == "react" and not step.options.tools:
         yield f"Choose at least one tool{where}: {', '.join(TOOLS)}. Or let the step think first instead."
+    if step.strategy == "retrieve" or (step.strategy in ("react", "tool") and "search" in step.options.tools):
+        yield from _corpus_problems(step.options.corpus, where)
+    if step.strategy == "retrieve":
+        yield from _search_problems(step, where)
+    if step.strategy == "tool":
+        yield from _tool_problems(step, where)
+
+
+def _search_problems(step: StepSpec, where: str) -> Iterator[str]:
+    if len(step.inputs) > 1:
+        names = ", ".join(f.name for f in step.inputs)
+        yield f"A search has one input, what is searched for; {names} are too many{where}. Keep one of them."
+    yield from _one_output(step, where)
+    for f in step.answers[:1]:
+        if f.choices or f.type.replace(" ", "") not in ("str", "list[str]"):
+            yield f"A search makes a list of texts: give {f.name!r} the type list[str]{where}."
+
+
+def _corpus_problems(corpus: CorpusSpec, where: str) -> Iterator[str]:
+    if corpus.passages and corpus.file:
+        yield f"Give the passages to search{where} either as a list or as a file, not both."
+    elif corpus.passages:
+        if not any(p.strip() for p in corpus.passages):
+            yield f"All passages to search{where} are blank. Write some, or choose a file."
+    elif not corpus.file.strip():
+        yield f"There is nothing to search{where}. Add passages, or choose a CSV file or a folder of texts."
+    elif not corpus_path(corpus.file).exists():
+        yield f"There is no file or folder {corpus.file!r} to search{where}. Choose another, or put it back."
+
+
+def _tool_problems(step: StepSpec, where: str) -> Iterator[str]:
+    yield from _one_output(step, where)
+    if len(set(step.options.tools)) != 1:
+        yield f"Choose the one tool that is called{where}: {', '.join(TOOLS)}."
+        return
+    tool = TOOLS.get(step.options.tools[0])
+    if tool is None:
+        return
+    names = [f.name for f in step.inputs]
+    known = ", ".join(tool.args)
+    for name in names:
+        if name not in tool.args:
+            yield f"The tool {tool.name!r} takes no argument {name!r}{where}. Rename the input; it takes: {known}."
+    for name in tool.required:
+        if name not in names:
+            yield f"The tool {tool.name!r} needs the argument {name!r}{where}. Add an input of that name."
+
+
+def _one_output(step: StepSpec, where: str) -> Iterator[str]:
+    if len(step.answers) > 1:
+        what = "A search" if step.strategy == "retrieve" else "A tool"
+        names = ", ".join(f.name for f in step.answers)
+        yield f"{what} makes one output; {names} are too many{where}. Keep one of them."
 
 
 def _field_problems(field: FieldSpec, place: str) -> Iterator[str]:
@@ -135,39 +192,6 @@ def _duplicate_steps(spec: PipelineSpec) -> Iterator[str]:
     names = [s.name for s in spec.steps]
     for name in dict.fromkeys(n for n in names if names.count(n) > 1):
         yield f"Two steps are called {name!r}. Rename one of them, for example to {usable_name(name, names)!r}."
-
-
-def _wiring_problems(spec: PipelineSpec) -> Iterator[str]:
-    maker: dict[str, str] = {}
-    first = {f.name: s.name for s in reversed(spec.steps) for f in s.outputs}
-    outside: set[str] = set()
-    for i, step in enumerate(spec.steps):
-        for f in step.inputs:
-            if f.name in maker:
-                continue
-            later = first.get(f.name)
-            if later is not None and later != step.name:
-                yield (
-                    f"The step {step.name!r} reads {f.name!r}, which only the later step {later!r} makes. "
-                    f"Move {later!r} before {step.name!r}, or rename the field."
-                )
-            outside.add(f.name)
-        for f in step.outputs:
-            if f.name in maker:
-                yield (
-                    f"The steps {maker[f.name]!r} and {step.name!r} both make {f.name!r}. "
-                    f"Rename one, for example to {usable_name(f'{step.name}_{f.name}')!r}."
-                )
-            elif f.name in outside and f.name not in {g.name for g in step.inputs}:
-                yield f"The step {step.name!r} makes {f.name!r}, which is also an input of the whole task. Rename one."
-            maker.setdefault(f.name, step.name)
-        read_later = {f.name for s in spec.steps[i + 1 :] for f in s.inputs}
-        made = [f.name for f in step.outputs]
-        if i < len(spec.steps) - 1 and made and not read_later & set(made):
-            yield (
-                f"Nothing reads what the step {step.name!r} makes ({', '.join(made)}). "
-                "Add it as an input of a later step, or remove the step."
-            )
 
 
 def _column_problems(spec: PipelineSpec, columns: Sequence[str]) -> Iterator[str]:

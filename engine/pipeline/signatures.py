@@ -29,7 +29,7 @@ def signature_of(step: StepSpec) -> type[Signature]:
     typing.Literal['a', 'b']
     """
     fields: dict[str, tuple[Any, Any]] = {}
-    for make, side in ((InputField, step.inputs), (OutputField, step.outputs)):
+    for make, side in ((InputField, step.inputs), (OutputField, step.answers)):
         for f in side:
             if f.name in fields:
                 raise SignatureError(
@@ -55,7 +55,7 @@ def instruction_default(step: StepSpec) -> str:
     >>> instruction_default(StepSpec(inputs=(FieldSpec(name="message"),), outputs=(FieldSpec(name="queue"),)))
     'Read the message and give the queue.'
     """
-    return f"Read the {_listed(step.inputs)} and give the {_listed(step.outputs)}."
+    return f"Read the {_listed(step.inputs)} and give the {_listed(step.answers)}."
 
 
 def _listed(fields: tuple[FieldSpec, ...]) -> str:

@@ -109,6 +109,44 @@ class StepSpec(BaseModel):
     each: Each | None = None
     adapter: AdapterName | None = None
 
+    @property
+    def answers(self) -> tuple[FieldSpec, ...]:
+        """What one run of the step answers: its outputs; a search and a tool have one of their own where none is named."""
+        return self.outputs or OWN_OUTPUTS.get(self.strategy, ())
+
+    @property
+    def makes(self) -> tuple[FieldSpec, ...]:
+        """What the step leaves for later steps: what it answers, as lists where it runs for each item of one."""
+        return self.answers if self.each is None else tuple(map(listed, self.answers))
+
+    @property
+    def needs(self) -> tuple[FieldSpec, ...]:
+        """What the step takes from the pipeline to run: its inputs, with the list in the place of its item."""
+        if self.each is None:
+            return self.inputs
+        needed: dict[str, FieldSpec] = {}
+        for f in self.inputs:
+            field = listed(f.model_copy(update={"name": self.each.field})) if f.name == self.each.item else f
+            needed.setdefault(field.name, field)
+        return tuple({**needed, **{f.name: f for f in self.inputs if f.name != self.each.item}}.values())
+
+
+OWN_OUTPUTS: dict[str, tuple[FieldSpec, ...]] = {
+    "retrieve": (FieldSpec(name="passages", type="list[str]"),),
+    "tool": (FieldSpec(name="result"),),
+}
+"""Outputs of the strategies that ask no model, where a step names none."""
+
+
+def listed(field: FieldSpec) -> FieldSpec:
+    """Return a field that holds a list of what this one holds.
+
+    >>> listed(FieldSpec(name="tag", choices=("a", "b"))).type
+    "list[Literal['a', 'b']]"
+    """
+    inside = f"Literal[{', '.join(map(repr, field.choices))}]" if field.choices else field.type
+    return field.model_copy(update={"type": f"list[{inside}]", "choices": ()})
+
 
 class PipelineSpec(BaseModel):
     """Steps in order."""
@@ -123,13 +161,13 @@ class PipelineSpec(BaseModel):
         made: set[str] = set()
         needed: dict[str, FieldSpec] = {}
         for step in self.steps:
-            for f in step.inputs:
+            for f in step.needs:
                 if f.name not in made:
                     needed.setdefault(f.name, f)
-            made |= {f.name for f in step.outputs}
+            made |= {f.name for f in step.makes}
         return tuple(needed.values())
 
     @property
     def outputs(self) -> tuple[FieldSpec, ...]:
         """Fields of the last step: what the pipeline answers."""
-        return self.steps[-1].outputs
+        return self.steps[-1].makes

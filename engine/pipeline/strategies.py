@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from engine.adapters.values import format_value
 from engine.errors import SandboxError, ToolError
 from engine.modules.best_of_n import BestOfN
 from engine.modules.chain_of_thought import ChainOfThought
@@ -16,7 +17,10 @@ from engine.modules.predict import Predict
 from engine.modules.program_of_thought import ProgramOfThought
 from engine.modules.react import ReAct
 from engine.modules.refine import Refine
+from engine.modules.retrieve import Retrieve
+from engine.pipeline.corpora import CorpusRetriever
 from engine.pipeline.spec import StepOptions
+from engine.pipeline.steps import Search, ToolCall
 from engine.signature import InputField, OutputField, Signature, make_signature
 from engine.tools.function import Tool
 from engine.tools.interpreter import DIALECT, PythonInterpreter
@@ -75,15 +79,55 @@ async def run_python(code: str) -> str:
     return (await PythonInterpreter().arun(code)).text()
 
 
+async def search(query: str) -> str:
+    """Return the passages nearest to a query, from the retriever in force."""
+    return _found(await Retrieve().acall(query))
+
+
 TOOLS: dict[str, Tool] = {
     "calculator": Tool(calculator, desc='Works out an arithmetic expression, such as "(3 + 4) * 2 ** 5".'),
     "python": Tool(run_python, "python", f"Runs Python code and returns what it prints. {DIALECT}"),
+    "search": Tool(
+        search, desc='Finds the passages that say most about a query, such as "refund after a month".'
+    ),
 }
-"""What react may be given by name."""
+"""What a step may call, by name."""
 
 
 def _react(signature: type[Signature], options: StepOptions) -> Module:
-    return ReAct(signature, [TOOLS[name] for name in dict.fromkeys(options.tools)], options.max_iters or 10)
+    return ReAct(signature, tools_of(options), options.max_iters or 10)
+
+
+def tools_of(options: StepOptions) -> list[Tool]:
+    """Return the tools a step may call; `search` looks in the step's own corpus where it has one."""
+    found = []
+    for name in dict.fromkeys(options.tools):
+        tool = TOOLS[name]
+        if name == "search" and (options.corpus.passages or options.corpus.file):
+            tool = Tool(_searching(options), name, tool.desc)
+        found.append(tool)
+    return found
+
+
+def _searching(options: StepOptions) -> Callable[..., Any]:
+    step = Retrieve(options.k, rm=CorpusRetriever(options.corpus, options.retriever))
+
+    async def search(query: str) -> str:
+        return _found(await step.acall(query))
+
+    return search
+
+
+def _found(answer: Any) -> str:
+    return format_value(list(answer.passages), str) if answer.passages else NOTHING_FOUND
+
+
+def _retrieve(signature: type[Signature], options: StepOptions) -> Module:
+    return Search(signature, CorpusRetriever(options.corpus, options.retriever), options.k)
+
+
+def _tool(signature: type[Signature], options: StepOptions) -> Module:
+    return ToolCall(signature, tools_of(options)[0])
 
 
 def _program_of_thought(signature: type[Signature], options: StepOptions) -> Module:
@@ -105,6 +149,8 @@ STRATEGIES: dict[str, Callable[[type[Signature], StepOptions], Module]] = {
     "program_of_thought": _program_of_thought,
     "best_of_n": _sampling(BestOfN),
     "refine": _sampling(Refine),
+    "retrieve": _retrieve,
+    "tool": _tool,
 }
 
 RESERVED: dict[str, frozenset[str]] = {
@@ -124,4 +170,5 @@ _MATHS = "from math import acos, asin, atan, ceil, cos, e, exp, factorial, floor
 JUDGE = """\
 Somebody was given this task: {task}
 Rate their result ({outputs}) by these criteria, strictly and without favour: {criteria}"""
+NOTHING_FOUND = "Nothing was found."
 CORRECTNESS = "the result is right, complete, and in the form that was asked for."

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from engine.adapters.values import parse_value
 from engine.dataset import Dataset, Split, UsableRows, read_dataset, split_rows, usable_rows
 from engine.errors import ConfigurationError, DatasetError, RunError
-from engine.pipeline.build import build_program, signature_of
+from engine.pipeline.build import build_program
+from engine.pipeline.signatures import field_type
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Example
 from engine.runs.parts import check_key, make_adapter, make_lm, make_metric, make_optimizer
@@ -90,7 +91,7 @@ def check_keys(spec: RunSpec) -> None:
 
 def reserved_calls(program: Module, split: Split, judge_calls: int = 0) -> int:
     """Return the calls that the run makes outside the search: the starting prompt scored, and the final test."""
-    a_row = max(1, len(program.named_predictors())) + judge_calls
+    a_row = max(1, program.calls_a_row) + judge_calls
     return a_row * (len(split.validation) + 2 * len(split.test))
 
 
@@ -125,14 +126,8 @@ def without_rows(usable: UsableRows, excluded: Collection[int]) -> UsableRows:
 
 def field_types(pipeline: PipelineSpec) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the types of a pipeline's inputs and of its outputs, by field name."""
-    signatures = [signature_of(step) for step in pipeline.steps]
-    inputs: dict[str, Any] = {}
-    for f in pipeline.inputs:
-        for signature in signatures:
-            if f.name in signature.input_fields:
-                inputs[f.name] = signature.annotation(f.name)
-                break
-    return inputs, {f.name: signatures[-1].annotation(f.name) for f in pipeline.outputs}
+    inputs = {f.name: field_type(f) for f in pipeline.inputs}
+    return inputs, {f.name: field_type(f) for f in pipeline.outputs}
 
 
 def stored_dataset(store: Store, spec: RunSpec) -> Dataset:

@@ -40,7 +40,7 @@ def make_problem(settings: Settings, allowance: Allowance) -> Problem:
         rng=random.Random(settings.seed),
         teacher=None if settings.teacher is None else settings.teacher.candidate(),
         allowance=allowance,
-        calls_per_row=max(1, len(signatures)),
+        calls_per_row=max(1, program.calls_a_row),
     )
 
 

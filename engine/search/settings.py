@@ -45,8 +45,8 @@ class Settings:
 
     @property
     def calls_a_row(self) -> int:
-        """Model calls that one row takes at least: one a step, and those of a metric that asks a judge."""
-        return max(1, len(self.program.predictors())) + self.judge_calls
+        """Model calls that one row takes, as far as the program tells: those of its steps, and those of a metric that asks a judge."""
+        return max(1, self.program.calls_a_row) + self.judge_calls
 
     @property
     def judge_calls(self) -> int:

@@ -49,7 +49,7 @@ def spec(strategy: Any, *, output: str = "answer", **options: Any) -> PipelineSp
 def test_every_strategy_becomes_its_module(strategy: str, paths: list[str]) -> None:
     program = build_program(spec(strategy, tools=("calculator",)))
     assert [path for path, _ in program.named_predictors()] == paths
-    assert set(STRATEGIES) <= set(StepSpec.model_fields["strategy"].annotation.__args__)
+    assert set(STRATEGIES) == set(StepSpec.model_fields["strategy"].annotation.__args__)
 
 
 def test_a_spec_written_before_options_reads_the_same() -> None:
@@ -67,7 +67,10 @@ def test_a_spec_written_before_options_reads_the_same() -> None:
     ("made", "sentence"),
     [
         (spec("react"), "Choose at least one tool"),
-        (spec("react", tools=("browser",)), "There is no tool 'browser'. Choose from: calculator, python."),
+        (
+            spec("react", tools=("browser",)),
+            "There is no tool 'browser'. Choose from: calculator, python, search.",
+        ),
         (spec("react", tools=("python",), output="trajectory"), "has its own field 'trajectory'"),
         (spec("best_of_n", output="score"), "has its own field 'score'"),
     ],
@@ -129,7 +132,10 @@ def test_the_calculator_and_python_by_name() -> None:
         TOOLS["calculator"](expression="open('/etc/passwd').read()")
 
 
-@pytest.mark.parametrize("strategy", list(STRATEGIES))
+ASKING = [name for name in STRATEGIES if name not in ("retrieve", "tool")]
+
+
+@pytest.mark.parametrize("strategy", ASKING)
 def test_rows_run_offline_and_failures_are_records(strategy: str) -> None:
     program = build_program(spec(strategy, tools=("calculator",), max_iters=2, tries=2))
     rows = [Example(question="What is 2 + 2?", answer=4.0).with_inputs("question")]
@@ -140,7 +146,7 @@ def test_rows_run_offline_and_failures_are_records(strategy: str) -> None:
 
 
 @pytest.mark.parametrize("reply", ["", "I cannot help with that.", '{"answer": ', "x" * 100_000])
-@pytest.mark.parametrize("strategy", list(STRATEGIES))
+@pytest.mark.parametrize("strategy", ASKING)
 def test_replies_that_say_nothing_fail_the_row_only(strategy: str, reply: str) -> None:
     program = build_program(spec(strategy, tools=("calculator",), max_iters=2, tries=2))
     rows = [Example(question=f"{i}?", answer=4.0).with_inputs("question") for i in range(2)]

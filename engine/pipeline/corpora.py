@@ -1,0 +1,141 @@
+"""The passages that a pipeline's steps search: read once, indexed once a process, and told apart by their hash.
+
+It knows corpora and retrievers, and nothing of steps.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from engine import loop
+from engine.errors import DatasetError, PipelineError
+from engine.pipeline.spec import CorpusSpec
+from engine.prediction import Prediction
+from engine.retrieval.base import Retriever
+from engine.retrieval.bm25 import BM25
+from engine.retrieval.corpus import Corpus, read_corpus
+from engine.retrieval.embeddings import Embeddings
+
+SHIPPED = "sample_data/"
+"""A corpus whose file starts with this and is not on disk is one of those that are installed with Tuneboard."""
+
+RetrieverName = Literal["bm25", "embeddings"]
+
+_KINDS: dict[str, type[Retriever]] = {"bm25": BM25, "embeddings": Embeddings}
+_KEPT = 16
+_corpora: OrderedDict[Any, Corpus] = OrderedDict()
+_indexes: OrderedDict[tuple[str, str], Retriever] = OrderedDict()
+_lock = threading.RLock()
+
+
+def corpus_of(spec: CorpusSpec) -> Corpus:
+    """Return a corpus's passages. A file is read again only when it has changed on disk.
+
+    Raises PipelineError where there is none, its file is missing or unreadable, or its passages are no longer those
+    that the spec's hash belongs to.
+
+    >>> len(corpus_of(CorpusSpec(passages=("Refunds take five days.", "Parcels go out on Mondays."))))
+    2
+    """
+    if not spec.passages and not spec.file:
+        raise PipelineError("There is nothing to search. Add passages, or choose a file or folder of texts.")
+    path = None if spec.passages else corpus_path(spec.file)
+    key = spec.passages or (str(path), spec.column, _stamp(path) if path else ())
+    with _lock:
+        corpus = _corpora.get(key)
+        if corpus is None:
+            corpus = _corpora[key] = _read(spec, path)
+            while len(_corpora) > _KEPT:
+                _corpora.popitem(last=False)
+        _corpora.move_to_end(key)
+    if spec.hash and corpus.hash != spec.hash:
+        where = repr(spec.file) if spec.file else "the list"
+        raise PipelineError(
+            f"The passages of {where} are not those this program was made with: they have changed since. "
+            "Put the former ones back, or set the corpus up again and tune anew."
+        )
+    return corpus
+
+
+def pinned(spec: CorpusSpec, largest: int = 0) -> CorpusSpec:
+    """Return a corpus with its hash; one from a file of at most `largest` characters with its passages in the file's place.
+
+    Raises what `corpus_of` raises.
+    """
+    corpus = corpus_of(spec)
+    if spec.passages or sum(map(len, corpus.texts)) > largest:
+        return spec.model_copy(update={"hash": corpus.hash})
+    inside = CorpusSpec(passages=corpus.texts)
+    return inside.model_copy(update={"hash": corpus_of(inside).hash})
+
+
+class CorpusRetriever:
+    """The retriever of a corpus, whose index is made at the first search and shared by the whole process.
+
+    >>> CorpusRetriever(CorpusSpec(passages=("Refunds take five days.", "Parcels go out on Mondays.")))("refund", 1).passages
+    ['Refunds take five days.']
+    """
+
+    def __init__(self, spec: CorpusSpec, kind: RetrieverName = "bm25") -> None:
+        self.spec = spec
+        self.kind = kind
+
+    def __call__(self, query: str, k: int) -> Prediction:
+        """Search and wait."""
+        return loop.run(self.acall(query, k))
+
+    async def acall(self, query: str, k: int) -> Prediction:
+        """Search. Raises what `corpus_of` raises."""
+        known = self._known()
+        index: Retriever = await loop.in_thread(self._index) if known is None else known
+        return await index.acall(query, k)
+
+    def _known(self) -> Retriever | None:
+        """The index, where it is there already and no file could have changed under it."""
+        corpus = _corpora.get(self.spec.passages) if self.spec.passages else None
+        return None if corpus is None else _indexes.get((corpus.hash, self.kind))
+
+    def _index(self) -> Retriever:
+        corpus = corpus_of(self.spec)
+        with _lock:
+            key = (corpus.hash, self.kind)
+            found = _indexes.get(key)
+            if found is None:
+                found = _indexes[key] = _KINDS[self.kind](corpus)
+                while len(_indexes) > _KEPT:
+                    _indexes.popitem(last=False)
+            _indexes.move_to_end(key)
+            return found
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CorpusRetriever:
+        return self
+
+
+def corpus_path(file: str) -> Path:
+    """Return where a corpus's file or folder is; of those installed with Tuneboard by `sample_data/NAME`."""
+    path = Path(file).expanduser()
+    if not path.exists() and file.startswith(SHIPPED):
+        with resources.as_file(
+            resources.files("sample_data").joinpath(file.removeprefix(SHIPPED))
+        ) as shipped:
+            return Path(shipped)
+    return path
+
+
+def _read(spec: CorpusSpec, path: Path | None) -> Corpus:
+    try:
+        return read_corpus(
+            spec.passages if path is None else path, text_column=spec.column or None if path else None
+        )
+    except DatasetError as error:
+        raise PipelineError(f"The passages to search cannot be read: {error}") from error
+
+
+def _stamp(path: Path) -> tuple[Any, ...]:
+    """What changes when a file, or a file in a folder, changes."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path] if path.exists() else []
+    return tuple((str(f), (s := f.stat()).st_mtime_ns, s.st_size) for f in files if f.is_file())
