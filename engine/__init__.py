@@ -91,6 +91,7 @@ _HOMES: dict[str, str] = {
     "F1": "engine.metrics.overlap",
     "FallbackLM": "engine.lm.fallback",
     "File": "engine.types.file",
+    "Freeze": "engine.search.freeze",
     "GEPA": "engine.optimizers.gepa",
     "Grade": "engine.metrics.base",
     "History": "engine.types.history",

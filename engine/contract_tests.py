@@ -22,11 +22,12 @@ from engine.errors import InvalidRequestError
 from engine.lm.base import BaseLM, Choice, Reply, Request
 from engine.modules.predict import Predict
 from engine.optimizers.base import Optimizer
-from engine.records import Example, Usage
+from engine.records import Demo, Example, StepState, Usage
 from engine.search.budget import Budget
 from engine.search.contract import Keep, Problem, Propose, Score
 from engine.search.driver import Driver
 from engine.search.events import CandidateFound, Event
+from engine.search.freeze import Freeze, Part, demo_key
 from engine.search.settings import Control, SearchResult, Settings, Stop
 
 Make = Callable[[], Optimizer]
@@ -109,6 +110,14 @@ def toy_settings(lm: BaseLM, **changes: Any) -> Settings:
         payer="toy",
     )
     return replace(settings, **changes)
+
+
+def frozen_program() -> Predict:
+    """Return the toy task's program with two examples and two sentences, for parts of it to be frozen."""
+    program = Predict("text -> label")
+    shown = tuple(Demo({"text": f"coal {i}", "label": "red"}) for i in range(2))
+    state = {"instructions": "Say the colour. Never guess.", "demos": shown}
+    return program.with_candidate(program.candidate().with_step("self", **state))
 
 
 class _Events(list[Event]):
@@ -267,6 +276,38 @@ def check_failures_are_survived(make: Make) -> None:
         assert result.stopped == "finished", result.reason
 
 
+def check_frozen_parts_stay(make: Make) -> None:
+    """What is frozen is the same in every candidate, and nothing is proposed where nothing may be worded anew."""
+    program = frozen_program()
+    seed = program.candidate().steps["self"]
+    sentence, key = "Never guess.", demo_key(seed.demos[1])
+    keeps: dict[Part, Callable[[StepState], bool]] = {
+        "step": lambda s: s == seed,
+        "instructions": lambda s: s.instructions == seed.instructions,
+        "sentence": lambda s: sentence in s.instructions,
+        "demos": lambda s: (s.demos, s.nearest) == (seed.demos, seed.nearest),
+        "demo": lambda s: seed.demos[1] in s.demos,
+        "fields": lambda s: s.field_descriptions == seed.field_descriptions,
+        "tools": lambda s: s.tool_descriptions == seed.tool_descriptions,
+    }
+    for part, kept in keeps.items():
+        frozen = (Freeze(step="self", part=part, text={"sentence": sentence, "demo": key}.get(part, "")),)
+        lm = ToyLM()
+        settings = toy_settings(lm, program=program, frozen=frozen)
+        result, asks, events = _run(make, settings)
+        found = [e.candidate for e in events if isinstance(e, CandidateFound)]
+        assert all(kept(c.steps["self"]) for c in (*found, result.best)), part
+        known = {c.id for c in found}
+        assert all(known.issuperset(c.parents) for c in found)
+        assert result.stopped == "finished", result.reason
+        if part in ("step", "instructions"):
+            assert not [a for a in asks if isinstance(a, Propose)], (
+                "It asked for wordings that cannot be used."
+            )
+        again, _, _ = _run(make, settings)
+        assert (again.best.id, again.usage.calls) == (result.best.id, result.usage.calls)
+
+
 CHECKS: tuple[Callable[[Make], None], ...] = (
     check_same_seed_same_search,
     check_asks_are_valid,
@@ -277,4 +318,5 @@ CHECKS: tuple[Callable[[Make], None], ...] = (
     check_resume_is_the_same_run,
     check_stop_keeps_what_there_is,
     check_failures_are_survived,
+    check_frozen_parts_stay,
 )

@@ -41,7 +41,7 @@ class Levels(Standing):
                 if alone:
                     title = f"{len(alone)} rules of reader {reader} in round {number + 1}"
                     self.space.add(place, Level(title, merged_rules((), [alone])))
-            if self.plan.parts.examples:
+            if self.plan.parts.examples and self.problem.may_change(path, "demos"):
                 added += self._add_examples(path, best, number)
         return added
 

@@ -199,7 +199,7 @@ class Tuning(Levels):
     def _proposals(self, combination: Combination, outcomes: Sequence[Outcome]) -> list[Propose]:
         candidate = self.space.candidate(combination)
         asks: list[Propose] = []
-        for path in self.problem.signatures:
+        for path in self.problem.worded:
             self._rollout += self.plan.proposals
             memory = self.rejected.get(path, ()) if self.plan.parts.memory else ()
             focus = Focus(candidate.steps[path].instructions, tuple(outcomes), tuple(memory))
@@ -211,7 +211,7 @@ class Tuning(Levels):
     def _by_path(self, asks: Sequence[Propose], answers: Sequence[Any]) -> dict[str, list[list[str]]]:
         found: dict[str, list[list[str]]] = {path: [] for path in self.problem.signatures}
         each = max(1, self.plan.proposals)
-        for i, path in enumerate(self.problem.signatures):
+        for i, path in enumerate(self.problem.worded):
             found[path] = rules_of(answers[i * each : (i + 1) * each]) if asks else []
         return found
 

@@ -93,7 +93,7 @@ class AvatarOptimizer(Optimizer):
         yield from board.validate([problem.seed], "starting prompt", trace=True)
         left = self._plan(problem)
         number, tried = 0, {problem.seed.id}
-        while left > 0 and board.open:
+        while left > 0 and board.open and self._parts(problem, problem.seed):
             base = board.best
             runs = yield from self._runs(problem, base)
             good, bad = self._sorted(runs)
@@ -119,7 +119,7 @@ class AvatarOptimizer(Optimizer):
         return affordable(problem, n + 1, rounds * runs + n * texts) - 1
 
     def _parts(self, problem: Problem, base: Candidate) -> tuple[Component, ...]:
-        return components_of(base, problem.signatures if self.options.tune_fields else None)
+        return components_of(base, problem.signatures if self.options.tune_fields else None, problem.frozen)
 
     def _runs(
         self, problem: Problem, base: Candidate

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -19,6 +20,8 @@ from engine.records import Candidate, Example
 from engine.search.budget import Budget
 from engine.search.contract import Problem, Search
 from engine.search.driver import Driver
+from engine.search.freeze import Freeze, check_frozen
+from engine.search.problem import seed_of
 from engine.search.settings import Control, Recorder, SearchResult, Settings
 
 if TYPE_CHECKING:
@@ -88,35 +91,16 @@ class Optimizer(ABC):
         """Return the options as a dict."""
         return self.options.model_dump()
 
-    def compile(
-        self,
-        student: Module,
-        *,
-        trainset: Sequence[Example],
-        valset: Sequence[Example] | None = None,
-        teacher: Module | None = None,
-        budget: Budget | None = None,
-        recorder: Recorder | None = None,
-        **changes: Any,
-    ) -> Module:
+    def compile(self, student: Module, *, trainset: Sequence[Example], **arguments: Any) -> Module:
         """Run the search and return a tuned copy of `student`, which is left as it is.
 
-        `changes` override options for this call. The copy carries `score` (percent on the validation
-        rows, None where nothing was scored), `candidate_programs` (dicts with score, candidate and
-        program, best first) and `tuning` (the whole `SearchResult`). Raises ConfigurationError for a
-        set-up that cannot work and RunError when no row can be run at all.
+        `arguments` are those of `acompile`: valset, teacher, budget, frozen, recorder, and options to override.
+        The copy carries `score` (percent on the validation rows, None where nothing was scored),
+        `candidate_programs` (dicts with score, candidate and program, best first) and `tuning` (the whole
+        `SearchResult`). Raises ConfigurationError for a set-up that cannot work and RunError when no row can be
+        run at all.
         """
-        return loop.run(
-            self.acompile(
-                student,
-                trainset=trainset,
-                valset=valset,
-                teacher=teacher,
-                budget=budget,
-                recorder=recorder,
-                **changes,
-            )
-        )
+        return loop.run(self.acompile(student, trainset=trainset, **arguments))
 
     async def acompile(
         self,
@@ -125,14 +109,21 @@ class Optimizer(ABC):
         trainset: Sequence[Example],
         valset: Sequence[Example] | None = None,
         teacher: Module | None = None,
+        budget: Budget | None = None,
+        frozen: Sequence[Freeze] = (),
         recorder: Recorder | None = None,
         control: Control | None = None,
         **changes: Any,
     ) -> Module:
-        """Do what `compile` does, from async code; `control` can pause and stop it."""
-        budget = changes.pop("budget", None) or Budget()
+        """Do what `compile` does, from async code.
+
+        `budget` limits what it may spend and `frozen` what it may change; `recorder` hears what happens and
+        `control` can pause and stop it. `changes` override options for this call.
+        """
         optimizer = self._with(changes)
         settings = optimizer.settings(student, trainset, valset, teacher, budget)
+        check_frozen(frozen, seed_of(student), changes=self.changes, who=self.name)
+        settings = replace(settings, frozen=tuple(frozen))
         inputs = {"student": student, "trainset": trainset, "valset": valset, "teacher": teacher}
         with observed("compile", optimizer, inputs) as note:
             result = await Driver(settings, recorder, control).search(optimizer.search)

@@ -99,6 +99,8 @@ class _Space:
         self._seed = problem.seed
         self._pools: dict[str, tuple[Demo, ...]] = {}
         for path in problem.signatures:
+            if not problem.may_change(path, "demos"):
+                continue
             traced = traced_demos(tuple(solved.values()), path, problem.rng)
             rest = [row for row in problem.train if row not in solved]
             raw = labeled_demos(problem, path, rest, max(0, o.max_labeled_demos - len(traced)), problem.rng)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.records import Candidate
+from engine.search.freeze import Freeze, is_frozen
 
 if TYPE_CHECKING:
     from engine.signature import Signature
@@ -65,13 +66,18 @@ class Component:
 
 
 def components_of(
-    candidate: Candidate, signatures: Mapping[str, type[Signature]] | None = None
+    candidate: Candidate,
+    signatures: Mapping[str, type[Signature]] | None = None,
+    frozen: Sequence[Freeze] = (),
 ) -> tuple[Component, ...]:
-    """Return every text of a candidate, step by step, instructions first; fields only with their signatures."""
+    """Return every text of a candidate that is not frozen, step by step, instructions first; fields only with signatures."""
     found: list[Component] = []
     for path, state in candidate.steps.items():
-        found += [Component(path), *(Component(path, tool) for tool in state.tool_descriptions)]
-        if signatures is not None:
+        if not is_frozen(frozen, path, "instructions"):
+            found.append(Component(path))
+        if not is_frozen(frozen, path, "tools"):
+            found += [Component(path, tool) for tool in state.tool_descriptions]
+        if signatures is not None and not is_frozen(frozen, path, "fields"):
             found += [Component(path, field=name) for name in signatures[path].fields]
     return tuple(found)
 

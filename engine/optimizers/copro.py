@@ -58,12 +58,12 @@ class COPRO(Optimizer):
         """Climb from the starting prompt: propose for all steps, score all, join the best of each step."""
         board = Board(problem)
         breadth, depth = self._plan(problem)
-        tried: dict[str, dict[str, float]] = {path: {} for path in problem.signatures}
+        tried: dict[str, dict[str, float]] = {path: {} for path in problem.worded}
         yield from board.validate([problem.seed], "starting prompt")
         for path in tried:
             tried[path][problem.seed.steps[path].instructions] = board.score or 0.0
         for round_ in range(depth):
-            if not board.open:
+            if not board.open or not tried:
                 return
             n = breadth - 1 if round_ == 0 else breadth
             texts = yield from self._propose(problem, board.best, tried, n)
@@ -72,7 +72,7 @@ class COPRO(Optimizer):
     def _plan(self, problem: Problem) -> tuple[int, int]:
         """Breadth and depth, lowered to what the calls left pay for."""
         o, calls = self.options, problem.allowance.calls
-        breadth, depth, steps = o.breadth, o.depth, len(problem.signatures)
+        breadth, depth, steps = o.breadth, o.depth, len(problem.worded)
         if calls is None:
             return breadth, depth
         one = max(1, len(problem.validation) * problem.calls_per_row)
@@ -91,7 +91,7 @@ class COPRO(Optimizer):
         self, problem: Problem, current: Candidate, tried: dict[str, dict[str, float]], n: int
     ) -> Generator[Sequence[Ask], Sequence[Any], dict[str, list[str]]]:
         """Ask for `n` new wordings of every step at once; return the new ones by step."""
-        asks = {path: self._asks(problem, path, current, tried[path], n) for path in problem.signatures}
+        asks = {path: self._asks(problem, path, current, tried[path], n) for path in problem.worded}
         answers = yield [ask for some in asks.values() for ask in some]
         texts: dict[str, list[str]] = {}
         at = 0

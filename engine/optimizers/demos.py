@@ -46,10 +46,12 @@ def with_labeled(
     rng: random.Random | None,
     rows: Sequence[int] | None = None,
 ) -> Candidate:
-    """Return the candidate with up to `k` training rows as the demonstrations of every step."""
+    """Return the candidate with up to `k` training rows as the demonstrations of every step that may change them."""
     pool = problem.train if rows is None else rows
     steps = {
         path: replace(state, demos=labeled_demos(problem, path, pool, k, rng), nearest=0)
+        if problem.may_change(path, "demos")
+        else state
         for path, state in candidate.steps.items()
     }
     return replace(candidate, steps=steps)
@@ -78,8 +80,10 @@ def with_solved(
     rng: random.Random,
 ) -> Candidate:
     """Return the candidate with solved rows' traces as demonstrations, filled up with other training rows."""
-    steps = {}
+    steps = dict(candidate.steps)
     for path, state in candidate.steps.items():
+        if not problem.may_change(path, "demos"):
+            continue
         traced = traced_demos(tuple(solved.values()), path, rng)
         rest = _others(problem.train, solved)
         raw = labeled_demos(problem, path, rest, max(0, max_labeled - len(traced)), rng)

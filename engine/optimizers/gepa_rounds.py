@@ -84,7 +84,8 @@ class Evolution:
     def __post_init__(self) -> None:
         self._board = Board(self.problem)
         fields = self.problem.signatures if self.options.tune_fields else None
-        self._turns = RoundRobin(components_of(self.problem.seed, fields))
+        self._parts = components_of(self.problem.seed, fields, self.problem.frozen)
+        self._turns = RoundRobin(self._parts)
         self._epoch: deque[int] = deque()
         self._seen: dict[int, dict[int, Outcome]] = {}
         self._merges_due, self._merges_done = 0, 0
@@ -97,7 +98,7 @@ class Evolution:
             return
         first = yield from self._board.validate([seed], "starting prompt")
         self.limits.take([self._board.ask(seed)])
-        if not self._board.open:
+        if not self._board.open or not self._parts:
             return
         self.pool.add(Member(seed, first[0].scores))
         idle = 0

@@ -78,13 +78,13 @@ class InferRules(Optimizer):
         solved = yield from bootstrap(teacher, problem.train, o.max_bootstrapped_demos, rules)
         shown = with_solved(problem, problem.seed, solved, o.max_labeled_demos, rng)
         shown = shown.derived(solved_reason(solved, shown), problem.seed)
-        steps = len(problem.signatures)
+        steps = len(problem.worded)
         solving = min(len(problem.train), 2 * o.max_bootstrapped_demos) * problem.calls_per_row
         room = affordable(problem, o.num_candidates + 2, solving + steps * o.num_candidates)
         n = max(1, min(o.num_candidates, room - 2))
         asks: list[Any] = [board.ask(problem.seed, "starting prompt"), board.ask(shown)]
         for _ in range(n):
-            asks += [self._ask(problem, path, rng) for path in problem.signatures]
+            asks += [self._ask(problem, path, rng) for path in problem.worded]
         answers = yield asks
         keep = board.note(asks[:2], answers[:2])
         if keep:
@@ -109,9 +109,9 @@ class InferRules(Optimizer):
 
     def _candidates(self, problem: Problem, shown: Candidate, answers: Sequence[Any]) -> list[Candidate]:
         """One candidate for each set of rules; with and without are told apart by the scores alone."""
-        paths = list(problem.signatures)
+        paths = list(problem.worded)
         found: dict[str, Candidate] = {}
-        for at in range(0, len(answers), len(paths)):
+        for at in range(0, len(answers), max(1, len(paths))):
             candidate = shown
             for path, answer in zip(paths, answers[at : at + len(paths)], strict=True):
                 text = next((t for out in answer.outputs if (t := text_of(out))), "")

@@ -91,6 +91,8 @@ class KNNFewShot(Optimizer):
             solved = yield from bootstrap(teacher, problem.train, len(problem.train), Rules(o.max_rounds))
         steps = {
             path: replace(state, demos=self._pool(problem, path, solved), nearest=o.k)
+            if problem.may_change(path, "demos")
+            else state
             for path, state in problem.seed.steps.items()
         }
         found = replace(problem.seed, steps=steps)

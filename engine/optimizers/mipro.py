@@ -149,7 +149,8 @@ class MIPROv2(Optimizer):
             return
         keep = Keep(problem.seed, baseline.score)
         texts = yield from self._propose(problem, plan, summary, demo_sets, keep)
-        space = Space(problem.seed, tuple(texts.items()), tuple(demo_sets), zero_shot=o.zero_shot)
+        fixed = frozenset(path for path in texts if not problem.may_change(path, "demos"))
+        space = Space(problem.seed, tuple(texts.items()), tuple(demo_sets), o.zero_shot, fixed)
         yield from Trials(space, plan, validation, baseline, rng).search()
 
     def split(
@@ -176,7 +177,7 @@ class MIPROv2(Optimizer):
         ]
         jobs.append(
             summarize_data(problem, rows_a_batch=o.view_data_batch_size)
-            if o.data_aware_proposer
+            if o.data_aware_proposer and problem.worded
             else _nothing(problem.data)
         )
         orders: list[tuple[list[int], int]] = []
@@ -199,8 +200,11 @@ class MIPROv2(Optimizer):
         o, seed = self.options, problem.seed
         if o.zero_shot:
             return []
-        none = replace(seed, steps={path: replace(s, demos=()) for path, s in seed.steps.items()})
-        sets = [seed, none]
+        none = {
+            path: replace(s, demos=()) if problem.may_change(path, "demos") else s
+            for path, s in seed.steps.items()
+        }
+        sets = [seed, replace(seed, steps=none)]
         if o.max_labeled_demos:
             sets.append(with_labeled(problem, seed, o.max_labeled_demos, problem.rng))
         sets += [with_solved(problem, seed, rows, o.max_labeled_demos, problem.rng) for rows in solved]
@@ -221,10 +225,12 @@ class MIPROv2(Optimizer):
         shown = demo_sets if o.fewshot_aware_proposer else []
         asks = {
             path: propose_instructions(problem, path, shown, plan.instructions - 1, problem.rng, grounding)
-            for path in problem.signatures
+            for path in problem.worded
         }
         _, *answers = yield [keep, *(ask for some in asks.values() for ask in some)]
-        texts: dict[str, tuple[str, ...]] = {}
+        texts: dict[str, tuple[str, ...]] = {
+            path: (problem.seed.steps[path].instructions,) for path in problem.signatures
+        }
         for path, some in asks.items():
             mine, answers = answers[: len(some)], answers[len(some) :]
             current = problem.seed.steps[path].instructions
@@ -235,8 +241,9 @@ class MIPROv2(Optimizer):
 def make_plan(o: MIPROv2Options, problem: Problem) -> Plan:
     """Return the plan of the options, shrunk to what a budget in calls allows."""
     n, cap = (o.num_candidates or 1, 10**9) if o.auto is None else _AUTO[o.auto]
-    steps = len(problem.signatures)
-    variables = steps if o.zero_shot else 2 * steps
+    steps = len(problem.worded)
+    shown = 0 if o.zero_shot else sum(problem.may_change(path, "demos") for path in problem.signatures)
+    variables = max(1, steps + shown)
     trials = o.num_trials or int(max(2 * variables * math.log2(max(2, n)), 1.5 * n))
     instructions = n if o.zero_shot else max(2, n // 2)
     rows = min(cap, len(problem.validation))

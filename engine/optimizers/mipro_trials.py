@@ -42,15 +42,17 @@ class Space:
     texts: tuple[tuple[str, tuple[str, ...]], ...]
     demo_sets: tuple[Candidate, ...]
     zero_shot: bool = False
+    fixed: frozenset[str] = frozenset()
+    """Steps whose examples stay as they are."""
 
     @property
     def sizes(self) -> dict[str, int]:
         """Variable name -> how many levels it has, in the order of a combination."""
         sizes: dict[str, int] = {}
-        for i, (_, texts) in enumerate(self.texts):
+        for i, (path, texts) in enumerate(self.texts):
             sizes[f"{i}_instruction"] = len(texts)
             if not self.zero_shot:
-                sizes[f"{i}_demos"] = len(self.demo_sets)
+                sizes[f"{i}_demos"] = 1 if path in self.fixed else len(self.demo_sets)
         return sizes
 
     def candidate(self, combination: Combination) -> Candidate:

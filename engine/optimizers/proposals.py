@@ -121,6 +121,8 @@ def labelled_rows(problem: Problem, rows: Sequence[int]) -> list[dict[str, Any]]
                 "outputs": {n: _short(values[n]) for n in outputs},
             }
         )
+        if row in problem.remarks:
+            shown[-1]["said_of_earlier_answers"] = problem.remarks[row][:500]
         size += len(repr(shown[-1]))
         if size > _MAX_ROW_CHARACTERS:
             break

@@ -55,11 +55,17 @@ def shown_runs(problem: Problem, path: str, outcomes: Sequence[Outcome]) -> list
 
 
 def feedback_of(problem: Problem, outcome: Outcome) -> str:
-    """Return what is to be learned from an outcome, in words: its error, the metric's words, or the right labels."""
+    """Return what is to be learned from an outcome: its error, the metric's words, or the right labels; and people's words."""
+    remark = problem.remarks.get(outcome.row, "")
+    told = outcome.feedback.removesuffix(remark).strip()
+    return " ".join(part for part in (_told(problem, outcome, told), remark[:500]) if part)
+
+
+def _told(problem: Problem, outcome: Outcome, told: str) -> str:
     if outcome.error is not None:
         return f"No answer could be read: {outcome.error}"[:1000]
-    if outcome.feedback:
-        return outcome.feedback[:1000]
+    if told:
+        return told[:1000]
     if outcome.score >= 1:
         return "This is right."
     row = problem.rows[outcome.row]

@@ -128,7 +128,7 @@ class SIMBA(Optimizer):
             if len(changes) > o.num_candidates:
                 break
             parent = pool.choose(o.temperature_for_candidates)
-            change = plan_change(parent, bucket, typical, faults, o.max_demos, rng)
+            change = plan_change(problem, parent, bucket, typical, faults, o.max_demos, rng)
             if change is not None:
                 changes.append(change)
         return changes
@@ -141,7 +141,7 @@ class SIMBA(Optimizer):
             return steps, size
         k, c = o.num_candidates, problem.calls_per_row
         rest = calls - (k + 1) * len(problem.validation) * c
-        rules = (k + 1) * len(problem.signatures)
+        rules = (k + 1) * len(problem.worded)
 
         def cost() -> int:
             return steps * ((2 * k + 1) * size * c + rules)

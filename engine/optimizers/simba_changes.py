@@ -39,6 +39,7 @@ class Change:
 
 
 def plan_change(
+    problem: Problem,
     parent: Candidate,
     bucket: Sequence[Run],
     typical: float,
@@ -53,9 +54,10 @@ def plan_change(
     """
     best, worst = bucket[0].outcome, bucket[-1].outcome
     possible: list[Literal["example", "rule"]] = []
-    if max_demos and best.error is None and best.trace and best.score > 0 and best.score >= typical:
+    shown = any(problem.may_change(path, "demos") for path in problem.signatures)
+    if max_demos and shown and best.error is None and best.trace and best.score > 0 and best.score >= typical:
         possible.append("example")
-    if worst.score < 1:
+    if worst.score < 1 and problem.worded:
         possible.append("rule")
     if not possible:
         return None
@@ -74,7 +76,7 @@ def propose_advice(
     for i, change in enumerate(changes):
         if change.kind != "rule":
             continue
-        for path in problem.signatures:
+        for path in problem.worded:
             asks.append(_advice(problem, change, path, rng.randrange(1, 1_000_000)))
             owners.append((i, path))
     found: list[dict[str, str]] = [{} for _ in changes]

@@ -17,7 +17,9 @@ from engine.pipeline.signatures import field_type
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Example
 from engine.runs.parts import check_key, make_adapter, make_lm, make_metric, make_optimizer
-from engine.runs.spec import ModelChoice, RunSpec
+from engine.runs.spec import Feedback, ModelChoice, RunSpec
+from engine.search.freeze import check_frozen
+from engine.search.problem import seed_of
 from engine.search.settings import Settings
 
 if TYPE_CHECKING:
@@ -75,9 +77,32 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
         concurrency=spec.concurrency,
         seed=spec.seed,
         payer=payer,
+        frozen=spec.frozen,
+        remarks=remarks_by_row(spec.feedback),
     )
+    check_frozen(spec.frozen, seed_of(program), changes=optimizer.changes, who=spec.optimizer.name)
     check_budget(spec, program, split, settings.judge_calls)
     return Prepared(spec, program, usable.examples, split, optimizer, settings, _notes(usable, split))
+
+
+def remarks_by_row(feedback: Sequence[Feedback]) -> dict[int, str]:
+    """Return what people said of earlier answers as a sentence or two for each row.
+
+    >>> remarks_by_row([Feedback(row=3, thumbs=-1, reason="It is a refund.", answer="shipping")])
+    {3: "A person called the answer 'shipping' wrong: It is a refund."}
+    """
+    said: dict[int, list[str]] = {}
+    for one in feedback:
+        answer = f"the answer {one.answer!r}" if one.answer else "an earlier answer"
+        reason = " ".join(one.reason.split())
+        if not one.thumbs and not reason:
+            continue
+        verdict = {1: f"called {answer} right", -1: f"called {answer} wrong", 0: f"said of {answer}"}
+        words = f"A person {verdict[one.thumbs]}"
+        sentence = f"{words}: {reason}" if reason else f"{words}."
+        if sentence not in said.setdefault(one.row, []):
+            said[one.row].append(sentence)
+    return {row: " ".join(some) for row, some in said.items()}
 
 
 def check_keys(spec: RunSpec) -> None:
@@ -191,6 +216,7 @@ __all__ = [
     "estimate_run",
     "field_types",
     "prepare",
+    "remarks_by_row",
     "reserved_calls",
     "stored_dataset",
     "usable_examples",

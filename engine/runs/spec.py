@@ -210,8 +210,27 @@ def _tune_problems(draft: ProjectDraft) -> list[Problem]:
     if draft.optimizer is None:
         return [Problem("tune", "Choose how to tune: pick an optimizer.")]
     named = draft.optimizer
-    sentence = _refused(lambda: make_optimizer(named))
+    sentence = _refused(lambda: make_optimizer(named)) or _frozen_problem(draft)
     return [Problem("tune", sentence)] if sentence else []
+
+
+def _frozen_problem(draft: ProjectDraft) -> str | None:
+    """What is wrong with what is frozen, where the task is clear enough to tell."""
+    from engine.pipeline.build import build_program
+    from engine.pipeline.check import spec_problems
+    from engine.runs.parts import make_optimizer
+    from engine.search.freeze import check_frozen
+    from engine.search.problem import seed_of
+
+    pipeline, named, frozen = draft.pipeline, draft.optimizer, draft.frozen
+    if not frozen or pipeline is None or named is None or spec_problems(pipeline):
+        return None
+
+    def check() -> None:
+        seed = seed_of(build_program(pipeline))
+        check_frozen(frozen, seed, changes=make_optimizer(named).changes, who=named.name)
+
+    return _refused(check)
 
 
 def _refused(make: Callable[[], Any]) -> str | None:

@@ -8,6 +8,8 @@
     budget.py      the limits, and the ledger that every call passes
     events.py      what happens, as records that say themselves in a sentence
     problem.py     what a search is told about program and data
+    freeze.py      what a person has forbidden a search to change, and the candidate that keeps to it
+    hold.py        holds any search to that
     estimate.py    what a run will take, from simulation.py and stand_in.py
     verdict.py     better, worse, too close to call, or not enough rows
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from engine.records import Candidate, Evaluation
+from engine.search.freeze import Freeze, Part, is_frozen
 
 if TYPE_CHECKING:
     from engine.signature import Signature
@@ -111,7 +112,9 @@ class Problem:
     the program's. `signatures` are the steps' by path. `program` and `data` are plain-text
     descriptions for prompts. `calls_per_row` is how many model calls one program run makes at most, and
     `calls_made()` how many calls the search has made so far, what the cache spared not counted; it is the same
-    when a run is driven again, and changes only between batches.
+    when a run is driven again, and changes only between batches. `frozen` is what stays as it is in the first
+    starting candidate: the driver sees to that, `may_change` saves calls that could change nothing. `remarks` are
+    people's words on earlier answers, by row; outcomes carry them in their feedback too.
     """
 
     seed: Candidate
@@ -128,6 +131,17 @@ class Problem:
     allowance: Allowance = Allowance()
     calls_per_row: int = 1
     calls_made: Callable[[], int] | None = None
+    frozen: tuple[Freeze, ...] = ()
+    remarks: Mapping[int, str] = field(default_factory=dict)
+
+    def may_change(self, path: str, part: Part) -> bool:
+        """Whether a part ("instructions", "demos", "fields", "tools") of a step may change at all."""
+        return not is_frozen(self.frozen, path, part)
+
+    @property
+    def worded(self) -> tuple[str, ...]:
+        """The steps whose instructions may change, by path."""
+        return tuple(path for path in self.signatures if self.may_change(path, "instructions"))
 
 
 def together(

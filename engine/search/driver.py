@@ -16,7 +16,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from engine import loop
 from engine.errors import BudgetExhaustedError, RunError
@@ -37,13 +37,11 @@ from engine.search.events import (
     TrialFinished,
     TrialStarted,
 )
+from engine.search.hold import held
 from engine.search.problem import make_problem, seed_of
 from engine.search.scoring import Scoring
 from engine.search.settings import Control, Recorder, SearchResult, Settings, Stopped, Trial
 from engine.search.slots import Slots
-
-if TYPE_CHECKING:
-    pass
 
 _log = logging.getLogger(__name__)
 
@@ -130,7 +128,7 @@ class Driver:
         self._found(self.seed)
         before = self.ledger.spent.calls
         problem = make_problem(self.settings, self.ledger.allowance())
-        search = make(replace(problem, calls_made=lambda: self.ledger.spent.calls - before))
+        search = held(make(replace(problem, calls_made=lambda: self.ledger.spent.calls - before)), problem)
         stopped: Stopped = "finished"
         reason = "The search came to its end."
         try:

@@ -41,6 +41,8 @@ def make_problem(settings: Settings, allowance: Allowance) -> Problem:
         teacher=None if settings.teacher is None else settings.teacher.candidate(),
         allowance=allowance,
         calls_per_row=max(1, program.calls_a_row),
+        frozen=settings.frozen,
+        remarks={row: said for row, said in settings.remarks.items() if row in ids},
     )
 
 

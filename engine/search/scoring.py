@@ -82,6 +82,8 @@ class Scoring:
 
         def on_outcome(outcome: Outcome) -> None:
             cell = cells[outcome.row]
+            if (remark := settings.remarks.get(outcome.row)) is not None:
+                outcome = replace(outcome, feedback=f"{outcome.feedback} {remark}".strip())
             known = replace(outcome, usage=Usage(cached=outcome.usage.calls + outcome.usage.cached))
             if outcome.error is None:
                 self._memory[cell] = known

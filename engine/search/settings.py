@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from engine.records import Candidate, Evaluation, Example, Usage
 from engine.search.budget import Budget
 from engine.search.events import Event, Split
+from engine.search.freeze import Freeze
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
@@ -24,7 +25,8 @@ class Settings:
     (the test rows) are only for `Driver.score` and `Driver.compare`. `teacher` is another program with
     the same steps that writes demonstrations. `payer` is the run's name in the call cache: replies it
     paid for before (it was killed, it is driven again) count as spent, other cached replies are free.
-    `seconds_before` is what an earlier process of the same run has used of the time limit.
+    `seconds_before` is what an earlier process of the same run has used of the time limit. `frozen` is what the
+    search must not change. `remarks` are people's words on earlier answers, by row.
     """
 
     program: Module
@@ -42,6 +44,8 @@ class Settings:
     seed: int = 0
     payer: str | None = None
     seconds_before: float = 0.0
+    frozen: tuple[Freeze, ...] = ()
+    remarks: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def calls_a_row(self) -> int:

@@ -15,6 +15,7 @@ from engine.lm.base import BaseLM
 from engine.modules.predict import Predict
 from engine.records import Candidate, Evaluation, Outcome, Usage
 from engine.search.contract import Allowance, Ask, Keep, Problem, Proposal, Propose, Score, Search
+from engine.search.hold import held
 from engine.search.problem import make_problem, seed_of
 from engine.search.settings import Settings
 from engine.search.stand_in import StandInLM, with_stand_ins
@@ -159,7 +160,7 @@ class Simulation:
             await self._batch([Score(seed, baseline_rows)])
         before = self.totals.calls
         problem = make_problem(self.settings, allowance)
-        search = make(replace(problem, calls_made=lambda: int(self.totals.calls - before)))
+        search = held(make(replace(problem, calls_made=lambda: int(self.totals.calls - before))), problem)
         answers: Sequence[Any] | None = None
         while True:
             try:

@@ -1,0 +1,164 @@
+"""What a person has forbidden a search to change: whole steps, instructions, single sentences, demonstrations.
+
+Data, and the candidate that keeps to it; it knows no algorithm. `engine.search.hold` holds a search to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from engine.errors import ConfigurationError
+from engine.records import Candidate, Demo, StepState, content_hash
+
+Part = Literal["step", "instructions", "sentence", "demos", "demo", "fields", "tools"]
+Changes = Literal["nothing", "examples", "wording", "both"]
+
+
+class Freeze(BaseModel):
+    """One part of the starting prompt that stays as it is.
+
+    `step` is a step's path. `part` says what of it: everything ("step"), its instructions, one `text` sentence of
+    them that every instruction must keep, all demonstrations, one demonstration (`text` is its `demo_key`), the
+    field descriptions or the tool descriptions.
+
+    >>> Freeze(step="route", part="sentence", text="Never promise a refund.").part
+    'sentence'
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: str
+    part: Part
+    text: str = ""
+
+
+def demo_key(demo: Demo) -> str:
+    """Return what a `Freeze` names a demonstration by: twelve hex digits of its values' hash.
+
+    >>> len(demo_key(Demo({"text": "Where is it?", "team": "shipping"})))
+    12
+    """
+    return content_hash(dict(demo.values))[:12]
+
+
+def is_frozen(frozen: Iterable[Freeze], step: str, part: Part) -> bool:
+    """Return whether a whole part of a step may not change.
+
+    >>> is_frozen([Freeze(step="route", part="step")], "route", "demos")
+    True
+    """
+    return any(f.step == step and f.part in ("step", part) for f in frozen)
+
+
+def restored(candidate: Candidate, seed: Candidate, frozen: Sequence[Freeze]) -> Candidate:
+    """Return the candidate with everything frozen as it is in the seed; the seed itself where nothing else is left.
+
+    A frozen sentence that was lost comes back: at the top where the seed begins with it, else at the end. A frozen
+    demonstration that was lost comes first.
+
+    >>> seed = Candidate({"a": StepState("Be kind. Be brief.")})
+    >>> found = Candidate({"a": StepState("Be quick.")}, reason="Shorter.")
+    >>> restored(found, seed, [Freeze(step="a", part="sentence", text="Be kind.")]).steps["a"].instructions
+    'Be kind.\\nBe quick.'
+    """
+    if not frozen or candidate is seed:
+        return candidate
+    steps = {}
+    for path, state in candidate.steps.items():
+        mine = [f for f in frozen if f.step == path]
+        steps[path] = _restored(state, seed.steps[path], mine) if mine and path in seed.steps else state
+    if all(steps[path] is state for path, state in candidate.steps.items()):
+        return candidate
+    made = replace(candidate, steps=steps)
+    return seed if made.id == seed.id else made
+
+
+def check_frozen(
+    frozen: Sequence[Freeze], seed: Candidate, *, changes: Changes = "both", who: str = ""
+) -> None:
+    """Raise ConfigurationError, in a sentence, for a freeze of something that is not there or that leaves nothing.
+
+    `changes` is what the optimizer called `who` may change at all.
+    """
+    for f in frozen:
+        state = seed.steps.get(f.step)
+        if state is None:
+            raise ConfigurationError(
+                f"There is no step {f.step!r} to freeze. The program's steps are: {', '.join(seed.steps)}."
+            )
+        if f.part == "sentence" and (not f.text.strip() or not _has(state.instructions, f.text)):
+            raise ConfigurationError(
+                f"The frozen sentence {f.text!r} is not in the instructions of the step {f.step!r}. "
+                "Take it from there word for word, or remove it."
+            )
+        if f.part == "demo" and f.text not in map(demo_key, state.demos):
+            raise ConfigurationError(
+                f"The step {f.step!r} has no example {f.text!r} to freeze. Choose one of its examples, or remove it."
+            )
+    if frozen and changes != "nothing" and not _open_parts(frozen, seed, changes):
+        what = {
+            "examples": "The examples of every step are frozen",
+            "wording": "The wording of every step is frozen",
+            "both": "Everything is frozen",
+        }[changes]
+        other = "" if changes == "both" else ", or choose an optimizer that changes something else"
+        raise ConfigurationError(
+            f"{what}, so {who or 'the search'} has nothing to change. Unfreeze a part{other}."
+        )
+
+
+def _open_parts(frozen: Sequence[Freeze], seed: Candidate, changes: Changes) -> list[str]:
+    found = []
+    for path, state in seed.steps.items():
+        if changes != "wording" and not is_frozen(frozen, path, "demos"):
+            found.append(f"{path} demos")
+        if changes == "examples":
+            continue
+        if not is_frozen(frozen, path, "instructions"):
+            found.append(f"{path} instructions")
+        if state.tool_descriptions and not is_frozen(frozen, path, "tools"):
+            found.append(f"{path} tools")
+        if state.field_descriptions and not is_frozen(frozen, path, "fields"):
+            found.append(f"{path} fields")
+    return found
+
+
+def _restored(state: StepState, seed: StepState, frozen: Sequence[Freeze]) -> StepState:
+    parts = {f.part for f in frozen}
+    if "step" in parts:
+        return seed
+    if "instructions" in parts:
+        state = replace(state, instructions=seed.instructions)
+    if "demos" in parts:
+        state = replace(state, demos=seed.demos, nearest=seed.nearest)
+    if "fields" in parts:
+        state = replace(state, field_descriptions=seed.field_descriptions)
+    if "tools" in parts:
+        state = replace(state, tool_descriptions=seed.tool_descriptions)
+    sentences = [f.text.strip() for f in frozen if f.part == "sentence"]
+    if any(not _has(state.instructions, s) for s in sentences):
+        state = replace(state, instructions=_with_sentences(state.instructions, seed.instructions, sentences))
+    keys = {f.text for f in frozen if f.part == "demo"} - set(map(demo_key, state.demos))
+    if keys:
+        lost = tuple(d for d in seed.demos if demo_key(d) in keys)
+        state = replace(state, demos=(*lost, *state.demos))
+    return state
+
+
+def _with_sentences(text: str, seed: str, sentences: Sequence[str]) -> str:
+    lost = [s for s in sentences if not _has(text, s)]
+    lost.sort(key=lambda s: _flat(seed).find(_flat(s)))
+    top = [s for s in lost if _flat(seed).startswith(_flat(s))]
+    return "\n".join([*top, text, *(s for s in lost if s not in top)]).strip()
+
+
+def _has(text: str, sentence: str) -> bool:
+    return _flat(sentence) in _flat(text)
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
