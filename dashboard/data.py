@@ -22,6 +22,7 @@ from engine.records import Candidate, Outcome
 from engine.runs.spec import ModelChoice, ProjectDraft, RunSpec, SplitSpec
 from engine.store.rows import CandidateRow, DatasetInfo, EventRow, ProjectRow, RunRow, TrialRow
 from engine.store.store import Store
+from engine.store.versions import VersionRow
 
 if TYPE_CHECKING:
     from engine.dataset import ColumnProfile, Dataset, Split, UsableRows
@@ -289,6 +290,12 @@ def results_file(run_id: str, form: str) -> bytes:
 
     with reading() as store:
         return run_results(store, run_id, form)
+
+
+def versions(project_id: str) -> list[VersionRow]:
+    """Return a project's kept programs, the newest first."""
+    with reading() as store:
+        return store.versions(project_id)
 
 
 def best_candidate(run: RunRow) -> Candidate:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -23,13 +23,26 @@ class Difference(NamedTuple):
     matters: bool
 
 
-def found(runs: Sequence[RunRow], names: Mapping[str, str], text: str = "", state: str = "") -> list[RunRow]:
-    """Return the runs that hold every word of a text (in title, project, note, optimizer, model) and are in a state."""
+def found(
+    runs: Sequence[RunRow],
+    names: Mapping[str, str],
+    text: str = "",
+    state: str = "",
+    tags: Collection[str] = (),
+    project: str = "",
+) -> list[RunRow]:
+    """Return the runs that hold every word of a text (in title, project, note, tags, optimizer, model).
+
+    `state`, `tags` (all of them) and `project` (an id) narrow them down further where they are given.
+    """
     words = text.casefold().split()
     return [
         run
         for run in runs
-        if (not state or run.state == state) and all(word in _searched(run, names) for word in words)
+        if (not state or run.state == state)
+        and (not project or run.project_id == project)
+        and set(tags) <= set(run.tags)
+        and all(word in _searched(run, names) for word in words)
     ]
 
 
@@ -46,6 +59,7 @@ def line(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -> dic
         "Verdict": VERDICTS.get(str(judged.get("kind", "")), ""),
         "Started": datetime.fromtimestamp(run.created_at).astimezone(),
         "In use": run.in_use,
+        "Tags": list(run.tags),
         "Note": run.note,
         "Project": names.get(run.project_id, "deleted"),
         "Optimizer": run.spec.get("optimizer", {}).get("name", ""),
@@ -130,6 +144,7 @@ def _searched(run: RunRow, names: Mapping[str, str]) -> str:
         run.title,
         names.get(run.project_id, ""),
         run.note,
+        *run.tags,
         str(run.spec.get("optimizer", {}).get("name", "")),
         str(run.spec.get("model", {}).get("name", "")),
         "in use" if run.in_use else "",

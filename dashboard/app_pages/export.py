@@ -5,10 +5,17 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard import data
-from dashboard.components.export_cards import form_cards, report_card, results_card
+from dashboard.components.export_cards import (
+    form_cards,
+    messages_card,
+    program_cards,
+    report_card,
+    results_card,
+)
+from dashboard.components.proof_card import proof_card
 from dashboard.components.run_picker import current_run, run_picker
+from dashboard.components.version_list import version_list
 from dashboard.components.wizard import wizard_header
-from engine.export.python import python_script
 
 wizard_header("export")
 run_id = current_run()
@@ -28,44 +35,8 @@ else:
         report_card(run)
     with results:
         results_card(run)
-    script = python_script(data.pipeline(run), data.best_candidate(run), data.model_choice(run).model_dump())
-    left, right = st.columns(2, gap="medium")
-    with left, st.container(border=True, height="stretch", key="export_program"):
-        st.markdown("**The program** · one JSON file")
-        st.caption(
-            "Instructions, solved examples and fields, and nothing secret. Tuneboard opens it again with the same answers."
-        )
-        st.download_button(
-            "Download program.json",
-            path.read_bytes,
-            file_name="program.json",
-            mime="application/json",
-            icon=":material/download:",
-            key="download_json",
-            on_click="ignore",
-        )
-        st.caption("In Python:")
-        st.code(
-            f'import engine\n\nprogram = engine.load("program.json")\nprint(program({data.example_call(run)}))',
-            language="python",
-        )
-    with right, st.container(border=True, height="stretch", key="export_script"):
-        st.markdown("**A Python script** · runs on its own")
-        st.caption("The same program written out, ready to run from a terminal.")
-        st.download_button(
-            "Download program.py",
-            script,
-            file_name="program.py",
-            mime="text/x-python",
-            icon=":material/download:",
-            key="download_script",
-            on_click="ignore",
-        )
-        st.code(script, language="python", height=300)
+    program_cards(run, path)
+    proof_card(run)
+    version_list(run)
     form_cards(path)
-    with st.container(border=True, key="export_prompt"):
-        st.markdown("**The exact messages** · what the model is sent for one row")
-        with st.container(height=420, border=False, key="export_messages"):
-            for message in data.exact_messages(run):
-                st.caption(message["role"])
-                st.code(message["content"], language=None, wrap_lines=True)
+    messages_card(run)

@@ -19,7 +19,8 @@ else:
     names = {p.id: p.name for p in data.projects(archived=True)}
     picked = history_table(runs, names)
     if len(picked) == 1:
-        run_card(picked[0], names.get(picked[0].project_id))
+        tags = {tag for run in runs for tag in run.tags}
+        run_card(picked[0], names.get(picked[0].project_id), tags)
     elif len(picked) == 2:
         older, newer = sorted(picked, key=lambda run: run.created_at)
         run_compare(older, newer)

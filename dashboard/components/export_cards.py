@@ -10,7 +10,8 @@ import streamlit as st
 from dashboard import data
 from dashboard.components.page import complain
 from engine.errors import EngineError
-from engine.export.formats import EXPORTS, ExportFormat
+from engine.export.dockerfile import serve_command
+from engine.export.formats import EXPORTS, ExportFormat, get_export
 from engine.export.json import read_program
 from engine.store.rows import RunRow
 
@@ -43,6 +44,44 @@ def results_card(run: RunRow) -> None:
         with st.container(horizontal=True, gap="small", key="result_files"):
             for form, title, mime in RESULTS:
                 _button(title, _results(run.id, form), f"results.{form}", mime)
+
+
+def program_cards(run: RunRow, path: Path) -> None:
+    """Offer the program itself: as a file that Tuneboard opens, and as a script that runs on its own."""
+    try:
+        script = get_export("python").render(read_program(path))
+    except EngineError as error:
+        complain(error)
+        return
+    left, right = st.columns(2, gap="medium")
+    with left, st.container(border=True, height="stretch", key="export_program"):
+        st.markdown("**The program** · one JSON file")
+        st.caption(
+            "Instructions, solved examples and fields, and nothing secret. Tuneboard opens it again with the same answers."
+        )
+        _button("Download program.json", path.read_bytes, "program.json", "application/json", name="json")
+        st.caption("In Python:")
+        st.code(
+            f'import engine\n\nprogram = engine.load("program.json")\nprint(program({data.example_call(run)}))',
+            language="python",
+        )
+        st.caption("As a service, with typed requests, docs and an MCP endpoint for agents:")
+        st.code(serve_command(), language="bash")
+    with right, st.container(border=True, height="stretch", key="export_script"):
+        st.markdown("**A Python script** · runs on its own")
+        st.caption("The same program written out, ready to run from a terminal.")
+        _button("Download program.py", script, "program.py", "text/x-python", name="script")
+        st.code(script, language="python", height=300)
+
+
+def messages_card(run: RunRow) -> None:
+    """Show what the model is sent for one row."""
+    with st.container(border=True, key="export_prompt"):
+        st.markdown("**The exact messages** · what the model is sent for one row")
+        with st.container(height=420, border=False, key="export_messages"):
+            for message in data.exact_messages(run):
+                st.caption(message["role"])
+                st.code(message["content"], language=None, wrap_lines=True)
 
 
 def form_cards(path: Path) -> None:

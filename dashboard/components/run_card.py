@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import streamlit as st
 
-from dashboard import data, drafts, history
+from dashboard import data, drafts, history, versions
 from dashboard.components.page import PAGES, go
 from dashboard.components.run_header import state_badge
 from dashboard.components.verdict_card import verdict_card
@@ -14,8 +16,8 @@ from engine.errors import EngineError
 from engine.store.rows import RunRow
 
 
-def run_card(run: RunRow, project: str | None) -> None:
-    """Show a run. `project` is its project's name, None when that was deleted."""
+def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -> None:
+    """Show a run. `project` is its project's name, None when that was deleted; `known_tags` are offered."""
     with st.container(border=True, key="run_card"):
         with st.container(horizontal=True, vertical_alignment="center", key="run_card_head"):
             st.markdown(f"**{plain(run.title, 120)}**", width="content")
@@ -26,13 +28,19 @@ def run_card(run: RunRow, project: str | None) -> None:
             verdict_card(run.result["verdict"])
         elif run.message:
             st.caption(plain(run.message))
+        if refused := st.session_state.pop("in_use_refused", ""):
+            st.caption(f":orange[:material/error:] {plain(refused)}")
+        if run.tags:
+            with st.container(horizontal=True, gap="xxsmall", key="run_tags"):
+                for tag in run.tags:
+                    st.badge(plain(tag, 40), color="gray", width="content")
         if read_only():
             if run.note:
                 st.caption("Note")
                 st.text(run.note)
             _actions(run, project)
             return
-        left, right = st.columns([3, 2], gap="medium", vertical_alignment="bottom")
+        left, middle, right = st.columns([4, 3, 3], gap="medium", vertical_alignment="bottom")
         left.text_input(
             "Note",
             run.note,
@@ -42,17 +50,29 @@ def run_card(run: RunRow, project: str | None) -> None:
             on_change=_note,
             args=(run.id,),
         )
+        middle.multiselect(
+            "Tags",
+            sorted({*known_tags, *run.tags}),
+            run.tags,
+            key=f"tags_{run.id}",
+            accept_new_options=True,
+            placeholder="Type one and press Enter",
+            help="Words of your own to find runs by, such as a customer or a release.",
+            on_change=_tags,
+            args=(run.id,),
+        )
         with right:
             st.toggle(
                 "This program is in use",
                 run.in_use,
                 key=f"in_use_{run.id}_{run.in_use}",
                 disabled=not run.result,
-                help="Marks the run whose program you use; it takes the mark from the project's other runs."
+                help="Keeps its best prompt as a version of the project's program and puts it into use, instead of the one "
+                "that was. Earlier versions stay, and can be put back on the Export page."
                 if run.result
                 else "Only a run with a result can be in use.",
                 on_change=_use,
-                args=(run.id, not run.in_use),
+                args=(run, not run.in_use),
             )
         _actions(run, project)
 
@@ -108,5 +128,12 @@ def _note(run_id: str) -> None:
     drafts.set_note(run_id, str(st.session_state[f"note_{run_id}"]))
 
 
-def _use(run_id: str, in_use: bool) -> None:
-    drafts.set_in_use(run_id, in_use)
+def _tags(run_id: str) -> None:
+    versions.tag(run_id, st.session_state[f"tags_{run_id}"])
+
+
+def _use(run: RunRow, in_use: bool) -> None:
+    try:
+        versions.set_run_in_use(run.id, run.project_id, in_use)
+    except EngineError as error:
+        st.session_state["in_use_refused"] = str(error)

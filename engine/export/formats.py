@@ -9,8 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.errors import UnknownNameError
+from engine.export.dockerfile import dockerfile
 from engine.export.dspy import dspy_script, state_text
 from engine.export.json import ProgramFile, to_text
+from engine.export.markdown import markdown_page
 from engine.export.messages import messages_json, messages_text, openai_requests
 from engine.export.python import python_script
 
@@ -81,6 +83,20 @@ EXPORTS: tuple[ExportFormat, ...] = (
         "A chat completions request for every step, for any language that can send one.",
         "openai_request.json",
         openai_requests,
+    ),
+    ExportFormat(
+        "markdown",
+        "Markdown page",
+        "Fields, instructions and solved examples as a page for a wiki or a review.",
+        "program.md",
+        markdown_page,
+    ),
+    ExportFormat(
+        "dockerfile",
+        "Dockerfile",
+        "Builds a container that serves the program file over HTTP, behind a token.",
+        "Dockerfile",
+        dockerfile,
     ),
 )
 

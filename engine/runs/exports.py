@@ -26,7 +26,7 @@ def export_run(
         candidate,
         model=spec.model.model_dump(),
         adapter=spec.adapter,
-        metadata=_metadata(run, spec, result),
+        metadata=metadata(run, spec, result),
     )
     try:
         for form in EXPORTS:
@@ -60,7 +60,8 @@ def export_again(home: Path, store: Store, run_id: str, candidate_id: str | None
     return export_run(home, run, spec, store.candidate(run_id, wanted), run.result or {})
 
 
-def _metadata(run: RunRow, spec: RunSpec, result: Mapping[str, Any]) -> dict[str, Any]:
+def metadata(run: RunRow, spec: RunSpec, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a program file says of where it came from: title, run, time, optimizer, metric, scores, verdict."""
     return {
         "title": run.title,
         "run": run.id,

@@ -136,8 +136,8 @@ def _filling(adapter: Adapter, template: Sequence[Mapping[str, Any]]) -> Adapter
     def filled(
         _self: Adapter,
         signature: Any,
-        demos: Any,
-        inputs: Mapping[str, Any],  # noqa: ARG001 - the demos stand in the template
+        demos: Any,  # noqa: ARG001 - the demos stand in the template
+        inputs: Mapping[str, Any],
     ) -> list[dict[str, Any]]:
         names = "|".join(map(re.escape, signature.input_fields))
         text = re.sub(

@@ -61,9 +61,9 @@ class ProjectStore(StoreConnection):
         """Delete a project and everything its runs recorded. Datasets stay: others may use them."""
         runs = "(SELECT id FROM runs WHERE project_id = ?)"
         with self.transaction():
-            for table in ("candidates", "trials", "outcomes", "events"):
+            for table in ("candidates", "trials", "outcomes", "events", "requests"):
                 self._write(f"DELETE FROM {table} WHERE run_id IN {runs}", (project_id,))  # noqa: S608 - fixed names
-            for table in ("feedback", "grades"):
+            for table in ("feedback", "grades", "versions"):
                 self._write(f"DELETE FROM {table} WHERE project_id = ?", (project_id,))  # noqa: S608 - fixed names
             self._write("DELETE FROM runs WHERE project_id = ?", (project_id,))
             self._write("DELETE FROM projects WHERE id = ?", (project_id,))

@@ -69,8 +69,8 @@ class Flags:
 class RunRow:
     """A run. `state` "lost" is derived while reading: its process has gone silent.
 
-    `revision` grows with every change of anything that belongs to the run. `note` is a person's own words;
-    `in_use` marks the run whose program is used, at most one in a project.
+    `revision` grows with every change of anything that belongs to the run. `note` is a person's own words, `tags` are
+    theirs too; `in_use` marks the run whose program is used, at most one in a project.
     """
 
     id: str
@@ -98,6 +98,7 @@ class RunRow:
     revision: int
     note: str = ""
     in_use: bool = False
+    tags: tuple[str, ...] = ()
 
     @property
     def usage(self) -> Usage:

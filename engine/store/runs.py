@@ -15,7 +15,7 @@ from engine.store.rows import LOST_AFTER, NEVER_STARTED_AFTER, Flags, RunRow, Ru
 
 _COLUMNS = (
     "id, project_id, title, spec, state, message, pid, heartbeat_at, created_at, started_at, finished_at, "
-    "estimate, result, calls, cached, input_tokens, output_tokens, cost, seconds, stop, pause, phase, revision, note, in_use"
+    "estimate, result, calls, cached, input_tokens, output_tokens, cost, seconds, stop, pause, phase, revision, note, in_use, tags"
 )
 
 _FIELDS = [{"stop": "stop_requested", "pause": "pause_requested"}.get(c, c) for c in _COLUMNS.split(", ")]
@@ -162,16 +162,10 @@ class RunStore(ProjectStore):
             "UPDATE runs SET note = ?, revision = revision + 1 WHERE id = ?", (clean_text(note), run_id)
         )
 
-    def set_in_use(self, run_id: str, in_use: bool = True) -> None:
-        """Mark a run's program as the one in use, and no other of its project; or take the mark away."""
-        with self.transaction():
-            self._write(
-                "UPDATE runs SET in_use = 0, revision = revision + 1 WHERE in_use AND project_id = "
-                "(SELECT project_id FROM runs WHERE id = ?)",
-                (run_id,),
-            )
-            if in_use:
-                self._write("UPDATE runs SET in_use = 1, revision = revision + 1 WHERE id = ?", (run_id,))
+    def set_tags(self, run_id: str, tags: Sequence[str]) -> None:
+        """Give a run these tags instead of those it has; blank and repeated ones are left out."""
+        kept = list(dict.fromkeys(tidy for tag in tags if (tidy := clean_text(tag).strip())))
+        self._write("UPDATE runs SET tags = ?, revision = revision + 1 WHERE id = ?", (to_json(kept), run_id))
 
     def _touch(self, run_id: str) -> None:
         self._write("UPDATE runs SET revision = revision + 1 WHERE id = ?", (run_id,))
@@ -203,6 +197,7 @@ def _run(row: Sequence[Any]) -> RunRow:
     values: dict[str, Any] = dict(zip(_FIELDS, row, strict=True))
     for name in ("spec", "estimate", "result"):
         values[name] = from_json(values[name])
+    values["tags"] = tuple(from_json(values["tags"]))
     for name in ("stop_requested", "pause_requested", "in_use"):
         values[name] = bool(values[name])
     now, state = time.time(), values["state"]

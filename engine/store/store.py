@@ -10,12 +10,13 @@ from pathlib import Path
 
 from engine.home import data_home
 from engine.store.people import PeopleStore
-from engine.store.trials import TrialStore
+from engine.store.requests import RequestStore
+from engine.store.versions import VersionStore
 
 FILE_NAME = "tuneboard.db"
 
 
-class Store(TrialStore, PeopleStore):
+class Store(RequestStore, PeopleStore, VersionStore):
     """Projects, datasets, runs and what happened in them.
 
     >>> import tempfile

@@ -9,7 +9,7 @@ import pytest
 from run_setup import add_data, spec
 from streamlit.testing.v1 import AppTest
 
-from dashboard import data, drafts, history
+from dashboard import data, drafts, history, versions
 from engine.records import Outcome
 from engine.runs.spec import ModelChoice, Named, ProjectDraft, SplitSpec
 from engine.runs.worker import work
@@ -97,18 +97,28 @@ def test_the_verdict_between_two_runs_is_paired():
     assert "share no test rows" in history.said_between(history.between(left, []))
 
 
-def test_a_note_and_the_mark_in_use_are_kept(home):
+def test_notes_tags_and_the_program_in_use_are_kept(home):
     first, project = made(home)
     second, _ = made(home, project=project)
+    work(home, first)
+    work(home, second)
     drafts.set_note(first, "for the board\n<b>")
-    drafts.set_in_use(first, True)
-    drafts.set_in_use(second, True)
+    versions.tag(first, ["board", " board", "v1"])
+    versions.set_run_in_use(first, project, True)
+    versions.set_run_in_use(second, project, True)
     by_id = {r.id: r for r in data.runs()}
     assert by_id[first].note == "for the board\n<b>"
+    assert by_id[first].tags == ("board", "v1")
     assert not by_id[first].in_use
     assert by_id[second].in_use
-    drafts.set_in_use(second, False)
+    assert [(v.number, v.in_use) for v in data.versions(project)] == [(2, True), (1, False)]
+    versions.use(project, 1)
+    assert data.run(first).in_use
+    versions.set_run_in_use(first, project, False)
     assert not any(r.in_use for r in data.runs())
+    names = {project: "P"}
+    assert [r.id for r in history.found(data.runs(), names, tags=["v1"])] == [first]
+    assert history.found(data.runs(), names, "board v2") == []
 
 
 def test_a_run_is_opened_compared_and_used_again(home):

@@ -1,0 +1,64 @@
+"""Versions of a project's program: kept, used, rolled back, and the file that follows."""
+
+import pytest
+from run_setup import add_run
+
+import engine
+from engine.errors import NotFoundError, RunError
+from engine.runs.spec import Named
+from engine.runs.versions import keep_version, program_path, use_none, use_version
+from engine.runs.worker import work
+from engine.store.store import Store
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+    return tmp_path
+
+
+def finished_run(home, name):
+    run_id = add_run(home, optimizer=Named(name=name))
+    assert work(home, run_id) == 0
+    return run_id
+
+
+def test_keep_use_roll_back(home):
+    run_id = finished_run(home, "LabeledFewShot")
+    with Store.open(home) as store:
+        project = store.get_run(run_id).project_id
+        seed = store.get_run(run_id).result["seed_candidate"]
+        first = keep_version(store, run_id, seed, "as it was")
+        second = keep_version(store, run_id)
+        assert (first.number, second.number) == (1, 2)
+        assert keep_version(store, run_id).number == 2
+        path = use_version(home, store, project, 2)
+        assert path == program_path(home, project)
+        assert engine.load(path).candidate().id == second.candidate_id
+        assert [v.in_use for v in store.versions(project)] == [True, False]
+        assert store.get_run(run_id).in_use
+        use_version(home, store, project, 1)
+        assert engine.load(path).candidate().id == seed
+        assert [(v.number, v.in_use, v.note) for v in store.versions(project)] == [
+            (2, False, ""),
+            (1, True, "as it was"),
+        ]
+        use_none(home, store, project)
+        assert not path.exists()
+        assert not store.get_run(run_id).in_use
+        with pytest.raises(NotFoundError, match="no version 7"):
+            use_version(home, store, project, 7)
+
+
+def test_a_run_without_a_result_cannot_be_kept(home):
+    run_id = add_run(home, optimizer=Named(name="LabeledFewShot"))
+    with Store.open(home) as store, pytest.raises(RunError, match="no result yet"):
+        keep_version(store, run_id)
+
+
+def test_tags_are_kept_tidy(home):
+    run_id = add_run(home, optimizer=Named(name="LabeledFewShot"))
+    with Store.open(home) as store:
+        assert store.get_run(run_id).tags == ()
+        store.set_tags(run_id, [" demo ", "v2", "demo", " "])
+        assert store.get_run(run_id).tags == ("demo", "v2")
