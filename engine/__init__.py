@@ -13,7 +13,7 @@ How the packages stand on each other, top to bottom; nothing imports upwards:
     optimizers    one algorithm a file; generators that ask and are answered, and do no I/O
     search        the driver: calls, concurrency, budget, events, estimate, verdict
     streaming     a program's answer as it is written
-    evaluate      a program over rows, concurrently; a failed row is a record
+    evaluate      a program over rows, concurrently; a failed row is a record; telemetry: calls as OpenTelemetry spans
     pipeline      the declarative pipeline that forms edit, and the program it becomes
     modules       strategies for answering one signature; metrics: how good an answer is
     retrieval     passages for a query
@@ -111,6 +111,7 @@ _HOMES: dict[str, str] = {
     "Module": "engine.modules.module",
     "MultiChainComparison": "engine.modules.multi_chain_comparison",
     "NumberWithin": "engine.metrics.numeric",
+    "OpenTelemetryCallback": "engine.telemetry",
     "Outcome": "engine.records",
     "OutputField": "engine.signature",
     "PDF": "engine.types.file",

@@ -73,6 +73,44 @@ class BaseCallback:
     def on_tool_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
         """A tool has returned or failed."""
 
+    def on_retrieve_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+        """A retriever is asked: `inputs` are query and k."""
+
+    def on_retrieve_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+        """A retriever has answered: `outputs` hold the passages."""
+
+    def on_interpreter_execute_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+        """A sandbox is given code: `inputs` are code and variables."""
+
+    def on_interpreter_execute_end(
+        self, call_id: str, outputs: Any, exception: BaseException | None = None
+    ) -> None:
+        """The code has ended: `outputs` are its value and what it printed."""
+
+    def on_interpreter_tool_call_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+        """Code calls a function of the host's: `inputs` are tool_name, args and kwargs."""
+
+    def on_interpreter_tool_call_end(
+        self, call_id: str, outputs: Any, exception: BaseException | None = None
+    ) -> None:
+        """The function has returned or failed."""
+
+    def on_interpreter_startup_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+        """A sandbox takes a worker, or starts one."""
+
+    def on_interpreter_startup_end(
+        self, call_id: str, outputs: Any, exception: BaseException | None = None
+    ) -> None:
+        """The worker is there."""
+
+    def on_interpreter_shutdown_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+        """A sandbox gives its worker back."""
+
+    def on_interpreter_shutdown_end(
+        self, call_id: str, outputs: Any, exception: BaseException | None = None
+    ) -> None:
+        """The worker is given back."""
+
     def on_evaluate_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
         """An evaluation begins."""
 

@@ -182,8 +182,16 @@ def _changed(runtime: Runtime, settings: dict[str, Any]) -> Runtime:
 async def _watched(lm: BaseLM, request: Request, work: Awaitable[Reply]) -> Reply:
     with hooks.observed("lm", lm, {"messages": request.messages, **request.params}) as note:
         reply = await work
-        note([choice.text for choice in reply.choices])
+        note(Texts(reply))
         return reply
+
+
+class Texts(list[str]):
+    """The completions' texts, as callbacks are told them; `reply` is all that came, with usage and cost."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(choice.text for choice in reply.choices)
+        self.reply = reply
 
 
 class _Settings:

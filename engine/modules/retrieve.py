@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine import loop
+from engine.callbacks import watched
 from engine.errors import ConfigurationError
 from engine.modules.module import Module
 from engine.prediction import Prediction
@@ -38,16 +39,23 @@ class Retrieve(Module):
         if rm is None:
             raise ConfigurationError(NO_RETRIEVER)
         wanted = k or self.k
-        if hasattr(rm, "acall"):
-            found = await rm.acall(query, wanted, **options)
-        elif inspect.iscoroutinefunction(rm):
-            found = await rm(query, k=wanted, **options)
-        else:
-            found = await loop.in_thread(rm, query, k=wanted, **options)
-        if isinstance(found, Prediction):
-            return found
-        listed = getattr(found, "passages", found)
-        return Prediction(passages=[_text(one) for one in list(listed)[:wanted]])
+        work = _asked(rm, query, wanted, options)
+        # Retrievers of our own say themselves that they were asked, with or without this module.
+        own = getattr(rm, "reports_searches", False)
+        return await (work if own else watched("retrieve", rm, {"query": query, "k": wanted}, work))
+
+
+async def _asked(rm: Any, query: str, k: int, options: dict[str, Any]) -> Prediction:
+    if hasattr(rm, "acall"):
+        found = await rm.acall(query, k, **options)
+    elif inspect.iscoroutinefunction(rm):
+        found = await rm(query, k=k, **options)
+    else:
+        found = await loop.in_thread(rm, query, k=k, **options)
+    if isinstance(found, Prediction):
+        return found
+    listed = getattr(found, "passages", found)
+    return Prediction(passages=[_text(one) for one in list(listed)[:k]])
 
 
 def _text(one: Any) -> str:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Self, TypeVar
 import orjson
 
 from engine import loop
+from engine.callbacks import watched
 from engine.errors import ConfigurationError, ProgramFileError
 from engine.prediction import Prediction
 from engine.retrieval.corpus import CHUNK, Corpus, Passage, read_corpus
@@ -46,6 +47,8 @@ class Retriever(ABC):
 
     kind: ClassVar[str]
     corpus: Corpus
+    callbacks: Sequence[Any] = ()
+    reports_searches = True
 
     def __init__(self, corpus: Any, k: int = 5, *, chunk: int = CHUNK, **columns: Any) -> None:
         self.corpus = read_corpus(corpus, chunk=chunk, **columns)
@@ -58,6 +61,11 @@ class Retriever(ABC):
 
     async def acall(self, query: str, k: int | None = None) -> Prediction:
         """Search, in async code."""
+        told = {"query": query, "k": self.k if k is None else k}
+        return await watched("retrieve", self, told, self.answered(query, k))
+
+    async def answered(self, query: str, k: int | None) -> Prediction:
+        """Return what a search found as a Prediction."""
         hits = await self.search(query, k)
         return Prediction(passages=[h.long_text for h in hits], indices=[h.index for h in hits])
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 from engine import loop
+from engine.callbacks import watched
 from engine.errors import BadReplyError, ConfigurationError, UnreachableError
 from engine.prediction import Prediction
 from engine.retrieval.base import Hit, checked_k
@@ -24,6 +26,9 @@ class ColBERTv2:
     >>> ColBERTv2("http://localhost", port=8893).url
     'http://localhost:8893'
     """
+
+    callbacks: Sequence[Any] = ()
+    reports_searches = True
 
     def __init__(
         self,
@@ -52,6 +57,9 @@ class ColBERTv2:
 
     async def acall(self, query: str, k: int | None = None) -> Prediction:
         """Search, in async code: a Prediction with `passages` and `indices`."""
+        return await watched("retrieve", self, {"query": query, "k": k or 10}, self._answered(query, k))
+
+    async def _answered(self, query: str, k: int | None) -> Prediction:
         hits = await self.search(query, k)
         return Prediction(passages=[h.long_text for h in hits], indices=[h.index for h in hits])
 

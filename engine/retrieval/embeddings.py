@@ -147,8 +147,8 @@ class Embeddings(Retriever):
 class EmbeddingsWithScores(Embeddings):
     """`Embeddings` whose predictions also hold `scores`."""
 
-    async def acall(self, query: str, k: int | None = None) -> Prediction:
-        """Search, in async code."""
+    async def answered(self, query: str, k: int | None) -> Prediction:
+        """Return what a search found, with scores."""
         hits = await self.search(query, k)
         return Prediction(
             passages=[h.long_text for h in hits],

@@ -9,69 +9,55 @@ cannot run is told in `DIALECT`, for prompts.
 from __future__ import annotations
 
 import asyncio
-import datetime
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
-from engine import loop
-from engine.errors import (
-    EngineError,
-    SandboxError,
-    SandboxMemoryError,
-    SandboxTimeoutError,
-    ToolArgumentsError,
-    ToolError,
+from engine.callbacks import observed
+from engine.errors import SandboxError, SandboxMemoryError, SandboxTimeoutError
+from engine.tools.function import shown
+from engine.tools.sandbox import (
+    CALL_LIMIT,
+    OUTPUT_LIMIT,
+    SEEN_BY_CODE,
+    SUBMIT,
+    Execution,
+    FinalOutput,
+    HostCalls,
+    Sandbox,
+    sandboxed,
 )
-from engine.records import json_value
-from engine.tools.function import Tool, shown
 
 if TYPE_CHECKING:
     from pydantic_monty import AsyncMonty
 
+__all__ = ["DIALECT", "Execution", "FinalOutput", "PythonInterpreter", "sandboxed"]
+
 TIME_LIMIT = 10.0
 MEMORY_LIMIT = 256 * 2**20
-OUTPUT_LIMIT = 100_000
-CALL_LIMIT = 1000
-SUBMIT = "SUBMIT"
+DIALECT = """\
+The code runs in a small sandboxed Python: functions, lambdas, plain classes, dataclasses, comprehensions, try/except, \
+match, f-strings; modules json, re, math, datetime, decimal, random, collections, itertools, functools, bisect, csv, \
+hashlib, base64. It has no class inheritance, no yield, no properties, no `del`, no files, no network, no input(), and \
+no other packages (no numpy, no pandas). Print what you want to see."""
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """What code came to: the value of its last expression, what it printed, and what it handed to SUBMIT, if it did."""
-
-    value: Any = None
-    printed: str = ""
-    submitted: Mapping[str, Any] | None = None
-
-    def text(self, limit: int = OUTPUT_LIMIT) -> str:
-        """Return what a model should see of it, at most about `limit` characters."""
-        parts = [self.printed.rstrip()] if self.printed.strip() else []
-        if self.value is not None:
-            parts.append(shown(self.value, limit))
-        return shown("\n".join(parts), limit) if parts else "(no output)"
-
-
-@dataclass(frozen=True, slots=True)
-class FinalOutput:
-    """What code handed to SUBMIT: `output` by name."""
-
-    output: Mapping[str, Any]
-
-
-class PythonInterpreter:
+class PythonInterpreter(Sandbox):
     """A sandbox for Python. Variables and functions live on from one execution to the next.
 
-    `tools` are host functions, callable in the sandbox by name (a name that Python has itself, such as abs, stays Python's). `time_limit` is in seconds of the sandbox's own work,
-    `memory_limit` in bytes, `output_limit` in characters printed, `call_limit` in calls of host functions for each
-    execution. Randomness starts from `seed`, and sleeping is refused, so the same code gives the same result.
-    Raises SandboxError with the traceback, SandboxTimeoutError or SandboxMemoryError; the process is unharmed.
+    `tools` are host functions, callable in the sandbox by name (a name that Python has itself, such as abs, stays
+    Python's). `time_limit` is in seconds of the sandbox's own work, `memory_limit` in bytes, `output_limit` in characters
+    printed, `call_limit` in calls of host functions for each execution. Randomness starts from `seed`, and sleeping is
+    refused, so the same code gives the same result. Raises SandboxError with the traceback, SandboxTimeoutError or
+    SandboxMemoryError; the process is unharmed.
 
     >>> python = PythonInterpreter(tools={"vat": lambda net: net * 1.2})
     >>> python("total = sum(range(5))"), python("print(total)"), python("vat(net=total)")
     ('(no output)', '10', 12.0)
     """
+
+    dialect = DIALECT
 
     def __init__(
         self,
@@ -83,14 +69,12 @@ class PythonInterpreter:
         output_limit: int = OUTPUT_LIMIT,
         call_limit: int = CALL_LIMIT,
         seed: int = 0,
+        callbacks: Sequence[Any] | None = None,
     ) -> None:
-        self.tools = _by_name(tools)
-        self.output_fields = tuple(
-            f["name"] if isinstance(f, Mapping) else str(f) for f in output_fields or ()
+        super().__init__(
+            tools, output_fields, output_limit=output_limit, call_limit=call_limit, callbacks=callbacks
         )
         self.time_limit = time_limit
-        self.output_limit = output_limit
-        self.call_limit = call_limit
         self._limits: dict[str, Any] = {
             "max_feed_duration_secs": time_limit,
             "max_memory": memory_limit,
@@ -99,61 +83,48 @@ class PythonInterpreter:
         }
         self._policy: dict[str, Any] = {"random_start": {"seed": seed}}
         self._state: bytes | None = None
-        self._busy = asyncio.Lock()
-
-    def execute(self, code: str, variables: Mapping[str, Any] | None = None) -> Any:
-        """Run code and wait: the value of its last expression, else what it printed; a FinalOutput after SUBMIT."""
-        done = loop.run(self.arun(code, variables))
-        if done.submitted is not None:
-            return FinalOutput(done.submitted)
-        return done.value if done.value is not None else done.text(self.output_limit)
-
-    __call__ = execute
-
-    async def arun(self, code: str, variables: Mapping[str, Any] | None = None) -> Execution:
-        """Run code in async code. `variables` are set before it starts; values without a form there come as JSON."""
-        work = self._run(code, {name: sandboxed(value) for name, value in (variables or {}).items()})
-        return await loop.here_or_there(work)
-
-    def start(self) -> None:
-        """Do nothing: workers start when they are needed."""
 
     def shutdown(self) -> None:
         """Forget all variables."""
         self._state = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.shutdown()
-
     async def _run(self, code: str, variables: dict[str, Any]) -> Execution:
         from pydantic_monty import MontyConversionError, MontyCrashedError, MontyError
 
-        async with self._busy:
-            feed = _Feed(self)
-            try:
-                pool = await _the_pool()
-                async with pool.checkout(limits=self._limits, os_policy=self._policy) as session:  # type: ignore[arg-type]  # plain dicts of their keys
-                    if self._state is not None:
-                        await session.load_session(self._state)
-                    try:
-                        value = await feed.drive(session, code, variables)
-                    except MontyError as error:
-                        failure = _failure(error, self.time_limit)
-                        if type(failure) is SandboxError and not isinstance(
-                            error, MontyConversionError | MontyCrashedError
-                        ):
-                            self._state = await session.dump()  # what ran before the mistake stands
-                        raise failure from None
-                    if feed.submitted is None:
-                        self._state = await session.dump()
-            except MontyError as error:
-                raise _failure(error, self.time_limit) from None
-            except TimeoutError:
-                raise SandboxError(NO_WORKER) from None
-        return Execution(value, "".join(feed.printed), feed.submitted)
+        feed = _Feed(self)
+        try:
+            async with self._worker() as session:
+                try:
+                    value = await feed.drive(session, code, variables)
+                except MontyError as error:
+                    failure = _failure(error, self.time_limit)
+                    if type(failure) is SandboxError and not isinstance(
+                        error, MontyConversionError | MontyCrashedError
+                    ):
+                        self._state = await session.dump()  # what ran before the mistake stands
+                    raise failure from None
+                if feed.calls.submitted is None:
+                    self._state = await session.dump()
+        except MontyError as error:
+            raise _failure(error, self.time_limit) from None
+        except TimeoutError:
+            raise SandboxError(NO_WORKER) from None
+        return Execution(value, "".join(feed.printed), feed.calls.submitted)
+
+    @asynccontextmanager
+    async def _worker(self) -> AsyncIterator[Any]:
+        """Take a worker with the variables so far, and give it back."""
+        with observed("interpreter_startup", self, {}):
+            pool = await _the_pool()
+            taken = pool.checkout(limits=self._limits, os_policy=self._policy)  # type: ignore[arg-type]  # plain dicts of their keys
+            session = await taken.__aenter__()
+        try:
+            if self._state is not None:
+                await session.load_session(self._state)
+            yield session
+        finally:
+            with observed("interpreter_shutdown", self, {}):
+                await taken.__aexit__(*sys.exc_info())
 
 
 class _Feed:
@@ -161,10 +132,9 @@ class _Feed:
 
     def __init__(self, interpreter: PythonInterpreter) -> None:
         self.interpreter = interpreter
+        self.calls = HostCalls(interpreter)
         self.printed: list[str] = []
-        self.submitted: Mapping[str, Any] | None = None
         self._room = interpreter.output_limit
-        self._calls = 0
         self._step: asyncio.Future[Any] | None = None
 
     def print(self, _stream: str, text: str) -> None:
@@ -206,7 +176,7 @@ class _Feed:
             elif at.is_os_function:
                 at = await self._until_stop(at.resume_not_handled())
             elif at.function_name == SUBMIT:
-                self.submitted = self._submission(at.args, at.kwargs)
+                self.calls.submit(at.args, at.kwargs)
                 return None
             else:
                 answer = await self._called(str(at.function_name), at.args, at.kwargs)
@@ -214,65 +184,10 @@ class _Feed:
         return at.output
 
     async def _called(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        self._calls += 1
-        if self._calls > self.interpreter.call_limit:
-            raise SandboxError(f"The code called functions more than {self.interpreter.call_limit} times.")
-        tool = self.interpreter.tools.get(name)
-        if tool is None:
-            return {"exception": NameError(f"name {name!r} is not defined")}
-        if len(args) > len(tool.args):
-            return {
-                "exception": TypeError(f"{name} takes {len(tool.args)} arguments, {len(args)} were given")
-            }
         try:
-            return {
-                "return_value": sandboxed(
-                    await tool.acall(**dict(zip(tool.args, args, strict=False)), **kwargs)
-                )
-            }
-        except ToolArgumentsError as error:
-            return {"exception": ValueError(str(error))}
-        except (ToolError, SandboxError) as error:
-            return {"exception": RuntimeError(str(error))}
-        except EngineError:
-            raise  # a spent budget or a model that is gone is not the code's affair
-
-    def _submission(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-        names = self.interpreter.output_fields
-        if (
-            len(args) == 1
-            and not kwargs
-            and isinstance(args[0], Mapping)
-            and (not names or set(args[0]) <= set(names))
-        ):
-            return MappingProxyType({str(k): v for k, v in args[0].items()})
-        names = (
-            names or tuple(f"output_{i}" for i in range(1, len(args) + 1))
-            if len(args) != 1
-            else names or ("output",)
-        )
-        return MappingProxyType({**dict(zip(names, args, strict=False)), **kwargs})
-
-
-def sandboxed(value: Any) -> Any:
-    """Return a value in a form that the sandbox has: plain data as it is, anything else as JSON values."""
-    if type(value) in _PLAIN:
-        return value
-    if type(value) is dict:
-        return {k if type(k) in _PLAIN else str(k): sandboxed(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [sandboxed(item) for item in value]
-    return json_value(value)
-
-
-def _by_name(tools: Sequence[Any] | Mapping[str, Any] | None) -> dict[str, Tool]:
-    if isinstance(tools, Mapping):
-        return {
-            str(name): tool if isinstance(tool, Tool) else Tool(tool, str(name))
-            for name, tool in tools.items()
-        }
-    made = (tool if isinstance(tool, Tool) else Tool(tool) for tool in tools or ())
-    return {tool.name: tool for tool in made}
+            return {"return_value": await self.calls.answer(name, args, kwargs)}
+        except SEEN_BY_CODE as error:
+            return {"exception": error}
 
 
 def _named(name: str) -> Callable[..., Any]:
@@ -317,13 +232,5 @@ _MOST_WORKERS = 64
 _MOST_SUSPENSIONS = 1_000_000
 _WAIT_FOR_WORKER = 120.0
 _LONGEST_TRACEBACK = 4000
-_PLAIN = frozenset(
-    {str, bool, int, float, type(None), bytes, datetime.date, datetime.datetime, datetime.timedelta}
-)
 
 NO_WORKER = "No sandbox worker became free in time: too many programs run code at once."
-DIALECT = """\
-The code runs in a small sandboxed Python: functions, lambdas, plain classes, dataclasses, comprehensions, try/except, \
-match, f-strings; modules json, re, math, datetime, decimal, random, collections, itertools, functools, bisect, csv, \
-hashlib, base64. It has no class inheritance, no yield, no properties, no `del`, no files, no network, no input(), and \
-no other packages (no numpy, no pandas). Print what you want to see."""

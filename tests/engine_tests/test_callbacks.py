@@ -11,7 +11,9 @@ from engine.optimizers.labeled_few_shot import LabeledFewShot
 from engine.testing import DummyLM, ScriptedLM
 from engine.tools.function import Tool
 
-KINDS = ("module", "lm", "adapter_format", "adapter_parse", "tool", "evaluate", "compile")
+KINDS = ("module", "lm", "adapter_format", "adapter_parse", "tool", "retrieve", "evaluate", "compile") + tuple(
+    f"interpreter_{what}" for what in ("execute", "tool_call", "startup", "shutdown")
+)
 
 
 class Log(BaseCallback):
@@ -156,3 +158,59 @@ def test_evaluations_and_compiles_are_told():
     assert parents == {log.of("evaluate start")[0][1]}
     assert log.of("compile end")[0][2] is tuned
     assert log.of("compile start")[0][3]["trainset"] is rows
+
+
+def test_sandboxes_are_told_of_from_start_to_end():
+    on_python, everywhere = Log(), Log()
+    python = engine.PythonInterpreter(tools={"twice": lambda x: 2 * x}, callbacks=[on_python])
+    with engine.context(callbacks=[everywhere]):
+        assert python("twice(x=n)", {"n": 4}) == 8
+    assert on_python.names == [
+        "interpreter_execute start",
+        "interpreter_startup start",
+        "interpreter_startup end",
+        "interpreter_tool_call start",
+        "interpreter_tool_call end",
+        "interpreter_shutdown start",
+        "interpreter_shutdown end",
+        "interpreter_execute end",
+    ]
+    assert on_python.events[0][3] == {"code": "twice(x=n)", "variables": {"n": 4}}
+    called = on_python.of("interpreter_tool_call start")[0]
+    assert called[3] == {"tool_name": "twice", "args": (), "kwargs": {"x": 4}}
+    assert on_python.of("interpreter_execute end")[0][2].value == 8
+    tool = everywhere.of("tool start")[0]
+    assert everywhere.parents[tool[1]] == everywhere.of("interpreter_tool_call start")[0][1]
+    with pytest.raises(engine.errors.SandboxError):
+        python("1 / 0")
+    assert "ZeroDivisionError" in str(on_python.of("interpreter_execute end")[1][3])
+    assert on_python.names[-1] == "interpreter_execute end"
+
+
+def test_searches_are_told_of_once_with_and_without_the_module():
+    log = Log()
+    bm25 = engine.BM25(["Refunds take five days.", "Parcels go out on Mondays."], k=1)
+    with engine.context(callbacks=[log]):
+        bm25("refund")
+        engine.Retrieve(k=1, rm=bm25)("parcel")
+        engine.Retrieve(k=2, rm=lambda query, k: ["a", "b"])("c")
+    assert [e[3] for e in log.of("retrieve start")] == [
+        {"query": "refund", "k": 1},
+        {"query": "parcel", "k": 1},
+        {"query": "c", "k": 2},
+    ]
+    assert [e[2].passages[0][:7] for e in log.of("retrieve end")] == ["Refunds", "Parcels", "a"]
+
+
+def test_every_hook_of_the_base_class_can_be_told_of():
+    hooks = {name for name in vars(BaseCallback) if name.startswith("on_")}
+    assert hooks == {f"on_{kind}_{moment}" for kind in KINDS for moment in ("start", "end")}
+
+
+def test_a_models_end_brings_the_whole_reply():
+    log = Log()
+    with engine.context(lm=DummyLM([{"answer": "4"}]), callbacks=[log]):
+        engine.Predict("question -> answer")(question="?")
+    texts = log.of("lm end")[0][2]
+    assert texts == [texts.reply.text]
+    assert texts.reply.usage.calls == 1
