@@ -2,17 +2,14 @@
 
 A project's draft in the store is the source of truth: every edit is saved at once, as a change of the
 draft as it is *now*, so that nothing is lost on a refresh and two tabs do not undo each other's other edits.
-An edit may say which state of a part it was made on (`seen`): one made on another state is not saved, and told.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from dashboard.mode import check, read_only, writing
-from engine.errors import StoreError
 from engine.runs.spec import ModelChoice, ProjectDraft
 from engine.store.rows import ProjectRow
 
@@ -21,20 +18,6 @@ if TYPE_CHECKING:
     from engine.pipeline.templates import Sample
 
 Change = Callable[[ProjectDraft], ProjectDraft]
-Part = Literal["task", "examples"]
-PARTS: dict[Part, set[str]] = {
-    "task": {"pipeline"},
-    "examples": {"dataset", "mapping", "split", "excluded", "synthetic"},
-}
-
-
-class ChangedElsewhereError(StoreError):
-    """An edit was made on a state of the draft that is no longer the stored one; it was not saved."""
-
-
-def state_of(draft: ProjectDraft, part: Part) -> str:
-    """Return what tells two states of a part of a draft apart."""
-    return hashlib.sha256(draft.model_dump_json(include=PARTS[part]).encode()).hexdigest()
 
 
 def create_project(name: str, draft: ProjectDraft | None = None) -> str:
@@ -87,15 +70,10 @@ def set_note(run_id: str, note: str) -> None:
         store.set_note(run_id, note)
 
 
-def edit(project_id: str, change: Change, *, part: Part = "task", seen: str = "") -> ProjectDraft:
-    """Change a project's draft: `change` gets it as it is stored now and returns the new one.
-
-    With `seen`, the state of a part that the change was made on, raises ChangedElsewhereError when it is another now.
-    """
+def edit(project_id: str, change: Change) -> ProjectDraft:
+    """Change a project's draft: `change` gets it as it is stored now and returns the new one."""
     with writing() as store, store.transaction():
         before = ProjectDraft.model_validate(store.get_project(project_id).draft)
-        if seen and state_of(before, part) != seen:
-            raise ChangedElsewhereError("This was changed in another tab or window in the meantime.")
         after = change(before)
         if after != before:
             store.save_draft(project_id, after.model_dump(mode="json"))
