@@ -70,7 +70,7 @@ class Runner:
     def __init__(self, program: Module, metric: Scorer, trace: bool, note: Note) -> None:
         self.program = program
         self.score = _MetricRunner(metric)
-        self.paths = {id(step): path for path, step in program.named_predictors()} if trace else None
+        self.paths = {id(part): path for path, part in program.named_sub_modules()} if trace else None
         self.note = note
         self.failure: BaseException | None = None
         self.replies = current().replies

@@ -71,7 +71,8 @@ class Attempt:
         """Return the step to ask again and what it made, or None when none of this program's was called."""
         wanted = None if target is None else {id(step) for step in target.predictors()}
         for step, _inputs, made in reversed(self.trace):
-            if wanted is None or id(step) in wanted:
+            # A search or a tool in the trace would only do the same again.
+            if hasattr(step, "demos") if wanted is None else id(step) in wanted:
                 return step, made
         return None
 

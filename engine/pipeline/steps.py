@@ -5,6 +5,7 @@ They know a step's fields, and nothing of how steps are wired.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from engine.adapters.values import UnreadableError, format_value, parse_value
@@ -13,6 +14,7 @@ from engine.modules.module import Module
 from engine.modules.retrieve import Retrieve
 from engine.modules.trajectory import OUTPUT_LIMIT
 from engine.prediction import Prediction
+from engine.runtime import current
 from engine.signature import Signature
 from engine.tools.function import Tool, shown
 
@@ -38,7 +40,7 @@ class Search(Module):
         query = inputs.get(name)
         found = list((await self.retrieve.acall(_query(query))).passages) if query else []
         listed = self.signature.annotation(output) is not str
-        return Prediction.of({output: found if listed else format_value(found, str)})
+        return _noted(self, inputs, {output: found if listed else format_value(found, str)})
 
 
 class ToolCall(Module):
@@ -50,8 +52,8 @@ class ToolCall(Module):
     8
     """
 
-    simulated = False
-    """In an estimate the inputs are invented, so that the tool must not be called: it is set there."""
+    stand_in: Any = None
+    """In an estimate arguments are invented, so the tool must not be called: this prediction is given instead."""
 
     def __init__(self, signature: type[Signature], tool: Tool) -> None:
         super().__init__()
@@ -61,19 +63,26 @@ class ToolCall(Module):
     async def aforward(self, **inputs: Any) -> Prediction:
         """Call the tool once. Raises ToolError, also for a result that the output's type cannot hold."""
         output = next(iter(self.signature.output_fields))
-        if self.simulated:
-            return Prediction.of({output: None})
+        if self.stand_in is not None:
+            return Prediction(self.stand_in)
         result = await self.tool.acall(**{n: v for n, v in inputs.items() if v is not None})
         annotation = self.signature.annotation(output)
         text = shown(result, OUTPUT_LIMIT)
-        if annotation is str:
-            return Prediction.of({output: text})
         try:
-            return Prediction.of({output: parse_value(text, annotation)})
+            value = text if annotation is str else parse_value(text, annotation)
         except UnreadableError as error:
             raise ToolError(
                 f"The tool {self.tool.name!r} gave {text[:80]!r}, which is no value of {output!r}: {error}"
             ) from error
+        return _noted(self, inputs, {output: value})
+
+
+def _noted(step: Module, inputs: Mapping[str, Any], values: dict[str, Any]) -> Prediction:
+    """Return a step's answer, and note it in the trace among the steps that ask a model."""
+    made = Prediction.of(values)
+    if (trace := current().trace) is not None:
+        trace.append((step, inputs, made))
+    return made
 
 
 def _query(value: Any) -> str:

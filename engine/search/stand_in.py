@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from engine.adapters.base import Adapter
 from engine.adapters.chat import ChatAdapter
 from engine.lm.base import BaseLM, Choice, Reply, Request
+from engine.pipeline.steps import ToolCall
 from engine.records import Usage
 
 if TYPE_CHECKING:
@@ -99,6 +100,10 @@ def with_stand_ins(
     for step in copy.predictors():
         real = step.adapter or adapter or ChatAdapter()
         step.adapter = typing.cast(Adapter, StandInAdapter(real, labels, number))
+    for _, part in copy.named_sub_modules():
+        if isinstance(part, ToolCall):
+            outputs = part.signature.output_fields
+            part.stand_in = {n: invent(part.signature.annotation(n), n, number) for n in outputs}
     return copy
 
 
@@ -113,7 +118,8 @@ def invent(annotation: Any, name: str = "", number: int = 0) -> Any:
         return simple[annotation]
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
-        return arguments[0]
+        # One after the other, so that every branch of a pipeline is counted; an agent never stops early.
+        return arguments[0 if name == "next_tool_name" else number % len(arguments)]
     if origin in (typing.Union, types.UnionType):
         return invent(arguments[0], name, number)
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from engine import Example, context
+from engine import LM, ExactMatch, Example, LabeledFewShot, context
 from engine.errors import PipelineError, ToolError
 from engine.evaluate import run_rows
 from engine.pipeline.build import Pipeline, build_program
 from engine.pipeline.check import spec_problems
 from engine.pipeline.corpora import corpus_of, pinned
 from engine.pipeline.spec import Condition, CorpusSpec, Each, FieldSpec, PipelineSpec, StepOptions, StepSpec
+from engine.search.estimate import estimate
+from engine.search.settings import Settings
 from engine.testing import ScriptedLM, asked
 
 HOUSE = CorpusSpec(
@@ -200,6 +202,25 @@ def test_traces_of_items_come_in_order_whichever_ends_first():
     ]
 
 
+def test_the_trace_holds_searches_and_tools_too():
+    program = build_program(
+        pipeline(
+            step("find", "question ->", "retrieve", corpus=HOUSE, k=1),
+            step("plan", "passages: list[str] -> expression"),
+            step("work", "expression -> answer", "tool", tools=("calculator",)),
+        )
+    )
+    row = Example(question="refund", answer="5").with_inputs("question")
+    with context(lm=ScriptedLM([{"expression": "2 + 3"}])):
+        (outcome,) = asyncio.run(run_rows(program, [(0, row)], ExactMatch(), limit=1, trace=True))
+    assert outcome.score == 1.0
+    assert [(t.path, t.outputs) for t in outcome.trace] == [
+        ("find", {"passages": ["Refunds take five days."]}),
+        ("plan", {"expression": "2 + 3"}),
+        ("work", {"answer": "5"}),
+    ]
+
+
 def test_a_failing_item_fails_the_row_by_name():
     def reply(request: Any) -> Any:
         inputs, wanted = asked(request)
@@ -362,3 +383,19 @@ def test_one_sentence_for_each_problem_of_the_new_parts(spec: PipelineSpec, sent
 def test_good_wiring_has_no_problems(spec: PipelineSpec):
     assert spec_problems(spec) == []
     assert PipelineSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+def test_the_estimate_counts_branches_and_items_and_calls_no_tool():
+    spec = pipeline(
+        step("plan", "question -> expression; kind: sum|talk"),
+        step("work", "expression -> total: float", "tool", tools=("calculator",)),
+        step("say", "total: float; question -> answer", when=when("kind", "sum")),
+        step("chat", "question -> answer", when=when("kind", "talk")),
+    )
+    rows = {i: Example(question=f"{i} + {i}?", answer=str(2 * i)).with_inputs("question") for i in range(6)}
+    settings = Settings(
+        build_program(spec), ExactMatch(), rows, (0, 1, 2), (3, 4, 5), lm=LM("offline/learner")
+    )
+    found = estimate(LabeledFewShot().search, settings, baseline_rows=(3, 4, 5))
+    assert found.calls.high == 12  # three validation rows of two candidates, two calls each
+    assert found.calls.low == 12
