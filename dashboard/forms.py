@@ -7,7 +7,7 @@ left out and keeps its default.
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import streamlit as st
@@ -54,9 +54,13 @@ def options_form(
     key: str,
     choices: Mapping[str, Sequence[Any]] | None = None,
     columns: int = 2,
+    hidden: Collection[str] = (),
 ) -> tuple[dict[str, Any], list[str]]:
-    """Draw a model's options; return those that differ from the defaults, and what is wrong in plain words."""
-    shown = entries(model, choices)
+    """Draw a model's options; return those that differ from the defaults, and what is wrong in plain words.
+
+    `hidden` options are not drawn and not returned: they are edited elsewhere.
+    """
+    shown = tuple(entry for entry in entries(model, choices) if entry.name not in hidden)
     if not shown:
         return {}, []
     places = st.columns(min(columns, len(shown)), gap="medium")

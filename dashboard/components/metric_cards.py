@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import streamlit as st
@@ -78,24 +79,50 @@ def _body(metric: type[Metric], *, mine: bool, advised: bool) -> None:
         elif advised:
             st.badge("Fits your answers", color="blue", width="content")
     st.caption(metric.plain)
-    _worked(metric)
-    for_it, against = " ".join(metric.pros[:1]), " ".join(metric.cons[:1])
-    if for_it:
-        st.caption(f":green[:material/add_circle:] {plain(for_it)}")
-    if against:
-        st.caption(f":orange[:material/remove_circle:] {plain(against)}")
-
-
-def _worked(metric: type[Metric]) -> None:
     worked_table(
         (
             _text(e.expected),
             _text(e.answer),
             ", ".join(_option(metric, name, value) for name, value in e.options.items()),
-            float(e.score),
+            score,
         )
-        for e in metric.examples[:4]
+        for e, score in zip(metric.examples[:4], worked_scores(metric), strict=False)
     )
+    for sentence in metric.pros:
+        st.caption(f":green[:material/add_circle:] {plain(sentence)}")
+    for sentence in metric.cons:
+        st.caption(f":orange[:material/remove_circle:] {plain(sentence)}")
+    st.caption(f":gray[:material/payments:] {plain(cost_words(metric))}")
+
+
+@cache
+def worked_scores(metric: type[Metric]) -> tuple[float, ...]:
+    """Return the scores of a metric's examples, worked out here; those of a judge or a sandbox as its tests found them.
+
+    >>> worked_scores(get_metric("TokenF1"))[0]
+    1.0
+    """
+    return tuple(
+        e.score if metric.awaits else float(metric(**e.options).compare(e.expected, e.answer))
+        for e in metric.examples
+    )
+
+
+def cost_words(metric: type[Metric]) -> str:
+    """Return what scoring with a metric costs, in words.
+
+    >>> cost_words(get_metric("ExactMatch")), cost_words(get_metric("Rubric"))
+    ('Free and instant.', 'One more call to a model for every row scored.')
+    """
+    if metric.calls == 1:
+        return "One more call to a model for every row scored."
+    if metric.calls:
+        return f"{metric.calls} more calls to a model for every row scored."
+    if metric.name == "EmbeddingSimilarity":
+        return "Free offline; with an embedding model, a small charge for every text."
+    if metric.name == "WeightedSum":
+        return "What its metrics cost together."
+    return "Free; it runs on this machine." if metric.awaits else "Free and instant."
 
 
 def _option(metric: type[Metric], name: str, value: Any) -> str:

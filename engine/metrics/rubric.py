@@ -62,17 +62,21 @@ class Rubric(Judge):
         lines = (line.strip().lstrip("-*").strip() for line in self.options.criteria.splitlines())
         self.criteria = tuple(line for line in lines if line) or ("The answer is correct.",)
 
+    def messages(self, case: Case) -> list[dict[str, Any]]:
+        """Return the messages that the judge is sent for one output, for a look at them."""
+        return self._adapter.format(_Marks, (), self._inputs(case))
+
+    def _inputs(self, case: Case) -> dict[str, str]:
+        return {
+            "question": question_of(case),
+            "expected": format_value(case.expected, str) if self.options.show_expected else "(not shown)",
+            "answer": format_value(case.answer, str),
+            "criteria": "\n".join(f"{i}. {line}" for i, line in enumerate(self.criteria, start=1)),
+        }
+
     async def acompare(self, case: Case) -> Grade:
         """Judge one output. A criterion without a mark counts as not met."""
-        numbered = "\n".join(f"{i}. {line}" for i, line in enumerate(self.criteria, start=1))
-        shown = format_value(case.expected, str) if self.options.show_expected else "(not shown)"
-        found = await self.ask(
-            _Marks,
-            question=question_of(case),
-            expected=shown,
-            answer=format_value(case.answer, str),
-            criteria=numbered,
-        )
+        found = await self.ask(_Marks, **self._inputs(case))
         given = [share(mark) for mark in found["marks"]]
         marks = (given + [0.0] * len(self.criteria))[: len(self.criteria)]
         failed = [
