@@ -88,11 +88,12 @@ def _body(metric: type[Metric], *, mine: bool, advised: bool) -> None:
         )
         for e, score in zip(metric.examples[:4], worked_scores(metric), strict=False)
     )
-    for sentence in metric.pros:
-        st.caption(f":green[:material/add_circle:] {plain(sentence)}")
-    for sentence in metric.cons:
-        st.caption(f":orange[:material/remove_circle:] {plain(sentence)}")
-    st.caption(f":gray[:material/payments:] {plain(cost_words(metric))}")
+    lines = [
+        *(f":green[:material/add_circle:] {plain(sentence)}" for sentence in metric.pros),
+        *(f":orange[:material/remove_circle:] {plain(sentence)}" for sentence in metric.cons),
+        f":gray[:material/payments:] {plain(cost_words(metric))}",
+    ]
+    st.caption("  \n".join(lines))
 
 
 @cache

@@ -37,7 +37,7 @@ def metric_try(now: Current) -> None:
                 help=plain(reason) or None,
             ):
                 ask(now, rehearsing.TRIED)
-                shown = shown_of(now)
+                st.rerun()
             st.caption(plain(reason) if reason else _will_ask(now, rehearsing.TRIED), width="content")
         problem = st.session_state.get(f"rehearsal_problem_{now.id}")
         if problem is not None:
@@ -101,7 +101,7 @@ def rehearsal_table(now: Current, shown: Shown) -> None:
     calls = sum(r.calls for r in rows)
     parts = [
         "No row could be scored" if mean is None else f"The mean score is {100 * mean:.0f} %",
-        f"{count(calls, 'call')} paid" if calls else "nothing paid",
+        count(calls, "call") if calls else "no call: answered from the cache",
         f"{count(len(failed), 'row')} failed" if failed else "",
     ]
     st.caption(" · ".join(p for p in parts if p))
