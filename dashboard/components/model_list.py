@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import data, drafts, keys
+from dashboard.components.price_form import price_form
 from dashboard.models import is_offline, key_variable, price_words, title_of
 from dashboard.plain import plain
 from engine.runs.spec import ModelChoice
@@ -38,6 +39,8 @@ def _model(choice: ModelChoice, key: str) -> None:
                     on_click=drafts.remove_model,
                     args=(choice,),
                 )
+        if not is_offline(choice):
+            price_form(choice, key)
         variable = key_variable(choice)
         if variable:
             key_form(variable, key, open_now=not state.ok)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from engine.errors import StoreError
+from engine.errors import ConfigurationError, StoreError
 from engine.home import data_home
 from engine.lm.catalog import find_provider
 
@@ -53,18 +53,64 @@ def price(model: str) -> Price | None:
     True
     """
     try:
-        overrides = data_home() / "prices.json"
+        overrides = _own_file()
     except StoreError:
         # No data folder, so no prices of one's own; who needs the folder says what is wrong with it.
         overrides = None
     return _price(model, overrides)
 
 
+def own_prices() -> dict[str, Price]:
+    """Return the prices of the person's own, by model name. Raises StoreError where there is no data folder."""
+    return {
+        name: parsed
+        for name, entry in _overrides(_own_file()).items()
+        if (parsed := _parse(entry)) is not None
+    }
+
+
+def set_own_price(model: str, per_million: tuple[float, float] | None) -> None:
+    """Set a model's price, in US dollars per million tokens in and out; None goes back to the usual one.
+
+    Raises ConfigurationError for a negative price, StoreError where the file cannot be written or read.
+    """
+    path = _own_file()
+    kept = dict(_overrides(path))
+    if path.exists() and not kept and path.read_bytes().strip() not in (b"", b"{}"):
+        raise StoreError(f"{path} cannot be read as prices. Mend it or remove it first.")
+    if per_million is None:
+        kept.pop(model, None)
+    else:
+        if min(per_million) < 0:
+            raise ConfigurationError("A price cannot be below 0 dollars.")
+        told = kept.get(model) if isinstance(kept.get(model), dict) else {}
+        names = ("input_cost_per_token", "output_cost_per_token")
+        kept[model] = {**told, **{n: p / 1e6 for n, p in zip(names, per_million, strict=True)}}
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_bytes(orjson.dumps(kept, option=orjson.OPT_INDENT_2))
+        partial.replace(path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror or error}.") from error
+    _price.cache_clear()
+
+
+def _own_file() -> Path:
+    return data_home() / "prices.json"
+
+
 @lru_cache(maxsize=1024)
 def _price(model: str, overrides: Path | None) -> Price | None:
-    own = _overrides(overrides) if overrides else {}
-    if model in own:
-        return _parse(own[model])
+    usual = _usual(model)
+    entry = _overrides(overrides).get(model) if overrides else None
+    own = _parse(entry)
+    if own is None or usual is None:
+        return usual if entry is None else own
+    # A price of one's own says what the model costs; what it takes is still known from the table.
+    return own._replace(**{name: getattr(usual, name) for name in _LIMITS if not getattr(own, name)})
+
+
+def _usual(model: str) -> Price | None:
     provider = find_provider(model)
     if provider is not None and provider.local:
         return Price(0.0, 0.0, 0.0, json_schema=provider.json_schema)
@@ -73,6 +119,9 @@ def _price(model: str, overrides: Path | None) -> Price | None:
         if name in table:
             return table[name]
     return None
+
+
+_LIMITS = ("max_input_tokens", "max_output_tokens", "json_schema")
 
 
 def _names(model: str) -> tuple[str, ...]:

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, StoreError
 from engine.lm.base import Choice, Reply
 from engine.lm.catalog import PROVIDERS, find_provider, find_route, is_reasoning_model
 from engine.lm.client import LM
 from engine.lm.history import Call, show
 from engine.lm.keys import Secret, find_key, without_keys
-from engine.lm.prices import price
+from engine.lm.prices import own_prices, price, set_own_price
 from engine.records import Usage
 
 
@@ -157,6 +157,24 @@ def test_prices_of_ones_own_win(tmp_path, monkeypatch):
     )
     assert price("openai/gpt-4o-mini").output == 2
     assert LM("openai/gpt-4o-mini").price() == (1.0, 2.0)
+
+
+def test_a_price_is_set_kept_and_taken_back(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+    set_own_price("my/model", (2.0, 8.0))
+    set_own_price("openai/gpt-4o-mini", (0.0, 1.0))
+    assert price("my/model") == (2e-6, 8e-6, 2e-6, None, None, False)
+    assert price("openai/gpt-4o-mini").output == 1e-6
+    assert price("openai/gpt-4o-mini").json_schema
+    assert set(own_prices()) == {"my/model", "openai/gpt-4o-mini"}
+    set_own_price("openai/gpt-4o-mini", None)
+    assert price("openai/gpt-4o-mini").input == 1.5e-7
+    with pytest.raises(ConfigurationError, match="below 0"):
+        set_own_price("my/model", (-1.0, 0.0))
+    (tmp_path / "prices.json").write_text("{")
+    with pytest.raises(StoreError, match=r"prices\.json cannot be read"):
+        set_own_price("my/model", (1.0, 1.0))
+    assert (tmp_path / "prices.json").read_text() == "{"
 
 
 def test_a_broken_price_file_is_a_warning(tmp_path, monkeypatch, caplog):
