@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from engine import callbacks as hooks
 from engine.errors import ConfigurationError
@@ -22,7 +22,21 @@ if TYPE_CHECKING:
     from engine.modules.assertions import Attempt
 
     Send = Callable[[BaseLM, Request], Awaitable[Reply]]
-    Stream = Callable[[Any, Any, Adapter, Awaitable[list[dict[str, Any]]]], Awaitable[list[dict[str, Any]]]]
+
+
+class StreamGate(Protocol):
+    """What is put around each step's call when a program is streamed."""
+
+    async def __call__(
+        self, step: Any, signature: Any, adapter: Adapter, asking: Awaitable[list[dict[str, Any]]]
+    ) -> list[dict[str, Any]]:
+        """Await the step's call, with whoever is to hear of its reply."""
+
+    def held(self) -> StreamGate:
+        """Return a gate whose pieces wait until `release`: for a call that may turn out not to be the answer."""
+
+    def release(self) -> None:
+        """Pass on what waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +66,7 @@ class Runtime:
     attempt: Attempt | None = None
     remarks: list[str] | None = None
     callbacks: Sequence[Any] = ()
-    stream: Stream | None = None
+    stream: StreamGate | None = None
 
     async def call(self, lm: BaseLM, request: Request) -> Reply:
         """Send one request through the gate, and note the reply."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine import loop
 from engine.errors import (
@@ -17,9 +17,13 @@ from engine.errors import (
     ConfigurationError,
     ModelNotFoundError,
 )
+from engine.modules.call_range import CallRange
 from engine.modules.module import Module
 from engine.modules.sampling import sampled
 from engine.runtime import context, current
+
+if TYPE_CHECKING:
+    from engine.runtime import StreamGate
 
 _FINAL = (BudgetExhaustedError, ConfigurationError, AuthenticationFailedError, ModelNotFoundError)
 """Errors that another try would only meet again."""
@@ -27,11 +31,12 @@ _FINAL = (BudgetExhaustedError, ConfigurationError, AuthenticationFailedError, M
 
 @dataclass(frozen=True)
 class Try:
-    """One run of the program: its answer, how good it is, and its steps' calls."""
+    """One run of the program: its answer, how good it is, its steps' calls, and what waits to be streamed of it."""
 
     prediction: Any
     reward: float
     trace: list[Any]
+    stream: StreamGate | None = None
 
 
 class BestOfN(Module):
@@ -39,7 +44,8 @@ class BestOfN(Module):
 
     `reward_fn(args, prediction)` returns a number (or a bool, or a Grade), and may be async or a Module; `args` holds the
     call's inputs. `fail_count` is how many tries of one call may fail with an error before the error is raised (None: all
-    but one may fail). The first try is sample 0, so a cached one costs nothing again.
+    but one may fail). The first try is sample 0, so a cached one costs nothing again. Streamed, the chosen try's pieces come
+    once it is chosen; those of the others never do.
 
     >>> from engine import Predict, context
     >>> from engine.testing import ScriptedLM
@@ -66,6 +72,12 @@ class BestOfN(Module):
         self.reward_fn = reward_fn
         self.threshold = threshold
         self.fail_count = fail_count
+
+    @property
+    def call_range(self) -> CallRange:
+        """One try at least, `N` at most, each with its rating where that is a program's."""
+        rating = self.reward_fn.call_range if isinstance(self.reward_fn, Module) else CallRange(0, 0)
+        return (self.module.call_range + rating).up_to(self.N)
 
     async def aforward(self, **kwargs: Any) -> Any:
         """Run the program until an answer is good enough."""
@@ -95,17 +107,22 @@ class BestOfN(Module):
             raise ConfigurationError("No try was made.")
         if outer is not None:
             outer.extend(best.trace)
+        if best.stream is not None:
+            best.stream.release()
         return best.prediction
 
     async def _try(
         self, number: int, kwargs: dict[str, Any], trace: list[Any], advice: Mapping[int, str]
     ) -> Try:
-        merged = {**(current().advice or {}), **advice} or None
-        with context(send=sampled(number), trace=trace, advice=merged):
+        runtime = current()
+        merged = {**(runtime.advice or {}), **advice} or None
+        # What is shown cannot be taken back: a try's pieces wait until it is the answer.
+        stream = None if runtime.stream is None else runtime.stream.held()
+        with context(send=sampled(number), trace=trace, advice=merged, stream=stream):
             prediction = await self.module.acall(**kwargs)
-        with context(trace=trace):
+        with context(trace=trace, stream=None):
             reward = await self._reward(kwargs, prediction)
-        return Try(prediction, reward, trace)
+        return Try(prediction, reward, trace, stream)
 
     async def _reward(self, kwargs: dict[str, Any], prediction: Any) -> float:
         rate = self.reward_fn

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from engine.errors import AdapterParseError, SandboxError
+from engine.modules.call_range import CallRange
 from engine.modules.chain_of_thought import ChainOfThought
 from engine.modules.module import Module
 from engine.modules.program_of_thought import code_of, result_text
@@ -57,6 +58,11 @@ class CodeAct(Module):
         place = len(self.signature.input_fields)
         done = InputField(desc="The code that was run and what it gave")
         self.extract = ChainOfThought(self.signature.insert(place, "trajectory", done, str))
+
+    @property
+    def call_range(self) -> CallRange:
+        """One step and the answer at least, `max_iters` steps and the answer at most."""
+        return CallRange(2, self.max_iters + 1)
 
     async def aforward(self, **kwargs: Any) -> Prediction:
         """Run code until the model says it is done, then answer."""

@@ -18,6 +18,7 @@ from engine.errors import ConfigurationError
 from engine.lm.history import inspect_history
 from engine.modules import state
 from engine.modules.assertions import attempts
+from engine.modules.call_range import CallRange
 from engine.records import Candidate, Example
 from engine.runtime import tracked
 
@@ -120,9 +121,18 @@ class Module:
         return [step for _, step in self.named_predictors()]
 
     @property
+    def call_range(self) -> CallRange:
+        """How many model calls one run may take: what the parts take together; a loop of one's own is not seen.
+
+        Override it in a module that calls its parts more or less often than once.
+        """
+        parts = state.own_parts(self)
+        return sum((part.call_range for part in parts), CallRange(0, 0))
+
+    @property
     def calls_a_row(self) -> int:
-        """Model calls that one run of the program takes, as far as its steps tell: one a step."""
-        return len(self.named_predictors())
+        """Model calls to plan with for one run of the program."""
+        return self.call_range.usual
 
     def named_parameters(self) -> list[tuple[str, Predict]]:
         """Return what can be tuned, by path: the steps."""

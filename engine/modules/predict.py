@@ -17,6 +17,7 @@ from engine import callbacks as hooks
 from engine import loop
 from engine.errors import ConfigurationError
 from engine.modules import state
+from engine.modules.call_range import CallRange
 from engine.modules.module import Module
 from engine.modules.nearest import NearestTexts, text_of_values
 from engine.prediction import Prediction
@@ -110,6 +111,11 @@ class Predict(Module):
         if runtime.trace is not None:
             runtime.trace.append((self, inputs, prediction))
         return prediction
+
+    @property
+    def call_range(self) -> CallRange:
+        """One call."""
+        return CallRange(1, 1)
 
     def prompted(self) -> type[Signature]:
         """Return the signature as the model is shown it; a step with tools adds them."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.errors import SandboxError
+from engine.modules.call_range import CallRange
 from engine.modules.chain_of_thought import ChainOfThought
 from engine.modules.module import Module
 from engine.modules.trajectory import OUTPUT_LIMIT, failed
@@ -61,6 +62,11 @@ class ProgramOfThought(Module):
         ran = plain.append("final_generated_code", InputField(desc="The program that was run"), str)
         ran = ran.append("code_output", InputField(desc="What it gave"), str)
         self.generate_output = ChainOfThought(ran.with_instructions(ANSWER.format(task=task)))
+
+    @property
+    def call_range(self) -> CallRange:
+        """One program and the answer at least, `max_iters` programs and the answer at most."""
+        return CallRange(2, self.max_iters + 1)
 
     async def aforward(self, **kwargs: Any) -> Prediction:
         """Write code until it runs, then answer."""

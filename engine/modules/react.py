@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from engine.errors import AdapterParseError, ConfigurationError
+from engine.modules.call_range import CallRange
 from engine.modules.chain_of_thought import ChainOfThought
 from engine.modules.module import Module
 from engine.modules.tool_step import ToolStep
@@ -56,6 +57,11 @@ class ReAct(Module):
     def tools(self) -> dict[str, Tool]:
         """The tools by name, `finish` among them."""
         return self.react.tools
+
+    @property
+    def call_range(self) -> CallRange:
+        """One step and the answer at least, `max_iters` steps and the answer at most."""
+        return CallRange(2, self.max_iters + 1)
 
     async def aforward(self, **kwargs: Any) -> Prediction:
         """Act until the model says it is done, then answer."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.errors import AdapterParseError
 from engine.modules.best_of_n import BestOfN, Try
+from engine.modules.call_range import CallRange
 from engine.modules.predict import Predict
 from engine.prediction import Prediction
 from engine.records import json_value
@@ -53,6 +54,11 @@ class Refine(BestOfN):
     ...     refined(question="2 + 2?").answer, "Give a number." in lm.requests[2].messages[-1]["content"]
     ('4', True)
     """
+
+    @property
+    def call_range(self) -> CallRange:
+        """As `BestOfN`, with a call for advice between two tries."""
+        return super().call_range + CallRange(0, self.N - 1)
 
     async def _advice(self, kwargs: dict[str, Any], done: Try) -> Mapping[int, str]:
         paths = {id(step): path for path, step in self.module.named_predictors()}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from engine.adapters.plan import plan_of
 from engine.adapters.values import format_value
 from engine.errors import AdapterParseError, ConfigurationError, SandboxError, ToolError
+from engine.modules.call_range import CallRange
 from engine.modules.chain_of_thought import ChainOfThought
 from engine.modules.module import Module
 from engine.modules.predict import NO_MODEL
@@ -69,6 +70,11 @@ class RLM(Module):
         self.interpreter_factory = interpreter_factory
         self.generate_action = ToolStep(_exploring(self.signature, max_llm_calls), map(as_tool, tools or ()))
         self.extract = ChainOfThought(_extracting(self.signature))
+
+    @property
+    def call_range(self) -> CallRange:
+        """One step at least; at most `max_iters` steps, `max_llm_calls` from the code, and the answer."""
+        return CallRange(1, self.max_iters + self.max_llm_calls + 1)
 
     async def aforward(self, **kwargs: Any) -> Prediction:
         """Explore until the model submits, then answer."""

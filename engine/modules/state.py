@@ -51,6 +51,25 @@ def replace_part(program: Any, path: str, new: Any) -> None:
         setattr(holder, last, new)
 
 
+def own_parts(program: Module) -> list[Any]:
+    """Return the modules a program holds itself, in attributes, lists, tuples and dicts; each once, theirs left out."""
+    found: dict[int, Any] = {}
+
+    def visit(value: Any) -> None:
+        if hasattr(value, "named_predictors"):
+            found.setdefault(id(value), value)
+        elif isinstance(value, list | tuple):
+            for part in value:
+                visit(part)
+        elif isinstance(value, dict):
+            for part in value.values():
+                visit(part)
+
+    for value in vars(program).values():
+        visit(value)
+    return list(found.values())
+
+
 def _key(part: str) -> Any:
     inner = part[1:-1]
     return int(inner) if inner.isdigit() else inner[1:-1]

@@ -6,6 +6,7 @@ or garble it. It knows tools' descriptions and does not call them.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -52,6 +53,10 @@ class ToolStep(Predict):
         super().apply(changes)
         self._describe(changes.tool_descriptions)
 
+    def unplug(self) -> None:
+        """Have the tools do nothing, for an estimate: arguments are invented there, and a tool may do things for real."""
+        self.tools = {name: _unplugged(tool) for name, tool in self.tools.items()}
+
     def dump_state(self) -> dict[str, Any]:
         """Return a step's state, with the tools' descriptions."""
         return {**super().dump_state(), "tools": {name: tool.desc for name, tool in self.tools.items()}}
@@ -67,6 +72,16 @@ class ToolStep(Predict):
         }
         if changed:
             self.tools = {n: t.described(changed[n]) if n in changed else t for n, t in self.tools.items()}
+
+
+def _unplugged(tool: Tool) -> Tool:
+    made = copy.copy(tool)
+    made.func, made._awaits = _nothing, False
+    return made
+
+
+def _nothing(*_args: Any, **_kwargs: Any) -> str:
+    return ""
 
 
 TOOLS_LEAD = "Tools:"

@@ -6,11 +6,12 @@ It knows signatures and modules, and nothing of data, models or optimizers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.adapters.base import Adapter
 from engine.errors import PipelineError
+from engine.modules.call_range import CallRange
 from engine.modules.module import Module
 from engine.pipeline.check import spec_problems
 from engine.pipeline.conditions import exclude_each_other, holds
@@ -81,14 +82,22 @@ class Pipeline(Module):
         return {name: [one.get(name) for one in answers] for name in names}
 
     @property
-    def calls_a_row(self) -> int:
-        """Model calls that one run takes: one a step that asks a model; of steps that exclude each other the dearest count.
+    def call_range(self) -> CallRange:
+        """Model calls that one run may take; of steps that exclude each other the dearest count.
 
         A step for each item of a list counts as for `USUAL_ITEMS` of them.
         """
+        least = self._calls(lambda module: module.call_range.least)
+        return CallRange(least, self._calls(lambda module: module.call_range.most))
+
+    @property
+    def calls_a_row(self) -> int:
+        """Model calls to plan with for one run."""
+        return self._calls(lambda module: module.calls_a_row)
+
+    def _calls(self, of: Callable[[Module], int]) -> int:
         calls = [
-            (s.when, len(getattr(self, s.name).predictors()) * (USUAL_ITEMS if s.each else 1))
-            for s in self.spec.steps
+            (s.when, of(getattr(self, s.name)) * (USUAL_ITEMS if s.each else 1)) for s in self.spec.steps
         ]
         return sum(n for when, n in calls if when is None) + _dearest([(w, n) for w, n in calls if w])
 

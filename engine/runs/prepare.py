@@ -115,8 +115,8 @@ def check_keys(spec: RunSpec) -> None:
 
 
 def reserved_calls(program: Module, split: Split, judge_calls: int = 0) -> int:
-    """Return the calls that the run makes outside the search: the starting prompt scored, and the final test."""
-    a_row = max(1, program.calls_a_row) + judge_calls
+    """Return the fewest calls that the run makes outside the search: the starting prompt scored, and the final test."""
+    a_row = max(1, program.call_range.least) + judge_calls
     return a_row * (len(split.validation) + 2 * len(split.test))
 
 

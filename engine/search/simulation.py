@@ -8,10 +8,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from engine import evaluate, runtime
-from engine.lm.base import BaseLM
+from engine.lm.base import BaseLM, Choice, Reply, Request
+from engine.modules.module import Module
 from engine.modules.predict import Predict
 from engine.records import Candidate, Evaluation, Outcome, Usage
 from engine.search.contract import Allowance, Ask, Keep, Problem, Proposal, Propose, Score, Search
@@ -30,14 +31,20 @@ _JUDGE_READS, _JUDGE_WRITES = 350, 120
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Which share of rows is right: when solved for examples, with the starting prompt, with another one."""
+    """Which share of rows is right: when solved for examples, with the starting prompt, with another one.
+
+    `calls` says how soon steps that may ask more than once are content.
+    """
 
     solved: float
     seed: float
     other: float
+    calls: Literal["least", "usual", "most"] = "usual"
 
 
-OPTIMISTIC, TYPICAL, PESSIMISTIC = Rates(1.0, 1.0, 1.0), Rates(0.6, 0.4, 0.7), Rates(0.0, 0.0, 0.4)
+OPTIMISTIC = Rates(1.0, 1.0, 1.0, "least")
+TYPICAL = Rates(0.6, 0.4, 0.7)
+PESSIMISTIC = Rates(0.0, 0.0, 0.4, "most")
 
 # Rows rendered for each candidate; the others are taken to be like them.
 _SAMPLE = 3
@@ -45,12 +52,37 @@ _SAMPLE = 3
 
 @dataclass(frozen=True, slots=True)
 class _RowCost:
-    """What one row of a candidate takes on average, and its steps' calls for bootstrapping."""
+    """What one row of a candidate took when it was rendered, the calls it may take, and its steps' calls for bootstrapping."""
 
     calls: float
     input_tokens: float
     output_tokens: float
+    span: CallSpan
     outcomes: tuple[Outcome, ...]
+
+    def at(self, calls: Literal["least", "usual", "most"]) -> tuple[float, float, float]:
+        """Return calls and tokens in and out of a row that takes so many calls."""
+        chosen: float = getattr(self.span, calls)
+        share = chosen / self.calls
+        return chosen, self.input_tokens * share, self.output_tokens * share
+
+
+class CallSpan(NamedTuple):
+    """Calls of one row: least, usual, most."""
+
+    least: float
+    usual: float
+    most: float
+
+
+def span_of(program: Module, rendered: float, judge: float) -> CallSpan:
+    """Return the calls a row may take: as rendered, except where the program says that it may take more or less."""
+    declared = program.call_range
+    if declared.least == declared.most:
+        return CallSpan(*[rendered + judge] * 3)
+    # More than it says it may take at most: it runs its parts in a loop of its own.
+    times = max(1.0, rendered / declared.most)
+    return CallSpan(*(times * n + judge for n in (declared.least, program.calls_a_row, declared.most)))
 
 
 @dataclass
@@ -107,19 +139,21 @@ class Renderer:
         settings = self._settings
         program = (teacher and settings.teacher) or settings.program
         stand_in = with_stand_ins(program.with_candidate(candidate), settings.adapter, self._labels)
-        with runtime.context(lm=settings.lm or StandInLM(), send=None, trace=None, history=False):
+        with runtime.context(lm=settings.lm or StandInLM(), send=_only_stand_ins, trace=None, history=False):
             outcomes = await evaluate.run_rows(
                 stand_in, [(row, settings.rows[row]) for row in rows], _right, limit=_SAMPLE, trace=True
             )
         usage = sum((o.usage for o in outcomes), Usage())
         n = max(1, len(outcomes))
         judge = settings.judge_calls
-        calls = (usage.calls / n or float(max(1, len(program.predictors())))) + judge
+        rendered = usage.calls / n or float(max(1, program.calls_a_row))
+        calls = rendered + judge
         # A judge reads about what a step of the program reads, and its own instruction.
         read = usage.input_tokens / n + judge * (
             _JUDGE_READS + usage.input_tokens / n / max(1, calls - judge)
         )
-        return _RowCost(calls, read, usage.output_tokens / n + judge * _JUDGE_WRITES, tuple(outcomes))
+        written = usage.output_tokens / n + judge * _JUDGE_WRITES
+        return _RowCost(calls, read, written, span_of(program, rendered, judge), tuple(outcomes))
 
     async def proposal(self, ask: Propose, number: int) -> tuple[dict[str, Any], Usage]:
         """Return invented outputs for a proposal, and what asking for it takes."""
@@ -198,7 +232,7 @@ class Simulation:
         new = len(cells - self._seen)
         self._seen |= cells
         lm = (self.settings.teacher_lm if taught else None) or self.settings.lm
-        self._spend(lm, cost.calls, cost.input_tokens, cost.output_tokens, new, work)
+        self._spend(lm, *cost.at(self.rates.calls), new, work)
         rates = self.rates
         own = rates.seed if ask.candidate.id == self._seed_id else rates.other
         rate = rates.solved if ask.trace else own
@@ -250,6 +284,13 @@ class Simulation:
 
 def _is_offline(lm: BaseLM | None) -> bool:
     return lm is not None and lm.model.startswith("offline/")
+
+
+async def _only_stand_ins(lm: BaseLM, request: Request) -> Reply:
+    """The gate of an estimate: what a program asks behind its steps' backs (a reward, a sub-model) costs nothing either."""
+    if isinstance(lm, StandInLM):
+        return await lm.complete(request)
+    return Reply((Choice(""),))
 
 
 def _right(example: Any, prediction: Any, trace: Any = None) -> float:  # noqa: ARG001 - a metric's signature

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from engine.adapters.base import Adapter
 from engine.adapters.chat import ChatAdapter
 from engine.lm.base import BaseLM, Choice, Reply, Request
+from engine.modules.tool_step import ToolStep
 from engine.pipeline.steps import ToolCall
 from engine.records import Usage
 
@@ -35,6 +36,9 @@ _LENGTHS = {
     "summary": 400,
 }
 _OTHER_TEXT = 60
+
+# Outputs that are run in the sandbox.
+_CODE = ("generated_code", "code")
 
 
 class StandInLM(BaseLM):
@@ -87,6 +91,8 @@ class StandInAdapter:
         known = self._labels.get(name)
         if known:
             return known[self._number % len(known)]
+        if name in _CODE:
+            return "0"  # runs at once, and is a result
         if name == "score" and signature.annotation(name) is float:
             return 0.0  # a judge that is never content: every further try it may ask for is counted
         return invent(signature.annotation(name), name, self._number)
@@ -100,6 +106,8 @@ def with_stand_ins(
     for step in copy.predictors():
         real = step.adapter or adapter or ChatAdapter()
         step.adapter = typing.cast(Adapter, StandInAdapter(real, labels, number))
+        if isinstance(step, ToolStep):
+            step.unplug()
     for _, part in copy.named_sub_modules():
         if isinstance(part, ToolCall):
             outputs = part.signature.output_fields

@@ -33,7 +33,8 @@ def streamify(
 
     Without listeners that is every `Chunk` of every reply; with listeners a `StreamResponse` for each piece of the fields
     they ask for. Then `StatusMessage`s, and at the end the prediction. An answer from the cache, or by a model that
-    cannot stream, comes with the prediction only; so does what a model says when its first reply cannot be read and
+    cannot stream, comes with the prediction only; of several tries (`BestOfN`, `Refine`) the chosen one's pieces come when it
+    is chosen; so does what a model says when its first reply cannot be read and
     it is asked again. The iterator is async, or plain with `async_streaming=False`; closing it stops the program. The
     program's error is raised from the iterator. Raises ConfigurationError for a listener that fits no step.
 
@@ -177,6 +178,13 @@ class _Streaming:
             if isinstance(hears, _Fields):
                 hears.close()
 
+    def held(self) -> _Streaming:
+        """Return a copy whose pieces wait until `release`; without listeners every piece passes at once."""
+        return self if self._paths is not None else _Held(self)
+
+    def release(self) -> None:
+        """Nothing waits here."""
+
     def _fields(self, step: Any, adapter: Any) -> _Fields | None:
         readers = []
         for one, path, target in self._wanted:
@@ -187,6 +195,23 @@ class _Streaming:
                 self._used.add(id(one))
                 readers.append((path, reader))
         return _Fields(self._put, readers) if readers else None
+
+
+class _Held(_Streaming):
+    """Keeps the pieces of a call that may turn out not to be the answer."""
+
+    def __init__(self, outer: _Streaming) -> None:
+        self._waiting: list[Any] = []
+        super().__init__(self._waiting.append, outer._wanted, None)
+        self._outer = outer
+        self._used = set(outer._used)
+
+    def release(self) -> None:
+        """Pass on what waits, and count it as heard."""
+        for item in self._waiting:
+            self._outer._put(item)
+        self._waiting.clear()
+        self._outer._used |= self._used
 
 
 class _Raw:
