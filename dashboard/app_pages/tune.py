@@ -3,8 +3,11 @@
 import streamlit as st
 
 from dashboard.components.budget_form import budget_form
+from dashboard.components.compare_guard import compare_guard
+from dashboard.components.freeze_form import freeze_form
 from dashboard.components.model_picker import model_picker
 from dashboard.components.optimizer_cards import optimizer_cards, optimizer_options
+from dashboard.components.remarks_note import remarks_note
 from dashboard.components.start_card import start_card
 from dashboard.components.wizard import wizard_header
 
@@ -15,6 +18,12 @@ if now is not None:
         optimizer_cards(now)
         optimizer_options(now)
         budget_form(now)
+        freeze_form(now)
     with side:
-        start_card(now)
+        # Drawn below the button, run before it: whether remarks are used is a part of what will be started.
+        start = st.container(key="start_place")
+        remarks_note(now)
         model_picker(now)
+        compare_guard(now)
+        with start:
+            start_card(now)

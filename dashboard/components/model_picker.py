@@ -1,15 +1,40 @@
-"""Which model a project uses, in one line, with the way to add others."""
+"""Which models a project uses: the one that answers, the one that writes prompts, and the one that teaches."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import streamlit as st
 
 from dashboard import data, drafts
 from dashboard.components.page import PAGES, Current
 from dashboard.keys import key_state
-from dashboard.models import is_offline, title_of
+from dashboard.models import is_offline, price_words, title_of
 from dashboard.plain import plain
 from engine.runs.spec import ModelChoice
+
+
+class Part(NamedTuple):
+    """A part that a model plays: its field in the draft, its name, what it does."""
+
+    field: str
+    title: str
+    what: str
+
+
+OTHERS = (
+    Part(
+        "prompt_model",
+        "Writes new instructions",
+        "Proposes wordings from your rows and from what went wrong. A strong model pays off here: it is asked seldom.",
+    ),
+    Part(
+        "teacher_model",
+        "Solves rows as examples",
+        "Its right answers become the solved examples that the answering model is shown.",
+    ),
+)
+SAME = "The same model"
 
 
 def model_picker(now: Current) -> None:
@@ -20,9 +45,7 @@ def model_picker(now: Current) -> None:
         models.append(chosen)
     key = f"model_{now.id}"
     with st.container(border=True, key="model_card"):
-        st.markdown(
-            "**Model**", help="The model that answers your rows, and writes new instructions where asked to."
-        )
+        st.markdown("**Model**", help="The model that answers your rows, in the search and afterwards.")
         st.selectbox(
             "Model",
             models,
@@ -31,7 +54,7 @@ def model_picker(now: Current) -> None:
             key=key,
             label_visibility="collapsed",
             on_change=_changed,
-            args=(now.id, key),
+            args=(now.id, "model", key),
         )
         if is_offline(chosen):
             st.caption(
@@ -39,12 +62,54 @@ def model_picker(now: Current) -> None:
                 "its score. A real model understands far more."
             )
         else:
-            state = key_state(chosen)
-            st.caption(f":{'green' if state.ok else 'orange'}[:material/key:] {plain(state.sentence)}")
+            _state(chosen)
+        others = [getattr(now.draft, part.field) for part in OTHERS]
+        named = sum(o is not None for o in others)
+        with st.expander(
+            f"Other models for other parts{f' ({named})' if named else ''}",
+            icon=":material/groups:",
+            key="other_models",
+            expanded=bool(named),
+        ):
+            for part, other in zip(OTHERS, others, strict=True):
+                _other(now, part, other, models)
         st.page_link(
             PAGES["settings"], label="Add or test a model", icon=":material/settings:", width="content"
         )
 
 
-def _changed(project_id: str, key: str) -> None:
-    drafts.update(project_id, model=st.session_state[key])
+def chosen_models(now: Current) -> list[ModelChoice]:
+    """Return every model that the next run asks, each once."""
+    draft = now.draft
+    found = [draft.model or ModelChoice(), draft.prompt_model, draft.teacher_model]
+    return list({m.model_dump_json(): m for m in found if m is not None}.values())
+
+
+def _other(now: Current, part: Part, other: ModelChoice | None, models: list[ModelChoice]) -> None:
+    options = [SAME, *models, *([other] if other is not None and other not in models else [])]
+    key = f"{part.field}_{now.id}"
+    st.selectbox(
+        part.title,
+        options,
+        index=options.index(other or SAME),
+        format_func=lambda m: m if isinstance(m, str) else title_of(m),
+        key=key,
+        help=part.what,
+        on_change=_changed,
+        args=(now.id, part.field, key),
+    )
+    if other is not None and not is_offline(other):
+        _state(other)
+
+
+def _state(choice: ModelChoice) -> None:
+    state = key_state(choice)
+    st.caption(
+        f":{'green' if state.ok else 'orange'}[:material/key:] {plain(state.sentence)}  \n"
+        f":gray[:material/payments:] {plain(price_words(choice))}"
+    )
+
+
+def _changed(project_id: str, field: str, key: str) -> None:
+    chosen = st.session_state[key]
+    drafts.update(project_id, **{field: None if chosen == SAME else chosen})

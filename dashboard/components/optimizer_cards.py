@@ -34,6 +34,16 @@ NEEDS: dict[str, Need] = {
     "both": Need(
         "Wording and examples", "Rewrites the instruction and picks examples.", ":material/auto_awesome:"
     ),
+    "structure": Need(
+        "The steps themselves",
+        "Changes how the pipeline is built: adds, drops or rewires steps.",
+        ":material/account_tree:",
+    ),
+    "weights": Need(
+        "The model's weights",
+        "Trains the model itself on your rows. It needs a provider or a machine that can train.",
+        ":material/memory:",
+    ),
     "nothing": Need("Nothing", "Only measures.", ":material/straighten:"),
 }
 DETAILS = {
@@ -70,7 +80,7 @@ EVERYTHING = "all"
 def optimizer_cards(now: Current) -> None:
     """Show the optimizers by need; choosing one is saved at once."""
     chosen = now.draft.optimizer.name if now.draft.optimizer else ""
-    rows = sum(d.rows for d in data.datasets() if d.id == now.draft.dataset)
+    rows = sum(d.rows for d in data.datasets() if d.id == now.draft.dataset) - len(now.draft.excluded)
     advised, why = advised_optimizer(now.draft, rows)
     need = st.segmented_control(
         "What may change?",
@@ -81,6 +91,11 @@ def optimizer_cards(now: Current) -> None:
         required=True,
         help="  \n".join(f"**{n.title}**: {n.what}" for n in NEEDS.values()),
     )
+    if need != EVERYTHING:
+        st.caption(NEEDS[need].what)
+    if why:
+        title = next((o.title for o in OPTIMIZERS if o.name == advised), advised)
+        st.markdown(f":green[:material/thumb_up:] **{plain(title)}** suits your rows. {plain(why)}")
     shown = [o for o in OPTIMIZERS if need in (EVERYTHING, o.changes)]
     # What is chosen and what is advised comes first, else the order of the registry.
     shown.sort(key=lambda o: (o.name != chosen, o.name != advised))

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from dashboard import data, keys, launch
+from dashboard.components.model_picker import chosen_models
 from dashboard.components.page import Current, go
+from dashboard.components.remarks_note import remarks_for
 from dashboard.meters import dollars, duration, short
+from dashboard.models import title_of
 from dashboard.plain import plain
 from engine.errors import EngineError
 from engine.runs.spec import ModelChoice, RunSpec
@@ -59,13 +62,16 @@ def _ready(now: Current) -> tuple[RunSpec | None, Estimate | None, str]:
         stored = next((d for d in data.datasets() if d.id == now.draft.dataset), None)
         if stored is None:
             return None, None, "The examples of this project are gone. Bring them again on the Examples page."
-        spec = now.draft.model_copy(update={"model": model}).to_run(stored.hash)
+        said = {"model": model, "feedback": remarks_for(now)}
+        spec = now.draft.model_copy(update=said).to_run(stored.hash)
         found = data.estimate(spec)
     except EngineError as error:
         return None, None, str(error)
-    state = keys.key_state(model)
-    if not state.ok:
-        return spec, found, state.sentence
+    for one in chosen_models(now):
+        state = keys.key_state(one)
+        if not state.ok:
+            which = "" if one == model else f"{title_of(one)}: "
+            return spec, found, f"{which}{state.sentence}"
     going = next((r for r in data.runs(now.id) if r.state in ("queued", "running", "paused")), None)
     if going is not None:
         return (

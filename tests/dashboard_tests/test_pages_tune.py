@@ -1,0 +1,149 @@
+"""The tune page: models chosen apart, parts of the prompt frozen, remarks on their way, what is comparable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard import data, drafts, launch, people
+from engine.pipeline.templates import SAMPLES
+from engine.runs.spec import ModelChoice, Named
+from engine.runs.worker import work
+from engine.search.freeze import Freeze
+from engine.store.store import Store
+
+APP = str(Path(__file__).parents[2] / "dashboard" / "app.py")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def project():
+    return drafts.project_from_sample(SAMPLES[0])
+
+
+def start(project):
+    app = AppTest.from_file(APP, default_timeout=60)
+    app.query_params["project"] = project
+    app.run()
+    app.query_params["project"] = project
+    app.switch_page("app_pages/tune.py").run()
+    assert not app.exception, app.exception
+    return app
+
+
+def draft(project):
+    return data.draft_of(next(p for p in data.projects() if p.id == project))
+
+
+def said(app):
+    found = [*app.markdown, *app.caption, *app.text]
+    return "\n".join(str(e.value).replace("\\", "") for e in found)
+
+
+def test_the_models_of_a_run_are_chosen_apart(project):
+    strong = ModelChoice(name="openai/gpt-5-mini")
+    drafts.add_model(strong)
+    app = start(project)
+    assert not app.button(key="start_run").disabled
+    app.selectbox(key=f"prompt_model_{project}").set_value(strong).run()
+    assert draft(project).prompt_model == strong
+    assert draft(project).model in (None, ModelChoice())
+    assert app.button(key="start_run").disabled
+    assert "openai/gpt-5-mini: No key yet" in said(app)
+    app.selectbox(key=f"prompt_model_{project}").set_value("The same model").run()
+    assert draft(project).prompt_model is None
+    assert not app.button(key="start_run").disabled
+
+
+def test_a_sentence_and_a_part_are_frozen(project):
+    app = start(project)
+    box = next(c for c in app.checkbox if str(c.key).startswith("freeze_"))
+    box.check().run()
+    (one,) = draft(project).frozen
+    assert one.part == "sentence"
+    assert one.text in draft(project).pipeline.steps[0].instructions
+    pills = next(g for g in app.get("button_group") if str(g.key).startswith("freeze_parts_"))
+    pills.set_value(["demos"]).run()
+    assert {f.part for f in draft(project).frozen} == {"sentence", "demos"}
+    assert not app.exception
+
+
+def test_what_is_frozen_and_gone_is_said_and_forgotten(project):
+    drafts.update(project, frozen=(Freeze(step="nowhere", part="step"),))
+    app = start(project)
+    assert app.button(key="start_run").disabled
+    app.button(key="forget_frozen").click().run()
+    assert draft(project).frozen == ()
+    assert not app.button(key="start_run").disabled
+
+
+def test_remarks_go_into_the_next_run_and_can_be_left_out(project):
+    from dashboard.components.page import Current
+    from dashboard.components.remarks_note import held_out, remarks_for
+
+    now = Current(next(p for p in data.projects() if p.id == project), draft(project))
+    test = sorted(held_out(now))
+    train = next(row for row in range(50) if row not in test)
+    for row in (train, test[0]):
+        people.remark(project, now.draft.dataset, row, ("r", "c"), (-1, "Mind the plan.", "billing"))
+    app = start(project)
+    assert "1 remark will be used" in said(app)
+    assert "1 remark on rows of the final test is left out" in said(app)
+    assert [f.row for f in remarks_for(now)] == [train]
+    app.button(key="forget_remarks").click().run()
+    assert people.remarks(project, now.draft.dataset) == []
+    assert "will be used" not in said(app)
+
+
+def test_a_started_run_carries_its_remarks(project, home):
+    found = draft(project)
+    test = data.split(found.dataset, found.pipeline, found.mapping, found.split).test
+    row = next(r for r in range(50) if r not in test)
+    people.remark(project, found.dataset, row, ("r", "c"), (1, "Just so.", "billing"))
+    app = start(project)
+    app.button(key="start_run").click().run()
+    (run,) = data.runs(project)
+    try:
+        assert [(f["row"], f["reason"]) for f in run.spec["feedback"]] == [(row, "Just so.")]
+    finally:
+        launch.stop(run.id)
+
+
+def test_the_page_says_whether_scores_will_be_comparable(project, home):
+    found = draft(project)
+    spec = found.model_copy(update={"optimizer": Named(name="LabeledFewShot")}).to_run(
+        data.datasets()[0].hash
+    )
+    run = launch.create(project, spec.model_dump(mode="json"), "First")
+    work(home, run)
+    assert "Its scores will be comparable" in said(start(project))
+    drafts.update(project, metric=Named(name="TokenF1"))
+    told = said(start(project))
+    assert "cannot be compared: the metric differs" in told
+    assert "then: ExactMatch" in told
+
+
+def test_advice_says_why_in_the_open(project):
+    assert "suits your rows" in said(start(project))
+
+
+def test_a_large_store_opens_at_once(project):
+    with Store.open() as store, store.transaction():
+        for i in range(200):
+            run = store.create_run(project, draft(project).to_run().model_dump(mode="json"), f"run {i}")
+            store.save_result(run, {"verdict": {}})
+            store.set_state(run, "finished")
+        for i in range(300):
+            from engine.store.people import Remark
+
+            store.save_remark(project, draft(project).dataset, Remark(i, "r", "c", -1, "no" * 500, "x", 1.0))
+    app = start(project)
+    assert "will be used" in said(app)
