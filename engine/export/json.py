@@ -14,18 +14,22 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine import runtime
-from engine.adapters.json import JSONAdapter
 from engine.errors import EngineError, ProgramFileError
 from engine.pipeline.build import build_program
+from engine.pipeline.corpora import with_passages
 from engine.pipeline.spec import AdapterName, PipelineSpec
 from engine.records import Candidate
+from engine.registry import get_adapter
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM
     from engine.modules.module import Module
 
 FORMAT: Final = "tuneboard.program"
-VERSION: Final = 1
+VERSION: Final = 2
+
+LARGEST_INSIDE = 2_000_000
+"""Characters of a corpus up to which its passages are written into the file; of a larger one the hash alone."""
 
 
 class _File(BaseModel):
@@ -72,7 +76,7 @@ class ProgramFile(_File):
     """A whole program file."""
 
     format: Literal["tuneboard.program"] = FORMAT
-    version: Literal[1] = VERSION
+    version: Literal[2] = VERSION
     pipeline: PipelineSpec
     candidate: CandidateFile
     model: ModelFile | None = None
@@ -85,24 +89,33 @@ class ProgramFile(_File):
 
     def build(self, *, lm: BaseLM | None = None) -> Module:
         """Return the program; see `load_program`. Raises ProgramFileError where its parts do not fit."""
+        for step in self.pipeline.steps:
+            corpus = step.options.corpus
+            if corpus.file and not corpus.hash:
+                # A file may come from anybody: it must not make this machine's files part of a prompt.
+                raise ProgramFileError(
+                    f"The step {step.name!r} searches {corpus.file!r} but does not say which passages it was made with. "
+                    "Write the program file anew where its corpus is."
+                )
         try:
             program = build_program(self.pipeline)
         except EngineError as error:
             raise ProgramFileError(f"The program's pipeline cannot be built: {error}") from error
         known, tuned = set(program.candidate().steps), set(self.candidate.steps)
         if known != tuned:
-            step = sorted(known ^ tuned)[0]
+            path = sorted(known ^ tuned)[0]
             raise ProgramFileError(
-                f"The step {step!r} is only in one of 'pipeline' and 'candidate'. They must name the same steps."
+                f"The step {path!r} is only in one of 'pipeline' and 'candidate'. They must name the same steps."
             )
         program = program.with_candidate(self.tuned())
         if lm is None and self.model is not None and runtime.current().lm is None:
             lm = _model(self.model)
         if lm is not None:
             program.set_lm(lm)
-        if self.adapter == "json":
-            for _, predictor in program.named_predictors():
-                predictor.adapter = JSONAdapter()
+        if self.adapter != "chat":
+            adapter = get_adapter(self.adapter)()
+            for predictor in program.predictors():
+                predictor.adapter = predictor.adapter or adapter
         return program
 
 
@@ -114,14 +127,18 @@ def program_file(
     adapter: AdapterName = "chat",
     metadata: Mapping[str, Any] | None = None,
 ) -> ProgramFile:
-    """Return the file's content. `model` holds a ModelFile's values; other keys are left out."""
+    """Return the file's content. `model` holds a ModelFile's values; other keys are left out.
+
+    Passages that steps search are in it, of a large corpus its hash, by which it is known again. Raises PipelineError
+    for a corpus that is gone.
+    """
     known = (
         None
         if model is None
         else {k: model.get(k) for k in ModelFile.model_fields if model.get(k) is not None}
     )
     return ProgramFile(
-        pipeline=spec,
+        pipeline=with_passages(spec, LARGEST_INSIDE),
         candidate=CandidateFile.model_validate(candidate.as_dict()),
         model=None if not known else ModelFile.model_validate(known),
         adapter=adapter,
@@ -204,7 +221,12 @@ def parse_program(text: bytes | str, name: str = "program.json") -> ProgramFile:
         raise ProgramFileError(f"The file {name!r} is damaged at {key!r}: {first['msg']}.") from error
 
 
-FORWARD: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+def _from_first(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 2 added searches, tools, conditions, lists and steps' own layouts: without them a file reads the same."""
+    return data
+
+
+FORWARD: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_first}
 """Version -> what turns a file of that version into one of the next. Add an entry when VERSION grows."""
 
 

@@ -33,7 +33,7 @@ def step_messages(program: ProgramFile) -> dict[str, list[dict[str, Any]]]:
     adapter = get_adapter(program.adapter)()
     found = {}
     for path, step in program.build().named_predictors():
-        found[path] = _messages(adapter, step)
+        found[path] = _messages(step.adapter or adapter, step)
     return found
 
 

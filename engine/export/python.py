@@ -11,7 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from engine.export.json import ModelFile
+from engine.export.json import LARGEST_INSIDE, ModelFile
+from engine.pipeline.corpora import with_passages
 from engine.pipeline.spec import AdapterName, PipelineSpec
 from engine.records import Candidate
 
@@ -24,7 +25,11 @@ def python_script(
     adapter: AdapterName = "chat",
     title: str = "",
 ) -> str:
-    """Return the script's text. `model` holds a ModelFile's values (name, base_url, key_env, ...)."""
+    """Return the script's text. `model` holds a ModelFile's values (name, base_url, key_env, ...).
+
+    Passages that steps search are in it, of a large corpus its hash. Raises PipelineError for a corpus that is gone.
+    """
+    spec = with_passages(spec, LARGEST_INSIDE)
     choice = ModelFile.model_validate(
         {k: model[k] for k in ModelFile.model_fields if model.get(k) is not None}
     )
@@ -66,16 +71,19 @@ import csv
 import json
 import sys
 
-from engine import LM, ChatAdapter, JSONAdapter, context
+from engine import LM, context
+from engine.adapters.values import parse_value
 from engine.errors import EngineError
 from engine.pipeline.build import build_program
-from engine.pipeline.spec import AdapterName, PipelineSpec
+from engine.pipeline.signatures import field_type
+from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate
+from engine.registry import get_adapter
 
 INPUTS = @INPUTS@
 OUTPUTS = @OUTPUTS@
 MODEL = @MODEL@
-ADAPTER = {"chat": ChatAdapter, "json": JSONAdapter}[@ADAPTER@]
+ADAPTER = @ADAPTER@
 
 PIPELINE = @PIPELINE@
 
@@ -89,8 +97,13 @@ def load():
 
 def answer(program, row):
     """Return the program's answer to one row: output name -> JSON value."""
-    prediction = program(**{name: row[name] for name in INPUTS})
+    prediction = program(**{field.name: typed(field, row[field.name]) for field in program.spec.inputs})
     return {name: json.loads(json.dumps(prediction[name], default=plain)) for name in OUTPUTS}
+
+
+def typed(field, value):
+    """Return an input's text as a value of its type."""
+    return parse_value(value, field_type(field)) if isinstance(value, str) and field.type != "str" else value
 
 
 def plain(value):
@@ -104,7 +117,7 @@ def main():
     for name in INPUTS:
         parser.add_argument("--" + name)
     given = parser.parse_args()
-    with context(lm=LM(**MODEL), adapter=ADAPTER()):
+    with context(lm=LM(**MODEL), adapter=get_adapter(ADAPTER)()):
         program = load()
         if given.file is None:
             missing = [name for name in INPUTS if getattr(given, name) is None]

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from engine.errors import SignatureError
 from engine.modules.module import Module
-from engine.pipeline.corpora import corpus_path
+from engine.pipeline.corpora import corpus_path, searches
 from engine.pipeline.signatures import field_type
 from engine.pipeline.spec import CorpusSpec, FieldSpec, PipelineSpec, StepSpec
 from engine.pipeline.strategies import RESERVED, TOOLS
@@ -91,7 +91,7 @@ def _strategy_problems(step: StepSpec, names: Sequence[str], where: str) -> Iter
             yield f"There is no tool {tool!r}{where}. Choose from: {', '.join(TOOLS)}."
     if step.strategy == "react" and not step.options.tools:
         yield f"Choose at least one tool{where}: {', '.join(TOOLS)}. Or let the step think first instead."
-    if step.strategy == "retrieve" or (step.strategy in ("react", "tool") and "search" in step.options.tools):
+    if searches(step):
         yield from _corpus_problems(step.options.corpus, where)
     if step.strategy == "retrieve":
         yield from _search_problems(step, where)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from engine import loop
 from engine.errors import DatasetError, PipelineError
-from engine.pipeline.spec import CorpusSpec
+from engine.pipeline.spec import CorpusSpec, PipelineSpec, StepSpec
 from engine.prediction import Prediction
 from engine.retrieval.base import Retriever
 from engine.retrieval.bm25 import BM25
@@ -71,6 +71,25 @@ def pinned(spec: CorpusSpec, largest: int = 0) -> CorpusSpec:
         return spec.model_copy(update={"hash": corpus.hash})
     inside = CorpusSpec(passages=corpus.texts)
     return inside.model_copy(update={"hash": corpus_of(inside).hash})
+
+
+def with_passages(spec: PipelineSpec, largest: int = 0) -> PipelineSpec:
+    """Return a pipeline whose corpora are `pinned`: with their hash, and small ones from files with their passages."""
+
+    def changed(step: StepSpec) -> StepSpec:
+        if not searches(step):
+            return step
+        options = step.options.model_copy(update={"corpus": pinned(step.options.corpus, largest)})
+        return step.model_copy(update={"options": options})
+
+    return PipelineSpec(steps=tuple(map(changed, spec.steps)))
+
+
+def searches(step: StepSpec) -> bool:
+    """Return whether a step looks into a corpus of its own."""
+    return step.strategy == "retrieve" or (
+        step.strategy in ("react", "tool") and "search" in step.options.tools
+    )
 
 
 class CorpusRetriever:

@@ -141,7 +141,7 @@ def test_damaged_files_are_one_sentence(text, expected):
             "candidate.steps.sort.demos.0.values",
         ),
         (lambda d: d["pipeline"]["steps"].clear(), "pipeline.steps"),
-        (lambda d: d.update(adapter="xml"), "adapter"),
+        (lambda d: d.update(adapter="toml"), "adapter"),
         (lambda d: d.update(surprise=1), "surprise"),
     ],
 )

@@ -5,7 +5,10 @@
     rules       an instruction's sentences -> rules for a label
     neighbours  demonstrations -> votes for a label
     arithmetic  a word problem -> a number, by an operation named or shown
-    spans       free text -> a span like those the demonstrations copied
+    spans       free text -> a span or a sentence like those the demonstrations copied
+    evidence    passages in the prompt -> the sentence about a question, and the words that answer it
+    answering   one text field -> an answer from passages, or the next query
+    acting      a prompt with tools -> the next tool and its arguments
     outputs     one output field -> a value of its type, and why
     examples    examples inside a prompt, in any layout -> rows
     writing     asked for instructions -> rule sentences that tell the examples apart

@@ -99,6 +99,28 @@ def named_operation(question: str, answer: float) -> str | None:
     return dict(zip("+-*/", _NAMES, strict=False)).get(fitting[0][-1]) if fitting else None
 
 
+def expression_for(
+    question: str, numbers: tuple[float, float], shown: tuple[tuple[str, str], ...], instruction: str
+) -> str:
+    """Return two numbers with the sign between them that a question calls for, the larger first in - and /.
+
+    `shown` are (question, sign) of solved examples; the instruction may name operations.
+
+    >>> expression_for("How much do 3 pens cost, each at the price found?", (3.0, 2.5), (), "")
+    '3 * 2.5'
+    """
+    scores = {template[-1]: weight for template, weight in _cued(question, instruction, numbers).items()}
+    if shown:
+        row = (("question", question),)
+        votes = vote(row, remember(tuple((("question", q),) for q, _ in shown), tuple(s for _, s in shown)))
+        best = max(votes.scores.values(), default=0.0) or 1.0
+        for sign, share in votes.scores.items():
+            scores[sign] = scores.get(sign, 0.0) + 1.2 * share / best
+    sign = max(scores, key=lambda s: scores[s])
+    swap = sign in "-/" and numbers[0] < numbers[1]
+    return _written(f"{'10' if swap else '01'}|{sign}", numbers)
+
+
 def plain_number(value: float) -> str:
     """Return a number without needless digits: "7", "2.5"."""
     rounded = round(value, 2)

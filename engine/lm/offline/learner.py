@@ -13,9 +13,10 @@ from typing import Any
 import orjson
 
 from engine.lm.base import BaseLM, Choice, Reply, Request
+from engine.lm.offline.acting import next_action
 from engine.lm.offline.choosing import REASONING, Answer, Mood
 from engine.lm.offline.outputs import answer_field
-from engine.lm.offline.reading import Asked, Declared, Shown, as_text, content_text, read_messages
+from engine.lm.offline.reading import Asked, Declared, Shown, as_text, content_text, read_messages, stated
 from engine.lm.offline.spans import first_sentence
 from engine.lm.offline.writing import wants_writing, write_fields
 from engine.records import Usage
@@ -70,11 +71,23 @@ def reply_text(request: Request, position: int = 0) -> str:
     sampled = temperature > 0 or request.rollout_id is not None or position > 0
     rng = random.Random(f"{request.key()}/{position}" if sampled else 0)
     mood = Mood(0.12 * min(temperature, 2.0), rng)
+    told = dict(stated(asked.text, [f.name for f in asked.declared.outputs]))
+    if len(told) == len(asked.declared.outputs):
+        # The input says what every output is, line by line: somebody's answer, out of which they are to be taken.
+        return _laid_out(asked.declared, told)
     if wants_writing(asked):
         return _laid_out(asked.declared, write_fields(asked, rng if sampled else None))
+    action = next_action(asked)
     answers = {
         f.name: answer_field(f, asked, mood) for f in asked.declared.outputs if f.name not in REASONING
     }
+    if action is not None:
+        told: dict[str, Any] = {
+            "next_tool_name": action.tool,
+            "next_tool_args": action.args,
+            "next_thought": action.why,
+        }
+        answers |= {name: Answer(value, action.why) for name, value in told.items() if name in answers}
     values = {
         f.name: answers[f.name].value if f.name in answers else _reasoning(answers)
         for f in asked.declared.outputs
@@ -97,6 +110,8 @@ def _laid_out(declared: Declared, values: Mapping[str, Any]) -> str:
     """Return the outputs in the layout the prompt showed."""
     if declared.layout == "json":
         return orjson.dumps(values, option=orjson.OPT_INDENT_2).decode()
+    if declared.layout == "lines":
+        return "\n\n".join(f"{name}: {as_text(value)}" for name, value in values.items())
     if declared.layout == "tags":
         return "\n".join(f"<{name}>\n{as_text(value)}\n</{name}>" for name, value in values.items())
     parts = [f"[[ ## {name} ## ]]\n{as_text(value)}\n" for name, value in values.items()]

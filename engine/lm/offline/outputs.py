@@ -10,12 +10,16 @@ from typing import Any
 
 import orjson
 
+from engine.lm.offline.acting import computed
+from engine.lm.offline.answering import answer_from_passages
 from engine.lm.offline.arithmetic import numbers_in, plain_number, solve
 from engine.lm.offline.choosing import REASONING, Answer, Mood, choose, rules_for, votes_for
+from engine.lm.offline.evidence import best_sentences, evidence_in
 from engine.lm.offline.neighbours import remember, vote
 from engine.lm.offline.reading import Asked, AskedField, Shown
 from engine.lm.offline.rules import judge
-from engine.lm.offline.spans import copy_span, first_sentence, is_copy
+from engine.lm.offline.spans import copy_sentence, copy_span, first_sentence, is_copy
+from engine.lm.offline.words import COMMON, stem_set
 
 
 def answer_field(field: AskedField, asked: Asked, mood: Mood) -> Answer:
@@ -46,6 +50,14 @@ def _number(field: AskedField, asked: Asked, mood: Mood) -> Answer:
     pairs = tuple((demo.text, float(n)) for demo, n in known if n and _NUMERIC.fullmatch(n.strip()))
     values = [v for _, v in pairs]
     repeated = len(values) >= 4 and len(set(values)) <= len(values) / 2
+    if (made := _value_of(asked, "trajectory")) and (result := computed(made)) is not None:
+        return Answer(_bounded(field, result), "it is what a tool worked out")
+    if field.low == 0 and field.high == 1 and not values:
+        return Answer(_supported(asked), "so much of it is borne out by the rest of the prompt")
+    found_in = evidence_in(asked.inputs)
+    if found_in is not None:
+        sentences = best_sentences(*found_in)
+        text = f"{found_in[0]}\n{sentences[0].text}" if sentences else found_in[0]
     if not repeated or sum(len(numbers_in(q)) >= 2 for q, _ in pairs) > len(pairs) / 2:
         steps = any(f.name in REASONING for f in asked.declared.outputs)
         solution = solve(text, pairs, asked.declared.instruction, steps=steps)
@@ -82,6 +94,8 @@ def _bounded(field: AskedField, value: float) -> int | float:
 def _text(field: AskedField, asked: Asked, mood: Mood) -> Answer:
     known = [(demo, v) for demo in asked.shown if (v := demo.output(field.name)) is not None]
     values = [v for _, v in known]
+    if (answer := answer_from_passages(field, asked, known)) is not None:
+        return answer
     if not known:
         return _unshown(field, asked, mood)
     if len(set(values)) <= max(1, 0.6 * len(values)) or (
@@ -95,6 +109,8 @@ def _text(field: AskedField, asked: Asked, mood: Mood) -> Answer:
         return Answer(plain_number(float(number.value)), number.why)
     copied = tuple((d.text, v) for d, v in known if is_copy(d.text, v))
     if len(copied) >= len(known) / 2:
+        if (sentence := copy_sentence(asked.text, copied)) is not None:
+            return Answer(sentence, "the examples copy a sentence like it")
         span = copy_span(asked.text, copied)
         if span:
             return Answer(span, "the examples copy a span of this form")
@@ -240,6 +256,20 @@ def _smallest(schema: dict[str, Any], shared: dict[str, Any], text: str, depth: 
 
 
 # Inputs
+
+
+def _value_of(asked: Asked, name: str) -> str:
+    return next((v for k, v in asked.inputs if k == name), "")
+
+
+def _supported(asked: Asked) -> float:
+    """Return the share of the last input's words that stand in the inputs before it: a rough judge."""
+    if len(asked.inputs) < 2:
+        return 0.5
+    *before, (_, last) = asked.inputs
+    words = stem_set(last) - COMMON
+    known = stem_set("\n".join(v for _, v in before))
+    return round(len(words & known) / len(words), 2) if words else 0.0
 
 
 def _mostly_null(field: AskedField, asked: Asked) -> bool:

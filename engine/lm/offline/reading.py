@@ -1,7 +1,7 @@
 """Reads a conversation back into what it asks: fields, their types, the instruction, demonstrations and inputs.
 
-It understands layouts with `[[ ## name ## ]]` headers, `<name>` tags and JSON objects, by their marks and not by
-their wording, so it must not know (nor import) the adapters that write them.
+It understands layouts with `[[ ## name ## ]]` headers, `<name>` tags, JSON objects and `name: value` lines, by their
+marks and not by their wording, so it must not know (nor import) the adapters that write them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import zip_longest
 from typing import Any, Literal
 
 import orjson
 
-Layout = Literal["headers", "json", "tags"]
+Layout = Literal["headers", "json", "tags", "lines"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,8 @@ def _declared(system: str) -> Declared | None:
 def _field(name: str, rest: str, system: str) -> AskedField:
     kind, rest = _bracketed(rest.strip(), "(", ")")
     rules, rest = _bracketed(rest.strip(), "[", "]")
+    if bounds := _BOUNDS.search(rest):
+        rules, rest = f"{rules} {bounds[1]}", rest[: bounds.start()]
     kind = kind or "str"
     nullable = bool(re.search(r"\|\s*None|Optional\[", kind))
     kind = re.sub(r"\s*\|\s*None\b|\bNone\s*\|\s*", "", kind).strip()
@@ -214,7 +217,9 @@ def _layout(system: str, outputs: Sequence[AskedField]) -> Layout:
         return "headers"
     if re.search(rf"<{name}>", system):
         return "tags"
-    return "json" if re.search(rf'"{name}"\s*:', system) or "JSON" in system else "headers"
+    if re.search(rf'"{name}"\s*:', system) or "JSON object" in system:
+        return "json"
+    return "headers" if "[[ ##" in system or _FREE.search(system) is None else "lines"
 
 
 # What a turn holds
@@ -225,7 +230,7 @@ def _sections(text: str, names: tuple[str, ...], wanted: tuple[str, ...]) -> tup
     """Return the inputs of a user's turn; the reminder that may close it is left out."""
     found: list[tuple[str, str]] = []
     marks = list(_HEADER.finditer(text))
-    for mark, following in zip(marks, [*marks[1:], None], strict=True):
+    for mark, following in zip_longest(marks, marks[1:]):
         name = mark["name"]
         if name not in names or any(k == name for k, _ in found):
             continue
@@ -243,7 +248,26 @@ def _sections(text: str, names: tuple[str, ...], wanted: tuple[str, ...]) -> tup
             tag = re.search(rf"<{name}>\s*(.*?)\s*</{name}>", text, re.DOTALL)
             if tag:
                 found.append((name, tag[1]))
+    if not found:
+        lines = stated(text, names)
+        found = [(k, _without_reminder(v, wanted) if k == lines[-1][0] else v) for k, v in lines]
     return tuple(found)
+
+
+def stated(text: str, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return what a text says in lines `name: value`; a value goes on to the next such line.
+
+    >>> stated("label: a\\nnote: one\\n\\ntwo", ("label", "note"))
+    (('label', 'a'), ('note', 'one\\n\\ntwo'))
+    """
+    if not names:
+        return ()
+    marks = list(re.compile(rf"^({'|'.join(map(re.escape, names))}): ?", re.MULTILINE).finditer(text))
+    ends = [*(mark.start() for mark in marks[1:]), len(text)][: len(marks)]
+    found: dict[str, str] = {}
+    for mark, end in zip(marks, ends, strict=True):
+        found.setdefault(mark[1], text[mark.end() : end].strip())
+    return tuple(found.items())
 
 
 def _without_reminder(value: str, wanted: tuple[str, ...]) -> str:
@@ -270,7 +294,7 @@ def _answers(text: str, wanted: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
         if isinstance(value, dict):
             return tuple((k, as_text(v)) for k, v in value.items() if k in wanted)
     tags = ((name, re.search(rf"<{name}>\s*(.*?)\s*</{name}>", text, re.DOTALL)) for name in wanted)
-    return tuple((name, tag[1]) for name, tag in tags if tag)
+    return tuple((name, tag[1]) for name, tag in tags if tag) or stated(text, wanted)
 
 
 def as_text(value: Any) -> str:
@@ -284,6 +308,8 @@ def as_text(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
+_BOUNDS = re.compile(r"\[(must be [^\]]*)\]\s*$")
 _FIELD_LINE = re.compile(r"^\s*(?P<number>\d+)[.)]\s+`(?P<name>\w+)`(?P<rest>.*)$")
 _HEADER = re.compile(r"^[ \t]*\[\[ ?## ?(?P<name>\w+) ?## ?\]\][ \t]*", re.MULTILINE)
+_FREE = re.compile(r"in your own words", re.IGNORECASE)
 _LEFT_OUT = re.compile(r"\(?not supplied", re.IGNORECASE)
