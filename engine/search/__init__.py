@@ -7,6 +7,7 @@
     slots.py       how many rows at once, earlier asks first; pause and stop
     budget.py      the limits, and the ledger that every call passes
     events.py      what happens, as records that say themselves in a sentence
+    ending.py      how a search ended, in a sentence or two
     problem.py     what a search is told about program and data
     freeze.py      what a person has forbidden a search to change, and the candidate that keeps to it
     hold.py        holds any search to that

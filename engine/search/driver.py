@@ -25,6 +25,7 @@ from engine.modules.predict import Predict
 from engine.records import Candidate, Evaluation, Outcome
 from engine.search.budget import Amount, Ledger
 from engine.search.contract import Answer, Ask, Keep, Problem, Proposal, Propose, Score, Search
+from engine.search.ending import End, Proposals, ending
 from engine.search.events import (
     BudgetSpent,
     CandidateFound,
@@ -77,6 +78,7 @@ class Driver:
         self._scoring = Scoring(settings, self.ledger, self._slots)
         self._validation, self._train = frozenset(settings.validation), frozenset(settings.train)
         self._best, self._best_score = self.seed, None  # type: tuple[Candidate, float | None]
+        self._written = Proposals()
         self._metered_at = 0.0
 
     # Evaluations outside the search
@@ -130,22 +132,23 @@ class Driver:
         problem = make_problem(self.settings, self.ledger.allowance())
         search = held(make(replace(problem, calls_made=lambda: self.ledger.spent.calls - before)), problem)
         stopped: Stopped = "finished"
-        reason = "The search came to its end."
+        told, cause = "", ""
         try:
-            reason = await self._drive(search) or reason
-            if (
-                self.ledger.closing is not None
-            ):  # it did not come to its own end, at most its last batch was cut
-                stopped, reason = self.ledger.closing, self.ledger.closed or ""
+            told = await self._drive(search) or ""
+            # Closed: it did not come to its own end, at most its last batch was cut.
+            if self.ledger.closing is not None:
+                stopped, cause = self.ledger.closing, self.ledger.closed or ""
         except RunError:
             raise
         except Exception as error:  # noqa: BLE001 - a defect of one algorithm must not lose the run's results
             _log.exception("The search failed.")
-            stopped, reason = "failed", f"The search failed: {error}"
+            stopped, cause = "failed", f"The search failed: {error}"
         finally:
             search.close()
         if stopped == "failed" and not self.ledger.replies and self.ledger.closed:
-            raise RunError(reason)
+            raise RunError(cause)
+        end = End(cause, self.seed, self._best, self._best_score, self.trials)
+        reason = ending(told, end, self._written)
         self._record(Note(reason, "info" if stopped == "finished" else "warning"))
         self._meter(always=True)
         return SearchResult(
@@ -271,6 +274,7 @@ class Driver:
 
         samples = await asyncio.gather(*(sample(i) for i in range(ask.n)))
         outputs = tuple(s for s in samples if s is not None)
+        self._written.count(ask.n, outputs)
         self._record(Proposed(ask.label, ask.n, len(outputs)))
         return Proposal(outputs)
 
