@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 Limit = int | AbstractAsyncContextManager[Any]
 """How many rows at once: a number, or something entered around each row (a semaphore, shared or not)."""
 
+SUGGESTION_KEEPS = 0.8
+"""What is left of a row's score for each suggestion that its answer does not follow."""
+
 _MOST_WORKERS = 1024
 _TRUSTED_AFTER = 3
 _QUICK_IN_THREAD = 0.01
@@ -136,21 +139,25 @@ class Runner:
         result: Any = None
         error: str | None = None
         grade = _FAILED
+        unmet: tuple[str, ...] = ()
         try:
             prediction = await self.program.acall(**example.input_values())
             result = await self.score(example, prediction)
             grade = as_grade(result)
+            if unmet := tuple(dict.fromkeys(remarks)):
+                result = grade = lowered(grade, unmet)
         except Exception as failure:  # noqa: BLE001 - whatever a row raises is that row's record
             error = error_text(failure)
         outcome = Outcome(
             row,
             grade.score,
             json_values(prediction),
-            "\n".join([grade.feedback, *remarks]).strip() if remarks else grade.feedback,
+            grade.feedback,
             error,
             _usage(replies),
             time.perf_counter() - started,
             self._trace(steps) if steps else (),
+            unmet,
         )
         return outcome, prediction, result
 
@@ -219,6 +226,18 @@ class _MetricRunner:
 
     def _move_to_threads(self) -> None:
         self._inline, self._stays = False, True
+
+
+def lowered(grade: Grade, unmet: Sequence[str]) -> Grade:
+    """Return a row's grade when suggestions were not followed: each takes a fifth of the score, and is told in the feedback.
+
+    >>> lowered(Grade(1.0, "Correct."), ["Cite a source."])
+    Grade(score=0.8, feedback='Correct. A suggestion was not followed: Cite a source.')
+    """
+    told = [f"A suggestion was not followed: {message}" for message in unmet]
+    return Grade(
+        grade.score * SUGGESTION_KEEPS ** len(unmet), " ".join(filter(None, [grade.feedback, *told]))
+    )
 
 
 def error_text(error: BaseException) -> str:

@@ -1,7 +1,8 @@
 """`Assert` and `Suggest`: conditions on a program's own values, inside its `forward`.
 
 A broken one has the step that made the value try again, with the message as a hint, at most twice. Then an `Assert` fails
-the call (in an evaluation: the row), and a `Suggest` is noted and let pass. Source of the method: Singhvi et al. 2023,
+the call (in an evaluation: the row), and a `Suggest` is noted and let pass: in an evaluation it takes a fifth of the row's
+score, is told in its feedback, and keeps the run from becoming a demonstration, so that optimizers see it. Source of the method: Singhvi et al. 2023,
 "DSPy Assertions". It knows traces, and nothing of how a step asks.
 """
 
@@ -44,7 +45,9 @@ def Assert(result: Any, msg: str = "", target_module: Any = None) -> bool:  # no
 
 
 def Suggest(result: Any, msg: str = "", target_module: Any = None) -> bool:  # noqa: N802 - DSPy's name
-    """Wish something of a program's own values: as `Assert`, but in the end it is only noted. Returns whether it holds.
+    """Wish something of a program's own values: as `Assert`, but in the end it is only noted, and lowers the row's score.
+
+    Returns whether it holds.
 
     >>> Suggest(True, "Cite a source.")
     True
@@ -63,8 +66,12 @@ class Attempt:
         # Nobody else wants the trace: then the last calls will do, or a long loop would hold all it ever made.
         self.trace: Any = [] if self.outer.trace is not None else deque(maxlen=_REMEMBERED)
         self._advice = advice
+        self._remarks: list[str] = []
         self._scope = context(
-            trace=self.trace, attempt=self, advice={**(self.outer.advice or {}), **advice} or None
+            trace=self.trace,
+            attempt=self,
+            advice={**(self.outer.advice or {}), **advice} or None,
+            remarks=self._remarks,
         )
 
     def step(self, target: Any) -> tuple[Any, Any] | None:
@@ -91,6 +98,8 @@ class Attempt:
             return True
         if self.outer.trace is not None:
             self.outer.trace.extend(self.trace)
+        if self.outer.remarks is not None:
+            self.outer.remarks.extend(self._remarks)
         return False
 
 

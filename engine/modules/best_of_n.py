@@ -6,7 +6,7 @@ It knows programs and rewards; what happens between two tries is for subclasses 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +31,13 @@ _FINAL = (BudgetExhaustedError, ConfigurationError, AuthenticationFailedError, M
 
 @dataclass(frozen=True)
 class Try:
-    """One run of the program: its answer, how good it is, its steps' calls, and what waits to be streamed of it."""
+    """One run of the program: its answer, how good it is, its steps' calls, what waits to be streamed of it, and what it leaves unmet."""
 
     prediction: Any
     reward: float
     trace: list[Any]
     stream: StreamGate | None = None
+    remarks: Sequence[str] = ()
 
 
 class BestOfN(Module):
@@ -102,11 +103,13 @@ class BestOfN(Module):
                 break
             if i < self.N - 1:
                 advice = await self._advice(kwargs, done)
-        outer = current().trace
+        outer = current()
         if best is None:  # only when N - 1 tries failed and the last one raised
             raise ConfigurationError("No try was made.")
-        if outer is not None:
-            outer.extend(best.trace)
+        if outer.trace is not None:
+            outer.trace.extend(best.trace)
+        if outer.remarks is not None:
+            outer.remarks.extend(best.remarks)
         if best.stream is not None:
             best.stream.release()
         return best.prediction
@@ -118,11 +121,12 @@ class BestOfN(Module):
         merged = {**(runtime.advice or {}), **advice} or None
         # What is shown cannot be taken back: a try's pieces wait until it is the answer.
         stream = None if runtime.stream is None else runtime.stream.held()
-        with context(send=sampled(number), trace=trace, advice=merged, stream=stream):
+        remarks: list[str] = []
+        with context(send=sampled(number), trace=trace, advice=merged, stream=stream, remarks=remarks):
             prediction = await self.module.acall(**kwargs)
         with context(trace=trace, stream=None):
             reward = await self._reward(kwargs, prediction)
-        return Try(prediction, reward, trace, stream)
+        return Try(prediction, reward, trace, stream, remarks)
 
     async def _reward(self, kwargs: dict[str, Any], prediction: Any) -> float:
         rate = self.reward_fn

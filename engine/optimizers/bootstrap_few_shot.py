@@ -93,8 +93,8 @@ class Rules:
     max_errors: int | None = None
 
     def accept(self, outcome: Outcome) -> bool:
-        """Whether the outcome may serve as an example."""
-        if outcome.error is not None:
+        """Whether the outcome may serve as an example: right enough, and all that the program suggests is followed."""
+        if outcome.error is not None or outcome.unmet:
             return False
         return outcome.score > 0 if self.metric_threshold is None else outcome.score >= self.metric_threshold
 

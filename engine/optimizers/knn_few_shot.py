@@ -109,7 +109,8 @@ class KNNFewShot(Optimizer):
         for row in problem.train:
             labeled = labeled_demo(problem, path, row)
             run = solved.get(row)
-            if run is not None and (labeled is None or run.score >= self.options.metric_threshold):
+            right = run is not None and not run.unmet and run.score >= self.options.metric_threshold
+            if run is not None and (labeled is None or right):
                 traced = traced_demos([run], path, problem.rng)
             else:
                 traced = []

@@ -55,7 +55,8 @@ def plan_change(
     best, worst = bucket[0].outcome, bucket[-1].outcome
     possible: list[Literal["example", "rule"]] = []
     shown = any(problem.may_change(path, "demos") for path in problem.signatures)
-    if max_demos and shown and best.error is None and best.trace and best.score > 0 and best.score >= typical:
+    right = best.error is None and not best.unmet and best.score > 0 and best.score >= typical
+    if max_demos and shown and best.trace and right:
         possible.append("example")
     if worst.score < 1 and problem.worded:
         possible.append("rule")

@@ -303,3 +303,5 @@ def test_conditions_count_in_an_evaluation() -> None:
         outcome = Evaluate(devset=rows, metric=metric)(Brief(Suggest)).outcomes[0]
     assert outcome.error is None
     assert "Under five letters." in outcome.feedback
+    assert outcome.score == 0.8
+    assert outcome.unmet == ("Under five letters.",)
