@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from playwright.sync_api import Page
+from screenshots import TALLEST_HOLE, blank, spilled_texts, tallest_hole
 
 SHOTS = Path(__file__).parents[1] / ".screenshots"
 
@@ -18,16 +19,22 @@ def settled(page: Page) -> None:
 
 
 def shoot(page: Page, name: str) -> None:
-    """Save a picture of the whole page in .screenshots/, and check that nothing runs over its edge."""
+    """Save a picture of the whole page in .screenshots/; check that nothing runs over its edge and nothing is missing."""
     SHOTS.mkdir(exist_ok=True)
     size = page.viewport_size or {"width": 1280, "height": 900}
     whole = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
     page.set_viewport_size({"width": size["width"], "height": max(size["height"], min(whole, 3000))})
     page.wait_for_timeout(150)
     page.screenshot(path=SHOTS / f"{name}.png")
+    spilled = spilled_texts(page)
     over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     page.set_viewport_size(size)
     assert over <= 1, f"{name}: the page is {over} px too wide"
+    assert not spilled, f"{name}: runs over the edge: {spilled}"
+    left = int(page.evaluate("document.querySelector('[data-testid=stMain]').getBoundingClientRect().left"))
+    assert not blank(SHOTS / f"{name}.png", left), f"{name}: the page is blank"
+    hole = tallest_hole(SHOTS / f"{name}.png", left)
+    assert hole <= TALLEST_HOLE, f"{name}: {hole} px of nothing in the middle of the page"
 
 
 def to_page(page: Page, name: str) -> None:

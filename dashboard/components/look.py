@@ -5,7 +5,7 @@ Should a coming Streamlit rename what is styled here, pages lose some room and n
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 
 import streamlit as st
@@ -32,6 +32,7 @@ STYLE = """<style>
   overflow-wrap:anywhere;vertical-align:top}
 .tb-table td:last-child,.tb-table th:last-child{text-align:right;padding-right:0;white-space:nowrap;width:1%}
 .tb-table em{font-style:normal;font-size:.8rem;opacity:.75;display:block}
+.tb-figures td+td,.tb-figures th+th{text-align:right;padding-left:1rem;font-variant-numeric:tabular-nums;white-space:nowrap}
 .tb-score{font-variant-numeric:tabular-nums;padding:.05rem .5rem;border-radius:1rem;
   background:color-mix(in srgb,#d0922f 24%,transparent)}
 .tb-score.right{background:color-mix(in srgb,#2f9e68 24%,transparent)}
@@ -70,6 +71,13 @@ def worked_table(lines: Iterable[tuple[str, str, str, float]]) -> None:
         )
     head = "<tr><th>Right answer</th><th>Model says</th><th>Score</th></tr>"
     st.html(f'<table class="tb-table">{head}{"".join(cells)}</table>')
+
+
+def small_table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
+    """Show a table of a few lines as text; the first column reads from the left, the others are figures."""
+    top = "".join(f"<th>{escape(name)}</th>" for name in head)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>" for line in lines)
+    st.html(f'<table class="tb-table tb-figures"><tr>{top}</tr>{body}</table>')
 
 
 def share_bar(parts: Iterable[tuple[str, int]]) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import data
-from dashboard.meters import dollars
+from dashboard.components.look import small_table
+from dashboard.meters import dollars, short
 from dashboard.plain import count, distinct
 from dashboard.spending import by_project
+
+MOST = 12
 
 
 def spending_card() -> None:
@@ -24,28 +27,20 @@ def spending_card() -> None:
             return
         total = sum(s.cost or 0.0 for s in found)
         st.metric("Together", dollars(total))
-        st.dataframe(
+        small_table(
+            ("Project", "Money", "Calls", "Tokens"),
             [
-                {
-                    "Project": s.project,
-                    "Money": "unknown" if s.cost is None else dollars(s.cost),
-                    "Calls": s.calls,
-                    "Tokens": s.tokens,
-                    "Runs": s.runs,
-                }
-                for s in found
+                (
+                    s.project,
+                    "unknown" if s.cost is None else dollars(s.cost),
+                    f"{s.calls:,}",
+                    short(s.tokens),
+                )
+                for s in found[:MOST]
             ],
-            hide_index=True,
-            key="spending_table",
-            height="content" if len(found) <= 8 else 320,
-            column_config={
-                "Project": st.column_config.TextColumn("Project", width=120),
-                "Money": st.column_config.TextColumn("Money", width=60),
-                "Calls": st.column_config.NumberColumn("Calls", format="localized", width=50),
-                "Tokens": st.column_config.NumberColumn("Tokens", format="compact", width=50),
-                "Runs": st.column_config.NumberColumn("Runs", width=40),
-            },
         )
+        if len(found) > MOST:
+            st.caption(f"And {count(len(found) - MOST, 'project')} that spent less.")
         unpriced = sum(s.unpriced for s in found)
         if unpriced:
             st.caption(

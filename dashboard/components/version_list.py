@@ -77,7 +77,7 @@ def _keep(run: RunRow, kept: list[VersionRow]) -> None:
     best = (run.result or {}).get("best_candidate")
     there = next((v.number for v in kept if (v.run_id, v.candidate_id) == (run.id, best)), None)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="keep_version_form"):
-        words = st.text_input(
+        st.text_input(
             "What is special about it",
             key=f"version_note_{run.id}",
             placeholder="Optional, such as: after the new price list",
@@ -91,11 +91,13 @@ def _keep(run: RunRow, kept: list[VersionRow]) -> None:
             disabled=there is not None,
             help=f"This run's best prompt is version {there} already." if there is not None else None,
             on_click=_kept,
-            args=(run.id, words),
+            args=(run.id,),
         )
 
 
-def _kept(run_id: str, words: str) -> None:
+def _kept(run_id: str) -> None:
+    # Read here: what was typed just before the button was pressed is newer than the last drawing of the page.
+    words = str(st.session_state.get(f"version_note_{run_id}", ""))
     try:
         versions.keep(run_id, note=words)
     except EngineError as error:

@@ -81,6 +81,27 @@ def test_the_history_opens_a_run_and_keeps_a_note(finished):
     expect(finished.locator(".st-key-history_table")).to_contain_text("for the board")
 
 
+def test_a_version_is_kept_and_put_into_use_and_the_export_is_proven(finished):
+    to_page(finished, "export")
+    expect(finished.locator(".st-key-proof")).to_contain_text("Proven to score the same")
+    finished.locator("[class*=st-key-version_note_] input").fill("<b>first</b> ![x](http://a)")
+    press(finished, "keep_version")
+    expect(finished.locator(".st-key-version_1")).to_contain_text("<b>first</b> ![x](http://a)")
+    press(finished, "version_use_1")
+    expect(finished.locator(".st-key-version_1")).to_contain_text("In use")
+    shoot(finished, "export_versions")
+    with finished.expect_download() as started:
+        press(finished, "download_dockerfile")
+    assert started.value.suggested_filename == "Dockerfile"
+
+
+def test_what_was_spent_and_what_is_there_stands_in_the_settings(finished):
+    to_page(finished, "Settings")
+    expect(finished.locator(".st-key-spending_card")).to_contain_text("Route support tickets")
+    expect(finished.locator(".st-key-found_models")).to_contain_text("Found on this machine")
+    shoot(finished, "settings_spent")
+
+
 @pytest.mark.parametrize("tab", ["Rows by prompt", "Family and cost"])
 def test_all_prompts_are_seen_at_a_glance(finished, tab: str):
     to_page(finished, "results")
