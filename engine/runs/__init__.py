@@ -5,7 +5,8 @@
     prepare    a spec and the store -> program, rows, split, settings; the estimate before a run
     worker     the process: claim, score the start, search, test, export, done; resumed by starting it again
     recorder   search events -> rows of the store
-    flags      heartbeat out, pause and stop in
+    flags      heartbeat out; pause, stop and requests in
+    requests   a larger budget, a prompt written by hand: from the store to the search, and the answer back
     silence    telling that a model does not answer
     results    what is kept when a run ends
     exports    writing the tuned program to the data folder

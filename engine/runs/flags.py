@@ -1,4 +1,4 @@
-"""Between a running search and what people ask of it: heartbeat out, pause and stop in.
+"""Between a running search and what people ask of it: heartbeat out; pause, stop and requests in.
 
 A thread with its own connection does both, so that a busy event loop cannot make the run look lost.
 """
@@ -13,6 +13,7 @@ from types import TracebackType
 
 from engine.errors import StoreError
 from engine.search.settings import Stop
+from engine.store.requests import RequestRow
 from engine.store.rows import Flags
 from engine.store.store import Store
 
@@ -26,7 +27,7 @@ class Watch:
     """A run's heartbeat and flags, kept up by a thread while the `with` block runs.
 
     `taken_away` is called once, from the thread, when the run now belongs to another process or is
-    deleted. `stop()` asks for a stop from inside the process (a signal).
+    deleted. `stop()` asks for a stop from inside the process (a signal). `requests` are those nobody has answered.
     """
 
     def __init__(self, store: Store, run_id: str, pid: int, taken_away: Callable[[], None]) -> None:
@@ -34,6 +35,7 @@ class Watch:
         self._run_id, self._pid = run_id, pid
         self._taken_away = taken_away
         self._flags = Flags()
+        self.requests: tuple[RequestRow, ...] = ()
         self._stopped_here = False
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=f"watch-{run_id}", daemon=True)
@@ -67,6 +69,7 @@ class Watch:
         while not self._done.wait(POLL_SECONDS):
             try:
                 self._flags = self._store.flags(self._run_id)
+                self.requests = tuple(self._store.open_requests(self._run_id))
                 polls += 1
                 if polls >= beats:
                     polls = 0

@@ -32,6 +32,7 @@ from engine.runs.flags import StoreControl, Watch
 from engine.runs.prepare import Prepared, check_keys, prepare, with_budget_left
 from engine.runs.proof import prove
 from engine.runs.recorder import StoreRecorder
+from engine.runs.requests import StoreRequests
 from engine.runs.results import result_dict, summary, validation_score
 from engine.runs.silence import tell_of_silence
 from engine.runs.spec import RunSpec
@@ -81,7 +82,7 @@ class _Job:
             _signals(watch, lambda: cancel(taken=False)),
         ):
             try:
-                future = loop.submit(self._run(StoreControl(watch, self.store, run_id)))
+                future = loop.submit(self._run(watch))
                 pending.append(future.cancel)
                 future.result()
             except (CancelledError, asyncio.CancelledError):
@@ -110,8 +111,9 @@ class _Job:
             return 1
         return code
 
-    async def _run(self, control: StoreControl) -> None:
+    async def _run(self, watch: Watch) -> None:
         store, run_id = self.store, self.run.id
+        requests = StoreRequests(store, run_id, watch)
         cache.payer.set(run_id)
         store.clear_events(run_id)
         store.set_phase(run_id, "Reading the data")
@@ -119,7 +121,7 @@ class _Job:
         for note in prepared.notes:
             store.add_event(run_id, "note", note, {"level": "info"})
         settings = with_budget_left(prepared.settings, self.run.seconds)
-        driver = Driver(settings, self.recorder, control)
+        driver = Driver(settings, self.recorder, StoreControl(watch, store, run_id), requests)
         silence = asyncio.create_task(
             tell_of_silence(
                 lambda: driver.ledger.replies,
@@ -129,6 +131,7 @@ class _Job:
         )
         try:
             await self._phases(driver, prepared)
+            requests.close()
         finally:
             silence.cancel()
             self.recorder.flush()

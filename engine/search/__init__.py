@@ -6,6 +6,8 @@
     scoring.py     runs the rows of a Score ask, none of them twice
     slots.py       how many rows at once, earlier asks first; pause and stop
     budget.py      the limits, and the ledger that every call passes
+    reserve.py     what of the budget the final test needs
+    requests.py    what a person asks of a search under way: a larger budget, a prompt written by hand
     events.py      what happens, as records that say themselves in a sentence
     ending.py      how a search ended, in a sentence or two
     problem.py     what a search is told about program and data

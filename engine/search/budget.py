@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from engine.runtime import Send
 
 _ROLLOUTS = 1000
+_LIMITS = {
+    "calls": "{:,} calls",
+    "tokens": "{:,} tokens",
+    "usd": "{:,.2f} US dollars",
+    "seconds": "{:,.0f} seconds",
+}
 
 
 class Budget(BaseModel):
@@ -95,7 +101,7 @@ class Ledger:
         self.spent = Usage()
         self.closed: str | None = None
         self.closing: Closing | None = None
-        self.replies = 0
+        self.replies = self.raised = 0
         self._payer = payer
         self._counts_amounts = budget.tokens is not None or budget.usd is not None
         self._kept_back, self._seconds_kept_back = Amount(), 0.0
@@ -162,6 +168,22 @@ class Ledger:
         self.closed, self.closing, self._failures = None, None, 0
         if without_time_limit:
             self.budget = self.budget.model_copy(update={"seconds": None})
+
+    def extend(self, larger: Budget) -> str:
+        """Raise limits, at once; return what may be used now in words, or "" where nothing was raised.
+
+        A limit is never lowered, and one that is None stays None. What was closed for lack of budget is open again.
+        """
+        old, new = self.budget.model_dump(), larger.model_dump(exclude_none=True)
+        raised = {k: v for k, v in new.items() if old[k] is not None and v > old[k]}
+        if not raised:
+            return ""
+        self.budget = self.budget.model_copy(update=raised)
+        self.raised += 1
+        if self.closing == "budget":
+            self.closed, self.closing = None, None
+        self._wake()
+        return " and ".join(_LIMITS[name].format(value) for name, value in raised.items())
 
     def pause(self) -> None:
         """Stop the clock; each pause needs its `unpause`."""

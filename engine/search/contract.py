@@ -44,6 +44,14 @@ class Score:
     rollout: int = 0
     hide_own_row: bool = False
 
+    @property
+    def asked(self) -> Asked:
+        """What decides the answer: everything but the label."""
+        return (self.candidate.id, self.rows, self.trace, self.teacher, self.rollout, self.hide_own_row)
+
+
+Asked = tuple[str, tuple[int, ...], bool, bool, int, bool]
+
 
 @dataclass(frozen=True, slots=True)
 class Propose:

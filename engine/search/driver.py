@@ -14,8 +14,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
+from itertools import count
 from typing import Any, cast
 
 from engine import loop
@@ -24,7 +26,7 @@ from engine.modules.chain_of_thought import ChainOfThought
 from engine.modules.predict import Predict
 from engine.records import Candidate, Evaluation, Outcome
 from engine.search.budget import Amount, Ledger
-from engine.search.contract import Answer, Ask, Keep, Problem, Proposal, Propose, Score, Search
+from engine.search.contract import Answer, Ask, Asked, Keep, Problem, Proposal, Propose, Score, Search
 from engine.search.ending import End, Proposals, ending
 from engine.search.events import (
     BudgetSpent,
@@ -40,6 +42,8 @@ from engine.search.events import (
 )
 from engine.search.hold import held
 from engine.search.problem import make_problem, seed_of
+from engine.search.requests import FIRST_PLACE, Desk, Requests
+from engine.search.reserve import for_final_test, for_whole_search, rows_to_compare
 from engine.search.scoring import Scoring
 from engine.search.settings import Control, Recorder, SearchResult, Settings, Stopped, Trial
 from engine.search.slots import Slots
@@ -58,7 +62,11 @@ class Driver:
     """
 
     def __init__(
-        self, settings: Settings, recorder: Recorder | None = None, control: Control | None = None
+        self,
+        settings: Settings,
+        recorder: Recorder | None = None,
+        control: Control | None = None,
+        requests: Requests | None = None,
     ) -> None:
         self.settings = settings
         self.ledger = Ledger(
@@ -74,10 +82,14 @@ class Driver:
         self._recorder = recorder
         self._slots = Slots(settings.concurrency, control, self.ledger)
         self._numbers: dict[str, int] = {}
+        self._answered: dict[Asked, Evaluation] = {}
+        self._again: dict[Asked, Evaluation] = {}
         self._trials_started = 0
         self._scoring = Scoring(settings, self.ledger, self._slots)
         self._validation, self._train = frozenset(settings.validation), frozenset(settings.train)
         self._best, self._best_score = self.seed, None  # type: tuple[Candidate, float | None]
+        rows = settings.validation or settings.train
+        self._desk = Desk(requests, self.ledger, self.seed, rows, self._score_beside, self._record)
         self._written = Proposals()
         self._metered_at = 0.0
 
@@ -104,11 +116,7 @@ class Driver:
         if self.ledger.closing == "stopped":
             self._slots.ignore_control()
         self.ledger.reopen(without_time_limit=True)
-        allowed = self.ledger.allowance().calls
-        asked = tuple(rows)
-        if allowed is not None:
-            pair = self.settings.calls_a_row * (1 if first.id == second.id else 2)
-            asked = asked[: allowed // pair]
+        asked = rows_to_compare(self.settings, self.ledger, rows, 1 if first.id == second.id else 2)
         if first.id == second.id:
             only = await self.score(first, asked, label=labels[0])
             return only, only
@@ -126,15 +134,15 @@ class Driver:
         return await loop.here_or_there(self._search(make, test_rows))
 
     async def _search(self, make: Callable[[Problem], Search], test_rows: int) -> SearchResult:
-        self._keep_back(test_rows)
+        if test_rows:
+            self.ledger.keep_back(*for_final_test(self.settings, self.ledger, self.trials, test_rows))
         self._found(self.seed)
-        before = self.ledger.spent.calls
-        problem = make_problem(self.settings, self.ledger.allowance())
-        search = held(make(replace(problem, calls_made=lambda: self.ledger.spent.calls - before)), problem)
         stopped: Stopped = "finished"
         told, cause = "", ""
         try:
-            told = await self._drive(search) or ""
+            told = await self._rounds(make) or ""
+            if (better := await self._desk.preferred(self._best, self._best_score, self.trials)) is not None:
+                self._keep(better)
             # Closed: it did not come to its own end, at most its last batch was cut.
             if self.ledger.closing is not None:
                 stopped, cause = self.ledger.closing, self.ledger.closed or ""
@@ -143,8 +151,6 @@ class Driver:
         except Exception as error:  # noqa: BLE001 - a defect of one algorithm must not lose the run's results
             _log.exception("The search failed.")
             stopped, cause = "failed", f"The search failed: {error}"
-        finally:
-            search.close()
         if stopped == "failed" and not self.ledger.replies and self.ledger.closed:
             raise RunError(cause)
         end = End(cause, self.seed, self._best, self._best_score, self.trials)
@@ -162,27 +168,52 @@ class Driver:
             seconds=self.ledger.seconds,
         )
 
-    async def _drive(self, search: Search) -> str | None:
+    async def _rounds(self, make: Callable[[Problem], Search]) -> str | None:
+        """Drive a search to its end, and once more where the budget was raised meanwhile: it had planned for less.
+
+        What it asks again is answered from memory and told to nobody, so the second time begins where the first ended.
+        """
+        batches, before = count(1), self.ledger.spent
+        while True:
+            raised = self.ledger.raised
+            problem = make_problem(self.settings, for_whole_search(self.ledger, before))
+            made = make(replace(problem, calls_made=lambda: self.ledger.spent.calls - before.calls))
+            with closing(held(made, problem)) as search:
+                reason = await self._drive(search, batches)
+            if self.ledger.closed is not None or self.ledger.raised == raised:
+                return reason
+            self._desk.enter(self._best, self.trials)
+            self._again = dict(self._answered)
+            self._record(Note("The search goes on: it has more to spend than it had planned with."))
+
+    async def _drive(self, search: Search, batches: Iterator[int]) -> str | None:
         """Drive a search to its end; return what it says of how it ended, if it says something."""
         answers: Sequence[Any] | None = None
-        while True:
+        for batch in batches:
             try:
                 asks = next(search) if answers is None else search.send(answers)
             except StopIteration as end:
+                await self._desk.attend(batch)
                 return end.value if isinstance(end.value, str) else None
+            if self.ledger.closed is not None:
+                await self._desk.attend(batch)  # a larger budget opens it again
             if self.ledger.closed is not None and any(not isinstance(ask, Keep) for ask in asks):
                 for ask in asks:
                     if isinstance(ask, Keep):
                         self._keep(ask)
                 return None
-            answers = await self._batch(asks)
+            answers = await self._desk.beside(self._batch(asks), batch)
+            self.trials.sort(key=lambda trial: trial.number)
+        return None
 
     async def _batch(self, asks: Sequence[Ask], *, in_turn: bool = True) -> list[Any]:
         """Answer asks that were yielded together, in their order; their rows start in turn or side by side."""
         jobs: list[Coroutine[Any, Any, Answer]] = []
         for number, ask in enumerate(asks):
             place = number if in_turn else 0
-            if isinstance(ask, Score):
+            if isinstance(ask, Score) and (known := self._again.get(ask.asked)) is not None:
+                jobs.append(asyncio.sleep(0, known))
+            elif isinstance(ask, Score):
                 self._trials_started += 1
                 jobs.append(self._answer_score(ask, place, self._trials_started))
             elif isinstance(ask, Propose):
@@ -201,6 +232,10 @@ class Driver:
         return list(answers)
 
     # Score
+
+    async def _score_beside(self, ask: Score) -> Evaluation:
+        self._trials_started += 1
+        return await self._answer_score(ask, FIRST_PLACE, self._trials_started)
 
     async def _answer_score(self, ask: Score, place: int, number: int) -> Evaluation:
         self._found(ask.candidate)
@@ -222,6 +257,8 @@ class Driver:
         await self._scoring.run(ask, place, note)
         evaluation = Evaluation(ask.candidate.id, tuple(scored[r] for r in ask.rows if r in scored))
         complete = len(scored) == len(set(ask.rows))
+        if complete:
+            self._answered[ask.asked] = evaluation
         failed = sum(o.error is not None for o in evaluation.outcomes)
         self.trials.append(Trial(number, ask.candidate, ask.label, split, evaluation, complete))
         self._record(
@@ -310,43 +347,3 @@ class Driver:
     def _record(self, event: Event) -> None:
         if self._recorder is not None:
             self._recorder.record(event)
-
-    def _keep_back(self, test_rows: int) -> None:
-        """Keep what the final comparison will need, from what a row has cost so far; at most half of the budget."""
-        if not test_rows:
-            return
-        runs = 2 * test_rows
-        known = [o.usage for t in self.trials for o in t.evaluation.outcomes if o.usage.tokens]
-        # The best prompt is longer than the first: a quarter more, and what the evaluations so far showed.
-        share = 1.25 / max(1, len(known))
-        tokens, usd = share * sum(u.tokens for u in known), share * sum(u.cost or 0.0 for u in known)
-        left = self.ledger.allowance()
-        amount = Amount(
-            min(runs * self.settings.calls_a_row, (left.calls or 0) // 2),
-            min(int(runs * tokens), (left.tokens or 0) // 2),
-            min(runs * usd, (left.usd or 0.0) / 2),
-        )
-        rounds = -(-runs // self.settings.concurrency)
-        seconds = (self.ledger.mean_latency or 0.0) * self.settings.calls_a_row * rounds
-        self.ledger.keep_back(amount, min(seconds, (left.seconds or 0.0) / 2))
-
-
-async def drive(
-    make: Callable[[Problem], Search],
-    settings: Settings,
-    recorder: Recorder | None = None,
-    control: Control | None = None,
-) -> SearchResult:
-    """Drive one search with a driver of its own; see `Driver.search`."""
-    return await Driver(settings, recorder, control).search(make)
-
-
-async def score_candidate(
-    settings: Settings,
-    candidate: Candidate,
-    rows: Sequence[int],
-    recorder: Recorder | None = None,
-    label: str = "",
-) -> Evaluation:
-    """Score one candidate with a driver of its own; see `Driver.score`."""
-    return await Driver(settings, recorder).score(candidate, rows, label=label)

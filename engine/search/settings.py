@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -133,3 +133,10 @@ class SearchResult:
         ranked = [t for t in largest.values() if len(t.evaluation.outcomes) == full]
         ranked.sort(key=lambda t: (-t.evaluation.score, t.number))
         return [(t.evaluation.score, t.candidate) for t in ranked]
+
+
+def whole_score(trials: Iterable[Trial], candidate: Candidate, rows: Collection[int]) -> float | None:
+    """Return a candidate's score in its first trial on exactly these rows, all of them answered; None without one."""
+    wanted = set(rows)
+    own = (t for t in trials if t.complete and t.candidate.id == candidate.id)
+    return next((t.evaluation.score for t in own if set(t.evaluation.scores) == wanted), None)

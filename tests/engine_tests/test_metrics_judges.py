@@ -23,7 +23,7 @@ from engine import (
 from engine.errors import ConfigurationError
 from engine.records import Usage
 from engine.search.budget import Budget
-from engine.search.driver import drive
+from engine.search.driver import Driver
 from engine.search.estimate import estimate
 from engine.search.settings import Settings
 from engine.testing import ScriptedLM
@@ -123,7 +123,7 @@ def test_the_budget_counts_a_judges_calls():
         budget=Budget(calls=5),
         payer="t",
     )
-    result = loop.run(drive(search, settings, _Notes()))
+    result = loop.run(Driver(settings, _Notes()).search(search))
     assert result.usage.calls <= 5
     assert len(lm.requests) <= 5
     assert isinstance(result.usage, Usage)

@@ -13,7 +13,7 @@ from engine.modules.predict import Predict
 from engine.records import Candidate, Demo, Usage
 from engine.search.budget import Budget
 from engine.search.contract import Keep, Propose, Score, together
-from engine.search.driver import Driver, drive, score_candidate
+from engine.search.driver import Driver
 from engine.search.events import (
     BudgetSpent,
     CandidateFound,
@@ -243,8 +243,8 @@ def test_a_wrong_key_is_an_error_in_one_sentence_after_a_few_calls():
 def test_no_model_at_all_is_an_error_in_one_sentence():
     with pytest.raises(RunError, match="No model is set"):
         loop.run(
-            score_candidate(
-                replace(toy_settings(ToyLM()), lm=None), Predict("text -> label").candidate(), (1, 2)
+            Driver(replace(toy_settings(ToyLM()), lm=None)).score(
+                Predict("text -> label").candidate(), (1, 2)
             )
         )
 
@@ -398,7 +398,7 @@ def test_validated_ranks_complete_trials_on_the_most_rows():
             Score(variant(problem, "sky is blue"), problem.validation[:3]),
         ]
 
-    result = loop.run(drive(search, toy_settings(ToyLM())))
+    result = loop.run(Driver(toy_settings(ToyLM())).search(search))
     assert [c.reason for _, c in result.validated()] == ["leaf is green", "The starting prompt."]
 
 

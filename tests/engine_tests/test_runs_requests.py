@@ -1,0 +1,164 @@
+"""What people ask of a run under way: a prompt of their own scored, a larger budget; and all of it again after a kill."""
+
+import time
+
+import pytest
+from openai_server import OpenAIServer
+from run_setup import COLOURS, THINGS, add_run, answer, kill, server_model, start_worker, wait_for
+
+from engine.runs.requests import StoreRequests, budget_now
+from engine.runs.worker import work
+from engine.search.budget import Budget
+from engine.store.requests import NOT_DONE
+from engine.store.store import Store
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-never-stored")
+    return tmp_path
+
+
+def knowing(body):
+    """Answer every row right where the prompt says so, else as `answer` does."""
+    if "by the thing" not in str(body["messages"][0]["content"]):
+        return answer(body)
+    asked = str(body["messages"][-1]["content"])
+    thing = next(t for t in THINGS if t in asked)
+    return f"[[ ## shelf ## ]]\n{COLOURS[THINGS.index(thing) % 3]}\n\n[[ ## completed ## ]]"
+
+
+def by_hand(store, run_id, text="Say on which shelf it belongs; go by the thing."):
+    seed = store.candidates(run_id)[0].candidate
+    return seed.with_step("sort", instructions=text).derived("Written by hand, from prompt 0.", seed)
+
+
+def searching(store, run_id):
+    return wait_for(lambda: store.get_run(run_id).phase == "Searching" and store.candidates(run_id))
+
+
+def answered(store, run_id):
+    return wait_for(lambda: all(r.answer for r in store.requests(run_id)) and store.requests(run_id))
+
+
+def test_a_prompt_written_by_hand_is_scored_and_is_the_result_where_it_is_the_best(home):
+    with OpenAIServer(knowing, latency=0.02) as server, Store.open(home) as store:
+        run_id = add_run(home, model=server_model(server.url), concurrency=2)
+        process = start_worker(home, run_id)
+        searching(store, run_id)
+        mine = by_hand(store, run_id)
+        store.add_request(run_id, "candidate", {"candidate": mine.as_dict()})
+        (request,) = answered(store, run_id)
+        assert request.answer == "Done: it scores 100.0 % on the 12 validation rows."
+        assert store.get_run(run_id).state == "running", "it is not left for the end"
+        process.communicate(timeout=60)
+        run = store.get_run(run_id)
+        assert run.state == "finished"
+        assert run.result["best_candidate"] == mine.id
+        assert run.result["best"]["test"] == 1.0
+        trial = next(t for t in store.trials(run_id) if t.label == "by hand")
+        assert (trial.split, trial.score, trial.candidate_id) == ("validation", 1.0, mine.id)
+        found = next(c for c in store.candidates(run_id) if c.id == mine.id)
+        assert found.candidate.reason == "Written by hand, from prompt 0."
+        assert set(server.served.values()) == {1}
+
+
+def test_a_poor_prompt_written_by_hand_changes_no_result(home):
+    with OpenAIServer(knowing, latency=0.02) as server, Store.open(home) as store:
+        run_id = add_run(home, model=server_model(server.url), concurrency=2)
+        process = start_worker(home, run_id)
+        searching(store, run_id)
+        mine = by_hand(store, run_id, "Say nothing of use.")
+        store.add_request(run_id, "candidate", {"candidate": mine.as_dict()})
+        process.communicate(timeout=60)
+        result = store.get_run(run_id).result
+        assert result["best_candidate"] != mine.id
+        undisturbed = add_run(home, model=server_model(server.url), concurrency=2)
+        assert work(home, undisturbed) == 0
+        assert store.get_run(undisturbed).result["best_candidate"] == result["best_candidate"]
+
+
+def test_a_raised_budget_counts_at_once_and_holds(home):
+    with OpenAIServer(knowing, latency=0.02) as server, Store.open(home) as store:
+        # 12 validation and 12 test rows: the search has 34 calls, and would end with them.
+        run_id = add_run(home, model=server_model(server.url), concurrency=2, budget=Budget(calls=70))
+        process = start_worker(home, run_id)
+        searching(store, run_id)
+        store.add_request(run_id, "budget", {"budget": {"calls": 90, "tokens": None}})
+        (request,) = answered(store, run_id)
+        assert request.answer == "Done: the run may use 90 calls now."
+        process.communicate(timeout=60)
+        run = store.get_run(run_id)
+        assert 70 < run.calls <= 90
+        assert budget_now(run.spec["budget"], store.requests(run_id))["calls"] == 90
+        assert any("You raised the budget" in e.text for e in store.events(run_id))
+
+
+def test_killed_and_driven_again_requests_are_done_again_and_nothing_is_paid_twice(home):
+    with OpenAIServer(knowing, latency=0.02) as server, Store.open(home) as store:
+        run_id = add_run(home, model=server_model(server.url), concurrency=2, budget=Budget(calls=90))
+        process = start_worker(home, run_id)
+        searching(store, run_id)
+        mine = by_hand(store, run_id)
+        store.add_request(run_id, "candidate", {"candidate": mine.as_dict()})
+        store.add_request(run_id, "budget", {"budget": {"calls": 400}})
+        before = answered(store, run_id)
+        trial = next(t for t in store.trials(run_id) if t.label == "by hand")
+        made = sum(server.served.values())
+        wait_for(lambda: sum(server.served.values()) > made + 3)
+        server.hang()
+        time.sleep(0.3)
+        kill(process)
+        server.recover()
+        process = start_worker(home, run_id)
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+        run = store.get_run(run_id)
+        assert (run.state, run.result["best_candidate"]) == ("finished", mine.id)
+        again = next(t for t in store.trials(run_id) if t.label == "by hand")
+        assert (again.number, again.score) == (trial.number, trial.score)
+        assert [(r.answer, r.batch) for r in store.requests(run_id)] == [(r.answer, r.batch) for r in before]
+        assert run.calls > 90
+        assert sum(n - 1 for n in server.served.values()) <= 2, "only what was on its way is asked again"
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "expected"),
+    [
+        ("budget", {"budget": {"calls": 10}}, "a limit can only be raised"),
+        ("budget", {"budget": {"usd": 5}}, "a limit can only be raised"),
+        ("budget", {"budget": {"calls": "many"}}, "it cannot be read"),
+        ("candidate", {"candidate": {"steps": {"other": {"instructions": "x"}}}}, "it must have the steps sort"),
+        ("candidate", {"candidate": {"steps": {"sort": {"instructions": " "}}}}, "the instruction of sort is empty"),
+        ("candidate", {}, "it cannot be read"),
+        ("magic", {}, "it cannot be read"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_is_refused_in_a_sentence(home, kind, content, expected):
+    with OpenAIServer(knowing, latency=0.02) as server, Store.open(home) as store:
+        run_id = add_run(home, model=server_model(server.url), concurrency=2, budget=Budget(calls=200))
+        store.add_request(run_id, kind, content)
+        process = start_worker(home, run_id)
+        (request,) = answered(store, run_id)
+        assert request.refused
+        assert request.answer.startswith(f"{NOT_DONE}{expected}")
+        store.request_stop(run_id)
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+
+
+def test_what_comes_after_the_search_is_refused_and_goes_with_its_project(home):
+    run_id = add_run(home)
+    with Store.open(home) as store:
+        project = store.get_run(run_id).project_id
+        store.add_request(run_id, "budget", {"budget": {"calls": 10}})
+
+        class Still:
+            requests = ()
+
+        StoreRequests(store, run_id, Still()).close()
+        assert store.requests(run_id)[0].answer.startswith(f"{NOT_DONE}the search had ended")
+        assert store.open_requests(run_id) == []
+        store.delete_project(project)
+        assert store.requests(run_id) == []
