@@ -111,7 +111,7 @@ def cache_size() -> CacheSize:
 
 def dataset(dataset_id: str) -> Dataset:
     """Return a stored file as a table. Shared between sessions: never change it. Raises DatasetError, NotFoundError."""
-    return _dataset(dataset_id, _home())
+    return _dataset(dataset_id, home_folder())
 
 
 @st.cache_resource(max_entries=8, show_spinner="Reading the file")
@@ -125,7 +125,7 @@ def _dataset(dataset_id: str, folder: str) -> Dataset:  # noqa: ARG001 - part of
 
 def profiles(dataset_id: str) -> tuple[ColumnProfile, ...]:
     """Return what each column of a stored file holds."""
-    return _profiles(dataset_id, _home())
+    return _profiles(dataset_id, home_folder())
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -137,7 +137,7 @@ def _profiles(dataset_id: str, folder: str) -> tuple[ColumnProfile, ...]:
 
 def usable(dataset_id: str, pipeline: PipelineSpec, mapping: dict[str, str]) -> UsableRows:
     """Return the rows that the task can use, and a problem for each that it cannot. Raises EngineError."""
-    return _usable(dataset_id, pipeline.model_dump_json(), tuple(sorted(mapping.items())), _home())
+    return _usable(dataset_id, pipeline.model_dump_json(), tuple(sorted(mapping.items())), home_folder())
 
 
 @st.cache_resource(max_entries=16, show_spinner="Checking every row")
@@ -151,7 +151,7 @@ def _usable(dataset_id: str, pipeline: str, mapping: tuple[tuple[str, str], ...]
 def split(dataset_id: str, pipeline: PipelineSpec, mapping: dict[str, str], shares: SplitSpec) -> Split:
     """Return which rows are learned from, chosen by and tested on. Raises DatasetError when there are too few."""
     key = (pipeline.model_dump_json(), tuple(sorted(mapping.items())), shares.model_dump_json())
-    return _split(dataset_id, *key, _home())
+    return _split(dataset_id, *key, home_folder())
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
@@ -190,7 +190,7 @@ def _estimate(spec: str, folder: str) -> Estimate:  # noqa: ARG001 - part of the
 
 def estimate(spec: RunSpec) -> Estimate:
     """Return what a run will take, worked out by driving the same search against a stand-in."""
-    return _estimate(spec.model_dump_json(), _home())
+    return _estimate(spec.model_dump_json(), home_folder())
 
 
 # ---- runs
@@ -240,7 +240,7 @@ class Moment(NamedTuple):
 
 def moment(run: RunRow) -> Moment:
     """Return a run's evaluations and its latest events; read anew only when something has changed."""
-    return _moment(run.id, run.revision, _home())
+    return _moment(run.id, run.revision, home_folder())
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
@@ -343,6 +343,6 @@ def exact_messages(run: RunRow) -> list[dict[str, str]]:
     ]
 
 
-def _home() -> str:
-    # Part of every cache key: tests and a changed TUNEBOARD_HOME must not see another folder's rows.
+def home_folder() -> str:
+    """Return the data folder: in every cache key, so that another TUNEBOARD_HOME's rows are never seen."""
     return os.environ.get("TUNEBOARD_HOME") or str(data_home())
