@@ -20,17 +20,17 @@ def messages(
 
     A value that is not known yet is written as «its name». Raises EngineError when the task cannot be built.
     """
-    from engine.adapters.chat import ChatAdapter
-    from engine.adapters.json import JSONAdapter
+    from engine.adapters import adapter_by_name
     from engine.pipeline.build import build_program
 
     program = build_program(pipeline)
     if candidate is not None:
         program = program.with_candidate(candidate)
-    writer = JSONAdapter() if adapter == "json" else ChatAdapter()
+    chosen = adapter_by_name(adapter)()
     found = []
     for path, step in program.named_predictors():
         inputs = {name: values.get(name, f"«{name}»") for name in step.signature.input_fields}
+        writer = step.adapter or chosen
         found.append((path, writer.format(step.prompted(), step.demos_for(inputs), inputs)))
     return found
 

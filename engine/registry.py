@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
+from engine.adapters import ADAPTERS as ADAPTERS
+from engine.adapters import adapter_by_name
 from engine.adapters.base import Adapter
-from engine.adapters.chat import ChatAdapter
-from engine.adapters.json import JSONAdapter
 from engine.errors import UnknownNameError
 from engine.metrics.base import Metric
 from engine.metrics.contains import Contains
@@ -104,7 +104,6 @@ MODULES: tuple[type[Module], ...] = (
     Parallel,
     Retrieve,
 )
-ADAPTERS: tuple[type[Adapter], ...] = (ChatAdapter, JSONAdapter)
 
 
 def get_optimizer(name: str) -> type[Optimizer]:
@@ -127,13 +126,12 @@ def get_module(name: str) -> type[Module]:
 
 
 def get_adapter(name: str) -> type[Adapter]:
-    """Return an adapter's class by its name ("chat", "json", or the class's name). Raises UnknownNameError.
+    """Return an adapter's class by its name ("chat", "two_step", or the class's name). Raises UnknownNameError.
 
     >>> get_adapter("json").__name__
     'JSONAdapter'
     """
-    short = {a.__name__.removesuffix("Adapter").lower(): a for a in ADAPTERS}
-    return short[name] if name in short else _named("adapter", name, ADAPTERS)
+    return adapter_by_name(name)
 
 
 def name_of(entry: type) -> str:

@@ -1,8 +1,9 @@
 """How a signature becomes messages, and a reply becomes typed fields.
 
-`base` says what an adapter is and how an unreadable reply is repaired; `chat` and `json` are the layouts; `plan`
-keeps what depends on the signature alone; `reading` turns text into types, `loose_json` copes with the JSON that
-models write, `notes` and `schema` tell a model what is wanted, `values` writes one value.
+`base` says what an adapter is and how an unreadable reply is repaired; `chat`, `json`, `xml` and `two_step` are the
+layouts; `plan` keeps what depends on the signature alone, `rendered` an adapter's texts for it; `reading` turns text
+into types, `loose_json` copes with the JSON that models write, `tags` with nested tags; `native` takes out what a model
+gives beside its text; `notes` and `schema` tell a model what is wanted, `values` writes one value.
 """
 
 from __future__ import annotations
@@ -10,5 +11,31 @@ from __future__ import annotations
 from engine.adapters.base import Adapter
 from engine.adapters.chat import ChatAdapter
 from engine.adapters.json import JSONAdapter
+from engine.adapters.two_step import TwoStepAdapter
+from engine.adapters.xml import XMLAdapter
+from engine.errors import UnknownNameError
 
-__all__ = ["Adapter", "ChatAdapter", "JSONAdapter"]
+ADAPTERS: tuple[type[Adapter], ...] = (ChatAdapter, JSONAdapter, XMLAdapter, TwoStepAdapter)
+
+
+def adapter_by_name(name: str) -> type[Adapter]:
+    """Return an adapter's class by its short name or its class's name. Raises UnknownNameError.
+
+    >>> adapter_by_name("two_step").__name__
+    'TwoStepAdapter'
+    """
+    for adapter in ADAPTERS:
+        if name in (adapter.name, adapter.__name__):
+            return adapter
+    raise UnknownNameError("adapter", name, [adapter.name for adapter in ADAPTERS])
+
+
+__all__ = [
+    "ADAPTERS",
+    "Adapter",
+    "ChatAdapter",
+    "JSONAdapter",
+    "TwoStepAdapter",
+    "XMLAdapter",
+    "adapter_by_name",
+]

@@ -6,55 +6,80 @@ every call it makes, repairs included, passes the same gate and is counted.
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from engine import callbacks as hooks
-from engine.adapters.content import Content
-from engine.adapters.plan import MISSING, FieldPlan, Plan, plan_of, values_of
-from engine.adapters.values import format_value
+from engine.adapters.native import Native, native_of, with_thoughts
+from engine.adapters.plan import Plan, plan_of, values_of
+from engine.adapters.rendered import (
+    INCOMPLETE_LEAD,
+    RULES_LEAD,
+    Demonstration,
+    Rendered,
+    indented,
+    listed,
+    typed,
+)
 from engine.errors import AdapterParseError
-from engine.records import Demo, Example
-from engine.types.base import Type
-from engine.types.history import history_of
+from engine.types.document import Citations
+from engine.types.reasoning import Reasoning
 
 if TYPE_CHECKING:
-    from engine.lm.base import BaseLM, Message, Reply, Request
+    from engine.lm.base import BaseLM, Choice, Message, Reply, Request
     from engine.signature import Signature
 
     Call = Callable[[BaseLM, Request], Awaitable[Reply]]
 
-Demonstration = Mapping[str, Any] | Demo
-"""A solved example: field name -> value."""
+__all__ = ["INCOMPLETE_LEAD", "RULES_LEAD", "Adapter", "Demonstration", "Exchange", "typed"]
 
 
-@dataclass(slots=True)
-class _Rendered:
-    """An adapter's texts for one signature; demonstrations are kept with a copy of what they were made from."""
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One question on its way: who is asked what, through which gate; `native` is what stays out of the text."""
 
-    plan: Plan
-    system: str
-    reminder: str
-    demos: OrderedDict[tuple[int, ...], tuple[list[Any], list[dict[str, Any]]]] = field(
-        default_factory=OrderedDict
-    )
+    call: Call
+    lm: BaseLM
+    signature: type[Signature]
+    native: Native | None = None
+    rollout_id: int | None = None
+
+    @property
+    def asked(self) -> type[Signature]:
+        """What the text asks for."""
+        return self.signature if self.native is None else self.native.asked
 
 
 class Adapter(ABC):
     """The interface of an adapter. A subclass says how outputs are laid out and read.
 
-    `retries` is how often a reply that cannot be read is sent back with the error before the fallback.
+    `retries` is how often a reply that cannot be read is sent back with the error before the fallback. With
+    `use_native_function_calling` an input of tools and an output `ToolCalls` go by the model's own tool calls, where
+    it has them; `parallel_tool_calls` says whether it may make several at once. `native_response_types` are the outputs
+    filled from what a model sends beside its text. Where a model has none of this, these are text.
     """
 
-    _rendered: ClassVar[WeakKeyDictionary[type[Signature], _Rendered]]
+    name: ClassVar[str] = ""
+    marks: ClassVar[tuple[str, str]] = ("[[ ## {name} ## ]]\n", "\n\n")
+    """What stands before and after an input's value."""
 
-    def __init__(self, *, retries: int = 1) -> None:
+    _rendered: ClassVar[WeakKeyDictionary[type[Signature], Rendered]]
+
+    def __init__(
+        self,
+        *,
+        retries: int = 1,
+        use_native_function_calling: bool = False,
+        native_response_types: Collection[type] = (Citations, Reasoning),
+        parallel_tool_calls: bool | None = None,
+    ) -> None:
         self.retries = retries
+        self.use_native_function_calling = use_native_function_calling
+        self.native_response_types = tuple(native_response_types)
+        self.parallel_tool_calls = parallel_tool_calls
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -86,6 +111,19 @@ class Adapter(ABC):
         """Return the adapter to try when replies stay unreadable, if any."""
         return None
 
+    def worth_repeating(self, error: AdapterParseError) -> bool:  # noqa: ARG002 - for subclasses
+        """Whether the model that wrote the reply could mend what is wrong with it."""
+        return True
+
+    def options(self) -> dict[str, Any]:
+        """Return the settings that differ from their defaults, as JSON values: what a saved step keeps of its adapter."""
+        fresh = type(self)()
+        return {
+            name: value
+            for name in SAVED
+            if (value := getattr(self, name, None)) != getattr(fresh, name, None)
+        }
+
     # Prompts
 
     def format(
@@ -98,68 +136,51 @@ class Adapter(ABC):
         rendered = self._of(signature)
         messages: list[dict[str, Any]] = [{"role": "system", "content": rendered.system}]
         if demos:
-            messages += [dict(turn) for turn in self._demo_turns(rendered, demos)]
+            messages += [dict(turn) for turn in rendered.demo_turns(demos)]
         if rendered.plan.history is not None:
-            messages += self._earlier_turns(rendered.plan, inputs.get(rendered.plan.history))
-        content = Content()
-        user = _sections(rendered.plan.inputs, inputs, content, defaults=True)
-        messages.append({"role": "user", "content": content.of(f"{user}{rendered.reminder}")})
+            messages += rendered.earlier_turns(inputs.get(rendered.plan.history))
+        messages.append(rendered.user(inputs))
         return messages
 
     def format_demo(self, signature: type[Signature], demo: Demonstration) -> list[dict[str, Any]]:
         """Return one demonstration's two turns, or nothing if it lacks every input or every output."""
-        return _turns(self, plan_of(signature), values_of(demo))[1]
+        return self._of(signature).turns(values_of(demo))[1]
 
     def answer(self, signature: type[Signature], values: Mapping[str, Any]) -> str:
         """Return the assistant's turn that gives these outputs, as a perfect model would write it."""
         return self.write(plan_of(signature), values)
 
+    def calls(
+        self,
+        signature: type[Signature],
+        demos: Sequence[Demonstration],
+        inputs: Mapping[str, Any],
+        values: Mapping[str, Any],
+    ) -> list[tuple[list[dict[str, Any]], str]]:
+        """Return the messages and the answer of every call that a model which answers these values takes."""
+        return [(self.format(signature, demos, inputs), self.answer(signature, values))]
+
     def system(self, signature: type[Signature]) -> str:
         """Return the system message of a signature."""
         return self._of(signature).system
 
-    def _earlier_turns(self, plan: Plan, history: Any) -> list[dict[str, Any]]:
-        """Return a conversation so far as turns; a turn without outputs is the user's alone."""
-        turns: list[dict[str, Any]] = []
-        for values in history_of(history):
-            content = Content()
-            user = _sections(plan.inputs, values, content, defaults=False).rstrip("\n")
-            if user:
-                turns.append({"role": "user", "content": content.of(user)})
-            if _any_of(plan.outputs, values):
-                turns.append({"role": "assistant", "content": self.write(plan, values)})
-        return turns
-
-    def _of(self, signature: type[Signature]) -> _Rendered:
+    def _of(self, signature: type[Signature]) -> Rendered:
         rendered = self._rendered.get(signature)
         if rendered is None:
             plan = plan_of(signature)
-            parts = [
-                f"{INPUTS_LEAD}\n{_listed(plan.inputs)}",
-                f"{OUTPUTS_LEAD}\n{_listed(plan.outputs)}",
-                self.structure(plan),
-                f"{OBJECTIVE_LEAD}\n{_indented(plan.instructions)}",
-            ]
-            rendered = _Rendered(plan, "\n\n".join(parts), self.reminder(plan))
+            before, after = self.marks
+            slots = tuple((f, before.format(name=f.name), after.format(name=f.name)) for f in plan.inputs)
+            # A signature whose outputs all come natively asks for no text.
+            reminder = self.reminder(plan) if plan.outputs else ""
+            rendered = Rendered(plan, slots, self._system(plan), reminder, self.write)
             self._rendered[signature] = rendered
         return rendered
 
-    def _demo_turns(self, rendered: _Rendered, demos: Sequence[Demonstration]) -> list[dict[str, Any]]:
-        key = tuple([id(demo) for demo in demos])
-        kept = rendered.demos.get(key)
-        # Identity finds the entry, equality decides: a demonstration that was written to is rendered again.
-        if kept is not None and all(map(_unchanged, demos, kept[0])):
-            return kept[1]
-        incomplete: list[dict[str, Any]] = []
-        complete: list[dict[str, Any]] = []
-        for demo in demos:
-            full, turns = _turns(self, rendered.plan, values_of(demo))
-            (complete if full else incomplete).extend(turns)
-        turns = incomplete + complete
-        rendered.demos[key] = ([copy.deepcopy(_plain_values(demo)) for demo in demos], turns)
-        while len(rendered.demos) > _KEPT_DEMO_SETS:
-            rendered.demos.popitem(last=False)
-        return turns
+    def _system(self, plan: Plan) -> str:
+        parts = [f"{INPUTS_LEAD}\n{listed(plan.inputs)}"]
+        if plan.outputs:
+            parts += [f"{OUTPUTS_LEAD}\n{listed(plan.outputs)}", self.structure(plan)]
+        return "\n\n".join([*parts, f"{OBJECTIVE_LEAD}\n{indented(plan.instructions)}"])
 
     # Calls
 
@@ -178,137 +199,108 @@ class Adapter(ABC):
         A reply none of which can be read is sent back once with the error, then asked for through the fallback
         adapter; each of these is one more call. Raises AdapterParseError when all fail.
         """
+        native = native_of(self, signature, lm, params, inputs) if plan_of(signature).native else None
+        exchange = Exchange(call, lm, signature, native, rollout_id)
+        shown = inputs if native is None else native.inputs
         names = ("signature", "demos", "inputs")
-        messages = hooks.reported("adapter_format", self, names, self.format, signature, demos, inputs)
-        merged = {**self.params(signature, lm), **params}
+        messages = hooks.reported("adapter_format", self, names, self.format, exchange.asked, demos, shown)
+        merged = {**self.params(exchange.asked, lm), **({} if native is None else native.params), **params}
         reply = await call(lm, lm.request(messages, rollout_id=rollout_id, **merged))
-        values, error = self._read(signature, reply)
+        values, error = await self._read(exchange, reply)
         if error is None:
             return values
         merged.pop("n", None)
-        for _ in range(self.retries):
+        asked = 1
+        while asked <= self.retries and self.worth_repeating(error):
+            asked += 1
             repair = [*messages, *_feedback(reply, error)]
             reply = await call(lm, lm.request(repair, rollout_id=rollout_id, **merged))
-            values, again = self._read(signature, reply)
+            values, again = await self._read(exchange, reply)
             if again is None:
                 return values
             error = again
         other = self.fallback()
         if other is None:
-            raise error
+            raise _with(error, ASKED.format(times=asked) if asked > 1 else "")
         plain = {k: v for k, v in params.items() if k != "n"}
-        return await other.acall(call, lm, plain, signature, demos, inputs, rollout_id)
+        try:
+            return await other.acall(call, lm, plain, signature, demos, inputs, rollout_id)
+        except AdapterParseError as last:
+            raise _with(error, ASKED_TOO.format(times=asked + 1, problem=last)) from None
 
-    def _read(
-        self, signature: type[Signature], reply: Reply
+    async def values(self, exchange: Exchange, choice: Choice) -> dict[str, Any]:
+        """Return the typed outputs of one completion. Raises AdapterParseError."""
+        native = exchange.native
+        if native is not None:
+            return native.filled(exchange.signature, choice, lambda text: self._parsed(native.asked, text))
+        try:
+            return self._parsed(exchange.signature, choice.text or "")
+        except AdapterParseError:
+            found = with_thoughts(exchange.signature, choice, self.parse)
+            if found is None:
+                raise
+            return found
+
+    def _parsed(self, signature: type[Signature], text: str) -> dict[str, Any]:
+        names = ("signature", "completion")
+        values: dict[str, Any] = hooks.reported("adapter_parse", self, names, self.parse, signature, text)
+        return values
+
+    async def _read(
+        self, exchange: Exchange, reply: Reply
     ) -> tuple[list[dict[str, Any]], AdapterParseError | None]:
         """Return what can be read, and the first error if nothing can."""
         values: list[dict[str, Any]] = []
         first: AdapterParseError | None = None
         for choice in reply.choices:
             try:
-                text = choice.text or ""
-                names = ("signature", "completion")
-                values.append(hooks.reported("adapter_parse", self, names, self.parse, signature, text))
+                values.append(await self.values(exchange, choice))
             except AdapterParseError as error:
-                if choice.finish_reason == "length":
-                    error = AdapterParseError(f"{error} {CUT_OFF}", reply=error.reply, found=error.found)
-                first = first or error
+                first = first or _with(error, REASONS.get(choice.finish_reason or "", ""))
         if values:
             return values, None
         return [], first or AdapterParseError("The reply has no completions.")
 
 
+def _with(error: AdapterParseError, sentence: str) -> AdapterParseError:
+    """Return the error with one more sentence."""
+    if not sentence:
+        return error
+    return AdapterParseError(f"{error} {sentence}", reply=error.reply, found=error.found)
+
+
 def _feedback(reply: Reply, error: AdapterParseError) -> list[Message]:
+    said = reply.text
+    if len(said) > LONGEST_QUOTE:
+        half = LONGEST_QUOTE // 2
+        said = f"{said[:half]}\n... ({len(said) - 2 * half} characters left out) ...\n{said[-half:]}"
     return [
-        {"role": "assistant", "content": reply.text},
+        # Providers refuse an assistant's turn without text.
+        {"role": "assistant", "content": said if said.strip() else EMPTY},
         {"role": "user", "content": FEEDBACK.format(problem=str(error))},
     ]
 
 
-def _turns(adapter: Adapter, plan: Plan, values: Mapping[str, Any]) -> tuple[bool, list[dict[str, Any]]]:
-    """Return whether a demonstration is complete, and its user and assistant turns."""
-    if not (_any_of(plan.inputs, values) and _any_of(plan.outputs, values)):
-        return False, []
-    complete = all(_present(f, values) for f in (*plan.inputs, *plan.outputs))
-    content = Content()
-    user = _sections(plan.inputs, values, content, defaults=False).rstrip("\n")
-    if not complete:
-        user = f"{INCOMPLETE_LEAD}\n\n{user}"
-    return complete, [
-        {"role": "user", "content": content.of(user)},
-        {"role": "assistant", "content": adapter.write(plan, values)},
-    ]
+SAVED = ("use_json_adapter_fallback", "retries", "use_native_function_calling", "parallel_tool_calls")
+"""Settings that a saved step keeps."""
 
-
-def _any_of(fields: Sequence[FieldPlan], values: Mapping[str, Any]) -> bool:
-    return any(f.name in values for f in fields)
-
-
-def _present(one: FieldPlan, values: Mapping[str, Any]) -> bool:
-    value = values.get(one.name, MISSING)
-    return value is not MISSING and (value is not None or one.nullable)
-
-
-def _sections(
-    fields: Sequence[FieldPlan], values: Mapping[str, Any], content: Content, *, defaults: bool
-) -> str:
-    """Return present fields as `[[ ## name ## ]]` sections, each followed by a blank line."""
-    parts = []
-    for one in fields:
-        value = values.get(one.name, MISSING)
-        if value is MISSING:
-            value = one.default() if defaults and not one.info.is_required() else MISSING
-            if value is MISSING:
-                continue
-        if one.rich or isinstance(value, Type):
-            text = content.text(value, one.annotation, one.name)
-        else:
-            text = value if type(value) is str else format_value(value, one.annotation)
-        parts.append(f"[[ ## {one.name} ## ]]\n{text}\n\n")
-    return "".join(parts)
-
-
-def _listed(fields: Sequence[FieldPlan]) -> str:
-    return "\n".join(f"{i}. {_described(one)}" for i, one in enumerate(fields, start=1))
-
-
-def _described(one: FieldPlan) -> str:
-    description = f": {one.description}" if one.description else ""
-    rules = f" [{RULES_LEAD} {one.rules}]" if one.rules else ""
-    return f"`{one.name}` ({one.hint}){description}{rules}"
-
-
-def typed(one: FieldPlan) -> str:
-    """Return a field's type as a reminder gives it, "" for text."""
-    return "" if one.annotation is str else f" ({one.hint})"
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"        {line}" for line in text.splitlines())
-
-
-def _plain_values(demo: Demonstration) -> dict[str, Any]:
-    return demo.toDict() if isinstance(demo, Example) else dict(values_of(demo))
-
-
-def _unchanged(demo: Demonstration, before: dict[str, Any]) -> bool:
-    values = demo.values if type(demo) is Demo else demo
-    return (values if type(values) is dict else _plain_values(demo)) == before
-
-
-_KEPT_DEMO_SETS = 64
+LONGEST_QUOTE = 8000
+"""Characters of an unreadable reply that are sent back with the error."""
 
 # Prompts. The offline model finds the parts of a prompt by these leads, so they are named.
 
 INPUTS_LEAD = "You are given these input fields:"
 OUTPUTS_LEAD = "You write these output fields:"
 OBJECTIVE_LEAD = "Your task is the following:"
-RULES_LEAD = "must be"
 NOT_SUPPLIED = "(not supplied in this example)"
-INCOMPLETE_LEAD = "This example leaves out some of the fields."
+EMPTY = "(nothing)"
 FEEDBACK = """\
 Your last answer could not be used. {problem}
 
 Answer the same task again, with every output field, in exactly the layout you were given and nothing else."""
+ASKED = "Asked {times} times."
+ASKED_TOO = "Asked {times} times, the last time for JSON: {problem}"
 CUT_OFF = "The reply was cut off at the token limit: raise max_tokens."
+REFUSED = "The model refused to answer."
+REASONS = {"length": CUT_OFF, "refusal": REFUSED, "content_filter": REFUSED}
+"""A completion's finish reason -> what it says of a reply that cannot be read."""

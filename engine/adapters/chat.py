@@ -9,10 +9,12 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from engine.adapters.base import NOT_SUPPLIED, Adapter, typed
+from engine.adapters.base import NOT_SUPPLIED, Adapter
+from engine.adapters.content import revived
 from engine.adapters.json import JSONAdapter
 from engine.adapters.loose_json import loose_object
 from engine.adapters.plan import Plan, plan_of
+from engine.adapters.rendered import typed
 from engine.adapters.values import format_value
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ class ChatAdapter(Adapter):
     """Marks each field with a header line; reads the reply's sections back as typed values.
 
     A reply that stays unreadable is asked for once more through JSONAdapter, unless
-    `use_json_adapter_fallback` is false.
+    `use_json_adapter_fallback` is false. The other settings are those of `Adapter`.
 
     >>> from engine.signature import Signature
     >>> adapter, signature = ChatAdapter(), Signature("question -> answer: int")
@@ -38,8 +40,10 @@ class ChatAdapter(Adapter):
     [[ ## completed ## ]]
     """
 
-    def __init__(self, *, use_json_adapter_fallback: bool = True, retries: int = 1) -> None:
-        super().__init__(retries=retries)
+    name = "chat"
+
+    def __init__(self, *, use_json_adapter_fallback: bool = True, **options: Any) -> None:
+        super().__init__(**options)
         self.use_json_adapter_fallback = use_json_adapter_fallback
 
     def structure(self, plan: Plan) -> str:
@@ -62,8 +66,9 @@ class ChatAdapter(Adapter):
         for f in plan.outputs:
             value = values.get(f.name)
             missing = value is None and not (f.nullable and f.name in values)
+            shown = revived(value, f.annotation) if f.rich and not missing else value
             parts.append(
-                f"[[ ## {f.name} ## ]]\n{NOT_SUPPLIED if missing else format_value(value, f.annotation)}\n\n"
+                f"[[ ## {f.name} ## ]]\n{NOT_SUPPLIED if missing else format_value(shown, f.annotation)}\n\n"
             )
         return "".join(parts) + COMPLETED
 

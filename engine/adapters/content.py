@@ -15,6 +15,10 @@ from typing import Any, get_args
 from engine.adapters.values import format_value
 from engine.errors import ConfigurationError
 from engine.types.base import Part, Type
+from engine.types.tool import ToolForm
+
+FORMED = (Type, ToolForm)
+"""Values that say themselves how they stand in a message."""
 
 _NONCE = secrets.token_hex(12)
 _MARK = re.compile(rf"\[{_NONCE}:(\d+)\]")
@@ -32,8 +36,8 @@ class Content:
         Saved values are JSON: they become what the field's type says first.
         """
         if holds_types(annotation):
-            value = _typed(value, annotation, name)
-        if isinstance(value, list | tuple) and value and all(isinstance(item, Type) for item in value):
+            value = fitted(value, annotation, name)
+        if isinstance(value, list | tuple) and value and all(isinstance(item, FORMED) for item in value):
             return "\n".join(f"[{i}] {self._of(item)}" for i, item in enumerate(value, start=1))
         return format_value(self._plain(value), annotation)
 
@@ -50,7 +54,7 @@ class Content:
         return content
 
     def _plain(self, value: Any) -> Any:
-        if isinstance(value, Type):
+        if isinstance(value, FORMED):
             return self._of(value)
         if isinstance(value, Mapping):
             return {key: self._plain(item) for key, item in value.items()}
@@ -60,7 +64,7 @@ class Content:
             return {name: self._plain(getattr(value, name)) for name in type(value).model_fields}
         return value
 
-    def _of(self, value: Type) -> str:
+    def _of(self, value: Type | ToolForm) -> str:
         form = value.format()
         if isinstance(form, str):
             return form
@@ -73,7 +77,7 @@ class Content:
 
 @lru_cache(maxsize=1024)
 def _holds_types(annotation: Any) -> bool:
-    if isinstance(annotation, type) and issubclass(annotation, Type):
+    if isinstance(annotation, type) and issubclass(annotation, FORMED):
         return True
     fields = getattr(annotation, "model_fields", None)
     if isinstance(fields, dict) and any(holds_types(f.annotation) for f in fields.values()):
@@ -94,6 +98,21 @@ def holds_types(annotation: Any) -> bool:
         return False
 
 
+def revived(value: Any, annotation: Any) -> Any:
+    """Return a saved output (JSON values) as its type; one that does not fit as it is: it is only shown.
+
+    >>> from engine.types import Code
+    >>> revived("print(1)", Code)
+    Code(code='print(1)')
+    """
+    if isinstance(value, FORMED):
+        return value
+    try:
+        return fitted(value, annotation, "")
+    except ConfigurationError:
+        return value
+
+
 @lru_cache(maxsize=256)
 def _validator(annotation: Any) -> Any:
     from pydantic import TypeAdapter
@@ -101,7 +120,8 @@ def _validator(annotation: Any) -> Any:
     return TypeAdapter(annotation).validate_python
 
 
-def _typed(value: Any, annotation: Any, name: str) -> Any:
+def fitted(value: Any, annotation: Any, name: str) -> Any:
+    """Return an input's value as its type. Raises ConfigurationError that names the input."""
     from pydantic import ValidationError
 
     try:

@@ -8,9 +8,10 @@ from weakref import WeakKeyDictionary
 
 import orjson
 
-from engine.adapters.base import NOT_SUPPLIED, Adapter, typed
+from engine.adapters.base import NOT_SUPPLIED, Adapter
 from engine.adapters.loose_json import loose_object
 from engine.adapters.plan import Plan, plan_of
+from engine.adapters.rendered import typed
 from engine.adapters.schema import response_format
 from engine.adapters.values import jsonable
 from engine.errors import AdapterParseError
@@ -23,10 +24,17 @@ if TYPE_CHECKING:
 class JSONAdapter(Adapter):
     """Asks for one JSON object; reads it typed, repairing damaged JSON.
 
+    Native function calling is on, other than in `ChatAdapter`; the settings are those of `Adapter`.
+
     >>> from engine.signature import Signature
     >>> JSONAdapter().parse(Signature("text -> label, score: float"), 'Sure! {"label": "ok", "score": "0.5",}')
     {'label': 'ok', 'score': 0.5}
     """
+
+    name = "json"
+
+    def __init__(self, *, use_native_function_calling: bool = True, **options: Any) -> None:
+        super().__init__(use_native_function_calling=use_native_function_calling, **options)
 
     def structure(self, plan: Plan) -> str:
         """Return the layout: the inputs' headers, then the object with what each value must be."""
@@ -61,7 +69,7 @@ class JSONAdapter(Adapter):
 
     def params(self, signature: type[Signature], lm: BaseLM) -> dict[str, Any]:
         """Return response_format: the outputs' schema, where the model's endpoint is known to take one."""
-        if not lm.supports_response_format:
+        if not lm.supports_response_format or not signature.output_fields:
             return {}
         kept = _formats.get(signature)
         if kept is None:

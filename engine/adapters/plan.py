@@ -7,8 +7,8 @@ used. It holds no reference to the signature, so that both are freed together. K
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, get_args
 from weakref import WeakKeyDictionary
 
 from engine.adapters.content import holds_types
@@ -16,7 +16,11 @@ from engine.adapters.notes import output_note, rules_in_words, type_hint, withou
 from engine.adapters.reading import Reader, UnreadableError, reader_for
 from engine.errors import AdapterParseError, SignatureError
 from engine.records import Demo
+from engine.types.document import Citations
 from engine.types.history import History
+from engine.types.reasoning import Reasoning
+from engine.types.tool import ToolForm
+from engine.types.tool_calls import ToolCalls
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -56,7 +60,8 @@ class FieldPlan:
 class Plan:
     """A signature's fields and instructions, ready for use.
 
-    `history` names the input that holds earlier turns; it is none of `inputs`, since it stands before them.
+    `history` names the input that holds earlier turns; it is none of `inputs`, since it stands before them. `native`
+    names the outputs that some models give in a form of their own, by type, and the input with the tools.
     """
 
     name: str
@@ -64,32 +69,29 @@ class Plan:
     inputs: tuple[FieldPlan, ...]
     outputs: tuple[FieldPlan, ...]
     history: str | None = None
+    native: Mapping[type, str] = field(default_factory=dict)
 
     def read(self, sections: Mapping[str, Any], reply: str, *, decoded: bool) -> dict[str, Any]:
         """Return the typed outputs of a reply.
 
-        `sections` maps names to text, or to JSON values where `decoded` is true. Raises AdapterParseError that
+        `sections` maps names to text or JSON values; with `decoded` a text is a JSON string. Raises AdapterParseError that
         names every field which is missing or breaks its type or rules.
         """
         values: dict[str, Any] = {}
         problems: list[str] = []
         missing: list[str] = []
-        for field in self.outputs:
-            name = field.name
+        for one in self.outputs:
+            name = one.name
             raw = sections.get(name, MISSING)
             if raw is MISSING:
-                value = field.default()
+                value = one.default()
                 if value is MISSING:
                     missing.append(name)
                 else:
                     values[name] = value
                 continue
             try:
-                values[name] = (
-                    field.reader.json(raw)
-                    if decoded and type(raw) is not str
-                    else self._text(field, raw, decoded)
-                )
+                values[name] = one.reader.json(raw) if type(raw) is not str else self._text(one, raw, decoded)
             except UnreadableError as error:
                 problems.append(f"Output field {name!r} {error}.")
         if not missing and not problems:
@@ -102,9 +104,9 @@ class Plan:
         raise AdapterParseError(" ".join(problems), reply=reply, found=values)
 
     @staticmethod
-    def _text(field: FieldPlan, raw: str, decoded: bool) -> Any:
+    def _text(one: FieldPlan, raw: str, decoded: bool) -> Any:
         # Text that was a JSON string keeps its own white space; a section of a reply is stripped.
-        return raw if decoded and field.annotation is str and not field.rules else field.reader.text(raw)
+        return raw if decoded and one.annotation is str and not one.rules else one.reader.text(raw)
 
 
 _plans: WeakKeyDictionary[type[Signature], Plan] = WeakKeyDictionary()
@@ -119,7 +121,7 @@ def plan_of(signature: type[Signature]) -> Plan:
 
 
 def _made(signature: type[Signature]) -> Plan:
-    def field(name: str, info: FieldInfo, output: bool) -> FieldPlan:
+    def planned(name: str, info: FieldInfo, output: bool) -> FieldPlan:
         annotation = signature.annotation(name)
         return FieldPlan(
             name=name,
@@ -141,16 +143,37 @@ def _made(signature: type[Signature]) -> Plan:
         name=signature.__name__,
         instructions=signature.instructions,
         inputs=tuple(
-            field(name, info, False) for name, info in signature.input_fields.items() if name not in histories
+            planned(name, info, False)
+            for name, info in signature.input_fields.items()
+            if name not in histories
         ),
-        outputs=tuple(field(name, info, True) for name, info in signature.output_fields.items()),
+        outputs=tuple(planned(name, info, True) for name, info in signature.output_fields.items()),
         history=histories[0] if histories else None,
+        native=_native(signature),
     )
 
 
 def _is_history(annotation: Any) -> bool:
+    return _is_a(annotation, History)
+
+
+def _is_a(annotation: Any, kind: type) -> bool:
     plain, _ = without_none(annotation)
-    return isinstance(plain, type) and issubclass(plain, History)
+    return isinstance(plain, type) and issubclass(plain, kind)
+
+
+def _native(signature: type[Signature]) -> dict[type, str]:
+    found: dict[type, str] = {}
+    for name in signature.output_fields:
+        for kind in (ToolCalls, Reasoning, Citations):
+            if _is_a(signature.annotation(name), kind):
+                found.setdefault(kind, name)
+    for name in signature.input_fields:
+        plain, _ = without_none(signature.annotation(name))
+        if any(_is_a(part, ToolForm) for part in (plain, *get_args(plain))):
+            found.setdefault(ToolForm, name)
+    # Tools alone are text like any other: without a place for the calls nothing is native about them.
+    return found if found.keys() != {ToolForm} else {}
 
 
 def values_of(demo: Mapping[str, Any] | Demo) -> Mapping[str, Any]:

@@ -29,6 +29,15 @@ CLASSES = {"predict": "Predict", "chain_of_thought": "ChainOfThought"}
 """Strategy -> DSPy's class for it."""
 
 
+ADAPTERS = {
+    "chat": "dspy.ChatAdapter()",
+    "json": "dspy.JSONAdapter()",
+    "xml": "dspy.XMLAdapter()",
+    "two_step": "dspy.TwoStepAdapter(lm)",
+}
+"""Adapter -> DSPy's, as the script writes it."""
+
+
 def dspy_state(program: Module) -> dict[str, Any]:
     """Return a program's wording and demonstrations in the shape of DSPy's state file. No model is in it.
 
@@ -114,7 +123,7 @@ def dspy_script(program: ProgramFile) -> str:
         "WIRING": _literal({s.name: [f.name for f in s.inputs] for s in program.pipeline.steps}),
         "STATE": _literal({path: value for path, value in state.items() if path != "metadata"}),
         "MODEL": _literal(_model(program.model)),
-        "ADAPTER": {"json": "JSONAdapter", "xml": "XMLAdapter"}.get(program.adapter, "ChatAdapter"),
+        "ADAPTER": ADAPTERS[program.adapter],
         "INPUTS": repr([f.name for f in program.pipeline.inputs]),
         "OUTPUTS": repr([f.name for f in program.pipeline.outputs]),
     }
@@ -124,6 +133,11 @@ def dspy_script(program: ProgramFile) -> str:
 
 def _built(program: ProgramFile) -> Module:
     for step in program.pipeline.steps:
+        if step.adapter not in (None, program.adapter):
+            raise ProgramFileError(
+                f"The step {step.name!r} has a message layout of its own ({step.adapter}), and DSPy has one for all steps. "
+                "Export it as json or python."
+            )
         if step.strategy not in CLASSES:
             raise ProgramFileError(
                 f"The step {step.name!r} ({step.strategy}) cannot be exported to DSPy. Steps that can: {', '.join(CLASSES)}."
@@ -246,7 +260,8 @@ def use_model(name=None):
     key = os.environ.get(settings.pop("key_env", ""))
     if key:
         settings["api_key"] = key
-    dspy.configure(lm=dspy.LM(**settings), adapter=dspy.@ADAPTER@())
+    lm = dspy.LM(**settings)
+    dspy.configure(lm=lm, adapter=@ADAPTER@)
 
 
 def main():

@@ -44,6 +44,7 @@ class Choice:
     reasoning: str | None = None
     tool_calls: tuple[Mapping[str, Any], ...] = ()
     logprobs: Any = None
+    citations: tuple[Mapping[str, Any], ...] = ()
 
 
 _ONE_CALL = Usage(calls=1)
@@ -139,6 +140,21 @@ class BaseLM(ABC):
     @property
     def supports_response_format(self) -> bool:
         """Whether the endpoint is known to take a JSON schema as response_format."""
+        return False
+
+    @property
+    def supports_function_calling(self) -> bool:
+        """Whether the endpoint is known to take `tools` and to answer with tool calls."""
+        return False
+
+    @property
+    def supports_reasoning(self) -> bool:
+        """Whether the endpoint is known to send the model's thoughts beside its answer."""
+        return False
+
+    @property
+    def supports_citations(self) -> bool:
+        """Whether the endpoint is known to cite from documents that are parts of a message."""
         return False
 
 

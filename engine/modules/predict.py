@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from engine import callbacks as hooks
 from engine import loop
 from engine.errors import ConfigurationError
-from engine.modules import state
+from engine.modules import own_adapter, state
 from engine.modules.call_range import CallRange
 from engine.modules.module import Module
 from engine.modules.nearest import NearestTexts, text_of_values
@@ -169,7 +169,9 @@ class Predict(Module):
 
     def dump_state(self) -> dict[str, Any]:
         """Return wording, demonstrations, settings and model as JSON values. Fields are saved by name."""
-        chosen = {"nearest": self.nearest} if self.nearest else {}
+        chosen: dict[str, Any] = {"nearest": self.nearest} if self.nearest else {}
+        if self.adapter is not None:
+            chosen["adapter"] = own_adapter.dump_adapter(self.adapter)
         return {
             "demos": [json_value(_values(demo)) for demo in self.demos],
             "signature": self.signature.dump_state(),
@@ -189,6 +191,8 @@ class Predict(Module):
         self.config = {**self.config, **saved.get("config", {})}
         if saved.get("lm"):
             self.lm = state.load_lm(saved["lm"])
+        if saved.get("adapter"):
+            self.adapter = own_adapter.load_adapter(saved["adapter"])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Predict:
         made = type(self).__new__(type(self))

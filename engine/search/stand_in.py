@@ -75,16 +75,16 @@ class StandInAdapter:
         rollout_id: int | None = None,
     ) -> list[dict[str, Any]]:
         """Do what `Adapter.acall` does, without a model."""
-        messages = self._real.format(signature, demos, inputs)
         values = {name: self._value(name, signature) for name in signature.output_fields}
         self._number += 1
-        usage = Usage(
-            calls=1,
-            input_tokens=sum(_tokens(m["content"]) + _TOKENS_A_MESSAGE for m in messages),
-            output_tokens=_tokens(self._real.answer(signature, values)),
-        )
-        model = StandInLM(Reply((Choice(""),), usage))
-        await call(model, lm.request(messages, rollout_id=rollout_id, **params))
+        for messages, answer in self._real.calls(signature, demos, inputs, values):
+            usage = Usage(
+                calls=1,
+                input_tokens=sum(_tokens(m["content"]) + _TOKENS_A_MESSAGE for m in messages),
+                output_tokens=_tokens(answer),
+            )
+            model = StandInLM(Reply((Choice(""),), usage))
+            await call(model, lm.request(messages, rollout_id=rollout_id, **params))
         return [values]
 
     def _value(self, name: str, signature: type[Signature]) -> Any:

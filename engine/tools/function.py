@@ -18,12 +18,13 @@ from engine.callbacks import watched
 from engine.errors import ConfigurationError, EngineError, ToolError, ToolTimeoutError
 from engine.records import json_value
 from engine.tools.arguments import Arguments, inlined
+from engine.types.tool import ToolForm
 
 TIMEOUT = 30.0
 """Seconds a tool may take unless it says otherwise."""
 
 
-class Tool:
+class Tool(ToolForm):
     """A function with a name, a description and checked arguments.
 
     `name`, `desc`, `args` (argument -> JSON schema), `arg_types` and `arg_desc` override what the function says of
@@ -117,11 +118,18 @@ class Tool:
         except Exception as error:
             raise ToolError(f"The tool {self.name!r} failed: {type(error).__name__}: {error}") from error
 
-    def format_as_litellm_function_call(self) -> dict[str, Any]:
-        """Return the tool as the OpenAI protocol describes functions."""
-        parameters = {"type": "object", "properties": self.args, "required": list(self.required)}
-        function = {"name": self.name, "description": self.desc, "parameters": parameters}
-        return {"type": "function", "function": function}
+    @classmethod
+    def made_of(cls, value: Any) -> Tool:
+        """Return a tool of a tool, a function, or a saved description; the last cannot be called. Raises ValueError."""
+        if isinstance(value, Tool):
+            return value
+        if callable(value):
+            return cls(value)
+        if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
+            raise ValueError(f"A tool cannot be made of {type(value).__name__}.")
+        name, args = value["name"], value.get("args") or {}
+        schema = {"properties": args, "required": value.get("required", list(args))}
+        return cls.with_schema(_only_described(name), name, str(value.get("desc") or ""), schema)
 
     @classmethod
     def from_mcp_tool(
@@ -145,10 +153,6 @@ class Tool:
         made = type(self).__new__(type(self))
         made.__dict__.update(vars(self))
         return made
-
-    def __str__(self) -> str:
-        schema = orjson.dumps(json_value(self.args)).decode()
-        return f"`{self.name}`: {' '.join(self.desc.split()) or '(no description)'} Arguments: {schema}"
 
     def __repr__(self) -> str:
         return f"Tool({self.name})"
@@ -185,6 +189,15 @@ def _json(value: Any) -> str:
         return orjson.dumps(json_value(value)).decode()
     except (TypeError, ValueError, RecursionError):
         return str(value)
+
+
+def _only_described(name: str) -> Callable[..., Any]:
+    def refuse(**_arguments: Any) -> Any:
+        raise ToolError(
+            f"The tool {name!r} came out of a file, without its function: give the program the tool itself."
+        )
+
+    return refuse
 
 
 def _name(func: Callable[..., Any]) -> str:

@@ -5,6 +5,7 @@
     document.py   a text with a title, and Citations of it
     code.py, reasoning.py         text with a use
     history.py    earlier turns of a conversation
+    tool.py, tool_calls.py        what a tool is to a prompt, and the calls a model asks for
     download.py   the one door to the network, opened by `from_url` only
 
 No file is read and no address is asked when a value is made: `from_path` and `from_url` say so in their names. They
@@ -27,6 +28,11 @@ _HOMES = {
     "Image": "image",
     "PDF": "file",
     "Reasoning": "reasoning",
+    "ToolCall": "tool_calls",
+    "ToolCallResult": "tool_calls",
+    "ToolCallResults": "tool_calls",
+    "ToolCalls": "tool_calls",
+    "ToolForm": "tool",
     "Type": "base",
 }
 """Public name -> the module that defines it."""

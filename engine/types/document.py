@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
-from engine.types.base import Type
+from engine.types.base import Part, Type
 
 
 class Document(Type):
@@ -35,6 +35,26 @@ class Document(Type):
         """Return the document as text: title, context, then the text."""
         head = [f"«{self.title}»"] if self.title else []
         return "\n".join([*head, *([self.context] if self.context else []), self.data])
+
+
+class CitableDocument(Document):
+    """A document as a part of a message that some providers cite from by themselves; its form is Anthropic's."""
+
+    def format(self) -> list[Part]:  # type: ignore[override]  # a part where a document is text
+        """Return the document as a part with citations switched on."""
+        source = {"type": "text", "media_type": self.media_type, "data": self.data}
+        if self.media_type == "application/pdf":
+            source["type"] = "base64"
+        named = {"title": self.title, "context": self.context}
+        extra = {name: text for name, text in named.items() if text}
+        return [{"type": "document", "source": source, "citations": {"enabled": True}, **extra}]
+
+
+def citable(value: Any) -> Any:
+    """Return a document, or a list of them, as CitableDocument."""
+    if isinstance(value, Document):
+        return CitableDocument(**value.model_dump())
+    return [citable(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 class Citation(Type):

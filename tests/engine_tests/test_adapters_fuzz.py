@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from engine.adapters import Adapter, ChatAdapter, JSONAdapter, chat
+from engine.adapters import Adapter, ChatAdapter, JSONAdapter, XMLAdapter, chat
 from engine.errors import AdapterParseError
 from engine.signature import InputField, OutputField, Signature
 
@@ -42,10 +42,11 @@ pieces = st.one_of(
     ),
     st.text(max_size=12),
     st.sampled_from([f'"{n}": ' for n in NAMES]),
+    st.sampled_from([f"<{mark}{n}>" for n in (*NAMES, "item", "name", "entry") for mark in ("", "/")]),
 )
 
 
-@pytest.mark.parametrize("adapter", [ChatAdapter(), JSONAdapter()])
+@pytest.mark.parametrize("adapter", [ChatAdapter(), JSONAdapter(), XMLAdapter()])
 @settings(max_examples=150, deadline=None)
 @given(parts=st.lists(pieces, max_size=30))
 def test_odd_replies_raise_only_parse_errors(adapter: Adapter, parts: list[str]) -> None:
@@ -69,7 +70,7 @@ values = st.fixed_dictionaries(
 )
 
 
-@pytest.mark.parametrize("adapter", [ChatAdapter(), JSONAdapter()])
+@pytest.mark.parametrize("adapter", [ChatAdapter(), JSONAdapter(), XMLAdapter()])
 @settings(max_examples=100, deadline=None)
 @given(outputs=values)
 def test_what_is_written_is_read(adapter: Adapter, outputs: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 
-from engine.adapters import Adapter, ChatAdapter, JSONAdapter
+from engine.adapters import Adapter, ChatAdapter, JSONAdapter, XMLAdapter
 from engine.adapters.base import INCOMPLETE_LEAD, NOT_SUPPLIED
 from engine.errors import AdapterParseError
 from engine.lm.base import BaseLM, Reply, Request
@@ -49,7 +49,7 @@ Billing
 thanks"""
 
 
-@pytest.mark.parametrize("adapter", [ChatAdapter(), JSONAdapter()])
+@pytest.mark.parametrize("adapter", [ChatAdapter(), JSONAdapter(), XMLAdapter()])
 def test_system_message_says_types_descriptions_rules_and_task(adapter: Adapter) -> None:
     system = adapter.format(Triage, [], {"ticket": "x"})[0]
     assert system["role"] == "system"
@@ -80,7 +80,7 @@ def test_list_given_to_text_becomes_numbered_passages() -> None:
     assert "[1] «One.»\n[2] «Two.»" in user
 
 
-@pytest.mark.parametrize("adapter", [ChatAdapter(), JSONAdapter()])
+@pytest.mark.parametrize("adapter", [ChatAdapter(), JSONAdapter(), XMLAdapter()])
 def test_demos_incomplete_first_unusable_dropped(adapter: Adapter) -> None:
     demos: list[Any] = [
         FULL,
@@ -98,7 +98,7 @@ def test_demos_incomplete_first_unusable_dropped(adapter: Adapter) -> None:
     assert INCOMPLETE_LEAD not in messages[3]["content"]
 
 
-@pytest.mark.parametrize("adapter", [ChatAdapter(), JSONAdapter()])
+@pytest.mark.parametrize("adapter", [ChatAdapter(), JSONAdapter(), XMLAdapter()])
 def test_an_answer_reads_back_as_it_was(adapter: Adapter) -> None:
     outputs = {name: FULL[name] for name in Triage.output_fields}
     assert adapter.parse(Triage, adapter.answer(Triage, FULL)) == outputs
@@ -186,7 +186,7 @@ def test_errors_name_every_field_and_rule() -> None:
     assert caught.value.found == {"reason": None}
 
 
-@pytest.mark.parametrize("adapter", [ChatAdapter(), JSONAdapter()])
+@pytest.mark.parametrize("adapter", [ChatAdapter(), JSONAdapter(), XMLAdapter()])
 @pytest.mark.parametrize("text", ["", "   ", "I cannot help.", "{", "[[ ## ", "[1]", "null", "{}" * 3])
 def test_useless_replies_are_refused(adapter: Adapter, text: str) -> None:
     with pytest.raises(AdapterParseError):

@@ -6,10 +6,13 @@ import asyncio
 from typing import Any
 
 import pytest
+from openai_server import OpenAIServer
 
-from engine.adapters import ChatAdapter, JSONAdapter
+from engine import Evaluate, ExactMatch, Example, Predict, context
+from engine.adapters import ADAPTERS, Adapter, ChatAdapter, JSONAdapter, TwoStepAdapter, XMLAdapter
 from engine.errors import AdapterParseError, ProviderFailureError
 from engine.lm.base import BaseLM, Choice, Reply, Request
+from engine.lm.client import LM
 from engine.signature import Signature
 
 SUM = Signature("a, b -> total: int", "Add.")
@@ -114,3 +117,106 @@ def test_failures_of_the_model_are_not_repaired() -> None:
     with pytest.raises(ProviderFailureError):
         ask(lm)
     assert len(lm.requests) == 1
+
+
+SORT = Signature("text -> label: Literal['bug', 'wish'], stars: int", "Sort.")
+HALF = {
+    "chat": "[[ ## label ## ]]\nbug\n\n[[ ## sta",
+    "json": '{"label": "bug", "sta',
+    "xml": "<label>bug</label><sta",
+    "two_step": "[[ ## label ## ]]\nbug\n\n[[ ## sta",
+}
+BAD = {
+    "empty": ("", "empty"),
+    "refusal": ("I'm sorry, but I can't help with that.", "no"),
+    "half": (None, "'stars'"),
+    "enum": (
+        {"label": "question", "stars": 3},
+        "'label' must be exactly one of: bug; wish, but is 'question'",
+    ),
+    "huge": ({"label": "bug", "stars": "7" * 100_000}, "'stars' must be a single whole number, but is '777"),
+}
+
+
+def laid_out(adapter: Adapter, reply: Any) -> str:
+    """What a model writes in an adapter's layout; a two-step answer is read from the second call's."""
+    if isinstance(reply, dict):
+        name = "chat" if adapter.name == "two_step" else adapter.name
+        return next(a for a in ADAPTERS if a.name == name)().answer(SORT, reply)
+    return HALF[adapter.name] if reply is None else str(reply)
+
+
+@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.parametrize("adapter", [a() for a in ADAPTERS], ids=lambda a: a.name)
+def test_a_bad_reply_is_that_rows_named_error_and_the_rest_goes_on(adapter: Adapter, kind: str) -> None:
+    reply, words = BAD[kind]
+    text = laid_out(adapter, reply)
+    good = laid_out(adapter, {"label": "bug", "stars": 3})
+
+    def answer(body: dict[str, Any]) -> str:
+        return text if "ROW-BAD" in str(body["messages"]) else good
+
+    def free(body: dict[str, Any]) -> str:
+        asked = str(body["messages"])
+        extracting = "free_answer" in asked
+        if kind != "empty" and not extracting and "JSON object" not in asked:
+            return "ROW-BAD" if "ROW-BAD" in asked else "It is a bug, with three stars."
+        return answer(body)
+
+    rows = [
+        Example(text=t, label="bug", stars=3).with_inputs("text") for t in ("one", "ROW-BAD", "two", "three")
+    ]
+    with OpenAIServer(answer=free if adapter.name == "two_step" else answer) as server:
+        lm = LM("openai/test-model", api_base=server.url, api_key="k", cache=False, num_retries=0)
+        with context(lm=lm, adapter=adapter):
+            result = Evaluate(devset=rows, metric=ExactMatch(field="label"))(Predict(SORT))
+        bad = result.outcomes[1]
+        assert [o.score for o in result.outcomes] == [1.0, 0.0, 1.0, 1.0]
+        assert bad.error is not None
+        assert words in bad.error
+        assert len(bad.error) < 1000
+        assert "Asked" in bad.error
+        usual = 2 if adapter.name == "two_step" else 1
+        assert [o.usage.calls for o in result.outcomes if o is not bad] == [usual] * 3
+        assert bad.usage.calls == server.calls - 3 * usual
+        assert 2 <= bad.usage.calls <= 4
+    # What is sent back with the error is cut, so that one bad reply does not cost a fortune.
+    assert max(len(str(m["content"])) for body in server.requests for m in body["messages"]) < 120_000
+
+
+@pytest.mark.parametrize("adapter", [XMLAdapter(), ChatAdapter()], ids=lambda a: a.name)
+def test_the_error_then_json_for_every_text_layout(adapter: Adapter) -> None:
+    lm = Scripted("nonsense", "more", '{"total": 3}')
+    assert ask(lm, adapter) == [{"total": 3}]
+    assert "The reply has no 'total'" in lm.requests[1].messages[-1]["content"]
+    assert "JSON object" in lm.requests[2].messages[-1]["content"]
+
+
+def test_the_last_error_says_how_often_was_asked() -> None:
+    with pytest.raises(AdapterParseError, match="Asked 3 times, the last time for JSON"):
+        ask(Scripted("x", "y", "z"), XMLAdapter())
+    with pytest.raises(AdapterParseError, match=r"Asked 2 times\."):
+        ask(Scripted("x", "y"), JSONAdapter())
+    with pytest.raises(AdapterParseError, match="Asked 2 times, the last time for JSON"):
+        ask(Scripted("free", "z"), TwoStepAdapter(Scripted("x", "y")))
+
+
+def test_an_empty_reply_is_sent_back_as_something() -> None:
+    lm = Scripted("", GOOD)
+    assert ask(lm) == [{"total": 3}]
+    assert lm.requests[1].messages[-2]["content"].strip()
+
+
+def test_a_long_reply_is_cut_when_it_is_sent_back() -> None:
+    lm = Scripted("9" * 100_000, GOOD)
+    assert ask(lm) == [{"total": 3}]
+    sent = lm.requests[1].messages[-2]["content"]
+    assert len(sent) < 9000
+    assert "characters left out" in sent
+
+
+@pytest.mark.parametrize("reason", ["refusal", "content_filter"])
+def test_a_refusal_is_called_one(reason: str) -> None:
+    refused = Reply((Choice("I cannot help with that.", finish_reason=reason),))
+    with pytest.raises(AdapterParseError, match="The model refused to answer"):
+        ask(Scripted(refused, refused), JSONAdapter())

@@ -1,0 +1,141 @@
+"""TwoStepAdapter: the model answers in free text, and a second call takes the fields out of it.
+
+For models that reason well and keep to layouts badly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from engine.adapters.base import NOT_SUPPLIED, Adapter, Exchange
+from engine.adapters.chat import ChatAdapter
+from engine.adapters.json import JSONAdapter
+from engine.adapters.plan import Plan
+from engine.adapters.rendered import Demonstration, typed
+from engine.adapters.values import format_value
+from engine.errors import AdapterParseError
+from engine.signature import InputField, make_signature
+
+if TYPE_CHECKING:
+    from engine.lm.base import BaseLM, Choice
+    from engine.signature import Signature
+
+
+class TwoStepAdapter(Adapter):
+    """Asks the step's model for a free answer, then `extraction_model` for the fields in it: two calls.
+
+    Without an `extraction_model` the step's own does both. An extraction that cannot be read is retried once with the
+    error; then the step's model is asked for JSON. Demonstrations stand in the first call.
+
+    >>> import asyncio
+    >>> from engine import Predict, context
+    >>> from engine.testing import ScriptedLM
+    >>> adapter = TwoStepAdapter(ScriptedLM([{"sum": 4}]))
+    >>> with context(lm=ScriptedLM(["Two and two are four."]), adapter=adapter):
+    ...     Predict("a: int, b: int -> sum: int")(a=2, b=2).sum
+    4
+    """
+
+    name = "two_step"
+    marks = ("{name}: ", "\n\n")
+
+    def __init__(self, extraction_model: BaseLM | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.extraction_model = extraction_model
+        self._extraction = ChatAdapter(retries=self.retries, use_json_adapter_fallback=False)
+
+    def structure(self, plan: Plan) -> str:
+        """Return how to answer: freely, but saying what every output must be."""
+        notes = [f"- `{f.name}` {f.note}" for f in plan.outputs if f.note]
+        return "\n".join([STYLE, *([NOTES, *notes] if notes else [])])
+
+    def reminder(self, plan: Plan) -> str:
+        """Return the closing sentence: what must be in the answer."""
+        return REMINDER.format(names=", ".join(f"`{f.name}`{typed(f)}" for f in plan.outputs))
+
+    def write(self, plan: Plan, values: Mapping[str, Any]) -> str:
+        """Return the outputs as lines `name: value`."""
+        lines = []
+        for f in plan.outputs:
+            value = values.get(f.name)
+            missing = value is None and not (f.nullable and f.name in values)
+            lines.append(f"{f.name}: {NOT_SUPPLIED if missing else format_value(value, f.annotation)}")
+        return "\n\n".join(lines)
+
+    def parse(self, signature: type[Signature], text: str) -> dict[str, Any]:
+        """Return the typed outputs of the second call's reply, which is in ChatAdapter's layout."""
+        return self._extraction.parse(signature, text)
+
+    def fallback(self) -> Adapter | None:
+        """Return a JSONAdapter that does not retry, for the step's model."""
+        return JSONAdapter(retries=0)
+
+    def worth_repeating(self, error: AdapterParseError) -> bool:
+        """Whether the first call failed: what the second cannot read is asked for as JSON at once."""
+        return not isinstance(error, _ExtractionError)
+
+    def calls(
+        self,
+        signature: type[Signature],
+        demos: Sequence[Demonstration],
+        inputs: Mapping[str, Any],
+        values: Mapping[str, Any],
+    ) -> list[tuple[list[dict[str, Any]], str]]:
+        """Return the messages and the answers of both calls."""
+        said = self.answer(signature, values)
+        asked = extraction_of(signature)
+        second = self._extraction.format(asked, (), {ANSWER: said}), self._extraction.answer(asked, values)
+        return [(self.format(signature, demos, inputs), said), second]
+
+    async def values(self, exchange: Exchange, choice: Choice) -> dict[str, Any]:
+        """Return the typed outputs that the second call finds in one completion. Raises AdapterParseError."""
+        text = choice.text or ""
+        found: dict[str, Any] = {}
+        if exchange.asked.output_fields and (text.strip() or not choice.tool_calls):
+            if not text.strip():
+                raise AdapterParseError("The reply is empty.", reply=text)
+            lm = self.extraction_model or exchange.lm
+            asked = extraction_of(exchange.asked)
+            given = {ANSWER: text}
+            try:
+                (found,) = await self._extraction.acall(
+                    exchange.call, lm, {}, asked, (), given, exchange.rollout_id
+                )
+            except AdapterParseError as error:
+                raise _ExtractionError(str(error), reply=error.reply, found=error.found) from None
+        native = exchange.native
+        return found if native is None else native.filled(exchange.signature, choice, lambda _text: found)
+
+
+class _ExtractionError(AdapterParseError):
+    """The second call's reply cannot be read, nor its repair."""
+
+
+def extraction_of(signature: type[Signature]) -> type[Signature]:
+    """Return the second call's signature: a free answer in, the same outputs out."""
+    made = _extractions.get(signature)
+    if made is None:
+        outputs = {
+            name: (signature.annotation(name), field) for name, field in signature.output_fields.items()
+        }
+        fields = {ANSWER: (str, InputField(desc="What was answered, in free words.")), **outputs}
+        task = EXTRACT.format(names=", ".join(f"`{name}`" for name in outputs), task=signature.instructions)
+        made = _extractions[signature] = make_signature(fields, task, "Extraction")
+    return made
+
+
+_extractions: WeakKeyDictionary[type[Signature], type[Signature]] = WeakKeyDictionary()
+
+ANSWER = "free_answer"
+STYLE = """\
+Answer in your own words, in any form, with every detail that matters. No layout is needed, but somebody else must be \
+able to fill in the output fields from your answer."""
+NOTES = "What they will write there:"
+REMINDER = "Now answer, and say in so many words what these are: {names}."
+EXTRACT = """\
+Somebody was asked to do a task and answered in free words. Take {names} out of the answer, exactly as it states them. \
+Do not do the task anew and do not correct the answer.
+
+The task was: {task}"""
