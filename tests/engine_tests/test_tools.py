@@ -7,7 +7,6 @@ import contextlib
 import copy
 import http.server
 import json
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -246,33 +245,6 @@ def test_openapi_operations_are_tools(site: str) -> None:
     assert (add.required, add(name="tea")) == (("name",), {"got": {"name": "tea"}})
     with pytest.raises(ConfigurationError, match="no 'paths'"):
         openapi_tools("{}")
-
-
-SERVER = '''
-from mcp.server.mcpserver import MCPServer
-server = MCPServer("test")
-@server.tool()
-def add(a: int, b: int = 1) -> int:
-    """Add two numbers."""
-    return a + b
-@server.tool()
-def fail() -> str:
-    """Always fail."""
-    raise ValueError("broken on purpose")
-server.run("stdio")
-'''
-
-
-def test_the_tools_of_an_mcp_server(tmp_path) -> None:
-    script = tmp_path / "server.py"
-    script.write_text(SERVER)
-    with MCPServer(sys.executable, [str(script)]) as tools:
-        by_name = {tool.name: tool for tool in tools}
-        assert by_name["add"].desc == "Add two numbers."
-        assert by_name["add"].required == ("a",)
-        assert by_name["add"](a=2, b=3) == "5"
-        with pytest.raises(ToolError, match=r"The tool .fail. failed"):
-            by_name["fail"]()
 
 
 def test_an_mcp_server_that_is_not_there_is_one_sentence() -> None:
