@@ -8,6 +8,10 @@
     profiling   what each column holds
     roles       which column is an input, which the answer, which field it fills
     examples    rows -> typed Examples, and the rows that cannot be used
+    findings    what is doubtful in a table, and what would mend it
+    preflight   looks for it: blanks, repeats, leaks, odd answers
+    alike       which texts are alike
+    editing     a table with cells changed, rows added or taken out, as a new file
     splitting   seeded, stratified, leak-free train, validation and test rows
 
 Everything is text until a signature says otherwise: "007" stays "007", "NA" stays "NA". A row that
