@@ -1,0 +1,139 @@
+"""Bad code, bad tools and bad searches in single rows: each is a named error there, and the other rows go on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from engine import (
+    BM25,
+    RLM,
+    CodeAct,
+    ColBERTv2,
+    Evaluate,
+    Example,
+    Module,
+    Prediction,
+    ProgramOfThought,
+    PythonInterpreter,
+    PythonMetric,
+    Retrieve,
+    Tool,
+    context,
+)
+from engine.testing import ScriptedLM, asked
+
+BAD_CODE = {
+    "while True: pass": "SandboxTimeoutError: The code ran longer than the 0.5 seconds",
+    "a = []\nwhile True: a.append('x' * 100000)": "SandboxMemoryError: The code needed more memory",
+    "while True: print('x' * 1000)": "SandboxError: More than 100000 characters were printed",
+    "open('/etc/passwd').read()": "PermissionError",
+    "import socket\nsocket.create_connection(('127.0.0.1', 80))": "ModuleNotFoundError",
+    "import subprocess": "ModuleNotFoundError",
+    "this is no code": "SyntaxError",
+    "1 / 0": "ZeroDivisionError",
+}
+CODES = [*BAD_CODE, "40 + 2"]
+ROWS = [Example(code=code, answer="42").with_inputs("code") for code in CODES]
+
+
+def sandbox(**options: Any) -> PythonInterpreter:
+    return PythonInterpreter(time_limit=0.5, memory_limit=32 * 2**20, **options)
+
+
+def model(request: Any) -> dict[str, Any]:
+    """Writes the code that the row holds, and answers with what it saw."""
+    inputs, outputs = asked(request)
+    if "generated_code" in outputs:
+        finished = {"finished": True} if "finished" in outputs else {"reasoning": "r"}
+        return {**finished, "generated_code": inputs["code"]}
+    if "code" in outputs:
+        code = inputs["variables"].split("\n", 1)[1]
+        return {"reasoning": "r", "code": code if code != "40 + 2" else "SUBMIT('42')"}
+    seen = inputs.get("code_output") or inputs["trajectory"]
+    return {"reasoning": "r", "answer": seen[-2:]}
+
+
+def right(example: Example, prediction: Prediction) -> bool:
+    return bool(prediction.answer == example.answer)
+
+
+def evaluated(program: Module, rows: Any = ROWS, metric: Any = right) -> Any:
+    with context(lm=ScriptedLM(model)):
+        return Evaluate(devset=rows, metric=metric, num_threads=4)(program)
+
+
+def test_programs_that_never_run_fail_their_rows_by_name() -> None:
+    found = evaluated(ProgramOfThought("code -> answer", max_iters=2, interpreter_factory=sandbox))
+    errors = {row.code: outcome.error for row, outcome in zip(ROWS, found.outcomes, strict=True)}
+    for code, named in BAD_CODE.items():
+        assert named in str(errors[code]), code
+        assert len(str(errors[code])) < 5000
+    assert errors["40 + 2"] is None
+    assert found.outcomes[-1].score == 1.0
+
+
+@pytest.mark.parametrize("kind", [CodeAct, RLM])
+def test_agents_see_what_their_code_did_and_go_on(kind: Any) -> None:
+    options: dict[str, Any] = {"max_iters": 1, "interpreter_factory": sandbox}
+    program = kind("code -> answer", **({"tools": []} if kind is CodeAct else {}), **options)
+    found = evaluated(program)
+    assert found.failures == []
+    logs = [str(prediction.trajectory) for _, prediction, _ in found.results]
+    for log, named in zip(logs, BAD_CODE.values(), strict=False):
+        assert named in log
+    assert found.outcomes[-1].score == 1.0
+
+
+def test_a_tool_inside_the_sandbox_that_hangs_or_answers_too_much_is_an_observation() -> None:
+    never = threading.Event()
+    tools = [
+        Tool(never.wait, "hang", timeout=0.2),
+        Tool(lambda: "x" * 10_000_000, "big"),
+        Tool(lambda: 1 // 0, "broken"),
+    ]
+    rows = [Example(code=f"{tool.name}()", answer="?").with_inputs("code") for tool in tools]
+    program = CodeAct("code -> answer", tools, max_iters=1, interpreter_factory=sandbox)
+    started = time.monotonic()
+    found = evaluated(program, rows)
+    never.set()
+    assert found.failures == []
+    hung, big, broken = (prediction.trajectory["code_output_0"] for _, prediction, _ in found.results)
+    assert "gave no result within 0.2 seconds" in hung
+    assert len(big) < 20_000
+    assert "ZeroDivisionError" in broken
+    assert time.monotonic() - started < 20
+
+
+def test_a_search_that_cannot_be_made_fails_its_row() -> None:
+    class Find(Module):
+        def __init__(self) -> None:
+            self.here = Retrieve(k=1, rm=BM25(["Refunds take five days."]))
+            self.there = Retrieve(k=1, rm=ColBERTv2("http://127.0.0.1:9/api/search", timeout=1.0))
+
+        def forward(self, code: str) -> Prediction:
+            where = self.there if code == "away" else self.here
+            return Prediction(answer=where(code).passages[0][:7])
+
+    rows = [Example(code=code, answer="Refunds").with_inputs("code") for code in ("refund", "away")]
+    found = evaluated(Find(), rows)
+    assert [outcome.score for outcome in found.outcomes] == [1.0, 0.0]
+    assert "The ColBERTv2 server http://127.0.0.1:9/api/search cannot be reached" in str(
+        found.outcomes[1].error
+    )
+
+
+def test_a_metrics_own_code_that_never_ends_fails_the_row_only() -> None:
+    metric = PythonMetric(code="while answer == 'spin':\n    pass\n1.0", seconds=0.3)
+
+    class Echo(Module):
+        def forward(self, code: str) -> Prediction:
+            return Prediction(answer=code)
+
+    rows = [Example(code=code, answer=code).with_inputs("code") for code in ("spin", "go")]
+    found = evaluated(Echo(), rows, metric)
+    assert [outcome.score for outcome in found.outcomes] == [0.0, 1.0]
+    assert "longer than the 0.3 seconds" in str(found.outcomes[0].error)
