@@ -42,9 +42,8 @@ def freeze_form(now: Current) -> None:
                 st.button(
                     "Forget these",
                     key="forget_frozen",
-                    on_click=drafts.update,
-                    args=(now.id,),
-                    kwargs={"frozen": tuple(f for f in frozen if f not in lost)},
+                    on_click=_forget,
+                    args=(now.id, lost),
                 )
         for path, state in start.steps.items():
             with st.container(border=len(start.steps) > 1, key=f"freeze_{path}"):
@@ -89,6 +88,13 @@ def _line(now: Current, one: Freeze, label: str) -> None:
         key=key,
         on_change=_one,
         args=(now.id, one, key),
+    )
+
+
+def _forget(project: str, lost: tuple[Freeze, ...]) -> None:
+    drafts.edit(
+        project,
+        lambda draft: draft.model_copy(update={"frozen": tuple(f for f in draft.frozen if f not in lost)}),
     )
 
 

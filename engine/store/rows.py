@@ -149,6 +149,16 @@ class CandidateRow:
 
 
 @dataclass(frozen=True, slots=True)
+class CandidateEntry:
+    """A candidate without its content; `score` and `rows` as in `CandidateRow`."""
+
+    id: str
+    number: int
+    score: float | None
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class EventRow:
     """Something that happened in a run, as one plain sentence and its data."""
 

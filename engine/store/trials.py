@@ -6,13 +6,13 @@ Writing the same trial again replaces it, so that a run driven again from its st
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from engine.errors import NotFoundError
 from engine.records import Candidate, Outcome, TraceStep, Usage
 from engine.store.codec import clean_text, from_json, to_json
-from engine.store.rows import CandidateRow, EventRow, TrialRow
+from engine.store.rows import CandidateEntry, CandidateRow, EventRow, TrialRow
 from engine.store.runs import RunStore
 
 
@@ -140,17 +140,24 @@ class TrialStore(RunStore):
             for r in rows
         ]
 
-    def candidates(self, run_id: str) -> list[CandidateRow]:
-        """Return a run's candidates in the order found."""
+    def candidates(self, run_id: str, only: Collection[str] | None = None) -> list[CandidateRow]:
+        """Return a run's candidates in the order found; `only` those with these ids where given."""
+        chosen = "" if only is None else f"AND id IN ({', '.join('?' * len(only))})"
         rows = self._read(
-            "SELECT id, number, content, created_at FROM candidates WHERE run_id = ? ORDER BY number",
-            (run_id,),
+            f"SELECT id, number, content, created_at FROM candidates WHERE run_id = ? {chosen} ORDER BY number",  # noqa: S608 - marks
+            (run_id, *(only or ())),
         )
         scores = self._candidate_scores(run_id)
         return [
             CandidateRow(r[0], r[1], Candidate.from_dict(from_json(r[2])), *scores.get(r[0], (None, 0)), r[3])
             for r in rows
         ]
+
+    def candidate_index(self, run_id: str) -> list[CandidateEntry]:
+        """Return a run's candidates without their content, in the order found: quick also for many thousands."""
+        rows = self._read("SELECT id, number FROM candidates WHERE run_id = ? ORDER BY number", (run_id,))
+        scores = self._candidate_scores(run_id)
+        return [CandidateEntry(r[0], r[1], *scores.get(r[0], (None, 0))) for r in rows]
 
     def candidate(self, run_id: str, candidate_id: str) -> Candidate:
         """Return one candidate of a run. Raises NotFoundError."""
