@@ -156,7 +156,7 @@ def odd_labels(texts: Sequence[str], labels: Sequence[str]) -> tuple[dict[int, s
     return {looked_at[i]: names[best[i]] for i in np.flatnonzero(odd)}, len(looked_at)
 
 
-def _vectors(texts: Sequence[str]) -> Any: F821, UP037
+def _vectors(texts: Sequence[str]) -> Any:
     """Return unit vectors of words weighted by rarity, words folded into a fixed width."""
     import numpy as np
 
