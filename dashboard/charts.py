@@ -5,27 +5,46 @@ Colours are names that the browser replaces by the theme's (see `dashboard.compo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any, NamedTuple
 
 from engine.store.rows import TrialRow
 
+MOST_DRAWN = 700
+"""Points of one series that are drawn; more are thinned out."""
+
+MOST_LINKS = 400
+_Path = tuple[list[float | None], list[float | None]]
+
 
 class Point(NamedTuple):
-    """One trial on the chart: where it stands, and its score in percent.
+    """One trial on the chart: where it stands, its score in percent, and what is said of it on hover.
 
-    `place` counts the trials on validation rows; a trial on training rows, which only collects solved
-    examples, stands between two of them.
+    `place` counts the trials on validation rows; a trial on training rows alone stands between two of them.
     """
 
     trial: int
     place: float
     score: float
     text: str
+    candidate: str = ""
+
+
+class Link(NamedTuple):
+    """A line from a candidate's parent to it; `pending`: the candidate is being scored right now."""
+
+    parent: Point
+    child: Point
+    pending: bool
 
 
 class ScoreChart(NamedTuple):
-    """What the live chart shows; every list is in trial order."""
+    """What the live chart shows; every list is in trial order.
+
+    `rejected` are candidates that were tried on training rows and never validated. `best` has a point for each
+    time the best score rose, and the last one.
+    """
 
     baseline: float | None
     full: tuple[Point, ...]
@@ -33,10 +52,12 @@ class ScoreChart(NamedTuple):
     train: tuple[Point, ...]
     running: tuple[Point, ...]
     best: tuple[Point, ...]
+    rejected: tuple[Point, ...] = ()
+    links: tuple[Link, ...] = ()
 
 
-def score_chart(trials: Sequence[TrialRow]) -> ScoreChart:
-    """Sort a run's trials into the series of the live chart.
+def score_chart(trials: Sequence[TrialRow], parents: Mapping[str, Sequence[str]] | None = None) -> ScoreChart:
+    """Sort a run's trials into the series of the live chart; `parents` is candidate id -> ids it came from.
 
     The baseline is the first full validation of the starting candidate; best-so-far follows full
     validations only, because a handful of rows proves little. Test trials are left out: the search
@@ -44,23 +65,56 @@ def score_chart(trials: Sequence[TrialRow]) -> ScoreChart:
     """
     shown = [t for t in trials if t.split != "test"]
     whole = max((t.rows_total for t in shown if t.split == "validation"), default=0)
-    places = _places(shown)
-    series: dict[str, list[Point]] = {"full": [], "partial": [], "train": [], "running": []}
-    best: list[Point] = []
+    validated = {t.candidate_id for t in shown if t.split == "validation"}
+    parents, places = parents or {}, _places(shown)
+    series: dict[str, list[Point]] = {"full": [], "partial": [], "train": [], "running": [], "rejected": []}
+    at: dict[str, Point] = {}
     baseline = next((100 * t.score for t in shown if t.label == "baseline" and t.score is not None), None)
     for trial in shown:
         if trial.score is None and trial.state != "running":
             continue
         kind = _series(trial, whole)
-        point = Point(trial.number, places[trial.number], round(100 * (trial.score or 0.0), 1), _hover(trial))
+        if kind == "train" and parents.get(trial.candidate_id) and trial.candidate_id not in validated:
+            kind = "rejected"
+        score = _score(trial, at, parents, baseline)
+        point = Point(trial.number, places[trial.number], score, _hover(trial), trial.candidate_id)
         series[kind].append(point)
-        if kind == "full":
-            best.append(
-                point._replace(score=max(point.score, best[-1].score if best else point.score), text="")
-            )
+        # A candidate stands where it was scored on the most rows: links go from there.
+        if kind != "train" and not (kind == "running" and trial.candidate_id in at):
+            at[trial.candidate_id] = point
     kept = {name: tuple(points) for name, points in series.items()}
-    return ScoreChart(
-        baseline, kept["full"], kept["partial"], kept["train"], kept["running"], best=tuple(best)
+    return ScoreChart(baseline, **kept, best=_best(kept["full"]), links=_links(at, parents, kept["running"]))
+
+
+def _score(
+    trial: TrialRow, at: Mapping[str, Point], parents: Mapping[str, Sequence[str]], baseline: float | None
+) -> float:
+    """Return a trial's score so far in percent; before its first row, its parent's stands for it."""
+    if trial.score is not None:
+        return round(100 * trial.score, 1)
+    known = [at[p].score for p in parents.get(trial.candidate_id, ()) if p in at]
+    return max(known, default=round(baseline or 0.0, 1))
+
+
+def _best(full: Sequence[Point]) -> tuple[Point, ...]:
+    rising: list[Point] = []
+    for point in full:
+        if not rising or point.score > rising[-1].score:
+            rising.append(point._replace(text=""))
+    if full and rising[-1].trial != full[-1].trial:
+        rising.append(full[-1]._replace(score=rising[-1].score, text=""))
+    return tuple(rising)
+
+
+def _links(
+    at: Mapping[str, Point], parents: Mapping[str, Sequence[str]], running: Sequence[Point]
+) -> tuple[Link, ...]:
+    pending = {p.trial for p in running}
+    return tuple(
+        Link(at[parent], point, point.trial in pending)
+        for candidate, point in at.items()
+        for parent in parents.get(candidate, ())
+        if parent in at and at[parent].trial != point.trial
     )
 
 
@@ -93,40 +147,51 @@ def _hover(trial: TrialRow) -> str:
     where = {"train": "training", "validation": "validation"}.get(trial.split, trial.split)
     score = "no score yet" if trial.score is None else f"{100 * trial.score:.1f} %"
     return (
-        f"Trial {trial.number}: <b>{score}</b><br>{trial.label or 'scored'}"
+        f"Trial {trial.number}: <b>{score}</b><br>{escape(trial.label or 'scored')}"
         f"<br>{trial.rows_done} of {trial.rows_total} {where} rows"
     )
 
 
+def thinned(points: Sequence[Point], most: int = MOST_DRAWN) -> list[Point]:
+    """Return few enough points to draw: of each stretch the lowest, the highest and the last. Figures use them all."""
+    if len(points) <= most:
+        return list(points)
+    size = -(-3 * len(points) // most)
+    kept: dict[int, Point] = {}
+    for start in range(0, len(points), size):
+        stretch = points[start : start + size]
+        ends = (min(stretch, key=lambda p: p.score), max(stretch, key=lambda p: p.score), stretch[-1])
+        kept |= {p.trial: p for p in ends}
+    return sorted(kept.values())
+
+
 def score_figure(chart: ScoreChart) -> dict[str, Any]:
-    """Draw a `ScoreChart`: the baseline dashed, best-so-far stepped, a dot per trial."""
-    hollow = {"color": "$background", "size": 9, "line": {"color": "$accent", "width": 1.6}}
-    dots = (
-        ("All rows", chart.full, {"color": "$accent", "size": 11}),
-        ("Some rows", chart.partial, hollow),
-        (
-            "In progress",
-            chart.running,
-            {"color": "$warn", "size": 12, "symbol": "diamond-open", "line": {"width": 2}},
-        ),
-        (
-            "Collecting examples",
-            chart.train,
-            {"color": "$muted", "size": 6, "symbol": "square", "opacity": 0.75},
-        ),
-    )
-    shown = [p for series in (chart.full, chart.partial, chart.running) for p in series]
+    """Draw a `ScoreChart`: the baseline dashed, best-so-far stepped, a dot per trial joined to where it came from.
+
+    What is pending is a ghost: hollow, with a dotted line. Very many trials are thinned out for drawing.
+    """
+    shown = [p for series in (chart.full, chart.partial, chart.running, chart.rejected) for p in series]
     last = max((p.place for p in shown), default=1.0)
-    traces: list[dict[str, Any]] = []
-    if chart.baseline is not None:
-        traces.append(
-            _line("Baseline", [0, last + 1], [chart.baseline] * 2, {"dash": "dash", "color": "$muted"})
-        )
-    if chart.best:
-        x = [*(p.place for p in chart.best), last + 0.5]
-        y = [*(p.score for p in chart.best), chart.best[-1].score]
-        traces.append(_line("Best so far", x, y, {"shape": "hv", "color": "$good", "width": 2.4}))
-    traces += [_dots(name, points, marker) for name, points, marker in dots if points]
+    ends = [0, last + 1]
+    best = [*chart.best, chart.best[-1]._replace(place=last + 0.5)] if chart.best else []
+    settled, pending = _joined(chart)
+    traces = [
+        _line("Came from", *settled, {"color": "$faint", "width": 1.2}, legend=False),
+        _line("Being tried", *pending, {"color": "$warn", "width": 1.4, "dash": "dot"}, legend=False),
+        _line(
+            "Baseline",
+            ends if chart.baseline is not None else [],
+            [chart.baseline] * 2 if chart.baseline is not None else [],
+            {"dash": "dash", "color": "$muted"},
+        ),
+        _line(
+            "Best so far",
+            [p.place for p in best],
+            [p.score for p in best],
+            {"shape": "hv", "color": "$good", "width": 2.4},
+        ),
+        *(_dots(name, thinned(getattr(chart, kind)), marker) for name, kind, marker in DOTS),
+    ]
     scores = [p.score for p in shown] + ([chart.baseline] if chart.baseline is not None else [])
     low = max(-2.0, min(scores, default=0.0) - 8)
     return {
@@ -134,7 +199,7 @@ def score_figure(chart: ScoreChart) -> dict[str, Any]:
         "layout": {
             "xaxis": {
                 "title": {"text": "Prompts scored on validation rows, in order"},
-                "range": [0, last + 1],
+                "range": ends,
                 "dtick": _tick(last),
             },
             "yaxis": {"title": {"text": "Score (%)"}, "range": [low, 103], "ticksuffix": " %"},
@@ -142,30 +207,49 @@ def score_figure(chart: ScoreChart) -> dict[str, Any]:
     }
 
 
+def _joined(chart: ScoreChart) -> tuple[_Path, _Path]:
+    """Return the lines between parents and children as two broken paths: settled and pending."""
+    drawn = {p.trial for kind in ("full", "partial", "rejected") for p in thinned(getattr(chart, kind))}
+    paths: tuple[_Path, _Path] = (([], []), ([], []))
+    for link in chart.links[-MOST_LINKS:]:
+        if link.pending or {link.parent.trial, link.child.trial} <= drawn:
+            xs, ys = paths[link.pending]
+            xs += [link.parent.place, link.child.place, None]
+            ys += [link.parent.score, link.child.score, None]
+    return paths
+
+
 def _tick(last: float) -> int:
     """Return a whole step that leaves about a dozen ticks."""
     return next((step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500) if last / step <= 12), 1000)
 
 
-def _line(name: str, x: list[float], y: list[float], line: dict[str, Any]) -> dict[str, Any]:
+def _line(
+    name: str, x: Sequence[Any], y: Sequence[Any], line: dict[str, Any], *, legend: bool = True
+) -> dict[str, Any]:
     return {
         "type": "scatter",
+        "uid": name,
         "mode": "lines",
         "name": name,
-        "x": x,
-        "y": y,
+        "x": list(x),
+        "y": list(y),
         "line": line,
         "hoverinfo": "skip",
+        "showlegend": legend and bool(x),
     }
 
 
 def _dots(name: str, points: Sequence[Point], marker: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "scatter",
+        # Which series is which must hold while series come and go: what was hidden in the legend stays hidden.
+        "uid": name,
         "mode": "markers",
         "name": name,
         # Scores on a row or two say little, so these wait in the legend until they are asked for.
         "visible": "legendonly" if name == "Collecting examples" else True,
+        "showlegend": bool(points),
         "x": [p.place for p in points],
         "y": [p.score for p in points],
         "text": [p.text for p in points],
@@ -174,3 +258,21 @@ def _dots(name: str, points: Sequence[Point], marker: dict[str, Any]) -> dict[st
         "marker": marker,
         "cliponaxis": False,
     }
+
+
+_HOLLOW = {"color": "$background", "size": 9, "line": {"color": "$accent", "width": 1.6}}
+DOTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    (
+        "Tried on training rows only",
+        "rejected",
+        {**_HOLLOW, "size": 7, "line": {"color": "$muted", "width": 1.4}},
+    ),
+    ("Some rows", "partial", _HOLLOW),
+    ("All rows", "full", {"color": "$accent", "size": 11}),
+    (
+        "In progress",
+        "running",
+        {"color": "$background", "size": 13, "line": {"color": "$warn", "width": 2.2}, "opacity": 0.85},
+    ),
+    ("Collecting examples", "train", {"color": "$muted", "size": 6, "symbol": "square", "opacity": 0.75}),
+)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from engine.export.figures import dollars, duration, short
+from engine.store.requests import RequestRow, budget_now
 from engine.store.rows import RunRow
 
 __all__ = ["Meter", "dollars", "duration", "meters", "progress", "short", "time_left"]
@@ -26,9 +27,9 @@ class Meter(NamedTuple):
         return None if not self.limit else min(1.0, self.used / self.limit)
 
 
-def meters(run: RunRow) -> tuple[Meter, ...]:
-    """Return calls, tokens, money and working time of a run."""
-    budget: Mapping[str, Any] = run.spec.get("budget") or {}
+def meters(run: RunRow, requests: Iterable[RequestRow] = ()) -> tuple[Meter, ...]:
+    """Return calls, tokens, money and working time of a run; what `requests` granted raises the limits."""
+    budget: Mapping[str, Any] = budget_now(run.spec.get("budget") or {}, requests)
     tokens = run.input_tokens + run.output_tokens
     free = run.cost is not None and run.cost == 0
     nothing = run.cost is None and not run.calls

@@ -5,8 +5,7 @@ A request as stored is {"budget": limits} or {"candidate": candidate}; both are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from pydantic import ValidationError
 
@@ -14,10 +13,8 @@ from engine.records import Candidate
 from engine.runs.flags import Watch
 from engine.search.budget import Budget
 from engine.search.requests import RaiseBudget, Request, TryCandidate
-from engine.store.requests import NOT_DONE, RequestRow
+from engine.store.requests import BUDGET, CANDIDATE, NOT_DONE, RequestRow
 from engine.store.store import Store
-
-BUDGET, CANDIDATE = "budget", "candidate"
 
 
 class StoreRequests:
@@ -68,20 +65,3 @@ class StoreRequests:
             pass
         self._store.answer_request(self._run_id, row.id, f"{NOT_DONE}it cannot be read.")
         return None
-
-
-def budget_now(budget: Mapping[str, Any], requests: Iterable[RequestRow]) -> dict[str, Any]:
-    """Return a run's limits as they are after what people were granted: calls, tokens, usd, seconds.
-
-    >>> granted = RequestRow(1, "budget", {"budget": {"calls": 90}}, 0.0, "Done: 90 calls.", 2)
-    >>> budget_now({"calls": 50, "usd": None}, [granted])
-    {'calls': 90, 'usd': None}
-    """
-    now = dict(budget)
-    for row in requests:
-        if row.kind != BUDGET or not row.answer or row.refused:
-            continue
-        for name, value in (row.content.get("budget") or {}).items():
-            if value is not None and now.get(name) is not None:
-                now[name] = max(now[name], value)
-    return now

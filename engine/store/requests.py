@@ -7,7 +7,7 @@ search's batch, so that a run driven again from its start does the same again in
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,7 @@ class RequestRow:
 
 
 NOT_DONE = "Not done: "
+BUDGET, CANDIDATE = "budget", "candidate"
 
 
 class RequestStore(TrialStore):
@@ -91,3 +92,20 @@ class RequestStore(TrialStore):
 def _request(number: int, kind: str, content: str, created_at: float, answer: str) -> RequestRow:
     held = from_json(content, {})
     return RequestRow(number, kind, held.get("asked", {}), created_at, answer, held.get("batch"))
+
+
+def budget_now(budget: Mapping[str, Any], requests: Iterable[RequestRow]) -> dict[str, Any]:
+    """Return a run's limits as they are after what people were granted: calls, tokens, usd, seconds.
+
+    >>> granted = RequestRow(1, "budget", {"budget": {"calls": 90}}, 0.0, "Done: 90 calls.", 2)
+    >>> budget_now({"calls": 50, "usd": None}, [granted])
+    {'calls': 90, 'usd': None}
+    """
+    now = dict(budget)
+    for row in requests:
+        if row.kind != BUDGET or not row.answer or row.refused:
+            continue
+        for name, value in (row.content.get("budget") or {}).items():
+            if value is not None and now.get(name) is not None:
+                now[name] = max(now[name], value)
+    return now

@@ -113,13 +113,13 @@ class TrialStore(RunStore):
         """Delete a run's events: a process that drives it again from the start tells them again."""
         self._write("DELETE FROM events WHERE run_id = ?", (run_id,))
 
-    def trials(self, run_id: str) -> list[TrialRow]:
-        """Return a run's trials by number."""
+    def trials(self, run_id: str, first: int = 0) -> list[TrialRow]:
+        """Return a run's trials by number, from `first` on."""
         rows = self._read(
             "SELECT number, candidate_id, split, label, score, rows_total, rows_done, state, started_at, "
             "finished_at, calls, cached, input_tokens, output_tokens, cost, seconds, is_best "
-            "FROM trials WHERE run_id = ? ORDER BY number",
-            (run_id,),
+            "FROM trials WHERE run_id = ? AND number >= ? ORDER BY number",
+            (run_id, first),
         )
         return [
             TrialRow(
@@ -158,6 +158,14 @@ class TrialStore(RunStore):
         rows = self._read("SELECT id, number FROM candidates WHERE run_id = ? ORDER BY number", (run_id,))
         scores = self._candidate_scores(run_id)
         return [CandidateEntry(r[0], r[1], *scores.get(r[0], (None, 0))) for r in rows]
+
+    def parents(self, run_id: str, first: int = 0) -> dict[str, tuple[str, ...]]:
+        """Return which candidates each came from, by id, in the order found; from number `first` on."""
+        rows = self._read(
+            "SELECT id, json_extract(content, '$.parents') FROM candidates WHERE run_id = ? AND number >= ? ORDER BY number",
+            (run_id, first),
+        )
+        return {row[0]: tuple(from_json(row[1], ())) for row in rows}
 
     def candidate(self, run_id: str, candidate_id: str) -> Candidate:
         """Return one candidate of a run. Raises NotFoundError."""

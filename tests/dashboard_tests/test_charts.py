@@ -1,6 +1,6 @@
 import json
 
-from dashboard.charts import score_chart, score_figure
+from dashboard.charts import MOST_DRAWN, score_chart, score_figure
 from engine.records import Usage
 from engine.store.rows import TrialRow
 
@@ -44,7 +44,7 @@ def test_validation_trials_stand_in_order_and_training_trials_between_them():
 
 
 def test_the_search_never_shows_test_rows():
-    assert all(p.trial != 6 for series in score_chart(TRIALS)[1:] for p in series)
+    assert all(p.trial != 6 for series in score_chart(TRIALS)[1:7] for p in series)
 
 
 def test_an_empty_run_has_an_empty_chart():
@@ -56,6 +56,56 @@ def test_an_empty_run_has_an_empty_chart():
 def test_the_figure_is_plain_data_and_clickable():
     figure = score_figure(score_chart(TRIALS))
     json.dumps(figure)
-    names = [t["name"] for t in figure["traces"]]
-    assert names[:2] == ["Baseline", "Best so far"]
-    assert figure["traces"][2]["customdata"] == [0, 3, 4]
+    traces = {t["name"]: t for t in figure["traces"]}
+    assert traces["Baseline"]["y"] == [40, 40]
+    assert traces["All rows"]["customdata"] == [0, 3, 4]
+    assert traces["Collecting examples"]["visible"] == "legendonly"
+    assert len({t["uid"] for t in figure["traces"]}) == len(figure["traces"]), (
+        "hidden series stay hidden by uid"
+    )
+
+
+PARENTS = {"c3": ("c0",), "c4": ("c3",), "c5": ("c3",), "c2": ("c0",)}
+
+
+def test_a_candidate_is_joined_to_its_parents_and_one_being_tried_is_pending():
+    links = score_chart(TRIALS, PARENTS).links
+    assert [(x.parent.trial, x.child.trial, x.pending) for x in links] == [
+        (0, 2, False),
+        (0, 3, False),
+        (3, 4, False),
+        (3, 5, True),
+    ]
+
+
+def test_a_candidate_that_never_got_past_training_rows_is_shown_as_such():
+    chart = score_chart(TRIALS, PARENTS)
+    assert [p.trial for p in chart.rejected] == [2]
+    assert chart.train == ()
+
+
+def test_a_ghost_without_a_row_stands_where_its_parent_is():
+    pending = trial(7, None, state="running", done=0)
+    chart = score_chart([*TRIALS, pending], {"c7": ("c3",)})
+    assert chart.running[-1].score == 60
+    assert score_chart([pending]).running[0].score == 0
+
+
+def test_many_points_are_thinned_for_drawing_and_never_for_figures():
+    many = [trial(n, (n * 37 % 1000) / 1000) for n in range(10_000)]
+    many[4321] = trial(4321, 0.9999)
+    parents = {f"c{n}": (f"c{n - 1}",) for n in range(1, 10_000)}
+    chart = score_chart(many, parents)
+    assert len(chart.full) == 10_000
+    assert chart.best[-1].score == 100.0
+    figure = score_figure(chart)
+    dots = next(t for t in figure["traces"] if t["name"] == "All rows")
+    assert len(dots["x"]) <= MOST_DRAWN + 3
+    assert 4321 in dots["customdata"]
+    assert dots["customdata"][-1] == 9999
+    assert len(json.dumps(figure)) < 200_000
+
+
+def test_labels_are_text():
+    chart = score_chart([trial(0, 0.4, label="<img src=x>")])
+    assert "<img" not in chart.full[0].text

@@ -6,10 +6,10 @@ import pytest
 from openai_server import OpenAIServer
 from run_setup import COLOURS, THINGS, add_run, answer, kill, server_model, start_worker, wait_for
 
-from engine.runs.requests import StoreRequests, budget_now
+from engine.runs.requests import StoreRequests
 from engine.runs.worker import work
 from engine.search.budget import Budget
-from engine.store.requests import NOT_DONE
+from engine.store.requests import NOT_DONE, budget_now
 from engine.store.store import Store
 
 
