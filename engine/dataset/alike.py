@@ -106,7 +106,7 @@ def _alike(texts: Mapping[int, str], pairs: Sequence[tuple[int, int]]) -> list[t
         dtype=np.uint8,
     )
     found: dict[int, int] = {}
-    for at in np.flatnonzero(scores):
+    for at in map(int, np.flatnonzero(scores)):
         a, b = pairs[at]
         one, other = texts[a], texts[b]
         same = (

@@ -1,0 +1,184 @@
+"""The task page with several steps, its imports and two tabs; over a real store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard import data, drafts, step_edits
+from engine.pipeline.spec import CorpusSpec
+from engine.runs.spec import ProjectDraft
+from engine.store.store import Store
+
+APP = str(Path(__file__).parents[2] / "dashboard" / "app.py")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+    return tmp_path
+
+
+def start(page="task", **params):
+    app = AppTest.from_file(APP, default_timeout=60)
+    for name, value in params.items():
+        app.query_params[name] = value
+    app.run()
+    for name, value in params.items():
+        app.query_params[name] = value
+    app.switch_page(f"app_pages/{page}.py").run()
+    assert not app.exception, app.exception
+    return app
+
+
+def draft(project):
+    with Store.open() as store:
+        return ProjectDraft.model_validate(store.get_project(project).draft)
+
+
+def said(app):
+    found = [*app.markdown, *app.caption, *app.title, *app.text]
+    return "\n".join(str(e.value).replace("\\", "") for e in found)
+
+
+def sample():
+    drafts.first_project()
+    return data.projects()[0].id
+
+
+def two_steps():
+    project = sample()
+    drafts.edit(project, lambda d: step_edits.add_step(d, 0, "ask_before"))
+    return project
+
+
+def test_each_step_has_its_own_form_and_prompt():
+    project = two_steps()
+    app = start(project=project, step="2")
+    app.text_area(key=f"instruction_{project}_1").set_value("Choose the team.").run()
+    assert [s.instructions for s in draft(project).pipeline.steps] == ["", "Choose the team."]
+    assert any("Choose the team." in c.value for c in app.code)
+    assert "notes from prepare" in said(app)
+    first = start(project=project, step="1")
+    assert not any("Choose the team." in c.value for c in first.code)
+
+
+def test_steps_are_renamed_moved_copied_and_removed():
+    project = two_steps()
+    app = start(project=project, step="1")
+    app.text_input(key=f"step_name_{project}_0_0").set_value("think").run()
+    assert draft(project).pipeline.steps[0].name == "think"
+    app.button(key="step_copy").click().run()
+    assert [s.name for s in draft(project).pipeline.steps] == ["think", "think_2", "route"]
+    app.button(key="step_down").click().run()
+    assert [s.name for s in draft(project).pipeline.steps] == ["think", "route", "think_2"]
+    app.button(key="step_remove").click().run()
+    assert [s.name for s in draft(project).pipeline.steps] == ["think", "route"]
+    assert not app.exception
+
+
+def test_a_search_step_is_given_passages_and_tried():
+    project = sample()
+    drafts.edit(project, lambda d: step_edits.add_step(d, 0, "retrieve"))
+    app = start(project=project, step="1")
+    assert "nothing to search" in said(app)
+    app.text_area(key=f"corpus_text_{project}").set_value("Refunds take five days.\n\nParcels go out.").run()
+    assert draft(project).pipeline.steps[0].options.corpus.passages == (
+        "Refunds take five days.",
+        "Parcels go out.",
+    )
+    app.text_input(key=f"corpus_query_{project}").set_value("refund days").run()
+    app.button(key=f"corpus_search_{project}").click().run()
+    assert any("five days" in c.value for c in app.code)
+    assert not app.button(key="next_step").disabled
+
+
+def test_a_corpus_of_files_is_kept_in_the_data_folder(home):
+    from dashboard.corpora import columns_of, uploaded_corpus
+    from engine.errors import PipelineError
+    from engine.pipeline.corpora import corpus_of
+
+    table = ("faq.csv", b"id,text\n1,Refunds take five days\n2,Parcels go out\n")
+    assert columns_of(*table)[0] == "text"
+    assert len(uploaded_corpus([table], "text").passages) == 2
+    long = ("../../long.txt", "\n\n".join(f"Paragraph {i} about things." * 40 for i in range(900)).encode())
+    kept = uploaded_corpus([long])
+    assert kept.file.startswith(str(home))
+    assert len(corpus_of(kept)) > 300
+    with pytest.raises(PipelineError, match="one table"):
+        uploaded_corpus([table, long])
+    assert isinstance(kept, CorpusSpec)
+
+
+def test_when_and_each_are_chosen():
+    project = two_steps()
+    app = start(project=project, step="2")
+    end = f"{project}_1_0"
+    app.button_group(key=f"when_{end}").set_value("Only if").run()
+    app.selectbox(key=f"when_field_{end}").set_value("plan").run()
+    app.multiselect(key=f"when_values_{end}_plan").set_value(["gold"]).run()
+    assert draft(project).pipeline.steps[1].when.model_dump() == {
+        "field": "plan",
+        "values": ("gold",),
+        "negated": False,
+    }
+    app.button_group(key=f"when_{end}").set_value("Always").run()
+    app.button_group(key=f"each_{end}").set_value("For each item of a list").run()
+    assert draft(project).pipeline.steps[1].each is not None
+    app.selectbox(key=f"layout_{end}").set_value("json").run()
+    assert draft(project).pipeline.steps[1].adapter == "json"
+    assert not app.exception
+
+
+def test_a_prompt_becomes_the_task():
+    project = drafts.create_project("mine")
+    app = start(project=project)
+    app.text_area(key="import_text_prompt").set_value("Sort {{mail}}. Answer with one of: x, y.").run()
+    app.button(key="import_use").click().run()
+    step = draft(project).pipeline.steps[0]
+    assert (step.inputs[0].name, step.outputs[0].choices) == ("mail", ("x", "y"))
+    assert app.text_input(key=f"name_inputs_0_1_{project}").value == "mail"
+
+
+def test_a_text_that_cannot_be_read_is_one_sentence_and_stays():
+    project = sample()
+    app = start(project=project)
+    app.button_group(key="import_form").set_value("schema").run()
+    app.text_area(key="import_text_schema").set_value("{nope").run()
+    assert "not valid JSON" in said(app)
+    assert app.button(key="import_use").disabled
+    assert app.text_area(key="import_text_schema").value == "{nope"
+    assert draft(project).pipeline.steps[0].name == "route"
+
+
+def test_two_tabs_on_one_task_are_told_and_choose():
+    project = sample()
+    one, two = start(project=project), start(project=project)
+    one.text_area(key=f"instruction_{project}").set_value("First tab.").run()
+    two.text_input(key=f"name_inputs_0_0_{project}").set_value("letter").run()
+    assert draft(project).pipeline.inputs[0].name == "message"
+    assert "Another tab changed the task" in said(two)
+    two.button(key="keep_mine").click().run()
+    after = draft(project).pipeline
+    assert (after.inputs[0].name, after.steps[0].instructions) == ("letter", "First tab.")
+    assert two.text_area(key=f"instruction_{project}_r2").value == "First tab."
+    one.text_area(key=f"instruction_{project}").set_value("Again.").run()
+    one.button(key="keep_theirs").click().run()
+    assert draft(project).pipeline.steps[0].instructions == "First tab."
+    assert not one.exception
+
+
+def test_outside_text_in_steps_is_text():
+    project = two_steps()
+    evil = "![x](http://evil.example/p.png)"
+    drafts.edit(
+        project,
+        lambda d: step_edits.change_step(
+            d, 0, lambda s: s.model_copy(update={"name": evil, "instructions": evil})
+        ),
+    )
+    app = start(project=project)
+    for element in (*app.markdown, *app.caption):
+        assert "](http" not in str(element.value), element.value
