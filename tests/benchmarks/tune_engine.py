@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import tune_work as work
@@ -13,7 +11,6 @@ from teachable.model import prose, sentence
 from teachable.worlds import World, applying, world
 
 import engine
-from engine.lm.cache import Cache
 from engine.records import Demo
 from engine.registry import get_optimizer
 from engine.signature import InputField, OutputField, make_signature
@@ -79,10 +76,8 @@ def main() -> None:
     """Compile and score on the test rows."""
     given = work.options()
     made = world(given.task, given.seed)
-    scratch = tempfile.mkdtemp()
-    lm = engine.LM(
-        f"openai/{made.name}", api_base=given.url, api_key="sk-test", cache=Cache(Path(scratch) / "calls.db")
-    )
+    # The cache as a user has it; the home folder is empty, so nothing is free that DSPy would pay for.
+    lm = engine.LM(f"openai/{made.name}", api_base=given.url, api_key="sk-test", cache=True)
     engine.configure(lm=lm)
 
     def metric(example: Any, prediction: Any, trace: Any = None) -> Any:
@@ -95,6 +90,8 @@ def main() -> None:
         done = student if given.optimizer == "start" else taught(made, student)
         work.report({"score": evaluate(done).score, "calls": 0, "wall": 0.0, "cpu": 0.0})
     optimizer = get_optimizer(given.optimizer).from_options(json.loads(given.set), metric)
+    if "seed" in type(optimizer.options).model_fields and "seed" not in json.loads(given.set):
+        optimizer = type(optimizer).from_options({**json.loads(given.set), "seed": given.seed}, metric)
     optimizer.num_threads = given.threads
     budget = engine.Budget(calls=given.calls) if given.calls else None
     meter = work.Meter(given.url)
