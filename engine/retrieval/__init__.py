@@ -2,7 +2,7 @@
 
     corpus.py      documents as passages: a list, a table, a folder of text, Markdown and PDF files
     base.py        what a retriever is, how its index is saved, and when it must be made again
-    bm25.py        by words; embeddings.py  by vectors; colbert.py  by a ColBERTv2 server
+    bm25.py        by words; embeddings.py  by vectors (approximate.py: among very many); colbert.py  by a ColBERTv2 server
 
 `engine.Retrieve` is the module that asks the retriever in force (`engine.configure(rm=...)`). They know nothing of
 modules, programs or metrics.

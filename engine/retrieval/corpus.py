@@ -68,7 +68,7 @@ def read_corpus(
     """Return the passages of a list of texts (or passages, or dicts with "text"), a table file, a text or PDF file, or a folder.
 
     `chunk` is the length of a passage in characters, 0 for whole documents; a list's items are never cut. A table's
-    text is `text_column`, else the column with the longest texts. Raises DatasetError when nothing can be read.
+    text is `text_column`, else the column with the longest texts; its title a column of that name. Raises DatasetError when nothing can be read.
 
     >>> read_corpus(["Refunds take five days.", "Parcels go out on Monday."]).texts[1]
     'Parcels go out on Monday.'
@@ -174,6 +174,8 @@ def _table(path: Path, chunk: int, text_column: str | None, title_column: str | 
     rows: list[Any] = table.frame.to_dict("records")
     lengths = {c: sum(len(str(row[c] or "")) for row in rows) for c in table.columns}
     text_name = text_column or max(lengths, key=lambda c: lengths[c], default="")
+    if title_column is None:
+        title_column = next((c for c in table.columns if c.casefold() == "title" and c != text_name), None)
     for number, row in enumerate(rows, start=2):
         text, title = row.get(text_name), row.get(title_column) if title_column else ""
         for piece in pieces(text if isinstance(text, str) else "" if text is None else str(text), chunk):

@@ -1,13 +1,12 @@
 """Passages by how near they are to the query as vectors: `Embeddings`.
 
-Every vector is compared (numpy); past 20,000 passages an approximate index of faiss or hnswlib is used where one is
-installed. It knows nothing of where vectors come from: that is the embedder's.
+Every vector is compared (numpy); past 20,000 passages an approximate index of faiss or hnswlib chooses which, where one is
+installed (`pip install "tuneboard[faiss]"`). It knows nothing of where vectors come from: that is the embedder's.
 """
 
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,6 +14,7 @@ from engine import loop
 from engine.errors import ConfigurationError
 from engine.lm.embedder import Embedder
 from engine.prediction import Prediction
+from engine.retrieval.approximate import Near, approximate
 from engine.retrieval.base import Hit, Retriever, checked_k
 from engine.retrieval.corpus import CHUNK, Corpus
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 BRUTE_FORCE_THRESHOLD = 20_000
 """Passages up to which every vector is compared."""
 
+_CENTRES = "centres.npy"
 _RERANKED = 10
 _FEW = 2_000
 
@@ -66,7 +67,7 @@ class Embeddings(Retriever):
         self.normalize = normalize
         self.brute_force_threshold = brute_force_threshold
         self._vectors: Vectors | None = None
-        self._near: Any = None
+        self._near: Near | None = None
         self._building: asyncio.Future[None] | None = None
 
     async def build(self) -> None:
@@ -87,7 +88,11 @@ class Embeddings(Retriever):
     async def _embed(self) -> None:
         vectors = await self.embedder.acall(list(self.corpus.texts))
         self._vectors = _unit(vectors) if self.normalize else vectors
-        self._near = _approximate(self._vectors) if len(vectors) > self.brute_force_threshold else None
+        await self._index()
+
+    async def _index(self, centres: Vectors | None = None) -> None:
+        if self._vectors is not None and len(self._vectors) > self.brute_force_threshold:
+            self._near = await loop.in_thread(approximate, self._vectors, centres)
 
     async def search(self, query: str, k: int | None = None) -> list[Hit]:
         """Return the nearest passages, nearest first; a score is a cosine (or a dot product)."""
@@ -126,7 +131,13 @@ class Embeddings(Retriever):
         np.save(
             folder / "vectors.npy", self._vectors if self._vectors is not None else [], allow_pickle=False
         )
-        return {"model": self.embedder.name, "normalize": self.normalize}
+        if self._near is not None and self._near.centres is not None:
+            np.save(folder / _CENTRES, self._near.centres, allow_pickle=False)
+        return {
+            "model": self.embedder.name,
+            "normalize": self.normalize,
+            "brute_force_threshold": self.brute_force_threshold,
+        }
 
     @classmethod
     def read_index(cls, folder: Path, corpus: Corpus, settings: dict[str, Any], **options: Any) -> Self:
@@ -134,13 +145,18 @@ class Embeddings(Retriever):
         import numpy as np
 
         made = cls(
-            corpus, options.get("embedder") or settings["model"], normalize=bool(settings["normalize"])
+            corpus,
+            options.get("embedder") or settings["model"],
+            normalize=bool(settings["normalize"]),
+            brute_force_threshold=int(settings.get("brute_force_threshold", BRUTE_FORCE_THRESHOLD)),
         )
         vectors = np.load(folder / "vectors.npy", allow_pickle=False)
         if len(vectors) != len(corpus):
             raise ValueError("its vectors are not those of its passages")
         made._vectors = vectors
-        made._near = _approximate(vectors) if len(vectors) > made.brute_force_threshold else None
+        centres = folder / _CENTRES
+        known = np.load(centres, allow_pickle=False) if centres.exists() else None
+        loop.run(made._index(known))
         return made
 
 
@@ -163,27 +179,3 @@ def _unit(vectors: Vectors) -> Vectors:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     made: Vectors = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
     return made
-
-
-def _approximate(vectors: Vectors) -> Any:
-    """Return a function (vector, n) -> about the n nearest places, by faiss or hnswlib; None where neither is installed."""
-    import numpy as np
-
-    size = vectors.shape[1]
-    if importlib.util.find_spec("faiss"):
-        faiss: Any = importlib.import_module("faiss")
-        index = faiss.IndexHNSWFlat(size, 32, faiss.METRIC_INNER_PRODUCT)
-        index.add(np.ascontiguousarray(vectors))
-        return lambda vector, n: index.search(vector[None, :], min(n, len(vectors)))[1][0]
-    if importlib.util.find_spec("hnswlib"):
-        hnswlib: Any = importlib.import_module("hnswlib")
-        graph = hnswlib.Index(space="ip", dim=size)
-        graph.init_index(max_elements=len(vectors), random_seed=0)
-        graph.add_items(vectors)
-
-        def near(vector: Vectors, n: int) -> Any:
-            graph.set_ef(max(64, n))
-            return graph.knn_query(vector[None, :], k=min(n, len(vectors)))[0][0].astype(np.int64)
-
-        return near
-    return None

@@ -7,7 +7,6 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
 import orjson
 import pytest
 
@@ -25,7 +24,6 @@ from engine import (
 from engine.errors import BadReplyError, ConfigurationError, DatasetError, ProgramFileError, UnreachableError
 from engine.retrieval import EmbeddingsWithScores, Passage
 from engine.retrieval.corpus import pieces
-from engine.retrieval.embeddings import _approximate
 
 HANDBOOK = Path(str(resources.files("sample_data"))) / "handbook"
 QUESTIONS = {
@@ -146,15 +144,6 @@ def test_another_embedding_model_is_noticed(tmp_path):
     other = Embedder(lambda texts: [[1.0, 2.0] for _ in texts])
     with pytest.raises(ConfigurationError, match="another embedding model"):
         Embeddings.load(tmp_path / "index", embedder=other)("a")
-
-
-def test_an_approximate_index_finds_what_comparing_all_finds():
-    vectors = np.random.default_rng(0).normal(size=(500, 16)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    near = _approximate(vectors)
-    if near is None:
-        pytest.skip("neither faiss nor hnswlib is installed")
-    assert int((vectors @ vectors[7]).argmax()) in near(vectors[7], 10)
 
 
 def test_retrieve_asks_the_retriever_in_force():
