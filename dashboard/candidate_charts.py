@@ -13,6 +13,8 @@ from engine.store.rows import CandidateRow, TrialRow
 
 MOST_CANDIDATES = 24
 MOST_ROWS = 300
+MOST_NODES = 300
+MOST_VARIANTS = 1000
 
 
 class Matrix(NamedTuple):
@@ -83,6 +85,34 @@ def matrix(
     return Matrix(names, tuple(order), tuple(lines[row] for row in order), len(known) - len(kept))
 
 
+def family(candidates: Sequence[CandidateRow], best_id: str) -> list[CandidateRow]:
+    """Return the candidates that a tree can show: the best ones with everything they came from, in the order found."""
+    if len(candidates) <= MOST_NODES:
+        return list(candidates)
+    by_id = {c.id: c for c in candidates}
+    ranked = sorted(candidates, key=lambda c: (c.id != best_id, -c.rows, -(c.score or 0.0), c.number))
+    kept: dict[str, None] = {}
+    for candidate in ranked:
+        if len(kept) >= MOST_NODES:
+            break
+        waiting = [candidate.id]
+        while waiting:
+            one = waiting.pop()
+            if one in by_id and one not in kept:
+                kept[one] = None
+                waiting += by_id[one].candidate.parents
+    return [c for c in candidates if c.id in kept]
+
+
+def fewer(found: Sequence[Variant]) -> tuple[Variant, ...]:
+    """Return the variants that a chart can show: all that none beats, and of the others the best."""
+    if len(found) <= MOST_VARIANTS:
+        return tuple(found)
+    beaten = sorted((v for v in found if v.beaten), key=lambda v: (-v.score, v.tokens))[:MOST_VARIANTS]
+    kept = {v.number for v in (*(v for v in found if not v.beaten), *beaten)}
+    return tuple(v for v in found if v.number in kept or v.best)
+
+
 def lineage(candidates: Sequence[CandidateRow], best_id: str) -> tuple[Node, ...]:
     """Return the family tree: who came from whom, generation by generation."""
     by_id = {c.id: c for c in candidates}
@@ -118,16 +148,22 @@ def variants(
         for c in sorted(candidates, key=lambda c: c.number)
         if c.id in trials and trials[c.id].usage.tokens
     ]
+    front = _front([(score, tokens) for _, score, tokens in found])
     return tuple(
-        Variant(
-            c.number,
-            score,
-            tokens,
-            any(s >= score and t <= tokens and (s, t) != (score, tokens) for _, s, t in found),
-            c.id == best_id,
-        )
+        Variant(c.number, score, tokens, (score, tokens) not in front, c.id == best_id)
         for c, score, tokens in found
     )
+
+
+def _front(points: Sequence[tuple[float, float]]) -> set[tuple[float, float]]:
+    """Return the (score, tokens) that no other point beats: at least as good and as cheap, and not the same."""
+    kept: set[tuple[float, float]] = set()
+    highest = -1.0
+    for score, tokens in sorted(set(points), key=lambda p: (p[1], -p[0])):
+        if score > highest:
+            kept.add((score, tokens))
+            highest = score
+    return kept
 
 
 def trade_off(found: Sequence[Variant]) -> str:

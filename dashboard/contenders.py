@@ -48,6 +48,26 @@ def _index(run_id: str, revision: int, folder: str) -> tuple[CandidateEntry, ...
         return tuple(store.candidate_index(run_id))
 
 
+def everything(run: RunRow) -> tuple[CandidateRow, ...]:
+    """Return a run's prompts with their content, in the order found. Shared between sessions: never change it."""
+    return _everything(run.id, run.revision, data.home_folder())
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the prompts")
+def _everything(run_id: str, revision: int, folder: str) -> tuple[CandidateRow, ...]:  # noqa: ARG001 - the cache's key
+    return tuple(data.candidates(run_id))
+
+
+def row_scores(run: RunRow) -> dict[int, dict[int, float]]:
+    """Return the scores of a run's validation rows by trial and row. Shared between sessions: never change it."""
+    return _row_scores(run.id, run.revision, data.home_folder())
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the scores of every row")
+def _row_scores(run_id: str, revision: int, folder: str) -> dict[int, dict[int, float]]:  # noqa: ARG001 - the cache's key
+    return data.row_scores(run_id)
+
+
 def whole(run: RunRow) -> dict[str, dict[str, TrialRow]]:
     """Return each prompt's last finished evaluation on all rows of a split: candidate id -> split -> trial."""
     return _whole(run.id, run.revision, data.home_folder())

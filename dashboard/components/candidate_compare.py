@@ -1,4 +1,4 @@
-"""Two candidate prompts side by side: what their words and their solved examples have in common and not."""
+"""Prompts side by side: what their words and their solved examples have in common and not, against the first one."""
 
 from __future__ import annotations
 
@@ -9,90 +9,118 @@ import streamlit as st
 
 from dashboard.comparison import as_text
 from dashboard.components.prompt_diff import prompt_diff
-from engine.records import Demo
-from engine.store.rows import CandidateRow
+from dashboard.contenders import Contender
+from dashboard.plain import plain
+from engine.records import Demo, StepState
 
 
-def candidate_compare(candidates: Sequence[CandidateRow], best_id: str) -> None:
-    """Choose two candidates and compare them."""
-    by_id = {c.id: c for c in candidates}
-    order = [c.id for c in sorted(candidates, key=lambda c: c.number)]
-    names = {c.id: _name(c, best_id) for c in candidates}
-    left, right = st.columns(2)
-    first = left.selectbox(
-        "Left", order, index=0, format_func=lambda i: names[i], key="compare_left", bind="query-params"
-    )
-    default = order.index(best_id) if best_id in by_id else len(order) - 1
-    second = right.selectbox(
-        "Right",
-        order,
-        index=default,
-        format_func=lambda i: names[i],
-        key="compare_right",
-        bind="query-params",
-    )
-    a, b = by_id[first], by_id[second]
-    for column, candidate in ((left, a), (right, b)):
-        column.caption("Why it exists")
-        column.text(candidate.candidate.reason or "The starting prompt.")
-    view = st.segmented_control(
-        "View",
-        ["Side by side", "In one"],
-        default="Side by side",
-        key="diff_view",
-        label_visibility="collapsed",
-        required=True,
-    )
-    for path, state in b.candidate.steps.items():
-        before = a.candidate.steps[path]
-        if len(b.candidate.steps) > 1:
-            st.markdown(f"**Step {path}**")
-        st.markdown("**Instruction**")
-        prompt_diff(before.instructions, state.instructions, split=view == "Side by side")
-        _descriptions(before.field_descriptions, state.field_descriptions)
-        _demos(before.demos, state.demos, key=path)
-
-
-def _name(candidate: CandidateRow, best_id: str) -> str:
-    what = "Starting prompt" if candidate.number == 0 else f"Candidate {candidate.number}"
-    score = (
-        "not scored" if candidate.score is None else f"{100 * candidate.score:.1f} % on {candidate.rows} rows"
-    )
-    return f"{what} · {score}{' · best' if candidate.id == best_id else ''}"
-
-
-def _descriptions(before: Mapping[str, str], after: Mapping[str, str]) -> None:
-    changed = [name for name in after if after[name] != before.get(name, "")]
-    if changed:
-        st.markdown("**Field descriptions**")
-        prompt_diff(
-            "\n".join(f"{n}: {before.get(n, '')}" for n in changed),
-            "\n".join(f"{n}: {after[n]}" for n in changed),
+def candidate_compare(found: Sequence[Contender]) -> None:
+    """Compare the prompts step by step."""
+    heads(found)
+    one_step = max((len(c.candidate.candidate.steps) for c in found), default=0) < 2
+    view = "In one"
+    with st.container(horizontal=True, vertical_alignment="center", key="diff_bar"):
+        if len(found) == 2:
+            view = st.segmented_control(
+                "View",
+                ["Side by side", "In one"],
+                default="Side by side",
+                key="diff_view",
+                label_visibility="collapsed",
+                required=True,
+                width="content",
+            )
+        only = not one_step and st.toggle(
+            "Only steps that differ", True, key="diff_only", persist_state="session", width="content"
         )
+    first = found[0].candidate.candidate.steps
+    same: list[str] = []
+    for path, before in first.items():
+        states = [c.candidate.candidate.steps.get(path, before) for c in found]
+        if only and all(state == before for state in states):
+            same.append(path)
+            continue
+        with st.container(border=not one_step, key=f"diff_{path}"):
+            if not one_step:
+                st.markdown(f"**Step {plain(path)}**")
+            _step(path, states, split=view == "Side by side")
+    if same:
+        st.caption(f"The same in all of them: {plain(', '.join(same))}.")
 
 
-def _demos(before: Sequence[Demo], after: Sequence[Demo], *, key: str) -> None:
+def heads(found: Sequence[Contender]) -> None:
+    """Show each prompt's name, score and why it exists."""
+    for column, one in zip(st.columns(max(2, len(found)), gap="medium"), found, strict=False):
+        with column, st.container(gap="xxsmall", key=f"head_{one.key.replace('.', '_')}"):
+            score = one.candidate.score
+            told = "not scored yet" if score is None else f"{100 * score:.1f} % on {one.candidate.rows} rows"
+            st.markdown(f"**{plain(one.name, 80)}** · {told}")
+            st.text(one.candidate.candidate.reason or "The starting prompt.")
+
+
+def _step(path: str, states: Sequence[StepState], *, split: bool) -> None:
+    before, *others = states
+    if not others:
+        st.markdown("**Instruction**")
+        prompt_diff(before.instructions, before.instructions)
+        _shown_demos(before.demos, (), f"{path}_0")
+        return
+    if split or len(others) == 1:
+        st.markdown("**Instruction**")
+        prompt_diff(before.instructions, others[0].instructions, split=split)
+        _descriptions(before, others[0])
+        _demos((before, others[0]), path)
+        return
+    columns = st.columns(len(states), gap="small")
+    for at, (column, state) in enumerate(zip(columns, states, strict=True)):
+        with column:
+            st.markdown("**Instruction**")
+            prompt_diff(before.instructions, state.instructions, split=False)
+            _descriptions(before, state)
+            st.markdown(f"**Solved examples** · {len(state.demos)}")
+            _shown_demos(state.demos, before.demos if at else state.demos, f"{path}_{at}")
+
+
+def _descriptions(before: StepState, after: StepState) -> None:
+    for title, left, right in (
+        ("Field descriptions", before.field_descriptions, after.field_descriptions),
+        ("Tool descriptions", before.tool_descriptions, after.tool_descriptions),
+    ):
+        changed = [name for name in right if right[name] != left.get(name, "")]
+        if changed:
+            st.markdown(f"**{title}**")
+            prompt_diff(
+                "\n".join(f"{n}: {left.get(n, '')}" for n in changed),
+                "\n".join(f"{n}: {right[n]}" for n in changed),
+            )
+
+
+def _demos(pair: tuple[StepState, StepState], key: str) -> None:
+    before, after = pair[0].demos, pair[1].demos
     st.markdown(f"**Solved examples** · {len(before)} on the left, {len(after)} on the right")
     if not before and not after:
         st.caption("Neither prompt shows the model any solved example.")
         return
-    left, right = st.columns(2)
-    for column, demos, others, side in ((left, before, after, "left"), (right, after, before, "right")):
+    for column, demos, others, side in zip(
+        st.columns(2), (before, after), (after, before), ("left", "right"), strict=True
+    ):
         with column:
-            if not demos:
-                st.caption("None")
-                continue
-            known = [dict(d.values) for d in others]
-            rows = [_row(d, known) for d in demos]
-            st.dataframe(
-                rows, hide_index=True, key=f"demos_{side}_{key}", height=min(38 + 35 * len(rows), 320)
-            )
+            _shown_demos(demos, others, f"{side}_{key}")
+
+
+def _shown_demos(demos: Sequence[Demo], others: Sequence[Demo], key: str) -> None:
+    if not demos:
+        st.caption("None")
+        return
+    known = [dict(d.values) for d in others]
+    rows = [_row(d, known) for d in demos]
+    st.dataframe(rows, hide_index=True, key=f"demos_{key}", height=min(38 + 35 * len(rows), 320))
 
 
 def _row(demo: Demo, others: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     values = dict(demo.values)
     return {
+        "Only here": "" if values in others else "yes",
         **{name: as_text(value) for name, value in values.items()},
         "Made by": "the model's own correct answer" if demo.augmented else "your data",
-        "Only here": "" if values in others else "yes",
     }

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import streamlit as st
 
-from dashboard import data
+from dashboard import contenders, data
 from dashboard.candidate_charts import (
+    family,
+    fewer,
     lineage,
     lineage_figure,
     matrix,
@@ -16,15 +21,17 @@ from dashboard.candidate_charts import (
     whole_trials,
 )
 from dashboard.comparison import as_text
+from dashboard.components.contender_picker import add_contender
 from dashboard.components.plot import plot
+from dashboard.contenders import Contender
 from dashboard.plain import count, plain
 from engine.store.rows import RunRow
 
 
 def candidate_matrix(run: RunRow) -> None:
     """Show which prompt gets which validation row right."""
-    trials = whole_trials(data.trials(run.id))
-    found = matrix(data.candidates(run.id), trials, data.row_scores(run.id))
+    trials = whole_trials(data.moment(run).trials)
+    found = matrix(contenders.everything(run), trials, contenders.row_scores(run))
     if not found.rows:
         st.caption("No prompt was scored on all validation rows.")
         return
@@ -48,20 +55,26 @@ def candidate_matrix(run: RunRow) -> None:
     )
 
 
-def candidate_family(run: RunRow, best_id: str) -> None:
-    """Show what came from what, and what quality costs."""
-    candidates = data.candidates(run.id)
+def candidate_family(run: RunRow, best_id: str, picked: Sequence[Contender]) -> None:
+    """Show what came from what, and what quality costs; a click sets a prompt beside those picked."""
+    candidates = contenders.everything(run)
+    clicked: list[Any] = []
+    st.caption("Click a prompt to set it beside the others in the first tabs.")
     left, right = st.columns(2, gap="medium")
     with left, st.container(border=True, height="stretch", key="lineage_card"):
         st.markdown(
             "**What came from what**",
             help="Each dot is a prompt; a line leads from the prompt it was made of. Move over one to read why it exists.",
         )
-        nodes = lineage(candidates, best_id)
+        shown = family(candidates, best_id)
+        nodes = lineage(shown, best_id)
         if any(n.parents for n in nodes):
-            plot(
-                lineage_figure(nodes), key="lineage", label=f"Family tree of {len(nodes)} prompts", height=380
-            )
+            label = f"Family tree of {len(nodes)} prompts"
+            clicked.append(plot(lineage_figure(nodes), key="lineage", label=label, height=380))
+            if len(shown) < len(candidates):
+                st.caption(
+                    f"The best {len(shown):,} of {len(candidates):,} prompts, and those they came from."
+                )
         else:
             st.caption("No prompt was made from another one in this run.")
     with right, st.container(border=True, height="stretch", key="cost_card"):
@@ -69,16 +82,15 @@ def candidate_family(run: RunRow, best_id: str) -> None:
             "**Quality against cost**",
             help="Up is better, left is cheaper. A grey prompt is beaten outright: another is as good or better, and cheaper.",
         )
-        found = variants(candidates, whole_trials(data.trials(run.id)), best_id)
+        found = fewer(variants(candidates, whole_trials(data.moment(run).trials), best_id))
         if found:
             sentence = trade_off(found)
             if sentence:
                 st.caption(plain(sentence))
-            plot(
-                variants_figure(found),
-                key="variants",
-                label=f"Quality against cost of {len(found)} prompts",
-                height=350,
-            )
+            label = f"Quality against cost of {len(found)} prompts"
+            clicked.append(plot(variants_figure(found), key="variants", label=label, height=350))
         else:
             st.caption("No prompt was scored on all validation rows.")
+    number = next((int(c) for c in clicked if c is not None), None)
+    if number is not None:
+        add_contender(run.id, contenders.by_number(run, number), picked)

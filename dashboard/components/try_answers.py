@@ -112,14 +112,18 @@ def _took(attempt: Attempt) -> str:
 
 def _messages(calls: Sequence[TriedCall], at: int) -> None:
     with st.expander("The exact messages", icon=":material/forum:", key=f"messages_{at}"):
-        for number, call in enumerate(calls, 1):
-            if len(calls) > 1:
-                st.markdown(f"**Call {number} of {len(calls)}**")
-            for message in call.messages:
-                title, icon = ROLES.get(
-                    str(message.get("role")), (str(message.get("role")), ":material/chat:")
-                )
-                st.caption(f"{icon} {plain(title)}")
-                st.code(text_of(message), language=None, wrap_lines=True)
-            st.caption(":material/reply: What came back" if not call.error else ":material/error: It failed")
-            st.code(call.answer or call.error or "(nothing)", language=None, wrap_lines=True)
+        calls_view(calls)
+
+
+def calls_view(calls: Sequence[TriedCall]) -> None:
+    """Show calls one after the other: what was sent, what came back, whether the cache answered."""
+    for number, call in enumerate(calls, 1):
+        tokens = f"{short(call.input_tokens)} tokens in, {short(call.output_tokens)} out"
+        source = " · from the cache" if call.cached else ""
+        st.markdown(f"**Call {number} of {len(calls)}** · {tokens}{source}")
+        for message in call.messages:
+            title, icon = ROLES.get(str(message.get("role")), (str(message.get("role")), ":material/chat:"))
+            st.caption(f"{icon} {plain(title)}")
+            st.code(text_of(message), language=None, wrap_lines=True)
+        st.caption(":material/reply: What came back" if not call.error else ":material/error: It failed")
+        st.code(call.answer or call.error or "(nothing)", language=None, wrap_lines=True)
