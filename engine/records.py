@@ -272,8 +272,7 @@ class Outcome:
     """What a program made of one row.
 
     `score` runs from 0 (worst) to 1 (best); a row that failed scores 0 and says why in `error`.
-    `prediction` holds JSON values by output field; `seconds` is the row's wall time. `unmet` are the suggestions of
-    the program's own (`Suggest`) that its answer does not follow; each has taken a fifth of the score.
+    `prediction` holds JSON values by output field; `seconds` is wall time; `unmet` are the program's broken suggestions.
     """
 
     row: int
