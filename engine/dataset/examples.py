@@ -228,9 +228,21 @@ def _wanted(annotation: Any) -> str:
     origin = get_origin(annotation) or annotation
     if origin in plain:
         return plain[origin]
+    attached = _ATTACHED.get(getattr(origin, "__name__", ""))
+    if attached is not None:
+        return attached
     if origin in (list, tuple, set):
         return 'a list such as ["a", "b"]'
     return 'JSON such as {"name": "value"}' if origin is dict else f"a {getattr(origin, '__name__', origin)}"
+
+
+_ATTACHED = {
+    "Image": "a picture: the path of one on this machine, a web address or a data URI",
+    "PDF": "a PDF: the path of one on this machine or a data URI",
+    "File": "a file: the path of a PDF or picture on this machine or a data URI",
+    "Audio": "a sound: the path of one on this machine or a data URI",
+}
+"""Types above this layer whose cells may name a file."""
 
 
 def _shown(text: str) -> str:

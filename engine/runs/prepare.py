@@ -9,13 +9,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from engine.adapters.values import parse_value
 from engine.dataset import Dataset, Split, UsableRows, read_dataset, split_rows, usable_rows
 from engine.errors import ConfigurationError, DatasetError, RunError
 from engine.pipeline.build import build_program
 from engine.pipeline.signatures import field_type
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Example
+from engine.runs.attachments import parse_cell
 from engine.runs.parts import check_key, make_adapter, make_lm, make_metric, make_optimizer
 from engine.runs.spec import Feedback, ModelChoice, RunSpec
 from engine.search.freeze import check_frozen
@@ -138,7 +138,7 @@ def usable_examples(
     `rows` limits the work to some row ids. Raises DatasetError when a field has no column or its column is not in the data.
     """
     inputs, outputs = field_types(pipeline)
-    return usable_rows(dataset, mapping, inputs=inputs, outputs=outputs, parse=parse_value, rows=rows)
+    return usable_rows(dataset, mapping, inputs=inputs, outputs=outputs, parse=parse_cell, rows=rows)
 
 
 def without_rows(usable: UsableRows, excluded: Collection[int]) -> UsableRows:

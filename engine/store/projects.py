@@ -102,6 +102,17 @@ class ProjectStore(StoreConnection):
         rows = self._read(f"SELECT {_DATASET_INFO} FROM datasets ORDER BY created_at DESC, rowid DESC")  # noqa: S608
         return [DatasetInfo(r[0], r[1], r[2], tuple(from_json(r[3])), *r[4:7]) for r in rows]
 
+    def drop_unused_dataset(self, dataset_id: str) -> bool:
+        """Delete a dataset that no project's draft and no run uses; return whether it was deleted."""
+        return bool(
+            self._write(
+                "DELETE FROM datasets WHERE id = ?"
+                " AND NOT EXISTS (SELECT 1 FROM projects WHERE json_extract(draft, '$.dataset') = datasets.id)"
+                " AND NOT EXISTS (SELECT 1 FROM runs WHERE json_extract(spec, '$.dataset') = datasets.id)",
+                (dataset_id,),
+            )
+        )
+
     def get_setting(self, key: str, default: Any = None) -> Any:
         """Return a setting's JSON value, or the default."""
         rows = self._read("SELECT value FROM settings WHERE key = ?", (key,))

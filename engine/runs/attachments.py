@@ -1,0 +1,84 @@
+"""Cells that name a file: a picture or a PDF on this machine becomes the value of an Image, File, PDF or Audio field.
+
+A table may come from anybody, so only what is by its own bytes a picture, a PDF or a sound is read: no other file
+of this machine can be named in a table and sent to a model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+import re
+from pathlib import Path
+from typing import Any
+
+from engine.adapters.values import parse_value
+from engine.errors import DatasetError
+from engine.home import data_home
+from engine.types.audio import Audio
+from engine.types.file import PDF, File
+from engine.types.image import Image, media_type
+
+FOLDER = "files"
+LARGEST = 20 * 2**20
+EXTENSIONS = ("png", "jpg", "jpeg", "gif", "webp", "bmp", "pdf")
+_KINDS: tuple[Any, ...] = (Image, File, PDF, Audio)
+_ADDRESS = re.compile(r"(?:data|https?|gs):|\s*[{\[]", re.IGNORECASE)
+
+
+def parse_cell(text: str, annotation: Any) -> Any:
+    """Return a cell as a value of a type, as `parse_value` does; the path of a picture, PDF or sound is read.
+
+    >>> parse_cell("3", int)
+    3
+    """
+    if annotation in _KINDS and not _ADDRESS.match(text):
+        path = attached_path(text)
+        if path is None:
+            raise ValueError(f"there is no picture, PDF or sound {text[:80]!r} on this machine")
+        return annotation.from_path(path)
+    return parse_value(text, annotation)
+
+
+def attached_path(text: str) -> Path | None:
+    """Return the file that a cell names, where it is a picture, a PDF or a sound; a short name is looked for in the data folder."""
+    if not text or len(text) > 1000 or "\0" in text or _ADDRESS.match(text):
+        return None
+    path = Path(text).expanduser()
+    if not path.is_absolute():
+        path = data_home() / FOLDER / Path(text).name
+    try:
+        if not path.is_file() or path.stat().st_size > LARGEST:
+            return None
+        with path.open("rb") as file:
+            return path if _known(file.read(64), path.name) else None
+    except OSError:
+        return None
+
+
+def keep_file(name: str, content: bytes) -> str:
+    """Keep a picture or a PDF in the data folder; return the text that names it in a cell. Raises DatasetError."""
+    if len(content) > LARGEST:
+        raise DatasetError(
+            f"{name!r} has {len(content) / 2**20:.0f} MB; at most {LARGEST // 2**20} MB can be used."
+        )
+    if not _known(content[:64], name):
+        raise DatasetError(
+            f"{name!r} is no picture, PDF or sound that is known here. Use PNG, JPEG, GIF, WebP or PDF."
+        )
+    folder = data_home() / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    safe = re.sub(r"[^\w.-]+", "_", Path(name).name).lstrip(".")[-60:] or "file"
+    kept = f"{hashlib.sha256(content).hexdigest()[:12]}-{safe}"
+    (folder / kept).write_bytes(content)
+    return kept
+
+
+def _known(start: bytes, name: str) -> bool:
+    sound = (mimetypes.guess_type(name)[0] or "").startswith("audio/") and (
+        start[:4] in (b"RIFF", b"OggS", b"fLaC")
+        or start[:3] == b"ID3"
+        or start[:2] in (b"\xff\xfb", b"\xff\xf3")
+        or start[4:8] == b"ftyp"
+    )
+    return media_type(start) is not None or start.startswith(b"%PDF-") or sound

@@ -1,0 +1,178 @@
+"""New rows like the given ones, written by a model, for a person to look at before they are used.
+
+It runs in a short-lived process of its own, as `engine.runs.trying` does: the request comes as JSON on standard
+input, the rows go out as JSON. A row that does not fit the task, or is there already, is left out and counted.
+
+    python -m engine.runs.new_rows < request.json > rows.json
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from engine.errors import EngineError, RunError
+from engine.pipeline.spec import AdapterName, FieldSpec, PipelineSpec
+from engine.runs.spec import ModelChoice
+
+MOST = 100
+A_CALL = 10
+SHOWN = 12
+LONGEST_SHOWN = 1500
+
+
+class RowsRequest(BaseModel):
+    """What is wanted: `count` rows for a task like the examples (field -> text), and a wish in plain words."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pipeline: PipelineSpec
+    examples: tuple[dict[str, str], ...] = Field(min_length=1)
+    count: int = Field(default=10, ge=1, le=MOST)
+    wish: str = ""
+    model: ModelChoice = ModelChoice()
+    adapter: AdapterName = "chat"
+    seed: int = 0
+
+
+class NewRows(BaseModel):
+    """What came: rows as field -> text, how many were left out and why, or a sentence why there are none."""
+
+    rows: tuple[dict[str, str], ...] = ()
+    left_out: dict[str, int] = Field(default_factory=dict)
+    cost: float | None = 0.0
+    problem: str = ""
+
+
+async def write_rows(request: RowsRequest) -> NewRows:
+    """Ask the model for rows, a few a call, until there are enough or it has been asked often enough.
+
+    Raises an EngineError for a missing key, the offline model, or a call that fails.
+    """
+    from engine.modules.predict import Predict
+    from engine.runs.parts import check_key, is_offline, make_adapter, make_lm
+    from engine.runtime import context
+    from engine.signature import InputField, OutputField, make_signature
+
+    if is_offline(request.model):
+        raise RunError(
+            "The offline model answers from the rows it is shown and cannot make up new ones. Choose a real model on the Tune page."
+        )
+    check_key(request.model)
+    program = Predict(
+        make_signature(
+            {
+                "task": (str, InputField(desc="What is done with each row")),
+                "fields": (list[str], InputField(desc="The fields of a row, with what each may hold")),
+                "examples": (list[dict[str, str]], InputField(desc="Real rows")),
+                "wish": (str, InputField(desc="What the person asks for")),
+                "count": (int, InputField(desc="How many rows to write")),
+                "rows": (list[dict[str, str]], OutputField(desc="The new rows, each with every field")),
+            },
+            WRITE,
+        )
+    )
+    fields = (*request.pipeline.inputs, *request.pipeline.outputs)
+    kept: list[dict[str, str]] = []
+    left_out: dict[str, int] = {}
+    known = {_key(row, request.pipeline.inputs) for row in request.examples}
+    with context(lm=make_lm(request.model), adapter=make_adapter(request.adapter)):
+        for turn in range(2 + 2 * -(-request.count // A_CALL)):
+            wanted = min(A_CALL, request.count - len(kept))
+            if wanted <= 0:
+                break
+            answer = await program.acall(
+                task=_task(request.pipeline),
+                fields=[_described(f) for f in fields],
+                examples=_chosen(request.examples, request.seed + turn),
+                wish=request.wish.strip() or "Rows as varied as the real ones, with every answer among them.",
+                count=wanted,
+            )
+            for row in answer.rows:
+                text, why = _fitting(row, fields)
+                key = _key(text, request.pipeline.inputs)
+                why = why or ("there already" if key in known else "")
+                if why:
+                    left_out[why] = left_out.get(why, 0) + 1
+                elif len(kept) < request.count:
+                    known.add(key)
+                    kept.append(text)
+    return NewRows(rows=tuple(kept), left_out=left_out)
+
+
+def _task(pipeline: PipelineSpec) -> str:
+    return (
+        "\n".join(s.instructions for s in pipeline.steps if s.instructions.strip())
+        or "Give the answer to the inputs."
+    )
+
+
+def _described(field: FieldSpec) -> str:
+    allowed = f": one of {', '.join(field.choices)}" if field.choices else f" ({field.type})"
+    return f"{field.name}{allowed}{f'. {field.description}' if field.description else ''}"
+
+
+def _chosen(examples: Sequence[Mapping[str, str]], turn: int) -> list[dict[str, str]]:
+    """Return some of the real rows, others at each turn."""
+    start = (turn * SHOWN) % len(examples)
+    rows = [examples[(start + i) % len(examples)] for i in range(min(SHOWN, len(examples)))]
+    return [{name: text[:LONGEST_SHOWN] for name, text in row.items()} for row in rows]
+
+
+def _fitting(row: Any, fields: Sequence[FieldSpec]) -> tuple[dict[str, str], str]:
+    """Return a row's texts, and why it does not fit the task ("" where it does)."""
+    from engine.dataset.structured import cell_text
+    from engine.pipeline.signatures import field_type
+    from engine.runs.attachments import parse_cell
+
+    given = row if isinstance(row, Mapping) else {}
+    texts = {f.name: cell_text(given.get(f.name)).strip() for f in fields}
+    for f in fields:
+        if not texts[f.name]:
+            return texts, f"without {f.name}"
+        if f.choices:
+            folded = {c.casefold(): c for c in f.choices}
+            if texts[f.name].casefold() not in folded:
+                return texts, f"with a {f.name} that is not allowed"
+            texts[f.name] = folded[texts[f.name].casefold()]
+            continue
+        try:
+            parse_cell(texts[f.name], field_type(f))
+        except (ValueError, TypeError, EngineError):
+            return texts, f"with a {f.name} of another type"
+    return texts, ""
+
+
+def _key(row: Mapping[str, str], inputs: Sequence[FieldSpec]) -> tuple[str, ...]:
+    return tuple(" ".join(row.get(f.name, "").casefold().split()) for f in inputs)
+
+
+def answer_request(text: bytes) -> NewRows:
+    """Return what came of a request's JSON text; what goes wrong is a sentence in it."""
+    from engine import loop
+
+    try:
+        return loop.run(write_rows(RowsRequest.model_validate_json(text)))
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        return NewRows(problem=f"The request cannot be read at {where!r}: {error.errors()[0]['msg']}.")
+    except EngineError as error:
+        return NewRows(problem=str(error))
+
+
+def main() -> None:
+    """Answer the request on standard input."""
+    sys.stdout.write(answer_request(sys.stdin.buffer.read()).model_dump_json())
+
+
+WRITE = """\
+Write new, made-up rows for a table of examples. Each row must be a case that could really come up, unlike the real rows in
+its words, and its answer must be right by the same rules that the real rows follow. Vary length, tone and difficulty.
+Write every value as a text. Invent names; repeat no real row."""
+
+
+if __name__ == "__main__":
+    main()
