@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from playwright.sync_api import Page
-from screenshots import TALLEST_HOLE, blank, spilled_texts, tallest_hole
+from screenshots import TALLEST_HOLE, blank, faint_texts, spilled_texts, tallest_hole
 
 SHOTS = Path(__file__).parents[1] / ".screenshots"
 
@@ -19,18 +19,19 @@ def settled(page: Page) -> None:
 
 
 def shoot(page: Page, name: str) -> None:
-    """Save a picture of the whole page in .screenshots/; check that nothing runs over its edge and nothing is missing."""
+    """Save a picture of the whole page in .screenshots/; check that all of it is there, inside and readable."""
     SHOTS.mkdir(exist_ok=True)
     size = page.viewport_size or {"width": 1280, "height": 900}
     whole = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
     page.set_viewport_size({"width": size["width"], "height": max(size["height"], min(whole, 3000))})
     page.wait_for_timeout(150)
     page.screenshot(path=SHOTS / f"{name}.png")
-    spilled = spilled_texts(page)
+    spilled, faint = spilled_texts(page), faint_texts(page)
     over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     page.set_viewport_size(size)
     assert over <= 1, f"{name}: the page is {over} px too wide"
     assert not spilled, f"{name}: runs over the edge: {spilled}"
+    assert not faint, f"{name}: too faint to read (WCAG AA): {faint}"
     left = int(page.evaluate("document.querySelector('[data-testid=stMain]').getBoundingClientRect().left"))
     assert not blank(SHOTS / f"{name}.png", left), f"{name}: the page is blank"
     hole = tallest_hole(SHOTS / f"{name}.png", left)

@@ -37,6 +37,55 @@ _SPILLED = """() => {
 }"""
 
 
+_FAINT = """() => {
+  const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+  const parse = colour => {
+    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data; return [r, g, b, a / 255];
+  };
+  const over = (top, under) => [0, 1, 2].map(i => top[i] * top[3] + under[i] * (1 - top[3])).concat(1);
+  const light = c => {
+    const [r, g, b] = c.map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+    return .2126 * r + .7152 * g + .0722 * b;
+  };
+  const behind = element => {
+    const layers = [];
+    for (let at = element; at; at = at.parentElement) {
+      const style = getComputedStyle(at);
+      if (style.backgroundImage !== 'none') return null;
+      const colour = parse(style.backgroundColor);
+      if (colour[3] > 0) layers.push(colour);
+      if (colour[3] === 1) break;
+    }
+    return layers.reverse().reduce((under, top) => over(top, under), [255, 255, 255, 1]);
+  };
+  const faint = new Set();
+  for (const element of document.querySelectorAll('[data-testid=stApp] *')) {
+    const own = [...element.childNodes].some(n => n.nodeType === 3 && n.data.trim());
+    if (!own || !element.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
+    if (element.closest('button:disabled, [aria-disabled=true], [disabled], svg, canvas, [data-stale=true], [data-testid=stSliderThumbValue]')) continue;
+    if ([...element.parentElement.querySelectorAll(':disabled')].length) continue;
+    let shown = 1;
+    for (let at = element; at; at = at.parentElement) shown *= Number(getComputedStyle(at).opacity);
+    const under = behind(element), style = getComputedStyle(element);
+    if (!under) continue;
+    const colour = parse(style.color); colour[3] *= shown;
+    const a = light(over(colour, under)), b = light(under);
+    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    const size = parseFloat(style.fontSize);
+    const icon = element.matches('[data-testid=stIconMaterial]');
+    const large = icon || size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
+    if (ratio < (large ? 3 : 4.5) - .05) faint.add(`${ratio.toFixed(2)}: ${element.textContent.trim().slice(0, 40)} (${style.color})`);
+  }
+  return [...faint];
+}"""
+
+
+def faint_texts(page: Page) -> list[str]:
+    """Return the texts whose contrast with what is behind them is below WCAG AA (4.5 to 1; 3 to 1 for large text)."""
+    return list(page.evaluate(_FAINT))
+
+
 def spilled_texts(page: Page) -> list[str]:
     """Return the texts that run over the right edge of the page's main part."""
     return list(page.evaluate(_SPILLED))

@@ -12,7 +12,7 @@ from engine.export.diff import Difference, Segment, difference
 _STYLE = """<style>
 .diff{width:100%;border-collapse:collapse;table-layout:fixed;font:13px/1.55 ui-monospace,SFMono-Regular,Menlo,monospace}
 .diff td{vertical-align:top;padding:1px 10px;white-space:pre-wrap;overflow-wrap:anywhere;border:0}
-.diff td.n{width:2.6em;padding:1px 6px;text-align:right;opacity:.55;user-select:none}
+.diff td.n{width:2.6em;padding:1px 6px;text-align:right;opacity:.7;user-select:none}
 .diff td.del{background:color-mix(in srgb,#dc2626 9%,transparent)}
 .diff td.ins{background:color-mix(in srgb,#16a34a 9%,transparent)}
 .diff td.none{background:color-mix(in srgb,currentColor 4%,transparent)}
