@@ -146,13 +146,15 @@ def chosen(run: RunRow, best: str, text: str, runs: Sequence[RunRow]) -> list[Co
 
 def contender(run: RunRow, candidate_id: str, best: str, *, home: str) -> Contender | None:
     """Return a prompt to compare, or None where the run has no such prompt. `home` is the run that is looked at."""
-    with data.reading() as store:
-        rows = store.candidates(run.id, [candidate_id])
-    if not rows:
+    entry = next((c for c in index(run) if c.id == candidate_id), None)
+    if entry is None:
         return None
+    with data.reading() as store:
+        content = store.candidate(run.id, candidate_id)
+    row = CandidateRow(entry.id, entry.number, content, entry.score, entry.rows, run.created_at)
     best = best or str((run.result or {}).get("best_candidate", ""))
-    name = _short(rows[0], best, run if run.id != home else None)
-    return Contender(key_of(run.id, candidate_id), run, rows[0], name, whole(run).get(candidate_id, {}))
+    name = _short(row, best, run if run.id != home else None)
+    return Contender(key_of(run.id, candidate_id), run, row, name, whole(run).get(candidate_id, {}))
 
 
 def by_number(run: RunRow, number: int) -> str:

@@ -1,6 +1,6 @@
 """What came out of a run: the verdict, the figures, the prompts side by side, the rows."""
 
-from dashboard import data
+from dashboard import contenders, data
 from dashboard.components.results_view import nothing_yet, results_view
 from dashboard.components.run_picker import current_run, run_picker
 from dashboard.components.wizard import wizard_header
@@ -10,7 +10,7 @@ run_id = current_run()
 run = data.run(run_id) if run_id else None
 if run is not None:
     run_picker(run.id)
-if run is None or not (run.result or data.trials(run.id)):
+if run is None or not (run.result or contenders.index(run)):
     nothing_yet(run)
 else:
     results_view(run)

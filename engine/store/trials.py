@@ -6,7 +6,7 @@ Writing the same trial again replaces it, so that a run driven again from its st
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.errors import NotFoundError
@@ -140,12 +140,11 @@ class TrialStore(RunStore):
             for r in rows
         ]
 
-    def candidates(self, run_id: str, only: Collection[str] | None = None) -> list[CandidateRow]:
-        """Return a run's candidates in the order found; `only` those with these ids where given."""
-        chosen = "" if only is None else f"AND id IN ({', '.join('?' * len(only))})"
+    def candidates(self, run_id: str) -> list[CandidateRow]:
+        """Return a run's candidates in the order found."""
         rows = self._read(
-            f"SELECT id, number, content, created_at FROM candidates WHERE run_id = ? {chosen} ORDER BY number",  # noqa: S608 - marks
-            (run_id, *(only or ())),
+            "SELECT id, number, content, created_at FROM candidates WHERE run_id = ? ORDER BY number",
+            (run_id,),
         )
         scores = self._candidate_scores(run_id)
         return [

@@ -75,7 +75,7 @@ def test_rows_can_be_filtered_to_what_changed(finished):
     to_page(finished, "results")
     finished.get_by_role("tab", name="Rows", exact=True).click()
     settled(finished)
-    finished.get_by_role("radio", name="Better").click()
+    finished.get_by_role("radio", name="Improved").click()
     settled(finished)
     expect(finished.locator(".st-key-row_table [data-testid=glide-cell-2-0]")).to_contain_text("better")
     shoot(finished, "results_rows")

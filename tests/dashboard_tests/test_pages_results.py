@@ -229,9 +229,10 @@ def test_a_run_that_failed_shows_what_was_found(project):
 def test_ten_thousand_trials_open_in_time(project):
     run = add_run(project)
     fill(run, 10_000, rows=(0,))
-    for tab in TABS[:-1]:
-        open_page(project, run, tab)
+    for tab in ("Rows", "Family and cost"):
+        app = open_page(project, run, tab)
         started = time.perf_counter()
-        open_page(project, run, tab)
-        # Twice through the whole application, home page included, on a machine that does other things too.
-        assert time.perf_counter() - started < 6.0, tab
+        app.run()
+        assert not app.exception
+        # Wall time, on a machine that may do other things too.
+        assert time.perf_counter() - started < 3.0, tab

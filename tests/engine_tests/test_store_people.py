@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from engine.records import Candidate, Outcome, StepState
 from engine.store.people import Remark
 from engine.store.store import Store
 
@@ -56,3 +57,17 @@ def test_what_people_said_goes_with_the_project(store):
     store.delete_project(project)
     assert store.remarks(project, "d") == []
     assert store.grades(project, "d") == {}
+
+
+def test_candidates_are_listed_without_their_content(store):
+    run = store.create_run("p", {}, "r")
+    made = [Candidate({"s": StepState(f"wording {i}")}) for i in range(3)]
+    for number, candidate in enumerate(made):
+        store.add_candidate(run, candidate)
+        store.start_trial(run, number, candidate.id, "validation", "", 2)
+        store.add_outcomes(run, number, [Outcome(0, 1.0), Outcome(1, number / 2)])
+    store.finish_trial(run, 1)
+    assert [(c.id, c.number, c.score, c.rows) for c in store.candidate_index(run)] == [
+        (c.id, c.number, c.score, c.rows) for c in store.candidates(run)
+    ]
+    assert store.candidate_index(run)[1].score == 0.75
