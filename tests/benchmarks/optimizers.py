@@ -80,12 +80,12 @@ class Bench:
             task, "ours", optimizer, title or optimizer, calls, sys.executable, "tune_engine.py", options
         )
 
-    def theirs(self, task: str, optimizer: str) -> Line | None:
-        """Run one of DSPy's optimizers; None where there is no DSPy, or no such optimizer."""
+    def theirs(self, task: str, optimizer: str, title: str = "") -> Line | None:
+        """Run one of DSPy's optimizers, `title` is ours; None where there is no DSPy, or no such optimizer."""
         python = peer()
         if python is None or not optimizer:
             return None
-        return self._line(task, "DSPy", optimizer, optimizer, 0, python, "tune_dspy.py", {})
+        return self._line(task, "DSPy", optimizer, title or optimizer, 0, python, "tune_dspy.py", {})
 
     def _line(
         self,
@@ -149,7 +149,7 @@ def compare(bench: Bench, task: str, pairs: Sequence[tuple[str, str]]) -> None:
     bench.ours(task, "ceiling")
     theirs: list[Line] = []
     for our_name, their_name in pairs:
-        line = bench.theirs(task, their_name)
+        line = bench.theirs(task, their_name, our_name)
         theirs += [line] if line else []
         # No more calls than the counterpart made, seed by seed, and no more than its own default.
         spent = [round(f["calls"]) for f in line.found] if line else []
@@ -170,22 +170,26 @@ def ablate(bench: Bench, task: str, calls: int) -> None:
         bench.ours(task, "Autotune", calls, f"without {part}", leave_out=[part])
 
 
-def table(lines: Sequence[Line], *, markdown: bool) -> str:
-    """Return the table of all lines."""
-    head = ("Task", "Whose", "Optimizer", "Held-out score", "Calls", "Wall s")
-    body = [
-        (
-            line.task,
-            line.who,
-            line.optimizer,
-            f"{line.mean('score'):.1f}",
-            f"{line.mean('calls'):.0f}",
-            f"{line.mean('wall'):.1f}",
-        )
-        for line in lines
-    ]
+def table(lines: Sequence[Line], *, markdown: bool, ideal: float = 0.0) -> str:
+    """Return the table: a row for each optimizer on each task, DSPy's beside ours; `ideal` is the seconds a call takes at best."""
+    head = ["Task", "Optimizer", "Score", "Calls", "CPU s", "DSPy: score", "Calls", "CPU s"]
+    head += ["Wall / ideal", "DSPy: wall / ideal"] if ideal else []
+    body = []
+    for task, optimizer in dict.fromkeys((line.task, line.optimizer) for line in lines):
+        both = [
+            next((x for x in lines if (x.task, x.optimizer, x.who) == (task, optimizer, who)), None)
+            for who in ("ours", "DSPy")
+        ]
+        cells = [task, optimizer]
+        for line in both:
+            cells += ["-"] * 3 if line is None else [f"{line.mean('score'):.1f}", f"{line.mean('calls'):.0f}"]
+            cells += [] if line is None else [f"{line.mean('cpu'):.1f}"]
+        for line in both if ideal else ():
+            at_best = 0.0 if line is None else ideal * line.mean("calls")
+            cells.append("-" if line is None or not at_best else f"{line.mean('wall') / at_best:.1f}")
+        body.append(cells)
     if markdown:
-        rows = [head, ("---",) * len(head), *body]
+        rows = [head, ["---"] * len(head), *body]
         return "\n".join(f"| {' | '.join(row)} |" for row in rows)
     widths = [max(len(row[i]) for row in (head, *body)) for i in range(len(head))]
     return "\n".join(
@@ -237,9 +241,10 @@ def main() -> int:
                 ablate(bench, task, options.calls)
             else:
                 compare(bench, task, pairs)
-    print(table(bench.lines, markdown=False))
+    ideal = options.latency / options.threads
+    print(table(bench.lines, markdown=False, ideal=ideal))
     if options.markdown:
-        options.markdown.write_text(table(bench.lines, markdown=True) + "\n", encoding="utf-8")
+        options.markdown.write_text(table(bench.lines, markdown=True, ideal=ideal) + "\n", encoding="utf-8")
     return 0
 
 

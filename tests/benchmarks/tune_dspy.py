@@ -90,6 +90,7 @@ def main():
     given = work.options()
     made = world(given.task, given.seed)
     dspy.configure(lm=dspy.LM(f"openai/{made.name}", api_base=given.url, api_key="sk-test", temperature=0.0))
+    dspy.settings.lm("Hello.")  # the cache and the connection are there before anything is measured
 
     def metric(example, prediction, trace=None):
         score, _ = work.graded(example, lambda n: prediction[n], made.labels)

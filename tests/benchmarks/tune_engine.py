@@ -79,6 +79,7 @@ def main() -> None:
     # The cache as a user has it; the home folder is empty, so nothing is free that DSPy would pay for.
     lm = engine.LM(f"openai/{made.name}", api_base=given.url, api_key="sk-test", cache=True)
     engine.configure(lm=lm)
+    lm("Hello.")  # the cache's file and the connection are there before anything is measured
 
     def metric(example: Any, prediction: Any, trace: Any = None) -> Any:
         score, words = work.graded(example, lambda n: prediction[n], made.labels)
