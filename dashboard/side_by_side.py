@@ -183,7 +183,7 @@ def spread_figure(found: Sequence[Spread]) -> dict[str, Any]:
         "layout": {
             "barmode": "stack",
             "xaxis": {"title": {"text": "Share of rows (%)"}, "range": [0, 100], "ticksuffix": " %"},
-            "yaxis": {"autorange": "reversed", "type": "category"},
+            "yaxis": {"autorange": "reversed", "type": "category", "showgrid": False, "ticksuffix": " "},
             "legend": {"traceorder": "normal"},
         },
     }

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.comparison import as_text
-from dashboard.components.prompt_diff import prompt_diff
+from dashboard.components.prompt_diff import prompt_diff, prompt_text
 from dashboard.contenders import Contender
 from dashboard.plain import plain
 from engine.records import Demo, StepState
@@ -63,7 +63,8 @@ def _step(path: str, states: Sequence[StepState], *, split: bool) -> None:
     if not others:
         st.markdown("**Instruction**")
         prompt_diff(before.instructions, before.instructions)
-        _shown_demos(before.demos, (), f"{path}_0")
+        st.markdown(f"**Solved examples** · {len(before.demos)}")
+        _shown_demos(before.demos, before.demos, f"{path}_0")
         return
     if split or len(others) == 1:
         st.markdown("**Instruction**")
@@ -75,7 +76,10 @@ def _step(path: str, states: Sequence[StepState], *, split: bool) -> None:
     for at, (column, state) in enumerate(zip(columns, states, strict=True)):
         with column:
             st.markdown("**Instruction**")
-            prompt_diff(before.instructions, state.instructions, split=False)
+            if at:
+                prompt_diff(before.instructions, state.instructions, split=False)
+            else:
+                prompt_text(state.instructions)
             _descriptions(before, state)
             st.markdown(f"**Solved examples** · {len(state.demos)}")
             _shown_demos(state.demos, before.demos if at else state.demos, f"{path}_{at}")

@@ -36,7 +36,15 @@ def contender_picker(run: RunRow, best: str, runs: Sequence[RunRow]) -> list[Con
             args=(key,),
             help="Up to four. The others are compared with the first one.",
         )
-        with st.popover("Another one", icon=":material/add:", disabled=len(picked) >= MOST):
+        full = len(picked) >= MOST
+        # With a prompt more it is another popover, and so a closed one.
+        with st.popover(
+            "Another one",
+            icon=":material/add:",
+            key=f"another_{len(picked)}",
+            disabled=full,
+            help="Four stand side by side; take one out first." if full else None,
+        ):
             _another(run, picked, runs)
     return picked
 

@@ -15,7 +15,7 @@ def kpi_cards(verdict: Mapping[str, Any], before: Sequence[Outcome], after: Sequ
     """Show score, interval, cost and latency, the best prompt against the baseline."""
     gain = verdict.get("difference")
     low, high = verdict.get("low"), verdict.get("high")
-    with st.grid(3, key="kpis", gap="small"):
+    with st.grid(6, key="kpis", gap="small", min_column_width=230):
         _card(
             "Baseline",
             f"{100 * _mean(before):.1f} %",

@@ -31,6 +31,16 @@ def prompt_diff(before: str, after: str, *, split: bool = True) -> None:
     st.html(_STYLE + (_split(found) if split else _unified(found)))
 
 
+def prompt_text(text: str) -> None:
+    """Show a text that others beside it are compared with."""
+    st.caption("The others are compared with this one.")
+    lines = (
+        f"<tr><td class='n'></td><td>{escape(line) or '&nbsp;'}</td></tr>"
+        for line in text.splitlines() or [""]
+    )
+    st.html(f"{_STYLE}<table class='diff'>{''.join(lines)}</table>")
+
+
 def _split(found: Difference) -> str:
     rows: list[str] = []
     left = right = 0

@@ -53,7 +53,8 @@ def row_drill(
             with column, st.container(border=True, height="stretch", key=f"drill_{at}"):
                 _answer(one, outcome, outputs, at)
                 _opinion(run, spec, one, outcome, said.get(one.candidate.id), tested=tested)
-                _messages(spec, one, outcome, values, at)
+        for at, (one, outcome) in enumerate(zip(found, line.outcomes, strict=True)):
+            _messages(spec, one, outcome, values, at)
 
 
 def _answer(one: Contender, outcome: Outcome, outputs: Sequence[str], at: int) -> None:
@@ -140,7 +141,12 @@ def _said(place: tuple[str, str, int, tuple[str, str]], answer: str, key: str) -
 
 
 def _messages(spec: RunSpec, one: Contender, outcome: Outcome, values: Mapping[str, Any], at: int) -> None:
-    with st.expander("The exact messages", icon=":material/forum:", key=f"drill_messages_{at}"):
+    title = f"The exact messages of “{plain(one.name, 60)}”"
+    with st.expander(title, icon=":material/forum:", key=f"drill_messages_{at}"):
+        kept: tuple[Any, Attempt] | None = st.session_state.get(_replayed(one))
+        if kept is not None and kept[0] == values:
+            calls_view(kept[1].calls)
+            return
         try:
             calls = step_calls(spec.pipeline, one.candidate.candidate, values, outcome, adapter=spec.adapter)
         except EngineError as error:
@@ -171,7 +177,6 @@ def _call(call: StepCall, *, several: bool) -> None:
 
 def _replay(spec: RunSpec, one: Contender, values: Mapping[str, Any], at: int) -> None:
     """Offer to make the calls again, for the model's own words: the cache has them, so it is free as a rule."""
-    key = f"replay_{one.key}_{at}"
     state = keys.key_state(spec.model)
     reason = asking.refusal(spec.model) or ("" if state.ok else state.sentence)
     if st.button(
@@ -191,13 +196,16 @@ def _replay(spec: RunSpec, one: Contender, values: Mapping[str, Any], at: int) -
         )
         try:
             with st.spinner("Asking again"):
-                st.session_state[key] = (values, asking.try_out(request, keys.for_process())[0])
+                found = asking.try_out(request, keys.for_process())[0]
         except EngineError as error:
             complain(error)
             return
-    kept: tuple[Any, Attempt] | None = st.session_state.get(key)
-    if kept is not None and kept[0] == values:
-        calls_view(kept[1].calls)
+        st.session_state[_replayed(one)] = (values, found)
+        st.rerun()
+
+
+def _replayed(one: Contender) -> str:
+    return f"replayed_{one.key}"
 
 
 def _close() -> None:

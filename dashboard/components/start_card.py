@@ -93,7 +93,7 @@ def _figures(found: Estimate) -> None:
         ),
         ("Time", _span(found.seconds, _time), "A rough figure: it depends on how fast the model answers."),
     )
-    with st.grid(2, gap="small", min_column_width=120, key="estimate"):
+    with st.grid(2, gap="small", min_column_width=95, key="estimate"):
         for name, text, what in cells:
             with st.container(gap="xxsmall", key=f"estimate_{name.lower()}"):
                 st.caption(name, help=what)

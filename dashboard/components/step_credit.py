@@ -51,6 +51,7 @@ def step_credit_card(run: RunRow, best: str) -> None:
         hide_index=True,
         key="credit_table",
         height="content",
+        placeholder="none",
         column_config={
             "Mean gain": st.column_config.NumberColumn("Mean gain", format="%+.1f", help="In points of 100."),
             "On the way to the best": st.column_config.NumberColumn(
