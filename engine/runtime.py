@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from engine import callbacks as hooks
 from engine.errors import ConfigurationError
+from engine.lm import history
 from engine.lm.base import install_gate
 
 if TYPE_CHECKING:
@@ -227,4 +228,5 @@ async def _call_in_force(lm: BaseLM, request: Request) -> Reply:
 
 # A model called by hand, lm("text"), passes the same gate as the calls of programs.
 install_gate(_call_in_force)
+history.install(lambda: current().history)
 hooks.install(lambda: current().callbacks)

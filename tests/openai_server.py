@@ -408,7 +408,10 @@ class OpenAIServer:
         }
 
     def _anthropic_reply(self, body: dict[str, Any]) -> dict[str, Any]:
-        text = str(self._texts(body)[0])
+        texts = self._texts(body)
+        if isinstance(texts, dict):
+            return texts
+        text = str(texts[0])
         return {
             "id": "msg_local",
             "type": "message",

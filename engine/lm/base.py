@@ -125,8 +125,8 @@ class BaseLM(ABC):
     ) -> list[Any]:
         """Ask the model directly, without a signature. Returns a text for each completion.
 
-        A completion with more than text comes as a dict with "text" and "reasoning_content", "tool_calls" or
-        "logprobs". Parameters hold for this call; so does `rollout_id`.
+        A completion with more than text comes as a dict with "text" and "reasoning_content", "tool_calls",
+        "citations" or "logprobs". Parameters hold for this call; so does `rollout_id`.
         """
         if messages is None:
             messages = ({"role": "user", "content": prompt or ""},)
@@ -190,6 +190,8 @@ def _plain(choice: Choice) -> str | dict[str, Any]:
         extra["reasoning_content"] = choice.reasoning
     if choice.tool_calls:
         extra["tool_calls"] = list(choice.tool_calls)
+    if choice.citations:
+        extra["citations"] = list(choice.citations)
     if choice.logprobs is not None:
         extra["logprobs"] = choice.logprobs
     return {"text": choice.text, **extra} if extra else choice.text

@@ -34,7 +34,12 @@ def reply_of(key: str, row: tuple[Any, ...]) -> Reply:
     choices = tuple(
         [
             Choice(
-                c["text"], c["finish"], c.get("reasoning"), tuple(c.get("tool_calls", ())), c.get("logprobs")
+                c["text"],
+                c["finish"],
+                c.get("reasoning"),
+                tuple(c.get("tool_calls", ())),
+                c.get("logprobs"),
+                tuple(c.get("citations", ())),
             )
             for c in data["choices"]
         ]
@@ -54,6 +59,8 @@ def _written(reply: Reply) -> str:
             entry["tool_calls"] = [dict(call) for call in choice.tool_calls]
         if choice.logprobs is not None:
             entry["logprobs"] = choice.logprobs
+        if choice.citations:
+            entry["citations"] = [dict(citation) for citation in choice.citations]
         choices.append(entry)
     data = {"choices": choices, "seconds": reply.seconds}
     return orjson.dumps(data, default=str, option=orjson.OPT_NON_STR_KEYS).decode()

@@ -16,9 +16,10 @@ from typing import Any
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from engine.errors import ConfigurationError, LMError, RateLimitedError
-from engine.lm import history
+from engine.lm import history, prompt_cache
 from engine.lm.base import BaseLM, Message, Reply, Request
 from engine.lm.cache import Cache, default_cache
+from engine.lm.capabilities import capabilities_of, checked
 from engine.lm.catalog import find_route
 from engine.lm.failures import unsendable
 from engine.lm.keys import Secret
@@ -38,8 +39,11 @@ class LM(BaseLM):
     provider's environment variable (or the one named by `key_env`) and the system's keyring are looked into.
     `api_base` (or `base_url`) is the address of an endpoint that speaks the OpenAI protocol.
 
-    Further keywords: `callbacks` (see `engine.callbacks`), `rpm` and `tpm` (requests and tokens a minute), `price` (US dollars per input and per
-    output token), `extra_headers`. All others are parameters of each call (temperature, max_tokens, stop, ...).
+    Further keywords: `callbacks` (see `engine.callbacks`), `rpm` and `tpm` (requests and tokens a minute), `price` (US
+    dollars per input and per output token), `extra_headers`; `capabilities`, what the endpoint can do where that is not
+    known (see `engine.lm.capabilities`); `prompt_cache`, True or the provider's settings ({"ttl": "1h"}), to mark what of
+    each prompt a provider should keep that needs to be told. All others are parameters of each call (temperature,
+    max_tokens, stop, ...).
 
     Raises ConfigurationError for a name or an address that cannot be one; calls raise LMError, or
     MissingKeyError where a key is needed and there is none.
@@ -77,6 +81,10 @@ class LM(BaseLM):
         self._key_env: str | None = params.pop("key_env", None)
         self._headers: Mapping[str, str] = params.pop("extra_headers", None) or {}
         own_price = params.pop("price", None)
+        keep = params.pop("prompt_cache", None)
+        self._keep = {**prompt_cache.KEEP, **(keep if isinstance(keep, Mapping) else {})} if keep else None
+        told = params.pop("capabilities", None)
+        self._capabilities = None if told is None else checked(told, model)
         if params.pop("model_type", "chat") not in (None, "chat"):
             raise ConfigurationError(f"{model!r}: only chat models are supported. Leave model_type out.")
         super().__init__(model, **params)
@@ -136,11 +144,35 @@ class LM(BaseLM):
         return None if found is None else (found.input, found.output)
 
     @property
+    def capabilities(self) -> frozenset[str]:
+        """What the endpoint can do, as far as it is known or was told; see `engine.lm.capabilities`."""
+        if self._capabilities is None:
+            self._capabilities = capabilities_of(self.route, self._price())
+        return self._capabilities
+
+    @property
     def supports_response_format(self) -> bool:
         """Whether the endpoint is known to take a JSON schema as response_format."""
-        found = self._price()
-        provider = self.route.provider
-        return bool(found and found.json_schema) or bool(provider and provider.json_schema and provider.local)
+        return "json_schema" in self.capabilities
+
+    @property
+    def supports_function_calling(self) -> bool:
+        """Whether the endpoint is known to take `tools` and to answer with tool calls."""
+        return "tools" in self.capabilities
+
+    @property
+    def supports_reasoning(self) -> bool:
+        """Whether the endpoint is known to send the model's thoughts beside its answer."""
+        return "reasoning" in self.capabilities
+
+    @property
+    def supports_citations(self) -> bool:
+        """Whether the endpoint is known to cite from documents that are parts of a message."""
+        return "citations" in self.capabilities
+
+    def inspect_history(self, n: int = 1, file: Any = None) -> None:
+        """Write this model's last `n` calls to `file` (standard output by default)."""
+        history.show(self.history, n, file)
 
     def copy(self, **changes: Any) -> LM:
         """Return a new LM with some settings changed; None takes a parameter away. The history starts empty."""
@@ -203,6 +235,8 @@ class LM(BaseLM):
 
     async def _completions(self, request: Request) -> Reply:
         """Ask, and ask again for what is missing where the endpoint takes no `n`."""
+        if self._keep is not None and "cache_marks" in self.capabilities:
+            request = replace(request, messages=prompt_cache.marked(request.messages, self._keep))
         reply = await self._with_retries(request)
         wanted = request.params.get("n") or 1
         missing = wanted - len(reply.choices)

@@ -6,19 +6,15 @@ nothing of what vectors are for.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
-import orjson
-from yarl import URL
-
 from engine.errors import ConfigurationError
-from engine.lm import failures
-from engine.lm.base import Reply, Request
+from engine.lm.base import Choice, Request
 from engine.lm.client import LM
 from engine.lm.openai_http import OpenAITransport
 from engine.lm.transport import Transport, needed_key
-from engine.lm.wire import jsonable, texts_of, usage_of, vectors_of
+from engine.lm.wire import texts_of, vectors_of
 from engine.records import Usage
 
 
@@ -50,27 +46,14 @@ class EmbeddingLM(LM):
 class OpenAIEmbeddings(OpenAITransport):
     """One embedding model at one endpoint that speaks the OpenAI protocol."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        address = self.place.url.removesuffix("/chat/completions") + "/embeddings"
-        self.place = replace(self.place, url=address)
-        self._url = URL(address)
+    path = "/embeddings"
+    streams = False
 
-    def _body(self, request: Request, **extra: Any) -> bytes:
-        body = {"model": self._model, "input": texts_of(request), **request.params, **extra}
-        try:
-            return orjson.dumps(body, default=jsonable)
-        except TypeError as error:
-            raise failures.unsendable(self.place.model, error) from None
+    def _asked(self, request: Request) -> dict[str, Any]:
+        return {"input": texts_of(request)}
 
-    def _reply(self, data: bytes, content_type: str, seconds: float, request: Request) -> Reply:
-        try:
-            reply = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            raise failures.bad_reply(self.place, data, content_type) from None
-        try:
-            choices = vectors_of(reply["data"], len(request.messages))
-        except (KeyError, TypeError, AttributeError, ValueError):
-            raise failures.wrong_shape(self.place, reply) from None
-        usage = usage_of(reply.get("usage"), self._price) or Usage(calls=1)
-        return Reply(choices, usage, str(reply.get("model") or self._model), seconds)
+    def _choices(self, reply: Mapping[str, Any], request: Request) -> tuple[Choice, ...]:
+        return vectors_of(reply["data"], len(request.messages))
+
+    def _counted(self, request: Request, choices: tuple[Choice, ...]) -> Usage:  # noqa: ARG002 - vectors hold no tokens
+        return Usage(calls=1)

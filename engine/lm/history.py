@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
@@ -59,10 +59,25 @@ class Call:
 
 
 def record(history: deque[Call], request: Request, reply: Reply | None, error: str | None = None) -> None:
-    """Note a call in a model's history and in the process's."""
+    """Note a call in a model's history and in the process's, unless that is switched off (`context(history=False)`)."""
+    if not _wanted():
+        return
     call = Call(request.model, request.messages, request.params, reply, error)
     history.append(call)
     recent.append(call)
+
+
+def install(wanted: Callable[[], bool]) -> None:
+    """Have a function say whether calls are noted; the runtime puts its own there when it is loaded."""
+    global _wanted
+    _wanted = wanted
+
+
+def _always() -> bool:
+    return True
+
+
+_wanted: Callable[[], bool] = _always
 
 
 def inspect_history(n: int = 1, file: TextIO | None = None) -> None:

@@ -23,7 +23,7 @@ from engine.lm.catalog import Route, is_reasoning_model
 from engine.lm.failures import Place
 from engine.lm.keys import FoundKey, without_keys
 from engine.lm.prices import Price
-from engine.lm.wire import choice_of, for_reasoning, texts_of, usage_of, vectors_of
+from engine.lm.wire import choice_of, drop_sampling, for_reasoning, texts_of, usage_of, vectors_of
 from engine.records import Usage
 
 
@@ -58,6 +58,9 @@ class LiteLLMTransport:
         params = {**self._fixed, "messages": [dict(m) for m in request.messages], **request.params}
         if self._reasoning:
             for_reasoning(params)
+        elif params.get("reasoning_effort") and "claude" in self.place.model:
+            # While it thinks it takes no other temperature than 1.
+            drop_sampling(params)
         if self.place.key:
             params["api_key"] = self.place.key.reveal()
         hears = streaming.listener.get() if (request.params.get("n") or 1) == 1 else None

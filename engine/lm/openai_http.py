@@ -24,13 +24,14 @@ from yarl import URL
 
 from engine.errors import LMError
 from engine.lm import failures, streaming
-from engine.lm.base import Reply, Request
+from engine.lm.base import Choice, Reply, Request
 from engine.lm.catalog import Route, is_reasoning_model
 from engine.lm.failures import Place
 from engine.lm.keys import FoundKey
 from engine.lm.prices import Price
 from engine.lm.prompt_request import request_class
 from engine.lm.wire import choice_of, counted_usage, for_reasoning, jsonable, usage_of
+from engine.records import Usage
 
 CONNECT_SECONDS = 10.0
 """How long a connection may take to come up."""
@@ -38,6 +39,9 @@ CONNECT_SECONDS = 10.0
 
 class OpenAITransport:
     """One model at one endpoint. `timeout` is in seconds, for the whole of one request."""
+
+    path = "/chat/completions"
+    streams = True
 
     def __init__(
         self,
@@ -51,7 +55,7 @@ class OpenAITransport:
     ) -> None:
         if route.base_url is None:
             raise ValueError("A route of the OpenAI protocol has a base URL.")
-        address = f"{route.base_url}/chat/completions"
+        address = f"{route.base_url}{self.path}"
         env = key_env or (route.provider.key_env if route.provider and not route.custom else None)
         self.place = Place(route.host, route.name, address, found, env)
         self._model = route.model
@@ -68,7 +72,7 @@ class OpenAITransport:
     async def send(self, request: Request) -> Reply:
         """Send one request. Raises LMError for everything that can go wrong on the way."""
         hears = streaming.listener.get()
-        if hears is not None and (request.params.get("n") or 1) == 1:
+        if hears is not None and self.streams and (request.params.get("n") or 1) == 1:
             return await self._send_in_pieces(request, hears)
         body = self._body(request)
         started = time.perf_counter()
@@ -146,7 +150,12 @@ class OpenAITransport:
         return reply
 
     def _body(self, request: Request, **extra: Any) -> bytes:
-        body: dict[str, Any] = {"model": self._model, "messages": request.messages, **request.params, **extra}
+        body: dict[str, Any] = {
+            "model": self._model,
+            **self._asked(request),
+            **request.params,
+            **extra,
+        }
         if self._reasoning:
             for_reasoning(body)
         try:
@@ -160,13 +169,28 @@ class OpenAITransport:
         except orjson.JSONDecodeError:
             raise failures.bad_reply(self.place, data, content_type) from None
         try:
-            choices = tuple([choice_of(choice) for choice in reply["choices"]])
-        except (KeyError, TypeError, AttributeError):
+            choices = self._choices(reply, request)
+        except (KeyError, TypeError, AttributeError, ValueError):
             raise failures.wrong_shape(self.place, reply) from None
-        if not choices:
-            raise failures.wrong_shape(self.place, reply)
-        usage = usage_of(reply.get("usage"), self._price) or counted_usage(request, choices, self._price)
+        usage = usage_of(reply.get("usage"), self._price) or self._counted(request, choices)
         return Reply(choices, usage, str(reply.get("model") or self._model), seconds)
+
+    # What another kind of request asks and is answered
+
+    def _asked(self, request: Request) -> dict[str, Any]:
+        """Return what of the body is the question."""
+        return {"messages": request.messages}
+
+    def _choices(self, reply: Mapping[str, Any], request: Request) -> tuple[Choice, ...]:  # noqa: ARG002 - for embeddings
+        """Read the completions. Raises KeyError, TypeError, AttributeError or ValueError where there are none."""
+        choices = tuple([choice_of(choice) for choice in reply["choices"]])
+        if not choices:
+            raise ValueError("no choices")
+        return choices
+
+    def _counted(self, request: Request, choices: tuple[Choice, ...]) -> Usage:
+        """Return the usage for an endpoint that counts none."""
+        return counted_usage(request, choices, self._price)
 
     def _failure(self, error: Exception) -> LMError:
         place = self.place

@@ -31,15 +31,25 @@ class Price(NamedTuple):
     max_input_tokens: int | None = None
     max_output_tokens: int | None = None
     json_schema: bool = False
+    tools: bool = False
+    reasoning: bool = False
+    cache_write: float | None = None
 
-    def cost(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> float:
-        """Return what a call costs; `cached_tokens` of the input were read from the provider's prompt cache.
+    def cost(
+        self, input_tokens: int, output_tokens: int, cached_tokens: int = 0, kept_tokens: int = 0
+    ) -> float:
+        """Return what a call costs.
+
+        `cached_tokens` of the input were read from the provider's prompt cache, `kept_tokens` put into it.
 
         >>> Price(1.0, 2.0, 0.5).cost(10, 5, cached_tokens=4)
         18.0
         """
         cached = min(cached_tokens, input_tokens)
-        return (input_tokens - cached) * self.input + cached * self.cached_input + output_tokens * self.output
+        kept = min(kept_tokens, input_tokens - cached)
+        writing = self.input if self.cache_write is None else self.cache_write
+        fresh = (input_tokens - cached - kept) * self.input
+        return fresh + cached * self.cached_input + kept * writing + output_tokens * self.output
 
 
 def price(model: str) -> Price | None:
@@ -121,7 +131,7 @@ def _usual(model: str) -> Price | None:
     return None
 
 
-_LIMITS = ("max_input_tokens", "max_output_tokens", "json_schema")
+_LIMITS = ("max_input_tokens", "max_output_tokens", "json_schema", "tools", "reasoning")
 
 
 def _names(model: str) -> tuple[str, ...]:
@@ -170,6 +180,7 @@ def _parse(entry: Any) -> Price | None:
     if not isinstance(cost_in, int | float) or not isinstance(cost_out, int | float):
         return None
     cached = entry.get("cache_read_input_token_cost")
+    written = entry.get("cache_creation_input_token_cost")
     return Price(
         float(cost_in),
         float(cost_out),
@@ -177,6 +188,9 @@ def _parse(entry: Any) -> Price | None:
         _count(entry.get("max_input_tokens")),
         _count(entry.get("max_output_tokens")),
         entry.get("supports_response_schema") is True,
+        entry.get("supports_function_calling") is True,
+        entry.get("supports_reasoning") is True,
+        float(written) if isinstance(written, int | float) else None,
     )
 
 

@@ -81,6 +81,7 @@ class Assembly:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._tool_calls: dict[int, dict[str, Any]] = {}
+        self._citations: list[Any] = []
         self._finish: str | None = None
         self._usage: Any = None
 
@@ -112,6 +113,9 @@ class Assembly:
         reasoning = delta.get("reasoning_content") or delta.get("reasoning") or ""
         for call in delta.get("tool_calls") or ():
             self._tool_call(call)
+        cited = (delta.get("provider_specific_fields") or {}).get("citation")
+        if cited:
+            self._citations.append(cited)
         finish = choice.get("finish_reason")
         if finish:
             self._finish, self.done = str(finish), True
@@ -142,6 +146,8 @@ class Assembly:
             message["reasoning_content"] = "".join(self._reasoning)
         if self._tool_calls:
             message["tool_calls"] = [self._tool_calls[i] for i in sorted(self._tool_calls)]
+        if self._citations:
+            message["citations"] = self._citations
         return {
             "model": self._model,
             "choices": [{"index": 0, "message": message, "finish_reason": self._finish}],

@@ -25,6 +25,11 @@ def for_reasoning(body: dict[str, Any]) -> None:
     if "max_tokens" in body:
         limit = body.pop("max_tokens")
         body.setdefault("max_completion_tokens", limit)
+    drop_sampling(body)
+
+
+def drop_sampling(body: dict[str, Any]) -> None:
+    """Take away, in place, a temperature and a top_p that a model does not take while it thinks."""
     for name in ("temperature", "top_p"):
         if body.get(name, 1) != 1:
             del body[name]
@@ -34,19 +39,33 @@ def choice_of(choice: Mapping[str, Any]) -> Choice:
     """Read one entry of a reply's "choices". Raises KeyError, TypeError or AttributeError where it is none."""
     message = choice["message"]
     content = message.get("content")
+    finish = choice.get("finish_reason")
     if content is None:
-        content = ""
+        refusal = message.get("refusal")
+        content = refusal if isinstance(refusal, str) else ""
+        finish = "refusal" if content else finish
     elif not isinstance(content, str):
         # Some endpoints send a list of parts.
         content = "".join(str(p.get("text", "")) for p in content if isinstance(p, dict))
     reasoning = message.get("reasoning_content") or message.get("reasoning")
     return Choice(
         content,
-        choice.get("finish_reason"),
+        finish,
         reasoning if isinstance(reasoning, str) else None,
         tuple(message.get("tool_calls") or ()),
         choice.get("logprobs"),
+        _citations(message),
     )
+
+
+def _citations(message: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """Read a message's citations: a list, or one for each piece of the text."""
+    more = message.get("provider_specific_fields")
+    given = message.get("citations") or (more.get("citations") if isinstance(more, Mapping) else None)
+    found: list[Mapping[str, Any]] = []
+    for one in given if isinstance(given, list) else ():
+        found += [part for part in (one if isinstance(one, list) else (one,)) if isinstance(part, Mapping)]
+    return tuple(found)
 
 
 def usage_of(usage: Any, price: Price | None) -> Usage | None:
@@ -65,7 +84,9 @@ def usage_of(usage: Any, price: Price | None) -> Usage | None:
         return Usage(1, 0, tokens_in, tokens_out)
     details = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    return Usage(1, 0, tokens_in, tokens_out, price.cost(tokens_in, tokens_out, cached or 0))
+    kept = usage.get("cache_creation_input_tokens")
+    kept = kept if isinstance(kept, int) else 0
+    return Usage(1, 0, tokens_in, tokens_out, price.cost(tokens_in, tokens_out, cached or 0, kept))
 
 
 def counted_usage(request: Request, choices: tuple[Choice, ...], price: Price | None) -> Usage:

@@ -204,8 +204,13 @@ class SignatureMeta(type):
         return _derive(cls, dict([*sides["input"], *sides["output"]]))
 
     def delete(cls, name: str) -> type[Signature]:
-        """Return a signature without a field; one that is not there is no error."""
-        return _derive(cls, {key: value for key, value in cls._fields.items() if key != name})
+        """Return a signature without a field; one that is not there is no error.
+
+        An instruction that nobody wrote, which names the fields, names those that are left.
+        """
+        kept = {key: value for key, value in cls._fields.items() if key != name}
+        unwritten = cls.instructions == _default_instructions(cls)
+        return _build(cls.__name__, kept, None if unwritten else cls.instructions)
 
     def equals(cls, other: Any) -> bool:
         """Whether another signature has the same instruction and the same fields, types included."""

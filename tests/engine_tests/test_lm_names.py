@@ -13,7 +13,7 @@ from engine.lm.catalog import PROVIDERS, find_provider, find_route, is_reasoning
 from engine.lm.client import LM
 from engine.lm.history import Call, show
 from engine.lm.keys import Secret, find_key, without_keys
-from engine.lm.prices import own_prices, price, set_own_price
+from engine.lm.prices import Price, own_prices, price, set_own_price
 from engine.records import Usage
 
 
@@ -163,7 +163,7 @@ def test_a_price_is_set_kept_and_taken_back(tmp_path, monkeypatch):
     monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
     set_own_price("my/model", (2.0, 8.0))
     set_own_price("openai/gpt-4o-mini", (0.0, 1.0))
-    assert price("my/model") == (2e-6, 8e-6, 2e-6, None, None, False)
+    assert price("my/model") == Price(2e-6, 8e-6, 2e-6)
     assert price("openai/gpt-4o-mini").output == 1e-6
     assert price("openai/gpt-4o-mini").json_schema
     assert set(own_prices()) == {"my/model", "openai/gpt-4o-mini"}
