@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 import json
+import mimetypes
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dashboard.comparison import as_text
 from engine.pipeline.spec import FieldSpec, PipelineSpec
-from engine.records import Candidate
+from engine.records import Candidate, json_value
 from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec
 from engine.runs.trying import Attempt, TryRequest
 from engine.store.rows import CandidateRow
 
 WHOLE, NUMBER, FLAG, CHOICE, TEXT, JSON = "whole", "number", "flag", "choice", "text", "json"
-_KINDS = {"int": WHOLE, "float": NUMBER, "bool": FLAG, "str": TEXT}
+LIST, IMAGE, AUDIO, FILE, CODE, TALK = "list", "image", "audio", "file", "code", "talk"
+MEDIA = {
+    IMAGE: ("png", "jpg", "jpeg", "gif", "webp", "bmp", "tiff"),
+    AUDIO: ("wav", "mp3", "ogg", "flac", "m4a"),
+    FILE: (),
+}
+"""What is uploaded -> the endings of such files (none: any)."""
+
+_KINDS = {
+    "int": WHOLE,
+    "float": NUMBER,
+    "bool": FLAG,
+    "str": TEXT,
+    "list[str]": LIST,
+    "Image": IMAGE,
+    "Audio": AUDIO,
+    "File": FILE,
+    "Document": FILE,
+    "Code": CODE,
+    "History": TALK,
+}
 
 
 class Prompt(NamedTuple):
@@ -38,9 +60,13 @@ class Trial(NamedTuple):
     run: str = ""
 
     def request(
-        self, chosen: Sequence[str], inputs: Mapping[str, Any], expected: Mapping[str, Any]
+        self,
+        chosen: Sequence[str],
+        inputs: Mapping[str, Any],
+        expected: Mapping[str, Any],
+        own_inputs: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> TryRequest:
-        """Return what to ask: the chosen prompts, each once, on an input."""
+        """Return what to ask: the chosen prompts, each once, on an input; `own_inputs` are one prompt's alone."""
         by_id = {p.id: p.candidate.as_dict() for p in self.prompts}
         return TryRequest(
             pipeline=self.pipeline,
@@ -50,6 +76,7 @@ class Trial(NamedTuple):
             metric=self.metric,
             model=self.model,
             adapter=self.adapter,
+            own_inputs={prompt: dict(own) for prompt, own in (own_inputs or {}).items()},
         )
 
 
@@ -79,7 +106,7 @@ def kind_of(field: FieldSpec) -> str:
     """Return which widget a field needs.
 
     >>> kind_of(FieldSpec(name="n", type="int")), kind_of(FieldSpec(name="tags", type="list[str]"))
-    ('whole', 'json')
+    ('whole', 'list')
     """
     if field.choices:
         return CHOICE
@@ -89,12 +116,18 @@ def kind_of(field: FieldSpec) -> str:
 def widget_value(field: FieldSpec, value: Any) -> Any:
     """Return a row's value as its widget holds it.
 
-    >>> widget_value(FieldSpec(name="tags", type="list[str]"), ["a", "b"])
-    '["a", "b"]'
+    >>> widget_value(FieldSpec(name="sizes", type="list[int]"), [1, 2])
+    '[1, 2]'
     """
     kind = kind_of(field)
+    if kind == LIST:
+        return [as_text(item) for item in value] if isinstance(value, list | tuple) else []
+    if kind in MEDIA:
+        return None if value is None else json_value(value)
     if value is None:
-        return {FLAG: False, TEXT: "", JSON: ""}.get(kind)
+        return {FLAG: False, TEXT: "", JSON: "", CODE: ""}.get(kind)
+    if kind == CODE:
+        return str(getattr(value, "code", value))
     if kind == JSON:
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     if kind in (TEXT, CHOICE):
@@ -108,8 +141,57 @@ def missing(fields: Sequence[FieldSpec], values: Mapping[str, Any]) -> str:
     >>> missing([FieldSpec(name="question")], {"question": " "})
     "Fill in 'question' first."
     """
-    empty = [f.name for f in fields if values.get(f.name) is None or not str(values[f.name]).strip()]
+    asked = (f for f in fields if kind_of(f) != TALK)
+    empty = [f.name for f in asked if values.get(f.name) in (None, [], {}) or not str(values[f.name]).strip()]
     return f"Fill in {empty[0]!r} first." if empty else ""
+
+
+def uploaded(kind: str, name: str, media_type: str, content: bytes) -> Any:
+    """Return an uploaded file as its field takes it: a data URI, with the name where the field keeps one.
+
+    >>> uploaded(IMAGE, "dot.gif", "image/gif", b"GIF89a")
+    'data:image/gif;base64,R0lGODlh'
+    """
+    guessed = media_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    uri = f"data:{guessed};base64,{b64encode(content).decode()}"
+    return {"filename": name, "file_data": uri} if kind == FILE else uri
+
+
+class Talk(NamedTuple):
+    """How a task is talked with: the input a message goes into, and the one that holds the turns before ("": none)."""
+
+    message: str
+    history: str = ""
+
+
+def talk_of(pipeline: PipelineSpec) -> Talk | None:
+    """Return how a task is talked with, or None where it is no conversation: it needs a history, or tools to use.
+
+    >>> talk_of(PipelineSpec()) is None
+    True
+    """
+    history = next((f.name for f in pipeline.inputs if kind_of(f) == TALK), "")
+    texts = [f.name for f in pipeline.inputs if kind_of(f) == TEXT]
+    agent = any(step.strategy == "react" for step in pipeline.steps)
+    if not texts or not (history or (agent and len(pipeline.inputs) == 1)):
+        return None
+    return Talk(texts[-1], history)
+
+
+def turns_of(
+    turns: Sequence[tuple[Mapping[str, Any], Sequence[Attempt]]], prompt: str, history: str
+) -> list[dict[str, Any]]:
+    """Return the earlier turns that one prompt has had, as its history: inputs and its own answers.
+
+    >>> turns_of([({"q": "Who?"}, [Attempt(name="a", answer={"answer": "Ada"})])], "a", "history")
+    [{'q': 'Who?', 'answer': 'Ada'}]
+    """
+    found = []
+    for inputs, attempts in turns:
+        mine = next((a for a in attempts if a.name == prompt and not a.error), None)
+        if mine is not None:
+            found.append({**{k: v for k, v in inputs.items() if k != history}, **mine.answer})
+    return found
 
 
 def same_answer(attempts: Sequence[Attempt], outputs: Sequence[FieldSpec]) -> bool:

@@ -1,18 +1,20 @@
-"""One input, answered by the starting prompt and by the best one, side by side."""
+"""One input, answered by the starting prompt and by the best one, side by side, as they write."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
 
-from dashboard import asking, data, keys, trying
+from dashboard import asking, contenders, data, keys, trying
 from dashboard.components.look import page_title
 from dashboard.components.page import PAGES, Current, complain, current
 from dashboard.components.run_picker import current_run, run_picker
 from dashboard.components.try_answers import attempts_view
+from dashboard.components.try_chat import chat_view
 from dashboard.components.try_form import input_form
+from dashboard.components.try_stream import stream_attempts
 from dashboard.components.wizard import project_switch
-from dashboard.mode import read_only
-from dashboard.models import is_offline, title_of
+from dashboard.models import title_of
 from dashboard.plain import plain
 from engine.errors import EngineError
 
@@ -24,8 +26,9 @@ def trial_of(now: Current) -> tuple[trying.Trial | None, dict[int, dict[str, Any
     run_id = current_run()
     run = data.run(run_id) if run_id else None
     if run is not None and run.result and run.result.get("best_candidate"):
-        found = data.candidates(run.id)
         result = run.result
+        listed = {c.id for c in contenders.listed(run, result["best_candidate"])}
+        found = [c for c in contenders.everything(run) if c.id in listed]
         trial = trying.of_run(
             run.id, data.run_spec(run), found, result["best_candidate"], result["seed_candidate"]
         )
@@ -48,14 +51,37 @@ def try_page(now: Current) -> None:
     if trial.run:
         run_picker(trial.run)
     key = trial.run or now.id
+    talk = trying.talk_of(trial.pipeline)
+    if talk is not None and _as_chat(key):
+        with st.container(border=True, key="try_prompts"):
+            chosen = _prompts(trial, key)
+        others = [f for f in trial.pipeline.inputs if f.name != talk.message]
+        chat_view(trial, talk, chosen, lambda: input_form(others, {}, key=key)[0], _refusal(trial))
+        return
     left, right = st.columns([4, 7], gap="medium")
     with left, st.container(border=True, key="try_input"):
         st.markdown("**One input**")
         values, row = input_form(trial.pipeline.inputs, rows, key=key)
         chosen = _prompts(trial, key)
-        _button(trial, chosen, values, rows[row] if row is not None else {}, key)
+        pressed = _button(trial, values)
     with right:
+        if pressed:
+            _ask(trial, chosen, values, rows[row] if row is not None else {}, key)
         _answers(trial, key)
+
+
+def _as_chat(key: str) -> bool:
+    return (
+        st.segmented_control(
+            "How to try it",
+            ["Conversation", "One input"],
+            default="Conversation",
+            key=f"try_mode_{key}",
+            required=True,
+            label_visibility="collapsed",
+        )
+        == "Conversation"
+    )
 
 
 def _prompts(trial: trying.Trial, key: str) -> list[str]:
@@ -63,32 +89,29 @@ def _prompts(trial: trying.Trial, key: str) -> list[str]:
     if len(names) < 2:
         return list(names)
     ids = list(names)
-    first = st.selectbox(
-        "First prompt",
-        ids,
-        index=ids.index(trial.first),
-        format_func=lambda i: names[i],
-        key=f"try_first_{key}",
-    )
-    second = st.selectbox(
-        "Second prompt",
-        ids,
-        index=ids.index(trial.second),
-        format_func=lambda i: names[i],
-        key=f"try_second_{key}",
-    )
-    return [first, second]
-
-
-def _button(
-    trial: trying.Trial, chosen: list[str], values: dict[str, Any], row: dict[str, Any], key: str
-) -> None:
-    state = keys.key_state(trial.model)
-    if read_only() and not is_offline(trial.model):
-        state = keys.KeyState(
-            False, "This is a read-only look: asking this model would cost its owner money."
+    picked = [
+        st.selectbox(
+            label,
+            ids,
+            index=ids.index(chosen),
+            format_func=lambda i: names[i],
+            key=f"try_{name}_{key}",
         )
-    reason = trying.missing(trial.pipeline.inputs, values) or ("" if state.ok else state.sentence)
+        for label, name, chosen in (
+            ("First prompt", "first", trial.first),
+            ("Second prompt", "second", trial.second),
+        )
+    ]
+    return list(dict.fromkeys(picked))
+
+
+def _refusal(trial: trying.Trial) -> str:
+    state = keys.key_state(trial.model)
+    return asking.refusal(trial.model) or ("" if state.ok else state.sentence)
+
+
+def _button(trial: trying.Trial, values: Mapping[str, Any]) -> bool:
+    reason = trying.missing(trial.pipeline.inputs, values) or _refusal(trial)
     pressed = st.button(
         "Answer it",
         key="try_it",
@@ -99,14 +122,18 @@ def _button(
         help=plain(reason) or None,
     )
     st.caption(plain(reason) if reason else f"Asks {plain(title_of(trial.model))}.")
-    if not pressed:
-        return
+    return pressed
+
+
+def _ask(
+    trial: trying.Trial, chosen: list[str], values: dict[str, Any], row: dict[str, Any], key: str
+) -> None:
     outputs = [f.name for f in trial.pipeline.outputs]
     expected = {name: row[name] for name in outputs if name in row}
     st.session_state.pop(f"try_problem_{key}", None)
+    names = {p.id: p.name for p in trial.prompts}
     try:
-        with st.spinner("Asking the model"):
-            found = asking.try_out(trial.request(chosen, values, expected), keys.for_process())
+        found = stream_attempts(trial.request(chosen, values, expected), chosen, names)
         st.session_state[f"try_attempts_{key}"] = (found, expected)
     except EngineError as error:
         st.session_state[f"try_problem_{key}"] = error

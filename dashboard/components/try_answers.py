@@ -15,6 +15,8 @@ from dashboard.trying import extras, same_answer
 from engine.pipeline.spec import FieldSpec
 from engine.runs.trying import Attempt, TriedCall
 
+LONGEST_TRACE = 20_000
+
 ROLES = {
     "system": ("Instructions to the model", ":material/smart_toy:"),
     "user": ("What it was asked", ":material/person:"),
@@ -27,19 +29,23 @@ def attempts_view(
     names: Mapping[str, str],
     outputs: Sequence[FieldSpec],
     expected: Mapping[str, Any],
+    *,
+    key: str = "",
 ) -> None:
-    """Show the attempts beside each other. `names` is the attempt's name -> what to call it."""
+    """Show the attempts beside each other. `names` is the attempt's name -> what to call it; `key` tells turns apart."""
     if len(attempts) > 1:
         _headline(attempts, outputs)
     if expected:
-        with st.container(horizontal=True, gap="small", vertical_alignment="center", key="try_expected"):
+        with st.container(
+            horizontal=True, gap="small", vertical_alignment="center", key=f"try_expected{key}"
+        ):
             st.badge("The right answer", color="blue", icon=":material/flag:", width="content")
             st.text(" · ".join(as_text(expected.get(f.name, "")) for f in outputs), width="content")
     for at, (column, attempt) in enumerate(
         zip(st.columns(len(attempts), gap="medium"), attempts, strict=True)
     ):
-        with column, st.container(border=True, height="stretch", key=f"attempt_{at}"):
-            _attempt(attempt, names.get(attempt.name, attempt.name), outputs, at)
+        with column, st.container(border=True, height="stretch", key=f"attempt_{key}{at}"):
+            _attempt(attempt, names.get(attempt.name, attempt.name), outputs, f"{key}{at}")
 
 
 def _headline(attempts: Sequence[Attempt], outputs: Sequence[FieldSpec]) -> None:
@@ -61,7 +67,7 @@ def _headline(attempts: Sequence[Attempt], outputs: Sequence[FieldSpec]) -> None
         st.markdown(":orange[:material/compare_arrows: **The answers differ**]")
 
 
-def _attempt(attempt: Attempt, name: str, outputs: Sequence[FieldSpec], at: int) -> None:
+def _attempt(attempt: Attempt, name: str, outputs: Sequence[FieldSpec], at: str) -> None:
     with st.container(
         horizontal=True,
         horizontal_alignment="distribute",
@@ -91,8 +97,23 @@ def _attempt(attempt: Attempt, name: str, outputs: Sequence[FieldSpec], at: int)
     for number, (title, text) in enumerate(extras(attempt, outputs)):
         _value(f"On the way: {title}", text, key=f"extra_{at}_{number}")
     st.caption(_took(attempt), help="Time on the clock, tokens read and written, and the price by the list.")
+    if len(attempt.steps) > 1:
+        _trace(attempt, at)
     if attempt.calls:
         _messages(attempt.calls, at)
+
+
+def _trace(attempt: Attempt, at: str) -> None:
+    with st.expander(
+        f"Step by step ({len(attempt.steps)})", icon=":material/account_tree:", key=f"trace_{at}"
+    ):
+        for number, step in enumerate(attempt.steps, 1):
+            st.markdown(f"**{number}. {plain(step.path)}**")
+            for title, values in (("Went in", step.inputs), ("Came out", step.outputs)):
+                if values:
+                    st.caption(title)
+                    told = "\n".join(f"{name}: {as_text(value)}" for name, value in values.items())
+                    st.code(told[:LONGEST_TRACE], language=None, wrap_lines=True)
 
 
 def _value(title: str, text: str, *, key: str) -> None:
@@ -110,7 +131,7 @@ def _took(attempt: Attempt) -> str:
     return f":material/schedule: {source} · {tokens} · {count(len(attempt.calls), 'call')}"
 
 
-def _messages(calls: Sequence[TriedCall], at: int) -> None:
+def _messages(calls: Sequence[TriedCall], at: str) -> None:
     with st.expander("The exact messages", icon=":material/forum:", key=f"messages_{at}"):
         calls_view(calls)
 

@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from openai_server import OpenAIServer
 from streamlit.testing.v1 import AppTest
 
 from dashboard import data, drafts, trying
-from engine.pipeline.spec import FieldSpec
+from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.pipeline.templates import SAMPLES
+from engine.runs.spec import ModelChoice
 from engine.runs.trying import Attempt, TriedStep
 from engine.runs.worker import work
 
@@ -79,13 +81,87 @@ def test_a_test_row_is_answered_by_both_prompts_and_scored(home):
     [
         ("int", 3, 3),
         ("bool", None, False),
-        ("list[str]", ["a"], '["a"]'),
+        ("list[str]", ["a"], ["a"]),
+        ("list[int]", [1, 2], "[1, 2]"),
+        ("Image", None, None),
         ("str", None, ""),
         ("float", None, None),
     ],
 )
 def test_a_rows_value_fits_its_widget(kind, value, shown):
     assert trying.widget_value(FieldSpec(name="x", type=kind), value) == shown
+
+
+def a_project(*steps):
+    project = drafts.create_project("mine")
+    drafts.update(project, pipeline=PipelineSpec(steps=steps))
+    return project
+
+
+def step(*inputs, **more):
+    return StepSpec(
+        name="answer",
+        inputs=tuple(FieldSpec(name=n, type=t) for n, t in inputs),
+        outputs=(FieldSpec(name="reply"),),
+        **more,
+    )
+
+
+def test_typed_inputs_have_their_widgets_and_a_picture_is_uploaded():
+    project = a_project(step(("photo", "Image"), ("tags", "list[str]"), ("many", "int"), ("sure", "bool")))
+    served = []
+
+    def answer(body):
+        served.append(body)
+        return "[[ ## reply ## ]]\na cat\n\n[[ ## completed ## ]]"
+
+    with OpenAIServer(answer=answer) as server:
+        drafts.update(project, model=ModelChoice(name="openai/test-model", base_url=server.url))
+        app = start(project=project)
+        assert app.button(key="try_it").disabled
+        app.file_uploader(key=f"try_{project}_photo").upload("cat.gif", b"GIF89a", "image/gif")
+        app.session_state[f"try_{project}_tags"] = ["pet", "<b>x</b>"]
+        app.number_input(key=f"try_{project}_many").set_value(3)
+        app.run()
+        app.button(key="try_it").click().run()
+        assert not app.exception
+        assert "a cat" in said(app)
+        assert "data:image/gif;base64," in str(served[0]["messages"])
+        assert "<b>x</b>" in str(served[0]["messages"])
+
+
+def test_a_task_with_a_history_is_talked_with():
+    project = a_project(step(("history", "History"), ("question", "str")))
+    served = []
+
+    def answer(body):
+        served.append(str(body["messages"]))
+        return f"[[ ## reply ## ]]\nanswer {len(served)}\n\n[[ ## completed ## ]]"
+
+    with OpenAIServer(answer=answer) as server:
+        drafts.update(project, model=ModelChoice(name="openai/test-model", base_url=server.url))
+        app = start(project=project)
+        app.chat_input[0].set_value("Who wrote it?").run()
+        app.chat_input[0].set_value("And when?").run()
+        assert not app.exception
+        assert "answer 1" in said(app)
+        assert "answer 2" in said(app)
+        assert "Who wrote it?" in served[1]
+        assert "answer 1" in served[1]
+        app.button(key="chat_anew").click().run()
+        assert "answer 1" not in said(app)
+
+
+def test_what_cannot_be_asked_is_said_and_the_page_goes_on():
+    project = a_project(step(("question", "str")))
+    with OpenAIServer(answer="nothing that can be read") as server:
+        drafts.update(project, model=ModelChoice(name="openai/test-model", base_url=server.url))
+        server.fail_with(401, {"error": {"message": "No such key."}})
+        app = start(project=project)
+        app.text_area(key=f"try_{project}_question").set_value("Why?").run()
+        app.button(key="try_it").click().run()
+        assert not app.exception
+        assert "No such key" in said(app)
 
 
 def test_what_a_step_wrote_on_the_way_is_told_apart_from_the_answer():
