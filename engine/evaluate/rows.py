@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from engine import loop
 from engine.errors import EngineError
-from engine.metrics.base import Grade, Metric, Scorer, as_grade
+from engine.evaluate.garbage import older_objects_left_alone
+from engine.metrics.base import Grade, Metric, Scorer, as_grade, explained
 from engine.records import Example, Outcome, TraceStep, Usage, json_value
 from engine.runtime import context, current
 
@@ -90,7 +91,8 @@ class Runner:
             workers = min(getattr(limit, "size", _MOST_WORKERS), len(rows))
         tasks = [asyncio.ensure_future(self._work(waiting, slots)) for _ in range(workers)]
         try:
-            await asyncio.gather(*tasks)
+            with older_objects_left_alone():
+                await asyncio.gather(*tasks)
         finally:
             for task in tasks:
                 task.cancel()
