@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from engine import loop
 from engine.errors import EngineError
 from engine.evaluate.garbage import older_objects_left_alone
-from engine.metrics.base import Grade, Metric, Scorer, as_grade, explained
+from engine.metrics.base import Grade, Metric, Scorer, as_grade
 from engine.records import Example, Outcome, TraceStep, Usage, json_value
 from engine.runtime import context, current
 
