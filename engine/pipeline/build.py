@@ -27,7 +27,7 @@ AT_ONCE = 8
 """Items of a list that are worked on at the same time."""
 
 USUAL_ITEMS = 3
-"""How long a list nobody has seen yet is taken to be."""
+"""How long a list nobody has seen yet, and an agent's work, is taken to be."""
 
 
 class Pipeline(Module):
@@ -100,6 +100,13 @@ class Pipeline(Module):
             (s.when, of(getattr(self, s.name)) * (USUAL_ITEMS if s.each else 1)) for s in self.spec.steps
         ]
         return sum(n for when, n in calls if when is None) + _dearest([(w, n) for w, n in calls if w])
+
+
+def _usual_calls(step: StepSpec, module: Module) -> int:
+    """Return the calls that one run of a step takes: one a predictor, and an agent's for some steps of its work."""
+    if step.strategy == "react":
+        return min(step.options.max_iters or USUAL_ITEMS, USUAL_ITEMS) + 1
+    return len(module.predictors())
 
 
 def _dearest(branches: list[tuple[Condition, int]]) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.errors import UnknownNameError
-from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
+from engine.pipeline.spec import Condition, CorpusSpec, FieldSpec, PipelineSpec, StepOptions, StepSpec
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,117 @@ _MATHS = StepSpec(
     outputs=(FieldSpec(name="answer", type="int", description="The result, a number alone"),),
 )
 
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_BOOKING = StepSpec(
+    name="extract",
+    instructions="Read the mail and fill in the booking.",
+    inputs=(FieldSpec(name="mail", description="What a guest wrote to the restaurant"),),
+    outputs=(
+        FieldSpec(name="guest", description="The name for the booking"),
+        FieldSpec(name="day", choices=_DAYS),
+        FieldSpec(name="people", type="int", description="How many places to lay"),
+        FieldSpec(name="room", choices=("hall", "parlour", "terrace")),
+        FieldSpec(name="reference", type="Optional[str]", description="The number of an earlier booking"),
+    ),
+)
+
+_LENDING = PipelineSpec(
+    steps=(
+        StepSpec(
+            name="find",
+            strategy="retrieve",
+            options=StepOptions(corpus=CorpusSpec(file="sample_data/lending_corpus.csv", column="text"), k=3),
+            inputs=(FieldSpec(name="question"),),
+        ),
+        StepSpec(
+            name="answer",
+            instructions="Answer the question from the passages.",
+            inputs=(
+                FieldSpec(name="question", description="What a member asks"),
+                FieldSpec(name="passages", type="list[str]", description="What the house rules say"),
+            ),
+            outputs=(FieldSpec(name="answer"),),
+        ),
+    )
+)
+
+_FESTIVAL_CORPUS = CorpusSpec(file="sample_data/festival_corpus.csv", column="text")
+_FESTIVAL = PipelineSpec(
+    steps=(
+        StepSpec(
+            name="find_act",
+            strategy="retrieve",
+            options=StepOptions(corpus=_FESTIVAL_CORPUS, k=2),
+            inputs=(FieldSpec(name="question"),),
+            outputs=(FieldSpec(name="first_passages", type="list[str]"),),
+        ),
+        StepSpec(
+            name="ask_on",
+            instructions="Write what has to be looked up next to answer the question.",
+            inputs=(FieldSpec(name="question"), FieldSpec(name="first_passages", type="list[str]")),
+            outputs=(FieldSpec(name="query", description="A search for what is still missing"),),
+        ),
+        StepSpec(
+            name="find_stage",
+            strategy="retrieve",
+            options=StepOptions(corpus=_FESTIVAL_CORPUS, k=2),
+            inputs=(FieldSpec(name="query"),),
+            outputs=(FieldSpec(name="more_passages", type="list[str]"),),
+        ),
+        StepSpec(
+            name="answer",
+            instructions="Answer the question from the passages.",
+            inputs=(
+                FieldSpec(name="question", description="What a visitor asks"),
+                FieldSpec(name="first_passages", type="list[str]"),
+                FieldSpec(name="more_passages", type="list[str]"),
+            ),
+            outputs=(FieldSpec(name="answer"),),
+        ),
+    )
+)
+
+_SHOP = StepSpec(
+    name="agent",
+    strategy="react",
+    options=StepOptions(
+        tools=("search", "calculator"),
+        corpus=CorpusSpec(file="sample_data/shop_corpus.csv", column="text"),
+        k=2,
+        max_iters=4,
+    ),
+    instructions="Answer the customer's question.",
+    inputs=(FieldSpec(name="question", description="What a customer of a garden shop asks"),),
+    outputs=(FieldSpec(name="answer", type="float", description="Euros, or a number of things"),),
+)
+
+_SHIFT = PipelineSpec(
+    steps=(
+        StepSpec(
+            name="write",
+            instructions="Sum up the notes for the next shift in one sentence.",
+            inputs=(FieldSpec(name="handover", description="The hand-over of the last shift"),),
+            outputs=(FieldSpec(name="summary"),),
+        ),
+        StepSpec(
+            name="check",
+            instructions="Is the summary what the next shift has to know?",
+            inputs=(FieldSpec(name="handover"), FieldSpec(name="summary")),
+            outputs=(FieldSpec(name="verdict", choices=("good", "besides the point", "too long")),),
+        ),
+        StepSpec(
+            name="mend",
+            instructions="The summary was found wanting. Write a better one, in one sentence.",
+            inputs=(
+                FieldSpec(name="handover"),
+                FieldSpec(name="verdict", description="What was wrong with it"),
+            ),
+            outputs=(FieldSpec(name="summary"),),
+            when=Condition(field="verdict", values=("good",), negated=True),
+        ),
+    )
+)
+
 SAMPLES: tuple[Sample, ...] = (
     Sample(
         name="support_tickets",
@@ -107,6 +218,59 @@ SAMPLES: tuple[Sample, ...] = (
         pipeline=PipelineSpec(steps=(_MATHS,)),
         mapping={"question": "question", "answer": "answer"},
         metric=("NumberWithin", {}),
+        optimizer=("BootstrapFewShotWithRandomSearch", {"num_candidate_programs": 6}),
+    ),
+    Sample(
+        name="booking_mails",
+        title="Extract bookings from mails",
+        plain="Mails to a restaurant become a record of five fields: guest, day, people, room and booking number.",
+        file="booking_mails.csv",
+        pipeline=PipelineSpec(steps=(_BOOKING,)),
+        mapping={
+            "mail": "mail",
+            **{n: f"correct_{n}" for n in ("guest", "day", "people", "room", "reference")},
+        },
+        optimizer=("BootstrapFewShotWithRandomSearch", {"num_candidate_programs": 8}),
+    ),
+    Sample(
+        name="lending_questions",
+        title="Answer questions from a corpus",
+        plain="Members ask a library of things; the answer is looked up in its house rules and given in few words.",
+        file="lending_questions.csv",
+        pipeline=_LENDING,
+        mapping={"question": "question", "answer": "answer"},
+        metric=("TokenF1", {}),
+        optimizer=("BootstrapFewShotWithRandomSearch", {"num_candidate_programs": 8}),
+    ),
+    Sample(
+        name="festival_questions",
+        title="Answer questions in two hops",
+        plain="Who hosts the stage where a band plays? Two searches: first the band's stage, then what is asked of it.",
+        file="festival_questions.csv",
+        pipeline=_FESTIVAL,
+        mapping={"question": "question", "answer": "answer"},
+        metric=("TokenF1", {}),
+        optimizer=("BootstrapFewShotWithRandomSearch", {"num_candidate_programs": 8}),
+    ),
+    Sample(
+        name="shop_questions",
+        title="An agent with tools",
+        plain="A garden shop's customers ask for sums; the agent searches the price list and calculates.",
+        file="shop_questions.csv",
+        pipeline=PipelineSpec(steps=(_SHOP,)),
+        mapping={"question": "question", "answer": "answer"},
+        metric=("NumberWithin", {}),
+        optimizer=("MIPROv2", {"auto": "light"}),
+        budget={"calls": 4000},
+    ),
+    Sample(
+        name="shift_notes",
+        title="Summarize and check",
+        plain="Hand-over notes become one sentence; a second step checks it, and a third mends what falls short.",
+        file="shift_notes.csv",
+        pipeline=_SHIFT,
+        mapping={"handover": "handover", "summary": "summary"},
+        metric=("TokenF1", {}),
         optimizer=("BootstrapFewShotWithRandomSearch", {"num_candidate_programs": 6}),
     ),
 )

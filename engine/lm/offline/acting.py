@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from engine.lm.offline.arithmetic import expression_for, numbers_in
+from engine.lm.offline.choosing import Mood
 from engine.lm.offline.evidence import best_sentences, observations
 from engine.lm.offline.neighbours import remember, vote
 from engine.lm.offline.reading import Asked, Shown
@@ -34,7 +35,7 @@ class _Listed:
     args: tuple[str, ...]
 
 
-def next_action(asked: Asked) -> Action | None:
+def next_action(asked: Asked, mood: Mood) -> Action | None:
     """Return what an agent does next; None where the prompt asks for no tool."""
     outputs = {f.name for f in asked.declared.outputs}
     if not {"next_tool_name", "next_tool_args"} <= outputs:
@@ -48,7 +49,7 @@ def next_action(asked: Asked) -> Action | None:
     if looking is not None and looking.name not in done and shown in (None, looking.name):
         return Action(looking.name, {looking.args[0]: question}, "nothing is known yet, so it is looked up")
     if computing is not None and computing.name not in done and shown in (None, computing.name):
-        expression = _expression(asked, question)
+        expression = _expression(asked, question, mood)
         if expression is not None:
             return Action(computing.name, {computing.args[0]: expression}, "what was found is put together")
     return Action(FINISH, {}, "what was found is enough" if done else "no tool fits")
@@ -61,24 +62,30 @@ def computed(trajectory: str) -> float | None:
     return float(numbers[-1]) if numbers else None
 
 
-def _expression(asked: Asked, question: str) -> str | None:
+def _expression(asked: Asked, question: str, mood: Mood) -> str | None:
     """Return a sum of the question's first number and the one in what was found, by an operation named or shown."""
     found = best_sentences(question, tuple(observations(_value(asked.inputs, "trajectory"))))
     asked_for = numbers_in(question)
-    told = [n for one in found[:1] for n in numbers_in(one.text)]
+    # Of the passage that says most, the sentence with a price in it.
+    about = [one.text for one in found if one.passage == found[0].passage]
+    said = next((text for text in about if _MONEY.search(text)), about[0] if about else "")
+    told = numbers_in(said)
     if not told or not (asked_for or len(told) > 1):
         return None
-    pair = (asked_for[0], _price(found[0].text, told)) if asked_for else (told[0], told[1])
+    pair = (asked_for[0], _price(said, told)) if asked_for else (told[0], told[1])
     shown = []
     for demo in asked.shown:
-        args = demo.output("next_tool_args") or ""
-        sign = _SIGN.search(args)
+        sign = _SIGN.search(f"{demo.output('next_tool_args')}\n{_value(demo.inputs, 'trajectory')}")
         if sign:
             shown.append((_question(demo.inputs), sign[1]))
-    return expression_for(question, pair, tuple(shown), asked.declared.instruction)
+    # So many things at a price are rather multiplied, unless words or examples say otherwise.
+    likely = {"*": 0.2} if _MONEY.search(said) and not _MONEY.search(question) else {}
+    if mood.noise:
+        likely = {sign: likely.get(sign, 0.0) + mood.random.gauss(0, 4 * mood.noise) for sign in "+-*/"}
+    return expression_for(question, pair, tuple(shown), asked.declared.instruction, likely)
 
 
-def _price(text: str, numbers: list[float]) -> float:
+def _price(text: str, numbers: tuple[float, ...]) -> float:
     """Return the number that stands beside a unit of money, else the last one that is no code."""
     money = re.search(
         r"[€£$]\s?(\d[\d.,]*)|(\d[\d.,]*) ?(?:euros?|pounds?|dollars?|[€£$])", text, re.IGNORECASE
@@ -128,8 +135,9 @@ def _listed(instruction: str) -> list[_Listed]:
 
 
 FINISH = "finish"
+_MONEY = re.compile(r"[€£$]\s?(\d[\d.,]*)|(\d[\d.,]*) ?(?:euros?|pounds?|dollars?|[€£$])", re.IGNORECASE)
 _TOOL = re.compile(r"^- `(?P<name>\w+)`: (?P<plain>.*?) Arguments: (?P<args>\{.*\})\s*$", re.MULTILINE)
 _TOOL_CALLED = re.compile(r"^Tool name: (\w+)", re.MULTILINE)
 _LOOKS_UP = re.compile(r"\b(?:search|find|look ?up|passages?|documents?|query|retriev)", re.IGNORECASE)
 _COMPUTES = re.compile(r"\b(?:arithmetic|calculat|expression|comput)", re.IGNORECASE)
-_SIGN = re.compile(r"[\d.)]\s*([-+*/])\s*[\d(]")
+_SIGN = re.compile(r'"expression":\s*"[\d. (]*\d\)?\s*([-+*/])\s*[\d(]')

@@ -9,7 +9,8 @@ import re
 from collections import Counter
 
 from engine.lm.offline.choosing import Answer
-from engine.lm.offline.evidence import best_sentences, evidence_in, new_names, short_answer, taught_answer
+from engine.lm.offline.evidence import best_sentences, evidence_in, next_query, short_answer, taught_answer
+from engine.lm.offline.neighbours import remember, vote
 from engine.lm.offline.reading import Asked, AskedField, Shown
 from engine.lm.offline.spans import first_sentence
 
@@ -25,15 +26,16 @@ def answer_from_passages(field: AskedField, asked: Asked, known: list[tuple[Show
     question, passages = evidence
     found = best_sentences(question, passages)
     if _QUERY.search(field.name):
-        names = new_names(question, found)
-        return Answer(" ".join([*names, question]), "the passages name it, and it is not known yet")
+        return Answer(next_query(question, found), "the passages name it, and it is not known yet")
     counts = Counter(v.strip() for _, v in known)
     if known and len(counts) <= 0.5 * len(known) and len(known) > 3:
         return None
     if not found:
         return Answer(question, "no passage says anything")
     nothing = _when_nothing(field, asked, counts)
-    if nothing and found[0].covered < UNCOVERED:
+    fits = short_answer(question, found[0].text) is not None
+    uncovered = found[0].covered < UNCOVERED if known else found[0].covered == 0 and not fits
+    if nothing and uncovered and _like_those(question, nothing, known):
         return Answer(nothing, "no passage says it")
     because = f'a passage says "{first_sentence(found[0].text, 90)}"'
     taught = tuple((_asked_by(d), v) for d, v in known if v.strip() != nothing)
@@ -44,6 +46,16 @@ def answer_from_passages(field: AskedField, asked: Asked, known: list[tuple[Show
     if _SHORT.search(f"{field.description}\n{asked.declared.instruction}"):
         return Answer(short_answer(question, found[0].text) or found[0].text, because)
     return Answer(found[0].text, because)
+
+
+def _like_those(question: str, value: str, known: list[tuple[Shown, str]]) -> bool:
+    """Return whether a question is more like those answered with a value than like the others (no example: yes)."""
+    labels = tuple("same" if v.strip() == value else "other" for _, v in known)
+    if "same" not in labels:
+        return True
+    rows = tuple((("question", _asked_by(d)),) for d, _ in known)
+    scores = vote((("question", question),), remember(rows, labels)).nearest
+    return scores["same"][1] >= scores.get("other", (0, 0.0))[1]
 
 
 def _asked_by(demo: Shown) -> str:

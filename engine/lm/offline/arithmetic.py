@@ -100,25 +100,67 @@ def named_operation(question: str, answer: float) -> str | None:
 
 
 def expression_for(
-    question: str, numbers: tuple[float, float], shown: tuple[tuple[str, str], ...], instruction: str
+    question: str,
+    numbers: tuple[float, float],
+    shown: tuple[tuple[str, str], ...],
+    instruction: str,
+    likely: dict[str, float] | None = None,
 ) -> str:
     """Return two numbers with the sign between them that a question calls for, the larger first in - and /.
 
-    `shown` are (question, sign) of solved examples; the instruction may name operations.
+    `shown` are (question, sign) of solved examples; the instruction may name operations; `likely` are further weights.
 
     >>> expression_for("How much do 3 pens cost, each at the price found?", (3.0, 2.5), (), "")
     '3 * 2.5'
     """
     scores = {template[-1]: weight for template, weight in _cued(question, instruction, numbers).items()}
+    for sign, weight in (likely or {}).items():
+        scores[sign] = scores.get(sign, 0.0) + weight
     if shown:
         row = (("question", question),)
         votes = vote(row, remember(tuple((("question", q),) for q, _ in shown), tuple(s for _, s in shown)))
         best = max(votes.scores.values(), default=0.0) or 1.0
         for sign, share in votes.scores.items():
-            scores[sign] = scores.get(sign, 0.0) + 1.2 * share / best
+            scores[sign] = scores.get(sign, 0.0) + 1.2 * min(1.0, votes.closest[1] / 0.3) * share / best
     sign = max(scores, key=lambda s: scores[s])
     swap = sign in "-/" and numbers[0] < numbers[1]
     return _written(f"{'10' if swap else '01'}|{sign}", numbers)
+
+
+def copied_number(text: str, shown: tuple[tuple[str, float], ...]) -> float | None:
+    """Return the number of a text that stands among the words beside which the examples' numbers stand.
+
+    None where the examples' numbers are mostly not to be found in their texts.
+
+    >>> copied_number("A table for six, at 19:30", (("A table for 4 on Monday", 4.0), ("Table for 2, please", 2.0)))
+    6.0
+    """
+    taught = [beside for source, value in shown for n, *beside in _placed(source) if n == value]
+    if len(taught) < 0.6 * len(shown):
+        return None
+    best, found = 0.0, None
+    for number, *beside in _placed(text):
+        score = sum(sum(a == b for a, b in zip(beside, lesson, strict=True)) for lesson in taught)
+        if score > best:
+            best, found = score, number
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _placed(text: str) -> tuple[tuple[float, str, str, str], ...]:
+    """A text's numbers, each with the two words before it and the one after."""
+    found = []
+    for match in _NUMBER.finditer(text.casefold()):
+        value = numbers_in(match[0])
+        before = ["^", "^", *re.findall(r"[^\W\d]+", text[: match.start()].casefold())]
+        after = re.match(r"\W*([^\W\d]+)", text[match.end() :].casefold())
+        stuck = (
+            text[match.start() - 1 : match.start()] in tuple("-:./")
+            or text[match.end() : match.end() + 1] == ":"
+        )
+        if value and not stuck:
+            found.append((value[0], before[-2], before[-1], after[1] if after else "$"))
+    return tuple(found)
 
 
 def plain_number(value: float) -> str:

@@ -51,10 +51,11 @@ def choose(field: AskedField, asked: Asked, choices: tuple[str, ...], mood: Mood
             if label in scores:
                 scores[label] += EXAMPLES * trust * share / best
     present = stem_set(text)
+    said = votes is not None and _said_in_examples(field, asked)
     for label in choices:
         words = stems(label.replace("_", " "))
         scores[label] += (
-            (NAMED_ALONE if votes is None else NAMED)
+            (NAMED_ALONE if votes is None else SAID if said else NAMED)
             * sum(1 for w in words if w in present)
             / max(len(words), 1)
         )
@@ -68,6 +69,13 @@ def choose(field: AskedField, asked: Asked, choices: tuple[str, ...], mood: Mood
     return Answer(
         picked, _reason(picked, verdict.sentences.get(picked), verdict.scores.get(picked, 0.0), votes, asked)
     )
+
+
+def _said_in_examples(field: AskedField, asked: Asked) -> bool:
+    """Return whether the examples' labels mostly stand in their own texts: then a label in this text is the answer."""
+    known = [(demo, v) for demo in asked.shown if (v := demo.output(field.name)) is not None]
+    said = sum(1 for demo, v in known if set(stems(v.replace("_", " "))) <= stem_set(demo.text))
+    return len(known) >= 2 and said >= 0.8 * len(known)
 
 
 def _reason(label: str, sentence: str | None, fit: float, votes: Votes | None, asked: Asked) -> str:
@@ -138,7 +146,7 @@ def _pick(text: str, count: int) -> int:
     return random.Random(text).randrange(count)
 
 
-# How much a label's own name in the text (with and without examples) and its examples count beside a rule that fits (1.0).
-NAMED_ALONE, NAMED, EXAMPLES = 0.4, 0.3, 0.4
+# How much a label's own name in the text (without and with examples, SAID: where theirs hold it too) and its examples count beside a rule that fits (1.0).
+NAMED_ALONE, NAMED, EXAMPLES, SAID = 0.4, 0.3, 0.4, 1.0
 REASONING = frozenset({"reasoning", "rationale", "thought", "thoughts", "explanation"})
 _UNLABELLED = "\0"

@@ -23,11 +23,13 @@ Fields = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A sentence of the passages: `score` is how much it says about the question, `covered` the share of its words it has."""
+    """A sentence of the passages: `score` is how much it says about the question, `covered` the share of its other
+    words, beside what the passage is about, that the passage has."""
 
     text: str
     score: float
     covered: float
+    passage: str = ""
 
 
 def evidence_in(inputs: Fields) -> tuple[str, tuple[str, ...]] | None:
@@ -54,7 +56,7 @@ def observations(trajectory: str) -> list[str]:
     return found
 
 
-def best_sentences(question: str, passages: tuple[str, ...], most: int = 4) -> list[Found]:
+def best_sentences(question: str, passages: tuple[str, ...], most: int = 6) -> list[Found]:
     """Return the sentences that share the rarest words with a question, the best first.
 
     >>> best_sentences("How long do refunds take?", ("Refunds take five days. Parcels go on Mondays.",))[0].text
@@ -65,21 +67,33 @@ def best_sentences(question: str, passages: tuple[str, ...], most: int = 4) -> l
 
 @lru_cache(maxsize=512)
 def _ranked(question: str, passages: tuple[str, ...]) -> tuple[Found, ...]:
-    split = [(_content(p), _sentences(p)) for p in passages]
-    every = [_content(s) for _, some in split for s in some]
+    if not passages:
+        return ()
+    split = [(_title(p), _content(p), _sentences(p)) for p in passages]
+    every = [_content(s) | title for title, _, some in split for s in some]
     seen = Counter(w for words in every for w in words)
-    rare = {w: math.log((len(every) + 1.5) / (n + 0.5)) for w, n in seen.items()}
+    rare = {w: math.log((len(every) + 1.5) / (n + 0.5)) + 0.3 for w, n in seen.items()}
     wanted = _content(question)
-    unseen = math.log((len(every) + 1.5) / 0.5)
-    whole = sum(rare.get(w, unseen) for w in wanted) or 1.0
+    whole = sum(rare.get(w, math.log((len(every) + 1.5) / 0.5)) for w in wanted) or 1.0
+    # What a passage is about holds for each of its sentences; the question's other words tell them apart.
+    about = [
+        sum(rare[w] for w in wanted & (title or around)) * (1.0 if title else 0.4)
+        for title, around, _ in split
+    ]
+    lead = max(range(len(split)), key=lambda i: about[i])
+    named = [i for i, (title, _, _) in enumerate(split) if title and i != lead and title <= split[lead][1]]
+    for i in named:  # the passage that says most names it, so the answer may stand there
+        about[i] = max(about[i], 0.95 * about[lead])
     found = []
-    for place, (around, some) in enumerate(split):
+    for place, (title, around, some) in enumerate(split):
+        known = split[lead][0] | title if place in named else title
+        asked = wanted - known
         for sentence in some:
             words = _content(sentence)
-            here = sum(rare[w] for w in wanted & words)
-            near = sum(rare.get(w, 0.0) for w in (wanted & around) - words)
-            score = (here + 0.4 * near) / whole + 0.02 / (place + 1) - 0.001 * len(words)
-            found.append(Found(sentence, score, (here + 0.6 * near) / whole))
+            here = sum(rare[w] for w in asked & words)
+            score = (about[place] + here) / whole + 0.02 / (place + 1) - 0.0005 * len(words)
+            score += FITS if short_answer(question, sentence) else 0.0
+            found.append(Found(sentence, score, len(asked & around) / max(len(asked), 1), passages[place]))
     return tuple(sorted(found, key=lambda f: -f.score))
 
 
@@ -91,19 +105,25 @@ def taught_answer(question: str, found: list[Found], taught: tuple[tuple[str, st
         (("question", question),),
         remember(tuple((("question", q),) for q, _ in taught), tuple(map(str, range(len(taught))))),
     ).nearest
-    weights = [near[str(i)][1] ** 1.5 + 0.01 for i in range(len(taught))]
+    kind = _kind(question)
+    weights = [
+        (near[str(i)][1] ** 1.5 + 0.01) * (5.0 if _kind(q) == kind else 1.0)
+        for i, (q, _) in enumerate(taught)
+    ]
+    opening = frozenset(a.split()[0].casefold() for _, a in taught if a.strip())
     longest = min(8, max(len(a.split()) for _, a in taught))
     known = _content(question)
     top = found[0].score or 1.0
     best, answer = 0.0, None
-    for one in found[:2]:
-        for span in _spans(one.text, longest):
+    for one in found[:5]:
+        for span in _spans(one.text, longest, opening):
             form = sum(w * _likeness(span, a) for w, (_, a) in zip(weights, taught, strict=True)) / sum(
                 weights
             )
             words = [s for s in stems(span) if s not in COMMON]
             said = sum(1 for w in words if w in known) / max(len(words), 1)
-            score = form * (one.score / top) ** 2 * (1.0 - 0.8 * said)
+            empty = sum(1 for w in stems(span) if w in COMMON) / max(len(stems(span)), 1)
+            score = form * (one.score / top) ** 3 * (1.0 - 0.8 * said) * (1.0 - 0.5 * empty)
             if score > best:
                 best, answer = score, span
     return answer
@@ -124,17 +144,28 @@ def short_answer(question: str, sentence: str) -> str | None:
     return None
 
 
-def new_names(question: str, found: list[Found]) -> list[str]:
-    """Return the names in the best sentence that the question does not say: what to look up next."""
-    known = _content(question)
-    for one in found[:2]:
-        names = [m[0] for m in _NAME.finditer(one.text) if not _content(m[0]) <= known]
-        names += [
-            first for first in one.text.split()[:1] if first[:1].isupper() and not _content(first) <= known
-        ][: not names]
-        if names:
-            return list(dict.fromkeys(names))[:2]
-    return []
+def next_query(question: str, found: list[Found]) -> str:
+    """Return what to look up next: the names in the best passage that the question does not say, and what it asks of them."""
+    if not found:
+        return question
+    passage = found[0].passage
+    known = _content(question) | _title(passage)
+    names = [m[0] for s in _sentences(passage) for m in _NAME.finditer(s) if not _content(m[0]) <= known]
+    names = [n for n in dict.fromkeys(names) if not _TIME.fullmatch(n)][:3]
+    rest = [w for w in re.findall(r"[\w'-]+", question) if not _content(w) <= _title(passage)]
+    return " ".join([*names, *rest]) if names else question
+
+
+def _kind(question: str) -> str:
+    """The question's own word: who, where, how many ..."""
+    match = _WH.search(question)
+    return match[0].casefold() if match else ""
+
+
+def _title(passage: str) -> frozenset[str]:
+    """The words of a passage's title: what it is about."""
+    head, bar, _ = passage.partition(" | ")
+    return _content(head) if bar and len(head) < 120 else frozenset()
 
 
 def _likeness(span: str, answer: str) -> float:
@@ -145,17 +176,14 @@ def _likeness(span: str, answer: str) -> float:
     return like + 0.3 * (len(a) == len(b))
 
 
-def _spans(sentence: str, longest: int) -> list[str]:
+def _spans(sentence: str, longest: int, opening: frozenset[str]) -> list[str]:
     pieces = list(re.finditer(r"\S+", sentence))
     found = []
     for i in range(len(pieces)):
         for j in range(i, min(i + longest, len(pieces))):
             span = sentence[pieces[i].start() : pieces[j].end()].strip(_EDGE)
-            if (
-                span
-                and span.split()[-1].casefold() not in _LOOSE
-                and span.split()[0].casefold() not in _LOOSE
-            ):
+            words = span.casefold().split()
+            if words and words[-1] not in _LOOSE and (words[0] not in _LOOSE or words[0] in opening):
                 found.append(span)
     return found
 
@@ -187,6 +215,11 @@ def _content(text: str) -> frozenset[str]:
     return frozenset(w for w in stem_set(text) if w not in COMMON and len(w) > 1)
 
 
+ABOUT = 2.0
+"""How much more it counts that a passage is about what a question names than that a sentence has its other words."""
+FITS = 0.1
+"""What it counts that a sentence holds words of the kind that the question asks for."""
+_WH = re.compile(r"\b(?:how \w+|whom?|whose|where|when|which|what)\b", re.IGNORECASE)
 _EDGE = ".,;:!?()[]\"'“”«»"
 _LOOSE = frozenset(
     [

@@ -77,22 +77,19 @@ def reply_text(request: Request, position: int = 0) -> str:
         return _laid_out(asked.declared, told)
     if wants_writing(asked):
         return _laid_out(asked.declared, write_fields(asked, rng if sampled else None))
-    action = next_action(asked)
+    action = next_action(asked, mood)
     answers = {
         f.name: answer_field(f, asked, mood) for f in asked.declared.outputs if f.name not in REASONING
     }
     if action is not None:
-        told: dict[str, Any] = {
-            "next_tool_name": action.tool,
-            "next_tool_args": action.args,
-            "next_thought": action.why,
-        }
-        answers |= {name: Answer(value, action.why) for name, value in told.items() if name in answers}
-    values = {
+        values = (action.tool, action.args, action.why)
+        acted = zip(("next_tool_name", "next_tool_args", "next_thought"), values, strict=True)
+        answers |= {name: Answer(value, action.why) for name, value in acted if name in answers}
+    laid = {
         f.name: answers[f.name].value if f.name in answers else _reasoning(answers)
         for f in asked.declared.outputs
     }
-    return _laid_out(asked.declared, values)
+    return _laid_out(asked.declared, laid)
 
 
 def _reasoning(answers: Mapping[str, Answer]) -> str:

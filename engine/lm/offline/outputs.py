@@ -12,18 +12,20 @@ import orjson
 
 from engine.lm.offline.acting import computed
 from engine.lm.offline.answering import answer_from_passages
-from engine.lm.offline.arithmetic import numbers_in, plain_number, solve
+from engine.lm.offline.arithmetic import copied_number, numbers_in, plain_number, solve
 from engine.lm.offline.choosing import REASONING, Answer, Mood, choose, rules_for, votes_for
 from engine.lm.offline.evidence import best_sentences, evidence_in
 from engine.lm.offline.neighbours import remember, vote
 from engine.lm.offline.reading import Asked, AskedField, Shown
 from engine.lm.offline.rules import judge
-from engine.lm.offline.spans import copy_sentence, copy_span, first_sentence, is_copy
+from engine.lm.offline.spans import copy_sentence, copy_span, first_sentence, is_copy, shape_of
 from engine.lm.offline.words import COMMON, stem_set
 
 
 def answer_field(field: AskedField, asked: Asked, mood: Mood) -> Answer:
     """Return a value of the field's type for the inputs asked about."""
+    if field.nullable and (found := _marked(field, asked)) is not None:
+        return found
     if field.nullable and _mostly_null(field, asked):
         return Answer(None, "the examples most like it have no value")
     kind = field.kind.casefold()
@@ -58,6 +60,8 @@ def _number(field: AskedField, asked: Asked, mood: Mood) -> Answer:
     if found_in is not None:
         sentences = best_sentences(*found_in)
         text = f"{found_in[0]}\n{sentences[0].text}" if sentences else found_in[0]
+    if (number := copied_number(text, pairs)) is not None:
+        return Answer(_bounded(field, number), "the examples copy the number that stands in its place")
     if not repeated or sum(len(numbers_in(q)) >= 2 for q, _ in pairs) > len(pairs) / 2:
         steps = any(f.name in REASONING for f in asked.declared.outputs)
         solution = solve(text, pairs, asked.declared.instruction, steps=steps)
@@ -272,6 +276,20 @@ def _supported(asked: Asked) -> float:
     return round(len(words & known) / len(words), 2) if words else 0.0
 
 
+def _marked(field: AskedField, asked: Asked) -> Answer | None:
+    """Return the span of a form that only the field's values have (a code, a number), or null; None where they have no form."""
+    values = [
+        (d, v) for d in asked.shown if (v := d.output(field.name)) and v.strip().casefold() not in _EMPTY
+    ]
+    taught = tuple((d.text, v) for d, v in values if is_copy(d.text, v) and _NUMBERED.search(v))
+    if not taught or len(taught) < 0.8 * len(values):
+        return None
+    span = copy_span(asked.text, taught)
+    if span is None or shape_of(span) not in {shape_of(v) for _, v in taught}:
+        return Answer(None, "nothing in it has the form of the examples' values")
+    return Answer(span, "it has the form of the examples' values")
+
+
 def _mostly_null(field: AskedField, asked: Asked) -> bool:
     known = [v for demo in asked.shown if (v := demo.output(field.name)) is not None]
     empty = sum(1 for v in known if v.strip().casefold() in _EMPTY)
@@ -289,4 +307,5 @@ def _mostly_null(field: AskedField, asked: Asked) -> bool:
 
 
 _EMPTY = frozenset({"null", "none", ""})
+_NUMBERED = re.compile(r"\d")
 _NUMERIC = re.compile(r"-?\d+(?:\.\d+)?")
