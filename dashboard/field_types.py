@@ -18,6 +18,7 @@ TYPES: dict[str, str] = {
     "Names and values": "dict[str, str]",
     "Image": "Image",
     "Sound": "Audio",
+    "PDF": "PDF",
     "File": "File",
     "Program code": "Code",
 }
@@ -25,8 +26,8 @@ TYPES: dict[str, str] = {
 
 HELP = (
     "Text: any words. Whole number: 3. Number: 3.5. Yes or no: true or false. One of a list: exactly one "
-    "of the values you allow. List: several values. Names and values: a small record such as size: large. Image: a web address or a data URI. "
-    "Sound and File: a data URI. Program code: source text."
+    "of the values you allow. List: several values. Names and values: a small record such as size: large. Image, PDF and File: uploaded, a path on this machine, a web address or "
+    "a data URI. Sound: a path or a data URI. Program code: source text."
 )
 
 

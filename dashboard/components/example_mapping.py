@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard import data, drafts
+from dashboard import data
+from dashboard.components.guard import guarded
 from dashboard.components.look import sample_values
 from dashboard.components.page import Current
 from dashboard.field_types import title_of
@@ -112,7 +113,7 @@ def _map(project_id: str, field: str, key: str) -> None:
             mapping[field] = column
         return draft.model_copy(update={"mapping": mapping})
 
-    drafts.edit(project_id, change)
+    guarded(project_id, change, "examples")
 
 
 def _short(text: str, longest: int = 60) -> str:

@@ -1,8 +1,8 @@
-"""The rows themselves: a page of them, and those that cannot be used, by row number."""
+"""The rows that cannot be used, by row number, and what was noticed about the file."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -16,11 +16,11 @@ from engine.pipeline.spec import PipelineSpec
 if TYPE_CHECKING:
     from engine.dataset import Dataset, RowProblem
 
-PAGE = 100
 
-
-def row_problems(dataset_id: str, pipeline: PipelineSpec | None, mapping: dict[str, str]) -> bool:
-    """List the rows that cannot be used; return whether the others can."""
+def row_problems(
+    dataset_id: str, pipeline: PipelineSpec | None, mapping: dict[str, str], excluded: Collection[int] = ()
+) -> bool:
+    """List the rows that cannot be used, other than those left out; return whether some can."""
     table = data.dataset(dataset_id)
     found: list[RowProblem] = list(table.problems)
     good = len(table)
@@ -30,8 +30,9 @@ def row_problems(dataset_id: str, pipeline: PipelineSpec | None, mapping: dict[s
         except EngineError as error:
             complain(error)
             return False
-        found += usable.problems
-        good = len(usable.examples)
+        gone = {table.row_number(row) for row in excluded if row < len(table)}
+        found += [p for p in usable.problems if p.row not in gone]
+        good = sum(row not in excluded for row in usable.examples) if excluded else len(usable.examples)
     if found:
         _problem_table(found, good)
     return bool(good)
@@ -57,19 +58,6 @@ def _problem_table(found: Sequence[RowProblem], good: int) -> None:
                 "What is wrong": st.column_config.TextColumn("What is wrong", width="large"),
             },
         )
-
-
-def row_pages(table: Dataset) -> None:
-    """Show the rows, a page at a time."""
-    pages = max(1, -(-len(table) // PAGE))
-    at = 1
-    if pages > 1:
-        at = st.pagination(pages, key="row_page")
-    start = (at - 1) * PAGE
-    lines = [
-        {"Row": table.row_number(start + i), **row} for i, row in enumerate(table.rows(start, start + PAGE))
-    ]
-    st.dataframe(lines, hide_index=True, key="row_pages", height="content" if len(lines) < 12 else 440)
 
 
 def file_notes(table: Dataset) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import data, drafts
+from dashboard import data, drafts, example_edits
+from dashboard.components.example_files import files_source
 from dashboard.components.page import Current
 from dashboard.plain import count, distinct
 from engine.errors import EngineError
-from engine.runs.spec import ProjectDraft
+from engine.store.rows import DatasetInfo
 
-WAYS = ("Upload a file", "Paste a table", "Use a sample", "A file from before")
+WAYS = ("Upload a file", "Paste a table", "Pictures or PDFs", "Use a sample", "A file from before")
 PASTE = "message,queue\nWhere is my parcel?,shipping\nI was charged twice.,billing"
 
 
 def example_source(now: Current) -> None:
     """Let the person bring examples; what was chosen is stored at once."""
-    ways = WAYS if data.datasets() else WAYS[:3]
+    ways = WAYS if _stored() else WAYS[:-1]
     way = st.segmented_control(
         "Where from", ways, default=WAYS[0], key="source_way", label_visibility="collapsed", required=True
     )
@@ -24,6 +25,8 @@ def example_source(now: Current) -> None:
         _upload(now)
     elif way == "Paste a table":
         _paste(now)
+    elif way == "Pictures or PDFs":
+        _files(now)
     elif way == "Use a sample":
         _samples(now)
     else:
@@ -40,15 +43,14 @@ def use_dataset(project_id: str, dataset_id: str) -> None:
     from engine.dataset import guess_mapping
 
     table, found = data.dataset(dataset_id), data.profiles(dataset_id)
-
-    def change(draft: ProjectDraft) -> ProjectDraft:
-        spec = draft.pipeline
-        fields = [f.name for f in (*spec.inputs, *spec.outputs)] if spec else []
-        outputs = [f.name for f in spec.outputs] if spec else []
-        mapping = guess_mapping(table, fields, outputs=outputs, profiles=found) if fields else {}
-        return draft.model_copy(update={"dataset": dataset_id, "mapping": mapping})
-
-    drafts.edit(project_id, change)
+    project = next((p for p in data.projects(archived=True) if p.id == project_id), None)
+    spec = data.draft_of(project).pipeline if project else None
+    fields = [f.name for f in (*spec.inputs, *spec.outputs)] if spec else []
+    outputs = [f.name for f in spec.outputs] if spec else []
+    mapping = guess_mapping(table, fields, outputs=outputs, profiles=found) if fields else {}
+    example_edits.use_table(project_id, dataset_id, mapping)
+    st.session_state.pop(f"seen_examples_{project_id}", None)
+    st.session_state.pop(f"grid_rows_{project_id}", None)
 
 
 def _upload(now: Current) -> None:
@@ -109,6 +111,19 @@ def _take(project_id: str, content: bytes, name: str, source: str) -> None:
         st.session_state["source_problem"] = None
 
 
+def _files(now: Current) -> None:
+    made = files_source(now.id)
+    if made is not None:
+        _take(now.id, made[1], made[0], "upload")
+        st.session_state["uploads_taken"] = st.session_state.get("uploads_taken", 0) + 1
+        st.rerun()
+
+
+def _stored() -> list[DatasetInfo]:
+    """Return the files from before, without the versions that edits made of them."""
+    return [d for d in data.datasets() if d.source != example_edits.SOURCE]
+
+
 def _samples(now: Current) -> None:
     from engine.pipeline.templates import SAMPLES
 
@@ -136,7 +151,7 @@ def _use_sample(project_id: str, file: str) -> None:
 
 
 def _before(now: Current) -> None:
-    stored = distinct({d.id: f"{d.name} · {count(d.rows, 'row')}" for d in data.datasets()})
+    stored = distinct({d.id: f"{d.name} · {count(d.rows, 'row')}" for d in _stored()})
     picked = st.selectbox(
         "File",
         list(stored),

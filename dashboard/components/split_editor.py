@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
-from dashboard import data, drafts
+from dashboard.components.guard import guarded
 from dashboard.components.look import share_bar
 from dashboard.components.page import Current, complain
+from dashboard.example_checks import split_of
+from dashboard.glossary import explain
 from dashboard.plain import plain
 from engine.errors import EngineError
-from engine.pipeline.spec import PipelineSpec
 from engine.runs.spec import ProjectDraft, SplitSpec
+
+if TYPE_CHECKING:
+    from engine.dataset import Split
 
 PARTS = (
     ("Learn from", "train", "blue", "Solved examples for the prompt are picked from these rows."),
@@ -29,7 +35,7 @@ PARTS = (
 )
 
 
-def split_editor(now: Current, pipeline: PipelineSpec, dataset_id: str) -> None:
+def split_editor(now: Current) -> None:
     """Show and change the split; the sizes shown are the real ones."""
     shares = now.draft.split
     with st.container(border=True, key="split_card"):
@@ -58,12 +64,12 @@ def split_editor(now: Current, pipeline: PipelineSpec, dataset_id: str) -> None:
             key=f"seed_{now.id}",
             on_change=_changed,
             args=(now.id,),
-            help="The same number gives the same division again.",
+            help=explain("seed"),
         )
         if cut[1] - cut[0] < 5:
             st.caption(":orange[:material/pending:] Leave at least 5 % between the two marks.")
         try:
-            split = data.split(dataset_id, pipeline, now.draft.mapping, shares)
+            split = split_of(now.draft)
         except EngineError as error:
             complain(error)
             return
@@ -74,9 +80,19 @@ def split_editor(now: Current, pipeline: PipelineSpec, dataset_id: str) -> None:
                     st.markdown(f":{colour}-badge[{title}]")
                     st.markdown(f"#### {size:,} rows")
                     st.caption(what)
-        st.caption(steps_of(split.sizes[1]))
+        st.caption(f"{spread_of(split)} {steps_of(split.sizes[1])}")
         for note in split.notes[:3]:
             st.caption(plain(note))
+
+
+def spread_of(split: Split) -> str:
+    """Return in words how the rows were divided."""
+    by = (
+        f" and every value of {plain(split.stratified_by, 60)} is spread evenly"
+        if split.stratified_by
+        else ""
+    )
+    return f"Drawn by chance with the seed; rows that ask the same stay on one side{by}."
 
 
 def steps_of(rows: int) -> str:
@@ -100,4 +116,4 @@ def _changed(project_id: str) -> None:
         )
         return draft.model_copy(update={"split": shares})
 
-    drafts.edit(project_id, change)
+    guarded(project_id, change, "examples")

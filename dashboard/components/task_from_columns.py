@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 import streamlit as st
 
 from dashboard import data, drafts
+from dashboard.components.guard import renew
 from dashboard.components.look import sample_values
 from dashboard.components.page import Current
 from dashboard.plain import plain
+from engine.pipeline.spec import FieldSpec, PipelineSpec
 
 if TYPE_CHECKING:
-    from engine.dataset import Role
+    from engine.dataset import ColumnProfile, Role
 
 ROLES = {"input": "Input", "output": "Answer", "ignore": "Not used"}
 
@@ -71,8 +74,27 @@ def _make(project_id: str, dataset_id: str, roles: dict[str, str]) -> None:
     from engine.pipeline.infer import infer_mapping, infer_pipeline
 
     table = data.dataset(dataset_id)
-    pipeline = infer_pipeline(table, cast("dict[str, Role]", roles), data.profiles(dataset_id))
-    drafts.update(project_id, pipeline=pipeline, mapping=infer_mapping(table, pipeline), metric=None)
+    profiles = data.profiles(dataset_id)
+    made = infer_pipeline(table, cast("dict[str, Role]", roles), profiles)
+    mapping = infer_mapping(table, made)
+    pipeline = with_attachments(made, {p.name: p for p in profiles}, mapping)
+    drafts.update(project_id, pipeline=pipeline, mapping=mapping, metric=None)
     # The Task page's widgets keep what they showed: new keys make them take the new task.
-    key = f"fields_revision_{project_id}"
-    st.session_state[key] = st.session_state.get(key, 0) + 1
+    renew(project_id)
+
+
+def with_attachments(
+    pipeline: PipelineSpec, profiles: Mapping[str, ColumnProfile], mapping: Mapping[str, str]
+) -> PipelineSpec:
+    """Return the task with the inputs whose cells name pictures or PDFs typed as such."""
+    from engine.runs.attachments import attached_path
+
+    def typed(field: FieldSpec) -> FieldSpec:
+        paths = [attached_path(cell) for cell in profiles[mapping[field.name]].samples]
+        if not paths or None in paths:
+            return field
+        pdf = all(str(path).lower().endswith(".pdf") for path in paths)
+        return field.model_copy(update={"type": "PDF" if pdf else "Image"})
+
+    steps = [s.model_copy(update={"inputs": tuple(map(typed, s.inputs))}) for s in pipeline.steps]
+    return PipelineSpec(steps=tuple(steps))

@@ -28,7 +28,10 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something doubtful: a title, one sentence, the rows concerned, a note on each (the first 500), ways to mend it."""
+    """Something doubtful: a title, one sentence, the rows concerned, a note on each (the first 500), ways to mend it.
+
+    `others` is, for rows that repeat another, that other row.
+    """
 
     kind: Kind
     title: str
@@ -36,6 +39,7 @@ class Finding:
     rows: tuple[int, ...]
     notes: tuple[str, ...] = ()
     fixes: tuple[Fix, ...] = ()
+    others: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,13 +98,19 @@ def _outside(table: Table, rows: Sequence[int]) -> Iterator[Finding]:
 
 def _spelling(table: Table, rows: Sequence[int]) -> Iterator[Finding]:
     for name in table.outputs:
-        if table.choices.get(name):
-            continue
         cells = table.cells[name]
         counts = Counter(cells[row].strip() for row in rows if cells[row].strip())
         if not 2 <= len(counts) <= 4 * FEW_LABELS or 2 * len(counts) > len(rows):
             continue
         merged = merged_spellings(counts)
+        if table.choices.get(name):
+            # Case makes no difference for allowed values; values that are not allowed are told apart.
+            known = {value.strip().casefold() for value in table.choices[name]}
+            merged = {
+                a: b
+                for a, b in merged.items()
+                if a.casefold() != b.casefold() and {a.casefold(), b.casefold()} <= known
+            }
         if not merged:
             continue
         wrong = {row: merged[text] for row in rows if (text := cells[row].strip()) in merged}
@@ -160,8 +166,8 @@ def _duplicates(same: Mapping[int, int]) -> list[Finding]:
             f"{_count(len(same), 'row repeats', 'rows repeat')} an earlier row, question and answer. They are kept on "
             "one side of the split, and count more than once.",
             tuple(same),
-            tuple(f"repeats row position {first + 1}" for first in list(same.values())[:MOST_NOTES]),
-            (Fix("Keep the first of each", dict.fromkeys(same, "repeats an earlier row")),),
+            fixes=(Fix("Keep the first of each", dict.fromkeys(same, "repeats an earlier row")),),
+            others=tuple(same.values()),
         )
     ]
 
@@ -220,8 +226,8 @@ def _near(table: Table, rows: Sequence[int], keys: Mapping[int, str]) -> Iterato
             title,
             words,
             tuple(found),
-            tuple(f"nearly repeats row position {other + 1}" for other in list(found.values())[:MOST_NOTES]),
-            (Fix("Keep the first of each pair", dict.fromkeys(found, "nearly repeats another row")),),
+            fixes=(Fix("Keep the first of each pair", dict.fromkeys(found, "nearly repeats another row")),),
+            others=tuple(found.values()),
         )
 
 
