@@ -15,7 +15,8 @@ It knows numbers only.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple
@@ -73,6 +74,28 @@ def paired_interval(
     quantile = NormalDist().inv_cdf(p) if binary else student_quantile(p, max(1, len(differences) - 1))
     half = quantile * math.sqrt(variance / n)
     return max(-1.0, mean - half), min(1.0, mean + half)
+
+
+def resampled_interval(
+    rows: int, statistic: Callable[[Sequence[int]], float], confidence: float = 0.95
+) -> Interval:
+    """Return a number of a whole set of rows with its interval, by drawing the rows again and again (the bootstrap).
+
+    `statistic` is given places of rows, with repeats. The draws are seeded, so the same rows give the same interval.
+    Source: Efron 1979, "Bootstrap methods: another look at the jackknife".
+
+    >>> [round(x, 2) for x in resampled_interval(40, lambda places: sum(i % 4 == 0 for i in places) / 40)[:3]]
+    [0.25, 0.12, 0.4]
+    """
+    value = statistic(range(rows))
+    if rows < 2:
+        return Interval(value, min(0.0, value), max(1.0, value), rows, confidence)
+    rng = random.Random(0)
+    times = max(100, min(1000, 200_000 // rows))
+    drawn = sorted(statistic(rng.choices(range(rows), k=rows)) for _ in range(times))
+    tail = (1 - confidence) / 2
+    low, high = drawn[int(tail * times)], drawn[min(times - 1, math.ceil((1 - tail) * times) - 1)]
+    return Interval(value, min(low, value), max(high, value), rows, confidence)
 
 
 @lru_cache(maxsize=1024)

@@ -16,7 +16,7 @@ from engine.callbacks import observed
 from engine.errors import ConfigurationError, RunError
 from engine.evaluate.progress import OnProgress, Progress
 from engine.evaluate.rows import Runner
-from engine.intervals import Interval, mean_interval
+from engine.intervals import Interval, mean_interval, resampled_interval
 from engine.metrics.base import Grade, Scorer
 from engine.metrics.whole_set import WholeSetMetric
 from engine.prediction import Prediction
@@ -39,7 +39,8 @@ class EvaluationResult(Prediction):
     `results` are (example, prediction, score) in the order of the examples; `outcomes` the same rows as records, with
     their errors, usage and seconds; `interval` is the 95 % interval of the score, in percent. After several repeats
     `results` holds all of them, one repeat after another, `repeats` the score of each, and `spread` their standard
-    deviation in points; the interval is that of the rows' means.
+    deviation in points; the interval is that of the rows' means. A number of the whole set (macro F1) has the interval
+    that drawing the rows again and again gives.
     """
 
     __slots__ = ("interval", "outcomes", "repeats", "results")
@@ -55,6 +56,7 @@ class EvaluationResult(Prediction):
         results: list[Row],
         outcomes: Sequence[Outcome] = (),
         repeats: Sequence[float] = (),
+        interval: Interval | None = None,
     ) -> None:
         super().__init__(score=score)
         times = max(1, len(repeats))
@@ -62,9 +64,9 @@ class EvaluationResult(Prediction):
         rows = len(every) // times
         # A row asked several times is one row: counting it as several would narrow the interval without reason.
         scores = [sum(every[i::rows]) / times for i in range(rows)]
-        graded = mean_interval(scores)
-        interval = Interval(score, 100 * graded.low, 100 * graded.high, graded.rows, graded.confidence)
-        known = {"results": results, "outcomes": tuple(outcomes), "interval": interval}
+        graded = interval or mean_interval(scores)
+        percent = Interval(score, 100 * graded.low, 100 * graded.high, graded.rows, graded.confidence)
+        known = {"results": results, "outcomes": tuple(outcomes), "interval": percent}
         for name, value in {**known, "repeats": tuple(repeats) or (score,)}.items():
             object.__setattr__(self, name, value)
 
@@ -79,7 +81,8 @@ class EvaluationResult(Prediction):
         return [outcome for outcome in self.outcomes if outcome.error is not None]
 
     def __reduce__(self) -> Any:
-        return EvaluationResult, (self.score, self.results, self.outcomes, self.repeats)
+        unit = Interval(*(number / 100 for number in self.interval[:3]), *self.interval[3:])
+        return EvaluationResult, (self.score, self.results, self.outcomes, self.repeats, unit)
 
     def __repr__(self) -> str:
         return f"EvaluationResult(score={self.score}, results=<list of {len(self.results)} results>)"
@@ -207,7 +210,8 @@ class Evaluate:
         scores = [self._score(results[i : i + count]) for i in range(0, len(results), count)]
         score = round(100 * sum(scores) / times, 2)
         outcomes = [outcome for outcome, _, _ in rows]
-        result = EvaluationResult(score, results, outcomes, [round(100 * one, 2) for one in scores])
+        repeats = [round(100 * one, 2) for one in scores]
+        result = EvaluationResult(score, results, outcomes, repeats, self._interval(results, times))
         name = str(
             getattr(self.metric, "name", None) or getattr(self.metric, "__name__", type(self.metric).__name__)
         )
@@ -220,6 +224,17 @@ class Evaluate:
             shown = _TABLE_ROWS if self.display_table is True else int(self.display_table)
             _show(table(result, name)[:shown], len(results))
         return result
+
+    def _interval(self, results: Sequence[Row], times: int) -> Interval | None:
+        if not isinstance(self.metric, WholeSetMetric):
+            return None
+        count = len(results) // times
+
+        def score(places: Sequence[int]) -> float:
+            sets = ([results[place + count * time] for place in places] for time in range(times))
+            return sum(map(self._score, sets)) / times
+
+        return resampled_interval(count, score)
 
     def _score(self, results: Sequence[Row]) -> float:
         if isinstance(self.metric, WholeSetMetric):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from engine import loop
 from engine.errors import EngineError
 from engine.evaluate.garbage import older_objects_left_alone
-from engine.metrics.base import Grade, Metric, Scorer, as_grade
+from engine.metrics.base import Grade, Metric, Scorer, as_grade, explained
 from engine.records import Example, Outcome, TraceStep, Usage, json_value
 from engine.runtime import context, current
 
@@ -145,7 +145,7 @@ class Runner:
         try:
             prediction = await self.program.acall(**example.input_values())
             result = await self.score(example, prediction)
-            grade = as_grade(result)
+            grade = explained(as_grade(result), example, prediction)
             if unmet := tuple(dict.fromkeys(remarks)):
                 result = grade = lowered(grade, unmet)
         except Exception as failure:  # noqa: BLE001 - whatever a row raises is that row's record

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.errors import ConfigurationError
+from engine.metrics.text import plain_text, quoted
 from engine.records import Example
 
 Scorer = Callable[..., Any]
@@ -201,6 +202,29 @@ def grade(metric: Scorer, example: Any, prediction: Any, trace: Any = None) -> G
     """
     result = metric(example, prediction) if trace is None else metric(example, prediction, trace)
     return as_grade(result)
+
+
+def explained(found: Grade, example: Any, prediction: Any) -> Grade:
+    """Return a grade with feedback: its own, else what the labels say, so that a bare number teaches something too.
+
+    >>> explained(Grade(0.0), {"question": "?", "answer": "4"}, {"answer": "5"}).feedback
+    "Expected '4', got '5'."
+    """
+    if found.feedback:
+        return found
+    if found.score >= 1:
+        return Grade(found.score, "Correct.")
+    said = [f"It scored {found.score:.2f} of 1."] if found.score > 0 else []
+    if isinstance(example, Mapping) and isinstance(prediction, Mapping):
+        names = [
+            n
+            for n in labelled_fields(example, prediction)
+            if plain_text(example[n]) != plain_text(prediction[n])
+        ]
+        for name in names:
+            lead = f"{name}: expected" if len(names) > 1 else "Expected"
+            said.append(f"{lead} {quoted(example[name])}, got {quoted(prediction[name])}.")
+    return Grade(found.score, " ".join(said) or "The metric calls this wrong.")
 
 
 def as_grade(result: Any) -> Grade:

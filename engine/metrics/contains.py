@@ -58,14 +58,19 @@ class Contains(Metric):
         return re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", text) is not None
 
 
-def answer_passage_match(example: Any, pred: Any, trace: Any = None) -> bool:  # noqa: ARG001 - DSPy's signature
+def answer_passage_match(example: Any, pred: Any, trace: Any = None) -> Grade:  # noqa: ARG001 - DSPy's signature
     """Whether one of the passages in `pred.context` holds one of the accepted answers, word for word.
 
+    The grade is 1 or 0, counts as True or False, and says what was not found.
+
     >>> from engine import Example
-    >>> answer_passage_match(Example(answer="Ada Lovelace"), Example(context=["Written by Ada Lovelace."]))
+    >>> bool(answer_passage_match(Example(answer="Ada Lovelace"), Example(context=["Written by Ada Lovelace."])))
     True
     """
     accepted = [example.answer] if isinstance(example.answer, str) else list(example.answer)
     passages = [pred.context] if isinstance(pred.context, str) else list(pred.context)
     wanted = [f" {normalize_text(as_text(one))} " for one in accepted]
-    return any(one in f" {normalize_text(as_text(passage))} " for passage in passages for one in wanted)
+    if any(one in f" {normalize_text(as_text(passage))} " for passage in passages for one in wanted):
+        return Grade(1.0, "Correct.")
+    names = " or ".join(quoted(one) for one in accepted)
+    return Grade(0.0, f"None of the {len(passages)} passages found holds {names}: search for something else.")

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from engine.metrics.base import Grade, Metric, MetricOptions, WorkedExample
-from engine.metrics.text import normalize_text, plain_text, quoted, token_f1
+from engine.metrics.text import as_text, normalize_text, plain_text, quoted, token_f1
 
 
 class ExactMatchOptions(MetricOptions):
@@ -55,8 +55,23 @@ class ExactMatch(Metric):
         accepted = expected if _is_list(expected) and not _is_list(answer) else [expected]
         if any(same(one, answer, strict) for one in accepted):
             return _RIGHT
-        wanted = " or ".join(quoted(one) for one in accepted) or "nothing"
-        return Grade(0.0, f"Expected {wanted}, got {quoted(answer)}.")
+        return Grade(0.0, wrong(accepted, answer))
+
+
+def wrong(accepted: Sequence[Any], answer: Any) -> str:
+    """Return in words what is wrong with an answer that is none of the accepted ones.
+
+    >>> wrong(["billing"], "It is for billing."), wrong([1999], "1999-05-01")
+    ("Expected 'billing', got 'It is for billing.': give it alone, without other words.", "Expected 1999, got '1999-05-01'.")
+    """
+    wanted = " or ".join(quoted(one) for one in accepted) or "nothing"
+    text = f" {normalize_text(as_text(answer))} "
+    inside = any(
+        isinstance(one, str | Enum) and (words := normalize_text(as_text(one))) and f" {words} " in text
+        for one in accepted
+    )
+    hint = ": give it alone, without other words" if inside and not _is_list(answer) else ""
+    return f"Expected {wanted}, got {quoted(answer)}{hint}."
 
 
 def same(expected: Any, answer: Any, strict: bool = False) -> bool:
@@ -78,18 +93,22 @@ def same(expected: Any, answer: Any, strict: bool = False) -> bool:
     return plain_text(expected) == plain_text(answer)
 
 
-def answer_exact_match(example: Any, pred: Any, trace: Any = None, frac: float = 1.0) -> bool:  # noqa: ARG001 - DSPy's signature
+def answer_exact_match(example: Any, pred: Any, trace: Any = None, frac: float = 1.0) -> Grade:  # noqa: ARG001 - DSPy's signature
     """Whether `pred.answer` is `example.answer` (or one of them), normalised; with `frac` < 1, their F1 reaches it.
 
+    The grade is 1 or 0, counts as True or False, and says what was wrong.
+
     >>> from engine import Example
-    >>> answer_exact_match(Example(answer=["Paris", "Paris, France"]), Example(answer="paris!"))
+    >>> bool(answer_exact_match(Example(answer=["Paris", "Paris, France"]), Example(answer="paris!")))
     True
     """
     accepted = [example.answer] if isinstance(example.answer, str) else list(example.answer)
     if frac >= 1.0:
-        return EM(pred.answer, accepted)
-    words = normalize_text(str(pred.answer)).split()
-    return max(token_f1(words, normalize_text(str(one)).split()) for one in accepted) >= frac
+        right = EM(pred.answer, accepted)
+    else:
+        words = normalize_text(str(pred.answer)).split()
+        right = max(token_f1(words, normalize_text(str(one)).split()) for one in accepted) >= frac
+    return _RIGHT if right else Grade(0.0, wrong(accepted, pred.answer))
 
 
 def EM(prediction: str, answers_list: Sequence[str]) -> bool:  # noqa: N802 - DSPy's name

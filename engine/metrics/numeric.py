@@ -70,7 +70,10 @@ class NumberWithin(Metric):
         allowed = self.options.tolerance * (abs(wanted) if self.options.relative else 1.0)
         if abs(got - wanted) <= allowed + _ROUNDING * max(1.0, abs(wanted)):
             return Grade(1.0, "Correct.")
-        how_far = f", {abs(got - wanted):g} off" + (f" where {allowed:g} is allowed" if allowed else "")
+        side = "high" if got > wanted else "low"
+        how_far = f", {abs(got - wanted):g} too {side}" + (
+            f" where {allowed:g} off is allowed" if allowed else ""
+        )
         return Grade(0.0, f"Expected {expected}, got {quoted(answer)}{how_far}.")
 
 

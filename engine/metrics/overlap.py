@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.metrics.base import Grade, Metric, WorkedExample
-from engine.metrics.text import as_text, normalize_text, quoted, token_f1
+from engine.metrics.text import as_text, missing_words, normalize_text, quoted, token_f1
 
 
 class TokenF1(Metric):
@@ -31,11 +31,17 @@ class TokenF1(Metric):
         several = isinstance(expected, list | tuple) and not isinstance(answer, list | tuple)
         accepted = list(expected) if several else [expected]
         words = _words(answer)
-        score = max((_overlap(words, _words(one)) for one in accepted), default=0.0)
+        near = max(accepted, key=lambda one: _overlap(words, _words(one)), default="")
+        score = _overlap(words, _words(near)) if accepted else 0.0
         if score == 1.0:
             return Grade(1.0, "Correct.")
         wanted = " or ".join(quoted(one) for one in accepted) or "nothing"
-        return Grade(score, f"Expected {wanted}, got {quoted(answer)}: {score:.0%} of the words agree.")
+        lacks, extra = (
+            missing_words(as_text(near), as_text(answer)),
+            missing_words(as_text(answer), as_text(near)),
+        )
+        said = (f" It lacks: {lacks}." if lacks else "") + (f" It has too much: {extra}." if extra else "")
+        return Grade(score, f"Expected {wanted}, got {quoted(answer)}: {score:.0%} of the words agree.{said}")
 
 
 def F1(prediction: str, answers_list: Sequence[str]) -> float:  # noqa: N802 - DSPy's name

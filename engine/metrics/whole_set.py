@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -105,7 +106,10 @@ class Correlation(WholeSetMetric):
         off = abs(wanted - got)
         score = 1.0 if off == 0 else max(0.0, 1 - off / max(abs(wanted), abs(got)))
         return Grade(
-            score, "Correct." if off == 0 else f"Expected {expected}, got {quoted(answer)}, {off:g} off."
+            score,
+            "Correct."
+            if off == 0
+            else f"Expected {expected}, got {quoted(answer)}, {off:g} too {'high' if got > wanted else 'low'}.",
         )
 
     def total(self, pairs: Sequence[tuple[Any, Any]]) -> Grade:
@@ -142,4 +146,4 @@ def _pearson(xs: Sequence[float], ys: Sequence[float]) -> float:
 def _ranks(values: Sequence[float]) -> list[float]:
     """Ranks from 0; equal values share the mean of theirs."""
     order = sorted(values)
-    return [order.index(v) + (order.count(v) - 1) / 2 for v in values]
+    return [(bisect_left(order, v) + bisect_right(order, v) - 1) / 2 for v in values]

@@ -1,12 +1,16 @@
 """Repeats with their spread, progress for a listener, and files that hold failed rows too."""
 
+import asyncio
 import csv
 import json
+import pickle
 
 import pytest
+from openai_server import OpenAIServer
 
 import engine
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, RunError
+from engine.lm.cache import Cache
 from engine.testing import ScriptedLM
 
 ROWS = [engine.Example(question=str(i), answer="yes").with_inputs("question") for i in range(4)]
@@ -80,3 +84,54 @@ def test_files_hold_failed_rows_and_the_repeat(tmp_path):
     assert rows[0]["error"] == "ValueError: no such thing"
     assert [r["pred_answer"] for r in rows] == ["", "yes", "yes", "yes"] * 2
     assert len(json.loads((tmp_path / "r.json").read_text())) == 8
+
+
+def test_a_number_of_the_whole_set_has_an_interval_of_its_own():
+    labels = ["a"] * 16 + ["b"] * 4
+    rows = [engine.Example(question=str(i), answer=x).with_inputs("question") for i, x in enumerate(labels)]
+    lm = ScriptedLM(lambda request: {"answer": "a"})
+    with engine.context(lm=lm):
+        found = engine.Evaluate(devset=rows, metric=engine.MacroF1())(engine.Predict("question -> answer"))
+    # Four of five are right, but one label is never found: the mean of the rows says 80 %, macro F1 44 %.
+    assert found.score == 44.44
+    assert found.interval.low <= 44.44 <= found.interval.high
+    assert found.interval.high < 55 or found.interval.high == 100.0  # no draw without a b scores in between
+    assert found.interval.rows == 20
+    again = pickle.loads(pickle.dumps(found))
+    assert again.interval == pytest.approx(found.interval)
+
+
+def test_what_is_in_the_cache_is_not_bought_again(tmp_path):
+    """An evaluation that ended in the middle is begun again: only the rows that are missing are asked."""
+    rows = [engine.Example(question=f"{i}?", answer="4").with_inputs("question") for i in range(10)]
+    reply = "[[ ## answer ## ]]\n4\n\n[[ ## completed ## ]]"
+    program = engine.Predict("question -> answer")
+
+    def stop(example, prediction):
+        if example.question == "6?":
+            raise OSError("the machine goes down")
+        return example.answer == prediction.answer
+
+    with OpenAIServer(answer=reply) as server:
+        lm = engine.LM("openai/m", api_base=server.url, api_key="k", cache=Cache(tmp_path / "calls.db"))
+        with engine.context(lm=lm):
+            with pytest.raises(RunError, match="goes down"):
+                engine.Evaluate(devset=rows, metric=stop, num_threads=1, max_errors=1)(program)
+            asked = len(server.requests)
+            assert asked < 10
+            found = engine.Evaluate(devset=rows, metric=engine.ExactMatch(), num_threads=1)(program)
+        assert len(server.requests) == 10
+    assert found.score == 100.0
+    assert sum(o.usage.cached for o in found.outcomes) == asked
+    assert sum(o.usage.calls for o in found.outcomes) == 10 - asked
+
+
+def test_several_evaluations_are_awaited_at_once():
+    async def both():
+        evaluate = engine.Evaluate(devset=ROWS, metric=engine.ExactMatch())
+        program = engine.Predict("question -> answer")
+        return await asyncio.gather(evaluate.acall(program), evaluate.acall(program, repeats=2))
+
+    with engine.context(lm=lm({(1, "0")})):
+        once, twice = asyncio.run(both())
+    assert (once.score, twice.score, twice.repeats) == (100.0, 87.5, (100.0, 75.0))

@@ -123,7 +123,7 @@ def test_exact_match(expected, answer, score):
 def test_feedback_is_in_words():
     assert ExactMatch().compare("billing", "shipping").feedback == "Expected 'billing', got 'shipping'."
     assert ExactMatch().compare(["a", "b"], "c").feedback == "Expected 'a' or 'b', got 'c'."
-    assert NumberWithin().compare(4, "It is 5").feedback == "Expected 4, got 'It is 5', 1 off."
+    assert NumberWithin().compare(4, "It is 5").feedback == "Expected 4, got 'It is 5', 1 too high."
     assert NumberWithin().compare(4, "many").feedback == "Expected 4, but 'many' holds no number."
     assert "should mention 'art'" in Contains().compare("art", "start").feedback
     assert len(ExactMatch().compare("x" * 5000, "y").feedback) < 200
