@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime
 import sys
-import types
 import typing
 from collections.abc import Iterable
 from enum import Enum
@@ -17,35 +16,20 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import orjson
 import typing_extensions
 
+from engine.signature.type_text import UNIONS, NoneType
+from engine.signature.type_text import type_text as type_hint
 from engine.types.base import Type
 
-NoneType = type(None)
-UNIONS = (Union, types.UnionType)
-
-
-def type_hint(annotation: Any) -> str:
-    """Return a type as a person would write it in a signature.
-
-    >>> type_hint(list[str]), type_hint(int | None), type_hint(Literal["a", "b"])
-    ('list[str]', 'int | None', "Literal['a', 'b']")
-    """
-    origin, args = get_origin(annotation), get_args(annotation)
-    if annotation is NoneType or annotation is None:
-        return "None"
-    if annotation is Any:
-        return "Any"
-    if annotation is Ellipsis:
-        return "..."
-    if origin is Annotated:
-        return type_hint(args[0])
-    if origin is Literal:
-        return f"Literal[{', '.join(repr(a) for a in args)}]"
-    if origin in UNIONS:
-        return " | ".join(type_hint(a) for a in args)
-    if origin is not None and args:
-        name = getattr(origin, "__name__", str(origin))
-        return f"{name}[{', '.join(type_hint(a) for a in args)}]"
-    return getattr(annotation, "__name__", None) or str(annotation)
+__all__ = [
+    "UNIONS",
+    "NoneType",
+    "checkable",
+    "json_schema",
+    "output_note",
+    "rules_in_words",
+    "type_hint",
+    "without_none",
+]
 
 
 def output_note(annotation: Any) -> str:

@@ -61,8 +61,12 @@ def dspy_state(program: Module) -> dict[str, Any]:
             "train": [],
             "demos": saved["demos"],
             "signature": {
-                "instructions": step.signature.instructions,
-                "fields": list(saved["signature"]["fields"].values()),
+                # With the tools listed after it, as the model is shown it: DSPy keeps them there.
+                "instructions": step.prompted().instructions,
+                "fields": [
+                    {key: words[key] for key in ("prefix", "description")}
+                    for words in saved["signature"]["fields"].values()
+                ],
             },
             "lm": None,
         }

@@ -4,6 +4,8 @@
     fields.py     InputField, OutputField, and what a field carries
     grammar.py    the one reader of type texts ("list[str]") and signature texts ("a, b: int -> c")
     signature.py  Signature, make_signature, ensure_signature
+    state.py      a signature's wording in a file
+    type_text.py  a type as the text that names it
 
 It knows nothing of prompts, models or examples.
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import keyword
 import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import pydantic
@@ -79,6 +80,24 @@ def typed(name: str, field: FieldInfo, annotation: Any) -> FieldInfo:
     extra.setdefault("prefix", infer_prefix(name) + ":")
     info.json_schema_extra = extra
     return info
+
+
+RULES = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern", "allow_inf_nan")
+"""Keywords of pydantic's that are rules for a value."""
+
+
+def with_rules(field: FieldInfo, rules: Mapping[str, Any]) -> FieldInfo:
+    """Return a copy of a field with rules added; one of a kind that it has already takes that one's place.
+
+    >>> from pydantic import Field
+    >>> with_rules(Field(ge=1, le=5), {"le": 3}).metadata
+    [Ge(ge=1), Le(le=3)]
+    """
+    made = copy.copy(field)
+    new = pydantic.Field(**rules).metadata
+    kinds = {type(rule) for rule in new}
+    made.metadata = [*(rule for rule in field.metadata if type(rule) not in kinds), *new]
+    return made
 
 
 def check_name(name: Any) -> str:

@@ -22,7 +22,19 @@ _BUILTIN: dict[str, Any] = {
     t.__name__: t
     for t in (int, str, float, bool, list, tuple, dict, set, frozenset, complex, bytes, bytearray, object)
 } | {"None": None}
+_KNOWN: dict[str, Any] = _BUILTIN | {
+    t.__name__: t
+    for t in (datetime.datetime, datetime.date, datetime.time, datetime.timedelta, decimal.Decimal)
+}
 _MODULES: dict[str, Any] = {"typing": typing, "datetime": datetime, "decimal": decimal}
+_OWN = frozenset(
+    {
+        *("Audio", "Citations", "Code", "Document", "File", "History", "Image", "PDF", "Reasoning"),
+        *("Tool", "ToolCall", "ToolCallResults", "ToolCalls"),
+    }
+)
+"""Types of the engine that a text may name; found where they are, since this layer is below them."""
+
 _ENGINE_NAMES = ("engine", "dspy")
 _MAX_FRAMES = 100
 
@@ -33,7 +45,8 @@ def parse_type(text: str, custom_types: Names | None = None) -> Any:
     """Return the type that a text names.
 
     Understands the built-in types, everything in `typing`, `X | Y`, `Optional`, `Literal` with
-    constants, subscripts, `datetime.*`, and the names in `custom_types`.
+    constants, subscripts, dates and times, `Decimal`, the engine's own types (Image, History, Tool ...), and the names
+    in `custom_types`, which come first.
 
     Raises SignatureError for anything else.
 
@@ -196,6 +209,10 @@ def _lookup(name: str, names: Names) -> Any:
     found = names.get(name)
     if found is None and not name.startswith("_") and name in typing.__all__:
         found = getattr(typing, name)
+    if found is None or isinstance(found, types.ModuleType):
+        found = _KNOWN.get(name)
+    if found is None and name in _OWN and "engine" in sys.modules:
+        found = getattr(sys.modules["engine"], name)
     if not _is_type(found):
         raise SignatureError(
             f"{name!r} is not a type known here. Use str, int, float, bool, list[...], dict[...], Optional[...], "

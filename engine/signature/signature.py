@@ -17,8 +17,9 @@ from pydantic.fields import FieldInfo
 
 from engine.errors import SignatureError
 from engine.signature.body import declared_fields
-from engine.signature.fields import InputField, OutputField, check_name, role_of, typed
+from engine.signature.fields import RULES, InputField, OutputField, check_name, role_of, typed, with_rules
 from engine.signature.grammar import Names, caller_names, parse_sides
+from engine.signature.state import dumped, loaded
 
 Fields = Mapping[str, FieldInfo]
 
@@ -175,8 +176,9 @@ class SignatureMeta(type):
         )
 
     def with_updated_fields(cls, name: str, type_: Any = None, **extra: Any) -> type[Signature]:
-        """Return a signature in which one field has another type, description (`desc`) or prefix."""
-        field = cls._field(name)
+        """Return a signature in which one field has another type, description (`desc`), prefix, or rules (`ge`, `max_length` ...)."""
+        rules = {key: extra.pop(key) for key in RULES if key in extra}
+        field = with_rules(cls._field(name), rules) if rules else cls._field(name)
         info = typed(name, field, field.annotation if type_ is None else type_)
         info.json_schema_extra = {**_extra(info), **extra}
         return _derive(cls, {**cls._fields, name: info})
@@ -222,28 +224,17 @@ class SignatureMeta(type):
         )
 
     def dump_state(cls) -> dict[str, Any]:
-        """Return the wording as JSON values: instructions, and label and description by field name."""
-        fields = {
-            name: {"prefix": _extra(f)["prefix"], "description": _extra(f)["desc"]}
-            for name, f in cls._fields.items()
-        }
-        return {"instructions": cls.instructions, "fields": fields}
+        """Return the wording as JSON values: instructions; label, description and type by field name."""
+        return dumped(cls.instructions, cls._fields)
 
     def load_state(cls, state: Mapping[str, Any]) -> type[Signature]:
-        """Return this signature with saved wording. Fields may be given by name, or in order as DSPy saves them."""
-        given = state.get("fields", {})
-        named = given.items() if isinstance(given, Mapping) else zip(cls._fields, given, strict=False)
-        fields = dict(cls._fields)
-        for name, words in named:
-            if name in fields:
-                info = typed(name, fields[name], fields[name].annotation)
-                new = {"desc": words.get("description") or f"${{{name}}}", "prefix": words.get("prefix")}
-                info.json_schema_extra = {
-                    **_extra(info),
-                    **{key: value for key, value in new.items() if value},
-                }
-                fields[name] = info
-        return _derive(cls, fields, state.get("instructions") or cls.instructions)
+        """Return this signature with saved wording. Fields may be given by name, or in order as DSPy saves them.
+
+        Types stay this signature's: a field that was saved with another one is named in a warning.
+        """
+        return _derive(
+            cls, loaded(cls.__name__, cls._fields, state), state.get("instructions") or cls.instructions
+        )
 
     def _field(cls, name: str) -> FieldInfo:
         try:

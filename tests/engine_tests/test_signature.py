@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import copy
+import datetime
+import decimal
 import enum
 import typing
 from typing import ClassVar, Literal
 
+import orjson
 import pydantic
 import pytest
 
-from engine import InputField, OutputField, Signature
-from engine.errors import SignatureError
+import engine
+from engine import ChatAdapter, InputField, JSONAdapter, OutputField, Signature, XMLAdapter
+from engine.adapters.notes import rules_in_words
+from engine.errors import AdapterParseError, SignatureError
 from engine.signature import ensure_signature, infer_prefix, make_signature, parse_type
 
 
@@ -274,10 +279,92 @@ def test_infer_prefix(name, words):
 def test_dspy_arguments_without_effect_are_accepted():
     field = OutputField(desc="x", prefix="Answer now:", format=str, parser=int)
     made = make_signature({"q": InputField(), "a": (str, field)})
-    assert made.dump_state()["fields"]["a"] == {"prefix": "Answer now:", "description": "x"}
+    assert made.dump_state()["fields"]["a"] == {"prefix": "Answer now:", "description": "x", "type": "str"}
 
 
 def test_field_names_that_methods_have_too_are_fine():
     made = Signature("schema, json, copy, fields -> instructions, items")
     assert list(made.fields) == ["schema", "json", "copy", "fields", "instructions", "items"]
     assert "instructions" in made.output_fields
+
+
+def test_state_keeps_each_fields_type_and_says_when_it_is_another_now(caplog):
+    saved = Signature("a: list[int], b -> c: Literal['x', 'y'] | None").dump_state()
+    assert [f["type"] for f in saved["fields"].values()] == ["list[int]", "str", "Literal['x', 'y'] | None"]
+    Signature("a: list[int], b -> c: Literal['x', 'y'] | None").load_state(saved)
+    assert not caplog.text
+    now = Signature("b, a: set[int] -> c: Literal['x', 'y'] | None").load_state(saved)
+    assert now.annotation("a") == set[int]
+    assert "a was saved as list[int] and is set[int] now" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("datetime", datetime.datetime),
+        ("list[date]", list[datetime.date]),
+        ("Decimal | None", decimal.Decimal | None),
+        ("list[Tool]", list[engine.Tool]),
+        ("ToolCalls", engine.ToolCalls),
+        ("dict[str, Image]", dict[str, engine.Image]),
+        ("History", engine.History),
+    ],
+)
+def test_dates_and_the_engines_own_types_are_known_by_name(text, expected):
+    assert parse_type(text) == expected
+    assert Signature(f"a: {text} -> b").annotation("a") == expected
+
+
+def test_a_class_of_ones_own_comes_before_the_engines():
+    class Image(pydantic.BaseModel):
+        """Not the engine's."""
+
+    assert Signature("a: Image -> b").annotation("a") is Image
+    assert Signature("a: Tool -> b", custom_types={"Tool": Item}).annotation("a") is Item
+
+
+def test_rules_can_be_changed_are_shown_and_hold():
+    base = Signature({"q": InputField(), "n": (int | None, OutputField(ge=1, le=5))})
+    tighter = base.with_updated_fields("n", le=3, desc="Stars.")
+    assert rules_in_words(base.fields["n"].metadata) == "at least 1, at most 5"
+    assert "`n` (int | None): Stars. [must be at least 1, at most 3]" in ChatAdapter().system(tighter)
+    assert not base.equals(base.with_updated_fields("n", le=3))
+    read = ChatAdapter().parse
+    assert read(tighter, "[[ ## n ## ]]\n3") == {"n": 3}
+    assert read(tighter, "[[ ## n ## ]]\nnull") == {"n": None}
+    assert read(base, "[[ ## n ## ]]\n4") == {"n": 4}
+    with pytest.raises(AdapterParseError, match="less than or equal to 3"):
+        read(tighter, "[[ ## n ## ]]\n4")
+
+
+@pytest.mark.parametrize(
+    ("annotation", "rules", "good", "bad", "shown"),
+    [
+        (str, {"max_length": 3}, "abc", "abcd", "length at most 3"),
+        (str, {"pattern": "^a+$"}, "aa", "ab", "matching the pattern ^a+$"),
+        (list[str], {"min_length": 2}, '["a", "b"]', '["a"]', "length at least 2"),
+        (float, {"gt": 0, "lt": 1}, "0.5", "1", "greater than 0, less than 1"),
+        (int, {"multiple_of": 5}, "10", "11", "a multiple of 5"),
+        (dict[str, int], {"max_length": 1}, '{"a": 1}', '{"a": 1, "b": 2}', "length at most 1"),
+        (datetime.date, {"ge": datetime.date(2024, 1, 1)}, "2024-02-03", "2023-02-03", "at least 2024-01-01"),
+    ],
+)
+@pytest.mark.parametrize("adapter", [ChatAdapter(), JSONAdapter(), XMLAdapter()], ids=lambda a: a.name)
+def test_every_rule_is_shown_and_holds_in_every_layout(adapter, annotation, rules, good, bad, shown):
+    signature = make_signature({"q": InputField(), "a": (annotation, OutputField(**rules))})
+    assert f"[must be {shown}]" in adapter.system(signature)
+
+    def laid_out(text):
+        if adapter.name == "xml":
+            return f"<a>{text}</a>"
+        quoted = text if text[0] in "[{" else orjson.dumps(text).decode()
+        return f"[[ ## a ## ]]\n{text}" if adapter.name == "chat" else f'{{"a": {quoted}}}'
+
+    assert "a" in adapter.parse(signature, laid_out(good))
+    with pytest.raises(AdapterParseError, match="'a' breaks its rule"):
+        adapter.parse(signature, laid_out(bad))
+
+
+def test_an_instruction_nobody_wrote_names_the_fields_that_are_left():
+    assert Signature("a, b -> c, d").delete("d").instructions == "Read `a` and `b` and write `c`."
+    assert Signature("a -> c, d", "Mine.").delete("d").instructions == "Mine."
