@@ -69,13 +69,11 @@ class Example(Mapping[str, Any]):
 
     def inputs(self) -> Example:
         """Return the inputs alone, as an Example."""
-        keys = self.input_keys
-        return type(self)({k: v for k, v in self._values.items() if k in keys}).with_inputs(*keys)
+        return type(self)(self.input_values()).with_inputs(*self.input_keys)
 
     def labels(self) -> Example:
         """Return everything but the inputs, as an Example."""
-        keys = self.input_keys
-        return type(self)({k: v for k, v in self._values.items() if k not in keys})
+        return type(self)({k: v for k, v in self._values.items() if k not in self.input_keys})
 
     def without(self, *keys: str) -> Example:
         """Return a copy without some keys."""
@@ -180,13 +178,14 @@ class Demo:
 
 @dataclass(frozen=True, slots=True)
 class StepState:
-    """Everything an optimizer may change in one step; `nearest` demos, those most like the input, are shown (0: all)."""
+    """What may change in one step; `nearest` demos are shown (0: all), `reason_first` adds or drops reasoning."""
 
     instructions: str
     demos: tuple[Demo, ...] = ()
     field_descriptions: Mapping[str, str] = field(default_factory=dict)
     tool_descriptions: Mapping[str, str] = field(default_factory=dict)
     nearest: int = 0
+    reason_first: bool | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the state as JSON-ready values; `from_dict` reads it back."""
@@ -196,6 +195,7 @@ class StepState:
             "field_descriptions": dict(self.field_descriptions),
             "tool_descriptions": dict(self.tool_descriptions),
             **({"nearest": self.nearest} if self.nearest else {}),
+            **({} if self.reason_first is None else {"reason_first": self.reason_first}),
         }
 
     @classmethod
@@ -207,6 +207,7 @@ class StepState:
             field_descriptions=dict(data.get("field_descriptions", {})),
             tool_descriptions=dict(data.get("tool_descriptions", {})),
             nearest=int(data.get("nearest", 0)),
+            reason_first=data.get("reason_first"),
         )
 
 
@@ -318,8 +319,7 @@ def json_value(value: Any) -> Any:
     if type(value) in _PLAIN:
         return value
     if isinstance(value, str | int | float):
-        # A plain value, unless it is an enum that is also a str or an int.
-        return value.value if isinstance(value, Enum) else value
+        return value.value if isinstance(value, Enum) else value  # an enum can be a str or an int too
     if isinstance(value, Mapping):
         return {str(json_value(key)): json_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

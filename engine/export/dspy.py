@@ -55,6 +55,11 @@ def dspy_state(program: Module) -> dict[str, Any]:
                 f"The step {path!r} shows each input its {step.nearest} nearest examples, which DSPy's state cannot say. "
                 "Export it as json or python, or tune with another optimizer."
             )
+        if step.reason_first is not None:
+            raise ProgramFileError(
+                f"The step {path!r} was found to answer better {'with' if step.reason_first else 'without'} reasoning first, "
+                "which DSPy's state cannot say. Export it as json or python."
+            )
         saved = step.dump_state()
         states[path] = {
             "traces": [],

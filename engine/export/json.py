@@ -51,6 +51,7 @@ class StepFile(_File):
     field_descriptions: dict[str, str] = Field(default_factory=dict)
     tool_descriptions: dict[str, str] = Field(default_factory=dict)
     nearest: int = Field(default=0, ge=0)
+    reason_first: bool | None = None
 
 
 class CandidateFile(_File):

@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.modules.module import Module
 from engine.modules.predict import Predict
+from engine.modules.reasoning import FIELD, REASONING
 from engine.prediction import Prediction
 from engine.signature import OutputField, ensure_signature
 
@@ -34,12 +35,9 @@ class ChainOfThought(Module):
     ) -> None:
         super().__init__(callbacks)
         field = OutputField(desc=REASONING) if rationale_field is None else rationale_field
-        extended = ensure_signature(signature).prepend("reasoning", field, rationale_field_type or str)
+        extended = ensure_signature(signature).prepend(FIELD, field, rationale_field_type or str)
         self.predict = Predict(extended, **config)
 
     async def aforward(self, **kwargs: Any) -> Prediction:
         """Think, then answer; the arguments are those of `Predict`."""
         return await self.predict.acall(**kwargs)
-
-
-REASONING = "Think step by step here, before the answer."

@@ -20,6 +20,7 @@ from engine.modules import own_adapter, state
 from engine.modules.call_range import CallRange
 from engine.modules.module import Module
 from engine.modules.nearest import NearestTexts, text_of_values
+from engine.modules.reasoning import reasoning_first
 from engine.prediction import Prediction
 from engine.records import Demo, Example, StepState, json_value
 from engine.runtime import current, tracked
@@ -44,7 +45,9 @@ class Predict(Module):
     `config` holds request parameters (temperature, max_tokens, n, rollout_id ...), which a call may override
     with `config={...}`; a call may also bring its own `demos`, `signature` and `lm`. `lm` and `adapter` are the
     step's own; without them those in force (`engine.configure`, `engine.context`) are used. With `nearest` set only
-    so many of `demos` are shown, those most like the inputs.
+    so many of `demos` are shown, those most like the inputs, and none whose inputs named in `hides` are those of the call
+    (while rows are scored that are examples themselves). `reason_first` says that tuning has added a field to reason in
+    before the outputs, or has taken it away.
 
     >>> from engine import context
     >>> from engine.testing import DummyLM
@@ -54,6 +57,8 @@ class Predict(Module):
     """
 
     nearest: int = 0
+    hides: tuple[str, ...] = ()
+    reason_first: bool | None = None
     _near: tuple[tuple[Any, ...], NearestTexts] | None = None
 
     def __init__(self, signature: Any, callbacks: Sequence[Any] | None = None, **config: Any) -> None:
@@ -129,11 +134,12 @@ class Predict(Module):
             demos=tuple(_demo(demo) for demo in self.demos),
             field_descriptions={name: text for name, text in described.items() if text},
             nearest=self.nearest,
+            reason_first=self.reason_first,
         )
 
     def apply(self, changes: StepState) -> None:
         """Take over a candidate's wording and demonstrations."""
-        signature = self.signature
+        signature = reasoning_first(self.signature, changes.reason_first)
         if changes.instructions != signature.instructions:
             signature = signature.with_instructions(changes.instructions)
         for name, text in changes.field_descriptions.items():
@@ -141,7 +147,7 @@ class Predict(Module):
                 signature = signature.with_updated_fields(name, desc=text)
         self.signature = signature
         self.demos = [_example(demo) for demo in changes.demos]
-        self.nearest = changes.nearest
+        self.nearest, self.reason_first = changes.nearest, changes.reason_first
 
     def demos_for(self, inputs: Mapping[str, Any]) -> list[Any]:
         """Return the demonstrations shown for these inputs: all, or the `nearest` ones with the nearest last."""
@@ -152,8 +158,15 @@ class Predict(Module):
         if known is None or len(known[0]) != len(self.demos) or not all(map(is_, known[0], self.demos)):
             texts = [text_of_values(dict(demo), names) for demo in self.demos]
             self._near = known = tuple(self.demos), NearestTexts(texts)
-        places = known[1].nearest(text_of_values(inputs, names), self.nearest)
-        return [self.demos[place] for place in reversed(places)]
+        ranked = known[1].nearest(
+            text_of_values(inputs, names), len(self.demos) if self.hides else self.nearest
+        )
+        shown = [self.demos[place] for place in ranked]
+        if self.hides:
+            # While it is being scored a row must not find its own answer among the examples.
+            same = {name: json_value(inputs.get(name)) for name in self.hides}
+            shown = [d for d in shown if any(d.get(name) != value for name, value in same.items())]
+        return shown[: self.nearest][::-1]
 
     def reset(self) -> None:
         """Forget the demonstrations."""
@@ -170,6 +183,8 @@ class Predict(Module):
     def dump_state(self) -> dict[str, Any]:
         """Return wording, demonstrations, settings and model as JSON values. Fields are saved by name."""
         chosen: dict[str, Any] = {"nearest": self.nearest} if self.nearest else {}
+        if self.reason_first is not None:
+            chosen["reason_first"] = self.reason_first
         if self.adapter is not None:
             chosen["adapter"] = own_adapter.dump_adapter(self.adapter)
         return {
@@ -185,7 +200,8 @@ class Predict(Module):
         if "signature" not in saved:
             super().load_state(saved)
             return
-        self.signature = self.signature.load_state(saved["signature"])
+        self.reason_first = saved.get("reason_first")
+        self.signature = reasoning_first(self.signature, self.reason_first).load_state(saved["signature"])
         self.demos = [Example(demo) for demo in saved.get("demos", [])]
         self.nearest = int(saved.get("nearest", 0))
         self.config = {**self.config, **saved.get("config", {})}

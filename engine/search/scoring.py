@@ -23,6 +23,7 @@ from engine.search.slots import Slots
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM
+    from engine.modules.module import Module
 
 Note = Callable[[Outcome], None]
 
@@ -50,7 +51,8 @@ class Scoring:
         jobs: list[Coroutine[Any, Any, None]] = []
         for row in dict.fromkeys(ask.rows):
             own = self._without_row(ask.candidate, row) if ask.hide_own_row else ask.candidate
-            cell = (own.id, row, self._taught(ask), ask.rollout, ask.trace)
+            chosen = _OWN_HIDDEN if ask.hide_own_row and _picks(own) else ""
+            cell = (own.id + chosen, row, self._taught(ask), ask.rollout, ask.trace)
             # A run with a trace serves an ask without one too, unless the metric is stricter with one.
             same = (cell,) if self._strict else (cell, (*cell[:4], True))
             if (known := _first(self._memory, same)) is not None:
@@ -59,7 +61,7 @@ class Scoring:
                 jobs.append(_wait(running, note))
             else:
                 self._running[cell] = asyncio.get_running_loop().create_future()
-                groups.setdefault(own.id, (own, {}))[1][row] = cell
+                groups.setdefault(cell[0], (own, {}))[1][row] = cell
         jobs += [self._run(ask, place, own, cells, note) for own, cells in groups.values()]
         await asyncio.gather(*jobs)
 
@@ -94,7 +96,7 @@ class Scoring:
         try:
             with self.context(settings.teacher_lm if ask.teacher else None, gate):
                 await evaluate.run_rows(
-                    program.with_candidate(candidate),
+                    _hiding(program.with_candidate(candidate), settings, ask),
                     [(row, settings.rows[row]) for row in cells],
                     _with_trace(settings.metric) if ask.trace and self._strict else settings.metric,
                     limit=self._slots.at(place),
@@ -116,10 +118,35 @@ class Scoring:
         inputs = {name: json_value(value) for name, value in self._settings.rows[row].inputs().items()}
         steps = {}
         for path, state in candidate.steps.items():
+            if 0 < state.nearest < len(state.demos):
+                steps[path] = state  # hidden when the examples are picked: see _hiding
+                continue
             demos = tuple(d for d in state.demos if not _made_from(d.values, inputs))
             steps[path] = state if len(demos) == len(state.demos) else replace(state, demos=demos)
         changed = any(steps[path] is not state for path, state in candidate.steps.items())
         return replace(candidate, steps=steps) if changed else candidate
+
+
+def _picks(candidate: Candidate) -> bool:
+    """Whether a step shows each input other examples."""
+    return any(0 < state.nearest < len(state.demos) for state in candidate.steps.values())
+
+
+def _hiding(program: Module, settings: Settings, ask: Score) -> Module:
+    """The program, whose steps that pick their examples by the input pick none made from that very row.
+
+    Making them without it, row by row, would have them compare all their examples anew each time.
+    """
+    if ask.hide_own_row:
+        inputs = settings.rows[ask.rows[0]].input_keys if ask.rows else frozenset()
+        for step in program.predictors():
+            if step.nearest:
+                step.hides = tuple(name for name in step.signature.input_fields if name in inputs)
+    return program
+
+
+_OWN_HIDDEN = "~"
+"""Marks the runs of a candidate whose steps hide each row's own example."""
 
 
 def takes_trace(metric: Any) -> bool:

@@ -292,6 +292,20 @@ def test_a_row_does_not_see_a_demonstration_made_from_itself():
     assert shown == {"apple 0": 6, "leaf 1": 6, "sea 5": 8}
 
 
+def test_a_row_does_not_find_itself_among_the_nearest_examples():
+    lm = SlowLM()
+
+    def search(problem):
+        demos = tuple(Demo(dict(problem.rows[i])) for i in range(9))
+        candidate = problem.seed.with_step("self", demos=demos, nearest=1)
+        yield [Score(candidate, (0, 3), hide_own_row=True)]
+        yield [Score(candidate, (0, 3))]
+
+    run(search, toy_settings(lm))
+    pairs = [(r.messages[-1]["content"].split("\n")[1], r.messages[1]["content"]) for r in lm.requests]
+    assert [own in shown for own, shown in pairs] == [False, False, True, True]
+
+
 def test_a_rollout_is_a_fresh_sample_at_temperature_1():
     lm = SlowLM()
 
