@@ -124,8 +124,14 @@ def track_usage() -> Iterator[UsageTracker]:
     {}
     """
     tracker = UsageTracker()
-    with context(track_usage=True, replies=tracker.replies):
-        yield tracker
+    outer = current().replies
+    try:
+        with context(track_usage=True, replies=tracker.replies):
+            yield tracker
+    finally:
+        if outer is not None:
+            # Whoever counts outside counts these too: a row's usage, a run's.
+            outer.extend(tracker.replies)
 
 
 class UsageTracker:

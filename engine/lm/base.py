@@ -133,6 +133,10 @@ class BaseLM(ABC):
         reply = await send(self, self.request(messages, **params))
         return [_plain(choice) for choice in reply.choices]
 
+    def kept(self) -> dict[str, Any]:
+        """Return the settings beside `params` that a saved step keeps of its model, as JSON values."""
+        return {}
+
     def price(self) -> tuple[float, float] | None:
         """Return US dollars per input and per output token, or None where the price is unknown."""
         return None

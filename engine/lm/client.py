@@ -181,6 +181,15 @@ class LM(BaseLM):
         settings = {"callbacks": self.callbacks, **self._settings, **self.params, **changes}
         return LM(model, api_key=key, **{k: v for k, v in settings.items() if v is not None})
 
+    def kept(self) -> dict[str, Any]:
+        """Return the settings that a saved step keeps: those that change how it is called, no address and no key."""
+        usual = {"num_retries": 3, "timeout": 120.0}
+        names = ("num_retries", "timeout", "rpm", "tpm", "prompt_cache", "capabilities")
+        own = {name: self._settings[name] for name in names if self._settings.get(name) is not None}
+        if "capabilities" in own:
+            own["capabilities"] = sorted(self.capabilities)
+        return {name: value for name, value in own.items() if usual.get(name) != value}
+
     def dump_state(self) -> dict[str, Any]:
         """Return the settings as JSON values, without any key: `LM(**state)` makes the model again."""
         hidden = ("cache", "extra_headers")

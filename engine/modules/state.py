@@ -79,14 +79,18 @@ def dump_lm(lm: BaseLM | None) -> dict[str, Any] | None:
     """Return a step's own model as JSON values, without anything secret."""
     if lm is None:
         return None
-    plain = {k: v for k, v in lm.params.items() if not _SECRET.search(k)}
-    return {"model": lm.model, **plain}
+    plain = {k: v for k, v in {**lm.kept(), **lm.params}.items() if not _SECRET.search(k)}
+    others = [dump_lm(one) for one in getattr(lm, "lms", ())]
+    return {"model": lm.model, **plain, **({"fallbacks": others} if others else {})}
 
 
 def load_lm(saved: Mapping[str, Any]) -> BaseLM:
     """Return the model that `dump_lm`, or DSPy, wrote down; its address and keys come from the settings here."""
     from engine.lm.client import LM  # brings the network in
+    from engine.lm.fallback import FallbackLM
 
+    if saved.get("fallbacks"):
+        return FallbackLM([load_lm(one) for one in saved["fallbacks"]])
     left_out = (*_NOT_TAKEN_OVER, "model_type", "finetuning_model", "launch_kwargs", "train_kwargs")
     params = {k: v for k, v in saved.items() if k not in left_out and not k.startswith("_") and k != "model"}
     return LM(str(saved["model"]), **params)
