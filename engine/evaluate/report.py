@@ -81,7 +81,8 @@ class EvaluationResult(Prediction):
         return [outcome for outcome in self.outcomes if outcome.error is not None]
 
     def __reduce__(self) -> Any:
-        unit = Interval(*(number / 100 for number in self.interval[:3]), *self.interval[3:])
+        known = self.interval
+        unit = known._replace(mean=known.mean / 100, low=known.low / 100, high=known.high / 100)
         return EvaluationResult, (self.score, self.results, self.outcomes, self.repeats, unit)
 
     def __repr__(self) -> str:

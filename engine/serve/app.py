@@ -6,7 +6,6 @@ Requests and answers are typed by the program's fields. A failure is JSON with o
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,8 +20,9 @@ from starlette.routing import Route
 from engine.errors import ConfigurationError, EngineError, LMError
 from engine.serve.contract import Contract
 from engine.serve.docs import docs_page
+from engine.serve.failure import TOO_SLOW, sentence
 from engine.serve.guard import App, Guard
-from engine.streaming import StreamListener, StreamResponse, streamify
+from engine.streaming import StatusMessage, StreamListener, StreamResponse, streamify
 
 MAX_BYTES = 1_000_000
 """How much one request may hold unless it is told otherwise."""
@@ -31,8 +31,6 @@ SECONDS = 300.0
 """How long one answer may take."""
 
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
-
-_log = logging.getLogger(__name__)
 
 
 def make_app(
@@ -48,7 +46,7 @@ def make_app(
     `token`: what callers must send as a bearer token (None: nothing). `hosts`: the host names it answers to
     (None: any).
     """
-    sessions = _mcp_sessions(contract)
+    sessions = _mcp_sessions(contract, seconds)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -71,11 +69,17 @@ def make_app(
 
 def _add_answers(app: FastAPI, contract: Contract, seconds: float) -> None:
     async def predict(question: Any) -> JSONResponse:
-        prediction = await asyncio.wait_for(contract.program.acall(**contract.values(question)), seconds)
-        return JSONResponse(contract.answered(prediction))
+        try:
+            work = contract.program.acall(**contract.values(question))
+            return JSONResponse(contract.answered(await asyncio.wait_for(work, seconds)))
+        except (EngineError, TimeoutError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a program raises is one failed answer
+            return JSONResponse({"error": sentence(error), "kind": type(error).__name__}, 500)
 
     async def stream(question: Any) -> StreamingResponse:
-        return StreamingResponse(_events(contract, contract.values(question)), media_type="text/event-stream")
+        events = _events(contract, contract.values(question), seconds)
+        return StreamingResponse(events, media_type="text/event-stream")
 
     # The model is made while this runs, so it cannot be written as an annotation.
     for function in (predict, stream):
@@ -112,22 +116,25 @@ def _add_pages(app: FastAPI, contract: Contract) -> None:
     app.add_api_route("/", docs, methods=["GET"], include_in_schema=False, response_class=HTMLResponse)
 
 
-async def _events(contract: Contract, values: dict[str, Any]) -> AsyncIterator[bytes]:
+async def _events(contract: Contract, values: dict[str, Any], seconds: float) -> AsyncIterator[bytes]:
     """Server-sent events: a chunk of a field each, then the whole answer, or the error, then [DONE]."""
     try:
-        async for item in _streamed(contract)(**values):
-            if isinstance(item, StreamResponse):
-                event = {
-                    "field": item.signature_field_name,
-                    "chunk": item.chunk,
-                    "last": item.is_last_chunk,
-                    "step": item.predict_name,
-                }
-            else:
-                event = {"answer": contract.answered(item)}
-            yield _event(event)
+        async with asyncio.timeout(seconds):
+            async for item in _streamed(contract)(**values):
+                if isinstance(item, StreamResponse):
+                    event = {
+                        "field": item.signature_field_name,
+                        "chunk": item.chunk,
+                        "last": item.is_last_chunk,
+                        "step": item.predict_name,
+                    }
+                elif isinstance(item, StatusMessage):
+                    event = {"status": item.message}
+                else:
+                    event = {"answer": contract.answered(item)}
+                yield _event(event)
     except Exception as error:  # noqa: BLE001 - the status is sent already: the error goes where the answer would
-        yield _event({"error": _sentence(error)})
+        yield _event({"error": sentence(error)})
     yield b"data: [DONE]\n\n"
 
 
@@ -156,7 +163,7 @@ def _add_failures(app: FastAPI) -> None:
     async def failed(_request: Request, error: Any) -> JSONResponse:
         status = 503 if isinstance(error, ConfigurationError) else 502
         return JSONResponse(
-            {"error": _sentence(error), "kind": type(error).__name__},
+            {"error": sentence(error), "kind": type(error).__name__},
             status,
             headers={"Retry-After": str(round(error.retry_after))}
             if isinstance(error, LMError) and error.retry_after
@@ -164,7 +171,7 @@ def _add_failures(app: FastAPI) -> None:
         )
 
     async def too_slow(_request: Request, _error: Any) -> JSONResponse:
-        return JSONResponse({"error": "The answer took too long."}, 504)
+        return JSONResponse({"error": TOO_SLOW}, 504)
 
     async def elsewhere(_request: Request, error: Any) -> JSONResponse:
         return JSONResponse(
@@ -177,19 +184,12 @@ def _add_failures(app: FastAPI) -> None:
     app.add_exception_handler(TimeoutError, too_slow)
 
 
-def _sentence(error: Exception) -> str:
-    if isinstance(error, EngineError):
-        return str(error)
-    _log.error("The program failed.", exc_info=error)
-    return "The program failed. The service's own log says why."
-
-
-def _mcp_sessions(contract: Contract) -> Any:
+def _mcp_sessions(contract: Contract, seconds: float) -> Any:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
     from engine.serve.mcp import mcp_server
 
-    return StreamableHTTPSessionManager(app=mcp_server(contract), json_response=True, stateless=True)
+    return StreamableHTTPSessionManager(app=mcp_server(contract, seconds), json_response=True, stateless=True)
 
 
 class _Sessions:

@@ -5,6 +5,7 @@ It knows contracts and the `mcp` package.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -13,8 +14,8 @@ from mcp import types
 from mcp.server.lowlevel import Server
 from pydantic import ValidationError
 
-from engine.errors import EngineError
 from engine.serve.contract import Contract
+from engine.serve.failure import sentence
 
 
 def tool_name(title: str) -> str:
@@ -26,8 +27,11 @@ def tool_name(title: str) -> str:
     return re.sub(r"\W+", "_", title.lower(), flags=re.ASCII).strip("_")[:60] or "program"
 
 
-def mcp_server(contract: Contract) -> Server[Any]:
-    """Return a server with one tool: the program, with its fields as arguments and its answer as structured content."""
+def mcp_server(contract: Contract, seconds: float | None = None) -> Server[Any]:
+    """Return a server with one tool: the program, with its fields as arguments and its answer as structured content.
+
+    An answer may take so many `seconds` (None: any).
+    """
     name = tool_name(contract.title)
     tool = types.Tool(
         name=name,
@@ -44,12 +48,13 @@ def mcp_server(contract: Contract) -> Server[Any]:
             return _failed(f"There is no tool {params.name!r}. There is one: {name}.")
         try:
             question = contract.question.model_validate(params.arguments or {})
-            prediction = await contract.program.acall(**contract.values(question))
+            work = contract.program.acall(**contract.values(question))
+            prediction = await asyncio.wait_for(work, seconds)
         except ValidationError as error:
             first = error.errors()[0]
             return _failed(f"The argument {'.'.join(map(str, first['loc']))!r} is wrong: {first['msg']}.")
-        except EngineError as error:
-            return _failed(str(error))
+        except Exception as error:  # noqa: BLE001 - whatever a program raises is one failed answer
+            return _failed(sentence(error))
         answer = contract.answered(prediction)
         text = types.TextContent(type="text", text=orjson.dumps(answer).decode())
         return types.CallToolResult(content=[text], structured_content=answer)

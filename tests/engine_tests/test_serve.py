@@ -8,10 +8,10 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 
 import pytest
+from asking import ask
 from openai_server import OpenAIServer
 
 from engine.export.json import save_program
@@ -69,17 +69,6 @@ def serving(tmp_path, *options, model, env=None):
     finally:
         process.terminate()
         process.communicate(timeout=15)
-
-
-def ask(url, body=None, headers=None):
-    data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json", **(headers or {})})
-    try:
-        with urllib.request.urlopen(request, timeout=20) as response:
-            return response.status, response.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
 
 
 @pytest.fixture(scope="module")
