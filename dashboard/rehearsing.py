@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dashboard import data
+from dashboard.example_checks import split_of
 from engine.records import json_value
 from engine.runs.rehearsal import Rehearsal, RehearsalRequest
 from engine.runs.spec import ModelChoice, ProjectDraft
@@ -47,7 +48,7 @@ def some_rows(draft: ProjectDraft, count: int) -> dict[int, dict[str, Any]]:
     if draft.pipeline is None or draft.dataset is None:
         return {}
     usable = data.usable(draft.dataset, draft.pipeline, draft.mapping).examples
-    train = data.split(draft.dataset, draft.pipeline, draft.mapping, draft.split).train
+    train = split_of(draft).train
     rows = [row for row in sorted(train) if row in usable and row not in draft.excluded]
     return {row: json_value(dict(usable[row])) for row in spread(rows, count)}
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import data, people
+from dashboard import people
 from dashboard.components.page import Current
+from dashboard.example_checks import split_of
 from dashboard.plain import count, plain
 from engine.errors import EngineError
 from engine.runs.spec import Feedback
@@ -63,7 +64,7 @@ def held_out(now: Current) -> frozenset[int]:
     if draft.dataset is None or draft.pipeline is None:
         return frozenset()
     try:
-        return frozenset(data.split(draft.dataset, draft.pipeline, draft.mapping, draft.split).test)
+        return frozenset(split_of(draft).test)
     except EngineError:
         return frozenset()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import data
+from dashboard.components.coach import coach
 from dashboard.components.look import page_style
 from dashboard.components.page import PAGES, Current, current, go
 from dashboard.mode import read_only
@@ -49,6 +50,8 @@ def wizard_header(here: str) -> Current | None:
     step = next(s for s in found if s.name == here)
     if step.state == "attention" and here in ("task", "examples", "metric", "tune"):
         st.markdown(f":orange[:material/pending:] {plain(step.sentence)}")
+    else:
+        coach(found, here, now.id)
     return now
 
 

@@ -8,6 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import data, drafts, launch, people
+from dashboard.example_checks import split_of
 from engine.pipeline.templates import SAMPLES
 from engine.runs.spec import ModelChoice, Named
 from engine.runs.worker import work
@@ -105,7 +106,7 @@ def test_remarks_go_into_the_next_run_and_can_be_left_out(project):
 
 def test_a_started_run_carries_its_remarks(project, home):
     found = draft(project)
-    test = data.split(found.dataset, found.pipeline, found.mapping, found.split).test
+    test = split_of(found).test
     row = next(r for r in range(50) if r not in test)
     people.remark(project, found.dataset, row, ("r", "c"), (1, "Just so.", "billing"))
     app = start(project)
