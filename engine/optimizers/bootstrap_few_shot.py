@@ -86,11 +86,15 @@ def accepted_from(optimizer: Any) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """When a row counts as solved, how often it is tried, and after how many failed rows to give up."""
+    """When a row counts as solved, how often it is tried, and after how many failed rows to give up.
+
+    In a `hurry` a row or two more are run so that it takes fewer rounds: where other sets use these rows too.
+    """
 
     max_rounds: int = 1
     metric_threshold: float | None = None
     max_errors: int | None = None
+    hurry: bool = False
 
     def accept(self, outcome: Outcome) -> bool:
         """Whether the outcome may serve as an example: right enough, and all that the program suggests is followed."""
@@ -115,14 +119,18 @@ def bootstrap(
 ) -> Generator[Sequence[Score], Sequence[Any], dict[int, Outcome]]:
     """Run the teacher over rows in this order until `wanted` are solved; return them by row id.
 
-    Asks at once for as many rows as are still missing, so no call is wasted. Retries come first.
+    Asks at once for as many rows as are still missing; in a hurry, from the third round on, for as many as that
+    takes by the share solved so far. Retries come first.
     """
     solved: dict[int, Outcome] = {}
     fresh, again = deque(order), deque[tuple[int, int]]()
-    errors = 0
+    errors = asked = rounds = 0
     while len(solved) < wanted and (fresh or again):
         attempts: dict[int, list[int]] = {}
-        for _ in range(wanted - len(solved)):
+        missing = wanted - len(solved)
+        likely = 1.0 if rounds < _PATIENCE or not rules.hurry else max(0.2, len(solved) / asked)
+        rounds += 1
+        for _ in range(round(missing / likely)):
             if again:
                 row, attempt = again.popleft()
             elif fresh:
@@ -131,11 +139,13 @@ def bootstrap(
                 break
             attempts.setdefault(attempt, []).append(row)
         asks = [_attempt(teacher, rows, attempt) for attempt, rows in attempts.items()]
+        asked += sum(map(len, attempts.values()))
         answers = yield asks
         for ask, evaluation in zip(asks, answers, strict=True):
             for outcome in evaluation.outcomes:
                 if rules.accept(outcome):
-                    solved[outcome.row] = outcome
+                    if len(solved) < wanted:
+                        solved[outcome.row] = outcome
                     continue
                 errors += outcome.error is not None
                 if ask.rollout + 1 < rules.max_rounds:
@@ -145,6 +155,10 @@ def bootstrap(
             break
     place = {row: i for i, row in enumerate(order)}
     return {row: solved[row] for row in sorted(solved, key=place.__getitem__)}
+
+
+# Rounds that ask for no row too many even in a hurry.
+_PATIENCE = 2
 
 
 def _attempt(teacher: Candidate, rows: Sequence[int], attempt: int) -> Score:

@@ -23,7 +23,7 @@ from engine.optimizers.bootstrap_few_shot import (
     teacher_of,
 )
 from engine.optimizers.demos import labeled_demos, traced_demos
-from engine.optimizers.mipro_study import Study
+from engine.optimizers.mipro_study import make_study
 from engine.records import Candidate, Demo, Outcome
 from engine.search.contract import Problem, Search
 
@@ -75,7 +75,13 @@ class BootstrapFewShotWithOptuna(Optimizer):
         space = _Space(problem, o, solved)
         if not board.open or not space.sizes:
             return
-        study = Study(space.sizes, seed=rng.randrange(2**31), first_value=board.score or 0.0, rng=rng)
+        study = make_study(
+            space.sizes,
+            seed=rng.randrange(2**31),
+            first_value=board.score or 0.0,
+            rng=rng,
+            rehearsal=problem.rehearsal,
+        )
         solving = min(len(problem.train), 2 * o.max_bootstrapped_demos) * problem.calls_per_row
         left = affordable(problem, o.num_candidate_programs + 1, solving) - 1
         while left > 0 and board.open:

@@ -75,7 +75,7 @@ class BootstrapFewShotWithRandomSearch(Optimizer):
         rng = problem.rng
         plans = self._plans(problem)
         teacher = teacher_of(problem, o.max_labeled_demos, rng)
-        rules = Rules(o.max_rounds, accepted_from(self), o.max_errors)
+        rules = Rules(o.max_rounds, accepted_from(self), o.max_errors, hurry=True)
         solved = yield from together(
             [bootstrap(teacher, order, wanted, rules) for order, wanted in plans.values()]
         )

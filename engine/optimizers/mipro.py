@@ -27,7 +27,7 @@ from engine.optimizers.proposals import (
     proposed_texts,
     summarize_data,
 )
-from engine.records import Candidate, Evaluation, Example
+from engine.records import Candidate, Evaluation, Example, Outcome
 from engine.search.contract import Ask, Keep, Problem, Score, Search, together
 
 _AUTO: dict[str, tuple[int, int]] = {"light": (6, 100), "medium": (12, 300), "heavy": (18, 1000)}
@@ -35,6 +35,12 @@ _AUTO: dict[str, tuple[int, int]] = {"light": (6, 100), "medium": (12, 300), "he
 
 _SMALL_VALIDATION = 50
 _TRIALS_A_WAVE = 5
+
+# Solved runs that a proposal for one of several steps is shown, and that are looked for where none are needed as examples.
+_SHOWN_RUNS = 8
+
+Solved = dict[int, Outcome]
+"""Solved rows and their runs."""
 
 
 class MIPROv2Options(Options):
@@ -144,14 +150,16 @@ class MIPROv2(Optimizer):
         problem = replace(problem, rng=rng)
         plan = make_plan(o, problem)
         validation = tuple(sorted(rng.sample(problem.validation, plan.validation)))
-        baseline, summary, demo_sets = yield from self._prepare(problem, plan, validation)
+        baseline, summary, solved = yield from self._prepare(problem, plan, validation)
         if len(baseline.outcomes) < len(validation):
             return
         keep = Keep(problem.seed, baseline.score)
-        texts = yield from self._propose(problem, plan, summary, demo_sets, keep)
+        demo_sets = self._demo_sets(problem, solved)
+        texts = yield from self._propose(problem, plan, summary, solved, keep)
         fixed = frozenset(path for path in texts if not problem.may_change(path, "demos"))
         space = Space(problem.seed, tuple(texts.items()), tuple(demo_sets), o.zero_shot, fixed)
-        yield from Trials(space, plan, validation, baseline, rng).search()
+        trials = Trials(space, plan, validation, baseline, rng, rehearsal=problem.rehearsal)
+        yield from trials.search()
 
     def split(
         self, trainset: Sequence[Example], valset: Sequence[Example] | None
@@ -168,20 +176,20 @@ class MIPROv2(Optimizer):
 
     def _prepare(
         self, problem: Problem, plan: Plan, validation: tuple[int, ...]
-    ) -> Generator[Sequence[Ask], Sequence[Any], tuple[Evaluation, str, list[Candidate]]]:
+    ) -> Generator[Sequence[Ask], Sequence[Any], tuple[Evaluation, str, list[Solved]]]:
         """Score the starting prompt, summarize the data and solve rows, all in shared batches."""
         o = self.options
-        rules = Rules(1, accepted_from(self), o.max_errors)
+        rules = Rules(1, accepted_from(self), o.max_errors, hurry=True)
         jobs: list[Generator[Sequence[Ask], Sequence[Any], Any]] = [
-            _baseline(Score(problem.seed, validation, label="starting prompt"))
-        ]
-        jobs.append(
             summarize_data(problem, rows_a_batch=o.view_data_batch_size)
             if o.data_aware_proposer and problem.worded
             else _nothing(problem.data)
-        )
+        ]
         orders: list[tuple[list[int], int]] = []
-        if not o.zero_shot and o.max_bootstrapped_demos:
+        if o.zero_shot and len(problem.signatures) > 1 and o.fewshot_aware_proposer:
+            # Only runs show what goes from one step to the next: labels do not know of it.
+            jobs.append(bootstrap(problem.seed, problem.train, _SHOWN_RUNS, rules))
+        elif not o.zero_shot and o.max_bootstrapped_demos:
             teacher = teacher_of(problem, o.max_labeled_demos, problem.rng)
             fixed = 2 if o.max_labeled_demos else 1
             for number in range(max(1, plan.candidates - fixed)):
@@ -192,10 +200,12 @@ class MIPROv2(Optimizer):
                     wanted = problem.rng.randint(1, o.max_bootstrapped_demos)
                 orders.append((order, wanted))
             jobs += [bootstrap(teacher, order, wanted, rules) for order, wanted in orders]
-        baseline, summary, *solved = yield from together(jobs)
-        return baseline, summary, self._demo_sets(problem, solved)
+        # Last, because nothing waits for it: what takes several rounds goes first.
+        jobs.append(_baseline(Score(problem.seed, validation, label="starting prompt")))
+        summary, *solved, baseline = yield from together(jobs)
+        return baseline, summary, solved
 
-    def _demo_sets(self, problem: Problem, solved: Sequence[Any]) -> list[Candidate]:
+    def _demo_sets(self, problem: Problem, solved: Sequence[Solved]) -> list[Candidate]:
         """Example sets, each content once: the starting one, none, labelled rows, and the solved ones."""
         o, seed = self.options, problem.seed
         if o.zero_shot:
@@ -211,7 +221,7 @@ class MIPROv2(Optimizer):
         return list({s.id: s for s in sets}.values())
 
     def _propose(
-        self, problem: Problem, plan: Plan, summary: str, demo_sets: list[Candidate], keep: Keep
+        self, problem: Problem, plan: Plan, summary: str, solved: Sequence[Solved], keep: Keep
     ) -> Generator[Sequence[Ask], Sequence[Any], dict[str, tuple[str, ...]]]:
         """Step path -> instructions, the current ones first."""
         o = self.options
@@ -222,7 +232,8 @@ class MIPROv2(Optimizer):
             use_tips=o.tip_aware_proposer,
             temperature=o.init_temperature,
         )
-        shown = demo_sets if o.fewshot_aware_proposer else []
+        runs: Solved = {row: outcome for some in solved for row, outcome in some.items()}
+        shown = tuple(runs.values()) if o.fewshot_aware_proposer else ()
         asks = {
             path: propose_instructions(problem, path, shown, plan.instructions - 1, problem.rng, grounding)
             for path in problem.worded
@@ -257,7 +268,8 @@ def make_plan(o: MIPROv2Options, problem: Problem) -> Plan:
     calls = problem.allowance.calls
     if calls is None:
         return plan(rows, trials)
-    solving = 0 if o.zero_shot else min(len(problem.train), 2 * n * max(1, o.max_bootstrapped_demos))
+    wanted = (_SHOWN_RUNS if steps > 1 else 0) if o.zero_shot else n * max(1, o.max_bootstrapped_demos)
+    solving = min(len(problem.train), 2 * wanted)
     calls -= steps * (instructions - 1) + 6 * o.data_aware_proposer + solving * problem.calls_per_row
     # First fewer rows, while they can still tell prompts apart, then fewer trials.
     while _cost(plan(rows, trials), problem) > calls and rows > 24:

@@ -13,34 +13,18 @@ from itertools import product
 from typing import Any
 
 
-class Study:
-    """Suggests combinations (one index for each variable) and learns from their scores.
+class Draws:
+    """Suggests combinations (one index for each variable) at random, new ones first.
 
-    `sizes` maps variable -> number of levels; variables of one level are fixed at 0. `start` (all
-    zeros) counts as tried, with `first_value`.
+    `sizes` maps variable -> number of levels; variables of one level are fixed at 0. `start` (all zeros) counts
+    as tried. A run's rehearsal needs no more: what it counts does not depend on which combination is tried.
     """
 
-    def __init__(
-        self, sizes: Mapping[str, int], *, seed: int, first_value: float, rng: random.Random
-    ) -> None:
-        import optuna
-
-        # Its default handler writes to stderr, which belongs to the caller.
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._optuna = optuna
+    def __init__(self, sizes: Mapping[str, int], rng: random.Random) -> None:
         self._sizes = dict(sizes)
         self._rng = rng
-        self._distributions: dict[str, Any] = {
-            name: optuna.distributions.CategoricalDistribution(tuple(range(n)))
-            for name, n in sizes.items()
-            if n > 1
-        }
-        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
-        self._study = optuna.create_study(direction="maximize", sampler=sampler)
-        self._open: dict[tuple[int, ...], Any] = {}
         self.start: tuple[int, ...] = (0,) * len(sizes)
         self._tried: set[tuple[int, ...]] = {self.start}
-        self.add(self.start, first_value)
 
     def ask(self, n: int, *, repeat: bool, done: Collection[tuple[int, ...]] = ()) -> list[tuple[int, ...]]:
         """Return up to `n` different combinations to try together, new ones first.
@@ -50,35 +34,23 @@ class Study:
         """
         wave: list[tuple[int, ...]] = []
         for _ in range(n):
-            trial = self._study.ask(self._distributions)
-            combination = tuple(trial.params.get(name, 0) for name in self._sizes)
-            if combination not in self._tried and combination not in wave:
-                self._open[combination] = trial
-            else:
-                self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
-                other = self._untried(wave) or (self._again(wave, done) if repeat else None)
-                if other is None:
-                    break
-                combination = other
+            combination = self._suggestion(wave) or self._untried(wave)
+            combination = combination or (self._again(wave, done) if repeat else None)
+            if combination is None:
+                break
             wave.append(combination)
         self._tried.update(wave)
         return wave
 
     def tell(self, combination: tuple[int, ...], value: float) -> None:
         """Learn the score of a combination that `ask` returned."""
-        trial = self._open.pop(combination, None)
-        if trial is None:
-            self.add(combination, value)
-        else:
-            self._study.tell(trial, value)
 
     def add(self, combination: tuple[int, ...], value: float) -> None:
         """Learn a score from elsewhere."""
-        if not self._distributions:
-            return
-        params = {n: i for n, i in zip(self._sizes, combination, strict=True) if n in self._distributions}
-        trial = self._optuna.trial.create_trial(params=params, distributions=self._distributions, value=value)
-        self._study.add_trial(trial)
+
+    def _suggestion(self, wave: list[tuple[int, ...]]) -> tuple[int, ...] | None:  # noqa: ARG002 - for a sampler
+        """Return a combination that nobody has tried, where the sampler has one in mind."""
+        return None
 
     def _untried(self, wave: list[tuple[int, ...]]) -> tuple[int, ...] | None:
         """Draw a combination nobody has tried; look through all of them only where there are few."""
@@ -97,3 +69,60 @@ class Study:
     ) -> tuple[int, ...] | None:
         rest = sorted(self._tried.difference(wave, done))
         return self._rng.choice(rest) if rest else None
+
+
+class Study(Draws):
+    """Suggests combinations by what it learned from scores so far; the start has `first_value`."""
+
+    def __init__(
+        self, sizes: Mapping[str, int], *, seed: int, first_value: float, rng: random.Random
+    ) -> None:
+        import optuna
+
+        super().__init__(sizes, rng)
+        # Its default handler writes to stderr, which belongs to the caller.
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._optuna = optuna
+        self._distributions: dict[str, Any] = {
+            name: optuna.distributions.CategoricalDistribution(tuple(range(n)))
+            for name, n in sizes.items()
+            if n > 1
+        }
+        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+        self._study = optuna.create_study(direction="maximize", sampler=sampler)
+        self._open: dict[tuple[int, ...], Any] = {}
+        self.add(self.start, first_value)
+
+    def _suggestion(self, wave: list[tuple[int, ...]]) -> tuple[int, ...] | None:
+        trial = self._study.ask(self._distributions)
+        combination = tuple(trial.params.get(name, 0) for name in self._sizes)
+        if combination in self._tried or combination in wave:
+            self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
+            return None
+        self._open[combination] = trial
+        return combination
+
+    def tell(self, combination: tuple[int, ...], value: float) -> None:
+        """Learn the score of a combination that `ask` returned."""
+        trial = self._open.pop(combination, None)
+        if trial is None:
+            self.add(combination, value)
+        else:
+            self._study.tell(trial, value)
+
+    def add(self, combination: tuple[int, ...], value: float) -> None:
+        """Learn a score from elsewhere."""
+        if not self._distributions:
+            return
+        params = {n: i for n, i in zip(self._sizes, combination, strict=True) if n in self._distributions}
+        trial = self._optuna.trial.create_trial(params=params, distributions=self._distributions, value=value)
+        self._study.add_trial(trial)
+
+
+def make_study(
+    sizes: Mapping[str, int], *, seed: int, first_value: float, rng: random.Random, rehearsal: bool
+) -> Draws:
+    """Return what suggests combinations: a study, or mere draws for a rehearsal, which needs no Optuna."""
+    if rehearsal:
+        return Draws(sizes, rng)
+    return Study(sizes, seed=seed, first_value=first_value, rng=rng)

@@ -10,7 +10,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.optimizers.mipro_study import Study
+from engine.optimizers.mipro_study import make_study
 from engine.records import Candidate, Evaluation
 from engine.search.contract import Ask, Keep, Score, Search
 
@@ -98,12 +98,25 @@ class Trials:
     """The trials of one search, after the starting prompt's full evaluation `baseline`."""
 
     def __init__(
-        self, space: Space, plan: Plan, validation: tuple[int, ...], baseline: Evaluation, rng: random.Random
+        self,
+        space: Space,
+        plan: Plan,
+        validation: tuple[int, ...],
+        baseline: Evaluation,
+        rng: random.Random,
+        *,
+        rehearsal: bool = False,
     ) -> None:
         self._space, self._plan, self._validation = space, plan, validation
         self._baseline, self._scores = baseline.score, baseline.scores
         self._best = baseline.score
-        self._study = Study(space.sizes, seed=rng.randrange(2**31), first_value=baseline.score, rng=rng)
+        self._study = make_study(
+            space.sizes,
+            seed=rng.randrange(2**31),
+            first_value=baseline.score,
+            rng=rng,
+            rehearsal=rehearsal,
+        )
         self._tallies = {self._study.start: _Tally(full=True)}
         self._order, self._at = rng.sample(validation, len(validation)), 0
         self._left = plan.trials

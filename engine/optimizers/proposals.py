@@ -13,7 +13,8 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.records import Candidate, Demo
+from engine.optimizers.demos import traced_demos
+from engine.records import Outcome
 from engine.search.contract import Problem, Proposal, Propose
 from engine.signature import InputField, OutputField, Signature
 
@@ -60,20 +61,21 @@ def summarize_data(
 def propose_instructions(
     problem: Problem,
     path: str,
-    demo_sets: Sequence[Candidate],
+    solved: Sequence[Outcome],
     n: int,
     rng: random.Random,
     grounding: Grounding,
 ) -> list[Propose]:
     """Return `n` asks for instructions of one step, each with its own rows, solved runs and tip.
 
-    Calls: `n`.
+    A step among several is shown more runs: labels say nothing of what goes from one step to the next. Calls: `n`.
     """
     signature = problem.signatures[path]
+    runs = traced_demos(solved, path, rng)
+    shown = _RUNS if len(problem.signatures) == 1 else _RUNS_OF_SEVERAL
     asks = []
-    for i in range(n):
+    for _ in range(n):
         rows = drawn_rows(problem, grounding.show_rows, rng)
-        demos = demo_sets[(i + 1) % len(demo_sets)].steps[path].demos if demo_sets else ()
         asks.append(
             Propose(
                 ProposeInstructions,
@@ -82,7 +84,7 @@ def propose_instructions(
                     "step": describe_step(path, signature),
                     "data_summary": grounding.data_summary,
                     "labelled_examples": labelled_rows(problem, rows),
-                    "solved_examples": [dict(d.values) for d in _augmented(demos)],
+                    "solved_examples": [dict(d.values) for d in rng.sample(runs, min(shown, len(runs)))],
                     "current_instructions": problem.seed.steps[path].instructions,
                     "tip": rng.choice(TIPS) if grounding.use_tips else "",
                 },
@@ -159,13 +161,12 @@ def drawn_rows(problem: Problem, n: int, rng: random.Random) -> list[int]:
     return drawn
 
 
-def _augmented(demos: Sequence[Demo]) -> list[Demo]:
-    return [d for d in demos if d.augmented][:3]
-
-
 def _short(value: Any) -> Any:
     return value[:1500] if isinstance(value, str) else value
 
+
+# Solved runs that a proposal is shown, for the only step and for one of several.
+_RUNS, _RUNS_OF_SEVERAL = 3, 16
 
 # What the labelled rows of one prompt may take: some 3,000 tokens.
 _MAX_ROW_CHARACTERS = 12_000

@@ -122,7 +122,8 @@ class Problem:
     `calls_made()` how many calls the search has made so far, what the cache spared not counted; it is the same
     when a run is driven again, and changes only between batches. `frozen` is what stays as it is in the first
     starting candidate: the driver sees to that, `may_change` saves calls that could change nothing. `remarks` are
-    people's words on earlier answers, by row; outcomes carry them in their feedback too.
+    people's words on earlier answers, by row; outcomes carry them in their feedback too. In a `rehearsal` (the
+    estimate) answers are invented, so that learning from them with a heavy library is not worth its import.
     """
 
     seed: Candidate
@@ -141,6 +142,7 @@ class Problem:
     calls_made: Callable[[], int] | None = None
     frozen: tuple[Freeze, ...] = ()
     remarks: Mapping[int, str] = field(default_factory=dict)
+    rehearsal: bool = False
 
     def may_change(self, path: str, part: Part) -> bool:
         """Whether a part ("instructions", "demos", "fields", "tools") of a step may change at all."""

@@ -194,7 +194,9 @@ class Simulation:
             await self._batch([Score(seed, baseline_rows)])
         before = self.totals.calls
         problem = make_problem(self.settings, allowance)
-        search = held(make(replace(problem, calls_made=lambda: int(self.totals.calls - before))), problem)
+        search = held(
+            make(replace(problem, calls_made=lambda: int(self.totals.calls - before), rehearsal=True)), problem
+        )
         answers: Sequence[Any] | None = None
         while True:
             try:
