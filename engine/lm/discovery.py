@@ -42,7 +42,7 @@ def local_servers(wait: float = WAIT) -> list[LocalServer]:
     places = [(p, url) for p in PROVIDERS if p.local and p.protocol == "openai" and (url := _address(p))]
     unique = list({url: (p, url) for p, url in reversed(places)}.values())
     with ThreadPoolExecutor(max_workers=max(1, len(unique))) as pool:
-        found = list(pool.map(lambda place: _ask(*place, wait), reversed(unique)))
+        found = list(pool.map(lambda place: _ask(place[0], place[1], wait), reversed(unique)))
     return [server for server in found if server is not None]
 
 

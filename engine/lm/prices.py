@@ -93,7 +93,8 @@ def set_own_price(model: str, per_million: tuple[float, float] | None) -> None:
     else:
         if min(per_million) < 0:
             raise ConfigurationError("A price cannot be below 0 dollars.")
-        told = kept.get(model) if isinstance(kept.get(model), dict) else {}
+        before = kept.get(model)
+        told = before if isinstance(before, dict) else {}
         names = ("input_cost_per_token", "output_cost_per_token")
         kept[model] = {**told, **{n: p / 1e6 for n, p in zip(names, per_million, strict=True)}}
     partial = path.with_name(f".{path.name}.partial")
