@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from engine.errors import UnknownNameError
 from engine.export.dockerfile import dockerfile
-from engine.export.dspy import dspy_script, state_text
+from engine.export.dspy import state_text
+from engine.export.dspy_script import dspy_script
 from engine.export.json import ProgramFile, to_text
 from engine.export.markdown import markdown_page
 from engine.export.messages import messages_json, messages_text, openai_requests

@@ -102,13 +102,6 @@ class Pipeline(Module):
         return sum(n for when, n in calls if when is None) + _dearest([(w, n) for w, n in calls if w])
 
 
-def _usual_calls(step: StepSpec, module: Module) -> int:
-    """Return the calls that one run of a step takes: one a predictor, and an agent's for some steps of its work."""
-    if step.strategy == "react":
-        return min(step.options.max_iters or USUAL_ITEMS, USUAL_ITEMS) + 1
-    return len(module.predictors())
-
-
 def _dearest(branches: list[tuple[Condition, int]]) -> int:
     """Return the most calls that steps with conditions can make together."""
     if not branches:

@@ -112,7 +112,7 @@ def words(text: str) -> list[str]:
 @lru_cache(maxsize=200_000)
 def _stem(word: str) -> str:
     """A word without its plural ending; "" for a function word. Harman's S-stemmer: little is ever confused."""
-    if word in _FUNCTION_WORDS:
+    if word in FUNCTION_WORDS:
         return ""
     if len(word) > 3 and word.endswith("ies") and not word.endswith(("eies", "aies")):
         return word[:-3] + "y"
@@ -121,7 +121,7 @@ def _stem(word: str) -> str:
     return word
 
 
-_FUNCTION_WORDS = frozenset(
+FUNCTION_WORDS = frozenset(
     [
         "a",
         "an",

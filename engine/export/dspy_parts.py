@@ -1,0 +1,276 @@
+"""Pieces of the scripts for DSPy (`dspy_script`), as text: what DSPy has no module for, and the script around it."""
+
+from __future__ import annotations
+
+ADAPTERS = {
+    "chat": "ChatAdapter",
+    "json": "JSONAdapter",
+    "xml": "XMLAdapter",
+    "two_step": "TwoStepAdapter",
+}
+"""Adapter -> DSPy's class."""
+
+SEARCHING = '''
+FUNCTION_WORDS = frozenset(@FUNCTION_WORDS@.split())
+
+
+def words(text):
+    """Return a text's words as they are compared: without case, accents, function words and plural endings."""
+    text = unicodedata.normalize("NFKD", text.casefold())
+    text = "".join(c for c in text if not unicodedata.combining(c))
+    found = []
+    for word in re.findall(r"\\w+", text):
+        if word in FUNCTION_WORDS:
+            continue
+        if len(word) > 3 and word.endswith("ies") and not word.endswith(("eies", "aies")):
+            word = word[:-3] + "y"
+        elif len(word) > 3 and word.endswith("s") and not word.endswith(("us", "ss", "is")):
+            word = word[:-1]
+        found.append(word)
+    return found
+
+
+def numbered(passages):
+    """Return passages as one text."""
+    quoted = ("\\u00ab" + p + "\\u00bb" if "\\n" not in p else "\\u00ab" * 3 + "\\n    " + p.replace("\\n", "\\n    ") + "\\n" + "\\u00bb" * 3 for p in passages)
+    return "\\n".join("[%d] %s" % pair for pair in enumerate(quoted, 1)) or "N/A"
+
+
+class Search:
+    """Finds the passages nearest to its first input by their words (BM25)."""
+
+    def __init__(self, passages, k, field="passages", listed=True):
+        self.passages, self.k, self.field, self.listed = passages, k, field, listed
+        self.counts = [Counter(words(passage)) for passage in passages]
+        self.lengths = [sum(counts.values()) for counts in self.counts]
+        self.seen = Counter(word for counts in self.counts for word in counts)
+        self.usual = sum(self.lengths) / max(len(self.lengths), 1)
+
+    def __call__(self, **inputs):
+        query = next(iter(inputs.values()), None)
+        found = self.find(" ".join(query) if isinstance(query, list) else str(query)) if query else []
+        return dspy.Prediction(**{self.field: found if self.listed else numbered(found)})
+
+    def find(self, query):
+        scores = [0.0] * len(self.passages)
+        for word in dict.fromkeys(words(query)):
+            n = self.seen[word]
+            weight = math.log(1 + (len(self.passages) - n + 0.5) / (n + 0.5))
+            for i, counts in enumerate(self.counts):
+                if word in counts:
+                    scores[i] += weight * counts[word] / (counts[word] + 1.5 * (0.25 + 0.75 * self.lengths[i] / self.usual))
+        best = sorted((i for i in range(len(scores)) if scores[i] > 0), key=lambda i: (-round(scores[i], 5), i))
+        return [self.passages[i] for i in best[: self.k]]
+
+
+def search_in(passages, k):
+    found = Search(passages, k)
+
+    def search(query: str) -> str:
+        passages = found.find(query)
+        return numbered(passages) if passages else "Nothing was found."
+
+    return search
+
+'''
+
+CALLING = '''
+class Call:
+    """Calls a tool with its inputs; the result is read as the type of its one output."""
+
+    def __init__(self, tool, field, kind):
+        self.tool, self.field, self.kind = tool, field, kind
+
+    def __call__(self, **inputs):
+        text = str(self.tool(**{name: value for name, value in inputs.items() if value is not None}))
+        if self.kind is not str:
+            try:
+                text = TypeAdapter(self.kind).validate_json(text)
+            except ValueError:
+                text = TypeAdapter(self.kind).validate_python(text)
+        return dspy.Prediction(**{self.field: text})
+
+'''
+
+TOOL_CODE = {
+    "calculator": """
+SIGNS = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod, ast.Pow: operator.pow, ast.USub: operator.neg, ast.UAdd: operator.pos,
+}
+NAMES = "acos asin atan ceil cos e exp factorial floor log log10 log2 pi sin sqrt tan".split()
+
+
+def calculator(expression: str) -> str:
+    def value(node):
+        if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
+            return node.value
+        if isinstance(node, ast.BinOp) and type(node.op) in SIGNS:
+            left, right = value(node.left), value(node.right)
+            if isinstance(node.op, ast.Pow) and abs(right) > 1000:
+                raise ValueError("The power is too large.")
+            return SIGNS[type(node.op)](left, right)
+        if isinstance(node, ast.UnaryOp) and type(node.op) in SIGNS:
+            return SIGNS[type(node.op)](value(node.operand))
+        if isinstance(node, ast.Name) and node.id in NAMES:
+            return getattr(math, node.id)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
+            known = {"abs": abs, "round": round, "min": min, "max": max}
+            function = known.get(node.func.id) or (node.func.id in NAMES and getattr(math, node.func.id))
+            if function:
+                return function(*map(value, node.args))
+        raise ValueError("%r cannot be worked out." % expression)
+
+    return str(value(ast.parse(expression.strip(), mode="eval").body))
+
+""",
+    "python": """
+def run_python(code: str) -> str:
+    with dspy.PythonInterpreter() as interpreter:
+        return str(interpreter.execute(code))
+
+""",
+}
+"""Tool -> the code of its function in a script."""
+
+CODE = '''
+GIVEN = contextvars.ContextVar("given", default={})
+
+
+class WithInputs(dspy.ProgramOfThought):
+    """As DSPy's, with the inputs as variables of the code."""
+
+    def forward(self, *args, **inputs):
+        GIVEN.set(inputs)
+        return super().forward(*args, **inputs)
+
+    def _execute_code(self, code, interpreter):
+        given = "".join("%s = %r\\n" % pair for pair in GIVEN.get().items())
+        return super()._execute_code(given + code if code else code, interpreter)
+
+'''
+
+SCRIPT = '''\
+"""@TITLE@. The program for DSPy.
+
+    pip install dspy
+    python program_dspy.py --help
+"""
+
+import argparse
+import ast
+import contextvars
+import datetime
+import json
+import math
+import operator
+import os
+import re
+import typing
+import unicodedata
+from collections import Counter
+from typing import *  # noqa: F403 - the types of the fields
+
+import dspy
+from pydantic import TypeAdapter
+
+MODEL = @MODEL@
+INPUTS = @INPUTS@
+OUTPUTS = @OUTPUTS@
+
+PLAIN = @PLAIN@
+@PARTS@
+@SIGNATURES@
+
+WIRING = @WIRING@
+MAKES = @MAKES@
+WHEN = @WHEN@
+EACH = @EACH@
+LAYOUTS = @LAYOUTS@
+
+STATE = @STATE@
+
+
+def layout(name):
+    """Return an adapter by its name."""
+    return dspy.TwoStepAdapter(dspy.settings.lm) if name == "TwoStepAdapter" else getattr(dspy, name)()
+
+
+def plain(value):
+    """Return a value as conditions compare it: without case, as text."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return "" if value is None else str(getattr(value, "value", value)).strip().casefold()
+
+
+class Program(dspy.Module):
+    def __init__(self):
+        super().__init__()
+@STEPS@
+@REWARDS@
+    def forward(self, **inputs):
+        values, made = dict(inputs), {}
+        for name, needs in WIRING.items():
+            if name in WHEN:
+                field, wanted, negated = WHEN[name]
+                if (plain(values.get(field)) in map(plain, wanted)) is negated:
+                    for field in MAKES[name]:
+                        made.setdefault(field, None)
+                        values.setdefault(field, None)
+                    continue
+            given = {need: values[need] for need in needs if need in values}
+            if name in EACH:
+                items, item = EACH[name]
+                some = [dict(self.ask(name, {**given, item: one}).items()) for one in values.get(items) or ()]
+                answer = {field: [one.get(field) for one in some] for field in MAKES[name]}
+            else:
+                answer = dict(self.ask(name, given).items())
+            made.update(answer)
+            values.update(answer)
+        return dspy.Prediction(**made)
+
+    def ask(self, name, given):
+        if name not in LAYOUTS:
+            return getattr(self, name)(**given)
+        with dspy.context(adapter=layout(LAYOUTS[name])):
+            return getattr(self, name)(**given)
+
+
+def load():
+    """Return the tuned program."""
+    program = Program()
+    program.load_state(STATE)
+    return program
+
+
+def use_model(name=None):
+    """Set the model and the adapter; the key is read from the environment."""
+    settings = dict(MODEL or {})
+    if name:
+        settings["model"] = name
+    if "model" not in settings:
+        raise SystemExit("Give a model: --model openai/gpt-4o-mini")
+    key = os.environ.get(settings.pop("key_env", ""))
+    if key:
+        settings["api_key"] = key
+    dspy.configure(lm=dspy.LM(**settings))
+    dspy.configure(adapter=layout(@ADAPTER@))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", help="another model than the one it was tuned with")
+    for name in INPUTS:
+        parser.add_argument("--" + name.replace("_", "-"), dest=name, required=True)
+    given = vars(parser.parse_args())
+    use_model(given.pop("model"))
+    for name in INPUTS:
+        if name not in PLAIN:
+            given[name] = json.loads(given[name])
+    answer = load()(**given)
+    print(json.dumps({name: answer[name] for name in OUTPUTS}, default=str, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()
+'''
