@@ -24,7 +24,7 @@ from engine.adapters.rendered import (
     listed,
     typed,
 )
-from engine.errors import AdapterParseError
+from engine.errors import AdapterParseError, InvalidRequestError
 from engine.types.document import Citations
 from engine.types.reasoning import Reasoning
 
@@ -106,6 +106,10 @@ class Adapter(ABC):
     def params(self, signature: type[Signature], lm: BaseLM) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
         """Return what this adapter adds to a request, such as response_format."""
         return {}
+
+    def gives_way(self, lm: BaseLM, params: dict[str, Any], refusal: InvalidRequestError) -> bool:  # noqa: ARG002 - for subclasses
+        """Take out of a request's parameters, in place, what this adapter added and the endpoint refuses; whether it did."""
+        return False
 
     def fallback(self) -> Adapter | None:
         """Return the adapter to try when replies stay unreadable, if any."""
@@ -205,7 +209,12 @@ class Adapter(ABC):
         names = ("signature", "demos", "inputs")
         messages = hooks.reported("adapter_format", self, names, self.format, exchange.asked, demos, shown)
         merged = {**self.params(exchange.asked, lm), **({} if native is None else native.params), **params}
-        reply = await call(lm, lm.request(messages, rollout_id=rollout_id, **merged))
+        try:
+            reply = await call(lm, lm.request(messages, rollout_id=rollout_id, **merged))
+        except InvalidRequestError as refusal:
+            if not self.gives_way(lm, merged, refusal):
+                raise
+            reply = await call(lm, lm.request(messages, rollout_id=rollout_id, **merged))
         values, error = await self._read(exchange, reply)
         if error is None:
             return values

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import orjson
 
@@ -14,7 +15,7 @@ from engine.adapters.plan import Plan, plan_of
 from engine.adapters.rendered import typed
 from engine.adapters.schema import response_format
 from engine.adapters.values import jsonable
-from engine.errors import AdapterParseError
+from engine.errors import AdapterParseError, InvalidRequestError
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM
@@ -69,13 +70,25 @@ class JSONAdapter(Adapter):
 
     def params(self, signature: type[Signature], lm: BaseLM) -> dict[str, Any]:
         """Return response_format: the outputs' schema, where the model's endpoint is known to take one."""
-        if not lm.supports_response_format or not signature.output_fields:
+        if not lm.supports_response_format or not signature.output_fields or lm in _refusing:
             return {}
         kept = _formats.get(signature)
         if kept is None:
             kept = _formats[signature] = response_format(plan_of(signature))
         return {"response_format": kept}
 
+    def gives_way(self, lm: BaseLM, params: dict[str, Any], refusal: InvalidRequestError) -> bool:
+        """Take response_format out where the endpoint does not take it after all, from then on."""
+        if "response_format" not in params or not _ABOUT_THE_FORMAT.search(str(refusal)):
+            return False
+        del params["response_format"]
+        _refusing.add(lm)
+        return True
+
+
+_ABOUT_THE_FORMAT = re.compile(r"response_?format|json_?\s?schema|structured output", re.IGNORECASE)
+_refusing: WeakSet[BaseLM] = WeakSet()
+"""Models that turned out to refuse a schema."""
 
 _formats: WeakKeyDictionary[type[Signature], dict[str, Any]] = WeakKeyDictionary()
 

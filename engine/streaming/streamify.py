@@ -11,12 +11,14 @@ from typing import Any
 import orjson
 
 from engine import loop
+from engine.adapters.notes import without_none
 from engine.lm.streaming import Chunk, listener
 from engine.prediction import Prediction
 from engine.records import json_value
 from engine.runtime import context, current
 from engine.streaming.fields import FieldReader, reader_for
 from engine.streaming.items import StatusMessage, StatusMessageProvider, StreamListener, StreamResponse
+from engine.types.reasoning import Reasoning
 
 Put = Callable[[Any], None]
 
@@ -164,12 +166,12 @@ class _Streaming:
         self._used: set[int] = set()
 
     async def __call__(
-        self, step: Any, _signature: Any, adapter: Any, asking: Awaitable[list[dict[str, Any]]]
+        self, step: Any, signature: Any, adapter: Any, asking: Awaitable[list[dict[str, Any]]]
     ) -> list[dict[str, Any]]:
         if self._paths is not None:
             hears: _Raw | _Fields | None = _Raw(self._put)
         else:
-            hears = self._fields(step, adapter)
+            hears = self._fields(step, signature, adapter)
         token = listener.set(hears)
         try:
             return await asking
@@ -185,7 +187,7 @@ class _Streaming:
     def release(self) -> None:
         """Nothing waits here."""
 
-    def _fields(self, step: Any, adapter: Any) -> _Fields | None:
+    def _fields(self, step: Any, signature: Any, adapter: Any) -> _Fields | None:
         readers = []
         for one, path, target in self._wanted:
             if target is not step or (id(one) in self._used and not one.allow_reuse):
@@ -194,7 +196,7 @@ class _Streaming:
             if reader is not None:
                 self._used.add(id(one))
                 readers.append((path, reader))
-        return _Fields(self._put, readers) if readers else None
+        return _Fields(self._put, readers, _thoughts(signature)) if readers else None
 
 
 class _Held(_Streaming):
@@ -214,6 +216,12 @@ class _Held(_Streaming):
         self._outer._used |= self._used
 
 
+def _thoughts(signature: Any) -> frozenset[str]:
+    """Return the outputs that hold a model's thoughts."""
+    found = {name: without_none(signature.annotation(name))[0] for name in signature.output_fields}
+    return frozenset(n for n, kind in found.items() if isinstance(kind, type) and issubclass(kind, Reasoning))
+
+
 class _Raw:
     """Passes every piece on as it is."""
 
@@ -231,9 +239,13 @@ class _Raw:
 class _Fields:
     """Passes on the pieces of some fields of the first reply; a repaired one comes with the prediction."""
 
-    def __init__(self, put: Put, readers: Sequence[tuple[str, FieldReader]]) -> None:
+    def __init__(
+        self, put: Put, readers: Sequence[tuple[str, FieldReader]], thoughts: frozenset[str] = frozenset()
+    ) -> None:
         self._put = put
         self._readers = readers
+        self._thoughts = thoughts
+        self._thinking = False
         self._shown = False
         self._listening = True
 
@@ -245,9 +257,19 @@ class _Fields:
         """A piece has come."""
         if not self._listening:
             return
+        if chunk.reasoning or self._thinking:
+            self._think(chunk)
         for path, reader in self._readers:
             text, last = reader.end() if chunk.finish_reason and not chunk.text else reader.feed(chunk.text)
             self._give(path, reader, text, last=last)
+
+    def _think(self, chunk: Chunk) -> None:
+        """Pass on thoughts that come beside the text, as the field that holds them; text ends them."""
+        ended = bool(chunk.text or chunk.finish_reason)
+        self._thinking = not ended
+        for path, reader in self._readers:
+            if reader.name in self._thoughts:
+                self._give(path, reader, chunk.reasoning, last=ended)
 
     def close(self) -> None:
         """The step's call is over: what was held back of a field that had begun is certain now."""

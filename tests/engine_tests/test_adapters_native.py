@@ -24,7 +24,7 @@ from engine import (
     context,
     streamify,
 )
-from engine.errors import AdapterParseError, ConfigurationError
+from engine.errors import AdapterParseError, ConfigurationError, InvalidRequestError
 from engine.lm.cache import Cache
 from engine.lm.client import LM
 from engine.lm.fallback import FallbackLM
@@ -316,6 +316,37 @@ def test_a_streamed_answer_of_a_thinking_model():
         with context(lm=model(server, "reasoning")):
             *_, last = streamed(question="2 + 2?")
     assert (last.thoughts, last.answer) == ("Two and two.", 4)
+
+
+def test_thoughts_are_streamed_as_their_field():
+    text = "[[ ## answer ## ]]\n4\n\n[[ ## completed ## ]]"
+    with OpenAIServer(lambda body: message(text, reasoning_content="Two and two.")) as server:
+        listeners = [StreamListener("thoughts"), StreamListener("answer")]
+        streamed = streamify(Predict(THINK), stream_listeners=listeners, async_streaming=False)
+        with context(lm=model(server, "reasoning")):
+            *pieces, last = streamed(question="2 + 2?")
+    assert last.thoughts == "Two and two."
+    said = {}
+    for piece in pieces:
+        said[piece.signature_field_name] = said.get(piece.signature_field_name, "") + piece.chunk
+    assert said == {"thoughts": "Two and two.", "answer": "4"}
+    assert [p.signature_field_name for p in pieces if p.is_last_chunk] == ["thoughts", "answer"]
+
+
+def test_an_endpoint_that_refuses_a_schema_is_asked_without_from_then_on():
+    refusal = {"error": {"message": "Unknown parameter: 'response_format.json_schema'."}}
+    with OpenAIServer('{"answer": 4}') as server:
+        lm = model(server, "json_schema")
+        server.fail_with(400, refusal, times=1)
+        with context(lm=lm, adapter=JSONAdapter()):
+            assert [Predict("q -> answer: int")(q="x").answer for _ in range(2)] == [4, 4]
+        assert ["response_format" in body for body in server.requests] == [True, False, False]
+        server.fail_with(400, {"error": {"message": "Unknown parameter: 'stop'."}}, times=1)
+        with (
+            context(lm=model(server, "json_schema"), adapter=JSONAdapter()),
+            pytest.raises(InvalidRequestError, match="stop"),
+        ):
+            Predict("q -> answer: int")(q="x")
 
 
 def test_a_capability_there_is_not():
