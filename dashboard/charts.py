@@ -232,11 +232,11 @@ def _line(
         "uid": name,
         "mode": "lines",
         "name": name,
-        "x": list(x),
-        "y": list(y),
+        "x": list(x) or _NOTHING,
+        "y": list(y) or _NOTHING,
         "line": line,
         "hoverinfo": "skip",
-        "showlegend": legend and bool(x),
+        "showlegend": legend,
     }
 
 
@@ -248,10 +248,9 @@ def _dots(name: str, points: Sequence[Point], marker: dict[str, Any]) -> dict[st
         "mode": "markers",
         "name": name,
         # Scores on a row or two say little, so these wait in the legend until they are asked for.
-        "visible": "legendonly" if name == "Collecting examples" else True,
-        "showlegend": bool(points),
-        "x": [p.place for p in points],
-        "y": [p.score for p in points],
+        "visible": "legendonly" if name == "Solving examples" else True,
+        "x": [p.place for p in points] or _NOTHING,
+        "y": [p.score for p in points] or _NOTHING,
         "text": [p.text for p in points],
         "customdata": [p.trial for p in points],
         "hovertemplate": "%{text}<extra></extra>",
@@ -260,10 +259,12 @@ def _dots(name: str, points: Sequence[Point], marker: dict[str, Any]) -> dict[st
     }
 
 
+# A series without a point still has its place in the legend: nothing jumps when its first point comes.
+_NOTHING: list[float | None] = [None]
 _HOLLOW = {"color": "$background", "size": 9, "line": {"color": "$accent", "width": 1.6}}
 DOTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     (
-        "Tried on training rows only",
+        "Training rows only",
         "rejected",
         {**_HOLLOW, "size": 7, "line": {"color": "$muted", "width": 1.4}},
     ),
@@ -274,5 +275,5 @@ DOTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
         "running",
         {"color": "$background", "size": 13, "line": {"color": "$warn", "width": 2.2}, "opacity": 0.85},
     ),
-    ("Collecting examples", "train", {"color": "$muted", "size": 6, "symbol": "square", "opacity": 0.75}),
+    ("Solving examples", "train", {"color": "$muted", "size": 6, "symbol": "square", "opacity": 0.75}),
 )

@@ -9,18 +9,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from dashboard.mode import read_only
+from dashboard.moment import Seen, seen_in
 from dashboard.prompts import messages, sample_call, text_of
 from engine.errors import EngineError, NotFoundError, StoreError
 from engine.home import data_home
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate, Outcome
 from engine.runs.spec import ModelChoice, ProjectDraft, RunSpec, SplitSpec
-from engine.store.rows import CandidateRow, DatasetInfo, EventRow, ProjectRow, RunRow, TrialRow
+from engine.store.rows import CandidateRow, DatasetInfo, ProjectRow, RunRow, TrialRow
 from engine.store.store import Store
 from engine.store.versions import VersionRow
 
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from engine.dataset import ColumnProfile, Dataset, Split, UsableRows
     from engine.lm.cache import CacheSize
     from engine.search.estimate import Estimate
-
-
-LATEST_EVENTS = 150
 
 
 @contextmanager
@@ -231,22 +229,21 @@ def row_scores(run_id: str) -> dict[int, dict[int, float]]:
         return store.row_scores(run_id)
 
 
-class Moment(NamedTuple):
-    """What a run had to show when it was read. Shared between sessions: never change it."""
-
-    trials: tuple[TrialRow, ...]
-    events: tuple[EventRow, ...]
-
-
-def moment(run: RunRow) -> Moment:
-    """Return a run's evaluations and its latest events; read anew only when something has changed."""
-    return _moment(run.id, run.revision, home_folder())
+def moment(run: RunRow) -> Seen:
+    """Return what a run's page shows; read anew only when something has changed."""
+    return _moment(run.id, run.revision, home_folder())._replace(run=run)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _moment(run_id: str, revision: int, folder: str) -> Moment:  # noqa: ARG001 - parts of the cache's key
+def _moment(run_id: str, revision: int, folder: str) -> Seen:  # noqa: ARG001 - parts of the cache's key
     with reading() as store:
-        return Moment(tuple(store.trials(run_id)), tuple(store.events(run_id, latest=LATEST_EVENTS)))
+        return seen_in(store, run_id)
+
+
+def outcomes(run_id: str, trial: int) -> list[Outcome]:
+    """Return the rows of one of a run's trials."""
+    with reading() as store:
+        return store.outcomes(run_id, trial)
 
 
 def test_outcomes(run_id: str) -> tuple[list[Outcome], list[Outcome]]:

@@ -73,6 +73,20 @@ def stop(run_id: str) -> None:
         store.request_stop(run_id)
 
 
+def ask(run_id: str, kind: str, content: Mapping[str, Any]) -> int:
+    """Ask a run under way for something: a larger budget, or a prompt to try. Return the request's id.
+
+    Raises RunError when nobody is there to hear it.
+    """
+    with writing() as store:
+        run = store.get_run(run_id)
+        if run.state not in ("queued", "running", "paused"):
+            raise RunError(
+                "This run is not going on, so it cannot be asked for anything. Go on with it first."
+            )
+        return store.add_request(run_id, kind, content)
+
+
 def resume(run_id: str, keys: Mapping[str, str] | None = None) -> None:
     """Let a paused run go on; start its process again where it has ended."""
     with writing() as store:

@@ -13,6 +13,7 @@ from dashboard.charts import score_chart, score_figure
 from dashboard.meters import meters, progress, time_left
 from engine.store.requests import RequestRow
 from engine.store.rows import EventRow, RunRow, TrialRow
+from engine.store.store import Store
 
 LATEST_EVENTS = 150
 
@@ -27,6 +28,17 @@ class Seen(NamedTuple):
     requests: Sequence[RequestRow]
 
 
+def seen_in(store: Store, run_id: str) -> Seen:
+    """Read what a run's page shows. Raises NotFoundError, StoreError."""
+    return Seen(
+        store.get_run(run_id),
+        store.trials(run_id),
+        store.parents(run_id),
+        store.events(run_id, latest=LATEST_EVENTS),
+        store.requests(run_id),
+    )
+
+
 def parts(seen: Seen) -> dict[str, Any]:
     """Return every part of a run's page, by name."""
     return {
@@ -39,9 +51,10 @@ def parts(seen: Seen) -> dict[str, Any]:
 
 
 def stage(run: RunRow, requests: Sequence[RequestRow]) -> str:
-    """Return a text that changes when the page's buttons and messages must: state, flags, answers."""
+    """Return a text that changes when the page's buttons and messages must: state, flags, requests and answers."""
     flags = f"{'p' if run.pause_requested else ''}{'s' if run.stop_requested else ''}"
-    return f"{run.state} {flags} {sum(bool(r.answer) for r in requests)} {run.message}".strip()
+    asked = "".join("a" if r.answer else "b" if r.batch is not None else "w" for r in requests)
+    return f"{run.state} {flags} {asked} {run.message}".strip()
 
 
 def chart(trials: Sequence[TrialRow], parents: Mapping[str, Sequence[str]]) -> dict[str, Any]:

@@ -17,9 +17,11 @@ from pathlib import Path
 import streamlit as st
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
-from starlette.routing import Mount
+from starlette.routing import Mount, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dashboard import stream
 
 HERE = Path(__file__).parent
 
@@ -107,7 +109,10 @@ def plotly_folder() -> Path:
 
 app = st.App(
     HERE / "app.py",
-    routes=[Mount("/vendor", app=StaticFiles(directory=plotly_folder()))],
+    routes=[
+        Mount("/vendor", app=StaticFiles(directory=plotly_folder())),
+        WebSocketRoute(stream.PATH, stream.live),
+    ],
     middleware=[Middleware(SecurityHeaders)],
     lifespan=_lifespan,
 )

@@ -4,6 +4,7 @@ import streamlit as st
 
 from dashboard.components.live_run import live_run
 from dashboard.components.run_picker import current_run, run_picker
+from dashboard.components.running_runs import running_runs
 from dashboard.components.wizard import wizard_header
 
 wizard_header("run")
@@ -15,4 +16,5 @@ if run_id is None:
         st.page_link("app_pages/tune.py", label="Choose how to tune", icon=":material/tune:")
 else:
     run_picker(run_id)
+    running_runs(run_id)
     live_run(run_id)

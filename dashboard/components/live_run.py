@@ -1,61 +1,88 @@
-"""A run as it goes on: meters, chart, the trials and what happens. Drawn again and again by a timer."""
+"""A run as it goes on: meters, chart, the trials and what happens. Its parts follow the run's event stream by themselves.
+
+The page is drawn again only when the run's state changes, or somebody clicks.
+"""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import streamlit as st
 
 from dashboard import data
-from dashboard.charts import score_chart, score_figure
 from dashboard.components.event_feed import event_feed
+from dashboard.components.page import complain
 from dashboard.components.plot import plot
 from dashboard.components.run_header import run_actions, state_badge
 from dashboard.components.run_meters import run_meters
+from dashboard.components.run_requests import run_requests
+from dashboard.components.run_watch import run_watch
 from dashboard.components.trial_card import trial_card
+from dashboard.moment import parts
 from dashboard.plain import plain
-from engine.store.rows import RunRow, TrialRow
+from engine.errors import EngineError
+from engine.store.rows import RunRow
 
-POLL_SECONDS = 0.5
+CHART_HEIGHT = 400
 
 
 def live_run(run_id: str) -> None:
     """Show a run and keep it up to date until it is over."""
-    run = data.run(run_id)
-    st.fragment(_draw, run_every=None if run.is_over else POLL_SECONDS)(run_id, run.is_over)
+    st.fragment(_draw)(run_id, data.run(run_id).is_over)
 
 
 def _draw(run_id: str, was_over: bool) -> None:
-    run = data.run(run_id)
-    name, actions = st.columns([3, 2], vertical_alignment="center")
+    try:
+        seen = data.moment(data.run(run_id))
+    except EngineError as error:  # a fragment runs by itself: the app's own net is not around it
+        complain(error)
+        return
+    run, shown, live = seen.run, parts(seen), not seen.run.is_over
+    name, actions = st.columns([2, 5], vertical_alignment="center")
     with name, st.container(horizontal=True, vertical_alignment="center", key="run_head"):
         st.subheader(plain(run.title, 120), anchor=False, width="content")
         state_badge(run)
     with actions:
-        run_actions(run)
-    _message(run)
-    run_meters(run)
-    trials, events = data.moment(run)
+        run_actions(seen)
+    # What comes and goes has a place of its own: else what follows would be built anew, and the chart lose its zoom.
+    with st.container():
+        _message(run)
+    run_meters(run.id, shown["meters"], live=live)
+    run_watch(run.id, shown["stage"], live=live)
+    with st.container():
+        run_requests(seen)
     left, right = st.columns([5, 3], gap="medium")
+    chosen = _chosen()
     with left, st.container(border=True, key="chart_card"):
         st.markdown(
-            "**Trial scores**", help="Each dot is one prompt, scored on some rows. Click a dot to see it."
+            "**Trial scores**",
+            help="Each dot is one prompt, scored on some rows, and is joined to the prompts it came from. Click one to see it.",
         )
-        chart = score_chart(trials)
-        if any(chart[1:5]):
-            clicked = plot(score_figure(chart), key="scores", label=_said(trials), stamp=str(len(trials)))
-            if clicked is not None:
-                st.session_state["trial"] = int(clicked)
-        else:
-            st.caption("The first dot appears as soon as the starting prompt has answered its first row.")
+        clicked = plot(
+            shown["chart"]["figure"],
+            key="scores",
+            label=shown["chart"]["label"],
+            stamp=shown["chart"]["stamp"],
+            live=run.id if live else "",
+            chosen=chosen,
+            height=CHART_HEIGHT,
+            empty="The first dot appears as soon as the starting prompt has answered its first row.",
+        )
+        if clicked is not None and int(clicked) != chosen:
+            st.query_params["trial"] = str(int(clicked))
+            chosen = int(clicked)
     with right:
-        chosen = st.session_state.get("trial")
-        trial = next((t for t in trials if t.number == chosen), None)
-        if trial is not None:
-            trial_card(run, trial)
-        event_feed(events, height=404 if trial is None else 240)
+        trial = next((t for t in seen.trials if t.number == chosen), None)
+        with st.container():
+            if trial is not None:
+                trial_card(seen, trial)
+        event_feed(run.id, shown["feed"], height=CHART_HEIGHT + 64 if trial is None else 260, live=live)
     if run.is_over and not was_over:
         st.rerun()
+
+
+def _chosen() -> int | None:
+    """Return the trial in the address."""
+    text = st.query_params.get("trial", "")
+    return int(text) if text.isdecimal() and len(text) < 9 else None
 
 
 def _message(run: RunRow) -> None:
@@ -63,7 +90,3 @@ def _message(run: RunRow) -> None:
         return
     show = {"failed": st.error, "lost": st.warning, "stopped": st.info}.get(run.state, st.caption)
     show(plain(run.message))
-
-
-def _said(trials: Sequence[TrialRow]) -> str:
-    return f"Scores of {len(trials)} trials so far"

@@ -11,7 +11,10 @@ from typing import Any
 
 import streamlit as st
 
+from dashboard.components.stream_js import STREAM_JS
+
 _JS = """
+const state = (globalThis.tuneboardPlots ??= new WeakMap());
 const PALETTE = {
   "$accent": "--st-primary-color", "$text": "--st-text-color", "$muted": "--st-gray-text-color",
   "$faint": "--st-border-color", "$good": "--st-green-text-color", "$bad": "--st-red-text-color",
@@ -35,51 +38,148 @@ const coloured = (value, style) => {
   }
   return value;
 };
-export default ({ data, parentElement, setTriggerValue }) => {
-  const box = parentElement.querySelector(".plot");
+// The chosen trial gets a ring, drawn here, so that a click shows at once.
+const ring = (traces, chosen, style) => {
+  for (const trace of traces) {
+    const at = (trace.customdata ?? []).findIndex((item) => String(item) === String(chosen));
+    if (at >= 0 && trace.visible !== "legendonly") {
+      return [...traces, { type: "scatter", uid: "chosen", mode: "markers", x: [trace.x[at]], y: [trace.y[at]], hoverinfo: "skip",
+        showlegend: false, cliponaxis: false,
+        marker: { symbol: "circle-open", size: 20, color: coloured("$text", style), line: { width: 2 } } }];
+    }
+  }
+  return traces;
+};
+// A range that a person has chosen holds while the figure's own range grows; a double click gives it back.
+const zoomed = (box, own, name) => own.zoom?.[name] && box.layout ? { range: [...box.layout[name].range] } : {};
+const draw = (box, own) => {
+  const data = own.data;
+  if (!data.figure) {
+    own.empty = true;
+    box.textContent = data.empty;
+    return Promise.resolve();
+  }
+  if (own.empty) box.replaceChildren();
+  own.empty = false;
   const style = getComputedStyle(box);
   const font = { family: style.getPropertyValue("--st-font") || "sans-serif", color: style.getPropertyValue("--st-text-color"), size: 13 };
-  const { traces, layout } = coloured(data.figure, style);
+  const { traces: plain, layout } = coloured(data.figure, style);
+  const traces = own.chosen ? ring(plain, own.chosen, style) : plain;
   const axis = (own) => ({
     gridcolor: coloured("$faint", style), zeroline: false, automargin: true, ...own, title: { font, ...own?.title },
   });
   box.style.height = `${data.height}px`;
   box.setAttribute("role", "img");
   box.setAttribute("aria-label", data.label);
-  library().then((plotly) => plotly.react(box, traces, {
+  return library().then((plotly) => plotly.react(box, traces, {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", uirevision: "keep", autosize: true,
     margin: { l: 56, r: 24, t: 16, b: 44 }, hovermode: "closest", font, height: data.height, ...layout,
-    xaxis: axis(layout.xaxis), yaxis: axis(layout.yaxis),
+    xaxis: axis({ ...layout.xaxis, ...zoomed(box, own, "xaxis") }), yaxis: axis({ ...layout.yaxis, ...zoomed(box, own, "yaxis") }),
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { ...font, size: 12 }, ...layout.legend },
     hoverlabel: { bgcolor: style.getPropertyValue("--st-secondary-background-color"), bordercolor: coloured("$faint", style), font, align: "left" },
   }, { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] }))
     .then(() => {
-      box.dataset.points = String(traces.reduce((count, trace) => count + (trace.x?.length ?? 0), 0));
+      box.dataset.points = String(plain.reduce((count, trace) => count + (trace.x ?? []).filter((at) => at !== null).length, 0));
       box.dataset.stamp = String(data.stamp ?? "");
       if (box.dataset.listening) return;
       box.dataset.listening = "yes";
+      box.on("plotly_relayout", (change) => {
+        for (const name of ["xaxis", "yaxis"]) {
+          if (`${name}.range[0]` in change || `${name}.range` in change) own.zoom = { ...own.zoom, [name]: true };
+          if (change[`${name}.autorange`]) own.zoom = { ...own.zoom, [name]: false };
+        }
+      });
+      box.on("plotly_doubleclick", () => setTimeout(() => {
+        own.zoom = {};
+        draw(box, own);
+      }));
       box.on("plotly_click", (event) => {
         const chosen = event.points?.[0]?.customdata;
-        if (chosen !== undefined) setTriggerValue("clicked", Array.isArray(chosen) ? chosen[0] : chosen);
+        if (chosen === undefined) return;
+        own.chosen = own.marks ? chosen : undefined;
+        if (own.chosen) draw(box, own);
+        own.trigger("clicked", Array.isArray(chosen) ? chosen[0] : chosen);
       });
     })
     .catch(() => { box.textContent = "The chart could not be drawn: Plotly's script did not load."; });
 };
+// Drawing again takes a while: what comes meanwhile waits, and a hidden tab draws when it is looked at.
+const soon = (box, own) => {
+  own.wanted = true;
+  if (own.drawing || document.hidden) return;
+  own.wanted = false;
+  own.drawing = true;
+  const started = performance.now();
+  draw(box, own).finally(() => setTimeout(() => {
+    own.drawing = false;
+    if (own.wanted) soon(box, own);
+  }, 1.5 * (performance.now() - started)));
+};
+export default ({ data, parentElement, setTriggerValue }) => {
+  const box = parentElement.querySelector(".plot");
+  if (!state.has(box)) state.set(box, {});
+  const own = state.get(box);
+  Object.assign(own, { trigger: setTriggerValue, marks: data.marks, chosen: data.chosen ?? (data.marks ? own.chosen : undefined) });
+  if (!data.live || own.run !== data.live || !own.data) own.data = data;
+  else own.data = { ...own.data, height: data.height };
+  soon(box, own);
+  if (!data.live && own.run) {
+    own.stop?.();
+    own.run = undefined;
+  }
+  if (data.live && own.run !== data.live) {
+    own.stop?.();
+    own.run = data.live;
+    own.stop = listen(data.live, ({ chart }) => {
+      if (!chart?.figure) return;
+      own.data = { ...own.data, ...chart };
+      soon(box, own);
+    });
+    own.look = () => own.wanted && soon(box, own);
+    document.addEventListener("visibilitychange", own.look);
+  }
+  return () => {
+    own.stop?.();
+    document.removeEventListener("visibilitychange", own.look);
+    own.run = undefined;
+  };
+};
 """
 
 _element = st.components.v2.component(
-    "tuneboard_plot", html="<div class='plot'></div>", js=_JS, isolate_styles=False
+    "tuneboard_plot", html="<div class='plot'></div>", js=STREAM_JS + _JS, isolate_styles=False
 )
 
 
-def plot(figure: dict[str, Any], *, key: str, label: str, height: int = 340, stamp: str = "") -> Any:
+def plot(
+    figure: dict[str, Any] | None,
+    *,
+    key: str,
+    label: str,
+    height: int = 340,
+    stamp: str = "",
+    live: str = "",
+    chosen: Any = None,
+    empty: str = "",
+) -> Any:
     """Draw a figure; return the clicked point's `customdata`, or None.
 
-    `label` is what a screen reader says; `stamp` marks the state drawn, for tests and measurements.
+    `label` is what a screen reader says; `stamp` marks the state drawn, for tests and measurements. `live` is a
+    run's id: the figure then follows the run's event stream by itself. `chosen` is the `customdata` of the point
+    that gets a ring (charts that follow a run only). Without a figure `empty` is said instead.
     """
     result = _element(
         key=key,
-        data={"figure": figure, "label": label, "height": height, "stamp": stamp},
+        data={
+            "figure": figure,
+            "label": label,
+            "height": height,
+            "stamp": stamp,
+            "live": live,
+            "chosen": chosen,
+            "empty": empty,
+            "marks": bool(live),
+        },
         on_clicked_change=lambda: None,
     )
     return result.clicked

@@ -5,7 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import keys, launch
+from dashboard.components.run_requests import request_buttons
 from dashboard.mode import read_only
+from dashboard.moment import Seen
 from dashboard.plain import plain
 from engine.errors import EngineError
 from engine.store.rows import RunRow
@@ -31,8 +33,9 @@ def state_badge(run: RunRow) -> None:
     st.badge(word, color=colour, icon=icon)  # type: ignore[arg-type]  # the table above holds only valid colours
 
 
-def run_actions(run: RunRow) -> None:
-    """Offer pause, resume and stop as far as they make sense now; nothing to whoever only looks."""
+def run_actions(seen: Seen) -> None:
+    """Offer pause, resume, stop and requests as far as they make sense now; nothing to whoever only looks."""
+    run = seen.run
     if read_only():
         return
     with st.container(horizontal=True, horizontal_alignment="right", key="run_actions"):
@@ -46,6 +49,8 @@ def run_actions(run: RunRow) -> None:
                 disabled=run.pause_requested or run.stop_requested,
                 help="Calls already under way finish; nothing is lost.",
             )
+        if run.state in ("running", "paused"):
+            request_buttons(seen)
         if run.state == "paused":
             st.button(
                 "Resume",

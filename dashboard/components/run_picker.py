@@ -38,7 +38,7 @@ def run_picker(run_id: str) -> None:
         width=420,
     )
     if picked != run_id:
-        st.session_state.pop("trial", None)
+        st.query_params.pop("trial", None)
         st.query_params["run"] = picked
         st.rerun()
 

@@ -74,6 +74,7 @@ class RequestStore(TrialStore):
                     "UPDATE requests SET content = ? WHERE id = ?",
                     (to_json({**content, "batch": batch}), request_id),
                 )
+                self._touch(run_id)
 
     def answer_request(self, run_id: str, request_id: int, answer: str) -> None:
         """Store what became of a request, in one sentence; one that was not done starts with `NOT_DONE`."""

@@ -59,7 +59,7 @@ def test_the_figure_is_plain_data_and_clickable():
     traces = {t["name"]: t for t in figure["traces"]}
     assert traces["Baseline"]["y"] == [40, 40]
     assert traces["All rows"]["customdata"] == [0, 3, 4]
-    assert traces["Collecting examples"]["visible"] == "legendonly"
+    assert traces["Solving examples"]["visible"] == "legendonly"
     assert len({t["uid"] for t in figure["traces"]}) == len(figure["traces"]), (
         "hidden series stay hidden by uid"
     )
