@@ -7,6 +7,7 @@ once, in one most rows are, in one no row can be solved and yet a better candida
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -90,18 +91,20 @@ async def aestimate(
     prices = Prices(settings)
     renderer = Renderer(settings)
 
-    async def simulate(rates: Rates, allowance: Allowance) -> Totals:
+    async def simulate(rates: Rates, allowance: Allowance, ceiling: float) -> Totals:
         simulation = Simulation(settings, renderer, prices, rates, latency)
-        return await simulation.run(make, allowance, tuple(baseline_rows), tuple(test_rows))
+        return await simulation.run(make, allowance, tuple(baseline_rows), tuple(test_rows), ceiling)
 
     budget = settings.budget
     allowance = _allowance_for_search(settings, len(test_rows))
-    totals = [await simulate(r, allowance) for r in (OPTIMISTIC, TYPICAL, PESSIMISTIC)]
+    # What is beyond the budget is cut anyway, and with a large table it would take long to count.
+    most = math.inf if budget.calls is None else float(budget.calls)
+    totals = [await simulate(r, allowance, most) for r in (OPTIMISTIC, TYPICAL, PESSIMISTIC)]
     limited = [_limited(t, settings) for t in totals]
     cut = ""
     if budget != type(budget)():
-        free = await simulate(TYPICAL, Allowance())
-        cut = _cut_sentence(free, limited[1])
+        free = await simulate(TYPICAL, Allowance(), most + FAR)
+        cut = _cut_sentence(free, limited[1], far=free.calls > most + FAR)
     usd = _range([t.usd for t in limited]) if prices.known else None
     calls = _range([float(t.calls) for t in limited])
     return Estimate(
@@ -134,13 +137,17 @@ def _limited(totals: Totals, settings: Settings) -> Totals:
     return totals if share == 1.0 else totals.scaled(share)
 
 
-def _cut_sentence(free: Totals, limited: Totals) -> str:
+def _cut_sentence(free: Totals, limited: Totals, *, far: bool) -> str:
     if limited.calls >= free.calls:
         return ""
     return (
-        f"Without a budget this would take about {free.calls:,.0f} calls; the budget leaves about "
+        f"Without a budget this would take {'more than' if far else 'about'} {free.calls:,.0f} calls; the budget leaves about "
         f"{limited.calls:,.0f}, so fewer candidates are tried or the search ends early with its best so far."
     )
+
+
+FAR = 100_000.0
+"""Calls past its budget for which a search is followed, to say what it would take without one."""
 
 
 def _range(values: list[float]) -> Range:

@@ -5,9 +5,11 @@ It knows no algorithm: whatever a search asks for is rendered for a few rows, an
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import cycle
 from typing import Any, Literal, NamedTuple
 
 from engine import evaluate, runtime
@@ -20,10 +22,6 @@ from engine.search.hold import held
 from engine.search.problem import make_problem, seed_of
 from engine.search.settings import Settings
 from engine.search.stand_in import StandInLM, with_stand_ins
-
-# Rows rendered for each candidate; the others are taken to be like them.
-_SAMPLE = 3
-
 
 # Tokens of a judge's call beside what it judges, and of its verdict.
 _JUDGE_READS, _JUDGE_WRITES = 350, 120
@@ -177,7 +175,7 @@ class Simulation:
 
     def __post_init__(self) -> None:
         self._rng = random.Random(0)
-        self._seen: set[tuple[str, int, bool, int]] = set()
+        self._seen: dict[tuple[str, bool, int], set[int]] = {}
         self._proposals = 0
         self._seed_id = seed_of(self.settings.program).id
 
@@ -187,8 +185,9 @@ class Simulation:
         allowance: Allowance,
         baseline_rows: tuple[int, ...],
         test_rows: tuple[int, ...],
+        ceiling: float = math.inf,
     ) -> Totals:
-        """Drive the search to its end, with the evaluations around it."""
+        """Drive the search to its end, or past `ceiling` calls, with the evaluations around it."""
         seed = best = seed_of(self.settings.program)
         if baseline_rows:
             await self._batch([Score(seed, baseline_rows)])
@@ -198,13 +197,14 @@ class Simulation:
             make(replace(problem, calls_made=lambda: int(self.totals.calls - before), rehearsal=True)), problem
         )
         answers: Sequence[Any] | None = None
-        while True:
+        while self.totals.calls <= ceiling:
             try:
                 asks = next(search) if answers is None else search.send(answers)
             except StopIteration:
                 break
             best = next((a.candidate for a in reversed(asks) if isinstance(a, Keep)), best)
             answers = await self._batch(asks)
+        search.close()
         if baseline_rows and best.id != seed.id:
             await self._batch([Score(best, baseline_rows)])
         if test_rows:
@@ -230,19 +230,21 @@ class Simulation:
             return Evaluation(ask.candidate.id, ())
         taught = ask.teacher and (self.settings.teacher is not None or self.settings.teacher_lm is not None)
         cost = await self.renderer.row_cost(ask.candidate, ask.rows, teacher=taught)
-        cells = {(ask.candidate.id, row, taught, ask.rollout) for row in ask.rows}
-        new = len(cells - self._seen)
-        self._seen |= cells
+        seen = self._seen.setdefault((ask.candidate.id, taught, ask.rollout), set())
+        before = len(seen)
+        seen.update(ask.rows)
+        new = len(seen) - before
         lm = (self.settings.teacher_lm if taught else None) or self.settings.lm
         self._spend(lm, *cost.at(self.rates.calls), new, work)
         rates = self.rates
         own = rates.seed if ask.candidate.id == self._seed_id else rates.other
         rate = rates.solved if ask.trace else own
-        outcomes = []
-        for i, row in enumerate(ask.rows):
-            like = cost.outcomes[i % len(cost.outcomes)]
-            score = float(self._rng.random() < rate)
-            outcomes.append(replace(like, row=row, score=score, error=None))
+        draw, likes = self._rng.random, cycle(cost.outcomes)
+        # Built by position: a large table has millions of these.
+        outcomes = [
+            Outcome(row, float(draw() < rate), o.prediction, o.feedback, None, o.usage, o.seconds, o.trace)
+            for row, o in zip(ask.rows, likes, strict=False)
+        ]
         return Evaluation(ask.candidate.id, tuple(outcomes))
 
     async def _propose(self, ask: Propose, work: list[tuple[float, float]]) -> Proposal:
