@@ -41,8 +41,8 @@ def try_out(
     asked = request.model_copy(update={"stream": hear is not None})
     last = b""
     for line in _lines("engine.runs.trying", asked.model_dump_json().encode(), keys):
-        if last and hear is not None:
-            hear(Piece.model_validate_json(last))
+        if hear is not None and not line.startswith(b'{"attempts"'):
+            hear(Piece.model_validate_json(line))
         last = line
     found = Attempts.model_validate_json(last)
     if found.problem:

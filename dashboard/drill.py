@@ -10,7 +10,7 @@ from engine.records import Candidate, Outcome, TraceStep, json_value
 
 
 class StepCall(NamedTuple):
-    """One call of a step: its path, the messages as the adapter writes them, and the fields read from the answer."""
+    """One call of a step: its path, the messages as the adapter writes them (none: it asks no model), what came out."""
 
     path: str
     messages: tuple[Mapping[str, Any], ...]
@@ -35,10 +35,13 @@ def step_calls(
 
     steps = dict(build_program(pipeline).with_candidate(candidate).named_predictors())
     writer = get_adapter(adapter)()
-    trace = [t for t in outcome.trace if t.path in steps] or _guessed(steps, values, outcome)
+    trace = outcome.trace or _guessed(steps, values, outcome)
     found = []
     for call in trace:
-        step = steps[call.path]
+        step = steps.get(call.path)
+        if step is None:  # a search or a tool: no message was sent
+            found.append(StepCall(call.path, (), call.outputs))
+            continue
         own = step.adapter or writer
         messages = own.format(step.prompted(), step.demos_for(dict(call.inputs)), dict(call.inputs))
         found.append(StepCall(call.path, tuple(messages), call.outputs))

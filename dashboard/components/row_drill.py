@@ -167,7 +167,7 @@ def _call(call: StepCall, *, several: bool) -> None:
         st.caption(f"{icon} {plain(title)}")
         st.code(text_of(message), language=None, wrap_lines=True)
     if call.outputs:
-        st.caption(":material/reply: Read from the answer")
+        st.caption(":material/reply: Read from the answer" if call.messages else "No model is asked; it gave")
         st.code(
             "\n".join(f"{name}: {as_text(value)}" for name, value in call.outputs.items()),
             language=None,

@@ -28,9 +28,14 @@ def request(**changes):
 def test_pieces_are_heard_before_the_answer_is_whole():
     heard = []
     with OpenAIServer(answer=answer) as server:
-        server.piece_seconds = 0.05
-        (found,) = asking.try_out(request(model=server_model(server.url)), hear=heard.append)
-    assert "".join(p.text for p in heard) == found.answer["shelf"]
+        server.piece_seconds = 0.2
+
+        def hear(piece):
+            heard.append((piece.text, sum(server.served.values())))
+
+        (found,) = asking.try_out(request(model=server_model(server.url)), hear=hear)
+    assert "".join(text for text, _ in heard) == found.answer["shelf"]
+    assert heard[0][1] == 0, "it is heard while the endpoint is still writing"
 
 
 def test_without_a_listener_only_the_answer_comes():
