@@ -10,5 +10,6 @@ check       what is wrong with a spec, in plain sentences; wiring: between its s
 build       a spec -> a program
 infer       a table nobody has described yet -> a spec
 importing   a signature string, a class's source, a JSON Schema or a prompt -> a step
+from_program  a Python program -> its spec, seen by running it with marked values (probe)
 templates   the sample projects that are shipped
 """

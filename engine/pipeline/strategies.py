@@ -49,6 +49,7 @@ class Judge(Module):
         text = JUDGE.format(
             task=signature.instructions, outputs=asked, criteria=criteria.strip() or CORRECTNESS
         )
+        self.criteria = criteria
         self.rate = Predict(make_signature(fields, text))
         self._outputs = tuple(signature.output_fields)
 

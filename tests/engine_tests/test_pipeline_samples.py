@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from engine.adapters.values import parse_value
@@ -7,6 +10,7 @@ from engine.dataset import guess_mapping, guess_roles, read_dataset, split_rows,
 from engine.errors import DatasetError, UnknownNameError
 from engine.pipeline.build import build_program, signature_of
 from engine.pipeline.check import spec_problems
+from engine.pipeline.strategies import STRATEGIES
 from engine.pipeline.templates import SAMPLES, Sample, get_sample
 from engine.runs.spec import SplitSpec
 from engine.samples import sample_bytes, sample_draft
@@ -53,6 +57,15 @@ def test_a_sample_makes_a_complete_draft(sample: Sample):
     draft = sample_draft(sample, "some-dataset")
     assert draft.problems() == []
     assert draft.to_run().dataset == "some-dataset"
+
+
+def test_samples_and_parts_of_a_pipeline_are_in_the_readme(sample: Sample):
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    rows = len(read_dataset(sample_bytes(sample.file), sample.file))
+    assert re.search(rf"^\| `{sample.name}` \| .* \| {rows} \|$", readme, re.MULTILINE)
+    assert f"`{sample.file}`" in sample_bytes("README.md").decode()
+    for name in (*STRATEGIES, "when", "each"):
+        assert f"`{name}`" in readme
 
 
 def test_unknown_samples():

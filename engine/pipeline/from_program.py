@@ -1,0 +1,211 @@
+"""A Python program -> its spec, where it is one: `spec_of`.
+
+The program runs a few times with marked values in the place of answers, which shows who reads what, which steps wait
+for a value, and which run for each item of a list. Nothing of its source is read, and no model is called.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, get_args, get_origin
+
+from engine.adapters.notes import type_hint
+from engine.errors import PipelineError
+from engine.modules.best_of_n import BestOfN
+from engine.modules.chain_of_thought import ChainOfThought
+from engine.modules.module import Module
+from engine.modules.predict import Predict
+from engine.modules.program_of_thought import ProgramOfThought
+from engine.modules.react import ReAct
+from engine.modules.reasoning import FIELD
+from engine.modules.refine import Refine
+from engine.modules.retrieve import Retrieve
+from engine.pipeline.build import Pipeline
+from engine.pipeline.check import spec_problems
+from engine.pipeline.corpora import CorpusRetriever
+from engine.pipeline.probe import Probe, Seen
+from engine.pipeline.spec import Condition, CorpusSpec, Each, FieldSpec, PipelineSpec, StepOptions, StepSpec
+from engine.pipeline.strategies import TOOLS, Judge
+from engine.retrieval.base import Retriever
+from engine.signature import Signature
+
+
+def spec_of(program: Module) -> PipelineSpec:
+    """Return a program as a pipeline of steps wired by field name; `build_program` makes the same program of it.
+
+    Its steps must be modules that a spec has, each an attribute, and `forward` may hand fields on by name, leave a
+    step out by the value of a field, and run one for each item of a list. Raises PipelineError, naming the step, for
+    anything that only Python can say.
+
+    >>> from engine import ChainOfThought, Predict
+    >>> class Support(Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.sort = Predict("message -> queue: Literal['billing', 'technical']")
+    ...         self.reply = ChainOfThought("message, queue -> answer")
+    ...     def forward(self, message):
+    ...         queue = self.sort(message=message).queue
+    ...         return self.reply(message=message, queue=queue)
+    >>> [(s.name, s.strategy, [f.name for f in s.inputs]) for s in spec_of(Support()).steps]
+    [('sort', 'predict', ['message']), ('reply', 'chain_of_thought', ['message', 'queue'])]
+    """
+    if isinstance(program, Pipeline):
+        return program.spec
+    alone = _plain_step("answer", program)
+    if alone is not None:
+        return _checked([alone])
+    steps = {name: _step(name, part) for name, part in vars(program).items() if isinstance(part, Module)}
+    if not steps:
+        raise PipelineError(
+            "The program has no step of its own that a spec could name. Put its steps in attributes."
+        )
+    seen = list(Probe(program, steps).runs(_given(program)))
+    return _checked(list(_wired(steps, seen)))
+
+
+def _given(program: Module) -> list[str]:
+    """The names that the program is called with."""
+    call = type(program).aforward if type(program)._awaits else type(program).forward
+    parameters = list(inspect.signature(call or Module.forward).parameters.values())[1:]
+    if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+        raise PipelineError(
+            "The program takes any arguments (*args or **kwargs). Name its inputs: def forward(self, question)."
+        )
+    return [p.name for p in parameters if p.default is p.empty]
+
+
+def _wired(steps: Mapping[str, StepSpec], seen: list[Seen]) -> Iterator[StepSpec]:
+    """The steps in the order they ran, each with what makes it run."""
+    order: list[str] = []
+    for run in seen:
+        called = list(run.calls)
+        for i, name in enumerate(called):
+            if name not in order:
+                following = next((order.index(n) for n in called[i + 1 :] if n in order), len(order))
+                order.insert(following, name)
+    left = sorted(set(steps) - set(order))
+    if left:
+        raise PipelineError(f"The step {left[0]!r} was never called. Call it in forward, or remove it.")
+    for name in order:
+        step = steps[name]
+        lists = {run.calls[name] for run in seen if name in run.calls}
+        if len(lists) > 1:
+            raise PipelineError(
+                f"The step {name!r} runs sometimes once and sometimes for each item of a list."
+            )
+        each = lists.pop()
+        update: dict[str, Any] = {"each": Each(field=each[0], item=each[1])} if each else {}
+        if step.strategy == "retrieve":
+            queries = {run.queries[name] for run in seen if name in run.queries}
+            found = {run.found[name] for run in seen if name in run.found} or {"passages"}
+            if len(queries) > 1 or len(found) > 1:
+                raise PipelineError(f"The step {name!r} searches for one thing here and another there.")
+            update["inputs"] = (FieldSpec(name=queries.pop()),)
+            update["outputs"] = (FieldSpec(name=found.pop(), type="list[str]"),)
+        if not all(name in run.calls for run in seen):
+            update["when"] = _condition(name, seen)
+        yield step.model_copy(update=update)
+
+
+def _condition(name: str, seen: list[Seen]) -> Condition:
+    """The one field whose value decides whether a step runs."""
+    ran, not_ran = [r for r in seen if name in r.calls], [r for r in seen if name not in r.calls]
+    for field in dict.fromkeys(f for run in seen for f in run.chosen):
+        yes = {str(r.chosen[field]) for r in ran if field in r.chosen}
+        no = {str(r.chosen[field]) for r in not_ran if field in r.chosen}
+        if yes and no and not yes & no:
+            return Condition(field=field, values=tuple(sorted(yes)))
+    raise PipelineError(
+        f"Whether the step {name!r} runs does not depend on the value of one field alone, so a spec cannot say it."
+    )
+
+
+def _step(name: str, part: Module) -> StepSpec:
+    step = _plain_step(name, part)
+    if step is None:
+        raise PipelineError(
+            f"The step {name!r} is a {type(part).__name__}, which a spec has no name for. Steps that it has: Predict, "
+            "ChainOfThought, ReAct, ProgramOfThought, BestOfN, Refine and Retrieve."
+        )
+    return step
+
+
+def _plain_step(name: str, part: Module) -> StepSpec | None:
+    """A module of the engine's own as a step; None for any other."""
+    kind = type(part)
+    if kind is Predict and isinstance(part, Predict):
+        return _described(name, "predict", part.signature)
+    if kind is ChainOfThought and isinstance(part, ChainOfThought):
+        return _described(name, "chain_of_thought", part.predict.signature.delete(FIELD))
+    if kind is ProgramOfThought and isinstance(part, ProgramOfThought):
+        return _described(name, "program_of_thought", part.signature, max_iters=part.max_iters)
+    if kind is ReAct and isinstance(part, ReAct):
+        tools = tuple(tool for tool in part.tools if tool != "finish")
+        foreign = [t for t in tools if t not in TOOLS or part.tools[t].func is not TOOLS[t].func]
+        if foreign:
+            raise PipelineError(
+                f"The step {name!r} calls {foreign[0]!r}, a function of your own, which a spec cannot hold. "
+                f"Tools that it names: {', '.join(TOOLS)}."
+            )
+        return _described(name, "react", part.signature, tools=tools, max_iters=part.max_iters)
+    if kind in (BestOfN, Refine) and isinstance(part, BestOfN):
+        return _rated(name, part)
+    if kind is Retrieve and isinstance(part, Retrieve):
+        return _search(name, part)
+    return None
+
+
+def _rated(name: str, part: BestOfN) -> StepSpec:
+    if not isinstance(part.reward_fn, Judge) or type(part.module) is not ChainOfThought:
+        raise PipelineError(
+            f"The step {name!r} goes by a reward of your own. A spec can only say engine.pipeline.strategies.Judge, "
+            "over a ChainOfThought."
+        )
+    strategy = "refine" if type(part) is Refine else "best_of_n"
+    options = {"tries": part.N, "threshold": part.threshold, "criteria": part.reward_fn.criteria}
+    return _described(name, strategy, part.module.predict.signature.delete(FIELD), **options)
+
+
+def _search(name: str, part: Retrieve) -> StepSpec:
+    if isinstance(part.rm, CorpusRetriever):
+        options = StepOptions(corpus=part.rm.spec, retriever=part.rm.kind, k=part.k)
+    elif isinstance(part.rm, Retriever) and part.rm.kind in ("bm25", "embeddings"):
+        passages = CorpusSpec(passages=part.rm.corpus.texts)
+        kind: Any = part.rm.kind
+        options = StepOptions(corpus=passages, retriever=kind, k=part.k)
+    else:
+        raise PipelineError(
+            f"The step {name!r} searches whatever retriever is in force. Give it its own: "
+            "Retrieve(k=3, rm=engine.BM25(passages))."
+        )
+    return StepSpec(name=name, strategy="retrieve", options=options, inputs=(FieldSpec(name="query"),))
+
+
+def _described(name: str, strategy: Any, signature: type[Signature], **options: Any) -> StepSpec:
+    def side(names: Mapping[str, Any]) -> tuple[FieldSpec, ...]:
+        return tuple(_field(n, signature.annotation(n), signature.description(n)) for n in names)
+
+    return StepSpec(
+        name=name,
+        strategy=strategy,
+        options=StepOptions(**options),
+        instructions=signature.instructions,
+        inputs=side(signature.input_fields),
+        outputs=side(signature.output_fields),
+    )
+
+
+def _field(name: str, annotation: Any, description: str) -> FieldSpec:
+    texts = get_args(annotation) if get_origin(annotation) is Literal else ()
+    if texts and all(isinstance(t, str) for t in texts):
+        return FieldSpec(name=name, choices=texts, description=description)
+    return FieldSpec(name=name, type=type_hint(annotation), description=description)
+
+
+def _checked(steps: list[StepSpec]) -> PipelineSpec:
+    spec = PipelineSpec(steps=tuple(steps))
+    problems = spec_problems(spec)
+    if problems:
+        raise PipelineError(f"The program cannot be said as a spec: {problems[0]}")
+    return spec
