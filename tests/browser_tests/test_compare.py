@@ -1,0 +1,127 @@
+"""Comparing in a browser, after runs by real workers: several prompts, rows to their messages, remarks, and Try it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+from browser_frame import press, settled, shoot
+from dashboard_server import Server
+from openai_server import OpenAIServer
+from playwright.sync_api import Page, expect
+from run_setup import PIPELINE, answer, csv_bytes, server_model
+
+from engine.runs.spec import Named, ProjectDraft
+
+
+@pytest.fixture(scope="module")
+def endpoint():
+    with OpenAIServer(answer=answer) as server:
+        server.piece_seconds = 0.02
+        yield server
+
+
+@pytest.fixture(scope="module")
+def runs(server: Server, endpoint: OpenAIServer) -> tuple[str, list[str]]:
+    """A project with two finished runs that can be compared, made by real worker processes."""
+    from run_setup import start_worker
+
+    from dashboard import data, drafts
+    from engine.dataset import read_dataset
+    from engine.store.store import Store
+
+    before = os.environ.get("TUNEBOARD_HOME")
+    os.environ["TUNEBOARD_HOME"] = str(server.home)
+    content = csv_bytes()
+    made = []
+    draft = ProjectDraft(
+        pipeline=PIPELINE,
+        dataset=drafts.add_file(read_dataset(content, "shelves.csv"), content, "test"),
+        mapping={"text": "text", "shelf": "shelf"},
+        metric=Named(name="ExactMatch"),
+        model=server_model(endpoint.url),
+    )
+    project = drafts.create_project("Shelves", draft.model_copy(update={"optimizer": Named(name="GEPA")}))
+    for name in ("LabeledFewShot", "BootstrapFewShot"):
+        spec = draft.model_copy(update={"optimizer": Named(name=name)}).to_run(data.datasets()[0].hash)
+        with Store.open(server.home) as store:
+            made.append(store.create_run(project, spec.model_dump(mode="json"), name))
+        _, errors = start_worker(server.home, made[-1]).communicate(timeout=120)
+        assert data.run(made[-1]).state == "finished", errors.decode()
+    if before is None:
+        del os.environ["TUNEBOARD_HOME"]
+    else:
+        os.environ["TUNEBOARD_HOME"] = before
+    return project, made
+
+
+@pytest.fixture
+def page(new_page: Callable[..., Page], runs: tuple[str, list[str]]) -> Page:
+    project, (first, _) = runs
+    return new_page(f"results?project={project}&run={first}", width=1920)
+
+
+def tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
+    settled(page)
+
+
+def test_a_prompt_of_another_run_is_set_beside(page):
+    expect(page.locator(".st-key-verdict")).to_be_visible()
+    page.get_by_role("button", name="Another one").click()
+    page.locator(".st-key-another_run input").click()
+    page.get_by_role("option", name="BootstrapFewShot").click()
+    settled(page)
+    press(page, "another_best")
+    expect(page.locator(".st-key-contender_bar")).to_contain_text("Best of BootstrapFewShot")
+    assert "compare=" in page.url
+    tab(page, "Scores")
+    expect(page.locator(".plot[data-points]").first).to_be_visible()
+    page.reload()
+    settled(page)
+    expect(page.locator(".st-key-contender_bar")).to_contain_text("Best of BootstrapFewShot")
+    shoot(page, "results_three")
+
+
+def test_a_row_is_read_to_its_messages_and_a_remark_reaches_the_tune_page(page, runs):
+    tab(page, "Rows")
+    page.get_by_role("radio", name="Validation rows").click()
+    settled(page)
+    page.get_by_role("radio", name="All rows").click()
+    settled(page)
+    box = page.locator(".st-key-row_table canvas").first.bounding_box()
+    page.mouse.click(box["x"] + 16, box["y"] + 35 + 17)
+    expect(page.locator(".st-key-whole_row")).to_contain_text("The right answer")
+    assert "row=" in page.url
+    page.locator(".st-key-drill_messages_1 summary").click()
+    expect(page.locator(".st-key-drill_messages_1")).to_contain_text("Say on which shelf it belongs.")
+    press(page, "replay_button_1")
+    expect(page.locator(".st-key-drill_messages_1")).to_contain_text("from the cache", timeout=60_000)
+    reason = page.locator("[class*=st-key-reason_] input").last
+    reason.fill("The colour of the <b>thing</b> counts.")
+    reason.press("Enter")
+    expect(page.locator(".st-key-whole_row")).to_contain_text("The next run will read this.")
+    shoot(page, "results_row")
+    page.goto(page.url.replace("/results?", "/tune?"))
+    settled(page)
+    expect(page.locator(".st-key-remarks_note")).to_contain_text("1 remark will be used")
+    page.get_by_text("Read them").click()
+    expect(page.locator(".st-key-remarks_list")).to_contain_text("<b>thing</b>")
+    expect(page.locator(".st-key-compare_guard")).to_contain_text("will be comparable")
+    shoot(page, "tune_remarks")
+
+
+def test_both_prompts_answer_as_they_write(page, runs, endpoint):
+    endpoint.piece_seconds = 0.4
+    page.goto(page.url.replace("/results?", "/try_it?"))
+    settled(page)
+    page.locator("[class*=st-key-try_] textarea").first.fill("a small round lamp number 901")
+    page.keyboard.press("Control+Enter")
+    settled(page)
+    press(page, "try_it")
+    expect(page.locator(".st-key-writing_1")).to_contain_text("shelf", timeout=60_000)
+    expect(page.locator(".st-key-attempt_1")).to_contain_text("tokens", timeout=60_000)
+    expect(page.locator(".st-key-writing_1")).to_have_count(0)
+    endpoint.piece_seconds = 0.02
+    shoot(page, "try_it_streamed")
