@@ -13,14 +13,15 @@ from contextlib import contextmanager
 
 _lock = threading.Lock()
 _inside = 0
-_ours = False
+_frozen_by_others: bool | None = None
+"""Found out once: to count what is frozen takes as long as there are objects."""
 
 
 @contextmanager
 def older_objects_left_alone() -> Iterator[None]:
     """Leave the objects that are there now out of collections inside the `with` block; the blocks may overlap.
 
-    A process that has frozen its objects for good keeps them frozen.
+    In a process that had frozen its objects for good before the first block nothing is done: there it is so already.
 
     >>> import gc
     >>> with older_objects_left_alone():
@@ -29,17 +30,17 @@ def older_objects_left_alone() -> Iterator[None]:
     >>> gc.get_freeze_count()
     0
     """
-    global _inside, _ours
+    global _inside, _frozen_by_others
     with _lock:
+        if _frozen_by_others is None:
+            _frozen_by_others = gc.get_freeze_count() > 0
         _inside += 1
-        if _inside == 1 and gc.get_freeze_count() == 0:
+        if _inside == 1 and not _frozen_by_others:
             gc.freeze()
-            _ours = True
     try:
         yield
     finally:
         with _lock:
             _inside -= 1
-            if _inside == 0 and _ours:
+            if _inside == 0 and not _frozen_by_others:
                 gc.unfreeze()
-                _ours = False

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import weakref
 
 import pytest
@@ -37,13 +39,13 @@ def test_what_is_made_inside_is_collected_and_an_error_ends_it():
 
 
 def test_what_a_process_froze_for_good_stays_frozen():
-    gc.freeze()
-    try:
-        with older_objects_left_alone():
-            pass
-        assert gc.get_freeze_count() > 0
-    finally:
-        gc.unfreeze()
+    code = (
+        "import gc; gc.freeze(); from engine.evaluate.garbage import older_objects_left_alone as calm\n"
+        "with calm(): pass\n"
+        "print(gc.get_freeze_count() > 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
 
 
 def test_an_evaluation_does_it():
