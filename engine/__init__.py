@@ -119,6 +119,7 @@ _HOMES: dict[str, str] = {
     "Predict": "engine.modules.predict",
     "Prediction": "engine.prediction",
     "ProgramOfThought": "engine.modules.program_of_thought",
+    "PyodideInterpreter": "engine.tools.pyodide",
     "PythonInterpreter": "engine.tools.interpreter",
     "PythonMetric": "engine.metrics.python_code",
     "RLM": "engine.modules.rlm",

@@ -19,6 +19,7 @@ from engine.prediction import Prediction
 from engine.signature import InputField, OutputField, Signature, ensure_signature, make_signature
 from engine.tools.function import as_tool
 from engine.tools.interpreter import DIALECT, PythonInterpreter
+from engine.tools.sandbox import Sandbox, dialect_of
 
 
 class CodeAct(Module):
@@ -48,13 +49,16 @@ class CodeAct(Module):
         signature: Any,
         tools: Sequence[Any],
         max_iters: int = 5,
-        interpreter_factory: Callable[..., PythonInterpreter] = PythonInterpreter,
+        interpreter_factory: Callable[..., Sandbox] = PythonInterpreter,
     ) -> None:
         super().__init__()
         self.signature = ensure_signature(signature)
         self.max_iters = max_iters
         self.interpreter_factory = interpreter_factory
-        self.codeact = ToolStep(_acting(self.signature), [as_tool(tool) for tool in tools])
+        self.codeact = ToolStep(
+            _acting(self.signature, dialect_of(interpreter_factory, DIALECT)),
+            [as_tool(tool) for tool in tools],
+        )
         place = len(self.signature.input_fields)
         done = InputField(desc="The code that was run and what it gave")
         self.extract = ChainOfThought(self.signature.insert(place, "trajectory", done, str))
@@ -68,7 +72,12 @@ class CodeAct(Module):
         """Run code until the model says it is done, then answer."""
         own = "max_iters" in kwargs and "max_iters" not in self.signature.input_fields
         most = kwargs.pop("max_iters") if own else self.max_iters
-        python = self.interpreter_factory(tools=list(self.codeact.tools.values()))
+        with self.interpreter_factory(tools=list(self.codeact.tools.values())) as python:
+            log = await self._work(python, kwargs, most)
+        answer = await log.ask(self.extract, kwargs)
+        return Prediction.of({**answer, "trajectory": log.steps})
+
+    async def _work(self, python: Sandbox, kwargs: dict[str, Any], most: int) -> Trajectory:
         inputs = {name: value for name, value in kwargs.items() if name in self.signature.input_fields}
         log = Trajectory()
         for i in range(most):
@@ -88,11 +97,10 @@ class CodeAct(Module):
             log.add(generated_code=code, code_output=seen)
             if ran and (step.finished or done.submitted is not None):
                 break
-        answer = await log.ask(self.extract, kwargs)
-        return Prediction.of({**answer, "trajectory": log.steps})
+        return log
 
 
-def _acting(signature: type[Signature]) -> type[Signature]:
+def _acting(signature: type[Signature], dialect: str) -> type[Signature]:
     outputs = ", ".join(f"`{name}`" for name in signature.output_fields)
     fields: dict[str, Any] = {
         name: (signature.annotation(name), field) for name, field in signature.input_fields.items()
@@ -100,7 +108,7 @@ def _acting(signature: type[Signature]) -> type[Signature]:
     fields["trajectory"] = (str, InputField(desc="The code run so far and what it gave"))
     fields["generated_code"] = (str, OutputField(desc="Python code to run next"))
     fields["finished"] = (bool, OutputField(desc=f"Whether this code gives all that {outputs} need"))
-    guide = ACTING.format(outputs=outputs, dialect=DIALECT)
+    guide = ACTING.format(outputs=outputs, dialect=dialect)
     return make_signature(fields, f"{signature.instructions}\n\n{guide}")
 
 

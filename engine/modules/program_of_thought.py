@@ -18,6 +18,7 @@ from engine.prediction import Prediction
 from engine.signature import InputField, OutputField, Signature, ensure_signature, make_signature
 from engine.tools.function import shown
 from engine.tools.interpreter import DIALECT, Execution, PythonInterpreter
+from engine.tools.sandbox import Sandbox, dialect_of
 
 _FENCE = re.compile(r"```[a-zA-Z0-9_+-]*[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
 
@@ -44,7 +45,7 @@ class ProgramOfThought(Module):
         self,
         signature: Any,
         max_iters: int = 3,
-        interpreter_factory: Callable[[], PythonInterpreter] = PythonInterpreter,
+        interpreter_factory: Callable[[], Sandbox] = PythonInterpreter,
     ) -> None:
         super().__init__()
         self.signature = ensure_signature(signature)
@@ -55,9 +56,10 @@ class ProgramOfThought(Module):
             "previous_code": (str, InputField()),
             "error": (str, InputField(desc="Why that code did not do")),
         }
-        self.code_generate = ChainOfThought(_writing(plain, GENERATE.format(task=task, dialect=DIALECT)))
+        dialect = dialect_of(interpreter_factory, DIALECT)
+        self.code_generate = ChainOfThought(_writing(plain, GENERATE.format(task=task, dialect=dialect)))
         self.code_regenerate = ChainOfThought(
-            _writing(plain, REGENERATE.format(task=task, dialect=DIALECT), failed_code)
+            _writing(plain, REGENERATE.format(task=task, dialect=dialect), failed_code)
         )
         ran = plain.append("final_generated_code", InputField(desc="The program that was run"), str)
         ran = ran.append("code_output", InputField(desc="What it gave"), str)
@@ -79,7 +81,8 @@ class ProgramOfThought(Module):
                 written = await self.code_regenerate.acall(**kwargs, previous_code=code, error=error)
             code = code_of(written.generated_code)
             try:
-                done = await self.interpreter_factory().arun(code, inputs)
+                with self.interpreter_factory() as python:
+                    done = await python.arun(code, inputs)
             except SandboxError as problem:
                 error = failed(problem)
                 continue

@@ -24,7 +24,8 @@ from engine.prediction import Prediction
 from engine.runtime import current
 from engine.signature import InputField, OutputField, Signature, ensure_signature, make_signature
 from engine.tools.function import Tool, as_tool, shown
-from engine.tools.interpreter import DIALECT, PythonInterpreter, sandboxed
+from engine.tools.interpreter import DIALECT, PythonInterpreter
+from engine.tools.sandbox import Sandbox, dialect_of, sandboxed
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM
@@ -59,7 +60,7 @@ class RLM(Module):
         max_output_chars: int = 10_000,
         tools: Sequence[Any] | None = None,
         sub_lm: BaseLM | None = None,
-        interpreter_factory: Callable[..., PythonInterpreter] = PythonInterpreter,
+        interpreter_factory: Callable[..., Sandbox] = PythonInterpreter,
     ) -> None:
         super().__init__()
         self.signature = ensure_signature(signature)
@@ -68,7 +69,8 @@ class RLM(Module):
         self.max_output_chars = max_output_chars
         self.sub_lm = sub_lm
         self.interpreter_factory = interpreter_factory
-        self.generate_action = ToolStep(_exploring(self.signature, max_llm_calls), map(as_tool, tools or ()))
+        exploring = _exploring(self.signature, max_llm_calls, dialect_of(interpreter_factory, DIALECT))
+        self.generate_action = ToolStep(exploring, map(as_tool, tools or ()))
         self.extract = ChainOfThought(_extracting(self.signature))
 
     @property
@@ -79,7 +81,10 @@ class RLM(Module):
     async def aforward(self, **kwargs: Any) -> Prediction:
         """Explore until the model submits, then answer."""
         inputs = {name: value for name, value in kwargs.items() if name in self.signature.input_fields}
-        python = self._sandbox()
+        with self._sandbox() as python:
+            return await self._explored(python, inputs)
+
+    async def _explored(self, python: Sandbox, inputs: dict[str, Any]) -> Prediction:
         about = {"variables": _preview(self.signature, inputs)}
         log = Trajectory()
         for i in range(self.max_iters):
@@ -105,7 +110,7 @@ class RLM(Module):
         values = {name: answer[name] for name in self.signature.output_fields}
         return Prediction.of({**values, "trajectory": log.steps, "final_reasoning": answer.reasoning})
 
-    def _sandbox(self) -> PythonInterpreter:
+    def _sandbox(self) -> Sandbox:
         runtime = current()
         lm = self.sub_lm or self.generate_action.lm or runtime.lm
         left = self.max_llm_calls
@@ -160,14 +165,14 @@ def _preview(signature: type[Signature], inputs: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _exploring(signature: type[Signature], calls: int) -> type[Signature]:
+def _exploring(signature: type[Signature], calls: int, dialect: str) -> type[Signature]:
     outputs = ", ".join(f"{name}=..." for name in signature.output_fields)
     described = "\n".join(
         f"- {name} ({getattr(signature.annotation(name), '__name__', signature.annotation(name))})"
         f"{f': {signature.description(name)}' if signature.description(name) else ''}"
         for name in signature.output_fields
     )
-    guide = EXPLORING.format(outputs=outputs, described=described, calls=calls, dialect=DIALECT)
+    guide = EXPLORING.format(outputs=outputs, described=described, calls=calls, dialect=dialect)
     fields: dict[str, Any] = {
         "variables": (str, InputField(desc="What is ready in the sandbox, with the ends of each text")),
         "trajectory": (str, InputField(desc="The code run so far and what it gave")),

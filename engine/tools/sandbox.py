@@ -161,6 +161,11 @@ SEEN_BY_CODE = (NameError, TypeError, ValueError, RuntimeError)
 """Errors of a host function that the code may catch."""
 
 
+def dialect_of(factory: Any, default: str) -> str:
+    """Return what the sandboxes that a factory makes can run, in words for a prompt."""
+    return str(getattr(getattr(factory, "func", factory), "dialect", "") or default)
+
+
 def sandboxed(value: Any) -> Any:
     """Return a value in a form that a sandbox has: plain data as it is, anything else as JSON values."""
     if type(value) in _PLAIN:
