@@ -128,6 +128,25 @@ def _cause(pair: RowPair, values: Mapping[str, Any], outputs: Sequence[str]) -> 
 SHORT_ANSWER = 40
 
 
+def verdict_notes(verdict: Mapping[str, Any], tried: int) -> list[str]:
+    """Return what to keep in mind with a verdict: rows won and lost, and what choosing among many does.
+
+    >>> verdict_notes({"rows": 40, "won": 9, "lost": 1}, 26)[1]
+    'It was chosen from 26 prompts on the validation rows, where the best of many looks better than it is. The test rows took no part in that, so this verdict needs no discount.'
+    """
+    rows, won, lost = (int(verdict.get(name) or 0) for name in ("rows", "won", "lost"))
+    notes = []
+    if rows:
+        same = max(0, rows - won - lost)
+        notes.append(f"{won:,} of {rows:,} test rows won, {lost:,} lost, {same:,} the same.")
+    if tried > 1:
+        notes.append(
+            f"It was chosen from {tried:,} prompts on the validation rows, where the best of many looks better than it is. "
+            "The test rows took no part in that, so this verdict needs no discount."
+        )
+    return notes
+
+
 def as_text(value: Any) -> str:
     """Return a value as a person would write it."""
     if value is None:

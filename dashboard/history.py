@@ -75,6 +75,7 @@ def differences(left: RunSpec, right: RunSpec) -> list[Difference]:
     pairs: tuple[tuple[str, Any, Any, bool], ...] = (
         ("Data", _data(left), _data(right), True),
         ("Rows divided", _split(left.split), _split(right.split), True),
+        ("Rows left out", _left_out(left), _left_out(right), True),
         ("Metric", _named(left.metric), _named(right.metric), True),
         ("Model", title_of(left.model), title_of(right.model), True),
         ("Task", left.pipeline, right.pipeline, True),
@@ -162,6 +163,11 @@ def _data(spec: RunSpec) -> str:
 
 def _split(split: SplitSpec) -> str:
     return f"{split.train:.0%} / {split.validation:.0%} / {split.test:.0%}, seed {split.seed}"
+
+
+def _left_out(spec: RunSpec) -> str:
+    written = f", {len(spec.synthetic)} written by a model" if spec.synthetic else ""
+    return f"{len(spec.excluded)} rows{written}"
 
 
 def _named(named: Named) -> str:

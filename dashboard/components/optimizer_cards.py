@@ -95,7 +95,10 @@ def optimizer_cards(now: Current) -> None:
         st.caption(NEEDS[need].what)
     if why:
         title = next((o.title for o in OPTIMIZERS if o.name == advised), advised)
-        st.markdown(f":green[:material/thumb_up:] **{plain(title)}** suits your rows. {plain(why)}")
+        with st.container(horizontal=True, vertical_alignment="center", key="advice"):
+            st.markdown(f":green[:material/thumb_up:] **{plain(title)}** suits your rows. {plain(why)}")
+            if advised != chosen:
+                st.button("Choose it", key="choose_advised", on_click=_choose, args=(now.id, advised))
     shown = [o for o in OPTIMIZERS if need in (EVERYTHING, o.changes)]
     # What is chosen and what is advised comes first, else the order of the registry.
     shown.sort(key=lambda o: (o.name != chosen, o.name != advised))

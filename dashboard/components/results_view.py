@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import contenders, data
 from dashboard.charts import score_chart, score_figure
+from dashboard.comparison import verdict_notes
 from dashboard.components.candidate_compare import candidate_compare, heads
 from dashboard.components.candidate_maps import candidate_family, candidate_matrix
 from dashboard.components.candidate_table import candidate_table
@@ -31,6 +32,7 @@ def results_view(run: RunRow) -> None:
     best = str(result.get("best_candidate", ""))
     if result:
         verdict_card(result["verdict"])
+        st.caption("  \n".join(verdict_notes(result["verdict"], len(contenders.index(run)))))
         kpi_cards(result["verdict"], *data.test_outcomes(run.id))
     else:
         _without_result(run)

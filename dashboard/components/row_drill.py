@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard import asking, data, keys, people
 from dashboard.comparison import as_text
 from dashboard.components.page import complain
-from dashboard.components.try_answers import ROLES, calls_view
+from dashboard.components.try_answers import ROLES, TALL, calls_view
 from dashboard.contenders import Contender
 from dashboard.drill import StepCall, step_calls
 from dashboard.meters import dollars, short
@@ -145,16 +145,19 @@ def _messages(spec: RunSpec, one: Contender, outcome: Outcome, values: Mapping[s
     with st.expander(title, icon=":material/forum:", key=f"drill_messages_{at}"):
         kept: tuple[Any, Attempt] | None = st.session_state.get(_replayed(one))
         if kept is not None and kept[0] == values:
-            calls_view(kept[1].calls)
+            with st.container(height=TALL, border=False):
+                calls_view(kept[1].calls)
             return
         try:
             calls = step_calls(spec.pipeline, one.candidate.candidate, values, outcome, adapter=spec.adapter)
         except EngineError as error:
             complain(error)
             return
-        for call in calls:
-            _call(call, several=len(calls) > 1)
-        if not calls:
+        if calls:
+            with st.container(height=TALL, border=False):
+                for call in calls:
+                    _call(call, several=len(calls) > 1)
+        else:
             st.caption("Nothing was kept of this row's calls.")
         _replay(spec, one, values, at)
 

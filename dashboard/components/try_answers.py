@@ -16,6 +16,8 @@ from engine.pipeline.spec import FieldSpec
 from engine.runs.trying import Attempt, TriedCall
 
 LONGEST_TRACE = 20_000
+TALL = 520
+"""Pixels of a box of messages, which scrolls."""
 
 ROLES = {
     "system": ("Instructions to the model", ":material/smart_toy:"),
@@ -132,7 +134,10 @@ def _took(attempt: Attempt) -> str:
 
 
 def _messages(calls: Sequence[TriedCall], at: str) -> None:
-    with st.expander("The exact messages", icon=":material/forum:", key=f"messages_{at}"):
+    with (
+        st.expander("The exact messages", icon=":material/forum:", key=f"messages_{at}"),
+        st.container(height=TALL, border=False, key=f"messages_box_{at}"),
+    ):
         calls_view(calls)
 
 
