@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from engine.adapters.base import Adapter
+from engine.adapters import adapter_by_name
 from engine.errors import PipelineError
 from engine.modules.call_range import CallRange
 from engine.modules.module import Module
@@ -147,23 +147,10 @@ async def _called(module: Module, given: dict[str, Any]) -> Prediction:
 def _module(step: StepSpec) -> Module:
     module = STRATEGIES[step.strategy](signature_of(step), step.options)
     if step.adapter is not None:
-        adapter = _adapter(step.adapter)
+        adapter = adapter_by_name(step.adapter)()
         for predictor in module.predictors():
             predictor.adapter = adapter
     return module
-
-
-def _adapter(name: str) -> Adapter:
-    from engine import adapters
-
-    kinds: dict[str, str] = {
-        "chat": "ChatAdapter",
-        "json": "JSONAdapter",
-        "xml": "XMLAdapter",
-        "two_step": "TwoStepAdapter",
-    }
-    made: Adapter = getattr(adapters, kinds[name])()
-    return made
 
 
 def build_program(spec: PipelineSpec) -> Pipeline:

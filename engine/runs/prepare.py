@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from engine.dataset import Dataset, Split, UsableRows, read_dataset, split_rows, usable_rows
 from engine.errors import ConfigurationError, DatasetError, RunError
 from engine.pipeline.build import build_program
+from engine.pipeline.corpora import with_passages
 from engine.pipeline.signatures import field_type
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Example
@@ -49,6 +50,9 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
     does not fit, an unknown name, a missing key, or a budget too small for the evaluations around the search.
     """
     program = build_program(spec.pipeline)
+    if not program.predictors():
+        raise RunError("No step of the task asks a model, so there is nothing to tune. Add a step that does.")
+    with_passages(spec.pipeline)  # a corpus that is gone or has changed is said before anything is paid for
     metric = make_metric(spec.metric)
     _check_metric_field(spec)
     optimizer = make_optimizer(spec.optimizer, metric)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from engine.errors import EngineError, RunError
+from engine.errors import EngineError, PipelineError, RunError
 from engine.pipeline.spec import AdapterName, PipelineSpec
 from engine.search.budget import Budget
 from engine.search.freeze import Freeze
@@ -137,11 +137,17 @@ class ProjectDraft(Frozen):
         ]
 
     def to_run(self, dataset_hash: str = "") -> RunSpec:
-        """Return the complete run. Raises RunError with the first problem."""
+        """Return the complete run, which is tied to its corpora as they are now. Raises RunError with the first problem."""
+        from engine.pipeline.corpora import with_passages
+
         for problem in self.problems():
             raise RunError(problem.sentence)
         values = self.model_dump(exclude_none=True)
-        return RunSpec.model_validate({**values, "dataset_hash": dataset_hash})
+        run = RunSpec.model_validate({**values, "dataset_hash": dataset_hash})
+        try:
+            return run.model_copy(update={"pipeline": with_passages(run.pipeline)})
+        except PipelineError as error:
+            raise RunError(str(error)) from error
 
 
 def _task_problems(pipeline: PipelineSpec | None) -> list[Problem]:
