@@ -46,7 +46,7 @@ _HOMES: dict[str, str] = {
     "AdapterParseError": "engine.errors",
     "Assert": "engine.modules.assertions",
     "Audio": "engine.types.audio",
-    "Autotune": "engine.optimizers.autotune",
+    "Autotune": "engine.optimizers.autotune.optimizer",
     "AvatarOptimizer": "engine.optimizers.avatar",
     "BLEU": "engine.metrics.ngrams",
     "BM25": "engine.retrieval.bm25",

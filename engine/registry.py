@@ -39,7 +39,7 @@ from engine.modules.react import ReAct
 from engine.modules.refine import Refine
 from engine.modules.retrieve import Retrieve
 from engine.modules.rlm import RLM
-from engine.optimizers.autotune import Autotune
+from engine.optimizers.autotune.optimizer import Autotune
 from engine.optimizers.avatar import AvatarOptimizer
 from engine.optimizers.base import Optimizer
 from engine.optimizers.better_together import BetterTogether

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from engine.errors import ConfigurationError
+from engine.optimizers.autotune.optimizer import Autotune
 from engine.optimizers.avatar import AvatarOptimizer
 from engine.optimizers.base import Optimizer, Options
 from engine.optimizers.board import Board
@@ -44,6 +45,7 @@ PARTS: tuple[type[Optimizer], ...] = (
     AvatarOptimizer,
     MIPROv2,
     SIMBA,
+    Autotune,
 )
 """What a chain may name without being given it. `p` is BootstrapFewShotWithRandomSearch, as in DSPy."""
 

@@ -1,47 +1,131 @@
 """Autotune: what it finds, what it leaves alone, and how it handles rules."""
 
 import random
+import re
+
+import pytest
 
 from engine import loop
 from engine.contract_tests import ToyLM, toy_rows, toy_settings
+from engine.lm.base import BaseLM, Choice, Reply
 from engine.modules.predict import Predict
-from engine.optimizers.autotune import Autotune
-from engine.optimizers.autotune_rules import LabelCheck, merged_rules, rules_of
+from engine.optimizers.autotune.optimizer import Autotune
+from engine.optimizers.autotune.rules import LabelCheck, merged_rules, rules_of
+from engine.optimizers.autotune.words import covering_rows, labels_are_told
 from engine.records import Example
 from engine.search.budget import Budget
-from engine.search.contract import Problem, Proposal
+from engine.search.contract import Allowance, Problem, Proposal, Score
 from engine.search.driver import Driver
 from engine.search.problem import make_problem
 
 
-def run(settings):
-    return loop.run(Driver(settings).search(Autotune().search))
+def run(settings, **options):
+    return loop.run(Driver(settings).search(Autotune(**options).search))
 
 
-def test_a_task_that_can_be_taught_is_taught():
+def problem_of(**changes) -> Problem:
+    return make_problem(toy_settings(ToyLM(), **changes), Allowance())
+
+
+def random_labels(n=100):
+    return {
+        i: Example(text=f"word {i}", label=random.Random(i).choice(["red", "green"])).with_inputs("text")
+        for i in range(n)
+    }
+
+
+def test_a_task_that_can_be_taught_is_taught_and_that_is_said():
     result = run(toy_settings(ToyLM(), budget=Budget(calls=150)))
-    assert result.best.id != result.seed.id
     assert result.score is not None
-    assert result.score > 0.6
+    assert result.score > 0.9
+    assert result.reason.startswith("Found: self: ")
+    assert re.search(r"scores 100%, the starting prompt \d+%\.", result.reason)
+
+
+def test_the_rows_most_like_an_input_are_shown_and_never_the_row_itself():
+    result = run(toy_settings(ToyLM(), budget=Budget(calls=60)), proposals=0)
+    state = result.best.steps["self"]
+    assert (len(state.demos), state.nearest) == (36, 4)
+    assert run(toy_settings(ToyLM()), leave_out=("nearest",)).best.steps["self"].nearest == 0
+
+
+@pytest.mark.parametrize("left_out", ["rules", "examples", "nearest", "reasoning", "model", "runs", "finals"])
+def test_every_part_can_be_left_out(left_out):
+    result = run(toy_settings(ToyLM(), budget=Budget(calls=120)), leave_out=(left_out,))
+    assert result.stopped == "finished"
+    found = result.best.steps["self"]
+    if left_out == "rules":
+        assert found.instructions == result.seed.steps["self"].instructions
+    if left_out == "examples":
+        assert found.demos == ()
 
 
 def test_where_nothing_helps_the_start_is_kept_and_that_is_said():
-    rows = {
-        i: Example(text=f"word {i}", label=random.Random(i).choice(["red", "green"])).with_inputs("text")
-        for i in range(100)
-    }
     settings = toy_settings(
         ToyLM(),
-        rows=rows,
+        rows=random_labels(),
         train=tuple(range(50)),
         validation=tuple(range(50, 100)),
-        budget=Budget(calls=400),
+        budget=Budget(calls=650),
         metric=lambda example, prediction, trace=None: example.text.endswith(("1", "2")),
     )
     result = run(settings)
     assert result.best.id == result.seed.id
     assert "Nothing to gain" in result.reason
-    assert result.usage.calls <= 60
+    assert result.usage.calls <= 0.15 * 650
+
+
+class ThinkingLM(BaseLM):
+    """Right only where it is asked to reason first, whatever it is shown or told."""
+
+    def __init__(self):
+        super().__init__("thinking")
+
+    async def complete(self, request):
+        asked = str(request.messages[0]["content"])
+        text = str(request.messages[-1]["content"]).split("]]\n", 1)[-1].split("\n")[0]
+        if "`rules`" in asked:
+            answer = "[[ ## rules ## ]]\nCount the letters of the word with care."
+        elif "`reasoning`" in asked:
+            answer = f"[[ ## reasoning ## ]]\nI count.\n\n[[ ## size ## ]]\n{len(text)}"
+        else:
+            answer = f"[[ ## size ## ]]\n{len(text) if len(text) % 3 == 0 else 0}"
+        return Reply((Choice(f"{answer}\n\n[[ ## completed ## ]]"),))
+
+
+def test_reasoning_first_is_found_where_it_alone_helps():
+    rows = {i: Example(text="x" * (i % 17 + 3), size=i % 17 + 3).with_inputs("text") for i in range(96)}
+    settings = toy_settings(
+        ThinkingLM(),
+        program=Predict("text -> size: int"),
+        rows=rows,
+        train=tuple(range(48)),
+        validation=tuple(range(48, 96)),
+        metric=lambda example, prediction, trace=None: prediction.size == example.size,
+        budget=Budget(calls=500),
+    )
+    result = run(settings)
+    assert result.best.steps["self"].reason_first is True
+    assert result.score == 1.0
+    assert run(settings, leave_out=("reasoning",)).best.steps["self"].reason_first is None
+
+
+def test_the_calls_of_a_round_run_together():
+    sizes = []
+
+    def counted(problem):
+        search = Autotune().search(problem)
+        asks = next(search)
+        while True:
+            sizes.append(sum(len(a.rows) if isinstance(a, Score) else getattr(a, "n", 0) for a in asks))
+            try:
+                asks = search.send((yield asks))
+            except StopIteration as end:
+                return end.value
+
+    result = loop.run(Driver(toy_settings(ToyLM(), budget=Budget(calls=150))).search(counted))
+    assert result.stopped == "finished"
+    assert len([n for n in sizes if n]) <= 2 + result.usage.calls / 16
 
 
 def test_alike_rules_are_merged_and_a_new_wording_replaces_the_old():
@@ -62,11 +146,21 @@ def test_rules_are_read_from_lists_and_from_running_text():
 
 
 def test_rules_that_the_rows_speak_against_are_found():
-    problem: Problem = make_problem(toy_settings(ToyLM(), rows=toy_rows(), train=tuple(range(36))), _none())
-    check = LabelCheck(problem)
+    check = LabelCheck(problem_of(rows=toy_rows(), train=tuple(range(36))))
     assert check.contradicted("Where apple occurs the label is green")
     assert not check.contradicted("Where apple occurs the label is red")
     assert not check.contradicted("Read closely.")
+
+
+def test_words_that_tell_of_labels_are_told_from_chance():
+    assert labels_are_told(problem_of(), random.Random(0))
+    assert not labels_are_told(problem_of(rows=random_labels(36)), random.Random(0))
+
+
+def test_rows_that_cover_most_are_of_different_kinds():
+    problem = problem_of()
+    chosen = covering_rows(problem, problem.train, 12)
+    assert len({problem.rows[row]["text"].split()[0] for row in chosen}) >= 6
 
 
 def test_a_compiled_program_is_another_one():
@@ -76,9 +170,3 @@ def test_a_compiled_program_is_another_one():
     tuned = optimizer.compile(student, trainset=rows[:18], valset=rows[18:], budget=Budget(calls=80))
     assert tuned is not student
     assert student.candidate().steps["self"].demos == ()
-
-
-def _none():
-    from engine.search.contract import Allowance
-
-    return Allowance()

@@ -82,7 +82,7 @@ def test_a_chain_shares_its_budget_out():
 
 
 def test_a_chain_may_name_every_other_optimizer():
-    others = {o.name for o in OPTIMIZERS} - {"BetterTogether", "Autotune"}
+    others = {o.name for o in OPTIMIZERS} - {"BetterTogether"}
     assert others == {o.name for o in PARTS}
 
 

@@ -9,20 +9,21 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from engine.optimizers.autotune_model import FactorialModel
-from engine.optimizers.autotune_race import chance_better, difference
-from engine.optimizers.autotune_space import Combination, Space, labels_are_told
+from engine.optimizers.autotune.model import FactorialModel
+from engine.optimizers.autotune.race import chance_better, difference
+from engine.optimizers.autotune.space import Combination, Space
+from engine.optimizers.autotune.words import is_label, labels_are_told
 from engine.records import Outcome
 from engine.search.contract import Problem
 
 BLOCK = 24
-"""Rows that a combination gets in one race."""
+"""Rows that a combination gets in one race, where there are calls for it."""
 
 _HOPELESS = 0.3
 _USEFUL = 0.02
 
-FINALS_SHARE = 0.2
-"""The share of the calls that is kept back for the finals."""
+FINALS_SHARE, _CHECK_SHARE = 0.12, 0.15
+"""The shares of the calls that are kept back for the finals, and that the check may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +32,23 @@ class Parts:
 
     rules: bool = True
     examples: bool = True
+    nearest: bool = True
+    covering: bool = True
+    reasoning: bool = True
     model: bool = True
-    failures: bool = True
-    memory: bool = True
+    runs: bool = True
+    check: bool = True
     finals: bool = True
     headroom: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is done: calls in all, example set sizes, proposals a step and round, and the parts in use."""
+    """How much is done: calls in all, how many examples, readers a step and round, and the parts in use."""
 
     calls: int
-    example_counts: tuple[int, ...] = (8, 16)
-    proposals: int = 4
+    examples: int = 16
+    readers: int = 6
     max_rounds: int = 6
     parts: Parts = Parts()
 
@@ -61,72 +65,96 @@ class Standing:
     cut: bool = False
     ended: str = ""
     scores: dict[Combination, dict[int, float]] = field(default_factory=dict)
-    trained: dict[Combination, dict[int, Outcome]] = field(default_factory=dict)
+    runs: dict[Combination, dict[int, Outcome]] = field(default_factory=dict)
     asked: dict[Combination, int] = field(default_factory=dict)
-    rejected: dict[str, list[str]] = field(default_factory=dict)
     dropped: set[Combination] = field(default_factory=set)
     by_id: dict[str, Combination] = field(default_factory=dict)
     _fitted: tuple[int, FactorialModel] | None = None
+    _still: int = 0
+    _asked_for: int = 0
 
     def __post_init__(self) -> None:
-        self.space = Space(self.problem.seed)
+        self.space = Space(self.problem)
         self.order = self.rng.sample(self.problem.validation, len(self.problem.validation))
         self.train_order = self.rng.sample(self.problem.train, len(self.problem.train))
+        self.kept = self.space.start
         self._train_at = 0
-        self._shared = bool(set(self.problem.train) & set(self.problem.validation))
         self._rollout = 0
         signatures = self.problem.signatures.values()
-        fields = [n for s in signatures for n in (*s.input_fields, *s.output_fields)]
         row = self.problem.rows[self.order[0]] if self.order else {}
-        self._needs_traces = len(self.problem.signatures) > 1 or any(n not in row for n in fields)
-        self.kept = self.space.start
+        # Whether runs show what the rows do not: what passes between steps, a reasoning.
+        self.hidden = any(n not in row for s in signatures for n in (*s.input_fields, *s.output_fields))
+        self.told = labels_are_told(self.problem, self.rng)
+        # Whether runs show more of a mistake than right and wrong labels do.
+        self.open_ended = not all(is_label(self.problem, n) for n in self.problem.output_fields)
 
     @property
     def _per_row(self) -> float:
         """Calls that a row takes, from what rows have taken so far."""
         most = self.problem.calls_per_row
-        if self.rows_run < 2 * BLOCK:
+        if self.rows_run < BLOCK:
             return float(most)
         return min(float(most), max(0.5, (self.spent - self._asked_for) / self.rows_run))
 
-    def _round_proposals(self) -> int:
-        return self.plan.proposals * len(self.problem.signatures) if self.plan.parts.rules else 0
-
     # Choosing
 
-    def _to_race(self, added: Sequence[tuple[int, int]], number: int) -> list[Combination]:
-        """Return the combinations for the next race: the new levels with the best of the rest, then Thompson's."""
-        best = list(self._best())
+    def _to_race(
+        self, added: Sequence[tuple[int, int]], number: int, other: Sequence[tuple[int, int]] = ()
+    ) -> list[Combination]:
+        """Return the combinations for the next race: the new levels with the best of the rest, then Thompson's.
+
+        `other` levels are tried on the best by themselves.
+        """
+        best = self._best()
         newest = dict(added)
-        whole = [newest.get(place, at) for place, at in enumerate(best)]
-        chosen: dict[Combination, None] = {tuple(whole): None} if added else {}
-        for places in self._apart() if added else ():
-            chosen.setdefault(tuple(newest.get(p, at) if p in places else at for p, at in enumerate(best)))
-        width = len(chosen) if not number else self._width()
+        chosen: dict[Combination, None] = {}
+        for places in self._apart(newest):
+            chosen.setdefault(tuple(newest[p] if p in places else at for p, at in enumerate(best)))
+        chosen.pop(best, None)
+        width = (self._width() if number else self._first_width()) + bool(other)
         if number:
             chosen = dict.fromkeys(list(chosen)[: max(1, width - 1)])
-            if tuple(best) not in chosen and self.asked.get(tuple(best), 0) < len(self.order):
-                chosen.setdefault(tuple(best))
-        model = self._model() if self.plan.parts.model and number else None
-        for _ in range(40):
-            if len(chosen) >= width or model is None:
+            if other:
+                chosen.setdefault(tuple(dict(other).get(p, at) for p, at in enumerate(best)))
+            chosen.setdefault(best)
+        for _ in range(40 if self.plan.parts.model and number else 0):
+            if len(chosen) >= width:
                 break
-            drawn = self._drawn(model)
-            if drawn not in self.dropped and self.asked.get(drawn, 0) < len(self.order):
+            drawn = self._drawn(self._model())
+            if drawn not in self.dropped:
                 chosen.setdefault(drawn)
         return [c for c in chosen if self.asked.get(c, 0) < len(self.order)][:width]
 
-    def _apart(self) -> list[list[int]]:
-        """The factors to try on their own: all rules, each step's rules where there are several, all examples."""
-        rules = [p for p, f in enumerate(self.space.factors) if f.kind == "rules"]
-        examples = [p for p, f in enumerate(self.space.factors) if f.kind == "examples"]
-        single = [[p] for p in rules[:3]] if len(rules) > 1 else []
-        return [rules, *single, examples]
+    def _apart(self, newest: dict[int, int]) -> list[list[int]]:
+        """Which new levels to try together: all, all rules, all examples, each step's own."""
+        kinds = {kind: [p for p in self.space.places(kind) if p in newest] for kind in ("rules", "examples")}
+        steps = [[p for p in newest if self.space.factors[p].path == path] for path in self.space.seed.steps]
+        some = [list(newest), kinds["rules"], kinds["examples"], *(steps if len(steps) > 1 else [])]
+        return [places for places in some if places]
 
     def _width(self) -> int:
         """How many combinations a race can take: a third of what is left for racing, two to five."""
-        rows = self._left() / 3 / self._per_row / BLOCK
+        rows = self._left() / 3 / self._per_row / self._block
         return max(2, min(5, int(rows)))
+
+    def _first_width(self) -> int:
+        """How many combinations the first race can take: a quarter of the calls, two to six."""
+        return max(2, min(6, int(self.plan.calls / 4 / self._per_row / self._check_rows())))
+
+    @property
+    def _block(self) -> int:
+        return max(8, min(BLOCK, self.plan.calls // 12))
+
+    def _check_rows(self) -> int:
+        """Rows of the check and the first race.
+
+        Both, with a closer look, take at most the check's share of the calls where no word tells of the labels.
+        """
+        share = _CHECK_SHARE * self.plan.calls - 2 * self.plan.readers * len(self.problem.worded)
+        usual = int(share / self.problem.calls_per_row / 7)
+        if self.told:
+            usual = max(usual, min(16, self.plan.calls // 12))
+        return min(max(8, min(BLOCK, usual)), len(self.order))
 
     def _drawn(self, model: FactorialModel) -> Combination:
         draw = model.sample()
@@ -173,50 +201,42 @@ class Standing:
         return chance_better(self.scores.get(combination, {}), self.scores.get(self.space.start, {}), least)
 
     def _drop(self) -> None:
-        """Drop what is unlikely to be better than the best; remember the rules that did harm."""
+        """Drop what is unlikely to be better than the best."""
         best = self._best()
         for combination, known in self.scores.items():
-            if combination in (best, self.space.start) or combination in self.dropped:
-                continue
-            if chance_better(known, self.scores[best]) < _HOPELESS:
+            if combination not in (best, self.space.start) and (
+                chance_better(known, self.scores[best]) < _HOPELESS
+            ):
                 self.dropped.add(combination)
-        for place, factor in enumerate(self.space.factors):
-            if factor.kind != "rules":
-                continue
-            for combination in self.dropped:
-                level = self.space.levels[place][combination[place]]
-                parent = self.space.levels[place][level.origin or 0]
-                twin = tuple(level.origin or 0 if p == place else n for p, n in enumerate(combination))
-                if twin in self.scores and chance_better(self.scores[combination], self.scores[twin]) < 0.15:
-                    bad = [r for r in level.rules if r not in parent.rules]
-                    self.rejected.setdefault(factor.path, []).extend(bad)
+
+    def _contenders(self) -> list[Combination]:
+        """The best, and up to two that may yet turn out better than it."""
+        first, *others = self._ranked()[:3]
+        return [
+            first,
+            *(c for c in others if chance_better(self.scores[c], self.scores[first]) >= _HOPELESS / 3),
+        ]
 
     # Stopping
 
     def _left(self) -> int:
         """Calls left for racing: the finals' share is kept back."""
-        finals = FINALS_SHARE if self.plan.parts.finals else 0.1
-        return int(self.plan.calls * (1 - finals)) - self.spent - self._round_proposals()
+        finals = FINALS_SHARE if self.plan.parts.finals else 0.05
+        return int(self.plan.calls * (1 - finals)) - self.spent
+
+    def _mean(self, combination: Combination) -> float:
+        known = self.scores.get(combination, {})
+        return sum(known.values()) / max(1, len(known))
 
     def _hopeless(self) -> bool:
         """Whether what did best so far is unlikely to be usefully better than the start.
 
         Where no word of the inputs tells of the labels, more is asked of it; where some do and much is wrong, less.
         """
-        own = self.scores.get(self.space.start, {})
-        much_wrong = sum(own.values()) < 0.85 * len(own)
-        needed = (0.02 if much_wrong else 0.4) if labels_are_told(self.problem, self.rng) else 0.85
+        much_wrong = self._mean(self.space.start) < 0.85
+        needed = (0.02 if much_wrong else 0.4) if self.told else 0.85
         tried = [c for c in self.scores if c != self.space.start]
         return max((self._better(c, _USEFUL) for c in tried), default=0.0) < needed
-
-    def _nothing_to_gain(self) -> str:
-        known = self.scores.get(self.space.start, {})
-        mean = sum(known.values()) / max(1, len(known))
-        self.ended = (
-            f"Nothing to gain was found: after {self.spent} calls neither rules nor examples did clearly better "
-            f"than the starting prompt's {mean:.0%}, so it is kept."
-        )
-        return self.ended
 
     def _stale(self, before: Combination) -> bool:
         """Whether two races in a row (three, if nothing helped yet) did not move the best by a useful amount."""
@@ -227,6 +247,3 @@ class Standing:
         )
         self._still = 0 if moved else self._still + 1
         return self._still >= (2 if after != self.space.start else 3)
-
-    _still: int = 0
-    _asked_for: int = 0

@@ -1,10 +1,4 @@
-"""Autotune: check for headroom, write rules from many failures at once, choose with one model, race, settle.
-
-Parts and their sources: proposals as mergeable rules from grouped failures with nearest successes
-(arXiv 2510.04618, 2606.30840), a factorial model over every (candidate, row) cell with Thompson sampling
-(after arXiv 2405.17202), paired races (arXiv 2504.16005), halving of finalists (arXiv 2402.09723), the
-headroom check first (arXiv 2604.14585). The combination is this project's own.
-"""
+"""Autotune: the optimizer's class and options; see the package for its parts."""
 
 from __future__ import annotations
 
@@ -15,11 +9,14 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from engine.errors import ConfigurationError
-from engine.optimizers.autotune_rounds import Tuning
-from engine.optimizers.autotune_standing import Parts, Plan
+from engine.optimizers.autotune.search import Tuning
+from engine.optimizers.autotune.standing import Parts, Plan
 from engine.optimizers.base import Optimizer, Options
 from engine.records import Example
 from engine.search.contract import Problem, Search
+
+Part = Literal["rules", "examples", "nearest", "reasoning", "model", "runs", "finals"]
+"""What can be left out, to see what it is worth."""
 
 
 class AutotuneOptions(Options):
@@ -34,14 +31,14 @@ class AutotuneOptions(Options):
     max_examples: int = Field(
         16,
         ge=0,
-        title="Examples in all",
-        description="At most this many solved or labelled rows are shown to a step.",
+        title="Examples shown",
+        description="At most this many solved or labelled rows are shown to a step at once; 0: none.",
     )
     proposals: int = Field(
-        4,
+        6,
         ge=0,
-        title="Proposals a round",
-        description="How many readers write rules for each step, side by side.",
+        title="Readers a round",
+        description="How many readers write rules for each step, side by side; 0: no rules.",
     )
     max_rounds: int = Field(
         6, ge=1, title="Rounds", description="At most this many rounds of writing rules and racing them."
@@ -51,7 +48,7 @@ class AutotuneOptions(Options):
         title="Check for headroom",
         description="Stop after the first round where nothing seems to help.",
     )
-    leave_out: tuple[Literal["rules", "examples", "model", "failures", "memory", "finals"], ...] = Field(
+    leave_out: tuple[Part, ...] = Field(
         (),
         title="Parts to leave out",
         description="For experiments: parts of the method that are switched off.",
@@ -62,10 +59,23 @@ class AutotuneOptions(Options):
 class Autotune(Optimizer):
     """Finds out whether there is anything to gain, writes rules and picks examples, and keeps what surely helps.
 
+    A check scores the starting prompt on some rows, and at the same time labelled rows as examples: the few most
+    similar to each input (a row never sees itself), and some that cover most. Meanwhile readers write rules from
+    labelled rows, later from whole runs that failed beside similar ones that went right. Rounds race combinations of
+    rules, examples and reasoning first on one shared row order, while the next rules are written; a factorial model of
+    all scores picks them (Thompson sampling). It stops when two rounds bring nothing; the last calls settle between
+    the best few. The start is kept unless it is beaten with a probability of 0.9.
+
     Calls, for a plan of B calls (the budget's, or 250 c + 4 V c with c calls a row and V <= 100 validation
-    rows): at most 0.15 B for the check and the first race, 4 a step and round for rules, blocks of 24 rows for
-    2 to 5 combinations a round, and at most 0.2 B for the finals; fewer where nothing more can be gained.
-    Sources: arXiv 2510.04618, 2405.17202, 2504.16005, 2402.09723, 2604.14585.
+    rows): at most 0.15 B until it is known that there is nothing to gain (8 rows a candidate are the least), 6 a step
+    and round for rules, 8 to 24 rows for each of 2 to 5 combinations a round, and at most B in all.
+
+    Measured one at a time (`make bench-optimizers`, `--ablate`), rules and the nearest examples pay clearly, runs and
+    the model where steps follow each other and there are some 600 calls; the share kept for settling is small because
+    a larger one cost more than it brought. Left out because they showed nothing: a memory of rejected rules, each
+    reader's rules alone, scores of training rows in the model, examples filtered by agreement.
+    Sources: arXiv 2510.04618, 2606.30840, 2405.17202, 2504.16005, 2402.09723, 2604.14585; neighbours as examples:
+    2101.06804. The combination is this project's own.
 
     >>> Autotune(seed=3).options.max_examples
     16
@@ -79,7 +89,7 @@ class Autotune(Optimizer):
     options: AutotuneOptions
 
     def search(self, problem: Problem) -> Search:
-        """Check, go round, settle; see `engine.optimizers.autotune_rounds`."""
+        """Check, go round, settle; see `autotune_dev.search`."""
         o = self.options
         rng = random.Random(f"{o.seed}:{problem.rng.getrandbits(64)}")
         return (yield from Tuning(problem, make_plan(o, problem), rng).search())
@@ -106,13 +116,7 @@ def make_plan(o: AutotuneOptions, problem: Problem) -> Plan:
     calls = o.max_calls or allowed or usual
     if allowed is not None:
         calls = min(calls, allowed)
-    counts = tuple(sorted({k for k in (o.max_examples // 2, o.max_examples) if k}))
-    left_out = dict.fromkeys(o.leave_out, False)
-    parts = Parts(**left_out, headroom=o.stop_early)
-    if not counts:
-        parts = Parts(**{**left_out, "examples": False}, headroom=o.stop_early)
-    if not o.proposals:
-        parts = Parts(**{**left_out, "rules": False}, headroom=o.stop_early)
+    parts = Parts(**dict.fromkeys(o.leave_out, False), headroom=o.stop_early)
     # A small budget is for scoring, not for writing.
-    proposals = min(o.proposals, max(1, calls // 40)) if o.proposals else 0
-    return Plan(max(1, calls), counts, proposals, o.max_rounds, parts)
+    readers = min(o.proposals, max(2, calls // 30))
+    return Plan(max(1, calls), o.max_examples, readers, o.max_rounds, parts)

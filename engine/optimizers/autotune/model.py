@@ -50,7 +50,10 @@ class FactorialModel:
             chance = 1.0 / (1.0 + np.exp(-np.clip(design @ theta, -30, 30)))
             weight = np.maximum(chance * (1.0 - chance), 1e-4)
             hessian = (design.T * weight) @ design + np.diag(precision)
-            theta = theta + np.linalg.solve(hessian, design.T @ (scores - chance) - precision * theta)
+            step = np.linalg.solve(hessian, design.T @ (scores - chance) - precision * theta)
+            theta = theta + step
+            if np.abs(step).max() < 1e-3:
+                break
         self._theta = theta
         self._factor = np.linalg.cholesky(np.linalg.inv(hessian))
         self._rng = np.random.default_rng(seed)
