@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from dashboard import contenders, data
@@ -36,7 +38,11 @@ def step_credit_card(run: RunRow, best: str) -> None:
             help="Only prompts that differ from what they came from in one single step are evidence: what the score gained "
             "there, on the same validation rows, is that step's doing.",
         )
-    numbers = {c.id: c.number for c in contenders.index(run)}
+    _steps(found)
+    _changes(found, {c.id: c.number for c in contenders.index(run)})
+
+
+def _steps(found: Credit) -> None:
     st.dataframe(
         [
             {
@@ -65,6 +71,9 @@ def step_credit_card(run: RunRow, best: str) -> None:
         st.caption(
             f"{count(found.together, 'change')} touched several steps at once; no single step is credited with those."
         )
+
+
+def _changes(found: Credit, numbers: Mapping[str, int]) -> None:
     changes = sorted((c for s in found.steps for c in s.changes), key=lambda c: -abs(c.gain))
     if changes:
         with st.expander(f"All {count(len(changes), 'change')} of a single step", key="credit_changes"):
