@@ -91,6 +91,11 @@ def configure(**settings: Any) -> None:
     """Set the process's default runtime: `configure(lm=..., adapter=...)`. For scripts and notebooks.
 
     Raises ConfigurationError for a setting that does not exist.
+
+    >>> configure(num_threads=16)
+    >>> current().num_threads
+    16
+    >>> configure(num_threads=8)
     """
     global _default
     _default = _changed(_default, settings)

@@ -41,6 +41,13 @@ class EvaluationResult(Prediction):
     `results` holds all of them, one repeat after another, `repeats` the score of each, and `spread` their standard
     deviation in points; the interval is that of the rows' means. A number of the whole set (macro F1) has the interval
     that drawing the rows again and again gives.
+
+    >>> from engine.records import Outcome
+    >>> row = Example(question="1 + 1", answer="2").with_inputs("question")
+    >>> results = [(row, Prediction(answer="2"), True), (row, Prediction(), 0.0)]
+    >>> found = EvaluationResult(50.0, results, [Outcome(0, 1.0), Outcome(1, 0.0, error="No answer.")])
+    >>> found.score, [outcome.error for outcome in found.failures], round(found.interval.low)
+    (50.0, ['No answer.'], 9)
     """
 
     __slots__ = ("interval", "outcomes", "repeats", "results")

@@ -22,7 +22,11 @@ class ContainsOptions(MetricOptions):
 
 
 class Contains(Metric):
-    """1 when the expected text occurs in the answer; of a list expected, the share that occurs."""
+    """1 when the expected text occurs in the answer; of a list expected, the share that occurs.
+
+    >>> Contains().compare(["refund", "three days"], "You get a refund.")
+    Grade(score=0.5, feedback="The answer should mention 'three days'; it was 'You get a refund.'.")
+    """
 
     name = "Contains"
     title = "Contains"

@@ -33,6 +33,9 @@ class ExactMatch(Metric):
 
     Capital letters, extra spaces and punctuation around a text are overlooked unless `strict`. A list expected
     where the answer is one value holds every accepted answer.
+
+    >>> ExactMatch().compare(["Paris", "Paris, France"], "paris.").score, ExactMatch().compare(12, "13").feedback
+    (1.0, "Expected 12, got '13'.")
     """
 
     name = "ExactMatch"
@@ -112,7 +115,11 @@ def answer_exact_match(example: Any, pred: Any, trace: Any = None, frac: float =
 
 
 def EM(prediction: str, answers_list: Sequence[str]) -> bool:  # noqa: N802 - DSPy's name
-    """Whether a text equals one of several, after `normalize_text`."""
+    """Whether a text equals one of several, after `normalize_text`.
+
+    >>> EM("The Seine!", ["Rhine", "Seine"])
+    True
+    """
     text = normalize_text(str(prediction))
     return any(text == normalize_text(str(answer)) for answer in answers_list)
 

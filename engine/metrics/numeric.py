@@ -39,6 +39,9 @@ class NumberWithin(Metric):
     """1 when the answer's number is close enough to the expected one, else 0.
 
     Of a text, its last number counts ("6 x 7 = 42 apples" is 42).
+
+    >>> NumberWithin(tolerance=0.05, relative=True).compare(100, "about 104").score
+    1.0
     """
 
     name = "NumberWithin"

@@ -13,6 +13,9 @@ class TokenF1(Metric):
     """How many words the answer and the expected text share, 0 to 1 (F1 of the SQuAD evaluation).
 
     A list expected where the answer is one text holds every accepted answer; the best one counts.
+
+    >>> TokenF1().compare("red silk scarf", "a red scarf").score
+    0.8
     """
 
     name = "TokenF1"

@@ -111,6 +111,18 @@ class CompleteAndGrounded(_Semantic):
     """Whether an answer says all that was expected, and nothing that its context does not say. Two calls.
 
     The context is the prediction's `context` (what a retrieval step found), or the row's.
+
+    >>> from engine import Example, Prediction, context
+    >>> from engine.testing import ScriptedLM
+    >>> row = Example(question="How long?", response="Within 30 days.").with_inputs("question")
+    >>> said = Prediction(response="Within 30 days.", context=["Returns: 30 days."])
+    >>> verdicts = [
+    ...     {"reasoning": "All is there.", "completeness": 1.0},
+    ...     {"reasoning": "It stands there.", "groundedness": 1.0},
+    ... ]
+    >>> with context(lm=ScriptedLM(verdicts)):
+    ...     CompleteAndGrounded()(row, said).score
+    1.0
     """
 
     name = "CompleteAndGrounded"

@@ -161,7 +161,12 @@ class Embeddings(Retriever):
 
 
 class EmbeddingsWithScores(Embeddings):
-    """`Embeddings` whose predictions also hold `scores`."""
+    """`Embeddings` whose predictions also hold `scores`.
+
+    >>> found = EmbeddingsWithScores(["Refunds take five days.", "Parcels go out on Mondays."], k=2)("refunds")
+    >>> found.indices, found.scores[0] > found.scores[1]
+    ([0, 1], True)
+    """
 
     async def answered(self, query: str, k: int | None) -> Prediction:
         """Return what a search found, with scores."""

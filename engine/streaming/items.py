@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StreamResponse:
-    """A piece of one output field. The last one of a field says so, and may be empty."""
+    """A piece of one output field. The last one of a field says so, and may be empty.
+
+    >>> piece = StreamResponse("self", "answer", "Because", False)
+    >>> piece.signature_field_name, piece.chunk
+    ('answer', 'Because')
+    """
 
     predict_name: str
     signature_field_name: str
@@ -25,7 +30,11 @@ class StreamResponse:
 
 @dataclass(frozen=True, slots=True)
 class StatusMessage:
-    """What the program is doing, in words."""
+    """What the program is doing, in words.
+
+    >>> StatusMessage("Calling the tool search ...").message
+    'Calling the tool search ...'
+    """
 
     message: str
 
@@ -70,6 +79,10 @@ class StreamListener:
 
     Where several steps have a field of that name, `predict` or `predict_name` (the step's path) says which. A step's
     first call is listened to; with `allow_reuse` every call.
+
+    >>> from engine import ChainOfThought
+    >>> StreamListener("reasoning").step_of(ChainOfThought("question -> answer"))[0]
+    'predict'
     """
 
     signature_field_name: str

@@ -97,6 +97,14 @@ async def streaming_response(items: AsyncIterator[Any]) -> AsyncIterator[str]:
 
     A piece becomes {"chunk", "predict_name", "signature_field_name", "is_last_chunk"}, a message {"message"}, the
     prediction {"prediction": {...}}.
+
+    >>> async def items():
+    ...     yield StatusMessage("Looking it up ...")
+    ...     yield Prediction(answer="Monday")
+    >>> async def lines():
+    ...     return [line.strip() async for line in streaming_response(items())]
+    >>> asyncio.run(lines())
+    ['data: {"message":"Looking it up ..."}', 'data: {"prediction":{"answer":"Monday"}}', 'data: [DONE]']
     """
     async for item in items:
         if isinstance(item, Prediction):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 from pathlib import Path
 
@@ -50,3 +51,24 @@ def test_what_is_elsewhere_is_where_the_table_says(name: str) -> None:
 @pytest.mark.parametrize("name", ["BootstrapFinetune", "GRPO", "Flex", "ReActV2"])
 def test_what_is_not_there_is_not_there(name: str) -> None:
     assert not hasattr(engine, name)
+
+
+OURS = (
+    "modules",
+    "tools",
+    "retrieval",
+    "metrics",
+    "evaluate",
+    "streaming",
+    "callbacks",
+    "telemetry",
+    "runtime",
+)
+
+
+@pytest.mark.parametrize("name", engine.__all__)
+def test_a_public_name_shows_an_example_that_runs_as_a_test(name: str) -> None:
+    found = getattr(engine, name)
+    home = str(getattr(found, "__module__", ""))
+    if callable(found) and home.split(".")[1:2] and home.split(".")[1] in OURS:
+        assert ">>> " in (inspect.getdoc(found) or "")
