@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from openai_server import OpenAIServer
 
 from engine import BM25, Embedder, Embeddings
 from engine.errors import ProgramFileError
+from engine.lm.cache import Cache
 from engine.retrieval import embeddings
 from engine.retrieval.approximate import approximate
 
@@ -111,3 +113,19 @@ def test_bm25_over_many_passages_is_quick_after_saving_too(tmp_path: Path) -> No
     assert (time.process_time() - started) / len(queries) < 0.02
     assert [passages[i] for i in found] == queries
     assert not any(path.suffix in (".pkl", ".pickle") for path in (tmp_path / "bm25").rglob("*"))
+
+
+def test_hosted_embeddings_are_asked_through_the_client_and_bought_once(tmp_path: Path) -> None:
+    passages = [f"passage {'x' * i}" for i in range(450)]
+    with OpenAIServer() as server:
+        options: dict[str, Any] = {
+            "api_base": server.url,
+            "api_key": "k",
+            "cache": Cache(tmp_path / "calls.db"),
+        }
+        index = Embeddings(passages, Embedder("openai/text-embedding-3-small", **options), k=1)
+        assert index("passage").indices
+        assert len(server.requests) == 4  # three of up to 200 texts, and the query
+        again = Embeddings(passages, Embedder("openai/text-embedding-3-small", **options), k=1)
+        assert again("passage").indices == index("passage").indices
+        assert len(server.requests) == 4
