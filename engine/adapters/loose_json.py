@@ -13,6 +13,11 @@ import orjson
 
 _FENCE = re.compile(r"\s*```[\w+-]*[ \t]*\n?(.*?)\n?\s*```\s*", re.DOTALL)
 _INNER_FENCE = re.compile(r"```[\w+-]*[ \t]*\n(.*?)```", re.DOTALL)
+LONGEST_REPAIR = 300_000
+"""Characters of damaged JSON."""
+
+DEEPEST_REPAIR = 100
+_BRACKET = re.compile(r"[\[\]{}]")
 _BULLET = re.compile(r"\s*(?:[-*•+\u2013]|\d{1,3}[.)])\s+(.*\S)\s*")
 
 
@@ -49,12 +54,27 @@ def loose_json(text: str) -> Any:
             continue
     if body[:1] not in ("{", "["):
         raise ValueError("there is no JSON in the text")
+    if len(body) > LONGEST_REPAIR or _deepest(body) > DEEPEST_REPAIR:
+        # Mending takes time that grows with the square of the depth, and everything else would wait for it.
+        raise ValueError("the JSON is too long or too deep to repair")
     import json_repair
 
-    repaired = json_repair.loads(body)
+    try:
+        repaired = json_repair.loads(body)
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply") from None
     if not isinstance(repaired, dict | list) or (not repaired and len(body) > 2):
         raise ValueError("the JSON cannot be repaired")
     return repaired
+
+
+def _deepest(text: str) -> int:
+    """Return how many brackets are open at once at most."""
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(text):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def loose_object(text: str) -> dict[str, Any]:

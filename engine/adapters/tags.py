@@ -183,6 +183,8 @@ def sections(text: str, wanted: Sequence[tuple[str, bool]]) -> dict[str, str]:
     """
     nests = dict(wanted)
     opening = _opening(tuple(nests))
+    ends = {name: _closings(text, name) for name, nested in wanted if nested and f"<{name}" in text}
+    unclosed: set[str] = set()
     found: dict[str, str] = {}
     at = 0
     while len(found) < len(nests) and (mark := opening.search(text, at)) is not None:
@@ -191,8 +193,12 @@ def sections(text: str, wanted: Sequence[tuple[str, bool]]) -> dict[str, str]:
             found.setdefault(name, "")
             at = start
             continue
-        end = _closing(text, name, start) if nests[name] else text.find(f"</{name}>", start)
+        if nests[name]:
+            end = ends[name].get(start, -1)
+        else:
+            end = -1 if name in unclosed else text.find(f"</{name}>", start)
         if end < 0:
+            unclosed.add(name)
             end = next((m.start() for m in opening.finditer(text, start) if m[1] != name), len(text))
         found.setdefault(name, text[start:end])
         at = end
@@ -204,13 +210,17 @@ def _opening(names: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(rf"<({'|'.join(map(re.escape, names))})(?:\s[^<>]*)?(/)?>")
 
 
-def _closing(text: str, name: str, start: int) -> int:
-    depth = 1
-    for mark in re.compile(rf"<(/?){name}(?:\s[^<>]*)?(/?)>").finditer(text, start):
-        depth += 0 if mark[2] else (-1 if mark[1] else 1)
-        if depth == 0:
-            return mark.start()
-    return -1
+def _closings(text: str, name: str) -> dict[int, int]:
+    """Return where the content of each tag of a name begins -> where it ends, for those that are closed."""
+    found: dict[int, int] = {}
+    path: list[int] = []
+    for mark in re.compile(rf"<(/?){re.escape(name)}(?:\s[^<>]*)?(/?)>").finditer(text):
+        if mark[1]:
+            if path:
+                found[path.pop()] = mark.start()
+        elif not mark[2]:
+            path.append(mark.end())
+    return found
 
 
 @dataclasses.dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import Any, Literal
 
 import pytest
@@ -91,3 +92,28 @@ def test_the_quick_way_reads_what_the_lenient_way_reads(parts: list[str]) -> Non
         assert {k: v.strip() for k, v in quick.items()} == {
             k: v.strip() for k, v in chat._sections(text, ends=True).items()
         }
+
+
+HOSTILE = {
+    "brackets": '{"flag": ' + "[" * 100_000,
+    "braces": "{" * 100_000,
+    "nested objects": '{"flag": ' * 20_000,
+    "quotes": '{"flag": "' + '"' * 50_000,
+    "unclosed tags": "<flag><words>" * 10_000,
+    "unclosed items": "<words>" + "<item>" * 15_000,
+    "headers": "[[ ## flag ## ]]\n" * 7_000,
+    "fences": "```" * 30_000,
+    "a long number": "[[ ## count ## ]]\n" + "1" + ",111" * 25_000 + "x",
+    "a long list": '{"words": [' + '"x",' * 25_000,
+    "too long to mend": '{"words": [' + '"x",' * 100_000,
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("adapter", [ChatAdapter(), JSONAdapter(), XMLAdapter()], ids=lambda a: a.name)
+def test_hostile_replies_take_no_time_and_no_stack(adapter: Adapter, text: str) -> None:
+    started = time.process_time()
+    with pytest.raises(AdapterParseError):
+        adapter.parse(Everything, text)
+    # Without limits some of these take a minute, and every other row waits.
+    assert time.process_time() - started < 3
