@@ -270,7 +270,8 @@ def make_plan(o: MIPROv2Options, problem: Problem) -> Plan:
         return plan(rows, trials)
     wanted = (_SHOWN_RUNS if steps > 1 else 0) if o.zero_shot else n * max(1, o.max_bootstrapped_demos)
     solving = min(len(problem.train), 2 * wanted)
-    calls -= steps * (instructions - 1) + 6 * o.data_aware_proposer + solving * problem.calls_per_row
+    summary = min(6, -(-len(problem.train) // o.view_data_batch_size) + 1) * o.data_aware_proposer
+    calls -= steps * (instructions - 1) + summary + solving * problem.calls_per_row
     # First fewer rows, while they can still tell prompts apart, then fewer trials.
     while _cost(plan(rows, trials), problem) > calls and rows > 24:
         rows = max(24, rows * 4 // 5)

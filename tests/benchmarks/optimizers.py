@@ -80,6 +80,16 @@ class Bench:
             task, "ours", optimizer, title or optimizer, calls, sys.executable, "tune_engine.py", options
         )
 
+    def beside(self, task: str, optimizer: str, line: Line | None) -> None:
+        """Run one of ours beside its counterpart: by its default, and where that takes more calls, with theirs as budget."""
+        ours = self.ours(task, optimizer)
+        if ours is None or line is None or len(line.found) != len(self.seeds):
+            return
+        spent = [round(found["calls"]) for found in line.found]
+        if all(spent) and ours.mean("calls") > line.mean("calls"):
+            self.lines.remove(ours)
+            self.ours(task, optimizer, spent)
+
     def theirs(self, task: str, optimizer: str, title: str = "") -> Line | None:
         """Run one of DSPy's optimizers, `title` is ours; None where there is no DSPy, or no such optimizer."""
         python = peer()
@@ -98,15 +108,21 @@ class Bench:
         script: str,
         options: Any,
     ) -> Line | None:
+        common = ["--url", self._url, "--task", task, "--threads", str(self._threads)]
+        common += ["--set", json.dumps(options)]
+        command = [python, str(HERE / script), optimizer, *common]
         found = []
-        for at, seed in enumerate(self.seeds):
-            budget = calls if isinstance(calls, int) else calls[at]
-            flags = ["--url", self._url, "--task", task, "--seed", str(seed), "--calls", str(budget)]
-            flags += ["--threads", str(self._threads), "--set", json.dumps(options)]
+        if who == "ours":
+            budgets = [calls] if isinstance(calls, int) else calls
+            flags = ["--seed", ",".join(map(str, self.seeds)), "--calls", ",".join(map(str, budgets))]
+            jobs = [[*command, *flags]]
+        else:
+            jobs = [[*command, "--seed", str(seed), "--calls", "0"] for seed in self.seeds]
+        for job in jobs:
             try:
-                found.append(self._measured([python, str(HERE / script), optimizer, *flags], who))
+                found += self._measured(job, who)
             except (RuntimeError, subprocess.TimeoutExpired) as error:
-                note(f"  {who} {title} on {task}, seed {seed}: {error}")
+                note(f"  {who} {title} on {task}: {error}")
         if not found:
             return None
         line = Line(task, who, title, tuple(found))
@@ -114,18 +130,19 @@ class Bench:
         note(f"  {task}: {who} {title}: {line.mean('score'):.1f} with {line.mean('calls'):.0f} calls")
         return line
 
-    def _measured(self, command: Sequence[str], who: str) -> dict[str, Any]:
+    def _measured(self, command: Sequence[str], who: str) -> list[dict[str, Any]]:
         """Run a child, or take what DSPy's gave the last time: it has not changed since, our code has."""
-        name = " ".join(part for i, part in enumerate(command[2:]) if "http" not in part)
+        flags = dict(zip(command[3::2], command[4::2], strict=True))
+        name = " ".join([command[2], flags["--task"], flags["--seed"], flags["--set"]])
         if who == "ours" or self._known_at is None:
             return _child(command)
         if name not in self._known:
-            self._known[name] = _child(command)
+            (self._known[name],) = _child(command)
             self._known_at.write_text(json.dumps(self._known, indent=1), encoding="utf-8")
-        return self._known[name]
+        return [self._known[name]]
 
 
-def _child(command: Sequence[str]) -> dict[str, Any]:
+def _child(command: Sequence[str]) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as scratch:
         env = {**os.environ, "TUNEBOARD_HOME": scratch, "DSPY_CACHEDIR": scratch, "PYTHONWARNINGS": "ignore"}
         done = subprocess.run(
@@ -139,8 +156,7 @@ def _child(command: Sequence[str]) -> dict[str, Any]:
         )
     if done.returncode:
         raise RuntimeError(f"failed:\n{done.stderr[-1500:]}")
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
 def compare(bench: Bench, task: str, pairs: Sequence[tuple[str, str]]) -> None:
@@ -151,9 +167,7 @@ def compare(bench: Bench, task: str, pairs: Sequence[tuple[str, str]]) -> None:
     for our_name, their_name in pairs:
         line = bench.theirs(task, their_name, our_name)
         theirs += [line] if line else []
-        # No more calls than the counterpart made, seed by seed, and no more than its own default.
-        spent = [round(f["calls"]) for f in line.found] if line else []
-        bench.ours(task, our_name, spent if len(spent) == len(bench.seeds) and all(spent) else 0)
+        bench.beside(task, our_name, line)
     if not bench.without_autotune:
         bench.ours(task, "Autotune")
     if theirs and task != "nothing" and not bench.without_autotune:

@@ -88,6 +88,7 @@ def main():
     """Compile and score on the test rows."""
     logging.disable(logging.ERROR)
     given = work.options()
+    given.seed, given.calls = int(given.seed), int(given.calls)
     made = world(given.task, given.seed)
     dspy.configure(lm=dspy.LM(f"openai/{made.name}", api_base=given.url, api_key="sk-test", temperature=0.0))
     dspy.settings.lm("Hello.")  # the cache and the connection are there before anything is measured

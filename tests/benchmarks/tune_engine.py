@@ -73,9 +73,17 @@ def taught(made: World, student: engine.Module) -> engine.Module:
 
 
 def main() -> None:
-    """Compile and score on the test rows."""
+    """Compile and score on the test rows, seed by seed, a line for each."""
     given = work.options()
-    made = world(given.task, given.seed)
+    seeds, calls = ([int(part) for part in str(text).split(",")] for text in (given.seed, given.calls))
+    for at, seed in enumerate(seeds):
+        print(json.dumps(tuned(given, seed, calls[at % len(calls)])), flush=True)
+    work.leave()
+
+
+def tuned(given: Any, seed: int, calls: int) -> dict[str, Any]:
+    """Tune the task of a seed with so many calls (0: the optimizer's own); return what was measured."""
+    made = world(given.task, seed)
     # The cache as a user has it; the home folder is empty, so nothing is free that DSPy would pay for.
     lm = engine.LM(f"openai/{made.name}", api_base=given.url, api_key="sk-test", cache=True)
     engine.configure(lm=lm)
@@ -89,28 +97,27 @@ def main() -> None:
     evaluate = engine.Evaluate(devset=rows(made, "test"), metric=metric, num_threads=given.threads)
     if given.optimizer in ("start", "ceiling"):
         done = student if given.optimizer == "start" else taught(made, student)
-        work.report({"score": evaluate(done).score, "calls": 0, "wall": 0.0, "cpu": 0.0})
-    optimizer = get_optimizer(given.optimizer).from_options(json.loads(given.set), metric)
-    if "seed" in type(optimizer.options).model_fields and "seed" not in json.loads(given.set):
-        optimizer = type(optimizer).from_options({**json.loads(given.set), "seed": given.seed}, metric)
+        return {"score": evaluate(done).score, "calls": 0, "wall": 0.0, "cpu": 0.0}
+    kind = get_optimizer(given.optimizer)
+    options = json.loads(given.set)
+    if "seed" in kind.options_model.model_fields:
+        options.setdefault("seed", seed)
+    optimizer = kind.from_options(options, metric)
     optimizer.num_threads = given.threads
-    budget = engine.Budget(calls=given.calls) if given.calls else None
+    budget = engine.Budget(calls=calls) if calls else None
     meter = work.Meter(given.url)
     done = optimizer.compile(
         student, trainset=rows(made, "train"), valset=rows(made, "validation"), budget=budget
     )
     used = meter.stop()
     result = done.tuning  # type: ignore[attr-defined]  # compile adds it
-    kept = result.best.id == result.seed.id
-    work.report(
-        {
-            **used,
-            "score": evaluate(done).score,
-            "kept": kept,
-            "stopped": result.reason,
-            "why": result.best.reason,
-        }
-    )
+    return {
+        **used,
+        "score": evaluate(done).score,
+        "kept": result.best.id == result.seed.id,
+        "stopped": result.reason,
+        "why": result.best.reason,
+    }
 
 
 if __name__ == "__main__":

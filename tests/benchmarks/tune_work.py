@@ -18,8 +18,10 @@ def options() -> argparse.Namespace:
     parser.add_argument("optimizer")
     parser.add_argument("--url", default="")
     parser.add_argument("--task", default="classify")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--calls", type=int, default=0, help="budget in calls; 0: the optimizer's own")
+    parser.add_argument("--seed", default="0", help="one, or for our jobs several with commas")
+    parser.add_argument(
+        "--calls", default="0", help="budget in calls, for all seeds or each; 0: the optimizer's own"
+    )
     parser.add_argument("--threads", type=int, default=64)
     parser.add_argument("--set", default="{}", help="options of the optimizer, as JSON")
     return parser.parse_args()
@@ -57,5 +59,10 @@ class Meter:
 def report(found: Mapping[str, Any]) -> None:
     """Print what was measured, and leave at once."""
     print(json.dumps(found), flush=True)
+    leave()
+
+
+def leave() -> None:
+    """End the process at once."""
     sys.stdout.flush()
     os._exit(0)
