@@ -17,14 +17,12 @@ _LIST = re.compile(r"^(?:Optional\[)?(?:list|tuple|set|Sequence)\b", re.IGNORECA
 def wiring_problems(spec: PipelineSpec) -> Iterator[str]:
     """Iterate over what is wrong between the steps, in their order."""
     made: dict[str, list[StepSpec]] = {}
-    outside: set[str] = set()
     for place, step in enumerate(spec.steps):
         yield from _reading_problems(spec, place, made)
-        outside |= {f.name for f in step.needs if f.name not in made}
         yield from _condition_problems(spec, place, made)
         yield from _item_problems(spec, place, made)
         for f in step.makes:
-            yield from _making_problems(step, f, made.get(f.name, []), outside)
+            yield from _making_problems(step, f, made.get(f.name, []))
             made.setdefault(f.name, []).append(step)
         yield from _unread_problems(spec, place)
     yield from _answer_problems(spec, made)
@@ -33,12 +31,53 @@ def wiring_problems(spec: PipelineSpec) -> Iterator[str]:
 def _reading_problems(spec: PipelineSpec, place: int, made: dict[str, list[StepSpec]]) -> Iterator[str]:
     step = spec.steps[place]
     for f in step.needs:
-        later = _made_later(spec, place, f.name) if f.name not in made else None
-        if later is not None:
+        if f.name in made:
+            if _is_list(made[f.name][-1], f.name) and not _may_be_list(f):
+                yield (
+                    f"The step {step.name!r} reads {f.name!r} as {_kind(f)}, but {made[f.name][-1].name!r} makes a list. "
+                    "Give the input the list's type, or let the step run for each item."
+                )
+            continue
+        later = _made_later(spec, place, f.name)
+        if later is None:
+            continue
+        if step.name in _waits_for(spec, later):
+            yield (
+                f"The steps {step.name!r} and {later!r} wait for each other: each reads what the other makes. "
+                f"Take {f.name!r} out of {step.name!r}, or let another step make it."
+            )
+        else:
             yield (
                 f"The step {step.name!r} reads {f.name!r}, which only the later step {later!r} makes. "
                 f"Move {later!r} before {step.name!r}, or rename the field."
             )
+
+
+def _waits_for(spec: PipelineSpec, name: str) -> set[str]:
+    """The steps whose outputs a step needs, directly or through others."""
+    makers: dict[str, set[str]] = {}
+    for step in spec.steps:
+        for f in step.makes:
+            makers.setdefault(f.name, set()).add(step.name)
+    steps = {s.name: s for s in spec.steps}
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        step = steps[waiting.pop()]
+        needed = {f.name for f in step.needs} | ({step.when.field} if step.when else set())
+        new = {maker for field in needed for maker in makers.get(field, ())} - found
+        found |= new
+        waiting += sorted(new)
+    return found
+
+
+def _is_list(maker: StepSpec, name: str) -> bool:
+    return any(f.name == name and not f.choices and _LIST.match(f.type.strip()) for f in maker.makes)
+
+
+def _may_be_list(field: FieldSpec) -> bool:
+    """Whether a list can be read as this field; a text is written as numbered passages."""
+    return not field.choices and field.type.strip() not in ("int", "float", "bool")
 
 
 def _condition_problems(spec: PipelineSpec, place: int, made: dict[str, list[StepSpec]]) -> Iterator[str]:
@@ -92,13 +131,7 @@ def _item_problems(spec: PipelineSpec, place: int, made: dict[str, list[StepSpec
         )
 
 
-def _making_problems(
-    step: StepSpec, field: FieldSpec, earlier: list[StepSpec], outside: set[str]
-) -> Iterator[str]:
-    if not earlier:
-        if field.name in outside and field.name not in {f.name for f in step.inputs}:
-            yield f"The step {step.name!r} makes {field.name!r}, which is also an input of the whole task. Rename one."
-        return
+def _making_problems(step: StepSpec, field: FieldSpec, earlier: list[StepSpec]) -> Iterator[str]:
     for other in earlier:
         # A step with a condition may replace, where it runs, what one without made for the others.
         if exclude_each_other(other.when, step.when) or (other.when is None and step.when is not None):

@@ -362,8 +362,16 @@ TALK = step("talk", "passages: list[str] -> answer")
             "The item 'q' of the step 'c' is called like another field",
         ),
         (
-            pipeline(step("c", "i -> d", each=Each(field="b", item="i")), step("a", "d; q -> b: list[str]")),
+            pipeline(step("c", "i -> d", each=Each(field="b", item="i")), step("a", "q -> b: list[str]")),
             "reads 'b', which only the later step 'a' makes. Move 'a' before 'c'",
+        ),
+        (
+            pipeline(step("a", "x -> y"), step("b", "y -> z"), step("c", "z -> x")),
+            "The steps 'a' and 'c' wait for each other: each reads what the other makes. Take 'x' out of 'a'",
+        ),
+        (
+            pipeline(step("a", "q -> b: list[str]"), step("c", "b: int -> d")),
+            "The step 'c' reads 'b' as int, but 'a' makes a list.",
         ),
         (
             pipeline(step("c", "q -> d: Optional[str]", when=when("b", "x")), step("a", "d; q -> b: x|y")),
