@@ -13,7 +13,10 @@ from engine.pipeline.spec import PipelineSpec, StepSpec
 
 Kind = Literal["inputs", "step", "search", "tool", "side", "outputs"]
 
-WIDTH, GAP_X, GAP_Y, MARGIN = 176, 62, 22, 8
+WIDE, NARROW = (176, 62), (142, 50)
+"""Width of a box and the room to the next one, in pixels: of up to four columns, and of more."""
+
+GAP_Y, MARGIN = 22, 8
 LINE, HEAD = 17, 30
 LANE = 18
 MOST_LINES = 5
@@ -54,11 +57,12 @@ class Picture(NamedTuple):
     width: int
     bottom: int
     height: int
+    box: int
 
     def data(self) -> dict[str, Any]:
         """Return the picture as plain data, for the component."""
         return {
-            "boxes": [{**b._asdict(), "lines": list(b.lines), "width": WIDTH} for b in self.boxes],
+            "boxes": [{**b._asdict(), "lines": list(b.lines), "width": self.box} for b in self.boxes],
             "lines": [line._asdict() for line in self.lines],
             "width": self.width,
             "bottom": self.bottom,
@@ -81,12 +85,16 @@ def picture(spec: PipelineSpec, how: Mapping[str, str]) -> Picture:
     (['Goes in', 'solve', 'Comes out'], [('in', 'step0', 'question'), ('step0', 'out', 'answer')])
     """
     columns, lines = _wired(spec)
+    last = 1 + max(columns)
+    width, gap = WIDE if last < 4 else NARROW
+    column_of: dict[str, int] = {}
     tall: dict[int, int] = defaultdict(lambda: MARGIN)
     boxes: list[Box] = []
 
     def place(identity: str, kind: Kind, title: str, texts: tuple[str, ...], column: int, step: int) -> None:
         height = HEAD + LINE * max(1, len(texts)) + 6
-        x = MARGIN + column * (WIDTH + GAP_X)
+        x = MARGIN + column * (width + gap)
+        column_of[identity] = column
         boxes.append(Box(identity, kind, title, texts, x, tall[column], height, step))
         tall[column] += height + GAP_Y
 
@@ -104,18 +112,18 @@ def picture(spec: PipelineSpec, how: Mapping[str, str]) -> Picture:
             columns[at],
             at,
         )
-    last = 1 + max(columns)
     place("out", "outputs", "Comes out", _few([f.name for f in spec.outputs]), last, -1)
     tallest = max(tall.values()) - GAP_Y
-    centred = tuple(b._replace(y=b.y + (tallest + GAP_Y - tall[_column(b)]) // 2) for b in boxes)
-    drawn = _with_lanes(lines, {b.id: _column(b) for b in boxes})
+    centred = tuple(b._replace(y=b.y + (tallest + GAP_Y - tall[column_of[b.id]]) // 2) for b in boxes)
+    drawn = _with_lanes(lines, column_of)
     lanes = max((line.lane for line in drawn), default=0)
     return Picture(
         centred,
         drawn,
-        MARGIN * 2 + (last + 1) * WIDTH + last * GAP_X,
+        MARGIN * 2 + (last + 1) * width + last * gap,
         tallest + MARGIN,
         tallest + MARGIN + (lanes + 1) * LANE * bool(lanes),
+        width,
     )
 
 
@@ -189,7 +197,3 @@ def _few(names: list[str]) -> tuple[str, ...]:
 
 def _cut(text: str, longest: int = 24) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
-
-
-def _column(box: Box) -> int:
-    return (box.x - MARGIN) // (WIDTH + GAP_X)

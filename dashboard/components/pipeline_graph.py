@@ -34,6 +34,7 @@ const make = (name, attributes, text) => {
   if (text !== undefined) found.textContent = text;
   return found;
 };
+const cut = (text, most) => text.length > most ? text.slice(0, Math.floor(most) - 1) + "…" : text;
 export default ({ data, parentElement, setTriggerValue }) => {
   const box = parentElement.querySelector(".pipeline");
   const { boxes, lines, width, height, bottom, lane } = data.picture;
@@ -66,7 +67,7 @@ export default ({ data, parentElement, setTriggerValue }) => {
       y = (y1 + y2) / 2 - 6;
     }
     svg.append(make("path", { d, class: line.dashed ? "line dashed" : "line", "marker-end": line.dashed ? "" : "url(#arrow)" }));
-    if (line.label) labels.push(make("text", { x, y, class: "field", "text-anchor": "middle" }, line.lane || line.label.length < 11 ? line.label : line.label.slice(0, 9) + "…"));
+    if (line.label) labels.push(make("text", { x, y, class: "field", "text-anchor": "middle" }, line.lane ? line.label : cut(line.label, 10)));
   }
   for (const b of boxes) {
     const opens = b.step >= 0;
@@ -80,11 +81,12 @@ export default ({ data, parentElement, setTriggerValue }) => {
       group.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); open(); } });
     }
     group.append(make("rect", { x: b.x, y: b.y, width: b.width, height: b.height, rx: 9, class: "box" }));
-    group.append(make("text", { x: b.x + 12, y: b.y + 21, class: "title" }, b.title.length > 21 ? b.title.slice(0, 20) + "…" : b.title));
-    b.lines.forEach((text, at) => group.append(make("text", { x: b.x + 12, y: b.y + 40 + 17 * at }, text)));
+    group.append(make("text", { x: b.x + 12, y: b.y + 21, class: "title" }, cut(b.title, (b.width - 22) / 7.6)));
+    b.lines.forEach((text, at) => group.append(make("text", { x: b.x + 12, y: b.y + 40 + 17 * at }, cut(text, (b.width - 18) / 6.3))));
     svg.append(group);
   }
   svg.append(...labels);
+  svg.style.minWidth = `${Math.round(width * 0.82)}px`;
   box.replaceChildren(svg);
 };
 """

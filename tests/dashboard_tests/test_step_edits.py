@@ -102,7 +102,7 @@ def test_the_picture_has_a_line_for_every_wire_and_lanes_around_boxes():
     assert wires[("in", "step1")].label == "2 fields"
     assert wires[("in", "step1")].lane > 0
     assert wires[("step2", "out")].lane == 0
-    assert all(b.x + 176 <= drawn.width and b.y + b.height <= drawn.bottom for b in drawn.boxes)
+    assert all(b.x + drawn.box <= drawn.width and b.y + b.height <= drawn.bottom for b in drawn.boxes)
     for a in drawn.boxes:
         for b in drawn.boxes:
             apart = a.x != b.x or a.y + a.height <= b.y or b.y + b.height <= a.y

@@ -1,0 +1,230 @@
+"""The examples page in a real browser: rows edited in the grid, mended, added and undone; many rows stay smooth."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from pathlib import Path
+
+import pytest
+from browser_frame import press, settled, shoot
+from openai_server import OpenAIServer
+from playwright.sync_api import Error, Page, expect
+
+from dashboard import data, drafts
+from engine.runs.spec import ModelChoice
+
+HEADER = 35
+
+
+def dirty(rows: int = 60) -> str:
+    rng = random.Random(1)
+    lines = ["message,team"]
+    for i in range(rows):
+        thing = rng.choice(("bill", "parcel", "screen"))
+        lines.append(
+            f"the {thing} number {i} is {rng.choice(('late', 'wrong'))},{'billing' if thing == 'bill' else 'shipping'}"
+        )
+    return "\n".join([*lines, ",billing", "the same again,billing", "The same  again,billing"]) + "\n"
+
+
+@pytest.fixture
+def examples(new_page, server, tmp_path, monkeypatch):
+    """A page with uploaded rows and the task made of them, and its project."""
+    monkeypatch.setenv("TUNEBOARD_HOME", str(server.home))
+
+    def opened(content: str, name: str = "letters.csv", **how) -> tuple[Page, str]:
+        file = tmp_path / name
+        file.write_text(content)
+        page = new_page(**how)
+        page.get_by_role("button", name="New project").click()
+        press(page, "new_from_rows")
+        settled(page)
+        page.locator("input[type=file]").first.set_input_files(file)
+        settled(page)
+        expect(page.locator(".st-key-make_task")).to_be_visible(timeout=60_000)
+        press(page, "make_task")
+        settled(page)
+        expect(page.locator("[class*=st-key-grid_] canvas").first).to_be_visible(timeout=60_000)
+        return page, data.projects()[0].id
+
+    return opened
+
+
+def stored(project: str):
+    return data.draft_of(next(p for p in data.projects() if p.id == project))
+
+
+def rows_of(project: str) -> list[dict[str, str]]:
+    from engine.dataset import read_dataset
+
+    with data.reading() as store:
+        row = store.get_dataset(stored(project).dataset)
+    return read_dataset(row.content, row.name).rows()
+
+
+def grid(page: Page):
+    return page.locator("[class*=st-key-grid_] [data-testid=stDataFrame]").first
+
+
+def to_cell(page: Page, row: int, column: int) -> None:
+    """Go to a cell of the grid with the keyboard; `column` counts the row's number as 0."""
+    expect(page.locator(".st-key-preflight")).to_be_visible(timeout=60_000)
+    target = grid(page)
+    target.scroll_into_view_if_needed()
+    page.wait_for_timeout(300)
+    box = target.locator("canvas").first.bounding_box()
+    assert box
+    page.mouse.click(box["x"] + 30, box["y"] + HEADER + 17)
+    for _ in range(row):
+        page.keyboard.press("ArrowDown")
+    for _ in range(column):
+        page.keyboard.press("ArrowRight")
+
+
+def edit_cell(page: Page, row: int, column: int, text: str) -> None:
+    """Type a cell anew."""
+    over = page.get_by_test_id("portal").locator(".gdg-input").first
+    for _ in range(4):
+        to_cell(page, row, column)
+        page.keyboard.press("Enter")
+        try:
+            over.wait_for(timeout=2000)
+            break
+        except Error:
+            page.keyboard.press("Escape")
+    over.fill(text)
+    over.press("Enter")
+    settled(page)
+
+
+def wait_until(condition, seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError("It did not happen in time.")
+
+
+def test_a_cell_is_edited_saved_and_undone(examples):
+    page, project = examples(dirty())
+    before = rows_of(project)
+    edit_cell(page, 0, 2, "a letter of my own")
+    wait_until(lambda: rows_of(project)[0]["message"] == "a letter of my own")
+    edit_cell(page, 1, 2, "=cmd|' /C calc'!A0")
+    wait_until(lambda: rows_of(project)[1]["message"].startswith("=cmd"))
+    assert rows_of(project)[0]["message"] == "a letter of my own"
+    assert rows_of(project)[2:] == before[2:]
+    press(page, "undo_examples")
+    settled(page)
+    press(page, "undo_examples")
+    settled(page)
+    wait_until(lambda: rows_of(project) == before)
+
+
+def test_a_row_is_left_out_with_a_click_and_taken_back(examples):
+    page, project = examples(dirty())
+    to_cell(page, 0, 1)
+    page.keyboard.press("Space")
+    wait_until(lambda: stored(project).excluded == {0: "left out by hand"})
+    settled(page)
+    expect(page.locator(".st-key-file_line")).to_contain_text("1 row left out")
+    press(page, "undo_examples")
+    settled(page)
+    wait_until(lambda: stored(project).excluded == {})
+
+
+def test_what_is_doubtful_is_mended_by_one_click(examples):
+    page, project = examples(dirty())
+    shoot(page, "examples_doubtful")
+    page.locator("[class*=st-key-finding_duplicate_] summary").click()
+    settled(page)
+    press(page, "fix_duplicate_0")
+    settled(page)
+    wait_until(lambda: len(stored(project).excluded) == 1)
+    expect(page.locator("[class*=st-key-finding_duplicate_]")).to_have_count(0)
+    press(page, "undo_examples")
+    settled(page)
+    expect(page.locator("[class*=st-key-finding_duplicate_]").first).to_be_visible()
+
+
+def test_rows_are_pasted_and_rows_of_a_model_are_looked_at_first(examples, server):
+    made = [{"message": f"made {i} by a model", "team": "billing"} for i in range(3)]
+    page, project = examples(dirty())
+    page.get_by_role("tab", name="Add rows").click()
+    settled(page)
+    page.get_by_text("Paste", exact=True).click()
+    settled(page)
+    box = page.locator("[class*=st-key-add_paste_] textarea")
+    box.fill("message\tteam\nfrom a spreadsheet\tshipping")
+    box.press("Control+Enter")
+    settled(page)
+    press(page, "add_pasted")
+    wait_until(lambda: rows_of(project)[-1]["message"] == "from a spreadsheet")
+    with OpenAIServer(answer=lambda _: f"[[ ## rows ## ]]\n{json.dumps(made)}") as model:
+        drafts.update(project, model=ModelChoice(name="openai/test-model", base_url=model.url))
+        page.reload()
+        settled(page)
+        page.get_by_role("tab", name="Add rows").click()
+        settled(page)
+        page.get_by_text("Written by a model", exact=True).first.click()
+        settled(page)
+        number = page.locator("[class*=st-key-made_count_] input")
+        number.fill("3")
+        number.press("Enter")
+        settled(page)
+        press(page, "write_rows")
+        expect(page.locator(".st-key-add_made button").first).to_be_enabled(timeout=60_000)
+        shoot(page, "examples_made")
+        press(page, "add_made")
+    wait_until(lambda: len(stored(project).synthetic) == 3)
+    expect(page.get_by_text("never tested on").first).to_be_visible()
+
+
+@pytest.mark.parametrize("form", ["jsonl", "xlsx", "parquet"])
+def test_other_files_are_read(examples, new_page, server, tmp_path: Path, form: str):
+    import pandas as pd
+
+    frame = pd.DataFrame({"text": [f"line {i}" for i in range(30)], "kind": ["a", "b", "c"] * 10})
+    file = tmp_path / f"table.{form}"
+    {
+        "tsv": lambda: frame.to_csv(file, sep="\t", index=False),
+        "json": lambda: frame.to_json(file, orient="records"),
+        "jsonl": lambda: frame.to_json(file, orient="records", lines=True),
+        "xlsx": lambda: frame.to_excel(file, index=False),
+        "parquet": lambda: frame.to_parquet(file),
+    }[form]()
+    page = new_page()
+    page.get_by_role("button", name="New project").click()
+    press(page, "new_from_rows")
+    settled(page)
+    page.locator("input[type=file]").first.set_input_files(file)
+    settled(page)
+    expect(page.locator(".st-key-file_line")).to_contain_text("30 rows", timeout=30_000)
+
+
+def test_a_hundred_thousand_rows_stay_smooth(examples):
+    words = ("bill", "parcel", "screen", "door", "lamp")
+    big = "message,team\n" + "".join(
+        f"the {words[i % 5]} {words[i * 7 % 5]} number {i} is here,{'abc'[i % 3]}\n" for i in range(100_000)
+    )
+    page, project = examples(big, "many.csv")
+    expect(page.locator(".st-key-split_card")).to_be_visible(timeout=60_000)
+    started = time.monotonic()
+    edit_cell(page, 0, 2, "changed by hand")
+    wait_until(lambda: rows_of(project)[0]["message"] == "changed by hand")
+    assert time.monotonic() - started < 15
+    find = page.locator("[class*=st-key-grid_find_] input")
+    find.fill("number 99999 ")
+    find.press("Enter")
+    expect(grid(page).locator("[data-testid='glide-cell-0-0']")).to_have_text("100001", timeout=15_000)
+
+
+@pytest.mark.parametrize(("theme", "width"), [("dark", 1280), ("light", 1920)])
+def test_the_page_in_both_themes_and_widths(examples, theme: str, width: int):
+    page, _ = examples(dirty(), theme=theme, width=width)
+    page.locator("[class*=st-key-finding_blank_] summary").click()
+    settled(page)
+    shoot(page, f"examples_{theme}_{width}")
