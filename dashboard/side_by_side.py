@@ -129,7 +129,7 @@ def table(
             cells["Change"] = [line.mark]
         cells["Expected"] = _answer(values, outputs)
         for name, outcome in zip(names, line.outcomes, strict=True):
-            cells[name] = cell(outcome, outputs)
+            cells[name] = cell(outcome, _wrong(outcome, values, outputs))
         cells |= {name: as_text(value) for name, value in values.items() if name not in outputs}
         told.append(cells)
     return told
@@ -187,6 +187,15 @@ def spread_figure(found: Sequence[Spread]) -> dict[str, Any]:
             "legend": {"traceorder": "normal"},
         },
     }
+
+
+def _wrong(outcome: Outcome, values: Mapping[str, Any], outputs: Sequence[str]) -> Sequence[str]:
+    """Return the outputs to show of an answer: of several only those that are not as expected; the others stand there."""
+    if len(outputs) == 1:
+        return outputs
+    return [
+        n for n in outputs if n not in values or as_text(values[n]) != as_text(outcome.prediction.get(n, ""))
+    ]
 
 
 def _answer(values: Mapping[str, Any], outputs: Sequence[str]) -> str:

@@ -54,7 +54,7 @@ def try_page(now: Current) -> None:
     talk = trying.talk_of(trial.pipeline)
     if talk is not None and _as_chat(key):
         with st.container(border=True, key="try_prompts"):
-            chosen = _prompts(trial, key)
+            chosen = _prompts(trial, key, beside=True)
         others = [f for f in trial.pipeline.inputs if f.name != talk.message]
         chat_view(trial, talk, chosen, lambda: input_form(others, {}, key=key)[0], _refusal(trial))
         return
@@ -84,22 +84,23 @@ def _as_chat(key: str) -> bool:
     )
 
 
-def _prompts(trial: trying.Trial, key: str) -> list[str]:
+def _prompts(trial: trying.Trial, key: str, *, beside: bool = False) -> list[str]:
     names = {p.id: p.name for p in trial.prompts}
     if len(names) < 2:
         return list(names)
     ids = list(names)
+    places = st.columns(2, gap="medium") if beside else (st, st)
     picked = [
-        st.selectbox(
+        place.selectbox(
             label,
             ids,
             index=ids.index(chosen),
             format_func=lambda i: names[i],
             key=f"try_{name}_{key}",
         )
-        for label, name, chosen in (
-            ("First prompt", "first", trial.first),
-            ("Second prompt", "second", trial.second),
+        for place, label, name, chosen in (
+            (places[0], "First prompt", "first", trial.first),
+            (places[1], "Second prompt", "second", trial.second),
         )
     ]
     return list(dict.fromkeys(picked))

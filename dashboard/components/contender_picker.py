@@ -20,15 +20,14 @@ def contender_picker(run: RunRow, best: str, runs: Sequence[RunRow]) -> list[Con
     names |= {
         c.key: f"{c.name} · {contenders.name_of(c.candidate, '')}" for c in picked if c.key not in names
     }
-    key = f"contenders_{run.id}"
     keys = [c.key for c in picked]
-    if st.session_state.get(key) != keys:
-        st.session_state[key] = keys  # the address is what counts: a link, or a prompt added elsewhere
+    key = _widget_key(run.id, keys)
     shown = distinct(names)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="contender_bar"):
         st.multiselect(
             "Prompts side by side",
             list(shown),
+            keys,
             format_func=lambda k: shown.get(k, k),
             key=key,
             max_selections=MOST,
@@ -89,6 +88,16 @@ def _another(run: RunRow, picked: Sequence[Contender], runs: Sequence[RunRow]) -
     best = str((other.result or {}).get("best_candidate", ""))
     if other.id != run.id and best and st.button("Its best prompt", key="another_best"):
         add_contender(other.id, best, picked)
+
+
+def _widget_key(run_id: str, keys: Sequence[str]) -> str:
+    """Return the widget's key: a new one when the address says something else than the widget, and the address counts."""
+    version = int(st.session_state.get(f"contender_version_{run_id}", 0))
+    said = st.session_state.get(f"contenders_{run_id}_{version}")
+    if said is not None and list(said) != list(keys):
+        version += 1
+        st.session_state[f"contender_version_{run_id}"] = version
+    return f"contenders_{run_id}_{version}"
 
 
 def _picked(key: str) -> None:

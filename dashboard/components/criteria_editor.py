@@ -34,12 +34,13 @@ def criteria_editor(now: Current, options: Mapping[str, Any]) -> None:
             "One thing to look for in each line, in plain words. The judge marks each by itself, from 0 to 1; the score is "
             "their mean."
         )
-        for at, one in enumerate(ids, 1):
+        for at, (one, line) in enumerate(ids.items(), 1):
             with st.container(
                 horizontal=True, vertical_alignment="center", gap="xsmall", key=f"criterion_{at}"
             ):
                 st.text_input(
                     f"Criterion {at}",
+                    line,
                     key=_key(now.id, one),
                     placeholder="What do you look for?",
                     label_visibility="collapsed",
@@ -105,26 +106,23 @@ def _preview(now: Current, options: Mapping[str, Any]) -> None:
         st.code(text_of(message), language=None, wrap_lines=True)
 
 
-def _ids(project: str, text: str) -> list[int]:
-    """Return a widget number for each criterion; they are made anew when the stored text is not what the widgets say."""
-    kept: list[int] = st.session_state.get(f"criteria_{project}", [])
-    shown = [st.session_state.get(_key(project, one), "") for one in kept]
-    if not kept or [s for s in map(str.strip, shown) if s] != [
-        s for s in map(str.strip, text.splitlines()) if s
-    ]:
+def _ids(project: str, text: str) -> dict[int, str]:
+    """Return widget number -> first text; all are made anew when the stored text is not what the widgets say."""
+    kept: dict[int, str] = st.session_state.get(f"criteria_{project}", {})
+    if not kept or _lines(project, kept) != [line for line in map(str.strip, text.splitlines()) if line]:
         first = max(kept, default=0) + 1
-        lines = text.splitlines() or [""]
-        kept = list(range(first, first + len(lines)))
+        kept = dict(enumerate(text.splitlines() or [""], first))
         st.session_state[f"criteria_{project}"] = kept
-        for one, line in zip(kept, lines, strict=True):
-            st.session_state[_key(project, one)] = line
     return kept
 
 
+def _lines(project: str, kept: Mapping[int, str]) -> list[str]:
+    said = (str(st.session_state.get(_key(project, one), line)).strip() for one, line in kept.items())
+    return [line for line in said if line]
+
+
 def _changed(project: str) -> None:
-    kept = st.session_state[f"criteria_{project}"]
-    lines = [str(st.session_state.get(_key(project, one), "")).strip() for one in kept]
-    text = "\n".join(line for line in lines if line)
+    text = "\n".join(_lines(project, st.session_state[f"criteria_{project}"]))
 
     def change(draft: Any) -> Any:
         if draft.metric is None or not text:
@@ -137,15 +135,14 @@ def _changed(project: str) -> None:
 
 def _add(project: str, text: str) -> None:
     kept = st.session_state[f"criteria_{project}"]
-    one = max(kept, default=0) + 1
-    st.session_state[f"criteria_{project}"] = [*kept, one]
-    st.session_state[_key(project, one)] = text
+    st.session_state[f"criteria_{project}"] = {**kept, max(kept, default=0) + 1: text}
     if text:
         _changed(project)
 
 
 def _drop(project: str, one: int) -> None:
-    st.session_state[f"criteria_{project}"] = [o for o in st.session_state[f"criteria_{project}"] if o != one]
+    kept = st.session_state[f"criteria_{project}"]
+    st.session_state[f"criteria_{project}"] = {o: line for o, line in kept.items() if o != one}
     _changed(project)
 
 

@@ -55,11 +55,12 @@ def row_matrix(run: RunRow, found: Sequence[Contender]) -> None:
             ),
         },
     )
+    several = "; of several outputs the wrong ones are shown" if len(outputs) > 1 else ""
     st.session_state["row_table_rows"] = [line.row for line in picked[:MOST_LINES]]
     more = len(picked) - MOST_LINES
     hidden = f" {count(more, 'more row')} not shown: narrow the filter." if more > 0 else ""
     st.caption(
-        "✓ right, ✗ wrong, a number: partly right. Select a row to read it whole, with its messages, and to say what you "
+        f"✓ right, ✗ wrong, a number: partly right{several}. Select a row to read it whole, with its messages, and to say what you "
         f"think of an answer.{hidden}"
     )
     wanted = st.query_params.get(PARAM, "")

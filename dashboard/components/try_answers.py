@@ -16,6 +16,7 @@ from engine.pipeline.spec import FieldSpec
 from engine.runs.trying import Attempt, TriedCall
 
 LONGEST_TRACE = 20_000
+MOST_EXTRAS = 4
 TALL = 520
 """Pixels of a box of messages, which scrolls."""
 
@@ -96,7 +97,9 @@ def _attempt(attempt: Attempt, name: str, outputs: Sequence[FieldSpec], at: str)
             )
     if attempt.feedback and attempt.score is not None and attempt.score < 1:
         _value("The metric says", attempt.feedback, key=f"feedback_{at}")
-    for number, (title, text) in enumerate(extras(attempt, outputs)):
+    more = extras(attempt, outputs)
+    # An agent writes dozens of them: those are read step by step.
+    for number, (title, text) in enumerate(more if len(more) <= MOST_EXTRAS else ()):
         _value(f"On the way: {title}", text, key=f"extra_{at}_{number}")
     st.caption(_took(attempt), help="Time on the clock, tokens read and written, and the price by the list.")
     if len(attempt.steps) > 1:

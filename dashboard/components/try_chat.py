@@ -42,7 +42,8 @@ def chat_view(
         attempts_view(attempts, names, trial.pipeline.outputs, {}, key=f"turn{number}_")
     fields = [f for f in trial.pipeline.inputs if f.name != talk.message]
     reason = reason or missing(fields, given)
-    said = st.chat_input(plain(reason) or "Write a message", key=f"{key}_box", disabled=bool(reason))
+    with st.container(key="chat_box"):  # in the page, not pinned below it
+        said = st.chat_input(plain(reason) or "Write a message", key=f"{key}_box", disabled=bool(reason))
     if not said:
         return
     inputs = {**given, talk.message: said}

@@ -74,6 +74,12 @@ def test_several_outputs_stand_in_one_cell():
     assert line["Start"] == "50 % a: x · b: y, z"
 
 
+def test_of_several_outputs_those_that_are_wrong_are_shown():
+    outcome = Outcome(0, 0.5, {"a": "x", "b": "y"})
+    (line,) = table(lines([[outcome]]), {0: {"a": "x", "b": "z"}}, ["a", "b"], ["Start"])
+    assert (line["Expected"], line["Start"]) == ("a: x · b: z", "50 % b: y")
+
+
 def test_the_last_prompt_is_paired_with_the_first():
     pairs = first_and_last(lines([FIRST, SECOND, THIRD]))
     assert pairs[3].after.error == "It broke."
