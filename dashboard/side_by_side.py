@@ -129,13 +129,13 @@ def table(
             cells["Change"] = [line.mark]
         cells["Expected"] = _answer(values, outputs)
         for name, outcome in zip(names, line.outcomes, strict=True):
-            cells[name] = cell(outcome, _wrong(outcome, values, outputs))
+            cells[name] = cell(outcome, _wrong(outcome, values, outputs), named=len(outputs) > 1)
         cells |= {name: as_text(value) for name, value in values.items() if name not in outputs}
         told.append(cells)
     return told
 
 
-def cell(outcome: Outcome, outputs: Sequence[str]) -> str:
+def cell(outcome: Outcome, outputs: Sequence[str], *, named: bool = False) -> str:
     """Return an answer with its mark: right, wrong, the score in between, or failed.
 
     >>> cell(Outcome(0, 1.0, {"team": "billing"}), ["team"]), cell(Outcome(0, 0.25, {"team": "x"}), ["team"])
@@ -144,7 +144,7 @@ def cell(outcome: Outcome, outputs: Sequence[str]) -> str:
     if outcome.error is not None:
         return f"⚠ failed: {outcome.error}"
     mark = "✓" if outcome.score >= 1 else "✗" if outcome.score <= 0 else f"{100 * outcome.score:.0f} %"
-    return f"{mark} {_answer(outcome.prediction, outputs)}".rstrip()
+    return f"{mark} {_answer(outcome.prediction, outputs, named=named)}".rstrip()
 
 
 def spread_figure(found: Sequence[Spread]) -> dict[str, Any]:
@@ -198,7 +198,7 @@ def _wrong(outcome: Outcome, values: Mapping[str, Any], outputs: Sequence[str]) 
     ]
 
 
-def _answer(values: Mapping[str, Any], outputs: Sequence[str]) -> str:
-    if len(outputs) == 1:
+def _answer(values: Mapping[str, Any], outputs: Sequence[str], *, named: bool = False) -> str:
+    if len(outputs) == 1 and not named:
         return as_text(values.get(outputs[0], ""))
     return " · ".join(f"{name}: {as_text(values[name])}" for name in outputs if name in values)
