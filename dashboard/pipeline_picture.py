@@ -13,7 +13,7 @@ from engine.pipeline.spec import PipelineSpec, StepSpec
 
 Kind = Literal["inputs", "step", "search", "tool", "side", "outputs"]
 
-WIDE, NARROW = (176, 62), (142, 50)
+WIDE, NARROW = (176, 62), (134, 44)
 """Width of a box and the room to the next one, in pixels: of up to four columns, and of more."""
 
 GAP_Y, MARGIN = 22, 8

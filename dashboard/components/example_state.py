@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from dashboard import data, example_edits
+from dashboard.components.guard import choice, held_key, stayed
 from dashboard.components.page import Current
 from dashboard.guarded import ChangedElsewhereError, state_of
 from dashboard.mode import read_only
@@ -57,7 +58,7 @@ def watch_examples(now: Current) -> None:
     """Notice what another tab changed in the examples; where an edit was refused, let the person choose."""
     key, refused = f"seen_examples_{now.id}", f"examples_refused_{now.id}"
     state = state_of(now.draft, "examples")
-    before = st.session_state.get(key)
+    before = st.session_state.get(key) if stayed("examples") else None
     st.session_state[key] = state
     if before is not None and before != state:
         renew_grid(now.id)
@@ -67,7 +68,9 @@ def watch_examples(now: Current) -> None:
                 "The examples changed in another tab; this page shows them as they are now.",
                 icon=":material/sync:",
             )
-    if refused in st.session_state:
+    if held_key(now.id, "examples") in st.session_state:
+        choice(now.id, "examples")
+    elif refused in st.session_state:
         with st.container(border=True, key="changed_elsewhere"):
             st.markdown(
                 ":orange[:material/sync_problem:] **Another tab changed the examples while this one was open.** "

@@ -22,7 +22,7 @@ def guarded(project_id: str, change: Change, part: Part = "task") -> bool:
     try:
         after = edit_seen(project_id, change, part, seen)
     except ChangedElsewhereError:
-        st.session_state[_held(project_id, part)] = change
+        st.session_state[held_key(project_id, part)] = change
         return False
     st.session_state[_seen(project_id, part)] = state_of(after, part)
     return True
@@ -31,8 +31,8 @@ def guarded(project_id: str, change: Change, part: Part = "task") -> bool:
 def watch(now: Current, part: Part) -> None:
     """Notice what another tab changed, and let the person choose where both changed the same part."""
     state = state_of(now.draft, part)
-    held = st.session_state.get(_held(now.id, part))
-    before = st.session_state.get(_seen(now.id, part))
+    held = st.session_state.get(held_key(now.id, part))
+    before = st.session_state.get(_seen(now.id, part)) if stayed(part) else None
     st.session_state[_seen(now.id, part)] = state
     if before is not None and before != state:
         renew(now.id)
@@ -42,7 +42,14 @@ def watch(now: Current, part: Part) -> None:
                 icon=":material/sync:",
             )
     if held is not None:
-        _choice(now.id, part)
+        choice(now.id, part)
+
+
+def stayed(part: Part) -> bool:
+    """Return whether this tab was on this part's page before: from another page it may have changed the part itself."""
+    before = st.session_state.get("part_shown")
+    st.session_state["part_shown"] = part
+    return before == part
 
 
 def renew(project_id: str) -> None:
@@ -55,7 +62,8 @@ def revision(project_id: str) -> int:
     return int(st.session_state.get(f"fields_revision_{project_id}", 0))
 
 
-def _choice(project_id: str, part: Part) -> None:
+def choice(project_id: str, part: Part) -> None:
+    """Let the person choose between a change of this tab that was held back and what another tab saved."""
     with st.container(border=True, key="changed_elsewhere"):
         st.markdown(
             f":orange[:material/sync_problem:] **Another tab changed the {NAMES[part]} while this one was open.** "
@@ -80,12 +88,12 @@ def _choice(project_id: str, part: Part) -> None:
 
 
 def _drop(project_id: str, part: Part) -> None:
-    st.session_state.pop(_held(project_id, part), None)
+    st.session_state.pop(held_key(project_id, part), None)
     renew(project_id)
 
 
 def _apply(project_id: str, part: Part) -> None:
-    change = st.session_state.pop(_held(project_id, part), None)
+    change = st.session_state.pop(held_key(project_id, part), None)
     if change is not None:
         after = drafts.edit(project_id, change)
         st.session_state[_seen(project_id, part)] = state_of(after, part)
@@ -96,5 +104,6 @@ def _seen(project_id: str, part: Part) -> str:
     return f"seen_{part}_{project_id}"
 
 
-def _held(project_id: str, part: Part) -> str:
+def held_key(project_id: str, part: Part) -> str:
+    """Return where a change that was held back stands in the session."""
     return f"held_{part}_{project_id}"

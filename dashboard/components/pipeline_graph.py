@@ -71,7 +71,7 @@ export default ({ data, parentElement, setTriggerValue }) => {
   }
   for (const b of boxes) {
     const opens = b.step >= 0;
-    const group = make("g", { class: `${b.kind}${opens ? " opens" : ""}${b.step === data.chosen && b.kind !== "side" ? " chosen" : ""}` });
+    const group = make("g", { class: `${b.kind}${opens ? " opens" : ""}${opens && b.step === data.chosen && b.kind !== "side" ? " chosen" : ""}` });
     if (opens) {
       group.setAttribute("tabindex", "0");
       group.setAttribute("role", "button");

@@ -81,6 +81,7 @@ def _make(project_id: str, dataset_id: str, roles: dict[str, str]) -> None:
     drafts.update(project_id, pipeline=pipeline, mapping=mapping, metric=None)
     # The Task page's widgets keep what they showed: new keys make them take the new task.
     renew(project_id)
+    st.session_state.pop(f"seen_examples_{project_id}", None)
 
 
 def with_attachments(

@@ -12,6 +12,8 @@
     exports    writing the tuned program to the data folder
     report     a stored run -> its HTML report and its table of results
     trying     one input answered by a few prompts, in a short-lived process
+    new_rows   rows like the given ones, written by a model for a person to look at, in a short-lived process
+    attachments  cells that name a picture or a PDF
 
 It knows the store and the search, and nothing of pages or terminals. No API key passes through here:
 models look theirs up in the process's environment.
