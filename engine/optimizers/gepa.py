@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from engine.errors import ConfigurationError
 from engine.optimizers.base import Optimizer, Options
@@ -44,6 +44,16 @@ class GEPAOptions(Options):
         title="Who is changed next",
         description="Pareto: anything that nobody beats on some row; current best: always the leader.",
     )
+    epsilon: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        title="Share of chance",
+        description="For epsilon_greedy: how often anyone but the leader is changed.",
+    )
+    top_k: int = Field(
+        5, ge=1, title="Best few", description="For top_k_pareto: among how many of the best it chooses."
+    )
     component_selector: Literal["round_robin", "all"] = Field(
         "round_robin", title="What is changed", description="One text in turn, or all of them at once."
     )
@@ -52,8 +62,10 @@ class GEPAOptions(Options):
         title="Descriptions of fields too",
         description="Rewrite what the fields are said to hold as well.",
     )
-    acceptance_criterion: Literal["strict", "or_equal"] = Field(
-        "strict", title="When a change is taken on", description="It must win its rows, or it may also tie."
+    acceptance_criterion: Literal["strict_improvement", "improvement_or_equal"] = Field(
+        "strict_improvement",
+        title="When a change is taken on",
+        description="It must win its rows, or it may also tie.",
     )
     skip_perfect_score: bool = Field(
         True, title="Skip solved rows", description="Do not reflect where every row is right already."
@@ -71,10 +83,47 @@ class GEPAOptions(Options):
     num_parallel_proposals: int = Field(
         8, ge=1, title="Proposals at once", description="More is faster; fewer lets each learn from the last."
     )
-    validate_best: int = Field(
-        2, ge=1, title="Full scores a round", description="So many of a round's accepted changes are scored."
+    num_parents: int | None = Field(
+        None,
+        ge=1,
+        title="Parents a round",
+        description="A round's proposals change so many different prompts; empty: each is drawn on its own.",
+    )
+    validate_best: int | None = Field(
+        2,
+        ge=1,
+        title="Full scores a round",
+        description="So many of a round's accepted changes are scored; empty: all of them.",
+    )
+    reflection_prompt_template: str | None = Field(
+        None,
+        title="Own words for the writer",
+        description="What the model that rewrites is told; <curr_param> stands for the text, <side_info> for the runs.",
+    )
+    max_candidate_proposals: int | None = Field(
+        None, ge=1, title="Proposals in all", description="Stop after so many rewritten texts."
+    )
+    score_threshold: float | None = Field(
+        None,
+        title="Good enough at",
+        description="0 to 1: stop once a prompt scores this on all validation rows.",
+    )
+    patience: int = Field(
+        12, ge=1, title="Rounds without a gain", description="Stop after so many rounds that brought nothing."
     )
     seed: int = Field(0, title="Seed", description="Another number draws other rows and parents.")
+
+    @field_validator("acceptance_criterion", mode="before")
+    @classmethod
+    def _older_names(cls, value: Any) -> Any:
+        return {"strict": "strict_improvement", "or_equal": "improvement_or_equal"}.get(value, value)
+
+    @field_validator("reflection_prompt_template")
+    @classmethod
+    def _has_places(cls, value: str | None) -> str | None:
+        if value is not None and not all(place in value for place in ("<curr_param>", "<side_info>")):
+            raise ValueError("the template needs both <curr_param> and <side_info>")
+        return value
 
     @model_validator(mode="after")
     def _one_limit(self) -> Self:
@@ -119,12 +168,18 @@ class GEPA(Optimizer):
         for name in ("instruction_proposer", "code_proposer"):
             if arguments.pop(name, None) is not None:
                 raise ConfigurationError(f"GEPA here writes its own proposals: leave {name} out.")
+        arguments = {**arguments, **(gepa_kwargs or {})}
         for name in _OBSERVERS:
             arguments.pop(name, None)
+        for name, why in _SETTLED.items():
+            if (given := arguments.pop(name, None)) is not None and given != why[0]:
+                raise ConfigurationError(f"GEPA here has no {name}={given!r}: {why[1]}.")
+        if "module_selector" in arguments:
+            arguments["component_selector"] = arguments.pop("module_selector")
         if arguments.get("auto", "") is None and any(arguments.get(n) for n in _LIMITS):
             del arguments["auto"]
         arguments.setdefault("prompt_model", reflection_lm)
-        super().__init__(metric, **{**arguments, **(gepa_kwargs or {})})
+        super().__init__(metric, **arguments)
 
     def settings(self, *arguments: Any, **named: Any) -> Settings:
         """Return the run's settings; a metric with DSPy's five arguments is called with the first two."""
@@ -134,7 +189,7 @@ class GEPA(Optimizer):
     def search(self, problem: Problem) -> Search:
         """Score the starting prompt, then evolve in rounds until the rows are used up."""
         problem.rng.seed(f"{self.options.seed}:{problem.rng.getrandbits(64)}")
-        yield from Evolution(self.options, problem, self._limits(problem)).rounds()
+        return (yield from Evolution(self.options, problem, self._limits(problem)).rounds())
 
     def _limits(self, problem: Problem) -> Limits:
         """How many rows and calls the whole search may take."""
@@ -145,7 +200,7 @@ class GEPA(Optimizer):
             rows = o.max_full_evals * (v + len(problem.train))
         else:
             rows = auto_rows(_AUTO[o.auto or "light"], len(problem.signatures), v)
-        return Limits(rows, problem.allowance.calls, problem.calls_per_row)
+        return Limits(rows, problem.allowance.calls, problem.calls_per_row, problem.calls_made)
 
 
 def auto_rows(n: int, steps: int, validation: int) -> int:
@@ -187,4 +242,24 @@ _OBSERVERS = (
     "wandb_api_key",
     "wandb_init_kwargs",
     "use_mlflow",
+    "cache_evaluation",
+    "callbacks",
+    "display_progress_bar",
+    "logger",
+    "raise_on_exception",
+    "run_dir",
+    "use_cloudpickle",
 )
+
+# Options of the gepa package that are settled here: the value that it has, and why there is no other.
+_SETTLED = {
+    "batch_sampler": ("epoch_shuffled", "every row comes once before any comes again"),
+    "val_evaluation_policy": ("full_eval", "only scores over all validation rows decide"),
+    "frontier_type": ("instance", "a metric gives one score a row, and the front is by rows"),
+    "stop_callbacks": (
+        None,
+        "use budget=Budget(seconds=...), score_threshold, patience or max_candidate_proposals",
+    ),
+    "max_reflection_cost": (None, "limit the money with budget=Budget(usd=...)"),
+    "custom_candidate_proposer": (None, "say it with reflection_prompt_template"),
+}

@@ -15,7 +15,6 @@ from engine.records import Candidate
 
 Selection = Literal["pareto", "current_best", "epsilon_greedy", "top_k_pareto"]
 
-_EPSILON, _TOP_K = 0.1, 5
 _MERGE_TRIES = 10
 
 
@@ -56,15 +55,15 @@ class Pool:
         """The place of the best mean (the earliest of equals)."""
         return max(range(len(self.members)), key=lambda i: (self.members[i].mean, -i))
 
-    def select(self, strategy: Selection, rng: random.Random) -> int:
+    def select(self, strategy: Selection, rng: random.Random, *, epsilon: float = 0.1, top_k: int = 5) -> int:
         """Return the place of the member to mutate next."""
         if strategy == "current_best":
             return self.best
         if strategy == "epsilon_greedy":
-            return rng.randrange(len(self.members)) if rng.random() < _EPSILON else self.best
+            return rng.randrange(len(self.members)) if rng.random() < epsilon else self.best
         among = list(range(len(self.members)))
         if strategy == "top_k_pareto":
-            among = sorted(among, key=lambda i: (-self.members[i].mean, i))[:_TOP_K]
+            among = sorted(among, key=lambda i: (-self.members[i].mean, i))[:top_k]
         wins = self.frontier(among)
         places = sorted(wins)
         return rng.choices(places, [wins[i] for i in places])[0]

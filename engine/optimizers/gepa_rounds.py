@@ -7,7 +7,7 @@ Source: Agrawal et al. 2025, arXiv 2507.19457.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,15 +24,24 @@ if TYPE_CHECKING:
 # Other runs of the same parent that a reflection is shown beside its own rows.
 _OTHER_RUNS = 17
 
-# Rounds in a row that may bring nothing before the search is over.
-_IDLE_ROUNDS = 12
-
 
 class Limits:
     """How many program runs and model calls a search may still take, counted as it asks."""
 
-    def __init__(self, rows: int, calls: int | None, calls_per_row: int) -> None:
+    def __init__(
+        self,
+        rows: int,
+        calls: int | None,
+        calls_per_row: int,
+        made: Callable[[], int] | None = None,
+    ) -> None:
         self._rows, self._calls, self._per_row = rows, calls, calls_per_row
+        self._allowed, self._made = calls, made
+
+    def look(self) -> None:
+        """Count the calls that were really made so far: what the cache spared is free again."""
+        if self._allowed is not None and self._made is not None:
+            self._calls = self._allowed - self._made()
 
     @property
     def rows(self) -> int:
@@ -102,7 +111,10 @@ class Evolution:
             return
         self.pool.add(Member(seed, first[0].scores))
         idle = 0
-        while self._board.open and idle < _IDLE_ROUNDS:
+        while self._board.open:
+            self.limits.look()
+            if reason := self._enough(idle):
+                return reason
             room = self.limits.rows - len(self.problem.validation)
             pairs = room // (2 * self._minibatch)
             if pairs < 1:
@@ -110,9 +122,22 @@ class Evolution:
             found = yield from self._round(min(self.options.num_parallel_proposals, pairs))
             idle = 0 if found else idle + 1
 
+    def _enough(self, idle: int) -> str | None:
+        """Say why the search should end here, if it should."""
+        o, score = self.options, self._board.score or 0.0
+        if o.score_threshold is not None and score >= o.score_threshold:
+            return f"A prompt scored {100 * score:.0f} % on all validation rows, which is good enough."
+        if o.max_candidate_proposals is not None and self._rollout >= o.max_candidate_proposals:
+            return f"{self._rollout} texts were rewritten, as many as were allowed; the best prompt is kept."
+        if idle >= o.patience:
+            rounds = "A round" if idle == 1 else f"{idle} rounds in a row"
+            return f"{rounds} brought nothing new; the best prompt is kept."
+        return None
+
     def _round(self, n: int) -> Generator[Sequence[Ask], Sequence[Any], int]:
         """Run one round of up to `n` proposals; return how many children were scored in full."""
-        slots = [self._slot() for _ in range(n)]
+        parents = [self._parent() for _ in range(min(n, self.options.num_parents or n))]
+        slots = [self._slot(parents[i % len(parents)]) for i in range(n)]
         merge = self._merge()
         accepted = yield from self._run_parents(slots, merge)
         yield from self._reflect(slots)
@@ -126,7 +151,13 @@ class Evolution:
     def _minibatch(self) -> int:
         return max(1, min(self.options.reflection_minibatch_size, len(self.problem.train)))
 
-    def _slot(self) -> _Slot:
+    def _parent(self) -> int:
+        o = self.options
+        return self.pool.select(
+            o.candidate_selection_strategy, self.problem.rng, epsilon=o.epsilon, top_k=o.top_k
+        )
+
+    def _slot(self, place: int) -> _Slot:
         rows: list[int] = []
         while len(rows) < self._minibatch:
             if not self._epoch:
@@ -136,7 +167,6 @@ class Evolution:
             row = self._epoch.popleft()
             if row not in rows:
                 rows.append(row)
-        place = self.pool.select(self.options.candidate_selection_strategy, self.problem.rng)
         return _Slot(place, tuple(rows))
 
     def _merge(self) -> _Merge | None:
@@ -193,7 +223,10 @@ class Evolution:
             for part in slot.parts:
                 self._rollout += 1
                 parent = self.pool.members[slot.place].candidate
-                asks.append(rewrite(self.problem, parent, part, runs, rollout=self._rollout))
+                template = self.options.reflection_prompt_template or ""
+                asks.append(
+                    rewrite(self.problem, parent, part, runs, rollout=self._rollout, template=template)
+                )
                 owners.append((slot, part))
         if not asks:
             return
@@ -244,7 +277,7 @@ class Evolution:
         self.limits.take(asks)
         answers = yield asks
         self._board.note(asks, answers)
-        least = 0.0 if self.options.acceptance_criterion == "or_equal" else 1e-9
+        least = 0.0 if self.options.acceptance_criterion == "improvement_or_equal" else 1e-9
         taken = []
         for slot, evaluation in zip(tried, answers, strict=True):
             if slot.parent is None or len(evaluation.outcomes) < len(slot.rows):

@@ -85,8 +85,12 @@ def rewrite(
     *,
     rollout: int,
     advice: str = "",
+    template: str = "",
 ) -> Propose:
-    """Return the ask that has one text of a candidate rewritten in the light of some of its runs. Calls: 1."""
+    """Return the ask that has one text of a candidate rewritten in the light of some of its runs. Calls: 1.
+
+    `template` takes the place of the usual words; in it <curr_param> is the text and <side_info> the runs.
+    """
     inputs = {
         "program_description": problem.program,
         "step": describe_step(component.path, problem.signatures[component.path]),
@@ -97,8 +101,13 @@ def rewrite(
         inputs |= {"text_wanted": component.title, "current_description": component.text(candidate)}
     else:
         inputs |= {"current_instructions": component.text(candidate)}
+    signature: type[Signature] = RewriteDescription if component.is_description else RewriteInstructions
+    if template:
+        text = "`current_description`" if component.is_description else "`current_instructions`"
+        own = template.replace("<curr_param>", text).replace("<side_info>", "`runs`")
+        signature = signature.with_instructions(own)
     return Propose(
-        RewriteDescription if component.is_description else RewriteInstructions,
+        signature,
         inputs,
         rollout=rollout,
         label=component.title,

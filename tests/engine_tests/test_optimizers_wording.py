@@ -169,8 +169,11 @@ def test_gepa_reflects_on_the_metrics_own_words():
 
 
 def test_gepa_makes_words_from_the_labels_where_the_metric_has_none():
-    runs = proposals(asked(GEPA(max_metric_calls=60)))[0].inputs["runs"]
-    assert "Right is label: " in runs[0]["feedback"]
+    runs = proposals(asked(GEPA(max_metric_calls=60), metric=lambda e, p: e.label == p.label))[0].inputs[
+        "runs"
+    ]
+    right = runs[0]["outputs"]["label"]
+    assert right in runs[0]["feedback"]
 
 
 def test_gepa_skips_rows_that_are_right_already():
@@ -207,7 +210,49 @@ def test_gepa_takes_one_limit():
         GEPA(auto="light", max_metric_calls=20)
     with pytest.raises(ConfigurationError, match="instruction_proposer"):
         GEPA(instruction_proposer=object())
-    assert GEPA(gepa_kwargs={"acceptance_criterion": "or_equal"}).options.acceptance_criterion == "or_equal"
+    made = GEPA(gepa_kwargs={"acceptance_criterion": "or_equal", "module_selector": "all", "run_dir": "here"})
+    assert made.options.acceptance_criterion == "improvement_or_equal"
+    assert made.options.component_selector == "all"
+
+
+def test_gepa_says_which_of_the_librarys_options_are_settled():
+    assert GEPA(gepa_kwargs={"frontier_type": "instance", "batch_sampler": "epoch_shuffled"})
+    for name, value, words in (
+        ("frontier_type", "cartesian", "the front is by rows"),
+        ("max_reflection_cost", 2.0, r"Budget\(usd"),
+        ("stop_callbacks", [print], "patience"),
+    ):
+        with pytest.raises(ConfigurationError, match=words):
+            GEPA(gepa_kwargs={name: value})
+    with pytest.raises(ConfigurationError, match="curr_param"):
+        GEPA(reflection_prompt_template="Rewrite it.")
+
+
+def test_gepa_stops_where_it_is_told_to():
+    few = run(GEPA(max_metric_calls=600, max_candidate_proposals=3, num_parallel_proposals=1))
+    assert "3 texts were rewritten" in few.reason
+    good = run(GEPA(max_metric_calls=600, score_threshold=0.1))
+    assert "good enough" in good.reason
+    stuck = run(GEPA(max_metric_calls=900, patience=1), metric=lambda e, p: 0.5)
+    assert "A round brought nothing new" in stuck.reason
+
+
+def test_gepas_writer_can_be_told_in_own_words():
+    template = "Improve <curr_param> so that <side_info> go well. Rhyme."
+    asks = proposals(asked(GEPA(max_metric_calls=60, reflection_prompt_template=template)))
+    assert asks[0].signature.instructions == "Improve `current_instructions` so that `runs` go well. Rhyme."
+
+
+def test_gepas_proposals_of_a_round_share_parents_when_told_to():
+    def parents(n):
+        batches = asked(GEPA(max_metric_calls=500, num_parents=n, num_parallel_proposals=4))
+        return [
+            {a.candidate.id for a in batch if isinstance(a, Score) and a.label == "rows to learn from"}
+            for batch in batches
+        ]
+
+    assert max(map(len, parents(1))) == 1
+    assert max(map(len, parents(None))) > 1
 
 
 @pytest.mark.parametrize(
