@@ -11,6 +11,8 @@ import re
 from abc import ABC, abstractmethod
 from typing import Any
 
+from engine.adapters.tags import unescaped
+
 
 class FieldReader(ABC):
     """Reads one field. `feed` returns the text that is certain now, and whether the field is complete."""
@@ -87,11 +89,11 @@ class ChatReader(_Between):
 
 
 class XMLReader(_Between):
-    """A `<name>` element.
+    """A `<name>` element, its text as it reads.
 
     >>> reader = XMLReader("answer")
-    >>> reader.feed("<answer>Blue</ans"), reader.feed("wer>")
-    (('Blue', False), ('', True))
+    >>> [reader.feed(piece) for piece in ("<answer>Blue &a", "mp; red</ans", "wer>")]
+    [('Blue', False), (' & red', False), ('', True)]
     """
 
     def __init__(self, name: str) -> None:
@@ -101,6 +103,16 @@ class XMLReader(_Between):
         self.end_mark = re.compile(re.escape(mark))
         pieces = "|".join(re.escape(mark[:i]) for i in range(len(mark) - 1, 0, -1))
         self.maybe_end = re.compile(rf"(?:{pieces})\Z")
+
+    def _value(self, *, ended: bool) -> tuple[str | None, bool]:
+        value, done = super()._value(ended=ended)
+        if value is None or "&" not in value:
+            return value, done
+        # A character written as XML has it may be cut in two; what may yet become one is held back.
+        return unescaped(value if done else _OPEN_REFERENCE.sub("", value).rstrip()), done
+
+
+_OPEN_REFERENCE = re.compile(r"&#?\w{0,8}\Z")
 
 
 class JSONReader(FieldReader):

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from openai_server import OpenAIServer
 
 import engine
+from engine.adapters import XMLAdapter
+from engine.adapters.tags import escaped
 from engine.errors import ConfigurationError, LMError
 from engine.lm.streaming import Chunk
 from engine.streaming import (
@@ -289,7 +291,14 @@ def test_any_text_in_any_pieces_chat(value, cuts):
 @given(TEXT, CUTS)
 def test_any_text_in_any_pieces_xml(value, cuts):
     value = value.replace("</", "").strip()
-    assert read(XMLReader("answer"), f"<other>\nx\n</other>\n<answer>\n{value}\n</answer>", cuts) == value
+    for text, written in (
+        (value, value),
+        (value, escaped(value)),
+        (f"{value}&amp;", escaped(f"{value}&amp;")),
+    ):
+        reply = f"<other>\nx\n</other>\n<answer>\n{written}\n</answer>"
+        assert XMLAdapter().parse(engine.Signature("q -> answer"), reply) == {"answer": text}
+        assert read(XMLReader("answer"), reply, cuts) == text
 
 
 def test_providers_of_litellms_stream_too():
