@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from engine import Example, TokenF1, context
+from engine import ChatAdapter, Example, TokenF1, context
 from engine.lm.base import BaseLM
 from engine.lm.offline.evidence import best_sentences, evidence_in, next_query, short_answer, taught_answer
-from engine.lm.offline.learner import OfflineLM
+from engine.lm.offline.learner import OfflineLM, reply_text
+from engine.optimizers.proposals import ProposeInstructions
 from engine.pipeline.build import Pipeline, build_program
 from engine.pipeline.templates import get_sample
 from engine.samples import sample_bytes
@@ -139,3 +140,27 @@ def test_it_knows_no_sample():
     assert best_sentences("anything", ()) == []
     assert next_query("Who?", []) == "Who?"
     assert evidence_in((("text", "no passages here"), ("tags", '["a", "b"]'))) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "inputs"),
+    [("lending_questions", "answer", ("question",)), ("shift_notes", "write", ("handover",))],
+)
+def test_an_instruction_it_wrote_itself_from_twenty_rows_helps(name: str, step: str, inputs: tuple[str, ...]):
+    rows, sample = rows_of(name), get_sample(name)
+    output = sample.pipeline.outputs[0].name
+    labelled = [{"inputs": {n: r[n] for n in inputs}, "outputs": {output: r[output]}} for r in rows[:20]]
+    given = {
+        "program_description": "A pipeline.",
+        "step": f"It writes {output}",
+        "data_summary": "",
+        "labelled_examples": labelled,
+        "solved_examples": [],
+        "current_instructions": dict(program(name).named_predictors())[step].signature.instructions,
+        "tip": "",
+    }
+    chat = ChatAdapter()
+    reply = reply_text(LM.request(chat.format(ProposeInstructions, [], given)))
+    written = chat.parse(ProposeInstructions, reply)["proposed_instructions"]
+    before = share_right(program(name), rows[40:80], inputs)
+    assert share_right(program(name, step, lead=written), rows[40:80], inputs) > before + 0.15

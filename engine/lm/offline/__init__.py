@@ -11,6 +11,7 @@
     acting      a prompt with tools -> the next tool and its arguments
     outputs     one output field -> a value of its type, and why
     examples    examples inside a prompt, in any layout -> rows
+    forms       free-text answers -> what they have in common, said so that it can be read back
     writing     asked for instructions -> rule sentences that tell the examples apart
     learner     OfflineLM, which puts these together
 

@@ -15,6 +15,7 @@ from engine.lm.offline.answering import answer_from_passages
 from engine.lm.offline.arithmetic import copied_number, numbers_in, plain_number, solve
 from engine.lm.offline.choosing import REASONING, Answer, Mood, choose, rules_for, votes_for
 from engine.lm.offline.evidence import best_sentences, evidence_in
+from engine.lm.offline.forms import told_sentence
 from engine.lm.offline.neighbours import remember, vote
 from engine.lm.offline.reading import Asked, AskedField, Shown
 from engine.lm.offline.rules import judge
@@ -126,6 +127,8 @@ def _text(field: AskedField, asked: Asked, mood: Mood) -> Answer:
 
 def _unshown(field: AskedField, asked: Asked, mood: Mood) -> Answer:
     """Answer text without any example: a value the instruction lists, a computed number, or a span of the input."""
+    if (sentence := told_sentence(field, asked)) is not None:
+        return Answer(sentence, "the instruction says which sentence it is")
     values = _named_values(field, asked)
     if len(values) > 1:
         return choose(field, asked, values, mood)

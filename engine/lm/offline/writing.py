@@ -13,6 +13,8 @@ from collections.abc import Sequence
 
 from engine.lm.offline.arithmetic import named_operation, numbers_in
 from engine.lm.offline.examples import Row, find_rows
+from engine.lm.offline.forms import OURS as FORMS
+from engine.lm.offline.forms import form_sentences
 from engine.lm.offline.reading import Asked
 from engine.lm.offline.words import COMMON, stem, tokens
 
@@ -42,6 +44,7 @@ def write_fields(asked: Asked, rng: random.Random | None) -> dict[str, str]:
         rows = rng.sample(rows, k=int(len(rows) * rng.uniform(0.85, 1.0)))
     evidence = _merged(observe(rows, purity), _read_back(carried))
     sentences = rule_sentences(evidence, words_each)
+    sentences += form_sentences(rows)
     default = _default_sentence(rows)
     if default and (rng is None or rng.random() < 0.7):
         sentences.append(default)
@@ -189,7 +192,11 @@ def _inputs_sentence(rows: Sequence[Row]) -> str:
 def _instruction(asked: Asked, sentences: Sequence[str], rng: random.Random | None) -> list[str]:
     """Return the instruction in use now, freed of earlier rule sentences, and the new rules below it."""
     current = next((v for name, v in asked.inputs if "instruction" in name and v.strip()), "")
-    kept = [line for line in current.splitlines() if line.strip() and not _OURS.search(line)]
+    kept = [
+        line
+        for line in current.splitlines()
+        if line.strip() and not _OURS.search(line) and not FORMS.search(line)
+    ]
     lead = rng.choice(LEADS) if rng else LEADS[0]
     lines = kept or [PLAIN_TASK]
     return [*lines, *([lead] if sentences and lead else []), *[f"- {s}" for s in sentences]]
