@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from engine.errors import ConfigurationError
+from engine.modules.reasoning import FIELD
 from engine.optimizers.base import Optimizer, Options
 from engine.optimizers.bootstrap_few_shot import Rules, accepted_from, bootstrap, teacher_of
 from engine.optimizers.demos import with_labeled, with_solved
@@ -108,6 +109,12 @@ class MIPROv2Options(Options):
         True, title="Proposals see examples", description="Show the prompt model labelled and solved rows."
     )
 
+    tune_reasoning: bool = Field(
+        False,
+        title="Reason first or not",
+        description="Also try each step with reasoning before its answer, or without where it has it now.",
+    )
+
     @model_validator(mode="after")
     def _effort(self) -> Self:
         given = self.num_candidates is not None, self.num_trials is not None
@@ -157,7 +164,9 @@ class MIPROv2(Optimizer):
         demo_sets = self._demo_sets(problem, solved)
         texts = yield from self._propose(problem, plan, summary, solved, keep)
         fixed = frozenset(path for path in texts if not problem.may_change(path, "demos"))
-        space = Space(problem.seed, tuple(texts.items()), tuple(demo_sets), o.zero_shot, fixed)
+        space = Space(
+            problem.seed, tuple(texts.items()), tuple(demo_sets), o.zero_shot, fixed, self._thinking(problem)
+        )
         trials = Trials(space, plan, validation, baseline, rng, rehearsal=problem.rehearsal)
         yield from trials.search()
 
@@ -204,6 +213,20 @@ class MIPROv2(Optimizer):
         jobs.append(_baseline(Score(problem.seed, validation, label="starting prompt")))
         summary, *solved, baseline = yield from together(jobs)
         return baseline, summary, solved
+
+    def _thinking(self, problem: Problem) -> tuple[tuple[str, bool], ...]:
+        """Steps that may reason first or not, with what is other than now."""
+        if not self.options.tune_reasoning:
+            return ()
+        steps = problem.signatures
+        if FIELD in problem.output_fields or any(FIELD in s.input_fields for s in steps.values()):
+            return ()  # something depends on it
+        return tuple(
+            (path, FIELD not in own.output_fields)
+            for path, own in steps.items()
+            if problem.may_change(path, "step")
+            and (FIELD not in own.output_fields or len(own.output_fields) > 1)
+        )
 
     def _demo_sets(self, problem: Problem, solved: Sequence[Solved]) -> list[Candidate]:
         """Example sets, each content once: the starting one, none, labelled rows, and the solved ones."""
@@ -254,7 +277,7 @@ def make_plan(o: MIPROv2Options, problem: Problem) -> Plan:
     n, cap = (o.num_candidates or 1, 10**9) if o.auto is None else _AUTO[o.auto]
     steps = len(problem.worded)
     shown = 0 if o.zero_shot else sum(problem.may_change(path, "demos") for path in problem.signatures)
-    variables = max(1, steps + shown)
+    variables = max(1, steps + shown + (len(problem.signatures) if o.tune_reasoning else 0))
     trials = o.num_trials or int(max(2 * variables * math.log2(max(2, n)), 1.5 * n))
     instructions = n if o.zero_shot else max(2, n // 2)
     rows = min(cap, len(problem.validation))

@@ -34,8 +34,8 @@ Combination = tuple[int, ...]
 class Space:
     """What can be combined: for each step an instruction and, unless zero-shot, an example set.
 
-    A combination lists, step after step, the index of the instruction and of the example set; all
-    zeros is the starting prompt.
+    A combination lists, step after step, the index of the instruction and of the example set, then for each step
+    in `thinking` whether it is done; all zeros is the starting prompt.
     """
 
     seed: Candidate
@@ -44,6 +44,8 @@ class Space:
     zero_shot: bool = False
     fixed: frozenset[str] = frozenset()
     """Steps whose examples stay as they are."""
+    thinking: tuple[tuple[str, bool], ...] = ()
+    """Steps of which it is tried to reason first (True) or not to (False)."""
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -53,7 +55,7 @@ class Space:
             sizes[f"{i}_instruction"] = len(texts)
             if not self.zero_shot:
                 sizes[f"{i}_demos"] = 1 if path in self.fixed else len(self.demo_sets)
-        return sizes
+        return sizes | {f"{i}_reasoning": 2 for i in range(len(self.thinking))}
 
     def candidate(self, combination: Combination) -> Candidate:
         """Return a combination as a candidate, with its reason."""
@@ -69,6 +71,10 @@ class Space:
                 candidate = candidate.with_step(path, demos=examples, nearest=shown.nearest)
                 parts.append(f"{len(examples)} examples (set {demos})" if examples else "no examples")
             reasons.append(f"{path}: {' with '.join(parts)}")
+        for path, first in self.thinking:
+            if left.pop(0):
+                candidate = candidate.with_step(path, reason_first=first)
+                reasons.append(f"{path}: {'reasons first' if first else 'answers at once'}")
         reason = "; ".join(reasons)
         return candidate.derived(f"{reason[0].upper()}{reason[1:]}.", self.seed)
 

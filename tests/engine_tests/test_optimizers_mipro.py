@@ -203,3 +203,23 @@ def test_the_study_asks_each_combination_once_while_there_are_new_ones():
             study.tell(combination, 0.1 * combination[0])
     assert len(asked) == len(set(asked)) == 5
     assert study.start not in asked
+
+
+def test_whether_to_reason_first_can_be_part_of_the_search():
+    """The toy model reads a word's label only where it may reason first."""
+
+    class ThinkingLM(ToyLM):
+        async def complete(self, request):
+            reply = await super().complete(request)
+            if "`label`" in str(request.messages[0]["content"]) and "`reasoning`" not in str(
+                request.messages[0]["content"]
+            ):
+                return Reply((Choice("[[ ## label ## ]]\nnone\n\n[[ ## completed ## ]]"),), reply.usage)
+            text = reply.choices[0].text
+            return Reply((Choice(f"[[ ## reasoning ## ]]\nHm.\n\n{text}"),), reply.usage)
+
+    found = tuned(MIPROv2(tune_reasoning=True), ThinkingLM())
+    assert found.best.steps["self"].reason_first is True
+    assert "reasons first" in found.best.reason
+    plain = tuned(MIPROv2(), ThinkingLM())
+    assert plain.best.steps["self"].reason_first is None
