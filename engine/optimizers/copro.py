@@ -14,6 +14,7 @@ from pydantic import Field
 
 from engine.optimizers.base import Optimizer, Options
 from engine.optimizers.board import Board
+from engine.optimizers.components import Component, components_of, named
 from engine.optimizers.proposals import describe_step, drawn_rows, labelled_rows
 from engine.optimizers.reflection import text_of
 from engine.records import Candidate
@@ -34,14 +35,19 @@ class COPROOptions(Options):
     show_rows: int = Field(
         20, ge=0, title="Rows a proposal sees", description="Labelled training rows shown to the writer."
     )
+    tune_fields: bool = Field(
+        False,
+        title="Descriptions of fields too",
+        description="Rewrite what the fields are said to hold as well.",
+    )
 
 
 class COPRO(Optimizer):
-    """Writes new instructions for every step, scores them all, and writes better ones from the scores.
+    """Writes every step's instructions and tool descriptions anew, scores them all, and writes better ones from the scores.
 
-    Calls, with P steps, V validation rows and c calls a row: at most P x `breadth` x `depth` - P for
+    Calls, with P texts (a step's instructions, a tool's description), V validation rows and c calls a row: at most P x `breadth` x `depth` - P for
     proposals and (1 + P x `breadth` x `depth` + `depth`) x V x c for scores (the last term only for
-    several steps). A budget in calls lowers breadth and depth. Source: DSPy's COPRO (arXiv 2310.03714).
+    several texts). A budget in calls lowers breadth and depth. Source: DSPy's COPRO (arXiv 2310.03714).
 
     >>> COPRO(breadth=4, depth=2).options.breadth
     4
@@ -58,10 +64,10 @@ class COPRO(Optimizer):
         """Climb from the starting prompt: propose for all steps, score all, join the best of each step."""
         board = Board(problem)
         breadth, depth = self._plan(problem)
-        tried: dict[str, dict[str, float]] = {path: {} for path in problem.worded}
+        tried: Tried = {part: {} for part in self._parts(problem)}
         yield from board.validate([problem.seed], "starting prompt")
-        for path in tried:
-            tried[path][problem.seed.steps[path].instructions] = board.score or 0.0
+        for part in tried:
+            tried[part][part.text(problem.seed)] = board.score or 0.0
         for round_ in range(depth):
             if not board.open or not tried:
                 return
@@ -69,10 +75,14 @@ class COPRO(Optimizer):
             texts = yield from self._propose(problem, board.best, tried, n)
             yield from self._score(problem, board, tried, texts, round_)
 
+    def _parts(self, problem: Problem) -> tuple[Component, ...]:
+        fields = problem.signatures if self.options.tune_fields else None
+        return components_of(problem.seed, fields, problem.frozen)
+
     def _plan(self, problem: Problem) -> tuple[int, int]:
         """Breadth and depth, lowered to what the calls left pay for."""
         o, calls = self.options, problem.allowance.calls
-        breadth, depth, steps = o.breadth, o.depth, len(problem.worded)
+        breadth, depth, steps = o.breadth, o.depth, len(self._parts(problem))
         if calls is None:
             return breadth, depth
         one = max(1, len(problem.validation) * problem.calls_per_row)
@@ -88,40 +98,44 @@ class COPRO(Optimizer):
         return breadth, depth if cost(breadth, depth) <= calls else 1
 
     def _propose(
-        self, problem: Problem, current: Candidate, tried: dict[str, dict[str, float]], n: int
-    ) -> Generator[Sequence[Ask], Sequence[Any], dict[str, list[str]]]:
-        """Ask for `n` new wordings of every step at once; return the new ones by step."""
-        asks = {path: self._asks(problem, path, current, tried[path], n) for path in problem.worded}
+        self, problem: Problem, current: Candidate, tried: Tried, n: int
+    ) -> Generator[Sequence[Ask], Sequence[Any], dict[Component, list[str]]]:
+        """Ask for `n` new wordings of every text at once; return the new ones."""
+        asks = {part: self._asks(problem, part, current, tried[part], n) for part in tried}
         answers = yield [ask for some in asks.values() for ask in some]
-        texts: dict[str, list[str]] = {}
+        texts: dict[Component, list[str]] = {}
         at = 0
-        for path, some in asks.items():
+        for part, some in asks.items():
             found = [text_of(out) for a in answers[at : at + len(some)] for out in a.outputs]
             at += len(some)
-            texts[path] = [t for t in dict.fromkeys(found) if t and t not in tried[path]]
+            texts[part] = [t for t in dict.fromkeys(found) if t and t not in tried[part]]
         return texts
 
     def _asks(
-        self, problem: Problem, path: str, current: Candidate, tried: dict[str, float], n: int
+        self, problem: Problem, part: Component, current: Candidate, tried: dict[str, float], n: int
     ) -> list[Propose]:
         ranked = sorted(tried.items(), key=lambda item: item[1])[-self.options.breadth :]
-        attempts = [{"instructions": text, "score": round(100 * score, 1)} for text, score in ranked]
+        name = "description" if part.is_description else "instructions"
+        attempts = [{name: text, "score": round(100 * score, 1)} for text, score in ranked]
         asks = []
         for _ in range(n):
             rows = drawn_rows(problem, self.options.show_rows, problem.rng)
+            inputs = {
+                "program_description": problem.program,
+                "step": describe_step(part.path, problem.signatures[part.path]),
+                "labelled_examples": labelled_rows(problem, rows),
+                "attempts": attempts,
+                f"current_{name}": part.text(current),
+            }
+            if part.is_description:
+                inputs["text_wanted"] = part.title
             asks.append(
                 Propose(
-                    ImproveInstructions,
-                    {
-                        "program_description": problem.program,
-                        "step": describe_step(path, problem.signatures[path]),
-                        "labelled_examples": labelled_rows(problem, rows),
-                        "attempts": attempts,
-                        "current_instructions": current.steps[path].instructions,
-                    },
+                    ImproveDescription if part.is_description else ImproveInstructions,
+                    inputs,
                     temperature=self.options.init_temperature,
                     rollout=problem.rng.randrange(1, 1_000_000),
-                    label=f"better instructions for the step {path}",
+                    label=f"better wording: {part.title}",
                 )
             )
         return asks
@@ -130,33 +144,36 @@ class COPRO(Optimizer):
         self,
         problem: Problem,
         board: Board,
-        tried: dict[str, dict[str, float]],
-        texts: dict[str, list[str]],
+        tried: Tried,
+        texts: dict[Component, list[str]],
         round_: int,
     ) -> Search:
-        """Score every new wording with the other steps at their best, then the best of all steps joined."""
+        """Score every new wording with the other texts at their best, then the best of all texts joined."""
         base, before = board.best, board.score or 0.0
         made = [
-            (path, text, self._candidate(base, path, text, round_)) for path in texts for text in texts[path]
+            (part, text, self._candidate(base, part, text, round_)) for part in texts for text in texts[part]
         ]
         evaluations = yield from board.validate([c for _, _, c in made])
-        for (path, text, _), evaluation in zip(made, evaluations, strict=True):
+        for (part, text, _), evaluation in zip(made, evaluations, strict=True):
             if len(evaluation.outcomes) == len(problem.validation):
-                tried[path][text] = evaluation.score
+                tried[part][text] = evaluation.score
         if not board.open:
             return
-        joined, paths = base, list[str]()
-        for path, some in texts.items():
-            best = max(some, key=lambda t: tried[path].get(t, 0.0), default=None)
-            if best is not None and tried[path].get(best, 0.0) > before:
-                joined, paths = joined.with_step(path, instructions=best), [*paths, path]
-        if len(paths) > 1:
-            reason = f"Joins the best wordings of round {round_ + 1} for {', '.join(paths)}."
+        joined, better = base, list[Component]()
+        for part, some in texts.items():
+            best = max(some, key=lambda t: tried[part].get(t, 0.0), default=None)
+            if best is not None and tried[part].get(best, 0.0) > before:
+                joined, better = part.replaced(joined, best), [*better, part]
+        if len(better) > 1:
+            reason = f"Joins the best wordings of round {round_ + 1}: {named(better)}."
             yield from board.validate([joined.derived(reason, base)])
 
-    def _candidate(self, base: Candidate, path: str, text: str, round_: int) -> Candidate:
-        made = base.with_step(path, instructions=text)
-        return made.derived(f"Round {round_ + 1}: new instructions for {path}.", base)
+    def _candidate(self, base: Candidate, part: Component, text: str, round_: int) -> Candidate:
+        return part.replaced(base, text).derived(f"Round {round_ + 1}: new wording of {part.title}.", base)
+
+
+Tried = dict[Component, dict[str, float]]
+"""Text by text: the wordings tried so far with their scores."""
 
 
 class ImproveInstructions(Signature):
@@ -177,3 +194,23 @@ class ImproveInstructions(Signature):
     )
     current_instructions: str = InputField(desc="The best instructions so far.")
     proposed_instructions: str = OutputField(desc="The new instructions, ready to be used as they are.")
+
+
+class ImproveDescription(Signature):
+    """
+    A language model runs one step of a program. It goes by the descriptions of its fields, and of the tools it may
+    call. You see labelled rows of the data, and descriptions that were tried before with the score the program
+    reached with each (0 to 100), the best one last.
+    Write a description of what is named that should score higher. Of a tool: what it does, when to call it and when
+    not. Of a field: what it holds, which values it can have and when each is right. Do not repeat an attempt.
+    """
+
+    program_description: str = InputField(desc="The steps of the program.")
+    step: str = InputField(desc="The step: its fields and what they mean.")
+    labelled_examples: list[dict[str, Any]] = InputField(desc="Rows of the data: inputs and right outputs.")
+    attempts: list[dict[str, Any]] = InputField(
+        desc="Descriptions tried so far with their scores, the best last."
+    )
+    text_wanted: str = InputField(desc="Which description is wanted.")
+    current_description: str = InputField(desc="The description in use now; may be empty.")
+    proposed_description: str = OutputField(desc="The new description, whole.")

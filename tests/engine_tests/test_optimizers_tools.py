@@ -6,6 +6,7 @@ from engine import loop
 from engine.contract_tests import toy_rows, toy_settings
 from engine.modules.react import ReAct
 from engine.optimizers.avatar import AvatarOptimizer
+from engine.optimizers.copro import COPRO
 from engine.optimizers.gepa import GEPA
 from engine.search.driver import Driver
 from engine.testing import ScriptedLM, asked
@@ -40,8 +41,12 @@ def answer(request):
 
 @pytest.mark.parametrize(
     "optimizer",
-    [AvatarOptimizer(max_iters=2, at_once=2), GEPA(max_metric_calls=150, component_selector="all")],
-    ids=["AvatarOptimizer", "GEPA"],
+    [
+        AvatarOptimizer(max_iters=2, at_once=2),
+        GEPA(max_metric_calls=150, component_selector="all"),
+        COPRO(breadth=2, depth=2),
+    ],
+    ids=["AvatarOptimizer", "GEPA", "COPRO"],
 )
 def test_a_better_description_of_a_tool_is_found_and_kept(optimizer):
     settings = toy_settings(ScriptedLM(answer), program=ReAct("text -> label", [lookup], max_iters=3))
@@ -62,6 +67,7 @@ def test_descriptions_of_fields_are_rewritten_when_asked_for():
     for optimizer in (
         GEPA(max_metric_calls=300, tune_fields=True, component_selector="all"),
         AvatarOptimizer(max_iters=2, at_once=2, tune_fields=True),
+        COPRO(breadth=2, depth=2, tune_fields=True),
     ):
         result = loop.run(Driver(toy_settings(ScriptedLM(taught))).search(optimizer.search))
         assert result.best.steps["self"].field_descriptions["label"] == "Green for leaves."
