@@ -99,11 +99,11 @@ def _preview(now: Current, options: Mapping[str, Any]) -> None:
         complain(error)
         return
     st.caption("For the first of your rows; every other row gets the same with its own values.")
-    for message in sent:
-        st.caption(
-            "Instructions to the judge" if message["role"] == "system" else "One row, as the judge reads it"
-        )
-        st.code(text_of(message), language=None, wrap_lines=True)
+    with st.container(height=420, border=False, key="judge_messages"):
+        for message in sent:
+            judge = message["role"] == "system"
+            st.caption("Instructions to the judge" if judge else "One row, as the judge reads it")
+            st.code(text_of(message), language=None, wrap_lines=True)
 
 
 def _ids(project: str, text: str) -> dict[int, str]:

@@ -18,6 +18,7 @@ from engine.registry import get_metric
 
 MARKS = {1.0: "Right", 0.5: "Partly", 0.0: "Wrong"}
 AT_ONCE = 5
+SHORT = 40
 
 
 def judge_check(now: Current) -> None:
@@ -109,10 +110,7 @@ def _headline(found: Agreement, graded: int, rows: int) -> None:
 def _one(now: Current, shown: Shown, row: Any, outputs: list[str], mine: float | None) -> None:
     values = shown.rows.get(row.row, {})
     with st.container(border=True, key=f"grade_{row.row}"):
-        for name, value in values.items():
-            if name not in outputs:
-                st.caption(plain(name))
-                st.text(as_text(value))
+        _inputs({name: as_text(value) for name, value in values.items() if name not in outputs})
         left, right = st.columns(2, gap="medium")
         for column, title, text in (
             (left, "The right answer in your data", answer_text(values, outputs)),
@@ -143,6 +141,17 @@ def _one(now: Current, shown: Shown, row: Any, outputs: list[str], mine: float |
         if mine is not None and row.feedback:
             st.caption("Why, in the metric's words")
             st.text(row.feedback)
+
+
+def _inputs(told: dict[str, str]) -> None:
+    """Show a row's inputs: long ones each by itself, short ones together on one line."""
+    short = {name: text for name, text in told.items() if len(text) <= SHORT and "\n" not in text}
+    for name, text in told.items():
+        if name not in short or len(told) == 1:
+            st.caption(plain(name))
+            st.text(text)
+    if short and len(told) > 1:
+        st.text(" · ".join(f"{name}: {text}" for name, text in short.items()))
 
 
 def _graded(now: Current, row: Any, outputs: list[str], key: str) -> None:

@@ -57,7 +57,9 @@ def results_view(run: RunRow) -> None:
     if steps > 1:
         views["Which step"] = lambda: step_credit_card(run, best)
     for tab, view in zip(
-        st.tabs(list(views), key="results_tab", on_change="rerun"), views.values(), strict=True
+        st.tabs(list(views), key="results_tab", on_change="rerun", bind="query-params"),
+        views.values(),
+        strict=True,
     ):
         if tab.open:
             with tab:

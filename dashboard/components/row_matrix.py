@@ -19,6 +19,7 @@ COLOURS = {"better": "green", "worse": "red", "mixed": "orange", "same": "gray"}
 MOST_CAUSES = 8
 MOST_LINES = 2000
 PARAM = "row"
+FILTER = "rows"
 
 
 def row_matrix(run: RunRow, found: Sequence[Contender]) -> None:
@@ -88,6 +89,7 @@ def split_choice(found: Sequence[Contender], *, key: str = "compare_split") -> s
             default=there[0],
             format_func=lambda s: SPLITS[s],
             key=key,
+            bind="query-params",
             required=True,
             label_visibility="collapsed",
             help="Validation rows chose the best prompt; the test rows played no part in it.",
@@ -110,15 +112,21 @@ def _filtered(
     options = [
         f for f in SHOWS if f == "All rows" or (found[f] and (several or f in ("Still wrong", "Failed")))
     ]
+    asked = st.query_params.get(FILTER, "")
     kept = st.session_state.get("row_filter")
     if kept is not None and kept not in options:
         del st.session_state["row_filter"]
     which: Show = st.segmented_control(
         "Show",
         options,
-        default="Only differences" if "Only differences" in options else "All rows",
+        default=asked
+        if asked in options
+        else "Only differences"
+        if "Only differences" in options
+        else "All rows",
         format_func=lambda f: f"{f} ({found[f]})",
         key="row_filter",
+        on_change=_filter_chosen,
         label_visibility="collapsed",
         required=True,
     )
@@ -135,6 +143,11 @@ def _filtered(
             ids = set(wrong[cause])
             return [line for line in lined if line.row in ids]
     return shown(lined, which)
+
+
+def _filter_chosen() -> None:
+    """Write the filter into the address by its name alone: how many rows it lets through may change."""
+    st.query_params[FILTER] = st.session_state["row_filter"]
 
 
 def _selected() -> None:

@@ -100,6 +100,8 @@ def test_rows_are_filtered_and_one_is_read_whole(project, finished):
     filters.set_value("Improved").run()
     improved = table(app, "Change")
     assert {mark for cell in improved["Change"] for mark in cell} == {"better"}
+    again = open_page(project, finished, "Rows", rows="Improved")
+    assert len(table(again, "Change")) == len(improved), "the filter is a part of the link"
     row = int(improved["Row"].iloc[0])
     app = open_page(project, finished, "Rows", row=str(row))
     told = said(app)
