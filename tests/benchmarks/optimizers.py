@@ -42,7 +42,7 @@ PAIRS: tuple[tuple[str, str], ...] = (
 """Our optimizers and their DSPy counterparts ("": DSPy's cannot be run), each with its own default budget."""
 
 QUICK_PAIRS = PAIRS[:3]
-PARTS = ("rules", "examples", "nearest", "reasoning", "model", "runs", "finals")
+PARTS = ("rules", "examples", "nearest", "reasoning", "model", "runs")
 TIMEOUT = 900.0
 
 

@@ -29,8 +29,7 @@ class Levels(Standing):
         added: Added = []
         for path, some in proposals.items():
             place = self.space.places("rules", path)[0]
-            if self.plan.parts.check:
-                some = [[rule for rule in rules if not check.contradicted(rule)] for rules in some]
+            some = [[rule for rule in rules if not check.contradicted(rule)] for rules in some]
             # Rules that are not better than none yet may only need some more.
             base = next((c for c in (best, *self._ranked()) if c[place]), best)
             current = self.space.rules(base, path)
@@ -41,34 +40,26 @@ class Levels(Standing):
                 added.append((place, self.space.add(place, Level(title, rules, origin=base[place] or None))))
         return added
 
-    def _add_examples(self) -> list[Added]:
-        """Turn what is labelled or solved into levels of examples: the nearest of all, and some that cover most.
-
-        Returns them by way of choosing, each with all steps' new levels.
-        """
-        kinds: dict[str, Added] = {"nearest": [], "covering": []}
+    def _add_examples(self) -> Added:
+        """Turn what is labelled or solved into levels of examples: the nearest of all, of few those that cover most."""
+        added: Added = []
         if not self.plan.parts.examples or not self.plan.examples:
-            return []
+            return added
         for place in self.space.places("examples"):
-            path = self.space.factors[place].path
-            pool = self._pool(path)
+            pool = self._pool(self.space.factors[place].path)
             before = len(self.space.levels[place])
             k = min(_NEAREST, self.plan.examples)
             if self.plan.parts.nearest and len(pool) > 2 * k:
-                level = Level(
-                    f"the {k} most similar of {len(pool)} examples", demos=tuple(pool.values()), nearest=k
-                )
-                kinds["nearest"].append((place, self.space.add(place, level)))
-            rows = covering_rows(self.problem, list(pool), self.plan.examples)
-            if rows and self.plan.parts.covering:
-                level = Level(
-                    f"{len(rows)} examples that between them show the most",
-                    demos=tuple(pool[row] for row in rows),
-                )
-                kinds["covering"].append((place, self.space.add(place, level)))
-            for kind, found in kinds.items():
-                kinds[kind] = [(p, at) for p, at in found if p != place or at >= before]
-        return [found for found in kinds.values() if found]
+                title = f"the {k} most similar of {len(pool)} examples"
+                at = self.space.add(place, Level(title, demos=tuple(pool.values()), nearest=k))
+            elif rows := covering_rows(self.problem, list(pool), self.plan.examples):
+                title = f"{len(rows)} examples that between them show the most"
+                at = self.space.add(place, Level(title, demos=tuple(pool[row] for row in rows)))
+            else:
+                continue
+            if at >= before:
+                added.append((place, at))
+        return added
 
     def _add_reasoning(self) -> Added:
         """Add to each step the level that turns its reasoning first on or off, where nothing depends on it."""

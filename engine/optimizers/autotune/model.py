@@ -9,6 +9,7 @@ of PromptEval (arXiv 2405.17202). It knows numbers only.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -65,6 +66,19 @@ class FactorialModel:
     ) -> float:
         """Return the expected mean score of a combination less that of another, over the rows seen."""
         return self._score(self._theta, terms, own) - self._score(self._theta, base, base_own)
+
+    def chance(
+        self, terms: Sequence[Hashable], own: Hashable, base: Sequence[Hashable], base_own: Hashable
+    ) -> float:
+        """Return the probability that a combination is better than another one, from all that was scored."""
+        contrast = self._np.zeros(len(self._theta))
+        for sign, levels, name in ((1.0, terms, own), (-1.0, base, base_own)):
+            for key in (*(("level", t) for t in levels), ("own", name)):
+                if key in self._index:
+                    contrast[self._index[key]] += sign
+        spread = float(self._np.linalg.norm(self._factor.T @ contrast))
+        mean = float(contrast @ self._theta)
+        return 0.5 * math.erfc(-mean / (spread * math.sqrt(2))) if spread else 0.5
 
     def sample(self) -> Mapping[Hashable, float]:
         """Return one draw of what each known level adds; an unknown level's is drawn by the caller."""

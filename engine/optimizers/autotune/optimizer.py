@@ -15,7 +15,7 @@ from engine.optimizers.base import Optimizer, Options
 from engine.records import Example
 from engine.search.contract import Problem, Search
 
-Part = Literal["rules", "examples", "nearest", "reasoning", "model", "runs", "finals"]
+Part = Literal["rules", "examples", "nearest", "reasoning", "model", "runs"]
 """What can be left out, to see what it is worth."""
 
 
@@ -59,21 +59,23 @@ class AutotuneOptions(Options):
 class Autotune(Optimizer):
     """Finds out whether there is anything to gain, writes rules and picks examples, and keeps what surely helps.
 
-    A check scores the starting prompt on some rows, and at the same time labelled rows as examples: the few most
-    similar to each input (a row never sees itself), and some that cover most. Meanwhile readers write rules from
-    labelled rows, later from whole runs that failed beside similar ones that went right. Rounds race combinations of
-    rules, examples and reasoning first on one shared row order, while the next rules are written; a factorial model of
-    all scores picks them (Thompson sampling). It stops when two rounds bring nothing; the last calls settle between
-    the best few. The start is kept unless it is beaten with a probability of 0.9.
+    A check scores the starting prompt on some rows, and at the same time labelled rows as examples, the few most
+    similar to each input (a row never sees itself; where there are few, those that cover most). Meanwhile readers write
+    rules from labelled rows, later from whole runs that failed beside similar ones that went right. Rounds race
+    combinations of rules, examples and reasoning first on one shared row order, while the next rules are written; a
+    factorial model of all scores picks them (Thompson sampling). It stops when two rounds bring nothing, and settles
+    between the best few with what is left. The start is kept unless it is beaten with a probability of 0.9 (0.8 where
+    words of the inputs tell of the labels).
 
     Calls, for a plan of B calls (the budget's, or 250 c + 4 V c with c calls a row and V <= 100 validation
     rows): at most 0.15 B until it is known that there is nothing to gain (8 rows a candidate are the least), 6 a step
     and round for rules, 8 to 24 rows for each of 2 to 5 combinations a round, and at most B in all.
 
-    Measured one at a time (`make bench-optimizers`, `--ablate`), rules and the nearest examples pay clearly, runs and
-    the model where steps follow each other and there are some 600 calls; the share kept for settling is small because
-    a larger one cost more than it brought. Left out because they showed nothing: a memory of rejected rules, each
-    reader's rules alone, scores of training rows in the model, examples filtered by agreement.
+    Measured one at a time on the teachable tasks (`--ablate`), rules and the nearest examples pay clearly; the model and
+    the runs pay from some 600 calls on where steps follow each other, and show nothing below. Left out because they
+    showed nothing: a share of the calls for halving finalists, fixed examples beside the nearest, a memory of rejected
+    rules, each reader's rules alone, scores of training rows in the model, examples filtered by agreement. Reasoning
+    first is tried once, where it takes no more than a twelfth of the calls; no teachable task needs it.
     Sources: arXiv 2510.04618, 2606.30840, 2405.17202, 2504.16005, 2402.09723, 2604.14585; neighbours as examples:
     2101.06804. The combination is this project's own.
 

@@ -25,8 +25,8 @@ _REASONING_WORTH = 12
 # How the labels of runs on training rows begin.
 LOOKING = "looking"
 
-SURE = 0.9
-"""The probability of being better that the starting prompt's successor needs."""
+SURE = {False: 0.9, True: 0.8}
+"""The probability of being better that the starting prompt's successor needs; less where words tell of the labels."""
 
 
 class Tuning(Levels):
@@ -59,9 +59,8 @@ class Tuning(Levels):
 
     def _new(self, proposals: Mapping[str, Sequence[Sequence[str]]], number: int) -> Added:
         added = self._add_rules(proposals)
-        examples = self._add_examples() if number or self.hidden else []
-        for found in reversed(examples):  # the first way is the one that is tried first
-            added += found
+        if number or self.hidden:
+            added += self._add_examples()
         return added
 
     def _affords_reasoning(self) -> bool:
@@ -72,11 +71,9 @@ class Tuning(Levels):
         start = self.space.start
         rows = self._check_rows()
         asks: list[Ask] = [self._score(start, rows, "headroom check")]
-        for found in self._add_examples():
-            combination = list(start)
-            for place, at in found:
-                combination[place] = at
-            asks.append(self._score(tuple(combination), rows, "examples"))
+        if examples := dict(self._add_examples()):
+            shown = tuple(examples.get(place, at) for place, at in enumerate(start))
+            asks.append(self._score(shown, rows, "examples"))
         if self.hidden:
             asks.append(self._run(start, min(2 * rows, 40), f"{LOOKING} for solved rows"))
         first = self._readers(start, number=0)
@@ -137,7 +134,7 @@ class Tuning(Levels):
     def _confirm(self, most: int = 10**9) -> Steps:
         """Where it is in doubt that the best beats the start, score the start on the same rows."""
         best, start = self._best(), self.space.start
-        if best == start or self._better(best) >= (0.99 if most > len(self.order) else 0.95):
+        if best == start or self._sure(best) >= (0.99 if most > len(self.order) else 0.95):
             return
         budget = int((self.plan.calls - self.spent) / self._per_row)
         goal = min(most, self.asked.get(best, 0), self.asked.get(start, 0) + max(0, budget))
@@ -234,7 +231,7 @@ class Tuning(Levels):
     def _settle(self, why: str = "") -> Keep:
         """Keep the best if it is surely better than the start, else the start; `why` says why it is the start."""
         best = self._best()
-        if best != self.space.start and (why or self._better(best) < SURE):
+        if best != self.space.start and (why or self._sure(best) < SURE[self.told]):
             best = self.space.start
         self.kept = best
         rows = self.order[: self.asked.get(best, 0)]

@@ -22,7 +22,7 @@ BLOCK = 24
 _HOPELESS = 0.3
 _USEFUL = 0.02
 
-FINALS_SHARE, _CHECK_SHARE = 0.12, 0.15
+FINALS_SHARE, _CHECK_SHARE = 0.05, 0.15
 """The shares of the calls that are kept back for the finals, and that the check may take."""
 
 
@@ -33,12 +33,9 @@ class Parts:
     rules: bool = True
     examples: bool = True
     nearest: bool = True
-    covering: bool = True
     reasoning: bool = True
     model: bool = True
     runs: bool = True
-    check: bool = True
-    finals: bool = True
     headroom: bool = True
 
 
@@ -138,8 +135,8 @@ class Standing:
         return max(2, min(5, int(rows)))
 
     def _first_width(self) -> int:
-        """How many combinations the first race can take: a quarter of the calls, two to six."""
-        return max(2, min(6, int(self.plan.calls / 4 / self._per_row / self._check_rows())))
+        """How many combinations the first race can take: a sixth of the calls, one to six."""
+        return max(1, min(6, int(self.plan.calls / 6 / self._per_row / self._check_rows())))
 
     @property
     def _block(self) -> int:
@@ -200,6 +197,13 @@ class Standing:
     def _better(self, combination: Combination, least: float = 0.0) -> float:
         return chance_better(self.scores.get(combination, {}), self.scores.get(self.space.start, {}), least)
 
+    def _sure(self, combination: Combination) -> float:
+        """The probability of being better than the start, from all that was scored."""
+        start = self.space.start
+        if not self.plan.parts.model or not self.scores.get(combination):
+            return self._better(combination)
+        return self._model().chance(self.space.terms(combination), combination, (), start)
+
     def _drop(self) -> None:
         """Drop what is unlikely to be better than the best."""
         best = self._best()
@@ -221,8 +225,7 @@ class Standing:
 
     def _left(self) -> int:
         """Calls left for racing: the finals' share is kept back."""
-        finals = FINALS_SHARE if self.plan.parts.finals else 0.05
-        return int(self.plan.calls * (1 - finals)) - self.spent
+        return int(self.plan.calls * (1 - FINALS_SHARE)) - self.spent
 
     def _mean(self, combination: Combination) -> float:
         known = self.scores.get(combination, {})
@@ -231,10 +234,12 @@ class Standing:
     def _hopeless(self) -> bool:
         """Whether what did best so far is unlikely to be usefully better than the start.
 
-        Where no word of the inputs tells of the labels, more is asked of it; where some do and much is wrong, less.
+        Where no word of the inputs tells of the labels, more is asked of it; where some do and much is wrong, one
+        round is not enough to say so.
         """
-        much_wrong = self._mean(self.space.start) < 0.85
-        needed = (0.02 if much_wrong else 0.4) if self.told else 0.85
+        if self.told and self._mean(self.space.start) < 0.85:
+            return False
+        needed = 0.4 if self.told else 0.85
         tried = [c for c in self.scores if c != self.space.start]
         return max((self._better(c, _USEFUL) for c in tried), default=0.0) < needed
 
