@@ -7,7 +7,7 @@ arXiv 2407.10930. Steps that train weights need a model that can be finetuned an
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
@@ -89,7 +89,8 @@ class BetterTogether(Optimizer):
 
     Calls: the sum of the chain's, plus V x c for the start and for each step's result that its own search did
     not score in full (V validation rows, c calls a row). A budget in calls is shared out step by step.
-    `BetterTogether(metric, p=COPRO(metric), q=GEPA(metric), strategy="p -> q")` names its own.
+    `BetterTogether(metric, p=COPRO(metric), q=GEPA(metric), strategy="p -> q")` names its own;
+    `optimizer_compile_args={"p": {"depth": 2}}` overrides options of single ones.
     Source: arXiv 2407.10930.
 
     >>> BetterTogether(strategy="COPRO -> BootstrapFewShot").options.strategy
@@ -105,13 +106,15 @@ class BetterTogether(Optimizer):
 
     def __init__(self, metric: Any = None, **arguments: Any) -> None:
         self.optimizers = {n: o for n, o in arguments.items() if isinstance(o, Optimizer)}
+        self._changes: Mapping[str, Mapping[str, Any]] = arguments.pop("optimizer_compile_args", None) or {}
         if self.optimizers and "strategy" not in arguments:
             arguments["strategy"] = " -> ".join(self.optimizers)
         super().__init__(metric, **{n: a for n, a in arguments.items() if n not in self.optimizers})
-        self._chain = [[self._optimizer(name) for name in step] for step in chain_of(self.options.strategy)]
+        steps = chain_of(self.options.strategy)
+        self._chain = [[self._optimizer(n)._with(self._changes.get(n, {})) for n in step] for step in steps]
 
     def _with(self, changes: Mapping[str, Any]) -> Self:
-        given = {**self.optimizers, **changes}
+        given = {"optimizer_compile_args": self._changes, **self.optimizers, **changes}
         return super()._with(given) if changes else self
 
     def split(
@@ -136,7 +139,9 @@ class BetterTogether(Optimizer):
             if number and self.options.shuffle_trainset_between_steps:
                 problem.rng.shuffle(train)
             share = meter.share(len(self._chain) - number, len(branches))
-            part = replace(problem, seed=current, train=tuple(train), allowance=share)
+            # Branches run at once, so nobody can tell whose calls were made: each counts what it asks for.
+            made = _since_now(problem.calls_made) if len(branches) == 1 else None
+            part = replace(problem, seed=current, train=tuple(train), allowance=share, calls_made=made)
             runs = [_result(optimizer.search(replace(part, rng=_rng(part)))) for optimizer in branches]
             results = yield from meter.watch(together(runs))
             found = list({c.id: c for c in results if c is not None and c.id != current.id}.values())
@@ -172,6 +177,14 @@ def chain_of(strategy: str) -> list[list[str]]:
     [['COPRO', 'GEPA'], ['p']]
     """
     return [[name.strip() for name in step.split("|")] for step in _STEP.split(strategy.strip())]
+
+
+def _since_now(made: Callable[[], int] | None) -> Callable[[], int] | None:
+    """Return a count of the calls made from now on."""
+    if made is None:
+        return None
+    before = made()
+    return lambda: made() - before
 
 
 def _rng(problem: Problem) -> Any:

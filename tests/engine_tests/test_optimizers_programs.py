@@ -74,6 +74,31 @@ def test_a_chain_compiles_with_its_own_optimizers():
     assert program.tuning.stopped == "finished"
 
 
+def test_a_chain_overrides_options_of_single_optimizers():
+    tuner = BetterTogether(
+        toy_metric, q=COPRO(breadth=4), strategy="q -> BootstrapFewShot", task_model=ToyLM()
+    )
+    program = tuner.compile(
+        Predict("text -> label"),
+        trainset=ROWS,
+        optimizer_compile_args={"q": {"depth": 1}, "BootstrapFewShot": {"max_labeled_demos": 0}},
+    )
+    assert {
+        t.candidate.reason[:8] for t in program.tuning.trials if t.candidate.reason.startswith("Round")
+    } == {"Round 1:"}
+    assert tuner.optimizers["q"].options.depth == 3
+    with pytest.raises(ConfigurationError, match="COPRO has no option 'width'"):
+        tuner.compile(Predict("text -> label"), trainset=ROWS, optimizer_compile_args={"q": {"width": 1}})
+
+
+def test_a_later_step_of_a_chain_has_its_own_share_to_spend():
+    """What earlier steps spent is not taken off twice."""
+    lm = ToyLM()
+    result = run(BetterTogether(strategy="COPRO -> GEPA"), lm, budget=Budget(calls=400))
+    assert any(t.label == "rows to learn from" for t in result.trials)
+    assert lm.paid <= 400
+
+
 def test_a_chain_shares_its_budget_out():
     lm = ToyLM()
     result = run(BetterTogether(strategy="BootstrapFewShot -> COPRO"), lm, budget=Budget(calls=150))
