@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from engine.adapters.plan import MISSING, FieldPlan, Plan, values_of
 from engine.adapters.values import format_value
 from engine.records import Demo, Example
 from engine.types.history import history_of
+from engine.types.tool_calls import ToolCallResults, ToolCalls
 
 Demonstration = Mapping[str, Any] | Demo
 """A solved example: field name -> value."""
@@ -84,9 +85,36 @@ class Rendered:
             user = written(self.slots, values, content, defaults=False).rstrip("\n")
             if user:
                 turns.append({"role": "user", "content": content.of(user)})
-            if _any_of(self.plan.outputs, values):
-                turns.append({"role": "assistant", "content": self.write(self.plan, values)})
+            said = self.write(self.plan, values) if _any_of(self.plan.outputs, values) else ""
+            turns += answer_turns(values, said, {f.name for f in (*self.plan.inputs, *self.plan.outputs)})
         return turns
+
+
+def answer_turns(values: Mapping[str, Any], said: str, known: Collection[str]) -> list[Turn]:
+    """Return what was answered in an earlier turn: `said`, and tool calls and what they gave as messages of their own.
+
+    Calls and results are such where the signature as it is asked does not know their field. Results that do not answer
+    each call by its id come as a user's message.
+    """
+    calls: ToolCalls | None = None
+    results: ToolCallResults | None = None
+    for name, value in values.items():
+        if name in known:
+            continue
+        if isinstance(value, ToolCalls) or (isinstance(value, Mapping) and "tool_calls" in value):
+            calls = ToolCalls.model_validate(value)
+        elif isinstance(value, ToolCallResults) or (
+            isinstance(value, Mapping) and "tool_call_results" in value
+        ):
+            results = ToolCallResults.model_validate(value)
+    by_id = {} if results is None else {one.call_id: one for one in results}
+    if not calls or not all(call.id is not None and call.id in by_id for call in calls):
+        text = "\n\n".join(part for part in (said, calls.format() if calls else "") if part)
+        shown: list[Turn] = [{"role": "assistant", "content": text}] if text else []
+        return [*shown, {"role": "user", "content": results.format()}] if results else shown
+    asked = {"role": "assistant", "content": said, "tool_calls": [call.as_openai() for call in calls]}
+    told = [{"role": "tool", "tool_call_id": call.id, "content": by_id[call.id].text} for call in calls]
+    return [asked, *told]
 
 
 def written(slots: Sequence[Slot], values: Mapping[str, Any], content: Content, *, defaults: bool) -> str:

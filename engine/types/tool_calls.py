@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import orjson
 from pydantic import Field, model_validator
@@ -43,6 +43,11 @@ class ToolCall(Type):
             raise KeyError(f"There is no tool {self.name!r}. There are: {', '.join(known) or 'none'}.")
         return known[self.name](**self.args)
 
+    def as_openai(self) -> dict[str, Any]:
+        """Return the call as the OpenAI protocol has it."""
+        arguments = orjson.dumps(self.args, default=str).decode()
+        return {"id": self.id, "type": "function", "function": {"name": self.name, "arguments": arguments}}
+
     def format(self) -> str:
         """Return the call as JSON."""
         return orjson.dumps({"name": self.name, "args": self.args}, default=str).decode()
@@ -56,32 +61,46 @@ class ToolCallResult(Type):
     value: Any = None
     is_error: bool = False
 
+    @property
+    def text(self) -> str:
+        """The value as text."""
+        return self.value if isinstance(self.value, str) else orjson.dumps(self.value, default=str).decode()
+
 
 class ToolCallResults(Type):
     """What the calls of one turn gave, in their order."""
 
-    results: tuple[ToolCallResult, ...] = ()
+    tool_call_results: tuple[ToolCallResult, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
     def _from_list(cls, value: Any) -> Any:
-        return {"results": value} if isinstance(value, list | tuple) else value
+        return {"tool_call_results": value} if isinstance(value, list | tuple) else value
+
+    @classmethod
+    def from_tool_calls_and_values(
+        cls, tool_calls: ToolCalls, values: Sequence[Any], is_errors: Sequence[bool] | None = None
+    ) -> Self:
+        """Return the results of calls that were carried out elsewhere. Raises ValueError for a wrong number of them."""
+        failed = is_errors if is_errors is not None else [False] * len(values)
+        made = [
+            ToolCallResult(call_id=call.id, name=call.name, value=value, is_error=wrong)
+            for call, value, wrong in zip(tool_calls, values, failed, strict=True)
+        ]
+        return cls(tool_call_results=tuple(made))
 
     def __iter__(self) -> Iterator[ToolCallResult]:  # type: ignore[override]  # iterates over results, not over fields
-        return iter(self.results)
+        return iter(self.tool_call_results)
 
     def __len__(self) -> int:
-        return len(self.results)
+        return len(self.tool_call_results)
 
     def __getitem__(self, index: int) -> ToolCallResult:
-        return self.results[index]
+        return self.tool_call_results[index]
 
     def format(self) -> str:
         """Return one line for each result."""
-        return "\n".join(
-            f"{one.name}{' failed' if one.is_error else ''}: {one.value if isinstance(one.value, str) else orjson.dumps(one.value, default=str).decode()}"
-            for one in self.results
-        )
+        return "\n".join(f"{one.name}{' failed' if one.is_error else ''}: {one.text}" for one in self)
 
 
 class ToolCalls(Type):
@@ -93,6 +112,8 @@ class ToolCalls(Type):
     >>> calls.tool_calls[0].name, calls.execute({"add": lambda a, b: a + b})[0].value
     ('add', 3)
     """
+
+    ToolCall: ClassVar[type[ToolCall]] = ToolCall
 
     tool_calls: tuple[ToolCall, ...] = ()
 
@@ -127,7 +148,7 @@ class ToolCalls(Type):
             except Exception as error:  # noqa: BLE001 - whatever a tool raises is its result, for the model to read
                 value, failed = str(error.args[0] if isinstance(error, KeyError) else error), True
             results.append(ToolCallResult(call_id=call.id, name=call.name, value=value, is_error=failed))
-        return ToolCallResults(results=tuple(results))
+        return ToolCallResults(tool_call_results=tuple(results))
 
     def __iter__(self) -> Iterator[ToolCall]:  # type: ignore[override]  # iterates over calls, not over fields
         return iter(self.tool_calls)

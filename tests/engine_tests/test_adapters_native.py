@@ -12,12 +12,14 @@ from engine import (
     ChatAdapter,
     Citations,
     Document,
+    History,
     JSONAdapter,
     Predict,
     Reasoning,
     Signature,
     StreamListener,
     Tool,
+    ToolCallResults,
     ToolCalls,
     TwoStepAdapter,
     XMLAdapter,
@@ -28,6 +30,7 @@ from engine.errors import AdapterParseError, ConfigurationError, InvalidRequestE
 from engine.lm.cache import Cache
 from engine.lm.client import LM
 from engine.lm.fallback import FallbackLM
+from engine.records import json_value
 from engine.testing import ScriptedLM
 
 
@@ -171,6 +174,46 @@ def test_tool_calls_come_out_of_the_cache_and_of_a_stream(tmp_path):
         with context(lm=model(server, "tools"), adapter=JSONAdapter()):
             *_, last = streamed(question="?", tools=[Tool(weather)])
         assert last.calls[0].args["days"] == 2
+
+
+LOOP = Signature("history: History, question, tools: list[Tool] -> calls: ToolCalls, answer: str | None")
+
+
+def turn(identity: str | None = "c1") -> dict[str, Any]:
+    calls = ToolCalls.from_dict_list([CALL])
+    result = {"call_id": identity, "name": "weather", "value": {"rain": True}}
+    return {"question": "Rain?", "calls": calls, "results": ToolCallResults.model_validate([result])}
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_earlier_tool_calls_are_the_models_own_turns(saved):
+    earlier = History(messages=[turn()])
+    if saved:
+        earlier = orjson.loads(orjson.dumps(json_value(earlier)))
+    with OpenAIServer(lambda body: message('{"answer": "Yes."}')) as server:
+        with context(lm=model(server, "tools"), adapter=JSONAdapter()):
+            found = Predict(LOOP)(history=earlier, question="So?", tools=[weather])
+        (body,) = server.requests
+    assert (found.answer, len(found.calls)) == ("Yes.", 0)
+    _, asked, called, told, now = body["messages"]
+    assert (asked["role"], called["role"], told["role"], now["role"]) == ("user", "assistant", "tool", "user")
+    assert called["tool_calls"][0]["id"] == told["tool_call_id"] == "c1"
+    assert orjson.loads(called["tool_calls"][0]["function"]["arguments"]) == {"city": "Ulm", "days": 2}
+    assert orjson.loads(told["content"]) == {"rain": True}
+
+
+def test_results_that_answer_no_call_are_text_and_so_are_calls_of_other_models():
+    with OpenAIServer(lambda body: message('{"answer": "Yes.", "calls": []}')) as server:
+        for capabilities, identity in ((("tools",), "other"), ((), "c1")):
+            with context(lm=model(server, *capabilities), adapter=JSONAdapter()):
+                Predict(LOOP)(history=History(messages=[turn(identity)]), question="So?", tools=[weather])
+        native, text = server.requests
+    assert [m["role"] for m in native["messages"]] == ["system", "user", "assistant", "user", "user"]
+    assert "weather" in native["messages"][2]["content"]
+    assert native["messages"][3]["content"] == 'weather: {"rain":true}'
+    assert [m["role"] for m in text["messages"]] == ["system", "user", "assistant", "user", "user"]
+    assert text["messages"][3]["content"] == 'weather: {"rain":true}'
+    assert '"calls"' in text["messages"][2]["content"]
 
 
 THINK = Signature("question -> thoughts: Reasoning, answer: int", custom_types={"Reasoning": Reasoning})

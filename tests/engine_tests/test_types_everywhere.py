@@ -65,7 +65,7 @@ VALUES: dict[str, Any] = {
     "Reasoning": Reasoning("First add."),
     "Tool": Tool(add),
     "ToolCalls": ToolCalls.from_dict_list([{"name": "add", "args": {"a": 1}}]),
-    "ToolCallResults": ToolCallResults(results=(ToolCallResult(name="add", value=3),)),
+    "ToolCallResults": ToolCallResults(tool_call_results=(ToolCallResult(name="add", value=3),)),
 }
 SHOWN = {
     "Document": "Five days.",
@@ -223,3 +223,8 @@ def test_calls_are_carried_out_and_a_failing_one_is_a_result():
     assert results[0].value == 3
     assert "There is no tool 'gone'. There are: add." in results[1].value
     assert calls[0].execute({"add": add}) == 3
+    assert isinstance(calls[0], ToolCalls.ToolCall)
+    elsewhere = ToolCallResults.from_tool_calls_and_values(calls, [3, "?", "?"], [False, True, True])
+    assert (elsewhere[0].name, elsewhere[0].value, elsewhere[1].is_error) == ("add", 3, True)
+    with pytest.raises(ValueError, match="shorter"):
+        ToolCallResults.from_tool_calls_and_values(calls, [3])
