@@ -6,6 +6,7 @@ nothing. Tests migrate from the oldest step, with rows in it.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 SCHEMA_VERSION = 4
@@ -16,13 +17,25 @@ def migrate(connection: Any, *, upto: int = SCHEMA_VERSION) -> None:
 
     Each step and its number are committed together, so a process killed here leaves a usable file.
     """
-    from sqlite_utils import Database, Migrations  # not needed once a file is up to date
-
+    Database, Migrations = _sqlite_utils()  # noqa: N806 - classes; not needed once a file is up to date
     steps = Migrations("tuneboard")
     for number, step in enumerate(STEPS, start=1):
         steps(name=f"m{number:03d}")(_numbered(number, step))
     later = f"m{upto + 1:03d}" if upto < len(STEPS) else None
     steps.apply(Database(connection), stop_before=later)
+
+
+def _sqlite_utils() -> tuple[Any, Any]:
+    """Load sqlite-utils without pandas, which it would load if it is there: half a second of the very first page."""
+    absent = "pandas" not in sys.modules
+    if absent:
+        sys.modules["pandas"] = None  # type: ignore[assignment]
+    try:
+        from sqlite_utils import Database, Migrations
+    finally:
+        if absent:
+            del sys.modules["pandas"]
+    return Database, Migrations
 
 
 def _numbered(number: int, statements: tuple[str, ...]) -> Any:

@@ -10,10 +10,12 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import data, drafts, launch
 from dashboard.project_file import pack, unpack
+from engine.dataset import read_dataset
 from engine.errors import ConfigurationError, StoreError
 from engine.pipeline.templates import SAMPLES
 from engine.runs.spec import ModelChoice, ProjectDraft
 from engine.runs.worker import work
+from engine.store.store import Store
 
 APP = str(Path(__file__).parents[2] / "dashboard" / "app.py")
 PAGES = (
@@ -165,3 +167,12 @@ def test_whoever_only_looks_sees_projects_with_runs(finished, monkeypatch):
 def test_an_empty_read_only_dashboard_says_so(monkeypatch):
     monkeypatch.setenv("TUNEBOARD_READ_ONLY", "1")
     assert "nothing to look at yet" in said(start())
+
+
+def test_a_sample_is_stored_as_the_reader_of_uploads_would_store_it(home):
+    for sample in SAMPLES:
+        with Store.open(home) as store:
+            stored = store.get_dataset(drafts.add_sample_file(sample.file))
+        read = read_dataset(stored.content, sample.file)
+        assert (stored.name, stored.hash) == (read.name, read.content_hash)
+        assert (stored.columns, stored.rows) == (tuple(read.columns), len(read))
