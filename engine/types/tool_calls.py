@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import orjson
 from pydantic import Field, model_validator
@@ -113,8 +113,6 @@ class ToolCalls(Type):
     ('add', 3)
     """
 
-    ToolCall: ClassVar[type[ToolCall]] = ToolCall
-
     tool_calls: tuple[ToolCall, ...] = ()
 
     @model_validator(mode="before")
@@ -162,6 +160,10 @@ class ToolCalls(Type):
     def format(self) -> str:
         """Return the calls as a model should write them."""
         return f'{{"tool_calls": [{", ".join(call.format() for call in self.tool_calls)}]}}'
+
+
+# DSPy's name for it; inside the class it would hide the class it names.
+ToolCalls.ToolCall = ToolCall  # type: ignore[attr-defined]
 
 
 def _arguments(name: Any, text: Any) -> Any:
