@@ -18,7 +18,7 @@ from engine.lm.offline.words import stem_set, tokens
 def form_sentences(rows: Sequence[Row]) -> list[str]:
     """Return sentences on each free-text output: that it is short, what stands where nothing is said, which sentence it is.
 
-    >>> rows = [Row((("question", f"{n}?"),), (("answer", f"{n} days"),)) for n in "abcdef"]
+    >>> rows = [Row((("question", f"{n}?"),), (("answer", f"{n} days"),)) for n in range(8)]
     >>> form_sentences(rows)
     ['The answer is short: 2 words or fewer, copied from the passages.']
     """
@@ -26,7 +26,7 @@ def form_sentences(rows: Sequence[Row]) -> list[str]:
     for name in dict.fromkeys(k for row in rows for k, _ in row.outputs):
         known = [(row, v.strip()) for row in rows for k, v in row.outputs if k == name and v.strip()]
         values = Counter(v for _, v in known)
-        if len(known) < 3 or len(values) < 0.4 * len(known) or all(_NUMBER.fullmatch(v) for v in values):
+        if len(known) < FEW or len(values) < MANY * len(known) or all(_NUMBER.fullmatch(v) for v in values):
             continue
         said = name.replace("_", " ")
         lengths = sorted(len(v.split()) for _, v in known)
@@ -70,6 +70,8 @@ def _telling(copied: Sequence[tuple[Row, str]]) -> list[str]:
     return best[:8] if len(best) > 1 else []
 
 
+FEW, MANY = 8, 0.7
+"""Rows, and the share of different values among theirs, from which on an output is taken to be free text."""
 SHORT = "The {field} is short: {count}, copied from the passages."
 NOTHING = "If no passage says it, the {field} is '{value}'."
 SENTENCE = "The {field} is the sentence of the input with {words}."
