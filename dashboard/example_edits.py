@@ -94,7 +94,9 @@ def use_table(project_id: str, dataset_id: str, mapping: Mapping[str, str]) -> P
     """Make another table the project's: nothing of it is left out yet."""
 
     def change(draft: ProjectDraft) -> ProjectDraft:
-        fresh: dict[str, Any] = {"excluded": {}, "synthetic": (), "feedback": ()} if dataset_id != draft.dataset else {}
+        fresh: dict[str, Any] = (
+            {"excluded": {}, "synthetic": (), "feedback": ()} if dataset_id != draft.dataset else {}
+        )
         return draft.model_copy(update={"dataset": dataset_id, "mapping": dict(mapping), **fresh})
 
     return _saved(project_id, "Use other examples", change, "")
@@ -130,7 +132,7 @@ def _saved(project_id: str, what: str, change: Any, seen: str) -> ProjectDraft:
 
     after = edit_seen(project_id, noted, "examples", seen)
     before = held[-1]
-    if after == before:
+    if after == before or before.dataset is None:
         return after
     kept = _KEPT | ({"pipeline"} if after.pipeline != before.pipeline else set())
     entry = {"what": what, "before": before.model_dump(mode="json", include=kept)}

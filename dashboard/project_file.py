@@ -1,24 +1,29 @@
 """A project as one file: its set-up and its examples, to keep, to send, and to open elsewhere. No runs, no keys.
 
 A file may come from anybody, so it is data that is checked, and the names of variables that hold keys are left
-out: an address written in a file must not be sent a key that the file itself names. No Streamlit in here.
+out: an address written in a file must not be sent a key that the file itself names. Texts to search travel inside;
+the name of a file to search is left out, so that nobody's file can name one of this machine. No Streamlit in here.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, EngineError
+from engine.pipeline.spec import CorpusSpec, PipelineSpec
 from engine.runs.spec import ProjectDraft
 from engine.store.rows import DatasetRow
 
 FORMAT: Final = "tuneboard.project"
 MODELS = ("model", "prompt_model", "teacher_model")
+LARGEST_CORPUS = 20_000_000
+"""Characters of texts to search that a project's file may carry."""
 
 
 class _Examples(BaseModel):
@@ -57,7 +62,7 @@ def pack(name: str, draft: ProjectDraft, examples: DatasetRow | None) -> bytes:
         if examples
         else None
     )
-    file = _ProjectFile(name=name, draft=_without_keys(draft), examples=table)
+    file = _ProjectFile(name=name, draft=_without_keys(_with_passages(draft)), examples=table)
     return orjson.dumps(file.model_dump(mode="json"), option=orjson.OPT_INDENT_2) + b"\n"
 
 
@@ -89,7 +94,7 @@ def unpack(content: bytes) -> Unpacked:
         ) from error
     except binascii.Error as error:
         raise ConfigurationError("This project file is damaged: its examples cannot be read.") from error
-    return Unpacked(file.name, _without_keys(file.draft), table)
+    return Unpacked(file.name, _without_keys(_without_files(file.draft)), table)
 
 
 def _without_keys(draft: ProjectDraft) -> ProjectDraft:
@@ -99,3 +104,39 @@ def _without_keys(draft: ProjectDraft) -> ProjectDraft:
         if (choice := getattr(draft, name)) is not None
     }
     return draft.model_copy(update=changes)
+
+
+def _with_passages(draft: ProjectDraft) -> ProjectDraft:
+    """Put the texts to search in the place of their file's name, as far as the file is there and not too long."""
+    from engine.pipeline.corpora import pinned
+
+    def packed(corpus: CorpusSpec) -> CorpusSpec:
+        if not corpus.file or _shipped(corpus):
+            return corpus
+        try:
+            return pinned(corpus, LARGEST_CORPUS)
+        except EngineError:
+            return corpus
+
+    return _with_corpora(draft, packed)
+
+
+def _without_files(draft: ProjectDraft) -> ProjectDraft:
+    return _with_corpora(draft, lambda c: c if not c.file or _shipped(c) else CorpusSpec())
+
+
+def _with_corpora(draft: ProjectDraft, change: Callable[[CorpusSpec], CorpusSpec]) -> ProjectDraft:
+    if draft.pipeline is None:
+        return draft
+    steps = tuple(
+        s.model_copy(update={"options": s.options.model_copy(update={"corpus": change(s.options.corpus)})})
+        for s in draft.pipeline.steps
+    )
+    return draft.model_copy(update={"pipeline": PipelineSpec(steps=steps)})
+
+
+def _shipped(corpus: CorpusSpec) -> bool:
+    """Whether a corpus is one of those installed with Tuneboard."""
+    from engine.pipeline.corpora import SHIPPED
+
+    return corpus.file.startswith(SHIPPED) and ".." not in corpus.file

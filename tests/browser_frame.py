@@ -21,6 +21,8 @@ def settled(page: Page) -> None:
 def shoot(page: Page, name: str) -> None:
     """Save a picture of the whole page in .screenshots/; check that all of it is there, inside and readable."""
     SHOTS.mkdir(exist_ok=True)
+    # A table's script is loaded when the first table is shown; until then a grey bar stands in its place.
+    page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')", timeout=30_000)
     size = page.viewport_size or {"width": 1280, "height": 900}
     whole = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
     page.set_viewport_size({"width": size["width"], "height": max(size["height"], min(whole, 3000))})

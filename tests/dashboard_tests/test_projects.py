@@ -176,3 +176,27 @@ def test_a_sample_is_stored_as_the_reader_of_uploads_would_store_it(home):
         read = read_dataset(stored.content, sample.file)
         assert (stored.name, stored.hash) == (read.name, read.content_hash)
         assert (stored.columns, stored.rows) == (tuple(read.columns), len(read))
+
+
+def test_texts_to_search_travel_inside_and_no_file_of_this_machine_can_be_named(tmp_path):
+    from dashboard.project_file import pack, unpack
+    from engine.pipeline.spec import CorpusSpec, FieldSpec, PipelineSpec, StepOptions, StepSpec
+
+    def draft(corpus):
+        step = StepSpec(
+            strategy="retrieve", inputs=(FieldSpec(name="q"),), options=StepOptions(corpus=corpus)
+        )
+        return ProjectDraft(pipeline=PipelineSpec(steps=(step,)))
+
+    def opened(content):
+        return unpack(content).draft.pipeline.steps[0].options.corpus
+
+    file = tmp_path / "notes.txt"
+    file.write_text("Refunds take five days.")
+    assert "five days" in opened(pack("P", draft(CorpusSpec(file=str(file))), None)).passages[0]
+    gone = CorpusSpec(file=str(tmp_path / "gone.txt"))
+    assert opened(pack("P", draft(gone), None)) == CorpusSpec()
+    for name in ("/etc/passwd", "sample_data/../../secret.txt"):
+        assert opened(pack("P", draft(CorpusSpec(file=name)), None)).file == ""
+    kept = CorpusSpec(file="sample_data/festival_corpus.csv", column="text")
+    assert opened(pack("P", draft(kept), None)) == kept
