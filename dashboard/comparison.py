@@ -134,6 +134,8 @@ def verdict_notes(verdict: Mapping[str, Any], tried: int) -> list[str]:
     >>> verdict_notes({"rows": 40, "won": 9, "lost": 1}, 26)[1]
     'It was chosen from 26 prompts on the validation rows, where the best of many looks better than it is. The test rows took no part in that, so this verdict needs no discount.'
     """
+    if verdict.get("kind") == "unchanged":
+        return []  # one prompt against itself
     rows, won, lost = (int(verdict.get(name) or 0) for name in ("rows", "won", "lost"))
     notes = []
     if rows:

@@ -38,7 +38,7 @@ def _in_front(now: Current, metric: type[Metric]) -> bool:
 def _cards(now: Current, metrics: list[type[Metric]], key: str) -> None:
     chosen = now.draft.metric.name if now.draft.metric else ""
     advised = advised_metric(now)
-    with st.grid(3, gap="small", min_column_width=380, key=key):
+    with st.grid(4, gap="small", min_column_width=340, key=key):
         for metric in metrics:
             _card(now, metric, chosen, advised)
 

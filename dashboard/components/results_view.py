@@ -32,7 +32,9 @@ def results_view(run: RunRow) -> None:
     best = str(result.get("best_candidate", ""))
     if result:
         verdict_card(result["verdict"])
-        st.caption("  \n".join(verdict_notes(result["verdict"], len(contenders.index(run)))))
+        notes = verdict_notes(result["verdict"], len(contenders.index(run)))
+        if notes:
+            st.caption("  \n".join(notes))
         kpi_cards(result["verdict"], *data.test_outcomes(run.id))
     else:
         _without_result(run)

@@ -54,6 +54,12 @@ def row_matrix(run: RunRow, found: Sequence[Contender]) -> None:
                 width="small",
                 help="The later prompts against the first one. Mixed: one did better, another worse.",
             ),
+            # Several outputs in a cell are long, and would push the other prompts out of sight.
+            **(
+                {n: st.column_config.TextColumn(n, width="medium") for n in ("Expected", *names)}
+                if len(outputs) > 1
+                else {}
+            ),
         },
     )
     several = "; of several outputs the wrong ones are shown" if len(outputs) > 1 else ""

@@ -9,6 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import data, drafts
+from engine.pipeline.templates import SAMPLES
 from engine.runs.spec import ModelChoice, Named, ProjectDraft
 from engine.store.store import Store
 
@@ -275,8 +276,18 @@ def test_a_metric_is_chosen_with_its_options():
     app.button(key="use_Contains").click().run()
     assert not app.exception
     assert draft(project).metric == Named(name="Contains")
-    app.selectbox(key=f"metric_Contains_{project}_field").set_value("queue").run()
-    assert draft(project).metric.options == {"field": "queue"}
+    app.toggle(key=f"metric_Contains_{project}_whole_words").set_value(
+        not app.toggle(key=f"metric_Contains_{project}_whole_words").value
+    ).run()
+    assert set(draft(project).metric.options) == {"whole_words"}
+
+
+def test_with_several_outputs_the_one_that_is_graded_is_chosen():
+    project = drafts.project_from_sample(SAMPLES[1])
+    drafts.update(project, metric=Named(name="Contains"))
+    app = start("metric", project=project)
+    app.selectbox(key=f"metric_Contains_{project}_field").set_value("sentiment").run()
+    assert draft(project).metric.options == {"field": "sentiment"}
 
 
 def test_an_optimizer_its_options_and_a_budget_are_chosen():
