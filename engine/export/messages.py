@@ -48,7 +48,8 @@ def _messages(adapter: Adapter, step: Predict) -> list[dict[str, Any]]:
         except EngineError:
             media.append(name)  # a picture or the like has no name that could stand for it inside a text
     messages = adapter.format(signature, step.demos, inputs)
-    sections = "".join(f"[[ ## {name} ## ]]\n{{{name}}}\n\n" for name in media)
+    before, after = adapter.marks
+    sections = "".join(f"{before}{{{{{{name}}}}}}{after}".format(name=name) for name in media)
     return [*messages[:-1], {**messages[-1], "content": f"{sections}{messages[-1]['content']}"}]
 
 

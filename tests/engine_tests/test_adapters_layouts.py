@@ -26,7 +26,8 @@ from engine import (
 )
 from engine.adapters import ADAPTERS, adapter_by_name
 from engine.errors import AdapterParseError, ProgramFileError, UnknownNameError
-from engine.export.json import load_program, save_program
+from engine.export.json import load_program, program_file, save_program
+from engine.export.messages import step_messages
 from engine.lm.client import LM
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
@@ -284,6 +285,26 @@ def test_a_program_file_keeps_the_adapter_of_the_program_and_of_its_steps(tmp_pa
     program = load_program(path, lm=ScriptedLM([]))
     kinds = [type(step.adapter or ChatAdapter()) for step in program.predictors()]
     assert kinds == [adapter_by_name(name), JSONAdapter]
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("chat", "[[ ## scan ## ]]\n", "\n\n"),
+        ("json", "[[ ## scan ## ]]\n", "\n\n"),
+        ("xml", "<scan>\n", "\n</scan>"),
+        ("two_step", "scan: ", "\n\n"),
+    ],
+)
+def test_exported_messages_name_a_pictures_place_in_the_layout(name, before, after):
+    step = StepSpec(
+        inputs=(FieldSpec(name="scan", type="Image"), FieldSpec(name="text")), outputs=(FieldSpec(name="a"),)
+    )
+    pipeline = PipelineSpec(steps=(step,))
+    program = program_file(pipeline, build_program(pipeline).candidate(), adapter=name)
+    asked = step_messages(program)["answer"][-1]["content"]
+    assert asked.startswith(f"{before}{{scan}}{after}")
+    assert f"{before.replace('scan', 'text')}{{text}}" in asked
 
 
 def test_names():
