@@ -155,6 +155,8 @@ class _Site(http.server.BaseHTTPRequestHandler):
             self.end_headers()
         elif self.path.startswith("/big"):
             self._answer(200, b"x" * 10_000_000, "text/plain")
+        elif self.path.startswith("/hang"):
+            time.sleep(1.5)
         elif self.path.startswith("/missing"):
             self._answer(404, b"no such item", "text/plain")
         else:
@@ -206,6 +208,15 @@ def test_an_http_operation_is_a_tool(site: str) -> None:
 def test_http_failures_are_sentences(site: str, path: str, sentence: str) -> None:
     with pytest.raises(ToolError, match=sentence):
         http_tool(site + path, "get", allow_private=True)()
+
+
+def test_an_address_that_hangs_is_given_up(site: str) -> None:
+    tool = http_tool(f"{site}/hang", "slow", allow_private=True)
+    tool.timeout = 0.2
+    started = time.perf_counter()
+    with pytest.raises(ToolTimeoutError, match=r"'slow' gave no result within 0\.2 seconds"):
+        tool()
+    assert time.perf_counter() - started < 1.4
 
 
 def test_a_private_address_behind_a_name_or_argument_is_refused(site: str) -> None:
