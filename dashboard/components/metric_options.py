@@ -50,7 +50,9 @@ def metric_options(now: Current) -> None:
     outputs = [f.name for f in now.draft.pipeline.outputs] if now.draft.pipeline else []
     model = metric.Options
     own, editor = EDITORS.get(chosen.name, ("", None))
-    hidden = {own} | ({"field", "every_output"} if len(outputs) < 2 else set())
+    # With one output there is nothing to choose; a field that the task has no more must be seen to be mended.
+    plain_case = len(outputs) < 2 and chosen.options.get("field") in (None, *outputs)
+    hidden = {own} | ({"field", "every_output"} if plain_case else set())
     kept = {name: value for name, value in chosen.options.items() if name in hidden}
     with st.container(border=True, key="metric_options"):
         st.markdown(f"**Options of “{metric.title}”**", help="Leave them as they are if unsure.")
