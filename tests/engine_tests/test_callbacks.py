@@ -11,8 +11,9 @@ from engine.optimizers.labeled_few_shot import LabeledFewShot
 from engine.testing import DummyLM, ScriptedLM
 from engine.tools.function import Tool
 
-KINDS = ("module", "lm", "adapter_format", "adapter_parse", "tool", "retrieve", "evaluate", "compile") + tuple(
-    f"interpreter_{what}" for what in ("execute", "tool_call", "startup", "shutdown")
+KINDS = (
+    *("module", "lm", "adapter_format", "adapter_parse", "tool", "retrieve", "evaluate", "compile"),
+    *(f"interpreter_{what}" for what in ("execute", "tool_call", "startup", "shutdown")),
 )
 
 
