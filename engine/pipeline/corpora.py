@@ -6,6 +6,7 @@ It knows corpora and retrievers, and nothing of steps.
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from importlib import resources
 from pathlib import Path
@@ -29,6 +30,8 @@ _KINDS: dict[str, type[Retriever]] = {"bm25": BM25, "embeddings": Embeddings}
 _KEPT = 16
 _corpora: OrderedDict[Any, Corpus] = OrderedDict()
 _indexes: OrderedDict[tuple[str, str], Retriever] = OrderedDict()
+_looked: dict[str, tuple[float, tuple[Any, ...]]] = {}
+_LOOK_EVERY = 2.0
 _lock = threading.RLock()
 
 
@@ -43,12 +46,11 @@ def corpus_of(spec: CorpusSpec) -> Corpus:
     """
     if not spec.passages and not spec.file:
         raise PipelineError("There is nothing to search. Add passages, or choose a file or folder of texts.")
-    path = None if spec.passages else corpus_path(spec.file)
-    key = spec.passages or (str(path), spec.column, _stamp(path) if path else ())
+    key = _key(spec)
     with _lock:
         corpus = _corpora.get(key)
         if corpus is None:
-            corpus = _corpora[key] = _read(spec, path)
+            corpus = _corpora[key] = _read(spec)
             while len(_corpora) > _KEPT:
                 _corpora.popitem(last=False)
         _corpora.move_to_end(key)
@@ -73,13 +75,17 @@ def pinned(spec: CorpusSpec, largest: int = 0) -> CorpusSpec:
     return inside.model_copy(update={"hash": corpus_of(inside).hash})
 
 
-def with_passages(spec: PipelineSpec, largest: int = 0) -> PipelineSpec:
-    """Return a pipeline whose corpora are `pinned`: with their hash, and small ones from files with their passages."""
+def with_passages(spec: PipelineSpec, largest: int = 0, *, anew: bool = False) -> PipelineSpec:
+    """Return a pipeline whose corpora are `pinned`: with their hash, and small ones from files with their passages.
+
+    With `anew` they are taken as they are now, whatever hash the spec has.
+    """
 
     def changed(step: StepSpec) -> StepSpec:
         if not searches(step):
             return step
-        options = step.options.model_copy(update={"corpus": pinned(step.options.corpus, largest)})
+        corpus = step.options.corpus.model_copy(update={"hash": ""}) if anew else step.options.corpus
+        options = step.options.model_copy(update={"corpus": pinned(corpus, largest)})
         return step.model_copy(update={"options": options})
 
     return PipelineSpec(steps=tuple(map(changed, spec.steps)))
@@ -114,9 +120,11 @@ class CorpusRetriever:
         return await index.acall(query, k)
 
     def _known(self) -> Retriever | None:
-        """The index, where it is there already and no file could have changed under it."""
-        corpus = _corpora.get(self.spec.passages) if self.spec.passages else None
-        return None if corpus is None else _indexes.get((corpus.hash, self.kind))
+        """The index, where it is there already, for the passages as they are now and as they should be."""
+        corpus = _corpora.get(_key(self.spec))
+        if corpus is None or (self.spec.hash and corpus.hash != self.spec.hash):
+            return None
+        return _indexes.get((corpus.hash, self.kind))
 
     def _index(self) -> Retriever:
         corpus = corpus_of(self.spec)
@@ -145,16 +153,37 @@ def corpus_path(file: str) -> Path:
     return path
 
 
-def _read(spec: CorpusSpec, path: Path | None) -> Corpus:
+def _key(spec: CorpusSpec) -> Any:
+    """What a corpus is kept under: its passages, or its file as it is now."""
+    if spec.passages:
+        return spec.passages
+    path = corpus_path(spec.file)
+    return str(path), spec.column, _stamp(path)
+
+
+def _read(spec: CorpusSpec) -> Corpus:
     try:
-        return read_corpus(
-            spec.passages if path is None else path, text_column=spec.column or None if path else None
-        )
+        if spec.passages:
+            return read_corpus(spec.passages)
+        return read_corpus(corpus_path(spec.file), text_column=spec.column or None)
     except DatasetError as error:
         raise PipelineError(f"The passages to search cannot be read: {error}") from error
 
 
 def _stamp(path: Path) -> tuple[Any, ...]:
-    """What changes when a file, or a file in a folder, changes."""
-    files = sorted(path.rglob("*")) if path.is_dir() else [path] if path.exists() else []
-    return tuple((str(f), (s := f.stat()).st_mtime_ns, s.st_size) for f in files if f.is_file())
+    """What changes when a file, or a file in a folder, changes. A folder is looked through every few seconds at most."""
+    if not path.is_dir():
+        return _stat(path) if path.exists() else ()
+    known = _looked.get(str(path))
+    if known is not None and time.monotonic() - known[0] < _LOOK_EVERY:
+        return known[1]
+    found = tuple(
+        pair for file in sorted(path.rglob("*")) if file.is_file() for pair in (str(file), *_stat(file))
+    )
+    _looked[str(path)] = time.monotonic(), found
+    return found
+
+
+def _stat(path: Path) -> tuple[int, int]:
+    seen = path.stat()
+    return seen.st_mtime_ns, seen.st_size
