@@ -113,6 +113,11 @@ class LM(BaseLM):
         own = rest.pop("rollout_id")
         return replace(request, params=rest, rollout_id=own if rollout_id is None else rollout_id)
 
+    @property
+    def caches(self) -> bool:
+        """Whether answers are kept, so that the same request is free the next time."""
+        return self._cache_setting is not False
+
     async def complete(self, request: Request) -> Reply:
         """Answer one request: from the cache, or by asking the endpoint and keeping the answer.
 

@@ -20,6 +20,7 @@ from engine.records import Candidate, Evaluation, Outcome, Usage
 from engine.search.contract import Allowance, Ask, Keep, Problem, Proposal, Propose, Score, Search
 from engine.search.hold import held
 from engine.search.problem import make_problem, seed_of
+from engine.search.reuse import Reuse
 from engine.search.settings import Settings
 from engine.search.stand_in import StandInLM, with_stand_ins
 
@@ -176,6 +177,7 @@ class Simulation:
     def __post_init__(self) -> None:
         self._rng = random.Random(0)
         self._seen: dict[tuple[str, bool, int], set[int]] = {}
+        self._reuse = Reuse(self.settings, least=self.rates.calls == "least")
         self._proposals = 0
         self._seed_id = seed_of(self.settings.program).id
 
@@ -194,7 +196,8 @@ class Simulation:
         before = self.totals.calls
         problem = make_problem(self.settings, allowance)
         search = held(
-            make(replace(problem, calls_made=lambda: int(self.totals.calls - before), rehearsal=True)), problem
+            make(replace(problem, calls_made=lambda: int(self.totals.calls - before), rehearsal=True)),
+            problem,
         )
         answers: Sequence[Any] | None = None
         while self.totals.calls <= ceiling:
@@ -231,9 +234,9 @@ class Simulation:
         taught = ask.teacher and (self.settings.teacher is not None or self.settings.teacher_lm is not None)
         cost = await self.renderer.row_cost(ask.candidate, ask.rows, teacher=taught)
         seen = self._seen.setdefault((ask.candidate.id, taught, ask.rollout), set())
-        before = len(seen)
-        seen.update(ask.rows)
-        new = len(seen) - before
+        rows = [row for row in dict.fromkeys(ask.rows) if row not in seen]
+        seen.update(rows)
+        new = len(rows) * self._reuse.share(ask.candidate, rows, taught, ask.rollout)
         lm = (self.settings.teacher_lm if taught else None) or self.settings.lm
         self._spend(lm, *cost.at(self.rates.calls), new, work)
         rates = self.rates
@@ -263,7 +266,7 @@ class Simulation:
         calls: float,
         input_tokens: float,
         output_tokens: float,
-        times: int,
+        times: float,
         work: list[tuple[float, float]],
     ) -> None:
         self.totals.calls += calls * times

@@ -34,6 +34,8 @@ _LENGTHS = {
     "proposed_instructions": 900,
     "observations": 700,
     "summary": 400,
+    "rules": 900,
+    "advice": 500,
 }
 _OTHER_TEXT = 60
 

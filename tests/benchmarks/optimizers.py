@@ -71,6 +71,7 @@ class Bench:
             self._known = json.loads(known.read_text(encoding="utf-8"))
         self.lines: list[Line] = []
         self.without_autotune = False
+        self.autotune_alone = False
 
     def ours(
         self, task: str, optimizer: str, calls: int | Sequence[int] = 0, title: str = "", **options: Any
@@ -167,7 +168,8 @@ def compare(bench: Bench, task: str, pairs: Sequence[tuple[str, str]]) -> None:
     for our_name, their_name in pairs:
         line = bench.theirs(task, their_name, our_name)
         theirs += [line] if line else []
-        bench.beside(task, our_name, line)
+        if not bench.autotune_alone:
+            bench.beside(task, our_name, line)
     if not bench.without_autotune:
         bench.ours(task, "Autotune")
     if theirs and task != "nothing" and not bench.without_autotune:
@@ -235,6 +237,7 @@ def main() -> int:
         help="file of DSPy's results: what it holds is not run again, what it lacks is added",
     )
     parser.add_argument("--no-autotune", action="store_true", help="leave Autotune's lines out")
+    parser.add_argument("--autotune-only", action="store_true", help="of ours, run Autotune alone")
     parser.add_argument("--peer-only", action="store_true", help="run DSPy's optimizers only")
     parser.add_argument("--markdown", type=Path, help="write the table to this file too")
     options = parser.parse_args()
@@ -246,7 +249,7 @@ def main() -> int:
         pairs = tuple(pair for pair in PAIRS if pair[0] in options.only.split(","))
     with TeachableProcess(options.latency) as server:
         bench = Bench(server.url, seeds, options.threads, options.keep)
-        bench.without_autotune = options.no_autotune
+        bench.without_autotune, bench.autotune_alone = options.no_autotune, options.autotune_only
         for task in tasks:
             if options.peer_only:
                 for _, name in pairs:

@@ -11,6 +11,7 @@ from engine import loop
 from engine.contract_tests import ToyLM, toy_rows, toy_settings
 from engine.lm.base import BaseLM
 from engine.modules.chain_of_thought import ChainOfThought
+from engine.modules.module import Module
 from engine.modules.predict import Predict
 from engine.optimizers.base import Optimizer
 from engine.optimizers.bootstrap_few_shot import BootstrapFewShot
@@ -19,6 +20,7 @@ from engine.optimizers.mipro import MIPROv2
 from engine.records import Example
 from engine.registry import OPTIMIZERS
 from engine.search.budget import Budget
+from engine.search.contract import Score
 from engine.search.driver import Driver
 from engine.search.estimate import estimate
 from engine.search.stand_in import invent
@@ -149,3 +151,35 @@ def test_an_estimate_imports_no_sampler() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+class Relay(Module):
+    """Two steps of which the second reads only what the first wrote."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = Predict("text -> topic")
+        self.second = Predict("topic -> label")
+
+    async def aforward(self, text: str) -> object:
+        return await self.second.acall(topic=(await self.first.acall(text=text)).topic)
+
+
+class KeepingLM(ToyLM):
+    caches = True
+
+
+def test_calls_that_the_cache_will_answer_are_not_counted() -> None:
+    """A new wording of the second step leaves the first one's calls as they were."""
+
+    def search(problem):  # type: ignore[no-untyped-def]
+        other = problem.seed.with_step("second", instructions="Say it.").derived("New.", problem.seed)
+        yield [Score(problem.seed, problem.validation)]
+        yield [Score(other, problem.validation)]
+
+    rows = 18
+    kept = estimate(search, toy_settings(KeepingLM(), program=Relay())).calls
+    free = estimate(search, toy_settings(ToyLM(), program=Relay())).calls
+    assert (free.low, free.high) == (4 * rows, 4 * rows)
+    assert kept.high == 3 * rows
+    assert kept.low == rows + 2
