@@ -63,6 +63,7 @@ class Adapter(ABC):
     """
 
     name: ClassVar[str] = ""
+    calls_an_answer: ClassVar[int] = 1
     marks: ClassVar[tuple[str, str]] = ("[[ ## {name} ## ]]\n", "\n\n")
     """What stands before and after an input's value."""
 

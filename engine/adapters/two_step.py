@@ -39,6 +39,7 @@ class TwoStepAdapter(Adapter):
     """
 
     name = "two_step"
+    calls_an_answer = 2
     marks = ("{name}: ", "\n\n")
 
     def __init__(self, extraction_model: BaseLM | None = None, **options: Any) -> None:

@@ -119,8 +119,10 @@ class Predict(Module):
 
     @property
     def call_range(self) -> CallRange:
-        """One call."""
-        return CallRange(1, 1)
+        """One call, or as many as the adapter takes for an answer."""
+        adapter = self.adapter or current().adapter
+        each: int = getattr(adapter, "calls_an_answer", 1)
+        return CallRange(each, each)
 
     def prompted(self) -> type[Signature]:
         """Return the signature as the model is shown it; a step with tools adds them."""

@@ -40,7 +40,7 @@ def make_problem(settings: Settings, allowance: Allowance) -> Problem:
         rng=random.Random(settings.seed),
         teacher=None if settings.teacher is None else settings.teacher.candidate(),
         allowance=allowance,
-        calls_per_row=max(1, program.calls_a_row),
+        calls_per_row=settings.program_calls,
         frozen=settings.frozen,
         remarks={row: said for row, said in settings.remarks.items() if row in ids},
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from engine.records import Candidate, Evaluation, Example, Usage
+from engine.runtime import context, current
 from engine.search.budget import Budget
 from engine.search.events import Event, Split
 from engine.search.freeze import Freeze
@@ -50,7 +51,13 @@ class Settings:
     @property
     def calls_a_row(self) -> int:
         """Model calls that one row takes, as far as the program tells: those of its steps, and those of a metric that asks a judge."""
-        return max(1, self.program.calls_a_row) + self.judge_calls
+        return self.program_calls + self.judge_calls
+
+    @property
+    def program_calls(self) -> int:
+        """Model calls that one run of the program takes, as far as it tells, in this run's layout."""
+        with context(adapter=self.adapter or current().adapter):
+            return max(1, self.program.calls_a_row)
 
     @property
     def judge_calls(self) -> int:

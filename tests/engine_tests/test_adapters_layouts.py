@@ -13,6 +13,7 @@ from engine import (
     ChainOfThought,
     ChatAdapter,
     Code,
+    ExactMatch,
     Example,
     History,
     JSONAdapter,
@@ -31,6 +32,7 @@ from engine.export.messages import step_messages
 from engine.lm.client import LM
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
+from engine.search.settings import Settings
 from engine.search.stand_in import with_stand_ins
 from engine.testing import ScriptedLM
 
@@ -192,6 +194,16 @@ class TestTwoSteps:
             lm=ScriptedLM([["one", "two"]]), adapter=TwoStepAdapter(ScriptedLM([{"n": 1}, {"n": 2}]))
         ):
             assert Predict("q -> n: int", n=2)(q="?").completions.n == [1, 2]
+
+    def test_a_plan_counts_both_calls(self):
+        program = Two()
+        assert program.call_range == (2, 2)
+        program.draft.adapter = TwoStepAdapter()
+        assert program.call_range == (3, 3)
+        row = {0: Example(q="x", a=1).with_inputs("q")}
+        for adapter, calls in ((None, 3), (TwoStepAdapter(), 4)):
+            settings = Settings(program, ExactMatch(), row, (0,), (0,), adapter=adapter)
+            assert (settings.program_calls, settings.calls_a_row) == (calls, calls)
 
     def test_the_estimate_counts_both_calls(self):
         for adapter, calls in ((TwoStepAdapter(), 2), (ChatAdapter(), 1)):
