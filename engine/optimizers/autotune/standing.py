@@ -130,9 +130,9 @@ class Standing:
         return [places for places in some if places]
 
     def _width(self) -> int:
-        """How many combinations a race can take: a third of what is left for racing, two to five."""
+        """How many combinations a race can take: a third of what is left for racing, one to five."""
         rows = self._left() / 3 / self._per_row / self._block
-        return max(2, min(5, int(rows)))
+        return max(1, min(5, int(rows)))
 
     def _first_width(self) -> int:
         """How many combinations the first race can take: a sixth of the calls, one to six."""
