@@ -93,18 +93,22 @@ def whole_trials(trials: Sequence[TrialRow]) -> dict[str, dict[str, TrialRow]]:
 def comparable(run: RunRow, runs: Iterable[RunRow]) -> list[RunRow]:
     """Return the newest runs whose scores can be set beside a run's, itself first."""
     found = [run]
-    spec = data.run_spec(run)
     for other in runs:
         if len(found) >= RUNS:
             break
-        if other.id == run.id or not other.calls + other.cached:
-            continue
-        try:
-            if not history.guard(history.differences(spec, data.run_spec(other))):
-                found.append(other)
-        except ValueError:
-            continue  # saved by another version; it cannot be read
+        begun = other.id != run.id and other.calls + other.cached
+        if begun and _alike(run.id, other.id, data.home_folder(), run, other):
+            found.append(other)
     return found
+
+
+@st.cache_resource(max_entries=10_000, show_spinner=False)
+def _alike(left: str, right: str, folder: str, _left: RunRow, _right: RunRow) -> bool:  # noqa: ARG001 - the cache's key
+    """Return whether two runs' scores can be compared; what a run does never changes, so this is asked once."""
+    try:
+        return not history.guard(history.differences(data.run_spec(_left), data.run_spec(_right)))
+    except ValueError:
+        return False  # saved by another version; it cannot be read
 
 
 def listed(run: RunRow, best: str) -> list[CandidateEntry]:

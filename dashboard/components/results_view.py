@@ -76,7 +76,7 @@ def nothing_yet(run: RunRow | None) -> None:
             st.caption("Start a run on the Tune page; its verdict, prompts and rows will be shown here.")
             st.page_link("app_pages/tune.py", label="Choose how to tune", icon=":material/tune:")
             return
-        if run.is_over:
+        if run.is_over or run.state == "lost":
             st.caption(plain(run.message) or "This run ended before there was anything to compare.")
         else:
             st.caption("The run has only begun; its first prompt appears here when it has answered its rows.")
@@ -85,7 +85,7 @@ def nothing_yet(run: RunRow | None) -> None:
 
 def _without_result(run: RunRow) -> None:
     with st.container(border=True, key="no_verdict"):
-        if run.is_over:
+        if run.is_over or run.state == "lost":
             st.markdown("**This run has no verdict**")
             st.caption(plain(run.message) or "It ended before the final test.")
         else:
@@ -96,14 +96,14 @@ def _without_result(run: RunRow) -> None:
             )
         with st.container(horizontal=True, key="no_verdict_bar"):
             _watch(run)
-            if not run.is_over:
+            if not run.is_over and run.state != "lost":
                 st.button("Look again", key="look_again", icon=":material/refresh:")
 
 
 def _watch(run: RunRow) -> None:
     st.page_link(
         "app_pages/run.py",
-        label="Look at the run" if run.is_over else "Watch it",
+        label="Look at the run" if run.is_over or run.state == "lost" else "Watch it",
         icon=":material/monitoring:",
         query_params={"run": run.id},
         width="content",

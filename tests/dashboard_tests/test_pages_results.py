@@ -228,6 +228,16 @@ def test_a_run_that_failed_shows_what_was_found(project):
     assert "The model was gone." in told
 
 
+def test_a_run_whose_process_was_killed_says_so(project):
+    run = add_run(project)
+    fill(run, 3)
+    with Store.open() as store:
+        store._write("UPDATE runs SET heartbeat_at = 1 WHERE id = ?", (run,))
+    told = said(open_page(project, run, "Rows"))
+    assert "This run has no verdict" in told
+    assert "Resume it" in told
+
+
 def test_ten_thousand_trials_open_in_time(project):
     run = add_run(project)
     fill(run, 10_000, rows=(0,))
