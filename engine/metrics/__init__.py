@@ -11,6 +11,7 @@
     whole_set.py   numbers of a whole set of rows: macro F1, correlation
     weighted.py  several metrics as one; python_code.py  code of one's own, in the sandbox
     text.py      how texts are made comparable
+    agreement.py how far a judge and a person agree
     interval.py  how sure a mean score is
 
 Only judges ask a model, through the gate that counts every call. A metric knows nothing of programs or searches.

@@ -11,7 +11,8 @@
     results    what is kept when a run ends
     exports    writing the tuned program to the data folder
     report     a stored run -> its HTML report and its table of results
-    trying     one input answered by a few prompts, in a short-lived process
+    trying     one input answered by a few prompts, piece by piece where wished, in a short-lived process
+    rehearsal  a few rows answered and scored before a run, or answers graded anew, likewise
     new_rows   rows like the given ones, written by a model for a person to look at, in a short-lived process
     attachments  cells that name a picture or a PDF
 

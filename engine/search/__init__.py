@@ -15,6 +15,7 @@
     hold.py        holds any search to that
     estimate.py    what a run will take, from simulation.py and stand_in.py
     reuse.py       which calls of a pipeline the estimate takes to be answered by the call cache
+    credit.py      which step's change moved the score
     verdict.py     better, worse, too close to call, or not enough rows
 
 It knows no algorithm, no store and no page.
