@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from dashboard.just_read import taken
 from dashboard.mode import read_only
 from dashboard.moment import Seen, seen_in
 from dashboard.prompts import messages, sample_call, text_of
@@ -116,6 +117,8 @@ def dataset(dataset_id: str) -> Dataset:
 def _dataset(dataset_id: str, folder: str) -> Dataset:  # noqa: ARG001 - part of the cache's key
     from engine.dataset import read_dataset
 
+    if (table := taken(dataset_id)) is not None:
+        return table
     with reading() as store:
         row = store.get_dataset(dataset_id)
     return read_dataset(row.content, row.name)

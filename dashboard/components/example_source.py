@@ -7,6 +7,7 @@ import streamlit as st
 from dashboard import data, drafts, example_edits
 from dashboard.components.example_files import files_source
 from dashboard.components.page import Current
+from dashboard.just_read import hand_over
 from dashboard.plain import count, distinct
 from engine.errors import EngineError
 from engine.store.rows import DatasetInfo
@@ -104,7 +105,10 @@ def _take(project_id: str, content: bytes, name: str, source: str) -> None:
             found = paste_dataset(content.decode("utf-8", "replace"), name)
         else:
             found = read_dataset(content, name)
-        use_dataset(project_id, drafts.add_file(found, content, source))
+        dataset_id = drafts.add_file(found, content, source)
+        if source != "paste":  # pasted rows are read by other rules than the file they are kept as
+            hand_over(dataset_id, found)
+        use_dataset(project_id, dataset_id)
     except EngineError as error:
         st.session_state["source_problem"] = str(error)
     else:
