@@ -100,6 +100,7 @@ def _body(metric: type[Metric], *, mine: bool, advised: bool) -> None:
 def worked_scores(metric: type[Metric]) -> tuple[float, ...]:
     """Return the scores of a metric's examples, worked out here; those of a judge or a sandbox as its tests found them.
 
+    >>> from engine.registry import get_metric
     >>> worked_scores(get_metric("TokenF1"))[0]
     1.0
     """
@@ -112,6 +113,7 @@ def worked_scores(metric: type[Metric]) -> tuple[float, ...]:
 def cost_words(metric: type[Metric]) -> str:
     """Return what scoring with a metric costs, in words.
 
+    >>> from engine.registry import get_metric
     >>> cost_words(get_metric("ExactMatch")), cost_words(get_metric("Rubric"))
     ('Free and instant.', 'One more call to a model for every row scored.')
     """
