@@ -37,7 +37,8 @@ AdapterName = Literal["chat", "json", "xml", "two_step"]
 class CorpusSpec(BaseModel):
     """What a retrieve step searches: `passages` written here, or a `file` (CSV and its `column`, or a folder of texts).
 
-    `hash` is that of the passages when the index was last made, so that a changed file is noticed ("": unknown).
+    A table's column "title" is shown before each passage. `hash` is that of the passages when a run or a program was
+    made with them, so that a changed file is noticed ("": as they are now).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -260,7 +260,7 @@ SAMPLES: tuple[Sample, ...] = (
         pipeline=PipelineSpec(steps=(_SHOP,)),
         mapping={"question": "question", "answer": "answer"},
         metric=("NumberWithin", {}),
-        optimizer=("MIPROv2", {"auto": "light"}),
+        optimizer=("BootstrapFewShotWithRandomSearch", {"num_candidate_programs": 8}),
         budget={"calls": 4000},
     ),
     Sample(
