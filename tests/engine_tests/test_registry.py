@@ -32,7 +32,7 @@ def test_an_unknown_name_lists_the_valid_ones(get, entries):
 def test_exports_are_found_by_name():
     for form in EXPORTS:
         assert get_export(form.name) is form
-    with pytest.raises(UnknownNameError, match="json, messages"):
+    with pytest.raises(UnknownNameError, match="json, markdown, messages"):
         get_export("pickle")
 
 
