@@ -72,7 +72,9 @@ def test_a_draft_with_a_corpus_is_tied_to_its_passages(tmp_path: Path):
         passages.write_text("text\nRefunds take nine days.\n")
         with pytest.raises(PipelineError, match="they have changed since"):
             prepare(store, run)
-        again = draft.model_copy(update={"pipeline": run.pipeline}).to_run()  # a new run takes them as they are
+        again = draft.model_copy(
+            update={"pipeline": run.pipeline}
+        ).to_run()  # a new run takes them as they are
         assert again.pipeline.steps[0].options.corpus.hash != run.pipeline.steps[0].options.corpus.hash
         passages.unlink()
         with pytest.raises(PipelineError, match="There is no file or folder"):
