@@ -5,6 +5,8 @@ The page is drawn again only when the run's state changes, or somebody clicks.
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from dashboard import data
@@ -16,7 +18,7 @@ from dashboard.components.run_meters import run_meters
 from dashboard.components.run_requests import run_requests
 from dashboard.components.run_watch import run_watch
 from dashboard.components.trial_card import trial_card
-from dashboard.moment import parts
+from dashboard.moment import Seen, parts
 from dashboard.plain import plain
 from engine.errors import EngineError
 from engine.store.rows import RunRow
@@ -35,7 +37,8 @@ def _draw(run_id: str, was_over: bool) -> None:
     except EngineError as error:  # a fragment runs by itself: the app's own net is not around it
         complain(error)
         return
-    run, shown, live = seen.run, parts(seen), not seen.run.is_over
+    run, live = seen.run, not seen.run.is_over
+    shown = _parts(run.id, run.revision, run.state, seen)
     name, actions = st.columns([2, 5], vertical_alignment="center")
     with name, st.container(horizontal=True, vertical_alignment="center", key="run_head"):
         st.subheader(plain(run.title, 120), anchor=False, width="content")
@@ -77,6 +80,12 @@ def _draw(run_id: str, was_over: bool) -> None:
         event_feed(run.id, shown["feed"], height=CHART_HEIGHT + 64 if trial is None else 260, live=live)
     if run.is_over and not was_over:
         st.rerun()
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _parts(run_id: str, revision: int, state: str, _seen: Seen) -> dict[str, Any]:  # noqa: ARG001 - the cache's key
+    """Return a run's parts, worked out once for all sessions."""
+    return parts(_seen)
 
 
 def _chosen() -> int | None:

@@ -202,7 +202,7 @@ def _cpu_seconds(server: Server) -> float:
 
 
 async def _session(port: int, run: str, query: str, number: int, ready: asyncio.Barrier) -> list[float]:
-    """One browser tab's websockets: open the page, follow the run, and have the page drawn again now and then."""
+    """One browser tab's websockets: open the page, follow the run, and have the page drawn again every two seconds."""
     from streamlit.proto.BackMsg_pb2 import BackMsg
     from websockets.asyncio.client import connect
 
@@ -224,7 +224,7 @@ async def _session(port: int, run: str, query: str, number: int, ready: asyncio.
         await ready.wait()
         times = []
         for _ in range(ROUNDS):
-            await asyncio.sleep(1.0 + 0.01 * (number % 10))
+            await asyncio.sleep(2.0 + 0.01 * (number % 10))
             again = BackMsg()
             again.rerun_script.query_string = query
             again.rerun_script.page_name = "run"
