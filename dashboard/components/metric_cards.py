@@ -101,7 +101,7 @@ def worked_scores(metric: type[Metric]) -> tuple[float, ...]:
     """Return the scores of a metric's examples, worked out here; those of a judge or a sandbox as its tests found them.
 
     >>> from engine.registry import get_metric
-    >>> worked_scores(get_metric("TokenF1"))[0]
+    >>> worked_scores(get_metric("ExactMatch"))[0]
     1.0
     """
     return tuple(
