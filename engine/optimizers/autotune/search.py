@@ -13,7 +13,7 @@ from engine.optimizers.autotune.levels import Added, Levels
 from engine.optimizers.autotune.readers import readers
 from engine.optimizers.autotune.rules import rules_of
 from engine.optimizers.autotune.space import Combination
-from engine.optimizers.autotune.standing import BLOCK, FINALS_SHARE
+from engine.optimizers.autotune.standing import BLOCK, CHECK_SHARE, FINALS_SHARE
 from engine.records import Evaluation
 from engine.search.contract import Ask, Keep, Propose, Score
 
@@ -25,7 +25,7 @@ _REASONING_WORTH = 12
 # How the labels of runs on training rows begin.
 LOOKING = "looking"
 
-SURE = {False: 0.9, True: 0.8}
+SURE = {False: 0.95, True: 0.8}
 """The probability of being better that the starting prompt's successor needs; less where words tell of the labels."""
 
 
@@ -105,12 +105,13 @@ class Tuning(Levels):
         return self._rules(some, answers[len(asks) :])
 
     def _look_again(self) -> Steps:
-        """Score the start and the best of the first race on as many rows again, where it is in doubt."""
+        """Where no word tells of the labels, score the start and what did best on as many more rows as the check may take."""
         start = self.space.start
         best = max((c for c in self.scores if c != start), key=self._better, default=start)
-        if self.told or self._better(best) >= 0.95 or best == start:
+        if self.told or best == start:
             return
-        upto = min(len(self.order), 2 * self._check_rows())
+        room = int((CHECK_SHARE * self.plan.calls - self.spent) / self._per_row / 2)
+        upto = min(len(self.order), self._check_rows() + max(self._check_rows(), room))
         yield from self._batch([self._score(c, upto, f"a closer look, {upto} rows") for c in (start, best)])
 
     def _finals(self) -> Steps:

@@ -22,7 +22,7 @@ BLOCK = 24
 _HOPELESS = 0.3
 _USEFUL = 0.02
 
-FINALS_SHARE, _CHECK_SHARE = 0.05, 0.15
+FINALS_SHARE, CHECK_SHARE = 0.05, 0.15
 """The shares of the calls that are kept back for the finals, and that the check may take."""
 
 
@@ -147,7 +147,7 @@ class Standing:
 
         Both, with a closer look, take at most the check's share of the calls where no word tells of the labels.
         """
-        share = _CHECK_SHARE * self.plan.calls - 2 * self.plan.readers * len(self.problem.worded)
+        share = CHECK_SHARE * self.plan.calls - 2 * self.plan.readers * len(self.problem.worded)
         usual = int(share / self.problem.calls_per_row / 7)
         if self.told:
             usual = max(usual, min(16, self.plan.calls // 12))
@@ -239,7 +239,7 @@ class Standing:
         """
         if self.told and self._mean(self.space.start) < 0.85:
             return False
-        needed = 0.4 if self.told else 0.85
+        needed = 0.4 if self.told else 0.95
         tried = [c for c in self.scores if c != self.space.start]
         return max((self._better(c, _USEFUL) for c in tried), default=0.0) < needed
 
