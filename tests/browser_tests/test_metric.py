@@ -59,10 +59,10 @@ def test_a_judge_is_checked_against_a_persons_grades(page):
     press(page, "bring_answers")
     expect(page.locator("[class*=st-key-grade_bar_]").first).to_be_visible(timeout=60_000)
     for graded in range(6):
-        page.locator("[class*=st-key-grade_bar_]").first.get_by_text("Wrong").click()
+        page.locator("[class*=st-key-grade_bar_]").first.get_by_role("radio", name="Wrong").first.click()
         expect(page.locator(".st-key-judge_check")).to_contain_text(f"{graded + 1} of 20 graded")
     expect(page.locator(".st-key-agreement")).to_contain_text("0 of 6 answers get the same grade")
-    page.get_by_text("Where you differ (6)").click()
+    page.get_by_role("radio", name="Where you differ (6)").first.click()
     expect(page.locator(".st-key-judge_check")).to_contain_text("The metric says 100 %")
     shoot(page, "metric_judge_check")
 
