@@ -13,19 +13,22 @@ from typing import TypeVar
 
 _Key = TypeVar("_Key", bound=Hashable)
 
+_ADDRESS = re.compile(r"(?<=:)(?=//)|(?<=\bwww)(?=\.)", re.IGNORECASE)
 _MARKS = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>:$~&@^=/\"'])")
 
 
 def plain(text: str, longest: int = 400) -> str:
     """Return text with every Markdown character escaped, on one line, cut where it is too long.
 
-    >>> plain("![x](http://a)")
-    '\\\\!\\\\[x\\\\]\\\\(http\\\\:\\\\/\\\\/a\\\\)'
+    A web address gets a character of no width, or it would become a link even so.
+
+    >>> plain("![x](http://a)").replace("\\u2060", "^")
+    '\\\\!\\\\[x\\\\]\\\\(http\\\\:^\\\\/\\\\/a\\\\)'
     """
     flat = " ".join(text.split())
     if len(flat) > longest:
         flat = f"{flat[:longest].rstrip()}…"
-    return _MARKS.sub(r"\\\1", flat)
+    return _MARKS.sub(r"\\\1", _ADDRESS.sub("\u2060", flat))
 
 
 def count(number: int, one: str, many: str = "") -> str:

@@ -127,6 +127,9 @@ def test_odd_names_are_drawn_as_text(new_page):
     expect(page.locator(".pipeline svg")).to_contain_text("<img src=x")
     assert page.locator(".pipeline img, img[src*='example.invalid'], img[onerror]").count() == 0
     expect(page.locator(".st-key-next_step button").first).to_be_disabled()
+    to_page(page, "home")
+    expect(page.locator(".st-key-project_cards")).to_contain_text("example.invalid")
+    assert page.locator("a[href*='example.invalid'], img[src*='example.invalid']").count() == 0
 
 
 @pytest.mark.parametrize(("theme", "width"), [("dark", 1280), ("light", 1920)])
