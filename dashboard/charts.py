@@ -176,7 +176,7 @@ def score_figure(chart: ScoreChart) -> dict[str, Any]:
     best = [*chart.best, chart.best[-1]._replace(place=last + 0.5)] if chart.best else []
     settled, pending = _joined(chart)
     traces = [
-        _line("Came from", *settled, {"color": "$faint", "width": 1.2}, legend=False),
+        {**_line("Came from", *settled, {"color": "$muted", "width": 1.1}, legend=False), "opacity": 0.45},
         _line("Being tried", *pending, {"color": "$warn", "width": 1.4, "dash": "dot"}, legend=False),
         _line(
             "Baseline",
