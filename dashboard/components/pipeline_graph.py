@@ -67,7 +67,7 @@ export default ({ data, parentElement, setTriggerValue }) => {
       y = (y1 + y2) / 2 - 6;
     }
     svg.append(make("path", { d, class: line.dashed ? "line dashed" : "line", "marker-end": line.dashed ? "" : "url(#arrow)" }));
-    if (line.label) labels.push(make("text", { x, y, class: "field", "text-anchor": "middle" }, line.lane ? line.label : cut(line.label, 10)));
+    if (line.label) labels.push(make("text", { x, y, class: "field", "text-anchor": "middle" }, line.lane ? line.label : cut(line.label, (to.x - from.x - from.width) / 6)));
   }
   for (const b of boxes) {
     const opens = b.step >= 0;
