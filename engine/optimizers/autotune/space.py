@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from engine.records import Candidate, Demo
 from engine.search.contract import Problem
+from engine.search.freeze import Part
 
 Combination = tuple[int, ...]
 """The level chosen for each factor, in the order of `Space.factors`."""
@@ -46,7 +47,11 @@ class Space:
     levels: list[list[Level]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        parts = (("rules", "instructions"), ("examples", "demos"), ("reasoning", "instructions"))
+        parts: tuple[tuple[str, Part], ...] = (
+            ("rules", "instructions"),
+            ("examples", "demos"),
+            ("reasoning", "instructions"),
+        )
         self.seed = self.problem.seed
         self.factors = tuple(
             Factor(path, kind)
