@@ -21,13 +21,13 @@ from engine.errors import EngineError, NotFoundError, StoreError
 from engine.home import data_home
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate, Outcome
-from engine.runs.spec import ModelChoice, ProjectDraft, RunSpec, SplitSpec
+from engine.runs.spec import ModelChoice, ProjectDraft, RunSpec
 from engine.store.rows import CandidateRow, DatasetInfo, ProjectRow, RunRow, TrialRow
 from engine.store.store import Store
 from engine.store.versions import VersionRow
 
 if TYPE_CHECKING:
-    from engine.dataset import ColumnProfile, Dataset, Split, UsableRows
+    from engine.dataset import ColumnProfile, Dataset, UsableRows
     from engine.lm.cache import CacheSize
     from engine.search.estimate import Estimate
 
@@ -147,26 +147,6 @@ def _usable(dataset_id: str, pipeline: str, mapping: tuple[tuple[str, str], ...]
 
     spec = PipelineSpec.model_validate_json(pipeline)
     return usable_examples(spec, _dataset(dataset_id, folder), dict(mapping))
-
-
-def split(dataset_id: str, pipeline: PipelineSpec, mapping: dict[str, str], shares: SplitSpec) -> Split:
-    """Return which rows are learned from, chosen by and tested on. Raises DatasetError when there are too few."""
-    key = (pipeline.model_dump_json(), tuple(sorted(mapping.items())), shares.model_dump_json())
-    return _split(dataset_id, *key, home_folder())
-
-
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _split(
-    dataset_id: str, pipeline: str, mapping: tuple[tuple[str, str], ...], shares: str, folder: str
-) -> Split:
-    from engine.dataset import split_rows
-
-    spec = PipelineSpec.model_validate_json(pipeline)
-    return split_rows(
-        _usable(dataset_id, pipeline, mapping, folder).examples,
-        SplitSpec.model_validate_json(shares),
-        outputs=[f.name for f in spec.outputs],
-    )
 
 
 def first_row(draft: ProjectDraft) -> dict[str, Any]:

@@ -12,12 +12,16 @@ from dashboard.components.page import Current, go
 from dashboard.components.remarks_note import remarks_for
 from dashboard.meters import dollars, duration, short
 from dashboard.models import title_of
-from dashboard.plain import plain
+from dashboard.plain import count, plain
 from engine.errors import EngineError
 from engine.runs.spec import ModelChoice, RunSpec
 
 if TYPE_CHECKING:
     from engine.search.estimate import Estimate, Range
+
+
+MOST_AT_ONCE = 4
+"""Runs of one project at the same time: they share the machine and the model's limits."""
 
 
 def start_card(now: Current) -> None:
@@ -48,6 +52,9 @@ def start_card(now: Current) -> None:
                 st.markdown(f":orange[:material/pending:] {plain(reason)}")
         else:
             st.caption("The run goes on when you close this tab. You can pause or stop it at any time.")
+            if going := _going(now):
+                beside = f"{count(going, 'run')} of this project {'is' if going == 1 else 'are'} going on"
+                st.caption(f":blue[:material/monitoring:] {beside}; this one would run beside.")
         if pressed and spec is not None and found is not None:
             _start(now, spec, found)
 
@@ -72,14 +79,14 @@ def _ready(now: Current) -> tuple[RunSpec | None, Estimate | None, str]:
         if not state.ok:
             which = "" if one == model else f"{title_of(one)}: "
             return spec, found, f"{which}{state.sentence}"
-    going = next((r for r in data.runs(now.id) if r.state in ("queued", "running", "paused")), None)
-    if going is not None:
-        return (
-            spec,
-            found,
-            "A run of this project is going on. Stop it, or wait for its end, before the next.",
-        )
+    if _going(now) >= MOST_AT_ONCE:
+        full = f"{MOST_AT_ONCE} runs of this project are going on. Stop one, or wait for its end, before the next."
+        return spec, found, full
     return spec, found, ""
+
+
+def _going(now: Current) -> int:
+    return sum(run.state in ("queued", "running", "paused") for run in data.runs(now.id))
 
 
 def _figures(found: Estimate) -> None:
