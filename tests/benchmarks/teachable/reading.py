@@ -17,6 +17,7 @@ from teachable.worlds import Rule, World, applying
 
 _HEADER = re.compile(r"\[\[ ## (\w+) ## \]\]\n?")
 _ROW = re.compile(r"Ticket \d+: [^\"'\n\\]*")
+_QUOTED = re.compile(r"Ticket \d")
 _SENTENCE = re.compile(r"[.\n;]|\\n")
 _WORD = re.compile(r"[a-z]+")
 _PLAIN_AMOUNT = re.compile(r"(?<![\d,.])\d{4,}\.\d\d\b")
@@ -72,7 +73,8 @@ def _asked(system: str) -> Mapping[str, str]:
 
 def sentences(text: str) -> list[frozenset[str]]:
     """Return the words of each sentence that quotes no row."""
-    return [frozenset(_WORD.findall(s.lower())) for s in _SENTENCE.split(text) if s and "Ticket" not in s]
+    parts = (s for s in _SENTENCE.split(text) if s and not _QUOTED.search(s))
+    return [frozenset(_WORD.findall(s.lower())) for s in parts]
 
 
 @lru_cache(maxsize=4096)
