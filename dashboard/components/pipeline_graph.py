@@ -103,5 +103,5 @@ def pipeline_graph(drawn: Picture, chosen: int, *, key: str) -> int | None:
         data={"picture": drawn.data(), "words": drawn.words(), "chosen": chosen},
         on_picked_change=lambda: None,
     )
-    picked = result.picked
+    picked = result.get("picked")
     return None if picked is None else int(picked)

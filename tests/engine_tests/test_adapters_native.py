@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -308,8 +314,18 @@ def test_else_citations_are_text():
     assert "«Refunds»" in body["messages"][-1]["content"]
 
 
-def test_citations_of_claude_through_litellm(monkeypatch):
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
+def test_citations_of_claude_through_litellm():
+    # In a process of its own: litellm must not be loaded where other tests look whether it was.
+    code = """
+    import json, sys
+    import test_adapters_native as here
+
+    lm = here.LM("anthropic/claude-sonnet-4-5", api_base=sys.argv[1], cache=False, num_retries=0, prompt_cache=True)
+    with here.context(lm=lm):
+        answer = here.Predict(here.CITE)(documents=here.DOCUMENTS, question="How long?")
+    cost = lm.history[-1].usage.cost
+    print(json.dumps([sorted(lm.capabilities), answer.sources[0].start_char_index, cost]))
+    """
     text = "[[ ## answer ## ]]\nFive days.\n\n[[ ## completed ## ]]"
     whole = {
         "id": "msg_local",
@@ -327,19 +343,29 @@ def test_citations_of_claude_through_litellm(monkeypatch):
         },
     }
     with OpenAIServer(lambda body: whole) as server:
-        base = server.url.removesuffix("/v1")
-        lm = LM("anthropic/claude-sonnet-4-5", api_base=base, cache=False, num_retries=0, prompt_cache=True)
-        assert {"citations", "tools", "reasoning", "cache_marks"} <= lm.capabilities
-        with context(lm=lm):
-            answer = Predict(CITE)(documents=DOCUMENTS, question="How long?")
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code), server.url.removesuffix("/v1")],
+            env={
+                **os.environ,
+                "ANTHROPIC_API_KEY": "k",
+                "PYTHONPATH": os.pathsep.join(["tests", "tests/engine_tests"]),
+            },
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
         (body,) = server.requests
         assert body["system"][0]["cache_control"] == {"type": "ephemeral"}
         kinds = [part["type"] for part in body["messages"][0]["content"]]
         assert kinds.count("document") == 2
-    assert answer.sources[0].start_char_index == 13
-    usage = lm.history[-1].usage
+    capabilities, start, cost = json.loads(done.stdout.splitlines()[-1])
+    assert {"citations", "tools", "reasoning", "cache_marks"} <= set(capabilities)
+    assert start == 13
     # 10 tokens at 3 dollars a million, 1,000 written at 3.75, 100 read at 0.30, 5 out at 15.
-    assert usage.cost == pytest.approx((10 * 3 + 1000 * 3.75 + 100 * 0.3 + 5 * 15) / 1e6)
+    assert cost == pytest.approx((10 * 3 + 1000 * 3.75 + 100 * 0.3 + 5 * 15) / 1e6)
 
 
 def test_models_in_a_row_are_asked_natively_only_if_all_can():

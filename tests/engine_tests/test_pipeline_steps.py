@@ -402,7 +402,7 @@ def test_the_estimate_counts_branches_and_items_and_calls_no_tool():
     )
     rows = {i: Example(question=f"{i} + {i}?", answer=str(2 * i)).with_inputs("question") for i in range(6)}
     settings = Settings(
-        build_program(spec), ExactMatch(), rows, (0, 1, 2), (3, 4, 5), lm=LM("offline/learner")
+        build_program(spec), ExactMatch(), rows, (0, 1, 2), (3, 4, 5), lm=LM("offline/learner", cache=False)
     )
     found = estimate(LabeledFewShot().search, settings, baseline_rows=(3, 4, 5))
     assert found.calls.high == 12  # three validation rows of two candidates, two calls each
