@@ -13,6 +13,9 @@ import streamlit as st
 STYLE = """<style>
 .stMainBlockContainer{padding-left:2.4rem;padding-right:2.4rem;padding-top:3.7rem;max-width:1720px}
 [data-testid="stCaptionContainer"]{opacity:.8}
+[data-testid="stCode"] .token{color:inherit!important}
+[data-testid="stCode"] .token.keyword{font-weight:650}
+[data-testid="stCode"] .token:is(.comment,.string,.triple-quoted-string){opacity:.82}
 [role="tab"][aria-selected="true"],[data-testid="stSliderThumbValue"],
 [data-testid="stButtonGroup"] [aria-checked="true"]{color:inherit!important;font-weight:600}
 .tb-samples{display:flex;flex-direction:column;gap:.3rem;font-size:.86rem;line-height:1.35}

@@ -58,7 +58,7 @@ def test_the_prompt_preview_follows_the_form(new_page):
 
 def test_the_run_is_drawn(finished):
     expect(finished.locator(".plot[data-points]")).to_be_visible()
-    assert int(finished.locator(".plot").get_attribute("data-points")) > 10
+    finished.wait_for_function("Number(document.querySelector('.plot').dataset.points) > 10")
     expect(finished.locator("[data-meter=calls]")).to_contain_text("of 2,000")
     shoot(finished, "run")
 
