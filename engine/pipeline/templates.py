@@ -30,7 +30,7 @@ class Sample:
     pipeline: PipelineSpec
     mapping: Mapping[str, str]
     metric: tuple[str, Mapping[str, Any]] = ("ExactMatch", {})
-    optimizer: tuple[str, Mapping[str, Any]] = ("MIPROv2", {"auto": "light"})
+    optimizer: tuple[str, Mapping[str, Any]] = ("Autotune", {})
     budget: Mapping[str, Any] = field(default_factory=lambda: {"calls": 2000})
 
 
@@ -207,8 +207,6 @@ SAMPLES: tuple[Sample, ...] = (
         file="reviews.csv",
         pipeline=PipelineSpec(steps=(_REVIEW,)),
         mapping={"review": "review", "product": "product", "aspect": "aspect", "sentiment": "sentiment"},
-        metric=("ExactMatch", {}),
-        optimizer=("BootstrapFewShotWithRandomSearch", {"num_candidate_programs": 8}),
     ),
     Sample(
         name="math_problems",

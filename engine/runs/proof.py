@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 class Proof:
     """What came of scoring one exported file again.
 
+    `note` says why a file may not be able to score the same ("": nothing stands in its way).
     `same` of `rows` test rows scored exactly as in the run's own test; `unknown` rows asked something whose answer is
     not kept, so they could not be checked without paying. `score` is the mean over the rows that could, 0 to 1.
     """
@@ -41,6 +42,7 @@ class Proof:
     same: int
     unknown: int
     score: float | None
+    note: str = ""
 
     @property
     def holds(self) -> bool:
@@ -65,7 +67,10 @@ class Proof:
             return f"{self.file} was not checked: the answers of the test are not kept, and asking again would cost."
         checked, other = self.rows - self.unknown, self.rows - self.unknown - self.same
         left = f"; {self.unknown} could not be checked without paying" if self.unknown else ""
-        return f"{self.file}: {self.same} of {checked} test rows scored as before, {other} did not{left}."
+        why = f" {self.note}" if self.note else ""
+        return (
+            f"{self.file}: {self.same} of {checked} test rows scored as before, {other} did not{left}.{why}"
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON-ready values, the sentence and whether it holds with it."""
@@ -82,7 +87,9 @@ async def prove(path: Path, settings: Settings, tested: Evaluation) -> list[Proo
     messages = path.with_name(get_export("messages_json").file_name)
     if messages.exists():
         templates = orjson.loads(messages.read_bytes())
-        proofs.append(await _score(_from_messages(program, templates), messages.name, settings, tested))
+        proof = await _score(_from_messages(program, templates), messages.name, settings, tested)
+        nearest = any(step.nearest for step in program.predictors())
+        proofs.append(replace(proof, note=FIXED) if nearest else proof)
     return proofs
 
 
@@ -158,4 +165,8 @@ def _chat() -> Adapter:
 
 
 SAME = 1e-9
+FIXED = (
+    "The program shows each input the solved examples nearest to it; messages that are the same for every input "
+    "hold all of them. Use the program file or the script where it matters."
+)
 NOT_KEPT = "The answer to this request is not kept."

@@ -83,7 +83,7 @@ def test_the_history_opens_a_run_and_keeps_a_note(finished):
 
 def test_a_version_is_kept_and_put_into_use_and_the_export_is_proven(finished):
     to_page(finished, "export")
-    expect(finished.locator(".st-key-proof")).to_contain_text("Proven to score the same")
+    expect(finished.locator(".st-key-proof")).to_contain_text("every row as before")
     finished.locator("[class*=st-key-version_note_] input").fill("<b>first</b> ![x](http://a)")
     press(finished, "keep_version")
     expect(finished.locator(".st-key-version_1")).to_contain_text("<b>first</b> ![x]")
