@@ -261,9 +261,11 @@ def _upload(home: Path) -> list[float]:
     server = Server(home).start()
     times = []
     try:
-        for _ in range(3):
+        for number in range(3):
+            with Store.open(home) as store:
+                project = store.create_project(f"Upload {number}", {})
             with _page() as page:
-                page.goto(f"{server.url}/examples")
+                page.goto(f"{server.url}/examples?project={project}")
                 upload = page.locator("input[type=file]").first
                 upload.wait_for(state="attached")
                 page.wait_for_timeout(3000)
