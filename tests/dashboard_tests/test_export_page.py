@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from page_frame import open_page, said
 from run_setup import add_data, spec
-from streamlit.testing.v1 import AppTest
 
 from dashboard import data, versions
 from engine.runs.spec import Named, ProjectDraft
@@ -33,19 +33,8 @@ def finished(home, project=None):
     return run_id, project
 
 
-def start(**query):
-    app = AppTest.from_file(APP, default_timeout=30)
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.run()
-    app.switch_page("app_pages/export.py").run()
-    assert not app.exception, app.exception
-    return app
-
-
-def said(app):
-    found = [*app.markdown, *app.caption, *app.text, *app.code]
-    return "\n".join(str(e.value).replace("\\", "") for e in found)
+def start(**params):
+    return open_page("export", **params)
 
 
 def test_without_a_run_it_says_what_to_do(home):

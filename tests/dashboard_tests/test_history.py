@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
+from page_frame import open_page, said
 from run_setup import add_data, spec
-from streamlit.testing.v1 import AppTest
 
 from dashboard import data, drafts, history, versions
 from engine.records import Outcome
@@ -28,10 +28,7 @@ def home(tmp_path, monkeypatch):
 
 
 def start():
-    app = AppTest.from_file(APP, default_timeout=30).run()
-    app.switch_page("app_pages/history.py").run()
-    assert not app.exception, app.exception
-    return app
+    return open_page("history")
 
 
 def select(app, *rows):
@@ -39,11 +36,6 @@ def select(app, *rows):
     app.run()
     assert not app.exception, app.exception
     return app
-
-
-def said(app):
-    found = [*app.markdown, *app.caption, *app.text, *app.warning, *app.success, *app.info]
-    return "\n".join(str(e.value).replace("\\", "") for e in found)
 
 
 def made(home, title="A run", project=None, **changes):

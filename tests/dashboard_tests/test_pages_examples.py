@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from openai_server import OpenAIServer
-from streamlit.testing.v1 import AppTest
+from page_frame import open_page, said
+from page_frame import stored_draft as draft
 
 from dashboard import data, drafts, example_edits
 from dashboard.components.example_grid import USE, WHY
@@ -16,7 +17,7 @@ from dashboard.example_checks import findings_of, split_of
 from dashboard.guarded import ChangedElsewhereError, state_of
 from engine.dataset import read_dataset
 from engine.pipeline.infer import infer_mapping, infer_pipeline
-from engine.runs.spec import ModelChoice, ProjectDraft
+from engine.runs.spec import ModelChoice
 from engine.store.store import Store
 
 APP = str(Path(__file__).parents[2] / "dashboard" / "app.py")
@@ -35,25 +36,7 @@ def home(tmp_path, monkeypatch):
 
 
 def start(page="examples", **params):
-    app = AppTest.from_file(APP, default_timeout=60)
-    for name, value in params.items():
-        app.query_params[name] = value
-    app.run()
-    for name, value in params.items():
-        app.query_params[name] = value
-    app.switch_page(f"app_pages/{page}.py").run()
-    assert not app.exception, app.exception
-    return app
-
-
-def draft(project):
-    with Store.open() as store:
-        return ProjectDraft.model_validate(store.get_project(project).draft)
-
-
-def said(app):
-    found = [*app.markdown, *app.caption, *app.title, *app.text]
-    return "\n".join(str(e.value).replace("\\", "") for e in found)
+    return open_page(page, **params)
 
 
 def table(project):

@@ -6,6 +6,8 @@ import ast
 from pathlib import Path
 
 import pytest
+from page_frame import open_page as start
+from page_frame import said
 from streamlit.testing.v1 import AppTest
 
 from dashboard import data, drafts
@@ -24,17 +26,6 @@ ROOT = Path(__file__).parents[2]
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
     return tmp_path
-
-
-def start():
-    app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=60).run()
-    assert not app.exception, app.exception
-    return app
-
-
-def said(app):
-    found = [*app.markdown, *app.caption, *app.title, *app.text]
-    return "\n".join(str(e.value).replace("\\", "") for e in found)
 
 
 def test_a_fresh_home_leads_to_a_first_run_and_shows_every_sample():

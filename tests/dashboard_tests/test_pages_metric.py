@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from openai_server import OpenAIServer
-from streamlit.testing.v1 import AppTest
+from page_frame import open_page, said
 
 from dashboard import data, drafts, people
 from dashboard.components.metric_cards import worked_scores
@@ -29,22 +29,11 @@ def project():
 
 
 def start(project):
-    app = AppTest.from_file(APP, default_timeout=60)
-    app.query_params["project"] = project
-    app.run()
-    app.query_params["project"] = project
-    app.switch_page("app_pages/metric.py").run()
-    assert not app.exception, app.exception
-    return app
+    return open_page("metric", project=project)
 
 
 def metric(project):
     return data.draft_of(next(p for p in data.projects() if p.id == project)).metric
-
-
-def said(app):
-    found = [*app.markdown, *app.caption, *app.text]
-    return "\n".join(str(e.value).replace("\\", "") for e in found)
 
 
 @pytest.mark.parametrize("one", [m for m in METRICS if not m.awaits], ids=lambda m: m.name)

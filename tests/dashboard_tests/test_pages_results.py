@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
+from page_frame import said
+from page_frame import stored_draft as draft
 from streamlit.testing.v1 import AppTest
 
 from dashboard import contenders, data, drafts, launch, people
@@ -40,10 +42,6 @@ def project():
     return drafts.project_from_sample(SAMPLES[0])
 
 
-def draft(project):
-    return data.draft_of(next(p for p in data.projects() if p.id == project))
-
-
 def add_run(project, name="LabeledFewShot", **changes):
     spec = draft(project).model_copy(update={"optimizer": Named(name=name), **changes})
     return launch.create(project, spec.to_run(data.datasets()[0].hash).model_dump(mode="json"), name)
@@ -62,11 +60,6 @@ def open_page(project, run="", tab="", **params):
     app.switch_page("app_pages/results.py").run()
     assert not app.exception, app.exception
     return app
-
-
-def said(app):
-    found = [*app.markdown, *app.caption, *app.text, *app.success, *app.info, *app.warning]
-    return "\n".join(str(e.value).replace("\\", "") for e in found)
 
 
 def table(app, key):

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
+from page_frame import open_page, said
+from page_frame import stored_draft as draft
 
 from dashboard import data, drafts, step_edits
 from engine.pipeline.spec import CorpusSpec
-from engine.runs.spec import ProjectDraft
-from engine.store.store import Store
 
 APP = str(Path(__file__).parents[2] / "dashboard" / "app.py")
 
@@ -22,25 +21,7 @@ def home(tmp_path, monkeypatch):
 
 
 def start(page="task", **params):
-    app = AppTest.from_file(APP, default_timeout=60)
-    for name, value in params.items():
-        app.query_params[name] = value
-    app.run()
-    for name, value in params.items():
-        app.query_params[name] = value
-    app.switch_page(f"app_pages/{page}.py").run()
-    assert not app.exception, app.exception
-    return app
-
-
-def draft(project):
-    with Store.open() as store:
-        return ProjectDraft.model_validate(store.get_project(project).draft)
-
-
-def said(app):
-    found = [*app.markdown, *app.caption, *app.title, *app.text]
-    return "\n".join(str(e.value).replace("\\", "") for e in found)
+    return open_page(page, **params)
 
 
 def sample():

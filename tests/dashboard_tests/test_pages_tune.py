@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
+from page_frame import open_page, said
+from page_frame import stored_draft as draft
 
 from dashboard import data, drafts, launch, people
 from dashboard.example_checks import split_of
@@ -31,22 +32,7 @@ def project():
 
 
 def start(project):
-    app = AppTest.from_file(APP, default_timeout=60)
-    app.query_params["project"] = project
-    app.run()
-    app.query_params["project"] = project
-    app.switch_page("app_pages/tune.py").run()
-    assert not app.exception, app.exception
-    return app
-
-
-def draft(project):
-    return data.draft_of(next(p for p in data.projects() if p.id == project))
-
-
-def said(app):
-    found = [*app.markdown, *app.caption, *app.text]
-    return "\n".join(str(e.value).replace("\\", "") for e in found)
+    return open_page("tune", project=project)
 
 
 def test_the_models_of_a_run_are_chosen_apart(project):

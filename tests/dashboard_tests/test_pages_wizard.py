@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
+from page_frame import open_page as start
+from page_frame import said
+from page_frame import stored_draft as draft
 
 from dashboard import data, drafts
 from engine.pipeline.templates import SAMPLES
-from engine.runs.spec import ModelChoice, Named, ProjectDraft
+from engine.runs.spec import ModelChoice, Named
 from engine.store.store import Store
 
 APP = str(Path(__file__).parents[2] / "dashboard" / "app.py")
@@ -26,30 +28,6 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     return tmp_path
-
-
-def start(page="home", **params):
-    app = AppTest.from_file(APP, default_timeout=30)
-    for name, value in params.items():
-        app.query_params[name] = value
-    app.run()
-    if page != "home":
-        for name, value in params.items():
-            app.query_params[name] = value
-        app.switch_page(f"app_pages/{page}.py").run()
-    assert not app.exception, app.exception
-    return app
-
-
-def draft(project):
-    with Store.open() as store:
-        return ProjectDraft.model_validate(store.get_project(project).draft)
-
-
-def said(app):
-    """Everything a page says in words."""
-    found = [*app.markdown, *app.caption, *app.title, *app.text]
-    return "\n".join(str(e.value).replace("\\", "") for e in found)
 
 
 def sample():

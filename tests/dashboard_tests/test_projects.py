@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
+from page_frame import open_page as start
+from page_frame import said
 
 from dashboard import data, drafts, launch
 from dashboard.project_file import pack, unpack
@@ -37,23 +38,6 @@ PAGES = (
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
     return tmp_path
-
-
-def start(page="home", **params):
-    app = AppTest.from_file(APP, default_timeout=30)
-    for name, value in params.items():
-        app.query_params[name] = value
-    app.run()
-    if page != "home":
-        for name, value in params.items():
-            app.query_params[name] = value
-        app.switch_page(f"app_pages/{page}.py").run()
-    assert not app.exception, app.exception
-    return app
-
-
-def said(app):
-    return "\n".join(str(e.value).replace("\\", "") for e in [*app.markdown, *app.caption, *app.text])
 
 
 def row_of(project):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import streamlit as st
 from openai_server import OpenAIServer
+from page_frame import open_page, said
 from run_setup import add_data, spec
-from streamlit.testing.v1 import AppTest
 
 from dashboard import data, drafts
 from dashboard.spending import by_project
@@ -33,18 +34,8 @@ def home(tmp_path, monkeypatch):
 
 
 def start():
-    import streamlit as st
-
     st.cache_data.clear()
-    app = AppTest.from_file(APP, default_timeout=30).run()
-    app.switch_page("app_pages/settings.py").run()
-    assert not app.exception, app.exception
-    return app
-
-
-def said(app):
-    found = [*app.markdown, *app.caption, *app.text]
-    return "\n".join(str(e.value).replace("\\", "") for e in found)
+    return open_page("settings")
 
 
 def test_a_fresh_install_says_what_is_there():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from openai_server import OpenAIServer
-from streamlit.testing.v1 import AppTest
+from page_frame import open_page, said
 
 from dashboard import data, drafts, trying
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
@@ -26,20 +26,7 @@ def home(tmp_path, monkeypatch):
 
 
 def start(**params):
-    app = AppTest.from_file(APP, default_timeout=30)
-    for name, value in params.items():
-        app.query_params[name] = value
-    app.run()
-    for name, value in params.items():
-        app.query_params[name] = value
-    app.switch_page("app_pages/try_it.py").run()
-    assert not app.exception, app.exception
-    return app
-
-
-def said(app):
-    found = [*app.markdown, *app.caption, *app.text]
-    return "\n".join(str(e.value).replace("\\", "") for e in found)
+    return open_page("try_it", **params)
 
 
 def test_an_empty_project_says_what_to_do():
