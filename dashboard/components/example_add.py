@@ -55,15 +55,7 @@ def _by_hand(now: Current, table: Dataset) -> None:
     )
     lines = [{str(c): _text(v) for c, v in line.items()} for line in edited.to_dict("records")]
     rows = [line for line in lines if any(text.strip() for text in line.values())]
-    st.button(
-        f"Add {count(len(rows), 'row')}" if rows else "Add rows",
-        key="add_by_hand",
-        type="primary",
-        disabled=not rows,
-        help=None if rows else "Fill in at least one row first.",
-        on_click=_add,
-        args=(now.id, rows, False),
-    )
+    _add_button(now, rows, "add_by_hand", "Fill in at least one row first.")
 
 
 def _paste(now: Current, table: Dataset) -> None:
@@ -76,12 +68,16 @@ def _paste(now: Current, table: Dataset) -> None:
     rows, problem = _read(text, table)
     if problem:
         st.text(problem)
+    _add_button(now, rows, "add_pasted", "Paste rows first.")
+
+
+def _add_button(now: Current, rows: list[dict[str, str]], key: str, why_not: str) -> None:
     st.button(
         f"Add {count(len(rows), 'row')}" if rows else "Add rows",
-        key="add_pasted",
+        key=key,
         type="primary",
         disabled=not rows,
-        help=None if rows else "Paste rows first.",
+        help=None if rows else why_not,
         on_click=_add,
         args=(now.id, rows, False),
     )
