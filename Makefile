@@ -46,7 +46,9 @@ lock: $(READY)           ## resolve the dependencies anew, hashes included
 $(READY): pyproject.toml $(LOCK)
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Tuneboard needs Python 3.11 or newer; this is ' + sys.version.split()[0] + '. Name another one with: make PYTHON=python3.12')"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(LOCK)
+	@# uv installs in a fifth of pip's time; where it cannot reach the index that pip is set up for, pip does it.
+	$(BIN)/python -m pip install -q --disable-pip-version-check uv && $(BIN)/uv pip sync -q --require-hashes $(LOCK) || \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(LOCK)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 	@touch $@
 
