@@ -13,6 +13,7 @@ from dashboard.example_checks import findings_of
 from dashboard.glossary import explain
 from dashboard.mode import read_only
 from dashboard.plain import count, plain
+from engine.dataset.alike import LOOKED_AT
 from engine.errors import EngineError
 from engine.pipeline.spec import PipelineSpec
 
@@ -59,6 +60,10 @@ def preflight_card(now: Current) -> None:
             )
         for finding in found:
             _finding(now, table, finding)
+        if len(table) > LOOKED_AT:
+            st.caption(
+                f"For answers that look odd, at most {LOOKED_AT:,} of the {len(table):,} rows are looked at, evenly spread."
+            )
 
 
 def _finding(now: Current, table: Dataset, finding: Finding) -> None:

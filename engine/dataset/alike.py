@@ -8,15 +8,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 NEAR = 93
 """Percent of equal letters from which two texts are nearly the same."""
 
-LOOKED_AT = 2000
-"""Rows whose neighbours are compared; of more, as many evenly spread ones."""
+LOOKED_AT = 20_000
+"""Rows whose answers are judged by their neighbours'; of more, as many evenly spread ones."""
 
+_NEAR_BY = 2000
+"""Rows among which neighbours are looked for, evenly spread."""
+
+_AT_ONCE = 1000
 _HEAD = 240
 _WIDTH = 1024
 _NEIGHBOURS = 7
@@ -125,51 +129,90 @@ def _alike(texts: Mapping[int, str], pairs: Sequence[tuple[int, int]]) -> list[t
 def odd_labels(texts: Sequence[str], labels: Sequence[str]) -> tuple[dict[int, str], int]:
     """Return places whose label differs from that of their neighbours -> the neighbours' label; and how many were looked at.
 
-    Neighbours are the texts that share most rare words. Where neighbours do not tell labels in general (less than
-    80 % right), nothing is odd: the labels follow something else than the words.
+    Neighbours are the texts that share most rare words, among at most 2,000 of all. Where these do not tell each
+    other's labels (less than 80 % right), nothing is odd: the labels follow something else than the words.
     """
     import numpy as np
 
-    step = max(1, -(-len(texts) // LOOKED_AT))
-    looked_at = list(range(0, len(texts), step))
-    if len(looked_at) < 20:
-        return {}, len(looked_at)
-    vectors = _vectors([texts[i] for i in looked_at])
-    alike = vectors @ vectors.T
-    np.fill_diagonal(alike, 0)
-    nearest = np.argpartition(-alike, min(_NEIGHBOURS, len(looked_at) - 1), axis=1)[:, :_NEIGHBOURS]
-    weights = np.square(np.take_along_axis(alike, nearest, axis=1))
-    names = sorted(set(labels))
-    numbers = {name: i for i, name in enumerate(names)}
-    own = np.array([numbers[labels[i]] for i in looked_at])
-    votes = np.zeros((len(looked_at), len(names)), dtype=np.float32)
-    for k in range(nearest.shape[1]):
-        np.add.at(votes, (np.arange(len(looked_at)), own[nearest[:, k]]), weights[:, k])
-    total = votes.sum(axis=1)
-    best = votes.argmax(axis=1)
-    sure = total > _NEIGHBOURS * 0.09
-    if sure.sum() < 20 or (best == own)[sure].mean() < 0.8:
-        return {}, len(looked_at)
-    share = votes / np.maximum(total, 1e-9)[:, None]
-    mine = share[np.arange(len(own)), own]
-    odd = sure & (best != own) & (share.max(axis=1) >= 0.8) & (mine <= 0.1)
-    return {looked_at[i]: names[best[i]] for i in np.flatnonzero(odd)}, len(looked_at)
+    near = _spread(len(texts), _NEAR_BY)
+    if len(near) < 20:
+        return {}, len(near)
+    names, own = np.unique(np.array(labels, dtype=object), return_inverse=True)
+    weights = _weights([texts[i] for i in near])
+    known = _Known(
+        _vectors([texts[i] for i in near], weights), near, np.eye(len(names), dtype=np.float32)[own[near]]
+    )
+    share, sure = known.votes(known.vectors, near)
+    if sure.sum() < 20 or (share.argmax(axis=1) == own[near])[sure].mean() < 0.8:
+        return {}, len(near)
+    looked_at = _spread(len(texts), LOOKED_AT)
+    odd: dict[int, str] = {}
+    for start in range(0, len(looked_at), _AT_ONCE):
+        places = looked_at[start : start + _AT_ONCE]
+        share, sure = known.votes(_vectors([texts[i] for i in places], weights), places)
+        best, mine = share.argmax(axis=1), share[np.arange(len(places)), own[places]]
+        found = sure & (best != own[places]) & (share.max(axis=1) >= 0.8) & (mine <= 0.1)
+        odd |= {int(places[i]): str(names[best[i]]) for i in np.flatnonzero(found)}
+    return odd, len(looked_at)
 
 
-def _vectors(texts: Sequence[str]) -> Any:
-    """Return unit vectors of words weighted by rarity, words folded into a fixed width."""
+class _Known(NamedTuple):
+    """Texts whose labels vote: a unit vector each, their places, and their labels as rows of ones and zeros."""
+
+    vectors: Any
+    places: Any
+    labels: Any
+
+    def votes(self, vectors: Any, places: Any) -> tuple[Any, Any]:
+        """Return each text's share of votes by label, and whether it has near enough neighbours to say so."""
+        import numpy as np
+
+        alike = vectors @ self.vectors.T
+        # No text votes for itself.
+        itself = np.minimum(np.searchsorted(self.places, places), len(self.places) - 1)
+        same = np.flatnonzero(self.places[itself] == places)
+        alike[same, itself[same]] = 0
+        nearest = np.argpartition(-alike, min(_NEIGHBOURS, alike.shape[1] - 1), axis=1)[:, :_NEIGHBOURS]
+        weights = np.square(np.take_along_axis(alike, nearest, axis=1))
+        votes = np.einsum("rn,rnl->rl", weights, self.labels[nearest])
+        total = votes.sum(axis=1)
+        return votes / np.maximum(total, 1e-9)[:, None], total > _NEIGHBOURS * 0.09
+
+
+def _spread(length: int, most: int) -> Any:
+    """Return at most so many evenly spread places."""
     import numpy as np
 
-    words = [Counter(_WORDS.findall(text[:2000].casefold())) for text in texts]
-    seen = Counter(word for counted in words for word in counted)
+    return np.arange(0, length, max(1, -(-length // most)))
+
+
+def _weights(texts: Sequence[str]) -> dict[str, float]:
+    """Return words -> how much each says: the rarer, the more."""
+    import math
+
+    seen = Counter(word for text in texts for word in set(_words(text)))
+    return {word: math.log(len(texts) / count) + 0.1 for word, count in seen.items()}
+
+
+def _vectors(texts: Sequence[str], weights: Mapping[str, float]) -> Any:
+    """Return unit vectors of words weighted by rarity, words folded into a fixed width; a word never seen is as rare as can be."""
+    import numpy as np
+
+    rarest = max(weights.values(), default=1.0)
+    place: dict[str, int] = {}
     made = np.zeros((len(texts), _WIDTH), dtype=np.float32)
-    rarity = {word: float(np.log(len(texts) / count)) + 0.1 for word, count in seen.items()}
-    place = {word: crc32(word.encode("utf-8", "replace")) % _WIDTH for word in seen}
-    for at, counted in enumerate(words):
-        for word, times in counted.items():
-            made[at, place[word]] += rarity[word] * (1 + np.log(times) if times > 1 else 1.0)
+    for at, text in enumerate(texts):
+        for word, times in Counter(_words(text)).items():
+            if word not in place:
+                place[word] = crc32(word.encode("utf-8", "replace")) % _WIDTH
+            weight = weights.get(word, rarest)
+            made[at, place[word]] += weight * (1 + np.log(times) if times > 1 else 1.0)
     lengths = np.linalg.norm(made, axis=1, keepdims=True)
     return made / np.maximum(lengths, 1e-9)
+
+
+def _words(text: str) -> list[str]:
+    return _WORDS.findall(text[:2000].casefold())
 
 
 def _folded(text: str) -> str:

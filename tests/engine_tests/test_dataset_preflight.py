@@ -8,6 +8,7 @@ import time
 import pytest
 
 from engine.dataset import read_dataset
+from engine.dataset.alike import odd_labels
 from engine.dataset.preflight import Table, preflight
 from engine.pipeline.templates import get_sample
 from engine.samples import sample_bytes
@@ -122,6 +123,19 @@ def test_wrong_labels_are_found_and_right_ones_are_not_accused(seed):
     odd = set(found(rows)["odd"].rows)
     assert len(odd & set(flipped)) >= 12
     assert len(odd - set(flipped)) <= 2
+
+
+def test_of_many_rows_twenty_thousand_are_judged_and_it_is_said():
+    rows = letters(24_000, 1)
+    rng = random.Random(1)
+    flipped = rng.sample(range(0, 24_000, 2), 200)
+    for i in flipped:
+        rows[i] = (rows[i][0], rng.choice([label for _, label in BASE if label != rows[i][1]]))
+    odd, looked_at = odd_labels([text for text, _ in rows], [label for _, label in rows])
+    assert looked_at == 12_000
+    assert len(odd.keys() & set(flipped)) >= 120
+    assert len(odd.keys() - set(flipped)) <= 12
+    assert all(rows[at][1] != other for at, other in odd.items())
 
 
 def test_labels_that_do_not_follow_the_words_accuse_nobody():
