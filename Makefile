@@ -22,6 +22,7 @@ check: $(READY)          ## style, types, import contracts
 	$(BIN)/mypy
 
 unit: $(READY)           ## engine and dashboard tests, docstring examples
+	$(BIN)/python .ci/peers.py
 	$(BIN)/pytest -q -n auto --dist worksteal --doctest-modules engine dashboard tests/engine_tests tests/dashboard_tests tests/test_architecture.py tests/test_docs.py
 
 browser: $(READY)        ## the whole flow in a real Chromium, screenshots in .screenshots/

@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import venv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,19 +36,11 @@ def peer() -> str | None:
     if given:
         return None if given == "none" else given
     home = ROOT / ".bench" / "dspy"
-    python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
-    if (home / ".ready").exists():
-        return str(python)
-    note("Installing DSPy in .bench/dspy for the comparison (once)...")
-    venv.create(home, with_pip=True, clear=True)
-    done = subprocess.run(
-        [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "dspy", "optuna", "numpy"]
-    )
-    if done.returncode:
+    subprocess.run([sys.executable, ROOT / ".ci" / "peers.py"], stdout=sys.stderr, check=True)
+    if not (home / ".ready").exists():
         note("DSPy could not be installed: its column stays empty.")
         return None
-    (home / ".ready").touch()
-    return str(python)
+    return str(home / ("Scripts" if os.name == "nt" else "bin") / "python")
 
 
 def job(python: str, command: str, **options: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from engine.testing import ScriptedLM
 from engine.tools.pyodide import PyodideInterpreter, deno_program, pyodide_folder
 from engine.tools.sandbox import FinalOutput
 
+os.environ.setdefault("TUNEBOARD_PYODIDE", str(Path(__file__).parents[2] / ".bench" / "pyodide"))
 try:
     deno_program(), pyodide_folder()
     MISSING = ""

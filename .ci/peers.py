@@ -1,0 +1,62 @@
+"""Fetch what the tests compare with and need beside the lock: DSPy in an environment of its own, and Pyodide's folder.
+
+Both go into .bench/ once. Where one cannot be had, a line says so, and the tests that need it skip with their reason.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+BENCH = Path(__file__).parents[1] / ".bench"
+DSPY = ("dspy==3.4.1", "optuna", "numpy")
+PYODIDE = "pyodide@314.0.7"
+
+
+def dspy(home: Path) -> None:
+    """Make an environment with DSPy."""
+    uv = str(Path(sys.executable).with_name("uv"))
+    subprocess.run([uv, "venv", "-q", "--clear", home], check=True)
+    subprocess.run([uv, "pip", "install", "-q", "--python", home, *DSPY], check=True)
+
+
+def pyodide(home: Path) -> None:
+    """Unpack Pyodide's package."""
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    npm = shutil.which("npm") or "npm"
+    packed = subprocess.run(
+        [npm, "pack", "--silent", PYODIDE],
+        cwd=home,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=300,
+    )
+    with tarfile.open(home / packed.stdout.split()[-1]) as archive:
+        archive.extractall(home, filter="data")
+    for file in (home / "package").iterdir():
+        file.rename(home / file.name)
+
+
+def main() -> None:
+    """Fetch what is not there yet."""
+    wanted: dict[str, Callable[[Path], None]] = {"dspy": dspy, "pyodide": pyodide}
+    for name, fetch in wanted.items():
+        ready = BENCH / name / ".ready"
+        if ready.exists():
+            continue
+        print(f"Fetching {name} into .bench (once)...", flush=True)
+        try:
+            fetch(BENCH / name)
+            ready.touch()
+        except (OSError, subprocess.SubprocessError) as error:
+            print(f"{name} could not be fetched ({error}): the tests that need it are skipped.", flush=True)
+
+
+if __name__ == "__main__":
+    main()
