@@ -14,6 +14,7 @@ import orjson
 
 from engine.errors import ProgramFileError
 from engine.export.json import ProgramFile, program_file, write_text
+from engine.modules.reasoning import reasoning_first
 from engine.modules.state import read
 from engine.modules.tool_step import TOOLS_LEAD, ToolStep
 from engine.pipeline.build import build_program
@@ -21,6 +22,7 @@ from engine.pipeline.spec import PipelineSpec
 
 if TYPE_CHECKING:
     from engine.modules.module import Module
+    from engine.modules.predict import Predict
 
 JUDGE_PATH = ".reward_fn.rate"
 """The end of the path of a step that rates another's answers; in DSPy's scripts it stands beside it, as NAME_judge."""
@@ -38,33 +40,43 @@ def dspy_state(program: Module) -> dict[str, Any]:
     """
     states: dict[str, Any] = {}
     for path, step in program.named_predictors():
-        if 0 < step.nearest < len(step.demos):
+        if chooses(step):
             raise ProgramFileError(
                 f"The step {path!r} shows each input its {step.nearest} nearest examples, which DSPy's state cannot say. "
-                "Export it as json or python, or tune with another optimizer."
+                "Export the DSPy script, which can, or json or python."
             )
         if step.reason_first is not None:
             raise ProgramFileError(
                 f"The step {path!r} was found to answer better {'with' if step.reason_first else 'without'} reasoning first, "
-                "which DSPy's state cannot say. Export it as json or python."
+                "which DSPy's state cannot say. Export the DSPy script, which can, or json or python."
             )
-        saved = step.dump_state()
-        states[path] = {
-            "traces": [],
-            "train": [],
-            "demos": saved["demos"],
-            "signature": {
-                # With the tools listed after it, as the model is shown it: DSPy keeps them there.
-                "instructions": step.prompted().instructions,
-                "fields": [
-                    {key: words[key] for key in ("prefix", "description")}
-                    for words in saved["signature"]["fields"].values()
-                ],
-            },
-            "lm": None,
-        }
+        states[path] = step_state(step)
     # A program that is one step is saved by DSPy without a path, as that step's state itself.
     return {**states.get("self", states), "metadata": METADATA}
+
+
+def step_state(step: Predict) -> dict[str, Any]:
+    """Return one step's wording and demonstrations as DSPy saves them."""
+    saved = step.dump_state()
+    return {
+        "traces": [],
+        "train": [],
+        "demos": saved["demos"],
+        "signature": {
+            # With the tools listed after it, as the model is shown it: DSPy keeps them there.
+            "instructions": step.prompted().instructions,
+            "fields": [
+                {key: words[key] for key in ("prefix", "description")}
+                for words in saved["signature"]["fields"].values()
+            ],
+        },
+        "lm": None,
+    }
+
+
+def chooses(step: Predict) -> bool:
+    """Return whether a step shows each input examples of its own, the nearest ones."""
+    return 0 < step.nearest < len(step.demos)
 
 
 METADATA: dict[str, Any] = {"dependency_versions": {}}
@@ -95,21 +107,42 @@ def import_dspy(
     if len(steps) == 1 and "signature" in saved:
         saved = {steps[0][0]: saved}
     for name, step in steps:
-        if name not in saved and name.endswith(JUDGE_PATH):
-            # DSPy does not save what rates answers; our scripts keep it beside the step.
-            beside = f"{name.removesuffix(JUDGE_PATH)}_judge"
-            saved[name] = saved.get(beside) or step.dump_state()
-        if isinstance(step, ToolStep) and name in saved:
-            text = saved[name].get("signature", {}).get("instructions", "")
-            saved[name]["signature"]["instructions"] = text.partition(f"\n\n{TOOLS_LEAD}\n- `")[0]
-        fields = (saved.get(name) or {}).get("signature", {}).get("fields", ())
-        if name in saved and len(fields) != len(step.signature.fields):
+        if (found := _found(saved, name)) is None:
+            if not name.endswith(JUDGE_PATH):
+                continue  # named by what loads it
+            found = step.dump_state()  # DSPy does not save what rates answers
+        saved[name] = found
+        described = found.get("signature", {})
+        if isinstance(step, ToolStep):
+            text = described.get("instructions", "")
+            described["instructions"] = text.partition(f"\n\n{TOOLS_LEAD}\n- `")[0]
+        expected = len(reasoning_first(step.signature, found.get("reason_first")).fields)
+        if len(described.get("fields", ())) != expected:
             raise ProgramFileError(
-                f"The saved step {name!r} has {len(fields)} fields and the pipeline's {len(step.signature.fields)}. "
+                f"The saved step {name!r} has {len(described.get('fields', ()))} fields and the pipeline's {expected}. "
                 "Describe the same fields in the same order."
             )
     program.load_state(saved)
     return program_file(spec, program.candidate("Imported from DSPy."), model=model)
+
+
+def _found(saved: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    """A step's state, also where DSPy's module for it reasons first and the pipeline's does not, or the other way round.
+
+    What rates a step's answers stands beside the step, in our scripts.
+    """
+    at = name if name in saved else beside(name)
+    if at in saved:
+        return dict(saved[at])
+    if f"{at}.predict" in saved:
+        return {**saved[f"{at}.predict"], "reason_first": True}
+    without = at.removesuffix(".predict")
+    return {**saved[without], "reason_first": False} if without in saved else None
+
+
+def beside(path: str) -> str:
+    """Return a path as it is in our scripts: what rates a step's answers stands beside the step."""
+    return f"{path.removesuffix(JUDGE_PATH)}_judge" if path.endswith(JUDGE_PATH) else path
 
 
 def built(program: ProgramFile) -> Module:

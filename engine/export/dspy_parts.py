@@ -1,4 +1,7 @@
-"""Pieces of the scripts for DSPy (`dspy_script`), as text: what DSPy has no module for, and the script around it."""
+"""Pieces of the scripts for DSPy (`dspy_script`), as text: what DSPy has no module for, and the script around it.
+
+Searches and the choice of examples by the input are in `dspy_searching`.
+"""
 
 from __future__ import annotations
 
@@ -9,70 +12,6 @@ ADAPTERS = {
     "two_step": "TwoStepAdapter",
 }
 """Adapter -> DSPy's class."""
-
-SEARCHING = '''
-FUNCTION_WORDS = frozenset(@FUNCTION_WORDS@.split())
-
-
-def words(text):
-    """Return a text's words as they are compared: without case, accents, function words and plural endings."""
-    text = unicodedata.normalize("NFKD", text.casefold())
-    text = "".join(c for c in text if not unicodedata.combining(c))
-    found = []
-    for word in re.findall(r"\\w+", text):
-        if word in FUNCTION_WORDS:
-            continue
-        if len(word) > 3 and word.endswith("ies") and not word.endswith(("eies", "aies")):
-            word = word[:-3] + "y"
-        elif len(word) > 3 and word.endswith("s") and not word.endswith(("us", "ss", "is")):
-            word = word[:-1]
-        found.append(word)
-    return found
-
-
-def numbered(passages):
-    """Return passages as one text."""
-    quoted = ("\\u00ab" + p + "\\u00bb" if "\\n" not in p else "\\u00ab" * 3 + "\\n    " + p.replace("\\n", "\\n    ") + "\\n" + "\\u00bb" * 3 for p in passages)
-    return "\\n".join("[%d] %s" % pair for pair in enumerate(quoted, 1)) or "N/A"
-
-
-class Search:
-    """Finds the passages nearest to its first input by their words (BM25)."""
-
-    def __init__(self, passages, k, field="passages", listed=True):
-        self.passages, self.k, self.field, self.listed = passages, k, field, listed
-        self.counts = [Counter(words(passage)) for passage in passages]
-        self.lengths = [sum(counts.values()) for counts in self.counts]
-        self.seen = Counter(word for counts in self.counts for word in counts)
-        self.usual = sum(self.lengths) / max(len(self.lengths), 1)
-
-    def __call__(self, **inputs):
-        query = next(iter(inputs.values()), None)
-        found = self.find(" ".join(query) if isinstance(query, list) else str(query)) if query else []
-        return dspy.Prediction(**{self.field: found if self.listed else numbered(found)})
-
-    def find(self, query):
-        scores = [0.0] * len(self.passages)
-        for word in dict.fromkeys(words(query)):
-            n = self.seen[word]
-            weight = math.log(1 + (len(self.passages) - n + 0.5) / (n + 0.5))
-            for i, counts in enumerate(self.counts):
-                if word in counts:
-                    scores[i] += weight * counts[word] / (counts[word] + 1.5 * (0.25 + 0.75 * self.lengths[i] / self.usual))
-        best = sorted((i for i in range(len(scores)) if scores[i] > 0), key=lambda i: (-round(scores[i], 5), i))
-        return [self.passages[i] for i in best[: self.k]]
-
-
-def search_in(passages, k):
-    found = Search(passages, k)
-
-    def search(query: str) -> str:
-        passages = found.find(query)
-        return numbered(passages) if passages else "Nothing was found."
-
-    return search
-
-'''
 
 CALLING = '''
 class Call:
@@ -157,6 +96,8 @@ SCRIPT = '''\
     python program_dspy.py --help
 """
 
+from __future__ import annotations
+
 import argparse
 import ast
 import contextvars
@@ -168,6 +109,7 @@ import os
 import re
 import typing
 import unicodedata
+import zlib
 from collections import Counter
 from typing import *  # noqa: F403 - the types of the fields
 

@@ -1,7 +1,7 @@
 """The script that builds an exported program with DSPy and answers from the command line: one file, with all that was tuned.
 
-What DSPy has no module for (a search over passages, a call of a tool, branches, lists) the script brings itself; its
-pieces stand in `dspy_parts`. This module does not import DSPy.
+What DSPy has no module for (a search over passages, examples chosen by the input, a call of a tool, branches, lists) the
+script brings itself; its pieces stand in `dspy_parts` and `dspy_searching`. This module does not import DSPy.
 """
 
 from __future__ import annotations
@@ -9,27 +9,29 @@ from __future__ import annotations
 import ast
 import pprint
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import ProgramFileError
-from engine.export.dspy import JUDGE_PATH, built, dspy_state
-from engine.export.dspy_parts import ADAPTERS, CALLING, CODE, SCRIPT, SEARCHING, TOOL_CODE
+from engine.export.dspy import beside, built, chooses, step_state
+from engine.export.dspy_parts import ADAPTERS, CALLING, CODE, SCRIPT, TOOL_CODE
+from engine.export.dspy_searching import NEAR_SEARCHING, NEAREST, SEARCH_TOOL, SEARCHING, own_code
 from engine.export.json import ModelFile, ProgramFile
+from engine.lm import hashing
+from engine.modules import nearest
 from engine.modules.module import Module
+from engine.modules.predict import Predict
+from engine.modules.reasoning import FIELD
+from engine.pipeline.build import build_program
 from engine.pipeline.corpora import searches
 from engine.pipeline.spec import FieldSpec, StepSpec
 from engine.pipeline.strategies import TOOLS
 from engine.records import json_value
 from engine.retrieval.bm25 import FUNCTION_WORDS
 
-CLASSES = {
-    "predict": "Predict",
-    "chain_of_thought": "ChainOfThought",
-    "best_of_n": "BestOfN",
-    "refine": "Refine",
-}
-"""Strategy -> DSPy's class, where nothing of our own is needed beside it."""
+RATED = {"best_of_n": "BestOfN", "refine": "Refine"}
+"""Strategy -> DSPy's class, of those that rate their answers."""
 
 
 def dspy_script(program: ProgramFile) -> str:
@@ -40,14 +42,14 @@ def dspy_script(program: ProgramFile) -> str:
     """
     steps = program.pipeline.steps
     made = built(program)
-    state = dspy_state(made)
+    placed = list(_placed(program, made))
     texts = {
         "TITLE": " ".join(str(program.metadata.get("title") or "A program tuned with Tuneboard").split())
         .replace("\\", "/")
         .replace('"', "'"),
-        "PARTS": "".join(_parts(steps)),
+        "PARTS": "".join(_parts(steps, placed)),
         "SIGNATURES": "\n\n".join(_signatures(steps)),
-        "STEPS": "\n".join(line for step in steps for line in _step(step, made)),
+        "STEPS": "\n".join(line for step in steps for line in _step(step, made, placed)),
         "REWARDS": "".join(_reward(step) for step in steps if step.strategy in ("best_of_n", "refine")),
         "WIRING": _literal({s.name: [f.name for f in s.inputs] for s in steps}),
         "MAKES": _literal({s.name: [f.name for f in s.makes] for s in steps}),
@@ -56,7 +58,7 @@ def dspy_script(program: ProgramFile) -> str:
         ),
         "EACH": _literal({s.name: [s.each.field, s.each.item] for s in steps if s.each}),
         "LAYOUTS": _literal({s.name: ADAPTERS[s.adapter] for s in steps if s.adapter}),
-        "STATE": _literal({_beside(path): value for path, value in state.items() if path != "metadata"}),
+        "STATE": _literal({p.path: step_state(p.tuned) for p in placed}),
         "MODEL": _literal(_model(program.model)),
         "ADAPTER": repr(ADAPTERS[program.adapter]),
         "INPUTS": repr([f.name for f in program.pipeline.inputs]),
@@ -67,18 +69,71 @@ def dspy_script(program: ProgramFile) -> str:
     return re.sub(r"@([A-Z]+)@", lambda mark: texts[mark[1]], SCRIPT)
 
 
-def _beside(path: str) -> str:
-    """A path as it is in the script: what rates a step's answers stands beside the step."""
-    return f"{path.removesuffix(JUDGE_PATH)}_judge" if path.endswith(JUDGE_PATH) else path
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """What asks a model, as it was tuned: where it stands in the script, and the lines that put it there.
+
+    Tuning may have added a reasoning field or taken one away: then the module, and with it the path, is another one.
+    """
+
+    owner: str
+    path: str
+    tuned: Predict
+    lines: tuple[str, ...]
 
 
-def _parts(steps: Iterable[StepSpec]) -> Iterable[str]:
+def _placed(program: ProgramFile, made: Module) -> Iterable[_Placed]:
+    owners = {step.name: step for step in program.pipeline.steps}
+    before = dict(build_program(program.pipeline).named_predictors())
+    for path, tuned in made.named_predictors():
+        owner = owners[path.partition(".")[0]]
+        if owner.strategy in ("predict", "chain_of_thought"):
+            yield _alone(owner, tuned)
+        else:
+            yield _inside(owner.name, beside(path), before[path], tuned)
+
+
+def _alone(step: StepSpec, tuned: Predict) -> _Placed:
+    """A step that is one call."""
+    name, signature = step.name, step.name.upper()
+    declared, has = FIELD in {f.name for f in step.answers}, FIELD in tuned.signature.output_fields
+    if has and not declared:
+        lines = [f"self.{name} = dspy.ChainOfThought({signature})"]
+        if chooses(tuned):
+            lines.append(f"self.{name}.predict = Nearest({tuned.nearest}, self.{name}.predict.signature)")
+        return _Placed(name, f"{name}.predict", tuned, tuple(lines))
+    if declared and not has:
+        signature += f".delete({FIELD!r})"
+    made = f"Nearest({tuned.nearest}, {signature})" if chooses(tuned) else f"dspy.Predict({signature})"
+    return _Placed(name, name, tuned, (f"self.{name} = {made}",))
+
+
+def _inside(owner: str, path: str, before: Predict, tuned: Predict) -> _Placed:
+    """A call inside one of DSPy's modules: only what tuning changed needs a line."""
+    had, has = (FIELD in one.signature.output_fields for one in (before, tuned))
+    signature, lines = f"self.{path}.signature", []
+    if has and not had:
+        lines.append(f"self.{path} = dspy.ChainOfThought({signature})")
+        path = f"{path}.predict"
+    elif had and not has:
+        path = path.removesuffix(".predict")
+        lines.append(f"self.{path} = dspy.Predict({signature}.delete({FIELD!r}))")
+    if chooses(tuned):
+        lines.append(f"self.{path} = Nearest({tuned.nearest}, self.{path}.signature)")
+    return _Placed(owner, path, tuned, tuple(lines))
+
+
+def _parts(steps: Sequence[StepSpec], placed: Sequence[_Placed]) -> Iterable[str]:
     """What the script needs of its own for these steps."""
-    if any(map(searches, steps)):
+    searching = [step for step in steps if searches(step)]
+    if searching:
         yield SEARCHING.replace("@FUNCTION_WORDS@", _literal(" ".join(sorted(FUNCTION_WORDS))))
-    for step in steps:
-        if searches(step):
-            yield f"\n{step.name.upper()}_PASSAGES = {_literal(list(_passages(step)))}\n\n"
+    if any(step.options.retriever == "embeddings" for step in searching):
+        yield own_code(hashing) + NEAR_SEARCHING
+    if any(step.strategy != "retrieve" for step in searching):
+        yield SEARCH_TOOL
+    for step in searching:
+        yield f"\n{step.name.upper()}_PASSAGES = {_literal(list(_passages(step)))}\n\n"
     tools = {t for s in steps if s.strategy in ("react", "tool") for t in s.options.tools}
     for tool in sorted(tools & TOOL_CODE.keys()):
         yield TOOL_CODE[tool]
@@ -86,21 +141,24 @@ def _parts(steps: Iterable[StepSpec]) -> Iterable[str]:
         yield CALLING
     if any(s.strategy == "program_of_thought" for s in steps):
         yield CODE
+    if any(chooses(p.tuned) for p in placed):
+        yield own_code(nearest) + NEAREST
 
 
 def _passages(step: StepSpec) -> tuple[str, ...]:
-    options = step.options
-    if options.retriever == "embeddings":
+    corpus = step.options.corpus
+    if not corpus.passages:
         raise ProgramFileError(
-            f"The step {step.name!r} searches by meaning, for which DSPy needs an embedding model of its own. "
-            "Let it search by words (bm25), or export it as json or python."
-        )
-    if not options.corpus.passages:
-        raise ProgramFileError(
-            f"The step {step.name!r} searches {options.corpus.file!r}, which is too large to be written into a script. "
+            f"The step {step.name!r} searches {corpus.file!r}, which is too large to be written into a script. "
             "Export it as json or python."
         )
-    return options.corpus.passages
+    return corpus.passages
+
+
+def _search(step: StepSpec, more: str = "") -> str:
+    """The making of a step's search."""
+    kind = "NearSearch" if step.options.retriever == "embeddings" else "Search"
+    return f"{kind}({step.name.upper()}_PASSAGES, {step.options.k}{more})"
 
 
 def _signatures(steps: Iterable[StepSpec]) -> Iterable[str]:
@@ -120,15 +178,13 @@ def _signature(name: str, fields: Iterable[tuple[FieldSpec, str]]) -> str:
     return f"{name.upper()} = dspy.Signature({{\n{body}\n}})"
 
 
-def _step(step: StepSpec, program: Module) -> Iterable[str]:
+def _step(step: StepSpec, program: Module, placed: Sequence[_Placed]) -> Iterable[str]:
     """The lines that make a step in the program's constructor."""
     name, options = step.name, step.options
     upper, output = name.upper(), next(iter(step.answers))
-    if step.strategy in ("predict", "chain_of_thought"):
-        yield f"        self.{name} = dspy.{CLASSES[step.strategy]}({upper})"
-    elif step.strategy in ("best_of_n", "refine"):
+    if step.strategy in ("best_of_n", "refine"):
         yield f"        self.{name}_judge = dspy.Predict({upper}_JUDGE)"
-        yield f"        self.{name} = dspy.{CLASSES[step.strategy]}("
+        yield f"        self.{name} = dspy.{RATED[step.strategy]}("
         yield f"            dspy.ChainOfThought({upper}), {options.tries}, self.rate_{name}, {options.threshold!r}"
         yield "        )"
     elif step.strategy == "react":
@@ -141,16 +197,17 @@ def _step(step: StepSpec, program: Module) -> Iterable[str]:
     elif step.strategy == "program_of_thought":
         yield f"        self.{name} = WithInputs({upper}, max_iters={options.max_iters or 3})"
     elif step.strategy == "retrieve":
-        listed = _type(output) != "str"
-        yield f"        self.{name} = Search({upper}_PASSAGES, {options.k}, {output.name!r}, listed={listed})"
-    else:
-        tool = dict.fromkeys(options.tools)
-        yield f"        self.{name} = Call({_tool(step, next(iter(tool)))}, {output.name!r}, {_type(output)})"
+        more = f", {output.name!r}, listed={_type(output) != 'str'}"
+        yield f"        self.{name} = {_search(step, more)}"
+    elif step.strategy == "tool":
+        tool = next(iter(options.tools))
+        yield f"        self.{name} = Call({_tool(step, tool)}, {output.name!r}, {_type(output)})"
+    yield from (f"        {line}" for p in placed if p.owner == name for line in p.lines)
 
 
 def _tool(step: StepSpec, tool: str) -> str:
     if tool == "search":
-        return f"search_in({step.name.upper()}_PASSAGES, {step.options.k})"
+        return f"search_in({_search(step)})"
     if tool not in TOOL_CODE or tool not in TOOLS:
         raise ProgramFileError(
             f"The step {step.name!r} calls the tool {tool!r}, which cannot be exported to DSPy. Tools that can: "

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import inspect
-import re
-import zlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +16,7 @@ from engine import loop
 from engine.errors import BadReplyError, ConfigurationError
 from engine.lm import base
 from engine.lm.base import Reply
+from engine.lm.hashing import DIMENSIONS, hashed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,15 +26,6 @@ if TYPE_CHECKING:
 
 OFFLINE = "offline/hashing"
 """The embedding model that needs nothing."""
-
-DIMENSIONS = 1024
-"""Length of an offline vector."""
-
-_LONGEST = 20_000
-_GRAMS = (3, 4, 5)
-_WORD = re.compile(r"\w+")
-_WORD_WEIGHT = 3.0
-_SHORT_WORD_WEIGHT = 0.5
 
 
 class Embedder:
@@ -120,47 +110,6 @@ class Embedder:
 
     def __repr__(self) -> str:
         return f"Embedder({self.name!r})"
-
-
-def hashed(texts: Sequence[str]) -> Vectors:
-    """Return vectors of length 1 of hashed words and letter runs; the same on every machine.
-
-    Source of the method: Weinberger et al. 2009, "Feature hashing for large scale multitask learning".
-    """
-    import numpy as np
-
-    made = np.zeros((len(texts), DIMENSIONS), np.float32)
-    for row, text in enumerate(texts):
-        made[row] = _hashed(text[:_LONGEST])
-    return made
-
-
-def _hashed(text: str) -> Vectors:
-    import numpy as np
-
-    words = _WORD.findall(text.casefold())
-    vector = np.zeros(DIMENSIONS, np.float64)
-    for word in words:
-        number = zlib.crc32(word.encode())
-        weight = _WORD_WEIGHT if len(word) > 3 else _SHORT_WORD_WEIGHT
-        vector[number % DIMENSIONS] += weight if number & 0x8000_0000 else -weight
-    letters = np.frombuffer(f" {' '.join(words)} ".encode(), np.uint8).astype(np.uint64)
-    for n in _GRAMS:
-        count = len(letters) - n + 1
-        if count < 1:
-            continue
-        runs: npt.NDArray[np.uint64] = np.full(count, n, np.uint64)
-        for at in range(n):
-            runs = (runs * np.uint64(1_099_511_628_211)) ^ letters[at : at + count]
-        runs = runs ^ (runs >> np.uint64(29))
-        sign = np.where((runs >> np.uint64(40)) & np.uint64(1), 1.0, -1.0)
-        vector += np.bincount(
-            (runs % np.uint64(DIMENSIONS)).astype(np.int64), weights=sign, minlength=DIMENSIONS
-        )
-    # Square roots: a word that comes ten times does not count ten times.
-    vector = np.sign(vector) * np.sqrt(np.abs(vector))
-    length = float(np.linalg.norm(vector))
-    return (vector / length if length else vector).astype(np.float32)
 
 
 EmbedFunction = Callable[[list[str]], Any | Awaitable[Any]]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from engine import loop
 from engine.errors import ConfigurationError
 from engine.lm.embedder import Embedder
+from engine.lm.hashing import unit
 from engine.prediction import Prediction
 from engine.retrieval.approximate import Near, approximate
 from engine.retrieval.base import Hit, Retriever, checked_k
@@ -87,7 +88,7 @@ class Embeddings(Retriever):
 
     async def _embed(self) -> None:
         vectors = await self.embedder.acall(list(self.corpus.texts))
-        self._vectors = _unit(vectors) if self.normalize else vectors
+        self._vectors = unit(vectors) if self.normalize else vectors
         await self._index()
 
     async def _index(self, centres: Vectors | None = None) -> None:
@@ -100,7 +101,7 @@ class Embeddings(Retriever):
         await self.build()
         vector = await self.embedder.acall(query)
         if self.normalize:
-            vector = _unit(vector[None, :])[0]
+            vector = unit(vector[None, :])[0]
         if len(self.corpus) > _FEW:
             return await loop.in_thread(self._find, vector, wanted)
         return self._find(vector, wanted)
@@ -176,11 +177,3 @@ class EmbeddingsWithScores(Embeddings):
             indices=[h.index for h in hits],
             scores=[h.score for h in hits],
         )
-
-
-def _unit(vectors: Vectors) -> Vectors:
-    import numpy as np
-
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    made: Vectors = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
-    return made

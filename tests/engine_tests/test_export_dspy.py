@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import orjson
 import pytest
+from dspy_peer import in_dspy
 from openai_server import OpenAIServer
 from run_setup import COLOURS, THINGS
 
@@ -69,34 +68,6 @@ def answer(body):
     return "\n\n".join([f"[[ ## {k} ## ]]\n{v}" for k, v in parts.items()] + ["[[ ## completed ## ]]"])
 
 
-def peer():
-    """A Python that has DSPy, or None."""
-    places = (os.environ.get("TUNEBOARD_BENCH_PEER"), Path(__file__).parents[2] / ".bench/dspy/bin/python")
-    return next((str(place) for place in places if place and Path(place).exists()), None)
-
-
-def in_dspy(code, tmp_path):
-    found = peer()
-    if found is None:
-        pytest.skip("DSPy is not installed (TUNEBOARD_BENCH_PEER); the shape was checked by the other tests.")
-    done = subprocess.run(
-        [found, "-c", code],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={
-            **os.environ,
-            "DSPY_CACHEDIR": str(tmp_path / "cache"),
-            "HOME": str(tmp_path),
-            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-        },
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
-
-
 def ours(program, url):
     lm = engine.LM("openai/test-model", api_base=url, api_key="k", cache=False)
     with engine.context(lm=lm):
@@ -155,10 +126,13 @@ def test_a_type_cannot_smuggle_code_into_the_script():
         dspy_script(program_file(spec, build_program(SPEC).candidate()))
 
 
-def test_steps_that_choose_their_examples_are_refused_by_name():
+def test_what_a_state_cannot_say_is_refused_by_name_and_the_script_is_named():
     near = program_file(SPEC, tuned().with_step("sort", nearest=1))
-    with pytest.raises(ProgramFileError, match="'sort'"):
-        dspy_script(near)
+    with pytest.raises(ProgramFileError, match=r"'sort' shows each input its 1 nearest.*the DSPy script"):
+        state_text(near)
+    reasons = program_file(SPEC, tuned().with_step("sort", reason_first=True))
+    with pytest.raises(ProgramFileError, match=r"'sort' was found to answer better with.*the DSPy script"):
+        state_text(reasons)
 
 
 def test_what_dspy_saved_becomes_a_program_file(tmp_path):
@@ -188,7 +162,7 @@ def test_dspy_gives_the_same_predictions_and_its_file_loads_here(tmp_path):
             "program.save('saved_by_dspy.json');"
             "print(json.dumps([[r.shelf, r.count, r.thing] for r in rows]))"
         )
-        assert json.loads(in_dspy(code, tmp_path).splitlines()[-1]) == expected
+        assert json.loads(in_dspy(code, tmp_path)) == expected
         back = import_dspy(tmp_path / "saved_by_dspy.json", SPEC)
         assert ours(back.build(), server.url) == expected
         plain = build_program(SPEC)

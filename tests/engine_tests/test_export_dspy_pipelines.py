@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import subprocess
 import sys
@@ -12,19 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dspy_peer import in_dspy
 from openai_server import OpenAIServer
 
 import engine
 from engine.errors import ProgramFileError
 from engine.export.dspy import import_dspy
-from engine.export.dspy_parts import SEARCHING, TOOL_CODE
+from engine.export.dspy_parts import TOOL_CODE
 from engine.export.dspy_script import dspy_script
+from engine.export.dspy_searching import NEAR_SEARCHING, SEARCHING, own_code
 from engine.export.json import ProgramFile, program_file
+from engine.lm import hashing
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import Condition, CorpusSpec, Each, FieldSpec, PipelineSpec, StepOptions, StepSpec
 from engine.pipeline.strategies import TOOLS
 from engine.records import Demo
-from engine.retrieval import BM25
+from engine.retrieval import BM25, Embeddings
 from engine.retrieval.bm25 import FUNCTION_WORDS
 
 HOUSE = CorpusSpec(
@@ -163,31 +165,6 @@ def answer(body: dict[str, Any]) -> str:
     return "\n\n".join([*(f"[[ ## {n} ## ]]\n{values[n]}" for n in names), "[[ ## completed ## ]]"])
 
 
-def peer() -> str | None:
-    """A Python that has DSPy, or None."""
-    places = (os.environ.get("TUNEBOARD_BENCH_PEER"), Path(__file__).parents[2] / ".bench/dspy/bin/python")
-    return next((str(place) for place in places if place and Path(place).exists()), None)
-
-
-def in_dspy(code: str, folder: Path) -> str:
-    found = peer()
-    if found is None:
-        pytest.skip(
-            "DSPy is not installed (TUNEBOARD_BENCH_PEER); the script's own parts were checked by the other tests."
-        )
-    own = {
-        "DSPY_CACHEDIR": str(folder / "cache"),
-        "HOME": str(folder),
-        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-    }
-    done = subprocess.run(
-        [found, "-W", "ignore", "-c", code], capture_output=True, text=True, cwd=folder, env={**os.environ, **own},
-        timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout.splitlines()[-1]
-
-
 def script_for(file: ProgramFile, url: str, folder: Path) -> None:
     model = {"name": "openai/test-model", "base_url": url, "key_env": "KEY"}
     text = dspy_script(program_file(file.pipeline, file.tuned(), model=model))
@@ -254,9 +231,11 @@ def test_the_scripts_search_finds_what_ours_finds():
     corpus = (Path(__file__).parents[2] / "sample_data/lending_corpus.csv").read_text().splitlines()
     corpus += ["Déjà vu: the Café's déjà-vu policies", "policies, policies", ""]
     code = SEARCHING.replace("@FUNCTION_WORDS@", repr(" ".join(sorted(FUNCTION_WORDS))))
+    imports = "from __future__ import annotations\nimport math, re, unicodedata, zlib\nfrom collections import Counter\n"
     space: dict[str, Any] = {}
-    exec("import math, re, unicodedata\nfrom collections import Counter\n" + code, space)
+    exec(imports + code + own_code(hashing) + NEAR_SEARCHING, space)
     search, index = space["Search"](corpus, 4), BM25(corpus, 4)
+    near, vectors = space["NearSearch"](corpus, 4), Embeddings(corpus, k=4)
     for query in (
         "late fee of the roof box",
         "deja vu policy",
@@ -265,6 +244,7 @@ def test_the_scripts_search_finds_what_ours_finds():
         "a the",
     ):
         assert search.find(query) == index(query).passages
+        assert near.find(query) == vectors(query).passages
 
 
 @pytest.mark.parametrize("text", ["(3 + 4) * 2 ** 5", "sqrt(2) / pi", "-7 // 2", "10 % 4 + max(1, 2)", "1/8"])
@@ -280,9 +260,6 @@ def test_the_scripts_calculator_gives_what_ours_gives(text: str):
 def test_what_dspy_cannot_do_is_said_by_name(tmp_path: Path):
     find = WIRED.steps[1]
     say = StepSpec(name="say", inputs=fields("passages:list[str]"), outputs=fields("answer"))
-    meaning = find.model_copy(update={"options": StepOptions(corpus=HOUSE, retriever="embeddings")})
-    with pytest.raises(ProgramFileError, match="'find' searches by meaning"):
-        dspy_script(tuned(pipeline(meaning, say)))
     table = tmp_path / "large.csv"
     table.write_text("text\n" + "".join(f"{'word ' * 300}{i}\n" for i in range(1500)))
     large = find.model_copy(
