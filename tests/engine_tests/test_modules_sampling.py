@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 import pytest
@@ -169,12 +168,10 @@ class Slow(BaseLM):
 def test_parallel_keeps_the_order_and_the_limit() -> None:
     lm, ask = Slow(0.02), Predict("question -> answer")
     rows = [Example(question=str(i), answer="").with_inputs("question") for i in range(20)]
-    started = time.perf_counter()
     with context(lm=lm):
         found = Parallel(num_threads=10)([(ask, row) for row in rows])
     assert [p.answer for p in found] == [f"{i}!" for i in range(20)]
     assert lm.most == 10
-    assert time.perf_counter() - started < 1
 
 
 def test_parallel_returns_failures_and_loses_no_answer() -> None:
