@@ -7,7 +7,7 @@ connection. What is costly to make is cached by content: an id or a hash, never 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from engine.store.store import Store
 from engine.store.versions import VersionRow
 
 if TYPE_CHECKING:
+    from dashboard.project_attachments import AttachedFile
     from engine.dataset import ColumnProfile, Dataset, UsableRows
     from engine.lm.cache import CacheSize
     from engine.search.estimate import Estimate
@@ -65,8 +66,8 @@ def draft_of(project: ProjectRow) -> ProjectDraft:
         ) from error
 
 
-def project_file(project: ProjectRow) -> bytes:
-    """Return a project's set-up and examples as one file. Raises StoreError."""
+def project_file(project: ProjectRow, files: Sequence[AttachedFile] = ()) -> bytes:
+    """Return a project's set-up, its examples and the files given as one file. Raises StoreError."""
     from dashboard.project_file import pack
 
     draft = draft_of(project)
@@ -77,7 +78,7 @@ def project_file(project: ProjectRow) -> bytes:
                 table = store.get_dataset(draft.dataset)
         except NotFoundError:
             draft = draft.model_copy(update={"dataset": None})
-    return pack(project.name, draft, table)
+    return pack(project.name, draft, table, files)
 
 
 def datasets() -> list[DatasetInfo]:

@@ -45,7 +45,8 @@ def delete_project(project_id: str) -> None:
 
 
 def import_project(content: bytes) -> str:
-    """Store the project in a file, with its examples; return its id. Raises EngineError with a sentence."""
+    """Store the project in a file, with its examples and their files; return its id. Raises EngineError with a sentence."""
+    from dashboard.project_attachments import keep
     from dashboard.project_file import unpack
     from engine.dataset import read_dataset
 
@@ -54,7 +55,9 @@ def import_project(content: bytes) -> str:
     dataset = None
     if found.examples is not None:
         name, table = found.examples
-        dataset = add_file(read_dataset(table, name), table, "project file")
+        rows = read_dataset(table, name)
+        keep(found.files)
+        dataset = add_file(rows, table, "project file")
     return create_project(found.name, found.draft.model_copy(update={"dataset": dataset}))
 
 

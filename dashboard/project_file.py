@@ -1,4 +1,4 @@
-"""A project as one file: its set-up and its examples, to keep, to send, and to open elsewhere. No runs, no keys.
+"""A project as one file: its set-up, examples, pictures and PDFs, to keep, to send, to open elsewhere. No runs, no keys.
 
 A file may come from anybody, so it is data that is checked, and the names of variables that hold keys are left
 out: an address written in a file must not be sent a key that the file itself names. Texts to search travel inside;
@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from dashboard.project_attachments import AttachedFile, checked
 from engine.errors import ConfigurationError, EngineError
 from engine.pipeline.spec import CorpusSpec, PipelineSpec
 from engine.runs.spec import ProjectDraft
@@ -37,22 +38,29 @@ class _ProjectFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["tuneboard.project"] = FORMAT
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 1
     name: str
     draft: ProjectDraft
     examples: _Examples | None = None
+    files: tuple[AttachedFile, ...] = ()
 
 
 class Unpacked(NamedTuple):
-    """What a project's file holds; `examples` is the file's name and its bytes, None where there were none."""
+    """What a project's file holds; `examples` is the file's name and its bytes, None where there were none.
+
+    `files` are what its rows name, as (name, bytes): checked, and not kept yet.
+    """
 
     name: str
     draft: ProjectDraft
     examples: tuple[str, bytes] | None
+    files: tuple[tuple[str, bytes], ...] = ()
 
 
-def pack(name: str, draft: ProjectDraft, examples: DatasetRow | None) -> bytes:
-    """Return a project's file.
+def pack(
+    name: str, draft: ProjectDraft, examples: DatasetRow | None, files: Sequence[AttachedFile] = ()
+) -> bytes:
+    """Return a project's file, with the files that its rows name.
 
     >>> unpack(pack("Mine", ProjectDraft(seed=3), None)).draft.seed
     3
@@ -62,8 +70,16 @@ def pack(name: str, draft: ProjectDraft, examples: DatasetRow | None) -> bytes:
         if examples
         else None
     )
-    file = _ProjectFile(name=name, draft=_without_keys(_with_passages(draft)), examples=table)
-    return orjson.dumps(file.model_dump(mode="json"), option=orjson.OPT_INDENT_2) + b"\n"
+    file = _ProjectFile(
+        version=2 if files else 1,
+        name=name,
+        draft=_without_keys(_with_passages(draft)),
+        examples=table,
+        files=tuple(files),
+    )
+    # What has no files can be opened by versions that knew none.
+    without = None if files else {"files"}
+    return orjson.dumps(file.model_dump(mode="json", exclude=without), option=orjson.OPT_INDENT_2) + b"\n"
 
 
 def unpack(content: bytes) -> Unpacked:
@@ -76,7 +92,7 @@ def unpack(content: bytes) -> Unpacked:
         ) from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ConfigurationError("This file is not a project. Choose a project file that Tuneboard exported.")
-    if data.get("version") != 1:
+    if data.get("version") not in (1, 2):
         raise ConfigurationError(
             "This project was exported by another version of Tuneboard. Update Tuneboard."
         )
@@ -94,7 +110,7 @@ def unpack(content: bytes) -> Unpacked:
         ) from error
     except binascii.Error as error:
         raise ConfigurationError("This project file is damaged: its examples cannot be read.") from error
-    return Unpacked(file.name, _without_keys(_without_files(file.draft)), table)
+    return Unpacked(file.name, _without_keys(_without_files(file.draft)), table, checked(file.files))
 
 
 def _without_keys(draft: ProjectDraft) -> ProjectDraft:

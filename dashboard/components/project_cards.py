@@ -13,8 +13,9 @@ from dashboard.components.page import go
 from dashboard.components.run_header import STATES
 from dashboard.mode import read_only
 from dashboard.plain import count, plain
+from dashboard.project_attachments import AttachedFile, attached
 from dashboard.wizard import Step, steps
-from engine.errors import EngineError
+from engine.errors import ConfigurationError, EngineError
 from engine.store.rows import ProjectRow, RunRow
 
 MENU = {
@@ -108,7 +109,7 @@ def _menu(project: ProjectRow) -> None:
         drafts.duplicate_project(project)
         st.rerun()
     elif picked == "export":
-        _export(project)
+        save_as_file(project)
     elif picked == "archive":
         drafts.set_archived(project.id)
         st.toast(
@@ -137,14 +138,16 @@ def archived_projects(projects: Sequence[ProjectRow]) -> None:
 
 
 @st.dialog("Save the project as a file")
-def _export(project: ProjectRow) -> None:
+def save_as_file(project: ProjectRow) -> None:
+    """Offer a project as one file, and say what is not in it."""
     st.text(project.name)
     st.caption(
         "Its task, metric, settings and examples in one file, to keep or to open on another machine. "
-        "Runs and keys are not in it."
+        "Pictures and PDFs uploaded for its rows are in it; runs and keys are not."
     )
     try:
-        content = data.project_file(project)
+        files = _files(project)
+        content = data.project_file(project, files)
     except EngineError as error:
         st.caption(plain(str(error)))
         return
@@ -158,6 +161,28 @@ def _export(project: ProjectRow) -> None:
         type="primary",
         on_click="ignore",
     )
+
+
+def _files(project: ProjectRow) -> Sequence[AttachedFile]:
+    """Return the files that go into a project's file, and say which do not."""
+    draft = data.draft_of(project)
+    if draft.dataset is None:
+        return ()
+    try:
+        found = attached(draft, data.dataset(draft.dataset))
+    except ConfigurationError as error:
+        st.caption(f":orange[:material/warning:] {plain(str(error))} The file below is without them.")
+        return ()
+    if found.stay:
+        st.caption(
+            f":orange[:material/warning:] {count(found.stay, 'cell names', 'cells name')} a file by where it lies on this "
+            "machine: these files stay here. Upload them instead to take them along."
+        )
+    if found.files:
+        st.caption(
+            f":material/attach_file: {count(len(found.files), 'picture or file', 'pictures and files')}."
+        )
+    return found.files
 
 
 @st.dialog("Rename the project")

@@ -58,6 +58,21 @@ def attached_path(text: str) -> Path | None:
 
 def keep_file(name: str, content: bytes) -> str:
     """Keep a picture or a PDF in the data folder; return the text that names it in a cell. Raises DatasetError."""
+    kept = kept_name(name, content)
+    folder = data_home() / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / kept).write_bytes(content)
+    return kept
+
+
+def kept_name(name: str, content: bytes) -> str:
+    """Return the name under which a file is kept: the start of its hash and a plain name; a kept file's is its own.
+
+    Raises DatasetError for a file that is too large, or no picture, PDF or sound.
+
+    >>> kept_name("../My dot.gif", b"GIF89a")
+    '610f5ae4d76e-My_dot.gif'
+    """
     if len(content) > LARGEST:
         raise DatasetError(
             f"{name!r} has {len(content) / 2**20:.0f} MB; at most {LARGEST // 2**20} MB can be used."
@@ -66,12 +81,9 @@ def keep_file(name: str, content: bytes) -> str:
         raise DatasetError(
             f"{name!r} is no picture, PDF or sound that is known here. Use PNG, JPEG, GIF, WebP or PDF."
         )
-    folder = data_home() / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    safe = re.sub(r"[^\w.-]+", "_", Path(name).name).lstrip(".")[-60:] or "file"
-    kept = f"{hashlib.sha256(content).hexdigest()[:12]}-{safe}"
-    (folder / kept).write_bytes(content)
-    return kept
+    start = f"{hashlib.sha256(content).hexdigest()[:12]}-"
+    plain = re.sub(r"[^\w.-]+", "_", Path(name).name).removeprefix(start).lstrip(".")[-60:] or "file"
+    return f"{start}{plain}"
 
 
 def _known(start: bytes, name: str) -> bool:

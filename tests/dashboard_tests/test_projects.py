@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
 import pytest
 from page_frame import open_page as start
 from page_frame import said
+from streamlit.testing.v1 import AppTest
 
 from dashboard import data, drafts, launch
+from dashboard.project_attachments import attached
 from dashboard.project_file import pack, unpack
 from engine.dataset import read_dataset
 from engine.errors import ConfigurationError, StoreError
+from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.pipeline.templates import SAMPLES
+from engine.runs.attachments import keep_file
 from engine.runs.spec import ModelChoice, ProjectDraft
 from engine.runs.worker import work
 from engine.store.store import Store
@@ -54,6 +59,93 @@ def test_a_project_goes_out_as_a_file_and_comes_back_whole():
     before, after = data.draft_of(row_of(project)), data.draft_of(row_of(again))
     assert after == before
     assert not after.problems()
+
+
+PIXEL = b"GIF89a\x01\x00\x01\x00\x00\x00\x00;"
+
+
+def with_pictures(tmp_path):
+    """Return a project with one uploaded picture, one picture by its path, and the name of the uploaded one."""
+    kept = keep_file("dot.gif", PIXEL)
+    elsewhere = tmp_path / "elsewhere.gif"
+    elsewhere.write_bytes(PIXEL + b"2")
+    content = (
+        f"picture,colour\n{kept},red\n{elsewhere},blue\n{kept},red\n000000000000-none.gif,red\n".encode()
+    )
+    project = drafts.create_project("Pictures")
+    step = StepSpec(
+        name="see", inputs=(FieldSpec(name="picture", type="Image"),), outputs=(FieldSpec(name="colour"),)
+    )
+    drafts.update(
+        project,
+        pipeline=PipelineSpec(steps=(step,)),
+        dataset=drafts.add_file(read_dataset(content, "p.csv"), content, "upload"),
+        mapping={"picture": "picture", "colour": "colour"},
+    )
+    return project, kept
+
+
+def _saving(project):
+    from dashboard import data
+    from dashboard.components.project_cards import save_as_file
+
+    save_as_file(next(p for p in data.projects() if p.id == project))
+
+
+def test_uploaded_pictures_travel_in_the_projects_file(tmp_path, monkeypatch):
+    project, kept = with_pictures(tmp_path)
+    app = AppTest.from_function(_saving, args=(project,)).run()
+    assert "1 picture or file" in said(app)
+    assert "1 cell names a file by where it lies" in said(app)
+    draft = data.draft_of(row_of(project))
+    found = attached(draft, data.dataset(draft.dataset))
+    assert [f.name for f in found.files] == [kept]
+    assert found.stay == 1
+    content = data.project_file(row_of(project), found.files)
+
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path / "another"))
+    again = data.draft_of(row_of(drafts.import_project(content)))
+    assert (tmp_path / "another" / "files" / kept).read_bytes() == PIXEL
+    rows = data.usable(again.dataset, again.pipeline, again.mapping)
+    assert rows.examples[0].picture.url.startswith("data:image/gif;base64,")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"name": "../../../evil.gif"}, "not the one it was saved with"),
+        ({"name": "aaaaaaaaaaaa-evil.gif"}, "not the one it was saved with"),
+        ({"name": "/etc/evil.gif"}, "not the one it was saved with"),
+        ({"sha256": "0" * 64}, "not the one it was saved with"),
+        ({"content": base64.b64encode(b"#!/bin/sh").decode()}, "not the one it was saved with"),
+        ({"content": "%%%"}, "cannot be read"),
+        ({"content": "A" * 90_000_000}, "more than 60 MB"),
+        ({"mode": "0777"}, r"damaged at 'files\.0\.mode'"),
+    ],
+)
+def test_a_file_in_a_project_file_is_checked_before_it_is_kept(change, words, tmp_path, monkeypatch):
+    project, _ = with_pictures(tmp_path)
+    draft = data.draft_of(row_of(project))
+    table = data.dataset(draft.dataset)
+    content = json.loads(data.project_file(row_of(project), attached(draft, table).files))
+    content["files"][0] |= change
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path / "another"))
+    with pytest.raises(ConfigurationError, match=words):
+        drafts.import_project(json.dumps(content).encode())
+    assert not (tmp_path / "another" / "files").exists()
+    assert not data.projects()
+
+
+def test_pictures_that_are_too_large_together_stay_behind_with_a_sentence(tmp_path, monkeypatch):
+    project, _ = with_pictures(tmp_path)
+    names = [keep_file("large.gif", PIXEL + bytes([i]) + bytes(16 * 2**20)) for i in range(4)]
+    rows = "picture,colour\n" + "".join(f"{name},red\n" for name in names)
+    drafts.update(
+        project, dataset=drafts.add_file(read_dataset(rows.encode(), "l.csv"), rows.encode(), "upload")
+    )
+    app = AppTest.from_function(_saving, args=(project,)).run()
+    assert "carries at most 60 MB" in said(app)
+    assert app.get("download_button")
 
 
 def test_a_project_file_names_no_variable_that_holds_a_key():
