@@ -266,11 +266,20 @@ def report(run_id: str) -> str:
 
 
 def results_file(run_id: str, form: str) -> bytes:
-    """Return a run's test rows with both answers as a file: csv, xlsx or json."""
+    """Return a run's test rows with both answers as a file: csv, xlsx or json; or the file to train with: jsonl."""
     from engine.runs.report import run_results
+    from engine.runs.training import training_file
 
     with reading() as store:
-        return run_results(store, run_id, form)
+        return training_file(store, run_id) if form == "jsonl" else run_results(store, run_id, form)
+
+
+def right_rows(run: RunRow) -> int:
+    """Return how many rows outside the final test a run's best prompt got right."""
+    from engine.runs.training import right_rows
+
+    with reading() as store:
+        return len(right_rows(store, run))
 
 
 def versions(project_id: str) -> list[VersionRow]:

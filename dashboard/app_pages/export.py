@@ -38,5 +38,5 @@ else:
     program_cards(run, path)
     proof_card(run)
     version_list(run)
-    form_cards(path)
+    form_cards(run, path)
     messages_card(run)

@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.components.page import complain
+from dashboard.plain import count
 from engine.errors import EngineError
 from engine.export.dockerfile import serve_command
 from engine.export.formats import EXPORTS, ExportFormat, get_export
@@ -84,11 +85,9 @@ def messages_card(run: RunRow) -> None:
                 st.code(message["content"], language=None, wrap_lines=True)
 
 
-def form_cards(path: Path) -> None:
-    """Offer the program's other forms, each with what it is for."""
+def form_cards(run: RunRow, path: Path) -> None:
+    """Offer the program's other forms, each with what it is for, and the rows to train a model with."""
     others = [form for form in EXPORTS if form.name not in ("json", "python")]
-    if not others:
-        return
     try:
         program = read_program(path)
     except EngineError as error:
@@ -114,6 +113,36 @@ def form_cards(path: Path) -> None:
                     )
                     continue
                 _button(f"Download {form.file_name}", text, form.file_name, _mime(form), name=form.name)
+        with st.container(
+            border=True, height="stretch", vertical_alignment="distribute", key="form_training"
+        ):
+            _training(run)
+
+
+def _training(run: RunRow) -> None:
+    """Offer the right answers as a file to train a model's weights with."""
+    rows = data.right_rows(run)
+    with st.container(gap="xsmall", key="form_text_training"):
+        st.markdown("**Training file**")
+        st.caption(
+            f"The best prompt's {count(rows, 'right answer')} as JSON Lines, to train a model of your own at a provider. "
+            "Test rows are not in it."
+        )
+    if rows:
+        _button(
+            "Download training.jsonl",
+            _results(run.id, "jsonl"),
+            "training.jsonl",
+            "application/jsonl",
+            name="training",
+        )
+    else:
+        st.button(
+            "Download training.jsonl",
+            key="download_training",
+            disabled=True,
+            help="The best prompt got no row right outside the final test.",
+        )
 
 
 def _results(run_id: str, form: str) -> Callable[[], bytes]:

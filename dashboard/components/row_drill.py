@@ -12,7 +12,6 @@ from dashboard.comparison import as_text
 from dashboard.components.page import complain
 from dashboard.components.try_answers import ROLES, TALL, calls_view
 from dashboard.contenders import Contender
-from dashboard.drill import StepCall, step_calls
 from dashboard.meters import dollars, short
 from dashboard.mode import read_only
 from dashboard.people import answer_text
@@ -21,6 +20,7 @@ from dashboard.prompts import text_of
 from dashboard.side_by_side import Line
 from engine.errors import EngineError
 from engine.records import Outcome, json_value
+from engine.runs.calls import StepCall, step_calls
 from engine.runs.spec import RunSpec
 from engine.runs.trying import Attempt, TryRequest
 from engine.store.people import Remark

@@ -148,7 +148,7 @@ def export(
         str,
         typer.Option(
             "--format",
-            help="What to write: report, results-csv, results-xlsx, results-json, json, python, dspy, dspy_state, "
+            help="What to write: report, results-csv, results-xlsx, results-json, training, json, python, dspy, dspy_state, "
             "messages, messages_json or openai_request.",
         ),
     ] = "json",

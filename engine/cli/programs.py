@@ -92,7 +92,7 @@ def export_program(run_id: str, form: str, output: Path | None, candidate: str |
     Console().print(str(path), highlight=False, markup=False, soft_wrap=True)
 
 
-AROUND = ("report", "results-csv", "results-xlsx", "results-json")
+AROUND = ("report", "results-csv", "results-xlsx", "results-json", "training")
 """What can be exported of a run beside its program."""
 
 
@@ -105,9 +105,12 @@ def _form(name: str) -> ExportFormat:
 
 def _around(home: Path, store: Store, run_id: str, form: str) -> Path:
     from engine.runs.report import run_report, run_results
+    from engine.runs.training import training_file
 
     if form == "report":
         name, content = "report.html", run_report(store, run_id).encode("utf-8", "replace")
+    elif form == "training":
+        name, content = "training.jsonl", training_file(store, run_id)
     else:
         kind = form.removeprefix("results-")
         name, content = f"results.{kind}", run_results(store, run_id, kind)

@@ -10,6 +10,8 @@
     silence    telling that a model does not answer
     results    what is kept when a run ends
     exports    writing the tuned program to the data folder
+    calls      what one prompt sent and got for one row, written anew
+    training   a stored run -> a file to train a model's weights with
     report     a stored run -> its HTML report and its table of results
     trying     one input answered by a few prompts, piece by piece where wished, in a short-lived process
     rehearsal  a few rows answered and scored before a run, or answers graded anew, likewise

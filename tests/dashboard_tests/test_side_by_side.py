@@ -6,11 +6,11 @@ import pytest
 from run_setup import PIPELINE
 
 from dashboard.contenders import whole_trials
-from dashboard.drill import step_calls
 from dashboard.side_by_side import counts, first_and_last, lines, shown, spread, spread_figure, table
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.records import Outcome, TraceStep, Usage
+from engine.runs.calls import step_calls
 from engine.store.rows import TrialRow
 
 

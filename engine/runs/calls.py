@@ -1,4 +1,4 @@
-"""What one prompt sent and got for one row, step by step, written anew from what was stored. No Streamlit in here."""
+"""What one prompt sent and got for one row, step by step, written anew from what was stored."""
 
 from __future__ import annotations
 
@@ -35,9 +35,8 @@ def step_calls(
 
     steps = dict(build_program(pipeline).with_candidate(candidate).named_predictors())
     writer = get_adapter(adapter)()
-    trace = outcome.trace or _guessed(steps, values, outcome)
     found = []
-    for call in trace:
+    for call in trace_of(steps, values, outcome):
         step = steps.get(call.path)
         if step is None:  # a search or a tool: no message was sent
             found.append(StepCall(call.path, (), call.outputs))
@@ -48,7 +47,10 @@ def step_calls(
     return found
 
 
-def _guessed(steps: Mapping[str, Any], values: Mapping[str, Any], outcome: Outcome) -> list[TraceStep]:
+def trace_of(steps: Mapping[str, Any], values: Mapping[str, Any], outcome: Outcome) -> tuple[TraceStep, ...]:
+    """Return a row's stored trace; without one, the calls of `steps` whose inputs are among the row's `values` and its answer."""
+    if outcome.trace:
+        return tuple(outcome.trace)
     known = {**values, **outcome.prediction}
     found = []
     for path, step in steps.items():
@@ -56,4 +58,4 @@ def _guessed(steps: Mapping[str, Any], values: Mapping[str, Any], outcome: Outco
         if all(name in known for name in names):
             outputs = {n: known[n] for n in step.signature.output_fields if n in outcome.prediction}
             found.append(TraceStep(path, {n: known[n] for n in names}, json_value(outputs)))
-    return found
+    return tuple(found)

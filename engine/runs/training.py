@@ -1,0 +1,103 @@
+"""A finished run -> a file to train a model's weights with: what the best prompt asked, and what it answered rightly.
+
+One line a call, as OpenAI's fine-tuning takes it: {"messages": [system, user, ..., assistant]}. The row's solved examples
+are left out: a trained model needs none. Test rows are never in it, so that what is trained can be tested on them.
+The idea is that of DSPy's BootstrapFinetune (arXiv 2407.10930): learn from the program's own runs that went right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from engine.errors import EngineError, RunError
+from engine.records import Candidate, Outcome
+from engine.runs.calls import trace_of
+from engine.runs.prepare import stored_dataset, usable_examples
+from engine.runs.spec import RunSpec
+from engine.store.rows import RunRow
+from engine.store.store import Store
+
+RIGHT = 0.999
+"""The score from which an answer counts as right."""
+
+
+def right_rows(store: Store, run: RunRow) -> dict[int, int]:
+    """Return the rows that the best prompt got right outside the final test -> the trial in which it did."""
+    best = (run.result or {}).get("best_candidate")
+    splits = dict.fromkeys(t.split for t in store.trials(run.id) if t.split != "test")
+    mine = {t.number for t in store.trials(run.id) if t.candidate_id == best}
+    tested = {row for rows in store.row_scores(run.id, "test").values() for row in rows}
+    found: dict[int, int] = {}
+    for split in splits:
+        for trial, scores in store.row_scores(run.id, split).items():
+            if trial in mine:
+                right = (row for row, score in scores.items() if score >= RIGHT and row not in tested)
+                found |= dict.fromkeys(right, trial)
+    return found
+
+
+def training_file(store: Store, run_id: str) -> bytes:
+    """Return the calls that the best prompt answered rightly as JSON Lines.
+
+    Raises NotFoundError, or RunError when there is no result yet or nothing was answered rightly.
+    """
+    run = store.get_run(run_id)
+    if not run.result or "best_candidate" not in run.result:
+        raise RunError(f"The run {run_id!r} has no result yet ({run.state}). Wait for its end, or resume it.")
+    spec = RunSpec.model_validate(run.spec)
+    candidate = store.candidate(run_id, run.result["best_candidate"])
+    rows = right_rows(store, run)
+    outcomes = {
+        o.row: o
+        for trial in dict.fromkeys(rows.values())
+        for o in store.outcomes(run_id, trial)
+        if rows.get(o.row) == trial
+    }
+    values = _values(store, spec, sorted(outcomes))
+    lines = [
+        orjson.dumps({"messages": messages})
+        for messages in _calls(spec, candidate, values, [outcomes[row] for row in sorted(outcomes)])
+    ]
+    if not lines:
+        raise RunError(
+            f"The best prompt of {run.title!r} got no row right outside the final test, so there is nothing to train with."
+        )
+    return b"\n".join(lines) + b"\n"
+
+
+def _calls(
+    spec: RunSpec,
+    candidate: Candidate,
+    values: Mapping[int, Mapping[str, Any]],
+    outcomes: Sequence[Outcome],
+) -> Iterator[list[dict[str, Any]]]:
+    from engine.pipeline.build import build_program
+    from engine.registry import get_adapter
+
+    steps = dict(build_program(spec.pipeline).with_candidate(candidate).named_predictors())
+    writer = get_adapter(spec.adapter)()
+    for outcome in outcomes:
+        for call in trace_of(steps, values.get(outcome.row, {}), outcome):
+            step = steps.get(call.path)
+            if step is None or outcome.error is not None:
+                continue
+            signature = step.prompted()
+            if not all(name in call.outputs for name in signature.output_fields):
+                continue
+            adapter = step.adapter or writer
+            for messages, answer in adapter.calls(signature, (), dict(call.inputs), dict(call.outputs)):
+                yield [*messages, {"role": "assistant", "content": answer}]
+
+
+def _values(store: Store, spec: RunSpec, rows: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
+    """Return the rows' fields; none where the file is gone, and then only stored traces are used."""
+    try:
+        table = stored_dataset(store, spec)
+        return usable_examples(
+            spec.pipeline, table, spec.mapping, [r for r in rows if r < len(table)]
+        ).examples
+    except EngineError:
+        return {}
