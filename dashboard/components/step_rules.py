@@ -132,7 +132,8 @@ def _lists(spec: PipelineSpec, at: int) -> list[str]:
 
 def _layout(project_id: str, step: StepSpec, at: int, end: str) -> None:
     options = [RUN_LAYOUT, *get_args(AdapterName)]
-    st.selectbox(
+    left, right = st.columns(2, gap="small", vertical_alignment="bottom")
+    left.selectbox(
         "Message layout",
         options,
         index=options.index(step.adapter) if step.adapter else 0,
@@ -142,6 +143,17 @@ def _layout(project_id: str, step: StepSpec, at: int, end: str) -> None:
         args=(project_id, at, f"layout_{end}"),
         help=f"{explain('message layout')} Leave it unless a model has trouble keeping the form.",
     )
+    if step.adapter == "two_step":
+        right.text_input(
+            "Model that reads the free text",
+            step.extraction_model,
+            key=f"extraction_{end}",
+            placeholder="The model that wrote it",
+            on_change=_set_extraction,
+            args=(project_id, at, f"extraction_{end}"),
+            help="The second call takes the answers out of the free text; a small, cheap model can do that, such as "
+            "openai/gpt-4o-mini. Its key is the one on the Settings page, or in the environment.",
+        )
 
 
 def _save(project_id: str, at: int, **changes: Any) -> None:
@@ -194,7 +206,13 @@ def _set_each(project_id: str, at: int, end: str) -> None:
 
 def _set_layout(project_id: str, at: int, key: str) -> None:
     chosen = st.session_state[key]
-    _save(project_id, at, adapter=None if chosen == RUN_LAYOUT else chosen)
+    # What belongs to the layout before would be refused beside another one.
+    fresh = {"extraction_model": "", "use_native_function_calling": None}
+    _save(project_id, at, adapter=None if chosen == RUN_LAYOUT else chosen, **fresh)
+
+
+def _set_extraction(project_id: str, at: int, key: str) -> None:
+    _save(project_id, at, extraction_model=st.session_state[key].strip())
 
 
 def rules_of(step: StepSpec) -> str:

@@ -133,9 +133,11 @@ LAYOUTS = @LAYOUTS@
 STATE = @STATE@
 
 
-def layout(name):
-    """Return an adapter by its name."""
-    return dspy.TwoStepAdapter(dspy.settings.lm) if name == "TwoStepAdapter" else getattr(dspy, name)()
+def layout(name, model=None, **options):
+    """Return an adapter by its name; the two-step one reads answers with another model, or with the one that wrote them."""
+    if name == "TwoStepAdapter":
+        options["extraction_model"] = dspy.LM(model) if model else dspy.settings.lm
+    return getattr(dspy, name)(**options)
 
 
 def plain(value):
@@ -174,7 +176,7 @@ class Program(dspy.Module):
     def ask(self, name, given):
         if name not in LAYOUTS:
             return getattr(self, name)(**given)
-        with dspy.context(adapter=layout(LAYOUTS[name])):
+        with dspy.context(adapter=layout(**LAYOUTS[name])):
             return getattr(self, name)(**given)
 
 

@@ -57,7 +57,7 @@ def dspy_script(program: ProgramFile) -> str:
             {s.name: [s.when.field, list(s.when.values), s.when.negated] for s in steps if s.when}
         ),
         "EACH": _literal({s.name: [s.each.field, s.each.item] for s in steps if s.each}),
-        "LAYOUTS": _literal({s.name: ADAPTERS[s.adapter] for s in steps if s.adapter}),
+        "LAYOUTS": _literal({s.name: dict(_layout(s, s.adapter)) for s in steps if s.adapter}),
         "STATE": _literal({p.path: step_state(p.tuned) for p in placed}),
         "MODEL": _literal(_model(program.model)),
         "ADAPTER": repr(ADAPTERS[program.adapter]),
@@ -214,6 +214,15 @@ def _tool(step: StepSpec, tool: str) -> str:
             f"{', '.join([*TOOL_CODE, 'search'])}."
         )
     return "run_python" if tool == "python" else tool
+
+
+def _layout(step: StepSpec, adapter: str) -> Iterable[tuple[str, Any]]:
+    """What the script's `layout` is told of a step's own."""
+    yield "name", ADAPTERS[adapter]
+    if step.extraction_model and (second := _model(ModelFile(name=step.extraction_model))):
+        yield "model", second["model"]
+    if step.use_native_function_calling is not None:
+        yield "use_native_function_calling", step.use_native_function_calling
 
 
 def _reward(step: StepSpec) -> str:

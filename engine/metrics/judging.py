@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 from pydantic import Field
@@ -16,6 +15,7 @@ from engine.adapters.chat import ChatAdapter
 from engine.adapters.values import format_value
 from engine.errors import ConfigurationError
 from engine.lm.base import BaseLM
+from engine.lm.named import named_lm
 from engine.metrics.awaited import AwaitedMetric, Case
 from engine.metrics.base import MetricOptions
 from engine.records import Example
@@ -47,7 +47,7 @@ class Judge(AwaitedMetric):
     async def ask(self, signature: type[Signature], **inputs: Any) -> dict[str, Any]:
         """Return a model's typed answers to one question. Raises LMError and AdapterParseError as models do."""
         runtime = current()
-        lm = self.lm or (_named(self.options.judge) if self.options.judge else runtime.lm)
+        lm = self.lm or (named_lm(self.options.judge) if self.options.judge else runtime.lm)
         if lm is None:
             raise ConfigurationError(
                 f"{self.name} needs a model to judge with. Pass lm=..., or call engine.configure(lm=...) first."
@@ -82,10 +82,3 @@ def share(value: Any) -> float:
 def harmonic(first: float, second: float) -> float:
     """Return the F1 of two shares: 0 when either is 0."""
     return 2 * first * second / (first + second) if first + second else 0.0
-
-
-@lru_cache(maxsize=32)
-def _named(model: str) -> BaseLM:
-    from engine.lm.client import LM  # brings the network in
-
-    return LM(model)

@@ -9,8 +9,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from engine.adapters import adapter_by_name
+from engine.adapters import Adapter, adapter_by_name
 from engine.errors import PipelineError
+from engine.lm.named import named_lm
 from engine.modules.call_range import CallRange
 from engine.modules.module import Module
 from engine.pipeline.check import spec_problems
@@ -147,10 +148,19 @@ async def _called(module: Module, given: dict[str, Any]) -> Prediction:
 def _module(step: StepSpec) -> Module:
     module = STRATEGIES[step.strategy](signature_of(step), step.options)
     if step.adapter is not None:
-        adapter = adapter_by_name(step.adapter)()
+        adapter = _layout(step, step.adapter)
         for predictor in module.predictors():
             predictor.adapter = adapter
     return module
+
+
+def _layout(step: StepSpec, name: str) -> Adapter:
+    options: dict[str, Any] = {}
+    if step.use_native_function_calling is not None:
+        options["use_native_function_calling"] = step.use_native_function_calling
+    if step.extraction_model:
+        options["extraction_model"] = named_lm(step.extraction_model)
+    return adapter_by_name(name)(**options)
 
 
 def build_program(spec: PipelineSpec) -> Pipeline:

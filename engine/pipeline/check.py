@@ -78,6 +78,7 @@ def _step_problems(step: StepSpec, several: bool) -> Iterator[str]:
     for name in dict.fromkeys(n for n in names if n.strip() and names.count(n) > 1):
         yield f"Two fields{where} are called {name!r}. Rename one of them, for example to {usable_name(name, names)!r}."
     yield from _strategy_problems(step, names, where)
+    yield from _layout_problems(step, where)
 
 
 def _strategy_problems(step: StepSpec, names: Sequence[str], where: str) -> Iterator[str]:
@@ -97,6 +98,16 @@ def _strategy_problems(step: StepSpec, names: Sequence[str], where: str) -> Iter
         yield from _search_problems(step, where)
     if step.strategy == "tool":
         yield from _tool_problems(step, where)
+
+
+def _layout_problems(step: StepSpec, where: str) -> Iterator[str]:
+    if step.extraction_model and step.adapter != "two_step":
+        yield (
+            f"Only the two_step layout has a second model, here {step.extraction_model!r}. "
+            f"Choose that layout{where}, or take the second model out."
+        )
+    if step.use_native_function_calling is not None and step.adapter is None:
+        yield f"Native function calling is a setting of a message layout. Choose the layout{where} as well."
 
 
 def _search_problems(step: StepSpec, where: str) -> Iterator[str]:

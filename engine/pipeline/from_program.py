@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin
 
+from engine.adapters import ADAPTERS
 from engine.adapters.notes import type_hint
 from engine.errors import PipelineError
 from engine.modules.best_of_n import BestOfN
@@ -21,6 +22,7 @@ from engine.modules.react import ReAct
 from engine.modules.reasoning import FIELD
 from engine.modules.refine import Refine
 from engine.modules.retrieve import Retrieve
+from engine.modules.state import dump_lm
 from engine.pipeline.build import Pipeline
 from engine.pipeline.check import spec_problems
 from engine.pipeline.corpora import CorpusRetriever
@@ -52,7 +54,7 @@ def spec_of(program: Module) -> PipelineSpec:
     """
     if isinstance(program, Pipeline):
         return program.spec
-    alone = _plain_step("answer", program)
+    alone = _laid_out("answer", program)
     if alone is not None:
         return _checked([alone])
     steps = {name: _step(name, part) for name, part in vars(program).items() if isinstance(part, Module)}
@@ -122,13 +124,44 @@ def _condition(name: str, seen: list[Seen]) -> Condition:
 
 
 def _step(name: str, part: Module) -> StepSpec:
-    step = _plain_step(name, part)
+    step = _laid_out(name, part)
     if step is None:
         raise PipelineError(
             f"The step {name!r} is a {type(part).__name__}, which a spec has no name for. Steps that it has: Predict, "
             "ChainOfThought, ReAct, ProgramOfThought, BestOfN, Refine and Retrieve."
         )
     return step
+
+
+def _laid_out(name: str, part: Module) -> StepSpec | None:
+    """A module of the engine's own as a step with its message layout; None for any other."""
+    step = _plain_step(name, part)
+    layouts = list({id(p.adapter): p.adapter for p in part.predictors()}.values())
+    if step is None or layouts in ([], [None]):
+        return step
+    adapter = layouts[0]
+    if adapter is None or len(layouts) > 1 or type(adapter) not in ADAPTERS:
+        raise PipelineError(
+            f"The step {name!r} has a message layout of its own in a part of it, or one of your own making. "
+            "A spec names one of the engine's for the whole step."
+        )
+    options = adapter.options()
+    native = options.pop("use_native_function_calling", None)
+    extraction: Any = getattr(adapter, "extraction_model", None)
+    second = dump_lm(extraction) or {"model": ""}
+    if getattr(extraction, "route", None) and extraction.route.custom:
+        options["api_base"] = extraction.route.base_url
+    options |= {key: value for key, value in second.items() if key != "model"}
+    if options:
+        raise PipelineError(
+            f"The step {name!r} has a message layout with a setting that a spec cannot say: {next(iter(options))}."
+        )
+    changes = {
+        "adapter": adapter.name,
+        "extraction_model": second["model"],
+        "use_native_function_calling": native,
+    }
+    return step.model_copy(update=changes)
 
 
 def _plain_step(name: str, part: Module) -> StepSpec | None:

@@ -95,7 +95,9 @@ class StepOptions(BaseModel):
 class StepSpec(BaseModel):
     """One step: a signature and a strategy for answering it; see `Condition` and `Each` for `when` and `each`.
 
-    `adapter` is this step's own message layout; None: the run's.
+    `adapter` is this step's own message layout; None: the run's. `extraction_model` names the model that takes the fields
+    out of a two-step layout's free answer (as in "openai/gpt-4o-mini"; "": the one that wrote it).
+    `use_native_function_calling` says whether a layout leaves tools to the model's own calls (None: as the layout does).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -109,6 +111,8 @@ class StepSpec(BaseModel):
     when: Condition | None = None
     each: Each | None = None
     adapter: AdapterName | None = None
+    extraction_model: str = ""
+    use_native_function_calling: bool | None = None
 
     @property
     def answers(self) -> tuple[FieldSpec, ...]:

@@ -114,8 +114,9 @@ def check_keys(spec: RunSpec) -> None:
     for choice in (spec.model, spec.prompt_model, spec.teacher_model):
         if choice is not None:
             check_key(choice)
-    if judge := spec.metric.options.get("judge"):
-        check_key(ModelChoice(name=judge))
+    named = [spec.metric.options.get("judge"), *(step.extraction_model for step in spec.pipeline.steps)]
+    for name in filter(None, named):
+        check_key(ModelChoice(name=name))
 
 
 def reserved_calls(program: Module, split: Split, judge_calls: int = 0) -> int:

@@ -113,6 +113,19 @@ def test_when_and_each_are_chosen():
     assert not app.exception
 
 
+def test_the_second_model_of_a_two_step_layout_is_named_and_goes_with_it():
+    project = two_steps()
+    app = start(project=project, step="2")
+    end = f"{project}_1_0"
+    app.selectbox(key=f"layout_{end}").set_value("two_step").run()
+    app.text_input(key=f"extraction_{end}").set_value(" openai/gpt-4o-mini ").run()
+    assert draft(project).pipeline.steps[1].extraction_model == "openai/gpt-4o-mini"
+    app.selectbox(key=f"layout_{end}").set_value("xml").run()
+    step = draft(project).pipeline.steps[1]
+    assert (step.adapter, step.extraction_model) == ("xml", "")
+    assert not app.exception
+
+
 def test_a_prompt_becomes_the_task():
     project = drafts.create_project("mine")
     app = start(project=project)
