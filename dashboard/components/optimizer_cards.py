@@ -35,13 +35,13 @@ NEEDS: dict[str, Need] = {
         "Wording and examples", "Rewrites the instruction and picks examples.", ":material/auto_awesome:"
     ),
     "structure": Need(
-        "The steps themselves",
-        "Changes how the pipeline is built: adds, drops or rewires steps.",
+        "How steps answer",
+        "Finds out whether a step answers better by thinking first, and whether to show each input its own examples.",
         ":material/account_tree:",
     ),
     "weights": Need(
-        "The model's weights",
-        "Trains the model itself on your rows. It needs a provider or a machine that can train.",
+        "The model itself",
+        "Trains the model's weights on your rows, at a provider or on a machine that can train.",
         ":material/memory:",
     ),
     "nothing": Need("Nothing", "Only measures.", ":material/straighten:"),
@@ -74,6 +74,10 @@ DETAILS = {
     ),
     "SIMBA": ("Thorough", "Learns from rows that go well in one try and badly in another."),
 }
+ALSO = {"Autotune": ("structure",)}
+"""What an optimizer may change beside that for which it is listed."""
+
+ASKED = ("wording", "examples", "both", "structure", "weights")
 EVERYTHING = "all"
 
 
@@ -84,22 +88,25 @@ def optimizer_cards(now: Current) -> None:
     advised, why = advised_optimizer(now.draft, rows)
     need = st.segmented_control(
         "What may change?",
-        [EVERYTHING, *(n for n in NEEDS if any(o.changes == n for o in OPTIMIZERS))],
+        [EVERYTHING, *ASKED],
         default=next((o.changes for o in OPTIMIZERS if o.name == chosen), EVERYTHING),
         format_func=lambda n: "Show all" if n == EVERYTHING else f"{NEEDS[n].icon} {NEEDS[n].title}",
         key=f"optimizer_need_{now.id}",
         required=True,
-        help="  \n".join(f"**{n.title}**: {n.what}" for n in NEEDS.values()),
+        help="  \n".join(f"**{NEEDS[n].title}**: {NEEDS[n].what}" for n in ASKED),
     )
     if need != EVERYTHING:
         st.caption(NEEDS[need].what)
+    if need == "weights":
+        _weights()
+        return
     if why:
         title = next((o.title for o in OPTIMIZERS if o.name == advised), advised)
         with st.container(horizontal=True, vertical_alignment="center", key="advice"):
             st.markdown(f":green[:material/thumb_up:] **{plain(title)}** suits your rows. {plain(why)}")
             if advised != chosen:
                 st.button("Choose it", key="choose_advised", on_click=_choose, args=(now.id, advised))
-    shown = [o for o in OPTIMIZERS if need in (EVERYTHING, o.changes)]
+    shown = [o for o in OPTIMIZERS if need in (EVERYTHING, o.changes, *ALSO.get(o.name, ()))]
     # What is chosen and what is advised comes first, else the order of the registry.
     shown.sort(key=lambda o: (o.name != chosen, o.name != advised))
     with st.grid(3, gap="small", min_column_width=255, key="optimizer_cards"):
@@ -120,6 +127,24 @@ def optimizer_cards(now: Current) -> None:
                     on_click=_choose,
                     args=(now.id, optimizer.name),
                 )
+    if need == "structure":
+        with st.container(horizontal=True, vertical_alignment="center", key="structure_note"):
+            st.caption(
+                "What steps there are, and whether one tries several times or mends its own answer, is chosen with the task.",
+                width="content",
+            )
+            st.page_link("app_pages/task.py", label="Open the task", icon=":material/edit_note:")
+
+
+def _weights() -> None:
+    """Say why weights are not trained here, and what helps with it."""
+    with st.container(border=True, key="no_weights"):
+        st.markdown("**Not from here**")
+        st.caption(
+            "No way of tuning here trains a model: that takes a provider or a machine that can. What helps is a good prompt "
+            "first: after a run, the Export page holds what it answered rightly as a training file, as providers take it."
+        )
+        st.page_link("app_pages/export.py", label="Go to Export", icon=":material/ios_share:")
 
 
 def advised_optimizer(draft: ProjectDraft, rows: int) -> tuple[str, str]:

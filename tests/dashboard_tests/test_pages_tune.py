@@ -50,6 +50,24 @@ def test_the_models_of_a_run_are_chosen_apart(project):
     assert not app.button(key="start_run").disabled
 
 
+def test_every_need_is_answered(project):
+    app = start(project)
+    (needs,) = [g for g in app.get("button_group") if str(g.key).startswith("optimizer_need_")]
+    shown = {}
+    for need in ("wording", "examples", "both", "structure", "weights"):
+        app.session_state[needs.key] = need
+        app.run()
+        assert not app.exception
+        shown[need] = {b.key.removeprefix("choose_") for b in app.button if b.key.startswith("choose_")}
+        if need == "weights":
+            assert "trains a model" in said(app)
+            assert not shown[need]
+    assert "Autotune" in shown["structure"]
+    assert "GEPA" in shown["wording"] - shown["both"]
+    assert "KNNFewShot" in shown["examples"] - shown["wording"]
+    assert draft(project).optimizer
+
+
 def test_a_sentence_and_a_part_are_frozen(project):
     app = start(project)
     box = next(c for c in app.checkbox if str(c.key).startswith("freeze_"))
