@@ -20,6 +20,8 @@ const PALETTE = {
   "$faint": "--st-border-color", "$good": "--st-green-text-color", "$bad": "--st-red-text-color",
   "$warn": "--st-orange-text-color", "$blue": "--st-blue-text-color", "$background": "--st-background-color",
 };
+// Named one by one: Plotly's own list has a button that sends the chart to a website.
+const TOOLS = [["toImage"], ["zoom2d", "pan2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"]];
 let loading;
 const library = () => window.Plotly ? Promise.resolve(window.Plotly) : (loading ??= new Promise((done, fail) => {
   const script = document.createElement("script");
@@ -73,11 +75,13 @@ const draw = (box, own) => {
   box.setAttribute("aria-label", data.label);
   return library().then((plotly) => plotly.react(box, traces, {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", uirevision: "keep", autosize: true,
-    margin: { l: 56, r: 24, t: 16, b: 44 }, hovermode: "closest", font, height: data.height, ...layout,
+    margin: { l: 56, r: 36, t: 16, b: 44 }, hovermode: "closest", font, height: data.height, ...layout,
     xaxis: axis({ ...layout.xaxis, ...zoomed(box, own, "xaxis") }), yaxis: axis({ ...layout.yaxis, ...zoomed(box, own, "yaxis") }),
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { ...font, size: 12 }, ...layout.legend },
     hoverlabel: { bgcolor: style.getPropertyValue("--st-secondary-background-color"), bordercolor: coloured("$faint", style), font, align: "left" },
-  }, { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] }))
+    // Down the right margin, where it hides neither the legend nor a point.
+    modebar: { orientation: "v", bgcolor: "rgba(0,0,0,0)", color: coloured("$muted", style), activecolor: coloured("$text", style) },
+  }, { displaylogo: false, responsive: true, plotlyServerURL: "", modeBarButtons: TOOLS }))
     .then(() => {
       box.dataset.points = String(plain.reduce((count, trace) => count + (trace.x ?? []).filter((at) => at !== null).length, 0));
       box.dataset.stamp = String(data.stamp ?? "");

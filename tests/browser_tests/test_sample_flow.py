@@ -59,6 +59,9 @@ def test_the_prompt_preview_follows_the_form(new_page):
 def test_the_run_is_drawn(finished):
     expect(finished.locator(".plot[data-points]")).to_be_visible()
     finished.wait_for_function("Number(document.querySelector('.plot').dataset.points) > 10")
+    tools = finished.locator(".plot .modebar-btn").evaluate_all("all => all.map((b) => b.dataset.title)")
+    assert {"Zoom", "Download plot as a PNG"} <= set(tools)
+    assert not any("hare" in tool for tool in tools), "a chart leaves this machine only as a download"
     expect(finished.locator("[data-meter=calls]")).to_contain_text("of 2,000")
     shoot(finished, "run")
 
