@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import data, example_edits
 from dashboard.components.example_state import edit_rows, renew_grid, wanted_rows
+from dashboard.components.long_cells import long_cells
 from dashboard.components.page import Current
 from dashboard.glossary import explain
 from dashboard.mode import read_only
@@ -47,7 +48,8 @@ def example_grid(now: Current) -> None:
     if not shown:
         st.caption("No such rows.")
         return
-    _editor(now.id, draft, table, shown, at)
+    long = _editor(now.id, draft, table, shown, at)
+    long_cells(now.id, long, {row: table.row_number(row) for row, _ in long})
     problem = st.session_state.pop(f"grid_problem_{now.id}", None)
     if problem:
         st.markdown(f":orange[:material/error:] {plain(problem)}")
@@ -107,7 +109,10 @@ def _found(table: Dataset, rows: Sequence[int], text: str) -> list[int]:
     return [row for row in rows if found[row]]
 
 
-def _editor(project_id: str, draft: ProjectDraft, table: Dataset, rows: Sequence[int], at: int) -> None:
+def _editor(
+    project_id: str, draft: ProjectDraft, table: Dataset, rows: Sequence[int], at: int
+) -> dict[tuple[int, str], int]:
+    """Show rows to edit; return the cells that are cut, by row and column, with their lengths."""
     import pandas as pd
 
     base = st.session_state.get(f"grid_revision_{project_id}", 0)
@@ -144,6 +149,7 @@ def _editor(project_id: str, draft: ProjectDraft, table: Dataset, rows: Sequence
         on_change=_edited,
         args=(project_id, key, list(rows), long),
     )
+    return {(rows[i], column): size for (i, column), size in long.items()}
 
 
 def _columns(table: Dataset, draft: ProjectDraft) -> dict[str, Any]:
@@ -188,7 +194,7 @@ def _edited(project_id: str, key: str, rows: list[int], long: Mapping[tuple[int,
             if column in table.columns:
                 if (int(place), column) in long:
                     st.session_state[f"grid_problem_{project_id}"] = (
-                        f"The cell in row {table.row_number(row)} is too long to be changed here. Change it in your file."
+                        f"The cell in row {table.row_number(row)} is too long to be changed in the grid. Open it below the grid."
                     )
                     continue
                 cells[row, column] = "" if value is None else str(value)

@@ -125,13 +125,13 @@ def _opinion(
             on_change=_said,
             args=(place, answer, key),
         )
-    if said is not None:
+    if tested:
         st.caption(
-            ":orange[:material/shield:] Kept, but not used by searches: this is a test row, and a search that knew it "
+            ":orange[:material/shield:] A test row: what you say here is kept, but no search reads it, for one that knew it "
             "would spoil the test. Say it of a validation row to have it used."
-            if tested
-            else ":green[:material/check:] The next run will read this."
         )
+    elif said is not None:
+        st.caption(":green[:material/check:] The next run will read this.")
 
 
 def _said(place: tuple[str, str, int, tuple[str, str]], answer: str, key: str) -> None:

@@ -157,8 +157,8 @@ def test_a_row_is_left_out_with_a_click_and_taken_back(examples):
     wait_until(lambda: stored(project).excluded == {})
 
 
-def test_what_is_doubtful_is_mended_by_one_click(examples):
-    page, project = examples(dirty())
+def test_what_is_doubtful_is_mended_by_one_click_and_a_text_of_a_megabyte_is_edited(examples):
+    page, project = examples(dirty() + f"{'a long text ' * 83_400},billing\n")
     shoot(page, "examples_doubtful")
     page.locator("[class*=st-key-finding_duplicate_] summary").click()
     settled(page)
@@ -169,6 +169,21 @@ def test_what_is_doubtful_is_mended_by_one_click(examples):
     press(page, "undo_examples")
     settled(page)
     expect(page.locator("[class*=st-key-finding_duplicate_]").first).to_be_visible()
+    find = page.locator("[class*=st-key-grid_find_] input")
+    find.fill("a long text")
+    find.press("Enter")
+    settled(page)
+    press(page, "open_long_cell")
+    text = page.get_by_role("dialog").locator("textarea")
+    expect(text).to_have_value("a long text " * 83_400)
+    text.press("Control+End")
+    text.type("and its end")
+    press(page, "save_long_cell")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    wait_until(lambda: rows_of(project)[-1]["message"].endswith("a long text and its end"))
+    press(page, "undo_examples")
+    settled(page)
+    wait_until(lambda: rows_of(project)[-1]["message"].endswith("a long text "))
 
 
 def test_rows_are_pasted_and_rows_of_a_model_are_looked_at_first(examples, server):

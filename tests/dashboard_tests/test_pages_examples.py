@@ -10,6 +10,7 @@ import pytest
 from openai_server import OpenAIServer
 from page_frame import open_page, said
 from page_frame import stored_draft as draft
+from streamlit.testing.v1 import AppTest
 
 from dashboard import data, drafts, example_edits
 from dashboard.components.example_grid import USE, WHY
@@ -67,6 +68,42 @@ def test_cells_change_in_a_new_version_and_undo_goes_back():
     app.button(key="undo_examples").click().run()
     assert draft(project) == before
     assert app.button(key="undo_examples").disabled
+
+
+def _long_cell(project):
+    from dashboard.components.long_cells import edit_long_cell
+
+    edit_long_cell(project, 0, "message", 2)
+
+
+def test_a_long_text_is_opened_changed_and_undone():
+    long = "word " * 200_000
+    project = mine(f"message,team\n{long},billing\n" + "short one,shipping\n" * 30)
+    before = draft(project)
+    app = start(project=project)
+    assert max(len(str(text)) for text in app.dataframe[0].value["message"]) < 3000
+    (choice,) = [s for s in app.selectbox if s.key.startswith("long_cell_")]
+    assert choice.options == ["Row 2, message: 1,000,000 characters"]
+    box = AppTest.from_function(_long_cell, args=(project,)).run()
+    assert box.text_area[0].value == long
+    box.text_area[0].set_value(long + "the end").run()
+    box.button(key="save_long_cell").click().run()
+    assert not box.exception
+    assert table(project).values("message")[0] == long + "the end"
+    app.run()
+    app.button(key="undo_examples").click().run()
+    assert draft(project) == before
+
+
+def test_a_long_text_that_was_not_changed_is_not_saved():
+    long = "line one\r\n" * 400
+    project = mine(f'message,team\n"{long}",billing\n' + "short one,shipping\n" * 30)
+    before = draft(project)
+    box = AppTest.from_function(_long_cell, args=(project,)).run()
+    box.text_area[0].set_value(long.replace("\r", "")).run()
+    box.button(key="save_long_cell").click().run()
+    assert not box.exception
+    assert draft(project) == before
 
 
 def test_rows_left_out_follow_their_rows_and_are_not_used():
