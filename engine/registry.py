@@ -27,6 +27,7 @@ from engine.metrics.python_code import PythonMetric
 from engine.metrics.rubric import Rubric
 from engine.metrics.semantic import CompleteAndGrounded, SemanticF1
 from engine.metrics.weighted import WeightedSum
+from engine.metrics.whole_set import Correlation, MacroF1
 from engine.modules.best_of_n import BestOfN
 from engine.modules.chain_of_thought import ChainOfThought
 from engine.modules.code_act import CodeAct
@@ -85,6 +86,8 @@ METRICS: tuple[type[Metric], ...] = (
     ROUGE,
     BLEU,
     ChrF,
+    MacroF1,
+    Correlation,
     SemanticF1,
     CompleteAndGrounded,
     Rubric,

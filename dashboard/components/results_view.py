@@ -32,7 +32,9 @@ def results_view(run: RunRow) -> None:
     best = str(result.get("best_candidate", ""))
     if result:
         verdict_card(result["verdict"])
-        notes = verdict_notes(result["verdict"], len(contenders.index(run)))
+        whole = result.get("whole_set")
+        notes = [plain(whole["sentence"])] if whole else []
+        notes += verdict_notes(result["verdict"], len(contenders.index(run)))
         if notes:
             st.caption("  \n".join(notes))
         kpi_cards(result["verdict"], *data.test_outcomes(run.id))

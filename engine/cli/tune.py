@@ -96,6 +96,8 @@ def report(run: RunRow, console: Console) -> None:
     console.print(table)
     console.print()
     console.print(result["verdict"]["sentence"], style="bold", highlight=False, markup=False)
+    if whole := result.get("whole_set"):
+        console.print(whole["sentence"], highlight=False, markup=False)
     usage = result["usage"]
     tokens = usage["input_tokens"] + usage["output_tokens"]
     cached = f" ({usage['cached']:,} more from the cache)" if usage["cached"] else ""

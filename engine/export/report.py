@@ -50,7 +50,7 @@ class ReportPrompt:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything a report shows. `verdict`, `baseline` and `best` are those of the run's result."""
+    """Everything a report shows. `verdict`, `baseline`, `best` and `whole_set` are those of the run's result."""
 
     title: str
     project: str
@@ -67,6 +67,7 @@ class Report:
     rows: tuple[ReportRow, ...]
     settings: tuple[tuple[str, str], ...]
     made: str
+    whole_set: Mapping[str, Any] | None = None
 
 
 def report_html(report: Report) -> str:
@@ -118,9 +119,10 @@ def _verdict(report: Report) -> str:
         if tried
         else ""
     )
+    whole = f"<p>{escape(str(report.whole_set['sentence']))}</p>" if report.whole_set else ""
     return (
         f'<section class="verdict {look}"><h2>{title}</h2><p class="said">{escape(str(verdict.get("sentence", "")))}</p>'
-        f'{picture}<p class="fine">{caution}</p></section>'
+        f'{whole}{picture}<p class="fine">{caution}</p></section>'
     )
 
 

@@ -1,7 +1,7 @@
 """Metrics of a whole set of rows, which are no mean of rows: `MacroF1` and `Correlation`.
 
 Row by row they grade like their nearest relative, so that a search can use them; `total` gives the set's number, which
-`Evaluate` reports as the score.
+`Evaluate` reports as the score and a run beside its verdict (`whole_set_figure`).
 """
 
 from __future__ import annotations
@@ -9,32 +9,38 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from engine.metrics.base import Grade, Metric, MetricOptions, WorkedExample
+from engine.intervals import resampled_interval
+from engine.metrics.base import Grade, Metric, MetricOptions, WorkedExample, joined
 from engine.metrics.exact import ExactMatch
 from engine.metrics.numeric import number_in
 from engine.metrics.text import plain_text, quoted
+from engine.records import Evaluation
+
+Rows = Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
+"""(example, prediction) pairs; an empty prediction is a failed row."""
 
 
 class WholeSetMetric(Metric):
     """Base of metrics with a number for a set of rows."""
 
-    def total_of(self, rows: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> Grade:
-        """Return the set's grade from (example, prediction) pairs; an empty prediction is a failed row."""
-        pairs = []
-        for example, prediction in rows:
-            if prediction:
-                name = self.fields(example, prediction)[0]
-                pairs.append((example[name], prediction[name]))
-            else:
-                chosen = self.options.field
-                labels = [k for k in example if k not in (getattr(example, "_input_keys", None) or ())]
-                pairs.append((example.get(chosen or (labels[-1] if labels else "")), None))
-        return self.total(pairs)
+    def total_of(self, rows: Rows) -> Grade:
+        """Return the set's grade; of several outputs the mean of theirs."""
+        answered = next(((example, prediction) for example, prediction in rows if prediction), None)
+        if answered is not None:
+            names = self.fields(*answered)
+        else:
+            example = rows[0][0] if rows else {}
+            labels = [k for k in example if k not in (getattr(example, "_input_keys", None) or ())]
+            names = [self.options.field or (labels[-1] if labels else "")]
+        totals = {name: self.total([(e.get(name), p.get(name)) for e, p in rows]) for name in names}
+        return joined(totals) if len(totals) > 1 else totals[names[0]]
 
     @abstractmethod
     def total(self, pairs: Sequence[tuple[Any, Any]]) -> Grade:
@@ -50,7 +56,10 @@ class MacroF1(WholeSetMetric):
 
     name = "MacroF1"
     title = "Every label alike (macro F1)"
-    plain = "The score of the set is the mean of the labels' F1: rare labels count as much as frequent ones."
+    plain = (
+        "Tuning counts each answer as right or wrong; the result adds the mean of the labels' F1, "
+        "in which a rare label counts as much as a frequent one."
+    )
     examples = (WorkedExample("billing", "Billing", 1.0), WorkedExample("billing", "shipping", 0.0))
     pros = ("Shows when a rare label is never found.",)
     cons = ("A number of the whole set: single rows are only right or wrong.",)
@@ -61,9 +70,12 @@ class MacroF1(WholeSetMetric):
 
     def total(self, pairs: Sequence[tuple[Any, Any]]) -> Grade:
         """Return the mean F1 of the expected labels, and each label's own in the feedback."""
-        wanted = [plain_text(expected) for expected, _ in pairs]
-        got = [plain_text(answer) for _, answer in pairs]
-        scores = {label: _label_f1(label, wanted, got) for label in sorted(set(wanted))}
+        counted = Counter((plain_text(expected), plain_text(answer)) for expected, answer in pairs)
+        wanted, got = Counter[str](), Counter[str]()
+        for (expected, answer), n in counted.items():
+            wanted[expected] += n
+            got[answer] += n
+        scores = {label: 2 * counted[label, label] / (wanted[label] + got[label]) for label in sorted(wanted)}
         if not scores:
             return Grade(0.0, "There are no rows.")
         worst = sorted(scores.items(), key=lambda item: item[1])
@@ -88,7 +100,10 @@ class Correlation(WholeSetMetric):
 
     name = "Correlation"
     title = "Numbers rise together (correlation)"
-    plain = "The score of the set is how well the answered numbers follow the expected ones, 0 to 1."
+    plain = (
+        "Tuning grades each number by how near it is; the result adds how well the answers follow the expected "
+        "numbers over all rows, 0 to 1."
+    )
     examples = (WorkedExample(4, 4, 1.0), WorkedExample(4, 5, 0.8))
     pros = ("Right for ratings, where the order matters more than the number.",)
     cons = ("Needs many rows; single rows are graded by how far off they are.",)
@@ -128,9 +143,69 @@ class Correlation(WholeSetMetric):
         return Grade(max(0.0, round(r, 9)) * len(usable) / len(pairs), said)
 
 
-def _label_f1(label: str, wanted: Sequence[str], got: Sequence[str]) -> float:
-    both = sum(w == label and g == label for w, g in zip(wanted, got, strict=True))
-    return 2 * both / (wanted.count(label) + got.count(label))
+@dataclass(frozen=True, slots=True)
+class WholeSetFigure:
+    """Best against baseline by a number of the whole set of test rows, beside the verdict on the mean of the rows.
+
+    `low` and `high` bound the difference with 95 % confidence: the rows were drawn again and again, each with both answers.
+    """
+
+    metric: str
+    baseline: float
+    best: float
+    difference: float
+    low: float
+    high: float
+    rows: int
+    sentence: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the figure as JSON-ready values."""
+        return asdict(self)
+
+
+def whole_set_figure(
+    metric: Any, examples: Mapping[int, Mapping[str, Any]], baseline: Evaluation, best: Evaluation
+) -> WholeSetFigure | None:
+    """Return a metric's number of the whole set for two evaluations, over the rows they share.
+
+    None for a metric that has no such number, and without rows. `examples` are the rows by id.
+
+    >>> from engine.records import Outcome
+    >>> rows = {i: {"queue": "rare" if i % 5 == 0 else "usual"} for i in range(40)}
+    >>> def run(name, answers):
+    ...     return Evaluation(name, tuple(Outcome(i, 1.0, {"queue": a}) for i, a in enumerate(answers)))
+    >>> found = whole_set_figure(MacroF1(), rows, run("a", ["usual"] * 40), run("b", [r["queue"] for r in rows.values()]))
+    >>> print(found.sentence)
+    Every label alike (macro F1), over all 40 test rows: 1.00 against 0.44 before, a difference of +0.56 (95 % interval +0.53 to +0.61).
+    """
+    if not isinstance(metric, WholeSetMetric):
+        return None
+    first = {o.row: {} if o.error is not None else o.prediction for o in baseline.outcomes}
+    second = {o.row: {} if o.error is not None else o.prediction for o in best.outcomes if o.row in first}
+    shared = [row for row in second if row in examples]
+    if not shared:
+        return None
+
+    def totals(places: Sequence[int]) -> tuple[float, float]:
+        drawn = [shared[place] for place in places]
+        before, after = ([(examples[r], answers[r]) for r in drawn] for answers in (first, second))
+        return metric.total_of(before).score, metric.total_of(after).score
+
+    def gained(places: Sequence[int]) -> float:
+        before, after = totals(places)
+        return after - before
+
+    old, new = totals(range(len(shared)))
+    same = baseline.candidate_id == best.candidate_id
+    _, low, high, _, _ = (0.0, 0.0, 0.0, 0, 0.0) if same else resampled_interval(len(shared), gained)
+    rows = f"all {len(shared)} test rows" if len(shared) > 1 else "1 test row"
+    said = f"{metric.title}, over {rows}: {new:.2f}"
+    if same:
+        said += ", the starting prompt's."
+    else:
+        said += f" against {old:.2f} before, a difference of {new - old:+.2f} (95 % interval {low:+.2f} to {high:+.2f})."
+    return WholeSetFigure(metric.name, old, new, new - old, low, high, len(shared), said)
 
 
 def _pearson(xs: Sequence[float], ys: Sequence[float]) -> float:

@@ -70,5 +70,7 @@ def metadata(run: RunRow, spec: RunSpec, result: Mapping[str, Any]) -> dict[str,
         "metric": spec.metric.name,
         "baseline": (result.get("baseline") or {}).get("test"),
         "score": (result.get("best") or {}).get("test"),
-        "verdict": (result.get("verdict") or {}).get("sentence", ""),
+        "verdict": " ".join(
+            result[part]["sentence"] for part in ("verdict", "whole_set") if result.get(part)
+        ),
     }

@@ -44,6 +44,7 @@ def run_report(store: Store, run_id: str) -> str:
             rows=rows_of(store, run),
             settings=settings_of(store, spec, run),
             made=datetime.now().astimezone().strftime("%d %B %Y"),
+            whole_set=result.get("whole_set"),
         )
     )
 

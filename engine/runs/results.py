@@ -3,6 +3,7 @@
 A result is a dict of JSON values:
 
     verdict          kind, sentence, difference, low, high, rows, won, lost (see `engine.search.verdict`)
+    whole_set        where the metric has a number of the whole set of test rows: see `engine.metrics.whole_set`; else None
     baseline, best   the starting prompt and the chosen one: candidate, validation and test (scores 0 to 1 or
                      None), rows, failed, and per row on the test rows: seconds, tokens, cost
     best_candidate, seed_candidate      their ids
@@ -49,7 +50,7 @@ def result_dict(
     usage: Usage,
     seconds: float,
 ) -> dict[str, Any]:
-    """Return the result; the paths of the exports are added when they are written."""
+    """Return the result; `whole_set`, the paths of the exports and the proofs are added when they are there."""
     return {
         "verdict": verdict.as_dict(),
         "baseline": baseline,

@@ -26,6 +26,7 @@ from pydantic import ValidationError
 from engine import loop
 from engine.errors import EngineError, RunError, StoreError
 from engine.lm import cache
+from engine.metrics.whole_set import whole_set_figure
 from engine.records import Evaluation
 from engine.runs.exports import export_run
 from engine.runs.flags import StoreControl, Watch
@@ -167,7 +168,12 @@ class _Job:
             driver.seed, search.best, split.test, labels=("baseline", "best")
         )
         _check_tested(before, after)
-        result = self._result(driver, prepared, search, before, after)
+        metric, rows = prepared.settings.metric, prepared.rows
+        figure = await asyncio.to_thread(whole_set_figure, metric, rows, before, after)
+        result = {
+            **self._result(driver, prepared, search, before, after),
+            "whole_set": figure and figure.as_dict(),
+        }
         store.set_phase(run_id, "Writing the exports")
         paths = export_run(self.home, self.run, prepared.spec, search.best, result)
         store.set_phase(run_id, "Checking that the exports answer the same")

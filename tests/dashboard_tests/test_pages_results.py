@@ -73,6 +73,13 @@ def finished(project, home):
     return run
 
 
+def test_a_number_of_the_whole_set_stands_under_the_verdict(project, home):
+    run = add_run(project, metric=Named(name="MacroF1"))
+    work(home, run)
+    app = open_page(project, run)
+    assert any("macro F1" in c.value and "95 % interval" in c.value for c in app.caption)
+
+
 def test_nothing_yet_says_what_to_do(project):
     assert "No results yet" in said(open_page(project))
 
