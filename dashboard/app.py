@@ -12,7 +12,6 @@ from engine.errors import EngineError
 HERE = Path(__file__).parent
 
 st.set_page_config(page_title="Tuneboard", page_icon="🎛️", layout="wide", initial_sidebar_state="expanded")
-st.logo(HERE / "static" / "logo.svg", icon_image=HERE / "static" / "mark.svg", size="large")
 
 LOOKING = read_only()
 
@@ -61,3 +60,6 @@ try:
 except EngineError as error:
     # One place for all pages: a locked, damaged or newer store, a file that is gone. The sentence says what to do.
     complain(error)
+finally:
+    # Last, because the first call loads what the rest of a first page can do without.
+    st.logo(HERE / "static" / "logo.svg", icon_image=HERE / "static" / "mark.svg", size="large")
