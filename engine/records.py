@@ -242,12 +242,8 @@ class Candidate:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the candidate as JSON-ready values; `from_dict` reads it back."""
-        return {
-            "id": self.id,
-            "steps": {path: state.as_dict() for path, state in self.steps.items()},
-            "parents": list(self.parents),
-            "reason": self.reason,
-        }
+        steps = {path: state.as_dict() for path, state in self.steps.items()}
+        return {"id": self.id, "steps": steps, "parents": list(self.parents), "reason": self.reason}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Candidate:
@@ -272,8 +268,8 @@ class TraceStep:
 class Outcome:
     """What a program made of one row.
 
-    `score` runs from 0 (worst) to 1 (best); a row that failed scores 0 and says why in `error`.
-    `prediction` holds JSON values by output field; `seconds` is wall time; `unmet` are the program's broken suggestions.
+    `score` runs from 0 (worst) to 1 (best); a row that failed scores 0 and says why in `error`. `prediction` holds
+    JSON values by output field; `seconds` is wall time; `unmet` are broken suggestions; see Grade for `objective_scores`.
     """
 
     row: int
@@ -285,6 +281,7 @@ class Outcome:
     seconds: float = 0.0
     trace: tuple[TraceStep, ...] = ()
     unmet: tuple[str, ...] = ()
+    objective_scores: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)

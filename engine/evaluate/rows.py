@@ -160,6 +160,7 @@ class Runner:
             time.perf_counter() - started,
             self._trace(steps) if steps else (),
             unmet,
+            grade.objective_scores,
         )
         return outcome, prediction, result
 
@@ -237,9 +238,11 @@ def lowered(grade: Grade, unmet: Sequence[str]) -> Grade:
     Grade(score=0.8, feedback='Correct. A suggestion was not followed: Cite a source.')
     """
     told = [f"A suggestion was not followed: {message}" for message in unmet]
-    return Grade(
-        grade.score * SUGGESTION_KEEPS ** len(unmet), " ".join(filter(None, [grade.feedback, *told]))
+    score, said = (
+        grade.score * SUGGESTION_KEEPS ** len(unmet),
+        " ".join(filter(None, [grade.feedback, *told])),
     )
+    return Grade(score, said, grade.objective_scores)
 
 
 def error_text(error: BaseException) -> str:

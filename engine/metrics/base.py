@@ -28,6 +28,8 @@ Scorer = Callable[..., Any]
 class Grade:
     """A score, 0 (worst) to 1 (best), and what to say about it. It counts as its score.
 
+    Where several things are judged, `objective_scores` holds the score of each by name, under DSPy's name for it.
+
     >>> half = Grade(0.5, "Half of it is right.")
     >>> half > 0.4, float(half), bool(Grade(0.0)), sum([half, half])
     (True, 0.5, False, 1.0)
@@ -35,6 +37,7 @@ class Grade:
 
     score: float
     feedback: str = ""
+    objective_scores: Mapping[str, float] | None = field(default=None, repr=False)
 
     def __float__(self) -> float:
         return float(self.score)
@@ -183,13 +186,14 @@ def joined(grades: Mapping[str, Grade]) -> Grade:
     "1 of 2 outputs is right. aspect: Expected 'price', got 'looks'."
     """
     wrong = {name: one for name, one in grades.items() if one.score < 1.0}
+    each = {name: one.score for name, one in grades.items()}
     if not wrong:
-        return Grade(1.0, "Correct.")
+        return Grade(1.0, "Correct.", each)
     right = len(grades) - len(wrong)
     verb = "is" if right == 1 else "are"
     said = " ".join(f"{name}: {one.feedback}" for name, one in wrong.items())
-    score = math.fsum(one.score for one in grades.values()) / len(grades)
-    return Grade(score, f"{right} of {len(grades)} outputs {verb} right. {said}")
+    score = math.fsum(each.values()) / len(grades)
+    return Grade(score, f"{right} of {len(grades)} outputs {verb} right. {said}", each)
 
 
 def grade(metric: Scorer, example: Any, prediction: Any, trace: Any = None) -> Grade:
@@ -213,7 +217,7 @@ def explained(found: Grade, example: Any, prediction: Any) -> Grade:
     if found.feedback:
         return found
     if found.score >= 1:
-        return Grade(found.score, "Correct.")
+        return Grade(found.score, "Correct.", found.objective_scores)
     said = [f"It scored {found.score:.2f} of 1."] if found.score > 0 else []
     if isinstance(example, Mapping) and isinstance(prediction, Mapping):
         names = [
@@ -224,7 +228,7 @@ def explained(found: Grade, example: Any, prediction: Any) -> Grade:
         for name in names:
             lead = f"{name}: expected" if len(names) > 1 else "Expected"
             said.append(f"{lead} {quoted(example[name])}, got {quoted(prediction[name])}.")
-    return Grade(found.score, " ".join(said) or "The metric calls this wrong.")
+    return Grade(found.score, " ".join(said) or "The metric calls this wrong.", found.objective_scores)
 
 
 def as_grade(result: Any) -> Grade:
@@ -232,8 +236,10 @@ def as_grade(result: Any) -> Grade:
     if type(result) is Grade and result.score == result.score:
         return result
     feedback = result.feedback if isinstance(result, Grade) else ""
+    each: Mapping[str, float] | None = None
     if isinstance(result, Mapping):
         feedback = str(result.get("feedback") or "")
+        each = _numbers(result.get("objective_scores"))
     if result is None:
         raise ConfigurationError("The metric returned nothing. It must return a number, True or False.")
     try:
@@ -244,4 +250,12 @@ def as_grade(result: Any) -> Grade:
         ) from error
     if not math.isfinite(score):
         return Grade(0.0, feedback or f"The metric returned no usable number ({score}), so this counts as 0.")
-    return Grade(score, feedback)
+    return Grade(score, feedback, each)
+
+
+def _numbers(given: Any) -> dict[str, float] | None:
+    """The usable scores by name among what a metric gave for `objective_scores`."""
+    if not isinstance(given, Mapping):
+        return None
+    numbers = {str(name): float(value) for name, value in given.items() if isinstance(value, int | float)}
+    return {name: value for name, value in numbers.items() if math.isfinite(value)} or None

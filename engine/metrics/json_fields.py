@@ -81,10 +81,13 @@ class JSONMatch(Metric):
         wanted_leaves, got_leaves = dict(leaves(wanted)), dict(leaves(got))
         right = total = 0.0
         wrong: list[str] = []
+        each: dict[str, float] = {}
         for path, value in wanted_leaves.items():
             weight = self._weight(path)
             total += weight
             found = got_leaves.get(path, _ABSENT)
+            if weight and path:
+                each[path] = float(found is not _ABSENT and same(value, found))
             if found is not _ABSENT and same(value, found):
                 right += weight
             elif weight:
@@ -98,9 +101,10 @@ class JSONMatch(Metric):
                     total += weight
                     wrong.append(f"{path or 'the answer'}: not expected.")
         if not wrong:
-            return Grade(1.0, "Correct.")
+            return Grade(1.0, "Correct.", each or None)
         more = f" And {len(wrong) - _MOST_NAMED} more." if len(wrong) > _MOST_NAMED else ""
-        return Grade(right / total if total else 1.0, " ".join(sorted(wrong)[:_MOST_NAMED]) + more)
+        score = right / total if total else 1.0
+        return Grade(score, " ".join(sorted(wrong)[:_MOST_NAMED]) + more, each or None)
 
     def _weight(self, path: str) -> float:
         if not self._weights:

@@ -85,7 +85,8 @@ class Rubric(Judge):
             if mark < 1
         ]
         said = f"Not met: {', '.join(failed)}." if failed else "Every criterion is met."
-        return Grade(sum(marks) / len(marks), f"{said} {found['reasoning']}".strip())
+        each = dict(zip(self.criteria, marks, strict=True))
+        return Grade(sum(marks) / len(marks), f"{said} {found['reasoning']}".strip(), each)
 
 
 class _Marks(Signature):

@@ -128,7 +128,8 @@ class WeightedSum(Metric):
             for (metric, _), one in zip(self.parts, grades, strict=True)
             if one.score < 1
         ]
-        return Grade(min(1.0, score), " ".join(said) or "Correct.") if said else Grade(1.0, "Correct.")
+        each = {_name(metric): one.score for (metric, _), one in zip(self.parts, grades, strict=True)}
+        return Grade(min(1.0, score), " ".join(said), each) if said else Grade(1.0, "Correct.", each)
 
 
 def _called(metric: Scorer, example: Any, prediction: Any, trace: Any) -> Any:

@@ -15,13 +15,14 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from engine.errors import ConfigurationError
 from engine.optimizers.base import Optimizer, Options
+from engine.optimizers.gepa_library import options_of
 from engine.optimizers.gepa_rounds import Evolution, Limits
 from engine.search.contract import Problem, Search
 from engine.search.settings import Settings
 
 _AUTO = {"light": 6, "medium": 12, "heavy": 18}
+_PLACES = "<curr_param> <side_info>"
 
 
 class GEPAOptions(Options):
@@ -50,6 +51,11 @@ class GEPAOptions(Options):
         le=1,
         title="Share of chance",
         description="For epsilon_greedy: how often anyone but the leader is changed.",
+    )
+    frontier_type: Literal["instance", "objective", "hybrid", "cartesian"] = Field(
+        "instance",
+        title="What prompts are compared on",
+        description="Rows; or what the metric judges by name (its objectives), both, or each of them on each row.",
     )
     top_k: int = Field(
         5, ge=1, title="Best few", description="For top_k_pareto: among how many of the best it chooses."
@@ -100,8 +106,16 @@ class GEPAOptions(Options):
         title="Own words for the writer",
         description="What the model that rewrites is told; <curr_param> stands for the text, <side_info> for the runs.",
     )
+    reflection_prompt_templates: dict[str, str] = Field(
+        {},
+        title="Own words for the writer, step by step",
+        description="Step -> what takes the place of the template for all.",
+    )
     max_candidate_proposals: int | None = Field(
         None, ge=1, title="Proposals in all", description="Stop after so many rewritten texts."
+    )
+    max_tracked_candidates: int | None = Field(
+        None, ge=1, title="Prompts in all", description="Stop once so many prompts were scored in full."
     )
     score_threshold: float | None = Field(
         None,
@@ -118,11 +132,12 @@ class GEPAOptions(Options):
     def _older_names(cls, value: Any) -> Any:
         return {"strict": "strict_improvement", "or_equal": "improvement_or_equal"}.get(value, value)
 
-    @field_validator("reflection_prompt_template")
+    @field_validator("reflection_prompt_template", "reflection_prompt_templates")
     @classmethod
-    def _has_places(cls, value: str | None) -> str | None:
-        if value is not None and not all(place in value for place in ("<curr_param>", "<side_info>")):
-            raise ValueError("the template needs both <curr_param> and <side_info>")
+    def _has_places(cls, value: Any) -> Any:
+        for text in value.values() if isinstance(value, dict) else [value or _PLACES]:
+            if not all(place in text for place in _PLACES.split()):
+                raise ValueError("the template needs both <curr_param> and <side_info>")
         return value
 
     @model_validator(mode="after")
@@ -144,7 +159,10 @@ class GEPA(Optimizer):
     steps and F = (T + 1) // 5 + 1. A budget in calls lowers B. Source: arXiv 2507.19457.
 
     A metric may say why in words (a Grade, or a Prediction with score and feedback); one that does not is
-    answered for from the labels. Metrics written for DSPy's GEPA, with five arguments, work as they are.
+    answered for from the labels. Metrics written for DSPy's GEPA, with five arguments, work as they are. One that
+    judges several things by name (`objective_scores`: outputs, criteria, parts of a sum) can have prompts compared
+    on them (`frontier_type`). The options of the gepa package are understood under its names, and so are its own
+    objects: `engine.optimizers.gepa_library` lists them, and says of the few that are refused why.
 
     >>> GEPA(auto="light").options.reflection_minibatch_size
     3
@@ -165,17 +183,7 @@ class GEPA(Optimizer):
         gepa_kwargs: Mapping[str, Any] | None = None,
         **arguments: Any,
     ) -> None:
-        for name in ("instruction_proposer", "code_proposer"):
-            if arguments.pop(name, None) is not None:
-                raise ConfigurationError(f"GEPA here writes its own proposals: leave {name} out.")
-        arguments = {**arguments, **(gepa_kwargs or {})}
-        for name in _OBSERVERS:
-            arguments.pop(name, None)
-        for name, why in _SETTLED.items():
-            if (given := arguments.pop(name, None)) is not None and given != why[0]:
-                raise ConfigurationError(f"GEPA here has no {name}={given!r}: {why[1]}.")
-        if "module_selector" in arguments:
-            arguments["component_selector"] = arguments.pop("module_selector")
+        arguments = options_of({**arguments, **(gepa_kwargs or {})})
         if arguments.get("auto", "") is None and any(arguments.get(n) for n in _LIMITS):
             del arguments["auto"]
         arguments.setdefault("prompt_model", reflection_lm)
@@ -231,35 +239,3 @@ def _of_two(metric: Any) -> Any:
 
 
 _LIMITS = ("max_metric_calls", "max_full_evals")
-
-# Arguments of DSPy's GEPA that only watch it or are settled here: a row that fails scores 0 and says why.
-_OBSERVERS = (
-    "failure_score",
-    "add_format_failure_as_feedback",
-    "warn_on_score_mismatch",
-    "track_best_outputs",
-    "use_wandb",
-    "wandb_api_key",
-    "wandb_init_kwargs",
-    "use_mlflow",
-    "cache_evaluation",
-    "callbacks",
-    "display_progress_bar",
-    "logger",
-    "raise_on_exception",
-    "run_dir",
-    "use_cloudpickle",
-)
-
-# Options of the gepa package that are settled here: the value that it has, and why there is no other.
-_SETTLED = {
-    "batch_sampler": ("epoch_shuffled", "every row comes once before any comes again"),
-    "val_evaluation_policy": ("full_eval", "only scores over all validation rows decide"),
-    "frontier_type": ("instance", "a metric gives one score a row, and the front is by rows"),
-    "stop_callbacks": (
-        None,
-        "use budget=Budget(seconds=...), score_threshold, patience or max_candidate_proposals",
-    ),
-    "max_reflection_cost": (None, "limit the money with budget=Budget(usd=...)"),
-    "custom_candidate_proposer": (None, "say it with reflection_prompt_template"),
-}

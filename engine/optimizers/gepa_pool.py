@@ -7,36 +7,68 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, Self
 
 from engine.optimizers.components import Component, components_of
-from engine.records import Candidate
+from engine.records import Candidate, Evaluation
 
 Selection = Literal["pareto", "current_best", "epsilon_greedy", "top_k_pareto"]
+Frontier = Literal["instance", "objective", "hybrid", "cartesian"]
+"""What candidates are compared on: rows, what the metric judges (its objectives), both, or each objective on each row."""
 
 _MERGE_TRIES = 10
 
 
 @dataclass(frozen=True)
 class Member:
-    """A candidate of the pool, its score by validation row and the places of its parents in the pool."""
+    """A candidate of the pool, its score by validation row and the places of its parents in the pool.
+
+    `objectives` are the scores of the things that the metric judges, by row, where it tells them apart.
+    """
 
     candidate: Candidate
     scores: Mapping[int, float]
     parents: tuple[int, ...] = ()
+    objectives: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
 
-    @property
+    @classmethod
+    def of(cls, candidate: Candidate, found: Evaluation, parents: tuple[int, ...] = ()) -> Self:
+        """Return a member with what its evaluation found; a row that failed has met no objective."""
+        names = dict.fromkeys(name for o in found.outcomes for name in o.objective_scores or ())
+        failed: dict[str, float] = dict.fromkeys(names, 0.0)
+        told = {o.row: failed if o.error else o.objective_scores or {} for o in found.outcomes}
+        return cls(candidate, found.scores, parents, told if names else {})
+
+    @cached_property
     def mean(self) -> float:
         """Mean score over the validation rows."""
         return sum(self.scores.values()) / max(1, len(self.scores))
 
+    def marks(self, frontier: Frontier) -> dict[Any, float]:
+        """Return the scores that a frontier compares, by what they are of."""
+        by_cell = {(row, name): s for row, each in self.objectives.items() for name, s in each.items()}
+        if frontier == "cartesian":
+            return dict(by_cell)
+        rows: dict[Any, float] = {} if frontier == "objective" else dict(self.scores)
+        if frontier == "instance":
+            return rows
+        by_name: dict[str, list[float]] = {}
+        for (_, name), score in by_cell.items():
+            by_name.setdefault(name, []).append(score)
+        return rows | {name: sum(some) / len(some) for name, some in by_name.items()}
+
 
 class Pool:
-    """Members in the order they were added; the first is the starting candidate."""
+    """Members in the order they were added; the first is the starting candidate.
 
-    def __init__(self) -> None:
+    A `frontier_type` that compares objectives counts only while the metric tells them: without, rows are compared.
+    """
+
+    def __init__(self, frontier_type: Frontier = "instance") -> None:
         self.members: list[Member] = []
+        self._frontier_type = frontier_type
         self._ids: set[str] = set()
         self._merged: set[tuple[int, int]] = set()
 
@@ -45,6 +77,11 @@ class Pool:
         self.members.append(member)
         self._ids.add(member.candidate.id)
         return len(self.members) - 1
+
+    @property
+    def frontier_type(self) -> Frontier:
+        """What is compared: as asked for, or rows where the metric tells no objectives."""
+        return self._frontier_type if any(m.objectives for m in self.members) else "instance"
 
     def holds(self, candidate: Candidate) -> bool:
         """Whether a member has this content."""
@@ -64,21 +101,22 @@ class Pool:
         among = list(range(len(self.members)))
         if strategy == "top_k_pareto":
             among = sorted(among, key=lambda i: (-self.members[i].mean, i))[:top_k]
-        wins = self.frontier(among)
+        wins = self.frontier(among) or {self.best: 1}
         places = sorted(wins)
         return rng.choices(places, [wins[i] for i in places])[0]
 
     def frontier(self, among: Sequence[int] | None = None) -> dict[int, int]:
-        """Return for each member that is not dominated the number of rows on which nobody beats it.
+        """Return for each member that is not dominated the number of rows (or objectives) on which nobody beats it.
 
         A member is dominated when on every row it leads another remaining member leads too; the lowest
         means are taken out first.
         """
         places = list(range(len(self.members)) if among is None else among)
+        marks = {i: self.members[i].marks(self.frontier_type) for i in places}
         fronts = []
-        for row in self.members[places[0]].scores:
-            best = max(self.members[i].scores[row] for i in places)
-            fronts.append({i for i in places if self.members[i].scores[row] == best})
+        for at in dict.fromkeys(at for own in marks.values() for at in own):
+            best = max(own[at] for own in marks.values() if at in own)
+            fronts.append({i for i in places if marks[i].get(at) == best})
         left = set().union(*fronts)
         for i in sorted(left, key=lambda i: (self.members[i].mean, -i)):
             if all(front & (left - {i}) for front in fronts if i in front):

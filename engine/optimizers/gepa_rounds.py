@@ -16,7 +16,7 @@ from engine.optimizers.components import Component, components_of, named
 from engine.optimizers.gepa_pool import Member, Pool, RoundRobin
 from engine.optimizers.reflection import rewrite, text_of
 from engine.records import Candidate, Evaluation, Outcome
-from engine.search.contract import Ask, Problem, Score, Search
+from engine.search.contract import Ask, Problem, Score, Search, together
 
 if TYPE_CHECKING:
     from engine.optimizers.gepa import GEPAOptions
@@ -74,6 +74,10 @@ class _Slot:
     gain: float = 0.0
 
 
+_Child = tuple[Candidate, tuple[int, ...]]
+"""A candidate to score in full, and the places of its parents in the pool."""
+
+
 @dataclass
 class _Merge:
     child: Candidate
@@ -88,9 +92,10 @@ class Evolution:
     options: GEPAOptions
     problem: Problem
     limits: Limits
-    pool: Pool = field(default_factory=Pool)
+    pool: Pool = field(init=False)
 
     def __post_init__(self) -> None:
+        self.pool = Pool(self.options.frontier_type)
         self._board = Board(self.problem)
         fields = self.problem.signatures if self.options.tune_fields else None
         self._parts = components_of(self.problem.seed, fields, self.problem.frozen)
@@ -102,25 +107,55 @@ class Evolution:
 
     def rounds(self) -> Search:
         """Score the starting prompt, then go on until nothing is left to spend."""
-        seed = self.problem.seed
         if not self.problem.validation:
-            return
-        first = yield from self._board.validate([seed], "starting prompt")
-        self.limits.take([self._board.ask(seed)])
+            return None
+        children = yield from self._start()
         if not self._board.open or not self._parts:
-            return
-        self.pool.add(Member(seed, first[0].scores))
+            return None
         idle = 0
-        while self._board.open:
+        while True:
+            if children is not None:
+                found = yield from self._validate(children)
+                idle = 0 if found else idle + 1
             self.limits.look()
-            if reason := self._enough(idle):
-                return reason
-            room = self.limits.rows - len(self.problem.validation)
-            pairs = room // (2 * self._minibatch)
-            if pairs < 1:
-                return
-            found = yield from self._round(min(self.options.num_parallel_proposals, pairs))
-            idle = 0 if found else idle + 1
+            if not self._board.open:
+                return None
+            if (reason := self._enough(idle)) or not self._room():
+                return " ".join(filter(None, [reason, self._by_rows()])) or None
+            children = yield from self._round(self._room())
+
+    def _start(self) -> Generator[Sequence[Ask], Sequence[Any], list[_Child] | None]:
+        """Score the starting prompt; beside it take the first proposals, which can only change that one.
+
+        None where there are none, because a good start would end the search.
+        """
+        seed = self.problem.seed
+        jobs: list[Any] = [self._board.validate([seed], "starting prompt")]
+        self.limits.take([self._board.ask(seed)])
+        place = self.pool.add(Member(seed, {}))
+        n = self._room() if self._parts and self.options.score_threshold is None else 0
+        if n:
+            jobs.append(self._propose([self._slot(place) for _ in range(n)], None))
+        first, *proposed = yield from together(jobs)
+        self.pool.members[place] = Member.of(seed, first[0])
+        return proposed[0] if proposed else None
+
+    def _room(self) -> int:
+        """How many proposals what is left has room for, one of which is scored in full."""
+        o, room = self.options, self.limits.rows - len(self.problem.validation)
+        most = o.num_parallel_proposals
+        if o.max_candidate_proposals is not None:
+            most = min(most, o.max_candidate_proposals - self._rollout)
+        return max(0, min(most, room // (2 * self._minibatch)))
+
+    def _by_rows(self) -> str | None:
+        """Say where the front was not what was asked for."""
+        if self.pool.frontier_type == self.options.frontier_type:
+            return None
+        return (
+            f"The metric gives one score a row and no objective_scores, so prompts were compared by rows and not by "
+            f"frontier_type={self.options.frontier_type!r}."
+        )
 
     def _enough(self, idle: int) -> str | None:
         """Say why the search should end here, if it should."""
@@ -129,21 +164,28 @@ class Evolution:
             return f"A prompt scored {100 * score:.0f} % on all validation rows, which is good enough."
         if o.max_candidate_proposals is not None and self._rollout >= o.max_candidate_proposals:
             return f"{self._rollout} texts were rewritten, as many as were allowed; the best prompt is kept."
+        if o.max_tracked_candidates is not None and len(self.pool.members) >= o.max_tracked_candidates:
+            return f"{len(self.pool.members)} prompts were scored in full, as many as were allowed; the best is kept."
         if idle >= o.patience:
             rounds = "A round" if idle == 1 else f"{idle} rounds in a row"
             return f"{rounds} brought nothing new; the best prompt is kept."
         return None
 
-    def _round(self, n: int) -> Generator[Sequence[Ask], Sequence[Any], int]:
-        """Run one round of up to `n` proposals; return how many children were scored in full."""
+    def _round(self, n: int) -> Generator[Sequence[Ask], Sequence[Any], list[_Child]]:
+        """Run one round of up to `n` proposals; return the children to score in full."""
         parents = [self._parent() for _ in range(min(n, self.options.num_parents or n))]
         slots = [self._slot(parents[i % len(parents)]) for i in range(n)]
-        merge = self._merge()
+        return (yield from self._propose(slots, self._merge()))
+
+    def _propose(
+        self, slots: Sequence[_Slot], merge: _Merge | None
+    ) -> Generator[Sequence[Ask], Sequence[Any], list[_Child]]:
+        """Run the parents, reflect and try the children; return those to score in full."""
         accepted = yield from self._run_parents(slots, merge)
         yield from self._reflect(slots)
         children = yield from self._try_children(slots)
         self._merges_due += bool(children)
-        return (yield from self._validate([*accepted, *children]))
+        return [*accepted, *children]
 
     # Who and where
 
@@ -189,7 +231,7 @@ class Evolution:
 
     def _run_parents(
         self, slots: Sequence[_Slot], merge: _Merge | None
-    ) -> Generator[Sequence[Ask], Sequence[Any], list[tuple[Candidate, tuple[int, ...]]]]:
+    ) -> Generator[Sequence[Ask], Sequence[Any], list[_Child]]:
         """Run every parent on its rows, and a merge on its own; return the merge if it holds its own."""
         members = self.pool.members
         asks: list[Ask] = [
@@ -223,7 +265,8 @@ class Evolution:
             for part in slot.parts:
                 self._rollout += 1
                 parent = self.pool.members[slot.place].candidate
-                template = self.options.reflection_prompt_template or ""
+                own = self.options.reflection_prompt_templates.get(part.path)
+                template = own or self.options.reflection_prompt_template or ""
                 asks.append(
                     rewrite(self.problem, parent, part, runs, rollout=self._rollout, template=template)
                 )
@@ -251,9 +294,7 @@ class Evolution:
         known.sort(key=lambda o: o.score >= self.options.perfect_score)
         return [*(slot.parent.outcomes if slot.parent else ()), *known[:_OTHER_RUNS]]
 
-    def _try_children(
-        self, slots: Sequence[_Slot]
-    ) -> Generator[Sequence[Ask], Sequence[Any], list[tuple[Candidate, tuple[int, ...]]]]:
+    def _try_children(self, slots: Sequence[_Slot]) -> Generator[Sequence[Ask], Sequence[Any], list[_Child]]:
         """Run every new child on its parent's rows; return those that gained, the largest gain first."""
         fresh: dict[str, _Slot] = {}
         for slot in slots:
@@ -288,9 +329,7 @@ class Evolution:
         taken.sort(key=lambda s: -s.gain)
         return [(s.child, (s.place,)) for s in taken[: self.options.validate_best] if s.child is not None]
 
-    def _validate(
-        self, accepted: Sequence[tuple[Candidate, tuple[int, ...]]]
-    ) -> Generator[Sequence[Ask], Sequence[Any], int]:
+    def _validate(self, accepted: Sequence[_Child]) -> Generator[Sequence[Ask], Sequence[Any], int]:
         """Score accepted candidates on every validation row, as many as are paid for, and put them in the pool."""
         room = self.limits.rows // max(1, len(self.problem.validation))
         chosen = accepted[:room]
@@ -298,5 +337,5 @@ class Evolution:
         self.limits.take([self._board.ask(c) for c, _ in chosen])
         for (candidate, parents), evaluation in zip(chosen, evaluations, strict=True):
             if len(evaluation.outcomes) == len(self.problem.validation):
-                self.pool.add(Member(candidate, evaluation.scores, parents))
+                self.pool.add(Member.of(candidate, evaluation, parents))
         return len(evaluations)

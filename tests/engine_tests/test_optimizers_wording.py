@@ -215,19 +215,6 @@ def test_gepa_takes_one_limit():
     assert made.options.component_selector == "all"
 
 
-def test_gepa_says_which_of_the_librarys_options_are_settled():
-    assert GEPA(gepa_kwargs={"frontier_type": "instance", "batch_sampler": "epoch_shuffled"})
-    for name, value, words in (
-        ("frontier_type", "cartesian", "the front is by rows"),
-        ("max_reflection_cost", 2.0, r"Budget\(usd"),
-        ("stop_callbacks", [print], "patience"),
-    ):
-        with pytest.raises(ConfigurationError, match=words):
-            GEPA(gepa_kwargs={name: value})
-    with pytest.raises(ConfigurationError, match="curr_param"):
-        GEPA(reflection_prompt_template="Rewrite it.")
-
-
 def test_gepa_stops_where_it_is_told_to():
     few = run(GEPA(max_metric_calls=600, max_candidate_proposals=3, num_parallel_proposals=1))
     assert "3 texts were rewritten" in few.reason
