@@ -185,7 +185,7 @@ def score_figure(chart: ScoreChart) -> dict[str, Any]:
             {"dash": "dash", "color": "$muted"},
         ),
         _line(
-            "Best so far",
+            "Best on all rows",
             [p.place for p in best],
             [p.score for p in best],
             {"shape": "hv", "color": "$good", "width": 2.4},

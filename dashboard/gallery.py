@@ -65,11 +65,11 @@ def next_hint(found: Sequence[Step]) -> Hint | None:
     for name in ("task", "examples", "metric", "tune"):
         step = by_name[name]
         if step.state != "complete":
-            return Hint(f"{step.title}: {step.sentence}", name)
+            return Hint(f"{step.sentence[0].lower()}{step.sentence[1:]}", name)
     run, results = by_name["run"], by_name["results"]
     if run.state == "attention" and run.sentence.startswith("Everything is ready"):
         return Hint(
-            "open Tune, read what it will take, and press Start run. The samples take about a minute.", "tune"
+            "read what it will take, and press Start tuning. The samples take about a minute.", "tune"
         )
     if run.state == "attention":
         return Hint("watch the run; the verdict comes when it has ended.", "run")

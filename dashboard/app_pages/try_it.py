@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard import asking, contenders, data, keys, trying
 from dashboard.components.look import page_title
-from dashboard.components.page import PAGES, Current, complain, current
+from dashboard.components.page import PAGES, Current, complain, current, press
 from dashboard.components.run_picker import current_run, run_picker
 from dashboard.components.try_answers import attempts_view
 from dashboard.components.try_chat import chat_view
@@ -112,9 +112,10 @@ def _refusal(trial: trying.Trial) -> str:
 
 
 def _button(trial: trying.Trial, values: Mapping[str, Any]) -> bool:
-    reason = trying.missing(trial.pipeline.inputs, values) or _refusal(trial)
-    pressed = st.button(
+    reason = _refusal(trial)
+    pressed = press(
         "Answer it",
+        trying.missing(trial.pipeline.inputs, values),
         key="try_it",
         type="primary",
         icon=":material/play_arrow:",

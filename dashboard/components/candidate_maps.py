@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import contenders, data
 from dashboard.candidate_charts import (
+    Matrix,
     family,
     fewer,
     lineage,
@@ -24,8 +25,21 @@ from dashboard.comparison import as_text
 from dashboard.components.contender_picker import add_contender
 from dashboard.components.plot import plot
 from dashboard.contenders import Contender
+from dashboard.glossary import explain
 from dashboard.plain import count, plain
 from engine.store.rows import RunRow
+
+
+def _told(found: Matrix) -> str:
+    rows = count(len(found.rows), "row")
+    if len(found.candidates) == 1:
+        return f"Only one prompt was scored on all {rows} to choose by, so there is nothing to compare yet."
+    told = f"{rows} against {len(found.candidates)} prompts."
+    if found.always:
+        told += f" Every prompt gets {found.always:,} of them right."
+    if found.never:
+        told += f" No prompt gets {found.never:,} of them right: worth a look at the rows themselves."
+    return told
 
 
 def candidate_matrix(run: RunRow) -> None:
@@ -36,9 +50,7 @@ def candidate_matrix(run: RunRow) -> None:
         st.caption("No prompt was scored on all validation rows.")
         return
     st.caption(
-        f"{count(len(found.rows), 'row')} against {count(len(found.candidates), 'prompt')}. "
-        f"Every prompt gets {found.always:,} of them right; {found.never:,} no prompt does, which is worth a look at the "
-        "rows themselves.",
+        _told(found),
         help="Green is right, red is wrong. Rows are sorted from the hardest to the easiest. Move over a cell to read it.",
     )
     if found.left_out:
@@ -64,7 +76,7 @@ def candidate_family(run: RunRow, best_id: str, picked: Sequence[Contender]) -> 
     with left, st.container(border=True, height="stretch", key="lineage_card"):
         st.markdown(
             "**What came from what**",
-            help="Each dot is a prompt; a line leads from the prompt it was made of. Move over one to read why it exists.",
+            help=explain("family", "Move over a dot to read why it exists."),
         )
         shown = family(candidates, best_id)
         nodes = lineage(shown, best_id)
@@ -80,10 +92,14 @@ def candidate_family(run: RunRow, best_id: str, picked: Sequence[Contender]) -> 
     with right, st.container(border=True, height="stretch", key="cost_card"):
         st.markdown(
             "**Quality against cost**",
-            help="Up is better, left is cheaper. A grey prompt is beaten outright: another is as good or better, and cheaper.",
+            help=f"Up is better, left is cheaper; grey ones are beaten outright. {explain('beaten outright')}",
         )
         found = fewer(variants(candidates, whole_trials(data.moment(run).trials), best_id))
-        if found:
+        if len(found) == 1:
+            st.caption(
+                "Only one prompt was scored on all rows to choose by, so there is nothing to weigh yet."
+            )
+        elif found:
             sentence = trade_off(found)
             if sentence:
                 st.caption(plain(sentence))

@@ -6,6 +6,7 @@ import streamlit as st
 
 from dashboard import corpora
 from dashboard.components.guard import guarded
+from dashboard.components.page import press
 from dashboard.glossary import explain
 from dashboard.plain import plain
 from dashboard.step_edits import change_step
@@ -112,12 +113,8 @@ def _try(options: StepOptions, key: str) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="bottom", key=f"corpus_try_{key}"):
         query = st.text_input("Try a search", key=f"corpus_query_{key}", placeholder="Words to look for")
-        pressed = st.button(
-            "Search",
-            key=f"corpus_search_{key}",
-            disabled=not query.strip(),
-            help=None if query.strip() else "Write something to look for first.",
-        )
+        why_not = "" if query.strip() else "Write something to look for first."
+        pressed = press("Search", why_not, key=f"corpus_search_{key}")
     if not pressed:
         return
     from engine.pipeline.corpora import CorpusRetriever

@@ -59,16 +59,32 @@ def _by_hand(now: Current, table: Dataset) -> None:
 
 
 def _paste(now: Current, table: Dataset) -> None:
+    key = f"add_paste_{now.id}_{st.session_state.get(f'rows_added_{now.id}', 0)}"
     text = st.text_area(
         "Rows from a spreadsheet, with their column names",
-        key=f"add_paste_{now.id}_{st.session_state.get(f'rows_added_{now.id}', 0)}",
+        key=key,
         height=140,
         placeholder="\t".join(table.columns),
     )
     rows, problem = _read(text, table)
     if problem:
         st.text(problem)
-    _add_button(now, rows, "add_pasted", "Paste rows first.")
+    # Never disabled: a disabled button would swallow the click that leaves the box.
+    st.button(
+        f"Add {count(len(rows), 'row')}" if rows else "Add rows",
+        key="add_pasted",
+        type="primary",
+        on_click=_add_pasted,
+        args=(now.id, key, table),
+    )
+
+
+def _add_pasted(project_id: str, key: str, table: Dataset) -> None:
+    rows, problem = _read(st.session_state[key], table)
+    if rows:
+        _add(project_id, rows, False)
+    else:
+        st.session_state[f"add_problem_{project_id}"] = problem or "Paste rows first."
 
 
 def _add_button(now: Current, rows: list[dict[str, str]], key: str, why_not: str) -> None:

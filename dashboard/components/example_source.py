@@ -70,15 +70,13 @@ def _upload(now: Current) -> None:
 
 def _paste(now: Current) -> None:
     key = f"paste_{now.id}"
-    text = st.text_area(
+    st.text_area(
         "Rows copied from a spreadsheet, with their column names", key=key, height=150, placeholder=PASTE
     )
     st.button(
         "Use these rows",
         key="use_paste",
         type="primary",
-        disabled=not text.strip(),
-        help=None if text.strip() else "Paste rows first.",
         on_click=_take_paste,
         args=(now.id, key),
     )
@@ -94,6 +92,10 @@ def _take_upload(project_id: str, key: str) -> None:
 
 
 def _take_paste(project_id: str, key: str) -> None:
+    # The button is never disabled: a disabled one would swallow the click that leaves the box.
+    if not st.session_state[key].strip():
+        st.session_state["source_problem"] = "Paste rows first."
+        return
     _take(project_id, st.session_state[key].encode("utf-8", "replace"), "pasted rows", "paste")
 
 

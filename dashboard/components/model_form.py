@@ -5,6 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import drafts
+from dashboard.components.page import press
+from dashboard.glossary import explain
 from dashboard.models import own_key_variable
 from dashboard.plain import plain
 from engine.errors import EngineError
@@ -24,7 +26,7 @@ def model_form() -> None:
             "Provider",
             [*providers, OTHER],
             key="new_provider",
-            help="Where the model runs. Those marked “this machine” cost nothing and send nothing out.",
+            help=explain("provider", "Those marked “this machine” cost nothing and send nothing out."),
         )
         provider = providers.get(picked)
         name = right.selectbox(
@@ -34,7 +36,7 @@ def model_form() -> None:
             key=f"new_model_{picked}",
             accept_new_options=True,
             placeholder="provider/model",
-            help="Choose one, or type any name, written as provider/model.",
+            help=explain("model", "Choose one, or type any name, written as provider/model."),
         )
         address = st.text_input(
             "Address (only for a server of your own)",
@@ -45,7 +47,7 @@ def model_form() -> None:
         needs_key = bool(address.strip()) and st.toggle(
             "This address needs an API key",
             key="new_needs_key",
-            help="The key itself is given after adding the model.",
+            help=explain("key", "It is given after adding the model."),
         )
         variable, temperature, longest = _details(picked)
         if needs_key and not variable.strip():
@@ -60,18 +62,15 @@ def model_form() -> None:
                 temperature=temperature,
                 max_tokens=longest,
             )
-        st.button(
-            "Add this model",
-            key="add_model_button",
-            type="primary",
-            icon=":material/add:",
-            disabled=choice is None,
-            help=plain(wrong) if wrong else None,
-            on_click=_add,
-            args=(choice,),
+        pressed = press(
+            "Add this model", wrong, key="add_model_button", type="primary", icon=":material/add:"
         )
-        if wrong and name:
-            st.caption(f":orange[:material/pending:] {plain(wrong)}")
+        if pressed and choice:
+            drafts.add_model(choice)
+            st.session_state["model_added"] = True
+            st.rerun()
+        if st.session_state.pop("model_added", False):
+            st.toast("Added. Test the connection, then choose it on the Tune page.", icon=":material/check:")
         _hint(provider)
 
 
@@ -127,8 +126,3 @@ def _hint(provider: Provider | None) -> None:
         st.caption(
             f"Needs an API key: from {plain(provider.key_env)}, your keyring, or typed in after adding it."
         )
-
-
-def _add(choice: ModelChoice) -> None:
-    drafts.add_model(choice)
-    st.toast("Added. Test the connection, then choose it on the Tune page.", icon=":material/check:")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import streamlit as st
 
@@ -65,6 +65,18 @@ def complain(error: EngineError) -> None:
     """Show an error's sentence; it names the thing and says what to do."""
     with st.container(border=True, key=f"error_{abs(hash(str(error)))}"):
         st.markdown(f":orange[:material/error:] {plain(str(error), 1000)}")
+
+
+def press(label: str, why_not: str, **options: Any) -> bool:
+    """Draw a button that says, once pressed, what is still missing; True when it is pressed and nothing is.
+
+    For what waits for a box to be filled: the browser hands a text over when its box is left, so a disabled
+    button would swallow the very click that leaves it.
+    """
+    pressed = st.button(label, **options)
+    if pressed and why_not:
+        st.markdown(f":orange[:material/pending:] {plain(why_not)}")
+    return pressed and not why_not
 
 
 def only_looking() -> None:

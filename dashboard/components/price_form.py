@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from dashboard.components.page import press
 from dashboard.mode import check
 from dashboard.plain import plain
 from engine.errors import EngineError
@@ -38,12 +39,7 @@ def price_form(choice: ModelChoice, key: str) -> None:
                 )
             ]
             ready = given[0] is not None and given[1] is not None
-            if st.button(
-                "Save price",
-                key=f"{key}_price_save",
-                disabled=not ready,
-                help=None if ready else "Give both prices first.",
-            ):
+            if press("Save price", "" if ready else "Give both prices first.", key=f"{key}_price_save"):
                 _save(choice.name, (float(given[0] or 0), float(given[1] or 0)))
             if own and st.button("Use the usual price", key=f"{key}_price_usual", type="tertiary"):
                 _save(choice.name, None)

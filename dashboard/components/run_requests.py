@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import data, launch
+from dashboard.components.page import press
 from dashboard.meters import dollars, duration, short
 from dashboard.moment import Seen
 from dashboard.plain import plain
@@ -100,14 +101,8 @@ def _budget_form(run_id: str, limits: dict[str, Any]) -> None:
         minutes = _more("Minutes", limits["seconds"] / 60, f"now {duration(limits['seconds'])}", step=5.0)
         wanted["seconds"] = 60 * minutes
     raised = {name: value for name, value in wanted.items() if value > limits[name] * 1.000001}
-    pressed = st.button(
-        "Raise",
-        key="raise_now",
-        type="primary",
-        disabled=not raised,
-        help=None if raised else "Enter a larger number than the run has now.",
-    )
-    if pressed:
+    why_not = "" if raised else "Enter a larger number than the run has now."
+    if press("Raise", why_not, key="raise_now", type="primary"):
         _ask(run_id, BUDGET, {"budget": raised})
 
 
@@ -158,11 +153,9 @@ def _own_prompt(run_id: str) -> None:
     st.caption(
         "It is scored on the same validation rows as the others, within the budget. If it is the best at the end, it is the result."
     )
-    if st.button("Score it", key="own_score", type="primary", disabled=bool(problem), help=problem or None):
+    if press("Score it", problem, key="own_score", type="primary"):
         _forget()
         _ask(run_id, CANDIDATE, {"candidate": mine.as_dict()})
-    if problem:
-        st.caption(f":orange[:material/pending:] {plain(problem)}")
 
 
 def _written(origin: Candidate, texts: dict[str, str], *, keep_demos: bool, number: int) -> Candidate:

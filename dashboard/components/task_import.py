@@ -60,10 +60,8 @@ def task_import(project_id: str, *, empty: bool) -> None:
             "Make the task of it" if empty else "Replace the task by it",
             key="import_use",
             type="primary",
-            disabled=found is None,
-            help=None if found else ("Paste a text first." if not text.strip() else "Mend the text first."),
             on_click=_use,
-            args=(project_id, found),
+            args=(project_id, chosen),
         )
         if not empty:
             st.caption("The steps as they are now are replaced. Your examples stay.")
@@ -94,9 +92,15 @@ def _shown(found: Imported) -> None:
         st.caption(plain(note, 300))
 
 
-def _use(project_id: str, found: Imported) -> None:
+def _use(project_id: str, form: Form) -> None:
+    # The box is read anew: its text may have come together with the click.
+    try:
+        found = import_task(st.session_state.get(f"import_text_{form}", ""), form)
+    except EngineError as error:
+        st.toast(plain(str(error)), icon=":material/error:")
+        return
     if guarded(project_id, lambda draft: with_steps(draft, [found.step])):
         st.session_state.pop(f"step_at_{project_id}", None)
-        for form in FORMS:
-            st.session_state.pop(f"import_text_{form}", None)
+        for name in FORMS:
+            st.session_state.pop(f"import_text_{name}", None)
         renew(project_id)

@@ -84,6 +84,8 @@ class TrialFinished:
     @property
     def text(self) -> str:
         """The event in a sentence."""
+        if not self.rows:
+            return f"Trial {self.trial} was cut short before its first row."
         failed = f", {_count(self.failed, 'row')} failed" if self.failed else ""
         cut = ", cut short" if self.partial else ""
         return (

@@ -77,9 +77,9 @@ def test_hints_name_the_first_open_step_and_are_put_away_for_good():
     app.query_params["project"] = project
     app.run()
     app.switch_page("app_pages/task.py").run()
-    assert "press Start run" in said(app)
+    assert "press Start tuning" in said(app)
     app.button(key="coach_off").click().run()
-    assert "press Start run" not in said(app)
+    assert "press Start tuning" not in said(app)
     again = start()
     again.button(key="coach_on").click().run()
     assert data.setting("coach_off") is False

@@ -169,7 +169,9 @@ def test_a_pasted_table_is_taken():
     app = start("examples", project=project)
     app.session_state["source_way"] = "Paste a table"
     app.run()
-    app.text_area(key=f"paste_{project}").set_value(ROWS.replace(",", "\t")).run()
+    app.button(key="use_paste").click().run()
+    assert "Paste rows first." in said(app)
+    app.text_area(key=f"paste_{project}").set_value(ROWS.replace(",", "\t"))
     app.button(key="use_paste").click().run()
     assert not app.exception
     assert draft(project).dataset
@@ -347,7 +349,9 @@ def test_a_bad_address_says_why(address):
     picked = app.selectbox(key="new_provider").value
     app.text_input(key=f"new_base_url_{picked}").set_value(address).run()
     assert not app.exception
-    assert app.button(key="add_model_button").disabled
+    app.button(key="add_model_button").click().run()
+    assert "address" in said(app).lower()
+    assert len(data.saved_models()) == 1
 
 
 def test_the_offline_model_is_tested():
