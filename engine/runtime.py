@@ -6,7 +6,7 @@ process's default, for scripts and notebooks. The dashboard and the search drive
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -38,6 +38,12 @@ class StreamGate(Protocol):
 
     def release(self) -> None:
         """Pass on what waits."""
+
+    def heard(self) -> frozenset[int]:
+        """Return what has been listened to so far; to be handed to `again`."""
+
+    def again(self, reason: str, before: frozenset[int], steps: Collection[Any]) -> None:
+        """Say that what these steps gave is given up for a new try, which is heard as if they were asked for the first time."""
 
 
 @dataclass(frozen=True, slots=True)

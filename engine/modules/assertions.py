@@ -67,6 +67,7 @@ class Attempt:
         self.trace: Any = [] if self.outer.trace is not None else deque(maxlen=_REMEMBERED)
         self._advice = advice
         self._remarks: list[str] = []
+        self._heard = None if self.outer.stream is None else self.outer.stream.heard()
         self._scope = context(
             trace=self.trace,
             attempt=self,
@@ -95,6 +96,8 @@ class Attempt:
             made = "; ".join(f"{name}: {value}" for name, value in error.made.items())
             self._advice[id(error.step)] = HINT.format(made=made, message=error)
             self.again = True
+            if self.outer.stream is not None and self._heard is not None:
+                self.outer.stream.again(str(error), self._heard, [step for step, _, _ in self.trace])
             return True
         if self.outer.trace is not None:
             self.outer.trace.extend(self.trace)

@@ -42,7 +42,7 @@ class StatusMessage:
 class StatusMessageProvider:
     """Says what is told while a program runs; a method that returns None or "" tells nothing.
 
-    By default tools are told. Override the methods for more.
+    By default tools and new tries are told. Override the methods for more.
 
     >>> StatusMessageProvider().tool_end_status_message("42")
     'The tool is done.'
@@ -67,6 +67,10 @@ class StatusMessageProvider:
     def lm_start_status_message(self, instance: Any, inputs: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - for subclasses
         """A model is asked."""
         return None
+
+    def retry_status_message(self, reason: str) -> str | None:
+        """An answer broke a condition (`Assert`, `Suggest`): its step is asked again, and its pieces come anew."""
+        return f"Trying again, because: {reason}"
 
     def lm_end_status_message(self, outputs: Any) -> str | None:  # noqa: ARG002 - for subclasses
         """A model has answered."""

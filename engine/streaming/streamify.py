@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -37,7 +37,8 @@ def streamify(
     they ask for. Then `StatusMessage`s, and at the end the prediction. An answer from the cache, or by a model that
     cannot stream, comes with the prediction only; of several tries (`BestOfN`, `Refine`) the chosen one's pieces come when it
     is chosen; so does what a model says when its first reply cannot be read and
-    it is asked again. The iterator is async, or plain with `async_streaming=False`; closing it stops the program. The
+    it is asked again. Where an answer breaks a condition (`Assert`, `Suggest`) a `StatusMessage` says why, and the pieces of
+    the new try follow. The iterator is async, or plain with `async_streaming=False`; closing it stops the program. The
     program's error is raised from the iterator. Raises ConfigurationError for a listener that fits no step.
 
     >>> from engine import LM, Predict, context
@@ -53,7 +54,7 @@ def streamify(
 
     def start(args: Sequence[Any], kwargs: Mapping[str, Any], put: Put) -> Future[Any]:
         paths = {id(step): path for path, step in program.named_predictors()}
-        streaming = _Streaming(put, wanted, None if stream_listeners else paths)
+        streaming = _Streaming(put, wanted, None if stream_listeners else paths, provider)
         heard = (*current().callbacks, _Status(provider, put))
 
         async def work() -> None:
@@ -167,10 +168,12 @@ class _Streaming:
         put: Put,
         wanted: Sequence[tuple[StreamListener, str, Any]],
         paths: Mapping[int, str] | None,
+        provider: StatusMessageProvider | None = None,
     ) -> None:
         self._put = put
         self._wanted = wanted
         self._paths = paths
+        self._provider = provider
         self._used: set[int] = set()
 
     async def __call__(
@@ -195,6 +198,18 @@ class _Streaming:
     def release(self) -> None:
         """Nothing waits here."""
 
+    def heard(self) -> frozenset[int]:
+        """Return the listeners that have heard a call."""
+        return frozenset(self._used)
+
+    def again(self, reason: str, before: frozenset[int], steps: Collection[Any]) -> None:
+        """Tell of a new try, and let the listeners of its steps hear it that had not heard an earlier call."""
+        say = getattr(self._provider, "retry_status_message", None)
+        if say is not None and (message := say(reason)):
+            self._put(StatusMessage(message))
+        asked = {id(step) for step in steps}
+        self._used -= {id(one) for one, _, step in self._wanted if id(step) in asked} - before
+
     def _fields(self, step: Any, signature: Any, adapter: Any) -> _Fields | None:
         readers = []
         for one, path, target in self._wanted:
@@ -212,7 +227,7 @@ class _Held(_Streaming):
 
     def __init__(self, outer: _Streaming) -> None:
         self._waiting: list[Any] = []
-        super().__init__(self._waiting.append, outer._wanted, None)
+        super().__init__(self._waiting.append, outer._wanted, None, outer._provider)
         self._outer = outer
         self._used = set(outer._used)
 
