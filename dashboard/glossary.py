@@ -86,14 +86,63 @@ TERMS: tuple[Term, ...] = (
     ),
     Term("score", "metric value", "How good an answer is, from 0 to 1, by the metric you choose."),
     Term("metric", "scorer, reward", "The rule that scores an answer against the right one."),
+    Term("judge", "LLM as a judge", "A model that scores answers by what you tell it to look for."),
+    Term(
+        "agreement",
+        "Cohen's kappa",
+        "How often a metric's scores and your own grades are the same, beyond what chance would give: 1 is always, 0 is by chance.",
+    ),
     Term("run", "experiment", "One search for a better prompt, from the start to the final test."),
     Term("candidate", "trial prompt", "One prompt that a run tries."),
     Term("baseline", "seed prompt", "Your prompt as it was before tuning; everything is compared with it."),
+    Term("best prompt", "winner", "The candidate that a run chose; it is what you take away."),
+    Term("gain", "improvement", "What the best prompt scores above the baseline, in points of 100."),
+    Term(
+        "likely gain",
+        "95 % confidence interval",
+        "Where the true gain lies most likely, in points of 100. If 0 is within it, the gain may be luck.",
+    ),
+    Term(
+        "verdict",
+        "significance",
+        "One sentence, worked out from the final test's rows, that says whether the best prompt is better.",
+    ),
+    Term(
+        "family",
+        "lineage",
+        "Which prompt was made from which: a line leads from a prompt to those it came from.",
+    ),
+    Term(
+        "beaten outright",
+        "dominated",
+        "A prompt for which there is another that is as good or better, and cheaper.",
+    ),
+    Term(
+        "step's share",
+        "credit assignment",
+        "How much of the gain is one step's doing, judged by prompts that differ in that step alone.",
+    ),
     Term("way of tuning", "optimizer", "The method that looks for better prompts."),
     Term(
         "budget",
         "limit",
         "The most a run may use: calls, tokens, money or time. It stops there and keeps the best.",
+    ),
+    Term(
+        "estimate",
+        "dry run",
+        "What a run will take, worked out by searching with a pretend model. Nothing is sent or paid.",
+    ),
+    Term("frozen", "fixed, held constant", "A part of the prompt that tuning must leave as it is."),
+    Term(
+        "comparable",
+        "same benchmark",
+        "Two runs whose scores mean the same: their data, split, metric, judge, model and task are equal.",
+    ),
+    Term(
+        "remark",
+        "human feedback",
+        "What you say of an answer, with a thumb or in words. The next run reads it, except on test rows.",
     ),
     Term("token", "token", "A piece of a word, about four letters. Models are paid by the token."),
     Term("call", "request", "One question to the model and its answer."),
@@ -103,20 +152,42 @@ TERMS: tuple[Term, ...] = (
         "A row with its right answer that is shown to the model in the prompt.",
     ),
     Term(
+        "model", "LLM", "What reads the prompt and answers: a service on the net, or a program on a machine."
+    ),
+    Term("provider", "endpoint, host", "Where a model runs, and who is paid for it."),
+    Term("key", "API key", "The password of your account at a provider. It is never written into a project."),
+    Term(
+        "answer kept for reuse",
+        "cache",
+        "A paid answer that is stored, so that the same question is never paid for twice.",
+    ),
+    Term("version", "release", "A program that was kept, with a number. One of them is in use."),
+    Term("in use", "deployed", "The program that you work with, at most one in a project."),
+    Term(
+        "proof",
+        "round trip, regression test",
+        "The exported file, read again and run on the test rows: it must answer as the run did.",
+    ),
+    Term(
         "offline model",
         "stand-in",
         "A small model inside Tuneboard: free, instant, without a key. A real model understands far more.",
     ),
 )
+NUMBERED = "Here: its number in your file; the header is row 1."
+"""What is said of a column of row numbers besides."""
+
 _BY_NAME = {term.name: term for term in TERMS}
 
 
-def explain(name: str) -> str:
-    """Return a term's sentence, with what others call it. Raises KeyError for a term that is not listed.
+def explain(name: str, more: str = "") -> str:
+    """Return a term's sentence, what more there is to say where it stands, and what others call it.
+
+    Raises KeyError for a term that is not listed.
 
     >>> explain("step")
     'One part of the task: one question to the model, one search, or one call of a tool. Also called: module, node.'
     """
     term = _BY_NAME[name]
-    other = f" Also called: {term.other}." if term.other and term.other != term.name else ""
-    return f"{term.sentence}{other}"
+    other = f"Also called: {term.other}." if term.other and term.other != term.name else ""
+    return " ".join(part for part in (term.sentence, more, other) if part)

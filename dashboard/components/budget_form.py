@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import drafts
 from dashboard.components.page import Current
+from dashboard.glossary import explain
 from engine.search.budget import Budget
 
 LIMITS: tuple[tuple[str, str, str, str], ...] = (
@@ -29,7 +30,7 @@ def budget_form(now: Current) -> None:
     with st.container(border=True, key="budget_card"):
         st.markdown(
             "**Budget**",
-            help="Hard limits: the call that would pass one is not made. The best prompt so far is kept and tested.",
+            help=explain("budget", "Limits are hard: the call that would pass one is not made."),
         )
         places = st.columns(4, gap="small")
         for place, (name, title, example, what) in zip(places, LIMITS, strict=True):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from dashboard.glossary import explain
 from engine.store.rows import CandidateRow
 
 
@@ -28,16 +29,19 @@ def candidate_table(candidates: Sequence[CandidateRow], best_id: str) -> None:
         hide_index=True,
         key="candidate_table",
         column_config={
-            "Candidate": st.column_config.NumberColumn(width="small"),
+            "Candidate": st.column_config.NumberColumn(width="small", help=explain("candidate")),
             "": st.column_config.TextColumn(width="small"),
             "Score": st.column_config.ProgressColumn(
                 "Score",
                 format="percent",
                 min_value=0,
                 max_value=1,
-                help="On validation rows; the test rows play no part in choosing.",
+                help=explain(
+                    "score", "Here: on the rows to choose by; the test rows play no part in choosing."
+                ),
             ),
-            "On rows": st.column_config.NumberColumn(width="small"),
+            "On rows": st.column_config.NumberColumn(width="small", help=explain("rows to choose by")),
+            "Solved examples": st.column_config.NumberColumn(help=explain("solved example")),
             "Why it exists": st.column_config.TextColumn(width="large"),
         },
     )

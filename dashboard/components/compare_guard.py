@@ -6,6 +6,7 @@ import streamlit as st
 
 from dashboard import data, history
 from dashboard.components.page import Current
+from dashboard.glossary import explain
 from dashboard.plain import distinct, plain
 from engine.errors import EngineError
 from engine.runs.spec import ModelChoice, RunSpec
@@ -25,8 +26,7 @@ def compare_guard(now: Current) -> None:
     with st.container(border=True, key="compare_guard"):
         st.markdown(
             "**Compared with**",
-            help="The next run's scores can be set beside those of an earlier run only when data, split, metric, judge, "
-            "model and task are the same.",
+            help=explain("comparable", "Only then can the next run's scores be set beside an earlier run's."),
         )
         picked = st.selectbox(
             "Compared with",

@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import contenders
 from dashboard.contenders import MOST, Contender, key_of
+from dashboard.glossary import explain
 from dashboard.plain import count, distinct, plain
 from engine.errors import EngineError
 from engine.store.rows import RunRow
@@ -25,7 +26,7 @@ def contender_picker(run: RunRow, best: str, runs: Sequence[RunRow]) -> list[Con
     shown = distinct(names)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="contender_bar"):
         st.multiselect(
-            "Prompts side by side",
+            "Prompts to compare",
             list(shown),
             keys,
             format_func=lambda k: shown.get(k, k),
@@ -69,7 +70,7 @@ def _another(run: RunRow, picked: Sequence[Contender], runs: Sequence[RunRow]) -
         value=0,
         step=1,
         key="another_number",
-        help="0 is the starting prompt; the others are numbered as found.",
+        help=explain("candidate", "0 is the starting prompt; the others are numbered as found."),
     )
     left = len(runs) - 1
     st.caption(

@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import data, drafts
 from dashboard.components.page import Current, complain
+from dashboard.glossary import explain
 from dashboard.prompts import text_of
 from engine.errors import EngineError
 from engine.metrics.awaited import Case
@@ -32,7 +33,8 @@ def criteria_editor(now: Current, options: Mapping[str, Any]) -> None:
     with left:
         st.caption(
             "One thing to look for in each line, in plain words. The judge marks each by itself, from 0 to 1; the score is "
-            "their mean."
+            "their mean.",
+            help=explain("judge"),
         )
         for at, (one, line) in enumerate(ids.items(), 1):
             with st.container(

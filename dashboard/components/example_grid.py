@@ -11,7 +11,7 @@ from dashboard import data, example_edits
 from dashboard.components.example_state import edit_rows, renew_grid, wanted_rows
 from dashboard.components.long_cells import long_cells
 from dashboard.components.page import Current
-from dashboard.glossary import explain
+from dashboard.glossary import NUMBERED, explain
 from dashboard.mode import read_only
 from dashboard.plain import count, plain
 from engine.errors import EngineError
@@ -154,9 +154,7 @@ def _editor(
 
 def _columns(table: Dataset, draft: ProjectDraft) -> dict[str, Any]:
     found: dict[str, Any] = {
-        ROW: st.column_config.NumberColumn(
-            "Row", width=60, help="The row in your file; the header is row 1."
-        ),
+        ROW: st.column_config.NumberColumn("Row", width=60, help=explain("row", NUMBERED)),
         USE: st.column_config.CheckboxColumn("Use", width=60, help=explain("left out")),
         WHY: st.column_config.TextColumn("Why left out", width="small"),
         BY: st.column_config.TextColumn("Written by", width="small", help=explain("written by a model")),

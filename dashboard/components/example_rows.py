@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.components.page import complain
+from dashboard.glossary import NUMBERED, explain
 from dashboard.plain import count, plain
 from engine.errors import EngineError
 from engine.pipeline.spec import PipelineSpec
@@ -52,9 +53,7 @@ def _problem_table(found: Sequence[RowProblem], good: int) -> None:
             key="problem_table",
             height="content" if len(lines) < 7 else 260,
             column_config={
-                "Row": st.column_config.NumberColumn(
-                    "Row", width="small", help="The row in your file; the header is row 1."
-                ),
+                "Row": st.column_config.NumberColumn("Row", width="small", help=explain("row", NUMBERED)),
                 "What is wrong": st.column_config.TextColumn("What is wrong", width="large"),
             },
         )

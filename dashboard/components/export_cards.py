@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.components.page import complain
+from dashboard.glossary import explain
 from dashboard.plain import count
 from engine.errors import EngineError
 from engine.export.dockerfile import serve_command
@@ -29,7 +30,8 @@ def report_card(run: RunRow) -> None:
         st.markdown("**The report** · one page for anyone")
         st.caption(
             "The verdict, the chart, what changed in the prompt, the rows it fixed and broke, the cost and all "
-            "settings in one HTML file. It opens in any browser, prints well and asks nobody for anything."
+            "settings in one HTML file. It opens in any browser, prints well and asks nobody for anything.",
+            help=explain("verdict"),
         )
         _button("Download report.html", lambda: data.report(run.id), "report.html", "text/html", primary=True)
 
@@ -40,7 +42,8 @@ def results_card(run: RunRow) -> None:
         st.markdown("**The results** · every test row")
         st.caption(
             "Inputs, the right answer, what both prompts answered and how each scored. "
-            "Texts that a spreadsheet would run as a formula are made harmless."
+            "Texts that a spreadsheet would run as a formula are made harmless.",
+            help=explain("final test"),
         )
         with st.container(horizontal=True, gap="small", key="result_files"):
             for form, title, mime in RESULTS:

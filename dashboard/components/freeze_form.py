@@ -7,6 +7,7 @@ import streamlit as st
 from dashboard import drafts, freezing
 from dashboard.comparison import as_text
 from dashboard.components.page import Current
+from dashboard.glossary import explain
 from dashboard.plain import plain
 from engine.errors import EngineError
 from engine.records import StepState, content_hash
@@ -28,7 +29,7 @@ def freeze_form(now: Current) -> None:
         icon=":material/lock:",
         key="freeze_form",
     ):
-        st.caption("The search may change everything that is not frozen here.")
+        st.caption("The search may change everything that is not frozen here.", help=explain("frozen"))
         lost = freezing.gone(frozen, start)
         if lost:
             with st.container(key="frozen_gone"):

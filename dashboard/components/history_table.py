@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import history
 from dashboard.components.run_header import STATES
+from dashboard.glossary import explain
 from dashboard.plain import count, distinct
 from engine.store.rows import RunRow
 
@@ -78,20 +79,26 @@ def _columns() -> dict[str, Any]:
             color=[colour for _, colour, _ in STATES.values()],
             width="small",
         ),
-        "Run": st.column_config.TextColumn("Run", width="medium"),
-        "In use": st.column_config.CheckboxColumn(
-            "In use", width="small", help="The run whose program you use, at most one in a project."
-        ),
+        "Run": st.column_config.TextColumn("Run", width="medium", help=explain("run")),
+        "Verdict": st.column_config.TextColumn("Verdict", help=explain("verdict")),
+        "In use": st.column_config.CheckboxColumn("In use", width="small", help=explain("in use")),
         "Tags": st.column_config.ListColumn("Tags", width="small"),
         "Before": st.column_config.NumberColumn(
-            "Before", format="percent", width="small", help="The starting prompt on the test rows."
+            "Before",
+            format="percent",
+            width="small",
+            help=explain("baseline", "Here: its score on the test rows."),
         ),
         "After": st.column_config.NumberColumn(
-            "After", format="percent", width="small", help="The best prompt on the same test rows."
+            "After",
+            format="percent",
+            width="small",
+            help=explain("best prompt", "Here: its score on the same test rows."),
         ),
-        "Gain": st.column_config.NumberColumn(
-            "Gain", format="%+.1f", width="small", help="After less before, in points of 100."
-        ),
+        "Gain": st.column_config.NumberColumn("Gain", format="%+.1f", width="small", help=explain("gain")),
         "Started": st.column_config.DatetimeColumn("Started", format="D MMM, HH:mm"),
-        "Calls": st.column_config.NumberColumn("Calls", format="localized", width="small"),
+        "Calls": st.column_config.NumberColumn(
+            "Calls", format="localized", width="small", help=explain("call")
+        ),
+        "Optimizer": st.column_config.TextColumn("Optimizer", help=explain("way of tuning")),
     }

@@ -10,6 +10,7 @@ from dashboard import people, rehearsing
 from dashboard.comparison import as_text
 from dashboard.components.metric_try import ask, refusal, shown_of
 from dashboard.components.page import Current
+from dashboard.glossary import explain
 from dashboard.people import answer_text, grade_key
 from dashboard.plain import count, plain
 from dashboard.rehearsing import Shown
@@ -101,8 +102,7 @@ def _headline(found: Agreement, graded: int, rows: int) -> None:
     with st.container(key="agreement"):
         st.markdown(
             f":{colour}[:material/balance:] {plain(found.sentence)}",
-            help="Kappa is the agreement beyond what chance alone would give: 1 is perfect, 0 is chance. "
-            "A score counts as the nearest of wrong, partly and right.",
+            help=explain("agreement", "A score counts as the nearest of wrong, partly and right."),
         )
     st.progress(graded / rows if rows else 0.0, f"{graded} of {rows} graded")
 

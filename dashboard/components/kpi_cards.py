@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from dashboard.glossary import explain
 from dashboard.meters import dollars, duration, short
 from engine.records import Outcome
 
@@ -19,19 +20,19 @@ def kpi_cards(verdict: Mapping[str, Any], before: Sequence[Outcome], after: Sequ
         _card(
             "Baseline",
             f"{100 * _mean(before):.1f} %",
-            help="The starting prompt's score on the test rows, which the search never saw.",
+            help=explain("baseline", "Here: its score on the test rows, which the search never saw."),
         )
         _card(
             "Best prompt",
             f"{100 * _mean(after):.1f} %",
             delta=None if gain is None else f"{100 * gain:+.1f} points",
-            help="The chosen prompt's score on the same test rows.",
+            help=explain("best prompt", "Here: its score on the same test rows."),
         )
         if low is not None and high is not None:
             _card(
                 "Likely gain",
-                f"{100 * low:+.0f} to {100 * high:+.0f}",
-                help="The 95 % interval of the gain, in points: where the true gain most likely lies. If it holds 0, the gain may be luck.",
+                f"{100 * low:+.0f} to {100 * high:+.0f} points",
+                help=explain("likely gain"),
             )
         _card(
             "Cost per 1,000 rows",
@@ -45,7 +46,7 @@ def kpi_cards(verdict: Mapping[str, Any], before: Sequence[Outcome], after: Sequ
             short(_per_row(after, "tokens")),
             delta=_change(_per_row(before, "tokens"), _per_row(after, "tokens")),
             inverse=True,
-            help="Pieces of words sent and received per row with the best prompt.",
+            help=explain("token", "Here: sent and received for a row with the best prompt."),
         )
         _card(
             "Time per row",

@@ -14,6 +14,7 @@ from dashboard.components.criteria_editor import criteria_editor
 from dashboard.components.page import Current
 from dashboard.components.weights_editor import weights_editor
 from dashboard.forms import options_form
+from dashboard.glossary import explain
 from dashboard.plain import plain
 from engine.errors import UnknownNameError
 from engine.registry import get_metric
@@ -55,7 +56,10 @@ def metric_options(now: Current) -> None:
     hidden = {own} | ({"field", "every_output"} if plain_case else set())
     kept = {name: value for name, value in chosen.options.items() if name in hidden}
     with st.container(border=True, key="metric_options"):
-        st.markdown(f"**Options of “{metric.title}”**", help="Leave them as they are if unsure.")
+        st.markdown(
+            f"**Options of “{metric.title}”**",
+            help=explain("metric", "Leave its options as they are if unsure."),
+        )
         if editor is not None:
             editor(now, chosen.options)
         if set(model.model_fields) <= hidden:

@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard import asking, keys, rehearsing
 from dashboard.comparison import as_text
 from dashboard.components.page import Current, complain
+from dashboard.glossary import NUMBERED, explain
 from dashboard.models import title_of
 from dashboard.people import answer_text
 from dashboard.plain import count, plain
@@ -23,8 +24,10 @@ def metric_try(now: Current) -> None:
     with st.container(border=True, key="metric_try"):
         st.markdown(
             "**Try it on ten rows**",
-            help="The starting prompt answers ten of the rows a search would learn from, and this metric scores the "
-            "answers. Rows of the final test are not touched.",
+            help=explain(
+                "metric",
+                "Here your prompt answers ten of the rows a search would learn from; rows of the final test are not touched.",
+            ),
         )
         reason = refusal(now)
         shown = shown_of(now)
@@ -114,10 +117,10 @@ def rehearsal_table(now: Current, shown: Shown) -> None:
         key="rehearsal_table",
         height="content",
         column_config={
-            "Row": st.column_config.NumberColumn(
-                "Row", width="small", help="The row's number in your file; the header is row 1."
+            "Row": st.column_config.NumberColumn("Row", width="small", help=explain("row", NUMBERED)),
+            "Score": st.column_config.ProgressColumn(
+                "Score", format="percent", min_value=0, max_value=1, help=explain("score")
             ),
-            "Score": st.column_config.ProgressColumn("Score", format="percent", min_value=0, max_value=1),
             "Why": st.column_config.TextColumn("Why", width="large", help="What the metric says."),
         },
     )

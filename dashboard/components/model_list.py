@@ -6,6 +6,7 @@ import streamlit as st
 
 from dashboard import data, drafts, keys
 from dashboard.components.price_form import price_form
+from dashboard.glossary import explain
 from dashboard.models import is_offline, key_variable, price_words, title_of
 from dashboard.plain import plain
 from engine.runs.spec import ModelChoice
@@ -63,7 +64,10 @@ def key_form(variable: str, key: str, *, open_now: bool) -> None:
             keep = st.checkbox(
                 "Also keep it in this system's keyring",
                 key=f"{key}_keep",
-                help="The keyring is where your system keeps passwords. Otherwise the key is forgotten with this tab.",
+                help=explain(
+                    "key",
+                    "The keyring is where your system keeps passwords. Otherwise it is forgotten with this tab.",
+                ),
             )
             if st.form_submit_button("Use this key", key=f"{key}_submit"):
                 _use_key(variable, typed, keep)

@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import data, drafts
 from dashboard.components.page import PAGES, Current
+from dashboard.glossary import explain
 from dashboard.keys import key_state
 from dashboard.models import is_offline, price_words, title_of
 from dashboard.plain import plain
@@ -45,7 +46,9 @@ def model_picker(now: Current) -> None:
         models.append(chosen)
     key = f"model_{now.id}"
     with st.container(border=True, key="model_card"):
-        st.markdown("**Model**", help="The model that answers your rows, in the search and afterwards.")
+        st.markdown(
+            "**Model**", help=explain("model", "This one answers your rows, in the search and afterwards.")
+        )
         st.selectbox(
             "Model",
             models,

@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard import data, drafts
 from dashboard.components.page import Current
 from dashboard.forms import options_form
+from dashboard.glossary import explain
 from dashboard.plain import plain
 from engine.optimizers.base import Optimizer
 from engine.optimizers.choose import choose_optimizer
@@ -93,7 +94,9 @@ def optimizer_cards(now: Current) -> None:
         format_func=lambda n: "Show all" if n == EVERYTHING else f"{NEEDS[n].icon} {NEEDS[n].title}",
         key=f"optimizer_need_{now.id}",
         required=True,
-        help="  \n".join(f"**{NEEDS[n].title}**: {NEEDS[n].what}" for n in ASKED),
+        help="  \n".join(
+            [explain("way of tuning"), *(f"**{NEEDS[n].title}**: {NEEDS[n].what}" for n in ASKED)]
+        ),
     )
     if need != EVERYTHING:
         st.caption(NEEDS[need].what)

@@ -10,7 +10,7 @@ from dashboard import data, example_edits
 from dashboard.components.example_state import edit_rows, renew_grid, show_rows
 from dashboard.components.page import Current, complain
 from dashboard.example_checks import findings_of
-from dashboard.glossary import explain
+from dashboard.glossary import NUMBERED, explain
 from dashboard.mode import read_only
 from dashboard.plain import count, plain
 from engine.dataset.alike import LOOKED_AT
@@ -99,7 +99,9 @@ def _finding(now: Current, table: Dataset, finding: Finding) -> None:
             hide_index=True,
             key=f"finding_rows_{finding.kind}",
             height="content" if len(finding.rows) < 7 else 250,
-            column_config={"Row": st.column_config.NumberColumn("Row", width="small")},
+            column_config={
+                "Row": st.column_config.NumberColumn("Row", width="small", help=explain("row", NUMBERED))
+            },
         )
 
 

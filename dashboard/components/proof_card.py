@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from dashboard.glossary import explain
 from dashboard.plain import plain
 from engine.store.rows import RunRow
 
@@ -18,8 +19,10 @@ def proof_card(run: RunRow) -> None:
             "**Proven to score the same**"
             if all(p["holds"] for p in proofs)
             else "**Checked after writing**",
-            help="When the run ended, the files were read from the disk again and run on the test rows. Every answer came from "
-            "those kept, so a single changed character would show, and nothing was paid for.",
+            help=explain(
+                "proof",
+                "Every answer came from those kept, so a single changed character would show, and nothing was paid for.",
+            ),
         )
         for proof in proofs:
             icon = ":green[:material/verified:]" if proof["holds"] else ":orange[:material/help:]"

@@ -7,6 +7,7 @@ import streamlit as st
 from dashboard import people
 from dashboard.components.page import Current
 from dashboard.example_checks import split_of
+from dashboard.glossary import explain
 from dashboard.plain import count, plain
 from engine.errors import EngineError
 from engine.runs.spec import Feedback
@@ -33,8 +34,10 @@ def remarks_note(now: Current) -> None:
     with st.container(border=True, key="remarks_note"):
         st.markdown(
             f"**{count(len(used), 'remark')} will be used**",
-            help="What you said about answers on the Results page. Optimizers that write instructions read it "
-            "beside the rows it is about.",
+            help=explain(
+                "remark",
+                "Said on the Results page; ways of tuning that write instructions read it beside its row.",
+            ),
         )
         if used:
             st.toggle(

@@ -11,6 +11,7 @@ from dashboard import contenders, data
 from dashboard.comparison import causes
 from dashboard.components.row_drill import row_drill
 from dashboard.contenders import SPLITS, Contender
+from dashboard.glossary import NUMBERED, explain
 from dashboard.plain import count, distinct, plain
 from dashboard.side_by_side import SHOWS, Line, Show, counts, first_and_last, lines, shown, table
 from engine.store.rows import RunRow
@@ -44,9 +45,7 @@ def row_matrix(run: RunRow, found: Sequence[Contender]) -> None:
         on_select=_selected,
         selection_mode="single-row",
         column_config={
-            "Row": st.column_config.NumberColumn(
-                "Row", width="small", help="The row's number in your file; the header is row 1."
-            ),
+            "Row": st.column_config.NumberColumn("Row", width="small", help=explain("row", NUMBERED)),
             "Change": st.column_config.MultiselectColumn(
                 "Change",
                 options=list(COLOURS),
@@ -98,7 +97,7 @@ def split_choice(found: Sequence[Contender], *, key: str = "compare_split") -> s
             bind="query-params",
             required=True,
             label_visibility="collapsed",
-            help="Validation rows chose the best prompt; the test rows played no part in it.",
+            help=f"{explain('rows to choose by')} {explain('final test')}",
         )
     else:
         words = (

@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboard.components.page import PAGES
 from dashboard.components.run_header import STATES
+from dashboard.glossary import explain
 from dashboard.meters import dollars, duration, short
 from engine.store.rows import RunRow
 
@@ -34,10 +35,16 @@ def run_list(runs: Sequence[RunRow], names: Mapping[str, str]) -> None:
                 width="small",
             ),
             "Before": st.column_config.NumberColumn(
-                "Before", format="percent", width="small", help="The starting prompt on the test rows."
+                "Before",
+                format="percent",
+                width="small",
+                help=explain("baseline", "Here: its score on the test rows."),
             ),
             "After": st.column_config.NumberColumn(
-                "After", format="percent", width="small", help="The best prompt on the same test rows."
+                "After",
+                format="percent",
+                width="small",
+                help=explain("best prompt", "Here: its score on the same test rows."),
             ),
         },
     )

@@ -19,19 +19,9 @@ if TYPE_CHECKING:
     from engine.dataset import Split
 
 PARTS = (
-    ("Learn from", "train", "blue", "Solved examples for the prompt are picked from these rows."),
-    (
-        "Choose by",
-        "validation",
-        "orange",
-        "Every candidate prompt is scored on these rows; the best one is kept.",
-    ),
-    (
-        "Final test",
-        "test",
-        "green",
-        "Never seen while searching. Only the start and the best are scored here, once.",
-    ),
+    ("Learn from", "train", "blue", "rows to learn from"),
+    ("Choose by", "validation", "orange", "rows to choose by"),
+    ("Final test", "test", "green", "final test"),
 )
 
 
@@ -75,11 +65,11 @@ def split_editor(now: Current) -> None:
             return
         share_bar((name, size) for (_, name, _, _), size in zip(PARTS, split.sizes, strict=True))
         with st.grid(3, gap="small", key="split_parts"):
-            for (title, name, colour, what), size in zip(PARTS, split.sizes, strict=True):
+            for (title, name, colour, term), size in zip(PARTS, split.sizes, strict=True):
                 with st.container(border=True, height="stretch", gap="xsmall", key=f"split_{name}"):
                     st.markdown(f":{colour}-badge[{title}]")
                     st.markdown(f"#### {size:,} rows")
-                    st.caption(what)
+                    st.caption(explain(term))
         st.caption(f"{spread_of(split)} {steps_of(split.sizes[1])}")
         for note in split.notes[:3]:
             st.caption(plain(note))

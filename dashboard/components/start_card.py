@@ -10,6 +10,7 @@ from dashboard import data, keys, launch
 from dashboard.components.model_picker import chosen_models
 from dashboard.components.page import Current, go
 from dashboard.components.remarks_note import remarks_for
+from dashboard.glossary import explain
 from dashboard.meters import dollars, duration, short
 from dashboard.models import title_of
 from dashboard.plain import count, plain
@@ -29,7 +30,7 @@ def start_card(now: Current) -> None:
     with st.container(border=True, key="start_card"):
         st.markdown(
             "**What this will take**",
-            help="Worked out by running the same search against a pretend model. Nothing has been sent or paid.",
+            help=explain("estimate"),
         )
         spec, found, reason = _ready(now)
         if found is not None:
@@ -91,8 +92,12 @@ def _going(now: Current) -> int:
 
 def _figures(found: Estimate) -> None:
     cells = (
-        ("Calls", _span(found.calls, short), "Questions to the model, the final test included."),
-        ("Tokens", _span(found.tokens, short), "Pieces of words read and written; models are paid by them."),
+        (
+            "Calls",
+            _span(found.calls, short),
+            explain("call", "Here: all of a run's, the final test included."),
+        ),
+        ("Tokens", _span(found.tokens, short), explain("token")),
         (
             "Money",
             _money(found.usd),

@@ -34,7 +34,9 @@ def step_bar(project_id: str, spec: PipelineSpec) -> int:
         with st.container(
             horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="steps_head"
         ):
-            st.markdown("**How the task works**", help=explain("step"), width="stretch")
+            st.markdown(
+                "**How the task works**", help=f"{explain('task')}  \n{explain('step')}", width="stretch"
+            )
             task_import(project_id, empty=not (spec.inputs or spec.outputs))
             st.menu_button(
                 "Add a step",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from dashboard import contenders, data
+from dashboard.glossary import explain
 from dashboard.plain import count, plain
 from engine.search.credit import Credit, step_credit
 from engine.store.rows import RunRow
@@ -35,8 +36,7 @@ def step_credit_card(run: RunRow, best: str) -> None:
     with st.container(key="credit"):
         st.markdown(
             f":material/alt_route: **{plain(found.sentence)}**",
-            help="Only prompts that differ from what they came from in one single step are evidence: what the score gained "
-            "there, on the same validation rows, is that step's doing.",
+            help=explain("step's share", "They are compared on the same rows to choose by."),
         )
     _steps(found)
     _changes(found, {c.id: c.number for c in contenders.index(run)})
@@ -59,7 +59,11 @@ def _steps(found: Credit) -> None:
         height="content",
         placeholder="none",
         column_config={
-            "Mean gain": st.column_config.NumberColumn("Mean gain", format="%+.1f", help="In points of 100."),
+            "Mean gain": st.column_config.NumberColumn(
+                "Mean gain",
+                format="%+.1f",
+                help=explain("gain", "Here: of a change of this step alone, on average."),
+            ),
             "On the way to the best": st.column_config.NumberColumn(
                 "On the way to the best",
                 format="%+.1f",
@@ -94,9 +98,14 @@ def _changes(found: Credit, numbers: Mapping[str, int]) -> None:
                 key="credit_change_table",
                 column_config={
                     "From": st.column_config.NumberColumn(
-                        "From", width="small", help="The candidate's number."
+                        "From", width="small", help=explain("candidate", "Here: its number.")
                     ),
                     "To": st.column_config.NumberColumn("To", width="small"),
-                    "Gain": st.column_config.NumberColumn("Gain", format="%+.1f", width="small"),
+                    "Gain": st.column_config.NumberColumn(
+                        "Gain",
+                        format="%+.1f",
+                        width="small",
+                        help=explain("gain", "Here: of the second prompt over the first."),
+                    ),
                 },
             )

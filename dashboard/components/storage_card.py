@@ -5,6 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import data, drafts
+from dashboard.glossary import explain
+from dashboard.meters import dollars
 from dashboard.plain import count
 from engine.home import data_home
 
@@ -15,12 +17,12 @@ def storage_card() -> None:
     with st.container(border=True, key="cache_card"):
         st.markdown(
             "**Answers kept for reuse**",
-            help="Every paid answer is kept, so that the same question is never paid for twice, also after a crash.",
+            help=explain("answer kept for reuse", "Also after a crash."),
         )
         with st.grid(3, gap="small", min_column_width=80, key="cache_figures"):
             st.metric("Answers", f"{size.replies:,}")
             st.metric("On disk", _bytes(size.bytes))
-            st.metric("They cost", f"${size.cost:,.2f}")
+            st.metric("They cost", dollars(size.cost))
         st.button(
             "Clear them",
             key="clear_cache",

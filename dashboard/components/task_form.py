@@ -124,7 +124,9 @@ def _tools(project_id: str, step: StepSpec, at: int, end: str) -> None:
         key=key,
         on_change=_option,
         args=(project_id, at, key, "tools"),
-        help="  \n".join(f"**{name}**: {plain(tool.desc or '', 160)}" for name, tool in TOOLS.items()),
+        help="  \n".join(
+            [explain("tool"), *(f"**{name}**: {plain(tool.desc or '', 160)}" for name, tool in TOOLS.items())]
+        ),
     )
     with right:
         _number(

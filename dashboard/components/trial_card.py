@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard import data
+from dashboard.glossary import NUMBERED, explain
 from dashboard.meters import duration, short
 from dashboard.moment import Seen
 from dashboard.plain import count
@@ -94,8 +95,8 @@ def _rows(run: RunRow, trial: TrialRow) -> None:
         key="trial_rows_table",
         height=260,
         column_config={
-            "Row": st.column_config.NumberColumn(width="small", help="Its number in the file."),
-            "Score": st.column_config.NumberColumn(width="small", format="percent"),
+            "Row": st.column_config.NumberColumn(width="small", help=explain("row", NUMBERED)),
+            "Score": st.column_config.NumberColumn(width="small", format="percent", help=explain("score")),
         },
     )
     if trial.rows_done > len(outcomes):

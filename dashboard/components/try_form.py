@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.comparison import as_text
+from dashboard.glossary import explain
 from dashboard.plain import plain
 from dashboard.trying import (
     CHOICE,
@@ -42,7 +43,9 @@ def input_form(
             key=f"try_row_{key}",
             on_change=_fill,
             args=(key, tuple(fields), rows),
-            help="Rows of the final test: neither prompt has learned from them, and the right answer is known.",
+            help=explain(
+                "final test", "Neither prompt has learned from these rows, and their right answer is known."
+            ),
         )
     values = {
         field.name: _widget(field, f"try_{key}_{field.name}") for field in fields if kind_of(field) != TALK

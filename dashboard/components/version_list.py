@@ -7,6 +7,7 @@ from datetime import datetime
 import streamlit as st
 
 from dashboard import data, versions
+from dashboard.glossary import explain
 from dashboard.mode import read_only
 from dashboard.plain import plain
 from engine.errors import EngineError
@@ -24,7 +25,7 @@ def version_list(run: RunRow) -> None:
     with st.container(border=True, key="versions"):
         st.markdown(
             "**Versions** · which program is in use",
-            help="A version is a program that was kept, numbered. Only one is in use; going back to an earlier one is one press.",
+            help=explain("version", "Going back to an earlier one is one press."),
         )
         if refused := st.session_state.pop("version_refused", ""):
             st.caption(f":orange[:material/error:] {plain(refused)}")
