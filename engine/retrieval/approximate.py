@@ -1,15 +1,15 @@
-"""An index that finds the vectors near another without comparing them all: by faiss, else by hnswlib.
+"""An index that finds the vectors near another without comparing them all, by faiss where it is installed.
 
-With faiss vectors are put into groups by k-means, and a search looks into the nearest groups only (Jégou et al. 2011,
-"Product quantization for nearest neighbor search", its inverted file); hnswlib walks a graph (Malkov and Yashunin 2018). The groups' centres
-are saved with an index, so that they are not sought again. It knows vectors and nothing of passages.
+Vectors are put into groups by k-means, and a search looks into the nearest groups only (Jégou et al. 2011, "Product
+quantization for nearest neighbor search", its inverted file). The groups' centres are saved with an index, so that
+they are not sought again. It knows vectors and nothing of passages.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import math
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,28 +23,17 @@ _GROUPS = 2
 _LOOKED_INTO = 16
 
 
-class Near(Protocol):
-    """Finds places of near vectors; `centres` are what is worth saving of it."""
-
-    centres: Vectors | None
-
-    def __call__(self, vector: Vectors, n: int) -> npt.NDArray[np.int64]:
-        """Return about the `n` nearest places, in no order that counts."""
-
-
-def approximate(vectors: Vectors, centres: Vectors | None = None) -> Near | None:
-    """Return an index over vectors (compared by dot product), or None where neither faiss nor hnswlib is installed.
+def approximate(vectors: Vectors, centres: Vectors | None = None) -> Groups | None:
+    """Return an index over vectors (compared by dot product), or None where faiss is not installed.
 
     `centres` are those of an earlier index over the same vectors.
     """
-    if importlib.util.find_spec("faiss"):
-        return _Groups(vectors, centres)
-    if importlib.util.find_spec("hnswlib"):
-        return _Graph(vectors)
-    return None
+    return Groups(vectors, centres) if importlib.util.find_spec("faiss") else None
 
 
-class _Groups:
+class Groups:
+    """Finds the places of vectors near another; `centres` are worth saving with them."""
+
     def __init__(self, vectors: Vectors, centres: Vectors | None) -> None:
         import faiss
         import numpy as np
@@ -62,29 +51,11 @@ class _Groups:
         self._index.add(plain)
         self._index.nprobe = min(groups, max(_LOOKED_INTO, groups // _LOOKED_INTO))
         self._middle = middle  # faiss keeps a bare pointer to it
-        self.centres: Vectors | None = centres
+        self.centres: Vectors = centres
 
     def __call__(self, vector: Vectors, n: int) -> npt.NDArray[np.int64]:
+        """Return about the `n` nearest places, in no order that counts."""
         import numpy as np
 
         found = np.asarray(self._index.search(vector[None, :], n)[1][0], np.int64)
         return found[found >= 0]  # fewer than asked for are filled up with -1
-
-
-class _Graph:
-    centres: Vectors | None = None
-
-    def __init__(self, vectors: Vectors) -> None:
-        import hnswlib
-
-        self._size = len(vectors)
-        self._graph: Any = hnswlib.Index(space="ip", dim=vectors.shape[1])
-        self._graph.init_index(max_elements=self._size, random_seed=0)
-        self._graph.add_items(vectors)
-
-    def __call__(self, vector: Vectors, n: int) -> npt.NDArray[np.int64]:
-        import numpy as np
-
-        n = min(n, self._size)
-        self._graph.set_ef(max(64, n))
-        return np.asarray(self._graph.knn_query(vector[None, :], k=n)[0][0], np.int64)

@@ -1,7 +1,7 @@
 """Passages by how near they are to the query as vectors: `Embeddings`.
 
-Every vector is compared (numpy); past 20,000 passages an approximate index of faiss or hnswlib chooses which, where one is
-installed (`pip install "tuneboard[faiss]"`). It knows nothing of where vectors come from: that is the embedder's.
+Every vector is compared (numpy); past 20,000 passages an approximate index of faiss chooses which, where it is installed
+(`pip install "tuneboard[faiss]"`). It knows nothing of where vectors come from: that is the embedder's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from engine.errors import ConfigurationError
 from engine.lm.embedder import Embedder
 from engine.lm.hashing import unit
 from engine.prediction import Prediction
-from engine.retrieval.approximate import Near, approximate
+from engine.retrieval.approximate import Groups, approximate
 from engine.retrieval.base import Hit, Retriever, checked_k
 from engine.retrieval.corpus import CHUNK, Corpus
 
@@ -68,7 +68,7 @@ class Embeddings(Retriever):
         self.normalize = normalize
         self.brute_force_threshold = brute_force_threshold
         self._vectors: Vectors | None = None
-        self._near: Near | None = None
+        self._near: Groups | None = None
         self._building: asyncio.Future[None] | None = None
 
     async def build(self) -> None:
@@ -132,7 +132,7 @@ class Embeddings(Retriever):
         np.save(
             folder / "vectors.npy", self._vectors if self._vectors is not None else [], allow_pickle=False
         )
-        if self._near is not None and self._near.centres is not None:
+        if self._near is not None:
             np.save(folder / _CENTRES, self._near.centres, allow_pickle=False)
         return {
             "model": self.embedder.name,

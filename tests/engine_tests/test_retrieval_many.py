@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def test_a_saved_index_is_read_without_seeking_its_groups_again(many: Embeddings
     assert files == ["centres.npy", "index.json", "vectors.npy"]
     again = Embeddings.load(tmp_path / "index", CORPUS, embedder=Embedder(by_topic))
     assert again._near is not None
-    assert np.array_equal(again._near.centres, many._near.centres)  # type: ignore[union-attr]
+    assert np.array_equal(again._near.centres, many._near.centres)
     assert [again(query).indices for query in QUERIES[:10]] == [many(query).indices for query in QUERIES[:10]]
     np.save(tmp_path / "index" / "centres.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(ProgramFileError, match="damaged"):  # a pickle is not opened
@@ -89,6 +90,14 @@ def test_up_to_the_threshold_every_vector_is_compared(tmp_path: Path) -> None:
     few.save(tmp_path / "few")
     assert Embeddings.load(tmp_path / "few", embedder=Embedder(by_topic)).brute_force_threshold == 100
     assert embeddings.BRUTE_FORCE_THRESHOLD == 20_000
+
+
+def test_without_faiss_every_vector_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = Embeddings(CORPUS[:300], Embedder(by_topic), k=3)
+    monkeypatch.setitem(sys.modules, "faiss", None)  # as where it is not installed
+    plain = Embeddings(CORPUS[:300], Embedder(by_topic), brute_force_threshold=100, k=3)
+    assert [plain(query).indices for query in QUERIES] == [wanted(query).indices for query in QUERIES]
+    assert plain._near is None
 
 
 def test_more_may_be_asked_for_than_there_is() -> None:
