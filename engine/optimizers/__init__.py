@@ -4,8 +4,8 @@
     labeled_few_shot.py         show labelled rows
     bootstrap_few_shot.py       show rows a teacher solved
     bootstrap_random_search.py  try many such sets and keep the best
-    mipro.py                    wording and examples together: proposals.py writes the wording,
-                                mipro_trials.py tries combinations, mipro_study.py samples them (Optuna)
+    mipro.py                    wording and examples together: mipro_plan.py says how much, proposals.py writes the
+                                wording, mipro_trials.py tries combinations, mipro_study.py samples them (Optuna)
     demos.py                    examples from rows and from traces
 
 A new one is a file here, a line in `engine.registry` and a row in the README; `engine.contract_tests`

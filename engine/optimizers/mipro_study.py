@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
@@ -17,7 +17,7 @@ class Draws:
     """Suggests combinations (one index for each variable) at random, new ones first.
 
     `sizes` maps variable -> number of levels; variables of one level are fixed at 0. `start` (all zeros) counts
-    as tried. A run's rehearsal needs no more: what it counts does not depend on which combination is tried.
+    as tried.
     """
 
     def __init__(self, sizes: Mapping[str, int], rng: random.Random) -> None:
@@ -26,16 +26,11 @@ class Draws:
         self.start: tuple[int, ...] = (0,) * len(sizes)
         self._tried: set[tuple[int, ...]] = {self.start}
 
-    def ask(self, n: int, *, repeat: bool, done: Collection[tuple[int, ...]] = ()) -> list[tuple[int, ...]]:
-        """Return up to `n` different combinations to try together, new ones first.
-
-        With `repeat` tried ones may come again when nothing new is left, except those in `done`;
-        without it the list is empty then.
-        """
+    def ask(self, n: int, *, repeat: bool = False) -> list[tuple[int, ...]]:  # noqa: ARG002
+        """Return up to `n` different combinations that nobody has tried, fewer where there are no more."""
         wave: list[tuple[int, ...]] = []
-        for _ in range(n):
+        while len(wave) < n:
             combination = self._suggestion(wave) or self._untried(wave)
-            combination = combination or (self._again(wave, done) if repeat else None)
             if combination is None:
                 break
             wave.append(combination)
@@ -64,11 +59,16 @@ class Draws:
         rest = [c for c in product(*(range(n) for n in self._sizes.values())) if c not in taken]
         return self._rng.choice(rest) if rest else None
 
-    def _again(
-        self, wave: list[tuple[int, ...]], done: Collection[tuple[int, ...]]
-    ) -> tuple[int, ...] | None:
-        rest = sorted(self._tried.difference(wave, done))
-        return self._rng.choice(rest) if rest else None
+
+class Rehearsal(Draws):
+    """Draws that keep some of the one before, as a sampler's do: what steps have in common is answered by the cache."""
+
+    def _suggestion(self, wave: list[tuple[int, ...]]) -> tuple[int, ...] | None:
+        before = wave[-1] if wave else self.start
+        kept = max(self._rng.randrange(len(self._sizes)) for _ in range(2)) if self._sizes else 0
+        sizes = list(self._sizes.values())[kept:]
+        drawn = (*before[:kept], *(self._rng.randrange(n) for n in sizes))
+        return None if drawn in self._tried or drawn in wave else drawn
 
 
 class Study(Draws):
@@ -88,7 +88,9 @@ class Study(Draws):
             for name, n in sizes.items()
             if n > 1
         }
-        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+        sampler = optuna.samplers.TPESampler(
+            seed=seed, multivariate=True, constant_liar=True, n_startup_trials=_DRAWN
+        )
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
         self._open: dict[tuple[int, ...], Any] = {}
         self.add(self.start, first_value)
@@ -122,7 +124,11 @@ class Study(Draws):
 def make_study(
     sizes: Mapping[str, int], *, seed: int, first_value: float, rng: random.Random, rehearsal: bool
 ) -> Draws:
-    """Return what suggests combinations: a study, or mere draws for a rehearsal, which needs no Optuna."""
+    """Return what suggests combinations: a study, or draws for a rehearsal, which needs no Optuna."""
     if rehearsal:
-        return Draws(sizes, rng)
+        return Rehearsal(sizes, rng)
     return Study(sizes, seed=seed, first_value=first_value, rng=rng)
+
+
+# Trials drawn at random before the model of what works is trusted. Optuna's ten would be all there are in a light search.
+_DRAWN = 5

@@ -6,26 +6,13 @@ differ from the starting prompt's on the same rows. It knows no proposer and cal
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from engine.optimizers.mipro_plan import Plan, Purse
 from engine.optimizers.mipro_study import make_study
 from engine.records import Candidate, Evaluation
-from engine.search.contract import Ask, Keep, Score, Search
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How much is tried: candidates and instructions a step, trials, rows. `minibatch` 0: all rows each time."""
-
-    candidates: int
-    instructions: int
-    trials: int
-    validation: int
-    minibatch: int
-    wave: int
-
+from engine.search.contract import Ask, Keep, Problem, Score, Search
 
 Combination = tuple[int, ...]
 
@@ -81,39 +68,32 @@ class Space:
 
 @dataclass
 class _Tally:
-    """What is known of a combination: the sum and number of its score's differences to the baseline, row by row."""
+    """What is known of a combination: its score's differences to the baseline by row, and whether on all of them."""
 
-    difference: float = 0.0
-    rows: int = 0
+    differences: dict[int, float] = field(default_factory=dict)
     full: bool = False
 
     def add(self, evaluation: Evaluation, baseline: Mapping[int, float]) -> float:
-        """Count an evaluation and return its mean difference."""
-        own = sum(o.score - baseline[o.row] for o in evaluation.outcomes)
-        self.difference += own
-        self.rows += len(evaluation.outcomes)
-        return own / len(evaluation.outcomes)
+        """Note an evaluation and return its mean difference."""
+        own = {o.row: o.score - baseline[o.row] for o in evaluation.outcomes}
+        self.differences |= own
+        return sum(own.values()) / len(own)
 
     @property
     def mean(self) -> float:
         """Mean difference so far."""
-        return self.difference / max(1, self.rows)
+        return sum(self.differences.values()) / max(1, len(self.differences))
 
 
 class Trials:
     """The trials of one search, after the starting prompt's full evaluation `baseline`."""
 
     def __init__(
-        self,
-        space: Space,
-        plan: Plan,
-        validation: tuple[int, ...],
-        baseline: Evaluation,
-        rng: random.Random,
-        *,
-        rehearsal: bool = False,
+        self, problem: Problem, space: Space, plan: Plan, purse: Purse, baseline: Evaluation
     ) -> None:
-        self._space, self._plan, self._validation = space, plan, validation
+        rng = problem.rng
+        self._space, self._plan, self._purse = space, plan, purse
+        self._validation = tuple(o.row for o in baseline.outcomes)
         self._baseline, self._scores = baseline.score, baseline.scores
         self._best = baseline.score
         self._study = make_study(
@@ -121,38 +101,53 @@ class Trials:
             seed=rng.randrange(2**31),
             first_value=baseline.score,
             rng=rng,
-            rehearsal=rehearsal,
+            rehearsal=problem.rehearsal,
         )
         self._tallies = {self._study.start: _Tally(full=True)}
-        self._order, self._at = rng.sample(validation, len(validation)), 0
+        self._order, self._at = rng.sample(self._validation, len(self._validation)), 0
         self._left = plan.trials
 
     def search(self) -> Search:
         """Try a wave, and beside it score the most promising combination of the wave before in full."""
-        full: Combination | None = None
+        full: list[Combination] = []
         keep: list[Ask] = []
         while True:
             wave = self._next_wave(full)
-            if not wave and full is None and not keep:
-                return
             asks = self._asks(wave, full)
+            if not asks and not keep:
+                return
             answers = yield [*keep, *asks]
             evaluations = answers[len(keep) :]
             if any(len(e.outcomes) < len(ask.rows) for ask, e in zip(asks, evaluations, strict=True)):
                 self._left = 0  # the budget is spent: what is complete counts, and nothing more is asked
             keep = self._learn(wave, full, asks, evaluations)
-            full = self._promising() if self._plan.minibatch and wave else None
+            full = self._promising() if self._plan.minibatch and wave else []
 
-    def _next_wave(self, full: Combination | None) -> list[Combination]:
-        if not self._left:
-            return []
-        done = [c for c, tally in self._tallies.items() if tally.full or c == full]
-        size = min(self._left, self._plan.wave)
-        wave = self._study.ask(size, repeat=bool(self._plan.minibatch), done=done)
-        self._left = self._left - len(wave) if wave else 0
+    def _next_wave(self, full: Sequence[Combination]) -> list[Combination]:
+        """New combinations as far as there are any and the budget goes; at last the better half of those tried goes on."""
+        size = min(self._left, self._plan.wave, self._room(full))
+        wave = self._study.ask(size) if size > 0 else []
+        self._left -= len(wave)
+        if size > 0 and not wave:
+            self._left = 0
+            waiting = [c for c in self._waiting() if c not in full]
+            wave = waiting[: min(size, len(waiting) // 2)]
+            for combination in waiting[len(wave) :] if wave else ():
+                del self._tallies[combination]
         return wave
 
-    def _asks(self, wave: Sequence[Combination], full: Combination | None) -> list[Score]:
+    def _room(self, full: Sequence[Combination]) -> int:
+        """How many trials the budget pays for beside these full scores and the one that decides about the trials."""
+        if not self._purse.limited:
+            return self._left
+        mini = self._plan.minibatch
+        kept = sum(map(self._unscored, full)) + (len(self._validation) - mini if mini else 0)
+        return int(self._purse.runs - kept) // (mini or len(self._validation))
+
+    def _unscored(self, combination: Combination) -> int:
+        return len(self._validation) - len(self._tallies[combination].differences)
+
+    def _asks(self, wave: Sequence[Combination], full: Sequence[Combination]) -> list[Score]:
         rows, label = self._validation, "full validation"
         if self._plan.minibatch and wave:
             size = len(self._order)
@@ -160,30 +155,29 @@ class Trials:
             self._at += self._plan.minibatch
             label = "minibatch"
         asks = [Score(self._space.candidate(c), rows, label=label) for c in wave]
-        if full is not None:
-            asks.append(Score(self._space.candidate(full), self._validation, label="full validation"))
-        return asks
+        return asks + [
+            Score(self._space.candidate(c), self._validation, label="full validation") for c in full
+        ]
 
     def _learn(
         self,
         wave: Sequence[Combination],
-        full: Combination | None,
+        full: Sequence[Combination],
         asks: Sequence[Score],
         evaluations: Sequence[Evaluation],
     ) -> list[Ask]:
         """Tell the study and the tallies; return what to keep."""
         keep: list[Ask] = []
-        for i, (ask, evaluation) in enumerate(zip(asks, evaluations, strict=True)):
-            if len(evaluation.outcomes) < len(ask.rows):
+        for i, (combination, evaluation) in enumerate(zip([*wave, *full], evaluations, strict=True)):
+            if len(evaluation.outcomes) < len(asks[i].rows):
                 continue
+            gain = self._tallies.setdefault(combination, _Tally()).add(evaluation, self._scores)
             if i < len(wave):
-                tally = self._tallies.setdefault(wave[i], _Tally())
-                self._study.tell(wave[i], self._baseline + tally.add(evaluation, self._scores))
-                if not self._plan.minibatch:
-                    keep += self._won(wave[i], evaluation)
-            elif full is not None:
-                self._study.add(full, evaluation.score)
-                keep += self._won(full, evaluation)
+                self._study.tell(combination, self._baseline + gain)
+            else:
+                self._study.add(combination, evaluation.score)
+            if i >= len(wave) or not self._plan.minibatch:
+                keep += self._won(combination, evaluation)
         return keep
 
     def _won(self, combination: Combination, evaluation: Evaluation) -> list[Ask]:
@@ -194,7 +188,23 @@ class Trials:
         self._best = evaluation.score
         return [Keep(self._space.candidate(combination), evaluation.score)]
 
-    def _promising(self) -> Combination | None:
-        """Return the combination with the best mean that has no full score yet, if there is one."""
-        waiting = [c for c, tally in self._tallies.items() if not tally.full and tally.rows]
-        return max(waiting, key=lambda c: self._tallies[c].mean, default=None)
+    def _waiting(self) -> list[Combination]:
+        """The combinations that have no full score yet, the best mean first."""
+        waiting = [c for c, tally in self._tallies.items() if not tally.full and tally.differences]
+        return sorted(waiting, key=lambda c: -self._tallies[c].mean)
+
+    def _promising(self) -> list[Combination]:
+        """Return what deserves a full score: the best that waits, and after the last trial as many as a budget pays for."""
+        waiting = self._waiting()
+        if not self._purse.limited:
+            return waiting[:1]
+        chosen: list[Combination] = []
+        last = not self._left or self._room(waiting[:1]) <= 0
+        for combination in waiting[: _FINALISTS if last else 1]:
+            if sum(map(self._unscored, [*chosen, combination])) <= self._purse.runs:
+                chosen.append(combination)
+        return chosen
+
+
+# Full scores at once after the last trial, where a budget leaves room for them.
+_FINALISTS = 3

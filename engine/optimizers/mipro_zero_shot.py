@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from engine.optimizers.base import Options
-from engine.optimizers.mipro import MIPROv2, MIPROv2Options
+from engine.optimizers.mipro import MIPROv2
+from engine.optimizers.mipro_plan import MIPROv2Options
 
 
 class BayesianSignatureOptions(MIPROv2Options):
@@ -27,8 +28,9 @@ class BayesianSignatureOptions(MIPROv2Options):
 class BayesianSignatureOptimizer(MIPROv2):
     """Proposes instructions from the data and searches them; examples stay as they are.
 
-    Calls: MIPROv2's without examples: (1 + T/5) V c + T M c at most for trials and P (n - 1) + 6 for
-    proposals, with T = max(2 P log2 n, 1.5 n). `n` is DSPy's old name of `num_candidates`. Source: arXiv 2406.11695.
+    Calls: MIPROv2's without examples: (1 + T/5) V c + T M c at most for trials and P (n - 1) + 10 for
+    proposals, with T = max(2 P log2 n, 1.5 n), and with several steps at most train rows x c for runs to
+    learn from. `n` is DSPy's old name of `num_candidates`. Source: arXiv 2406.11695.
 
     >>> BayesianSignatureOptimizer(n=10).options.num_candidates
     10

@@ -1,8 +1,9 @@
 """The grounded proposer: asks a prompt model for instructions, from the program, the data and solved rows.
 
 After the proposer of MIPROv2 (Opsahl-Ong et al. 2024, arXiv 2406.11695). What the program does is
-rendered by code (`engine.search.problem`), so an instruction costs one call; every proposal is shown
-labelled rows, a different draw each time, because rules can only be read off rows.
+rendered by code (`engine.search.problem`), so an instruction costs one call. Rules can only be read off rows:
+every proposal is shown as many as fit, in an order of its own, with what readers of all the rows have noted (whole:
+a summary of two or three sentences would lose the rare rules) and the runs that went wrong.
 It yields asks and calls nothing.
 """
 
@@ -23,24 +24,27 @@ from engine.signature import InputField, OutputField, Signature
 class Grounding:
     """What proposals are grounded in besides the problem itself; each part can be left out."""
 
-    data_summary: str = ""
+    notes: str = ""
     show_program: bool = True
-    show_rows: int = 40
+    show_rows: bool = True
     use_tips: bool = True
     temperature: float = 1.0
+    solved: tuple[Outcome, ...] = ()
+    wrong: tuple[Outcome, ...] = ()
 
 
-def summarize_data(
-    problem: Problem, *, rows_a_batch: int, max_batches: int = 5
+def observe_data(
+    problem: Problem, *, readers: int, rows_each: int
 ) -> Generator[Sequence[Propose], Sequence[Any], str]:
-    """Return a summary of the training rows; batches are observed in parallel, then put together.
+    """Return notes on the training rows, taken by several readers at once; nothing that one of them noted is lost.
 
-    Calls: at most `max_batches` + 1.
+    Rows are dealt out in two random orders, one after the other: what one reader misses another may see. Calls: `readers`.
     """
-    size = max(1, rows_a_batch)
-    order = list(problem.train)
-    problem.rng.shuffle(order)
-    batches = [order[i : i + size] for i in range(0, len(order), size)][:max_batches]
+    if not readers:
+        return problem.data
+    size = len(problem.train)
+    order = [row for _ in range(2) for row in problem.rng.sample(problem.train, size)]
+    batches = [b for i in range(readers) if (b := order[i * rows_each : (i + 1) * rows_each])]
     asks = [
         Propose(
             ObserveRows,
@@ -51,40 +55,26 @@ def summarize_data(
     ]
     answers: Sequence[Proposal] = yield asks
     notes = [text for a in answers for out in a.outputs if (text := _text(out.get("observations")))]
-    if len(notes) < 2:
-        return "\n".join([problem.data, *notes])
-    (answer,) = yield [Propose(SummarizeObservations, {"observations": notes}, label="a summary of the data")]
-    summary = next((_text(out.get("summary")) for out in answer.outputs), "")
-    return f"{problem.data}\n{summary}".strip()
+    lines = dict.fromkeys(line for note in notes for line in note[:_MAX_NOTE_CHARACTERS].splitlines())
+    return "\n".join([problem.data, *lines]).strip()
 
 
-def propose_instructions(
-    problem: Problem,
-    path: str,
-    solved: Sequence[Outcome],
-    n: int,
-    rng: random.Random,
-    grounding: Grounding,
-) -> list[Propose]:
-    """Return `n` asks for instructions of one step, each with its own rows, solved runs and tip.
-
-    A step among several is shown more runs: labels say nothing of what goes from one step to the next. Calls: `n`.
-    """
-    signature = problem.signatures[path]
-    runs = traced_demos(solved, path, rng)
-    shown = _RUNS if len(problem.signatures) == 1 else _RUNS_OF_SEVERAL
+def propose_instructions(problem: Problem, path: str, n: int, grounding: Grounding) -> list[Propose]:
+    """Return `n` asks for instructions of one step, each with its own rows, runs and tip. Calls: `n`."""
+    rng = problem.rng
     asks = []
     for _ in range(n):
-        rows = drawn_rows(problem, grounding.show_rows, rng)
+        rows = drawn_rows(problem, _MOST_ROWS, rng) if grounding.show_rows else []
         asks.append(
             Propose(
                 ProposeInstructions,
                 {
                     "program_description": problem.program if grounding.show_program else "",
-                    "step": describe_step(path, signature),
-                    "data_summary": grounding.data_summary,
+                    "step": describe_step(path, problem.signatures[path]),
+                    "data_summary": grounding.notes,
                     "labelled_examples": labelled_rows(problem, rows),
-                    "solved_examples": [dict(d.values) for d in rng.sample(runs, min(shown, len(runs)))],
+                    "solved_examples": _runs(problem, path, grounding.solved, rng),
+                    "failed_examples": _wrong(problem, grounding.wrong, rng),
                     "current_instructions": problem.seed.steps[path].instructions,
                     "tip": rng.choice(TIPS) if grounding.use_tips else "",
                 },
@@ -94,6 +84,34 @@ def propose_instructions(
             )
         )
     return asks
+
+
+def _runs(problem: Problem, path: str, solved: Sequence[Outcome], rng: random.Random) -> list[dict[str, Any]]:
+    """Solved runs of the only step; of one among several whole runs, and more: labels say nothing of what goes between."""
+    if len(problem.signatures) == 1:
+        runs = traced_demos(solved, path, rng)
+        return [dict(d.values) for d in rng.sample(runs, min(_RUNS, len(runs)))]
+    chosen = rng.sample(list(solved), min(_RUNS_OF_SEVERAL, len(solved)))
+    return [_whole(problem, outcome) for outcome in chosen]
+
+
+def _wrong(problem: Problem, wrong: Sequence[Outcome], rng: random.Random) -> list[dict[str, Any]]:
+    chosen = rng.sample(list(wrong), min(_WRONG, len(wrong)))
+    return [
+        {
+            **_whole(problem, outcome),
+            "answered": {n: _short(v) for n, v in outcome.prediction.items()},
+            "said_of_it": outcome.feedback[:500],
+        }
+        for outcome in chosen
+    ]
+
+
+def _whole(problem: Problem, outcome: Outcome) -> dict[str, Any]:
+    (shown,) = labelled_rows(problem, [outcome.row])
+    if len(problem.signatures) > 1:
+        shown["steps_wrote"] = {s.path: {n: _short(v) for n, v in s.outputs.items()} for s in outcome.trace}
+    return shown
 
 
 def proposed_texts(answers: Sequence[Proposal], *, max_characters: int = 8000) -> list[str]:
@@ -168,8 +186,15 @@ def _short(value: Any) -> Any:
 # Solved runs that a proposal is shown, for the only step and for one of several.
 _RUNS, _RUNS_OF_SEVERAL = 3, 16
 
-# What the labelled rows of one prompt may take: some 3,000 tokens.
+# Wrong answers that a proposal is shown.
+_WRONG = 10
+
+# What is kept of one reader's notes.
+_MAX_NOTE_CHARACTERS = 2000
+
+# What the labelled rows of one prompt may take: some 3,000 tokens. More rows than this have no room in it.
 _MAX_ROW_CHARACTERS = 12_000
+_MOST_ROWS = 300
 
 
 def _text(value: Any) -> str:
@@ -192,21 +217,11 @@ class ObserveRows(Signature):
     """
     You see labelled rows of a data set: inputs, and the outputs that were judged right.
     Write down what is typical of them: the subject, how inputs are phrased, which outputs occur, and above
-    all which features of an input go with which output. State only what the rows show.
+    all which features of an input go with which output, rare ones too. State only what the rows show.
     """
 
     labelled_examples: list[dict[str, Any]] = InputField(desc="Rows of the data: inputs and right outputs.")
     observations: str = OutputField(desc="What holds for these rows, as short sentences.")
-
-
-class SummarizeObservations(Signature):
-    """
-    Several readers made notes on different parts of one data set.
-    Put what they agree on, and every rule that links inputs to outputs, into two or three sentences.
-    """
-
-    observations: list[str] = InputField(desc="Notes that were made on different parts of the data.")
-    summary: str = OutputField(desc="Two or three sentences.")
 
 
 class ProposeInstructions(Signature):
@@ -226,6 +241,9 @@ class ProposeInstructions(Signature):
     )
     solved_examples: list[dict[str, Any]] = InputField(
         desc="Runs of this very step that led to right outputs."
+    )
+    failed_examples: list[dict[str, Any]] = InputField(
+        desc="Runs under the current instructions that went wrong, with the right outputs."
     )
     current_instructions: str = InputField(desc="The instructions in use now.")
     tip: str = InputField(desc="Advice on how to write them.")

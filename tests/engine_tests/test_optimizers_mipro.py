@@ -10,11 +10,13 @@ from engine.errors import ConfigurationError
 from engine.lm.base import Choice, Reply
 from engine.modules.module import Module
 from engine.modules.predict import Predict
-from engine.optimizers.mipro import MIPROv2, MIPROv2Options, make_plan
+from engine.optimizers.mipro import MIPROv2
+from engine.optimizers.mipro_plan import MIPROv2Options, Purse, make_plan
 from engine.optimizers.mipro_study import Study
+from engine.optimizers.proposals import ObserveRows
 from engine.records import Example
 from engine.search.budget import Budget
-from engine.search.contract import Allowance
+from engine.search.contract import Allowance, Propose, Score
 from engine.search.driver import Driver
 from engine.search.problem import make_problem
 
@@ -153,6 +155,109 @@ def test_a_budget_shrinks_the_plan_instead_of_cutting_it():
     assert len({t.candidate.id for t in result.trials if t.split == "validation"}) >= 3
 
 
+def test_a_budget_is_used_up_on_trials_and_full_scores():
+    for calls in (300, 450):
+        lm = ToyLM()
+        result = tuned(MIPROv2(), lm, budget=Budget(calls=calls), **LARGE)
+        assert result.stopped == "finished", result.reason
+        assert calls - 40 <= lm.paid <= calls
+    full = [t for t in result.trials if t.label == "full validation"]
+    assert len(full) >= 2
+
+
+def test_without_a_count_of_calls_it_keeps_count_itself():
+    problem = make_problem(toy_settings(ToyLM(), **LARGE), Allowance(calls=100))
+    purse = Purse(problem)
+    search = purse.watch(iter_asks(problem))
+    assert purse.runs == 100
+    next(search)
+    assert purse.runs == 100 - 30 - 2
+    assert not Purse(replace(problem, allowance=Allowance())).limited
+
+
+def iter_asks(problem):
+    yield [Score(problem.seed, problem.validation[:30]), Propose(ObserveRows, {}, n=2)]
+
+
+def test_once_all_combinations_were_tried_the_better_half_goes_on():
+    result = tuned(MIPROv2(max_bootstrapped_demos=0, max_labeled_demos=0), Numbered(), **LARGE)
+    small = [t.candidate.id for t in result.trials if t.label == "minibatch"]
+    assert len(set(small)) == 5, "all that was proposed"
+    again = small[5:]
+    assert len(again) == len(set(again)) == 2
+    full = [t.candidate.id for t in result.trials if t.label == "full validation"]
+    assert len(full) == 2
+    assert not set(full[:1]) & set(again)
+    assert full[1] in again
+
+
+class Numbered(ToyLM):
+    """Writes another text each time."""
+
+    async def complete(self, request):
+        if "`proposed_instructions`" in request.messages[0]["content"]:
+            text = f"Text {request.rollout_id}."
+            return Reply((Choice(f"[[ ## proposed_instructions ## ]]\n{text}\n\n[[ ## completed ## ]]"),))
+        return await super().complete(request)
+
+
+class Reading(ToyLM):
+    """Keeps what readers of the data and writers of instructions are shown; each reader notes another line."""
+
+    def __init__(self):
+        super().__init__()
+        self.read, self.written = [], []
+
+    async def complete(self, request):
+        asked, shown = request.messages[0]["content"], request.messages[-1]["content"]
+        if "`observations`" in asked:
+            self.read.append(shown)
+            note = f"Noted by reader {len(self.read)}."
+            return Reply((Choice(f"[[ ## observations ## ]]\n{note}\n\n[[ ## completed ## ]]"),))
+        if "`proposed_instructions`" in asked:
+            self.written.append(shown)
+        return await super().complete(request)
+
+
+def test_every_row_is_read_twice_and_every_note_reaches_the_proposals():
+    lm = Reading()
+    tuned(MIPROv2(), lm, **LARGE)
+    rows = [LARGE["rows"][row].text for row in LARGE["train"]]
+    assert len(lm.read) == 8
+    for text in rows:
+        assert sum(f'"{text}"' in shown for shown in lm.read) >= 2, text
+    for shown in lm.written:
+        assert all(f"Noted by reader {i + 1}." in shown for i in range(8))
+
+
+def test_readers_take_as_many_rows_as_they_are_told():
+    lm = Reading()
+    tuned(MIPROv2(view_data_batch_size=5), lm, **LARGE)
+    assert len(lm.read) == 10
+    none = Reading()
+    tuned(MIPROv2(data_aware_proposer=False), none, **LARGE)
+    assert not none.read
+
+
+def test_proposals_see_the_runs_that_went_wrong():
+    class Never(Reading):
+        """Solves no row."""
+
+        async def complete(self, request):
+            reply = await super().complete(request)
+            if "`label`" in request.messages[0]["content"].split("You write")[-1]:
+                return Reply((Choice("[[ ## label ## ]]\nmistaken\n\n[[ ## completed ## ]]"),), reply.usage)
+            return reply
+
+    lm = Never()
+    tuned(MIPROv2(), lm, **LARGE)
+    assert lm.written
+    assert all('"answered"' in shown and "mistaken" in shown for shown in lm.written)
+    blind = Never()
+    tuned(MIPROv2(fewshot_aware_proposer=False), blind, **LARGE)
+    assert all("mistaken" not in shown for shown in blind.written)
+
+
 def test_effort_and_own_numbers_exclude_each_other():
     with pytest.raises(ConfigurationError, match="num_candidates and num_trials need auto=None"):
         MIPROv2(num_trials=5)
@@ -197,7 +302,7 @@ def test_the_study_asks_each_combination_once_while_there_are_new_ones():
     study = Study({"a": 3, "b": 2}, seed=1, first_value=0.5, rng=random.Random(0))
     asked = []
     for _ in range(4):
-        wave = study.ask(2, repeat=False)
+        wave = study.ask(2)
         asked += wave
         for combination in wave:
             study.tell(combination, 0.1 * combination[0])

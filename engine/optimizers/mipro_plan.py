@@ -1,0 +1,195 @@
+"""What MIPROv2 may be asked for, how much of it is tried, and what a budget in calls leaves for it.
+
+Sizes after DSPy's MIPROv2. It knows no proposer and no sampler, and asks nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from engine.optimizers.base import Options
+from engine.search.contract import Problem, Score, Search
+
+_AUTO: dict[str, tuple[int, int]] = {"light": (6, 100), "medium": (12, 300), "heavy": (18, 1000)}
+"""Setting -> how many candidates, and at most how many validation rows."""
+
+_SMALL_VALIDATION = 50
+_TRIALS_A_WAVE = 5
+_MOST_READERS, _FEWEST_ROWS_A_READER = 10, 10
+
+SHOWN_RUNS = 8
+"""Solved runs that are looked for where none are needed as examples."""
+
+
+class MIPROv2Options(Options):
+    """Options of MIPROv2."""
+
+    auto: Literal["light", "medium", "heavy"] | None = Field(
+        "light", title="Effort", description="How much is tried; empty: set candidates and trials yourself."
+    )
+    num_candidates: int | None = Field(
+        None, ge=1, title="Candidates", description="Instructions and example sets tried for each step."
+    )
+    num_trials: int | None = Field(None, ge=1, title="Trials", description="Combinations that are scored.")
+    max_bootstrapped_demos: int = Field(
+        4, ge=0, title="Solved examples", description="At most this many rows the model solved are shown."
+    )
+    max_labeled_demos: int = Field(
+        4,
+        ge=0,
+        title="Examples in all",
+        description="Labelled rows fill the examples up to this many; with both at 0 only wording is tuned.",
+    )
+    seed: int = Field(9, title="Seed", description="Another number draws other rows and combinations.")
+    init_temperature: float = Field(
+        1.0,
+        ge=0,
+        le=2,
+        title="Boldness of proposals",
+        description="Temperature the instructions are written at.",
+    )
+    metric_threshold: float | None = Field(
+        None, title="Score that counts as solved", description="0 to 1; empty: any score above 0."
+    )
+    max_errors: int | None = Field(
+        None, ge=1, title="Errors to accept", description="While looking for solved rows; empty: any number."
+    )
+    minibatch: bool = Field(
+        True,
+        title="Try on a few rows first",
+        description="Score trials on some validation rows, the best on all.",
+    )
+    minibatch_size: int = Field(
+        35, ge=1, title="Rows a trial", description="How many rows a first try takes."
+    )
+    minibatch_full_eval_steps: int = Field(
+        5,
+        ge=1,
+        title="Trials between full scores",
+        description="After so many trials the best is scored in full.",
+    )
+    program_aware_proposer: bool = Field(
+        True, title="Proposals see the program", description="Show the prompt model the program's steps."
+    )
+    data_aware_proposer: bool = Field(
+        True,
+        title="Proposals see notes on the data",
+        description="Let the prompt model take notes on the data first.",
+    )
+    view_data_batch_size: int | None = Field(
+        None,
+        ge=1,
+        title="Rows a reader",
+        description="Rows shown at once when notes are taken on the data; empty: ten readers see every row twice.",
+    )
+    tip_aware_proposer: bool = Field(
+        True, title="Vary the advice", description="Give each proposal another piece of advice."
+    )
+    fewshot_aware_proposer: bool = Field(
+        True, title="Proposals see examples", description="Show the prompt model labelled and solved rows."
+    )
+
+    tune_reasoning: bool = Field(
+        False,
+        title="Reason first or not",
+        description="Also try each step with reasoning before its answer, or without where it has it now.",
+    )
+
+    @model_validator(mode="after")
+    def _effort(self) -> Self:
+        given = self.num_candidates is not None, self.num_trials is not None
+        if self.auto is not None and any(given):
+            raise ValueError("num_candidates and num_trials need auto=None")
+        if self.auto is None and self.num_candidates is None:
+            raise ValueError("auto=None needs num_candidates")
+        return self
+
+    @property
+    def zero_shot(self) -> bool:
+        """Whether only wording is tuned."""
+        return not self.max_bootstrapped_demos and not self.max_labeled_demos
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is tried: candidates and instructions a step, trials, rows. `minibatch` 0: all rows each time.
+
+    `readers` take notes on so many training rows each. Of the trials a budget in calls may leave fewer.
+    """
+
+    candidates: int
+    instructions: int
+    trials: int
+    validation: int
+    minibatch: int
+    wave: int
+    readers: int = 0
+    rows_a_reader: int = 0
+
+
+# Rows are given up down to so many, for at least so many candidates in full.
+_FEWEST_ROWS, _FEWEST_CANDIDATES = 24, 5
+
+
+def make_plan(o: MIPROv2Options, problem: Problem) -> Plan:
+    """Return the plan of the options, with as many validation rows as a budget in calls can score some candidates on."""
+    n, cap = (o.num_candidates or 1, 10**9) if o.auto is None else _AUTO[o.auto]
+    steps = len(problem.worded)
+    shown = 0 if o.zero_shot else sum(problem.may_change(path, "demos") for path in problem.signatures)
+    variables = max(1, steps + shown + (len(problem.signatures) if o.tune_reasoning else 0))
+    trials = o.num_trials or int(max(2 * variables * math.log2(max(2, n)), 1.5 * n))
+    instructions = n if o.zero_shot else max(2, n // 2)
+    rows = min(cap, len(problem.validation))
+    twice = 2 * len(problem.train)
+    read = o.view_data_batch_size or max(_FEWEST_ROWS_A_READER, -(-twice // _MOST_READERS))
+    readers = min(_MOST_READERS, -(-twice // read)) if o.data_aware_proposer and steps else 0
+    calls = problem.allowance.calls
+    if calls is not None:
+        readers = min(readers, max(1, calls // (2 * _FEWEST_ROWS)))
+        wanted = (SHOWN_RUNS if steps > 1 else 0) if o.zero_shot else n * max(1, o.max_bootstrapped_demos)
+        solving = min(len(problem.train), 2 * wanted)
+        left = calls - steps * (instructions - 1) - readers - solving * problem.calls_per_row
+        rows = min(rows, max(_FEWEST_ROWS, left // (_FEWEST_CANDIDATES * problem.calls_per_row)))
+    small = o.auto is not None and rows <= _SMALL_VALIDATION
+    mini = 0 if not o.minibatch or small or o.minibatch_size >= rows else o.minibatch_size
+    wave = o.minibatch_full_eval_steps if mini else _TRIALS_A_WAVE
+    return Plan(n, instructions, trials, rows, mini, wave, readers, read)
+
+
+class Purse:
+    """How many program runs a budget in calls still pays for; what the cache spared is there again."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._allowed, self._made = problem.allowance.calls, problem.calls_made
+        self._asked, self._calls_per_row = 0, problem.calls_per_row
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is a budget in calls."""
+        return self._allowed is not None
+
+    @property
+    def runs(self) -> float:
+        """Program runs left, if each makes as many calls as it may."""
+        if self._allowed is None:
+            return math.inf
+        spent = self._asked if self._made is None else self._made()
+        return max(0, self._allowed - spent) // self._calls_per_row
+
+    def watch(self, search: Search) -> Search:
+        """Hand on a search's asks, and count them for where nobody counts the calls."""
+        answers: Sequence[Any] | None = None
+        while True:
+            try:
+                asks = next(search) if answers is None else search.send(answers)
+            except StopIteration as end:
+                return end.value
+            for ask in asks:
+                runs = len(ask.rows) * self._calls_per_row if isinstance(ask, Score) else 0
+                self._asked += runs + getattr(ask, "n", 0)
+            answers = yield asks
