@@ -5,6 +5,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
+from dashboard import callback_net
 from dashboard.components.page import complain, only_looking
 from dashboard.mode import read_only
 from engine.errors import EngineError
@@ -14,6 +15,7 @@ HERE = Path(__file__).parent
 st.set_page_config(page_title="Tuneboard", page_icon="🎛️", layout="wide", initial_sidebar_state="expanded")
 
 LOOKING = read_only()
+callback_net.spread()
 
 
 def _page(name: str, title: str, icon: str, *, changes: bool = False, default: bool = False) -> StreamlitPage:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import os
 
 from engine.errors import StoreError
-from engine.store.store import Store
+from engine.home import data_home
+from engine.store.store import FILE_NAME, Store
 
 ENVIRONMENT_VARIABLE = "TUNEBOARD_READ_ONLY"
+WAIT = 5.0
+"""Seconds that a click waits for another program to let go of the database."""
 SENTENCE = "This is a read-only look: nothing can be changed or started here."
 
 
@@ -28,4 +31,4 @@ def check() -> None:
 def writing() -> Store:
     """Open the store to write to it. Raises StoreError where nothing may be changed."""
     check()
-    return Store.open()
+    return Store(data_home() / FILE_NAME, busy_seconds=WAIT)

@@ -61,17 +61,35 @@ class StoreConnection:
         if self.read_only:
             if not self.path.exists():
                 type(self)(self.path).close()  # a first reader finds an empty store, not an error
-            db = self._connect(f"file:{quote(str(self.path))}?mode=ro", uri=True)
-            if self._schema(db) < SCHEMA_VERSION:
+            db, version = self._looked_into()
+            if version < SCHEMA_VERSION:
                 db.close()
                 type(self)(self.path).close()
-                db = self._connect(f"file:{quote(str(self.path))}?mode=ro", uri=True)
+                db, _ = self._looked_into()
             return db
         db = self._connect(str(self.path))
         if self._schema(db) < SCHEMA_VERSION:
             self._migrate(db)
         db.execute("PRAGMA synchronous = NORMAL")
         return db
+
+    def _looked_into(self) -> tuple[sqlite3.Connection, int]:
+        """Return the file opened to read, and its schema's version."""
+        address = f"file:{quote(str(self.path))}?mode=ro"
+        db = self._connect(address, uri=True)
+        try:
+            return db, self._schema(db)
+        except sqlite3.OperationalError as error:
+            # SQLite notes its readers in a file beside this one. Where there is no right or no room for that, and nobody
+            # is writing, it can do without.
+            barred = any(
+                words in str(error) for words in ("readonly", "unable to open", "disk I/O", "is full")
+            )
+            written = self.path.with_name(f"{self.path.name}-wal")
+            if not barred or (written.exists() and written.stat().st_size):
+                raise
+        db = self._connect(f"{address}&immutable=1", uri=True)
+        return db, self._schema(db)
 
     def _connect(self, address: str, *, uri: bool = False) -> sqlite3.Connection:
         return sqlite3.connect(
