@@ -7,15 +7,30 @@ from __future__ import annotations
 
 import os
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 
+@cache
 def peer() -> str | None:
-    """A Python that has DSPy, or None."""
+    """A Python that has DSPy, or None; an installation that was broken off is none."""
     places = (os.environ.get("TUNEBOARD_BENCH_PEER"), Path(__file__).parents[1] / ".bench/dspy/bin/python")
-    return next((str(place) for place in places if place and Path(place).exists()), None)
+    found = (str(place) for place in places if place and Path(place).exists())
+    return next((one for one in found if _imports_dspy(one)), None)
+
+
+def _imports_dspy(python: str) -> bool:
+    own = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    done = subprocess.run(
+        [python, "-c", "import dspy"],
+        capture_output=True,
+        env={**os.environ, **own},
+        timeout=120,
+        check=False,
+    )
+    return done.returncode == 0
 
 
 def in_dspy(code: str, folder: Path) -> str:

@@ -14,15 +14,18 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from engine import loop
-from engine.errors import EngineError
+from engine.adapters.notes import without_none
+from engine.errors import DatasetError, EngineError
 from engine.evaluate.garbage import older_objects_left_alone
 from engine.metrics.base import Grade, Metric, Scorer, as_grade, explained
+from engine.modules.chain_of_thought import ChainOfThought
 from engine.records import Example, Outcome, TraceStep, Usage, json_value
 from engine.runtime import context, current
 
 if TYPE_CHECKING:
     from engine.lm.base import Reply
     from engine.modules.module import Module
+    from engine.signature import Signature
 
 Limit = int | AbstractAsyncContextManager[Any]
 """How many rows at once: a number, or something entered around each row (a semaphore, shared or not)."""
@@ -78,6 +81,7 @@ class Runner:
         self.note = note
         self.failure: BaseException | None = None
         self.replies = current().replies
+        self.wanted = required_inputs(program)
         self._yielded = time.perf_counter()
 
     async def run(self, rows: Sequence[tuple[int, Example]], limit: Limit) -> None:
@@ -143,7 +147,11 @@ class Runner:
         grade = _FAILED
         unmet: tuple[str, ...] = ()
         try:
-            prediction = await self.program.acall(**example.input_values())
+            inputs = example.input_values()
+            for name in self.wanted:
+                if name not in inputs:
+                    raise DatasetError(f"The row has no value for the input {name!r}.")
+            prediction = await self.program.acall(**inputs)
             result = await self.score(example, prediction)
             grade = explained(as_grade(result), example, prediction)
             if unmet := tuple(dict.fromkeys(remarks)):
@@ -170,6 +178,24 @@ class Runner:
             TraceStep(paths.get(id(step), ""), json_value(inputs), json_value(outputs))
             for step, inputs, outputs in steps
         )
+
+
+def required_inputs(program: Module) -> tuple[str, ...]:
+    """Return the inputs that a row must have: those of a program with one signature, without defaults and optional ones.
+
+    >>> from engine.modules.predict import Predict
+    >>> required_inputs(Predict("question, note: Optional[str] -> answer"))
+    ('question',)
+    """
+    step = program.predict if isinstance(program, ChainOfThought) else program
+    signature: type[Signature] | None = getattr(step, "signature", None)
+    if signature is None:
+        return ()
+    return tuple(
+        name
+        for name, field in signature.input_fields.items()
+        if field.is_required() and not without_none(signature.annotation(name))[1]
+    )
 
 
 class _MetricRunner:

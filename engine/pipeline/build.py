@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.adapters import Adapter, adapter_by_name
+from engine.adapters.notes import without_none
 from engine.errors import PipelineError
 from engine.lm.named import named_lm
 from engine.modules.call_range import CallRange
 from engine.modules.module import Module
 from engine.pipeline.check import spec_problems
 from engine.pipeline.conditions import exclude_each_other, holds
-from engine.pipeline.signatures import signature_of
+from engine.pipeline.signatures import field_type, signature_of
 from engine.pipeline.spec import Condition, PipelineSpec, StepSpec
 from engine.pipeline.strategies import STRATEGIES
 from engine.prediction import Prediction
@@ -36,7 +37,7 @@ class Pipeline(Module):
 
     A step is an attribute under its own name, so its path is "route", or "route.predict" for one that
     thinks first. The answer holds every step's outputs, the last step's last; those of a step that was left out
-    are None unless another step made them.
+    are None unless another step made them. Raises PipelineError where a step that runs lacks an input.
     """
 
     def __init__(self, spec: PipelineSpec) -> None:
@@ -49,6 +50,7 @@ class Pipeline(Module):
         """Run the steps in order; arguments are the pipeline's inputs by name."""
         steps = self.spec.steps
         if len(steps) == 1 and steps[0].when is None and steps[0].each is None:
+            self._check(steps[0], inputs)
             answer: Prediction = await getattr(self, steps[0].name).acall(**inputs)
             return answer
         values = dict(inputs)
@@ -67,6 +69,7 @@ class Pipeline(Module):
     async def _answers(self, step: StepSpec, values: Mapping[str, Any]) -> Mapping[str, Any]:
         module: Module = getattr(self, step.name)
         given = {f.name: values[f.name] for f in step.inputs if f.name in values}
+        self._check(step, given)
         if step.each is None:
             answer: Prediction = await module.acall(**given)
             return answer
@@ -81,6 +84,16 @@ class Pipeline(Module):
         answers = await _in_turn(module, calls)
         names = dict.fromkeys(name for one in answers for name in one) or [f.name for f in step.answers]
         return {name: [one.get(name) for one in answers] for name in names}
+
+    def _check(self, step: StepSpec, given: Mapping[str, Any]) -> None:
+        for f in step.inputs:
+            if f.name in given or (step.each is not None and f.name == step.each.item):
+                continue
+            if not without_none(field_type(f))[1]:
+                needed = ", ".join(one.name for one in self.spec.inputs)
+                raise PipelineError(
+                    f"The step {step.name!r} has no input {f.name!r}. The pipeline needs: {needed}."
+                )
 
     @property
     def call_range(self) -> CallRange:

@@ -1,4 +1,4 @@
-"""Bad code, bad tools and bad searches in single rows: each is a named error there, and the other rows go on."""
+"""Bad code, bad tools, bad searches and missing inputs in single rows: each is a named error there, and the other rows go on."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ import pytest
 from engine import (
     BM25,
     RLM,
+    ChainOfThought,
     CodeAct,
     ColBERTv2,
     Evaluate,
     Example,
     Module,
+    Predict,
     Prediction,
     ProgramOfThought,
     PythonInterpreter,
     PythonMetric,
+    ReAct,
     Retrieve,
     Tool,
     context,
 )
+from engine.pipeline.build import build_program
+from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.testing import ScriptedLM, asked
 
 BAD_CODE = {
@@ -137,3 +142,50 @@ def test_a_metrics_own_code_that_never_ends_fails_the_row_only() -> None:
     found = evaluated(Echo(), rows, metric)
     assert [outcome.score for outcome in found.outcomes] == [0.0, 1.0]
     assert "longer than the 0.3 seconds" in str(found.outcomes[0].error)
+
+
+PIPED = PipelineSpec(
+    steps=(
+        StepSpec(name="sort", inputs=(FieldSpec(name="code"),), outputs=(FieldSpec(name="kind"),)),
+        StepSpec(
+            name="reply",
+            inputs=(
+                FieldSpec(name="kind"),
+                FieldSpec(name="tone"),
+                FieldSpec(name="note", type="str | None"),
+            ),
+            outputs=(FieldSpec(name="answer"),),
+        ),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        (Predict("code, tone -> answer"), "The row has no value for the input 'tone'."),
+        (ChainOfThought("code, tone -> answer"), "The row has no value for the input 'tone'."),
+        (ReAct("code, tone -> answer", [len]), "The row has no value for the input 'tone'."),
+        (build_program(PIPED), "The step 'reply' has no input 'tone'. The pipeline needs: code, tone, note."),
+        (
+            build_program(PipelineSpec(steps=(PIPED.steps[1],))),
+            "The step 'reply' has no input 'kind'. The pipeline needs: kind, tone, note.",
+        ),
+    ],
+    ids=["predict", "chain of thought", "react", "pipeline", "pipeline of one"],
+)
+def test_a_row_that_lacks_an_input_fails_by_name_and_the_rest_goes_on(program: Module, words: str) -> None:
+    whole = {"code": "1", "tone": "kind", "kind": "a", "answer": "42"}
+    part = {name: whole[name] for name in ("code", "answer")}
+    keys = ("code", "tone", "kind") if program.named_predictors()[0][0] == "reply" else ("code", "tone")
+    rows = [Example(values).with_inputs(*keys) for values in (whole, part, whole)]
+
+    def says(request: Any) -> dict[str, Any]:
+        made = {"kind": "a", "answer": "42", "reasoning": "So.", "next_thought": "Done."}
+        return {**made, "next_tool_name": "finish", "next_tool_args": {}}
+
+    with context(lm=ScriptedLM(says)):
+        found = Evaluate(devset=rows, metric=right)(program)
+    assert [outcome.score for outcome in found.outcomes] == [1.0, 0.0, 1.0]
+    assert [outcome.error for outcome in found.outcomes] == [None, found.outcomes[1].error, None]
+    assert words in found.outcomes[1].error
