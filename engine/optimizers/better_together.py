@@ -130,7 +130,9 @@ class BetterTogether(Optimizer):
         """Score the start, then run the chain; a step that brings nothing hands on what it was given."""
         board = Board(problem)
         meter = _Meter(problem)
-        yield from meter.watch(board.validate([problem.seed], "starting prompt"))
+        # The first step starts from the starting prompt whatever that scores: both run beside each other.
+        first: list[Any] = [board.validate([problem.seed], "starting prompt")]
+        meter.count([board.ask(problem.seed)])
         current = problem.seed
         train = list(problem.train)
         for number, branches in enumerate(self._chain):
@@ -143,7 +145,8 @@ class BetterTogether(Optimizer):
             made = _since_now(problem.calls_made) if len(branches) == 1 else None
             part = replace(problem, seed=current, train=tuple(train), allowance=share, calls_made=made)
             runs = [_result(optimizer.search(replace(part, rng=_rng(part)))) for optimizer in branches]
-            results = yield from meter.watch(together(runs))
+            results = (yield from meter.watch(together([*first, *runs])))[len(first) :]
+            first = []
             found = list({c.id: c for c in results if c is not None and c.id != current.id}.values())
             evaluations = yield from meter.watch(board.validate(found, "the result of a step"))
             scores = {e.candidate_id: e.score for e in evaluations}
@@ -222,16 +225,18 @@ class _Meter:
                 asks = next(search) if answers is None else search.send(answers)
             except StopIteration as end:
                 return end.value
-            for ask in asks:
-                if isinstance(ask, Propose):
-                    self._spent += ask.n
-                elif isinstance(ask, Score):
-                    cells = {
-                        (ask.candidate.id, row, ask.teacher, ask.rollout) for row in ask.rows
-                    } - self._seen
-                    self._seen |= cells
-                    self._spent += len(cells) * self._problem.calls_per_row
+            self.count(asks)
             answers = yield asks
+
+    def count(self, asks: Sequence[Ask]) -> None:
+        """Count what asks take; a row that was asked for before takes nothing."""
+        for ask in asks:
+            if isinstance(ask, Propose):
+                self._spent += ask.n
+            elif isinstance(ask, Score):
+                cells = {(ask.candidate.id, row, ask.teacher, ask.rollout) for row in ask.rows} - self._seen
+                self._seen |= cells
+                self._spent += len(cells) * self._problem.calls_per_row
 
     def share(self, steps: int, branches: int) -> Allowance:
         """What one branch of the next of so many steps may take."""

@@ -25,7 +25,7 @@ from engine.optimizers.bootstrap_few_shot import (
 from engine.optimizers.demos import labeled_demos, traced_demos
 from engine.optimizers.mipro_study import make_study
 from engine.records import Candidate, Demo, Outcome
-from engine.search.contract import Problem, Search
+from engine.search.contract import Problem, Search, together
 
 # Trials that run together: the sampler learns between waves.
 _WAVE = 8
@@ -65,13 +65,17 @@ class BootstrapFewShotWithOptuna(Optimizer):
     options: BootstrapOptunaOptions
 
     def search(self, problem: Problem) -> Search:
-        """Solve rows and score the start, then try choices of examples in waves."""
+        """Solve rows and score the start beside each other, then try choices of examples in waves."""
         o, rng = self.options, problem.rng
         board = Board(problem)
         teacher = teacher_of(problem, min(_SHOWN_TO_TEACHER, o.max_labeled_demos), rng)
         rules = Rules(o.max_rounds, accepted_from(self), o.max_errors)
-        solved = yield from bootstrap(teacher, problem.train, o.max_bootstrapped_demos, rules)
-        yield from board.validate([problem.seed], "starting prompt")
+        solved, _ = yield from together(
+            [
+                bootstrap(teacher, problem.train, o.max_bootstrapped_demos, rules),
+                board.validate([problem.seed], "starting prompt"),
+            ]
+        )
         space = _Space(problem, o, solved)
         if not board.open or not space.sizes:
             return

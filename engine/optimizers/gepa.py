@@ -17,7 +17,8 @@ from pydantic import Field, field_validator, model_validator
 
 from engine.optimizers.base import Optimizer, Options
 from engine.optimizers.gepa_library import options_of
-from engine.optimizers.gepa_rounds import Evolution, Limits
+from engine.optimizers.gepa_limits import Limits
+from engine.optimizers.gepa_rounds import Evolution
 from engine.search.contract import Problem, Search
 from engine.search.settings import Settings
 

@@ -7,12 +7,13 @@ Source: Agrawal et al. 2025, arXiv 2507.19457.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from engine.optimizers.board import Board
 from engine.optimizers.components import Component, components_of, named
+from engine.optimizers.gepa_limits import Limits
 from engine.optimizers.gepa_pool import Member, Pool, RoundRobin
 from engine.optimizers.reflection import rewrite, text_of
 from engine.records import Candidate, Evaluation, Outcome
@@ -24,42 +25,9 @@ if TYPE_CHECKING:
 # Other runs of the same parent that a reflection is shown beside its own rows.
 _OTHER_RUNS = 17
 
-
-class Limits:
-    """How many program runs and model calls a search may still take, counted as it asks."""
-
-    def __init__(
-        self,
-        rows: int,
-        calls: int | None,
-        calls_per_row: int,
-        made: Callable[[], int] | None = None,
-    ) -> None:
-        self._rows, self._calls, self._per_row = rows, calls, calls_per_row
-        self._allowed, self._made = calls, made
-
-    def look(self) -> None:
-        """Count the calls that were really made so far: what the cache spared is free again."""
-        if self._allowed is not None and self._made is not None:
-            self._calls = self._allowed - self._made()
-
-    @property
-    def rows(self) -> int:
-        """Program runs left."""
-        if self._calls is None:
-            return self._rows
-        return min(self._rows, self._calls // self._per_row)
-
-    def take(self, asks: Sequence[Ask]) -> None:
-        """Count what is asked for."""
-        for ask in asks:
-            if isinstance(ask, Score):
-                self._rows -= len(ask.rows)
-                cost = len(ask.rows) * self._per_row
-            else:
-                cost = getattr(ask, "n", 0)
-            if self._calls is not None:
-                self._calls -= cost
+# Rounds that are taken at once at most.
+_AT_ONCE = 3
+_TRIED = "a new wording on a few rows"
 
 
 @dataclass
@@ -71,7 +39,6 @@ class _Slot:
     parts: tuple[Component, ...] = ()
     parent: Evaluation | None = None
     child: Candidate | None = None
-    gain: float = 0.0
 
 
 _Child = tuple[Candidate, tuple[int, ...]]
@@ -104,6 +71,7 @@ class Evolution:
         self._seen: dict[int, dict[int, Outcome]] = {}
         self._merges_due, self._merges_done = 0, 0
         self._rollout = 0
+        self._written = False
 
     def rounds(self) -> Search:
         """Score the starting prompt, then go on until nothing is left to spend."""
@@ -116,13 +84,13 @@ class Evolution:
         while True:
             if children is not None:
                 found = yield from self._validate(children)
-                idle = 0 if found else idle + 1
+                idle = 0 if found else idle + self._width(idle)
             self.limits.look()
             if not self._board.open:
                 return None
-            if (reason := self._enough(idle)) or not self._room():
+            if (reason := self._enough(idle)) is not None or not self._room():
                 return " ".join(filter(None, [reason, self._by_rows()])) or None
-            children = yield from self._round(self._room())
+            children = yield from self._round(self._room(idle))
 
     def _start(self) -> Generator[Sequence[Ask], Sequence[Any], list[_Child] | None]:
         """Score the starting prompt; beside it take the first proposals, which can only change that one.
@@ -140,10 +108,15 @@ class Evolution:
         self.pool.members[place] = Member.of(seed, first[0])
         return proposed[0] if proposed else None
 
-    def _room(self) -> int:
+    def _width(self, idle: int) -> int:
+        """How many rounds are taken at once: after some that brought nothing there is nothing to wait for between them."""
+        chosen = "num_parallel_proposals" in self.options.model_fields_set
+        return 1 if chosen else max(1, min(_AT_ONCE, idle + 1, self.options.patience - idle))
+
+    def _room(self, idle: int = 0) -> int:
         """How many proposals what is left has room for, one of which is scored in full."""
         o, room = self.options, self.limits.rows - len(self.problem.validation)
-        most = o.num_parallel_proposals
+        most = o.num_parallel_proposals * self._width(idle)
         if o.max_candidate_proposals is not None:
             most = min(most, o.max_candidate_proposals - self._rollout)
         return max(0, min(most, room // (2 * self._minibatch)))
@@ -158,7 +131,7 @@ class Evolution:
         )
 
     def _enough(self, idle: int) -> str | None:
-        """Say why the search should end here, if it should."""
+        """Say why the search should end here, if it should; "" where whoever sees the proposals can say it better."""
         o, score = self.options, self._board.score or 0.0
         if o.score_threshold is not None and score >= o.score_threshold:
             return f"A prompt scored {100 * score:.0f} % on all validation rows, which is good enough."
@@ -167,6 +140,8 @@ class Evolution:
         if o.max_tracked_candidates is not None and len(self.pool.members) >= o.max_tracked_candidates:
             return f"{len(self.pool.members)} prompts were scored in full, as many as were allowed; the best is kept."
         if idle >= o.patience:
+            if not self._written:
+                return ""
             rounds = "A round" if idle == 1 else f"{idle} rounds in a row"
             return f"{rounds} brought nothing new; the best prompt is kept."
         return None
@@ -296,38 +271,32 @@ class Evolution:
 
     def _try_children(self, slots: Sequence[_Slot]) -> Generator[Sequence[Ask], Sequence[Any], list[_Child]]:
         """Run every new child on its parent's rows; return those that gained, the largest gain first."""
-        fresh: dict[str, _Slot] = {}
+        fresh: dict[str, list[_Slot]] = {}
         for slot in slots:
-            if slot.child is not None and not self.pool.holds(slot.child):
-                parent = self.pool.members[slot.place].candidate
-                wrong = (
-                    sum(o.score < self.options.perfect_score for o in slot.parent.outcomes)
-                    if slot.parent
-                    else 0
-                )
-                slot.child = slot.child.derived(
-                    f"Rewrote {named(slot.parts)} after {wrong} of {len(slot.rows)} rows went wrong.", parent
-                )
-                fresh.setdefault(slot.child.id, slot)
-        tried = list(fresh.values())
+            if slot.child is not None and slot.parent is not None and not self.pool.holds(slot.child):
+                wrong = sum(o.score < self.options.perfect_score for o in slot.parent.outcomes)
+                reason = f"Rewrote {named(slot.parts)} after {wrong} of {len(slot.rows)} rows went wrong."
+                slot.child = slot.child.derived(reason, self.pool.members[slot.place].candidate)
+                fresh.setdefault(slot.child.id, []).append(slot)
         asks: list[Ask] = [
-            Score(s.child, s.rows, label="a new wording on a few rows") for s in tried if s.child is not None
+            # What several reflections have come to alike is tried on the rows of all of them.
+            Score(same[0].child, tuple(dict.fromkeys(r for s in same for r in s.rows)), _TRIED)
+            for same in fresh.values()
+            if same[0].child is not None
         ]
         if not asks:
             return []
+        self._written = True
         self.limits.take(asks)
         answers = yield asks
         self._board.note(asks, answers)
         least = 0.0 if self.options.acceptance_criterion == "improvement_or_equal" else 1e-9
-        taken = []
-        for slot, evaluation in zip(tried, answers, strict=True):
-            if slot.parent is None or len(evaluation.outcomes) < len(slot.rows):
-                continue
-            slot.gain = evaluation.score - slot.parent.score
-            if slot.gain >= least:
-                taken.append(slot)
-        taken.sort(key=lambda s: -s.gain)
-        return [(s.child, (s.place,)) for s in taken[: self.options.validate_best] if s.child is not None]
+        gains: list[tuple[float, _Child]] = []
+        for ask, same, evaluation in zip(asks, fresh.values(), answers, strict=True):
+            if isinstance(ask, Score) and len(evaluation.outcomes) == len(ask.rows):
+                gains.append((_gain(same, evaluation), (ask.candidate, (same[0].place,))))
+        gains.sort(key=lambda found: -found[0])
+        return [child for gain, child in gains if gain >= least][: self.options.validate_best]
 
     def _validate(self, accepted: Sequence[_Child]) -> Generator[Sequence[Ask], Sequence[Any], int]:
         """Score accepted candidates on every validation row, as many as are paid for, and put them in the pool."""
@@ -339,3 +308,9 @@ class Evolution:
             if len(evaluation.outcomes) == len(self.problem.validation):
                 self.pool.add(Member.of(candidate, evaluation, parents))
         return len(evaluations)
+
+
+def _gain(same: Sequence[_Slot], child: Evaluation) -> float:
+    """By how much a child beats its parents on the rows that they ran."""
+    pairs = [(child.scores[o.row], o.score) for s in same if s.parent for o in s.parent.outcomes]
+    return sum(new - old for new, old in pairs) / max(1, len(pairs))

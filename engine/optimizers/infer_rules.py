@@ -7,7 +7,7 @@ sees the rows in another order, the program one starts from is left as it is, an
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -27,7 +27,7 @@ from engine.optimizers.demos import with_solved
 from engine.optimizers.proposals import describe_step, drawn_rows, labelled_rows
 from engine.optimizers.reflection import MAX_TEXT, text_of
 from engine.records import Candidate, Example
-from engine.search.contract import Problem, Propose, Search
+from engine.search.contract import Ask, Problem, Propose, Search, together
 from engine.signature import InputField, OutputField, Signature
 
 
@@ -70,27 +70,36 @@ class InferRules(Optimizer):
         return trainset[:half], trainset[half:]
 
     def search(self, problem: Problem) -> Search:
-        """Score the start, solve rows, write all sets of rules at once, score all at once, keep the best."""
+        """Score the start, write all sets of rules and solve rows beside each other; then score all at once."""
         o, rng = self.options, problem.rng
         board = Board(problem)
         teacher = teacher_of(problem, o.max_labeled_demos, rng)
         rules = Rules(o.max_rounds, accepted_from(self), o.max_errors)
-        solved = yield from bootstrap(teacher, problem.train, o.max_bootstrapped_demos, rules)
-        shown = with_solved(problem, problem.seed, solved, o.max_labeled_demos, rng)
-        shown = shown.derived(solved_reason(solved, shown), problem.seed)
         steps = len(problem.worded)
         solving = min(len(problem.train), 2 * o.max_bootstrapped_demos) * problem.calls_per_row
         room = affordable(problem, o.num_candidates + 2, solving + steps * o.num_candidates)
         n = max(1, min(o.num_candidates, room - 2))
-        asks: list[Any] = [board.ask(problem.seed, "starting prompt"), board.ask(shown)]
-        for _ in range(n):
-            asks += [self._ask(problem, path, rng) for path in problem.worded]
-        answers = yield asks
-        keep = board.note(asks[:2], answers[:2])
-        if keep:
-            yield keep
-        if board.open:
-            yield from board.validate(self._candidates(problem, shown, answers[2:]))
+        asks = [self._ask(problem, path, rng) for _ in range(n) for path in problem.worded]
+        solving_rows = bootstrap(teacher, problem.train, o.max_bootstrapped_demos, rules)
+        answers, solved = yield from together([self._written(problem, board, asks), solving_rows])
+        if not board.open:
+            return
+        shown = with_solved(problem, problem.seed, solved, o.max_labeled_demos, rng)
+        shown = shown.derived(solved_reason(solved, shown), problem.seed)
+        yield from board.validate([shown, *self._candidates(problem, shown, answers)])
+
+    def _written(
+        self, problem: Problem, board: Board, asks: Sequence[Propose]
+    ) -> Generator[Sequence[Ask], Sequence[Any], Sequence[Any]]:
+        """Score the start, and if that goes well have the rules written; return the answers."""
+        first = [board.ask(problem.seed, "starting prompt")]
+        keep = board.note(first, (yield first))
+        if not board.open or not asks:
+            if keep:
+                yield keep
+            return ()
+        answers = yield [*keep, *asks]
+        return answers[len(keep) :]
 
     def _ask(self, problem: Problem, path: str, rng: random.Random) -> Propose:
         rows = drawn_rows(problem, len(problem.train), rng)
