@@ -65,13 +65,13 @@ def evaluate(url, count, concurrency, cache):
     return found
 
 
-def mipro(url, count, concurrency):
-    """Tune with MIPROv2, light. `count` rows train, 100 validate."""
+def mipro(url, count, concurrency, auto, validating):
+    """Tune with MIPROv2. `count` rows train, so many validate."""
     lm = dspy.LM("openai/test-model", api_base=url, api_key="sk-test", cache=False)
     dspy.configure(lm=lm)
     program = dspy.Predict(dspy.Signature("message -> label", work.INSTRUCTIONS))
-    optimizer = dspy.MIPROv2(metric=agrees, auto="light", num_threads=concurrency, seed=9)
-    train, validation = rows(0, count), rows(count, 100)
+    optimizer = dspy.MIPROv2(metric=agrees, auto=auto, num_threads=concurrency, seed=9)
+    train, validation = rows(0, count), rows(count, validating)
     return work.measured(lambda: optimizer.compile(program, trainset=train, valset=validation), 1)
 
 
@@ -131,7 +131,7 @@ def main():
         if given.command == "evaluate":
             found = evaluate(given.url, given.rows, given.concurrency, given.cache)
         elif given.command == "mipro":
-            found = mipro(given.url, given.rows, given.concurrency)
+            found = mipro(given.url, given.rows, given.concurrency, given.auto, given.validation)
         elif given.command == "react":
             found = react(given.rows)
         elif given.command == "parallel":

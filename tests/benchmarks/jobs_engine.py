@@ -69,14 +69,14 @@ def evaluate(url: str, count: int, concurrency: int, cache: str) -> dict[str, An
     return found
 
 
-def mipro(url: str, count: int, concurrency: int) -> dict[str, Any]:
-    """Tune with MIPROv2, light. `count` rows train, 100 validate."""
+def mipro(url: str, count: int, concurrency: int, auto: Any, validating: int) -> dict[str, Any]:
+    """Tune with MIPROv2. `count` rows train, so many validate."""
     from engine import MIPROv2
 
     engine.configure(lm=engine.LM("openai/test-model", api_base=url, api_key="sk-test", cache=False))
     program = engine.Predict(Signature("message -> label", work.INSTRUCTIONS))
-    optimizer = MIPROv2(metric=agrees, auto="light", num_threads=concurrency, seed=9)
-    train, validation = rows(0, count), rows(count, 100)
+    optimizer = MIPROv2(metric=agrees, auto=auto, num_threads=concurrency, seed=9)
+    train, validation = rows(0, count), rows(count, validating)
     return work.measured(lambda: optimizer.compile(program, trainset=train, valset=validation), 1)
 
 
@@ -130,7 +130,7 @@ def main() -> None:
     if given.command == "evaluate":
         work.report(evaluate(given.url, given.rows, given.concurrency, given.cache))
     elif given.command == "mipro":
-        work.report(mipro(given.url, given.rows, given.concurrency))
+        work.report(mipro(given.url, given.rows, given.concurrency, given.auto, given.validation))
     elif given.command == "adapter":
         work.report(adapter())
     elif given.command == "react":

@@ -60,6 +60,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--cache", default="")
+    parser.add_argument("--auto", default="light", help="how much MIPROv2 tries")
+    parser.add_argument("--validation", type=int, default=100, help="rows MIPROv2 validates on")
     return parser.parse_args()
 
 

@@ -27,6 +27,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     bench_evaluate.cached,
     bench_import.imports,
     bench_mipro.mipro,
+    bench_mipro.mipro_cpu,
     bench_adapter.adapters,
     bench_modules.react,
     bench_modules.parallel,
