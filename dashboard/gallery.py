@@ -71,6 +71,8 @@ def next_hint(found: Sequence[Step]) -> Hint | None:
         return Hint(
             "read what it will take, and press Start tuning. The samples take about a minute.", "tune"
         )
+    if run.state == "attention" and run.sentence != "A run is going on.":
+        return Hint("read why the run ended early, then let it go on: nothing is paid for twice.", "run")
     if run.state == "attention":
         return Hint("watch the run; the verdict comes when it has ended.", "run")
     if results.state == "complete":

@@ -53,7 +53,7 @@ def key_state(choice: ModelChoice) -> KeyState:
     if is_offline(choice) or not variable:
         return KeyState(True, "No key needed.")
     if remembered(variable):
-        return KeyState(True, "Key: in this page's memory, until the tab is closed.")
+        return KeyState(True, "Key: in this page's memory, until it is loaded anew or closed.")
     found = find_key(choice.name, choice.key_env)
     if found.key is not None:
         return KeyState(True, f"Key: from the {found.where}.")

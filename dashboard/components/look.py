@@ -13,6 +13,8 @@ import streamlit as st
 STYLE = """<style>
 .stMainBlockContainer{padding-left:2.4rem;padding-right:2.4rem;padding-top:3.7rem;max-width:1720px}
 [data-testid="stCaptionContainer"]{opacity:.8}
+/* A row that may not wrap scrolls by itself, and shows bars beside a button that is a little larger than its place. */
+[class*="st-key-project_head_"]{overflow:visible}
 [data-testid="stCode"] .token{color:inherit!important}
 [data-testid="stCode"] .token.keyword{font-weight:650}
 [data-testid="stCode"] .token:is(.comment,.string,.triple-quoted-string){opacity:.82}

@@ -71,7 +71,7 @@ def model_form() -> None:
             st.rerun()
         if st.session_state.pop("model_added", False):
             st.toast("Added. Test the connection, then choose it on the Tune page.", icon=":material/check:")
-        _hint(provider)
+        _hint(provider, own=bool(address.strip()))
 
 
 def _details(picked: str) -> tuple[str, float | None, int | None]:
@@ -115,8 +115,10 @@ def _wrong(name: str | None, address: str) -> str:
     return ""
 
 
-def _hint(provider: Provider | None) -> None:
-    if provider is None:
+def _hint(provider: Provider | None, *, own: bool) -> None:
+    if own:
+        st.caption("The server at this address is asked directly, and nobody else.")
+    elif provider is None:
         st.caption(
             "Names that no provider above covers are sent through litellm, which knows over a hundred."
         )

@@ -87,7 +87,8 @@ def optimizer_cards(now: Current) -> None:
     chosen = now.draft.optimizer.name if now.draft.optimizer else ""
     rows = sum(d.rows for d in data.datasets() if d.id == now.draft.dataset) - len(now.draft.excluded)
     advised, why = advised_optimizer(now.draft, rows)
-    need = st.segmented_control(
+    # Pills, as they go on in a second line where six of them are too wide for one.
+    need = st.pills(
         "What may change?",
         [EVERYTHING, *ASKED],
         default=next((o.changes for o in OPTIMIZERS if o.name == chosen), EVERYTHING),

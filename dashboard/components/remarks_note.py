@@ -33,7 +33,7 @@ def remarks_note(now: Current) -> None:
     used = [r for r in found if r.row not in test]
     with st.container(border=True, key="remarks_note"):
         st.markdown(
-            f"**{count(len(used), 'remark')} will be used**",
+            f"**{count(len(used), 'remark') if used else 'No remark'} will be used**",
             help=explain(
                 "remark",
                 "Said on the Results page; ways of tuning that write instructions read it beside its row.",

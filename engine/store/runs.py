@@ -127,6 +127,14 @@ class RunStore(ProjectStore):
         """Take back a request to pause. (A run whose process ended is resumed by starting a new process.)"""
         self._write("UPDATE runs SET pause = 0, revision = revision + 1 WHERE id = ?", (run_id,))
 
+    def expect_process(self, run_id: str) -> None:
+        """Say that a run which had ended goes on: its new process is on its way, and must soon be heard of."""
+        self._write(
+            "UPDATE runs SET state = 'running', message = '', phase = '', pid = NULL, heartbeat_at = ?, stop = 0, pause = 0, "
+            "finished_at = NULL, revision = revision + 1 WHERE id = ? AND state != 'finished'",
+            (time.time(), run_id),
+        )
+
     def flags(self, run_id: str) -> Flags:
         """Return what the run's process was asked to do."""
         rows = self._read("SELECT stop, pause FROM runs WHERE id = ?", (run_id,))
@@ -203,8 +211,9 @@ def _run(row: Sequence[Any]) -> RunRow:
     now, state = time.time(), values["state"]
     if state in ("running", "paused") and now - (values["heartbeat_at"] or 0) > LOST_AFTER:
         values["state"] = "lost"
+        process = f"process ({values['pid']})" if values["pid"] else "process"
         values["message"] = (
-            f"Its process ({values['pid']}) ended without a word. Resume it: nothing that was paid for is lost."
+            f"Its {process} ended without a word. Resume it: nothing that was paid for is lost."
         )
     elif state == "queued" and now - values["created_at"] > NEVER_STARTED_AFTER:
         values["state"] = "lost"

@@ -82,6 +82,29 @@ def test_pause_resume_stop_are_flags_in_the_store(home, run_id):
         assert store.flags(run_id).stop
 
 
+def test_a_run_that_failed_is_going_on_as_soon_as_it_is_asked_to(home, run_id, monkeypatch, tmp_path):
+    with Store.open(home) as store:
+        store.claim_run(run_id, 1)
+        store.set_state(run_id, "failed", "The server is away.")
+    slow = tmp_path / "python"
+    slow.write_text("#!/bin/sh\nexit 0\n")
+    slow.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(slow))
+    launch.resume(run_id)  # this process never says a word
+    with Store.open(home) as store:
+        run = store.get_run(run_id)
+        assert (run.state, run.message, run.finished_at, run.is_over) == ("running", "", None, False)
+        assert store.claim_run(run_id, os.getpid()).pid == os.getpid()
+        store.set_state(run_id, "failed", "The server is away.")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(RunError, match="could not be started"):
+        launch.resume(run_id)
+    with Store.open(home) as store:
+        run = store.get_run(run_id)
+    assert run.state == "failed"
+    assert "could not be started" in run.message
+
+
 def test_a_finished_run_does_not_go_on(home, run_id):
     with Store.open(home) as store:
         store.claim_run(run_id, os.getpid())

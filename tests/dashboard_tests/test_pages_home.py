@@ -67,6 +67,16 @@ def test_every_kind_of_sample_has_a_name():
     assert all(kinds_of(s.pipeline) for s in SAMPLES)
 
 
+def test_the_hint_of_a_run_that_failed_is_to_go_on_with_it():
+    ready = sample_draft(SAMPLES[0], "x")
+    with Store.open() as store:
+        run_id = store.create_run(store.create_project("p", {}), {}, "a run", None)
+        store.claim_run(run_id, 1)
+        assert "watch the run" in next_hint(steps(ready, [store.get_run(run_id)])).sentence
+        store.set_state(run_id, "failed", "The server is away.")
+        assert "let it go on" in next_hint(steps(ready, [store.get_run(run_id)])).sentence
+
+
 def test_hints_name_the_first_open_step_and_are_put_away_for_good():
     assert next_hint(steps(ProjectDraft(), [])).page == "task"
     ready = sample_draft(SAMPLES[0], "x")

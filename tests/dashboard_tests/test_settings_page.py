@@ -54,6 +54,19 @@ def test_a_server_of_this_machine_is_found_and_its_model_added(monkeypatch):
         assert app.button(key="found_0_add_ollama/tiny").disabled
 
 
+def test_a_server_of_ones_own_is_added_with_the_click_that_leaves_its_address():
+    app = start()
+    app.selectbox(key="new_provider").set_value("Any other name").run()
+    app.button(key="add_model_button").click().run()
+    assert "Name the model first" in said(app)
+    app.selectbox(key="new_provider").set_value("OpenAI").run()
+    app.text_input(key="new_base_url_OpenAI").set_value("http://127.0.0.1:9/v1")
+    app.button(key="add_model_button").click().run()
+    assert not app.exception
+    assert "asked directly" in said(app)
+    assert [m.base_url for m in data.saved_models()] == [None, "http://127.0.0.1:9/v1"]
+
+
 def test_a_key_in_the_environment_offers_its_models(monkeypatch):
     monkeypatch.setenv("GROQ_API_KEY", "sk-secret-value")
     app = start()
