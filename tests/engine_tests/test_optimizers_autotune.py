@@ -1,6 +1,5 @@
 """Autotune: what it finds, what it leaves alone, and how it handles rules."""
 
-import random
 import re
 
 import pytest
@@ -11,7 +10,7 @@ from engine.lm.base import BaseLM, Choice, Reply
 from engine.modules.predict import Predict
 from engine.optimizers.autotune.optimizer import Autotune
 from engine.optimizers.autotune.rules import LabelCheck, merged_rules, rules_of
-from engine.optimizers.autotune.words import covering_rows, labels_are_told
+from engine.optimizers.autotune.words import covering_rows
 from engine.records import Example
 from engine.search.budget import Budget
 from engine.search.contract import Allowance, Problem, Proposal, Score
@@ -25,13 +24,6 @@ def run(settings, **options):
 
 def problem_of(**changes) -> Problem:
     return make_problem(toy_settings(ToyLM(), **changes), Allowance())
-
-
-def random_labels(n=100):
-    return {
-        i: Example(text=f"word {i}", label=random.Random(i).choice(["red", "green"])).with_inputs("text")
-        for i in range(n)
-    }
 
 
 def test_a_task_that_can_be_taught_is_taught_and_that_is_said():
@@ -58,21 +50,6 @@ def test_every_part_can_be_left_out(left_out):
         assert found.instructions == result.seed.steps["self"].instructions
     if left_out == "examples":
         assert found.demos == ()
-
-
-def test_where_nothing_helps_the_start_is_kept_and_that_is_said():
-    settings = toy_settings(
-        ToyLM(),
-        rows=random_labels(),
-        train=tuple(range(50)),
-        validation=tuple(range(50, 100)),
-        budget=Budget(calls=650),
-        metric=lambda example, prediction, trace=None: example.text.endswith(("1", "2")),
-    )
-    result = run(settings)
-    assert result.best.id == result.seed.id
-    assert "Nothing to gain" in result.reason
-    assert result.usage.calls <= 0.15 * 650
 
 
 class ThinkingLM(BaseLM):
@@ -150,11 +127,6 @@ def test_rules_that_the_rows_speak_against_are_found():
     assert check.contradicted("Where apple occurs the label is green")
     assert not check.contradicted("Where apple occurs the label is red")
     assert not check.contradicted("Read closely.")
-
-
-def test_words_that_tell_of_labels_are_told_from_chance():
-    assert labels_are_told(problem_of(), random.Random(0))
-    assert not labels_are_told(problem_of(rows=random_labels(36)), random.Random(0))
 
 
 def test_rows_that_cover_most_are_of_different_kinds():

@@ -10,10 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 from engine.optimizers.autotune.levels import Added, Levels
+from engine.optimizers.autotune.race import difference
 from engine.optimizers.autotune.readers import readers
 from engine.optimizers.autotune.rules import rules_of
 from engine.optimizers.autotune.space import Combination
-from engine.optimizers.autotune.standing import BLOCK, CHECK_SHARE, FINALS_SHARE
+from engine.optimizers.autotune.standing import BLOCK, CLEAR, FINALS_SHARE
 from engine.records import Evaluation
 from engine.search.contract import Ask, Keep, Propose, Score
 
@@ -25,8 +26,8 @@ _REASONING_WORTH = 12
 # How the labels of runs on training rows begin.
 LOOKING = "looking"
 
-SURE = {False: 0.95, True: 0.8}
-"""The probability of being better that the starting prompt's successor needs; less where words tell of the labels."""
+SURE, NEARLY_SURE, LARGE = 0.95, 0.8, 0.1
+"""The probability of being better that the starting prompt's successor needs; less for a large gain where words tell of labels."""
 
 
 class Tuning(Levels):
@@ -40,7 +41,12 @@ class Tuning(Levels):
                 break
             before = self._best()
             added = self._new(proposals, number)
-            other = self._add_reasoning() if number == 1 and self._affords_reasoning() else []
+            # Where nothing tells whether rules or examples can help at all, reasoning is part of the check.
+            other = (
+                self._add_reasoning()
+                if number == (self.told is not None) and self._affords_reasoning()
+                else []
+            )
             if not added and not other and number and not proposals:
                 break
             proposals = yield from self._round(self._to_race(added, number, other), number)
@@ -78,6 +84,7 @@ class Tuning(Levels):
             asks.append(self._run(start, min(2 * rows, 40), f"{LOOKING} for solved rows"))
         first = self._readers(start, number=0)
         answers = yield from self._batch([*asks, *(ask for some in first.values() for ask in some)])
+        self._fresh_row = (self.spent - self._asked_for) / max(1, self.rows_run)
         return self._rules(first, answers[len(asks) :])
 
     def _round(self, wanted: Sequence[Combination], number: int) -> Steps:
@@ -90,13 +97,8 @@ class Tuning(Levels):
             upto = min(len(self.order), self.asked.get(combination, 0) + block)
             asks.append(self._score(combination, upto, f"race, {upto} rows"))
         more = number + 1 < self.plan.max_rounds and self._left() > 0.25 * self.plan.calls
-        dear = len(wanted) * block * self._per_row + 2 * self.plan.readers
-        if (
-            more
-            and self.plan.parts.runs
-            and (self.hidden or self.open_ended)
-            and (self._left() - dear > 3 * BLOCK * self._per_row)
-        ):
+        dear = len(wanted) * block * self._per_row + self._readers_calls
+        if more and self._runs_help(number, dear):
             best = wanted[0] if wanted else self._best()
             asks.append(self._run(best, BLOCK, f"{LOOKING} for what still goes wrong"))
         some = self._readers(self._best(), number + 1) if more else {}
@@ -104,15 +106,29 @@ class Tuning(Levels):
         self._drop()
         return self._rules(some, answers[len(asks) :])
 
+    def _runs_help(self, number: int, dear: float) -> bool:
+        """Whether runs on training rows show what the rows do not, and there is room beside what a round takes anyway."""
+        if not self.plan.parts.runs or not (self.hidden or self.open_ended):
+            return False
+        if number or self.told:
+            return self._left() - dear > 3 * BLOCK * self._per_row
+        return self._check_room() - dear > 2 * BLOCK * self._per_row
+
     def _look_again(self) -> Steps:
-        """Where no word tells of the labels, score the start and what did best on as many more rows as the check may take."""
+        """Where a gain is in doubt, score the start and what did best on as many more rows as the check may take."""
         start = self.space.start
         best = max((c for c in self.scores if c != start), key=self._better, default=start)
-        if self.told or best == start:
+        settled = self._hopeless() or self._promise() >= CLEAR
+        if best == start or (settled and self.told is not False):
             return
-        room = int((CHECK_SHARE * self.plan.calls - self.spent) / self._per_row / 2)
-        upto = min(len(self.order), self._check_rows() + max(self._check_rows(), room))
-        yield from self._batch([self._score(c, upto, f"a closer look, {upto} rows") for c in (start, best)])
+        other = self._add_reasoning() if self.told and self._affords_reasoning() else []
+        more = int(self._check_room() / max(self._fresh_row, self._per_row) / (2 + bool(other)))
+        if more < 1:
+            return
+        looked = {c: min(len(self.order), self.asked[c] + more) for c in (start, best)}
+        if other:
+            looked[self._with(other)] = min(len(self.order), more)
+        yield from self._batch([self._score(c, n, f"a closer look, {n} rows") for c, n in looked.items()])
 
     def _finals(self) -> Steps:
         """Where it is in doubt which of the best few is best, score them on ever more rows, halving them."""
@@ -232,7 +248,7 @@ class Tuning(Levels):
     def _settle(self, why: str = "") -> Keep:
         """Keep the best if it is surely better than the start, else the start; `why` says why it is the start."""
         best = self._best()
-        if best != self.space.start and (why or self._sure(best) < SURE[self.told]):
+        if best != self.space.start and (why or not self._proven(best)):
             best = self.space.start
         self.kept = best
         rows = self.order[: self.asked.get(best, 0)]
@@ -240,6 +256,11 @@ class Tuning(Levels):
         score = sum(known[r] for r in rows) / len(rows) if rows else None
         candidate = self.space.candidate(best)
         return Keep(replace(candidate, reason=why) if why else candidate, score)
+
+    def _proven(self, best: Combination) -> bool:
+        """Whether the evidence is good enough to leave the start for this."""
+        gain, _ = difference(self.scores[best], self.scores.get(self.space.start, {}))
+        return self._sure(best) >= (NEARLY_SURE if self.told and gain >= LARGE else SURE)
 
     def _found(self) -> str:
         """Say what was found, and why the search stopped."""

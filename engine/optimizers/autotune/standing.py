@@ -21,6 +21,8 @@ BLOCK = 24
 
 _HOPELESS = 0.3
 _USEFUL = 0.02
+# From which score on the start is hard to beat; how likely a useful gain must be to go on, or to be taken for granted.
+_HIGH, _UNLIKELY, _DOUBTFUL, CLEAR, _CERTAIN = 0.85, 0.4, 0.5, 0.9, 0.99
 
 FINALS_SHARE, CHECK_SHARE = 0.05, 0.15
 """The shares of the calls that are kept back for the finals, and that the check may take."""
@@ -68,6 +70,7 @@ class Standing:
     by_id: dict[str, Combination] = field(default_factory=dict)
     _fitted: tuple[int, FactorialModel] | None = None
     _still: int = 0
+    _fresh_row: float = 0.0
     _asked_for: int = 0
 
     def __post_init__(self) -> None:
@@ -81,7 +84,7 @@ class Standing:
         row = self.problem.rows[self.order[0]] if self.order else {}
         # Whether runs show what the rows do not: what passes between steps, a reasoning.
         self.hidden = any(n not in row for s in signatures for n in (*s.input_fields, *s.output_fields))
-        self.told = labels_are_told(self.problem, self.rng)
+        self.told = labels_are_told(self.problem, random.Random(self.rng.random()))
         # Whether runs show more of a mistake than right and wrong labels do.
         self.open_ended = not all(is_label(self.problem, n) for n in self.problem.output_fields)
 
@@ -109,10 +112,11 @@ class Standing:
             chosen.setdefault(tuple(newest[p] if p in places else at for p, at in enumerate(best)))
         chosen.pop(best, None)
         width = (self._width() if number else self._first_width()) + bool(other)
-        if number:
+        if number or other:
             chosen = dict.fromkeys(list(chosen)[: max(1, width - 1)])
             if other:
-                chosen.setdefault(tuple(dict(other).get(p, at) for p, at in enumerate(best)))
+                chosen.setdefault(self._with(other))
+        if number:
             chosen.setdefault(best)
         for _ in range(40 if self.plan.parts.model and number else 0):
             if len(chosen) >= width:
@@ -121,6 +125,10 @@ class Standing:
             if drawn not in self.dropped:
                 chosen.setdefault(drawn)
         return [c for c in chosen if self.asked.get(c, 0) < len(self.order)][:width]
+
+    def _with(self, added: Sequence[tuple[int, int]]) -> Combination:
+        """The best combination with other levels of some factors."""
+        return tuple(dict(added).get(place, at) for place, at in enumerate(self._best()))
 
     def _apart(self, newest: dict[int, int]) -> list[list[int]]:
         """Which new levels to try together: all, all rules, all examples, each step's own."""
@@ -135,8 +143,20 @@ class Standing:
         return max(1, min(5, int(rows)))
 
     def _first_width(self) -> int:
-        """How many combinations the first race can take: a sixth of the calls, one to six."""
-        return max(1, min(6, int(self.plan.calls / 6 / self._per_row / self._check_rows())))
+        """How many combinations the first race can take: a sixth of the calls, one to six.
+
+        Where no word tells of the labels, so many that the check's share has room for a closer look, too.
+        """
+        most = self.plan.calls / 6 if self.told else (self._check_room() - self._readers_calls) * 0.6
+        return max(1, min(6, int(most / self._per_row / self._check_rows())))
+
+    def _check_room(self) -> float:
+        """Calls that are left of the check's share."""
+        return CHECK_SHARE * self.plan.calls - self.spent
+
+    @property
+    def _readers_calls(self) -> int:
+        return self.plan.readers * len(self.problem.worded)
 
     @property
     def _block(self) -> int:
@@ -147,7 +167,7 @@ class Standing:
 
         Both, with a closer look, take at most the check's share of the calls where no word tells of the labels.
         """
-        share = CHECK_SHARE * self.plan.calls - 2 * self.plan.readers * len(self.problem.worded)
+        share = CHECK_SHARE * self.plan.calls - 2 * self._readers_calls
         usual = int(share / self.problem.calls_per_row / 7)
         if self.told:
             usual = max(usual, min(16, self.plan.calls // 12))
@@ -231,17 +251,24 @@ class Standing:
         known = self.scores.get(combination, {})
         return sum(known.values()) / max(1, len(known))
 
+    def _promise(self) -> float:
+        """The highest probability that something tried is usefully better than the start."""
+        tried = [c for c in self.scores if c != self.space.start]
+        return max((self._better(c, _USEFUL) for c in tried), default=0.0)
+
     def _hopeless(self) -> bool:
         """Whether what did best so far is unlikely to be usefully better than the start.
 
-        Where no word of the inputs tells of the labels, more is asked of it; where some do and much is wrong, one
-        round is not enough to say so.
+        Most is asked of it where no word of the inputs tells of the labels (it is the best of several that were
+        tried). Where some do and much is wrong, a few rows are not enough to say so.
         """
-        if self.told and self._mean(self.space.start) < 0.85:
-            return False
-        needed = 0.4 if self.told else 0.95
-        tried = [c for c in self.scores if c != self.space.start]
-        return max((self._better(c, _USEFUL) for c in tried), default=0.0) < needed
+        promise = self._promise()
+        if self.told is False or (self.told and self._mean(self.space.start) >= _HIGH):
+            return promise < (_CERTAIN if self.told is False else _UNLIKELY)
+        least = BLOCK if self.told else BLOCK // 2
+        return promise < _DOUBTFUL and len(self.scores.get(self.space.start, {})) >= min(
+            least, len(self.order)
+        )
 
     def _stale(self, before: Combination) -> bool:
         """Whether two races in a row (three, if nothing helped yet) did not move the best by a useful amount."""
