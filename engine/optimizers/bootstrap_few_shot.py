@@ -120,8 +120,8 @@ def bootstrap(
 ) -> Generator[Sequence[Score], Sequence[Any], dict[int, Outcome]]:
     """Run the teacher over rows in this order until `wanted` are solved; return them by row id.
 
-    Asks at once for as many rows as are still missing, and for more where few were solved so far; in a hurry, from
-    the third round on, for as many as it takes by that share. Retries come first.
+    Asks at once for as many rows as are still missing; from the third round on for more where few were solved so
+    far, and in a hurry for as many as it takes by that share. Retries come first.
     """
     solved: dict[int, Outcome] = {}
     fresh, again = deque(order), deque[tuple[int, int]]()
@@ -129,9 +129,12 @@ def bootstrap(
     while len(solved) < wanted and (fresh or again):
         attempts: dict[int, list[int]] = {}
         missing = wanted - len(solved)
-        likely = 1.0 if rounds < _PATIENCE or not rules.hurry else max(0.2, len(solved) / asked)
+        batch = missing
+        if rounds >= _PATIENCE:
+            hurried = round(missing / max(0.2, len(solved) / asked)) if rules.hurry else 0
+            batch = max(hurried, seldom_too_many(missing, len(solved), asked))
         rounds += 1
-        for _ in range(max(round(missing / likely), seldom_too_many(missing, len(solved), asked))):
+        for _ in range(batch):
             if again:
                 row, attempt = again.popleft()
             elif fresh:
@@ -161,7 +164,7 @@ def bootstrap(
 def seldom_too_many(missing: int, solved: int, asked: int) -> int:
     """Return how many rows to ask for so that more are seldom solved than are missing: 1.5 standard errors away.
 
-    Where one row in ten is solved that takes 8 rounds instead of 20 and 2 rows of 40 too many.
+    Where one row in ten is solved that takes 9 rounds instead of 20 and 2 rows of 40 too many.
 
     >>> seldom_too_many(4, 0, 0), seldom_too_many(2, 2, 4), seldom_too_many(4, 0, 4), seldom_too_many(4, 0, 40)
     (4, 2, 12, 81)
@@ -172,7 +175,7 @@ def seldom_too_many(missing: int, solved: int, asked: int) -> int:
     return max(missing, math.floor(most**2))
 
 
-# Rounds that ask for no row too many even in a hurry.
+# Rounds that ask for no row too many.
 _PATIENCE = 2
 
 
