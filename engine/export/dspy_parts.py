@@ -129,6 +129,7 @@ MAKES = @MAKES@
 WHEN = @WHEN@
 EACH = @EACH@
 LAYOUTS = @LAYOUTS@
+MODELS = @MODELS@
 
 STATE = @STATE@
 
@@ -184,6 +185,9 @@ def load():
     """Return the tuned program."""
     program = Program()
     program.load_state(STATE)
+    for path, step in program.named_predictors():
+        if path in MODELS:
+            step.lm = dspy.LM(MODELS[path])
     return program
 
 

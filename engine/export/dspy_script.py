@@ -59,6 +59,7 @@ def dspy_script(program: ProgramFile) -> str:
         "EACH": _literal({s.name: [s.each.field, s.each.item] for s in steps if s.each}),
         "LAYOUTS": _literal({s.name: dict(_layout(s, s.adapter)) for s in steps if s.adapter}),
         "STATE": _literal({p.path: step_state(p.tuned) for p in placed}),
+        "MODELS": _literal(dict(_own_models(steps, placed))),
         "MODEL": _literal(_model(program.model)),
         "ADAPTER": repr(ADAPTERS[program.adapter]),
         "INPUTS": repr([f.name for f in program.pipeline.inputs]),
@@ -214,6 +215,13 @@ def _tool(step: StepSpec, tool: str) -> str:
             f"{', '.join([*TOOL_CODE, 'search'])}."
         )
     return "run_python" if tool == "python" else tool
+
+
+def _own_models(steps: Iterable[StepSpec], placed: Sequence[_Placed]) -> Iterable[tuple[str, str]]:
+    """Path in the script -> the model of a step that has its own."""
+    for step in steps:
+        if step.model and (own := _model(ModelFile(name=step.model))):
+            yield from ((p.path, own["model"]) for p in placed if p.owner == step.name)
 
 
 def _layout(step: StepSpec, adapter: str) -> Iterable[tuple[str, Any]]:

@@ -112,7 +112,8 @@ class ProgramFile(_File):
         if lm is None and self.model is not None and runtime.current().lm is None:
             lm = _model(self.model)
         if lm is not None:
-            program.set_lm(lm)
+            for predictor in program.predictors():
+                predictor.lm = predictor.lm or lm
         if self.adapter != "chat":
             adapter = get_adapter(self.adapter)()
             for predictor in program.predictors():

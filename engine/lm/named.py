@@ -1,4 +1,4 @@
-"""A model by its name alone: the judges' and a step's second one. Its address and key are its provider's."""
+"""A model by its name alone: a judge's, a step's own. Its address and its key are its provider's."""
 
 from __future__ import annotations
 
@@ -20,4 +20,5 @@ def named_lm(name: str) -> BaseLM:
     """
     from engine.lm.client import LM  # brings the network in
 
-    return LM(name)
+    # The offline model is quick, free and always answers the same: keeping its answers would only fill the disk.
+    return LM(name, cache=not name.startswith("offline/"))

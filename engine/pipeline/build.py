@@ -160,6 +160,8 @@ async def _called(module: Module, given: dict[str, Any]) -> Prediction:
 
 def _module(step: StepSpec) -> Module:
     module = STRATEGIES[step.strategy](signature_of(step), step.options)
+    if step.model:
+        module.set_lm(named_lm(step.model))
     if step.adapter is not None:
         adapter = _layout(step, step.adapter)
         for predictor in module.predictors():

@@ -101,6 +101,8 @@ def _strategy_problems(step: StepSpec, names: Sequence[str], where: str) -> Iter
 
 
 def _layout_problems(step: StepSpec, where: str) -> Iterator[str]:
+    if step.model and step.strategy in WANTED_INPUT:
+        yield f"A {step.strategy} step asks no model. Take {step.model!r} out{where}."
     if step.extraction_model and step.adapter != "two_step":
         yield (
             f"Only the two_step layout has a second model, here {step.extraction_model!r}. "

@@ -62,6 +62,10 @@ def spec_of(program: Module) -> PipelineSpec:
         raise PipelineError(
             "The program has no step of its own that a spec could name. Put its steps in attributes."
         )
+    if (
+        len({id(p.lm) for p in program.predictors()}) > 1
+    ):  # one for all is the program's, and a run names its own
+        steps = {name: _own_model(step, getattr(program, name)) for name, step in steps.items()}
     seen = list(Probe(program, steps).runs(_given(program)))
     return _checked(list(_wired(steps, seen)))
 
@@ -147,21 +151,39 @@ def _laid_out(name: str, part: Module) -> StepSpec | None:
         )
     options = adapter.options()
     native = options.pop("use_native_function_calling", None)
-    extraction: Any = getattr(adapter, "extraction_model", None)
-    second = dump_lm(extraction) or {"model": ""}
-    if getattr(extraction, "route", None) and extraction.route.custom:
-        options["api_base"] = extraction.route.base_url
-    options |= {key: value for key, value in second.items() if key != "model"}
     if options:
         raise PipelineError(
             f"The step {name!r} has a message layout with a setting that a spec cannot say: {next(iter(options))}."
         )
     changes = {
         "adapter": adapter.name,
-        "extraction_model": second["model"],
+        "extraction_model": _model_name(name, getattr(adapter, "extraction_model", None)),
         "use_native_function_calling": native,
     }
     return step.model_copy(update=changes)
+
+
+def _own_model(step: StepSpec, part: Module) -> StepSpec:
+    """The step with the model it asks, where that is its own."""
+    models = list({id(p.lm): p.lm for p in part.predictors()}.values())
+    if len(models) > 1:
+        raise PipelineError(
+            f"The parts of the step {step.name!r} ask different models. A spec names one for the whole step."
+        )
+    return step.model_copy(update={"model": _model_name(step.name, models[0])}) if models else step
+
+
+def _model_name(step: str, lm: Any) -> str:
+    """A model's name, where that says all there is to say of it; "" for none."""
+    said = dump_lm(lm) or {"model": ""}
+    more = [key for key in said if key != "model"]
+    if getattr(lm, "route", None) and lm.route.custom:
+        more.append("api_base")
+    if more:
+        raise PipelineError(
+            f"The model {said['model']!r} of the step {step!r} has a setting that a spec cannot say: {more[0]}."
+        )
+    return str(said["model"])
 
 
 def _plain_step(name: str, part: Module) -> StepSpec | None:

@@ -97,6 +97,7 @@ class StepSpec(BaseModel):
 
     `adapter` is this step's own message layout; None: the run's. `extraction_model` names the model that takes the fields
     out of a two-step layout's free answer (as in "openai/gpt-4o-mini"; "": the one that wrote it).
+    `model` names the model that answers this step ("": the run's).
     `use_native_function_calling` says whether a layout leaves tools to the model's own calls (None: as the layout does).
     """
 
@@ -110,6 +111,7 @@ class StepSpec(BaseModel):
     outputs: tuple[FieldSpec, ...] = ()
     when: Condition | None = None
     each: Each | None = None
+    model: str = ""
     adapter: AdapterName | None = None
     extraction_model: str = ""
     use_native_function_calling: bool | None = None

@@ -114,7 +114,8 @@ def check_keys(spec: RunSpec) -> None:
     for choice in (spec.model, spec.prompt_model, spec.teacher_model):
         if choice is not None:
             check_key(choice)
-    named = [spec.metric.options.get("judge"), *(step.extraction_model for step in spec.pipeline.steps)]
+    steps = [name for step in spec.pipeline.steps for name in (step.model, step.extraction_model)]
+    named = [spec.metric.options.get("judge"), *steps]
     for name in filter(None, named):
         check_key(ModelChoice(name=name))
 

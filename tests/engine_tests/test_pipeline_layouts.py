@@ -1,4 +1,4 @@
-"""A step's own message layout in a spec: the model that reads a free answer, and native function calling."""
+"""What is a step's own in a spec: its model, its message layout and who reads it, native function calling."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dspy_peer import in_dspy
 from openai_server import OpenAIServer
 from run_setup import spec as run_spec
 
-from engine import LM, ChainOfThought, JSONAdapter, Predict, Tool, TwoStepAdapter, XMLAdapter, context
+from engine import LM, ChainOfThought, JSONAdapter, Predict, ReAct, Tool, TwoStepAdapter, XMLAdapter, context
 from engine.errors import MissingKeyError, PipelineError
 from engine.export.dspy_script import dspy_script
 from engine.export.json import load_program, program_file, save_program
@@ -62,10 +62,72 @@ def test_a_named_model_reads_the_free_answer_also_after_saving(server, tmp_path:
 
 def test_every_model_of_the_steps_needs_its_key(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    spec = pipeline("text", "queue", adapter="two_step", extraction_model="openai/gpt-4o-mini")
     check_keys(run_spec())
-    with pytest.raises(MissingKeyError, match="'openai/gpt-4o-mini' needs an API key"):
-        check_keys(run_spec(pipeline=spec))
+    for settings in ({"adapter": "two_step", "extraction_model": "openai/o"}, {"model": "openai/o"}):
+        with pytest.raises(MissingKeyError, match="'openai/o' needs an API key"):
+            check_keys(run_spec(pipeline=pipeline("text", "queue", **settings)))
+
+
+def two_models(second: str, **more: Any) -> PipelineSpec:
+    first = StepSpec(name="think", inputs=(FieldSpec(name="text"),), outputs=(FieldSpec(name="note"),))
+    sort = StepSpec(
+        name="sort",
+        strategy="chain_of_thought",
+        inputs=(FieldSpec(name="note"),),
+        outputs=(FieldSpec(name="queue"),),
+        model=second,
+        **more,
+    )
+    return PipelineSpec(steps=(first, sort))
+
+
+def by_model(body: dict[str, Any]) -> str:
+    """Every output says which model wrote it."""
+    names = ("note",) if "`[[ ## note ## ]]`" in body["messages"][-1]["content"] else ("reasoning", "queue")
+    return "\n\n".join([*(f"[[ ## {n} ## ]]\nby {body['model']}" for n in names), "[[ ## completed ## ]]"])
+
+
+def test_a_step_asks_its_own_model_also_after_saving_and_in_dspy(server, tmp_path: Path):
+    server.answer = by_model
+    spec = two_models("openai/small-own")
+    candidate = build_program(spec).candidate()
+    save_program(spec, candidate, tmp_path / "program.json")
+    large = LM("openai/large", cache=False)
+    with context(lm=large):
+        assert build_program(spec)(text="a").queue == "by small-own"
+    loaded = load_program(tmp_path / "program.json", lm=large)
+    assert dict(loaded(text="b")) == {
+        "note": "by large",
+        "reasoning": "by small-own",
+        "queue": "by small-own",
+    }
+    script = dspy_script(program_file(spec, candidate, model={"name": "openai/large"}))
+    assert "MODELS = {'sort.predict': 'openai/small-own'}" in script
+    (tmp_path / "program_dspy.py").write_text(script, encoding="utf-8")
+    code = (
+        f"import json, os; os.environ['OPENAI_API_BASE'] = {server.url!r}; import program_dspy as p; p.use_model();"
+        "answer = p.load()(text='c'); print(json.dumps([answer.note, answer.queue]))"
+    )
+    assert json.loads(in_dspy(code, tmp_path)) == ["by large", "by small-own"]
+
+
+def test_a_programs_own_models_are_in_its_spec_and_one_for_all_is_not():
+    program = Program(None, whole=False)
+    program.sort.lm = LM("openai/gpt-4o-mini")
+    spec = spec_of(program)
+    assert [s.model for s in spec.steps] == ["", "openai/gpt-4o-mini"]
+    assert build_program(spec).sort.lm.model == "openai/gpt-4o-mini"
+    program.set_lm(LM("openai/gpt-4o", temperature=0.5))
+    assert [s.model for s in spec_of(program).steps] == ["", ""]
+    program.sort.lm = LM("openai/gpt-4o-mini", temperature=0.5)
+    with pytest.raises(PipelineError, match=r"'openai/gpt-4o' of the step 'think' .* cannot say: temperature"):
+        spec_of(program)
+    agent = ReAct("text, note -> queue", [])
+    agent.react.lm = LM("openai/gpt-4o")
+    program.think.set_lm(None)
+    program.sort = agent
+    with pytest.raises(PipelineError, match="parts of the step 'sort' ask different models"):
+        spec_of(program)
 
 
 @pytest.mark.parametrize(("wanted", "sent"), [(True, True), (None, False), (False, False)])
@@ -148,6 +210,10 @@ def test_what_a_spec_cannot_say_of_a_layout_is_told(adapter: Any, words: str):
         ({"adapter": "json", "extraction_model": "openai/x"}, "Only the two_step layout has a second model"),
         ({"extraction_model": "openai/x"}, "here 'openai/x'. Choose that layout"),
         ({"use_native_function_calling": True}, "Choose the layout as well"),
+        (
+            {"strategy": "retrieve", "model": "openai/x", "options": {"corpus": {"passages": ["a"]}}},
+            "A retrieve step asks no model. Take 'openai/x' out",
+        ),
     ],
 )
 def test_settings_without_their_layout_are_one_sentence(settings: dict[str, Any], words: str):
