@@ -108,7 +108,7 @@ class Front:
         self._busy_at = time.monotonic()
         if scope["type"] == "http":
             send = _with_headers(scope["path"], send)
-            if scope["method"] == "GET" and await self._answered(scope["path"], send):
+            if scope["method"] == "GET" and await self._answered(scope, send):
                 return
         else:
             send = self._noticed(send)
@@ -120,14 +120,16 @@ class Front:
             return
         await self._site(scope, receive, send)
 
-    async def _answered(self, path: str, send: Send) -> bool:
+    async def _answered(self, scope: Scope, send: Send) -> bool:
         """Answer with a file or the document; False when it is for the site to answer."""
+        path = scope["path"]
         if (file := self._files.get(path)) is not None:
             await _reply(send, file.read_bytes(), KINDS[file.suffix], FOR_EVER)
         elif path in self._paths:
             await _reply(send, self._document, b"text/html; charset=utf-8", b"no-cache")
-        elif path == "/_stcore/health" and not self._settled.is_set():
-            # Whoever asks before the site is there may open the page: it will be answered.
+        elif path == "/_stcore/health" and not self._settled.is_set() and not _from_a_page(scope):
+            # Whoever asks before the site is there may open the page: it will be answered. A page that asks waits for the
+            # site's own answer: it brings the cookie without which nothing can be uploaded.
             await _reply(send, b"ok", b"text/plain; charset=utf-8", b"no-cache")
         else:
             return False
@@ -221,6 +223,11 @@ async def _in_thread(load: Callable[[], Site]) -> Site:
 
     threading.Thread(target=run, name="load-site", daemon=True).start()
     return await found
+
+
+def _from_a_page(scope: Scope) -> bool:
+    """Whether a script in a browser asks: browsers say so, and scripts cannot take it away."""
+    return any(name.lower() == b"sec-fetch-mode" for name, _ in scope["headers"])
 
 
 def _with_headers(path: str, send: Send) -> Send:

@@ -35,6 +35,10 @@ class Loading:
                 "/own",
                 lambda _: PlainTextResponse("from the site", headers={"x-content-type-options": "other"}),
             ),
+            Route(
+                "/_stcore/health",
+                lambda _: PlainTextResponse("ok", headers={"set-cookie": "_streamlit_xsrf=1"}),
+            ),
             WebSocketRoute("/live", echo),
         ]
         site = Starlette(routes=routes)
@@ -82,8 +86,17 @@ def test_what_only_the_site_can_answer_waits_for_it():
         assert answer.headers["x-content-type-options"] == "nosniff", "nobody can weaken the headers"
         with client.websocket_connect("/live") as socket:
             assert socket.receive_text() == "from the site"
-        assert client.get("/_stcore/health").status_code == 404, "from now on the site says how it is"
+        assert "set-cookie" in client.get("/_stcore/health").headers, "from now on the site says how it is"
     assert loading.entered == ["in", "out"]
+
+
+def test_a_page_that_was_open_early_gets_the_cookie_that_uploads_need():
+    loading = Loading()
+    with loading.client() as client:
+        assert "set-cookie" not in client.get("/_stcore/health").headers
+        threading.Timer(0.2, loading.loaded.set).start()
+        answer = client.get("/_stcore/health", headers={"Sec-Fetch-Mode": "cors"})
+        assert answer.headers["set-cookie"] == "_streamlit_xsrf=1"
 
 
 def test_a_site_that_cannot_be_loaded_ends_the_server_and_says_so(caplog):
