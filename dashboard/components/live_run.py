@@ -78,7 +78,7 @@ def _draw(run_id: str, was_over: bool) -> None:
             if trial is not None:
                 trial_card(seen, trial)
         event_feed(run.id, shown["feed"], height=CHART_HEIGHT + 64 if trial is None else 260, live=live)
-    if run.is_over and not was_over:
+    if run.is_over != was_over:
         st.rerun()
 
 

@@ -95,6 +95,7 @@ def optimizer_cards(now: Current) -> None:
         format_func=lambda n: "Show all" if n == EVERYTHING else f"{NEEDS[n].icon} {NEEDS[n].title}",
         key=f"optimizer_need_{now.id}",
         required=True,
+        wrap=True,
         help="  \n".join(
             [explain("way of tuning"), *(f"**{NEEDS[n].title}**: {NEEDS[n].what}" for n in ASKED)]
         ),

@@ -142,6 +142,7 @@ def _filtered(
             list(wrong)[:MOST_CAUSES],
             format_func=lambda c: f"{plain(c, 60)} ({len(wrong[c])})",
             key="row_cause",
+            wrap=True,
             help="Rows that the last prompt gets wrong, grouped by cause. Press one to see its rows; press it again for all.",
         )
         if cause is not None:

@@ -45,4 +45,5 @@ def run_picker(run_id: str) -> None:
 
 def _name(run: RunRow) -> str:
     at = datetime.fromtimestamp(run.created_at).astimezone().strftime("%d %b %H:%M")
-    return f"{run.title} · {at} · {STATES[run.state][0].lower()}"
+    # How a run ended, only: the picker is not drawn anew while one goes on, and its badge says the rest.
+    return f"{run.title} · {at} · {STATES[run.state][0].lower() if run.is_over else 'going on'}"

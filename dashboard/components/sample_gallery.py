@@ -31,6 +31,7 @@ def sample_gallery() -> None:
         default=ALL,
         format_func=lambda kind: KINDS.get(kind, kind),
         key="sample_kind",
+        wrap=True,
         required=True,
         label_visibility="collapsed",
     )

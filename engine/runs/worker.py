@@ -98,7 +98,7 @@ class _Job:
         if self.taken:
             _log.warning("Run %s was deleted or taken over by another process; this one ends.", self.run.id)
             return 1
-        return self._ended("stopped", "Stopped at once; it was not tested. Resume it to go on.", 0)
+        return self._ended("stopped", "Stopped at once; it was not tested. You can go on with it.", 0)
 
     def _failed(self, sentence: str) -> int:
         _log.exception("Run %s failed: %s", self.run.id, sentence)

@@ -213,9 +213,9 @@ def _run(row: Sequence[Any]) -> RunRow:
         values["state"] = "lost"
         process = f"process ({values['pid']})" if values["pid"] else "process"
         values["message"] = (
-            f"Its {process} ended without a word. Resume it: nothing that was paid for is lost."
+            f"Its {process} ended without a word. Go on with it: nothing that was paid for is lost."
         )
     elif state == "queued" and now - values["created_at"] > NEVER_STARTED_AFTER:
         values["state"] = "lost"
-        values["message"] = "Its process never started. Resume it, or look in the log."
+        values["message"] = "Its process never started. Go on with it, or look in the log."
     return RunRow(**values)

@@ -235,7 +235,7 @@ def test_a_run_whose_process_was_killed_says_so(project):
         store._write("UPDATE runs SET heartbeat_at = 1 WHERE id = ?", (run,))
     told = said(open_page(project, run, "Rows"))
     assert "This run has no verdict" in told
-    assert "Resume it" in told
+    assert "Go on with it" in told
 
 
 def test_ten_thousand_trials_open_in_time(project):

@@ -122,7 +122,7 @@ def test_a_silent_process_reads_as_lost_and_can_be_claimed_again(store, run_id):
     silence(store, run_id)
     run = store.get_run(run_id)
     assert run.state == "lost"
-    assert "Resume it" in run.message
+    assert "Go on with it" in run.message
     assert not run.is_over
     assert not store.heartbeat(run_id, os.getpid())  # the run is somebody else's now
     assert store.claim_run(run_id, os.getpid()).state == "running"
