@@ -17,6 +17,10 @@ from dashboard import data, drafts
 from engine.runs.spec import ModelChoice
 
 HEADER = 35
+DOT = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360606060000000050001a5f64540"
+    "0000000049454e44ae426082"
+)
 
 
 def dirty(rows: int = 60) -> str:
@@ -253,6 +257,24 @@ def test_a_hundred_thousand_rows_stay_smooth(examples):
     find.fill("number 99999 ")
     find.press("Enter")
     expect(grid(page).locator("[data-testid='glide-cell-0-0']")).to_have_text("100001", timeout=15_000)
+
+
+def test_pictures_are_uploaded_and_become_rows(new_page, server):
+    page = new_page()
+    page.get_by_role("button", name="New project").click()
+    press(page, "new_from_rows")
+    settled(page)
+    page.get_by_text("Pictures or PDFs", exact=True).click()
+    settled(page)
+    pictures = [
+        {"name": f"<b>{i}.png", "mimeType": "image/png", "buffer": DOT + bytes([i])} for i in range(3)
+    ]
+    page.locator("input[type=file]").first.set_input_files(pictures)
+    settled(page)
+    press(page, "use_files")
+    expect(page.locator(".st-key-file_line")).to_contain_text("3 rows", timeout=30_000)
+    kept = sorted(file.name.partition("-")[2] for file in (server.home / "files").iterdir())
+    assert kept == ["_b_0.png", "_b_1.png", "_b_2.png"]
 
 
 @pytest.mark.parametrize(("theme", "width"), [("dark", 1280), ("light", 1920)])

@@ -93,6 +93,10 @@ def test_a_version_is_kept_and_put_into_use_and_the_export_is_proven(finished):
     with finished.expect_download() as started:
         press(finished, "download_dockerfile")
     assert started.value.suggested_filename == "Dockerfile"
+    with finished.expect_download() as started:
+        press(finished, "download_training")
+    lines = Path(started.value.path()).read_text().splitlines()
+    assert all(json.loads(line)["messages"][-1]["role"] == "assistant" for line in lines)
 
 
 def test_what_was_spent_and_what_is_there_stands_in_the_settings(finished):
@@ -111,10 +115,25 @@ def test_all_prompts_are_seen_at_a_glance(finished, tab: str):
     shoot(finished, f"results_{tab.split()[0].lower()}")
 
 
-def test_a_project_is_saved_and_opened_again(finished, new_page, tmp_path: Path):
-    page = new_page()
+def choose(page: Page, what: str) -> None:
+    """Choose from the menu of the first project."""
     page.locator("[class*=st-key-menu_] button").first.click()
-    page.get_by_text("Save as a file").click()
+    page.get_by_text(what, exact=True).click()
+    settled(page)
+
+
+def test_a_project_is_duplicated_renamed_put_away_saved_and_opened_again(finished, new_page, tmp_path: Path):
+    page = new_page()
+    choose(page, "Duplicate the set-up")
+    expect(page.locator(".st-key-project_cards")).to_contain_text("Route support tickets (copy)")
+    choose(page, "Rename")
+    page.get_by_role("dialog").locator("input").fill("<b>Ours</b>")
+    press(page, "rename_save")
+    expect(page.locator(".st-key-project_cards")).to_contain_text("<b>Ours</b>")
+    choose(page, "Put away")
+    expect(page.locator(".st-key-archived_projects")).to_contain_text("Put away (1)")
+    expect(page.locator(".st-key-project_cards")).not_to_contain_text("<b>Ours</b>")
+    choose(page, "Save as a file")
     with page.expect_download() as started:
         press(page, "project_download")
     file = tmp_path / "project.json"
