@@ -51,6 +51,7 @@ $(READY): pyproject.toml $(LOCK)
 	$(BIN)/python -m pip install -q --disable-pip-version-check uv && $(BIN)/uv pip sync -q --require-hashes $(LOCK) || \
 	  $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(LOCK)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	$(BIN)/python -m compileall -q engine dashboard
 	@touch $@
 
 clean:                   ## remove everything that was built

@@ -35,6 +35,8 @@ FIRST_PAGE = (
     ),
     *("engine.registry", "engine.runs.parts", "engine.pipeline.check"),
 )
+THRESHOLDS = (20_000, 20, 20)
+"""A page drawn anew makes some thousand objects: Python's own (700, 10, 10) would look for garbage several times in each."""
 
 
 def hosted(port: int) -> st.App:
@@ -55,6 +57,7 @@ def hosted(port: int) -> st.App:
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).setLevel(logging.WARNING)  # Streamlit has it tell of every connection
     gc.freeze()
+    gc.set_threshold(*THRESHOLDS)
     gc.enable()
     return app
 

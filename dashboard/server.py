@@ -48,6 +48,7 @@ def serve(port: int) -> int:
             ws_max_size=MOST_BYTES,
             ws_ping_interval=PING_SECONDS,
             ws_ping_timeout=PING_SECONDS,
+            ws_per_message_deflate=False,  # on one machine, packing costs more than it saves
             access_log=False,
             log_level="warning",
         )

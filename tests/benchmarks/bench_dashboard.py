@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import random
 import shutil
 import statistics
 import subprocess
@@ -15,10 +16,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench_table import Row
 from dashboard_server import BROWSERS, FLAGS, Server
@@ -27,7 +28,9 @@ from engine.records import Candidate, Outcome, StepState
 from engine.store.store import Store
 
 SESSIONS = 100
+EVERY = 2.0
 ROUNDS = 10
+BURSTS = 3
 TRIALS = 40
 TABS = 20
 PAGES = ("Task", "Tune", "Run", "Results", "Export", "History", "Home")
@@ -39,7 +42,7 @@ def dashboard() -> Sequence[Row]:
         home = Path(folder)
         run, project = _watched_run(home)
         return [
-            Row("Server start to usable first page", "s", _first_page(home), limit=1.8),
+            *_first_page(home),
             *_page_changes(Path(full)),
             *_live(home, project, run),
             Row("100,000-row CSV read, profiled, previewed", "s", _large_table(home), limit=2.0),
@@ -47,20 +50,37 @@ def dashboard() -> Sequence[Row]:
         ]
 
 
-def _first_page(home: Path) -> list[float]:
+def _first_page(home: Path) -> list[Row]:
+    """Start the server and open its page in a browser that has never seen it; the first time nothing is compiled."""
     times = []
-    for _ in range(5):
-        with _page() as page:
-            started = time.perf_counter()
-            server = Server(home).start()
-            try:
-                page.goto(server.url)
-                page.get_by_text("Better prompts, measured").wait_for()
-                page.locator("[class*=st-key-open_] button").first.wait_for()
-                times.append(time.perf_counter() - started)
-            finally:
-                server.stop()
-    return times
+    with _own_compiled_files():
+        for _ in range(6):
+            with _page() as page:
+                started = time.perf_counter()
+                server = Server(home).start()
+                try:
+                    page.goto(server.url)
+                    page.get_by_text("Better prompts, measured").wait_for()
+                    page.locator("[class*=st-key-open_] button").first.wait_for()
+                    times.append(time.perf_counter() - started)
+                finally:
+                    server.stop()
+    what = "Server start to usable first page"
+    return [Row(what, "s", times[1:], limit=1.8), Row(f"{what}, nothing compiled yet", "s", times[:1])]
+
+
+@contextmanager
+def _own_compiled_files() -> Iterator[None]:
+    """Have Python's compiled files in a folder of their own: an installation has them, a test machine may not want any."""
+    names = ("PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: os.environ.pop(name) for name in names if name in os.environ}
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[names[0]] = folder
+        try:
+            yield
+        finally:
+            del os.environ[names[0]]
+            os.environ.update(kept)
 
 
 def _page_changes(home: Path) -> list[Row]:
@@ -109,7 +129,7 @@ def _live(home: Path, project: str, run: str) -> list[Row]:
         writer = threading.Thread(target=_write, args=(home, run, stop))
         writer.start()
         try:
-            times, cores = asyncio.run(_sessions(server, run, query))
+            seen = asyncio.run(_sessions(server, run, query))
         finally:
             stop.set()
             writer.join()
@@ -119,12 +139,17 @@ def _live(home: Path, project: str, run: str) -> list[Row]:
         Row("New trial on the chart, 90th percentile", "s", [delays[int(0.9 * len(delays))]], limit=0.5),
         Row(f"New trial on the charts of {TABS} tabs of one browser, all of them", "s", everywhere),
         Row(
-            f"{SESSIONS} sessions on a running run, rerun p95",
+            f"{SESSIONS} sessions on a running run, each redrawn every {EVERY:.0f} s at moments of its own, p95",
             "ms",
-            [1000 * sorted(times)[int(0.95 * len(times))]],
+            [1000 * sorted(seen.single)[int(0.95 * len(seen.single))]],
             limit=100,
         ),
-        Row(f"{SESSIONS} sessions on a running run, server CPU", "cores", [cores], limit=1.0),
+        Row(f"The same {SESSIONS} sessions, server CPU", "cores", [seen.cores], limit=1.0),
+        Row(
+            f"All {SESSIONS} redrawn in the same instant, the last of them",
+            "ms",
+            [1000 * t for t in seen.together],
+        ),
     ]
 
 
@@ -184,15 +209,29 @@ def _write(home: Path, run: str, stop: threading.Event) -> None:
             _trial(store, run, number)
 
 
-async def _sessions(server: Server, run: str, query: str) -> tuple[list[float], float]:
-    """Return the times of all reruns, and how much of a core the server used meanwhile."""
-    ready = asyncio.Barrier(SESSIONS + 1)
-    tasks = [asyncio.create_task(_session(server.port, run, query, i, ready)) for i in range(SESSIONS)]
-    await ready.wait()
-    started, before = time.perf_counter(), _cpu_seconds(server)
-    found = await asyncio.gather(*tasks)
-    cores = (_cpu_seconds(server) - before) / (time.perf_counter() - started)
-    return [t for times in found for t in times], cores
+class _Sessions(NamedTuple):
+    """What many sessions on one run saw: times of single reruns, of reruns asked for at once, and the server's share."""
+
+    single: list[float]
+    together: list[float]
+    cores: float
+
+
+async def _sessions(server: Server, run: str, query: str) -> _Sessions:
+    """Have every session's page drawn anew at moments of its own, as people click; then all of them at once."""
+    rng = random.Random(7)
+    opened: list[_Session] = []
+    async with AsyncExitStack() as stack:
+        for _ in range(SESSIONS):
+            opened.append(await stack.enter_async_context(_session(server.port, run, query)))
+        started, before = time.perf_counter(), _cpu_seconds(server)
+        found = await asyncio.gather(*(_at_times_of_its_own(s, random.Random(rng.random())) for s in opened))
+        cores = (_cpu_seconds(server) - before) / (time.perf_counter() - started)
+        together = []
+        for _ in range(BURSTS):
+            await asyncio.sleep(EVERY)
+            together.append(max(await asyncio.gather(*(s.rerun() for s in opened))))
+        return _Sessions([t for times in found for t in times], together, cores)
 
 
 def _cpu_seconds(server: Server) -> float:
@@ -201,12 +240,34 @@ def _cpu_seconds(server: Server) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def _session(port: int, run: str, query: str, number: int, ready: asyncio.Barrier) -> list[float]:
-    """One browser tab's websockets: open the page, follow the run, and have the page drawn again every two seconds."""
-    from streamlit.proto.BackMsg_pb2 import BackMsg
+class _Session(NamedTuple):
+    """One browser tab's page, as the server sees it."""
+
+    socket: Any
+    query: str
+    fragment: str
+
+    async def rerun(self) -> float:
+        """Have the live part of the page drawn anew; return how long it took until all of it had come."""
+        started = time.perf_counter()
+        await self.socket.send(_asking(self.query, self.fragment))
+        await _until_done(self.socket)
+        return time.perf_counter() - started
+
+
+async def _at_times_of_its_own(session: _Session, rng: random.Random) -> list[float]:
+    times = []
+    for _ in range(ROUNDS):
+        await asyncio.sleep(rng.expovariate(1 / EVERY))
+        times.append(await session.rerun())
+    return times
+
+
+@asynccontextmanager
+async def _session(port: int, run: str, query: str) -> AsyncIterator[_Session]:
+    """One browser tab's websockets: the page is open, and follows the run's event stream."""
     from websockets.asyncio.client import connect
 
-    await asyncio.sleep(0.15 * number)
     headers = {"Origin": f"http://127.0.0.1:{port}"}
     host = f"ws://127.0.0.1:{port}"
     async with (
@@ -216,25 +277,20 @@ async def _session(port: int, run: str, query: str, number: int, ready: asyncio.
         connect(f"{host}/live/{run}", additional_headers=headers, max_size=None) as stream,
     ):
         following = asyncio.create_task(_read(stream))
-        first = BackMsg()
-        first.rerun_script.query_string = query
-        first.rerun_script.page_name = "run"
-        await socket.send(first.SerializeToString())
-        fragment = await _until_done(socket)
-        await ready.wait()
-        times = []
-        for _ in range(ROUNDS):
-            await asyncio.sleep(2.0 + 0.01 * (number % 10))
-            again = BackMsg()
-            again.rerun_script.query_string = query
-            again.rerun_script.page_name = "run"
-            again.rerun_script.fragment_id = fragment
-            started = time.perf_counter()
-            await socket.send(again.SerializeToString())
-            await _until_done(socket)
-            times.append(time.perf_counter() - started)
+        await socket.send(_asking(query))
+        yield _Session(socket, query, await _until_done(socket))
         following.cancel()
-        return times
+
+
+def _asking(query: str, fragment: str = "") -> bytes:
+    from streamlit.proto.BackMsg_pb2 import BackMsg
+
+    asking = BackMsg()
+    asking.rerun_script.query_string = query
+    asking.rerun_script.page_name = "run"
+    asking.rerun_script.fragment_id = fragment
+    text: bytes = asking.SerializeToString()
+    return text
 
 
 async def _read(stream: Any) -> None:
