@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from weakref import WeakKeyDictionary
 
 from engine import callbacks as hooks
@@ -51,6 +51,14 @@ class Exchange:
     def asked(self) -> type[Signature]:
         """What the text asks for."""
         return self.signature if self.native is None else self.native.asked
+
+
+class ExpectedCall(NamedTuple):
+    """A call as it would go: what is sent, what comes back, and the model that is asked (None: the step's)."""
+
+    messages: list[dict[str, Any]]
+    answer: str
+    lm: BaseLM | None = None
 
 
 class Adapter(ABC):
@@ -161,9 +169,9 @@ class Adapter(ABC):
         demos: Sequence[Demonstration],
         inputs: Mapping[str, Any],
         values: Mapping[str, Any],
-    ) -> list[tuple[list[dict[str, Any]], str]]:
-        """Return the messages and the answer of every call that a model which answers these values takes."""
-        return [(self.format(signature, demos, inputs), self.answer(signature, values))]
+    ) -> list[ExpectedCall]:
+        """Return every call that a model which answers these values takes."""
+        return [ExpectedCall(self.format(signature, demos, inputs), self.answer(signature, values))]
 
     def system(self, signature: type[Signature]) -> str:
         """Return the system message of a signature."""

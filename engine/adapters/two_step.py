@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from engine.adapters.base import NOT_SUPPLIED, Adapter, Exchange
+from engine.adapters.base import NOT_SUPPLIED, Adapter, Exchange, ExpectedCall
 from engine.adapters.chat import ChatAdapter
 from engine.adapters.json import JSONAdapter
 from engine.adapters.plan import Plan
@@ -83,12 +83,18 @@ class TwoStepAdapter(Adapter):
         demos: Sequence[Demonstration],
         inputs: Mapping[str, Any],
         values: Mapping[str, Any],
-    ) -> list[tuple[list[dict[str, Any]], str]]:
-        """Return the messages and the answers of both calls."""
+    ) -> list[ExpectedCall]:
+        """Return both calls."""
         said = self.answer(signature, values)
         asked = extraction_of(signature)
-        second = self._extraction.format(asked, (), {ANSWER: said}), self._extraction.answer(asked, values)
-        return [(self.format(signature, demos, inputs), said), second]
+        again, fields = (
+            self._extraction.format(asked, (), {ANSWER: said}),
+            self._extraction.answer(asked, values),
+        )
+        return [
+            ExpectedCall(self.format(signature, demos, inputs), said),
+            ExpectedCall(again, fields, self.extraction_model),
+        ]
 
     async def values(self, exchange: Exchange, choice: Choice) -> dict[str, Any]:
         """Return the typed outputs that the second call finds in one completion. Raises AdapterParseError."""

@@ -88,7 +88,7 @@ def _calls(
             if not all(name in call.outputs for name in signature.output_fields):
                 continue
             adapter = step.adapter or writer
-            for messages, answer in adapter.calls(signature, (), dict(call.inputs), dict(call.outputs)):
+            for messages, answer, _ in adapter.calls(signature, (), dict(call.inputs), dict(call.outputs)):
                 yield [*messages, {"role": "assistant", "content": answer}]
 
 

@@ -19,7 +19,6 @@ from engine.search.simulation import (
     OPTIMISTIC,
     PESSIMISTIC,
     TYPICAL,
-    Prices,
     Rates,
     Renderer,
     Simulation,
@@ -88,11 +87,10 @@ async def aestimate(
     latency: float | None = None,
 ) -> Estimate:
     """Do what `estimate` does, from async code on the engine's loop."""
-    prices = Prices(settings)
     renderer = Renderer(settings)
 
     async def simulate(rates: Rates, allowance: Allowance, ceiling: float) -> Totals:
-        simulation = Simulation(settings, renderer, prices, rates, latency)
+        simulation = Simulation(settings, renderer, rates, latency)
         return await simulation.run(make, allowance, tuple(baseline_rows), tuple(test_rows), ceiling)
 
     budget = settings.budget
@@ -105,7 +103,7 @@ async def aestimate(
     if budget != type(budget)():
         free = await simulate(TYPICAL, Allowance(), most + FAR)
         cut = _cut_sentence(free, limited[1], far=free.calls > most + FAR)
-    usd = _range([t.usd for t in limited]) if prices.known else None
+    usd = None if any(math.isnan(t.usd) for t in totals) else _range([t.usd for t in limited])
     calls = _range([float(t.calls) for t in limited])
     return Estimate(
         calls=calls,

@@ -22,7 +22,7 @@ from engine.search.hold import held
 from engine.search.problem import make_problem, seed_of
 from engine.search.reuse import Reuse
 from engine.search.settings import Settings
-from engine.search.stand_in import StandInLM, with_stand_ins
+from engine.search.stand_in import StandInLM, price_of, with_stand_ins
 
 # Tokens of a judge's call beside what it judges, and of its verdict.
 _JUDGE_READS, _JUDGE_WRITES = 350, 120
@@ -56,14 +56,15 @@ class _RowCost:
     calls: float
     input_tokens: float
     output_tokens: float
+    usd: float
     span: CallSpan
     outcomes: tuple[Outcome, ...]
 
-    def at(self, calls: Literal["least", "usual", "most"]) -> tuple[float, float, float]:
-        """Return calls and tokens in and out of a row that takes so many calls."""
+    def at(self, calls: Literal["least", "usual", "most"]) -> tuple[float, float, float, float]:
+        """Return calls, tokens in and out, and US dollars of a row that takes so many calls."""
         chosen: float = getattr(self.span, calls)
         share = chosen / self.calls
-        return chosen, self.input_tokens * share, self.output_tokens * share
+        return chosen, self.input_tokens * share, self.output_tokens * share, self.usd * share
 
 
 class CallSpan(NamedTuple):
@@ -86,7 +87,7 @@ def span_of(program: Module, rendered: float, judge: float) -> CallSpan:
 
 @dataclass
 class Totals:
-    """What a simulated run takes in all."""
+    """What a simulated run takes in all; `usd` is NaN once a model was asked whose price is unknown."""
 
     calls: float = 0.0
     tokens: float = 0.0
@@ -96,22 +97,6 @@ class Totals:
     def scaled(self, share: float) -> Totals:
         """Return this share of everything, in whole calls."""
         return Totals(round(self.calls * share), self.tokens * share, self.usd * share, self.seconds * share)
-
-
-class Prices:
-    """US dollars a token of each of the run's models; `known` once every used one has a price."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.known = True
-        self._settings = settings
-
-    def usd(self, lm: BaseLM | None, input_tokens: float, output_tokens: float) -> float:
-        """Return the price of some tokens; note it where it is unknown."""
-        price = None if lm is None else lm.price()
-        if price is None:
-            self.known = False
-            return 0.0
-        return input_tokens * price[0] + output_tokens * price[1]
 
 
 class Renderer:
@@ -138,7 +123,8 @@ class Renderer:
         settings = self._settings
         program = (teacher and settings.teacher) or settings.program
         stand_in = with_stand_ins(program.with_candidate(candidate), settings.adapter, self._labels)
-        with runtime.context(lm=settings.lm or StandInLM(), send=_only_stand_ins, trace=None, history=False):
+        lm = (settings.teacher_lm if teacher else None) or settings.lm or StandInLM()
+        with runtime.context(lm=lm, send=_only_stand_ins, trace=None, history=False):
             outcomes = await evaluate.run_rows(
                 stand_in, [(row, settings.rows[row]) for row in rows], _right, limit=_SAMPLE, trace=True
             )
@@ -148,17 +134,18 @@ class Renderer:
         rendered = usage.calls / n or float(max(1, program.calls_a_row))
         calls = rendered + judge
         # A judge reads about what a step of the program reads, and its own instruction.
-        read = usage.input_tokens / n + judge * (
-            _JUDGE_READS + usage.input_tokens / n / max(1, calls - judge)
-        )
+        judged = judge * (_JUDGE_READS + usage.input_tokens / n / max(1, calls - judge))
+        read = usage.input_tokens / n + judged
         written = usage.output_tokens / n + judge * _JUDGE_WRITES
-        return _RowCost(calls, read, written, span_of(program, rendered, judge), tuple(outcomes))
+        usd = (usage.cost or 0.0) / n + (price_of(lm, judged, judge * _JUDGE_WRITES) if judge else 0.0)
+        return _RowCost(calls, read, written, usd, span_of(program, rendered, judge), tuple(outcomes))
 
     async def proposal(self, ask: Propose, number: int) -> tuple[dict[str, Any], Usage]:
         """Return invented outputs for a proposal, and what asking for it takes."""
         program = with_stand_ins(Predict(ask.signature), self._settings.adapter, {}, number=number)
         replies: list[Any] = []
-        with runtime.context(lm=self._settings.lm or StandInLM(), send=None, replies=replies, history=False):
+        lm = self._settings.prompt_lm or self._settings.lm or StandInLM()
+        with runtime.context(lm=lm, send=None, replies=replies, history=False):
             prediction = await program.acall(**ask.inputs)
         return dict(prediction), sum((r.usage for r in replies), Usage())
 
@@ -169,7 +156,6 @@ class Simulation:
 
     settings: Settings
     renderer: Renderer
-    prices: Prices
     rates: Rates
     latency: float | None
     totals: Totals = field(default_factory=Totals)
@@ -238,7 +224,7 @@ class Simulation:
         seen.update(rows)
         new = len(rows) * self._reuse.share(ask.candidate, rows, taught, ask.rollout)
         lm = (self.settings.teacher_lm if taught else None) or self.settings.lm
-        self._spend(lm, *cost.at(self.rates.calls), new, work)
+        self._spend(lm, cost.at(self.rates.calls), new, work)
         rates = self.rates
         own = rates.seed if ask.candidate.id == self._seed_id else rates.other
         rate = rates.solved if ask.trace else own
@@ -257,24 +243,24 @@ class Simulation:
             values, usage = await self.renderer.proposal(ask, self._proposals)
             outputs.append(values)
             lm = self.settings.prompt_lm or self.settings.lm
-            self._spend(lm, 1, usage.input_tokens, usage.output_tokens, 1, work)
+            self._spend(lm, (1, usage.input_tokens, usage.output_tokens, usage.cost or 0.0), 1, work)
         return Proposal(tuple(outputs))
 
     def _spend(
         self,
         lm: BaseLM | None,
-        calls: float,
-        input_tokens: float,
-        output_tokens: float,
+        cost: tuple[float, float, float, float],
         times: float,
         work: list[tuple[float, float]],
     ) -> None:
+        if not times:
+            return
+        calls, input_tokens, output_tokens, usd = cost
         self.totals.calls += calls * times
         self.totals.tokens += (input_tokens + output_tokens) * times
-        self.totals.usd += self.prices.usd(lm, input_tokens * times, output_tokens * times)
+        self.totals.usd += usd * times
         chain = calls * self._latency(lm, output_tokens / max(calls, 1e-9))
-        if times:
-            work.append((chain, chain * times))
+        work.append((chain, chain * times))
 
     def _elapsed(self, work: list[tuple[float, float]]) -> float:
         if not work:

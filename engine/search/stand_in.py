@@ -6,6 +6,7 @@ It calls no model. Tokens are counted as UTF-8 bytes / 4, which is close for Eng
 from __future__ import annotations
 
 import enum
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -79,14 +80,12 @@ class StandInAdapter:
         """Do what `Adapter.acall` does, without a model."""
         values = {name: self._value(name, signature) for name in signature.output_fields}
         self._number += 1
-        for messages, answer in self._real.calls(signature, demos, inputs, values):
-            usage = Usage(
-                calls=1,
-                input_tokens=sum(_tokens(m["content"]) + _TOKENS_A_MESSAGE for m in messages),
-                output_tokens=_tokens(answer),
-            )
+        for asked in self._real.calls(signature, demos, inputs, values):
+            read = sum(_tokens(m["content"]) + _TOKENS_A_MESSAGE for m in asked.messages)
+            written = _tokens(asked.answer)
+            usage = Usage(1, 0, read, written, price_of(asked.lm or lm, read, written))
             model = StandInLM(Reply((Choice(""),), usage))
-            await call(model, lm.request(messages, rollout_id=rollout_id, **params))
+            await call(model, lm.request(asked.messages, rollout_id=rollout_id, **params))
         return [values]
 
     def _value(self, name: str, signature: type[Signature]) -> Any:
@@ -98,6 +97,12 @@ class StandInAdapter:
         if name == "score" and signature.annotation(name) is float:
             return 0.0  # a judge that is never content: every further try it may ask for is counted
         return invent(signature.annotation(name), name, self._number)
+
+
+def price_of(lm: BaseLM, input_tokens: float, output_tokens: float) -> float:
+    """Return US dollars for tokens in and out; NaN, which stays in every sum, where the model's price is unknown."""
+    price = lm.price()
+    return math.nan if price is None else input_tokens * price[0] + output_tokens * price[1]
 
 
 def with_stand_ins(

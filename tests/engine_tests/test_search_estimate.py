@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from engine import loop
+from engine.adapters.two_step import TwoStepAdapter
 from engine.contract_tests import ToyLM, toy_rows, toy_settings
 from engine.lm.base import BaseLM
 from engine.modules.chain_of_thought import ChainOfThought
@@ -183,3 +184,19 @@ def test_calls_that_the_cache_will_answer_are_not_counted() -> None:
     assert (free.low, free.high) == (4 * rows, 4 * rows)
     assert kept.high == 3 * rows
     assert kept.low == rows + 2
+
+
+def test_every_call_has_the_price_of_the_model_that_is_asked():
+    def usd(step_price: float, extraction_price: float) -> float:
+        run = settings(Unreachable((1e-6, 1e-6)))
+        step = run.program.predictors()[0]
+        step.adapter = TwoStepAdapter(Unreachable((extraction_price, extraction_price)))
+        step.lm = Unreachable((step_price, step_price))
+        said = estimate(LabeledFewShot().search, run, test_rows=TEST)
+        assert said.usd is not None
+        return said.usd.typical
+
+    alike = usd(1e-6, 1e-6)
+    assert alike < usd(1e-5, 1e-6) < usd(1e-5, 1e-5)
+    assert usd(1e-5, 1e-6) + usd(1e-6, 1e-5) == pytest.approx(11 * alike)
+    assert usd(1e-5, 1e-5) == pytest.approx(10 * alike)
