@@ -35,6 +35,16 @@ def messages(
     return found
 
 
+def calls_a_row(pipeline: PipelineSpec, *, adapter: str = "chat") -> int:
+    """Return the model calls that one row of a task usually takes. Raises EngineError when the task cannot be built."""
+    from engine import runtime
+    from engine.adapters import adapter_by_name
+    from engine.pipeline.build import build_program
+
+    with runtime.context(adapter=adapter_by_name(adapter)()):
+        return build_program(pipeline).calls_a_row
+
+
 def text_of(message: Mapping[str, Any]) -> str:
     """Return a message's content as text; parts that are not text are named in brackets."""
     content = message["content"]

@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.components.page import complain
 from dashboard.glossary import explain
 from dashboard.plain import count, plain
-from dashboard.prompts import messages, text_of
+from dashboard.prompts import calls_a_row, messages, text_of
 from engine.errors import EngineError
 from engine.pipeline.spec import PipelineSpec, StepSpec
 
@@ -40,7 +40,8 @@ def prompt_preview(
             st.caption(NO_MODEL[step.strategy])
             return
         try:
-            sent = messages(_alone(step), values, adapter=step.adapter or adapter)
+            sent = messages(_alone(step), values, adapter=adapter)
+            calls = calls_a_row(_alone(step), adapter=adapter)
         except EngineError as error:
             complain(error)
             st.caption("The prompt appears here when this is mended.")
@@ -55,8 +56,8 @@ def prompt_preview(
                     st.code(text_of(message), language=None, wrap_lines=True)
         letters = sum(len(text_of(m)) for _, turns in sent for m in turns)
         st.caption(
-            f"{count(len(sent), 'call')} for each row{' in this step' if several else ''}, "
-            f"about {count(max(1, letters // 4), 'token')} in.",
+            f"{count(calls, 'call')} for each row{' in this step' if several else ''}, "
+            f"about {count(max(1, letters // 4), 'token')} {'in' if calls == len(sent) else 'in what is shown'}.",
             help=explain("token"),
         )
 
