@@ -89,7 +89,7 @@ class BootstrapFewShotWithOptuna(Optimizer):
         solving = min(len(problem.train), 2 * o.max_bootstrapped_demos) * problem.calls_per_row
         left = affordable(problem, o.num_candidate_programs + 1, solving) - 1
         while left > 0 and board.open:
-            wave = study.ask(min(left, _WAVE), repeat=False)
+            wave = study.ask(min(left, _WAVE))
             if not wave:
                 return
             left -= len(wave)

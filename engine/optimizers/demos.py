@@ -5,7 +5,10 @@ A demonstration shows a step its own inputs and outputs. It knows no search and 
 
 from __future__ import annotations
 
+import math
 import random
+import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -32,11 +35,51 @@ def labeled_demo(problem: Problem, path: str, row: int) -> Demo | None:
 def labeled_demos(
     problem: Problem, path: str, rows: Sequence[int], k: int, rng: random.Random | None
 ) -> tuple[Demo, ...]:
-    """Return up to `k` rows as demonstrations of a step, drawn without replacement (the first k without `rng`)."""
-    k = min(k, len(rows))
-    chosen = rows[:k] if rng is None else rng.sample(list(rows), k)
+    """Return up to `k` rows as demonstrations of a step: the first ones, or with `rng` drawn so that they differ."""
+    chosen = rows[:k] if rng is None else varied_rows(problem, rows, k, rng)
     demos = (labeled_demo(problem, path, row) for row in chosen)
     return tuple(d for d in demos if d is not None)
+
+
+def varied_rows(problem: Problem, rows: Sequence[int], k: int, rng: random.Random) -> list[int]:
+    """Draw up to `k` rows at random, but of a few drawn each time keep the one that has least in common with those kept.
+
+    What rows have in common are words of their inputs and outputs; a rare one says more (inverse document frequency).
+    So examples do not say the same thing twice, and frequent kinds of rows still come first. After Mitchell's
+    best-candidate sampling (1991), with words in place of distances.
+    """
+    pool = rng.sample(list(rows), min(len(rows), max(_FEWEST_IN_POOL, _POOL_FOR_EACH * k)))
+    words = {row: _words(problem, row) for row in pool}
+    counts = Counter(word for own in words.values() for word in own)
+    weight = {word: math.log((1 + len(pool)) / n) for word, n in counts.items()}
+    # Exact sums: the order of a set's words is another in each process.
+    weights = {row: math.fsum(weight[w] for w in own) for row, own in words.items()}
+    seen: set[str] = set()
+    chosen: list[int] = []
+    while pool and len(chosen) < k:
+        drawn = pool[:_DRAWN_EACH]
+        best = min(
+            drawn, key=lambda row: math.fsum(weight[w] for w in words[row] & seen) / (weights[row] or 1.0)
+        )
+        pool.remove(best)
+        chosen.append(best)
+        seen |= words[best]
+        rng.shuffle(pool)
+    return chosen
+
+
+def _words(problem: Problem, row: int) -> frozenset[str]:
+    values = problem.rows[row]
+    names = (*problem.input_fields, *problem.output_fields)
+    text = " ".join(str(values[name])[:_READ] for name in names if name in values)
+    return frozenset(re.findall(r"\w+", text.lower()))
+
+
+# Rows that examples are chosen among (for each example, and at least), of which so many are looked at for each.
+_POOL_FOR_EACH, _FEWEST_IN_POOL, _DRAWN_EACH = 16, 64, 4
+
+# Characters of a value that are looked at.
+_READ = 2000
 
 
 def with_labeled(

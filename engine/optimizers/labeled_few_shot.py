@@ -19,12 +19,14 @@ class LabeledFewShotOptions(Options):
 
     k: int = Field(16, ge=0, title="Examples", description="How many labelled rows every step is shown.")
     sample: bool = Field(
-        True, title="Draw at random", description="Draw the rows at random; off: take the first ones."
+        True,
+        title="Draw at random",
+        description="Draw rows that have little in common; off: take the first ones.",
     )
 
 
 class LabeledFewShot(Optimizer):
-    """Shows every step `k` labelled training rows, drawn at random.
+    """Shows every step `k` labelled training rows, drawn at random so that they have little in common.
 
     Calls: 0. Source: DSPy's LabeledFewShot (arXiv 2310.03714).
 
@@ -47,5 +49,5 @@ class LabeledFewShot(Optimizer):
         rng = problem.rng if self.options.sample else None
         found = with_labeled(problem, problem.seed, self.options.k, rng)
         shown = max((len(state.demos) for state in found.steps.values()), default=0)
-        how = "drawn at random" if self.options.sample else "the first ones"
+        how = "drawn so that they differ" if self.options.sample else "the first ones"
         yield [Keep(found.derived(f"The starting prompt with {shown} labelled rows, {how}.", problem.seed))]

@@ -26,7 +26,7 @@ class Draws:
         self.start: tuple[int, ...] = (0,) * len(sizes)
         self._tried: set[tuple[int, ...]] = {self.start}
 
-    def ask(self, n: int, *, repeat: bool = False) -> list[tuple[int, ...]]:  # noqa: ARG002
+    def ask(self, n: int) -> list[tuple[int, ...]]:
         """Return up to `n` different combinations that nobody has tried, fewer where there are no more."""
         wave: list[tuple[int, ...]] = []
         while len(wave) < n:

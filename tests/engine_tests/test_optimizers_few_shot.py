@@ -1,20 +1,24 @@
 """LabeledFewShot, BootstrapFewShot and BootstrapFewShotWithRandomSearch, and `compile`."""
 
 import copy
+import random
 
 import pytest
 
 from engine import context, loop
-from engine.contract_tests import ToyLM, toy_metric, toy_rows, toy_settings
+from engine.contract_toy import ToyLM, toy_metric, toy_rows, toy_settings
 from engine.errors import ConfigurationError
 from engine.modules.predict import Predict
 from engine.optimizers.base import Teleprompter
 from engine.optimizers.bootstrap_few_shot import BootstrapFewShot
 from engine.optimizers.bootstrap_random_search import BootstrapFewShotWithRandomSearch, BootstrapRS
+from engine.optimizers.demos import varied_rows
 from engine.optimizers.labeled_few_shot import LabeledFewShot
 from engine.records import Example
 from engine.search.budget import Budget
+from engine.search.contract import Allowance
 from engine.search.driver import Driver
+from engine.search.problem import make_problem
 
 ROWS = list(toy_rows(36).values())
 
@@ -35,6 +39,32 @@ def test_labeled_few_shot_shows_rows_and_calls_nothing():
     assert lm.paid == 0
     shown = [settings.rows[i] for i in settings.train]
     assert all(Example(d.values) in shown for d in demos(result))
+
+
+def test_drawn_examples_differ_more_than_chance_has_it():
+    """Of 40 rows 32 say the same thing in the same words, and 8 something of their own."""
+    rows = {
+        i: Example(text=f"the parcel number {i} is late", label="late").with_inputs("text") for i in range(32)
+    } | {
+        32 + i: Example(text=f"{word} number {i}", label=word).with_inputs("text")
+        for i, word in enumerate(WORDS)
+    }
+    settings = toy_settings(ToyLM(), rows=rows, train=tuple(rows), validation=(0,))
+    problem = make_problem(settings, Allowance())
+    ours, chance = [], []
+    for seed in range(50):
+        drawn = varied_rows(problem, problem.train, 8, random.Random(seed))
+        assert len(drawn) == len(set(drawn)) == 8
+        ours.append(len({rows[row].label for row in drawn}))
+        chance.append(len({rows[row].label for row in random.Random(seed).sample(list(rows), 8)}))
+    assert sum(ours) > 1.6 * sum(chance)
+    assert varied_rows(problem, problem.train, 8, random.Random(1)) == varied_rows(
+        problem, problem.train, 8, random.Random(1)
+    )
+    assert sorted(varied_rows(problem, (3, 4), 8, random.Random(1))) == [3, 4]
+
+
+WORDS = ("refund", "login", "invoice", "colour", "size", "address", "voucher", "warranty")
 
 
 def test_labeled_few_shot_in_order():
