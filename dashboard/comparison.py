@@ -12,6 +12,9 @@ Change = Literal["better", "worse", "same"]
 Filter = Literal["All rows", "Only differences", "Better", "Worse", "Still wrong", "Failed"]
 FILTERS: tuple[Filter, ...] = ("All rows", "Only differences", "Better", "Worse", "Still wrong", "Failed")
 
+LONG_ITEM = 60
+"""Lists with an item of more characters are written one item a line."""
+
 
 class RowPair(NamedTuple):
     """One row answered twice. `row` is the 0-based row id; scores run 0 to 1."""
@@ -150,11 +153,14 @@ def verdict_notes(verdict: Mapping[str, Any], tried: int) -> list[str]:
 
 
 def as_text(value: Any) -> str:
-    """Return a value as a person would write it."""
+    """Return a value as a person would write it: short items in a line, passages one below the other."""
     if value is None:
         return ""
     if isinstance(value, list | tuple):
-        return ", ".join(as_text(v) for v in value)
+        items = [as_text(v) for v in value]
+        if len(items) > 1 and any(len(item) > LONG_ITEM for item in items):
+            return "\n".join(f"{number}. {item}" for number, item in enumerate(items, 1))
+        return ", ".join(items)
     return str(value)
 
 

@@ -209,7 +209,7 @@ def extras(attempt: Attempt, outputs: Sequence[FieldSpec]) -> list[tuple[str, st
         for name, value in step.outputs.items():
             if last and name in final:
                 continue
-            found.append((f"{step.path}: {name}" if several else name, as_text(value)))
+            found.append((f"{name}, from {step.path}" if several else name, as_text(value)))
     return found
 
 

@@ -53,7 +53,8 @@ def try_page(now: Current) -> None:
     key = trial.run or now.id
     talk = trying.talk_of(trial.pipeline)
     if talk is not None and _as_chat(key):
-        with st.container(border=True, key="try_prompts"):
+        several = len(trial.prompts) > 1
+        with st.container(border=several, key="try_prompts"):
             chosen = _prompts(trial, key, beside=True)
         others = [f for f in trial.pipeline.inputs if f.name != talk.message]
         chat_view(trial, talk, chosen, lambda: input_form(others, {}, key=key)[0], _refusal(trial))
@@ -160,7 +161,9 @@ def _answers(trial: trying.Trial, key: str) -> None:
     attempts_view(attempts, names, trial.pipeline.outputs, expected)
 
 
-page_title("Try it", "One input, answered by the starting prompt and by the best one, side by side.")
+page_title(
+    "Try it", "An input of your own. After a run the starting prompt and the best one answer it side by side."
+)
 shown = current()
 if shown is None:
     with st.container(border=True, key="no_project"):

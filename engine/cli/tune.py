@@ -116,8 +116,12 @@ def _read_spec(path: Path) -> tuple[RunSpec, bytes | None]:
         raise RunError(
             f"There is no file {str(path)!r}. Give a run spec's file, or a stored run's id."
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"The file {str(path)!r} cannot be read as text: {error}.") from error
+    except UnicodeDecodeError:
+        raise RunError(
+            f"{str(path)!r} is not a text file. Give a run spec's file, or a stored run's id."
+        ) from None
+    except OSError as error:
+        raise RunError(f"The file {str(path)!r} cannot be read: {error.strerror or error}.") from error
     try:
         spec = RunSpec.model_validate(json.loads(text))
     except json.JSONDecodeError as error:

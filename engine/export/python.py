@@ -129,7 +129,7 @@ def main():
             rows = list(csv.DictReader(file))
         missing = [name for name in INPUTS if rows and name not in rows[0]]
         if missing:
-            parser.error("the file has no column " + ", ".join(missing))
+            parser.error("the file has no column " + ", ".join(missing) + "; it has " + ", ".join(rows[0]))
         writer = csv.DictWriter(sys.stdout, [*INPUTS, *OUTPUTS])
         writer.writeheader()
         for row in rows:

@@ -1,6 +1,6 @@
 import pytest
 
-from dashboard.comparison import chosen, confusion, counts, pair_rows, table
+from dashboard.comparison import as_text, chosen, confusion, counts, pair_rows, table
 from engine.records import Outcome
 
 ROWS = {i: {"text": f"t{i}", "label": "a"} for i in range(5)}
@@ -18,6 +18,12 @@ AFTER = [
     Outcome(3, 1.0, {"label": "a"}),
 ]
 PAIRS = pair_rows(BEFORE, AFTER)
+
+
+def test_short_lists_are_one_line_and_passages_one_below_the_other():
+    assert as_text(["red", "blue"]) == "red, blue"
+    assert as_text(["red", "x" * 61]) == f"1. red\n2. {'x' * 61}"
+    assert as_text(["x" * 61]) == "x" * 61
 
 
 def test_rows_are_paired_by_id_in_order():

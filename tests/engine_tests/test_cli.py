@@ -103,7 +103,7 @@ def test_run_a_stored_run(home):
         ("[]", "whole file"),
         ('{"mapping": {}}', "'pipeline'"),
         ("[" * 100_000, "task.json"),
-        ("\udcff", "task.json"),
+        ("\udcff", "is not a text file"),
     ],
 )
 def test_a_spec_that_is_no_spec(tmp_path, text, expected):

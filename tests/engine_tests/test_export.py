@@ -210,7 +210,7 @@ def test_the_script_says_what_is_missing(tmp_path):
     assert b"Traceback" not in gone.stderr
     (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
     wrong = run_script(script, "rows.csv", cwd=tmp_path)
-    assert b"no column text, hint" in wrong.stderr
+    assert b"no column text, hint; it has " in wrong.stderr
 
 
 def test_the_script_holds_the_pipeline_as_written():
