@@ -5,24 +5,23 @@
         check(MyOptimizer)
 
 A check takes a function that returns a fresh optimizer and raises AssertionError where it breaks its
-contract. The toy task is a table of words whose labels a prompt can teach by showing or stating them.
+contract. They run the toy task of `engine.contract_toy`.
 """
 
 # ruff: noqa: S101 - a check asserts
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import replace
+import asyncio
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any
 
 from engine import loop
-from engine.errors import InvalidRequestError
-from engine.lm.base import BaseLM, Choice, Reply, Request
+from engine.contract_toy import ToyLM, frozen_program, toy_metric, toy_rows, toy_settings
+from engine.lm.base import Reply, Request
 from engine.modules.predict import Predict
 from engine.optimizers.base import Optimizer
-from engine.records import Demo, Example, StepState, Usage
+from engine.records import StepState
 from engine.search.budget import Budget
 from engine.search.contract import Keep, Problem, Propose, Score
 from engine.search.driver import Driver
@@ -31,93 +30,6 @@ from engine.search.freeze import Freeze, Part, demo_key
 from engine.search.settings import Control, SearchResult, Settings, Stop
 
 Make = Callable[[], Optimizer]
-
-_LABELS = ("red", "green", "blue")
-_WORDS = ("apple", "leaf", "sky", "rose", "grass", "sea", "brick", "moss", "ice", "ruby", "fern", "denim")
-
-
-def toy_rows(n: int = 36) -> dict[int, Example]:
-    """Return rows of the toy task: `text` is a word and a number, `label` depends on the word."""
-    return {
-        i: Example(text=f"{_WORDS[i % 12]} {i}", label=_LABELS[i % 12 % 3]).with_inputs("text")
-        for i in range(n)
-    }
-
-
-def toy_metric(example: Any, prediction: Any, trace: Any = None) -> float:  # noqa: ARG001 - a metric's signature
-    """Score 1 for the right label."""
-    return float(prediction.label == example.label)
-
-
-class ToyLM(BaseLM):
-    """Knows a word's label only if the prompt shows or states it; writes what it saw when asked for instructions.
-
-    It keeps replies like the persistent cache: the same request again is not paid for, and names its payer.
-    `refuse` are words on which the call fails. `paid` counts calls that were really made.
-    """
-
-    def __init__(self, refuse: Sequence[str] = (), payer: str = "toy") -> None:
-        super().__init__("toy")
-        self.refuse = refuse
-        self.paid = 0
-        self.cache: dict[str, Reply] = {}
-        self._payer = payer
-
-    async def complete(self, request: Request) -> Reply:
-        """Answer from the messages, or from the cache."""
-        key = request.key()
-        if key in self.cache:
-            return replace(self.cache[key], cached=True)
-        last = str(request.messages[-1]["content"])
-        if any(word in last for word in self.refuse):
-            raise InvalidRequestError("The toy model refuses this word.")
-        self.paid += 1
-        text = _toy_answer([str(m["content"]) for m in request.messages], request.rollout_id or 0)
-        usage = Usage(
-            calls=1, input_tokens=sum(len(str(m["content"])) for m in request.messages) // 4, output_tokens=8
-        )
-        reply = Reply((Choice(text),), usage, key=key, payer=self._payer)
-        self.cache[key] = reply
-        return reply
-
-
-def _toy_answer(contents: list[str], rollout: int) -> str:
-    asked = contents[0]
-    for name in ("proposed_instructions", "observations", "summary", "rules", "advice"):
-        if f"`{name}`" in asked.split("You write these output fields:")[-1]:
-            pairs = re.findall(r'"text": ?"(\w+) \d+".*?"label": ?"(\w+)"', contents[-1])
-            known = ", ".join(f"{word} is {label}" for word, label in pairs[: 3 + rollout % 3])
-            return f"[[ ## {name} ## ]]\nNote {rollout}: {known}.\n\n[[ ## completed ## ]]"
-    word = contents[-1].split("]]\n", 1)[-1].split(" ", 1)[0]
-    shown = re.search(rf"{word} \d+.*?\[\[ ## label ## \]\]\n(\w+)", "\n".join(contents[1:-1]), re.DOTALL)
-    stated = re.search(rf"{word} is (\w+)", asked)
-    found = shown or stated
-    return f"[[ ## label ## ]]\n{found.group(1) if found else 'red'}\n\n[[ ## completed ## ]]"
-
-
-def toy_settings(lm: BaseLM, **changes: Any) -> Settings:
-    """Return the settings of a run of the toy task, 18 rows to train on and 18 to validate."""
-    rows = toy_rows()
-    settings = Settings(
-        program=Predict("text -> label"),
-        metric=toy_metric,
-        rows=rows,
-        train=tuple(range(18)),
-        validation=tuple(range(18, 36)),
-        lm=lm,
-        concurrency=8,
-        seed=1,
-        payer="toy",
-    )
-    return replace(settings, **changes)
-
-
-def frozen_program() -> Predict:
-    """Return the toy task's program with two examples and two sentences, for parts of it to be frozen."""
-    program = Predict("text -> label")
-    shown = tuple(Demo({"text": f"coal {i}", "label": "red"}) for i in range(2))
-    state = {"instructions": "Say the colour. Never guess.", "demos": shown}
-    return program.with_candidate(program.candidate().with_step("self", **state))
 
 
 class _Events(list[Event]):
@@ -137,12 +49,58 @@ class _StopAfter(Control):
             raise Stop
 
 
+class _PauseOften(Control):
+    """Holds every third row back for many turns of the loop."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+
+    async def checkpoint(self) -> None:
+        self._rows += 1
+        for _ in range(0 if self._rows % 3 else 10):
+            await asyncio.sleep(0)
+
+
+class _FatalLM(ToyLM):
+    """Ends whatever is waiting for it after so many paid calls, as if the process had been killed."""
+
+    def __init__(self, calls: int) -> None:
+        super().__init__()
+        self.calls = calls
+        self.kill: Callable[[], Any] = bool
+
+    async def complete(self, request: Request) -> Reply:
+        """Answer; the last answer before the end is in the cache and reaches nobody."""
+        reply = await super().complete(request)
+        if self.paid >= self.calls:
+            self.kill()
+            await asyncio.sleep(0)
+        return reply
+
+
+async def _doomed(work: Coroutine[Any, Any, Any], lm: _FatalLM) -> bool:
+    """Run something until the model ends it; return whether it did."""
+    task = asyncio.ensure_future(work)
+    lm.kill = task.cancel
+    try:
+        await task
+    except asyncio.CancelledError:
+        return True
+    return False
+
+
 def _run(
     make: Make, settings: Settings, control: Control | None = None
 ) -> tuple[SearchResult, list[Any], _Events]:
     """Drive a fresh optimizer; return the result, every ask and every event."""
     asks: list[Any] = []
     events = _Events()
+    driver = Driver(settings, events, control)
+    return loop.run(driver.search(_noting(make, asks))), asks, events
+
+
+def _noting(make: Make, asks: list[Any]) -> Callable[[Problem], Generator[Any, Any, None]]:
+    """Return a fresh optimizer's search, which adds every ask to `asks`."""
 
     def noted(problem: Problem) -> Generator[Sequence[Any], Sequence[Any], None]:
         search = make().search(problem)
@@ -155,8 +113,7 @@ def _run(
             asks.extend(batch)
             answers = yield batch
 
-    result = loop.run(Driver(settings, events, control).search(noted))
-    return result, asks, events
+    return noted
 
 
 def _shape(ask: Any) -> Any:
@@ -258,6 +215,46 @@ def check_resume_is_the_same_run(make: Make) -> None:
         assert result.usage.calls == expected.usage.calls
 
 
+def check_pauses_change_nothing(make: Make) -> None:
+    """A run that was paused over and over makes the same asks, the same calls and ends alike."""
+    expected, asks, _ = _run(make, toy_settings(ToyLM()))
+    result, again, _ = _run(make, toy_settings(ToyLM()), _PauseOften())
+    assert [_shape(a) for a in again] == [_shape(a) for a in asks]
+    assert (result.best.id, result.score) == (expected.best.id, expected.score)
+    assert result.usage.calls == expected.usage.calls
+
+
+def check_a_killed_run_goes_on(make: Make) -> None:
+    """A run that was killed in the middle of a call ends, driven again, like one that was not, and pays nothing twice."""
+    whole = ToyLM()
+    expected, asks, _ = _run(make, toy_settings(whole))
+    for calls in (1, 30):
+        lm = _FatalLM(calls)
+        future = loop.submit(_doomed(Driver(toy_settings(lm)).search(_noting(make, [])), lm))
+        killed = future.result()
+        assert killed == (lm.paid >= calls), "The run outlived its end."
+        lm.kill = bool
+        result, again, _ = _run(make, toy_settings(lm))
+        assert [_shape(a) for a in again] == [_shape(a) for a in asks]
+        assert result.best.id == expected.best.id
+        assert lm.paid == whole.paid
+        assert result.usage.calls == expected.usage.calls
+
+
+def check_compile_takes_a_budget(make: Make) -> None:
+    """`compile(..., budget=...)` never passes it, and ends in a program and a sentence."""
+    rows = list(toy_rows().values())
+    for budget in (Budget(calls=1), Budget(calls=25), Budget(tokens=500), Budget(seconds=1e-9)):
+        optimizer, lm = make(), ToyLM()
+        optimizer.metric, optimizer.task_model = toy_metric, lm
+        compiled: Any = optimizer.compile(
+            Predict("text -> label"), trainset=rows[:18], valset=rows[18:], budget=budget
+        )
+        assert lm.paid <= (25 if budget.calls is None else budget.calls)
+        assert compiled.tuning.usage.tokens <= (budget.tokens or 10**9)
+        assert compiled.tuning.reason.strip()
+
+
 def check_stop_keeps_what_there_is(make: Make) -> None:
     """A stopped search ends with a result."""
     for rows in (0, 5, 30):
@@ -316,6 +313,9 @@ CHECKS: tuple[Callable[[Make], None], ...] = (
     check_student_is_left_alone,
     check_lineage_is_complete,
     check_resume_is_the_same_run,
+    check_pauses_change_nothing,
+    check_a_killed_run_goes_on,
+    check_compile_takes_a_budget,
     check_stop_keeps_what_there_is,
     check_failures_are_survived,
     check_frozen_parts_stay,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from engine.contract_tests import ToyLM
+from engine.contract_toy import ToyLM
 from engine.lm.base import Choice, Reply
 from engine.modules.module import Module
 from engine.modules.predict import Predict

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from engine import context, loop
-from engine.contract_tests import ToyLM, toy_metric, toy_rows, toy_settings
+from engine.contract_toy import ToyLM, toy_metric, toy_rows, toy_settings
 from engine.errors import ConfigurationError
 from engine.modules.nearest import NearestTexts
 from engine.modules.predict import Predict

@@ -6,7 +6,7 @@ from dataclasses import make_dataclass
 import pytest
 
 from engine import loop
-from engine.contract_tests import ToyLM, toy_metric, toy_rows, toy_settings
+from engine.contract_toy import ToyLM, toy_metric, toy_rows, toy_settings
 from engine.errors import ConfigurationError
 from engine.metrics import ExactMatch
 from engine.metrics.base import Grade

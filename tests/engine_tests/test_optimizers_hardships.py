@@ -4,7 +4,7 @@ import pytest
 from small_optimizers import HintLM, TwoSteps, small
 
 from engine import loop
-from engine.contract_tests import ToyLM, toy_metric, toy_rows, toy_settings
+from engine.contract_toy import ToyLM, toy_metric, toy_rows, toy_settings
 from engine.errors import ConfigurationError, InvalidRequestError, RunError
 from engine.lm.base import Choice, Reply
 from engine.modules.predict import Predict

@@ -3,7 +3,7 @@
 import pytest
 
 from engine import MIPRO, context, loop
-from engine.contract_tests import ToyLM, toy_metric, toy_rows, toy_settings
+from engine.contract_toy import ToyLM, toy_metric, toy_rows, toy_settings
 from engine.errors import ConfigurationError
 from engine.metrics.exact import ExactMatch
 from engine.modules.predict import Predict

@@ -11,7 +11,7 @@ import pytest
 from small_optimizers import HintLM, TwoSteps
 
 from engine import loop
-from engine.contract_tests import toy_rows, toy_settings
+from engine.contract_toy import toy_rows, toy_settings
 from engine.lm.base import Choice
 from engine.metrics import ExactMatch
 from engine.modules.predict import Predict

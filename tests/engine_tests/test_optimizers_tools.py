@@ -3,7 +3,7 @@
 import pytest
 
 from engine import loop
-from engine.contract_tests import toy_rows, toy_settings
+from engine.contract_toy import toy_rows, toy_settings
 from engine.modules.react import ReAct
 from engine.optimizers.avatar import AvatarOptimizer
 from engine.optimizers.copro import COPRO

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from engine import loop
-from engine.contract_tests import ToyLM, toy_metric, toy_rows, toy_settings
+from engine.contract_toy import ToyLM, toy_metric, toy_rows, toy_settings
 from engine.errors import ConfigurationError
 from engine.metrics.base import Grade
 from engine.modules.predict import Predict
