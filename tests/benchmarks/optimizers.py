@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench_children import HERE, note, peer
 from teachable.server import TeachableProcess
-from teachable.worlds import TASKS
+from teachable.worlds import TASKS, world
 
 PAIRS: tuple[tuple[str, str], ...] = (
     ("BootstrapFewShotWithRandomSearch", "BootstrapRS"),
@@ -58,6 +58,14 @@ class Line:
     def mean(self, name: str) -> float:
         """Mean of a measured value over the seeds."""
         return statistics.fmean(float(f[name]) for f in self.found)
+
+    def beside_ideal(self, name: str, threads: int, seconds: float = 1.0) -> str:
+        """How many times the ideal a value is: a run's calls, `threads` at a time, but at least those of one row in turn."""
+        chain = len(world(self.task, 0).steps)
+        ideal = [max(float(f["calls"]) / threads, chain) for f in self.found if f["calls"]]
+        if not ideal or any(name not in f for f in self.found):
+            return "-"
+        return f"{self.mean(name) / seconds / statistics.fmean(ideal):.1f}"
 
 
 class Bench:
@@ -186,10 +194,14 @@ def ablate(bench: Bench, task: str, calls: int) -> None:
         bench.ours(task, "Autotune", calls, f"without {part}", leave_out=[part])
 
 
-def table(lines: Sequence[Line], *, markdown: bool, ideal: float = 0.0) -> str:
-    """Return the table: a row for each optimizer on each task, DSPy's beside ours; `ideal` is the seconds a call takes at best."""
-    head = ["Task", "Optimizer", "Score", "Calls", "CPU s", "DSPy: score", "Calls", "CPU s"]
-    head += ["Wall / ideal", "DSPy: wall / ideal"] if ideal else []
+def table(lines: Sequence[Line], *, markdown: bool, threads: int = 64, latency: float = 0.0) -> str:
+    """Return the table: a row for each optimizer on each task, DSPy's beside ours.
+
+    "Waits / ideal" says how many calls one after the other ours takes, beside the fewest that so many calls can take;
+    with a `latency` in seconds the wall time stands beside it, which a busy machine adds to.
+    """
+    head = ["Task", "Optimizer", "Score", "Calls", "CPU s", "Waits / ideal", "DSPy: score", "Calls", "CPU s"]
+    head += ["Wall / ideal", "DSPy: wall / ideal"] if latency else []
     body = []
     for task, optimizer in dict.fromkeys((line.task, line.optimizer) for line in lines):
         both = [
@@ -200,9 +212,10 @@ def table(lines: Sequence[Line], *, markdown: bool, ideal: float = 0.0) -> str:
         for line in both:
             cells += ["-"] * 3 if line is None else [f"{line.mean('score'):.1f}", f"{line.mean('calls'):.0f}"]
             cells += [] if line is None else [f"{line.mean('cpu'):.1f}"]
-        for line in both if ideal else ():
-            at_best = 0.0 if line is None else ideal * line.mean("calls")
-            cells.append("-" if line is None or not at_best else f"{line.mean('wall') / at_best:.1f}")
+            if len(cells) == 5:  # ours
+                cells.append("-" if line is None else line.beside_ideal("rounds", threads))
+        for line in both if latency else ():
+            cells.append("-" if line is None else line.beside_ideal("wall", threads, latency))
         body.append(cells)
     if markdown:
         rows = [head, ["---"] * len(head), *body]
@@ -258,10 +271,10 @@ def main() -> int:
                 ablate(bench, task, options.calls)
             else:
                 compare(bench, task, pairs)
-    ideal = options.latency / options.threads
-    print(table(bench.lines, markdown=False, ideal=ideal))
+    shown = {"threads": options.threads, "latency": options.latency}
+    print(table(bench.lines, markdown=False, **shown))
     if options.markdown:
-        options.markdown.write_text(table(bench.lines, markdown=True, ideal=ideal) + "\n", encoding="utf-8")
+        options.markdown.write_text(table(bench.lines, markdown=True, **shown) + "\n", encoding="utf-8")
     return 0
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import random
+from collections.abc import Callable, Generator
 from typing import Any
 
 import tune_work as work
@@ -13,6 +15,7 @@ from teachable.worlds import World, applying, world
 import engine
 from engine.records import Demo
 from engine.registry import get_optimizer
+from engine.search.contract import Keep, Problem, Score, Search
 from engine.signature import InputField, OutputField, make_signature
 
 
@@ -72,6 +75,26 @@ def taught(made: World, student: engine.Module) -> engine.Module:
     return student.with_candidate(candidate)
 
 
+def counting_rounds(search: Callable[[Problem], Search], threads: int, rounds: list[int]) -> Any:
+    """Return the search, which notes for each batch how many calls one after the other it takes at least."""
+
+    def counted(problem: Problem) -> Generator[Any, Any, Any]:
+        inner, answers, made = search(problem), None, problem.calls_made or (lambda: 0)
+        while True:
+            before = made()
+            try:
+                asks = next(inner) if answers is None else inner.send(answers)
+            except StopIteration as end:
+                return end.value
+            answers = yield asks
+            chain = max((problem.calls_per_row if isinstance(a, Score) else 1 for a in asks), default=0)
+            # As long as its longest row, or as all of its calls, so many at a time; nothing if the cache spared them.
+            if made() > before and any(not isinstance(a, Keep) for a in asks):
+                rounds.append(max(chain, math.ceil((made() - before) / threads)))
+
+    return counted
+
+
 def main() -> None:
     """Compile and score on the test rows, seed by seed, a line for each."""
     given = work.options()
@@ -103,7 +126,18 @@ def tuned(given: Any, seed: int, calls: int) -> dict[str, Any]:
     options = json.loads(given.set)
     if "seed" in kind.options_model.model_fields:
         options.setdefault("seed", seed)
-    optimizer = kind.from_options(options, metric)
+    if given.optimizer == "BetterTogether":
+        options.setdefault("optimizer_compile_args", {"BootstrapFewShotWithRandomSearch": work.SMALLER})
+    rounds: list[int] = []
+
+    class Counted(kind):  # type: ignore[valid-type,misc]  # the registry's class is known when it runs
+        """The optimizer, whose rounds are counted."""
+
+        def search(self, problem: Problem) -> Search:
+            """Search."""
+            return counting_rounds(super().search, given.threads, rounds)(problem)
+
+    optimizer = Counted.from_options(options, metric)
     optimizer.num_threads = given.threads
     budget = engine.Budget(calls=calls) if calls else None
     meter = work.Meter(given.url)
@@ -115,6 +149,7 @@ def tuned(given: Any, seed: int, calls: int) -> dict[str, Any]:
     return {
         **used,
         "score": evaluate(done).score,
+        "rounds": sum(rounds),
         "kept": result.best.id == result.seed.id,
         "stopped": result.reason,
         "why": result.best.reason,

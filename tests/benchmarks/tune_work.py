@@ -11,6 +11,9 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+SMALLER = {"num_candidate_programs": 4}
+"""Of BootstrapFewShotWithRandomSearch in a chain, for both libraries: with all 16 sets theirs takes minutes a seed."""
+
 
 def options() -> argparse.Namespace:
     """Read the command line of a job."""
