@@ -176,8 +176,9 @@ def trade_off(found: Sequence[Variant]) -> str:
     if len(front) < 2 or not front[0].tokens:
         return ""
     cheap, dear = front[0], front[-1]
+    gain = 100 * (dear.score - cheap.score)
     return (
-        f"Prompt {dear.number} scores {100 * (dear.score - cheap.score):.0f} points more than prompt {cheap.number} "
+        f"Prompt {dear.number} scores {gain:.{1 if gain < 10 else 0}f} points more than prompt {cheap.number} "
         f"and reads {dear.tokens / cheap.tokens:.1f} times the tokens."
     )
 

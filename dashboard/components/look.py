@@ -15,6 +15,7 @@ STYLE = """<style>
 [data-testid="stCaptionContainer"]{opacity:.8}
 /* A row that may not wrap scrolls by itself, and shows bars beside a button that is a little larger than its place. */
 [class*="st-key-project_head_"]{overflow:visible}
+[data-testid="stCheckbox"] [data-testid="stWidgetLabel"] p{white-space:normal}
 [data-testid="stCode"] .token{color:inherit!important}
 [data-testid="stCode"] .token.keyword{font-weight:650}
 [data-testid="stCode"] .token:is(.comment,.string,.triple-quoted-string){opacity:.82}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import streamlit as st
 
@@ -75,8 +76,8 @@ DETAILS = {
     ),
     "SIMBA": ("Thorough", "Learns from rows that go well in one try and badly in another."),
 }
-ALSO = {"Autotune": ("structure",)}
-"""What an optimizer may change beside that for which it is listed."""
+STRUCTURE: dict[str, dict[str, Any]] = {"Autotune": {}, "MIPROv2": {"tune_reasoning": True}}
+"""Optimizers that can change how steps answer -> the options that make them do so."""
 
 ASKED = ("wording", "examples", "both", "structure", "weights")
 EVERYTHING = "all"
@@ -85,6 +86,7 @@ EVERYTHING = "all"
 def optimizer_cards(now: Current) -> None:
     """Show the optimizers by need; choosing one is saved at once."""
     chosen = now.draft.optimizer.name if now.draft.optimizer else ""
+    given = now.draft.optimizer.options if now.draft.optimizer else {}
     rows = sum(d.rows for d in data.datasets() if d.id == now.draft.dataset) - len(now.draft.excluded)
     advised, why = advised_optimizer(now.draft, rows)
     # Pills, as they go on in a second line where six of them are too wide for one.
@@ -111,7 +113,8 @@ def optimizer_cards(now: Current) -> None:
             st.markdown(f":green[:material/thumb_up:] **{plain(title)}** suits your rows. {plain(why)}")
             if advised != chosen:
                 st.button("Choose it", key="choose_advised", on_click=_choose, args=(now.id, advised))
-    shown = [o for o in OPTIMIZERS if need in (EVERYTHING, o.changes, *ALSO.get(o.name, ()))]
+    options = STRUCTURE if need == "structure" else {}
+    shown = [o for o in OPTIMIZERS if need in (EVERYTHING, o.changes) or o.name in options]
     # What is chosen and what is advised comes first, else the order of the registry.
     shown.sort(key=lambda o: (o.name != chosen, o.name != advised))
     with st.grid(3, gap="small", min_column_width=255, key="optimizer_cards"):
@@ -122,7 +125,8 @@ def optimizer_cards(now: Current) -> None:
                 vertical_alignment="distribute",
                 key=f"optimizer_{optimizer.name}",
             ):
-                mine = optimizer.name == chosen
+                wanted = options.get(optimizer.name, {})
+                mine = optimizer.name == chosen and wanted.items() <= given.items()
                 _body(optimizer, mine=mine, advised=why if optimizer.name == advised else "")
                 st.button(
                     "Chosen" if mine else "Choose",
@@ -130,7 +134,7 @@ def optimizer_cards(now: Current) -> None:
                     disabled=mine,
                     help="This one is chosen already." if mine else None,
                     on_click=_choose,
-                    args=(now.id, optimizer.name),
+                    args=(now.id, optimizer.name, wanted),
                 )
     if need == "structure":
         with st.container(horizontal=True, vertical_alignment="center", key="structure_note"):
@@ -207,5 +211,5 @@ def _body(optimizer: type[Optimizer], *, mine: bool, advised: str) -> None:
         st.caption(f"{what.rstrip('.')} · {optimizer.name}", help=f"{need.what} {name}")
 
 
-def _choose(project_id: str, name: str) -> None:
-    drafts.update(project_id, optimizer=Named(name=name))
+def _choose(project_id: str, name: str, options: Mapping[str, Any] | None = None) -> None:
+    drafts.update(project_id, optimizer=Named(name=name, options=dict(options or {})))

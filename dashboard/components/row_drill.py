@@ -53,6 +53,11 @@ def row_drill(
             with column, st.container(border=True, height="stretch", key=f"drill_{at}"):
                 _answer(one, outcome, outputs, at)
                 _opinion(run, spec, one, outcome, said.get(one.candidate.id), tested=tested)
+        if tested and not read_only():
+            st.caption(
+                ":orange[:material/shield:] A test row: what you say of it is kept, but no search reads it, for one that knew "
+                "it would spoil the test. Say it of a validation row to have it used."
+            )
         for at, (one, outcome) in enumerate(zip(found, line.outcomes, strict=True)):
             _messages(spec, one, outcome, values, at)
 
@@ -125,12 +130,7 @@ def _opinion(
             on_change=_said,
             args=(place, answer, key),
         )
-    if tested:
-        st.caption(
-            ":orange[:material/shield:] A test row: what you say here is kept, but no search reads it, for one that knew it "
-            "would spoil the test. Say it of a validation row to have it used."
-        )
-    elif said is not None:
+    if said is not None and not tested:
         st.caption(":green[:material/check:] The next run will read this.")
 
 

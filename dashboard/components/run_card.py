@@ -78,7 +78,7 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
 
 
 def _actions(run: RunRow, project: str | None) -> None:
-    with st.container(horizontal=True, gap="small", key="run_card_actions"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="run_card_actions"):
         if run.result:
             _link("results", "Results", ":material/leaderboard:", run)
             _link("try_it", "Try it", ":material/science:", run)

@@ -45,8 +45,7 @@ def _when(project_id: str, spec: PipelineSpec, at: int, end: str) -> None:
     when = spec.steps[at].when
     state = ALWAYS if when is None else UNLESS if when.negated else ONLY_IF
     key = f"when_{end}"
-    left, middle, right = st.columns([3, 2, 3], gap="small", vertical_alignment="bottom")
-    left.segmented_control(
+    st.segmented_control(
         "This step runs",
         (ALWAYS, ONLY_IF, UNLESS),
         default=state,
@@ -59,7 +58,8 @@ def _when(project_id: str, spec: PipelineSpec, at: int, end: str) -> None:
         return
     known = readable(spec, at)
     names = list(dict.fromkeys([*known, when.field]))
-    middle.selectbox(
+    left, right = st.columns([2, 3], gap="small", vertical_alignment="bottom")
+    left.selectbox(
         "the field",
         names,
         index=names.index(when.field),
@@ -86,8 +86,7 @@ def _when(project_id: str, spec: PipelineSpec, at: int, end: str) -> None:
 
 def _each(project_id: str, spec: PipelineSpec, at: int, end: str) -> None:
     each = spec.steps[at].each
-    left, middle, right = st.columns([3, 2, 3], gap="small", vertical_alignment="bottom")
-    left.segmented_control(
+    st.segmented_control(
         "How often it runs",
         (ONCE, EACH),
         default=ONCE if each is None else EACH,
@@ -101,7 +100,8 @@ def _each(project_id: str, spec: PipelineSpec, at: int, end: str) -> None:
         return
     lists = _lists(spec, at)
     names = list(dict.fromkeys([*lists, each.field]))
-    middle.selectbox(
+    left, right = st.columns(2, gap="small", vertical_alignment="bottom")
+    left.selectbox(
         "the list",
         names,
         index=names.index(each.field),

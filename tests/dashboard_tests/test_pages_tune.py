@@ -62,10 +62,14 @@ def test_every_need_is_answered(project):
         if need == "weights":
             assert "trains a model" in said(app)
             assert not shown[need]
-    assert "Autotune" in shown["structure"]
+    assert shown["structure"] == {"Autotune", "MIPROv2"}
     assert "GEPA" in shown["wording"] - shown["both"]
     assert "KNNFewShot" in shown["examples"] - shown["wording"]
-    assert draft(project).optimizer
+    app.session_state[needs.key] = "structure"
+    app.run()
+    app.button(key="choose_MIPROv2").click().run()
+    assert draft(project).optimizer.options["tune_reasoning"] is True
+    assert app.button(key="choose_MIPROv2").disabled
 
 
 def test_a_sentence_and_a_part_are_frozen(project):
