@@ -22,25 +22,33 @@ class NearestTexts:
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
+        import numpy as np  # only where examples are compared: it takes long to load
+
+        self._np: Any = np
         counts = [_parts(text) for text in texts]
         known = Counter(part for count in counts for part in count)
         self._rarity = {part: math.log((1 + len(texts)) / n) for part, n in known.items()}
-        self._postings: dict[str, list[tuple[int, float]]] = {}
+        postings: dict[str, tuple[list[int], list[float]]] = {}
         for place, count in enumerate(counts):
             weights = {part: (1 + math.log(n)) * self._rarity[part] for part, n in count.items()}
             length = math.sqrt(sum(w * w for w in weights.values())) or 1.0
             for part, weight in weights.items():
-                self._postings.setdefault(part, []).append((place, weight / length))
+                places, shares = postings.setdefault(part, ([], []))
+                places.append(place)
+                shares.append(weight / length)
+        self._postings = {part: (np.array(p), np.array(s)) for part, (p, s) in postings.items()}
         self._size = len(texts)
 
     def nearest(self, text: str, k: int) -> list[int]:
         """Return the places of the `k` texts most like this one, the nearest first; ties keep their order."""
-        closeness = [0.0] * self._size
+        closeness = self._np.zeros(self._size)
         for part, n in _parts(text).items():
             weight = (1 + math.log(n)) * self._rarity.get(part, 0.0)
-            for place, own in self._postings.get(part, ()):
-                closeness[place] += weight * own
-        return sorted(range(self._size), key=lambda i: (-closeness[i], i))[:k]
+            if part in self._postings:
+                places, shares = self._postings[part]
+                closeness[places] += weight * shares
+        ranked: list[int] = self._np.argsort(-closeness, kind="stable")[:k].tolist()
+        return ranked
 
 
 def text_of_values(values: Mapping[str, Any], names: Sequence[str]) -> str:

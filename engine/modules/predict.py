@@ -10,6 +10,7 @@ import copy
 import logging
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from operator import is_
 from typing import TYPE_CHECKING, Any
 
@@ -158,17 +159,17 @@ class Predict(Module):
         names = list(self.signature.input_fields)
         known = self._near
         if known is None or len(known[0]) != len(self.demos) or not all(map(is_, known[0], self.demos)):
-            texts = [text_of_values(dict(demo), names) for demo in self.demos]
-            self._near = known = tuple(self.demos), NearestTexts(texts)
+            texts = tuple(text_of_values(dict(demo), names) for demo in self.demos)
+            self._near = known = tuple(self.demos), _indexed(texts)
         ranked = known[1].nearest(
             text_of_values(inputs, names), len(self.demos) if self.hides else self.nearest
         )
-        shown = [self.demos[place] for place in ranked]
+        shown = (self.demos[place] for place in ranked)
         if self.hides:
             # While it is being scored a row must not find its own answer among the examples.
             same = {name: json_value(inputs.get(name)) for name in self.hides}
-            shown = [d for d in shown if any(d.get(name) != value for name, value in same.items())]
-        return shown[: self.nearest][::-1]
+            shown = (d for d in shown if any(d.get(name) != value for name, value in same.items()))
+        return list(islice(shown, self.nearest))[::-1]
 
     def reset(self) -> None:
         """Forget the demonstrations."""
@@ -222,6 +223,12 @@ class Predict(Module):
 
     def __repr__(self) -> str:
         return f"Predict({self.signature!r})"
+
+
+@lru_cache(maxsize=8)
+def _indexed(texts: tuple[str, ...]) -> NearestTexts:
+    """The index of some examples; copies of a program that show the same ones share it."""
+    return NearestTexts(texts)
 
 
 def _reserved(kwargs: dict[str, Any], signature: type[Signature]) -> dict[str, Any]:

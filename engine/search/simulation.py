@@ -105,12 +105,19 @@ class Renderer:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._costs: dict[tuple[str, bool], _RowCost] = {}
+        self._problem: Problem | None = None
         train = settings.train or settings.validation
         labels: dict[str, list[Any]] = {}
         for row in train[:200]:
             for name, value in settings.rows[row].labels().items():
                 labels.setdefault(name, []).append(value)
         self._labels = labels
+
+    def problem(self, allowance: Allowance) -> Problem:
+        """Return what a search is told, drawn afresh; the rows of a large table are described once for all simulations."""
+        if self._problem is None:
+            self._problem = make_problem(self._settings, Allowance())
+        return replace(self._problem, rng=random.Random(self._settings.seed), allowance=allowance)
 
     async def row_cost(self, candidate: Candidate, rows: Sequence[int], *, teacher: bool) -> _RowCost:
         """Return what a row of this candidate takes; `rows` are some to render."""
@@ -180,7 +187,7 @@ class Simulation:
         if baseline_rows:
             await self._batch([Score(seed, baseline_rows)])
         before = self.totals.calls
-        problem = make_problem(self.settings, allowance)
+        problem = self.renderer.problem(allowance)
         search = held(
             make(replace(problem, calls_made=lambda: int(self.totals.calls - before), rehearsal=True)),
             problem,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 from engine.modules.reasoning import FIELD
 from engine.optimizers.autotune.rules import LabelCheck, merged_rules
@@ -22,10 +23,15 @@ Added = list[tuple[int, int]]
 class Levels(Standing):
     """A standing that can add levels to its space."""
 
+    @cached_property
+    def label_check(self) -> LabelCheck:
+        """The labelled rows that rules are held against."""
+        return LabelCheck(self.problem)
+
     def _add_rules(self, proposals: Mapping[str, Sequence[Sequence[str]]]) -> Added:
         """Turn proposals into levels of rules."""
         best = self._best()
-        check = LabelCheck(self.problem)
+        check = self.label_check
         added: Added = []
         for path, some in proposals.items():
             place = self.space.places("rules", path)[0]
@@ -81,7 +87,8 @@ class Levels(Standing):
         signature = self.problem.signatures[path]
         fields = (*signature.input_fields, *signature.output_fields)
         reads_input = any(n in self.problem.input_fields for n in signature.input_fields)
-        rows = list(self.problem.train)
+        # Of a large table as many as are looked at, drawn: a table may be sorted.
+        rows = list(self.problem.train if len(self.problem.train) <= _POOL else self.train_order)
         if reads_input:
             # A row never sees an example made from itself, so the validation rows can be examples too.
             rows = list(dict.fromkeys((*rows, *self.order)))

@@ -34,32 +34,44 @@ class FactorialModel:
 
         self._np: Any = np
         self._index: dict[Hashable, int] = {("mean",): 0}
+        rows: dict[int, int] = {}
         for terms, own, row, _ in cells:
-            for key in (*(("level", t) for t in terms), ("own", own), ("row", row)):
+            rows.setdefault(row, len(rows))
+            for key in (*(("level", t) for t in terms), ("own", own)):
                 self._index.setdefault(key, len(self._index))
-        n, p = len(cells), len(self._index)
-        design, scores = np.zeros((n, p)), np.zeros(n)
+        design, scores = np.zeros((len(cells), len(self._index))), np.zeros(len(cells))
+        at = np.zeros(len(cells), dtype=int)
         for i, (terms, own, row, score) in enumerate(cells):
-            design[i, 0] = 1.0
-            for key in (*(("level", t) for t in terms), ("own", own), ("row", row)):
-                design[i, self._index[key]] = 1.0
-            scores[i] = score
-        sds = {"mean": _MEAN_SD, "level": _LEVEL_SD, "own": _OWN_SD, "row": _ROW_SD}
+            chosen = [0, self._index["own", own], *(self._index["level", t] for t in terms)]
+            design[i, chosen], scores[i], at[i] = 1.0, score, rows[row]
+        sds = {"mean": _MEAN_SD, "level": _LEVEL_SD, "own": _OWN_SD}
         precision = np.array([sds[key[0]] ** -2 for key in self._index])  # type: ignore[index]  # keys are tuples
-        theta = np.zeros(p)
-        for _ in range(_NEWTON_STEPS):
-            chance = 1.0 / (1.0 + np.exp(-np.clip(design @ theta, -30, 30)))
-            weight = np.maximum(chance * (1.0 - chance), 1e-4)
-            hessian = (design.T * weight) @ design + np.diag(precision)
-            step = np.linalg.solve(hessian, design.T @ (scores - chance) - precision * theta)
-            theta = theta + step
-            if np.abs(step).max() < 1e-3:
-                break
-        self._theta = theta
-        self._factor = np.linalg.cholesky(np.linalg.inv(hessian))
+        self._fit(design, at, scores, precision, len(rows))
         self._rng = np.random.default_rng(seed)
-        rows = [i for key, i in self._index.items() if key[0] == "row"]  # type: ignore[index]  # keys are tuples
-        self._rows = rows
+
+    def _fit(self, design: Any, at: Any, scores: Any, precision: Any, size: int) -> None:
+        """Newton's method. Each row has a difficulty of its own, which touches no other row's: it is solved for apart.
+
+        What is left is as large as the levels are many, however many rows there are (the Schur complement).
+        """
+        np = self._np
+        theta, rows = np.zeros(design.shape[1]), np.zeros(size)
+        for _ in range(_NEWTON_STEPS):
+            chance = 1.0 / (1.0 + np.exp(-np.clip(design @ theta + rows[at], -30, 30)))
+            weight = np.maximum(chance * (1.0 - chance), 1e-4)
+            ours = design.T @ (scores - chance) - precision * theta
+            theirs = np.bincount(at, scores - chance, size) - _ROW_SD**-2 * rows
+            own = np.bincount(at, weight, size) + _ROW_SD**-2
+            between = np.zeros((size, design.shape[1]))
+            np.add.at(between, at, design * weight[:, None])
+            hessian = (design.T * weight) @ design + np.diag(precision) - (between.T / own) @ between
+            step = np.linalg.solve(hessian, ours - between.T @ (theirs / own))
+            row_step = (theirs - between @ step) / own
+            theta, rows = theta + step, rows + row_step
+            if max(np.abs(step).max(), np.abs(row_step).max(initial=0.0)) < 1e-3:
+                break
+        self._theta, self._rows = theta, rows
+        self._factor = np.linalg.cholesky(np.linalg.inv(hessian))
 
     def gain(
         self, terms: Sequence[Hashable], own: Hashable, base: Sequence[Hashable], base_own: Hashable = None
@@ -94,4 +106,4 @@ class FactorialModel:
         at = theta[0] + sum(theta[self._index[("level", t)]] for t in terms if ("level", t) in self._index)
         if ("own", own) in self._index:
             at += theta[self._index[("own", own)]]
-        return float(np.mean(1.0 / (1.0 + np.exp(-(at + theta[self._rows])))))
+        return float(np.mean(1.0 / (1.0 + np.exp(-(at + self._rows)))))

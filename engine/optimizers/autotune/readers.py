@@ -21,6 +21,8 @@ from engine.signature import InputField, OutputField, Signature
 
 # Runs that one reader sees, and successes beside them.
 _RUNS_EACH, _SUCCESSES_EACH = 10, 6
+# Labelled rows that one reader draws; its prompt has room for some hundred.
+_ROWS_EACH = 2000
 
 
 def readers(
@@ -39,7 +41,7 @@ def readers(
     asks = []
     for i in range(n):
         near = _nearest(problem, shares[i], solved)
-        rows = rng.sample(list(problem.train), len(problem.train))
+        rows = rng.sample(problem.train, min(_ROWS_EACH, len(problem.train)))
         labelled = labelled_rows(problem, rows)
         labelled += labelled_rows(
             problem, rows[len(labelled) :]

@@ -18,6 +18,9 @@ from engine.search.contract import Problem, Proposal
 # Characters of a rule; and from which likeness on two rules count as the same.
 _MAX_RULE, _SAME = 400, 0.5
 
+# Labelled rows that rules are held against.
+_ROWS_CHECKED = 2000
+
 
 def rules_of(proposals: Sequence[Proposal], *, most: int = 60) -> list[list[str]]:
     """Return each proposal's rules: a line each, marks off; a single line is taken apart at its sentences."""
@@ -87,9 +90,10 @@ class LabelCheck:
     def __init__(self, problem: Problem) -> None:
         self._values: dict[str, set[str]] = {}
         self._rows: dict[str, list[dict[str, str]]] = {}
-        self._size = len(problem.train)
+        rows = problem.train[:_ROWS_CHECKED]
+        self._size = len(rows)
         names = [n for n in problem.output_fields if is_label(problem, n)]
-        for row in problem.train:
+        for row in rows:
             labels = {n: str(problem.rows[row].get(n, "")).lower() for n in names}
             for name, value in labels.items():
                 self._values.setdefault(name, set()).add(value)

@@ -216,7 +216,7 @@ class Tuning(Levels):
             return asks
         candidate = self.space.candidate(combination)
         latest = {
-            row: o for runs in self.runs.values() for row, o in runs.items() if row in self.problem.train
+            row: o for runs in self.runs.values() for row, o in runs.items() if row in self.learned_from
         }
         outcomes = list(latest.values()) if self.plan.parts.runs else []
         for path in self.problem.worded:

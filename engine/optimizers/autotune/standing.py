@@ -75,8 +75,13 @@ class Standing:
 
     def __post_init__(self) -> None:
         self.space = Space(self.problem)
-        self.order = self.rng.sample(self.problem.validation, len(self.problem.validation))
-        self.train_order = self.rng.sample(self.problem.train, len(self.problem.train))
+        # No more rows than there can be calls for: a large table has a hundred thousand.
+        most = max(self.plan.calls, 2 * BLOCK)
+        self.order, self.train_order = (
+            self.rng.sample(rows, min(most, len(rows)))
+            for rows in (self.problem.validation, self.problem.train)
+        )
+        self.learned_from = frozenset(self.train_order)
         self.kept = self.space.start
         self._train_at = 0
         self._rollout = 0
@@ -271,7 +276,12 @@ class Standing:
         )
 
     def _stale(self, before: Combination) -> bool:
-        """Whether two races in a row (three, if nothing helped yet) did not move the best by a useful amount."""
+        """Whether two races in a row (three, if nothing helped yet) did not move the best by a useful amount.
+
+        Never in a rehearsal: invented answers do not get better, and real ones mostly do until the calls are used.
+        """
+        if self.problem.rehearsal:
+            return False
         after = self._best()
         moved = (
             after != before
