@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 import re
 
 from engine.pipeline.spec import FieldSpec
@@ -56,18 +55,3 @@ def read_choices(text: str) -> tuple[str, ...]:
     ('billing', 'shipping', 'other')
     """
     return tuple(dict.fromkeys(part.strip() for part in re.split(r"[,\n;]", text) if part.strip()))
-
-
-def field_name(text: str, taken: tuple[str, ...] = ()) -> str:
-    """Return a field name for a column or any text: letters, digits and underscores, not taken yet.
-
-    >>> field_name("Customer Message!"), field_name("2nd try"), field_name("name", ("name",))
-    ('customer_message', 'field_2nd_try', 'name_2')
-    """
-    name = re.sub(r"\W+", "_", text.strip().lower()).strip("_")
-    if not name or not name.isidentifier() or keyword.iskeyword(name):
-        name = f"field_{name}" if name else "field"
-    found, number = name, 2
-    while found in taken:
-        found, number = f"{name}_{number}", number + 1
-    return found

@@ -20,6 +20,7 @@ from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 MOSTLY_FILLED = 0.95
 MOST_CODES = 12
 _CLASS_NAME = re.compile(r"label|class|categor|intent|target|type|idx|index", re.IGNORECASE)
+_NOTE = re.compile(r"\s*[(\[][^()\[\]]{1,80}[)\]]\s*$")
 _PUZZLES = frozenset(("question", "problem", "puzzle", "exercise"))
 
 
@@ -61,15 +62,20 @@ def infer_pipeline(
 
 
 def infer_names(columns: Sequence[str]) -> dict[str, str]:
-    """Return a field name for each column: column -> field, all different.
+    """Return a field name for each column, without a note in brackets: column -> field, all different.
 
-    >>> infer_names(["Order No.", "order no", "class"])
-    {'Order No.': 'order_no', 'order no': 'order_no_2', 'class': 'class_value'}
+    >>> infer_names(["Order No.", "order no", "class", "Stars (1-5)"])
+    {'Order No.': 'order_no', 'order no': 'order_no_2', 'class': 'class_value', 'Stars (1-5)': 'stars'}
     """
     names: dict[str, str] = {}
     for column in columns:
-        names[column] = usable_name(column, names.values())
+        names[column] = usable_name(_NOTE.sub("", column) or column, names.values())
     return names
+
+
+def _described(column: ColumnProfile) -> str:
+    """Return the column's name where its note in brackets says more than the field's name does."""
+    return column.name.strip() if _NOTE.search(column.name) and len(column.name) <= 120 else ""
 
 
 def infer_mapping(dataset: Dataset, spec: PipelineSpec) -> dict[str, str]:
@@ -80,12 +86,16 @@ def infer_mapping(dataset: Dataset, spec: PipelineSpec) -> dict[str, str]:
 
 def _input(column: ColumnProfile, name: str) -> FieldSpec:
     kind = _type(column)
-    return FieldSpec(name=name, type=kind if column.filled >= MOSTLY_FILLED else f"Optional[{kind}]")
+    kind = kind if column.filled >= MOSTLY_FILLED else f"Optional[{kind}]"
+    return FieldSpec(name=name, type=kind, description=_described(column))
 
 
 def _output(column: ColumnProfile, name: str) -> FieldSpec:
     choices = _choices(column)
-    return FieldSpec(name=name, choices=choices) if choices else FieldSpec(name=name, type=_type(column))
+    said = _described(column)
+    if choices:
+        return FieldSpec(name=name, choices=choices, description=said)
+    return FieldSpec(name=name, type=_type(column), description=said)
 
 
 def _type(column: ColumnProfile) -> str:

@@ -149,3 +149,15 @@ def test_a_table_without_input_or_answer_is_refused():
         infer_pipeline(data, {"label": "output"})
     with pytest.raises(PipelineError, match="is the answer"):
         infer_pipeline(data, {"text": "input"})
+
+
+def test_a_note_in_brackets_is_said_in_the_description_and_not_in_the_name():
+    rows = "".join(f"good {n},{1 + n % 5}\n" for n in range(30))
+    table = read(f"Review [as written],Stars (1-5)\n{rows}")
+    spec = infer_pipeline(table, {"Review [as written]": "input", "Stars (1-5)": "output"})
+    assert [(f.name, f.description) for f in (*spec.inputs, *spec.outputs)] == [
+        ("review", "Review [as written]"),
+        ("stars", "Stars (1-5)"),
+    ]
+    assert infer_mapping(table, spec) == {"review": "Review [as written]", "stars": "Stars (1-5)"}
+    assert spec.steps[0].instructions == "Read the review and give the stars."
