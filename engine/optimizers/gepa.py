@@ -88,7 +88,10 @@ class GEPAOptions(Options):
         5, ge=1, title="Rows a merge", description="How many rows a merge is first judged on."
     )
     num_parallel_proposals: int = Field(
-        8, ge=1, title="Proposals at once", description="More is faster; fewer lets each learn from the last."
+        8,
+        ge=1,
+        title="Proposals at once",
+        description="More is faster; fewer lets each learn from the last. Left alone, rounds that bring nothing grow.",
     )
     num_parents: int | None = Field(
         None,

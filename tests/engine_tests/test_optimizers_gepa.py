@@ -14,6 +14,7 @@ from engine.metrics.weighted import WeightedSum
 from engine.modules.predict import Predict
 from engine.optimizers.gepa import GEPA
 from engine.optimizers.gepa_pool import Member, Pool
+from engine.prediction import Prediction
 from engine.records import Candidate, Evaluation, Example, Outcome, StepState
 from engine.search.contract import Propose, Score
 from engine.search.driver import Driver
@@ -83,13 +84,6 @@ def both(example, prediction):
     return {"score": sum(each.values()) / 2, "objective_scores": each}
 
 
-class Verdict(dict):
-    """What DSPy's metrics for GEPA return: a Prediction with a score, here as a mapping that counts as one."""
-
-    def __float__(self):
-        return self["score"]
-
-
 def run(optimizer, metric, **changes):
     return loop.run(Driver(toy_settings(ToyLM(), metric=metric, **changes)).search(optimizer.search))
 
@@ -97,12 +91,12 @@ def run(optimizer, metric, **changes):
 @pytest.mark.parametrize("kind", ["objective", "hybrid", "cartesian"])
 def test_gepa_compares_prompts_on_what_the_metric_judges(kind):
     made = GEPA(max_metric_calls=200, frontier_type=kind)
-    result = run(made, lambda e, p: Verdict(both(e, p)))
+    result = run(made, lambda e, p: Prediction(**both(e, p)))
     assert result.stopped == "finished", result.reason
     assert result.score == max(score for score, _ in result.validated())
     assert "objective_scores" not in result.reason
     assert all(o.objective_scores.keys() == {"right", "letter"} for o in result.trials[0].evaluation.outcomes)
-    again = run(made, lambda e, p: Verdict(both(e, p)))
+    again = run(made, lambda e, p: Prediction(**both(e, p)))
     assert [t.candidate.id for t in again.trials] == [t.candidate.id for t in result.trials]
 
 
