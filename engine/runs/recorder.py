@@ -95,19 +95,20 @@ class StoreRecorder:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
 
     def _finish(self, event: TrialFinished) -> None:
+        found = event.evaluation
         self.flush()
         with self._store.transaction():
             self._store.finish_trial(
                 self._run_id,
                 event.trial,
-                score=event.score if event.rows else None,
-                usage=event.usage,
+                score=found.score if found.outcomes else None,
+                usage=found.usage,
                 seconds=event.seconds,
                 state="stopped" if event.partial else "finished",
             )
-            if event.candidate_id == self._best:
-                self._store.mark_best(self._run_id, event.candidate_id)
-            self._tell(event, {"trial": event.trial, "candidate": event.candidate_id, "score": event.score})
+            if found.candidate_id == self._best:
+                self._store.mark_best(self._run_id, found.candidate_id)
+            self._tell(event, {"trial": event.trial, "candidate": found.candidate_id, "score": found.score})
 
     def _tell(self, event: Event, data: dict[str, Any]) -> None:
         self._store.add_event(self._run_id, event.kind, event.text, data)

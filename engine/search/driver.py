@@ -259,20 +259,8 @@ class Driver:
         complete = len(scored) == len(set(ask.rows))
         if complete:
             self._answered[ask.asked] = evaluation
-        failed = sum(o.error is not None for o in evaluation.outcomes)
         self.trials.append(Trial(number, ask.candidate, ask.label, split, evaluation, complete))
-        self._record(
-            TrialFinished(
-                number,
-                ask.candidate.id,
-                evaluation.score,
-                len(scored),
-                failed,
-                evaluation.usage,
-                time.monotonic() - started,
-                partial=not complete,
-            )
-        )
+        self._record(TrialFinished(number, evaluation, time.monotonic() - started, partial=not complete))
         return evaluation
 
     def _was_cut(self, outcome: Outcome) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from engine.records import Candidate, Outcome, Usage
+from engine.records import Candidate, Evaluation, Outcome, Usage
 
 Split = Literal["train", "validation", "test"]
 
@@ -66,31 +66,25 @@ class RowScored:
 
 @dataclass(frozen=True, slots=True)
 class TrialFinished:
-    """A trial is over. `partial` says that the run ended before all of its rows could run.
-
-    `score` is the mean (0-1) over the `rows` that have an outcome; `failed` of them have an error.
-    """
+    """A trial is over after so many `seconds`. `partial` says that the run ended before all of its rows could run."""
 
     kind: ClassVar[str] = "trial_finished"
     trial: int
-    candidate_id: str
-    score: float
-    rows: int
-    failed: int
-    usage: Usage
+    evaluation: Evaluation
     seconds: float
     partial: bool = False
 
     @property
     def text(self) -> str:
         """The event in a sentence."""
-        if not self.rows:
+        outcomes = self.evaluation.outcomes
+        if not outcomes:
             return f"Trial {self.trial} was cut short before its first row."
-        failed = f", {_count(self.failed, 'row')} failed" if self.failed else ""
+        errors = sum(o.error is not None for o in outcomes)
+        failed = f", {_count(errors, 'row')} failed" if errors else ""
         cut = ", cut short" if self.partial else ""
-        return (
-            f"Trial {self.trial} scored {_percent(self.score)} over {_count(self.rows, 'row')}{failed}{cut}."
-        )
+        scored = f"{_percent(self.evaluation.score)} over {_count(len(outcomes), 'row')}"
+        return f"Trial {self.trial} scored {scored}{failed}{cut}."
 
 
 @dataclass(frozen=True, slots=True)

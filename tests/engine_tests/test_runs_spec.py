@@ -7,7 +7,7 @@ from run_setup import PIPELINE, add_data, csv_bytes, spec
 
 from engine.errors import DatasetError, EngineError, RunError
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
-from engine.records import Candidate, Outcome, StepState, Usage
+from engine.records import Candidate, Evaluation, Outcome, StepState, Usage
 from engine.runs.prepare import estimate_run, prepare, reserved_calls
 from engine.runs.recorder import FLUSH_SECONDS, TOLD_FAILURES, StoreRecorder
 from engine.runs.silence import tell_of_silence
@@ -160,14 +160,15 @@ def test_the_recorder_stores_rows_soon_and_trials_at_once(tmp_path):
         recorder.record(CandidateFound(candidate, 0))
         recorder.record(TrialStarted(1, candidate, (5, 6, 7), "validation", "baseline"))
         assert store.trials(run_id)[0].state == "running"
-        recorder.record(RowScored(1, Outcome(6, 1.0), 1, 3, 1.0))
+        outcomes = (Outcome(5, 1.0, usage=Usage(1)), Outcome(6, 1.0, usage=Usage(1)))
+        recorder.record(RowScored(1, outcomes[1], 1, 3, 1.0))
         assert store.outcomes(run_id, 1) == []
         await asyncio.sleep(FLUSH_SECONDS + 0.1)
         assert [o.row for o in store.outcomes(run_id, 1)] == [6]
         assert store.trials(run_id)[0].rows_done == 1
         recorder.record(NewBest(candidate, 1.0))
-        recorder.record(RowScored(1, Outcome(5, 1.0), 2, 3, 1.0))
-        recorder.record(TrialFinished(1, candidate.id, 1.0, 2, 0, Usage(2), 0.5, partial=True))
+        recorder.record(RowScored(1, outcomes[0], 2, 3, 1.0))
+        recorder.record(TrialFinished(1, Evaluation(candidate.id, outcomes), 0.5, partial=True))
         recorder.record(BudgetSpent(Usage(2, 0, 7, 8, 0.5), 1.5))
         recorder.record(Note("Careful.", "warning"))
 
