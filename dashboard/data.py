@@ -17,13 +17,14 @@ from dashboard.just_read import taken
 from dashboard.mode import read_only
 from dashboard.moment import Seen, seen_in
 from dashboard.prompts import messages, sample_call, text_of
-from engine.errors import EngineError, NotFoundError, StoreError
+from engine.errors import EngineError, NotFoundError, RunError, StoreError
 from engine.home import data_home
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate, Outcome
 from engine.runs.spec import ModelChoice, ProjectDraft, RunSpec
+from engine.store.connection import BUSY_SECONDS
 from engine.store.rows import CandidateRow, DatasetInfo, ProjectRow, RunRow, TrialRow
-from engine.store.store import Store
+from engine.store.store import FILE_NAME, Store
 from engine.store.versions import VersionRow
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def reading() -> Iterator[Store]:
-    """Open the store to read from it."""
-    with Store.open(read_only=True) as store:
+def reading(wait: float = BUSY_SECONDS) -> Iterator[Store]:
+    """Open the store to read from it; `wait` is how many seconds another program may keep it locked."""
+    with Store(data_home() / FILE_NAME, read_only=True, busy_seconds=wait) as store:
         yield store
 
 
@@ -163,16 +164,22 @@ def first_row(draft: ProjectDraft) -> dict[str, Any]:
 
 
 @st.cache_resource(max_entries=64, show_spinner="Working out what this will take")
-def _estimate(spec: str, folder: str) -> Estimate:  # noqa: ARG001 - part of the cache's key
+def _estimate(spec: str, folder: str) -> Estimate | RunError:  # noqa: ARG001 - part of the cache's key
     from engine.runs.prepare import estimate_run
 
     with reading() as store:
-        return estimate_run(store, RunSpec.model_validate_json(spec))
+        try:
+            return estimate_run(store, RunSpec.model_validate_json(spec))
+        except RunError as error:
+            return error  # a budget that is too small stays so: worked out once, like an estimate
 
 
 def estimate(spec: RunSpec) -> Estimate:
-    """Return what a run will take, worked out by driving the same search against a stand-in."""
-    return _estimate(spec.model_dump_json(), home_folder())
+    """Return what a run will take, worked out by driving the same search against a stand-in. Raises EngineError."""
+    found = _estimate(spec.model_dump_json(), home_folder())
+    if isinstance(found, RunError):
+        raise RunError(str(found))
+    return found
 
 
 # ---- runs

@@ -59,6 +59,15 @@ KINDS = {
 # The names of these files hold a hash of what is in them.
 FOR_EVER = b"public, immutable, max-age=31536000"
 
+# Plotly's script is large: it is loaded while a person looks at the first page, not when the first chart is to be drawn.
+# `dashboard.components.plot` waits for the same promise.
+EARLY_PLOTLY = b"""<script>
+addEventListener("load", () => setTimeout(() => requestIdleCallback(() => {
+  globalThis.tuneboardPlotly ??= new Promise((done, fail) => document.head.append(Object.assign(document.createElement("script"),
+    { src: new URL("vendor/plotly.min.js", document.baseURI).href, onload: () => done(globalThis.Plotly), onerror: fail })));
+}), 2500));
+</script>"""
+
 QUIET_SECONDS = 1.2
 LATEST_SECONDS = 20.0
 
@@ -189,7 +198,7 @@ def streamlit_folder() -> Path:
 
 
 def document(folder: Path) -> bytes:
-    """Return Streamlit's page, with links to the scripts that the home page needs.
+    """Return Streamlit's page, with links to the scripts that the home page needs, and Plotly's for later.
 
     The browser then asks for them at once instead of when each element arrives.
     """
@@ -198,7 +207,7 @@ def document(folder: Path) -> bytes:
     )
     links = "".join(f'<link rel="modulepreload" href="./static/js/{p.name}">' for p in scripts)
     page = (folder / "index.html").read_bytes().replace(b"<title>Streamlit<", b"<title>Tuneboard<", 1)
-    return page.replace(b"</head>", links.encode() + b"</head>", 1)
+    return page.replace(b"</head>", links.encode() + EARLY_PLOTLY + b"</head>", 1)
 
 
 async def _in_thread(load: Callable[[], Site]) -> Site:

@@ -9,6 +9,7 @@ import gc
 import importlib
 import importlib.util
 import logging
+import pkgutil
 import sys
 from pathlib import Path
 
@@ -54,8 +55,11 @@ def hosted(port: int) -> st.App:
     app.lifespan()  # makes the runtime
     for name in FIRST_PAGE:
         importlib.import_module(name)
-    for name in ("uvicorn", "uvicorn.error"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # Streamlit has it tell of every connection
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).setLevel(
+            logging.WARNING
+        )  # Streamlit has it tell of every connection and request
+    logging.getLogger("uvicorn.access").handlers.clear()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
     gc.enable()
@@ -71,10 +75,13 @@ def load_rest() -> None:
     import pandas as pd
 
     pd.DataFrame({"warm": ["up"]}).to_dict("records")
-    for name in ("components.live_run", "components.example_page", "components.start_card", "watching"):
-        importlib.import_module(f"dashboard.{name}")
+    for found in pkgutil.iter_modules([str(HERE / "components")]):
+        importlib.import_module(f"dashboard.components.{found.name}")
+    warming = importlib.import_module("dashboard.warming")
     gc.collect()
     gc.freeze()
+    warming.warm()
+    gc.freeze()  # and no collection now: it would walk all rows of a large table, and nobody could do anything meanwhile
 
 
 def plotly_folder() -> Path:

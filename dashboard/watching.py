@@ -24,6 +24,9 @@ POLL_SECONDS = 0.1
 LOOK_ANYWAY_SECONDS = 1.0
 """A run whose process has died changes nothing in the store: it is looked at this often."""
 
+LOCKED_SECONDS = 2.0
+"""When another program holds the database for longer than this, the tabs are told; it is tried again and again."""
+
 BUSY_SHARE = 3.0
 """Working a change out may take a third of the time at most: a run of 10,000 trials is told of less often."""
 
@@ -152,7 +155,7 @@ class Watcher:
         while True:
             with ExitStack() as stack:
                 try:
-                    store = stack.enter_context(data.reading())
+                    store = stack.enter_context(data.reading(LOCKED_SECONDS))
                     while self._round(store):
                         time.sleep(POLL_SECONDS)
                     return
@@ -171,6 +174,8 @@ class Watcher:
                 self._thread = None
                 return False
         version = store.data_version()
+        if any(version != run.seen_version for run in runs):
+            store.check_version()
         for run in runs:
             now = time.monotonic()
             if now < run.look_again and (version == run.seen_version or now < run.not_before):

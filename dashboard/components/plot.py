@@ -22,14 +22,14 @@ const PALETTE = {
 };
 // Named one by one: Plotly's own list has a button that sends the chart to a website.
 const TOOLS = [["toImage"], ["zoom2d", "pan2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"]];
-let loading;
-const library = () => window.Plotly ? Promise.resolve(window.Plotly) : (loading ??= new Promise((done, fail) => {
+// The page itself loads it too, when there is time (`dashboard.front`): one promise for all.
+const library = () => globalThis.tuneboardPlotly ??= new Promise((done, fail) => {
   const script = document.createElement("script");
   script.src = new URL("vendor/plotly.min.js", document.baseURI).href;
   script.onload = () => done(window.Plotly);
   script.onerror = fail;
   document.head.append(script);
-}));
+});
 const coloured = (value, style) => {
   if (typeof value === "string") {
     return PALETTE[value] ? style.getPropertyValue(PALETTE[value]).trim() || "#888" : value;

@@ -57,6 +57,11 @@ class StoreConnection:
         """Return a number that changes when another connection has written (compare on one connection)."""
         return int(self._read("PRAGMA data_version")[0][0])
 
+    def check_version(self) -> None:
+        """Raise StoreTooNewError when a newer version of Tuneboard has taken the open file over; it is closed then."""
+        with self._lock, self._sentences():
+            self._schema(self._db)
+
     def _open(self) -> sqlite3.Connection:
         if self.read_only:
             if not self.path.exists():

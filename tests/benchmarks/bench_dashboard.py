@@ -33,7 +33,21 @@ ROUNDS = 10
 BURSTS = 3
 TRIALS = 40
 TABS = 20
-PAGES = ("Task", "Tune", "Run", "Results", "Export", "History", "Home")
+PAGES = (
+    *(
+        "Task",
+        "Examples",
+        "Metric",
+        "Tune",
+        "Run",
+        "Results",
+        "Try it",
+        "Export",
+        "History",
+        "Settings",
+        "Home",
+    ),
+)
 
 
 def dashboard() -> Sequence[Row]:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sqlite3
 import time
 
 import pytest
@@ -16,7 +17,7 @@ from dashboard import stream
 from dashboard.moment import parts, seen_in
 from dashboard.watching import Tab
 from engine.records import Candidate, Outcome, StepState
-from engine.store.store import Store
+from engine.store.store import FILE_NAME, Store
 
 PAGE = {"origin": "http://127.0.0.1:8501", "host": "127.0.0.1:8501"}
 
@@ -145,8 +146,63 @@ def test_too_many_tabs_are_sent_away(client, run):
         loop.close()
 
 
+def test_a_locked_store_is_told_in_a_sentence_and_the_stream_goes_on_after(client, home, run):
+    holder = sqlite3.connect(home / FILE_NAME, isolation_level=None, timeout=20)
+    holder.execute("PRAGMA locking_mode = EXCLUSIVE")
+    holder.execute("BEGIN EXCLUSIVE")
+    try:
+        with client.websocket_connect(f"/live/{run}", headers=PAGE) as socket:
+            told = json.loads(socket.receive_text())
+            assert set(told) == {"trouble"}
+            assert told["trouble"].startswith("Another program holds the database"), "no more and no less"
+            holder.execute("ROLLBACK")
+            holder.close()
+            assert until(socket, "trouble", lambda words: True) == "", "it is over"
+            with Store.open(home) as store:
+                trial(store, run, 1)
+            until(socket, "chart", lambda chart: chart["stamp"] == "1")
+    finally:
+        holder.close()
+
+
+def test_a_store_of_a_newer_version_is_told_in_a_sentence_and_looked_at_again(client, home, run):
+    database = sqlite3.connect(home / FILE_NAME, isolation_level=None)
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    database.execute(f"PRAGMA user_version = {version + 1}")
+    with client.websocket_connect(f"/live/{run}", headers=PAGE) as socket:
+        told = json.loads(socket.receive_text())
+        assert set(told) == {"trouble"}
+        assert "written by a newer version of Tuneboard. Update Tuneboard" in told["trouble"]
+        database.execute(f"PRAGMA user_version = {version}")
+        database.close()
+        assert until(socket, "trouble", lambda words: True) == ""
+
+
+def test_a_store_that_becomes_newer_while_it_is_followed_is_told_too(client, home, run):
+    with client.websocket_connect(f"/live/{run}", headers=PAGE) as socket:
+        socket.receive_text()
+        database = sqlite3.connect(home / FILE_NAME, isolation_level=None)
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        database.execute(f"PRAGMA user_version = {version + 1}")
+        assert "newer version" in until(socket, "trouble", bool)
+        database.execute(f"PRAGMA user_version = {version}")
+        database.close()
+        assert until(socket, "trouble", lambda words: not words) == ""
+
+
+def test_a_database_that_is_damaged_is_told_in_a_sentence(client, home, run):
+    for file in home.glob(f"{FILE_NAME}*"):
+        file.unlink()
+    (home / FILE_NAME).write_bytes(b"no database " * 400)
+    with client.websocket_connect(f"/live/{run}", headers=PAGE) as socket:
+        assert "is damaged or not a Tuneboard database" in until(socket, "trouble", bool)
+
+
 def test_a_run_that_is_deleted_is_told_in_a_sentence(client, home, run):
     with Store.open(home) as store, client.websocket_connect(f"/live/{run}", headers=PAGE) as socket:
         socket.receive_text()
         store.delete_project(store.get_run(run).project_id)
-        assert "may have been deleted" in until(socket, "trouble", bool)
+        said = until(socket, "trouble", bool)
+        assert "may have been deleted" in said
+        assert said.count(". ") <= 1, "a sentence, and what to do"
+        assert "Traceback" not in said

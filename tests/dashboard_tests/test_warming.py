@@ -1,0 +1,80 @@
+"""The warm-up: pages of a large table find everything worked out; what is broken is left for the pages to say."""
+
+import hashlib
+import logging
+import sqlite3
+
+import pytest
+from run_setup import csv_bytes, spec
+
+from dashboard import data, example_checks, warming
+from engine.errors import DatasetError, RunError
+from engine.runs.spec import ModelChoice, ProjectDraft
+from engine.search.budget import Budget
+from engine.store.store import FILE_NAME, Store
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+    return tmp_path
+
+
+def project(home, content):
+    digest = hashlib.sha256(content).hexdigest()
+    with Store.open(home) as store:
+        dataset = store.add_dataset("shelves.csv", content, digest, ["text", "shelf"], 400, "test")
+        parts = spec(dataset).model_dump(include={"pipeline", "mapping", "metric", "optimizer", "budget"})
+        draft = ProjectDraft(dataset=dataset, **parts)
+        store.create_project("Wide", draft.model_dump(mode="json"))
+    return draft, digest
+
+
+def test_what_the_pages_ask_for_is_there_already(home, caplog):
+    draft, digest = project(home, csv_bytes(400))
+    with caplog.at_level(logging.WARNING):
+        warming.warm()
+    assert caplog.text == "", "nobody is told that no page was drawn"
+    asked = [
+        lambda: data.profiles(draft.dataset),
+        lambda: data.usable(draft.dataset, draft.pipeline, draft.mapping),
+        lambda: example_checks.split_of(draft),
+        lambda: example_checks.findings_of(draft),
+        lambda: data.estimate(draft.model_copy(update={"model": ModelChoice()}).to_run(digest)),
+    ]
+    # The stored file is taken away: what is still answered was worked out before.
+    database = sqlite3.connect(home / FILE_NAME)
+    database.execute("UPDATE datasets SET content = x'00'")
+    database.commit()
+    database.close()
+    for ask in asked:
+        ask()
+    data._dataset.clear()
+    with pytest.raises(DatasetError):
+        data.dataset(draft.dataset)
+
+
+def test_a_table_that_cannot_be_read_is_no_trouble_here(home):
+    draft, _ = project(home, b'a,b\n"open')
+    warming.warm()
+    with pytest.raises(DatasetError):
+        data.profiles(draft.dataset)
+
+
+def test_no_project_is_no_trouble_either(home):
+    with Store.open(home):
+        warming.warm()
+
+
+def test_why_a_run_cannot_start_is_worked_out_once(home):
+    draft, digest = project(home, csv_bytes(400))
+    small = draft.model_copy(update={"model": ModelChoice(), "budget": Budget(calls=3)}).to_run(digest)
+    with pytest.raises(RunError, match="too small") as first:
+        data.estimate(small)
+    database = sqlite3.connect(home / FILE_NAME)
+    database.execute("UPDATE datasets SET content = x'00'")
+    database.commit()
+    database.close()
+    with pytest.raises(RunError) as again:
+        data.estimate(small)
+    assert str(again.value) == str(first.value)
