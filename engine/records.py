@@ -178,7 +178,7 @@ class Demo:
 
 @dataclass(frozen=True, slots=True)
 class StepState:
-    """What may change in one step; `nearest` demos are shown (0: all), `reason_first` adds or drops reasoning."""
+    """What may change in one step. `nearest` demos are shown (0: all), `reason_first` adds or drops reasoning, `adapter` is a name."""
 
     instructions: str
     demos: tuple[Demo, ...] = ()
@@ -186,6 +186,7 @@ class StepState:
     tool_descriptions: Mapping[str, str] = field(default_factory=dict)
     nearest: int = 0
     reason_first: bool | None = None
+    adapter: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the state as JSON-ready values; `from_dict` reads it back."""
@@ -196,6 +197,7 @@ class StepState:
             "tool_descriptions": dict(self.tool_descriptions),
             **({"nearest": self.nearest} if self.nearest else {}),
             **({} if self.reason_first is None else {"reason_first": self.reason_first}),
+            **({} if self.adapter is None else {"adapter": self.adapter}),
         }
 
     @classmethod
@@ -208,6 +210,7 @@ class StepState:
             tool_descriptions=dict(data.get("tool_descriptions", {})),
             nearest=int(data.get("nearest", 0)),
             reason_first=data.get("reason_first"),
+            adapter=data.get("adapter"),
         )
 
 

@@ -50,6 +50,11 @@ def dspy_state(program: Module) -> dict[str, Any]:
                 f"The step {path!r} was found to answer better {'with' if step.reason_first else 'without'} reasoning first, "
                 "which DSPy's state cannot say. Export the DSPy script, which can, or json or python."
             )
+        if step.tuned_adapter is not None:
+            raise ProgramFileError(
+                f"The step {path!r} was found to answer better in the {step.tuned_adapter} layout, which DSPy's state "
+                "cannot say. Export the DSPy script, which can, or json or python."
+            )
         states[path] = step_state(step)
     # A program that is one step is saved by DSPy without a path, as that step's state itself.
     return {**states.get("self", states), "metadata": METADATA}

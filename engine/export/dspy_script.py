@@ -57,7 +57,7 @@ def dspy_script(program: ProgramFile) -> str:
             {s.name: [s.when.field, list(s.when.values), s.when.negated] for s in steps if s.when}
         ),
         "EACH": _literal({s.name: [s.each.field, s.each.item] for s in steps if s.each}),
-        "LAYOUTS": _literal({s.name: dict(_layout(s, s.adapter)) for s in steps if s.adapter}),
+        "LAYOUTS": _literal({s.name: dict(_layout(s, name)) for s in steps if (name := _adapter(s, placed))}),
         "STATE": _literal({p.path: step_state(p.tuned) for p in placed}),
         "MODELS": _literal(dict(_own_models(steps, placed))),
         "MODEL": _literal(_model(program.model)),
@@ -222,6 +222,17 @@ def _own_models(steps: Iterable[StepSpec], placed: Sequence[_Placed]) -> Iterabl
     for step in steps:
         if step.model and (own := _model(ModelFile(name=step.model))):
             yield from ((p.path, own["model"]) for p in placed if p.owner == step.name)
+
+
+def _adapter(step: StepSpec, placed: Sequence[_Placed]) -> str | None:
+    """A step's adapter: its own, or the one tuning has found; the parts of a step share one in the script."""
+    found = {p.tuned.tuned_adapter for p in placed if p.owner == step.name}
+    if len(found) > 1:
+        raise ProgramFileError(
+            f"The parts of the step {step.name!r} were found to answer better in different layouts, which the DSPy "
+            "script cannot say. Export json or python."
+        )
+    return next(iter(found), None) or step.adapter
 
 
 def _layout(step: StepSpec, adapter: str) -> Iterable[tuple[str, Any]]:

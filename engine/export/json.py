@@ -52,6 +52,7 @@ class StepFile(_File):
     tool_descriptions: dict[str, str] = Field(default_factory=dict)
     nearest: int = Field(default=0, ge=0)
     reason_first: bool | None = None
+    adapter: AdapterName | None = None
 
 
 class CandidateFile(_File):

@@ -48,7 +48,7 @@ class Predict(Module):
     step's own; without them those in force (`engine.configure`, `engine.context`) are used. With `nearest` set only
     so many of `demos` are shown, those most like the inputs, and none whose inputs named in `hides` are those of the call
     (while rows are scored that are examples themselves). `reason_first` says that tuning has added a field to reason in
-    before the outputs, or has taken it away.
+    before the outputs, or has taken it away, `tuned_adapter` that tuning has chosen the adapter.
 
     >>> from engine import context
     >>> from engine.testing import DummyLM
@@ -60,6 +60,7 @@ class Predict(Module):
     nearest: int = 0
     hides: tuple[str, ...] = ()
     reason_first: bool | None = None
+    tuned_adapter: str | None = None
     _near: tuple[tuple[Any, ...], NearestTexts] | None = None
 
     def __init__(self, signature: Any, callbacks: Sequence[Any] | None = None, **config: Any) -> None:
@@ -138,6 +139,7 @@ class Predict(Module):
             field_descriptions={name: text for name, text in described.items() if text},
             nearest=self.nearest,
             reason_first=self.reason_first,
+            adapter=self.tuned_adapter,
         )
 
     def apply(self, changes: StepState) -> None:
@@ -151,6 +153,11 @@ class Predict(Module):
         self.signature = signature
         self.demos = [_example(demo) for demo in changes.demos]
         self.nearest, self.reason_first = changes.nearest, changes.reason_first
+        if changes.adapter != self.tuned_adapter:
+            self.adapter = (
+                None if changes.adapter is None else own_adapter.load_adapter({"name": changes.adapter})
+            )
+            self.tuned_adapter = changes.adapter
 
     def demos_for(self, inputs: Mapping[str, Any]) -> list[Any]:
         """Return the demonstrations shown for these inputs: all, or the `nearest` ones with the nearest last."""
@@ -190,6 +197,8 @@ class Predict(Module):
             chosen["reason_first"] = self.reason_first
         if self.adapter is not None:
             chosen["adapter"] = own_adapter.dump_adapter(self.adapter)
+        if self.tuned_adapter is not None:
+            chosen["tuned_adapter"] = self.tuned_adapter
         return {
             "demos": [json_value(_values(demo)) for demo in self.demos],
             "signature": self.signature.dump_state(),
@@ -212,6 +221,7 @@ class Predict(Module):
             self.lm = state.load_lm(saved["lm"])
         if saved.get("adapter"):
             self.adapter = own_adapter.load_adapter(saved["adapter"])
+        self.tuned_adapter = saved.get("tuned_adapter")
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Predict:
         made = type(self).__new__(type(self))

@@ -122,8 +122,9 @@ class Problem:
     `calls_made()` how many calls the search has made so far, what the cache spared not counted; it is the same
     when a run is driven again, and changes only between batches. `frozen` is what stays as it is in the first
     starting candidate: the driver sees to that, `may_change` saves calls that could change nothing. `remarks` are
-    people's words on earlier answers, by row; outcomes carry them in their feedback too. In a `rehearsal` (the
-    estimate) answers are invented, so that learning from them with a heavy library is not worth its import.
+    people's words on earlier answers, by row; outcomes carry them in their feedback too. `layouts` are the adapters
+    that may be tried in a step, by path: none where a person has chosen one. In a `rehearsal` (the estimate) answers
+    are invented, so that learning from them with a heavy library is not worth its import.
     """
 
     seed: Candidate
@@ -142,6 +143,7 @@ class Problem:
     calls_made: Callable[[], int] | None = None
     frozen: tuple[Freeze, ...] = ()
     remarks: Mapping[int, str] = field(default_factory=dict)
+    layouts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     rehearsal: bool = False
 
     def may_change(self, path: str, part: Part) -> bool:

@@ -135,6 +135,8 @@ def _what(step: str, parent: Candidate, child: Candidate) -> str:
         ("solved examples", before.demos != after.demos or before.nearest != after.nearest),
         ("field descriptions", before.field_descriptions != after.field_descriptions),
         ("tool descriptions", before.tool_descriptions != after.tool_descriptions),
+        ("reasoning first", before.reason_first != after.reason_first),
+        ("the answer's layout", before.adapter != after.adapter),
     )
     return " and ".join(name for name, differs in parts if differs)
 

@@ -11,11 +11,15 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from engine.adapters.chat import ChatAdapter
+from engine.modules.tool_step import ToolStep
 from engine.records import Candidate, Example, json_value
+from engine.runtime import current
 from engine.search.contract import Allowance, Problem
 
 if TYPE_CHECKING:
     from engine.modules.module import Module
+    from engine.modules.predict import Predict
     from engine.search.settings import Settings
     from engine.signature import Signature
 
@@ -42,8 +46,22 @@ def make_problem(settings: Settings, allowance: Allowance) -> Problem:
         allowance=allowance,
         calls_per_row=settings.program_calls,
         frozen=settings.frozen,
+        layouts={
+            path: LAYOUTS for path, step in program.named_predictors() if _default_layout(step, settings)
+        },
         remarks={row: said for row, said in settings.remarks.items() if row in ids},
     )
+
+
+def _default_layout(step: Predict, settings: Settings) -> bool:
+    """Whether a step answers in the layout that all steps do unless somebody says otherwise."""
+    if isinstance(step, ToolStep) or (step.adapter is not None and step.tuned_adapter is None):
+        return False
+    return type(settings.adapter or current().adapter or ChatAdapter()) is ChatAdapter
+
+
+LAYOUTS = ("json", "xml")
+"""The adapters that may do better than the default one, where a model does not keep to that."""
 
 
 def seed_of(program: Module) -> Candidate:

@@ -1,10 +1,12 @@
 """Autotune: what it finds, what it leaves alone, and how it handles rules."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from engine import loop
+from engine.adapters.chat import ChatAdapter
 from engine.contract_tests import ToyLM, toy_rows, toy_settings
 from engine.lm.base import BaseLM, Choice, Reply
 from engine.modules.predict import Predict
@@ -41,7 +43,7 @@ def test_the_rows_most_like_an_input_are_shown_and_never_the_row_itself():
     assert run(toy_settings(ToyLM()), leave_out=("nearest",)).best.steps["self"].nearest == 0
 
 
-@pytest.mark.parametrize("left_out", ["rules", "examples", "nearest", "reasoning", "model", "runs"])
+@pytest.mark.parametrize("left_out", ["rules", "examples", "nearest", "reasoning", "layout", "model", "runs"])
 def test_every_part_can_be_left_out(left_out):
     result = run(toy_settings(ToyLM(), budget=Budget(calls=120)), leave_out=(left_out,))
     assert result.stopped == "finished"
@@ -142,3 +144,46 @@ def test_a_compiled_program_is_another_one():
     tuned = optimizer.compile(student, trainset=rows[:18], valset=rows[18:], budget=Budget(calls=80))
     assert tuned is not student
     assert student.candidate().steps["self"].demos == ()
+
+
+class OneLayoutLM(ToyLM):
+    """The toy model, but what it writes is readable in one layout only. `asked` counts what it was asked in each."""
+
+    def __init__(self, layout: str) -> None:
+        super().__init__()
+        self.layout = layout
+
+    async def complete(self, request):
+        system = str(request.messages[0]["content"])
+        reply = await super().complete(request)
+        if "`rules`" in system or self.layout == "chat":
+            return reply
+        found = re.search(r"red|green|blue", reply.text.partition("label ## ]]")[2])
+        label = found[0] if found else "red"
+        if self.layout == "xml" and "<label>" in system:
+            return replace(reply, choices=(Choice(f"<label>{label}</label>"),))
+        if self.layout == "json" and "JSON object" in system:
+            return replace(reply, choices=(Choice(f'{{"label": "{label}"}}'),))
+        return replace(reply, choices=(Choice(f"Well, {label[:2]}"),))
+
+
+@pytest.mark.parametrize("layout", ["xml", "json"])
+def test_another_layout_is_found_where_answers_come_out_garbled(layout):
+    result = run(toy_settings(OneLayoutLM(layout), budget=Budget(calls=400)))
+    assert result.best.steps["self"].adapter == layout
+    assert f"answers in the {layout} layout" in result.reason
+
+
+def test_no_other_layout_is_tried_where_answers_are_readable_or_somebody_has_chosen_one():
+    tried = {t.candidate.steps["self"].adapter for t in run(toy_settings(ToyLM())).trials}
+    assert tried == {None}
+    program = Predict("text -> label")
+    program.adapter = ChatAdapter()
+    chosen = run(toy_settings(OneLayoutLM("xml"), program=program, budget=Budget(calls=200)))
+    assert {t.candidate.steps["self"].adapter for t in chosen.trials} == {None}
+    assert (
+        run(toy_settings(OneLayoutLM("xml"), budget=Budget(calls=200)), leave_out=("layout",))
+        .best.steps["self"]
+        .adapter
+        is None
+    )

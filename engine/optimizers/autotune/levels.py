@@ -16,6 +16,9 @@ from engine.records import Demo
 # Examples of which each input is shown the most similar: how many there are at most, and how many are shown.
 _POOL, _NEAREST = 300, 4
 
+# From which share of rows on that took more calls than they should answers count as garbled.
+_GARBLED = 0.1
+
 Added = list[tuple[int, int]]
 """(factor, level) of what is new."""
 
@@ -81,6 +84,19 @@ class Levels(Standing):
                 title = "answers without reasoning first" if has else "reasons before it answers"
                 added.append((place, self.space.add(place, Level(title, reason_first=not has))))
         return added
+
+    def _add_layouts(self) -> list[Added]:
+        """Add to each step the other adapters, where answers came out garbled: one addition for all steps an adapter."""
+        if not self.plan.parts.layout or self.garbled <= _GARBLED * self.rows_run:
+            return []
+        places = self.space.places("layout")
+        names = dict.fromkeys(
+            name for p in places for name in self.problem.layouts[self.space.factors[p].path]
+        )
+        return [
+            [(p, self.space.add(p, Level(f"answers in the {name} layout", adapter=name))) for p in places]
+            for name in names
+        ]
 
     def _pool(self, path: str) -> dict[int, Demo]:
         """Rows as demonstrations of a step: the rows' own values where they say all, else runs that went right."""

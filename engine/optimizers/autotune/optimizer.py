@@ -15,7 +15,7 @@ from engine.optimizers.base import Optimizer, Options
 from engine.records import Example
 from engine.search.contract import Problem, Search
 
-Part = Literal["rules", "examples", "nearest", "reasoning", "model", "runs"]
+Part = Literal["rules", "examples", "nearest", "reasoning", "layout", "model", "runs"]
 """What can be left out, to see what it is worth."""
 
 

@@ -47,14 +47,17 @@ class Tuning(Levels):
                 if number == (self.told is not None) and self._affords_reasoning()
                 else []
             )
-            if not added and not other and number and not proposals:
+            others = [other] if other else []
+            if not number:
+                others += self._add_layouts()
+            if not added and not others and number and not proposals:
                 break
-            proposals = yield from self._round(self._to_race(added, number, other), number)
+            proposals = yield from self._round(self._to_race(added, number, others), number)
             if not number and not self.cut:
                 yield from self._look_again()
                 if self.plan.parts.headroom and not self.cut and self._hopeless():
                     yield [self._settle(self._nothing_to_gain())]
-                    return self.ended
+                    return self.ended if self.kept == self.space.start else self._found()
             elif self._stale(before):
                 self.ended = "The chance of a further useful gain became small, so the search stopped."
                 break
@@ -190,6 +193,10 @@ class Tuning(Levels):
                 known[outcome.row] = outcome.score
             self.spent += new * max(1, self.problem.calls_per_row)
             self.rows_run += new
+            # An answer that cannot be read is asked for again.
+            asked = new * (outcome.usage.calls + outcome.usage.cached)
+            self.garbled += asked > self.problem.calls_per_row
+            self.calls_asked[combination] = self.calls_asked.get(combination, 0) + validation * asked
         if validation:
             self.asked[combination] = max(self.asked.get(combination, 0), len(ask.rows))
 
@@ -249,13 +256,13 @@ class Tuning(Levels):
         """Keep the best if it is surely better than the start, else the start; `why` says why it is the start."""
         best = self._best()
         if best != self.space.start and (why or not self._proven(best)):
-            best = self.space.start
+            best = self._readable()
         self.kept = best
         rows = self.order[: self.asked.get(best, 0)]
         known = self.scores.get(best, {})
         score = sum(known[r] for r in rows) / len(rows) if rows else None
         candidate = self.space.candidate(best)
-        return Keep(replace(candidate, reason=why) if why else candidate, score)
+        return Keep(replace(candidate, reason=why) if why and best == self.space.start else candidate, score)
 
     def _proven(self, best: Combination) -> bool:
         """Whether the evidence is good enough to leave the start for this."""
@@ -266,6 +273,8 @@ class Tuning(Levels):
         """Say what was found, and why the search stopped."""
         kept, start = self.kept, self.space.start
         why = self.ended or "The calls that were planned are used."
+        if kept == self._readable() != start:
+            return f"Only the layout of the answers was broken: {'; '.join(self.space.titles(kept))}. {why}"
         if kept == start:
             return f"Nothing that was tried surely beats the starting prompt, so it is kept. {why}"
         rows = [row for row in self.scores[kept] if row in self.scores.get(start, {})]

@@ -6,7 +6,7 @@ A level made from another one names it as its origin. It knows candidates and ro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.records import Candidate, Demo
 from engine.search.contract import Problem
@@ -18,7 +18,7 @@ Combination = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One setting of one factor: rules added to the instructions, examples, or whether to reason first.
+    """One setting of one factor: rules added to the instructions, examples, whether to reason first, or an adapter.
 
     `origin` is the level it was made from; of the examples `nearest` are shown (0: all).
     """
@@ -28,12 +28,13 @@ class Level:
     demos: tuple[Demo, ...] | None = None
     nearest: int = 0
     reason_first: bool | None = None
+    adapter: str | None = None
     origin: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """Something to be chosen: a step's "rules", "examples" or "reasoning"."""
+    """Something to be chosen: a step's "rules", "examples", "reasoning" or "layout"."""
 
     path: str
     kind: str
@@ -51,13 +52,14 @@ class Space:
             ("rules", "instructions"),
             ("examples", "demos"),
             ("reasoning", "instructions"),
+            ("layout", "instructions"),
         )
         self.seed = self.problem.seed
         self.factors = tuple(
             Factor(path, kind)
             for path in self.seed.steps
             for kind, part in parts
-            if self.problem.may_change(path, part)
+            if self.problem.may_change(path, part) and (kind != "layout" or path in self.problem.layouts)
         )
         self.levels = [[Level("as they were")] for _ in self.factors]
         self._candidates: dict[Combination, Candidate] = {}
@@ -74,9 +76,8 @@ class Space:
     def add(self, place: int, level: Level) -> int:
         """Add a level to a factor, once by content, and return its number."""
         known = self.levels[place]
-        content = (level.rules, level.demos, level.nearest, level.reason_first)
         for number, other in enumerate(known):
-            if (other.rules, other.demos, other.nearest, other.reason_first) == content:
+            if replace(other, title=level.title, origin=level.origin) == level:
                 return number
         known.append(level)
         return len(known) - 1
@@ -118,6 +119,8 @@ class Space:
                 made = made.with_step(path, demos=level.demos, nearest=level.nearest)
             elif level.reason_first is not None:
                 made = made.with_step(path, reason_first=level.reason_first)
+            elif level.adapter is not None:
+                made = made.with_step(path, adapter=level.adapter)
             else:
                 made = made.with_step(
                     path, instructions=with_rules(self.seed.steps[path].instructions, level.rules)

@@ -36,6 +36,7 @@ class Parts:
     examples: bool = True
     nearest: bool = True
     reasoning: bool = True
+    layout: bool = True
     model: bool = True
     runs: bool = True
     headroom: bool = True
@@ -61,6 +62,8 @@ class Standing:
     rng: random.Random
     spent: int = 0
     rows_run: int = 0
+    garbled: int = 0
+    calls_asked: dict[Combination, int] = field(default_factory=dict)
     cut: bool = False
     ended: str = ""
     scores: dict[Combination, dict[int, float]] = field(default_factory=dict)
@@ -99,16 +102,17 @@ class Standing:
         most = self.problem.calls_per_row
         if self.rows_run < BLOCK:
             return float(most)
-        return min(float(most), max(0.5, (self.spent - self._asked_for) / self.rows_run))
+        # Where answers have to be asked for again it is more than the program's own calls.
+        return min(3.0 * most, max(0.5, (self.spent - self._asked_for) / self.rows_run))
 
     # Choosing
 
     def _to_race(
-        self, added: Sequence[tuple[int, int]], number: int, other: Sequence[tuple[int, int]] = ()
+        self, added: Sequence[tuple[int, int]], number: int, others: Sequence[Sequence[tuple[int, int]]] = ()
     ) -> list[Combination]:
         """Return the combinations for the next race: the new levels with the best of the rest, then Thompson's.
 
-        `other` levels are tried on the best by themselves.
+        `others` are levels that are tried on the best by themselves.
         """
         best = self._best()
         newest = dict(added)
@@ -116,10 +120,10 @@ class Standing:
         for places in self._apart(newest):
             chosen.setdefault(tuple(newest[p] if p in places else at for p, at in enumerate(best)))
         chosen.pop(best, None)
-        width = (self._width() if number else self._first_width()) + bool(other)
-        if number or other:
-            chosen = dict.fromkeys(list(chosen)[: max(1, width - 1)])
-            if other:
+        width = (self._width() if number else self._first_width()) + len(others)
+        if number or others:
+            chosen = dict.fromkeys(list(chosen)[: max(1, width - max(1, len(others)))])
+            for other in others:
                 chosen.setdefault(self._with(other))
         if number:
             chosen.setdefault(best)
@@ -129,7 +133,25 @@ class Standing:
             drawn = self._drawn(self._model())
             if drawn not in self.dropped:
                 chosen.setdefault(drawn)
+        chosen = dict.fromkeys(map(self._laid_out, chosen))
         return [c for c in chosen if self.asked.get(c, 0) < len(self.order)][:width]
+
+    def _readable(self) -> Combination:
+        """The start; where its answers are garbled, the start in a layout that does no worse and takes fewer calls."""
+        start, layouts = self.space.start, set(self.space.places("layout"))
+        rank = {
+            c: (
+                difference(known, self.scores.get(start, {}))[0],
+                -self.calls_asked.get(c, 0) / max(1, len(known)),
+            )
+            for c, known in self.scores.items()
+            if not any(level for place, level in enumerate(c) if place not in layouts)
+        }
+        return max(rank, key=rank.__getitem__, default=start)
+
+    def _laid_out(self, combination: Combination) -> Combination:
+        """The combination in the layout that is read best, unless it has one of its own."""
+        return tuple(level or better for level, better in zip(combination, self._readable(), strict=True))
 
     def _with(self, added: Sequence[tuple[int, int]]) -> Combination:
         """The best combination with other levels of some factors."""
