@@ -83,9 +83,12 @@ class RunStore(ProjectStore):
                 raise RunError(
                     f"The run {run_id!r} is being worked on by process {run.pid}. Stop it first, or wait for its end."
                 )
+            # What was asked for while its process was expected (`expect_process`) holds.
+            kept = "CASE WHEN state = 'running' AND pid IS NULL THEN {0} ELSE 0 END"
             self._write(
-                "UPDATE runs SET state = 'running', message = '', phase = '', pid = ?, heartbeat_at = ?, stop = 0, "
-                "pause = 0, started_at = coalesce(started_at, ?), finished_at = NULL, result = NULL, "
+                f"UPDATE runs SET stop = {kept.format('stop')}, pause = {kept.format('pause')}, "  # noqa: S608 - fixed names
+                "state = 'running', message = '', phase = '', pid = ?, heartbeat_at = ?, "
+                "started_at = coalesce(started_at, ?), finished_at = NULL, result = NULL, "
                 "revision = revision + 1 WHERE id = ?",
                 (pid, now, now, run_id),
             )

@@ -94,7 +94,9 @@ def test_a_run_that_failed_is_going_on_as_soon_as_it_is_asked_to(home, run_id, m
     with Store.open(home) as store:
         run = store.get_run(run_id)
         assert (run.state, run.message, run.finished_at, run.is_over) == ("running", "", None, False)
-        assert store.claim_run(run_id, os.getpid()).pid == os.getpid()
+        store.request_stop(run_id)  # while its process is on its way
+        claimed = store.claim_run(run_id, os.getpid())
+        assert (claimed.pid, claimed.stop_requested) == (os.getpid(), True)
         store.set_state(run_id, "failed", "The server is away.")
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(RunError, match="could not be started"):
