@@ -18,6 +18,7 @@ from dashboard.components.run_meters import run_meters
 from dashboard.components.run_requests import run_requests
 from dashboard.components.run_watch import run_watch
 from dashboard.components.trial_card import trial_card
+from dashboard.glossary import explain
 from dashboard.moment import Seen, parts
 from dashboard.plain import plain
 from engine.errors import EngineError
@@ -57,7 +58,10 @@ def _draw(run_id: str, was_over: bool) -> None:
     with left, st.container(border=True, key="chart_card"):
         st.markdown(
             "**Trial scores**",
-            help="Each dot is one prompt, scored on some rows, and is joined to the prompts it came from. Click one to see it.",
+            help=explain(
+                "candidate",
+                "Each dot is one, scored on some rows, and is joined to those it came from. Click one to see it.",
+            ),
         )
         clicked = plot(
             shown["chart"]["figure"],

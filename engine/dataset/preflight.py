@@ -2,7 +2,8 @@
 
 Pure functions of texts by field: blank cells, values that are not allowed, spelling variants, duplicates, rows that
 contradict each other, rows that nearly repeat rows kept apart, odd labels, very long rows, rare answers. A finding
-is advice: nothing is changed here. It knows no files and no models; 100,000 rows take less than two seconds.
+is advice: nothing is changed here. It knows no files and no models; 100,000 rows take two seconds, or four where
+labels can be told from the words.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ SHOWN = {
     "examples": ("seed", "leak", "left out", "row"),
     "metric": ("metric",),
     "tune": ("way of tuning", "budget", "model", "estimate", "call", "token", "comparable", "frozen"),
+    "run": ("candidate",),
     "results": ("baseline", "best prompt", "likely gain", "token"),
     "try_it": ("final test",),
     "export": ("proof", "version", "verdict"),
