@@ -57,9 +57,9 @@ def without_rights(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def full_disk() -> Iterator[None]:
-    """Let no file grow beyond a page, as on a disk that is full."""
+    """Let no file grow beyond a few pages, as on a disk that is full."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, hard))
     try:
         yield
     finally:
