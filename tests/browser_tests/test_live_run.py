@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 
 from dashboard import drafts, launch
 from engine.records import Candidate, Outcome, StepState
-from engine.runs.spec import ModelChoice
+from engine.runs.spec import ModelChoice, Named
 from engine.search.budget import Budget
 from engine.store.store import Store
 
@@ -29,7 +29,7 @@ def model() -> Iterator[OpenAIServer]:
 
 @pytest.fixture
 def project(server, model, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A project of the sample task that asks the slow model."""
+    """A project of the sample task that asks the slow model, tuned by a search that does not see that this is in vain."""
     from engine.pipeline.templates import SAMPLES
 
     monkeypatch.setenv("TUNEBOARD_HOME", str(server.home))
@@ -38,6 +38,7 @@ def project(server, model, monkeypatch: pytest.MonkeyPatch) -> str:
     drafts.update(
         project,
         model=ModelChoice(name="openai/slow", base_url=model.url),
+        optimizer=Named(name="MIPROv2"),
         concurrency=4,
         budget=Budget(calls=2000),
     )
