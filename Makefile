@@ -48,7 +48,7 @@ $(READY): pyproject.toml $(LOCK)
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Tuneboard needs Python 3.11 or newer; this is ' + sys.version.split()[0] + '. Name another one with: make PYTHON=python3.12')"
 	$(PYTHON) -m venv $(VENV)
 	@# uv installs in a fifth of pip's time; where it cannot reach the index that pip is set up for, pip does it.
-	$(BIN)/python -m pip install -q --disable-pip-version-check uv && $(BIN)/uv pip sync -q --require-hashes $(LOCK) || \
+	$(BIN)/python -m pip install -q --disable-pip-version-check uv && $(BIN)/uv pip sync -q --compile-bytecode --require-hashes $(LOCK) || \
 	  $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(LOCK)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 	$(BIN)/python -m compileall -q engine dashboard
