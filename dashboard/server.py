@@ -1,7 +1,7 @@
 """The dashboard's server: `python -m dashboard.server --port 8501` serves on loopback only.
 
-Little is imported here, so that the browser is answered at once: `dashboard.front` hands out Streamlit's own page and
-scripts while `dashboard.hosting`, which is everything else, is being loaded beside it.
+Little is imported here, so that the browser is answered at once: `dashboard.serving.front` hands out Streamlit's own page and
+scripts while `dashboard.serving.hosting`, which is everything else, is being loaded beside it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from dashboard.front import Front
+from dashboard.serving.front import Front
 
 if TYPE_CHECKING:
     import streamlit as st
@@ -29,11 +29,11 @@ def serve(port: int) -> int:
     """Serve until interrupted; return the exit code. The pages' code is loaded while the browser loads its scripts."""
 
     def load() -> st.App:
-        hosted: st.App = importlib.import_module("dashboard.hosting").hosted(port)
+        hosted: st.App = importlib.import_module("dashboard.serving.hosting").hosted(port)
         return hosted
 
     def load_rest() -> None:
-        importlib.import_module("dashboard.hosting").load_rest()
+        importlib.import_module("dashboard.serving.hosting").load_rest()
 
     def give_up() -> None:
         server.should_exit = True

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from dashboard.components.example_page import examples_of
-from dashboard.components.example_source import example_source
+from dashboard.components.examples.example_page import examples_of
+from dashboard.components.examples.example_source import example_source
 from dashboard.components.wizard import wizard_header
 
 now = wizard_header("examples")

@@ -5,16 +5,16 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard import data
-from dashboard.components.export_cards import (
+from dashboard.components.export.export_cards import (
     form_cards,
     messages_card,
     program_cards,
     report_card,
     results_card,
 )
-from dashboard.components.proof_card import proof_card
+from dashboard.components.export.proof_card import proof_card
+from dashboard.components.export.version_list import version_list
 from dashboard.components.run_picker import current_run, run_picker
-from dashboard.components.version_list import version_list
 from dashboard.components.wizard import wizard_header
 
 wizard_header("export")

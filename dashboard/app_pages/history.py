@@ -3,10 +3,10 @@
 import streamlit as st
 
 from dashboard import data
-from dashboard.components.history_table import history_table
+from dashboard.components.history.history_table import history_table
+from dashboard.components.history.run_card import run_card
+from dashboard.components.history.run_compare import run_compare
 from dashboard.components.look import page_title
-from dashboard.components.run_card import run_card
-from dashboard.components.run_compare import run_compare
 
 page_title("History", "All runs of all projects. Nothing is thrown away.")
 runs = data.runs()

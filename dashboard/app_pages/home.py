@@ -4,13 +4,13 @@ import streamlit as st
 
 from dashboard import data, drafts
 from dashboard.components.coach import coach, coach_switch
+from dashboard.components.home.new_project import new_project
+from dashboard.components.home.project_cards import archived_projects, project_cards
+from dashboard.components.home.run_list import run_list
+from dashboard.components.home.running_now import running_now
+from dashboard.components.home.sample_gallery import sample_gallery
+from dashboard.components.home.welcome import first_steps, glossary_list
 from dashboard.components.look import page_title
-from dashboard.components.new_project import new_project
-from dashboard.components.project_cards import archived_projects, project_cards
-from dashboard.components.run_list import run_list
-from dashboard.components.running_now import running_now
-from dashboard.components.sample_gallery import sample_gallery
-from dashboard.components.welcome import first_steps, glossary_list
 from dashboard.mode import read_only
 from dashboard.wizard import steps
 from engine.errors import EngineError

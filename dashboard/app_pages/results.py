@@ -1,7 +1,7 @@
 """What came out of a run: the verdict, the figures, the prompts side by side, the rows."""
 
 from dashboard import contenders, data
-from dashboard.components.results_view import nothing_yet, results_view
+from dashboard.components.results.results_view import nothing_yet, results_view
 from dashboard.components.run_picker import current_run, run_picker
 from dashboard.components.wizard import wizard_header
 

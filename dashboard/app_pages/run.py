@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from dashboard.components.live_run import live_run
+from dashboard.components.run.live_run import live_run
+from dashboard.components.run.running_runs import running_runs
 from dashboard.components.run_picker import current_run, run_picker
-from dashboard.components.running_runs import running_runs
 from dashboard.components.wizard import wizard_header
 
 wizard_header("run")

@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from dashboard.components.found_models import found_models
 from dashboard.components.look import page_title
-from dashboard.components.model_form import model_form
-from dashboard.components.model_list import model_list
-from dashboard.components.spending_card import spending_card
-from dashboard.components.storage_card import storage_card
+from dashboard.components.settings.found_models import found_models
+from dashboard.components.settings.model_form import model_form
+from dashboard.components.settings.model_list import model_list
+from dashboard.components.settings.spending_card import spending_card
+from dashboard.components.settings.storage_card import storage_card
 
 page_title(
     "Settings",

@@ -3,12 +3,12 @@
 import streamlit as st
 
 from dashboard import data
-from dashboard.components.field_editor import field_editor
 from dashboard.components.guard import watch
-from dashboard.components.prompt_preview import prompt_preview
-from dashboard.components.step_bar import step_bar
-from dashboard.components.step_rules import step_rules
-from dashboard.components.task_form import instruction_form, task_problems
+from dashboard.components.task.field_editor import field_editor
+from dashboard.components.task.prompt_preview import prompt_preview
+from dashboard.components.task.step_bar import step_bar
+from dashboard.components.task.step_rules import step_rules
+from dashboard.components.task.task_form import instruction_form, task_problems
 from dashboard.components.wizard import wizard_header
 from engine.pipeline.spec import PipelineSpec
 

@@ -9,10 +9,10 @@ from dashboard import asking, contenders, data, keys, trying
 from dashboard.components.look import page_title
 from dashboard.components.page import PAGES, Current, complain, current, press
 from dashboard.components.run_picker import current_run, run_picker
-from dashboard.components.try_answers import attempts_view
-from dashboard.components.try_chat import chat_view
-from dashboard.components.try_form import input_form
-from dashboard.components.try_stream import stream_attempts
+from dashboard.components.try_it.try_answers import attempts_view
+from dashboard.components.try_it.try_chat import chat_view
+from dashboard.components.try_it.try_form import input_form
+from dashboard.components.try_it.try_stream import stream_attempts
 from dashboard.components.wizard import project_switch
 from dashboard.models import title_of
 from dashboard.plain import plain

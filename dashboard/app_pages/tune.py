@@ -2,13 +2,13 @@
 
 import streamlit as st
 
-from dashboard.components.budget_form import budget_form
-from dashboard.components.compare_guard import compare_guard
-from dashboard.components.freeze_form import freeze_form
-from dashboard.components.model_picker import model_picker
-from dashboard.components.optimizer_cards import optimizer_cards, optimizer_options
-from dashboard.components.remarks_note import remarks_note
-from dashboard.components.start_card import start_card
+from dashboard.components.tune.budget_form import budget_form
+from dashboard.components.tune.compare_guard import compare_guard
+from dashboard.components.tune.freeze_form import freeze_form
+from dashboard.components.tune.model_picker import model_picker
+from dashboard.components.tune.optimizer_cards import optimizer_cards, optimizer_options
+from dashboard.components.tune.remarks_note import remarks_note
+from dashboard.components.tune.start_card import start_card
 from dashboard.components.wizard import wizard_header
 
 now = wizard_header("tune")

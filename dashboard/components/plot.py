@@ -22,7 +22,7 @@ const PALETTE = {
 };
 // Named one by one: Plotly's own list has a button that sends the chart to a website.
 const TOOLS = [["toImage"], ["zoom2d", "pan2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"]];
-// The page itself loads it too, when there is time (`dashboard.front`): one promise for all.
+// The page itself loads it too, when there is time (`dashboard.serving.front`): one promise for all.
 const library = () => globalThis.tuneboardPlotly ??= new Promise((done, fail) => {
   const script = document.createElement("script");
   script.src = new URL("vendor/plotly.min.js", document.baseURI).href;

@@ -7,7 +7,7 @@ from datetime import datetime
 import streamlit as st
 
 from dashboard import data
-from dashboard.components.run_header import STATES
+from dashboard.components.run.run_header import STATES
 from dashboard.plain import distinct
 from dashboard.selection import Selection
 from engine.store.rows import RunRow

@@ -10,7 +10,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from dashboard.front import HEADERS, HOME_SCRIPTS, Front, document, streamlit_folder
+from dashboard.serving.front import HEADERS, HOME_SCRIPTS, Front, document, streamlit_folder
 
 
 class Loading:

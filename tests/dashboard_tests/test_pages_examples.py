@@ -13,7 +13,7 @@ from page_frame import stored_draft as draft
 from streamlit.testing.v1 import AppTest
 
 from dashboard import data, drafts, example_edits
-from dashboard.components.example_grid import USE, WHY
+from dashboard.components.examples.example_grid import USE, WHY
 from dashboard.example_checks import findings_of, split_of
 from dashboard.guarded import ChangedElsewhereError, state_of
 from engine.dataset import read_dataset
@@ -71,7 +71,7 @@ def test_cells_change_in_a_new_version_and_undo_goes_back():
 
 
 def _long_cell(project):
-    from dashboard.components.long_cells import edit_long_cell
+    from dashboard.components.examples.long_cells import edit_long_cell
 
     edit_long_cell(project, 0, "message", 2)
 
@@ -226,8 +226,8 @@ def test_the_offline_model_says_why_it_writes_no_rows():
 
 
 def test_pictures_become_rows_of_an_image_task(home):
-    from dashboard.components.example_files import table_of
-    from dashboard.components.task_from_columns import with_attachments
+    from dashboard.components.examples.example_files import table_of
+    from dashboard.components.examples.task_from_columns import with_attachments
     from engine.dataset import profile
 
     png = bytes.fromhex(

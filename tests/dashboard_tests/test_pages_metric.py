@@ -9,7 +9,7 @@ from openai_server import OpenAIServer
 from page_frame import open_page, said
 
 from dashboard import data, drafts, people
-from dashboard.components.metric_cards import worked_scores
+from dashboard.components.metric.metric_cards import worked_scores
 from engine.pipeline.templates import SAMPLES
 from engine.registry import METRICS
 from engine.runs.spec import ModelChoice, Named

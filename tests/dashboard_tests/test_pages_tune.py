@@ -96,7 +96,7 @@ def test_what_is_frozen_and_gone_is_said_and_forgotten(project):
 
 def test_remarks_go_into_the_next_run_and_can_be_left_out(project):
     from dashboard.components.page import Current
-    from dashboard.components.remarks_note import held_out, remarks_for
+    from dashboard.components.tune.remarks_note import held_out, remarks_for
 
     now = Current(next(p for p in data.projects() if p.id == project), draft(project))
     test = sorted(held_out(now))

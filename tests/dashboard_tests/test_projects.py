@@ -87,7 +87,7 @@ def with_pictures(tmp_path):
 
 def _saving(project):
     from dashboard import data
-    from dashboard.components.project_cards import save_as_file
+    from dashboard.components.home.project_cards import save_as_file
 
     save_as_file(next(p for p in data.projects() if p.id == project))
 

@@ -13,9 +13,9 @@ from starlette.routing import WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from dashboard import stream
 from dashboard.moment import parts, seen_in
-from dashboard.watching import Tab
+from dashboard.serving import stream
+from dashboard.serving.watching import Tab
 from engine.records import Candidate, Outcome, StepState
 from engine.store.store import FILE_NAME, Store
 

@@ -7,7 +7,8 @@ import sqlite3
 import pytest
 from run_setup import csv_bytes, spec
 
-from dashboard import data, example_checks, warming
+from dashboard import data, example_checks
+from dashboard.serving import warming
 from engine.errors import DatasetError, RunError
 from engine.runs.spec import ModelChoice, ProjectDraft
 from engine.search.budget import Budget

@@ -120,7 +120,9 @@ def test_a_programs_own_models_are_in_its_spec_and_one_for_all_is_not():
     program.set_lm(LM("openai/gpt-4o", temperature=0.5))
     assert [s.model for s in spec_of(program).steps] == ["", ""]
     program.sort.lm = LM("openai/gpt-4o-mini", temperature=0.5)
-    with pytest.raises(PipelineError, match=r"'openai/gpt-4o' of the step 'think' .* cannot say: temperature"):
+    with pytest.raises(
+        PipelineError, match=r"'openai/gpt-4o' of the step 'think' .* cannot say: temperature"
+    ):
         spec_of(program)
     agent = ReAct("text, note -> queue", [])
     agent.react.lm = LM("openai/gpt-4o")

@@ -1,0 +1,1 @@
+"""The examples page: rows read, mapped, edited, checked, split."""

@@ -1,0 +1,139 @@
+"""One run of the history: its verdict, a note, the mark "in use", and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import streamlit as st
+
+from dashboard import data, drafts, history, versions
+from dashboard.components.page import PAGES, go
+from dashboard.components.run.run_header import state_badge
+from dashboard.components.verdict_card import verdict_card
+from dashboard.mode import read_only
+from dashboard.plain import plain
+from engine.errors import EngineError
+from engine.store.rows import RunRow
+
+
+def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -> None:
+    """Show a run. `project` is its project's name, None when that was deleted; `known_tags` are offered."""
+    with st.container(border=True, key="run_card"):
+        with st.container(horizontal=True, vertical_alignment="center", key="run_card_head"):
+            st.markdown(f"**{plain(run.title, 120)}**", width="content")
+            state_badge(run)
+            if run.in_use:
+                st.badge("In use", icon=":material/verified:", color="green", width="content")
+        if run.result:
+            verdict_card(run.result["verdict"])
+        elif run.message:
+            st.caption(plain(run.message))
+        if refused := st.session_state.pop("in_use_refused", ""):
+            st.caption(f":orange[:material/error:] {plain(refused)}")
+        if run.tags:
+            with st.container(horizontal=True, gap="xxsmall", key="run_tags"):
+                for tag in run.tags:
+                    st.badge(plain(tag, 40), color="gray", width="content")
+        if read_only():
+            if run.note:
+                st.caption("Note")
+                st.text(run.note)
+            _actions(run, project)
+            return
+        left, middle, right = st.columns([4, 3, 3], gap="medium", vertical_alignment="bottom")
+        left.text_input(
+            "Note",
+            run.note,
+            key=f"note_{run.id}",
+            placeholder="What you want to remember about this run",
+            max_chars=500,
+            on_change=_note,
+            args=(run.id,),
+        )
+        middle.multiselect(
+            "Tags",
+            sorted({*known_tags, *run.tags}),
+            run.tags,
+            key=f"tags_{run.id}",
+            accept_new_options=True,
+            placeholder="Type one and press Enter",
+            help="Words of your own to find runs by, such as a customer or a release.",
+            on_change=_tags,
+            args=(run.id,),
+        )
+        with right:
+            st.toggle(
+                "This program is in use",
+                run.in_use,
+                key=f"in_use_{run.id}_{run.in_use}",
+                disabled=not run.result,
+                help="Keeps its best prompt as a version of the project's program and puts it into use, instead of the one "
+                "that was. Earlier versions stay, and can be put back on the Export page."
+                if run.result
+                else "Only a run with a result can be in use.",
+                on_change=_use,
+                args=(run, not run.in_use),
+            )
+        _actions(run, project)
+
+
+def _actions(run: RunRow, project: str | None) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="run_card_actions"):
+        if run.result:
+            _link("results", "Results", ":material/leaderboard:", run)
+            _link("try_it", "Try it", ":material/science:", run)
+            _link("export", "Export", ":material/ios_share:", run)
+        else:
+            _link("run", "Open", ":material/monitoring:", run)
+        if read_only():
+            return
+        again = st.button(
+            "Use these settings again",
+            key="settings_again",
+            icon=":material/content_copy:",
+            disabled=project is None,
+            help="Puts this run's task, data, metric, model and optimizer into the project's set-up, to change and run again."
+            if project is not None
+            else "Its project was deleted.",
+        )
+    if again:
+        _again(run)
+
+
+def _link(page: str, label: str, icon: str, run: RunRow) -> None:
+    address = {"project": run.project_id, "run": run.id}
+    st.page_link(PAGES[page], label=label, icon=icon, query_params=address, width="content")
+
+
+@st.dialog("Use these settings again?")
+def _again(run: RunRow) -> None:
+    st.text(run.title)
+    st.caption(
+        "The project's set-up as it stands now is replaced by this run's. Runs and their results stay as they are."
+    )
+    with st.container(horizontal=True, horizontal_alignment="right", key="again_actions"):
+        if st.button("Leave it", key="again_no"):
+            st.rerun()
+        if st.button("Replace and edit", key="again_yes", type="primary"):
+            try:
+                draft = history.draft_from(data.run_spec(run))
+                drafts.edit(run.project_id, lambda _: draft)
+            except (EngineError, ValueError) as error:
+                st.caption(plain(str(error)))
+                return
+            go("tune", project=run.project_id)
+
+
+def _note(run_id: str) -> None:
+    drafts.set_note(run_id, str(st.session_state[f"note_{run_id}"]))
+
+
+def _tags(run_id: str) -> None:
+    versions.tag(run_id, st.session_state[f"tags_{run_id}"])
+
+
+def _use(run: RunRow, in_use: bool) -> None:
+    try:
+        versions.set_run_in_use(run.id, run.project_id, in_use)
+    except EngineError as error:
+        st.session_state["in_use_refused"] = str(error)

@@ -1,0 +1,1 @@
+"""The home page: a first run, samples, projects, what is running."""

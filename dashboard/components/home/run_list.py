@@ -1,0 +1,75 @@
+"""Runs on the home page, the newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import streamlit as st
+
+from dashboard.components.page import PAGES
+from dashboard.components.run.run_header import STATES
+from dashboard.glossary import explain
+from dashboard.meters import dollars, duration, short
+from engine.store.rows import RunRow
+
+SHOWN = 50
+
+
+def run_list(runs: Sequence[RunRow], names: Mapping[str, str]) -> None:
+    """Show the runs; selecting one opens it. `names` is project id -> name."""
+    shown = runs[:SHOWN]
+    event = st.dataframe(
+        [_line(run, names) for run in shown],
+        hide_index=True,
+        key="run_list",
+        on_select="rerun",
+        selection_mode="single-row",
+        height="content" if len(shown) <= 8 else 330,
+        column_config={
+            "State": st.column_config.MultiselectColumn(
+                "State",
+                options=[word for word, _, _ in STATES.values()],
+                color=[colour for _, colour, _ in STATES.values()],
+                width="small",
+            ),
+            "Before": st.column_config.NumberColumn(
+                "Before",
+                format="percent",
+                width="small",
+                help=explain("baseline", "Here: its score on the test rows."),
+            ),
+            "After": st.column_config.NumberColumn(
+                "After",
+                format="percent",
+                width="small",
+                help=explain("best prompt", "Here: its score on the same test rows."),
+            ),
+        },
+    )
+    picked = event.selection.rows
+    if picked and picked[0] < len(shown):
+        run = shown[picked[0]]
+        page = "results" if run.result else "run"
+        st.switch_page(PAGES[page], query_params={"project": run.project_id, "run": run.id})
+    st.caption("Select a run to open it.")
+
+
+def _line(run: RunRow, names: Mapping[str, str]) -> dict[str, Any]:
+    verdict = (run.result or {}).get("verdict", {})
+    return {
+        "State": [STATES[run.state][0]],
+        "Project": names.get(run.project_id, "deleted"),
+        "Run": run.title,
+        "Started": datetime.fromtimestamp(run.created_at).astimezone().strftime("%d %b, %H:%M"),
+        "Before": _rounded(verdict.get("baseline")),
+        "After": _rounded(verdict.get("best")),
+        "Calls": short(run.calls),
+        "Cost": "" if run.cost is None else dollars(run.cost),
+        "Took": duration(run.seconds),
+    }
+
+
+def _rounded(score: float | None) -> float | None:
+    return None if score is None else round(score, 3)

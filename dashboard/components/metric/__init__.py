@@ -1,0 +1,1 @@
+"""The metric page: what a right answer is, tried out and checked."""

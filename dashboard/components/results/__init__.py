@@ -1,0 +1,1 @@
+"""The results page: the verdict, prompts side by side, row by row."""

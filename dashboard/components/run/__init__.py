@@ -1,0 +1,1 @@
+"""The run page: a run as it goes on."""

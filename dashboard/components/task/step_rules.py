@@ -1,0 +1,226 @@
+"""When a step runs, whether it runs for each item of a list, and how its messages are laid out."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import streamlit as st
+
+from dashboard.components.guard import guarded, revision
+from dashboard.components.task.field_editor import ident
+from dashboard.field_types import read_choices
+from dashboard.glossary import explain
+from dashboard.plain import plain
+from dashboard.step_edits import change_step, readable
+from engine.pipeline.spec import AdapterName, Condition, Each, PipelineSpec, StepSpec
+from engine.runs.spec import ProjectDraft
+
+ALWAYS, ONLY_IF, UNLESS = "Always", "Only if", "Unless"
+ONCE, EACH = "Once", "For each item of a list"
+RUN_LAYOUT = "As the run does"
+LAYOUTS: dict[str, str] = {
+    "chat": "Marked sections",
+    "json": "JSON",
+    "xml": "XML tags",
+    "two_step": "Free text, read by a second call",
+}
+
+
+def step_rules(project_id: str, spec: PipelineSpec, at: int) -> None:
+    """Show a step's condition, its repetition and its message layout, folded away where they are as usual."""
+    step = spec.steps[at]
+    usual = step.when is None and step.each is None and step.adapter is None
+    end = f"{ident(project_id, at)}_{revision(project_id)}"
+    several = len(spec.steps) > 1
+    title = "When it runs, and how its messages look" if several else "Repetition and message layout"
+    with st.expander(title, icon=":material/rule:", expanded=not usual, key=f"rules_{end}"):
+        if several or step.when is not None:
+            _when(project_id, spec, at, end)
+        _each(project_id, spec, at, end)
+        if step.strategy not in ("retrieve", "tool"):
+            _layout(project_id, step, at, end)
+
+
+def _when(project_id: str, spec: PipelineSpec, at: int, end: str) -> None:
+    when = spec.steps[at].when
+    state = ALWAYS if when is None else UNLESS if when.negated else ONLY_IF
+    key = f"when_{end}"
+    st.segmented_control(
+        "This step runs",
+        (ALWAYS, ONLY_IF, UNLESS),
+        default=state,
+        key=key,
+        required=True,
+        on_change=_set_when,
+        args=(project_id, at, end),
+    )
+    if when is None:
+        return
+    known = readable(spec, at)
+    names = list(dict.fromkeys([*known, when.field]))
+    left, right = st.columns([2, 3], gap="small", vertical_alignment="bottom")
+    left.selectbox(
+        "the field",
+        names,
+        index=names.index(when.field),
+        key=f"when_field_{end}",
+        on_change=_set_when,
+        args=(project_id, at, end),
+    )
+    allowed = next(
+        (f.choices for s in spec.steps for f in (*s.inputs, *s.makes) if f.name == when.field and f.choices),
+        (),
+    )
+    options = list(dict.fromkeys([*allowed, *when.values]))
+    right.multiselect(
+        "is one of",
+        options,
+        list(when.values),
+        key=f"when_values_{end}_{when.field}",
+        accept_new_options=not allowed,
+        placeholder="Choose values" if allowed else "Type a value and press Enter",
+        on_change=_set_when,
+        args=(project_id, at, end),
+    )
+
+
+def _each(project_id: str, spec: PipelineSpec, at: int, end: str) -> None:
+    each = spec.steps[at].each
+    st.segmented_control(
+        "How often it runs",
+        (ONCE, EACH),
+        default=ONCE if each is None else EACH,
+        key=f"each_{end}",
+        required=True,
+        on_change=_set_each,
+        args=(project_id, at, end),
+        help="For each item: the step runs once for every item of a list, and its answers come back as lists.",
+    )
+    if each is None:
+        return
+    lists = _lists(spec, at)
+    names = list(dict.fromkeys([*lists, each.field]))
+    left, right = st.columns(2, gap="small", vertical_alignment="bottom")
+    left.selectbox(
+        "the list",
+        names,
+        index=names.index(each.field),
+        format_func=lambda n: n or "Choose a list",
+        key=f"each_field_{end}",
+        on_change=_set_each,
+        args=(project_id, at, end),
+    )
+    inputs = [f.name for f in spec.steps[at].inputs]
+    items = list(dict.fromkeys([*inputs, each.item]))
+    right.selectbox(
+        "is read, item by item, as",
+        items,
+        index=items.index(each.item),
+        key=f"each_item_{end}",
+        on_change=_set_each,
+        args=(project_id, at, end),
+    )
+
+
+def _lists(spec: PipelineSpec, at: int) -> list[str]:
+    """Return the fields that hold lists and are there before a step; any field where none says so."""
+    known = readable(spec, at)
+    kinds = {f.name: f.type for s in spec.steps for f in (*s.needs, *s.makes)}
+    lists = [n for n in known if kinds.get(n, "").lower().startswith("list")]
+    return lists or list(known)
+
+
+def _layout(project_id: str, step: StepSpec, at: int, end: str) -> None:
+    options = [RUN_LAYOUT, *get_args(AdapterName)]
+    left, right = st.columns(2, gap="small", vertical_alignment="bottom")
+    left.selectbox(
+        "Message layout",
+        options,
+        index=options.index(step.adapter) if step.adapter else 0,
+        format_func=lambda name: LAYOUTS.get(name, name),
+        key=f"layout_{end}",
+        on_change=_set_layout,
+        args=(project_id, at, f"layout_{end}"),
+        help=f"{explain('message layout')} Leave it unless a model has trouble keeping the form.",
+    )
+    if step.adapter == "two_step":
+        right.text_input(
+            "Model that reads the free text",
+            step.extraction_model,
+            key=f"extraction_{end}",
+            placeholder="The model that wrote it",
+            on_change=_set_extraction,
+            args=(project_id, at, f"extraction_{end}"),
+            help="The second call takes the answers out of the free text; a small, cheap model can do that, such as "
+            "openai/gpt-4o-mini. Its key is the one on the Settings page, or in the environment.",
+        )
+
+
+def _save(project_id: str, at: int, **changes: Any) -> None:
+    def change(draft: ProjectDraft) -> ProjectDraft:
+        return change_step(draft, at, lambda s: s.model_copy(update=changes))
+
+    guarded(project_id, change)
+
+
+def _set_when(project_id: str, at: int, end: str) -> None:
+    state = st.session_state[f"when_{end}"]
+    if state == ALWAYS:
+        _save(project_id, at, when=None)
+        return
+
+    def change(draft: ProjectDraft) -> ProjectDraft:
+        spec = draft.pipeline or PipelineSpec()
+        if at >= len(spec.steps):
+            return draft
+        old = spec.steps[at].when
+        known = list(readable(spec, at))
+        field = st.session_state.get(f"when_field_{end}") or (old.field if old else (known or [""])[-1])
+        typed = st.session_state.get(f"when_values_{end}_{field}")
+        values = typed if typed is not None else (old.values if old and old.field == field else ())
+        made = Condition(field=field, values=read_choices("\n".join(values)), negated=state == UNLESS)
+        return change_step(draft, at, lambda s: s.model_copy(update={"when": made}))
+
+    guarded(project_id, change)
+
+
+def _set_each(project_id: str, at: int, end: str) -> None:
+    if st.session_state[f"each_{end}"] == ONCE:
+        _save(project_id, at, each=None)
+        return
+
+    def change(draft: ProjectDraft) -> ProjectDraft:
+        spec = draft.pipeline or PipelineSpec()
+        if at >= len(spec.steps):
+            return draft
+        old, inputs = spec.steps[at].each, [f.name for f in spec.steps[at].inputs]
+        field = st.session_state.get(f"each_field_{end}") or (
+            old.field if old else (_lists(spec, at) or [""])[-1]
+        )
+        fallback = old.item if old else next((n for n in inputs if n != field), (inputs or [""])[0])
+        item = st.session_state.get(f"each_item_{end}") or fallback
+        return change_step(draft, at, lambda s: s.model_copy(update={"each": Each(field=field, item=item)}))
+
+    guarded(project_id, change)
+
+
+def _set_layout(project_id: str, at: int, key: str) -> None:
+    chosen = st.session_state[key]
+    # What belongs to the layout before would be refused beside another one.
+    fresh = {"extraction_model": "", "use_native_function_calling": None}
+    _save(project_id, at, adapter=None if chosen == RUN_LAYOUT else chosen, **fresh)
+
+
+def _set_extraction(project_id: str, at: int, key: str) -> None:
+    _save(project_id, at, extraction_model=st.session_state[key].strip())
+
+
+def rules_of(step: StepSpec) -> str:
+    """Return a step's condition and repetition in words; "" for a step that runs always, once."""
+    words = []
+    if step.when is not None:
+        verb = "unless" if step.when.negated else "only if"
+        words.append(f"{verb} {step.when.field} is {' or '.join(step.when.values)}")
+    if step.each is not None:
+        words.append(f"once for each {step.each.item} of {step.each.field}")
+    return plain(", ".join(words))

@@ -1,0 +1,1 @@
+"""The try page: one input, answered by both programs."""

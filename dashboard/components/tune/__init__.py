@@ -1,0 +1,1 @@
+"""The tune page: optimizer, models, budget, what stays as it is, the start."""
