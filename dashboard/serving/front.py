@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -219,7 +219,8 @@ async def _in_thread(load: Callable[[], Site]) -> Site:
     found: asyncio.Future[Site] = loop.create_future()
 
     def tell(act: Callable[[Any], None], value: Any) -> None:
-        loop.call_soon_threadsafe(lambda: None if found.done() else act(value))
+        with suppress(RuntimeError):  # the server was stopped meanwhile, and its loop is closed
+            loop.call_soon_threadsafe(lambda: None if found.done() else act(value))
 
     def run() -> None:
         usual = sys.getswitchinterval()

@@ -31,10 +31,10 @@ HERE = Path(__file__).parents[1]
 
 FIRST_PAGE = (
     *(
-        f"dashboard.components.{name}"
-        for name in ("project_cards", "sample_gallery", "wizard", "new_project", "run_list")
+        f"dashboard.components.home.{name}"
+        for name in ("project_cards", "sample_gallery", "new_project", "run_list")
     ),
-    *("engine.registry", "engine.runs.parts", "engine.pipeline.check"),
+    *("dashboard.components.wizard", "engine.registry", "engine.runs.parts", "engine.pipeline.check"),
 )
 THRESHOLDS = (20_000, 20, 20)
 """A page drawn anew makes some thousand objects: Python's own (700, 10, 10) would look for garbage several times in each."""

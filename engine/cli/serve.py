@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 import webbrowser
-from types import FrameType
+from collections.abc import Callable
 
 from rich.console import Console
 
@@ -26,6 +26,7 @@ HOST = "127.0.0.1"
 FIRST_PORT = 8501
 PORTS = 100
 START_SECONDS = 60.0
+LOOK_SECONDS = 0.2
 
 
 def serve(port: int | None, *, browser: bool = True, read_only: bool = False) -> int:
@@ -39,6 +40,7 @@ def serve(port: int | None, *, browser: bool = True, read_only: bool = False) ->
     Store.open().close()  # a folder that cannot be used is said here, not on a page
     chosen = _checked(port) if port is not None else free_port()
     url = f"http://{HOST}:{chosen}"
+    interrupted = _interrupted()
     process = subprocess.Popen(  # noqa: S603 - our own module, a number
         [sys.executable, "-m", "dashboard.server", "--port", str(chosen)],
         env={**os.environ, ENVIRONMENT_VARIABLE: str(data_home()), **({READ_ONLY: "1"} if read_only else {})},
@@ -48,10 +50,9 @@ def serve(port: int | None, *, browser: bool = True, read_only: bool = False) ->
         start_new_session=True,
     )
     console = Console()
-    _end_on_signals()
     try:
-        if not _answers(url, process):
-            return process.returncode or 1
+        if not _answers(url, process, interrupted):
+            return 0 if interrupted() else process.returncode or 1
         console.print(
             f"Tuneboard is at [link={url}]{url}[/link] (Ctrl-C ends it; runs in progress go on).",
             soft_wrap=True,
@@ -59,9 +60,9 @@ def serve(port: int | None, *, browser: bool = True, read_only: bool = False) ->
         console.file.flush()
         if browser:
             webbrowser.open(url)
-        return process.wait()
-    except KeyboardInterrupt:
-        return 0
+        while process.poll() is None and not interrupted():
+            time.sleep(LOOK_SECONDS)
+        return process.returncode or 0
     finally:
         _end(process)
 
@@ -93,11 +94,11 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
-    """Wait until the server answers; False when it ended first."""
+def _answers(url: str, process: subprocess.Popen[bytes], interrupted: Callable[[], bool]) -> bool:
+    """Wait until the server answers; False when it ended first, or somebody ended it."""
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
-        if process.poll() is not None:
+        if process.poll() is not None or interrupted():
             return False
         try:
             with urllib.request.urlopen(f"{url}/_stcore/health", timeout=2):  # noqa: S310 - our own address
@@ -109,15 +110,16 @@ def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
     )
 
 
-def _end_on_signals() -> None:
-    """Take a closed terminal and SIGTERM as Ctrl-C, so that no server is left behind."""
+def _interrupted() -> Callable[[], bool]:
+    """Return what says whether Ctrl-C, SIGTERM or a closed terminal asked for the end, so that no server is left behind.
 
-    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler's signature
-        raise KeyboardInterrupt
-
-    for name in ("SIGTERM", "SIGHUP"):
+    It is noted and looked at: an exception raised by a signal is lost where Python happens to be in a destructor.
+    """
+    signals: list[int] = []
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
-            signal.signal(getattr(signal, name), interrupt)
+            signal.signal(getattr(signal, name), lambda number, _frame: signals.append(number))
+    return lambda: bool(signals)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
