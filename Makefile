@@ -27,7 +27,7 @@ unit: $(READY)           ## engine and dashboard tests, docstring examples
 
 browser: $(READY)        ## the whole flow in a real Chromium, screenshots in .screenshots/
 	$(BIN)/python .ci/browser.py
-	$(BIN)/pytest -q tests/browser_tests
+	$(BIN)/pytest -q -n 2 --dist loadfile tests/browser_tests
 
 bench: $(READY)          ## speed beside DSPy, printed as a table
 	$(BIN)/python tests/benchmarks/run.py
