@@ -32,7 +32,7 @@ def test_a_task_that_can_be_taught_is_taught_and_that_is_said():
     result = run(toy_settings(ToyLM(), budget=Budget(calls=150)))
     assert result.score is not None
     assert result.score > 0.9
-    assert result.reason.startswith("Found: self: ")
+    assert result.reason.startswith("Found: ")
     assert re.search(r"scores 100%, the starting prompt \d+%\.", result.reason)
 
 

@@ -44,8 +44,8 @@ class Levels(Standing):
             current = self.space.rules(base, path)
             rules = merged_rules(current, some)
             if rules and rules != current:
-                n = sum(bool(p) for p in some)
-                title = f"{len(rules)} rules ({len(set(rules) - set(current))} new) from {n} reader{'' if n == 1 else 's'}"
+                n, new = sum(bool(p) for p in some), len(set(rules) - set(current))
+                title = f"{len(rules)} rules ({new} new) from {n} reading{'' if n == 1 else 's'} of the rows"
                 added.append((place, self.space.add(place, Level(title, rules, origin=base[place] or None))))
         return added
 

@@ -97,11 +97,14 @@ class Space:
         return tuple(found)
 
     def titles(self, combination: Combination) -> list[str]:
-        """Return what a combination changes, in words, a step and kind each."""
-        changed = [
-            (self.factors[p], self.levels[p][number]) for p, number in enumerate(combination) if number
-        ]
-        return [f"{factor.path}: {level.title}" for factor, level in changed]
+        """Return what a combination changes, in words, a step each; the only step goes without its name."""
+        changed: dict[str, list[str]] = {}
+        for place, number in enumerate(combination):
+            if number:
+                changed.setdefault(self.factors[place].path, []).append(self.levels[place][number].title)
+        if len(self.seed.steps) == 1:
+            return [title for titles in changed.values() for title in titles]
+        return [f"{path}: {', '.join(titles)}" for path, titles in changed.items()]
 
     def candidate(self, combination: Combination) -> Candidate:
         """Return the candidate of a combination, with its lineage: it was made from the starting prompt."""
