@@ -21,7 +21,7 @@ def dspy(home: Path) -> None:
     """Make an environment with DSPy."""
     uv = str(Path(sys.executable).with_name("uv"))
     subprocess.run([uv, "venv", "-q", "--clear", home], check=True)
-    subprocess.run([uv, "pip", "install", "-q", "--python", home, *DSPY], check=True)
+    subprocess.run([uv, "pip", "install", "-q", "--compile-bytecode", "--python", home, *DSPY], check=True)
 
 
 def pyodide(home: Path) -> None:
