@@ -34,17 +34,20 @@ def serve_program(serving: Serving, place: Place) -> int:
     if serving.stdio:
         serve_stdio(contract)
         return 0
-    console = Console()
     guarded = f", with the token in {place.token_env}" if place.token else ""
-    console.print(
-        f"{contract.title} is at {place.url}/docs{guarded} (Ctrl-C ends it).",
-        soft_wrap=True,
-        highlight=False,
-        markup=False,
-    )
-    console.file.flush()
+
+    def started() -> None:
+        console = Console()
+        console.print(
+            f"{contract.title} is at {place.url}/docs{guarded} (Ctrl-C ends it).",
+            soft_wrap=True,
+            highlight=False,
+            markup=False,
+        )
+        console.file.flush()
+
     try:
-        serve_http(contract, place)
+        serve_http(contract, place, started)
     except KeyboardInterrupt:
         return 0
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.errors import ConfigurationError
@@ -36,8 +37,8 @@ class Place:
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
 
-def serve_http(contract: Contract, place: Place) -> None:
-    """Serve over HTTP until it is interrupted.
+def serve_http(contract: Contract, place: Place, started: Callable[[], None] = lambda: None) -> None:
+    """Serve over HTTP until it is interrupted; call `started` once the port is ours, and requests wait there.
 
     Raises ConfigurationError when the port is taken, or when others could reach it and no token is set.
     """
@@ -54,6 +55,7 @@ def serve_http(contract: Contract, place: Place) -> None:
         contract, token=place.token, max_bytes=place.max_bytes, hosts=LOCAL_HOSTS if local else None
     )
     listening = _listen(place)
+    started()
     config = uvicorn.Config(app, log_level="warning", limit_concurrency=1000, timeout_keep_alive=30)
     try:
         uvicorn.Server(config).run(sockets=[listening])
@@ -74,6 +76,7 @@ def _listen(place: Place) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((place.host, place.port))
+        listening.listen()
     except OSError as error:
         listening.close()
         raise ConfigurationError(

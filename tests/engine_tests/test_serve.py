@@ -201,6 +201,22 @@ def test_what_cannot_be_served_is_one_sentence(tmp_path):
     assert "There is no file" in done.stderr
 
 
+def test_a_port_that_is_taken_is_said_and_no_address_before(service, tmp_path):
+    port = service[0].rpartition(":")[2]
+    save_program(
+        SPEC, build_program(SPEC).candidate(), tmp_path / "program.json", model={"name": "offline/learner"}
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "engine", "serve", str(tmp_path / "program.json"), "--port", port],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert port in done.stderr
+    assert done.stdout == ""
+
+
 def test_an_agent_starts_it_over_stdio(tmp_path):
     from mcp import Client, StdioServerParameters
 
