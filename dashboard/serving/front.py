@@ -154,14 +154,17 @@ class Front:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         self._closing.set()
-        if not self._settled.is_set():
-            hosting.cancel()
         await asyncio.gather(hosting, return_exceptions=True)
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _host(self) -> None:
+        loading = asyncio.create_task(_in_thread(self._load))
+        closing = asyncio.create_task(self._closing.wait())
         try:
-            site = await _in_thread(self._load)
+            await asyncio.wait({loading, closing}, return_when=asyncio.FIRST_COMPLETED)
+            if closing.done():
+                return  # a site that is loaded is started and stopped in full: Streamlit's does not bear a start cut short
+            site = loading.result()
             async with site.lifespan()(site):
                 self._site = site
                 self._settled.set()
@@ -171,6 +174,8 @@ class Front:
             self.failed = True
             self._give_up()
         finally:
+            loading.cancel()
+            closing.cancel()
             self._settled.set()
 
     def _noticed(self, send: Send) -> Send:
