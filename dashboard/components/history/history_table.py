@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import history
 from dashboard.components.run.run_header import STATES
+from dashboard.components.score_columns import before_and_after
 from dashboard.glossary import explain
 from dashboard.plain import count, distinct
 from engine.store.rows import RunRow
@@ -83,18 +84,7 @@ def _columns() -> dict[str, Any]:
         "Verdict": st.column_config.TextColumn("Verdict", help=explain("verdict")),
         "In use": st.column_config.CheckboxColumn("In use", width="small", help=explain("in use")),
         "Tags": st.column_config.ListColumn("Tags", width="small"),
-        "Before": st.column_config.NumberColumn(
-            "Before",
-            format="percent",
-            width="small",
-            help=explain("baseline", "Here: its score on the test rows."),
-        ),
-        "After": st.column_config.NumberColumn(
-            "After",
-            format="percent",
-            width="small",
-            help=explain("best prompt", "Here: its score on the same test rows."),
-        ),
+        **before_and_after(),
         "Gain": st.column_config.NumberColumn("Gain", format="%+.1f", width="small", help=explain("gain")),
         "Started": st.column_config.DatetimeColumn("Started", format="D MMM, HH:mm"),
         "Calls": st.column_config.NumberColumn(

@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard.components.page import PAGES
 from dashboard.components.run.run_header import STATES
-from dashboard.glossary import explain
+from dashboard.components.score_columns import before_and_after
 from dashboard.meters import dollars, duration, short
 from engine.store.rows import RunRow
 
@@ -34,18 +34,7 @@ def run_list(runs: Sequence[RunRow], names: Mapping[str, str]) -> None:
                 color=[colour for _, colour, _ in STATES.values()],
                 width="small",
             ),
-            "Before": st.column_config.NumberColumn(
-                "Before",
-                format="percent",
-                width="small",
-                help=explain("baseline", "Here: its score on the test rows."),
-            ),
-            "After": st.column_config.NumberColumn(
-                "After",
-                format="percent",
-                width="small",
-                help=explain("best prompt", "Here: its score on the same test rows."),
-            ),
+            **before_and_after(),
         },
     )
     picked = event.selection.rows
