@@ -128,7 +128,7 @@ def _saved(project_id: str, what: str, change: Any, seen: str) -> ProjectDraft:
 
     def noted(draft: ProjectDraft) -> ProjectDraft:
         held.append(draft)
-        return change(draft)  # type: ignore[no-any-return]
+        return change(draft)  # type: ignore[no-any-return]  # every edit returns a draft
 
     after = edit_seen(project_id, noted, "examples", seen)
     before = held[-1]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 # Streamlit loads Plotly's Python side with itself, for a theme of its own charts: a quarter of the time to start. Ours
 # are drawn by Plotly's script alone, so it is told that there is none.
-sys.modules.setdefault("plotly.graph_objects", None)  # type: ignore[arg-type]
+sys.modules.setdefault("plotly.graph_objects", None)  # type: ignore[arg-type]  # how an import is refused
 import streamlit as st
 
 if sys.modules["plotly.graph_objects"] is None:
@@ -51,7 +51,7 @@ def hosted(port: int) -> st.App:
     )
     bootstrap.load_config_options({"server.port": port})
     # No installed package brings components for these pages: Streamlit need not read what each of them says of itself.
-    manifest_scanner.scan_component_manifests = list  # type: ignore[assignment]
+    manifest_scanner.scan_component_manifests = list  # type: ignore[assignment]  # it finds none
     app.lifespan()  # makes the runtime
     for name in FIRST_PAGE:
         importlib.import_module(name)

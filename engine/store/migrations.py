@@ -29,7 +29,7 @@ def _sqlite_utils() -> tuple[Any, Any]:
     """Load sqlite-utils without pandas, which it would load if it is there: half a second of the very first page."""
     absent = "pandas" not in sys.modules
     if absent:
-        sys.modules["pandas"] = None  # type: ignore[assignment]
+        sys.modules["pandas"] = None  # type: ignore[assignment]  # how an import is refused
     try:
         from sqlite_utils import Database, Migrations
     finally:

@@ -91,7 +91,7 @@ class ProjectStore(StoreConnection):
 
     def get_dataset(self, dataset_id: str) -> DatasetRow:
         """Return a dataset with its bytes. Raises NotFoundError."""
-        rows = self._read(f"SELECT {_DATASET_INFO}, content FROM datasets WHERE id = ?", (dataset_id,))  # noqa: S608
+        rows = self._read(f"SELECT {_DATASET_INFO}, content FROM datasets WHERE id = ?", (dataset_id,))  # noqa: S608 - our own columns
         if not rows:
             raise NotFoundError(f"There is no dataset {dataset_id!r}. Upload the file again.")
         row_id, name, digest, columns, count, source, created, content = rows[0]
@@ -99,7 +99,7 @@ class ProjectStore(StoreConnection):
 
     def list_datasets(self) -> list[DatasetInfo]:
         """Return all datasets without their bytes, the newest first."""
-        rows = self._read(f"SELECT {_DATASET_INFO} FROM datasets ORDER BY created_at DESC, rowid DESC")  # noqa: S608
+        rows = self._read(f"SELECT {_DATASET_INFO} FROM datasets ORDER BY created_at DESC, rowid DESC")  # noqa: S608 - our own columns
         return [DatasetInfo(r[0], r[1], r[2], tuple(from_json(r[3])), *r[4:7]) for r in rows]
 
     def drop_unused_dataset(self, dataset_id: str) -> bool:

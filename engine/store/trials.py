@@ -95,7 +95,7 @@ class TrialStore(RunStore):
         """Delete trials that an earlier process recorded and this one never came to (started before that time)."""
         with self.transaction():
             old = "(SELECT number FROM trials WHERE run_id = ?1 AND started_at < ?2)"
-            self._write(f"DELETE FROM outcomes WHERE run_id = ?1 AND trial IN {old}", (run_id, started))  # noqa: S608
+            self._write(f"DELETE FROM outcomes WHERE run_id = ?1 AND trial IN {old}", (run_id, started))  # noqa: S608 - our own text
             self._write("DELETE FROM trials WHERE run_id = ? AND started_at < ?", (run_id, started))
             self._touch(run_id)
 

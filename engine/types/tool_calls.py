@@ -163,7 +163,7 @@ class ToolCalls(Type):
 
 
 # DSPy's name for it; inside the class it would hide the class it names.
-ToolCalls.ToolCall = ToolCall  # type: ignore[attr-defined]
+ToolCalls.ToolCall = ToolCall  # type: ignore[attr-defined]  # DSPy's name for it
 
 
 def _arguments(name: Any, text: Any) -> Any:

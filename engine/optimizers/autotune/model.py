@@ -95,7 +95,7 @@ class FactorialModel:
     def sample(self) -> Mapping[Hashable, float]:
         """Return one draw of what each known level adds; an unknown level's is drawn by the caller."""
         draw = self._theta + self._factor @ self._rng.standard_normal(len(self._theta))
-        return {key[1]: float(draw[i]) for key, i in self._index.items() if key[0] == "level"}  # type: ignore[index]
+        return {key[1]: float(draw[i]) for key, i in self._index.items() if key[0] == "level"}  # type: ignore[index]  # levels have pairs as keys
 
     def fresh(self) -> float:
         """Return a draw of what a level nobody has tried adds to the one it was made from."""
