@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from browser_frame import press, settled, shoot
-from openai_server import OpenAIServer
+from openai_server import Answer, OpenAIServer, default_answer
 from playwright.sync_api import Page, expect
 
 from dashboard import drafts, launch
@@ -20,11 +22,30 @@ from engine.search.budget import Budget
 from engine.store.store import Store
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def model() -> Iterator[OpenAIServer]:
-    """A model that always answers 'billing', and takes its time."""
-    with OpenAIServer("[[ ## queue ## ]]\nbilling\n\n[[ ## completed ## ]]", latency=0.35) as running:
+    """A model that always answers 'billing', takes its time, and proposes another text whenever it is asked for one.
+
+    Each test has its own, on a port that no other test's stored answers are for: with the 2,000 calls of the project
+    below no run is over before the test has seen what it waits for, however slow the machine.
+    """
+    with OpenAIServer(tireless(), latency=0.35) as running:
         yield running
+
+
+def tireless() -> Answer:
+    """Return an answerer that never says the same thing twice, but for the label."""
+    said = itertools.count(1)
+
+    def answer(body: dict[str, Any]) -> str:
+        asked = re.findall(r"\[\[ ## (\w+) ## \]\]", default_answer(body))
+        filled = [
+            f"[[ ## {name} ## ]]\n{'billing' if name == 'queue' else f'Choose with care, take {next(said)}.'}"
+            for name in asked
+        ]
+        return "\n\n".join(filled)
+
+    return answer
 
 
 @pytest.fixture
@@ -38,8 +59,8 @@ def project(server, model, monkeypatch: pytest.MonkeyPatch) -> str:
     drafts.update(
         project,
         model=ModelChoice(name="openai/slow", base_url=model.url),
-        optimizer=Named(name="MIPROv2"),
-        concurrency=4,
+        optimizer=Named(name="MIPROv2", options={"auto": "heavy"}),
+        concurrency=3,
         budget=Budget(calls=2000),
     )
     return project
@@ -91,10 +112,9 @@ def on_chart(page: Page, number: int) -> None:
     )
 
 
-def end(page: Page, *words: str) -> None:
+def end(page: Page) -> None:
     press(page, "stop_run")
-    said = re.compile("|".join(("Stopped", *words)))
-    expect(page.locator(".st-key-run_head")).to_contain_text(said, timeout=60_000)
+    expect(page.locator(".st-key-run_head")).to_contain_text("Stopped", timeout=60_000)
 
 
 def test_a_run_survives_refresh_and_restart_and_is_stopped_with_its_best(server, project, new_page, model):
@@ -181,9 +201,7 @@ def test_a_worker_that_died_shows_as_such_and_goes_on_where_it_was(server, proje
     shoot(page, "run_interrupted")
     press(page, "restart_run")
     expect(page.locator(".st-key-run_head")).to_contain_text("Running", timeout=30_000)
-    end(
-        page, "Finished"
-    )  # what was paid for comes from the cache: it may be done before the button is pressed
+    end(page)
 
 
 def test_stored_trials_are_on_the_chart_at_once_without_a_rerun(project, new_page, watched):
