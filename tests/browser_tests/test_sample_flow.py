@@ -12,6 +12,8 @@ import pytest
 from browser_frame import press, settled, shoot, to_page
 from playwright.sync_api import Page, expect
 
+from engine.store.store import Store
+
 TICKETS = Path(__file__).parents[2] / "sample_data" / "support_tickets.csv"
 
 
@@ -42,18 +44,19 @@ def test_every_set_up_step_of_the_sample_is_complete(new_page):
     expect(page.locator(".st-key-start_run button")).to_be_enabled()
 
 
-def test_the_prompt_preview_follows_the_form(new_page):
+def test_the_prompt_preview_follows_the_form(new_page, server):
+    wanted = "Send each message to the right team, please."
     page = new_page()
     to_page(page, "task")
     box = page.get_by_role("textbox").first
-    box.fill("Send each message to the right team, please.")
+    box.fill(wanted)
     box.press("Control+Enter")
-    expect(page.locator(".st-key-prompt_text")).to_contain_text(
-        "Send each message to the right team, please."
-    )
+    expect(page.locator(".st-key-prompt_text")).to_contain_text(wanted)
+    assert stored_instruction(server.home) == wanted
     page.reload()
     settled(page)
-    expect(page.get_by_role("textbox").first).to_have_value("Send each message to the right team, please.")
+    assert stored_instruction(server.home) == wanted
+    expect(page.get_by_role("textbox").first).to_have_value(wanted)
 
 
 def test_the_run_is_drawn(finished):
@@ -128,6 +131,12 @@ def test_every_page_in_both_themes_and_widths(finished, new_page, theme: str, wi
         to_page(page, name)
         page.wait_for_timeout(600)
         shoot(page, f"{name}_{theme}_{width}")
+
+
+def stored_instruction(home: Path) -> str:
+    """Return the instruction of the project changed last, as it is stored."""
+    with Store.open(home, read_only=True) as store:
+        return str(store.list_projects()[0].draft["pipeline"]["steps"][0]["instructions"])
 
 
 def open_project(page: Page) -> None:
