@@ -27,7 +27,8 @@ unit: $(READY)           ## engine and dashboard tests, docstring examples
 
 browser: $(READY)        ## the whole flow in a real Chromium, screenshots in .screenshots/
 	$(BIN)/python .ci/browser.py
-	$(BIN)/pytest -q -n 2 --dist loadfile tests/browser_tests
+	@# A browser, a server and a worker share the machine with others: what fails is tried once more, and the summary names it.
+	$(BIN)/pytest -q -n 2 --dist loadfile --reruns 1 tests/browser_tests
 
 bench: $(READY)          ## speed beside DSPy, printed as a table
 	$(BIN)/python tests/benchmarks/run.py
