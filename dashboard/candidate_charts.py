@@ -140,13 +140,16 @@ def lineage(candidates: Sequence[CandidateRow], best_id: str) -> tuple[Node, ...
 
 
 def variants(
-    candidates: Sequence[CandidateRow], trials: Mapping[str, TrialRow], best_id: str
+    candidates: Sequence[CandidateRow],
+    trials: Mapping[str, TrialRow],
+    tokens: Mapping[str, float],
+    best_id: str,
 ) -> tuple[Variant, ...]:
-    """Return quality against cost in tokens a row, for candidates scored on all validation rows."""
+    """Return quality against cost, for candidates scored on all validation rows; `tokens` a row are by candidate id."""
     found = [
-        (c, trials[c.id].score or 0.0, trials[c.id].usage.tokens / max(1, trials[c.id].rows_done))
+        (c, trials[c.id].score or 0.0, tokens[c.id])
         for c in sorted(candidates, key=lambda c: c.number)
-        if c.id in trials and trials[c.id].usage.tokens
+        if c.id in trials and c.id in tokens
     ]
     front = _front([(score, tokens) for _, score, tokens in found])
     return tuple(
@@ -278,19 +281,28 @@ def lineage_figure(nodes: Sequence[Node]) -> dict[str, Any]:
 
 
 def variants_figure(found: Sequence[Variant]) -> dict[str, Any]:
-    """Draw quality against cost; prompts that another beats outright are grey."""
+    """Draw quality against cost; prompts that another beats outright are grey, the chosen one is a star."""
     groups = (
-        ("Beaten by another", [v for v in found if v.beaten], {"color": "$muted", "size": 9, "opacity": 0.6}),
-        ("Worth a look", [v for v in found if not v.beaten], {"color": "$accent", "size": 13}),
+        (
+            "Beaten by another",
+            [v for v in found if v.beaten and not v.best],
+            {"color": "$muted", "size": 9, "opacity": 0.6},
+        ),
+        (
+            "Worth a look",
+            [v for v in found if not v.beaten and not v.best],
+            {"color": "$accent", "size": 13},
+        ),
+        ("Chosen", [v for v in found if v.best], {"color": "$good", "size": 20, "symbol": "star"}),
     )
     traces = [
         {
             "type": "scatter",
-            "mode": "markers+text" if not group[0].beaten else "markers",
+            "mode": "markers" if name == "Beaten by another" else "markers+text",
             "name": name,
             "x": [v.tokens for v in group],
             "y": [round(100 * v.score, 1) for v in group],
-            "text": [f"{v.number}{' (best)' if v.best else ''}" for v in group],
+            "text": [str(v.number) for v in group],
             "textposition": "top center",
             "customdata": [v.number for v in group],
             "hovertemplate": "Prompt %{text}: <b>%{y:.1f} %</b><br>%{x:.0f} tokens a row<extra></extra>",

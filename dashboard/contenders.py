@@ -68,6 +68,17 @@ def _row_scores(run_id: str, revision: int, folder: str) -> dict[int, dict[int, 
     return data.row_scores(run_id)
 
 
+def row_tokens(run: RunRow) -> dict[str, float]:
+    """Return how many tokens one row takes with each prompt, by candidate id. Shared between sessions: never change it."""
+    return _row_tokens(run.id, run.revision, data.home_folder())
+
+
+@st.cache_resource(max_entries=16, show_spinner="Counting the tokens of every row")
+def _row_tokens(run_id: str, revision: int, folder: str) -> dict[str, float]:  # noqa: ARG001 - the cache's key
+    with data.reading() as store:
+        return store.row_tokens(run_id)
+
+
 def whole(run: RunRow) -> dict[str, dict[str, TrialRow]]:
     """Return each prompt's last finished evaluation on all rows of a split: candidate id -> split -> trial."""
     return _whole(run.id, run.revision, data.home_folder())

@@ -6,16 +6,16 @@ The page draws the parts when it opens; the event stream sends those that have c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from dashboard.charts import score_chart, score_figure
+from dashboard.feed import LATEST, feed
 from dashboard.meters import meters, progress, time_left
 from engine.store.requests import RequestRow
 from engine.store.rows import EventRow, RunRow, TrialRow
 from engine.store.store import Store
 
-LATEST_EVENTS = 150
+LATEST_EVENTS = LATEST
 
 
 class Seen(NamedTuple):
@@ -46,7 +46,7 @@ def parts(seen: Seen) -> dict[str, Any]:
         "end": _end(seen.run),
         "meters": _meters(seen),
         "chart": chart(seen.trials, seen.parents),
-        "feed": feed(seen.events),
+        "feed": feed(seen.events, seen.trials, seen.parents),
     }
 
 
@@ -67,23 +67,6 @@ def chart(trials: Sequence[TrialRow], parents: Mapping[str, Sequence[str]]) -> d
         "figure": score_figure(found) if drawn else None,
         "label": f"Scores of {len(trials)} trials so far{best}",
         "stamp": str(len(trials)),
-    }
-
-
-def feed(events: Sequence[EventRow]) -> dict[str, Any]:
-    """Return the latest events as lines, the newest last: id, time of day, kind, sentence."""
-    return {
-        "lines": [
-            [
-                e.id,
-                datetime.fromtimestamp(e.at).astimezone().strftime("%H:%M:%S"),
-                {"new_best": "best", "error": "error", "row_scored": "error"}.get(
-                    e.kind, "warning" if e.data.get("level") == "warning" else ""
-                ),
-                e.text,
-            ]
-            for e in events[-LATEST_EVENTS:]
-        ]
     }
 
 

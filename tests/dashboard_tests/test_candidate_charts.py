@@ -16,6 +16,7 @@ from dashboard.candidate_charts import (
 from dashboard.comparison import causes, pair_rows
 from engine.records import Candidate, Outcome, StepState, Usage
 from engine.store.rows import CandidateRow, TrialRow
+from engine.store.store import Store
 
 
 def candidate(number, *parents, score=0.5):
@@ -75,14 +76,25 @@ def test_the_family_tree_knows_generations_and_the_chosen_one():
 
 
 def test_a_prompt_that_is_dearer_and_no_better_is_beaten():
-    found = variants([START, A, B], whole_trials(TRIALS), A.id)
+    found = variants([START, A, B], whole_trials(TRIALS), {START.id: 100, A.id: 200, B.id: 300}, A.id)
     assert [(v.number, v.beaten, v.best) for v in found] == [
         (0, False, False),
         (1, False, True),
         (2, True, False),
     ]
     assert trade_off(found) == "Prompt 1 scores 25 points more than prompt 0 and reads 2.0 times the tokens."
-    assert len(variants_figure(found)["traces"]) == 2
+    assert [t["name"] for t in variants_figure(found)["traces"]] == [
+        "Beaten by another",
+        "Worth a look",
+        "Chosen",
+    ]
+
+
+def test_the_chosen_prompt_is_a_star_even_where_another_is_as_good_and_cheaper():
+    found = variants([A, B], {A.id: TRIALS[1], B.id: TRIALS[1]}, {A.id: 200, B.id: 300}, B.id)
+    assert [(v.number, v.beaten) for v in found] == [(1, False), (2, True)]
+    star = variants_figure(found)["traces"][-1]
+    assert (star["name"], star["text"], star["x"]) == ("Chosen", ["2"], [300])
 
 
 def test_wrong_rows_are_grouped_by_cause():
@@ -100,3 +112,19 @@ def test_wrong_rows_are_grouped_by_cause():
         ("Half of the words are missing.", (4,)),
         ("failed: The model did not answer within 120", (2,)),
     ]
+
+
+def test_rows_a_run_has_in_its_memory_do_not_make_a_prompt_look_cheap(tmp_path):
+    with Store(tmp_path / "tuneboard.db") as store:
+        run = store.create_run(store.create_project("a", {}), {}, "a run")
+        store.add_candidate(run, A.candidate)
+        for number, outcomes in enumerate(
+            (
+                [Outcome(1, 1.0, usage=Usage(1, 0, 90, 10)), Outcome(2, 1.0, usage=Usage(0, 1, 190, 10))],
+                [Outcome(1, 1.0, usage=Usage(cached=1)), Outcome(2, 1.0, usage=Usage(cached=1))],
+            )
+        ):
+            store.start_trial(run, number, A.id, "validation", "", 2)
+            store.add_outcomes(run, number, outcomes)
+        assert store.row_tokens(run) == {A.id: 150.0}
+        assert store.row_tokens(run, "test") == {}

@@ -94,7 +94,8 @@ def candidate_family(run: RunRow, best_id: str, picked: Sequence[Contender]) -> 
             "**Quality against cost**",
             help=f"Up is better, left is cheaper; grey ones are beaten outright. {explain('beaten outright')}",
         )
-        found = fewer(variants(candidates, whole_trials(data.moment(run).trials), best_id))
+        trials = whole_trials(data.moment(run).trials)
+        found = fewer(variants(candidates, trials, contenders.row_tokens(run), best_id))
         if len(found) == 1:
             st.caption(
                 "Only one prompt was scored on all rows to choose by, so there is nothing to weigh yet."

@@ -23,25 +23,25 @@ _CSS = """
 
 _JS = """
 const held = (globalThis.tuneboardFeeds ??= new WeakMap());
-const MOST = 150;
 const show = (box, lines) => {
   const known = new Map([...box.querySelectorAll("div")].map((line) => [Number(line.dataset.id), line]));
-  const first = lines.length ? lines[0][0] : 0;
-  for (const [id, line] of known) if (id < first) line.remove();
   if (lines.length) box.querySelector("p")?.remove();
-  for (const [id, at, kind, text] of lines) {
-    if (known.has(id)) continue;
-    const line = document.createElement("div");
+  // The newest first; a line stays the same element while more of its kind are folded into it.
+  const wanted = lines.toReversed().map(([id, at, kind, text]) => {
+    const line = known.get(id) ?? document.createElement("div");
+    if (!known.has(id)) line.append(document.createElement("time"), document.createElement("span"));
     line.dataset.id = id;
-    const time = document.createElement("time");
-    time.textContent = at;
-    const words = document.createElement("span");
-    words.className = kind;
-    words.textContent = text;
-    line.append(time, words);
-    box.prepend(line);
-  }
-  while (box.querySelectorAll("div").length > MOST) box.lastElementChild.remove();
+    line.children[1].className = kind;
+    [at, text].forEach((words, part) => {
+      if (line.children[part].textContent !== words) line.children[part].textContent = words;
+    });
+    known.delete(id);
+    return line;
+  });
+  for (const line of known.values()) line.remove();
+  wanted.forEach((line, place) => {
+    if (box.children[place] !== line) box.insertBefore(line, box.children[place] ?? null);
+  });
 };
 export default ({ data, parentElement }) => {
   const box = parentElement.querySelector(".tb-feed");
