@@ -5,6 +5,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LOCK := .ci/requirements.txt
 
+# Whatever fetches something asks nobody, and is patient with a slow or once failing connection.
+export PIP_NO_INPUT := 1
+export PIP_RETRIES ?= 8
+export PIP_DEFAULT_TIMEOUT ?= 60
+export PIP_ROOT_USER_ACTION ?= ignore
+export UV_HTTP_TIMEOUT ?= 120
+
 .PHONY: run demo test check unit browser bench bench-optimizers fix lock clean
 
 run: $(READY)            ## open the dashboard on 127.0.0.1
@@ -51,7 +58,7 @@ $(READY): pyproject.toml $(LOCK)
 	@# uv installs in a fifth of pip's time; where it cannot reach the index that pip is set up for, pip does it.
 	$(BIN)/python -m pip install -q --disable-pip-version-check uv && $(BIN)/uv pip sync -q --compile-bytecode --require-hashes $(LOCK) || \
 	  $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(LOCK)
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	install() { $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .; }; install || { sleep 5; install; }
 	$(BIN)/python -m compileall -q engine dashboard
 	@touch $@
 

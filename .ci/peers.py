@@ -12,6 +12,8 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+from fetching import run
+
 BENCH = Path(__file__).parents[1] / ".bench"
 DSPY = ("dspy==3.4.1", "optuna", "numpy")
 PYODIDE = "pyodide@314.0.7"
@@ -20,8 +22,8 @@ PYODIDE = "pyodide@314.0.7"
 def dspy(home: Path) -> None:
     """Make an environment with DSPy."""
     uv = str(Path(sys.executable).with_name("uv"))
-    subprocess.run([uv, "venv", "-q", "--clear", home], check=True)
-    subprocess.run([uv, "pip", "install", "-q", "--compile-bytecode", "--python", home, *DSPY], check=True)
+    run([uv, "venv", "-q", "--clear", home], tries=2, seconds=120)
+    run([uv, "pip", "install", "-q", "--compile-bytecode", "--python", home, *DSPY], tries=2, seconds=300)
 
 
 def pyodide(home: Path) -> None:
@@ -29,15 +31,10 @@ def pyodide(home: Path) -> None:
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     npm = shutil.which("npm") or "npm"
-    packed = subprocess.run(
-        [npm, "pack", "--silent", PYODIDE],
-        cwd=home,
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=300,
-    )
-    with tarfile.open(home / packed.stdout.split()[-1]) as archive:
+    printed = run([npm, "pack", "--silent", PYODIDE], tries=2, seconds=200, cwd=home).split()
+    if not printed:
+        raise OSError("npm packed nothing")
+    with tarfile.open(home / printed[-1]) as archive:
         archive.extractall(home, filter="data")
     for file in (home / "package").iterdir():
         file.rename(home / file.name)
@@ -54,7 +51,7 @@ def main() -> None:
         try:
             fetch(BENCH / name)
             ready.touch()
-        except (OSError, subprocess.SubprocessError) as error:
+        except (OSError, subprocess.SubprocessError, tarfile.TarError) as error:
             print(f"{name} could not be fetched ({error}): the tests that need it are skipped.", flush=True)
 
 
