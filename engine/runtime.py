@@ -152,7 +152,7 @@ class UsageTracker:
         self.replies: list[Reply] = []
 
     def get_total_tokens(self) -> dict[str, dict[str, Any]]:
-        """Return what was paid by model: calls, cached, input_tokens, output_tokens, total_tokens, cost."""
+        """Return what was paid by model: calls, cached, input_tokens, output_tokens (and by DSPy's names), total_tokens, cost."""
         return usage_by_model(self.replies)
 
 
@@ -179,7 +179,7 @@ def tracked() -> Iterator[Callable[[Any], Any]]:
 
 
 def usage_by_model(replies: Iterable[Reply]) -> dict[str, dict[str, Any]]:
-    """Return what some replies cost by model; an answer from the cache only counts under "cached"."""
+    """Return what some replies cost, by the model that answered; an answer from the cache only counts under "cached"."""
     total: dict[str, dict[str, Any]] = {}
     for reply in replies:
         numbers = total.setdefault(reply.model, dict.fromkeys(_COUNTED, 0) | {"cost": None})
@@ -187,7 +187,8 @@ def usage_by_model(replies: Iterable[Reply]) -> dict[str, dict[str, Any]]:
             numbers["cached"] += 1
             continue
         usage = reply.usage
-        paid = (usage.calls, 0, usage.input_tokens, usage.output_tokens, usage.tokens)
+        tokens = (usage.input_tokens, usage.output_tokens)
+        paid = (usage.calls, 0, *tokens, *tokens, usage.tokens)
         for name, number in zip(_COUNTED, paid, strict=True):
             numbers[name] += number
         if usage.cost is not None:
@@ -195,7 +196,9 @@ def usage_by_model(replies: Iterable[Reply]) -> dict[str, dict[str, Any]]:
     return total
 
 
-_COUNTED = ("calls", "cached", "input_tokens", "output_tokens", "total_tokens")
+_TOKENS = ("input_tokens", "output_tokens", "prompt_tokens", "completion_tokens", "total_tokens")
+_COUNTED = ("calls", "cached", *_TOKENS)
+"""What is counted; "prompt_tokens" and "completion_tokens" are DSPy's names for the two before them."""
 
 
 def _unchanged(prediction: Any) -> Any:

@@ -106,7 +106,7 @@ class DummyLM(BaseLM):
     ) -> None:
         super().__init__("dummy", **params)
         self.requests: list[Request] = []
-        self.history: list[Mapping[str, Any]] = []
+        self.history = []
         self._by_text = answers if isinstance(answers, Mapping) else None
         self._script: Iterator[Any] = iter(() if isinstance(answers, Mapping) else answers)
         self._follow_examples = follow_examples

@@ -5,76 +5,24 @@ This module knows no provider, no network and no cache.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, ClassVar
 
-from engine.records import Usage, content_hash
+from engine import loop
+from engine.errors import ConfigurationError
+from engine.lm import history, own_models
+from engine.lm.exchange import Choice, Message, Reply, Request
 
-Message = Mapping[str, Any]
-"""One chat message in the OpenAI form: {"role": ..., "content": text or a list of parts}."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One call to a model: the messages and everything that changes the answer.
-
-    `params` are passed on to the provider as they are (temperature, max_tokens, n, stop,
-    response_format, tools ...). `rollout_id` is never sent: it only makes a fresh sample of an
-    otherwise equal request, by changing the cache key.
-    """
-
-    model: str
-    messages: tuple[Message, ...]
-    params: Mapping[str, Any] = field(default_factory=dict)
-    rollout_id: int | None = None
-
-    def key(self, endpoint: str = "") -> str:
-        """Return the cache key: a SHA-256 of the content and the endpoint, never of an API key."""
-        return content_hash([endpoint, self.model, self.messages, self.params, self.rollout_id])
+__all__ = ["BaseLM", "Choice", "Gate", "Message", "Reply", "Request", "install_gate", "send"]
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One completion of a reply."""
-
-    text: str
-    finish_reason: str | None = None
-    reasoning: str | None = None
-    tool_calls: tuple[Mapping[str, Any], ...] = ()
-    logprobs: Any = None
-    citations: tuple[Mapping[str, Any], ...] = ()
-
-
-_ONE_CALL = Usage(calls=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a model answered, and what it cost.
-
-    `key` is the request's cache key ("" where no cache was used). `cached` says that nothing was paid for
-    it now; `payer` names who paid when it was first bought (a run's id), so that a run resumed from the
-    cache can count what it has spent before. `usage` of a cached reply is what it cost then.
-    """
-
-    choices: tuple[Choice, ...]
-    usage: Usage = _ONE_CALL
-    model: str = ""
-    seconds: float = 0.0
-    cached: bool = False
-    key: str = ""
-    payer: str | None = None
-
-    @property
-    def text(self) -> str:
-        """The first completion's text ("" when there is none)."""
-        return self.choices[0].text if self.choices else ""
-
-
-class BaseLM(ABC):
+class BaseLM:
     """The one interface of a model. Subclass it to bring a model of your own.
+
+    Define `complete`, or, as in DSPy, `forward` (plain) or `aforward` (async): called with `messages` and the request's
+    parameters, they return a response in the OpenAI form. `temperature` and `max_tokens` are parameters of every call, and
+    so is every further keyword but `callbacks`.
 
     >>> import asyncio
     >>> class Echo(BaseLM):
@@ -82,23 +30,80 @@ class BaseLM(ABC):
     ...         return Reply((Choice(str(request.messages[-1]["content"])),))
     >>> asyncio.run(Echo("echo").complete(Request("echo", ({"role": "user", "content": "hi"},)))).text
     'hi'
+    >>> class Shout(BaseLM):
+    ...     def forward(self, prompt=None, messages=None, **params):
+    ...         return {"choices": [{"message": {"content": messages[-1]["content"].upper()}}]}
+    >>> Shout("shout")("hi")
+    ['HI']
     """
 
     callbacks: Sequence[Any] = ()
+    model_type: str = "chat"
+    history: Any
+    _defined: ClassVar[str] = ""
+    _records: ClassVar[bool] = False
+    """Whether what `forward` calls notes its calls in the history itself."""
 
     def __init__(
-        self, model: str, *, temperature: float | None = None, max_tokens: int | None = None, **params: Any
+        self,
+        model: str,
+        model_type: str = "chat",
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        cache: bool = True,  # noqa: ARG002 - DSPy's argument; what is kept is the model's own affair
+        **params: Any,
     ) -> None:
         self.model = model
+        self.model_type = model_type
+        self.history = deque(maxlen=history.LIMIT)
+        self.callbacks = params.pop("callbacks", None) or self.callbacks
         self.params: dict[str, Any] = {k: v for k, v in params.items() if v is not None}
         if temperature is not None:
             self.params["temperature"] = temperature
         if max_tokens is not None:
             self.params["max_tokens"] = max_tokens
 
-    @abstractmethod
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # The nearest definition counts: a subclass of LM may bring a `forward` that calls LM's.
+        cls._defined = next((name for name in _WAYS if name in vars(cls)), cls._defined)
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """The parameters of every call, under DSPy's name: the same dict as `params`."""
+        return self.params
+
     async def complete(self, request: Request) -> Reply:
-        """Answer one request. Raises LMError (see engine.errors) after any retries of its own."""
+        """Answer one request. Raises LMError (see engine.errors) after any retries of its own.
+
+        Raises ConfigurationError where a subclass defines no way of answering, or returns what is no response.
+        """
+        way = self._defined
+        if way not in _FOREIGN:
+            raise ConfigurationError(
+                f"{type(self).__name__} cannot answer: define complete(self, request), or forward or aforward as in DSPy."
+            )
+        reply = await own_models.answered(self, getattr(self, way), request)
+        if not self._records:
+            history.record(self.history, request, reply)
+        return reply
+
+    def forward(
+        self, prompt: str | None = None, messages: Sequence[Message] | None = None, **params: Any
+    ) -> own_models.Response:
+        """Ask and wait; return the whole response in the OpenAI form. What subclasses written for DSPy define and call."""
+        return loop.run(self.aforward(prompt, messages, **params))
+
+    async def aforward(
+        self, prompt: str | None = None, messages: Sequence[Message] | None = None, **params: Any
+    ) -> own_models.Response:
+        """Ask, in async code; return the whole response in the OpenAI form."""
+        request = self.request(_messages(prompt, messages), **params)
+        return own_models.response_of(await loop.here_or_there(self._own_answer(request)))
+
+    async def _own_answer(self, request: Request) -> Reply:
+        """Answer as the class does whose `forward` a subclass calls."""
+        return await self.complete(request)
 
     async def recall(self, request: Request) -> Reply | None:  # noqa: ARG002 - for subclasses
         """Return the answer to a request where that costs nothing and asks nobody: one kept from before; else None."""
@@ -115,10 +120,7 @@ class BaseLM(ABC):
         self, prompt: str | None = None, messages: Sequence[Message] | None = None, **params: Any
     ) -> list[Any]:
         """Ask the model and wait: what `acall` returns. For scripts and notebooks."""
-        # Imported here: async users need no loop of the engine's own.
-        from engine.loop import run
-
-        return run(self.acall(prompt, messages, **params))
+        return loop.run(self.acall(prompt, messages, **params))
 
     async def acall(
         self, prompt: str | None = None, messages: Sequence[Message] | None = None, **params: Any
@@ -128,10 +130,12 @@ class BaseLM(ABC):
         A completion with more than text comes as a dict with "text" and "reasoning_content", "tool_calls",
         "citations" or "logprobs". Parameters hold for this call; so does `rollout_id`.
         """
-        if messages is None:
-            messages = ({"role": "user", "content": prompt or ""},)
-        reply = await send(self, self.request(messages, **params))
+        reply = await send(self, self.request(_messages(prompt, messages), **params))
         return [_plain(choice) for choice in reply.choices]
+
+    def inspect_history(self, n: int = 1, file: Any = None) -> None:
+        """Write this model's last `n` calls to `file` (standard output by default)."""
+        history.show(self.history, n, file)
 
     def kept(self) -> dict[str, Any]:
         """Return the settings beside `params` that a saved step keeps of its model, as JSON values."""
@@ -186,6 +190,16 @@ async def _straight_through(lm: BaseLM, request: Request) -> Reply:
 
 
 _gate: Gate = _straight_through
+
+
+_WAYS = ("complete", "aforward", "forward", "__call__")
+"""What a subclass may define to answer; of several in one class the first."""
+
+_FOREIGN = _WAYS[1:]
+
+
+def _messages(prompt: str | None, messages: Sequence[Message] | None) -> Sequence[Message]:
+    return ({"role": "user", "content": prompt or ""},) if messages is None else messages
 
 
 def _plain(choice: Choice) -> str | dict[str, Any]:

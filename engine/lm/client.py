@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -55,6 +54,8 @@ class LM(BaseLM):
     {}
     """
 
+    _records = True
+
     def __init__(
         self,
         model: str,
@@ -66,7 +67,6 @@ class LM(BaseLM):
         api_base: str | None = None,
         **params: Any,
     ) -> None:
-        self.callbacks = params.pop("callbacks", None) or ()
         self._settings: dict[str, Any] = {
             "cache": cache,
             "num_retries": num_retries,
@@ -93,7 +93,6 @@ class LM(BaseLM):
         self.route = find_route(model, api_base or base_url)
         self.num_retries = num_retries
         self.timeout = timeout
-        self.history: deque[history.Call] = deque(maxlen=history.LIMIT)
         self._cache_setting = cache
         self._own_price: tuple[float, float] | None = own_price
         self._found_price: Price | None = None
@@ -114,6 +113,11 @@ class LM(BaseLM):
         return replace(request, params=rest, rollout_id=own if rollout_id is None else rollout_id)
 
     @property
+    def cache(self) -> bool | Cache:
+        """The cache setting: True, False, or a cache of its own."""
+        return self._cache_setting
+
+    @property
     def caches(self) -> bool:
         """Whether answers are kept, so that the same request is free the next time."""
         return self._cache_setting is not False
@@ -123,6 +127,11 @@ class LM(BaseLM):
 
         Raises LMError after the retries, MissingKeyError before anything is sent.
         """
+        if self._defined != "complete":
+            return await super().complete(request)
+        return await self._own_answer(request)
+
+    async def _own_answer(self, request: Request) -> Reply:
         request, use_cache = self._with_cache_setting(request)
         try:
             if use_cache is False:
@@ -174,10 +183,6 @@ class LM(BaseLM):
     def supports_citations(self) -> bool:
         """Whether the endpoint is known to cite from documents that are parts of a message."""
         return "citations" in self.capabilities
-
-    def inspect_history(self, n: int = 1, file: Any = None) -> None:
-        """Write this model's last `n` calls to `file` (standard output by default)."""
-        history.show(self.history, n, file)
 
     def copy(self, **changes: Any) -> LM:
         """Return a new LM with some settings changed; None takes a parameter away. The history starts empty."""

@@ -8,20 +8,26 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from engine.lm.base import Message, Reply, Request
+from engine.lm import wire
+from engine.lm.exchange import Message, Reply, Request
 from engine.records import Usage
 
 LIMIT = 1000
 """Records kept for each model object, and for the process."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call: what was sent, what came back (or the error's sentence), and what it cost."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Call(Mapping[str, Any]):
+    """One call: what was sent, what came back (or the error's sentence), and what it cost; by DSPy's keys, too.
+
+    >>> call = Call("m", ({"role": "user", "content": "Hi"},), {}, None, "It failed.")
+    >>> call["messages"][0]["content"], call.get("cost"), call["outputs"]
+    ('Hi', None, [])
+    """
 
     model: str
     messages: Sequence[Message]
@@ -47,15 +53,46 @@ class Call:
 
     def __getitem__(self, key: str) -> Any:
         """Read a value by DSPy's key: history[-1]["messages"], ["outputs"], ["usage"], ["cost"] ..."""
-        if key == "cost":
-            return self.usage.cost
-        if key == "kwargs":
-            return self.params
-        if key == "response":
-            return self.reply
-        if key in ("model", "messages", "outputs", "usage", "timestamp", "cached", "error"):
+        if key in ("model", "messages", "outputs", "timestamp", "cached", "error"):
             return getattr(self, key)
-        raise KeyError(key)
+        if key not in _KEYS:
+            raise KeyError(key)
+        return _READ[key](self)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_KEYS)
+
+    def __len__(self) -> int:
+        return len(_KEYS)
+
+
+_READ: dict[str, Callable[[Call], Any]] = {
+    "prompt": lambda _: None,
+    "kwargs": lambda call: call.params,
+    "response": lambda call: call.reply,
+    "usage": lambda call: wire.tokens_of(Usage() if call.cached else call.usage),
+    "cost": lambda call: call.usage.cost,
+    "uuid": lambda call: f"{id(call):x}-{call.timestamp:.6f}",
+    "model_type": lambda _: "chat",
+    "response_model": lambda call: call.reply.model if call.reply else None,
+}
+
+_KEYS = (
+    "prompt",
+    "messages",
+    "kwargs",
+    "response",
+    "outputs",
+    "usage",
+    "cost",
+    "timestamp",
+    "uuid",
+    "model",
+    "response_model",
+    "model_type",
+    "cached",
+    "error",
+)
 
 
 def record(history: deque[Call], request: Request, reply: Reply | None, error: str | None = None) -> None:

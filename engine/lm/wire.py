@@ -9,7 +9,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.lm.base import Choice, Request
+from engine.lm.exchange import Choice, Request
 from engine.lm.prices import Price
 from engine.records import Usage
 
@@ -94,6 +94,15 @@ def counted_usage(request: Request, choices: tuple[Choice, ...], price: Price | 
     tokens_in = sum(len(str(m.get("content", ""))) // 4 + 4 for m in request.messages)
     tokens_out = sum(len(c.text) // 4 + 1 for c in choices)
     return Usage(1, 0, tokens_in, tokens_out, price.cost(tokens_in, tokens_out) if price else None)
+
+
+def tokens_of(usage: Usage) -> dict[str, int]:
+    """Return a usage's tokens under the protocol's names."""
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.tokens,
+    }
 
 
 def jsonable(value: Any) -> Any:
