@@ -67,7 +67,7 @@ class EmbeddingSimilarity(AwaitedMetric):
         best = int(near.argmax())
         score = min(1.0, max(0.0, float(near[best])))
         lacks = missing_words(accepted[best], got)
-        said = f"Expected {quoted(accepted[best])}, got {quoted(got)}: {score:.0%} similar." + (
+        said = f"Expected {quoted(accepted[best])}, got {quoted(got)}: {100 * score:.0f} % similar." + (
             f" It lacks: {lacks}." if lacks else ""
         )
         return Grade(score if score >= self.options.at_least else 0.0, said)

@@ -129,7 +129,7 @@ def _graded(score: float, accepted: list[str], got: str) -> Grade:
     wanted = " or ".join(quoted(one) for one in accepted) or "nothing"
     missing = missing_words(accepted[0], got) if len(accepted) == 1 else ""
     lacks = f" It lacks: {missing}." if missing else ""
-    return Grade(score, f"Expected {wanted}, got {quoted(got)}: {score:.0%} overlap.{lacks}")
+    return Grade(score, f"Expected {wanted}, got {quoted(got)}: {100 * score:.0f} % overlap.{lacks}")
 
 
 @lru_cache(maxsize=8)

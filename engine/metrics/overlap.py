@@ -44,7 +44,9 @@ class TokenF1(Metric):
             missing_words(as_text(answer), as_text(near)),
         )
         said = (f" It lacks: {lacks}." if lacks else "") + (f" It has too much: {extra}." if extra else "")
-        return Grade(score, f"Expected {wanted}, got {quoted(answer)}: {score:.0%} of the words agree.{said}")
+        return Grade(
+            score, f"Expected {wanted}, got {quoted(answer)}: {100 * score:.0f} % of the words agree.{said}"
+        )
 
 
 def F1(prediction: str, answers_list: Sequence[str]) -> float:  # noqa: N802 - DSPy's name

@@ -36,7 +36,7 @@ class Rubric(Judge):
     >>> verdict = {"reasoning": "Polite, but no number.", "marks": "[1, 0]"}
     >>> with context(lm=DummyLM([verdict])):
     ...     Rubric(criteria="polite\\nnames the order number").compare("x", "Dear Ann, it is on its way.")
-    Grade(score=0.5, feedback="Not met: 'names the order number' (0%). Polite, but no number.")
+    Grade(score=0.5, feedback="Not met: 'names the order number' (0 %). Polite, but no number.")
     """
 
     name = "Rubric"
@@ -80,7 +80,7 @@ class Rubric(Judge):
         given = [share(mark) for mark in found["marks"]]
         marks = (given + [0.0] * len(self.criteria))[: len(self.criteria)]
         failed = [
-            f"{quoted(line)} ({mark:.0%})"
+            f"{quoted(line)} ({100 * mark:.0f} %)"
             for line, mark in zip(self.criteria, marks, strict=True)
             if mark < 1
         ]

@@ -103,7 +103,7 @@ class SemanticF1(_Semantic):
             answer=format_value(case.answer, str),
         )
         recall, precision = share(found["recall"]), share(found["precision"])
-        said = f"It holds {recall:.0%} of what was expected, and {precision:.0%} of what it says is supported by it."
+        said = f"It holds {100 * recall:.0f} % of what was expected, and {100 * precision:.0f} % of what it says is supported by it."
         return Grade(harmonic(recall, precision), f"{said} {found['reasoning']}".strip())
 
 
@@ -154,9 +154,7 @@ class CompleteAndGrounded(_Semantic):
             self.ask(_Groundedness, question=question, context=format_value(context, str), answer=answer),
         )
         first, second = share(complete["completeness"]), share(grounded["groundedness"])
-        said = (
-            f"Complete: {first:.0%}. {complete['reasoning']} Grounded: {second:.0%}. {grounded['reasoning']}"
-        )
+        said = f"Complete: {100 * first:.0f} %. {complete['reasoning']} Grounded: {100 * second:.0f} %. {grounded['reasoning']}"
         return Grade(harmonic(first, second), said.strip())
 
 

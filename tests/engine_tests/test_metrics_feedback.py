@@ -27,7 +27,7 @@ LESSONS = [
         ("'billing'", "'It is billing'", "alone, without other words"),
     ),
     (Contains(), ["refund", "three days"], "You get a refund.", ("should mention 'three days'", "You get")),
-    (TokenF1(), "red silk scarf", "a red hat", ("lacks: 'silk', 'scarf'", "too much: 'hat'", "40%")),
+    (TokenF1(), "red silk scarf", "a red hat", ("lacks: 'silk', 'scarf'", "too much: 'hat'", "40 %")),
     (NumberWithin(tolerance=2), 42, "about 50", ("Expected 42", "8 too high where 2 off is allowed")),
     (NumberWithin(), 42, "40", ("2 too low",)),
     (get_metric("EditDistance")(), "Berlin", "Berlim", ("'Berlin'", "1 letter differs")),

@@ -38,7 +38,7 @@ def test_semantic_f1_is_the_f1_of_what_the_judge_says():
     with context(lm=lm):
         found = SemanticF1()(ROW, SAID)
         assert found.score == pytest.approx(2 / 3)
-        assert "50%" in found.feedback
+        assert "50 %" in found.feedback
         assert "The way is missing." in found.feedback
         # With a trace it is right or wrong by the threshold: never true by accident.
         assert SemanticF1()(ROW, SAID, trace=[]).score == 1.0
@@ -82,7 +82,7 @@ def test_a_rubric_marks_each_criterion():
     metric = Rubric(criteria=["short", "polite"], lm=lm)
     found = metric(ROW, SAID)
     assert found.score == 0.75
-    assert found.feedback == "Not met: 'polite' (50%). No greeting."
+    assert found.feedback == "Not met: 'polite' (50 %). No greeting."
     assert metric(ROW, SAID).score == 0.5, "a criterion without a mark is not met"
     assert "1. short\n2. polite" in lm.requests[0].messages[-1]["content"]
 

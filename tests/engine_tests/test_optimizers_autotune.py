@@ -33,7 +33,7 @@ def test_a_task_that_can_be_taught_is_taught_and_that_is_said():
     assert result.score is not None
     assert result.score > 0.9
     assert result.reason.startswith("Found: ")
-    assert re.search(r"scores 100%, the starting prompt \d+%\.", result.reason)
+    assert re.search(r"scores 100 %, the starting prompt \d+ %\.", result.reason)
 
 
 def test_the_rows_most_like_an_input_are_shown_and_never_the_row_itself():

@@ -281,12 +281,12 @@ class Tuning(Levels):
         ours, theirs = (sum(self.scores[c][r] for r in rows) / max(1, len(rows)) for c in (kept, start))
         return (
             f"Found: {'; '.join(self.space.titles(kept))}. On the {len(rows)} validation rows that both ran it scores "
-            f"{ours:.0%}, the starting prompt {theirs:.0%}. {why}"
+            f"{100 * ours:.0f} %, the starting prompt {100 * theirs:.0f} %. {why}"
         )
 
     def _nothing_to_gain(self) -> str:
         self.ended = (
             f"Nothing to gain was found: after {self.spent} calls neither rules nor examples did clearly better "
-            f"than the starting prompt's {self._mean(self.space.start):.0%}, so it is kept."
+            f"than the starting prompt's {100 * self._mean(self.space.start):.0f} %, so it is kept."
         )
         return self.ended
