@@ -164,7 +164,7 @@ def first_row(draft: ProjectDraft) -> dict[str, Any]:
 
 
 @st.cache_resource(max_entries=64, show_spinner="Working out what this will take")
-def _estimate(spec: str, folder: str) -> Estimate | RunError:  # noqa: ARG001 - part of the cache's key
+def _estimate(spec: str, folder: str, prices: str) -> Estimate | RunError:  # noqa: ARG001 - parts of the cache's key
     from engine.runs.prepare import estimate_run
 
     with reading() as store:
@@ -176,7 +176,9 @@ def _estimate(spec: str, folder: str) -> Estimate | RunError:  # noqa: ARG001 - 
 
 def estimate(spec: RunSpec) -> Estimate:
     """Return what a run will take, worked out by driving the same search against a stand-in. Raises EngineError."""
-    found = _estimate(spec.model_dump_json(), home_folder())
+    from engine.lm.prices import own_prices
+
+    found = _estimate(spec.model_dump_json(), home_folder(), repr(own_prices()))
     if isinstance(found, RunError):
         raise RunError(str(found))
     return found

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.pipeline.templates import Sample
 
 Change = Callable[[ProjectDraft], ProjectDraft]
+UNTITLED = "Untitled project"
 
 
 def create_project(name: str, draft: ProjectDraft | None = None) -> str:
@@ -29,7 +30,16 @@ def create_project(name: str, draft: ProjectDraft | None = None) -> str:
 def rename_project(project_id: str, name: str) -> None:
     """Give a project another name."""
     with writing() as store:
-        store.save_draft(project_id, store.get_project(project_id).draft, name=name.strip() or "Untitled")
+        store.save_draft(project_id, store.get_project(project_id).draft, name=name.strip() or UNTITLED)
+
+
+def name_after(project_id: str, file_name: str) -> None:
+    """Name a project that nobody has named yet after the file its examples come from."""
+    stem = " ".join(file_name.rpartition(".")[0].replace("_", " ").split())
+    with writing() as store, store.transaction():
+        project = store.get_project(project_id)
+        if stem and project.name == UNTITLED:
+            store.save_draft(project_id, project.draft, name=stem[:1].upper() + stem[1:60])
 
 
 def duplicate_project(project: ProjectRow) -> None:

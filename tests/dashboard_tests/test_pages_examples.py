@@ -289,3 +289,11 @@ def test_a_hundred_thousand_rows_stay_smooth():
 def test_the_grids_own_columns_are_not_the_tables():
     assert USE not in ("Use", "use")
     assert WHY not in ("Why", "why")
+
+
+def test_a_project_without_a_name_is_named_after_its_file(home):
+    mine, named = drafts.create_project(drafts.UNTITLED), drafts.create_project("Mail")
+    for project in (mine, named):
+        drafts.name_after(project, "support_tickets 2024.csv")
+    drafts.name_after(mine, "another.csv")
+    assert {p.id: p.name for p in data.projects()} == {mine: "Support tickets 2024", named: "Mail"}

@@ -205,7 +205,7 @@ def test_rows_that_cannot_be_used_are_listed_by_number():
     app.file_uploader(key=f"upload_{project}_0").upload("mail.csv", rows.encode(), "text/csv").run()
     assert not app.exception
     table = next(t.value for t in app.dataframe if "What is wrong" in t.value)
-    assert list(table["Row"]) == [5]
+    assert list(table["Rows"]) == ["5"]
 
 
 def test_a_missing_column_and_too_few_rows_are_sentences():

@@ -12,7 +12,8 @@ from run_setup import add_data, spec
 
 from dashboard import data, drafts
 from dashboard.spending import by_project
-from engine.lm.prices import own_prices, price
+from engine.lm.prices import own_prices, price, set_own_price
+from engine.pipeline.templates import SAMPLES
 from engine.records import Usage
 from engine.runs.spec import ModelChoice, ProjectDraft
 from engine.store.store import Store
@@ -100,3 +101,13 @@ def test_spending_is_added_up_by_project(home):
     assert second == ("B", 1, 10, 120, None, 1)
     assert by_project(data.runs(), {})[0].project == "Deleted projects"
     assert "1 run used a model whose price is not known" in said(start())
+
+
+def test_a_price_that_is_given_later_reaches_the_estimate():
+    project = drafts.project_from_sample(SAMPLES[0])
+    drafts.update(project, model=ModelChoice(name="tests/unpriced", base_url="http://127.0.0.1:9/v1"))
+    assert "not known" in said(open_page("tune", project=project))
+    set_own_price("tests/unpriced", (1000.0, 1000.0))
+    shown = said(open_page("tune", project=project))
+    assert "not known" not in shown
+    assert "$" in shown

@@ -43,7 +43,8 @@ def example_grid(now: Current) -> None:
     if pages > 1:
         with st.container(horizontal=True, vertical_alignment="center", key="grid_pages"):
             at = st.pagination(pages, key=f"row_page_{now.id}_{pages}")
-            st.caption(count(len(rows), "row"), width="content")
+            first, last = (at - 1) * PAGE + 1, min(at * PAGE, len(rows))
+            st.caption(f"{first:,} to {last:,} of {count(len(rows), 'row')}", width="content")
     shown = rows[(at - 1) * PAGE : at * PAGE]
     if not shown:
         st.caption("No such rows.")
@@ -168,7 +169,7 @@ def _columns(table: Dataset, draft: ProjectDraft) -> dict[str, Any]:
         long = longest.get(column, 0)
         found[column] = st.column_config.TextColumn(
             column,
-            width="large" if long > 60 else "medium" if long > 20 else "small",
+            width="large" if long > 60 else "medium" if max(long, 2 * len(column)) > 20 else "small",
             help=f"Fills the {'answer' if field is not None else 'input'} {plain(used[column], 60)}."
             if column in used
             else "Not used by the task.",

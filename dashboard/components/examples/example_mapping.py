@@ -64,7 +64,7 @@ def _card(
 def fill_line(column: ColumnProfile) -> None:
     """Show how much of a column is filled: green from 90 %, orange from 70 %, else red."""
     colour = "green" if column.filled >= 0.9 else "orange" if column.filled >= 0.7 else "red"
-    st.caption(f":{colour}[{column.filled:.0%} filled] · {column.distinct:,} different values")
+    st.caption(f":{colour}[{100 * column.filled:.0f} % filled] · {column.distinct:,} different values")
 
 
 def columns_table(profiles: Sequence[ColumnProfile], mapping: dict[str, str]) -> None:

@@ -17,6 +17,10 @@ from engine.pipeline.spec import PipelineSpec
 if TYPE_CHECKING:
     from engine.dataset import Dataset, RowProblem
 
+LINES = 500
+NAMED = 12
+"""Rows that are named for one thing that is wrong; the others are counted."""
+
 
 def row_problems(
     dataset_id: str, pipeline: PipelineSpec | None, mapping: dict[str, str], excluded: Collection[int] = ()
@@ -46,17 +50,43 @@ def _problem_table(found: Sequence[RowProblem], good: int) -> None:
             f":orange[:material/report:] **{count(left_out, 'row')} cannot be used** and will be left out; "
             f"the other {good:,} can."
         )
-        lines = [{"Row": p.row, "Column": p.column, "What is wrong": p.message} for p in found[:500]]
+        lines = problem_lines(found)
         st.dataframe(
             lines,
             hide_index=True,
             key="problem_table",
             height="content" if len(lines) < 7 else 260,
             column_config={
-                "Row": st.column_config.NumberColumn("Row", width="small", help=explain("row", NUMBERED)),
                 "What is wrong": st.column_config.TextColumn("What is wrong", width="large"),
+                "Rows": st.column_config.TextColumn("Rows", help=explain("row", NUMBERED)),
             },
         )
+        if any("is empty" in p.message for p in found):
+            st.caption(
+                "Fill an empty cell in the grid below. Where an input may be empty, say so by its type on the Task page: "
+                "then such rows are used too."
+            )
+
+
+def problem_lines(found: Sequence[RowProblem]) -> list[dict[str, str]]:
+    """Return one line for each thing that is wrong, with the rows where it is.
+
+    >>> from engine.dataset import RowProblem
+    >>> problem_lines([RowProblem(2, "team", "It is empty."), RowProblem(9, "team", "It is empty.")])
+    [{'What is wrong': 'It is empty.', 'Column': 'team', 'Rows': '2, 9'}]
+    """
+    rows: dict[tuple[str, str], list[int]] = {}
+    for problem in found:
+        rows.setdefault((problem.message, problem.column), []).append(problem.row)
+    return [
+        {"What is wrong": message, "Column": column, "Rows": _numbers(at)}
+        for (message, column), at in list(rows.items())[:LINES]
+    ]
+
+
+def _numbers(rows: Sequence[int]) -> str:
+    more = f" and {len(rows) - NAMED:,} more" if len(rows) > NAMED else ""
+    return ", ".join(map(str, rows[:NAMED])) + more
 
 
 def file_notes(table: Dataset) -> None:

@@ -111,6 +111,8 @@ def _take(project_id: str, content: bytes, name: str, source: str) -> None:
         if source != "paste":  # pasted rows are read by other rules than the file they are kept as
             hand_over(dataset_id, found)
         use_dataset(project_id, dataset_id)
+        if source == "upload":
+            drafts.name_after(project_id, name)
     except EngineError as error:
         st.session_state["source_problem"] = str(error)
     else:

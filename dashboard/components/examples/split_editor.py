@@ -41,7 +41,7 @@ def split_editor(now: Current) -> None:
             95,
             (round(100 * shares.train), round(100 * (shares.train + shares.validation))),
             step=5,
-            format="%d%%",
+            format="%d %%",
             key=f"split_{now.id}",
             on_change=_changed,
             args=(now.id,),

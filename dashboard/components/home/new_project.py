@@ -31,7 +31,7 @@ def new_project() -> None:
             help="Say what goes in and what comes out first.",
         )
         if own or blank:
-            project = drafts.create_project(name.strip() or "Untitled project")
+            project = drafts.create_project(name.strip() or drafts.UNTITLED)
             go("examples" if own else "task", project=project)
         key = f"import_{st.session_state.get('imports_taken', 0)}"
         st.file_uploader(

@@ -64,6 +64,7 @@ def _card(now: Current, metric: type[Metric], chosen: str, advised: str) -> None
         st.button(
             "In use" if mine else "Use this",
             key=f"use_{metric.name}",
+            type="primary" if not chosen and metric.name == advised else "secondary",
             disabled=mine,
             help="This metric is in use already." if mine else None,
             on_click=_use,

@@ -22,7 +22,7 @@ from dashboard.step_edits import (
 )
 from engine.pipeline.spec import FieldSpec, PipelineSpec
 
-WIDTHS = [2.8, 3, 3.9, 1.5]
+WIDTHS = [3.4, 2.9, 3.5, 1.4]
 NEW = "A new field"
 TITLES = {
     "inputs": (

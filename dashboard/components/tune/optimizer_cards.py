@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import streamlit as st
@@ -81,6 +81,10 @@ STRUCTURE: dict[str, dict[str, Any]] = {"Autotune": {}, "MIPROv2": {"tune_reason
 
 ASKED = ("wording", "examples", "both", "structure", "weights")
 EVERYTHING = "all"
+USUAL = ("Autotune", "LabeledFewShot", "GEPA", "BootstrapFewShotWithRandomSearch")
+"""One of each kind, shown first where nothing was asked for."""
+FIRST = 4
+"""Cards in sight where everything is shown; the rest is folded away, as nobody weighs fourteen ways of tuning."""
 
 
 def optimizer_cards(now: Current) -> None:
@@ -115,27 +119,23 @@ def optimizer_cards(now: Current) -> None:
                 st.button("Choose it", key="choose_advised", on_click=_choose, args=(now.id, advised))
     options = STRUCTURE if need == "structure" else {}
     shown = [o for o in OPTIMIZERS if need in (EVERYTHING, o.changes) or o.name in options]
-    # What is chosen and what is advised comes first, else the order of the registry.
-    shown.sort(key=lambda o: (o.name != chosen, o.name != advised))
-    with st.grid(3, gap="small", min_column_width=255, key="optimizer_cards"):
-        for optimizer in shown:
-            with st.container(
-                border=True,
-                height="stretch",
-                vertical_alignment="distribute",
-                key=f"optimizer_{optimizer.name}",
-            ):
+    # What is chosen and what is advised comes first, else the order of the registry; of all, one of each kind leads.
+    shown.sort(
+        key=lambda o: (o.name != chosen, o.name != advised, need == EVERYTHING and o.name not in USUAL)
+    )
+    few = FIRST if need == EVERYTHING else len(shown)
+
+    def cards(some: Sequence[type[Optimizer]], key: str) -> None:
+        with st.grid(3, gap="small", min_column_width=255, key=key):
+            for optimizer in some:
                 wanted = options.get(optimizer.name, {})
                 mine = optimizer.name == chosen and wanted.items() <= given.items()
-                _body(optimizer, mine=mine, advised=why if optimizer.name == advised else "")
-                st.button(
-                    "Chosen" if mine else "Choose",
-                    key=f"choose_{optimizer.name}",
-                    disabled=mine,
-                    help="This one is chosen already." if mine else None,
-                    on_click=_choose,
-                    args=(now.id, optimizer.name, wanted),
-                )
+                _card(now, optimizer, wanted, mine=mine, advised=why if optimizer.name == advised else "")
+
+    cards(shown[:few], "optimizer_cards")
+    if shown[few:]:
+        with st.expander(f"{len(shown) - few} more ways of tuning", key="more_optimizers"):
+            cards(shown[few:], "more_optimizer_cards")
     if need == "structure":
         with st.container(horizontal=True, vertical_alignment="center", key="structure_note"):
             st.caption(
@@ -143,6 +143,24 @@ def optimizer_cards(now: Current) -> None:
                 width="content",
             )
             st.page_link("app_pages/task.py", label="Open the task", icon=":material/edit_note:")
+
+
+def _card(
+    now: Current, optimizer: type[Optimizer], wanted: Mapping[str, Any], *, mine: bool, advised: str
+) -> None:
+    with st.container(
+        border=True, height="stretch", vertical_alignment="distribute", key=f"optimizer_{optimizer.name}"
+    ):
+        _body(optimizer, mine=mine, advised=advised)
+        st.button(
+            "Chosen" if mine else "Choose",
+            key=f"choose_{optimizer.name}",
+            type="primary" if advised and not now.draft.optimizer else "secondary",
+            disabled=mine,
+            help="This one is chosen already." if mine else None,
+            on_click=_choose,
+            args=(now.id, optimizer.name, wanted),
+        )
 
 
 def _weights() -> None:

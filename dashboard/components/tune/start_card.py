@@ -11,7 +11,7 @@ from dashboard.components.page import Current, go
 from dashboard.components.tune.model_picker import chosen_models
 from dashboard.components.tune.remarks_note import remarks_for
 from dashboard.glossary import explain
-from dashboard.meters import dollars, duration, short
+from dashboard.meters import dollars, duration
 from dashboard.models import title_of
 from dashboard.plain import count, plain
 from engine.errors import EngineError
@@ -94,10 +94,10 @@ def _figures(found: Estimate) -> None:
     cells = (
         (
             "Calls",
-            _span(found.calls, short),
+            _span(found.calls, _about),
             explain("call", "Here: all of a run's, the final test included."),
         ),
-        ("Tokens", _span(found.tokens, short), explain("token")),
+        ("Tokens", _span(found.tokens, _about), explain("token")),
         (
             "Money",
             _money(found.usd),
@@ -115,6 +115,17 @@ def _figures(found: Estimate) -> None:
 def _span(span: Range, write: Any) -> str:
     low, high = write(span.low), write(span.high)
     return low if low == high else f"{low} to {high}"
+
+
+def _about(number: float) -> str:
+    """Return a number as short as an estimate needs it.
+
+    >>> _about(1000), _about(338_912), _about(2_040_000)
+    ('1,000', '339k', '2.0M')
+    """
+    if number < 10_000:
+        return f"{number:,.0f}"
+    return f"{number / 1e3:.0f}k" if number < 999_500 else f"{number / 1e6:.1f}M"
 
 
 def _time(seconds: float) -> str:
