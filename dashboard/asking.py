@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dashboard.mode import read_only
@@ -61,9 +61,9 @@ def rehearse(request: RehearsalRequest, keys: Mapping[str, str] | None = None) -
     return found
 
 
-def refusal(model: ModelChoice) -> str:
-    """Return why this dashboard may not ask a model, or ""."""
-    if read_only() and not is_offline(model):
+def refusal(models: Sequence[ModelChoice]) -> str:
+    """Return why this dashboard may not ask one of these models, or ""."""
+    if read_only() and not all(map(is_offline, models)):
         return "This is a read-only look: asking this model would cost its owner money."
     return ""
 

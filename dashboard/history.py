@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from dashboard.meters import dollars, duration, short
-from dashboard.models import title_of
+from dashboard.models import models_of_steps, title_of
+from engine.pipeline.spec import PipelineSpec
 from engine.records import Evaluation, Outcome
 from engine.runs.spec import Named, ProjectDraft, RunSpec, SplitSpec
 from engine.search.verdict import Verdict, verdict
@@ -78,7 +79,8 @@ def differences(left: RunSpec, right: RunSpec) -> list[Difference]:
         ("Rows left out", _left_out(left), _left_out(right), True),
         ("Metric", _named(left.metric), _named(right.metric), True),
         ("Model", title_of(left.model), title_of(right.model), True),
-        ("Task", left.pipeline, right.pipeline, True),
+        ("Model of a step", _step_models(left), _step_models(right), True),
+        ("Task", _without_models(left), _without_models(right), True),
         ("Columns", left.mapping, right.mapping, True),
         ("Layout of messages", left.adapter, right.adapter, True),
         ("Optimizer", _named(left.optimizer), _named(right.optimizer), False),
@@ -155,6 +157,14 @@ def _searched(run: RunRow, names: Mapping[str, str]) -> str:
 
 def _rounded(score: float | None) -> float | None:
     return None if score is None else round(score, 3)
+
+
+def _step_models(spec: RunSpec) -> str:
+    return "; ".join(f"{name} {what}" for name, what in models_of_steps(spec.pipeline)) or "the run's"
+
+
+def _without_models(spec: RunSpec) -> PipelineSpec:
+    return spec.pipeline.with_models(lambda _: None)
 
 
 def _data(spec: RunSpec) -> str:

@@ -6,11 +6,12 @@ into the system's keyring. It is never written to the store, a log or an address
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import streamlit as st
 
-from dashboard.models import is_offline, key_variable
+from dashboard.models import is_offline, key_variable, title_of
 from engine.lm.catalog import find_provider
 from engine.lm.keys import find_key
 from engine.runs.spec import ModelChoice
@@ -43,6 +44,15 @@ def remembered(variable: str) -> str:
 def for_process() -> dict[str, str]:
     """Return every key of this session's memory, for a run's environment: variable -> key."""
     return dict(st.session_state.get(_MEMORY, {}))
+
+
+def lacking(models: Sequence[ModelChoice]) -> str:
+    """Return which of the models lacks its key, in a sentence; "" where none does. The first needs no name: it is the one seen."""
+    for choice in models:
+        state = key_state(choice)
+        if not state.ok:
+            return state.sentence if choice == models[0] else f"{title_of(choice)}: {state.sentence}"
+    return ""
 
 
 def key_state(choice: ModelChoice) -> KeyState:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from engine.runs.spec import ModelChoice
+from engine.lm.choice import ModelChoice
+from engine.pipeline.spec import PipelineSpec
 
 OFFLINE = "offline/learner"
 
@@ -24,7 +26,50 @@ def title_of(choice: ModelChoice) -> str:
     if is_offline(choice):
         return "Offline stand-in (free, no key)"
     where = urlsplit(choice.base_url).netloc.rpartition("@")[2] if choice.base_url else ""
-    return f"{choice.name} at {where}" if where else choice.name
+    heat = "" if choice.temperature is None else f", temperature {choice.temperature:g}"
+    longest = "" if choice.max_tokens is None else f", at most {choice.max_tokens:,} tokens"
+    return f"{choice.name}{f' at {where}' if where else ''}{heat}{longest}"
+
+
+def asked_models(model: ModelChoice | None, pipeline: PipelineSpec | None) -> list[ModelChoice]:
+    """Return every model that answers rows, each once: the project's own first, then those of its steps."""
+    steps = pipeline.models if pipeline is not None else ()
+    return list(dict.fromkeys([model or ModelChoice(), *steps]))
+
+
+def models_of_steps(pipeline: PipelineSpec | None) -> list[tuple[str, str]]:
+    """Return (step, what it asks) of the steps with a model of their own.
+
+    >>> from engine.pipeline.spec import PipelineSpec, StepSpec
+    >>> models_of_steps(PipelineSpec(steps=(StepSpec(name="sort", model="openai/gpt-5-mini"), StepSpec())))
+    [('sort', 'asks openai/gpt-5-mini')]
+    """
+    found = []
+    for step in pipeline.steps if pipeline is not None else ():
+        asks = [f"asks {title_of(step.model)}"] if step.model else []
+        reads = [f"has its text read by {title_of(step.extraction_model)}"] if step.extraction_model else []
+        if asks or reads:
+            found.append((step.name, " and ".join([*asks, *reads])))
+    return found
+
+
+def not_in_settings(choice: ModelChoice, saved: Sequence[ModelChoice]) -> str:
+    """Return what to say of a step's model that the Settings page does not have as it is; "" where it does.
+
+    >>> not_in_settings(ModelChoice(name="openai/a"), [ModelChoice(name="openai/a")])
+    ''
+    """
+    if choice in saved:
+        return ""
+    if any((m.name, m.base_url) == (choice.name, choice.base_url) for m in saved):
+        return (
+            "On the Settings page this model is set up differently now. The step asks it as it was set up before; "
+            "choose it again to take the new settings."
+        )
+    return (
+        "This model is not on the Settings page any more. The step still asks it, as it was set up; add it there again to "
+        "test it, or choose another."
+    )
 
 
 def key_variable(choice: ModelChoice) -> str:

@@ -162,6 +162,8 @@ def _wired(spec: PipelineSpec) -> tuple[list[int], list[Line]]:
 
 def _lines(step: StepSpec, how: Mapping[str, str]) -> tuple[str, ...]:
     found = [how.get(step.strategy, step.strategy)]
+    if step.model is not None:
+        found.append(_cut(f"asks {step.model.name.rpartition('/')[2]}"))
     if step.when is not None:
         word = "not " if step.when.negated else ""
         found.append(_cut(f"if {step.when.field} is {word}{' or '.join(step.when.values) or '…'}"))

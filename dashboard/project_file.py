@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dashboard.project_attachments import AttachedFile, checked
 from engine.errors import ConfigurationError, EngineError
+from engine.lm.choice import ModelChoice
 from engine.pipeline.spec import CorpusSpec, PipelineSpec
 from engine.runs.spec import ProjectDraft
 from engine.store.rows import DatasetRow
@@ -114,11 +115,14 @@ def unpack(content: bytes) -> Unpacked:
 
 
 def _without_keys(draft: ProjectDraft) -> ProjectDraft:
-    changes = {
-        name: choice.model_copy(update={"key_env": None})
-        for name in MODELS
-        if (choice := getattr(draft, name)) is not None
+    def bare(choice: ModelChoice) -> ModelChoice:
+        return choice.model_copy(update={"key_env": None})
+
+    changes: dict[str, Any] = {
+        name: bare(choice) for name in MODELS if (choice := getattr(draft, name)) is not None
     }
+    if draft.pipeline is not None:
+        changes["pipeline"] = draft.pipeline.with_models(bare)
     return draft.model_copy(update=changes)
 
 

@@ -14,7 +14,7 @@ from dashboard.components.try_it.try_chat import chat_view
 from dashboard.components.try_it.try_form import input_form
 from dashboard.components.try_it.try_stream import stream_attempts
 from dashboard.components.wizard import project_switch
-from dashboard.models import title_of
+from dashboard.models import asked_models, models_of_steps, title_of
 from dashboard.plain import plain
 from engine.errors import EngineError
 
@@ -108,8 +108,8 @@ def _prompts(trial: trying.Trial, key: str, *, beside: bool = False) -> list[str
 
 
 def _refusal(trial: trying.Trial) -> str:
-    state = keys.key_state(trial.model)
-    return asking.refusal(trial.model) or ("" if state.ok else state.sentence)
+    models = asked_models(trial.model, trial.pipeline)
+    return asking.refusal(models) or keys.lacking(models)
 
 
 def _button(trial: trying.Trial, values: Mapping[str, Any]) -> bool:
@@ -124,8 +124,13 @@ def _button(trial: trying.Trial, values: Mapping[str, Any]) -> bool:
         disabled=bool(reason),
         help=plain(reason) or None,
     )
-    st.caption(plain(reason) if reason else f"Asks {plain(title_of(trial.model))}.")
+    st.caption(plain(reason) if reason else _asks(trial))
     return pressed
+
+
+def _asks(trial: trying.Trial) -> str:
+    own = [f"the step {name} {what}" for name, what in models_of_steps(trial.pipeline)]
+    return plain(f"{'; '.join([f'Asks {title_of(trial.model)}', *own])}.")
 
 
 def _ask(

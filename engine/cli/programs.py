@@ -17,9 +17,10 @@ from engine.evaluate import Evaluate
 from engine.export.formats import EXPORTS, ExportFormat, get_export
 from engine.export.json import ProgramFile, read_program
 from engine.home import data_home
+from engine.lm.choice import make_lm
 from engine.records import Outcome
 from engine.runs.exports import export_again
-from engine.runs.parts import make_lm, make_metric
+from engine.runs.parts import make_metric
 from engine.runs.prepare import usable_examples
 from engine.runs.spec import ModelChoice, Named
 from engine.store.store import Store

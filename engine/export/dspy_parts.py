@@ -134,10 +134,19 @@ MODELS = @MODELS@
 STATE = @STATE@
 
 
+def language_model(settings):
+    """Return the model of some settings; its key is read from the environment."""
+    settings = dict(settings)
+    key = os.environ.get(settings.pop("key_env", ""))
+    if key:
+        settings["api_key"] = key
+    return dspy.LM(**settings)
+
+
 def layout(name, model=None, **options):
     """Return an adapter by its name; the two-step one reads answers with another model, or with the one that wrote them."""
     if name == "TwoStepAdapter":
-        options["extraction_model"] = dspy.LM(model) if model else dspy.settings.lm
+        options["extraction_model"] = language_model(model) if model else dspy.settings.lm
     return getattr(dspy, name)(**options)
 
 
@@ -187,21 +196,18 @@ def load():
     program.load_state(STATE)
     for path, step in program.named_predictors():
         if path in MODELS:
-            step.lm = dspy.LM(MODELS[path])
+            step.lm = language_model(MODELS[path])
     return program
 
 
 def use_model(name=None):
-    """Set the model and the adapter; the key is read from the environment."""
+    """Set the model and the adapter."""
     settings = dict(MODEL or {})
     if name:
         settings["model"] = name
     if "model" not in settings:
         raise SystemExit("Give a model: --model openai/gpt-4o-mini")
-    key = os.environ.get(settings.pop("key_env", ""))
-    if key:
-        settings["api_key"] = key
-    dspy.configure(lm=dspy.LM(**settings))
+    dspy.configure(lm=language_model(settings))
     dspy.configure(adapter=layout(@ADAPTER@))
 
 

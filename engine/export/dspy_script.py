@@ -17,8 +17,9 @@ from engine.errors import ProgramFileError
 from engine.export.dspy import beside, built, chooses, step_state
 from engine.export.dspy_parts import ADAPTERS, CALLING, CODE, SCRIPT, TOOL_CODE
 from engine.export.dspy_searching import NEAR_SEARCHING, NEAREST, SEARCH_TOOL, SEARCHING, own_code
-from engine.export.json import ModelFile, ProgramFile
+from engine.export.json import ProgramFile
 from engine.lm import hashing
+from engine.lm.choice import ModelChoice
 from engine.modules import nearest
 from engine.modules.module import Module
 from engine.modules.predict import Predict
@@ -217,11 +218,11 @@ def _tool(step: StepSpec, tool: str) -> str:
     return "run_python" if tool == "python" else tool
 
 
-def _own_models(steps: Iterable[StepSpec], placed: Sequence[_Placed]) -> Iterable[tuple[str, str]]:
+def _own_models(steps: Iterable[StepSpec], placed: Sequence[_Placed]) -> Iterable[tuple[str, dict[str, Any]]]:
     """Path in the script -> the model of a step that has its own."""
     for step in steps:
-        if step.model and (own := _model(ModelFile(name=step.model))):
-            yield from ((p.path, own["model"]) for p in placed if p.owner == step.name)
+        if own := _model(step.model):
+            yield from ((p.path, own) for p in placed if p.owner == step.name)
 
 
 def _adapter(step: StepSpec, placed: Sequence[_Placed]) -> str | None:
@@ -238,8 +239,8 @@ def _adapter(step: StepSpec, placed: Sequence[_Placed]) -> str | None:
 def _layout(step: StepSpec, adapter: str) -> Iterable[tuple[str, Any]]:
     """What the script's `layout` is told of a step's own."""
     yield "name", ADAPTERS[adapter]
-    if step.extraction_model and (second := _model(ModelFile(name=step.extraction_model))):
-        yield "model", second["model"]
+    if second := _model(step.extraction_model):
+        yield "model", second
     if step.use_native_function_calling is not None:
         yield "use_native_function_calling", step.use_native_function_calling
 
@@ -276,7 +277,7 @@ class _DSPyNames(ast.NodeTransformer):
         return node
 
 
-def _model(model: ModelFile | None) -> dict[str, Any] | None:
+def _model(model: ModelChoice | None) -> dict[str, Any] | None:
     if model is None or model.name.startswith("offline/"):
         return None
     name = f"hosted_{model.name}" if model.name.startswith("vllm/") else model.name

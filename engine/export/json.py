@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine import runtime
 from engine.errors import EngineError, ProgramFileError
+from engine.lm.choice import ModelChoice, make_lm
 from engine.pipeline.build import build_program
 from engine.pipeline.corpora import with_passages
 from engine.pipeline.spec import AdapterName, PipelineSpec
@@ -64,16 +65,6 @@ class CandidateFile(_File):
     reason: str = ""
 
 
-class ModelFile(_File):
-    """The model it was tuned with. `key_env` names an environment variable; a key is never in a file."""
-
-    name: str
-    base_url: str | None = None
-    key_env: str | None = None
-    temperature: float | None = None
-    max_tokens: int | None = None
-
-
 class ProgramFile(_File):
     """A whole program file."""
 
@@ -81,7 +72,7 @@ class ProgramFile(_File):
     version: Literal[2] = VERSION
     pipeline: PipelineSpec
     candidate: CandidateFile
-    model: ModelFile | None = None
+    model: ModelChoice | None = None
     adapter: AdapterName = "chat"
     metadata: dict[str, Any] = Field(default_factory=dict)
 
@@ -100,7 +91,7 @@ class ProgramFile(_File):
                     "Write the program file anew where its corpus is."
                 )
         try:
-            program = build_program(self.pipeline)
+            program = build_program(self.pipeline.with_models(_without_key))
         except EngineError as error:
             raise ProgramFileError(f"The program's pipeline cannot be built: {error}") from error
         known, tuned = set(program.candidate().steps), set(self.candidate.steps)
@@ -111,7 +102,7 @@ class ProgramFile(_File):
             )
         program = program.with_candidate(self.tuned())
         if lm is None and self.model is not None and runtime.current().lm is None:
-            lm = _model(self.model)
+            lm = make_lm(_without_key(self.model))
         if lm is not None:
             for predictor in program.predictors():
                 predictor.lm = predictor.lm or lm
@@ -130,7 +121,7 @@ def program_file(
     adapter: AdapterName = "chat",
     metadata: Mapping[str, Any] | None = None,
 ) -> ProgramFile:
-    """Return the file's content. `model` holds a ModelFile's values; other keys are left out.
+    """Return the file's content. `model` holds a ModelChoice's values; other keys are left out.
 
     Passages that steps search are in it, of a large corpus its hash, by which it is known again. Raises PipelineError
     for a corpus that is gone.
@@ -138,12 +129,12 @@ def program_file(
     known = (
         None
         if model is None
-        else {k: model.get(k) for k in ModelFile.model_fields if model.get(k) is not None}
+        else {k: model.get(k) for k in ModelChoice.model_fields if model.get(k) is not None}
     )
     return ProgramFile(
         pipeline=with_passages(spec, LARGEST_INSIDE),
         candidate=CandidateFile.model_validate(candidate.as_dict()),
-        model=None if not known else ModelFile.model_validate(known),
+        model=None if not known else ModelChoice.model_validate(known),
         adapter=adapter,
         metadata=dict(metadata or {}),
     )
@@ -260,15 +251,6 @@ def brought_forward(
     return current
 
 
-def _model(choice: ModelFile) -> BaseLM:
-    from engine.lm.client import LM
-
-    # A file may come from anybody. An address written in it must not be sent a key that it names itself.
-    key_env = None if choice.base_url else choice.key_env
-    return LM(
-        choice.name,
-        api_base=choice.base_url,
-        key_env=key_env,
-        temperature=choice.temperature,
-        max_tokens=choice.max_tokens,
-    )
+def _without_key(choice: ModelChoice) -> ModelChoice:
+    """A file may come from anybody. An address written in it must not be sent a key that it names itself."""
+    return choice.model_copy(update={"key_env": None}) if choice.base_url else choice

@@ -52,6 +52,8 @@ def markdown_page(program: ProgramFile) -> str:
 
 def _step(step: StepSpec) -> Iterator[str]:
     yield from ("", f"## Step {_code(step.name)}", "", f"How it works: {_code(step.strategy)}.", "")
+    if step.model is not None:
+        yield from (f"It asks a model of its own: {_code(step.model.name)}.", "")
     yield from _fields("Input", step.inputs)
     yield from _fields("Output", step.outputs)
 

@@ -15,6 +15,7 @@ from engine.registry import get_adapter
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
+    from engine.lm.choice import ModelChoice
     from engine.modules.predict import Predict
 
 
@@ -69,15 +70,18 @@ def messages_text(program: ProgramFile) -> str:
 
 def openai_requests(program: ProgramFile) -> str:
     """Return the JSON body of a chat completions request for each step by path; several demonstrations are turns of it."""
-    model = program.model
-    settings: dict[str, Any] = {
-        "model": model.name.partition("/")[2] or model.name if model else "gpt-4o-mini"
+    own = {step.name: step.model for step in program.pipeline.steps}
+    bodies = {
+        path: {**_settings(own.get(path.partition(".")[0]) or program.model), "messages": messages}
+        for path, messages in step_messages(program).items()
     }
-    for name in ("temperature", "max_tokens"):
-        value = getattr(model, name, None)
-        if value is not None:
-            settings[name] = value
-    return _json({path: {**settings, "messages": m} for path, m in step_messages(program).items()})
+    return _json(bodies)
+
+
+def _settings(model: ModelChoice | None) -> dict[str, Any]:
+    name = model.name.partition("/")[2] or model.name if model else "gpt-4o-mini"
+    chosen = model.model_dump(include={"temperature", "max_tokens"}, exclude_none=True) if model else {}
+    return {"model": name, **chosen}
 
 
 def _shown(content: Any) -> str:

@@ -11,7 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from engine.export.json import LARGEST_INSIDE, ModelFile
+from engine.export.json import LARGEST_INSIDE
+from engine.lm.choice import ModelChoice
 from engine.pipeline.corpora import with_passages
 from engine.pipeline.spec import AdapterName, PipelineSpec
 from engine.records import Candidate
@@ -25,13 +26,13 @@ def python_script(
     adapter: AdapterName = "chat",
     title: str = "",
 ) -> str:
-    """Return the script's text. `model` holds a ModelFile's values (name, base_url, key_env, ...).
+    """Return the script's text. `model` holds a ModelChoice's values (name, base_url, key_env, ...).
 
     Passages that steps search are in it, of a large corpus its hash. Raises PipelineError for a corpus that is gone.
     """
     spec = with_passages(spec, LARGEST_INSIDE)
-    choice = ModelFile.model_validate(
-        {k: model[k] for k in ModelFile.model_fields if model.get(k) is not None}
+    choice = ModelChoice.model_validate(
+        {k: model[k] for k in ModelChoice.model_fields if model.get(k) is not None}
     )
     settings = choice.model_dump(exclude_none=True)
     arguments = {"model": settings.pop("name"), "api_base": settings.pop("base_url", None), **settings}

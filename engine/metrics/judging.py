@@ -15,7 +15,7 @@ from engine.adapters.chat import ChatAdapter
 from engine.adapters.values import format_value
 from engine.errors import ConfigurationError
 from engine.lm.base import BaseLM
-from engine.lm.named import named_lm
+from engine.lm.choice import ModelChoice, shared_lm
 from engine.metrics.awaited import AwaitedMetric, Case
 from engine.metrics.base import MetricOptions
 from engine.records import Example
@@ -47,7 +47,8 @@ class Judge(AwaitedMetric):
     async def ask(self, signature: type[Signature], **inputs: Any) -> dict[str, Any]:
         """Return a model's typed answers to one question. Raises LMError and AdapterParseError as models do."""
         runtime = current()
-        lm = self.lm or (named_lm(self.options.judge) if self.options.judge else runtime.lm)
+        judge = self.options.judge
+        lm = self.lm or (shared_lm(ModelChoice(name=judge)) if judge else runtime.lm)
         if lm is None:
             raise ConfigurationError(
                 f"{self.name} needs a model to judge with. Pass lm=..., or call engine.configure(lm=...) first."

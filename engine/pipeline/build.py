@@ -12,7 +12,7 @@ from typing import Any
 from engine.adapters import Adapter, adapter_by_name
 from engine.adapters.notes import without_none
 from engine.errors import PipelineError
-from engine.lm.named import named_lm
+from engine.lm.choice import shared_lm
 from engine.modules.call_range import CallRange
 from engine.modules.module import Module
 from engine.pipeline.check import spec_problems
@@ -160,8 +160,8 @@ async def _called(module: Module, given: dict[str, Any]) -> Prediction:
 
 def _module(step: StepSpec) -> Module:
     module = STRATEGIES[step.strategy](signature_of(step), step.options)
-    if step.model:
-        module.set_lm(named_lm(step.model))
+    if step.model is not None:
+        module.set_lm(shared_lm(step.model))
     if step.adapter is not None:
         adapter = _layout(step, step.adapter)
         for predictor in module.predictors():
@@ -173,8 +173,8 @@ def _layout(step: StepSpec, name: str) -> Adapter:
     options: dict[str, Any] = {}
     if step.use_native_function_calling is not None:
         options["use_native_function_calling"] = step.use_native_function_calling
-    if step.extraction_model:
-        options["extraction_model"] = named_lm(step.extraction_model)
+    if step.extraction_model is not None:
+        options["extraction_model"] = shared_lm(step.extraction_model)
     return adapter_by_name(name)(**options)
 
 

@@ -10,7 +10,8 @@ import keyword
 import re
 from collections.abc import Collection, Iterator, Sequence
 
-from engine.errors import SignatureError
+from engine.errors import ConfigurationError, SignatureError
+from engine.lm.catalog import find_route
 from engine.modules.module import Module
 from engine.pipeline.corpora import corpus_path, searches
 from engine.pipeline.signatures import field_type
@@ -101,11 +102,16 @@ def _strategy_problems(step: StepSpec, names: Sequence[str], where: str) -> Iter
 
 
 def _layout_problems(step: StepSpec, where: str) -> Iterator[str]:
+    for choice in step.models:
+        try:
+            find_route(choice.name, choice.base_url)
+        except ConfigurationError as error:
+            yield f"The step {step.name!r} cannot ask the model {choice.name!r}: {error}"
     if step.model and step.strategy in WANTED_INPUT:
-        yield f"A {step.strategy} step asks no model. Take {step.model!r} out{where}."
+        yield f"A {step.strategy} step asks no model. Take {step.model.name!r} out{where}."
     if step.extraction_model and step.adapter != "two_step":
         yield (
-            f"Only the two_step layout has a second model, here {step.extraction_model!r}. "
+            f"Only the two_step layout has a second model, here {step.extraction_model.name!r}. "
             f"Choose that layout{where}, or take the second model out."
         )
     if step.use_native_function_calling is not None and step.adapter is None:

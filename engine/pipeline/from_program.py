@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 from engine.adapters import ADAPTERS
 from engine.adapters.notes import type_hint
 from engine.errors import PipelineError
+from engine.lm.choice import ModelChoice
 from engine.modules.best_of_n import BestOfN
 from engine.modules.chain_of_thought import ChainOfThought
 from engine.modules.module import Module
@@ -157,7 +158,7 @@ def _laid_out(name: str, part: Module) -> StepSpec | None:
         )
     changes = {
         "adapter": adapter.name,
-        "extraction_model": _model_name(name, getattr(adapter, "extraction_model", None)),
+        "extraction_model": _model_choice(name, getattr(adapter, "extraction_model", None)),
         "use_native_function_calling": native,
     }
     return step.model_copy(update=changes)
@@ -170,20 +171,24 @@ def _own_model(step: StepSpec, part: Module) -> StepSpec:
         raise PipelineError(
             f"The parts of the step {step.name!r} ask different models. A spec names one for the whole step."
         )
-    return step.model_copy(update={"model": _model_name(step.name, models[0])}) if models else step
+    return step.model_copy(update={"model": _model_choice(step.name, models[0])}) if models else step
 
 
-def _model_name(step: str, lm: Any) -> str:
-    """A model's name, where that says all there is to say of it; "" for none."""
-    said = dump_lm(lm) or {"model": ""}
-    more = [key for key in said if key != "model"]
-    if getattr(lm, "route", None) and lm.route.custom:
-        more.append("api_base")
+def _model_choice(step: str, lm: Any) -> ModelChoice | None:
+    """A model as a spec says it: name, address and the settings that a choice has; None for none."""
+    if lm is None:
+        return None
+    said = dump_lm(lm) or {}
+    more = [key for key in said if key != "model" and key not in ModelChoice.model_fields]
     if more:
         raise PipelineError(
             f"The model {said['model']!r} of the step {step!r} has a setting that a spec cannot say: {more[0]}."
         )
-    return str(said["model"])
+    settings = {key: value for key, value in said.items() if key != "model"}
+    if (route := getattr(lm, "route", None)) is not None:
+        settings["base_url"] = route.base_url if route.custom else None
+        settings["key_env"] = lm.dump_state().get("key_env")
+    return ModelChoice(name=lm.model, **settings)
 
 
 def _plain_step(name: str, part: Module) -> StepSpec | None:

@@ -8,9 +8,12 @@ program of it.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from engine.lm.choice import ModelChoice
 
 
 class FieldSpec(BaseModel):
@@ -92,12 +95,33 @@ class StepOptions(BaseModel):
     retriever: Literal["bm25", "embeddings"] = "bm25"
 
 
+def _from_name(value: Any) -> Any:
+    return (ModelChoice(name=value) if value.strip() else None) if isinstance(value, str) else value
+
+
+def _to_name(choice: ModelChoice | None) -> str | dict[str, Any]:
+    """A model that only its name tells is written as that name, as it was before steps could say more."""
+    if choice is None:
+        return ""
+    said = choice.model_dump(exclude_none=True)
+    return said if len(said) > 1 else choice.name
+
+
+StepModel = Annotated[
+    ModelChoice | None,
+    BeforeValidator(_from_name),
+    PlainSerializer(_to_name, return_type=str | dict[str, Any]),
+]
+"""A step's own model, given by its name or with its address and settings; None ("" in a file): no own one."""
+
+
 class StepSpec(BaseModel):
     """One step: a signature and a strategy for answering it; see `Condition` and `Each` for `when` and `each`.
 
-    `adapter` is this step's own message layout; None: the run's. `extraction_model` names the model that takes the fields
-    out of a two-step layout's free answer (as in "openai/gpt-4o-mini"; "": the one that wrote it).
-    `model` names the model that answers this step ("": the run's).
+    `adapter` is this step's own message layout; None: the run's. `model` is the model that answers this step (None: the
+    run's), `extraction_model` the one that takes the fields out of a two-step layout's free answer (None: the one that
+    wrote it). Either is given by its name alone ("openai/gpt-4o-mini") or as a ModelChoice with address and settings, and
+    kept here whole: so a step means the same wherever its pipeline goes, whatever becomes of a list of models elsewhere.
     `use_native_function_calling` says whether a layout leaves tools to the model's own calls (None: as the layout does).
     """
 
@@ -111,10 +135,15 @@ class StepSpec(BaseModel):
     outputs: tuple[FieldSpec, ...] = ()
     when: Condition | None = None
     each: Each | None = None
-    model: str = ""
+    model: StepModel = None
     adapter: AdapterName | None = None
-    extraction_model: str = ""
+    extraction_model: StepModel = None
     use_native_function_calling: bool | None = None
+
+    @property
+    def models(self) -> tuple[ModelChoice, ...]:
+        """The models that are the step's own."""
+        return tuple(m for m in (self.model, self.extraction_model) if m is not None)
 
     @property
     def answers(self) -> tuple[FieldSpec, ...]:
@@ -178,3 +207,16 @@ class PipelineSpec(BaseModel):
     def outputs(self) -> tuple[FieldSpec, ...]:
         """Fields of the last step: what the pipeline answers."""
         return self.steps[-1].makes
+
+    @property
+    def models(self) -> tuple[ModelChoice, ...]:
+        """Models that are steps' own, each once."""
+        return tuple(dict.fromkeys(m for step in self.steps for m in step.models))
+
+    def with_models(self, change: Callable[[ModelChoice], ModelChoice | None]) -> PipelineSpec:
+        """Return the pipeline with every model of the steps' own changed, or taken out."""
+        steps = []
+        for step in self.steps:
+            own = {"model": step.model, "extraction_model": step.extraction_model}
+            steps.append(step.model_copy(update={k: change(m) for k, m in own.items() if m is not None}))
+        return self.model_copy(update={"steps": tuple(steps)})

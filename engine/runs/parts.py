@@ -9,10 +9,11 @@ from engine.registry import get_adapter, get_metric, get_optimizer
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
-    from engine.lm.base import BaseLM
+    from engine.lm.choice import ModelChoice
     from engine.metrics.base import Metric
     from engine.optimizers.base import Optimizer
-    from engine.runs.spec import ModelChoice, Named
+    from engine.pipeline.spec import PipelineSpec
+    from engine.runs.spec import Named
 
 
 def make_metric(named: Named) -> Metric:
@@ -28,21 +29,6 @@ def make_optimizer(named: Named, metric: Any = None) -> Optimizer:
 def make_adapter(name: str) -> Adapter:
     """Return an adapter by its short name. Raises UnknownNameError."""
     return get_adapter(name)()
-
-
-def make_lm(choice: ModelChoice) -> BaseLM:
-    """Return a model. Its key is looked up when it is first called, in the environment and the keyring."""
-    from engine.lm.client import LM
-
-    return LM(
-        choice.name,
-        api_base=choice.base_url,
-        key_env=choice.key_env,
-        temperature=choice.temperature,
-        max_tokens=choice.max_tokens,
-        # The offline model is quick, free and always answers the same: keeping its answers would only fill the disk.
-        cache=not is_offline(choice),
-    )
 
 
 def is_offline(choice: ModelChoice) -> bool:
@@ -70,3 +56,16 @@ def check_key(choice: ModelChoice) -> None:
             f"The model {choice.name!r} needs an API key and there is none in the {found.where or 'environment'}. "
             "Set it, or enter it on the Settings page."
         )
+
+
+def check_model_keys(pipeline: PipelineSpec, *choices: ModelChoice | None) -> None:
+    """Raise MissingKeyError where one of these models, or one that a step names as its own, needs a key and has none."""
+    for choice in choices:
+        if choice is not None:
+            check_key(choice)
+    for step in pipeline.steps:
+        for choice in step.models:
+            try:
+                check_key(choice)
+            except MissingKeyError as error:
+                raise MissingKeyError(f"The step {step.name!r} asks a model of its own. {error}") from error

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from engine.dataset import Dataset, Split, UsableRows, read_dataset, split_rows, usable_rows
 from engine.errors import ConfigurationError, DatasetError, RunError
+from engine.lm.choice import make_lm
 from engine.pipeline.build import build_program
 from engine.pipeline.corpora import with_passages
 from engine.pipeline.signatures import field_type
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Example
 from engine.runs.attachments import parse_cell
-from engine.runs.parts import check_key, make_adapter, make_lm, make_metric, make_optimizer
+from engine.runs.parts import check_model_keys, make_adapter, make_metric, make_optimizer
 from engine.runs.spec import Feedback, ModelChoice, RunSpec
 from engine.search.freeze import check_frozen
 from engine.search.problem import seed_of
@@ -111,13 +112,14 @@ def remarks_by_row(feedback: Sequence[Feedback]) -> dict[int, str]:
 
 def check_keys(spec: RunSpec) -> None:
     """Raise MissingKeyError where a model of the run needs a key and there is none."""
-    for choice in (spec.model, spec.prompt_model, spec.teacher_model):
-        if choice is not None:
-            check_key(choice)
-    steps = [name for step in spec.pipeline.steps for name in (step.model, step.extraction_model)]
-    named = [spec.metric.options.get("judge"), *steps]
-    for name in filter(None, named):
-        check_key(ModelChoice(name=name))
+    judge = spec.metric.options.get("judge")
+    check_model_keys(
+        spec.pipeline,
+        spec.model,
+        spec.prompt_model,
+        spec.teacher_model,
+        ModelChoice(name=judge) if judge else None,
+    )
 
 
 def reserved_calls(program: Module, split: Split, judge_calls: int = 0) -> int:

@@ -155,6 +155,7 @@ def _filling(adapter: Adapter, template: Sequence[Mapping[str, Any]]) -> Adapter
         return [*map(dict, before), {**last, "content": text}]
 
     made: Adapter = type(kind.__name__, (kind,), {"format": filled, "__doc__": kind.__doc__})()
+    vars(made).update(vars(adapter))  # its own settings, such as who reads a free answer
     return made
 
 

@@ -87,8 +87,9 @@ async def rehearse(request: RehearsalRequest) -> tuple[RehearsedRow, ...]:
     missing key. A failing row is no error here: it is told in the row.
     """
     from engine.evaluate.rows import run_rows
+    from engine.lm.choice import make_lm
     from engine.pipeline.build import build_program
-    from engine.runs.parts import check_key, make_adapter, make_lm, make_metric
+    from engine.runs.parts import check_key, check_model_keys, make_adapter, make_metric
     from engine.runtime import context
 
     metric = make_metric(request.metric)
@@ -98,7 +99,9 @@ async def rehearse(request: RehearsalRequest) -> tuple[RehearsedRow, ...]:
         for row, values in request.rows.items()
     }
     asked = [(row, example) for row, example in rows.items() if row not in request.answers]
-    if asked or (metric.calls and not request.metric.options.get("judge")):
+    if asked:
+        check_model_keys(request.pipeline, request.model)
+    elif metric.calls and not request.metric.options.get("judge"):
         check_key(request.model)
     if judge := request.metric.options.get("judge"):
         check_key(ModelChoice(name=judge))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -110,6 +110,7 @@ def settings_of(store: Store, spec: RunSpec, run: RunRow) -> tuple[tuple[str, st
         ("Metric", _named(spec.metric.name, spec.metric.options)),
         ("Optimizer", _named(spec.optimizer.name, spec.optimizer.options)),
         ("Model", _model(spec.model)),
+        *_models_of_steps(spec),
         ("Model that writes prompts", _model(spec.prompt_model) if spec.prompt_model else "the same"),
         ("Layout of messages", spec.adapter),
         ("Budget", ", ".join(limit for limit in limits if limit) or "no limit"),
@@ -196,9 +197,18 @@ def _named(name: str, options: Mapping[str, Any]) -> str:
     return f"{name} ({chosen})" if chosen else name
 
 
+def _models_of_steps(spec: RunSpec) -> Iterator[tuple[str, str]]:
+    for step in spec.pipeline.steps:
+        if step.model:
+            yield f"Model of the step {step.name}", _model(step.model)
+        if step.extraction_model:
+            yield f"Reads the free text of the step {step.name}", _model(step.extraction_model)
+
+
 def _model(choice: ModelChoice) -> str:
     extra = f", temperature {choice.temperature}" if choice.temperature is not None else ""
-    return f"{choice.name}{' at ' + _host(choice.base_url) if choice.base_url else ''}{extra}"
+    longest = f", at most {choice.max_tokens:,} tokens" if choice.max_tokens is not None else ""
+    return f"{choice.name}{' at ' + _host(choice.base_url) if choice.base_url else ''}{extra}{longest}"
 
 
 def _host(address: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.errors import EngineError, PipelineError, RunError
+from engine.lm.choice import ModelChoice
 from engine.pipeline.spec import AdapterName, PipelineSpec
 from engine.search.budget import Budget
 from engine.search.freeze import Freeze
@@ -30,16 +31,6 @@ class Named(Frozen):
 
     name: str
     options: dict[str, Any] = Field(default_factory=dict)
-
-
-class ModelChoice(Frozen):
-    """Which model, where, and how it is called."""
-
-    name: str = "offline/learner"
-    base_url: str | None = None
-    key_env: str | None = None
-    temperature: float | None = None
-    max_tokens: int | None = None
 
 
 class SplitSpec(Frozen):
@@ -245,3 +236,15 @@ def _refused(make: Callable[[], Any]) -> str | None:
     except EngineError as error:
         return str(error)
     return None
+
+
+__all__ = [
+    "Feedback",
+    "ModelChoice",
+    "Named",
+    "Problem",
+    "ProjectDraft",
+    "RunSpec",
+    "SplitSpec",
+    "Step",
+]

@@ -132,9 +132,10 @@ async def try_out(request: TryRequest, put: Put | None = None) -> tuple[Attempt,
     Raises an EngineError for a task that cannot be built, a value that does not fit its field, or a missing key.
     A failing call is no error here: it is told in its attempt.
     """
-    from engine.runs.parts import check_key, is_offline, make_adapter, make_lm
+    from engine.lm.choice import make_lm
+    from engine.runs.parts import check_model_keys, is_offline, make_adapter
 
-    check_key(request.model)
+    check_model_keys(request.pipeline, request.model)
     examples = {
         name: example_of(
             request.pipeline, {**request.inputs, **request.own_inputs.get(name, {})}, request.expected

@@ -37,6 +37,7 @@ from engine.runs.requests import StoreRequests
 from engine.runs.results import result_dict, summary, validation_score
 from engine.runs.silence import tell_of_silence
 from engine.runs.spec import RunSpec
+from engine.runs.step_models import check_step_models
 from engine.search.driver import Driver
 from engine.search.settings import SearchResult
 from engine.search.verdict import verdict
@@ -119,6 +120,9 @@ class _Job:
         store.clear_events(run_id)
         store.set_phase(run_id, "Reading the data")
         prepared = await asyncio.to_thread(self._prepare)
+        if prepared.spec.pipeline.models and not self.run.calls:  # a run that goes on has heard from them
+            store.set_phase(run_id, "Asking the steps' own models for a word")
+            await check_step_models(prepared.spec.pipeline)
         for note in prepared.notes:
             store.add_event(run_id, "note", note, {"level": "info"})
         settings = with_budget_left(prepared.settings, self.run.seconds)

@@ -75,8 +75,8 @@ class Driver:
             seconds_before=settings.seconds_before,
             failures_later=max(25, 2 * settings.concurrency),
         )
-        own = (step.lm for step in settings.program.predictors())
-        self.ledger.check_prices(settings.lm, settings.prompt_lm, settings.teacher_lm, *own)
+        others = (settings.prompt_lm, settings.teacher_lm, *settings.own_models)
+        self.ledger.check_prices(settings.lm, *others)
         self.seed = seed_of(settings.program)
         self.trials: list[Trial] = []
         self._recorder = recorder

@@ -60,6 +60,16 @@ class Settings:
             return max(1, self.program.calls_a_row)
 
     @property
+    def own_models(self) -> tuple[BaseLM, ...]:
+        """The models that steps have of their own; a two-step layout's second one too."""
+        asked = (
+            lm
+            for p in self.program.predictors()
+            for lm in (p.lm, getattr(p.adapter, "extraction_model", None))
+        )
+        return tuple({id(lm): lm for lm in asked if lm is not None}.values())
+
+    @property
     def judge_calls(self) -> int:
         """Model calls that the metric makes for one row."""
         return int(getattr(self.metric, "calls", 0) or 0)

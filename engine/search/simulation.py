@@ -173,6 +173,7 @@ class Simulation:
         self._reuse = Reuse(self.settings, least=self.rates.calls == "least")
         self._proposals = 0
         self._seed_id = seed_of(self.settings.program).id
+        self._own_hosted = any(not _is_offline(lm) for lm in self.settings.own_models)
 
     async def run(
         self,
@@ -272,14 +273,18 @@ class Simulation:
     def _elapsed(self, work: list[tuple[float, float]]) -> float:
         if not work:
             return 0.0
-        slots = 1 if _is_offline(self.settings.lm) else self.settings.concurrency
+        slots = 1 if self._quick(self.settings.lm) else self.settings.concurrency
         return max(max(chain for chain, _ in work), sum(total for _, total in work) / slots)
 
     def _latency(self, lm: BaseLM | None, output_tokens: float) -> float:
         if self.latency is not None:
             return self.latency
         # A hosted model takes some tenths of a second to begin and then writes about 80 tokens a second.
-        return 0.003 if _is_offline(lm) else 0.4 + output_tokens / 80
+        return 0.003 if self._quick(lm) else 0.4 + output_tokens / 80
+
+    def _quick(self, lm: BaseLM | None) -> bool:
+        """Whether a row waits for no hosted model: neither for this one nor for a step's own."""
+        return _is_offline(lm) and not self._own_hosted
 
 
 def _is_offline(lm: BaseLM | None) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from page_frame import open_page, said
-from run_setup import add_data, spec
+from run_setup import PIPELINE, add_data, spec
 
 from dashboard import data, drafts, history, versions
 from engine.records import Outcome
@@ -17,6 +17,9 @@ from engine.store.store import Store
 
 APP = str(Path(__file__).parents[2] / "dashboard" / "app.py")
 LABELED = Named(name="LabeledFewShot")
+
+
+OWN = PIPELINE.steps[0].model_copy(update={"model": ModelChoice(name="openai/gpt-5-mini", temperature=0.7)})
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +67,8 @@ def test_runs_are_found_by_every_word_and_by_state(home):
     [
         ({"metric": Named(name="TokenF1")}, "Metric", True),
         ({"model": ModelChoice(name="openai/gpt-5-mini")}, "Model", True),
+        ({"model": ModelChoice(temperature=0.5, name="openai/x")}, "Model", True),
+        ({"pipeline": PIPELINE.model_copy(update={"steps": (OWN,)})}, "Model of a step", True),
         ({"split": SplitSpec(seed=3)}, "Rows divided", True),
         ({"dataset_hash": "other"}, "Data", True),
         ({"optimizer": Named(name="COPRO")}, "Optimizer", False),
@@ -74,6 +79,17 @@ def test_what_differs_between_two_runs_is_named(changes, what, matters):
     (found,) = history.differences(spec("d"), spec("d", **changes))
     assert (found.what, found.matters) == (what, matters)
     assert bool(history.guard([found])) == matters
+
+
+def test_the_temperature_of_a_steps_model_makes_runs_incomparable():
+    warm = PIPELINE.model_copy(update={"steps": (OWN,)})
+    cold = warm.with_models(lambda m: m.model_copy(update={"temperature": 0.0}))
+    (found,) = history.differences(spec("d", pipeline=warm), spec("d", pipeline=cold))
+    assert (found.left, found.right) == (
+        "sort asks openai/gpt-5-mini, temperature 0.7",
+        "sort asks openai/gpt-5-mini, temperature 0",
+    )
+    assert history.guard([found]) == "Their scores cannot be compared: the model of a step differs."
 
 
 def test_runs_alike_differ_in_nothing():

@@ -9,6 +9,7 @@ from page_frame import open_page, said
 from page_frame import stored_draft as draft
 
 from dashboard import data, drafts, step_edits
+from engine.lm.choice import ModelChoice
 from engine.pipeline.spec import CorpusSpec
 
 APP = str(Path(__file__).parents[2] / "dashboard" / "app.py")
@@ -120,12 +121,57 @@ def test_the_second_model_of_a_two_step_layout_is_named_and_goes_with_it():
     app = start(project=project, step="2")
     end = f"{project}_1_0"
     app.selectbox(key=f"layout_{end}").set_value("two_step").run()
-    app.text_input(key=f"extraction_{end}").set_value(" openai/gpt-4o-mini ").run()
-    assert draft(project).pipeline.steps[1].extraction_model == "openai/gpt-4o-mini"
+    small = ModelChoice(name="openai/gpt-4o-mini")
+    drafts.add_model(small)
+    app = start(project=project, step="2")
+    app.selectbox(key=f"extraction_{end}").set_value(small).run()
+    assert draft(project).pipeline.steps[1].extraction_model == small
     app.selectbox(key=f"layout_{end}").set_value("xml").run()
     step = draft(project).pipeline.steps[1]
-    assert (step.adapter, step.extraction_model) == ("xml", "")
+    assert (step.adapter, step.extraction_model) == ("xml", None)
     assert not app.exception
+
+
+def test_a_step_is_given_a_model_of_the_settings_and_keeps_it_when_it_is_gone_from_there(monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    project = two_steps()
+    small = ModelChoice(name="openai/small", base_url="http://127.0.0.1:9/v1", temperature=0.2)
+    drafts.add_model(small)
+    app = start(project=project, step="2")
+    key = f"step_model_{project}_1_0"
+    assert app.selectbox(key=key).value == "The run's model"
+    assert app.selectbox(key=key).options[0] == "The run's model"
+    app.selectbox(key=key).set_value(small).run()
+    assert [s.model for s in draft(project).pipeline.steps] == [None, small]
+    assert "No key needed." in said(app)
+    assert "not on the Settings page" not in said(app)
+    drafts.remove_model(small)
+    app = start(project=project, step="2")
+    assert app.selectbox(key=key).value == small, "nothing is lost"
+    assert "This model is not on the Settings page any more." in said(app)
+    assert not draft(project).problems(), "and the run can start"
+    drafts.add_model(small.model_copy(update={"temperature": 0.9}))
+    app = start(project=project, step="2")
+    assert "set up differently now" in said(app)
+    app.selectbox(key=key).set_value("The run's model").run()
+    assert draft(project).pipeline.steps[1].model is None
+    assert not app.exception
+
+
+def test_a_step_that_asks_no_model_is_offered_none():
+    project = two_steps()
+    own = ModelChoice(name="openai/small")
+    drafts.edit(
+        project,
+        lambda d: step_edits.change_step(d, 1, lambda s: s.model_copy(update={"model": own})),
+    )
+    app = start(project=project, step="2")
+    (ways,) = [g for g in app.get("button_group") if str(g.key).startswith("strategy_")]
+    ways.set_value("tool").run()
+    step = draft(project).pipeline.steps[1]
+    assert (step.strategy, step.model) == ("tool", None)
+    assert not [s for s in app.selectbox if str(s.key).startswith("step_model_")]
+    assert "Take 'openai/small' out" not in said(app)
 
 
 def test_a_prompt_becomes_the_task():

@@ -10,6 +10,7 @@ from page_frame import stored_draft as draft
 
 from dashboard import data, drafts, launch, people
 from dashboard.example_checks import split_of
+from dashboard.step_edits import change_step
 from engine.pipeline.templates import SAMPLES
 from engine.runs.spec import ModelChoice, Named
 from engine.runs.worker import work
@@ -48,6 +49,15 @@ def test_the_models_of_a_run_are_chosen_apart(project):
     app.selectbox(key=f"prompt_model_{project}").set_value("The same model").run()
     assert draft(project).prompt_model is None
     assert not app.button(key="start_run").disabled
+
+
+def test_steps_that_ask_another_model_are_named_and_need_its_key(project):
+    own = ModelChoice(name="openai/gpt-5-mini", temperature=0.3)
+    drafts.edit(project, lambda d: change_step(d, 0, lambda s: s.model_copy(update={"model": own})))
+    app = start(project)
+    assert "The step **route** asks openai/gpt-5-mini, temperature 0.3." in said(app)
+    assert app.button(key="start_run").disabled
+    assert "openai/gpt-5-mini, temperature 0.3: No key yet" in said(app)
 
 
 def test_every_need_is_answered(project):

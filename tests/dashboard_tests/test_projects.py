@@ -11,7 +11,8 @@ from page_frame import open_page as start
 from page_frame import said
 from streamlit.testing.v1 import AppTest
 
-from dashboard import data, drafts, launch
+from dashboard import asking, data, drafts, launch
+from dashboard.models import asked_models
 from dashboard.project_attachments import attached
 from dashboard.project_file import pack, unpack
 from engine.dataset import read_dataset
@@ -159,6 +160,23 @@ def test_a_project_file_names_no_variable_that_holds_a_key():
     assert unpack(json.dumps(smuggled).encode()).draft.model.key_env is None
 
 
+def test_a_project_file_carries_the_steps_models_without_the_names_of_their_keys():
+    own = ModelChoice(
+        name="openai/x",
+        base_url="http://elsewhere.example/v1",
+        key_env="AWS_SECRET_ACCESS_KEY",
+        temperature=0.2,
+    )
+    pipeline = PipelineSpec(steps=(StepSpec(adapter="two_step", model=own, extraction_model=own),))
+    content = pack("Mine", ProjectDraft(pipeline=pipeline), None)
+    assert b"AWS_SECRET" not in content
+    (step,) = unpack(content).draft.pipeline.steps
+    assert step.model == step.extraction_model == own.model_copy(update={"key_env": None})
+    smuggled = json.loads(content)
+    smuggled["draft"]["pipeline"]["steps"][0]["model"]["key_env"] = "AWS_SECRET_ACCESS_KEY"
+    assert unpack(json.dumps(smuggled).encode()).draft.pipeline.models == (step.model,)
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -238,6 +256,13 @@ def test_whoever_only_looks_sees_projects_with_runs(finished, monkeypatch):
     assert len(data.projects()) == 2
     monkeypatch.setenv("TUNEBOARD_READ_ONLY", "1")
     assert [p.id for p in data.projects()] == [finished[0]]
+
+
+def test_a_read_only_dashboard_asks_no_steps_model_that_costs(looking):
+    own = StepSpec(model=ModelChoice(name="openai/gpt-5-mini"))
+    models = asked_models(None, PipelineSpec(steps=(own,)))
+    assert "read-only look" in asking.refusal(models)
+    assert asking.refusal(asked_models(None, PipelineSpec())) == ""
 
 
 def test_an_empty_read_only_dashboard_says_so(monkeypatch):

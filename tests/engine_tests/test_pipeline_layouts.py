@@ -15,6 +15,7 @@ from engine import LM, ChainOfThought, JSONAdapter, Predict, ReAct, Tool, TwoSte
 from engine.errors import MissingKeyError, PipelineError
 from engine.export.dspy_script import dspy_script
 from engine.export.json import load_program, program_file, save_program
+from engine.lm.choice import ModelChoice
 from engine.modules.module import Module
 from engine.pipeline.build import build_program
 from engine.pipeline.check import spec_problems
@@ -102,7 +103,7 @@ def test_a_step_asks_its_own_model_also_after_saving_and_in_dspy(server, tmp_pat
         "queue": "by small-own",
     }
     script = dspy_script(program_file(spec, candidate, model={"name": "openai/large"}))
-    assert "MODELS = {'sort.predict': 'openai/small-own'}" in script
+    assert "MODELS = {'sort.predict': {'model': 'openai/small-own'}}" in script
     (tmp_path / "program_dspy.py").write_text(script, encoding="utf-8")
     code = (
         f"import json, os; os.environ['OPENAI_API_BASE'] = {server.url!r}; import program_dspy as p; p.use_model();"
@@ -115,14 +116,26 @@ def test_a_programs_own_models_are_in_its_spec_and_one_for_all_is_not():
     program = Program(None, whole=False)
     program.sort.lm = LM("openai/gpt-4o-mini")
     spec = spec_of(program)
-    assert [s.model for s in spec.steps] == ["", "openai/gpt-4o-mini"]
+    assert [s.model for s in spec.steps] == [None, ModelChoice(name="openai/gpt-4o-mini")]
     assert build_program(spec).sort.lm.model == "openai/gpt-4o-mini"
     program.set_lm(LM("openai/gpt-4o", temperature=0.5))
-    assert [s.model for s in spec_of(program).steps] == ["", ""]
-    program.sort.lm = LM("openai/gpt-4o-mini", temperature=0.5)
-    with pytest.raises(
-        PipelineError, match=r"'openai/gpt-4o' of the step 'think' .* cannot say: temperature"
-    ):
+    assert [s.model for s in spec_of(program).steps] == [None, None]
+    program.sort.lm = LM(
+        "openai/m", api_base="http://127.0.0.1:9", key_env="MY_KEY", temperature=0.2, max_tokens=50
+    )
+    program.think.set_lm(None)
+    spec = spec_of(program)
+    own = ModelChoice(
+        name="openai/m",
+        base_url="http://127.0.0.1:9/v1",
+        key_env="MY_KEY",
+        temperature=0.2,
+        max_tokens=50,
+    )
+    assert [s.model for s in spec.steps] == [None, own]
+    assert spec_of(build_program(spec)) == spec
+    program.think.set_lm(LM("openai/gpt-4o", top_p=0.5))
+    with pytest.raises(PipelineError, match=r"'openai/gpt-4o' of the step 'think' .* cannot say: top_p"):
         spec_of(program)
     agent = ReAct("text, note -> queue", [])
     agent.react.lm = LM("openai/gpt-4o")
@@ -176,7 +189,7 @@ def test_a_programs_layouts_are_in_its_spec_and_back():
     adapter = TwoStepAdapter(LM("openai/gpt-4o-mini"), use_native_function_calling=True)
     spec = spec_of(Program(adapter))
     found = [(s.adapter, s.extraction_model, s.use_native_function_calling) for s in spec.steps]
-    assert found == [("two_step", "openai/gpt-4o-mini", True), ("xml", "", None)]
+    assert found == [("two_step", ModelChoice(name="openai/gpt-4o-mini"), True), ("xml", None, None)]
     made = build_program(spec)
     assert made.think.predict.adapter.options() == adapter.options()
     assert made.think.predict.adapter.extraction_model.model == "openai/gpt-4o-mini"
@@ -192,8 +205,7 @@ def test_a_programs_layouts_are_in_its_spec_and_back():
             XMLAdapter(retries=3),
             "'think' has a message layout with a setting that a spec cannot say: retries",
         ),
-        (TwoStepAdapter(LM("openai/gpt-4o-mini", temperature=0.2)), "cannot say: temperature"),
-        (TwoStepAdapter(LM("openai/m", api_base="http://127.0.0.1:9/v1")), "cannot say: api_base"),
+        (TwoStepAdapter(LM("openai/gpt-4o-mini", num_retries=1)), "cannot say: num_retries"),
         (
             type("Mine", (JSONAdapter,), {})(),
             "'think' has a message layout of its own in a part of it, or one",

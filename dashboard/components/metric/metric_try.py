@@ -10,7 +10,7 @@ from dashboard import asking, keys, rehearsing
 from dashboard.comparison import as_text
 from dashboard.components.page import Current, complain
 from dashboard.glossary import NUMBERED, explain
-from dashboard.models import title_of
+from dashboard.models import asked_models, title_of
 from dashboard.people import answer_text
 from dashboard.plain import count, plain
 from dashboard.rehearsing import Shown
@@ -51,12 +51,8 @@ def metric_try(now: Current) -> None:
 
 def refusal(now: Current) -> str:
     """Return why no row can be tried now, or ""."""
-    model = now.draft.model or ModelChoice()
-    reason = rehearsing.why_not(now.draft) or asking.refusal(model)
-    if reason:
-        return reason
-    state = keys.key_state(model)
-    return "" if state.ok else state.sentence
+    models = asked_models(now.draft.model, now.draft.pipeline)
+    return rehearsing.why_not(now.draft) or asking.refusal(models) or keys.lacking(models)
 
 
 def shown_of(now: Current) -> Shown | None:

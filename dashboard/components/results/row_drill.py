@@ -12,8 +12,9 @@ from dashboard.comparison import as_text
 from dashboard.components.page import complain
 from dashboard.components.try_it.try_answers import ROLES, TALL, calls_view
 from dashboard.contenders import Contender
-from dashboard.meters import dollars, short
+from dashboard.meters import price, short
 from dashboard.mode import read_only
+from dashboard.models import asked_models
 from dashboard.people import answer_text
 from dashboard.plain import count, plain
 from dashboard.prompts import text_of
@@ -96,10 +97,9 @@ def took(outcome: Outcome) -> str:
     """Return what a row took, in words: time, price, tokens, calls, and how many the cache answered."""
     usage = outcome.usage
     seconds = f"{1000 * outcome.seconds:.0f} ms" if outcome.seconds < 1 else f"{outcome.seconds:.1f} s"
-    price = "price not known" if usage.cost is None else plain(dollars(usage.cost)) if usage.cost else "free"
     calls = count(usage.calls + usage.cached, "call")
     cache = f", {usage.cached} from the cache" if usage.cached else ""
-    return f":material/schedule: {seconds} · {price} · {short(usage.tokens)} tokens · {calls}{cache}"
+    return f":material/schedule: {seconds} · {plain(price(usage.cost))} · {short(usage.tokens)} tokens · {calls}{cache}"
 
 
 def _opinion(
@@ -180,8 +180,8 @@ def _call(call: StepCall, *, several: bool) -> None:
 
 def _replay(spec: RunSpec, one: Contender, values: Mapping[str, Any], at: int) -> None:
     """Offer to make the calls again, for the model's own words: the cache has them, so it is free as a rule."""
-    state = keys.key_state(spec.model)
-    reason = asking.refusal(spec.model) or ("" if state.ok else state.sentence)
+    models = asked_models(spec.model, spec.pipeline)
+    reason = asking.refusal(models) or keys.lacking(models)
     if st.button(
         "Show the model's own words",
         key=f"replay_button_{at}",

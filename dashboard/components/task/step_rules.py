@@ -1,4 +1,4 @@
-"""When a step runs, whether it runs for each item of a list, and how its messages are laid out."""
+"""When a step runs, whether it runs for each item of a list, which model it asks, and how its messages are laid out."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import streamlit as st
 
 from dashboard.components.guard import guarded, revision
 from dashboard.components.task.field_editor import ident
+from dashboard.components.task.step_model import WRITERS, pick_model, step_model
+from dashboard.components.task.task_form import NO_MODEL
 from dashboard.field_types import read_choices
 from dashboard.glossary import explain
-from dashboard.plain import plain
 from dashboard.step_edits import change_step, readable
 from engine.pipeline.spec import AdapterName, Condition, Each, PipelineSpec, StepSpec
 from engine.runs.spec import ProjectDraft
@@ -27,17 +28,19 @@ LAYOUTS: dict[str, str] = {
 
 
 def step_rules(project_id: str, spec: PipelineSpec, at: int) -> None:
-    """Show a step's condition, its repetition and its message layout, folded away where they are as usual."""
+    """Show a step's model, condition, repetition and message layout, folded away where they are as usual."""
     step = spec.steps[at]
     usual = step.when is None and step.each is None and step.adapter is None
     end = f"{ident(project_id, at)}_{revision(project_id)}"
+    if step.strategy not in NO_MODEL:
+        step_model(project_id, step, at, end)
     several = len(spec.steps) > 1
     title = "When it runs, and how its messages look" if several else "Repetition and message layout"
     with st.expander(title, icon=":material/rule:", expanded=not usual, key=f"rules_{end}"):
         if several or step.when is not None:
             _when(project_id, spec, at, end)
         _each(project_id, spec, at, end)
-        if step.strategy not in ("retrieve", "tool"):
+        if step.strategy not in NO_MODEL:
             _layout(project_id, step, at, end)
 
 
@@ -132,7 +135,7 @@ def _lists(spec: PipelineSpec, at: int) -> list[str]:
 
 def _layout(project_id: str, step: StepSpec, at: int, end: str) -> None:
     options = [RUN_LAYOUT, *get_args(AdapterName)]
-    left, right = st.columns(2, gap="small", vertical_alignment="bottom")
+    left, right = st.columns(2, gap="small", vertical_alignment="top")
     left.selectbox(
         "Message layout",
         options,
@@ -144,16 +147,14 @@ def _layout(project_id: str, step: StepSpec, at: int, end: str) -> None:
         help=f"{explain('message layout')} Leave it unless a model has trouble keeping the form.",
     )
     if step.adapter == "two_step":
-        right.text_input(
-            "Model that reads the free text",
-            step.extraction_model,
-            key=f"extraction_{end}",
-            placeholder="The model that wrote it",
-            on_change=_set_extraction,
-            args=(project_id, at, f"extraction_{end}"),
-            help="The second call takes the answers out of the free text; a small, cheap model can do that, such as "
-            "openai/gpt-4o-mini. Its key is the one on the Settings page, or in the environment.",
-        )
+        with right:
+            pick_model(
+                "Model that reads the free text",
+                step.extraction_model,
+                WRITERS,
+                "The second call takes the answers out of the free text; a small, cheap model can do that.",
+                (project_id, at, "extraction_model", f"extraction_{end}"),
+            )
 
 
 def _save(project_id: str, at: int, **changes: Any) -> None:
@@ -207,20 +208,5 @@ def _set_each(project_id: str, at: int, end: str) -> None:
 def _set_layout(project_id: str, at: int, key: str) -> None:
     chosen = st.session_state[key]
     # What belongs to the layout before would be refused beside another one.
-    fresh = {"extraction_model": "", "use_native_function_calling": None}
+    fresh = {"extraction_model": None, "use_native_function_calling": None}
     _save(project_id, at, adapter=None if chosen == RUN_LAYOUT else chosen, **fresh)
-
-
-def _set_extraction(project_id: str, at: int, key: str) -> None:
-    _save(project_id, at, extraction_model=st.session_state[key].strip())
-
-
-def rules_of(step: StepSpec) -> str:
-    """Return a step's condition and repetition in words; "" for a step that runs always, once."""
-    words = []
-    if step.when is not None:
-        verb = "unless" if step.when.negated else "only if"
-        words.append(f"{verb} {step.when.field} is {' or '.join(step.when.values)}")
-    if step.each is not None:
-        words.append(f"once for each {step.each.item} of {step.each.field}")
-    return plain(", ".join(words))

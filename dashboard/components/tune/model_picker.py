@@ -10,7 +10,7 @@ from dashboard import data, drafts
 from dashboard.components.page import PAGES, Current
 from dashboard.glossary import explain
 from dashboard.keys import key_state
-from dashboard.models import is_offline, price_words, title_of
+from dashboard.models import asked_models, is_offline, models_of_steps, price_words, title_of
 from dashboard.plain import plain
 from engine.runs.spec import ModelChoice
 
@@ -66,6 +66,7 @@ def model_picker(now: Current) -> None:
             )
         else:
             _state(chosen)
+        _steps(now)
         others = [getattr(now.draft, part.field) for part in OTHERS]
         named = sum(o is not None for o in others)
         with st.expander(
@@ -81,11 +82,17 @@ def model_picker(now: Current) -> None:
         )
 
 
+def _steps(now: Current) -> None:
+    """Say which steps ask a model of their own."""
+    for name, what in models_of_steps(now.draft.pipeline):
+        st.caption(f":material/alt_route: The step **{plain(name)}** {plain(what)}.")
+
+
 def chosen_models(now: Current) -> list[ModelChoice]:
     """Return every model that the next run asks, each once."""
     draft = now.draft
-    found = [draft.model or ModelChoice(), draft.prompt_model, draft.teacher_model]
-    return list({m.model_dump_json(): m for m in found if m is not None}.values())
+    found = [*asked_models(draft.model, draft.pipeline), draft.prompt_model, draft.teacher_model]
+    return list(dict.fromkeys(m for m in found if m is not None))
 
 
 def _other(now: Current, part: Part, other: ModelChoice | None, models: list[ModelChoice]) -> None:
