@@ -177,12 +177,27 @@ def trade_off(found: Sequence[Variant]) -> str:
     """
     front = sorted((v for v in found if not v.beaten), key=lambda v: v.tokens)
     if len(front) < 2 or not front[0].tokens:
-        return ""
+        return _as_good(found)
     cheap, dear = front[0], front[-1]
     gain = 100 * (dear.score - cheap.score)
-    return (
+    told = (
         f"Prompt {dear.number} scores {gain:.{1 if gain < 10 else 0}f} points more than prompt {cheap.number} "
         f"and reads {dear.tokens / cheap.tokens:.1f} times the tokens."
+    )
+    return f"{told} {_as_good(found)}".strip()
+
+
+def _as_good(found: Sequence[Variant]) -> str:
+    """Name the cheapest prompt that is as good as the chosen one, or say nothing where none is."""
+    best = next((v for v in found if v.best and v.beaten), None)
+    others = [v for v in found if best is not None and v.score >= best.score and v.tokens < best.tokens]
+    if best is None or not others:
+        return ""
+    cheaper = min(others, key=lambda v: v.tokens)
+    fewer_tokens = 100 * (1 - cheaper.tokens / best.tokens)
+    return (
+        f"On these rows prompt {cheaper.number} is as good as the chosen prompt {best.number}, "
+        f"with {fewer_tokens:.0f} % fewer tokens."
     )
 
 

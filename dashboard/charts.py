@@ -43,7 +43,7 @@ class ScoreChart(NamedTuple):
     """What the live chart shows; every list is in trial order.
 
     `rejected` are candidates that were tried on training rows and never validated. `best` has a point for each
-    time the best score rose, and the last one.
+    time the best score rose, and the last one. `leader` is where the best prompt so far was scored on all rows.
     """
 
     baseline: float | None
@@ -54,6 +54,7 @@ class ScoreChart(NamedTuple):
     best: tuple[Point, ...]
     rejected: tuple[Point, ...] = ()
     links: tuple[Link, ...] = ()
+    leader: Point | None = None
 
 
 def score_chart(trials: Sequence[TrialRow], parents: Mapping[str, Sequence[str]] | None = None) -> ScoreChart:
@@ -83,7 +84,14 @@ def score_chart(trials: Sequence[TrialRow], parents: Mapping[str, Sequence[str]]
         if kind != "train" and not (kind == "running" and trial.candidate_id in at):
             at[trial.candidate_id] = point
     kept = {name: tuple(points) for name, points in series.items()}
-    return ScoreChart(baseline, **kept, best=_best(kept["full"]), links=_links(at, parents, kept["running"]))
+    leading = {t.number for t in shown if t.is_best}
+    return ScoreChart(
+        baseline,
+        **kept,
+        best=_best(kept["full"]),
+        links=_links(at, parents, kept["running"]),
+        leader=next((p for p in reversed(kept["full"]) if p.trial in leading), None),
+    )
 
 
 def _score(
@@ -165,10 +173,11 @@ def thinned(points: Sequence[Point], most: int = MOST_DRAWN) -> list[Point]:
     return sorted(kept.values())
 
 
-def score_figure(chart: ScoreChart) -> dict[str, Any]:
+def score_figure(chart: ScoreChart, *, over: bool = False) -> dict[str, Any]:
     """Draw a `ScoreChart`: the baseline dashed, best-so-far stepped, a dot per trial joined to where it came from.
 
-    What is pending is a ghost: hollow, with a dotted line. Very many trials are thinned out for drawing.
+    What is pending is a ghost: hollow, with a dotted line. Very many trials are thinned out for drawing. While the
+    run goes on every series has its place in the legend, so that nothing jumps; once it is `over`, only those there are.
     """
     shown = [p for series in (chart.full, chart.partial, chart.running, chart.rejected) for p in series]
     last = max((p.place for p in shown), default=1.0)
@@ -191,7 +200,10 @@ def score_figure(chart: ScoreChart) -> dict[str, Any]:
             {"shape": "hv", "color": "$good", "width": 2.4},
         ),
         *(_dots(name, thinned(getattr(chart, kind)), marker) for name, kind, marker in DOTS),
+        _dots("Best prompt", [chart.leader] if chart.leader else [], LEADER),
     ]
+    if over:
+        traces = [t for t in traces if t["x"] != _NOTHING]
     scores = [p.score for p in shown] + ([chart.baseline] if chart.baseline is not None else [])
     low = max(-2.0, min(scores, default=0.0) - 8)
     return {
@@ -259,9 +271,9 @@ def _dots(name: str, points: Sequence[Point], marker: dict[str, Any]) -> dict[st
     }
 
 
-# A series without a point still has its place in the legend: nothing jumps when its first point comes.
 _NOTHING: list[float | None] = [None]
 _HOLLOW = {"color": "$background", "size": 9, "line": {"color": "$accent", "width": 1.6}}
+LEADER = {"color": "$good", "size": 19, "symbol": "star", "line": {"color": "$background", "width": 1.5}}
 DOTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     (
         "Training rows only",

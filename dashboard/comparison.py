@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from engine.export.figures import prompts_tried
 from engine.records import Outcome
 
 Change = Literal["better", "worse", "same"]
@@ -135,7 +136,7 @@ def verdict_notes(verdict: Mapping[str, Any], tried: int) -> list[str]:
     """Return what to keep in mind with a verdict: rows won and lost, and what choosing among many does.
 
     >>> verdict_notes({"rows": 40, "won": 9, "lost": 1}, 26)[1]
-    'It was chosen from 26 prompts on the validation rows, where the best of many looks better than it is. The test rows took no part in that, so this verdict needs no discount.'
+    'It was chosen from 26 prompts (the starting one and 25 new ones) on the validation rows, where the best of many looks better than it is. The test rows took no part in that, so this verdict needs no discount.'
     """
     if verdict.get("kind") == "unchanged":
         return []  # one prompt against itself
@@ -146,7 +147,7 @@ def verdict_notes(verdict: Mapping[str, Any], tried: int) -> list[str]:
         notes.append(f"{won:,} of {rows:,} test rows won, {lost:,} lost, {same:,} the same.")
     if tried > 1:
         notes.append(
-            f"It was chosen from {tried:,} prompts on the validation rows, where the best of many looks better than it is. "
+            f"It was chosen from {prompts_tried(tried)} on the validation rows, where the best of many looks better than it is. "
             "The test rows took no part in that, so this verdict needs no discount."
         )
     return notes

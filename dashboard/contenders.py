@@ -133,9 +133,9 @@ def name_of(entry: CandidateEntry | CandidateRow, best: str, run: RunRow | None 
     """Return a prompt's name in words; `run` for one from another run.
 
     >>> name_of(CandidateEntry("a", 3, 0.8, 40), "a")
-    'Candidate 3 · best · 80 % on 40 rows'
+    'Prompt 3 · best · 80 % on 40 rows'
     """
-    what = "Start" if entry.number == 0 else f"Candidate {entry.number}"
+    what = "Start" if entry.number == 0 else f"Prompt {entry.number}"
     score = "not scored" if entry.score is None else f"{100 * entry.score:.0f} % on {entry.rows} rows"
     parts = [what, "best" if entry.id == best else "", score, run.title if run is not None else ""]
     return " · ".join(p for p in parts if p)
@@ -177,7 +177,7 @@ def by_number(run: RunRow, number: int) -> str:
     for entry in index(run):
         if entry.number == number:
             return entry.id
-    raise NotFoundError(f"This run has no candidate {number}. It has {len(index(run)):,}, numbered from 0.")
+    raise NotFoundError(f"This run has no prompt {number}. It has {len(index(run)):,}, numbered from 0.")
 
 
 def splits(found: Sequence[Contender]) -> list[str]:
@@ -198,10 +198,6 @@ def _leader(entries: Sequence[CandidateEntry]) -> str:
 
 def _short(candidate: CandidateRow, best: str, other: RunRow | None) -> str:
     what = (
-        "Start"
-        if candidate.number == 0
-        else "Best"
-        if candidate.id == best
-        else f"Candidate {candidate.number}"
+        "Start" if candidate.number == 0 else "Best" if candidate.id == best else f"Prompt {candidate.number}"
     )
     return f"{what} of {other.title}" if other is not None else what

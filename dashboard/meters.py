@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from engine.export.figures import dollars, duration, short
+from engine.export.figures import dollars, duration, price, short
 from engine.store.requests import RequestRow, budget_now
 from engine.store.rows import RunRow
 
-__all__ = ["Meter", "dollars", "duration", "meters", "progress", "short", "time_left"]
+__all__ = ["Meter", "dollars", "duration", "meters", "price", "progress", "short", "time_left"]
 
 
 class Meter(NamedTuple):
@@ -31,17 +31,7 @@ def meters(run: RunRow, requests: Iterable[RequestRow] = ()) -> tuple[Meter, ...
     """Return calls, tokens, money and working time of a run; what `requests` granted raises the limits."""
     budget: Mapping[str, Any] = budget_now(run.spec.get("budget") or {}, requests)
     tokens = run.input_tokens + run.output_tokens
-    free = run.cost is not None and run.cost == 0
-    nothing = run.cost is None and not run.calls
-    money = (
-        "free"
-        if free
-        else "nothing yet"
-        if nothing
-        else "price unknown"
-        if run.cost is None
-        else dollars(run.cost)
-    )
+    money = "nothing yet" if run.cost is None and not run.calls else price(run.cost)
     return (
         Meter(
             "Calls",

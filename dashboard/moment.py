@@ -45,7 +45,7 @@ def parts(seen: Seen) -> dict[str, Any]:
         "stage": stage(seen.run, seen.requests),
         "end": _end(seen.run),
         "meters": _meters(seen),
-        "chart": chart(seen.trials, seen.parents),
+        "chart": chart(seen.trials, seen.parents, over=seen.run.is_over),
         "feed": feed(seen.events, seen.trials, seen.parents),
     }
 
@@ -57,14 +57,16 @@ def stage(run: RunRow, requests: Sequence[RequestRow]) -> str:
     return f"{run.state} {flags} {asked} {run.message}".strip()
 
 
-def chart(trials: Sequence[TrialRow], parents: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def chart(
+    trials: Sequence[TrialRow], parents: Mapping[str, Sequence[str]], *, over: bool = False
+) -> dict[str, Any]:
     """Return the chart of trial scores: the figure (None before there is a dot) and what a screen reader says."""
     found = score_chart(trials, parents)
     drawn = any((found.full, found.partial, found.train, found.running, found.rejected))
     scores = [p.score for p in found.full]
     best = f", the best {max(scores):.1f} %" if scores else ""
     return {
-        "figure": score_figure(found) if drawn else None,
+        "figure": score_figure(found, over=over) if drawn else None,
         "label": f"Scores of {len(trials)} trials so far{best}",
         "stamp": str(len(trials)),
     }

@@ -214,6 +214,6 @@ def extras(attempt: Attempt, outputs: Sequence[FieldSpec]) -> list[tuple[str, st
 
 
 def _name(candidate: CandidateRow, best: str) -> str:
-    what = "Starting prompt" if candidate.number == 0 else f"Candidate {candidate.number}"
+    what = "Starting prompt" if candidate.number == 0 else f"Prompt {candidate.number}"
     score = "" if candidate.score is None else f" · {100 * candidate.score:.0f} %"
     return f"{what}{score}{' · best' if candidate.id == best else ''}"

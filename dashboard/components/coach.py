@@ -8,10 +8,10 @@ import streamlit as st
 
 from dashboard import data, drafts
 from dashboard.components.page import PAGES
-from dashboard.gallery import next_hint
+from dashboard.gallery import Hint, next_hint
 from dashboard.mode import read_only
 from dashboard.plain import plain
-from dashboard.wizard import Step
+from dashboard.wizard import Step, next_step
 
 SETTING = "coach_off"
 NAMES = {
@@ -21,6 +21,7 @@ NAMES = {
     "tune": "Tune",
     "run": "Run",
     "results": "Results",
+    "try_it": "Try it",
 }
 
 
@@ -29,11 +30,15 @@ def coach(found: Sequence[Step], here: str, project_id: str) -> None:
     if read_only():
         return
     hint = next_hint(found)
-    if hint is None or data.setting(SETTING, False):
+    if hint is None or data.setting(SETTING, False) or (hint.page, here) == ("results", "export"):
         return
+    if hint.page == here == "results":
+        hint = Hint("try the best prompt on an input of your own.", "try_it")
+    after = next_step(found, here) if any(s.name == here for s in found) else None
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="coach"):
         st.markdown(f":blue[:material/lightbulb:] **Next:** {plain(hint.sentence, 200)}", width="content")
-        if hint.page != here:
+        # The page's own button leads to the next step: one way there is enough.
+        if hint.page != here and (after is None or after.name != hint.page or here == "tune"):
             st.page_link(
                 PAGES[hint.page],
                 label=f"Go to {NAMES[hint.page]}",

@@ -10,6 +10,7 @@ import streamlit as st
 from engine.export.diff import Difference, Segment, difference
 
 _STYLE = """<style>
+.tb-diff{max-height:29rem;overflow-y:auto}
 .diff{width:100%;border-collapse:collapse;table-layout:fixed;font:13px/1.55 ui-monospace,SFMono-Regular,Menlo,monospace}
 .diff td{vertical-align:top;padding:1px 10px;white-space:pre-wrap;overflow-wrap:anywhere;border:0}
 .diff td.n{width:2.6em;padding:1px 6px;text-align:right;opacity:.7;user-select:none}
@@ -28,7 +29,7 @@ def prompt_diff(before: str, after: str, *, split: bool = True) -> None:
         st.caption("The same text, word for word.")
     else:
         st.caption(f"{_count(found.added, 'word')} added, {_count(found.removed, 'word')} removed")
-    st.html(_STYLE + (_split(found) if split else _unified(found)))
+    _shown(_split(found) if split else _unified(found))
 
 
 def prompt_text(text: str) -> None:
@@ -38,7 +39,14 @@ def prompt_text(text: str) -> None:
         f"<tr><td class='n'></td><td>{escape(line) or '&nbsp;'}</td></tr>"
         for line in text.splitlines() or [""]
     )
-    st.html(f"{_STYLE}<table class='diff'>{''.join(lines)}</table>")
+    _shown(f"<table class='diff'>{''.join(lines)}</table>")
+
+
+def _shown(table: str) -> None:
+    # A long prompt scrolls in a box of its own: what follows it is never screens away.
+    st.html(
+        f"{_STYLE}<div class='tb-diff' tabindex='0' role='region' aria-label='The text of the prompts'>{table}</div>"
+    )
 
 
 def _split(found: Difference) -> str:

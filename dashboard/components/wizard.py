@@ -31,8 +31,11 @@ MARKS = {
 }
 
 
-def wizard_header(here: str) -> Current | None:
-    """Draw the head of a step's page; return the project, or None (with a way out drawn) without one."""
+def wizard_header(here: str, words: tuple[str, str] | None = None) -> Current | None:
+    """Draw the head of a step's page; return the project, or None (with a way out drawn) without one.
+
+    `words` are another title and purpose than the page's own.
+    """
     page_style()
     now = current()
     if now is None:
@@ -41,7 +44,7 @@ def wizard_header(here: str) -> Current | None:
     project_switch(now)
     found = steps(now.draft, data.runs(now.id))
     _stepper(found, here, now.id)
-    title, purpose = PURPOSE[here]
+    title, purpose = words or PURPOSE[here]
     with st.container(horizontal=True, vertical_alignment="bottom", key="page_head"):
         with st.container(gap="xxsmall", key="page_title"):
             st.title(title, anchor=False)

@@ -26,6 +26,26 @@ def dollars(amount: float) -> str:
     return f"${amount:.2f}" if amount >= 0.1 else f"${amount:.2g}"
 
 
+def price(amount: float | None) -> str:
+    """Write what something cost, in words where there is no figure.
+
+    >>> price(None), price(0), price(1.5)
+    ('price not known', 'free', '$1.50')
+    """
+    return "price not known" if amount is None else dollars(amount) if amount else "free"
+
+
+def prompts_tried(total: int) -> str:
+    """Write how many prompts a search chose from; the starting one is counted, and said so.
+
+    >>> prompts_tried(12), prompts_tried(2)
+    ('12 prompts (the starting one and 11 new ones)', '2 prompts (the starting one and a new one)')
+    """
+    return (
+        f"{total:,} prompts (the starting one and {'a new one' if total == 2 else f'{total - 1:,} new ones'})"
+    )
+
+
 def duration(seconds: float) -> str:
     """Write a stretch of time.
 

@@ -13,12 +13,15 @@ from html import escape
 from typing import Any
 
 from engine.export.diff import Segment, difference
-from engine.export.figures import as_text, dollars, duration, moment, percent, short
+from engine.export.figures import as_text, duration, moment, percent, price, prompts_tried, short
 from engine.export.report_style import MARK, STYLE
 from engine.export.report_svg import Dot, interval_svg, score_svg
 from engine.records import Candidate, Demo
 
 ROWS_SHOWN = 60
+ROWS_OPEN = 8
+"""Lines of a table that are open to the eye; the others, where there are more, unfold."""
+
 LONGEST_CELL = 700
 
 
@@ -112,11 +115,11 @@ def _verdict(report: Report) -> str:
     title, look = _KINDS.get(kind, _KINDS["too_close"])
     low, high, gain = (verdict.get(k) for k in ("low", "high", "difference"))
     picture = interval_svg(low, high, gain or 0.0) if low is not None and high is not None else ""
-    tried = sum(p.number > 0 for p in report.prompts)
+    tried = len(report.prompts)
     caution = (
-        f"{_count(tried, 'prompt')} {'was' if tried == 1 else 'were'} tried and the best one picked on validation rows, "
-        "which flatters its score there. The figures here are from test rows that played no part in the search."
-        if tried
+        f"The best of {prompts_tried(tried)} was picked on validation rows, which flatters its score there. "
+        "The figures here are from test rows that played no part in the search."
+        if tried > 1
         else ""
     )
     whole = f"<p>{escape(str(report.whole_set['sentence']))}</p>" if report.whole_set else ""
@@ -208,7 +211,7 @@ def _demos(before: Sequence[Demo], after: Sequence[Demo]) -> str:
         [*(_cut(as_text(d.values.get(n))) for n in names), "the model" if d.augmented else "the data"]
         for d in after
     ]
-    return head + _table([*names, "Made by"], lines)
+    return head + _long_table([*names, "Made by"], lines)
 
 
 def _rows(rows: Sequence[ReportRow], empty: str, look: str = "") -> str:
@@ -230,7 +233,7 @@ def _rows(rows: Sequence[ReportRow], empty: str, look: str = "") -> str:
         if len(rows) > ROWS_SHOWN
         else ""
     )
-    return _table(["Row", *names, "Right answer", "Before", "Now"], lines, look) + more
+    return _long_table(["Row", *names, "Right answer", "Before", "Now"], lines, look) + more
 
 
 def _prompts(prompts: Sequence[ReportPrompt]) -> str:
@@ -248,8 +251,6 @@ def _prompts(prompts: Sequence[ReportPrompt]) -> str:
 
 def _cost(report: Report) -> str:
     usage = report.usage
-    cost = usage.get("cost")
-    money = "price not known" if cost is None else "free" if not cost else dollars(cost)
     pairs = (
         ("Calls paid for", f"{usage.get('calls', 0):,}"),
         ("Answered from the cache", f"{usage.get('cached', 0):,}"),
@@ -257,7 +258,7 @@ def _cost(report: Report) -> str:
             "Tokens",
             f"{short(usage.get('input_tokens', 0))} read, {short(usage.get('output_tokens', 0))} written",
         ),
-        ("Money", money),
+        ("Money", price(usage.get("cost"))),
         ("Working time", duration(report.seconds)),
     )
     return _settings(pairs)
@@ -266,6 +267,17 @@ def _cost(report: Report) -> str:
 def _settings(pairs: Iterable[tuple[str, str]]) -> str:
     lines = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in pairs)
     return f"<dl>{lines}</dl>"
+
+
+def _long_table(head: Sequence[str], lines: Sequence[Sequence[str]], look: str = "") -> str:
+    """Return a table whose first lines are open; the others unfold, unless they are hardly more."""
+    if len(lines) <= ROWS_OPEN + 2:
+        return _table(head, lines, look)
+    rest = _table(head, lines[ROWS_OPEN:], look)
+    return (
+        _table(head, lines[:ROWS_OPEN], look)
+        + f'<details class="rest"><summary>{len(lines) - ROWS_OPEN:,} more</summary>{rest}</details>'
+    )
 
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]], look: str = "") -> str:
@@ -306,7 +318,7 @@ def _number(value: float | None) -> str:
 
 
 def _thousand(value: float | None) -> str:
-    return "not known" if value is None else "free" if not value else dollars(1000 * value)
+    return price(None if value is None else 1000 * value)
 
 
 def _change(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> str:

@@ -28,6 +28,7 @@ section,details{margin-bottom:16px}
 details.card>summary{cursor:pointer;list-style:none}details.card>summary h2{display:inline-block;margin:0}
 details.card>summary::before{content:"▸";display:inline-block;width:1.2em;color:var(--dim)}details.card[open]>summary::before{content:"▾"}
 details.card[open]>summary{margin-bottom:10px}
+.rest{margin:0}.rest>summary{cursor:pointer;color:var(--accent);font-weight:600;font-size:14px;padding:8px 0 4px}
 .verdict{border-radius:12px;padding:20px 22px}.verdict h2{font-size:23px;margin:0 0 4px}.said{font-size:17px;margin:0 0 6px}
 .verdict.good{background:var(--good-bg)}.verdict.good h2{color:var(--good)}
 .verdict.bad{background:var(--bad-bg)}.verdict.bad h2{color:var(--bad)}

@@ -28,7 +28,7 @@ def summary(candidate: Candidate, validation: float | None, test: Evaluation | N
     outcomes = test.outcomes if test is not None else ()
     done = [o for o in outcomes if o.error is None]
     n = len(outcomes)
-    costs = [o.usage.cost for o in outcomes if o.usage.cost is not None]
+    known = bool(done) and all(o.usage.cost is not None for o in done)
     return {
         "candidate": candidate.id,
         "validation": validation,
@@ -37,7 +37,7 @@ def summary(candidate: Candidate, validation: float | None, test: Evaluation | N
         "failed": n - len(done),
         "seconds_per_row": _median([o.seconds for o in done]),
         "tokens_per_row": sum(o.usage.tokens for o in outcomes) / n if n else None,
-        "cost_per_row": sum(costs) / n if costs else None,
+        "cost_per_row": sum(o.usage.cost or 0.0 for o in outcomes) / n if known else None,
     }
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 from dashboard.charts import MOST_DRAWN, score_chart, score_figure
 from engine.records import Usage
@@ -109,3 +110,13 @@ def test_many_points_are_thinned_for_drawing_and_never_for_figures():
 def test_labels_are_text():
     chart = score_chart([trial(0, 0.4, label="<img src=x>")])
     assert "<img" not in chart.full[0].text
+
+
+def test_the_best_prompt_is_a_star_and_a_run_that_is_over_names_only_what_there_is():
+    trials = [TRIALS[0], replace(TRIALS[3], is_best=True), TRIALS[4]]
+    chart = score_chart(trials)
+    assert chart.leader is not None
+    assert chart.leader.trial == 3
+    names = [t["name"] for t in score_figure(chart, over=True)["traces"]]
+    assert names == ["Baseline", "Best on all rows", "All rows", "Best prompt"]
+    assert "In progress" in [t["name"] for t in score_figure(chart)["traces"]]

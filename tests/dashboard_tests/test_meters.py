@@ -22,7 +22,7 @@ def test_meters_show_use_against_the_limit():
 
 
 def test_unknown_and_free_prices_are_said():
-    assert meters(run(cost=None))[2].text == "price unknown"
+    assert meters(run(cost=None))[2].text == "price not known"
     assert meters(run(cost=0.0))[2].text == "free"
 
 

@@ -24,7 +24,7 @@ TABS = (
     "Prompts side by side",
     "Rows",
     "Scores",
-    "All candidates",
+    "All prompts",
     "Rows by prompt",
     "Family and cost",
     "Which step",

@@ -9,11 +9,14 @@ import streamlit as st
 
 from dashboard import history
 from dashboard.components.run.run_header import STATES
-from dashboard.components.score_columns import before_and_after
+from dashboard.components.score_columns import before_and_after, in_percent
 from dashboard.glossary import explain
 from dashboard.plain import count, distinct
 from engine.store.rows import RunRow
 
+FIRST = ("State", "Run", "Before", "After", "Gain", "Verdict", "Started")
+"""What fits beside each other at 1280 pixels."""
+MORE = ("Optimizer", "Model", "Calls", "Cost", "Took")
 WORDS = {state: word for state, (word, _, _) in STATES.items()}
 
 
@@ -23,9 +26,17 @@ def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunR
     if not shown:
         st.caption("No run fits this filter. Clear it to see all of them.")
         return []
+    lines = [_line(run, names) for run in shown]
+    marked = any(line["Marks and note"] for line in lines)
     event = st.dataframe(
-        [history.line(run, names, WORDS) for run in shown],
+        lines,
+        column_order=[
+            *FIRST,
+            *(["Marks and note"] if marked else []),
+            *(MORE if st.session_state["history_more"] else []),
+        ],
         hide_index=True,
+        placeholder="",
         key="history_table",
         on_select="rerun",
         selection_mode="multi-row",
@@ -69,7 +80,26 @@ def _filtered(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:
             )
         tags = sorted({tag for run in runs for tag in run.tags})
         chosen = st.multiselect("Tags", tags, key="history_tags", width=220) if tags else []
+        st.toggle(
+            "More columns",
+            key="history_more",
+            help="The way of tuning, the model, and what each run took. Selecting a run shows the same below.",
+        )
     return history.found(runs, names, text, state, chosen, project)
+
+
+def _line(run: RunRow, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return a run's line; a project is named where it is called otherwise than the run, and equal scores have no gain."""
+    line = history.line(run, names, WORDS)
+    unchanged = (run.result or {}).get("verdict", {}).get("kind") == "unchanged"
+    marks = ["in use" if run.in_use else "", ", ".join(run.tags), run.note]
+    return line | {
+        "Run": run.title if line["Project"] == run.title else f"{run.title} · {line['Project']}",
+        "Before": in_percent(line["Before"]),
+        "After": in_percent(line["After"]),
+        "Gain": None if unchanged else line["Gain"],
+        "Marks and note": " · ".join(mark for mark in marks if mark),
+    }
 
 
 def _columns() -> dict[str, Any]:
@@ -78,17 +108,20 @@ def _columns() -> dict[str, Any]:
             "State",
             options=list(WORDS.values()),
             color=[colour for _, colour, _ in STATES.values()],
-            width="small",
+            width=92,
         ),
-        "Run": st.column_config.TextColumn("Run", width="medium", help=explain("run")),
-        "Verdict": st.column_config.TextColumn("Verdict", help=explain("verdict")),
-        "In use": st.column_config.CheckboxColumn("In use", width="small", help=explain("in use")),
-        "Tags": st.column_config.ListColumn("Tags", width="small"),
+        "Run": st.column_config.TextColumn("Run", width=190, help=explain("run")),
+        "Verdict": st.column_config.TextColumn("Verdict", width=105, help=explain("verdict")),
+        "Marks and note": st.column_config.TextColumn(
+            "Marks and note",
+            width=140,
+            help=f"Whether its program is in use, its tags, and your own words. {explain('in use')}",
+        ),
         **before_and_after(),
-        "Gain": st.column_config.NumberColumn("Gain", format="%+.1f", width="small", help=explain("gain")),
-        "Started": st.column_config.DatetimeColumn("Started", format="D MMM, HH:mm"),
+        "Gain": st.column_config.NumberColumn("Gain", format="%+.1f", width=70, help=explain("gain")),
+        "Started": st.column_config.DatetimeColumn("Started", format="D MMM, HH:mm", width=105),
         "Calls": st.column_config.NumberColumn(
             "Calls", format="localized", width="small", help=explain("call")
         ),
-        "Optimizer": st.column_config.TextColumn("Optimizer", help=explain("way of tuning")),
+        "Optimizer": st.column_config.TextColumn("Way of tuning", help=explain("way of tuning")),
     }

@@ -11,7 +11,7 @@ from dashboard.components.page import PAGES, go
 from dashboard.components.run.run_header import state_badge
 from dashboard.components.verdict_card import verdict_card
 from dashboard.mode import read_only
-from dashboard.plain import plain
+from dashboard.plain import count, plain
 from engine.errors import EngineError
 from engine.store.rows import RunRow
 
@@ -28,6 +28,7 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
             verdict_card(run.result["verdict"])
         elif run.message:
             st.caption(plain(run.message))
+        st.caption(plain(_facts(run, project)))
         if refused := st.session_state.pop("in_use_refused", ""):
             st.caption(f":orange[:material/error:] {plain(refused)}")
         if run.tags:
@@ -75,6 +76,13 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
                 args=(run, not run.in_use),
             )
         _actions(run, project)
+
+
+def _facts(run: RunRow, project: str | None) -> str:
+    """Return how a run was made and what it took, in one line."""
+    line = history.line(run, {run.project_id: project or "a deleted project"}, {run.state: ""})
+    took = [count(run.calls, "call"), line["Cost"], line["Took"]]
+    return " · ".join(part for part in (line["Project"], line["Optimizer"], line["Model"], *took) if part)
 
 
 def _actions(run: RunRow, project: str | None) -> None:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard.components.page import PAGES
 from dashboard.components.run.run_header import STATES
-from dashboard.components.score_columns import before_and_after
+from dashboard.components.score_columns import before_and_after, in_percent
 from dashboard.meters import dollars, duration, short
 from engine.store.rows import RunRow
 
@@ -52,13 +52,9 @@ def _line(run: RunRow, names: Mapping[str, str]) -> dict[str, Any]:
         "Project": names.get(run.project_id, "deleted"),
         "Run": run.title,
         "Started": datetime.fromtimestamp(run.created_at).astimezone().strftime("%d %b, %H:%M"),
-        "Before": _rounded(verdict.get("baseline")),
-        "After": _rounded(verdict.get("best")),
+        "Before": in_percent(verdict.get("baseline")),
+        "After": in_percent(verdict.get("best")),
         "Calls": short(run.calls),
         "Cost": "" if run.cost is None else dollars(run.cost),
         "Took": duration(run.seconds),
     }
-
-
-def _rounded(score: float | None) -> float | None:
-    return None if score is None else round(score, 3)

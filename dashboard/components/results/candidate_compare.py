@@ -62,7 +62,7 @@ def _step(path: str, states: Sequence[StepState], *, split: bool) -> None:
     before, *others = states
     if not others:
         st.markdown("**Instruction**")
-        prompt_diff(before.instructions, before.instructions)
+        st.code(before.instructions or "(no instruction)", language=None, wrap_lines=True)
         st.markdown(f"**Solved examples** · {len(before.demos)}")
         _shown_demos(before.demos, before.demos, f"{path}_0")
         return

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from dashboard.components.score_columns import PERCENT, in_percent
 from dashboard.glossary import explain
 from engine.store.rows import CandidateRow
 
@@ -16,9 +17,9 @@ def candidate_table(candidates: Sequence[CandidateRow], best_id: str) -> None:
     st.dataframe(
         [
             {
-                "Candidate": c.number,
+                "Prompt": c.number,
                 "": "best" if c.id == best_id else "start" if c.number == 0 else "",
-                "Score": c.score,
+                "Score": in_percent(c.score),
                 "On rows": c.rows,
                 "From": ", ".join(str(numbers[p]) for p in c.candidate.parents if p in numbers),
                 "Solved examples": sum(len(s.demos) for s in c.candidate.steps.values()),
@@ -27,15 +28,16 @@ def candidate_table(candidates: Sequence[CandidateRow], best_id: str) -> None:
             for c in sorted(candidates, key=lambda c: c.number)
         ],
         hide_index=True,
+        placeholder="",
         key="candidate_table",
         column_config={
-            "Candidate": st.column_config.NumberColumn(width="small", help=explain("candidate")),
+            "Prompt": st.column_config.NumberColumn(width="small", help=explain("candidate")),
             "": st.column_config.TextColumn(width="small"),
             "Score": st.column_config.ProgressColumn(
                 "Score",
-                format="percent",
+                format=PERCENT,
                 min_value=0,
-                max_value=1,
+                max_value=100,
                 help=explain(
                     "score", "Here: on the rows to choose by; the test rows play no part in choosing."
                 ),

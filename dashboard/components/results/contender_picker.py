@@ -65,7 +65,7 @@ def _another(run: RunRow, picked: Sequence[Contender], runs: Sequence[RunRow]) -
     other = by_id[chosen]
     total = len(contenders.index(other))
     number = st.number_input(
-        "Candidate number",
+        "Number of the prompt",
         min_value=0,
         value=0,
         step=1,

@@ -1,57 +1,66 @@
-"""Baseline against best on the test rows, as figures."""
+"""Baseline against best on the test rows, as figures: those of the run's result, as in its report."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
 
 from dashboard.glossary import explain
-from dashboard.meters import dollars, duration, short
-from engine.records import Outcome
+from dashboard.meters import price, short
+from engine.export.figures import moment, percent
+
+NO_FIGURE = "not known"
 
 
-def kpi_cards(verdict: Mapping[str, Any], before: Sequence[Outcome], after: Sequence[Outcome]) -> None:
+def kpi_cards(result: Mapping[str, Any]) -> None:
     """Show score, interval, cost and latency, the best prompt against the baseline."""
-    gain = verdict.get("difference")
-    low, high = verdict.get("low"), verdict.get("high")
-    with st.grid(6, key="kpis", gap="small", min_column_width=230):
+    verdict, before, after = result["verdict"], result["baseline"], result["best"]
+    kept = verdict.get("kind") == "unchanged"
+    with st.grid(4 if kept else 6, key="kpis", gap="small", min_column_width=200 if kept else 230):
         _card(
-            "Baseline",
-            f"{100 * _mean(before):.1f} %",
+            "Starting prompt" if kept else "Baseline",
+            percent(before["test"]),
             help=explain("baseline", "Here: its score on the test rows, which the search never saw."),
         )
-        _card(
-            "Best prompt",
-            f"{100 * _mean(after):.1f} %",
-            delta=None if gain is None else f"{100 * gain:+.1f} points",
-            help=explain("best prompt", "Here: its score on the same test rows."),
-        )
-        if low is not None and high is not None:
-            _card(
-                "Likely gain",
-                f"{100 * low:+.0f} to {100 * high:+.0f} points",
-                help=explain("likely gain"),
-            )
+        if not kept:
+            _gain(verdict, after)
         _card(
             "Cost per 1,000 rows",
-            _cost(after),
-            delta=_change(_per_row(before, "cost"), _per_row(after, "cost")),
+            price(None if after["cost_per_row"] is None else 1000 * after["cost_per_row"]),
+            delta=_change(before, after, "cost_per_row"),
             inverse=True,
             help="What answering 1,000 rows with the best prompt costs; below, the change against the baseline.",
         )
         _card(
             "Tokens per row",
-            short(_per_row(after, "tokens")),
-            delta=_change(_per_row(before, "tokens"), _per_row(after, "tokens")),
+            NO_FIGURE if after["tokens_per_row"] is None else short(after["tokens_per_row"]),
+            delta=_change(before, after, "tokens_per_row"),
             inverse=True,
             help=explain("token", "Here: sent and received for a row with the best prompt."),
         )
         _card(
             "Time per row",
-            _latency(after),
+            moment(after["seconds_per_row"]),
             help="The median time one row took with the best prompt. Rows run side by side, so many take less.",
+        )
+
+
+def _gain(verdict: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    gain, low, high = (verdict.get(name) for name in ("difference", "low", "high"))
+    _card(
+        "Best prompt",
+        percent(after["test"]),
+        # Two equal scores are no step up, and get no arrow.
+        delta=f"{100 * gain:+.1f} points" if gain and round(100 * gain, 1) else None,
+        help=explain("best prompt", "Here: its score on the same test rows."),
+    )
+    if low is not None and high is not None:
+        _card(
+            "Likely gain",
+            f"{round(100 * low):+d} to {round(100 * high):+d} points",
+            help=explain("likely gain"),
         )
 
 
@@ -62,31 +71,7 @@ def _card(name: str, value: str, *, delta: str | None = None, inverse: bool = Fa
         st.metric(name, value, delta=delta, delta_color="inverse" if inverse else "normal", help=help)
 
 
-def _mean(outcomes: Sequence[Outcome]) -> float:
-    return sum(o.score for o in outcomes) / len(outcomes) if outcomes else 0.0
-
-
-def _per_row(outcomes: Sequence[Outcome], name: str) -> float:
-    return sum(getattr(o.usage, name) or 0 for o in outcomes) / len(outcomes) if outcomes else 0.0
-
-
-def _cost(outcomes: Sequence[Outcome]) -> str:
-    if any(o.usage.cost is None and o.error is None for o in outcomes):
-        return "unknown"
-    return dollars(1000 * _per_row(outcomes, "cost"))
-
-
-def _change(before: float, after: float) -> str | None:
-    if not before or before == after:
-        return None
-    return f"{100 * (after / before - 1):+.0f} %"
-
-
-def _latency(outcomes: Sequence[Outcome]) -> str:
-    times = sorted(o.seconds for o in outcomes if o.error is None)
-    if not times:
-        return "none"
-    median = times[len(times) // 2]
-    if median < 0.001:
-        return "under 1 ms"
-    return f"{1000 * median:.0f} ms" if median < 1 else duration(median)
+def _change(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> str | None:
+    was, now = before[name], after[name]
+    change = round(100 * (now / was - 1)) if was and now else 0
+    return f"{change:+d} %" if change else None

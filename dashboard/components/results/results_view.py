@@ -25,6 +25,20 @@ from dashboard.side_by_side import spread, spread_figure
 from engine.errors import EngineError
 from engine.store.rows import RunRow
 
+ADVICE = {
+    "unchanged": (
+        "To get further: another way of tuning, a larger budget or more examples. The rows below show what still goes wrong.",
+    ),
+    "not_enough": (
+        "More test rows would tell: add examples, or give the final test a larger share of them.",
+    ),
+    "too_close": (
+        "More test rows would tell them apart; until then the cheaper of the two is as good a choice.",
+    ),
+    "worse": ("Stay with the starting prompt, or try another way of tuning.",),
+}
+"""What helps on, after a verdict that is no clear gain."""
+
 
 def results_view(run: RunRow) -> None:
     """Show a run that has at least begun to score prompts."""
@@ -35,9 +49,10 @@ def results_view(run: RunRow) -> None:
         whole = result.get("whole_set")
         notes = [plain(whole["sentence"])] if whole else []
         notes += verdict_notes(result["verdict"], len(contenders.index(run)))
+        notes += ADVICE.get(str(result["verdict"].get("kind")), ())
         if notes:
             st.caption("  \n".join(notes))
-        kpi_cards(result["verdict"], *data.test_outcomes(run.id))
+        kpi_cards(result)
     else:
         _without_result(run)
     try:
@@ -54,7 +69,7 @@ def results_view(run: RunRow) -> None:
         "Prompts side by side": lambda: candidate_compare(picked),
         "Rows": lambda: row_matrix(run, picked),
         "Scores": lambda: _scores(picked),
-        "All candidates": lambda: _all(run, best),
+        "All prompts": lambda: _all(run, best),
         "Rows by prompt": lambda: candidate_matrix(run),
         "Family and cost": lambda: candidate_family(run, best, picked),
     }
@@ -155,7 +170,7 @@ def _scores(picked: Sequence[Contender]) -> None:
 def _all(run: RunRow, best: str) -> None:
     trials = data.moment(run).trials
     plot(
-        score_figure(score_chart(trials)),
+        score_figure(score_chart(trials), over=run.is_over),
         key="final_scores",
         label=f"Scores of {len(trials)} trials",
         stamp=str(len(trials)),

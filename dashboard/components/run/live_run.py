@@ -18,6 +18,7 @@ from dashboard.components.run.run_meters import run_meters
 from dashboard.components.run.run_requests import run_requests
 from dashboard.components.run.run_watch import run_watch
 from dashboard.components.run.trial_card import trial_card
+from dashboard.components.verdict_card import verdict_card
 from dashboard.glossary import explain
 from dashboard.moment import Seen, parts
 from dashboard.plain import plain
@@ -99,6 +100,8 @@ def _chosen() -> int | None:
 
 
 def _message(run: RunRow) -> None:
+    if run.is_over and run.result:
+        verdict_card(run.result["verdict"])
     if not run.message:
         return
     show = {"failed": st.error, "lost": st.warning, "stopped": st.info}.get(run.state, st.caption)

@@ -71,6 +71,8 @@ export default ({ data, parentElement, setTriggerValue }) => {
   Object.assign(own, { trigger: setTriggerValue, stage: data.stage });
   const [notify, sound] = box.querySelectorAll("input");
   box.querySelectorAll("label").forEach((label) => { label.hidden = !data.live; label.style.display = data.live ? "" : "none"; });
+  // Nothing to wish for any more: no room is taken either.
+  box.style.display = data.live ? "" : "none";
   notify.checked = kept("notify") && globalThis.Notification?.permission === "granted";
   notify.disabled = !globalThis.Notification || Notification.permission === "denied";
   notify.parentElement.title = notify.disabled ? "This browser does not allow notifications from this page."

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard import data
+from dashboard.components.score_columns import PERCENT, in_percent
 from dashboard.glossary import NUMBERED, explain
 from dashboard.meters import duration, short
 from dashboard.moment import Seen
@@ -96,7 +97,7 @@ def _rows(run: RunRow, trial: TrialRow) -> None:
         height=260,
         column_config={
             "Row": st.column_config.NumberColumn(width="small", help=explain("row", NUMBERED)),
-            "Score": st.column_config.NumberColumn(width="small", format="percent", help=explain("score")),
+            "Score": st.column_config.NumberColumn(width="small", format=PERCENT, help=explain("score")),
         },
     )
     if trial.rows_done > len(outcomes):
@@ -107,7 +108,7 @@ def _line(outcome: Outcome, values: dict[str, object], fields: Sequence[str]) ->
     inputs = {name: str(value)[:300] for name, value in values.items() if name not in fields}
     return {
         "Row": outcome.row + 2,
-        "Score": outcome.score,
+        "Score": in_percent(outcome.score),
         **inputs,
         "Right answer": ", ".join(str(values.get(f, ""))[:300] for f in fields),
         "Model said": outcome.error or ", ".join(str(outcome.prediction.get(f, ""))[:300] for f in fields),

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.components.look import small_table
-from dashboard.meters import dollars, short
+from dashboard.meters import dollars, price, short
 from dashboard.plain import count, distinct
 from dashboard.spending import by_project
 
@@ -32,7 +32,7 @@ def spending_card() -> None:
             [
                 (
                     s.project,
-                    "unknown" if s.cost is None else dollars(s.cost),
+                    price(s.cost),
                     f"{s.calls:,}",
                     short(s.tokens),
                 )

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.comparison import as_text
-from dashboard.meters import dollars, short
+from dashboard.meters import price, short
 from dashboard.plain import count, plain
 from dashboard.prompts import text_of
 from dashboard.trying import extras, same_answer
@@ -129,9 +129,9 @@ def _value(title: str, text: str, *, key: str) -> None:
 
 def _took(attempt: Attempt) -> str:
     seconds = f"{1000 * attempt.seconds:.0f} ms" if attempt.seconds < 1 else f"{attempt.seconds:.1f} s"
-    money = attempt.cost
-    price = "price not known" if money is None else "free" if not money else plain(dollars(money))
-    source = "answered from the cache, free" if attempt.cached else f"{seconds} · {price}"
+    source = (
+        "answered from the cache, free" if attempt.cached else f"{seconds} · {plain(price(attempt.cost))}"
+    )
     tokens = f"{short(attempt.tokens)} tokens"
     return f":material/schedule: {source} · {tokens} · {count(len(attempt.calls), 'call')}"
 
