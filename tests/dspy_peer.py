@@ -27,7 +27,7 @@ def _imports_dspy(python: str) -> bool:
         [python, "-c", "import dspy"],
         capture_output=True,
         env={**os.environ, **own},
-        timeout=120,
+        timeout=600,
         check=False,
     )
     return done.returncode == 0
@@ -47,7 +47,7 @@ def in_dspy(code: str, folder: Path) -> str:
     }
     done = subprocess.run(
         [found, "-W", "ignore", "-c", code], capture_output=True, text=True, cwd=folder, env={**os.environ, **own},
-        timeout=120, check=False,
+        timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout.splitlines()[-1]

@@ -11,8 +11,12 @@ As a process of its own, so that it shares no CPU time with what is measured:
     with ServerProcess(latency=0.2) as server: ...          # server.url, server.stats()
     python tests/openai_server.py --port 8399 --latency 0.2
 
+A test that must act while a run is under way does not race it: `server.hold(after=10)` answers ten requests and keeps
+the others waiting until `server.release()`; `server.gather(64)` answers none before 64 are there at once.
+
 With "stream" in the body it answers in pieces, as server-sent events: `server.piece_seconds` apart; it drops the
-connection after `server.break_after` pieces, and `server.streams = False` makes it answer in one piece all the same.
+connection after `server.break_after` pieces, waits after `server.hold_after` pieces until that is None again, and
+`server.streams = False` makes it answer in one piece all the same.
 
 `/v1/messages` answers in Anthropic's form, for the tests of the litellm gateway.
 """
@@ -97,12 +101,17 @@ class OpenAIServer:
         self.streams = True
         self.piece_seconds = 0.0
         self.break_after: int | None = None
+        self.hold_after: int | None = None
         self.requests: list[dict[str, Any]] = []
         self.headers: list[Mapping[str, str]] = []
         self.served: Counter[str] = Counter()
         self.connections: set[int] = set()
         self.active = 0
         self.peak = 0
+        self.held = 0
+        self.hanging = 0
+        self._free: int | None = None
+        self._gathering = 0
         self._failures: deque[Failure] = deque()
         self._hang_at: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -164,6 +173,18 @@ class OpenAIServer:
         """Answer until so many answers were served, then accept requests and never answer."""
         self._hang_at = answers
 
+    def hold(self, after: int = 0) -> None:
+        """Let so many requests through, and keep those that follow (`held` counts them) until `release`."""
+        self._free = after
+
+    def gather(self, requests: int) -> None:
+        """Keep requests until so many are there at once; from then on let all of them through."""
+        self._gathering = requests
+
+    def release(self) -> None:
+        """Answer what was held, and all that comes."""
+        self._free = None
+
     def drop(self, times: int | None = None) -> None:
         """Close the connection without an answer."""
         self._failures.append(Failure(times=times, drop=True))
@@ -172,6 +193,7 @@ class OpenAIServer:
         """Behave again."""
         self._failures.clear()
         self._hang_at = None
+        self.release()
 
     def forget(self) -> None:
         """Empty the counters."""
@@ -186,7 +208,7 @@ class OpenAIServer:
             target=lambda: asyncio.run(self._main()), name="openai-server", daemon=True
         )
         self._thread.start()
-        if not self._ready.wait(15):
+        if not self._ready.wait(90):
             raise RuntimeError("The local test server did not start.")
         return self
 
@@ -251,16 +273,43 @@ class OpenAIServer:
         self.active += 1
         self.peak = max(self.peak, self.active)
         try:
+            if not await self._let_through(request):
+                return web.Response()
             return await self._respond(request, body, reply)
         finally:
             self.active -= 1
+
+    async def _let_through(self, request: web.Request) -> bool:
+        """Wait while the request is held; return whether somebody still waits for its answer."""
+        if self.active >= self._gathering:
+            self._gathering = 0
+        if self._may_pass():
+            return True
+        self.held += 1
+        try:
+            # Looked at, not awaited: a test opens the gate from its own thread.
+            return await _until(self._may_pass, request)
+        finally:
+            self.held -= 1
+
+    def _may_pass(self) -> bool:
+        if self._gathering or self._free == 0:
+            return False
+        if self._free:
+            self._free -= 1
+        return True
 
     async def _respond(
         self, request: web.Request, body: dict[str, Any], reply: Callable[[dict[str, Any]], dict[str, Any]]
     ) -> web.StreamResponse:
         failure = self._next_failure()
         if failure is not None and failure.hang:
-            await asyncio.sleep(3600)
+            self.hanging += 1
+            try:
+                await _until(lambda: False, request)
+            finally:
+                self.hanging -= 1
+            return web.Response()
         if failure is not None and failure.drop:
             if request.transport is not None:
                 request.transport.abort()
@@ -316,6 +365,8 @@ class OpenAIServer:
                 return response
             if self.piece_seconds:
                 await asyncio.sleep(self.piece_seconds)
+            if number == self.hold_after and not await _until(lambda: self.hold_after is None, request):
+                return response
             await response.write(b"data: " + orjson.dumps(event) + b"\n\n")
         await response.write(b"data: [DONE]\n\n")
         await response.write_eof()
@@ -449,13 +500,13 @@ class ServerProcess:
     def __exit__(self, *exc: object) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(60)
             if self._process.stdout is not None:
                 self._process.stdout.close()
 
     def stats(self) -> dict[str, int]:
         """Ask the process for its counters."""
-        with urllib.request.urlopen(self.url.removesuffix("/v1") + "/stats", timeout=5) as response:
+        with urllib.request.urlopen(self.url.removesuffix("/v1") + "/stats", timeout=60) as response:
             counters: dict[str, int] = json.load(response)
         return counters
 
@@ -552,6 +603,15 @@ class _Connection(asyncio.Protocol):
 def _http(body: dict[str, Any]) -> bytes:
     raw = orjson.dumps(body)
     return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(raw) + raw
+
+
+async def _until(condition: Callable[[], bool], request: web.Request) -> bool:
+    """Wait until the condition holds; return False as soon as whoever asked has gone."""
+    while not condition():
+        if request.transport is None or request.transport.is_closing():
+            return False
+        await asyncio.sleep(0.005)
+    return True
 
 
 def _tokens(body: Mapping[str, Any]) -> int:

@@ -14,7 +14,7 @@ APP = str(Path(__file__).parents[1] / "dashboard" / "app.py")
 
 def open_page(page: str = "home", **params: str) -> AppTest:
     """Open a page with these query parameters; it must not raise."""
-    app = AppTest.from_file(APP, default_timeout=60)
+    app = AppTest.from_file(APP, default_timeout=180)
     for name, value in params.items():
         app.query_params[name] = value
     app.run()

@@ -7,10 +7,12 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -114,15 +116,43 @@ def start_worker(home: Path, run_id: str, **environment: str) -> subprocess.Pope
     )
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """Wait until a condition holds; return what it returned."""
+def wait_for(
+    condition: Callable[[], Any], seconds: float = 180.0, process: subprocess.Popen[bytes] | None = None
+) -> Any:
+    """Wait until a condition holds; return what it returned. (The seconds are a backstop: no machine is that slow.)
+
+    With a process, its end before that is an error at once, which holds what it said.
+    """
     end = time.monotonic() + seconds
     while time.monotonic() < end:
+        ended = process is not None and process.poll() is not None
         found = condition()
         if found:
             return found
+        if process is not None and ended:
+            raise AssertionError(f"It ended with {process.returncode}: {process.communicate()[1].decode()}")
         time.sleep(0.01)
     raise AssertionError("It did not happen in time.")
+
+
+def wait_for_looks(home: Path, run_id: str) -> None:
+    """Wait until a run's process has surely looked at what it is asked: it does so before each heartbeat."""
+    with Store.open(home, read_only=True) as store:
+        for _ in range(2):  # the first may have been on its way
+            before = store.get_run(run_id).heartbeat_at or 0.0
+            wait_for(lambda before=before: (store.get_run(run_id).heartbeat_at or 0.0) > before)
+
+
+def answers_kept(home: Path) -> int:
+    """How many answers the runs of a data folder have kept."""
+    path = home / "cache.sqlite3"
+    if not path.exists():
+        return 0
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)) as kept:
+        try:
+            return int(kept.execute("SELECT count(*) FROM replies").fetchone()[0])
+        except sqlite3.OperationalError:  # its table is being made
+            return 0
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:

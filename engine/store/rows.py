@@ -16,7 +16,10 @@ OVER: tuple[RunState, ...] = ("finished", "stopped", "failed")
 """States in which a run's process has ended as it should."""
 
 LOST_AFTER = 10.0
-"""A run whose process has not been heard of for so many seconds is lost (its process was killed)."""
+"""A run whose process is gone and has not been heard of for so many seconds is lost (its process was killed)."""
+
+SILENT_AFTER = 60.0
+"""So many seconds a process that lives, or is on its way, may be silent: a busy machine, a laptop that slept."""
 
 NEVER_STARTED_AFTER = 60.0
 """A queued run that no process has claimed after so many seconds is lost too."""

@@ -11,7 +11,7 @@ from engine.errors import NotFoundError, RunError
 from engine.records import Usage
 from engine.store.codec import clean_text, from_json, to_json
 from engine.store.projects import ProjectStore, new_id
-from engine.store.rows import LOST_AFTER, NEVER_STARTED_AFTER, Flags, RunRow, RunState
+from engine.store.rows import LOST_AFTER, NEVER_STARTED_AFTER, SILENT_AFTER, Flags, RunRow, RunState
 
 _COLUMNS = (
     "id, project_id, title, spec, state, message, pid, heartbeat_at, created_at, started_at, finished_at, "
@@ -204,6 +204,11 @@ def process_lives(pid: int | None) -> bool:
         return True
 
 
+def _is_lost(pid: int | None, silent: float) -> bool:
+    """Return whether nobody works on a run any more whose process was last heard of so many seconds ago."""
+    return silent > SILENT_AFTER or (silent > LOST_AFTER and pid is not None and not process_lives(pid))
+
+
 def _run(row: Sequence[Any]) -> RunRow:
     values: dict[str, Any] = dict(zip(_FIELDS, row, strict=True))
     for name in ("spec", "estimate", "result"):
@@ -212,7 +217,7 @@ def _run(row: Sequence[Any]) -> RunRow:
     for name in ("stop_requested", "pause_requested", "in_use"):
         values[name] = bool(values[name])
     now, state = time.time(), values["state"]
-    if state in ("running", "paused") and now - (values["heartbeat_at"] or 0) > LOST_AFTER:
+    if state in ("running", "paused") and _is_lost(values["pid"], now - (values["heartbeat_at"] or 0)):
         values["state"] = "lost"
         process = f"process ({values['pid']})" if values["pid"] else "process"
         values["message"] = (

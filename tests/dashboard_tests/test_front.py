@@ -21,7 +21,7 @@ class Loading:
         self.error = error
 
     def load(self):
-        assert self.loaded.wait(20)
+        assert self.loaded.wait(180)
         if self.error is not None:
             raise self.error
 

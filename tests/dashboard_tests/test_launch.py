@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from run_setup import wait_for
 
 from dashboard import launch
 from engine.errors import NotFoundError, RunError
@@ -29,13 +29,6 @@ def run_id(home):
     return launch.create(project, {}, "a run", {"calls": 3})
 
 
-def wait_until(true, seconds=20.0):
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
-
-
 def test_create_stores_a_queued_run(home, run_id):
     with Store.open(home) as store:
         run = store.get_run(run_id)
@@ -51,12 +44,12 @@ def test_the_process_is_in_its_own_session_is_reaped_and_logs(home, run_id, monk
     fake.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(fake))
     pid = launch.start(run_id, {"SOME_KEY": "sk-secret"})
-    wait_until(lambda: not Path(f"/proc/{pid}").exists() or not process_lives(pid))
-    wait_until(lambda: launch.log_path(run_id).read_text().count("\n") >= 2)
+    wait_for(lambda: not Path(f"/proc/{pid}").exists() or not process_lives(pid))
+    wait_for(lambda: launch.log_path(run_id).read_text().count("\n") >= 2)
     said = launch.log_path(run_id).read_text()
     assert f"args -m engine run {run_id}" in said
     assert f"key sk-secret home {home}" in said
-    wait_until(lambda: not Path(f"/proc/{pid}").exists())  # no zombie is left
+    wait_for(lambda: not Path(f"/proc/{pid}").exists())  # no zombie is left
     assert "SOME_KEY" not in os.environ
     with Store.open(home) as store:
         assert "sk-secret" not in repr(store.get_run(run_id))

@@ -206,7 +206,7 @@ def test_rows_of_a_model_are_reviewed_marked_and_never_tested(monkeypatch):
         app.session_state[f"add_way_{project}"] = "Written by a model"
         app.run()
         app.number_input(key=f"made_count_{project}").set_value(3).run()
-        app.button(key="write_rows").click().run(timeout=90)
+        app.button(key="write_rows").click().run(timeout=180)
         assert not app.exception
         assert len(table(project)) == 64
         app.button(key="add_made").click().run()

@@ -53,7 +53,7 @@ def test_every_sample_is_ready_to_run_and_its_pages_open(sample):
     found = data.draft_of(next(p for p in data.projects() if p.id == project))
     assert not found.problems()
     for page in ("task", "examples"):
-        app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=90)
+        app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=180)
         app.query_params["project"] = project
         app.run()
         app.query_params["project"] = project
@@ -83,7 +83,7 @@ def test_hints_name_the_first_open_step_and_are_put_away_for_good():
     assert next_hint(steps(ready, [])).page == "tune"
     start()
     project = data.projects()[0].id
-    app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=60)
+    app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=180)
     app.query_params["project"] = project
     app.run()
     app.switch_page("app_pages/task.py").run()

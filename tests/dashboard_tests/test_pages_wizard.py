@@ -9,6 +9,7 @@ import pytest
 from page_frame import open_page as start
 from page_frame import said
 from page_frame import stored_draft as draft
+from run_setup import wait_for
 
 from dashboard import data, drafts
 from engine.pipeline.templates import SAMPLES
@@ -322,13 +323,7 @@ def test_starting_a_run_opens_its_page(monkeypatch, home):
     assert app.query_params["run"] in (run.id, [run.id])
     launch.stop(run.id)
     # Its process must not outlive the test's folder.
-    import time
-
-    for _ in range(600):
-        if data.run(run.id).is_over:
-            break
-        time.sleep(0.05)
-    assert data.run(run.id).is_over, launch.log_path(run.id).read_text()
+    wait_for(lambda: data.run(run.id).is_over)
     assert launch.log_path(run.id).exists()
 
 

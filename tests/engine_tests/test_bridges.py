@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 
 import engine
 from engine.runtime import current
@@ -33,14 +32,14 @@ def test_programs_are_awaited():
 
 def test_workers_are_limited():
     running, peak = 0, 0
-    lock = threading.Lock()
+    lock, two = threading.Lock(), threading.Barrier(2, timeout=60)
 
     def work():
         nonlocal running, peak
         with lock:
             running += 1
             peak = max(peak, running)
-        time.sleep(0.02)
+        two.wait()  # returns when two are here at once
         with lock:
             running -= 1
 

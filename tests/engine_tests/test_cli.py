@@ -13,6 +13,7 @@ from importlib.metadata import version
 
 import pytest
 from openai_server import OpenAIServer
+from ports import own_port
 from run_setup import PIPELINE, add_run, answer, csv_bytes, server_model, spec, wait_for
 from typer.testing import CliRunner
 
@@ -397,7 +398,7 @@ def test_python_m_engine_is_the_command(tmp_path):
 
 
 def test_the_dashboard_opens_and_ends_with_ctrl_c(home):
-    port = free_port(18501)
+    port = own_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "engine", "--port", str(port), "--no-browser"],
         env=dict(os.environ),
@@ -407,18 +408,18 @@ def test_the_dashboard_opens_and_ends_with_ctrl_c(home):
     )
     try:
         # Should it never answer, it is ended, and the reading below with it.
-        watchdog = threading.Timer(40, process.terminate)
+        watchdog = threading.Timer(180, process.terminate)
         watchdog.start()
         line = process.stdout.readline().decode()
         watchdog.cancel()
         assert f"http://127.0.0.1:{port}" in line
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5) as reply:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=60) as reply:
             assert reply.read() == b"ok"
         refused(tuneboard("open", "--port", port, "--no-browser"), 2, f"port {port} is taken")
         assert free_port(port) > port
     finally:
         os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=120)
     assert process.returncode == 0
     assert b"Traceback" not in errors
-    wait_for(lambda: free_port(port) == port, 10)
+    wait_for(lambda: free_port(port) == port)

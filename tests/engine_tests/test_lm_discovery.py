@@ -39,13 +39,15 @@ def test_nothing_runs_nothing_is_found():
         (200, b'{"data": [{"id": 1}', 0.0),
         (500, b"{}", 0.0),
         (302, b"", 0.0),
-        (200, b'{"data": [{"id": "late"}]}', 2.0),
+        (200, b'{"data": [{"id": "late"}]}', 60.0),
     ],
 )
 def test_what_is_no_model_server_is_left_out(monkeypatch, status, body, wait):
+    asked = threading.Event()
+
     class Other(BaseHTTPRequestHandler):
         def do_GET(self):
-            time.sleep(wait)
+            asked.wait(wait)
             with contextlib.suppress(OSError):
                 self.send_response(status)
                 self.send_header("Location", "http://10.255.255.1/v1/models")
@@ -59,8 +61,10 @@ def test_what_is_no_model_server_is_left_out(monkeypatch, status, body, wait):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("LM_STUDIO_API_BASE", f"http://127.0.0.1:{server.server_port}/v1")
     started = time.monotonic()
-    assert local_servers(wait=0.4) == []
-    assert time.monotonic() - started < 10
+    # What answers at once has time to be refused for what it says; what does not is not waited for.
+    assert local_servers(wait=0.4 if wait else 30) == []
+    assert time.monotonic() - started < 50
+    asked.set()
     server.shutdown()
     server.server_close()
 
@@ -68,8 +72,8 @@ def test_what_is_no_model_server_is_left_out(monkeypatch, status, body, wait):
 def test_another_machine_is_never_asked(monkeypatch):
     monkeypatch.setenv("OLLAMA_API_BASE", "http://10.255.255.1/v1")
     started = time.monotonic()
-    assert local_servers(wait=5) == []
-    assert time.monotonic() - started < 10
+    assert local_servers(wait=300) == []
+    assert time.monotonic() - started < 200
 
 
 def test_a_key_in_the_environment_is_noticed_and_not_shown(monkeypatch):

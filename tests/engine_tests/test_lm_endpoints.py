@@ -34,7 +34,7 @@ def make_lm(server: OpenAIServer, **settings):
     settings = {
         "cache": False,
         "num_retries": 0,
-        "timeout": 5,
+        "timeout": 60,
         "api_key": KEY,
         "api_base": server.url,
         **settings,
@@ -200,7 +200,7 @@ def test_every_bad_endpoint_is_one_clear_sentence(case):
     misbehave, kind, words, status = BAD_ENDPOINTS[case]
     with OpenAIServer("ok") as server:
         misbehave(server)
-        lm = make_lm(server, timeout=0.3 if case == "hang" else 5)
+        lm = make_lm(server, timeout=0.3 if case == "hang" else 60)
         with pytest.raises(LMError) as caught:
             ask(lm)
         error = caught.value
@@ -216,10 +216,10 @@ def test_every_bad_endpoint_is_one_clear_sentence(case):
 def test_a_host_that_is_not_there():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    lm = LM("openai/m", api_base=f"http://127.0.0.1:{port}/v1", cache=False, num_retries=0)
-    with pytest.raises(UnreachableError, match=f"Cannot reach 127.0.0.1:{port} .*connection refused"):
-        ask(lm)
+        port = free.getsockname()[1]  # bound, so that nobody else takes it, and not listening
+        lm = LM("openai/m", api_base=f"http://127.0.0.1:{port}/v1", cache=False, num_retries=0)
+        with pytest.raises(UnreachableError, match=f"Cannot reach 127.0.0.1:{port} .*connection refused"):
+            ask(lm)
 
 
 def test_an_https_address_of_an_http_server():
@@ -292,17 +292,17 @@ def test_text_that_is_no_base_url(address):
 
 
 def test_hundreds_of_requests_at_once_over_connections_that_are_kept():
-    with OpenAIServer("ok", latency=0.6) as server:
+    with OpenAIServer("ok") as server:
         lm = make_lm(server)
 
-        async def wave():
+        async def waves():
             request = lm.request(({"role": "user", "content": "hello"},))
+            server.gather(256)  # nobody is answered before so many are there
             await asyncio.gather(*(lm.complete(request) for _ in range(300)))
-            peak = server.peak
             await asyncio.gather(*(lm.complete(request) for _ in range(300)))
-            return peak
 
-        assert asyncio.run(wave()) >= 256
+        asyncio.run(waves())
+        assert server.peak >= 256
         assert len(server.requests) == 600
         assert len(server.connections) <= 300
 
@@ -317,16 +317,19 @@ def test_each_event_loop_has_a_session_that_is_closed_with_it():
 
 
 def test_cancelling_a_call_leaves_the_model_usable():
-    with OpenAIServer("ok", latency=0.2) as server:
+    with OpenAIServer("ok") as server:
         lm = make_lm(server)
+        server.hold()
 
         async def main():
             request = lm.request(({"role": "user", "content": "hello"},))
             task = asyncio.create_task(lm.complete(request))
-            await asyncio.sleep(0.05)
+            while not server.held:
+                await asyncio.sleep(0.005)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
+            server.release()
             return await lm.complete(request)
 
         assert asyncio.run(main()).text == "ok"

@@ -67,8 +67,11 @@ def test_react_stops_at_the_limit_of_the_program_or_the_call() -> None:
     assert len(lm.requests) == 2
 
 
+over = threading.Event()
+
+
 def hanging() -> str:
-    threading.Event().wait(2)
+    over.wait(300)
     return "late"
 
 
@@ -101,6 +104,7 @@ def test_a_tool_that_fails_is_an_observation(
     result, lm = run(
         ReAct("question -> answer: int", [tool]), [act(name, **args), FINISH, ANSWER], question="?"
     )
+    over.set()  # the thread of the one that hangs ends
     assert seen in result.trajectory["observation_0"]
     assert len(str(lm.requests[-1].messages[-1]["content"])) < 15_000
 
@@ -192,7 +196,11 @@ def test_program_of_thought_writes_failing_code_again() -> None:
 
 
 def small(**options: Any) -> PythonInterpreter:
-    return PythonInterpreter(time_limit=0.2, memory_limit=16 * 2**20, **options)
+    return PythonInterpreter(**{"time_limit": 120, "memory_limit": 16 * 2**20, **options})
+
+
+def hasty(**options: Any) -> PythonInterpreter:
+    return small(time_limit=0.5, **options)
 
 
 @pytest.mark.parametrize(
@@ -207,8 +215,9 @@ def small(**options: Any) -> PythonInterpreter:
 )
 def test_code_that_never_runs_is_a_named_error(code: str, name: str) -> None:
     script = [{"reasoning": "", "generated_code": code}] * 2
+    factory = hasty if code == "while True: pass" else small
     with pytest.raises(SandboxError, match="No program ran in 2 tries") as raised:
-        run(ProgramOfThought("q -> answer", 2, interpreter_factory=small), script, q="?")
+        run(ProgramOfThought("q -> answer", 2, interpreter_factory=factory), script, q="?")
     assert name in str(raised.value)
 
 
@@ -231,7 +240,7 @@ def test_code_act_recovers_from_endless_code() -> None:
         {"generated_code": "add(1, 1)", "finished": True},
         {"reasoning": "", "answer": 2},
     ]
-    result, _ = run(CodeAct("q -> answer: int", [add], interpreter_factory=small), script, q="?")
+    result, _ = run(CodeAct("q -> answer: int", [add], interpreter_factory=hasty), script, q="?")
     assert result.trajectory["code_output_0"].startswith("SandboxTimeoutError")
     assert result.answer == 2
 

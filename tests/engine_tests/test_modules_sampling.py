@@ -150,14 +150,18 @@ def test_multi_chain_comparison_wants_its_number_of_attempts() -> None:
 
 
 class Slow(BaseLM):
-    def __init__(self, seconds: float) -> None:
+    """Answers nobody before so many have asked at once; counts how many do."""
+
+    def __init__(self, together: int = 1) -> None:
         super().__init__("slow")
-        self.seconds, self.now, self.most = seconds, 0, 0
+        self.together, self.now, self.most = together, 0, 0
 
     async def complete(self, request: Any) -> Reply:
         self.now += 1
         self.most = max(self.most, self.now)
-        await asyncio.sleep(self.seconds)
+        while self.most < self.together:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)  # time for one too many to come
         self.now -= 1
         text = asked(request)[0]["question"]
         if text == "bad":
@@ -166,7 +170,7 @@ class Slow(BaseLM):
 
 
 def test_parallel_keeps_the_order_and_the_limit() -> None:
-    lm, ask = Slow(0.02), Predict("question -> answer")
+    lm, ask = Slow(10), Predict("question -> answer")
     rows = [Example(question=str(i), answer="").with_inputs("question") for i in range(20)]
     with context(lm=lm):
         found = Parallel(num_threads=10)([(ask, row) for row in rows])
@@ -177,7 +181,7 @@ def test_parallel_keeps_the_order_and_the_limit() -> None:
 def test_parallel_returns_failures_and_loses_no_answer() -> None:
     ask = Predict("question -> answer")
     pairs = [(ask, {"question": "a"}), (ask, {"question": "bad"}), (ask, {"question": "b"})]
-    with context(lm=Slow(0.0)):
+    with context(lm=Slow()):
         found, failed, errors = Parallel(return_failed_examples=True)(pairs)
         assert [p and p.answer for p in found] == ["a!", None, "b!"]
         assert (failed, [str(e) for e in errors]) == ([{"question": "bad"}], ["no"])

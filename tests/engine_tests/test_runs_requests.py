@@ -1,10 +1,18 @@
 """What people ask of a run under way: a prompt of their own scored, a larger budget; and all of it again after a kill."""
 
-import time
-
 import pytest
 from openai_server import OpenAIServer
-from run_setup import COLOURS, THINGS, add_run, answer, kill, server_model, start_worker, wait_for
+from run_setup import (
+    COLOURS,
+    THINGS,
+    add_run,
+    answer,
+    kill,
+    server_model,
+    start_worker,
+    wait_for,
+    wait_for_looks,
+)
 
 from engine.runs.requests import StoreRequests
 from engine.runs.worker import work
@@ -34,30 +42,58 @@ def by_hand(store, run_id, text="Say on which shelf it belongs; go by the thing.
     return seed.with_step("sort", instructions=text).derived("Written by hand, from prompt 0.", seed)
 
 
-def searching(store, run_id):
-    return wait_for(lambda: store.get_run(run_id).phase == "Searching" and store.candidates(run_id))
+def held_while_searching(home, server, run_id):
+    """Start a run; return its process when it searches and none of its calls is answered (see `server.release`)."""
+    server.hold(after=14)  # the starting prompt is scored with 12
+    process = start_worker(home, run_id)
+    wait_for(lambda: server.held == 2, process=process)
+    return process
+
+
+def noticed(home, server, run_id):
+    """Let the run go on once it knows what it is asked for."""
+    wait_for_looks(home, run_id)
+    server.release()
+
+
+def all_answered(store, run_id):
+    return all(r.answer for r in store.requests(run_id)) and store.requests(run_id)
 
 
 def answered(store, run_id):
-    return wait_for(lambda: all(r.answer for r in store.requests(run_id)) and store.requests(run_id))
+    return wait_for(lambda: all_answered(store, run_id))
+
+
+def in_steps(server, condition):
+    """Let a few calls through at a time until something holds, so that the run is not over before it can be killed."""
+
+    def step():
+        found = condition()
+        if not found and server.active and server.held == server.active:
+            server.hold(after=3)
+        return found
+
+    return wait_for(step)
 
 
 def test_a_prompt_written_by_hand_is_scored_and_is_the_result_where_it_is_the_best(home):
     with OpenAIServer(knowing, latency=0.02) as server, Store.open(home) as store:
         run_id = add_run(home, model=server_model(server.url), concurrency=2)
-        process = start_worker(home, run_id)
-        searching(store, run_id)
+        process = held_while_searching(home, server, run_id)
         mine = by_hand(store, run_id)
         store.add_request(run_id, "candidate", {"candidate": mine.as_dict()})
+        noticed(home, server, run_id)
         (request,) = answered(store, run_id)
         assert request.answer == "Done: it scores 100.0 % on the 12 validation rows."
-        assert store.get_run(run_id).state == "running", "it is not left for the end"
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
         run = store.get_run(run_id)
         assert run.state == "finished"
         assert run.result["best_candidate"] == mine.id
         assert run.result["best"]["test"] == 1.0
         trial = next(t for t in store.trials(run_id) if t.label == "by hand")
+        assert any(t.number > trial.number and t.split == "validation" for t in store.trials(run_id)), (
+            "it is not left for the end"
+        )
         assert (trial.split, trial.score, trial.candidate_id) == ("validation", 1.0, mine.id)
         found = next(c for c in store.candidates(run_id) if c.id == mine.id)
         assert found.candidate.reason == "Written by hand, from prompt 0."
@@ -67,11 +103,11 @@ def test_a_prompt_written_by_hand_is_scored_and_is_the_result_where_it_is_the_be
 def test_a_poor_prompt_written_by_hand_changes_no_result(home):
     with OpenAIServer(knowing, latency=0.02) as server, Store.open(home) as store:
         run_id = add_run(home, model=server_model(server.url), concurrency=2)
-        process = start_worker(home, run_id)
-        searching(store, run_id)
+        process = held_while_searching(home, server, run_id)
         mine = by_hand(store, run_id, "Say nothing of use.")
         store.add_request(run_id, "candidate", {"candidate": mine.as_dict()})
-        process.communicate(timeout=60)
+        noticed(home, server, run_id)
+        process.communicate(timeout=300)
         result = store.get_run(run_id).result
         assert result["best_candidate"] != mine.id
         undisturbed = add_run(home, model=server_model(server.url), concurrency=2)
@@ -83,12 +119,12 @@ def test_a_raised_budget_counts_at_once_and_holds(home):
     with OpenAIServer(knowing, latency=0.02) as server, Store.open(home) as store:
         # 12 validation and 12 test rows: the search has 34 calls, and would end with them.
         run_id = add_run(home, model=server_model(server.url), concurrency=2, budget=Budget(calls=70))
-        process = start_worker(home, run_id)
-        searching(store, run_id)
+        process = held_while_searching(home, server, run_id)
         store.add_request(run_id, "budget", {"budget": {"calls": 90, "tokens": None}})
+        noticed(home, server, run_id)
         (request,) = answered(store, run_id)
         assert request.answer == "Done: the run may use 90 calls now."
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
         run = store.get_run(run_id)
         assert 70 < run.calls <= 90
         assert budget_now(run.spec["budget"], store.requests(run_id))["calls"] == 90
@@ -98,21 +134,19 @@ def test_a_raised_budget_counts_at_once_and_holds(home):
 def test_killed_and_driven_again_requests_are_done_again_and_nothing_is_paid_twice(home):
     with OpenAIServer(knowing, latency=0.02) as server, Store.open(home) as store:
         run_id = add_run(home, model=server_model(server.url), concurrency=2, budget=Budget(calls=90))
-        process = start_worker(home, run_id)
-        searching(store, run_id)
+        process = held_while_searching(home, server, run_id)
         mine = by_hand(store, run_id)
         store.add_request(run_id, "candidate", {"candidate": mine.as_dict()})
         store.add_request(run_id, "budget", {"budget": {"calls": 400}})
-        before = answered(store, run_id)
+        wait_for_looks(home, run_id)
+        before = in_steps(server, lambda: all_answered(store, run_id))
         trial = next(t for t in store.trials(run_id) if t.label == "by hand")
         made = sum(server.served.values())
-        wait_for(lambda: sum(server.served.values()) > made + 3)
-        server.hang()
-        time.sleep(0.3)
+        in_steps(server, lambda: sum(server.served.values()) > made + 3)
         kill(process)
-        server.recover()
+        server.release()
         process = start_worker(home, run_id)
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
         assert process.returncode == 0
         run = store.get_run(run_id)
         assert (run.state, run.result["best_candidate"]) == ("finished", mine.id)
@@ -144,7 +178,7 @@ def test_what_cannot_be_done_is_refused_in_a_sentence(home, kind, content, expec
         assert request.refused
         assert request.answer.startswith(f"{NOT_DONE}{expected}")
         store.request_stop(run_id)
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
         assert process.returncode == 0
 
 

@@ -1,12 +1,25 @@
 """The worker process: a run from claim to export, killed anywhere and resumed, paused, stopped, failed."""
 
+import contextlib
 import signal
-import time
+import subprocess
 from pathlib import Path
 
 import pytest
 from openai_server import OpenAIServer
-from run_setup import add_data, add_run, answer, csv_bytes, kill, server_model, start_worker, wait_for
+from ports import own_port
+from run_setup import (
+    add_data,
+    add_run,
+    answer,
+    answers_kept,
+    csv_bytes,
+    kill,
+    server_model,
+    start_worker,
+    wait_for,
+    wait_for_looks,
+)
 
 import engine
 from engine.errors import NotFoundError, RunError
@@ -76,21 +89,22 @@ def test_every_optimizer_ends_with_the_result_validated(home, name):
 
 
 def run_killed_at(home, server, run_id, points):
-    """Run a worker, killing it at each number of served answers, when no answer is on its way; then let it end."""
+    """Run a worker, killing it at each number of served answers, when it has kept them all; then let it end."""
     for point in points:
         server.hang_after(point)
         process = start_worker(home, run_id)
-        wait_for(lambda p=point, child=process: sum(server.served.values()) >= p or child.poll() is not None)
+        wait_for(
+            lambda p=point, child=process: (
+                child.poll() is not None
+                or (sum(server.served.values()) >= p and server.active == server.hanging)
+            )
+        )
         assert process.poll() is None, "The run ended before it could be killed: choose earlier points."
-        settled = -1
-        while settled != sum(server.served.values()):
-            settled = sum(server.served.values())
-            # Longer than the latency, and time to keep the last answer.
-            time.sleep(0.25)
+        wait_for(lambda: answers_kept(home) == sum(server.served.values()))
         kill(process)
         server.recover()
     process = start_worker(home, run_id)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors.decode()
 
 
@@ -128,7 +142,7 @@ def test_two_processes_find_the_same(tmp_path):
     for seed in ("1", "2"):
         run_id = add_run(tmp_path / seed, optimizer=MIPRO)
         process = start_worker(tmp_path / seed, run_id, PYTHONHASHSEED=seed)
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
         found.append(shape(tmp_path / seed, run_id))
     assert found[0] == found[1]
 
@@ -137,13 +151,15 @@ def test_killed_without_warning_it_resumes(tmp_path):
     # Answers may be on their way when it dies: those, at most one per slot, are the only ones asked for again.
     with OpenAIServer(answer, latency=0.005) as server:
         run_id = add_run(tmp_path, model=server_model(server.url), concurrency=4)
+        server.hang_after(30)
         process = start_worker(tmp_path, run_id)
-        wait_for(lambda: sum(server.served.values()) >= 30)
+        wait_for(lambda: sum(server.served.values()) >= 30, process=process)
         kill(process)
+        server.recover()
         with Store.open(tmp_path, read_only=True) as store:
             assert store.get_run(run_id).state == "running"  # nobody has noticed yet
         process = start_worker(tmp_path, run_id)
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
         assert process.returncode == 0
         assert sum(n - 1 for n in server.served.values()) <= 4
     assert shape(tmp_path, run_id)[0] == "finished"
@@ -152,10 +168,12 @@ def test_killed_without_warning_it_resumes(tmp_path):
 def test_sigterm_keeps_the_best_and_tests_it(tmp_path):
     with OpenAIServer(answer, latency=0.02) as server:
         run_id = add_run(tmp_path, model=server_model(server.url), concurrency=2)
+        server.hold(after=40)
         process = start_worker(tmp_path, run_id)
-        wait_for(lambda: server.calls >= 40)
+        wait_for(lambda: server.held == 2, process=process)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        server.release()
+        process.communicate(timeout=300)
         assert process.returncode == 0
         with Store.open(tmp_path, read_only=True) as store:
             run = store.get_run(run_id)
@@ -169,18 +187,25 @@ def test_sigterm_keeps_the_best_and_tests_it(tmp_path):
     assert shape(tmp_path, run_id)[0] == "finished"
 
 
+def ends(process):
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(2)
+    return process.poll() is not None
+
+
 def test_a_second_sigterm_gives_up_at_once(tmp_path):
-    with OpenAIServer(answer, latency=0.02) as server:
+    with OpenAIServer(answer) as server:
         run_id = add_run(tmp_path, model=server_model(server.url))
+        server.hold(after=8)
         process = start_worker(tmp_path, run_id)
-        wait_for(lambda: server.calls >= 8)
-        server.hang()
-        time.sleep(0.1)
+        wait_for(lambda: server.held == 4, process=process)
         process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
-        assert process.poll() is None  # it waits for calls under way
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        wait_for_looks(tmp_path, run_id)
+        assert process.poll() is None, "it waits for calls under way"
+        assert server.held == 4
+        # Two signals that come before the first is noticed are one, so there may have to be a third.
+        wait_for(lambda: process.send_signal(signal.SIGTERM) or ends(process))
+        process.communicate()
     with Store.open(tmp_path, read_only=True) as store:
         run = store.get_run(run_id)
         assert run.state == "stopped"
@@ -190,22 +215,28 @@ def test_a_second_sigterm_gives_up_at_once(tmp_path):
 def test_pause_resume_and_stop_through_the_store(tmp_path):
     with OpenAIServer(answer, latency=0.02) as server, Store.open(tmp_path) as store:
         run_id = add_run(tmp_path, model=server_model(server.url), concurrency=2)
+        server.hold(after=10)
         process = start_worker(tmp_path, run_id)
-        wait_for(lambda: server.calls >= 10)
+        wait_for(lambda: server.held == 2, process=process)
         store.request_pause(run_id)
+        wait_for_looks(tmp_path, run_id)
+        server.release()
         wait_for(lambda: store.get_run(run_id).state == "paused")
-        time.sleep(0.1)
+        wait_for(lambda: server.active == 0)  # the calls under way are finished first
         calls = server.calls
-        time.sleep(1.2)
+        wait_for_looks(tmp_path, run_id)
         assert server.calls == calls
         assert store.get_run(run_id).state == "paused"
+        server.hold(after=2)
         store.request_resume(run_id)
-        wait_for(lambda: server.calls > calls)
+        wait_for(lambda: server.held == 2, process=process)
         assert store.get_run(run_id).state == "running"
         store.request_pause(run_id)
+        wait_for_looks(tmp_path, run_id)
+        server.release()
         wait_for(lambda: store.get_run(run_id).state == "paused")
         store.request_stop(run_id)  # while paused
-        process.communicate(timeout=30)
+        process.communicate(timeout=300)
         assert process.returncode == 0
         assert store.get_run(run_id).state == "stopped"
         assert store.get_run(run_id).result["best"]["test"] is not None
@@ -214,17 +245,19 @@ def test_pause_resume_and_stop_through_the_store(tmp_path):
 def test_a_deleted_project_ends_its_worker(tmp_path):
     with OpenAIServer(answer, latency=0.05) as server, Store.open(tmp_path) as store:
         run_id = add_run(tmp_path, model=server_model(server.url), concurrency=1)
+        server.hold(after=3)
         process = start_worker(tmp_path, run_id)
-        wait_for(lambda: server.calls >= 3)
+        wait_for(lambda: server.held == 1, process=process)
         store.delete_project(store.list_projects()[0].id)
-        process.communicate(timeout=30)
+        process.communicate(timeout=300)
         assert process.returncode != 0
         assert store.list_runs() == []
 
 
 def test_rows_show_up_while_a_trial_runs(tmp_path):
-    with OpenAIServer(answer, latency=0.1) as server, Store.open(tmp_path, read_only=True) as store:
+    with OpenAIServer(answer) as server, Store.open(tmp_path, read_only=True) as store:
         run_id = add_run(tmp_path, model=server_model(server.url), concurrency=1)
+        server.hold(after=5)
         process = start_worker(tmp_path, run_id)
         trial = wait_for(
             lambda: next((t for t in store.trials(run_id) if 0 < t.rows_done < t.rows_total), None)
@@ -263,8 +296,7 @@ def test_an_endpoint_that_does_not_work_is_one_sentence(home, monkeypatch, misbe
 
 
 def test_nothing_listens_there(home):
-    with OpenAIServer(answer) as server:
-        url = server.url
+    url = f"http://127.0.0.1:{own_port()}/v1"
     run_id = add_run(home, model=server_model(url), dataset=add_data(home, csv_bytes(12)), concurrency=16)
     assert work(home, run_id) == 1
     with Store.open(home, read_only=True) as store:

@@ -79,7 +79,7 @@ def test_the_loop_is_one_thread_and_raises_what_the_work_raises():
 
 
 def test_many_blocking_calls_run_side_by_side():
-    barrier = threading.Barrier(50, timeout=20)
+    barrier = threading.Barrier(50, timeout=90)
 
     async def all_of_them():
         return await asyncio.gather(*(loop.in_thread(barrier.wait) for _ in range(50)))

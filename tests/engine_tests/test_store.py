@@ -8,10 +8,12 @@ import threading
 import time
 
 import pytest
+from run_setup import wait_for
 
 from engine.errors import NotFoundError, RunError, StoreError, StoreLockedError
 from engine.records import Candidate, Demo, Outcome, StepState, TraceStep, Usage
-from engine.store.rows import LOST_AFTER
+from engine.store.rows import LOST_AFTER, SILENT_AFTER
+from engine.store.runs import process_lives
 from engine.store.store import FILE_NAME, Store
 
 NASTY = "NUL \x00, emoji 🙂, half an emoji \ud83d, \u202e, " + "long " * 10_000
@@ -34,10 +36,10 @@ def candidate(text="Be brief.", reason="The starting prompt."):
     )
 
 
-def silence(store, run_id, pid=2**22 + 1):
+def silence(store, run_id, pid=2**22 + 1, seconds=LOST_AFTER + 1):
     """Make a run look as if its process had been killed a while ago."""
     store._write(
-        "UPDATE runs SET pid = ?, heartbeat_at = ? WHERE id = ?", (pid, time.time() - LOST_AFTER - 1, run_id)
+        "UPDATE runs SET pid = ?, heartbeat_at = ? WHERE id = ?", (pid, time.time() - seconds, run_id)
     )
 
 
@@ -128,6 +130,15 @@ def test_a_silent_process_reads_as_lost_and_can_be_claimed_again(store, run_id):
     assert store.claim_run(run_id, os.getpid()).state == "running"
 
 
+@pytest.mark.parametrize("pid", [os.getpid(), None], ids=["living", "expected"])
+def test_a_process_that_is_only_slow_has_time_to_speak(store, run_id, pid):
+    store.claim_run(run_id, os.getpid())
+    silence(store, run_id, pid)
+    assert store.get_run(run_id).state == "running"
+    silence(store, run_id, pid, SILENT_AFTER + 1)
+    assert store.get_run(run_id).state == "lost"
+
+
 def test_a_run_of_a_living_process_cannot_be_claimed(store, run_id):
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
@@ -137,13 +148,8 @@ def test_a_run_of_a_living_process_cannot_be_claimed(store, run_id):
     finally:
         child.kill()
     # It is dead, though nobody has waited for it yet, and its heartbeat is fresh: no need to wait.
-    deadline = time.time() + 5
-    while time.time() < deadline:
-        try:
-            assert store.claim_run(run_id, os.getpid()).pid == os.getpid()
-            break
-        except RunError:
-            time.sleep(0.02)
+    wait_for(lambda: not process_lives(child.pid))
+    assert store.claim_run(run_id, os.getpid()).pid == os.getpid()
     child.wait()
 
 

@@ -76,7 +76,7 @@ def test_processes_that_open_a_fresh_folder_together_agree(tmp_path):
         "with Store.open(pathlib.Path(sys.argv[1])) as s: s.create_project('P', {})"
     )
     children = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(4)]
-    assert [child.wait(timeout=60) for child in children] == [0] * 4
+    assert [child.wait(timeout=300) for child in children] == [0] * 4
     with Store.open(tmp_path) as store:
         assert len(store.list_projects()) == 4
         assert store._read("PRAGMA journal_mode")[0][0] == "wal"

@@ -8,7 +8,6 @@ import copy
 import http.server
 import json
 import threading
-import time
 from collections.abc import Iterator
 from enum import Enum
 from typing import Literal
@@ -156,7 +155,7 @@ class _Site(http.server.BaseHTTPRequestHandler):
         elif self.path.startswith("/big"):
             self._answer(200, b"x" * 10_000_000, "text/plain")
         elif self.path.startswith("/hang"):
-            time.sleep(1.5)
+            self.server.closing.wait(300)  # type: ignore[attr-defined]
         elif self.path.startswith("/missing"):
             self._answer(404, b"no such item", "text/plain")
         else:
@@ -180,9 +179,11 @@ class _Site(http.server.BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Site)
+    server.closing = threading.Event()  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.closing.set()  # type: ignore[attr-defined]
     server.shutdown()
     thread.join()
     server.server_close()
@@ -213,10 +214,8 @@ def test_http_failures_are_sentences(site: str, path: str, sentence: str) -> Non
 def test_an_address_that_hangs_is_given_up(site: str) -> None:
     tool = http_tool(f"{site}/hang", "slow", allow_private=True)
     tool.timeout = 0.2
-    started = time.perf_counter()
     with pytest.raises(ToolTimeoutError, match=r"'slow' gave no result within 0\.2 seconds"):
         tool()
-    assert time.perf_counter() - started < 1.4
 
 
 def test_a_private_address_behind_a_name_or_argument_is_refused(site: str) -> None:
@@ -259,11 +258,9 @@ def test_openapi_operations_are_tools(site: str) -> None:
 
 
 def test_an_mcp_server_that_is_not_there_is_one_sentence() -> None:
-    started = time.perf_counter()
     with pytest.raises(ToolError, match="cannot be reached"):
         MCPServer("no-such-program-anywhere").tools()
     with pytest.raises(ToolError, match="cannot be reached"):
-        MCPServer(url="http://127.0.0.1:9/mcp", timeout=5).tools()
-    assert time.perf_counter() - started < 15
+        MCPServer(url="http://127.0.0.1:9/mcp", timeout=60).tools()
     with pytest.raises(ConfigurationError, match="either a command"):
         MCPServer()

@@ -46,7 +46,9 @@ def who(ctx: Context) -> str:
 if sys.argv[1] == "stdio":
     server.run("stdio")
 else:
-    server.run("streamable-http", host="127.0.0.1", port=int(sys.argv[2]))
+    import socket, uvicorn
+    served = uvicorn.Server(uvicorn.Config(server.streamable_http_app(), log_level="critical"))
+    served.run(sockets=[socket.socket(fileno=int(sys.argv[2]))])
 '''
 
 
@@ -59,22 +61,19 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextlib.contextmanager
 def listening(script: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        port = tried.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, str(script), "http", str(port)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
+    with socket.create_server(("127.0.0.1", 0)) as ours:  # requests wait there until the child answers them
+        port = ours.getsockname()[1]
+        process = subprocess.Popen(
+            [sys.executable, str(script), "http", str(ours.fileno())],
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[ours.fileno()],
+        )
     try:
-        end = time.monotonic() + 30
-        while time.monotonic() < end and process.poll() is None:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            time.sleep(0.1)
         yield f"http://127.0.0.1:{port}/mcp", process
     finally:
         process.kill()
-        process.wait(10)
+        process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +85,8 @@ def url(script: Path) -> Iterator[str]:
 @pytest.fixture(params=["http", "stdio"])
 def server(request: pytest.FixtureRequest, url: str, script: Path) -> MCPServer:
     if request.param == "http":
-        return MCPServer(url=url, timeout=20)
-    return MCPServer(sys.executable, [str(script), "stdio"], timeout=20)
+        return MCPServer(url=url, timeout=120)
+    return MCPServer(sys.executable, [str(script), "stdio"], timeout=120)
 
 
 def test_tools_come_with_descriptions_and_schemas_and_answer(server: MCPServer) -> None:
@@ -111,10 +110,8 @@ def test_a_tool_that_raises_hangs_or_answers_too_much(server: MCPServer) -> None
             by_name["fail"]()
         hang = by_name["hang"]
         hang.timeout = 0.3
-        started = time.monotonic()
         with pytest.raises(ToolTimeoutError, match=r"'hang' gave no result within 0\.3 seconds"):
             hang()
-        assert time.monotonic() - started < 5
         assert len(by_name["big"]()) == 10_000_000
         assert by_name["add"](a=1) == "2"  # the connection has survived all that
 
@@ -153,37 +150,37 @@ def test_an_agent_learns_of_it_by_name_and_the_other_rows_go_on(url: str) -> Non
 
 def test_a_server_that_goes_away_is_an_error_in_time_and_can_be_met_again(script: Path) -> None:
     with listening(script) as (url, process):
-        server = MCPServer(url=url, timeout=3)
+        server = MCPServer(url=url, timeout=300)
         add = next(tool for tool in server.tools() if tool.name == "add")
         assert add(a=1) == "2"
         process.kill()
-        process.wait(10)
+        process.wait()
         started = time.monotonic()
         with pytest.raises(ToolError, match="'add'"):
             add(a=1)
         with pytest.raises(ToolError):
             server.tools()
-        assert time.monotonic() - started < 15
+        assert time.monotonic() - started < 200, "the time limit was not waited for"
         server.close()
-    with listening(script) as (url, _), MCPServer(url=url, timeout=10) as tools:
+    with listening(script) as (url, _), MCPServer(url=url, timeout=120) as tools:
         assert next(tool for tool in tools if tool.name == "add")(a=4) == "5"
 
 
 def test_a_started_server_that_ends_is_an_error_in_time(tmp_path: Path) -> None:
     script = tmp_path / "ends.py"
     script.write_text(SERVER.replace('    """Always fail."""', "    import os; os._exit(3)"))
-    with MCPServer(sys.executable, [str(script), "stdio"], timeout=5) as tools:
+    with MCPServer(sys.executable, [str(script), "stdio"], timeout=300) as tools:
         by_name = {tool.name: tool for tool in tools}
         started = time.monotonic()
         with pytest.raises(ToolError, match="'fail'"):
             by_name["fail"]()
         with pytest.raises(ToolError, match="'add'"):
             by_name["add"](a=1)
-        assert time.monotonic() - started < 15
+        assert time.monotonic() - started < 200, "the time limit was not waited for"
 
 
 def test_what_is_no_mcp_server_is_one_sentence(tmp_path: Path) -> None:
     script = tmp_path / "other.py"
     script.write_text("print('hello')")
     with pytest.raises(ToolError, match="cannot be reached"):
-        MCPServer(sys.executable, [str(script)], timeout=5).tools()
+        MCPServer(sys.executable, [str(script)], timeout=60).tools()

@@ -30,7 +30,7 @@ def python() -> Iterator[PyodideInterpreter]:
         raise ValueError("no luck")
 
     tools = {"twice": lambda x: 2 * x, "broken": broken}
-    with PyodideInterpreter(tools, time_limit=20, memory_limit=200 * 2**20, output_limit=5000) as made:
+    with PyodideInterpreter(tools, time_limit=180, memory_limit=200 * 2**20, output_limit=5000) as made:
         yield made
 
 
@@ -88,8 +88,8 @@ def test_limits_end_the_code_and_the_next_begins_afresh(python: PyodideInterpret
         with pytest.raises(SandboxTimeoutError, match="longer than the 1 seconds"):
             python("try:\n    while True: pass\nexcept BaseException:\n    pass")
     finally:
-        python.time_limit = 20.0
-    assert time.monotonic() - started < 60  # a new process is started for it
+        python.time_limit = 180.0
+    assert time.monotonic() - started < 150  # a new process is started for it
     assert python("1 + 1") == 2
 
 
@@ -98,7 +98,7 @@ def test_a_program_of_thought_may_use_it() -> None:
     made: list[PyodideInterpreter] = []
 
     def factory() -> PyodideInterpreter:
-        made.append(PyodideInterpreter(time_limit=20))
+        made.append(PyodideInterpreter(time_limit=180))
         return made[-1]
 
     calls = [
