@@ -81,8 +81,9 @@ def export_program(run_id: str, form: str, output: Path | None, candidate: str |
             file_name = _form(form).file_name
             paths = export_again(home, store, run_id, candidate)
             path = Path(paths["export_path"]).with_name(file_name)
-    if not path.exists():
-        get_export(form).render(read_program(paths["export_path"]))  # says why it cannot be
+    if form not in AROUND and (get_export(form).on_demand or not path.exists()):
+        # It is made when it is asked for, or says why it cannot be.
+        path.write_bytes(get_export(form).content(read_program(paths["export_path"])))
     if output is not None:
         try:
             output.parent.mkdir(parents=True, exist_ok=True)

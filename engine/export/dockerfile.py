@@ -1,24 +1,29 @@
 """A Dockerfile that serves a program file: HTTP with typed requests, docs and MCP, behind a token.
 
-It lies beside `program.json`. No key is in the image: the container is given the model's key and its own token when
-it is started.
+It lies beside `program.json` and a wheel of Tuneboard (see `container`). No key is in the image: the container is given
+the model's key and its own token when it is started.
 """
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Sequence
 
 from engine.export.json import ProgramFile
 from engine.lm.catalog import find_provider
+from engine.lm.choice import ModelChoice
 
 PORT = 8600
 
 
-def dockerfile(program: ProgramFile) -> str:
-    """Return the Dockerfile's text; its first lines say how to build and start it."""
-    variables = ["TUNEBOARD_SERVE_TOKEN", *filter(None, [_key_variable(program)])]
-    given = " ".join(f"-e {name}" for name in variables)
-    return FILE.format(version=_version(), port=PORT, given=given)
+def dockerfile(program: ProgramFile, wheel: str) -> str:
+    """Return the Dockerfile's text, for a wheel of that name; its first lines say how to build and start it."""
+    given = " ".join(f"-e {name}" for name in variables(program))
+    return FILE.format(wheel=wheel, port=PORT, given=given)
+
+
+def variables(program: ProgramFile) -> list[str]:
+    """Return what the container has to be given: the name of its token, and of the keys of the models."""
+    return ["TUNEBOARD_SERVE_TOKEN", *_key_variables(program)]
 
 
 def serve_command(path: str = "program.json") -> str:
@@ -31,31 +36,27 @@ def serve_command(path: str = "program.json") -> str:
     return f"tuneboard serve {shown} --port {PORT}"
 
 
-def _key_variable(program: ProgramFile) -> str | None:
-    model = program.model
-    if model is None:
-        return None
+def _key_variables(program: ProgramFile) -> Sequence[str]:
+    """The variables that hold the models' keys, each once."""
+    found = (_key_variable(m) for m in (program.model, *program.pipeline.models) if m is not None)
+    return list(dict.fromkeys(filter(None, found)))
+
+
+def _key_variable(model: ModelChoice) -> str | None:
     if model.key_env:
         return model.key_env
     provider = find_provider(model.name)
     return provider.key_env if provider is not None and provider.needs_key and not model.base_url else None
 
 
-def _version() -> str:
-    try:
-        return f"tuneboard=={version('tuneboard')}"
-    except PackageNotFoundError:
-        return "tuneboard"
-
-
 FILE = """\
-# Put this file beside program.json, then:
 #   docker build -t tuned-program .
 #   docker run --rm -p 127.0.0.1:{port}:{port} {given} tuned-program
 # Callers send the token: Authorization: Bearer ... ; the service describes itself at http://127.0.0.1:{port}/docs
 FROM python:3.12-slim
-RUN pip install --no-cache-dir "{version}" && useradd --create-home program
 WORKDIR /srv
+COPY {wheel} /tmp/
+RUN pip install --no-cache-dir /tmp/{wheel} && rm /tmp/{wheel} && useradd --create-home program
 COPY program.json .
 USER program
 ENV TUNEBOARD_HOME=/home/program/data

@@ -1,6 +1,6 @@
 """The forms a tuned program can leave in, as a visible tuple. Adding one is one file and one line here.
 
-Each turns the content of a program file into the text of one file.
+Each turns the content of a program file into one file: a text, or the bytes of one that is made when it is asked for.
 """
 
 from __future__ import annotations
@@ -9,24 +9,35 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.errors import UnknownNameError
-from engine.export.dockerfile import dockerfile
+from engine.export.container import container
 from engine.export.dspy import state_text
 from engine.export.dspy_script import dspy_script
 from engine.export.json import ProgramFile, to_text
 from engine.export.markdown import markdown_page
 from engine.export.messages import messages_json, messages_text, openai_requests
 from engine.export.python import python_script
+from engine.export.standalone import standalone_script
 
 
 @dataclass(frozen=True, slots=True)
 class ExportFormat:
-    """One form: its name, what it is in plain words, the file's name, and what renders it."""
+    """One form: its name, what it is in plain words, the file's name, and what renders it.
+
+    `render` raises ProgramFileError, in a sentence, for a program that the form cannot hold. A form `on_demand` is large:
+    it is not written at the end of every run.
+    """
 
     name: str
     title: str
     plain: str
     file_name: str
-    render: Callable[[ProgramFile], str]
+    render: Callable[[ProgramFile], str | bytes]
+    on_demand: bool = False
+
+    def content(self, program: ProgramFile) -> bytes:
+        """Return the file's bytes. Raises ProgramFileError."""
+        made = self.render(program)
+        return made.encode() if isinstance(made, str) else made
 
 
 def _script(program: ProgramFile) -> str:
@@ -46,8 +57,15 @@ EXPORTS: tuple[ExportFormat, ...] = (
     ExportFormat(
         "python",
         "Python script",
-        "A script that answers one row or a whole CSV file from the command line.",
+        "A script that answers one row or a whole file. It needs Python and nothing else: no package, no Tuneboard.",
         "program.py",
+        standalone_script,
+    ),
+    ExportFormat(
+        "python_tuneboard",
+        "Python script with Tuneboard",
+        "The same command line for every program, also with tools, searches and code. It needs Tuneboard installed.",
+        "program_tuneboard.py",
         _script,
     ),
     ExportFormat(
@@ -93,11 +111,12 @@ EXPORTS: tuple[ExportFormat, ...] = (
         markdown_page,
     ),
     ExportFormat(
-        "dockerfile",
-        "Dockerfile",
-        "Builds a container that serves the program file over HTTP, behind a token.",
-        "Dockerfile",
-        dockerfile,
+        "container",
+        "Container",
+        "A folder to build a container from, with Tuneboard in it: serves the program over HTTP, behind a token.",
+        "program_container.zip",
+        container,
+        on_demand=True,
     ),
 )
 

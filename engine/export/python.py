@@ -1,6 +1,6 @@
-"""A tuned program as a Python script of its own: the pipeline, what was tuned, and a small command line.
+"""A tuned program as a Python script that uses Tuneboard: the pipeline, what was tuned, and a small command line.
 
-The script needs `pip install tuneboard` and nothing else of this machine. It answers one row given as
+The script needs Tuneboard installed and nothing else of this machine (`standalone` makes one that does not). It answers one row given as
 options, or every row of a CSV file. It holds no key: the model finds one in the environment.
 """
 
@@ -63,8 +63,8 @@ _SCRIPT = '''\
 """@TITLE@.
 
     pip install tuneboard
-    python program.py @OPTIONS@
-    python program.py rows.csv > answers.csv
+    python program_tuneboard.py @OPTIONS@
+    python program_tuneboard.py rows.csv > answers.csv
 """
 
 import argparse

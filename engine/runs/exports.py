@@ -19,7 +19,10 @@ from engine.store.store import Store
 def export_run(
     home: Path, run: RunRow, spec: RunSpec, candidate: Candidate, result: Mapping[str, Any]
 ) -> dict[str, str]:
-    """Write every form; return the paths of the program file and the script as `export_path` and `script_path`. Raises RunError."""
+    """Write every form but large ones; return the paths of the program file and the script, `export_path` and `script_path`.
+
+    The script is the one that needs no Tuneboard, where the program can be one. Raises RunError.
+    """
     folder = home / "exports" / run.id
     content = program_file(
         spec.pipeline,
@@ -30,21 +33,27 @@ def export_run(
     )
     try:
         for form in EXPORTS:
+            if form.on_demand:
+                continue
             try:
-                text = form.render(content)
+                made = form.content(content)
             except EngineError:
-                if form.name in ("json", "python"):
+                if form.name in ("json", "python_tuneboard"):
                     raise
                 # A form that cannot hold this program: asked for by name it says why.
                 (folder / form.file_name).unlink(missing_ok=True)
                 continue
-            write_text(text, folder / form.file_name)
+            write_text(made.decode(), folder / form.file_name)
     except OSError as error:
         raise RunError(
             f"The program could not be exported to {folder}: {error.strerror or error}."
         ) from error
     paths = {form.name: str(folder / form.file_name) for form in EXPORTS}
-    return {"export_path": paths["json"], "script_path": paths["python"]}
+    alone = Path(paths["python"]).exists()
+    return {
+        "export_path": paths["json"],
+        "script_path": paths["python" if alone else "python_tuneboard"],
+    }
 
 
 def export_again(home: Path, store: Store, run_id: str, candidate_id: str | None = None) -> dict[str, str]:

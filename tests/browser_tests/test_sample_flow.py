@@ -106,8 +106,8 @@ def test_the_exported_program_gives_the_same_answers(finished, server, tmp_path:
     assert len(tested) > 20
     assert in_python(ANSWER_ROWS, tmp_path, str(program), str(TICKETS), *tested) == tested
     with finished.expect_download() as started:
-        press(finished, "download_script")
-    script = tmp_path / "program.py"
+        press(finished, "download_python_tuneboard")
+    script = tmp_path / "program_tuneboard.py"
     started.value.save_as(script)
     done = subprocess.run(
         [sys.executable, script, "--message", "I was charged twice", "--plan", "team", "--channel", "email"],

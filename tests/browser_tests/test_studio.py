@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -91,8 +92,9 @@ def test_a_version_is_kept_and_put_into_use_and_the_export_is_proven(finished):
     expect(finished.locator(".st-key-version_1")).to_contain_text("In use")
     shoot(finished, "export_versions")
     with finished.expect_download() as started:
-        press(finished, "download_dockerfile")
-    assert started.value.suggested_filename == "Dockerfile"
+        press(finished, "download_container")
+    assert started.value.suggested_filename == "program_container.zip"
+    assert "Dockerfile" in zipfile.ZipFile(started.value.path()).namelist()
     with finished.expect_download() as started:
         press(finished, "download_training")
     lines = Path(started.value.path()).read_text().splitlines()

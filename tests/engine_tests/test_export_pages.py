@@ -1,8 +1,7 @@
-"""The Markdown page and the Dockerfile of a program: everything in it, nothing read as markup, no secret."""
+"""The Markdown page of a program: everything in it, nothing read as markup."""
 
 from run_setup import PIPELINE
 
-from engine.export.dockerfile import dockerfile, serve_command
 from engine.export.json import program_file
 from engine.export.markdown import markdown_page
 from engine.pipeline.build import build_program
@@ -29,13 +28,3 @@ def test_outside_text_stays_inside_its_fence():
     fence = next(line for line in lines if line.startswith("````"))
     assert lines.count(fence.removesuffix("json")) == 1
     assert not any(line.startswith("# not") for line in lines)
-
-
-def test_the_dockerfile_names_variables_and_no_key(monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-value")
-    text = dockerfile(content())
-    assert "-e TUNEBOARD_SERVE_TOKEN -e OPENAI_API_KEY" in text
-    assert "sk-secret-value" not in text
-    assert text.splitlines()[-1].startswith('CMD ["tuneboard", "serve", "program.json"')
-    assert "OPENAI_API_KEY" not in dockerfile(content(model={"name": "offline/learner"}))
-    assert serve_command("/a b/program.json") == 'tuneboard serve "/a b/program.json" --port 8600'

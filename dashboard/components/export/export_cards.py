@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
@@ -10,7 +11,7 @@ import streamlit as st
 from dashboard import data
 from dashboard.components.page import complain
 from dashboard.glossary import explain
-from dashboard.plain import count
+from dashboard.plain import count, plain
 from engine.errors import EngineError
 from engine.export.dockerfile import serve_command
 from engine.export.formats import EXPORTS, ExportFormat, get_export
@@ -23,6 +24,10 @@ RESULTS = (
     ("json", "JSON", "application/json"),
 )
 
+
+NO_MODEL_YET = (
+    " The offline stand-in it was tuned with cannot be asked from there: give `--base-url` and `--model`."
+)
 
 def report_card(run: RunRow) -> None:
     """Offer the report of a run."""
@@ -51,9 +56,15 @@ def results_card(run: RunRow) -> None:
 
 
 def program_cards(run: RunRow, path: Path) -> None:
-    """Offer the program itself: as a file that Tuneboard opens, and as a script that runs on its own."""
+    """Offer the program itself: as a file that Tuneboard opens, and as a script that runs on its own, if it can."""
+    alone, why_not = get_export("python"), ""
     try:
-        script = get_export("python").render(read_program(path))
+        program = read_program(path)
+        try:
+            script = alone.content(program).decode()
+        except EngineError as error:
+            why_not = str(error)
+            script = get_export("python_tuneboard").content(program).decode()
     except EngineError as error:
         complain(error)
         return
@@ -72,9 +83,25 @@ def program_cards(run: RunRow, path: Path) -> None:
         st.caption("As a service, with typed requests, docs and an MCP endpoint for agents:")
         st.code(serve_command(), language="bash")
     with right, st.container(border=True, height="stretch", key="export_script"):
-        st.markdown("**A Python script** · runs on its own")
-        st.caption("The same program written out, ready to run from a terminal.")
-        _button("Download program.py", script, "program.py", "text/x-python", name="script")
+        if why_not:
+            st.markdown("**A Python script** · runs with Tuneboard")
+            st.caption("The same program written out, ready to run from a terminal.")
+            st.caption(plain(why_not, 1000))
+            _button(
+                "Download program_tuneboard.py",
+                script,
+                "program_tuneboard.py",
+                "text/x-python",
+                name="script",
+            )
+        else:
+            st.markdown("**A Python script** · runs on its own")
+            st.caption(
+                "One row or a whole table from a terminal, with the same messages to the same model. It needs Python, no "
+                "package and no Tuneboard."
+                + (NO_MODEL_YET if program.model is None or program.model.name.startswith("offline/") else "")
+            )
+            _button(f"Download {alone.file_name}", script, alone.file_name, "text/x-python", name="script")
         st.code(script, language="python", height=300)
 
 
@@ -106,7 +133,8 @@ def form_cards(run: RunRow, path: Path) -> None:
                     st.markdown(f"**{form.title}**")
                     st.caption(form.plain)
                 try:
-                    text = form.render(program)
+                    # A large one is made when it is asked for.
+                    made = partial(form.content, program) if form.on_demand else form.content(program)
                 except EngineError as error:
                     st.button(
                         f"Download {form.file_name}",
@@ -115,7 +143,7 @@ def form_cards(run: RunRow, path: Path) -> None:
                         help=str(error),
                     )
                     continue
-                _button(f"Download {form.file_name}", text, form.file_name, _mime(form), name=form.name)
+                _button(f"Download {form.file_name}", made, form.file_name, _mime(form), name=form.name)
         with st.container(
             border=True, height="stretch", vertical_alignment="distribute", key="form_training"
         ):
@@ -154,7 +182,7 @@ def _results(run_id: str, form: str) -> Callable[[], bytes]:
 
 def _button(
     label: str,
-    content: str | Callable[[], str | bytes],
+    content: str | bytes | Callable[[], str | bytes],
     file_name: str,
     mime: str,
     *,
@@ -174,4 +202,5 @@ def _button(
 
 
 def _mime(form: ExportFormat) -> str:
-    return "application/json" if form.file_name.endswith(".json") else "text/plain"
+    kinds = {".json": "application/json", ".zip": "application/zip", ".py": "text/x-python"}
+    return kinds.get(Path(form.file_name).suffix, "text/plain")

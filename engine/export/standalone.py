@@ -1,0 +1,204 @@
+"""A tuned program as a Python script that stands alone: Python 3.9's standard library, no package, no Tuneboard.
+
+Everything that does not depend on the row is written out when the script is made, by the adapters themselves: the
+system message, the solved examples as turns, what stands around each input, the closing sentence. What is left to do
+for a row (formatting values, asking, reading replies) is in `standalone_values` and the other parts, whose code is
+copied into the script as it is: what is tested and type-checked here is what runs there.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+from engine.adapters import Adapter, ChatAdapter, JSONAdapter, XMLAdapter
+from engine.adapters.notes import without_none
+from engine.adapters.plan import plan_of
+from engine.adapters.rendered import INCOMPLETE_LEAD
+from engine.errors import ProgramFileError
+from engine.export import (
+    standalone_calling,
+    standalone_nearest,
+    standalone_reading,
+    standalone_replies,
+    standalone_rows,
+    standalone_steps,
+    standalone_tags,
+    standalone_values,
+)
+from engine.export.json import ProgramFile
+from engine.export.standalone_literal import literal
+from engine.export.standalone_models import asks_for, endpoint, is_offline
+from engine.export.standalone_types import kind_of
+from engine.modules.nearest import text_of_values
+from engine.modules.predict import Predict
+from engine.pipeline.signatures import field_type
+from engine.pipeline.spec import FieldSpec, StepSpec
+
+LAYOUTS: dict[type[Adapter], str] = {ChatAdapter: "chat", JSONAdapter: "json", XMLAdapter: "xml"}
+BEYOND = {
+    "react": "may call tools",
+    "program_of_thought": "has code written and run",
+    "best_of_n": "has several answers rated",
+    "refine": "has its answers rated and mended",
+    "retrieve": "searches passages",
+    "tool": "calls a tool",
+}
+"""Strategy -> what it does that a script on its own cannot."""
+
+
+def standalone_script(program: ProgramFile) -> str:
+    """Return a script that answers as the program does, with the same messages to the same model.
+
+    Raises ProgramFileError, naming the step, the field or the model, for what takes more than asking a model.
+    """
+    for step in program.pipeline.steps:
+        if step.strategy in BEYOND:
+            raise _beyond(step, BEYOND[step.strategy])
+    asked = {path.partition(".")[0]: one for path, one in program.build().named_predictors()}
+    steps = [_step(program, step, asked[step.name]) for step in program.pipeline.steps]
+    data = {
+        "model": endpoint(program.model),
+        "no_model": NO_MODEL,
+        "inputs": {f.name: _input(f) for f in program.pipeline.inputs},
+        "outputs": [f.name for f in program.pipeline.outputs],
+        "steps": steps,
+    }
+    title = " ".join(str(program.metadata.get("title") or "A program tuned with Tuneboard").split())
+    options = " ".join(f'{standalone_rows.option(f.name)} "..."' for f in program.pipeline.inputs)
+    head = HEAD.format(title=title.replace("\\", "/").replace('"', "'").rstrip("."), options=options)
+    parts = _parts(steps)
+    code = "\n\n\n".join(_code(part) for part in parts)
+    return f"{head}\n{_imports(parts)}\n\n{PROGRAM}PROGRAM: dict[str, Any] = {literal(data)}\n\n{code}\n\n\n{TAIL}"
+
+
+def _beyond(step: StepSpec, what: str) -> ProgramFileError:
+    return ProgramFileError(
+        f"The step {step.name!r} {what}, which a script without Tuneboard cannot. Take the Python script with Tuneboard."
+    )
+
+
+def _input(field: FieldSpec) -> Mapping[str, Any]:
+    kind = kind_of(field_type(field), field.name)
+    return {"kind": "text"} if field.type == "str" else kind  # allowed values of an input are not enforced
+
+
+def _step(program: ProgramFile, step: StepSpec, asked: Predict) -> dict[str, Any]:
+    """Return what the script has to know of a step; see `standalone_steps.ask`."""
+    signature, adapter = asked.signature, asked.adapter or ChatAdapter()
+    if type(adapter) not in LAYOUTS:
+        raise _beyond(step, "answers in free words that a second call reads")
+    if step.model is not None and is_offline(step.model):
+        raise _beyond(step, "asks Tuneboard's offline stand-in")
+    plan, (before, after) = plan_of(signature), adapter.marks
+    for one in plan.inputs:
+        kind_of(one.annotation, one.name)
+    system, *turns, last = adapter.format(signature, asked.demos, {})
+    data: dict[str, Any] = {
+        "name": step.name,
+        "layout": LAYOUTS[type(adapter)],
+        "system": system["content"],
+        "examples": turns,
+        "inputs": [
+            {
+                "name": one.name,
+                "is_text": one.annotation is str,
+                "before": before.format(name=one.name),
+                "after": after.format(name=one.name),
+            }
+            for one in plan.inputs
+        ],
+        "reminder": last["content"],
+        "outputs": {one.name: kind_of(one.annotation, one.name) for one in plan.outputs},
+        "asks_for": asks_for(adapter, signature, step.model or program.model),
+        "takes": [f.name for f in step.inputs],
+        "needs": [f.name for f in step.inputs if not without_none(field_type(f))[1]],
+        "makes": [f.name for f in step.makes],
+    }
+    if 0 < asked.nearest < len(asked.demos):
+        data |= {
+            "nearest": asked.nearest,
+            "examples": [_example(adapter, asked, demo) for demo in asked.demos],
+        }
+    if step.when is not None:
+        data["when"] = step.when.model_dump(mode="json")
+    if step.each is not None:
+        data["each"] = step.each.model_dump(mode="json")
+    if step.model is not None:
+        data["model"] = endpoint(step.model)
+    return data
+
+
+def _example(adapter: Adapter, asked: Predict, demo: Any) -> dict[str, Any]:
+    """Return one of many examples, with the text by which the nearest are found."""
+    turns = adapter.format_demo(asked.signature, demo)
+    complete = bool(turns) and not turns[0]["content"].startswith(INCOMPLETE_LEAD)
+    text = text_of_values(dict(demo), list(asked.signature.input_fields))
+    return {"text": text, "complete": complete, "turns": turns}
+
+
+# The script
+
+
+def _parts(steps: Sequence[Mapping[str, Any]]) -> Sequence[ModuleType]:
+    """Return the parts that a program needs, in the order in which they build on each other."""
+    parts = [standalone_values, standalone_reading, standalone_replies]
+    if any(step["layout"] == "xml" for step in steps):
+        parts.append(standalone_tags)
+    parts += [standalone_calling, standalone_steps]
+    if any("nearest" in step for step in steps):
+        parts.append(standalone_nearest)
+    return [*parts, standalone_rows]
+
+
+def _imports(parts: Sequence[ModuleType]) -> str:
+    """Return what the parts import of the standard library."""
+    plain: set[str] = set()
+    named: dict[str, set[str]] = {}
+    for node in (node for part in parts for node in ast.parse(inspect.getsource(part)).body):
+        if isinstance(node, ast.Import):
+            plain |= {one.name for one in node.names}
+        elif isinstance(node, ast.ImportFrom) and not str(node.module).startswith(("engine", "__future__")):
+            named.setdefault(str(node.module), set()).update(one.name for one in node.names)
+    lines = [f"import {name}" for name in sorted(plain)]
+    return "\n".join([*lines, *(f"from {m} import {', '.join(sorted(named[m]))}" for m in sorted(named))])
+
+
+def _code(part: ModuleType) -> str:
+    """Return a part's code, below its imports."""
+    source = inspect.getsource(part)
+    ends = [n.end_lineno or 0 for n in ast.parse(source).body if isinstance(n, ast.Import | ast.ImportFrom)]
+    return "\n".join(source.splitlines()[max(ends) :]).strip("\n")
+
+
+NO_MODEL = (
+    "This program was tuned with Tuneboard's offline stand-in, which cannot be asked from here. Say which model to ask: "
+    "--base-url http://localhost:11434/v1 --model llama3.2, or --base-url https://api.openai.com/v1 --model gpt-4o-mini "
+    "--key-variable OPENAI_API_KEY."
+)
+HEAD = '''\
+"""{title}.
+
+    python program.py {options}
+    python program.py rows.csv --output answers.csv
+
+It needs Python 3.9 or newer and nothing else. The model, the prompts and the solved examples are in PROGRAM, just as
+they were tuned; the code below it puts a row's values in, asks the model and reads the reply. A reply that cannot be
+read is sent back once with what is wrong with it. The key is read from the environment and is not in this file.
+"""
+
+from __future__ import annotations
+'''
+PROGRAM = """\
+# What was tuned. In "examples" and "system" is all that the model is told beside a row's own values.
+"""
+TAIL = """\
+if __name__ == "__main__":
+    try:
+        sys.exit(main(PROGRAM))
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
