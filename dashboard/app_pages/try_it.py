@@ -157,7 +157,7 @@ def _answers(trial: trying.Trial, key: str) -> None:
         with st.container(border=True, key="try_empty"):
             st.markdown("**The answers appear here**")
             st.caption(
-                "Pick a test row or write your own input, then press Answer it. Both prompts answer at the same time."
+                "Press Answer it: both prompts answer this test row at the same time. Pick another one, or write an input of your own."
                 if trial.run
                 else "Write an input and press Answer it. After a run, the tuned prompt answers beside this one."
             )

@@ -77,16 +77,18 @@ def report_html(report: Report) -> str:
     """Return the whole file's text."""
     fixed = [r for r in report.rows if r.after_score > r.before_score]
     broken = [r for r in report.rows if r.after_score < r.before_score]
-    wrong = [r for r in report.rows if r.after_score == r.before_score and r.after_score < 1]
+    wrong = [r for r in report.rows if r.before_score < 1 and r.after_score < 1]
+    better = "fixed" if all(r.after_score >= 1 for r in fixed) else "improved"
+    worse = "broke" if all(r.before_score >= 1 for r in broken) else "made worse"
     sections = (
         _head(report),
         _verdict(report),
         _figures(report),
         _card("How the search went", _search(report)),
         _card("What changed in the prompt", _changes(report.start, report.tuned)),
-        _card(f"Rows it fixed ({len(fixed):,})", _rows(fixed, "No row got better.", "good")),
-        _card(f"Rows it broke ({len(broken):,})", _rows(broken, "No row got worse.", "bad")),
-        _folded(f"Rows still wrong ({len(wrong):,})", _rows(wrong, "Every other row is right.")),
+        _card(f"Rows it {better} ({len(fixed):,})", _rows(fixed, "No row got better.", "good")),
+        _card(f"Rows it {worse} ({len(broken):,})", _rows(broken, "No row got worse.", "bad")),
+        _folded(f"Rows still wrong ({len(wrong):,})", _rows(wrong, "No row is wrong with both prompts.")),
         _folded(f"All prompts tried ({len(report.prompts):,})", _prompts(report.prompts)),
         _card("What it took", _cost(report)),
         _card("To do it again", _settings(report.settings)),
@@ -218,9 +220,11 @@ def _rows(rows: Sequence[ReportRow], empty: str, look: str = "") -> str:
     if not rows:
         return f'<p class="fine">{empty}</p>'
     names = list(dict.fromkeys(name for row in rows for name in row.inputs))
+    graded = any(score not in (0, 1) for row in rows for score in (row.before_score, row.after_score))
     lines = [
         [
             str(row.number),
+            *([f"{percent(row.before_score, 0)} → {percent(row.after_score, 0)}"] if graded else []),
             *(_cut(as_text(row.inputs.get(n))) for n in names),
             _cut(_answer(row.expected)),
             _cut(_answer(row.before)),
@@ -233,7 +237,8 @@ def _rows(rows: Sequence[ReportRow], empty: str, look: str = "") -> str:
         if len(rows) > ROWS_SHOWN
         else ""
     )
-    return _long_table(["Row", *names, "Right answer", "Before", "Now"], lines, look) + more
+    head = ["Row", *(["Score"] if graded else []), *names, "Right answer", "Before", "Now"]
+    return _long_table(head, lines, look) + more
 
 
 def _prompts(prompts: Sequence[ReportPrompt]) -> str:

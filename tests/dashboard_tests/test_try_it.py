@@ -56,6 +56,7 @@ def test_a_test_row_is_answered_by_both_prompts_and_scored(home):
     work(home, run)
     app = start(project=project, run=run)
     picker = app.selectbox(key=f"try_row_{run}")
+    assert app.text_area(key=f"try_{run}_message").value, "the first look needs no typing"
     picker.set_value(picker.options and data.test_outcomes(run)[0][0].row).run()
     assert app.text_area(key=f"try_{run}_message").value
     app.button(key="try_it").click().run()

@@ -36,6 +36,10 @@ def input_form(
 ) -> tuple[dict[str, Any], int | None]:
     """Draw the inputs; return field -> value, and the row they were taken from when they still are that row's."""
     if rows:
+        if f"try_row_{key}" not in st.session_state:
+            # The first look needs no typing: a row whose right answer is known is there already.
+            st.session_state[f"try_row_{key}"] = next(iter(rows))
+            _fill(key, tuple(fields), rows)
         st.selectbox(
             "Start from",
             [OWN, *rows],
