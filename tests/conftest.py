@@ -1,11 +1,38 @@
-"""What holds for every test: none of them may fail by chance."""
+"""What holds for every test: none of them may fail by chance, and there are as many at once as there are cores."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+MOST_WORKERS = 8
 
 # The same examples each time, and no limit of time for one: a machine may be slow, and may do other things.
 settings.register_profile(
     "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("steady")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Return what `-n auto` means: the cores that are ours. (A container may have two of its machine's sixty-four.)"""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, MOST_WORKERS, round(allotted(Path("/sys/fs/cgroup")) or cores)))
+
+
+def allotted(groups: Path) -> float | None:
+    """Return how many cores' time this container may use, where that is limited."""
+    for quota, period in (("cpu.max", "cpu.max"), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            most, each = (groups / quota).read_text().split()[0], (groups / period).read_text().split()[-1]
+        except (OSError, IndexError):
+            continue
+        if most not in ("max", "-1"):
+            return int(most) / int(each)
+    return None
