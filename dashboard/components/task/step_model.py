@@ -27,7 +27,7 @@ def step_model(project_id: str, step: StepSpec, at: int, end: str) -> None:
         key=f"step_model_card_{end}",
     ):
         pick_model(
-            "Model of this step",
+            "This step asks",
             own,
             RUNS,
             "A hard step may ask a strong model and an easy one a small, cheap model. All other steps ask the one chosen "
