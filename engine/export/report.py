@@ -105,8 +105,9 @@ def report_html(report: Report) -> str:
 
 
 def _head(report: Report) -> str:
+    project = "" if report.project == report.title else f'<p class="kicker">{escape(report.project)}</p>'
     return (
-        f'<header>{MARK}<div><p class="kicker">{escape(report.project)}</p><h1>{escape(report.title)}</h1>'
+        f"<header>{MARK}<div>{project}<h1>{escape(report.title)}</h1>"
         f'<p class="sub">{escape(report.ended)}</p></div></header>'
     )
 
@@ -116,12 +117,16 @@ def _verdict(report: Report) -> str:
     kind = str(verdict.get("kind", "too_close"))
     title, look = _KINDS.get(kind, _KINDS["too_close"])
     low, high, gain = (verdict.get(k) for k in ("low", "high", "difference"))
-    picture = interval_svg(low, high, gain or 0.0) if low is not None and high is not None else ""
+    picture = (
+        interval_svg(low, high, gain or 0.0)
+        if low is not None and high is not None and kind != "unchanged"
+        else ""
+    )
     tried = len(report.prompts)
     caution = (
         f"The best of {prompts_tried(tried)} was picked on validation rows, which flatters its score there. "
         "The figures here are from test rows that played no part in the search."
-        if tried > 1
+        if tried > 1 and kind != "unchanged"
         else ""
     )
     whole = f"<p>{escape(str(report.whole_set['sentence']))}</p>" if report.whole_set else ""
@@ -134,9 +139,12 @@ def _verdict(report: Report) -> str:
 def _figures(report: Report) -> str:
     before, after, verdict = report.baseline, report.best, report.verdict
     gain = verdict.get("difference")
+    step = "" if gain is None else f"{100 * gain:+.1f} points"
+    if verdict.get("kind") == "unchanged":
+        step = "the starting prompt is kept"
     cells = [
         ("Baseline", percent(before.get("test")), "the starting prompt, test rows"),
-        ("Best prompt", percent(after.get("test")), "" if gain is None else f"{100 * gain:+.1f} points"),
+        ("Best prompt", percent(after.get("test")), step),
         (
             "Rows won and lost",
             f"{verdict.get('won', 0)} / {verdict.get('lost', 0)}",
@@ -328,7 +336,8 @@ def _thousand(value: float | None) -> str:
 
 def _change(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> str:
     was, now = before.get(name), after.get(name)
-    return f"{100 * (now / was - 1):+.0f} % against the baseline" if was and now else ""
+    change = round(100 * (now / was - 1)) if was and now else 0
+    return f"{change:+d} % against the baseline" if change else ""
 
 
 _KINDS = {

@@ -49,6 +49,8 @@ def results_view(run: RunRow) -> None:
         whole = result.get("whole_set")
         notes = [plain(whole["sentence"])] if whole else []
         notes += verdict_notes(result["verdict"], len(contenders.index(run)))
+        if result["verdict"].get("kind") == "unchanged" and result.get("reason"):
+            notes.append(plain(str(result["reason"])))
         notes += ADVICE.get(str(result["verdict"].get("kind")), ())
         if notes:
             st.caption("  \n".join(notes))
