@@ -11,6 +11,7 @@ from dashboard_server import Server
 from openai_server import OpenAIServer
 from playwright.sync_api import Page, expect
 
+from engine.metrics.edit_distance import EditDistance
 from engine.pipeline.templates import SAMPLES
 from engine.runs.spec import ModelChoice, Named
 
@@ -76,3 +77,34 @@ def test_code_is_tested_in_the_sandbox(page):
     press(page, "test_code")
     expect(page.locator(".st-key-metric_options")).to_contain_text("Line 1:", timeout=60_000)
     shoot(page, "metric_code")
+
+
+def test_several_metrics_are_weighed_and_the_same_answers_scored_again(page):
+    page.locator("summary", has_text="more metrics").click()
+    press(page, "use_WeightedSum")
+    parts = page.locator(".st-key-metric_options")
+    expect(parts.locator(".st-key-part_ExactMatch")).to_contain_text("50 %")
+    weight = parts.get_by_role("spinbutton", name="Weight of Exact match")
+    weight.fill("3")
+    weight.press("Enter")
+    expect(parts.locator(".st-key-part_ExactMatch")).to_contain_text("75 %")
+    expect(parts.locator(".st-key-part_TokenF1")).to_contain_text("25 %")
+    settled(page)
+    more = parts.get_by_role("combobox").first
+    more.click()
+    more.fill(EditDistance.title)
+    page.get_by_role("option", name=EditDistance.title).click()
+    expect(parts.locator(".st-key-part_EditDistance")).to_contain_text("20 %")
+    press(page, "drop_part_TokenF1")
+    expect(parts.locator(".st-key-part_EditDistance")).to_contain_text("25 %")
+    press(page, "try_metric")
+    tried = page.locator(".st-key-metric_try")
+    expect(tried).to_contain_text("The mean score is")
+    before = tried.get_by_text("The mean score is").inner_text()
+    shoot(page, "metric_weights")
+    weight.fill("0")
+    weight.press("Enter")
+    expect(parts.locator(".st-key-part_EditDistance")).to_contain_text("100 %")
+    press(page, "rescore")
+    expect(page.locator(".st-key-rescore_bar")).to_have_count(0)
+    expect(tried.get_by_text("The mean score is")).not_to_have_text(before)

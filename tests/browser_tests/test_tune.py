@@ -1,0 +1,134 @@
+"""The tune page in a browser: models chosen apart and really asked, parts of the prompt kept, the estimate that follows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from browser_frame import press, settled, shoot
+from dashboard_server import Server
+from openai_server import OpenAIServer, default_answer
+from playwright.sync_api import Page, expect
+
+from dashboard import drafts, launch
+from engine.pipeline.templates import SAMPLES
+from engine.runs.spec import ModelChoice, Named
+from engine.search.budget import Budget
+from engine.store.store import Store
+
+SENTENCE = "Read the customer's message and choose the queue."
+NEW = "Choose with care."
+
+
+def filled(body: dict[str, Any]) -> str:
+    """Fill every field that is asked for: the queue with a label, all others with a sentence."""
+    asked = re.findall(r"\[\[ ## (\w+) ## \]\]", default_answer(body))
+    texts = ("billing" if name == "queue" else NEW for name in asked)
+    return "\n\n".join(f"[[ ## {name} ## ]]\n{text}" for name, text in zip(asked, texts, strict=True))
+
+
+@pytest.fixture
+def endpoint() -> Iterator[OpenAIServer]:
+    with OpenAIServer(filled) as running:
+        yield running
+
+
+@pytest.fixture
+def project(server: Server, endpoint: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The sample task with three models to choose from, all at one server that no other test uses."""
+    monkeypatch.setenv("TUNEBOARD_HOME", str(server.home))
+    for name in ("answers", "teaches", "writes"):
+        drafts.add_model(ModelChoice(name=f"openai/{name}", base_url=endpoint.url))
+    project = drafts.project_from_sample(SAMPLES[0])
+    drafts.update(project, optimizer=Named(name="MIPROv2"), budget=Budget(calls=2000))
+    return project
+
+
+@pytest.fixture
+def page(new_page: Callable[..., Page], project: str) -> Page:
+    # So high that nothing has to be scrolled to: a list that is open closes when its page is scrolled.
+    return new_page(f"tune?project={project}", height=1900)
+
+
+def pick(page: Page, label: str, option: str) -> None:
+    """Choose from a list; the choice is on the page when this returns."""
+    box = page.get_by_role("combobox", name=label, exact=True)
+    box.click()  # which waits until nothing moves any more
+    page.get_by_role("option", name=option).first.click()
+    expect(box).to_have_value(re.compile(option))
+    settled(page)
+
+
+def until(page: Page, found: Callable[[], bool], what: str) -> None:
+    """Wait for something that no page shows."""
+    for _ in range(1200):
+        if found():
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"not in two minutes: {what}")
+
+
+def instruction(body: dict[str, Any]) -> str:
+    """Return what a request says to the model about its task, without the row."""
+    return str(body["messages"][0]["content"])
+
+
+def test_three_models_are_asked_each_for_its_part_and_a_sentence_stays(page, project, endpoint):
+    page.locator(".st-key-other_models summary").click()
+    pick(page, "Model", "openai/answers")
+    pick(page, "Writes new instructions", "openai/writes")
+    pick(page, "Solves rows as examples", "openai/teaches")
+    expect(page.locator(".st-key-other_models")).to_contain_text("(2)")
+    page.locator(".st-key-freeze_form summary").click()
+    page.locator(".st-key-freeze_form label", has_text=SENTENCE).click()
+    expect(page.locator(".st-key-freeze_form")).to_contain_text("1 sentence is kept as it is")
+    shoot(page, "tune_models")
+    page.reload()
+    settled(page)
+    expect(page.get_by_role("combobox", name="Solves rows as examples")).to_have_value(re.compile("teaches"))
+    press(page, "start_run")
+    expect(page.locator(".st-key-run_head")).to_be_visible(timeout=60_000)
+    with Store.open() as store:
+        (run,) = store.list_runs(project)
+
+    def tried() -> bool:
+        # What was asked stays known, whether the run is over by then or not.
+        return any(b["model"] == "answers" and NEW in instruction(b) for b in list(endpoint.requests))
+
+    try:
+        until(page, tried, "a wording of the writing model, tried with the answering one")
+    finally:
+        launch.stop(run.id)
+    asked = {
+        name: [b for b in endpoint.requests if b["model"] == name]
+        for name in ("answers", "teaches", "writes")
+    }
+    assert asked["teaches"]
+    assert all("[[ ## queue ## ]]" in default_answer(b) for b in [*asked["answers"], *asked["teaches"]])
+    assert not any("[[ ## queue ## ]]" in default_answer(b) for b in asked["writes"])
+    assert all(SENTENCE in instruction(b) for b in asked["answers"])
+
+
+def test_the_estimate_follows_the_budget_and_what_is_kept(page, project):
+    calls = page.locator(".st-key-estimate_calls")
+    expect(calls).to_contain_text("to")
+    before = calls.inner_text()
+    limit = page.locator("[class*=st-key-budget_calls_] input")
+    limit.fill("300")
+    limit.press("Enter")
+    expect(calls).not_to_have_text(before, use_inner_text=True)
+    expect(calls).to_contain_text("to 300")
+    expect(page.locator(".st-key-start_card")).to_contain_text("Without a budget this would take about")
+    limited = calls.inner_text()
+    kept = page.locator(".st-key-freeze_form")
+    kept.locator("summary").click()
+    kept.get_by_text("Solved examples", exact=True).click()
+    expect(calls).not_to_have_text(limited, use_inner_text=True)
+    kept.get_by_text("Everything in it", exact=True).click()
+    expect(page.locator(".st-key-why_not")).to_contain_text("Everything is frozen")
+    expect(page.locator(".st-key-start_run button").first).to_be_disabled()
+    shoot(page, "tune_frozen")
+    kept.get_by_text("Everything in it", exact=True).click()
+    expect(page.locator(".st-key-start_run button").first).to_be_enabled()
