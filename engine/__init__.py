@@ -72,6 +72,7 @@ _HOMES: dict[str, str] = {
     "Completions": "engine.prediction",
     "ConfigurationError": "engine.errors",
     "Contains": "engine.metrics.contains",
+    "ContextWindowExceededError": "engine.errors",
     "Correlation": "engine.metrics.whole_set",
     "Dataset": "engine.dataset",
     "Demo": "engine.records",
@@ -104,6 +105,7 @@ _HOMES: dict[str, str] = {
     "KNNFewShot": "engine.optimizers.knn_few_shot",
     "LM": "engine.lm.client",
     "LMError": "engine.errors",
+    "LMTimeoutError": "engine.errors",
     "LabeledFewShot": "engine.optimizers.labeled_few_shot",
     "MIPROv2": "engine.optimizers.mipro",
     "MacroF1": "engine.metrics.whole_set",
@@ -155,6 +157,7 @@ _HOMES: dict[str, str] = {
     "build_program": "engine.pipeline.build",
     "choose_optimizer": "engine.optimizers.choose",
     "configure": "engine.runtime",
+    "configure_cache": "engine.lm.cache_choice",
     "context": "engine.runtime",
     "ensure_signature": "engine.signature",
     "import_dspy": "engine.export.dspy",
@@ -175,6 +178,19 @@ _HOMES: dict[str, str] = {
 """Public name -> the module that defines it."""
 
 _RENAMED: dict[str, tuple[str, str]] = {
+    "CodeExecutionError": ("engine.errors", "SandboxError"),
+    "CodeInterpreterError": ("engine.errors", "SandboxError"),
+    "DSPyError": ("engine.errors", "EngineError"),
+    "LMAuthError": ("engine.errors", "AuthenticationFailedError"),
+    "LMConfigurationError": ("engine.errors", "ConfigurationError"),
+    "LMInvalidRequestError": ("engine.errors", "InvalidRequestError"),
+    "LMNotConfiguredError": ("engine.errors", "ConfigurationError"),
+    "LMProviderError": ("engine.errors", "LMError"),
+    "LMRateLimitError": ("engine.errors", "RateLimitedError"),
+    "LMServerError": ("engine.errors", "ProviderFailureError"),
+    "LMTransportError": ("engine.errors", "UnreachableError"),
+    "LMUnexpectedError": ("engine.errors", "BadReplyError"),
+    "LMUnsupportedModelError": ("engine.errors", "ModelNotFoundError"),
     "BootstrapRS": ("engine.optimizers.bootstrap_random_search", "BootstrapFewShotWithRandomSearch"),
     "MIPRO": ("engine.optimizers.mipro", "MIPROv2"),
     "load": ("engine.export.json", "load_program"),
@@ -184,29 +200,31 @@ _RENAMED: dict[str, tuple[str, str]] = {
 __all__ = sorted([*_HOMES, *_RENAMED])
 
 
-_PACKAGES = frozenset(
-    {
-        "adapters",
-        "callbacks",
-        "dataset",
-        "errors",
-        "evaluate",
-        "lm",
-        "metrics",
-        "modules",
-        "optimizers",
-        "retrieval",
-        "signature",
-        "streaming",
-        "types",
-    }
-)
-"""Packages that can be reached as attributes without an import of their own."""
+_PACKAGES = {
+    "adapters": "engine.adapters",
+    "callbacks": "engine.callbacks",
+    "dataset": "engine.dataset",
+    "errors": "engine.errors",
+    "evaluate": "engine.evaluate",
+    "lm": "engine.lm",
+    "metrics": "engine.metrics",
+    "modules": "engine.modules",
+    "optimizers": "engine.optimizers",
+    "retrieval": "engine.retrieval",
+    "retrievers": "engine.retrieval",
+    "signature": "engine.signature",
+    "signatures": "engine.signature",
+    "streaming": "engine.streaming",
+    "types": "engine.types",
+}
+"""Packages that can be reached as attributes without an import of their own, some by DSPy's name, too."""
 
 
 def __getattr__(name: str) -> Any:
     if name in _PACKAGES:
-        return importlib.import_module(f"engine.{name}")
+        return importlib.import_module(_PACKAGES[name])
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("tuneboard")
     home, attribute = _RENAMED.get(name) or (_HOMES.get(name), name)
     if home is None:
         raise AttributeError(f"module 'engine' has no attribute {name!r}")

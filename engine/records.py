@@ -15,8 +15,10 @@ from typing import Any
 
 import orjson
 
+from engine.listed import Listed
 
-class Example(Mapping[str, Any]):
+
+class Example(Listed):
     """One row: named values, some of which are a program's inputs.
 
     Values are read as attributes or items. `inputs()` and `labels()` need `with_inputs` first.
@@ -32,9 +34,8 @@ class Example(Mapping[str, Any]):
     _input_keys: frozenset[str] | None
 
     def __init__(self, base: Mapping[str, Any] | None = None, **values: Any) -> None:
-        keys = base._input_keys if isinstance(base, Example) else None
-        object.__setattr__(self, "_values", {**(dict(base) if base is not None else {}), **values})
-        object.__setattr__(self, "_input_keys", keys)
+        object.__setattr__(self, "_values", {**(getattr(base, "_values", base) or {}), **values})
+        object.__setattr__(self, "_input_keys", getattr(base, "_input_keys", None))
 
     @classmethod
     def owning(cls, values: dict[str, Any], input_keys: frozenset[str]) -> Example:
@@ -132,8 +133,7 @@ class Example(Mapping[str, Any]):
 
 
 def _rebuild_example(cls: type[Example], values: dict[str, Any], keys: frozenset[str] | None) -> Example:
-    example = cls(values)
-    return example if keys is None else example.with_inputs(*keys)
+    return cls(values) if keys is None else cls(values).with_inputs(*keys)
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,8 @@ def current() -> Runtime:
 def configure(**settings: Any) -> None:
     """Set the process's default runtime: `configure(lm=..., adapter=...)`. For scripts and notebooks.
 
-    Raises ConfigurationError for a setting that does not exist.
+    Raises ConfigurationError for a setting that does not exist. Settings of DSPy without a meaning here, such as
+    `async_max_workers`, are taken and change nothing.
 
     >>> configure(num_threads=16)
     >>> current().num_threads
@@ -206,12 +207,31 @@ def _unchanged(prediction: Any) -> Any:
 
 
 def _changed(runtime: Runtime, settings: dict[str, Any]) -> Runtime:
-    unknown = settings.keys() - Runtime.__dataclass_fields__.keys()
+    known = {name: value for name, value in settings.items() if name not in _OF_DSPY}
+    if "disable_history" in settings:
+        known["history"] = not settings["disable_history"]
+    unknown = known.keys() - Runtime.__dataclass_fields__.keys()
     if unknown:
-        raise ConfigurationError(
-            f"There is no setting {sorted(unknown)[0]!r}. Settings: {', '.join(sorted(Runtime.__dataclass_fields__))}."
-        )
-    return replace(runtime, **settings)
+        raise ConfigurationError(f"There is no setting {min(unknown)!r}. Settings: {_names()}.")
+    return replace(runtime, **known)
+
+
+def _names() -> str:
+    return ", ".join(sorted(Runtime.__dataclass_fields__))
+
+
+_OF_DSPY = frozenset(
+    {
+        "allow_tool_async_sync_conversion",
+        "async_max_workers",
+        "disable_history",
+        "max_history_size",
+        "max_trace_size",
+        "provide_traceback",
+        "warn_on_type_mismatch",
+    }
+)
+"""Settings of DSPy that are taken: `disable_history` is `history=False`, the others have nothing to change here."""
 
 
 async def _watched(lm: BaseLM, request: Request, work: Awaitable[Reply]) -> Reply:
@@ -230,10 +250,22 @@ class Texts(list[str]):
 
 
 class _Settings:
-    """Read access to the runtime in force, under the name DSPy users know: `settings.lm`."""
+    """Read access to the runtime in force, under the name DSPy users know: `settings.lm`, `settings["lm"]`."""
 
     def __getattr__(self, name: str) -> Any:
+        if name not in Runtime.__dataclass_fields__:
+            raise AttributeError(f"There is no setting {name!r}. Settings: {_names()}.")
         return getattr(current(), name)
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self, name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in Runtime.__dataclass_fields__
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a setting, or `default` where there is none of that name."""
+        return getattr(current(), name) if name in self else default
 
     configure = staticmethod(configure)
     context = staticmethod(context)

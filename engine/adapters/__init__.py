@@ -1,6 +1,7 @@
 """How a signature becomes messages, and a reply becomes typed fields.
 
-`base` says what an adapter is and how an unreadable reply is repaired; `chat`, `json`, `xml` and `two_step` are the
+`base` says what an adapter is and how an unreadable reply is repaired, `pieces` what of its prompt a subclass may change;
+`chat`, `json`, `xml` and `two_step` are the
 layouts; `plan` keeps what depends on the signature alone, `rendered` an adapter's texts for it; `reading` turns text
 into types, `loose_json` copes with the JSON that models write, `tags` with nested tags; `native` takes out what a model
 gives beside its text; `notes` and `schema` tell a model what is wanted, `values` writes one value.

@@ -14,14 +14,13 @@ from weakref import WeakKeyDictionary
 
 from engine import callbacks as hooks
 from engine.adapters.native import Native, native_of, with_thoughts
-from engine.adapters.plan import Plan, plan_of, values_of
+from engine.adapters.pieces import INPUTS_LEAD, OBJECTIVE_LEAD, OUTPUTS_LEAD, Pieces
+from engine.adapters.plan import plan_of, values_of
 from engine.adapters.rendered import (
     INCOMPLETE_LEAD,
     RULES_LEAD,
     Demonstration,
     Rendered,
-    indented,
-    listed,
     typed,
 )
 from engine.errors import AdapterParseError, InvalidRequestError
@@ -34,7 +33,17 @@ if TYPE_CHECKING:
 
     Call = Callable[[BaseLM, Request], Awaitable[Reply]]
 
-__all__ = ["INCOMPLETE_LEAD", "RULES_LEAD", "Adapter", "Demonstration", "Exchange", "typed"]
+__all__ = [
+    "INCOMPLETE_LEAD",
+    "INPUTS_LEAD",
+    "OBJECTIVE_LEAD",
+    "OUTPUTS_LEAD",
+    "RULES_LEAD",
+    "Adapter",
+    "Demonstration",
+    "Exchange",
+    "typed",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +70,11 @@ class ExpectedCall(NamedTuple):
     lm: BaseLM | None = None
 
 
-class Adapter(ABC):
+class Adapter(Pieces, ABC):
     """The interface of an adapter. A subclass says how outputs are laid out and read.
+
+    It defines `structure`, `reminder`, `write` and `parse`; or, as in DSPy, `format` and `parse`, or one of the pieces of
+    another adapter's prompt (`format_task_description` and so on, see `engine.adapters.pieces`).
 
     `retries` is how often a reply that cannot be read is sent back with the error before the fallback. With
     `use_native_function_calling` an input of tools and an output `ToolCalls` go by the model's own tool calls, where
@@ -84,7 +96,9 @@ class Adapter(ABC):
         use_native_function_calling: bool = False,
         native_response_types: Collection[type] = (Citations, Reasoning),
         parallel_tool_calls: bool | None = None,
+        callbacks: Sequence[Any] | None = None,
     ) -> None:
+        self.callbacks = callbacks or ()
         self.retries = retries
         self.use_native_function_calling = use_native_function_calling
         self.native_response_types = tuple(native_response_types)
@@ -95,18 +109,6 @@ class Adapter(ABC):
         cls._rendered = WeakKeyDictionary()
 
     # What a subclass says
-
-    @abstractmethod
-    def structure(self, plan: Plan) -> str:
-        """Return the part of the system message that shows the layout of a turn."""
-
-    @abstractmethod
-    def reminder(self, plan: Plan) -> str:
-        """Return the sentence that closes the last user message: which outputs, in which layout."""
-
-    @abstractmethod
-    def write(self, plan: Plan, values: Mapping[str, Any]) -> str:
-        """Return an assistant's turn that gives these outputs; absent ones as NOT_SUPPLIED."""
 
     @abstractmethod
     def parse(self, signature: type[Signature], text: str) -> dict[str, Any]:
@@ -149,9 +151,12 @@ class Adapter(ABC):
         rendered = self._of(signature)
         messages: list[dict[str, Any]] = [{"role": "system", "content": rendered.system}]
         if demos:
-            messages += [dict(turn) for turn in rendered.demo_turns(demos)]
+            messages += self.format_demos(signature, demos)
         if rendered.plan.history is not None:
             messages += rendered.earlier_turns(inputs.get(rendered.plan.history))
+        if self._pieced:
+            asked = self.format_user_message_content(signature, inputs, main_request=True)
+            return [*messages, {"role": "user", "content": asked}]
         messages.append(rendered.user(inputs))
         return messages
 
@@ -185,15 +190,12 @@ class Adapter(ABC):
             slots = tuple((f, before.format(name=f.name), after.format(name=f.name)) for f in plan.inputs)
             # A signature whose outputs all come natively asks for no text.
             reminder = self.reminder(plan) if plan.outputs else ""
-            rendered = Rendered(plan, slots, self._system(plan), reminder, self.write)
+            system = "" if self._pieced else self.format_system_message(signature)
+            rendered = Rendered(plan, slots, system, reminder, self.write)
+            if self._pieced:  # a subclass's own pieces may change from call to call
+                return self._rendered_anew(signature, rendered)
             self._rendered[signature] = rendered
         return rendered
-
-    def _system(self, plan: Plan) -> str:
-        parts = [f"{INPUTS_LEAD}\n{listed(plan.inputs)}"]
-        if plan.outputs:
-            parts += [f"{OUTPUTS_LEAD}\n{listed(plan.outputs)}", self.structure(plan)]
-        return "\n\n".join([*parts, f"{OBJECTIVE_LEAD}\n{indented(plan.instructions)}"])
 
     # Calls
 
@@ -305,11 +307,8 @@ SAVED = ("use_json_adapter_fallback", "retries", "use_native_function_calling", 
 LONGEST_QUOTE = 8000
 """Characters of an unreadable reply that are sent back with the error."""
 
-# Prompts. The offline model finds the parts of a prompt by these leads, so they are named.
+# Prompts. The offline model finds the parts of a prompt by these leads and those of `pieces`, so they are named.
 
-INPUTS_LEAD = "You are given these input fields:"
-OUTPUTS_LEAD = "You write these output fields:"
-OBJECTIVE_LEAD = "Your task is the following:"
 NOT_SUPPLIED = "(not supplied in this example)"
 EMPTY = "(nothing)"
 FEEDBACK = """\

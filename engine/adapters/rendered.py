@@ -44,6 +44,11 @@ class Rendered:
         text = written(self.slots, inputs, content, defaults=True)
         return {"role": "user", "content": content.of(f"{text}{self.reminder}")}
 
+    def given(self, inputs: Mapping[str, Any]) -> Any:
+        """Return the content of a turn with the inputs that are there, without the reminder."""
+        content = Content()
+        return content.of(written(self.slots, inputs, content, defaults=False).rstrip("\n"))
+
     def demo_turns(self, demos: Sequence[Demonstration]) -> list[Turn]:
         """Return demonstrations as turns, incomplete ones first."""
         key = tuple([id(demo) for demo in demos])

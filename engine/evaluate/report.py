@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import logging
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,8 @@ Row = tuple[Example, Prediction, Any]
 """An example, the prediction (empty when the row failed) and what the metric returned."""
 
 _CELL = 60
+_log = logging.getLogger(__name__)
+
 _TABLE_ROWS = 20
 
 
@@ -138,13 +141,25 @@ class Evaluate:
         self.on_progress: OnProgress | None = options.pop("on_progress", None)
         self.save_as_csv, self.save_as_json = _destinations(options)
 
-    def __call__(self, program: Module, metric: Scorer | None = None, **changes: Any) -> EvaluationResult:
+    def __call__(
+        self,
+        program: Module,
+        metric: Scorer | None = None,
+        devset: Sequence[Example] | None = None,
+        **changes: Any,
+    ) -> EvaluationResult:
         """Evaluate a program and wait for the result. Arguments override those of the constructor."""
-        return loop.run(self.acall(program, metric, **changes))
+        return loop.run(self.acall(program, metric, devset, **changes))
 
-    async def acall(self, program: Module, metric: Scorer | None = None, **changes: Any) -> EvaluationResult:
+    async def acall(
+        self,
+        program: Module,
+        metric: Scorer | None = None,
+        devset: Sequence[Example] | None = None,
+        **changes: Any,
+    ) -> EvaluationResult:
         """Evaluate a program, in async code."""
-        plan, chosen = self._changed(metric, changes)
+        plan, chosen = self._changed(metric, changes if devset is None else {**changes, "devset": devset})
         with observed(
             "evaluate", self, {"program": program, "metric": chosen, "devset": plan.devset}
         ) as seen:
@@ -182,7 +197,7 @@ class Evaluate:
     def _changed(self, metric: Scorer | None, changes: dict[str, Any]) -> tuple[Self, Scorer]:
         unknown = changes.keys() - {*vars(self), "callback_metadata"}
         if unknown:
-            raise ConfigurationError(f"Evaluate takes no argument {min(unknown)!r}.")
+            raise ConfigurationError(_takes_no(min(unknown)))
         given = {
             name: value
             for name, value in changes.items()
@@ -218,6 +233,12 @@ class Evaluate:
         scores = [self._score(results[i : i + count]) for i in range(0, len(results), count)]
         score = round(100 * sum(scores) / times, 2)
         outcomes = [outcome for outcome, _, _ in rows]
+        failed = [outcome.error for outcome in outcomes if outcome.error is not None]
+        if failed:
+            _log.warning(
+                "%d of %d rows failed, see the result's `failures`. The first: %s",
+                len(failed), len(rows), failed[0],
+            )  # fmt: skip
         repeats = [round(100 * one, 2) for one in scores]
         result = EvaluationResult(score, results, outcomes, repeats, self._interval(results, times))
         name = str(
@@ -248,6 +269,11 @@ class Evaluate:
         if isinstance(self.metric, WholeSetMetric):
             return self.metric.total_of([(example, prediction) for example, prediction, _ in results]).score
         return sum(float(row[2]) for row in results) / len(results)
+
+
+def _takes_no(name: str) -> str:
+    more = " The outputs are in result.results." if name in ("return_outputs", "return_all_scores") else ""
+    return f"Evaluate takes no argument {name!r}.{more}"
 
 
 def table(result: EvaluationResult, metric_name: str = "score") -> list[dict[str, Any]]:
@@ -316,5 +342,5 @@ def _destinations(options: dict[str, Any]) -> tuple[Any, Any]:
     """Return save_as_csv and save_as_json; DSPy's other arguments (provide_traceback) change nothing here."""
     unknown = options.keys() - {"save_as_csv", "save_as_json", "provide_traceback", "callback_metadata"}
     if unknown:
-        raise ConfigurationError(f"Evaluate takes no argument {min(unknown)!r}.")
+        raise ConfigurationError(_takes_no(min(unknown)))
     return options.get("save_as_csv"), options.get("save_as_json")

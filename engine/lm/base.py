@@ -105,6 +105,10 @@ class BaseLM:
         """Answer as the class does whose `forward` a subclass calls."""
         return await self.complete(request)
 
+    async def send(self, request: Request) -> Reply:
+        """Have a request answered past the gate, as programs do: it counts against the budget in force."""
+        return await send(self, request)
+
     async def recall(self, request: Request) -> Reply | None:  # noqa: ARG002 - for subclasses
         """Return the answer to a request where that costs nothing and asks nobody: one kept from before; else None."""
         return None

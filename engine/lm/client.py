@@ -18,6 +18,7 @@ from engine.errors import ConfigurationError, LMError, RateLimitedError
 from engine.lm import history, prompt_cache
 from engine.lm.base import BaseLM, Message, Reply, Request
 from engine.lm.cache import Cache, default_cache
+from engine.lm.cache_choice import chosen_cache
 from engine.lm.capabilities import capabilities_of, checked
 from engine.lm.catalog import find_route
 from engine.lm.failures import unsendable
@@ -248,8 +249,10 @@ class LM(BaseLM):
     def _open_cache(self, setting: bool | Cache) -> Cache:
         if isinstance(setting, Cache):
             return setting
+        if (chosen := chosen_cache()) is not None:
+            return chosen
         if self._cache is None:
-            self._cache = self._cache_setting if isinstance(self._cache_setting, Cache) else default_cache()
+            self._cache = default_cache()
         return self._cache
 
     async def _completions(self, request: Request) -> Reply:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine import loop
@@ -59,22 +59,35 @@ class Embedder:
         """The model's name, or the function's."""
         return self.model if isinstance(self.model, str) else getattr(self.model, "__qualname__", "function")
 
-    def __call__(self, inputs: str | Sequence[str], batch_size: int | None = None) -> Vectors:
+    def __call__(
+        self,
+        inputs: str | Sequence[str],
+        batch_size: int | None = None,
+        caching: bool | None = None,
+        **params: Any,
+    ) -> Vectors:
         """Embed and wait: a matrix for several texts, one vector for a single one."""
-        return loop.run(self.acall(inputs, batch_size))
+        return loop.run(self.acall(inputs, batch_size, caching, **params))
 
-    async def acall(self, inputs: str | Sequence[str], batch_size: int | None = None) -> Vectors:
-        """Embed texts, in async code."""
+    async def acall(
+        self,
+        inputs: str | Sequence[str],
+        batch_size: int | None = None,
+        caching: bool | None = None,
+        **params: Any,
+    ) -> Vectors:
+        """Embed texts, in async code. `caching` and `params` hold for this call of a hosted model."""
         import numpy as np
 
         texts = [inputs] if isinstance(inputs, str) else list(inputs)
         size = batch_size or self.batch_size
+        given = params if caching is None else {**params, "cache": caching}
         batches = [texts[at : at + size] for at in range(0, len(texts), size)]
-        parts = await asyncio.gather(*(self._batch(batch) for batch in batches))
+        parts = await asyncio.gather(*(self._batch(batch, given) for batch in batches))
         vectors = np.concatenate(parts) if parts else np.zeros((0, DIMENSIONS), np.float32)
         return vectors[0] if isinstance(inputs, str) else vectors
 
-    async def _batch(self, texts: list[str]) -> Vectors:
+    async def _batch(self, texts: list[str], params: Mapping[str, Any]) -> Vectors:
         import numpy as np
 
         if callable(self.model):
@@ -83,14 +96,14 @@ class Embedder:
         elif self.model == OFFLINE:
             vectors = await loop.in_thread(hashed, texts) if len(texts) > 8 else hashed(texts)
         else:
-            vectors = await loop.here_or_there(self._hosted(texts))
+            vectors = await loop.here_or_there(self._hosted(texts, params))
         if vectors.ndim != 2 or len(vectors) != len(texts):
             raise BadReplyError(
                 f"The embedding model {self.name!r} gave {vectors.shape} for {len(texts)} texts: one vector for each is needed."
             )
         return vectors
 
-    async def _hosted(self, texts: list[str]) -> Vectors:
+    async def _hosted(self, texts: list[str], params: Mapping[str, Any]) -> Vectors:
         import numpy as np
 
         from engine.lm.embedding_client import EmbeddingLM  # brings the network in
@@ -98,7 +111,8 @@ class Embedder:
         if self._lm is None:
             self._lm = EmbeddingLM(str(self.model), **self._options)
         # An empty text is refused by most providers.
-        request = self._lm.request([{"role": "user", "content": text or " "} for text in texts])
+        messages = [{"role": "user", "content": text or " "} for text in texts]
+        request = self._lm.request(messages, **params)
         reply: Reply = await base.send(self._lm, request)
         rows = [np.frombuffer(base64.b64decode(choice.text), np.float32) for choice in reply.choices]
         if len({len(row) for row in rows}) > 1:

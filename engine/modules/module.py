@@ -100,13 +100,22 @@ class Module:
             # Only programs of the user's own hold Assert and Suggest.
             cls._has_conditions = not cls.__module__.startswith("engine.")
 
-    def batch(self, examples: Sequence[Example], num_threads: int | None = None, **options: Any) -> list[Any]:
-        """Run the program on every example's inputs, concurrently; the answer to a failed one is None.
+    def batch(
+        self,
+        examples: Sequence[Example],
+        num_threads: int | None = None,
+        max_errors: int | None = None,
+        return_failed_examples: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Run the program on every example's inputs, concurrently; the answer to a failed one is None, and is logged.
 
         `max_errors` stops at that many failures; `return_failed_examples=True` returns
-        (answers, failed examples, their errors).
+        (answers, failed examples, their errors). DSPy's further options are taken and have no effect.
         """
-        return loop.run(state.batch(self, examples, num_threads, **options))
+        return loop.run(
+            state.batch(self, examples, num_threads, max_errors, return_failed_examples, **options)
+        )
 
     # Steps
 
@@ -142,11 +151,14 @@ class Module:
         """Return what can be tuned: the steps."""
         return self.predictors()
 
-    def named_sub_modules(self) -> Iterator[tuple[str, Module]]:
-        """Iterate over this program and every module inside it, with paths ("self" for itself)."""
-        return iter(
-            [("self", self), *((path, part) for path, part in self._named_parts() if part is not self)]
-        )
+    def named_sub_modules(
+        self, type_: type[Any] | None = None, skip_compiled: bool = False
+    ) -> Iterator[tuple[str, Any]]:
+        """Iterate over this program and every module inside it, with paths ("self" for itself); those of `type_` alone."""
+        wanted = type_ or Module
+        found = [("self", self), *((path, part) for path, part in self._named_parts() if part is not self)]
+        kept = ((path, part) for path, part in found if not (skip_compiled and part._compiled))
+        return iter([(path, part) for path, part in kept if isinstance(part, wanted)])
 
     def map_named_predictors(self, function: Callable[[Predict], Any]) -> Self:
         """Put `function(step)` in each step's place."""

@@ -6,17 +6,23 @@ It knows programs and examples, and nothing of metrics.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 from engine.errors import RunError
+from engine.modules.bridges import asyncify
 from engine.modules.module import Module
 from engine.records import Example
 from engine.runtime import current
 
+_log = logging.getLogger(__name__)
+
 
 class Parallel(Module):
-    """Run (program, example) pairs, `num_threads` at a time; the answer to a failed one is None.
+    """Run (program, example) pairs, `num_threads` at a time; the answer to a failed one is None, and is logged.
+
+    A program may also be a function, plain (it runs in a worker thread) or async.
 
     An example is an Example (of which the inputs are taken; all of it with `access_examples=False`), a dict of inputs, or a
     tuple of positional arguments. With `return_failed_examples=True` the result is (answers, failed examples, errors).
@@ -60,6 +66,7 @@ class Parallel(Module):
                     answers[i] = await self._run(program, example)
                 except Exception as error:  # noqa: BLE001 - whatever one pair raises is its own record
                     failures[i] = error
+                    _log.warning("Example %d failed: %s: %s", i, type(error).__name__, error)
 
         workers = min(len(exec_pairs), num_threads or self.num_threads or runtime.num_threads)
         await asyncio.gather(*(work() for _ in range(workers)))
@@ -74,10 +81,11 @@ class Parallel(Module):
         return answers, [exec_pairs[i][1] for i in places], [failures[i] for i in places]
 
     async def _run(self, program: Any, example: Any) -> Any:
+        call = asyncify(program)
         if isinstance(example, Example) and self.access_examples:
-            return await program.acall(**(example.input_values() if example.knows_inputs else dict(example)))
+            return await call(**(example.input_values() if example.knows_inputs else example.toDict()))
         if isinstance(example, tuple | list):
-            return await program.acall(*example)
+            return await call(*example)
         if isinstance(example, dict):
-            return await program.acall(**example)
-        return await program.acall(example)
+            return await call(**example)
+        return await call(example)

@@ -19,6 +19,8 @@ from engine.signature import InputField, OutputField, Signature, ensure_signatur
 from engine.tools.function import Tool, as_tool
 
 FINISH = "finish"
+FINISHED = "Done."
+"""What `finish` returns; known by identity, since a tool may return the same words."""
 
 
 class ReAct(Module):
@@ -97,7 +99,7 @@ def _with_finish(tools: Sequence[Any], signature: type[Signature]) -> list[Tool]
 
 
 async def _finish() -> str:
-    return "Done."
+    return FINISHED
 
 
 def _acting(signature: type[Signature]) -> type[Signature]:

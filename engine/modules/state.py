@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import logging
 import platform
 import re
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,8 @@ from engine.runtime import current
 
 if TYPE_CHECKING:
     from engine.modules.module import Module
+
+_log = logging.getLogger(__name__)
 
 _SECRET = re.compile(r"key|token$|secret|password|authorization|headers", re.IGNORECASE)
 _NOT_TAKEN_OVER = ("api_base", "base_url", "model_list")
@@ -168,6 +171,7 @@ async def batch(
                 answers[i] = await program.acall(**example.input_values())
             except Exception as error:  # whatever a row raises is that row's record
                 failures.append((example, error))
+                _log.warning("Example %d failed: %s: %s", i, type(error).__name__, error)
                 if max_errors is not None and len(failures) >= max_errors:
                     raise RunError(
                         f"Stopped after {len(failures)} failed examples; the last one: {error}"

@@ -64,6 +64,10 @@ class Retriever(ABC):
         told = {"query": query, "k": self.k if k is None else k}
         return await watched("retrieve", self, told, self.answered(query, k))
 
+    def forward(self, query: str, k: int | None = None) -> Prediction:
+        """Search and wait: what a call does, under the name DSPy gives it."""
+        return self(query, k)
+
     async def answered(self, query: str, k: int | None) -> Prediction:
         """Return what a search found as a Prediction."""
         hits = await self.search(query, k)

@@ -95,6 +95,15 @@ class Embeddings(Retriever):
         if self._vectors is not None and len(self._vectors) > self.brute_force_threshold:
             self._near = await loop.in_thread(approximate, self._vectors, centres)
 
+    @classmethod
+    def load(cls, path: str | Path, corpus: Any = None, embedder: Any = None, **options: Any) -> Self:
+        """Read a saved index; see `Retriever.load`. As in DSPy the second argument may be the embedder."""
+        if isinstance(corpus, Embedder) or callable(corpus):
+            corpus, embedder = None, corpus
+        return super().load(path, corpus, **options, **({} if embedder is None else {"embedder": embedder}))
+
+    from_saved = load
+
     async def search(self, query: str, k: int | None = None) -> list[Hit]:
         """Return the nearest passages, nearest first; a score is a cosine (or a dot product)."""
         wanted = self.k if k is None else checked_k(k)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigurationError
+from engine.modules.react import FINISH, FINISHED
 
 if TYPE_CHECKING:
     from engine.modules.module import Module
@@ -49,12 +50,12 @@ class StatusMessageProvider:
     """
 
     def tool_start_status_message(self, instance: Any, inputs: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - for subclasses
-        """A tool is called."""
-        return f"Calling the tool {instance.name} ..."
+        """A tool is called; `finish`, by which an agent says that it knows enough, is not told."""
+        return None if instance.name == FINISH else f"Calling the tool {instance.name} ..."
 
-    def tool_end_status_message(self, outputs: Any) -> str | None:  # noqa: ARG002 - for subclasses
+    def tool_end_status_message(self, outputs: Any) -> str | None:
         """A tool has returned."""
-        return "The tool is done."
+        return None if outputs is FINISHED else "The tool is done."
 
     def module_start_status_message(self, instance: Any, inputs: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - for subclasses
         """A module is called."""

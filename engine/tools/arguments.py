@@ -35,7 +35,9 @@ class Arguments:
         adapters: Mapping[str, TypeAdapter[Any]] | None = None,
         takes_any: bool = False,
         by_position: tuple[str, ...] = (),
+        types: Mapping[str, Any] | None = None,
     ) -> None:
+        self.types = dict(types or {})
         self.by_position = by_position
         self.schema = {name: dict(part) for name, part in schema.items()}
         self.required = required
@@ -67,11 +69,12 @@ class Arguments:
         required = tuple(name for name, (_, field) in parts.items() if field.is_required())
         any_name = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
         by_position = tuple(name for name, p in signature.parameters.items() if p.kind is p.POSITIONAL_ONLY)
-        return cls(schema, required, adapters, any_name, by_position)
+        types = {name: annotation for name, (annotation, _) in parts.items()}
+        return cls(schema, required, adapters, any_name, by_position, types)
 
     def with_schema(self, schema: Mapping[str, Mapping[str, Any]]) -> Arguments:
         """Return the same arguments, described otherwise."""
-        return Arguments(schema, self.required, self._adapters, self.takes_any, self.by_position)
+        return Arguments(schema, self.required, self._adapters, self.takes_any, self.by_position, self.types)
 
     def read(self, tool: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return a call's arguments in the types of the function. Raises ToolArgumentsError naming the argument."""

@@ -84,6 +84,11 @@ class Tool(ToolForm):
         return self._arguments.schema
 
     @property
+    def arg_types(self) -> dict[str, Any]:
+        """Argument -> the type it is read as."""
+        return self._arguments.types
+
+    @property
     def required(self) -> tuple[str, ...]:
         """Arguments without a default."""
         return self._arguments.required

@@ -184,7 +184,7 @@ strict = Triage.with_instructions("Be strict.").append("extra", dspy.OutputField
 assert strict.instructions == "Be strict." and "extra" in strict.output_fields and "extra" not in Triage.output_fields
 assert dspy.Prediction(score=0.5) < dspy.Prediction(score=0.6)
 row = dspy.Example(a=1, b=2).with_inputs("a")
-assert row.inputs().toDict() == {"a": 1} and row.labels().keys() == {"b"} and row.without("b").toDict() == {"a": 1}
+assert row.inputs().toDict() == {"a": 1} and row.labels().keys() == ["b"] and row.without("b").toDict() == {"a": 1}
 dspy.inspect_history(n=1)
 dspy.settings.configure(lm=None)
 '''
