@@ -98,6 +98,8 @@ def report(run: RunRow, console: Console) -> None:
     console.print(result["verdict"]["sentence"], style="bold", highlight=False, markup=False)
     if whole := result.get("whole_set"):
         console.print(whole["sentence"], highlight=False, markup=False)
+    if result.get("reason") and result.get("stopped") == "finished":  # else it stands above already
+        console.print(f"How the search ended: {result['reason']}", highlight=False, markup=False)
     usage = result["usage"]
     tokens = usage["input_tokens"] + usage["output_tokens"]
     cached = f" ({usage['cached']:,} more from the cache)" if usage["cached"] else ""

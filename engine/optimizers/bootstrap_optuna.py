@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from engine.optimizers.base import Optimizer, Options
-from engine.optimizers.board import Board, affordable
+from engine.optimizers.board import Board
 from engine.optimizers.bootstrap_few_shot import (
     BootstrapFewShotOptions,
     Rules,
@@ -30,6 +30,9 @@ from engine.search.contract import Problem, Search, together
 # Trials that run together: the sampler learns between waves.
 _WAVE = 8
 _SHOWN_TO_TEACHER = 16
+
+# How often the examples of a first step stay the same from one trial to the next: a choice among many seldom repeats.
+_KEEPING = 0.25
 
 
 class BootstrapOptunaOptions(BootstrapFewShotOptions):
@@ -69,7 +72,7 @@ class BootstrapFewShotWithOptuna(Optimizer):
         o, rng = self.options, problem.rng
         board = Board(problem)
         teacher = teacher_of(problem, min(_SHOWN_TO_TEACHER, o.max_labeled_demos), rng)
-        rules = Rules(o.max_rounds, accepted_from(self), o.max_errors)
+        rules = Rules(o.max_rounds, accepted_from(self), o.max_errors, hurry=True)
         solved, _ = yield from together(
             [
                 bootstrap(teacher, problem.train, o.max_bootstrapped_demos, rules),
@@ -85,21 +88,47 @@ class BootstrapFewShotWithOptuna(Optimizer):
             first_value=board.score or 0.0,
             rng=rng,
             rehearsal=problem.rehearsal,
+            keeping=_KEEPING,
         )
-        solving = min(len(problem.train), 2 * o.max_bootstrapped_demos) * problem.calls_per_row
-        left = affordable(problem, o.num_candidate_programs + 1, solving) - 1
+        purse = _Purse(problem)
+        left = o.num_candidate_programs
         while left > 0 and board.open:
-            wave = study.ask(min(left, _WAVE))
+            wave = study.ask(min(left, _WAVE, purse.evaluations))
             if not wave:
                 return
             left -= len(wave)
             made = {c: space.candidate(c) for c in wave}
             evaluations = yield from board.validate(list({m.id: m for m in made.values()}.values()))
+            purse.paid(len(evaluations))
             if not board.open:
                 return
             scores = {e.candidate_id: e.score for e in evaluations}
             for combination, candidate in made.items():
                 study.tell(combination, scores[candidate.id])
+
+
+class _Purse:
+    """How many full evaluations a budget in calls still pays for, at what one has really taken so far.
+
+    In a pipeline that is often far less than its rows times its calls a row: the cache answers what stayed the same.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self._allowed, self._made = problem.allowance.calls, problem.calls_made
+        self._most = max(1, len(problem.validation) * problem.calls_per_row)
+        self._before, self._one = 0, 0.0
+        self.paid(1)
+
+    @property
+    def evaluations(self) -> int:
+        """Full evaluations that are paid for."""
+        return _WAVE if self._allowed is None else int((self._allowed - self._before) // self._one)
+
+    def paid(self, evaluations: int) -> None:
+        """Learn what these evaluations took; one that took more than the others is what the next may take."""
+        made = self._before + evaluations * self._most if self._made is None else self._made()
+        one = (made - self._before) / max(1, evaluations)
+        self._before, self._one = made, max(self._one, min(one, self._most), 1.0)
 
 
 class _Space:

@@ -74,7 +74,7 @@ class InferRules(Optimizer):
         o, rng = self.options, problem.rng
         board = Board(problem)
         teacher = teacher_of(problem, o.max_labeled_demos, rng)
-        rules = Rules(o.max_rounds, accepted_from(self), o.max_errors)
+        rules = Rules(o.max_rounds, accepted_from(self), o.max_errors, hurry=True)
         steps = len(problem.worded)
         solving = min(len(problem.train), 2 * o.max_bootstrapped_demos) * problem.calls_per_row
         room = affordable(problem, o.num_candidates + 2, solving + steps * o.num_candidates)

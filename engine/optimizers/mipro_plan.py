@@ -142,8 +142,10 @@ def make_plan(o: MIPROv2Options, problem: Problem) -> Plan:
     steps = len(problem.worded)
     shown = 0 if o.zero_shot else sum(problem.may_change(path, "demos") for path in problem.signatures)
     variables = max(1, steps + shown + (len(problem.signatures) if o.tune_reasoning else 0))
-    trials = o.num_trials or int(max(2 * variables * math.log2(max(2, n)), 1.5 * n))
+    draws = int(max(2 * variables * math.log2(max(2, n)), 1.5 * n))
     instructions = n if o.zero_shot else max(2, n // 2)
+    combinations = instructions**steps * n**shown * (2 ** len(problem.signatures) if o.tune_reasoning else 1)
+    trials = o.num_trials or (different_draws(draws, combinations) if shown else draws)
     rows = min(cap, len(problem.validation))
     twice = 2 * len(problem.train)
     read = o.view_data_batch_size or max(_FEWEST_ROWS_A_READER, -(-twice // _MOST_READERS))
@@ -159,6 +161,23 @@ def make_plan(o: MIPROv2Options, problem: Problem) -> Plan:
     mini = 0 if not o.minibatch or small or o.minibatch_size >= rows else o.minibatch_size
     wave = o.minibatch_full_eval_steps if mini else _TRIALS_A_WAVE
     return Plan(n, instructions, trials, rows, mini, wave, readers, read)
+
+
+def different_draws(draws: int, combinations: int) -> int:
+    """Return how many different combinations, other than the first, so many draws of them hit: about the mean.
+
+    DSPy's trials are draws, and one that repeats another is mostly answered by the cache. Here no combination is
+    drawn twice, so as many trials as draws would take more calls.
+
+    >>> different_draws(10, 18), different_draws(20, 324)
+    (7, 19)
+    """
+    missed = -1.0 if combinations == 1 else math.expm1(draws * math.log1p(-1 / combinations))
+    return max(1, round(-missed * (combinations - 1))) if combinations < _MANY else draws
+
+
+# Combinations among which no draw hits one that was drawn before.
+_MANY = 10**9
 
 
 class Purse:

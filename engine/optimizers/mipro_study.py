@@ -61,9 +61,18 @@ class Draws:
 
 
 class Rehearsal(Draws):
-    """Draws that keep some of the one before, as a sampler's do: what steps have in common is answered by the cache."""
+    """Draws that keep some of the one before, as a sampler's do: what steps have in common is answered by the cache.
+
+    Not all do where a choice has many variables: this `share` of them.
+    """
+
+    def __init__(self, sizes: Mapping[str, int], rng: random.Random, share: float = 1.0) -> None:
+        super().__init__(sizes, rng)
+        self._share = share
 
     def _suggestion(self, wave: list[tuple[int, ...]]) -> tuple[int, ...] | None:
+        if self._share < 1 and self._rng.random() >= self._share:
+            return None
         before = wave[-1] if wave else self.start
         kept = max(self._rng.randrange(len(self._sizes)) for _ in range(2)) if self._sizes else 0
         sizes = list(self._sizes.values())[kept:]
@@ -122,11 +131,20 @@ class Study(Draws):
 
 
 def make_study(
-    sizes: Mapping[str, int], *, seed: int, first_value: float, rng: random.Random, rehearsal: bool
+    sizes: Mapping[str, int],
+    *,
+    seed: int,
+    first_value: float,
+    rng: random.Random,
+    rehearsal: bool,
+    keeping: float = 1.0,
 ) -> Draws:
-    """Return what suggests combinations: a study, or draws for a rehearsal, which needs no Optuna."""
+    """Return what suggests combinations: a study, or draws for a rehearsal, which needs no Optuna.
+
+    `keeping` is the share of a rehearsal's draws that keep some of the one before.
+    """
     if rehearsal:
-        return Rehearsal(sizes, rng)
+        return Rehearsal(sizes, rng, keeping)
     return Study(sizes, seed=seed, first_value=first_value, rng=rng)
 
 

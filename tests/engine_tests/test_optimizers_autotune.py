@@ -129,6 +129,8 @@ def test_rules_that_the_rows_speak_against_are_found():
     assert check.contradicted("Where apple occurs the label is green")
     assert not check.contradicted("Where apple occurs the label is red")
     assert not check.contradicted("Read closely.")
+    assert check.evidence("Where apple occurs the label is red") >= 2
+    assert check.evidence("Where apple occurs the label is green") == check.evidence("Read closely.") == 0
 
 
 def test_rows_that_cover_most_are_of_different_kinds():

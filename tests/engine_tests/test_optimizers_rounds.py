@@ -99,5 +99,5 @@ class SelfTaughtLM(RoundsLM):
 
 def test_rare_solved_rows_are_looked_for_in_ever_larger_batches():
     made = rounds(BootstrapFewShot, Predict("text -> label"), lm=SelfTaughtLM())
-    assert len(made) <= 10  # row by row it would be 38, four at a time some 20
-    assert sum(made) <= 40  # the fourth solved row is the 38th; two more is what looking ahead may cost
+    assert len(made) <= 8  # row by row it would be 38, four at a time some 20
+    assert sum(made) <= 42  # the fourth solved row is the 38th; a tenth more is what looking ahead may cost

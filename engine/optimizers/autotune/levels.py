@@ -46,6 +46,8 @@ class Levels(Standing):
             if rules and rules != current:
                 n, new = sum(bool(p) for p in some), len(set(rules) - set(current))
                 title = f"{len(rules)} rules ({new} new) from {n} reading{'' if n == 1 else 's'} of the rows"
+                if borne := sum(check.evidence(rule) > 0 for rule in rules):
+                    title += f", {borne} of them borne out by labelled rows"
                 added.append((place, self.space.add(place, Level(title, rules, origin=base[place] or None))))
         return added
 
