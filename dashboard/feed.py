@@ -64,10 +64,14 @@ class _Known:
             )
         trial = self.trial(event)
         if event.kind == "row_scored" and trial is not None and "row" in event.data:
-            why = event.text.partition(" failed: ")[2]
-            return f"Row {event.data['row'] + 2} failed with {_small(self.name(trial.candidate_id))}: {why}"
-        if event.kind != "trial_finished" or trial is None or not trial.rows_done:
+            rows = ", ".join(str(e.data["row"] + 2) for e in same)
+            what = f"{'Row' if len(same) == 1 else 'Rows'} {rows} failed with {_small(self.name(trial.candidate_id))}"
+            return f"{what}: {_why(event)}"
+        if event.kind != "trial_finished" or trial is None:
             return event.text
+        if not trial.rows_done:
+            names = dict.fromkeys(_small(self.name(t.candidate_id)) for t in map(self.trial, same) if t)
+            return f"Cut short before the first row: {', '.join(names)}."
         return self._looks(same) if len(same) > 1 else self._scored(event, trial)
 
     def _best(self, event: EventRow) -> str:
@@ -97,18 +101,17 @@ class _Known:
 
 
 def _folded(events: Sequence[EventRow], known: _Known) -> Iterator[list[EventRow]]:
-    """Give the events that make one line each: equal requests in a row, and small trials on training rows in a row."""
+    """Give the events that make one line each: equal requests, equal failures, small trials and what never began."""
 
     def what(event: EventRow) -> tuple[Any, ...]:
         trial = known.trial(event)
         if event.kind == "proposed":
             return event.kind, event.data.get("label")
-        if (
-            event.kind == "trial_finished"
-            and trial is not None
-            and trial.split == "train"
-            and trial.rows_done
-        ):
+        if event.kind == "row_scored" and trial is not None and "row" in event.data:
+            return event.kind, trial.number, _why(event)
+        if event.kind == "trial_finished" and trial is not None and not trial.rows_done:
+            return event.kind, "not begun"
+        if event.kind == "trial_finished" and trial is not None and trial.split == "train":
             return event.kind, "train"
         return event.kind, event.id
 
@@ -125,6 +128,10 @@ def _asked(same: Sequence[EventRow]) -> str:
     usable = "all usable" if received == asked else "none usable" if not received else f"{received:,} usable"
     usable = "usable" if asked == received == 1 else usable
     return f"Asked the model that writes prompts for {what}: {count(asked, 'answer')}, {usable}."
+
+
+def _why(event: EventRow) -> str:
+    return event.text.partition(" failed: ")[2]
 
 
 def _kind(event: EventRow) -> str:

@@ -18,6 +18,8 @@ TRIALS = [
     trial(2, "b", "train", 1.0, 3),
     trial(3, "c", "train", 1 / 3, 3),
     trial(4, "b", "test", 0.8, 20, "stopped"),
+    trial(5, "c", "validation", None, 0, "stopped"),
+    trial(6, "b", "validation", None, 0, "stopped"),
 ]
 
 
@@ -44,8 +46,11 @@ def test_prompts_are_called_by_their_number_and_rows_by_what_they_are_for():
 def test_a_failed_row_has_the_number_it_has_in_the_file_and_a_cut_trial_says_so():
     failed = ("row_scored", "Trial 1, row 3 failed: No answer: none.", {"trial": 1, "row": 3})
     cut = ("trial_finished", "Trial 4 scored 80 % over 20 rows, cut short.", {"trial": 4})
-    assert [text for _, text in said(failed, cut)] == [
-        "Row 5 failed with the starting prompt: No answer: none.",
+    again = ("row_scored", "Trial 1, row 8 failed: No answer: none.", {"trial": 1, "row": 8})
+    never = [("trial_finished", "Trial cut short.", {"trial": number}) for number in (5, 6, 5)]
+    assert [text for _, text in said(failed, again, *never, cut)] == [
+        "Rows 5, 10 failed with the starting prompt: No answer: none.",
+        "Cut short before the first row: prompt 2, prompt 1.",
         "Prompt 1 scored 80 % on 20 test rows, cut short: 24 were planned.",
     ]
 

@@ -113,7 +113,7 @@ def _without_result(run: RunRow) -> None:
                 "These are the prompts so far, on the rows that choose among them. The verdict comes with the final test, "
                 "at the end."
             )
-        with st.container(horizontal=True, key="no_verdict_bar"):
+        with st.container(horizontal=True, vertical_alignment="center", key="no_verdict_bar"):
             _watch(run)
             if not run.is_over and run.state != "lost":
                 st.button("Look again", key="look_again", icon=":material/refresh:")

@@ -58,7 +58,7 @@ def _draw(run_id: str, was_over: bool) -> None:
     chosen = _chosen()
     with left, st.container(border=True, key="chart_card"):
         st.markdown(
-            "**Trial scores**",
+            "**Scores of the prompts**",
             help=explain(
                 "candidate",
                 "Each dot is one, scored on some rows, and is joined to those it came from. Click one to see it.",
