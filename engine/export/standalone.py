@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -156,22 +158,30 @@ def _parts(steps: Sequence[Mapping[str, Any]]) -> Sequence[ModuleType]:
 
 def _imports(parts: Sequence[ModuleType]) -> str:
     """Return what the parts import of the standard library."""
-    plain: set[str] = set()
+    lines = {line for part in parts for line in _split(part)[0]}
     named: dict[str, set[str]] = {}
-    for node in (node for part in parts for node in ast.parse(inspect.getsource(part)).body):
-        if isinstance(node, ast.Import):
-            plain |= {one.name for one in node.names}
-        elif isinstance(node, ast.ImportFrom) and not str(node.module).startswith(("engine", "__future__")):
-            named.setdefault(str(node.module), set()).update(one.name for one in node.names)
-    lines = [f"import {name}" for name in sorted(plain)]
-    return "\n".join([*lines, *(f"from {m} import {', '.join(sorted(named[m]))}" for m in sorted(named))])
+    for line in lines:
+        module, _, names = line.removeprefix("from ").partition(" import ")
+        if names:
+            named.setdefault(module, set()).update(names.split(", "))
+    plain = sorted(line for line in lines if line.startswith("import "))
+    return "\n".join([*plain, *(f"from {m} import {', '.join(sorted(named[m]))}" for m in sorted(named))])
 
 
 def _code(part: ModuleType) -> str:
     """Return a part's code, below its imports."""
+    return _split(part)[1]
+
+
+@cache
+def _split(part: ModuleType) -> tuple[tuple[str, ...], str]:
+    """Return what a part imports of the standard library, and its code; worked out once a process."""
     source = inspect.getsource(part)
-    ends = [n.end_lineno or 0 for n in ast.parse(source).body if isinstance(n, ast.Import | ast.ImportFrom)]
-    return "\n".join(source.splitlines()[max(ends) :]).strip("\n")
+    imports = [n for n in ast.parse(source).body if isinstance(n, ast.Import | ast.ImportFrom)]
+    kept = [n for n in imports if not str(getattr(n, "module", "")).startswith(("engine", "__future__"))]
+    code = "\n".join(source.splitlines()[imports[-1].end_lineno or 0 :]).strip("\n")
+    # What is said to our own linter is of no use there.
+    return tuple(ast.unparse(n) for n in kept), re.sub(r"  # noqa: .*", "", code)
 
 
 NO_MODEL = (
@@ -187,7 +197,8 @@ HEAD = '''\
 
 It needs Python 3.9 or newer and nothing else. The model, the prompts and the solved examples are in PROGRAM, just as
 they were tuned; the code below it puts a row's values in, asks the model and reads the reply. A reply that cannot be
-read is sent back once with what is wrong with it. The key is read from the environment and is not in this file.
+read is sent back once with what is wrong with it (Tuneboard would then ask once more, for JSON), else the row fails with
+its error. The key is read from the environment and is not in this file.
 """
 
 from __future__ import annotations

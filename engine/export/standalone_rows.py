@@ -103,19 +103,28 @@ def answer_file(parser: argparse.ArgumentParser, program: dict[str, Any], given:
     missing = [name for name in needed(program) if rows and name not in rows[0]]
     if missing:
         parser.error(f"the file has no column {', '.join(missing)}; it has {', '.join(map(str, rows[0]))}")
-    with ThreadPoolExecutor(max(1, given.at_once)) as pool:
+    if given.output is None:
+        failed = answer_rows(sys.stdout, program, rows, given.at_once)
+    else:
+        try:
+            out = Path(given.output).open("w", newline="", encoding="utf-8")  # noqa: SIM115 - closed below
+        except OSError as error:
+            parser.error(f"{given.output} cannot be written: {error}")
+        with out:
+            failed = answer_rows(out, program, rows, given.at_once)
+    sys.stderr.write(f"{len(rows)} rows, {failed} failed.\n")
+    return 1 if rows and failed == len(rows) else 0
+
+
+def answer_rows(out: Any, program: dict[str, Any], rows: list[dict[str, Any]], at_once: int) -> int:
+    """Answer rows, some at a time, and write them as they come; return how many failed."""
+    with ThreadPoolExecutor(max(1, at_once)) as pool:
         done = pool.map(lambda row: attempt_row(program, row), rows)
         try:
-            if given.output is None:
-                failed = write_answers(sys.stdout, program, rows, done)
-            else:
-                with Path(given.output).open("w", newline="", encoding="utf-8") as out:
-                    failed = write_answers(out, program, rows, done)
+            return write_answers(out, program, rows, done)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # what was answered is written
             raise
-    sys.stderr.write(f"{len(rows)} rows, {failed} failed.\n")
-    return 1 if rows and failed == len(rows) else 0
 
 
 def write_answers(out: Any, program: dict[str, Any], rows: list[dict[str, Any]], done: Any) -> int:

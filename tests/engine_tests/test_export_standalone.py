@@ -329,6 +329,10 @@ def test_a_row_that_fails_is_kept_with_its_error_and_busy_servers_are_asked_agai
         failed = run(script, "rows.csv")
         assert failed.returncode == 1
         assert failed.stdout.count("answered 500") == 3
+    assert (
+        "nowhere cannot be written"
+        in run(script, "rows.csv", "--output", f"{tmp_path / 'no'}/nowhere").stderr
+    )
     (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
     assert "the file has no column text, model; it has a, b" in run(script, "rows.csv").stderr
     assert "none.csv cannot be read" in run(script, "none.csv").stderr
@@ -385,7 +389,9 @@ def test_what_cannot_stand_alone_says_why(tmp_path: Path):
 
 
 def test_the_script_is_python_3_9_and_imports_nothing_else():
-    tree = ast.parse(standalone_script(one_step()), feature_version=(3, 9))
+    text = standalone_script(one_step())
+    assert "noqa" not in text
+    tree = ast.parse(text, feature_version=(3, 9))
     plain = {one.name for node in ast.walk(tree) if isinstance(node, ast.Import) for one in node.names}
     named = {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {name.partition(".")[0] for name in plain | named} <= sys.stdlib_module_names
