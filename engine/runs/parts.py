@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import MissingKeyError
+from engine.errors import ConfigurationError, MissingKeyError
 from engine.registry import get_adapter, get_metric, get_optimizer
 
 if TYPE_CHECKING:
@@ -59,7 +59,10 @@ def check_key(choice: ModelChoice) -> None:
 
 
 def check_model_keys(pipeline: PipelineSpec, *choices: ModelChoice | None) -> None:
-    """Raise MissingKeyError where one of these models, or one that a step names as its own, needs a key and has none."""
+    """Raise MissingKeyError where one of these models, or one that is a step's own, needs a key and has none.
+
+    Raises ConfigurationError for a model's name or address that is none.
+    """
     for choice in choices:
         if choice is not None:
             check_key(choice)
@@ -69,3 +72,7 @@ def check_model_keys(pipeline: PipelineSpec, *choices: ModelChoice | None) -> No
                 check_key(choice)
             except MissingKeyError as error:
                 raise MissingKeyError(f"The step {step.name!r} asks a model of its own. {error}") from error
+            except ConfigurationError as error:
+                raise ConfigurationError(
+                    f"The step {step.name!r} cannot ask the model {choice.name!r}: {error}"
+                ) from error

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from dspy_peer import in_dspy
 from openai_server import OpenAIServer, body_hash
-from run_setup import add_data, add_run, csv_bytes
+from run_setup import add_data, add_run, csv_bytes, spec
 from starlette.testclient import TestClient
 
 from engine import loop
 from engine.errors import MissingKeyError, PipelineError
 from engine.export.formats import get_export
 from engine.export.json import load_program, program_file, read_program, save_program
+from engine.export.python import python_script
 from engine.lm.choice import ModelChoice
 from engine.lm.connection import QUESTION
 from engine.pipeline.build import build_program
@@ -203,6 +204,44 @@ def test_a_wrong_address_of_a_step_is_one_sentence_before_anything_is_paid_for(
     assert (servers.run.calls, run.calls) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"name": "no-such-provider/", "base_url": "nowhere"},
+            "The step 'write' cannot ask the model 'no-such-provider/'",
+        ),
+        (
+            {"base_url": "http://127.0.0.1:9/v1"},
+            "The step 'write' asks the model 'openai/writer', which does not",
+        ),
+    ],
+)
+def test_the_command_line_says_the_same_in_one_sentence(
+    servers: Servers, tmp_path: Path, changes: dict[str, str], words: str
+):
+    (tmp_path / "rows.csv").write_bytes(csv_bytes(12))
+    run = spec(
+        "rows.csv",
+        pipeline=servers.pipeline.with_models(
+            lambda m: m.model_copy(update=changes) if m.name == "openai/writer" else m
+        ),
+        model=servers.model,
+    )
+    (tmp_path / "run.json").write_text(run.model_dump_json(), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "engine", "run", str(tmp_path / "run.json")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode != 0
+    assert words in said
+    assert "Traceback" not in said
+    assert servers.run.calls == 0
+
+
 def test_a_run_that_goes_on_does_not_ask_for_the_word_again(servers: Servers, tmp_path: Path):
     run_id = add_run(
         tmp_path,
@@ -251,8 +290,9 @@ def test_a_step_needs_the_key_that_its_own_model_names(servers: Servers, monkeyp
     sent = [server.headers[-1]["Authorization"] for server in (servers.first, servers.second)]
     assert sent == ["Bearer secret-of-the-writer"] * 2
     content = program_file(locked, servers.start, model=servers.model.model_dump())
-    for name in ("json", "python", "dspy", "openai_request", "markdown"):
+    for name in ("json", "dspy", "openai_request", "markdown"):
         assert "secret-of-the-writer" not in get_export(name).render(content)
+    assert "secret-of-the-writer" not in python_script(locked, servers.start, servers.model.model_dump())
 
 
 def test_a_program_file_of_anybodys_sends_no_key_to_the_address_it_names(
