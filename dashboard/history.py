@@ -172,7 +172,7 @@ def _data(spec: RunSpec) -> str:
 
 
 def _split(split: SplitSpec) -> str:
-    return f"{split.train:.0%} / {split.validation:.0%} / {split.test:.0%}, seed {split.seed}"
+    return f"{100 * split.train:.0f} % / {100 * split.validation:.0f} % / {100 * split.test:.0f} %, seed {split.seed}"
 
 
 def _left_out(spec: RunSpec) -> str:

@@ -145,9 +145,9 @@ def rows_needed(shares: Sequence[float]) -> int:
 def _checked_shares(split: Shares) -> tuple[float, float, float]:
     shares = (split.train, split.validation, split.test)
     if min(shares) <= 0 or abs(sum(shares) - 1) > 0.005:
-        parts = ", ".join(f"{side} {share:.0%}" for side, share in zip(SIDES, shares, strict=True))
+        parts = ", ".join(f"{side} {100 * share:.0f} %" for side, share in zip(SIDES, shares, strict=True))
         raise DatasetError(
-            f"The shares ({parts}) add up to {sum(shares):.0%}. Make each more than 0 and the sum 100%."
+            f"The shares ({parts}) add up to {100 * sum(shares):.0f} %. Make each more than 0 and the sum 100 %."
         )
     return shares
 

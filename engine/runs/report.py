@@ -102,7 +102,7 @@ def settings_of(store: Store, spec: RunSpec, run: RunRow) -> tuple[tuple[str, st
         dollars(budget.usd) if budget.usd else "",
         duration(budget.seconds) if budget.seconds else "",
     ]
-    shares = f"{split.train:.0%} to learn from, {split.validation:.0%} to choose by, {split.test:.0%} for the final test"
+    shares = f"{100 * split.train:.0f} % to learn from, {100 * split.validation:.0f} % to choose by, {100 * split.test:.0f} % for the final test"
     pairs = (
         ("Data", names.get(spec.dataset, "not in this store any more")),
         ("Data hash (SHA-256)", spec.dataset_hash or "not recorded"),

@@ -174,7 +174,9 @@ def _example_problems(draft: ProjectDraft, columns: Sequence[str] | None) -> lis
                 )
     total = draft.split.train + draft.split.validation + draft.split.test
     if abs(total - 1) > 0.005:
-        found.append(f"The shares of training, validation and test rows add up to {total:.0%}. Make it 100%.")
+        found.append(
+            f"The shares of training, validation and test rows add up to {100 * total:.0f} %. Make it 100 %."
+        )
     return [Problem("examples", sentence) for sentence in found]
 
 

@@ -129,7 +129,7 @@ def test_a_spec_file_that_is_not_there(tmp_path):
         ({"dataset": "none.csv"}, "'none.csv'"),
         ({"budget": {"calls": 3}}, "too small"),
         ({"budget": {"calls": -3}}, "'budget.calls'"),
-        ({"split": {"train": 0.9, "validation": 0.9, "test": 0.9}}, "270%"),
+        ({"split": {"train": 0.9, "validation": 0.9, "test": 0.9}}, "270 %"),
         ({"adapter": "toml"}, "'adapter'"),
         ({"surprise": 1}, "'surprise'"),
     ],

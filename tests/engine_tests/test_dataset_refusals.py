@@ -77,7 +77,7 @@ def test_the_good_file_runs(tmp_path: Path):
         pytest.param(
             GOOD.encode(),
             {"split": {"train": 0.9, "validation": 0.3, "test": 0.3}},
-            "add up to 150%",
+            "add up to 150 %",
             id="shares",
         ),
         pytest.param(GOOD.encode(), step(["my text"], ["label"]), "such as 'my_text'", id="bad field name"),

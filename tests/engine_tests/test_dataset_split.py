@@ -107,7 +107,7 @@ def test_scarce_labels_are_named():
 
 
 def test_shares_must_add_up():
-    with pytest.raises(DatasetError, match="add up to 130%"):
+    with pytest.raises(DatasetError, match="add up to 130 %"):
         split_rows(examples(40), shares(0.7))
 
 

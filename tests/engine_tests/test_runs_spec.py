@@ -62,7 +62,7 @@ def test_an_empty_draft_asks_for_everything_in_the_wizards_order():
         ({"mapping": {"shelf": "shelf"}}, "examples", "input 'text'"),
         ({"mapping": {"text": "text", "shelf": "rack"}}, "examples", "'rack', which is not in the data"),
         ({"mapping": {"text": "text", "shelf": "text"}}, "examples", "'text' is used as the input"),
-        ({"split": SplitSpec(train=0.5, validation=0.4, test=0.4)}, "examples", "130%"),
+        ({"split": SplitSpec(train=0.5, validation=0.4, test=0.4)}, "examples", "130 %"),
         ({"metric": Named(name="Bleu")}, "metric", "no metric 'Bleu'"),
         ({"metric": Named(name="ExactMatch", options={"field": "colour"})}, "metric", "'colour'"),
         ({"metric": Named(name="ExactMatch", options={"magic": 1})}, "metric", "magic"),
