@@ -38,20 +38,22 @@ class End:
 
 
 def ending(told: str, end: End, written: Proposals) -> str:
-    """Return what to say at the end; `told` is what the search itself says, which goes first unless every row failed.
+    """Return what to say at the end; `told` is what the search itself says, which goes first unless every row scored 0.
 
     >>> start = Candidate({})
     >>> ending("", End("", start, start, None, ()), Proposals())
-    'The search came to its end.'
+    'There was nothing to change: the starting prompt is kept.'
     """
-    if told and not end.cause and any(o.error is None for t in end.trials for o in t.evaluation.outcomes):
+    if told and not end.cause and any(o.score > 0 for t in end.trials for o in t.evaluation.outcomes):
         return told
     if end.cause:
         cause = end.cause if end.cause.endswith((".", "!", "?")) else f"{end.cause}."
         return f"{cause} {_kept(end)}"
     hindrance = _hindrance(end, written)
     if not hindrance and not end.trials:
-        return "The search came to its end."
+        if end.best.id == end.seed.id:
+            return "There was nothing to change: the starting prompt is kept."
+        return "The prompt that was made is kept; making it took no row, so it has no score yet."
     return f"{hindrance} {_kept(end)}".strip()
 
 
