@@ -7,8 +7,13 @@ from small_optimizers import HintLM, TwoSteps
 
 from engine import loop
 from engine.contract_toy import toy_rows, toy_settings
+from engine.modules.module import Module
 from engine.modules.predict import Predict
+from engine.optimizers.bootstrap_optuna import BootstrapFewShotWithOptuna
+from engine.optimizers.gepa_limits import Limits
 from engine.registry import OPTIMIZERS
+from engine.search.budget import Budget
+from engine.search.contract import Score
 from engine.search.driver import Driver
 from engine.search.estimate import estimate
 
@@ -99,3 +104,47 @@ def test_a_docstring_has_a_source_the_calls_and_an_example(kind):
     assert "Source" in text
     assert "Calls" in text
     assert f">>> {kind.__name__}(" in text
+
+
+class Relay(Module):
+    """Two steps of which the second reads only what the first wrote: one thing, whatever the row."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = Predict("text -> hint")
+        self.second = Predict("hint -> label")
+
+    async def aforward(self, text):
+        return await self.second.acall(hint=(await self.first.acall(text=text)).hint)
+
+
+def test_what_the_cache_spares_pays_for_more_trials():
+    lm = KeepingLM()
+    settings = toy_settings(
+        lm,
+        program=Relay(),
+        rows=toy_rows(TRAIN + V),
+        train=tuple(range(TRAIN)),
+        validation=tuple(range(TRAIN, TRAIN + V)),
+        budget=Budget(calls=6 * V),
+    )
+    result = loop.run(Driver(settings).search(BootstrapFewShotWithOptuna().search))
+    full = [t for t in result.trials if t.complete and len(t.evaluation.outcomes) == V]
+    assert lm.paid <= 6 * V
+    assert len(full) >= 4  # at two calls a row it would be three
+    assert result.stopped == "finished", result.reason
+
+
+def test_gepa_counts_rows_at_what_they_have_cost():
+    made = [0]
+    limits = Limits(1000, 500, 2, lambda: made[0])
+    assert limits.rows == 250
+    limits.take([Score(None, tuple(range(100)))])
+    assert limits.rows == 150
+    made[0] = 105
+    limits.look()
+    assert limits.rows == int(395 / 1.05)
+    limits.take([Score(None, tuple(range(100)))])
+    made[0] += 180
+    limits.look()
+    assert limits.rows == int(215 / 1.8), "what a row cost at most"
