@@ -62,7 +62,7 @@ def _one_line(text: str) -> str:
 _SCRIPT = '''\
 """@TITLE@.
 
-    pip install tuneboard
+    pip install tuneboard     (or the .whl file in program_container.zip)
     python program_tuneboard.py @OPTIONS@
     python program_tuneboard.py rows.csv > answers.csv
 """

@@ -169,8 +169,9 @@ def _imports(parts: Sequence[ModuleType]) -> str:
 
 
 def _code(part: ModuleType) -> str:
-    """Return a part's code, below its imports."""
-    return _split(part)[1]
+    """Return a part's code, below its imports, under what the part is for."""
+    subject = (part.__doc__ or "").partition("\n")[0].partition(": ")[2]
+    return f"# {subject[:1].upper()}{subject[1:]}\n\n{_split(part)[1]}"
 
 
 @cache

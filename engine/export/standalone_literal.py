@@ -6,17 +6,20 @@ import re
 from typing import Any
 
 WIDTH = 100
+SHORT = 30
+"""Characters up to which a text stays on one line, its line breaks written as such."""
 
 
 def literal(value: Any, indent: int = 0) -> str:
     """Return a value of JSON types as a Python expression.
 
-    >>> print(literal({"name": "gpt", "system": "Two" + chr(10) + "lines"}).replace('"', "'"))
+    >>> made = literal({"name": "gpt", "system": "You are asked to read this" + chr(10) + "text."})
+    >>> print(made.replace('"', "'"))
     {
         'name': 'gpt',
         'system': '''\\
-    Two
-    lines''',
+    You are asked to read this
+    text.''',
     }
     """
     if isinstance(value, str):
@@ -37,7 +40,7 @@ def literal(value: Any, indent: int = 0) -> str:
 
 def _text(text: str) -> str:
     """Return a text's source: of several lines as it stands, unless something in it would not be seen or be read otherwise."""
-    if "\n" in text and text.replace("\n", "").isprintable():
+    if "\n" in text and len(text) > SHORT and text.replace("\n", "").isprintable():
         source = re.sub(r'"(?="|\Z)', r'\\"', text.replace("\\", "\\\\"))
         return f'"""\\\n{source}"""'
     shown = repr(text)

@@ -236,6 +236,7 @@ def test_literals_are_the_values_they_came_from():
         "é\n🙂 {x} %s",
         "",
     ]
+    texts += [f"{text}\n{'long ' * 9}{text}" for text in texts]
     value = {
         "texts": texts,
         **{text: [text, {"deep": [text] * 9}] for text in texts},
