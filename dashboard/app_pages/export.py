@@ -14,6 +14,7 @@ from dashboard.components.export.export_cards import (
 )
 from dashboard.components.export.proof_card import proof_card
 from dashboard.components.export.version_list import version_list
+from dashboard.components.page import tune_link
 from dashboard.components.run_picker import current_run, run_picker
 from dashboard.components.wizard import wizard_header
 
@@ -27,7 +28,7 @@ if run is None or path is None or not path.exists():
         st.caption(
             "When a run ends, its best prompt can be taken away from here: as a program file, or as a script that runs it."
         )
-        st.page_link("app_pages/tune.py", label="Choose how to tune", icon=":material/tune:")
+        tune_link()
 else:
     run_picker(run.id)
     report, results = st.columns(2, gap="medium")

@@ -7,6 +7,7 @@ from dashboard.components.history.history_table import history_table
 from dashboard.components.history.run_card import run_card
 from dashboard.components.history.run_compare import run_compare
 from dashboard.components.look import page_title
+from dashboard.components.page import tune_link
 
 page_title("History", "All runs of all projects. Nothing is thrown away.")
 runs = data.runs()
@@ -14,7 +15,7 @@ if not runs:
     with st.container(border=True, key="no_history"):
         st.markdown("**No runs yet**")
         st.caption("Every run is kept here with its settings and its result. Start one on the Tune page.")
-        st.page_link("app_pages/tune.py", label="Choose how to tune", icon=":material/tune:")
+        tune_link()
 else:
     names = {p.id: p.name for p in data.projects(archived=True)}
     picked = history_table(runs, names)

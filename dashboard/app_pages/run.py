@@ -3,25 +3,31 @@
 import streamlit as st
 
 from dashboard import data
-from dashboard.components.page import current
+from dashboard.components.page import current, tune_link
 from dashboard.components.run.live_run import live_run
 from dashboard.components.run.running_runs import running_runs
 from dashboard.components.run_picker import current_run, run_picker
 from dashboard.components.wizard import wizard_header
 
 ENDED = ("How did the run go?", "It has ended; its results are ready.")
+NONE = ("How is the run going?", "Nothing has been started yet.")
 BROKEN_OFF = ("How did the run go?", "It ended before there was a result. What it found until then is kept.")
 
 current()  # writes the project into the address, which says whose run is meant
 run_id = current_run()
 run = data.run(run_id) if run_id else None
-over = run is not None and (run.is_over or run.state == "lost")
-wizard_header("run", (ENDED if run is not None and run.result else BROKEN_OFF) if over else None)
+if run is None:
+    words: tuple[str, str] | None = NONE
+elif run.is_over or run.state == "lost":
+    words = ENDED if run.result else BROKEN_OFF
+else:
+    words = None
+wizard_header("run", words)
 if run_id is None:
     with st.container(border=True, key="no_run"):
         st.markdown("**No run yet**")
         st.caption("A run tries prompts on your examples and keeps the best. Start one on the Tune page.")
-        st.page_link("app_pages/tune.py", label="Choose how to tune", icon=":material/tune:")
+        tune_link()
 else:
     run_picker(run_id)
     running_runs(run_id)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import streamlit as st
 
 from dashboard import data
+from dashboard.mode import read_only
 from dashboard.plain import plain
 from dashboard.selection import Selection
 from engine.errors import EngineError
@@ -77,6 +78,12 @@ def press(label: str, why_not: str, **options: Any) -> bool:
     if pressed and why_not:
         st.markdown(f":orange[:material/pending:] {plain(why_not)}")
     return pressed and not why_not
+
+
+def tune_link() -> None:
+    """Lead to where a run is started; nobody is led there who may only look."""
+    if not read_only():
+        st.page_link(PAGES["tune"], label="Choose how to tune", icon=":material/tune:", width="content")
 
 
 def only_looking() -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard import contenders, data
 from dashboard.charts import score_chart, score_figure
 from dashboard.comparison import verdict_notes
-from dashboard.components.page import complain
+from dashboard.components.page import complain, tune_link
 from dashboard.components.plot import plot
 from dashboard.components.results.candidate_compare import candidate_compare, heads
 from dashboard.components.results.candidate_maps import candidate_family, candidate_matrix
@@ -93,7 +93,7 @@ def nothing_yet(run: RunRow | None) -> None:
         st.markdown("**No results yet**")
         if run is None:
             st.caption("Start a run on the Tune page; its verdict, prompts and rows will be shown here.")
-            st.page_link("app_pages/tune.py", label="Choose how to tune", icon=":material/tune:")
+            tune_link()
             return
         if run.is_over or run.state == "lost":
             st.caption(plain(run.message) or "This run ended before there was anything to compare.")
