@@ -9,9 +9,11 @@ from page_frame import open_page, said
 from page_frame import stored_draft as draft
 
 from dashboard import data, drafts, launch, people
+from dashboard.components.tune.optimizer_cards import advised_optimizer
 from dashboard.example_checks import split_of
 from dashboard.step_edits import change_step
 from engine.pipeline.templates import SAMPLES
+from engine.registry import OPTIMIZERS
 from engine.runs.spec import ModelChoice, Named
 from engine.runs.worker import work
 from engine.search.freeze import Freeze
@@ -166,3 +168,17 @@ def test_a_large_store_opens_at_once(project):
             store.save_remark(project, draft(project).dataset, Remark(i, "r", "c", -1, "no" * 500, "x", 1.0))
     app = start(project)
     assert "will be used" in said(app)
+
+
+def test_of_all_ways_of_tuning_a_few_are_in_sight_with_the_advised_one_first(project):
+    drafts.update(project, optimizer=None)
+    app = start(project)
+    (more,) = [e for e in app.expander if e.label.endswith("more ways of tuning")]
+    hidden = {str(b.key) for b in more.button}
+    every = [str(b.key) for b in app.button if str(b.key).startswith("choose_")]
+    assert len(every) == len(OPTIMIZERS)
+    assert len(hidden) == len(OPTIMIZERS) - 6
+    advised, _ = advised_optimizer(draft(project), 248)
+    assert every[0] == f"choose_{advised}"
+    app.button(key=f"choose_{advised}").click().run()
+    assert draft(project).optimizer == Named(name=advised)

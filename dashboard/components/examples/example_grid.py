@@ -146,11 +146,22 @@ def _editor(
         num_rows="fixed",
         height=min(38 + 35 * len(rows), 480),
         disabled=True if read_only() else [ROW, BY],
+        column_order=[ROW, USE, *in_sight_first(table.columns, draft.mapping), WHY, *([BY] if made else [])],
         column_config=_columns(table, draft),
         on_change=_edited,
         args=(project_id, key, list(rows), long),
     )
     return {(rows[i], column): size for (i, column), size in long.items()}
+
+
+def in_sight_first(columns: Sequence[str], mapping: Mapping[str, str]) -> list[str]:
+    """Return the columns in the file's order, but those that the task does not use last: the answers shall be in sight.
+
+    >>> in_sight_first(["id", "mail", "note", "team"], {"mail": "mail", "queue": "team"})
+    ['mail', 'team', 'id', 'note']
+    """
+    used = set(mapping.values())
+    return sorted(columns, key=lambda column: column not in used)
 
 
 def _columns(table: Dataset, draft: ProjectDraft) -> dict[str, Any]:

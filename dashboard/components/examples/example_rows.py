@@ -39,11 +39,12 @@ def row_problems(
         found += [p for p in usable.problems if p.row not in gone]
         good = sum(row not in excluded for row in usable.examples) if excluded else len(usable.examples)
     if found:
-        _problem_table(found, good)
+        answers = {mapping.get(f.name) for f in pipeline.outputs} if pipeline is not None else set()
+        _problem_table(found, good, answers)
     return bool(good)
 
 
-def _problem_table(found: Sequence[RowProblem], good: int) -> None:
+def _problem_table(found: Sequence[RowProblem], good: int, answers: Collection[str | None]) -> None:
     left_out = len({p.row for p in found})
     with st.container(border=True, key="row_problems"):
         st.markdown(
@@ -61,10 +62,14 @@ def _problem_table(found: Sequence[RowProblem], good: int) -> None:
                 "Rows": st.column_config.TextColumn("Rows", help=explain("row", NUMBERED)),
             },
         )
-        if any("is empty" in p.message for p in found):
+        empty = [p.column in answers for p in found if p.message.endswith("is empty.")]
+        if any(empty):
             st.caption(
-                "Fill an empty cell in the grid below. Where an input may be empty, say so by its type on the Task page: "
-                "then such rows are used too."
+                "A row without its right answer can be neither learned from nor tested on. Fill it in, in the grid below."
+            )
+        if not all(empty):
+            st.caption(
+                "Where an input may be empty, choose *Text, or empty* as its type on the Task page: then such rows are used too."
             )
 
 

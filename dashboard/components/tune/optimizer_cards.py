@@ -81,9 +81,9 @@ STRUCTURE: dict[str, dict[str, Any]] = {"Autotune": {}, "MIPROv2": {"tune_reason
 
 ASKED = ("wording", "examples", "both", "structure", "weights")
 EVERYTHING = "all"
-USUAL = ("Autotune", "LabeledFewShot", "GEPA", "BootstrapFewShotWithRandomSearch")
-"""One of each kind, shown first where nothing was asked for."""
-FIRST = 4
+USUAL = ("Autotune", "BootstrapFewShotWithRandomSearch", "GEPA", "MIPROv2", "LabeledFewShot", "COPRO")
+"""Some of each kind, shown first where nothing was asked for."""
+FIRST = 6
 """Cards in sight where everything is shown; the rest is folded away, as nobody weighs fourteen ways of tuning."""
 
 
@@ -98,7 +98,7 @@ def optimizer_cards(now: Current) -> None:
         "What may change?",
         [EVERYTHING, *ASKED],
         default=next((o.changes for o in OPTIMIZERS if o.name == chosen), EVERYTHING),
-        format_func=lambda n: "Show all" if n == EVERYTHING else f"{NEEDS[n].icon} {NEEDS[n].title}",
+        format_func=lambda n: "All" if n == EVERYTHING else f"{NEEDS[n].icon} {NEEDS[n].title}",
         key=f"optimizer_need_{now.id}",
         required=True,
         wrap=True,
@@ -111,12 +111,6 @@ def optimizer_cards(now: Current) -> None:
     if need == "weights":
         _weights()
         return
-    if why:
-        title = next((o.title for o in OPTIMIZERS if o.name == advised), advised)
-        with st.container(horizontal=True, vertical_alignment="center", key="advice"):
-            st.markdown(f":green[:material/thumb_up:] **{plain(title)}** suits your rows. {plain(why)}")
-            if advised != chosen:
-                st.button("Choose it", key="choose_advised", on_click=_choose, args=(now.id, advised))
     options = STRUCTURE if need == "structure" else {}
     shown = [o for o in OPTIMIZERS if need in (EVERYTHING, o.changes) or o.name in options]
     # What is chosen and what is advised comes first, else the order of the registry; of all, one of each kind leads.
@@ -124,6 +118,12 @@ def optimizer_cards(now: Current) -> None:
         key=lambda o: (o.name != chosen, o.name != advised, need == EVERYTHING and o.name not in USUAL)
     )
     few = FIRST if need == EVERYTHING else len(shown)
+    if why:
+        title = next((o.title for o in OPTIMIZERS if o.name == advised), advised)
+        with st.container(horizontal=True, vertical_alignment="center", key="advice"):
+            st.markdown(f":green[:material/thumb_up:] **{plain(title)}** suits your rows. {plain(why)}")
+            if advised not in [o.name for o in shown]:
+                st.button("Choose it", key="choose_advised", on_click=_choose, args=(now.id, advised))
 
     def cards(some: Sequence[type[Optimizer]], key: str) -> None:
         with st.grid(3, gap="small", min_column_width=255, key=key):
