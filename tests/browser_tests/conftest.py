@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from urllib.parse import urlparse
 
 import pytest
-from browser_frame import settled
+from browser_frame import BACKSTOP, settled
 from dashboard_server import BROWSERS, FLAGS, Server
-from playwright.sync_api import Browser, Page, Playwright, Request, expect, sync_playwright
+from page_traffic import follow
+from playwright.sync_api import Browser, Error, Page, Playwright, Request, expect, sync_playwright
 
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=1000 * BACKSTOP)
 
 
 @pytest.fixture(scope="session")
@@ -23,12 +24,21 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="session")
 def browser(playwright: Playwright) -> Iterator[Browser]:
-    named = os.environ.get("TUNEBOARD_CHROMIUM") or next(
-        (p for n in BROWSERS if (p := shutil.which(n))), None
-    )
-    launched = playwright.chromium.launch(executable_path=named, args=FLAGS)
+    named = os.environ.get("TUNEBOARD_CHROMIUM")
+    launched = launch(playwright, [named] if named else [*filter(None, map(shutil.which, BROWSERS)), None])
     yield launched
     launched.close()
+
+
+def launch(playwright: Playwright, paths: list[str | None]) -> Browser:
+    """Start the first browser that can be started; None is Playwright's own. (Ubuntu's chromium-browser may be a note only.)"""
+    path, *others = paths
+    try:
+        return playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=1000 * BACKSTOP)
+    except Error:
+        if not others:
+            raise
+        return launch(playwright, others)
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +72,8 @@ def watched(browser: Browser, server: Server) -> Iterator[Callable[..., Page]]:
             color_scheme=theme,
             accept_downloads=True,  # type: ignore[arg-type]
         )
+        context.set_default_timeout(1000 * BACKSTOP)
+        follow(context)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: trouble.append(f"script error: {error}"))

@@ -1,0 +1,156 @@
+"""The page of a run under way, which this process makes: trials come live, choices stay, tabs and the end are told."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+from browser_frame import settled, shoot, within
+from live_runs import on_chart, own_run, tireless_project, trial
+from playwright.sync_api import expect
+from ports import own_port
+
+from engine.store.store import Store
+
+
+@pytest.fixture
+def project(server, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("TUNEBOARD_HOME", str(server.home))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    return tireless_project(f"http://127.0.0.1:{own_port()}/v1")  # nobody asks it
+
+
+@pytest.fixture
+def watched(server, project) -> Iterator[tuple[str, Store]]:
+    """A run that this process stores trials of, as a worker would."""
+    with own_run(server.home, project, "Watched") as made:
+        yield made
+
+
+def test_stored_trials_are_on_the_chart_at_once_without_a_rerun(project, new_page, watched):
+    run, store = watched
+    page = new_page()
+    frames: list[str] = []
+    page.on("websocket", lambda s: s.on("framereceived", lambda _: frames.append(s.url)))
+    page.goto(f"{page.url.split('?')[0]}run?project={project}&run={run}")
+    settled(page)
+    page.locator(".plot").wait_for(state="attached")
+    trial(store, run, 1, 0.2)
+    on_chart(page, 1)
+    settled(page)
+
+    def nothing_said() -> bool:
+        frames.clear()
+        page.wait_for_timeout(1000)
+        return not any("_stcore" in url for url in frames)
+
+    assert within(nothing_said, 60, page), "Streamlit ends what it began"
+    delays = []
+    for number in range(2, 22):
+        stored = trial(store, run, number)
+        on_chart(page, number)
+        delays.append(time.monotonic() - stored)
+    # How fast they are is for the benchmark. Were the page to look every few seconds only, none could be.
+    assert min(delays) < 3, f"{min(delays):.2f} s at best"
+    assert [f for f in frames if "_stcore" in f] == [], "Streamlit had nothing to do with it"
+    store.add_event(run, "note", "<img src=x onerror=alert(1)> **loud**")
+    expect(page.locator(".tb-feed")).to_contain_text("<img src=x onerror=alert(1)> **loud**")
+
+
+def test_zoom_legend_and_choice_survive_new_trials(project, new_page, watched):
+    run, store = watched
+    for number in range(1, 6):
+        trial(store, run, number, number / 10)
+    page = new_page(f"run?project={project}&run={run}")
+    on_chart(page, 5)
+    area = page.locator(".plot .nsewdrag").first.bounding_box()
+    page.mouse.move(area["x"] + 0.3 * area["width"], area["y"] + 0.5 * area["height"])
+    page.mouse.down()
+    page.mouse.move(area["x"] + 0.7 * area["width"], area["y"] + 0.5 * area["height"], steps=6)
+    page.mouse.up()
+    page.wait_for_function("document.querySelector('.plot').layout.xaxis.range[0] > 0.5")
+    zoom = page.evaluate("document.querySelector('.plot').layout.xaxis.range.map(Number)")
+    page.locator(".plot .traces", has_text="Best on all rows").locator(".legendtoggle").click()
+    page.wait_for_function(
+        "document.querySelector('.plot').data.find((t) => t.name === 'Best on all rows').visible === 'legendonly'"
+    )
+    page.evaluate("document.querySelector('.plot').mark = 'the same element'")
+    page.evaluate("""document.querySelector('.plot').emit('plotly_click', {points: [{customdata: 3}]})""")
+    expect(page.locator(".st-key-trial_card")).to_contain_text("30.0 % on 1 of 1 validation rows")
+    expect(page).to_have_url(re.compile("trial=3"))
+    for number in range(6, 12):
+        trial(store, run, number, 0.9)
+        on_chart(page, number)
+    store.add_request(run, "budget", {"budget": {"calls": 5000}})
+    expect(page.locator(".st-key-requests")).to_contain_text("Up to 5,000 calls")
+    chart = "document.querySelector('.plot')"
+    assert page.evaluate(f"{chart}.mark") == "the same element"
+    assert page.evaluate(f"{chart}.layout.xaxis.range.map(Number)") == zoom
+    assert page.evaluate(f"{chart}.data.find((t) => t.name === 'Best on all rows').visible") == "legendonly"
+    assert page.evaluate(f"{chart}.data.find((t) => t.uid === 'chosen').x") == [3]
+    expect(page.locator(".st-key-trial_card")).to_be_visible()
+    page.reload()
+    settled(page)
+    expect(page.locator(".st-key-trial_card")).to_contain_text("30.0 %")
+    page.locator(".st-key-trial_rows summary").click()
+    expect(page.locator(".st-key-trial_card [data-testid=stDataFrame]").first).to_be_visible()
+    shoot(page, "run_trial")
+
+
+def test_more_tabs_of_one_browser_than_it_has_connections_are_all_told(project, new_page, watched):
+    run, store = watched
+    first = new_page(f"run?project={project}&run={run}")
+    pages = [first]
+    for _ in range(6):
+        pages.append(first.context.new_page())
+        pages[-1].goto(first.url)
+        pages[-1].locator(".plot").wait_for(state="attached")
+    trial(store, run, 1)
+    for page in pages:
+        page.bring_to_front()
+        on_chart(page, 1)
+    trial(store, run, 2)
+    for page in pages:
+        page.bring_to_front()
+        on_chart(page, 2)
+    for page in pages[1:]:
+        page.close()
+
+
+def test_the_end_is_told_only_to_whoever_asked(project, new_page, watched):
+    run, store = watched
+    page = new_page()
+    page.context.grant_permissions(["notifications"])
+    page.add_init_script(
+        """window.told = []; window.asked = 0;
+        const Real = window.Notification;
+        window.Notification = class { constructor(title, options) { window.told.push([title, options.body]); }
+          static get permission() { return window.asked ? 'granted' : 'default'; }
+          static requestPermission() { window.asked += 1; return Promise.resolve('granted'); } };"""
+    )
+    page.goto(f"{page.url.split('?')[0]}run?project={project}&run={run}")
+    settled(page)
+    page.wait_for_timeout(500)
+    assert page.evaluate("window.asked") == 0
+    page.get_by_label("Notify me when it ends").check()
+    page.wait_for_function("window.asked === 1")
+    trial(store, run, 1)
+    on_chart(page, 1)
+    assert page.evaluate("window.told") == []
+    store.set_state(run, "failed", "The model went away.")
+    page.wait_for_function("window.told.length === 1")
+    assert page.evaluate("window.told[0]") == ["Watched has failed", "The model went away."]
+    expect(page.locator(".st-key-run_head")).to_contain_text("Failed")
+
+
+def test_several_runs_at_once_are_a_click_apart(server, project, new_page, watched):
+    run, _ = watched
+    with own_run(server.home, project, "The other one"):
+        page = new_page(f"run?project={project}&run={run}")
+        link = page.locator(".st-key-running_runs").get_by_role("link", name="The other one", exact=False)
+        expect(link).to_be_visible()
+        link.click()
+        expect(page.locator(".st-key-run_head")).to_contain_text("The other one")
+        expect(page.locator(".st-key-running_runs")).to_contain_text("Watched")
