@@ -6,7 +6,7 @@ Requests and answers are typed by the program's fields. A failure is JSON with o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,7 +20,7 @@ from starlette.routing import Route
 from engine.errors import ConfigurationError, EngineError, LMError
 from engine.serve.contract import Contract
 from engine.serve.docs import docs_page
-from engine.serve.failure import TOO_SLOW, sentence
+from engine.serve.failure import RESPONSES, TOO_SLOW, sentence, wrong_request
 from engine.serve.guard import App, Guard
 from engine.streaming import StatusMessage, StreamListener, StreamResponse, streamify
 
@@ -62,7 +62,7 @@ def make_app(
     )
     _add_answers(app, contract, seconds)
     _add_pages(app, contract)
-    _add_failures(app)
+    _add_failures(app, contract.inputs)
     app.router.routes.append(Route("/mcp", endpoint=_Sessions(sessions)))
     return Guard(app, token=token, max_bytes=max_bytes, hosts=hosts)
 
@@ -91,6 +91,7 @@ def _add_answers(app: FastAPI, contract: Contract, seconds: float) -> None:
         response_model=contract.answer,
         summary="Answer",
         operation_id="predict",
+        responses=RESPONSES,
     )
     app.add_api_route(
         "/stream",
@@ -99,6 +100,7 @@ def _add_answers(app: FastAPI, contract: Contract, seconds: float) -> None:
         response_model=None,
         summary="Answer as it is written (server-sent events)",
         operation_id="stream",
+        responses=RESPONSES,
         response_class=StreamingResponse,
     )
 
@@ -152,13 +154,9 @@ def _event(value: dict[str, Any]) -> bytes:
     return b"data: " + orjson.dumps(value) + b"\n\n"
 
 
-def _add_failures(app: FastAPI) -> None:
+def _add_failures(app: FastAPI, inputs: Collection[str]) -> None:
     async def wrong_question(_request: Request, error: Any) -> JSONResponse:
-        problems = [
-            f"{'.'.join(str(part) for part in one['loc'] if part != 'body') or 'the request'}: {one['msg']}"
-            for one in error.errors()
-        ]
-        return JSONResponse({"error": "The request is wrong. " + "; ".join(problems) + "."}, 422)
+        return JSONResponse({"error": wrong_request(error.errors(), inputs)}, 422)
 
     async def failed(_request: Request, error: Any) -> JSONResponse:
         status = 503 if isinstance(error, ConfigurationError) else 502

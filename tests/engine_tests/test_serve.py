@@ -88,11 +88,14 @@ def test_a_question_is_answered_typed(service):
 @pytest.mark.parametrize(
     ("body", "named"),
     [
-        ({"copy": "x"}, "count"),
-        ({**GOOD, "count": "many"}, "count"),
-        ({**GOOD, "other": 1}, "other"),
-        (b"{nope", "JSON"),
-        (b"[]", "request"),
+        ({"copy": "x"}, "The field 'count' is missing."),
+        ({**GOOD, "count": "many"}, "The field 'count' does not fit: input should be a valid integer"),
+        (
+            {**GOOD, "other": 1},
+            "a field 'other', which the program does not take. Its inputs: copy, count, hint.",
+        ),
+        (b"{nope", "It is no JSON:"),
+        (b"[]", "It must be one JSON object with the inputs: copy, count, hint."),
     ],
 )
 def test_a_wrong_question_is_one_sentence(service, body, named):
@@ -108,6 +111,10 @@ def test_the_interface_is_described(service):
     assert list(question["properties"]) == ["copy", "count", "hint"]
     assert question["required"] == ["copy", "count"]
     answer = schema["components"]["schemas"]["Answer"]["properties"]
+    for path in ("/predict", "/stream"):
+        told = schema["paths"][path]["post"]["responses"]
+        assert {"401", "413", "422", "502", "503", "504"} <= set(told)
+        assert told["422"]["content"]["application/json"]["schema"]["$ref"].endswith("/Failure")
     assert answer["shelf"]["enum"] == ["red", "blue"]
     status, page = ask(f"{url}/docs")
     assert status == 200
