@@ -241,7 +241,7 @@ class Adapter(Pieces, ABC):
             error = again
         other = self.fallback()
         if other is None:
-            raise _with(error, ASKED.format(times=asked) if asked > 1 else "")
+            raise _with(_quoted(error), ASKED.format(times=asked) if asked > 1 else "")
         plain = {k: v for k, v in params.items() if k != "n"}
         try:
             return await other.acall(call, lm, plain, signature, demos, inputs, rollout_id)
@@ -289,6 +289,14 @@ def _with(error: AdapterParseError, sentence: str) -> AdapterParseError:
     return AdapterParseError(f"{error} {sentence}", reply=error.reply, found=error.found)
 
 
+def _quoted(error: AdapterParseError) -> AdapterParseError:
+    """Return the error of a reply without any of the fields with how the reply begins: a refusal is seen as one."""
+    said = " ".join(error.reply.split())
+    if error.found or not error.reply.strip() or not str(error).startswith(NOTHING_FOUND):
+        return error
+    return _with(error, BEGINS.format(text=said if len(said) <= SHORT_QUOTE else f"{said[:SHORT_QUOTE]} ..."))
+
+
 def _feedback(reply: Reply, error: AdapterParseError) -> list[Message]:
     said = reply.text
     if len(said) > LONGEST_QUOTE:
@@ -306,6 +314,12 @@ SAVED = ("use_json_adapter_fallback", "retries", "use_native_function_calling", 
 
 LONGEST_QUOTE = 8000
 """Characters of an unreadable reply that are sent back with the error."""
+
+SHORT_QUOTE = 80
+"""Characters of such a reply that stand in the error of a row."""
+
+NOTHING_FOUND = ("The reply has no ", "The reply holds no ")
+BEGINS = "It begins: {text!r}."
 
 # Prompts. The offline model finds the parts of a prompt by these leads and those of `pieces`, so they are named.
 

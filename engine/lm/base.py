@@ -57,7 +57,7 @@ class BaseLM:
         self.model_type = model_type
         self.history = deque(maxlen=history.LIMIT)
         self.callbacks = params.pop("callbacks", None) or self.callbacks
-        self.params: dict[str, Any] = {k: v for k, v in params.items() if v is not None}
+        self.params: dict[str, Any] = {k: v for k, v in params.items() if v is not None and k not in _OF_DSPY}
         if temperature is not None:
             self.params["temperature"] = temperature
         if max_tokens is not None:
@@ -200,6 +200,11 @@ _WAYS = ("complete", "aforward", "forward", "__call__")
 """What a subclass may define to answer; of several in one class the first."""
 
 _FOREIGN = _WAYS[1:]
+
+_OF_DSPY = frozenset(
+    ("provider", "finetuning_model", "launch_kwargs", "train_kwargs", "use_developer_role", "engine")
+)
+"""Settings of DSPy's own client that have no meaning here: taken, and never sent to an endpoint."""
 
 
 def _messages(prompt: str | None, messages: Sequence[Message] | None) -> Sequence[Message]:

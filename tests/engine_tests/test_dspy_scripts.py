@@ -246,3 +246,34 @@ def test_errors_have_dspys_names() -> None:
         with pytest.raises(engine.LMAuthError):
             lm("hi")
     assert engine.__version__
+
+
+def test_a_refusal_in_words_is_quoted_on_its_row() -> None:
+    rows = [engine.Example(question="q", answer="1").with_inputs("question")]
+    evaluate = engine.Evaluate(devset=rows, metric=engine.answer_exact_match)
+    with engine.context(lm=ScriptedLM(lambda _request: "I am sorry, I cannot help with that.")):
+        (failed,) = evaluate(STEP).failures
+    assert failed.error is not None
+    assert failed.error.endswith("It begins: 'I am sorry, I cannot help with that.'.")
+    assert failed.error.count("It begins") == 1
+    with engine.context(lm=ScriptedLM(lambda _request: " ")):
+        (failed,) = evaluate(STEP).failures
+    assert failed.error is not None
+    assert "is empty" in failed.error
+    assert "begins" not in failed.error
+
+
+def test_settings_of_dspys_own_client_are_not_sent() -> None:
+    with OpenAIServer() as server:
+        lm = engine.LM(
+            "openai/test-model",
+            api_base=server.url,
+            api_key="sk-test",
+            cache=False,
+            use_developer_role=True,
+            finetuning_model="other",
+            launch_kwargs={"port": 1},
+            temperature=0.5,
+        )
+        lm("hi")
+        assert server.requests[0].keys() - {"stream"} == {"model", "messages", "temperature"}
