@@ -6,6 +6,7 @@ every call it makes, repairs included, passes the same gate and is counted.
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from engine.signature import Signature
 
     Call = Callable[[BaseLM, Request], Awaitable[Reply]]
+
+_log = logging.getLogger(__name__)
 
 __all__ = [
     "INCOMPLETE_LEAD",
@@ -275,6 +278,8 @@ class Adapter(Pieces, ABC):
         for choice in reply.choices:
             try:
                 values.append(await self.values(exchange, choice))
+                if choice.finish_reason == "length":
+                    _log.warning("%s: %s What could be read of it is used.", exchange.lm.model, CUT_OFF)
             except AdapterParseError as error:
                 first = first or _with(error, REASONS.get(choice.finish_reason or "", ""))
         if values:

@@ -11,6 +11,7 @@ from openai_server import OpenAIServer
 
 import engine
 from engine.errors import ConfigurationError
+from engine.lm.base import Choice, Reply
 from engine.testing import ScriptedLM, asked
 
 STEP = engine.Predict("question -> answer")
@@ -277,3 +278,10 @@ def test_settings_of_dspys_own_client_are_not_sent() -> None:
         )
         lm("hi")
         assert server.requests[0].keys() - {"stream"} == {"model", "messages", "temperature"}
+
+
+def test_an_answer_that_was_cut_off_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    lm = ScriptedLM(lambda _request: Reply((Choice("[[ ## answer ## ]]\nParis is the cap", "length"),)))
+    with engine.context(lm=lm), caplog.at_level(logging.WARNING):
+        assert STEP(question="q").answer == "Paris is the cap"
+    assert "scripted: The reply was cut off at the token limit: raise max_tokens." in caplog.text
