@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard.glossary import explain
 
+WHOLE_PERCENT = "%.0f %%"
 PERCENT = "%.1f %%"
 """How a column writes a number of percent, as everywhere else: Streamlit's own form has no space before the sign."""
 

@@ -47,7 +47,7 @@ def test_ten_rows_are_tried_before_anything_is_spent(project):
     assert not app.exception
     (table,) = [d.value for d in app.dataframe if "Model says" in d.value.columns]
     assert len(table) == 10
-    assert set(table["Score"]) <= {0.0, 1.0}
+    assert set(table["Score"]) <= {0.0, 100.0}
     assert "The mean score is" in said(app)
 
 

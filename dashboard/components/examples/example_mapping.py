@@ -11,6 +11,7 @@ from dashboard import data
 from dashboard.components.guard import guarded
 from dashboard.components.look import sample_values
 from dashboard.components.page import Current
+from dashboard.components.score_columns import WHOLE_PERCENT, in_percent
 from dashboard.field_types import title_of
 from dashboard.plain import plain
 from engine.pipeline.spec import FieldSpec, PipelineSpec
@@ -76,7 +77,7 @@ def columns_table(profiles: Sequence[ColumnProfile], mapping: dict[str, str]) ->
         {
             "Column": p.name,
             "Holds": KIND_TITLES[p.kind],
-            "Filled": p.filled,
+            "Filled": in_percent(p.filled),
             "Different": p.distinct,
             "Values": [_short(s) for s in p.samples],
             "Used as": used.get(p.name, "not used"),
@@ -91,9 +92,9 @@ def columns_table(profiles: Sequence[ColumnProfile], mapping: dict[str, str]) ->
         column_config={
             "Filled": st.column_config.ProgressColumn(
                 "Filled",
-                format="percent",
+                format=WHOLE_PERCENT,
                 min_value=0,
-                max_value=1,
+                max_value=100,
                 width="small",
                 help="Rows with a value in it.",
             ),

@@ -23,6 +23,7 @@ def run_list(runs: Sequence[RunRow], names: Mapping[str, str]) -> None:
     event = st.dataframe(
         [_line(run, names) for run in shown],
         hide_index=True,
+        placeholder="",
         key="run_list",
         on_select="rerun",
         selection_mode="single-row",

@@ -11,6 +11,7 @@ import streamlit as st
 from dashboard import asking, drafts, rehearsing
 from dashboard.components.metric.metric_try import shown_of
 from dashboard.components.page import Current, complain
+from dashboard.components.score_columns import WHOLE_PERCENT, in_percent
 from dashboard.people import answer_text
 from dashboard.plain import plain
 from engine.errors import EngineError
@@ -141,13 +142,14 @@ def _outcome(title: str, found: Rehearsal, rows: Mapping[int, Any], outputs: lis
             {
                 "Right answer": answer_text(rows.get(r.row, {}), outputs),
                 "Answer": answer_text(r.answer, outputs),
-                "Score": r.score,
+                "Score": in_percent(r.score),
                 "Why": r.feedback,
             }
             for r in found.rows
         ],
         hide_index=True,
         height="content",
+        column_config={"Score": st.column_config.NumberColumn("Score", format=WHOLE_PERCENT, width="small")},
         key=f"code_{title.split()[1]}_{title.split()[2]}",
     )
 

@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard import asking, keys, rehearsing
 from dashboard.comparison import as_text
 from dashboard.components.page import Current, complain
+from dashboard.components.score_columns import WHOLE_PERCENT, in_percent
 from dashboard.glossary import NUMBERED, explain
 from dashboard.models import asked_models, title_of
 from dashboard.people import answer_text
@@ -115,7 +116,7 @@ def rehearsal_table(now: Current, shown: Shown) -> None:
         column_config={
             "Row": st.column_config.NumberColumn("Row", width="small", help=explain("row", NUMBERED)),
             "Score": st.column_config.ProgressColumn(
-                "Score", format="percent", min_value=0, max_value=1, help=explain("score")
+                "Score", format=WHOLE_PERCENT, min_value=0, max_value=100, help=explain("score")
             ),
             "Why": st.column_config.TextColumn("Why", width="large", help="What the metric says."),
         },
@@ -129,7 +130,7 @@ def _line(shown: Shown, row: Any, outputs: list[str]) -> dict[str, Any]:
         "Row": row.row + 2,
         "Right answer": answer_text(values, outputs),
         "Model says": answer_text(row.answer, outputs) if row.answer else "(no answer)",
-        "Score": row.score,
+        "Score": in_percent(row.score),
         "Why": _last(row.error) if row.error else row.feedback,
         **inputs,
     }
