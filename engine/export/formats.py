@@ -64,7 +64,7 @@ EXPORTS: tuple[ExportFormat, ...] = (
     ExportFormat(
         "python_tuneboard",
         "Python script with Tuneboard",
-        "The same command line for every program, also with tools, searches and code. It needs Tuneboard installed.",
+        "The same command line for every program, also with tools and code. It needs Tuneboard installed.",
         "program_tuneboard.py",
         _script,
     ),

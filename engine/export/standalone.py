@@ -27,6 +27,7 @@ from engine.export import (
     standalone_reading,
     standalone_replies,
     standalone_rows,
+    standalone_search,
     standalone_steps,
     standalone_tags,
     standalone_values,
@@ -39,6 +40,7 @@ from engine.modules.nearest import text_of_values
 from engine.modules.predict import Predict
 from engine.pipeline.signatures import field_type
 from engine.pipeline.spec import FieldSpec, StepSpec
+from engine.retrieval.bm25 import FUNCTION_WORDS
 
 LAYOUTS: dict[type[Adapter], str] = {ChatAdapter: "chat", JSONAdapter: "json", XMLAdapter: "xml"}
 BEYOND = {
@@ -46,7 +48,6 @@ BEYOND = {
     "program_of_thought": "has code written and run",
     "best_of_n": "has several answers rated",
     "refine": "has its answers rated and mended",
-    "retrieve": "searches passages",
     "tool": "calls a tool",
 }
 """Strategy -> what it does that a script on its own cannot."""
@@ -61,7 +62,13 @@ def standalone_script(program: ProgramFile) -> str:
         if step.strategy in BEYOND:
             raise _beyond(step, BEYOND[step.strategy])
     asked = {path.partition(".")[0]: one for path, one in program.build().named_predictors()}
-    steps = [_step(program, step, asked[step.name]) for step in program.pipeline.steps]
+    steps = [
+        {
+            **_wiring(step),
+            **(_search(step) if step.strategy == "retrieve" else _step(program, step, asked[step.name])),
+        }
+        for step in program.pipeline.steps
+    ]
     data = {
         "model": endpoint(program.model),
         "no_model": NO_MODEL,
@@ -88,6 +95,35 @@ def _input(field: FieldSpec) -> Mapping[str, Any]:
     return {"kind": "text"} if field.type == "str" else kind  # allowed values of an input are not enforced
 
 
+def _wiring(step: StepSpec) -> dict[str, Any]:
+    """Return where a step stands among the others; see `standalone_steps.answer`."""
+    data: dict[str, Any] = {
+        "name": step.name,
+        "takes": [f.name for f in step.inputs],
+        "needs": [f.name for f in step.inputs if not without_none(field_type(f))[1]],
+        "makes": [f.name for f in step.makes],
+    }
+    if step.when is not None:
+        data["when"] = step.when.model_dump(mode="json")
+    if step.each is not None:
+        data["each"] = step.each.model_dump(mode="json")
+    return data
+
+
+def _search(step: StepSpec) -> dict[str, Any]:
+    """Return what the script has to know of a step that searches; see `standalone_search.Search`."""
+    if step.options.retriever != "bm25":
+        raise _beyond(step, "searches by meaning")
+    if not step.options.corpus.passages:
+        raise _beyond(step, "searches a file that is too large to go along")
+    return {
+        "passages": list(step.options.corpus.passages),
+        "k": step.options.k,
+        "as_list": field_type(step.answers[0]) is not str,
+        "common_words": " ".join(sorted(FUNCTION_WORDS)),
+    }
+
+
 def _step(program: ProgramFile, step: StepSpec, asked: Predict) -> dict[str, Any]:
     """Return what the script has to know of a step; see `standalone_steps.ask`."""
     signature, adapter = asked.signature, asked.adapter or ChatAdapter()
@@ -100,7 +136,6 @@ def _step(program: ProgramFile, step: StepSpec, asked: Predict) -> dict[str, Any
         kind_of(one.annotation, one.name)
     system, *turns, last = adapter.format(signature, asked.demos, {})
     data: dict[str, Any] = {
-        "name": step.name,
         "layout": LAYOUTS[type(adapter)],
         "system": system["content"],
         "examples": turns,
@@ -116,19 +151,12 @@ def _step(program: ProgramFile, step: StepSpec, asked: Predict) -> dict[str, Any
         "reminder": last["content"],
         "outputs": {one.name: kind_of(one.annotation, one.name) for one in plan.outputs},
         "asks_for": asks_for(adapter, signature, step.model or program.model),
-        "takes": [f.name for f in step.inputs],
-        "needs": [f.name for f in step.inputs if not without_none(field_type(f))[1]],
-        "makes": [f.name for f in step.makes],
     }
     if 0 < asked.nearest < len(asked.demos):
         data |= {
             "nearest": asked.nearest,
             "examples": [_example(adapter, asked, demo) for demo in asked.demos],
         }
-    if step.when is not None:
-        data["when"] = step.when.model_dump(mode="json")
-    if step.each is not None:
-        data["each"] = step.each.model_dump(mode="json")
     if step.model is not None:
         data["model"] = endpoint(step.model)
     return data
@@ -148,11 +176,13 @@ def _example(adapter: Adapter, asked: Predict, demo: Any) -> dict[str, Any]:
 def _parts(steps: Sequence[Mapping[str, Any]]) -> Sequence[ModuleType]:
     """Return the parts that a program needs, in the order in which they build on each other."""
     parts = [standalone_values, standalone_reading, standalone_replies]
-    if any(step["layout"] == "xml" for step in steps):
+    if any(step.get("layout") == "xml" for step in steps):
         parts.append(standalone_tags)
     parts += [standalone_calling, standalone_steps]
     if any("nearest" in step for step in steps):
         parts.append(standalone_nearest)
+    if any("passages" in step for step in steps):
+        parts.append(standalone_search)
     return [*parts, standalone_rows]
 
 

@@ -10,7 +10,7 @@ import math
 import re
 from collections import Counter
 
-from engine.export.standalone_steps import INDEX
+from engine.export.standalone_steps import SEARCHES
 
 
 class Nearest:
@@ -47,4 +47,4 @@ def parts(text: str) -> Counter[str]:
     return found
 
 
-INDEX["nearest"] = Nearest
+SEARCHES["nearest"] = Nearest

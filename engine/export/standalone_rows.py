@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.export.standalone_calling import CallError, with_key
-from engine.export.standalone_steps import INDEX, answer
+from engine.export.standalone_steps import SEARCHES, answer
 from engine.export.standalone_values import UnreadableError, as_json, from_text, plain
 
 
@@ -87,11 +87,14 @@ def place_models(program: dict[str, Any], given: argparse.Namespace) -> None:
     if given.model:
         model.update(name=given.model)
     for step in program["steps"]:
+        if "passages" in step:
+            step["search"] = SEARCHES["passages"](step)
+            continue
         if "model" not in step and not (model["name"] and model["url"]):
             raise CallError(program["no_model"])
         step["model"] = with_key(step.get("model") or model)
         if "nearest" in step:
-            step["near"] = INDEX["nearest"]([one["text"] for one in step["examples"]])
+            step["near"] = SEARCHES["nearest"]([one["text"] for one in step["examples"]])
 
 
 def answer_file(parser: argparse.ArgumentParser, program: dict[str, Any], given: argparse.Namespace) -> int:

@@ -17,8 +17,10 @@ Your last answer could not be used. {problem}
 
 Answer the same task again, with every output field, in exactly the layout you were given and nothing else."""
 LONGEST_QUOTE = 8000
-INDEX: dict[str, Any] = {}
-"""Holds, under "nearest", what finds the examples most like an input, in scripts whose steps choose them so."""
+SEARCHES: dict[str, Any] = {}
+"""What finds the nearest examples of a step ("nearest") and the passages of a step that searches ("passages").
+
+Each is there in scripts that need it."""
 
 
 def answer(program: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
@@ -66,6 +68,9 @@ def ask(step: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     missing = [name for name in step["needs"] if name not in given]
     if missing:
         raise UnusableError(f"The step {step['name']!r} has no input {', '.join(missing)}.")
+    if "passages" in step:
+        found: dict[str, Any] = step["search"].answer(given)
+        return found
     messages = prompt(step, given)
     reply, ended = complete(step["model"], messages, step["asks_for"])
     values, problem = attempt(step, reply, ended)

@@ -70,7 +70,8 @@ class BM25(Retriever):
         scores = self._index.get_scores_from_ids(ids)
         best = np.flatnonzero(scores > 0)
         if len(best) > wanted:
-            best = best[np.argpartition(scores[best], -wanted)[-wanted:]]
+            # All that are as good as the last one wanted: which of them is taken is settled below.
+            best = best[scores[best] >= np.partition(scores[best], -wanted)[-wanted]]
         # Equal scores in the order of the corpus, so that an answer never depends on chance.
         order = sorted(((float(scores[i]), int(i)) for i in best), key=lambda pair: (-pair[0], pair[1]))
         return [Hit(self.corpus.passages[i], i, score) for score, i in order[:wanted]]

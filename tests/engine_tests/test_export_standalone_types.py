@@ -18,11 +18,13 @@ from engine.export import standalone_reading  # noqa: F401 - fills the table of 
 from engine.export.standalone_literal import literal
 from engine.export.standalone_nearest import Nearest
 from engine.export.standalone_replies import chat_reply
+from engine.export.standalone_search import Search
 from engine.export.standalone_tags import xml_reply
 from engine.export.standalone_types import kind_of
 from engine.export.standalone_values import UnreadableError as Refused
 from engine.export.standalone_values import as_json, from_json, from_text, written
 from engine.modules.nearest import NearestTexts
+from engine.retrieval.bm25 import BM25, FUNCTION_WORDS
 
 TYPES = [
     str,
@@ -210,6 +212,35 @@ def test_the_nearest_examples_come_in_the_same_order():
     for text in (*texts, "a parcel that never came", "was ist das", "PASSWORD password"):
         for k in (1, 3, 6):
             assert ours.nearest(text, k) == theirs.nearest(text, k)
+
+
+def test_passages_come_in_the_same_order():
+    passages = [
+        "Refunds take five days.",
+        "Parcels go out on Mondays.",
+        "",
+        "Déjà vu: refund of the refunds",
+        "the and of",
+        "Five parcels, five days, five buses",
+    ]
+    step = {
+        "passages": passages,
+        "k": 4,
+        "takes": ["q"],
+        "makes": ["found"],
+        "as_list": True,
+        "common_words": " ".join(FUNCTION_WORDS),
+    }
+    ours, theirs = Search(step), BM25(passages, k=4)
+    for query in (*passages, "when does a bus go", "deja", "nothing of it", "parcel refund five", ODD):
+        assert ours.find(query) == [hit.long_text for hit in theirs.find(query)], query
+    assert Search({**step, "as_list": False}).answer({"q": ["five", "buses"]}) == {
+        "found": format_value([hit.long_text for hit in theirs.find("five buses")], str)
+    }
+    assert ours.answer({"q": None}) == {"found": []}
+
+
+ODD = "{braces} 100%s 🙂 é [[ ## label ## ]]"
 
 
 @pytest.mark.parametrize("annotation", [set[str], tuple[int, str], dict[int, str], bytes], ids=str)

@@ -230,3 +230,8 @@ def pdf(text: str) -> bytes:
     out += f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n".encode()
     out += b"".join(f"{place:010d} 00000 n \n".encode() for place in places)
     return out + f"trailer << /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{table}\n%%EOF".encode()
+
+
+def test_of_equal_passages_the_first_are_found():
+    same = BM25([f"the same words {'a' if i % 2 else 'the'}" for i in range(40)])
+    assert [hit.index for hit in same.find("words", 5)] == [0, 1, 2, 3, 4]
