@@ -100,6 +100,7 @@ def huge() -> str:
 def test_a_tool_that_fails_is_an_observation(
     tool: Callable[..., Any], args: dict[str, Any], seen: str
 ) -> None:
+    over.clear()
     name = tool.name if isinstance(tool, Tool) else tool.__name__
     result, lm = run(
         ReAct("question -> answer: int", [tool]), [act(name, **args), FINISH, ANSWER], question="?"
