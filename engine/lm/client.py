@@ -68,6 +68,7 @@ class LM(BaseLM):
         api_base: str | None = None,
         **params: Any,
     ) -> None:
+        self.callbacks = params.pop("callbacks", None) or ()
         self._settings: dict[str, Any] = {
             "cache": cache,
             "num_retries": num_retries,
