@@ -84,8 +84,8 @@ class Autotune(Optimizer):
     where it takes no more than a twelfth of the calls. Other adapters tried without need cost two steps 6.6 points
     (72.2), so they wait for garbled answers. Left out because they showed nothing: readers by each step's credit (two
     steps, 600 calls: 77.2 against 78.3), a share of the calls for halving finalists, fixed examples beside the nearest,
-    the eight nearest beside the four (classify, 300 calls: 91.8 against 91.6), a memory of rejected rules, each reader's rules alone, scores of training rows in the model, examples filtered by
-    agreement.
+    the eight nearest beside the four (classify, 300 calls: 91.8 against 91.6), a memory of rejected rules, each
+    reader's rules alone, scores of training rows in the model, examples filtered by agreement.
     Sources: arXiv 2510.04618, 2606.30840, 2405.17202, 2504.16005, 2402.09723, 2604.14585; neighbours as examples:
     2101.06804. The combination is this project's own.
 
