@@ -116,7 +116,7 @@ def unpack(content: bytes) -> Unpacked:
 
 def _without_keys(draft: ProjectDraft) -> ProjectDraft:
     def bare(choice: ModelChoice) -> ModelChoice:
-        return choice.model_copy(update={"key_env": None})
+        return choice.model_copy(update={"key_env": "" if choice.base_url else None})
 
     changes: dict[str, Any] = {
         name: bare(choice) for name in MODELS if (choice := getattr(draft, name)) is not None

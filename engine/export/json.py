@@ -253,4 +253,4 @@ def brought_forward(
 
 def _without_key(choice: ModelChoice) -> ModelChoice:
     """A file may come from anybody. An address written in it must not be sent a key that it names itself."""
-    return choice.model_copy(update={"key_env": None}) if choice.base_url else choice
+    return choice.model_copy(update={"key_env": ""}) if choice.base_url else choice

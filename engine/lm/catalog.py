@@ -24,6 +24,7 @@ class Provider:
 
     `base_url` is None where the person has to give it, or where litellm knows it. `key_env` names the
     environment variable that holds the key. `local` says that it runs on the person's own machine (free).
+    `own_address`: there is no address but the customer's own, so the usual key is the one for it.
     `examples` are whole model names that can be pasted as they are.
     """
 
@@ -36,6 +37,7 @@ class Provider:
     local: bool = False
     json_schema: bool = False
     examples: tuple[str, ...] = ()
+    own_address: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,11 @@ class Route:
     base_url: str | None = None
     provider: Provider | None = None
     custom: bool = False
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it goes to another address than the provider's own."""
+        return self.custom and not (self.provider is not None and self.provider.own_address)
 
     @property
     def host(self) -> str:
@@ -275,7 +282,14 @@ PROVIDERS: tuple[Provider, ...] = (
     Provider(
         "xai", "xAI", "openai", "https://api.x.ai/v1", "XAI_API_KEY", examples=("xai/grok-code-fast-1",)
     ),
-    Provider("azure", "Azure OpenAI", "litellm", key_env="AZURE_API_KEY", examples=("azure/my-deployment",)),
+    Provider(
+        "azure",
+        "Azure OpenAI",
+        "litellm",
+        key_env="AZURE_API_KEY",
+        examples=("azure/my-deployment",),
+        own_address=True,
+    ),
     Provider(
         "bedrock",
         "Amazon Bedrock",
@@ -297,15 +311,15 @@ _ALIASES: tuple[Provider, ...] = (
         "ollama_chat", "Ollama (this machine)", "openai", "http://localhost:11434/v1", None, False, True, True
     ),
     Provider("custom_openai", "OpenAI-protocol endpoint", "openai", None, None, False),
-    Provider("azure_ai", "Azure AI", "litellm", None, "AZURE_AI_API_KEY"),
+    Provider("azure_ai", "Azure AI", "litellm", None, "AZURE_AI_API_KEY", own_address=True),
     Provider("cohere_chat", "Cohere", "litellm", None, "COHERE_API_KEY"),
     Provider("vertex_ai_beta", "Google Vertex AI", "litellm", None, None, False),
     Provider("sagemaker", "Amazon SageMaker", "litellm", None, None, False),
     Provider("sagemaker_chat", "Amazon SageMaker", "litellm", None, None, False),
     Provider("replicate", "Replicate", "litellm", None, "REPLICATE_API_KEY"),
-    Provider("watsonx", "IBM watsonx", "litellm", None, None, False),
+    Provider("watsonx", "IBM watsonx", "litellm", None, None, False, own_address=True),
     Provider("huggingface", "Hugging Face", "litellm", None, "HF_TOKEN"),
-    Provider("databricks", "Databricks", "litellm", None, "DATABRICKS_API_KEY"),
+    Provider("databricks", "Databricks", "litellm", None, "DATABRICKS_API_KEY", own_address=True),
 )
 """Known, but not listed: other names for the same, and providers with a protocol of their own."""
 

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 class ModelChoice(BaseModel):
-    """Which model, where, and how it is called; without an address, at its provider's own."""
+    """Which model, where, and how it is called; without an address, at its provider's own.
+
+    `key_env` names the environment variable that holds the key: None for the provider's usual one, "" for no key.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

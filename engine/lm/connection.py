@@ -101,7 +101,7 @@ async def check_connection(
             choice.name,
             api_base=choice.base_url or None,
             api_key=api_key or None,
-            key_env=choice.key_env or None,
+            key_env=choice.key_env,
             cache=False,
             num_retries=0,
             timeout=timeout,

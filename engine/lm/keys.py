@@ -77,12 +77,12 @@ def find_key(model: str, key_env: str | None = None) -> FoundKey:
 
 
 def key_for(route: Route, key_env: str | None = None) -> FoundKey:
-    """Look for the key of a route. An OpenAI-protocol base URL of the person's own gets only a key named for it.
+    """Look for the key of a route. A base URL other than the provider's own gets only a key named for it (`key_env`).
 
     The usual variables hold keys for the provider's own address; sending them to another host because a
-    base URL was typed would hand them out.
+    base URL was typed, or stands in a file, would hand them out. `key_env` "": no key, wherever it goes.
     """
-    if key_env is None and (route.protocol == "offline" or (route.custom and route.protocol == "openai")):
+    if key_env == "" or (key_env is None and (route.protocol == "offline" or route.foreign)):
         return NO_KEY
     named = (
         route.name if route.provider is None or "/" in route.name else f"{route.provider.prefix}/{route.name}"

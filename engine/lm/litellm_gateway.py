@@ -50,6 +50,8 @@ class LiteLLMTransport:
             fixed["api_base"] = route.base_url
         if headers:
             fixed["extra_headers"] = dict(headers)
+        # Where it finds no key, litellm looks for the provider's usual one by itself: another address must not get that.
+        self._unkeyed = {"api_key": "none"} if route.foreign else {}
         self._fixed = fixed
 
     async def send(self, request: Request) -> Reply:
@@ -61,8 +63,7 @@ class LiteLLMTransport:
         elif params.get("reasoning_effort") and "claude" in self.place.model:
             # While it thinks it takes no other temperature than 1.
             drop_sampling(params)
-        if self.place.key:
-            params["api_key"] = self.place.key.reveal()
+        params |= self._key()
         hears = streaming.listener.get() if (request.params.get("n") or 1) == 1 else None
         if hears is not None:
             params |= {"stream": True, "stream_options": {"include_usage": True}}
@@ -125,6 +126,9 @@ class LiteLLMTransport:
             status = 400 if isinstance(error, ValueError | TypeError) else 500
         return failures.from_status(self.place, status, orjson.dumps({"error": body}), _headers(error))
 
+    def _key(self) -> dict[str, str]:
+        return {"api_key": self.place.key.reveal()} if self.place.key else self._unkeyed
+
 
 class LiteLLMEmbeddings(LiteLLMTransport):
     """One embedding model of a provider that litellm speaks to."""
@@ -133,8 +137,7 @@ class LiteLLMEmbeddings(LiteLLMTransport):
         """Send one request. Raises LMError for everything that can go wrong on the way."""
         litellm = await _litellm()
         params = {**self._fixed, "input": texts_of(request), **request.params}
-        if self.place.key:
-            params["api_key"] = self.place.key.reveal()
+        params |= self._key()
         started = time.perf_counter()
         try:
             async with asyncio.timeout(self._seconds + 5):

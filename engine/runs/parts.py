@@ -42,7 +42,7 @@ def check_key(choice: ModelChoice) -> None:
     from engine.lm.keys import key_for
 
     route = find_route(choice.name, choice.base_url)
-    needed = choice.key_env is not None or (
+    needed = bool(choice.key_env) or (
         route.provider is not None
         and route.provider.needs_key
         and not route.custom

@@ -19,6 +19,7 @@ from engine.export.json import (
     to_text,
 )
 from engine.export.python import python_script
+from engine.lm.keys import key_for
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.records import Demo
@@ -94,7 +95,16 @@ def test_a_file_cannot_send_a_key_to_an_address_of_its_own(tmp_path, monkeypatch
     model = {"name": "openai/x", "base_url": "http://evil.example/v1", "key_env": "OPENAI_API_KEY"}
     save_program(PIPELINE, tuned(), tmp_path / "p.json", model=model)
     lm = load_program(tmp_path / "p.json").get_lm()
-    assert lm.dump_state().get("key_env") is None
+    assert not lm.dump_state().get("key_env")
+
+
+def test_nor_the_key_of_a_provider_whose_addresses_are_its_customers(tmp_path, monkeypatch):
+    monkeypatch.setenv("AZURE_API_KEY", "sk-secret")
+    azure = {"name": "azure/x", "base_url": "http://evil.example", "key_env": None}
+    save_program(PIPELINE, tuned(), tmp_path / "p.json", model=azure)
+    lm = load_program(tmp_path / "p.json").get_lm()
+    assert key_for(lm.route, lm.dump_state()["key_env"]).key is None
+    assert key_for(lm.route).key is not None
 
 
 def test_writing_replaces_the_whole_file(tmp_path):
