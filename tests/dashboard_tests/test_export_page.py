@@ -48,7 +48,9 @@ def test_a_finished_run_shows_its_proof_and_every_form(home):
     shown = said(start(project=project, run=run_id))
     assert "Proven to score the same" in shown
     assert "every row as before" in shown
-    assert "Dockerfile" in shown
+    assert "A folder to build a container from" in shown
+    assert "runs on its own" in shown
+    assert "Python script with Tuneboard" in shown
     assert "Markdown page" in shown
     assert "tuneboard serve program.json" in shown
     assert f"best prompt's {data.right_rows(data.run(run_id))} right answers as JSON Lines" in shown
