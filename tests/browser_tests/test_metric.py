@@ -47,7 +47,7 @@ def page(new_page: Callable[..., Page], server: Server, endpoint: OpenAIServer, 
 
 def test_ten_rows_and_a_judge_are_tried_before_anything_is_spent(page):
     press(page, "try_metric")
-    expect(page.locator(".st-key-metric_try")).to_contain_text("The mean score is 100 %", timeout=60_000)
+    expect(page.locator(".st-key-metric_try")).to_contain_text("The mean score is 100 %")
     page.get_by_text("The prompt the judge gets").click()
     expect(page.locator(".st-key-judge_prompt")).to_contain_text("1. The queue is right.")
     press(page, "add_idea")
@@ -58,7 +58,7 @@ def test_ten_rows_and_a_judge_are_tried_before_anything_is_spent(page):
 
 def test_a_judge_is_checked_against_a_persons_grades(page):
     press(page, "bring_answers")
-    expect(page.locator("[class*=st-key-grade_bar_]").first).to_be_visible(timeout=60_000)
+    expect(page.locator("[class*=st-key-grade_bar_]").first).to_be_visible()
     for graded in range(6):
         page.locator("[class*=st-key-grade_bar_]").first.get_by_role("radio", name="Wrong").first.click()
         expect(page.locator(".st-key-judge_check")).to_contain_text(f"{graded + 1} of 20 graded")
@@ -75,7 +75,7 @@ def test_code_is_tested_in_the_sandbox(page):
     page.reload()
     settled(page)
     press(page, "test_code")
-    expect(page.locator(".st-key-metric_options")).to_contain_text("Line 1:", timeout=60_000)
+    expect(page.locator(".st-key-metric_options")).to_contain_text("Line 1:")
     shoot(page, "metric_code")
 
 

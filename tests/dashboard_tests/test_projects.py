@@ -157,7 +157,7 @@ def test_a_project_file_names_no_variable_that_holds_a_key():
     assert b"AWS_SECRET" not in content
     smuggled = json.loads(content)
     smuggled["draft"]["model"]["key_env"] = "AWS_SECRET_ACCESS_KEY"
-    assert unpack(json.dumps(smuggled).encode()).draft.model.key_env is None
+    assert unpack(json.dumps(smuggled).encode()).draft.model.key_env == ""  # none is looked for
 
 
 def test_a_project_file_carries_the_steps_models_without_the_names_of_their_keys():
@@ -171,7 +171,7 @@ def test_a_project_file_carries_the_steps_models_without_the_names_of_their_keys
     content = pack("Mine", ProjectDraft(pipeline=pipeline), None)
     assert b"AWS_SECRET" not in content
     (step,) = unpack(content).draft.pipeline.steps
-    assert step.model == step.extraction_model == own.model_copy(update={"key_env": None})
+    assert step.model == step.extraction_model == own.model_copy(update={"key_env": ""})
     smuggled = json.loads(content)
     smuggled["draft"]["pipeline"]["steps"][0]["model"]["key_env"] = "AWS_SECRET_ACCESS_KEY"
     assert unpack(json.dumps(smuggled).encode()).draft.pipeline.models == (step.model,)

@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.components.page import complain
+from dashboard.components.try_it.try_answers import ROLES
 from dashboard.glossary import explain
 from dashboard.plain import count, plain
 from engine.errors import EngineError
@@ -24,10 +25,10 @@ RESULTS = (
     ("json", "JSON", "application/json"),
 )
 
-
 NO_MODEL_YET = (
     " The offline stand-in it was tuned with cannot be asked from there: give `--base-url` and `--model`."
 )
+
 
 def report_card(run: RunRow) -> None:
     """Offer the report of a run."""
@@ -111,7 +112,8 @@ def messages_card(run: RunRow) -> None:
         st.markdown("**The exact messages** · what the model is sent for one row")
         with st.container(height=420, border=False, key="export_messages"):
             for message in data.exact_messages(run):
-                st.caption(message["role"])
+                title, icon = ROLES.get(str(message["role"]), (str(message["role"]), ":material/chat:"))
+                st.caption(f"{icon} {plain(title)}")
                 st.code(message["content"], language=None, wrap_lines=True)
 
 
