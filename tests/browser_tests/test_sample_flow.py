@@ -48,7 +48,7 @@ def test_the_prompt_preview_follows_the_form(new_page, server):
     wanted = "Send each message to the right team, please."
     page = new_page()
     to_page(page, "task")
-    box = page.get_by_role("textbox").first
+    box = page.get_by_role("textbox", name="Instruction", exact=True)
     box.fill(wanted)
     box.press("Control+Enter")
     expect(page.locator(".st-key-prompt_text")).to_contain_text(wanted)
@@ -56,7 +56,7 @@ def test_the_prompt_preview_follows_the_form(new_page, server):
     page.reload()
     settled(page)
     assert stored_instruction(server.home) == wanted
-    expect(page.get_by_role("textbox").first).to_have_value(wanted)
+    expect(page.get_by_role("textbox", name="Instruction", exact=True)).to_have_value(wanted)
 
 
 def test_the_run_is_drawn(finished):

@@ -117,7 +117,8 @@ def test_it_stops_whatever_the_task_looks_like(kind, program, calls):
     lm = DeafLM("red" if kind == "told" else "")
     result = tuned(settings(kind, lm, calls, program))
     assert result.best.id == result.seed.id
-    assert "Nothing to gain" in result.reason
+    # Where no answer is ever right, that is what a person must hear first.
+    assert ("Every answer scored 0" if kind == "open" else "Nothing to gain") in result.reason
     assert result.usage.calls <= 0.15 * calls
 
 
