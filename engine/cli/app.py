@@ -177,6 +177,10 @@ def serve(  # noqa: PLR0913 - one parameter for each option of the command
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to use.")] = 8600,
     model: Annotated[str | None, typer.Option(help="Another model than the one it was tuned with.")] = None,
     base_url: Annotated[str | None, typer.Option(help="That model's address.")] = None,
+    key_env: Annotated[
+        list[str] | None,
+        typer.Option(help="A variable with a key that may go to the address a model of the program has."),
+    ] = None,
     max_bytes: Annotated[int, typer.Option(min=1, help="The most one request may hold.")] = 1_000_000,
     token_env: Annotated[
         str | None,
@@ -190,7 +194,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option of the command
     from engine.serve.server import TOKEN_ENV, Place
 
     place = Place(host, port, max_bytes, token_env or TOKEN_ENV)
-    raise typer.Exit(serve_program(Serving(program, model, base_url, stdio), place))
+    raise typer.Exit(serve_program(Serving(program, model, base_url, tuple(key_env or ()), stdio), place))
 
 
 @app.command()

@@ -6,6 +6,7 @@ the model's key and its own token when it is started.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from engine.export.json import ProgramFile
@@ -18,7 +19,10 @@ PORT = 8600
 def dockerfile(program: ProgramFile, wheel: str) -> str:
     """Return the Dockerfile's text, for a wheel of that name; its first lines say how to build and start it."""
     given = " ".join(f"-e {name}" for name in variables(program))
-    return FILE.format(wheel=wheel, port=PORT, given=given)
+    command = ["tuneboard", "serve", "program.json", "--host", "0.0.0.0", "--port", str(PORT)]  # noqa: S104 - in a container
+    for name in own_key_variables(program):
+        command += ["--key-env", name]
+    return FILE.format(wheel=wheel, port=PORT, given=given, command=json.dumps(command))
 
 
 def variables(program: ProgramFile) -> list[str]:
@@ -26,20 +30,24 @@ def variables(program: ProgramFile) -> list[str]:
     return ["TUNEBOARD_SERVE_TOKEN", *_key_variables(program)]
 
 
-def serve_command(path: str = "program.json") -> str:
-    """Return the command that serves a program file on this machine.
+def serve_command(path: str = "program.json", key_envs: Sequence[str] = ()) -> str:
+    """Return the command that serves a program file on this machine; `key_envs`: see `own_key_variables`.
 
     >>> serve_command()
     'tuneboard serve program.json --port 8600'
     """
     shown = f'"{path}"' if " " in path else path
-    return f"tuneboard serve {shown} --port {PORT}"
+    return " ".join([f"tuneboard serve {shown} --port {PORT}", *(f"--key-env {name}" for name in key_envs)])
+
+
+def own_key_variables(program: ProgramFile) -> list[str]:
+    """Return the variables with keys for addresses of their own: whoever serves the program has to name them."""
+    return list(dict.fromkeys(m.key_env for m in program.models if m.base_url and m.key_env))
 
 
 def _key_variables(program: ProgramFile) -> Sequence[str]:
     """The variables that hold the models' keys, each once."""
-    found = (_key_variable(m) for m in (program.model, *program.pipeline.models) if m is not None)
-    return list(dict.fromkeys(filter(None, found)))
+    return list(dict.fromkeys(filter(None, map(_key_variable, program.models))))
 
 
 def _key_variable(model: ModelChoice) -> str | None:
@@ -62,5 +70,5 @@ USER program
 ENV TUNEBOARD_HOME=/home/program/data
 EXPOSE {port}
 HEALTHCHECK CMD python -c "import urllib.request as r; r.urlopen('http://127.0.0.1:{port}/health', timeout=3)"
-CMD ["tuneboard", "serve", "program.json", "--host", "0.0.0.0", "--port", "{port}"]
+CMD {command}
 """

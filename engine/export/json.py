@@ -6,7 +6,8 @@ environment variable that holds one. `load_program` is `engine.load`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -80,8 +81,14 @@ class ProgramFile(_File):
         """Return what was tuned, as the engine's record."""
         return Candidate.from_dict(self.candidate.model_dump())
 
-    def build(self, *, lm: BaseLM | None = None) -> Module:
+    @property
+    def models(self) -> tuple[ModelChoice, ...]:
+        """Every model that it names: the run's, then those of its steps."""
+        return (*(() if self.model is None else (self.model,)), *self.pipeline.models)
+
+    def build(self, *, lm: BaseLM | None = None, key_envs: Collection[str] = ()) -> Module:
         """Return the program; see `load_program`. Raises ProgramFileError where its parts do not fit."""
+        bare = partial(_with_key, key_envs=key_envs)
         for step in self.pipeline.steps:
             corpus = step.options.corpus
             if corpus.file and not corpus.hash:
@@ -91,7 +98,7 @@ class ProgramFile(_File):
                     "Write the program file anew where its corpus is."
                 )
         try:
-            program = build_program(self.pipeline.with_models(_without_key))
+            program = build_program(self.pipeline.with_models(bare))
         except EngineError as error:
             raise ProgramFileError(f"The program's pipeline cannot be built: {error}") from error
         known, tuned = set(program.candidate().steps), set(self.candidate.steps)
@@ -102,7 +109,7 @@ class ProgramFile(_File):
             )
         program = program.with_candidate(self.tuned())
         if lm is None and self.model is not None and runtime.current().lm is None:
-            lm = make_lm(_without_key(self.model))
+            lm = make_lm(bare(self.model))
         if lm is not None:
             for predictor in program.predictors():
                 predictor.lm = predictor.lm or lm
@@ -168,15 +175,15 @@ def to_text(program: ProgramFile) -> str:
     return orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n"
 
 
-def load_program(path: str | Path, *, lm: BaseLM | None = None) -> Module:
+def load_program(path: str | Path, *, lm: BaseLM | None = None, key_envs: Collection[str] = ()) -> Module:
     """Return the program in a file that Tuneboard exported.
 
     It runs on `lm` where one is given, else on the model that `engine.configure` or `engine.context` has
-    set by now, else on the model it was tuned with (at an address of its own that model gets no key: give
-    `lm`). Raises ProgramFileError with the line or the key
-    that is wrong.
+    set by now, else on the model it was tuned with. An address that the file names gets no key, unless you name
+    the key's environment variable, too, in `key_envs`: a file may come from anybody. Raises ProgramFileError with
+    the line or the key that is wrong.
     """
-    return read_program(path).build(lm=lm)
+    return read_program(path).build(lm=lm, key_envs=key_envs)
 
 
 def read_program(path: str | Path) -> ProgramFile:
@@ -251,6 +258,8 @@ def brought_forward(
     return current
 
 
-def _without_key(choice: ModelChoice) -> ModelChoice:
-    """A file may come from anybody. An address written in it must not be sent a key that it names itself."""
-    return choice.model_copy(update={"key_env": ""}) if choice.base_url else choice
+def _with_key(choice: ModelChoice, key_envs: Collection[str]) -> ModelChoice:
+    """A file may come from anybody. An address written in it is sent only a key that whoever loads it has named, too."""
+    if choice.base_url is None or choice.key_env in key_envs:
+        return choice
+    return choice.model_copy(update={"key_env": ""})

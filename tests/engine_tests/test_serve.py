@@ -14,7 +14,8 @@ from openai_server import OpenAIServer
 from ports import own_port
 from run_setup import wait_for
 
-from engine.export.json import save_program
+from engine.export.dockerfile import own_key_variables, serve_command
+from engine.export.json import read_program, save_program
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 
@@ -189,6 +190,30 @@ def test_a_token_is_asked_for(tmp_path):
         good = {"Authorization": "Bearer " + "secret-é".encode().decode("latin-1")}
         assert ask(f"{url}/predict", GOOD, good)[0] == 200
         assert ask(f"{url}/predict", {**GOOD, "copy": "x" * 500}, good)[0] == 413
+
+
+def test_an_address_of_the_file_gets_a_key_only_where_the_variable_is_named(tmp_path):
+    with OpenAIServer(answer=REPLY) as server:
+        model = {"name": "openai/test-model", "base_url": server.url, "key_env": "MY_SERVER_KEY"}
+        for number, options in enumerate(((), ("--key-env", "MY_SERVER_KEY"))):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            with serving(folder, *options, model=model, env={"MY_SERVER_KEY": "mine"}) as (url, _):
+                assert ask(f"{url}/predict", GOOD)[0] == 200
+        assert [h.get("Authorization") for h in server.headers] == [None, "Bearer mine"]
+    path = tmp_path / "0" / "program.json"
+    said = subprocess.run(
+        [sys.executable, "-m", "engine", "serve", str(path), "--key-env", "OPENAI_API_KEY"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert said.returncode == 2
+    assert (
+        "No model of the program has its key in OPENAI_API_KEY. Its models name MY_SERVER_KEY." in said.stderr
+    )
+    assert "--key-env MY_SERVER_KEY" in serve_command(key_envs=own_key_variables(read_program(path)))
 
 
 def test_what_cannot_be_served_is_one_sentence(tmp_path):

@@ -14,7 +14,7 @@ from dashboard.components.try_it.try_answers import ROLES
 from dashboard.glossary import explain
 from dashboard.plain import count, plain
 from engine.errors import EngineError
-from engine.export.dockerfile import serve_command
+from engine.export.dockerfile import own_key_variables, serve_command
 from engine.export.formats import EXPORTS, ExportFormat, get_export
 from engine.export.json import read_program
 from engine.store.rows import RunRow
@@ -82,7 +82,7 @@ def program_cards(run: RunRow, path: Path) -> None:
             language="python",
         )
         st.caption("As a service, with typed requests, docs and an MCP endpoint for agents:")
-        st.code(serve_command(), language="bash")
+        st.code(serve_command(key_envs=own_key_variables(program)), language="bash")
     with right, st.container(border=True, height="stretch", key="export_script"):
         if why_not:
             st.markdown("**A Python script** · runs with Tuneboard")
