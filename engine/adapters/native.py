@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 from weakref import WeakKeyDictionary
 
 from pydantic import ValidationError
@@ -23,7 +23,6 @@ from engine.types.tool import ToolForm, tools_of
 from engine.types.tool_calls import ToolCalls
 
 if TYPE_CHECKING:
-    from engine.adapters.base import Adapter
     from engine.lm.base import BaseLM, Choice
     from engine.signature import Signature
 
@@ -62,8 +61,16 @@ class Native:
         return {name: found.get(name, rest.get(name)) for name in signature.output_fields}
 
 
+class Taking(Protocol):
+    """What a layout says it takes natively; `parallel_tool_calls` None: as the model does."""
+
+    use_native_function_calling: bool
+    parallel_tool_calls: bool | None
+    native_response_types: tuple[type, ...]
+
+
 def native_of(
-    adapter: Adapter,
+    layout: Taking,
     signature: type[Signature],
     lm: BaseLM,
     params: Mapping[str, Any],
@@ -75,20 +82,20 @@ def native_of(
     added: dict[str, Any] = {}
     given: dict[str, Any] = dict(inputs)
     left_out: list[str] = []
-    if adapter.use_native_function_calling and lm.supports_function_calling:
+    if layout.use_native_function_calling and lm.supports_function_calling:
         tools = _tools(plan, signature, inputs)
         if tools:
             carried[ToolCalls] = plan.native[ToolCalls]
             left_out.append(plan.native[ToolForm])
             added["tools"] = [tool.format_as_litellm_function_call() for tool in tools]
-            if adapter.parallel_tool_calls is not None:
-                added |= {"parallel_tool_calls": adapter.parallel_tool_calls, "tool_choice": "auto"}
-    if _wanted(adapter, plan, Reasoning) and lm.supports_reasoning:
+            if layout.parallel_tool_calls is not None:
+                added |= {"parallel_tool_calls": layout.parallel_tool_calls, "tool_choice": "auto"}
+    if _wanted(layout, plan, Reasoning) and lm.supports_reasoning:
         effort = params.get("reasoning_effort", lm.params.get("reasoning_effort", EFFORT))
         if effort not in _NO_EFFORT:
             carried[Reasoning] = plan.native[Reasoning]
             added["reasoning_effort"] = effort
-    if _wanted(adapter, plan, Citations) and lm.supports_citations:
+    if _wanted(layout, plan, Citations) and lm.supports_citations:
         documents = [name for name in signature.input_fields if _holds_documents(signature.annotation(name))]
         if any(name in inputs for name in documents):
             carried[Citations] = plan.native[Citations]
@@ -135,8 +142,8 @@ def _tools(plan: Plan, signature: type[Signature], inputs: Mapping[str, Any]) ->
     return [] if value is None else tools_of(fitted(value, signature.annotation(name), name))
 
 
-def _wanted(adapter: Adapter, plan: Plan, kind: type) -> bool:
-    return kind in plan.native and kind in adapter.native_response_types
+def _wanted(layout: Taking, plan: Plan, kind: type) -> bool:
+    return kind in plan.native and kind in layout.native_response_types
 
 
 def _holds_documents(annotation: Any) -> bool:

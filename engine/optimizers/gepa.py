@@ -11,147 +11,17 @@ import inspect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Literal, Self
-
-from pydantic import Field, field_validator, model_validator
+from typing import Any, ClassVar, Literal
 
 from engine.optimizers.base import Optimizer, Options
 from engine.optimizers.gepa_library import options_of
 from engine.optimizers.gepa_limits import Limits
+from engine.optimizers.gepa_options import GEPAOptions
 from engine.optimizers.gepa_rounds import Evolution
 from engine.search.contract import Problem, Search
 from engine.search.settings import Settings
 
 _AUTO = {"light": 6, "medium": 12, "heavy": 18}
-_PLACES = "<curr_param> <side_info>"
-
-
-class GEPAOptions(Options):
-    """Options of GEPA."""
-
-    auto: Literal["light", "medium", "heavy"] | None = Field(
-        "light", title="Effort", description="How many rows are run in all; a number below takes its place."
-    )
-    max_metric_calls: int | None = Field(
-        None, ge=1, title="Rows run in all", description="A limit of your own, in program runs."
-    )
-    max_full_evals: int | None = Field(
-        None, ge=1, title="Full passes", description="The same limit, in passes over all rows."
-    )
-    reflection_minibatch_size: int = Field(
-        3, ge=1, title="Rows a reflection", description="How many training rows a new wording is tried on."
-    )
-    candidate_selection_strategy: Literal["pareto", "current_best", "epsilon_greedy", "top_k_pareto"] = Field(
-        "pareto",
-        title="Who is changed next",
-        description="Pareto: anything that nobody beats on some row; current best: always the leader.",
-    )
-    epsilon: float = Field(
-        0.1,
-        ge=0,
-        le=1,
-        title="Share of chance",
-        description="For epsilon_greedy: how often anyone but the leader is changed.",
-    )
-    frontier_type: Literal["instance", "objective", "hybrid", "cartesian"] = Field(
-        "instance",
-        title="What prompts are compared on",
-        description="Rows; or what the metric judges by name (its objectives), both, or each of them on each row.",
-    )
-    top_k: int = Field(
-        5, ge=1, title="Best few", description="For top_k_pareto: among how many of the best it chooses."
-    )
-    component_selector: Literal["round_robin", "all"] = Field(
-        "round_robin", title="What is changed", description="One text in turn, or all of them at once."
-    )
-    tune_fields: bool = Field(
-        False,
-        title="Descriptions of fields too",
-        description="Rewrite what the fields are said to hold as well.",
-    )
-    acceptance_criterion: Literal["strict_improvement", "improvement_or_equal"] = Field(
-        "strict_improvement",
-        title="When a change is taken on",
-        description="It must win its rows, or it may also tie.",
-    )
-    skip_perfect_score: bool = Field(
-        True, title="Skip solved rows", description="Do not reflect where every row is right already."
-    )
-    perfect_score: float = Field(1.0, title="Perfect score", description="The score of a right row.")
-    use_merge: bool = Field(
-        True, title="Merge", description="Join two good candidates that changed different texts."
-    )
-    max_merge_invocations: int = Field(
-        5, ge=0, title="Merges", description="At most this many merges are taken on."
-    )
-    merge_val_overlap_floor: int = Field(
-        5, ge=1, title="Rows a merge", description="How many rows a merge is first judged on."
-    )
-    num_parallel_proposals: int = Field(
-        8,
-        ge=1,
-        title="Proposals at once",
-        description="More is faster; fewer lets each learn from the last. Left alone, rounds that bring nothing grow.",
-    )
-    num_parents: int | None = Field(
-        None,
-        ge=1,
-        title="Parents a round",
-        description="A round's proposals change so many different prompts; empty: each is drawn on its own.",
-    )
-    validate_best: int | None = Field(
-        2,
-        ge=1,
-        title="Full scores a round",
-        description="So many of a round's accepted changes are scored; empty: all of them.",
-    )
-    reflection_prompt_template: str | None = Field(
-        None,
-        title="Own words for the writer",
-        description="What the model that rewrites is told; <curr_param> stands for the text, <side_info> for the runs.",
-    )
-    reflection_prompt_templates: dict[str, str] = Field(
-        {},
-        title="Own words for the writer, step by step",
-        description="Step -> what takes the place of the template for all.",
-    )
-    max_candidate_proposals: int | None = Field(
-        None, ge=1, title="Proposals in all", description="Stop after so many rewritten texts."
-    )
-    max_tracked_candidates: int | None = Field(
-        None, ge=1, title="Prompts in all", description="Stop once so many prompts were scored in full."
-    )
-    score_threshold: float | None = Field(
-        None,
-        title="Good enough at",
-        description="0 to 1: stop once a prompt scores this on all validation rows.",
-    )
-    patience: int = Field(
-        12, ge=1, title="Rounds without a gain", description="Stop after so many rounds that brought nothing."
-    )
-    seed: int = Field(0, title="Seed", description="Another number draws other rows and parents.")
-
-    @field_validator("acceptance_criterion", mode="before")
-    @classmethod
-    def _older_names(cls, value: Any) -> Any:
-        return {"strict": "strict_improvement", "or_equal": "improvement_or_equal"}.get(value, value)
-
-    @field_validator("reflection_prompt_template", "reflection_prompt_templates")
-    @classmethod
-    def _has_places(cls, value: Any) -> Any:
-        for text in value.values() if isinstance(value, dict) else [value or _PLACES]:
-            if not all(place in text for place in _PLACES.split()):
-                raise ValueError("the template needs both <curr_param> and <side_info>")
-        return value
-
-    @model_validator(mode="after")
-    def _one_limit(self) -> Self:
-        own = [n for n in ("max_metric_calls", "max_full_evals") if getattr(self, n) is not None]
-        if len(own) == 2 or (own and "auto" in self.model_fields_set and self.auto is not None):
-            raise ValueError("give one of auto, max_metric_calls and max_full_evals")
-        if not own and self.auto is None:
-            raise ValueError("auto=None needs max_metric_calls or max_full_evals")
-        return self
 
 
 class GEPA(Optimizer):

@@ -20,7 +20,7 @@ from engine.records import Candidate, Evaluation, Outcome
 from engine.search.contract import Ask, Problem, Score, Search, together
 
 if TYPE_CHECKING:
-    from engine.optimizers.gepa import GEPAOptions
+    from engine.optimizers.gepa_options import GEPAOptions
 
 # Other runs of the same parent that a reflection is shown beside its own rows.
 _OTHER_RUNS = 17
