@@ -81,12 +81,20 @@ const draw = (box, own) => {
     hoverlabel: { bgcolor: style.getPropertyValue("--st-secondary-background-color"), bordercolor: coloured("$faint", style), font, align: "left" },
     // Down the right margin, where it hides neither the legend nor a point.
     modebar: { orientation: "v", bgcolor: "rgba(0,0,0,0)", color: coloured("$muted", style), activecolor: coloured("$text", style) },
-  }, { displaylogo: false, responsive: true, plotlyServerURL: "", modeBarButtons: TOOLS }))
-    .then(() => {
+  }, { displaylogo: false, responsive: true, plotlyServerURL: "", modeBarButtons: TOOLS }).then(() => plotly))
+    .then((plotly) => {
       box.dataset.points = String(plain.reduce((count, trace) => count + (trace.x ?? []).filter((at) => at !== null).length, 0));
       box.dataset.stamp = String(data.stamp ?? "");
       if (box.dataset.listening) return;
       box.dataset.listening = "yes";
+      // After a change of width the legend stands where it stood before, over the plot, until it is all drawn once more.
+      let width = box.clientWidth, pause;
+      new ResizeObserver(() => {
+        if (box.clientWidth === width || !box.clientWidth) return;
+        width = box.clientWidth;
+        clearTimeout(pause);
+        pause = setTimeout(() => plotly.Plots.resize(box).then(() => plotly.redraw(box)).catch(() => {}), 150);
+      }).observe(box);
       box.on("plotly_relayout", (change) => {
         for (const name of ["xaxis", "yaxis"]) {
           if (`${name}.range[0]` in change || `${name}.range` in change) own.zoom = { ...own.zoom, [name]: true };

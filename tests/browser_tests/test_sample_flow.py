@@ -67,6 +67,14 @@ def test_the_run_is_drawn(finished):
     assert not any("hare" in tool for tool in tools), "a chart leaves this machine only as a download"
     expect(finished.locator("[data-meter=calls]")).to_contain_text("of 2,000")
     shoot(finished, "run")
+    for width in (1920, 1280):
+        finished.set_viewport_size({"width": width, "height": 900})
+        finished.wait_for_function(
+            """(width) => { const [key, plot] = ['.legend', '.nsewdrag'].map((part) =>
+            document.querySelector('.plot ' + part).getBoundingClientRect());
+            return key.bottom <= plot.top && plot.width > width / 3; }""",
+            arg=width,
+        )
 
 
 def test_the_verdict_comes_first_and_prompts_are_compared(finished):
