@@ -25,6 +25,8 @@ RESULTS = (
     ("json", "JSON", "application/json"),
 )
 
+SHOWN_LINES = 60
+
 NO_MODEL_YET = (
     " The offline stand-in it was tuned with cannot be asked from there: give `--base-url` and `--model`."
 )
@@ -103,7 +105,11 @@ def program_cards(run: RunRow, path: Path) -> None:
                 + (NO_MODEL_YET if program.model is None or program.model.name.startswith("offline/") else "")
             )
             _button(f"Download {alone.file_name}", script, alone.file_name, "text/x-python", name="script")
-        st.code(script, language="python", height=300)
+        # A browser takes seconds to colour the whole of it.
+        head = script.splitlines()[:SHOWN_LINES]
+        st.code("\n".join(head), language="python", height=300)
+        if more := len(script.splitlines()) - len(head):
+            st.caption(f"The file goes on for {count(more, 'line')}.")
 
 
 def messages_card(run: RunRow) -> None:
