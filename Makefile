@@ -12,7 +12,7 @@ export PIP_DEFAULT_TIMEOUT ?= 60
 export PIP_ROOT_USER_ACTION ?= ignore
 export UV_HTTP_TIMEOUT ?= 120
 
-.PHONY: run demo test check unit browser bench bench-optimizers fix lock clean
+.PHONY: run demo test check peers chromium unit browser bench bench-optimizers fix lock clean
 
 run: $(READY)            ## open the dashboard on 127.0.0.1
 	$(BIN)/tuneboard open
@@ -20,7 +20,10 @@ run: $(READY)            ## open the dashboard on 127.0.0.1
 demo: $(READY)           ## tune the sample task in the terminal, no key needed
 	$(BIN)/tuneboard demo
 
-test: check unit browser ## everything CI runs
+test: $(READY)           ## everything CI runs
+	@# What the tests need is fetched while the code is checked.
+	$(MAKE) -j 3 check peers chromium
+	$(MAKE) unit browser
 
 check: $(READY)          ## style, types, import contracts
 	$(BIN)/ruff format --check .
@@ -28,12 +31,16 @@ check: $(READY)          ## style, types, import contracts
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-unit: $(READY)           ## engine and dashboard tests, docstring examples
+peers: $(READY)          ## DSPy and Pyodide, which some tests compare with
 	$(BIN)/python .ci/peers.py
+
+chromium: $(READY)       ## a browser, if there is none yet
+	$(BIN)/python .ci/browser.py
+
+unit: peers              ## engine and dashboard tests, docstring examples
 	$(BIN)/pytest -q -n auto --dist worksteal --doctest-modules engine dashboard tests/engine_tests tests/dashboard_tests tests/test_architecture.py tests/test_docs.py
 
-browser: $(READY)        ## the whole flow in a real Chromium, screenshots in .screenshots/
-	$(BIN)/python .ci/browser.py
+browser: chromium        ## the whole flow in a real Chromium, screenshots in .screenshots/
 	@# A browser, a server and a worker share the machine with others: what fails is tried once more, and the summary names it.
 	$(BIN)/pytest -q -n 2 --dist loadfile --reruns 1 tests/browser_tests
 
