@@ -1,0 +1,30 @@
+"""Everything the golden files reach for below the public names: a move in the engine is followed here only."""
+
+from engine.contract_toy import toy_settings
+from engine.export.formats import EXPORTS
+from engine.export.json import program_file
+from engine.lm.base import Choice, Reply
+from engine.pipeline.build import build_program
+from engine.pipeline.templates import SAMPLES
+from engine.registry import ADAPTERS, MODULES, OPTIMIZERS
+from engine.search.contract import Keep, Propose, Score
+from engine.search.driver import Driver
+from engine.testing import ScriptedLM
+
+__all__ = [
+    "ADAPTERS",
+    "EXPORTS",
+    "MODULES",
+    "OPTIMIZERS",
+    "SAMPLES",
+    "Choice",
+    "Driver",
+    "Keep",
+    "Propose",
+    "Reply",
+    "Score",
+    "ScriptedLM",
+    "build_program",
+    "program_file",
+    "toy_settings",
+]

@@ -1,0 +1,31 @@
+"""Writes the golden files anew (`make golden`): what the engine does now, as text that the tests compare with.
+
+Golden files hold on to today's behaviour while code moves. Where one differs the difference is a bug, or it is meant:
+then the file is written again, and the commit message gives the reason.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from golden import messages, searches
+from golden.files import write
+
+PARTS: dict[str, tuple[tuple[str, ...], Callable[[str], str]]] = {
+    "messages": (messages.NAMES, messages.messages_log),
+    "searches": (searches.NAMES, searches.search_log),
+}
+"""Folder of golden files -> their names, and what makes one."""
+
+GOLDEN: dict[str, Callable[[], str]] = {
+    f"{folder}/{name}.txt": partial(make, name) for folder, (names, make) in PARTS.items() for name in names
+}
+"""Golden file -> what makes its text."""
+
+if __name__ == "__main__":
+    write({path: make() for path, make in GOLDEN.items()})
