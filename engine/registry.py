@@ -1,6 +1,6 @@
 """The table of contents: what can be chosen by name, as visible tuples.
 
-Adding an optimizer is one file, one line here and one row in the README; the contract tests, the command
+Adding an optimizer is one file, one line here and one row in the guide; the contract tests, the command
 line and the forms pick it up from here. Export formats stand in `engine.export`, which is above this.
 """
 

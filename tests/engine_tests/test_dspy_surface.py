@@ -16,7 +16,7 @@ from dspy_peer import in_dspy
 
 import engine
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+GUIDE = (Path(__file__).parents[2] / "engine" / "README.md").read_text()
 
 HERE = """
 Adapter AdapterParseError Audio AvatarOptimizer BaseLM BestOfN BetterTogether BootstrapFewShot BootstrapFewShotWithOptuna
@@ -39,7 +39,7 @@ SandboxSerializable SignatureMeta TrainingJob bootstrap_trace_data clients confi
 disable_litellm_logging disable_logging dsp enable_litellm_logging enable_logging infer_prefix is_retryable_lm_error lm15
 load_settings predict primitives propose resolve_interpreter_factory teleprompt threading utils
 """.split()  # noqa: SIM905 - many short words
-"""Names of `dspy` that are none of `engine`: its own folders, what the README sends elsewhere, and what is not there."""
+"""Names of `dspy` that are none of `engine`: its own folders, what the guide sends elsewhere, and what is not there."""
 
 ARGUMENTS = {
     "Audio.from_array": "array sampling_rate format",
@@ -123,7 +123,7 @@ BY_POSITION_ONLY = {
 """First arguments, which nobody names, that are called something else here."""
 
 NOT_TAKEN = {"RLM": {"verbose"}}
-"""Arguments that are not taken; the README says what to use."""
+"""Arguments that are not taken; the guide says what to use."""
 
 
 def of(root: object, path: str) -> object:
@@ -149,7 +149,7 @@ def test_a_name_of_dspys_is_here(name: str) -> None:
 @pytest.mark.parametrize("name", NOT_HERE)
 def test_a_name_that_is_missing_is_decided_and_written_down(name: str) -> None:
     assert not hasattr(engine, name)
-    assert bool(re.search(rf"`(dspy\.)?{name}\b", README)), f"What to use instead of dspy.{name}?"
+    assert bool(re.search(rf"`(dspy\.)?{name}\b", GUIDE)), f"What to use instead of dspy.{name}?"
 
 
 @pytest.mark.parametrize("path", ARGUMENTS)
@@ -157,7 +157,7 @@ def test_an_argument_of_dspys_is_taken(path: str) -> None:
     ours, others = parameters(path)
     elsewhere = {*BY_POSITION_ONLY.get(path, ()), *NOT_TAKEN.get(path, ())}
     assert others or set(ARGUMENTS[path].split()) - elsewhere <= set(ours)
-    assert all(f"`{path}({name}=" in README for name in NOT_TAKEN.get(path, ()))
+    assert all(f"`{path}({name}=" in GUIDE for name in NOT_TAKEN.get(path, ()))
 
 
 def test_the_frozen_lists_are_those_of_dspy(tmp_path: Path) -> None:

@@ -59,13 +59,13 @@ def test_a_sample_makes_a_complete_draft(sample: Sample):
     assert draft.to_run().dataset == "some-dataset"
 
 
-def test_samples_and_parts_of_a_pipeline_are_in_the_readme(sample: Sample):
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
+def test_samples_and_parts_of_a_pipeline_are_in_the_guides(sample: Sample):
     rows = len(read_dataset(sample_bytes(sample.file), sample.file))
-    assert re.search(rf"^\| `{sample.name}` \| .* \| {rows} \|$", readme, re.MULTILINE)
-    assert f"`{sample.file}`" in sample_bytes("README.md").decode()
+    row = rf"^\| `{sample.name}` \| `{sample.file}`: .* \| {rows} \|$"
+    assert re.search(row, sample_bytes("README.md").decode(), re.MULTILINE)
+    guide = (Path(__file__).parents[2] / "engine" / "README.md").read_text()
     for name in (*STRATEGIES, "when", "each"):
-        assert f"`{name}`" in readme
+        assert f"`{name}`" in guide
 
 
 def test_unknown_samples():

@@ -1,4 +1,4 @@
-"""The README's table of DSPy's names: every name that it gives exists here."""
+"""The tables of DSPy's names in the engine's guide: every name in them exists here."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 
 import engine
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+GUIDE = (Path(__file__).parents[2] / "engine" / "README.md").read_text()
 
 
 def rows(heading: str) -> list[list[str]]:
     """The cells of the table under a heading row."""
-    after = README[README.index(heading) + len(heading) :].lstrip("\n").splitlines()[1:]
+    after = GUIDE[GUIDE.index(heading) + len(heading) :].lstrip("\n").splitlines()[1:]
     found = []
     for line in after:
         if not line.startswith("|"):

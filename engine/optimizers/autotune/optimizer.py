@@ -75,17 +75,7 @@ class Autotune(Optimizer):
     budget takes a larger share), 6 a step and round for rules, 8 to 24 rows for each of 2 to 5 combinations a round, and
     at most B in all.
 
-    What parts are worth on the teachable tasks, held-out score with all and without one (12 to 20 seeds, the mean's
-    standard error 0.5 on classify, 2 to 3 on two steps). Classify, 300 calls: 92.9; 86.5 without rules, 83.8 without the
-    nearest, 81.2 without any examples, 91.5 without the model. Extract, 112 calls: 94.3; 88.6 without rules, 90.5
-    without examples, 93.2 without the nearest or the model. Two steps, 300 calls: 78.8; 63.2 without rules, 69.4 without
-    runs, 73.9 without the nearest, 74.2 without the model, 77.3 without examples. Reasoning first changes nothing there,
-    as no teachable task needs it: it is part of the check where nothing tells whether the rest can help, else tried once,
-    where it takes no more than a twelfth of the calls. Other adapters tried without need cost two steps 6.6 points
-    (72.2), so they wait for garbled answers. Left out because they showed nothing: readers by each step's credit (two
-    steps, 600 calls: 77.2 against 78.3), a share of the calls for halving finalists, fixed examples beside the nearest,
-    the eight nearest beside the four (classify, 300 calls: 91.8 against 91.6), a memory of rejected rules, each
-    reader's rules alone, scores of training rows in the model, examples filtered by agreement.
+    `tests/benchmarks/README.md` shows what each part is worth and what was tried and left out.
     Sources: arXiv 2510.04618, 2606.30840, 2405.17202, 2504.16005, 2402.09723, 2604.14585; neighbours as examples:
     2101.06804. The combination is this project's own.
 
