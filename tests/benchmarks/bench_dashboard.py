@@ -153,14 +153,14 @@ def _live(home: Path, project: str, run: str) -> list[Row]:
         Row("New trial on the chart, 90th percentile", "s", [delays[int(0.9 * len(delays))]], limit=0.5),
         Row(f"New trial on the charts of {TABS} tabs of one browser, all of them", "s", everywhere),
         Row(
-            f"{SESSIONS} sessions on a running run, each redrawn every {EVERY:.0f} s at moments of its own, p95",
+            f"{SESSIONS} sessions on a running run, each redrawn every {EVERY:.0f} s at different times, p95",
             "ms",
             [1000 * sorted(seen.single)[int(0.95 * len(seen.single))]],
             limit=100,
         ),
         Row(f"The same {SESSIONS} sessions, server CPU", "cores", [seen.cores], limit=1.0),
         Row(
-            f"All {SESSIONS} redrawn in the same instant, the last of them",
+            f"All {SESSIONS} redrawn at the same time, the last of them",
             "ms",
             [1000 * t for t in seen.together],
         ),
