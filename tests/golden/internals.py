@@ -7,6 +7,7 @@ from engine.lm.base import Choice, Reply
 from engine.pipeline.build import build_program
 from engine.pipeline.templates import SAMPLES
 from engine.registry import ADAPTERS, MODULES, OPTIMIZERS
+from engine.samples import sample_bytes
 from engine.search.contract import Keep, Propose, Score
 from engine.search.driver import Driver
 from engine.testing import ScriptedLM
@@ -26,5 +27,6 @@ __all__ = [
     "ScriptedLM",
     "build_program",
     "program_file",
+    "sample_bytes",
     "toy_settings",
 ]

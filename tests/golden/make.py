@@ -13,11 +13,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from golden import messages, searches
+from golden import exports, messages, searches
 from golden.files import write
 
 PARTS: dict[str, tuple[tuple[str, ...], Callable[[str], str]]] = {
     "messages": (messages.NAMES, messages.messages_log),
+    "exports": ((*exports.NAMES, exports.CODE), exports.exports_log),
     "searches": (searches.NAMES, searches.search_log),
 }
 """Folder of golden files -> their names, and what makes one."""
