@@ -4,9 +4,11 @@ from engine.contract_toy import toy_settings
 from engine.export.formats import EXPORTS
 from engine.export.json import program_file
 from engine.lm.base import Choice, Reply
+from engine.loop import run
 from engine.pipeline.build import build_program
 from engine.pipeline.templates import SAMPLES
-from engine.registry import ADAPTERS, MODULES, OPTIMIZERS
+from engine.prediction import Prediction
+from engine.registry import ADAPTERS, MODULES, OPTIMIZERS, name_of
 from engine.samples import sample_bytes
 from engine.search.contract import Keep, Propose, Score
 from engine.search.driver import Driver
@@ -21,12 +23,15 @@ __all__ = [
     "Choice",
     "Driver",
     "Keep",
+    "Prediction",
     "Propose",
     "Reply",
     "Score",
     "ScriptedLM",
     "build_program",
+    "name_of",
     "program_file",
+    "run",
     "sample_bytes",
     "toy_settings",
 ]

@@ -9,12 +9,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from typing import Any, Literal, Optional
 
-from golden.internals import ADAPTERS, MODULES, Choice, Reply, ScriptedLM
+from golden.internals import ADAPTERS, MODULES, Choice, Prediction, Reply, ScriptedLM, name_of
 from pydantic import BaseModel, Field
 
 import engine
-from engine.prediction import Prediction
-from engine.registry import name_of
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 WAV = "data:audio/wav;base64,UklGRg=="

@@ -12,11 +12,10 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from golden.files import short_hash
-from golden.internals import OPTIMIZERS, Driver, Keep, Propose, Score, toy_settings
+from golden.internals import OPTIMIZERS, Driver, Keep, Propose, Score, run, toy_settings
 from small_optimizers import HintLM, TwoSteps, small
 
 import engine
-from engine.loop import run
 
 SEED = 3
 TASKS = ("one", "two", "short")
