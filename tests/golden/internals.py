@@ -1,9 +1,12 @@
 """Everything the golden files reach for below the public names: a move in the engine is followed here only."""
 
+from dashboard.drafts import import_project
+from engine.cli.app import app as command_line
 from engine.contract_toy import toy_settings
 from engine.export.formats import EXPORTS
 from engine.export.json import program_file
 from engine.lm.base import Choice, Reply
+from engine.lm.catalog import PROVIDERS
 from engine.loop import run
 from engine.pipeline.build import build_program
 from engine.pipeline.templates import SAMPLES
@@ -12,13 +15,16 @@ from engine.registry import ADAPTERS, MODULES, OPTIMIZERS, name_of
 from engine.samples import sample_bytes
 from engine.search.contract import Keep, Propose, Score
 from engine.search.driver import Driver
+from engine.store.store import FILE_NAME, Store
 from engine.testing import ScriptedLM
 
 __all__ = [
     "ADAPTERS",
     "EXPORTS",
+    "FILE_NAME",
     "MODULES",
     "OPTIMIZERS",
+    "PROVIDERS",
     "SAMPLES",
     "Choice",
     "Driver",
@@ -28,7 +34,10 @@ __all__ = [
     "Reply",
     "Score",
     "ScriptedLM",
+    "Store",
     "build_program",
+    "command_line",
+    "import_project",
     "name_of",
     "program_file",
     "run",

@@ -13,12 +13,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from golden import exports, messages, searches
+from golden import commands, exports, frozen_files, messages, pages, searches
 from golden.files import write
 
 PARTS: dict[str, tuple[tuple[str, ...], Callable[[str], str]]] = {
+    "commands": (commands.NAMES, commands.commands_text),
+    "frozen": (frozen_files.NAMES, frozen_files.frozen_text),
     "messages": (messages.NAMES, messages.messages_log),
     "exports": ((*exports.NAMES, exports.CODE), exports.exports_log),
+    "pages": (pages.NAMES, pages.page_text),
     "searches": (searches.NAMES, searches.search_log),
 }
 """Folder of golden files -> their names, and what makes one."""
