@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from golden.internals import Store
 from golden.machine import frozen_home, masked, same_machine, words_of_html
@@ -25,59 +25,78 @@ TABS = {
     ),
     "example_tabs": ("Rows", "Add rows", "Columns"),
 }
+
+
+def _tabs(key: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return the tabs of a page: a name for the file, and what the session holds when one is open."""
+    return [(tab.lower().replace(" ", "-"), {key: tab}) for tab in TABS[key]]
+
+
+def _rows(*rows: int) -> dict[str, Any]:
+    """Return what the session holds when rows of the history are chosen."""
+    return {"history_table": {"selection": {"rows": list(rows), "columns": [], "cells": []}}}
+
+
 LONGEST_CODE = 12
 """Lines of a piece of code that are written out: exports are compared elsewhere."""
 
-PAGES: Mapping[str, tuple[str, Mapping[str, str]]] = {
-    "home": ("home", {}),
-    "task": ("task", {}),
-    "task-second-step": ("task", {"step": "2"}),
-    **{
-        f"examples-{tab.lower().replace(' ', '-')}": ("examples", {"example_tabs": tab})
-        for tab in TABS["example_tabs"]
-    },
-    "metric": ("metric", {}),
-    "tune": ("tune", {}),
-    "run": ("run", {}),
-    "results-of-the-second-run": ("results", {"run": "Random search"}),
-    **{
-        f"results-{tab.lower().replace(' ', '-')}": ("results", {"results_tab": tab})
-        for tab in TABS["results_tab"]
-    },
-    "results-one-row": ("results", {"results_tab": "Rows", "row": "9"}),
-    "try_it": ("try_it", {}),
-    "export": ("export", {}),
-    "history": ("history", {}),
-    "settings": ("settings", {}),
+
+class Visit(NamedTuple):
+    """A page, what its address and the session hold, and the key of a button that is pressed."""
+
+    page: str
+    address: Mapping[str, str] = {}
+    session: Mapping[str, Any] = {}
+    pressed: str = ""
+
+
+PAGES: Mapping[str, Visit] = {
+    "home": Visit("home"),
+    "task": Visit("task"),
+    "task-second-step": Visit("task", {"step": "2"}),
+    **{f"examples-{name}": Visit("examples", session=tab) for name, tab in _tabs("example_tabs")},
+    "metric": Visit("metric"),
+    "tune": Visit("tune"),
+    "run": Visit("run"),
+    "results-of-the-second-run": Visit("results", {"run": "Random search"}),
+    **{f"results-{name}": Visit("results", session=tab) for name, tab in _tabs("results_tab")},
+    "results-one-row": Visit("results", {"row": "9"}, {"results_tab": "Rows"}),
+    "try_it": Visit("try_it"),
+    "try_it-answered": Visit("try_it", pressed="try_it"),
+    "export": Visit("export"),
+    "history": Visit("history"),
+    "history-one-run": Visit("history", session=_rows(0)),
+    "history-two-runs": Visit("history", session=_rows(0, 1)),
+    "settings": Visit("settings"),
 }
-"""Golden file -> page and its parameters; a tab is chosen in the session, the rest stands in the address."""
+"""Golden file -> how it is made."""
 
 NAMES = tuple(PAGES)
 
 
 def page_text(name: str) -> str:
     """Return what a page of `NAMES` shows."""
-    page, chosen = PAGES[name]
     with same_machine() as home:
         frozen_home(home)
-        app = _opened(page, chosen)
-        return masked("\n".join([*_lines(app), ""]), home)
+        return masked("\n".join([*_lines(_opened(PAGES[name])), ""]), home)
 
 
-def _opened(page: str, chosen: Mapping[str, str]) -> AppTest:
+def _opened(visit: Visit) -> AppTest:
     with Store.open(read_only=True) as store:
         runs = {run.title: run.id for run in store.list_runs()}
         project = store.list_projects()[0].id
     app = AppTest.from_file(APP, default_timeout=180)
-    address = {"project": project, **{k: v for k, v in chosen.items() if k not in TABS}}
-    address["run"] = runs[chosen.get("run", "GEPA")]
+    address = {"project": project, **visit.address, "run": runs[visit.address.get("run", "GEPA")]}
     app.query_params.update(address)
     app.run()
-    if page != "home":
+    if visit.page != "home":
         app.query_params.update(address)  # leaving the first page forgets them
-        for key in TABS.keys() & chosen.keys():
-            app.session_state[key] = chosen[key]
-        app.switch_page(f"app_pages/{page}.py").run()
+        app.switch_page(f"app_pages/{visit.page}.py")
+        for key, value in visit.session.items():
+            app.session_state[key] = value
+        app.run()
+    if visit.pressed:
+        app.button(key=visit.pressed).click().run()
     assert not app.exception, app.exception
     return app
 
