@@ -23,7 +23,8 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         "--version",
     ),
     "doctor": ("doctor",),
-    "demo": (
+    "demo": ("demo",),
+    "demo-of-others": (
         "demo --optimizer BootstrapFewShot",
         "demo --sample lending_questions --optimizer LabeledFewShot",
     ),

@@ -127,8 +127,9 @@ class LabelCheck:
 def _alike(a: str, b: str, weights: Mapping[str, float]) -> float:
     """How much two rules share: the weight of common words over that of all, 0 to 1."""
     first, second = rule_words(a), rule_words(b)
-    every = sum(weights.get(w, 1.0) for w in first | second)
-    return sum(weights.get(w, 1.0) for w in first & second) / every if every else 0.0
+    # Not sum: its last digit depends on the order of a set, which changes from process to process.
+    every = math.fsum(weights.get(w, 1.0) for w in first | second)
+    return math.fsum(weights.get(w, 1.0) for w in first & second) / every if every else 0.0
 
 
 @lru_cache(maxsize=4096)

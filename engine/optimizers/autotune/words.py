@@ -37,7 +37,9 @@ def covering_rows(problem: Problem, rows: Sequence[int], k: int) -> list[int]:
     left, covered = list(rows), Counter[str]()
     chosen: list[int] = []
     while left and len(chosen) < k:
-        best = max(left, key=lambda row: sum(weights.get(w, 0.0) * 0.2 ** covered[w] for w in words[row]))
+        best = max(
+            left, key=lambda row: math.fsum(weights.get(w, 0.0) * 0.2 ** covered[w] for w in words[row])
+        )
         left.remove(best)
         chosen.append(best)
         covered.update(words[best])
@@ -57,11 +59,11 @@ def labels_are_told(problem: Problem, rng: random.Random) -> bool | None:
         if not 1 < len(set(labels)) <= max(2, 0.3 * len(rows)):
             continue
         found = False
-        told = sum(_surprises(words, dict(zip(rows, labels, strict=True))).values())
+        told = math.fsum(_surprises(words, dict(zip(rows, labels, strict=True))).values())
         shuffled = []
         for _ in range(_SHUFFLES):
             rng.shuffle(labels)
-            shuffled.append(sum(_surprises(words, dict(zip(rows, labels, strict=True))).values()))
+            shuffled.append(math.fsum(_surprises(words, dict(zip(rows, labels, strict=True))).values()))
         spread = statistics.stdev(shuffled)
         if told > statistics.fmean(shuffled) + _CLEARLY * max(spread, 0.05 * max(shuffled)):
             return True
