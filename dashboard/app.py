@@ -7,7 +7,7 @@ from streamlit.navigation.page import StreamlitPage
 
 from dashboard import callback_net
 from dashboard.components.page import complain, only_looking
-from dashboard.mode import read_only
+from dashboard.state.selection import read_only
 from engine.errors import EngineError
 
 HERE = Path(__file__).parent
@@ -22,8 +22,9 @@ def _page(name: str, title: str, icon: str, *, changes: bool = False, default: b
     """Return a page. One that only changes things is out of sight in a read-only dashboard."""
     hidden = changes and LOOKING
     return st.Page(
-        f"app_pages/{name}.py",
+        f"app_pages/{name}/page.py",
         title=title,
+        url_path="" if default else name,
         icon=f":material/{icon}:",
         default=default,
         visibility="hidden" if hidden else "visible",

@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.state.session_state import SessionState
 
-from dashboard.plain import plain
+from dashboard.views.text import plain
 from engine.errors import EngineError
 
 _CALLS = "_call_callbacks"

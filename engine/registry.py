@@ -14,47 +14,39 @@ from engine.adapters import adapter_by_name
 from engine.adapters.base import Adapter
 from engine.errors import UnknownNameError
 from engine.metrics.base import Metric
-from engine.metrics.contains import Contains
-from engine.metrics.edit_distance import EditDistance
-from engine.metrics.embedding import EmbeddingSimilarity
-from engine.metrics.exact import ExactMatch
 from engine.metrics.json_fields import JSONMatch
-from engine.metrics.ngrams import BLEU, ROUGE, ChrF
-from engine.metrics.numeric import NumberWithin
-from engine.metrics.overlap import TokenF1
-from engine.metrics.pattern import Regex
+from engine.metrics.judge import Rubric
+from engine.metrics.matching import Contains, ExactMatch, NumberWithin, Regex
 from engine.metrics.python_code import PythonMetric
-from engine.metrics.rubric import Rubric
 from engine.metrics.semantic import CompleteAndGrounded, SemanticF1
+from engine.metrics.similarity import BLEU, ROUGE, ChrF, EditDistance, EmbeddingSimilarity, TokenF1
 from engine.metrics.weighted import WeightedSum
 from engine.metrics.whole_set import Correlation, MacroF1
-from engine.modules.best_of_n import BestOfN
+from engine.modules.best_of_n import BestOfN, Refine
 from engine.modules.chain_of_thought import ChainOfThought
 from engine.modules.code_act import CodeAct
+from engine.modules.comparison import MultiChainComparison
 from engine.modules.module import Module
-from engine.modules.multi_chain_comparison import MultiChainComparison
 from engine.modules.parallel import Parallel
 from engine.modules.predict import Predict
 from engine.modules.program_of_thought import ProgramOfThought
 from engine.modules.react import ReAct
-from engine.modules.refine import Refine
 from engine.modules.retrieve import Retrieve
 from engine.modules.rlm import RLM
 from engine.optimizers.autotune.optimizer import Autotune
 from engine.optimizers.avatar import AvatarOptimizer
 from engine.optimizers.base import Optimizer
 from engine.optimizers.better_together import BetterTogether
-from engine.optimizers.bootstrap_few_shot import BootstrapFewShot
-from engine.optimizers.bootstrap_optuna import BootstrapFewShotWithOptuna
-from engine.optimizers.bootstrap_random_search import BootstrapFewShotWithRandomSearch
 from engine.optimizers.copro import COPRO
-from engine.optimizers.gepa import GEPA
+from engine.optimizers.few_shot.bootstrap import BootstrapFewShot
+from engine.optimizers.few_shot.knn import KNNFewShot
+from engine.optimizers.few_shot.labeled import LabeledFewShot
+from engine.optimizers.few_shot.optuna import BootstrapFewShotWithOptuna
+from engine.optimizers.few_shot.random_search import BootstrapFewShotWithRandomSearch
+from engine.optimizers.gepa.optimizer import GEPA
 from engine.optimizers.infer_rules import InferRules
-from engine.optimizers.knn_few_shot import KNNFewShot
-from engine.optimizers.labeled_few_shot import LabeledFewShot
-from engine.optimizers.mipro import MIPROv2
-from engine.optimizers.mipro_zero_shot import BayesianSignatureOptimizer
-from engine.optimizers.simba import SIMBA
+from engine.optimizers.mipro.optimizer import BayesianSignatureOptimizer, MIPROv2
+from engine.optimizers.simba.optimizer import SIMBA
 
 T = TypeVar("T")
 

@@ -27,7 +27,7 @@ HEAVY = {
 }
 DOORS = {
     "litellm": {"engine/lm/litellm_gateway.py"},
-    "optuna": {"engine/optimizers/mipro_study.py"},
+    "optuna": {"engine/optimizers/shared/study.py"},
     "sqlite_utils": {"engine/store/migrations.py", "engine/lm/cache.py", "engine/lm/cache_schema.py"},
 }
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import drafts
 from dashboard.components.page import Current
-from dashboard.drafts import Change
-from dashboard.guarded import ChangedElsewhereError, Part, edit_seen, state_of
+from dashboard.state import drafts
+from dashboard.state.drafts import Change, ChangedElsewhereError, Part, edit_seen, state_of
 
 NAMES: dict[Part, str] = {"task": "task", "examples": "examples"}
 

@@ -2,20 +2,118 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from html import escape
 from typing import Any, NamedTuple
 
 import streamlit as st
 
-from dashboard import data
-from dashboard.mode import read_only
-from dashboard.plain import plain
-from dashboard.selection import Selection
+from dashboard.state import reading
+from dashboard.state.selection import Selection, read_only
+from dashboard.views.text import plain
 from engine.errors import EngineError
 from engine.runs.spec import ProjectDraft
 from engine.store.rows import ProjectRow
 
+STYLE = """<style>
+.stMainBlockContainer{padding-left:2.4rem;padding-right:2.4rem;padding-top:3.7rem;max-width:1720px}
+[data-testid="stCaptionContainer"]{opacity:.8}
+/* A row that may not wrap scrolls by itself, and shows bars beside a button that is a little larger than its place. */
+[class*="st-key-project_head_"]{overflow:visible}
+[data-testid="stCheckbox"] [data-testid="stWidgetLabel"] p{white-space:normal}
+[data-testid="stCode"] .token{color:inherit!important}
+[data-testid="stCode"] .token.keyword{font-weight:650}
+[data-testid="stCode"] .token:is(.comment,.string,.triple-quoted-string){opacity:.82}
+[role="tab"][aria-selected="true"],[data-testid="stSliderThumbValue"],
+[data-testid="stButtonGroup"] [aria-checked="true"]{color:inherit!important;font-weight:600}
+.tb-samples{display:flex;flex-direction:column;gap:.3rem;font-size:.86rem;line-height:1.35}
+.tb-samples span{border-left:2px solid color-mix(in srgb,currentColor 22%,transparent);padding-left:.55rem;
+  overflow:hidden;display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow-wrap:anywhere;opacity:.85}
+.tb-bar{display:flex;height:.8rem;border-radius:.4rem;overflow:hidden;gap:2px}
+.tb-bar i{display:block;height:100%}
+.tb-train{background:#4f86cf}.tb-validation{background:#d0922f}.tb-test{background:#2f9e68}
+.tb-steps{display:flex;gap:.35rem;align-items:center;font-size:.82rem;flex-wrap:wrap}
+.tb-steps b{font-weight:500;padding:.1rem .5rem;border-radius:1rem;
+  border:1px solid color-mix(in srgb,currentColor 25%,transparent);opacity:.75}
+.tb-steps b.done{opacity:1;border-color:transparent;background:color-mix(in srgb,#2f9e68 18%,transparent)}
+.tb-steps b.open{opacity:1;border-color:transparent;background:color-mix(in srgb,#d0922f 22%,transparent)}
+.tb-table{width:100%;border-collapse:collapse;font-size:.86rem}
+.tb-table th{text-align:left;font-weight:500;opacity:.75;padding:.25rem .6rem .25rem 0}
+.tb-table td{padding:.3rem .6rem .3rem 0;border-top:1px solid color-mix(in srgb,currentColor 14%,transparent);
+  overflow-wrap:anywhere;vertical-align:top}
+.tb-table td:last-child,.tb-table th:last-child{text-align:right;padding-right:0;white-space:nowrap;width:1%}
+.tb-table em{font-style:normal;font-size:.8rem;opacity:.75;display:block}
+.tb-figures td+td,.tb-figures th+th{text-align:right;padding-left:1rem;font-variant-numeric:tabular-nums;white-space:nowrap}
+.tb-score{font-variant-numeric:tabular-nums;padding:.05rem .5rem;border-radius:1rem;
+  background:color-mix(in srgb,#d0922f 24%,transparent)}
+.tb-score.right{background:color-mix(in srgb,#2f9e68 24%,transparent)}
+.tb-score.wrong{background:color-mix(in srgb,#d0483f 20%,transparent)}
+</style>"""
+
+
+def page_style() -> None:
+    """Put the touches of style on the page."""
+    st.html(STYLE)
+
+
+def page_title(title: str, purpose: str) -> None:
+    """Show the head of a page that is no step of the wizard."""
+    page_style()
+    with st.container(gap="xxsmall", key="page_title"):
+        st.title(title, anchor=False)
+        st.caption(purpose)
+
+
+def sample_values(texts: Iterable[str]) -> None:
+    """Show a few values from a file, small, two lines each at most; always as text."""
+    lines = "".join(f"<span>{escape(text)}</span>" for text in texts)
+    st.html(f'<div class="tb-samples">{lines}</div>')
+
+
+def worked_table(lines: Iterable[tuple[str, str, str, float]]) -> None:
+    """Show worked examples; each is (right answer, what the model says, with which option, score)."""
+    cells = []
+    for expected, answer, option, score in lines:
+        kind = "right" if score >= 1 else "wrong" if score <= 0 else ""
+        note = f"<em>{escape(option)}</em>" if option else ""
+        cells.append(
+            f"<tr><td>{escape(expected)}</td><td>{escape(answer)}{note}</td>"
+            f'<td><span class="tb-score {kind}">{score:.2f}</span></td></tr>'
+        )
+    head = "<tr><th>Right answer</th><th>Model says</th><th>Score</th></tr>"
+    st.html(f'<table class="tb-table">{head}{"".join(cells)}</table>')
+
+
+def small_table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
+    """Show a table of a few lines as text; the first column reads from the left, the others are figures."""
+    top = "".join(f"<th>{escape(name)}</th>" for name in head)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>" for line in lines)
+    st.html(f'<table class="tb-table tb-figures"><tr>{top}</tr>{body}</table>')
+
+
+def share_bar(parts: Iterable[tuple[str, int]]) -> None:
+    """Show parts of a whole as one bar; each part is (name, size) of train, validation or test."""
+    found = list(parts)
+    total = sum(size for _, size in found) or 1
+    cells = "".join(
+        f'<i class="tb-{name}" style="width:{100 * size / total:.2f}%"></i>' for name, size in found
+    )
+    words = ", ".join(f"{name} {size}" for name, size in found)
+    st.html(f'<div class="tb-bar" role="img" aria-label="{escape(words)}">{cells}</div>')
+
+
+def step_chips(steps: Iterable[tuple[str, str]]) -> None:
+    """Show steps as small chips; each is (title, state)."""
+    marks = {"complete": ("done", "✓ "), "attention": ("open", "• ")}
+    cells = []
+    for title, state in steps:
+        kind, mark = marks.get(state, ("", ""))
+        cells.append(f'<b class="{kind}">{mark}{escape(title)}</b>')
+    st.html(f'<div class="tb-steps">{"".join(cells)}</div>')
+
+
 PAGES = {
-    name: f"app_pages/{name}.py"
+    name: f"app_pages/{name}/page.py"
     for name in (
         "home",
         "task",
@@ -46,14 +144,14 @@ class Current(NamedTuple):
 
 def current() -> Current | None:
     """Return the page's project and write it into the address; None when there is no project at all."""
-    found = data.projects()
+    found = reading.projects()
     chosen = _chosen(found)
     if chosen is None:
         return None
     st.session_state["project"] = chosen.id
     if st.query_params.get("project") != chosen.id:
         st.query_params["project"] = chosen.id
-    return Current(chosen, data.draft_of(chosen))
+    return Current(chosen, reading.draft_of(chosen))
 
 
 def go(name: str, **changes: str) -> None:
@@ -101,6 +199,6 @@ def _chosen(found: list[ProjectRow]) -> ProjectRow | None:
     selection = Selection.from_params(st.query_params)
     wanted = [selection.project]
     if selection.run and not selection.project:
-        wanted += [r.project_id for r in data.runs() if r.id == selection.run]
+        wanted += [r.project_id for r in reading.runs() if r.id == selection.run]
     wanted.append(st.session_state.get("project", ""))
     return next((by_id[i] for i in wanted if i in by_id), found[0] if found else None)

@@ -1,7 +1,7 @@
 """One chart element for every chart: Plotly drawn in place, so zoom and hidden series survive updates.
 
 `st.plotly_chart` builds its element anew whenever the data changes; this one calls `Plotly.react`.
-Figures come from `dashboard.charts` as plain dicts whose colours are names ("$accent"); the browser
+Figures come from `dashboard.views.score_chart` as plain dicts whose colours are names ("$accent"); the browser
 replaces them by the theme's.
 """
 
@@ -11,7 +11,47 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components.stream_js import STREAM_JS
+STREAM_JS = """
+const streams = (globalThis.tuneboardStreams ??= new Map());
+const connect = (stream) => {
+  const address = new URL(`live/${stream.run}`, document.baseURI);
+  address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
+  const socket = (stream.socket = new WebSocket(address));
+  socket.onmessage = (event) => {
+    const news = JSON.parse(event.data);
+    stream.tries = 0;
+    Object.assign(stream.parts, news);
+    for (const heard of [...stream.listeners]) heard(news);
+  };
+  socket.onclose = () => {
+    if (stream.ended) return;
+    stream.tries += 1;
+    for (const heard of [...stream.listeners]) heard({ lost: stream.tries });
+    setTimeout(() => stream.ended || connect(stream), Math.min(5000, 250 * 2 ** stream.tries));
+  };
+};
+const listen = (run, heard) => {
+  let stream = streams.get(run);
+  if (!stream) {
+    stream = { run, parts: {}, listeners: new Set(), tries: 0, ended: false };
+    streams.set(run, stream);
+    connect(stream);
+  }
+  stream.listeners.add(heard);
+  if (Object.keys(stream.parts).length) heard(stream.parts);
+  return () => {
+    stream.listeners.delete(heard);
+    // A page that is drawn anew leaves and comes back at once: the stream waits a moment for it.
+    setTimeout(() => {
+      if (stream.listeners.size || stream.ended) return;
+      stream.ended = true;
+      streams.delete(run);
+      stream.socket.close();
+    }, 1000);
+  };
+};
+"""
+
 
 _JS = """
 const state = (globalThis.tuneboardPlots ??= new WeakMap());

@@ -2,15 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
-from dashboard import data
-from dashboard.components.coach import coach
-from dashboard.components.look import page_style
-from dashboard.components.page import PAGES, Current, current, go
-from dashboard.mode import read_only
-from dashboard.plain import distinct, plain
-from dashboard.wizard import SET_UP, Step, next_step, steps
+from dashboard.components.page import PAGES, Current, current, go, page_style
+from dashboard.state import drafts, reading
+from dashboard.state.selection import read_only
+from dashboard.views.text import distinct, plain
+from dashboard.views.wizard import SET_UP, Hint, Step, next_hint, next_step, steps
+
+SETTING = "coach_off"
+NAMES = {
+    "task": "Task",
+    "examples": "Examples",
+    "metric": "Metric",
+    "tune": "Tune",
+    "run": "Run",
+    "results": "Results",
+    "try_it": "Try it",
+}
+
+
+def coach(found: Sequence[Step], here: str, project_id: str) -> None:
+    """Say what to do next in a project; nothing when that is switched off or done."""
+    if read_only():
+        return
+    hint = next_hint(found)
+    if hint is None or reading.setting(SETTING, False) or (hint.page, here) == ("results", "export"):
+        return
+    if hint.page == here == "results":
+        hint = Hint("try the best prompt on an input of your own.", "try_it")
+    after = next_step(found, here) if any(s.name == here for s in found) else None
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="coach"):
+        st.markdown(f":blue[:material/lightbulb:] **Next:** {plain(hint.sentence, 200)}", width="content")
+        # The page's own button leads to the next step: one way there is enough.
+        if hint.page != here and (after is None or after.name != hint.page or here == "tune"):
+            st.page_link(
+                PAGES[hint.page],
+                label=f"Go to {NAMES[hint.page]}",
+                icon=":material/arrow_forward:",
+                query_params={"project": project_id},
+                width="content",
+            )
+        st.button(
+            "",
+            key="coach_off",
+            icon=":material/close:",
+            type="tertiary",
+            help="Show no more hints. They can be switched on again on the home page.",
+            on_click=drafts.set_setting,
+            args=(SETTING, True),
+        )
+
+
+def coach_switch() -> None:
+    """Offer the hints again where they were switched off."""
+    if not read_only() and reading.setting(SETTING, False):
+        st.button(
+            "Show hints again",
+            key="coach_on",
+            icon=":material/lightbulb:",
+            type="tertiary",
+            on_click=drafts.set_setting,
+            args=(SETTING, False),
+        )
+
 
 PURPOSE = {
     "task": ("What should the model do?", "Say what goes in, what comes out, and how to decide."),
@@ -42,7 +99,7 @@ def wizard_header(here: str, words: tuple[str, str] | None = None) -> Current | 
         _no_project()
         return None
     project_switch(now)
-    found = steps(now.draft, data.runs(now.id))
+    found = steps(now.draft, reading.runs(now.id))
     _stepper(found, here, now.id)
     title, purpose = words or PURPOSE[here]
     with st.container(horizontal=True, vertical_alignment="bottom", key="page_head"):
@@ -103,7 +160,7 @@ def _next_button(found: tuple[Step, ...], here: str) -> None:
 
 def project_switch(now: Current) -> None:
     """Offer the other projects in the side bar."""
-    found = distinct({p.id: p.name for p in data.projects()})
+    found = distinct({p.id: p.name for p in reading.projects()})
     with st.sidebar:
         st.selectbox(
             "Project",

@@ -104,7 +104,7 @@ class Front:
         self._document = document(folder)
         self._paths = {
             "/",
-            *(f"/{page.stem}" for page in (Path(__file__).parents[1] / "app_pages").glob("*.py")),
+            *(f"/{page.parent.name}" for page in (Path(__file__).parents[1] / "app_pages").glob("*/page.py")),
         }
         self._files = {
             f"/static/{path.relative_to(folder / 'static').as_posix()}": path

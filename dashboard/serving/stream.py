@@ -7,12 +7,209 @@ all of its tabs together: a seventh tab would wait for ever. It only tells; noth
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 import re
+import threading
+import time
+from collections import deque
+from contextlib import ExitStack, suppress
+from typing import Any
 from urllib.parse import urlparse
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from dashboard.serving.watching import Tab, Watcher
+from dashboard.state import reading
+from dashboard.state.snapshot import LATEST_EVENTS, Seen, parts
+from engine.errors import EngineError, NotFoundError
+from engine.store.rows import EventRow, TrialRow
+from engine.store.store import Store
+
+POLL_SECONDS = 0.1
+LOOK_ANYWAY_SECONDS = 1.0
+"""A run whose process has died changes nothing in the store: it is looked at this often."""
+
+LOCKED_SECONDS = 2.0
+"""When another program holds the database for longer than this, the tabs are told; it is tried again and again."""
+
+BUSY_SHARE = 3.0
+"""Working a change out may take a third of the time at most: a run of 10,000 trials is told of less often."""
+
+_log = logging.getLogger(__name__)
+
+
+class Tab:
+    """What one browser tab has not been told yet. Newer parts take the place of older ones."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: dict[str, str] = {}
+        self._news = asyncio.Event()
+
+    async def message(self) -> str:
+        """Wait for news; return all of it as one JSON object: part -> value."""
+        await self._news.wait()
+        self._news.clear()
+        waiting, self._waiting = self._waiting, {}
+        return "{" + ",".join(f"{json.dumps(name)}:{text}" for name, text in waiting.items()) + "}"
+
+    def tell(self, changed: dict[str, str]) -> None:
+        """Add news, from any thread."""
+        with suppress(RuntimeError):  # the server is going down, and its loop is closed
+            self._loop.call_soon_threadsafe(self._add, changed)
+
+    def _add(self, changed: dict[str, str]) -> None:
+        self._waiting.update(changed)
+        self._news.set()
+
+
+class WatchedRun:
+    """What is known of one run. Only what can have changed is read again."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.tabs: set[Tab] = set()
+        self.told: dict[str, str] = {}
+        self.look_again = self.not_before = 0.0
+        self.seen_version = self._version = -1
+        self._forget()
+
+    def trouble(self, sentence: str) -> dict[str, str]:
+        """Return the news that the run cannot be read, and why; it is over with the next successful look."""
+        self._version = -1
+        text = json.dumps(sentence)
+        changed = {} if self.told.get("trouble") == text else {"trouble": text}
+        self.told = {**self.told, **changed}
+        return changed
+
+    def _forget(self) -> None:
+        self._trials: dict[int, TrialRow] = {}
+        self._parents: dict[str, tuple[str, ...]] = {}
+        self._events: deque[EventRow] = deque(maxlen=LATEST_EVENTS)
+        self._who: tuple[Any, ...] = ()
+
+    def changes(self, store: Store) -> dict[str, str]:
+        """Return the parts that have changed, as JSON texts. Raises EngineError."""
+        version = store.version(self.run_id)
+        run = store.get_run(self.run_id)
+        who = (run.pid, run.started_at, run.is_over)
+        if version == self._version and who == self._who and run.state != "lost" and self.told:
+            return {}
+        if who != self._who:  # another process, driving it again; or its end, where old trials are taken away
+            self._forget()
+            self._who = who
+        self._version = version
+        first = min(
+            (n for n, t in self._trials.items() if t.state == "running"),
+            default=max(self._trials, default=0) + 1,
+        )
+        self._trials |= {t.number: t for t in store.trials(self.run_id, first)}
+        self._parents |= store.parents(self.run_id, len(self._parents))
+        last = self._events[-1].id if self._events else 0
+        self._events.extend(store.events(self.run_id, after=last, latest=LATEST_EVENTS))
+        seen = Seen(
+            run, list(self._trials.values()), self._parents, list(self._events), store.requests(self.run_id)
+        )
+        texts = {name: json.dumps(value) for name, value in {**parts(seen), "trouble": ""}.items()}
+        changed = {name: text for name, text in texts.items() if self.told.get(name) != text}
+        self.told = texts
+        return changed
+
+
+class Watcher:
+    """Follows the runs that tabs look at, in a thread that lives as long as there are any."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._runs: dict[str, WatchedRun] = {}
+        self._thread: threading.Thread | None = None
+
+    @property
+    def tabs(self) -> int:
+        """How many tabs are told of changes."""
+        with self._lock:
+            return sum(len(run.tabs) for run in self._runs.values())
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being watched, and the store is closed."""
+        with self._lock:
+            return self._thread is None
+
+    def join(self, run_id: str, tab: Tab) -> None:
+        """Tell a tab what there is of a run, and of every change."""
+        with self._lock:
+            run = self._runs.setdefault(run_id, WatchedRun(run_id))
+            run.tabs.add(tab)
+            if run.told:
+                tab.tell(run.told)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, name="watch-store", daemon=True)
+                self._thread.start()
+
+    def leave(self, run_id: str, tab: Tab) -> None:
+        """Tell a tab nothing more."""
+        with self._lock:
+            run = self._runs.get(run_id)
+            if run is not None:
+                run.tabs.discard(tab)
+                if not run.tabs:
+                    del self._runs[run_id]
+
+    def _watch(self) -> None:
+        while True:
+            with ExitStack() as stack:
+                try:
+                    store = stack.enter_context(reading.reading(LOCKED_SECONDS))
+                    while self._round(store):
+                        time.sleep(POLL_SECONDS)
+                    return
+                except EngineError as error:
+                    self._trouble(str(error))
+                except Exception:  # noqa: BLE001 - whatever it is, the tabs must hear of later changes
+                    _log.exception("Looking at the store failed; trying again.")
+                    self._trouble("Something inside Tuneboard went wrong; trying again.")
+            time.sleep(LOOK_ANYWAY_SECONDS)
+
+    def _round(self, store: Store) -> bool:
+        """Look at every watched run that may have changed; return False when there is none left to watch."""
+        with self._lock:
+            runs = list(self._runs.values())
+            if not runs:
+                self._thread = None
+                return False
+        version = store.data_version()
+        if any(version != run.seen_version for run in runs):
+            store.check_version()
+        for run in runs:
+            now = time.monotonic()
+            if now < run.look_again and (version == run.seen_version or now < run.not_before):
+                continue
+            self._look(store, run, version)
+        return True
+
+    def _look(self, store: Store, run: WatchedRun, version: int) -> None:
+        started = time.monotonic()
+        try:
+            changed = run.changes(store)
+        except NotFoundError as error:
+            changed = run.trouble(str(error))
+        took = time.monotonic() - started
+        run.seen_version = version
+        run.not_before = started + took * (1 + BUSY_SHARE)
+        run.look_again = max(run.not_before, started + LOOK_ANYWAY_SECONDS)
+        if changed:
+            with self._lock:
+                for tab in run.tabs:
+                    tab.tell(changed)
+
+    def _trouble(self, sentence: str) -> None:
+        with self._lock:
+            for run in self._runs.values():
+                changed = run.trouble(sentence)
+                for tab in run.tabs if changed else ():
+                    tab.tell(changed)
+
 
 MOST_TABS = 400
 HOSTS = ("127.0.0.1", "localhost")

@@ -10,7 +10,7 @@ import logging
 import sys
 import threading
 
-from dashboard import data, example_checks
+from dashboard.state import examples, reading
 from engine.errors import EngineError
 from engine.runs.spec import ModelChoice, ProjectDraft
 
@@ -38,9 +38,9 @@ def warm() -> None:
     logging.getLogger(_NO_PAGE).addFilter(others)
     sys.setswitchinterval(TURN_SECONDS)
     try:
-        projects = data.projects()
+        projects = reading.projects()
         if projects:
-            _ask_for(data.draft_of(projects[0]))
+            _ask_for(reading.draft_of(projects[0]))
     except EngineError:
         return
     finally:
@@ -51,14 +51,14 @@ def warm() -> None:
 def _ask_for(draft: ProjectDraft) -> None:
     if draft.dataset is None:
         return
-    data.profiles(draft.dataset)
+    reading.profiles(draft.dataset)
     if draft.pipeline is None:
         return
-    data.usable(draft.dataset, draft.pipeline, draft.mapping)
-    example_checks.split_of(draft)
-    example_checks.findings_of(draft)
-    stored = next((d for d in data.datasets() if d.id == draft.dataset), None)
+    reading.usable(draft.dataset, draft.pipeline, draft.mapping)
+    examples.split_of(draft)
+    examples.findings_of(draft)
+    stored = next((d for d in reading.datasets() if d.id == draft.dataset), None)
     if stored is not None and not draft.problems():
         # As the card of the Tune page asks, where nobody has said anything of earlier answers.
         plain = draft.model_copy(update={"model": draft.model or ModelChoice(), "feedback": ()})
-        data.estimate(plain.to_run(stored.hash))
+        reading.estimate(plain.to_run(stored.hash))

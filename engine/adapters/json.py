@@ -11,15 +11,79 @@ import orjson
 
 from engine.adapters.base import NOT_SUPPLIED, Adapter
 from engine.adapters.loose_json import loose_object
+from engine.adapters.notes import json_schema
 from engine.adapters.plan import Plan, plan_of
 from engine.adapters.rendered import typed
-from engine.adapters.schema import response_format
 from engine.adapters.values import jsonable
 from engine.errors import AdapterParseError, InvalidRequestError
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM
     from engine.signature import Signature
+
+
+JSON_MODE: dict[str, Any] = {"type": "json_object"}
+
+
+def response_format(plan: Plan) -> dict[str, Any]:
+    """Return the response_format of a signature's outputs."""
+    properties: dict[str, Any] = {}
+    definitions: dict[str, Any] = {}
+    for field in plan.outputs:
+        schema = json_schema(field.annotation)
+        if not schema:
+            return JSON_MODE
+        definitions.update(schema.pop("$defs", {}))
+        properties[field.name] = schema
+    try:
+        closed = _closed({"type": "object", "properties": properties})
+        if definitions:
+            closed["$defs"] = {name: _closed(schema) for name, schema in definitions.items()}
+    except ValueError:
+        return JSON_MODE
+    return {"type": "json_schema", "json_schema": {"name": plan.name[:64], "strict": True, "schema": closed}}
+
+
+def _closed(schema: Any) -> Any:
+    """Return a schema with every object closed; raises ValueError for an object with free keys."""
+    if not isinstance(schema, dict):
+        return schema
+    kept = {k: v for k, v in schema.items() if k not in _UNSUPPORTED}
+    if kept.get("type") == "object" or "properties" in kept:
+        if "properties" not in kept:
+            raise ValueError("an object with free keys")
+        kept["properties"] = {name: _closed(part) for name, part in kept["properties"].items()}
+        kept["required"] = list(kept["properties"])
+        kept["additionalProperties"] = False
+    for key in ("items", "not"):
+        if key in kept:
+            kept[key] = _closed(kept[key])
+    if "prefixItems" in kept:
+        raise ValueError("a tuple of fixed length")
+    for key in ("anyOf", "oneOf", "allOf"):
+        if key in kept:
+            kept[key] = [_closed(part) for part in kept[key]]
+    return kept
+
+
+_UNSUPPORTED = frozenset(
+    {
+        "default",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "multipleOf",
+        "minLength",
+        "maxLength",
+        "minItems",
+        "maxItems",
+        "uniqueItems",
+        "pattern",
+        "format",
+        "title",
+    }
+)
 
 
 class JSONAdapter(Adapter):

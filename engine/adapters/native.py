@@ -18,9 +18,8 @@ from engine.adapters.notes import without_none
 from engine.adapters.plan import Plan, plan_of
 from engine.errors import AdapterParseError
 from engine.types.document import Citations, Document, citable
-from engine.types.reasoning import Reasoning
-from engine.types.tool import ToolForm, tools_of
-from engine.types.tool_calls import ToolCalls
+from engine.types.textual import Reasoning
+from engine.types.tool import ToolCalls, ToolForm, tools_of
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM, Choice

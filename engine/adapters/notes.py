@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import orjson
 import typing_extensions
 
-from engine.signature.type_text import UNIONS, NoneType
-from engine.signature.type_text import type_text as type_hint
+from engine.signature.grammar import UNIONS, NoneType
+from engine.signature.grammar import type_text as type_hint
 from engine.types.base import Type
 
 __all__ = [

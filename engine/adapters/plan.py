@@ -17,10 +17,8 @@ from engine.adapters.reading import Reader, UnreadableError, reader_for
 from engine.errors import AdapterParseError, SignatureError
 from engine.records import Demo
 from engine.types.document import Citations
-from engine.types.history import History
-from engine.types.reasoning import Reasoning
-from engine.types.tool import ToolForm
-from engine.types.tool_calls import ToolCalls
+from engine.types.textual import History, Reasoning
+from engine.types.tool import ToolCalls, ToolForm
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

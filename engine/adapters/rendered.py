@@ -15,8 +15,8 @@ from engine.adapters.content import FORMED, Content
 from engine.adapters.plan import MISSING, FieldPlan, Plan, values_of
 from engine.adapters.values import format_value
 from engine.records import Demo, Example
-from engine.types.history import history_of
-from engine.types.tool_calls import ToolCallResults, ToolCalls
+from engine.types.textual import history_of
+from engine.types.tool import ToolCallResults, ToolCalls
 
 Demonstration = Mapping[str, Any] | Demo
 """A solved example: field name -> value."""

@@ -190,7 +190,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option of the command
 ) -> None:
     """Serve an exported program over HTTP (docs, streaming, MCP), or over MCP on standard streams."""
     _use(home)
-    from engine.cli.program_server import Serving, serve_program
+    from engine.cli.serve import Serving, serve_program
     from engine.serve.server import TOKEN_ENV, Place
 
     place = Place(host, port, max_bytes, token_env or TOKEN_ENV)

@@ -15,7 +15,7 @@ from engine.dataset import Dataset, guess_mapping, read_dataset
 from engine.errors import ConfigurationError, DatasetError, UnknownNameError
 from engine.evaluate import Evaluate
 from engine.export.formats import EXPORTS, ExportFormat, get_export
-from engine.export.json import ProgramFile, read_program
+from engine.export.program import ProgramFile, read_program
 from engine.home import data_home
 from engine.lm.choice import make_lm
 from engine.records import Outcome

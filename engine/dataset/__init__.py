@@ -23,9 +23,16 @@ a value into a type is passed in. Importing it loads neither pandas nor pyarrow.
 from __future__ import annotations
 
 from engine.dataset.examples import UsableRows, to_examples, usable_rows
-from engine.dataset.profiling import KIND_TITLES, ColumnProfile, Kind, profile
+from engine.dataset.profiling import (
+    KIND_TITLES,
+    ColumnProfile,
+    Kind,
+    Role,
+    guess_mapping,
+    guess_roles,
+    profile,
+)
 from engine.dataset.reading import EXTENSIONS, paste_dataset, read_dataset
-from engine.dataset.roles import Role, guess_mapping, guess_roles
 from engine.dataset.splitting import Split, split_rows
 from engine.dataset.table import Dataset, RowProblem
 

@@ -9,10 +9,74 @@ labels can be told from the words.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 from engine.dataset.alike import merged_spellings, near_pairs, nearest_choice, odd_labels
-from engine.dataset.findings import Finding, Fix, Table
+
+__all__ = ["Finding", "Fix", "Table", "preflight"]
+
+
+Kind = Literal[
+    "blank", "outside", "spelling", "duplicate", "conflict", "leak", "near", "odd", "long", "imbalance"
+]
+Cells = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """One way to mend a finding: rows to leave out with a reason, or cells (row, field) to fill with another text."""
+
+    label: str
+    exclude: Mapping[int, str] = field(default_factory=dict)
+    replace: Mapping[tuple[int, str], str] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """How many rows it changes."""
+        return len({*self.exclude, *(row for row, _ in self.replace)})
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something doubtful: a title, one sentence, the rows concerned, a note on each (the first 500), ways to mend it.
+
+    `others` is, for rows that repeat another, that other row.
+    """
+
+    kind: Kind
+    title: str
+    sentence: str
+    rows: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+    fixes: tuple[Fix, ...] = ()
+    others: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What is looked at: texts by field, which fields are read and answered, and which rows count.
+
+    `choices` are the allowed values of an answer; `optional` fields may be blank; `apart` are the rows of the final
+    test; `left_out` rows are not looked at.
+    """
+
+    cells: Cells
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    optional: Collection[str] = ()
+    apart: Collection[int] = ()
+    left_out: Collection[int] = ()
+
+    def rows(self) -> list[int]:
+        """Return the rows that count."""
+        size = len(next(iter(self.cells.values()), ()))
+        return (
+            [row for row in range(size) if row not in self.left_out] if self.left_out else list(range(size))
+        )
+
 
 FEW_LABELS = 50
 MOST_NOTES = 500
@@ -331,6 +395,3 @@ def _notes(words: Mapping[int, str]) -> tuple[str, ...]:
 
 def _count(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
-
-
-__all__ = ["Finding", "Fix", "Table", "preflight"]

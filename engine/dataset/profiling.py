@@ -7,7 +7,9 @@ keeps 100,000 rows well under a second. Kinds are for showing and guessing only:
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import Any, Literal
 
 from engine.dataset.table import Dataset
@@ -121,3 +123,188 @@ def _kind(values: list[str], distinct: int, present: int) -> Kind:
         present >= 2 * distinct if distinct <= TOP_VALUES else present >= 5 * distinct and distinct <= 150
     )
     return "category" if short and (repeated or distinct == 1) else "text"
+
+
+Role = Literal["input", "output", "ignore"]
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_SYNONYMS: tuple[frozenset[str], ...] = tuple(
+    _words(group)
+    for group in (
+        "text message body content comment review description note email document passage article post utterance",
+        "question query prompt problem ask request",
+        "label class category tag topic target type intent",
+        "answer response output reply completion solution result expected gold truth",
+        "subject title headline",
+        "sentiment polarity emotion tone mood feeling",
+        "queue department team route group",
+        "aspect feature facet",
+        "rating stars score grade",
+        "summary abstract synopsis",
+        "context background evidence",
+        "priority urgency severity",
+    )
+)
+_ANSWER_NAMES = _words(
+    "label labels target answer answers output expected completion gold truth response solution result y"
+)
+_ANSWER_MARKS = frozenset(("expected", "gold", "target", "correct", "is"))
+_LABEL_NAMES = _words(
+    "class category sentiment intent queue topic tag aspect polarity emotion department priority rating stars score "
+    "summary translation verdict decision severity urgency route team type grade"
+)
+_INPUT_NAMES = _words(
+    "text message body content comment review description email document passage article question query prompt problem "
+    "input subject title context utterance"
+)
+_ID_NAMES = _words("id uuid guid index idx key row no nr number rownum")
+_ASIDE_NAMES = _words(
+    "split fold source url link author annotator timestamp date created updated time notes file filename"
+)
+_GOOD_MATCH = 0.62
+
+
+def guess_roles(dataset: Dataset, profiles: Sequence[ColumnProfile] | None = None) -> dict[str, Role]:
+    """Guess for each column whether it is an input, the answer or neither; at least one input remains.
+
+    `profiles` saves profiling again where the caller has them.
+
+    >>> from engine.dataset.reading import read_dataset
+    >>> guess_roles(read_dataset(b"id,message,queue\\n1,Where is it?,a\\n2,Pay me back,b\\n", "x.csv"))
+    {'id': 'ignore', 'message': 'input', 'queue': 'output'}
+    """
+    columns = profiles if profiles is not None else profile(dataset)
+    usable = [c for c in columns if not _aside(c)]
+    usable = usable or [c for c in columns if c.kind != "empty"]
+    outputs = {c.name for c in _outputs(usable)}
+    inputs = {c.name for c in usable} - outputs
+    if usable and not inputs and len(outputs) > 1:
+        # Something has to be read: the column with the longest texts.
+        inputs = {max(usable, key=lambda c: c.longest).name}
+        outputs -= inputs
+    return {
+        c.name: "output" if c.name in outputs else "input" if c.name in inputs else "ignore" for c in columns
+    }
+
+
+def guess_mapping(
+    dataset: Dataset,
+    field_names: Iterable[str],
+    *,
+    outputs: Collection[str] = (),
+    profiles: Sequence[ColumnProfile] | None = None,
+) -> dict[str, str]:
+    """Guess which column fills each field: field -> column. A field without a good match is left out.
+
+    Names are compared without case and punctuation, then by synonym, then by likeness. `outputs` are
+    the fields that are answers: they, and a single field left over, also take columns by their role.
+
+    >>> from engine.dataset.reading import read_dataset
+    >>> data = read_dataset(b"Customer Message,Queue\\nhi,a\\n", "x.csv")
+    >>> guess_mapping(data, ["message", "queue"])
+    {'message': 'Customer Message', 'queue': 'Queue'}
+    """
+    fields = list(dict.fromkeys(field_names))
+    scored = sorted(
+        ((likeness(f, c), -i, -j, f, c) for i, f in enumerate(fields) for j, c in enumerate(dataset.columns)),
+        reverse=True,
+    )
+    mapping: dict[str, str] = {}
+    taken: set[str] = set()
+    for score, _, _, field, column in scored:
+        if score >= _GOOD_MATCH and field not in mapping and column not in taken:
+            mapping[field] = column
+            taken.add(column)
+    if outputs:
+        roles = guess_roles(dataset, profiles)
+        for role, wanted in (
+            ("output", [f for f in fields if f in outputs]),
+            ("input", [f for f in fields if f not in outputs]),
+        ):
+            left = [f for f in wanted if f not in mapping]
+            free = [c for c in dataset.columns if roles[c] == role and c not in taken]
+            if len(left) == 1 and free:
+                mapping[left[0]] = free[0]
+                taken.add(free[0])
+    return {f: mapping[f] for f in fields if f in mapping}
+
+
+def likeness(a: str, b: str) -> float:
+    """Return how alike two names are, 0 to 1.
+
+    >>> likeness("user_question", "User Question"), likeness("text", "message") > likeness("text", "queue")
+    (1.0, True)
+    """
+    one, two = _tokens(a), _tokens(b)
+    if "".join(one) == "".join(two):
+        return 1.0
+    if not one or not two:
+        return 0.0
+    shared = len(set(one) & set(two)) / min(len(set(one)), len(set(two)))
+    if shared == 1:
+        return 0.9
+    if any({one[-1], two[-1]} <= group for group in _SYNONYMS):
+        return 0.75
+    ratio = SequenceMatcher(None, "".join(one), "".join(two)).ratio()
+    # Short names are alike by chance ("age", "page"): ask more of them.
+    return ratio * 0.8 if min(len(a), len(b)) > 3 else ratio * 0.5
+
+
+def _tokens(name: str) -> list[str]:
+    spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name)
+    return [t for t in re.split(r"[\W_]+", spaced.casefold()) if t]
+
+
+def _aside(column: ColumnProfile) -> bool:
+    """Whether a column is neither: nothing in it, a row's identity, or a note about where it came from."""
+    tokens = _tokens(column.name)
+    last = tokens[-1] if tokens else ""
+    if column.kind == "empty" or column.name.casefold().startswith("unnamed"):
+        return True
+    if _names_answer(column.name):
+        return False
+    if last in _ID_NAMES:
+        return True
+    if last in _INPUT_NAMES | _LABEL_NAMES:
+        return False
+    constant = column.distinct == 1 and column.rows > 2
+    counter = (
+        column.whole
+        and column.distinct == column.rows > 10
+        and column.samples[:2] in (("0", "1"), ("1", "2"))
+    )
+    return constant or counter or last in _ASIDE_NAMES or column.kind == "date"
+
+
+def _outputs(columns: Sequence[ColumnProfile]) -> list[ColumnProfile]:
+    if len(columns) < 2:
+        return []
+    answers = [c for c in columns if _names_answer(c.name)]
+    if answers:
+        return answers
+    labels = [c for c in columns if (t := _tokens(c.name)) and t[-1] in _LABEL_NAMES and _label_like(c)]
+    if labels:
+        return labels
+    others = [c for c in columns if not set(_tokens(c.name)) & _INPUT_NAMES]
+    few = [c for c in others if c.kind in ("category", "yes_no")]
+    return [(few or others or list(columns))[-1]]
+
+
+def _names_answer(name: str) -> bool:
+    tokens = _tokens(name)
+    if len(tokens) > 1 and tokens[-1] in _ID_NAMES:
+        tokens = tokens[:-1]  # "answer_idx" and "label_id" name an answer; "id" alone does not
+        return tokens[-1] in _ANSWER_NAMES | {"class"}
+    return bool(tokens) and (tokens[-1] in _ANSWER_NAMES or tokens[0] in _ANSWER_MARKS)
+
+
+def _label_like(column: ColumnProfile) -> bool:
+    if column.kind in ("category", "yes_no", "number", "json"):
+        return True
+    return (
+        _tokens(column.name)[-1] in ("summary", "translation", "verdict", "decision") or column.longest <= 40
+    )

@@ -8,8 +8,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from engine.dataset.delimited import read_separated
-from engine.dataset.encoding import decode
+from engine.dataset.delimited import decode, read_separated
 from engine.dataset.structured import read_json, read_json_lines, read_parquet, read_workbook
 from engine.dataset.table import Dataset, RawTable, build_dataset
 from engine.errors import DatasetError

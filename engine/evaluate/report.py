@@ -6,7 +6,8 @@ import copy
 import csv
 import logging
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,23 +16,69 @@ import orjson
 from engine import loop
 from engine.callbacks import observed
 from engine.errors import ConfigurationError, RunError
-from engine.evaluate.progress import OnProgress, Progress
 from engine.evaluate.rows import Runner
-from engine.intervals import Interval, mean_interval, resampled_interval
 from engine.metrics.base import Grade, Scorer
 from engine.metrics.whole_set import WholeSetMetric
 from engine.prediction import Prediction
 from engine.records import Example, Outcome, json_value
 from engine.runtime import current
+from engine.statistics import Interval, mean_interval, resampled_interval
 
 if TYPE_CHECKING:
     from engine.modules.module import Module
+
+
+OnProgress = Callable[[int, int, float], Any]
+"""Hears of rows done, rows in all, and the mean score so far (0-1)."""
+
+_log = logging.getLogger(__name__)
+
+
+class Progress:
+    """Counts rows, draws a bar when `shown`, and tells `told`; what that raises is logged and changes nothing."""
+
+    def __init__(self, rows: int, told: OnProgress | None, *, shown: bool) -> None:
+        self._rows = rows
+        self._told = told
+        self._total, self._done = 0.0, 0
+        self._bar: Any = None
+        self._task: Any = None
+        if shown:
+            self._bar, self._task = _bar(rows)
+
+    def advance(self, score: float) -> None:
+        """A row is done."""
+        self._total, self._done = self._total + score, self._done + 1
+        mean = self._total / self._done
+        if self._bar is not None:
+            self._bar.update(self._task, advance=1, description=f"Mean score {100 * mean:.1f} %")
+        if self._told is not None:
+            try:
+                self._told(self._done, self._rows, mean)
+            except Exception:  # noqa: BLE001 - whatever a listener does, the evaluation goes on
+                _log.exception("The progress callback failed.")
+
+    def close(self) -> None:
+        """The evaluation is over."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _bar(rows: int) -> tuple[Any, Any]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(file=sys.stderr))
+    task = bar.add_task("Evaluating", total=rows)
+    bar.start()
+    return bar, task
+
 
 Row = tuple[Example, Prediction, Any]
 """An example, the prediction (empty when the row failed) and what the metric returned."""
 
 _CELL = 60
-_log = logging.getLogger(__name__)
 
 _TABLE_ROWS = 20
 

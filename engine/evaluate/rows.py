@@ -7,16 +7,17 @@ stores, budgets or searches.
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from engine import loop
 from engine.adapters.notes import without_none
 from engine.errors import DatasetError, EngineError
-from engine.evaluate.garbage import older_objects_left_alone
 from engine.metrics.base import Grade, Metric, Scorer, as_grade, explained
 from engine.modules.chain_of_thought import ChainOfThought
 from engine.records import Example, Outcome, TraceStep, Usage, json_value
@@ -26,6 +27,42 @@ if TYPE_CHECKING:
     from engine.lm.base import Reply
     from engine.modules.module import Module
     from engine.signature import Signature
+
+
+_lock = threading.Lock()
+_inside = 0
+_frozen_by_others: bool | None = None
+"""Found out once: to count what is frozen takes as long as there are objects."""
+
+
+@contextmanager
+def older_objects_left_alone() -> Iterator[None]:
+    """Leave the objects that are there now out of collections inside the `with` block; the blocks may overlap.
+
+    In a process that had frozen its objects for good before the first block nothing is done: there it is so already.
+
+    >>> import gc
+    >>> with older_objects_left_alone():
+    ...     gc.get_freeze_count() > 0
+    True
+    >>> gc.get_freeze_count()
+    0
+    """
+    global _inside, _frozen_by_others
+    with _lock:
+        if _frozen_by_others is None:
+            _frozen_by_others = gc.get_freeze_count() > 0
+        _inside += 1
+        if _inside == 1 and not _frozen_by_others:
+            gc.freeze()
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0 and not _frozen_by_others:
+                gc.unfreeze()
+
 
 Limit = int | AbstractAsyncContextManager[Any]
 """How many rows at once: a number, or something entered around each row (a semaphore, shared or not)."""

@@ -5,12 +5,157 @@ No key is in it: the container is given the model's key and its own token when i
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from engine.errors import ProgramFileError
-from engine.export.container_wheel import wheel, zipped
-from engine.export.dockerfile import PORT, dockerfile, variables
-from engine.export.json import ProgramFile, to_text
+from engine.export.program import ProgramFile, to_text
+from engine.lm.catalog import find_provider
+from engine.lm.choice import ModelChoice
+
+PORT = 8600
+
+
+def dockerfile(program: ProgramFile, wheel: str) -> str:
+    """Return the Dockerfile's text, for a wheel of that name; its first lines say how to build and start it."""
+    given = " ".join(f"-e {name}" for name in variables(program))
+    command = ["tuneboard", "serve", "program.json", "--host", "0.0.0.0", "--port", str(PORT)]  # noqa: S104 - in a container
+    for name in own_key_variables(program):
+        command += ["--key-env", name]
+    return FILE.format(wheel=wheel, port=PORT, given=given, command=json.dumps(command))
+
+
+def variables(program: ProgramFile) -> list[str]:
+    """Return what the container has to be given: the name of its token, and of the keys of the models."""
+    return ["TUNEBOARD_SERVE_TOKEN", *_key_variables(program)]
+
+
+def serve_command(path: str = "program.json", key_envs: Sequence[str] = ()) -> str:
+    """Return the command that serves a program file on this machine; `key_envs`: see `own_key_variables`.
+
+    >>> serve_command()
+    'tuneboard serve program.json --port 8600'
+    """
+    shown = f'"{path}"' if " " in path else path
+    return " ".join([f"tuneboard serve {shown} --port {PORT}", *(f"--key-env {name}" for name in key_envs)])
+
+
+def own_key_variables(program: ProgramFile) -> list[str]:
+    """Return the variables with keys for addresses of their own: whoever serves the program has to name them."""
+    return list(dict.fromkeys(m.key_env for m in program.models if m.base_url and m.key_env))
+
+
+def _key_variables(program: ProgramFile) -> Sequence[str]:
+    """The variables that hold the models' keys, each once."""
+    return list(dict.fromkeys(filter(None, map(_key_variable, program.models))))
+
+
+def _key_variable(model: ModelChoice) -> str | None:
+    if model.key_env:
+        return model.key_env
+    provider = find_provider(model.name)
+    return provider.key_env if provider is not None and provider.needs_key and not model.base_url else None
+
+
+FILE = """\
+#   docker build -t tuned-program .
+#   docker run --rm -p 127.0.0.1:{port}:{port} {given} tuned-program
+# Callers send the token: Authorization: Bearer ... ; the service describes itself at http://127.0.0.1:{port}/docs
+FROM python:3.12-slim
+WORKDIR /srv
+COPY {wheel} /tmp/
+RUN pip install --no-cache-dir /tmp/{wheel} && rm /tmp/{wheel} && useradd --create-home program
+COPY program.json .
+USER program
+ENV TUNEBOARD_HOME=/home/program/data
+EXPOSE {port}
+HEALTHCHECK CMD python -c "import urllib.request as r; r.urlopen('http://127.0.0.1:{port}/health', timeout=3)"
+CMD {command}
+"""
+
+
+PACKAGES = ("engine", "dashboard", "sample_data")
+TOP = """\
+Wheel-Version: 1.0
+Generator: tuneboard
+Root-Is-Purelib: true
+Tag: py3-none-any
+"""
+_STAMP = (1980, 1, 1, 0, 0, 0)
+"""The oldest time that a zip can say: the same files give the same bytes."""
+
+
+class Wheel(NamedTuple):
+    """A wheel's file name, and its bytes."""
+
+    name: str
+    content: bytes
+
+
+@lru_cache(maxsize=1)
+def wheel() -> Wheel:
+    """Return the wheel, made once a process. Raises ProgramFileError where Tuneboard is not installed as a package.
+
+    >>> wheel().name.startswith("tuneboard-")
+    True
+    """
+    try:
+        known = distribution("tuneboard")
+    except PackageNotFoundError as error:
+        raise ProgramFileError(
+            "No package can be made of this Tuneboard, because it is not installed as one. Install it with pip, editable or not."
+        ) from error
+    named = f"tuneboard-{known.version}"
+    files = {**dict(_modules()), **dict(_about(known, f"{named}.dist-info"))}
+    record = "".join(f"{path},sha256={_digest(data)},{len(data)}\n" for path, data in files.items())
+    files[f"{named}.dist-info/RECORD"] = f"{record}{named}.dist-info/RECORD,,\n".encode()
+    return Wheel(f"{named}-py3-none-any.whl", zipped(files))
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    """Return files by path as a zip. The same files give the same bytes; what is a zip itself is not pressed again."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as made:
+        for path, data in files.items():
+            entry = zipfile.ZipInfo(path, _STAMP)
+            entry.external_attr = 0o644 << 16
+            entry.compress_type = zipfile.ZIP_STORED if path.endswith(".whl") else zipfile.ZIP_DEFLATED
+            made.writestr(entry, data)
+    return out.getvalue()
+
+
+def _modules() -> Iterator[tuple[str, bytes]]:
+    """Every file of the packages, where they lie now."""
+    for package in PACKAGES:
+        found = find_spec(package)
+        for folder in (found.submodule_search_locations or ()) if found else ():
+            for path in sorted(Path(folder).rglob("*")):
+                inside = path.relative_to(folder)
+                if path.is_file() and "__pycache__" not in inside.parts and path.suffix != ".pyc":
+                    yield f"{package}/{inside.as_posix()}", path.read_bytes()
+
+
+def _about(known: Distribution, folder: str) -> Iterator[tuple[str, bytes]]:
+    """What the package says of itself: its dependencies, its command and its licence."""
+    yield f"{folder}/METADATA", (known.read_text("METADATA") or "").encode()
+    yield f"{folder}/WHEEL", TOP.encode()
+    yield f"{folder}/entry_points.txt", (known.read_text("entry_points.txt") or "").encode()
+    if licence := known.read_text("licenses/LICENSE"):
+        yield f"{folder}/licenses/LICENSE", licence.encode()
+
+
+def _digest(data: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
 
 
 def container(program: ProgramFile) -> bytes:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 from engine.errors import UnknownNameError
 from engine.export.container import container
-from engine.export.dspy import state_text
-from engine.export.dspy_script import dspy_script
-from engine.export.json import ProgramFile, to_text
+from engine.export.dspy.script import dspy_script
+from engine.export.dspy.state import state_text
 from engine.export.markdown import markdown_page
 from engine.export.messages import messages_json, messages_text, openai_requests
+from engine.export.program import ProgramFile, to_text
 from engine.export.python import python_script
-from engine.export.standalone import standalone_script
+from engine.export.standalone.script import standalone_script
 
 
 @dataclass(frozen=True, slots=True)

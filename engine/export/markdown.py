@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from engine.export.json import ProgramFile
+from engine.export.program import ProgramFile
 from engine.pipeline.spec import FieldSpec, StepSpec
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def markdown_page(program: ProgramFile) -> str:
     """Return the page's text.
 
     >>> from engine.pipeline.build import build_program
-    >>> from engine.export.json import program_file
+    >>> from engine.export.program import program_file
     >>> from engine.pipeline.spec import PipelineSpec
     >>> step = StepSpec(name="route", inputs=(FieldSpec(name="text"),), outputs=(FieldSpec(name="team"),))
     >>> spec = PipelineSpec(steps=(step,))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from engine.errors import EngineError
-from engine.export.json import ProgramFile
+from engine.export.program import ProgramFile
 from engine.registry import get_adapter
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def step_messages(program: ProgramFile) -> dict[str, list[dict[str, Any]]]:
     """Return each step's messages by path, as its adapter lays them out; inputs stand as `{name}`.
 
     >>> from engine.pipeline.build import build_program
-    >>> from engine.export.json import program_file
+    >>> from engine.export.program import program_file
     >>> from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
     >>> step = StepSpec(name="route", inputs=(FieldSpec(name="text"),), outputs=(FieldSpec(name="team"),))
     >>> spec = PipelineSpec(steps=(step,))

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from engine.export.json import LARGEST_INSIDE
+from engine.export.program import LARGEST_INSIDE
 from engine.lm.choice import ModelChoice
 from engine.pipeline.corpora import with_passages
 from engine.pipeline.spec import AdapterName, PipelineSpec

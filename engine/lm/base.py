@@ -5,16 +5,115 @@ This module knows no provider, no network and no cache.
 
 from __future__ import annotations
 
+import inspect
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from engine import loop
 from engine.errors import ConfigurationError
-from engine.lm import history, own_models
+from engine.lm import history, wire
 from engine.lm.exchange import Choice, Message, Reply, Request
+from engine.records import Usage
 
 __all__ = ["BaseLM", "Choice", "Gate", "Message", "Reply", "Request", "install_gate", "send"]
+
+
+class Response(dict[str, Any]):
+    """A response in the OpenAI form, read by keys or attributes: `response.choices[0].message.content`."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"The response has no {name!r}. It has: {', '.join(self)}.") from None
+
+
+async def answered(lm: Any, way: Callable[..., Any], request: Request) -> Reply:
+    """Ask a model by its own method, plain (in a worker thread) or async, and read what it returns."""
+    asked = {"messages": [dict(message) for message in request.messages], **request.params}
+    if request.rollout_id is not None:
+        asked["rollout_id"] = request.rollout_id
+    if inspect.iscoroutinefunction(way):
+        found = await way(prompt=None, **asked)
+    else:
+        found = await loop.in_thread(way, prompt=None, **asked)
+    try:
+        reply = reply_of(found, lm)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise ConfigurationError(
+            f"{type(lm).__name__}.{getattr(way, '__name__', 'forward')} returned a {type(found).__name__} that is no response: "
+            "return one with choices[0].message.content, or a list of texts."
+        ) from None
+    return reply if reply.model else replace(reply, model=request.model)
+
+
+def reply_of(found: Any, lm: Any) -> Reply:
+    """Read a Reply, a response in the OpenAI form, or a list of texts. Raises KeyError, TypeError or ValueError for others."""
+    if isinstance(found, Reply):
+        return found
+    if isinstance(found, str):
+        raise TypeError("a text where a list of texts is due")
+    if isinstance(found, Sequence):
+        return Reply(tuple(_said(one) for one in found), Usage(calls=1))
+    data = _plain(found)
+    choices = tuple(wire.choice_of(_with_message(choice)) for choice in data["choices"])
+    usage = wire.usage_of(data.get("usage"), None) or Usage(calls=1)
+    prices = lm.price()
+    if prices is not None and usage.cost is None:
+        usage = replace(usage, cost=usage.input_tokens * prices[0] + usage.output_tokens * prices[1])
+    return Reply(choices, usage, str(data.get("model") or ""), cached=bool(data.get("cache_hit")))
+
+
+def response_of(reply: Reply) -> Response:
+    """Return a reply in the OpenAI form; an answer from the cache used no tokens.
+
+    >>> response_of(Reply((Choice("Paris", "stop"),))).choices[0].message.content
+    'Paris'
+    """
+    choices = []
+    for place, choice in enumerate(reply.choices):
+        message = Response(role="assistant", content=choice.text)
+        extra = {
+            "reasoning_content": choice.reasoning,
+            "tool_calls": list(choice.tool_calls),
+            "citations": list(choice.citations),
+        }
+        message.update({name: value for name, value in extra.items() if value})
+        choices.append(
+            Response(
+                index=place, message=message, finish_reason=choice.finish_reason, logprobs=choice.logprobs
+            )
+        )
+    usage = Response(wire.tokens_of(Usage() if reply.cached else reply.usage))
+    return Response(model=reply.model, choices=choices, usage=usage, cache_hit=reply.cached)
+
+
+def _said(one: Any) -> Choice:
+    if isinstance(one, Mapping):
+        return Choice(str(one["text"]), reasoning=one.get("reasoning_content"))
+    if isinstance(one, str):
+        return Choice(one)
+    raise TypeError(f"{type(one).__name__} is no text")
+
+
+def _with_message(choice: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A completion of the older text endpoint has its text in place of a message."""
+    return choice if "message" in choice or "text" not in choice else {"message": {"content": choice["text"]}}
+
+
+def _plain(value: Any) -> Any:
+    """Return an object of any library as dicts and lists."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump()
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if hasattr(value, "__dict__"):
+        return {name: _plain(part) for name, part in vars(value).items()}
+    return value
 
 
 class BaseLM:
@@ -83,23 +182,23 @@ class BaseLM:
             raise ConfigurationError(
                 f"{type(self).__name__} cannot answer: define complete(self, request), or forward or aforward as in DSPy."
             )
-        reply = await own_models.answered(self, getattr(self, way), request)
+        reply = await answered(self, getattr(self, way), request)
         if not self._records:
             history.record(self.history, request, reply)
         return reply
 
     def forward(
         self, prompt: str | None = None, messages: Sequence[Message] | None = None, **params: Any
-    ) -> own_models.Response:
+    ) -> Response:
         """Ask and wait; return the whole response in the OpenAI form. What subclasses written for DSPy define and call."""
         return loop.run(self.aforward(prompt, messages, **params))
 
     async def aforward(
         self, prompt: str | None = None, messages: Sequence[Message] | None = None, **params: Any
-    ) -> own_models.Response:
+    ) -> Response:
         """Ask, in async code; return the whole response in the OpenAI form."""
         request = self.request(_messages(prompt, messages), **params)
-        return own_models.response_of(await loop.here_or_there(self._own_answer(request)))
+        return response_of(await loop.here_or_there(self._own_answer(request)))
 
     async def _own_answer(self, request: Request) -> Reply:
         """Answer as the class does whose `forward` a subclass calls."""
@@ -135,7 +234,7 @@ class BaseLM:
         "citations" or "logprobs". Parameters hold for this call; so does `rollout_id`.
         """
         reply = await send(self, self.request(_messages(prompt, messages), **params))
-        return [_plain(choice) for choice in reply.choices]
+        return [_choice_as_dspy(choice) for choice in reply.choices]
 
     def inspect_history(self, n: int = 1, file: Any = None) -> None:
         """Write this model's last `n` calls to `file` (standard output by default)."""
@@ -211,7 +310,7 @@ def _messages(prompt: str | None, messages: Sequence[Message] | None) -> Sequenc
     return ({"role": "user", "content": prompt or ""},) if messages is None else messages
 
 
-def _plain(choice: Choice) -> str | dict[str, Any]:
+def _choice_as_dspy(choice: Choice) -> str | dict[str, Any]:
     extra: dict[str, Any] = {}
     if choice.reasoning:
         extra["reasoning_content"] = choice.reasoning

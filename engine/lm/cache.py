@@ -19,17 +19,81 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from engine.errors import StoreError
 from engine.home import data_home
-from engine.lm.base import Reply
-from engine.lm.cache_rows import INSERT, SELECT, reply_of, row_of
+from engine.lm.base import Choice, Reply
+from engine.records import Usage
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
+
+
+def row_of(key: str, reply: Reply, payer: str | None) -> tuple[Any, ...]:
+    """Return the row that `INSERT` writes for a reply."""
+    usage = reply.usage
+    return (
+        key,
+        reply.model,
+        _written(reply),
+        payer,
+        time.time(),
+        usage.calls,
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cost,
+    )
+
+
+def reply_of(key: str, row: tuple[Any, ...]) -> Reply:
+    """Return the reply of a row of `SELECT`. Raises ValueError, KeyError or TypeError for one that is damaged."""
+    model, text, paid_by, calls, tokens_in, tokens_out, cost = row
+    data = orjson.loads(text)
+    choices = tuple(
+        [
+            Choice(
+                c["text"],
+                c["finish"],
+                c.get("reasoning"),
+                tuple(c.get("tool_calls", ())),
+                c.get("logprobs"),
+                tuple(c.get("citations", ())),
+            )
+            for c in data["choices"]
+        ]
+    )
+    return Reply(
+        choices, Usage(calls, 0, tokens_in, tokens_out, cost), model, data["seconds"], True, key, paid_by
+    )
+
+
+def _written(reply: Reply) -> str:
+    choices: list[dict[str, Any]] = []
+    for choice in reply.choices:
+        entry: dict[str, Any] = {"text": choice.text, "finish": choice.finish_reason}
+        if choice.reasoning is not None:
+            entry["reasoning"] = choice.reasoning
+        if choice.tool_calls:
+            entry["tool_calls"] = [dict(call) for call in choice.tool_calls]
+        if choice.logprobs is not None:
+            entry["logprobs"] = choice.logprobs
+        if choice.citations:
+            entry["citations"] = [dict(citation) for citation in choice.citations]
+        choices.append(entry)
+    data = {"choices": choices, "seconds": reply.seconds}
+    return orjson.dumps(data, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+SELECT = "SELECT model, reply, payer, calls, input_tokens, output_tokens, cost FROM replies WHERE key = ?"
+INSERT = (
+    "INSERT OR REPLACE INTO replies"
+    " (key, model, reply, payer, created_at, calls, input_tokens, output_tokens, cost)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
 
 log = logging.getLogger(__name__)
 
@@ -315,3 +379,53 @@ def _is_damage(error: sqlite3.Error) -> bool:
 
 _caches: dict[Path | None, Cache] = {}
 _opening = threading.Lock()
+
+
+class NoCache(Cache):
+    """Keeps nothing: every call is made. Equal ones under way at once are still made once.
+
+    >>> nothing = NoCache(None)
+    >>> nothing.put("k", Reply(()))
+    >>> nothing.get("k") is None
+    True
+    """
+
+    def get(self, key: str) -> Reply | None:  # noqa: ARG002 - a cache's argument
+        """Return None: nothing is kept."""
+        return None
+
+    def put(self, key: str, reply: Reply, payer: str | None = None) -> None:
+        """Keep nothing."""
+
+
+def configure_cache(
+    enable_disk_cache: bool = True,
+    enable_memory_cache: bool = True,
+    disk_cache_dir: str | Path | None = None,
+    **_options: Any,
+) -> None:
+    """Choose where every model of this process keeps its answers, other than those with a cache of their own.
+
+    On disk they lie in `disk_cache_dir`, or in the data folder; without the disk they live as long as the process; without
+    both nothing is kept. DSPy's further options (sizes, pickling) are taken and have no effect: nothing is ever pickled.
+
+    >>> configure_cache(enable_disk_cache=False)
+    >>> chosen_cache().path is None
+    True
+    >>> configure_cache()
+    >>> chosen_cache() is None
+    True
+    """
+    global _chosen
+    if enable_disk_cache:
+        _chosen = Cache(Path(disk_cache_dir) / "cache.sqlite3") if disk_cache_dir is not None else None
+    else:
+        _chosen = Cache(None) if enable_memory_cache else NoCache(None)
+
+
+def chosen_cache() -> Cache | None:
+    """Return the cache that was chosen for the process, or None for the one in the data folder."""
+    return _chosen
+
+
+_chosen: Cache | None = None

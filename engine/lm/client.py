@@ -8,24 +8,99 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from engine.errors import ConfigurationError, LMError, RateLimitedError
-from engine.lm import history, prompt_cache
+from engine.lm import history
 from engine.lm.base import BaseLM, Message, Reply, Request
-from engine.lm.cache import Cache, default_cache
-from engine.lm.cache_choice import chosen_cache
-from engine.lm.capabilities import capabilities_of, checked
-from engine.lm.catalog import find_route
+from engine.lm.cache import Cache, chosen_cache, default_cache
+from engine.lm.catalog import Route, find_route, is_reasoning_model
 from engine.lm.failures import unsendable
 from engine.lm.keys import Secret
 from engine.lm.limiter import AdaptiveLimiter, limiter_for
 from engine.lm.prices import Price, price
 from engine.lm.transport import Transport, endpoint_id, make_transport
+
+KEEP: Mapping[str, Any] = {"type": "ephemeral"}
+
+
+def marked(messages: Sequence[Message], mark: Mapping[str, Any]) -> tuple[Message, ...]:
+    """Return messages with a mark behind the system message and behind the last turn before the question.
+
+    What stands before these is the same for every row: the instruction and the demonstrations.
+
+    >>> marked(({"role": "system", "content": "Sort."}, {"role": "user", "content": "x"}), KEEP)[0]["content"]
+    [{'type': 'text', 'text': 'Sort.', 'cache_control': {'type': 'ephemeral'}}]
+    """
+    places = {i for i, message in enumerate(messages) if message.get("role") in ("system", "developer")}
+    fixed = {max(places)} if places else set()
+    asking = [i for i, message in enumerate(messages) if message.get("role") == "user"]
+    if asking and asking[-1] > 0:
+        fixed.add(asking[-1] - 1)
+    return tuple(
+        {**message, "content": _marked(message.get("content"), mark)} if i in fixed else message
+        for i, message in enumerate(messages)
+    )
+
+
+def _marked(content: Any, mark: Mapping[str, Any]) -> Any:
+    if isinstance(content, str):
+        # An empty text may carry no mark.
+        return (
+            [{"type": "text", "text": content, "cache_control": dict(mark)}] if content.strip() else content
+        )
+    if isinstance(content, list) and content and isinstance(content[-1], Mapping):
+        return [*content[:-1], {**content[-1], "cache_control": dict(mark)}]
+    return content
+
+
+Capability = Literal["json_schema", "tools", "reasoning", "citations", "cache_marks"]
+"""A JSON schema as response_format; `tools` and tool calls; thoughts beside the answer; citations from documents that are
+parts of a message; marks that say what to keep in the provider's prompt cache."""
+
+NAMES: tuple[str, ...] = get_args(Capability)
+
+
+def capabilities_of(route: Route, price: Price | None) -> frozenset[str]:
+    """Return what is known of a model behind a route.
+
+    >>> from engine.lm.catalog import find_route
+    >>> from engine.lm.prices import price
+    >>> sorted(capabilities_of(find_route("openai/gpt-4o-mini"), price("openai/gpt-4o-mini")))
+    ['json_schema', 'tools']
+    """
+    found: set[str] = set()
+    provider = route.provider
+    if (price and price.json_schema) or (provider and provider.json_schema and provider.local):
+        found.add("json_schema")
+    if price and price.tools:
+        found.add("tools")
+    # OpenAI's own reasoning models keep their thoughts to themselves.
+    if price and price.reasoning and not is_reasoning_model(route.model):
+        found.add("reasoning")
+    claude = "claude" in route.model.lower()
+    if claude:
+        found.add("cache_marks")
+    if claude and route.protocol == "litellm" and provider is not None and provider.prefix == "anthropic":
+        found.add("citations")
+    return frozenset(found)
+
+
+def checked(given: Collection[str], model: str) -> frozenset[str]:
+    """Return capabilities that somebody named. Raises ConfigurationError for one there is not."""
+    if isinstance(given, str):
+        given = (given,)
+    for name in given:
+        if name not in NAMES:
+            raise ConfigurationError(
+                f"{model!r}: there is no capability {name!r}. Choose from: {', '.join(NAMES)}."
+            )
+    return frozenset(given)
+
 
 LONGEST_WAIT = 60.0
 """Seconds: a server that asks to wait longer is not waited for."""
@@ -41,7 +116,7 @@ class LM(BaseLM):
 
     Further keywords: `callbacks` (see `engine.callbacks`), `rpm` and `tpm` (requests and tokens a minute), `price` (US
     dollars per input and per output token), `extra_headers`; `capabilities`, what the endpoint can do where that is not
-    known (see `engine.lm.capabilities`); `prompt_cache`, True or the provider's settings ({"ttl": "1h"}), to mark what of
+    known (see `engine.lm.client`); `prompt_cache`, True or the provider's settings ({"ttl": "1h"}), to mark what of
     each prompt a provider should keep that needs to be told. All others are parameters of each call (temperature,
     max_tokens, stop, ...).
 
@@ -84,7 +159,7 @@ class LM(BaseLM):
         self._headers: Mapping[str, str] = params.pop("extra_headers", None) or {}
         own_price = params.pop("price", None)
         keep = params.pop("prompt_cache", None)
-        self._keep = {**prompt_cache.KEEP, **(keep if isinstance(keep, Mapping) else {})} if keep else None
+        self._keep = {**KEEP, **(keep if isinstance(keep, Mapping) else {})} if keep else None
         told = params.pop("capabilities", None)
         self._capabilities = None if told is None else checked(told, model)
         if params.pop("model_type", "chat") not in (None, "chat"):
@@ -161,7 +236,7 @@ class LM(BaseLM):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What the endpoint can do, as far as it is known or was told; see `engine.lm.capabilities`."""
+        """What the endpoint can do, as far as it is known or was told; see `engine.lm.client`."""
         if self._capabilities is None:
             self._capabilities = capabilities_of(self.route, self._price())
         return self._capabilities
@@ -259,7 +334,7 @@ class LM(BaseLM):
     async def _completions(self, request: Request) -> Reply:
         """Ask, and ask again for what is missing where the endpoint takes no `n`."""
         if self._keep is not None and "cache_marks" in self.capabilities:
-            request = replace(request, messages=prompt_cache.marked(request.messages, self._keep))
+            request = replace(request, messages=marked(request.messages, self._keep))
         reply = await self._with_retries(request)
         wanted = request.params.get("n") or 1
         missing = wanted - len(reply.choices)

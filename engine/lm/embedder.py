@@ -15,14 +15,61 @@ from typing import TYPE_CHECKING, Any
 from engine import loop
 from engine.errors import BadReplyError, ConfigurationError
 from engine.lm import base
-from engine.lm.base import Reply
+from engine.lm.base import Choice, Reply, Request
+from engine.lm.client import LM
 from engine.lm.hashing import DIMENSIONS, hashed
+from engine.lm.openai_http import OpenAITransport
+from engine.lm.transport import Transport, needed_key
+from engine.lm.wire import texts_of, vectors_of
+from engine.records import Usage
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     Vectors = npt.NDArray[np.float32]
+
+
+class EmbeddingLM(LM):
+    """A model that answers texts with vectors; see `engine.lm.embedder.Embedder` for plain use."""
+
+    def _make_transport(self) -> Transport:
+        if self.route.protocol == "offline":
+            raise ConfigurationError(
+                f"There is no embedding model {self.model!r}. Without a network use 'offline/hashing'."
+            )
+        found = needed_key(self.route, self._api_key, self._key_env, self._headers)
+        if self.route.protocol == "litellm":
+            from engine.lm.litellm_gateway import LiteLLMEmbeddings
+
+            return LiteLLMEmbeddings(
+                self.route, found, timeout=self.timeout, price=self._price(), headers=self._headers
+            )
+        return OpenAIEmbeddings(
+            self.route,
+            found,
+            key_env=self._key_env,
+            timeout=self.timeout,
+            price=self._price(),
+            headers=self._headers,
+        )
+
+
+class OpenAIEmbeddings(OpenAITransport):
+    """One embedding model at one endpoint that speaks the OpenAI protocol."""
+
+    path = "/embeddings"
+    streams = False
+
+    def _asked(self, request: Request) -> dict[str, Any]:
+        return {"input": texts_of(request)}
+
+    def _choices(self, reply: Mapping[str, Any], request: Request) -> tuple[Choice, ...]:
+        return vectors_of(reply["data"], len(request.messages))
+
+    def _counted(self, request: Request, choices: tuple[Choice, ...]) -> Usage:  # noqa: ARG002 - vectors hold no tokens
+        return Usage(calls=1)
+
 
 OFFLINE = "offline/hashing"
 """The embedding model that needs nothing."""
@@ -105,8 +152,6 @@ class Embedder:
 
     async def _hosted(self, texts: list[str], params: Mapping[str, Any]) -> Vectors:
         import numpy as np
-
-        from engine.lm.embedding_client import EmbeddingLM  # brings the network in
 
         if self._lm is None:
             self._lm = EmbeddingLM(str(self.model), **self._options)

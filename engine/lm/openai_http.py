@@ -11,8 +11,9 @@ import atexit
 import contextlib
 import re
 import ssl
+import sys
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -29,9 +30,52 @@ from engine.lm.catalog import Route, is_reasoning_model
 from engine.lm.failures import Place
 from engine.lm.keys import FoundKey
 from engine.lm.prices import Price
-from engine.lm.prompt_request import request_class
 from engine.lm.wire import choice_of, counted_usage, for_reasoning, jsonable, usage_of
 from engine.records import Usage
+
+
+class PromptRequest(aiohttp.ClientRequest):
+    """A request whose body is on the wire, as a rule, before `send` returns."""
+
+    def write_bytes(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, None]:
+        """Start writing now; return what is left to do (nothing, unless the connection's buffer is full)."""
+        writing = super().write_bytes(*args, **kwargs)
+        try:
+            pending = writing.send(None)
+        except StopIteration:
+            return _nothing()
+        except Exception as error:  # noqa: BLE001 - raised again where aiohttp expects it: in the task
+            return _failed(error)
+        return _rest(writing, pending)
+
+
+def request_class() -> type[aiohttp.ClientRequest]:
+    """Return the class of request to give a session on this version of Python."""
+    return aiohttp.ClientRequest if sys.version_info >= (3, 12) else PromptRequest
+
+
+class _Resumed:
+    """Awaits a coroutine that was started elsewhere and waits for `pending`."""
+
+    def __init__(self, started: Coroutine[Any, Any, None], pending: Any) -> None:
+        self._started, self._pending = started, pending
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield self._pending
+        yield from self._started.__await__()
+
+
+async def _rest(started: Coroutine[Any, Any, None], pending: Any) -> None:
+    await _Resumed(started, pending)
+
+
+async def _failed(error: Exception) -> None:
+    raise error
+
+
+async def _nothing() -> None:
+    return
+
 
 CONNECT_SECONDS = 10.0
 """How long a connection may take to come up."""

@@ -20,10 +20,15 @@ Only judges ask a model, through the gate that counts every call. A metric knows
 from __future__ import annotations
 
 from engine.metrics.base import Grade, Metric, MetricOptions, WorkedExample, grade
-from engine.metrics.contains import Contains, answer_passage_match
-from engine.metrics.exact import EM, ExactMatch, answer_exact_match
-from engine.metrics.numeric import NumberWithin
-from engine.metrics.overlap import F1, TokenF1
+from engine.metrics.matching import (
+    EM,
+    Contains,
+    ExactMatch,
+    NumberWithin,
+    answer_exact_match,
+    answer_passage_match,
+)
+from engine.metrics.similarity import F1, TokenF1
 from engine.metrics.text import normalize_text
 
 __all__ = [

@@ -9,7 +9,7 @@ import orjson
 from pydantic import Field, field_validator
 
 from engine.metrics.base import Grade, Metric, MetricOptions, WorkedExample
-from engine.metrics.exact import same
+from engine.metrics.matching import same
 from engine.metrics.text import quoted
 from engine.records import json_value
 

@@ -9,8 +9,7 @@ from typing import ClassVar
 from pydantic import Field, field_validator
 
 from engine.errors import ConfigurationError
-from engine.metrics.awaited import AwaitedMetric, Case
-from engine.metrics.base import Grade, MetricOptions, WorkedExample, as_grade
+from engine.metrics.base import AwaitedMetric, Case, Grade, MetricOptions, WorkedExample, as_grade
 from engine.metrics.text import quoted
 from engine.records import json_value
 from engine.tools.interpreter import PythonInterpreter

@@ -10,9 +10,8 @@ from pydantic import Field
 
 from engine.adapters.values import format_value
 from engine.errors import ConfigurationError
-from engine.metrics.awaited import Case
-from engine.metrics.base import Grade, MetricOptions, WorkedExample
-from engine.metrics.judging import Judge, JudgeOptions, harmonic, question_of, share
+from engine.metrics.base import Case, Grade, MetricOptions, WorkedExample
+from engine.metrics.judge import Judge, JudgeOptions, harmonic, question_of, share
 from engine.signature import InputField, OutputField, Signature
 
 

@@ -10,14 +10,10 @@ from pydantic import Field, field_validator
 
 from engine.errors import ConfigurationError
 from engine.metrics.base import Grade, Metric, MetricOptions, Scorer, WorkedExample, as_grade
-from engine.metrics.contains import Contains
-from engine.metrics.edit_distance import EditDistance
-from engine.metrics.exact import ExactMatch
 from engine.metrics.json_fields import JSONMatch, parse_weights
-from engine.metrics.ngrams import BLEU, ROUGE, ChrF
-from engine.metrics.numeric import NumberWithin
-from engine.metrics.overlap import TokenF1
+from engine.metrics.matching import Contains, ExactMatch, NumberWithin
 from engine.metrics.semantic import CompleteAndGrounded, SemanticF1
+from engine.metrics.similarity import BLEU, ROUGE, ChrF, EditDistance, TokenF1
 
 BY_NAME: Mapping[str, type[Metric]] = {
     m.name: m

@@ -16,12 +16,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from engine.intervals import resampled_interval
 from engine.metrics.base import Grade, Metric, MetricOptions, WorkedExample, joined
-from engine.metrics.exact import ExactMatch
-from engine.metrics.numeric import number_in
+from engine.metrics.matching import ExactMatch, number_in
 from engine.metrics.text import plain_text, quoted
 from engine.records import Evaluation
+from engine.statistics import resampled_interval
 
 Rows = Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
 """(example, prediction) pairs; an empty prediction is a failed row."""

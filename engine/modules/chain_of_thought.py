@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.modules.module import Module
-from engine.modules.predict import Predict
-from engine.modules.reasoning import FIELD, REASONING
+from engine.modules.predict import FIELD, REASONING, Predict
 from engine.prediction import Prediction
 from engine.signature import OutputField, ensure_signature
 

@@ -13,8 +13,7 @@ from engine.modules.call_range import CallRange
 from engine.modules.chain_of_thought import ChainOfThought
 from engine.modules.module import Module
 from engine.modules.program_of_thought import code_of, result_text
-from engine.modules.tool_step import ToolStep
-from engine.modules.trajectory import Trajectory, failed
+from engine.modules.trajectory import ToolStep, Trajectory, failed
 from engine.prediction import Prediction
 from engine.signature import InputField, OutputField, Signature, ensure_signature, make_signature
 from engine.tools.function import as_tool

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
@@ -17,19 +20,94 @@ from typing import TYPE_CHECKING, Any
 from engine import callbacks as hooks
 from engine import loop
 from engine.errors import ConfigurationError
-from engine.modules import own_adapter, state
+from engine.modules import state
 from engine.modules.call_range import CallRange
 from engine.modules.module import Module
-from engine.modules.nearest import NearestTexts, text_of_values
-from engine.modules.reasoning import reasoning_first
 from engine.prediction import Prediction
 from engine.records import Demo, Example, StepState, json_value
 from engine.runtime import current, tracked
-from engine.signature import InputField, Signature, ensure_signature
+from engine.signature import InputField, OutputField, Signature, ensure_signature
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
     from engine.lm.base import BaseLM
+
+
+REASONING = "Think step by step here, before the answer."
+FIELD = "reasoning"
+
+
+@lru_cache(maxsize=256)
+def reasoning_first(signature: type[Signature], wanted: bool | None) -> type[Signature]:
+    """Return the signature with a reasoning field before its outputs, or without one; None leaves it as it is.
+
+    A signature that uses the name for an input, or has no other output, stays as it is.
+
+    >>> from engine.signature import make_signature
+    >>> list(reasoning_first(make_signature("question -> answer"), True).output_fields)
+    ['reasoning', 'answer']
+    """
+    has = FIELD in signature.output_fields
+    if wanted is None or wanted == has or FIELD in signature.input_fields:
+        return signature
+    if wanted:
+        return signature.prepend(FIELD, OutputField(desc=REASONING), str)
+    return signature if len(signature.output_fields) == 1 else signature.delete(FIELD)
+
+
+class NearestTexts:
+    """Texts, indexed so that the nearest to another text are found quickly.
+
+    >>> near = NearestTexts(["the parcel is late", "my password is wrong", "where is my parcel"])
+    >>> near.nearest("a parcel that never came", 2)
+    [2, 0]
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        import numpy as np  # only where examples are compared: it takes long to load
+
+        self._np: Any = np
+        counts = [_parts(text) for text in texts]
+        known = Counter(part for count in counts for part in count)
+        self._rarity = {part: math.log((1 + len(texts)) / n) for part, n in known.items()}
+        postings: dict[str, tuple[list[int], list[float]]] = {}
+        for place, count in enumerate(counts):
+            weights = {part: (1 + math.log(n)) * self._rarity[part] for part, n in count.items()}
+            length = math.sqrt(sum(w * w for w in weights.values())) or 1.0
+            for part, weight in weights.items():
+                places, shares = postings.setdefault(part, ([], []))
+                places.append(place)
+                shares.append(weight / length)
+        self._postings = {part: (np.array(p), np.array(s)) for part, (p, s) in postings.items()}
+        self._size = len(texts)
+
+    def nearest(self, text: str, k: int) -> list[int]:
+        """Return the places of the `k` texts most like this one, the nearest first; ties keep their order."""
+        closeness = self._np.zeros(self._size)
+        for part, n in _parts(text).items():
+            weight = (1 + math.log(n)) * self._rarity.get(part, 0.0)
+            if part in self._postings:
+                places, shares = self._postings[part]
+                closeness[places] += weight * shares
+        ranked: list[int] = self._np.argsort(-closeness, kind="stable")[:k].tolist()
+        return ranked
+
+
+def text_of_values(values: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Return some of the values as one text."""
+    return "\n".join(str(values[name]) for name in names if values.get(name) is not None)
+
+
+def _parts(text: str) -> Counter[str]:
+    words = _WORD.findall(text.lower())
+    parts = Counter(words)
+    for word in words:
+        parts.update(f"~{word[i : i + 3]}" for i in range(len(word) - 2))
+    return parts
+
+
+_WORD = re.compile(r"\w+")
+
 
 _log = logging.getLogger(__name__)
 
@@ -154,9 +232,7 @@ class Predict(Module):
         self.demos = [_example(demo) for demo in changes.demos]
         self.nearest, self.reason_first = changes.nearest, changes.reason_first
         if changes.adapter != self.tuned_adapter:
-            self.adapter = (
-                None if changes.adapter is None else own_adapter.load_adapter({"name": changes.adapter})
-            )
+            self.adapter = None if changes.adapter is None else state.load_adapter({"name": changes.adapter})
             self.tuned_adapter = changes.adapter
 
     def demos_for(self, inputs: Mapping[str, Any]) -> list[Any]:
@@ -196,7 +272,7 @@ class Predict(Module):
         if self.reason_first is not None:
             chosen["reason_first"] = self.reason_first
         if self.adapter is not None:
-            chosen["adapter"] = own_adapter.dump_adapter(self.adapter)
+            chosen["adapter"] = state.dump_adapter(self.adapter)
         if self.tuned_adapter is not None:
             chosen["tuned_adapter"] = self.tuned_adapter
         return {
@@ -220,7 +296,7 @@ class Predict(Module):
         if saved.get("lm"):
             self.lm = state.load_lm(saved["lm"])
         if saved.get("adapter"):
-            self.adapter = own_adapter.load_adapter(saved["adapter"])
+            self.adapter = state.load_adapter(saved["adapter"])
         self.tuned_adapter = saved.get("tuned_adapter")
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Predict:

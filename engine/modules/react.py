@@ -12,8 +12,7 @@ from engine.errors import AdapterParseError, ConfigurationError
 from engine.modules.call_range import CallRange
 from engine.modules.chain_of_thought import ChainOfThought
 from engine.modules.module import Module
-from engine.modules.tool_step import ToolStep
-from engine.modules.trajectory import Trajectory, observed
+from engine.modules.trajectory import ToolStep, Trajectory, observed
 from engine.prediction import Prediction
 from engine.signature import InputField, OutputField, Signature, ensure_signature, make_signature
 from engine.tools.function import Tool, as_tool

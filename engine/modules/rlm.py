@@ -18,8 +18,7 @@ from engine.modules.chain_of_thought import ChainOfThought
 from engine.modules.module import Module
 from engine.modules.predict import NO_MODEL
 from engine.modules.program_of_thought import code_of
-from engine.modules.tool_step import ToolStep
-from engine.modules.trajectory import Trajectory, failed
+from engine.modules.trajectory import ToolStep, Trajectory, failed
 from engine.prediction import Prediction
 from engine.runtime import current
 from engine.signature import InputField, OutputField, Signature, ensure_signature, make_signature

@@ -8,6 +8,6 @@
                                 wording, mipro_trials.py tries combinations, mipro_study.py samples them (Optuna)
     demos.py                    examples from rows and from traces
 
-A new one is a file here, a line in `engine.registry` and a row in the guide; `engine.contract_tests`
+A new one is a file here, a line in `engine.registry` and a row in the guide; `engine.testing.contract`
 holds what it must pass.
 """

@@ -14,10 +14,9 @@ from pydantic import Field, model_validator
 
 from engine.errors import ConfigurationError
 from engine.optimizers.base import Optimizer, Options
-from engine.optimizers.board import Board, affordable
-from engine.optimizers.components import Component, components_of, named
-from engine.optimizers.proposals import describe_step
-from engine.optimizers.reflection import shown_runs, text_of
+from engine.optimizers.shared.board import Board, Component, affordable, components_of, named
+from engine.optimizers.shared.proposals import describe_step
+from engine.optimizers.shared.reflection import shown_runs, text_of
 from engine.records import Candidate, Evaluation, Outcome
 from engine.search.contract import Ask, Problem, Propose, Score, Search
 from engine.signature import InputField, OutputField, Signature

@@ -17,18 +17,17 @@ from engine.errors import ConfigurationError
 from engine.optimizers.autotune.optimizer import Autotune
 from engine.optimizers.avatar import AvatarOptimizer
 from engine.optimizers.base import Optimizer, Options
-from engine.optimizers.board import Board
-from engine.optimizers.bootstrap_few_shot import BootstrapFewShot
-from engine.optimizers.bootstrap_optuna import BootstrapFewShotWithOptuna
-from engine.optimizers.bootstrap_random_search import BootstrapFewShotWithRandomSearch
 from engine.optimizers.copro import COPRO
-from engine.optimizers.gepa import GEPA
+from engine.optimizers.few_shot.bootstrap import BootstrapFewShot
+from engine.optimizers.few_shot.knn import KNNFewShot
+from engine.optimizers.few_shot.labeled import LabeledFewShot
+from engine.optimizers.few_shot.optuna import BootstrapFewShotWithOptuna
+from engine.optimizers.few_shot.random_search import BootstrapFewShotWithRandomSearch
+from engine.optimizers.gepa.optimizer import GEPA
 from engine.optimizers.infer_rules import InferRules
-from engine.optimizers.knn_few_shot import KNNFewShot
-from engine.optimizers.labeled_few_shot import LabeledFewShot
-from engine.optimizers.mipro import MIPROv2
-from engine.optimizers.mipro_zero_shot import BayesianSignatureOptimizer
-from engine.optimizers.simba import SIMBA
+from engine.optimizers.mipro.optimizer import BayesianSignatureOptimizer, MIPROv2
+from engine.optimizers.shared.board import Board
+from engine.optimizers.simba.optimizer import SIMBA
 from engine.records import Candidate
 from engine.search.contract import Allowance, Ask, Keep, Problem, Propose, Score, Search, together
 

@@ -13,10 +13,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from engine.optimizers.base import Optimizer, Options
-from engine.optimizers.board import Board
-from engine.optimizers.components import Component, components_of, named
-from engine.optimizers.proposals import describe_step, drawn_rows, labelled_rows
-from engine.optimizers.reflection import text_of
+from engine.optimizers.shared.board import Board, Component, components_of, named
+from engine.optimizers.shared.proposals import describe_step, drawn_rows, labelled_rows
+from engine.optimizers.shared.reflection import text_of
 from engine.records import Candidate
 from engine.search.contract import Ask, Problem, Propose, Search
 from engine.signature import InputField, OutputField, Signature

@@ -14,8 +14,7 @@ from pydantic import Field
 
 from engine.errors import ConfigurationError
 from engine.optimizers.base import Optimizer
-from engine.optimizers.board import Board, affordable
-from engine.optimizers.bootstrap_few_shot import (
+from engine.optimizers.few_shot.bootstrap import (
     BootstrapFewShotOptions,
     Rules,
     accepted_from,
@@ -23,9 +22,10 @@ from engine.optimizers.bootstrap_few_shot import (
     solved_reason,
     teacher_of,
 )
-from engine.optimizers.demos import with_solved
-from engine.optimizers.proposals import describe_step, drawn_rows, labelled_rows
-from engine.optimizers.reflection import MAX_TEXT, text_of
+from engine.optimizers.shared.board import Board, affordable
+from engine.optimizers.shared.demos import with_solved
+from engine.optimizers.shared.proposals import describe_step, drawn_rows, labelled_rows
+from engine.optimizers.shared.reflection import MAX_TEXT, text_of
 from engine.records import Candidate, Example
 from engine.search.contract import Ask, Problem, Propose, Search, together
 from engine.signature import InputField, OutputField, Signature

@@ -9,8 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from engine.dataset.profiling import ColumnProfile, profile
-from engine.dataset.roles import Role, guess_roles
+from engine.dataset.profiling import ColumnProfile, Role, guess_roles, profile
 from engine.dataset.table import Dataset
 from engine.errors import PipelineError
 from engine.pipeline.check import usable_name

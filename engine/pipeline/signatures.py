@@ -11,13 +11,9 @@ from typing import Any, Literal
 from engine.errors import SignatureError
 from engine.pipeline.spec import FieldSpec, StepSpec
 from engine.signature import InputField, OutputField, Signature, make_signature, parse_type
-from engine.types.audio import Audio
-from engine.types.code import Code
 from engine.types.document import Citations, Document
-from engine.types.file import PDF, File
-from engine.types.history import History
-from engine.types.image import Image
-from engine.types.reasoning import Reasoning
+from engine.types.media import PDF, Audio, File, Image
+from engine.types.textual import Code, History, Reasoning
 
 
 @lru_cache(maxsize=256)

@@ -7,6 +7,8 @@ Every vector is compared (numpy); past 20,000 passages an approximate index of f
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,7 +17,6 @@ from engine.errors import ConfigurationError
 from engine.lm.embedder import Embedder
 from engine.lm.hashing import unit
 from engine.prediction import Prediction
-from engine.retrieval.approximate import Groups, approximate
 from engine.retrieval.base import Hit, Retriever, checked_k
 from engine.retrieval.corpus import CHUNK, Corpus
 
@@ -24,6 +25,51 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Vectors = npt.NDArray[np.float32]
+
+
+_GROUPS = 2
+"""Groups, as a multiple of the square root of the number of vectors."""
+
+_LOOKED_INTO = 16
+
+
+def approximate(vectors: Vectors, centres: Vectors | None = None) -> Groups | None:
+    """Return an index over vectors (compared by dot product), or None where faiss is not installed.
+
+    `centres` are those of an earlier index over the same vectors.
+    """
+    return Groups(vectors, centres) if importlib.util.find_spec("faiss") else None
+
+
+class Groups:
+    """Finds the places of vectors near another; `centres` are worth saving with them."""
+
+    def __init__(self, vectors: Vectors, centres: Vectors | None) -> None:
+        import faiss
+        import numpy as np
+
+        plain = np.ascontiguousarray(vectors)
+        groups = max(1, int(_GROUPS * math.sqrt(len(plain))))
+        if centres is None or centres.shape != (groups, plain.shape[1]):
+            means = faiss.Clustering(plain.shape[1], groups)
+            means.min_points_per_centroid, means.spherical = 1, True
+            means.train(plain, faiss.IndexFlatIP(plain.shape[1]))
+            centres = faiss.vector_to_array(means.centroids).reshape(groups, plain.shape[1])
+        middle = faiss.IndexFlatIP(plain.shape[1])
+        middle.add(np.ascontiguousarray(centres))
+        self._index: Any = faiss.IndexIVFFlat(middle, plain.shape[1], groups, faiss.METRIC_INNER_PRODUCT)
+        self._index.add(plain)
+        self._index.nprobe = min(groups, max(_LOOKED_INTO, groups // _LOOKED_INTO))
+        self._middle = middle  # faiss keeps a bare pointer to it
+        self.centres: Vectors = centres
+
+    def __call__(self, vector: Vectors, n: int) -> npt.NDArray[np.int64]:
+        """Return about the `n` nearest places, in no order that counts."""
+        import numpy as np
+
+        found = np.asarray(self._index.search(vector[None, :], n)[1][0], np.int64)
+        return found[found >= 0]  # fewer than asked for are filled up with -1
+
 
 BRUTE_FORCE_THRESHOLD = 20_000
 """Passages up to which every vector is compared."""

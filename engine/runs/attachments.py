@@ -15,9 +15,7 @@ from typing import Any
 from engine.adapters.values import parse_value
 from engine.errors import DatasetError
 from engine.home import data_home
-from engine.types.audio import Audio
-from engine.types.file import PDF, File
-from engine.types.image import Image, media_type
+from engine.types.media import PDF, Audio, File, Image, media_type
 
 FOLDER = "files"
 LARGEST = 20 * 2**20

@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.errors import EngineError, RunError
 from engine.export.formats import EXPORTS
-from engine.export.json import program_file, write_text
+from engine.export.program import program_file, write_text
 from engine.records import Candidate
 from engine.runs.spec import RunSpec
 from engine.store.rows import RunRow

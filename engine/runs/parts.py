@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from engine.metrics.base import Metric
     from engine.optimizers.base import Optimizer
     from engine.pipeline.spec import PipelineSpec
-    from engine.runs.named import Named
+    from engine.runs.spec import Named
 
 
 def make_metric(named: Named) -> Metric:

@@ -18,7 +18,7 @@ from engine import evaluate, runtime
 from engine.adapters.values import format_value
 from engine.errors import RunError
 from engine.export.formats import get_export
-from engine.export.json import read_program
+from engine.export.program import read_program
 from engine.records import Evaluation
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import Any
 
 from engine.errors import EngineError, RunError, UnknownNameError
 from engine.export.figures import dollars, duration
-from engine.export.report import Report, ReportPrompt, ReportRow, report_html
-from engine.export.report_svg import Dot
-from engine.export.results import results_csv, results_json, results_xlsx
+from engine.export.report.charts import Dot
+from engine.export.report.page import Report, ReportPrompt, ReportRow, report_html
+from engine.export.tables import results_csv, results_json, results_xlsx
 from engine.records import Outcome
 from engine.runs.prepare import stored_dataset, usable_examples
 from engine.runs.spec import ModelChoice, RunSpec

@@ -11,14 +11,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from engine.errors import EngineError, PipelineError, RunError
 from engine.lm.choice import ModelChoice
 from engine.pipeline.spec import AdapterName, PipelineSpec
-from engine.runs.named import Frozen, Named
 from engine.search.budget import Budget
 from engine.search.freeze import Freeze
+
+__all__ = ["Feedback", "ModelChoice", "Named", "Problem", "ProjectDraft", "RunSpec", "SplitSpec", "Step"]
+
+
+class Frozen(BaseModel):
+    """Immutable, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Named(Frozen):
+    """A registry name and its options: a metric or an optimizer."""
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
 
 
 class SplitSpec(Frozen):
@@ -226,15 +240,3 @@ def _refused(make: Callable[[], Any]) -> str | None:
     except EngineError as error:
         return str(error)
     return None
-
-
-__all__ = [
-    "Feedback",
-    "ModelChoice",
-    "Named",
-    "Problem",
-    "ProjectDraft",
-    "RunSpec",
-    "SplitSpec",
-    "Step",
-]

@@ -232,7 +232,7 @@ def example_of(
     """Return an input and what is expected, typed by the task's fields. Raises RunError for what does not fit."""
     from engine.adapters.values import parse_value
     from engine.runs.prepare import field_types
-    from engine.types.history import History
+    from engine.types.textual import History
 
     inputs, outputs = field_types(pipeline)
     values: dict[str, Any] = {}

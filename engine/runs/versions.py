@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.errors import RunError
-from engine.export.json import ProgramFile, program_file, to_text, write_text
+from engine.export.program import ProgramFile, program_file, to_text, write_text
 from engine.runs.exports import metadata
 from engine.runs.spec import RunSpec
 from engine.store.store import Store

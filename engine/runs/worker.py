@@ -26,23 +26,71 @@ from pydantic import ValidationError
 from engine import loop
 from engine.errors import EngineError, RunError, StoreError
 from engine.lm import cache
+from engine.lm.connection import check_connection
 from engine.metrics.whole_set import whole_set_figure
+from engine.pipeline.spec import PipelineSpec
 from engine.records import Evaluation
 from engine.runs.exports import export_run
-from engine.runs.flags import StoreControl, Watch
+from engine.runs.parts import is_offline
 from engine.runs.prepare import Prepared, check_keys, prepare, with_budget_left
 from engine.runs.proof import prove
 from engine.runs.recorder import StoreRecorder
-from engine.runs.requests import StoreRequests
+from engine.runs.requests import StoreControl, StoreRequests, Watch
 from engine.runs.results import result_dict, summary, validation_score
-from engine.runs.silence import tell_of_silence
 from engine.runs.spec import RunSpec
-from engine.runs.step_models import check_step_models
 from engine.search.driver import Driver
 from engine.search.settings import SearchResult
 from engine.search.verdict import verdict
 from engine.store.rows import RunRow
 from engine.store.store import Store
+
+AFTER_SECONDS = 30.0
+LOOK_SECONDS = 1.0
+
+
+async def tell_of_silence(
+    answers: Callable[[], int],
+    waiting: Callable[[], bool],
+    tell: Callable[[str], None],
+    *,
+    after: float = AFTER_SECONDS,
+    look: float = LOOK_SECONDS,
+) -> None:
+    """Tell once for each silence: `answers()` has not changed for `after` seconds while `waiting()` was true.
+
+    Runs until it is cancelled.
+    """
+    seen, since, told = answers(), 0.0, False
+    while True:
+        await asyncio.sleep(look)
+        now = answers()
+        if now != seen or not waiting():
+            seen, since, told = now, 0.0, False
+            continue
+        since += look
+        if since >= after and not told:
+            told = True
+            tell(
+                f"The model has not answered for {after:.0f} seconds. The run goes on waiting, and tries again what "
+                "does not come; stop it if the model's address is wrong."
+            )
+
+
+CERTAIN = ("key", "model", "unreachable", "reply", "settings")
+"""Problems that asking again will not mend. A slow or busy model is left to the run, which waits and asks again."""
+
+
+async def check_step_models(pipeline: PipelineSpec) -> None:
+    """Raise RunError, naming step and model, where a step's own model cannot answer. One small call for each model."""
+    choices = [choice for choice in pipeline.models if not is_offline(choice)]
+    reports = await asyncio.gather(*(check_connection(choice) for choice in choices))
+    for choice, report in zip(choices, reports, strict=True):
+        if report.problem in CERTAIN:
+            step = next(s.name for s in pipeline.steps if choice in s.models)
+            raise RunError(
+                f"The step {step!r} asks the model {choice.name!r}, which does not answer. {report.message}"
+            )
+
 
 _log = logging.getLogger("engine.runs")
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.intervals import paired_interval
 from engine.records import Candidate
+from engine.statistics import paired_interval
 
 Scores = Mapping[int, float]
 """Row id -> score, 0 to 1."""

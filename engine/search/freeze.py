@@ -1,6 +1,6 @@
 """What a person has forbidden a search to change: whole steps, instructions, single sentences, demonstrations.
 
-Data, and the candidate that keeps to it; it knows no algorithm. `engine.search.hold` holds a search to it.
+Data, and the candidate that keeps to it; it knows no algorithm. `engine.search.contract` holds a search to it.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from engine.adapters.chat import ChatAdapter
-from engine.modules.tool_step import ToolStep
+from engine.modules.trajectory import ToolStep
 from engine.records import Candidate, Example, json_value
 from engine.runtime import current
 from engine.search.contract import Allowance, Problem

@@ -5,24 +5,216 @@ It knows no algorithm: whatever a search asks for is rendered for a few rows, an
 
 from __future__ import annotations
 
+import enum
 import math
 import random
-from collections.abc import Callable, Sequence
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import cycle
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from pydantic import BaseModel
 
 from engine import evaluate, runtime
+from engine.adapters.base import Adapter
+from engine.adapters.chat import ChatAdapter
 from engine.lm.base import BaseLM, Choice, Reply, Request
 from engine.modules.module import Module
 from engine.modules.predict import Predict
-from engine.records import Candidate, Evaluation, Outcome, Usage
-from engine.search.contract import Allowance, Ask, Keep, Problem, Proposal, Propose, Score, Search
-from engine.search.hold import held
+from engine.modules.trajectory import ToolStep
+from engine.pipeline.strategies import ToolCall
+from engine.records import Candidate, Evaluation, Outcome, Usage, content_hash
+from engine.search.contract import Allowance, Ask, Keep, Problem, Proposal, Propose, Score, Search, held
 from engine.search.problem import make_problem, seed_of
-from engine.search.reuse import Reuse
 from engine.search.settings import Settings
-from engine.search.stand_in import StandInLM, price_of, with_stand_ins
+
+if TYPE_CHECKING:
+    from engine.modules.module import Module
+    from engine.signature import Signature
+
+
+class Reuse:
+    """Counts, candidate by candidate, which steps of which rows are asked about for the first time.
+
+    A step's call is new unless it and every step before it stood as they do now when the row was run before. At
+    `least`, what a step writes is taken to be the same whatever its wording, and a step that reads no column of the
+    data to be asked one thing only: a topic out of six, say.
+    """
+
+    def __init__(self, settings: Settings, *, least: bool) -> None:
+        steps = settings.program.named_predictors()
+        self._cached = len(steps) > 1 and getattr(settings.lm, "caches", False)
+        self._least = least
+        row = next(iter(settings.rows.values()), None)
+        columns = row.input_keys if row is not None and row.knows_inputs else frozenset()
+        self._inner = {path for path, step in steps if columns.isdisjoint(step.signature.input_fields)}
+        self._keys: dict[str, dict[str, str]] = {}
+        self._seen: dict[tuple[str, str, bool, int], set[int]] = {}
+
+    def share(self, candidate: Candidate, rows: Sequence[int], taught: bool, rollout: int) -> float:
+        """Return the share of these rows' calls that are new, and take note of them."""
+        if not self._cached or not rows:
+            return 1.0
+        new = 0
+        for path, key in self._keys_of(candidate).items():
+            seen = self._seen.setdefault((path, key, taught, rollout), set())
+            once = self._least and path in self._inner
+            fresh = [] if once and seen else [row for row in (rows[:1] if once else rows) if row not in seen]
+            seen.update(fresh)
+            new += len(fresh)
+        return new / (len(candidate.steps) * len(rows))
+
+    def _keys_of(self, candidate: Candidate) -> dict[str, str]:
+        """Return for each step what its call depends on, as far as the candidate decides it."""
+        if candidate.id not in self._keys:
+            keys, before = dict[str, str](), ""
+            for path, state in candidate.steps.items():
+                own = content_hash(state.as_dict())
+                before = own if self._least else content_hash([before, own])
+                keys[path] = before
+            self._keys[candidate.id] = keys
+        return self._keys[candidate.id]
+
+
+_BYTES_A_TOKEN = 4
+_TOKENS_A_MESSAGE = 4
+
+# Typical lengths, in characters, of texts nobody knows yet.
+_LENGTHS = {
+    "reasoning": 320,
+    "rationale": 320,
+    "proposed_instructions": 900,
+    "observations": 700,
+    "summary": 400,
+    "rules": 900,
+    "advice": 500,
+}
+_OTHER_TEXT = 60
+
+# Outputs that are run in the sandbox.
+_CODE = ("generated_code", "code")
+
+
+class StandInLM(BaseLM):
+    """Answers with a reply made beforehand."""
+
+    def __init__(self, reply: Reply | None = None) -> None:
+        super().__init__("stand-in")
+        self._reply = reply or Reply((Choice(""),))
+
+    async def complete(self, request: Request) -> Reply:  # noqa: ARG002 - the answer is known
+        """Return the reply."""
+        return self._reply
+
+
+class StandInAdapter:
+    """Takes an adapter's place in `acall`: formats with it, and invents what a model would answer.
+
+    `labels` are known values by field name; `number` makes invented texts different from each other.
+    """
+
+    def __init__(self, real: Adapter, labels: Mapping[str, Sequence[Any]], number: int = 0) -> None:
+        self._real = real
+        self._labels = labels
+        self._number = number
+
+    async def acall(
+        self,
+        call: Any,
+        lm: BaseLM,
+        params: Mapping[str, Any],
+        signature: type[Signature],
+        demos: Sequence[Any],
+        inputs: Mapping[str, Any],
+        rollout_id: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """Do what `Adapter.acall` does, without a model."""
+        values = {name: self._value(name, signature) for name in signature.output_fields}
+        self._number += 1
+        for asked in self._real.calls(signature, demos, inputs, values):
+            read = sum(_tokens(m["content"]) + _TOKENS_A_MESSAGE for m in asked.messages)
+            written = _tokens(asked.answer)
+            usage = Usage(1, 0, read, written, price_of(asked.lm or lm, read, written))
+            model = StandInLM(Reply((Choice(""),), usage))
+            await call(model, lm.request(asked.messages, rollout_id=rollout_id, **params))
+        return [values]
+
+    def _value(self, name: str, signature: type[Signature]) -> Any:
+        known = self._labels.get(name)
+        if known:
+            return known[self._number % len(known)]
+        if name in _CODE:
+            return "0"  # runs at once, and is a result
+        if name == "score" and signature.annotation(name) is float:
+            return 0.0  # a judge that is never content: every further try it may ask for is counted
+        return invent(signature.annotation(name), name, self._number)
+
+
+def price_of(lm: BaseLM, input_tokens: float, output_tokens: float) -> float:
+    """Return US dollars for tokens in and out; NaN, which stays in every sum, where the model's price is unknown."""
+    price = lm.price()
+    return math.nan if price is None else input_tokens * price[0] + output_tokens * price[1]
+
+
+def with_stand_ins(
+    program: Module, adapter: Adapter | None, labels: Mapping[str, Sequence[Any]], *, number: int = 0
+) -> Module:
+    """Return a copy of the program whose steps invent their answers."""
+    copy = program.deepcopy()
+    for step in copy.predictors():
+        real = step.adapter or adapter or ChatAdapter()
+        step.adapter = typing.cast(Adapter, StandInAdapter(real, labels, number))
+        if isinstance(step, ToolStep):
+            step.unplug()
+    for _, part in copy.named_sub_modules():
+        if isinstance(part, ToolCall):
+            outputs = part.signature.output_fields
+            part.stand_in = {n: invent(part.signature.annotation(n), n, number) for n in outputs}
+    return copy
+
+
+def invent(annotation: Any, name: str = "", number: int = 0) -> Any:
+    """Return some value of a type.
+
+    >>> invent(list[int]), invent(typing.Literal["yes", "no"]), invent(bool)
+    ([1, 1], 'yes', True)
+    """
+    simple = {bool: True, int: 1, float: 1.0, type(None): None}
+    if annotation in simple:
+        return simple[annotation]
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        # One after the other, so that every branch of a pipeline is counted; an agent never stops early.
+        return arguments[0 if name == "next_tool_name" else number % len(arguments)]
+    if origin in (typing.Union, types.UnionType):
+        return invent(arguments[0], name, number)
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        return next(iter(annotation))
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = annotation.model_fields
+        return annotation.model_construct(**{n: invent(f.annotation, n, number) for n, f in fields.items()})
+    container = origin or annotation
+    if container in (list, set, frozenset, tuple):
+        inside = invent(arguments[0], name, number) if arguments else _text(name, number)
+        return container([inside, inside])
+    if container is dict:
+        return {"key": invent(arguments[1], name, number) if len(arguments) == 2 else 1}
+    return _text(name, number)
+
+
+def _text(name: str, number: int) -> str:
+    length = _LENGTHS.get(name, _OTHER_TEXT)
+    start = f"Text {number}. "
+    return start + ("word " * (length // 5))[: max(0, length - len(start))]
+
+
+def _tokens(content: Any) -> int:
+    if isinstance(content, str):
+        return -(-len(content.encode()) // _BYTES_A_TOKEN)
+    return sum(_tokens(part.get("text") or "x" * 4000) for part in content)
+
 
 # Tokens of a judge's call beside what it judges, and of its verdict.
 _JUDGE_READS, _JUDGE_WRITES = 350, 120

@@ -1,7 +1,7 @@
 """The verdict: did the best prompt beat the starting one on the test rows? One sentence, computed.
 
 Both ran on the same rows, so rows are compared in pairs; the interval of the mean difference is that of
-`engine.intervals.paired_interval`.
+`engine.statistics.paired_interval`.
 
 It knows records only.
 """
@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from engine.intervals import paired_interval
 from engine.records import Evaluation
+from engine.statistics import paired_interval
 
 Kind = Literal["better", "worse", "too_close", "not_enough", "unchanged"]
 

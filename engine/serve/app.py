@@ -6,23 +6,142 @@ Requests and answers are typed by the program's fields. A failure is JSON with o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+import json
+import logging
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
+from html import escape
 from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from engine.errors import ConfigurationError, EngineError, LMError
 from engine.serve.contract import Contract
-from engine.serve.docs import docs_page
-from engine.serve.failure import RESPONSES, TOO_SLOW, sentence, wrong_request
 from engine.serve.guard import App, Guard
 from engine.streaming import StatusMessage, StreamListener, StreamResponse, streamify
+
+
+def docs_page(contract: Contract, url: str) -> str:
+    """Return the page's HTML; `url` is the service's own address."""
+    example = json.dumps(dict.fromkeys(contract.inputs, "..."), ensure_ascii=False)
+    ask = f"curl {url}/predict -H 'Content-Type: application/json' -d '{example}'"
+    return _PAGE.format(
+        title=escape(contract.title),
+        description=escape(contract.description),
+        inputs=_table(contract.question),
+        outputs=_table(contract.answer),
+        ask=escape(ask),
+        stream=escape(ask.replace("curl ", "curl -N ", 1).replace("/predict", "/stream", 1)),
+        mcp=escape(f"{url}/mcp"),
+    )
+
+
+def _table(model: type[BaseModel]) -> str:
+    schema = model.model_json_schema()
+    needed = set(schema.get("required", ()))
+    rows = [
+        f"<tr><td><code>{escape(name)}</code></td><td>{escape(_type(field))}{'' if name in needed else ', optional'}</td>"
+        f"<td>{escape(field.get('description') or '')}</td></tr>"
+        for name, field in schema.get("properties", {}).items()
+    ]
+    return f"<table>{''.join(rows)}</table>"
+
+
+def _type(field: dict[str, Any]) -> str:
+    if "enum" in field:
+        return " | ".join(map(str, field["enum"]))
+    if "anyOf" in field:
+        return " | ".join(_type(one) for one in field["anyOf"] if one.get("type") != "null")
+    inner = f" of {_type(field['items'])}" if field.get("items") else ""
+    return f"{field.get('type', field.get('$ref', 'any').rpartition('/')[2])}{inner}"
+
+
+_PAGE = """\
+<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:3rem auto;padding:0 1rem}}
+pre{{background:#f4f4f4;padding:.8rem;overflow:auto}}td{{padding:.2rem 1rem .2rem 0;vertical-align:top}}
+@media (prefers-color-scheme:dark){{body{{background:#111;color:#eee}}pre{{background:#222}}a{{color:#8bf}}}}
+</style></head><body><h1>{title}</h1><p style="white-space:pre-wrap">{description}</p>
+<h2>You send</h2>{inputs}<h2>You get</h2>{outputs}
+<h2>Ask</h2><pre>{ask}</pre><p>As it is written, event by event:</p><pre>{stream}</pre>
+<p>Agents ask over MCP at <code>{mcp}</code>. The whole interface as data: <a href="openapi.json">openapi.json</a>.
+With a token set, send it as <code>Authorization: Bearer ...</code>.</p></body></html>
+"""
+
+
+TOO_SLOW = "The answer took too long."
+
+_log = logging.getLogger(__name__)
+
+
+class Failure(BaseModel):
+    """What comes in place of an answer."""
+
+    error: str = Field(description="What is wrong and what to do, in one sentence.")
+    kind: str | None = Field(None, description="The error's name, where the program or its model failed.")
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"model": Failure, "description": text}
+    for status, text in {
+        401: "The service's token is missing or wrong.",
+        413: "The request is too big.",
+        422: "The request does not fit the program's inputs.",
+        500: "The program failed.",
+        502: "The model failed, or its answer could not be read.",
+        503: "The service is not set up to answer.",
+        504: "The answer took too long.",
+    }.items()
+}
+"""Every failure a caller can meet, as the OpenAPI page shows it."""
+
+
+def wrong_request(problems: Collection[Mapping[str, Any]], inputs: Collection[str]) -> str:
+    """Return what is wrong with a request in one sentence; `problems` are pydantic's.
+
+    >>> wrong_request([{"type": "extra_forbidden", "loc": ("body", "colour"), "msg": ""}], ["copy", "count"])
+    "The request is wrong. It has a field 'colour', which the program does not take. Its inputs: copy, count."
+    """
+    told = [_told(one, inputs) for one in problems]
+    return f"The request is wrong. {' '.join(told)}"
+
+
+def _told(problem: Mapping[str, Any], inputs: Collection[str]) -> str:
+    kind, message = problem["type"], str(problem["msg"])
+    where = ".".join(str(part) for part in problem["loc"] if part != "body")
+    names = ", ".join(inputs)
+    if kind == "json_invalid":
+        reason = problem.get("ctx", {}).get("error", message)
+        return f"It is no JSON: {reason} at character {where}."
+    if not where:
+        return f"It must be one JSON object with the inputs: {names}."
+    if kind == "missing":
+        return f"The field {where!r} is missing."
+    if kind == "extra_forbidden":
+        return f"It has a field {where!r}, which the program does not take. Its inputs: {names}."
+    return f"The field {where!r} does not fit: {message[:1].lower()}{message[1:]}."
+
+
+def sentence(error: Exception) -> str:
+    """Return an error as callers may read it; one that is not the engine's own is only told in the service's log.
+
+    >>> sentence(TimeoutError())
+    'The answer took too long.'
+    """
+    if isinstance(error, EngineError):
+        return str(error)
+    if isinstance(error, TimeoutError):
+        return TOO_SLOW
+    _log.error("The program failed.", exc_info=error)
+    return "The program failed. The service's own log says why."
+
 
 MAX_BYTES = 1_000_000
 """How much one request may hold unless it is told otherwise."""
@@ -185,7 +304,7 @@ def _add_failures(app: FastAPI, inputs: Collection[str]) -> None:
 def _mcp_sessions(contract: Contract, seconds: float) -> Any:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
-    from engine.serve.mcp import mcp_server
+    from engine.serve.server import mcp_server
 
     return StreamableHTTPSessionManager(app=mcp_server(contract, seconds), json_response=True, stateless=True)
 

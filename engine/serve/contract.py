@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from engine.export.json import ProgramFile
+from engine.export.program import ProgramFile
 from engine.modules.module import Module
 from engine.pipeline.signatures import field_type
 from engine.pipeline.spec import FieldSpec
@@ -43,7 +43,7 @@ class Contract:
 def contract_of(file: ProgramFile, program: Module | None = None) -> Contract:
     """Return a program file's contract; `program` is what answers, else what the file builds.
 
-    >>> from engine.export.json import program_file
+    >>> from engine.export.program import program_file
     >>> from engine.pipeline.build import build_program
     >>> from engine.pipeline.spec import PipelineSpec, StepSpec
     >>> step = StepSpec(inputs=(FieldSpec(name="n", type="int"),), outputs=(FieldSpec(name="ok", type="bool"),))

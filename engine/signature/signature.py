@@ -7,21 +7,105 @@ disturb each other. It knows nothing of prompts, models or examples.
 from __future__ import annotations
 
 import inspect
+import logging
 import sys
+import types
 import typing
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic.fields import FieldInfo
 
 from engine.errors import SignatureError
-from engine.signature.body import declared_fields
 from engine.signature.fields import RULES, InputField, OutputField, check_name, role_of, typed, with_rules
-from engine.signature.grammar import Names, caller_names, parse_sides
-from engine.signature.state import dumped, loaded
+from engine.signature.grammar import Names, caller_names, parse_sides, type_text
+
+
+def declared_fields(cls: type, declared: dict[str, Any], scope: Mapping[str, Any]) -> dict[str, FieldInfo]:
+    """Return the fields that a class body declares, typed; `scope` is where the class statement stands.
+
+    Raises SignatureError for an annotated name that is neither an InputField nor an OutputField.
+    """
+    hints = inspect.get_annotations(cls)
+    for name in hints:
+        if name not in declared and not name.startswith("_") and not _is_class_variable(hints[name]):
+            _refuse_field(cls, name)
+    fields = {}
+    for name, field in declared.items():
+        hint = hints.get(name)
+        fields[check_name(name)] = typed(
+            name, field, _evaluated(cls, name, hint, scope) if hint is not None else str
+        )
+    return fields
+
+
+def _is_class_variable(hint: Any) -> bool:
+    if isinstance(hint, str):
+        return hint.split("[")[0].rsplit(".", 1)[-1] == "ClassVar"
+    return hint is typing.ClassVar or str(hint).startswith("typing.ClassVar[")
+
+
+def _refuse_field(cls: type, name: str) -> NoReturn:
+    raise SignatureError(
+        f"{cls.__name__}.{name} must say which side it is on: {name}: ... = InputField() or = OutputField()."
+    )
+
+
+def _evaluated(cls: type, name: str, hint: Any, scope: Mapping[str, Any]) -> Any:
+    """Return a hint as a type; with postponed annotations it arrives as source text."""
+    if not isinstance(hint, str):
+        return hint
+    holder = types.new_class("Hint")
+    holder.__annotations__ = {name: hint}
+    holder.__module__ = cls.__module__
+    try:
+        return typing.get_type_hints(holder, localns=dict(scope), include_extras=True)[name]
+    except (NameError, AttributeError, SyntaxError, TypeError) as error:
+        raise SignatureError(
+            f"The type {hint!r} of {cls.__name__}.{name} cannot be found: {error}."
+        ) from error
+
+
+_log = logging.getLogger(__name__)
 
 Fields = Mapping[str, FieldInfo]
+
+
+def dumped(instructions: str, fields: Fields) -> dict[str, Any]:
+    """Return instructions, and label, description and type by field name."""
+    saved = {
+        name: {
+            "prefix": _extra(field)["prefix"],
+            "description": _extra(field)["desc"],
+            "type": type_text(field.annotation),
+        }
+        for name, field in fields.items()
+    }
+    return {"instructions": instructions, "fields": saved}
+
+
+def loaded(signature: str, fields: Fields, state: Mapping[str, Any]) -> dict[str, FieldInfo]:
+    """Return fields with saved labels and descriptions; a type that is another by now is warned of and kept."""
+    given = state.get("fields", {})
+    named = given.items() if isinstance(given, Mapping) else zip(fields, given, strict=False)
+    made = dict(fields)
+    for name, words in named:
+        if name not in made:
+            continue
+        field = made[name]
+        was, now = words.get("type"), type_text(field.annotation)
+        if was not in (None, now):
+            _log.warning("%s.%s was saved as %s and is %s now.", signature, name, was, now)
+        info = typed(name, field, field.annotation)
+        new = {"desc": words.get("description") or f"${{{name}}}", "prefix": words.get("prefix")}
+        info.json_schema_extra = {**_extra(info), **{key: value for key, value in new.items() if value}}
+        made[name] = info
+    return made
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    return dict(field.json_schema_extra) if isinstance(field.json_schema_extra, dict) else {}
 
 
 def _type_or_str(type_: Any, field: FieldInfo) -> Any:
@@ -30,12 +114,14 @@ def _type_or_str(type_: Any, field: FieldInfo) -> Any:
     return str if field.annotation is None else field.annotation
 
 
-def _extra(field: FieldInfo) -> dict[str, Any]:
-    return dict(field.json_schema_extra) if isinstance(field.json_schema_extra, dict) else {}
-
-
 def _content(field: FieldInfo) -> Any:
-    return field.annotation, _extra(field), repr(field.metadata), field.is_required(), repr(field.default)
+    return (
+        field.annotation,
+        _extra(field),
+        repr(field.metadata),
+        field.is_required(),
+        repr(field.default),
+    )
 
 
 def _freeze(cls: SignatureMeta, fields: Fields, instructions: str | None) -> None:

@@ -9,8 +9,15 @@ It knows programs and nothing of the web; `engine.serve` sends what it yields.
 
 from __future__ import annotations
 
-from engine.streaming.items import StatusMessage, StatusMessageProvider, StreamListener, StreamResponse
-from engine.streaming.streamify import every_field, streamify, streaming_response
+from engine.streaming.streamify import (
+    StatusMessage,
+    StatusMessageProvider,
+    StreamListener,
+    StreamResponse,
+    every_field,
+    streamify,
+    streaming_response,
+)
 
 __all__ = [
     "StatusMessage",

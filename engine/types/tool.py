@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import orjson
+from pydantic import Field, model_validator
 from pydantic_core import core_schema
+
+from engine.types.base import Type, shortened
 
 
 class ToolForm(ABC):
@@ -70,3 +73,177 @@ def tools_of(value: Any) -> list[ToolForm]:
     if isinstance(value, Mapping):
         value = value.values()
     return [tool for tool in value or () if isinstance(tool, ToolForm)]
+
+
+Functions = Mapping[str, Callable[..., Any]] | Iterable[Callable[..., Any]]
+"""Functions or tools by name, or a list of them, each known by its own name."""
+
+
+class ToolCall(Type):
+    """One call: a tool's name and its arguments; `id` is the one the model gave it.
+
+    >>> ToolCall(name="add", args={"a": 1, "b": 2}).execute({"add": lambda a, b: a + b})
+    3
+    """
+
+    name: str
+    args: dict[str, Any] = Field(default_factory=dict)
+    id: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_other_forms(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        function = value.get("function")
+        if not isinstance(function, Mapping):
+            return value
+        name = function.get("name")
+        return {"name": name, "args": _arguments(name, function.get("arguments")), "id": value.get("id")}
+
+    def execute(self, functions: Functions) -> Any:
+        """Call the tool and return its result. Raises KeyError for a name that is not among `functions`."""
+        known = _by_name(functions)
+        if self.name not in known:
+            raise KeyError(f"There is no tool {self.name!r}. There are: {', '.join(known) or 'none'}.")
+        return known[self.name](**self.args)
+
+    def as_openai(self) -> dict[str, Any]:
+        """Return the call as the OpenAI protocol has it."""
+        arguments = orjson.dumps(self.args, default=str).decode()
+        return {"id": self.id, "type": "function", "function": {"name": self.name, "arguments": arguments}}
+
+    def format(self) -> str:
+        """Return the call as JSON."""
+        return orjson.dumps({"name": self.name, "args": self.args}, default=str).decode()
+
+
+class ToolCallResult(Type):
+    """What one call gave; `is_error` says that it failed, and `value` then why."""
+
+    call_id: str | None = None
+    name: str
+    value: Any = None
+    is_error: bool = False
+
+    @property
+    def text(self) -> str:
+        """The value as text."""
+        return self.value if isinstance(self.value, str) else orjson.dumps(self.value, default=str).decode()
+
+
+class ToolCallResults(Type):
+    """What the calls of one turn gave, in their order."""
+
+    tool_call_results: tuple[ToolCallResult, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_list(cls, value: Any) -> Any:
+        return {"tool_call_results": value} if isinstance(value, list | tuple) else value
+
+    @classmethod
+    def from_tool_calls_and_values(
+        cls, tool_calls: ToolCalls, values: Sequence[Any], is_errors: Sequence[bool] | None = None
+    ) -> Self:
+        """Return the results of calls that were carried out elsewhere. Raises ValueError for a wrong number of them."""
+        failed = is_errors if is_errors is not None else [False] * len(values)
+        made = [
+            ToolCallResult(call_id=call.id, name=call.name, value=value, is_error=wrong)
+            for call, value, wrong in zip(tool_calls, values, failed, strict=True)
+        ]
+        return cls(tool_call_results=tuple(made))
+
+    def __iter__(self) -> Iterator[ToolCallResult]:  # type: ignore[override]  # iterates over results, not over fields
+        return iter(self.tool_call_results)
+
+    def __len__(self) -> int:
+        return len(self.tool_call_results)
+
+    def __getitem__(self, index: int) -> ToolCallResult:
+        return self.tool_call_results[index]
+
+    def format(self) -> str:
+        """Return one line for each result."""
+        return "\n".join(f"{one.name}{' failed' if one.is_error else ''}: {one.text}" for one in self)
+
+
+class ToolCalls(Type):
+    """The calls a model asks for: as an output, its own tool calls where it has them, else JSON that it writes.
+
+    Made of a list of calls, of one, in this form or in the OpenAI protocol's.
+
+    >>> calls = ToolCalls.from_dict_list([{"name": "add", "args": {"a": 1, "b": 2}}])
+    >>> calls.tool_calls[0].name, calls.execute({"add": lambda a, b: a + b})[0].value
+    ('add', 3)
+    """
+
+    tool_calls: tuple[ToolCall, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_other_forms(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return {"tool_calls": value}
+        if isinstance(value, Mapping) and ("name" in value or "function" in value):
+            return {"tool_calls": [value]}
+        return value
+
+    @classmethod
+    def from_dict_list(cls, calls: Iterable[Mapping[str, Any]]) -> Self:
+        """Return calls from dicts of name and args, or in the OpenAI protocol's form. Raises ValueError."""
+        return cls.model_validate(list(calls))
+
+    @classmethod
+    def description(cls) -> str:
+        """Return how a model should write calls."""
+        return (
+            'must be JSON {"tool_calls": [{"name": a tool\'s name, "args": {argument: value}}]}, '
+            "with an empty list to call none"
+        )
+
+    def execute(self, functions: Functions) -> ToolCallResults:
+        """Call every tool in turn; a call that fails is a result with `is_error`."""
+        results = []
+        for call in self.tool_calls:
+            try:
+                value, failed = call.execute(functions), False
+            except Exception as error:  # noqa: BLE001 - whatever a tool raises is its result, for the model to read
+                value, failed = str(error.args[0] if isinstance(error, KeyError) else error), True
+            results.append(ToolCallResult(call_id=call.id, name=call.name, value=value, is_error=failed))
+        return ToolCallResults(tool_call_results=tuple(results))
+
+    def __iter__(self) -> Iterator[ToolCall]:  # type: ignore[override]  # iterates over calls, not over fields
+        return iter(self.tool_calls)
+
+    def __len__(self) -> int:
+        return len(self.tool_calls)
+
+    def __getitem__(self, index: int) -> ToolCall:
+        return self.tool_calls[index]
+
+    def format(self) -> str:
+        """Return the calls as a model should write them."""
+        return f'{{"tool_calls": [{", ".join(call.format() for call in self.tool_calls)}]}}'
+
+
+# DSPy's name for it; inside the class it would hide the class it names.
+ToolCalls.ToolCall = ToolCall  # type: ignore[attr-defined]  # DSPy's name for it
+
+
+def _arguments(name: Any, text: Any) -> Any:
+    if not isinstance(text, str):
+        return {} if text is None else text
+    try:
+        found = orjson.loads(text) if text.strip() else {}
+    except orjson.JSONDecodeError:
+        raise ValueError(f"the arguments of {name!r} are no JSON: {shortened(text)!r}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"the arguments of {name!r} are no JSON object: {shortened(text)!r}")
+    return found
+
+
+def _by_name(functions: Functions) -> Mapping[str, Callable[..., Any]]:
+    if isinstance(functions, Mapping):
+        return functions
+    return {str(getattr(f, "name", None) or getattr(f, "__name__", "")): f for f in functions}

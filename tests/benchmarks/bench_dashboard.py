@@ -376,14 +376,14 @@ CANDIDATE = Candidate({"route": StepState("Choose the queue.")})
 def _watched_run(home: Path) -> tuple[str, str]:
     """Store the sample project and a run of it that this process pretends to work on."""
     os.environ["TUNEBOARD_HOME"] = str(home)
-    from dashboard import drafts, launch
+    from dashboard.state import drafts, launching
     from engine.pipeline.templates import SAMPLES
 
     project = drafts.project_from_sample(SAMPLES[0])
     draft = drafts.edit(project, lambda d: d)
     with Store.open(home) as store:
         dataset = next(d for d in store.list_datasets() if d.id == draft.dataset)
-        run = launch.create(project, draft.to_run(dataset.hash).model_dump(mode="json"), "Watched")
+        run = launching.create(project, draft.to_run(dataset.hash).model_dump(mode="json"), "Watched")
         store.claim_run(run, os.getpid())
         store.add_candidate(run, CANDIDATE)
     return run, project
@@ -392,7 +392,7 @@ def _watched_run(home: Path) -> tuple[str, str]:
 def _long_history(home: Path, runs: int = 200, trials: int = 50, rows: int = 100_000) -> None:
     """Store a project with many rows, runs and trials."""
     os.environ["TUNEBOARD_HOME"] = str(home)
-    from dashboard import drafts
+    from dashboard.state import drafts
     from engine.pipeline.templates import SAMPLES
 
     project = drafts.project_from_sample(SAMPLES[0])

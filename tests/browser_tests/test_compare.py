@@ -28,7 +28,7 @@ def runs(server: Server, endpoint: OpenAIServer) -> tuple[str, list[str]]:
     """A project with two finished runs that can be compared, made by real worker processes."""
     from run_setup import start_worker
 
-    from dashboard import data, drafts
+    from dashboard.state import drafts, reading
     from engine.dataset import read_dataset
     from engine.store.store import Store
 
@@ -45,11 +45,11 @@ def runs(server: Server, endpoint: OpenAIServer) -> tuple[str, list[str]]:
     )
     project = drafts.create_project("Shelves", draft.model_copy(update={"optimizer": Named(name="GEPA")}))
     for name in ("LabeledFewShot", "BootstrapFewShot"):
-        spec = draft.model_copy(update={"optimizer": Named(name=name)}).to_run(data.datasets()[0].hash)
+        spec = draft.model_copy(update={"optimizer": Named(name=name)}).to_run(reading.datasets()[0].hash)
         with Store.open(server.home) as store:
             made.append(store.create_run(project, spec.model_dump(mode="json"), name))
         _, errors = start_worker(server.home, made[-1]).communicate(timeout=600)
-        assert data.run(made[-1]).state == "finished", errors.decode()
+        assert reading.run(made[-1]).state == "finished", errors.decode()
     if before is None:
         del os.environ["TUNEBOARD_HOME"]
     else:

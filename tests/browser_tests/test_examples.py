@@ -13,7 +13,7 @@ from openai_server import OpenAIServer
 from playwright.sync_api import Error, Page, expect
 from run_setup import wait_for
 
-from dashboard import data, drafts
+from dashboard.state import drafts, reading
 from engine.runs.spec import ModelChoice
 
 HEADER = 35
@@ -52,19 +52,19 @@ def examples(new_page, server, tmp_path, monkeypatch):
         press(page, "make_task")
         settled(page)
         expect(page.locator("[class*=st-key-grid_] canvas").first).to_be_visible()
-        return page, data.projects()[0].id
+        return page, reading.projects()[0].id
 
     return opened
 
 
 def stored(project: str):
-    return data.draft_of(next(p for p in data.projects() if p.id == project))
+    return reading.draft_of(next(p for p in reading.projects() if p.id == project))
 
 
 def rows_of(project: str) -> list[dict[str, str]]:
     from engine.dataset import read_dataset
 
-    with data.reading() as store:
+    with reading.reading() as store:
         row = store.get_dataset(stored(project).dataset)
     return read_dataset(row.content, row.name).rows()
 

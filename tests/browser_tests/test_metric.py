@@ -11,7 +11,7 @@ from dashboard_server import Server
 from openai_server import OpenAIServer
 from playwright.sync_api import Page, expect
 
-from engine.metrics.edit_distance import EditDistance
+from engine.metrics.similarity import EditDistance
 from engine.pipeline.templates import SAMPLES
 from engine.runs.spec import ModelChoice, Named
 
@@ -34,7 +34,7 @@ def endpoint() -> Iterator[OpenAIServer]:
 
 @pytest.fixture
 def page(new_page: Callable[..., Page], server: Server, endpoint: OpenAIServer, monkeypatch) -> Page:
-    from dashboard import drafts
+    from dashboard.state import drafts
 
     monkeypatch.setenv("TUNEBOARD_HOME", str(server.home))
     project = drafts.project_from_sample(SAMPLES[0])
@@ -69,9 +69,11 @@ def test_a_judge_is_checked_against_a_persons_grades(page):
 
 
 def test_code_is_tested_in_the_sandbox(page):
-    from dashboard import data, drafts
+    from dashboard.state import drafts, reading
 
-    drafts.update(data.projects()[0].id, metric=Named(name="PythonMetric", options={"code": "answer.no\n1"}))
+    drafts.update(
+        reading.projects()[0].id, metric=Named(name="PythonMetric", options={"code": "answer.no\n1"})
+    )
     page.reload()
     settled(page)
     press(page, "test_code")

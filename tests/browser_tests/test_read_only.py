@@ -11,8 +11,8 @@ from browser_frame import press, shoot, to_page
 from dashboard_server import Server
 from playwright.sync_api import expect
 
-from dashboard import data, drafts, launch
-from dashboard.mode import ENVIRONMENT_VARIABLE
+from dashboard.state import drafts, launching, reading
+from dashboard.state.selection import ENVIRONMENT_VARIABLE
 from engine.pipeline.templates import SAMPLES
 from engine.runs.spec import Named, ProjectDraft
 from engine.runs.worker import work
@@ -28,10 +28,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         patch.setenv("TUNEBOARD_HOME", str(home))
         project = drafts.project_from_sample(SAMPLES[0])
         drafts.update(project, optimizer=Named(name="LabeledFewShot"))
-        with data.reading() as store:
+        with reading.reading() as store:
             draft = ProjectDraft.model_validate(store.get_project(project).draft)
-        spec = draft.to_run(data.datasets()[0].hash).model_dump(mode="json")
-        assert work(home, launch.create(project, spec, TITLE)) == 0
+        spec = draft.to_run(reading.datasets()[0].hash).model_dump(mode="json")
+        assert work(home, launching.create(project, spec, TITLE)) == 0
         patch.setenv(ENVIRONMENT_VARIABLE, "1")
         running = Server(home).start()
     yield running

@@ -12,7 +12,7 @@ from dashboard_server import Server
 from openai_server import OpenAIServer
 from playwright.sync_api import Page, expect
 
-from dashboard import drafts
+from dashboard.state import drafts
 from engine.pipeline.templates import SAMPLES
 from engine.runs.spec import ModelChoice, Named
 

@@ -12,7 +12,7 @@ from dashboard_server import Server
 from openai_server import OpenAIServer, default_answer
 from playwright.sync_api import Page, expect
 
-from dashboard import drafts, launch
+from dashboard.state import drafts, launching
 from engine.pipeline.templates import SAMPLES
 from engine.runs.spec import ModelChoice, Named
 from engine.search.budget import Budget
@@ -100,7 +100,7 @@ def test_three_models_are_asked_each_for_its_part_and_a_sentence_stays(page, pro
     try:
         until(page, tried, "a wording of the writing model, tried with the answering one")
     finally:
-        launch.stop(run.id)
+        launching.stop(run.id)
     asked = {
         name: [b for b in endpoint.requests if b["model"] == name]
         for name in ("answers", "teaches", "writes")

@@ -1,10 +1,9 @@
 """Everything the golden files reach for below the public names: a move in the engine is followed here only."""
 
-from dashboard.drafts import import_project
+from dashboard.state.drafts import import_project
 from engine.cli.app import app as command_line
-from engine.contract_toy import toy_settings
 from engine.export.formats import EXPORTS
-from engine.export.json import program_file
+from engine.export.program import program_file
 from engine.lm.base import Choice, Reply
 from engine.lm.catalog import PROVIDERS
 from engine.loop import run
@@ -12,11 +11,12 @@ from engine.pipeline.build import build_program
 from engine.pipeline.templates import SAMPLES
 from engine.prediction import Prediction
 from engine.registry import ADAPTERS, MODULES, OPTIMIZERS, name_of
-from engine.samples import sample_bytes
+from engine.runs.samples import sample_bytes
 from engine.search.contract import Keep, Propose, Score
 from engine.search.driver import Driver
 from engine.store.store import FILE_NAME, Store
 from engine.testing import ScriptedLM
+from engine.testing.toy_task import toy_settings
 
 __all__ = [
     "ADAPTERS",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
-from engine.modules.reasoning import FIELD
+from engine.modules.predict import FIELD
 from engine.optimizers.autotune.rules import LabelCheck, merged_rules
 from engine.optimizers.autotune.space import Combination, Level
 from engine.optimizers.autotune.standing import Standing
 from engine.optimizers.autotune.words import covering_rows
-from engine.optimizers.demos import labeled_demo
+from engine.optimizers.shared.demos import labeled_demo
 from engine.records import Demo
 
 # Examples of which each input is shown the most similar: how many there are at most, and how many are shown.

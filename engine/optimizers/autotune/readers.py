@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.optimizers.autotune.words import row_words
-from engine.optimizers.proposals import describe_step, labelled_rows
-from engine.optimizers.reflection import feedback_of
+from engine.optimizers.shared.proposals import describe_step, labelled_rows
+from engine.optimizers.shared.reflection import feedback_of
 from engine.records import Outcome
 from engine.search.contract import Problem, Propose
 from engine.signature import InputField, OutputField, Signature

@@ -13,7 +13,10 @@ import contextlib
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[2])]
+sys.path[:0] = [
+    str(Path(__file__).resolve().parents[1]),
+    str(Path(__file__).resolve().parents[2] / "support"),
+]
 
 import orjson
 from openai_server import BareServer, ServerProcess, _http, _runner

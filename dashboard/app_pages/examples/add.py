@@ -1,0 +1,219 @@
+"""Adding rows: typed by hand, pasted from a spreadsheet, or written by the model and looked at first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from dashboard.app_pages.examples.state import edit_rows, renew_grid, show_rows
+from dashboard.components.page import Current
+from dashboard.state import examples, models, new_rows
+from dashboard.state.models import title_of
+from dashboard.views.glossary import explain
+from dashboard.views.text import count, plain
+from engine.errors import EngineError
+from engine.runs.spec import ModelChoice
+
+if TYPE_CHECKING:
+    from engine.dataset import Dataset
+
+BLANK_ROWS = 3
+
+
+def add_rows(now: Current, table: Dataset) -> None:
+    """Offer the ways to add rows to a project's table."""
+    way = st.segmented_control(
+        "Add rows",
+        ("By hand", "Paste", "Written by a model"),
+        default="By hand",
+        key=f"add_way_{now.id}",
+        label_visibility="collapsed",
+        required=True,
+    )
+    if way == "By hand":
+        _by_hand(now, table)
+    elif way == "Paste":
+        _paste(now, table)
+    else:
+        _by_model(now, table)
+    problem = st.session_state.get(f"add_problem_{now.id}")
+    if problem:
+        st.text(problem)
+
+
+def _by_hand(now: Current, table: Dataset) -> None:
+    import pandas as pd
+
+    taken = st.session_state.get(f"rows_added_{now.id}", 0)
+    edited = st.data_editor(
+        pd.DataFrame({c: [""] * BLANK_ROWS for c in table.columns}, dtype="string"),
+        num_rows="dynamic",
+        hide_index=True,
+        key=f"add_grid_{now.id}_{now.draft.dataset}_{taken}",
+        column_config={c: st.column_config.TextColumn(c) for c in table.columns},
+    )
+    lines = [{str(c): _text(v) for c, v in line.items()} for line in edited.to_dict("records")]
+    rows = [line for line in lines if any(text.strip() for text in line.values())]
+    _add_button(now, rows, "add_by_hand", "Fill in at least one row first.")
+
+
+def _paste(now: Current, table: Dataset) -> None:
+    key = f"add_paste_{now.id}_{st.session_state.get(f'rows_added_{now.id}', 0)}"
+    text = st.text_area(
+        "Rows from a spreadsheet, with their column names",
+        key=key,
+        height=140,
+        placeholder="\t".join(table.columns),
+    )
+    rows, problem = _read(text, table)
+    if problem:
+        st.text(problem)
+    # Never disabled: a disabled button would swallow the click that leaves the box.
+    st.button(
+        f"Add {count(len(rows), 'row')}" if rows else "Add rows",
+        key="add_pasted",
+        type="primary",
+        on_click=_add_pasted,
+        args=(now.id, key, table),
+    )
+
+
+def _add_pasted(project_id: str, key: str, table: Dataset) -> None:
+    rows, problem = _read(st.session_state[key], table)
+    if rows:
+        _add(project_id, rows, False)
+    else:
+        st.session_state[f"add_problem_{project_id}"] = problem or "Paste rows first."
+
+
+def _add_button(now: Current, rows: list[dict[str, str]], key: str, why_not: str) -> None:
+    st.button(
+        f"Add {count(len(rows), 'row')}" if rows else "Add rows",
+        key=key,
+        type="primary",
+        disabled=not rows,
+        help=None if rows else why_not,
+        on_click=_add,
+        args=(now.id, rows, False),
+    )
+
+
+def _read(text: str, table: Dataset) -> tuple[list[dict[str, str]], str]:
+    from engine.dataset import paste_dataset
+
+    if not text.strip():
+        return [], ""
+    try:
+        found = paste_dataset(text)
+    except EngineError as error:
+        return [], str(error)
+    known = {c.casefold(): c for c in table.columns}
+    columns = {c: known[c.casefold()] for c in found.columns if c.casefold() in known}
+    if not columns:
+        return (
+            [],
+            f"None of the pasted columns ({', '.join(found.columns[:6])}) is in the table: {', '.join(table.columns)}.",
+        )
+    left = [c for c in found.columns if c not in columns]
+    rows = [{columns[c]: row[c] for c in columns} for row in found.rows()]
+    return rows, f"Not in the table, and left aside: {', '.join(left[:6])}." if left else ""
+
+
+def _by_model(now: Current, table: Dataset) -> None:
+    model = now.draft.model or ModelChoice()
+    reason = new_rows.reason(now.draft) or ("" if (state := models.key_state(model)).ok else state.sentence)
+    st.caption(f"{explain('written by a model')} Asks {plain(title_of(model))}.")
+    with st.container(horizontal=True, vertical_alignment="bottom", key="made_form"):
+        number = st.number_input("How many", 1, 100, 10, key=f"made_count_{now.id}", width=130)
+        wish = st.text_input(
+            "Anything in particular", key=f"made_wish_{now.id}", placeholder="For example: more angry letters"
+        )
+        pressed = st.button(
+            "Write rows",
+            key="write_rows",
+            icon=":material/auto_awesome:",
+            disabled=bool(reason),
+            help=plain(reason) or None,
+        )
+    if reason:
+        st.caption(f":orange[:material/pending:] {plain(reason)}")
+    held = f"made_rows_{now.id}"
+    if pressed:
+        st.session_state.pop(held, None)
+        st.session_state[f"add_problem_{now.id}"] = None
+        try:
+            with st.spinner("Asking the model"):
+                st.session_state[held] = new_rows.write(
+                    now.draft, table, int(number), wish, models.for_process()
+                )
+        except EngineError as error:
+            st.session_state[f"add_problem_{now.id}"] = str(error)
+    if held in st.session_state:
+        _review(now, st.session_state[held])
+
+
+def _review(now: Current, found: new_rows.Written) -> None:
+    import pandas as pd
+
+    for why, times in found.left_out.items():
+        st.caption(f"Left aside: {count(times, 'row')} {plain(why, 80)}.")
+    if not found.rows:
+        st.caption("No row came that fits the task.")
+        return
+    frame = pd.DataFrame([{"Take": True, **row} for row in found.rows])
+    edited = st.data_editor(
+        frame,
+        hide_index=True,
+        key=f"made_review_{now.id}_{hash(str(found.rows))}",
+        column_config={"Take": st.column_config.CheckboxColumn("Take", width="small")},
+        height="content" if len(frame) < 12 else 400,
+    )
+    lines: list[dict[Any, Any]] = edited.to_dict("records")
+    rows = [{str(c): _text(v) for c, v in line.items() if c != "Take"} for line in lines if line["Take"]]
+    st.caption("Read them, mend them, untick those that are wrong: what a model says is right may not be.")
+    st.button(
+        f"Add {count(len(rows), 'row')}" if rows else "Add rows",
+        key="add_made",
+        type="primary",
+        disabled=not rows,
+        help=None if rows else "Tick at least one row.",
+        on_click=_add,
+        args=(now.id, rows, True),
+    )
+
+
+def _add(project_id: str, rows: list[dict[str, str]], made: bool) -> None:
+    st.session_state[f"add_problem_{project_id}"] = None
+    what = f"Add {count(len(rows), 'row')}{' written by a model' if made else ''}"
+    added: list[int] = []
+
+    def change(table: Dataset, seen: str) -> None:
+        _, edited = examples.change_rows(project_id, what, table, added=rows, synthetic=made, seen=seen)
+        added.extend(edited.added)
+
+    try:
+        saved = edit_rows(project_id, change)
+    except EngineError as error:
+        st.session_state[f"add_problem_{project_id}"] = str(error)
+        return
+    if saved:
+        taken = f"rows_added_{project_id}"
+        st.session_state[taken] = st.session_state.get(taken, 0) + 1
+        st.session_state.pop(f"made_rows_{project_id}", None)
+        renew_grid(project_id)
+        show_rows(project_id, added)
+        st.toast(f"{what}: done. Undo takes it back.", icon=":material/check:")
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def synthetic_note(now: Current) -> None:
+    """Say how many rows were written by a model, and where they are used."""
+    made = len(now.draft.synthetic)
+    if made:
+        st.caption(
+            f":material/auto_awesome: {count(made, 'row')} written by a model: learned from only, never tested on."
+        )

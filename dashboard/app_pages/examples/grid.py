@@ -1,0 +1,321 @@
+"""Cells too long for the grid: each is opened whole in a box of its own, changed there, saved, and undone like any edit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from dashboard.app_pages.examples.state import edit_rows, renew_grid, wanted_rows
+from dashboard.components.page import Current
+from dashboard.state import examples, reading
+from dashboard.state.selection import read_only
+from dashboard.views.glossary import NUMBERED, explain
+from dashboard.views.text import count, plain
+from engine.errors import EngineError
+from engine.runs.spec import ProjectDraft
+
+if TYPE_CHECKING:
+    from engine.dataset import Dataset
+
+
+Cell = tuple[int, str]
+"""A cell: the row's id and its column."""
+
+
+def long_cells(project_id: str, cells: Mapping[Cell, int], numbers: Mapping[int, int]) -> None:
+    """Offer the cells that the grid shows cut; `cells` gives the length of each in characters, `numbers` the rows' numbers."""
+    if not cells:
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom", key="long_cells"):
+        cell = st.selectbox(
+            "Texts too long for the grid",
+            list(cells),
+            format_func=lambda c: f"Row {numbers[c[0]]}, {c[1][:60]}: {count(cells[c], 'character')}",
+            key=f"long_cell_{project_id}_{hash(tuple(cells))}",
+            width=380,
+        )
+        if st.button(
+            "Read it" if read_only() else "Open and edit",
+            key="open_long_cell",
+            icon=":material/open_in_full:",
+        ):
+            edit_long_cell(project_id, *cell, numbers[cell[0]])
+
+
+@st.dialog("A long text", width="large")
+def edit_long_cell(project_id: str, row: int, column: str, number: int) -> None:
+    """Show one cell whole, to be changed and saved."""
+    draft = reading.draft_of(next(p for p in reading.projects(archived=True) if p.id == project_id))
+    before = reading.dataset(draft.dataset or "").values(column)[row]
+    st.caption(f"{plain(column, 60)} · row {number}")
+    text = st.text_area(
+        "Text",
+        before,
+        height=420,
+        key=f"long_text_{project_id}_{row}_{column}",
+        label_visibility="collapsed",
+        disabled=read_only(),
+    )
+    if read_only():
+        return
+    # A browser ends lines in one way only, and that alone is no change.
+    same = (text or "").splitlines() == before.splitlines()
+    if st.button("Save", key="save_long_cell", type="primary") and _save(
+        project_id, None if same else text or "", (row, column), number
+    ):
+        st.rerun()
+
+
+def _save(project_id: str, text: str | None, cell: Cell, number: int) -> bool:
+    """Store the cell's new text, None: it is the old one; return whether the box can be closed."""
+    if text is None:
+        return True
+    try:
+        saved = edit_rows(
+            project_id,
+            lambda table, seen: examples.change_rows(
+                project_id, f"Change {cell[1]} in row {number}", table, cells={cell: text}, seen=seen
+            ),
+        )
+    except EngineError as error:
+        st.caption(f":red[:material/error:] {plain(str(error))}")
+        return False
+    if saved:
+        renew_grid(project_id)
+    return True
+
+
+PAGE = 50
+LONGEST = 2000
+SMALL = 5000
+"""Rows up to which everything on the page is looked at anew after each edit; of more, when asked."""
+
+ROW, USE, WHY, BY = "\u2060row", "\u2060use", "\u2060why", "\u2060by"
+BY_HAND = "left out by hand"
+SHOW = {"all": "All rows", "out": "Left out", "made": "Written by a model", "some": "Chosen rows"}
+
+
+@st.fragment
+def example_grid(now: Current) -> None:
+    """Show the rows of a project's table to edit."""
+    draft = next((reading.draft_of(p) for p in reading.projects(archived=True) if p.id == now.id), now.draft)
+    if draft.dataset is None:
+        return
+    table = reading.dataset(draft.dataset)
+    rows = _chosen(now.id, draft, table)
+    pages = max(1, -(-len(rows) // PAGE))
+    at = 1
+    if pages > 1:
+        with st.container(horizontal=True, vertical_alignment="center", key="grid_pages"):
+            at = st.pagination(pages, key=f"row_page_{now.id}_{pages}")
+            first, last = (at - 1) * PAGE + 1, min(at * PAGE, len(rows))
+            st.caption(f"{first:,} to {last:,} of {count(len(rows), 'row')}", width="content")
+    shown = rows[(at - 1) * PAGE : at * PAGE]
+    if not shown:
+        st.caption("No such rows.")
+        return
+    long = _editor(now.id, draft, table, shown, at)
+    long_cells(now.id, long, {row: table.row_number(row) for row, _ in long})
+    problem = st.session_state.pop(f"grid_problem_{now.id}", None)
+    if problem:
+        st.markdown(f":orange[:material/error:] {plain(problem)}")
+    if st.session_state.pop(f"grid_changed_{now.id}", False) and len(table) <= SMALL:
+        st.rerun()
+    st.caption(
+        "Double-click a cell to change it. Untick *Use* to leave a row out, and say why. Every change is saved, and can be undone above."
+    )
+
+
+def _chosen(project_id: str, draft: ProjectDraft, table: Dataset) -> Sequence[int]:
+    """Return the rows that the choices above the grid let through."""
+    some = wanted_rows(project_id)
+    states = ["all"]
+    states += ["out"] if draft.excluded else []
+    states += ["made"] if draft.synthetic else []
+    states += ["some"] if some else []
+    with st.container(horizontal=True, vertical_alignment="bottom", key="grid_choices"):
+        which = "all"
+        if len(states) > 1:
+            which = st.segmented_control(
+                "Show",
+                states,
+                default="some" if some else "all",
+                format_func=lambda s: SHOW[s],
+                key=f"grid_show_{project_id}_{len(some)}_{'out' in states}_{'made' in states}",
+                label_visibility="collapsed",
+                required=True,
+            )
+        text = st.text_input(
+            "Find",
+            key=f"grid_find_{project_id}",
+            placeholder="Find in all columns",
+            label_visibility="collapsed",
+            icon=":material/search:",
+            width=260,
+        )
+    size = len(table)
+    rows: Sequence[int] = range(size)
+    if which == "out":
+        rows = sorted(r for r in draft.excluded if r < size)
+    elif which == "made":
+        rows = sorted(r for r in draft.synthetic if r < size)
+    elif which == "some":
+        rows = [r for r in some if r < size]
+    return _found(table, rows, text.strip()) if text.strip() else rows
+
+
+def _found(table: Dataset, rows: Sequence[int], text: str) -> list[int]:
+    hit = None
+    for column in table.columns:
+        here = table.frame[column].str.contains(text, case=False, regex=False)
+        hit = here if hit is None else hit | here
+    if hit is None:
+        return list(rows)
+    found = hit.to_numpy(dtype=bool, na_value=False)
+    return [row for row in rows if found[row]]
+
+
+def _editor(
+    project_id: str, draft: ProjectDraft, table: Dataset, rows: Sequence[int], at: int
+) -> dict[tuple[int, str], int]:
+    """Show rows to edit; return the cells that are cut, by row and column, with their lengths."""
+    import pandas as pd
+
+    base = st.session_state.get(f"grid_revision_{project_id}", 0)
+    key = f"grid_{project_id}_{base}_{at}_{hash(tuple(rows))}"
+    part = table.frame.iloc[list(rows)]
+    long = {
+        (i, c): len(text)
+        for c in table.columns
+        for i, text in enumerate(part[c].tolist())
+        if len(text) > LONGEST
+    }
+    made = frozenset(draft.synthetic)
+    lines: dict[str, Any] = {
+        ROW: [table.row_number(r) for r in rows],
+        USE: [r not in draft.excluded for r in rows],
+    }
+    for column in table.columns:
+        texts = part[column].tolist()
+        lines[column] = [
+            f"{text[:LONGEST]}… ({len(text):,} characters)" if (i, column) in long else text
+            for i, text in enumerate(texts)
+        ]
+    lines[WHY] = [draft.excluded.get(r, "") for r in rows]
+    if made:
+        lines[BY] = ["a model" if r in made else "" for r in rows]
+    st.data_editor(
+        pd.DataFrame(lines),
+        key=key,
+        hide_index=True,
+        num_rows="fixed",
+        height=min(38 + 35 * len(rows), 480),
+        disabled=True if read_only() else [ROW, BY],
+        column_order=[ROW, USE, *in_sight_first(table.columns, draft.mapping), WHY, *([BY] if made else [])],
+        column_config=_columns(table, draft),
+        on_change=_edited,
+        args=(project_id, key, list(rows), long),
+    )
+    return {(rows[i], column): size for (i, column), size in long.items()}
+
+
+def in_sight_first(columns: Sequence[str], mapping: Mapping[str, str]) -> list[str]:
+    """Return the columns in the file's order, but those that the task does not use last: the answers shall be in sight.
+
+    >>> in_sight_first(["id", "mail", "note", "team"], {"mail": "mail", "queue": "team"})
+    ['mail', 'team', 'id', 'note']
+    """
+    used = set(mapping.values())
+    return sorted(columns, key=lambda column: column not in used)
+
+
+def _columns(table: Dataset, draft: ProjectDraft) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        ROW: st.column_config.NumberColumn("Row", width=60, help=explain("row", NUMBERED)),
+        USE: st.column_config.CheckboxColumn("Use", width=60, help=explain("left out")),
+        WHY: st.column_config.TextColumn("Why left out", width="small"),
+        BY: st.column_config.TextColumn("Written by", width="small", help=explain("written by a model")),
+    }
+    spec = draft.pipeline
+    used = {c: f for f, c in draft.mapping.items()}
+    answers = {f.name: f for f in spec.outputs} if spec else {}
+    longest = {p.name: p.longest for p in reading.profiles(draft.dataset or "")}
+    for column in table.columns:
+        field = answers.get(used.get(column, ""))
+        long = longest.get(column, 0)
+        found[column] = st.column_config.TextColumn(
+            column,
+            width="large" if long > 60 else "medium" if max(long, 2 * len(column)) > 20 else "small",
+            help=f"Fills the {'answer' if field is not None else 'input'} {plain(used[column], 60)}."
+            if column in used
+            else "Not used by the task.",
+        )
+    return found
+
+
+def _edited(project_id: str, key: str, rows: list[int], long: Mapping[tuple[int, str], int]) -> None:
+    """Save what was changed in the grid; what is saved already changes nothing."""
+    state = st.session_state.get(key, {}).get("edited_rows", {})
+    draft = reading.draft_of(next(p for p in reading.projects(archived=True) if p.id == project_id))
+    if draft.dataset is None:
+        return
+    table = reading.dataset(draft.dataset)
+    cells: dict[tuple[int, str], str] = {}
+    out: dict[int, str] = {}
+    back: list[int] = []
+    for place, changes in state.items():
+        row = rows[int(place)]
+        for column, value in changes.items():
+            if column in table.columns:
+                if (int(place), column) in long:
+                    st.session_state[f"grid_problem_{project_id}"] = (
+                        f"The cell in row {table.row_number(row)} is too long to be changed in the grid. Open it below the grid."
+                    )
+                    continue
+                cells[row, column] = "" if value is None else str(value)
+        if changes.get(USE) is False or (changes.get(WHY) and changes.get(USE) is not True):
+            out[row] = str(changes.get(WHY) or draft.excluded.get(row) or BY_HAND)
+        elif changes.get(USE) is True and row in draft.excluded:
+            back.append(row)
+    _save_table(project_id, table, draft, (cells, out, back))
+
+
+def _save_table(
+    project_id: str,
+    table: Dataset,
+    draft: ProjectDraft,
+    wanted: tuple[dict[tuple[int, str], str], dict[int, str], list[int]],
+) -> None:
+    cells, out, back = wanted
+    columns = {c: table.frame[c] for _, c in cells}
+    new = {(r, c): text for (r, c), text in cells.items() if columns[c].iloc[r] != text}
+    fresh = {r: why for r, why in out.items() if draft.excluded.get(r) != why}
+    try:
+        if fresh:
+            edit_rows(
+                project_id,
+                lambda _, seen: examples.leave_out(
+                    project_id, "Leave out " + count(len(fresh), "row"), fresh, seen=seen
+                ),
+            )
+        if back:
+            edit_rows(
+                project_id,
+                lambda _, seen: examples.take_back(
+                    project_id, "Take back " + count(len(back), "row"), back, seen=seen
+                ),
+            )
+        if new:
+            (row, column), *_ = new
+            what = f"Change {column} in row {table.row_number(row)}"
+            edit_rows(
+                project_id,
+                lambda now, seen: examples.change_rows(project_id, what, now, cells=new, seen=seen),
+            )
+    except EngineError as error:
+        st.session_state[f"grid_problem_{project_id}"] = str(error)
+        renew_grid(project_id)
+    if new or fresh or back:
+        st.session_state[f"grid_changed_{project_id}"] = True

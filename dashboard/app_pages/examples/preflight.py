@@ -1,0 +1,276 @@
+"""What is doubtful in the rows: each finding with its rows and one-click ways to mend it; everything can be undone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from dashboard.app_pages.examples.state import edit_rows, renew_grid, show_rows
+from dashboard.components.guard import guarded
+from dashboard.components.page import Current, complain, share_bar
+from dashboard.state import examples, reading
+from dashboard.state.examples import findings_of, split_of
+from dashboard.state.selection import read_only
+from dashboard.views.glossary import NUMBERED, explain
+from dashboard.views.text import count, plain
+from engine.dataset.alike import LOOKED_AT
+from engine.errors import EngineError
+from engine.pipeline.spec import PipelineSpec
+from engine.runs.spec import ProjectDraft, SplitSpec
+
+if TYPE_CHECKING:
+    from engine.dataset import Dataset, Split
+    from engine.dataset.preflight import Finding, Fix
+
+
+SHOWN = 200
+ICONS = {
+    "blank": ("orange", "check_box_outline_blank"),
+    "outside": ("orange", "rule"),
+    "spelling": ("blue", "spellcheck"),
+    "duplicate": ("blue", "content_copy"),
+    "conflict": ("orange", "call_split"),
+    "leak": ("orange", "water_drop"),
+    "near": ("blue", "difference"),
+    "odd": ("blue", "psychology_alt"),
+    "long": ("blue", "notes"),
+    "imbalance": ("blue", "balance"),
+}
+
+
+def preflight_card(now: Current) -> None:
+    """Show what is doubtful in a project's rows."""
+    if now.draft.dataset is None:
+        return
+    try:
+        found = findings_of(now.draft)
+    except EngineError as error:
+        complain(error)
+        return
+    table = reading.dataset(now.draft.dataset)
+    with st.container(border=True, key="preflight"):
+        with st.container(horizontal=True, vertical_alignment="center", key="preflight_head"):
+            st.markdown("**Before you spend anything**", help=explain("leak"), width="content")
+            if found:
+                rows = len({r for f in found for r in f.rows})
+                st.badge(f"{count(len(found), 'thing')} to look at, {count(rows, 'row')}", color="orange")
+            else:
+                st.badge("Nothing doubtful", icon=":material/check:", color="green")
+        if not found:
+            st.caption(
+                "No blanks, no rows that are there twice, no leaks into the final test, no answers that look odd."
+            )
+        for finding in found:
+            _finding(now, table, finding)
+        if len(table) > LOOKED_AT:
+            st.caption(
+                f"For answers that look odd, at most {LOOKED_AT:,} of the {len(table):,} rows are looked at, evenly spread."
+            )
+
+
+def _finding(now: Current, table: Dataset, finding: Finding) -> None:
+    colour, icon = ICONS[finding.kind]
+    with st.expander(
+        f":{colour}[:material/{icon}:] **{plain(finding.title, 80)}** · {count(len(finding.rows), 'row')}",
+        key=f"finding_{finding.kind}_{now.id}_{len(finding.rows)}",
+        on_change="rerun",
+    ) as box:
+        if not box.open:
+            return
+        st.text(finding.sentence)
+        with st.container(horizontal=True, gap="small", key=f"fixes_{finding.kind}"):
+            for at, fix in enumerate(finding.fixes if not read_only() else ()):
+                st.button(
+                    plain(fix.label, 80),
+                    key=f"fix_{finding.kind}_{at}",
+                    type="primary" if at == 0 else "secondary",
+                    on_click=_apply,
+                    args=(now.id, finding, fix),
+                    help=_what(fix),
+                )
+            st.button(
+                "Show them in the grid",
+                key=f"show_{finding.kind}",
+                type="tertiary",
+                icon=":material/table_rows:",
+                on_click=show_rows,
+                args=(now.id, finding.rows),
+            )
+        st.dataframe(
+            _lines(table, finding, now.draft.mapping),
+            hide_index=True,
+            key=f"finding_rows_{finding.kind}",
+            height="content" if len(finding.rows) < 7 else 250,
+            column_config={
+                "Row": st.column_config.NumberColumn("Row", width="small", help=explain("row", NUMBERED))
+            },
+        )
+
+
+def _lines(table: Dataset, finding: Finding, mapping: dict[str, str]) -> list[dict[str, object]]:
+    columns = list(dict.fromkeys(mapping.values()))
+    lines: list[dict[str, object]] = []
+    for at, row in enumerate(finding.rows[:SHOWN]):
+        note = finding.notes[at] if at < len(finding.notes) else ""
+        if finding.others:
+            verb = "nearly repeats" if finding.kind in ("near", "leak") else "repeats"
+            note = f"{verb} row {table.row_number(finding.others[at])}"
+        (values,) = table.rows(row, row + 1)
+        lines.append(
+            {
+                "Row": table.row_number(row),
+                "Note": note,
+                **{c: values[c][:300] for c in columns if c in values},
+            }
+        )
+    return lines
+
+
+def _merged(
+    pipeline: PipelineSpec | None, fix: Fix, table: Dataset, mapping: dict[str, str]
+) -> PipelineSpec | None:
+    """Return the task without the allowed values that no row will have any more; None where that changes nothing."""
+    if pipeline is None:
+        return None
+    gone: dict[str, set[str]] = {}
+    for row, name in fix.replace:
+        if name in mapping:
+            gone.setdefault(name, set()).add(table.frame[mapping[name]].iloc[row].strip())
+    last = pipeline.steps[-1]
+    outputs = tuple(
+        f.model_copy(update={"choices": tuple(c for c in f.choices if c not in gone.get(f.name, ()))})
+        for f in last.outputs
+    )
+    if outputs == last.outputs or any(len(f.choices) == 1 for f in outputs):
+        return None
+    return PipelineSpec(steps=(*pipeline.steps[:-1], last.model_copy(update={"outputs": outputs})))
+
+
+def _what(fix: Fix) -> str:
+    verb = "Leaves out" if fix.exclude else "Changes"
+    return f"{verb} {count(fix.rows, 'row')}. It can be undone."
+
+
+def _apply(project_id: str, finding: Finding, fix: Fix) -> None:
+    what = f"{fix.label}: {finding.title}"
+    project = next(p for p in reading.projects(archived=True) if p.id == project_id)
+    draft = reading.draft_of(project)
+    mapping = draft.mapping
+    cells = {(row, mapping[name]): text for (row, name), text in fix.replace.items() if name in mapping}
+    try:
+        if cells:
+            saved = edit_rows(
+                project_id,
+                lambda table, seen: examples.change_rows(
+                    project_id,
+                    what,
+                    table,
+                    cells=cells,
+                    seen=seen,
+                    pipeline=_merged(draft.pipeline, fix, table, mapping)
+                    if finding.kind == "spelling"
+                    else None,
+                ),
+            )
+        else:
+            saved = edit_rows(
+                project_id, lambda _, seen: examples.leave_out(project_id, what, fix.exclude, seen=seen)
+            )
+    except EngineError as error:
+        st.session_state[f"grid_problem_{project_id}"] = str(error)
+        return
+    if saved:
+        st.toast(f"{plain(fix.label, 80)}: done. Undo takes it back.", icon=":material/check:")
+        renew_grid(project_id)
+
+
+PARTS = (
+    ("Learn from", "train", "blue", "rows to learn from"),
+    ("Choose by", "validation", "orange", "rows to choose by"),
+    ("Final test", "test", "green", "final test"),
+)
+
+
+def split_editor(now: Current) -> None:
+    """Show and change the split; the sizes shown are the real ones."""
+    shares = now.draft.split
+    with st.container(border=True, key="split_card"):
+        st.markdown(
+            "**How the rows are divided**",
+            help="Scores on rows that were searched on flatter the result. That is why some rows are kept apart. "
+            "Rows with equal inputs stay on one side, and every answer is spread evenly.",
+        )
+        left, right = st.columns([5, 1], gap="medium", vertical_alignment="bottom")
+        cut = left.slider(
+            "Where learning ends and where the test begins, in percent of the rows",
+            5,
+            95,
+            (round(100 * shares.train), round(100 * (shares.train + shares.validation))),
+            step=5,
+            format="%d %%",
+            key=f"split_{now.id}",
+            on_change=_changed,
+            args=(now.id,),
+        )
+        right.number_input(
+            "Seed",
+            0,
+            999_999,
+            shares.seed,
+            key=f"seed_{now.id}",
+            on_change=_changed,
+            args=(now.id,),
+            help=explain("seed"),
+        )
+        if cut[1] - cut[0] < 5:
+            st.caption(":orange[:material/pending:] Leave at least 5 % between the two marks.")
+        try:
+            split = split_of(now.draft)
+        except EngineError as error:
+            complain(error)
+            return
+        share_bar((name, size) for (_, name, _, _), size in zip(PARTS, split.sizes, strict=True))
+        with st.grid(3, gap="small", key="split_parts"):
+            for (title, name, colour, term), size in zip(PARTS, split.sizes, strict=True):
+                with st.container(border=True, height="stretch", gap="xsmall", key=f"split_{name}"):
+                    st.markdown(f":{colour}-badge[{title}]")
+                    st.markdown(f"#### {size:,} rows")
+                    st.caption(explain(term))
+        st.caption(f"{spread_of(split)} {steps_of(split.sizes[1])}")
+        for note in split.notes[:3]:
+            st.caption(plain(note))
+
+
+def spread_of(split: Split) -> str:
+    """Return in words how the rows were divided."""
+    by = (
+        f" and every value of {plain(split.stratified_by, 60)} is spread evenly"
+        if split.stratified_by
+        else ""
+    )
+    return f"Drawn by chance with the seed; rows that ask the same stay on one side{by}."
+
+
+def steps_of(rows: int) -> str:
+    """Return how finely so many rows to choose by can tell two prompts apart, in words.
+
+    >>> steps_of(75)
+    'With 75 rows to choose by, one more right answer moves the score by 1.3 points.'
+    """
+    return f"With {rows:,} rows to choose by, one more right answer moves the score by {100 / max(rows, 1):.1f} points."
+
+
+def _changed(project_id: str) -> None:
+    low, high = st.session_state[f"split_{project_id}"]
+    seed = int(st.session_state[f"seed_{project_id}"] or 0)
+    if high - low < 5:
+        return
+
+    def change(draft: ProjectDraft) -> ProjectDraft:
+        shares = SplitSpec(
+            train=low / 100, validation=round((high - low) / 100, 4), test=round(1 - high / 100, 4), seed=seed
+        )
+        return draft.model_copy(update={"split": shares})
+
+    guarded(project_id, change, "examples")

@@ -1,0 +1,265 @@
+"""Pictures and PDFs as examples: taken by upload, named in a column, and shown small. Nothing is fetched from an address."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from dashboard.components.page import Current
+from dashboard.state import drafts, examples, reading
+from dashboard.state.reading import hand_over
+from dashboard.views.text import count, distinct, plain
+from engine.errors import EngineError
+from engine.pipeline.spec import PipelineSpec
+from engine.runs.attachments import EXTENSIONS, attached_path, keep_file
+from engine.store.rows import DatasetInfo
+
+if TYPE_CHECKING:
+    from engine.dataset import Dataset
+
+
+KINDS = ("Image", "PDF", "File")
+SHOWN = 8
+LARGEST_SHOWN = 4 * 2**20
+
+
+def files_source(project_id: str) -> tuple[str, bytes] | None:
+    """Let the person choose pictures and PDFs; return a table of them as a file, one row each, once they are taken."""
+    taken = st.session_state.get("uploads_taken", 0)
+    files = st.file_uploader(
+        "Pictures or PDFs, one row each",
+        type=list(EXTENSIONS),
+        accept_multiple_files=True,
+        key=f"attach_{project_id}_{taken}",
+        max_upload_size=20,
+    )
+    st.caption("They stay on this machine. The right answers are filled in below, in the grid.")
+    answer = st.text_input("What the answer is called", "answer", key=f"attach_answer_{project_id}")
+    pressed = st.button(
+        "Use these files",
+        key="use_files",
+        type="primary",
+        disabled=not files,
+        help=None if files else "Choose files first.",
+    )
+    if not pressed or not files:
+        return None
+    try:
+        return table_of([(f.name, f.getvalue()) for f in files], answer)
+    except EngineError as error:
+        st.session_state["source_problem"] = str(error)
+        return None
+
+
+def table_of(files: Sequence[tuple[str, bytes]], answer: str) -> tuple[str, bytes]:
+    """Keep files; return a CSV file that names them: columns name, file and the answer, blank. Raises DatasetError."""
+    from engine.dataset.editing import csv_bytes
+
+    kept = [keep_file(name, content) for name, content in files]
+    column = answer.strip() if answer.strip() not in ("", "name", "file") else "answer"
+    return "files.csv", csv_bytes({"name": [n for n, _ in files], "file": kept, column: [""] * len(files)})
+
+
+def picture_strip(now: Current, table: Dataset) -> None:
+    """Show the first pictures of the columns that hold some."""
+    spec = now.draft.pipeline or PipelineSpec()
+    for field in (*spec.inputs, *spec.outputs):
+        column = now.draft.mapping.get(field.name)
+        if column not in table.columns or not any(kind in field.type for kind in KINDS):
+            continue
+        st.caption(f"The first rows of {plain(column, 60)}:")
+        with st.container(horizontal=True, gap="small", key=f"pictures_{field.name}"):
+            for at, cell in enumerate(table.frame[column].iloc[:SHOWN].tolist()):
+                _thumbnail(cell, table.row_number(at))
+
+
+def _thumbnail(cell: str, row: int) -> None:
+    with st.container(width=130, gap="xxsmall", border=True, key=f"thumbnail_{row}"):
+        content = _picture(cell)
+        if content is not None:
+            st.image(content, width=96)
+        elif attached_path(cell) is not None or cell.startswith("data:application/pdf"):
+            st.markdown(":material/picture_as_pdf: PDF")
+        elif cell.startswith(("http://", "https://")):
+            st.markdown(":material/link: address", help="A picture at an address is not fetched here.")
+        else:
+            st.markdown(":orange[:material/broken_image:] not found")
+        st.caption(f"Row {row}")
+
+
+def _picture(cell: str) -> bytes | None:
+    from engine.types.media import media_type
+
+    content = b""
+    if cell.startswith("data:image/") and ";base64," in cell[:60]:
+        try:
+            content = base64.b64decode(cell.partition(",")[2][: LARGEST_SHOWN * 4 // 3], validate=True)
+        except binascii.Error:
+            return None
+    else:
+        path = attached_path(cell)
+        if path is not None and path.stat().st_size <= LARGEST_SHOWN:
+            content = path.read_bytes()
+    return content if content and media_type(content[:64]) is not None else None
+
+
+WAYS = ("Upload a file", "Paste a table", "Pictures or PDFs", "Use a sample", "A file from before")
+PASTE = "message,queue\nWhere is my parcel?,shipping\nI was charged twice.,billing"
+
+
+def example_source(now: Current) -> None:
+    """Let the person bring examples; what was chosen is stored at once."""
+    ways = WAYS if _stored() else WAYS[:-1]
+    way = st.segmented_control(
+        "Where from", ways, default=WAYS[0], key="source_way", label_visibility="collapsed", required=True
+    )
+    if way == "Upload a file":
+        _upload(now)
+    elif way == "Paste a table":
+        _paste(now)
+    elif way == "Pictures or PDFs":
+        _files(now)
+    elif way == "Use a sample":
+        _samples(now)
+    else:
+        _before(now)
+    problem = st.session_state.get("source_problem")
+    if problem:
+        with st.container(horizontal=True, vertical_alignment="center", key="source_problem_line"):
+            st.badge("Not usable", icon=":material/error:", color="red", width="content")
+            st.text(problem)
+
+
+def use_dataset(project_id: str, dataset_id: str) -> None:
+    """Make a stored file the project's examples, with the columns guessed that fill the task's fields."""
+    from engine.dataset import guess_mapping
+
+    table, found = reading.dataset(dataset_id), reading.profiles(dataset_id)
+    project = next((p for p in reading.projects(archived=True) if p.id == project_id), None)
+    spec = reading.draft_of(project).pipeline if project else None
+    fields = [f.name for f in (*spec.inputs, *spec.outputs)] if spec else []
+    outputs = [f.name for f in spec.outputs] if spec else []
+    mapping = guess_mapping(table, fields, outputs=outputs, profiles=found) if fields else {}
+    examples.use_table(project_id, dataset_id, mapping)
+    st.session_state.pop(f"seen_examples_{project_id}", None)
+    st.session_state.pop(f"grid_rows_{project_id}", None)
+
+
+def _upload(now: Current) -> None:
+    # Taking a file gives the box a new key: it is empty again, and the file is taken once only.
+    key = f"upload_{now.id}_{st.session_state.get('uploads_taken', 0)}"
+    st.file_uploader(
+        "A table with column names in its first row",
+        type=["csv", "tsv", "txt", "xlsx", "json", "jsonl", "parquet"],
+        key=key,
+        max_upload_size=100,
+        on_change=_take_upload,
+        args=(now.id, key),
+    )
+    st.caption("CSV, TSV, Excel, JSON, JSON Lines or Parquet. It stays on this machine.")
+
+
+def _paste(now: Current) -> None:
+    key = f"paste_{now.id}"
+    st.text_area(
+        "Rows copied from a spreadsheet, with their column names", key=key, height=150, placeholder=PASTE
+    )
+    st.button(
+        "Use these rows",
+        key="use_paste",
+        type="primary",
+        on_click=_take_paste,
+        args=(now.id, key),
+    )
+
+
+def _take_upload(project_id: str, key: str) -> None:
+    uploaded = st.session_state[key]
+    if uploaded is None:
+        st.session_state["source_problem"] = None
+        return
+    _take(project_id, uploaded.getvalue(), uploaded.name, "upload")
+    st.session_state["uploads_taken"] = st.session_state.get("uploads_taken", 0) + 1
+
+
+def _take_paste(project_id: str, key: str) -> None:
+    # The button is never disabled: a disabled one would swallow the click that leaves the box.
+    if not st.session_state[key].strip():
+        st.session_state["source_problem"] = "Paste rows first."
+        return
+    _take(project_id, st.session_state[key].encode("utf-8", "replace"), "pasted rows", "paste")
+
+
+def _take(project_id: str, content: bytes, name: str, source: str) -> None:
+    from engine.dataset import paste_dataset, read_dataset
+
+    try:
+        if source == "paste":
+            found = paste_dataset(content.decode("utf-8", "replace"), name)
+        else:
+            found = read_dataset(content, name)
+        dataset_id = drafts.add_file(found, content, source)
+        if source != "paste":  # pasted rows are read by other rules than the file they are kept as
+            hand_over(dataset_id, found)
+        use_dataset(project_id, dataset_id)
+        if source == "upload":
+            drafts.name_after(project_id, name)
+    except EngineError as error:
+        st.session_state["source_problem"] = str(error)
+    else:
+        st.session_state["source_problem"] = None
+
+
+def _files(now: Current) -> None:
+    made = files_source(now.id)
+    if made is not None:
+        _take(now.id, made[1], made[0], "upload")
+        st.session_state["uploads_taken"] = st.session_state.get("uploads_taken", 0) + 1
+        st.rerun()
+
+
+def _stored() -> list[DatasetInfo]:
+    """Return the files from before, without the versions that edits made of them."""
+    return [d for d in reading.datasets() if d.source != examples.SOURCE]
+
+
+def _samples(now: Current) -> None:
+    from engine.pipeline.templates import SAMPLES
+
+    with st.grid(3, gap="small", key="sample_files"):
+        for sample in SAMPLES:
+            with st.container(
+                border=True,
+                height="stretch",
+                vertical_alignment="distribute",
+                key=f"sample_file_{sample.name}",
+            ):
+                with st.container(gap="xsmall", key=f"sample_text_{sample.name}"):
+                    st.markdown(f"**{sample.title}**")
+                    st.caption(sample.plain)
+                st.button(
+                    "Use these rows",
+                    key=f"use_sample_{sample.name}",
+                    on_click=_use_sample,
+                    args=(now.id, sample.file),
+                )
+
+
+def _use_sample(project_id: str, file: str) -> None:
+    use_dataset(project_id, drafts.add_sample_file(file))
+
+
+def _before(now: Current) -> None:
+    stored = distinct({d.id: f"{d.name} · {count(d.rows, 'row')}" for d in _stored()})
+    picked = st.selectbox(
+        "File",
+        list(stored),
+        key="before_file",
+        format_func=lambda i: stored.get(i, ""),
+        label_visibility="collapsed",
+    )
+    st.button("Use these rows", key="use_before", type="primary", on_click=use_dataset, args=(now.id, picked))

@@ -1,0 +1,43 @@
+"""The tuned program, to take away."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard.app_pages.export.cards import (
+    form_cards,
+    messages_card,
+    program_cards,
+    proof_card,
+    report_card,
+    results_card,
+)
+from dashboard.app_pages.export.versions import version_list
+from dashboard.components.page import tune_link
+from dashboard.components.runs import current_run, run_picker
+from dashboard.components.wizard import wizard_header
+from dashboard.state import reading
+
+wizard_header("export")
+run_id = current_run()
+run = reading.run(run_id) if run_id else None
+path = Path(run.result["export_path"]) if run and run.result and run.result.get("export_path") else None
+if run is None or path is None or not path.exists():
+    with st.container(border=True, key="no_export"):
+        st.markdown("**Nothing to export yet**")
+        st.caption(
+            "When a run ends, its best prompt can be taken away from here: as a program file, or as a script that runs it."
+        )
+        tune_link()
+else:
+    run_picker(run.id)
+    report, results = st.columns(2, gap="medium")
+    with report:
+        report_card(run)
+    with results:
+        results_card(run)
+    program_cards(run, path)
+    proof_card(run)
+    version_list(run)
+    form_cards(run, path)
+    messages_card(run)

@@ -1,0 +1,27 @@
+"""Every run of every project: find it, compare it, note something, use it again."""
+
+import streamlit as st
+
+from dashboard.app_pages.history.run_card import run_card, run_compare
+from dashboard.app_pages.history.table import history_table
+from dashboard.components.page import page_title, tune_link
+from dashboard.state import reading
+
+page_title("History", "All runs of all projects. Nothing is thrown away.")
+runs = reading.runs()
+if not runs:
+    with st.container(border=True, key="no_history"):
+        st.markdown("**No runs yet**")
+        st.caption("Every run is kept here with its settings and its result. Start one on the Tune page.")
+        tune_link()
+else:
+    names = {p.id: p.name for p in reading.projects(archived=True)}
+    picked = history_table(runs, names)
+    if len(picked) == 1:
+        tags = {tag for run in runs for tag in run.tags}
+        run_card(picked[0], names.get(picked[0].project_id), tags)
+    elif len(picked) == 2:
+        older, newer = sorted(picked, key=lambda run: run.created_at)
+        run_compare(older, newer)
+    elif picked:
+        st.caption(":orange[:material/pending:] Two runs can be compared at a time.")

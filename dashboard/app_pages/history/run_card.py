@@ -1,0 +1,231 @@
+"""Two runs beside each other: whether their scores can be compared at all, and if so which prompt is better."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import streamlit as st
+
+from dashboard.components.page import PAGES, complain, go
+from dashboard.components.prompt_diff import prompt_diff
+from dashboard.components.run_header import state_badge
+from dashboard.components.runs import verdict_card
+from dashboard.state import drafts, feedback, reading
+from dashboard.state.selection import read_only
+from dashboard.views import history
+from dashboard.views.history import Difference
+from dashboard.views.text import count, plain
+from engine.errors import EngineError
+from engine.store.rows import RunRow
+
+
+def run_compare(left: RunRow, right: RunRow) -> None:
+    """Compare two runs."""
+    with st.container(border=True, key="run_compare"):
+        st.markdown(
+            "**Two runs compared**",
+            help="The one that started first stands on the left. Only runs with the same data, split, metric, model "
+            "and task can be compared by their scores.",
+        )
+        try:
+            differ = history.differences(reading.run_spec(left), reading.run_spec(right))
+        except ValueError:
+            st.caption("One of them was saved by another version of Tuneboard and cannot be read.")
+            return
+        _guard(left, right, differ)
+        for column, run in zip(st.columns(2, gap="medium"), (left, right), strict=True):
+            judged = (run.result or {}).get("verdict", {})
+            with column, st.container(border=True, height="stretch", key=f"side_{run.id}"):
+                st.markdown(f"**{plain(run.title, 100)}**")
+                if judged:
+                    st.metric(
+                        "Best prompt on the test rows",
+                        f"{100 * judged['best']:.1f} %",
+                        f"{100 * judged['difference']:+.1f} points over its baseline",
+                    )
+                else:
+                    st.caption("No result.")
+        _table(differ)
+        if left.result and right.result:
+            _prompts(left, right)
+
+
+def _guard(left: RunRow, right: RunRow, differ: Sequence[Difference]) -> None:
+    sentence = history.guard(differ)
+    if sentence:
+        with st.container(key="guard"):
+            st.warning(plain(sentence), icon=":material/balance:")
+        return
+    if not (left.result and right.result):
+        st.caption("They are set up alike, and one of them has no result yet.")
+        return
+    judged = history.between(reading.test_outcomes(left.id)[1], reading.test_outcomes(right.id)[1])
+    with st.container(key="guard"):
+        show = st.success if judged.kind in ("better", "worse") else st.info
+        show(plain(history.said_between(judged)), icon=":material/balance:")
+
+
+def _table(differ: Sequence[Difference]) -> None:
+    if not differ:
+        st.caption("They have the same settings throughout.")
+        return
+    st.dataframe(
+        [
+            {
+                "Setting": d.what,
+                "Left": d.left,
+                "Right": d.right,
+                "Scores": "not comparable" if d.matters else "comparable",
+            }
+            for d in differ
+        ],
+        hide_index=True,
+        key="difference_table",
+        height="content",
+    )
+
+
+def _prompts(left: RunRow, right: RunRow) -> None:
+    try:
+        first, second = reading.best_candidate(left), reading.best_candidate(right)
+    except EngineError as error:
+        complain(error)
+        return
+    with st.expander("Their best prompts, word by word", key="compare_prompts"):
+        for path in first.steps.keys() & second.steps.keys():
+            if len(second.steps) > 1:
+                st.caption(plain(path))
+            prompt_diff(first.steps[path].instructions, second.steps[path].instructions)
+            shown = len(first.steps[path].demos), len(second.steps[path].demos)
+            st.caption(f"Solved examples shown: {shown[0]} on the left, {shown[1]} on the right.")
+
+
+def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -> None:
+    """Show a run. `project` is its project's name, None when that was deleted; `known_tags` are offered."""
+    with st.container(border=True, key="run_card"):
+        with st.container(horizontal=True, vertical_alignment="center", key="run_card_head"):
+            st.markdown(f"**{plain(run.title, 120)}**", width="content")
+            state_badge(run)
+            if run.in_use:
+                st.badge("In use", icon=":material/verified:", color="green", width="content")
+        if run.result:
+            verdict_card(run.result["verdict"])
+        elif run.message:
+            st.caption(plain(run.message))
+        st.caption(plain(_facts(run, project)))
+        if refused := st.session_state.pop("in_use_refused", ""):
+            st.caption(f":orange[:material/error:] {plain(refused)}")
+        if run.tags:
+            with st.container(horizontal=True, gap="xxsmall", key="run_tags"):
+                for tag in run.tags:
+                    st.badge(plain(tag, 40), color="gray", width="content")
+        if read_only():
+            if run.note:
+                st.caption("Note")
+                st.text(run.note)
+            _actions(run, project)
+            return
+        left, middle, right = st.columns([4, 3, 3], gap="medium", vertical_alignment="bottom")
+        left.text_input(
+            "Note",
+            run.note,
+            key=f"note_{run.id}",
+            placeholder="What you want to remember about this run",
+            max_chars=500,
+            on_change=_note,
+            args=(run.id,),
+        )
+        middle.multiselect(
+            "Tags",
+            sorted({*known_tags, *run.tags}),
+            run.tags,
+            key=f"tags_{run.id}",
+            accept_new_options=True,
+            placeholder="Type one and press Enter",
+            help="Words of your own to find runs by, such as a customer or a release.",
+            on_change=_tags,
+            args=(run.id,),
+        )
+        with right:
+            st.toggle(
+                "This program is in use",
+                run.in_use,
+                key=f"in_use_{run.id}_{run.in_use}",
+                disabled=not run.result,
+                help="Keeps its best prompt as a version of the project's program and puts it into use, instead of the one "
+                "that was. Earlier versions stay, and can be put back on the Export page."
+                if run.result
+                else "Only a run with a result can be in use.",
+                on_change=_use,
+                args=(run, not run.in_use),
+            )
+        _actions(run, project)
+
+
+def _facts(run: RunRow, project: str | None) -> str:
+    """Return how a run was made and what it took, in one line."""
+    line = history.line(run, {run.project_id: project or "a deleted project"}, {run.state: ""})
+    took = [count(run.calls, "call"), line["Cost"], line["Took"]]
+    return " · ".join(part for part in (line["Project"], line["Optimizer"], line["Model"], *took) if part)
+
+
+def _actions(run: RunRow, project: str | None) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="run_card_actions"):
+        if run.result:
+            _link("results", "Results", ":material/leaderboard:", run)
+            _link("try_it", "Try it", ":material/science:", run)
+            _link("export", "Export", ":material/ios_share:", run)
+        else:
+            _link("run", "Open", ":material/monitoring:", run)
+        if read_only():
+            return
+        again = st.button(
+            "Use these settings again",
+            key="settings_again",
+            icon=":material/content_copy:",
+            disabled=project is None,
+            help="Puts this run's task, data, metric, model and optimizer into the project's set-up, to change and run again."
+            if project is not None
+            else "Its project was deleted.",
+        )
+    if again:
+        _again(run)
+
+
+def _link(page: str, label: str, icon: str, run: RunRow) -> None:
+    address = {"project": run.project_id, "run": run.id}
+    st.page_link(PAGES[page], label=label, icon=icon, query_params=address, width="content")
+
+
+@st.dialog("Use these settings again?")
+def _again(run: RunRow) -> None:
+    st.text(run.title)
+    st.caption(
+        "The project's set-up as it stands now is replaced by this run's. Runs and their results stay as they are."
+    )
+    with st.container(horizontal=True, horizontal_alignment="right", key="again_actions"):
+        if st.button("Leave it", key="again_no"):
+            st.rerun()
+        if st.button("Replace and edit", key="again_yes", type="primary"):
+            try:
+                draft = history.draft_from(reading.run_spec(run))
+                drafts.edit(run.project_id, lambda _: draft)
+            except (EngineError, ValueError) as error:
+                st.caption(plain(str(error)))
+                return
+            go("tune", project=run.project_id)
+
+
+def _note(run_id: str) -> None:
+    drafts.set_note(run_id, str(st.session_state[f"note_{run_id}"]))
+
+
+def _tags(run_id: str) -> None:
+    feedback.tag(run_id, st.session_state[f"tags_{run_id}"])
+
+
+def _use(run: RunRow, in_use: bool) -> None:
+    try:
+        feedback.set_run_in_use(run.id, run.project_id, in_use)
+    except EngineError as error:
+        st.session_state["in_use_refused"] = str(error)

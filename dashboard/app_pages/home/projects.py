@@ -1,0 +1,269 @@
+"""Starting a project from nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import streamlit as st
+
+from dashboard.components.page import go, step_chips
+from dashboard.components.run_header import STATES
+from dashboard.state import drafts, reading
+from dashboard.state.project_file import AttachedFile, attached
+from dashboard.state.selection import read_only
+from dashboard.views.text import count, plain
+from dashboard.views.wizard import Step, steps
+from engine.errors import ConfigurationError, EngineError
+from engine.store.rows import ProjectRow, RunRow
+
+
+def new_project() -> None:
+    """Offer a new, empty project: from the person's own examples, or from its task."""
+    with st.popover("New project", icon=":material/add:", key="new_project", width="content", type="primary"):
+        name = st.text_input(
+            "Name", key="new_name", placeholder="For example: Route incoming mail", label_visibility="visible"
+        )
+        own = st.button(
+            "Start from my examples",
+            key="new_from_rows",
+            type="primary",
+            icon=":material/upload_file:",
+            width="stretch",
+            help="Upload a table; the task is made from its columns.",
+        )
+        blank = st.button(
+            "Start from the task",
+            key="new_from_task",
+            icon=":material/edit_note:",
+            width="stretch",
+            help="Say what goes in and what comes out first.",
+        )
+        if own or blank:
+            project = drafts.create_project(name.strip() or drafts.UNTITLED)
+            go("examples" if own else "task", project=project)
+        key = f"import_{st.session_state.get('imports_taken', 0)}"
+        st.file_uploader(
+            "Or open a project file",
+            type=["json"],
+            key=key,
+            max_upload_size=150,
+            on_change=_import,
+            args=(key,),
+            help="One that Tuneboard saved with Save as a file.",
+        )
+        problem = st.session_state.get("import_problem")
+        if problem:
+            st.text(problem)
+    opened = st.session_state.pop("imported_project", None)
+    if opened:
+        go("task", project=opened)
+
+
+def _import(key: str) -> None:
+    uploaded = st.session_state[key]
+    st.session_state["import_problem"] = None
+    if uploaded is None:
+        return
+    try:
+        st.session_state["imported_project"] = drafts.import_project(uploaded.getvalue())
+    except EngineError as error:
+        st.session_state["import_problem"] = str(error)
+    st.session_state["imports_taken"] = st.session_state.get("imports_taken", 0) + 1
+
+
+MENU = {
+    "rename": "Rename",
+    "duplicate": "Duplicate the set-up",
+    "export": "Save as a file",
+    "archive": "Put away",
+    "delete": "Delete",
+}
+SHOWN = 12
+
+
+def project_cards(projects: Sequence[ProjectRow], runs: Sequence[RunRow]) -> None:
+    """Show a card for each project, the one changed last first."""
+    with st.grid(3, gap="small", min_column_width=270, key="project_cards"):
+        for at, project in enumerate(projects[:SHOWN]):
+            with st.container(
+                border=True, height="stretch", vertical_alignment="distribute", key=f"project_{project.id}"
+            ):
+                _card(project, [r for r in runs if r.project_id == project.id], first=at == 0)
+    if len(projects) > SHOWN:
+        st.caption(
+            f"{count(len(projects) - SHOWN, 'older project')} can be opened with the switch in the side bar."
+        )
+
+
+def _card(project: ProjectRow, runs: Sequence[RunRow], *, first: bool) -> None:
+    with st.container(gap="xsmall", key=f"project_body_{project.id}"):
+        with st.container(
+            horizontal=True,
+            horizontal_alignment="distribute",
+            vertical_alignment="center",
+            wrap=False,
+            key=f"project_head_{project.id}",
+        ):
+            st.markdown(f"**{plain(project.name, 60)}**", width="content")
+            if not read_only():
+                _menu(project)
+        try:
+            found = steps(reading.draft_of(project), runs)
+        except EngineError as error:
+            st.caption(f":orange[:material/pending:] {plain(str(error))}")
+            return
+        step_chips((s.title, s.state) for s in found[:4])
+        st.caption(_words(found, runs))
+    target = _target(found, runs)
+    if read_only():
+        target = "results" if any(r.result for r in runs) else "run"
+    if st.button(
+        f"{'Look at' if read_only() else 'Continue'}: {target.capitalize()}",
+        key=f"open_{project.id}",
+        type="primary" if first else "secondary",
+        icon=":material/arrow_forward:",
+        icon_position="right",
+    ):
+        go(target, project=project.id)
+
+
+def _words(found: Sequence[Step], runs: Sequence[RunRow]) -> str:
+    if runs:
+        word, colour, icon = STATES[runs[0].state]
+        return (
+            f":{colour}[{icon} {word}] · {count(len(runs), 'run')}, the last on {_when(runs[0].created_at)}"
+        )
+    where = next((s for s in found if s.state == "attention"), found[-1])
+    return plain(where.sentence, 140)
+
+
+def _target(found: Sequence[Step], runs: Sequence[RunRow]) -> str:
+    open_step = next((s for s in found[:4] if s.state != "complete"), None)
+    if open_step is not None:
+        return open_step.name
+    if not runs:
+        return "tune"
+    return "results" if runs[0].result else "run"
+
+
+def _menu(project: ProjectRow) -> None:
+    picked = st.menu_button(
+        "",
+        list(MENU),
+        format_func=lambda name: MENU[name],
+        icon=":material/more_vert:",
+        key=f"menu_{project.id}",
+        type="tertiary",
+        help="Rename, duplicate, save as a file, put away or delete",
+    )
+    if picked == "rename":
+        _rename(project)
+    elif picked == "duplicate":
+        drafts.duplicate_project(project)
+        st.rerun()
+    elif picked == "export":
+        save_as_file(project)
+    elif picked == "archive":
+        drafts.set_archived(project.id)
+        st.toast(
+            "Put away. It is at the end of the projects, and can be taken back.", icon=":material/archive:"
+        )
+        st.rerun()
+    elif picked == "delete":
+        _delete(project)
+
+
+def archived_projects(projects: Sequence[ProjectRow]) -> None:
+    """Show the projects that were put away, with the way back."""
+    if not projects:
+        return
+    with st.expander(f"Put away ({len(projects)})", icon=":material/archive:", key="archived_projects"):
+        for project in projects:
+            with st.container(horizontal=True, vertical_alignment="center", key=f"archived_{project.id}"):
+                st.text(project.name, width="stretch")
+                st.button(
+                    "Take back",
+                    key=f"take_back_{project.id}",
+                    icon=":material/unarchive:",
+                    on_click=drafts.set_archived,
+                    args=(project.id, False),
+                )
+
+
+@st.dialog("Save the project as a file")
+def save_as_file(project: ProjectRow) -> None:
+    """Offer a project as one file, and say what is not in it."""
+    st.text(project.name)
+    st.caption(
+        "Its task, metric, settings and examples in one file, to keep or to open on another machine. "
+        "Pictures and PDFs uploaded for its rows are in it; runs and keys are not."
+    )
+    try:
+        files = _files(project)
+        content = reading.project_file(project, files)
+    except EngineError as error:
+        st.caption(plain(str(error)))
+        return
+    st.download_button(
+        "Download project.json",
+        content,
+        file_name="project.json",
+        mime="application/json",
+        icon=":material/download:",
+        key="project_download",
+        type="primary",
+        on_click="ignore",
+    )
+
+
+def _files(project: ProjectRow) -> Sequence[AttachedFile]:
+    """Return the files that go into a project's file, and say which do not."""
+    draft = reading.draft_of(project)
+    if draft.dataset is None:
+        return ()
+    try:
+        found = attached(draft, reading.dataset(draft.dataset))
+    except ConfigurationError as error:
+        st.caption(f":orange[:material/warning:] {plain(str(error))} The file below is without them.")
+        return ()
+    if found.stay:
+        st.caption(
+            f":orange[:material/warning:] {count(found.stay, 'cell names', 'cells name')} a file by where it lies on this "
+            "machine: these files stay here. Upload them instead to take them along."
+        )
+    if found.files:
+        st.caption(
+            f":material/attach_file: {count(len(found.files), 'picture or file', 'pictures and files')}."
+        )
+    return found.files
+
+
+@st.dialog("Rename the project")
+def _rename(project: ProjectRow) -> None:
+    name = st.text_input("Name", project.name, key="rename_name", max_chars=100)
+    if st.button(
+        "Save",
+        key="rename_save",
+        type="primary",
+        disabled=not name.strip(),
+        help=None if name.strip() else "Give it a name.",
+    ):
+        drafts.rename_project(project.id, name)
+        st.rerun()
+
+
+@st.dialog("Delete the project?")
+def _delete(project: ProjectRow) -> None:
+    st.text(project.name)
+    st.caption("Its runs and their results are deleted with it. Files of examples stay.")
+    with st.container(horizontal=True, horizontal_alignment="right", key="delete_actions"):
+        if st.button("Keep it", key="delete_no"):
+            st.rerun()
+        if st.button("Delete", key="delete_yes", type="primary"):
+            drafts.delete_project(project.id)
+            st.rerun()
+
+
+def _when(at: float) -> str:
+    return datetime.fromtimestamp(at).astimezone().strftime("%d %b, %H:%M")

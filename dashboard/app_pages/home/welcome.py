@@ -1,0 +1,112 @@
+"""Samples that run at once, with no key and no network, by what they show."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard.components.page import go
+from dashboard.state import drafts
+from dashboard.views.glossary import TERMS
+from dashboard.views.text import count, plain
+from dashboard.views.wizard import KINDS, grouped
+from engine.pipeline.templates import SAMPLES, Sample
+from engine.store.rows import ProjectRow
+
+ALL = "All"
+WAYS = {
+    "retrieve": "searches",
+    "react": "uses tools",
+    "tool": "uses a tool",
+    "chain_of_thought": "thinks first",
+    "program_of_thought": "writes programs",
+    "best_of_n": "best of several",
+    "refine": "improves itself",
+}
+
+
+def sample_gallery() -> None:
+    """Show a card for each sample; starting one makes a project that is ready to run."""
+    groups = grouped(SAMPLES)
+    picked = st.pills(
+        "What it shows",
+        [ALL, *groups],
+        default=ALL,
+        format_func=lambda kind: KINDS.get(kind, kind),
+        key="sample_kind",
+        wrap=True,
+        required=True,
+        label_visibility="collapsed",
+    )
+    shown = [(kind, s) for kind, some in groups.items() for s in some if picked in (ALL, None, kind)]
+    with st.grid(4, gap="small", min_column_width=250, key="sample_gallery"):
+        for kind, sample in shown:
+            with st.container(
+                border=True, height="stretch", vertical_alignment="distribute", key=f"sample_{sample.name}"
+            ):
+                with st.container(gap="xsmall", key=f"sample_body_{sample.name}"):
+                    st.caption(KINDS[kind])
+                    st.markdown(f"**{plain(sample.title)}**")
+                    st.caption(plain(sample.plain, 220))
+                    _badges(sample)
+                if st.button("Start with this", key=f"start_{sample.name}", icon=":material/add:"):
+                    go("tune", project=drafts.project_from_sample(sample))
+
+
+def _badges(sample: Sample) -> None:
+    spec = sample.pipeline
+    with st.container(horizontal=True, gap="xxsmall", key=f"sample_badges_{sample.name}"):
+        if len(spec.steps) > 1:
+            st.badge(count(len(spec.steps), "step"), color="blue", width="content")
+        else:
+            st.badge(count(len(spec.inputs), "input"), color="blue", width="content")
+        st.badge(count(len(spec.outputs), "answer"), color="orange", width="content")
+        for way in dict.fromkeys(WAYS[s.strategy] for s in spec.steps if s.strategy in WAYS):
+            st.badge(way, color="gray", width="content")
+
+
+STEPS = (
+    ("play_arrow", "Start the sample", "It is set up, needs no key, and costs nothing."),
+    ("monitoring", "Watch it improve", "Every prompt it tries is a dot; it takes about a minute."),
+    ("verified", "Read the verdict", "One sentence: is it better, on rows it never saw?"),
+)
+
+
+def first_steps(ready: ProjectRow | None) -> None:
+    """Lead through a first run; `ready` is the sample project, None where it was deleted."""
+    with st.container(border=True, key="first_steps"):
+        st.markdown("**Your first result in three minutes**")
+        with st.grid(3, gap="small", min_column_width=220, key="first_steps_grid"):
+            for at, (icon, title, what) in enumerate(STEPS, 1):
+                with st.container(gap="xxsmall", key=f"first_step_{at}"):
+                    st.markdown(f":material/{icon}: **{at}. {title}**")
+                    st.caption(what)
+        if st.button(
+            "Open the sample" if ready else f"Start with: {SAMPLES[0].title}",
+            key="first_run",
+            type="primary",
+            icon=":material/arrow_forward:",
+            icon_position="right",
+        ):
+            go("tune", project=ready.id if ready else drafts.project_from_sample(SAMPLES[0]))
+
+
+def glossary_list() -> None:
+    """Show every term in plain words, folded away."""
+    with st.expander(
+        "The words used here", icon=":material/menu_book:", key="glossary", on_change="rerun"
+    ) as box:
+        if not box.open:
+            return
+        find = st.text_input("Find a word", key="glossary_find", placeholder="For example: validation")
+        wanted = find.strip().casefold()
+        lines = [
+            {"Word": t.name, "In papers and code": t.other, "What it is": t.sentence}
+            for t in TERMS
+            if wanted in f"{t.name} {t.other} {t.sentence}".casefold()
+        ]
+        if lines:
+            st.dataframe(
+                lines, hide_index=True, key="glossary_table", height="content" if len(lines) < 9 else 320
+            )
+        else:
+            st.caption(f"There is no such word here: {plain(find, 60)}.")

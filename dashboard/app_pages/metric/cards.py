@@ -1,0 +1,209 @@
+"""The options of the chosen metric; what is a list, a set of weights or code has an editor of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+import streamlit as st
+from pydantic import BaseModel
+
+from dashboard.app_pages.metric.code_editor import code_editor
+from dashboard.app_pages.metric.criteria import criteria_editor, weights_editor
+from dashboard.components.options_form import options_form
+from dashboard.components.page import Current, worked_table
+from dashboard.state import drafts, reading
+from dashboard.views.glossary import explain
+from dashboard.views.text import plain
+from engine.errors import UnknownNameError
+from engine.metrics.base import Metric
+from engine.registry import METRICS, get_metric
+from engine.runs.spec import Named
+
+EDITORS: Mapping[str, tuple[str, Callable[[Current, Mapping[str, Any]], None]]] = {
+    "Rubric": ("criteria", criteria_editor),
+    "WeightedSum": ("parts", weights_editor),
+    "PythonMetric": ("code", code_editor),
+}
+"""Metric -> the option that has an editor of its own, and the editor."""
+
+
+def _choices(model: type[BaseModel], chosen: Named, outputs: list[str]) -> dict[str, list[Any]]:
+    """Return the values that only the project knows: its outputs, and the models that can judge."""
+    found: dict[str, list[Any]] = {"field": outputs} if "field" in model.model_fields else {}
+    if "judge" in model.model_fields:
+        # A judge is named and nothing else, so a model at an address of its own cannot be one.
+        names = [m.name for m in reading.saved_models() if not m.base_url]
+        found["judge"] = list(dict.fromkeys([*names, *filter(None, [chosen.options.get("judge")])]))
+    return found
+
+
+def metric_options(now: Current) -> None:
+    """Show the chosen metric's options; every change that makes sense is saved."""
+    chosen = now.draft.metric
+    if chosen is None:
+        return
+    try:
+        metric = get_metric(chosen.name)
+    except UnknownNameError as error:
+        st.caption(f":red[:material/error:] {plain(str(error))}")
+        return
+    outputs = [f.name for f in now.draft.pipeline.outputs] if now.draft.pipeline else []
+    model = metric.Options
+    own, editor = EDITORS.get(chosen.name, ("", None))
+    # With one output there is nothing to choose; a field that the task has no more must be seen to be mended.
+    plain_case = len(outputs) < 2 and chosen.options.get("field") in (None, *outputs)
+    hidden = {own} | ({"field", "every_output"} if plain_case else set())
+    kept = {name: value for name, value in chosen.options.items() if name in hidden}
+    with st.container(border=True, key="metric_options"):
+        st.markdown(
+            f"**Options of “{metric.title}”**",
+            help=explain("metric", "Leave its options as they are if unsure."),
+        )
+        if editor is not None:
+            editor(now, chosen.options)
+        if set(model.model_fields) <= hidden:
+            if editor is None:
+                st.caption("There is nothing to set.")
+            return
+        values, wrong = options_form(
+            model,
+            chosen.options,
+            key=f"metric_{chosen.name}_{now.id}",
+            choices=_choices(model, chosen, outputs),
+            columns=3,
+            hidden=hidden,
+        )
+        for sentence in wrong:
+            st.caption(f":red[:material/error:] {plain(sentence)}")
+        values = {**kept, **values}
+        if not wrong and values != chosen.options:
+            drafts.update(now.id, metric=Named(name=chosen.name, options=values))
+
+
+_USUAL = ("ExactMatch", "Contains", "TokenF1", "NumberWithin")
+
+
+def metric_cards(now: Current) -> None:
+    """Show the usual metrics, and the one in use; choosing one is saved at once."""
+    _cards(now, [metric for metric in METRICS if _in_front(now, metric)], "metric_cards")
+
+
+def more_metrics(now: Current) -> None:
+    """Show all other metrics, folded away."""
+    others = [metric for metric in METRICS if not _in_front(now, metric)]
+    with st.expander(f"{len(others)} more metrics: spelling, JSON, summaries, judges, your own code"):
+        _cards(now, others, "more_metric_cards")
+
+
+def _in_front(now: Current, metric: type[Metric]) -> bool:
+    chosen = now.draft.metric.name if now.draft.metric else ""
+    return metric.name in (*_USUAL, chosen)
+
+
+def _cards(now: Current, metrics: list[type[Metric]], key: str) -> None:
+    chosen = now.draft.metric.name if now.draft.metric else ""
+    advised = advised_metric(now)
+    with st.grid(4, gap="small", min_column_width=340, key=key):
+        for metric in metrics:
+            _card(now, metric, chosen, advised)
+
+
+def advised_metric(now: Current) -> str:
+    """Return the metric that fits the task's answers best."""
+    outputs = now.draft.pipeline.outputs if now.draft.pipeline else ()
+    if not outputs:
+        return ""
+    last = outputs[-1]
+    if last.type in ("float",):
+        return "NumberWithin"
+    return "ExactMatch" if last.choices or last.type in ("bool", "int") else "TokenF1"
+
+
+def _card(now: Current, metric: type[Metric], chosen: str, advised: str) -> None:
+    mine = metric.name == chosen
+    with st.container(
+        border=True, height="stretch", key=f"metric_{metric.name}", vertical_alignment="distribute"
+    ):
+        with st.container(gap="small", key=f"metric_body_{metric.name}"):
+            _body(metric, mine=mine, advised=metric.name == advised)
+        st.button(
+            "In use" if mine else "Use this",
+            key=f"use_{metric.name}",
+            type="primary" if not chosen and metric.name == advised else "secondary",
+            disabled=mine,
+            help="This metric is in use already." if mine else None,
+            on_click=_use,
+            args=(now.id, metric.name),
+        )
+
+
+def _body(metric: type[Metric], *, mine: bool, advised: bool) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", key=f"metric_head_{metric.name}"):
+        st.markdown(f"**{metric.title}**", width="content")
+        if mine:
+            st.badge("In use", icon=":material/check:", color="green", width="content")
+        elif advised:
+            st.badge("Fits your answers", color="blue", width="content")
+    st.caption(metric.plain)
+    worked_table(
+        (
+            _text(e.expected),
+            _text(e.answer),
+            ", ".join(_option(metric, name, value) for name, value in e.options.items()),
+            score,
+        )
+        for e, score in zip(metric.examples[:4], worked_scores(metric), strict=False)
+    )
+    lines = [
+        *(f":green[:material/add_circle:] {plain(sentence)}" for sentence in metric.pros),
+        *(f":orange[:material/remove_circle:] {plain(sentence)}" for sentence in metric.cons),
+        f":gray[:material/payments:] {plain(cost_words(metric))}",
+    ]
+    st.caption("  \n".join(lines))
+
+
+@cache
+def worked_scores(metric: type[Metric]) -> tuple[float, ...]:
+    """Return the scores of a metric's examples, worked out here; those of a judge or a sandbox as its tests found them.
+
+    >>> from engine.registry import get_metric
+    >>> worked_scores(get_metric("ExactMatch"))[0]
+    1.0
+    """
+    return tuple(
+        e.score if metric.awaits else float(metric(**e.options).compare(e.expected, e.answer))
+        for e in metric.examples
+    )
+
+
+def cost_words(metric: type[Metric]) -> str:
+    """Return what scoring with a metric costs, in words.
+
+    >>> from engine.registry import get_metric
+    >>> cost_words(get_metric("ExactMatch")), cost_words(get_metric("Rubric"))
+    ('Free and instant.', 'One more call to a model for every row scored.')
+    """
+    if metric.calls == 1:
+        return "One more call to a model for every row scored."
+    if metric.calls:
+        return f"{metric.calls} more calls to a model for every row scored."
+    if metric.name == "EmbeddingSimilarity":
+        return "Free offline; with an embedding model, a small charge for every text."
+    if metric.name == "WeightedSum":
+        return "What its metrics cost together."
+    return "Free; it runs on this machine." if metric.awaits else "Free and instant."
+
+
+def _option(metric: type[Metric], name: str, value: Any) -> str:
+    title = (metric.Options.model_fields[name].title or name).lower()
+    return f"with “{title}” on" if value is True else f"with {title} {value}"
+
+
+def _text(value: Any) -> str:
+    return "; ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _use(project_id: str, name: str) -> None:
+    drafts.update(project_id, metric=Named(name=name))

@@ -1,0 +1,154 @@
+"""The metric on ten of the project's own rows, answered by the starting prompt, before anything is spent on a search."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from dashboard.components.page import Current, complain
+from dashboard.components.runs import WHOLE_PERCENT, in_percent
+from dashboard.state import asking, models, rehearsing
+from dashboard.state.feedback import answer_text
+from dashboard.state.models import asked_models, title_of
+from dashboard.state.rehearsing import Shown
+from dashboard.views.comparison import as_text
+from dashboard.views.glossary import NUMBERED, explain
+from dashboard.views.text import count, plain
+from engine.errors import EngineError
+from engine.registry import get_metric
+from engine.runs.spec import ModelChoice
+
+
+def metric_try(now: Current) -> None:
+    """Offer to try the metric, and show what came of it."""
+    with st.container(border=True, key="metric_try"):
+        st.markdown(
+            "**Try it on ten rows**",
+            help=explain(
+                "metric",
+                "Here your prompt answers ten of the rows a search would learn from; rows of the final test are not touched.",
+            ),
+        )
+        reason = refusal(now)
+        shown = shown_of(now)
+        with st.container(horizontal=True, vertical_alignment="center", key="metric_try_bar"):
+            if st.button(
+                "Try it on ten rows" if shown is None else "Answer them again",
+                key="try_metric",
+                icon=":material/play_arrow:",
+                disabled=bool(reason),
+                help=plain(reason) or None,
+            ):
+                ask(now, rehearsing.TRIED)
+                st.rerun()
+            st.caption(plain(reason) if reason else _will_ask(now, rehearsing.TRIED), width="content")
+        problem = st.session_state.get(f"rehearsal_problem_{now.id}")
+        if problem is not None:
+            complain(problem)
+        if shown is not None:
+            rehearsal_table(now, shown)
+
+
+def refusal(now: Current) -> str:
+    """Return why no row can be tried now, or ""."""
+    asked = asked_models(now.draft.model, now.draft.pipeline)
+    return rehearsing.why_not(now.draft) or asking.refusal(asked) or models.lacking(asked)
+
+
+def shown_of(now: Current) -> Shown | None:
+    """Return what the last try came to; None where the task or the model has changed since."""
+    shown: Shown | None = st.session_state.get(f"rehearsal_{now.id}")
+    return shown if shown is not None and shown.task == rehearsing.task_stamp(now.draft) else None
+
+
+def ask(now: Current, number: int, *, again: Shown | None = None) -> None:
+    """Answer and score rows, or score the answers of an earlier try anew; keep what came of it in this session."""
+    st.session_state.pop(f"rehearsal_problem_{now.id}", None)
+    try:
+        with st.spinner("Scoring" if again else "Answering and scoring"):
+            rows = dict(again.rows) if again else rehearsing.some_rows(now.draft, number)
+            answers = again.answers if again else {}
+            known = shown_of(now)
+            if again is None and known is not None and len(rows) > len(known.rows):
+                answers = {row: a for row, a in known.answers.items() if row in rows}
+            found = asking.rehearse(rehearsing.request(now.draft, rows, answers), models.for_process())
+    except EngineError as error:
+        st.session_state[f"rehearsal_problem_{now.id}"] = error
+        return
+    stamps = rehearsing.task_stamp(now.draft), rehearsing.metric_stamp(now.draft)
+    st.session_state[f"rehearsal_{now.id}"] = Shown(found, rows, *stamps)
+
+
+def rehearsal_table(now: Current, shown: Shown) -> None:
+    """Show the rows of a try: what was asked, what was right, what was answered, the score and why."""
+    pipeline = now.draft.pipeline
+    if pipeline is None:
+        return
+    if shown.metric != rehearsing.metric_stamp(now.draft):
+        with st.container(horizontal=True, vertical_alignment="center", key="rescore_bar"):
+            st.markdown(
+                ":orange[:material/update:] The metric has changed since; these are its old scores.",
+                width="content",
+            )
+            if st.button("Score the same answers again", key="rescore", icon=":material/refresh:"):
+                ask(now, len(shown.rows), again=shown)
+                st.rerun()
+    outputs = [f.name for f in pipeline.outputs]
+    rows = shown.found.rows
+    mean = shown.found.mean
+    failed = [r for r in rows if r.error]
+    calls = sum(r.calls for r in rows)
+    parts = [
+        "No row could be scored" if mean is None else f"The mean score is {100 * mean:.0f} %",
+        count(calls, "call") if calls else "no call: answered from the cache",
+        f"{count(len(failed), 'row')} failed" if failed else "",
+    ]
+    st.caption(" · ".join(p for p in parts if p))
+    for line, sentence in dict.fromkeys((r.line, _last(r.error)) for r in failed[:3]):
+        where = "" if line is None or not _has_code(now) else f"Line {line}: "
+        st.markdown(f":red[:material/error:] {where}{plain(sentence, 300)}")
+    st.dataframe(
+        [_line(shown, r, outputs) for r in rows],
+        hide_index=True,
+        key="rehearsal_table",
+        height="content",
+        column_config={
+            "Row": st.column_config.NumberColumn("Row", width="small", help=explain("row", NUMBERED)),
+            "Score": st.column_config.ProgressColumn(
+                "Score", format=WHOLE_PERCENT, min_value=0, max_value=100, help=explain("score")
+            ),
+            "Why": st.column_config.TextColumn("Why", width="large", help="What the metric says."),
+        },
+    )
+
+
+def _line(shown: Shown, row: Any, outputs: list[str]) -> dict[str, Any]:
+    values = shown.rows.get(row.row, {})
+    inputs = {name: as_text(v) for name, v in values.items() if name not in outputs}
+    return {
+        "Row": row.row + 2,
+        "Right answer": answer_text(values, outputs),
+        "Model says": answer_text(row.answer, outputs) if row.answer else "(no answer)",
+        "Score": in_percent(row.score),
+        "Why": _last(row.error) if row.error else row.feedback,
+        **inputs,
+    }
+
+
+def _will_ask(now: Current, number: int) -> str:
+    draft = now.draft
+    steps = len(draft.pipeline.steps) if draft.pipeline else 1
+    judge = get_metric(draft.metric.name)(**draft.metric.options).calls if draft.metric else 0
+    calls = number * (steps + judge)
+    said = f", {number * judge} of them to the judge" if judge else ""
+    return f"At least {count(calls, 'call')} to {plain(title_of(draft.model or ModelChoice()))}{said}."
+
+
+def _has_code(now: Current) -> bool:
+    return now.draft.metric is not None and now.draft.metric.name == "PythonMetric"
+
+
+def _last(error: str) -> str:
+    """Return an error's last line: of a traceback, that is what went wrong."""
+    return error.strip().rpartition("\n")[2]

@@ -1,0 +1,150 @@
+"""Every candidate of a run: its score, where it came from and why it exists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from dashboard.app_pages.results.compare import add_contender
+from dashboard.components.plot import plot
+from dashboard.components.runs import PERCENT, in_percent
+from dashboard.state import candidates, reading
+from dashboard.state.candidates import Contender
+from dashboard.views.candidate_charts import (
+    Matrix,
+    family,
+    fewer,
+    lineage,
+    lineage_figure,
+    matrix,
+    matrix_figure,
+    trade_off,
+    variants,
+    variants_figure,
+    whole_trials,
+)
+from dashboard.views.comparison import as_text
+from dashboard.views.glossary import explain
+from dashboard.views.text import count, plain
+from engine.store.rows import CandidateRow, RunRow
+
+
+def candidate_table(candidates: Sequence[CandidateRow], best_id: str) -> None:
+    """Show the candidates in the order found."""
+    numbers = {c.id: c.number for c in candidates}
+    st.dataframe(
+        [
+            {
+                "Prompt": c.number,
+                "": "best" if c.id == best_id else "start" if c.number == 0 else "",
+                "Score": in_percent(c.score),
+                "On rows": c.rows,
+                "From": ", ".join(str(numbers[p]) for p in c.candidate.parents if p in numbers),
+                "Solved examples": sum(len(s.demos) for s in c.candidate.steps.values()),
+                "Why it exists": c.candidate.reason,
+            }
+            for c in sorted(candidates, key=lambda c: c.number)
+        ],
+        hide_index=True,
+        placeholder="",
+        key="candidate_table",
+        column_config={
+            "Prompt": st.column_config.NumberColumn(width="small", help=explain("candidate")),
+            "": st.column_config.TextColumn(width="small"),
+            "Score": st.column_config.ProgressColumn(
+                "Score",
+                format=PERCENT,
+                min_value=0,
+                max_value=100,
+                help=explain(
+                    "score", "Here: on the rows to choose by; the test rows play no part in choosing."
+                ),
+            ),
+            "On rows": st.column_config.NumberColumn(width="small", help=explain("rows to choose by")),
+            "Solved examples": st.column_config.NumberColumn(help=explain("solved example")),
+            "Why it exists": st.column_config.TextColumn(width="large"),
+        },
+    )
+
+
+def _told(found: Matrix) -> str:
+    rows = count(len(found.rows), "row")
+    if len(found.candidates) == 1:
+        return f"Only one prompt was scored on all {rows} to choose by, so there is nothing to compare yet."
+    told = f"{rows} against {len(found.candidates)} prompts."
+    if found.always:
+        told += f" Every prompt gets {found.always:,} of them right."
+    if found.never:
+        told += f" No prompt gets {found.never:,} of them right: worth a look at the rows themselves."
+    return told
+
+
+def candidate_matrix(run: RunRow) -> None:
+    """Show which prompt gets which validation row right."""
+    trials = whole_trials(reading.moment(run).trials)
+    found = matrix(candidates.everything(run), trials, candidates.row_scores(run))
+    if not found.rows:
+        st.caption("No prompt was scored on all validation rows.")
+        return
+    st.caption(
+        _told(found),
+        help="Green is right, red is wrong. Rows are sorted from the hardest to the easiest. Move over a cell to read it.",
+    )
+    if found.left_out:
+        st.caption(f"The start and the best prompts are shown; {found.left_out:,} others are left out.")
+    values = reading.row_values(run, found.rows)
+    inputs = [f.name for f in reading.pipeline(run).inputs]
+    texts = {row: as_text(v.get(inputs[0], "")) if inputs else "" for row, v in values.items()}
+    plot(
+        matrix_figure(found, {row: row + 2 for row in found.rows}, texts),
+        key="matrix",
+        label=f"{len(found.rows)} rows against {len(found.candidates)} prompts",
+        height=min(760, 130 + 9 * len(found.rows)),
+        stamp=str(len(found.rows)),
+    )
+
+
+def candidate_family(run: RunRow, best_id: str, picked: Sequence[Contender]) -> None:
+    """Show what came from what, and what quality costs; a click sets a prompt beside those picked."""
+    tried = candidates.everything(run)
+    clicked: list[Any] = []
+    st.caption("Click a prompt to set it beside the others in the first tabs.")
+    left, right = st.columns(2, gap="medium")
+    with left, st.container(border=True, height="stretch", key="lineage_card"):
+        st.markdown(
+            "**What came from what**",
+            help=explain("family", "Move over a dot to read why it exists."),
+        )
+        shown = family(tried, best_id)
+        nodes = lineage(shown, best_id)
+        if any(n.parents for n in nodes):
+            label = f"Family tree of {len(nodes)} prompts"
+            clicked.append(plot(lineage_figure(nodes), key="lineage", label=label, height=380))
+            if len(shown) < len(tried):
+                st.caption(f"The best {len(shown):,} of {len(tried):,} prompts, and those they came from.")
+        else:
+            st.caption("No prompt was made from another one in this run.")
+    with right, st.container(border=True, height="stretch", key="cost_card"):
+        st.markdown(
+            "**Quality against cost**",
+            help=f"Up is better, left is cheaper; grey ones are beaten outright. {explain('beaten outright')}",
+        )
+        trials = whole_trials(reading.moment(run).trials)
+        found = fewer(variants(tried, trials, candidates.row_tokens(run), best_id))
+        if len(found) == 1:
+            st.caption(
+                "Only one prompt was scored on all rows to choose by, so there is nothing to weigh yet."
+            )
+        elif found:
+            sentence = trade_off(found)
+            if sentence:
+                st.caption(plain(sentence))
+            label = f"Quality against cost of {len(found)} prompts"
+            clicked.append(plot(variants_figure(found), key="variants", label=label, height=350))
+        else:
+            st.caption("No prompt was scored on all validation rows.")
+    number = next((int(c) for c in clicked if c is not None), None)
+    if number is not None:
+        add_contender(run.id, candidates.by_number(run, number), picked)

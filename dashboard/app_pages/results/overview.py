@@ -1,0 +1,247 @@
+"""Baseline against best on the test rows, as figures: those of the run's result, as in its report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from dashboard.app_pages.results.charts import candidate_family, candidate_matrix, candidate_table
+from dashboard.app_pages.results.compare import candidate_compare, contender_picker, heads
+from dashboard.app_pages.results.rows import row_matrix, split_choice
+from dashboard.app_pages.results.step_credit import step_credit_card
+from dashboard.components.page import complain, tune_link
+from dashboard.components.plot import plot
+from dashboard.components.runs import verdict_card
+from dashboard.state import candidates, reading
+from dashboard.state.candidates import Contender
+from dashboard.views.comparison import verdict_notes
+from dashboard.views.glossary import explain
+from dashboard.views.meters import price, short
+from dashboard.views.score_chart import score_chart, score_figure
+from dashboard.views.side_by_side import spread, spread_figure
+from dashboard.views.text import distinct, plain
+from engine.errors import EngineError
+from engine.export.figures import moment, percent
+from engine.store.rows import RunRow
+
+NO_FIGURE = "not known"
+
+
+def kpi_cards(result: Mapping[str, Any]) -> None:
+    """Show score, interval, cost and latency, the best prompt against the baseline."""
+    verdict, before, after = result["verdict"], result["baseline"], result["best"]
+    kept = verdict.get("kind") == "unchanged"
+    with st.grid(4 if kept else 6, key="kpis", gap="small", min_column_width=200 if kept else 230):
+        _card(
+            "Starting prompt" if kept else "Baseline",
+            percent(before["test"]),
+            help=explain("baseline", "Here: its score on the test rows, which the search never saw."),
+        )
+        if not kept:
+            _gain(verdict, after)
+        _card(
+            "Cost per 1,000 rows",
+            price(None if after["cost_per_row"] is None else 1000 * after["cost_per_row"]),
+            delta=_change(before, after, "cost_per_row"),
+            inverse=True,
+            help="What answering 1,000 rows with the best prompt costs; below, the change against the baseline.",
+        )
+        _card(
+            "Tokens per row",
+            NO_FIGURE if after["tokens_per_row"] is None else short(after["tokens_per_row"]),
+            delta=_change(before, after, "tokens_per_row"),
+            inverse=True,
+            help=explain("token", "Here: sent and received for a row with the best prompt."),
+        )
+        _card(
+            "Time per row",
+            moment(after["seconds_per_row"]),
+            help="The median time one row took with the best prompt. Rows run side by side, so many take less.",
+        )
+
+
+def _gain(verdict: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    gain, low, high = (verdict.get(name) for name in ("difference", "low", "high"))
+    _card(
+        "Best prompt",
+        percent(after["test"]),
+        # Two equal scores are no step up, and get no arrow.
+        delta=f"{100 * gain:+.1f} points" if gain and round(100 * gain, 1) else None,
+        help=explain("best prompt", "Here: its score on the same test rows."),
+    )
+    if low is not None and high is not None:
+        _card(
+            "Likely gain",
+            f"{round(100 * low):+d} to {round(100 * high):+d} points",
+            help=explain("likely gain"),
+        )
+
+
+def _card(name: str, value: str, *, delta: str | None = None, inverse: bool = False, help: str = "") -> None:  # noqa: A002 - Streamlit's name
+    with st.container(
+        border=True, height="stretch", key=f"kpi_{name.lower().replace(' ', '_').replace(',', '')}"
+    ):
+        st.metric(name, value, delta=delta, delta_color="inverse" if inverse else "normal", help=help)
+
+
+def _change(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> str | None:
+    was, now = before[name], after[name]
+    change = round(100 * (now / was - 1)) if was and now else 0
+    return f"{change:+d} %" if change else None
+
+
+ADVICE = {
+    "unchanged": (
+        "To get further: another way of tuning, a larger budget or more examples. The rows below show what still goes wrong.",
+    ),
+    "not_enough": (
+        "More test rows would tell: add examples, or give the final test a larger share of them.",
+    ),
+    "too_close": (
+        "More test rows would tell them apart; until then the cheaper of the two is as good a choice.",
+    ),
+    "worse": ("Stay with the starting prompt, or try another way of tuning.",),
+}
+"""What helps on, after a verdict that is no clear gain."""
+
+
+def results_view(run: RunRow) -> None:
+    """Show a run that has at least begun to score prompts."""
+    result = run.result or {}
+    best = str(result.get("best_candidate", ""))
+    if result:
+        verdict_card(result["verdict"])
+        whole = result.get("whole_set")
+        notes = [plain(whole["sentence"])] if whole else []
+        notes += verdict_notes(result["verdict"], len(candidates.index(run)))
+        if result["verdict"].get("kind") == "unchanged" and result.get("reason"):
+            notes.append(plain(str(result["reason"])))
+        notes += ADVICE.get(str(result["verdict"].get("kind")), ())
+        if notes:
+            st.caption("  \n".join(notes))
+        kpi_cards(result)
+    else:
+        _without_result(run)
+    try:
+        runs = candidates.comparable(run, reading.runs(run.project_id))
+        steps = len(reading.pipeline(run).steps)
+    except ValueError:
+        st.caption("This run was saved by another version of Tuneboard; its prompts cannot be compared here.")
+        return
+    picked = contender_picker(run, best, runs)
+    if not picked:
+        st.caption("The first prompt appears here as soon as it is found.")
+        return
+    views: dict[str, Callable[[], None]] = {
+        "Prompts side by side": lambda: candidate_compare(picked),
+        "Rows": lambda: row_matrix(run, picked),
+        "Scores": lambda: _scores(picked),
+        "All prompts": lambda: _all(run, best),
+        "Rows by prompt": lambda: candidate_matrix(run),
+        "Family and cost": lambda: candidate_family(run, best, picked),
+    }
+    if steps > 1:
+        views["Which step"] = lambda: step_credit_card(run, best)
+    for tab, view in zip(
+        st.tabs(list(views), key="results_tab", on_change="rerun", bind="query-params"),
+        views.values(),
+        strict=True,
+    ):
+        if tab.open:
+            with tab:
+                _guarded(view)
+
+
+def nothing_yet(run: RunRow | None) -> None:
+    """Say why there are no results, and where to go."""
+    with st.container(border=True, key="no_results"):
+        st.markdown("**No results yet**")
+        if run is None:
+            st.caption("Start a run on the Tune page; its verdict, prompts and rows will be shown here.")
+            tune_link()
+            return
+        if run.is_over or run.state == "lost":
+            st.caption(plain(run.message) or "This run ended before there was anything to compare.")
+        else:
+            st.caption("The run has only begun; its first prompt appears here when it has answered its rows.")
+        _watch(run)
+
+
+def _without_result(run: RunRow) -> None:
+    with st.container(border=True, key="no_verdict"):
+        if run.is_over or run.state == "lost":
+            st.markdown("**This run has no verdict**")
+            st.caption(plain(run.message) or "It ended before the final test.")
+        else:
+            st.markdown("**The run is still going on**")
+            st.caption(
+                "These are the prompts so far, on the rows that choose among them. The verdict comes with the final test, "
+                "at the end."
+            )
+        with st.container(horizontal=True, vertical_alignment="center", key="no_verdict_bar"):
+            _watch(run)
+            if not run.is_over and run.state != "lost":
+                st.button("Look again", key="look_again", icon=":material/refresh:")
+
+
+def _watch(run: RunRow) -> None:
+    st.page_link(
+        "app_pages/run/page.py",
+        label="Look at the run" if run.is_over or run.state == "lost" else "Watch it",
+        icon=":material/monitoring:",
+        query_params={"run": run.id},
+        width="content",
+    )
+
+
+def _guarded(view: Callable[[], None]) -> None:
+    try:
+        view()
+    except EngineError as error:
+        complain(error)  # in its tab; the others stay usable
+
+
+def _scores(picked: Sequence[Contender]) -> None:
+    heads(picked)
+    split = split_choice(picked, key="spread_split")
+    if split is None:
+        return
+    names = distinct({c.key: c.name for c in picked})
+    found = [spread(names[c.key], candidates.outcomes(c, split)) for c in picked]
+    plot(
+        spread_figure(found),
+        key="spreads",
+        label="; ".join(f"{s.name}: {s.right} of {s.rows} rows right" for s in found),
+        height=110 + 56 * len(found),
+        stamp=",".join(c.key for c in picked),
+    )
+    st.dataframe(
+        [
+            {
+                "Prompt": s.name,
+                "Rows": s.rows,
+                "Right": s.right,
+                "A half or more": s.high,
+                "Under a half": s.low,
+                "Wrong": s.wrong,
+                "Failed": s.failed,
+            }
+            for s in found
+        ],
+        hide_index=True,
+        key="spread_table",
+        height="content",
+    )
+
+
+def _all(run: RunRow, best: str) -> None:
+    trials = reading.moment(run).trials
+    plot(
+        score_figure(score_chart(trials), over=run.is_over),
+        key="final_scores",
+        label=f"Scores of {len(trials)} trials",
+        stamp=str(len(trials)),
+    )
+    candidate_table(candidates.everything(run), best)

@@ -1,0 +1,16 @@
+"""What came out of a run: the verdict, the figures, the prompts side by side, the rows."""
+
+from dashboard.app_pages.results.overview import nothing_yet, results_view
+from dashboard.components.runs import current_run, run_picker
+from dashboard.components.wizard import wizard_header
+from dashboard.state import candidates, reading
+
+wizard_header("results")
+run_id = current_run()
+run = reading.run(run_id) if run_id else None
+if run is not None:
+    run_picker(run.id)
+if run is None or not (run.result or candidates.index(run)):
+    nothing_yet(run)
+else:
+    results_view(run)

@@ -1,0 +1,192 @@
+"""Asking a run under way: to use more, to try a prompt of one's own; and what became of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from dashboard.components.page import press
+from dashboard.state import launching, reading
+from dashboard.state.snapshot import Seen
+from dashboard.views.meters import dollars, duration, short
+from dashboard.views.text import plain
+from engine.errors import EngineError
+from engine.records import Candidate
+from engine.store.requests import BUDGET, CANDIDATE, RequestRow, budget_now
+from engine.store.rows import CandidateRow
+
+SEARCHING = ("", "Reading the data", "Scoring the starting prompt", "Searching")
+SHOWN = 4
+
+
+def request_buttons(seen: Seen) -> None:
+    """Offer what can be asked of a run that goes on."""
+    run = seen.run
+    too_late = "" if run.phase in SEARCHING else "The search has ended; only the final test is left."
+    limits = _limits(seen)
+    reason = too_late or ("" if limits else "This run has no limit to raise.")
+    with st.popover(
+        "Raise the budget",
+        icon=":material/add_circle:",
+        key="raise_budget",
+        disabled=bool(reason),
+        help=reason or "Let the search use more than you first allowed. It counts at once.",
+    ):
+        _budget_form(run.id, limits)
+    writing = st.button(
+        "Try your own prompt",
+        icon=":material/edit:",
+        key="own_prompt",
+        disabled=bool(too_late),
+        help=too_late or "Edit any prompt of this run and have it scored beside the search.",
+    )
+    if writing:
+        st.session_state["own_prompt_of"] = run.id
+    if st.session_state.get("own_prompt_of") == run.id and not too_late:
+        _own_prompt(run.id)
+
+
+def run_requests(seen: Seen) -> None:
+    """Show the latest requests of a run with their answers."""
+    if not seen.requests:
+        return
+    with st.container(border=True, key="requests", gap="xsmall"):
+        for request in reversed(seen.requests[-SHOWN:]):
+            icon, colour = _mark(request)
+            said = request.answer or (
+                "The run ended before it came to this."
+                if seen.run.is_over
+                else "Being tried now: its rows come before those of the search."
+                if request.batch is not None
+                else "Waiting: the run sees it in a moment."
+            )
+            st.markdown(f":{colour}[{icon}] **{plain(_wish(request), 120)}** · {plain(said)}")
+
+
+def _mark(request: RequestRow) -> tuple[str, str]:
+    if not request.answer:
+        return ":material/hourglass_top:", "gray"
+    return (":material/block:", "orange") if request.refused else (":material/check_circle:", "green")
+
+
+def _wish(request: RequestRow) -> str:
+    if request.kind == CANDIDATE:
+        return "Your own prompt"
+    words = {
+        "calls": "{:,} calls",
+        "tokens": "{:,} tokens",
+        "usd": "{:,.2f} dollars",
+        "seconds": "{:,.0f} seconds",
+    }
+    wanted = request.content.get("budget") or {}
+    named = [words[k].format(v) for k, v in wanted.items() if k in words and isinstance(v, int | float)]
+    return f"Up to {' and '.join(named)}" if named else "A larger budget"
+
+
+def _limits(seen: Seen) -> dict[str, Any]:
+    now = budget_now(seen.run.spec.get("budget") or {}, seen.requests)
+    return {name: value for name, value in now.items() if value is not None}
+
+
+def _budget_form(run_id: str, limits: dict[str, Any]) -> None:
+    wanted: dict[str, Any] = {}
+    if "calls" in limits:
+        wanted["calls"] = _more("Calls", limits["calls"], f"now {limits['calls']:,}", step=50)
+    if "tokens" in limits:
+        wanted["tokens"] = _more("Tokens", limits["tokens"], f"now {short(limits['tokens'])}", step=10_000)
+    if "usd" in limits:
+        wanted["usd"] = _more("US dollars", float(limits["usd"]), f"now {dollars(limits['usd'])}", step=0.5)
+    if "seconds" in limits:
+        minutes = _more("Minutes", limits["seconds"] / 60, f"now {duration(limits['seconds'])}", step=5.0)
+        wanted["seconds"] = 60 * minutes
+    raised = {name: value for name, value in wanted.items() if value > limits[name] * 1.000001}
+    why_not = "" if raised else "Enter a larger number than the run has now."
+    if press("Raise", why_not, key="raise_now", type="primary"):
+        _ask(run_id, BUDGET, {"budget": raised})
+
+
+def _more(name: str, now: Any, words: str, *, step: Any) -> Any:
+    return st.number_input(
+        f"{name} ({words})", min_value=now, value=_half_more(now, step), step=step, key=f"more_{name}_{now}"
+    )
+
+
+def _half_more(now: Any, step: Any) -> Any:
+    """Return about half as much again, a whole number of steps above what there is now."""
+    return now + step * max(1, round(now / 2 / step))
+
+
+def _forget() -> None:
+    st.session_state.pop("own_prompt_of", None)
+
+
+@st.dialog("Try your own prompt", width="large", on_dismiss=_forget)
+def _own_prompt(run_id: str) -> None:
+    found = {c.id: c for c in reading.candidates(run_id)}
+    if not found:
+        st.caption("The run has no prompt yet. The first is there in a moment.")
+        return
+    best = max(found.values(), key=lambda c: (c.rows, c.score or 0.0, -c.number))
+    picked = st.selectbox(
+        "Start from",
+        list(found),
+        index=list(found).index(best.id),
+        format_func=lambda i: _named(found[i]),
+        key="own_from",
+    )
+    origin = found[picked].candidate
+    texts = {
+        path: st.text_area(
+            "Instruction" if len(origin.steps) == 1 else f"Instruction of {path}",
+            state.instructions,
+            key=f"own_{picked}_{path}",
+            height=170,
+            max_chars=20_000,
+        )
+        for path, state in origin.steps.items()
+    }
+    shown = sum(len(s.demos) for s in origin.steps.values())
+    keep = bool(shown) and st.toggle(f"Keep its solved examples ({shown})", True, key="own_demos")
+    mine = _written(origin, texts, keep_demos=keep or not shown, number=found[picked].number)
+    problem = _problem(mine, found, texts)
+    st.caption(
+        "It is scored on the same validation rows as the others, within the budget. If it is the best at the end, it is the result."
+    )
+    if press("Score it", problem, key="own_score", type="primary"):
+        _forget()
+        _ask(run_id, CANDIDATE, {"candidate": mine.as_dict()})
+
+
+def _written(origin: Candidate, texts: dict[str, str], *, keep_demos: bool, number: int) -> Candidate:
+    mine = origin
+    for path, text in texts.items():
+        changes: dict[str, Any] = {"instructions": text.strip()}
+        if not keep_demos:
+            changes["demos"] = ()
+        mine = mine.with_step(path, **changes)
+    return mine.derived(
+        f"Written by hand, from {'the starting prompt' if not number else f'prompt {number}'}.", origin
+    )
+
+
+def _problem(mine: Candidate, found: dict[str, CandidateRow], texts: dict[str, str]) -> str:
+    empty = [path for path, text in texts.items() if not text.strip()]
+    if empty:
+        return f"Write an instruction{'' if len(texts) == 1 else f' for {empty[0]}'}."
+    known = found.get(mine.id)
+    return "" if known is None else f"This is the same as {_named(known)}. Change something first."
+
+
+def _named(row: CandidateRow) -> str:
+    name = "the starting prompt" if row.number == 0 else f"prompt {row.number}"
+    return name if row.score is None else f"{name} ({100 * row.score:.1f} % on {row.rows} rows)"
+
+
+def _ask(run_id: str, kind: str, content: dict[str, Any]) -> None:
+    try:
+        launching.ask(run_id, kind, content)
+    except EngineError as error:
+        st.toast(plain(str(error)), icon=":material/error:")
+        return
+    st.rerun()

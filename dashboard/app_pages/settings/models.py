@@ -1,0 +1,340 @@
+"""Models that are there already: servers that run on this machine, and providers whose key is in the environment."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard.components.page import press
+from dashboard.state import drafts, models, reading
+from dashboard.state.models import is_offline, key_variable, own_key_variable, price_words, title_of
+from dashboard.state.selection import check, read_only
+from dashboard.views.glossary import explain
+from dashboard.views.text import plain
+from engine.errors import EngineError
+from engine.lm.catalog import PROVIDERS, Provider, find_route
+from engine.lm.connection import LocalServer, local_servers, providers_with_key
+from engine.lm.prices import own_prices, price, set_own_price
+from engine.runs.spec import ModelChoice
+
+SHOWN = 8
+
+
+def found_models() -> None:
+    """Show what was found, each model with a button that adds it."""
+    with st.container(border=True, key="found_models"):
+        with st.container(horizontal=True, vertical_alignment="center", key="found_head"):
+            st.markdown(
+                "**Found on this machine**",
+                help="Ollama, LM Studio and vLLM are looked for at their usual addresses on this machine, and API keys in its "
+                "environment. Nothing leaves the machine.",
+                width="stretch",
+            )
+            if st.button(
+                "Look again", key="found_again", type="tertiary", icon=":material/refresh:", width="content"
+            ):
+                _servers.clear()
+        servers, providers = _servers(), providers_with_key()
+        there = {m.name for m in reading.saved_models()}
+        for at, server in enumerate(servers):
+            _server(server, there, f"found_{at}")
+        for provider in providers:
+            _provider(provider, there)
+        if not servers and not providers:
+            st.caption(
+                "No model server answers here, and no API key is in the environment. Start Ollama or LM Studio, "
+                "then look again, or add a model below."
+            )
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def _servers() -> list[LocalServer]:
+    return local_servers()
+
+
+def _server(server: LocalServer, there: set[str], key: str) -> None:
+    st.caption(
+        f":green[:material/check_circle:] {plain(server.title)} at {plain(server.address)} · free, nothing leaves the machine"
+    )
+    names = list(server.models)
+    if not names:
+        st.caption("It runs, and has no model yet.")
+        return
+    if len(names) > SHOWN:
+        picked = st.selectbox("Its models", names, key=f"{key}_pick", label_visibility="collapsed")
+        names = [picked]
+    _adders(names, there, key)
+
+
+def _provider(provider: Provider, there: set[str]) -> None:
+    st.caption(f":green[:material/key:] {plain(provider.title)}: a key is in {plain(provider.key_env or '')}")
+    _adders(list(provider.examples), there, f"found_{provider.prefix}")
+
+
+def _adders(names: list[str], there: set[str], key: str) -> None:
+    with st.container(horizontal=True, gap="small", key=f"{key}_models"):
+        for name in names:
+            known = name in there
+            st.button(
+                plain(name, 60),
+                key=f"{key}_add_{name}",
+                icon=":material/check:" if known else ":material/add:",
+                disabled=known or read_only(),
+                help="It is in the list already."
+                if known
+                else "Add it to the models that projects can choose.",
+                on_click=drafts.add_model,
+                args=(ModelChoice(name=name),),
+            )
+
+
+OTHER = "Any other name"
+
+
+def model_form() -> None:
+    """Show the form; what it makes is added to the list of models."""
+    with st.container(border=True, key="add_model"):
+        st.markdown("**Add a model**")
+        providers = {p.title: p for p in PROVIDERS if p.protocol != "offline"}
+        left, right = st.columns(2, gap="small")
+        picked = left.selectbox(
+            "Provider",
+            [*providers, OTHER],
+            key="new_provider",
+            help=explain("provider", "Those marked “this machine” cost nothing and send nothing out."),
+        )
+        provider = providers.get(picked)
+        name = right.selectbox(
+            "Model",
+            list(provider.examples) if provider else [],
+            index=0 if provider and provider.examples else None,
+            key=f"new_model_{picked}",
+            accept_new_options=True,
+            placeholder="provider/model",
+            help=explain("model", "Choose one, or type any name, written as provider/model."),
+        )
+        address = st.text_input(
+            "Address (only for a server of your own)",
+            key=f"new_base_url_{picked}",
+            placeholder=(provider.base_url if provider else None) or "http://localhost:8000/v1",
+            help="Any server that speaks the OpenAI protocol. Leave it empty to use the provider's own address.",
+        )
+        needs_key = bool(address.strip()) and st.toggle(
+            "This address needs an API key",
+            key="new_needs_key",
+            help=explain("key", "It is given after adding the model."),
+        )
+        variable, temperature, longest = _details(picked)
+        if needs_key and not variable.strip():
+            variable = own_key_variable(address)
+        wrong = _wrong(name, address)
+        choice = None
+        if not wrong and name:
+            choice = ModelChoice(
+                name=name.strip(),
+                base_url=address.strip() or None,
+                key_env=variable.strip() or None,
+                temperature=temperature,
+                max_tokens=longest,
+            )
+        pressed = press(
+            "Add this model", wrong, key="add_model_button", type="primary", icon=":material/add:"
+        )
+        if pressed and choice:
+            drafts.add_model(choice)
+            st.session_state["model_added"] = True
+            st.rerun()
+        if st.session_state.pop("model_added", False):
+            st.toast("Added. Test the connection, then choose it on the Tune page.", icon=":material/check:")
+        _hint(provider, own=bool(address.strip()))
+
+
+def _details(picked: str) -> tuple[str, float | None, int | None]:
+    with st.expander("Details", icon=":material/page_info:", key="new_details"):
+        variable = st.text_input(
+            "Environment variable that holds the key",
+            key=f"new_key_env_{picked}",
+            placeholder="The provider's usual one",
+            help="Only its name is stored, never the key.",
+        )
+        left, right = st.columns(2, gap="small")
+        temperature = left.number_input(
+            "Temperature",
+            0.0,
+            2.0,
+            None,
+            step=0.1,
+            key=f"new_temperature_{picked}",
+            placeholder="The model's own",
+            help="How freely it words its answers: 0 is the most even.",
+        )
+        longest = right.number_input(
+            "Longest answer, in tokens",
+            1,
+            1_000_000,
+            None,
+            step=100,
+            key=f"new_max_tokens_{picked}",
+            placeholder="The model's own",
+        )
+    return variable, temperature, longest
+
+
+def _wrong(name: str | None, address: str) -> str:
+    if not name or not name.strip():
+        return "Name the model first, as provider/model."
+    try:
+        find_route(name, address.strip() or None)
+    except EngineError as error:
+        return str(error)
+    return ""
+
+
+def _hint(provider: Provider | None, *, own: bool) -> None:
+    if own:
+        st.caption("The server at this address is asked directly, and nobody else.")
+    elif provider is None:
+        st.caption(
+            "Names that no provider above covers are sent through litellm, which knows over a hundred."
+        )
+    elif provider.local:
+        st.caption("Start its server on this machine first. Nothing leaves the machine.")
+    elif provider.key_env:
+        st.caption(
+            f"Needs an API key: from {plain(provider.key_env)}, your keyring, or typed in after adding it."
+        )
+
+
+def price_form(choice: ModelChoice, key: str) -> None:
+    """Let the person set a model's price, or go back to the usual one."""
+    found = price(choice.name)
+    own = choice.name in own_prices()
+    with st.expander("Price", icon=":material/payments:", key=f"{key}_price"):
+        st.caption(
+            "In US dollars per million tokens (pieces of words). Estimates, money limits and spending use it."
+            + (" This price is your own." if own else "")
+        )
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key=f"{key}_price_row"):
+            given = [
+                st.number_input(
+                    title,
+                    0.0,
+                    100_000.0,
+                    round(1e6 * rate, 6) if found else None,
+                    key=f"{key}_price_{side}_{own}",
+                    placeholder="not known",
+                    format="%.4g",
+                    width=150,
+                )
+                for title, side, rate in (
+                    ("Sent", "in", found.input if found else 0.0),
+                    ("Received", "out", found.output if found else 0.0),
+                )
+            ]
+            ready = given[0] is not None and given[1] is not None
+            if press("Save price", "" if ready else "Give both prices first.", key=f"{key}_price_save"):
+                _save(choice.name, (float(given[0] or 0), float(given[1] or 0)))
+            if own and st.button("Use the usual price", key=f"{key}_price_usual", type="tertiary"):
+                _save(choice.name, None)
+
+
+def _save(model: str, rates: tuple[float, float] | None) -> None:
+    try:
+        check()
+        set_own_price(model, rates)
+    except EngineError as error:
+        st.caption(f":orange[:material/error:] {plain(str(error))}")
+        return
+    st.rerun()
+
+
+def model_list() -> None:
+    """Show the models, each with its test button."""
+    for at, choice in enumerate(reading.saved_models()):
+        _model(choice, f"model_{at}")
+
+
+def _model(choice: ModelChoice, key: str) -> None:
+    state = models.key_state(choice)
+    with st.container(border=True, key=key, gap="small"):
+        with st.container(horizontal=True, vertical_alignment="center", key=f"{key}_head"):
+            with st.container(gap="xxsmall", key=f"{key}_name"):
+                st.markdown(f"**{plain(title_of(choice), 80)}**")
+                st.caption(
+                    f"{plain(price_words(choice))} · :{'green' if state.ok else 'orange'}[{plain(state.sentence)}]"
+                )
+            pressed = st.button(
+                "Test connection", key=f"{key}_test", icon=":material/network_check:", width="content"
+            )
+            if not is_offline(choice):
+                st.button(
+                    "",
+                    icon=":material/delete:",
+                    key=f"{key}_remove",
+                    type="tertiary",
+                    help="Remove this model from the list",
+                    on_click=drafts.remove_model,
+                    args=(choice,),
+                )
+        if not is_offline(choice):
+            price_form(choice, key)
+        variable = key_variable(choice)
+        if variable:
+            key_form(variable, key, open_now=not state.ok)
+        if pressed:
+            _test(choice)
+
+
+def key_form(variable: str, key: str, *, open_now: bool) -> None:
+    """Let the person give a key: for this page only, or into the system's keyring."""
+    with st.expander("API key", icon=":material/key:", expanded=open_now, key=f"{key}_expander"):
+        with st.form(f"{key}_form", border=False, clear_on_submit=True):
+            typed = st.text_input(
+                "API key",
+                type="password",
+                key=f"{key}_typed",
+                placeholder="Paste the key",
+                label_visibility="collapsed",
+                autocomplete="off",
+            )
+            keep = st.checkbox(
+                "Also keep it in this system's keyring",
+                key=f"{key}_keep",
+                help=explain(
+                    "key",
+                    "The keyring is where your system keeps passwords. Otherwise it is forgotten with this tab.",
+                ),
+            )
+            if st.form_submit_button("Use this key", key=f"{key}_submit"):
+                _use_key(variable, typed, keep)
+        st.caption(
+            f"Or set the environment variable {plain(variable)} before starting. Keys are never written to a file."
+        )
+
+
+def _use_key(variable: str, typed: str, keep: bool) -> None:
+    from engine.lm.keys import store_key
+
+    if not typed.strip():
+        st.caption(":orange[:material/pending:] Paste a key first.")
+        return
+    models.remember(variable, typed)
+    if keep and not store_key(variable, typed.strip()):
+        st.session_state["key_note"] = (
+            "This system has no keyring, so the key stays in this page's memory only."
+        )
+    st.rerun()
+
+
+def _test(choice: ModelChoice) -> None:
+    from engine.lm.connection import test_connection
+
+    with st.spinner("Asking the model for one word"):
+        report = test_connection(choice, models.remembered(key_variable(choice)) or None)
+    with st.container(horizontal=True, key="test_report", vertical_alignment="top"):
+        st.badge(
+            "It works" if report.ok else "It does not work",
+            icon=":material/check_circle:" if report.ok else ":material/error:",
+            color="green" if report.ok else "red",
+            width="content",
+        )
+        st.text(report.message)

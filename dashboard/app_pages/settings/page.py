@@ -1,0 +1,25 @@
+"""Models, their keys, and what is kept on this machine."""
+
+import streamlit as st
+
+from dashboard.app_pages.settings.models import found_models, model_form, model_list
+from dashboard.app_pages.settings.storage import spending_card, storage_card
+from dashboard.components.page import page_title
+
+page_title(
+    "Settings",
+    "Models are chosen for each project on its Tune page; here they are added, tested, priced and given keys.",
+)
+left, right = st.columns([7, 4], gap="medium")
+with left:
+    st.markdown("##### Models")
+    model_list()
+    found_models()
+    model_form()
+with right:
+    st.markdown("##### On this machine")
+    spending_card()
+    storage_card()
+note = st.session_state.pop("key_note", "")
+if note:
+    st.toast(note, icon=":material/info:")

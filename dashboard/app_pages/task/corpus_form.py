@@ -1,0 +1,245 @@
+"""What a person gives a search to look in: pasted passages, or files kept in the data folder. No Streamlit in here."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard.components.guard import guarded
+from dashboard.components.page import press
+from dashboard.state.selection import check
+from dashboard.state.steps import change_step
+from dashboard.views.glossary import explain
+from dashboard.views.text import plain
+from engine.errors import EngineError, PipelineError
+from engine.home import data_home
+from engine.pipeline.spec import CorpusSpec, StepOptions, StepSpec
+from engine.runs.spec import ProjectDraft
+
+TABLES = ("csv", "tsv", "json", "jsonl", "xlsx", "parquet")
+TEXTS = ("txt", "md", "pdf")
+MOST_INSIDE, LONGEST_INSIDE = 300, 200_000
+"""Passages and characters up to which a corpus is part of the task itself, and travels with it."""
+
+
+def pasted_corpus(text: str) -> CorpusSpec:
+    """Return the passages in a text: divided by blank lines, or one a line where there are none.
+
+    >>> pasted_corpus("Refunds take five days.\\n\\nParcels go out\\non Mondays.").passages
+    ('Refunds take five days.', 'Parcels go out\\non Mondays.')
+    """
+    text = text.replace("\r\n", "\n").strip()
+    parts = re.split(r"\n\s*\n", text) if re.search(r"\n\s*\n", text) else text.split("\n")
+    return CorpusSpec(passages=tuple(p.strip() for p in parts if p.strip()))
+
+
+def uploaded_corpus(files: Sequence[tuple[str, bytes]], column: str = "") -> CorpusSpec:
+    """Keep files (name and bytes) in the data folder; return the corpus in them. Small ones become passages.
+
+    Raises PipelineError with a sentence for files that hold nothing to search.
+    """
+    from engine.pipeline.corpora import corpus_of
+
+    check()
+    if not files:
+        raise PipelineError("Choose a table, or text files, to search.")
+    tables = [name for name, _ in files if _ending(name) in TABLES]
+    if tables and len(files) > 1:
+        raise PipelineError("Choose one table, or several text files; not both.")
+    digest = hashlib.sha256(b"".join(hashlib.sha256(content).digest() for _, content in files)).hexdigest()
+    folder = data_home() / "corpora" / digest[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files:
+        (folder / _safe(name)).write_bytes(content)
+    where = folder / _safe(files[0][0]) if tables else folder
+    kept = CorpusSpec(file=str(where), column=column if tables else "")
+    found = corpus_of(kept)
+    if len(found) <= MOST_INSIDE and sum(map(len, found.texts)) <= LONGEST_INSIDE:
+        return CorpusSpec(passages=found.texts)
+    return kept
+
+
+def columns_of(name: str, content: bytes) -> tuple[str, ...]:
+    """Return the columns of a table to search, that with the longest texts first; none for a text file.
+
+    Raises DatasetError for a table that cannot be read.
+    """
+    from engine.dataset import read_dataset
+
+    if _ending(name) not in TABLES:
+        return ()
+    table = read_dataset(content, name)
+    lengths = {c: sum(map(len, table.values(c)[:500])) for c in table.columns}
+    return tuple(sorted(table.columns, key=lambda c: -lengths[c]))
+
+
+def words_of(corpus: CorpusSpec) -> str:
+    """Return in words what a corpus holds."""
+    if corpus.passages:
+        count = len(corpus.passages)
+        return f"{count:,} passage{'s' if count != 1 else ''}, kept with the task"
+    if corpus.file:
+        column = f", column {corpus.column}" if corpus.column else ""
+        return f"the file {Path(corpus.file).name}{column}"
+    return "nothing yet"
+
+
+def _ending(name: str) -> str:
+    return name.rpartition(".")[2].lower()
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", Path(name).name).lstrip(".") or "file"
+
+
+RETRIEVERS = {
+    "bm25": "By words (BM25)",
+    "embeddings": "By meaning (embeddings)",
+}
+PASTE = "Refunds take five working days.\n\nParcels are sent on Mondays and Thursdays."
+
+
+def corpus_form(project_id: str, step: StepSpec, at: int, key: str) -> None:
+    """Show what a step searches, and let the person replace it."""
+    options = step.options
+    st.markdown(
+        f"**Where it looks** · {plain(words_of(options.corpus), 80)}",
+        help=f"{explain('corpus')} {explain('passage')}",
+    )
+    way = st.segmented_control(
+        "Where the passages come from",
+        ("Paste", "Upload"),
+        default="Paste" if options.corpus.passages or not options.corpus.file else "Upload",
+        key=f"corpus_way_{key}",
+        label_visibility="collapsed",
+        required=True,
+    )
+    if way == "Paste":
+        _paste(project_id, options.corpus, at, key)
+    else:
+        _upload(project_id, at, key)
+    left, right = st.columns(2, gap="small", vertical_alignment="bottom")
+    left.number_input(
+        "Passages it takes",
+        1,
+        100,
+        options.k,
+        key=f"corpus_k_{key}",
+        on_change=_set,
+        args=(project_id, at, f"corpus_k_{key}", "k"),
+        help="How many of the best-fitting passages are handed on.",
+    )
+    right.selectbox(
+        "How it searches",
+        list(RETRIEVERS),
+        index=list(RETRIEVERS).index(options.retriever),
+        format_func=lambda name: RETRIEVERS[name],
+        key=f"retriever_{key}",
+        on_change=_set,
+        args=(project_id, at, f"retriever_{key}", "retriever"),
+        help="By words: passages with the same rare words. By meaning: passages that say something alike.",
+    )
+    _try(options, key)
+    problem = st.session_state.get(f"corpus_problem_{key}")
+    if problem:
+        with st.container(horizontal=True, vertical_alignment="center", key="corpus_problem"):
+            st.badge("Not usable", icon=":material/error:", color="red", width="content")
+            st.text(problem)
+
+
+def _paste(project_id: str, corpus: CorpusSpec, at: int, key: str) -> None:
+    st.text_area(
+        "Passages, with a blank line between them",
+        "\n\n".join(corpus.passages),
+        key=f"corpus_text_{key}",
+        height=150,
+        placeholder=PASTE,
+        on_change=_pasted,
+        args=(project_id, at, key),
+    )
+
+
+def _upload(project_id: str, at: int, key: str) -> None:
+    taken = st.session_state.get(f"corpora_taken_{key}", 0)
+    files = st.file_uploader(
+        "A table with the texts in one column, or text, Markdown and PDF files",
+        type=[*TABLES, *TEXTS],
+        accept_multiple_files=True,
+        key=f"corpus_files_{key}_{taken}",
+        max_upload_size=50,
+    )
+    if not files:
+        return
+    try:
+        columns = columns_of(files[0].name, files[0].getvalue())
+    except EngineError as error:
+        st.text(str(error))
+        return
+    column = st.selectbox("Column with the texts", columns, key=f"corpus_column_{key}") if columns else ""
+    st.button(
+        "Search in these",
+        key=f"use_corpus_{key}",
+        type="primary",
+        on_click=_uploaded,
+        args=(project_id, at, key, [(f.name, f.getvalue()) for f in files], column or ""),
+    )
+
+
+def _try(options: StepOptions, key: str) -> None:
+    corpus = options.corpus
+    if not corpus.passages and not corpus.file:
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom", key=f"corpus_try_{key}"):
+        query = st.text_input("Try a search", key=f"corpus_query_{key}", placeholder="Words to look for")
+        why_not = "" if query.strip() else "Write something to look for first."
+        pressed = press("Search", why_not, key=f"corpus_search_{key}")
+    if not pressed:
+        return
+    from engine.pipeline.corpora import CorpusRetriever
+
+    try:
+        found = CorpusRetriever(corpus, options.retriever)(query, options.k).passages
+    except EngineError as error:
+        st.text(str(error))
+        return
+    if not found:
+        st.caption("Nothing was found.")
+    for passage in found:
+        st.code(passage, language=None, wrap_lines=True)
+
+
+def set_options(project_id: str, at: int, **changes: object) -> bool:
+    """Save some of a step's options; return whether they were saved."""
+
+    def change(draft: ProjectDraft) -> ProjectDraft:
+        return change_step(
+            draft, at, lambda s: s.model_copy(update={"options": s.options.model_copy(update=changes)})
+        )
+
+    return guarded(project_id, change)
+
+
+def _set(project_id: str, at: int, key: str, name: str) -> None:
+    set_options(project_id, at, **{name: st.session_state[key]})
+
+
+def _pasted(project_id: str, at: int, key: str) -> None:
+    set_options(project_id, at, corpus=pasted_corpus(st.session_state[f"corpus_text_{key}"]))
+    st.session_state[f"corpus_problem_{key}"] = None
+
+
+def _uploaded(project_id: str, at: int, key: str, files: list[tuple[str, bytes]], column: str) -> None:
+    try:
+        corpus = uploaded_corpus(files, column)
+    except EngineError as error:
+        st.session_state[f"corpus_problem_{key}"] = str(error)
+        return
+    st.session_state[f"corpus_problem_{key}"] = None
+    if set_options(project_id, at, corpus=corpus):
+        taken = f"corpora_taken_{key}"
+        st.session_state[taken] = st.session_state.get(taken, 0) + 1
+        st.session_state.pop(f"corpus_text_{key}", None)

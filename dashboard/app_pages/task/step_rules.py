@@ -1,0 +1,279 @@
+"""Which model a step asks, where that is not the run's: one of those on the Settings page."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import streamlit as st
+
+from dashboard.app_pages.task.field_editor import ident
+from dashboard.app_pages.task.task_form import NO_MODEL
+from dashboard.components.guard import guarded, revision
+from dashboard.state import reading
+from dashboard.state.models import is_offline, key_state, not_in_settings, price_words, title_of
+from dashboard.state.steps import change_step, read_choices, readable
+from dashboard.views.glossary import explain
+from dashboard.views.text import plain
+from engine.lm.choice import ModelChoice
+from engine.pipeline.spec import AdapterName, Condition, Each, PipelineSpec, StepSpec
+from engine.runs.spec import ProjectDraft
+
+RUNS = "The run's model"
+WRITERS = "The model that wrote it"
+
+
+def step_model(project_id: str, step: StepSpec, at: int, end: str) -> None:
+    """Let the person give a step a model of its own, folded away where it asks the run's."""
+    own = step.model
+    with st.expander(
+        f"Model of this step: {plain(title_of(own), 60)}" if own else "Model of this step",
+        icon=":material/smart_toy:",
+        expanded=own is not None,
+        key=f"step_model_card_{end}",
+    ):
+        pick_model(
+            "This step asks",
+            own,
+            RUNS,
+            "A hard step may ask a strong model and an easy one a small, cheap model. All other steps ask the one chosen "
+            "on the Tune page. Models are added on the Settings page.",
+            (project_id, at, "model", f"step_model_{end}"),
+        )
+
+
+def pick_model(
+    label: str, chosen: ModelChoice | None, none: str, what: str, where: tuple[str, int, str, str]
+) -> None:
+    """Show the models of the Settings page and `none`; the one picked is saved.
+
+    `where` is the project, the step's place, the step's field and the widget's key.
+    """
+    saved = reading.saved_models()
+    options: list[str | ModelChoice] = [none, *saved]
+    if chosen is not None and chosen not in saved:
+        options.append(chosen)
+    st.selectbox(
+        label,
+        options,
+        index=0 if chosen is None else options.index(chosen),
+        format_func=lambda m: m if isinstance(m, str) else title_of(m),
+        key=where[3],
+        help=what,
+        on_change=_picked,
+        args=where,
+    )
+    if chosen is None:
+        return
+    if missing := not_in_settings(chosen, saved):
+        st.caption(f":orange[:material/help:] {plain(missing)}")
+    if not is_offline(chosen):
+        state = key_state(chosen)
+        st.caption(
+            f":{'green' if state.ok else 'orange'}[:material/key:] {plain(state.sentence)}  \n"
+            f":gray[:material/payments:] {plain(price_words(chosen))}"
+        )
+
+
+def _picked(project_id: str, at: int, field: str, key: str) -> None:
+    found = st.session_state[key]
+    chosen = found if isinstance(found, ModelChoice) else None
+    guarded(
+        project_id,
+        lambda draft: change_step(draft, at, lambda s: s.model_copy(update={field: chosen})),
+    )
+
+
+ALWAYS, ONLY_IF, UNLESS = "Always", "Only if", "Unless"
+ONCE, EACH = "Once", "For each item of a list"
+RUN_LAYOUT = "As the run does"
+LAYOUTS: dict[str, str] = {
+    "chat": "Marked sections",
+    "json": "JSON",
+    "xml": "XML tags",
+    "two_step": "Free text, read by a second call",
+}
+
+
+def step_rules(project_id: str, spec: PipelineSpec, at: int) -> None:
+    """Show a step's model, condition, repetition and message layout, folded away where they are as usual."""
+    step = spec.steps[at]
+    usual = step.when is None and step.each is None and step.adapter is None
+    end = f"{ident(project_id, at)}_{revision(project_id)}"
+    if step.strategy not in NO_MODEL:
+        step_model(project_id, step, at, end)
+    several = len(spec.steps) > 1
+    title = "When it runs, and how its messages look" if several else "Repetition and message layout"
+    with st.expander(title, icon=":material/rule:", expanded=not usual, key=f"rules_{end}"):
+        if several or step.when is not None:
+            _when(project_id, spec, at, end)
+        _each(project_id, spec, at, end)
+        if step.strategy not in NO_MODEL:
+            _layout(project_id, step, at, end)
+
+
+def _when(project_id: str, spec: PipelineSpec, at: int, end: str) -> None:
+    when = spec.steps[at].when
+    state = ALWAYS if when is None else UNLESS if when.negated else ONLY_IF
+    key = f"when_{end}"
+    st.segmented_control(
+        "This step runs",
+        (ALWAYS, ONLY_IF, UNLESS),
+        default=state,
+        key=key,
+        required=True,
+        on_change=_set_when,
+        args=(project_id, at, end),
+    )
+    if when is None:
+        return
+    known = readable(spec, at)
+    names = list(dict.fromkeys([*known, when.field]))
+    left, right = st.columns([2, 3], gap="small", vertical_alignment="bottom")
+    left.selectbox(
+        "the field",
+        names,
+        index=names.index(when.field),
+        key=f"when_field_{end}",
+        on_change=_set_when,
+        args=(project_id, at, end),
+    )
+    allowed = next(
+        (f.choices for s in spec.steps for f in (*s.inputs, *s.makes) if f.name == when.field and f.choices),
+        (),
+    )
+    options = list(dict.fromkeys([*allowed, *when.values]))
+    right.multiselect(
+        "is one of",
+        options,
+        list(when.values),
+        key=f"when_values_{end}_{when.field}",
+        accept_new_options=not allowed,
+        placeholder="Choose values" if allowed else "Type a value and press Enter",
+        on_change=_set_when,
+        args=(project_id, at, end),
+    )
+
+
+def _each(project_id: str, spec: PipelineSpec, at: int, end: str) -> None:
+    each = spec.steps[at].each
+    st.segmented_control(
+        "How often it runs",
+        (ONCE, EACH),
+        default=ONCE if each is None else EACH,
+        key=f"each_{end}",
+        required=True,
+        on_change=_set_each,
+        args=(project_id, at, end),
+        help="For each item: the step runs once for every item of a list, and its answers come back as lists.",
+    )
+    if each is None:
+        return
+    lists = _lists(spec, at)
+    names = list(dict.fromkeys([*lists, each.field]))
+    left, right = st.columns(2, gap="small", vertical_alignment="bottom")
+    left.selectbox(
+        "the list",
+        names,
+        index=names.index(each.field),
+        format_func=lambda n: n or "Choose a list",
+        key=f"each_field_{end}",
+        on_change=_set_each,
+        args=(project_id, at, end),
+    )
+    inputs = [f.name for f in spec.steps[at].inputs]
+    items = list(dict.fromkeys([*inputs, each.item]))
+    right.selectbox(
+        "is read, item by item, as",
+        items,
+        index=items.index(each.item),
+        key=f"each_item_{end}",
+        on_change=_set_each,
+        args=(project_id, at, end),
+    )
+
+
+def _lists(spec: PipelineSpec, at: int) -> list[str]:
+    """Return the fields that hold lists and are there before a step; any field where none says so."""
+    known = readable(spec, at)
+    kinds = {f.name: f.type for s in spec.steps for f in (*s.needs, *s.makes)}
+    lists = [n for n in known if kinds.get(n, "").lower().startswith("list")]
+    return lists or list(known)
+
+
+def _layout(project_id: str, step: StepSpec, at: int, end: str) -> None:
+    options = [RUN_LAYOUT, *get_args(AdapterName)]
+    left, right = st.columns(2, gap="small", vertical_alignment="top")
+    left.selectbox(
+        "Message layout",
+        options,
+        index=options.index(step.adapter) if step.adapter else 0,
+        format_func=lambda name: LAYOUTS.get(name, name),
+        key=f"layout_{end}",
+        on_change=_set_layout,
+        args=(project_id, at, f"layout_{end}"),
+        help=f"{explain('message layout')} Leave it unless a model has trouble keeping the form.",
+    )
+    if step.adapter == "two_step":
+        with right:
+            pick_model(
+                "Model that reads the free text",
+                step.extraction_model,
+                WRITERS,
+                "The second call takes the answers out of the free text; a small, cheap model can do that.",
+                (project_id, at, "extraction_model", f"extraction_{end}"),
+            )
+
+
+def _save(project_id: str, at: int, **changes: Any) -> None:
+    def change(draft: ProjectDraft) -> ProjectDraft:
+        return change_step(draft, at, lambda s: s.model_copy(update=changes))
+
+    guarded(project_id, change)
+
+
+def _set_when(project_id: str, at: int, end: str) -> None:
+    state = st.session_state[f"when_{end}"]
+    if state == ALWAYS:
+        _save(project_id, at, when=None)
+        return
+
+    def change(draft: ProjectDraft) -> ProjectDraft:
+        spec = draft.pipeline or PipelineSpec()
+        if at >= len(spec.steps):
+            return draft
+        old = spec.steps[at].when
+        known = list(readable(spec, at))
+        field = st.session_state.get(f"when_field_{end}") or (old.field if old else (known or [""])[-1])
+        typed = st.session_state.get(f"when_values_{end}_{field}")
+        values = typed if typed is not None else (old.values if old and old.field == field else ())
+        made = Condition(field=field, values=read_choices("\n".join(values)), negated=state == UNLESS)
+        return change_step(draft, at, lambda s: s.model_copy(update={"when": made}))
+
+    guarded(project_id, change)
+
+
+def _set_each(project_id: str, at: int, end: str) -> None:
+    if st.session_state[f"each_{end}"] == ONCE:
+        _save(project_id, at, each=None)
+        return
+
+    def change(draft: ProjectDraft) -> ProjectDraft:
+        spec = draft.pipeline or PipelineSpec()
+        if at >= len(spec.steps):
+            return draft
+        old, inputs = spec.steps[at].each, [f.name for f in spec.steps[at].inputs]
+        field = st.session_state.get(f"each_field_{end}") or (
+            old.field if old else (_lists(spec, at) or [""])[-1]
+        )
+        fallback = old.item if old else next((n for n in inputs if n != field), (inputs or [""])[0])
+        item = st.session_state.get(f"each_item_{end}") or fallback
+        return change_step(draft, at, lambda s: s.model_copy(update={"each": Each(field=field, item=item)}))
+
+    guarded(project_id, change)
+
+
+def _set_layout(project_id: str, at: int, key: str) -> None:
+    chosen = st.session_state[key]
+    # What belongs to the layout before would be refused beside another one.
+    fresh = {"extraction_model": None, "use_native_function_calling": None}
+    _save(project_id, at, adapter=None if chosen == RUN_LAYOUT else chosen, **fresh)

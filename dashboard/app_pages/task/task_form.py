@@ -1,0 +1,305 @@
+"""One step's own part of the task's form: its instruction, its way of answering, and what is wrong with the task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from dashboard.app_pages.task.corpus_form import corpus_form, set_options
+from dashboard.app_pages.task.field_editor import ident
+from dashboard.components.guard import guarded, renew, revision
+from dashboard.components.page import complain
+from dashboard.state.steps import change_step
+from dashboard.views.glossary import explain
+from dashboard.views.prompts import calls_a_row, messages, text_of
+from dashboard.views.text import count, plain
+from engine.errors import EngineError
+from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
+from engine.runs.spec import ProjectDraft
+
+STRATEGIES = {
+    "predict": ("Answer directly", "The quickest and cheapest: the model answers at once."),
+    "chain_of_thought": (
+        "Think first",
+        "The model writes down its reasoning, then answers. Better at sums and rules; about twice the tokens.",
+    ),
+    "program_of_thought": (
+        "Write a program",
+        "The model writes Python, which runs in a sandbox, and answers from what it gives. Two calls a row, or more.",
+    ),
+    "react": ("Use tools", "The model calls tools step by step until it can answer. Several calls a row."),
+    "best_of_n": (
+        "Best of several",
+        "The model answers several times; a judge keeps the best. Twice as many calls as tries, at most.",
+    ),
+    "refine": (
+        "Improve itself",
+        "As best of several, and between tries the model is told what to do better.",
+    ),
+    "retrieve": (
+        "Search a corpus",
+        "Finds the passages that fit its input, for a later step to read. No model, no cost.",
+    ),
+    "tool": ("Call a tool", "Hands its inputs to one tool and passes on the result. No model, no cost."),
+}
+TITLES = {name: title for name, (title, _) in STRATEGIES.items()}
+DEFAULT_TOOLS = ("calculator", "python")
+NO_MODEL = ("retrieve", "tool")
+
+
+def task_problems(pipeline: PipelineSpec) -> None:
+    """List what keeps the task from working, when there is more than the head of the page says."""
+    from engine.pipeline.check import spec_problems
+
+    more = spec_problems(pipeline)[1:]
+    if more and (pipeline.inputs or pipeline.outputs):
+        with st.container(border=True, key="task_problems"):
+            st.markdown("**Also to be mended**")
+            for sentence in more[:6]:
+                st.text(f"•  {sentence}")
+
+
+def instruction_form(project_id: str, step: StepSpec, at: int) -> None:
+    """Show the way of answering and the instruction of a step; every edit is saved."""
+    rev = revision(project_id)
+    end = ident(project_id, at) + (f"_r{rev}" if rev else "")
+    with st.container(border=True, key="instruction_card"):
+        st.markdown("**How it answers**", help=explain("way of answering"))
+        key = f"strategy_{end}"
+        st.pills(
+            "How it answers",
+            list(STRATEGIES),
+            default=step.strategy,
+            format_func=lambda name: STRATEGIES[name][0],
+            key=key,
+            required=True,
+            label_visibility="collapsed",
+            on_change=_strategy,
+            args=(project_id, at, key),
+            help="  \n".join(f"**{title}**: {what}" for title, what in STRATEGIES.values()),
+        )
+        st.caption(STRATEGIES[step.strategy][1])
+        _options(project_id, step, at, end)
+        if step.strategy in NO_MODEL:
+            return
+        st.markdown(
+            "**Instruction**",
+            help=f"{explain('instruction')} This is the starting point: the run compares every new wording with it.",
+        )
+        key = f"instruction_{end}"
+        st.text_area(
+            "Instruction",
+            step.instructions,
+            key=key,
+            height=110,
+            label_visibility="collapsed",
+            placeholder="For example: Choose the team that should answer this customer's message.",
+            on_change=_instruction,
+            args=(project_id, at, key),
+        )
+
+
+def _options(project_id: str, step: StepSpec, at: int, end: str) -> None:
+    """Show what the chosen way can be told, if anything."""
+    if step.strategy == "retrieve":
+        corpus_form(project_id, step, at, end)
+    elif step.strategy == "tool":
+        _one_tool(project_id, step, at, end)
+    elif step.strategy == "react":
+        _tools(project_id, step, at, end)
+    elif step.strategy == "program_of_thought":
+        _number(
+            project_id, at, "max_iters", step.options.max_iters, end, "Tries at most (0: as usual, 3)", 20
+        )
+    elif step.strategy in ("best_of_n", "refine"):
+        _judged(project_id, step, at, end)
+
+
+def _tools(project_id: str, step: StepSpec, at: int, end: str) -> None:
+    from engine.pipeline.strategies import TOOLS
+
+    key = f"tools_{end}"
+    chosen = [name for name in step.options.tools if name in TOOLS]
+    left, right = st.columns([3, 2], gap="small")
+    left.multiselect(
+        "Tools",
+        list(TOOLS),
+        chosen,
+        key=key,
+        on_change=_option,
+        args=(project_id, at, key, "tools"),
+        help="  \n".join(
+            [explain("tool"), *(f"**{name}**: {plain(tool.desc or '', 160)}" for name, tool in TOOLS.items())]
+        ),
+    )
+    with right:
+        _number(
+            project_id, at, "max_iters", step.options.max_iters, end, "Rounds at most (0: as usual, 10)", 100
+        )
+    if "search" in step.options.tools:
+        corpus_form(project_id, step, at, end)
+
+
+def _one_tool(project_id: str, step: StepSpec, at: int, end: str) -> None:
+    from engine.pipeline.strategies import TOOLS
+
+    key = f"tool_{end}"
+    chosen = next((n for n in step.options.tools if n in TOOLS), None)
+    names = list(TOOLS)
+    st.selectbox(
+        "Tool",
+        names,
+        index=names.index(chosen) if chosen else None,
+        key=key,
+        placeholder="Choose a tool",
+        on_change=_tool,
+        args=(project_id, at, key),
+        help=explain("tool"),
+    )
+    if chosen:
+        tool = TOOLS[chosen]
+        st.caption(f"{plain(tool.desc or '', 200)} It takes: {plain(', '.join(tool.args))}.")
+    if chosen == "search":
+        corpus_form(project_id, step, at, end)
+
+
+def _judged(project_id: str, step: StepSpec, at: int, end: str) -> None:
+    left, right = st.columns(2, gap="small")
+    with left:
+        _number(project_id, at, "tries", step.options.tries, end, "Tries at most", 50, least=1)
+    key = f"threshold_{end}"
+    right.slider(
+        "Good enough to stop",
+        0.0,
+        1.0,
+        step.options.threshold,
+        0.05,
+        key=key,
+        on_change=_option,
+        args=(project_id, at, key, "threshold"),
+        help="The judge rates every try from 0 to 1. The first try with this rating or a better one is taken.",
+    )
+    key = f"criteria_{end}"
+    st.text_area(
+        "What makes an answer good",
+        step.options.criteria,
+        key=key,
+        height=80,
+        placeholder="For example: It names the rule that decides, and is polite.",
+        on_change=_option,
+        args=(project_id, at, key, "criteria"),
+    )
+
+
+def _number(
+    project_id: str, at: int, name: str, value: int, end: str, label: str, most: int, *, least: int = 0
+) -> None:
+    key = f"{name}_{end}"
+    st.number_input(label, least, most, value, key=key, on_change=_option, args=(project_id, at, key, name))
+
+
+def _option(project_id: str, at: int, key: str, name: str) -> None:
+    value = st.session_state[key]
+    if isinstance(value, str):
+        value = value.strip()
+    set_options(project_id, at, **{name: tuple(value) if isinstance(value, list) else value})
+
+
+def _tool(project_id: str, at: int, key: str) -> None:
+    """Take a tool; the step's inputs become the arguments it needs."""
+    from engine.pipeline.strategies import TOOLS
+
+    chosen = st.session_state[key]
+
+    def change(step: StepSpec) -> StepSpec:
+        needed = TOOLS[chosen].required if chosen in TOOLS else ()
+        names = [f.name for f in step.inputs]
+        inputs = step.inputs if set(needed) <= set(names) else tuple(FieldSpec(name=n) for n in needed)
+        return step.model_copy(
+            update={"inputs": inputs, "options": step.options.model_copy(update={"tools": (chosen,)})}
+        )
+
+    if guarded(project_id, lambda draft: change_step(draft, at, change)):
+        renew(project_id)
+
+
+def _instruction(project_id: str, at: int, key: str) -> None:
+    text = st.session_state[key].strip()
+    guarded(
+        project_id,
+        lambda draft: change_step(draft, at, lambda s: s.model_copy(update={"instructions": text})),
+    )
+
+
+def _strategy(project_id: str, at: int, key: str) -> None:
+    chosen = st.session_state[key]
+
+    def changed(step: StepSpec) -> StepSpec:
+        options = step.options
+        if chosen == "react" and not options.tools:
+            options = options.model_copy(update={"tools": DEFAULT_TOOLS})
+        if chosen == "tool" and len(options.tools) != 1:
+            options = options.model_copy(update={"tools": ("calculator",)})
+        # A search and a tool ask no model; one of their own would stand in the way of the run.
+        own = {"model": None, "extraction_model": None} if chosen in NO_MODEL else {}
+        return step.model_copy(update={"strategy": chosen, "options": options, **own})
+
+    def change(draft: ProjectDraft) -> ProjectDraft:
+        return change_step(draft, at, changed)
+
+    guarded(project_id, change)
+
+
+ROLES = {
+    "system": ("Instructions to the model", ":material/smart_toy:"),
+    "user": ("One row, as the model reads it", ":material/person:"),
+    "assistant": ("An answer", ":material/reply:"),
+}
+WITHOUT_PROMPT = {
+    "retrieve": "This step asks no model. It looks for the passages that fit its input and hands them on.",
+    "tool": "This step asks no model. It calls its tool with its inputs and hands the result on.",
+}
+
+
+def prompt_preview(
+    pipeline: PipelineSpec, values: Mapping[str, Any], *, adapter: str, at: int = 0, height: int = 560
+) -> None:
+    """Show the prompt of one row for the step at a place. Values that are not known are shown as «name»."""
+    step = pipeline.steps[at]
+    with st.container(border=True, key="prompt_card"):
+        several = len(pipeline.steps) > 1
+        st.markdown(
+            f"**The prompt of {plain(step.name)}**" if several else "**The prompt it makes**",
+            help=f"{explain('prompt')} Written by the same code that sends it.",
+        )
+        if step.strategy in WITHOUT_PROMPT:
+            st.caption(WITHOUT_PROMPT[step.strategy])
+            return
+        try:
+            sent = messages(_alone(step), values, adapter=adapter)
+            calls = calls_a_row(_alone(step), adapter=adapter)
+        except EngineError as error:
+            complain(error)
+            st.caption("The prompt appears here when this is mended.")
+            return
+        with st.container(height=height, border=False, key="prompt_text"):
+            for path, turns in sent:
+                if len(sent) > 1:
+                    st.text(path)
+                for message in turns:
+                    title, icon = ROLES.get(message["role"], (message["role"], ":material/chat:"))
+                    st.caption(f"{icon} {title}")
+                    st.code(text_of(message), language=None, wrap_lines=True)
+        letters = sum(len(text_of(m)) for _, turns in sent for m in turns)
+        st.caption(
+            f"{count(calls, 'call')} for each row{' in this step' if several else ''}, "
+            f"about {count(max(1, letters // 4), 'token')} {'in' if calls == len(sent) else 'in what is shown'}.",
+            help=explain("token"),
+        )
+
+
+def _alone(step: StepSpec) -> PipelineSpec:
+    """Return a task of this step alone, run once whatever happens: what keeps others from working does not matter here."""
+    return PipelineSpec(steps=(step.model_copy(update={"when": None, "each": None}),))

@@ -1,0 +1,284 @@
+"""The budget: calls, tokens, money, minutes. Whatever is reached first ends the run; empty means no limit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import streamlit as st
+
+from dashboard.components.options_form import options_form
+from dashboard.components.page import Current
+from dashboard.state import drafts, reading
+from dashboard.views.glossary import explain
+from dashboard.views.text import plain
+from engine.optimizers.base import Optimizer
+from engine.optimizers.choose import choose_optimizer
+from engine.registry import METRICS, OPTIMIZERS
+from engine.runs.spec import Named, ProjectDraft
+from engine.search.budget import Budget
+
+LIMITS: tuple[tuple[str, str, str, str], ...] = (
+    ("calls", "Calls", "e.g. 500", "A call is one question to the model."),
+    (
+        "tokens",
+        "Tokens",
+        "e.g. 300000",
+        "A token is a piece of a word, about four letters. Models are paid by it.",
+    ),
+    ("usd", "US dollars", "e.g. 2.50", "Counted with the provider's list price, where it is known."),
+    ("seconds", "Minutes", "e.g. 10", "Working time; a pause does not count."),
+)
+
+
+def budget_form(now: Current) -> None:
+    """Show the limits; every change is saved."""
+    budget = now.draft.budget
+    with st.container(border=True, key="budget_card"):
+        st.markdown(
+            "**Budget**",
+            help=explain("budget", "Limits are hard: the call that would pass one is not made."),
+        )
+        places = st.columns(4, gap="small")
+        for place, (name, title, example, what) in zip(places, LIMITS, strict=True):
+            key = f"budget_{name}_{now.id}"
+            value: Any = getattr(budget, name)
+            if name == "seconds" and value is not None:
+                value = value / 60
+            whole = name in ("calls", "tokens")
+            place.number_input(
+                title,
+                min_value=1 if whole else 0.01,
+                value=value,
+                step=(100 if name == "calls" else 10_000) if whole else (0.5 if name == "usd" else 1.0),
+                key=key,
+                placeholder="No limit",
+                help=f"{what} Leave empty for no limit ({example}).",
+                on_change=_changed,
+                args=(now.id,),
+            )
+        st.caption(
+            "Empty means no limit. Whatever is reached first ends the search; the best prompt so far is kept."
+        )
+
+
+def _changed(project_id: str) -> None:
+    values = {name: st.session_state.get(f"budget_{name}_{project_id}") for name, *_ in LIMITS}
+    if values["seconds"] is not None:
+        values["seconds"] *= 60
+    drafts.update(project_id, budget=Budget(**values))
+
+
+class Need(NamedTuple):
+    """A kind of change in plain words."""
+
+    title: str
+    what: str
+    icon: str
+
+
+NEEDS: dict[str, Need] = {
+    "examples": Need(
+        "Solved examples",
+        "Puts well-chosen rows with their answers into the prompt.",
+        ":material/format_list_numbered:",
+    ),
+    "wording": Need("Wording", "Rewrites the instruction and keeps the best wording.", ":material/edit:"),
+    "both": Need(
+        "Wording and examples", "Rewrites the instruction and picks examples.", ":material/auto_awesome:"
+    ),
+    "structure": Need(
+        "How steps answer",
+        "Finds out whether a step answers better by thinking first, and whether to show each input its own examples.",
+        ":material/account_tree:",
+    ),
+    "weights": Need(
+        "The model itself",
+        "Trains the model's weights on your rows, at a provider or on a machine that can train.",
+        ":material/memory:",
+    ),
+    "nothing": Need("Nothing", "Only measures.", ":material/straighten:"),
+}
+DETAILS = {
+    "LabeledFewShot": ("Quickest", "Draws rows once. No search, so it is a good first look."),
+    "BootstrapFewShot": ("Quick", "Keeps rows that the model itself got right."),
+    "BootstrapFewShotWithRandomSearch": ("Thorough", "Scores many sets of rows and keeps the best set."),
+    "BootstrapFewShotWithOptuna": ("Thorough", "Learns from trial to trial which rows work well together."),
+    "KNNFewShot": ("Quick", "Shows each input the solved rows that read most like it."),
+    "COPRO": (
+        "Thorough",
+        "Writes several instructions, scores them, and writes better ones from the scores.",
+    ),
+    "BayesianSignatureOptimizer": ("Thorough", "Writes new instructions from your rows and searches them."),
+    "AvatarOptimizer": (
+        "Thorough",
+        "Finds what good answers have that bad ones lack, and says so. Good for tools.",
+    ),
+    "BetterTogether": ("Most thorough", "Each optimizer of the chain starts from the last one's result."),
+    "GEPA": ("Thorough", "Reads what went wrong, row by row, and rewrites the instruction to mend it."),
+    "InferRules": ("Quick", "States rules that were read off your rows, and shows solved rows."),
+    "Autotune": (
+        "Thorough",
+        "Writes rules from what went wrong, shows solved rows, and stops when nothing is to be gained.",
+    ),
+    "MIPROv2": (
+        "Most thorough",
+        "Writes new instructions, picks examples, and searches for the best pairing.",
+    ),
+    "SIMBA": ("Thorough", "Learns from rows that go well in one try and badly in another."),
+}
+STRUCTURE: dict[str, dict[str, Any]] = {"Autotune": {}, "MIPROv2": {"tune_reasoning": True}}
+"""Optimizers that can change how steps answer -> the options that make them do so."""
+
+ASKED = ("wording", "examples", "both", "structure", "weights")
+EVERYTHING = "all"
+USUAL = ("Autotune", "BootstrapFewShotWithRandomSearch", "GEPA", "MIPROv2", "LabeledFewShot", "COPRO")
+"""Some of each kind, shown first where nothing was asked for."""
+FIRST = 6
+"""Cards in sight where everything is shown; the rest is folded away, as nobody weighs fourteen ways of tuning."""
+
+
+def optimizer_cards(now: Current) -> None:
+    """Show the optimizers by need; choosing one is saved at once."""
+    chosen = now.draft.optimizer.name if now.draft.optimizer else ""
+    given = now.draft.optimizer.options if now.draft.optimizer else {}
+    rows = sum(d.rows for d in reading.datasets() if d.id == now.draft.dataset) - len(now.draft.excluded)
+    advised, why = advised_optimizer(now.draft, rows)
+    # Pills, as they go on in a second line where six of them are too wide for one.
+    need = st.pills(
+        "What may change?",
+        [EVERYTHING, *ASKED],
+        default=next((o.changes for o in OPTIMIZERS if o.name == chosen), EVERYTHING),
+        format_func=lambda n: "All" if n == EVERYTHING else f"{NEEDS[n].icon} {NEEDS[n].title}",
+        key=f"optimizer_need_{now.id}",
+        required=True,
+        wrap=True,
+        help="  \n".join(
+            [explain("way of tuning"), *(f"**{NEEDS[n].title}**: {NEEDS[n].what}" for n in ASKED)]
+        ),
+    )
+    if need != EVERYTHING:
+        st.caption(NEEDS[need].what)
+    if need == "weights":
+        _weights()
+        return
+    options = STRUCTURE if need == "structure" else {}
+    shown = [o for o in OPTIMIZERS if need in (EVERYTHING, o.changes) or o.name in options]
+    # What is chosen and what is advised comes first, else the order of the registry; of all, one of each kind leads.
+    shown.sort(
+        key=lambda o: (o.name != chosen, o.name != advised, need == EVERYTHING and o.name not in USUAL)
+    )
+    few = FIRST if need == EVERYTHING else len(shown)
+    if why:
+        title = next((o.title for o in OPTIMIZERS if o.name == advised), advised)
+        with st.container(horizontal=True, vertical_alignment="center", key="advice"):
+            st.markdown(f":green[:material/thumb_up:] **{plain(title)}** suits your rows. {plain(why)}")
+            if advised not in [o.name for o in shown]:
+                st.button("Choose it", key="choose_advised", on_click=_choose, args=(now.id, advised))
+
+    def cards(some: Sequence[type[Optimizer]], key: str) -> None:
+        with st.grid(3, gap="small", min_column_width=255, key=key):
+            for optimizer in some:
+                wanted = options.get(optimizer.name, {})
+                mine = optimizer.name == chosen and wanted.items() <= given.items()
+                _card(now, optimizer, wanted, mine=mine, advised=why if optimizer.name == advised else "")
+
+    cards(shown[:few], "optimizer_cards")
+    if shown[few:]:
+        with st.expander(f"{len(shown) - few} more ways of tuning", key="more_optimizers"):
+            cards(shown[few:], "more_optimizer_cards")
+    if need == "structure":
+        with st.container(horizontal=True, vertical_alignment="center", key="structure_note"):
+            st.caption(
+                "What steps there are, and whether one tries several times or mends its own answer, is chosen with the task.",
+                width="content",
+            )
+            st.page_link("app_pages/task/page.py", label="Open the task", icon=":material/edit_note:")
+
+
+def _card(
+    now: Current, optimizer: type[Optimizer], wanted: Mapping[str, Any], *, mine: bool, advised: str
+) -> None:
+    with st.container(
+        border=True, height="stretch", vertical_alignment="distribute", key=f"optimizer_{optimizer.name}"
+    ):
+        _body(optimizer, mine=mine, advised=advised)
+        st.button(
+            "Chosen" if mine else "Choose",
+            key=f"choose_{optimizer.name}",
+            type="primary" if advised and not now.draft.optimizer else "secondary",
+            disabled=mine,
+            help="This one is chosen already." if mine else None,
+            on_click=_choose,
+            args=(now.id, optimizer.name, wanted),
+        )
+
+
+def _weights() -> None:
+    """Say why weights are not trained here, and what helps with it."""
+    with st.container(border=True, key="no_weights"):
+        st.markdown("**Not from here**")
+        st.caption(
+            "No way of tuning here trains a model: that takes a provider or a machine that can. What helps is a good prompt "
+            "first: after a run, the Export page holds what it answered rightly as a training file, as providers take it."
+        )
+        st.page_link("app_pages/export/page.py", label="Go to Export", icon=":material/ios_share:")
+
+
+def advised_optimizer(draft: ProjectDraft, rows: int) -> tuple[str, str]:
+    """Return the optimizer that suits a project with so many rows of examples, and why; nothing without rows.
+
+    >>> advised_optimizer(ProjectDraft(), 0), advised_optimizer(ProjectDraft(), 60)[0]
+    (('', ''), 'BootstrapFewShotWithRandomSearch')
+    """
+    if not rows:
+        return "", ""
+    usable = rows - round(rows * draft.split.test)
+    metric = next((m for m in METRICS if draft.metric and m.name == draft.metric.name), None)
+    steps = len(draft.pipeline.steps) if draft.pipeline else 1
+    return choose_optimizer(usable, metric, steps, draft.budget, [o.name for o in OPTIMIZERS])
+
+
+def optimizer_options(now: Current) -> None:
+    """Show the chosen optimizer's options, folded away."""
+    chosen = now.draft.optimizer
+    found = next((o for o in OPTIMIZERS if chosen and o.name == chosen.name), None)
+    if chosen is None or found is None:
+        return
+    with st.expander("More options", icon=":material/page_info:", key=f"options_{found.name}"):
+        st.caption("They are set well for a start: leave them if unsure.")
+        values, wrong = options_form(
+            found.options_model, chosen.options, key=f"optimizer_{found.name}_{now.id}", columns=3
+        )
+        for sentence in wrong:
+            st.caption(f":red[:material/error:] {plain(sentence)}")
+    if not wrong and values != chosen.options:
+        drafts.update(now.id, optimizer=Named(name=found.name, options=values))
+        st.rerun()
+
+
+def _body(optimizer: type[Optimizer], *, mine: bool, advised: str) -> None:
+    need = NEEDS[optimizer.changes]
+    pace, what = DETAILS.get(optimizer.name, ("", need.what))
+    with st.container(gap="xsmall", key=f"optimizer_body_{optimizer.name}"):
+        st.markdown(f"**{optimizer.title}**")
+        with st.container(horizontal=True, gap="xxsmall", key=f"optimizer_tags_{optimizer.name}"):
+            if mine:
+                st.badge("Chosen", icon=":material/check:", color="green", width="content")
+            elif advised:
+                st.badge(
+                    "Suits your rows",
+                    icon=":material/thumb_up:",
+                    color="green",
+                    width="content",
+                    help=advised,
+                )
+            st.badge(need.title, icon=need.icon, color="blue", width="content")
+            if pace:
+                st.badge(pace, color="gray", width="content")
+        name = f"Its name in the literature and in code: {optimizer.name}."
+        st.caption(f"{what.rstrip('.')} · {optimizer.name}", help=f"{need.what} {name}")
+
+
+def _choose(project_id: str, name: str, options: Mapping[str, Any] | None = None) -> None:
+    drafts.update(project_id, optimizer=Named(name=name, options=dict(options or {})))

@@ -1,0 +1,26 @@
+"""How to improve the prompt, with which model, at what cost."""
+
+import streamlit as st
+
+from dashboard.app_pages.tune.freeze_form import freeze_form
+from dashboard.app_pages.tune.model_picker import model_picker
+from dashboard.app_pages.tune.optimizer import budget_form, optimizer_cards, optimizer_options
+from dashboard.app_pages.tune.start import compare_guard, remarks_note, start_card
+from dashboard.components.wizard import wizard_header
+
+now = wizard_header("tune")
+if now is not None:
+    choices, side = st.columns([8, 3], gap="medium")
+    with choices:
+        optimizer_cards(now)
+        optimizer_options(now)
+        budget_form(now)
+        freeze_form(now)
+    with side:
+        # Drawn below the button, run before it: whether remarks are used is a part of what will be started.
+        start = st.container(key="start_place")
+        remarks_note(now)
+        model_picker(now)
+        compare_guard(now)
+        with start:
+            start_card(now)

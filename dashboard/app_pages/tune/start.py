@@ -1,0 +1,290 @@
+"""Before a run starts: whether its scores will be comparable with an earlier run's, and what has changed since."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from dashboard.app_pages.tune.model_picker import chosen_models
+from dashboard.components.page import Current, go
+from dashboard.state import feedback, launching, models, reading
+from dashboard.state.examples import split_of
+from dashboard.state.models import title_of
+from dashboard.views import history
+from dashboard.views.glossary import explain
+from dashboard.views.meters import dollars, duration
+from dashboard.views.text import count, distinct, plain
+from engine.errors import EngineError
+from engine.runs.spec import Feedback, ModelChoice, RunSpec
+from engine.store.people import Remark
+from engine.store.rows import RunRow
+
+if TYPE_CHECKING:
+    from engine.search.estimate import Estimate, Range
+
+
+MOST = 50
+
+
+def compare_guard(now: Current) -> None:
+    """Show what has changed since the run that the next one will be compared with; nothing before the first run."""
+    done = [r for r in reading.runs(now.id) if r.result][:MOST]
+    spec = _spec(now)
+    if not done or spec is None:
+        return
+    names = distinct({r.id: r.title for r in done})
+    in_use = next((r.id for r in done if r.in_use), done[0].id)
+    with st.container(border=True, key="compare_guard"):
+        st.markdown(
+            "**Compared with**",
+            help=explain("comparable", "Only then can the next run's scores be set beside an earlier run's."),
+        )
+        picked = st.selectbox(
+            "Compared with",
+            list(names),
+            index=list(names).index(in_use),
+            format_func=lambda i: names[i],
+            key=f"compare_with_{now.id}",
+            label_visibility="collapsed",
+        )
+        _said(next(r for r in done if r.id == picked), spec)
+
+
+def _said(run: RunRow, spec: RunSpec) -> None:
+    try:
+        differ = history.differences(reading.run_spec(run), spec)
+    except ValueError:
+        st.caption("That run was saved by another version of Tuneboard and cannot be compared.")
+        return
+    matters = [d for d in differ if d.matters]
+    if not matters:
+        others = ", ".join(d.what.lower() for d in differ)
+        st.markdown(
+            ":green[:material/balance:] Its scores will be comparable: data, split, metric, model and task are the same."
+        )
+        if others:
+            st.caption(f"Also different, which does no harm: {plain(others)}.")
+        return
+    st.markdown(f":orange[:material/balance:] {plain(history.guard(matters))}")
+    for one in matters:
+        st.caption(f"**{one.what}**  \nthen: {plain(one.left, 120)}  \nnow: {plain(one.right, 120)}")
+
+
+def _spec(now: Current) -> RunSpec | None:
+    try:
+        stored = next((d.hash for d in reading.datasets() if d.id == now.draft.dataset), "")
+        return now.draft.model_copy(update={"model": now.draft.model or ModelChoice()}).to_run(stored)
+    except EngineError:
+        return None
+
+
+REMARKS_SHOWN = 200
+THUMBS = {1: ":green[:material/thumb_up:]", -1: ":red[:material/thumb_down:]", 0: ":gray[:material/comment:]"}
+
+
+def remarks_for(now: Current) -> tuple[Feedback, ...]:
+    """Return the remarks that the next run takes: none where the person wants it without them."""
+    if not st.session_state.get(_key(now), True):
+        return ()
+    found = feedback.remarks(now.id, now.draft.dataset)
+    # Which rows are kept for the test takes a second to say of 100,000 rows.
+    return feedback.feedback_of(found, held_out(now)) if found else ()
+
+
+def remarks_note(now: Current) -> None:
+    """Say how many remarks will be used, and let the person take some or all of them out."""
+    found = feedback.remarks(now.id, now.draft.dataset)
+    if not found or now.draft.dataset is None:
+        return
+    test = held_out(now)
+    used = [r for r in found if r.row not in test]
+    with st.container(border=True, key="remarks_note"):
+        st.markdown(
+            f"**{count(len(used), 'remark') if used else 'No remark'} will be used**",
+            help=explain(
+                "remark",
+                "Said on the Results page; ways of tuning that write instructions read it beside its row.",
+            ),
+        )
+        if used:
+            st.toggle(
+                "Use them in the next run", True, key=_key(now), persist_state="session", width="content"
+            )
+        if len(used) < len(found):
+            left = len(found) - len(used)
+            st.caption(
+                f"{count(left, 'remark')} on rows of the final test {'is' if left == 1 else 'are'} left out: a search that "
+                "knew them would spoil the test."
+            )
+        with st.expander("Read them", key="remarks_list"):
+            for one in found[:REMARKS_SHOWN]:
+                _line(now, now.draft.dataset, one, tested=one.row in test)
+            st.button(
+                "Forget all of them",
+                key="forget_remarks",
+                icon=":material/delete:",
+                on_click=feedback.forget,
+                args=(now.id, now.draft.dataset, found),
+            )
+
+
+def held_out(now: Current) -> frozenset[int]:
+    """Return the rows that the next run keeps for its final test; none where that cannot be told yet."""
+    draft = now.draft
+    if draft.dataset is None or draft.pipeline is None:
+        return frozenset()
+    try:
+        return frozenset(split_of(draft).test)
+    except EngineError:
+        return frozenset()
+
+
+def _line(now: Current, dataset: str, one: Remark, *, tested: bool) -> None:
+    with st.container(
+        horizontal=True, vertical_alignment="center", gap="small", key=f"remark_{one.row}_{one.candidate_id}"
+    ):
+        st.markdown(THUMBS.get(one.thumbs, THUMBS[0]), width="content")
+        note = " (test row, not used)" if tested else ""
+        st.caption(f"Row {one.row + 2}{note}: {plain(one.reason or 'no reason given', 200)}")
+        st.button(
+            "",
+            key=f"forget_{one.row}_{one.candidate_id}",
+            icon=":material/close:",
+            type="tertiary",
+            help="Forget this remark.",
+            on_click=feedback.forget,
+            args=(now.id, dataset, [one]),
+        )
+
+
+def _key(now: Current) -> str:
+    return f"use_remarks_{now.id}"
+
+
+MOST_AT_ONCE = 4
+"""Runs of one project at the same time: they share the machine and the model's limits."""
+
+
+def start_card(now: Current) -> None:
+    """Show what the run will take, and start it."""
+    with st.container(border=True, key="start_card"):
+        st.markdown(
+            "**What this will take**",
+            help=explain("estimate"),
+        )
+        spec, found, reason = _ready(now)
+        if found is not None:
+            _figures(found)
+            if found.cut:
+                st.caption(f":orange[:material/content_cut:] {plain(found.cut)}")
+        elif not reason:
+            st.caption("The estimate appears when the steps before are done.")
+        pressed = st.button(
+            "Start tuning",
+            key="start_run",
+            type="primary",
+            icon=":material/play_arrow:",
+            disabled=bool(reason),
+            help=plain(reason) if reason else None,
+            width="stretch",
+        )
+        if reason:
+            with st.container(key="why_not"):
+                st.markdown(f":orange[:material/pending:] {plain(reason)}")
+        else:
+            st.caption("The run goes on when you close this tab. You can pause or stop it at any time.")
+            if going := _going(now):
+                beside = f"{count(going, 'run')} of this project {'is' if going == 1 else 'are'} going on"
+                st.caption(f":blue[:material/monitoring:] {beside}; this one would run beside.")
+        if pressed and spec is not None and found is not None:
+            _start(now, spec, found)
+
+
+def _ready(now: Current) -> tuple[RunSpec | None, Estimate | None, str]:
+    """Return the run, its estimate, and why it cannot start ("" when it can)."""
+    problems = now.draft.problems()
+    if problems:
+        return None, None, problems[0].sentence
+    model = now.draft.model or ModelChoice()
+    try:
+        stored = next((d for d in reading.datasets() if d.id == now.draft.dataset), None)
+        if stored is None:
+            return None, None, "The examples of this project are gone. Bring them again on the Examples page."
+        said = {"model": model, "feedback": remarks_for(now)}
+        spec = now.draft.model_copy(update=said).to_run(stored.hash)
+        found = reading.estimate(spec)
+    except EngineError as error:
+        return None, None, str(error)
+    for one in chosen_models(now):
+        state = models.key_state(one)
+        if not state.ok:
+            which = "" if one == model else f"{title_of(one)}: "
+            return spec, found, f"{which}{state.sentence}"
+    if _going(now) >= MOST_AT_ONCE:
+        full = f"{MOST_AT_ONCE} runs of this project are going on. Stop one, or wait for its end, before the next."
+        return spec, found, full
+    return spec, found, ""
+
+
+def _going(now: Current) -> int:
+    return sum(run.state in ("queued", "running", "paused") for run in reading.runs(now.id))
+
+
+def _figures(found: Estimate) -> None:
+    cells = (
+        (
+            "Calls",
+            _span(found.calls, _about),
+            explain("call", "Here: all of a run's, the final test included."),
+        ),
+        ("Tokens", _span(found.tokens, _about), explain("token")),
+        (
+            "Money",
+            _money(found.usd),
+            "At list prices. Not known: the price of this model is not in the table.",
+        ),
+        ("Time", _span(found.seconds, _time), "A rough figure: it depends on how fast the model answers."),
+    )
+    with st.grid(2, gap="small", min_column_width=95, key="estimate"):
+        for name, text, what in cells:
+            with st.container(gap="xxsmall", key=f"estimate_{name.lower()}"):
+                st.caption(name, help=what)
+                st.markdown(f"**{plain(text)}**")
+
+
+def _span(span: Range, write: Any) -> str:
+    low, high = write(span.low), write(span.high)
+    return low if low == high else f"{low} to {high}"
+
+
+def _about(number: float) -> str:
+    """Return a number as short as an estimate needs it.
+
+    >>> _about(1000), _about(338_912), _about(2_040_000)
+    ('1,000', '339k', '2.0M')
+    """
+    if number < 10_000:
+        return f"{number:,.0f}"
+    return f"{number / 1e3:.0f}k" if number < 999_500 else f"{number / 1e6:.1f}M"
+
+
+def _time(seconds: float) -> str:
+    return "under 1 s" if seconds < 0.95 else duration(seconds)
+
+
+def _money(span: Range | None) -> str:
+    if span is None:
+        return "not known"
+    return _span(span, dollars) if span.high else "free"
+
+
+def _start(now: Current, spec: RunSpec, found: Estimate) -> None:
+    try:
+        title = f"{now.project.name} with {spec.optimizer.name}"
+        run_id = launching.create(now.id, spec.model_dump(mode="json"), title, found.as_dict())
+        launching.start(run_id, models.for_process())
+    except EngineError as error:
+        st.toast(plain(str(error)), icon=":material/error:")
+        return
+    go("run", run=run_id)

@@ -1,1 +1,0 @@
-"""The examples page: rows read, mapped, edited, checked, split."""

@@ -1,1 +1,0 @@
-"""The export page: files, the proof, versions."""

@@ -1,1 +1,0 @@
-"""The history page: all runs."""

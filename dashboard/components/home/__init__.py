@@ -1,1 +1,0 @@
-"""The home page: a first run, samples, projects, what is running."""

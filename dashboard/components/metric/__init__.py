@@ -1,1 +1,0 @@
-"""The metric page: what a right answer is, tried out and checked."""

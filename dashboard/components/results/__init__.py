@@ -1,1 +1,0 @@
-"""The results page: the verdict, prompts side by side, row by row."""

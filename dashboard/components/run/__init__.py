@@ -1,1 +1,0 @@
-"""The run page: a run as it goes on."""

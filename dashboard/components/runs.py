@@ -1,0 +1,99 @@
+"""Which run a page shows: the one named in the address, else the project's newest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import streamlit as st
+
+from dashboard.components.run_header import STATES
+from dashboard.state import reading
+from dashboard.state.selection import Selection
+from dashboard.views.glossary import explain
+from dashboard.views.text import distinct
+from engine.store.rows import RunRow
+
+
+def current_run() -> str | None:
+    """Return the id of the run to show, or None when there is none."""
+    selection = Selection.from_params(st.query_params)
+    runs = reading.runs(selection.project)
+    if selection.run and any(r.id == selection.run for r in runs):
+        return selection.run
+    return runs[0].id if runs else None
+
+
+def run_picker(run_id: str) -> None:
+    """Let the person look at another run of the project, when there are several."""
+    runs = {r.id: r for r in reading.runs(Selection.from_params(st.query_params).project)}
+    if len(runs) < 2:
+        return
+    names = distinct({i: _name(r) for i, r in runs.items()})
+    picked = st.selectbox(
+        "Run",
+        list(runs),
+        index=list(runs).index(run_id),
+        format_func=lambda i: names[i],
+        key=f"run_picker_{run_id}_{runs[run_id].state}",
+        label_visibility="collapsed",
+        width=420,
+    )
+    if picked != run_id:
+        st.query_params.pop("trial", None)
+        st.query_params["run"] = picked
+        st.rerun()
+
+
+def _name(run: RunRow) -> str:
+    at = datetime.fromtimestamp(run.created_at).astimezone().strftime("%d %b %H:%M")
+    # How a run ended, only: the picker is not drawn anew while one goes on, and its badge says the rest.
+    return f"{run.title} · {at} · {STATES[run.state][0].lower() if run.is_over else 'going on'}"
+
+
+WHOLE_PERCENT = "%.0f %%"
+PERCENT = "%.1f %%"
+"""How a column writes a number of percent, as everywhere else: Streamlit's own form has no space before the sign."""
+
+
+def in_percent(share: float | None) -> float | None:
+    """Return a share from 0 to 1 as percent.
+
+    >>> in_percent(0.8125), in_percent(None)
+    (81.25, None)
+    """
+    return None if share is None else 100 * share
+
+
+def before_and_after() -> dict[str, Any]:
+    """Return the columns "Before" and "After", whose values are those of `in_percent`."""
+    return {
+        "Before": st.column_config.NumberColumn(
+            "Before",
+            format=PERCENT,
+            width="small",
+            help=explain("baseline", "Here: its score on the test rows."),
+        ),
+        "After": st.column_config.NumberColumn(
+            "After",
+            format=PERCENT,
+            width="small",
+            help=explain("best prompt", "Here: its score on the same test rows."),
+        ),
+    }
+
+
+_LOOKS = {
+    "better": (st.success, ":material/trending_up:"),
+    "worse": (st.error, ":material/trending_down:"),
+    "too_close": (st.info, ":material/drag_handle:"),
+    "not_enough": (st.warning, ":material/help:"),
+}
+
+
+def verdict_card(verdict: Mapping[str, Any]) -> None:
+    """Show the verdict's sentence in its colour."""
+    box, icon = _LOOKS.get(str(verdict.get("kind")), _LOOKS["too_close"])
+    with st.container(key="verdict"):
+        box(str(verdict.get("sentence", "")), icon=icon)

@@ -1,1 +1,0 @@
-"""The try page: one input, answered by both programs."""

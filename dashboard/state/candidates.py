@@ -1,0 +1,204 @@
+"""The prompts that are set side by side: any of a run, and of the runs whose scores can be compared with it.
+
+A choice is written into the address as "run.candidate", so that every view is a link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import streamlit as st
+
+from dashboard.state import reading
+from dashboard.views import history
+from engine.errors import NotFoundError
+from engine.records import Outcome
+from engine.store.rows import CandidateEntry, CandidateRow, RunRow, TrialRow
+
+MOST = 4
+LISTED = 150
+RUNS = 30
+SPLITS = {"test": "Test rows", "validation": "Validation rows"}
+PARAM = "compare"
+
+
+class Contender(NamedTuple):
+    """One prompt to compare: where it is from, its name in words, its whole evaluations by split."""
+
+    key: str
+    run: RunRow
+    candidate: CandidateRow
+    name: str
+    trials: Mapping[str, TrialRow]
+
+
+def key_of(run_id: str, candidate_id: str) -> str:
+    """Return how a prompt is written in an address."""
+    return f"{run_id}.{candidate_id}"
+
+
+def index(run: RunRow) -> tuple[CandidateEntry, ...]:
+    """Return a run's prompts without their content, in the order found; read anew only when the run has changed."""
+    return _index(run.id, run.revision, reading.home_folder())
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _index(run_id: str, revision: int, folder: str) -> tuple[CandidateEntry, ...]:  # noqa: ARG001 - the cache's key
+    with reading.reading() as store:
+        return tuple(store.candidate_index(run_id))
+
+
+def everything(run: RunRow) -> tuple[CandidateRow, ...]:
+    """Return a run's prompts with their content, in the order found. Shared between sessions: never change it."""
+    return _everything(run.id, run.revision, reading.home_folder())
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the prompts")
+def _everything(run_id: str, revision: int, folder: str) -> tuple[CandidateRow, ...]:  # noqa: ARG001 - the cache's key
+    return tuple(reading.candidates(run_id))
+
+
+def row_scores(run: RunRow) -> dict[int, dict[int, float]]:
+    """Return the scores of a run's validation rows by trial and row. Shared between sessions: never change it."""
+    return _row_scores(run.id, run.revision, reading.home_folder())
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the scores of every row")
+def _row_scores(run_id: str, revision: int, folder: str) -> dict[int, dict[int, float]]:  # noqa: ARG001 - the cache's key
+    return reading.row_scores(run_id)
+
+
+def row_tokens(run: RunRow) -> dict[str, float]:
+    """Return how many tokens one row takes with each prompt, by candidate id. Shared between sessions: never change it."""
+    return _row_tokens(run.id, run.revision, reading.home_folder())
+
+
+@st.cache_resource(max_entries=16, show_spinner="Counting the tokens of every row")
+def _row_tokens(run_id: str, revision: int, folder: str) -> dict[str, float]:  # noqa: ARG001 - the cache's key
+    with reading.reading() as store:
+        return store.row_tokens(run_id)
+
+
+def whole(run: RunRow) -> dict[str, dict[str, TrialRow]]:
+    """Return each prompt's last finished evaluation on all rows of a split: candidate id -> split -> trial."""
+    return _whole(run.id, run.revision, reading.home_folder())
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _whole(run_id: str, revision: int, folder: str) -> dict[str, dict[str, TrialRow]]:  # noqa: ARG001 - the cache's key
+    with reading.reading() as store:
+        return whole_trials(store.trials(run_id))
+
+
+def whole_trials(trials: Sequence[TrialRow]) -> dict[str, dict[str, TrialRow]]:
+    """Return the last finished trial on the most rows of each split, by candidate id and split."""
+    done = [t for t in trials if t.state == "finished" and t.split in SPLITS]
+    most = {split: max((t.rows_total for t in done if t.split == split), default=0) for split in SPLITS}
+    found: dict[str, dict[str, TrialRow]] = {}
+    for trial in done:
+        if trial.rows_total == most[trial.split]:
+            found.setdefault(trial.candidate_id, {})[trial.split] = trial
+    return found
+
+
+def comparable(run: RunRow, runs: Iterable[RunRow]) -> list[RunRow]:
+    """Return the newest runs whose scores can be set beside a run's, itself first."""
+    found = [run]
+    for other in runs:
+        if len(found) >= RUNS:
+            break
+        begun = other.id != run.id and other.calls + other.cached
+        if begun and _alike(run.id, other.id, reading.home_folder(), run, other):
+            found.append(other)
+    return found
+
+
+@st.cache_resource(max_entries=10_000, show_spinner=False)
+def _alike(left: str, right: str, folder: str, _left: RunRow, _right: RunRow) -> bool:  # noqa: ARG001 - the cache's key
+    """Return whether two runs' scores can be compared; what a run does never changes, so this is asked once."""
+    try:
+        return not history.guard(history.differences(reading.run_spec(_left), reading.run_spec(_right)))
+    except ValueError:
+        return False  # saved by another version; it cannot be read
+
+
+def listed(run: RunRow, best: str) -> list[CandidateEntry]:
+    """Return the prompts worth choosing from: the start, the best, and those with the highest scores."""
+    found = index(run)
+    ranked = sorted(found, key=lambda c: (c.number != 0, c.id != best, -c.rows, -(c.score or 0.0), c.number))
+    return sorted(ranked[:LISTED], key=lambda c: c.number)
+
+
+def name_of(entry: CandidateEntry | CandidateRow, best: str, run: RunRow | None = None) -> str:
+    """Return a prompt's name in words; `run` for one from another run.
+
+    >>> name_of(CandidateEntry("a", 3, 0.8, 40), "a")
+    'Prompt 3 · best · 80 % on 40 rows'
+    """
+    what = "Start" if entry.number == 0 else f"Prompt {entry.number}"
+    score = "not scored" if entry.score is None else f"{100 * entry.score:.0f} % on {entry.rows} rows"
+    parts = [what, "best" if entry.id == best else "", score, run.title if run is not None else ""]
+    return " · ".join(p for p in parts if p)
+
+
+def chosen(run: RunRow, best: str, text: str, runs: Sequence[RunRow]) -> list[Contender]:
+    """Return the prompts that an address names; the start against the best where it names fewer than two that exist."""
+    by_id = {r.id: r for r in runs}
+    found: list[Contender] = []
+    for key in dict.fromkeys(text.split(",")):
+        run_id, _, candidate_id = key.partition(".")
+        if run_id in by_id and len(found) < MOST:
+            one = contender(by_id[run_id], candidate_id, best if run_id == run.id else "", home=run.id)
+            found += [one] if one is not None else []
+    if found:
+        return found
+    entries = index(run)
+    start = next((c.id for c in entries if c.number == 0), "")
+    wanted = dict.fromkeys((start, best or _leader(entries)))
+    made = (contender(run, candidate, best, home=run.id) for candidate in wanted if candidate)
+    return [c for c in made if c is not None]
+
+
+def contender(run: RunRow, candidate_id: str, best: str, *, home: str) -> Contender | None:
+    """Return a prompt to compare, or None where the run has no such prompt. `home` is the run that is looked at."""
+    entry = next((c for c in index(run) if c.id == candidate_id), None)
+    if entry is None:
+        return None
+    with reading.reading() as store:
+        content = store.candidate(run.id, candidate_id)
+    row = CandidateRow(entry.id, entry.number, content, entry.score, entry.rows, run.created_at)
+    best = best or str((run.result or {}).get("best_candidate", ""))
+    name = _short(row, best, run if run.id != home else None)
+    return Contender(key_of(run.id, candidate_id), run, row, name, whole(run).get(candidate_id, {}))
+
+
+def by_number(run: RunRow, number: int) -> str:
+    """Return the id of a run's prompt by its number. Raises NotFoundError."""
+    for entry in index(run):
+        if entry.number == number:
+            return entry.id
+    raise NotFoundError(f"This run has no prompt {number}. It has {len(index(run)):,}, numbered from 0.")
+
+
+def splits(found: Sequence[Contender]) -> list[str]:
+    """Return the splits on which every prompt was scored, the test rows first."""
+    return [split for split in SPLITS if found and all(split in c.trials for c in found)]
+
+
+def outcomes(found: Contender, split: str) -> list[Outcome]:
+    """Return a prompt's outcomes on a split."""
+    with reading.reading() as store:
+        return store.outcomes(found.run.id, found.trials[split].number)
+
+
+def _leader(entries: Sequence[CandidateEntry]) -> str:
+    scored = [c for c in entries if c.score is not None and c.number]
+    return max(scored, key=lambda c: (c.rows, c.score or 0.0), default=CandidateEntry("", 0, None, 0)).id
+
+
+def _short(candidate: CandidateRow, best: str, other: RunRow | None) -> str:
+    what = (
+        "Start" if candidate.number == 0 else "Best" if candidate.id == best else f"Prompt {candidate.number}"
+    )
+    return f"{what} of {other.title}" if other is not None else what

@@ -1,0 +1,209 @@
+"""Writing what a person makes: projects, their drafts, files of examples and settings.
+
+A project's draft in the store is the source of truth: every edit is saved at once, as a change of the
+draft as it is *now*, so that nothing is lost on a refresh and two tabs do not undo each other's other edits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+from dashboard.state.selection import check, read_only, writing
+from engine.errors import StoreError
+from engine.runs.spec import ModelChoice, ProjectDraft
+from engine.store.rows import ProjectRow
+
+if TYPE_CHECKING:
+    from engine.dataset import Dataset
+    from engine.pipeline.templates import Sample
+
+
+Change = Callable[[ProjectDraft], ProjectDraft]
+UNTITLED = "Untitled project"
+
+
+def create_project(name: str, draft: ProjectDraft | None = None) -> str:
+    """Store a new project; return its id."""
+    with writing() as store:
+        return store.create_project(name, (draft or ProjectDraft()).model_dump(mode="json"))
+
+
+def rename_project(project_id: str, name: str) -> None:
+    """Give a project another name."""
+    with writing() as store:
+        store.save_draft(project_id, store.get_project(project_id).draft, name=name.strip() or UNTITLED)
+
+
+def name_after(project_id: str, file_name: str) -> None:
+    """Name a project that nobody has named yet after the file its examples come from."""
+    stem = " ".join(file_name.rpartition(".")[0].replace("_", " ").split())
+    with writing() as store, store.transaction():
+        project = store.get_project(project_id)
+        if stem and project.name == UNTITLED:
+            store.save_draft(project_id, project.draft, name=stem[:1].upper() + stem[1:60])
+
+
+def duplicate_project(project: ProjectRow) -> None:
+    """Store a copy of a project's set-up, without its runs."""
+    with writing() as store:
+        store.create_project(f"{project.name} (copy)", project.draft)
+
+
+def delete_project(project_id: str) -> None:
+    """Delete a project and its runs."""
+    with writing() as store:
+        store.delete_project(project_id)
+
+
+def import_project(content: bytes) -> str:
+    """Store the project in a file, with its examples and their files; return its id. Raises EngineError with a sentence."""
+    from dashboard.state.project_file import keep, unpack
+    from engine.dataset import read_dataset
+
+    check()
+    found = unpack(content)
+    dataset = None
+    if found.examples is not None:
+        name, table = found.examples
+        rows = read_dataset(table, name)
+        keep(found.files)
+        dataset = add_file(rows, table, "project file")
+    return create_project(found.name, found.draft.model_copy(update={"dataset": dataset}))
+
+
+def set_archived(project_id: str, archived: bool = True) -> None:
+    """Put a project away, or take it back."""
+    with writing() as store:
+        store.set_archived(project_id, archived)
+
+
+def set_note(run_id: str, note: str) -> None:
+    """Keep a person's own words about a run."""
+    with writing() as store:
+        store.set_note(run_id, note)
+
+
+def edit(project_id: str, change: Change) -> ProjectDraft:
+    """Change a project's draft: `change` gets it as it is stored now and returns the new one."""
+    with writing() as store, store.transaction():
+        before = ProjectDraft.model_validate(store.get_project(project_id).draft)
+        after = change(before)
+        if after != before:
+            store.save_draft(project_id, after.model_dump(mode="json"))
+    return after
+
+
+def update(project_id: str, **changes: Any) -> ProjectDraft:
+    """Set some parts of a project's draft."""
+    return edit(project_id, lambda draft: draft.model_copy(update=changes))
+
+
+def add_file(dataset: Dataset, content: bytes, source: str) -> str:
+    """Store a file of examples; return the dataset's id. The same file again gives the same id."""
+    with writing() as store:
+        return store.add_dataset(
+            dataset.name, content, dataset.content_hash, dataset.columns, len(dataset), source
+        )
+
+
+def add_sample_file(file: str) -> str:
+    """Store a file that comes with Tuneboard, a plain CSV; return the dataset's id."""
+    import csv
+    import hashlib
+
+    from engine.runs.samples import sample_bytes
+
+    # Not by the reader of uploads: it loads pandas, half a second of the very first page.
+    content = sample_bytes(file)
+    columns, *rows = csv.reader(content.decode().splitlines(keepends=True))
+    with writing() as store:
+        digest = hashlib.sha256(content).hexdigest()
+        return store.add_dataset(file, content, digest, columns, len(rows), "sample")
+
+
+def project_from_sample(sample: Sample) -> str:
+    """Store a project that is ready to run, made from a sample; return its id."""
+    from engine.runs.samples import sample_draft
+
+    return create_project(sample.title, sample_draft(sample, add_sample_file(sample.file)))
+
+
+def first_project() -> str | None:
+    """Make the ready sample project of a fresh install, once; return its id, or None when it was made before."""
+    from engine.pipeline.templates import SAMPLES
+
+    if read_only():
+        return None
+    with writing() as store, store.transaction():
+        if store.get_setting("welcomed") or store.list_projects():
+            return None
+        store.set_setting("welcomed", True)
+    return project_from_sample(SAMPLES[0])
+
+
+def set_setting(key: str, value: Any) -> None:
+    """Store a setting. Never a key or a password."""
+    with writing() as store:
+        store.set_setting(key, value)
+
+
+def add_model(choice: ModelChoice) -> None:
+    """Add a model to those that can be chosen, or replace the one of that name and address."""
+    with writing() as store, store.transaction():
+        kept = [
+            m
+            for m in store.get_setting("models", [])
+            if (m["name"], m.get("base_url")) != (choice.name, choice.base_url)
+        ]
+        store.set_setting("models", [*kept, choice.model_dump(mode="json")])
+
+
+def remove_model(choice: ModelChoice) -> None:
+    """Take a model from those that can be chosen. Projects that use it keep it."""
+    with writing() as store, store.transaction():
+        kept = [
+            m
+            for m in store.get_setting("models", [])
+            if (m["name"], m.get("base_url")) != (choice.name, choice.base_url)
+        ]
+        store.set_setting("models", kept)
+
+
+def clear_answers() -> int:
+    """Forget every answer kept for reuse; return how many there were."""
+    from engine.lm.cache import default_cache
+
+    check()
+    return default_cache().clear()
+
+
+Part = Literal["task", "examples"]
+PARTS: dict[Part, set[str]] = {
+    "task": {"pipeline"},
+    "examples": {"dataset", "mapping", "split", "excluded", "synthetic"},
+}
+
+
+class ChangedElsewhereError(StoreError):
+    """An edit was made on a state of the draft that is no longer the stored one; it was not saved."""
+
+
+def state_of(draft: ProjectDraft, part: Part) -> str:
+    """Return what tells two states of a part of a draft apart."""
+    return hashlib.sha256(draft.model_dump_json(include=PARTS[part]).encode()).hexdigest()
+
+
+def edit_seen(project_id: str, change: Change, part: Part, seen: str) -> ProjectDraft:
+    """Change a draft whose part is still as it was `seen` ("": whatever it is); return the new one.
+
+    Raises ChangedElsewhereError where another tab has changed the part since; nothing is saved then.
+    """
+
+    def checked(draft: ProjectDraft) -> ProjectDraft:
+        if seen and state_of(draft, part) != seen:
+            raise ChangedElsewhereError("This was changed in another tab or window in the meantime.")
+        return change(draft)
+
+    return edit(project_id, checked)

@@ -1,0 +1,286 @@
+"""Editing a project's rows: each edit makes a new version of its table, and the one before can be had back.
+
+No Streamlit in here. What was before stands in a setting of the project; versions that fall off its end and that
+nothing else uses are deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from dashboard.state import reading
+from dashboard.state.drafts import ChangedElsewhereError, edit_seen
+from dashboard.state.selection import writing
+from engine.errors import EngineError
+from engine.pipeline.spec import PipelineSpec
+from engine.runs.spec import Feedback, ProjectDraft, SplitSpec
+
+if TYPE_CHECKING:
+    from engine.dataset import Dataset, Split
+    from engine.dataset.editing import Edited
+    from engine.dataset.preflight import Finding, Table
+
+__all__ = [
+    "SOURCE",
+    "ChangedElsewhereError",
+    "change_rows",
+    "key_of",
+    "leave_out",
+    "take_back",
+    "undo",
+    "use_table",
+]
+
+
+MOST_UNDONE = 30
+SOURCE = "edit"
+_KEPT = {"dataset", "mapping", "excluded", "synthetic", "feedback"}
+
+
+def change_rows(
+    project_id: str,
+    what: str,
+    table: Dataset,
+    *,
+    seen: str = "",
+    cells: Mapping[tuple[int, str], str] | None = None,
+    added: Sequence[Mapping[str, str]] = (),
+    synthetic: bool = False,
+    pipeline: PipelineSpec | None = None,
+) -> tuple[ProjectDraft, Edited]:
+    """Store a new version of a project's table and make it the project's; rows left out or marked are followed.
+
+    `table` is the version the edit was made on. With `synthetic` the added rows are marked as written by a model;
+    `pipeline` is the task that goes with the new rows, where it changes too.
+    Raises DatasetError for what is not there, ChangedElsewhereError where the project has other examples by now.
+    """
+    from engine.dataset import read_dataset
+    from engine.dataset.editing import edited
+
+    made = edited(table, cells=cells, added=added)
+    read = read_dataset(made.content, made.name)
+    with writing() as store:
+        dataset_id = store.add_dataset(
+            read.name, made.content, read.content_hash, read.columns, len(read), SOURCE
+        )
+
+    def change(draft: ProjectDraft) -> ProjectDraft:
+        written = [made.rows[row] for row in draft.synthetic if row in made.rows]
+        return draft.model_copy(
+            update={
+                **({"pipeline": pipeline} if pipeline is not None else {}),
+                "dataset": dataset_id,
+                "excluded": {made.rows[row]: why for row, why in draft.excluded.items() if row in made.rows},
+                "synthetic": (*written, *(made.added if synthetic else ())),
+                "feedback": tuple(_followed(draft.feedback, made.rows)),
+            }
+        )
+
+    try:
+        after = _saved(project_id, what, change, seen)
+    except ChangedElsewhereError:
+        with writing() as store:
+            store.drop_unused_dataset(dataset_id)
+        raise
+    with writing() as store:
+        _carry(store, project_id, dataset_id, made.rows)
+    return after, made
+
+
+def leave_out(project_id: str, what: str, rows: Mapping[int, str], *, seen: str = "") -> ProjectDraft:
+    """Leave rows out of the project's runs, each with a reason; they stay in the table."""
+    return _saved(project_id, what, lambda d: d.model_copy(update={"excluded": {**d.excluded, **rows}}), seen)
+
+
+def take_back(project_id: str, what: str, rows: Collection[int], *, seen: str = "") -> ProjectDraft:
+    """Use rows again that were left out."""
+    gone = frozenset(rows)
+    return _saved(
+        project_id,
+        what,
+        lambda d: d.model_copy(update={"excluded": {r: w for r, w in d.excluded.items() if r not in gone}}),
+        seen,
+    )
+
+
+def use_table(project_id: str, dataset_id: str, mapping: Mapping[str, str]) -> ProjectDraft:
+    """Make another table the project's: nothing of it is left out yet."""
+
+    def change(draft: ProjectDraft) -> ProjectDraft:
+        fresh: dict[str, Any] = (
+            {"excluded": {}, "synthetic": (), "feedback": ()} if dataset_id != draft.dataset else {}
+        )
+        return draft.model_copy(update={"dataset": dataset_id, "mapping": dict(mapping), **fresh})
+
+    return _saved(project_id, "Use other examples", change, "")
+
+
+def undo(project_id: str) -> bool:
+    """Take the latest edit back; return whether there was one."""
+    with writing() as store, store.transaction():
+        history = list(store.get_setting(key_of(project_id), []))
+        if not history:
+            return False
+        before = history.pop()["before"]
+        draft = ProjectDraft.model_validate(store.get_project(project_id).draft)
+        restored = ProjectDraft.model_validate({**draft.model_dump(mode="json"), **before})
+        store.save_draft(project_id, restored.model_dump(mode="json"))
+        store.set_setting(key_of(project_id), history)
+        if draft.dataset and draft.dataset != restored.dataset:
+            _drop(store, {draft.dataset}, history)
+    return True
+
+
+def key_of(project_id: str) -> str:
+    """Return the name of the setting that holds a project's edits."""
+    return f"examples_undo:{project_id}"
+
+
+def _saved(project_id: str, what: str, change: Any, seen: str) -> ProjectDraft:
+    held: list[ProjectDraft] = []
+
+    def noted(draft: ProjectDraft) -> ProjectDraft:
+        held.append(draft)
+        return change(draft)  # type: ignore[no-any-return]  # every edit returns a draft
+
+    after = edit_seen(project_id, noted, "examples", seen)
+    before = held[-1]
+    if after == before or before.dataset is None:
+        return after
+    kept = _KEPT | ({"pipeline"} if after.pipeline != before.pipeline else set())
+    entry = {"what": what, "before": before.model_dump(mode="json", include=kept)}
+    with writing() as store, store.transaction():
+        history = [*store.get_setting(key_of(project_id), []), entry]
+        gone = {e["before"]["dataset"] for e in history[:-MOST_UNDONE]}
+        history = history[-MOST_UNDONE:]
+        store.set_setting(key_of(project_id), history)
+        _drop(store, {g for g in gone if g}, history)
+    return after
+
+
+def _drop(store: Any, gone: Collection[str], history: Sequence[Mapping[str, Any]]) -> None:
+    """Delete versions that an edit made and that can no longer be had back."""
+    kept = {e["before"]["dataset"] for e in history}
+    made = {d.id for d in store.list_datasets() if d.source == SOURCE}
+    for dataset_id in set(gone) & made - kept:
+        store.drop_unused_dataset(dataset_id)
+
+
+def _carry(store: Any, project_id: str, dataset_id: str, rows: Mapping[int, int]) -> None:
+    """Let what people said of answers follow their rows into the new version."""
+    history = store.get_setting(key_of(project_id), [])
+    before = history[-1]["before"]["dataset"] if history else None
+    if not before or before == dataset_id:
+        return
+    with store.transaction():
+        for said in store.remarks(project_id, before):
+            if said.row in rows:
+                store.save_remark(project_id, dataset_id, replace(said, row=rows[said.row]))
+        for (row, answer), grade in store.grades(project_id, before).items():
+            if row in rows:
+                store.save_grade(project_id, dataset_id, rows[row], answer, grade)
+
+
+def _followed(feedback: Sequence[Feedback], rows: Mapping[int, int]) -> list[Feedback]:
+    return [f.model_copy(update={"row": rows[f.row]}) for f in feedback if f.row in rows]
+
+
+_Mapping = tuple[tuple[str, str], ...]
+
+
+def split_of(draft: ProjectDraft) -> Split:
+    """Return which rows a run would learn from, choose by and test on. Raises EngineError when it could not."""
+    spec = draft.pipeline or PipelineSpec()
+    return _split(
+        draft.dataset or "",
+        spec.model_dump_json(),
+        tuple(sorted(draft.mapping.items())),
+        draft.split.model_dump_json(),
+        tuple(sorted(draft.excluded)),
+        draft.synthetic,
+        reading.home_folder(),
+    )
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _split(
+    dataset_id: str,
+    pipeline: str,
+    mapping: _Mapping,
+    shares: str,
+    excluded: tuple[int, ...],
+    synthetic: tuple[int, ...],
+    folder: str,  # noqa: ARG001 - part of the cache's key
+) -> Split:
+    from engine.dataset import split_rows
+    from engine.runs.prepare import without_rows
+
+    spec = PipelineSpec.model_validate_json(pipeline)
+    usable = reading.usable(dataset_id, spec, dict(mapping))
+    return split_rows(
+        without_rows(usable, frozenset(excluded)).examples,
+        SplitSpec.model_validate_json(shares),
+        outputs=[f.name for f in spec.outputs],
+        synthetic=synthetic,
+    )
+
+
+def findings_of(draft: ProjectDraft) -> tuple[Finding, ...]:
+    """Return what is doubtful in a draft's rows; nothing where the task does not fit its table yet."""
+    if draft.dataset is None or draft.pipeline is None:
+        return ()
+    return _findings(
+        draft.dataset,
+        draft.pipeline.model_dump_json(),
+        tuple(sorted(draft.mapping.items())),
+        draft.split.model_dump_json(),
+        tuple(sorted(draft.excluded)),
+        draft.synthetic,
+        reading.home_folder(),
+    )
+
+
+@st.cache_resource(max_entries=16, show_spinner="Looking the rows over")
+def _findings(
+    dataset_id: str,
+    pipeline: str,
+    mapping: _Mapping,
+    shares: str,
+    excluded: tuple[int, ...],
+    synthetic: tuple[int, ...],
+    folder: str,
+) -> tuple[Finding, ...]:
+    from engine.dataset.preflight import preflight
+
+    try:
+        test = _split(dataset_id, pipeline, mapping, shares, excluded, synthetic, folder).test
+    except EngineError:
+        test = ()
+    spec = PipelineSpec.model_validate_json(pipeline)
+    return preflight(_table(dataset_id, spec, dict(mapping), frozenset(test), frozenset(excluded)))
+
+
+def _table(
+    dataset_id: str,
+    spec: PipelineSpec,
+    mapping: dict[str, str],
+    test: frozenset[int],
+    excluded: frozenset[int],
+) -> Table:
+    from engine.dataset.preflight import Table
+
+    rows = reading.dataset(dataset_id)
+    fields = (*spec.inputs, *spec.outputs)
+    return Table(
+        cells={f.name: rows.values(mapping[f.name]) for f in fields},
+        inputs=[f.name for f in spec.inputs],
+        outputs=[f.name for f in spec.outputs],
+        choices={f.name: f.choices for f in spec.outputs if f.choices},
+        optional={f.name for f in fields if f.type.startswith("Optional") or f.type.endswith("| None")},
+        apart=test,
+        left_out=excluded,
+    )

@@ -1,0 +1,133 @@
+"""What people say of answers, for the pages: remarks for the next run, and grades to check a judge against.
+
+Reading goes through `dashboard.state.reading`, writing through `dashboard.state.selection`, as everywhere. No Streamlit in here.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from dashboard.state import reading
+from dashboard.state.selection import writing
+from dashboard.views.comparison import as_text
+from engine.home import data_home
+from engine.runs.spec import Feedback
+from engine.store.people import Remark
+from engine.store.versions import VersionRow
+
+
+def remarks(project_id: str, dataset_id: str | None) -> list[Remark]:
+    """Return a project's remarks on rows of a file, the oldest first."""
+    if dataset_id is None:
+        return []
+    with reading.reading() as store:
+        return store.remarks(project_id, dataset_id)
+
+
+def remark(
+    project_id: str, dataset_id: str, row: int, place: tuple[str, str], said: tuple[int, str, str]
+) -> None:
+    """Keep a remark. `place` is (run id, candidate id), `said` is (thumbs, reason, the answer it is about)."""
+    with writing() as store:
+        store.save_remark(
+            project_id, dataset_id, Remark(row, place[0], place[1], said[0], said[1], said[2], time.time())
+        )
+
+
+def forget(project_id: str, dataset_id: str, found: Sequence[Remark]) -> None:
+    """Delete remarks."""
+    with writing() as store, store.transaction():
+        for one in found:
+            store.delete_remark(project_id, dataset_id, one.row, one.candidate_id)
+
+
+def grades(project_id: str, dataset_id: str) -> dict[tuple[int, str], float]:
+    """Return a person's grades of answers, by row and answer."""
+    with reading.reading() as store:
+        return store.grades(project_id, dataset_id)
+
+
+def grade(project_id: str, dataset_id: str, row: int, answer: str, given: float | None) -> None:
+    """Keep a person's grade of an answer; None takes it back."""
+    with writing() as store:
+        store.save_grade(project_id, dataset_id, row, answer, given)
+
+
+def feedback_of(found: Sequence[Remark], held_out: Collection[int]) -> tuple[Feedback, ...]:
+    """Return remarks as a run takes them; those on rows held out for the test are left out, so that it stays fair.
+
+    >>> feedback_of([Remark(3, "r", "c", -1, "Too long.", "An answer", 0.0)], held_out=[7])
+    (Feedback(row=3, thumbs=-1, reason='Too long.', answer='An answer'),)
+    """
+    return tuple(
+        Feedback(row=r.row, thumbs=_thumbs(r.thumbs), reason=r.reason, answer=r.answer)
+        for r in found
+        if r.row not in held_out
+    )
+
+
+def answer_text(answer: Mapping[str, Any], outputs: Sequence[str]) -> str:
+    """Return an answer as one text: its output alone, or one line for each of several.
+
+    >>> answer_text({"team": "billing", "reasoning": "..."}, ["team"])
+    'billing'
+    """
+    if len(outputs) == 1:
+        return as_text(answer.get(outputs[0], ""))
+    return "\n".join(f"{name}: {as_text(answer.get(name, ''))}" for name in outputs)
+
+
+def grade_key(answer: Mapping[str, Any], outputs: Sequence[str]) -> str:
+    """Return what a grade is kept under: the graded outputs as JSON, so that another answer needs another grade."""
+    return json.dumps({name: answer.get(name) for name in outputs}, sort_keys=True, default=str)
+
+
+def _thumbs(value: int) -> Any:
+    return (value > 0) - (value < 0)
+
+
+def keep(run_id: str, candidate_id: str | None = None, note: str = "") -> VersionRow:
+    """Keep a run's best prompt (or another one) as a version of its project's program. Raises EngineError."""
+    from engine.runs.versions import keep_version
+
+    with writing() as store:
+        return keep_version(store, run_id, candidate_id, note)
+
+
+def use(project_id: str, number: int) -> None:
+    """Put a version into use. Raises EngineError."""
+    from engine.runs.versions import use_version
+
+    with writing() as store:
+        use_version(data_home(), store, project_id, number)
+
+
+def use_none(project_id: str) -> None:
+    """Take the program in use out of use."""
+    from engine.runs.versions import use_none as stop_using
+
+    with writing() as store:
+        stop_using(data_home(), store, project_id)
+
+
+def set_run_in_use(run_id: str, project_id: str, in_use: bool) -> None:
+    """Keep a run's best prompt as a version and put it into use; or take the program in use out of use."""
+    if in_use:
+        use(project_id, keep(run_id).number)
+    else:
+        use_none(project_id)
+
+
+def note(project_id: str, number: int, text: str) -> None:
+    """Keep a person's own words about a version."""
+    with writing() as store:
+        store.set_version_note(project_id, number, text)
+
+
+def tag(run_id: str, tags: Sequence[str]) -> None:
+    """Give a run these tags."""
+    with writing() as store:
+        store.set_tags(run_id, tags)

@@ -1,0 +1,175 @@
+"""Models in plain words. No Streamlit and no litellm in here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import streamlit as st
+
+from engine.lm.catalog import find_provider
+from engine.lm.choice import ModelChoice
+from engine.lm.keys import find_key
+from engine.pipeline.spec import PipelineSpec
+
+OFFLINE = "offline/learner"
+
+
+def is_offline(choice: ModelChoice) -> bool:
+    """Whether a model is the built-in stand-in."""
+    return choice.name.startswith("offline/")
+
+
+def title_of(choice: ModelChoice) -> str:
+    """Return a model's name as a person reads it.
+
+    >>> title_of(ModelChoice()), title_of(ModelChoice(name="llama3", base_url="http://127.0.0.1:11434/v1"))
+    ('Offline stand-in (free, no key)', 'llama3 at 127.0.0.1:11434')
+    """
+    if is_offline(choice):
+        return "Offline stand-in (free, no key)"
+    where = urlsplit(choice.base_url).netloc.rpartition("@")[2] if choice.base_url else ""
+    heat = "" if choice.temperature is None else f", temperature {choice.temperature:g}"
+    longest = "" if choice.max_tokens is None else f", at most {choice.max_tokens:,} tokens"
+    return f"{choice.name}{f' at {where}' if where else ''}{heat}{longest}"
+
+
+def asked_models(model: ModelChoice | None, pipeline: PipelineSpec | None) -> list[ModelChoice]:
+    """Return every model that answers rows, each once: the project's own first, then those of its steps."""
+    steps = pipeline.models if pipeline is not None else ()
+    return list(dict.fromkeys([model or ModelChoice(), *steps]))
+
+
+def models_of_steps(pipeline: PipelineSpec | None) -> list[tuple[str, str]]:
+    """Return (step, what it asks) of the steps with a model of their own.
+
+    >>> from engine.pipeline.spec import PipelineSpec, StepSpec
+    >>> models_of_steps(PipelineSpec(steps=(StepSpec(name="sort", model="openai/gpt-5-mini"), StepSpec())))
+    [('sort', 'asks openai/gpt-5-mini')]
+    """
+    found = []
+    for step in pipeline.steps if pipeline is not None else ():
+        asks = [f"asks {title_of(step.model)}"] if step.model else []
+        reads = [f"has its text read by {title_of(step.extraction_model)}"] if step.extraction_model else []
+        if asks or reads:
+            found.append((step.name, " and ".join([*asks, *reads])))
+    return found
+
+
+def not_in_settings(choice: ModelChoice, saved: Sequence[ModelChoice]) -> str:
+    """Return what to say of a step's model that the Settings page does not have as it is; "" where it does.
+
+    >>> not_in_settings(ModelChoice(name="openai/a"), [ModelChoice(name="openai/a")])
+    ''
+    """
+    if choice in saved:
+        return ""
+    if any((m.name, m.base_url) == (choice.name, choice.base_url) for m in saved):
+        return (
+            "On the Settings page this model is set up differently now. The step asks it as it was set up before; "
+            "choose it again to take the new settings."
+        )
+    return (
+        "This model is not on the Settings page any more. The step still asks it, as it was set up; add it there again to "
+        "test it, or choose another."
+    )
+
+
+def key_variable(choice: ModelChoice) -> str:
+    """Return the environment variable that holds a model's key, or "" where it needs none.
+
+    >>> key_variable(ModelChoice(name="openai/gpt-5-mini")), key_variable(ModelChoice())
+    ('OPENAI_API_KEY', '')
+    """
+    from engine.lm.catalog import find_provider
+
+    if choice.key_env:
+        return choice.key_env
+    provider = find_provider(choice.name)
+    if choice.base_url or provider is None or not provider.needs_key:
+        return ""
+    return provider.key_env or ""
+
+
+def own_key_variable(address: str) -> str:
+    """Return the name of the variable for the key of an address of one's own.
+
+    >>> own_key_variable("https://llm.example.org:8443/v1")
+    'TUNEBOARD_LLM_EXAMPLE_ORG_KEY'
+    """
+    host = urlsplit(address).hostname or "own"
+    return f"TUNEBOARD_{re.sub(r'[^A-Za-z0-9]+', '_', host).upper()}_KEY"
+
+
+def price_words(choice: ModelChoice) -> str:
+    """Return what a model costs, in words.
+
+    >>> price_words(ModelChoice())
+    'free'
+    """
+    from engine.lm.prices import price
+
+    if is_offline(choice):
+        return "free"
+    found = price(choice.name)
+    if found is None:
+        return "price not known"
+    if not found.input and not found.output:
+        return "free"
+    return f"${1e6 * found.input:,.2f} in, ${1e6 * found.output:,.2f} out per million tokens"
+
+
+_MEMORY = "page_keys"
+
+
+class KeyState(NamedTuple):
+    """Whether a model's key is there, and in one sentence where."""
+
+    ok: bool
+    sentence: str
+
+
+def remember(variable: str, key: str) -> None:
+    """Keep a key in this session's memory; an empty one forgets it."""
+    kept = dict(st.session_state.get(_MEMORY, {}))
+    if key.strip():
+        kept[variable] = key.strip()
+    else:
+        kept.pop(variable, None)
+    st.session_state[_MEMORY] = kept
+
+
+def remembered(variable: str) -> str:
+    """Return a key of this session's memory, or ""."""
+    return str(st.session_state.get(_MEMORY, {}).get(variable, ""))
+
+
+def for_process() -> dict[str, str]:
+    """Return every key of this session's memory, for a run's environment: variable -> key."""
+    return dict(st.session_state.get(_MEMORY, {}))
+
+
+def lacking(models: Sequence[ModelChoice]) -> str:
+    """Return which of the models lacks its key, in a sentence; "" where none does. The first needs no name: it is the one seen."""
+    for choice in models:
+        state = key_state(choice)
+        if not state.ok:
+            return state.sentence if choice == models[0] else f"{title_of(choice)}: {state.sentence}"
+    return ""
+
+
+def key_state(choice: ModelChoice) -> KeyState:
+    """Return whether a model's key is there, and where."""
+    variable = key_variable(choice)
+    if not variable and not choice.base_url and not is_offline(choice) and find_provider(choice.name) is None:
+        return KeyState(True, "Key: whatever this provider's own variable holds in the environment.")
+    if is_offline(choice) or not variable:
+        return KeyState(True, "No key needed.")
+    if remembered(variable):
+        return KeyState(True, "Key: in this page's memory, until it is loaded anew or closed.")
+    found = find_key(choice.name, choice.key_env)
+    if found.key is not None:
+        return KeyState(True, f"Key: from the {found.where}.")
+    return KeyState(False, f"No key yet. Give one on the Settings page, or set {variable} and start again.")

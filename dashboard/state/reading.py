@@ -1,0 +1,356 @@
+"""The table that was read a moment ago, handed over so that an upload is read once. No Streamlit, no store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from dashboard.state.selection import read_only
+from dashboard.state.snapshot import Seen, seen_in
+from dashboard.views.prompts import messages, sample_call, text_of
+from engine.errors import EngineError, NotFoundError, RunError, StoreError
+from engine.home import data_home
+from engine.pipeline.spec import PipelineSpec
+from engine.records import Candidate, Outcome
+from engine.runs.spec import ModelChoice, ProjectDraft, RunSpec
+from engine.store.connection import BUSY_SECONDS
+from engine.store.rows import CandidateRow, DatasetInfo, ProjectRow, RunRow, TrialRow
+from engine.store.store import FILE_NAME, Store
+from engine.store.versions import VersionRow
+
+if TYPE_CHECKING:
+    from dashboard.state.project_file import AttachedFile
+    from engine.dataset import ColumnProfile, Dataset, UsableRows
+    from engine.lm.cache import CacheSize
+    from engine.search.estimate import Estimate
+
+
+_tables: dict[str, Dataset] = {}
+
+
+def hand_over(dataset_id: str, table: Dataset) -> None:
+    """Keep a table for whoever asks for this stored file next; the one kept before is let go."""
+    _tables.clear()
+    _tables[dataset_id] = table
+
+
+def taken(dataset_id: str) -> Dataset | None:
+    """Return the table of this stored file, once; None where none was handed over."""
+    return _tables.pop(dataset_id, None)
+
+
+@contextmanager
+def reading(wait: float = BUSY_SECONDS) -> Iterator[Store]:
+    """Open the store to read from it; `wait` is how many seconds another program may keep it locked."""
+    with Store(data_home() / FILE_NAME, read_only=True, busy_seconds=wait) as store:
+        yield store
+
+
+# ---- projects, datasets, settings
+
+
+def projects(*, archived: bool = False) -> list[ProjectRow]:
+    """Return the projects, the one changed last first; those put away too when asked for.
+
+    Whoever only looks sees the projects that have runs.
+    """
+    with reading() as store:
+        found = [p for p in store.list_projects() if archived or not p.archived]
+        if read_only():
+            tuned = {run.project_id for run in store.list_runs()}
+            found = [p for p in found if p.id in tuned]
+    return found
+
+
+def draft_of(project: ProjectRow) -> ProjectDraft:
+    """Return a project's draft. Raises StoreError when it holds what this version cannot read."""
+    try:
+        return ProjectDraft.model_validate(project.draft)
+    except ValueError as error:
+        raise StoreError(
+            f"The project {project.name!r} was saved by another version of Tuneboard and cannot be read."
+        ) from error
+
+
+def project_file(project: ProjectRow, files: Sequence[AttachedFile] = ()) -> bytes:
+    """Return a project's set-up, its examples and the files given as one file. Raises StoreError."""
+    from dashboard.state.project_file import pack
+
+    draft = draft_of(project)
+    table = None
+    if draft.dataset is not None:
+        try:
+            with reading() as store:
+                table = store.get_dataset(draft.dataset)
+        except NotFoundError:
+            draft = draft.model_copy(update={"dataset": None})
+    return pack(project.name, draft, table, files)
+
+
+def datasets() -> list[DatasetInfo]:
+    """Return the stored files, the newest first."""
+    with reading() as store:
+        return store.list_datasets()
+
+
+def setting(key: str, default: Any = None) -> Any:
+    """Return a stored setting."""
+    with reading() as store:
+        return store.get_setting(key, default)
+
+
+def saved_models() -> list[ModelChoice]:
+    """Return the models that can be chosen: the offline one, then those added in the settings."""
+    added = [ModelChoice.model_validate(m) for m in setting("models", [])]
+    return [ModelChoice(), *(m for m in added if m.name != "offline/learner")]
+
+
+def cache_size() -> CacheSize:
+    """Return how much the cache of answers holds."""
+    from engine.lm.cache import default_cache
+
+    return default_cache().size()
+
+
+# ---- a dataset as read
+
+
+def dataset(dataset_id: str) -> Dataset:
+    """Return a stored file as a table. Shared between sessions: never change it. Raises DatasetError, NotFoundError."""
+    return _dataset(dataset_id, home_folder())
+
+
+@st.cache_resource(max_entries=8, show_spinner="Reading the file")
+def _dataset(dataset_id: str, folder: str) -> Dataset:  # noqa: ARG001 - part of the cache's key
+    from engine.dataset import read_dataset
+
+    if (table := taken(dataset_id)) is not None:
+        return table
+    with reading() as store:
+        row = store.get_dataset(dataset_id)
+    return read_dataset(row.content, row.name)
+
+
+def profiles(dataset_id: str) -> tuple[ColumnProfile, ...]:
+    """Return what each column of a stored file holds."""
+    return _profiles(dataset_id, home_folder())
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _profiles(dataset_id: str, folder: str) -> tuple[ColumnProfile, ...]:
+    from engine.dataset import profile
+
+    return profile(_dataset(dataset_id, folder))
+
+
+def usable(dataset_id: str, pipeline: PipelineSpec, mapping: dict[str, str]) -> UsableRows:
+    """Return the rows that the task can use, and a problem for each that it cannot. Raises EngineError."""
+    return _usable(dataset_id, pipeline.model_dump_json(), tuple(sorted(mapping.items())), home_folder())
+
+
+@st.cache_resource(max_entries=16, show_spinner="Checking every row")
+def _usable(dataset_id: str, pipeline: str, mapping: tuple[tuple[str, str], ...], folder: str) -> UsableRows:
+    from engine.runs.prepare import usable_examples
+
+    spec = PipelineSpec.model_validate_json(pipeline)
+    return usable_examples(spec, _dataset(dataset_id, folder), dict(mapping))
+
+
+def first_row(draft: ProjectDraft) -> dict[str, Any]:
+    """Return a row of a draft's examples as field -> text, to show; empty when there are none yet."""
+    if draft.dataset is None:
+        return {}
+    try:
+        rows = dataset(draft.dataset).rows(0, 1)
+    except EngineError:
+        return {}
+    inputs = {f.name for f in draft.pipeline.inputs} if draft.pipeline else set()
+    return {f: rows[0][c] for f, c in draft.mapping.items() if rows and f in inputs and c in rows[0]}
+
+
+@st.cache_resource(max_entries=64, show_spinner="Working out what this will take")
+def _estimate(spec: str, folder: str, prices: str) -> Estimate | RunError:  # noqa: ARG001 - parts of the cache's key
+    from engine.runs.prepare import estimate_run
+
+    with reading() as store:
+        try:
+            return estimate_run(store, RunSpec.model_validate_json(spec))
+        except RunError as error:
+            return error  # a budget that is too small stays so: worked out once, like an estimate
+
+
+def estimate(spec: RunSpec) -> Estimate:
+    """Return what a run will take, worked out by driving the same search against a stand-in. Raises EngineError."""
+    from engine.lm.prices import own_prices
+
+    found = _estimate(spec.model_dump_json(), home_folder(), repr(own_prices()))
+    if isinstance(found, RunError):
+        raise RunError(str(found))
+    return found
+
+
+# ---- runs
+
+
+def runs(project_id: str = "") -> list[RunRow]:
+    """Return a project's runs, the newest first; all of them without a project."""
+    with reading() as store:
+        return store.list_runs(project_id or None)
+
+
+def run(run_id: str) -> RunRow:
+    """Return a run. Raises NotFoundError when there is no such run (any more)."""
+    with reading() as store:
+        return store.get_run(run_id)
+
+
+def run_spec(run: RunRow) -> RunSpec:
+    """Return what a run does, read back from the store."""
+    return RunSpec.model_validate(run.spec)
+
+
+def trials(run_id: str) -> list[TrialRow]:
+    """Return a run's evaluations in the order started."""
+    with reading() as store:
+        return store.trials(run_id)
+
+
+def candidates(run_id: str) -> list[CandidateRow]:
+    """Return a run's prompts in the order found."""
+    with reading() as store:
+        return store.candidates(run_id)
+
+
+def row_scores(run_id: str) -> dict[int, dict[int, float]]:
+    """Return the scores of a run's validation rows, by trial number and row id."""
+    with reading() as store:
+        return store.row_scores(run_id)
+
+
+def moment(run: RunRow) -> Seen:
+    """Return what a run's page shows; read anew only when something has changed."""
+    return _moment(run.id, run.revision, home_folder())._replace(run=run)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _moment(run_id: str, revision: int, folder: str) -> Seen:  # noqa: ARG001 - parts of the cache's key
+    with reading() as store:
+        return seen_in(store, run_id)
+
+
+def outcomes(run_id: str, trial: int) -> list[Outcome]:
+    """Return the rows of one of a run's trials."""
+    with reading() as store:
+        return store.outcomes(run_id, trial)
+
+
+def test_outcomes(run_id: str) -> tuple[list[Outcome], list[Outcome]]:
+    """Return the test rows' outcomes of the starting prompt and of the best one (empty where not tested)."""
+    with reading() as store:
+        result = store.get_run(run_id).result or {}
+        tested = [t for t in store.trials(run_id) if t.split == "test" and t.state == "finished"]
+        found: list[list[Outcome]] = []
+        for wanted in (result.get("seed_candidate"), result.get("best_candidate")):
+            trial = next((t for t in reversed(tested) if t.candidate_id == wanted), None)
+            found.append(store.outcomes(run_id, trial.number) if trial else [])
+    return found[0], found[1]
+
+
+def pipeline(run: RunRow) -> PipelineSpec:
+    """Return a run's task."""
+    return run_spec(run).pipeline
+
+
+def output_fields(run: RunRow) -> tuple[str, ...]:
+    """Return the names of what a run's task answers."""
+    return tuple(f.name for f in pipeline(run).outputs)
+
+
+def model_choice(run: RunRow) -> ModelChoice:
+    """Return the model that a run used."""
+    return run_spec(run).model
+
+
+def report(run_id: str) -> str:
+    """Return a run's report as HTML text."""
+    from engine.runs.report import run_report
+
+    with reading() as store:
+        return run_report(store, run_id)
+
+
+def results_file(run_id: str, form: str) -> bytes:
+    """Return a run's test rows with both answers as a file: csv, xlsx or json; or the file to train with: jsonl."""
+    from engine.runs.report import run_results
+    from engine.runs.training import training_file
+
+    with reading() as store:
+        return training_file(store, run_id) if form == "jsonl" else run_results(store, run_id, form)
+
+
+def right_rows(run: RunRow) -> int:
+    """Return how many rows outside the final test a run's best prompt got right."""
+    from engine.runs.training import right_rows
+
+    with reading() as store:
+        return len(right_rows(store, run))
+
+
+def versions(project_id: str) -> list[VersionRow]:
+    """Return a project's kept programs, the newest first."""
+    with reading() as store:
+        return store.versions(project_id)
+
+
+def best_candidate(run: RunRow) -> Candidate:
+    """Return a run's best prompt. Raises NotFoundError before there is one."""
+    with reading() as store:
+        return store.candidate(run.id, (run.result or {}).get("best_candidate", ""))
+
+
+def row_values(run: RunRow, rows: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """Return some rows of a run's data, as field -> value by row id; none where the file is gone."""
+    from engine.runs.prepare import usable_examples
+
+    spec = run_spec(run)
+    try:
+        table = dataset(spec.dataset)
+        wanted = [row for row in rows if 0 <= row < len(table)]
+        found = usable_examples(spec.pipeline, table, spec.mapping, wanted)
+    except EngineError:
+        return {}
+    return {row: dict(example) for row, example in found.examples.items()}
+
+
+def _one_row(run: RunRow) -> dict[str, Any]:
+    """Return one usable row of a run's data; empty where there is none among the first."""
+    return next(iter(row_values(run, range(50)).values()), {})
+
+
+def example_call(run: RunRow) -> str:
+    """Return the arguments of a call of the run's program, with the values of one of its rows."""
+    names = [f.name for f in pipeline(run).inputs]
+    row = _one_row(run)
+    return sample_call({name: row.get(name, "...") for name in names})
+
+
+def exact_messages(run: RunRow) -> list[dict[str, str]]:
+    """Return the messages that the run's best prompt sends for one row, as role and content."""
+    values = _one_row(run)
+    spec = run_spec(run)
+    sent = messages(spec.pipeline, values, adapter=spec.adapter, candidate=best_candidate(run))
+    several = len(sent) > 1
+    return [
+        {"role": f"{path}: {m['role']}" if several else m["role"], "content": text_of(m)}
+        for path, turns in sent
+        for m in turns
+    ]
+
+
+def home_folder() -> str:
+    """Return the data folder: in every cache key, so that another TUNEBOARD_HOME's rows are never seen."""
+    return os.environ.get("TUNEBOARD_HOME") or str(data_home())

@@ -1,0 +1,76 @@
+"""What a page is looking at, as one frozen value that is written into the address of the page.
+
+Every view is a link: `Selection.from_params(address)` and `selection.params()` are each other's inverse.
+It knows nothing of Streamlit; `dashboard.components.page` connects it to the browser.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from engine.errors import StoreError
+from engine.home import data_home
+from engine.store.store import FILE_NAME, Store
+
+LONGEST = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The project, the run, and what of the run is shown; "" means: nothing chosen.
+
+    `left` and `right` are candidate ids to compare, `rows` a filter's name, `row` a row's number.
+
+    >>> chosen = Selection.from_params({"project": "a1", "run": "b2", "theme": "dark"})
+    >>> chosen.run, chosen.params()
+    ('b2', {'project': 'a1', 'run': 'b2'})
+    """
+
+    project: str = ""
+    run: str = ""
+    left: str = ""
+    right: str = ""
+    rows: str = ""
+    row: str = ""
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> Selection:
+        """Read an address's parameters. What is unknown, no text or absurdly long is left out."""
+        known = {f.name for f in fields(cls)}
+        return cls(
+            **{k: v for k, v in params.items() if k in known and isinstance(v, str) and len(v) <= LONGEST}
+        )
+
+    def params(self) -> dict[str, str]:
+        """Return the parameters for an address: only what is chosen."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name)}
+
+    def with_(self, **changes: str) -> Selection:
+        """Return a copy with some choices changed."""
+        return replace(self, **changes)
+
+
+ENVIRONMENT_VARIABLE = "TUNEBOARD_READ_ONLY"
+WAIT = 5.0
+"""Seconds that a click waits for another program to let go of the database."""
+SENTENCE = "This is a read-only look: nothing can be changed or started here."
+
+
+def read_only() -> bool:
+    """Return whether nothing may be changed."""
+    return os.environ.get(ENVIRONMENT_VARIABLE, "") not in ("", "0")
+
+
+def check() -> None:
+    """Raise StoreError where nothing may be changed."""
+    if read_only():
+        raise StoreError(SENTENCE)
+
+
+def writing() -> Store:
+    """Open the store to write to it. Raises StoreError where nothing may be changed."""
+    check()
+    return Store(data_home() / FILE_NAME, busy_seconds=WAIT)

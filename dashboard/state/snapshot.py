@@ -1,0 +1,101 @@
+"""A run as it stands, in parts that a page shows: stage, meters, chart, feed. All of it plain data for the browser.
+
+The page draws the parts when it opens; the event stream sends those that have changed since. No Streamlit here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from dashboard.views.feed import LATEST, feed
+from dashboard.views.meters import meters, progress, time_left
+from dashboard.views.score_chart import score_chart, score_figure
+from engine.store.requests import RequestRow
+from engine.store.rows import EventRow, RunRow, TrialRow
+from engine.store.store import Store
+
+LATEST_EVENTS = LATEST
+
+
+class Seen(NamedTuple):
+    """What is known of a run: `parents` is candidate id -> ids it came from, `events` the latest, in order."""
+
+    run: RunRow
+    trials: Sequence[TrialRow]
+    parents: Mapping[str, Sequence[str]]
+    events: Sequence[EventRow]
+    requests: Sequence[RequestRow]
+
+
+def seen_in(store: Store, run_id: str) -> Seen:
+    """Read what a run's page shows. Raises NotFoundError, StoreError."""
+    return Seen(
+        store.get_run(run_id),
+        store.trials(run_id),
+        store.parents(run_id),
+        store.events(run_id, latest=LATEST_EVENTS),
+        store.requests(run_id),
+    )
+
+
+def parts(seen: Seen) -> dict[str, Any]:
+    """Return every part of a run's page, by name."""
+    return {
+        "stage": stage(seen.run, seen.requests),
+        "end": _end(seen.run),
+        "meters": _meters(seen),
+        "chart": chart(seen.trials, seen.parents, over=seen.run.is_over),
+        "feed": feed(seen.events, seen.trials, seen.parents),
+    }
+
+
+def stage(run: RunRow, requests: Sequence[RequestRow]) -> str:
+    """Return a text that changes when the page's buttons and messages must: state, flags, requests and answers."""
+    flags = f"{'p' if run.pause_requested else ''}{'s' if run.stop_requested else ''}"
+    asked = "".join("a" if r.answer else "b" if r.batch is not None else "w" for r in requests)
+    return f"{run.state} {flags} {asked} {run.message}".strip()
+
+
+def chart(
+    trials: Sequence[TrialRow], parents: Mapping[str, Sequence[str]], *, over: bool = False
+) -> dict[str, Any]:
+    """Return the chart of trial scores: the figure (None before there is a dot) and what a screen reader says."""
+    found = score_chart(trials, parents)
+    drawn = any((found.full, found.partial, found.train, found.running, found.rejected))
+    scores = [p.score for p in found.full]
+    best = f", the best {max(scores):.1f} %" if scores else ""
+    return {
+        "figure": score_figure(found, over=over) if drawn else None,
+        "label": f"Scores of {len(trials)} trials so far{best}",
+        "stamp": str(len(trials)),
+    }
+
+
+def _meters(seen: Seen) -> dict[str, Any]:
+    run = seen.run
+    left, words = time_left(run), run.phase or "getting ready"
+    return {
+        "cards": [
+            {"name": m.name, "text": m.text, "share": m.share, "help": m.help}
+            for m in meters(run, seen.requests)
+        ],
+        "share": progress(run),
+        "words": "" if run.is_over else f"{words[:1].upper()}{words[1:]}{f' · {left}' if left else ''}",
+    }
+
+
+def _end(run: RunRow) -> dict[str, Any]:
+    """Return what a notification says when the run has ended."""
+    verdict = (run.result or {}).get("verdict") or {}
+    words = {
+        "finished": "has finished",
+        "stopped": "was stopped",
+        "failed": "has failed",
+        "lost": "was interrupted",
+    }
+    return {
+        "over": run.is_over or run.state == "lost",
+        "title": f"{run.title} {words.get(run.state, 'goes on')}",
+        "text": str(verdict.get("sentence") or run.message),
+    }

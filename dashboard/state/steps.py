@@ -1,0 +1,286 @@
+"""Field types in plain words, and how a field is written down for them. No Streamlit in here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, TypeVar
+
+from engine.pipeline.check import usable_name
+from engine.pipeline.spec import FieldSpec, PipelineSpec, StepOptions, StepSpec
+from engine.runs.spec import ProjectDraft
+
+TYPES: dict[str, str] = {
+    "Text": "str",
+    "Text, or empty": "Optional[str]",
+    "Whole number": "int",
+    "Number": "float",
+    "Yes or no": "bool",
+    "One of a list": "choice",
+    "List of texts": "list[str]",
+    "List of numbers": "list[float]",
+    "Names and values": "dict[str, str]",
+    "Image": "Image",
+    "Sound": "Audio",
+    "PDF": "PDF",
+    "File": "File",
+    "Program code": "Code",
+}
+"""What a person chooses -> the type as a signature writes it ("choice": the field's `choices`)."""
+
+MAY_BE_EMPTY = ", or empty"
+"""What follows the title of a type whose cells may be empty."""
+
+HELP = (
+    "Text: any words. Text, or empty: rows without it are used too. Whole number: 3. Number: 3.5. Yes or no: true or false. One of a list: exactly one "
+    "of the values you allow. List: several values. Names and values: a small record such as size: large. Image, PDF and File: uploaded, a path on this machine, a web address or "
+    "a data URI. Sound: a path or a data URI. Program code: source text."
+)
+
+
+def title_of(field: FieldSpec) -> str:
+    """Return a field's type in plain words; a type that has none is shown as it is written.
+
+    >>> title_of(FieldSpec(name="queue", choices=("a", "b"))), title_of(FieldSpec(name="n", type="Optional[int]"))
+    ('One of a list', 'Whole number, or empty')
+    """
+    if field.choices or field.type == "choice":
+        return "One of a list"
+    titles = {written: title for title, written in TYPES.items()}
+    inner = re.fullmatch(r"Optional\[(.+)\]", field.type)
+    if inner and field.type not in titles and inner[1] in titles:
+        return titles[inner[1]] + MAY_BE_EMPTY
+    return titles.get(field.type, field.type)
+
+
+def with_type(field: FieldSpec, title: str) -> FieldSpec:
+    """Return a field with the type a person chose; allowed values are kept only for "One of a list".
+
+    >>> with_type(FieldSpec(name="n"), "Whole number, or empty").type
+    'Optional[int]'
+    """
+    if title == "One of a list":
+        return field.model_copy(update={"type": "str", "choices": field.choices or ("first", "second")})
+    inner = TYPES.get(title.removesuffix(MAY_BE_EMPTY))
+    optional = f"Optional[{inner}]" if inner and title.endswith(MAY_BE_EMPTY) else title
+    return field.model_copy(update={"type": TYPES.get(title, optional), "choices": ()})
+
+
+def read_choices(text: str) -> tuple[str, ...]:
+    """Return the allowed values in a text: one a line, or separated by commas; no value twice.
+
+    >>> read_choices("billing, shipping\\nother, billing")
+    ('billing', 'shipping', 'other')
+    """
+    return tuple(dict.fromkeys(part.strip() for part in re.split(r"[,\n;]", text) if part.strip()))
+
+
+_Item = TypeVar("_Item", FieldSpec, StepSpec)
+Side = Literal["inputs", "outputs"]
+NewStep = Literal["ask_before", "ask_after", "retrieve", "tool"]
+
+NEW_STEPS: dict[NewStep, str] = {
+    "ask_before": "Ask the model before this step",
+    "ask_after": "Ask the model after this step",
+    "retrieve": "Search a corpus before this step",
+    "tool": "Call a tool before this step",
+}
+
+
+def pipeline_of(draft: ProjectDraft) -> PipelineSpec:
+    """Return a draft's task; an empty one where there is none yet."""
+    return draft.pipeline or PipelineSpec()
+
+
+def with_steps(draft: ProjectDraft, steps: Iterable[StepSpec]) -> ProjectDraft:
+    """Return the draft with these steps; it is left as it is where there would be none."""
+    made = tuple(steps)
+    return draft.model_copy(update={"pipeline": PipelineSpec(steps=made)}) if made else draft
+
+
+def change_step(draft: ProjectDraft, at: int, change: Callable[[StepSpec], StepSpec]) -> ProjectDraft:
+    """Return the draft with one step changed."""
+    steps = list(pipeline_of(draft).steps)
+    if at >= len(steps):
+        return draft
+    steps[at] = change(steps[at])
+    return with_steps(draft, steps)
+
+
+def add_step(draft: ProjectDraft, at: int, kind: NewStep) -> ProjectDraft:
+    """Return the draft with a new step beside the one at a place, wired to it.
+
+    >>> from engine.pipeline.importers.task import import_task
+    >>> draft = with_steps(ProjectDraft(), [import_task("question -> answer").step])
+    >>> [(s.name, [f.name for f in s.inputs]) for s in add_step(draft, 0, "retrieve").pipeline.steps]
+    [('search', ['question']), ('solve', ['question', 'passages'])]
+    """
+    steps = list(pipeline_of(draft).steps)
+    at = min(at, len(steps) - 1)
+    beside = steps[at]
+    fields = _field_names(steps)
+    names = [s.name for s in steps]
+    if kind == "ask_after":
+        read = tuple(f.model_copy(update={"description": f.description}) for f in beside.makes)
+        first = tuple(f for f in beside.inputs[:1] if f.name not in {g.name for g in read})
+        made = FieldSpec(name=usable_name(f"final_{read[-1].name if read else 'answer'}", fields))
+        if read:
+            made = read[-1].model_copy(update={"name": made.name})
+        new = StepSpec(name=usable_name("check", [*names, *fields]), inputs=(*first, *read), outputs=(made,))
+        return with_steps(draft, [*steps[: at + 1], new, *steps[at + 1 :]])
+    read = tuple(beside.needs[:1]) or (FieldSpec(name="text"),)
+    if kind == "retrieve":
+        made = FieldSpec(name=usable_name("passages", fields), type="list[str]")
+        new = StepSpec(
+            name=usable_name("search", [*names, *fields]), strategy="retrieve", inputs=read, outputs=(made,)
+        )
+    elif kind == "tool":
+        made = FieldSpec(name=usable_name("result", fields))
+        new = StepSpec(
+            name=usable_name("look_up", [*names, *fields]),
+            strategy="tool",
+            options=StepOptions(tools=("calculator",)),
+            inputs=(FieldSpec(name=usable_name("expression", [])),),
+            outputs=(made,),
+        )
+    else:
+        made = FieldSpec(name=usable_name("notes", fields))
+        new = StepSpec(name=usable_name("prepare", [*names, *fields]), inputs=beside.needs, outputs=(made,))
+    steps[at] = beside.model_copy(update={"inputs": (*beside.inputs, made)})
+    return with_steps(draft, [*steps[:at], new, *steps[at:]])
+
+
+def remove_step(draft: ProjectDraft, at: int) -> ProjectDraft:
+    """Return the draft without a step; what only it made is no longer read by the others."""
+    steps = list(pipeline_of(draft).steps)
+    if at >= len(steps) or len(steps) < 2:
+        return draft
+    gone = steps.pop(at)
+    made = {f.name for f in gone.makes} - {f.name for s in steps for f in s.makes}
+    kept = [s.model_copy(update={"inputs": tuple(f for f in s.inputs if f.name not in made)}) for s in steps]
+    return with_steps(draft, kept)
+
+
+def move_step(draft: ProjectDraft, at: int, by: int) -> ProjectDraft:
+    """Return the draft with a step one place earlier (-1) or later (1)."""
+    return with_steps(draft, _moved(pipeline_of(draft).steps, at, by))
+
+
+def duplicate_step(draft: ProjectDraft, at: int) -> ProjectDraft:
+    """Return the draft with a copy of a step after it; the copy's outputs have names of their own."""
+    steps = list(pipeline_of(draft).steps)
+    if at >= len(steps):
+        return draft
+    taken = _field_names(steps)
+    outputs = []
+    for f in steps[at].answers:
+        outputs.append(f.model_copy(update={"name": usable_name(f.name, taken)}))
+        taken.append(outputs[-1].name)
+    name = usable_name(steps[at].name, [*(s.name for s in steps), *taken])
+    copy = steps[at].model_copy(update={"name": name, "outputs": tuple(outputs)})
+    return with_steps(draft, [*steps[: at + 1], copy, *steps[at + 1 :]])
+
+
+def add_field(draft: ProjectDraft, at: int, side: Side, name: str = "") -> ProjectDraft:
+    """Return the draft with one more field: a new one, or one of that name as the other steps know it."""
+    steps = pipeline_of(draft).steps
+    known = {f.name: f for s in steps for f in (*s.needs, *s.makes)}
+
+    def change(step: StepSpec) -> StepSpec:
+        taken = [f.name for f in (*step.inputs, *step.outputs)]
+        fresh = FieldSpec(name=usable_name("text" if side == "inputs" else "answer", [*taken, *known]))
+        field = known.get(name, fresh)
+        return step.model_copy(update={side: (*getattr(step, side), field)})
+
+    return change_step(draft, at, change)
+
+
+def remove_field(draft: ProjectDraft, at: int, side: Side, place: int) -> ProjectDraft:
+    """Return the draft without a field of a step."""
+
+    def change(step: StepSpec) -> StepSpec:
+        fields = getattr(step, side)
+        return step.model_copy(update={side: (*fields[:place], *fields[place + 1 :])})
+
+    return change_step(draft, at, change)
+
+
+def move_field(draft: ProjectDraft, at: int, side: Side, place: int, by: int) -> ProjectDraft:
+    """Return the draft with a field one place up (-1) or down (1)."""
+    return change_step(
+        draft, at, lambda step: step.model_copy(update={side: _moved(getattr(step, side), place, by)})
+    )
+
+
+def change_field(
+    draft: ProjectDraft, at: int, side: Side, place: int, change: Callable[[FieldSpec], FieldSpec]
+) -> ProjectDraft:
+    """Return the draft with a field changed, other than by its name."""
+
+    def changed(step: StepSpec) -> StepSpec:
+        fields = list(getattr(step, side))
+        if place >= len(fields):
+            return step
+        fields[place] = change(fields[place])
+        return step.model_copy(update={side: tuple(fields)})
+
+    return change_step(draft, at, changed)
+
+
+def rename_field(draft: ProjectDraft, at: int, side: Side, place: int, name: str) -> ProjectDraft:
+    """Return the draft with a field renamed, here and wherever else it is read; its column goes along.
+
+    A field whose name is in its step twice is renamed in its place alone; so is one that gets the name of another
+    field of the task: that wires it to that field.
+    """
+    steps = list(pipeline_of(draft).steps)
+    if at >= len(steps) or place >= len(getattr(steps[at], side)):
+        return draft
+    step = steps[at]
+    before = getattr(step, side)[place].name
+    own = [f.name for f in (*step.inputs, *step.outputs)]
+    draft = change_field(draft, at, side, place, lambda f: f.model_copy(update={"name": name}))
+    elsewhere = _field_names([s for i, s in enumerate(steps) if i != at])
+    if own.count(before) > 1 or name in elsewhere or name in own:
+        return draft
+    steps = list(pipeline_of(draft).steps)
+    if before.strip():
+        steps = [_renamed(s, before, name) for s in steps]
+    mapping = {name if field == before else field: column for field, column in draft.mapping.items()}
+    metric = draft.metric
+    if metric is not None and metric.options.get("field") == before:
+        metric = metric.model_copy(update={"options": {**metric.options, "field": name}})
+    return with_steps(draft.model_copy(update={"mapping": mapping, "metric": metric}), steps)
+
+
+def readable(spec: PipelineSpec, at: int) -> dict[str, str]:
+    """Return what a step could read: field -> who makes it ("" for an input of the whole task)."""
+    found = {f.name: "" for f in spec.inputs}
+    for step in spec.steps[:at]:
+        found |= {f.name: step.name for f in step.makes}
+    return found
+
+
+def _renamed(step: StepSpec, before: str, name: str) -> StepSpec:
+    def fields(side: Sequence[FieldSpec]) -> tuple[FieldSpec, ...]:
+        return tuple(f.model_copy(update={"name": name}) if f.name == before else f for f in side)
+
+    when, each = step.when, step.each
+    if when is not None and when.field == before:
+        when = when.model_copy(update={"field": name})
+    if each is not None:
+        each = each.model_copy(update={k: name for k in ("field", "item") if getattr(each, k) == before})
+    return step.model_copy(
+        update={"inputs": fields(step.inputs), "outputs": fields(step.outputs), "when": when, "each": each}
+    )
+
+
+def _field_names(steps: Sequence[StepSpec]) -> list[str]:
+    return [f.name for s in steps for f in (*s.needs, *s.inputs, *s.makes)]
+
+
+def _moved(items: Sequence[_Item], at: int, by: int) -> tuple[_Item, ...]:
+    found, to = list(items), at + by
+    if 0 <= at < len(found) and 0 <= to < len(found):
+        found[at], found[to] = found[to], found[at]
+    return tuple(found)

@@ -1,0 +1,219 @@
+"""What can be tried: a run's prompts on its task, or a draft's task as it stands. No Streamlit in here."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from dashboard.views.comparison import as_text
+from engine.pipeline.spec import FieldSpec, PipelineSpec
+from engine.records import Candidate, json_value
+from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec
+from engine.runs.trying import Attempt, TryRequest
+from engine.store.rows import CandidateRow
+
+WHOLE, NUMBER, FLAG, CHOICE, TEXT, JSON = "whole", "number", "flag", "choice", "text", "json"
+LIST, IMAGE, AUDIO, FILE, CODE, TALK = "list", "image", "audio", "file", "code", "talk"
+MEDIA = {
+    IMAGE: ("png", "jpg", "jpeg", "gif", "webp", "bmp", "tiff"),
+    AUDIO: ("wav", "mp3", "ogg", "flac", "m4a"),
+    FILE: (),
+}
+"""What is uploaded -> the endings of such files (none: any)."""
+
+_KINDS = {
+    "int": WHOLE,
+    "float": NUMBER,
+    "bool": FLAG,
+    "str": TEXT,
+    "list[str]": LIST,
+    "Image": IMAGE,
+    "Audio": AUDIO,
+    "File": FILE,
+    "Document": FILE,
+    "Code": CODE,
+    "History": TALK,
+}
+
+
+class Prompt(NamedTuple):
+    """One prompt to try: its id, its name in words, what was tuned."""
+
+    id: str
+    name: str
+    candidate: Candidate
+
+
+class Trial(NamedTuple):
+    """Everything a try needs but the input. `run` is "" when a draft is tried that has no results yet."""
+
+    pipeline: PipelineSpec
+    prompts: tuple[Prompt, ...]
+    first: str
+    second: str
+    metric: Named | None
+    model: ModelChoice
+    adapter: Any
+    run: str = ""
+
+    def request(
+        self,
+        chosen: Sequence[str],
+        inputs: Mapping[str, Any],
+        expected: Mapping[str, Any],
+        own_inputs: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> TryRequest:
+        """Return what to ask: the chosen prompts, each once, on an input; `own_inputs` are one prompt's alone."""
+        by_id = {p.id: p.candidate.as_dict() for p in self.prompts}
+        return TryRequest(
+            pipeline=self.pipeline,
+            candidates={prompt: by_id[prompt] for prompt in dict.fromkeys(chosen)},
+            inputs=dict(inputs),
+            expected=dict(expected),
+            metric=self.metric,
+            model=self.model,
+            adapter=self.adapter,
+            own_inputs={prompt: dict(own) for prompt, own in (own_inputs or {}).items()},
+        )
+
+
+def of_run(run: str, spec: RunSpec, candidates: Sequence[CandidateRow], best: str, seed: str) -> Trial:
+    """Return a run's prompts to try: the starting one against the best, the others at hand."""
+    prompts = tuple(
+        Prompt(c.id, _name(c, best), c.candidate) for c in sorted(candidates, key=lambda c: c.number)
+    )
+    known = {p.id for p in prompts}
+    first = seed if seed in known else prompts[0].id
+    second = best if best in known else prompts[-1].id
+    return Trial(spec.pipeline, prompts, first, second, spec.metric, spec.model, spec.adapter, run)
+
+
+def of_draft(draft: ProjectDraft) -> Trial:
+    """Return a draft's task as it stands. Raises EngineError when it cannot be built."""
+    from engine.pipeline.build import build_program
+
+    pipeline = draft.pipeline or PipelineSpec()
+    start = build_program(pipeline).candidate()
+    prompt = Prompt(start.id, "The task as it stands", start)
+    model = draft.model or ModelChoice()
+    return Trial(pipeline, (prompt,), start.id, start.id, draft.metric, model, draft.adapter)
+
+
+def kind_of(field: FieldSpec) -> str:
+    """Return which widget a field needs.
+
+    >>> kind_of(FieldSpec(name="n", type="int")), kind_of(FieldSpec(name="tags", type="list[str]"))
+    ('whole', 'list')
+    """
+    if field.choices:
+        return CHOICE
+    return _KINDS.get(field.type.strip(), JSON)
+
+
+def widget_value(field: FieldSpec, value: Any) -> Any:
+    """Return a row's value as its widget holds it.
+
+    >>> widget_value(FieldSpec(name="sizes", type="list[int]"), [1, 2])
+    '[1, 2]'
+    """
+    kind = kind_of(field)
+    if kind == LIST:
+        return [as_text(item) for item in value] if isinstance(value, list | tuple) else []
+    if kind in MEDIA:
+        return None if value is None else json_value(value)
+    if value is None:
+        return {FLAG: False, TEXT: "", JSON: "", CODE: ""}.get(kind)
+    if kind == CODE:
+        return str(getattr(value, "code", value))
+    if kind == JSON:
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    if kind in (TEXT, CHOICE):
+        return as_text(getattr(value, "value", value))
+    return value
+
+
+def missing(fields: Sequence[FieldSpec], values: Mapping[str, Any]) -> str:
+    """Return why an input cannot be tried yet, or "".
+
+    >>> missing([FieldSpec(name="question")], {"question": " "})
+    "Fill in 'question' first."
+    """
+    asked = (f for f in fields if kind_of(f) != TALK)
+    empty = [f.name for f in asked if values.get(f.name) in (None, [], {}) or not str(values[f.name]).strip()]
+    return f"Fill in {empty[0]!r} first." if empty else ""
+
+
+def uploaded(kind: str, name: str, media_type: str, content: bytes) -> Any:
+    """Return an uploaded file as its field takes it: a data URI, with the name where the field keeps one.
+
+    >>> uploaded(IMAGE, "dot.gif", "image/gif", b"GIF89a")
+    'data:image/gif;base64,R0lGODlh'
+    """
+    guessed = media_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    uri = f"data:{guessed};base64,{b64encode(content).decode()}"
+    return {"filename": name, "file_data": uri} if kind == FILE else uri
+
+
+class Talk(NamedTuple):
+    """How a task is talked with: the input a message goes into, and the one that holds the turns before ("": none)."""
+
+    message: str
+    history: str = ""
+
+
+def talk_of(pipeline: PipelineSpec) -> Talk | None:
+    """Return how a task is talked with, or None where it is no conversation: it needs a history, or tools to use.
+
+    >>> talk_of(PipelineSpec()) is None
+    True
+    """
+    history = next((f.name for f in pipeline.inputs if kind_of(f) == TALK), "")
+    texts = [f.name for f in pipeline.inputs if kind_of(f) == TEXT]
+    agent = any(step.strategy == "react" for step in pipeline.steps)
+    if not texts or not (history or (agent and len(pipeline.inputs) == 1)):
+        return None
+    return Talk(texts[-1], history)
+
+
+def turns_of(
+    turns: Sequence[tuple[Mapping[str, Any], Sequence[Attempt]]], prompt: str, history: str
+) -> list[dict[str, Any]]:
+    """Return the earlier turns that one prompt has had, as its history: inputs and its own answers.
+
+    >>> turns_of([({"q": "Who?"}, [Attempt(name="a", answer={"answer": "Ada"})])], "a", "history")
+    [{'q': 'Who?', 'answer': 'Ada'}]
+    """
+    found = []
+    for inputs, attempts in turns:
+        mine = next((a for a in attempts if a.name == prompt and not a.error), None)
+        if mine is not None:
+            found.append({**{k: v for k, v in inputs.items() if k != history}, **mine.answer})
+    return found
+
+
+def same_answer(attempts: Sequence[Attempt], outputs: Sequence[FieldSpec]) -> bool:
+    """Return whether all attempts gave the same answer in every output."""
+    return len({json.dumps([a.answer.get(f.name) for f in outputs], default=str) for a in attempts}) == 1
+
+
+def extras(attempt: Attempt, outputs: Sequence[FieldSpec]) -> list[tuple[str, str]]:
+    """Return what else the steps wrote on the way (reasoning, answers of earlier steps), as (name, text)."""
+    final = {f.name for f in outputs}
+    several = len(attempt.steps) > 1
+    found: list[tuple[str, str]] = []
+    for at, step in enumerate(attempt.steps, 1):
+        last = at == len(attempt.steps)
+        for name, value in step.outputs.items():
+            if last and name in final:
+                continue
+            found.append((f"{name}, from {step.path}" if several else name, as_text(value)))
+    return found
+
+
+def _name(candidate: CandidateRow, best: str) -> str:
+    what = "Starting prompt" if candidate.number == 0 else f"Prompt {candidate.number}"
+    score = "" if candidate.score is None else f" · {100 * candidate.score:.0f} %"
+    return f"{what}{score}{' · best' if candidate.id == best else ''}"

@@ -1,0 +1,343 @@
+"""Charts of all the prompts a run tried: which rows each gets right, what came from what, quality against cost.
+
+Records -> a small NamedTuple that can be tested -> a Plotly figure as a plain dict, as in `dashboard.views.score_chart`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any, NamedTuple
+
+from engine.store.rows import CandidateRow, TrialRow
+
+MOST_CANDIDATES = 24
+MOST_ROWS = 300
+MOST_NODES = 300
+MOST_VARIANTS = 1000
+
+
+class Matrix(NamedTuple):
+    """Scores (0 to 1, None: not scored) by row and candidate; rows from the hardest to the easiest."""
+
+    candidates: tuple[str, ...]
+    rows: tuple[int, ...]
+    scores: tuple[tuple[float | None, ...], ...]
+    left_out: int = 0
+
+    @property
+    def never(self) -> int:
+        """Rows that no candidate gets wholly right."""
+        return sum(all((s or 0) < 1 for s in line) for line in self.scores)
+
+    @property
+    def always(self) -> int:
+        """Rows that every candidate gets wholly right."""
+        return sum(all((s or 0) >= 1 for s in line) for line in self.scores)
+
+
+class Node(NamedTuple):
+    """One candidate in the family tree: its generation (0: came from none), its place in it, its parents' numbers."""
+
+    number: int
+    depth: int
+    place: float
+    score: float | None
+    parents: tuple[int, ...]
+    reason: str
+    best: bool
+
+
+class Variant(NamedTuple):
+    """One candidate by what it costs and how good it is. `beaten`: another is at least as good and cheaper."""
+
+    number: int
+    score: float
+    tokens: float
+    beaten: bool
+    best: bool
+
+
+def whole_trials(trials: Sequence[TrialRow]) -> dict[str, TrialRow]:
+    """Return each candidate's last finished trial on all the validation rows, by candidate id."""
+    scored = [t for t in trials if t.split == "validation" and t.state == "finished"]
+    whole = max((t.rows_total for t in scored), default=0)
+    return {t.candidate_id: t for t in scored if t.rows_total == whole}
+
+
+def matrix(
+    candidates: Sequence[CandidateRow],
+    trials: Mapping[str, TrialRow],
+    scores: Mapping[int, Mapping[int, float]],
+) -> Matrix:
+    """Return rows against candidates. `scores` is trial number -> row id -> score.
+
+    With more candidates than can be read, the start and the best ones are kept.
+    """
+    known = [c for c in candidates if c.id in trials and scores.get(trials[c.id].number)]
+    ranked = sorted(known, key=lambda c: (c.number != 0, -(trials[c.id].score or 0.0), c.number))
+    kept = sorted(ranked[:MOST_CANDIDATES], key=lambda c: c.number)
+    columns = [scores[trials[c.id].number] for c in kept]
+    rows = sorted({row for column in columns for row in column})
+    lines = {row: tuple(column.get(row) for column in columns) for row in rows}
+    order = sorted(rows, key=lambda row: (sum(s or 0.0 for s in lines[row]), row))[:MOST_ROWS]
+    names = tuple("Start" if c.number == 0 else f"{c.number}" for c in kept)
+    return Matrix(names, tuple(order), tuple(lines[row] for row in order), len(known) - len(kept))
+
+
+def family(candidates: Sequence[CandidateRow], best_id: str) -> list[CandidateRow]:
+    """Return the candidates that a tree can show: the best ones with everything they came from, in the order found."""
+    if len(candidates) <= MOST_NODES:
+        return list(candidates)
+    by_id = {c.id: c for c in candidates}
+    ranked = sorted(candidates, key=lambda c: (c.id != best_id, -c.rows, -(c.score or 0.0), c.number))
+    kept: dict[str, None] = {}
+    for candidate in ranked:
+        if len(kept) >= MOST_NODES:
+            break
+        waiting = [candidate.id]
+        while waiting:
+            one = waiting.pop()
+            if one in by_id and one not in kept:
+                kept[one] = None
+                waiting += by_id[one].candidate.parents
+    return [c for c in candidates if c.id in kept]
+
+
+def fewer(found: Sequence[Variant]) -> tuple[Variant, ...]:
+    """Return the variants that a chart can show: all that none beats, and of the others the best."""
+    if len(found) <= MOST_VARIANTS:
+        return tuple(found)
+    beaten = sorted((v for v in found if v.beaten), key=lambda v: (-v.score, v.tokens))[:MOST_VARIANTS]
+    kept = {v.number for v in (*(v for v in found if not v.beaten), *beaten)}
+    return tuple(v for v in found if v.number in kept or v.best)
+
+
+def lineage(candidates: Sequence[CandidateRow], best_id: str) -> tuple[Node, ...]:
+    """Return the family tree: who came from whom, generation by generation."""
+    by_id = {c.id: c for c in candidates}
+    depths: dict[str, int] = {}
+    for candidate in sorted(candidates, key=lambda c: c.number):
+        parents = [p for p in candidate.candidate.parents if p in by_id and p in depths]
+        depths[candidate.id] = 1 + max((depths[p] for p in parents), default=-1)
+    sizes: dict[int, int] = {}
+    places: dict[str, int] = {}
+    for candidate in sorted(candidates, key=lambda c: c.number):
+        places[candidate.id] = sizes.get(depths[candidate.id], 0)
+        sizes[depths[candidate.id]] = places[candidate.id] + 1
+    return tuple(
+        Node(
+            c.number,
+            depths[c.id],
+            places[c.id] - (sizes[depths[c.id]] - 1) / 2,
+            c.score,
+            tuple(by_id[p].number for p in c.candidate.parents if p in by_id),
+            c.candidate.reason or "The starting prompt.",
+            c.id == best_id,
+        )
+        for c in sorted(candidates, key=lambda c: c.number)
+    )
+
+
+def variants(
+    candidates: Sequence[CandidateRow],
+    trials: Mapping[str, TrialRow],
+    tokens: Mapping[str, float],
+    best_id: str,
+) -> tuple[Variant, ...]:
+    """Return quality against cost, for candidates scored on all validation rows; `tokens` a row are by candidate id."""
+    found = [
+        (c, trials[c.id].score or 0.0, tokens[c.id])
+        for c in sorted(candidates, key=lambda c: c.number)
+        if c.id in trials and c.id in tokens
+    ]
+    front = _front([(score, tokens) for _, score, tokens in found])
+    return tuple(
+        Variant(c.number, score, tokens, (score, tokens) not in front, c.id == best_id)
+        for c, score, tokens in found
+    )
+
+
+def _front(points: Sequence[tuple[float, float]]) -> set[tuple[float, float]]:
+    """Return the (score, tokens) that no other point beats: at least as good and as cheap, and not the same."""
+    kept: set[tuple[float, float]] = set()
+    highest = -1.0
+    for score, tokens in sorted(set(points), key=lambda p: (p[1], -p[0])):
+        if score > highest:
+            kept.add((score, tokens))
+            highest = score
+    return kept
+
+
+def trade_off(found: Sequence[Variant]) -> str:
+    """Say in one sentence what quality costs, or "" where there is no choice.
+
+    >>> trade_off([Variant(0, 0.5, 100, False, False), Variant(1, 0.8, 400, False, True)])
+    'Prompt 1 scores 30 points more than prompt 0 and reads 4.0 times the tokens.'
+    """
+    front = sorted((v for v in found if not v.beaten), key=lambda v: v.tokens)
+    if len(front) < 2 or not front[0].tokens:
+        return _as_good(found)
+    cheap, dear = front[0], front[-1]
+    gain = 100 * (dear.score - cheap.score)
+    told = (
+        f"Prompt {dear.number} scores {gain:.{1 if gain < 10 else 0}f} points more than prompt {cheap.number} "
+        f"and reads {dear.tokens / cheap.tokens:.1f} times the tokens."
+    )
+    return f"{told} {_as_good(found)}".strip()
+
+
+def _as_good(found: Sequence[Variant]) -> str:
+    """Name the cheapest prompt that is as good as the chosen one, or say nothing where none is."""
+    best = next((v for v in found if v.best and v.beaten), None)
+    others = [v for v in found if best is not None and v.score >= best.score and v.tokens < best.tokens]
+    if best is None or not others:
+        return ""
+    cheaper = min(others, key=lambda v: v.tokens)
+    fewer_tokens = 100 * (1 - cheaper.tokens / best.tokens)
+    return (
+        f"On these rows prompt {cheaper.number} is as good as the chosen prompt {best.number}, "
+        f"with {fewer_tokens:.0f} % fewer tokens."
+    )
+
+
+def matrix_figure(found: Matrix, numbers: Mapping[int, int], texts: Mapping[int, str]) -> dict[str, Any]:
+    """Draw a `Matrix`. `numbers` is row id -> number in the file, `texts` row id -> what to show on hover."""
+    labels = [f"Row {numbers.get(row, row + 2)}" for row in found.rows]
+    hover = [
+        [
+            f"{label}, prompt {name}: <b>{'not scored' if s is None else f'{100 * s:.0f} %'}</b><br>{escape(texts.get(row, '')[:90])}"
+            for name, s in zip(found.candidates, line, strict=True)
+        ]
+        for row, label, line in zip(found.rows, labels, found.scores, strict=True)
+    ]
+    return {
+        "traces": [
+            {
+                "type": "heatmap",
+                "x": list(found.candidates),
+                "y": labels,
+                "z": [list(line) for line in found.scores],
+                "zmin": 0,
+                "zmax": 1,
+                "colorscale": [[0, "$bad"], [0.5, "$warn"], [1, "$good"]],
+                "showscale": False,
+                "xgap": 2,
+                "ygap": 1,
+                "opacity": 0.82,
+                "text": hover,
+                "hovertemplate": "%{text}<extra></extra>",
+            }
+        ],
+        "layout": {
+            "xaxis": {
+                "title": {"text": "Prompts, in the order found"},
+                "type": "category",
+                "showgrid": False,
+            },
+            "yaxis": {
+                "title": {"text": "Validation rows, the hardest first"},
+                "type": "category",
+                "autorange": "reversed",
+                "showgrid": False,
+                "nticks": 20,
+            },
+        },
+    }
+
+
+def lineage_figure(nodes: Sequence[Node]) -> dict[str, Any]:
+    """Draw the family tree: generations from left to right, a line from each parent."""
+    at = {n.number: n for n in nodes}
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for node in nodes:
+        for parent in node.parents:
+            x += [at[parent].depth, node.depth, None]
+            y += [at[parent].place, node.place, None]
+    groups = (
+        ("Tried", [n for n in nodes if not n.best], {"color": "$accent", "size": 13}),
+        ("Chosen", [n for n in nodes if n.best], {"color": "$good", "size": 20, "symbol": "star"}),
+    )
+    traces: list[dict[str, Any]] = [
+        {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": {"color": "$faint", "width": 1.5}, "hoverinfo": "skip", "showlegend": False}
+    ]  # fmt: skip
+    for name, group, marker in groups:
+        if group:
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers+text",
+                    "name": name,
+                    "x": [n.depth for n in group],
+                    "y": [n.place for n in group],
+                    "text": [str(n.number) for n in group],
+                    "textposition": "middle right",
+                    "customdata": [n.number for n in group],
+                    "hovertext": [_told(n) for n in group],
+                    "hovertemplate": "%{hovertext}<extra></extra>",
+                    "marker": marker,
+                    "cliponaxis": False,
+                }
+            )
+    deepest = max((n.depth for n in nodes), default=0)
+    return {
+        "traces": traces,
+        "layout": {
+            "xaxis": {
+                "title": {"text": "Generation"},
+                "range": [-0.3, deepest + 0.6],
+                "dtick": 1,
+                "showgrid": False,
+            },
+            "yaxis": {"visible": False},
+        },
+    }
+
+
+def variants_figure(found: Sequence[Variant]) -> dict[str, Any]:
+    """Draw quality against cost; prompts that another beats outright are grey, the chosen one is a star."""
+    groups = (
+        (
+            "Beaten by another",
+            [v for v in found if v.beaten and not v.best],
+            {"color": "$muted", "size": 9, "opacity": 0.6},
+        ),
+        (
+            "Worth a look",
+            [v for v in found if not v.beaten and not v.best],
+            {"color": "$accent", "size": 13},
+        ),
+        ("Chosen", [v for v in found if v.best], {"color": "$good", "size": 20, "symbol": "star"}),
+    )
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "markers" if name == "Beaten by another" else "markers+text",
+            "name": name,
+            "x": [v.tokens for v in group],
+            "y": [round(100 * v.score, 1) for v in group],
+            "text": [str(v.number) for v in group],
+            "textposition": "top center",
+            "customdata": [v.number for v in group],
+            "hovertemplate": "Prompt %{text}: <b>%{y:.1f} %</b><br>%{x:.0f} tokens a row<extra></extra>",
+            "marker": marker,
+            "cliponaxis": False,
+        }
+        for name, group, marker in groups
+        if group
+    ]
+    return {
+        "traces": traces,
+        "layout": {
+            "xaxis": {"title": {"text": "Tokens a row"}, "rangemode": "tozero"},
+            "yaxis": {"title": {"text": "Score on validation rows (%)"}, "ticksuffix": " %"},
+        },
+    }
+
+
+def _told(node: Node) -> str:
+    score = "not scored" if node.score is None else f"{100 * node.score:.1f} %"
+    reason = node.reason if len(node.reason) <= 160 else f"{node.reason[:160]}…"
+    lines = [reason[i : i + 60] for i in range(0, len(reason), 60)]
+    return f"Prompt {node.number}: <b>{score}</b><br>{'<br>'.join(map(escape, lines))}"

@@ -1,0 +1,146 @@
+"""A run's events as a person reads them: prompts by their number, what repeats folded into one line. No Streamlit here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from dashboard.views.text import count
+from engine.store.rows import EventRow, TrialRow
+
+LATEST = 150
+KINDS = {"new_best": "best", "error": "error", "row_scored": "error"}
+ROWS = {"train": "training row", "validation": "validation row", "test": "test row"}
+
+
+def feed(
+    events: Sequence[EventRow], trials: Sequence[TrialRow], parents: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """Return the latest events as lines, the newest last: id, time of day, kind, sentence.
+
+    The keys of `parents` are the candidates in the order found, which is how they are numbered.
+    """
+    known = _Known(trials, parents)
+    lines = []
+    for same in _folded(events[-LATEST:], known):
+        at = datetime.fromtimestamp(same[-1].at).astimezone().strftime("%H:%M:%S")
+        lines.append([same[0].id, at, _kind(same[0]), known.said(same)])
+    return {"lines": lines}
+
+
+class _Known:
+    """What the sentences need to know of a run."""
+
+    def __init__(self, trials: Sequence[TrialRow], parents: Mapping[str, Sequence[str]]) -> None:
+        self.trials = {t.number: t for t in trials}
+        self.numbers = {candidate: number for number, candidate in enumerate(parents)}
+
+    def name(self, candidate: object) -> str:
+        """Return what a prompt is called."""
+        number = self.numbers.get(str(candidate))
+        return "A prompt" if number is None else "The starting prompt" if not number else f"Prompt {number}"
+
+    def trial(self, event: EventRow) -> TrialRow | None:
+        """Return the trial that an event is about."""
+        number = event.data.get("trial")
+        return self.trials.get(number) if isinstance(number, int) else None
+
+    def said(self, same: Sequence[EventRow]) -> str:
+        """Return the sentence of events that make one line."""
+        event = same[-1]
+        if event.kind == "proposed":
+            return _asked(same)
+        if event.kind == "new_best" and event.data.get("candidate") in self.numbers:
+            return self._best(event)
+        if event.kind == "candidate_found" and "number" in event.data:
+            number = event.data["number"]
+            reason = event.text.partition(": ")[2]
+            return (
+                f"New: prompt {number}. {_capital(reason)}"
+                if number
+                else "It begins with the starting prompt."
+            )
+        trial = self.trial(event)
+        if event.kind == "row_scored" and trial is not None and "row" in event.data:
+            rows = ", ".join(str(e.data["row"] + 2) for e in same)
+            what = f"{'Row' if len(same) == 1 else 'Rows'} {rows} failed with {_small(self.name(trial.candidate_id))}"
+            return f"{what}: {_why(event)}"
+        if event.kind != "trial_finished" or trial is None:
+            return event.text
+        if not trial.rows_done:
+            names = dict.fromkeys(_small(self.name(t.candidate_id)) for t in map(self.trial, same) if t)
+            return f"Cut short before the first row: {', '.join(names)}."
+        return self._looks(same) if len(same) > 1 else self._scored(event, trial)
+
+    def _best(self, event: EventRow) -> str:
+        score = event.data.get("score")
+        figure = "" if score is None else f" with {100 * score:.0f} % on validation rows"
+        reason = event.text.partition(": ")[2]
+        return f"Best so far: {_small(self.name(event.data['candidate']))}{figure}. {_capital(reason)}"
+
+    def _scored(self, event: EventRow, trial: TrialRow) -> str:
+        rows = count(trial.rows_done, ROWS.get(trial.split, "row"))
+        failed = next(
+            (f", {part}" for part in event.text.rstrip(".").split(", ") if part.endswith(" failed")), ""
+        )
+        cut = f", cut short: {trial.rows_total:,} were planned" if trial.state == "stopped" else ""
+        score = f"{100 * (trial.score or 0.0):.0f} %"
+        return f"{self.name(trial.candidate_id)} scored {score} on {rows}{failed}{cut}."
+
+    def _looks(self, same: Sequence[EventRow]) -> str:
+        found = [t for t in map(self.trial, same) if t is not None]
+        scores = sorted(100 * (t.score or 0.0) for t in found)
+        rows = count(sum(t.rows_done for t in found), "training row")
+        prompts = count(len({t.candidate_id for t in found}), "prompt")
+        between = (
+            f"{scores[0]:.0f} %" if scores[0] == scores[-1] else f"{scores[0]:.0f} to {scores[-1]:.0f} %"
+        )
+        return f"Looked at {rows} in {count(len(found), 'trial')} of {prompts}: {between}."
+
+
+def _folded(events: Sequence[EventRow], known: _Known) -> Iterator[list[EventRow]]:
+    """Give the events that make one line each: equal requests, equal failures, small trials and what never began."""
+
+    def what(event: EventRow) -> tuple[Any, ...]:
+        trial = known.trial(event)
+        if event.kind == "proposed":
+            return event.kind, event.data.get("label")
+        if event.kind == "row_scored" and trial is not None and "row" in event.data:
+            return event.kind, trial.number, _why(event)
+        if event.kind == "trial_finished" and trial is not None and not trial.rows_done:
+            return event.kind, "not begun"
+        if event.kind == "trial_finished" and trial is not None and trial.split == "train":
+            return event.kind, "train"
+        return event.kind, event.id
+
+    for _, same in groupby(events, what):
+        yield list(same)
+
+
+def _asked(same: Sequence[EventRow]) -> str:
+    event = same[-1]
+    asked, received = (sum(int(e.data.get(name, 0)) for e in same) for name in ("asked", "received"))
+    if not asked:
+        return event.text
+    what = str(event.data.get("label") or "") or "new prompts"
+    usable = "all usable" if received == asked else "none usable" if not received else f"{received:,} usable"
+    usable = "usable" if asked == received == 1 else usable
+    return f"Asked the model that writes prompts for {what}: {count(asked, 'answer')}, {usable}."
+
+
+def _why(event: EventRow) -> str:
+    return event.text.partition(" failed: ")[2]
+
+
+def _kind(event: EventRow) -> str:
+    return KINDS.get(event.kind, "warning" if event.data.get("level") == "warning" else "")
+
+
+def _capital(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def _small(text: str) -> str:
+    return f"{text[:1].lower()}{text[1:]}"

@@ -1,0 +1,238 @@
+"""All runs of all projects as lines of a table, and what two runs have in common and not. No Streamlit in here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from dashboard.state.models import models_of_steps, title_of
+from dashboard.views.meters import dollars, duration, short
+from engine.pipeline.spec import PipelineSpec
+from engine.records import Evaluation, Outcome
+from engine.runs.spec import Named, ProjectDraft, RunSpec, SplitSpec
+from engine.search.verdict import Verdict, verdict
+from engine.store.rows import RunRow
+
+
+class Difference(NamedTuple):
+    """One setting in which two runs differ. `matters`: their scores cannot be compared because of it."""
+
+    what: str
+    left: str
+    right: str
+    matters: bool
+
+
+def found(
+    runs: Sequence[RunRow],
+    names: Mapping[str, str],
+    text: str = "",
+    state: str = "",
+    tags: Collection[str] = (),
+    project: str = "",
+) -> list[RunRow]:
+    """Return the runs that hold every word of a text (in title, project, note, tags, optimizer, model).
+
+    `state`, `tags` (all of them) and `project` (an id) narrow them down further where they are given.
+    """
+    words = text.casefold().split()
+    return [
+        run
+        for run in runs
+        if (not state or run.state == state)
+        and (not project or run.project_id == project)
+        and set(tags) <= set(run.tags)
+        and all(word in _searched(run, names) for word in words)
+    ]
+
+
+def line(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -> dict[str, Any]:
+    """Return a run as a line of the table. `words` is state -> its word."""
+    judged = (run.result or {}).get("verdict", {})
+    gain = judged.get("difference")
+    return {
+        "State": [words[run.state]],
+        "Run": run.title,
+        "Before": _rounded(judged.get("baseline")),
+        "After": _rounded(judged.get("best")),
+        "Gain": None if gain is None else round(100 * gain, 1),
+        "Verdict": VERDICTS.get(str(judged.get("kind", "")), ""),
+        "Started": datetime.fromtimestamp(run.created_at).astimezone(),
+        "In use": run.in_use,
+        "Tags": list(run.tags),
+        "Note": run.note,
+        "Project": names.get(run.project_id, "deleted"),
+        "Optimizer": run.spec.get("optimizer", {}).get("name", ""),
+        "Model": run.spec.get("model", {}).get("name", ""),
+        "Calls": run.calls,
+        "Cost": "" if run.cost is None else dollars(run.cost),
+        "Took": duration(run.seconds),
+    }
+
+
+def differences(left: RunSpec, right: RunSpec) -> list[Difference]:
+    """Return every setting in which two runs differ, those first that make their scores incomparable."""
+    pairs: tuple[tuple[str, Any, Any, bool], ...] = (
+        ("Data", _data(left), _data(right), True),
+        ("Rows divided", _split(left.split), _split(right.split), True),
+        ("Rows left out", _left_out(left), _left_out(right), True),
+        ("Metric", _named(left.metric), _named(right.metric), True),
+        ("Model", title_of(left.model), title_of(right.model), True),
+        ("Model of a step", _step_models(left), _step_models(right), True),
+        ("Task", _without_models(left), _without_models(right), True),
+        ("Columns", left.mapping, right.mapping, True),
+        ("Layout of messages", left.adapter, right.adapter, True),
+        ("Optimizer", _named(left.optimizer), _named(right.optimizer), False),
+        ("Budget", _budget(left), _budget(right), False),
+        ("Seed", left.seed, right.seed, False),
+    )
+    return [
+        Difference(what, *_shown(what, first, second), matters)
+        for what, first, second, matters in pairs
+        if first != second
+    ]
+
+
+def guard(differ: Iterable[Difference]) -> str:
+    """Return why two runs' scores cannot be compared, in one sentence; "" when they can.
+
+    >>> guard([Difference("Metric", "ExactMatch", "TokenF1", True)])
+    'Their scores cannot be compared: the metric differs.'
+    """
+    names = [d.what.lower() for d in differ if d.matters]
+    if not names:
+        return ""
+    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return f"Their scores cannot be compared: the {listed} {'differs' if len(names) == 1 else 'differ'}."
+
+
+def between(left: Sequence[Outcome], right: Sequence[Outcome]) -> Verdict:
+    """Return whether the second run's best prompt beats the first run's on the test rows they share."""
+    return verdict(Evaluation("left", tuple(left)), Evaluation("right", tuple(right)))
+
+
+def said_between(judged: Verdict) -> str:
+    """Return that verdict in one sentence about the two runs."""
+    if not judged.rows:
+        return "They share no test rows, so nothing can be said about which prompt is better."
+    rows = f"{judged.rows:,} shared test rows"
+    scores = f"{100 * judged.best:.1f} % against {100 * judged.baseline:.1f} %"
+    interval = f"95 % interval of the difference {100 * judged.low:+.0f} to {100 * judged.high:+.0f} points"
+    if judged.kind == "better":
+        return f"The second run's prompt is better: {scores} on {rows} ({interval})."
+    if judged.kind == "worse":
+        return f"The first run's prompt is better: the second has {scores} on {rows} ({interval})."
+    if judged.kind == "not_enough":
+        return f"Not enough rows to tell them apart: {scores} on {rows}."
+    return f"Too close to call: the second has {scores} on {rows} ({interval})."
+
+
+def draft_from(spec: RunSpec) -> ProjectDraft:
+    """Return a run's settings as a draft to edit."""
+    return ProjectDraft.model_validate(spec.model_dump(exclude={"dataset_hash"}))
+
+
+VERDICTS = {
+    "better": "better",
+    "worse": "worse",
+    "too_close": "too close",
+    "not_enough": "too few rows",
+    "unchanged": "nothing better",
+}
+
+
+def _searched(run: RunRow, names: Mapping[str, str]) -> str:
+    parts = (
+        run.title,
+        names.get(run.project_id, ""),
+        run.note,
+        *run.tags,
+        str(run.spec.get("optimizer", {}).get("name", "")),
+        str(run.spec.get("model", {}).get("name", "")),
+        "in use" if run.in_use else "",
+    )
+    return " ".join(parts).casefold()
+
+
+def _rounded(score: float | None) -> float | None:
+    return None if score is None else round(score, 3)
+
+
+def _step_models(spec: RunSpec) -> str:
+    return "; ".join(f"{name} {what}" for name, what in models_of_steps(spec.pipeline)) or "the run's"
+
+
+def _without_models(spec: RunSpec) -> PipelineSpec:
+    return spec.pipeline.with_models(lambda _: None)
+
+
+def _data(spec: RunSpec) -> str:
+    return spec.dataset_hash or spec.dataset
+
+
+def _split(split: SplitSpec) -> str:
+    return f"{100 * split.train:.0f} % / {100 * split.validation:.0f} % / {100 * split.test:.0f} %, seed {split.seed}"
+
+
+def _left_out(spec: RunSpec) -> str:
+    written = f", {len(spec.synthetic)} written by a model" if spec.synthetic else ""
+    return f"{len(spec.excluded)} rows{written}"
+
+
+def _named(named: Named) -> str:
+    options = ", ".join(f"{k} {v}" for k, v in sorted(named.options.items()))
+    return f"{named.name} ({options})" if options else named.name
+
+
+def _budget(spec: RunSpec) -> str:
+    budget = spec.budget
+    parts = (
+        f"{budget.calls:,} calls" if budget.calls else "",
+        f"{short(budget.tokens)} tokens" if budget.tokens else "",
+        dollars(budget.usd) if budget.usd else "",
+        duration(budget.seconds) if budget.seconds else "",
+    )
+    return ", ".join(p for p in parts if p) or "no limit"
+
+
+def _shown(what: str, left: Any, right: Any) -> tuple[str, str]:
+    if what == "Task":
+        return "its own fields or instruction", "other fields or instruction"
+    if what == "Data":
+        return str(left)[:12], str(right)[:12]
+    if what == "Columns":
+        return tuple(", ".join(f"{k} from {v}" for k, v in m.items()) for m in (left, right))  # type: ignore[return-value]  # two of them
+    return str(left), str(right)
+
+
+class ProjectSpending(NamedTuple):
+    """One project's total. `cost` is in US dollars, None where no run's price is known; `unpriced` runs have none."""
+
+    project: str
+    runs: int
+    calls: int
+    tokens: int
+    cost: float | None
+    unpriced: int
+
+
+def by_project(runs: Iterable[RunRow], names: Mapping[str, str]) -> list[ProjectSpending]:
+    """Return what the projects with runs have spent, the dearest first; runs of deleted projects stand together."""
+    groups: dict[str, list[RunRow]] = {}
+    for run in runs:
+        groups.setdefault(names.get(run.project_id, "Deleted projects"), []).append(run)
+    found = [_total(name, group) for name, group in groups.items()]
+    return sorted(found, key=lambda s: (-(s.cost or 0.0), -s.calls, s.project))
+
+
+def _total(name: str, runs: list[RunRow]) -> ProjectSpending:
+    priced = [run.cost for run in runs if run.cost is not None]
+    return ProjectSpending(
+        name,
+        len(runs),
+        sum(run.calls for run in runs),
+        sum(run.usage.tokens for run in runs),
+        sum(priced) if priced else None,
+        sum(run.cost is None and run.calls > 0 for run in runs),
+    )

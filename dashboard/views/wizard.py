@@ -1,0 +1,161 @@
+"""The sample projects by what they show, and one next step for whoever starts. No Streamlit in here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+from engine.pipeline.spec import PipelineSpec
+from engine.pipeline.templates import Sample
+from engine.runs.spec import ProjectDraft
+from engine.store.rows import RunRow
+
+KINDS: dict[str, str] = {
+    "choose": "Choose from a list",
+    "extract": "Read out a record",
+    "think": "Think and calculate",
+    "search": "Answer from a corpus",
+    "tools": "Use tools",
+    "steps": "Several steps",
+}
+SECONDS = 60
+
+
+class Hint(NamedTuple):
+    """What to do next: one sentence, and the page where it is done."""
+
+    sentence: str
+    page: str
+
+
+def kinds_of(spec: PipelineSpec) -> tuple[str, ...]:
+    """Return which kinds of task a spec is, the most telling first.
+
+    >>> from engine.pipeline.importers.task import import_task
+    >>> kinds_of(PipelineSpec(steps=(import_task("mail -> team: Literal['a', 'b']").step,)))
+    ('choose',)
+    """
+    ways = {s.strategy for s in spec.steps}
+    found = []
+    if "retrieve" in ways:
+        found.append("search")
+    if ways & {"react", "tool"}:
+        found.append("tools")
+    if sum(s.strategy not in ("retrieve", "tool") for s in spec.steps) > 1:
+        found.append("steps")
+    if ways & {"chain_of_thought", "program_of_thought"}:
+        found.append("think")
+    if len(spec.outputs) > 2:
+        found.append("extract")
+    elif any(f.choices for f in spec.outputs) and not found:
+        found.append("choose")
+    return tuple(found) or ("extract",)
+
+
+def grouped(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
+    """Return the samples by their first kind, in the order of `KINDS`."""
+    found: dict[str, list[Sample]] = {kind: [] for kind in KINDS}
+    for sample in samples:
+        found[kinds_of(sample.pipeline)[0]].append(sample)
+    return {kind: some for kind, some in found.items() if some}
+
+
+def next_hint(found: Sequence[Step]) -> Hint | None:
+    """Return what to do next in a project, by its steps; None when everything was done once."""
+    by_name = {s.name: s for s in found}
+    for name in ("task", "examples", "metric", "tune"):
+        step = by_name[name]
+        if step.state != "complete":
+            return Hint(f"{step.sentence[0].lower()}{step.sentence[1:]}", name)
+    run, results = by_name["run"], by_name["results"]
+    if run.state == "attention" and run.sentence.startswith("Everything is ready"):
+        return Hint(
+            "read what it will take, and press Start tuning. The samples take about a minute.", "tune"
+        )
+    if run.state == "attention" and run.sentence != "A run is going on.":
+        return Hint("read why the run ended early, then let it go on: nothing is paid for twice.", "run")
+    if run.state == "attention":
+        return Hint("watch the run; the verdict comes when it has ended.", "run")
+    if results.state == "complete":
+        return Hint("read the verdict, then try the best prompt on an input of your own.", "results")
+    return None
+
+
+State = Literal["complete", "attention", "blocked"]
+
+STEPS: tuple[tuple[str, str], ...] = (
+    ("task", "Task"),
+    ("examples", "Examples"),
+    ("metric", "Metric"),
+    ("tune", "Tune"),
+    ("run", "Run"),
+    ("results", "Results"),
+    ("export", "Export"),
+)
+SET_UP = ("task", "examples", "metric", "tune")
+
+
+class Step(NamedTuple):
+    """One step: where it stands, and in one sentence what is to be done or was done."""
+
+    name: str
+    title: str
+    state: State
+    sentence: str
+
+
+def steps(draft: ProjectDraft, runs: Sequence[RunRow]) -> tuple[Step, ...]:
+    """Return the steps of a project. `runs` are its runs, the newest first."""
+    problems = draft.problems()
+    found: list[Step] = []
+    for name, title in STEPS[:4]:
+        own = [p.sentence for p in problems if p.step == name]
+        if name == "examples" and not own and found[0].state != "complete":
+            own = ["Make the task from these columns, or describe it on the Task page."]
+        before = next((s for s in found if s.state != "complete"), None)
+        if not own:
+            found.append(Step(name, title, "complete", "Done."))
+        elif before is not None and name != "examples":
+            found.append(Step(name, title, "blocked", f"First finish {before.title}: {before.sentence}"))
+        else:
+            found.append(Step(name, title, "attention", own[0]))
+    return (*found, *_after(found, runs))
+
+
+def _after(set_up: Sequence[Step], runs: Sequence[RunRow]) -> tuple[Step, Step, Step]:
+    open_step = next((s for s in set_up if s.state != "complete"), None)
+    newest = runs[0] if runs else None
+    done = next((r for r in runs if r.result), None)
+    if newest is not None and newest.state in ("lost", "failed"):
+        run = Step("run", "Run", "attention", newest.message or "The last run ended early.")
+    elif newest is not None and not newest.is_over:
+        run = Step("run", "Run", "attention", "A run is going on.")
+    elif newest is not None:
+        run = Step("run", "Run", "complete", "The last run has ended.")
+    elif open_step is not None:
+        run = Step("run", "Run", "blocked", f"First finish {open_step.title}: {open_step.sentence}")
+    else:
+        run = Step("run", "Run", "attention", "Everything is ready: start a run on the Tune page.")
+    if done is None:
+        later = "Results appear here when a run has ended."
+        return run, Step("results", "Results", "blocked", later), Step("export", "Export", "blocked", later)
+    return (
+        run,
+        Step("results", "Results", "complete", "Read the verdict and compare the prompts."),
+        Step("export", "Export", "complete", "The best program is ready to take away."),
+    )
+
+
+def next_step(found: Sequence[Step], here: str) -> Step | None:
+    """Return where to go from a page: the first open step, or the page after when this one is done.
+
+    None on the last page, and where the open step is this very page.
+    """
+    names = [s.name for s in found]
+    at = names.index(here)
+    current = found[at]
+    if current.state == "attention" and here in SET_UP:
+        return None
+    if here == "export":
+        return None
+    return found[at + 1]

@@ -1,0 +1,1 @@
+"""Exports for DSPy: its state file, and a script."""

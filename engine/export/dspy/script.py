@@ -1,0 +1,294 @@
+"""The script that builds an exported program with DSPy and answers from the command line: one file, with all that was tuned.
+
+What DSPy has no module for (a search over passages, examples chosen by the input, a call of a tool, branches, lists) the
+script brings itself; its pieces stand in `dspy_parts` and `dspy_searching`. This module does not import DSPy.
+"""
+
+from __future__ import annotations
+
+import ast
+import pprint
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.errors import ProgramFileError
+from engine.export.dspy.parts import ADAPTERS, CALLING, CODE, SCRIPT, TOOL_CODE
+from engine.export.dspy.searching import NEAR_SEARCHING, NEAREST, SEARCH_TOOL, SEARCHING, own_code
+from engine.export.dspy.state import beside, built, chooses, step_state
+from engine.export.program import ProgramFile
+from engine.lm import hashing
+from engine.lm.choice import ModelChoice
+from engine.modules import predict
+from engine.modules.module import Module
+from engine.modules.predict import FIELD, Predict
+from engine.pipeline.build import build_program
+from engine.pipeline.corpora import searches
+from engine.pipeline.spec import FieldSpec, StepSpec
+from engine.pipeline.strategies import TOOLS
+from engine.records import json_value
+from engine.retrieval.bm25 import FUNCTION_WORDS
+
+RATED = {"best_of_n": "BestOfN", "refine": "Refine"}
+"""Strategy -> DSPy's class, of those that rate their answers."""
+
+
+def dspy_script(program: ProgramFile) -> str:
+    """Return a Python script that builds the exported program with DSPy and answers from the command line.
+
+    It holds the state and the passages that are searched, so it is one file. Raises ProgramFileError, naming the step,
+    for what DSPy cannot do.
+    """
+    steps = program.pipeline.steps
+    made = built(program)
+    placed = list(_placed(program, made))
+    texts = {
+        "TITLE": " ".join(str(program.metadata.get("title") or "A program tuned with Tuneboard").split())
+        .replace("\\", "/")
+        .replace('"', "'"),
+        "PARTS": "".join(_parts(steps, placed)),
+        "SIGNATURES": "\n\n".join(_signatures(steps)),
+        "STEPS": "\n".join(line for step in steps for line in _step(step, made, placed)),
+        "REWARDS": "".join(_reward(step) for step in steps if step.strategy in ("best_of_n", "refine")),
+        "WIRING": _literal({s.name: [f.name for f in s.inputs] for s in steps}),
+        "MAKES": _literal({s.name: [f.name for f in s.makes] for s in steps}),
+        "WHEN": _literal(
+            {s.name: [s.when.field, list(s.when.values), s.when.negated] for s in steps if s.when}
+        ),
+        "EACH": _literal({s.name: [s.each.field, s.each.item] for s in steps if s.each}),
+        "LAYOUTS": _literal({s.name: dict(_layout(s, name)) for s in steps if (name := _adapter(s, placed))}),
+        "STATE": _literal({p.path: step_state(p.tuned) for p in placed}),
+        "MODELS": _literal(dict(_own_models(steps, placed))),
+        "MODEL": _literal(_model(program.model)),
+        "ADAPTER": repr(ADAPTERS[program.adapter]),
+        "INPUTS": repr([f.name for f in program.pipeline.inputs]),
+        "PLAIN": repr([f.name for f in program.pipeline.inputs if f.type == "str"]),
+        "OUTPUTS": repr([f.name for f in program.pipeline.outputs]),
+    }
+    # In one pass: a text may itself hold something that looks like a mark.
+    return re.sub(r"@([A-Z]+)@", lambda mark: texts[mark[1]], SCRIPT)
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """What asks a model, as it was tuned: where it stands in the script, and the lines that put it there.
+
+    Tuning may have added a reasoning field or taken one away: then the module, and with it the path, is another one.
+    """
+
+    owner: str
+    path: str
+    tuned: Predict
+    lines: tuple[str, ...]
+
+
+def _placed(program: ProgramFile, made: Module) -> Iterable[_Placed]:
+    owners = {step.name: step for step in program.pipeline.steps}
+    before = dict(build_program(program.pipeline).named_predictors())
+    for path, tuned in made.named_predictors():
+        owner = owners[path.partition(".")[0]]
+        if owner.strategy in ("predict", "chain_of_thought"):
+            yield _alone(owner, tuned)
+        else:
+            yield _inside(owner.name, beside(path), before[path], tuned)
+
+
+def _alone(step: StepSpec, tuned: Predict) -> _Placed:
+    """A step that is one call."""
+    name, signature = step.name, step.name.upper()
+    declared, has = FIELD in {f.name for f in step.answers}, FIELD in tuned.signature.output_fields
+    if has and not declared:
+        lines = [f"self.{name} = dspy.ChainOfThought({signature})"]
+        if chooses(tuned):
+            lines.append(f"self.{name}.predict = Nearest({tuned.nearest}, self.{name}.predict.signature)")
+        return _Placed(name, f"{name}.predict", tuned, tuple(lines))
+    if declared and not has:
+        signature += f".delete({FIELD!r})"
+    made = f"Nearest({tuned.nearest}, {signature})" if chooses(tuned) else f"dspy.Predict({signature})"
+    return _Placed(name, name, tuned, (f"self.{name} = {made}",))
+
+
+def _inside(owner: str, path: str, before: Predict, tuned: Predict) -> _Placed:
+    """A call inside one of DSPy's modules: only what tuning changed needs a line."""
+    had, has = (FIELD in one.signature.output_fields for one in (before, tuned))
+    signature, lines = f"self.{path}.signature", []
+    if has and not had:
+        lines.append(f"self.{path} = dspy.ChainOfThought({signature})")
+        path = f"{path}.predict"
+    elif had and not has:
+        path = path.removesuffix(".predict")
+        lines.append(f"self.{path} = dspy.Predict({signature}.delete({FIELD!r}))")
+    if chooses(tuned):
+        lines.append(f"self.{path} = Nearest({tuned.nearest}, self.{path}.signature)")
+    return _Placed(owner, path, tuned, tuple(lines))
+
+
+def _parts(steps: Sequence[StepSpec], placed: Sequence[_Placed]) -> Iterable[str]:
+    """What the script needs of its own for these steps."""
+    searching = [step for step in steps if searches(step)]
+    if searching:
+        yield SEARCHING.replace("@FUNCTION_WORDS@", _literal(" ".join(sorted(FUNCTION_WORDS))))
+    if any(step.options.retriever == "embeddings" for step in searching):
+        yield own_code(hashing) + NEAR_SEARCHING
+    if any(step.strategy != "retrieve" for step in searching):
+        yield SEARCH_TOOL
+    for step in searching:
+        yield f"\n{step.name.upper()}_PASSAGES = {_literal(list(_passages(step)))}\n\n"
+    tools = {t for s in steps if s.strategy in ("react", "tool") for t in s.options.tools}
+    for tool in sorted(tools & TOOL_CODE.keys()):
+        yield TOOL_CODE[tool]
+    if any(s.strategy == "tool" for s in steps):
+        yield CALLING
+    if any(s.strategy == "program_of_thought" for s in steps):
+        yield CODE
+    if any(chooses(p.tuned) for p in placed):
+        yield own_code(predict) + NEAREST
+
+
+def _passages(step: StepSpec) -> tuple[str, ...]:
+    corpus = step.options.corpus
+    if not corpus.passages:
+        raise ProgramFileError(
+            f"The step {step.name!r} searches {corpus.file!r}, which is too large to be written into a script. "
+            "Export it as json or python."
+        )
+    return corpus.passages
+
+
+def _search(step: StepSpec, more: str = "") -> str:
+    """The making of a step's search."""
+    kind = "NearSearch" if step.options.retriever == "embeddings" else "Search"
+    return f"{kind}({step.name.upper()}_PASSAGES, {step.options.k}{more})"
+
+
+def _signatures(steps: Iterable[StepSpec]) -> Iterable[str]:
+    for step in steps:
+        if step.strategy not in ("retrieve", "tool"):
+            sides = (("InputField", step.inputs), ("OutputField", step.answers))
+            yield _signature(step.name, [(f, f"dspy.{side}()") for side, some in sides for f in some])
+        if step.strategy in ("best_of_n", "refine"):
+            rated = [(f, "dspy.InputField()") for f in (*step.inputs, *step.answers)]
+            given = (FieldSpec(name="explanation"), FieldSpec(name="score", type="float"))
+            fields = [*rated, (given[0], "dspy.OutputField()"), (given[1], "dspy.OutputField(ge=0, le=1)")]
+            yield _signature(f"{step.name}_judge", fields)
+
+
+def _signature(name: str, fields: Iterable[tuple[FieldSpec, str]]) -> str:
+    body = "\n".join(f"    {f.name!r}: ({_type(f)}, {side})," for f, side in fields)
+    return f"{name.upper()} = dspy.Signature({{\n{body}\n}})"
+
+
+def _step(step: StepSpec, program: Module, placed: Sequence[_Placed]) -> Iterable[str]:
+    """The lines that make a step in the program's constructor."""
+    name, options = step.name, step.options
+    upper, output = name.upper(), next(iter(step.answers))
+    if step.strategy in ("best_of_n", "refine"):
+        yield f"        self.{name}_judge = dspy.Predict({upper}_JUDGE)"
+        yield f"        self.{name} = dspy.{RATED[step.strategy]}("
+        yield f"            dspy.ChainOfThought({upper}), {options.tries}, self.rate_{name}, {options.threshold!r}"
+        yield "        )"
+    elif step.strategy == "react":
+        described = {n: t.desc for n, t in getattr(program, name).tools.items()}
+        tools = "".join(
+            f"\n            dspy.Tool({_tool(step, t)}, name={t!r}, desc={described[t]!r}),"
+            for t in dict.fromkeys(options.tools)
+        )
+        yield f"        self.{name} = dspy.ReAct({upper}, [{tools}\n        ], max_iters={options.max_iters or 10})"
+    elif step.strategy == "program_of_thought":
+        yield f"        self.{name} = WithInputs({upper}, max_iters={options.max_iters or 3})"
+    elif step.strategy == "retrieve":
+        more = f", {output.name!r}, listed={_type(output) != 'str'}"
+        yield f"        self.{name} = {_search(step, more)}"
+    elif step.strategy == "tool":
+        tool = next(iter(options.tools))
+        yield f"        self.{name} = Call({_tool(step, tool)}, {output.name!r}, {_type(output)})"
+    yield from (f"        {line}" for p in placed if p.owner == name for line in p.lines)
+
+
+def _tool(step: StepSpec, tool: str) -> str:
+    if tool == "search":
+        return f"search_in({_search(step)})"
+    if tool not in TOOL_CODE or tool not in TOOLS:
+        raise ProgramFileError(
+            f"The step {step.name!r} calls the tool {tool!r}, which cannot be exported to DSPy. Tools that can: "
+            f"{', '.join([*TOOL_CODE, 'search'])}."
+        )
+    return "run_python" if tool == "python" else tool
+
+
+def _own_models(steps: Iterable[StepSpec], placed: Sequence[_Placed]) -> Iterable[tuple[str, dict[str, Any]]]:
+    """Path in the script -> the model of a step that has its own."""
+    for step in steps:
+        if own := _model(step.model):
+            yield from ((p.path, own) for p in placed if p.owner == step.name)
+
+
+def _adapter(step: StepSpec, placed: Sequence[_Placed]) -> str | None:
+    """A step's adapter: its own, or the one tuning has found; the parts of a step share one in the script."""
+    found = {p.tuned.tuned_adapter for p in placed if p.owner == step.name}
+    if len(found) > 1:
+        raise ProgramFileError(
+            f"The parts of the step {step.name!r} were found to answer better in different layouts, which the DSPy "
+            "script cannot say. Export json or python."
+        )
+    return next(iter(found), None) or step.adapter
+
+
+def _layout(step: StepSpec, adapter: str) -> Iterable[tuple[str, Any]]:
+    """What the script's `layout` is told of a step's own."""
+    yield "name", ADAPTERS[adapter]
+    if second := _model(step.extraction_model):
+        yield "model", second
+    if step.use_native_function_calling is not None:
+        yield "use_native_function_calling", step.use_native_function_calling
+
+
+def _reward(step: StepSpec) -> str:
+    given = ", ".join(f"{f.name}=answer[{f.name!r}]" for f in step.answers)
+    return (
+        f"\n    def rate_{step.name}(self, args, answer):\n"
+        f"        return float(self.{step.name}_judge(**args, {given}).score)\n"
+    )
+
+
+def _type(spec: FieldSpec) -> str:
+    """Return a field's type as source: parsed and written anew, so that nothing but a type can be in it."""
+    if spec.choices:
+        optional = spec.type.startswith("Optional") or spec.type.endswith("| None")
+        return f"Literal[{', '.join(map(repr, spec.choices))}]{' | None' if optional else ''}"
+    return ast.unparse(_DSPyNames().visit(ast.parse(spec.type.strip(), mode="eval")))
+
+
+class _DSPyNames(ast.NodeTransformer):
+    """Types that DSPy keeps under its own name, such as Image."""
+
+    names = frozenset({"Audio", "Code", "File", "History", "Image", "Reasoning", "Tool", "ToolCalls"})
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return (
+            ast.Attribute(ast.Name("dspy", ast.Load()), node.id, ast.Load())
+            if node.id in self.names
+            else node
+        )
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        return node
+
+
+def _model(model: ModelChoice | None) -> dict[str, Any] | None:
+    if model is None or model.name.startswith("offline/"):
+        return None
+    name = f"hosted_{model.name}" if model.name.startswith("vllm/") else model.name
+    chosen = {
+        "model": name,
+        "api_base": model.base_url,
+        "key_env": model.key_env,
+        "temperature": model.temperature,
+        "max_tokens": model.max_tokens,
+    }
+    return {key: value for key, value in chosen.items() if value is not None}
+
+
+def _literal(value: Any) -> str:
+    return pprint.pformat(json_value(value), width=100, sort_dicts=False)

@@ -1,0 +1,1 @@
+"""A script that runs a tuned program without Tuneboard."""

@@ -1,0 +1,138 @@
+"""A run's test rows as a table to take away: CSV, Excel or JSON.
+
+A text that a spreadsheet would take for a formula (`=cmd|...`) is made harmless: in CSV by a quote before it,
+in Excel by storing it as text. JSON keeps values as they are. It knows `ReportRow`s only.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from engine.export.figures import as_text
+from engine.export.report.page import ReportRow
+
+LONGEST_CELL = 32_000
+"""Excel takes 32,767 characters in a cell and calls the file damaged where there are more."""
+
+_FORMULA = re.compile(r"[\s\u200b\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20\t\r]")
+_PLAIN_NUMBER = re.compile(r"[+-]?(\d[\d.,]*|\.\d+)(e[+-]?\d+)?%?", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+def harmless(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula; numbers stay numbers.
+
+    >>> harmless("=1+1"), harmless("-12.5"), harmless("@SUM(A1)"), harmless("plain")
+    ("'=1+1", '-12.5', "'@SUM(A1)", 'plain')
+    """
+    if _FORMULA.match(text) and not _PLAIN_NUMBER.fullmatch(text):
+        return f"'{text}"
+    return text
+
+
+def results_table(rows: Sequence[ReportRow]) -> tuple[list[str], list[list[Any]]]:
+    """Return the head and the lines: row number, inputs, right answers, both answers and scores, what changed."""
+    inputs = list(dict.fromkeys(name for row in rows for name in row.inputs))
+    outputs = list(dict.fromkeys(name for row in rows for name in row.expected))
+    head = [
+        "row",
+        *inputs,
+        *(f"right {name}" for name in outputs),
+        *(f"baseline {name}" for name in outputs),
+        *(f"best {name}" for name in outputs),
+        "baseline score",
+        "best score",
+        "change",
+        "error",
+    ]
+    lines = [
+        [
+            row.number,
+            *(_cell(row.inputs.get(name)) for name in inputs),
+            *(_cell(row.expected.get(name)) for name in outputs),
+            *(_cell(row.before.get(name)) for name in outputs),
+            *(_cell(row.after.get(name)) for name in outputs),
+            row.before_score,
+            row.after_score,
+            _change(row),
+            row.error,
+        ]
+        for row in rows
+    ]
+    return head, lines
+
+
+def results_csv(rows: Sequence[ReportRow]) -> bytes:
+    """Return the table as CSV in UTF-8, with the mark that makes Excel read it as such."""
+    head, lines = results_table(rows)
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow([harmless(name) for name in head])
+    writer.writerows([harmless(c) if isinstance(c, str) else c for c in line] for line in lines)
+    return b"\xef\xbb\xbf" + out.getvalue().encode("utf-8", "replace")
+
+
+def results_xlsx(rows: Sequence[ReportRow]) -> bytes:
+    """Return the table as an Excel file, its head bold and fixed."""
+    import openpyxl
+    from openpyxl.styles import Font
+    from openpyxl.utils import get_column_letter
+
+    head, lines = results_table(rows)
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.title = "Results"
+    for number, line in enumerate([head, *lines], 1):
+        for at, value in enumerate(line, 1):
+            cell = sheet.cell(number, at)
+            if isinstance(value, str):
+                cell.value = _CONTROL.sub("\ufffd", value)[:LONGEST_CELL]
+                if cell.data_type != "s" or _FORMULA.match(value):
+                    cell.data_type = "s"
+                    cell.quotePrefix = True
+            else:
+                cell.value = value
+            if number == 1:
+                cell.font = Font(bold=True)
+    for at, name in enumerate(head, 1):
+        longest = max([len(name), *(len(str(line[at - 1])) for line in lines[:200])])
+        sheet.column_dimensions[get_column_letter(at)].width = min(60, longest + 2)
+    sheet.freeze_panes = "A2"
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def results_json(rows: Sequence[ReportRow]) -> bytes:
+    """Return the rows as a JSON list, values as they are."""
+    found: list[Mapping[str, Any]] = [
+        {
+            "row": row.number,
+            "inputs": dict(row.inputs),
+            "expected": dict(row.expected),
+            "baseline": dict(row.before),
+            "best": dict(row.after),
+            "baseline_score": row.before_score,
+            "best_score": row.after_score,
+            "change": _change(row),
+            "error": row.error,
+        }
+        for row in rows
+    ]
+    return orjson.dumps(found, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS) + b"\n"
+
+
+def _cell(value: Any) -> Any:
+    return value if isinstance(value, bool | int | float) else as_text(value)
+
+
+def _change(row: ReportRow) -> str:
+    if row.after_score == row.before_score:
+        return "same"
+    return "better" if row.after_score > row.before_score else "worse"

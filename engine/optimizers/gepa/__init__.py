@@ -1,0 +1,1 @@
+"""GEPA: reflective prompt evolution on a Pareto front."""

@@ -1,0 +1,241 @@
+"""What can be chosen of GEPA, under the names of DSPy and of the gepa package."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from engine.optimizers.base import Optimizer, Options
+from engine.optimizers.gepa.library import options_of
+from engine.optimizers.gepa.rounds import Evolution, Limits
+from engine.search.contract import Problem, Search
+from engine.search.settings import Settings
+
+_PLACES = "<curr_param> <side_info>"
+
+
+class GEPAOptions(Options):
+    """Options of GEPA."""
+
+    auto: Literal["light", "medium", "heavy"] | None = Field(
+        "light", title="Effort", description="How many rows are run in all; a number below takes its place."
+    )
+    max_metric_calls: int | None = Field(
+        None, ge=1, title="Rows run in all", description="A limit of your own, in program runs."
+    )
+    max_full_evals: int | None = Field(
+        None, ge=1, title="Full passes", description="The same limit, in passes over all rows."
+    )
+    reflection_minibatch_size: int = Field(
+        3, ge=1, title="Rows a reflection", description="How many training rows a new wording is tried on."
+    )
+    candidate_selection_strategy: Literal["pareto", "current_best", "epsilon_greedy", "top_k_pareto"] = Field(
+        "pareto",
+        title="Who is changed next",
+        description="Pareto: anything that nobody beats on some row; current best: always the leader.",
+    )
+    epsilon: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        title="Share of chance",
+        description="For epsilon_greedy: how often anyone but the leader is changed.",
+    )
+    frontier_type: Literal["instance", "objective", "hybrid", "cartesian"] = Field(
+        "instance",
+        title="What prompts are compared on",
+        description="Rows; or what the metric judges by name (its objectives), both, or each of them on each row.",
+    )
+    top_k: int = Field(
+        5, ge=1, title="Best few", description="For top_k_pareto: among how many of the best it chooses."
+    )
+    component_selector: Literal["round_robin", "all"] = Field(
+        "round_robin", title="What is changed", description="One text in turn, or all of them at once."
+    )
+    tune_fields: bool = Field(
+        False,
+        title="Descriptions of fields too",
+        description="Rewrite what the fields are said to hold as well.",
+    )
+    acceptance_criterion: Literal["strict_improvement", "improvement_or_equal"] = Field(
+        "strict_improvement",
+        title="When a change is taken on",
+        description="It must win its rows, or it may also tie.",
+    )
+    skip_perfect_score: bool = Field(
+        True, title="Skip solved rows", description="Do not reflect where every row is right already."
+    )
+    perfect_score: float = Field(1.0, title="Perfect score", description="The score of a right row.")
+    use_merge: bool = Field(
+        True, title="Merge", description="Join two good candidates that changed different texts."
+    )
+    max_merge_invocations: int = Field(
+        5, ge=0, title="Merges", description="At most this many merges are taken on."
+    )
+    merge_val_overlap_floor: int = Field(
+        5, ge=1, title="Rows a merge", description="How many rows a merge is first judged on."
+    )
+    num_parallel_proposals: int = Field(
+        8,
+        ge=1,
+        title="Proposals at once",
+        description="More is faster; fewer lets each learn from the last. Left alone, rounds that bring nothing grow.",
+    )
+    num_parents: int | None = Field(
+        None,
+        ge=1,
+        title="Parents a round",
+        description="A round's proposals change so many different prompts; empty: each is drawn on its own.",
+    )
+    validate_best: int | None = Field(
+        2,
+        ge=1,
+        title="Full scores a round",
+        description="So many of a round's accepted changes are scored; empty: all of them.",
+    )
+    reflection_prompt_template: str | None = Field(
+        None,
+        title="Own words for the writer",
+        description="What the model that rewrites is told; <curr_param> stands for the text, <side_info> for the runs.",
+    )
+    reflection_prompt_templates: dict[str, str] = Field(
+        {},
+        title="Own words for the writer, step by step",
+        description="Step -> what takes the place of the template for all.",
+    )
+    max_candidate_proposals: int | None = Field(
+        None, ge=1, title="Proposals in all", description="Stop after so many rewritten texts."
+    )
+    max_tracked_candidates: int | None = Field(
+        None, ge=1, title="Prompts in all", description="Stop once so many prompts were scored in full."
+    )
+    score_threshold: float | None = Field(
+        None,
+        title="Good enough at",
+        description="0 to 1: stop once a prompt scores this on all validation rows.",
+    )
+    patience: int = Field(
+        12, ge=1, title="Rounds without a gain", description="Stop after so many rounds that brought nothing."
+    )
+    seed: int = Field(0, title="Seed", description="Another number draws other rows and parents.")
+
+    @field_validator("acceptance_criterion", mode="before")
+    @classmethod
+    def _older_names(cls, value: Any) -> Any:
+        return {"strict": "strict_improvement", "or_equal": "improvement_or_equal"}.get(value, value)
+
+    @field_validator("reflection_prompt_template", "reflection_prompt_templates")
+    @classmethod
+    def _has_places(cls, value: Any) -> Any:
+        for text in value.values() if isinstance(value, dict) else [value or _PLACES]:
+            if not all(place in text for place in _PLACES.split()):
+                raise ValueError("the template needs both <curr_param> and <side_info>")
+        return value
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        own = [n for n in ("max_metric_calls", "max_full_evals") if getattr(self, n) is not None]
+        if len(own) == 2 or (own and "auto" in self.model_fields_set and self.auto is not None):
+            raise ValueError("give one of auto, max_metric_calls and max_full_evals")
+        if not own and self.auto is None:
+            raise ValueError("auto=None needs max_metric_calls or max_full_evals")
+        return self
+
+
+_AUTO = {"light": 6, "medium": 12, "heavy": 18}
+
+
+class GEPA(Optimizer):
+    """Rewrites instructions (and tool descriptions) in the light of runs and what the metric says about them.
+
+    Calls: at most B rows x c calls a row, plus one for each reflection, which takes at least 2 b rows of B
+    (b is the minibatch). B is `max_metric_calls`, or `max_full_evals` x (train + validation rows), or by
+    `auto` V + 5 n + 35 T + F V with V validation rows, n = 6, 12 or 18, T = max(4 P log2 n, 1.5 n) for P
+    steps and F = (T + 1) // 5 + 1. A budget in calls lowers B. Source: arXiv 2507.19457.
+
+    A metric may say why in words (a Grade, or a Prediction with score and feedback); one that does not is
+    answered for from the labels. Metrics written for DSPy's GEPA, with five arguments, work as they are. One that
+    judges several things by name (`objective_scores`: outputs, criteria, parts of a sum) can have prompts compared
+    on them (`frontier_type`). The options of the gepa package are understood under its names, and so are its own
+    objects: `engine.optimizers.gepa.library` lists them, and says of the few that are refused why.
+
+    >>> GEPA(auto="light").options.reflection_minibatch_size
+    3
+    """
+
+    name: ClassVar[str] = "GEPA"
+    title: ClassVar[str] = "Learn better wording from mistakes"
+    options_model: ClassVar[type[Options]] = GEPAOptions
+    changes: ClassVar[Literal["nothing", "examples", "wording", "both"]] = "wording"
+
+    options: GEPAOptions
+
+    def __init__(
+        self,
+        metric: Any = None,
+        *,
+        reflection_lm: Any = None,
+        gepa_kwargs: Mapping[str, Any] | None = None,
+        **arguments: Any,
+    ) -> None:
+        arguments = options_of({**arguments, **(gepa_kwargs or {})})
+        if arguments.get("auto", "") is None and any(arguments.get(n) for n in _LIMITS):
+            del arguments["auto"]
+        arguments.setdefault("prompt_model", reflection_lm)
+        super().__init__(metric, **arguments)
+
+    def settings(self, *arguments: Any, **named: Any) -> Settings:
+        """Return the run's settings; a metric with DSPy's five arguments is called with the first two."""
+        made = super().settings(*arguments, **named)
+        return replace(made, metric=_of_two(made.metric))
+
+    def search(self, problem: Problem) -> Search:
+        """Score the starting prompt, then evolve in rounds until the rows are used up."""
+        problem.rng.seed(f"{self.options.seed}:{problem.rng.getrandbits(64)}")
+        return (yield from Evolution(self.options, problem, self._limits(problem)).rounds())
+
+    def _limits(self, problem: Problem) -> Limits:
+        """How many rows and calls the whole search may take."""
+        o, v = self.options, len(problem.validation)
+        if o.max_metric_calls is not None:
+            rows = o.max_metric_calls
+        elif o.max_full_evals is not None:
+            rows = o.max_full_evals * (v + len(problem.train))
+        else:
+            rows = auto_rows(_AUTO[o.auto or "light"], len(problem.signatures), v)
+        return Limits(rows, problem.allowance.calls, problem.calls_per_row, problem.calls_made)
+
+
+def auto_rows(n: int, steps: int, validation: int) -> int:
+    """Return DSPy's number of program runs for an effort of `n` candidates.
+
+    >>> auto_rows(6, 1, 50), auto_rows(18, 5, 300)
+    (580, 8395)
+    """
+    trials = int(max(4 * steps * math.log2(n), 1.5 * n))
+    full = (trials + 1) // 5 + 1 + (trials < 5)
+    return validation + 5 * n + 35 * trials + full * validation
+
+
+def _of_two(metric: Any) -> Any:
+    """The metric as a function of (example, prediction), where it is written for GEPA's five arguments."""
+    try:
+        parameters: Sequence[Any] = list(inspect.signature(metric).parameters.values())
+    except (TypeError, ValueError):
+        return metric
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len(positional) < 5:
+        return metric
+
+    def plain(example: Any, prediction: Any) -> Any:
+        return metric(example, prediction, None, None, None)
+
+    return plain
+
+
+_LIMITS = ("max_metric_calls", "max_full_evals")

@@ -1,0 +1,363 @@
+"""GEPA's own limits: program runs and, where the budget has them, model calls. The driver enforces the budget itself."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from engine.optimizers.gepa.pool import Member, Pool, RoundRobin
+from engine.optimizers.shared.board import Board, Component, components_of, named
+from engine.optimizers.shared.reflection import rewrite, text_of
+from engine.records import Candidate, Evaluation, Outcome
+from engine.search.contract import Ask, Problem, Score, Search, together
+
+if TYPE_CHECKING:
+    from engine.optimizers.gepa.optimizer import GEPAOptions
+
+
+class Limits:
+    """How many program runs and model calls a search may still take, counted as it asks."""
+
+    def __init__(
+        self,
+        rows: int,
+        calls: int | None,
+        calls_per_row: int,
+        made: Callable[[], int] | None = None,
+    ) -> None:
+        self._rows, self._calls, self._per_row = rows, calls, float(calls_per_row)
+        self._allowed, self._made = calls, made
+        self._most, self._dearest = float(calls_per_row), 1.0
+        self._looked, self._run, self._written = 0, 0, 0
+
+    def look(self) -> None:
+        """Count the calls that were really made so far: what the cache spared is free again.
+
+        A row is taken to cost the most that one has cost between two looks. The first rows have nothing to take from
+        the cache; where they cost less than all of the program's calls, answers repeat from row to row.
+        """
+        if self._allowed is None or self._made is None:
+            return
+        made = self._made()
+        if self._run:
+            self._dearest = max(self._dearest, (made - self._looked - self._written) / self._run)
+            self._per_row = min(self._most, self._dearest)
+        self._looked, self._run, self._written = made, 0, 0
+        self._calls = self._allowed - made
+
+    @property
+    def rows(self) -> int:
+        """Program runs left."""
+        if self._calls is None:
+            return self._rows
+        return min(self._rows, int(self._calls / self._per_row))
+
+    def take(self, asks: Sequence[Ask]) -> None:
+        """Count what is asked for."""
+        for ask in asks:
+            if isinstance(ask, Score):
+                self._rows -= len(ask.rows)
+                self._run += len(ask.rows)
+                cost = math.ceil(len(ask.rows) * self._per_row)
+            else:
+                cost = getattr(ask, "n", 0)
+                self._written += cost
+            if self._calls is not None:
+                self._calls -= cost
+
+
+# Other runs of the same parent that a reflection is shown beside its own rows.
+_OTHER_RUNS = 17
+
+# Rounds that are taken at once at most.
+_AT_ONCE = 3
+_TRIED = "a new wording on a few rows"
+
+
+@dataclass
+class _Slot:
+    """One proposal of a round: who is changed, on which rows, what is changed and what became of it."""
+
+    place: int
+    rows: tuple[int, ...]
+    parts: tuple[Component, ...] = ()
+    parent: Evaluation | None = None
+    child: Candidate | None = None
+
+
+_Child = tuple[Candidate, tuple[int, ...]]
+"""A candidate to score in full, and the places of its parents in the pool."""
+
+
+@dataclass
+class _Merge:
+    child: Candidate
+    parents: tuple[int, int]
+    rows: tuple[int, ...]
+
+
+@dataclass
+class Evolution:
+    """One search: the pool, the best by full score, what is left, and the rounds."""
+
+    options: GEPAOptions
+    problem: Problem
+    limits: Limits
+    pool: Pool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pool = Pool(self.options.frontier_type)
+        self._board = Board(self.problem)
+        fields = self.problem.signatures if self.options.tune_fields else None
+        self._parts = components_of(self.problem.seed, fields, self.problem.frozen)
+        self._turns = RoundRobin(self._parts)
+        self._epoch: deque[int] = deque()
+        self._seen: dict[int, dict[int, Outcome]] = {}
+        self._merges_due, self._merges_done = 0, 0
+        self._rollout = 0
+        self._written = False
+
+    def rounds(self) -> Search:
+        """Score the starting prompt, then go on until nothing is left to spend."""
+        if not self.problem.validation:
+            return None
+        children = yield from self._start()
+        if not self._board.open or not self._parts:
+            return None
+        idle = 0
+        while True:
+            if children is not None:
+                found = yield from self._validate(children)
+                idle = 0 if found else idle + self._width(idle)
+            self.limits.look()
+            if not self._board.open:
+                return None
+            if (reason := self._enough(idle)) is not None or not self._room():
+                return " ".join(filter(None, [reason, self._by_rows()])) or None
+            children = yield from self._round(self._room(idle))
+
+    def _start(self) -> Generator[Sequence[Ask], Sequence[Any], list[_Child] | None]:
+        """Score the starting prompt; beside it take the first proposals, which can only change that one.
+
+        None where there are none, because a good start would end the search.
+        """
+        seed = self.problem.seed
+        jobs: list[Any] = [self._board.validate([seed], "starting prompt")]
+        self.limits.take([self._board.ask(seed)])
+        place = self.pool.add(Member(seed, {}))
+        n = self._room() if self._parts and self.options.score_threshold is None else 0
+        if n:
+            jobs.append(self._propose([self._slot(place) for _ in range(n)], None))
+        first, *proposed = yield from together(jobs)
+        self.pool.members[place] = Member.of(seed, first[0])
+        return proposed[0] if proposed else None
+
+    def _width(self, idle: int) -> int:
+        """How many rounds are taken at once: after some that brought nothing there is nothing to wait for between them."""
+        chosen = "num_parallel_proposals" in self.options.model_fields_set
+        return 1 if chosen else max(1, min(_AT_ONCE, idle + 1, self.options.patience - idle))
+
+    def _room(self, idle: int = 0) -> int:
+        """How many proposals what is left has room for, one of which is scored in full."""
+        o, room = self.options, self.limits.rows - len(self.problem.validation)
+        most = o.num_parallel_proposals * self._width(idle)
+        if o.max_candidate_proposals is not None:
+            most = min(most, o.max_candidate_proposals - self._rollout)
+        return max(0, min(most, room // (2 * self._minibatch)))
+
+    def _by_rows(self) -> str | None:
+        """Say where the front was not what was asked for."""
+        if self.pool.frontier_type == self.options.frontier_type:
+            return None
+        return (
+            f"The metric gives one score a row and no objective_scores, so prompts were compared by rows and not by "
+            f"frontier_type={self.options.frontier_type!r}."
+        )
+
+    def _enough(self, idle: int) -> str | None:
+        """Say why the search should end here, if it should; "" where whoever sees the proposals can say it better."""
+        o, score = self.options, self._board.score or 0.0
+        if o.score_threshold is not None and score >= o.score_threshold:
+            return f"A prompt scored {100 * score:.0f} % on all validation rows, which is good enough."
+        if o.max_candidate_proposals is not None and self._rollout >= o.max_candidate_proposals:
+            return f"{self._rollout} texts were rewritten, as many as were allowed; the best prompt is kept."
+        if o.max_tracked_candidates is not None and len(self.pool.members) >= o.max_tracked_candidates:
+            return f"{len(self.pool.members)} prompts were scored in full, as many as were allowed; the best is kept."
+        if idle >= o.patience:
+            if not self._written:
+                return ""
+            rounds = "A round" if idle == 1 else f"{idle} rounds in a row"
+            return f"{rounds} brought nothing new; the best prompt is kept."
+        return None
+
+    def _round(self, n: int) -> Generator[Sequence[Ask], Sequence[Any], list[_Child]]:
+        """Run one round of up to `n` proposals; return the children to score in full."""
+        parents = [self._parent() for _ in range(min(n, self.options.num_parents or n))]
+        slots = [self._slot(parents[i % len(parents)]) for i in range(n)]
+        return (yield from self._propose(slots, self._merge()))
+
+    def _propose(
+        self, slots: Sequence[_Slot], merge: _Merge | None
+    ) -> Generator[Sequence[Ask], Sequence[Any], list[_Child]]:
+        """Run the parents, reflect and try the children; return those to score in full."""
+        accepted = yield from self._run_parents(slots, merge)
+        yield from self._reflect(slots)
+        children = yield from self._try_children(slots)
+        self._merges_due += bool(children)
+        return [*accepted, *children]
+
+    # Who and where
+
+    @property
+    def _minibatch(self) -> int:
+        return max(1, min(self.options.reflection_minibatch_size, len(self.problem.train)))
+
+    def _parent(self) -> int:
+        o = self.options
+        return self.pool.select(
+            o.candidate_selection_strategy, self.problem.rng, epsilon=o.epsilon, top_k=o.top_k
+        )
+
+    def _slot(self, place: int) -> _Slot:
+        rows: list[int] = []
+        while len(rows) < self._minibatch:
+            if not self._epoch:
+                order = list(self.problem.train or self.problem.validation)
+                self.problem.rng.shuffle(order)
+                self._epoch.extend(order)
+            row = self._epoch.popleft()
+            if row not in rows:
+                rows.append(row)
+        return _Slot(place, tuple(rows))
+
+    def _merge(self) -> _Merge | None:
+        o = self.options
+        if not o.use_merge or not self._merges_due or self._merges_done >= o.max_merge_invocations:
+            return None
+        found = self.pool.merge(self.problem.rng)
+        if found is None:
+            return None
+        joined, one, other = found
+        rows = self.pool.contested_rows(one, other, o.merge_val_overlap_floor, self.problem.rng)
+        if self.limits.rows < len(rows) + len(self.problem.validation) + 2 * self._minibatch:
+            return None
+        self._merges_due -= 1
+        parents = [self.pool.members[i].candidate for i in (one, other)]
+        child = joined.derived("Joins two good candidates that changed different texts.", *parents)
+        return _Merge(child, (one, other), rows)
+
+    # The steps of a round
+
+    def _run_parents(
+        self, slots: Sequence[_Slot], merge: _Merge | None
+    ) -> Generator[Sequence[Ask], Sequence[Any], list[_Child]]:
+        """Run every parent on its rows, and a merge on its own; return the merge if it holds its own."""
+        members = self.pool.members
+        asks: list[Ask] = [
+            Score(members[s.place].candidate, s.rows, label="rows to learn from", trace=True) for s in slots
+        ]
+        if merge is not None:
+            asks.append(Score(merge.child, merge.rows, label="a merge on a few rows"))
+        self.limits.take(asks)
+        answers = yield asks
+        self._board.note(asks, answers)
+        for slot, evaluation in zip(slots, answers, strict=False):
+            slot.parent = evaluation
+            self._seen.setdefault(slot.place, {}).update({o.row: o for o in evaluation.outcomes})
+        if merge is None or len(answers[-1].outcomes) < len(merge.rows):
+            return []
+        sides = [sum(members[i].scores[r] for r in merge.rows) for i in merge.parents]
+        if sum(o.score for o in answers[-1].outcomes) < max(sides):
+            return []
+        self._merges_done += 1
+        return [(merge.child, merge.parents)]
+
+    def _reflect(self, slots: Sequence[_Slot]) -> Search:
+        """Have the texts of every slot rewritten, all at once."""
+        asks: list[Ask] = []
+        owners: list[tuple[_Slot, Component]] = []
+        for slot in slots:
+            if not self._worth_it(slot):
+                continue
+            slot.parts = self._turns.take(slot.place, every=self.options.component_selector == "all")
+            runs = self._runs(slot)
+            for part in slot.parts:
+                self._rollout += 1
+                parent = self.pool.members[slot.place].candidate
+                own = self.options.reflection_prompt_templates.get(part.path)
+                template = own or self.options.reflection_prompt_template or ""
+                asks.append(
+                    rewrite(self.problem, parent, part, runs, rollout=self._rollout, template=template)
+                )
+                owners.append((slot, part))
+        if not asks:
+            return
+        self.limits.take(asks)
+        answers = yield asks
+        for (slot, part), answer in zip(owners, answers, strict=True):
+            text = next((t for output in answer.outputs if (t := text_of(output))), "")
+            parent = self.pool.members[slot.place].candidate
+            if text and text != part.text(parent):
+                slot.child = part.replaced(slot.child or parent, text)
+
+    def _worth_it(self, slot: _Slot) -> bool:
+        if slot.parent is None or len(slot.parent.outcomes) < len(slot.rows):
+            return False
+        perfect = all(o.score >= self.options.perfect_score for o in slot.parent.outcomes)
+        return not (perfect and self.options.skip_perfect_score)
+
+    def _runs(self, slot: _Slot) -> list[Outcome]:
+        """The slot's own runs, and beside them other runs of the same parent that are already paid for."""
+        known = [o for row, o in self._seen[slot.place].items() if row not in slot.rows]
+        self.problem.rng.shuffle(known)
+        known.sort(key=lambda o: o.score >= self.options.perfect_score)
+        return [*(slot.parent.outcomes if slot.parent else ()), *known[:_OTHER_RUNS]]
+
+    def _try_children(self, slots: Sequence[_Slot]) -> Generator[Sequence[Ask], Sequence[Any], list[_Child]]:
+        """Run every new child on its parent's rows; return those that gained, the largest gain first."""
+        fresh: dict[str, list[_Slot]] = {}
+        for slot in slots:
+            if slot.child is not None and slot.parent is not None and not self.pool.holds(slot.child):
+                wrong = sum(o.score < self.options.perfect_score for o in slot.parent.outcomes)
+                reason = f"Rewrote {named(slot.parts)} after {wrong} of {len(slot.rows)} rows went wrong."
+                slot.child = slot.child.derived(reason, self.pool.members[slot.place].candidate)
+                fresh.setdefault(slot.child.id, []).append(slot)
+        asks: list[Ask] = [
+            # What several reflections have come to alike is tried on the rows of all of them.
+            Score(same[0].child, tuple(dict.fromkeys(r for s in same for r in s.rows)), _TRIED)
+            for same in fresh.values()
+            if same[0].child is not None
+        ]
+        if not asks:
+            return []
+        self._written = True
+        self.limits.take(asks)
+        answers = yield asks
+        self._board.note(asks, answers)
+        least = 0.0 if self.options.acceptance_criterion == "improvement_or_equal" else 1e-9
+        gains: list[tuple[float, _Child]] = []
+        for ask, same, evaluation in zip(asks, fresh.values(), answers, strict=True):
+            if isinstance(ask, Score) and len(evaluation.outcomes) == len(ask.rows):
+                gains.append((_gain(same, evaluation), (ask.candidate, (same[0].place,))))
+        gains.sort(key=lambda found: -found[0])
+        return [child for gain, child in gains if gain >= least][: self.options.validate_best]
+
+    def _validate(self, accepted: Sequence[_Child]) -> Generator[Sequence[Ask], Sequence[Any], int]:
+        """Score accepted candidates on every validation row, as many as are paid for, and put them in the pool."""
+        room = self.limits.rows // max(1, len(self.problem.validation))
+        chosen = accepted[:room]
+        evaluations = yield from self._board.validate([c for c, _ in chosen])
+        self.limits.take([self._board.ask(c) for c, _ in chosen])
+        for (candidate, parents), evaluation in zip(chosen, evaluations, strict=True):
+            if len(evaluation.outcomes) == len(self.problem.validation):
+                self.pool.add(Member.of(candidate, evaluation, parents))
+        return len(evaluations)
+
+
+def _gain(same: Sequence[_Slot], child: Evaluation) -> float:
+    """By how much a child beats its parents on the rows that they ran."""
+    pairs = [(child.scores[o.row], o.score) for s in same if s.parent for o in s.parent.outcomes]
+    return sum(new - old for new, old in pairs) / max(1, len(pairs))

@@ -1,0 +1,1 @@
+"""MIPROv2: proposed instructions and demos, searched together."""

@@ -1,0 +1,246 @@
+"""MIPROv2: search instructions and examples together, proposals grounded in the data, sampling by TPE.
+
+Source: Opsahl-Ong et al. 2024, "Optimizing Instructions and Demonstrations for Multi-Stage Language
+Model Programs", arXiv 2406.11695; constants after DSPy's MIPROv2. Unlike there, independent work runs
+together, minibatch scores are compared with the starting prompt's on the same rows, proposals see all notes on
+the data and the rows that went wrong while examples were looked for, no combination is tried twice, and a
+search whose combinations run out ends with what it has.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from engine.errors import ConfigurationError
+from engine.modules.predict import FIELD
+from engine.optimizers.base import Optimizer, Options
+from engine.optimizers.few_shot.bootstrap import Rules, accepted_from, bootstrap, teacher_of
+from engine.optimizers.mipro.plan import SHOWN_RUNS, MIPROv2Options, Plan, Purse, make_plan
+from engine.optimizers.mipro.trials import Space, Trials
+from engine.optimizers.shared.demos import with_labeled, with_solved
+from engine.optimizers.shared.proposals import (
+    Grounding,
+    observe_data,
+    propose_instructions,
+    proposed_texts,
+)
+from engine.records import Candidate, Evaluation, Example, Outcome
+from engine.search.contract import Ask, Keep, Problem, Score, Search, together
+
+Solved = dict[int, Outcome]
+"""Solved rows and their runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What proposals and trials stand on: the start's scores, notes on the data, solved rows by set, and the others' runs."""
+
+    baseline: Evaluation
+    notes: str
+    solved: Sequence[Solved]
+    wrong: Solved
+
+
+class MIPROv2(Optimizer):
+    """Proposes instructions from the data, solves rows for examples, and searches the combinations.
+
+    Calls, with c calls a row, V validation rows (at most 100, 300 or 1,000 by `auto`), M rows a
+    minibatch, T trials, P steps and n candidates: (1 + T/5) V c + T M c at most for trials (T V c
+    without minibatches), P (k - 1) for proposals (k = n/2, or n without examples) and at most 10 for notes
+    on the data, and at most train rows x c to solve rows. T is max(2 x variables x log2 n, 1.5 n) draws; with
+    examples as many as differ among so many draws, K (1 - (1 - 1/K)^T) of K = (k n)^P. A budget in calls
+    lowers V to a fifth of what it leaves, tries as long as it goes, and spends what the last trial leaves on
+    full scores.
+    Source: arXiv 2406.11695.
+
+    >>> MIPROv2(auto="medium").options.seed
+    9
+    """
+
+    name: ClassVar[str] = "MIPROv2"
+    title: ClassVar[str] = "Tune wording and examples together"
+    options_model: ClassVar[type[Options]] = MIPROv2Options
+    changes: ClassVar[Literal["nothing", "examples", "wording", "both"]] = "both"
+
+    options: MIPROv2Options
+
+    def search(self, problem: Problem) -> Search:
+        """Prepare baseline, examples and summary at once; propose at once; then try combinations in waves."""
+        o = self.options
+        problem = replace(problem, rng=random.Random(f"{o.seed}:{problem.rng.getrandbits(64)}"))
+        purse = Purse(problem)
+        yield from purse.watch(self._search(problem, make_plan(o, problem), purse))
+
+    def _search(self, problem: Problem, plan: Plan, purse: Purse) -> Search:
+        validation = tuple(sorted(problem.rng.sample(problem.validation, plan.validation)))
+        ground = yield from self._prepare(problem, plan, validation)
+        if len(ground.baseline.outcomes) < len(validation):
+            return
+        demo_sets = self._demo_sets(problem, ground.solved)
+        texts = yield from self._propose(problem, plan, ground)
+        fixed = frozenset(path for path in texts if not problem.may_change(path, "demos"))
+        zero_shot = self.options.zero_shot
+        thinking = self._thinking(problem)
+        space = Space(problem.seed, tuple(texts.items()), tuple(demo_sets), zero_shot, fixed, thinking)
+        yield from Trials(problem, space, plan, purse, ground.baseline).search()
+
+    def split(
+        self, trainset: Sequence[Example], valset: Sequence[Example] | None
+    ) -> tuple[Sequence[Example], Sequence[Example]]:
+        """Without a valset, a random 80 % of the trainset (at most 1,000) validates and the rest trains."""
+        if valset is not None:
+            return trainset, valset
+        if len(trainset) < 2:
+            raise ConfigurationError("MIPROv2 needs at least 2 examples, or a valset.")
+        order = list(trainset)
+        random.Random(self.options.seed).shuffle(order)
+        size = min(1000, max(1, int(0.8 * len(order))))
+        return order[size:] or order[:1], order[:size]
+
+    def _prepare(
+        self, problem: Problem, plan: Plan, validation: tuple[int, ...]
+    ) -> Generator[Sequence[Ask], Sequence[Any], _Ground]:
+        """Score the starting prompt, note what the data show and solve rows, all in shared batches."""
+        o = self.options
+        rules = Rules(1, accepted_from(self), o.max_errors, hurry=True)
+        wrong: Solved = {}
+        jobs: list[Generator[Sequence[Ask], Sequence[Any], Any]] = [
+            observe_data(problem, readers=plan.readers, rows_each=plan.rows_a_reader)
+        ]
+        orders: list[tuple[list[int], int]] = []
+        if o.zero_shot and len(problem.signatures) > 1 and o.fewshot_aware_proposer:
+            # Only runs show what goes from one step to the next: labels do not know of it.
+            jobs.append(_noted(bootstrap(problem.seed, problem.train, SHOWN_RUNS, rules), rules, wrong))
+        elif not o.zero_shot and o.max_bootstrapped_demos:
+            teacher = teacher_of(problem, o.max_labeled_demos, problem.rng)
+            fixed = 2 if o.max_labeled_demos else 1
+            for number in range(max(1, plan.candidates - fixed)):
+                order = list(problem.train)
+                wanted = o.max_bootstrapped_demos
+                if number:
+                    problem.rng.shuffle(order)
+                    wanted = problem.rng.randint(1, o.max_bootstrapped_demos)
+                orders.append((order, wanted))
+            jobs += [_noted(bootstrap(teacher, order, n, rules), rules, wrong) for order, n in orders]
+        # Last, because nothing waits for it: what takes several rounds goes first.
+        jobs.append(_baseline(Score(problem.seed, validation, label="starting prompt")))
+        notes, *solved, baseline = yield from together(jobs)
+        return _Ground(baseline, notes, solved, wrong)
+
+    def _thinking(self, problem: Problem) -> tuple[tuple[str, bool], ...]:
+        """Steps that may reason first or not, with what is other than now."""
+        if not self.options.tune_reasoning:
+            return ()
+        steps = problem.signatures
+        if FIELD in problem.output_fields or any(FIELD in s.input_fields for s in steps.values()):
+            return ()  # something depends on it
+        return tuple(
+            (path, FIELD not in own.output_fields)
+            for path, own in steps.items()
+            if problem.may_change(path, "step")
+            and (FIELD not in own.output_fields or len(own.output_fields) > 1)
+        )
+
+    def _demo_sets(self, problem: Problem, solved: Sequence[Solved]) -> list[Candidate]:
+        """Example sets, each content once: the starting one, none, labelled rows, and the solved ones."""
+        o, seed = self.options, problem.seed
+        if o.zero_shot:
+            return []
+        none = {
+            path: replace(s, demos=()) if problem.may_change(path, "demos") else s
+            for path, s in seed.steps.items()
+        }
+        sets = [seed, replace(seed, steps=none)]
+        if o.max_labeled_demos:
+            sets.append(with_labeled(problem, seed, o.max_labeled_demos, problem.rng))
+        sets += [with_solved(problem, seed, rows, o.max_labeled_demos, problem.rng) for rows in solved]
+        return list({s.id: s for s in sets}.values())
+
+    def _propose(
+        self, problem: Problem, plan: Plan, ground: _Ground
+    ) -> Generator[Sequence[Ask], Sequence[Any], dict[str, tuple[str, ...]]]:
+        """Step path -> instructions, the current ones first."""
+        o = self.options
+        runs: Solved = {row: outcome for some in ground.solved for row, outcome in some.items()}
+        wrong = [outcome for row, outcome in ground.wrong.items() if row not in runs]
+        grounding = Grounding(
+            notes=ground.notes,
+            show_program=o.program_aware_proposer,
+            show_rows=o.fewshot_aware_proposer,
+            use_tips=o.tip_aware_proposer,
+            temperature=o.init_temperature,
+            solved=tuple(runs.values()) if o.fewshot_aware_proposer else (),
+            wrong=tuple(wrong) if o.fewshot_aware_proposer else (),
+        )
+        asks = {
+            path: propose_instructions(problem, path, plan.instructions - 1, grounding)
+            for path in problem.worded
+        }
+        keep = Keep(problem.seed, ground.baseline.score)
+        _, *answers = yield [keep, *(ask for some in asks.values() for ask in some)]
+        texts: dict[str, tuple[str, ...]] = {
+            path: (problem.seed.steps[path].instructions,) for path in problem.signatures
+        }
+        for path, some in asks.items():
+            mine, answers = answers[: len(some)], answers[len(some) :]
+            current = problem.seed.steps[path].instructions
+            texts[path] = (current, *(t for t in proposed_texts(mine) if t != current))
+        return texts
+
+
+def _baseline(ask: Score) -> Generator[Sequence[Ask], Sequence[Any], Evaluation]:
+    (evaluation,) = yield [ask]
+    return evaluation  # type: ignore[no-any-return]  # the driver answers a Score with an Evaluation
+
+
+def _noted(
+    search: Generator[Sequence[Ask], Sequence[Any], Solved], rules: Rules, wrong: Solved
+) -> Generator[Sequence[Ask], Sequence[Any], Solved]:
+    """Hand on the asks of a search for solved rows, and note the runs that did not solve theirs."""
+    answers: Sequence[Any] | None = None
+    while True:
+        try:
+            asks = next(search) if answers is None else search.send(answers)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]  # a StopIteration does not know its type
+        answers = yield asks
+        outcomes = (o for evaluation in answers for o in evaluation.outcomes)
+        wrong |= {o.row: o for o in outcomes if not rules.accept(o)}
+
+
+class BayesianSignatureOptions(MIPROv2Options):
+    """Options of BayesianSignatureOptimizer: MIPROv2's, with no examples by default."""
+
+    max_bootstrapped_demos: int = Field(
+        0, ge=0, title="Solved examples", description="0: only the wording is tuned."
+    )
+    max_labeled_demos: int = Field(
+        0, ge=0, title="Examples in all", description="0: only the wording is tuned."
+    )
+
+
+class BayesianSignatureOptimizer(MIPROv2):
+    """Proposes instructions from the data and searches them; examples stay as they are.
+
+    Calls: MIPROv2's without examples: (1 + T/5) V c + T M c at most for trials and P (n - 1) + 10 for
+    proposals, with T = max(2 P log2 n, 1.5 n), and with several steps at most train rows x c for runs to
+    learn from. `n` is DSPy's old name of `num_candidates`. Source: arXiv 2406.11695.
+
+    >>> BayesianSignatureOptimizer(n=10).options.num_candidates
+    10
+    """
+
+    name: ClassVar[str] = "BayesianSignatureOptimizer"
+    title: ClassVar[str] = "Tune the wording alone"
+    options_model: ClassVar[type[Options]] = BayesianSignatureOptions
+    changes: ClassVar[Literal["nothing", "examples", "wording", "both"]] = "wording"
+
+    def __init__(self, metric: Any = None, *, n: int | None = None, **arguments: Any) -> None:
+        if n is not None:
+            arguments = {**arguments, "auto": None, "num_candidates": n}
+        super().__init__(metric, **arguments)

@@ -1,0 +1,1 @@
+"""SIMBA: stochastic introspective mini-batch ascent."""

@@ -1,0 +1,289 @@
+"""SIMBA: look where the same row goes well and badly by turns, and learn an example or a rule from the difference.
+
+Source: DSPy's SIMBA (stochastic introspective mini-batch ascent). Unlike there, the starting prompt has a
+record like everyone else, scores of different minibatches are made comparable, a change that changed
+nothing is not run, a row does not vote on a prompt that shows its own answer, and fewer rows than a
+minibatch will do.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from engine.optimizers.base import Optimizer, Options
+from engine.optimizers.shared.board import Board
+from engine.optimizers.simba.changes import Change, Run, changed, plan_change, propose_advice
+from engine.records import Candidate, Evaluation
+from engine.search.contract import Ask, Keep, Problem, Score, Search
+
+
+class SIMBAOptions(Options):
+    """Options of SIMBA."""
+
+    bsize: int = Field(32, ge=1, title="Rows a step", description="Training rows looked at together.")
+    num_candidates: int = Field(
+        6, ge=1, title="Runs a row", description="How often each row is run, and how many changes are tried."
+    )
+    max_steps: int = Field(8, ge=1, title="Steps", description="How many minibatches are gone through.")
+    max_demos: int = Field(
+        4, ge=0, title="Solved examples", description="At most about so many are shown; 0: only rules."
+    )
+    demo_input_field_maxlen: int = Field(
+        100_000, ge=1, title="Longest input shown", description="Characters of an example's input field."
+    )
+    temperature_for_sampling: float = Field(
+        0.2, gt=0, title="Variety of runs", description="Higher lets weaker prompts take part more often."
+    )
+    temperature_for_candidates: float = Field(
+        0.2, gt=0, title="Variety of parents", description="Higher changes weaker prompts more often."
+    )
+    seed: int = Field(0, title="Seed", description="Another number draws other rows and changes.")
+
+
+class SIMBA(Optimizer):
+    """Runs rows several times, finds those that go well and badly, and learns examples and rules from them.
+
+    Calls, with b = `bsize` (at most the train rows), k = `num_candidates`, S = `max_steps`, V validation rows,
+    P steps and c calls a row: at most S x (k b + (k + 1) b) x c + (k + 1) x V x c to run rows, and
+    S x (k + 1) x P for rules. A budget in calls lowers S, then b. Source: DSPy's SIMBA.
+
+    >>> SIMBA(max_steps=2).options.bsize
+    32
+    """
+
+    name: ClassVar[str] = "SIMBA"
+    title: ClassVar[str] = "Learn examples and rules from rows that go well and badly"
+    options_model: ClassVar[type[Options]] = SIMBAOptions
+    changes: ClassVar[Literal["nothing", "examples", "wording", "both"]] = "both"
+
+    options: SIMBAOptions
+
+    def search(self, problem: Problem) -> Search:
+        """Take the steps, then score the best of what they brought in full."""
+        problem.rng.seed(f"{self.options.seed}:{problem.rng.getrandbits(64)}")
+        pool = _Pool(problem, self.options)
+        steps, size = self._plan(problem)
+        batches = _batches(problem.train or problem.validation, size, steps, problem.rng)
+        for number, rows in enumerate(batches, 1):
+            found = yield from self._step(problem, pool, rows, number)
+            if not found:
+                yield pool.keep()
+                return
+        board = Board(problem)
+        yield from board.validate(pool.finalists())
+
+    def _step(
+        self, problem: Problem, pool: _Pool, rows: tuple[int, ...], number: int
+    ) -> Generator[Sequence[Ask], Sequence[Any], bool]:
+        """Run rows, plan changes, try them on the same rows; return False when the budget cut it short."""
+        o, rng = self.options, problem.rng
+        plan = pool.draw(rows, o.num_candidates)
+        first = 1 + (number - 1) * o.num_candidates
+        asks = [
+            Score(
+                pool.members[place].candidate,
+                tuple(some),
+                label="runs to compare",
+                trace=True,
+                teacher=sample == 0,
+                rollout=first + sample,
+            )
+            for (place, sample), some in plan.items()
+        ]
+        answers = yield [*pool.keep(), *asks]
+        answers = answers[len(answers) - len(asks) :]
+        if _cut(asks, answers):
+            return False
+        buckets = _buckets(rows, plan, answers)
+        anchors = pool.learn(buckets)
+        changes = self._changes(problem, pool, buckets)
+        advice = yield from propose_advice(problem, changes, rng)
+        made: dict[str, Candidate] = {}
+        for change, texts in zip(changes, advice, strict=True):
+            candidate = changed(change, texts, self.options.demo_input_field_maxlen)
+            if candidate is not None and not pool.holds(candidate):
+                made.setdefault(candidate.id, candidate)
+        trials = [Score(c, rows, label="a change on the same rows", hide_own_row=True) for c in made.values()]
+        if not trials:
+            return True
+        scored: Sequence[Evaluation] = yield trials
+        for candidate, evaluation in zip(made.values(), scored, strict=True):
+            if len(evaluation.outcomes) == len(rows):
+                pool.add(candidate, [o.score - anchors[o.row] for o in evaluation.outcomes])
+        return not _cut(trials, scored)
+
+    def _changes(self, problem: Problem, pool: _Pool, buckets: Sequence[list[Run]]) -> list[Change]:
+        o, rng = self.options, problem.rng
+        typical = sum(r.outcome.score for b in buckets for r in b) / max(1, sum(map(len, buckets)))
+        faults = [b[-1].outcome for b in buckets if b[-1].outcome.score < 1]
+        ranked = sorted(buckets, key=_promise, reverse=True)
+        changes: list[Change] = []
+        for bucket in ranked:
+            if len(changes) > o.num_candidates:
+                break
+            parent = pool.choose(o.temperature_for_candidates)
+            change = plan_change(problem, parent, bucket, typical, faults, o.max_demos, rng)
+            if change is not None:
+                changes.append(change)
+        return changes
+
+    def _plan(self, problem: Problem) -> tuple[int, int]:
+        """Steps and rows a step, lowered to what the calls left pay for."""
+        o, calls = self.options, problem.allowance.calls
+        steps, size = o.max_steps, min(o.bsize, len(problem.train or problem.validation))
+        if calls is None:
+            return steps, size
+        k, c = o.num_candidates, problem.calls_per_row
+        rest = calls - (k + 1) * len(problem.validation) * c
+        rules = (k + 1) * len(problem.worded)
+
+        def cost() -> int:
+            return steps * ((2 * k + 1) * size * c + rules)
+
+        while cost() > rest and steps > 2:
+            steps -= 1
+        while cost() > rest and size > 4:
+            size -= 1
+        return (steps if cost() <= rest else 1), size
+
+
+@dataclass
+class _Member:
+    """A candidate and by how much it beats the starting prompt, as far as is known."""
+
+    candidate: Candidate
+    total: float = 0.0
+    squares: float = 0.0
+    count: int = 0
+
+    def learn(self, values: Sequence[float]) -> None:
+        self.total += sum(values)
+        self.squares += sum(v * v for v in values)
+        self.count += len(values)
+
+    @property
+    def merit(self) -> float:
+        """Mean gain over the starting prompt, held back a little while few rows are known."""
+        return self.total / (self.count + 4)
+
+    @property
+    def error(self) -> float:
+        """Standard error of the merit."""
+        if self.count < 2:
+            return 1.0
+        mean = self.total / self.count
+        return math.sqrt(max(0.0, self.squares / self.count - mean * mean) / self.count)
+
+
+class _Pool:
+    """Everything tried, with merits that can be compared across minibatches.
+
+    A row's anchor is what the starting prompt would score on it: the mean of its runs, each less the merit
+    of the prompt that made it. A value is a score less its row's anchor. The start's merit is 0 for good.
+    """
+
+    def __init__(self, problem: Problem, options: SIMBAOptions) -> None:
+        self.members = [_Member(problem.seed)]
+        self._rng = problem.rng
+        self._options = options
+        self._kept = problem.seed.id
+
+    def holds(self, candidate: Candidate) -> bool:
+        return any(m.candidate.id == candidate.id for m in self.members)
+
+    def add(self, candidate: Candidate, values: Sequence[float]) -> None:
+        member = _Member(candidate)
+        member.learn(values)
+        self.members.append(member)
+
+    def choose(self, temperature: float) -> Candidate:
+        return self.members[self._drawn(self._top(), temperature)].candidate
+
+    def draw(self, rows: Sequence[int], runs: int) -> dict[tuple[int, int], list[int]]:
+        """Say who runs which rows: (place of the member, number of the run) -> rows."""
+        top = self._top()
+        plan: dict[tuple[int, int], list[int]] = {}
+        for sample in range(runs):
+            for row in rows:
+                place = self._drawn(top, self._options.temperature_for_sampling)
+                plan.setdefault((place, sample), []).append(row)
+        return plan
+
+    def learn(self, buckets: Sequence[list[Run]]) -> dict[int, float]:
+        """Learn from runs of the same rows; return the rows' anchors."""
+        merits = [m.merit for m in self.members]
+        anchors: dict[int, float] = {}
+        values: dict[int, list[float]] = {}
+        for bucket in buckets:
+            row = bucket[0].outcome.row
+            anchors[row] = sum(r.outcome.score - merits[r.place] for r in bucket) / len(bucket)
+            for run in bucket:
+                values.setdefault(run.place, []).append(run.outcome.score - anchors[row])
+        for place, some in values.items():
+            if place:
+                self.members[place].learn(some)
+        return anchors
+
+    def keep(self) -> list[Ask]:
+        """Return a Keep when another member is clearly ahead of the start now."""
+        best = self.members[max(range(len(self.members)), key=lambda i: (self.members[i].merit, -i))]
+        if best.candidate.id == self._kept or best.merit <= best.error:
+            return []
+        self._kept = best.candidate.id
+        return [Keep(best.candidate)]
+
+    def finalists(self) -> list[Candidate]:
+        """Return the starting prompt and the best of the others, `num_candidates` of them."""
+        others = sorted(range(1, len(self.members)), key=lambda i: (-self.members[i].merit, i))
+        return [self.members[i].candidate for i in (0, *others[: self._options.num_candidates])]
+
+    def _top(self) -> list[int]:
+        ranked = sorted(range(1, len(self.members)), key=lambda i: (-self.members[i].merit, i))
+        return [0, *ranked[: self._options.num_candidates - 1]]
+
+    def _drawn(self, places: Sequence[int], temperature: float) -> int:
+        best = max(self.members[i].merit for i in places)
+        weights = [math.exp((self.members[i].merit - best) / temperature) for i in places]
+        return self._rng.choices(list(places), weights)[0]
+
+
+def _batches(rows: Sequence[int], size: int, steps: int, rng: random.Random) -> list[tuple[int, ...]]:
+    """Return minibatches that go through all rows before any comes again."""
+    batches, order = [], list[int]()
+    for _ in range(steps):
+        drawn: list[int] = []
+        while len(drawn) < size:
+            if not order:
+                order = rng.sample(list(rows), len(rows))
+            row = order.pop()
+            if row not in drawn:
+                drawn.append(row)
+        batches.append(tuple(drawn))
+    return batches
+
+
+def _buckets(
+    rows: Sequence[int], plan: dict[tuple[int, int], list[int]], answers: Sequence[Evaluation]
+) -> list[list[Run]]:
+    """Return each row's runs, the best first."""
+    runs: dict[int, list[Run]] = {row: [] for row in rows}
+    for (place, _), evaluation in zip(plan, answers, strict=True):
+        for outcome in evaluation.outcomes:
+            runs[outcome.row].append(Run(place, replace(outcome)))
+    return [sorted(some, key=lambda r: -r.outcome.score) for some in runs.values()]
+
+
+def _promise(bucket: Sequence[Run]) -> tuple[float, bool, float, float]:
+    """How much a row can teach: the gap between its runs, a fault at all, the best score, the gap to the mean."""
+    scores = [run.outcome.score for run in bucket]
+    return scores[0] - scores[-1], scores[-1] < 1, scores[0], scores[0] - sum(scores) / len(scores)
+
+
+def _cut(asks: Sequence[Score], answers: Sequence[Evaluation]) -> bool:
+    return any(len(e.outcomes) < len(a.rows) for a, e in zip(asks, answers, strict=True))

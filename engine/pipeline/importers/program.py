@@ -1,0 +1,442 @@
+"""Runs a program with marked values in the place of answers, to see which step is given what. It calls no model."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args, get_origin
+
+from engine.adapters import ADAPTERS
+from engine.adapters.notes import type_hint
+from engine.errors import EngineError, PipelineError
+from engine.lm.choice import ModelChoice
+from engine.modules.best_of_n import BestOfN, Refine
+from engine.modules.chain_of_thought import ChainOfThought
+from engine.modules.module import Module
+from engine.modules.predict import FIELD, Predict
+from engine.modules.program_of_thought import ProgramOfThought
+from engine.modules.react import ReAct
+from engine.modules.retrieve import Retrieve
+from engine.modules.state import dump_lm
+from engine.pipeline.build import Pipeline
+from engine.pipeline.check import spec_problems
+from engine.pipeline.corpora import CorpusRetriever
+from engine.pipeline.signatures import field_type
+from engine.pipeline.spec import Condition, CorpusSpec, Each, FieldSpec, PipelineSpec, StepOptions, StepSpec
+from engine.pipeline.strategies import TOOLS, Judge
+from engine.prediction import Prediction
+from engine.retrieval.base import Retriever
+from engine.signature import Signature
+
+MOST_RUNS = 64
+_ITEMS = 2
+
+
+@dataclass
+class Seen:
+    """One run: each step called, with (list, item) where it ran for each item of one, and the values of closed sets.
+
+    `queries` and `found` are what a search is given and what its passages are called.
+    """
+
+    calls: dict[str, tuple[str, str] | None] = field(default_factory=dict)
+    chosen: dict[str, Any] = field(default_factory=dict)
+    queries: dict[str, str] = field(default_factory=dict)
+    found: dict[str, str] = field(default_factory=dict)
+
+
+class _Mark(str):
+    """A text of its own identity, however often the same text occurs."""
+
+    __slots__ = ()
+
+
+class _Stand(Module):
+    """Takes a step's place: notes what it is given, and gives marked values."""
+
+    def __init__(self, probe: Probe, step: StepSpec) -> None:
+        super().__init__()
+        self.probe = [probe]  # in a list, so that a copy of the program does not follow it
+        self.step = step
+
+    async def aforward(self, *args: Any, **kwargs: Any) -> Prediction:
+        """Note the call, and answer with marks."""
+        if args and self.step.strategy == "retrieve" and "query" not in kwargs:
+            kwargs = {"query": args[0], **kwargs}
+        return self.probe[0].called(self.step, kwargs)
+
+
+class Probe:
+    """Runs a program, again for every value of what may decide a branch."""
+
+    def __init__(self, program: Module, steps: dict[str, StepSpec]) -> None:
+        self._program = program
+        self._steps = steps
+        self._known: dict[str, Any] = {}
+        self._made: dict[str, list[Any]] = {}
+        self._passages: dict[str, list[Any]] = {}
+        self._choices: dict[str, Any] = {}
+        self._seen = Seen()
+
+    def runs(self, inputs: list[str]) -> Iterator[Seen]:
+        """Yield what was seen for every combination of the closed fields' values that the program reaches."""
+        waiting: list[dict[str, Any]] = [{}]
+        tried: list[dict[str, Any]] = []
+        while waiting:
+            self._choices = waiting.pop(0)
+            seen = self._run(inputs)
+            tried.append(seen.chosen)
+            if len(tried) > MOST_RUNS:
+                raise PipelineError(
+                    f"The program has more than {MOST_RUNS} ways to go, which a spec cannot say."
+                )
+            yield seen
+            for name in seen.chosen:
+                for value in _values(self._field(name)):
+                    other = {**seen.chosen, name: value}
+                    if other not in tried and other not in waiting:
+                        waiting.append(other)
+
+    def called(self, step: StepSpec, given: Mapping[str, Any]) -> Prediction:
+        """Note one call of a step and return its marked answer."""
+        if step.strategy == "retrieve":
+            return self._searched(step, given.get("query"))
+        each = None
+        for name, value in given.items():
+            found = self._place(step, name, value)
+            each = found or each
+        if step.name in self._seen.calls and (each is None or self._seen.calls[step.name] != each):
+            raise PipelineError(
+                f"The step {step.name!r} is called several times, not for the items of one list."
+            )
+        self._seen.calls[step.name] = each
+        answer = {}
+        for f in step.answers:
+            answer[f.name] = self._marked(f, closed=each is None)
+            if each is not None:
+                self._made.setdefault(f.name, []).append(answer[f.name])
+            else:
+                self._known[f.name] = answer[f.name]
+            if each is None and _values(f):
+                self._seen.chosen[f.name] = answer[f.name]
+        return Prediction(answer)
+
+    def _searched(self, step: StepSpec, query: Any) -> Prediction:
+        """Note a search, whose one input and one output have no name of their own."""
+        name = next((n for n, held in self._known.items() if held is query), None)
+        if name is None or step.name in self._seen.calls:
+            raise PipelineError(
+                f"The step {step.name!r} must search once, for an input or an answer handed on as it is."
+            )
+        self._seen.calls[step.name], self._seen.queries[step.name] = None, name
+        passages = [_Mark(f"{step.name} {i}") for i in range(_ITEMS)]
+        self._passages[step.name] = passages
+        return Prediction(passages=passages)
+
+    def _run(self, inputs: list[str]) -> Seen:
+        self._seen, self._made, self._passages = Seen(), {}, {}
+        self._known = {name: self._input(name) for name in inputs}
+        program = self._program.deepcopy()
+        for name, step in self._steps.items():
+            setattr(program, name, _Stand(self, step))
+        try:
+            program(**self._known)
+        except PipelineError:
+            raise
+        except EngineError as error:
+            raise PipelineError(f"The program did not run with marked values: {error}") from error
+        except Exception as error:
+            raise PipelineError(
+                f"The program works on values itself ({type(error).__name__}: {error}), which a spec cannot say."
+            ) from error
+        return self._seen
+
+    def _place(self, step: StepSpec, name: str, value: Any) -> tuple[str, str] | None:
+        """Check where a value comes from; (list, item) where it is an item of a list."""
+        if name in self._known and (value is self._known[name] or value == self._known[name]):
+            return None
+        if name in self._made and isinstance(value, list) and value == self._made[name]:
+            return None
+        for search, passages in self._passages.items():
+            item = any(value is one for one in passages)
+            if value is passages or item:
+                called = self._seen.found.setdefault(search, "passages" if item else name)
+                if item or called == name:
+                    return (called, name) if item else None
+        for other, held in self._known.items():
+            if isinstance(held, list) and any(value is item for item in held):
+                return (other, name)
+        for other, held in self._known.items():
+            if value is held:
+                raise PipelineError(
+                    f"The step {step.name!r} is given {other!r} as {name!r}. Fields are wired by name: "
+                    f"call it {other!r} in both."
+                )
+        raise PipelineError(
+            f"The step {step.name!r} is given {name!r}, which forward makes itself. A spec can only hand fields on."
+        )
+
+    def _input(self, name: str) -> Any:
+        for step in self._steps.values():
+            for f in step.inputs:
+                if f.name == name:
+                    return self._marked(f, closed=False)
+        # Nobody reads it by this name: a list, whose items somebody may read.
+        return [_Mark(f"{name} {i}") for i in range(_ITEMS)]
+
+    def _marked(self, f: FieldSpec, *, closed: bool) -> Any:
+        values = _values(f)
+        if values:
+            picked = self._choices.get(f.name, values[0]) if closed else values[0]
+            return _Mark(picked) if isinstance(picked, str) else picked
+        if f.type.startswith(("list", "tuple", "set")):
+            return [_Mark(f"{f.name} {i}") for i in range(_ITEMS)]
+        if f.type in ("int", "float"):
+            return 1000 + len(self._known)
+        return _Mark(f.name)
+
+    def _field(self, name: str) -> FieldSpec:
+        return next(f for s in self._steps.values() for f in s.answers if f.name == name)
+
+
+def _values(f: FieldSpec) -> tuple[Any, ...]:
+    """The values of a closed set."""
+    return f.choices or ((True, False) if field_type(f) is bool else ())
+
+
+def spec_of(program: Module) -> PipelineSpec:
+    """Return a program as a pipeline of steps wired by field name; `build_program` makes the same program of it.
+
+    Its steps must be modules that a spec has, each an attribute, and `forward` may hand fields on by name, leave a
+    step out by the value of a field, and run one for each item of a list. Raises PipelineError, naming the step, for
+    anything that only Python can say.
+
+    >>> from engine import ChainOfThought, Predict
+    >>> class Support(Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.sort = Predict("message -> queue: Literal['billing', 'technical']")
+    ...         self.reply = ChainOfThought("message, queue -> answer")
+    ...     def forward(self, message):
+    ...         queue = self.sort(message=message).queue
+    ...         return self.reply(message=message, queue=queue)
+    >>> [(s.name, s.strategy, [f.name for f in s.inputs]) for s in spec_of(Support()).steps]
+    [('sort', 'predict', ['message']), ('reply', 'chain_of_thought', ['message', 'queue'])]
+    """
+    if isinstance(program, Pipeline):
+        return program.spec
+    alone = _laid_out("answer", program)
+    if alone is not None:
+        return _checked([alone])
+    steps = {name: _step(name, part) for name, part in vars(program).items() if isinstance(part, Module)}
+    if not steps:
+        raise PipelineError(
+            "The program has no step of its own that a spec could name. Put its steps in attributes."
+        )
+    if (
+        len({id(p.lm) for p in program.predictors()}) > 1
+    ):  # one for all is the program's, and a run names its own
+        steps = {name: _own_model(step, getattr(program, name)) for name, step in steps.items()}
+    seen = list(Probe(program, steps).runs(_given(program)))
+    return _checked(list(_wired(steps, seen)))
+
+
+def _given(program: Module) -> list[str]:
+    """The names that the program is called with."""
+    call = type(program).aforward if type(program)._awaits else type(program).forward
+    parameters = list(inspect.signature(call or Module.forward).parameters.values())[1:]
+    if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+        raise PipelineError(
+            "The program takes any arguments (*args or **kwargs). Name its inputs: def forward(self, question)."
+        )
+    return [p.name for p in parameters if p.default is p.empty]
+
+
+def _wired(steps: Mapping[str, StepSpec], seen: list[Seen]) -> Iterator[StepSpec]:
+    """The steps in the order they ran, each with what makes it run."""
+    order: list[str] = []
+    for run in seen:
+        called = list(run.calls)
+        for i, name in enumerate(called):
+            if name not in order:
+                following = next((order.index(n) for n in called[i + 1 :] if n in order), len(order))
+                order.insert(following, name)
+    left = sorted(set(steps) - set(order))
+    if left:
+        raise PipelineError(f"The step {left[0]!r} was never called. Call it in forward, or remove it.")
+    for name in order:
+        step = steps[name]
+        lists = {run.calls[name] for run in seen if name in run.calls}
+        if len(lists) > 1:
+            raise PipelineError(
+                f"The step {name!r} runs sometimes once and sometimes for each item of a list."
+            )
+        each = lists.pop()
+        update: dict[str, Any] = {"each": Each(field=each[0], item=each[1])} if each else {}
+        if step.strategy == "retrieve":
+            queries = {run.queries[name] for run in seen if name in run.queries}
+            found = {run.found[name] for run in seen if name in run.found} or {"passages"}
+            if len(queries) > 1 or len(found) > 1:
+                raise PipelineError(f"The step {name!r} searches for one thing here and another there.")
+            update["inputs"] = (FieldSpec(name=queries.pop()),)
+            update["outputs"] = (FieldSpec(name=found.pop(), type="list[str]"),)
+        if not all(name in run.calls for run in seen):
+            update["when"] = _condition(name, seen)
+        yield step.model_copy(update=update)
+
+
+def _condition(name: str, seen: list[Seen]) -> Condition:
+    """The one field whose value decides whether a step runs."""
+    ran, not_ran = [r for r in seen if name in r.calls], [r for r in seen if name not in r.calls]
+    for name in dict.fromkeys(f for run in seen for f in run.chosen):
+        yes = {str(r.chosen[name]) for r in ran if name in r.chosen}
+        no = {str(r.chosen[name]) for r in not_ran if name in r.chosen}
+        if yes and no and not yes & no:
+            return Condition(field=name, values=tuple(sorted(yes)))
+    raise PipelineError(
+        f"Whether the step {name!r} runs does not depend on the value of one field alone, so a spec cannot say it."
+    )
+
+
+def _step(name: str, part: Module) -> StepSpec:
+    step = _laid_out(name, part)
+    if step is None:
+        raise PipelineError(
+            f"The step {name!r} is a {type(part).__name__}, which a spec has no name for. Steps that it has: Predict, "
+            "ChainOfThought, ReAct, ProgramOfThought, BestOfN, Refine and Retrieve."
+        )
+    return step
+
+
+def _laid_out(name: str, part: Module) -> StepSpec | None:
+    """A module of the engine's own as a step with its message layout; None for any other."""
+    step = _plain_step(name, part)
+    layouts = list({id(p.adapter): p.adapter for p in part.predictors()}.values())
+    if step is None or layouts in ([], [None]):
+        return step
+    adapter = layouts[0]
+    if adapter is None or len(layouts) > 1 or type(adapter) not in ADAPTERS:
+        raise PipelineError(
+            f"The step {name!r} has a message layout of its own in a part of it, or one of your own making. "
+            "A spec names one of the engine's for the whole step."
+        )
+    options = adapter.options()
+    native = options.pop("use_native_function_calling", None)
+    if options:
+        raise PipelineError(
+            f"The step {name!r} has a message layout with a setting that a spec cannot say: {next(iter(options))}."
+        )
+    changes = {
+        "adapter": adapter.name,
+        "extraction_model": _model_choice(name, getattr(adapter, "extraction_model", None)),
+        "use_native_function_calling": native,
+    }
+    return step.model_copy(update=changes)
+
+
+def _own_model(step: StepSpec, part: Module) -> StepSpec:
+    """The step with the model it asks, where that is its own."""
+    models = list({id(p.lm): p.lm for p in part.predictors()}.values())
+    if len(models) > 1:
+        raise PipelineError(
+            f"The parts of the step {step.name!r} ask different models. A spec names one for the whole step."
+        )
+    return step.model_copy(update={"model": _model_choice(step.name, models[0])}) if models else step
+
+
+def _model_choice(step: str, lm: Any) -> ModelChoice | None:
+    """A model as a spec says it: name, address and the settings that a choice has; None for none."""
+    if lm is None:
+        return None
+    said = dump_lm(lm) or {}
+    more = [key for key in said if key != "model" and key not in ModelChoice.model_fields]
+    if more:
+        raise PipelineError(
+            f"The model {said['model']!r} of the step {step!r} has a setting that a spec cannot say: {more[0]}."
+        )
+    settings = {key: value for key, value in said.items() if key != "model"}
+    if (route := getattr(lm, "route", None)) is not None:
+        settings["base_url"] = route.base_url if route.custom else None
+        settings["key_env"] = lm.dump_state().get("key_env")
+    return ModelChoice(name=lm.model, **settings)
+
+
+def _plain_step(name: str, part: Module) -> StepSpec | None:
+    """A module of the engine's own as a step; None for any other."""
+    kind = type(part)
+    if kind is Predict and isinstance(part, Predict):
+        return _described(name, "predict", part.signature)
+    if kind is ChainOfThought and isinstance(part, ChainOfThought):
+        return _described(name, "chain_of_thought", part.predict.signature.delete(FIELD))
+    if kind is ProgramOfThought and isinstance(part, ProgramOfThought):
+        return _described(name, "program_of_thought", part.signature, max_iters=part.max_iters)
+    if kind is ReAct and isinstance(part, ReAct):
+        tools = tuple(tool for tool in part.tools if tool != "finish")
+        foreign = [t for t in tools if t not in TOOLS or part.tools[t].func is not TOOLS[t].func]
+        if foreign:
+            raise PipelineError(
+                f"The step {name!r} calls {foreign[0]!r}, a function of your own, which a spec cannot hold. "
+                f"Tools that it names: {', '.join(TOOLS)}."
+            )
+        return _described(name, "react", part.signature, tools=tools, max_iters=part.max_iters)
+    if kind in (BestOfN, Refine) and isinstance(part, BestOfN):
+        return _rated(name, part)
+    if kind is Retrieve and isinstance(part, Retrieve):
+        return _search(name, part)
+    return None
+
+
+def _rated(name: str, part: BestOfN) -> StepSpec:
+    if not isinstance(part.reward_fn, Judge) or type(part.module) is not ChainOfThought:
+        raise PipelineError(
+            f"The step {name!r} goes by a reward of your own. A spec can only say engine.pipeline.strategies.Judge, "
+            "over a ChainOfThought."
+        )
+    strategy = "refine" if type(part) is Refine else "best_of_n"
+    options = {"tries": part.N, "threshold": part.threshold, "criteria": part.reward_fn.criteria}
+    return _described(name, strategy, part.module.predict.signature.delete(FIELD), **options)
+
+
+def _search(name: str, part: Retrieve) -> StepSpec:
+    if isinstance(part.rm, CorpusRetriever):
+        options = StepOptions(corpus=part.rm.spec, retriever=part.rm.kind, k=part.k)
+    elif isinstance(part.rm, Retriever) and part.rm.kind in ("bm25", "embeddings"):
+        passages = CorpusSpec(passages=part.rm.corpus.texts)
+        kind: Any = part.rm.kind
+        options = StepOptions(corpus=passages, retriever=kind, k=part.k)
+    else:
+        raise PipelineError(
+            f"The step {name!r} searches whatever retriever is in force. Give it its own: "
+            "Retrieve(k=3, rm=engine.BM25(passages))."
+        )
+    return StepSpec(name=name, strategy="retrieve", options=options, inputs=(FieldSpec(name="query"),))
+
+
+def _described(name: str, strategy: Any, signature: type[Signature], **options: Any) -> StepSpec:
+    def side(names: Mapping[str, Any]) -> tuple[FieldSpec, ...]:
+        return tuple(_field(n, signature.annotation(n), signature.description(n)) for n in names)
+
+    return StepSpec(
+        name=name,
+        strategy=strategy,
+        options=StepOptions(**options),
+        instructions=signature.instructions,
+        inputs=side(signature.input_fields),
+        outputs=side(signature.output_fields),
+    )
+
+
+def _field(name: str, annotation: Any, description: str) -> FieldSpec:
+    texts = get_args(annotation) if get_origin(annotation) is Literal else ()
+    if texts and all(isinstance(t, str) for t in texts):
+        return FieldSpec(name=name, choices=texts, description=description)
+    return FieldSpec(name=name, type=type_hint(annotation), description=description)
+
+
+def _checked(steps: list[StepSpec]) -> PipelineSpec:
+    spec = PipelineSpec(steps=tuple(steps))
+    problems = spec_problems(spec)
+    if problems:
+        raise PipelineError(f"The program cannot be said as a spec: {problems[0]}")
+    return spec

@@ -1,0 +1,322 @@
+"""The contract tests every optimizer must pass, shipped so that an optimizer from elsewhere can run them too.
+
+    @pytest.mark.parametrize("check", CHECKS)
+    def test_contract(check):
+        check(MyOptimizer)
+
+A check takes a function that returns a fresh optimizer and raises AssertionError where it breaks its
+contract. They run the toy task of `engine.testing.toy_task`.
+"""
+
+# ruff: noqa: S101 - a check asserts
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from typing import Any
+
+from engine import loop
+from engine.lm.base import Reply, Request
+from engine.modules.predict import Predict
+from engine.optimizers.base import Optimizer
+from engine.records import StepState
+from engine.search.budget import Budget
+from engine.search.contract import Keep, Problem, Propose, Score
+from engine.search.driver import Driver
+from engine.search.events import CandidateFound, Event
+from engine.search.freeze import Freeze, Part, demo_key
+from engine.search.settings import Control, SearchResult, Settings, Stop
+from engine.testing.toy_task import ToyLM, frozen_program, toy_metric, toy_rows, toy_settings
+
+Make = Callable[[], Optimizer]
+
+
+class _Events(list[Event]):
+    def record(self, event: Event) -> None:
+        self.append(event)
+
+
+class _StopAfter(Control):
+    """Stops the run once so many rows have started."""
+
+    def __init__(self, rows: int) -> None:
+        self._left = rows
+
+    async def checkpoint(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise Stop
+
+
+class _PauseOften(Control):
+    """Holds every third row back for many turns of the loop."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+
+    async def checkpoint(self) -> None:
+        self._rows += 1
+        for _ in range(0 if self._rows % 3 else 10):
+            await asyncio.sleep(0)
+
+
+class _FatalLM(ToyLM):
+    """Ends whatever is waiting for it after so many paid calls, as if the process had been killed."""
+
+    def __init__(self, calls: int) -> None:
+        super().__init__()
+        self.calls = calls
+        self.kill: Callable[[], Any] = bool
+
+    async def complete(self, request: Request) -> Reply:
+        """Answer; the last answer before the end is in the cache and reaches nobody."""
+        reply = await super().complete(request)
+        if self.paid >= self.calls:
+            self.kill()
+            await asyncio.sleep(0)
+        return reply
+
+
+async def _doomed(work: Coroutine[Any, Any, Any], lm: _FatalLM) -> bool:
+    """Run something until the model ends it; return whether it did."""
+    task = asyncio.ensure_future(work)
+    lm.kill = task.cancel
+    try:
+        await task
+    except asyncio.CancelledError:
+        return True
+    return False
+
+
+def _run(
+    make: Make, settings: Settings, control: Control | None = None
+) -> tuple[SearchResult, list[Any], _Events]:
+    """Drive a fresh optimizer; return the result, every ask and every event."""
+    asks: list[Any] = []
+    events = _Events()
+    driver = Driver(settings, events, control)
+    return loop.run(driver.search(_noting(make, asks))), asks, events
+
+
+def _noting(make: Make, asks: list[Any]) -> Callable[[Problem], Generator[Any, Any, None]]:
+    """Return a fresh optimizer's search, which adds every ask to `asks`."""
+
+    def noted(problem: Problem) -> Generator[Sequence[Any], Sequence[Any], None]:
+        search = make().search(problem)
+        answers: Sequence[Any] | None = None
+        while True:
+            try:
+                batch = next(search) if answers is None else search.send(answers)
+            except StopIteration:
+                return
+            asks.extend(batch)
+            answers = yield batch
+
+    return noted
+
+
+def _shape(ask: Any) -> Any:
+    """What must be equal between two runs of the same search."""
+    if isinstance(ask, Propose):
+        return ask.signature.__name__, repr(ask.inputs), ask.n, ask.temperature, ask.rollout
+    rows = ask.rows if isinstance(ask, Score) else ask.score
+    return type(ask).__name__, ask.candidate.id, ask.candidate.reason, rows
+
+
+def check_same_seed_same_search(make: Make) -> None:
+    """The same seed and answers give the same asks and the same result."""
+    first, asks, _ = _run(make, toy_settings(ToyLM()))
+    second, again, _ = _run(make, toy_settings(ToyLM()))
+    assert [_shape(a) for a in asks] == [_shape(a) for a in again]
+    assert first.best.id == second.best.id
+
+
+def check_asks_are_valid(make: Make) -> None:
+    """Asks stay inside the rows and steps of the problem, and batches are not empty."""
+    settings = toy_settings(ToyLM())
+    _, asks, _ = _run(make, settings)
+    allowed = set(settings.train) | set(settings.validation)
+    paths = {path for path, _ in settings.program.named_predictors()}
+    assert asks, "The search asked nothing at all."
+    for ask in asks:
+        if isinstance(ask, Score):
+            assert ask.rows
+            assert set(ask.rows) <= allowed
+        if isinstance(ask, Propose):
+            assert ask.n >= 1
+        else:
+            assert set(ask.candidate.steps) == paths
+
+
+def check_budget_holds(make: Make) -> None:
+    """No budget is passed by a single call, and a spent one ends in a result, not in an error."""
+    for calls in (1, 2, 5, 17, 18, 19, 40, 75):
+        lm = ToyLM()
+        result, _, _ = _run(make, toy_settings(lm, budget=Budget(calls=calls)))
+        assert lm.paid <= calls, f"{lm.paid} calls were made on a budget of {calls}."
+        assert result.usage.calls == lm.paid
+    for tokens in (60, 1000, 4000):
+        lm = ToyLM()
+        result, _, _ = _run(make, toy_settings(lm, budget=Budget(tokens=tokens)))
+        assert result.usage.tokens <= tokens
+
+
+def check_result_is_earned(make: Make) -> None:
+    """Where the search scores candidates, what it keeps was scored on every row it validated with."""
+    for calls in (None, 30, 60):
+        result, asks, _ = _run(make, toy_settings(ToyLM(), budget=Budget(calls=calls)))
+        kept = [ask for ask in asks if isinstance(ask, Keep) and ask.score is not None]
+        complete = {t.candidate.id for t in result.trials if t.complete and t.split == "validation"}
+        assert all(ask.candidate.id in complete for ask in kept)
+        validated = {c.id: s for s, c in result.validated()}
+        if result.score is not None and result.best.id in validated:
+            assert abs(result.score - validated[result.best.id]) < 1e-9
+
+
+def check_student_is_left_alone(make: Make) -> None:
+    """The program that is tuned is the same afterwards, and what compile returns is another."""
+    optimizer = make()
+    optimizer.metric = toy_metric
+    optimizer.task_model = ToyLM()
+    student = Predict("text -> label")
+    before = student.candidate().as_dict()
+    rows = list(toy_rows().values())
+    compiled = optimizer.compile(student, trainset=rows[:18], valset=rows[18:])
+    assert student.candidate().as_dict() == before
+    assert compiled is not student
+    assert isinstance(compiled, Predict)
+
+
+def check_lineage_is_complete(make: Make) -> None:
+    """Every candidate but the first has a reason in words and parents that were found before it."""
+    _, _, events = _run(make, toy_settings(ToyLM()))
+    known: set[str] = set()
+    for event in events:
+        if isinstance(event, CandidateFound):
+            if event.number:
+                assert event.candidate.reason.strip()
+                assert event.candidate.parents
+                assert known.issuperset(event.candidate.parents)
+            known.add(event.candidate.id)
+
+
+def check_resume_is_the_same_run(make: Make) -> None:
+    """A run that died and is driven again makes the same asks, ends alike and pays for nothing twice."""
+    whole = ToyLM()
+    expected, asks, _ = _run(make, toy_settings(whole))
+    for rows in (3, 25, 60):
+        lm = ToyLM()
+        _run(make, toy_settings(lm), _StopAfter(rows))
+        result, again, _ = _run(make, toy_settings(lm))
+        assert [_shape(a) for a in again] == [_shape(a) for a in asks]
+        assert result.best.id == expected.best.id
+        assert lm.paid == whole.paid
+        assert result.usage.calls == expected.usage.calls
+
+
+def check_pauses_change_nothing(make: Make) -> None:
+    """A run that was paused over and over makes the same asks, the same calls and ends alike."""
+    expected, asks, _ = _run(make, toy_settings(ToyLM()))
+    result, again, _ = _run(make, toy_settings(ToyLM()), _PauseOften())
+    assert [_shape(a) for a in again] == [_shape(a) for a in asks]
+    assert (result.best.id, result.score) == (expected.best.id, expected.score)
+    assert result.usage.calls == expected.usage.calls
+
+
+def check_a_killed_run_goes_on(make: Make) -> None:
+    """A run that was killed in the middle of a call ends, driven again, like one that was not, and pays nothing twice."""
+    whole = ToyLM()
+    expected, asks, _ = _run(make, toy_settings(whole))
+    for calls in (1, 30):
+        lm = _FatalLM(calls)
+        future = loop.submit(_doomed(Driver(toy_settings(lm)).search(_noting(make, [])), lm))
+        killed = future.result()
+        assert killed == (lm.paid >= calls), "The run outlived its end."
+        lm.kill = bool
+        result, again, _ = _run(make, toy_settings(lm))
+        assert [_shape(a) for a in again] == [_shape(a) for a in asks]
+        assert result.best.id == expected.best.id
+        assert lm.paid == whole.paid
+        assert result.usage.calls == expected.usage.calls
+
+
+def check_compile_takes_a_budget(make: Make) -> None:
+    """`compile(..., budget=...)` never passes it, and ends in a program and a sentence."""
+    rows = list(toy_rows().values())
+    for budget in (Budget(calls=1), Budget(calls=25), Budget(tokens=500), Budget(seconds=1e-9)):
+        optimizer, lm = make(), ToyLM()
+        optimizer.metric, optimizer.task_model = toy_metric, lm
+        compiled: Any = optimizer.compile(
+            Predict("text -> label"), trainset=rows[:18], valset=rows[18:], budget=budget
+        )
+        assert lm.paid <= (25 if budget.calls is None else budget.calls)
+        assert compiled.tuning.usage.tokens <= (budget.tokens or 10**9)
+        assert compiled.tuning.reason.strip()
+
+
+def check_stop_keeps_what_there_is(make: Make) -> None:
+    """A stopped search ends with a result."""
+    for rows in (0, 5, 30):
+        result, _, events = _run(make, toy_settings(ToyLM()), _StopAfter(rows))
+        assert result.stopped in ("stopped", "finished")
+        known = {e.candidate.id for e in events if isinstance(e, CandidateFound)}
+        assert result.best.id in known
+
+
+def check_failures_are_survived(make: Make) -> None:
+    """Rows that fail, all of them even, end in a result."""
+    some, _, _ = _run(make, toy_settings(ToyLM(refuse=("leaf", "sky"))))
+    assert some.stopped == "finished"
+    for score in (0.0, 1.0, float("nan")):
+        result, _, _ = _run(make, toy_settings(ToyLM(), metric=lambda *_, s=score: s))
+        assert result.stopped == "finished", result.reason
+
+
+def check_frozen_parts_stay(make: Make) -> None:
+    """What is frozen is the same in every candidate, and nothing is proposed where nothing may be worded anew."""
+    program = frozen_program()
+    seed = program.candidate().steps["self"]
+    sentence, key = "Never guess.", demo_key(seed.demos[1])
+    keeps: dict[Part, Callable[[StepState], bool]] = {
+        "step": lambda s: s == seed,
+        "instructions": lambda s: s.instructions == seed.instructions,
+        "sentence": lambda s: sentence in s.instructions,
+        "demos": lambda s: (s.demos, s.nearest) == (seed.demos, seed.nearest),
+        "demo": lambda s: seed.demos[1] in s.demos,
+        "fields": lambda s: s.field_descriptions == seed.field_descriptions,
+        "tools": lambda s: s.tool_descriptions == seed.tool_descriptions,
+    }
+    for part, kept in keeps.items():
+        frozen = (Freeze(step="self", part=part, text={"sentence": sentence, "demo": key}.get(part, "")),)
+        lm = ToyLM()
+        settings = toy_settings(lm, program=program, frozen=frozen)
+        result, asks, events = _run(make, settings)
+        found = [e.candidate for e in events if isinstance(e, CandidateFound)]
+        assert all(kept(c.steps["self"]) for c in (*found, result.best)), part
+        known = {c.id for c in found}
+        assert all(known.issuperset(c.parents) for c in found)
+        assert result.stopped == "finished", result.reason
+        if part in ("step", "instructions"):
+            assert not [a for a in asks if isinstance(a, Propose)], (
+                "It asked for wordings that cannot be used."
+            )
+        again, _, _ = _run(make, settings)
+        assert (again.best.id, again.usage.calls) == (result.best.id, result.usage.calls)
+
+
+CHECKS: tuple[Callable[[Make], None], ...] = (
+    check_same_seed_same_search,
+    check_asks_are_valid,
+    check_budget_holds,
+    check_result_is_earned,
+    check_student_is_left_alone,
+    check_lineage_is_complete,
+    check_resume_is_the_same_run,
+    check_pauses_change_nothing,
+    check_a_killed_run_goes_on,
+    check_compile_takes_a_budget,
+    check_stop_keeps_what_there_is,
+    check_failures_are_survived,
+    check_frozen_parts_stay,
+)

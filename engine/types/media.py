@@ -1,0 +1,465 @@
+"""The one door to the network for values: a file fetched because someone asked for it.
+
+Addresses of this machine and of private networks are refused unless allowed, also behind a name or a redirect: the
+connection itself is checked before anything is sent. Size and time are limited. Knows nothing of what is fetched.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import io
+import mimetypes
+import socket
+import ssl
+import urllib.error
+import urllib.request
+import wave
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import ValidationInfo, field_validator, model_validator
+
+from engine.addresses import is_local_name, is_public
+from engine.types.base import Part, Type, data_uri, decoded, shortened, split_data_uri
+
+LARGEST = 50 * 2**20
+"""Bytes."""
+
+TIMEOUT = 30.0
+"""Seconds."""
+
+
+def checked_url(url: str, *, allow_private: bool = False) -> str:
+    """Return an http(s) URL. Raises ValueError for another scheme, or a private address unless that is allowed.
+
+    >>> checked_url("https://example.org/a.png")
+    'https://example.org/a.png'
+    >>> checked_url("http://127.0.0.1/a.png")
+    Traceback (most recent call last):
+    ValueError: '127.0.0.1' is an address on this machine or a private network. Pass allow_private=True to use it.
+    """
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").rstrip(".").lower()
+    except ValueError:
+        raise ValueError(f"{url[:80]!r} is no web address.") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ValueError(f"{url[:80]!r} is no web address. It should start with https:// or http://.")
+    if not allow_private and (is_local_name(host) or not is_public(host)):
+        raise ValueError(_private(host))
+    return url
+
+
+def download(
+    url: str, *, timeout: float = TIMEOUT, allow_private: bool = False, verify: bool = True
+) -> tuple[bytes, str]:
+    """Return (content, media type) of a URL. Raises ValueError in a sentence for everything that can go wrong."""
+    checked_url(url, allow_private=allow_private)
+
+    def connect(address: tuple[str, int], *args: Any, **kwargs: Any) -> socket.socket:
+        made = socket.create_connection(address, *args, **kwargs)
+        peer = str(made.getpeername()[0])
+        if not allow_private and not is_public(peer):
+            made.close()
+            raise ValueError(_private(f"{address[0]} ({peer})"))
+        return made
+
+    class Plain(http.client.HTTPConnection):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self._create_connection = connect
+
+    class Secure(http.client.HTTPSConnection):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self._create_connection = connect
+
+    class PlainHandler(urllib.request.HTTPHandler):
+        def http_open(self, req: urllib.request.Request) -> Any:
+            return self.do_open(Plain, req)
+
+    class SecureHandler(urllib.request.HTTPSHandler):
+        def https_open(self, req: urllib.request.Request) -> Any:
+            tls = ssl.create_default_context()
+            if not verify:
+                tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+            return self.do_open(Secure, req, context=tls)
+
+    # No proxy: behind one, nobody here could see which address is asked. No other scheme: no file:, no ftp:.
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        PlainHandler(),
+        SecureHandler(),
+        urllib.request.HTTPRedirectHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.HTTPDefaultErrorHandler(),
+    ):
+        opener.add_handler(handler)
+    request = urllib.request.Request(url, headers={"User-Agent": "tuneboard"})  # noqa: S310 - checked above
+    try:
+        with opener.open(request, timeout=timeout) as response:
+            data = bytes(response.read(LARGEST + 1))
+            media_type = str(response.headers.get_content_type())
+    except urllib.error.HTTPError as error:
+        status = error.code
+        error.close()
+        raise ValueError(f"{url[:80]!r} answered {status} when it was downloaded.") from None
+    except (OSError, http.client.HTTPException) as error:
+        raise ValueError(f"{url[:80]!r} cannot be downloaded: {error}.") from None
+    if len(data) > LARGEST:
+        raise ValueError(f"{url[:80]!r} holds more than {LARGEST // 2**20} MB.")
+    return data, media_type
+
+
+def _private(host: str) -> str:
+    return f"{host!r} is an address on this machine or a private network. Pass allow_private=True to use it."
+
+
+_MAGIC = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"BM", "image/bmp"),
+    (b"II*\x00", "image/tiff"),
+    (b"MM\x00*", "image/tiff"),
+)
+_START = 64
+"""Characters of base 64 that hold any picture's first bytes."""
+
+
+class Image(Type):
+    """A picture: `Image("https://...")`, `Image("data:image/png;base64,...")`, `Image(data_bytes)` or a PIL image.
+
+    An address is handed to the model's provider, never fetched here; `Image.from_url` fetches, `Image.from_path` reads a
+    file. Addresses on this machine or a private network need `allow_private=True`. Raises ValueError for what is no
+    picture.
+
+    >>> Image("https://example.org/cat.png").format()
+    [{'type': 'image_url', 'image_url': {'url': 'https://example.org/cat.png'}}]
+    """
+
+    url: str
+
+    def __init__(
+        self,
+        url: Any = None,
+        *,
+        download: bool = False,
+        verify: bool = True,
+        allow_private: bool = False,
+        **data: Any,
+    ) -> None:
+        given = url if url is not None else data.get("url")
+        if download and isinstance(given, str) and given.startswith("http"):
+            given = _fetched(given, TIMEOUT, allow_private, verify)
+        self.__pydantic_validator__.validate_python(
+            {**data, "url": _url_of(given, allow_private)},
+            self_instance=self,
+            context={"allow_private": allow_private},
+        )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _from_other_forms(cls, value: Any, handler: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, cls):
+            return value
+        allowed = bool((info.context or {}).get("allow_private"))
+        if isinstance(value, Mapping):
+            return handler({**value, "url": _url_of(value.get("url"), allowed)})
+        return handler({"url": _url_of(value, allowed)})
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_picture(cls, value: str) -> str:
+        parts = split_data_uri(value)
+        if parts is None:
+            return value
+        kind, data = parts
+        if not kind.startswith("image/"):
+            raise ValueError(f"is no image but {kind}")
+        start = decoded(data[:_START], "The image")
+        if kind != "image/svg+xml" and media_type(start) is None:
+            raise ValueError(f"is no image: its data begins with {start[:8]!r}")
+        return value
+
+    @classmethod
+    def from_url(
+        cls, url: str, verify: bool = True, timeout: float = TIMEOUT, *, allow_private: bool = False
+    ) -> Self:
+        """Download a picture now and keep its data."""
+        return cls(_fetched(url, timeout, allow_private, verify))
+
+    @classmethod
+    def from_path(cls, path: str | Path) -> Self:
+        """Read a picture from a file now and keep its data."""
+        return cls(_read(Path(path)))
+
+    from_file = from_path
+
+    @classmethod
+    def from_PIL(cls, image: Any) -> Self:  # noqa: N802 - DSPy's name
+        """Return a PIL image as a PNG."""
+        return cls(_png(image))
+
+    def format(self) -> list[Part]:
+        """Return the picture as a part of a message."""
+        return [{"type": "image_url", "image_url": {"url": self.url}}]
+
+    def __repr__(self) -> str:
+        return f"Image({shortened(self.url)!r})"
+
+    __str__ = __repr__
+
+
+def media_type(data: bytes) -> str | None:
+    """Return the media type of a picture by its first bytes; None where they are no picture's.
+
+    >>> media_type(b"GIF89a"), media_type(b"hello")
+    ('image/gif', None)
+    """
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    if data[4:12] in (b"ftypavif", b"ftypheic", b"ftypheix", b"ftypmif1"):
+        return "image/avif" if data[8:12] == b"avif" else "image/heic"
+    return next((kind for start, kind in _MAGIC if data.startswith(start)), None)
+
+
+def _url_of(source: Any, allow_private: bool) -> str:
+    if isinstance(source, Image):
+        return source.url
+    if isinstance(source, bytes | bytearray):
+        kind = media_type(bytes(source[:32]))
+        if kind is None:
+            raise ValueError(f"The bytes are no image: they begin with {bytes(source[:8])!r}.")
+        return data_uri(kind, bytes(source))
+    if isinstance(source, Mapping) and isinstance(source.get("url"), str):
+        return _url_of(source["url"], allow_private)
+    if isinstance(source, str):
+        if source.startswith("data:"):
+            if split_data_uri(source) is None:
+                raise ValueError(f"{shortened(source)!r} is no data URI of an image in base 64.")
+            return source
+        if source.startswith("gs://"):
+            return source
+        if source.startswith(("http://", "https://")):
+            return checked_url(source, allow_private=allow_private)
+        raise ValueError(
+            f"{shortened(source)!r} is no address of an image. No file is read unasked: use Image.from_path(...)."
+        )
+    if hasattr(source, "save") and hasattr(source, "convert"):
+        return data_uri("image/png", _png(source))
+    raise ValueError(f"An image cannot be made of {type(source).__name__}.")
+
+
+def _png(image: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, format="PNG")
+    return out.getvalue()
+
+
+def _fetched(url: str, timeout: float, allow_private: bool, verify: bool) -> bytes:
+    data, _ = download(url, timeout=timeout, allow_private=allow_private, verify=verify)
+    if media_type(data[:32]) is None:
+        raise ValueError(f"{url[:80]!r} is no image: it begins with {data[:8]!r}.")
+    return data
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"The image {str(path)!r} cannot be read: {error.strerror}.") from None
+
+
+_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav", "x-m4a": "m4a", "mp4": "m4a"}
+
+
+class Audio(Type):
+    """Sound as base-64 `data` in an `audio_format` (wav, mp3 ...).
+
+    Made from `Audio(data=..., audio_format=...)`, a data URI, bytes, or a dict. `Audio.from_path` reads a file,
+    `Audio.from_url` downloads one, `Audio.from_array` takes samples. Raises ValueError for what is no sound.
+
+    >>> Audio(data="UklGRg==", audio_format="wav").format()
+    [{'type': 'input_audio', 'input_audio': {'data': 'UklGRg==', 'format': 'wav'}}]
+    """
+
+    data: str
+    audio_format: str
+
+    def __init__(self, data: Any = None, audio_format: str = "wav", **more: Any) -> None:
+        super().__init__(**_fields(data, audio_format), **more)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _from_other_forms(cls, value: Any, handler: Any) -> Any:
+        if isinstance(value, cls):
+            return value
+        return handler(_fields(value, "wav"))
+
+    @classmethod
+    def from_path(cls, path: str | Path) -> Self:
+        """Read a file now and keep its data."""
+        file = Path(path)
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise ValueError(f"The sound {str(file)!r} cannot be read: {error.strerror}.") from None
+        return cls(data, _format_of(mimetypes.guess_type(file.name)[0] or "", str(file)))
+
+    from_file = from_path
+
+    @classmethod
+    def from_url(cls, url: str, timeout: float = TIMEOUT, *, allow_private: bool = False) -> Self:
+        """Download a file now and keep its data."""
+        data, kind = download(url, timeout=timeout, allow_private=allow_private)
+        return cls(data, _format_of(kind, url))
+
+    @classmethod
+    def from_array(cls, array: Any, sampling_rate: int = 16_000, format: str = "wav") -> Self:  # noqa: A002 - DSPy's name
+        """Return samples from -1 to 1 (one row a channel, or one channel) as 16-bit WAV; `sampling_rate` in Hz."""
+        import numpy as np
+
+        if format != "wav":
+            raise ValueError(f"Samples can be written as wav, not as {format!r}.")
+        samples = np.atleast_2d(np.asarray(array, np.float64))
+        out = io.BytesIO()
+        with wave.open(out, "wb") as file:
+            file.setnchannels(samples.shape[0])
+            file.setsampwidth(2)
+            file.setframerate(sampling_rate)
+            file.writeframes((np.clip(samples.T, -1, 1) * 32767).astype("<i2").tobytes())
+        return cls(out.getvalue(), "wav")
+
+    def format(self) -> list[Part]:
+        """Return the sound as a part of a message."""
+        return [{"type": "input_audio", "input_audio": {"data": self.data, "format": self.audio_format}}]
+
+    def __repr__(self) -> str:
+        return f"Audio({shortened(self.data)!r}, {self.audio_format!r})"
+
+    __str__ = __repr__
+
+
+def _fields(source: Any, audio_format: str) -> dict[str, str]:
+    if isinstance(source, Audio):
+        return {"data": source.data, "audio_format": source.audio_format}
+    if isinstance(source, bytes | bytearray):
+        return {"data": base64.b64encode(source).decode(), "audio_format": audio_format}
+    if isinstance(source, Mapping) and isinstance(source.get("data"), str):
+        return _fields(source["data"], str(source.get("audio_format") or audio_format))
+    if isinstance(source, str):
+        parts = split_data_uri(source)
+        if parts is not None:
+            return {"data": parts[1], "audio_format": _format_of(parts[0], "The data URI")}
+        if source.startswith(("http://", "https://")):
+            raise ValueError("No address is fetched unasked: use Audio.from_url(...).")
+        decoded(source[:64], "The sound")
+        return {"data": source, "audio_format": audio_format}
+    raise ValueError(f"A sound cannot be made of {type(source).__name__}: give bytes or a data URI.")
+
+
+def _format_of(media_type: str, what: str) -> str:
+    kind, _, name = media_type.partition("/")
+    if kind != "audio":
+        raise ValueError(f"{what[:80]} is no sound but {media_type or 'of an unknown type'}.")
+    return _FORMATS.get(name, name)
+
+
+_UNKNOWN = "application/octet-stream"
+
+
+class File(Type):
+    """A file by its data (`file_data`, a data URI) or by the id a provider gave it (`file_id`), with a `filename`.
+
+    `File.from_path` reads one, `File.from_bytes` and `File.from_file_id` take what is there, `File.from_url` downloads.
+
+    >>> File.from_bytes(b"a,b", filename="t.csv").format()
+    [{'type': 'file', 'file': {'file_data': 'data:text/csv;base64,YSxi', 'filename': 't.csv'}}]
+    """
+
+    file_data: str | None = None
+    file_id: str | None = None
+    filename: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_other_forms(cls, value: Any) -> Any:
+        if isinstance(value, bytes | bytearray):
+            return {"file_data": data_uri(_UNKNOWN, bytes(value))}
+        if isinstance(value, str):
+            return {"file_data": value}
+        return dict(value) if isinstance(value, Mapping) else value
+
+    @model_validator(mode="after")
+    def _holds_something(self) -> Self:
+        if not self.file_data and not self.file_id:
+            raise ValueError("A file needs file_data (a data URI) or file_id.")
+        if self.file_data:
+            parts = split_data_uri(self.file_data)
+            if parts is None:
+                raise ValueError(
+                    f"{shortened(self.file_data)!r} is no data URI. No file is read unasked: use {type(self).__name__}.from_path(...)."
+                )
+            decoded(parts[1][:64], "The file")
+        return self
+
+    @classmethod
+    def from_path(cls, path: str | Path, filename: str | None = None, mime_type: str | None = None) -> Self:
+        """Read a file now and keep its data."""
+        file = Path(path)
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise ValueError(f"The file {str(file)!r} cannot be read: {error.strerror}.") from None
+        return cls.from_bytes(data, filename or file.name, mime_type)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, filename: str | None = None, mime_type: str | None = None) -> Self:
+        """Return bytes as a file; the type is guessed from the name where it is not given."""
+        kind = mime_type or mimetypes.guess_type(filename or "")[0] or _UNKNOWN
+        return cls(file_data=data_uri(kind, data), filename=filename)
+
+    @classmethod
+    def from_file_id(cls, file_id: str, filename: str | None = None) -> Self:
+        """Return a file that the model's provider holds already."""
+        return cls(file_id=file_id, filename=filename)
+
+    @classmethod
+    def from_url(cls, url: str, timeout: float = TIMEOUT, *, allow_private: bool = False) -> Self:
+        """Download a file now and keep its data."""
+        data, kind = download(url, timeout=timeout, allow_private=allow_private)
+        return cls.from_bytes(data, url.split("?")[0].rpartition("/")[2] or None, kind)
+
+    def format(self) -> list[Part]:
+        """Return the file as a part of a message."""
+        return [{"type": "file", "file": self.model_dump(exclude_none=True)}]
+
+    def __repr__(self) -> str:
+        shown = self.filename or self.file_id or shortened(self.file_data or "")
+        return f"{type(self).__name__}({shown!r})"
+
+    __str__ = __repr__
+
+
+class PDF(File):
+    """A PDF document. Raises ValueError when the data is none.
+
+    >>> PDF.from_bytes(b"%PDF-1.7 ...", "a.pdf")
+    PDF('a.pdf')
+    """
+
+    @model_validator(mode="after")
+    def _is_a_pdf(self) -> Self:
+        parts = split_data_uri(self.file_data or "")
+        if parts is not None and not decoded(parts[1][:64], "The file").startswith(b"%PDF-"):
+            raise ValueError("The file is no PDF: its data does not begin with %PDF-.")
+        return self
+
+    @classmethod
+    def from_bytes(cls, data: bytes, filename: str | None = None, mime_type: str | None = None) -> Self:
+        """Return bytes as a PDF."""
+        return super().from_bytes(data, filename, mime_type or "application/pdf")

@@ -1,0 +1,185 @@
+"""`Reasoning`: a model's thoughts as a field, used like a text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Self
+
+from pydantic import ValidationError, model_serializer, model_validator
+
+from engine.errors import ConfigurationError
+from engine.types.base import Type
+
+
+class Reasoning(Type):
+    """Text that a model thought before its answer. It has every method of `str`.
+
+    >>> thought = Reasoning("First add.")
+    >>> thought.upper(), thought + " Then stop.", thought == "First add.", len(thought)
+    ('FIRST ADD.', 'First add. Then stop.', True, 10)
+    """
+
+    content: str
+
+    def __init__(self, content: Any = None, **more: Any) -> None:
+        super().__init__(**({} if content is None else {"content": content}), **more)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _from_text(cls, value: Any, handler: Any) -> Any:
+        if isinstance(value, cls):
+            return value
+        return handler({"content": value} if isinstance(value, str) else value)
+
+    @model_serializer
+    def _as_text(self) -> str:
+        return self.content
+
+    @classmethod
+    def description(cls) -> str:
+        """Return how a model should write it."""
+        return "must be your step-by-step thoughts, as text"
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Return a model's text."""
+        return cls(text.strip())
+
+    def format(self) -> str:
+        """Return the text."""
+        return self.content
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self.content, name)
+
+    def __str__(self) -> str:
+        return self.content
+
+    def __eq__(self, other: object) -> bool:
+        return self.content == (other.content if isinstance(other, Reasoning) else other)
+
+    def __hash__(self) -> int:
+        return hash(self.content)
+
+    def __add__(self, other: Any) -> str:
+        return self.content + str(other)
+
+    def __radd__(self, other: str) -> str:
+        return other + self.content
+
+    def __getitem__(self, index: Any) -> str:
+        return self.content[index]
+
+    def __contains__(self, part: str) -> bool:
+        return part in self.content
+
+    def __iter__(self) -> Iterator[str]:  # type: ignore[override]  # iterates like a text, not over fields
+        return iter(self.content)
+
+    def __len__(self) -> int:
+        return len(self.content)
+
+
+class History(Type):
+    """Earlier turns, oldest first, each a dict of the signature's fields; shown as turns before the current inputs.
+
+    A signature has one at most, among its inputs.
+
+    >>> len(History(messages=[{"question": "Who wrote it?", "answer": "Ada"}]).messages)
+    1
+    """
+
+    messages: list[dict[str, Any]]
+
+    def __init__(self, messages: Any = None, **more: Any) -> None:
+        super().__init__(**({} if messages is None else {"messages": messages}), **more)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_list(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return {"messages": list(value)}
+        return dict(value) if isinstance(value, Mapping) else value
+
+
+def history_of(value: Any) -> list[dict[str, Any]]:
+    """Return the turns of a History, of its saved form, or of none. Raises ConfigurationError for anything else."""
+    if value is None:
+        return []
+    try:
+        return (value if isinstance(value, History) else History.model_validate(value)).messages
+    except ValidationError:
+        raise ConfigurationError(
+            f"A history is a list of dicts of field values, not {type(value).__name__}. Use History(messages=[...])."
+        ) from None
+
+
+_FENCE = re.compile(r"```[^\n`]*\n(.*?)\n?[ \t]*```", re.DOTALL)
+_OPEN = re.compile(r"```[^\n`]*\n(.*)", re.DOTALL)
+
+
+class Code(Type):
+    """Source text: `Code(code="print(1)")`; `Code["java"]` is the type for another language than Python.
+
+    Of a model's text the first fenced block is taken, without a block all of it.
+
+    >>> Code.read("Here it is:\\n```python\\nprint(1)\\n```").code
+    'print(1)'
+    >>> Code["java"].description()
+    'must be java code in a fenced block that starts with ```java'
+    """
+
+    code: str
+    language: ClassVar[str] = "python"
+    _languages: ClassVar[dict[str, type[Code]]] = {}
+
+    def __init__(self, code: Any = None, **more: Any) -> None:
+        super().__init__(**({} if code is None else {"code": _source(code)}), **more)
+
+    def __class_getitem__(cls, language: str) -> type[Code]:  # type: ignore[override]  # no generic, but DSPy's notation
+        if language not in cls._languages:
+            name = f"Code_{re.sub(r'[^0-9a-zA-Z]', '_', language)}"
+            cls._languages[language] = type(name, (Code,), {"language": language, "__module__": __name__})
+        return cls._languages[language]
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _from_text(cls, value: Any, handler: Any) -> Any:
+        if isinstance(value, cls):
+            return value
+        return handler({"code": _source(value)} if isinstance(value, str | Code) else value)
+
+    @model_serializer
+    def _as_text(self) -> str:
+        return self.code
+
+    @classmethod
+    def description(cls) -> str:
+        """Return how a model should write code."""
+        return f"must be {cls.language} code in a fenced block that starts with ```{cls.language}"
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Return the first fenced block of a text, or all of it."""
+        return cls(_source(text).strip("\n").rstrip())
+
+    def format(self) -> str:
+        """Return the code in a fenced block."""
+        return f"```{self.language}\n{self.code}\n```"
+
+    def __str__(self) -> str:
+        return self.code
+
+
+def _source(value: Any) -> str:
+    if isinstance(value, Code):
+        return value.code
+    if isinstance(value, Mapping):
+        value = value.get("code")
+    if not isinstance(value, str):
+        raise ValueError(f"Code cannot be made of {type(value).__name__}.")
+    found = _FENCE.search(value) or _OPEN.search(value)
+    return found[1] if found else value

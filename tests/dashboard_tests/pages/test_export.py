@@ -1,0 +1,78 @@
+"""The Export page: what can be taken away, the proof, the versions with their way back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from page_frame import open_page, said
+from run_setup import add_data, spec
+
+from dashboard.state import feedback, reading
+from engine.runs.spec import Named, ProjectDraft
+from engine.runs.worker import work
+from engine.store.store import Store
+
+APP = str(Path(__file__).parents[3] / "dashboard" / "app.py")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+    with Store.open() as store:
+        store.set_setting("welcomed", True)
+    return tmp_path
+
+
+def finished(home, project=None):
+    run = spec(add_data(home), optimizer=Named(name="LabeledFewShot"))
+    with Store.open() as store:
+        project = project or store.create_project("Shelves", ProjectDraft().model_dump(mode="json"))
+        run_id = store.create_run(project, run.model_dump(mode="json"), "A run")
+    assert work(home, run_id) == 0
+    return run_id, project
+
+
+def start(**params):
+    return open_page("export", **params)
+
+
+def test_without_a_run_it_says_what_to_do(home):
+    with Store.open() as store:
+        store.create_project("Empty", ProjectDraft().model_dump(mode="json"))
+    assert "Nothing to export yet" in said(start())
+
+
+def test_a_finished_run_shows_its_proof_and_every_form(home):
+    run_id, project = finished(home)
+    shown = said(start(project=project, run=run_id))
+    assert "Proven to score the same" in shown
+    assert "every row as before" in shown
+    assert "A folder to build a container from" in shown
+    assert "runs on its own" in shown
+    assert "Python script with Tuneboard" in shown
+    assert "Markdown page" in shown
+    assert "tuneboard serve program.json" in shown
+    assert f"best prompt's {reading.right_rows(reading.run(run_id))} right answers as JSON Lines" in shown
+
+
+def test_a_version_is_kept_used_and_put_back(home):
+    run_id, project = finished(home)
+    with Store.open() as store:
+        seed = store.get_run(run_id).result["seed_candidate"]
+    feedback.keep(run_id, seed, "the first")
+    app = start(project=project, run=run_id)
+    assert not app.button(key="keep_version").disabled
+    app.text_input(key=f"version_note_{run_id}").set_value("**better**").run()
+    app.button(key="keep_version").click().run()
+    app.button(key="version_use_2").click().run()
+    assert [(v.number, v.in_use, v.note) for v in reading.versions(project)] == [
+        (2, True, "**better**"),
+        (1, False, "the first"),
+    ]
+    assert app.button(key="keep_version").disabled
+    app.button(key="version_use_1").click().run()
+    assert [v.number for v in reading.versions(project) if v.in_use] == [1]
+    app.button(key="version_off_1").click().run()
+    assert not any(v.in_use for v in reading.versions(project))
+    assert not app.exception

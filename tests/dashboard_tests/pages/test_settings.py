@@ -1,0 +1,113 @@
+"""The Settings page: models found and added, prices changed, spending by project; over an empty and a filled store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from openai_server import OpenAIServer
+from page_frame import open_page, said
+from run_setup import add_data, spec
+
+from dashboard.state import drafts, reading
+from dashboard.views.history import by_project
+from engine.lm.prices import own_prices, price, set_own_price
+from engine.pipeline.templates import SAMPLES
+from engine.records import Usage
+from engine.runs.spec import ModelChoice, ProjectDraft
+from engine.store.store import Store
+
+APP = str(Path(__file__).parents[3] / "dashboard" / "app.py")
+NOWHERE = "http://127.0.0.1:9/v1"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+    for name in ("OLLAMA_API_BASE", "LM_STUDIO_API_BASE", "HOSTED_VLLM_API_BASE"):
+        monkeypatch.setenv(name, NOWHERE)
+    for name in ("OPENAI_API_KEY", "GROQ_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with Store.open() as store:
+        store.set_setting("welcomed", True)
+    return tmp_path
+
+
+def start():
+    st.cache_data.clear()
+    return open_page("settings")
+
+
+def test_a_fresh_install_says_what_is_there():
+    shown = said(start())
+    assert "No model server answers here" in shown
+    assert "Nothing yet: no run was started." in shown
+
+
+def test_a_server_of_this_machine_is_found_and_its_model_added(monkeypatch):
+    with OpenAIServer(models=("tiny",)) as server:
+        monkeypatch.setenv("OLLAMA_API_BASE", server.url)
+        app = start()
+        assert "Ollama" in said(app)
+        app.button(key="found_0_add_ollama/tiny").click().run()
+        assert ModelChoice(name="ollama/tiny") in reading.saved_models()
+        assert app.button(key="found_0_add_ollama/tiny").disabled
+
+
+def test_a_server_of_ones_own_is_added_with_the_click_that_leaves_its_address():
+    app = start()
+    app.selectbox(key="new_provider").set_value("Any other name").run()
+    app.button(key="add_model_button").click().run()
+    assert "Name the model first" in said(app)
+    app.selectbox(key="new_provider").set_value("OpenAI").run()
+    app.text_input(key="new_base_url_OpenAI").set_value("http://127.0.0.1:9/v1")
+    app.button(key="add_model_button").click().run()
+    assert not app.exception
+    assert "asked directly" in said(app)
+    assert [m.base_url for m in reading.saved_models()] == [None, "http://127.0.0.1:9/v1"]
+
+
+def test_a_key_in_the_environment_offers_its_models(monkeypatch):
+    monkeypatch.setenv("GROQ_API_KEY", "sk-secret-value")
+    app = start()
+    shown = said(app)
+    assert "GROQ_API_KEY" in shown
+    assert "sk-secret-value" not in shown
+    assert any(str(b.key).startswith("found_groq_add_") for b in app.button)
+
+
+def test_a_price_is_changed_and_taken_back():
+    drafts.add_model(ModelChoice(name="openai/gpt-4o-mini"))
+    app = start()
+    app.number_input(key="model_1_price_in_False").set_value(3.0).run()
+    app.button(key="model_1_price_save").click().run()
+    assert price("openai/gpt-4o-mini").input == pytest.approx(3e-6)
+    assert "Your own" in said(app) or "your own" in said(app)
+    app.button(key="model_1_price_usual").click().run()
+    assert own_prices() == {}
+    assert not app.exception
+
+
+def test_spending_is_added_up_by_project(home):
+    with Store.open() as store:
+        ids = [store.create_project(name, ProjectDraft().model_dump(mode="json")) for name in ("A", "B")]
+        run = spec(add_data(home)).model_dump(mode="json")
+        for project, cost in ((ids[0], 0.5), (ids[0], 0.25), (ids[1], None)):
+            run_id = store.create_run(project, run, "r")
+            store.set_meters(run_id, Usage(10, 2, 100, 20, cost), 1.0)
+    first, second = by_project(reading.runs(), {ids[0]: "A", ids[1]: "B"})
+    assert first == ("A", 2, 20, 240, 0.75, 0)
+    assert second == ("B", 1, 10, 120, None, 1)
+    assert by_project(reading.runs(), {})[0].project == "Deleted projects"
+    assert "1 run used a model whose price is not known" in said(start())
+
+
+def test_a_price_that_is_given_later_reaches_the_estimate():
+    project = drafts.project_from_sample(SAMPLES[0])
+    drafts.update(project, model=ModelChoice(name="tests/unpriced", base_url="http://127.0.0.1:9/v1"))
+    assert "not known" in said(open_page("tune", project=project))
+    set_own_price("tests/unpriced", (1000.0, 1000.0))
+    shown = said(open_page("tune", project=project))
+    assert "not known" not in shown
+    assert "$" in shown

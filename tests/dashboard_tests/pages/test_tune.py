@@ -1,0 +1,184 @@
+"""The tune page: models chosen apart, parts of the prompt frozen, remarks on their way, what is comparable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from page_frame import open_page, said
+from page_frame import stored_draft as draft
+
+from dashboard.app_pages.tune.optimizer import advised_optimizer
+from dashboard.state import drafts, feedback, launching, reading
+from dashboard.state.examples import split_of
+from dashboard.state.steps import change_step
+from engine.pipeline.templates import SAMPLES
+from engine.registry import OPTIMIZERS
+from engine.runs.spec import ModelChoice, Named
+from engine.runs.worker import work
+from engine.search.freeze import Freeze
+from engine.store.store import Store
+
+APP = str(Path(__file__).parents[3] / "dashboard" / "app.py")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def project():
+    return drafts.project_from_sample(SAMPLES[0])
+
+
+def start(project):
+    return open_page("tune", project=project)
+
+
+def test_the_models_of_a_run_are_chosen_apart(project):
+    strong = ModelChoice(name="openai/gpt-5-mini")
+    drafts.add_model(strong)
+    app = start(project)
+    assert not app.button(key="start_run").disabled
+    app.selectbox(key=f"prompt_model_{project}").set_value(strong).run()
+    assert draft(project).prompt_model == strong
+    assert draft(project).model in (None, ModelChoice())
+    assert app.button(key="start_run").disabled
+    assert "openai/gpt-5-mini: No key yet" in said(app)
+    app.selectbox(key=f"prompt_model_{project}").set_value("The same model").run()
+    assert draft(project).prompt_model is None
+    assert not app.button(key="start_run").disabled
+
+
+def test_steps_that_ask_another_model_are_named_and_need_its_key(project):
+    own = ModelChoice(name="openai/gpt-5-mini", temperature=0.3)
+    drafts.edit(project, lambda d: change_step(d, 0, lambda s: s.model_copy(update={"model": own})))
+    app = start(project)
+    assert "The step **route** asks openai/gpt-5-mini, temperature 0.3." in said(app)
+    assert app.button(key="start_run").disabled
+    assert "openai/gpt-5-mini, temperature 0.3: No key yet" in said(app)
+
+
+def test_every_need_is_answered(project):
+    app = start(project)
+    (needs,) = [g for g in app.get("button_group") if str(g.key).startswith("optimizer_need_")]
+    shown = {}
+    for need in ("wording", "examples", "both", "structure", "weights"):
+        app.session_state[needs.key] = need
+        app.run()
+        assert not app.exception
+        shown[need] = {b.key.removeprefix("choose_") for b in app.button if b.key.startswith("choose_")}
+        if need == "weights":
+            assert "trains a model" in said(app)
+            assert not shown[need]
+    assert shown["structure"] == {"Autotune", "MIPROv2"}
+    assert "GEPA" in shown["wording"] - shown["both"]
+    assert "KNNFewShot" in shown["examples"] - shown["wording"]
+    app.session_state[needs.key] = "structure"
+    app.run()
+    app.button(key="choose_MIPROv2").click().run()
+    assert draft(project).optimizer.options["tune_reasoning"] is True
+    assert app.button(key="choose_MIPROv2").disabled
+
+
+def test_a_sentence_and_a_part_are_frozen(project):
+    app = start(project)
+    box = next(c for c in app.checkbox if str(c.key).startswith("freeze_"))
+    box.check().run()
+    (one,) = draft(project).frozen
+    assert one.part == "sentence"
+    assert one.text in draft(project).pipeline.steps[0].instructions
+    pills = next(g for g in app.get("button_group") if str(g.key).startswith("freeze_parts_"))
+    pills.set_value(["demos"]).run()
+    assert {f.part for f in draft(project).frozen} == {"sentence", "demos"}
+    assert not app.exception
+
+
+def test_what_is_frozen_and_gone_is_said_and_forgotten(project):
+    drafts.update(project, frozen=(Freeze(step="nowhere", part="step"),))
+    app = start(project)
+    assert app.button(key="start_run").disabled
+    app.button(key="forget_frozen").click().run()
+    assert draft(project).frozen == ()
+    assert not app.button(key="start_run").disabled
+
+
+def test_remarks_go_into_the_next_run_and_can_be_left_out(project):
+    from dashboard.app_pages.tune.start import held_out, remarks_for
+    from dashboard.components.page import Current
+
+    now = Current(next(p for p in reading.projects() if p.id == project), draft(project))
+    test = sorted(held_out(now))
+    train = next(row for row in range(50) if row not in test)
+    for row in (train, test[0]):
+        feedback.remark(project, now.draft.dataset, row, ("r", "c"), (-1, "Mind the plan.", "billing"))
+    app = start(project)
+    assert "1 remark will be used" in said(app)
+    assert "1 remark on rows of the final test is left out" in said(app)
+    assert [f.row for f in remarks_for(now)] == [train]
+    app.button(key="forget_remarks").click().run()
+    assert feedback.remarks(project, now.draft.dataset) == []
+    assert "will be used" not in said(app)
+
+
+def test_a_started_run_carries_its_remarks(project, home):
+    found = draft(project)
+    test = split_of(found).test
+    row = next(r for r in range(50) if r not in test)
+    feedback.remark(project, found.dataset, row, ("r", "c"), (1, "Just so.", "billing"))
+    app = start(project)
+    app.button(key="start_run").click().run()
+    (run,) = reading.runs(project)
+    try:
+        assert [(f["row"], f["reason"]) for f in run.spec["feedback"]] == [(row, "Just so.")]
+    finally:
+        launching.stop(run.id)
+
+
+def test_the_page_says_whether_scores_will_be_comparable(project, home):
+    found = draft(project)
+    spec = found.model_copy(update={"optimizer": Named(name="LabeledFewShot")}).to_run(
+        reading.datasets()[0].hash
+    )
+    run = launching.create(project, spec.model_dump(mode="json"), "First")
+    work(home, run)
+    assert "Its scores will be comparable" in said(start(project))
+    drafts.update(project, metric=Named(name="TokenF1"))
+    told = said(start(project))
+    assert "cannot be compared: the metric differs" in told
+    assert "then: ExactMatch" in told
+
+
+def test_advice_says_why_in_the_open(project):
+    assert "suits your rows" in said(start(project))
+
+
+def test_a_large_store_opens_at_once(project):
+    with Store.open() as store, store.transaction():
+        for i in range(200):
+            run = store.create_run(project, draft(project).to_run().model_dump(mode="json"), f"run {i}")
+            store.save_result(run, {"verdict": {}})
+            store.set_state(run, "finished")
+        for i in range(300):
+            from engine.store.people import Remark
+
+            store.save_remark(project, draft(project).dataset, Remark(i, "r", "c", -1, "no" * 500, "x", 1.0))
+    app = start(project)
+    assert "will be used" in said(app)
+
+
+def test_of_all_ways_of_tuning_a_few_are_in_sight_with_the_advised_one_first(project):
+    drafts.update(project, optimizer=None)
+    app = start(project)
+    (more,) = [e for e in app.expander if e.label.endswith("more ways of tuning")]
+    hidden = {str(b.key) for b in more.button}
+    every = [str(b.key) for b in app.button if str(b.key).startswith("choose_")]
+    assert len(every) == len(OPTIMIZERS)
+    assert len(hidden) == len(OPTIMIZERS) - 6
+    advised, _ = advised_optimizer(draft(project), 248)
+    assert every[0] == f"choose_{advised}"
+    app.button(key=f"choose_{advised}").click().run()
+    assert draft(project).optimizer == Named(name=advised)

@@ -1,0 +1,113 @@
+"""A store that cannot be written to: every page is still there to read, and a change says that it was not saved."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from page_frame import open_page, said, stored_draft
+
+from dashboard.state import drafts, selection
+from engine.errors import StoreError
+from engine.pipeline.templates import SAMPLES
+from engine.store.store import FILE_NAME, Store
+
+NOBODY = 65534
+PAGES = ("home", "examples", "tune", "results", "history")
+
+
+@pytest.fixture
+def home(monkeypatch) -> Iterator[Path]:
+    """A data folder that other users may read, too."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    monkeypatch.setenv("TUNEBOARD_HOME", str(folder))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def project(home) -> str:
+    return drafts.project_from_sample(SAMPLES[0])
+
+
+@contextmanager
+def without_rights(folder: Path) -> Iterator[None]:
+    """Be somebody who may read the folder and change nothing in it; root may change everything, so be somebody else."""
+    root = os.geteuid() == 0
+    folder.chmod(0o555)
+    (folder / FILE_NAME).chmod(0o444)
+    if root:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+        folder.chmod(0o755)
+        (folder / FILE_NAME).chmod(0o644)
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Let no file grow beyond a few pages, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_locked_store_says_so_and_the_next_click_is_saved(home, project, monkeypatch):
+    monkeypatch.setattr(selection, "WAIT", 0.3)
+    app = open_page("tune", project=project)
+    holder = sqlite3.connect(home / FILE_NAME, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    app.button(key="choose_SIMBA").click().run()
+    assert not app.exception
+    (toast,) = app.toast
+    assert "Another program holds the database" in toast.value
+    assert "How should it be improved?" in said(app)
+    holder.execute("ROLLBACK")
+    holder.close()
+    app.button(key="choose_SIMBA").click().run()
+    assert stored_draft(project).optimizer.name == "SIMBA"
+
+
+def test_a_full_disk_says_so_and_what_is_there_is_shown(home, project):
+    before = stored_draft(project)
+    app = open_page("tune", project=project)
+    with full_disk():
+        with pytest.raises(StoreError, match="the disk has room"):
+            drafts.edit(project, lambda draft: draft.model_copy(update={"seed": 77}))
+        app.button(key="choose_SIMBA").click().run()
+        assert not app.exception
+        assert "the disk has room" in app.toast[0].value
+        assert "How should it be improved?" in said(app)
+    assert stored_draft(project) == before
+
+
+def test_a_folder_that_cannot_be_written_to_is_still_read(home, project):
+    for page in PAGES:
+        open_page(page, project=project)  # whoever has no rights may not even load what draws it
+    with without_rights(home):
+        for page in PAGES:
+            app = open_page(page, project=project)
+            assert len(said(app)) > 100, page
+        with Store.open(read_only=True) as store:
+            assert [p.id for p in store.list_projects()] == [project]
+        with pytest.raises(StoreError, match="can be written to"):
+            drafts.rename_project(project, "Another name")
+        app = open_page("tune", project=project)
+        app.button(key="choose_SIMBA").click().run()
+        assert not app.exception
+        assert "can be written to" in app.toast[0].value
+    assert stored_draft(project).optimizer.name != "SIMBA"

@@ -1,0 +1,81 @@
+"""The warm-up: pages of a large table find everything worked out; what is broken is left for the pages to say."""
+
+import hashlib
+import logging
+import sqlite3
+
+import pytest
+from run_setup import csv_bytes, spec
+
+from dashboard.serving import warming
+from dashboard.state import examples, reading
+from engine.errors import DatasetError, RunError
+from engine.runs.spec import ModelChoice, ProjectDraft
+from engine.search.budget import Budget
+from engine.store.store import FILE_NAME, Store
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+    return tmp_path
+
+
+def project(home, content):
+    digest = hashlib.sha256(content).hexdigest()
+    with Store.open(home) as store:
+        dataset = store.add_dataset("shelves.csv", content, digest, ["text", "shelf"], 400, "test")
+        parts = spec(dataset).model_dump(include={"pipeline", "mapping", "metric", "optimizer", "budget"})
+        draft = ProjectDraft(dataset=dataset, **parts)
+        store.create_project("Wide", draft.model_dump(mode="json"))
+    return draft, digest
+
+
+def test_what_the_pages_ask_for_is_there_already(home, caplog):
+    draft, digest = project(home, csv_bytes(400))
+    with caplog.at_level(logging.WARNING):
+        warming.warm()
+    assert caplog.text == "", "nobody is told that no page was drawn"
+    asked = [
+        lambda: reading.profiles(draft.dataset),
+        lambda: reading.usable(draft.dataset, draft.pipeline, draft.mapping),
+        lambda: examples.split_of(draft),
+        lambda: examples.findings_of(draft),
+        lambda: reading.estimate(draft.model_copy(update={"model": ModelChoice()}).to_run(digest)),
+    ]
+    # The stored file is taken away: what is still answered was worked out before.
+    database = sqlite3.connect(home / FILE_NAME)
+    database.execute("UPDATE datasets SET content = x'00'")
+    database.commit()
+    database.close()
+    for ask in asked:
+        ask()
+    reading._dataset.clear()
+    with pytest.raises(DatasetError):
+        reading.dataset(draft.dataset)
+
+
+def test_a_table_that_cannot_be_read_is_no_trouble_here(home):
+    draft, _ = project(home, b'a,b\n"open')
+    warming.warm()
+    with pytest.raises(DatasetError):
+        reading.profiles(draft.dataset)
+
+
+def test_no_project_is_no_trouble_either(home):
+    with Store.open(home):
+        warming.warm()
+
+
+def test_why_a_run_cannot_start_is_worked_out_once(home):
+    draft, digest = project(home, csv_bytes(400))
+    small = draft.model_copy(update={"model": ModelChoice(), "budget": Budget(calls=3)}).to_run(digest)
+    with pytest.raises(RunError, match="too small") as first:
+        reading.estimate(small)
+    database = sqlite3.connect(home / FILE_NAME)
+    database.execute("UPDATE datasets SET content = x'00'")
+    database.commit()
+    database.close()
+    with pytest.raises(RunError) as again:
+        reading.estimate(small)
+    assert str(again.value) == str(first.value)

@@ -1,0 +1,38 @@
+from dashboard.views.meters import meters, progress, time_left
+from engine.store.rows import RunRow
+
+
+def run(**changes):
+    values = {
+        "id": "r", "project_id": "p", "title": "t", "spec": {"budget": {"calls": 100}}, "state": "running", "message": "",
+        "pid": 1, "heartbeat_at": 0.0, "created_at": 0.0, "started_at": 0.0, "finished_at": None,
+        "estimate": {"calls": {"low": 50, "high": 150}}, "result": None, "calls": 40, "cached": 10, "input_tokens": 1500,
+        "output_tokens": 500, "cost": 0.02, "seconds": 10.0, "stop_requested": False, "pause_requested": False, "phase": "",
+        "revision": 1,
+    }  # fmt: skip
+    return RunRow(**{**values, **changes})
+
+
+def test_meters_show_use_against_the_limit():
+    calls, tokens, money, time = meters(run())
+    assert (calls.text, calls.share) == ("40 of 100", 0.4)
+    assert (tokens.text, tokens.share) == ("2.0k", None)
+    assert money.text == "$0.02"
+    assert time.text == "10 s"
+
+
+def test_unknown_and_free_prices_are_said():
+    assert meters(run(cost=None))[2].text == "price not known"
+    assert meters(run(cost=0.0))[2].text == "free"
+
+
+def test_time_left_comes_from_the_estimate():
+    assert time_left(run()) == "about 10 s left"
+    assert time_left(run(estimate=None)) == ""
+    assert time_left(run(state="finished")) == ""
+
+
+def test_progress_reaches_one_only_at_the_end():
+    assert progress(run()) == 0.5
+    assert progress(run(calls=5000)) == 0.99
+    assert progress(run(state="finished")) == 1.0

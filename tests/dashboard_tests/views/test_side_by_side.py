@@ -1,0 +1,140 @@
+"""Several prompts over the same rows: lines, filters, spreads; and the messages of one row."""
+
+from __future__ import annotations
+
+import pytest
+from run_setup import PIPELINE
+
+from dashboard.state.candidates import whole_trials
+from dashboard.views.side_by_side import counts, first_and_last, lines, shown, spread, spread_figure, table
+from engine.pipeline.build import build_program
+from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
+from engine.records import Outcome, TraceStep, Usage
+from engine.runs.training import step_calls
+from engine.store.rows import TrialRow
+
+
+def said(row, score, answer="a", error=None):
+    return Outcome(row, score, {"team": answer}, error=error)
+
+
+FIRST = [said(1, 0.0, "x"), said(2, 1.0, "b"), said(3, 1.0, "c"), said(4, 0.0, "y"), said(9, 1.0)]
+SECOND = [said(1, 1.0, "a"), said(2, 0.0, "z"), said(3, 1.0, "c"), said(4, 0.0, "w")]
+THIRD = [said(1, 0.0, "x"), said(2, 1.0, "b"), said(3, 1.0, "c"), said(4, 0.0, "", "It broke.")]
+
+
+def test_rows_that_all_were_scored_on_are_lined_up():
+    found = lines([FIRST, SECOND, THIRD])
+    assert [line.row for line in found] == [1, 2, 3, 4]
+    assert [line.mark for line in found] == ["better", "worse", "same", "same"]
+    assert [line.differs for line in found] == [True, True, False, True]
+    assert lines([]) == ()
+
+
+@pytest.mark.parametrize(
+    ("which", "rows"),
+    [
+        ("All rows", [1, 2, 3, 4]),
+        ("Only differences", [1, 2, 4]),
+        ("Improved", [1]),
+        ("Regressed", [2]),
+        ("Unchanged", [3, 4]),
+        ("Still wrong", [4]),
+        ("Failed", [4]),
+    ],
+)
+def test_a_filter_lets_through(which, rows):
+    found = lines([FIRST, SECOND, THIRD])
+    assert [line.row for line in shown(found, which)] == rows
+    assert counts(found)[which] == len(rows)
+
+
+def test_a_row_that_one_later_prompt_fixed_and_another_broke_is_mixed():
+    (line,) = lines([[said(1, 0.5)], [said(1, 1.0)], [said(1, 0.0)]])
+    assert line.mark == "mixed"
+
+
+def test_cells_carry_a_mark_beside_the_answer():
+    (line, *_) = table(
+        lines([FIRST, SECOND]), {1: {"text": "hello", "team": "a"}}, ["team"], ["Start", "Best"]
+    )
+    assert line == {
+        "Row": 3,
+        "Change": ["better"],
+        "Expected": "a",
+        "Start": "✗ x",
+        "Best": "✓ a",
+        "text": "hello",
+    }
+
+
+def test_several_outputs_stand_in_one_cell():
+    outcome = Outcome(0, 0.5, {"a": "x", "b": ["y", "z"]})
+    (line,) = table(lines([[outcome]]), {}, ["a", "b"], ["Start"])
+    assert line["Start"] == "50 % a: x · b: y, z"
+
+
+def test_of_several_outputs_those_that_are_wrong_are_shown():
+    outcome = Outcome(0, 0.5, {"a": "x", "b": "y"})
+    (line,) = table(lines([[outcome]]), {0: {"a": "x", "b": "z"}}, ["a", "b"], ["Start"])
+    assert (line["Expected"], line["Start"]) == ("a: x · b: z", "50 % b: y")
+
+
+def test_the_last_prompt_is_paired_with_the_first():
+    pairs = first_and_last(lines([FIRST, SECOND, THIRD]))
+    assert pairs[3].after.error == "It broke."
+
+
+def test_spreads_are_drawn_in_shares():
+    found = [spread("Start", FIRST), spread("Third", THIRD)]
+    assert found[0][1:] == (2, 0, 0, 3, 0)
+    assert found[1].failed == 1
+    traces = spread_figure(found)["traces"]
+    assert {t["name"] for t in traces} == {"Right", "Wrong", "Failed"}
+    assert traces[0]["x"] == [60.0, 50.0]
+
+
+def test_only_whole_trials_count():
+    def trial(number, of, split, rows, state="finished"):
+        return TrialRow(number, of, split, "", 0.5, rows, rows, state, 0, 1, Usage(), 1.0, False)
+
+    found = whole_trials(
+        [
+            trial(0, "a", "validation", 40),
+            trial(1, "b", "validation", 5),
+            trial(2, "b", "test", 40),
+            trial(3, "a", "validation", 40),
+            trial(4, "c", "validation", 40, "stopped"),
+        ]
+    )
+    assert {c: {s: t.number for s, t in by.items()} for c, by in found.items()} == {
+        "a": {"validation": 3},
+        "b": {"test": 2},
+    }
+
+
+def test_messages_are_written_from_the_answer_where_no_trace_was_kept():
+    two = PipelineSpec(
+        steps=(
+            StepSpec(name="read", inputs=(FieldSpec(name="text"),), outputs=(FieldSpec(name="topic"),)),
+            StepSpec(
+                name="sort",
+                inputs=(FieldSpec(name="text"), FieldSpec(name="topic")),
+                outputs=(FieldSpec(name="team"),),
+            ),
+        )
+    )
+    start = build_program(two).candidate()
+    outcome = Outcome(0, 1.0, {"topic": "a parcel", "team": "shipping"})
+    read, sort = step_calls(two, start, {"text": "Where is it?"}, outcome)
+    assert (read.path, read.outputs) == ("read", {"topic": "a parcel"})
+    assert "a parcel" in sort.messages[-1]["content"]
+    assert "Where is it?" in sort.messages[-1]["content"]
+
+
+def test_messages_are_written_from_the_trace():
+    start = build_program(PIPELINE).candidate().with_step("sort", instructions="Sort well.")
+    outcome = Outcome(0, 1.0, {}, trace=(TraceStep("sort", {"text": "a lamp"}, {"shelf": "red"}),))
+    (call,) = step_calls(PIPELINE, start, {}, outcome)
+    assert "Sort well." in call.messages[0]["content"]
+    assert "a lamp" in call.messages[-1]["content"]

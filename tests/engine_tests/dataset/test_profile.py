@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import pytest
+
+from engine.dataset import Dataset, guess_mapping, guess_roles, profile, read_dataset
+from engine.dataset.profiling import likeness
+
+
+def table(**columns: list[str]) -> Dataset:
+    rows = [
+        ",".join(columns),
+        *(",".join(f'"{v}"' for v in row) for row in zip(*columns.values(), strict=True)),
+    ]
+    return read_dataset("\n".join(rows).encode(), "rows.csv")
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["1", "-2.5", "1,234", "0", ".5", "1e3"], "number"),
+        (["007", "008", "009", "010"], "text"),
+        (["yes", "No", "YES", "no"], "yes_no"),
+        (["0", "1", "1", "0"], "yes_no"),
+        (["1", "1", "1", "1"], "number"),
+        (["a", "b", "a", "b"], "category"),
+        (["same", "same", "same", "same"], "category"),
+        (["2024-01-05", "2024-02-06 10:00", "2024-02-07T10:00:00Z"], "date"),
+        (["05/01/2024", "06/01/2024"], "date"),
+        (["[1]", "{}", "[]"], "json"),
+        (["one thing", "another", "a third", "a fourth"], "text"),
+        (["x" * 80, "x" * 80, "x" * 80, "x" * 80], "text"),
+    ],
+)
+def test_kinds(values: list[str], kind: str):
+    data = table(v=values, other=["z"] * len(values))
+    assert profile(data)[0].kind == kind
+
+
+def test_fill_rate_distinct_samples_and_top_values():
+    data = table(a=["x", "", "y", " ", "x", "x"], b=["1", "2", "3", "4", "5", "6"], c=[""] * 6)
+    a, b, c = profile(data)
+    assert (a.filled, a.distinct, a.rows) == (0.5 + 1 / 6, 2, 6)
+    assert a.samples == ("x", "y")
+    assert a.top_values == (("x", 3), ("y", 1))
+    assert a.few
+    assert b.whole
+    assert (c.kind, c.filled, c.samples) == ("empty", 0.0, ())
+
+
+MESSAGES = [f"message number {i} about a thing" for i in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "outputs", "ignored"),
+    [
+        ({"text": MESSAGES, "label": list("abc") * 4}, {"label"}, set()),
+        (
+            {
+                "id": [f"u{i}" for i in range(12)],
+                "message": MESSAGES,
+                "plan": list("xyz") * 4,
+                "queue": list("abc") * 4,
+            },
+            {"queue"},
+            {"id"},
+        ),
+        (
+            {"review": MESSAGES, "aspect": list("abcd") * 3, "sentiment": ["good", "bad"] * 6},
+            {"aspect", "sentiment"},
+            set(),
+        ),
+        ({"question": MESSAGES, "answer": [str(i) for i in range(12)]}, {"answer"}, set()),
+        ({"zork": MESSAGES, "frob": ["p", "q"] * 6}, {"frob"}, set()),
+        ({"frob": ["p", "q"] * 6, "zork": MESSAGES}, {"frob"}, set()),
+        (
+            {"body": MESSAGES, "nothing": [""] * 12, "const": ["k"] * 12, "is_spam": ["yes", "no"] * 6},
+            {"is_spam"},
+            {"nothing", "const"},
+        ),
+        ({"text": MESSAGES, "label": ["a"] * 12}, {"label"}, set()),
+        (
+            {"article": MESSAGES, "summary": [m[:9] for m in MESSAGES], "created_at": ["2024-01-01"] * 12},
+            {"summary"},
+            {"created_at"},
+        ),
+    ],
+)
+def test_roles(columns: dict[str, list[str]], outputs: set[str], ignored: set[str]):
+    roles = guess_roles(table(**columns))
+    assert {c for c, r in roles.items() if r == "output"} == outputs
+    assert {c for c, r in roles.items() if r == "ignore"} == ignored
+    assert "input" in roles.values()
+
+
+def test_one_column_is_an_input():
+    assert guess_roles(table(label=["a", "b"])) == {"label": "input"}
+
+
+def test_mapping_by_case_punctuation_synonym_likeness_and_role():
+    data = table(**{"Customer_Message": MESSAGES, "Categroy": list("abc") * 4, "Other": ["o", "p"] * 6})
+    assert guess_mapping(data, ["customer message", "category"]) == {
+        "customer message": "Customer_Message",
+        "category": "Categroy",
+    }
+    assert guess_mapping(data, ["text"]) == {"text": "Customer_Message"}
+    assert guess_mapping(data, ["price"]) == {}
+    zork = table(zork=MESSAGES, frob=["p", "q"] * 6)
+    assert guess_mapping(zork, ["text", "answer"], outputs=["answer"]) == {"text": "zork", "answer": "frob"}
+
+
+def test_each_column_fills_one_field():
+    data = table(question=MESSAGES, answer=list("abc") * 4)
+    assert guess_mapping(data, ["question", "query", "answer"]) == {
+        "question": "question",
+        "answer": "answer",
+    }
+
+
+def test_likeness_orders_names_sensibly():
+    assert likeness("supportTicket", "support_ticket") == 1.0
+    assert likeness("ticket", "support ticket") > likeness("ticket", "message")
+    assert likeness("age", "page") < 0.62

@@ -1,0 +1,196 @@
+"""The report of a run and its table of results: complete, self-contained, and harmless whatever the data holds."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from html.parser import HTMLParser
+
+import openpyxl
+import pytest
+from run_setup import COLOURS, THINGS, add_data, spec
+
+from engine.errors import RunError, UnknownNameError
+from engine.export.report.charts import Dot, interval_svg, score_svg
+from engine.export.tables import harmless
+from engine.runs.report import run_report, run_results
+from engine.runs.worker import work
+from engine.store.store import Store
+
+NASTY = (
+    "<script>alert(1)</script>",
+    "=cmd|' /C calc'!A0",
+    "![x](http://evil.example/a.png)",
+    '"><img src=x onerror=alert(1)>',
+    "@SUM(A1:A9)",
+    "+1+1",
+    "שלום 🎉",
+    "\x07 bell",
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(["text", "shelf"])
+    for i in range(48):
+        thing = THINGS[i % len(THINGS)]
+        writer.writerow([f"{NASTY[i % len(NASTY)]} {thing} {i}", COLOURS[THINGS.index(thing) % 3]])
+    dataset = add_data(home, out.getvalue().encode(), "nasty.csv")
+    with Store.open(home) as store:
+        stored = store.get_dataset(dataset)
+        made = spec(dataset, dataset_hash=stored.hash, seed=7)
+        project = store.create_project("<b>Shelves</b>", {})
+        run = store.create_run(project, made.model_dump(mode="json"), "Sort <i>things</i>")
+    assert work(home, run) == 0
+    return home, run
+
+
+@pytest.fixture(scope="module")
+def report(finished):
+    home, run = finished
+    with Store.open(home, read_only=True) as store:
+        return run_report(store, run)
+
+
+def results(finished, form):
+    home, run = finished
+    with Store.open(home, read_only=True) as store:
+        return run_results(store, run, form)
+
+
+class Tags(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.seen, self.bad = [], set(), []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.add(tag)
+        names = {name for name, _ in attrs}
+        if names & {"src", "href", "xlink:href"} or any(n.startswith("on") for n in names):
+            self.bad.append((tag, attrs))
+        if tag not in ("meta", "rect", "path", "circle", "line"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in ("meta", "rect", "path", "circle", "line"):
+            assert self.open.pop() == tag
+
+
+def test_the_report_is_whole_and_asks_nobody_for_anything(report):
+    tags = Tags()
+    tags.feed(report)
+    assert not tags.open
+    assert not tags.bad
+    assert not tags.seen & {"script", "img", "link", "iframe", "object", "form", "base"}
+    assert "url(" not in report
+    assert "@import" not in report
+
+
+def test_the_report_tells_everything_a_decision_needs(report, finished):
+    home, run = finished
+    with Store.open(home, read_only=True) as store:
+        row = store.get_run(run)
+    assert row.result["verdict"]["sentence"].split(":")[0] in report
+    for words in (
+        "Baseline",
+        "Best prompt",
+        "How the search went",
+        "Rows it fixed",
+        "Rows it broke",
+        "To do it again",
+    ):
+        assert words in report, words
+    assert row.spec["dataset_hash"] in report
+    assert "<dt>Seed</dt><dd>7</dd>" in report
+    assert "prefers-color-scheme:dark" in report
+    assert "@media print" in report
+
+
+def test_outside_text_is_shown_as_text(report):
+    assert "<b>Shelves</b>" not in report
+    assert "&lt;b&gt;Shelves&lt;/b&gt;" in report
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in report
+
+
+def test_no_formula_leaves_in_a_csv(finished):
+    rows = list(csv.reader(io.StringIO(results(finished, "csv").decode("utf-8-sig"))))
+    cells = [cell for row in rows for cell in row]
+    assert len(rows) > 10
+    assert any(cell.startswith("'=cmd") for cell in cells)
+    assert not [c for c in cells if re.match(r"\s*[=@+]", c)]
+
+
+def test_no_formula_leaves_in_an_excel_file(finished):
+    sheet = openpyxl.load_workbook(io.BytesIO(results(finished, "xlsx"))).active
+    cells = [cell for line in sheet.iter_rows() for cell in line]
+    assert not [c for c in cells if c.data_type == "f"]
+    assert any(isinstance(c.value, str) and c.value.startswith("=cmd") and c.quotePrefix for c in cells)
+
+
+def test_json_results_hold_values_as_they_are(finished):
+    rows = json.loads(results(finished, "json"))
+    assert {r["change"] for r in rows} <= {"better", "worse", "same"}
+    assert any(r["inputs"]["text"].startswith("=cmd") for r in rows)
+    assert rows[0]["expected"]["shelf"] in COLOURS
+
+
+def test_the_table_and_the_verdict_agree(finished):
+    home, run = finished
+    with Store.open(home, read_only=True) as store:
+        verdict = store.get_run(run).result["verdict"]
+    rows = json.loads(results(finished, "json"))
+    assert len(rows) == verdict["rows"]
+    assert sum(r["change"] == "better" for r in rows) == verdict["won"]
+    assert sum(r["change"] == "worse" for r in rows) == verdict["lost"]
+
+
+def test_a_run_without_a_result_says_so(tmp_path):
+    with Store.open(tmp_path) as store:
+        run = store.create_run(store.create_project("P", {}), spec("x").model_dump(mode="json"), "A run")
+        with pytest.raises(RunError, match="no result yet"):
+            run_report(store, run)
+        with pytest.raises(UnknownNameError, match="csv, json, xlsx"):
+            run_results(store, run, "ods")
+
+
+def test_a_report_outlives_its_data(finished):
+    home, run = finished
+    with Store.open(home) as store:
+        dataset = store.get_run(run).spec["dataset"]
+        with store.transaction():
+            store._write("UPDATE datasets SET hash = 'other' WHERE id = ?", (dataset,))
+        try:
+            assert "Rows it fixed" in run_report(store, run)
+        finally:
+            kept = store.get_run(run).spec["dataset_hash"]
+            store._write("UPDATE datasets SET hash = ? WHERE id = ?", (kept, dataset))
+
+
+@pytest.mark.parametrize("text", ["-5", "+3.5", "-1,000.5", "1e5", "12%", "plain", "", "a=b"])
+def test_numbers_and_plain_texts_stay_as_they_are(text):
+    assert harmless(text) == text
+
+
+@pytest.mark.parametrize("text", ["=1", " =1", "\t=1", "@x", "-1+1", "+cmd", "\uff1d1", "\r\n=1", "\u200b=1"])
+def test_formulas_are_made_harmless(text):
+    assert harmless(text) == f"'{text}"
+
+
+@pytest.mark.parametrize(
+    "dots", [[], [Dot(1.0, True, "all")], [Dot(0.0, False, "none"), Dot(1.0, True, "x", True)]]
+)
+def test_the_chart_is_drawn_for_any_run(dots):
+    svg = score_svg(dots, 0.5 if dots else None)
+    assert svg.count("<circle") == len(dots)
+    assert "nan" not in svg
+
+
+@pytest.mark.parametrize("bounds", [(0.0, 0.0, 0.0), (-1.0, 1.0, 0.0), (0.1, 0.4, 0.25), (-0.4, -0.1, -0.2)])
+def test_the_interval_is_drawn_inside_its_frame(bounds):
+    svg = interval_svg(*bounds)
+    assert all(0 <= float(x) <= 960 for x in re.findall(r' (?:x1|x2|cx)="([-\d.]+)"', svg))

@@ -1,0 +1,191 @@
+"""Autotune: what it finds, what it leaves alone, and how it handles rules."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from engine import loop
+from engine.adapters.chat import ChatAdapter
+from engine.lm.base import BaseLM, Choice, Reply
+from engine.modules.predict import Predict
+from engine.optimizers.autotune.optimizer import Autotune
+from engine.optimizers.autotune.rules import LabelCheck, merged_rules, rules_of
+from engine.optimizers.autotune.words import covering_rows
+from engine.records import Example
+from engine.search.budget import Budget
+from engine.search.contract import Allowance, Problem, Proposal, Score
+from engine.search.driver import Driver
+from engine.search.problem import make_problem
+from engine.testing.contract import ToyLM, toy_rows, toy_settings
+
+
+def run(settings, **options):
+    return loop.run(Driver(settings).search(Autotune(**options).search))
+
+
+def problem_of(**changes) -> Problem:
+    return make_problem(toy_settings(ToyLM(), **changes), Allowance())
+
+
+def test_a_task_that_can_be_taught_is_taught_and_that_is_said():
+    result = run(toy_settings(ToyLM(), budget=Budget(calls=150)))
+    assert result.score is not None
+    assert result.score > 0.9
+    assert result.reason.startswith("Found: ")
+    assert re.search(r"scores 100 %, the starting prompt \d+ %\.", result.reason)
+
+
+def test_the_rows_most_like_an_input_are_shown_and_never_the_row_itself():
+    result = run(toy_settings(ToyLM(), budget=Budget(calls=60)), proposals=0)
+    state = result.best.steps["self"]
+    assert (len(state.demos), state.nearest) == (36, 4)
+    assert run(toy_settings(ToyLM()), leave_out=("nearest",)).best.steps["self"].nearest == 0
+
+
+@pytest.mark.parametrize("left_out", ["rules", "examples", "nearest", "reasoning", "layout", "model", "runs"])
+def test_every_part_can_be_left_out(left_out):
+    result = run(toy_settings(ToyLM(), budget=Budget(calls=120)), leave_out=(left_out,))
+    assert result.stopped == "finished"
+    found = result.best.steps["self"]
+    if left_out == "rules":
+        assert found.instructions == result.seed.steps["self"].instructions
+    if left_out == "examples":
+        assert found.demos == ()
+
+
+class ThinkingLM(BaseLM):
+    """Right only where it is asked to reason first, whatever it is shown or told."""
+
+    def __init__(self):
+        super().__init__("thinking")
+
+    async def complete(self, request):
+        asked = str(request.messages[0]["content"])
+        text = str(request.messages[-1]["content"]).split("]]\n", 1)[-1].split("\n")[0]
+        if "`rules`" in asked:
+            answer = "[[ ## rules ## ]]\nCount the letters of the word with care."
+        elif "`reasoning`" in asked:
+            answer = f"[[ ## reasoning ## ]]\nI count.\n\n[[ ## size ## ]]\n{len(text)}"
+        else:
+            answer = f"[[ ## size ## ]]\n{len(text) if len(text) % 3 == 0 else 0}"
+        return Reply((Choice(f"{answer}\n\n[[ ## completed ## ]]"),))
+
+
+def test_reasoning_first_is_found_where_it_alone_helps():
+    rows = {i: Example(text="x" * (i % 17 + 3), size=i % 17 + 3).with_inputs("text") for i in range(96)}
+    settings = toy_settings(
+        ThinkingLM(),
+        program=Predict("text -> size: int"),
+        rows=rows,
+        train=tuple(range(48)),
+        validation=tuple(range(48, 96)),
+        metric=lambda example, prediction, trace=None: prediction.size == example.size,
+        budget=Budget(calls=500),
+    )
+    result = run(settings)
+    assert result.best.steps["self"].reason_first is True
+    assert result.score == 1.0
+    assert run(settings, leave_out=("reasoning",)).best.steps["self"].reason_first is None
+
+
+def test_the_calls_of_a_round_run_together():
+    sizes = []
+
+    def counted(problem):
+        search = Autotune().search(problem)
+        asks = next(search)
+        while True:
+            sizes.append(sum(len(a.rows) if isinstance(a, Score) else getattr(a, "n", 0) for a in asks))
+            try:
+                asks = search.send((yield asks))
+            except StopIteration as end:
+                return end.value
+
+    result = loop.run(Driver(toy_settings(ToyLM(), budget=Budget(calls=150))).search(counted))
+    assert result.stopped == "finished"
+    assert len([n for n in sizes if n]) <= 2 + result.usage.calls / 16
+
+
+def test_alike_rules_are_merged_and_a_new_wording_replaces_the_old():
+    words = ("zorvex", "plim", "quarn", "tresk", "obdel", "wimf")
+    current = [f"Where {word} occurs the answer is billing" for word in words]
+    merged = merged_rules(
+        current, [["Where zorvex occurs the answer is shipping"], ["Where jolp occurs: returns"]]
+    )
+    assert len(merged) == 7
+    assert merged[0].endswith("shipping")
+
+
+def test_rules_are_read_from_lists_and_from_running_text():
+    lists = Proposal(({"rules": "- One rule here.\n2) Another rule here.\n\n"},))
+    text = Proposal(({"rules": "One rule here. Another rule here."},))
+    assert rules_of([lists])[0] == rules_of([text])[0] == ["One rule here.", "Another rule here."]
+    assert rules_of([Proposal(())]) == []
+
+
+def test_rules_that_the_rows_speak_against_are_found():
+    check = LabelCheck(problem_of(rows=toy_rows(), train=tuple(range(36))))
+    assert check.contradicted("Where apple occurs the label is green")
+    assert not check.contradicted("Where apple occurs the label is red")
+    assert not check.contradicted("Read closely.")
+    assert check.evidence("Where apple occurs the label is red") >= 2
+    assert check.evidence("Where apple occurs the label is green") == check.evidence("Read closely.") == 0
+
+
+def test_rows_that_cover_most_are_of_different_kinds():
+    problem = problem_of()
+    chosen = covering_rows(problem, problem.train, 12)
+    assert len({problem.rows[row]["text"].split()[0] for row in chosen}) >= 6
+
+
+def test_a_compiled_program_is_another_one():
+    student = Predict("text -> label")
+    optimizer = Autotune(lambda e, p, trace=None: e.label == p.label, task_model=ToyLM())
+    rows = list(toy_rows().values())
+    tuned = optimizer.compile(student, trainset=rows[:18], valset=rows[18:], budget=Budget(calls=80))
+    assert tuned is not student
+    assert student.candidate().steps["self"].demos == ()
+
+
+class OneLayoutLM(ToyLM):
+    """The toy model, but what it writes is readable in one layout only. `asked` counts what it was asked in each."""
+
+    def __init__(self, layout: str) -> None:
+        super().__init__()
+        self.layout = layout
+
+    async def complete(self, request):
+        system = str(request.messages[0]["content"])
+        reply = await super().complete(request)
+        if "`rules`" in system or self.layout == "chat":
+            return reply
+        found = re.search(r"red|green|blue", reply.text.partition("label ## ]]")[2])
+        label = found[0] if found else "red"
+        if self.layout == "xml" and "<label>" in system:
+            return replace(reply, choices=(Choice(f"<label>{label}</label>"),))
+        if self.layout == "json" and "JSON object" in system:
+            return replace(reply, choices=(Choice(f'{{"label": "{label}"}}'),))
+        return replace(reply, choices=(Choice(f"Well, {label[:2]}"),))
+
+
+@pytest.mark.parametrize("layout", ["xml", "json"])
+def test_another_layout_is_found_where_answers_come_out_garbled(layout):
+    result = run(toy_settings(OneLayoutLM(layout), budget=Budget(calls=400)))
+    assert result.best.steps["self"].adapter == layout
+    assert f"answers in the {layout} layout" in result.reason
+
+
+def test_no_other_layout_is_tried_where_answers_are_readable_or_somebody_has_chosen_one():
+    tried = {t.candidate.steps["self"].adapter for t in run(toy_settings(ToyLM())).trials}
+    assert tried == {None}
+    program = Predict("text -> label")
+    program.adapter = ChatAdapter()
+    chosen = run(toy_settings(OneLayoutLM("xml"), program=program, budget=Budget(calls=200)))
+    assert {t.candidate.steps["self"].adapter for t in chosen.trials} == {None}
+    assert (
+        run(toy_settings(OneLayoutLM("xml"), budget=Budget(calls=200)), leave_out=("layout",))
+        .best.steps["self"]
+        .adapter
+        is None
+    )

@@ -1,0 +1,75 @@
+"""Autotune's factorial model and how it copes with a large table."""
+
+import math
+import random
+
+import numpy as np
+
+from engine.optimizers.autotune.model import FactorialModel
+from engine.optimizers.autotune.optimizer import AutotuneOptions, make_plan
+from engine.optimizers.autotune.standing import Standing
+from engine.search.contract import Allowance
+from engine.search.problem import make_problem
+from engine.testing.contract import ToyLM, toy_rows, toy_settings
+
+
+def cells(rows: int = 30):
+    rng = random.Random(3)
+    combinations = [((), "start"), (("a",), "one"), (("b",), "two"), (("a", "b"), "both")]
+    return [
+        (terms, own, row, float(rng.random() < 0.3 + 0.3 * ("a" in terms)))
+        for terms, own in combinations
+        for row in range(rows)
+    ]
+
+
+def fitted_plainly(known, sds=(2.0, 0.8, 0.25, 1.5)):
+    """The same model with every row's difficulty in one matrix, by many small steps."""
+    names = ["mean", *dict.fromkeys(t for terms, *_ in known for t in terms)]
+    names += [*dict.fromkeys(own for _, own, *_ in known), *dict.fromkeys(row for *_, row, _ in known)]
+    at = {name: i for i, name in enumerate(names)}
+    sd = [
+        sds[0] if n == "mean" else sds[3] if isinstance(n, int) else sds[1] if len(n) == 1 else sds[2]
+        for n in names
+    ]
+    design = np.zeros((len(known), len(names)))
+    for i, (terms, own, row, _) in enumerate(known):
+        design[i, [at[name] for name in ("mean", *terms, own, row)]] = 1.0
+    scores = np.array([score for *_, score in known])
+    theta = np.zeros(len(names))
+    for _ in range(40):
+        chance = 1 / (1 + np.exp(-design @ theta))
+        hessian = (design.T * (chance * (1 - chance))) @ design + np.diag(np.array(sd) ** -2.0)
+        theta += np.linalg.solve(hessian, design.T @ (scores - chance) - np.array(sd) ** -2.0 * theta)
+    return theta, np.linalg.inv(hessian), at
+
+
+def test_the_model_is_the_one_it_says_it_is_however_it_is_solved():
+    known = cells()
+    theta, covariance, at = fitted_plainly(known)
+    contrast = np.zeros(len(theta))
+    contrast[[at["a"], at["one"]]], contrast[at["start"]] = 1.0, -1.0
+    spread = math.sqrt(contrast @ covariance @ contrast)
+    expected = 0.5 * math.erfc(-float(contrast @ theta) / (spread * math.sqrt(2)))
+    model = FactorialModel(known, seed=1)
+    assert abs(model.chance(("a",), "one", (), "start") - expected) < 1e-3
+    rows = theta[[at[row] for row in range(30)]]
+
+    def mean(*names: str) -> float:
+        return float(np.mean(1 / (1 + np.exp(-(sum(theta[at[n]] for n in names) + rows)))))
+
+    gain = mean("mean", "a", "one") - mean("mean", "start")
+    assert abs(model.gain(("a",), "one", (), "start") - gain) < 1e-3
+    draws = [model.sample()["a"] for _ in range(4000)]
+    assert abs(np.mean(draws) - theta[at["a"]]) < 0.05
+    assert abs(np.std(draws) - math.sqrt(covariance[at["a"], at["a"]])) < 0.05
+
+
+def test_of_a_large_table_no_more_rows_are_drawn_than_there_can_be_calls_for():
+    settings = toy_settings(
+        ToyLM(), rows=toy_rows(6000), train=tuple(range(3000)), validation=tuple(range(3000, 6000))
+    )
+    problem = make_problem(settings, Allowance(calls=200))
+    standing = Standing(problem, make_plan(AutotuneOptions(), problem), random.Random(1))
+    assert len(set(standing.order)) == len(set(standing.train_order)) == 200
+    assert max(standing.order) > 4000

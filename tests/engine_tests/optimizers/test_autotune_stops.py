@@ -1,0 +1,147 @@
+"""Autotune where nothing can be learned: it keeps the start and says so within 15 % of the calls, whatever the task looks like."""
+
+import random
+import re
+
+import pytest
+
+from engine import loop
+from engine.lm.base import BaseLM, Choice, Reply
+from engine.modules.module import Module
+from engine.modules.predict import Predict
+from engine.optimizers.autotune.optimizer import Autotune
+from engine.optimizers.autotune.words import labels_are_told
+from engine.records import Example
+from engine.search.budget import Budget
+from engine.search.contract import Allowance
+from engine.search.driver import Driver
+from engine.search.problem import make_problem
+from engine.testing.contract import ToyLM, toy_rows, toy_settings
+
+_LABELS = ("red", "green", "blue", "grey")
+_MARKS = ("zorvex", "plimox", "quarnu", "treska")
+_WORDS = [
+    "please",
+    "kindly",
+    "today",
+    "about",
+    "again",
+    "with",
+    "from",
+    "under",
+    "window",
+    "morning",
+    "paper",
+    "station",
+    "little",
+    "garden",
+]
+
+
+class DeafLM(BaseLM):
+    """Answers at random, whatever it is told or shown, and the same to the same prompt."""
+
+    def __init__(self, constant: str = "") -> None:
+        super().__init__("deaf")
+        self.constant = constant
+
+    async def complete(self, request):
+        asked = str(request.messages[0]["content"]).partition("output fields")[2].partition("All inter")[0]
+        drawn = random.Random(str(request.key()))
+        values = {
+            name: "Count the letters with care."
+            if name == "rules"
+            else self.constant or drawn.choice(_LABELS)
+            for name in re.findall(r"^\d+\. `(\w+)`", asked, re.MULTILINE)
+        }
+        text = "".join(f"[[ ## {name} ## ]]\n{value}\n\n" for name, value in values.items())
+        return Reply((Choice(f"{text}[[ ## completed ## ]]"),))
+
+
+class Relay(Module):
+    """Two steps of which the second reads only what the first wrote."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = Predict("text -> topic")
+        self.second = Predict("topic -> label")
+
+    async def aforward(self, text: str) -> object:
+        return await self.second.acall(topic=(await self.first.acall(text=text)).topic)
+
+
+def rows(kind: str, n: int = 200) -> dict[int, Example]:
+    """Rows whose words tell of the label ("told"), do not ("untold"), or whose answer is no label ("open")."""
+    rng = random.Random(7)
+    made = {}
+    for i in range(n):
+        words = rng.choices(_WORDS, k=12)
+        place = rng.randrange(4)
+        label = str(rng.randrange(10_000)) if kind == "open" else _LABELS[place]
+        words[3] = _MARKS[place] if kind == "told" else words[3]
+        made[i] = Example(text=f"{i}: {' '.join(words)}", label=label).with_inputs("text")
+    return made
+
+
+def settings(kind: str, lm: BaseLM, calls: int, program: Module | None = None, **changes):
+    return toy_settings(
+        lm,
+        program=program or Predict("text -> label"),
+        rows=rows(kind),
+        train=tuple(range(100)),
+        validation=tuple(range(100, 200)),
+        budget=Budget(calls=calls),
+        **{"metric": lambda e, p, trace=None: e.label == p.label, **changes},
+    )
+
+
+def tuned(made, seed: int = 0):
+    return loop.run(Driver(made).search(Autotune(seed=seed).search))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_chance_finds_nothing_on_any_seed(seed):
+    result = tuned(settings("untold", DeafLM(), 650), seed)
+    assert result.best.id == result.seed.id
+    assert "Nothing to gain" in result.reason
+    assert result.usage.calls <= 0.15 * 650
+
+
+@pytest.mark.parametrize(
+    ("kind", "program"),
+    [("told", None), ("open", None), ("untold", Relay())],
+    ids=["a model that learns nothing", "answers that are no labels", "two steps"],
+)
+@pytest.mark.parametrize("calls", [650, 2000])
+def test_it_stops_whatever_the_task_looks_like(kind, program, calls):
+    lm = DeafLM("red" if kind == "told" else "")
+    result = tuned(settings(kind, lm, calls, program))
+    assert result.best.id == result.seed.id
+    # Where no answer is ever right, that is what a person must hear first.
+    assert ("Every answer scored 0" if kind == "open" else "Nothing to gain") in result.reason
+    assert result.usage.calls <= 0.15 * calls
+
+
+@pytest.mark.parametrize("score", [0.0, 1.0])
+def test_a_metric_that_never_changes_ends_it_early(score):
+    result = tuned(settings("told", DeafLM(), 650, metric=lambda e, p, trace=None: score))
+    assert result.best.id == result.seed.id
+    assert result.usage.calls <= 0.15 * 650
+
+
+def test_a_lucky_candidate_is_hardly_ever_taken_for_a_better_one():
+    results = [tuned(settings("told", DeafLM(), 400), seed) for seed in range(5)]
+    assert sum(result.best.id != result.seed.id for result in results) <= 1
+
+
+def test_words_that_tell_of_labels_are_told_from_chance():
+    def told(made, n):
+        problem = make_problem(
+            toy_settings(ToyLM(), rows=made, train=tuple(range(n)), validation=()), Allowance()
+        )
+        return labels_are_told(problem, random.Random(0))
+
+    assert told(rows("told"), 200) is True
+    assert told(toy_rows(), 36) is True
+    assert told(rows("untold"), 200) is False
+    assert told(rows("open"), 200) is None

@@ -1,0 +1,185 @@
+"""KNNFewShot, BootstrapFewShotWithOptuna and SIMBA: which examples are shown, to whom, and what decides."""
+
+import json
+
+import pytest
+
+from engine import context, loop
+from engine.errors import ConfigurationError
+from engine.modules.predict import NearestTexts, Predict
+from engine.optimizers.few_shot.knn import KNNFewShot
+from engine.optimizers.few_shot.optuna import BootstrapFewShotWithOptuna
+from engine.optimizers.simba.optimizer import SIMBA
+from engine.records import Candidate, Demo, Example, StepState
+from engine.search.contract import Score
+from engine.search.driver import Driver
+from engine.testing import ScriptedLM
+from engine.testing.toy_task import ToyLM, toy_metric, toy_rows, toy_settings
+
+ROWS = list(toy_rows(36).values())
+
+
+def run(optimizer, lm=None, **changes):
+    return loop.run(Driver(toy_settings(lm or ToyLM(), **changes)).search(optimizer.search))
+
+
+# KNNFewShot
+
+
+def knn(**options):
+    tuner = KNNFewShot(trainset=ROWS[:18], metric=toy_metric, task_model=ToyLM(), **options)
+    return tuner.compile(Predict("text -> label"))
+
+
+def shown(program, text):
+    lm = ScriptedLM([{"label": "red"}])
+    with context(lm=lm):
+        program(text=text)
+    (request,) = lm.requests
+    return [m["content"] for m in request.messages[1:-1] if m["role"] == "user"]
+
+
+def test_knn_shows_each_input_the_rows_most_like_it():
+    program = knn(k=2)
+    questions = shown(program, "moss 99")
+    assert len(questions) == 2
+    assert "moss" in questions[-1]  # the nearest stands last, next to the question
+    assert "denim" in shown(program, "denim 3")[-1]
+
+
+def test_knn_solves_the_rows_once_and_answers_with_one_call_a_row():
+    lm = ToyLM()
+    tuner = KNNFewShot(3, ROWS[:18], metric=toy_metric, task_model=lm)
+    program = tuner.compile(Predict("text -> label"))
+    assert lm.paid <= 18
+    before = lm.paid
+    with context(lm=lm):
+        program(text="moss 77")
+    assert lm.paid == before + 1
+
+
+def test_knn_is_the_same_after_saving_and_loading(tmp_path):
+    program = knn(k=2)
+    program.save(tmp_path / "knn.json")
+    assert json.loads((tmp_path / "knn.json").read_text())["nearest"] == 2
+    again = Predict("text -> label")
+    again.load(tmp_path / "knn.json")
+    assert shown(again, "fern 5") == shown(program, "fern 5")
+    assert again.candidate().id == program.candidate().id
+
+
+def test_knn_takes_no_vectorizer_and_says_why():
+    with pytest.raises(ConfigurationError, match="vectors"):
+        KNNFewShot(3, ROWS, vectorizer=object())
+    with pytest.raises(ConfigurationError, match="trainset is empty"):
+        KNNFewShot(3, metric=toy_metric, task_model=ToyLM()).compile(Predict("text -> label"))
+
+
+def test_knn_without_solving_calls_nothing():
+    lm = ToyLM()
+    result = run(KNNFewShot(solve=False), lm)
+    assert lm.paid == 0
+    assert len(result.best.steps["self"].demos) == 18
+
+
+def test_a_program_shows_all_examples_when_there_are_no_more_than_it_may():
+    step = Predict("text -> label").with_candidate(
+        Candidate({"self": StepState("", (Demo({"text": "a", "label": "b"}),), nearest=3)})
+    )
+    assert len(step.demos_for({"text": "x"})) == 1
+    step.reset()
+    assert (step.demos, step.nearest) == ([], 0)
+
+
+def test_the_index_follows_the_examples():
+    step = Predict("text -> label")
+    step.nearest = 1
+    step.demos = [Example(text="red apple", label="x"), Example(text="blue sea", label="y")]
+    assert step.demos_for({"text": "the sea"})[0].label == "y"
+    step.demos = [Example(text="the sea", label="z"), *step.demos]
+    assert step.demos_for({"text": "the sea"})[0].label == "z"
+
+
+def test_nearest_texts_when_nothing_is_shared_keeps_the_order():
+    assert NearestTexts(["abc", "def", "ghi"]).nearest("???", 2) == [0, 1]
+    assert NearestTexts([]).nearest("abc", 2) == []
+
+
+# BootstrapFewShotWithOptuna
+
+
+def test_optuna_finds_examples_that_help_and_keeps_the_best():
+    result = run(BootstrapFewShotWithOptuna(num_candidate_programs=12, max_demos=6))
+    assert result.score > 0.5
+    assert 0 < len(result.best.steps["self"].demos) <= 6
+    assert result.score == max(s for s, _ in result.validated())
+
+
+def test_optuna_is_seeded():
+    first, again = (run(BootstrapFewShotWithOptuna(num_candidate_programs=6)) for _ in range(2))
+    assert [t.candidate.id for t in first.trials] == [t.candidate.id for t in again.trials]
+
+
+# SIMBA
+
+
+def test_simba_learns_examples_and_rules():
+    result = run(SIMBA(max_steps=4, bsize=16))
+    assert result.score > 0.6
+    reasons = [t.candidate.reason for t in result.trials]
+    assert any(r.startswith("Shows row") for r in reasons)
+    assert any(r.startswith("Adds a rule from row") for r in reasons)
+
+
+def test_simba_without_examples_adds_rules_only():
+    result = run(SIMBA(max_steps=3, bsize=12, max_demos=0))
+    assert all(not s.demos for t in result.trials for s in t.candidate.steps.values())
+    assert result.score > 0.4
+
+
+def test_simba_takes_fewer_rows_than_a_minibatch():
+    result = run(SIMBA(max_steps=2), train=(0, 1, 2))
+    assert result.stopped == "finished"
+
+
+def test_simba_tries_no_change_that_changed_nothing():
+    batches = []
+    optimizer = SIMBA(max_steps=3, bsize=8)
+
+    def watched(problem):
+        search, answers = optimizer.search(problem), None
+        while True:
+            try:
+                asks = next(search) if answers is None else search.send(answers)
+            except StopIteration:
+                return
+            batches.append(asks)
+            answers = yield asks
+
+    loop.run(Driver(toy_settings(ToyLM())).search(watched))
+    tried = [a.candidate.id for b in batches for a in b if isinstance(a, Score) and a.hide_own_row]
+    assert tried
+    assert len(tried) == len(set(tried))
+    start = batches[0][0].candidate.id
+    assert start not in tried
+
+
+def test_simba_leaves_a_solved_task_as_it_is():
+    result = run(SIMBA(max_steps=2, max_demos=0), metric=lambda e, p: 1.0)
+    assert result.best.id == result.seed.id
+
+
+def test_optuna_ends_when_every_choice_was_tried():
+    tuner = BootstrapFewShotWithOptuna(
+        num_candidate_programs=50, max_demos=1, max_bootstrapped_demos=2, max_labeled_demos=0
+    )
+    result = run(tuner)
+    assert result.stopped == "finished"
+    assert len(result.validated()) == 3
+
+
+def test_knn_shows_a_partly_right_run_only_where_labels_say_nothing():
+    half = run(KNNFewShot(), metric=lambda example, prediction: 0.5)
+    assert all(not demo.augmented for demo in half.best.steps["self"].demos)
+    kept = run(KNNFewShot(metric_threshold=0.5), metric=lambda example, prediction: 0.5)
+    assert all(demo.augmented for demo in kept.best.steps["self"].demos)

@@ -1,0 +1,212 @@
+"""BetterTogether, Ensemble and the advice which optimizer to take."""
+
+import pytest
+
+from engine import MIPRO, context, loop
+from engine.errors import ConfigurationError
+from engine.metrics.matching import ExactMatch
+from engine.modules.predict import Predict
+from engine.optimizers.better_together import PARTS, BetterTogether, chain_of
+from engine.optimizers.choose import choose_optimizer
+from engine.optimizers.copro import COPRO
+from engine.optimizers.ensemble import Ensemble, best_of, majority
+from engine.optimizers.few_shot.bootstrap import BootstrapFewShot
+from engine.optimizers.few_shot.labeled import LabeledFewShot
+from engine.optimizers.few_shot.random_search import BootstrapRS
+from engine.optimizers.mipro.optimizer import MIPROv2
+from engine.prediction import Prediction
+from engine.registry import OPTIMIZERS
+from engine.search.budget import Budget
+from engine.search.driver import Driver
+from engine.testing import DummyLM
+from engine.testing.toy_task import ToyLM, toy_metric, toy_rows, toy_settings
+
+ROWS = list(toy_rows(36).values())
+
+
+def run(optimizer, lm=None, **changes):
+    return loop.run(Driver(toy_settings(lm or ToyLM(), **changes)).search(optimizer.search))
+
+
+# BetterTogether
+
+
+def test_a_chain_starts_each_step_from_the_last_ones_result():
+    tuner = BetterTogether(toy_metric, a=COPRO(breadth=4, depth=1), b=LabeledFewShot(4))
+    assert tuner.options.strategy == "a -> b"
+    result = run(tuner)
+    last = result.trials[-1].candidate
+    assert last.steps["self"].instructions != result.seed.steps["self"].instructions
+    assert len(last.steps["self"].demos) == 4
+    assert result.score == max(s for s, _ in result.validated())
+
+
+def test_a_chain_keeps_the_best_even_where_a_later_step_is_worse():
+    both = run(BetterTogether(strategy="LabeledFewShot -> COPRO"))
+    assert both.score >= run(BetterTogether(strategy="LabeledFewShot")).score
+
+
+def test_branches_run_at_once_and_the_better_goes_on():
+    assert chain_of("p | COPRO -> q") == [["p", "COPRO"], ["q"]]
+    result = run(BetterTogether(strategy="LabeledFewShot | BootstrapFewShot"))
+    assert len(result.validated()) == 3
+
+
+def test_p_is_random_search_as_in_dspy():
+    tuner = BetterTogether(strategy="p -> p")
+    assert all(isinstance(o, BootstrapRS) for step in tuner._chain for o in step)
+
+
+def test_a_step_that_trains_weights_is_refused_in_a_sentence():
+    with pytest.raises(ConfigurationError, match="trains weights"):
+        BetterTogether(strategy="p -> w -> p")
+    with pytest.raises(ConfigurationError, match="'nothing', which is no optimizer"):
+        BetterTogether(strategy="p -> nothing")
+    with pytest.raises(ConfigurationError, match="write names"):
+        BetterTogether(strategy="p ->")
+
+
+def test_a_chain_compiles_with_its_own_optimizers():
+    tuner = BetterTogether(
+        toy_metric, q=BootstrapFewShot(max_bootstrapped_demos=2), strategy="q", task_model=ToyLM()
+    )
+    program = tuner.compile(Predict("text -> label"), trainset=ROWS, seed=3)
+    assert program.tuning.stopped == "finished"
+
+
+def test_a_chain_overrides_options_of_single_optimizers():
+    tuner = BetterTogether(
+        toy_metric, q=COPRO(breadth=4), strategy="q -> BootstrapFewShot", task_model=ToyLM()
+    )
+    program = tuner.compile(
+        Predict("text -> label"),
+        trainset=ROWS,
+        optimizer_compile_args={"q": {"depth": 1}, "BootstrapFewShot": {"max_labeled_demos": 0}},
+    )
+    assert {
+        t.candidate.reason[:8] for t in program.tuning.trials if t.candidate.reason.startswith("Round")
+    } == {"Round 1:"}
+    assert tuner.optimizers["q"].options.depth == 3
+    with pytest.raises(ConfigurationError, match="COPRO has no option 'width'"):
+        tuner.compile(Predict("text -> label"), trainset=ROWS, optimizer_compile_args={"q": {"width": 1}})
+
+
+def test_a_later_step_of_a_chain_has_its_own_share_to_spend():
+    """What earlier steps spent is not taken off twice."""
+    lm = ToyLM()
+    result = run(BetterTogether(strategy="COPRO -> GEPA"), lm, budget=Budget(calls=400))
+    assert any(t.label == "rows to learn from" for t in result.trials)
+    assert lm.paid <= 400
+
+
+def test_a_chain_shares_its_budget_out():
+    lm = ToyLM()
+    result = run(BetterTogether(strategy="BootstrapFewShot -> COPRO"), lm, budget=Budget(calls=150))
+    assert lm.paid <= 150
+    assert result.score is not None
+
+
+def test_a_chain_may_name_every_other_optimizer():
+    others = {o.name for o in OPTIMIZERS} - {"BetterTogether"}
+    assert others == {o.name for o in PARTS}
+
+
+def test_mipro_is_mipro_v2():
+    assert MIPRO is MIPROv2
+
+
+# Ensemble
+
+
+def member(label):
+    step = Predict("text -> label")
+    step.lm = DummyLM([{"label": label}] * 20)
+    return step
+
+
+def test_the_majority_answers():
+    program = Ensemble(reduce_fn="majority").compile([member("a"), member("b"), member("b")])
+    assert program(text="x").label == "b"
+
+
+def test_numbers_are_averaged_and_words_voted_on():
+    answers = [Prediction(n=1, w="a"), Prediction(n=2, w="b"), Prediction(n=6, w="b")]
+    program = Ensemble(reduce_fn="mean")
+    joined = program.reduce_fn(answers)
+    assert (joined.n, joined.w) == (3.0, "b")
+    assert majority(answers[:1]).w == "a"
+
+
+def test_a_judge_of_ones_own_picks():
+    program = Ensemble(reduce_fn=best_of(lambda answer: "abc".index(answer.label)))
+    assert program.compile([member("a"), member("c"), member("b")])(text="x").label == "c"
+
+
+def test_without_a_reduction_all_answers_come_back():
+    answers = Ensemble().compile([member("a"), member("b")])(text="x")
+    assert [a.label for a in answers] == ["a", "b"]
+
+
+def test_a_deterministic_sample_asks_the_same_members_for_the_same_input():
+    members = [member(str(i)) for i in range(6)]
+    program = Ensemble(size=2, deterministic=True).compile(members)
+    first, again, other = program(text="x"), program(text="x"), [program(text=f"y{i}") for i in range(6)]
+    assert [a.label for a in first] == [a.label for a in again]
+    assert len({tuple(a.label for a in answers) for answers in other}) > 1
+
+
+def test_a_member_that_fails_is_left_out():
+    broken = Predict("text -> label")
+    broken.lm = DummyLM([])
+    program = Ensemble(reduce_fn="majority").compile([broken, member("a")])
+    assert program(text="x").label == "a"
+
+
+def test_an_ensemble_of_a_searchs_candidates_can_be_saved(tmp_path):
+    lm = ToyLM()
+    tuner = BootstrapRS(toy_metric, task_model=lm, num_candidate_programs=4)
+    best = tuner.compile(Predict("text -> label"), trainset=ROWS[:18], valset=ROWS[18:])
+    program = Ensemble(reduce_fn="majority", size=2, deterministic=True).compile(best.candidate_programs[:3])
+    program.save(tmp_path / "three.json")
+    plain = Ensemble(reduce_fn="majority", size=2, deterministic=True).compile(
+        [Predict("text -> label") for _ in range(3)]
+    )
+    plain.load(tmp_path / "three.json")
+    with context(lm=lm):
+        assert [plain(text=r.text).label for r in ROWS[:6]] == [program(text=r.text).label for r in ROWS[:6]]
+
+
+def test_an_ensemble_that_cannot_work_says_so():
+    with pytest.raises(ConfigurationError, match="at least one program"):
+        Ensemble().compile([])
+    with pytest.raises(ConfigurationError, match="only 1"):
+        Ensemble(size=3).compile([member("a")])
+    with pytest.raises(ConfigurationError, match="majority, mean"):
+        Ensemble(reduce_fn="best")
+
+
+# The advice
+
+
+@pytest.mark.parametrize(
+    ("rows", "budget", "name"),
+    [
+        (0, None, "LabeledFewShot"),
+        (2, None, "BayesianSignatureOptimizer"),
+        (3, None, "BootstrapFewShot"),
+        (19, None, "BootstrapFewShot"),
+        (20, None, "BootstrapFewShotWithRandomSearch"),
+        (200, Budget(calls=2000), "Autotune"),
+        (200, Budget(calls=300), "LabeledFewShot"),
+        (200, Budget(seconds=600), "Autotune"),
+    ],
+)
+def test_the_advice_follows_rows_and_budget(rows, budget, name):
+    advised, reason = choose_optimizer(rows, ExactMatch(), 1, budget)
+    assert advised == name
+    assert reason.endswith(".")
+
+
+def test_the_advice_names_only_what_there_is():
+    names = {o.name for o in OPTIMIZERS} - {"Autotune"}
+    assert choose_optimizer(200, ExactMatch(), 1, Budget(calls=5000), names)[0] in names

@@ -1,0 +1,202 @@
+"""The estimate: what it says is what a run then takes."""
+
+import subprocess
+import sys
+from typing import Literal
+
+import pytest
+from pydantic import BaseModel
+
+from engine import loop
+from engine.adapters.two_step import TwoStepAdapter
+from engine.lm.base import BaseLM
+from engine.modules.chain_of_thought import ChainOfThought
+from engine.modules.module import Module
+from engine.modules.predict import Predict
+from engine.optimizers.base import Optimizer
+from engine.optimizers.few_shot.bootstrap import BootstrapFewShot
+from engine.optimizers.few_shot.labeled import LabeledFewShot
+from engine.optimizers.mipro.optimizer import MIPROv2
+from engine.records import Example
+from engine.registry import OPTIMIZERS
+from engine.search.budget import Budget
+from engine.search.contract import Score
+from engine.search.driver import Driver
+from engine.search.estimate import estimate
+from engine.search.simulation import invent
+from engine.testing.contract import ToyLM, toy_rows, toy_settings
+
+TEST = tuple(range(60, 80))
+
+
+class Unreachable(BaseLM):
+    """Fails the test if it is ever called."""
+
+    def __init__(self, price=None):
+        super().__init__("hosted/model")
+        self._price = price
+
+    async def complete(self, request):
+        raise AssertionError("An estimate calls no model.")
+
+    def price(self):
+        return self._price
+
+
+def settings(lm, **changes):
+    return toy_settings(
+        lm, rows=toy_rows(80), train=tuple(range(30)), validation=tuple(range(30, 60)), **changes
+    )
+
+
+def whole_run(optimizer: Optimizer, lm: ToyLM) -> int:
+    """Do what a run does, and return the calls it paid."""
+    run = settings(lm)
+    driver = Driver(run)
+
+    async def work():
+        await driver.score(driver.seed, run.validation)
+        result = await driver.search(optimizer.search)
+        await driver.score(result.best, run.validation)
+        await driver.compare(result.seed, result.best, TEST)
+
+    loop.run(work())
+    return lm.paid
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: optimizer.name)
+def test_the_range_contains_what_a_run_takes(optimizer):
+    said = estimate(optimizer().search, settings(Unreachable()), baseline_rows=range(30, 60), test_rows=TEST)
+    taken = whole_run(optimizer(), ToyLM())
+    assert said.calls.low <= taken <= said.calls.high or abs(said.calls.typical - taken) <= 0.15 * taken
+    assert said.calls.low <= said.calls.typical <= said.calls.high
+    assert said.seconds.low > 0
+
+
+def test_it_is_exact_where_nothing_is_left_to_chance():
+    said = estimate(
+        LabeledFewShot().search, settings(Unreachable()), baseline_rows=range(30, 60), test_rows=TEST
+    )
+    assert said.exact
+    assert said.calls.typical == 30 + 30 + 20 + 20
+    assert said.cut == ""
+
+
+def test_a_range_where_it_depends_on_how_many_rows_are_solved():
+    said = estimate(BootstrapFewShot().search, settings(Unreachable()))
+    assert (said.calls.low, said.calls.high) == (5, 30)
+    assert not said.exact
+
+
+def test_money_needs_prices_and_follows_them():
+    one = estimate(LabeledFewShot().search, settings(Unreachable((1e-6, 2e-6))), test_rows=TEST)
+    ten = estimate(LabeledFewShot().search, settings(Unreachable((1e-5, 2e-5))), test_rows=TEST)
+    assert one.usd.typical > 0
+    assert ten.usd.typical == pytest.approx(10 * one.usd.typical)
+    assert estimate(LabeledFewShot().search, settings(Unreachable()), test_rows=TEST).usd is None
+
+
+def test_the_prompt_models_price_counts_too():
+    cheap, dear = Unreachable((0.0, 0.0)), Unreachable((1.0, 1.0))
+    said = estimate(MIPROv2().search, settings(cheap, prompt_lm=dear))
+    assert said.usd.low > 0
+    assert estimate(MIPROv2().search, settings(cheap, prompt_lm=Unreachable())).usd is None
+
+
+def test_a_budget_is_respected_and_what_it_cuts_is_said():
+    said = estimate(MIPROv2().search, settings(Unreachable(), budget=Budget(calls=120)), test_rows=TEST)
+    assert said.calls.high <= 120
+    assert "the budget leaves about" in said.cut
+
+
+def test_more_tokens_for_longer_prompts_and_measured_latency_for_time():
+    few = estimate(LabeledFewShot(k=1).search, settings(Unreachable()), test_rows=TEST)
+    many = estimate(LabeledFewShot(k=16).search, settings(Unreachable()), test_rows=TEST)
+    assert many.tokens.typical > 1.5 * few.tokens.typical
+    slow = estimate(
+        LabeledFewShot().search, settings(Unreachable(), concurrency=10), test_rows=TEST, latency=2.0
+    )
+    assert slow.seconds.typical == pytest.approx(2 * 40 / 10)
+
+
+class Address(BaseModel):
+    street: str
+    number: int
+
+
+def test_typed_fields_and_reasoning_steps_are_stood_in_for():
+    signature = Predict("text: str -> kind: Literal['a', 'b'], n: int, ok: bool, tags: list[str]").signature
+    rows = {i: Example(text=f"t{i}", kind="a").with_inputs("text") for i in range(6)}
+    run = toy_settings(
+        Unreachable(), program=ChainOfThought(signature), rows=rows, train=(0, 1, 2), validation=(3, 4, 5)
+    )
+    assert estimate(BootstrapFewShot().search, run).calls.low == 3
+    made = invent(Address)
+    assert (type(made.street), made.number) == (str, 1)
+    assert invent(Literal["x", "y"]) == "x"
+    assert invent(dict[str, int]) == {"key": 1}
+    assert invent(int | None) == 1
+
+
+def test_an_estimate_imports_no_sampler() -> None:
+    """The dashboard estimates on every change of a form: Optuna would cost its process a second and 100 MB."""
+    code = (
+        "import sys\n"
+        "from engine.testing.contract import ToyLM, toy_settings\n"
+        "from engine.optimizers.few_shot.optuna import BootstrapFewShotWithOptuna\n"
+        "from engine.optimizers.mipro.optimizer import MIPROv2\n"
+        "from engine.search.estimate import estimate\n"
+        "for made in (MIPROv2(), BootstrapFewShotWithOptuna()):\n"
+        "    assert estimate(made.search, toy_settings(ToyLM())).calls.typical > 100\n"
+        "assert 'optuna' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+class Relay(Module):
+    """Two steps of which the second reads only what the first wrote."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = Predict("text -> topic")
+        self.second = Predict("topic -> label")
+
+    async def aforward(self, text: str) -> object:
+        return await self.second.acall(topic=(await self.first.acall(text=text)).topic)
+
+
+class KeepingLM(ToyLM):
+    caches = True
+
+
+def test_calls_that_the_cache_will_answer_are_not_counted() -> None:
+    """A new wording of the second step leaves the first one's calls as they were."""
+
+    def search(problem):  # type: ignore[no-untyped-def]
+        other = problem.seed.with_step("second", instructions="Say it.").derived("New.", problem.seed)
+        yield [Score(problem.seed, problem.validation)]
+        yield [Score(other, problem.validation)]
+
+    rows = 18
+    kept = estimate(search, toy_settings(KeepingLM(), program=Relay())).calls
+    free = estimate(search, toy_settings(ToyLM(), program=Relay())).calls
+    assert (free.low, free.high) == (4 * rows, 4 * rows)
+    assert kept.high == 3 * rows
+    assert kept.low == rows + 2
+
+
+def test_every_call_has_the_price_of_the_model_that_is_asked():
+    def usd(step_price: float, extraction_price: float) -> float:
+        run = settings(Unreachable((1e-6, 1e-6)))
+        step = run.program.predictors()[0]
+        step.adapter = TwoStepAdapter(Unreachable((extraction_price, extraction_price)))
+        step.lm = Unreachable((step_price, step_price))
+        said = estimate(LabeledFewShot().search, run, test_rows=TEST)
+        assert said.usd is not None
+        return said.usd.typical
+
+    alike = usd(1e-6, 1e-6)
+    assert alike < usd(1e-5, 1e-6) < usd(1e-5, 1e-5)
+    assert usd(1e-5, 1e-6) + usd(1e-6, 1e-5) == pytest.approx(11 * alike)
+    assert usd(1e-5, 1e-5) == pytest.approx(10 * alike)

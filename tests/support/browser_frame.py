@@ -1,0 +1,110 @@
+"""What browser tests do over and over: wait, go to a page, take a picture."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from page_traffic import is_answered
+from playwright.sync_api import Error, Page
+from screenshots import TALLEST_HOLE, blank, faint_texts, spilled_texts, tallest_hole
+
+SHOTS = Path(__file__).parents[2] / ".screenshots"
+BACKSTOP = 120.0
+"""Seconds after which something that is waited for will not come, on any machine."""
+
+# Widgets wait up to 200 ms before they send; a timer that is set later and runs longer ends after theirs.
+_MOMENT = "() => new Promise((done) => setTimeout(done, 250))"
+
+_STILL = """() => new Promise((done) => {
+  const quiet = 150, most = 5000, began = performance.now();
+  let last = began;
+  const seen = new MutationObserver(() => { last = performance.now(); });
+  seen.observe(document.body, {subtree: true, childList: true, attributes: true, characterData: true});
+  const loaded = () => document.fonts.status === 'loaded'
+    && [...document.images].every((image) => image.complete)
+    && [...document.querySelectorAll('.js-plotly-plot')].every((plot) => plot.querySelector('.main-svg'));
+  const look = () => {
+    const now = performance.now();
+    if ((now - last >= quiet && loaded()) || now - began >= most) { seen.disconnect(); done(); }
+    else setTimeout(look, 30);
+  };
+  look();
+})"""
+
+
+def settled(page: Page) -> None:
+    """Wait until Streamlit is connected, has answered what it was asked, and has nothing to do."""
+    in_page(page, _MOMENT)
+    _idle(page)
+    end = time.monotonic() + BACKSTOP
+    while not is_answered(page) and time.monotonic() < end:
+        page.wait_for_timeout(20)
+    _idle(page)
+
+
+def _idle(page: Page) -> None:
+    page.locator(
+        "[data-testid=stApp][data-test-connection-state=CONNECTED][data-test-script-state=notRunning]"
+    ).wait_for(state="attached")
+
+
+def still(page: Page) -> None:
+    """Wait until nothing on the page has changed for a moment, its fonts and pictures are there, and its charts are drawn."""
+    # A table's script is loaded when the first table is shown; until then a grey bar stands in its place.
+    page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')")
+    in_page(page, _STILL)
+
+
+def in_page(page: Page, script: str) -> None:
+    """Await something by the page's own clock, which a slow machine slows down too; anew where the page is left meanwhile."""
+    while True:
+        try:
+            page.evaluate(script)
+            return
+        except Error as error:
+            if "context was destroyed" not in str(error) and "navigat" not in str(error):
+                raise
+
+
+def within(condition: Callable[[], Any], seconds: float, page: Page) -> bool:
+    """Return whether a condition holds in time; the page lives on meanwhile."""
+    end = time.monotonic() + seconds
+    while not (held := bool(condition())) and time.monotonic() < end:
+        page.wait_for_timeout(50)
+    return held
+
+
+def shoot(page: Page, name: str) -> None:
+    """Save a picture of the whole page in .screenshots/; check that all of it is there, inside and readable."""
+    SHOTS.mkdir(exist_ok=True)
+    still(page)
+    size = page.viewport_size or {"width": 1280, "height": 900}
+    whole = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+    page.set_viewport_size({"width": size["width"], "height": max(size["height"], min(whole, 3000))})
+    still(page)
+    page.screenshot(path=SHOTS / f"{name}.png")
+    spilled, faint = spilled_texts(page), faint_texts(page)
+    over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    page.set_viewport_size(size)
+    assert over <= 1, f"{name}: the page is {over} px too wide"
+    assert not spilled, f"{name}: runs over the edge: {spilled}"
+    assert not faint, f"{name}: too faint to read (WCAG AA): {faint}"
+    left = int(page.evaluate("document.querySelector('[data-testid=stMain]').getBoundingClientRect().left"))
+    assert not blank(SHOTS / f"{name}.png", left), f"{name}: the page is blank"
+    hole = tallest_hole(SHOTS / f"{name}.png", left)
+    assert hole <= TALLEST_HOLE, f"{name}: {hole} px of nothing in the middle of the page"
+
+
+def to_page(page: Page, name: str) -> None:
+    """Go to a page by the menu at the side."""
+    link = page.get_by_test_id("stSidebarNav").get_by_role("link", name=name.title(), exact=False)
+    link.first.click()
+    settled(page)
+
+
+def press(page: Page, key: str) -> None:
+    """Press the button with this key. (Streamlit draws a button that has a tooltip twice.)"""
+    page.locator(f".st-key-{key} button").first.click()

@@ -1,0 +1,39 @@
+"""What tests of single pages do over and over: open one without a browser, read what it says, look at the draft."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from streamlit.testing.v1 import AppTest
+
+from engine.runs.spec import ProjectDraft
+from engine.store.store import Store
+
+APP = str(Path(__file__).parents[2] / "dashboard" / "app.py")
+
+
+def open_page(page: str = "home", **params: str) -> AppTest:
+    """Open a page with these query parameters; it must not raise."""
+    app = AppTest.from_file(APP, default_timeout=180)
+    for name, value in params.items():
+        app.query_params[name] = value
+    app.run()
+    if page != "home":
+        # Leaving the first page forgets them.
+        for name, value in params.items():
+            app.query_params[name] = value
+        app.switch_page(f"app_pages/{page}/page.py").run()
+    assert not app.exception, app.exception
+    return app
+
+
+def said(app: AppTest) -> str:
+    """Everything a page says in words, without the marks that keep it from being read as Markdown."""
+    kinds = (app.title, app.markdown, app.caption, app.text, app.code, app.success, app.info, app.warning)
+    return "\n".join(str(e.value).replace("\\", "") for kind in kinds for e in kind)
+
+
+def stored_draft(project: str) -> ProjectDraft:
+    """A project's draft as it is in the store."""
+    with Store.open() as store:
+        return ProjectDraft.model_validate(store.get_project(project).draft)

@@ -1,0 +1,55 @@
+"""Registered optimizers with options that make a toy run short, and a toy program of two steps."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from engine.lm.base import Choice, Reply
+from engine.modules.module import Module
+from engine.modules.predict import Predict
+from engine.optimizers.base import Optimizer
+from engine.records import Usage
+from engine.testing.toy_task import ToyLM
+
+SMALL: dict[str, dict[str, object]] = {
+    "AvatarOptimizer": {"max_iters": 4, "at_once": 2},
+    "BetterTogether": {"strategy": "COPRO -> BootstrapFewShot"},
+    "COPRO": {"breadth": 4, "depth": 2},
+    "GEPA": {"max_metric_calls": 150},
+    "InferRules": {"num_candidates": 3},
+    "SIMBA": {"max_steps": 2, "bsize": 9, "num_candidates": 3},
+}
+
+
+def small(optimizer: type[Optimizer]) -> Callable[[], Optimizer]:
+    """Return what makes the optimizer, with small options where it has any."""
+    return partial(optimizer, **SMALL.get(optimizer.name, {}))
+
+
+class TwoSteps(Module):
+    """The toy task in two steps, of which the first finds nothing out."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = Predict("text -> hint")
+        self.second = Predict("text, hint -> label")
+
+    async def aforward(self, text):
+        hint = (await self.first.acall(text=text)).hint
+        return await self.second.acall(text=text, hint=hint)
+
+
+class HintLM(ToyLM):
+    """A toy model that also answers the first of two steps."""
+
+    async def complete(self, request):
+        wanted = str(request.messages[0]["content"]).split("You write these output fields:")[-1]
+        if "`hint`" not in wanted or "`label`" in wanted:
+            return await super().complete(request)
+        key = request.key()
+        if key in self.cache:
+            return replace(self.cache[key], cached=True)
+        self.paid += 1
+        text = "[[ ## hint ## ]]\nnone\n\n[[ ## completed ## ]]"
+        self.cache[key] = Reply((Choice(text),), Usage(calls=1), key=key, payer="toy")
+        return self.cache[key]
