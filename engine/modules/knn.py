@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from engine import loop
-from engine.modules.predict import NearestTexts
+from engine.modules.nearest import NearestTexts
 from engine.records import Example
 
 

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import math
-import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
@@ -23,6 +20,7 @@ from engine.errors import ConfigurationError
 from engine.modules import state
 from engine.modules.call_range import CallRange
 from engine.modules.module import Module
+from engine.modules.nearest import NearestTexts, text_of_values
 from engine.prediction import Prediction
 from engine.records import Demo, Example, StepState, json_value
 from engine.runtime import current, tracked
@@ -55,62 +53,7 @@ def reasoning_first(signature: type[Signature], wanted: bool | None) -> type[Sig
     return signature if len(signature.output_fields) == 1 else signature.delete(FIELD)
 
 
-class NearestTexts:
-    """Texts, indexed so that the nearest to another text are found quickly.
-
-    >>> near = NearestTexts(["the parcel is late", "my password is wrong", "where is my parcel"])
-    >>> near.nearest("a parcel that never came", 2)
-    [2, 0]
-    """
-
-    def __init__(self, texts: Sequence[str]) -> None:
-        import numpy as np  # only where examples are compared: it takes long to load
-
-        self._np: Any = np
-        counts = [_parts(text) for text in texts]
-        known = Counter(part for count in counts for part in count)
-        self._rarity = {part: math.log((1 + len(texts)) / n) for part, n in known.items()}
-        postings: dict[str, tuple[list[int], list[float]]] = {}
-        for place, count in enumerate(counts):
-            weights = {part: (1 + math.log(n)) * self._rarity[part] for part, n in count.items()}
-            length = math.sqrt(sum(w * w for w in weights.values())) or 1.0
-            for part, weight in weights.items():
-                places, shares = postings.setdefault(part, ([], []))
-                places.append(place)
-                shares.append(weight / length)
-        self._postings = {part: (np.array(p), np.array(s)) for part, (p, s) in postings.items()}
-        self._size = len(texts)
-
-    def nearest(self, text: str, k: int) -> list[int]:
-        """Return the places of the `k` texts most like this one, the nearest first; ties keep their order."""
-        closeness = self._np.zeros(self._size)
-        for part, n in _parts(text).items():
-            weight = (1 + math.log(n)) * self._rarity.get(part, 0.0)
-            if part in self._postings:
-                places, shares = self._postings[part]
-                closeness[places] += weight * shares
-        ranked: list[int] = self._np.argsort(-closeness, kind="stable")[:k].tolist()
-        return ranked
-
-
-def text_of_values(values: Mapping[str, Any], names: Sequence[str]) -> str:
-    """Return some of the values as one text."""
-    return "\n".join(str(values[name]) for name in names if values.get(name) is not None)
-
-
-def _parts(text: str) -> Counter[str]:
-    words = _WORD.findall(text.lower())
-    parts = Counter(words)
-    for word in words:
-        parts.update(f"~{word[i : i + 3]}" for i in range(len(word) - 2))
-    return parts
-
-
-_WORD = re.compile(r"\w+")
-
-
 _log = logging.getLogger(__name__)
-
 _RESERVED = ("signature", "demos", "config", "lm")
 """Call arguments that change the call; a field of the same name takes precedence."""
 

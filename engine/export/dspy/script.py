@@ -20,7 +20,7 @@ from engine.export.dspy.state import beside, built, chooses, step_state
 from engine.export.program import ProgramFile
 from engine.lm import hashing
 from engine.lm.choice import ModelChoice
-from engine.modules import predict
+from engine.modules import nearest
 from engine.modules.module import Module
 from engine.modules.predict import FIELD, Predict
 from engine.pipeline.build import build_program
@@ -143,7 +143,7 @@ def _parts(steps: Sequence[StepSpec], placed: Sequence[_Placed]) -> Iterable[str
     if any(s.strategy == "program_of_thought" for s in steps):
         yield CODE
     if any(chooses(p.tuned) for p in placed):
-        yield own_code(predict) + NEAREST
+        yield own_code(nearest) + NEAREST
 
 
 def _passages(step: StepSpec) -> tuple[str, ...]:

@@ -27,7 +27,8 @@ from engine.export.standalone import steps as step_parts
 from engine.export.standalone.literal import literal
 from engine.export.standalone.models import asks_for, endpoint, is_offline
 from engine.export.standalone.types import kind_of
-from engine.modules.predict import Predict, text_of_values
+from engine.modules.nearest import text_of_values
+from engine.modules.predict import Predict
 from engine.pipeline.signatures import field_type
 from engine.pipeline.spec import FieldSpec, StepSpec
 from engine.retrieval.bm25 import FUNCTION_WORDS

@@ -318,7 +318,7 @@ def test_citations_of_claude_through_litellm():
     # In a process of its own: litellm must not be loaded where other tests look whether it was.
     code = """
     import json, sys
-    import test_adapters_native as here
+    import test_native as here
 
     lm = here.LM("anthropic/claude-sonnet-4-5", api_base=sys.argv[1], cache=False, num_retries=0, prompt_cache=True)
     with here.context(lm=lm):
@@ -348,7 +348,7 @@ def test_citations_of_claude_through_litellm():
             env={
                 **os.environ,
                 "ANTHROPIC_API_KEY": "k",
-                "PYTHONPATH": os.pathsep.join(["tests", "tests/engine_tests"]),
+                "PYTHONPATH": os.pathsep.join(["tests/support", "tests/engine_tests/adapters"]),
             },
             cwd=Path(__file__).parents[3],
             capture_output=True,

@@ -6,7 +6,8 @@ import pytest
 
 from engine import context, loop
 from engine.errors import ConfigurationError
-from engine.modules.predict import NearestTexts, Predict
+from engine.modules.nearest import NearestTexts
+from engine.modules.predict import Predict
 from engine.optimizers.few_shot.knn import KNNFewShot
 from engine.optimizers.few_shot.optuna import BootstrapFewShotWithOptuna
 from engine.optimizers.simba.optimizer import SIMBA
