@@ -30,10 +30,7 @@ from dashboard.serving import stream
 HERE = Path(__file__).parents[1]
 
 FIRST_PAGE = (
-    *(
-        f"dashboard.components.home.{name}"
-        for name in ("project_cards", "sample_gallery", "new_project", "run_list")
-    ),
+    *(f"dashboard.app_pages.home.{name}" for name in ("projects", "welcome", "runs")),
     *("dashboard.components.wizard", "engine.registry", "engine.runs.parts", "engine.pipeline.check"),
 )
 THRESHOLDS = (20_000, 20, 20)
@@ -75,8 +72,10 @@ def load_rest() -> None:
     import pandas as pd
 
     pd.DataFrame({"warm": ["up"]}).to_dict("records")
-    for found in pkgutil.walk_packages([str(HERE / "components")], "dashboard.components."):
-        importlib.import_module(found.name)
+    for folder in ("components", "app_pages"):
+        for found in pkgutil.walk_packages([str(HERE / folder)], f"dashboard.{folder}."):
+            if not found.name.endswith(".page"):  # a page is a script: Streamlit runs it
+                importlib.import_module(found.name)
     warming = importlib.import_module("dashboard.serving.warming")
     gc.collect()
     gc.freeze()
