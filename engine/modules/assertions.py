@@ -9,7 +9,6 @@ score, is told in its feedback, and keeps the run from becoming a demonstration,
 from __future__ import annotations
 
 import logging
-import sys
 from collections import Counter, deque
 from collections.abc import Iterator
 from types import TracebackType
@@ -58,10 +57,11 @@ def Suggest(result: Any, msg: str = "", target_module: Any = None) -> bool:  # n
 class Attempt:
     """One run of a program's `forward`: a context manager that swallows the request to try again."""
 
-    def __init__(self, advice: dict[int, str], broken: Counter[Any]) -> None:
+    def __init__(self, advice: dict[int, str], broken: Counter[int]) -> None:
         self.result: Any = None
         self.again = False
         self.broken = broken
+        self.conditions = 0
         self.outer = current()
         # Nobody else wants the trace: then the last calls will do, or a long loop would hold all it ever made.
         self.trace: Any = [] if self.outer.trace is not None else deque(maxlen=_REMEMBERED)
@@ -109,7 +109,7 @@ class Attempt:
 def attempts() -> Iterator[Attempt]:
     """Yield attempts at one call until one of them does not ask for another."""
     advice: dict[int, str] = {}
-    broken: Counter[Any] = Counter()
+    broken: Counter[int] = Counter()
     while True:
         attempt = Attempt(advice, broken)
         yield attempt
@@ -118,19 +118,20 @@ def attempts() -> Iterator[Attempt]:
 
 
 def _require(result: Any, message: str, target: Any, *, hard: bool) -> bool:
+    enclosing = list(_enclosing_attempts())
+    for attempt in enclosing:
+        attempt.conditions += 1
     if result:
         return True
-    caller = sys._getframe(2)
-    place = caller.f_code, caller.f_lineno
-    attempt = current().attempt
-    while attempt is not None:
+    for attempt in enclosing:
         found = attempt.step(target)
-        if found is not None and attempt.broken[place] < MOST_RETRIES:
-            attempt.broken[place] += 1
-            raise _TryAgainError(attempt, found[0], message, found[1])
-        if found is not None:
+        if found is None:
+            continue
+        # A condition is known by its place in the run: the first, the second ...
+        if attempt.broken[attempt.conditions] >= MOST_RETRIES:
             break
-        attempt = attempt.outer.attempt
+        attempt.broken[attempt.conditions] += 1
+        raise _TryAgainError(attempt, found[0], message, found[1])
     if hard:
         raise ConstraintError(f"A required condition was not met: {message}")
     _log.warning("A suggestion was not followed: %s", message)
@@ -138,6 +139,14 @@ def _require(result: Any, message: str, target: Any, *, hard: bool) -> bool:
     if remarks is not None:
         remarks.append(message)
     return False
+
+
+def _enclosing_attempts() -> Iterator[Attempt]:
+    """Yield the runs of `forward` that are going on around the caller, innermost first."""
+    attempt = current().attempt
+    while attempt is not None:
+        yield attempt
+        attempt = attempt.outer.attempt
 
 
 HINT = """\
