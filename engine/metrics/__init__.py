@@ -1,18 +1,15 @@
-"""How good an answer is: (example, prediction) -> score and feedback, one family a file.
+"""Metrics: (example, prediction) -> score and feedback.
 
-    base.py      Metric, Grade, and `grade`, which makes a Grade of whatever a metric returns
-    exact.py     the same answer
-    contains.py  the answer mentions what was expected
-    overlap.py   shared words
-    numeric.py   numbers, within a tolerance
-    json_fields.py, pattern.py, ngrams.py, edit_distance.py   structures, forms, ROUGE BLEU chrF, spelling
-    embedding.py   nearness of embeddings; awaited.py  what metrics that must be waited for share
-    judging.py   a model as judge; semantic.py and rubric.py ask it
+    base.py        Metric, Grade, and `grade`, which makes a Grade of whatever a metric returns
+    matching.py    right or wrong: the same answer, a mention, a pattern, a number within a tolerance
+    similarity.py  degrees: shared words, spelling, ROUGE, BLEU, chrF, nearness of embeddings
+    json_fields.py structured answers, field by field
+    judge.py       a model as judge, by criteria; semantic.py: by meaning
     whole_set.py   numbers of a whole set of rows: macro F1, correlation
-    weighted.py  several metrics as one; python_code.py  code of one's own, in the sandbox
-    text.py      how texts are made comparable
-    agreement.py how far a judge and a person agree
-    interval.py  how sure a mean score is
+    weighted.py    several metrics as one
+    python_code.py the user's own code, in the sandbox
+    text.py        texts made comparable
+    agreement.py   agreement of a judge with a person
 
 Only judges ask a model, through the gate that counts every call. A metric knows nothing of programs or searches.
 """

@@ -1,4 +1,4 @@
-"""The same answer or not: `ExactMatch`, and DSPy's `answer_exact_match`."""
+"""Right or wrong: the same answer, a mention, a pattern, a number within a tolerance; and DSPy's functions for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many letters differ: `EditDistance`, by rapidfuzz."""
+"""Degrees of likeness to the expected text: words, letters, n-grams, embeddings."""
 
 from __future__ import annotations
 
