@@ -29,7 +29,7 @@ from engine.optimizers.mipro.optimizer import BayesianSignatureOptimizer, MIPROv
 from engine.optimizers.shared.board import Board
 from engine.optimizers.simba.optimizer import SIMBA
 from engine.records import Candidate
-from engine.search.contract import Allowance, Ask, Keep, Problem, Propose, Score, Search, together
+from engine.search.contract import Allowance, Ask, Keep, Problem, Propose, Score, Search, relay, together
 
 PARTS: tuple[type[Optimizer], ...] = (
     LabeledFewShot,
@@ -195,17 +195,18 @@ def _rng(problem: Problem) -> Any:
 
 def _result(search: Search) -> Generator[Sequence[Ask], Sequence[Any], Candidate | None]:
     """Run a search and return what it kept last, without its `Keep` asks: only the chain's best is kept."""
-    kept: Candidate | None = None
-    answers: Sequence[Any] | None = None
-    while True:
-        try:
-            asks = next(search) if answers is None else search.send(answers)
-        except StopIteration:
-            return kept
-        kept = next((a.candidate for a in reversed(asks) if isinstance(a, Keep)), kept)
-        paid = [a for a in asks if not isinstance(a, Keep)]
-        received = iter((yield paid) if paid else ())
-        answers = [None if isinstance(a, Keep) else next(received) for a in asks]
+    kept: list[Candidate] = []
+
+    def paid(asks: Sequence[Ask]) -> list[Ask]:
+        kept.extend(a.candidate for a in asks if isinstance(a, Keep))
+        return [a for a in asks if not isinstance(a, Keep)]
+
+    def answers_in_place(asks: Sequence[Ask], received: Sequence[Any]) -> list[Any]:
+        rest = iter(received)
+        return [None if isinstance(a, Keep) else next(rest) for a in asks]
+
+    yield from relay(search, paid, answers_in_place)
+    return kept[-1] if kept else None
 
 
 class _Meter:
@@ -218,14 +219,7 @@ class _Meter:
 
     def watch(self, search: Generator[Sequence[Ask], Sequence[Any], Any]) -> Generator[Any, Any, Any]:
         """Pass a search through and count its calls."""
-        answers: Sequence[Any] | None = None
-        while True:
-            try:
-                asks = next(search) if answers is None else search.send(answers)
-            except StopIteration as end:
-                return end.value
-            self.count(asks)
-            answers = yield asks
+        return relay(search, self.count)
 
     def count(self, asks: Sequence[Ask]) -> None:
         """Count what asks take; a row that was asked for before takes nothing."""

@@ -14,7 +14,8 @@ The shape is that of httpx's auth flows (generators that yield requests) and Opt
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,7 @@ class Proposal:
 Ask = Score | Propose | Keep
 Answer = Evaluation | Proposal | None
 Search = Generator[Sequence[Ask], Sequence[Any], Any]
-"""A text that it returns is a sentence on how it ended, for the person."""
+"""May return a closing message for the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,50 +184,73 @@ def together(
     return results
 
 
-def held(search: Search, problem: Problem) -> Search:
-    """Return the search, unable to change what `problem.frozen` names."""
-    return search if not problem.frozen else _held(search, problem)
+def relay(
+    search: Search,
+    on_asks: Callable[[Sequence[Ask]], Sequence[Ask] | None] | None = None,
+    on_answers: Callable[[Sequence[Ask], Sequence[Any]], Sequence[Any] | None] | None = None,
+) -> Search:
+    """Pass on a search's asks and answers through two hooks, and return what the search returns.
 
+    `on_asks` receives each batch; `on_answers` receives the batch as the search made it, and the answers. What a
+    hook returns takes their place, None leaves them unchanged. A batch that `on_asks` empties is not yielded.
 
-def _held(search: Search, problem: Problem) -> Generator[Sequence[Ask], Sequence[Any], Any]:
-    hold = _Hold(problem)
-    answers: Sequence[Any] | None = None
-    try:
+    >>> seen: list[Ask] = []
+    >>> list(relay((batch for batch in [[Keep(Candidate({}))]]), seen.extend)) == [seen]
+    True
+    """
+    answers: Any = None
+    with closing(search):
         while True:
             try:
-                asks = next(search) if answers is None else search.send(answers)
+                asks = search.send(answers)
             except StopIteration as end:
                 return end.value
-            received = yield [hold.outgoing(ask) for ask in asks]
-            answers = [hold.incoming(ask, answer) for ask, answer in zip(asks, received, strict=True)]
-    finally:
-        search.close()
+            changed = on_asks(asks) if on_asks is not None else None
+            passed_on = asks if changed is None else changed
+            answers = (yield passed_on) if passed_on or changed is None else ()
+            replaced = on_answers(asks, answers) if on_answers is not None else None
+            answers = answers if replaced is None else replaced
 
 
-class _Hold:
-    """What each candidate a search has named became."""
+async def drive(search: Search, answer: Callable[[Sequence[Ask]], Awaitable[Sequence[Any] | None]]) -> Any:
+    """Answer a search's batches until it ends or `answer` returns None; return what the search returns."""
+    answers: Any = None
+    with closing(search):
+        while True:
+            try:
+                asks = search.send(answers)
+            except StopIteration as end:
+                return end.value
+            answers = await answer(asks)
+            if answers is None:
+                return None
 
-    def __init__(self, problem: Problem) -> None:
-        self._seed, self._frozen = problem.seed, problem.frozen
-        self._teacher = problem.teacher
-        self._became: dict[str, str] = {}
 
-    def outgoing(self, ask: Ask) -> Ask:
-        if not isinstance(ask, Score | Keep):
-            return ask
-        if isinstance(ask, Score) and ask.teacher and self._teacher is not None:
-            return ask  # another program: what it shows is no result
-        return replace(ask, candidate=self._of(ask.candidate))
+def with_frozen_parts(search: Search, problem: Problem) -> Search:
+    """Return the search, unable to change what `problem.frozen` names."""
+    if not problem.frozen:
+        return search
+    restored_ids: dict[str, str] = {}
 
-    def incoming(self, ask: Ask, answer: Any) -> Any:
-        if isinstance(ask, Score) and isinstance(answer, Evaluation):
-            return replace(answer, candidate_id=ask.candidate.id)
-        return answer
-
-    def _of(self, candidate: Candidate) -> Candidate:
-        made = restored(candidate, self._seed, self._frozen)
-        self._became[candidate.id] = made.id
-        if made is self._seed:
+    def restored_candidate(candidate: Candidate) -> Candidate:
+        made = restored(candidate, problem.seed, problem.frozen)
+        restored_ids[candidate.id] = made.id
+        if made is problem.seed:
             return made
-        parents = tuple(dict.fromkeys(self._became.get(p, p) for p in candidate.parents))
+        parents = tuple(dict.fromkeys(restored_ids.get(p, p) for p in candidate.parents))
         return made if parents == made.parents else replace(made, parents=parents)
+
+    def restored_ask(ask: Ask) -> Ask:
+        # A teacher is another program, and what it answers is no result.
+        of_teacher = isinstance(ask, Score) and ask.teacher and problem.teacher is not None
+        if isinstance(ask, Propose) or of_teacher:
+            return ask
+        return replace(ask, candidate=restored_candidate(ask.candidate))
+
+    def with_own_ids(asks: Sequence[Ask], answers: Sequence[Any]) -> Sequence[Any]:
+        return [
+            replace(answer, candidate_id=ask.candidate.id) if isinstance(ask, Score) else answer
+            for ask, answer in zip(asks, answers, strict=True)
+        ]
+
+    return relay(search, lambda asks: [restored_ask(ask) for ask in asks], with_own_ids)

@@ -15,7 +15,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import replace
 from itertools import count
 from typing import Any, cast
@@ -37,7 +36,8 @@ from engine.search.contract import (
     Propose,
     Score,
     Search,
-    held,
+    drive,
+    with_frozen_parts,
 )
 from engine.search.events import (
     BudgetSpent,
@@ -227,8 +227,7 @@ class Driver:
             raised = self.ledger.raised
             problem = make_problem(self.settings, for_whole_search(self.ledger, before))
             made = make(replace(problem, calls_made=lambda: self.ledger.spent.calls - before.calls))
-            with closing(held(made, problem)) as search:
-                reason = await self._drive(search, batches)
+            reason = await self._drive(with_frozen_parts(made, problem), batches)
             if self.ledger.closed is not None or self.ledger.raised == raised:
                 return reason
             self._desk.enter(self._best, self.trials)
@@ -236,24 +235,28 @@ class Driver:
             self._record(Note("The search goes on: it has more to spend than it had planned with."))
 
     async def _drive(self, search: Search, batches: Iterator[int]) -> str | None:
-        """Drive a search to its end; return what it says of how it ended, if it says something."""
-        answers: Sequence[Any] | None = None
-        for batch in batches:
-            try:
-                asks = next(search) if answers is None else search.send(answers)
-            except StopIteration as end:
-                await self._desk.attend(batch)
-                return end.value if isinstance(end.value, str) else None
+        """Drive a search to its end, or to its first paid ask after the ledger closed; return its closing message."""
+        cut = False
+
+        async def answer(asks: Sequence[Ask]) -> Sequence[Any] | None:
+            nonlocal cut
+            batch = next(batches)
             if self.ledger.closed is not None:
                 await self._desk.attend(batch)  # a larger budget opens it again
             if self.ledger.closed is not None and any(not isinstance(ask, Keep) for ask in asks):
                 for ask in asks:
                     if isinstance(ask, Keep):
                         self._keep(ask)
+                cut = True
                 return None
             answers = await self._desk.beside(self._batch(asks), batch)
             self.trials.sort(key=lambda trial: trial.number)
-        return None
+            return answers
+
+        message = await drive(search, answer)
+        if not cut:
+            await self._desk.attend(next(batches))
+        return message if isinstance(message, str) else None
 
     async def _batch(self, asks: Sequence[Ask], *, in_turn: bool = True) -> list[Any]:
         """Answer asks that were yielded together, in their order; their rows start in turn or side by side."""

@@ -26,7 +26,18 @@ from engine.modules.predict import Predict
 from engine.modules.trajectory import ToolStep
 from engine.pipeline.strategies import ToolCall
 from engine.records import Candidate, Evaluation, Outcome, Usage, content_hash
-from engine.search.contract import Allowance, Ask, Keep, Problem, Proposal, Propose, Score, Search, held
+from engine.search.contract import (
+    Allowance,
+    Ask,
+    Keep,
+    Problem,
+    Proposal,
+    Propose,
+    Score,
+    Search,
+    drive,
+    with_frozen_parts,
+)
 from engine.search.problem import make_problem, seed_of
 from engine.search.settings import Settings
 
@@ -381,19 +392,16 @@ class Simulation:
             await self._batch([Score(seed, baseline_rows)])
         before = self.totals.calls
         problem = self.renderer.problem(allowance)
-        search = held(
-            make(replace(problem, calls_made=lambda: int(self.totals.calls - before), rehearsal=True)),
-            problem,
-        )
-        answers: Sequence[Any] | None = None
-        while self.totals.calls <= ceiling:
-            try:
-                asks = next(search) if answers is None else search.send(answers)
-            except StopIteration:
-                break
+        told = replace(problem, calls_made=lambda: int(self.totals.calls - before), rehearsal=True)
+
+        async def answer(asks: Sequence[Ask]) -> list[Any] | None:
+            nonlocal best
             best = next((a.candidate for a in reversed(asks) if isinstance(a, Keep)), best)
             answers = await self._batch(asks)
-        search.close()
+            return answers if self.totals.calls <= ceiling else None
+
+        if self.totals.calls <= ceiling:
+            await drive(with_frozen_parts(make(told), problem), answer)
         if baseline_rows and best.id != seed.id:
             await self._batch([Score(best, baseline_rows)])
         if test_rows:

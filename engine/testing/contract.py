@@ -13,7 +13,7 @@ contract. They run the toy task of `engine.testing.toy_task`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
 from engine import loop
@@ -22,7 +22,7 @@ from engine.modules.predict import Predict
 from engine.optimizers.base import Optimizer
 from engine.records import StepState
 from engine.search.budget import Budget
-from engine.search.contract import Keep, Problem, Propose, Score
+from engine.search.contract import Keep, Problem, Propose, Score, relay
 from engine.search.driver import Driver
 from engine.search.events import CandidateFound, Event
 from engine.search.freeze import Freeze, Part, demo_key
@@ -102,18 +102,7 @@ def _run(
 def _noting(make: Make, asks: list[Any]) -> Callable[[Problem], Generator[Any, Any, None]]:
     """Return a fresh optimizer's search, which adds every ask to `asks`."""
 
-    def noted(problem: Problem) -> Generator[Sequence[Any], Sequence[Any], None]:
-        search = make().search(problem)
-        answers: Sequence[Any] | None = None
-        while True:
-            try:
-                batch = next(search) if answers is None else search.send(answers)
-            except StopIteration:
-                return
-            asks.extend(batch)
-            answers = yield batch
-
-    return noted
+    return lambda problem: relay(make().search(problem), asks.extend)
 
 
 def _shape(ask: Any) -> Any:

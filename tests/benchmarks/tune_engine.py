@@ -15,7 +15,7 @@ from teachable.worlds import World, applying, world
 import engine
 from engine.records import Demo
 from engine.registry import get_optimizer
-from engine.search.contract import Keep, Problem, Score, Search
+from engine.search.contract import Keep, Problem, Score, Search, relay
 from engine.signature import InputField, OutputField, make_signature
 
 
@@ -79,18 +79,20 @@ def counting_rounds(search: Callable[[Problem], Search], threads: int, rounds: l
     """Return the search, which notes for each batch how many calls one after the other it takes at least."""
 
     def counted(problem: Problem) -> Generator[Any, Any, Any]:
-        inner, answers, made = search(problem), None, problem.calls_made or (lambda: 0)
-        while True:
+        made = problem.calls_made or (lambda: 0)
+        before = 0
+
+        def begin(_: Any) -> None:
+            nonlocal before
             before = made()
-            try:
-                asks = next(inner) if answers is None else inner.send(answers)
-            except StopIteration as end:
-                return end.value
-            answers = yield asks
+
+        def note(asks: Any, _: Any) -> None:
             chain = max((problem.calls_per_row if isinstance(a, Score) else 1 for a in asks), default=0)
             # As long as its longest row, or as all of its calls, so many at a time; nothing if the cache spared them.
             if made() > before and any(not isinstance(a, Keep) for a in asks):
                 rounds.append(max(chain, math.ceil((made() - before) / threads)))
+
+        return relay(search(problem), begin, note)
 
     return counted
 

@@ -12,7 +12,7 @@ from engine.pipeline.templates import SAMPLES
 from engine.prediction import Prediction
 from engine.registry import ADAPTERS, MODULES, OPTIMIZERS, name_of
 from engine.runs.samples import sample_bytes
-from engine.search.contract import Keep, Propose, Score
+from engine.search.contract import Keep, Propose, Score, relay
 from engine.search.driver import Driver
 from engine.store.store import FILE_NAME, Store
 from engine.testing import ScriptedLM
@@ -40,6 +40,7 @@ __all__ = [
     "import_project",
     "name_of",
     "program_file",
+    "relay",
     "run",
     "sample_bytes",
     "toy_settings",

@@ -12,7 +12,7 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from golden.files import short_hash
-from golden.internals import OPTIMIZERS, Driver, Keep, Propose, Score, run, toy_settings
+from golden.internals import OPTIMIZERS, Driver, Keep, Propose, Score, relay, run, toy_settings
 from small_optimizers import HintLM, TwoSteps, small
 
 import engine
@@ -80,25 +80,25 @@ class _Log:
         self._numbers: dict[str, int] = {}
         self._prompts: set[str] = set()
         self._values: set[str] = set()
+        self._batches = 0
+        self._asked_lines: list[str] = []
         self.name_of(seed)
 
     def follow(self, search: Generator[Sequence[Any], Sequence[Any], Any]) -> Any:
         """Pass asks and answers on, and note them."""
-        answers: Sequence[Any] | None = None
-        batch = 0
-        while True:
-            try:
-                asks = next(search) if answers is None else search.send(answers)
-            except StopIteration as end:
-                self.lines.append(f"\nthe search ends: {end.value!r}")
-                return end.value
-            batch += 1
-            self.add_calls()
-            self.lines.append(f"\n== batch {batch}")
-            asked = [self._asked(ask) for ask in asks]
-            answers = yield asks
-            for text, answer in zip(asked, answers, strict=True):
-                self.lines.append(f"{text} -> {self._answered(answer)}" if answer is not None else text)
+        result = yield from relay(search, self._note_asks, self._note_answers)
+        self.lines.append(f"\nthe search ends: {result!r}")
+        return result
+
+    def _note_asks(self, asks: Sequence[Any]) -> None:
+        self._batches += 1
+        self.add_calls()
+        self.lines.append(f"\n== batch {self._batches}")
+        self._asked_lines = [self._asked(ask) for ask in asks]
+
+    def _note_answers(self, asks: Sequence[Any], answers: Sequence[Any]) -> None:
+        for text, answer in zip(self._asked_lines, answers, strict=True):
+            self.lines.append(f"{text} -> {self._answered(answer)}" if answer is not None else text)
 
     def add_calls(self) -> None:
         """Note the calls since the last time; "=" marks one whose answer was known."""

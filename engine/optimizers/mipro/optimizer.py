@@ -30,7 +30,7 @@ from engine.optimizers.shared.proposals import (
     proposed_texts,
 )
 from engine.records import Candidate, Evaluation, Example, Outcome
-from engine.search.contract import Ask, Keep, Problem, Score, Search, together
+from engine.search.contract import Ask, Keep, Problem, Score, Search, relay, together
 
 Solved = dict[int, Outcome]
 """Solved rows and their runs."""
@@ -202,15 +202,12 @@ def _noted(
     search: Generator[Sequence[Ask], Sequence[Any], Solved], rules: Rules, wrong: Solved
 ) -> Generator[Sequence[Ask], Sequence[Any], Solved]:
     """Hand on the asks of a search for solved rows, and note the runs that did not solve theirs."""
-    answers: Sequence[Any] | None = None
-    while True:
-        try:
-            asks = next(search) if answers is None else search.send(answers)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]  # a StopIteration does not know its type
-        answers = yield asks
-        outcomes = (o for evaluation in answers for o in evaluation.outcomes)
-        wrong |= {o.row: o for o in outcomes if not rules.accept(o)}
+
+    def note(_: Sequence[Ask], evaluations: Sequence[Evaluation]) -> None:
+        outcomes = (o for evaluation in evaluations for o in evaluation.outcomes)
+        wrong.update({o.row: o for o in outcomes if not rules.accept(o)})
+
+    return relay(search, on_answers=note)
 
 
 class BayesianSignatureOptions(MIPROv2Options):

@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from engine.optimizers.base import Options
-from engine.search.contract import Problem, Score, Search
+from engine.search.contract import Ask, Problem, Score, Search, relay
 
 _AUTO: dict[str, tuple[int, int]] = {"light": (6, 100), "medium": (12, 300), "heavy": (18, 1000)}
 """Setting -> how many candidates, and at most how many validation rows."""
@@ -202,13 +202,9 @@ class Purse:
 
     def watch(self, search: Search) -> Search:
         """Hand on a search's asks, and count them for where nobody counts the calls."""
-        answers: Sequence[Any] | None = None
-        while True:
-            try:
-                asks = next(search) if answers is None else search.send(answers)
-            except StopIteration as end:
-                return end.value
-            for ask in asks:
-                runs = len(ask.rows) * self._calls_per_row if isinstance(ask, Score) else 0
-                self._asked += runs + getattr(ask, "n", 0)
-            answers = yield asks
+        return relay(search, self._count)
+
+    def _count(self, asks: Sequence[Ask]) -> None:
+        for ask in asks:
+            runs = len(ask.rows) * self._calls_per_row if isinstance(ask, Score) else 0
+            self._asked += runs + getattr(ask, "n", 0)

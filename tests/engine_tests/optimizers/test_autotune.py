@@ -14,7 +14,7 @@ from engine.optimizers.autotune.rules import LabelCheck, merged_rules, rules_of
 from engine.optimizers.autotune.words import covering_rows
 from engine.records import Example
 from engine.search.budget import Budget
-from engine.search.contract import Allowance, Problem, Proposal, Score
+from engine.search.contract import Allowance, Problem, Proposal, Score, relay
 from engine.search.driver import Driver
 from engine.search.problem import make_problem
 from engine.testing.contract import ToyLM, toy_rows, toy_settings
@@ -93,14 +93,10 @@ def test_the_calls_of_a_round_run_together():
     sizes = []
 
     def counted(problem):
-        search = Autotune().search(problem)
-        asks = next(search)
-        while True:
+        def count(asks):
             sizes.append(sum(len(a.rows) if isinstance(a, Score) else getattr(a, "n", 0) for a in asks))
-            try:
-                asks = search.send((yield asks))
-            except StopIteration as end:
-                return end.value
+
+        return relay(Autotune().search(problem), count)
 
     result = loop.run(Driver(toy_settings(ToyLM(), budget=Budget(calls=150))).search(counted))
     assert result.stopped == "finished"

@@ -12,7 +12,7 @@ from engine.optimizers.few_shot.knn import KNNFewShot
 from engine.optimizers.few_shot.optuna import BootstrapFewShotWithOptuna
 from engine.optimizers.simba.optimizer import SIMBA
 from engine.records import Candidate, Demo, Example, StepState
-from engine.search.contract import Score
+from engine.search.contract import Score, relay
 from engine.search.driver import Driver
 from engine.testing import ScriptedLM
 from engine.testing.toy_task import ToyLM, toy_metric, toy_rows, toy_settings
@@ -147,17 +147,9 @@ def test_simba_tries_no_change_that_changed_nothing():
     batches = []
     optimizer = SIMBA(max_steps=3, bsize=8)
 
-    def watched(problem):
-        search, answers = optimizer.search(problem), None
-        while True:
-            try:
-                asks = next(search) if answers is None else search.send(answers)
-            except StopIteration:
-                return
-            batches.append(asks)
-            answers = yield asks
-
-    loop.run(Driver(toy_settings(ToyLM())).search(watched))
+    loop.run(
+        Driver(toy_settings(ToyLM())).search(lambda problem: relay(optimizer.search(problem), batches.append))
+    )
     tried = [a.candidate.id for b in batches for a in b if isinstance(a, Score) and a.hide_own_row]
     assert tried
     assert len(tried) == len(set(tried))

@@ -15,7 +15,7 @@ from engine.optimizers.gepa.optimizer import GEPA
 from engine.optimizers.gepa.pool import Member, Pool
 from engine.prediction import Prediction
 from engine.records import Candidate, Evaluation, Example, Outcome, StepState
-from engine.search.contract import Propose, Score
+from engine.search.contract import Propose, Score, relay
 from engine.search.driver import Driver
 from engine.testing.toy_task import ToyLM, toy_metric, toy_rows, toy_settings
 
@@ -208,17 +208,7 @@ def test_a_step_can_have_a_template_of_its_own():
     asks = []
     made = GEPA(max_metric_calls=60, reflection_prompt_template={"self": "Mend <curr_param> by <side_info>."})
 
-    def watched(problem):
-        search, answers = made.search(problem), None
-        while True:
-            try:
-                batch = next(search) if answers is None else search.send(answers)
-            except StopIteration:
-                return
-            asks.extend(batch)
-            answers = yield batch
-
-    loop.run(Driver(toy_settings(ToyLM())).search(watched))
+    loop.run(Driver(toy_settings(ToyLM())).search(lambda problem: relay(made.search(problem), asks.extend)))
     told = {a.signature.instructions for a in asks if isinstance(a, Propose)}
     assert told == {"Mend `current_instructions` by `runs`."}
 

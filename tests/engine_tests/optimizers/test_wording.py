@@ -16,7 +16,7 @@ from engine.optimizers.infer_rules import LEAD_IN, InferRules
 from engine.optimizers.mipro.optimizer import BayesianSignatureOptimizer
 from engine.optimizers.shared.board import components_of
 from engine.records import Candidate, StepState
-from engine.search.contract import Propose, Score
+from engine.search.contract import Propose, Score, relay
 from engine.search.driver import Driver
 from engine.search.problem import make_problem
 from engine.testing.toy_task import ToyLM, toy_metric, toy_rows, toy_settings
@@ -33,18 +33,7 @@ def asked(optimizer, answer=None, **changes):
     settings = toy_settings(ToyLM(), **changes)
     batches = []
 
-    def watched(problem):
-        search = optimizer.search(problem)
-        answers = None
-        while True:
-            try:
-                asks = next(search) if answers is None else search.send(answers)
-            except StopIteration:
-                return
-            batches.append(list(asks))
-            answers = yield asks
-
-    loop.run(Driver(settings).search(watched))
+    loop.run(Driver(settings).search(lambda problem: relay(optimizer.search(problem), batches.append)))
     return batches
 
 

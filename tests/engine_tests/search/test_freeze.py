@@ -15,7 +15,7 @@ from engine.optimizers.shared.reflection import feedback_of
 from engine.records import Candidate, Demo, Outcome, StepState
 from engine.runs.prepare import prepare, remarks_by_row
 from engine.runs.spec import Feedback, Named, ProjectDraft
-from engine.search.contract import Keep, Propose, Score
+from engine.search.contract import Keep, Propose, Score, relay
 from engine.search.driver import Driver
 from engine.search.estimate import estimate
 from engine.search.freeze import Freeze, check_frozen, demo_key, restored
@@ -186,14 +186,7 @@ def test_remarks_reach_whoever_writes_wordings(name: str) -> None:
 
     def noted(problem):
         search = get_optimizer(name)(**SMALL.get(name, {})).search(problem)
-        answers = None
-        while True:
-            try:
-                batch = next(search) if answers is None else search.send(answers)
-            except StopIteration:
-                return
-            asked.extend(a for a in batch if isinstance(a, Propose))
-            answers = yield batch
+        return relay(search, lambda asks: asked.extend(a for a in asks if isinstance(a, Propose)))
 
     loop.run(Driver(settings).search(noted))
     assert any("it is warm" in repr(ask.inputs) for ask in asked)
