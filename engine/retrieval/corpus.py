@@ -176,10 +176,10 @@ def _table(path: Path, chunk: int, text_column: str | None, title_column: str | 
     text_name = text_column or max(lengths, key=lambda c: lengths[c], default="")
     if title_column is None:
         title_column = next((c for c in table.columns if c.casefold() == "title" and c != text_name), None)
-    for number, row in enumerate(rows, start=2):
+    for row_id, row in enumerate(rows):
         text, title = row.get(text_name), row.get(title_column) if title_column else ""
         for piece in pieces(text if isinstance(text, str) else "" if text is None else str(text), chunk):
-            yield Passage(piece, str(title or ""), f"{path.name}, row {number}")
+            yield Passage(piece, str(title or ""), f"{path.name}, row {table.row_number(row_id)}")
 
 
 def sections(text: str) -> Iterator[tuple[str, str]]:

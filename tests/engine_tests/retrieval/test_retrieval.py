@@ -82,6 +82,19 @@ def test_tables_and_lists(tmp_path):
             read_corpus(wrong)
 
 
+def test_a_passage_names_the_row_that_a_person_counts(tmp_path):
+    (tmp_path / "faq.jsonl").write_text('{"text": "Five days."}\n{"text": "On Mondays."}\n')
+    (tmp_path / "faq.csv").write_text("text\nFive days.\n\nOn Mondays.\n")
+    assert [p.source for p in read_corpus(tmp_path / "faq.jsonl").passages] == [
+        "faq.jsonl, row 1",
+        "faq.jsonl, row 2",
+    ]
+    assert [p.source for p in read_corpus(tmp_path / "faq.csv").passages] == [
+        "faq.csv, row 2",
+        "faq.csv, row 4",
+    ]
+
+
 def test_long_texts_are_cut_at_paragraphs_sentences_then_letters():
     assert list(pieces("a" * 25, 10)) == ["a" * 10, "a" * 10, "a" * 5]
     assert list(pieces("One two. Three four. Five.", 12)) == ["One two.", "Three four.", "Five."]
