@@ -287,10 +287,15 @@ class TraceStep:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a program made of one row.
+    """One row answered and scored, or failed: the only record of it.
 
-    `score` runs from 0 (worst) to 1 (best); a row that failed scores 0 and says why in `error`. `prediction` holds
-    JSON values by output field; `seconds` is wall time; `unmet` are broken suggestions; see Grade for `objective_scores`.
+    `row` is the row's id, `number` the row as people count it in their file (None: not read from a file). `score` runs
+    from 0 (worst) to 1 (best); a row that failed scores 0 and says why in `error`. `prediction` holds JSON values by
+    output field; `seconds` is wall time; `unmet` are broken suggestions; see Grade for `objective_scores`.
+
+    >>> one = Outcome(0, 0.5, {"answer": "4"}, unmet=("Be brief.",), objective_scores={"exact": 0.5}, number=2)
+    >>> Outcome.from_json(one.to_json()) == one
+    True
     """
 
     row: int
@@ -303,6 +308,41 @@ class Outcome:
     trace: tuple[TraceStep, ...] = ()
     unmet: tuple[str, ...] = ()
     objective_scores: Mapping[str, float] | None = None
+    number: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return every field as JSON-ready values; `from_json` reads it back."""
+        u = self.usage
+        return {
+            "row": self.row,
+            "number": self.number,
+            "score": self.score,
+            "prediction": self.prediction,
+            "feedback": self.feedback,
+            "error": self.error,
+            "usage": [u.calls, u.cached, u.input_tokens, u.output_tokens, u.cost],
+            "seconds": self.seconds,
+            "trace": [[t.path, t.inputs, t.outputs] for t in self.trace],
+            "unmet": list(self.unmet),
+            "objective_scores": self.objective_scores,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Outcome:
+        """Read what `to_json` wrote, also before it had a number, suggestions and scores by criterion."""
+        return cls(
+            data["row"],
+            data["score"],
+            data["prediction"],
+            data["feedback"],
+            data["error"],
+            Usage(*data["usage"]),
+            data["seconds"],
+            tuple(TraceStep(*step) for step in data["trace"]),
+            tuple(data.get("unmet", ())),
+            data.get("objective_scores"),
+            data.get("number"),
+        )
 
 
 @dataclass(frozen=True)

@@ -188,8 +188,7 @@ def splits(found: Sequence[Contender]) -> list[str]:
 
 def outcomes(found: Contender, split: str) -> list[Outcome]:
     """Return a prompt's outcomes on a split."""
-    with reading.reading() as store:
-        return store.outcomes(found.run.id, found.trials[split].number)
+    return reading.outcomes(found.run, found.trials[split].number)
 
 
 def _leader(entries: Sequence[CandidateEntry]) -> str:

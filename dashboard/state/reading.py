@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -135,6 +136,19 @@ def _dataset(dataset_id: str, folder: str) -> Dataset:  # noqa: ARG001 - part of
     return read_dataset(row.content, row.name)
 
 
+def row_numbers(dataset_id: str | None, rows: Iterable[int]) -> dict[int, int]:
+    """Return rows as people count them in their file, by row id; as in a sheet with a header where the file is gone."""
+    from engine.runs.prepare import row_numbers
+
+    if not (wanted := list(rows)):
+        return {}
+    try:
+        table = dataset(dataset_id) if dataset_id is not None else None
+    except EngineError:
+        table = None
+    return row_numbers(table, wanted)
+
+
 def profiles(dataset_id: str) -> tuple[ColumnProfile, ...]:
     """Return what each column of a stored file holds."""
     return _profiles(dataset_id, home_folder())
@@ -242,10 +256,12 @@ def _moment(run_id: str, revision: int, folder: str) -> Seen:  # noqa: ARG001 - 
         return seen_in(store, run_id)
 
 
-def outcomes(run_id: str, trial: int) -> list[Outcome]:
-    """Return the rows of one of a run's trials."""
+def outcomes(run: RunRow, trial: int) -> list[Outcome]:
+    """Return the rows of one of a run's trials. Those stored before rows had a number get it from the file."""
     with reading() as store:
-        return store.outcomes(run_id, trial)
+        found = store.outcomes(run.id, trial)
+    numbers = row_numbers(run.spec["dataset"], [o.row for o in found if o.number is None])
+    return [replace(o, number=numbers.get(o.row, o.number)) for o in found]
 
 
 def test_outcomes(run_id: str) -> tuple[list[Outcome], list[Outcome]]:

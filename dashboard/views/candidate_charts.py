@@ -203,7 +203,7 @@ def _as_good(found: Sequence[Variant]) -> str:
 
 def matrix_figure(found: Matrix, numbers: Mapping[int, int], texts: Mapping[int, str]) -> dict[str, Any]:
     """Draw a `Matrix`. `numbers` is row id -> number in the file, `texts` row id -> what to show on hover."""
-    labels = [f"Row {numbers.get(row, row + 2)}" for row in found.rows]
+    labels = [f"Row {numbers[row]}" for row in found.rows]
     hover = [
         [
             f"{label}, prompt {name}: <b>{'not scored' if s is None else f'{100 * s:.0f} %'}</b><br>{escape(texts.get(row, '')[:90])}"

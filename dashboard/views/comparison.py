@@ -68,30 +68,6 @@ def counts(pairs: Sequence[RowPair]) -> dict[Filter, int]:
     return {which: len(chosen(pairs, which)) for which in FILTERS}
 
 
-def table(
-    pairs: Sequence[RowPair], rows: Mapping[int, Mapping[str, Any]], outputs: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Return the pairs as table rows: inputs, the expected answer, both answers and what changed.
-
-    `rows` are the examples' values by row id; `outputs` the fields that are answers.
-    """
-    many = len(outputs) > 1
-    lines: list[dict[str, Any]] = []
-    for pair in pairs:
-        values = rows.get(pair.row, {})
-        line: dict[str, Any] = {"Row": pair.row + 2, "Change": pair.change}
-        for name in outputs:
-            suffix = f": {name}" if many else ""
-            line[f"Expected{suffix}"] = as_text(values.get(name, ""))
-            line[f"Baseline{suffix}"] = _answer(pair.before, name)
-            line[f"Best{suffix}"] = _answer(pair.after, name)
-        line |= {name: as_text(value) for name, value in values.items() if name not in outputs}
-        line["Baseline score"] = pair.before.score
-        line["Best score"] = pair.after.score
-        lines.append(line)
-    return lines
-
-
 def confusion(
     pairs: Sequence[RowPair], rows: Mapping[int, Mapping[str, Any]], output: str
 ) -> list[tuple[str, str, int]]:

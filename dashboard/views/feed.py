@@ -63,8 +63,8 @@ class _Known:
                 else "It begins with the starting prompt."
             )
         trial = self.trial(event)
-        if event.kind == "row_scored" and trial is not None and "row" in event.data:
-            rows = ", ".join(str(e.data["row"] + 2) for e in same)
+        if event.kind == "row_scored" and trial is not None and event.data.get("number"):
+            rows = ", ".join(str(e.data["number"]) for e in same)
             what = f"{'Row' if len(same) == 1 else 'Rows'} {rows} failed with {_small(self.name(trial.candidate_id))}"
             return f"{what}: {_why(event)}"
         if event.kind != "trial_finished" or trial is None:
@@ -107,7 +107,7 @@ def _folded(events: Sequence[EventRow], known: _Known) -> Iterator[list[EventRow
         trial = known.trial(event)
         if event.kind == "proposed":
             return event.kind, event.data.get("label")
-        if event.kind == "row_scored" and trial is not None and "row" in event.data:
+        if event.kind == "row_scored" and trial is not None and event.data.get("number"):
             return event.kind, trial.number, _why(event)
         if event.kind == "trial_finished" and trial is not None and not trial.rows_done:
             return event.kind, "not begun"

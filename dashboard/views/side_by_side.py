@@ -28,6 +28,12 @@ class Line(NamedTuple):
     outcomes: tuple[Outcome, ...]
 
     @property
+    def number(self) -> int:
+        """The row as people count it."""
+        number = self.outcomes[0].number
+        return self.row if number is None else number
+
+    @property
     def gains(self) -> tuple[float, ...]:
         """What each later prompt scored above the first."""
         return tuple(o.score - self.outcomes[0].score for o in self.outcomes[1:])
@@ -124,7 +130,7 @@ def table(
     told: list[dict[str, Any]] = []
     for line in found:
         values = rows.get(line.row, {})
-        cells: dict[str, Any] = {"Row": line.row + 2}
+        cells: dict[str, Any] = {"Row": line.number}
         if len(names) > 1:
             cells["Change"] = [line.mark]
         cells["Expected"] = _answer(values, outputs)

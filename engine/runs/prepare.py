@@ -5,7 +5,7 @@ Here a run that cannot work is refused, in one sentence, before anything is paid
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +84,7 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
         payer=payer,
         frozen=spec.frozen,
         remarks=remarks_by_row(spec.feedback),
+        row_numbers=row_numbers(dataset, usable.examples),
     )
     check_frozen(spec.frozen, seed_of(program), changes=optimizer.changes, who=spec.optimizer.name)
     check_budget(spec, program, split, settings.judge_calls)
@@ -147,6 +148,12 @@ def usable_examples(
     """
     inputs, outputs = field_types(pipeline)
     return usable_rows(dataset, mapping, inputs=inputs, outputs=outputs, parse=parse_cell, rows=rows)
+
+
+def row_numbers(table: Dataset | None, rows: Iterable[int]) -> dict[int, int]:
+    """Return rows as people count them in their file, by row id; as in a sheet with a header where the file is gone."""
+    known = 0 if table is None else len(table)
+    return {row: table.row_number(row) if table and row < known else row + 2 for row in rows}
 
 
 def without_rows(usable: UsableRows, excluded: Collection[int]) -> UsableRows:
@@ -226,6 +233,7 @@ __all__ = [
     "prepare",
     "remarks_by_row",
     "reserved_calls",
+    "row_numbers",
     "stored_dataset",
     "usable_examples",
     "with_budget_left",

@@ -90,7 +90,9 @@ class StoreRecorder:
         if event.outcome.error is not None:
             self._failures[event.trial] += 1
             if self._failures[event.trial] <= TOLD_FAILURES:
-                self._tell(event, {"trial": event.trial, "row": event.outcome.row})
+                self._tell(
+                    event, {"trial": event.trial, "row": event.outcome.row, "number": event.outcome.number}
+                )
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
 

@@ -12,7 +12,7 @@ from engine.export.report.charts import Dot
 from engine.export.report.page import Report, ReportPrompt, ReportRow, report_html
 from engine.export.tables import results_csv, results_json, results_xlsx
 from engine.records import Outcome
-from engine.runs.prepare import stored_dataset, usable_examples
+from engine.runs.prepare import row_numbers, stored_dataset, usable_examples
 from engine.runs.spec import ModelChoice, RunSpec
 from engine.store.rows import CandidateRow, RunRow, TrialRow
 from engine.store.store import Store
@@ -78,7 +78,7 @@ def rows_of(store: Store, run: RunRow) -> tuple[ReportRow, ...]:
         known = values.get(row, {})
         rows.append(
             ReportRow(
-                numbers.get(row, row + 2),
+                numbers[row] if first.number is None else first.number,
                 {name: known.get(name) for name in inputs},
                 {name: known.get(name) for name in outputs},
                 _said(first, outputs),
@@ -182,8 +182,8 @@ def _values(
         table = stored_dataset(store, spec)
         found = usable_examples(spec.pipeline, table, spec.mapping, [r for r in rows if r < len(table)])
     except EngineError:
-        return {}, {}, inputs, outputs
-    return {row: table.row_number(row) for row in found.examples}, found.examples, inputs, outputs
+        return row_numbers(None, rows), {}, inputs, outputs
+    return row_numbers(table, rows), found.examples, inputs, outputs
 
 
 def _said(outcome: Outcome, outputs: Sequence[str]) -> dict[str, Any]:

@@ -59,9 +59,10 @@ class RowScored:
     @property
     def text(self) -> str:
         """The event in a sentence."""
+        row = self.outcome.row if self.outcome.number is None else self.outcome.number
         if self.outcome.error:
-            return f"Trial {self.trial}, row {self.outcome.row} failed: {self.outcome.error}"
-        return f"Trial {self.trial}, row {self.outcome.row} scored {_percent(self.outcome.score)}."
+            return f"Trial {self.trial}, row {row} failed: {self.outcome.error}"
+        return f"Trial {self.trial}, row {row} scored {_percent(self.outcome.score)}."
 
 
 @dataclass(frozen=True, slots=True)

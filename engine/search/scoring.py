@@ -161,6 +161,7 @@ class Scoring:
 
         def on_outcome(outcome: Outcome) -> None:
             cell = cells[outcome.row]
+            outcome = replace(outcome, number=settings.row_numbers.get(outcome.row))
             if (remark := settings.remarks.get(outcome.row)) is not None:
                 outcome = replace(outcome, feedback=f"{outcome.feedback} {remark}".strip())
             known = replace(outcome, usage=Usage(cached=outcome.usage.calls + outcome.usage.cached))

@@ -27,7 +27,8 @@ class Settings:
     the same steps that writes demonstrations. `payer` is the run's name in the call cache: replies it
     paid for before (it was killed, it is driven again) count as spent, other cached replies are free.
     `seconds_before` is what an earlier process of the same run has used of the time limit. `frozen` is what the
-    search must not change. `remarks` are people's words on earlier answers, by row.
+    search must not change. `remarks` are people's words on earlier answers, by row; `row_numbers` the rows
+    as people count them.
     """
 
     program: Module
@@ -47,6 +48,7 @@ class Settings:
     seconds_before: float = 0.0
     frozen: tuple[Freeze, ...] = ()
     remarks: Mapping[int, str] = field(default_factory=dict)
+    row_numbers: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def calls_a_row(self) -> int:

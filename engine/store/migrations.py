@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 def migrate(connection: Any, *, upto: int = SCHEMA_VERSION) -> None:
@@ -121,4 +121,10 @@ _M004_PEOPLE = (
     "CREATE INDEX requests_by_run ON requests (run_id, id)",
 )
 
-STEPS = (_M001_TABLES, _M002_REVISION_AND_PHASE, _M003_NOTES_AND_ARCHIVE, _M004_PEOPLE)
+# An event about a row carries the row's number. Events written before get the number that pages have shown for them.
+_M005_ROW_NUMBERS = (
+    """UPDATE events SET data = json_set(data, '$.number', json_extract(data, '$.row') + 2)
+        WHERE kind = 'row_scored' AND json_extract(data, '$.row') IS NOT NULL""",
+)
+
+STEPS = (_M001_TABLES, _M002_REVISION_AND_PHASE, _M003_NOTES_AND_ARCHIVE, _M004_PEOPLE, _M005_ROW_NUMBERS)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.errors import NotFoundError
-from engine.records import Candidate, Outcome, TraceStep, Usage
+from engine.records import Candidate, Outcome, Usage
 from engine.store.codec import clean_text, from_json, to_json
 from engine.store.rows import CandidateEntry, CandidateRow, EventRow, TrialRow
 from engine.store.runs import RunStore
@@ -53,7 +53,7 @@ class TrialStore(RunStore):
         with self.transaction():
             self._write_many(
                 "INSERT OR REPLACE INTO outcomes (run_id, trial, row, score, content) VALUES (?, ?, ?, ?, ?)",
-                [(run_id, trial, o.row, o.score, _outcome_json(o)) for o in outcomes],
+                [(run_id, trial, o.row, o.score, to_json(o.to_json())) for o in outcomes],
             )
             self._write(
                 "UPDATE trials SET (rows_done, score) = (SELECT count(*), avg(score) FROM outcomes "
@@ -181,7 +181,10 @@ class TrialStore(RunStore):
             "SELECT row, score, content FROM outcomes WHERE run_id = ? AND trial = ? ORDER BY row",
             (run_id, trial),
         )
-        return [_outcome(*row) for row in rows]
+        return [
+            Outcome.from_json({**from_json(content), "row": row, "score": score})
+            for row, score, content in rows
+        ]
 
     def row_scores(self, run_id: str, split: str = "validation") -> dict[int, dict[int, float]]:
         """Return the scores of all rows of a split alone, by trial number and row id."""
@@ -225,31 +228,3 @@ class TrialStore(RunStore):
             (run_id,),
         )
         return {r[0]: (r[1], r[2]) for r in rows}  # the last one wins: validation rows, the most of them
-
-
-def _outcome_json(outcome: Outcome) -> str:
-    u = outcome.usage
-    return to_json(
-        {
-            "prediction": outcome.prediction,
-            "feedback": outcome.feedback,
-            "error": outcome.error,
-            "usage": [u.calls, u.cached, u.input_tokens, u.output_tokens, u.cost],
-            "seconds": outcome.seconds,
-            "trace": [[t.path, t.inputs, t.outputs] for t in outcome.trace],
-        }
-    )
-
-
-def _outcome(row: int, score: float, content: str) -> Outcome:
-    data = from_json(content)
-    return Outcome(
-        row,
-        score,
-        data["prediction"],
-        data["feedback"],
-        data["error"],
-        Usage(*data["usage"]),
-        data["seconds"],
-        tuple(TraceStep(*step) for step in data["trace"]),
-    )

@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard.components.page import Current, complain
 from dashboard.components.runs import WHOLE_PERCENT, in_percent
-from dashboard.state import asking, models, rehearsing
+from dashboard.state import asking, models, reading, rehearsing
 from dashboard.state.feedback import answer_text
 from dashboard.state.models import asked_models, title_of
 from dashboard.state.rehearsing import Shown
@@ -96,6 +96,7 @@ def rehearsal_table(now: Current, shown: Shown) -> None:
                 st.rerun()
     outputs = [f.name for f in pipeline.outputs]
     rows = shown.found.rows
+    numbers = reading.row_numbers(now.draft.dataset, (r.row for r in rows))
     mean = shown.found.mean
     failed = [r for r in rows if r.error]
     calls = sum(r.calls for r in rows)
@@ -109,7 +110,7 @@ def rehearsal_table(now: Current, shown: Shown) -> None:
         where = "" if line is None or not _has_code(now) else f"Line {line}: "
         st.markdown(f":red[:material/error:] {where}{plain(sentence, 300)}")
     st.dataframe(
-        [_line(shown, r, outputs) for r in rows],
+        [_line(shown, numbers[r.row], r, outputs) for r in rows],
         hide_index=True,
         key="rehearsal_table",
         height="content",
@@ -123,11 +124,11 @@ def rehearsal_table(now: Current, shown: Shown) -> None:
     )
 
 
-def _line(shown: Shown, row: Any, outputs: list[str]) -> dict[str, Any]:
+def _line(shown: Shown, number: int, row: Any, outputs: list[str]) -> dict[str, Any]:
     values = shown.rows.get(row.row, {})
     inputs = {name: as_text(v) for name, v in values.items() if name not in outputs}
     return {
-        "Row": row.row + 2,
+        "Row": number,
         "Right answer": answer_text(values, outputs),
         "Model says": answer_text(row.answer, outputs) if row.answer else "(no answer)",
         "Score": in_percent(row.score),

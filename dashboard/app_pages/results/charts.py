@@ -98,7 +98,7 @@ def candidate_matrix(run: RunRow) -> None:
     inputs = [f.name for f in reading.pipeline(run).inputs]
     texts = {row: as_text(v.get(inputs[0], "")) if inputs else "" for row, v in values.items()}
     plot(
-        matrix_figure(found, {row: row + 2 for row in found.rows}, texts),
+        matrix_figure(found, reading.row_numbers(run.spec["dataset"], found.rows), texts),
         key="matrix",
         label=f"{len(found.rows)} rows against {len(found.candidates)} prompts",
         height=min(760, 130 + 9 * len(found.rows)),

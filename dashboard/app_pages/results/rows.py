@@ -40,7 +40,7 @@ def row_drill(
         with st.container(
             horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="row_head"
         ):
-            st.markdown(f"**Row {line.row + 2}**", width="content")
+            st.markdown(f"**Row {line.number}**", width="content")
             st.button("Close", key="close_row", icon=":material/close:", type="tertiary", on_click=_close)
         for name, value in values.items():
             if name not in outputs:
@@ -262,7 +262,7 @@ def row_matrix(run: RunRow, found: Sequence[Contender]) -> None:
         },
     )
     several = "; of several outputs the wrong ones are shown" if len(outputs) > 1 else ""
-    st.session_state["row_table_rows"] = [line.row for line in picked[:MOST_LINES]]
+    st.session_state["row_table_rows"] = [line.number for line in picked[:MOST_LINES]]
     more = len(picked) - MOST_LINES
     hidden = f" {count(more, 'more row')} not shown: narrow the filter." if more > 0 else ""
     st.caption(
@@ -270,7 +270,7 @@ def row_matrix(run: RunRow, found: Sequence[Contender]) -> None:
         f"think of an answer.{hidden}"
     )
     wanted = st.query_params.get(PARAM, "")
-    line = next((one for one in lined if str(one.row + 2) == wanted), None)
+    line = next((one for one in lined if str(one.number) == wanted), None)
     if line is not None:
         row_drill(run, found, line, values.get(line.row, {}), tested=split == "test")
 
@@ -361,6 +361,6 @@ def _selected() -> None:
     rows = st.session_state["row_table"]["selection"]["rows"]
     known = st.session_state.get("row_table_rows", [])
     if rows and rows[0] < len(known):
-        st.query_params[PARAM] = str(known[rows[0]] + 2)
+        st.query_params[PARAM] = str(known[rows[0]])
     else:
         st.query_params.pop(PARAM, None)

@@ -87,7 +87,7 @@ def _why(row: CandidateRow, found: dict[str, CandidateRow]) -> str:
 
 
 def _rows(run: RunRow, trial: TrialRow) -> None:
-    outcomes = reading.outcomes(run.id, trial.number)[:ROWS_SHOWN]
+    outcomes = reading.outcomes(run, trial.number)[:ROWS_SHOWN]
     values = reading.row_values(run, [o.row for o in outcomes])
     fields = reading.output_fields(run)
     st.dataframe(
@@ -107,7 +107,7 @@ def _rows(run: RunRow, trial: TrialRow) -> None:
 def _line(outcome: Outcome, values: dict[str, object], fields: Sequence[str]) -> dict[str, object]:
     inputs = {name: str(value)[:300] for name, value in values.items() if name not in fields}
     return {
-        "Row": outcome.row + 2,
+        "Row": outcome.number,
         "Score": in_percent(outcome.score),
         **inputs,
         "Right answer": ", ".join(str(values.get(f, ""))[:300] for f in fields),

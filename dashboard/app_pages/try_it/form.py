@@ -32,9 +32,16 @@ LARGEST = 20
 
 
 def input_form(
-    fields: Sequence[FieldSpec], rows: Mapping[int, Mapping[str, Any]], *, key: str
+    fields: Sequence[FieldSpec],
+    rows: Mapping[int, Mapping[str, Any]],
+    numbers: Mapping[int, int],
+    *,
+    key: str,
 ) -> tuple[dict[str, Any], int | None]:
-    """Draw the inputs; return field -> value, and the row they were taken from when they still are that row's."""
+    """Draw the inputs; return field -> value, and the row they were taken from when they still are that row's.
+
+    `rows` can be started from, by row id; `numbers` are those that people know them by.
+    """
     if rows:
         if f"try_row_{key}" not in st.session_state:
             # The first look needs no typing: a row whose right answer is known is there already.
@@ -43,7 +50,9 @@ def input_form(
         st.selectbox(
             "Start from",
             [OWN, *rows],
-            format_func=lambda row: "My own input" if row == OWN else _row_name(row, rows[row], fields),
+            format_func=lambda row: (
+                "My own input" if row == OWN else _row_name(numbers[row], rows[row], fields)
+            ),
             key=f"try_row_{key}",
             on_change=_fill,
             args=(key, tuple(fields), rows),
@@ -71,10 +80,10 @@ def _fill(key: str, fields: Sequence[FieldSpec], rows: Mapping[int, Mapping[str,
         st.session_state[f"try_{key}_{field.name}{'_row' if media else ''}"] = value
 
 
-def _row_name(row: int, values: Mapping[str, Any], fields: Sequence[FieldSpec]) -> str:
+def _row_name(number: int, values: Mapping[str, Any], fields: Sequence[FieldSpec]) -> str:
     first = as_text(values.get(fields[0].name, "")) if fields else ""
     flat = " ".join(first.split())
-    return f"Row {row + 2}: {flat[:80]}{'…' if len(flat) > 80 else ''}"
+    return f"Row {number}: {flat[:80]}{'…' if len(flat) > 80 else ''}"
 
 
 def _widget(field: FieldSpec, key: str) -> Any:

@@ -18,8 +18,8 @@ from engine.errors import EngineError
 ROWS = 100
 
 
-def trial_of(now: Current) -> tuple[trying.Trial | None, dict[int, dict[str, Any]]]:
-    """Return what can be tried in a project, and test rows to start from. Raises EngineError."""
+def trial_of(now: Current) -> tuple[trying.Trial | None, dict[int, dict[str, Any]], dict[int, int]]:
+    """Return what can be tried in a project, test rows to start from, and their numbers. Raises EngineError."""
     run_id = current_run()
     run = reading.run(run_id) if run_id else None
     if run is not None and run.result and run.result.get("best_candidate"):
@@ -30,15 +30,15 @@ def trial_of(now: Current) -> tuple[trying.Trial | None, dict[int, dict[str, Any
             run.id, reading.run_spec(run), found, result["best_candidate"], result["seed_candidate"]
         )
         tested = sorted(o.row for o in reading.test_outcomes(run.id)[0])[:ROWS]
-        return trial, reading.row_values(run, tested)
+        return trial, reading.row_values(run, tested), reading.row_numbers(run.spec["dataset"], tested)
     if not any(p.step == "task" for p in now.draft.problems()):
-        return trying.of_draft(now.draft), {}
-    return None, {}
+        return trying.of_draft(now.draft), {}, {}
+    return None, {}, {}
 
 
 def try_page(now: Current) -> None:
     """Draw the page for a project."""
-    trial, rows = trial_of(now)
+    trial, rows, numbers = trial_of(now)
     if trial is None:
         with st.container(border=True, key="no_try"):
             st.markdown("**Nothing to try yet**")
@@ -54,12 +54,12 @@ def try_page(now: Current) -> None:
         with st.container(border=several, key="try_prompts"):
             chosen = _prompts(trial, key, beside=True)
         others = [f for f in trial.pipeline.inputs if f.name != talk.message]
-        chat_view(trial, talk, chosen, lambda: input_form(others, {}, key=key)[0], _refusal(trial))
+        chat_view(trial, talk, chosen, lambda: input_form(others, {}, {}, key=key)[0], _refusal(trial))
         return
     left, right = st.columns([4, 7], gap="medium")
     with left, st.container(border=True, key="try_input"):
         st.markdown("**One input**")
-        values, row = input_form(trial.pipeline.inputs, rows, key=key)
+        values, row = input_form(trial.pipeline.inputs, rows, numbers, key=key)
         chosen = _prompts(trial, key)
         pressed = _button(trial, values)
     with right:

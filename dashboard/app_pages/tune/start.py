@@ -118,8 +118,10 @@ def remarks_note(now: Current) -> None:
                 "knew them would spoil the test."
             )
         with st.expander("Read them", key="remarks_list"):
-            for one in found[:REMARKS_SHOWN]:
-                _line(now, now.draft.dataset, one, tested=one.row in test)
+            listed = found[:REMARKS_SHOWN]
+            numbers = reading.row_numbers(now.draft.dataset, (one.row for one in listed))
+            for one in listed:
+                _line(now, now.draft.dataset, one, numbers[one.row], tested=one.row in test)
             st.button(
                 "Forget all of them",
                 key="forget_remarks",
@@ -140,13 +142,13 @@ def held_out(now: Current) -> frozenset[int]:
         return frozenset()
 
 
-def _line(now: Current, dataset: str, one: Remark, *, tested: bool) -> None:
+def _line(now: Current, dataset: str, one: Remark, number: int, *, tested: bool) -> None:
     with st.container(
         horizontal=True, vertical_alignment="center", gap="small", key=f"remark_{one.row}_{one.candidate_id}"
     ):
         st.markdown(THUMBS.get(one.thumbs, THUMBS[0]), width="content")
         note = " (test row, not used)" if tested else ""
-        st.caption(f"Row {one.row + 2}{note}: {plain(one.reason or 'no reason given', 200)}")
+        st.caption(f"Row {number}{note}: {plain(one.reason or 'no reason given', 200)}")
         st.button(
             "",
             key=f"forget_{one.row}_{one.candidate_id}",

@@ -59,7 +59,7 @@ def test_with_many_candidates_the_start_and_the_best_stay():
 
 def test_outside_text_is_escaped_on_hover():
     found = matrix([START], whole_trials(TRIALS[:1]), SCORES)
-    figure = matrix_figure(found, {}, {11: "<img src=x>"})
+    figure = matrix_figure(found, {row: row for row in found.rows}, {11: "<img src=x>"})
     assert "<img" not in str(figure)
 
 

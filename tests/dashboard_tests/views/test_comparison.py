@@ -1,6 +1,6 @@
 import pytest
 
-from dashboard.views.comparison import as_text, chosen, confusion, counts, pair_rows, table
+from dashboard.views.comparison import as_text, chosen, confusion, counts, pair_rows
 from engine.records import Outcome
 
 ROWS = {i: {"text": f"t{i}", "label": "a"} for i in range(5)}
@@ -44,18 +44,6 @@ def test_rows_are_paired_by_id_in_order():
 def test_filters(which, rows):
     assert [p.row for p in chosen(PAIRS, which)] == rows
     assert counts(PAIRS)[which] == len(rows)
-
-
-def test_table_shows_inputs_expected_and_both_answers():
-    first = table(PAIRS, ROWS, ["label"])[0]
-    assert first == {
-        "Row": 2, "Change": "better", "text": "t0", "Expected": "a", "Baseline": "b", "Best": "a",
-        "Baseline score": 0.0, "Best score": 1.0,
-    }  # fmt: skip
-
-
-def test_a_failed_row_says_why():
-    assert table(PAIRS, ROWS, ["label"])[3]["Baseline"] == "failed: The model did not answer."
 
 
 def test_mistakes_are_counted():

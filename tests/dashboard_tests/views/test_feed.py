@@ -44,12 +44,12 @@ def test_prompts_are_called_by_their_number_and_rows_by_what_they_are_for():
 
 
 def test_a_failed_row_has_the_number_it_has_in_the_file_and_a_cut_trial_says_so():
-    failed = ("row_scored", "Trial 1, row 3 failed: No answer: none.", {"trial": 1, "row": 3})
+    failed = ("row_scored", "Trial 1, row 3 failed: No answer: none.", {"trial": 1, "row": 2, "number": 3})
     cut = ("trial_finished", "Trial 4 scored 80 % over 20 rows, cut short.", {"trial": 4})
-    again = ("row_scored", "Trial 1, row 8 failed: No answer: none.", {"trial": 1, "row": 8})
+    again = ("row_scored", "Trial 1, row 8 failed: No answer: none.", {"trial": 1, "row": 7, "number": 8})
     never = [("trial_finished", "Trial cut short.", {"trial": number}) for number in (5, 6, 5)]
     assert [text for _, text in said(failed, again, *never, cut)] == [
-        "Rows 5, 10 failed with the starting prompt: No answer: none.",
+        "Rows 3, 8 failed with the starting prompt: No answer: none.",
         "Cut short before the first row: prompt 2, prompt 1.",
         "Prompt 1 scored 80 % on 20 test rows, cut short: 24 were planned.",
     ]

@@ -59,7 +59,7 @@ def test_cells_carry_a_mark_beside_the_answer():
         lines([FIRST, SECOND]), {1: {"text": "hello", "team": "a"}}, ["team"], ["Start", "Best"]
     )
     assert line == {
-        "Row": 3,
+        "Row": 1,
         "Change": ["better"],
         "Expected": "a",
         "Start": "✗ x",

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from engine.errors import StoreTooNewError
+from engine.records import Outcome, Usage
 from engine.store.migrations import SCHEMA_VERSION, STEPS, migrate
 from engine.store.store import FILE_NAME, Store
 
@@ -80,3 +81,20 @@ def test_processes_that_open_a_fresh_folder_together_agree(tmp_path):
     with Store.open(tmp_path) as store:
         assert len(store.list_projects()) == 4
         assert store._read("PRAGMA journal_mode")[0][0] == "wal"
+
+
+def test_events_and_outcomes_stored_before_rows_had_numbers_are_read(tmp_path):
+    old = old_file(tmp_path / FILE_NAME, 4)
+    old.execute("INSERT INTO runs (id, project_id, title, spec, created_at) VALUES ('r', 'p', 'T', '{}', 1)")
+    old.execute(
+        "INSERT INTO events (run_id, at, kind, text, data) "
+        "VALUES ('r', 1, 'row_scored', 'x', '{\"trial\": 1, \"row\": 3}'), ('r', 1, 'note', 'x', '{}')"
+    )
+    old.execute(
+        "INSERT INTO outcomes VALUES ('r', 1, 3, 0.5, "
+        '\'{"prediction":{"a":1},"feedback":"","error":null,"usage":[1,0,2,3,null],"seconds":0.1,"trace":[]}\')'
+    )
+    old.close()
+    with Store.open(tmp_path) as store:
+        assert [e.data for e in store.events("r")] == [{"trial": 1, "row": 3, "number": 5}, {}]
+        assert store.outcomes("r", 1) == [Outcome(3, 0.5, {"a": 1}, usage=Usage(1, 0, 2, 3), seconds=0.1)]

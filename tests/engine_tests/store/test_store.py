@@ -173,6 +173,9 @@ def test_trials_and_outcomes_round_trip(store, run_id):
         Usage(1, 0, 5, 6, 0.1),
         0.25,
         (TraceStep("answer", {"q": 1}, {"a": [1, None]}),),
+        ("Be brief.",),
+        {"exact": 0.5, "brief": 0.5},
+        number=9,
     )
     failed = Outcome(3, 0.0, error="The reply held no 'answer'.")
     store.add_outcomes(run_id, 0, [outcome])
