@@ -4,6 +4,7 @@ Names are loaded when they are first used, so `import engine` costs next to noth
 
 How the packages stand on each other, top to bottom; nothing imports upwards:
 
+    compat        what programs written for DSPy expect: names, arguments; nothing else knows of it
     cli           the `tuneboard` command
     serve         a compiled program as a web service and as an MCP tool
     runs          a run as data, and the worker process that carries it out
@@ -40,6 +41,8 @@ from __future__ import annotations
 
 import importlib
 from typing import Any
+
+from engine.compat.names import PACKAGES, RENAMED
 
 _HOMES: dict[str, str] = {
     "Adapter": "engine.adapters.base",
@@ -177,27 +180,7 @@ _HOMES: dict[str, str] = {
 }
 """Public name -> the module that defines it."""
 
-_RENAMED: dict[str, tuple[str, str]] = {
-    "CodeExecutionError": ("engine.errors", "SandboxError"),
-    "CodeInterpreterError": ("engine.errors", "SandboxError"),
-    "DSPyError": ("engine.errors", "EngineError"),
-    "LMAuthError": ("engine.errors", "AuthenticationFailedError"),
-    "LMConfigurationError": ("engine.errors", "ConfigurationError"),
-    "LMInvalidRequestError": ("engine.errors", "InvalidRequestError"),
-    "LMNotConfiguredError": ("engine.errors", "ConfigurationError"),
-    "LMProviderError": ("engine.errors", "LMError"),
-    "LMRateLimitError": ("engine.errors", "RateLimitedError"),
-    "LMServerError": ("engine.errors", "ProviderFailureError"),
-    "LMTransportError": ("engine.errors", "UnreachableError"),
-    "LMUnexpectedError": ("engine.errors", "BadReplyError"),
-    "LMUnsupportedModelError": ("engine.errors", "ModelNotFoundError"),
-    "BootstrapRS": ("engine.optimizers.few_shot.random_search", "BootstrapFewShotWithRandomSearch"),
-    "MIPRO": ("engine.optimizers.mipro.optimizer", "MIPROv2"),
-    "load": ("engine.export.program", "load_program"),
-}
-"""Public names that are called something else where they are defined."""
-
-__all__ = sorted([*_HOMES, *_RENAMED])
+__all__ = sorted([*_HOMES, *RENAMED])
 
 
 _PACKAGES = {
@@ -211,13 +194,12 @@ _PACKAGES = {
     "modules": "engine.modules",
     "optimizers": "engine.optimizers",
     "retrieval": "engine.retrieval",
-    "retrievers": "engine.retrieval",
     "signature": "engine.signature",
-    "signatures": "engine.signature",
     "streaming": "engine.streaming",
     "types": "engine.types",
+    **PACKAGES,
 }
-"""Packages that can be reached as attributes without an import of their own, some by DSPy's name, too."""
+"""Packages that can be reached as attributes without an import of their own."""
 
 
 def __getattr__(name: str) -> Any:
@@ -225,10 +207,11 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(_PACKAGES[name])
     if name == "__version__":
         return importlib.import_module("importlib.metadata").version("tuneboard")
-    home, attribute = _RENAMED.get(name) or (_HOMES.get(name), name)
+    home, attribute = RENAMED.get(name) or (_HOMES.get(name), name)
     if home is None:
         raise AttributeError(f"module 'engine' has no attribute {name!r}")
-    value = getattr(importlib.import_module(home), attribute)
+    adapted = importlib.import_module("engine.compat.arguments").adapted
+    value = adapted(getattr(importlib.import_module(home), attribute))
     globals()[name] = value
     return value
 

@@ -80,9 +80,6 @@ class AvatarOptimizer(Optimizer):
             raise ConfigurationError("AvatarOptimizer: optimize_for is 'max' or 'min'.")
         if optimize_for == "min" and metric is not None:
             metric = _turned(metric)
-        for name in ("max_positive_inputs", "max_negative_inputs"):
-            if arguments.get(name, 0) is None:
-                del arguments[name]  # DSPy's way to say the default
         super().__init__(metric, **arguments)
 
     def search(self, problem: Problem) -> Search:

@@ -27,11 +27,6 @@ from engine.search.settings import Control, Recorder, SearchResult, Settings
 if TYPE_CHECKING:
     from engine.modules.module import Module
 
-# Arguments of DSPy's optimizers that have no meaning here: they print, log or ask, which is the caller's business.
-_IGNORED = frozenset(
-    ["verbose", "track_stats", "log_dir", "provide_traceback", "requires_permission_to_run", "eval_kwargs"]
-)
-
 
 class Options(BaseModel):
     """Base of every optimizer's options: typed, described, immutable; forms and the CLI read them."""
@@ -184,13 +179,12 @@ class Optimizer(ABC):
 
     @classmethod
     def _validated(cls, options: Mapping[str, Any]) -> Options:
-        known = {k: v for k, v in options.items() if k not in _IGNORED or k in cls.options_model.model_fields}
-        unknown = sorted(known.keys() - cls.options_model.model_fields.keys())
+        unknown = sorted(options.keys() - cls.options_model.model_fields.keys())
         if unknown:
             valid = ", ".join(cls.options_model.model_fields) or "none"
             raise ConfigurationError(f"{cls.name} has no option {unknown[0]!r}. Its options: {valid}.")
         try:
-            return cls.options_model(**known)
+            return cls.options_model(**options)
         except ValidationError as error:
             first = error.errors()[0]
             at = ".".join(str(part) for part in first["loc"])

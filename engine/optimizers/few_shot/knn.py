@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from engine.errors import ConfigurationError
 from engine.modules.module import Module
 from engine.optimizers.base import Optimizer, Options
 from engine.optimizers.few_shot.bootstrap import Rules, bootstrap, teacher_of
@@ -61,18 +60,7 @@ class KNNFewShot(Optimizer):
 
     options: KNNFewShotOptions
 
-    def __init__(
-        self, k: int = 8, trainset: Sequence[Example] | None = None, vectorizer: Any = None, **arguments: Any
-    ) -> None:
-        if vectorizer is not None:
-            raise ConfigurationError(
-                "KNNFewShot compares texts by its own vectors, so that the program can be saved and used "
-                "offline. Leave vectorizer out."
-            )
-        for name in ("max_bootstrapped_demos", "max_errors"):
-            arguments.pop(name, None)  # every row is solved once, whatever comes of it
-        if arguments.get("metric_threshold", 0) is None:
-            del arguments["metric_threshold"]
+    def __init__(self, k: int = 8, trainset: Sequence[Example] | None = None, **arguments: Any) -> None:
         self.trainset = trainset
         super().__init__(k=k, **arguments)
 

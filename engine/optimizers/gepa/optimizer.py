@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from engine.optimizers.base import Optimizer, Options
-from engine.optimizers.gepa.library import options_of
 from engine.optimizers.gepa.rounds import Evolution, Limits
 from engine.search.contract import Problem, Search
-from engine.search.settings import Settings
 
 _PLACES = "<curr_param> <side_info>"
 
@@ -161,8 +156,8 @@ class GEPA(Optimizer):
     A metric may say why in words (a Grade, or a Prediction with score and feedback); one that does not is
     answered for from the labels. Metrics written for DSPy's GEPA, with five arguments, work as they are. One that
     judges several things by name (`objective_scores`: outputs, criteria, parts of a sum) can have prompts compared
-    on them (`frontier_type`). The options of the gepa package are understood under its names, and so are its own
-    objects: `engine.optimizers.gepa.library` lists them, and says of the few that are refused why.
+    on them (`frontier_type`). `engine.GEPA` also takes the options and objects of the gepa package; see
+    `engine.compat.gepa`.
 
     >>> GEPA(auto="light").options.reflection_minibatch_size
     3
@@ -174,25 +169,6 @@ class GEPA(Optimizer):
     changes: ClassVar[Literal["nothing", "examples", "wording", "both"]] = "wording"
 
     options: GEPAOptions
-
-    def __init__(
-        self,
-        metric: Any = None,
-        *,
-        reflection_lm: Any = None,
-        gepa_kwargs: Mapping[str, Any] | None = None,
-        **arguments: Any,
-    ) -> None:
-        arguments = options_of({**arguments, **(gepa_kwargs or {})})
-        if arguments.get("auto", "") is None and any(arguments.get(n) for n in _LIMITS):
-            del arguments["auto"]
-        arguments.setdefault("prompt_model", reflection_lm)
-        super().__init__(metric, **arguments)
-
-    def settings(self, *arguments: Any, **named: Any) -> Settings:
-        """Return the run's settings; a metric with DSPy's five arguments is called with the first two."""
-        made = super().settings(*arguments, **named)
-        return replace(made, metric=_of_two(made.metric))
 
     def search(self, problem: Problem) -> Search:
         """Score the starting prompt, then evolve in rounds until the rows are used up."""
@@ -220,22 +196,3 @@ def auto_rows(n: int, steps: int, validation: int) -> int:
     trials = int(max(4 * steps * math.log2(n), 1.5 * n))
     full = (trials + 1) // 5 + 1 + (trials < 5)
     return validation + 5 * n + 35 * trials + full * validation
-
-
-def _of_two(metric: Any) -> Any:
-    """The metric as a function of (example, prediction), where it is written for GEPA's five arguments."""
-    try:
-        parameters: Sequence[Any] = list(inspect.signature(metric).parameters.values())
-    except (TypeError, ValueError):
-        return metric
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    if len(positional) < 5:
-        return metric
-
-    def plain(example: Any, prediction: Any) -> Any:
-        return metric(example, prediction, None, None, None)
-
-    return plain
-
-
-_LIMITS = ("max_metric_calls", "max_full_evals")

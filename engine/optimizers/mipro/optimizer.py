@@ -226,18 +226,13 @@ class BayesianSignatureOptimizer(MIPROv2):
 
     Calls: MIPROv2's without examples: (1 + T/5) V c + T M c at most for trials and P (n - 1) + 10 for
     proposals, with T = max(2 P log2 n, 1.5 n), and with several steps at most train rows x c for runs to
-    learn from. `n` is DSPy's old name of `num_candidates`. Source: arXiv 2406.11695.
+    learn from. Source: arXiv 2406.11695.
 
-    >>> BayesianSignatureOptimizer(n=10).options.num_candidates
-    10
+    >>> BayesianSignatureOptimizer().options.max_labeled_demos
+    0
     """
 
     name: ClassVar[str] = "BayesianSignatureOptimizer"
     title: ClassVar[str] = "Tune the wording alone"
     options_model: ClassVar[type[Options]] = BayesianSignatureOptions
     changes: ClassVar[Literal["nothing", "examples", "wording", "both"]] = "wording"
-
-    def __init__(self, metric: Any = None, *, n: int | None = None, **arguments: Any) -> None:
-        if n is not None:
-            arguments = {**arguments, "auto": None, "num_candidates": n}
-        super().__init__(metric, **arguments)

@@ -4,11 +4,10 @@ import json
 
 import pytest
 
-from engine import context, loop
+from engine import KNNFewShot, context, loop
 from engine.errors import ConfigurationError
 from engine.modules.nearest import NearestTexts
 from engine.modules.predict import Predict
-from engine.optimizers.few_shot.knn import KNNFewShot
 from engine.optimizers.few_shot.optuna import BootstrapFewShotWithOptuna
 from engine.optimizers.simba.optimizer import SIMBA
 from engine.records import Candidate, Demo, Example, StepState

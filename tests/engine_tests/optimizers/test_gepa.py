@@ -5,13 +5,12 @@ from dataclasses import make_dataclass
 
 import pytest
 
-from engine import loop
+from engine import GEPA, loop
 from engine.errors import ConfigurationError
 from engine.metrics import ExactMatch
 from engine.metrics.base import Grade
 from engine.metrics.weighted import WeightedSum
 from engine.modules.predict import Predict
-from engine.optimizers.gepa.optimizer import GEPA
 from engine.optimizers.gepa.pool import Member, Pool
 from engine.prediction import Prediction
 from engine.records import Candidate, Evaluation, Example, Outcome, StepState

@@ -4,12 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from engine import context, loop
+from engine import MIPROv2, context, loop
 from engine.errors import ConfigurationError
 from engine.lm.base import Choice, Reply
 from engine.modules.module import Module
 from engine.modules.predict import Predict
-from engine.optimizers.mipro.optimizer import MIPROv2
 from engine.optimizers.mipro.plan import MIPROv2Options, Purse, make_plan
 from engine.optimizers.shared.proposals import ObserveRows
 from engine.optimizers.shared.study import Study

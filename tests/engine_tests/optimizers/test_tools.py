@@ -2,11 +2,10 @@
 
 import pytest
 
-from engine import loop
+from engine import GEPA, loop
 from engine.modules.react import ReAct
 from engine.optimizers.avatar import AvatarOptimizer
 from engine.optimizers.copro import COPRO
-from engine.optimizers.gepa.optimizer import GEPA
 from engine.search.driver import Driver
 from engine.testing import ScriptedLM, asked
 from engine.testing.toy_task import toy_rows, toy_settings

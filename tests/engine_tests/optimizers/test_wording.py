@@ -4,16 +4,15 @@ import random
 
 import pytest
 
-from engine import loop
+from engine import GEPA, BayesianSignatureOptimizer, loop
 from engine.errors import ConfigurationError
 from engine.metrics.base import Grade
 from engine.modules.predict import Predict
 from engine.optimizers.avatar import AvatarOptimizer
 from engine.optimizers.copro import COPRO
-from engine.optimizers.gepa.optimizer import GEPA, auto_rows
+from engine.optimizers.gepa.optimizer import auto_rows
 from engine.optimizers.gepa.pool import Member, Pool
 from engine.optimizers.infer_rules import LEAD_IN, InferRules
-from engine.optimizers.mipro.optimizer import BayesianSignatureOptimizer
 from engine.optimizers.shared.board import components_of
 from engine.records import Candidate, StepState
 from engine.search.contract import Propose, Score, relay

@@ -1,61 +1,79 @@
-"""The gepa package's options as this GEPA's own: what `gepa.optimize` (0.1.4) and DSPy's GEPA are given works here.
+"""The gepa package's options as options of GEPA here: arguments of `gepa.optimize` (0.1.4) and of DSPy's GEPA.
 
-Under the same name: candidate_selection_strategy, frontier_type, skip_perfect_score, perfect_score,
+Same name: candidate_selection_strategy, frontier_type, skip_perfect_score, perfect_score,
 reflection_minibatch_size, reflection_prompt_template (a text, or one for each step), use_merge,
-max_merge_invocations, merge_val_overlap_floor, max_metric_calls, acceptance_criterion, seed, reflection_lm.
-Under another: module_selector is component_selector; sampling_strategy is num_parallel_proposals with num_parents,
-selection_strategy is validate_best; the stop_callbacks are score_threshold, patience, max_candidate_proposals and
-max_tracked_candidates. The package's own objects are read by what they are called and hold, so it is not needed.
-Settled: batch_sampler and val_evaluation_policy have one value. Without effect: whatever logs or watches, since the
-driver records every run. Refused, in a sentence: what would call models past the budget, or stop without the driver.
+max_merge_invocations, merge_val_overlap_floor, max_metric_calls, acceptance_criterion, seed.
+Another name: reflection_lm is prompt_model; module_selector is component_selector; sampling_strategy is
+num_parallel_proposals with num_parents, selection_strategy is validate_best; stop_callbacks are score_threshold,
+patience, max_candidate_proposals and max_tracked_candidates. The package's own objects are recognised by the name of
+their class, so the package is not needed. batch_sampler and val_evaluation_policy have one value.
+No effect: loggers and trackers, since the driver records every run.
+Refused, with a message: options that would call models outside the budget, or stop without the driver.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from engine.errors import ConfigurationError
 
 
-def options_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arguments in this GEPA's own terms. Raises ConfigurationError for what has no meaning here.
+def gepa_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments as those of GEPA here. Raises ConfigurationError for what has no meaning here.
 
-    >>> options_of({"module_selector": "all", "use_wandb": True})
+    >>> gepa_options({"module_selector": "all", "gepa_kwargs": {"use_wandb": True}})
     {'component_selector': 'all'}
     """
-    own = {name: value for name, value in arguments.items() if name not in _OBSERVERS}
-    if "module_selector" in own:
-        own["component_selector"] = own.pop("module_selector")
+    own = {**arguments, **(arguments.get("gepa_kwargs") or {})}
+    own = {name: value for name, value in own.items() if name not in (*OBSERVERS, "gepa_kwargs")}
+    for theirs, ours in (("module_selector", "component_selector"), ("reflection_lm", "prompt_model")):
+        if theirs in own:
+            own[ours] = own.pop(theirs)
+    if "metric" in own:
+        own["metric"] = _metric_of_two(own["metric"])
     stoppers = own.pop("stop_callbacks", None)
     if stoppers is not None and not isinstance(stoppers, Sequence):
         stoppers = [stoppers]
     for stopper in stoppers or ():
-        own |= _read("stop_callbacks", stopper)
-    for name in _READ:
+        own |= _object_options("stop_callbacks", stopper)
+    for name in _MAY_BE_OBJECTS:
         if (given := own.get(name)) is not None and not isinstance(given, str):
             del own[name]
-            own |= _read(name, given)
+            own |= _object_options(name, given)
     if isinstance(template := own.get("reflection_prompt_template"), Mapping):
         del own["reflection_prompt_template"]
         own["reflection_prompt_templates"] = dict(template)
-    for name, (value, why) in _SETTLED.items():
+    for name, (value, why) in _ONE_VALUE.items():
         if (given := own.pop(name, None)) is not None and given != value:
             raise ConfigurationError(f"GEPA here has no {name}={given!r}: {why}.")
     return own
 
 
-def _read(name: str, given: Any) -> dict[str, Any]:
-    """One of the package's objects as options."""
+def _metric_of_two(metric: Any) -> Any:
+    """Return a metric written for GEPA's five arguments as a function of (example, prediction); others unchanged."""
+    try:
+        parameters: Sequence[Any] = list(inspect.signature(metric).parameters.values())
+    except (TypeError, ValueError):
+        return metric
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len(positional) < 5:
+        return metric
+    return lambda example, prediction: metric(example, prediction, None, None, None)
+
+
+def _object_options(name: str, given: Any) -> dict[str, Any]:
+    """Return the options that one of the package's objects stands for."""
     read = _OBJECTS.get(type(given).__name__)
     if read is None:
-        known = "an object of your own would make calls, or stop, behind the driver's back"
+        why = "an object of your own would make calls, or stop, behind the driver's back"
         instead = _INSTEAD.get(name, "give one of the names")
-        raise ConfigurationError(f"GEPA here has no {name}={given!r}: {known}; {instead}.")
+        raise ConfigurationError(f"GEPA here has no {name}={given!r}: {why}; {instead}.")
     return read(given)
 
 
-_READ = (
+_MAY_BE_OBJECTS = (
     "sampling_strategy",
     "selection_strategy",
     "acceptance_criterion",
@@ -101,36 +119,34 @@ _INSTEAD = {
     "selection_strategy": "use validate_best",
 }
 
-# Arguments that only watch a run or are settled here: a row that fails scores 0 and says why.
-_OBSERVERS = frozenset(
-    [
-        "failure_score",
-        "add_format_failure_as_feedback",
-        "warn_on_score_mismatch",
-        "track_best_outputs",
-        "use_wandb",
-        "wandb_api_key",
-        "wandb_init_kwargs",
-        "wandb_attach_existing",
-        "use_mlflow",
-        "mlflow_tracking_uri",
-        "mlflow_experiment_name",
-        "mlflow_attach_existing",
-        "tracking_key_prefix",
-        "cache_evaluation",
-        "callbacks",
-        "display_progress_bar",
-        "logger",
-        "raise_on_exception",
-        "run_dir",
-        "use_cloudpickle",
-    ]
+OBSERVERS = (
+    "failure_score",
+    "add_format_failure_as_feedback",
+    "warn_on_score_mismatch",
+    "track_best_outputs",
+    "use_wandb",
+    "wandb_api_key",
+    "wandb_init_kwargs",
+    "wandb_attach_existing",
+    "use_mlflow",
+    "mlflow_tracking_uri",
+    "mlflow_experiment_name",
+    "mlflow_attach_existing",
+    "tracking_key_prefix",
+    "cache_evaluation",
+    "callbacks",
+    "display_progress_bar",
+    "logger",
+    "raise_on_exception",
+    "run_dir",
+    "use_cloudpickle",
 )
+"""Arguments that only watch a run, or are decided here: a row that fails scores 0 and says why."""
 
 _OWN_WRITER = "its calls would not be counted; say it with reflection_prompt_template"
 
 # Arguments with one value only, and why there is no other.
-_SETTLED = {
+_ONE_VALUE = {
     "batch_sampler": ("epoch_shuffled", "every row comes once before any comes again"),
     "val_evaluation_policy": ("full_eval", "only scores over all validation rows decide"),
     "max_reflection_cost": (None, "limit the money with budget=Budget(usd=...)"),

@@ -1,0 +1,26 @@
+"""DSPy's names and module paths for what has another name here."""
+
+from __future__ import annotations
+
+RENAMED: dict[str, tuple[str, str]] = {
+    "CodeExecutionError": ("engine.errors", "SandboxError"),
+    "CodeInterpreterError": ("engine.errors", "SandboxError"),
+    "DSPyError": ("engine.errors", "EngineError"),
+    "LMAuthError": ("engine.errors", "AuthenticationFailedError"),
+    "LMConfigurationError": ("engine.errors", "ConfigurationError"),
+    "LMInvalidRequestError": ("engine.errors", "InvalidRequestError"),
+    "LMNotConfiguredError": ("engine.errors", "ConfigurationError"),
+    "LMProviderError": ("engine.errors", "LMError"),
+    "LMRateLimitError": ("engine.errors", "RateLimitedError"),
+    "LMServerError": ("engine.errors", "ProviderFailureError"),
+    "LMTransportError": ("engine.errors", "UnreachableError"),
+    "LMUnexpectedError": ("engine.errors", "BadReplyError"),
+    "LMUnsupportedModelError": ("engine.errors", "ModelNotFoundError"),
+    "BootstrapRS": ("engine.optimizers.few_shot.random_search", "BootstrapFewShotWithRandomSearch"),
+    "MIPRO": ("engine.optimizers.mipro.optimizer", "MIPROv2"),
+    "load": ("engine.export.program", "load_program"),
+}
+"""DSPy's name -> the module and the name here."""
+
+PACKAGES = {"retrievers": "engine.retrieval", "signatures": "engine.signature"}
+"""DSPy's package -> ours."""
