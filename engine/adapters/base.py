@@ -370,7 +370,7 @@ class Adapter(Pieces, ABC):
         asked = 1
         while asked <= self.retries and self.worth_repeating(error):
             asked += 1
-            repair = [*messages, *_feedback(reply, error)]
+            repair = [*messages, *feedback_turns(reply.text, str(error))]
             reply = await call(lm, lm.request(repair, rollout_id=rollout_id, **merged))
             values, again = await self._read(exchange, reply)
             if again is None:
@@ -436,15 +436,15 @@ def _quoted(error: AdapterParseError) -> AdapterParseError:
     return _with(error, BEGINS.format(text=said if len(said) <= SHORT_QUOTE else f"{said[:SHORT_QUOTE]} ..."))
 
 
-def _feedback(reply: Reply, error: AdapterParseError) -> list[Message]:
-    said = reply.text
-    if len(said) > LONGEST_QUOTE:
+def feedback_turns(reply: str, problem: str) -> list[Message]:
+    """Return the turns that send an unreadable reply back with what is wrong with it."""
+    if len(reply) > LONGEST_QUOTE:
         half = LONGEST_QUOTE // 2
-        said = f"{said[:half]}\n... ({len(said) - 2 * half} characters left out) ...\n{said[-half:]}"
+        reply = f"{reply[:half]}\n... ({len(reply) - 2 * half} characters left out) ...\n{reply[-half:]}"
     return [
         # Providers refuse an assistant's turn without text.
-        {"role": "assistant", "content": said if said.strip() else EMPTY},
-        {"role": "user", "content": FEEDBACK.format(problem=str(error))},
+        {"role": "assistant", "content": reply if reply.strip() else EMPTY},
+        {"role": "user", "content": FEEDBACK.format(problem=problem)},
     ]
 
 

@@ -6,14 +6,14 @@ The layout's markers are those of DSPy's ChatAdapter, so prompts and saved demon
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.adapters.base import NOT_SUPPLIED, Adapter
 from engine.adapters.content import revived
 from engine.adapters.json import JSONAdapter
 from engine.adapters.loose_json import loose_object
-from engine.adapters.plan import Plan, plan_of
+from engine.adapters.plan import FieldPlan, Plan, plan_of
 from engine.adapters.rendered import typed
 from engine.adapters.values import format_value
 
@@ -79,19 +79,30 @@ class ChatAdapter(Adapter):
         object instead is read as one. Raises AdapterParseError.
         """
         plan = plan_of(signature)
-        sections = _plain_sections(text)
-        if sections is None:
-            sections = _sections(text, ends=all(f.name != "completed" for f in plan.outputs))
-        if not sections and text.lstrip()[:1] in ("{", "`"):
-            try:
-                return plan.read(loose_object(text), text, decoded=True)
-            except ValueError:
-                pass
-        return plan.read(sections, text, decoded=False)
+        found, decoded = chat_values(plan.outputs, text)
+        return plan.read(found, text, decoded=decoded)
 
     def fallback(self) -> Adapter | None:
         """Return a JSONAdapter that does not retry (this adapter already has)."""
         return JSONAdapter(retries=0) if self.use_json_adapter_fallback else None
+
+
+def chat_values(outputs: Sequence[FieldPlan], text: str) -> tuple[dict[str, Any], bool]:
+    """Return the sections of a reply by field, and whether they are JSON values: those of an object sent instead."""
+    sections = _plain_sections(text)
+    if sections is None:
+        sections = _sections(text, ends=all(f.name != "completed" for f in outputs))
+    return (sections, False) if sections else object_instead(text)
+
+
+def object_instead(text: str) -> tuple[dict[str, Any], bool]:
+    """Return the values of a reply that is a JSON object though it was asked for in another layout, and True."""
+    if text.lstrip()[:1] in ("{", "`"):
+        try:
+            return loose_object(text), True
+        except ValueError:
+            pass
+    return {}, False
 
 
 def _plain_sections(text: str) -> dict[str, str] | None:

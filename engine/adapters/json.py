@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -12,7 +12,7 @@ import orjson
 from engine.adapters.base import NOT_SUPPLIED, Adapter
 from engine.adapters.loose_json import loose_object
 from engine.adapters.notes import json_schema
-from engine.adapters.plan import Plan, plan_of
+from engine.adapters.plan import FieldPlan, Plan, plan_of
 from engine.adapters.rendered import typed
 from engine.adapters.values import jsonable
 from engine.errors import AdapterParseError, InvalidRequestError
@@ -124,13 +124,8 @@ class JSONAdapter(Adapter):
     def parse(self, signature: type[Signature], text: str) -> dict[str, Any]:
         """Return the typed outputs of the reply's JSON object; unknown keys are ignored. Raises AdapterParseError."""
         plan = plan_of(signature)
-        try:
-            found = loose_object(text)
-        except ValueError:
-            raise AdapterParseError(
-                "The reply is empty." if not text.strip() else "The reply holds no JSON object.", reply=text
-            ) from None
-        return plan.read(found, text, decoded=True)
+        found, decoded = json_values(plan.outputs, text)
+        return plan.read(found, text, decoded=decoded)
 
     def params(self, signature: type[Signature], lm: BaseLM) -> dict[str, Any]:
         """Return response_format: the outputs' schema, where the model's endpoint is known to take one."""
@@ -148,6 +143,16 @@ class JSONAdapter(Adapter):
         del params["response_format"]
         _refusing.add(lm)
         return True
+
+
+def json_values(_outputs: Sequence[FieldPlan], text: str) -> tuple[dict[str, Any], bool]:
+    """Return the values of the JSON object in a reply, and True. Raises AdapterParseError where there is none."""
+    try:
+        return loose_object(text), True
+    except ValueError:
+        raise AdapterParseError(
+            "The reply is empty." if not text.strip() else "The reply holds no JSON object.", reply=text
+        ) from None
 
 
 _ABOUT_THE_FORMAT = re.compile(r"response_?format|json_?\s?schema|structured output", re.IGNORECASE)

@@ -54,8 +54,13 @@ def loose_json(text: str) -> Any:
             continue
     if body[:1] not in ("{", "["):
         raise ValueError("there is no JSON in the text")
+    return _repaired(body)
+
+
+def _repaired(body: str) -> Any:
+    """Return the value of damaged JSON; raises ValueError where nothing can be made of it."""
     if len(body) > LONGEST_REPAIR or _deepest(body) > DEEPEST_REPAIR:
-        # Mending takes time that grows with the square of the depth, and everything else would wait for it.
+        # A repair takes time that grows with the square of the depth, and everything else would wait for it.
         raise ValueError("the JSON is too long or too deep to repair")
     import json_repair
 

@@ -6,7 +6,7 @@ used. It holds no reference to the signature, so that both are freed together. K
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 from weakref import WeakKeyDictionary
@@ -75,36 +75,42 @@ class Plan:
         `sections` maps names to text or JSON values; with `decoded` a text is a JSON string. Raises AdapterParseError that
         names every field which is missing or breaks its type or rules.
         """
-        values: dict[str, Any] = {}
-        problems: list[str] = []
-        missing: list[str] = []
-        for one in self.outputs:
-            name = one.name
-            raw = sections.get(name, MISSING)
-            if raw is MISSING:
-                value = one.default()
-                if value is MISSING:
-                    missing.append(name)
-                else:
-                    values[name] = value
-                continue
-            try:
-                values[name] = one.reader.json(raw) if type(raw) is not str else self._text(one, raw, decoded)
-            except UnreadableError as error:
-                problems.append(f"Output field {name!r} {error}.")
-        if not missing and not problems:
-            return values
-        if missing:
-            named = ", ".join(repr(name) for name in missing)
-            problems.insert(
-                0, f"The reply has no {named}." if reply.strip() else f"The reply is empty: no {named}."
-            )
-        raise AdapterParseError(" ".join(problems), reply=reply, found=values)
+        return read_fields(self.outputs, sections, reply, decoded=decoded)
 
-    @staticmethod
-    def _text(one: FieldPlan, raw: str, decoded: bool) -> Any:
-        # Text that was a JSON string keeps its own white space; a section of a reply is stripped.
-        return raw if decoded and one.annotation is str and not one.rules else one.reader.text(raw)
+
+def read_fields(
+    outputs: Sequence[FieldPlan], sections: Mapping[str, Any], reply: str, *, decoded: bool
+) -> dict[str, Any]:
+    """Return the typed values of a reply's fields; see `Plan.read`."""
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    missing: list[str] = []
+    for one in outputs:
+        name = one.name
+        raw = sections.get(name, MISSING)
+        if raw is MISSING:
+            value = one.default()
+            if value is MISSING:
+                missing.append(name)
+            else:
+                values[name] = value
+            continue
+        try:
+            if type(raw) is not str:
+                values[name] = one.reader.json(raw)
+            else:  # text that was a JSON string keeps its own white space; a section of a reply is stripped
+                as_it_is = decoded and one.annotation is str and not one.rules
+                values[name] = raw if as_it_is else one.reader.text(raw)
+        except UnreadableError as error:
+            problems.append(f"Output field {name!r} {error}.")
+    if not missing and not problems:
+        return values
+    if missing:
+        named = ", ".join(repr(name) for name in missing)
+        problems.insert(
+            0, f"The reply has no {named}." if reply.strip() else f"The reply is empty: no {named}."
+        )
+    raise AdapterParseError(" ".join(problems), reply=reply, found=values)
 
 
 _plans: WeakKeyDictionary[type[Signature], Plan] = WeakKeyDictionary()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.adapters.base import NOT_SUPPLIED
-from engine.adapters.chat import ChatAdapter
+from engine.adapters.chat import ChatAdapter, object_instead
 from engine.adapters.content import revived
-from engine.adapters.loose_json import loose_object
 from engine.adapters.plan import FieldPlan, Plan, plan_of
 from engine.adapters.rendered import typed
 from engine.adapters.tags import element_of, escaped, is_structure, sections, skeleton, unescaped, value_of
@@ -65,22 +64,23 @@ class XMLAdapter(ChatAdapter):
         Texts may hold a bare `&` or `<`. A reply that is a JSON object instead is read as one. Raises AdapterParseError.
         """
         plan = plan_of(signature)
-        found = sections(text, [(f.name, is_structure(f.annotation)) for f in plan.outputs])
-        if not found and text.lstrip()[:1] in ("{", "`"):
-            try:
-                return plan.read(loose_object(text), text, decoded=True)
-            except ValueError:
-                pass
-        return plan.read(
-            {f.name: _raw(f, found[f.name]) for f in plan.outputs if f.name in found}, text, decoded=False
-        )
+        found, decoded = xml_values(plan.outputs, text)
+        return plan.read(found, text, decoded=decoded)
 
 
-def _raw(f: FieldPlan, text: str) -> Any:
-    """Return what stands between a field's tags: JSON values where it is tags, else the text."""
-    if is_structure(f.annotation):
+def xml_values(outputs: Sequence[FieldPlan], text: str) -> tuple[dict[str, Any], bool]:
+    """Return the contents of a reply's tags by field, and whether they are those of a JSON object sent instead."""
+    found = sections(text, [(f.name, is_structure(f.annotation)) for f in outputs])
+    if not found:
+        return object_instead(text)
+    return {f.name: tag_value(found[f.name], f.annotation) for f in outputs if f.name in found}, False
+
+
+def tag_value(text: str, annotation: Any) -> Any:
+    """Return the content of a field's tags: JSON values where it is tags itself, else the text."""
+    if is_structure(annotation):
         element = element_of(text)
-        return text if element is None else value_of(element, f.annotation)
+        return text if element is None else value_of(element, annotation)
     return unescaped(text)
 
 

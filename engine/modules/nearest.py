@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -22,9 +22,6 @@ class NearestTexts:
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
-        import numpy as np  # only where examples are compared: it takes long to load
-
-        self._np: Any = np
         counts = [_parts(text) for text in texts]
         known = Counter(part for count in counts for part in count)
         self._rarity = {part: math.log((1 + len(texts)) / n) for part, n in known.items()}
@@ -36,19 +33,35 @@ class NearestTexts:
                 places, shares = postings.setdefault(part, ([], []))
                 places.append(place)
                 shares.append(weight / length)
-        self._postings = {part: (np.array(p), np.array(s)) for part, (p, s) in postings.items()}
+        self._postings = {part: _posting(places, shares) for part, (places, shares) in postings.items()}
         self._size = len(texts)
 
     def nearest(self, text: str, k: int) -> list[int]:
         """Return the places of the `k` texts most like this one, the nearest first; ties keep their order."""
-        closeness = self._np.zeros(self._size)
-        for part, n in _parts(text).items():
-            weight = (1 + math.log(n)) * self._rarity.get(part, 0.0)
-            if part in self._postings:
-                places, shares = self._postings[part]
-                closeness[places] += weight * shares
-        ranked: list[int] = self._np.argsort(-closeness, kind="stable")[:k].tolist()
-        return ranked
+        weighed = (
+            ((1 + math.log(n)) * self._rarity[part], self._postings[part])
+            for part, n in _parts(text).items()
+            if part in self._postings
+        )
+        return _ranked(self._size, weighed)[:k]
+
+
+def _posting(places: list[int], shares: list[float]) -> tuple[Any, Any]:
+    """Return the texts that hold a part, by place, and its share of each; as arrays, since sums of lists are slow."""
+    import numpy as np  # only where examples are compared: it takes long to load
+
+    return np.array(places), np.array(shares)
+
+
+def _ranked(size: int, weighed: Iterable[tuple[float, tuple[Any, Any]]]) -> list[int]:
+    """Return the places of all texts by the sums of weighed shares, the largest first; ties keep their order."""
+    import numpy as np
+
+    closeness = np.zeros(size)
+    for weight, (places, shares) in weighed:
+        closeness[places] += weight * shares
+    ranked: list[int] = np.argsort(-closeness, kind="stable").tolist()
+    return ranked
 
 
 def text_of_values(values: Mapping[str, Any], names: Sequence[str]) -> str:

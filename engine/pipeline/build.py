@@ -6,7 +6,7 @@ It knows signatures and modules, and nothing of data, models or optimizers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from engine.adapters import Adapter, adapter_by_name
@@ -18,7 +18,7 @@ from engine.modules.module import Module
 from engine.pipeline.check import spec_problems
 from engine.pipeline.conditions import exclude_each_other, holds
 from engine.pipeline.signatures import field_type, signature_of
-from engine.pipeline.spec import Condition, PipelineSpec, StepSpec
+from engine.pipeline.spec import Condition, FieldSpec, PipelineSpec, StepSpec
 from engine.pipeline.strategies import STRATEGIES
 from engine.prediction import Prediction
 from engine.runtime import context, current
@@ -50,50 +50,17 @@ class Pipeline(Module):
         """Run the steps in order; arguments are the pipeline's inputs by name."""
         steps = self.spec.steps
         if len(steps) == 1 and steps[0].when is None and steps[0].each is None:
-            self._check(steps[0], inputs)
+            _check_inputs(self.spec, steps[0], inputs)
             answer: Prediction = await getattr(self, steps[0].name).acall(**inputs)
             return answer
-        values = dict(inputs)
-        made: dict[str, Any] = {}
-        for step in steps:
-            if step.when is not None and not holds(step.when, values):
-                for f in step.makes:
-                    made.setdefault(f.name, None)
-                    values.setdefault(f.name, None)
-                continue
-            for field, value in (await self._answers(step, values)).items():
-                made.pop(field, None)  # so that the last step's fields come last
-                made[field] = values[field] = value
-        return Prediction.of(made)
+        return Prediction.of(await run_steps(self.spec, inputs, self._ask))
 
-    async def _answers(self, step: StepSpec, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def _ask(self, step: StepSpec, calls: list[dict[str, Any]]) -> list[Prediction]:
+        """Run a step on every call's inputs."""
         module: Module = getattr(self, step.name)
-        given = {f.name: values[f.name] for f in step.inputs if f.name in values}
-        self._check(step, given)
-        if step.each is None:
-            answer: Prediction = await module.acall(**given)
-            return answer
-        items = values.get(step.each.field)
-        if items is None:
-            items = ()
-        if isinstance(items, str | bytes | Mapping) or not hasattr(items, "__iter__"):
-            raise PipelineError(
-                f"The step {step.name!r} runs for each item of {step.each.field!r}, which is no list: {items!r:.80}."
-            )
-        calls = [{**given, step.each.item: item} for item in items]
-        answers = await _in_turn(module, calls)
-        names = dict.fromkeys(name for one in answers for name in one) or [f.name for f in step.answers]
-        return {name: [one.get(name) for one in answers] for name in names}
-
-    def _check(self, step: StepSpec, given: Mapping[str, Any]) -> None:
-        for f in step.inputs:
-            if f.name in given or (step.each is not None and f.name == step.each.item):
-                continue
-            if not without_none(field_type(f))[1]:
-                needed = ", ".join(one.name for one in self.spec.inputs)
-                raise PipelineError(
-                    f"The step {step.name!r} has no input {f.name!r}. The pipeline needs: {needed}."
-                )
+        if step.each is not None:
+            return await _in_turn(module, calls)
+        return [await _called(module, given) for given in calls]
 
     @property
     def call_range(self) -> CallRange:
@@ -114,6 +81,62 @@ class Pipeline(Module):
             (s.when, of(getattr(self, s.name)) * (USUAL_ITEMS if s.each else 1)) for s in self.spec.steps
         ]
         return sum(n for when, n in calls if when is None) + _dearest([(w, n) for w, n in calls if w])
+
+
+Ask = Callable[[StepSpec, list[dict[str, Any]]], Awaitable[Sequence[Mapping[str, Any]]]]
+"""Runs a step on the inputs of each of its calls: one, or one for each item of a list."""
+
+
+async def run_steps(pipeline: PipelineSpec, inputs: Mapping[str, Any], ask: Ask) -> dict[str, Any]:
+    """Return what the steps of a pipeline make of some inputs, the last step's fields last. Raises PipelineError."""
+    values = dict(inputs)
+    made: dict[str, Any] = {}
+    for step in pipeline.steps:
+        if step.when is not None and not holds(step.when, values):
+            for f in step.makes:
+                made.setdefault(f.name, None)
+                values.setdefault(f.name, None)
+            continue
+        given = {f.name: values[f.name] for f in step.inputs if f.name in values}
+        _check_inputs(pipeline, step, given)
+        if step.each is None:
+            answer = (await ask(step, [given]))[0]
+        else:
+            answers = await ask(
+                step, [{**given, step.each.item: item} for item in _items(step.name, values, step.each.field)]
+            )
+            names = dict.fromkeys(name for one in answers for name in one) or [f.name for f in step.answers]
+            answer = {name: [one.get(name) for one in answers] for name in names}
+        for field, value in answer.items():
+            made.pop(field, None)
+            made[field] = values[field] = value
+    return made
+
+
+def _check_inputs(pipeline: PipelineSpec, step: StepSpec, given: Mapping[str, Any]) -> None:
+    for f in step.inputs:
+        item = step.each is not None and f.name == step.each.item
+        if f.name not in given and not item and not _may_be_absent(f):
+            needed = ", ".join(one.name for one in pipeline.inputs)
+            raise PipelineError(
+                f"The step {step.name!r} has no input {f.name!r}. The pipeline needs: {needed}."
+            )
+
+
+def _may_be_absent(f: FieldSpec) -> bool:
+    return without_none(field_type(f))[1]
+
+
+def _items(step: str, values: Mapping[str, Any], field: str) -> Iterable[Any]:
+    """Return the items of the list that a step runs for. Raises PipelineError where it is no list."""
+    items: Any = values.get(field)
+    if items is None:
+        return ()
+    if isinstance(items, str | bytes | Mapping) or not hasattr(items, "__iter__"):
+        raise PipelineError(
+            f"The step {step!r} runs for each item of {field!r}, which is no list: {items!r:.80}."
+        )
+    return items  # type: ignore[no-any-return]  # iterable, as was just seen
 
 
 def _dearest(branches: list[tuple[Condition, int]]) -> int:

@@ -12,7 +12,7 @@ from engine.adapters.scalars import UnreadableError
 from engine.adapters.tags import is_structure, sections
 from engine.adapters.tags import unescaped as engine_unescaped
 from engine.adapters.values import format_value, parse_value
-from engine.adapters.xml import _raw
+from engine.adapters.xml import tag_value
 from engine.errors import ProgramFileError
 from engine.export.standalone import reading  # noqa: F401 - fills the table of types
 from engine.export.standalone.literal import literal
@@ -155,7 +155,7 @@ def test_tags_are_found_where_the_engine_finds_them(text):
     fields = {"a": str, "tags": list[str]}
     found = sections(text, [(name, is_structure(kind)) for name, kind in fields.items()])
     expected = {
-        name: _raw(Field(fields[name]), found[name])
+        name: tag_value(found[name], fields[name])
         if is_structure(fields[name])
         else engine_unescaped(found[name])
         for name in fields
@@ -190,7 +190,7 @@ def test_nested_tags_become_the_same_values(annotation):
     fields = {"a_field": kind_of(annotation, "a_field")}
     for text in texts:
         made, _ = xml_reply(fields, f"<a_field>{text}</a_field>")
-        assert made["a_field"] == _raw(Field(annotation), text), text
+        assert made["a_field"] == tag_value(text, annotation), text
 
 
 def test_the_first_section_of_a_name_counts():
