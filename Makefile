@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LOCK := .ci/requirements.txt
+DENO := DENO_NO_UPDATE_CHECK=1 $(BIN)/deno
+SCRIPTS := dashboard/static/*.js
+STYLES := dashboard/static/*.css
 
 # Whatever fetches something asks nobody, and is patient with a slow or once failing connection.
 export PIP_NO_INPUT := 1
@@ -25,9 +28,11 @@ test: $(READY)           ## everything CI runs
 	$(MAKE) -j 3 check peers chromium
 	$(MAKE) unit browser
 
-check: $(READY)          ## style, types, import contracts
+check: $(READY)          ## style, syntax, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(DENO) fmt --check -q --line-width 110 $(SCRIPTS) $(STYLES)
+	$(DENO) lint -q $(SCRIPTS)
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
@@ -56,6 +61,7 @@ bench-optimizers: $(READY) ## every optimizer beside DSPy's on a model that can 
 fix: $(READY)            ## mend what the linter can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(DENO) fmt -q --line-width 110 $(SCRIPTS) $(STYLES)
 
 lock: $(READY)           ## resolve the dependencies anew, hashes included
 	$(BIN)/python -m pip install -q uv

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import streamlit as st
@@ -15,45 +16,17 @@ from engine.errors import EngineError
 from engine.runs.spec import ProjectDraft
 from engine.store.rows import ProjectRow
 
-STYLE = """<style>
-.stMainBlockContainer{padding-left:2.4rem;padding-right:2.4rem;padding-top:3.7rem;max-width:1720px}
-[data-testid="stCaptionContainer"]{opacity:.8}
-/* A row that may not wrap scrolls by itself, and shows bars beside a button that is a little larger than its place. */
-[class*="st-key-project_head_"]{overflow:visible}
-[data-testid="stCheckbox"] [data-testid="stWidgetLabel"] p{white-space:normal}
-[data-testid="stCode"] .token{color:inherit!important}
-[data-testid="stCode"] .token.keyword{font-weight:650}
-[data-testid="stCode"] .token:is(.comment,.string,.triple-quoted-string){opacity:.82}
-[role="tab"][aria-selected="true"],[data-testid="stSliderThumbValue"],
-[data-testid="stButtonGroup"] [aria-checked="true"]{color:inherit!important;font-weight:600}
-.tb-samples{display:flex;flex-direction:column;gap:.3rem;font-size:.86rem;line-height:1.35}
-.tb-samples span{border-left:2px solid color-mix(in srgb,currentColor 22%,transparent);padding-left:.55rem;
-  overflow:hidden;display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow-wrap:anywhere;opacity:.85}
-.tb-bar{display:flex;height:.8rem;border-radius:.4rem;overflow:hidden;gap:2px}
-.tb-bar i{display:block;height:100%}
-.tb-train{background:#4f86cf}.tb-validation{background:#d0922f}.tb-test{background:#2f9e68}
-.tb-steps{display:flex;gap:.35rem;align-items:center;font-size:.82rem;flex-wrap:wrap}
-.tb-steps b{font-weight:500;padding:.1rem .5rem;border-radius:1rem;
-  border:1px solid color-mix(in srgb,currentColor 25%,transparent);opacity:.75}
-.tb-steps b.done{opacity:1;border-color:transparent;background:color-mix(in srgb,#2f9e68 18%,transparent)}
-.tb-steps b.open{opacity:1;border-color:transparent;background:color-mix(in srgb,#d0922f 22%,transparent)}
-.tb-table{width:100%;border-collapse:collapse;font-size:.86rem}
-.tb-table th{text-align:left;font-weight:500;opacity:.75;padding:.25rem .6rem .25rem 0}
-.tb-table td{padding:.3rem .6rem .3rem 0;border-top:1px solid color-mix(in srgb,currentColor 14%,transparent);
-  overflow-wrap:anywhere;vertical-align:top}
-.tb-table td:last-child,.tb-table th:last-child{text-align:right;padding-right:0;white-space:nowrap;width:1%}
-.tb-table em{font-style:normal;font-size:.8rem;opacity:.75;display:block}
-.tb-figures td+td,.tb-figures th+th{text-align:right;padding-left:1rem;font-variant-numeric:tabular-nums;white-space:nowrap}
-.tb-score{font-variant-numeric:tabular-nums;padding:.05rem .5rem;border-radius:1rem;
-  background:color-mix(in srgb,#d0922f 24%,transparent)}
-.tb-score.right{background:color-mix(in srgb,#2f9e68 24%,transparent)}
-.tb-score.wrong{background:color-mix(in srgb,#d0483f 20%,transparent)}
-</style>"""
+STATIC = Path(__file__).parents[1] / "static"
+
+
+def static_text(*names: str) -> str:
+    """Return the text of files in `dashboard/static`, one after the other."""
+    return "\n".join((STATIC / name).read_text(encoding="utf-8") for name in names)
 
 
 def page_style() -> None:
-    """Put the touches of style on the page."""
-    st.html(STYLE)
+    """Add the style sheet of all pages."""
+    st.html(STATIC / "page.css")
 
 
 def page_title(title: str, purpose: str) -> None:

@@ -9,18 +9,6 @@ import streamlit as st
 
 from engine.export.diff import Difference, Segment, difference
 
-_STYLE = """<style>
-.tb-diff{max-height:29rem;overflow-y:auto}
-.diff{width:100%;border-collapse:collapse;table-layout:fixed;font:13px/1.55 ui-monospace,SFMono-Regular,Menlo,monospace}
-.diff td{vertical-align:top;padding:1px 10px;white-space:pre-wrap;overflow-wrap:anywhere;border:0}
-.diff td.n{width:2.6em;padding:1px 6px;text-align:right;opacity:.7;user-select:none}
-.diff td.del{background:color-mix(in srgb,#dc2626 9%,transparent)}
-.diff td.ins{background:color-mix(in srgb,#16a34a 9%,transparent)}
-.diff td.none{background:color-mix(in srgb,currentColor 4%,transparent)}
-.diff del{background:color-mix(in srgb,#dc2626 26%,transparent);border-radius:3px;text-decoration:line-through;text-decoration-thickness:1px}
-.diff ins{background:color-mix(in srgb,#16a34a 28%,transparent);border-radius:3px;text-decoration:none}
-</style>"""
-
 
 def prompt_diff(before: str, after: str, *, split: bool = True) -> None:
     """Show what changed between two texts."""
@@ -45,7 +33,7 @@ def prompt_text(text: str) -> None:
 def _shown(table: str) -> None:
     # A long prompt scrolls in a box of its own: what follows it is never screens away.
     st.html(
-        f"{_STYLE}<div class='tb-diff' tabindex='0' role='region' aria-label='The text of the prompts'>{table}</div>"
+        f"<div class='tb-diff' tabindex='0' role='region' aria-label='The text of the prompts'>{table}</div>"
     )
 
 

@@ -1,0 +1,201 @@
+const PALETTE = {
+  "$accent": "--st-primary-color",
+  "$text": "--st-text-color",
+  "$muted": "--st-gray-text-color",
+  "$faint": "--st-border-color",
+  "$good": "--st-green-text-color",
+  "$bad": "--st-red-text-color",
+  "$warn": "--st-orange-text-color",
+  "$blue": "--st-blue-text-color",
+  "$background": "--st-background-color",
+};
+// Named one by one: Plotly's own list has a button that sends the chart to a website.
+const TOOLS = [["toImage"], ["zoom2d", "pan2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"]];
+// The page itself loads it too, when there is time (`early.js`): one promise for all.
+const library = () =>
+  globalThis.tuneboardPlotly ??= new Promise((done, fail) => {
+    const script = document.createElement("script");
+    script.src = new URL("vendor/plotly.min.js", document.baseURI).href;
+    script.onload = () => done(globalThis.Plotly);
+    script.onerror = fail;
+    document.head.append(script);
+  });
+const coloured = (value, style) => {
+  if (typeof value === "string") {
+    return PALETTE[value] ? style.getPropertyValue(PALETTE[value]).trim() || "#888" : value;
+  }
+  if (Array.isArray(value)) return value.map((item) => coloured(item, style));
+  if (value && typeof value === "object") {
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, coloured(item, style)]));
+  }
+  return value;
+};
+// The chosen trial gets a ring, drawn here, so that a click shows at once.
+const ring = (traces, chosen, style) => {
+  for (const trace of traces) {
+    const at = (trace.customdata ?? []).findIndex((item) => String(item) === String(chosen));
+    if (at >= 0 && trace.visible !== "legendonly") {
+      return [...traces, {
+        type: "scatter",
+        uid: "chosen",
+        mode: "markers",
+        x: [trace.x[at]],
+        y: [trace.y[at]],
+        hoverinfo: "skip",
+        showlegend: false,
+        cliponaxis: false,
+        marker: { symbol: "circle-open", size: 20, color: coloured("$text", style), line: { width: 2 } },
+      }];
+    }
+  }
+  return traces;
+};
+// A range that the user has chosen stays while the figure's own range grows; a double click gives it back.
+const zoomed = (box, own, name) =>
+  own.zoom?.[name] && box.layout ? { range: [...box.layout[name].range] } : {};
+const draw = (box, own) => {
+  const data = own.data;
+  if (!data.figure) {
+    own.empty = true;
+    box.textContent = data.empty;
+    return Promise.resolve();
+  }
+  if (own.empty) box.replaceChildren();
+  own.empty = false;
+  const style = getComputedStyle(box);
+  const font = {
+    family: style.getPropertyValue("--st-font") || "sans-serif",
+    color: style.getPropertyValue("--st-text-color"),
+    size: 13,
+  };
+  const { traces: plain, layout } = coloured(data.figure, style);
+  const traces = own.chosen ? ring(plain, own.chosen, style) : plain;
+  const axis = (own) => ({
+    gridcolor: coloured("$faint", style),
+    zeroline: false,
+    automargin: true,
+    ...own,
+    title: { font, ...own?.title },
+  });
+  box.style.height = `${data.height}px`;
+  box.setAttribute("role", "img");
+  box.setAttribute("aria-label", data.label);
+  return library().then((plotly) =>
+    plotly.react(box, traces, {
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      uirevision: "keep",
+      autosize: true,
+      margin: { l: 56, r: 36, t: 16, b: 44 },
+      hovermode: "closest",
+      font,
+      height: data.height,
+      ...layout,
+      xaxis: axis({ ...layout.xaxis, ...zoomed(box, own, "xaxis") }),
+      yaxis: axis({ ...layout.yaxis, ...zoomed(box, own, "yaxis") }),
+      legend: {
+        orientation: "h",
+        y: 1.02,
+        yanchor: "bottom",
+        x: 0,
+        font: { ...font, size: 12 },
+        ...layout.legend,
+      },
+      hoverlabel: {
+        bgcolor: style.getPropertyValue("--st-secondary-background-color"),
+        bordercolor: coloured("$faint", style),
+        font,
+        align: "left",
+      },
+      // Down the right margin, where it hides neither the legend nor a point.
+      modebar: {
+        orientation: "v",
+        bgcolor: "rgba(0,0,0,0)",
+        color: coloured("$muted", style),
+        activecolor: coloured("$text", style),
+      },
+    }, { displaylogo: false, responsive: true, plotlyServerURL: "", modeBarButtons: TOOLS }).then(() =>
+      plotly
+    )
+  )
+    .then((plotly) => {
+      box.dataset.points = String(
+        plain.reduce((count, trace) => count + (trace.x ?? []).filter((at) => at !== null).length, 0),
+      );
+      box.dataset.stamp = String(data.stamp ?? "");
+      if (box.dataset.listening) return;
+      box.dataset.listening = "yes";
+      // After a change of width the legend stands where it stood before, over the plot, until it is all drawn once more.
+      let width = box.clientWidth, pause;
+      new ResizeObserver(() => {
+        if (box.clientWidth === width || !box.clientWidth) return;
+        width = box.clientWidth;
+        clearTimeout(pause);
+        pause = setTimeout(
+          () => plotly.Plots.resize(box).then(() => plotly.redraw(box)).catch(() => {}),
+          150,
+        );
+      }).observe(box);
+      box.on("plotly_relayout", (change) => {
+        for (const name of ["xaxis", "yaxis"]) {
+          if (`${name}.range[0]` in change || `${name}.range` in change) {
+            own.zoom = { ...own.zoom, [name]: true };
+          }
+          if (change[`${name}.autorange`]) own.zoom = { ...own.zoom, [name]: false };
+        }
+      });
+      box.on("plotly_doubleclick", () =>
+        setTimeout(() => {
+          own.zoom = {};
+          draw(box, own);
+        }));
+      box.on("plotly_click", (event) => {
+        const chosen = event.points?.[0]?.customdata;
+        if (chosen === undefined) return;
+        own.chosen = own.marks ? chosen : undefined;
+        if (own.chosen) draw(box, own);
+        own.trigger("clicked", Array.isArray(chosen) ? chosen[0] : chosen);
+      });
+    })
+    .catch(() => {
+      box.textContent = "The chart could not be drawn: Plotly's script did not load.";
+    });
+};
+// Drawing again takes a while: what comes meanwhile waits, and a hidden tab draws when it is looked at.
+const soon = (box, own) => {
+  own.wanted = true;
+  if (own.drawing || document.hidden) return;
+  own.wanted = false;
+  own.drawing = true;
+  const started = performance.now();
+  draw(box, own).finally(() =>
+    setTimeout(() => {
+      own.drawing = false;
+      if (own.wanted) soon(box, own);
+    }, 1.5 * (performance.now() - started))
+  );
+};
+
+export default ({ data, parentElement, setTriggerValue }) => {
+  const box = parentElement.querySelector(".plot");
+  const own = (box.tuneboard ??= {});
+  Object.assign(own, {
+    trigger: setTriggerValue,
+    marks: data.marks,
+    chosen: data.chosen ?? (data.marks ? own.chosen : undefined),
+  });
+  const following = data.live && own.run === data.live && own.data;
+  own.data = following ? { ...own.data, height: data.height } : data;
+  soon(box, own);
+  follow(own, data.live, ({ chart }) => {
+    if (!chart?.figure) return;
+    own.data = { ...own.data, ...chart };
+    soon(box, own);
+  });
+  own.look ??= () => own.wanted && soon(box, own);
+  document.addEventListener("visibilitychange", own.look);
+  return () => {
+    document.removeEventListener("visibilitychange", own.look);
+    follow(own, "");
+  };
+};
