@@ -76,28 +76,8 @@ def _draw(run_id: str, was_over: bool) -> None:
     with st.container():
         run_requests(seen)
     left, right = st.columns([5, 3], gap="medium")
-    chosen = _chosen()
-    with left, st.container(border=True, key="chart_card"):
-        st.markdown(
-            "**Scores of the prompts**",
-            help=explain(
-                "candidate",
-                "Each dot is one, scored on some rows, and is joined to those it came from. Click one to see it.",
-            ),
-        )
-        clicked = plot(
-            shown["chart"]["figure"],
-            key="scores",
-            label=shown["chart"]["label"],
-            stamp=shown["chart"]["stamp"],
-            live=live,
-            chosen=chosen,
-            height=CHART_HEIGHT,
-            empty="The first dot appears as soon as the starting prompt has answered its first row.",
-        )
-        if clicked is not None and int(clicked) != chosen:
-            st.query_params["trial"] = str(int(clicked))
-            chosen = int(clicked)
+    with left:
+        chosen = _score_chart(shown["chart"], live)
     with right:
         trial = next((t for t in seen.trials if t.number == chosen), None)
         with st.container():
@@ -116,16 +96,38 @@ def _draw(run_id: str, was_over: bool) -> None:
         st.rerun()
 
 
+def _score_chart(chart: dict[str, Any], live: str) -> int | None:
+    """Draw the chart of scores; return the chosen trial, which is kept in the address."""
+    text = st.query_params.get("trial", "")
+    chosen = int(text) if text.isdecimal() and len(text) < 9 else None
+    with st.container(border=True, key="chart_card"):
+        st.markdown(
+            "**Scores of the prompts**",
+            help=explain(
+                "candidate",
+                "Each dot is one, scored on some rows, and is joined to those it came from. Click one to see it.",
+            ),
+        )
+        clicked = plot(
+            chart["figure"],
+            key="scores",
+            label=chart["label"],
+            stamp=chart["stamp"],
+            live=live,
+            chosen=chosen,
+            height=CHART_HEIGHT,
+            empty="The first dot appears as soon as the starting prompt has answered its first row.",
+        )
+    if clicked is None or int(clicked) == chosen:
+        return chosen
+    st.query_params["trial"] = str(int(clicked))
+    return int(clicked)
+
+
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _parts(run_id: str, revision: int, state: str, _seen: Seen) -> dict[str, Any]:  # noqa: ARG001 - the cache's key
     """Return a run's parts, worked out once for all sessions."""
     return parts(_seen)
-
-
-def _chosen() -> int | None:
-    """Return the trial in the address."""
-    text = st.query_params.get("trial", "")
-    return int(text) if text.isdecimal() and len(text) < 9 else None
 
 
 def _message(run: RunRow) -> None:
