@@ -1,7 +1,7 @@
 """Every exception the engine raises on purpose, in one place.
 
 A message names the thing that is wrong and says what to do about it; it is written for the person
-who reads it on a page or in a terminal, so no traceback is needed beside it. Failures of one row are
+who reads it on a page or in a terminal, so no traceback is needed. Failures of one row are
 records (`engine.records.Outcome.error`), never exceptions that end a run.
 
     EngineError
@@ -18,7 +18,7 @@ records (`engine.records.Outcome.error`), never exceptions that end a run.
     │   └── StoreTooNewError          written by a newer version of Tuneboard
     ├── RunError                      a run that cannot start or go on
     ├── BudgetExhaustedError          the next call would pass the budget; it was not made
-    ├── AdapterParseError             a reply that does not hold the fields asked for
+    ├── AdapterParseError             a reply without the fields asked for
     ├── ConstraintError               an `Assert` that still fails after its retries
     ├── ToolError                     a tool failed
     │   ├── ToolArgumentsError        arguments that do not fit the tool
@@ -109,7 +109,7 @@ class BudgetExhaustedError(EngineError):
 
 
 class AdapterParseError(EngineError):
-    """A model's reply does not hold the fields that were asked for.
+    """A model's reply lacks the fields that were asked for.
 
     `reply` is the text as it came; `found` the fields that could be read from it.
     """

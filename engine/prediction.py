@@ -116,9 +116,9 @@ class Prediction(Example):
         signature: Any = None,
     ) -> Prediction:
         """Return the first of some completions, with all of them in `completions`."""
-        held = completions if isinstance(completions, Completions) else Completions(completions, signature)
-        made = cls(held._rows[0] if held._rows else {})
-        object.__setattr__(made, "_completions", held)
+        rows = completions if isinstance(completions, Completions) else Completions(completions, signature)
+        made = cls(rows._rows[0] if rows._rows else {})
+        object.__setattr__(made, "_completions", rows)
         return made
 
     @property

@@ -35,11 +35,11 @@ _log = logging.getLogger(__name__)
 
 
 class Progress:
-    """Counts rows, draws a bar when `shown`, and tells `told`; what that raises is logged and changes nothing."""
+    """Counts rows, draws a bar when `shown`, and reports to `listener`; an error in the listener is logged and changes nothing."""
 
-    def __init__(self, rows: int, told: OnProgress | None, *, shown: bool) -> None:
+    def __init__(self, rows: int, listener: OnProgress | None, *, shown: bool) -> None:
         self._rows = rows
-        self._told = told
+        self._listener = listener
         self._total, self._done = 0.0, 0
         self._bar: Any = None
         self._task: Any = None
@@ -52,9 +52,9 @@ class Progress:
         mean = self._total / self._done
         if self._bar is not None:
             self._bar.update(self._task, advance=1, description=f"Mean score {100 * mean:.1f} %")
-        if self._told is not None:
+        if self._listener is not None:
             try:
-                self._told(self._done, self._rows, mean)
+                self._listener(self._done, self._rows, mean)
             except Exception:  # noqa: BLE001 - whatever a listener does, the evaluation goes on
                 _log.exception("The progress callback failed.")
 

@@ -295,15 +295,15 @@ class _MetricRunner:
 
 
 def lowered(grade: Grade, unmet: Sequence[str]) -> Grade:
-    """Return a row's grade when suggestions were not followed: each takes a fifth of the score, and is told in the feedback.
+    """Return a row's grade when suggestions were not followed: each takes a fifth of the score, and is named in the feedback.
 
     >>> lowered(Grade(1.0, "Correct."), ["Cite a source."])
     Grade(score=0.8, feedback='Correct. A suggestion was not followed: Cite a source.')
     """
-    told = [f"A suggestion was not followed: {message}" for message in unmet]
+    notes = [f"A suggestion was not followed: {message}" for message in unmet]
     score, said = (
         grade.score * SUGGESTION_KEEPS ** len(unmet),
-        " ".join(filter(None, [grade.feedback, *told])),
+        " ".join(filter(None, [grade.feedback, *notes])),
     )
     return Grade(score, said, grade.objective_scores)
 

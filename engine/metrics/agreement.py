@@ -1,4 +1,4 @@
-"""How far a judge and a person agree over the same answers: the share, Cohen's kappa, and what that means in words.
+"""Agreement of a judge and a person on the same answers: the share, Cohen's kappa, and both in words.
 
 Kappa (Cohen 1960, "A coefficient of agreement for nominal scales") is the agreement beyond what chance alone would give;
 with grades in between it is the linearly weighted one (Cohen 1968), which forgives a near miss. The words for it are
@@ -40,7 +40,7 @@ class Agreement:
 
     @property
     def sentence(self) -> str:
-        """Return what this means for whoever wants to use the judge, in one or two sentences."""
+        """Return what this means for a user of the judge, in one or two sentences."""
         if not self.rows:
             return "Grade some answers first; about twenty tell enough."
         counted = f"{round(self.same * self.rows)} of {self.rows} answers get the same grade from both"

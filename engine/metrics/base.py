@@ -1,4 +1,4 @@
-"""What a metric is, and what it returns.
+"""The metric's contract, and the grade it returns.
 
 A metric may also be any function of (example, prediction, trace=None) that returns a bool, a number, a `Grade` or a
 Prediction with a `score`; `grade` reads them all. It knows nothing of single metrics.

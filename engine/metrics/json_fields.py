@@ -109,7 +109,7 @@ class JSONMatch(Metric):
     def _weight(self, path: str) -> float:
         if not self._weights:
             return 1.0
-        # The longest weight that names the field or what it stands in, list positions aside.
+        # The longest weight that names the field or an object around it, list positions aside.
         plain = "".join(part.split("]")[-1] for part in path.split("["))
         while plain:
             if plain in self._weights:

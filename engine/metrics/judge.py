@@ -1,6 +1,6 @@
-"""A model as judge: one typed question through the run's own gate, so that budget, cache and meters count it.
+"""A model as judge: one typed question, counted by budget, cache and meters like any other call.
 
-It knows how to ask; what to ask is each judge's own.
+Knows how to ask; each judge decides what to ask.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Judge(AwaitedMetric):
 
 
 def question_of(case: Case) -> str:
-    """Return a row's inputs as text, one to a paragraph; the name is left out where there is only one."""
+    """Return a row's inputs as text, one to a paragraph; a single input is shown without its name."""
     example = case.example
     inputs: Mapping[str, Any]
     if isinstance(example, Example) and example.knows_inputs:

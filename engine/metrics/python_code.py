@@ -1,4 +1,4 @@
-"""A metric of one's own, as Python that runs in the sandbox: `PythonMetric`."""
+"""`PythonMetric`: the user's own Python as a metric, run in the sandbox."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class SemanticF1Options(SemanticOptions):
 
 
 class _Semantic(Judge):
-    """What both judges share: the field "response" where there is one, and the rule for traces."""
+    """Shared by both judges: the field "response" where there is one, and the rule for traces."""
 
     options: SemanticOptions
 
@@ -117,7 +117,7 @@ class CompleteAndGrounded(_Semantic):
     >>> said = Prediction(response="Within 30 days.", context=["Returns: 30 days."])
     >>> verdicts = [
     ...     {"reasoning": "All is there.", "completeness": 1.0},
-    ...     {"reasoning": "It stands there.", "groundedness": 1.0},
+    ...     {"reasoning": "The context says so.", "groundedness": 1.0},
     ... ]
     >>> with context(lm=ScriptedLM(verdicts)):
     ...     CompleteAndGrounded()(row, said).score

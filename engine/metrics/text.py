@@ -1,4 +1,4 @@
-"""How texts are made comparable, and how values read as texts. It knows nothing of examples."""
+"""Texts made comparable, and values as text. Knows nothing of examples."""
 
 from __future__ import annotations
 

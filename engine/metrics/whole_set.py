@@ -1,7 +1,7 @@
 """Metrics of a whole set of rows, which are no mean of rows: `MacroF1` and `Correlation`.
 
 Row by row they grade like their nearest relative, so that a search can use them; `total` gives the set's number, which
-`Evaluate` reports as the score and a run beside its verdict (`whole_set_figure`).
+`Evaluate` reports as the score and a run next to its verdict (`whole_set_figure`).
 """
 
 from __future__ import annotations
@@ -131,20 +131,20 @@ class Correlation(WholeSetMetric):
         found = [(number_in(e), number_in(a)) for e, a in pairs]
         usable = [(e, a) for e, a in found if e is not None and a is not None]
         if len(usable) < 2:
-            return Grade(0.0, f"Only {len(usable)} rows hold numbers on both sides: too few to compare.")
+            return Grade(0.0, f"Only {len(usable)} rows have numbers on both sides: too few to compare.")
         xs, ys = [e for e, _ in usable], [a for _, a in usable]
         if self.options.kind == "spearman":
             xs, ys = _ranks(xs), _ranks(ys)
         r = _pearson(xs, ys)
         left_out = len(pairs) - len(usable)
         said = f"{self.options.kind.title()} correlation {r:.3f} over {len(usable)} rows."
-        said += f" {left_out} rows hold no number." if left_out else ""
+        said += f" {left_out} rows have no number." if left_out else ""
         return Grade(max(0.0, round(r, 9)) * len(usable) / len(pairs), said)
 
 
 @dataclass(frozen=True, slots=True)
 class WholeSetFigure:
-    """Best against baseline by a number of the whole set of test rows, beside the verdict on the mean of the rows.
+    """Best against baseline by a number of the whole set of test rows, next to the verdict on the mean of the rows.
 
     `low` and `high` bound the difference with 95 % confidence: the rows were drawn again and again, each with both answers.
     """

@@ -1,9 +1,9 @@
 """`Assert` and `Suggest`: conditions on a program's own values, inside its `forward`.
 
-A broken one has the step that made the value try again, with the message as a hint, at most twice. Then an `Assert` fails
+A broken condition makes the step that produced the value try again, with the message as a hint, at most twice. Then an `Assert` fails
 the call (in an evaluation: the row), and a `Suggest` is noted and let pass: in an evaluation it takes a fifth of the row's
-score, is told in its feedback, and keeps the run from becoming a demonstration, so that optimizers see it. Source of the method: Singhvi et al. 2023,
-"DSPy Assertions". It knows traces, and nothing of how a step asks.
+score, appears in its feedback, and keeps the run from becoming a demonstration, so that optimizers see it. Source of the method: Singhvi et al. 2023,
+"DSPy Assertions". Knows traces, and nothing of how a step asks.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ def Assert(result: Any, msg: str = "", target_module: Any = None) -> bool:  # no
 
 
 def Suggest(result: Any, msg: str = "", target_module: Any = None) -> bool:  # noqa: N802 - DSPy's name
-    """Wish something of a program's own values: as `Assert`, but in the end it is only noted, and lowers the row's score.
+    """Soft condition on a program's own values: like `Assert`, but a value that still fails is only noted and lowers the row's score.
 
     Returns whether it holds.
 
     >>> Suggest(True, "Cite a source.")
     True
     """
-    return _require(result, msg or "A wish does not hold.", target_module, hard=False)
+    return _require(result, msg or "A suggestion was not followed.", target_module, hard=False)
 
 
 class Attempt:
@@ -63,7 +63,7 @@ class Attempt:
         self.broken = broken
         self.conditions = 0
         self.outer = current()
-        # Nobody else wants the trace: then the last calls will do, or a long loop would hold all it ever made.
+        # Without another reader of the trace the last calls are enough: a long loop would fill memory.
         self.trace: Any = [] if self.outer.trace is not None else deque(maxlen=_REMEMBERED)
         self._advice = advice
         self._remarks: list[str] = []

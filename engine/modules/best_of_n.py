@@ -39,7 +39,7 @@ _INNER = 1000
 def sampled(number: int, temperature: float = TEMPERATURE) -> Send:
     """Return a `Runtime.send` that makes calls the `number`-th sample (0, 1 ...), by way of the one in force now.
 
-    One inside another gives each combination a number of its own.
+    Nested samples give each combination its own number.
     """
     outer = current().send
 
@@ -61,7 +61,7 @@ _FINAL = (BudgetExhaustedError, ConfigurationError, AuthenticationFailedError, M
 
 @dataclass(frozen=True)
 class Try:
-    """One run of the program: its answer, how good it is, its steps' calls, what waits to be streamed of it, and what it leaves unmet."""
+    """One run of the program: its answer, how good it is, its steps' calls, the pieces waiting to be streamed, and the suggestions it did not follow."""
 
     prediction: Any
     reward: float
@@ -149,7 +149,7 @@ class BestOfN(Module):
     ) -> Try:
         runtime = current()
         merged = {**(runtime.advice or {}), **advice} or None
-        # What is shown cannot be taken back: a try's pieces wait until it is the answer.
+        # Shown text cannot be taken back, so a try's pieces wait until the try is chosen.
         stream = None if runtime.stream is None else runtime.stream.held()
         remarks: list[str] = []
         with context(send=sampled(number), trace=trace, advice=merged, stream=stream, remarks=remarks):

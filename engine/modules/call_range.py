@@ -1,4 +1,4 @@
-"""How many model calls one run of a program may take: `CallRange`. It knows numbers only."""
+"""`CallRange`: the number of model calls one run of a program may take."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ class CallRange(NamedTuple):
         return CallRange(times * self.least, times * self.most) if isinstance(times, int) else NotImplemented
 
     def up_to(self, times: int) -> CallRange:
-        """Return the range of between one and so many runs."""
+        """Return the range for 1 to `times` runs."""
         return CallRange(self.least, times * self.most)

@@ -1,4 +1,4 @@
-"""`majority`: the answer that most completions agree on.
+"""`majority` and `MultiChainComparison`: one answer from several.
 
 Source of the method: Wang et al. 2022, "Self-Consistency Improves Chain of Thought Reasoning". It asks no model.
 """

@@ -1,4 +1,4 @@
-"""Which solved examples are most like an input: text vectors made here, without a model or a download.
+"""Solved examples most like an input, by text vectors made here without a model or a download.
 
 Words and their three-letter parts are weighed by how rare they are among the examples (TF-IDF) and compared
 by cosine. It knows texts and nothing of steps or prompts.

@@ -23,8 +23,8 @@ from engine.runtime import current
 def asyncify(program: Callable[..., Any], *, max_workers: int | None = None) -> Callable[..., Awaitable[Any]]:
     """Return a program or a plain function as an async one; settings in force go with the call.
 
-    A function runs in a worker thread, a program on the engine's loop. With `max_workers` only so many calls run at
-    once, the others wait.
+    A function runs in a worker thread, a program on the engine's loop. `max_workers` limits the calls that run at
+    once; the others wait.
 
     >>> import asyncio
     >>> asyncio.run(asyncify(lambda x: x + 1)(2))

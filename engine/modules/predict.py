@@ -67,8 +67,8 @@ class Predict(Module):
     `config` holds request parameters (temperature, max_tokens, n, rollout_id ...), which a call may override
     with `config={...}`; a call may also bring its own `demos`, `signature` and `lm`. `lm` and `adapter` are the
     step's own; without them those in force (`engine.configure`, `engine.context`) are used. With `nearest` set only
-    so many of `demos` are shown, those most like the inputs, and none whose inputs named in `hides` are those of the call
-    (while rows are scored that are examples themselves). `reason_first` says that tuning has added a field to reason in
+    that number of `demos` is shown, those most like the inputs. `hides` names inputs: a demo with the same values as the
+    call is left out (while rows are scored that are demos themselves). `reason_first` says that tuning has added a field to reason in
     before the outputs, or has taken it away, `tuned_adapter` that tuning has chosen the adapter.
 
     >>> from engine import context
@@ -277,9 +277,7 @@ def _inputs(kwargs: dict[str, Any], signature: type[Signature]) -> dict[str, Any
             inputs[name] = field.get_default(call_default_factory=True)
     missing = [name for name in fields if name not in inputs]
     if missing:
-        _log.warning(
-            "Called without input %s of %r: the prompt will not hold it.", ", ".join(missing), signature
-        )
+        _log.warning("Called without input %s of %r: the prompt will lack it.", ", ".join(missing), signature)
     extra = kwargs.keys() - fields.keys()
     if extra:
         _log.warning("Input %s is no field of %r and is left out.", ", ".join(sorted(extra)), signature)

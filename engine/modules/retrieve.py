@@ -1,4 +1,4 @@
-"""`Retrieve`: passages for a query, from the retriever in force or one of its own. It knows no index."""
+"""`Retrieve`: passages for a query, from the retriever in force or the step's. Knows no index."""
 
 from __future__ import annotations
 

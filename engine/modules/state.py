@@ -1,6 +1,6 @@
-"""What becomes of a program when it is copied, saved, loaded or run over many examples.
+"""Copying, saving, loading and batch runs of programs.
 
-The file is DSPy's JSON state with one repair: fields are saved by name, not by position. It knows nothing of pipelines;
+The file is DSPy's JSON state, except that fields are saved by name, not by position. Knows nothing of pipelines;
 `engine.export` saves those whole.
 """
 
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 def dump_adapter(adapter: Adapter) -> dict[str, Any] | None:
-    """Return a step's own adapter as JSON values; None for a class of somebody's own, which no file can hold."""
+    """Return a step's own adapter as JSON values; None for a user's own class, which a file cannot store."""
     if type(adapter) not in ADAPTERS:
         _log.warning("%s is not saved with its step: set it again after loading.", type(adapter).__name__)
         return None
@@ -148,7 +148,7 @@ def read(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(data, dict):
         raise ProgramFileError(
-            f"{path.name} is JSON but not a saved program: it should hold one object, by step."
+            f"{path.name} is JSON but not a saved program: it should be one object with an entry for each step."
         )
     return data
 

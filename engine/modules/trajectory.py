@@ -1,4 +1,4 @@
-"""What an agent did so far, step by step: as a record for the caller and as text for the next prompt.
+"""An agent's steps so far: a record for the caller, and text for the next prompt.
 
 It knows steps of an agent, tools and their results, and nothing of how the next step is chosen.
 """

@@ -1,7 +1,7 @@
-"""What a retriever is: passages, an index over them, and a search.
+"""The retriever's contract: passages, an index over them, and a search.
 
-An index is saved beside its corpus's hash, so that it is used again for exactly that corpus and made anew for any
-other. It knows no particular index.
+An index is saved with its corpus's hash: it is used again for exactly that corpus and built again for any
+other. Knows no particular index.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class Retriever(ABC):
 
     async def acall(self, query: str, k: int | None = None) -> Prediction:
         """Search, in async code."""
-        told = {"query": query, "k": self.k if k is None else k}
-        return await watched("retrieve", self, told, self.answered(query, k))
+        inputs = {"query": query, "k": self.k if k is None else k}
+        return await watched("retrieve", self, inputs, self.answered(query, k))
 
     def forward(self, query: str, k: int | None = None) -> Prediction:
         """Search and wait: what a call does, under the name DSPy gives it."""
@@ -112,14 +112,14 @@ class Retriever(ABC):
 
     @classmethod
     def load(cls, path: str | Path, corpus: Any = None, **options: Any) -> Self:
-        """Read a saved index. With `corpus` it is only used if that is the corpus it was made of, and made anew if not.
+        """Read a saved index. With `corpus` it is used only if it was built from that corpus, and built again if not.
 
         Raises ProgramFileError for a folder that holds no index, a damaged one, or one of another kind.
         """
         return load_retriever(path, corpus, kinds=(cls,), **options)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        # Copies of a program share their index, which nobody writes to.
+        # Copies of a program share their index, which is read only.
         return self
 
     from_saved = load
@@ -137,7 +137,7 @@ def load_retriever(path: str | Path, corpus: Any = None, *, kinds: Sequence[type
         raise ProgramFileError(f"{str(folder)!r} holds no saved index.") from None
     except orjson.JSONDecodeError as error:
         raise ProgramFileError(
-            f"The index in {str(folder)!r} is damaged at line {error.lineno}. Make it anew."
+            f"The index in {str(folder)!r} is damaged at line {error.lineno}. Build it again."
         ) from None
     if not isinstance(data, dict) or data.get("format") != _FORMAT:
         raise ProgramFileError(
@@ -157,17 +157,17 @@ def load_retriever(path: str | Path, corpus: Any = None, *, kinds: Sequence[type
         settings, k, chunk = dict(data["settings"]), int(data["k"]), int(data["chunk"])
         expected = str(data["hash"])
     except (KeyError, TypeError, ValueError) as error:
-        raise ProgramFileError(f"The index in {str(folder)!r} is damaged: {error}. Make it anew.") from None
+        raise ProgramFileError(f"The index in {str(folder)!r} is damaged: {error}. Build it again.") from None
     if corpus is not None:
         given = read_corpus(corpus, chunk=chunk)
         if given.hash != expected:
             return kind(given, k, **{**settings, **options})
     if saved.hash != expected:
-        raise ProgramFileError(f"The index in {str(folder)!r} does not fit its passages. Make it anew.")
+        raise ProgramFileError(f"The index in {str(folder)!r} does not fit its passages. Build it again.")
     try:
         made = kind.read_index(folder, saved, settings, **options)
     except (OSError, ValueError, KeyError) as error:
-        raise ProgramFileError(f"The index in {str(folder)!r} is damaged: {error}. Make it anew.") from None
+        raise ProgramFileError(f"The index in {str(folder)!r} is damaged: {error}. Build it again.") from None
     made.k, made.chunk = k, chunk
     return made
 

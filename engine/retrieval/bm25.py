@@ -27,7 +27,7 @@ _MANY_PASSAGES = 5_000
 class BM25(Retriever):
     """Search by words (BM25, Lucene's variant). Plural endings and accents are overlooked.
 
-    `k1` is how soon repeats stop counting, `b` how much long passages are held back.
+    `k1` is how soon repeats stop counting, `b` how much long passages are penalised.
 
     >>> handbook = BM25(["Refunds take five days.", "Parcels go out on Mondays."], k=1)
     >>> handbook("When does my parcel go?").passages

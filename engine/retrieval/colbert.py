@@ -1,4 +1,4 @@
-"""Passages from a ColBERTv2 server over HTTP: `ColBERTv2`. It keeps no corpus of its own."""
+"""Passages from a ColBERTv2 server over HTTP: `ColBERTv2`. Keeps no corpus."""
 
 from __future__ import annotations
 

@@ -218,15 +218,15 @@ def pieces(text: str, size: int = CHUNK) -> Iterator[str]:
     if size <= 0 or len(text) <= size:
         yield text
         return
-    held = ""
+    piece = ""
     for part, glue in _parts(text, size):
-        if held and len(held) + len(glue) + len(part) > size:
-            yield held
-            held = part
+        if piece and len(piece) + len(glue) + len(part) > size:
+            yield piece
+            piece = part
         else:
-            held = f"{held}{glue}{part}" if held else part
-    if held:
-        yield held
+            piece = f"{piece}{glue}{part}" if piece else part
+    if piece:
+        yield piece
 
 
 def _parts(text: str, size: int) -> Iterator[tuple[str, str]]:

@@ -118,7 +118,7 @@ class Embeddings(Retriever):
         self._building: asyncio.Future[None] | None = None
 
     async def build(self) -> None:
-        """Embed the corpus, once, whoever asks first."""
+        """Embed the corpus, once, at the first request."""
         await loop.here_or_there(self._build())
 
     async def _build(self) -> None:
@@ -168,7 +168,7 @@ class Embeddings(Retriever):
         if vectors is None or vectors.shape[1] != vector.shape[0]:
             raise ConfigurationError(
                 f"The query has {vector.shape[0]} dimensions and the index {0 if vectors is None else vectors.shape[1]}: "
-                f"the index was made with another embedding model than {self.embedder.name!r}. Make it anew."
+                f"the index was made with another embedding model than {self.embedder.name!r}. Build it again."
             )
         some = None if self._near is None else self._near(vector, k * _RERANKED)
         scores = vectors @ vector if some is None else vectors[some] @ vector
@@ -217,7 +217,7 @@ class Embeddings(Retriever):
 
 
 class EmbeddingsWithScores(Embeddings):
-    """`Embeddings` whose predictions also hold `scores`.
+    """`Embeddings` whose predictions also have `scores`.
 
     >>> found = EmbeddingsWithScores(["Refunds take five days.", "Parcels go out on Mondays."], k=2)("refunds")
     >>> found.indices, found.scores[0] > found.scores[1]

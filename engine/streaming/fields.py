@@ -1,6 +1,6 @@
 """Finds a field's text in a reply that is still being written: in marked sections, in a JSON object, in tags.
 
-What may yet turn out to be the end mark is held back, so that a piece once given is never taken back. It knows layouts
+Text that may turn out to be the end mark is kept back, so that no piece is ever withdrawn. Knows layouts
 and nothing of models or programs.
 """
 
@@ -108,7 +108,7 @@ class XMLReader(_Between):
         value, done = super()._value(ended=ended)
         if value is None or "&" not in value:
             return value, done
-        # A character written as XML has it may be cut in two; what may yet become one is held back.
+        # A character written as XML has it may be cut in two; text that may become one is kept back.
         return unescaped(value if done else _OPEN_REFERENCE.sub("", value).rstrip()), done
 
 
@@ -136,7 +136,7 @@ class JSONReader(FieldReader):
 
 
 def _key_end(reply: str, name: str) -> int | None:
-    """Return where a key of the outermost object has its value, skipping whatever stands inside others."""
+    """Return where a key of the outermost object has its value, skipping nested objects."""
     depth, i = 0, reply.find("{")
     while 0 <= i < len(reply):
         char = reply[i]

@@ -54,16 +54,16 @@ class StatusMessage:
 
 
 class StatusMessageProvider:
-    """Says what is told while a program runs; a method that returns None or "" tells nothing.
+    """Status messages while a program runs; a method that returns None or "" gives none.
 
-    By default tools and new tries are told. Override the methods for more.
+    By default tools and new tries are reported. Override the methods for more.
 
     >>> StatusMessageProvider().tool_end_status_message("42")
     'The tool is done.'
     """
 
     def tool_start_status_message(self, instance: Any, inputs: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - for subclasses
-        """A tool is called; `finish`, by which an agent says that it knows enough, is not told."""
+        """A tool is called; `finish`, by which an agent ends, is not reported."""
         return None if instance.name == FINISH else f"Calling the tool {instance.name} ..."
 
     def tool_end_status_message(self, outputs: Any) -> str | None:
@@ -83,7 +83,7 @@ class StatusMessageProvider:
         return None
 
     def retry_status_message(self, reason: str) -> str | None:
-        """An answer broke a condition (`Assert`, `Suggest`): its step is asked again, and its pieces come anew."""
+        """An answer broke a condition (`Assert`, `Suggest`): its step is asked again, and its pieces start again."""
         return f"Trying again, because: {reason}"
 
     def lm_end_status_message(self, outputs: Any) -> str | None:  # noqa: ARG002 - for subclasses
@@ -348,7 +348,7 @@ class _Held(_Streaming):
 
 
 def _thoughts(signature: Any) -> frozenset[str]:
-    """Return the outputs that hold a model's thoughts."""
+    """Return the outputs for a model's thoughts."""
     found = {name: without_none(signature.annotation(name))[0] for name in signature.output_fields}
     return frozenset(n for n, kind in found.items() if isinstance(kind, type) and issubclass(kind, Reasoning))
 
@@ -395,7 +395,7 @@ class _Fields:
             self._give(path, reader, text, last=last)
 
     def _think(self, chunk: Chunk) -> None:
-        """Pass on thoughts that come beside the text, as the field that holds them; text ends them."""
+        """Pass on thoughts that come next to the text, as their field; text ends them."""
         ended = bool(chunk.text or chunk.finish_reason)
         self._thinking = not ended
         for path, reader in self._readers:
@@ -403,7 +403,7 @@ class _Fields:
                 self._give(path, reader, chunk.reasoning, last=ended)
 
     def close(self) -> None:
-        """The step's call is over: what was held back of a field that had begun is certain now."""
+        """The step's call is over: the text kept back of an open field is certain now."""
         if self._shown:
             for path, reader in self._readers:
                 text, last = reader.end()

@@ -1,4 +1,4 @@
-"""What a program may use beside models: functions, remote services, and a sandbox for Python that a model wrote.
+"""Tools of a program: functions, remote services, and a sandbox for Python that a model wrote.
 
 function     a plain function as a tool: schema from its hints and docstring, checked arguments, a time limit
 arguments    a function's parameters as a JSON schema, and a model's arguments read by it

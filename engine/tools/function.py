@@ -138,10 +138,12 @@ def _inlined(part: Any, definitions: Mapping[str, Any], depth: int = 0) -> Any:
     reference = part.get("$ref")
     if isinstance(reference, str):
         target = definitions.get(reference.rsplit("/", 1)[-1], {})
-        beside = {k: v for k, v in part.items() if k != "$ref"}
+        siblings = {k: v for k, v in part.items() if k != "$ref"}
         # A type that holds itself is written out a few times and then left open.
         return (
-            _inlined({**target, **beside}, definitions, depth + 1) if depth < _DEEPEST else {"type": "object"}
+            _inlined({**target, **siblings}, definitions, depth + 1)
+            if depth < _DEEPEST
+            else {"type": "object"}
         )
     plain = {k: v for k, v in part.items() if k != "title" or not isinstance(v, str)}
     return {k: _inlined(v, definitions, depth) for k, v in plain.items() if k not in ("$defs", "definitions")}
@@ -162,7 +164,7 @@ def _described(documentation: str) -> dict[str, str]:
 
 
 def _config(annotation: Any) -> ConfigDict | None:
-    """Return the adapter's settings: any class is a type, except where a type brings settings of its own."""
+    """Return the adapter's settings: any class is a type, except where a type has its own settings."""
     own = isinstance(annotation, type) and (
         hasattr(annotation, "model_config") or hasattr(annotation, "__dataclass_fields__")
     )
@@ -313,7 +315,7 @@ class Tool(ToolForm):
         return cls.with_schema(call, tool.name, tool.description or "", schema, timeout)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tool:
-        # The function stays the same object: it may hold a session or a connection.
+        # The function stays the same object: it may keep a session or a connection.
         made = type(self).__new__(type(self))
         made.__dict__.update(vars(self))
         return made

@@ -37,7 +37,9 @@ def check_url(url: str, *, allow_private: bool = False) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ToolError(f"{url!r} is no web address. It should start with https:// or http://.")
     if parts.username or parts.password:
-        raise ToolError("A web address of a tool cannot hold a user name or password. Send them as headers.")
+        raise ToolError(
+            "A web address of a tool cannot contain a user name or password. Send them as headers."
+        )
     host = parts.hostname.rstrip(".").lower()
     if not allow_private and (is_local_name(host) or not is_public(host)):
         raise ToolError(private(host))

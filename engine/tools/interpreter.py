@@ -1,9 +1,9 @@
 """`PythonInterpreter`: Python that a model wrote, run where it can do no harm.
 
-The sandbox is pydantic-monty: an interpreter of its own in worker processes, without files, network, environment or
+The sandbox is pydantic-monty: a separate interpreter in worker processes, without files, network, environment or
 other processes, and here always with limits on time, memory, output and calls to the host. Between executions an
 interpreter holds no worker: its variables are kept as a dump. It knows nothing of models or prompts; what it can and
-cannot run is told in `DIALECT`, for prompts.
+cannot run is described in `DIALECT`, for prompts.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class PythonInterpreter(Sandbox):
                     if type(failure) is SandboxError and not isinstance(
                         error, MontyConversionError | MontyCrashedError
                     ):
-                        self._state = await session.dump()  # what ran before the mistake stands
+                        self._state = await session.dump()  # the state before the mistake is kept
                     raise failure from None
                 if feed.calls.submitted is None:
                     self._state = await session.dump()
@@ -212,7 +212,7 @@ def _failure(error: Any, time_limit: float) -> SandboxError:
 
 
 async def _the_pool() -> AsyncMonty:
-    """Return the process's pool of workers, started on first use (and anew for another event loop)."""
+    """Return the process's pool of workers, started on first use (and again for another event loop)."""
     global _pool
     here = asyncio.get_running_loop()
     if _pool is None or _pool[0] is not here:

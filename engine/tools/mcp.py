@@ -20,7 +20,7 @@ class MCPServer:
     """A connection to an MCP server: a command to start (`MCPServer("python", ["server.py"])`) or a `url`.
 
     `tools()` connects and returns the server's tools; `close()`, or the end of a `with` block, ends the connection. Of the
-    environment the command sees only what `env` gives it, beside the few variables every program needs. `headers` go with
+    environment the command sees only what `env` gives it, and the few variables every program needs. `headers` go with
     every HTTP request. `timeout` is in seconds, for connecting and for each call. Raises ToolError when the server cannot
     be reached.
 
@@ -86,7 +86,7 @@ class MCPServer:
     async def _connect(self) -> None:
         ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._closing = asyncio.Event()
-        # A connection must end in the task that began it, so it has one of its own.
+        # A connection must end in the task that began it, so it gets its own task.
         self._task = asyncio.ensure_future(self._hold(ready, self._closing))
         try:
             self._client = await asyncio.wait_for(asyncio.shield(ready), self.timeout)
@@ -115,7 +115,7 @@ class MCPServer:
                 client = await stack.enter_async_context(Client(server, read_timeout_seconds=self.timeout))
                 ready.set_result(client)
                 await closing.wait()
-        except Exception as error:  # noqa: BLE001 - told to whoever waits; a connection lost later shows at the next call
+        except Exception as error:  # noqa: BLE001 - passed to the waiting caller; a connection lost later shows at the next call
             if not ready.done():
                 ready.set_exception(error)
             self._client = None

@@ -93,7 +93,7 @@ no other processes, no input(), and no packages beyond the standard library. Pri
         try:
             return await work.outcome()
         except _FailedError as error:
-            raise error.reason from None  # the code's own mistake: what ran before it stands
+            raise error.reason from None  # the code's own mistake: the state before it is kept
         except BaseException:
             self._process = None
             with observed("interpreter_shutdown", self, {}):
@@ -126,7 +126,7 @@ no other processes, no input(), and no packages beyond the standard library. Pri
                 raise
             if b"ready" not in first:
                 await _ended(process)
-                raise SandboxError(f"Pyodide did not start from {str(folder)!r}. Unpack it there anew.")
+                raise SandboxError(f"Pyodide did not start from {str(folder)!r}. Unpack it there again.")
         self._process = process
         return process
 
@@ -153,7 +153,7 @@ class _Work:
     async def send(self, message: Mapping[str, Any]) -> None:
         """Write one message."""
         if self._process.stdin is not None:
-            with contextlib.suppress(ConnectionError):  # told when it is read from
+            with contextlib.suppress(ConnectionError):  # reported when it is read from
                 self._process.stdin.write(json.dumps(message).encode() + b"\n")
                 await self._process.stdin.drain()
 
@@ -211,7 +211,7 @@ class _Work:
 
 
 def pyodide_folder(given: str | Path | None = None) -> Path:
-    """Return Pyodide's folder. Raises ConfigurationError where there is none."""
+    """Return Pyodide's folder. Raises ConfigurationError when it is missing."""
     folder = Path(given or os.environ.get(FOLDER_ENV) or data_home() / "pyodide").expanduser().absolute()
     if not (folder / "pyodide.mjs").is_file():
         raise ConfigurationError(
@@ -222,9 +222,9 @@ def pyodide_folder(given: str | Path | None = None) -> Path:
 
 
 def deno_program() -> str:
-    """Return the path of Deno: beside this Python, else on the path. Raises ConfigurationError where there is none."""
-    beside = Path(sys.executable).with_name("deno")
-    found = str(beside) if beside.is_file() else shutil.which("deno")
+    """Return the path of Deno: next to this Python, else on the path. Raises ConfigurationError when it is missing."""
+    neighbour = Path(sys.executable).with_name("deno")
+    found = str(neighbour) if neighbour.is_file() else shutil.which("deno")
     if found is None:
         raise ConfigurationError("Deno is not installed. Install it with: pip install 'tuneboard[pyodide]'")
     return found

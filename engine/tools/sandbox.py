@@ -1,4 +1,4 @@
-"""What every sandbox for Python has: an execution's result, functions of the host's, and how they are called.
+"""Shared by every Python sandbox: an execution's result, the host's functions, and how they are called.
 
 A sandbox keeps its variables from one execution to the next, answers calls of host functions by name, and ends at
 SUBMIT. It knows no particular interpreter: `interpreter` and `pyodide` are two.
@@ -87,8 +87,8 @@ class Sandbox(ABC):
         """Run code in async code. `variables` are set before it starts; values without a form there come as JSON."""
         given = {name: sandboxed(value) for name, value in (variables or {}).items()}
         work = self._locked(code, given)
-        told = {"code": code, "variables": given}
-        return await loop.here_or_there(watched("interpreter_execute", self, told, work))
+        inputs = {"code": code, "variables": given}
+        return await loop.here_or_there(watched("interpreter_execute", self, inputs, work))
 
     async def _locked(self, code: str, variables: dict[str, Any]) -> Execution:
         async with self._busy:
