@@ -1,111 +1,188 @@
-"""Two candidates' outcomes over the same rows, row by row: what got better, what got worse. No Streamlit here."""
+"""Candidates compared over the same rows: what got better or worse, how the scores lie, why rows are wrong. No Streamlit."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from engine.export.figures import prompts_tried
 from engine.records import Outcome
 
-Change = Literal["better", "worse", "same"]
-Filter = Literal["All rows", "Only differences", "Better", "Worse", "Still wrong", "Failed"]
-FILTERS: tuple[Filter, ...] = ("All rows", "Only differences", "Better", "Worse", "Still wrong", "Failed")
+Show = Literal["All rows", "Only differences", "Improved", "Regressed", "Unchanged", "Still wrong", "Failed"]
+SHOWS: tuple[Show, ...] = get_args(Show)
+Mark = Literal["better", "worse", "mixed", "same"]
+
+BANDS = {
+    "Right": "$good",
+    "A half or more": "$blue",
+    "Under a half": "$warn",
+    "Wrong": "$bad",
+    "Failed": "$muted",
+}
+"""The bands of a row's score with their colours."""
 
 LONG_ITEM = 60
 """Lists with an item of more characters are written one item a line."""
 
+SHORT_ANSWER = 40
+"""Answers of at most so many characters are a cause in themselves: one was taken for another."""
 
-class RowPair(NamedTuple):
-    """One row answered twice. `row` is the 0-based row id; scores run 0 to 1."""
+
+class ComparedRow(NamedTuple):
+    """One row answered by every candidate, in the candidates' order. `row` is the row's id; scores run 0 to 1."""
 
     row: int
-    before: Outcome
-    after: Outcome
+    outcomes: tuple[Outcome, ...]
 
     @property
-    def change(self) -> Change:
-        """Whether the second answer scored higher, lower or the same."""
-        if self.after.score > self.before.score:
-            return "better"
-        return "worse" if self.after.score < self.before.score else "same"
+    def number(self) -> int:
+        """The row as people count it."""
+        number = self.outcomes[0].number
+        return self.row if number is None else number
+
+    @property
+    def gains(self) -> tuple[float, ...]:
+        """The scores of the later candidates minus the first one's."""
+        return tuple(o.score - self.outcomes[0].score for o in self.outcomes[1:])
+
+    @property
+    def mark(self) -> Mark:
+        """The later candidates against the first: better, worse, both, or the same."""
+        up, down = any(g > 0 for g in self.gains), any(g < 0 for g in self.gains)
+        if up and down:
+            return "mixed"
+        return "better" if up else "worse" if down else "same"
 
     @property
     def differs(self) -> bool:
-        """Whether the answers or their scores differ."""
-        return self.change != "same" or dict(self.before.prediction) != dict(self.after.prediction)
-
-    @property
-    def failed(self) -> bool:
-        """Whether either run of the row ended in an error."""
-        return self.before.error is not None or self.after.error is not None
+        """True if answers or scores differ."""
+        first = self.outcomes[0]
+        return self.mark != "same" or any(dict(o.prediction) != dict(first.prediction) for o in self.outcomes)
 
 
-def pair_rows(before: Sequence[Outcome], after: Sequence[Outcome]) -> tuple[RowPair, ...]:
-    """Pair outcomes by row id; rows that only one side has are left out."""
-    first = {o.row: o for o in before}
-    return tuple(
-        RowPair(o.row, first[o.row], o) for o in sorted(after, key=lambda o: o.row) if o.row in first
-    )
+_FILTERS: dict[Show, Callable[[ComparedRow], bool]] = {
+    "All rows": lambda _: True,
+    "Only differences": lambda row: row.differs,
+    "Improved": lambda row: any(g > 0 for g in row.gains),
+    "Regressed": lambda row: any(g < 0 for g in row.gains),
+    "Unchanged": lambda row: row.mark == "same",
+    "Still wrong": lambda row: all(o.score < 1 for o in row.outcomes),
+    "Failed": lambda row: any(o.error is not None for o in row.outcomes),
+}
 
 
-def chosen(pairs: Sequence[RowPair], which: Filter) -> tuple[RowPair, ...]:
-    """Return the pairs that a filter lets through."""
-    keep: dict[Filter, Callable[[RowPair], bool]] = {
-        "All rows": lambda _: True,
-        "Only differences": lambda p: p.differs,
-        "Better": lambda p: p.change == "better",
-        "Worse": lambda p: p.change == "worse",
-        "Still wrong": lambda p: p.after.score < 1 and p.change == "same",
-        "Failed": lambda p: p.failed,
-    }
-    return tuple(p for p in pairs if keep[which](p))
+def compared_rows(outcomes: Sequence[Sequence[Outcome]]) -> tuple[ComparedRow, ...]:
+    """Line up each candidate's outcomes by row id; rows that not every candidate was scored on are left out."""
+    if not outcomes:
+        return ()
+    by_row = [{o.row: o for o in one} for one in outcomes]
+    shared = sorted(set(by_row[0]).intersection(*by_row[1:]))
+    return tuple(ComparedRow(row, tuple(one[row] for one in by_row)) for row in shared)
 
 
-def counts(pairs: Sequence[RowPair]) -> dict[Filter, int]:
-    """Return how many pairs each filter lets through."""
-    return {which: len(chosen(pairs, which)) for which in FILTERS}
+def filtered(rows: Sequence[ComparedRow], which: Show) -> tuple[ComparedRow, ...]:
+    """Return the rows that a filter lets through."""
+    return tuple(row for row in rows if _FILTERS[which](row))
 
 
-def confusion(
-    pairs: Sequence[RowPair], rows: Mapping[int, Mapping[str, Any]], output: str
-) -> list[tuple[str, str, int]]:
-    """Return the best candidate's commonest mistakes: (expected, answered, how often), commonest first."""
-    found = Counter(
-        (as_text(rows.get(p.row, {}).get(output, "")), _answer(p.after, output))
-        for p in pairs
-        if p.after.score < 1
-    )
-    return [(expected, answered, count) for (expected, answered), count in found.most_common()]
+def counts(rows: Sequence[ComparedRow]) -> dict[Show, int]:
+    """Return how many rows each filter lets through."""
+    return {which: len(filtered(rows, which)) for which in SHOWS}
+
+
+def table(
+    rows: Sequence[ComparedRow],
+    values: Mapping[int, Mapping[str, Any]],
+    outputs: Sequence[str],
+    names: Sequence[str],
+) -> list[dict[str, Any]]:
+    """Return table rows: the change, the right answer, each candidate's answer with its mark, the inputs.
+
+    `values` are the examples' fields by row id, `outputs` the fields that are answers, `names` the candidates' names.
+    """
+    found: list[dict[str, Any]] = []
+    for row in rows:
+        known = values.get(row.row, {})
+        cells: dict[str, Any] = {"Row": row.number}
+        if len(names) > 1:
+            cells["Change"] = [row.mark]
+        cells["Expected"] = _answer(known, outputs)
+        for name, outcome in zip(names, row.outcomes, strict=True):
+            cells[name] = cell(outcome, _wrong_outputs(outcome, known, outputs), named=len(outputs) > 1)
+        found.append(cells | {name: as_text(v) for name, v in known.items() if name not in outputs})
+    return found
+
+
+def cell(outcome: Outcome, outputs: Sequence[str], *, named: bool = False) -> str:
+    """Return an answer with its mark: right, wrong, the score in between, or failed.
+
+    >>> cell(Outcome(0, 1.0, {"team": "billing"}), ["team"]), cell(Outcome(0, 0.25, {"team": "x"}), ["team"])
+    ('✓ billing', '25 % x')
+    """
+    if outcome.error is not None:
+        return f"⚠ failed: {outcome.error}"
+    mark = "✓" if outcome.score >= 1 else "✗" if outcome.score <= 0 else f"{100 * outcome.score:.0f} %"
+    return f"{mark} {_answer(outcome.prediction, outputs, named=named)}".rstrip()
 
 
 def causes(
-    pairs: Sequence[RowPair], rows: Mapping[int, Mapping[str, Any]], outputs: Sequence[str]
+    rows: Sequence[ComparedRow], values: Mapping[int, Mapping[str, Any]], outputs: Sequence[str]
 ) -> list[tuple[str, tuple[int, ...]]]:
-    """Return why rows are wrong now, as (cause, row ids), the commonest first.
+    """Return why the last candidate gets rows wrong, as (cause, row ids), the commonest first.
 
     An error counts by its first words; a short answer by what it was taken for; the rest by the metric's words.
     """
     found: dict[str, list[int]] = {}
-    for pair in pairs:
-        if pair.after.score < 1:
-            found.setdefault(_cause(pair, rows.get(pair.row, {}), outputs), []).append(pair.row)
-    return sorted(((c, tuple(r)) for c, r in found.items()), key=lambda item: (-len(item[1]), item[0]))
+    for row in rows:
+        if row.outcomes[-1].score < 1:
+            cause = _cause(row.outcomes[-1], values.get(row.row, {}), outputs)
+            found.setdefault(cause, []).append(row.row)
+    return sorted(((c, tuple(ids)) for c, ids in found.items()), key=lambda item: (-len(item[1]), item[0]))
 
 
-def _cause(pair: RowPair, values: Mapping[str, Any], outputs: Sequence[str]) -> str:
-    if pair.after.error is not None:
-        return f"failed: {' '.join(pair.after.error.split()[:7])}"
-    for name in outputs:
-        right, said = as_text(values.get(name, "")), as_text(pair.after.prediction.get(name, ""))
-        if right != said and right and max(len(right), len(said)) <= SHORT_ANSWER:
-            prefix = f"{name}: " if len(outputs) > 1 else ""
-            return f"{prefix}{right} taken for {said or 'nothing'}"
-    return " ".join(pair.after.feedback.split()[:8]) or "wrong answer"
+def spread(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """Return the number of rows in each of the `BANDS`.
+
+    >>> spread([Outcome(0, 1.0), Outcome(1, 0.0), Outcome(2, 0.4)])
+    {'Right': 1, 'A half or more': 0, 'Under a half': 1, 'Wrong': 1, 'Failed': 0}
+    """
+    found = Counter(_band(o) for o in outcomes)
+    return {band: found[band] for band in BANDS}
 
 
-SHORT_ANSWER = 40
+def spread_figure(names: Sequence[str], spreads: Sequence[Mapping[str, int]]) -> dict[str, Any]:
+    """Draw spreads as one bar for each candidate, the first on top, in shares of its rows."""
+    traces = []
+    for band, colour in BANDS.items():
+        sizes = [one[band] for one in spreads]
+        if not any(sizes):
+            continue
+        traces.append(
+            {
+                "type": "bar",
+                "orientation": "h",
+                "name": band,
+                "y": list(names),
+                "x": [100 * n / max(1, sum(one.values())) for n, one in zip(sizes, spreads, strict=True)],
+                "customdata": sizes,
+                "text": [str(n) if n else "" for n in sizes],
+                "textposition": "inside",
+                "insidetextanchor": "middle",
+                "textangle": 0,
+                "marker": {"color": colour, "opacity": 0.75},
+                "hovertemplate": f"%{{y}}: <b>%{{customdata}} rows</b> {band.lower()} (%{{x:.0f}} %)<extra></extra>",
+            }
+        )
+    return {
+        "traces": traces,
+        "layout": {
+            "barmode": "stack",
+            "xaxis": {"title": {"text": "Share of rows (%)"}, "range": [0, 100], "ticksuffix": " %"},
+            "yaxis": {"autorange": "reversed", "type": "category", "showgrid": False, "ticksuffix": " "},
+            "legend": {"traceorder": "normal"},
+        },
+    }
 
 
 def verdict_notes(verdict: Mapping[str, Any], tried: int) -> list[str]:
@@ -141,7 +218,38 @@ def as_text(value: Any) -> str:
     return str(value)
 
 
-def _answer(outcome: Outcome, name: str) -> str:
+def _band(outcome: Outcome) -> str:
+    """Return the band of a row's score."""
     if outcome.error is not None:
-        return f"failed: {outcome.error}"
-    return as_text(outcome.prediction.get(name, ""))
+        return "Failed"
+    if outcome.score <= 0:
+        return "Wrong"
+    return "Right" if outcome.score >= 1 else "A half or more" if outcome.score >= 0.5 else "Under a half"
+
+
+def _cause(outcome: Outcome, values: Mapping[str, Any], outputs: Sequence[str]) -> str:
+    """Return why one row is wrong."""
+    if outcome.error is not None:
+        return f"failed: {' '.join(outcome.error.split()[:7])}"
+    for name in outputs:
+        right, answer = as_text(values.get(name, "")), as_text(outcome.prediction.get(name, ""))
+        if right != answer and right and max(len(right), len(answer)) <= SHORT_ANSWER:
+            prefix = f"{name}: " if len(outputs) > 1 else ""
+            return f"{prefix}{right} taken for {answer or 'nothing'}"
+    return " ".join(outcome.feedback.split()[:8]) or "wrong answer"
+
+
+def _wrong_outputs(outcome: Outcome, values: Mapping[str, Any], outputs: Sequence[str]) -> Sequence[str]:
+    """Return the outputs to show of an answer: of several, those that are not as expected."""
+    if len(outputs) == 1:
+        return outputs
+    return [
+        n for n in outputs if n not in values or as_text(values[n]) != as_text(outcome.prediction.get(n, ""))
+    ]
+
+
+def _answer(values: Mapping[str, Any], outputs: Sequence[str], *, named: bool = False) -> str:
+    """Return the answer in one line, with the fields' names if there are several."""
+    if len(outputs) == 1 and not named:
+        return as_text(values.get(outputs[0], ""))
+    return " · ".join(f"{name}: {as_text(values[name])}" for name in outputs if name in values)

@@ -16,11 +16,10 @@ from dashboard.components.plot import plot
 from dashboard.components.runs import verdict_card
 from dashboard.state import candidates, reading
 from dashboard.state.candidates import Contender
-from dashboard.views.comparison import verdict_notes
+from dashboard.views.comparison import spread, spread_figure, verdict_notes
 from dashboard.views.glossary import explain
 from dashboard.views.meters import price, short
 from dashboard.views.score_chart import score_chart, score_figure
-from dashboard.views.side_by_side import spread, spread_figure
 from dashboard.views.text import distinct, plain
 from engine.errors import EngineError
 from engine.export.figures import moment, percent
@@ -208,32 +207,19 @@ def _scores(picked: Sequence[Contender]) -> None:
     split = split_choice(picked, key="spread_split")
     if split is None:
         return
-    names = distinct({c.key: c.name for c in picked})
-    found = [spread(names[c.key], candidates.outcomes(c, split)) for c in picked]
+    names = list(distinct({c.key: c.name for c in picked}).values())
+    spreads = [spread(candidates.outcomes(c, split)) for c in picked]
+    rows = [
+        {"Prompt": name, "Rows": sum(one.values()), **one} for name, one in zip(names, spreads, strict=True)
+    ]
     plot(
-        spread_figure(found),
+        spread_figure(names, spreads),
         key="spreads",
-        label="; ".join(f"{s.name}: {s.right} of {s.rows} rows right" for s in found),
-        height=110 + 56 * len(found),
+        label="; ".join(f"{row['Prompt']}: {row['Right']} of {row['Rows']} rows right" for row in rows),
+        height=110 + 56 * len(rows),
         stamp=",".join(c.key for c in picked),
     )
-    st.dataframe(
-        [
-            {
-                "Prompt": s.name,
-                "Rows": s.rows,
-                "Right": s.right,
-                "A half or more": s.high,
-                "Under a half": s.low,
-                "Wrong": s.wrong,
-                "Failed": s.failed,
-            }
-            for s in found
-        ],
-        hide_index=True,
-        key="spread_table",
-        height="content",
-    )
+    st.dataframe(rows, hide_index=True, key="spread_table", height="content")
 
 
 def _all(run: RunRow, best: str) -> None:

@@ -14,11 +14,20 @@ from dashboard.state.candidates import SPLITS, Contender
 from dashboard.state.feedback import answer_text
 from dashboard.state.models import asked_models
 from dashboard.state.selection import read_only
-from dashboard.views.comparison import as_text, causes
+from dashboard.views.comparison import (
+    SHOWS,
+    ComparedRow,
+    Show,
+    as_text,
+    causes,
+    compared_rows,
+    counts,
+    filtered,
+    table,
+)
 from dashboard.views.glossary import NUMBERED, explain
 from dashboard.views.meters import price, short
 from dashboard.views.prompts import text_of
-from dashboard.views.side_by_side import SHOWS, Line, Show, counts, first_and_last, lines, shown, table
 from dashboard.views.text import count, distinct, plain
 from engine.errors import EngineError
 from engine.records import Outcome, json_value
@@ -30,7 +39,7 @@ from engine.store.rows import RunRow
 
 
 def row_drill(
-    run: RunRow, found: Sequence[Contender], line: Line, values: Mapping[str, Any], *, tested: bool
+    run: RunRow, found: Sequence[Contender], line: ComparedRow, values: Mapping[str, Any], *, tested: bool
 ) -> None:
     """Show a row. `tested`: it is one of the final test, where a remark must not reach a search."""
     spec = reading.run_spec(run)
@@ -228,7 +237,7 @@ def row_matrix(run: RunRow, found: Sequence[Contender]) -> None:
     split = split_choice(found)
     if split is None:
         return
-    lined = lines([candidates.outcomes(c, split) for c in found])
+    lined = compared_rows([candidates.outcomes(c, split) for c in found])
     values = reading.row_values(run, (line.row for line in lined))
     outputs = reading.output_fields(run)
     picked = _filtered(lined, values, outputs)
@@ -310,8 +319,8 @@ def split_choice(found: Sequence[Contender], *, key: str = "compare_split") -> s
 
 
 def _filtered(
-    lined: Sequence[Line], values: Mapping[int, Mapping[str, Any]], outputs: Sequence[str]
-) -> Sequence[Line]:
+    lined: Sequence[ComparedRow], values: Mapping[int, Mapping[str, Any]], outputs: Sequence[str]
+) -> Sequence[ComparedRow]:
     found = counts(lined)
     several = bool(lined) and len(lined[0].outcomes) > 1
     options = [
@@ -335,7 +344,7 @@ def _filtered(
         label_visibility="collapsed",
         required=True,
     )
-    wrong = {cause: ids for cause, ids in causes(first_and_last(lined), values, outputs) if len(ids) > 1}
+    wrong = {cause: ids for cause, ids in causes(lined, values, outputs) if len(ids) > 1}
     if wrong:
         cause = st.pills(
             "What still goes wrong",
@@ -348,7 +357,7 @@ def _filtered(
         if cause is not None:
             ids = set(wrong[cause])
             return [line for line in lined if line.row in ids]
-    return shown(lined, which)
+    return filtered(lined, which)
 
 
 def _filter_chosen() -> None:

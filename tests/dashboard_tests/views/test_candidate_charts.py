@@ -13,7 +13,6 @@ from dashboard.views.candidate_charts import (
     variants_figure,
     whole_trials,
 )
-from dashboard.views.comparison import causes, pair_rows
 from engine.records import Candidate, Outcome, StepState, Usage
 from engine.store.rows import CandidateRow, TrialRow
 from engine.store.store import Store
@@ -99,23 +98,6 @@ def test_the_chosen_prompt_is_a_star_even_where_another_is_as_good_and_cheaper()
     )
     star = variants_figure(found)["traces"][-1]
     assert (star["name"], star["text"], star["x"]) == ("Chosen", ["2"], [300])
-
-
-def test_wrong_rows_are_grouped_by_cause():
-    before = [Outcome(i, 0.0) for i in range(5)]
-    after = [
-        Outcome(0, 0.0, {"team": "x"}),
-        Outcome(1, 0.0, {"team": "x"}),
-        Outcome(2, 0.0, error="The model did not answer within 120 seconds."),
-        Outcome(3, 1.0, {"team": "y"}),
-        Outcome(4, 0.5, {"team": "long " * 20}, "Half of the words are missing."),
-    ]
-    rows = {i: {"team": "y"} for i in range(5)}
-    assert causes(pair_rows(before, after), rows, ["team"]) == [
-        ("y taken for x", (0, 1)),
-        ("Half of the words are missing.", (4,)),
-        ("failed: The model did not answer within 120", (2,)),
-    ]
 
 
 def test_rows_a_run_has_in_its_memory_do_not_make_a_prompt_look_cheap(tmp_path):
