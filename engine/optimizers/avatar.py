@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from engine.errors import ConfigurationError
 from engine.optimizers.base import Optimizer, Options
-from engine.optimizers.shared.board import Board, Component, affordable, components_of, named
+from engine.optimizers.shared.board import Board, Component, components_of, named
 from engine.optimizers.shared.proposals import describe_step
 from engine.optimizers.shared.reflection import shown_runs, text_of
 from engine.records import Candidate, Evaluation, Outcome
@@ -110,9 +110,9 @@ class AvatarOptimizer(Optimizer):
         """How many rewrites the calls left can score, beside the runs to learn from."""
         o, n = self.options, self.options.max_iters
         rounds = -(-n // o.at_once)
-        runs = 0 if problem.train == problem.validation else len(problem.train) * problem.calls_per_row
+        runs = 0 if problem.train == problem.validation else len(problem.train) * problem.meter.row_cost
         texts = len(self._parts(problem, problem.seed))
-        return affordable(problem, n + 1, rounds * runs + n * texts) - 1
+        return problem.meter.affordable(n + 1, len(problem.validation), rounds * runs + n * texts) - 1
 
     def _parts(self, problem: Problem, base: Candidate) -> tuple[Component, ...]:
         return components_of(base, problem.signatures if self.options.tune_fields else None, problem.frozen)

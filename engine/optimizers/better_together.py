@@ -7,7 +7,7 @@ arXiv 2407.10930. Steps that train weights need a model that can be finetuned an
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
@@ -29,7 +29,7 @@ from engine.optimizers.mipro.optimizer import BayesianSignatureOptimizer, MIPROv
 from engine.optimizers.shared.board import Board
 from engine.optimizers.simba.optimizer import SIMBA
 from engine.records import Candidate
-from engine.search.contract import Allowance, Ask, Keep, Problem, Propose, Score, Search, relay, together
+from engine.search.contract import Ask, Keep, Problem, Search, relay, together
 
 PARTS: tuple[type[Optimizer], ...] = (
     LabeledFewShot,
@@ -128,10 +128,8 @@ class BetterTogether(Optimizer):
     def search(self, problem: Problem) -> Search:
         """Score the start, then run the chain; a step that brings nothing hands on what it was given."""
         board = Board(problem)
-        meter = _Meter(problem)
         # The first step starts from the starting prompt whatever that scores: both run beside each other.
         first: list[Any] = [board.validate([problem.seed], "starting prompt")]
-        meter.count([board.ask(problem.seed)])
         current = problem.seed
         train = list(problem.train)
         for number, branches in enumerate(self._chain):
@@ -139,15 +137,16 @@ class BetterTogether(Optimizer):
                 return
             if number and self.options.shuffle_trainset_between_steps:
                 problem.rng.shuffle(train)
-            share = meter.share(len(self._chain) - number, len(branches))
-            # Branches run at once, so nobody can tell whose calls were made: each counts what it asks for.
-            made = _since_now(problem.calls_made) if len(branches) == 1 else None
-            part = replace(problem, seed=current, train=tuple(train), allowance=share, calls_made=made)
-            runs = [_result(optimizer.search(replace(part, rng=_rng(part)))) for optimizer in branches]
-            results = (yield from meter.watch(together([*first, *runs])))[len(first) :]
+            calls = _calls_of_a_branch(problem, len(self._chain) - number, len(branches), bool(first))
+            part = replace(problem, seed=current, train=tuple(train))
+            runs = [
+                _result(optimizer.search(replace(part, meter=meter, rng=_rng(part))))
+                for optimizer, meter in zip(branches, problem.meter.split(calls, len(branches)), strict=True)
+            ]
+            results = (yield from together([*first, *runs]))[len(first) :]
             first = []
             found = list({c.id: c for c in results if c is not None and c.id != current.id}.values())
-            evaluations = yield from meter.watch(board.validate(found, "the result of a step"))
+            evaluations = yield from board.validate(found, "the result of a step")
             scores = {e.candidate_id: e.score for e in evaluations}
             if found and board.open:
                 current = max(found, key=lambda c: scores[c.id])
@@ -181,12 +180,14 @@ def chain_of(strategy: str) -> list[list[str]]:
     return [[name.strip() for name in step.split("|")] for step in _STEP.split(strategy.strip())]
 
 
-def _since_now(made: Callable[[], int] | None) -> Callable[[], int] | None:
-    """Return a count of the calls made from now on."""
-    if made is None:
+def _calls_of_a_branch(problem: Problem, steps: int, branches: int, starting: bool) -> int | None:
+    """Return the calls that one branch of the next of so many steps may make, None without a limit."""
+    meter = problem.meter
+    if meter.limit is None:
         return None
-    before = made()
-    return lambda: made() - before
+    validation = len(problem.validation) * meter.row_cost
+    left = max(0.0, meter.calls_left - starting * validation) // steps - validation * branches
+    return max(0, int(left // branches))
 
 
 def _rng(problem: Problem) -> Any:
@@ -207,35 +208,3 @@ def _result(search: Search) -> Generator[Sequence[Ask], Sequence[Any], Candidate
 
     yield from relay(search, paid, answers_in_place)
     return kept[-1] if kept else None
-
-
-class _Meter:
-    """Counts the calls asked for, so that what is left can be shared out over the steps to come."""
-
-    def __init__(self, problem: Problem) -> None:
-        self._problem = problem
-        self._spent = 0
-        self._seen: set[tuple[str, int, bool, int]] = set()
-
-    def watch(self, search: Generator[Sequence[Ask], Sequence[Any], Any]) -> Generator[Any, Any, Any]:
-        """Pass a search through and count its calls."""
-        return relay(search, self.count)
-
-    def count(self, asks: Sequence[Ask]) -> None:
-        """Count what asks take; a row that was asked for before takes nothing."""
-        for ask in asks:
-            if isinstance(ask, Propose):
-                self._spent += ask.n
-            elif isinstance(ask, Score):
-                cells = {(ask.candidate.id, row, ask.teacher, ask.rollout) for row in ask.rows} - self._seen
-                self._seen |= cells
-                self._spent += len(cells) * self._problem.calls_per_row
-
-    def share(self, steps: int, branches: int) -> Allowance:
-        """What one branch of the next of so many steps may take."""
-        whole = self._problem.allowance
-        if whole.calls is None:
-            return whole
-        validation = len(self._problem.validation) * self._problem.calls_per_row
-        left = max(0, whole.calls - self._spent) // steps - validation * branches
-        return replace(whole, calls=max(0, left // branches))

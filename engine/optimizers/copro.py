@@ -80,13 +80,11 @@ class COPRO(Optimizer):
 
     def _plan(self, problem: Problem) -> tuple[int, int]:
         """Breadth and depth, lowered to what the calls left pay for."""
-        o, calls = self.options, problem.allowance.calls
+        o, calls = self.options, problem.meter.calls_left
         breadth, depth, steps = o.breadth, o.depth, len(self._parts(problem))
-        if calls is None:
-            return breadth, depth
-        one = max(1, len(problem.validation) * problem.calls_per_row)
+        one = max(1, len(problem.validation) * problem.meter.row_cost)
 
-        def cost(breadth: int, depth: int) -> int:
+        def cost(breadth: int, depth: int) -> float:
             made = steps * breadth * depth
             return made + (1 + made - steps + (depth if steps > 1 else 0)) * one
 

@@ -22,7 +22,7 @@ from engine.optimizers.few_shot.bootstrap import (
     solved_reason,
     teacher_of,
 )
-from engine.optimizers.shared.board import Board, affordable
+from engine.optimizers.shared.board import Board
 from engine.optimizers.shared.demos import with_solved
 from engine.optimizers.shared.proposals import describe_step, drawn_rows, labelled_rows
 from engine.optimizers.shared.reflection import MAX_TEXT, text_of
@@ -76,8 +76,9 @@ class InferRules(Optimizer):
         teacher = teacher_of(problem, o.max_labeled_demos, rng)
         rules = Rules(o.max_rounds, accepted_from(self), o.max_errors, hurry=True)
         steps = len(problem.worded)
-        solving = min(len(problem.train), 2 * o.max_bootstrapped_demos) * problem.calls_per_row
-        room = affordable(problem, o.num_candidates + 2, solving + steps * o.num_candidates)
+        solving = min(len(problem.train), 2 * o.max_bootstrapped_demos) * problem.meter.row_cost
+        others = solving + steps * o.num_candidates
+        room = problem.meter.affordable(o.num_candidates + 2, len(problem.validation), others)
         n = max(1, min(o.num_candidates, room - 2))
         asks = [self._ask(problem, path, rng) for _ in range(n) for path in problem.worded]
         solving_rows = bootstrap(teacher, problem.train, o.max_bootstrapped_demos, rules)

@@ -24,7 +24,6 @@ from engine.errors import (
     LMError,
 )
 from engine.records import Usage
-from engine.search.contract import Allowance
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM, Reply, Request
@@ -61,12 +60,14 @@ class Amount:
     calls: int = 0
     tokens: int = 0
     usd: float = 0.0
+    seconds: float = 0.0
 
     def __add__(self, other: Amount) -> Amount:
-        return Amount(self.calls + other.calls, self.tokens + other.tokens, self.usd + other.usd)
+        seconds = self.seconds + other.seconds
+        return Amount(self.calls + other.calls, self.tokens + other.tokens, self.usd + other.usd, seconds)
 
     def __sub__(self, other: Amount) -> Amount:
-        return Amount(self.calls - other.calls, self.tokens - other.tokens, self.usd - other.usd)
+        return self + Amount(-other.calls, -other.tokens, -other.usd, -other.seconds)
 
 
 Closing = Literal["budget", "stopped", "failed"]
@@ -104,7 +105,7 @@ class Ledger:
         self.replies = self.raised = 0
         self._payer = payer
         self._counts_amounts = budget.tokens is not None or budget.usd is not None
-        self._kept_back, self._seconds_kept_back = Amount(), 0.0
+        self._kept_back = Amount()
         self._reserved, self._in_flight = Amount(), 0
         self._waiting: list[asyncio.Future[None]] = []
         self._counted: set[str] = set()
@@ -129,16 +130,11 @@ class Ledger:
         """Mean seconds of a paid call so far."""
         return self._latency_sum / self._latency_count if self._latency_count else None
 
-    def allowance(self) -> Allowance:
-        """Return what the budget still allows, without what is kept back."""
-        spent = self._spent_amount() + self._kept_back
-        b = self.budget
-        return Allowance(
-            None if b.calls is None else max(0, b.calls - spent.calls),
-            None if b.tokens is None else max(0, b.tokens - spent.tokens),
-            None if b.usd is None else max(0.0, b.usd - spent.usd),
-            None if b.seconds is None else max(0.0, b.seconds - self._seconds_kept_back - self.seconds),
-        )
+    @property
+    def calls_left(self) -> int | None:
+        """Calls left besides those kept back; None without a limit."""
+        kept = self.spent.calls + self._kept_back.calls
+        return None if self.budget.calls is None else max(0, self.budget.calls - kept)
 
     def check_prices(self, *models: BaseLM | None) -> None:
         """Raise ConfigurationError where a money budget cannot be kept because a price is unknown."""
@@ -151,9 +147,15 @@ class Ledger:
                     "Set a budget in calls or tokens instead."
                 )
 
-    def keep_back(self, amount: Amount, seconds: float = 0.0) -> None:
-        """Keep this much of the budget for the final comparison; `keep_back(Amount())` frees it again."""
-        self._kept_back, self._seconds_kept_back = amount, seconds
+    def keep_back(self, need: Amount, *, most: float = 1.0) -> None:
+        """Keep this much for the final comparison, at most this share of what is left; `Amount()` frees it."""
+        b, spent = self.budget, self._spent_amount()
+        self._kept_back = Amount(
+            min(need.calls, int(most * max(0, (b.calls or 0) - spent.calls))),
+            min(need.tokens, int(most * max(0, (b.tokens or 0) - spent.tokens))),
+            min(need.usd, most * max(0.0, (b.usd or 0.0) - spent.usd)),
+            min(need.seconds, most * max(0.0, (b.seconds or 0.0) - self.seconds)),
+        )
 
     # Closing and pausing
 
@@ -298,7 +300,7 @@ class Ledger:
 
     def _check_time(self) -> None:
         limit = self.budget.seconds
-        if limit is not None and self.closed is None and self.seconds >= limit - self._seconds_kept_back:
+        if limit is not None and self.closed is None and self.seconds >= limit - self._kept_back.seconds:
             self.close(f"The time limit of {limit:,.0f} seconds is used up.", "budget")
 
     def _passed(self, amount: Amount) -> str | None:

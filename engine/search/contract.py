@@ -13,6 +13,7 @@ The shape is that of httpx's auth flows (generators that yield requests) and Opt
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import closing
@@ -99,17 +100,65 @@ Search = Generator[Sequence[Ask], Sequence[Any], Any]
 """May return a closing message for the user."""
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """What the budget still allows, so that a search can plan; None means no limit of that kind.
+@dataclass
+class Meter:
+    """Calls left of a budget and calls that a row costs: kept by the driver or a simulation, read by a search.
 
-    It is never the enforcement: the driver does that, call by call.
+    `limit` is how many calls the search may make in all, None without a budget in calls; `made` is how many it has
+    made, without those that the cache spared. `most_per_row` is how many calls one scored row takes at most. Both
+    change only between batches, and are the same when a run is driven again. The driver enforces the budget itself.
+
+    >>> meter = Meter(limit=100, most_per_row=2)
+    >>> meter.rows_left, meter.affordable(9, rows=20)
+    (50, 2)
+    >>> meter.note(calls=24, rows=20, samples=4)
+    >>> meter.row_cost, meter.rows_left, meter.affordable(9, rows=20, other_calls=10)
+    (1.0, 76, 3)
     """
 
-    calls: int | None = None
-    tokens: int | None = None
-    usd: float | None = None
-    seconds: float | None = None
+    limit: int | None = None
+    most_per_row: int = 1
+    made: float = 0
+    _observed: float = 0.0
+    _parts: tuple[Meter, ...] = ()
+
+    @property
+    def calls_left(self) -> float:
+        """Calls left, infinite without a limit."""
+        return math.inf if self.limit is None else max(0, self.limit - self.made)
+
+    @property
+    def row_cost(self) -> float:
+        """Calls of a row: the mean of the dearest batch so far, at most `most_per_row`."""
+        return min(self._observed or math.inf, float(self.most_per_row))
+
+    @property
+    def rows_left(self) -> float:
+        """Rows that the calls left pay for, infinite without a limit."""
+        return math.inf if self.limit is None else int(self.calls_left / self.row_cost)
+
+    def affordable(self, evaluations: int, rows: int, other_calls: float = 0) -> int:
+        """Return how many of these evaluations of so many rows the calls left pay for, besides other calls."""
+        if self.limit is None:
+            return evaluations
+        return max(0, min(evaluations, int((self.calls_left - other_calls) / max(1, rows * self.row_cost))))
+
+    def note(self, calls: float, rows: float = 0, samples: float = 0) -> None:
+        """Add the calls made in a batch for rows that were run and for samples of proposals."""
+        self.made += calls
+        if rows:
+            self._observed = max(1.0, self._observed, (calls - samples) / rows)
+        for part in self._parts:
+            n = len(self._parts)
+            part.note(calls / n, rows / n, samples / n)
+
+    def split(self, limit: int | None, searches: int) -> tuple[Meter, ...]:
+        """Return a meter for each of some searches that run together from now on, each with this limit.
+
+        Calls of searches in one batch cannot be told apart, so each is taken to make the same share of them.
+        """
+        self._parts = tuple(Meter(limit, self.most_per_row, 0, self._observed) for _ in range(searches))
+        return self._parts
 
 
 @dataclass(frozen=True)
@@ -119,12 +168,11 @@ class Problem:
     `seed` is the candidate to start from. `train` and `validation` are row ids; `rows` maps each of
     them to the row's values (inputs and labels by field name); `input_fields` and `output_fields` are
     the program's. `signatures` are the steps' by path. `program` and `data` are plain-text
-    descriptions for prompts. `calls_per_row` is how many model calls one program run makes at most, and
-    `calls_made()` how many calls the search has made so far, what the cache spared not counted; it is the same
-    when a run is driven again, and changes only between batches. `frozen` is what stays as it is in the first
+    descriptions for prompts. `calls_per_row` is how many model calls one program run makes at most; `meter` shows what
+    is left of the budget. `frozen` is what stays as it is in the first
     starting candidate: the driver sees to that, `may_change` saves calls that could change nothing. `remarks` are
     people's words on earlier answers, by row; outcomes carry them in their feedback too. `layouts` are the adapters
-    that may be tried in a step, by path: none where a person has chosen one. In a `rehearsal` (the estimate) answers
+    that may be tried in a step, by path: none where a person has chosen one. In a `simulated` search (an estimate) answers
     are invented, so that learning from them with a heavy library is not worth its import.
     """
 
@@ -139,13 +187,12 @@ class Problem:
     data: str = ""
     rng: random.Random = field(default_factory=lambda: random.Random(0))
     teacher: Candidate | None = None
-    allowance: Allowance = Allowance()
+    meter: Meter = field(default_factory=Meter)
     calls_per_row: int = 1
-    calls_made: Callable[[], int] | None = None
     frozen: tuple[Freeze, ...] = ()
     remarks: Mapping[int, str] = field(default_factory=dict)
     layouts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    rehearsal: bool = False
+    simulated: bool = False
 
     def may_change(self, path: str, part: Part) -> bool:
         """Whether a part ("instructions", "demos", "fields", "tools") of a step may change at all."""

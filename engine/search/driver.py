@@ -15,7 +15,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import count
 from typing import Any, cast
 
@@ -23,14 +22,14 @@ from engine import loop
 from engine.errors import BudgetExhaustedError, RunError
 from engine.modules.chain_of_thought import ChainOfThought
 from engine.modules.predict import Predict
-from engine.records import Candidate, Evaluation, Outcome, Usage
+from engine.records import Candidate, Evaluation, Outcome
 from engine.search.budget import Amount, Ledger
 from engine.search.contract import (
-    Allowance,
     Answer,
     Ask,
     Asked,
     Keep,
+    Meter,
     Problem,
     Proposal,
     Propose,
@@ -56,46 +55,6 @@ from engine.search.requests import FIRST_PLACE, Desk, Requests
 from engine.search.scoring import Scoring, Slots
 from engine.search.settings import Control, Recorder, SearchResult, Settings, Stopped, Trial
 from engine.search.wording import End, Proposals, ending
-
-
-def for_final_test(
-    settings: Settings, ledger: Ledger, trials: Sequence[Trial], test_rows: int
-) -> tuple[Amount, float]:
-    """Return what two prompts over the test rows will take, and its seconds; at most half of what is left."""
-    runs = 2 * test_rows
-    known = [o.usage for t in trials for o in t.evaluation.outcomes if o.usage.tokens]
-    # The best prompt is longer than the first: a quarter more, and what the evaluations so far showed.
-    share = 1.25 / max(1, len(known))
-    tokens, usd = share * sum(u.tokens for u in known), share * sum(u.cost or 0.0 for u in known)
-    left = ledger.allowance()
-    amount = Amount(
-        min(runs * settings.calls_a_row, (left.calls or 0) // 2),
-        min(int(runs * tokens), (left.tokens or 0) // 2),
-        min(runs * usd, (left.usd or 0.0) / 2),
-    )
-    rounds = -(-runs // settings.concurrency)
-    seconds = (ledger.mean_latency or 0.0) * settings.calls_a_row * rounds
-    return amount, min(seconds, (left.seconds or 0.0) / 2)
-
-
-def for_whole_search(ledger: Ledger, before: Usage) -> Allowance:
-    """Return what a search may take from its beginning on: what is left, and what it has spent since `before`."""
-    left, spent = ledger.allowance(), ledger.spent
-    return Allowance(
-        None if left.calls is None else left.calls + spent.calls - before.calls,
-        None if left.tokens is None else left.tokens + spent.tokens - before.tokens,
-        None if left.usd is None else left.usd + (spent.cost or 0.0) - (before.cost or 0.0),
-        left.seconds,
-    )
-
-
-def rows_to_compare(
-    settings: Settings, ledger: Ledger, rows: Sequence[int], candidates: int
-) -> tuple[int, ...]:
-    """Return the rows on which so many candidates can still be compared: all, or as many as calls are left for."""
-    allowed = ledger.allowance().calls
-    return tuple(rows if allowed is None else rows[: allowed // (settings.calls_a_row * candidates)])
-
 
 _log = logging.getLogger(__name__)
 
@@ -165,7 +124,9 @@ class Driver:
         if self.ledger.closing == "stopped":
             self._slots.ignore_control()
         self.ledger.reopen(without_time_limit=True)
-        asked = rows_to_compare(self.settings, self.ledger, rows, 1 if first.id == second.id else 2)
+        candidates = 1 if first.id == second.id else 2
+        left = self.ledger.calls_left
+        asked = tuple(rows if left is None else rows[: left // (self.settings.calls_a_row * candidates)])
         if first.id == second.id:
             only = await self.score(first, asked, label=labels[0])
             return only, only
@@ -184,7 +145,8 @@ class Driver:
 
     async def _search(self, make: Callable[[Problem], Search], test_rows: int) -> SearchResult:
         if test_rows:
-            self.ledger.keep_back(*for_final_test(self.settings, self.ledger, self.trials, test_rows))
+            outcomes = [o for t in self.trials for o in t.evaluation.outcomes]
+            self.settings.keep_back_final_test(self.ledger, test_rows, outcomes)
         self._found(self.seed)
         stopped: Stopped = "finished"
         told, cause = "", ""
@@ -222,24 +184,27 @@ class Driver:
 
         What it asks again is answered from memory and told to nobody, so the second time begins where the first ended.
         """
-        batches, before = count(1), self.ledger.spent
+        batches, before = count(1), self.ledger.spent.calls
         while True:
             raised = self.ledger.raised
-            problem = make_problem(self.settings, for_whole_search(self.ledger, before))
-            made = make(replace(problem, calls_made=lambda: self.ledger.spent.calls - before.calls))
-            reason = await self._drive(with_frozen_parts(made, problem), batches)
+            left, made = self.ledger.calls_left, self.ledger.spent.calls - before
+            problem = make_problem(self.settings, calls=None if left is None else left + made)
+            problem.meter.note(made)
+            search = with_frozen_parts(make(problem), problem)
+            reason = await self._drive(search, problem.meter, batches)
             if self.ledger.closed is not None or self.ledger.raised == raised:
                 return reason
             self._desk.enter(self._best, self.trials)
             self._again = dict(self._answered)
             self._record(Note("The search goes on: it has more to spend than it had planned with."))
 
-    async def _drive(self, search: Search, batches: Iterator[int]) -> str | None:
+    async def _drive(self, search: Search, meter: Meter, batches: Iterator[int]) -> str | None:
         """Drive a search to its end, or to its first paid ask after the ledger closed; return its closing message."""
         cut = False
+        calls, rows = self.ledger.spent.calls, self._scoring.rows_run
 
         async def answer(asks: Sequence[Ask]) -> Sequence[Any] | None:
-            nonlocal cut
+            nonlocal cut, calls, rows
             batch = next(batches)
             if self.ledger.closed is not None:
                 await self._desk.attend(batch)  # a larger budget opens it again
@@ -251,6 +216,10 @@ class Driver:
                 return None
             answers = await self._desk.beside(self._batch(asks), batch)
             self.trials.sort(key=lambda trial: trial.number)
+            calls_now, rows_now = self.ledger.spent.calls, self._scoring.rows_run
+            samples = sum(ask.n for ask in asks if isinstance(ask, Propose))
+            meter.note(calls_now - calls, rows_now - rows, samples)
+            calls, rows = calls_now, rows_now
             return answers
 
         message = await drive(search, answer)

@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from engine import loop
-from engine.search.contract import Allowance, Problem, Search
+from engine.search.budget import Budget
+from engine.search.contract import Problem, Search
 from engine.search.settings import Settings
 from engine.search.simulation import (
     OPTIMISTIC,
@@ -89,19 +90,18 @@ async def aestimate(
     """Do what `estimate` does, from async code on the engine's loop."""
     renderer = Renderer(settings)
 
-    async def simulate(rates: Rates, allowance: Allowance, ceiling: float) -> Totals:
+    async def simulate(rates: Rates, budget: Budget, ceiling: float) -> Totals:
         simulation = Simulation(settings, renderer, rates, latency)
-        return await simulation.run(make, allowance, tuple(baseline_rows), tuple(test_rows), ceiling)
+        return await simulation.run(make, budget, tuple(baseline_rows), tuple(test_rows), ceiling)
 
     budget = settings.budget
-    allowance = _allowance_for_search(settings, len(test_rows))
     # What is beyond the budget is cut anyway, and with a large table it would take long to count.
     most = math.inf if budget.calls is None else float(budget.calls)
-    totals = [await simulate(r, allowance, most) for r in (OPTIMISTIC, TYPICAL, PESSIMISTIC)]
+    totals = [await simulate(r, budget, most) for r in (OPTIMISTIC, TYPICAL, PESSIMISTIC)]
     limited = [_limited(t, settings) for t in totals]
     cut = ""
-    if budget != type(budget)():
-        free = await simulate(TYPICAL, Allowance(), most + FAR)
+    if budget != Budget():
+        free = await simulate(TYPICAL, Budget(), most + FAR)
         cut = _cut_sentence(free, limited[1], far=free.calls > most + FAR)
     usd = None if any(math.isnan(t.usd) for t in totals) else _range([t.usd for t in limited])
     calls = _range([float(t.calls) for t in limited])
@@ -113,14 +113,6 @@ async def aestimate(
         exact=calls.exact,
         cut=cut,
     )
-
-
-def _allowance_for_search(settings: Settings, test_rows: int) -> Allowance:
-    """What the budget leaves the search once the final comparison is kept back, as the driver does."""
-    b = settings.budget
-    final = 2 * test_rows * max(1, len(settings.program.predictors()))
-    calls = None if b.calls is None else b.calls - min(final, b.calls // 2)
-    return Allowance(calls, b.tokens, b.usd, b.seconds)
 
 
 def _limited(totals: Totals, settings: Settings) -> Totals:

@@ -15,7 +15,7 @@ from engine.adapters.chat import ChatAdapter
 from engine.modules.trajectory import ToolStep
 from engine.records import Candidate, Example, json_value
 from engine.runtime import current
-from engine.search.contract import Allowance, Problem
+from engine.search.contract import Meter, Problem
 
 if TYPE_CHECKING:
     from engine.modules.module import Module
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from engine.signature import Signature
 
 
-def make_problem(settings: Settings, allowance: Allowance) -> Problem:
-    """Return what a search over these settings may know."""
+def make_problem(settings: Settings, *, calls: int | None = None) -> Problem:
+    """Return what a search over these settings may know; `calls` are those it may make, None without a limit."""
     program = settings.program
     signatures = {path: predictor.signature for path, predictor in program.named_predictors()}
     ids = dict.fromkeys((*settings.train, *settings.validation))
@@ -43,7 +43,7 @@ def make_problem(settings: Settings, allowance: Allowance) -> Problem:
         data=describe_data(rows, inputs),
         rng=random.Random(settings.seed),
         teacher=None if settings.teacher is None else settings.teacher.candidate(),
-        allowance=allowance,
+        meter=Meter(calls, settings.calls_a_row),
         calls_per_row=settings.program_calls,
         frozen=settings.frozen,
         layouts={

@@ -118,6 +118,7 @@ class Scoring:
         self._memory: dict[_Cell, Outcome] = {}
         self._running: dict[_Cell, asyncio.Future[Outcome | None]] = {}
         self._strict = takes_trace(settings.metric)
+        self.rows_run = 0
 
     async def run(self, ask: Score, place: int, note: Note) -> None:
         """Run an ask's rows, the lowest place of a batch first; `note` hears of every outcome.
@@ -160,6 +161,7 @@ class Scoring:
         gate = self._ledger.gate(rollout=rollout, temperature=1.0 if rollout else None)
 
         def on_outcome(outcome: Outcome) -> None:
+            self.rows_run += 1
             cell = cells[outcome.row]
             outcome = replace(outcome, number=settings.row_numbers.get(outcome.row))
             if (remark := settings.remarks.get(outcome.row)) is not None:

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from engine.records import Candidate, Evaluation, Example, Usage
+from engine.records import Candidate, Evaluation, Example, Outcome, Usage
 from engine.runtime import context, current
-from engine.search.budget import Budget
+from engine.search.budget import Amount, Budget, Ledger
 from engine.search.events import Event, Split
 from engine.search.freeze import Freeze
 
@@ -60,6 +60,16 @@ class Settings:
         """Model calls that one run of the program takes, as far as it tells, in this run's layout."""
         with context(adapter=self.adapter or current().adapter):
             return max(1, self.program.calls_a_row)
+
+    def keep_back_final_test(self, ledger: Ledger, rows: int, outcomes: Iterable[Outcome] = ()) -> None:
+        """Keep back what two prompts over the test rows take, judged by outcomes so far; at most half of what is left."""
+        runs = 2 * rows
+        known = [o.usage for o in outcomes if o.usage.tokens]
+        # The best prompt is longer than the first: a quarter more, and what the evaluations so far showed.
+        share = 1.25 * runs / max(1, len(known))
+        tokens, usd = int(share * sum(u.tokens for u in known)), share * sum(u.cost or 0.0 for u in known)
+        seconds = (ledger.mean_latency or 0.0) * self.calls_a_row * -(-runs // self.concurrency)
+        ledger.keep_back(Amount(runs * self.calls_a_row, tokens, usd, seconds), most=0.5)
 
     @property
     def own_models(self) -> tuple[BaseLM, ...]:

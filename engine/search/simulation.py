@@ -26,10 +26,11 @@ from engine.modules.predict import Predict
 from engine.modules.trajectory import ToolStep
 from engine.pipeline.strategies import ToolCall
 from engine.records import Candidate, Evaluation, Outcome, Usage, content_hash
+from engine.search.budget import Budget, Ledger
 from engine.search.contract import (
-    Allowance,
     Ask,
     Keep,
+    Meter,
     Problem,
     Proposal,
     Propose,
@@ -316,11 +317,13 @@ class Renderer:
                 labels.setdefault(name, []).append(value)
         self._labels = labels
 
-    def problem(self, allowance: Allowance) -> Problem:
-        """Return what a search is told, drawn afresh; the rows of a large table are described once for all simulations."""
+    def problem(self, calls: int | None) -> Problem:
+        """Return the problem of one simulation; the rows of a large table are described once for all of them."""
         if self._problem is None:
-            self._problem = make_problem(self._settings, Allowance())
-        return replace(self._problem, rng=random.Random(self._settings.seed), allowance=allowance)
+            self._problem = make_problem(self._settings)
+        meter = Meter(calls, self._settings.calls_a_row)
+        rng = random.Random(self._settings.seed)
+        return replace(self._problem, rng=rng, meter=meter, simulated=True)
 
     async def row_cost(self, candidate: Candidate, rows: Sequence[int], *, teacher: bool) -> _RowCost:
         """Return what a row of this candidate takes; `rows` are some to render."""
@@ -374,14 +377,14 @@ class Simulation:
         self._rng = random.Random(0)
         self._seen: dict[tuple[str, bool, int], set[int]] = {}
         self._reuse = Reuse(self.settings, least=self.rates.calls == "least")
-        self._proposals = 0
+        self._proposals = self._rows_run = 0
         self._seed_id = seed_of(self.settings.program).id
         self._own_hosted = any(not _is_offline(lm) for lm in self.settings.own_models)
 
     async def run(
         self,
         make: Callable[[Problem], Search],
-        allowance: Allowance,
+        budget: Budget,
         baseline_rows: tuple[int, ...],
         test_rows: tuple[int, ...],
         ceiling: float = math.inf,
@@ -390,18 +393,23 @@ class Simulation:
         seed = best = seed_of(self.settings.program)
         if baseline_rows:
             await self._batch([Score(seed, baseline_rows)])
-        before = self.totals.calls
-        problem = self.renderer.problem(allowance)
-        told = replace(problem, calls_made=lambda: int(self.totals.calls - before), rehearsal=True)
+        ledger = Ledger(budget)
+        ledger.spent = Usage(int(self.totals.calls))
+        self.settings.keep_back_final_test(ledger, len(test_rows))
+        problem = self.renderer.problem(ledger.calls_left)
+        calls, rows = self.totals.calls, self._rows_run
 
         async def answer(asks: Sequence[Ask]) -> list[Any] | None:
-            nonlocal best
+            nonlocal best, calls, rows
             best = next((a.candidate for a in reversed(asks) if isinstance(a, Keep)), best)
             answers = await self._batch(asks)
-            return answers if self.totals.calls <= ceiling else None
+            samples = sum(ask.n for ask in asks if isinstance(ask, Propose))
+            problem.meter.note(self.totals.calls - calls, self._rows_run - rows, samples)
+            calls, rows = self.totals.calls, self._rows_run
+            return answers if calls <= ceiling else None
 
-        if self.totals.calls <= ceiling:
-            await drive(with_frozen_parts(make(told), problem), answer)
+        if calls <= ceiling:
+            await drive(with_frozen_parts(make(problem), problem), answer)
         if baseline_rows and best.id != seed.id:
             await self._batch([Score(best, baseline_rows)])
         if test_rows:
@@ -430,6 +438,7 @@ class Simulation:
         seen = self._seen.setdefault((ask.candidate.id, taught, ask.rollout), set())
         rows = [row for row in dict.fromkeys(ask.rows) if row not in seen]
         seen.update(rows)
+        self._rows_run += len(rows)
         new = len(rows) * self._reuse.share(ask.candidate, rows, taught, ask.rollout)
         lm = (self.settings.teacher_lm if taught else None) or self.settings.lm
         self._spend(lm, cost.at(self.rates.calls), new, work)

@@ -79,18 +79,18 @@ def counting_rounds(search: Callable[[Problem], Search], threads: int, rounds: l
     """Return the search, which notes for each batch how many calls one after the other it takes at least."""
 
     def counted(problem: Problem) -> Generator[Any, Any, Any]:
-        made = problem.calls_made or (lambda: 0)
-        before = 0
+        before = 0.0
 
         def begin(_: Any) -> None:
             nonlocal before
-            before = made()
+            before = problem.meter.made
 
         def note(asks: Any, _: Any) -> None:
             chain = max((problem.calls_per_row if isinstance(a, Score) else 1 for a in asks), default=0)
             # As long as its longest row, or as all of its calls, so many at a time; nothing if the cache spared them.
-            if made() > before and any(not isinstance(a, Keep) for a in asks):
-                rounds.append(max(chain, math.ceil((made() - before) / threads)))
+            made = problem.meter.made - before
+            if made > 0 and any(not isinstance(a, Keep) for a in asks):
+                rounds.append(max(chain, math.ceil(made / threads)))
 
         return relay(search(problem), begin, note)
 

@@ -114,7 +114,7 @@ class Autotune(Optimizer):
 def make_plan(o: AutotuneOptions, problem: Problem) -> Plan:
     """Return the plan of the options and the budget."""
     usual = (250 + 4 * min(100, len(problem.validation))) * problem.calls_per_row
-    allowed = problem.allowance.calls
+    allowed = problem.meter.limit
     calls = o.max_calls or allowed or usual
     if allowed is not None:
         calls = min(calls, allowed)

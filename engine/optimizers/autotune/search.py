@@ -166,15 +166,13 @@ class Tuning(Levels):
     def _batch(self, asks: Sequence[Ask]) -> Steps:
         """Yield asks, count what they cost and note every score."""
         answers = yield asks
-        made = self.problem.calls_made
         for ask, answer in zip(asks, answers, strict=True):
             if isinstance(ask, Propose):
                 self.spent += ask.n
                 self._asked_for += ask.n
             elif isinstance(ask, Score):
                 self._note(ask, answer)
-        if made is not None:
-            self.spent = made()
+        self.spent = int(self.problem.meter.made)
         return answers
 
     def _note(self, ask: Score, evaluation: Evaluation) -> None:

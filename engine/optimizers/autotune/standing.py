@@ -300,9 +300,9 @@ class Standing:
     def _stale(self, before: Combination) -> bool:
         """Whether two races in a row (three, if nothing helped yet) did not move the best by a useful amount.
 
-        Never in a rehearsal: invented answers do not get better, and real ones mostly do until the calls are used.
+        Never in a simulation: invented answers do not get better, and real ones mostly do until the calls are used.
         """
-        if self.problem.rehearsal:
+        if self.problem.simulated:
             return False
         after = self._best()
         moved = (

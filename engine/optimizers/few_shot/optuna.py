@@ -87,48 +87,22 @@ class BootstrapFewShotWithOptuna(Optimizer):
             seed=rng.randrange(2**31),
             first_value=board.score or 0.0,
             rng=rng,
-            rehearsal=problem.rehearsal,
+            simulated=problem.simulated,
             keeping=_KEEPING,
         )
-        purse = _Purse(problem)
         left = o.num_candidate_programs
         while left > 0 and board.open:
-            wave = study.ask(min(left, _WAVE, purse.evaluations))
+            wave = study.ask(problem.meter.affordable(min(left, _WAVE), len(problem.validation)))
             if not wave:
                 return
             left -= len(wave)
             made = {c: space.candidate(c) for c in wave}
             evaluations = yield from board.validate(list({m.id: m for m in made.values()}.values()))
-            purse.paid(len(evaluations))
             if not board.open:
                 return
             scores = {e.candidate_id: e.score for e in evaluations}
             for combination, candidate in made.items():
                 study.tell(combination, scores[candidate.id])
-
-
-class _Purse:
-    """How many full evaluations a budget in calls still pays for, at what one has really taken so far.
-
-    In a pipeline that is often far less than its rows times its calls a row: the cache answers what stayed the same.
-    """
-
-    def __init__(self, problem: Problem) -> None:
-        self._allowed, self._made = problem.allowance.calls, problem.calls_made
-        self._most = max(1, len(problem.validation) * problem.calls_per_row)
-        self._before, self._one = 0, 0.0
-        self.paid(1)
-
-    @property
-    def evaluations(self) -> int:
-        """Full evaluations that are paid for."""
-        return _WAVE if self._allowed is None else int((self._allowed - self._before) // self._one)
-
-    def paid(self, evaluations: int) -> None:
-        """Learn what these evaluations took; one that took more than the others is what the next may take."""
-        made = self._before + evaluations * self._most if self._made is None else self._made()
-        one = (made - self._before) / max(1, evaluations)
-        self._before, self._one = made, max(self._one, min(one, self._most), 1.0)
 
 
 class _Space:

@@ -73,13 +73,14 @@ class BootstrapFewShotWithRandomSearch(Optimizer):
         """Solve rows for all sets at once, score all sets at once, keep the best."""
         o = self.options
         rng = problem.rng
-        plans = self._plans(problem)
+        room = self._room(problem)
+        plans = self._plans(problem, room)
         teacher = teacher_of(problem, o.max_labeled_demos, rng)
         rules = Rules(o.max_rounds, accepted_from(self), o.max_errors, hurry=True)
         solved = yield from together(
             [bootstrap(teacher, order, wanted, rules) for order, wanted in plans.values()]
         )
-        candidates = self._candidates(problem, dict(zip(plans, solved, strict=True)))
+        candidates = self._candidates(problem, room, dict(zip(plans, solved, strict=True)))
         waves = [[c] for c in candidates] if o.stop_at_score is not None else [candidates]
         best: tuple[float, Candidate] | None = None
         for wave in waves:
@@ -93,38 +94,37 @@ class BootstrapFewShotWithRandomSearch(Optimizer):
                 if o.stop_at_score is not None and 100 * best[0] >= o.stop_at_score:
                     return
 
-    def _plans(self, problem: Problem) -> dict[int, tuple[Sequence[int], int]]:
+    def _plans(self, problem: Problem, room: int) -> dict[int, tuple[Sequence[int], int]]:
         """Set number -> the order rows are tried in and how many solved ones are wanted."""
         o = self.options
         plans: dict[int, tuple[Sequence[int], int]] = {}
-        if -1 in self._numbers(problem):
+        if -1 in self._numbers(room):
             plans[-1] = (problem.train, o.max_bootstrapped_demos)
-        for number in range(self._room(problem)):
+        for number in range(room):
             order = list(problem.train)
             problem.rng.shuffle(order)
             wanted = problem.rng.randint(min(1, o.max_bootstrapped_demos), o.max_bootstrapped_demos)
-            if number in self._numbers(problem):
+            if number in self._numbers(room):
                 plans[number] = (order, wanted)
         return plans
 
-    def _numbers(self, problem: Problem) -> Iterable[int]:
-        every = range(-3, self._room(problem))
+    def _numbers(self, room: int) -> Iterable[int]:
+        every = range(-3, room)
         return every if self.options.restrict is None else [n for n in every if n in self.options.restrict]
 
     def _room(self, problem: Problem) -> int:
         """How many random sets the calls left can score in full."""
-        n, calls = self.options.num_candidate_programs, problem.allowance.calls
-        if calls is None:
-            return n
-        one = max(1, len(problem.validation) * problem.calls_per_row)
-        solving = min(len(problem.train), 2 * self.options.max_bootstrapped_demos) * problem.calls_per_row
-        return max(0, min(n, (calls - solving) // one - 3))
+        meter, sets = problem.meter, self.options.num_candidate_programs + 3
+        solving = min(len(problem.train), 2 * self.options.max_bootstrapped_demos) * meter.row_cost
+        return max(0, meter.affordable(sets, len(problem.validation), solving) - 3)
 
-    def _candidates(self, problem: Problem, solved: Mapping[int, dict[int, Outcome]]) -> list[Candidate]:
+    def _candidates(
+        self, problem: Problem, room: int, solved: Mapping[int, dict[int, Outcome]]
+    ) -> list[Candidate]:
         """Return the candidates to score, each content once, in the order of their numbers."""
         o, seed = self.options, problem.seed
         found: dict[str, Candidate] = {}
-        for number in self._numbers(problem):
+        for number in self._numbers(room):
             if number == -3:
                 candidate = seed
             elif number == -2:

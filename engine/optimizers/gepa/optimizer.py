@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from engine.optimizers.base import Optimizer, Options
-from engine.optimizers.gepa.rounds import Evolution, Limits
+from engine.optimizers.gepa.rounds import Evolution
 from engine.search.contract import Problem, Search
 
 _PLACES = "<curr_param> <side_info>"
@@ -173,18 +173,16 @@ class GEPA(Optimizer):
     def search(self, problem: Problem) -> Search:
         """Score the starting prompt, then evolve in rounds until the rows are used up."""
         problem.rng.seed(f"{self.options.seed}:{problem.rng.getrandbits(64)}")
-        return (yield from Evolution(self.options, problem, self._limits(problem)).rounds())
+        return (yield from Evolution(self.options, problem, self._rows(problem)).search())
 
-    def _limits(self, problem: Problem) -> Limits:
-        """How many rows and calls the whole search may take."""
+    def _rows(self, problem: Problem) -> int:
+        """Return the program runs that the whole search may take by its options."""
         o, v = self.options, len(problem.validation)
         if o.max_metric_calls is not None:
-            rows = o.max_metric_calls
-        elif o.max_full_evals is not None:
-            rows = o.max_full_evals * (v + len(problem.train))
-        else:
-            rows = auto_rows(_AUTO[o.auto or "light"], len(problem.signatures), v)
-        return Limits(rows, problem.allowance.calls, problem.calls_per_row, problem.calls_made)
+            return o.max_metric_calls
+        if o.max_full_evals is not None:
+            return o.max_full_evals * (v + len(problem.train))
+        return auto_rows(_AUTO[o.auto or "light"], len(problem.signatures), v)
 
 
 def auto_rows(n: int, steps: int, validation: int) -> int:

@@ -1,10 +1,9 @@
-"""GEPA's own limits: program runs and, where the budget has them, model calls. The driver enforces the budget itself."""
+"""The rounds of GEPA: run parents, reflect, try children, score the best of them in full."""
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,61 +11,10 @@ from engine.optimizers.gepa.pool import Member, Pool, RoundRobin
 from engine.optimizers.shared.board import Board, Component, components_of, named
 from engine.optimizers.shared.reflection import rewrite, text_of
 from engine.records import Candidate, Evaluation, Outcome
-from engine.search.contract import Ask, Problem, Score, Search, together
+from engine.search.contract import Ask, Problem, Score, Search, relay, together
 
 if TYPE_CHECKING:
     from engine.optimizers.gepa.optimizer import GEPAOptions
-
-
-class Limits:
-    """How many program runs and model calls a search may still take, counted as it asks."""
-
-    def __init__(
-        self,
-        rows: int,
-        calls: int | None,
-        calls_per_row: int,
-        made: Callable[[], int] | None = None,
-    ) -> None:
-        self._rows, self._calls, self._per_row = rows, calls, float(calls_per_row)
-        self._allowed, self._made = calls, made
-        self._most, self._dearest = float(calls_per_row), 1.0
-        self._looked, self._run, self._written = 0, 0, 0
-
-    def look(self) -> None:
-        """Count the calls that were really made so far: what the cache spared is free again.
-
-        A row is taken to cost the most that one has cost between two looks. The first rows have nothing to take from
-        the cache; where they cost less than all of the program's calls, answers repeat from row to row.
-        """
-        if self._allowed is None or self._made is None:
-            return
-        made = self._made()
-        if self._run:
-            self._dearest = max(self._dearest, (made - self._looked - self._written) / self._run)
-            self._per_row = min(self._most, self._dearest)
-        self._looked, self._run, self._written = made, 0, 0
-        self._calls = self._allowed - made
-
-    @property
-    def rows(self) -> int:
-        """Program runs left."""
-        if self._calls is None:
-            return self._rows
-        return min(self._rows, int(self._calls / self._per_row))
-
-    def take(self, asks: Sequence[Ask]) -> None:
-        """Count what is asked for."""
-        for ask in asks:
-            if isinstance(ask, Score):
-                self._rows -= len(ask.rows)
-                self._run += len(ask.rows)
-                cost = math.ceil(len(ask.rows) * self._per_row)
-            else:
-                cost = getattr(ask, "n", 0)
-                self._written += cost
-            if self._calls is not None:
-                self._calls -= cost
 
 
 # Other runs of the same parent that a reflection is shown beside its own rows.
@@ -101,11 +49,11 @@ class _Merge:
 
 @dataclass
 class Evolution:
-    """One search: the pool, the best by full score, what is left, and the rounds."""
+    """One search of at most so many program runs (`rows`): the pool, the best by full score, and the rounds."""
 
     options: GEPAOptions
     problem: Problem
-    limits: Limits
+    rows: int
     pool: Pool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -120,8 +68,18 @@ class Evolution:
         self._rollout = 0
         self._written = False
 
-    def rounds(self) -> Search:
+    def search(self) -> Search:
         """Score the starting prompt, then go on until nothing is left to spend."""
+        return relay(self._rounds(), self._count)
+
+    def _count(self, asks: Sequence[Ask]) -> None:
+        self.rows -= sum(len(ask.rows) for ask in asks if isinstance(ask, Score))
+
+    @property
+    def _rows_left(self) -> int:
+        return int(min(self.rows, self.problem.meter.rows_left))
+
+    def _rounds(self) -> Search:
         if not self.problem.validation:
             return None
         children = yield from self._start()
@@ -132,7 +90,6 @@ class Evolution:
             if children is not None:
                 found = yield from self._validate(children)
                 idle = 0 if found else idle + self._width(idle)
-            self.limits.look()
             if not self._board.open:
                 return None
             if (reason := self._enough(idle)) is not None or not self._room():
@@ -146,9 +103,12 @@ class Evolution:
         """
         seed = self.problem.seed
         jobs: list[Any] = [self._board.validate([seed], "starting prompt")]
-        self.limits.take([self._board.ask(seed)])
         place = self.pool.add(Member(seed, {}))
-        n = self._room() if self._parts and self.options.score_threshold is None else 0
+        n = (
+            self._room(planned=len(self.problem.validation))
+            if self._parts and self.options.score_threshold is None
+            else 0
+        )
         if n:
             jobs.append(self._propose([self._slot(place) for _ in range(n)], None))
         first, *proposed = yield from together(jobs)
@@ -160,9 +120,9 @@ class Evolution:
         chosen = "num_parallel_proposals" in self.options.model_fields_set
         return 1 if chosen else max(1, min(_AT_ONCE, idle + 1, self.options.patience - idle))
 
-    def _room(self, idle: int = 0) -> int:
-        """How many proposals what is left has room for, one of which is scored in full."""
-        o, room = self.options, self.limits.rows - len(self.problem.validation)
+    def _room(self, idle: int = 0, planned: int = 0) -> int:
+        """Return how many proposals there is room for besides `planned` rows; one of them is scored in full."""
+        o, room = self.options, self._rows_left - planned - len(self.problem.validation)
         most = o.num_parallel_proposals * self._width(idle)
         if o.max_candidate_proposals is not None:
             most = min(most, o.max_candidate_proposals - self._rollout)
@@ -242,7 +202,7 @@ class Evolution:
             return None
         joined, one, other = found
         rows = self.pool.contested_rows(one, other, o.merge_val_overlap_floor, self.problem.rng)
-        if self.limits.rows < len(rows) + len(self.problem.validation) + 2 * self._minibatch:
+        if self._rows_left < len(rows) + len(self.problem.validation) + 2 * self._minibatch:
             return None
         self._merges_due -= 1
         parents = [self.pool.members[i].candidate for i in (one, other)]
@@ -261,7 +221,6 @@ class Evolution:
         ]
         if merge is not None:
             asks.append(Score(merge.child, merge.rows, label="a merge on a few rows"))
-        self.limits.take(asks)
         answers = yield asks
         self._board.note(asks, answers)
         for slot, evaluation in zip(slots, answers, strict=False):
@@ -295,7 +254,6 @@ class Evolution:
                 owners.append((slot, part))
         if not asks:
             return
-        self.limits.take(asks)
         answers = yield asks
         for (slot, part), answer in zip(owners, answers, strict=True):
             text = next((t for output in answer.outputs if (t := text_of(output))), "")
@@ -334,7 +292,6 @@ class Evolution:
         if not asks:
             return []
         self._written = True
-        self.limits.take(asks)
         answers = yield asks
         self._board.note(asks, answers)
         least = 0.0 if self.options.acceptance_criterion == "improvement_or_equal" else 1e-9
@@ -347,10 +304,9 @@ class Evolution:
 
     def _validate(self, accepted: Sequence[_Child]) -> Generator[Sequence[Ask], Sequence[Any], int]:
         """Score accepted candidates on every validation row, as many as are paid for, and put them in the pool."""
-        room = self.limits.rows // max(1, len(self.problem.validation))
+        room = self._rows_left // max(1, len(self.problem.validation))
         chosen = accepted[:room]
         evaluations = yield from self._board.validate([c for c, _ in chosen])
-        self.limits.take([self._board.ask(c) for c, _ in chosen])
         for (candidate, parents), evaluation in zip(chosen, evaluations, strict=True):
             if len(evaluation.outcomes) == len(self.problem.validation):
                 self.pool.add(Member.of(candidate, evaluation, parents))

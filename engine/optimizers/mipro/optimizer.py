@@ -20,7 +20,7 @@ from engine.errors import ConfigurationError
 from engine.modules.predict import FIELD
 from engine.optimizers.base import Optimizer, Options
 from engine.optimizers.few_shot.bootstrap import Rules, accepted_from, bootstrap, teacher_of
-from engine.optimizers.mipro.plan import SHOWN_RUNS, MIPROv2Options, Plan, Purse, make_plan
+from engine.optimizers.mipro.plan import SHOWN_RUNS, MIPROv2Options, Plan, make_plan
 from engine.optimizers.mipro.trials import Space, Trials
 from engine.optimizers.shared.demos import with_labeled, with_solved
 from engine.optimizers.shared.proposals import (
@@ -73,10 +73,7 @@ class MIPROv2(Optimizer):
         """Prepare baseline, examples and summary at once; propose at once; then try combinations in waves."""
         o = self.options
         problem = replace(problem, rng=random.Random(f"{o.seed}:{problem.rng.getrandbits(64)}"))
-        purse = Purse(problem)
-        yield from purse.watch(self._search(problem, make_plan(o, problem), purse))
-
-    def _search(self, problem: Problem, plan: Plan, purse: Purse) -> Search:
+        plan = make_plan(o, problem)
         validation = tuple(sorted(problem.rng.sample(problem.validation, plan.validation)))
         ground = yield from self._prepare(problem, plan, validation)
         if len(ground.baseline.outcomes) < len(validation):
@@ -87,7 +84,7 @@ class MIPROv2(Optimizer):
         zero_shot = self.options.zero_shot
         thinking = self._thinking(problem)
         space = Space(problem.seed, tuple(texts.items()), tuple(demo_sets), zero_shot, fixed, thinking)
-        yield from Trials(problem, space, plan, purse, ground.baseline).search()
+        yield from Trials(problem, space, plan, ground.baseline).search()
 
     def split(
         self, trainset: Sequence[Example], valset: Sequence[Example] | None

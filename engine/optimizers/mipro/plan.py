@@ -6,14 +6,13 @@ Sizes after DSPy's MIPROv2. It knows no proposer and no sampler, and asks nothin
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from engine.optimizers.base import Options
-from engine.search.contract import Ask, Problem, Score, Search, relay
+from engine.search.contract import Problem
 
 _AUTO: dict[str, tuple[int, int]] = {"light": (6, 100), "medium": (12, 300), "heavy": (18, 1000)}
 """Setting -> how many candidates, and at most how many validation rows."""
@@ -150,13 +149,14 @@ def make_plan(o: MIPROv2Options, problem: Problem) -> Plan:
     twice = 2 * len(problem.train)
     read = o.view_data_batch_size or max(_FEWEST_ROWS_A_READER, -(-twice // _MOST_READERS))
     readers = min(_MOST_READERS, -(-twice // read)) if o.data_aware_proposer and steps else 0
-    calls = problem.allowance.calls
-    if calls is not None:
-        readers = min(readers, max(1, calls // (2 * _FEWEST_ROWS)))
+    calls = problem.meter.calls_left
+    if problem.meter.limit is not None:
+        readers = min(readers, max(1, int(calls / (2 * _FEWEST_ROWS))))
         wanted = (SHOWN_RUNS if steps > 1 else 0) if o.zero_shot else n * max(1, o.max_bootstrapped_demos)
         solving = min(len(problem.train), 2 * wanted)
-        left = calls - steps * (instructions - 1) - readers - solving * problem.calls_per_row
-        rows = min(rows, max(_FEWEST_ROWS, left // (_FEWEST_CANDIDATES * problem.calls_per_row)))
+        row_cost = problem.meter.row_cost
+        left = calls - steps * (instructions - 1) - readers - solving * row_cost
+        rows = min(rows, max(_FEWEST_ROWS, int(left / (_FEWEST_CANDIDATES * row_cost))))
     small = o.auto is not None and rows <= _SMALL_VALIDATION
     mini = 0 if not o.minibatch or small or o.minibatch_size >= rows else o.minibatch_size
     wave = o.minibatch_full_eval_steps if mini else _TRIALS_A_WAVE
@@ -178,33 +178,3 @@ def different_draws(draws: int, combinations: int) -> int:
 
 # Combinations among which no draw hits one that was drawn before.
 _MANY = 10**9
-
-
-class Purse:
-    """How many program runs a budget in calls still pays for; what the cache spared is there again."""
-
-    def __init__(self, problem: Problem) -> None:
-        self._allowed, self._made = problem.allowance.calls, problem.calls_made
-        self._asked, self._calls_per_row = 0, problem.calls_per_row
-
-    @property
-    def limited(self) -> bool:
-        """Whether there is a budget in calls."""
-        return self._allowed is not None
-
-    @property
-    def runs(self) -> float:
-        """Program runs left, if each makes as many calls as it may."""
-        if self._allowed is None:
-            return math.inf
-        spent = self._asked if self._made is None else self._made()
-        return max(0, self._allowed - spent) // self._calls_per_row
-
-    def watch(self, search: Search) -> Search:
-        """Hand on a search's asks, and count them for where nobody counts the calls."""
-        return relay(search, self._count)
-
-    def _count(self, asks: Sequence[Ask]) -> None:
-        for ask in asks:
-            runs = len(ask.rows) * self._calls_per_row if isinstance(ask, Score) else 0
-            self._asked += runs + getattr(ask, "n", 0)

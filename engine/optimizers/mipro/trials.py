@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from engine.optimizers.mipro.plan import Plan, Purse
+from engine.optimizers.mipro.plan import Plan
 from engine.optimizers.shared.study import make_study
 from engine.records import Candidate, Evaluation
 from engine.search.contract import Ask, Keep, Problem, Score, Search
@@ -88,11 +88,9 @@ class _Tally:
 class Trials:
     """The trials of one search, after the starting prompt's full evaluation `baseline`."""
 
-    def __init__(
-        self, problem: Problem, space: Space, plan: Plan, purse: Purse, baseline: Evaluation
-    ) -> None:
+    def __init__(self, problem: Problem, space: Space, plan: Plan, baseline: Evaluation) -> None:
         rng = problem.rng
-        self._space, self._plan, self._purse = space, plan, purse
+        self._space, self._plan, self._meter = space, plan, problem.meter
         self._validation = tuple(o.row for o in baseline.outcomes)
         self._baseline, self._scores = baseline.score, baseline.scores
         self._best = baseline.score
@@ -101,7 +99,7 @@ class Trials:
             seed=rng.randrange(2**31),
             first_value=baseline.score,
             rng=rng,
-            rehearsal=problem.rehearsal,
+            simulated=problem.simulated,
         )
         self._tallies = {self._study.start: _Tally(full=True)}
         self._order, self._at = rng.sample(self._validation, len(self._validation)), 0
@@ -138,11 +136,9 @@ class Trials:
 
     def _room(self, full: Sequence[Combination]) -> int:
         """How many trials the budget pays for beside these full scores and the one that decides about the trials."""
-        if not self._purse.limited:
-            return self._left
         mini = self._plan.minibatch
         kept = sum(map(self._unscored, full)) + (len(self._validation) - mini if mini else 0)
-        return int(self._purse.runs - kept) // (mini or len(self._validation))
+        return self._meter.affordable(self._left, mini or len(self._validation), kept * self._meter.row_cost)
 
     def _unscored(self, combination: Combination) -> int:
         return len(self._validation) - len(self._tallies[combination].differences)
@@ -196,12 +192,12 @@ class Trials:
     def _promising(self) -> list[Combination]:
         """Return what deserves a full score: the best that waits, and after the last trial as many as a budget pays for."""
         waiting = self._waiting()
-        if not self._purse.limited:
+        if self._meter.limit is None:
             return waiting[:1]
         chosen: list[Combination] = []
         last = not self._left or self._room(waiting[:1]) <= 0
         for combination in waiting[: _FINALISTS if last else 1]:
-            if sum(map(self._unscored, [*chosen, combination])) <= self._purse.runs:
+            if sum(map(self._unscored, [*chosen, combination])) <= self._meter.rows_left:
                 chosen.append(combination)
         return chosen
 

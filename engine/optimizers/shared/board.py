@@ -63,15 +63,6 @@ class Board:
         return list(answers)
 
 
-def affordable(problem: Problem, evaluations: int, other_calls: int = 0) -> int:
-    """Return how many of these full evaluations the calls left pay for, beside some other calls."""
-    calls = problem.allowance.calls
-    if calls is None:
-        return evaluations
-    one = max(1, len(problem.validation) * problem.calls_per_row)
-    return max(0, min(evaluations, (calls - other_calls) // one))
-
-
 @dataclass(frozen=True, slots=True)
 class Component:
     """One text of one step: its instructions, or the description of the tool or the field named.

@@ -136,14 +136,14 @@ def make_study(
     seed: int,
     first_value: float,
     rng: random.Random,
-    rehearsal: bool,
+    simulated: bool,
     keeping: float = 1.0,
 ) -> Draws:
-    """Return what suggests combinations: a study, or draws for a rehearsal, which needs no Optuna.
+    """Return what suggests combinations: a study, or draws for a simulated search, which needs no Optuna.
 
-    `keeping` is the share of a rehearsal's draws that keep some of the one before.
+    `keeping` is the share of those draws that keep some of the one before.
     """
-    if rehearsal:
+    if simulated:
         return Rehearsal(sizes, rng, keeping)
     return Study(sizes, seed=seed, first_value=first_value, rng=rng)
 

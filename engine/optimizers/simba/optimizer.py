@@ -135,15 +135,13 @@ class SIMBA(Optimizer):
 
     def _plan(self, problem: Problem) -> tuple[int, int]:
         """Steps and rows a step, lowered to what the calls left pay for."""
-        o, calls = self.options, problem.allowance.calls
+        o = self.options
         steps, size = o.max_steps, min(o.bsize, len(problem.train or problem.validation))
-        if calls is None:
-            return steps, size
-        k, c = o.num_candidates, problem.calls_per_row
-        rest = calls - (k + 1) * len(problem.validation) * c
+        k, c = o.num_candidates, problem.meter.row_cost
+        rest = problem.meter.calls_left - (k + 1) * len(problem.validation) * c
         rules = (k + 1) * len(problem.worded)
 
-        def cost() -> int:
+        def cost() -> float:
             return steps * ((2 * k + 1) * size * c + rules)
 
         while cost() > rest and steps > 2:

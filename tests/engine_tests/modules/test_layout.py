@@ -13,7 +13,6 @@ from engine.export.program import parse_program, program_file, to_text
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.records import StepState
-from engine.search.contract import Allowance
 from engine.search.credit import step_credit
 from engine.search.problem import make_problem
 from engine.testing.contract import ToyLM, toy_settings
@@ -81,7 +80,7 @@ def test_the_dspy_script_says_it_and_dspys_state_cannot():
 
 def test_a_search_may_try_others_only_where_nobody_has_chosen_one():
     def allowed(**changes):
-        return make_problem(toy_settings(ToyLM(), **changes), Allowance()).layouts
+        return make_problem(toy_settings(ToyLM(), **changes)).layouts
 
     own = Predict("text -> label")
     own.adapter = JSONAdapter()

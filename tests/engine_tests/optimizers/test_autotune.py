@@ -14,7 +14,7 @@ from engine.optimizers.autotune.rules import LabelCheck, merged_rules, rules_of
 from engine.optimizers.autotune.words import covering_rows
 from engine.records import Example
 from engine.search.budget import Budget
-from engine.search.contract import Allowance, Problem, Proposal, Score, relay
+from engine.search.contract import Problem, Proposal, Score, relay
 from engine.search.driver import Driver
 from engine.search.problem import make_problem
 from engine.testing.contract import ToyLM, toy_rows, toy_settings
@@ -25,7 +25,7 @@ def run(settings, **options):
 
 
 def problem_of(**changes) -> Problem:
-    return make_problem(toy_settings(ToyLM(), **changes), Allowance())
+    return make_problem(toy_settings(ToyLM(), **changes))
 
 
 def test_a_task_that_can_be_taught_is_taught_and_that_is_said():

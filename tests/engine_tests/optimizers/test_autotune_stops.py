@@ -13,7 +13,6 @@ from engine.optimizers.autotune.optimizer import Autotune
 from engine.optimizers.autotune.words import labels_are_told
 from engine.records import Example
 from engine.search.budget import Budget
-from engine.search.contract import Allowance
 from engine.search.driver import Driver
 from engine.search.problem import make_problem
 from engine.testing.contract import ToyLM, toy_rows, toy_settings
@@ -136,9 +135,7 @@ def test_a_lucky_candidate_is_hardly_ever_taken_for_a_better_one():
 
 def test_words_that_tell_of_labels_are_told_from_chance():
     def told(made, n):
-        problem = make_problem(
-            toy_settings(ToyLM(), rows=made, train=tuple(range(n)), validation=()), Allowance()
-        )
+        problem = make_problem(toy_settings(ToyLM(), rows=made, train=tuple(range(n)), validation=()))
         return labels_are_told(problem, random.Random(0))
 
     assert told(rows("told"), 200) is True

@@ -9,10 +9,8 @@ from engine import loop
 from engine.modules.module import Module
 from engine.modules.predict import Predict
 from engine.optimizers.few_shot.optuna import BootstrapFewShotWithOptuna
-from engine.optimizers.gepa.rounds import Limits
 from engine.registry import OPTIMIZERS
 from engine.search.budget import Budget
-from engine.search.contract import Score
 from engine.search.driver import Driver
 from engine.search.estimate import estimate
 from engine.testing.toy_task import toy_rows, toy_settings
@@ -133,18 +131,3 @@ def test_what_the_cache_spares_pays_for_more_trials():
     assert lm.paid <= 6 * V
     assert len(full) >= 4  # at two calls a row it would be three
     assert result.stopped == "finished", result.reason
-
-
-def test_gepa_counts_rows_at_what_they_have_cost():
-    made = [0]
-    limits = Limits(1000, 500, 2, lambda: made[0])
-    assert limits.rows == 250
-    limits.take([Score(None, tuple(range(100)))])
-    assert limits.rows == 150
-    made[0] = 105
-    limits.look()
-    assert limits.rows == int(395 / 1.05)
-    limits.take([Score(None, tuple(range(100)))])
-    made[0] += 180
-    limits.look()
-    assert limits.rows == int(215 / 1.8), "what a row cost at most"

@@ -15,7 +15,6 @@ from engine.optimizers.few_shot.random_search import BootstrapFewShotWithRandomS
 from engine.optimizers.shared.demos import varied_rows
 from engine.records import Example
 from engine.search.budget import Budget
-from engine.search.contract import Allowance
 from engine.search.driver import Driver
 from engine.search.problem import make_problem
 from engine.testing.toy_task import ToyLM, toy_metric, toy_rows, toy_settings
@@ -50,7 +49,7 @@ def test_drawn_examples_differ_more_than_chance_has_it():
         for i, word in enumerate(WORDS)
     }
     settings = toy_settings(ToyLM(), rows=rows, train=tuple(rows), validation=(0,))
-    problem = make_problem(settings, Allowance())
+    problem = make_problem(settings)
     ours, chance = [], []
     for seed in range(50):
         drawn = varied_rows(problem, problem.train, 8, random.Random(seed))

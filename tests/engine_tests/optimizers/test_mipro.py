@@ -9,12 +9,10 @@ from engine.errors import ConfigurationError
 from engine.lm.base import Choice, Reply
 from engine.modules.module import Module
 from engine.modules.predict import Predict
-from engine.optimizers.mipro.plan import MIPROv2Options, Purse, make_plan
-from engine.optimizers.shared.proposals import ObserveRows
+from engine.optimizers.mipro.plan import MIPROv2Options, make_plan
 from engine.optimizers.shared.study import Study
 from engine.records import Example
 from engine.search.budget import Budget
-from engine.search.contract import Allowance, Propose, Score
 from engine.search.driver import Driver
 from engine.search.problem import make_problem
 from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings
@@ -62,7 +60,7 @@ def tuned(optimizer, lm=None, **changes):
     ],
 )
 def test_trials_and_candidates_as_in_the_reference(auto, few_shot, zero_shot):
-    problem = make_problem(toy_settings(ToyLM(), **LARGE), Allowance())
+    problem = make_problem(toy_settings(ToyLM(), **LARGE))
     n = {"light": 6, "medium": 12, "heavy": 18}[auto]
     for steps in (1, 2, 3):
         several = replace(problem, signatures={str(i): problem.signatures["self"] for i in range(steps)})
@@ -163,20 +161,6 @@ def test_a_budget_is_used_up_on_trials_and_full_scores():
         assert calls - 40 <= lm.paid <= calls
     full = [t for t in result.trials if t.label == "full validation"]
     assert len(full) >= 2
-
-
-def test_without_a_count_of_calls_it_keeps_count_itself():
-    problem = make_problem(toy_settings(ToyLM(), **LARGE), Allowance(calls=100))
-    purse = Purse(problem)
-    search = purse.watch(iter_asks(problem))
-    assert purse.runs == 100
-    next(search)
-    assert purse.runs == 100 - 30 - 2
-    assert not Purse(replace(problem, allowance=Allowance())).limited
-
-
-def iter_asks(problem):
-    yield [Score(problem.seed, problem.validation[:30]), Propose(ObserveRows, {}, n=2)]
 
 
 def test_once_all_combinations_were_tried_the_better_half_goes_on():

@@ -14,6 +14,7 @@ from engine.errors import (
 from engine.lm.base import BaseLM, Choice, Reply
 from engine.records import Usage
 from engine.search.budget import FAILURES_AT_START, Amount, Budget, Ledger
+from engine.search.contract import Meter
 
 
 class TestLM(BaseLM):
@@ -155,7 +156,7 @@ def test_time_is_checked_before_each_call_and_pauses_do_not_count():
 def test_what_is_kept_back_is_not_spent_until_it_is_freed():
     ledger, lm = Ledger(Budget(calls=10)), TestLM()
     ledger.keep_back(Amount(6))
-    assert ledger.allowance().calls == 4
+    assert ledger.calls_left == 4
     with pytest.raises(BudgetExhaustedError, match="kept for the final test"):
         send(ledger, lm, 5)
     ledger.keep_back(Amount())
@@ -207,3 +208,25 @@ def test_failed_calls_count_so_that_a_broken_endpoint_cannot_be_called_for_ever(
     with pytest.raises(BudgetExhaustedError):
         send(ledger, lm)
     assert lm.calls == 3
+
+
+def test_a_meter_counts_rows_at_the_most_they_have_cost():
+    meter = Meter(limit=500, most_per_row=2)
+    assert meter.rows_left == 250
+    meter.note(calls=105, rows=100)
+    assert meter.rows_left == int(395 / 1.05)
+    meter.note(calls=180, rows=100)
+    meter.note(calls=20, rows=100)
+    assert meter.rows_left == int(195 / 1.8)
+    meter.note(calls=50, rows=10)
+    assert meter.row_cost == 2
+
+
+def test_searches_that_run_together_share_what_they_make():
+    whole = Meter(limit=100)
+    one, other = whole.split(20, 2)
+    whole.note(calls=30, rows=30)
+    assert (one.calls_left, other.calls_left, whole.calls_left) == (5, 5, 70)
+    (alone,) = whole.split(None, 1)
+    whole.note(calls=10, rows=10)
+    assert (alone.made, alone.rows_left, one.made) == (10, float("inf"), 15)

@@ -132,7 +132,7 @@ def test_the_budget_keeps_back_what_the_final_comparison_needs():
     test = tuple(range(36, 48))
 
     def search(problem):
-        assert problem.allowance.calls == 70 - 18 - 24
+        assert problem.meter.calls_left == 70 - 18 - 24
         for i in range(9):
             yield [
                 Score(variant(problem, f"sky is blue {i}"), problem.validation),
