@@ -10,9 +10,12 @@ from pydantic import BaseModel
 from engine import loop
 from engine.adapters.two_step import TwoStepAdapter
 from engine.lm.base import BaseLM
+from engine.metrics.base import Grade, Metric
+from engine.modules.best_of_n import BestOfN
 from engine.modules.chain_of_thought import ChainOfThought
 from engine.modules.module import Module
 from engine.modules.predict import Predict
+from engine.modules.react import ReAct
 from engine.optimizers.base import Optimizer
 from engine.optimizers.few_shot.bootstrap import BootstrapFewShot
 from engine.optimizers.few_shot.labeled import LabeledFewShot
@@ -200,3 +203,34 @@ def test_every_call_has_the_price_of_the_model_that_is_asked():
     assert alike < usd(1e-5, 1e-6) < usd(1e-5, 1e-5)
     assert usd(1e-5, 1e-6) + usd(1e-6, 1e-5) == pytest.approx(11 * alike)
     assert usd(1e-5, 1e-5) == pytest.approx(10 * alike)
+
+
+class Judged(Metric):
+    """A metric that asks a judge once a row."""
+
+    calls = 1
+
+    def compare(self, expected, answer):
+        return Grade(1.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "calls_a_row"),
+    [
+        ({"metric": Judged()}, 2),
+        ({"program": ReAct("text -> label", tools=[], max_iters=3)}, 3),
+        ({"program": BestOfN(Predict("text -> label"), 3, lambda args, answer: 1.0, threshold=1.0)}, 2),
+    ],
+)
+def test_the_estimate_keeps_back_for_the_final_test_what_a_run_does(changes, calls_a_row):
+    run = settings(ToyLM(), budget=Budget(calls=1000), **changes)
+    limits = []
+
+    def search(problem):
+        limits.append(problem.meter.limit)
+        return None
+        yield
+
+    estimate(search, run, test_rows=TEST)
+    loop.run(Driver(run).search(search, test_rows=len(TEST)))
+    assert limits[0] == limits[-1] == 1000 - 2 * len(TEST) * calls_a_row
