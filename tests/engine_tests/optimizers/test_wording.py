@@ -281,5 +281,5 @@ def test_two_that_changed_the_same_text_are_not_merged():
 
 
 def test_components_take_turns_in_a_program_of_two_steps():
-    problem = make_problem(toy_settings(ToyLM()), None)
+    problem = make_problem(toy_settings(ToyLM()))
     assert [c.path for c in components_of(problem.seed)] == ["self"]

@@ -166,7 +166,7 @@ def test_remarks_are_part_of_an_outcomes_feedback() -> None:
 
 
 def test_a_metric_without_words_still_tells_the_right_answer_beside_a_remark() -> None:
-    problem = make_problem(toy_settings(ToyLM(), remarks={0: "A person said: no."}), None)  # type: ignore[arg-type]
+    problem = make_problem(toy_settings(ToyLM(), remarks={0: "A person said: no."}))
     outcome = Outcome(0, 0.0, {"label": "blue"}, "A person said: no.")
     assert feedback_of(problem, outcome) == "It scored 0.00 of 1. Right is label: red. A person said: no."
 
