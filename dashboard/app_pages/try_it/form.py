@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.state.playground import (
+from dashboard.state.trying import (
     CHOICE,
     FLAG,
     IMAGE,

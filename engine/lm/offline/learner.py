@@ -6,18 +6,19 @@ It is a small in-context learner. It knows only the messages of one request.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from engine.lm.base import BaseLM, Choice, Reply, Request
-from engine.lm.offline.acting import next_action
-from engine.lm.offline.choosing import REASONING, Answer, Mood
-from engine.lm.offline.outputs import answer_field
-from engine.lm.offline.reading import Asked, Declared, Shown, as_text, content_text, read_messages, stated
-from engine.lm.offline.spans import first_sentence
+from engine.lm.offline.answers import REASONING, answer_field
+from engine.lm.offline.copying import best_sentences, observations, question_and_passages
+from engine.lm.offline.labels import Answer, Sampling
+from engine.lm.offline.reading import Prompt, Task, as_text, content_text, json_value, lines, read_messages
+from engine.lm.offline.sums import expression, sign_scores
+from engine.lm.offline.text import first_sentence, numbers_in, vote
 from engine.lm.offline.writing import wants_writing, write_fields
 from engine.records import Usage
 
@@ -25,7 +26,7 @@ MODEL = "offline/learner"
 
 
 class OfflineLM(BaseLM):
-    """Answers from the demonstrations and the instruction it is shown, by similarity and by reading rules.
+    """Answers from the demos and the instruction it is shown, by similarity and by reading rules.
 
     Temperature 0 (or none) is deterministic; above 0 the answer varies with the request and its rollout id.
 
@@ -63,64 +64,121 @@ class OfflineLM(BaseLM):
 
 def reply_text(request: Request, position: int = 0) -> str:
     """Return the text of a request's completion number `position`."""
-    asked = read_messages(request.messages)
-    if asked is None:
-        said = next((content_text(m) for m in reversed(request.messages) if m.get("role") == "user"), "")
-        return PLAIN.format(said=first_sentence(said, 80))
+    prompt = read_messages(request.messages)
+    if prompt is None:
+        users = (content_text(m) for m in reversed(request.messages) if m.get("role") == "user")
+        return PLAIN.format(text=first_sentence(next(users, ""), 80))
     temperature = float(request.params.get("temperature") or 0.0)
     sampled = temperature > 0 or request.rollout_id is not None or position > 0
     rng = random.Random(f"{request.key()}/{position}" if sampled else 0)
-    mood = Mood(0.12 * min(temperature, 2.0), rng)
-    told = dict(stated(asked.text, [f.name for f in asked.declared.outputs]))
-    if len(told) == len(asked.declared.outputs):
-        # The input says what every output is, line by line: somebody's answer, out of which they are to be taken.
-        return _laid_out(asked.declared, told)
-    if wants_writing(asked):
-        return _laid_out(asked.declared, write_fields(asked, rng if sampled else None))
-    action = next_action(asked, mood)
+    names = [f.name for f in prompt.task.outputs]
+    answered = dict(lines(prompt.text, names))
+    if len(answered) == len(names):
+        # The input holds every output line by line: an answer in free form, from which they are to be taken.
+        return _written(prompt.task, answered)
+    if wants_writing(prompt):
+        return _written(prompt.task, write_fields(prompt, rng if sampled else None))
+    sampling = Sampling(0.12 * min(temperature, 2.0), rng)
     answers = {
-        f.name: answer_field(f, asked, mood) for f in asked.declared.outputs if f.name not in REASONING
+        f.name: answer_field(f, prompt, sampling) for f in prompt.task.outputs if f.name not in REASONING
     }
-    if action is not None:
-        values = (action.tool, action.args, action.why)
-        acted = zip(("next_tool_name", "next_tool_args", "next_thought"), values, strict=True)
-        answers |= {name: Answer(value, action.why) for name, value in acted if name in answers}
-    laid = {
-        f.name: answers[f.name].value if f.name in answers else _reasoning(answers)
-        for f in asked.declared.outputs
-    }
-    return _laid_out(asked.declared, laid)
-
-
-def _reasoning(answers: Mapping[str, Answer]) -> str:
-    return " ".join(
-        f"{name.replace('_', ' ').capitalize()} is {_brief(a.value)}: {a.why}." for name, a in answers.items()
+    if {"next_tool_name", "next_tool_args"} <= answers.keys():
+        action = _next_action(prompt, sampling)
+        values = {"next_tool_name": action.tool, "next_tool_args": action.args, "next_thought": action.why}
+        answers |= {name: Answer(value, action.why) for name, value in values.items() if name in answers}
+    why = " ".join(
+        f"{name.replace('_', ' ').capitalize()} is {_shortened(a.value)}: {a.why}."
+        for name, a in answers.items()
     )
+    return _written(prompt.task, {name: answers[name].value if name in answers else why for name in names})
 
 
-def _brief(value: Any) -> str:
+def _shortened(value: Any) -> str:
     text = as_text(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _laid_out(declared: Declared, values: Mapping[str, Any]) -> str:
-    """Return the outputs in the layout the prompt showed."""
-    if declared.layout == "json":
+def _written(task: Task, values: Mapping[str, Any]) -> str:
+    """Return the outputs in the layout that the prompt showed."""
+    if task.layout == "json":
         return orjson.dumps(values, option=orjson.OPT_INDENT_2).decode()
-    if declared.layout == "lines":
-        return "\n\n".join(f"{name}: {as_text(value)}" for name, value in values.items())
-    if declared.layout == "tags":
-        return "\n".join(f"<{name}>\n{as_text(value)}\n</{name}>" for name, value in values.items())
-    parts = [f"[[ ## {name} ## ]]\n{as_text(value)}\n" for name, value in values.items()]
-    return "\n".join([*parts, "[[ ## completed ## ]]"])
+    template, end = _LAYOUTS[task.layout]
+    return "\n".join(template.format(name=name, value=as_text(v)) for name, v in values.items()) + end
 
 
-@lru_cache(maxsize=8192)
 def _tokens(text: str) -> int:
-    """Return about how many tokens a text has (four characters each, as English has)."""
+    """Return about how many tokens a text has, at four characters each."""
     return (len(text) + 3) // 4
 
 
-PLAIN = "I am the offline learner: I answer prompts that declare output fields. You wrote: {said}"
+# Agents
 
-__all__ = ["MODEL", "Asked", "OfflineLM", "Shown", "reply_text"]
+
+class _Action(NamedTuple):
+    """The next tool, its arguments, and why."""
+
+    tool: str
+    args: dict[str, Any]
+    why: str
+
+
+def _next_action(prompt: Prompt, sampling: Sampling) -> _Action:
+    """Return what an agent does next: it looks something up, then computes, then ends, unless demos do otherwise."""
+    done = _TOOL_CALLED.findall(dict(prompt.inputs).get("trajectory", ""))
+    question = question_and_passages(prompt.inputs)[0]
+    shares = vote(
+        question,
+        [
+            (question_and_passages(demo.inputs)[0], tool)
+            for demo, tool in prompt.shown("next_tool_name")
+            if len(_TOOL_CALLED.findall(dict(demo.inputs).get("trajectory", ""))) == len(done)
+        ],
+    )
+    shown = max(shares, key=lambda tool: shares[tool], default=None)
+    for match in sorted(_TOOL.finditer(prompt.task.instruction), key=lambda m: not _LOOKS_UP.search(m[0])):
+        tool, args = match["name"], list(json_value(match["args"]) or ())
+        if tool in done or not args or shown not in (None, tool):
+            continue
+        if _LOOKS_UP.search(match[0]):
+            return _Action(tool, {args[0]: question}, "nothing is known yet, so it is looked up")
+        if _COMPUTES.search(match[0]) and (computation := _computation(prompt, question, sampling)):
+            return _Action(tool, {args[0]: computation}, "what was found is put together")
+    return _Action("finish", {}, "what was found is enough" if done else "no tool fits")
+
+
+def _computation(prompt: Prompt, question: str, sampling: Sampling) -> str | None:
+    """Return a sum of the question's first number and the one in what was found, by an operation named or shown."""
+    found = best_sentences(question, tuple(observations(dict(prompt.inputs).get("trajectory", ""))))
+    # Of the passage that says most, the sentence with a price in it.
+    about = [one.text for one in found if one.passage == found[0].passage]
+    price = next((m for text in about if (m := _MONEY.search(text))), None)
+    known = numbers_in(price[0] if price else about[0] if about else "")
+    numbers = (*numbers_in(question)[:1], *known)[:2]
+    if not known or len(numbers) < 2:
+        return None
+    solved = ((demo, _SUM.search(args)) for demo, args in prompt.shown("next_tool_args"))
+    shown = [(question_and_passages(demo.inputs)[0], sign[1]) for demo, sign in solved if sign]
+    scores = sign_scores(question, shown, prompt.task.instruction)
+    # Several things at a price are rather multiplied, unless words or demos say otherwise.
+    scores["*"] += 0.2 if price and not _MONEY.search(question) else 0.0
+    if sampling.noise:
+        scores = {
+            sign: score + sampling.random.gauss(0, 4 * sampling.noise) for sign, score in scores.items()
+        }
+    return expression(max(scores, key=lambda s: scores[s]), numbers)
+
+
+PLAIN = "I am the offline learner: I answer prompts that declare output fields. You wrote: {text}"
+_LAYOUTS = {
+    "headers": ("[[ ## {name} ## ]]\n{value}\n", "\n[[ ## completed ## ]]"),
+    "tags": ("<{name}>\n{value}\n</{name}>", ""),
+    "lines": ("{name}: {value}\n", ""),
+}
+_MONEY = re.compile(r"[€£$]\s?\d[\d.,]*\b|\d[\d.,]* ?(?:euros?|pounds?|dollars?|[€£$])", re.IGNORECASE)
+_TOOL = re.compile(r"^- `(?P<name>(?!finish\b)\w+)`: .*? Arguments: (?P<args>\{.*\})\s*$", re.MULTILINE)
+_TOOL_CALLED = re.compile(r"^Tool name: (\w+)", re.MULTILINE)
+_LOOKS_UP = re.compile(r"\b(?:search|find|look ?up|passages?|documents?|query|retriev)", re.IGNORECASE)
+_COMPUTES = re.compile(r"\b(?:arithmetic|calculat|expression|comput)", re.IGNORECASE)
+_SUM = re.compile(r'"expression":\s*"[\d. (]*\d\)?\s*([-+*/])\s*[\d(]')
+
+__all__ = ["MODEL", "OfflineLM", "reply_text"]

@@ -1,7 +1,7 @@
-"""Writes instructions, observations and summaries: plain rule sentences that tell the examples in a prompt apart.
+"""Writes instructions, observations and summaries: plain sentences that tell the examples in a prompt apart.
 
-For each value of each output, the words that stand with it more often than chance would have it. The sentences are
-ones that `rules` can read, so what is written here helps whoever is instructed with it. Knows rows and words only.
+For each value of each output, the words that come with it more often than chance would have it; for free text, how
+short it is or which sentence is copied. The sentences are ones that the offline model can read.
 """
 
 from __future__ import annotations
@@ -9,221 +9,297 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from engine.lm.offline.arithmetic import named_operation, numbers_in
-from engine.lm.offline.examples import Row, find_rows
-from engine.lm.offline.forms import OURS as FORMS
-from engine.lm.offline.forms import form_sentences
-from engine.lm.offline.reading import Asked
-from engine.lm.offline.words import COMMON, stem, tokens
+from engine.lm.offline.copying import sentence_signs
+from engine.lm.offline.reading import Prompt, Values, as_text, json_value
+from engine.lm.offline.sums import SIGNS, sign_between
+from engine.lm.offline.text import COMMON, numbers_in, sentences, stem, stems, tokens
 
-Evidence = dict[str, dict[str, Counter[str]]]
-"""Output field -> value -> words with their weight."""
+Evidence = dict[tuple[str, str], Counter[str]]
+"""(output field, value) -> words with their weight."""
 
 
-def wants_writing(asked: Asked) -> bool:
+class Row(NamedTuple):
+    """One solved example."""
+
+    inputs: Values
+    outputs: Values
+
+
+def wants_writing(prompt: Prompt) -> bool:
     """Return whether a prompt asks for text about examples or about a task, not for an answer to one row."""
-    if asked.shown:
+    names = [f.name for f in prompt.task.outputs if f.name not in _EXPLAINING]
+    if prompt.demos or not names or not all(_WRITTEN.search(n) for n in names):
         return False
-    names = [f.name for f in asked.declared.outputs if f.name not in ("reasoning", "rationale")]
-    if not names or not all(_WRITTEN.search(n) for n in names):
-        return False
-    about = any(_GROUNDS.search(name) for name, _ in asked.inputs)
-    return about or any(len(find_rows(value)) > 1 for _, value in asked.inputs)
+    return any(_GROUNDS.search(name) or len(find_rows(value)) > 1 for name, value in prompt.inputs)
 
 
-def write_fields(asked: Asked, rng: random.Random | None) -> dict[str, str]:
+def write_fields(prompt: Prompt, rng: random.Random | None) -> dict[str, str]:
     """Return the texts asked for. With `rng` they vary; without, they are always the same."""
-    named = _named_outputs(asked.inputs)
-    rows = [row for name, value in asked.inputs for row in find_rows(value, named) if "current" not in name]
-    carried = "\n".join(v for name, v in asked.inputs if "current" not in name)
-    words_each = rng.randint(4, 9) if rng else 6
-    purity = rng.choice((0.6, 0.67, 0.75)) if rng else 0.6
-    if rng and len(rows) > 8:
-        rows = rng.sample(rows, k=int(len(rows) * rng.uniform(0.85, 1.0)))
-    evidence = _merged(observe(rows, purity), _read_back(carried))
-    sentences = rule_sentences(evidence, words_each)
-    sentences += form_sentences(rows)
-    default = _default_sentence(rows)
-    if default and (rng is None or rng.random() < 0.7):
-        sentences.append(default)
-    about = _inputs_sentence(rows)
+    material = [value for name, value in prompt.inputs if "current" not in name]
+    rows = [row for value in material for row in find_rows(value)]
+    words_each, purity, lead, default = 6, 0.6, LEADS[0], True
+    if rng:
+        words_each, purity = rng.randint(4, 9), rng.choice((0.6, 0.67, 0.75))
+        lead, default = rng.choice(LEADS), rng.random() < 0.7
+        rows = rng.sample(rows, k=int(len(rows) * rng.uniform(0.85, 1.0))) if len(rows) > 8 else rows
+    evidence = merged(observe(rows, purity), _read_back("\n".join(material)))
+    written = (
+        rule_sentences(evidence, words_each)
+        + form_sentences(rows)
+        + (_default_sentence(rows) if default else [])
+    )
     values: dict[str, str] = {}
-    for f in asked.declared.outputs:
+    for f in prompt.task.outputs:
+        values[f.name] = " ".join(written) or NOTHING
         if "instruction" in f.name:
-            values[f.name] = "\n".join(_instruction(asked, sentences, rng))
-        elif f.name in ("reasoning", "rationale"):
-            values[f.name] = (
-                f"The {len(rows)} examples in the prompt were compared by the words beside each output."
+            values[f.name] = "\n".join(
+                [*_kept_lines(prompt), *([lead] * bool(written and lead)), *(f"- {s}" for s in written)]
             )
-        else:
-            values[f.name] = " ".join([about, *sentences] if about else sentences) or NOTHING
+        elif f.name in _EXPLAINING:
+            values[f.name] = (
+                f"The {len(rows)} examples in the prompt were compared by the words in their inputs."
+            )
     return values
+
+
+def _kept_lines(prompt: Prompt) -> list[str]:
+    """Return the instruction in use now without earlier sentences of this kind."""
+    current = next((v for name, v in prompt.inputs if "instruction" in name and v.strip()), "")
+    return [line for line in current.splitlines() if line.strip() and not _OURS.search(line)] or [PLAIN_TASK]
+
+
+# Examples in a prompt
+
+
+@lru_cache(maxsize=128)
+def find_rows(text: str) -> tuple[Row, ...]:
+    """Return the examples in a text: JSON rows (flat, or with "inputs" and "outputs"), or blocks of "field: value".
+
+    In a flat row the last field is the output.
+
+    >>> rows = find_rows('[{"inputs": {"t": "a"}, "outputs": {"y": "1"}}]')
+    >>> rows[0].inputs, rows[0].outputs
+    ((('t', 'a'),), (('y', '1'),))
+    >>> len(find_rows("text: hello\\nlabel: x\\n\\ntext: bye\\nlabel: y\\n\\ntext: hi\\nlabel: x"))
+    3
+    """
+    rows = []
+    for record in _json_records(text) or _line_records(text):
+        given, wanted = record.get("inputs"), record.get("outputs")
+        if isinstance(given, Mapping) and isinstance(wanted, Mapping):
+            rows.append(Row(_values(given), _corrected(_values(wanted), str(record.get("feedback", "")))))
+        elif len(flat := _values(record)) > 1:
+            rows.append(Row(flat[:-1], flat[-1:]))
+    return tuple(rows)
+
+
+def _corrected(outputs: Values, feedback: str) -> Values:
+    """Return the outputs as the feedback says they should be ("Expected 'x', got 'y'.")."""
+    expected = re.search(r"[Ee]xpected:? ['\"`]([^'\"`]+)['\"`]", feedback)
+    return ((outputs[0][0], expected[1]),) if expected and len(outputs) == 1 else outputs
+
+
+def _values(record: Mapping[str, Any]) -> Values:
+    return tuple((str(k), as_text(v)) for k, v in record.items() if v is not None)
+
+
+def _json_records(text: str) -> list[dict[str, Any]]:
+    """Return the objects of a JSON value, or of lines."""
+    value = json_value(text)
+    if value is None:
+        value = [
+            json_value(line.strip().rstrip(",")) for line in text.splitlines() if line.strip()[:1] == "{"
+        ]
+    return [v for v in (value if isinstance(value, list) else [value]) if isinstance(v, dict)]
+
+
+def _line_records(text: str) -> list[dict[str, Any]]:
+    """Return the records of lines "name: value": a name that comes again begins the next."""
+    records: list[dict[str, Any]] = []
+    for match in _LINE.finditer(text):
+        name = match[1].strip().lower().replace(" ", "_")
+        if not records or name in records[-1]:
+            records.append({})
+        records[-1][name] = match[2].strip()
+    alike = [r for r in records if r.keys() == records[0].keys() and len(r) > 1]
+    return alike if len(alike) > len(records) / 2 > 0.5 else []
+
+
+# What tells labels apart
 
 
 def observe(rows: Sequence[Row], purity: float) -> Evidence:
     """Return for each output and value the words that give it away, by count over what chance would give.
 
-    A word counts for a value if it stands in at least two of its rows and at least the share `purity` of the rows
-    with the word have the value.
+    A word counts for a value if it is in at least two of its rows and at least the share `purity` of the rows
+    with the word have the value. The label of a computed number is the operation that makes it.
     """
     evidence: Evidence = {}
-    whole = _whole_words(rows)
     for name in dict.fromkeys(k for row in rows for k, _ in row.outputs):
-        labelled = [(_said(row), _label(row, name)) for row in rows]
-        known = [(words, label) for words, label in labelled if label]
+        known = [(_telling_words(row), label) for row in rows if (label := _label(row, name))]
         sizes = Counter(label for _, label in known)
-        if len(sizes) < 2 or len(sizes) > max(2, 0.7 * len(known)) or max(map(len, sizes)) > 60:
+        if not 2 <= len(sizes) <= max(2, 0.7 * len(known)) or max(map(len, sizes)) > 60:
             continue
-        totals = Counter(word for words, _ in known for word in words)
+        totals = Counter(base for words, _ in known for base in words)
         for value, size in sizes.items():
-            found: Counter[str] = Counter()
-            counts = Counter(w for words, label in known if label == value for w in words)
+            forms: dict[str, Counter[str]] = {}
+            for base, word in (pair for words, label in known if label == value for pair in words.items()):
+                forms.setdefault(base, Counter())[word] += 1
+            counts = {base: found.total() for base, found in forms.items()}
+            pure = {
+                b: n for b, n in counts.items() if n / totals[b] >= purity and totals[b] < 0.8 * len(known)
+            }
             # A word seen once is as likely chance; it is used only where a value has nothing better.
-            least = 2 if any(n > 1 and n / totals[w] >= purity for w, n in counts.items()) else 1
-            for word, n in counts.items():
-                if n >= least and n / totals[word] >= purity and totals[word] < 0.8 * len(known):
-                    found[whole[word]] = round(10 * n * (n / totals[word] - size / len(known)))
-            evidence.setdefault(name, {})[value] = +found
+            least = min(2, max(pure.values(), default=1))
+            key = ("operation" if sizes.keys() <= SIGNS.keys() else name, value)
+            for base, n in pure.items():
+                if n >= least and (weight := round(10 * n * (n / totals[base] - size / len(known)))) > 0:
+                    evidence.setdefault(key, Counter())[forms[base].most_common(1)[0][0]] = weight
     return evidence
 
 
-def rule_sentences(evidence: Evidence, words_each: int) -> list[str]:
-    """Return one sentence for each value that has words, the best supported first.
-
-    >>> rule_sentences({"queue": {"post": Counter(parcel=9, late=4)}}, 5)
-    ['The queue is post when the text mentions parcel or late.']
-    """
-    weighed: list[tuple[int, str]] = []
-    for name, values in evidence.items():
-        for value, words in values.items():
-            top = ["'?'" if w == "?" else w for w, _ in words.most_common(words_each)]
-            if not top:
-                continue
-            listed = f"{', '.join(top[:-1])} or {top[-1]}" if len(top) > 1 else top[0]
-            template = OPERATION if value in _OPERATION_NAMES and name == _OPERATION else SENTENCE
-            text = template.format(field=name.replace("_", " "), value=value, words=listed)
-            weighed.append((words.most_common(1)[0][1], text))
-    return [text for _, text in sorted(weighed, key=lambda pair: -pair[0])]
-
-
 def _label(row: Row, name: str) -> str:
-    """Return a row's value of an output; for a computed number, the operation that makes it of those in the text."""
     value = dict(row.outputs).get(name, "").strip()
-    question = "\n".join(v for _, v in row.inputs)
-    if re.fullmatch(r"-?\d+(?:\.\d+)?", value) and len(numbers_in(question)) > 1:
-        return named_operation(question, float(value)) or ""
+    numbers = numbers_in("\n".join(v for _, v in row.inputs))
+    if re.fullmatch(r"-?\d+(?:\.\d+)?", value) and len(numbers) > 1:
+        sign = sign_between(numbers, float(value)) if len(numbers) == 2 else None
+        return next((operation for operation, own in SIGNS.items() if own == sign), "")
     return value
 
 
-def _said(row: Row) -> tuple[str, ...]:
-    """Return the stems of a row's telling words, each once, in the order said (a set's order changes by process)."""
-    found = dict.fromkeys(stem(word) for _, text in row.inputs for word in tokens(text) if word != "#")
-    return tuple(base for base in found if base not in COMMON and (len(base) > 2 or base == "?"))
-
-
-def _whole_words(rows: Sequence[Row]) -> dict[str, str]:
-    """Return for each stem the word that the rows use most for it (the shorter of two)."""
-    forms: dict[str, Counter[str]] = {}
-    for word in (w for row in rows for _, text in row.inputs for w in tokens(text)):
-        forms.setdefault(stem(word), Counter())[word] += 1
-    return {base: min(seen, key=lambda w: (-seen[w], len(w), w)) for base, seen in forms.items()}
+def _telling_words(row: Row) -> dict[str, str]:
+    """Return a row's telling words by their stems."""
+    words = {stem(word): word for _, text in row.inputs for word in tokens(text)}
+    return {
+        base: word for base, word in words.items() if base not in COMMON and (len(base) > 2 or base == "?")
+    }
 
 
 def _read_back(text: str) -> Evidence:
     """Return the evidence that rule sentences in a text hold, so that observations are carried on."""
     evidence: Evidence = {}
-    for match in _SENTENCE.finditer(text):
-        name, value = match[1].strip().replace(" ", "_"), match[2].strip()
-        words = evidence.setdefault(name, {}).setdefault(value, Counter())
-        listed = [w.strip("'") for w in re.split(r", | or ", match[3]) if w]
-        words.update({w: 14 - min(i, 9) for i, w in enumerate(listed)})
-    for match in _OPERATION_SENTENCE.finditer(text):
-        words = evidence.setdefault(_OPERATION, {}).setdefault(match[1].lower(), Counter())
-        words.update({w: 12 for w in re.split(r", | or ", match[2]) if w})
+    for name, value, words in _RULE.findall(text):
+        found = evidence.setdefault((name.strip().replace(" ", "_"), value.strip()), Counter())
+        found.update({w.strip("'"): 14 - min(i, 9) for i, w in enumerate(re.split(r", | or ", words))})
     return evidence
 
 
-def _merged(*parts: Evidence) -> Evidence:
-    """Add evidence up; a word that stands for two values of a field stays with the one it clearly favours."""
+def merged(*parts: Evidence) -> Evidence:
+    """Add evidence up; a word that speaks for two values of a field stays with the one it clearly favours."""
     total: Evidence = {}
-    for part in parts:
-        for name, values in part.items():
-            name = _OPERATION if values and set(values) & _OPERATION_NAMES else name
-            for value, words in values.items():
-                total.setdefault(name, {}).setdefault(value, Counter()).update(words)
-    for values in total.values():
-        # Observations of different rows may use different forms of one word.
-        for words in values.values():
-            for word in sorted(words):
-                first = next(w for w in sorted(words) if stem(w) == stem(word))
-                if first != word:
-                    words[first] += words.pop(word)
-        for word in sorted({w for words in values.values() for w in words}):
-            holders = sorted(
-                ((words[word], value) for value, words in values.items() if word in words), reverse=True
-            )
-            keep = holders[0][1] if len(holders) == 1 or holders[0][0] >= 2 * holders[1][0] else None
-            for _, value in holders:
-                if value != keep:
-                    del values[value][word]
+    holders: dict[tuple[str, str], Counter[str]] = {}
+    for (name, value), words in ((key, words) for part in parts for key, words in part.items()):
+        for word, weight in words.items():
+            holders.setdefault((name, stem(word)), Counter())[value] += weight
+            total.setdefault((name, value), Counter())
+    for (name, value), words in total.items():
+        for part in parts:
+            for word in part.get((name, value), ()):
+                first, *others = holders[name, stem(word)].most_common(2)
+                known = any(stem(w) == stem(word) for w in words)
+                if first[0] == value and not known and (not others or first[1] >= 2 * others[0][1]):
+                    words[word] = first[1]
     return total
 
 
-def _default_sentence(rows: Sequence[Row]) -> str:
-    names = list(dict.fromkeys(k for row in rows for k, _ in row.outputs))
-    if len(names) != 1:
-        return ""
-    sizes = Counter(v for row in rows for k, v in row.outputs)
-    if not sizes or len(sizes) > 0.7 * len(rows):
-        return ""
-    return DEFAULT.format(field=names[0].replace("_", " "), value=sizes.most_common(1)[0][0])
+# Sentences
 
 
-def _inputs_sentence(rows: Sequence[Row]) -> str:
-    if not rows:
-        return ""
-    given = ", ".join(dict.fromkeys(k.replace("_", " ") for row in rows for k, _ in row.inputs))
-    wanted = ", ".join(dict.fromkeys(k.replace("_", " ") for row in rows for k, _ in row.outputs))
-    return f"Each row gives {given}; {wanted} is to be found."
+def rule_sentences(evidence: Evidence, words_each: int) -> list[str]:
+    """Return one sentence for each value that has words, the best supported first.
 
-
-def _instruction(asked: Asked, sentences: Sequence[str], rng: random.Random | None) -> list[str]:
-    """Return the instruction in use now, freed of earlier rule sentences, and the new rules below it."""
-    current = next((v for name, v in asked.inputs if "instruction" in name and v.strip()), "")
-    kept = [
-        line
-        for line in current.splitlines()
-        if line.strip() and not _OURS.search(line) and not FORMS.search(line)
+    >>> rule_sentences({("queue", "post"): Counter(parcel=9, late=4)}, 5)
+    ['The queue is post when the text mentions parcel or late.']
+    """
+    found = {key: words.most_common(words_each) for key, words in evidence.items() if words}
+    return [
+        RULE.format(
+            field=name.replace("_", " "),
+            value=value,
+            words=_listed([f"'{w}'" if w == "?" else w for w, _ in top]),
+        )
+        for (name, value), top in sorted(found.items(), key=lambda item: -item[1][0][1])
     ]
-    lead = rng.choice(LEADS) if rng else LEADS[0]
-    lines = kept or [PLAIN_TASK]
-    return [*lines, *([lead] if sentences and lead else []), *[f"- {s}" for s in sentences]]
 
 
-def _named_outputs(inputs: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    text = "\n".join(v for _, v in inputs)
-    found = re.findall(r"\bwrites `?(\w+)`?", text) + re.findall(r"->\s*`?(\w+)`?", text)
-    return tuple(dict.fromkeys(found))
+def form_sentences(rows: Sequence[Row]) -> list[str]:
+    """Return sentences on each free-text output: how short it is and what is said for nothing, or which sentence it is.
+
+    >>> rows = [Row((("question", f"{n}?"),), (("answer", f"{n} days"),)) for n in range(8)]
+    >>> form_sentences(rows)
+    ['The answer is short: 2 words or fewer, copied from the passages.']
+    """
+    found: list[str] = []
+    for name in dict.fromkeys(k for row in rows for k, _ in row.outputs):
+        known = [(row, v.strip()) for row in rows for k, v in row.outputs if k == name and v.strip()]
+        values = Counter(v for _, v in known)
+        if len(known) < FEW or len(values) < MANY * len(known) or all(v.isdecimal() for v in values):
+            continue
+        field = name.replace("_", " ")
+        longest = sorted(len(v.split()) for _, v in known)[int(0.9 * (len(known) - 1))]
+        whole = [(sentences(text), v) for row, v in known for _, text in row.inputs if v in sentences(text)]
+        if longest <= 5:
+            found.append(
+                SHORT.format(field=field, count=f"{longest} words or fewer" if longest > 1 else "one word")
+            )
+            nothing = (
+                v for v, n in values.items() if n > 1 and re.search(r"\b(?:not?|none|unknown)\b", v, re.I)
+            )
+            found += [ABSENT.format(field=field, value=v) for v in list(nothing)[:1]]
+        elif len(whole) >= 0.6 * len(known):
+            signs = sentence_signs(whole)
+            words = sorted((w for w in signs if w.isalpha()), key=lambda w: (-signs[w], w))[:8]
+            found.append(COPIED.format(field=field, words=_listed(words)))
+    return found
 
 
-_WRITTEN = re.compile(
-    r"instruction|rule|summar|observation|description|\btip|advice|lesson|notes|insight", re.IGNORECASE
-)
-_GROUNDS = re.compile(
-    r"program|instruction|example|dataset|data_summary|observation|rows|trace|trajector", re.IGNORECASE
-)
-_OPERATION_NAMES = frozenset({"add", "subtract", "multiply", "divide"})
-_OPERATION = "operation"
-SENTENCE = "The {field} is {value} when the text mentions {words}."
-OPERATION = "To answer, {value} when the text mentions {words}."
+def described_sentence(name: str, instruction: str, inputs: Values) -> str | None:
+    """Return the sentence of the input that an instruction describes by its words; None where it describes none."""
+    for field, words in _COPIED.findall(instruction):
+        some = [s for _, value in inputs for s in sentences(value)]
+        if field.replace(" ", "_") == name and some:
+            wanted = set(stems(words))
+            return max(some, key=lambda s: len(wanted & set(stems(s))))
+    return None
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _default_sentence(rows: Sequence[Row]) -> list[str]:
+    sizes = Counter(row.outputs[0] for row in rows if len(row.outputs) == 1)
+    if not sizes or len(sizes) > 0.7 * len(rows):
+        return []
+    (name, value), _ = sizes.most_common(1)[0]
+    return [DEFAULT.format(field=name.replace("_", " "), value=value)]
+
+
+FEW, MANY = 8, 0.7
+"""Rows, and the share of different values among theirs, from which on an output is taken to be free text."""
+RULE = "The {field} is {value} when the text mentions {words}."
 DEFAULT = "In doubt, the {field} is {value}."
+SHORT = "The {field} is short: {count}, copied from the passages."
+ABSENT = "If no passage says it, the {field} is '{value}'."
+COPIED = "The {field} is the sentence of the input with {words}."
 LEADS = ("These signs tell the cases apart:", "What the examples show:", "", "Judge by these signs.")
 PLAIN_TASK = "Answer from the input alone, with one of the values named below."
 NOTHING = "The prompt holds no examples that could be compared."
-_SENTENCE = re.compile(r"The ([\w ]{1,40}?) is (\S[^.\n]{0,60}?) when the text mentions ([^.\n]+)\.")
-_OPERATION_SENTENCE = re.compile(r"To answer, (\w+) when the text mentions ([^.\n]+)\.")
+_RULE = re.compile(r"The ([\w ]{1,40}?) is (\S[^.\n]{0,60}?) when the text mentions ([^.\n]+)\.")
+_COPIED = re.compile(r"The ([\w ]{1,40}?) is the sentence of the input with ([^.\n]+)\.")
 _OURS = re.compile(
-    r"when the text mentions|^In doubt, |^(?:- )?(?:These signs tell|What the examples show|Judge by these signs)|In doubt, the "
+    r"when the text mentions|In doubt, the | is short: .* copied from the passages\.|If no passage says it, "
+    r"| is the sentence of the input with |^(?:These signs tell|What the examples show|Judge by these signs)"
 )
+_WRITTEN = re.compile(
+    r"instruction|rule|summar|observation|description|\btip|advice|lesson|notes|insight", re.I
+)
+_GROUNDS = re.compile(
+    r"program|instruction|example|dataset|data_summary|observation|rows|trace|trajector", re.I
+)
+_LINE = re.compile(r"^\W{0,3}([A-Za-z][\w ]{0,30}?)\s*[:=]\s*(\S.*)$", re.MULTILINE)
+_EXPLAINING = ("reasoning", "rationale")

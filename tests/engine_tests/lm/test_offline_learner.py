@@ -14,8 +14,8 @@ from pydantic import BaseModel
 from engine.adapters.chat import ChatAdapter
 from engine.adapters.json import JSONAdapter
 from engine.lm.base import Request
+from engine.lm.offline.labels import best_fits, read_rules
 from engine.lm.offline.learner import OfflineLM, reply_text
-from engine.lm.offline.rules import judge, read_rules
 from engine.lm.offline.writing import NOTHING
 from engine.signature import InputField, OutputField, Signature
 
@@ -100,9 +100,8 @@ def test_it_follows_rules_in_the_instruction(adapter):
     ],
 )
 def test_sentences_are_read_as_rules(instruction, text, label):
-    verdict = judge(text, read_rules(instruction, ("sales", "desk"), ("message",)))
-    best = max(verdict.scores, key=lambda name: verdict.scores[name]) if verdict.scores else verdict.default
-    assert best == label, verdict
+    fits = best_fits(text, read_rules(instruction, ("sales", "desk"), ("message",)))
+    assert max(fits, key=lambda name: fits[name]) == label, fits
 
 
 def test_a_list_of_the_allowed_values_is_no_rule():

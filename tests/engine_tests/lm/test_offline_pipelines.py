@@ -11,7 +11,13 @@ import pytest
 
 from engine import ChatAdapter, Example, TokenF1, context
 from engine.lm.base import BaseLM
-from engine.lm.offline.evidence import best_sentences, evidence_in, next_query, short_answer, taught_answer
+from engine.lm.offline.copying import (
+    best_sentences,
+    next_query,
+    question_and_passages,
+    short_answer,
+    taught_answer,
+)
 from engine.lm.offline.learner import OfflineLM, reply_text
 from engine.optimizers.shared.proposals import ProposeInstructions
 from engine.pipeline.build import Pipeline, build_program
@@ -124,7 +130,7 @@ def test_sums_that_examples_teach():
 
 def test_it_knows_no_sample():
     assert isinstance(LM, BaseLM)
-    question, passages = evidence_in(
+    question, passages = question_and_passages(
         (
             (
                 "passages",
@@ -132,14 +138,14 @@ def test_it_knows_no_sample():
             ),
             ("question", "When do I water the ferns?"),
         )
-    )  # type: ignore[misc]
+    )
     found = best_sentences(question, passages)
     assert found[0].text == "Water it on Mondays."
     assert short_answer(question, found[0].text) == "Mondays"
     assert taught_answer(question, found, (("When do I water the roses?", "Fridays"),)) == "Mondays"
-    assert best_sentences("anything", ()) == []
+    assert best_sentences("anything", ()) == ()
     assert next_query("Who?", []) == "Who?"
-    assert evidence_in((("text", "no passages here"), ("tags", '["a", "b"]'))) is None
+    assert question_and_passages((("text", "no passages here"), ("tags", '["a", "b"]')))[1] == ()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,162 @@
+"""Text as the offline model sees it: words, stems, sentences, and how alike texts are.
+
+Knows English endings and its commonest words; knows nothing of labels, tasks or prompts.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+
+
+@lru_cache(maxsize=16384)
+def tokens(text: str) -> tuple[str, ...]:
+    """Return a text's words in lower case, question marks among them; every number is "#".
+
+    >>> tokens("We're 24 people!")
+    ("we're", '#', 'people')
+    """
+    found = _TOKEN.findall(text.casefold().replace("\u2019", "'"))
+    return tuple("#" if t[0].isdigit() else t for t in found)
+
+
+@lru_cache(maxsize=65536)
+def stem(word: str) -> str:
+    """Return a word without its commonest English endings.
+
+    >>> [stem(w) for w in ("refunded", "cancellations", "deliveries", "charging")]
+    ['refund', 'cancel', 'deliver', 'charg']
+    """
+    word = word.removesuffix("'s").replace("'", "")
+    for ending in _ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
+            word = word[: -len(ending)]
+            break
+    if len(word) > 4 and word[-1] in "ey" and word[-2] not in "aeiou":
+        word = word[:-1]
+    if len(word) > 4 and word[-1] == word[-2] and word[-1] not in "sz":
+        word = word[:-1]
+    return word
+
+
+@lru_cache(maxsize=16384)
+def stems(text: str) -> tuple[str, ...]:
+    """Return the stems of a text's words, in order."""
+    return tuple(stem(t) for t in tokens(text))
+
+
+@lru_cache(maxsize=16384)
+def content_words(text: str) -> frozenset[str]:
+    """Return the stems of a text's words that carry meaning."""
+    return frozenset(w for w in stems(text) if w not in COMMON and len(w) > 1)
+
+
+@lru_cache(maxsize=4096)
+def sentences(text: str) -> tuple[str, ...]:
+    """Return a text's sentences and lines."""
+    return tuple(s.strip() for s in re.split(r"(?<=[.!?])\s+|\n+", text) if s.strip())
+
+
+def first_sentence(text: str, limit: int = 160) -> str:
+    """Return a text's first sentence, cut at `limit` characters."""
+    head = re.split(r"(?<=[.!?])\s", text.strip(), maxsplit=1)[0].replace("\n", " ")
+    return head if len(head) <= limit else head[:limit].rsplit(" ", 1)[0] + " ..."
+
+
+def numbers_in(text: str) -> tuple[float, ...]:
+    """Return the numbers of a text in order, those in words included.
+
+    >>> numbers_in("Three boxes of 1,200 nails, 2.5 kg, twice")
+    (3.0, 1200.0, 2.5, 2.0)
+    """
+    return tuple(map(number_value, NUMBER.findall(text.casefold())))
+
+
+def number_value(word: str) -> float:
+    """Return the value of a number in digits or in one English word."""
+    return _NUMBER_WORDS[word] if word in _NUMBER_WORDS else float(word.replace(",", ""))
+
+
+def plain_number(value: float) -> str:
+    """Return a number without needless digits: "7", "2.5"."""
+    rounded = round(value, 2)
+    return str(int(rounded)) if rounded == int(rounded) else f"{rounded:g}"
+
+
+def vote(text: str, examples: Sequence[tuple[str, str]]) -> dict[str, float]:
+    """Return how much examples (text, label) speak for each label: 1 for the best, less where none is much alike.
+
+    A label has the likeness of its examples, most of all of the one most alike.
+
+    >>> shares = vote("forgot the password", [("my parcel is late", "post"), ("wrong password", "login")])
+    >>> max(shares, key=shares.get)
+    'login'
+    """
+    likeness: dict[str, list[float]] = {}
+    for (_, label), value in zip(examples, similarities(text, tuple(t for t, _ in examples)), strict=True):
+        likeness.setdefault(label, []).append(value)
+    scores = {
+        label: 0.15 * max(values) + 0.85 * sum(values) / math.sqrt(len(values))
+        for label, values in likeness.items()
+    }
+    best = max(scores.values(), default=0.0) or 1.0
+    trust = min(1.0, max(map(max, likeness.values()), default=0.0) / 0.3)
+    return {label: trust * score / best for label, score in scores.items()}
+
+
+def similarities(text: str, texts: tuple[str, ...]) -> list[float]:
+    """Return how alike a text is to each of others: the share of telling stems in common, rare ones counting more.
+
+    BM25 from a library finds no better neighbours and takes five times as long, most of it to index new texts.
+    """
+    rarity, known = _index(texts)
+    words = frozenset(stems(text))
+    return [sum(rarity[w] for w in words & own) / (whole or 1.0) for own, whole in known]
+
+
+@lru_cache(maxsize=256)
+def _index(texts: tuple[str, ...]) -> tuple[dict[str, float], list[tuple[frozenset[str], float]]]:
+    """Return how rare each telling stem of some texts is, and each text's stems with their sum."""
+    found = [frozenset(stems(text)) - COMMON for text in texts]
+    seen = Counter(word for words in found for word in words)
+    rarity = {word: math.log(1 + (len(texts) - n + 0.5) / (n + 0.5)) for word, n in seen.items()}
+    return rarity, [(words, sum(rarity[w] for w in words)) for words in found]
+
+
+def word_stems(text: str) -> frozenset[str]:
+    """Return the stems of words that are written with spaces between them.
+
+    >>> sorted(word_stems("late refunds"))
+    ['late', 'refund']
+    """
+    return frozenset(map(stem, text.split()))
+
+
+_TOKEN = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*|\?")
+_ENDINGS = (
+    "ations", "ation", "ments", "ment", "ings", "ing", "edly", "ies", "ied", "ions", "ed", "es", "ly", "s",
+)  # fmt: skip
+_COUNTED = "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty"
+_NUMBER_WORDS = {word: float(n) for n, word in enumerate(_COUNTED.split(), start=2)} | {
+    "zero": 0.0, "dozen": 12.0, "twice": 2.0, "double": 2.0, "triple": 3.0, "half": 0.5,
+}  # fmt: skip
+NUMBER = re.compile(rf"\b\d[\d,]{{0,14}}(?:\.\d+)?(?<!,)|\b(?:{'|'.join(_NUMBER_WORDS)})\b")
+COMMON = word_stems("""
+    # a an the and or but nor so yet if then than that this these those there here it its it's i i'm i'd i've me my mine
+    we we're we've we'd us our you you're your he she they they're their them his her who whom whose which what when
+    where why how is are was were be been being am do does did doing have has had having will would can could shall
+    should may might must not no don't doesn't didn't isn't wasn't can't won't of to in on at by for from with without
+    about into onto over under after before since until till during between through up out just only
+    also too very really quite even some any all each every both few more most other another
+    such own same one two three four five six seven eight nine ten twelve hundred monday tuesday wednesday thursday
+    friday saturday sunday january february march april may june july august september october november december get
+    got getting go goes going gone come came come make made take took put say says said tell told know want wants wanted
+    need needs like look looks see seen pls thx hi hello hey dear team morning evening kind regards
+    best cheers now today yesterday day days week weeks month time times because as while though although however maybe
+    else anything something everything someone anyone way lot much bit thing things people let lets
+    us next
+    """)
+"""Words that say little of what a text is about."""

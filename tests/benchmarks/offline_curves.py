@@ -1,0 +1,234 @@
+"""Learning curves of the offline model: `python tests/benchmarks/offline_curves.py`, `--save FILE`, `--beside FILE`.
+
+For each sample, its metric on unseen rows, averaged over seeds: without anything, with 4, 8 and 16 demos, with 16 demos
+whose labels are shuffled, with a good instruction, with both, and with an instruction that the model wrote from 20 rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import csv
+import json
+import random
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from engine import ChatAdapter, Example, context
+from engine.lm.offline.learner import OfflineLM, reply_text
+from engine.modules.trajectory import Trajectory
+from engine.optimizers.shared.proposals import ProposeInstructions
+from engine.pipeline.build import Pipeline, build_program
+from engine.pipeline.templates import SAMPLES, Sample
+from engine.registry import get_metric
+from engine.runs.samples import sample_bytes
+
+Fields = Mapping[str, str]
+LM, CHAT = OfflineLM(), ChatAdapter()
+POINTS = ("zero", "4 demos", "8 demos", "16 demos", "shuffled", "good", "both", "own")
+
+
+class Curve:
+    """One sample's rows, and its score at each point."""
+
+    def __init__(self, sample: Sample, tested: int) -> None:
+        self.sample, self.tested = sample, tested
+        table = csv.DictReader(sample_bytes(sample.file).decode().splitlines())
+        self.rows = [{field: row[column] for field, column in sample.mapping.items()} for row in table]
+        name, options = sample.metric
+        self.metric = get_metric(name)(**options)
+        self.step, self.instruction = GOOD[sample.name]
+        self.outputs = [f.name for f in sample.pipeline.outputs]
+        self.seconds, self.asked = 0.0, 0
+
+    def score(self, point: str, seed: int) -> float:
+        """Mean score of the rows tested, at a point of the curve."""
+        mixed = random.Random(seed).sample(self.rows, len(self.rows))
+        shown, rest = mixed[:16], mixed[20 : 20 + self.tested]
+        program = build_program(self.sample.pipeline)
+        predictor = dict(program.named_predictors())[self.step]
+        if point in ("good", "both"):
+            self._instruct(predictor)
+        if point == "own":
+            predictor.signature = predictor.signature.with_instructions(self._written(mixed[:20], seed))
+        if point == "shuffled":
+            shown = self._shuffled(shown, seed)
+        count = 16 if point in ("shuffled", "both") else int(point.split()[0]) if "demos" in point else 0
+        if count:
+            self._show(program, shown[:count])
+        return fmean(asyncio.run(self._scores(program, rest)))
+
+    def _instruct(self, predictor: Any) -> None:
+        text = self.instruction.replace("{now}", predictor.signature.instructions)
+        predictor.signature = predictor.signature.with_instructions(text)
+
+    def _show(self, program: Pipeline, rows: Sequence[Fields]) -> None:
+        """Give a step demos: the rows as they are, or what an agent with a good instruction did on them."""
+        predictors = dict(program.named_predictors())
+        if not self.step.endswith(".react"):
+            predictors[self.step].demos = [Example(row) for row in rows]
+            return
+        teacher = build_program(self.sample.pipeline)
+        self._instruct(dict(teacher.named_predictors())[self.step])
+        with context(lm=LM):
+            for row in rows:
+                answer = teacher(**self._inputs(row))
+                if self.metric(Example(row), answer).score == 1:
+                    past = Trajectory()
+                    for i in range(sum(key.startswith("tool_name_") for key in answer.trajectory)):
+                        parts = ("thought", "tool_name", "tool_args", "observation")
+                        step = {part: answer.trajectory[f"{part}_{i}"] for part in parts}
+                        action = {f"next_{part}": step[part] for part in parts[:3]}
+                        demo = Example({**self._inputs(row), "trajectory": past.text(), **action})
+                        predictors[self.step].demos.append(demo)
+                        past.add(**step)
+
+    def _shuffled(self, rows: Sequence[Fields], seed: int) -> list[Fields]:
+        changed = [dict(row) for row in rows]
+        for name in self.outputs:
+            values = [row[name] for row in rows]
+            random.Random(seed + 100).shuffle(values)
+            for row, value in zip(changed, values, strict=True):
+                row[name] = value
+        return changed
+
+    def _inputs(self, row: Fields) -> dict[str, str]:
+        return {name: value for name, value in row.items() if name not in self.outputs}
+
+    def _written(self, rows: Sequence[Fields], seed: int) -> str:
+        given = {
+            "program_description": "",
+            "step": f"It writes {', '.join(self.outputs)}",
+            "data_summary": "",
+            "labelled_examples": [
+                {"inputs": self._inputs(row), "outputs": {name: row[name] for name in self.outputs}}
+                for row in rows
+            ],
+            "solved_examples": [],
+            "failed_examples": [],
+            "current_instructions": dict(build_program(self.sample.pipeline).named_predictors())[
+                self.step
+            ].signature.instructions,
+            "tip": "",
+        }
+        request = LM.request(CHAT.format(ProposeInstructions, [], given), rollout_id=seed, temperature=1.0)
+        return str(CHAT.parse(ProposeInstructions, reply_text(request))["proposed_instructions"])
+
+    async def _scores(self, program: Pipeline, rows: Sequence[Fields]) -> list[float]:
+        scores = []
+        with context(lm=LM):
+            for row in rows:
+                started = time.process_time()
+                try:
+                    answer = await program.acall(**self._inputs(row))
+                    scores.append(self.metric(Example(row), answer).score)
+                except Exception as error:  # noqa: BLE001 - a failed row is a row without points
+                    print(self.sample.name, repr(error)[:200])
+                    scores.append(0.0)
+                self.seconds += time.process_time() - started
+                self.asked += 1
+        return scores
+
+
+def main() -> None:
+    """Measure, print the table, and keep it where asked."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--seeds", type=int, default=4)
+    options.add_argument("--rows", type=int, default=60)
+    options.add_argument("--only", nargs="*", default=[])
+    options.add_argument("--save", type=Path)
+    options.add_argument("--beside", type=Path)
+    given = options.parse_args()
+    before = json.loads(given.beside.read_text()) if given.beside else {}
+    found: dict[str, dict[str, float]] = {}
+    print(f"{'sample':20}", *(f"{point:>12}" for point in POINTS), f"{'ms a row':>9}")
+    for sample in SAMPLES:
+        if given.only and sample.name not in given.only:
+            continue
+        curve = Curve(sample, given.rows)
+        line = {
+            point: 100 * fmean(curve.score(point, seed) for seed in range(given.seeds)) for point in POINTS
+        }
+        found[sample.name] = line
+        known = before.get(sample.name, {})
+        cells = [f"{line[p]:.1f}" + (f" ({line[p] - known[p]:+.1f})" if p in known else "") for p in POINTS]
+        print(
+            f"{sample.name:20}",
+            *(f"{cell:>12}" for cell in cells),
+            f"{1000 * curve.seconds / curve.asked:9.2f}",
+            flush=True,
+        )
+    if given.save:
+        given.save.write_text(json.dumps(found))
+
+
+_SHORT = (
+    "Answer in as few words as possible, copied from the passages. If they do not say, answer 'not stated'."
+)
+GOOD = {
+    "support_tickets": (
+        "route",
+        """Route the message to one queue. The first rule that fits wins.
+1. Refunds of a gift card go to billing.
+2. A lawyer, legal action, a formal complaint, a solicitor, the press, a journalist or a manager goes to escalation.
+3. Anything that asks for a refund or money back goes to retention, even if the cause is a late parcel or an outage.
+4. If the service is down, offline, unavailable or has an outage: escalation when the plan is enterprise, otherwise
+technical.
+5. Password, login, sign in, codes, two-factor, phishing, suspicious mail and access go to security.
+6. Cancel, closing the account, leaving, switching, downgrade or not renewing goes to retention.
+7. Cracked, broken, damaged or smashed displays, screens and glass go to shipping, as do parcels, delivery, courier,
+tracking, shipment and orders.
+8. Invoices, bills, charges, payments, VAT and receipts go to billing.
+9. Everything else, such as sync, calendar, app or firmware bugs, goes to technical.""",
+    ),
+    "reviews": (
+        "judge",
+        """Say what the review is about and how the writer feels.
+Aspect:
+- delivery: delivery, shipping, courier, parcel, tracking, arrived, packaging and box.
+- price: price, money, expensive, cheap, bargain, value, cost, euros, worth.
+- durability: broke, broken, sturdy, lasts, snapped, seams, zip, cracked, build, solid, daily use.
+- comfort: comfortable, soft, warm, heavy, smell, fits, padding, itches, pinches, hurts, feels.
+- service: support, customer service, refund, exchange, return, manual and instructions.
+- looks: colour, design, photo, pretty, beautiful, ugly, stain, print, green.
+
+Sentiment is neutral for a gift, for a thing not opened, not unpacked or where the writer haven't used, worn or tried it,
+for no opinion, review will follow, will update, and for questions: '?', 'anyone'.
+Sentiment is negative for sarcasm: 'bravo', 'well done', 'thanks a lot'.
+Sentiment is mixed for three stars, and when praise and complaint are joined by 'but', 'although', 'though' or 'however',
+unless delivery, courier, parcel, packaging, arrived or shipping come up: then it is negative.
+Sentiment is negative for disappointed, broke, broken, never again, expensive, late, waste, ugly, annoyed, sending back.
+Sentiment is positive for love, great, happy, recommended, beautiful, friendly, fast, bargain, soft, would buy, lovely.""",
+    ),
+    "math_problems": (
+        "solve.predict",
+        "Add when the question says altogether, total, all or together. Subtract when something is left, remains, lost, "
+        "sold, gave, spent, older, less or missing. Multiply when it says each, every, rows, times, an hour or cost. "
+        "Divide when things are shared equally, split, packed, cut, or for groups and pieces.",
+    ),
+    "booking_mails": (
+        "extract",
+        """Read the mail and fill in the booking.
+The room is terrace for the garden side, outside, a dog, sun or a smoker.
+The room is parlour for a quiet corner, somewhere calm or a private table.
+The room is hall for anything else, such as music, dance, a presentation or a company dinner.""",
+    ),
+    "lending_questions": ("answer", _SHORT),
+    "festival_questions": ("answer", _SHORT),
+    "shop_questions": (
+        "agent.react",
+        "To answer, divide when the text mentions many or how many. Subtract when it says left, back, still or remains.\n{now}",
+    ),
+    "shift_notes": (
+        "write",
+        "The summary is the sentence of the input with must, needs, order, please, still, not or until.",
+    ),
+}
+"""Sample -> the step that is taught, and a good instruction for it ({now}: the one it has)."""
+
+
+if __name__ == "__main__":
+    main()
