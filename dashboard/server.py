@@ -1,7 +1,7 @@
 """The dashboard's server: `python -m dashboard.server --port 8501` serves on loopback only.
 
-Little is imported here, so that the browser is answered at once: `dashboard.serving.front` hands out Streamlit's own page and
-scripts while `dashboard.serving.hosting`, which is everything else, is being loaded beside it.
+Little is imported here, so that the browser is answered at once: `dashboard.serving.front` serves Streamlit's page and
+scripts while `dashboard.serving.hosting`, which is everything else, is being loaded.
 """
 
 from __future__ import annotations
@@ -24,12 +24,20 @@ PING_SECONDS = 30
 MOST_BYTES = 200 * 1024 * 1024
 """A message of a page's websocket may be this large, as in Streamlit's own server."""
 
+TURN_SECONDS = 0.0005
+"""The imports take turns with the browser's requests, which are short."""
+
 
 def serve(port: int) -> int:
     """Serve until interrupted; return the exit code. The pages' code is loaded while the browser loads its scripts."""
 
     def load() -> st.App:
-        hosted: st.App = importlib.import_module("dashboard.serving.hosting").hosted(port)
+        usual = sys.getswitchinterval()
+        sys.setswitchinterval(TURN_SECONDS)
+        try:
+            hosted: st.App = importlib.import_module("dashboard.serving.hosting").hosted(port)
+        finally:
+            sys.setswitchinterval(usual)
         return hosted
 
     def load_rest() -> None:
@@ -41,7 +49,7 @@ def serve(port: int) -> int:
     front = Front(load, load_rest, give_up)
     server = uvicorn.Server(
         uvicorn.Config(
-            front,
+            front.app,
             host=HOST,
             port=port,
             ws="websockets-sansio",
@@ -59,7 +67,7 @@ def serve(port: int) -> int:
 
 def main() -> None:
     """Serve until interrupted."""
-    gc.disable()  # what is imported stays: looking for garbage in it is left until all of it is there
+    gc.disable()  # garbage is not looked for until everything is imported
     parser = argparse.ArgumentParser(prog="dashboard.server", description="Serve the Tuneboard dashboard.")
     parser.add_argument("--port", type=int, default=8501)
     sys.exit(serve(parser.parse_args().port))

@@ -1,1 +1,1 @@
-"""What the dashboard's process does beside its pages: hand them out early, warm them up, stream runs to them."""
+"""The parts of the server: its front, the site behind it, and the event streams of runs."""

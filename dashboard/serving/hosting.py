@@ -1,61 +1,65 @@
-"""Streamlit as an ASGI app, with what it lacks: Plotly's script from this machine and the runs' event stream.
+"""Streamlit as an ASGI app, with Plotly's script from this machine and the event streams of runs; what pages need is loaded.
 
-Importing it takes most of the time that the server needs to start. It knows nothing of what pages show.
+Importing it takes most of the time that the server needs to start.
 """
 
 from __future__ import annotations
 
 import gc
 import importlib
-import importlib.util
 import logging
 import pkgutil
 import sys
-from pathlib import Path
+import threading
 
-# Streamlit loads Plotly's Python side with itself, for a theme of its own charts: a quarter of the time to start. Ours
-# are drawn by Plotly's script alone, so it is told that there is none.
+# Measured: of the 0.4 s of CPU that importing Streamlit takes, 0.12 s are Plotly's Python side, for a theme of charts that
+# are not used here. An import that is refused is allowed for; tests/dashboard_tests/serving/test_hosting.py checks it.
 sys.modules.setdefault("plotly.graph_objects", None)  # type: ignore[arg-type]  # how an import is refused
 import streamlit as st
 
 if sys.modules["plotly.graph_objects"] is None:
     del sys.modules["plotly.graph_objects"]
 from starlette.routing import Mount, WebSocketRoute
-from starlette.staticfiles import StaticFiles
 from streamlit.components.v2 import manifest_scanner
 from streamlit.web import bootstrap
 
 from dashboard.serving import stream
-
-HERE = Path(__file__).parents[1]
+from dashboard.serving.front import DASHBOARD, CachedFiles, package_folder
+from dashboard.state import examples, reading
+from engine.errors import EngineError
+from engine.runs.spec import ModelChoice, ProjectDraft
 
 FIRST_PAGE = (
     *(f"dashboard.app_pages.home.{name}" for name in ("projects", "welcome", "runs")),
     *("dashboard.components.wizard", "engine.registry", "engine.runs.parts", "engine.pipeline.check"),
 )
 THRESHOLDS = (20_000, 20, 20)
-"""A page drawn anew makes some thousand objects: Python's own (700, 10, 10) would look for garbage several times in each."""
+"""Each redraw of a page makes thousands of objects: Python's own (700, 10, 10) would collect several times in each."""
+
+TURN_SECONDS = 0.0005
+"""The longest that warming up keeps a page's code waiting."""
+
+_NO_PAGE = "streamlit.runtime.scriptrunner_utils.script_run_context"
 
 
 def hosted(port: int) -> st.App:
-    """Return the app, ready to be started: what its first page shows has been imported."""
+    """Return the app, ready to be started; the parts of its first page are imported."""
     app = st.App(
-        HERE / "app.py",
+        DASHBOARD / "app.py",
         routes=[
-            Mount("/vendor", app=StaticFiles(directory=plotly_folder())),
+            Mount("/vendor", CachedFiles(package_folder("plotly") / "package_data", "public, max-age=86400")),
             WebSocketRoute(stream.PATH, stream.live),
         ],
     )
     bootstrap.load_config_options({"server.port": port})
-    # No installed package brings components for these pages: Streamlit need not read what each of them says of itself.
+    # Measured: reading what every installed package says of its components takes 0.18 s of CPU. None brings any for these
+    # pages. tests/dashboard_tests/serving/test_hosting.py fails when Streamlit looks for them in another way.
     manifest_scanner.scan_component_manifests = list  # type: ignore[assignment]  # it finds none
     app.lifespan()  # makes the runtime
     for name in FIRST_PAGE:
         importlib.import_module(name)
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
-        logging.getLogger(name).setLevel(
-            logging.WARNING
-        )  # Streamlit has it tell of every connection and request
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # Streamlit makes it log every request
+        logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.access").handlers.clear()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
@@ -64,28 +68,64 @@ def hosted(port: int) -> st.App:
 
 
 def load_rest() -> None:
-    """Load what later pages need, then take everything out of the garbage collector's sight.
-
-    Frozen objects are not walked again by a collection.
-    """
+    """Load what later pages need. Frozen objects are not looked at again by a garbage collection."""
     import numpy  # noqa: F401 - loading it is the purpose
     import pandas as pd
 
     pd.DataFrame({"warm": ["up"]}).to_dict("records")
     for folder in ("components", "app_pages"):
-        for found in pkgutil.walk_packages([str(HERE / folder)], f"dashboard.{folder}."):
+        for found in pkgutil.walk_packages([str(DASHBOARD / folder)], f"dashboard.{folder}."):
             if not found.name.endswith(".page"):  # a page is a script: Streamlit runs it
                 importlib.import_module(found.name)
-    warming = importlib.import_module("dashboard.serving.warming")
     gc.collect()
     gc.freeze()
-    warming.warm()
-    gc.freeze()  # and no collection now: it would walk all rows of a large table, and nobody could do anything meanwhile
+    warm()
+    gc.freeze()  # without a collection: it would walk all rows of a large table
 
 
-def plotly_folder() -> Path:
-    """Return the folder of the installed Plotly package that holds plotly.min.js."""
-    spec = importlib.util.find_spec("plotly")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("plotly is not installed; install Tuneboard again")
-    return Path(spec.origin).parent / "package_data"
+class _OtherThreads(logging.Filter):
+    """Leaves out Streamlit's warnings about this thread, which draws no page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._own = threading.get_ident()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.thread != self._own
+
+
+def warm() -> None:
+    """Fill the caches that the pages of the project changed last will ask for.
+
+    For a table of 100,000 rows it takes seconds to find the usable rows, their division and what is doubtful.
+    Errors are left to the pages.
+    """
+    others = _OtherThreads()
+    usual = sys.getswitchinterval()
+    logging.getLogger(_NO_PAGE).addFilter(others)
+    sys.setswitchinterval(TURN_SECONDS)
+    try:
+        projects = reading.projects()
+        if projects:
+            _warm_project(reading.draft_of(projects[0]))
+    except EngineError:
+        return
+    finally:
+        sys.setswitchinterval(usual)
+        logging.getLogger(_NO_PAGE).removeFilter(others)
+
+
+def _warm_project(draft: ProjectDraft) -> None:
+    if draft.dataset is None:
+        return
+    reading.profiles(draft.dataset)
+    if draft.pipeline is None:
+        return
+    reading.usable(draft.dataset, draft.pipeline, draft.mapping)
+    examples.split_of(draft)
+    examples.findings_of(draft)
+    stored = next((d for d in reading.datasets() if d.id == draft.dataset), None)
+    if stored is not None and not draft.problems():
+        # As the card of the Tune page asks, for a project without feedback.
+        start = draft.model_copy(update={"model": draft.model or ModelChoice(), "feedback": ()})
+        reading.estimate(start.to_run(stored.hash))

@@ -11,15 +11,6 @@ const PALETTE = {
 };
 // Named one by one: Plotly's own list has a button that sends the chart to a website.
 const TOOLS = [["toImage"], ["zoom2d", "pan2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"]];
-// The page itself loads it too, when there is time (`early.js`): one promise for all.
-const library = () =>
-  globalThis.tuneboardPlotly ??= new Promise((done, fail) => {
-    const script = document.createElement("script");
-    script.src = new URL("vendor/plotly.min.js", document.baseURI).href;
-    script.onload = () => done(globalThis.Plotly);
-    script.onerror = fail;
-    document.head.append(script);
-  });
 const coloured = (value, style) => {
   if (typeof value === "string") {
     return PALETTE[value] ? style.getPropertyValue(PALETTE[value]).trim() || "#888" : value;
@@ -80,7 +71,7 @@ const draw = (box, own) => {
   box.style.height = `${data.height}px`;
   box.setAttribute("role", "img");
   box.setAttribute("aria-label", data.label);
-  return library().then((plotly) =>
+  return globalThis.tuneboardPlotly().then((plotly) =>
     plotly.react(box, traces, {
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",

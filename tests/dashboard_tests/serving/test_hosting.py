@@ -1,13 +1,15 @@
-"""The warm-up: pages of a large table find everything worked out; what is broken is left for the pages to say."""
+"""The site: nothing is loaded for features it lacks, and pages of a large table find their caches filled."""
 
 import hashlib
 import logging
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 from run_setup import csv_bytes, spec
 
-from dashboard.serving import warming
+from dashboard.serving.hosting import warm
 from dashboard.state import examples, reading
 from engine.errors import DatasetError, RunError
 from engine.runs.spec import ModelChoice, ProjectDraft
@@ -34,8 +36,8 @@ def project(home, content):
 def test_what_the_pages_ask_for_is_there_already(home, caplog):
     draft, digest = project(home, csv_bytes(400))
     with caplog.at_level(logging.WARNING):
-        warming.warm()
-    assert caplog.text == "", "nobody is told that no page was drawn"
+        warm()
+    assert caplog.text == "", "no warning that no page was drawn"
     asked = [
         lambda: reading.profiles(draft.dataset),
         lambda: reading.usable(draft.dataset, draft.pipeline, draft.mapping),
@@ -57,14 +59,14 @@ def test_what_the_pages_ask_for_is_there_already(home, caplog):
 
 def test_a_table_that_cannot_be_read_is_no_trouble_here(home):
     draft, _ = project(home, b'a,b\n"open')
-    warming.warm()
+    warm()
     with pytest.raises(DatasetError):
         reading.profiles(draft.dataset)
 
 
 def test_no_project_is_no_trouble_either(home):
     with Store.open(home):
-        warming.warm()
+        warm()
 
 
 def test_why_a_run_cannot_start_is_worked_out_once(home):
@@ -79,3 +81,21 @@ def test_why_a_run_cannot_start_is_worked_out_once(home):
     with pytest.raises(RunError) as again:
         reading.estimate(small)
     assert str(again.value) == str(first.value)
+
+
+STARTED = """
+import importlib.metadata, sys
+from dashboard.serving.hosting import hosted
+hosted(8599)
+from streamlit.components.v2.component_manager import BidiComponentManager
+looked = []
+importlib.metadata.distributions = lambda **_: looked.append("installed packages") or []
+BidiComponentManager().discover_and_register_components(start_file_watching=False)
+print(looked + sorted({name.partition(".")[0] for name in sys.modules} & {"plotly", "pandas", "numpy", "litellm"}))
+"""
+
+
+def test_starting_loads_no_plotly_and_looks_for_no_components():
+    """Fails when Streamlit loads Plotly or finds components in another way than `dashboard.serving.hosting` expects."""
+    done = subprocess.run([sys.executable, "-c", STARTED], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
