@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from engine import loop
 from engine.errors import BadReplyError, ConfigurationError
-from engine.lm import base
 from engine.lm.base import Choice, Reply, Request
 from engine.lm.client import LM
 from engine.lm.hashing import DIMENSIONS, hashed
@@ -158,7 +157,7 @@ class Embedder:
         # An empty text is refused by most providers.
         messages = [{"role": "user", "content": text or " "} for text in texts]
         request = self._lm.request(messages, **params)
-        reply: Reply = await base.send(self._lm, request)
+        reply: Reply = await self._lm.send(request)
         rows = [np.frombuffer(base64.b64decode(choice.text), np.float32) for choice in reply.choices]
         if len({len(row) for row in rows}) > 1:
             raise BadReplyError(f"The embedding model {self.name!r} gave vectors of different lengths.")

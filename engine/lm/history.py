@@ -15,6 +15,7 @@ from typing import Any, TextIO
 from engine.lm import wire
 from engine.lm.exchange import Message, Reply, Request
 from engine.records import Usage
+from engine.runtime import current
 
 LIMIT = 1000
 """Records kept for each model object, and for the process."""
@@ -97,24 +98,11 @@ _KEYS = (
 
 def record(history: deque[Call], request: Request, reply: Reply | None, error: str | None = None) -> None:
     """Note a call in a model's history and in the process's, unless that is switched off (`context(history=False)`)."""
-    if not _wanted():
+    if not current().history:
         return
     call = Call(request.model, request.messages, request.params, reply, error)
     history.append(call)
     recent.append(call)
-
-
-def install(wanted: Callable[[], bool]) -> None:
-    """Have a function say whether calls are noted; the runtime puts its own there when it is loaded."""
-    global _wanted
-    _wanted = wanted
-
-
-def _always() -> bool:
-    return True
-
-
-_wanted: Callable[[], bool] = _always
 
 
 def inspect_history(n: int = 1, file: TextIO | None = None) -> None:
