@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from engine import loop
 from engine.errors import ConfigurationError
-from engine.lm import history, middleware, wire
+from engine.lm import exchange, history, middleware
 from engine.lm.exchange import Choice, Message, Reply, Request
 from engine.records import Usage
 
@@ -58,8 +58,8 @@ def reply_of(found: Any, lm: Any) -> Reply:
     if isinstance(found, Sequence):
         return Reply(tuple(_said(one) for one in found), Usage(calls=1))
     data = _plain(found)
-    choices = tuple(wire.choice_of(_with_message(choice)) for choice in data["choices"])
-    usage = wire.usage_of(data.get("usage"), None) or Usage(calls=1)
+    choices = tuple(exchange.choice_of(_with_message(choice)) for choice in data["choices"])
+    usage = exchange.usage_of(data.get("usage"), None) or Usage(calls=1)
     prices = lm.price()
     if prices is not None and usage.cost is None:
         usage = replace(usage, cost=usage.input_tokens * prices[0] + usage.output_tokens * prices[1])
@@ -86,7 +86,7 @@ def response_of(reply: Reply) -> Response:
                 index=place, message=message, finish_reason=choice.finish_reason, logprobs=choice.logprobs
             )
         )
-    usage = Response(wire.tokens_of(Usage() if reply.cached else reply.usage))
+    usage = Response(exchange.tokens_of(Usage() if reply.cached else reply.usage))
     return Response(model=reply.model, choices=choices, usage=usage, cache_hit=reply.cached)
 
 

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 from engine import loop
 from engine.errors import BadReplyError, ConfigurationError
 from engine.lm.base import Choice, Reply, Request
-from engine.lm.client import LM
+from engine.lm.client import LM, Transport, needed_key
+from engine.lm.exchange import texts_of, vectors_of
 from engine.lm.hashing import DIMENSIONS, hashed
 from engine.lm.openai_http import OpenAITransport
-from engine.lm.transport import Transport, needed_key
-from engine.lm.wire import texts_of, vectors_of
 from engine.records import Usage
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from engine.lm import wire
+from engine.lm import exchange
 from engine.lm.exchange import Message, Reply, Request
 from engine.records import Usage
 from engine.runtime import current
@@ -71,7 +71,7 @@ _READ: dict[str, Callable[[Call], Any]] = {
     "prompt": lambda _: None,
     "kwargs": lambda call: call.params,
     "response": lambda call: call.reply,
-    "usage": lambda call: wire.tokens_of(Usage() if call.cached else call.usage),
+    "usage": lambda call: exchange.tokens_of(Usage() if call.cached else call.usage),
     "cost": lambda call: call.usage.cost,
     "uuid": lambda call: f"{id(call):x}-{call.timestamp:.6f}",
     "model_type": lambda _: "chat",
