@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
-from types import MappingProxyType, TracebackType
+from collections.abc import Iterator
+from types import TracebackType
 from typing import Any
 
 from engine.errors import ConstraintError
@@ -26,7 +26,7 @@ _REMEMBERED = 10_000
 class _TryAgainError(ConstraintError):
     """Carries a broken condition up to the program that will run again."""
 
-    def __init__(self, attempt: ProgramAttempt, step: Any, message: str, made: Any) -> None:
+    def __init__(self, attempt: Attempt, step: Any, message: str, made: Any) -> None:
         super().__init__(message)
         self.attempt, self.step, self.made = attempt, step, made
 
@@ -55,29 +55,25 @@ def Suggest(result: Any, msg: str = "", target_module: Any = None) -> bool:  # n
 
 
 class Attempt:
-    """One run of some steps: hints for them by step id, and the suggestions that were not followed."""
-
-    def __init__(self, hints: Mapping[int, str] = MappingProxyType({})) -> None:
-        self.outer: Attempt | None = current().attempt
-        self.hints: Mapping[int, str] = hints if self.outer is None else {**self.outer.hints, **hints}
-        self.unmet: list[str] = []
-
-
-class ProgramAttempt(Attempt):
     """One run of a program's `forward`: a context manager that swallows the request to try again."""
 
-    def __init__(self, hints: dict[int, str], broken: Counter[int]) -> None:
-        super().__init__(hints)
+    def __init__(self, advice: dict[int, str], broken: Counter[int]) -> None:
         self.result: Any = None
         self.again = False
         self.broken = broken
         self.conditions = 0
-        self._around = current()
+        self.outer = current()
         # Without another reader of the trace the last calls are enough: a long loop would fill memory.
-        self.trace: Any = [] if self._around.trace is not None else deque(maxlen=_REMEMBERED)
-        self._next_hints = hints
-        self._heard = None if self._around.stream is None else self._around.stream.heard()
-        self._scope = context(trace=self.trace, attempt=self)
+        self.trace: Any = [] if self.outer.trace is not None else deque(maxlen=_REMEMBERED)
+        self._advice = advice
+        self._remarks: list[str] = []
+        self._heard = None if self.outer.stream is None else self.outer.stream.heard()
+        self._scope = context(
+            trace=self.trace,
+            attempt=self,
+            advice={**(self.outer.advice or {}), **advice} or None,
+            remarks=self._remarks,
+        )
 
     def step(self, target: Any) -> tuple[Any, Any] | None:
         """Return the step to ask again and what it made, or None when none of this program's was called."""
@@ -88,7 +84,7 @@ class ProgramAttempt(Attempt):
                 return step, made
         return None
 
-    def __enter__(self) -> ProgramAttempt:
+    def __enter__(self) -> Attempt:
         self._scope.__enter__()
         return self
 
@@ -98,24 +94,24 @@ class ProgramAttempt(Attempt):
         self._scope.__exit__(None, None, None)
         if isinstance(error, _TryAgainError) and error.attempt is self:
             made = "; ".join(f"{name}: {value}" for name, value in error.made.items())
-            self._next_hints[id(error.step)] = HINT.format(made=made, message=error)
+            self._advice[id(error.step)] = HINT.format(made=made, message=error)
             self.again = True
-            if self._around.stream is not None and self._heard is not None:
-                self._around.stream.again(str(error), self._heard, [step for step, _, _ in self.trace])
+            if self.outer.stream is not None and self._heard is not None:
+                self.outer.stream.again(str(error), self._heard, [step for step, _, _ in self.trace])
             return True
-        if self._around.trace is not None:
-            self._around.trace.extend(self.trace)
-        if self.outer is not None:
-            self.outer.unmet.extend(self.unmet)
+        if self.outer.trace is not None:
+            self.outer.trace.extend(self.trace)
+        if self.outer.remarks is not None:
+            self.outer.remarks.extend(self._remarks)
         return False
 
 
-def attempts() -> Iterator[ProgramAttempt]:
+def attempts() -> Iterator[Attempt]:
     """Yield attempts at one call until one of them does not ask for another."""
-    hints: dict[int, str] = {}
+    advice: dict[int, str] = {}
     broken: Counter[int] = Counter()
     while True:
-        attempt = ProgramAttempt(hints, broken)
+        attempt = Attempt(advice, broken)
         yield attempt
         if not attempt.again:
             return
@@ -139,19 +135,18 @@ def _require(result: Any, message: str, target: Any, *, hard: bool) -> bool:
     if hard:
         raise ConstraintError(f"A required condition was not met: {message}")
     _log.warning("A suggestion was not followed: %s", message)
-    innermost = current().attempt
-    if innermost is not None:
-        innermost.unmet.append(message)
+    remarks = current().remarks
+    if remarks is not None:
+        remarks.append(message)
     return False
 
 
-def _enclosing_attempts() -> Iterator[ProgramAttempt]:
+def _enclosing_attempts() -> Iterator[Attempt]:
     """Yield the runs of `forward` that are going on around the caller, innermost first."""
     attempt = current().attempt
     while attempt is not None:
-        if isinstance(attempt, ProgramAttempt):
-            yield attempt
-        attempt = attempt.outer
+        yield attempt
+        attempt = attempt.outer.attempt
 
 
 HINT = """\

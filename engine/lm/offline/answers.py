@@ -24,7 +24,7 @@ from engine.lm.offline.copying import (
     taught_answer,
 )
 from engine.lm.offline.labels import Answer, Sampling, best_fits, choose, rules_for
-from engine.lm.offline.reading import Demo, Field, Prompt, json_value
+from engine.lm.offline.reading import Demo, Field, Prompt, json_value, shown
 from engine.lm.offline.sums import solve
 from engine.lm.offline.text import content_words, first_sentence, numbers_in, plain_number, similarities, vote
 from engine.lm.offline.writing import described_sentence
@@ -35,7 +35,7 @@ Known = list[tuple[Demo, str]]
 
 def answer_field(field: Field, prompt: Prompt, sampling: Sampling) -> Answer:
     """Return a value of the field's type for the inputs asked about."""
-    known = prompt.shown(field.name)
+    known = shown(prompt.demos, field.name)
     kind = field.kind.casefold()
     if field.nullable and (found := _value_or_null(prompt, known)) is not None:
         return found

@@ -139,27 +139,24 @@ def copied_sentence(text: str, lessons: Lessons) -> str | None:
     some = sentences(text)
     if len(whole) < 0.6 * len(lessons) or not some:
         return None
-    weights = sentence_signs(whole)
-    return max(some, key=lambda s: sum(weights.get(sign, 0.0) for sign in _sentence_signs(s, some)))
+    weights = word_weights(whole)
+    return max(some, key=lambda s: math.fsum(weights.get(word, 0.0) for word in set(_words(s))))
 
 
-def sentence_signs(whole: Sequence[tuple[Sequence[str], str]]) -> dict[str, float]:
-    """Return the signs of sentences and how much they speak for being copied; `whole` are (sentences, the one copied)."""
+def word_weights(whole: Sequence[tuple[Sequence[str], str]]) -> dict[str, float]:
+    """Return how much a word speaks for its sentence being copied; `whole` are (sentences, the one copied)."""
     kept: Counter[str] = Counter()
     left: Counter[str] = Counter()
     for every, copied in whole:
         for sentence in every:
-            (kept if sentence == copied else left).update(_sentence_signs(sentence, every))
+            (kept if sentence == copied else left).update(set(_words(sentence)))
     rows, others = len(whole) + 2, sum(len(every) - 1 for every, _ in whole) + 2
-    shares = {s: (kept[s] / rows, left[s] / others) for s in kept | left}
-    return {sign: (own - other) / math.sqrt(own + other) for sign, (own, other) in shares.items()}
+    shares = {w: (kept[w] / rows, left[w] / others) for w in kept | left}
+    return {word: (own - other) / math.sqrt(own + other) for word, (own, other) in shares.items()}
 
 
-def _sentence_signs(sentence: str, every: Sequence[str]) -> set[str]:
-    """Return what tells a sentence from its neighbours: its words, how it begins, and whether it is the first or last."""
-    words = sentence.casefold().split()
-    found = {w.strip(EDGE) for w in words} | {f"^{words[0]}", f"^{' '.join(words[:2])}"}
-    return found | {sign for sign, i in (("#first", 0), ("#last", -1)) if every[i] == sentence}
+def _words(sentence: str) -> list[str]:
+    return [word.strip(EDGE) for word in sentence.casefold().split()]
 
 
 # Passages
@@ -225,10 +222,11 @@ def best_sentences(question: str, passages: tuple[str, ...]) -> tuple[Found, ...
     seen = Counter(w for words in every for w in words)
     wanted = content_words(question)
     rare = {w: math.log((len(every) + 1.5) / (seen[w] + 0.5)) + 0.3 for w in wanted}
-    whole = sum(rare.values()) or 1.0
+    whole = math.fsum(rare.values()) or 1.0
     # What a passage is about holds for each of its sentences; the question's other words tell them apart.
     about = [
-        sum(rare[w] for w in wanted & (title or words)) * (1.0 if title else 0.4) for title, words, _ in split
+        math.fsum(rare[w] for w in wanted & (title or words)) * (1.0 if title else 0.4)
+        for title, words, _ in split
     ]
     lead = max(range(len(split)), key=lambda i: about[i], default=0)
     found = []
@@ -239,7 +237,7 @@ def best_sentences(question: str, passages: tuple[str, ...]) -> tuple[Found, ...
             about[place] = max(about[place], 0.95 * about[lead])
             asked -= split[lead][0]
         for sentence in some:
-            here = sum(rare[w] for w in asked & content_words(sentence))
+            here = math.fsum(rare[w] for w in asked & content_words(sentence))
             fits = FITS if short_answer(question, sentence) else 0.0
             found.append(Found(sentence, (1.5 * about[place] + here) / whole + fits, passages[place]))
     return tuple(sorted(found, key=lambda f: -f.score))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -16,7 +16,16 @@ from engine.lm.base import BaseLM, Choice, Reply, Request
 from engine.lm.offline.answers import REASONING, answer_field
 from engine.lm.offline.copying import best_sentences, observations, question_and_passages
 from engine.lm.offline.labels import Answer, Sampling
-from engine.lm.offline.reading import Prompt, Task, as_text, content_text, json_value, lines, read_messages
+from engine.lm.offline.reading import (
+    Prompt,
+    Task,
+    as_text,
+    content_text,
+    json_value,
+    lines,
+    read_messages,
+    shown,
+)
 from engine.lm.offline.sums import expression, sign_scores
 from engine.lm.offline.text import first_sentence, numbers_in, vote
 from engine.lm.offline.writing import wants_writing, write_fields
@@ -83,9 +92,9 @@ def reply_text(request: Request, position: int = 0) -> str:
         f.name: answer_field(f, prompt, sampling) for f in prompt.task.outputs if f.name not in REASONING
     }
     if {"next_tool_name", "next_tool_args"} <= answers.keys():
-        action = _next_action(prompt, sampling)
-        values = {"next_tool_name": action.tool, "next_tool_args": action.args, "next_thought": action.why}
-        answers |= {name: Answer(value, action.why) for name, value in values.items() if name in answers}
+        tool, args, reason = _next_action(prompt, sampling)
+        values = {"next_tool_name": tool, "next_tool_args": args, "next_thought": reason}
+        answers |= {name: Answer(value, reason) for name, value in values.items() if name in answers}
     why = " ".join(
         f"{name.replace('_', ' ').capitalize()} is {_shortened(a.value)}: {a.why}."
         for name, a in answers.items()
@@ -114,36 +123,28 @@ def _tokens(text: str) -> int:
 # Agents
 
 
-class _Action(NamedTuple):
-    """The next tool, its arguments, and why."""
-
-    tool: str
-    args: dict[str, Any]
-    why: str
-
-
-def _next_action(prompt: Prompt, sampling: Sampling) -> _Action:
-    """Return what an agent does next: it looks something up, then computes, then ends, unless demos do otherwise."""
+def _next_action(prompt: Prompt, sampling: Sampling) -> tuple[str, dict[str, Any], str]:
+    """Return an agent's next tool, its arguments and why: it looks something up, then computes, then ends, unless demos do otherwise."""
     done = _TOOL_CALLED.findall(dict(prompt.inputs).get("trajectory", ""))
     question = question_and_passages(prompt.inputs)[0]
     shares = vote(
         question,
         [
             (question_and_passages(demo.inputs)[0], tool)
-            for demo, tool in prompt.shown("next_tool_name")
+            for demo, tool in shown(prompt.demos, "next_tool_name")
             if len(_TOOL_CALLED.findall(dict(demo.inputs).get("trajectory", ""))) == len(done)
         ],
     )
-    shown = max(shares, key=lambda tool: shares[tool], default=None)
+    expected = max(shares, key=lambda tool: shares[tool], default=None)
     for match in sorted(_TOOL.finditer(prompt.task.instruction), key=lambda m: not _LOOKS_UP.search(m[0])):
         tool, args = match["name"], list(json_value(match["args"]) or ())
-        if tool in done or not args or shown not in (None, tool):
+        if tool in done or not args or expected not in (None, tool):
             continue
         if _LOOKS_UP.search(match[0]):
-            return _Action(tool, {args[0]: question}, "nothing is known yet, so it is looked up")
+            return tool, {args[0]: question}, "nothing is known yet, so it is looked up"
         if _COMPUTES.search(match[0]) and (computation := _computation(prompt, question, sampling)):
-            return _Action(tool, {args[0]: computation}, "what was found is put together")
-    return _Action("finish", {}, "what was found is enough" if done else "no tool fits")
+            return tool, {args[0]: computation}, "what was found is put together"
+    return "finish", {}, "what was found is enough" if done else "no tool fits"
 
 
 def _computation(prompt: Prompt, question: str, sampling: Sampling) -> str | None:
@@ -156,9 +157,9 @@ def _computation(prompt: Prompt, question: str, sampling: Sampling) -> str | Non
     numbers = (*numbers_in(question)[:1], *known)[:2]
     if not known or len(numbers) < 2:
         return None
-    solved = ((demo, _SUM.search(args)) for demo, args in prompt.shown("next_tool_args"))
-    shown = [(question_and_passages(demo.inputs)[0], sign[1]) for demo, sign in solved if sign]
-    scores = sign_scores(question, shown, prompt.task.instruction)
+    solved = ((demo, _SUM.search(args)) for demo, args in shown(prompt.demos, "next_tool_args"))
+    taught = [(question_and_passages(demo.inputs)[0], sign[1]) for demo, sign in solved if sign]
+    scores = sign_scores(question, taught, prompt.task.instruction)
     # Several things at a price are rather multiplied, unless words or demos say otherwise.
     scores["*"] += 0.2 if price and not _MONEY.search(question) else 0.0
     if sampling.noise:

@@ -69,10 +69,6 @@ class Prompt(NamedTuple):
         """All inputs as one text."""
         return "\n".join(value for _, value in self.inputs)
 
-    def shown(self, name: str) -> list[tuple[Demo, str]]:
-        """Return the demos that show an output, each with its value."""
-        return shown(self.demos, name)
-
     def told(self, field: Field) -> str:
         """Return what the prompt says of a field: the instruction and its description."""
         return f"{self.task.instruction}\n{field.description}"

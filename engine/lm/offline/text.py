@@ -114,7 +114,8 @@ def similarities(text: str, texts: tuple[str, ...]) -> list[float]:
     """
     rarity, known = _index(texts)
     words = frozenset(stems(text))
-    return [sum(rarity[w] for w in words & own) / (whole or 1.0) for own, whole in known]
+    # fsum: the order of a set differs from process to process, the sum must not.
+    return [math.fsum(rarity[w] for w in words & own) / (whole or 1.0) for own, whole in known]
 
 
 @lru_cache(maxsize=256)
@@ -123,7 +124,7 @@ def _index(texts: tuple[str, ...]) -> tuple[dict[str, float], list[tuple[frozens
     found = [frozenset(stems(text)) - COMMON for text in texts]
     seen = Counter(word for words in found for word in words)
     rarity = {word: math.log(1 + (len(texts) - n + 0.5) / (n + 0.5)) for word, n in seen.items()}
-    return rarity, [(words, sum(rarity[w] for w in words)) for words in found]
+    return rarity, [(words, math.fsum(rarity[w] for w in words)) for words in found]
 
 
 def word_stems(text: str) -> frozenset[str]:

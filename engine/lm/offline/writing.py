@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from engine.lm.offline.copying import sentence_signs
+from engine.lm.offline.copying import word_weights
 from engine.lm.offline.reading import Prompt, Values, as_text, json_value
 from engine.lm.offline.sums import SIGNS, sign_between
 from engine.lm.offline.text import COMMON, numbers_in, sentences, stem, stems, tokens
@@ -251,8 +251,8 @@ def form_sentences(rows: Sequence[Row]) -> list[str]:
             )
             found += [ABSENT.format(field=field, value=v) for v in list(nothing)[:1]]
         elif len(whole) >= 0.6 * len(known):
-            signs = sentence_signs(whole)
-            words = sorted((w for w in signs if w.isalpha()), key=lambda w: (-signs[w], w))[:8]
+            weights = word_weights(whole)
+            words = sorted((w for w in weights if w.isalpha()), key=lambda w: (-weights[w], w))[:8]
             found.append(COPIED.format(field=field, words=_listed(words)))
     return found
 

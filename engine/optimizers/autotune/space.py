@@ -1,4 +1,7 @@
-"""The space that Autotune searches: factors of each step, their levels, and candidates made of combinations."""
+"""What Autotune chooses between: levels of each step's rules and examples, and their combinations.
+
+A level made from another one names it as its origin. It knows candidates and rows, and no search.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """A choice of a step: its "rules", "examples", "reasoning" or "layout"."""
+    """Something to be chosen: a step's "rules", "examples", "reasoning" or "layout"."""
 
     path: str
     kind: str
@@ -106,10 +109,10 @@ class Space:
     def candidate(self, combination: Combination) -> Candidate:
         """Return the candidate of a combination, with its lineage: it was made from the starting prompt."""
         if combination not in self._candidates:
-            self._candidates[combination] = self._make(combination)
+            self._candidates[combination] = self._made(combination)
         return self._candidates[combination]
 
-    def _make(self, combination: Combination) -> Candidate:
+    def _made(self, combination: Combination) -> Candidate:
         made = self.seed
         for place, number in enumerate(combination):
             if not number:

@@ -335,16 +335,16 @@ def test_cancelling_a_call_leaves_the_model_usable():
         assert asyncio.run(main()).text == "ok"
 
 
-def test_a_call_by_hand_passes_the_middleware_in_force():
+def test_a_call_by_hand_passes_the_gate_of_the_runtime():
     from engine.runtime import context
 
     seen = []
 
-    async def gate(lm, request, send):
+    async def gate(lm, request):
         seen.append(request.messages[0]["content"])
-        return await send(lm, request)
+        return await lm.complete(request)
 
-    with OpenAIServer("ok") as server, context(middleware=(gate,)):
+    with OpenAIServer("ok") as server, context(send=gate):
         assert make_lm(server)("by hand") == ["ok"]
     assert seen == ["by hand"]
 

@@ -1,7 +1,10 @@
 """On each shipped classification sample, what is in the prompt, and nothing else, makes the offline learner better."""
 
 import csv
+import os
 import random
+import subprocess
+import sys
 from importlib import resources
 from statistics import mean
 from typing import Literal
@@ -10,7 +13,7 @@ import pytest
 
 from engine.adapters.chat import ChatAdapter
 from engine.lm.offline.learner import OfflineLM, reply_text
-from engine.optimizers.mipro.proposals import ObserveRows, ProposeInstructions
+from engine.optimizers.shared.proposals import ObserveRows, ProposeInstructions
 from engine.signature import InputField, OutputField, Signature
 
 LM, CHAT = OfflineLM(), ChatAdapter()
@@ -233,3 +236,22 @@ def test_samples_are_of_the_promised_size_and_have_no_row_twice():
         )
         <= 20
     )
+
+
+def test_every_process_gives_the_same_answers():
+    script = (
+        "from engine.lm.offline.text import similarities\n"
+        "texts = ('red apple pie', 'green apple tart with cream', 'pie of cherries and cream', 'a blue boat')\n"
+        "print([similarities(text + ' and cream pie of green boat', texts) for text in texts])"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(found) == 1
