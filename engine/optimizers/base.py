@@ -21,8 +21,7 @@ from engine.search.budget import Budget
 from engine.search.contract import Problem, Search
 from engine.search.driver import Driver
 from engine.search.freeze import Freeze, check_frozen
-from engine.search.problem import seed_of
-from engine.search.settings import Control, Recorder, SearchResult, Settings
+from engine.search.settings import Control, Recorder, SearchResult, Settings, seed_of
 
 if TYPE_CHECKING:
     from engine.modules.module import Module

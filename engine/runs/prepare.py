@@ -21,8 +21,7 @@ from engine.runs.attachments import parse_cell
 from engine.runs.parts import check_model_keys, make_adapter, make_metric, make_optimizer
 from engine.runs.spec import Feedback, ModelChoice, RunSpec
 from engine.search.freeze import check_frozen
-from engine.search.problem import seed_of
-from engine.search.settings import Settings
+from engine.search.settings import Settings, seed_of
 
 if TYPE_CHECKING:
     from engine.modules.module import Module

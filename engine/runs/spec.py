@@ -221,7 +221,7 @@ def _frozen_problem(draft: ProjectDraft) -> str | None:
     from engine.pipeline.check import spec_problems
     from engine.runs.parts import make_optimizer
     from engine.search.freeze import check_frozen
-    from engine.search.problem import seed_of
+    from engine.search.settings import seed_of
 
     pipeline, named, frozen = draft.pipeline, draft.optimizer, draft.frozen
     if not frozen or pipeline is None or named is None or spec_problems(pipeline):

@@ -50,10 +50,18 @@ from engine.search.events import (
     TrialFinished,
     TrialStarted,
 )
-from engine.search.problem import make_problem, seed_of
 from engine.search.requests import FIRST_PLACE, Desk, Requests
 from engine.search.scoring import Scoring, Slots
-from engine.search.settings import Control, Recorder, SearchResult, Settings, Stopped, Trial
+from engine.search.settings import (
+    Control,
+    Recorder,
+    SearchResult,
+    Settings,
+    Stopped,
+    Trial,
+    make_problem,
+    seed_of,
+)
 from engine.search.wording import End, Proposals, ending
 
 _log = logging.getLogger(__name__)

@@ -39,8 +39,7 @@ from engine.search.contract import (
     drive,
     with_frozen_parts,
 )
-from engine.search.problem import make_problem, seed_of
-from engine.search.settings import Settings
+from engine.search.settings import Settings, make_problem, seed_of
 
 if TYPE_CHECKING:
     from engine.modules.module import Module

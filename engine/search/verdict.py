@@ -1,17 +1,12 @@
-"""The verdict: did the best prompt beat the starting one on the test rows? One sentence, computed.
-
-Both ran on the same rows, so rows are compared in pairs; the interval of the mean difference is that of
-`engine.statistics.paired_interval`.
-
-It knows records only.
-"""
+"""Comparisons on the same rows: the verdict on the best prompt, and the credit of each step's changes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from engine.records import Evaluation
+from engine.records import Candidate, Evaluation
 from engine.statistics import paired_interval
 
 Kind = Literal["better", "worse", "too_close", "not_enough", "unchanged"]
@@ -122,3 +117,149 @@ def _failures(failed: int) -> str:
         return ""
     one = failed == 1
     return f" {failed} row{'' if one else 's'} failed with an error and {'counts' if one else 'count'} as 0."
+
+
+Scores = Mapping[int, float]
+"""Row id -> score, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepChange:
+    """A candidate that differs from one of its parents in one step only: what it gained, as a mean over shared rows."""
+
+    step: str
+    child: str
+    parent: str
+    what: str
+    gain: float
+    low: float
+    high: float
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepCredit:
+    """One step's record: its changes, the best first; `kept` is what its changes add up to on the way to the best prompt.
+
+    `kept` is None where the way to the best prompt has no change of this step alone.
+    """
+
+    step: str
+    changes: tuple[StepChange, ...]
+    kept: float | None
+
+    @property
+    def helped(self) -> int:
+        """How many of its changes raised the score."""
+        return sum(c.gain > 0 for c in self.changes)
+
+    @property
+    def mean(self) -> float:
+        """The mean gain of its changes; 0 where there are none."""
+        return sum(c.gain for c in self.changes) / len(self.changes) if self.changes else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """Every step's credit in the program's order, and how many pairs changed several steps at once."""
+
+    steps: tuple[StepCredit, ...]
+    together: int
+
+    @property
+    def sentence(self) -> str:
+        """Return in one sentence which step's changes moved the score most."""
+        tried = [s for s in self.steps if s.changes]
+        if not tried:
+            if self.together:
+                return "Every change touched several steps at once, so no single step can be credited."
+            return "No change of a single step was scored on the same rows as what it came from."
+        kept = [s for s in tried if s.kept]
+        if kept:
+            most = max(kept, key=lambda s: abs(s.kept or 0.0))
+            return f"On the way to the best prompt, the step {most.step!r} moved the score most: {_points(most.kept or 0.0)}."
+        most = max(tried, key=lambda s: abs(s.mean))
+        return f"Changing the step {most.step!r} moved the score most: {_points(most.mean)} on average."
+
+
+def step_credit(candidates: Sequence[Candidate], scores: Mapping[str, Scores], best: str) -> Credit:
+    """Return each step's credit. `scores` is candidate id -> row -> score, `best` the id of the best candidate.
+
+    >>> from engine.records import StepState
+    >>> start = Candidate({"find": StepState("Find."), "say": StepState("Say.")})
+    >>> better = start.with_step("say", instructions="Say it briefly.").derived("why", start)
+    >>> found = step_credit([start, better], {start.id: {1: 0, 2: 1}, better.id: {1: 1, 2: 1}}, better.id)
+    >>> found.sentence
+    "On the way to the best prompt, the step 'say' moved the score most: 50 points up."
+    """
+    by_id = {c.id: c for c in candidates}
+    changes: list[StepChange] = []
+    together = 0
+    for child in by_id.values():
+        for parent in (by_id[p] for p in dict.fromkeys(child.parents) if p in by_id):
+            steps = _changed(parent, child)
+            if len(steps) > 1:
+                together += 1
+            elif steps:
+                found = _change(steps[0], parent, child, scores)
+                changes += [found] if found is not None else []
+    way = _way(by_id, best)
+    order = list(by_id[best].steps if best in by_id else next(iter(by_id.values())).steps) if by_id else []
+    return Credit(tuple(_of_step(step, changes, way) for step in order), together)
+
+
+def _of_step(step: str, changes: Sequence[StepChange], way: frozenset[tuple[str, str]]) -> StepCredit:
+    own = sorted((c for c in changes if c.step == step), key=lambda c: -c.gain)
+    kept = [c.gain for c in own if (c.parent, c.child) in way]
+    return StepCredit(step, tuple(own), sum(kept) if kept else None)
+
+
+def _changed(parent: Candidate, child: Candidate) -> list[str]:
+    return [path for path, state in child.steps.items() if parent.steps.get(path) != state]
+
+
+def _change(
+    step: str, parent: Candidate, child: Candidate, scores: Mapping[str, Scores]
+) -> StepChange | None:
+    before, after = scores.get(parent.id, {}), scores.get(child.id, {})
+    rows = sorted(before.keys() & after.keys())
+    if not rows:
+        return None
+    differences = [after[row] - before[row] for row in rows]
+    binary = all(s in (0, 1) for row in rows for s in (before[row], after[row]))
+    low, high = paired_interval(differences, binary=binary)
+    gain = sum(differences) / len(rows)
+    return StepChange(step, child.id, parent.id, _what(step, parent, child), gain, low, high, len(rows))
+
+
+def _what(step: str, parent: Candidate, child: Candidate) -> str:
+    before, after = parent.steps.get(step), child.steps[step]
+    if before is None:
+        return "the whole step"
+    parts = (
+        ("instructions", before.instructions != after.instructions),
+        ("solved examples", before.demos != after.demos or before.nearest != after.nearest),
+        ("field descriptions", before.field_descriptions != after.field_descriptions),
+        ("tool descriptions", before.tool_descriptions != after.tool_descriptions),
+        ("reasoning first", before.reason_first != after.reason_first),
+        ("the answer's layout", before.adapter != after.adapter),
+    )
+    return " and ".join(name for name, differs in parts if differs)
+
+
+def _way(by_id: Mapping[str, Candidate], best: str) -> frozenset[tuple[str, str]]:
+    """Return the (parent, child) pairs on the first-parent line from the best candidate back to its beginning."""
+    found: list[tuple[str, str]] = []
+    at = best
+    while at in by_id and len(found) <= len(by_id):
+        parent = next((p for p in by_id[at].parents if p in by_id and p != at), None)
+        if parent is None:
+            break
+        found.append((parent, at))
+        at = parent
+    return frozenset(found)
+
+
+def _points(gain: float) -> str:
+    points = round(100 * abs(gain))
+    return f"{points} point{'' if points == 1 else 's'} {'down' if gain < 0 else 'up'}"

@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard.state import candidates, reading
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, plain
-from engine.search.credit import Credit, step_credit
+from engine.search.verdict import Credit, step_credit
 from engine.store.rows import RunRow
 
 

@@ -1,7 +1,7 @@
 """The grounded proposer: asks a prompt model for instructions, from the program, the data and solved rows.
 
 After the proposer of MIPROv2 (Opsahl-Ong et al. 2024, arXiv 2406.11695). What the program does is
-rendered by code (`engine.search.problem`), so an instruction costs one call. Rules can only be read off rows:
+rendered by code (`engine.search.settings`), so an instruction costs one call. Rules can only be read off rows:
 every proposal is shown as many as fit, in an order of its own, with what readers of all the rows have noted (whole:
 a summary of two or three sentences would lose the rare rules) and the runs that went wrong.
 It yields asks and calls nothing.

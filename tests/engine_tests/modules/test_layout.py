@@ -13,8 +13,8 @@ from engine.export.program import parse_program, program_file, to_text
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.records import StepState
-from engine.search.credit import step_credit
-from engine.search.problem import make_problem
+from engine.search.settings import make_problem
+from engine.search.verdict import step_credit
 from engine.testing.contract import ToyLM, toy_settings
 
 SPEC = PipelineSpec(

@@ -16,7 +16,7 @@ from engine.records import Example
 from engine.search.budget import Budget
 from engine.search.contract import Problem, Proposal, Score, relay
 from engine.search.driver import Driver
-from engine.search.problem import make_problem
+from engine.search.settings import make_problem
 from engine.testing.contract import ToyLM, toy_rows, toy_settings
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from engine.optimizers.autotune.model import FactorialModel
 from engine.optimizers.autotune.optimizer import AutotuneOptions, make_plan
 from engine.optimizers.autotune.standing import Standing
-from engine.search.problem import make_problem
+from engine.search.settings import make_problem
 from engine.testing.contract import ToyLM, toy_rows, toy_settings
 
 

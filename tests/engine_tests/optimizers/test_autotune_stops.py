@@ -14,7 +14,7 @@ from engine.optimizers.autotune.words import labels_are_told
 from engine.records import Example
 from engine.search.budget import Budget
 from engine.search.driver import Driver
-from engine.search.problem import make_problem
+from engine.search.settings import make_problem
 from engine.testing.contract import ToyLM, toy_rows, toy_settings
 
 _LABELS = ("red", "green", "blue", "grey")

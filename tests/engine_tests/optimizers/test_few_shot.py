@@ -16,7 +16,7 @@ from engine.optimizers.shared.demos import varied_rows
 from engine.records import Example
 from engine.search.budget import Budget
 from engine.search.driver import Driver
-from engine.search.problem import make_problem
+from engine.search.settings import make_problem
 from engine.testing.toy_task import ToyLM, toy_metric, toy_rows, toy_settings
 
 ROWS = list(toy_rows(36).values())

@@ -14,7 +14,7 @@ from engine.optimizers.shared.study import Study
 from engine.records import Example
 from engine.search.budget import Budget
 from engine.search.driver import Driver
-from engine.search.problem import make_problem
+from engine.search.settings import make_problem
 from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings
 
 LARGE = {"rows": toy_rows(160), "train": tuple(range(40)), "validation": tuple(range(40, 160))}

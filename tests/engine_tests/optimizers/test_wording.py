@@ -17,7 +17,7 @@ from engine.optimizers.shared.board import components_of
 from engine.records import Candidate, StepState
 from engine.search.contract import Propose, Score, relay
 from engine.search.driver import Driver
-from engine.search.problem import make_problem
+from engine.search.settings import make_problem
 from engine.testing.toy_task import ToyLM, toy_metric, toy_rows, toy_settings
 
 ROWS = list(toy_rows(36).values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.records import Candidate, Demo, StepState
-from engine.search.credit import step_credit
+from engine.search.verdict import step_credit
 
 START = Candidate({"find": StepState("Find."), "say": StepState("Say.")})
 FOUND = START.with_step("find", instructions="Find all.").derived("more", START)

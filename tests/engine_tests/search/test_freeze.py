@@ -19,7 +19,7 @@ from engine.search.contract import Keep, Propose, Score, relay
 from engine.search.driver import Driver
 from engine.search.estimate import estimate
 from engine.search.freeze import Freeze, check_frozen, demo_key, restored
-from engine.search.problem import make_problem
+from engine.search.settings import make_problem
 from engine.store.store import Store
 from engine.testing.contract import ToyLM, frozen_program, toy_metric, toy_rows, toy_settings
 
