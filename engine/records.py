@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import orjson
 
@@ -366,6 +366,41 @@ class Evaluation:
     def scores(self) -> dict[int, float]:
         """Row id -> score."""
         return {o.row: o.score for o in self.outcomes}
+
+
+class RowTrial(Protocol):
+    """A candidate scored on some rows: a trial of a search, or its row in a store."""
+
+    @property
+    def candidate_id(self) -> str:
+        """The candidate's id."""
+
+    @property
+    def split(self) -> str:
+        """One of train, validation and test."""
+
+    @property
+    def rows_total(self) -> int:
+        """The number of rows that were asked for."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of them have an outcome."""
+
+
+_Trial = TypeVar("_Trial", bound=RowTrial)
+
+
+def whole_trials(
+    trials: Iterable[_Trial], split: str = "validation", rows: int | None = None
+) -> dict[str, _Trial]:
+    """Return each candidate's last complete trial on all rows of a split, by candidate id.
+
+    Without `rows`, all rows are as many as any complete trial of the split has.
+    """
+    complete = [t for t in trials if t.complete and t.split == split]
+    rows = max((t.rows_total for t in complete), default=0) if rows is None else rows
+    return {t.candidate_id: t for t in complete if t.rows_total == rows}
 
 
 def json_value(value: Any) -> Any:

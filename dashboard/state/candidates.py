@@ -13,7 +13,7 @@ import streamlit as st
 from dashboard.state import reading
 from dashboard.views import history
 from engine.errors import NotFoundError
-from engine.records import Outcome
+from engine.records import Outcome, whole_trials
 from engine.store.rows import CandidateEntry, CandidateRow, RunRow, TrialRow
 
 MOST = 4
@@ -88,17 +88,15 @@ def whole(run: RunRow) -> dict[str, dict[str, TrialRow]]:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _whole(run_id: str, revision: int, folder: str) -> dict[str, dict[str, TrialRow]]:  # noqa: ARG001 - the cache's key
     with reading.reading() as store:
-        return whole_trials(store.trials(run_id))
+        return trials_by_split(store.trials(run_id))
 
 
-def whole_trials(trials: Sequence[TrialRow]) -> dict[str, dict[str, TrialRow]]:
-    """Return the last finished trial on the most rows of each split, by candidate id and split."""
-    done = [t for t in trials if t.state == "finished" and t.split in SPLITS]
-    most = {split: max((t.rows_total for t in done if t.split == split), default=0) for split in SPLITS}
+def trials_by_split(trials: Sequence[TrialRow]) -> dict[str, dict[str, TrialRow]]:
+    """Return each candidate's last finished trial on all rows of each split: candidate id -> split -> trial."""
     found: dict[str, dict[str, TrialRow]] = {}
-    for trial in done:
-        if trial.rows_total == most[trial.split]:
-            found.setdefault(trial.candidate_id, {})[trial.split] = trial
+    for split in SPLITS:
+        for candidate_id, trial in whole_trials(trials, split).items():
+            found.setdefault(candidate_id, {})[split] = trial
     return found
 
 

@@ -58,13 +58,6 @@ class Variant(NamedTuple):
     best: bool
 
 
-def whole_trials(trials: Sequence[TrialRow]) -> dict[str, TrialRow]:
-    """Return each candidate's last finished trial on all the validation rows, by candidate id."""
-    scored = [t for t in trials if t.split == "validation" and t.state == "finished"]
-    whole = max((t.rows_total for t in scored), default=0)
-    return {t.candidate_id: t for t in scored if t.rows_total == whole}
-
-
 def matrix(
     candidates: Sequence[CandidateRow],
     trials: Mapping[str, TrialRow],

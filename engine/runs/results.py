@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from engine.records import Candidate, Evaluation, Usage
+from engine.records import Candidate, Evaluation, Usage, whole_trials
 from engine.search.settings import SearchResult, Trial
 from engine.search.verdict import Verdict
 
@@ -72,12 +72,8 @@ def result_dict(
 
 def validation_score(trials: Iterable[Trial], candidate: Candidate, rows: int) -> float | None:
     """Return a candidate's score on all the validation rows; None where it was not scored on all of them."""
-    found: float | None = None
-    for trial in trials:
-        whole = trial.split == "validation" and trial.complete and len(trial.evaluation.outcomes) == rows
-        if whole and trial.candidate.id == candidate.id:
-            found = trial.evaluation.score
-    return found
+    trial = whole_trials(trials, rows=rows).get(candidate.id)
+    return None if trial is None else trial.evaluation.score
 
 
 def _median(values: list[float]) -> float | None:

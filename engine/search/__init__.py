@@ -1,22 +1,17 @@
 """Driving a search: the contract between optimizers and the driver, and everything the driver does for them.
 
-    contract.py    what a search yields (Score, Propose, Keep) and is answered
-    settings.py    what a run is given (Settings, Recorder, Control) and gives back (SearchResult)
+    contract.py    what a search yields (Score, Propose, Keep), is answered and may know (Problem, Meter); relay, drive
+    settings.py    Settings, Recorder, Control, SearchResult; the Problem made from them, with descriptions for prompts
     driver.py      answers asks, batch by batch: trials, events, the result so far
-    scoring.py     runs the rows of a Score ask, none of them twice
-    slots.py       how many rows at once, earlier asks first; pause and stop
+    scoring.py     runs the rows of a Score ask, none of them twice, in a bounded number of slots; pause and stop
     budget.py      the limits, and the ledger that every call passes
-    reserve.py     what of the budget the final test needs
-    requests.py    what a person asks of a search under way: a larger budget, a prompt written by hand
-    events.py      what happens, as records that say themselves in a sentence
-    ending.py      how a search ended, in a sentence or two
-    problem.py     what a search is told about program and data
-    freeze.py      what a person has forbidden a search to change, and the candidate that keeps to it
-    hold.py        holds any search to that
-    estimate.py    what a run will take, from simulation.py and stand_in.py
-    reuse.py       which calls of a pipeline the estimate takes to be answered by the call cache
-    credit.py      which step's change moved the score
-    verdict.py     better, worse, too close to call, or not enough rows
+    requests.py    user requests during a run: a larger budget, a prompt written by hand
+    events.py      events of a run, as records with a sentence each
+    freeze.py      frozen parts, and the candidate that keeps them
+    estimate.py    the calls, tokens, money and time of a run, before it starts
+    simulation.py  drives a search with invented answers, for the estimate
+    verdict.py     better, worse, too close to call or not enough rows; the credit of each step's changes
+    wording.py     the user's sentences on endings and verdicts
 
-It knows no algorithm, no store and no page.
+It must not know any algorithm, store or page.
 """

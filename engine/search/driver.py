@@ -1,12 +1,12 @@
-"""The driver: it runs what searches ask for, once, for all optimizers.
+"""The driver of searches, for all optimizers. It must not know any algorithm or store.
 
 It owns calls, concurrency, the budget, events, pause and stop. It drives one batch of asks at a time;
 everything inside a batch runs concurrently, up to `Settings.concurrency` program rows, and the answers
-go back in the order asked. It knows no algorithm and no store.
+go back in the order asked.
 
 When the budget is spent or the run is stopped in the middle of a batch, calls in flight finish and the
 search still receives what was scored (evaluations with fewer rows than asked), so that it can `Keep`
-what it learned; its next paid ask is not answered any more.
+what it learned; its next paid ask is not answered.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from engine.search.events import (
     TrialFinished,
     TrialStarted,
 )
-from engine.search.requests import FIRST_PLACE, Desk, Requests
+from engine.search.requests import FIRST_PLACE, RequestHandler, Requests
 from engine.search.scoring import Scoring, Slots
 from engine.search.settings import (
     Control,
@@ -62,12 +62,12 @@ from engine.search.settings import (
     make_problem,
     seed_of,
 )
-from engine.search.wording import End, Proposals, ending
+from engine.search.wording import Ending, Proposals, closing_message
 
 _log = logging.getLogger(__name__)
 
-# Seconds between two readings of the meters, so that a fast run does not drown its recorder.
-_METER_SECONDS = 0.25
+# Least seconds between two events of what is spent, so that a fast run does not flood its recorder.
+_SPENDING_SECONDS = 0.25
 
 
 class Driver:
@@ -105,16 +105,18 @@ class Driver:
         self._validation, self._train = frozenset(settings.validation), frozenset(settings.train)
         self._best, self._best_score = self.seed, None  # type: tuple[Candidate, float | None]
         rows = settings.validation or settings.train
-        self._desk = Desk(requests, self.ledger, self.seed, rows, self._score_beside, self._record)
-        self._written = Proposals()
-        self._metered_at = 0.0
+        self._handler = RequestHandler(
+            requests, self.ledger, self.seed, rows, self._score_first, self._record
+        )
+        self._proposals = Proposals()
+        self._spending_recorded_at = 0.0
 
     # Evaluations outside the search
 
     async def score(self, candidate: Candidate, rows: Sequence[int], *, label: str = "") -> Evaluation:
-        """Score a candidate on any rows of the settings, as a trial of its own.
+        """Score a candidate on any rows of the settings, as a separate trial.
 
-        Raises RunError, in one sentence, when every row fails the same way and no call has succeeded.
+        Raises RunError when every row fails the same way and no call has succeeded.
         """
         ask = Score(candidate, tuple(rows), label=label)
         (evaluation,) = await loop.here_or_there(self._batch([ask]))
@@ -125,8 +127,8 @@ class Driver:
     ) -> tuple[Evaluation, Evaluation]:
         """Score two candidates on the same rows, for the verdict; a spent or stopped search does not prevent it.
 
-        Rows run side by side, so what a short budget leaves is still paired. The time limit does not hold
-        here: the search has kept this much of it back.
+        Rows run side by side, so what a short budget leaves is still paired. The time limit does not apply
+        here, because the search has kept this much of it back.
         """
         self.ledger.keep_back(Amount())
         if self.ledger.closing == "stopped":
@@ -157,12 +159,14 @@ class Driver:
             self.settings.keep_back_final_test(self.ledger, test_rows, outcomes)
         self._found(self.seed)
         stopped: Stopped = "finished"
-        told, cause = "", ""
+        message, cause = "", ""
         try:
-            told = await self._rounds(make) or ""
-            if (better := await self._desk.preferred(self._best, self._best_score, self.trials)) is not None:
+            message = await self._rounds(make) or ""
+            if (
+                better := await self._handler.better_rival(self._best, self._best_score, self.trials)
+            ) is not None:
                 self._keep(better)
-            # Closed: it did not come to its own end, at most its last batch was cut.
+            # A closed ledger cut the search short, or at least its last batch.
             if self.ledger.closing is not None:
                 stopped, cause = self.ledger.closing, self.ledger.closed or ""
         except RunError:
@@ -172,10 +176,10 @@ class Driver:
             stopped, cause = "failed", f"The search failed: {error}"
         if stopped == "failed" and not self.ledger.replies and self.ledger.closed:
             raise RunError(cause)
-        end = End(cause, self.seed, self._best, self._best_score, self.trials)
-        reason = ending(told, end, self._written)
+        ending = Ending(cause, self.seed, self._best, self._best_score, self.trials)
+        reason = closing_message(message, ending, self._proposals)
         self._record(Note(reason, "info" if stopped == "finished" else "warning"))
-        self._meter(always=True)
+        self._record_spending(always=True)
         return SearchResult(
             best=self._best,
             seed=self.seed,
@@ -188,41 +192,41 @@ class Driver:
         )
 
     async def _rounds(self, make: Callable[[Problem], Search]) -> str | None:
-        """Drive a search to its end, and once more where the budget was raised meanwhile: it had planned for less.
+        """Drive a search to its end, and again if the budget was raised meanwhile, since it had planned for less.
 
-        What it asks again is answered from memory and told to nobody, so the second time begins where the first ended.
+        What it asks again is answered from memory without events, so the second time begins where the first ended.
         """
         batches, before = count(1), self.ledger.spent.calls
         while True:
             raised = self.ledger.raised
             left, made = self.ledger.calls_left, self.ledger.spent.calls - before
             problem = make_problem(self.settings, calls=None if left is None else left + made)
-            problem.meter.note(made)
             search = with_frozen_parts(make(problem), problem)
-            reason = await self._drive(search, problem.meter, batches)
+            reason = await self._drive(search, problem.meter, batches, before)
             if self.ledger.closed is not None or self.ledger.raised == raised:
                 return reason
-            self._desk.enter(self._best, self.trials)
+            self._handler.add_rival(self._best, self.trials)
             self._again = dict(self._answered)
             self._record(Note("The search goes on: it has more to spend than it had planned with."))
 
-    async def _drive(self, search: Search, meter: Meter, batches: Iterator[int]) -> str | None:
+    async def _drive(self, search: Search, meter: Meter, batches: Iterator[int], before: int) -> str | None:
         """Drive a search to its end, or to its first paid ask after the ledger closed; return its closing message."""
         cut = False
-        calls, rows = self.ledger.spent.calls, self._scoring.rows_run
+        # A search that is driven again plans with the whole budget; what it has made counts from its first batch on.
+        calls, rows = before, self._scoring.rows_run
 
         async def answer(asks: Sequence[Ask]) -> Sequence[Any] | None:
             nonlocal cut, calls, rows
             batch = next(batches)
             if self.ledger.closed is not None:
-                await self._desk.attend(batch)  # a larger budget opens it again
+                await self._handler.handle(batch)  # a larger budget opens it again
             if self.ledger.closed is not None and any(not isinstance(ask, Keep) for ask in asks):
                 for ask in asks:
                     if isinstance(ask, Keep):
                         self._keep(ask)
                 cut = True
                 return None
-            answers = await self._desk.beside(self._batch(asks), batch)
+            answers = await self._handler.handle_during(self._batch(asks), batch)
             self.trials.sort(key=lambda trial: trial.number)
             calls_now, rows_now = self.ledger.spent.calls, self._scoring.rows_run
             samples = sum(ask.n for ask in asks if isinstance(ask, Propose))
@@ -232,7 +236,7 @@ class Driver:
 
         message = await drive(search, answer)
         if not cut:
-            await self._desk.attend(next(batches))
+            await self._handler.handle(next(batches))
         return message if isinstance(message, str) else None
 
     async def _batch(self, asks: Sequence[Ask], *, in_turn: bool = True) -> list[Any]:
@@ -255,14 +259,14 @@ class Driver:
             if isinstance(answer, BaseException):
                 raise answer  # only now: every call in flight has finished and is recorded
         self.trials[trials_before:] = sorted(self.trials[trials_before:], key=lambda t: t.number)
-        self._meter()
+        self._record_spending()
         for trial in self.trials[trials_before:]:
             self._check_setup(trial.evaluation)
         return list(answers)
 
     # Score
 
-    async def _score_beside(self, ask: Score) -> Evaluation:
+    async def _score_first(self, ask: Score) -> Evaluation:
         self._trials_started += 1
         return await self._answer_score(ask, FIRST_PLACE, self._trials_started)
 
@@ -281,7 +285,7 @@ class Driver:
             scored[outcome.row] = outcome
             total += outcome.score
             self._record(RowScored(number, outcome, len(scored), len(ask.rows), total / len(scored)))
-            self._meter()
+            self._record_spending()
 
         await self._scoring.run(ask, place, note)
         evaluation = Evaluation(ask.candidate.id, tuple(scored[r] for r in ask.rows if r in scored))
@@ -328,7 +332,7 @@ class Driver:
 
         samples = await asyncio.gather(*(sample(i) for i in range(ask.n)))
         outputs = tuple(s for s in samples if s is not None)
-        self._written.count(ask.n, outputs)
+        self._proposals.count(ask.n, outputs)
         self._record(Proposed(ask.label, ask.n, len(outputs)))
         return Proposal(outputs)
 
@@ -342,7 +346,7 @@ class Driver:
         if changed:
             self._record(NewBest(ask.candidate, ask.score))
 
-    # Telling
+    # Events
 
     def _found(self, candidate: Candidate) -> None:
         if candidate.id not in self._numbers:
@@ -355,10 +359,10 @@ class Driver:
             return "validation"
         return "train" if self._train.issuperset(ask.rows) else "test"
 
-    def _meter(self, *, always: bool = False) -> None:
+    def _record_spending(self, *, always: bool = False) -> None:
         now = time.monotonic()
-        if always or now - self._metered_at >= _METER_SECONDS:
-            self._metered_at = now
+        if always or now - self._spending_recorded_at >= _SPENDING_SECONDS:
+            self._spending_recorded_at = now
             self._record(BudgetSpent(self.ledger.spent, self.ledger.seconds))
 
     def _record(self, event: Event) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from engine.records import Candidate, Evaluation, Outcome, Usage
+from engine.search.wording import counted
 
 Split = Literal["train", "validation", "test"]
 
@@ -42,7 +43,7 @@ class TrialStarted:
     def text(self) -> str:
         """The event in a sentence."""
         label = f" ({self.label})" if self.label else ""
-        return f"Trial {self.trial}{label} starts on {_count(len(self.rows), self.split + ' row')}."
+        return f"Trial {self.trial}{label} starts on {counted(len(self.rows), self.split + ' row')}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +83,9 @@ class TrialFinished:
         if not outcomes:
             return f"Trial {self.trial} was cut short before its first row."
         errors = sum(o.error is not None for o in outcomes)
-        failed = f", {_count(errors, 'row')} failed" if errors else ""
+        failed = f", {counted(errors, 'row')} failed" if errors else ""
         cut = ", cut short" if self.partial else ""
-        scored = f"{_percent(self.evaluation.score)} over {_count(len(outcomes), 'row')}"
+        scored = f"{_percent(self.evaluation.score)} over {counted(len(outcomes), 'row')}"
         return f"Trial {self.trial} scored {scored}{failed}{cut}."
 
 
@@ -116,7 +117,9 @@ class Proposed:
     def text(self) -> str:
         """The event in a sentence."""
         what = self.label or "proposals"
-        return f"Asked the prompt model for {what}: {self.received} of {_count(self.asked, 'answer')} usable."
+        return (
+            f"Asked the prompt model for {what}: {self.received} of {counted(self.asked, 'answer')} usable."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,7 @@ class BudgetSpent:
         """The event in a sentence."""
         cost = "" if self.usage.cost is None else f", {self.usage.cost:.4f} US dollars"
         return (
-            f"Spent so far: {_count(self.usage.calls, 'call')}, {_count(self.usage.tokens, 'token')}{cost}."
+            f"Spent so far: {counted(self.usage.calls, 'call')}, {counted(self.usage.tokens, 'token')}{cost}."
         )
 
 
@@ -155,7 +158,3 @@ Event = CandidateFound | TrialStarted | RowScored | TrialFinished | NewBest | Pr
 
 def _percent(score: float) -> str:
     return f"{100 * score:.0f} %"
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"

@@ -1,8 +1,8 @@
-"""What a person asks of a search under way, and how it is done beside the search: no algorithm hears of it.
+"""User requests during a run: a larger budget, or a prompt written by hand. The driver handles them, no search sees them.
 
-A larger budget counts at once. A prompt written by hand is scored on the validation rows as a trial of its own,
-before the rows that wait, and at the end it is the result where it scored better than what the search chose.
-Each is bound to the batch of the search it was done in, so that a run driven again does the same again.
+A larger budget counts at once. A prompt written by hand is scored on the validation rows as a separate trial, before
+the rows that wait; it becomes the result if it scores better than what the search chose. Each request belongs to the
+batch in which it was handled, so that a run driven again handles it in the same batch.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from engine.errors import EngineError
-from engine.records import Candidate, Evaluation
+from engine.records import Candidate, Evaluation, whole_trials
 from engine.search.budget import Budget, Ledger
 from engine.search.contract import Keep, Score
 from engine.search.events import Note
-from engine.search.settings import Trial, whole_score
+from engine.search.settings import Trial
 
 BY_HAND = "by hand"
 POLL_SECONDS = 0.1
 _T = TypeVar("_T")
 
-# Before every row of the search that waits for a slot: a person is waiting.
+# Before every row of the search that waits for a slot, because a user is waiting.
 FIRST_PLACE = -1
 
 
@@ -37,7 +37,7 @@ class RaiseBudget:
 
 @dataclass(frozen=True, slots=True)
 class TryCandidate:
-    """Request: score this candidate too, and let it be the result where it is the best."""
+    """Request: score this candidate too, and make it the result if it is the best."""
 
     id: int
     candidate: Candidate
@@ -47,23 +47,20 @@ Request = RaiseBudget | TryCandidate
 
 
 class Requests(Protocol):
-    """Where requests come from and answers go to. Called on the event loop; it must be quick."""
+    """Source of requests and receiver of their answers. Called on the event loop; it must return at once."""
 
     def due(self, batch: int) -> Sequence[Request]:
-        """Return requests to carry out now, each once: new ones, and those done in this batch before a restart."""
+        """Return requests to handle now, each once: new ones, and those handled in this batch before a restart."""
 
     def begin(self, request: Request, batch: int) -> None:
-        """Note that a request is carried out in this batch of the search (counted from 1)."""
+        """Record that a request is handled in this batch of the search (counted from 1)."""
 
-    def answer(self, request: Request, sentence: str, *, done: bool) -> None:
-        """Tell what became of a request, in one sentence."""
+    def answer(self, request: Request, message: str, *, done: bool) -> None:
+        """Report the result of a request in one sentence."""
 
 
-class Desk:
-    """Carries requests out beside the batches of one search.
-
-    `score` scores an ask as a trial of its own.
-    """
+class RequestHandler:
+    """Handles user requests next to the batches of one search; `score` scores an ask as a separate trial."""
 
     def __init__(
         self,
@@ -80,12 +77,12 @@ class Desk:
         self._score, self._note = score, note
         self._rivals: dict[str, tuple[Candidate, float]] = {}
 
-    async def beside(self, work: Awaitable[_T], batch: int) -> _T:
-        """Await a batch of the search, and do meanwhile what people ask."""
+    async def handle_during(self, work: Awaitable[_T], batch: int) -> _T:
+        """Await a batch of the search, and handle requests meanwhile."""
         task = asyncio.ensure_future(work)
         if self._requests is None:
             return await task
-        await asyncio.sleep(0)  # the batch numbers its trials first, now as when the run is driven again
+        await asyncio.sleep(0)  # the batch numbers its trials first, as it does when the run is driven again
         tries: list[asyncio.Task[None]] = []
         while True:
             tries += self._begin(batch)
@@ -95,81 +92,73 @@ class Desk:
         await asyncio.gather(*tries)
         return await task
 
-    async def attend(self, batch: int) -> None:
-        """Do what people ask, between two batches or after the last."""
+    async def handle(self, batch: int) -> None:
+        """Handle requests between two batches or after the last."""
         await asyncio.gather(*self._begin(batch))
 
-    def enter(self, best: Candidate, trials: Sequence[Trial]) -> None:
-        """Let what the search chose so far be a rival of what it chooses in the end."""
-        score = whole_score(trials, best, self._rows)
+    def add_rival(self, best: Candidate, trials: Sequence[Trial]) -> None:
+        """Let what the search chose so far compete with what it chooses in the end."""
+        score = self._known_score(best, trials)
         if score is not None:
             self._rivals[best.id] = (best, score)
 
-    async def preferred(self, best: Candidate, score: float | None, trials: Sequence[Trial]) -> Keep | None:
+    async def better_rival(
+        self, best: Candidate, score: float | None, trials: Sequence[Trial]
+    ) -> Keep | None:
         """Return the rival that beats what the search chose on the same rows; None without one."""
         if not self._rivals:
             return None
-        own = whole_score(trials, best, self._rows)
+        own = self._known_score(best, trials)
         if own is None and self._ledger.closed is None:
             own = (await self._score(Score(best, self._rows, label="result"))).score
-        mine, high = max(self._rivals.values(), key=lambda tried: tried[1])
-        return Keep(mine, high) if high > (own if own is not None else score or 0.0) else None
+        rival, high = max(self._rivals.values(), key=lambda scored: scored[1])
+        return Keep(rival, high) if high > (own if own is not None else score or 0.0) else None
+
+    def _known_score(self, candidate: Candidate, trials: Sequence[Trial]) -> float | None:
+        for split in ("validation", "train"):
+            trial = whole_trials(trials, split, len(self._rows)).get(candidate.id)
+            if trial is not None and set(trial.evaluation.scores) == set(self._rows):
+                return trial.evaluation.score
+        return None
 
     def _begin(self, batch: int) -> list[asyncio.Task[None]]:
-        tries = []
-        for request in self._requests.due(batch) if self._requests is not None else ():
-            assert self._requests is not None  # noqa: S101 - for the type checker
-            self._requests.begin(request, batch)
+        tries: list[asyncio.Task[None]] = []
+        if (requests := self._requests) is None:
+            return tries
+        for request in requests.due(batch):
+            requests.begin(request, batch)
             if isinstance(request, RaiseBudget):
-                self._raise(request)
+                message, done = self._raise_budget(request)
+                requests.answer(request, message, done=done)
             else:
-                tries.append(asyncio.create_task(self._try(request)))
+                tries.append(asyncio.create_task(self._answer_try(requests, request)))
         return tries
 
-    def _raise(self, request: RaiseBudget) -> None:
-        sentence = self._ledger.extend(request.budget)
-        if sentence:
-            self._note(Note(f"You raised the budget: {sentence}."))
-        self._answer(
-            request,
-            f"the run may use {sentence} now."
-            if sentence
-            else "a limit can only be raised, and one that the run does not have cannot be.",
-            done=bool(sentence),
-        )
+    def _raise_budget(self, request: RaiseBudget) -> tuple[str, bool]:
+        raised = self._ledger.extend(request.budget)
+        if not raised:
+            return "a limit can only be raised, and one that the run does not have cannot be.", False
+        self._note(Note(f"You raised the budget: {raised}."))
+        return f"the run may use {raised} now.", True
 
-    async def _try(self, request: TryCandidate) -> None:
-        candidate = request.candidate
-        if problem := self._unfit(candidate):
-            self._answer(request, problem, done=False)
-            return
+    async def _answer_try(self, requests: Requests, request: TryCandidate) -> None:
+        message, done = await self._try_candidate(request.candidate)
+        requests.answer(request, message, done=done)
+
+    async def _try_candidate(self, candidate: Candidate) -> tuple[str, bool]:
+        if set(candidate.steps) != set(self._seed.steps):
+            return f"it must have the steps {', '.join(self._seed.steps)} and no others.", False
+        empty = [path for path, state in candidate.steps.items() if not state.instructions.strip()]
+        if empty:
+            return f"the instruction of {empty[0]} is empty.", False
         if self._ledger.closed is not None:
-            self._answer(request, f"the search is over. {self._ledger.closed}", done=False)
-            return
+            return f"the search is over. {self._ledger.closed}", False
         try:
             evaluation = await self._score(Score(candidate, self._rows, label=BY_HAND))
         except EngineError as error:
-            self._answer(request, str(error), done=False)
-            return
+            return str(error), False
         rows, wanted = len(evaluation.outcomes), len(self._rows)
         if rows < wanted:
-            self._answer(
-                request,
-                f"only {rows} of {wanted} rows could run. {self._ledger.closed or ''}".strip(),
-                done=False,
-            )
-            return
+            return f"only {rows} of {wanted} rows could run. {self._ledger.closed or ''}".strip(), False
         self._rivals[candidate.id] = (candidate, evaluation.score)
-        self._answer(
-            request, f"it scores {100 * evaluation.score:.1f} % on the {wanted} validation rows.", done=True
-        )
-
-    def _unfit(self, candidate: Candidate) -> str:
-        if set(candidate.steps) != set(self._seed.steps):
-            return f"it must have the steps {', '.join(self._seed.steps)} and no others."
-        empty = [path for path, state in candidate.steps.items() if not state.instructions.strip()]
-        return f"the instruction of {empty[0]} is empty." if empty else ""
-
-    def _answer(self, request: Request, sentence: str, *, done: bool) -> None:
-        if self._requests is not None:
-            self._requests.answer(request, sentence, done=done)
+        return f"it scores {100 * evaluation.score:.1f} % on the {wanted} validation rows.", True

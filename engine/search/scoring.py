@@ -1,7 +1,6 @@
-"""Runs the rows of a `Score` ask: which rows must run at all, with which program, model and metric.
+"""Runs of the rows of `Score` asks, none of them twice, with the right program, model and metric.
 
-A row already scored with the same content is not run again, and a row that two asks of a batch share is
-run once. It records nothing and decides nothing about the budget: calls pass the ledger's gate.
+It records nothing and decides nothing about the budget: calls pass the ledger's gate.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Slots:
-    """A bounded number of slots; `at(place)` is entered around a row, the lowest place is served first."""
+    """A bounded number of slots for rows; the lowest place waits least. `at(place)` is entered around a row."""
 
     def __init__(self, size: int, control: Control | None, ledger: Ledger) -> None:
         self.size = size
@@ -39,16 +38,16 @@ class Slots:
         self._control = control
         self._ledger = ledger
 
-    def at(self, place: int) -> _Place:
-        """Return the door for the asks at this place."""
-        return _Place(self, place)
+    def at(self, place: int) -> _Queue:
+        """Return the queue of the asks at this place."""
+        return _Queue(self, place)
 
     def ignore_control(self) -> None:
-        """Pause and stop nothing any more."""
+        """Stop following the control, so that nothing is paused or stopped."""
         self._control = None
 
     async def take(self, place: int) -> None:
-        """Wait for a slot, then for the control's leave."""
+        """Wait for a slot, then for the control."""
         if self._free:
             self._free -= 1
         else:
@@ -63,7 +62,7 @@ class Slots:
         await self._checkpoint()
 
     def give(self) -> None:
-        """Hand a slot to whoever waits for one."""
+        """Pass a slot on to the first that waits."""
         while self._waiting:
             future = heapq.heappop(self._waiting)[2]
             if not future.done():
@@ -86,9 +85,9 @@ class Slots:
             self._ledger.unpause()
 
 
-class _Place:
+class _Queue:
     def __init__(self, slots: Slots, place: int) -> None:
-        # Twice the slots: as many rows run as wait, so that a slot freed by an ask can go to the same ask again.
+        # Twice the slots, so that a slot freed by an ask is refilled at once.
         self.size = 2 * slots.size
         self._slots = slots
         self._place = place
@@ -102,14 +101,14 @@ class _Place:
         self._slots.give()
 
 
-Note = Callable[[Outcome], None]
+OnOutcome = Callable[[Outcome], None]
 
 # Candidate, row, by the teacher, rollout, with trace: what makes one program run different from another.
 _Cell = tuple[str, int, bool, int, bool]
 
 
 class Scoring:
-    """The rows of one run, and its memory of them."""
+    """Runs the rows of one run, and remembers their outcomes."""
 
     def __init__(self, settings: Settings, ledger: Ledger, slots: Slots) -> None:
         self._settings = settings
@@ -120,10 +119,10 @@ class Scoring:
         self._strict = takes_trace(settings.metric)
         self.rows_run = 0
 
-    async def run(self, ask: Score, place: int, note: Note) -> None:
-        """Run an ask's rows, the lowest place of a batch first; `note` hears of every outcome.
+    async def run(self, ask: Score, place: int, note: OnOutcome) -> None:
+        """Run an ask's rows, the lowest place of a batch first, and pass every outcome to `note`.
 
-        A row already scored is noted at once; a row that another ask runs right now is waited for.
+        A row already scored is passed on at once; a row that another ask is running is waited for.
         """
         groups: dict[str, tuple[Candidate, dict[int, _Cell]]] = {}
         jobs: list[Coroutine[Any, Any, None]] = []
@@ -153,7 +152,7 @@ class Scoring:
         return runtime.context(**chosen)
 
     async def _run(
-        self, ask: Score, place: int, candidate: Candidate, cells: dict[int, _Cell], note: Note
+        self, ask: Score, place: int, candidate: Candidate, cells: dict[int, _Cell], note: OnOutcome
     ) -> None:
         settings = self._settings
         program = (ask.teacher and settings.teacher) or settings.program
@@ -192,7 +191,7 @@ class Scoring:
         return ask.teacher and (self._settings.teacher is not None or self._settings.teacher_lm is not None)
 
     def _without_row(self, candidate: Candidate, row: int) -> Candidate:
-        """The candidate without demonstrations made from this row (the candidate itself if there are none)."""
+        """Return the candidate without demonstrations made from this row."""
         if not any(state.demos for state in candidate.steps.values()):
             return candidate
         inputs = {name: json_value(value) for name, value in self._settings.rows[row].inputs().items()}
@@ -213,9 +212,9 @@ def _picks(candidate: Candidate) -> bool:
 
 
 def _hiding(program: Module, settings: Settings, ask: Score) -> Module:
-    """The program, whose steps that pick their examples by the input pick none made from that very row.
+    """Return the program; its steps that pick examples by the input skip those made from that very row.
 
-    Making them without it, row by row, would have them compare all their examples anew each time.
+    One candidate per row without its example would make them compare all examples again for each row.
     """
     if ask.hide_own_row:
         inputs = settings.rows[ask.rows[0]].input_keys if ask.rows else frozenset()
@@ -230,7 +229,7 @@ _OWN_HIDDEN = "~"
 
 
 def takes_trace(metric: Any) -> bool:
-    """Whether a metric of one's own takes a trace, and so may be stricter when rows become examples.
+    """Return whether a user's metric takes a trace, and so may be stricter when rows become examples.
 
     >>> takes_trace(lambda example, prediction, trace=None: True)
     True
@@ -244,7 +243,7 @@ def takes_trace(metric: Any) -> bool:
 
 
 def _with_trace(metric: Any) -> Any:
-    """The metric, handed the steps of the row's run: what DSPy's metrics know a bootstrap by."""
+    """Return the metric called with the steps of the row's run, by which DSPy's metrics recognize bootstrapping."""
 
     def strict(example: Any, prediction: Any) -> Any:
         return metric(example, prediction, trace=list(runtime.current().trace or ()))
@@ -261,7 +260,7 @@ def _first(found: Mapping[_Cell, Any], cells: tuple[_Cell, ...]) -> Any:
     return next((found[cell] for cell in cells if cell in found), None)
 
 
-async def _wait(running: asyncio.Future[Outcome | None], note: Note) -> None:
+async def _wait(running: asyncio.Future[Outcome | None], note: OnOutcome) -> None:
     outcome = await running
     if outcome is not None:
         note(outcome)

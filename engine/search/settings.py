@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import random
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from engine.adapters.chat import ChatAdapter
 from engine.modules.trajectory import ToolStep
-from engine.records import Candidate, Evaluation, Example, Outcome, Usage, json_value
+from engine.records import Candidate, Evaluation, Example, Outcome, Usage, json_value, whole_trials
 from engine.runtime import context, current
 from engine.search.budget import Amount, Budget, Ledger
 from engine.search.contract import Meter, Problem
@@ -60,12 +60,12 @@ class Settings:
 
     @property
     def calls_a_row(self) -> int:
-        """Model calls that one row takes, as far as the program tells: those of its steps, and those of a metric that asks a judge."""
+        """Usual number of model calls for one row: those of the program, and those of a metric that asks a judge."""
         return self.program_calls + self.judge_calls
 
     @property
     def program_calls(self) -> int:
-        """Model calls that one run of the program takes, as far as it tells, in this run's layout."""
+        """Usual number of model calls for one run of the program, with this run's adapter."""
         with context(adapter=self.adapter or current().adapter):
             return max(1, self.program.calls_a_row)
 
@@ -81,7 +81,7 @@ class Settings:
 
     @property
     def own_models(self) -> tuple[BaseLM, ...]:
-        """The models that steps have of their own; a two-step layout's second one too."""
+        """The models set on single steps, and the second model of a two-step adapter."""
         asked = (
             lm
             for p in self.program.predictors()
@@ -91,19 +91,19 @@ class Settings:
 
     @property
     def judge_calls(self) -> int:
-        """Model calls that the metric makes for one row."""
+        """Number of model calls that the metric makes for one row."""
         return int(getattr(self.metric, "calls", 0) or 0)
 
 
 class Recorder(Protocol):
-    """Receives every event, on the event loop, in order. It must be quick."""
+    """Receiver of every event, in order, on the event loop. It must return at once."""
 
     def record(self, event: Event) -> None:
-        """Take note of one event."""
+        """Receive one event."""
 
 
 class Stop(Exception):  # noqa: N818 - a signal raised by a Control, not an error
-    """Raised by `Control.checkpoint` when the person asked the run to stop."""
+    """Raised by `Control.checkpoint` when the user asked the run to stop."""
 
 
 class Control(Protocol):
@@ -124,6 +124,16 @@ class Trial:
     evaluation: Evaluation
     complete: bool
 
+    @property
+    def candidate_id(self) -> str:
+        """The candidate's id."""
+        return self.candidate.id
+
+    @property
+    def rows_total(self) -> int:
+        """Rows with an outcome."""
+        return len(self.evaluation.outcomes)
+
 
 Stopped = Literal["finished", "budget", "stopped", "failed"]
 
@@ -134,7 +144,7 @@ class SearchResult:
 
     `best` is what it kept last (the seed if it kept nothing), `score` its mean on the validation rows
     (0-1) where it is known. `stopped` says whether the search came to its own end ("finished"), the
-    budget was spent, a person stopped it, or it failed; `reason` says it in a sentence.
+    budget was spent, the user stopped it, or it failed; `reason` is the message that says so.
     """
 
     best: Candidate
@@ -155,28 +165,12 @@ class SearchResult:
         return self  # immutable, and large: a copied program shares it
 
     def validated(self) -> list[tuple[float, Candidate]]:
-        """Return (score, candidate) of each candidate with a complete trial on validation rows, best first.
+        """Return (score, candidate) of each candidate scored on all validation rows, best first.
 
-        A candidate tried on more rows counts with the larger trial; equal scores keep the earlier first.
+        Only trials on as many rows as the largest has count; equal scores keep the earlier candidate first.
         """
-        largest: dict[str, Trial] = {}
-        for trial in self.trials:
-            known = largest.get(trial.candidate.id)
-            size = len(trial.evaluation.outcomes)
-            larger = size > (0 if known is None else len(known.evaluation.outcomes))
-            if trial.split == "validation" and trial.complete and larger:
-                largest[trial.candidate.id] = trial
-        full = max((len(t.evaluation.outcomes) for t in largest.values()), default=0)
-        ranked = [t for t in largest.values() if len(t.evaluation.outcomes) == full]
-        ranked.sort(key=lambda t: (-t.evaluation.score, t.number))
-        return [(t.evaluation.score, t.candidate) for t in ranked]
-
-
-def whole_score(trials: Iterable[Trial], candidate: Candidate, rows: Collection[int]) -> float | None:
-    """Return a candidate's score in its first trial on exactly these rows, all of them answered; None without one."""
-    wanted = set(rows)
-    own = (t for t in trials if t.complete and t.candidate.id == candidate.id)
-    return next((t.evaluation.score for t in own if set(t.evaluation.scores) == wanted), None)
+        whole = [(t.evaluation.score, t.candidate) for t in whole_trials(self.trials).values()]
+        return sorted(whole, key=lambda scored: -scored[0])
 
 
 def make_problem(settings: Settings, *, calls: int | None = None) -> Problem:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from engine.records import Candidate, Evaluation
+from engine.search.wording import change_in_points, verdict_sentence
 from engine.statistics import paired_interval
 
 Kind = Literal["better", "worse", "too_close", "not_enough", "unchanged"]
@@ -65,7 +66,7 @@ def verdict(baseline: Evaluation, best: Evaluation) -> Verdict:
     difference = second - first
     return Verdict(
         kind,
-        _sentence(kind, (first, second), (low, high), n, binary=binary) + _failures(failed),
+        verdict_sentence(kind, (first, second), (low, high), n, failed, binary=binary),
         first,
         second,
         difference,
@@ -86,37 +87,6 @@ def _kind(n: int, low: float, high: float) -> Kind:
     if high < 0:
         return "worse"
     return "not_enough" if (high - low) / 2 > MAX_HALF_WIDTH else "too_close"
-
-
-def _sentence(
-    kind: Kind, scores: tuple[float, float], bounds: tuple[float, float], n: int, *, binary: bool
-) -> str:
-    before, after = (round(100 * s) for s in scores)
-    rows = f"{n} row{'' if n == 1 else 's'}"
-    points = round(100 * abs(scores[1] - scores[0]))
-    unit = f"{points} point{'' if points == 1 else 's'}"
-    now = f"{after} % of test rows right" if binary else f"a score of {after} out of 100 on the test rows"
-    was = f"{before} %" if binary else f"{before}"
-    signed = f"{round(100 * (scores[1] - scores[0]))} point{'' if points == 1 else 's'}"
-    interval = f"95 % interval {round(100 * bounds[0])} to {round(100 * bounds[1])}, {rows}"
-    if not n:
-        return "Not enough rows: no test row was scored."
-    if kind == "unchanged":
-        return f"No better prompt was found: the starting prompt is kept ({now}, {rows})."
-    if kind == "better":
-        return f"Better: {now} against {was} before, a gain of {unit} ({interval})."
-    if kind == "worse":
-        return f"Worse: {now} against {was} before, a loss of {unit} ({interval})."
-    if kind == "too_close":
-        return f"Too close to call: {now} against {was} before, a difference of {signed} ({interval})."
-    return f"Not enough rows to tell: {now} against {was} before, a difference of {signed} ({interval})."
-
-
-def _failures(failed: int) -> str:
-    if not failed:
-        return ""
-    one = failed == 1
-    return f" {failed} row{'' if one else 's'} failed with an error and {'counts' if one else 'count'} as 0."
 
 
 Scores = Mapping[int, float]
@@ -177,9 +147,11 @@ class Credit:
         kept = [s for s in tried if s.kept]
         if kept:
             most = max(kept, key=lambda s: abs(s.kept or 0.0))
-            return f"On the way to the best prompt, the step {most.step!r} moved the score most: {_points(most.kept or 0.0)}."
+            return f"On the way to the best prompt, the step {most.step!r} moved the score most: {change_in_points(most.kept or 0.0)}."
         most = max(tried, key=lambda s: abs(s.mean))
-        return f"Changing the step {most.step!r} moved the score most: {_points(most.mean)} on average."
+        return (
+            f"Changing the step {most.step!r} moved the score most: {change_in_points(most.mean)} on average."
+        )
 
 
 def step_credit(candidates: Sequence[Candidate], scores: Mapping[str, Scores], best: str) -> Credit:
@@ -258,8 +230,3 @@ def _way(by_id: Mapping[str, Candidate], best: str) -> frozenset[tuple[str, str]
         found.append((parent, at))
         at = parent
     return frozenset(found)
-
-
-def _points(gain: float) -> str:
-    points = round(100 * abs(gain))
-    return f"{points} point{'' if points == 1 else 's'} {'down' if gain < 0 else 'up'}"

@@ -1,34 +1,33 @@
-"""How a search ended, in a sentence or two: what stood in its way, and what is kept.
-
-For searches that do not say it themselves. It looks at trials and proposals alone and knows no algorithm.
-"""
+"""Sentences for the user: how a search ended, the verdict, the change of a score. It must not know any algorithm."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from engine.records import Candidate
-from engine.search.settings import Trial
+from engine.records import Candidate, whole_trials
+
+if TYPE_CHECKING:
+    from engine.search.settings import Trial
 
 
 @dataclass
 class Proposals:
-    """How many texts were asked for and how many of them are of use."""
+    """Number of texts that were asked for, and of those that are usable."""
 
     asked: int = 0
     received: int = 0
 
     def count(self, asked: int, outputs: Sequence[Mapping[str, Any]]) -> None:
-        """Count an answer; a text that is empty is no use."""
+        """Count an answer; an empty text is not usable."""
         self.asked += asked
         self.received += sum(any(str(v).strip() for v in output.values()) for output in outputs)
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """What is known at the end: why it was cut short ("": it was not), what is kept with its score, and what was tried."""
+class Ending:
+    """A search's end: why it was cut short ("" if it was not), the candidate kept with its score, and the trials."""
 
     cause: str
     seed: Candidate
@@ -37,51 +36,47 @@ class End:
     trials: Sequence[Trial]
 
 
-def ending(told: str, end: End, written: Proposals) -> str:
-    """Return what to say at the end; `told` is what the search itself says, which goes first unless every row scored 0.
+def closing_message(message: str, end: Ending, proposals: Proposals) -> str:
+    """Return the message at the end of a search; its own `message` is used unless it was cut short or every row scored 0.
 
     >>> start = Candidate({})
-    >>> ending("", End("", start, start, None, ()), Proposals())
+    >>> closing_message("", Ending("", start, start, None, ()), Proposals())
     'There was nothing to change: the starting prompt is kept.'
     """
-    if told and not end.cause and any(o.score > 0 for t in end.trials for o in t.evaluation.outcomes):
-        return told
+    if message and not end.cause and any(o.score > 0 for t in end.trials for o in t.evaluation.outcomes):
+        return message
     if end.cause:
         cause = end.cause if end.cause.endswith((".", "!", "?")) else f"{end.cause}."
-        return f"{cause} {_kept(end)}"
-    hindrance = _hindrance(end, written)
-    if not hindrance and not end.trials:
+        return f"{cause} {_kept_candidate(end)}"
+    obstacle = _obstacle(end, proposals)
+    if not obstacle and not end.trials:
         if end.best.id == end.seed.id:
             return "There was nothing to change: the starting prompt is kept."
         return "The prompt that was made is kept; making it took no row, so it has no score yet."
-    return f"{hindrance} {_kept(end)}".strip()
+    return f"{obstacle} {_kept_candidate(end)}".strip()
 
 
-def _hindrance(end: End, written: Proposals) -> str:
+def _obstacle(end: Ending, proposals: Proposals) -> str:
     outcomes = [o for t in end.trials for o in t.evaluation.outcomes]
     errors = [o.error for o in outcomes if o.error is not None]
     if outcomes and len(errors) == len(outcomes):
         return f"Every row failed, the first with: {errors[0]}"
     if outcomes and all(o.score <= 0 for o in outcomes):
-        said = next((o.feedback for o in outcomes if o.feedback), "")
-        first = f" Of the first it says: {said[:200]}" if said else ""
+        feedback = next((o.feedback for o in outcomes if o.feedback), "")
+        first = f" Of the first it says: {feedback[:200]}" if feedback else ""
         return f"Every answer scored 0, so prompts could not be told apart: look at the metric.{first}"
     if outcomes and all(o.score >= 1 for o in outcomes):
         return "Every answer scored 100 %, so there was nothing to gain."
-    if written.asked and not written.received:
-        return (
-            f"The model that writes prompts gave nothing usable in {_count(written.asked, 'try', 'tries')}."
-        )
+    if proposals.asked and not proposals.received:
+        return f"The model that writes prompts gave nothing usable in {counted(proposals.asked, 'try', 'tries')}."
     tried = {t.candidate.id for t in end.trials}
-    if written.received and tried <= {end.seed.id}:
+    if proposals.received and tried <= {end.seed.id}:
         return "The model that writes prompts wrote nothing that was not there already."
     return ""
 
 
-def _kept(end: End) -> str:
-    done = [t for t in reversed(end.trials) if t.complete and t.split == "validation"]
-    most = max((len(t.evaluation.outcomes) for t in done), default=0)
-    whole = {t.candidate.id: t.evaluation.score for t in done if len(t.evaluation.outcomes) == most}
+def _kept_candidate(end: Ending) -> str:
+    whole = {name: trial.evaluation.score for name, trial in whole_trials(end.trials).items()}
     if end.best.id != end.seed.id:
         if end.score is None:
             return "The prompt that was made is kept; it was not scored on all validation rows."
@@ -96,5 +91,51 @@ def _kept(end: End) -> str:
     return "The starting prompt is kept."
 
 
-def _count(n: int, noun: str, many: str = "") -> str:
-    return f"{n:,} {noun if n == 1 else many or noun + 's'}"
+def verdict_sentence(
+    kind: str,
+    scores: tuple[float, float],
+    bounds: tuple[float, float],
+    rows: int,
+    failed: int,
+    *,
+    binary: bool,
+) -> str:
+    """Return a verdict in words: scores before and after, bounds of the difference, rows, and rows that failed."""
+    if not rows:
+        return "Not enough rows: no test row was scored."
+    before, after = (round(100 * s) for s in scores)
+    change = round(100 * (scores[1] - scores[0]))
+    now = f"{after} % of test rows right" if binary else f"a score of {after} out of 100 on the test rows"
+    was = f"{now} against {before}{' %' if binary else ''} before"
+    interval = (
+        f"(95 % interval {round(100 * bounds[0])} to {round(100 * bounds[1])}, {counted(rows, 'row')})."
+    )
+    difference = f"a difference of {counted(change, 'point')} {interval}"
+    sentence = {
+        "unchanged": f"No better prompt was found: the starting prompt is kept ({now}, {counted(rows, 'row')}).",
+        "better": f"Better: {was}, a gain of {counted(abs(change), 'point')} {interval}",
+        "worse": f"Worse: {was}, a loss of {counted(abs(change), 'point')} {interval}",
+        "too_close": f"Too close to call: {was}, {difference}",
+        "not_enough": f"Not enough rows to tell: {was}, {difference}",
+    }[kind]
+    if not failed:
+        return sentence
+    return f"{sentence} {counted(failed, 'row')} failed with an error and {'counts' if failed == 1 else 'count'} as 0."
+
+
+def change_in_points(gain: float) -> str:
+    """Return a change of a score.
+
+    >>> change_in_points(0.5), change_in_points(-0.01)
+    ('50 points up', '1 point down')
+    """
+    return f"{counted(round(100 * abs(gain)), 'point')} {'down' if gain < 0 else 'up'}"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "row"), counted(1200, "row"), counted(2, "try", "tries")
+    ('1 row', '1,200 rows', '2 tries')
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

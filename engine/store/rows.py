@@ -135,6 +135,11 @@ class TrialRow:
     seconds: float
     is_best: bool
 
+    @property
+    def complete(self) -> bool:
+        """Whether all of its rows were scored."""
+        return self.state == "finished"
+
 
 @dataclass(frozen=True, slots=True)
 class CandidateRow:

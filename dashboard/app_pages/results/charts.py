@@ -23,11 +23,11 @@ from dashboard.views.candidate_charts import (
     trade_off,
     variants,
     variants_figure,
-    whole_trials,
 )
 from dashboard.views.comparison import as_text
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, plain
+from engine.records import whole_trials
 from engine.store.rows import CandidateRow, RunRow
 
 

@@ -11,9 +11,8 @@ from dashboard.views.candidate_charts import (
     trade_off,
     variants,
     variants_figure,
-    whole_trials,
 )
-from engine.records import Candidate, Outcome, StepState, Usage
+from engine.records import Candidate, Outcome, StepState, Usage, whole_trials
 from engine.store.rows import CandidateRow, TrialRow
 from engine.store.store import Store
 

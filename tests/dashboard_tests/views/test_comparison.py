@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from run_setup import PIPELINE
 
-from dashboard.state.candidates import whole_trials
+from dashboard.state.candidates import trials_by_split
 from dashboard.views.comparison import (
     as_text,
     causes,
@@ -125,7 +125,7 @@ def test_only_whole_trials_count():
     def trial(number, of, split, rows, state="finished"):
         return TrialRow(number, of, split, "", 0.5, rows, rows, state, 0, 1, Usage(), 1.0, False)
 
-    found = whole_trials(
+    found = trials_by_split(
         [
             trial(0, "a", "validation", 40),
             trial(1, "b", "validation", 5),
