@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+from engine.runtime import current
+
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
@@ -124,16 +126,10 @@ class BaseCallback:
         """An optimizer has its program."""
 
 
-def install(in_force: Callable[[], Sequence[Any]]) -> None:
-    """Say where the callbacks in force are found; the runtime does so when it is loaded."""
-    global _in_force
-    _in_force = in_force
-
-
 def listeners(instance: Any) -> Sequence[Any]:
     """Return who hears of a call to `instance`: the callbacks in force, then its own."""
     own = getattr(instance, "callbacks", None)
-    everywhere = _in_force()
+    everywhere = current().callbacks
     return (*everywhere, *own) if own else everywhere
 
 
@@ -193,12 +189,5 @@ def _tell(heard: Sequence[Any], hook: str, **arguments: Any) -> None:
             _log.exception("The callback %s failed in %s.", type(callback).__name__, hook)
 
 
-def _nobody() -> Sequence[Any]:
-    return ()
-
-
 def _unchanged(value: T) -> T:
     return value
-
-
-_in_force: Callable[[], Sequence[Any]] = _nobody

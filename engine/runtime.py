@@ -1,87 +1,80 @@
-"""Which model, adapter and observers a program runs with: one frozen object in a context variable.
+"""The runtime in force: model, adapter, retriever, middleware and observers, in one context variable.
 
-`context(...)` scopes it and reaches every task and thread started inside; `configure(...)` sets the
-process's default, for scripts and notebooks. The dashboard and the search driver only use `context`.
+`context(...)` scopes it and reaches every task and thread started inside; `configure(...)` sets the process's default,
+for scripts and notebooks. The dashboard and the search driver only use `context`. It knows none of the things it holds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from engine import callbacks as hooks
 from engine.errors import ConfigurationError
-from engine.lm import history
-from engine.lm.base import install_gate
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
-    from engine.lm.base import BaseLM, Reply, Request
+    from engine.lm.base import BaseLM
+    from engine.lm.exchange import Reply, Request
     from engine.modules.assertions import Attempt
 
-    Send = Callable[[BaseLM, Request], Awaitable[Reply]]
+    # `Any`: a layer may be written for one kind of model.
+    Send = Callable[[Any, Request], Awaitable[Reply]]
+
+
+class Middleware(Protocol):
+    """A layer round a model's call. `engine.lm.middleware` has the order of all of them."""
+
+    async def __call__(self, lm: Any, request: Request, send: Send) -> Reply:
+        """Answer a request, as a rule with `send`, which asks the next layer."""
 
 
 class StreamGate(Protocol):
-    """What is put around each step's call when a program is streamed."""
+    """A layer round each step's call when a program is streamed."""
 
     async def __call__(
         self, step: Any, signature: Any, adapter: Adapter, asking: Awaitable[list[dict[str, Any]]]
     ) -> list[dict[str, Any]]:
-        """Await the step's call, with whoever is to hear of its reply."""
+        """Await the step's call and pass its reply to the listeners."""
 
     def held(self) -> StreamGate:
         """Return a gate whose pieces wait until `release`: for a call that may turn out not to be the answer."""
 
     def release(self) -> None:
-        """Pass on what waits."""
+        """Pass on the pieces that wait."""
 
     def heard(self) -> frozenset[int]:
-        """Return what has been listened to so far; to be handed to `again`."""
+        """Return what has been listened to so far, for `again`."""
 
     def again(self, reason: str, before: frozenset[int], steps: Collection[Any]) -> None:
-        """Say that what these steps gave is given up for a new try, which is heard as if they were asked for the first time."""
+        """Report that these steps' answers are given up for a new try, which is heard as if it were the first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Everything ambient. `None` means: not set.
+    """The model, the adapter and everything else that is ambient. `None` means: not set.
 
-    `send` is the gate every model call passes, whichever step or model makes it; the search driver
-    puts the budget and the meters there. `trace` collects one (predictor, inputs, prediction) for each
-    step's call when it is a list. `replies` collects every reply when it is a list. With `track_usage`
-    predictions know what the calls behind them cost (`get_lm_usage`). `advice` holds a hint for single steps, by
-    the step's id, `attempt` what `Assert` and `Suggest` look at; `remarks` collects broken suggestions when it is a list.
-    `callbacks` hear of everything that happens (see `engine.callbacks`). `stream` is put around each step's call when
-    a program is streamed.
+    `middleware` goes round every model call made in this context, the first entry outermost; put your own before those
+    in force: `context(middleware=(mine, *current().middleware))`. Observers: `callbacks` (see `engine.callbacks`), `trace`
+    (a list that collects one (predictor, inputs, prediction) for each step's call), `stream` (round each step's call
+    when a program is streamed) and `attempt` (the current run of a program that may run again). With `track_usage`
+    predictions know what the calls behind them cost; `history` keeps the last calls.
     """
 
     lm: BaseLM | None = None
     adapter: Adapter | None = None
     rm: Any = None
-    send: Send | None = None
+    middleware: tuple[Middleware, ...] = ()
+    callbacks: Sequence[Any] = ()
     trace: list[Any] | None = None
-    replies: list[Reply] | None = None
+    stream: StreamGate | None = None
+    attempt: Attempt | None = None
     history: bool = True
+    track_usage: bool = False
     num_threads: int = 8
     max_errors: int | None = None
-    track_usage: bool = False
-    advice: Mapping[int, str] | None = None
-    attempt: Attempt | None = None
-    remarks: list[str] | None = None
-    callbacks: Sequence[Any] = ()
-    stream: StreamGate | None = None
-
-    async def call(self, lm: BaseLM, request: Request) -> Reply:
-        """Send one request through the gate, and note the reply."""
-        work = lm.complete(request) if self.send is None else self.send(lm, request)
-        reply = await (_watched(lm, request, work) if hooks.listeners(lm) else work)
-        if self.replies is not None:
-            self.replies.append(reply)
-        return reply
 
 
 _default = Runtime()
@@ -104,7 +97,7 @@ def configure(**settings: Any) -> None:
     16
     >>> configure(num_threads=8)
     """
-    global _default
+    global _default  # the one default of the process, as its name says
     _default = _changed(_default, settings)
 
 
@@ -127,6 +120,20 @@ def context(**settings: Any) -> Iterator[Runtime]:
 
 
 @contextmanager
+def noted_replies() -> Iterator[list[Reply]]:
+    """Yield a list that collects the reply to every call inside the `with` block, under any concurrency."""
+    replies: list[Reply] = []
+
+    async def note(lm: BaseLM, request: Request, send: Send) -> Reply:
+        reply = await send(lm, request)
+        replies.append(reply)
+        return reply
+
+    with context(middleware=(note, *current().middleware)):
+        yield replies
+
+
+@contextmanager
 def track_usage() -> Iterator[UsageTracker]:
     """Note what every call inside the `with` block costs, under any concurrency.
 
@@ -135,22 +142,15 @@ def track_usage() -> Iterator[UsageTracker]:
     >>> tracker.get_total_tokens()
     {}
     """
-    tracker = UsageTracker()
-    outer = current().replies
-    try:
-        with context(track_usage=True, replies=tracker.replies):
-            yield tracker
-    finally:
-        if outer is not None:
-            # Whoever counts outside counts these too: a row's usage, a run's.
-            outer.extend(tracker.replies)
+    with context(track_usage=True), noted_replies() as replies:
+        yield UsageTracker(replies)
 
 
 class UsageTracker:
     """The replies that came inside a `track_usage` block."""
 
-    def __init__(self) -> None:
-        self.replies: list[Reply] = []
+    def __init__(self, replies: list[Reply]) -> None:
+        self.replies = replies
 
     def get_total_tokens(self) -> dict[str, dict[str, Any]]:
         """Return what was paid by model: calls, cached, input_tokens, output_tokens (and by DSPy's names), total_tokens, cost."""
@@ -159,24 +159,18 @@ class UsageTracker:
 
 @contextmanager
 def tracked() -> Iterator[Callable[[Any], Any]]:
-    """Around one module's run: yields a function that notes the run's usage on its prediction, if usage is tracked."""
-    outer = current()
-    if not outer.track_usage:
+    """Yield a function that notes the usage of one module's run on its prediction, if usage is tracked."""
+    if not current().track_usage:
         yield _unchanged
         return
-    mine: list[Reply] = []
+    with noted_replies() as replies:
 
-    def note(prediction: Any) -> Any:
-        if hasattr(prediction, "set_lm_usage"):
-            prediction.set_lm_usage(usage_by_model(mine))
-        return prediction
+        def note(prediction: Any) -> Any:
+            if hasattr(prediction, "set_lm_usage"):
+                prediction.set_lm_usage(usage_by_model(replies))
+            return prediction
 
-    with context(replies=mine):
-        try:
-            yield note
-        finally:
-            if outer.replies is not None:
-                outer.replies.extend(mine)
+        yield note
 
 
 def usage_by_model(replies: Iterable[Reply]) -> dict[str, dict[str, Any]]:
@@ -234,21 +228,6 @@ _OF_DSPY = frozenset(
 """Settings of DSPy that are taken: `disable_history` is `history=False`, the others have nothing to change here."""
 
 
-async def _watched(lm: BaseLM, request: Request, work: Awaitable[Reply]) -> Reply:
-    with hooks.observed("lm", lm, {"messages": request.messages, **request.params}) as note:
-        reply = await work
-        note(Texts(reply))
-        return reply
-
-
-class Texts(list[str]):
-    """The completions' texts, as callbacks are told them; `reply` is all that came, with usage and cost."""
-
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(choice.text for choice in reply.choices)
-        self.reply = reply
-
-
 class _Settings:
     """Read access to the runtime in force, under the name DSPy users know: `settings.lm`, `settings["lm"]`."""
 
@@ -272,13 +251,3 @@ class _Settings:
 
 
 settings = _Settings()
-
-
-async def _call_in_force(lm: BaseLM, request: Request) -> Reply:
-    return await current().call(lm, request)
-
-
-# A model called by hand, lm("text"), passes the same gate as the calls of programs.
-install_gate(_call_in_force)
-history.install(lambda: current().history)
-hooks.install(lambda: current().callbacks)

@@ -19,9 +19,10 @@ from engine import loop
 from engine.adapters.notes import without_none
 from engine.errors import DatasetError, EngineError
 from engine.metrics.base import Grade, Metric, Scorer, as_grade, explained
+from engine.modules.assertions import Attempt
 from engine.modules.chain_of_thought import ChainOfThought
 from engine.records import Example, Outcome, TraceStep, Usage, json_value
-from engine.runtime import context, current
+from engine.runtime import context, noted_replies
 
 if TYPE_CHECKING:
     from engine.lm.base import Reply
@@ -117,7 +118,6 @@ class Runner:
         self.paths = {id(part): path for path, part in program.named_sub_modules()} if trace else None
         self.note = note
         self.failure: BaseException | None = None
-        self.replies = current().replies
         self.wanted = required_inputs(program)
         self._yielded = time.perf_counter()
 
@@ -144,24 +144,21 @@ class Runner:
         self, waiting: Iterator[tuple[int, Example]], slots: AbstractAsyncContextManager[Any]
     ) -> None:
         """Take rows until there are no more, collecting each one's replies and steps in this task's own context."""
-        replies: list[Reply] = []
         steps: list[Any] | None = None if self.paths is None else []
-        remarks: list[str] = []
-        with context(replies=replies, trace=steps, remarks=remarks):
+        attempt = Attempt()
+        with noted_replies() as replies, context(trace=steps, attempt=attempt):
             for row, example in waiting:
                 try:
                     async with slots:
                         if self.failure is not None:
                             return
-                        self.note(*await self._row(row, example, replies, steps, remarks))
+                        self.note(*await self._row(row, example, replies, steps, attempt.unmet))
                 except Exception as error:  # noqa: BLE001 - not a row's failure: rows under way end, then it is raised
                     self.failure = self.failure or error
                 if self.failure is not None:
                     return
-                if self.replies is not None:
-                    self.replies.extend(replies)
                 replies.clear()
-                remarks.clear()
+                attempt.unmet.clear()
                 if steps:
                     steps.clear()
                 if time.perf_counter() - self._yielded > _BREATH:
@@ -175,7 +172,7 @@ class Runner:
         example: Example,
         replies: list[Reply],
         steps: list[Any] | None,
-        remarks: list[str],
+        suggestions: list[str],
     ) -> tuple[Outcome, Any, Any]:
         started = time.perf_counter()
         prediction: Any = None
@@ -189,9 +186,9 @@ class Runner:
                 if name not in inputs:
                     raise DatasetError(f"The row has no value for the input {name!r}.")
             prediction = await self.program.acall(**inputs)
-            result = await self.score(example, prediction)
+            result = await self.score(example, prediction, replies)
             grade = explained(as_grade(result), example, prediction)
-            if unmet := tuple(dict.fromkeys(remarks)):
+            if unmet := tuple(dict.fromkeys(suggestions)):
                 result = grade = lowered(grade, unmet)
         except Exception as failure:  # noqa: BLE001 - whatever a row raises is that row's record
             error = error_text(failure)
@@ -251,12 +248,12 @@ class _MetricRunner:
         self._inline, self._stays = self._own, False
         self._quick_calls = self._slow_calls = 0
 
-    async def __call__(self, example: Example, prediction: Any) -> Any:
+    async def __call__(self, example: Example, prediction: Any, replies: Sequence[Reply]) -> Any:
         if self._awaited is not None:
             return await self._awaited(example, prediction)
-        return await (self._on_loop if self._inline else self._in_thread)(example, prediction)
+        return await (self._on_loop if self._inline else self._in_thread)(example, prediction, replies)
 
-    async def _on_loop(self, example: Example, prediction: Any) -> Any:
+    async def _on_loop(self, example: Example, prediction: Any, replies: Sequence[Reply]) -> Any:
         started, refused = time.perf_counter(), loop.refusals
         try:
             result = self._metric(example, prediction)
@@ -265,7 +262,7 @@ class _MetricRunner:
         if loop.refusals != refused:
             # It called a program after all, and may have hidden the error: what it returned is void.
             self._move_to_threads()
-            return await self._in_thread(example, prediction)
+            return await self._in_thread(example, prediction, replies)
         if type(result) not in _NUMBERS and inspect.isawaitable(result):
             return await result
         # Once may be the machine's fault, several times in a row is the metric's.
@@ -274,8 +271,7 @@ class _MetricRunner:
             self._move_to_threads()
         return result
 
-    async def _in_thread(self, example: Example, prediction: Any) -> Any:
-        replies = current().replies or []
+    async def _in_thread(self, example: Example, prediction: Any, replies: Sequence[Reply]) -> Any:
         before = len(replies)
         result, seconds = await loop.in_thread(self._timed, example, prediction)
         quick = seconds < _QUICK_IN_THREAD and len(replies) == before

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import inspect
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
 from engine import loop
 from engine.errors import ConfigurationError
-from engine.lm import history, wire
+from engine.lm import exchange, history, middleware
 from engine.lm.exchange import Choice, Message, Reply, Request
 from engine.records import Usage
 
-__all__ = ["BaseLM", "Choice", "Gate", "Message", "Reply", "Request", "install_gate", "send"]
+__all__ = ["BaseLM", "Choice", "Message", "Reply", "Request"]
 
 
 class Response(dict[str, Any]):
@@ -58,8 +58,8 @@ def reply_of(found: Any, lm: Any) -> Reply:
     if isinstance(found, Sequence):
         return Reply(tuple(_said(one) for one in found), Usage(calls=1))
     data = _plain(found)
-    choices = tuple(wire.choice_of(_with_message(choice)) for choice in data["choices"])
-    usage = wire.usage_of(data.get("usage"), None) or Usage(calls=1)
+    choices = tuple(exchange.choice_of(_with_message(choice)) for choice in data["choices"])
+    usage = exchange.usage_of(data.get("usage"), None) or Usage(calls=1)
     prices = lm.price()
     if prices is not None and usage.cost is None:
         usage = replace(usage, cost=usage.input_tokens * prices[0] + usage.output_tokens * prices[1])
@@ -86,7 +86,7 @@ def response_of(reply: Reply) -> Response:
                 index=place, message=message, finish_reason=choice.finish_reason, logprobs=choice.logprobs
             )
         )
-    usage = Response(wire.tokens_of(Usage() if reply.cached else reply.usage))
+    usage = Response(exchange.tokens_of(Usage() if reply.cached else reply.usage))
     return Response(model=reply.model, choices=choices, usage=usage, cache_hit=reply.cached)
 
 
@@ -205,8 +205,8 @@ class BaseLM:
         return await self.complete(request)
 
     async def send(self, request: Request) -> Reply:
-        """Have a request answered past the gate, as programs do: it counts against the budget in force."""
-        return await send(self, request)
+        """Answer a request by way of all of `engine.lm.middleware`, as programs do: it counts against the budget in force."""
+        return await middleware.send(self, request)
 
     async def recall(self, request: Request) -> Reply | None:  # noqa: ARG002 - for subclasses
         """Return the answer to a request where that costs nothing and asks nobody: one kept from before; else None."""
@@ -233,7 +233,7 @@ class BaseLM:
         A completion with more than text comes as a dict with "text" and "reasoning_content", "tool_calls",
         "citations" or "logprobs". Parameters hold for this call; so does `rollout_id`.
         """
-        reply = await send(self, self.request(_messages(prompt, messages), **params))
+        reply = await self.send(self.request(_messages(prompt, messages), **params))
         return [_choice_as_dspy(choice) for choice in reply.choices]
 
     def inspect_history(self, n: int = 1, file: Any = None) -> None:
@@ -267,32 +267,6 @@ class BaseLM:
     def supports_citations(self) -> bool:
         """Whether the endpoint is known to cite from documents that are parts of a message."""
         return False
-
-
-Gate = Callable[[BaseLM, Request], Awaitable[Reply]]
-"""What a call passes on its way to a model."""
-
-
-def install_gate(gate: Gate) -> None:
-    """Have direct calls of a model (`lm("text")`) pass a gate, as the calls of programs do.
-
-    The runtime puts itself there when it is loaded, so that a call made by hand inside a program counts
-    against the budget too.
-    """
-    global _gate
-    _gate = gate
-
-
-async def send(lm: BaseLM, request: Request) -> Reply:
-    """Send a request past the gate, as programs do."""
-    return await _gate(lm, request)
-
-
-async def _straight_through(lm: BaseLM, request: Request) -> Reply:
-    return await lm.complete(request)
-
-
-_gate: Gate = _straight_through
 
 
 _WAYS = ("complete", "aforward", "forward", "__call__")

@@ -1,29 +1,110 @@
 """`LM`: one client for every model, whichever way its requests travel.
 
-It adds to a transport what all of them need: the call cache, retries that honour Retry-After, the endpoint's
-limits, cost, and a short history. It knows no provider's protocol and no program.
+What goes round each call is written down in `engine.lm.middleware`. It knows no provider's protocol and no program.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
+import hashlib
+import re
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
-
-from engine.errors import ConfigurationError, LMError, RateLimitedError
-from engine.lm import history
+from engine.errors import ConfigurationError, MissingKeyError
+from engine.lm import streaming
 from engine.lm.base import BaseLM, Message, Reply, Request
 from engine.lm.cache import Cache, chosen_cache, default_cache
 from engine.lm.catalog import Route, find_route, is_reasoning_model
 from engine.lm.failures import unsendable
-from engine.lm.keys import Secret
+from engine.lm.keys import FoundKey, Secret, key_for
 from engine.lm.limiter import AdaptiveLimiter, limiter_for
+from engine.lm.middleware import answer_of
 from engine.lm.prices import Price, price
-from engine.lm.transport import Transport, endpoint_id, make_transport
+
+
+class Transport(Protocol):
+    """Sends one request and returns the reply. Raises LMError."""
+
+    async def send(self, request: Request) -> Reply:
+        """Send one request, once."""
+        ...
+
+
+class OfflineTransport:
+    """The stand-in that answers on this machine, without a network."""
+
+    def __init__(self, model: str) -> None:
+        # Imported here: only who asks for the stand-in loads it.
+        from engine.lm.offline.learner import OfflineLM
+
+        self._lm = OfflineLM(model)
+
+    async def send(self, request: Request) -> Reply:
+        """Answer one request."""
+        # It computes without ever waiting: let others on the loop have their turn between two answers.
+        await asyncio.sleep(0)
+        started = time.perf_counter()
+        reply = await self._lm.complete(request)
+        hears = streaming.listener.get()
+        if hears is not None and len(reply.choices) == 1:
+            hears.begin()
+            for piece in re.findall(r"\s*\S+\s*$|\s*\S+", reply.text):
+                hears.feed(streaming.Chunk(piece))
+            hears.feed(streaming.Chunk(finish_reason="stop"))
+        return replace(reply, seconds=time.perf_counter() - started)
+
+
+def make_transport(
+    route: Route,
+    *,
+    api_key: Secret | None,
+    key_env: str | None,
+    timeout: float,
+    price: Price | None,
+    headers: Mapping[str, str],
+) -> Transport:
+    """Return the transport for a route, with its key. Raises MissingKeyError where it needs one and has none."""
+    if route.protocol == "offline":
+        return OfflineTransport(route.name)
+    found = needed_key(route, api_key, key_env, headers)
+    if route.protocol == "litellm":
+        from engine.lm.litellm_gateway import LiteLLMTransport
+
+        return LiteLLMTransport(route, found, timeout=timeout, price=price, headers=headers)
+    from engine.lm.openai_http import OpenAITransport
+
+    return OpenAITransport(route, found, key_env=key_env, timeout=timeout, price=price, headers=headers)
+
+
+def needed_key(
+    route: Route, api_key: Secret | None, key_env: str | None, headers: Mapping[str, str]
+) -> FoundKey:
+    """Return a route's key. Raises MissingKeyError where it needs one and has none."""
+    found = FoundKey(api_key, "given") if api_key else key_for(route, key_env)
+    if not found.key and route.provider and route.provider.needs_key and not route.custom and not headers:
+        raise MissingKeyError(
+            f"{route.name!r} needs an API key for {route.provider.title} and none was found in the {found.where}: set "
+            "it, or give the key on the Settings page or as api_key."
+        )
+    return found
+
+
+def endpoint_id(route: Route) -> str:
+    """Return what the cache's keys call a route's endpoint.
+
+    The stand-in's is a hash of its source, so that a new version of it does not answer from an old one's cache.
+    """
+    if route.protocol != "offline":
+        return route.endpoint
+    digest = hashlib.sha256()
+    for source in sorted((Path(__file__).parent / "offline").glob("*.py")):
+        digest.update(source.read_bytes())
+    return f"offline:{digest.hexdigest()[:16]}"
+
 
 KEEP: Mapping[str, Any] = {"type": "ephemeral"}
 
@@ -100,10 +181,6 @@ def checked(given: Collection[str], model: str) -> frozenset[str]:
                 f"{model!r}: there is no capability {name!r}. Choose from: {', '.join(NAMES)}."
             )
     return frozenset(given)
-
-
-LONGEST_WAIT = 60.0
-"""Seconds: a server that asks to wait longer is not waited for."""
 
 
 class LM(BaseLM):
@@ -209,25 +286,14 @@ class LM(BaseLM):
         return await self._own_answer(request)
 
     async def _own_answer(self, request: Request) -> Reply:
-        request, use_cache = self._with_cache_setting(request)
-        try:
-            if use_cache is False:
-                reply = await self._completions(request)
-            else:
-                cache = self._open_cache(use_cache)
-                reply = await cache.fetch(self._key(request), lambda: self._completions(request))
-        except LMError as error:
-            history.record(self.history, request, None, str(error))
-            raise
-        history.record(self.history, request, reply)
-        return reply
+        return await answer_of(self, _with_schema(request))
 
     async def recall(self, request: Request) -> Reply | None:
         """Return the kept answer to a request, or None where it would have to be asked for (never of the offline model)."""
         if self.route.protocol == "offline":
-            return await self._completions(request)
-        request, use_cache = self._with_cache_setting(request)
-        return None if use_cache is False else self._open_cache(use_cache).get(self._key(request))
+            return await self._own_answer(request)
+        request, cache = self.cache_for(_with_schema(request))
+        return None if cache is None else cache.get(self.cache_key(request))
 
     def price(self) -> tuple[float, float] | None:
         """Return US dollars per input and per output token, or None where the price is unknown."""
@@ -296,22 +362,49 @@ class LM(BaseLM):
         # Pickled by its settings: without the key, the connection and the history.
         return _rebuild, (self.dump_state(),)
 
-    def _with_cache_setting(self, request: Request) -> tuple[Request, bool | Cache]:
-        """Return the request as it is sent, and the cache setting that holds for it."""
-        use_cache = self._cache_setting
+    # What the layers of `engine.lm.middleware` ask of a model
+
+    def cache_for(self, request: Request) -> tuple[Request, Cache | None]:
+        """Return the request without a cache setting of its own, and the cache that holds for it."""
+        setting = self.cache
         if "cache" in request.params:
             params = dict(request.params)
-            use_cache = params.pop("cache")
+            setting = params.pop("cache")
             request = replace(request, params=params)
-        return (_with_schema(request) if "response_format" in request.params else request), use_cache
+        if setting is False:
+            return request, None
+        if isinstance(setting, Cache):
+            return request, setting
+        if (chosen := chosen_cache()) is not None:
+            return request, chosen
+        if self._cache is None:
+            self._cache = default_cache()
+        return request, self._cache
 
-    def _key(self, request: Request) -> str:
+    def cache_key(self, request: Request) -> str:
+        """Return the key under which the answer is kept. Raises InvalidRequestError for what no JSON can be made of."""
         if self._endpoint is None:
             self._endpoint = endpoint_id(self.route)
         try:
             return request.key(self._endpoint)
         except TypeError as error:
             raise unsendable(self.model, error) from None
+
+    def with_marks(self, request: Request) -> Request:
+        """Return the request with marks of what the provider should keep, where that was asked for and it needs them."""
+        if self._keep is None or "cache_marks" not in self.capabilities:
+            return request
+        return replace(request, messages=marked(request.messages, self._keep))
+
+    def limiter(self) -> AdaptiveLimiter:
+        """Return the limiter of the model's endpoint on the running event loop."""
+        return limiter_for(self.route.endpoint, self._rpm, self._tpm)
+
+    def transport(self) -> Transport:
+        """Return the way requests travel. Raises MissingKeyError where a key is needed and there is none."""
+        if self._transport is None:
+            self._transport = self._make_transport()
+        return self._transport
 
     def _price(self) -> Price | None:
         if not self._price_known:
@@ -321,31 +414,6 @@ class LM(BaseLM):
                 found = known._replace(input=own[0], output=own[1], cached_input=own[0])
             self._found_price, self._price_known = found, True
         return self._found_price
-
-    def _open_cache(self, setting: bool | Cache) -> Cache:
-        if isinstance(setting, Cache):
-            return setting
-        if (chosen := chosen_cache()) is not None:
-            return chosen
-        if self._cache is None:
-            self._cache = default_cache()
-        return self._cache
-
-    async def _completions(self, request: Request) -> Reply:
-        """Ask, and ask again for what is missing where the endpoint takes no `n`."""
-        if self._keep is not None and "cache_marks" in self.capabilities:
-            request = replace(request, messages=marked(request.messages, self._keep))
-        reply = await self._with_retries(request)
-        wanted = request.params.get("n") or 1
-        missing = wanted - len(reply.choices)
-        if missing <= 0:
-            return reply
-        single = replace(request, params={k: v for k, v in request.params.items() if k != "n"})
-        more = await asyncio.gather(*(self._with_retries(single) for _ in range(missing)))
-        choices = (*reply.choices, *(choice for other in more for choice in other.choices))
-        return replace(
-            reply, choices=choices[:wanted], usage=sum((other.usage for other in more), reply.usage)
-        )
 
     def _make_transport(self) -> Transport:
         return make_transport(
@@ -357,61 +425,10 @@ class LM(BaseLM):
             headers=self._headers,
         )
 
-    async def _with_retries(self, request: Request) -> Reply:
-        if self._transport is None:
-            self._transport = self._make_transport()
-        limiter = limiter_for(self.route.endpoint, self._rpm, self._tpm)
-        try:
-            return await _attempt(self._transport, limiter, request)
-        except LMError as error:
-            if not self.num_retries or not _worth_retrying(error):
-                raise
-            first = error
-        # The retry machinery is only built for a call that failed: the usual one does not pay for it.
-        await asyncio.sleep(_wait_for(first, 1))
-        retrying = AsyncRetrying(
-            stop=stop_after_attempt(self.num_retries),
-            retry=retry_if_exception(_worth_retrying),
-            wait=_wait,
-            reraise=True,
-        )
-        return await retrying(_attempt, self._transport, limiter, request)
-
-
-async def _attempt(transport: Transport, limiter: AdaptiveLimiter, request: Request) -> Reply:
-    ticket = await limiter.acquire()
-    try:
-        reply = await transport.send(request)
-    except RateLimitedError as error:
-        limiter.rate_limited(ticket, error.retry_after)
-        raise
-    finally:
-        limiter.release()
-    limiter.succeeded(ticket, reply.usage.tokens)
-    return reply
-
-
-def _worth_retrying(error: BaseException) -> bool:
-    return isinstance(error, LMError) and error.retryable and (error.retry_after or 0) <= LONGEST_WAIT
-
-
-def _wait(state: RetryCallState) -> float:
-    outcome = state.outcome
-    error = outcome.exception() if outcome is not None else None
-    return _wait_for(error, state.attempt_number + 1)
-
-
-def _wait_for(error: BaseException | None, failures: int) -> float:
-    """Seconds before the next try: what the server asks and up to a quarter more, else exponential, full jitter."""
-    asked = error.retry_after if isinstance(error, LMError) else None
-    if asked is not None:
-        return asked * (1 + random.random() / 4) + random.random() / 20
-    return random.uniform(0.05, min(LONGEST_WAIT, 0.5 * 2**failures))
-
 
 def _with_schema(request: Request) -> Request:
     """A pydantic model given as response_format is sent, and kept, as its JSON schema."""
-    wanted = request.params["response_format"]
+    wanted = request.params.get("response_format")
     if not isinstance(wanted, type) or not hasattr(wanted, "model_json_schema"):
         return request
     schema = {"name": wanted.__name__, "schema": wanted.model_json_schema(), "strict": True}

@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from engine import loop
 from engine.errors import BadReplyError, ConfigurationError
-from engine.lm import base
 from engine.lm.base import Choice, Reply, Request
-from engine.lm.client import LM
+from engine.lm.client import LM, Transport, needed_key
+from engine.lm.exchange import texts_of, vectors_of
 from engine.lm.hashing import DIMENSIONS, hashed
 from engine.lm.openai_http import OpenAITransport
-from engine.lm.transport import Transport, needed_key
-from engine.lm.wire import texts_of, vectors_of
 from engine.records import Usage
 
 if TYPE_CHECKING:
@@ -158,7 +156,7 @@ class Embedder:
         # An empty text is refused by most providers.
         messages = [{"role": "user", "content": text or " "} for text in texts]
         request = self._lm.request(messages, **params)
-        reply: Reply = await base.send(self._lm, request)
+        reply: Reply = await self._lm.send(request)
         rows = [np.frombuffer(base64.b64decode(choice.text), np.float32) for choice in reply.choices]
         if len({len(row) for row in rows}) > 1:
             raise BadReplyError(f"The embedding model {self.name!r} gave vectors of different lengths.")

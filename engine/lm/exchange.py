@@ -1,15 +1,19 @@
-"""What passes between the engine and a model: a `Request`, and the `Reply` to it.
+"""What passes between the engine and a model: `Request` and `Reply`, and the OpenAI protocol's JSON read into them.
 
-They know no provider, no network and no cache.
+litellm gives its replies the same shape. It knows no network and no cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.records import Usage, content_hash
+
+if TYPE_CHECKING:
+    from engine.lm.prices import Price
 
 Message = Mapping[str, Any]
 """One chat message in the OpenAI form: {"role": ..., "content": text or a list of parts}."""
@@ -70,3 +74,123 @@ class Reply:
     def text(self) -> str:
         """The first completion's text ("" when there is none)."""
         return self.choices[0].text if self.choices else ""
+
+
+def for_reasoning(body: dict[str, Any]) -> None:
+    """Change a request's body, in place, to what reasoning models take: they refuse the rest with an error.
+
+    >>> body = {"max_tokens": 5, "temperature": 0.7}
+    >>> for_reasoning(body)
+    >>> body
+    {'max_completion_tokens': 5}
+    """
+    if "max_tokens" in body:
+        limit = body.pop("max_tokens")
+        body.setdefault("max_completion_tokens", limit)
+    drop_sampling(body)
+
+
+def drop_sampling(body: dict[str, Any]) -> None:
+    """Take away, in place, a temperature and a top_p that a model does not take while it thinks."""
+    for name in ("temperature", "top_p"):
+        if body.get(name, 1) != 1:
+            del body[name]
+
+
+def choice_of(choice: Mapping[str, Any]) -> Choice:
+    """Read one entry of a reply's "choices". Raises KeyError, TypeError or AttributeError where it is none."""
+    message = choice["message"]
+    content = message.get("content")
+    finish = choice.get("finish_reason")
+    if content is None:
+        refusal = message.get("refusal")
+        content = refusal if isinstance(refusal, str) else ""
+        finish = "refusal" if content else finish
+    elif not isinstance(content, str):
+        # Some endpoints send a list of parts.
+        content = "".join(str(p.get("text", "")) for p in content if isinstance(p, dict))
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    return Choice(
+        content,
+        finish,
+        reasoning if isinstance(reasoning, str) else None,
+        tuple(message.get("tool_calls") or ()),
+        choice.get("logprobs"),
+        _citations(message),
+    )
+
+
+def _citations(message: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """Read a message's citations: a list, or one for each piece of the text."""
+    more = message.get("provider_specific_fields")
+    given = message.get("citations") or (more.get("citations") if isinstance(more, Mapping) else None)
+    found: list[Mapping[str, Any]] = []
+    for one in given if isinstance(given, list) else ():
+        found += [part for part in (one if isinstance(one, list) else (one,)) if isinstance(part, Mapping)]
+    return tuple(found)
+
+
+def usage_of(usage: Any, price: Price | None) -> Usage | None:
+    """Read a reply's "usage", with its cost; None where the endpoint counted no tokens."""
+    if not isinstance(usage, dict):
+        return None
+    tokens_in, tokens_out = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if not isinstance(tokens_in, int) or not isinstance(tokens_out, int | None):
+        return None
+    tokens_out = tokens_out or 0
+    charged = usage.get("cost")
+    if isinstance(charged, int | float) and not isinstance(charged, bool):
+        # OpenRouter says what it charged, which is better than any table.
+        return Usage(1, 0, tokens_in, tokens_out, float(charged))
+    if price is None:
+        return Usage(1, 0, tokens_in, tokens_out)
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    kept = usage.get("cache_creation_input_tokens")
+    kept = kept if isinstance(kept, int) else 0
+    return Usage(1, 0, tokens_in, tokens_out, price.cost(tokens_in, tokens_out, cached or 0, kept))
+
+
+def counted_usage(request: Request, choices: tuple[Choice, ...], price: Price | None) -> Usage:
+    """Count for a server that counts no tokens: four characters a token, as for English text."""
+    tokens_in = sum(len(str(m.get("content", ""))) // 4 + 4 for m in request.messages)
+    tokens_out = sum(len(c.text) // 4 + 1 for c in choices)
+    return Usage(1, 0, tokens_in, tokens_out, price.cost(tokens_in, tokens_out) if price else None)
+
+
+def tokens_of(usage: Usage) -> dict[str, int]:
+    """Return a usage's tokens under the protocol's names."""
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.tokens,
+    }
+
+
+def jsonable(value: Any) -> Any:
+    """Return a value that orjson cannot write as one that it can. Raises TypeError where there is none."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=repr)
+    raise TypeError(f"{type(value).__name__} cannot be sent to a model as JSON.")
+
+
+def texts_of(request: Request) -> list[str]:
+    """Return the texts of an embedding request."""
+    return [str(message["content"]) for message in request.messages]
+
+
+def vectors_of(data: Sequence[Mapping[str, Any]], wanted: int) -> tuple[Choice, ...]:
+    """Return a reply's vectors as completions, in the order of the texts. Raises ValueError for a wrong number."""
+    import numpy as np
+
+    ordered = sorted(data, key=lambda one: int(one.get("index", 0)))
+    if len(ordered) != wanted:
+        raise ValueError("not one vector for each text")
+    rows = [np.asarray(one["embedding"], np.float32) for one in ordered]
+    if any(row.ndim != 1 or not row.size for row in rows):
+        raise ValueError("not vectors")
+    return tuple(Choice(base64.b64encode(row.tobytes()).decode(), "stop") for row in rows)

@@ -20,10 +20,10 @@ from engine.errors import ConfigurationError, LMError
 from engine.lm import failures, streaming
 from engine.lm.base import Reply, Request
 from engine.lm.catalog import Route, is_reasoning_model
+from engine.lm.exchange import choice_of, drop_sampling, for_reasoning, texts_of, usage_of, vectors_of
 from engine.lm.failures import Place
 from engine.lm.keys import FoundKey, without_keys
 from engine.lm.prices import Price
-from engine.lm.wire import choice_of, drop_sampling, for_reasoning, texts_of, usage_of, vectors_of
 from engine.records import Usage
 
 

@@ -16,6 +16,7 @@ from engine.adapters.values import format_value
 from engine.errors import ConfigurationError
 from engine.lm.base import BaseLM
 from engine.lm.choice import ModelChoice, shared_lm
+from engine.lm.middleware import send
 from engine.metrics.base import AwaitedMetric, Case, Grade, MetricOptions, WorkedExample
 from engine.metrics.text import quoted
 from engine.records import Example
@@ -46,15 +47,14 @@ class Judge(AwaitedMetric):
 
     async def ask(self, signature: type[Signature], **inputs: Any) -> dict[str, Any]:
         """Return a model's typed answers to one question. Raises LMError and AdapterParseError as models do."""
-        runtime = current()
         judge = self.options.judge
-        lm = self.lm or (shared_lm(ModelChoice(name=judge)) if judge else runtime.lm)
+        lm = self.lm or (shared_lm(ModelChoice(name=judge)) if judge else current().lm)
         if lm is None:
             raise ConfigurationError(
                 f"{self.name} needs a model to judge with. Pass lm=..., or call engine.configure(lm=...) first."
             )
         # Straight through the adapter, not through a step: a judge must stand in no trace that becomes examples.
-        return (await self._adapter.acall(runtime.call, lm, {}, signature, (), inputs))[0]
+        return (await self._adapter.acall(send, lm, {}, signature, (), inputs))[0]
 
 
 def question_of(case: Case) -> str:

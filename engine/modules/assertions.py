@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Iterator
-from types import TracebackType
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 from engine.errors import ConstraintError
@@ -26,7 +26,7 @@ _REMEMBERED = 10_000
 class _TryAgainError(ConstraintError):
     """Carries a broken condition up to the program that will run again."""
 
-    def __init__(self, attempt: Attempt, step: Any, message: str, made: Any) -> None:
+    def __init__(self, attempt: ProgramAttempt, step: Any, message: str, made: Any) -> None:
         super().__init__(message)
         self.attempt, self.step, self.made = attempt, step, made
 
@@ -55,25 +55,29 @@ def Suggest(result: Any, msg: str = "", target_module: Any = None) -> bool:  # n
 
 
 class Attempt:
+    """One run of some steps: hints for them by step id, and the suggestions that were not followed."""
+
+    def __init__(self, hints: Mapping[int, str] = MappingProxyType({})) -> None:
+        self.outer: Attempt | None = current().attempt
+        self.hints: Mapping[int, str] = hints if self.outer is None else {**self.outer.hints, **hints}
+        self.unmet: list[str] = []
+
+
+class ProgramAttempt(Attempt):
     """One run of a program's `forward`: a context manager that swallows the request to try again."""
 
-    def __init__(self, advice: dict[int, str], broken: Counter[int]) -> None:
+    def __init__(self, hints: dict[int, str], broken: Counter[int]) -> None:
+        super().__init__(hints)
         self.result: Any = None
         self.again = False
         self.broken = broken
         self.conditions = 0
-        self.outer = current()
+        self._around = current()
         # Without another reader of the trace the last calls are enough: a long loop would fill memory.
-        self.trace: Any = [] if self.outer.trace is not None else deque(maxlen=_REMEMBERED)
-        self._advice = advice
-        self._remarks: list[str] = []
-        self._heard = None if self.outer.stream is None else self.outer.stream.heard()
-        self._scope = context(
-            trace=self.trace,
-            attempt=self,
-            advice={**(self.outer.advice or {}), **advice} or None,
-            remarks=self._remarks,
-        )
+        self.trace: Any = [] if self._around.trace is not None else deque(maxlen=_REMEMBERED)
+        self._next_hints = hints
+        self._heard = None if self._around.stream is None else self._around.stream.heard()
+        self._scope = context(trace=self.trace, attempt=self)
 
     def step(self, target: Any) -> tuple[Any, Any] | None:
         """Return the step to ask again and what it made, or None when none of this program's was called."""
@@ -84,7 +88,7 @@ class Attempt:
                 return step, made
         return None
 
-    def __enter__(self) -> Attempt:
+    def __enter__(self) -> ProgramAttempt:
         self._scope.__enter__()
         return self
 
@@ -94,24 +98,24 @@ class Attempt:
         self._scope.__exit__(None, None, None)
         if isinstance(error, _TryAgainError) and error.attempt is self:
             made = "; ".join(f"{name}: {value}" for name, value in error.made.items())
-            self._advice[id(error.step)] = HINT.format(made=made, message=error)
+            self._next_hints[id(error.step)] = HINT.format(made=made, message=error)
             self.again = True
-            if self.outer.stream is not None and self._heard is not None:
-                self.outer.stream.again(str(error), self._heard, [step for step, _, _ in self.trace])
+            if self._around.stream is not None and self._heard is not None:
+                self._around.stream.again(str(error), self._heard, [step for step, _, _ in self.trace])
             return True
-        if self.outer.trace is not None:
-            self.outer.trace.extend(self.trace)
-        if self.outer.remarks is not None:
-            self.outer.remarks.extend(self._remarks)
+        if self._around.trace is not None:
+            self._around.trace.extend(self.trace)
+        if self.outer is not None:
+            self.outer.unmet.extend(self.unmet)
         return False
 
 
-def attempts() -> Iterator[Attempt]:
+def attempts() -> Iterator[ProgramAttempt]:
     """Yield attempts at one call until one of them does not ask for another."""
-    advice: dict[int, str] = {}
+    hints: dict[int, str] = {}
     broken: Counter[int] = Counter()
     while True:
-        attempt = Attempt(advice, broken)
+        attempt = ProgramAttempt(hints, broken)
         yield attempt
         if not attempt.again:
             return
@@ -135,18 +139,19 @@ def _require(result: Any, message: str, target: Any, *, hard: bool) -> bool:
     if hard:
         raise ConstraintError(f"A required condition was not met: {message}")
     _log.warning("A suggestion was not followed: %s", message)
-    remarks = current().remarks
-    if remarks is not None:
-        remarks.append(message)
+    innermost = current().attempt
+    if innermost is not None:
+        innermost.unmet.append(message)
     return False
 
 
-def _enclosing_attempts() -> Iterator[Attempt]:
+def _enclosing_attempts() -> Iterator[ProgramAttempt]:
     """Yield the runs of `forward` that are going on around the caller, innermost first."""
     attempt = current().attempt
     while attempt is not None:
-        yield attempt
-        attempt = attempt.outer.attempt
+        if isinstance(attempt, ProgramAttempt):
+            yield attempt
+        attempt = attempt.outer
 
 
 HINT = """\

@@ -18,6 +18,7 @@ from engine.errors import (
     ConfigurationError,
     ModelNotFoundError,
 )
+from engine.modules.assertions import Attempt
 from engine.modules.call_range import CallRange
 from engine.modules.module import Module
 from engine.modules.predict import Predict
@@ -29,30 +30,29 @@ from engine.tools.function import shown
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM, Reply, Request
-    from engine.runtime import Send, StreamGate
+    from engine.runtime import Middleware, Send, StreamGate
 
 
 TEMPERATURE = 1.0
 _INNER = 1000
 
 
-def sampled(number: int, temperature: float = TEMPERATURE) -> Send:
-    """Return a `Runtime.send` that makes calls the `number`-th sample (0, 1 ...), by way of the one in force now.
+def sampled(number: int, temperature: float = TEMPERATURE) -> Middleware:
+    """Return middleware that makes calls the `number`-th sample (0, 1 ...).
 
     Nested samples give each combination its own number.
     """
-    outer = current().send
 
-    async def send(lm: BaseLM, request: Request) -> Reply:
+    async def layer(lm: BaseLM, request: Request, send: Send) -> Reply:
         inner = request.rollout_id
         request = replace(
             request,
             rollout_id=number if inner is None else inner * _INNER + number,
             params={**request.params, "temperature": temperature},
         )
-        return await (lm.complete(request) if outer is None else outer(lm, request))
+        return await send(lm, request)
 
-    return send
+    return layer
 
 
 _FINAL = (BudgetExhaustedError, ConfigurationError, AuthenticationFailedError, ModelNotFoundError)
@@ -67,7 +67,7 @@ class Try:
     reward: float
     trace: list[Any]
     stream: StreamGate | None = None
-    remarks: Sequence[str] = ()
+    unmet: Sequence[str] = ()
 
 
 class BestOfN(Module):
@@ -138,8 +138,8 @@ class BestOfN(Module):
             raise ConfigurationError("No try was made.")
         if outer.trace is not None:
             outer.trace.extend(best.trace)
-        if outer.remarks is not None:
-            outer.remarks.extend(best.remarks)
+        if outer.attempt is not None:
+            outer.attempt.unmet.extend(best.unmet)
         if best.stream is not None:
             best.stream.release()
         return best.prediction
@@ -148,15 +148,15 @@ class BestOfN(Module):
         self, number: int, kwargs: dict[str, Any], trace: list[Any], advice: Mapping[int, str]
     ) -> Try:
         runtime = current()
-        merged = {**(runtime.advice or {}), **advice} or None
+        attempt = Attempt(advice)
         # Shown text cannot be taken back, so a try's pieces wait until the try is chosen.
         stream = None if runtime.stream is None else runtime.stream.held()
-        remarks: list[str] = []
-        with context(send=sampled(number), trace=trace, advice=merged, stream=stream, remarks=remarks):
+        layers = (sampled(number), *runtime.middleware)
+        with context(middleware=layers, trace=trace, stream=stream, attempt=attempt):
             prediction = await self.module.acall(**kwargs)
         with context(trace=trace, stream=None):
             reward = await self._reward(kwargs, prediction)
-        return Try(prediction, reward, trace, stream, remarks)
+        return Try(prediction, reward, trace, stream, attempt.unmet)
 
     async def _reward(self, kwargs: dict[str, Any], prediction: Any) -> float:
         rate = self.reward_fn

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from engine import callbacks as hooks
 from engine import loop
 from engine.errors import ConfigurationError
+from engine.lm.middleware import send
 from engine.modules import state
 from engine.modules.call_range import CallRange
 from engine.modules.module import Module
@@ -127,9 +128,9 @@ class Predict(Module):
         params, rollout_id = _params(config, lm)
         adapter = self.adapter or runtime.adapter or _default_adapter()
         asked, sent = signature, inputs
-        if runtime.advice and (hint := runtime.advice.get(id(self))):
+        if runtime.attempt is not None and (hint := runtime.attempt.hints.get(id(self))):
             asked, sent = hinted(signature), {**inputs, HINT: hint}
-        asking = adapter.acall(runtime.call, lm, params, asked, demos, sent, rollout_id)
+        asking = adapter.acall(send, lm, params, asked, demos, sent, rollout_id)
         outputs = await (asking if runtime.stream is None else runtime.stream(self, asked, adapter, asking))
         prediction = (
             Prediction.of(outputs[0])

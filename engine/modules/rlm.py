@@ -110,8 +110,7 @@ class RLM(Module):
         return Prediction.of({**values, "trajectory": log.steps, "final_reasoning": answer.reasoning})
 
     def _sandbox(self) -> Sandbox:
-        runtime = current()
-        lm = self.sub_lm or self.generate_action.lm or runtime.lm
+        lm = self.sub_lm or self.generate_action.lm or current().lm
         left = self.max_llm_calls
 
         async def llm_query(prompt: str) -> str:
@@ -121,7 +120,7 @@ class RLM(Module):
             if left <= 0:
                 raise ToolError(f"All {self.max_llm_calls} calls of llm_query are used up. Go on without.")
             left -= 1
-            reply = await runtime.call(lm, lm.request([{"role": "user", "content": prompt}]))
+            reply = await lm.send(lm.request([{"role": "user", "content": prompt}]))
             return reply.text
 
         async def llm_query_batched(prompts: list[str]) -> list[str]:

@@ -14,9 +14,9 @@ from pydantic import Field, model_validator
 
 from engine.errors import ConfigurationError
 from engine.optimizers.base import Optimizer, Options
-from engine.optimizers.shared.board import Board, Component, components_of, named
-from engine.optimizers.shared.proposals import describe_step
-from engine.optimizers.shared.reflection import shown_runs, text_of
+from engine.optimizers.shared.components import Component, components_of, named
+from engine.optimizers.shared.leaderboard import Leaderboard
+from engine.optimizers.shared.prompt_values import describe_step, proposed_text, worst_runs
 from engine.records import Candidate, Evaluation, Outcome
 from engine.search.contract import Ask, Problem, Propose, Score, Search
 from engine.signature import InputField, OutputField, Signature
@@ -85,15 +85,15 @@ class AvatarOptimizer(Optimizer):
     def search(self, problem: Problem) -> Search:
         """Score the start, then rewrite in rounds: run the best, contrast its runs, score the rewrites."""
         o = self.options
-        board = Board(problem)
-        yield from board.validate([problem.seed], "starting prompt", trace=True)
+        leaderboard = Leaderboard(problem)
+        yield from leaderboard.validate([problem.seed], "starting prompt", trace=True)
         left = self._plan(problem)
         number, tried = 0, {problem.seed.id}
-        while left > 0 and board.open and self._parts(problem, problem.seed):
-            base = board.best
+        while left > 0 and leaderboard.open and self._parts(problem, problem.seed):
+            base = leaderboard.best
             runs = yield from self._runs(problem, base)
             good, bad = self._sorted(runs)
-            if not bad or not board.open:
+            if not bad or not leaderboard.open:
                 return
             n = min(left, o.at_once)
             left -= n
@@ -104,7 +104,7 @@ class AvatarOptimizer(Optimizer):
                 if candidate.id not in tried:
                     tried.add(candidate.id)
                     made.append(candidate)
-            yield from board.validate(made, trace=True)
+            yield from leaderboard.validate(made, trace=True)
 
     def _plan(self, problem: Problem) -> int:
         """How many rewrites the calls left can score, beside the runs to learn from."""
@@ -149,8 +149,8 @@ class AvatarOptimizer(Optimizer):
                             "program_description": problem.program,
                             "step": describe_step(part.path, problem.signatures[part.path]),
                             "text_wanted": part.title,
-                            "bad_runs": shown_runs(problem, part.path, shown_bad),
-                            "good_runs": shown_runs(problem, part.path, shown_good),
+                            "bad_runs": worst_runs(problem, part.path, shown_bad),
+                            "good_runs": worst_runs(problem, part.path, shown_good),
                             "current_instructions": part.text(base),
                         },
                         rollout=rng.randrange(1, 1_000_000),
@@ -162,7 +162,7 @@ class AvatarOptimizer(Optimizer):
         for at in range(0, len(answers), len(parts)):
             made, touched = base, list[Component]()
             for part, answer in zip(parts, answers[at : at + len(parts)], strict=True):
-                text = next((t for output in answer.outputs if (t := text_of(output))), "")
+                text = proposed_text(answer)
                 if text and text != part.text(base):
                     made, touched = part.replaced(made, text), [*touched, part]
             if touched:

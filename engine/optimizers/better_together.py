@@ -26,7 +26,7 @@ from engine.optimizers.few_shot.random_search import BootstrapFewShotWithRandomS
 from engine.optimizers.gepa.optimizer import GEPA
 from engine.optimizers.infer_rules import InferRules
 from engine.optimizers.mipro.optimizer import BayesianSignatureOptimizer, MIPROv2
-from engine.optimizers.shared.board import Board
+from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.optimizers.simba.optimizer import SIMBA
 from engine.records import Candidate
 from engine.search.contract import Ask, Keep, Problem, Search, relay, together
@@ -127,13 +127,13 @@ class BetterTogether(Optimizer):
 
     def search(self, problem: Problem) -> Search:
         """Score the start, then run the chain; a step that brings nothing hands on what it was given."""
-        board = Board(problem)
+        leaderboard = Leaderboard(problem)
         # The first step starts from the starting prompt whatever that scores: both run beside each other.
-        first: list[Any] = [board.validate([problem.seed], "starting prompt")]
+        first: list[Any] = [leaderboard.validate([problem.seed], "starting prompt")]
         current = problem.seed
         train = list(problem.train)
         for number, branches in enumerate(self._chain):
-            if not board.open:
+            if not leaderboard.open:
                 return
             if number and self.options.shuffle_trainset_between_steps:
                 problem.rng.shuffle(train)
@@ -146,9 +146,9 @@ class BetterTogether(Optimizer):
             results = (yield from together([*first, *runs]))[len(first) :]
             first = []
             found = list({c.id: c for c in results if c is not None and c.id != current.id}.values())
-            evaluations = yield from board.validate(found, "the result of a step")
+            evaluations = yield from leaderboard.validate(found, "the result of a step")
             scores = {e.candidate_id: e.score for e in evaluations}
-            if found and board.open:
+            if found and leaderboard.open:
                 current = max(found, key=lambda c: scores[c.id])
 
     def _optimizer(self, name: str) -> Optimizer:

@@ -13,9 +13,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from engine.optimizers.base import Optimizer, Options
-from engine.optimizers.shared.board import Board, Component, components_of, named
-from engine.optimizers.shared.proposals import describe_step, drawn_rows, labelled_rows
-from engine.optimizers.shared.reflection import text_of
+from engine.optimizers.shared.components import Component, components_of, named
+from engine.optimizers.shared.leaderboard import Leaderboard
+from engine.optimizers.shared.prompt_values import describe_step, drawn_rows, labelled_rows, output_text
 from engine.records import Candidate
 from engine.search.contract import Ask, Problem, Propose, Search
 from engine.signature import InputField, OutputField, Signature
@@ -61,18 +61,18 @@ class COPRO(Optimizer):
 
     def search(self, problem: Problem) -> Search:
         """Climb from the starting prompt: propose for all steps, score all, join the best of each step."""
-        board = Board(problem)
+        leaderboard = Leaderboard(problem)
         breadth, depth = self._plan(problem)
         tried: Tried = {part: {} for part in self._parts(problem)}
-        yield from board.validate([problem.seed], "starting prompt")
+        yield from leaderboard.validate([problem.seed], "starting prompt")
         for part in tried:
-            tried[part][part.text(problem.seed)] = board.score or 0.0
+            tried[part][part.text(problem.seed)] = leaderboard.score or 0.0
         for round_ in range(depth):
-            if not board.open or not tried:
+            if not leaderboard.open or not tried:
                 return
             n = breadth - 1 if round_ == 0 else breadth
-            texts = yield from self._propose(problem, board.best, tried, n)
-            yield from self._score(problem, board, tried, texts, round_)
+            texts = yield from self._propose(problem, leaderboard.best, tried, n)
+            yield from self._score(problem, leaderboard, tried, texts, round_)
 
     def _parts(self, problem: Problem) -> tuple[Component, ...]:
         fields = problem.signatures if self.options.tune_fields else None
@@ -103,7 +103,7 @@ class COPRO(Optimizer):
         texts: dict[Component, list[str]] = {}
         at = 0
         for part, some in asks.items():
-            found = [text_of(out) for a in answers[at : at + len(some)] for out in a.outputs]
+            found = [output_text(out) for a in answers[at : at + len(some)] for out in a.outputs]
             at += len(some)
             texts[part] = [t for t in dict.fromkeys(found) if t and t not in tried[part]]
         return texts
@@ -140,21 +140,21 @@ class COPRO(Optimizer):
     def _score(
         self,
         problem: Problem,
-        board: Board,
+        leaderboard: Leaderboard,
         tried: Tried,
         texts: dict[Component, list[str]],
         round_: int,
     ) -> Search:
         """Score every new wording with the other texts at their best, then the best of all texts joined."""
-        base, before = board.best, board.score or 0.0
+        base, before = leaderboard.best, leaderboard.score or 0.0
         made = [
             (part, text, self._candidate(base, part, text, round_)) for part in texts for text in texts[part]
         ]
-        evaluations = yield from board.validate([c for _, _, c in made])
+        evaluations = yield from leaderboard.validate([c for _, _, c in made])
         for (part, text, _), evaluation in zip(made, evaluations, strict=True):
             if len(evaluation.outcomes) == len(problem.validation):
                 tried[part][text] = evaluation.score
-        if not board.open:
+        if not leaderboard.open:
             return
         joined, better = base, list[Component]()
         for part, some in texts.items():
@@ -163,7 +163,7 @@ class COPRO(Optimizer):
                 joined, better = part.replaced(joined, best), [*better, part]
         if len(better) > 1:
             reason = f"Joins the best wordings of round {round_ + 1}: {named(better)}."
-            yield from board.validate([joined.derived(reason, base)])
+            yield from leaderboard.validate([joined.derived(reason, base)])
 
     def _candidate(self, base: Candidate, part: Component, text: str, round_: int) -> Candidate:
         return part.replaced(base, text).derived(f"Round {round_ + 1}: new wording of {part.title}.", base)

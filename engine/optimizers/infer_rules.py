@@ -22,10 +22,15 @@ from engine.optimizers.few_shot.bootstrap import (
     solved_reason,
     teacher_of,
 )
-from engine.optimizers.shared.board import Board
 from engine.optimizers.shared.demos import with_solved
-from engine.optimizers.shared.proposals import describe_step, drawn_rows, labelled_rows
-from engine.optimizers.shared.reflection import MAX_TEXT, text_of
+from engine.optimizers.shared.leaderboard import Leaderboard
+from engine.optimizers.shared.prompt_values import (
+    MAX_TEXT,
+    describe_step,
+    drawn_rows,
+    labelled_rows,
+    proposed_text,
+)
 from engine.records import Candidate, Example
 from engine.search.contract import Ask, Problem, Propose, Search, together
 from engine.signature import InputField, OutputField, Signature
@@ -72,7 +77,7 @@ class InferRules(Optimizer):
     def search(self, problem: Problem) -> Search:
         """Score the start, write all sets of rules and solve rows beside each other; then score all at once."""
         o, rng = self.options, problem.rng
-        board = Board(problem)
+        leaderboard = Leaderboard(problem)
         teacher = teacher_of(problem, o.max_labeled_demos, rng)
         rules = Rules(o.max_rounds, accepted_from(self), o.max_errors, hurry=True)
         steps = len(problem.worded)
@@ -82,20 +87,20 @@ class InferRules(Optimizer):
         n = max(1, min(o.num_candidates, room - 2))
         asks = [self._ask(problem, path, rng) for _ in range(n) for path in problem.worded]
         solving_rows = bootstrap(teacher, problem.train, o.max_bootstrapped_demos, rules)
-        answers, solved = yield from together([self._written(problem, board, asks), solving_rows])
-        if not board.open:
+        answers, solved = yield from together([self._written(problem, leaderboard, asks), solving_rows])
+        if not leaderboard.open:
             return
         shown = with_solved(problem, problem.seed, solved, o.max_labeled_demos, rng)
         shown = shown.derived(solved_reason(solved, shown), problem.seed)
-        yield from board.validate([shown, *self._candidates(problem, shown, answers)])
+        yield from leaderboard.validate([shown, *self._candidates(problem, shown, answers)])
 
     def _written(
-        self, problem: Problem, board: Board, asks: Sequence[Propose]
+        self, problem: Problem, leaderboard: Leaderboard, asks: Sequence[Propose]
     ) -> Generator[Sequence[Ask], Sequence[Any], Sequence[Any]]:
         """Score the start, and if that goes well have the rules written; return the answers."""
-        first = [board.ask(problem.seed, "starting prompt")]
-        keep = board.note(first, (yield first))
-        if not board.open or not asks:
+        first = [leaderboard.ask(problem.seed, "starting prompt")]
+        keep = leaderboard.note(first, (yield first))
+        if not leaderboard.open or not asks:
             if keep:
                 yield keep
             return ()
@@ -124,7 +129,7 @@ class InferRules(Optimizer):
         for at in range(0, len(answers), max(1, len(paths))):
             candidate = shown
             for path, answer in zip(paths, answers[at : at + len(paths)], strict=True):
-                text = next((t for out in answer.outputs if (t := text_of(out))), "")
+                text = proposed_text(answer)
                 if text:
                     whole = f"{shown.steps[path].instructions}\n\n{LEAD_IN}\n{text}"[: 2 * MAX_TEXT]
                     candidate = candidate.with_step(path, instructions=whole)

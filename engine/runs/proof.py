@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from engine.adapters.base import Adapter
     from engine.lm.base import BaseLM, Reply, Request
     from engine.modules.module import Module
+    from engine.runtime import Send
     from engine.search.settings import Settings
 
 
@@ -102,7 +103,7 @@ async def _score(program: Module, file: str, settings: Settings, tested: Evaluat
             asked_anew.add(outcome.row)
 
     ambient = {"lm": settings.lm} if settings.lm is not None else {}  # what a judge asks
-    with runtime.context(send=_kept_only, trace=None, replies=None, history=False, **ambient):
+    with runtime.context(middleware=(_kept_only,), trace=None, history=False, **ambient):
         outcomes = await evaluate.run_rows(
             program,
             [(row, settings.rows[row]) for row in expected],
@@ -120,7 +121,7 @@ async def _score(program: Module, file: str, settings: Settings, tested: Evaluat
     )
 
 
-async def _kept_only(lm: BaseLM, request: Request) -> Reply:
+async def _kept_only(lm: BaseLM, request: Request, send: Send) -> Reply:  # noqa: ARG001 - nothing is sent
     reply = await lm.recall(request)
     if reply is None:
         raise RunError(NOT_KEPT)

@@ -108,7 +108,7 @@ async def rehearse(request: RehearsalRequest) -> tuple[RehearsedRow, ...]:
     program = build_program(request.pipeline)
     if request.candidate is not None:
         program = program.with_candidate(Candidate.from_dict(request.candidate))
-    with context(lm=make_lm(request.model), adapter=make_adapter(request.adapter), replies=[]):
+    with context(lm=make_lm(request.model), adapter=make_adapter(request.adapter)):
         outcomes = await run_rows(program, asked, metric, limit=AT_ONCE)
         graded = await _graded(request, rows, metric)
     found = {o.row: _told(o) for o in (*outcomes, *graded)}

@@ -27,6 +27,7 @@ from engine.runs.spec import ModelChoice, Named
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM, Reply, Request
+    from engine.runtime import Send
     from engine.streaming import StreamResponse
 
 
@@ -170,10 +171,10 @@ async def _attempt(
 
     calls: list[TriedCall] = []
 
-    async def send(model: BaseLM, wanted: Request) -> Reply:
+    async def noted(model: BaseLM, wanted: Request, send: Send) -> Reply:
         messages = tuple(dict(m) for m in wanted.messages)
         try:
-            reply = await model.complete(wanted)
+            reply = await send(model, wanted)
         except EngineError as error:
             calls.append(TriedCall(messages=messages, error=str(error)))
             raise
@@ -194,7 +195,7 @@ async def _attempt(
     scored = request.metric is not None and bool(request.expected)
     metric: Any = make_metric(request.metric) if request.metric is not None and scored else _unscored
     stream = None if put is None else every_field(program, _telling(name, put))
-    with context(lm=asked[0], adapter=asked[1], send=send, stream=stream):
+    with context(lm=asked[0], adapter=asked[1], middleware=(noted,), stream=stream):
         (outcome,) = await run_rows(program, [(0, example)], metric, limit=1, trace=True)
     return _told(name, outcome, calls, scored=scored)
 

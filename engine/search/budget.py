@@ -23,11 +23,12 @@ from engine.errors import (
     InvalidRequestError,
     LMError,
 )
+from engine.lm.middleware import complete
 from engine.records import Usage
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM, Reply, Request
-    from engine.runtime import Send
+    from engine.runtime import Middleware, Send
 
 _ROLLOUTS = 1000
 _LIMITS = {
@@ -202,10 +203,10 @@ class Ledger:
 
     # The gate
 
-    def gate(self, *, rollout: int | None = None, temperature: float | None = None) -> Send:
-        """Return the `Runtime.send` of this ledger; it may ask for a fresh sample at a temperature."""
+    def gate(self, *, rollout: int | None = None, temperature: float | None = None) -> Middleware:
+        """Return the middleware of this ledger; it may ask for a fresh sample at a temperature."""
 
-        async def send(lm: BaseLM, request: Request) -> Reply:
+        async def gate(lm: BaseLM, request: Request, send: Send) -> Reply:
             if rollout is not None or temperature is not None:
                 params: Mapping[str, Any] = request.params
                 if temperature is not None:
@@ -214,11 +215,11 @@ class Ledger:
                 # A program that samples itself (BestOfN) still gets different samples in another rollout.
                 fresh = own if not rollout else rollout if own is None else rollout * _ROLLOUTS + own
                 request = replace(request, rollout_id=fresh, params=params)
-            return await self.send(lm, request)
+            return await self.send(lm, request, send)
 
-        return send
+        return gate
 
-    async def send(self, lm: BaseLM, request: Request) -> Reply:
+    async def send(self, lm: BaseLM, request: Request, send: Send = complete) -> Reply:
         """Make one call if the budget allows it.
 
         Raises BudgetExhaustedError, with the reason in a sentence, when it does not; LMError as the
@@ -227,7 +228,7 @@ class Ledger:
         size = _prompt_bytes(request) if self._counts_amounts else 0
         need = await self._reserve(lm, request, size)
         try:
-            reply = await lm.complete(request)
+            reply = await send(lm, request)
         except LMError as error:
             # It may have been billed, and a row that fails for ever must not call for ever.
             self.spent += Usage(calls=1)

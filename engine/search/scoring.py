@@ -144,7 +144,7 @@ class Scoring:
 
     def context(self, lm: BaseLM | None, gate: Any) -> AbstractContextManager[Any]:
         """Return the runtime of the run's calls: its own model (or the run's), adapter and gate."""
-        chosen: dict[str, Any] = {"send": gate, "trace": None, "replies": None, "history": False}
+        chosen: dict[str, Any] = {"middleware": (gate,), "trace": None, "history": False}
         if (model := lm or self._settings.lm) is not None:
             chosen["lm"] = model
         if self._settings.adapter is not None:

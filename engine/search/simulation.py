@@ -43,6 +43,7 @@ from engine.search.settings import Settings, make_problem, seed_of
 
 if TYPE_CHECKING:
     from engine.modules.module import Module
+    from engine.runtime import Send
     from engine.signature import Signature
 
 
@@ -336,7 +337,7 @@ class Renderer:
         program = (teacher and settings.teacher) or settings.program
         stand_in = with_stand_ins(program.with_candidate(candidate), settings.adapter, self._labels)
         lm = (settings.teacher_lm if teacher else None) or settings.lm or StandInLM()
-        with runtime.context(lm=lm, send=_only_stand_ins, trace=None, history=False):
+        with runtime.context(lm=lm, middleware=(_only_stand_ins,), trace=None, history=False):
             outcomes = await evaluate.run_rows(
                 stand_in, [(row, settings.rows[row]) for row in rows], _right, limit=_SAMPLE, trace=True
             )
@@ -355,9 +356,8 @@ class Renderer:
     async def proposal(self, ask: Propose, number: int) -> tuple[dict[str, Any], Usage]:
         """Return invented outputs for a proposal, and what asking for it takes."""
         program = with_stand_ins(Predict(ask.signature), self._settings.adapter, {}, number=number)
-        replies: list[Any] = []
         lm = self._settings.prompt_lm or self._settings.lm or StandInLM()
-        with runtime.context(lm=lm, send=None, replies=replies, history=False):
+        with runtime.context(lm=lm, middleware=(), history=False), runtime.noted_replies() as replies:
             prediction = await program.acall(**ask.inputs)
         return dict(prediction), sum((r.usage for r in replies), Usage())
 
@@ -499,10 +499,10 @@ def _is_offline(lm: BaseLM | None) -> bool:
     return lm is not None and lm.model.startswith("offline/")
 
 
-async def _only_stand_ins(lm: BaseLM, request: Request) -> Reply:
-    """The gate of an estimate: what a program asks behind its steps' backs (a reward, a sub-model) costs nothing either."""
+async def _only_stand_ins(lm: BaseLM, request: Request, send: Send) -> Reply:
+    """Middleware of an estimate: what a program asks behind its steps' backs (a reward, a sub-model) costs nothing either."""
     if isinstance(lm, StandInLM):
-        return await lm.complete(request)
+        return await send(lm, request)
     return Reply((Choice(""),))
 
 

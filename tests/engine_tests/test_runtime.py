@@ -52,16 +52,25 @@ def test_configure_sets_the_default_and_refuses_unknown_settings():
         pass
 
 
-def test_every_call_passes_the_gate():
+def test_every_call_passes_the_middleware_in_order():
     seen = []
 
-    async def gate(lm, request):
-        seen.append(request)
-        return await lm.complete(request)
+    def layer(name):
+        async def noted(lm, request, send):
+            seen.append(name)
+            return await send(lm, request)
 
-    with engine.context(lm=ScriptedLM(lambda request: {"b": "1"}), send=gate):
+        return noted
+
+    with (
+        engine.context(
+            lm=ScriptedLM(lambda request: {"b": "1"}), middleware=(layer("outer"), layer("inner"))
+        ),
+        runtime.noted_replies() as replies,
+    ):
         engine.Predict("a -> b")(a="x")
-    assert len(seen) == 1
+    assert seen == ["outer", "inner"]
+    assert len(replies) == 1
 
 
 def test_the_loop_is_one_thread_and_raises_what_the_work_raises():

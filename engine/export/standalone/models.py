@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import ConfigurationError, ProgramFileError
 from engine.lm.catalog import find_route, is_reasoning_model
 from engine.lm.choice import ModelChoice, make_lm
-from engine.lm.wire import for_reasoning
+from engine.lm.exchange import for_reasoning
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter

@@ -1,25 +1,121 @@
-"""Autotune's rules: how they are read from proposals, merged, and held against the labelled rows.
+"""Rules: asks that have them written from labelled rows and runs, and reading and merging of the answers.
 
-A proposal writes rules, not a whole new instruction: small deltas can be merged across proposals (as the
-playbooks of ACE, arXiv 2510.04618, are). It calls nothing.
+Several readers write side by side. Each sees the labelled rows in another order and its share of the failures,
+grouped by what went wrong, with the nearest successes (Contrastive Reflection, arXiv 2606.30840; the failure modes of
+Opik's hierarchical optimizer). They write rules, not whole instructions: small deltas can be merged across readers
+(as in the playbooks of ACE, arXiv 2510.04618). Nothing here yields or calls.
 """
 
 from __future__ import annotations
 
 import math
+import random
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from typing import Any
 
-from engine.optimizers.autotune.words import is_label, row_words
-from engine.search.contract import Problem, Proposal
+from engine.optimizers.autotune.labels import row_words, text_words
+from engine.optimizers.shared.prompt_values import describe_step, labelled_rows, run_values
+from engine.records import Outcome
+from engine.search.contract import Problem, Proposal, Propose
+from engine.signature import InputField, OutputField, Signature
 
-# Characters of a rule; and from which likeness on two rules count as the same.
+# Failed runs that one reader sees, and successes next to them.
+_RUNS_EACH, _SUCCESSES_EACH = 10, 6
+# Labelled rows that one reader draws; its prompt has room for about a hundred.
+_ROWS_EACH = 2000
+# Characters of a rule; the likeness from which on two rules count as the same.
 _MAX_RULE, _SAME = 400, 0.5
 
-# Labelled rows that rules are held against.
-_ROWS_CHECKED = 2000
+
+def rule_asks(
+    problem: Problem,
+    path: str,
+    instructions: str,
+    outcomes: Sequence[Outcome],
+    *,
+    n: int,
+    rollout: int,
+    rng: random.Random,
+) -> list[Propose]:
+    """Return `n` asks for rules for a step, from its instructions and runs under them (or none). Calls: `n`."""
+    solved = [o for o in outcomes if o.score >= 1 and o.error is None]
+    shares = _shares(failure_groups(problem, outcomes), n)
+    asks = []
+    for i in range(n):
+        near = _nearest(problem, shares[i], solved)
+        rows = rng.sample(problem.train, min(_ROWS_EACH, len(problem.train)))
+        labelled = labelled_rows(problem, rows)
+        labelled += labelled_rows(
+            problem, rows[len(labelled) :]
+        )  # two prompts' worth: rare things must be seen
+        asks.append(
+            Propose(
+                WriteRules,
+                {
+                    "program_description": problem.program,
+                    "step": describe_step(path, problem.signatures[path]),
+                    "current_instructions": instructions,
+                    "failed_runs": [run_values(problem, o) for o in shares[i]],
+                    "similar_successes": [run_values(problem, o) for o in near],
+                    "labelled_examples": labelled,
+                },
+                rollout=rollout + i,
+                label=f"rules for {path}",
+            )
+        )
+    return asks
+
+
+def failure_groups(problem: Problem, outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    """Return the outcomes below 1 by what went wrong, the largest group first.
+
+    What went wrong is an answer that could not be read, or the outputs that are wrong with what was expected.
+    """
+    groups: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        if outcome.score < 1 or outcome.error is not None:
+            groups.setdefault(_failure_title(problem, outcome), []).append(outcome)
+    return dict(sorted(groups.items(), key=lambda item: -len(item[1])))
+
+
+def _failure_title(problem: Problem, outcome: Outcome) -> str:
+    """Return the fields that are wrong in a few words, and for short labels what was confused with what."""
+    if outcome.error is not None:
+        return "no answer could be read"
+    row = problem.rows[outcome.row]
+    parts = []
+    for name in problem.output_fields:
+        wanted, got = str(row.get(name, "")), str(outcome.prediction.get(name, ""))
+        if name in row and wanted != got:
+            short = len(wanted) <= 30 and len(got) <= 30 and not re.search(r"\d", wanted)
+            parts.append(f"{name} {got!r} instead of {wanted!r}" if short else f"{name} wrong")
+    return ", ".join(parts) or "a low score"
+
+
+def _shares(groups: Mapping[str, Sequence[Outcome]], n: int) -> list[list[Outcome]]:
+    """Deal the groups out so that a reader sees whole groups, and every failure is seen where there is room."""
+    shares: list[list[Outcome]] = [[] for _ in range(n)]
+    for group in groups.values():
+        fewest = min(shares, key=len)
+        for outcome in group:
+            target = fewest if len(fewest) < _RUNS_EACH else min(shares, key=len)
+            if len(target) < _RUNS_EACH:
+                target.append(outcome)
+    return shares
+
+
+def _nearest(problem: Problem, failed: Sequence[Outcome], solved: Sequence[Outcome]) -> list[Outcome]:
+    """Return the successes most like the failures, each once."""
+    words = {o.row: row_words(problem, o.row) for o in (*failed, *solved)}
+    near: dict[int, Outcome] = {}
+    for outcome in failed:
+        if not solved or len(near) >= _SUCCESSES_EACH:
+            break
+        best = max(solved, key=lambda s: len(words[outcome.row] & words[s.row]) / (1 + len(words[s.row])))
+        near[best.row] = best
+    return list(near.values())
 
 
 def rules_of(proposals: Sequence[Proposal], *, most: int = 60) -> list[list[str]]:
@@ -70,69 +166,41 @@ def merged_rules(
 
 
 def _weights(rules: Sequence[str]) -> dict[str, float]:
-    """A word weighs the less the more rules it stands in, and nothing where an eighth of them have it.
+    """Return words' weights: less the more rules have a word, and 0 where an eighth of them do.
 
     A word of one rule alone weighs less than one that two share: it may be mere wording.
     """
-    counts = Counter(word for rule in rules for word in rule_words(rule))
+    counts = Counter(word for rule in rules for word in text_words(rule))
     total = len(rules) + 1
     least = max(2, total // 8) if total > 8 else total
     weights = {w: math.log(total / n) ** 2 + 1e-6 if n <= least else 0.0 for w, n in counts.items()}
     return {w: weight * (0.3 if counts[w] == 1 else 1.0) for w, weight in weights.items()}
 
 
-class LabelCheck:
-    """Rules held against the labelled rows, without a call: a rule none of whose words goes with its value is out.
-
-    It says nothing of rules that name no label's value, or several, or no word of the inputs.
-    """
-
-    def __init__(self, problem: Problem) -> None:
-        self._values: dict[str, set[str]] = {}
-        self._rows: dict[str, list[dict[str, str]]] = {}
-        rows = problem.train[:_ROWS_CHECKED]
-        self._size = len(rows)
-        names = [n for n in problem.output_fields if is_label(problem, n)]
-        for row in rows:
-            labels = {n: str(problem.rows[row].get(n, "")).lower() for n in names}
-            for name, value in labels.items():
-                self._values.setdefault(name, set()).add(value)
-            for word in row_words(problem, row):
-                self._rows.setdefault(word, []).append(labels)
-
-    def contradicted(self, rule: str) -> bool:
-        """Whether the rows speak against a rule."""
-        shares = [right / len(rows) for right, rows in self._told(rule)]
-        return bool(shares) and max(shares) < 0.34
-
-    def evidence(self, rule: str) -> int:
-        """How many labelled rows have both a word of the rule and the value it names.
-
-        Of the word that goes with the value most often; 0 where that is in less than half of its rows.
-        """
-        share, right = max(((n / len(rows), n) for n, rows in self._told(rule)), default=(0.0, 0))
-        return right if share >= 0.5 else 0
-
-    def _told(self, rule: str) -> list[tuple[int, list[dict[str, str]]]]:
-        """For each telling word of a rule the rows with it, and how many of them have the value that it names."""
-        words = rule_words(rule)
-        said = [(name, value) for name, values in self._values.items() for value in values if value in words]
-        if len(said) != 1:
-            return []
-        name, value = said[0]
-        known = [self._rows[w] for w in words if 2 <= len(self._rows.get(w, ())) <= self._size // 4]
-        return [(sum(labels[name] == value for labels in rows), rows) for rows in known]
-
-
 def _alike(a: str, b: str, weights: Mapping[str, float]) -> float:
-    """How much two rules share: the weight of common words over that of all, 0 to 1."""
-    first, second = rule_words(a), rule_words(b)
+    """Return how much two rules share: the weight of common words over that of all, 0 to 1."""
+    first, second = text_words(a), text_words(b)
     # Not sum: its last digit depends on the order of a set, which changes from process to process.
     every = math.fsum(weights.get(w, 1.0) for w in first | second)
     return math.fsum(weights.get(w, 1.0) for w in first & second) / every if every else 0.0
 
 
-@lru_cache(maxsize=4096)
-def rule_words(rule: str) -> frozenset[str]:
-    """Return the words of a rule."""
-    return frozenset(re.findall(r"\w+", rule.lower()))
+class WriteRules(Signature):
+    """
+    A language model runs one step of a program under the current instructions. You see labelled rows of the
+    program's data and, where there are any, runs that went wrong with similar runs that went right.
+    Write the rules that are missing: what separates the right outputs from the wrong ones, stated so that each
+    rule stands alone and holds for rows that are not shown. Name the words or features that give a value away,
+    and the exact value. Correct a current rule that rows speak against by writing it anew. Write only what at
+    least one row shows, and nothing about the answer's layout.
+    """
+
+    program_description: str = InputField(desc="The steps of the program.")
+    step: str = InputField(desc="The step whose rules are wanted: its fields and what they mean.")
+    current_instructions: str = InputField(desc="The instructions in use now.")
+    failed_runs: list[dict[str, Any]] = InputField(
+        desc="Runs that went wrong: inputs, what the steps wrote, right outputs, what was answered and said about it."
+    )
+    similar_successes: list[dict[str, Any]] = InputField(desc="Runs that are like them and went right.")
+    labelled_examples: list[dict[str, Any]] = InputField(desc="Rows of the data with their right outputs.")
+    rules: str = OutputField(desc="New and corrected rules, one a line.")

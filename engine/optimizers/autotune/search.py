@@ -1,165 +1,355 @@
-"""The rounds of Autotune: a check, rounds that write rules and race at the same time, finals.
+"""Autotune's search: a check, rounds that write rules and race combinations at the same time, finals.
 
-A generator under the search contract; it owns the plan (how many calls for what), never the budget.
+A generator under the search contract. It plans how many calls go into each part and never enforces the budget.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from engine.optimizers.autotune.levels import Added, Levels
-from engine.optimizers.autotune.race import difference
-from engine.optimizers.autotune.readers import readers
-from engine.optimizers.autotune.rules import rules_of
-from engine.optimizers.autotune.space import Combination
-from engine.optimizers.autotune.standing import BLOCK, CLEAR, FINALS_SHARE
-from engine.records import Evaluation
-from engine.search.contract import Ask, Keep, Propose, Score
+from engine.optimizers.autotune.evidence import Evidence
+from engine.optimizers.autotune.labels import is_label, words_predict_labels
+from engine.optimizers.autotune.levels import Added, LevelMaker
+from engine.optimizers.autotune.rules import rule_asks, rules_of
+from engine.optimizers.autotune.space import Combination, Space
+from engine.records import Candidate, Evaluation
+from engine.search.contract import Ask, Keep, Problem, Propose, Score
+
+if TYPE_CHECKING:
+    from engine.optimizers.autotune.optimizer import Plan
 
 Steps = Generator[Sequence[Ask], Sequence[Any], Any]
 
-# Whether to reason first is tried where it takes no more than this part of the calls.
-_REASONING_WORTH = 12
+# The thresholds below were set on the tasks of tests/benchmarks/README.md and on tasks where nothing can be learned
+# (tests/engine_tests/optimizers/test_autotune_stops.py), which must end within the check's share of the calls.
 
-# How the labels of runs on training rows begin.
-LOOKING = "looking"
+_BLOCK = 24
+"""Rows that a combination gets in one race, where there are calls for it."""
 
-SURE, NEARLY_SURE, LARGE = 0.95, 0.8, 0.1
-"""The probability of being better that the starting prompt's successor needs; less for a large gain where words tell of labels."""
+_FINALS_SHARE, _CHECK_SHARE = 0.05, 0.15
+"""The shares of the calls that are kept for the finals, and that the check may take."""
+
+_REASONING_SHARE = 12
+"""Whether to reason first is tried where it takes no more than this part of the calls (one twelfth)."""
+
+_GARBLED_SHARE = 0.1
+"""Other layouts are tried when a larger share of the rows took more calls than the program makes."""
+
+_HIGH_SCORE = 0.85
+"""A start that scores this is hard to beat."""
+
+_LEAST_CHANCE = {"labels not predicted": 0.99, "high score": 0.4, "else": 0.5}
+"""The chance of a useful gain below which the check ends the search.
+
+Most is asked for where no word of the inputs predicts the labels: the best is then the luckiest of several tries.
+"""
+
+_CLEAR_CHANCE = 0.9
+"""A useful gain that is this likely after the check needs no closer look."""
+
+_SURE, _NEARLY_SURE, _LARGE_GAIN = 0.95, 0.8, 0.1
+"""The probability of being better that a successor of the start needs; less for a large gain where words predict labels."""
+
+_TRAIN_LABEL = "looking"
+"""The first word of the labels of runs on training rows."""
 
 
-class Tuning(Levels):
-    """One search: the steps that ask, on top of what they know."""
+@dataclass
+class CallCount:
+    """Calls made so far, and what they say of the cost of a row."""
 
-    def search(self) -> Steps:
-        """Check, go round while it pays, settle; returns a sentence on how it ended."""
+    problem: Problem
+    planned: int
+    proposals: int = 0
+    rows: int = 0
+
+    @property
+    def spent(self) -> int:
+        """Calls made so far."""
+        return int(self.problem.meter.made)
+
+    @property
+    def per_row(self) -> float:
+        """Calls that a row takes: the program's own at first, then what rows have taken so far."""
+        most = self.problem.calls_per_row
+        if self.rows < _BLOCK:
+            return float(most)
+        # Where answers have to be asked for again it is more than the program's own calls.
+        return min(3.0 * most, max(0.5, self.mean_per_row))
+
+    @property
+    def mean_per_row(self) -> float:
+        """Mean calls of the rows so far."""
+        return (self.spent - self.proposals) / max(1, self.rows)
+
+    @property
+    def before_finals(self) -> int:
+        """Calls left for racing."""
+        return int(self.planned * (1 - _FINALS_SHARE)) - self.spent
+
+    @property
+    def for_check(self) -> float:
+        """Calls left of the check's share."""
+        return _CHECK_SHARE * self.planned - self.spent
+
+
+class AutotuneSearch:
+    """One search: space, evidence and calls so far, and the generator `run`."""
+
+    def __init__(self, problem: Problem, plan: Plan, rng: random.Random) -> None:
+        self.problem, self.plan, self.rng = problem, plan, rng
+        self.space = Space(problem)
+        # No more rows than there can be calls for: a large table has a hundred thousand.
+        most = max(plan.calls, 2 * _BLOCK)
+        self.order, self.train_order = (
+            rng.sample(rows, min(most, len(rows))) for rows in (problem.validation, problem.train)
+        )
+        self.evidence = Evidence(self.space, rng, use_model=plan.uses("model"))
+        self.levels = LevelMaker(problem, plan, self.evidence, self.space, self.order, self.train_order)
+        self.calls = CallCount(problem, plan.calls)
+        self.words_predict_labels = words_predict_labels(problem, random.Random(rng.random()))
+        signatures = problem.signatures.values()
+        row = problem.rows[self.order[0]] if self.order else {}
+        # Fields that only runs show: what passes between steps, a reasoning.
+        self.has_hidden_fields = any(
+            n not in row for s in signatures for n in (*s.input_fields, *s.output_fields)
+        )
+        # Of answers that are no labels, runs show more of a mistake than right and wrong.
+        self.is_open_ended = not all(is_label(problem, n) for n in problem.output_fields)
+        self.cut = False
+        self.kept = self.space.start
+        self._ending = ""
+        self._rows_asked: dict[Combination, int] = {}
+        self._by_candidate: dict[str, Combination] = {}
+        self._garbled_rows = 0
+        self._reply_counts: dict[Combination, int] = {}
+        self._races_without_gain = 0
+        self._cost_of_new_row = 0.0
+        self._next_train_row = 0
+        self._rollout = 0
+
+    def run(self) -> Steps:
+        """Check, race in rounds while it pays, settle; return a closing message for the user."""
         proposals = yield from self._check()
         for number in range(self.plan.max_rounds):
-            if self.cut or (number and self._left() < self._block * self._per_row):
+            if self.cut or (number and self.calls.before_finals < self._block * self.calls.per_row):
                 break
-            before = self._best()
-            added = self._new(proposals, number)
-            # Where nothing tells whether rules or examples can help at all, reasoning is part of the check.
-            other = (
-                self._add_reasoning()
-                if number == (self.told is not None) and self._affords_reasoning()
-                else []
-            )
-            others = [other] if other else []
-            if not number:
-                others += self._add_layouts()
+            before = self.evidence.best()
+            added = self.levels.add_rules(proposals)
+            if number or self.has_hidden_fields:
+                added += self.levels.add_examples()
+            # Where nothing says whether rules or examples can help at all, reasoning is part of the check.
+            tries_reasoning = number == (self.words_predict_labels is not None) and self._affords_reasoning
+            others = [o for o in [self.levels.add_reasoning() if tries_reasoning else []] if o]
+            if not number and self._garbled_rows > _GARBLED_SHARE * self.calls.rows:
+                others += self.levels.add_layouts()
             if not added and not others and number and not proposals:
                 break
-            proposals = yield from self._round(self._to_race(added, number, others), number)
+            proposals = yield from self._round(self._racers(added, number, others), number)
             if not number and not self.cut:
                 yield from self._look_again()
-                if self.plan.parts.headroom and not self.cut and self._hopeless():
-                    yield [self._settle(self._nothing_to_gain())]
-                    return self.ended if self.kept == self.space.start else self._found()
-            elif self._stale(before):
-                self.ended = "The chance of a further useful gain became small, so the search stopped."
+                if self.plan.headroom_check and not self.cut and self._is_hopeless():
+                    yield [self._settled(self._nothing_to_gain())]
+                    return self._ending if self.kept == self.space.start else self._closing_message()
+            elif self._is_stale(before):
+                self._ending = "The chance of a further useful gain became small, so the search stopped."
                 break
         if not self.cut:
             yield from self._finals()
-        yield [self._settle()]
-        return self._found()
+        yield [self._settled()]
+        return self._closing_message()
 
-    def _new(self, proposals: Mapping[str, Sequence[Sequence[str]]], number: int) -> Added:
-        added = self._add_rules(proposals)
-        if number or self.hidden:
-            added += self._add_examples()
-        return added
-
-    def _affords_reasoning(self) -> bool:
-        return self.plan.calls >= _REASONING_WORTH * BLOCK * self.problem.calls_per_row
+    # The parts of the search
 
     def _check(self) -> Steps:
-        """Score the starting prompt and labelled examples on some rows, and have rules written, all at once."""
+        """Score the start and labelled examples on some rows, and have rules written, all at once."""
         start = self.space.start
         rows = self._check_rows()
         asks: list[Ask] = [self._score(start, rows, "headroom check")]
-        if examples := dict(self._add_examples()):
+        if examples := dict(self.levels.add_examples()):
             shown = tuple(examples.get(place, at) for place, at in enumerate(start))
             asks.append(self._score(shown, rows, "examples"))
-        if self.hidden:
-            asks.append(self._run(start, min(2 * rows, 40), f"{LOOKING} for solved rows"))
-        first = self._readers(start, number=0)
-        answers = yield from self._batch([*asks, *(ask for some in first.values() for ask in some)])
-        self._fresh_row = (self.spent - self._asked_for) / max(1, self.rows_run)
-        return self._rules(first, answers[len(asks) :])
+        if self.has_hidden_fields:
+            asks.append(self._run(start, min(2 * rows, 40), f"{_TRAIN_LABEL} for solved rows"))
+        writing = self._rule_asks(start, number=0)
+        answers = yield from self._batch([*asks, *(ask for some in writing.values() for ask in some)])
+        self._cost_of_new_row = self.calls.mean_per_row
+        return _proposed_rules(writing, answers[len(asks) :])
 
     def _round(self, wanted: Sequence[Combination], number: int) -> Steps:
         """Give each combination its next block of rows; meanwhile run the best for traces and have rules written."""
+        calls, most = self.calls, self.plan.calls
         block = self._check_rows() if not number else self._block
-        room = int((self.plan.calls * (1 - FINALS_SHARE) - self.spent) / self._per_row / block)
+        room = int((most * (1 - _FINALS_SHARE) - calls.spent) / calls.per_row / block)
         wanted = wanted[: max(1, room)] if number else wanted
-        asks: list[Ask] = [self._settle()] if number else []
+        asks: list[Ask] = [self._settled()] if number else []
         for combination in wanted:
-            upto = min(len(self.order), self.asked.get(combination, 0) + block)
+            upto = min(len(self.order), self._rows_asked.get(combination, 0) + block)
             asks.append(self._score(combination, upto, f"race, {upto} rows"))
-        more = number + 1 < self.plan.max_rounds and self._left() > 0.25 * self.plan.calls
-        dear = len(wanted) * block * self._per_row + self._readers_calls
-        if more and self._runs_help(number, dear):
-            best = wanted[0] if wanted else self._best()
-            asks.append(self._run(best, BLOCK, f"{LOOKING} for what still goes wrong"))
-        some = self._readers(self._best(), number + 1) if more else {}
-        answers = yield from self._batch([*asks, *(ask for each in some.values() for ask in each)])
-        self._drop()
-        return self._rules(some, answers[len(asks) :])
+        more = number + 1 < self.plan.max_rounds and calls.before_finals > 0.25 * most
+        cost = len(wanted) * block * calls.per_row + self._writing_calls
+        if more and self._needs_traces(number, cost):
+            best = wanted[0] if wanted else self.evidence.best()
+            asks.append(self._run(best, _BLOCK, f"{_TRAIN_LABEL} for what still goes wrong"))
+        writing = self._rule_asks(self.evidence.best(), number + 1) if more else {}
+        answers = yield from self._batch([*asks, *(ask for some in writing.values() for ask in some)])
+        self.evidence.drop_unlikely()
+        return _proposed_rules(writing, answers[len(asks) :])
 
-    def _runs_help(self, number: int, dear: float) -> bool:
-        """Whether runs on training rows show what the rows do not, and there is room beside what a round takes anyway."""
-        if not self.plan.parts.runs or not (self.hidden or self.open_ended):
+    def _needs_traces(self, number: int, cost: float) -> bool:
+        """Whether runs on training rows show what the rows do not, and calls suffice next to a round's own cost."""
+        if not self.plan.uses("runs") or not (self.has_hidden_fields or self.is_open_ended):
             return False
-        if number or self.told:
-            return self._left() - dear > 3 * BLOCK * self._per_row
-        return self._check_room() - dear > 2 * BLOCK * self._per_row
+        if number or self.words_predict_labels:
+            return self.calls.before_finals - cost > 3 * _BLOCK * self.calls.per_row
+        return self.calls.for_check - cost > 2 * _BLOCK * self.calls.per_row
 
     def _look_again(self) -> Steps:
-        """Where a gain is in doubt, score the start and what did best on as many more rows as the check may take."""
-        start = self.space.start
-        best = max((c for c in self.scores if c != start), key=self._better, default=start)
-        settled = self._hopeless() or self._promise() >= CLEAR
-        if best == start or (settled and self.told is not False):
+        """Where a gain is in doubt, score the start and the best on as many more rows as the check may take."""
+        start, evidence = self.space.start, self.evidence
+        tried = (c for c in evidence.scores if c != start)
+        best = max(tried, key=evidence.chance_over_start, default=start)
+        settled = self._is_hopeless() or evidence.useful_gain_chance() >= _CLEAR_CHANCE
+        if best == start or (settled and self.words_predict_labels is not False):
             return
-        other = self._add_reasoning() if self.told and self._affords_reasoning() else []
-        more = int(self._check_room() / max(self._fresh_row, self._per_row) / (2 + bool(other)))
+        tries_reasoning = self.words_predict_labels and self._affords_reasoning
+        other = self.levels.add_reasoning() if tries_reasoning else []
+        cost = max(self._cost_of_new_row, self.calls.per_row)
+        more = int(self.calls.for_check / cost / (2 + bool(other)))
         if more < 1:
             return
-        looked = {c: min(len(self.order), self.asked[c] + more) for c in (start, best)}
+        looked = {c: min(len(self.order), self._rows_asked[c] + more) for c in (start, best)}
         if other:
-            looked[self._with(other)] = min(len(self.order), more)
+            looked[self._best_with(other)] = min(len(self.order), more)
         yield from self._batch([self._score(c, n, f"a closer look, {n} rows") for c, n in looked.items()])
 
     def _finals(self) -> Steps:
-        """Where it is in doubt which of the best few is best, score them on ever more rows, halving them."""
-        yield from self._confirm(most=2 * BLOCK)
+        """Score the few best on ever more rows while it is in doubt which is best, then confirm the winner."""
+        yield from self._confirm(most=2 * _BLOCK)
         while not self.cut:
-            few = self._contenders()
-            rows = int((self.plan.calls - self.spent) / self._per_row / max(1, len(few)))
-            least = min((self.asked.get(c, 0) for c in few), default=0)
-            goal = min(
-                len(self.order), max(least, *(self.asked.get(c, 0) for c in few)) + BLOCK, least + rows
-            )
-            asks = [self._score(c, goal, f"finals, {goal} rows") for c in few if self.asked.get(c, 0) < goal]
+            few = self.evidence.finalists()
+            asked = [self._rows_asked.get(c, 0) for c in few]
+            rows = int((self.plan.calls - self.calls.spent) / self.calls.per_row / max(1, len(few)))
+            least = min(asked, default=0)
+            goal = min(len(self.order), max(least, *asked) + _BLOCK, least + rows)
+            asks = [
+                self._score(c, goal, f"finals, {goal} rows") for c in few if self._rows_asked.get(c, 0) < goal
+            ]
             if len(few) < 2 or not asks or goal < least + 4:
                 break
             yield from self._batch(asks)
-            self._drop()
+            self.evidence.drop_unlikely()
         if not self.cut:
             yield from self._confirm()
 
     def _confirm(self, most: int = 10**9) -> Steps:
         """Where it is in doubt that the best beats the start, score the start on the same rows."""
-        best, start = self._best(), self.space.start
-        if best == start or self._sure(best) >= (0.99 if most > len(self.order) else 0.95):
+        best, start = self.evidence.best(), self.space.start
+        if best == start or self.evidence.certainty(best) >= (0.99 if most > len(self.order) else 0.95):
             return
-        budget = int((self.plan.calls - self.spent) / self._per_row)
-        goal = min(most, self.asked.get(best, 0), self.asked.get(start, 0) + max(0, budget))
-        if goal > self.asked.get(start, 0):
+        affordable = int((self.plan.calls - self.calls.spent) / self.calls.per_row)
+        asked = self._rows_asked.get(start, 0)
+        goal = min(most, self._rows_asked.get(best, 0), asked + max(0, affordable))
+        if goal > asked:
             yield from self._batch([self._score(start, goal, "the starting prompt on the finals' rows")])
+
+    # Choosing combinations
+
+    def _racers(self, added: Added, number: int, others: Sequence[Added] = ()) -> list[Combination]:
+        """Return the combinations for the next race: new levels with the best of the rest, then sampled ones.
+
+        `others` are levels that are tried on the best one at a time.
+        """
+        best = self.evidence.best()
+        newest = dict(added)
+        chosen: dict[Combination, None] = {}
+        for places in self._groups_of_new(newest):
+            chosen.setdefault(tuple(newest[p] if p in places else at for p, at in enumerate(best)))
+        chosen.pop(best, None)
+        width = (self._race_width() if number else self._first_race_width()) + len(others)
+        if number or others:
+            chosen = dict.fromkeys(list(chosen)[: max(1, width - max(1, len(others)))])
+            for other in others:
+                chosen.setdefault(self._best_with(other))
+        if number:
+            chosen.setdefault(best)
+        for _ in range(40 if self.plan.uses("model") and number else 0):
+            if len(chosen) >= width:
+                break
+            sampled = self.evidence.sampled()
+            if sampled not in self.evidence.dropped:
+                chosen.setdefault(sampled)
+        layout = self._readable_start()
+        chosen = dict.fromkeys(
+            tuple(level or better for level, better in zip(combination, layout, strict=True))
+            for combination in chosen
+        )
+        return [c for c in chosen if self._rows_asked.get(c, 0) < len(self.order)][:width]
+
+    def _groups_of_new(self, newest: Mapping[int, int]) -> list[list[int]]:
+        """Return which new levels to try together: all, all rules, all examples, each step's."""
+        kinds = {kind: [p for p in self.space.places(kind) if p in newest] for kind in ("rules", "examples")}
+        steps = [[p for p in newest if self.space.factors[p].path == path] for path in self.space.seed.steps]
+        groups = [list(newest), kinds["rules"], kinds["examples"], *(steps if len(steps) > 1 else [])]
+        return [places for places in groups if places]
+
+    def _readable_start(self) -> Combination:
+        """Return the start; where its answers are garbled, in the layout that does no worse and takes fewer calls."""
+        start, layouts = self.space.start, set(self.space.places("layout"))
+        rank = {
+            c: (
+                self.evidence.difference(c, start)[0],
+                -self._reply_counts.get(c, 0) / max(1, len(known)),
+            )
+            for c, known in self.evidence.scores.items()
+            if not any(level for place, level in enumerate(c) if place not in layouts)
+        }
+        return max(rank, key=rank.__getitem__, default=start)
+
+    def _best_with(self, added: Added) -> Combination:
+        """Return the best combination with other levels of some factors."""
+        return tuple(dict(added).get(place, at) for place, at in enumerate(self.evidence.best()))
+
+    def _race_width(self) -> int:
+        """Return how many combinations a race can take: a third of what is left for racing, one to five."""
+        return max(1, min(5, int(self.calls.before_finals / 3 / self.calls.per_row / self._block)))
+
+    def _first_race_width(self) -> int:
+        """Return how many combinations the first race can take: a sixth of the calls, one to six.
+
+        Where no word predicts the labels, the check's share must leave room for a closer look, too.
+        """
+        if self.words_predict_labels:
+            most = self.plan.calls / 6
+        else:
+            most = (self.calls.for_check - self._writing_calls) * 0.6
+        return max(1, min(6, int(most / self.calls.per_row / self._check_rows())))
+
+    @property
+    def _affords_reasoning(self) -> bool:
+        return self.plan.calls >= _REASONING_SHARE * _BLOCK * self.problem.calls_per_row
+
+    @property
+    def _writing_calls(self) -> int:
+        return self.plan.readers * len(self.problem.worded)
+
+    @property
+    def _block(self) -> int:
+        return max(8, min(_BLOCK, self.plan.calls // 12))
+
+    def _check_rows(self) -> int:
+        """Return the rows of the check and the first race.
+
+        Both, with a closer look, take at most the check's share of the calls where no word predicts the labels.
+        """
+        share = _CHECK_SHARE * self.plan.calls - 2 * self._writing_calls
+        usual = int(share / self.problem.calls_per_row / 7)
+        if self.words_predict_labels:
+            usual = max(usual, min(16, self.plan.calls // 12))
+        return min(max(8, min(_BLOCK, usual)), len(self.order))
 
     # Asking
 
@@ -168,72 +358,75 @@ class Tuning(Levels):
         answers = yield asks
         for ask, answer in zip(asks, answers, strict=True):
             if isinstance(ask, Propose):
-                self.spent += ask.n
-                self._asked_for += ask.n
+                self.calls.proposals += ask.n
             elif isinstance(ask, Score):
                 self._note(ask, answer)
-        self.spent = int(self.problem.meter.made)
         return answers
 
     def _note(self, ask: Score, evaluation: Evaluation) -> None:
-        combination = self.by_id[ask.candidate.id]
+        combination = self._by_candidate[ask.candidate.id]
         if len(evaluation.outcomes) < len(ask.rows):
             self.cut = True
             return
-        validation = not ask.label.startswith(LOOKING)
-        known = self.scores.setdefault(combination, {}) if validation else {}
-        table = self.runs.setdefault(combination, {}) if ask.trace else {}
+        validation = not ask.label.startswith(_TRAIN_LABEL)
+        scores = self.evidence.scores.setdefault(combination, {}) if validation else {}
+        traces = self.levels.traces.setdefault(combination, {}) if ask.trace else {}
         for outcome in evaluation.outcomes:
-            new = outcome.row not in (known if validation else table)
+            new = outcome.row not in (scores if validation else traces)
             if ask.trace:
-                table[outcome.row] = outcome
+                traces[outcome.row] = outcome
             if validation:
-                known[outcome.row] = outcome.score
-            self.spent += new * max(1, self.problem.calls_per_row)
-            self.rows_run += new
+                scores[outcome.row] = outcome.score
+            self.calls.rows += new
             # An answer that cannot be read is asked for again.
-            asked = new * (outcome.usage.calls + outcome.usage.cached)
-            self.garbled += asked > self.problem.calls_per_row
-            self.calls_asked[combination] = self.calls_asked.get(combination, 0) + validation * asked
+            replies = new * (outcome.usage.calls + outcome.usage.cached)
+            self._garbled_rows += replies > self.problem.calls_per_row
+            self._reply_counts[combination] = self._reply_counts.get(combination, 0) + validation * replies
         if validation:
-            self.asked[combination] = max(self.asked.get(combination, 0), len(ask.rows))
+            self._rows_asked[combination] = max(self._rows_asked.get(combination, 0), len(ask.rows))
 
     def _score(self, combination: Combination, upto: int, label: str) -> Score:
-        """The ask for the first rows of the shared order; an example never answers its own row."""
-        candidate = self.space.candidate(combination)
-        self.by_id[candidate.id] = combination
+        """Return the ask for the first rows of the shared order; an example never answers its own row."""
+        candidate = self._candidate(combination)
         rows = tuple(self.order[:upto])
-        return Score(candidate, rows, label=label, trace=self.hidden, hide_own_row=True)
+        return Score(candidate, rows, label=label, trace=self.has_hidden_fields, hide_own_row=True)
 
     def _run(self, combination: Combination, n: int, label: str) -> Score:
-        """The ask for the next `n` training rows, with a trace."""
-        candidate = self.space.candidate(combination)
-        self.by_id[candidate.id] = combination
-        n = min(n, len(self.train_order))
-        rows = [self.train_order[(self._train_at + i) % len(self.train_order)] for i in range(n)]
-        self._train_at += n
-        return Score(candidate, tuple(rows), label=label, trace=True, hide_own_row=True)
+        """Return the ask for the next `n` training rows, with a trace."""
+        size = len(self.train_order)
+        n = min(n, size)
+        rows = tuple(self.train_order[(self._next_train_row + i) % size] for i in range(n))
+        self._next_train_row += n
+        return Score(self._candidate(combination), rows, label=label, trace=True, hide_own_row=True)
 
-    def _readers(self, combination: Combination, number: int) -> dict[str, list[Propose]]:
-        """The asks for rules, by step. Before there are runs only steps that read the rows have something to read."""
+    def _candidate(self, combination: Combination) -> Candidate:
+        candidate = self.space.candidate(combination)
+        self._by_candidate[candidate.id] = combination
+        return candidate
+
+    def _rule_asks(self, combination: Combination, number: int) -> dict[str, list[Propose]]:
+        """Return the asks for rules, by step. Before there are runs only steps that read the rows get any."""
         asks: dict[str, list[Propose]] = {}
-        if not self.plan.parts.rules or not self.plan.readers:
+        if not self.plan.uses("rules") or not self.plan.readers:
             return asks
         candidate = self.space.candidate(combination)
+        learned_from = set(self.train_order)
         latest = {
-            row: o for runs in self.runs.values() for row, o in runs.items() if row in self.learned_from
+            row: outcome
+            for runs in self.levels.traces.values()
+            for row, outcome in runs.items()
+            if row in learned_from
         }
-        outcomes = list(latest.values()) if self.plan.parts.runs else []
+        outcomes = list(latest.values()) if self.plan.uses("runs") else []
         for path in self.problem.worded:
             reads = self.problem.signatures[path].input_fields
             if not number and not any(name in self.problem.input_fields for name in reads):
                 continue
             self._rollout += self.plan.readers
-            text = candidate.steps[path].instructions
-            asks[path] = readers(
+            asks[path] = rule_asks(
                 self.problem,
                 path,
-                text,
+                candidate.steps[path].instructions,
                 outcomes,
                 n=self.plan.readers,
                 rollout=self._rollout,
@@ -241,50 +434,80 @@ class Tuning(Levels):
             )
         return asks
 
-    def _rules(
-        self, asks: Mapping[str, Sequence[Propose]], answers: Sequence[Any]
-    ) -> dict[str, list[list[str]]]:
-        found, at = {}, 0
-        for path, some in asks.items():
-            found[path] = rules_of(answers[at : at + len(some)])
-            at += len(some)
-        return found
+    # Stopping
 
-    def _settle(self, why: str = "") -> Keep:
-        """Keep the best if it is surely better than the start, else the start; `why` says why it is the start."""
-        best = self._best()
-        if best != self.space.start and (why or not self._proven(best)):
-            best = self._readable()
+    def _is_hopeless(self) -> bool:
+        """Whether the best so far is unlikely to be usefully better than the start.
+
+        Where words predict labels and much is wrong, a few rows are not enough to say so.
+        """
+        start, evidence, predicted = self.space.start, self.evidence, self.words_predict_labels
+        chance = evidence.useful_gain_chance()
+        if predicted is False:
+            return chance < _LEAST_CHANCE["labels not predicted"]
+        if predicted and evidence.mean(start) >= _HIGH_SCORE:
+            return chance < _LEAST_CHANCE["high score"]
+        enough = min(_BLOCK if predicted else _BLOCK // 2, len(self.order))
+        return chance < _LEAST_CHANCE["else"] and len(evidence.scores.get(start, {})) >= enough
+
+    def _is_stale(self, before: Combination) -> bool:
+        """Whether two races in a row (three, if nothing helped yet) did not move the best by a useful amount.
+
+        Never in an estimate: invented answers do not get better, and real ones mostly do until the calls are used.
+        """
+        if self.problem.simulated:
+            return False
+        self._races_without_gain = 0 if self.evidence.has_moved(before) else self._races_without_gain + 1
+        return self._races_without_gain >= (2 if self.evidence.best() != self.space.start else 3)
+
+    def _settled(self, why: str = "") -> Keep:
+        """Return the ask to keep the best if it surely beats the start, else the start with the reason `why`."""
+        best = self.evidence.best()
+        if best != self.space.start and (why or not self._is_proven(best)):
+            best = self._readable_start()
         self.kept = best
-        rows = self.order[: self.asked.get(best, 0)]
-        known = self.scores.get(best, {})
+        rows = self.order[: self._rows_asked.get(best, 0)]
+        known = self.evidence.scores.get(best, {})
         score = sum(known[r] for r in rows) / len(rows) if rows else None
         candidate = self.space.candidate(best)
         return Keep(replace(candidate, reason=why) if why and best == self.space.start else candidate, score)
 
-    def _proven(self, best: Combination) -> bool:
-        """Whether the evidence is good enough to leave the start for this."""
-        gain, _ = difference(self.scores[best], self.scores.get(self.space.start, {}))
-        return self._sure(best) >= (NEARLY_SURE if self.told and gain >= LARGE else SURE)
+    def _is_proven(self, best: Combination) -> bool:
+        """Whether the evidence is good enough to leave the start."""
+        gain, _ = self.evidence.difference(best, self.space.start)
+        large = self.words_predict_labels and gain >= _LARGE_GAIN
+        return self.evidence.certainty(best) >= (_NEARLY_SURE if large else _SURE)
 
-    def _found(self) -> str:
-        """Say what was found, and why the search stopped."""
+    def _closing_message(self) -> str:
+        """Return what was found, and why the search stopped."""
         kept, start = self.kept, self.space.start
-        why = self.ended or "The calls that were planned are used."
-        if kept == self._readable() != start:
+        why = self._ending or "The calls that were planned are used."
+        if kept == self._readable_start() != start:
             return f"Only the layout of the answers was broken: {'; '.join(self.space.titles(kept))}. {why}"
         if kept == start:
             return f"Nothing that was tried surely beats the starting prompt, so it is kept. {why}"
-        rows = [row for row in self.scores[kept] if row in self.scores.get(start, {})]
-        ours, theirs = (sum(self.scores[c][r] for r in rows) / max(1, len(rows)) for c in (kept, start))
+        scores = self.evidence.scores
+        rows = [row for row in scores[kept] if row in scores.get(start, {})]
+        ours, theirs = (sum(scores[c][r] for r in rows) / max(1, len(rows)) for c in (kept, start))
         return (
             f"Found: {'; '.join(self.space.titles(kept))}. On the {len(rows)} validation rows that both ran it scores "
             f"{100 * ours:.0f} %, the starting prompt {100 * theirs:.0f} %. {why}"
         )
 
     def _nothing_to_gain(self) -> str:
-        self.ended = (
-            f"Nothing to gain was found: after {self.spent} calls neither rules nor examples did clearly better "
-            f"than the starting prompt's {100 * self._mean(self.space.start):.0f} %, so it is kept."
+        self._ending = (
+            f"Nothing to gain was found: after {self.calls.spent} calls neither rules nor examples did clearly better "
+            f"than the starting prompt's {100 * self.evidence.mean(self.space.start):.0f} %, so it is kept."
         )
-        return self.ended
+        return self._ending
+
+
+def _proposed_rules(
+    asks: Mapping[str, Sequence[Propose]], answers: Sequence[Any]
+) -> dict[str, list[list[str]]]:
+    """Return the rules that readers wrote, by step."""
+    found, at = {}, 0
+    for path, some in asks.items():
+        found[path] = rules_of(answers[at : at + len(some)])
+        at += len(some)
+    return found

@@ -1,7 +1,4 @@
-"""What Autotune chooses between: levels of each step's rules and examples, and their combinations.
-
-A level made from another one names it as its origin. It knows candidates and rows, and no search.
-"""
+"""The space that Autotune searches: factors of each step, their levels, and candidates made of combinations."""
 
 from __future__ import annotations
 
@@ -34,7 +31,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """Something to be chosen: a step's "rules", "examples", "reasoning" or "layout"."""
+    """A choice of a step: its "rules", "examples", "reasoning" or "layout"."""
 
     path: str
     kind: str
@@ -109,10 +106,10 @@ class Space:
     def candidate(self, combination: Combination) -> Candidate:
         """Return the candidate of a combination, with its lineage: it was made from the starting prompt."""
         if combination not in self._candidates:
-            self._candidates[combination] = self._made(combination)
+            self._candidates[combination] = self._make(combination)
         return self._candidates[combination]
 
-    def _made(self, combination: Combination) -> Candidate:
+    def _make(self, combination: Combination) -> Candidate:
         made = self.seed
         for place, number in enumerate(combination):
             if not number:

@@ -21,8 +21,8 @@ from engine.optimizers.few_shot.bootstrap import (
     bootstrap,
     teacher_of,
 )
-from engine.optimizers.shared.board import Board
 from engine.optimizers.shared.demos import labeled_demos, traced_demos
+from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.optimizers.shared.study import make_study
 from engine.records import Candidate, Demo, Outcome
 from engine.search.contract import Problem, Search, together
@@ -70,35 +70,35 @@ class BootstrapFewShotWithOptuna(Optimizer):
     def search(self, problem: Problem) -> Search:
         """Solve rows and score the start beside each other, then try choices of examples in waves."""
         o, rng = self.options, problem.rng
-        board = Board(problem)
+        leaderboard = Leaderboard(problem)
         teacher = teacher_of(problem, min(_SHOWN_TO_TEACHER, o.max_labeled_demos), rng)
         rules = Rules(o.max_rounds, accepted_from(self), o.max_errors, hurry=True)
         solved, _ = yield from together(
             [
                 bootstrap(teacher, problem.train, o.max_bootstrapped_demos, rules),
-                board.validate([problem.seed], "starting prompt"),
+                leaderboard.validate([problem.seed], "starting prompt"),
             ]
         )
         space = _Space(problem, o, solved)
-        if not board.open or not space.sizes:
+        if not leaderboard.open or not space.sizes:
             return
         study = make_study(
             space.sizes,
             seed=rng.randrange(2**31),
-            first_value=board.score or 0.0,
+            first_value=leaderboard.score or 0.0,
             rng=rng,
             simulated=problem.simulated,
             keeping=_KEEPING,
         )
         left = o.num_candidate_programs
-        while left > 0 and board.open:
+        while left > 0 and leaderboard.open:
             wave = study.ask(problem.meter.affordable(min(left, _WAVE), len(problem.validation)))
             if not wave:
                 return
             left -= len(wave)
             made = {c: space.candidate(c) for c in wave}
-            evaluations = yield from board.validate(list({m.id: m for m in made.values()}.values()))
-            if not board.open:
+            evaluations = yield from leaderboard.validate(list({m.id: m for m in made.values()}.values()))
+            if not leaderboard.open:
                 return
             scores = {e.candidate_id: e.score for e in evaluations}
             for combination, candidate in made.items():

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from engine.optimizers.gepa.pool import Member, Pool, RoundRobin
-from engine.optimizers.shared.board import Board, Component, components_of, named
-from engine.optimizers.shared.reflection import rewrite, text_of
+from engine.optimizers.gepa.rewriting import rewrite
+from engine.optimizers.shared.components import Component, components_of, named
+from engine.optimizers.shared.leaderboard import Leaderboard
+from engine.optimizers.shared.prompt_values import proposed_text
 from engine.records import Candidate, Evaluation, Outcome
 from engine.search.contract import Ask, Problem, Score, Search, relay, together
 
@@ -58,7 +60,7 @@ class Evolution:
 
     def __post_init__(self) -> None:
         self.pool = Pool(self.options.frontier_type)
-        self._board = Board(self.problem)
+        self._leaderboard = Leaderboard(self.problem)
         fields = self.problem.signatures if self.options.tune_fields else None
         self._parts = components_of(self.problem.seed, fields, self.problem.frozen)
         self._turns = RoundRobin(self._parts)
@@ -83,14 +85,14 @@ class Evolution:
         if not self.problem.validation:
             return None
         children = yield from self._start()
-        if not self._board.open or not self._parts:
+        if not self._leaderboard.open or not self._parts:
             return None
         idle = 0
         while True:
             if children is not None:
                 found = yield from self._validate(children)
                 idle = 0 if found else idle + self._width(idle)
-            if not self._board.open:
+            if not self._leaderboard.open:
                 return None
             if (reason := self._enough(idle)) is not None or not self._room():
                 return " ".join(filter(None, [reason, self._by_rows()])) or None
@@ -102,7 +104,7 @@ class Evolution:
         None where there are none, because a good start would end the search.
         """
         seed = self.problem.seed
-        jobs: list[Any] = [self._board.validate([seed], "starting prompt")]
+        jobs: list[Any] = [self._leaderboard.validate([seed], "starting prompt")]
         place = self.pool.add(Member(seed, {}))
         n = (
             self._room(planned=len(self.problem.validation))
@@ -139,7 +141,7 @@ class Evolution:
 
     def _enough(self, idle: int) -> str | None:
         """Say why the search should end here, if it should; "" where whoever sees the proposals can say it better."""
-        o, score = self.options, self._board.score or 0.0
+        o, score = self.options, self._leaderboard.score or 0.0
         if o.score_threshold is not None and score >= o.score_threshold:
             return f"A prompt scored {100 * score:.0f} % on all validation rows, which is good enough."
         if o.max_candidate_proposals is not None and self._rollout >= o.max_candidate_proposals:
@@ -222,7 +224,7 @@ class Evolution:
         if merge is not None:
             asks.append(Score(merge.child, merge.rows, label="a merge on a few rows"))
         answers = yield asks
-        self._board.note(asks, answers)
+        self._leaderboard.note(asks, answers)
         for slot, evaluation in zip(slots, answers, strict=False):
             slot.parent = evaluation
             self._seen.setdefault(slot.place, {}).update({o.row: o for o in evaluation.outcomes})
@@ -256,7 +258,7 @@ class Evolution:
             return
         answers = yield asks
         for (slot, part), answer in zip(owners, answers, strict=True):
-            text = next((t for output in answer.outputs if (t := text_of(output))), "")
+            text = proposed_text(answer)
             parent = self.pool.members[slot.place].candidate
             if text and text != part.text(parent):
                 slot.child = part.replaced(slot.child or parent, text)
@@ -293,7 +295,7 @@ class Evolution:
             return []
         self._written = True
         answers = yield asks
-        self._board.note(asks, answers)
+        self._leaderboard.note(asks, answers)
         least = 0.0 if self.options.acceptance_criterion == "improvement_or_equal" else 1e-9
         gains: list[tuple[float, _Child]] = []
         for ask, same, evaluation in zip(asks, fresh.values(), answers, strict=True):
@@ -306,7 +308,7 @@ class Evolution:
         """Score accepted candidates on every validation row, as many as are paid for, and put them in the pool."""
         room = self._rows_left // max(1, len(self.problem.validation))
         chosen = accepted[:room]
-        evaluations = yield from self._board.validate([c for c, _ in chosen])
+        evaluations = yield from self._leaderboard.validate([c for c, _ in chosen])
         for (candidate, parents), evaluation in zip(chosen, evaluations, strict=True):
             if len(evaluation.outcomes) == len(self.problem.validation):
                 self.pool.add(Member.of(candidate, evaluation, parents))

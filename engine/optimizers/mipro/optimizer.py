@@ -21,14 +21,9 @@ from engine.modules.predict import FIELD
 from engine.optimizers.base import Optimizer, Options
 from engine.optimizers.few_shot.bootstrap import Rules, accepted_from, bootstrap, teacher_of
 from engine.optimizers.mipro.plan import SHOWN_RUNS, MIPROv2Options, Plan, make_plan
+from engine.optimizers.mipro.proposals import Grounding, observe_data, propose_instructions, proposed_texts
 from engine.optimizers.mipro.trials import Space, Trials
 from engine.optimizers.shared.demos import with_labeled, with_solved
-from engine.optimizers.shared.proposals import (
-    Grounding,
-    observe_data,
-    propose_instructions,
-    proposed_texts,
-)
 from engine.records import Candidate, Evaluation, Example, Outcome
 from engine.search.contract import Ask, Keep, Problem, Score, Search, relay, together
 

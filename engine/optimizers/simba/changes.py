@@ -11,8 +11,13 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.optimizers.shared.proposals import describe_step
-from engine.optimizers.shared.reflection import MAX_TEXT, shown_run, shown_runs, text_of
+from engine.optimizers.shared.prompt_values import (
+    MAX_TEXT,
+    describe_step,
+    proposed_text,
+    run_values,
+    worst_runs,
+)
 from engine.records import Candidate, Demo, Outcome
 from engine.search.contract import Problem, Propose
 from engine.signature import InputField, OutputField, Signature
@@ -85,7 +90,7 @@ def propose_advice(
         return list(found)
     answers = yield asks
     for (i, path), answer in zip(owners, answers, strict=True):
-        text = next((t for output in answer.outputs if (t := text_of(output))), "")
+        text = proposed_text(answer)
         if text:
             found[i][path] = text[:_MAX_ADVICE]
     return list(found)
@@ -150,9 +155,9 @@ def _advice(problem: Problem, change: Change, path: str, rollout: int) -> Propos
             "program_description": problem.program,
             "step": describe_step(path, problem.signatures[path]),
             "current_instructions": change.base.steps[path].instructions,
-            "better_run": {} if even else shown_run(problem, path, change.best),
-            "worse_run": shown_run(problem, path, change.worst),
-            "other_bad_runs": shown_runs(problem, path, change.others),
+            "better_run": {} if even else run_values(problem, change.best, path),
+            "worse_run": run_values(problem, change.worst, path),
+            "other_bad_runs": worst_runs(problem, path, change.others),
         },
         rollout=rollout,
         label=f"a rule for the step {path}",

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from engine.optimizers.base import Optimizer, Options
-from engine.optimizers.shared.board import Board
+from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.optimizers.simba.changes import Change, Run, changed, plan_change, propose_advice
 from engine.records import Candidate, Evaluation
 from engine.search.contract import Ask, Keep, Problem, Score, Search
@@ -75,8 +75,8 @@ class SIMBA(Optimizer):
             if not found:
                 yield pool.keep()
                 return
-        board = Board(problem)
-        yield from board.validate(pool.finalists())
+        leaderboard = Leaderboard(problem)
+        yield from leaderboard.validate(pool.finalists())
 
     def _step(
         self, problem: Problem, pool: _Pool, rows: tuple[int, ...], number: int

@@ -335,16 +335,16 @@ def test_cancelling_a_call_leaves_the_model_usable():
         assert asyncio.run(main()).text == "ok"
 
 
-def test_a_call_by_hand_passes_the_gate_of_the_runtime():
+def test_a_call_by_hand_passes_the_middleware_in_force():
     from engine.runtime import context
 
     seen = []
 
-    async def gate(lm, request):
+    async def gate(lm, request, send):
         seen.append(request.messages[0]["content"])
-        return await lm.complete(request)
+        return await send(lm, request)
 
-    with OpenAIServer("ok") as server, context(send=gate):
+    with OpenAIServer("ok") as server, context(middleware=(gate,)):
         assert make_lm(server)("by hand") == ["ok"]
     assert seen == ["by hand"]
 

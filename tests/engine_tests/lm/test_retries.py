@@ -7,11 +7,13 @@ from email.utils import format_datetime
 
 import pytest
 from openai_server import OpenAIServer
+from tenacity import AsyncRetrying, RetryCallState
 
 from engine.errors import BadReplyError, InvalidRequestError, LMError, ProviderFailureError, RateLimitedError
-from engine.lm.client import LM, _wait_for
+from engine.lm.client import LM
 from engine.lm.failures import retry_after
 from engine.lm.limiter import AdaptiveLimiter
+from engine.lm.middleware import seconds_to_wait
 
 
 def make_lm(server, **settings):
@@ -84,11 +86,17 @@ def test_a_server_that_asks_for_too_long_a_wait_is_not_waited_for():
 
 
 def test_waits_have_jitter_and_grow():
-    asked = [_wait_for(RateLimitedError("x", retry_after=4.0), 1) for _ in range(50)]
+    def wait_after(error, attempt):
+        state = RetryCallState(AsyncRetrying(), None, (), {})
+        state.attempt_number = attempt
+        state.set_exception((type(error), error, None))
+        return seconds_to_wait(state)
+
+    asked = [wait_after(RateLimitedError("x", retry_after=4.0), 1) for _ in range(50)]
     assert all(4.0 <= wait <= 5.1 for wait in asked)
     assert len(set(asked)) > 40
-    early = [_wait_for(ProviderFailureError("x"), 1) for _ in range(200)]
-    late = [_wait_for(ProviderFailureError("x"), 6) for _ in range(200)]
+    early = [wait_after(ProviderFailureError("x"), 1) for _ in range(200)]
+    late = [wait_after(ProviderFailureError("x"), 6) for _ in range(200)]
     assert max(early) <= 1.0 < max(late) <= 60
 
 

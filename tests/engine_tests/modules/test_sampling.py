@@ -26,6 +26,7 @@ from engine import (
 )
 from engine.errors import BudgetExhaustedError, ConfigurationError, ConstraintError, RunError
 from engine.lm.base import BaseLM, Choice, Reply
+from engine.modules.assertions import Attempt
 from engine.modules.best_of_n import sampled
 from engine.search.budget import Budget, Ledger
 from engine.testing import ScriptedLM, asked
@@ -104,10 +105,8 @@ def test_samples_inside_samples_and_of_a_search_differ() -> None:
     lm = ScriptedLM(lambda _: "x")
 
     async def both(outer: int, inner: int) -> None:
-        with context(send=Ledger(Budget()).gate(rollout=outer)), context(send=sampled(inner)):
-            from engine.runtime import current
-
-            await current().call(lm, lm.request([{"role": "user", "content": "?"}]))
+        with context(middleware=(sampled(inner), Ledger(Budget()).gate(rollout=outer))):
+            await lm.send(lm.request([{"role": "user", "content": "?"}]))
 
     for outer in (0, 1, 2):
         for inner in (0, 1):
@@ -250,10 +249,10 @@ def test_an_assert_fails_after_two_retries_and_a_suggest_is_noted() -> None:
     with context(lm=lm), pytest.raises(ConstraintError, match="not met: Under five letters"):
         Brief(Assert)(question="?")
     assert len(lm.requests) == 6
-    remarks: list[str] = []
-    with context(lm=answers(*script), remarks=remarks):
+    attempt = Attempt()
+    with context(lm=answers(*script), attempt=attempt):
         assert Brief(Suggest)(question="?").answer == "too long"
-    assert remarks == ["Under five letters."]
+    assert attempt.unmet == ["Under five letters."]
 
 
 def test_conditions_in_async_programs_and_on_a_chosen_step() -> None:

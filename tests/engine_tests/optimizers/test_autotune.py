@@ -9,9 +9,9 @@ from engine import loop
 from engine.adapters.chat import ChatAdapter
 from engine.lm.base import BaseLM, Choice, Reply
 from engine.modules.predict import Predict
+from engine.optimizers.autotune.labels import LabelCheck, covering_rows
 from engine.optimizers.autotune.optimizer import Autotune
-from engine.optimizers.autotune.rules import LabelCheck, merged_rules, rules_of
-from engine.optimizers.autotune.words import covering_rows
+from engine.optimizers.autotune.rules import merged_rules, rules_of
 from engine.records import Example
 from engine.search.budget import Budget
 from engine.search.contract import Problem, Proposal, Score, relay
@@ -125,8 +125,8 @@ def test_rules_that_the_rows_speak_against_are_found():
     assert check.contradicted("Where apple occurs the label is green")
     assert not check.contradicted("Where apple occurs the label is red")
     assert not check.contradicted("Read closely.")
-    assert check.evidence("Where apple occurs the label is red") >= 2
-    assert check.evidence("Where apple occurs the label is green") == check.evidence("Read closely.") == 0
+    assert check.support("Where apple occurs the label is red") >= 2
+    assert check.support("Where apple occurs the label is green") == check.support("Read closely.") == 0
 
 
 def test_rows_that_cover_most_are_of_different_kinds():

@@ -9,8 +9,8 @@ from engine import loop
 from engine.lm.base import BaseLM, Choice, Reply
 from engine.modules.module import Module
 from engine.modules.predict import Predict
+from engine.optimizers.autotune.labels import words_predict_labels
 from engine.optimizers.autotune.optimizer import Autotune
-from engine.optimizers.autotune.words import labels_are_told
 from engine.records import Example
 from engine.search.budget import Budget
 from engine.search.driver import Driver
@@ -136,7 +136,7 @@ def test_a_lucky_candidate_is_hardly_ever_taken_for_a_better_one():
 def test_words_that_tell_of_labels_are_told_from_chance():
     def told(made, n):
         problem = make_problem(toy_settings(ToyLM(), rows=made, train=tuple(range(n)), validation=()))
-        return labels_are_told(problem, random.Random(0))
+        return words_predict_labels(problem, random.Random(0))
 
     assert told(rows("told"), 200) is True
     assert told(toy_rows(), 36) is True

@@ -7,7 +7,7 @@ from engine import loop
 from engine.errors import ConfigurationError, InvalidRequestError, RunError
 from engine.lm.base import Choice, Reply
 from engine.modules.predict import Predict
-from engine.optimizers.shared.reflection import MAX_TEXT
+from engine.optimizers.shared.prompt_values import MAX_TEXT
 from engine.records import Usage
 from engine.registry import OPTIMIZERS
 from engine.search.budget import Budget

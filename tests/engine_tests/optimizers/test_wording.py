@@ -13,7 +13,7 @@ from engine.optimizers.copro import COPRO
 from engine.optimizers.gepa.optimizer import auto_rows
 from engine.optimizers.gepa.pool import Member, Pool
 from engine.optimizers.infer_rules import LEAD_IN, InferRules
-from engine.optimizers.shared.board import components_of
+from engine.optimizers.shared.components import components_of
 from engine.records import Candidate, StepState
 from engine.search.contract import Propose, Score, relay
 from engine.search.driver import Driver

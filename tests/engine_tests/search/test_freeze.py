@@ -11,7 +11,7 @@ from engine.metrics.base import Grade
 from engine.optimizers.copro import COPRO
 from engine.optimizers.few_shot.bootstrap import BootstrapFewShot
 from engine.optimizers.gepa.optimizer import GEPA
-from engine.optimizers.shared.reflection import feedback_of
+from engine.optimizers.shared.prompt_values import feedback_of
 from engine.records import Candidate, Demo, Outcome, StepState
 from engine.runs.prepare import prepare, remarks_by_row
 from engine.runs.spec import Feedback, Named, ProjectDraft

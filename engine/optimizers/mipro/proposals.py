@@ -1,10 +1,8 @@
-"""The grounded proposer: asks a prompt model for instructions, from the program, the data and solved rows.
+"""MIPROv2's proposer: asks a prompt model for instructions, from the program, the data and solved rows.
 
-After the proposer of MIPROv2 (Opsahl-Ong et al. 2024, arXiv 2406.11695). What the program does is
-rendered by code (`engine.search.settings`), so an instruction costs one call. Rules can only be read off rows:
-every proposal is shown as many as fit, in an order of its own, with what readers of all the rows have noted (whole:
-a summary of two or three sentences would lose the rare rules) and the runs that went wrong.
-It yields asks and calls nothing.
+After the proposer of Opsahl-Ong et al. 2024, arXiv 2406.11695. Code describes the program (`engine.search.settings`),
+so an instruction costs one call. Every proposal sees as many rows as fit, in another order, all notes of the readers
+of the rows (a summary would lose the rare rules), and the runs that went wrong.
 """
 
 from __future__ import annotations
@@ -15,14 +13,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.optimizers.shared.demos import traced_demos
+from engine.optimizers.shared.prompt_values import describe_step, drawn_rows, labelled_rows, shortened
 from engine.records import Outcome
 from engine.search.contract import Problem, Proposal, Propose
 from engine.signature import InputField, OutputField, Signature
 
+# Solved runs that a proposal is shown, of the only step and of one of several; wrong answers that it is shown.
+_RUNS, _RUNS_OF_SEVERAL, _WRONG = 3, 16, 10
+
+# Characters of one reader's notes; rows drawn for a proposal (its prompt has no room for more).
+_MAX_NOTE_CHARACTERS, _MOST_ROWS = 2000, 300
+
 
 @dataclass(frozen=True, slots=True)
 class Grounding:
-    """What proposals are grounded in besides the problem itself; each part can be left out."""
+    """Material for proposals in addition to the problem; each part can be left out."""
 
     notes: str = ""
     show_program: bool = True
@@ -36,9 +41,9 @@ class Grounding:
 def observe_data(
     problem: Problem, *, readers: int, rows_each: int
 ) -> Generator[Sequence[Propose], Sequence[Any], str]:
-    """Return notes on the training rows, taken by several readers at once; nothing that one of them noted is lost.
+    """Return notes on the training rows, taken by several readers at once. Calls: `readers`.
 
-    Rows are dealt out in two random orders, one after the other: what one reader misses another may see. Calls: `readers`.
+    Rows are dealt out in two random orders, one after the other: what one reader misses another may see.
     """
     if not readers:
         return problem.data
@@ -54,7 +59,7 @@ def observe_data(
         for batch in batches
     ]
     answers: Sequence[Proposal] = yield asks
-    notes = [text for a in answers for out in a.outputs if (text := _text(out.get("observations")))]
+    notes = [text for a in answers for out in a.outputs if (text := _stripped(out.get("observations")))]
     lines = dict.fromkeys(line for note in notes for line in note[:_MAX_NOTE_CHARACTERS].splitlines())
     return "\n".join([problem.data, *lines]).strip()
 
@@ -73,8 +78,8 @@ def propose_instructions(problem: Problem, path: str, n: int, grounding: Groundi
                     "step": describe_step(path, problem.signatures[path]),
                     "data_summary": grounding.notes,
                     "labelled_examples": labelled_rows(problem, rows),
-                    "solved_examples": _runs(problem, path, grounding.solved, rng),
-                    "failed_examples": _wrong(problem, grounding.wrong, rng),
+                    "solved_examples": _solved_runs(problem, path, grounding.solved, rng),
+                    "failed_examples": _wrong_runs(problem, grounding.wrong, rng),
                     "current_instructions": problem.seed.steps[path].instructions,
                     "tip": rng.choice(TIPS) if grounding.use_tips else "",
                 },
@@ -86,31 +91,35 @@ def propose_instructions(problem: Problem, path: str, n: int, grounding: Groundi
     return asks
 
 
-def _runs(problem: Problem, path: str, solved: Sequence[Outcome], rng: random.Random) -> list[dict[str, Any]]:
-    """Solved runs of the only step; of one among several whole runs, and more: labels say nothing of what goes between."""
+def _solved_runs(
+    problem: Problem, path: str, solved: Sequence[Outcome], rng: random.Random
+) -> list[dict[str, Any]]:
+    """Return solved runs: of an only step its demonstrations, of several steps whole runs, as labels miss what passes between."""
     if len(problem.signatures) == 1:
         runs = traced_demos(solved, path, rng)
         return [dict(d.values) for d in rng.sample(runs, min(_RUNS, len(runs)))]
     chosen = rng.sample(list(solved), min(_RUNS_OF_SEVERAL, len(solved)))
-    return [_whole(problem, outcome) for outcome in chosen]
+    return [_whole_run(problem, outcome) for outcome in chosen]
 
 
-def _wrong(problem: Problem, wrong: Sequence[Outcome], rng: random.Random) -> list[dict[str, Any]]:
+def _wrong_runs(problem: Problem, wrong: Sequence[Outcome], rng: random.Random) -> list[dict[str, Any]]:
     chosen = rng.sample(list(wrong), min(_WRONG, len(wrong)))
     return [
         {
-            **_whole(problem, outcome),
-            "answered": {n: _short(v) for n, v in outcome.prediction.items()},
+            **_whole_run(problem, outcome),
+            "answered": {n: shortened(v) for n, v in outcome.prediction.items()},
             "said_of_it": outcome.feedback[:500],
         }
         for outcome in chosen
     ]
 
 
-def _whole(problem: Problem, outcome: Outcome) -> dict[str, Any]:
+def _whole_run(problem: Problem, outcome: Outcome) -> dict[str, Any]:
     (shown,) = labelled_rows(problem, [outcome.row])
     if len(problem.signatures) > 1:
-        shown["steps_wrote"] = {s.path: {n: _short(v) for n, v in s.outputs.items()} for s in outcome.trace}
+        shown["steps_wrote"] = {
+            s.path: {n: shortened(v) for n, v in s.outputs.items()} for s in outcome.trace
+        }
     return shown
 
 
@@ -122,82 +131,13 @@ def proposed_texts(answers: Sequence[Proposal], *, max_characters: int = 8000) -
     texts: dict[str, None] = {}
     for answer in answers:
         for output in answer.outputs:
-            text = _text(output.get("proposed_instructions"))[:max_characters].strip()
+            text = _stripped(output.get("proposed_instructions"))[:max_characters].strip()
             if text:
                 texts.setdefault(text)
     return list(texts)
 
 
-def labelled_rows(problem: Problem, rows: Sequence[int]) -> list[dict[str, Any]]:
-    """Return rows as {"inputs": {...}, "outputs": {...}}, long texts cut, and as many as fit into a prompt."""
-    shown: list[dict[str, Any]] = []
-    size = 0
-    for row in rows:
-        values = problem.rows[row]
-        outputs = [name for name in problem.output_fields if name in values]
-        shown.append(
-            {
-                "inputs": {n: _short(values[n]) for n in problem.input_fields if n in values},
-                "outputs": {n: _short(values[n]) for n in outputs},
-            }
-        )
-        if row in problem.remarks:
-            shown[-1]["said_of_earlier_answers"] = problem.remarks[row][:500]
-        size += len(repr(shown[-1]))
-        if size > _MAX_ROW_CHARACTERS:
-            break
-    return shown
-
-
-def describe_step(path: str, signature: type[Signature]) -> str:
-    """Return a step's name, inputs and outputs with types and descriptions, a line each."""
-    lines = [f"The step {path}."]
-    for role, fields in (("reads", signature.input_fields), ("writes", signature.output_fields)):
-        for name in fields:
-            annotation = signature.annotation(name)
-            kind = (
-                annotation.__name__
-                if isinstance(annotation, type)
-                else str(annotation).replace("typing.", "")
-            )
-            description = signature.description(name)
-            lines.append(f"It {role} {name} ({kind}){': ' + description if description else ''}")
-    return "\n".join(lines)
-
-
-def drawn_rows(problem: Problem, n: int, rng: random.Random) -> list[int]:
-    """Return up to `n` training rows, drawn so that rare labels are among them: one of each label in turn."""
-    groups: dict[str, list[int]] = {}
-    for row in rng.sample(list(problem.train), len(problem.train)):
-        label = repr([problem.rows[row].get(name) for name in problem.output_fields])
-        groups.setdefault(label, []).append(row)
-    drawn: list[int] = []
-    while len(drawn) < min(n, len(problem.train)):
-        for group in groups.values():
-            if group and len(drawn) < n:
-                drawn.append(group.pop())
-    return drawn
-
-
-def _short(value: Any) -> Any:
-    return value[:1500] if isinstance(value, str) else value
-
-
-# Solved runs that a proposal is shown, for the only step and for one of several.
-_RUNS, _RUNS_OF_SEVERAL = 3, 16
-
-# Wrong answers that a proposal is shown.
-_WRONG = 10
-
-# What is kept of one reader's notes.
-_MAX_NOTE_CHARACTERS = 2000
-
-# What the labelled rows of one prompt may take: some 3,000 tokens. More rows than this have no room in it.
-_MAX_ROW_CHARACTERS = 12_000
-_MOST_ROWS = 300
-
-
-def _text(value: Any) -> str:
+def _stripped(value: Any) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 

@@ -1,0 +1,180 @@
+"""Everything that goes round a model's call, in order, outermost first.
+
+    `send`, for every model:
+        reported       callbacks hear of the start and the end (`engine.callbacks`)
+        the context's  `Runtime.middleware`: replies noted, samples numbered, the budget of a search
+        `BaseLM.complete`, which a model of your own defines
+    `IN_LM`, inside `LM.complete`:
+        recorded       the history of the last calls
+        cached         a kept reply, or the next layers and the reply kept
+        completed      all `n` completions, also where the endpoint gives one at a time
+        retried        again after a failure that may pass
+        limited        the endpoint's limits; a call that waits for its next try takes none of them
+        transmitted    one request, once, by the transport
+
+It knows models by their public side and nothing of any provider's protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Iterable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from engine import callbacks as hooks
+from engine.errors import LMError, RateLimitedError
+from engine.lm import history
+from engine.lm.exchange import Reply, Request
+from engine.runtime import current
+
+if TYPE_CHECKING:
+    from engine.lm.base import BaseLM
+    from engine.lm.client import LM
+    from engine.runtime import Middleware, Send
+
+LONGEST_WAIT = 60.0
+"""Seconds: a server that asks to wait longer is not waited for."""
+
+
+async def send(lm: BaseLM, request: Request) -> Reply:
+    """Answer a request by way of all layers, as programs do: it is reported, and counts against the budget in force."""
+    return await chained((reported, *current().middleware), complete)(lm, request)
+
+
+def chained(layers: Iterable[Middleware], last: Send) -> Send:
+    """Return the function that asks the first layer, which asks the next one, and so on to `last`."""
+    for layer in reversed(tuple(layers)):
+        last = partial(layer, send=last)
+    return last
+
+
+def complete(lm: BaseLM, request: Request) -> Awaitable[Reply]:
+    """Have the model itself answer."""
+    return lm.complete(request)
+
+
+async def reported(lm: BaseLM, request: Request, send: Send) -> Reply:
+    """Report the call's start and end to the callbacks."""
+    if not hooks.listeners(lm):
+        return await send(lm, request)
+    with hooks.observed("lm", lm, {"messages": request.messages, **request.params}) as note:
+        reply = await send(lm, request)
+        note(Texts(reply))
+        return reply
+
+
+class Texts(list[str]):
+    """The completions' texts, as callbacks get them; `reply` is all that came, with usage and cost."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(choice.text for choice in reply.choices)
+        self.reply = reply
+
+
+async def recorded(lm: LM, request: Request, send: Send) -> Reply:
+    """Keep the call in the model's history."""
+    try:
+        reply = await send(lm, request)
+    except LMError as error:
+        history.record(lm.history, request, None, str(error))
+        raise
+    history.record(lm.history, request, reply)
+    return reply
+
+
+async def cached(lm: LM, request: Request, send: Send) -> Reply:
+    """Return the kept reply to an equal request; where there is none, ask and keep the reply."""
+    request, cache = lm.cache_for(request)
+    if cache is None:
+        return await send(lm, request)
+    return await cache.fetch(lm.cache_key(request), lambda: send(lm, request))
+
+
+async def completed(lm: LM, request: Request, send: Send) -> Reply:
+    """Ask, and ask again for what is missing where the endpoint takes no `n`."""
+    request = lm.with_marks(request)
+    reply = await send(lm, request)
+    wanted = request.params.get("n") or 1
+    missing = wanted - len(reply.choices)
+    if missing <= 0:
+        return reply
+    single = replace(request, params={k: v for k, v in request.params.items() if k != "n"})
+    more = await asyncio.gather(*(send(lm, single) for _ in range(missing)))
+    choices = (*reply.choices, *(choice for other in more for choice in other.choices))
+    return replace(reply, choices=choices[:wanted], usage=sum((other.usage for other in more), reply.usage))
+
+
+async def retried(lm: LM, request: Request, send: Send) -> Reply:
+    """Ask up to `num_retries` times more after failures that may pass, as late as the server asks."""
+    try:
+        return await send(lm, request)
+    except LMError as error:
+        # tenacity gets the first failure as well; a call that succeeds does not pay its 27-46 microseconds, a tenth of a row.
+        failures = [error]
+
+    async def attempt() -> Reply:
+        if failures:
+            raise failures.pop()
+        return await send(lm, request)
+
+    retrying = AsyncRetrying(
+        stop=stop_after_attempt(1 + lm.num_retries),
+        retry=retry_if_exception(_may_pass),
+        wait=seconds_to_wait,
+        reraise=True,
+    )
+    return await retrying(attempt)
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, LMError) and error.retryable and (error.retry_after or 0) <= LONGEST_WAIT
+
+
+def seconds_to_wait(state: RetryCallState) -> float:
+    """Return what the server asks and up to a quarter more, else an exponential wait with full jitter."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    asked = error.retry_after if isinstance(error, LMError) else None
+    if asked is not None:
+        return asked * (1 + random.random() / 4) + random.random() / 20
+    return _EXPONENTIAL(state)
+
+
+_EXPONENTIAL = wait_random_exponential(min=0.05, max=LONGEST_WAIT)
+
+
+async def limited(lm: LM, request: Request, send: Send) -> Reply:
+    """Wait for a free place at the endpoint, and report to its limiter how the call ended."""
+    limiter = lm.limiter()
+    ticket = await limiter.acquire()
+    try:
+        reply = await send(lm, request)
+    except RateLimitedError as error:
+        limiter.rate_limited(ticket, error.retry_after)
+        raise
+    finally:
+        limiter.release()
+    limiter.succeeded(ticket, reply.usage.tokens)
+    return reply
+
+
+def transmitted(lm: LM, request: Request) -> Awaitable[Reply]:
+    """Send the request to the endpoint, once."""
+    return lm.transport().send(request)
+
+
+IN_LM = (recorded, cached, completed, retried, limited)
+"""The layers of `LM.complete`, outermost first."""
+
+answer_of = chained(IN_LM, transmitted)
+"""Answers a request by way of `IN_LM`."""

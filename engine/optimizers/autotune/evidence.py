@@ -1,0 +1,258 @@
+"""Evidence of an Autotune search: every score by combination and row, and what the scores say.
+
+Two models read the scores: paired differences between two combinations on the rows both ran, and a factorial model
+of all combinations at once. Nothing here asks or counts calls.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+from engine.optimizers.autotune.space import Combination, Space
+
+DROP_BELOW = 0.3
+"""A combination is dropped when its chance of beating the best is lower; finalists may have a third of it."""
+
+USEFUL_GAIN = 0.02
+"""The least gain in mean score that is worth a search."""
+
+_MOVED_CHANCE = 0.35
+"""The chance of a useful gain from which on a new best counts as progress."""
+
+# Prior of a difference before any row: most changes move the mean score by less than this.
+_DIFFERENCE_SD = 0.2
+# A paired difference is never taken to be surer than one row in ten changing would make it.
+_LEAST_SPREAD = 0.3
+
+# Standard deviations of the factorial model's priors, in logits.
+_LEVEL_SD, _COMBINATION_SD, _ROW_SD, _MEAN_SD = 0.8, 0.25, 1.5, 2.0
+_NEWTON_STEPS = 8
+
+
+class Evidence:
+    """Scores so far, and the combinations they make look best. `scores` maps combination -> row -> score.
+
+    Without `use_model` (an ablation) combinations are ranked by paired differences to the start alone.
+    """
+
+    def __init__(self, space: Space, rng: random.Random, *, use_model: bool = True) -> None:
+        self.scores: dict[Combination, dict[int, float]] = {}
+        self.dropped: set[Combination] = set()
+        self._space, self._rng, self._use_model = space, rng, use_model
+        self._fitted: tuple[int, FactorialModel] | None = None
+
+    def ranked(self, among: Sequence[Combination] | None = None) -> list[Combination]:
+        """Return the scored combinations, the highest expected score first; the start where none is scored."""
+        known = [c for c in (among or self.scores) if self.scores.get(c)]
+        start = self._space.start
+        if not known:
+            return [start]
+        if self._use_model:
+            model, terms = self.model(), self._space.terms
+            gains = {c: model.gain(terms(c), c, terms(start), start) for c in known}
+        else:
+            gains = {c: self.difference(c, start)[0] for c in known}
+        return sorted(known, key=lambda c: -gains[c])
+
+    def best(self) -> Combination:
+        """Return the combination with the highest expected score that is not dropped."""
+        alive = [c for c in self.scores if c not in self.dropped]
+        return self.ranked(alive)[0] if alive else self._space.start
+
+    def mean(self, combination: Combination) -> float:
+        """Return the mean score of a combination on the rows it ran."""
+        known = self.scores.get(combination, {})
+        return sum(known.values()) / max(1, len(known))
+
+    def difference(self, ours: Combination, theirs: Combination) -> tuple[float, float]:
+        """Return mean and standard deviation of the difference that is believed between two combinations."""
+        return paired_difference(self.scores.get(ours, {}), self.scores.get(theirs, {}))
+
+    def chance_over_start(self, combination: Combination, least: float = 0.0) -> float:
+        """Return the probability of beating the start by `least`, from the rows both ran."""
+        return chance_better(self.scores.get(combination, {}), self.scores.get(self._space.start, {}), least)
+
+    def certainty(self, combination: Combination) -> float:
+        """Return the probability of beating the start, from all scores."""
+        if not self._use_model or not self.scores.get(combination):
+            return self.chance_over_start(combination)
+        return self.model().chance(self._space.terms(combination), combination, (), self._space.start)
+
+    def useful_gain_chance(self) -> float:
+        """Return the highest probability that something tried is usefully better than the start."""
+        tried = [c for c in self.scores if c != self._space.start]
+        return max((self.chance_over_start(c, USEFUL_GAIN) for c in tried), default=0.0)
+
+    def has_moved(self, before: Combination) -> bool:
+        """Whether the best is another one than before, and likely a useful gain over it."""
+        after = self.best()
+        chance = chance_better(self.scores.get(after, {}), self.scores.get(before, {}), USEFUL_GAIN)
+        return after != before and chance >= _MOVED_CHANCE
+
+    def drop_unlikely(self) -> None:
+        """Drop combinations that are unlikely to be better than the best."""
+        best = self.best()
+        for combination, known in self.scores.items():
+            if combination not in (best, self._space.start) and (
+                chance_better(known, self.scores[best]) < DROP_BELOW
+            ):
+                self.dropped.add(combination)
+
+    def finalists(self) -> list[Combination]:
+        """Return the best, and up to two that may yet turn out better than it."""
+        first, *others = self.ranked()[:3]
+        least = DROP_BELOW / 3
+        return [
+            first,
+            *(c for c in others if chance_better(self.scores[c], self.scores[first]) >= least),
+        ]
+
+    def sampled(self) -> Combination:
+        """Draw a combination by Thompson sampling: the best one under one draw of what every level adds."""
+        model = self.model()
+        draw = model.sample()
+        chosen = []
+        for place, levels in enumerate(self._space.levels):
+            values: dict[int, float] = {0: 0.0}
+            for number, level in enumerate(levels):
+                if number:
+                    base = values.get(level.origin or 0, 0.0)
+                    added = draw.get((place, number))
+                    values[number] = base + (model.sample_unknown() if added is None else added)
+            chosen.append(max(values, key=values.__getitem__))
+        return tuple(chosen)
+
+    def model(self) -> FactorialModel:
+        """Return the factorial model of all scores; fitted once for each number of scores."""
+        cells = [
+            (self._space.terms(c), c, row, score)
+            for c, known in self.scores.items()
+            for row, score in known.items()
+        ]
+        if self._fitted is None or self._fitted[0] != len(cells):
+            self._fitted = len(cells), FactorialModel(cells, self._rng.randrange(2**31))
+        return self._fitted[1]
+
+
+def chance_better(ours: Mapping[int, float], theirs: Mapping[int, float], least: float = 0.0) -> float:
+    """Return the probability that our mean is over theirs by `least`, from the rows both have.
+
+    >>> chance_better({}, {}), chance_better({i: 1.0 for i in range(20)}, {i: 0.0 for i in range(20)}) > 0.9
+    (0.5, True)
+    """
+    mean, sd = paired_difference(ours, theirs)
+    return 0.5 * math.erfc((least - mean) / (sd * math.sqrt(2)))
+
+
+def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> tuple[float, float]:
+    """Return mean and standard deviation of the posterior of a difference: shrunk, the more the fewer rows.
+
+    A Bayesian rule on paired differences; paired racing is as in CAPO (arXiv 2504.16005).
+    """
+    paired = [ours[row] - theirs[row] for row in ours if row in theirs]
+    if not paired:
+        return 0.0, _DIFFERENCE_SD
+    n = len(paired)
+    mean = sum(paired) / n
+    spread = math.sqrt(sum((d - mean) ** 2 for d in paired) / n)
+    error = max(spread, _LEAST_SPREAD) ** 2 / n
+    prior = _DIFFERENCE_SD**2
+    return mean * prior / (prior + error), math.sqrt(prior * error / (prior + error))
+
+
+class FactorialModel:
+    """The effect of each level on the score, estimated from cells (terms, combination, row, score from 0 to 1).
+
+        logit score = mean + effects of the chosen levels + effect of the combination - difficulty of the row
+
+    `terms` are the levels of a combination with those they were made from: a level starts where its origin is.
+    Fitted by Newton's method with Gaussian priors (Laplace). After the Rasch-like models of PromptEval (arXiv
+    2405.17202).
+
+    >>> cells = [((), "a", r, 0.0) for r in range(9)] + [(("x",), "b", r, 1.0) for r in range(9)]
+    >>> model = FactorialModel(cells, seed=1)
+    >>> model.gain(("x",), "b", (), "a") > 0.3
+    True
+    """
+
+    def __init__(self, cells: Sequence[tuple[tuple[Hashable, ...], Hashable, int, float]], seed: int) -> None:
+        import numpy as np
+
+        self._np: Any = np
+        self._index: dict[Hashable, int] = {("mean",): 0}
+        rows: dict[int, int] = {}
+        for terms, own, row, _ in cells:
+            rows.setdefault(row, len(rows))
+            for key in (*(("level", t) for t in terms), ("own", own)):
+                self._index.setdefault(key, len(self._index))
+        design, scores = np.zeros((len(cells), len(self._index))), np.zeros(len(cells))
+        at = np.zeros(len(cells), dtype=int)
+        for i, (terms, own, row, score) in enumerate(cells):
+            chosen = [0, self._index["own", own], *(self._index["level", t] for t in terms)]
+            design[i, chosen], scores[i], at[i] = 1.0, score, rows[row]
+        sds = {"mean": _MEAN_SD, "level": _LEVEL_SD, "own": _COMBINATION_SD}
+        precision = np.array([sds[key[0]] ** -2 for key in self._index])  # type: ignore[index]  # keys are tuples
+        self._fit(design, at, scores, precision, len(rows))
+        self._rng = np.random.default_rng(seed)
+
+    def _fit(self, design: Any, at: Any, scores: Any, precision: Any, size: int) -> None:
+        """Fit by Newton's method. Row difficulties are independent of each other, so they are eliminated first.
+
+        The remaining system has the size of the levels, however many rows there are (Schur complement).
+        """
+        np = self._np
+        theta, rows = np.zeros(design.shape[1]), np.zeros(size)
+        for _ in range(_NEWTON_STEPS):
+            chance = 1.0 / (1.0 + np.exp(-np.clip(design @ theta + rows[at], -30, 30)))
+            weight = np.maximum(chance * (1.0 - chance), 1e-4)
+            level_gradient = design.T @ (scores - chance) - precision * theta
+            row_gradient = np.bincount(at, scores - chance, size) - _ROW_SD**-2 * rows
+            own = np.bincount(at, weight, size) + _ROW_SD**-2
+            between = np.zeros((size, design.shape[1]))
+            np.add.at(between, at, design * weight[:, None])
+            hessian = (design.T * weight) @ design + np.diag(precision) - (between.T / own) @ between
+            step = np.linalg.solve(hessian, level_gradient - between.T @ (row_gradient / own))
+            row_step = (row_gradient - between @ step) / own
+            theta, rows = theta + step, rows + row_step
+            if max(np.abs(step).max(), np.abs(row_step).max(initial=0.0)) < 1e-3:
+                break
+        self._theta, self._rows = theta, rows
+        self._factor = np.linalg.cholesky(np.linalg.inv(hessian))
+
+    def gain(
+        self, terms: Sequence[Hashable], own: Hashable, base: Sequence[Hashable], base_own: Hashable = None
+    ) -> float:
+        """Return the expected mean score of a combination less that of another, over the rows seen."""
+        return self._score(self._theta, terms, own) - self._score(self._theta, base, base_own)
+
+    def chance(
+        self, terms: Sequence[Hashable], own: Hashable, base: Sequence[Hashable], base_own: Hashable
+    ) -> float:
+        """Return the probability that a combination is better than another one, from all that was scored."""
+        contrast = self._np.zeros(len(self._theta))
+        for sign, levels, name in ((1.0, terms, own), (-1.0, base, base_own)):
+            for key in (*(("level", t) for t in levels), ("own", name)):
+                if key in self._index:
+                    contrast[self._index[key]] += sign
+        spread = float(self._np.linalg.norm(self._factor.T @ contrast))
+        mean = float(contrast @ self._theta)
+        return 0.5 * math.erfc(-mean / (spread * math.sqrt(2))) if spread else 0.5
+
+    def sample(self) -> Mapping[Hashable, float]:
+        """Return one draw of the effect of each known level."""
+        draw = self._theta + self._factor @ self._rng.standard_normal(len(self._theta))
+        return {key[1]: float(draw[i]) for key, i in self._index.items() if key[0] == "level"}  # type: ignore[index]  # levels have pairs as keys
+
+    def sample_unknown(self) -> float:
+        """Return a draw of the effect that an untried level adds to the one it was made from."""
+        return float(self._rng.normal(0.0, _LEVEL_SD))
+
+    def _score(self, theta: Any, terms: Sequence[Hashable], own: Hashable) -> float:
+        np = self._np
+        at = theta[0] + sum(theta[self._index[("level", t)]] for t in terms if ("level", t) in self._index)
+        if ("own", own) in self._index:
+            at += theta[self._index[("own", own)]]
+        return float(np.mean(1.0 / (1.0 + np.exp(-(at + self._rows)))))

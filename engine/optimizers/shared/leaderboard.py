@@ -1,0 +1,58 @@
+"""Leaderboard of a search: the best candidate by full validation, and the `Keep` of it.
+
+Only evaluations over every validation row count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from engine.records import Candidate, Evaluation
+from engine.search.contract import Ask, Keep, Problem, Score
+
+
+class Leaderboard:
+    """Full scores by candidate id, and the best candidate so far (equal scores keep the earlier).
+
+    `open` turns False once an answer was cut short: the budget is spent or the run was stopped, and a
+    search should keep what it has and end.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.validation = problem.validation
+        self.best: Candidate = problem.seed
+        self.score: float | None = None
+        self.scores: dict[str, float] = {}
+        self.open = True
+
+    def ask(self, candidate: Candidate, label: str = "full validation", *, trace: bool = False) -> Score:
+        """Return the ask for a candidate's full score."""
+        return Score(candidate, self.validation, label=label, trace=trace)
+
+    def note(self, asks: Sequence[Ask], answers: Sequence[Any]) -> list[Ask]:
+        """Take note of answers; return a `Keep` when the best has changed, else nothing."""
+        before = self.best.id, self.score
+        for ask, answer in zip(asks, answers, strict=True):
+            if not isinstance(ask, Score):
+                continue
+            if len(answer.outcomes) < len(ask.rows):
+                self.open = False
+            elif ask.rows == self.validation:
+                self.scores[ask.candidate.id] = answer.score
+                if self.score is None or answer.score > self.score:
+                    self.best, self.score = ask.candidate, answer.score
+        return [] if (self.best.id, self.score) == before else [Keep(self.best, self.score)]
+
+    def validate(
+        self, candidates: Sequence[Candidate], label: str = "full validation", *, trace: bool = False
+    ) -> Generator[Sequence[Ask], Sequence[Any], list[Evaluation]]:
+        """Score candidates in full, all at once, and keep the best; returns their evaluations in order."""
+        asks: list[Ask] = [self.ask(c, label, trace=trace) for c in candidates]
+        if not asks:
+            return []
+        answers = yield asks
+        keep = self.note(asks, answers)
+        if keep:
+            yield keep
+        return list(answers)

@@ -1,0 +1,155 @@
+"""Values of prompts for the writing model: rows, runs and steps, and the text of its answer.
+
+It yields nothing and calls nothing.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.records import Outcome
+from engine.search.contract import Problem, Proposal
+from engine.signature import Signature
+
+MAX_TEXT = 8000
+"""Characters of a proposed text that are used: it is paid for with every row."""
+
+# Characters of the rows, or runs, of one prompt: about 3,000 tokens.
+_MAX_CHARACTERS = 12_000
+
+
+def labelled_rows(problem: Problem, rows: Sequence[int]) -> list[dict[str, Any]]:
+    """Return rows as {"inputs": {...}, "outputs": {...}}, long texts cut, and as many as fit into a prompt."""
+    shown: list[dict[str, Any]] = []
+    size = 0
+    for row in rows:
+        values = problem.rows[row]
+        outputs = [name for name in problem.output_fields if name in values]
+        shown.append(
+            {
+                "inputs": {n: shortened(values[n]) for n in problem.input_fields if n in values},
+                "outputs": {n: shortened(values[n]) for n in outputs},
+            }
+        )
+        if row in problem.remarks:
+            shown[-1]["said_of_earlier_answers"] = problem.remarks[row][:500]
+        size += len(repr(shown[-1]))
+        if size > _MAX_CHARACTERS:
+            break
+    return shown
+
+
+def describe_step(path: str, signature: type[Signature]) -> str:
+    """Return a step's name, inputs and outputs with types and descriptions, a line each."""
+    lines = [f"The step {path}."]
+    for role, fields in (("reads", signature.input_fields), ("writes", signature.output_fields)):
+        for name in fields:
+            annotation = signature.annotation(name)
+            kind = (
+                annotation.__name__
+                if isinstance(annotation, type)
+                else str(annotation).replace("typing.", "")
+            )
+            description = signature.description(name)
+            lines.append(f"It {role} {name} ({kind}){': ' + description if description else ''}")
+    return "\n".join(lines)
+
+
+def drawn_rows(problem: Problem, n: int, rng: random.Random) -> list[int]:
+    """Return up to `n` training rows, drawn so that rare labels are among them: one of each label in turn."""
+    groups: dict[str, list[int]] = {}
+    for row in rng.sample(list(problem.train), len(problem.train)):
+        label = repr([problem.rows[row].get(name) for name in problem.output_fields])
+        groups.setdefault(label, []).append(row)
+    drawn: list[int] = []
+    while len(drawn) < min(n, len(problem.train)):
+        for group in groups.values():
+            if group and len(drawn) < n:
+                drawn.append(group.pop())
+    return drawn
+
+
+def run_values(problem: Problem, outcome: Outcome, path: str = "") -> dict[str, Any]:
+    """Return a run as a row: inputs, right outputs, the answer, the score and the feedback.
+
+    With a step's path the inputs are that step's, where the outcome has a trace, and its outputs are shown;
+    without, the inputs are the program's, and what each step of several wrote is shown.
+    """
+    row = problem.rows[outcome.row]
+    calls = [step for step in outcome.trace if step.path == path]
+    several = len(problem.signatures) > 1
+    inputs = calls[-1].inputs if calls else {n: row[n] for n in problem.input_fields if n in row}
+    values: dict[str, Any] = {"inputs": _shortened_values(inputs)}
+    if several and not path:
+        values["steps_wrote"] = {step.path: _shortened_values(step.outputs) for step in outcome.trace}
+    values["outputs"] = _shortened_values({n: row[n] for n in problem.output_fields if n in row})
+    if several and calls:
+        values["this_step_wrote"] = _shortened_values(calls[-1].outputs)
+    values["answered"] = _shortened_values(outcome.prediction)
+    values["score"] = round(outcome.score, 3)
+    values["feedback"] = feedback_of(problem, outcome)
+    return values
+
+
+def worst_runs(problem: Problem, path: str, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """Return runs of a step as rows, the worst first, as many as fit into a prompt (at least one)."""
+    runs: list[dict[str, Any]] = []
+    size = 0
+    for outcome in sorted(outcomes, key=lambda o: o.score):
+        runs.append(run_values(problem, outcome, path))
+        size += len(repr(runs[-1]))
+        if size > _MAX_CHARACTERS:
+            break
+    return runs
+
+
+def feedback_of(problem: Problem, outcome: Outcome) -> str:
+    """Return feedback on an outcome: its error, the metric's words, or the right labels; then people's words."""
+    remark = problem.remarks.get(outcome.row, "")
+    words = outcome.feedback.removesuffix(remark).strip()
+    return " ".join(part for part in (_metric_feedback(problem, outcome, words), remark[:500]) if part)
+
+
+def _metric_feedback(problem: Problem, outcome: Outcome, words: str) -> str:
+    """Return the error or the metric's words; a metric without words is answered for from the labels."""
+    if outcome.error is not None:
+        return f"No answer could be read: {outcome.error}"[:1000]
+    if words:
+        return words[:1000]
+    if outcome.score >= 1:
+        return "This is right."
+    row = problem.rows[outcome.row]
+    wanted = ", ".join(f"{n}: {row[n]}" for n in problem.output_fields if n in row)[:600]
+    return (
+        f"It scored {outcome.score:.2f} of 1. Right is {wanted}."
+        if wanted
+        else f"It scored {outcome.score:.2f}."
+    )
+
+
+def proposed_text(answer: Proposal) -> str:
+    """Return the first usable text of a proposal, "" when there is none."""
+    return next((text for output in answer.outputs if (text := output_text(output))), "")
+
+
+def output_text(output: Mapping[str, Any]) -> str:
+    """Return the usable text of one output, "" when there is none: fences off, cut at `MAX_TEXT`."""
+    for name in ("proposed_instructions", "proposed_description", "rules", "advice"):
+        value = output.get(name)
+        if isinstance(value, str):
+            text = value.strip()
+            if text.startswith("```") and text.endswith("```") and "\n" in text:
+                text = text.split("\n", 1)[1].rsplit("```", 1)[0].strip()
+            return text[:MAX_TEXT].strip()
+    return ""
+
+
+def shortened(value: Any) -> Any:
+    """Return a value, a long text cut."""
+    return value[:1500] if isinstance(value, str) else value
+
+
+def _shortened_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: shortened(value) for name, value in values.items()}
