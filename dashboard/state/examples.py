@@ -6,18 +6,21 @@ nothing else uses are deleted.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from dashboard.state import reading
+from dashboard.state import child, reading
 from dashboard.state.drafts import ChangedElsewhereError, edit_seen
-from dashboard.state.selection import writing
-from engine.errors import EngineError
+from dashboard.state.models import for_process, is_offline
+from dashboard.state.selection import check, writing
+from engine.errors import EngineError, RunError
 from engine.pipeline.spec import PipelineSpec
-from engine.runs.spec import Feedback, ProjectDraft, SplitSpec
+from engine.runs.new_rows import NewRows, NewRowsRequest
+from engine.runs.spec import Feedback, ModelChoice, ProjectDraft, SplitSpec
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset, Split
@@ -27,12 +30,14 @@ if TYPE_CHECKING:
 __all__ = [
     "SOURCE",
     "ChangedElsewhereError",
+    "cannot_write_rows",
     "change_rows",
     "key_of",
     "leave_out",
     "take_back",
     "undo",
     "use_table",
+    "write_rows",
 ]
 
 
@@ -284,3 +289,43 @@ def _table(
         apart=test,
         left_out=excluded,
     )
+
+
+ROWS_AS_EXAMPLES = 60
+
+
+def cannot_write_rows(draft: ProjectDraft) -> str:
+    """Return why a model cannot be asked for rows, or ""."""
+    if draft.pipeline is None or any(p.step in ("task", "examples") for p in draft.problems()):
+        return "First finish the task and its columns."
+    if is_offline(draft.model or ModelChoice()):
+        return "The offline model answers from the rows it is shown and cannot make up new ones. Choose a real model on the Tune page."
+    return ""
+
+
+def write_rows(draft: ProjectDraft, table: Dataset, number: int, wish: str) -> NewRows:
+    """Return rows that the draft's model wrote for its table, as column -> text. Raises RunError."""
+    check()
+    why_not = cannot_write_rows(draft)
+    if why_not or draft.pipeline is None:
+        raise RunError(why_not)
+    fields = [f.name for f in (*draft.pipeline.inputs, *draft.pipeline.outputs)]
+    left = {*draft.excluded, *draft.synthetic}
+    rows = [r for r in range(len(table)) if r not in left]
+    chosen = random.Random(draft.seed).sample(rows, min(ROWS_AS_EXAMPLES, len(rows)))
+    examples = []
+    for row in sorted(chosen):
+        (values,) = table.rows(row, row + 1)
+        examples.append({name: values[draft.mapping[name]][:2000] for name in fields})
+    request = NewRowsRequest(
+        pipeline=draft.pipeline,
+        examples=tuple(examples),
+        count=number,
+        wish=wish,
+        model=draft.model or ModelChoice(),
+        adapter=draft.adapter,
+        seed=draft.seed,
+    )
+    found = NewRows.model_validate(child.result("new_rows", request, for_process()))
+    named = tuple({draft.mapping[name]: row[name] for name in fields} for row in found.rows)
+    return NewRows(rows=named, left_out=found.left_out)

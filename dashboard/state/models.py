@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 import streamlit as st
 
+from dashboard.state import child
+from dashboard.state.selection import read_only
+from engine.errors import RunError
 from engine.lm.catalog import find_provider
 from engine.lm.choice import ModelChoice
 from engine.lm.keys import find_key
 from engine.pipeline.spec import PipelineSpec
+from engine.runs.child import ConnectionRequest
+
+if TYPE_CHECKING:
+    from engine.lm.connection import ConnectionReport
 
 OFFLINE = "offline/learner"
 
@@ -149,6 +156,25 @@ def remembered(variable: str) -> str:
 def for_process() -> dict[str, str]:
     """Return every key of this session's memory, for a run's environment: variable -> key."""
     return dict(st.session_state.get(_MEMORY, {}))
+
+
+def check_connection(choice: ModelChoice) -> ConnectionReport:
+    """Ask a model for one word, with its key of this session's memory."""
+    from engine.lm.connection import IMPORT_SECONDS, ConnectionReport
+
+    request = ConnectionRequest(model=choice, api_key=remembered(key_variable(choice)) or None)
+    try:
+        found = child.result("connection", request, timeout=request.timeout + IMPORT_SECONDS)
+    except RunError as error:
+        return ConnectionReport(ok=False, message=str(error), problem="other")
+    return ConnectionReport(**found)
+
+
+def refusal(models: Sequence[ModelChoice]) -> str:
+    """Return why these models cannot be asked from this dashboard now, or ""."""
+    if read_only() and not all(map(is_offline, models)):
+        return "This is a read-only look: asking this model would cost its owner money."
+    return lacking(models)
 
 
 def lacking(models: Sequence[ModelChoice]) -> str:

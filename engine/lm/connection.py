@@ -1,21 +1,14 @@
-"""The test-connection button: one small call, and in plain words what is wrong or how fast it was.
-
-A model that goes through litellm is tested in a child process, because importing litellm would slow down the
-process that asks for good. The key travels to the child on standard input, never as an argument.
-"""
+"""A test of a connection: one small call, and in plain words what is wrong or how fast it was."""
 
 from __future__ import annotations
 
-import asyncio
 import os
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -76,31 +69,10 @@ class ConnectionReport:
     model: str = ""
 
 
-def test_connection(
-    choice: Choice,
-    api_key: str | None = None,  # noqa: PT028 - named for the button; it is no test of pytest's
-    timeout: float = 20.0,  # noqa: PT028 - the same
-) -> ConnectionReport:
-    """Make one small call to a model and say in plain words what came of it. Never raises for a bad endpoint."""
-    try:
-        through_litellm = find_route(choice.name, choice.base_url).protocol == "litellm"
-    except ConfigurationError as error:
-        return ConnectionReport(False, str(error), problem="settings")
-    if through_litellm:
-        return _in_child(choice, api_key, timeout)
-    from engine.loop import run
-
-    return run(check_connection(choice, api_key, timeout))
-
-
-# pytest would take the function above for a test wherever it is imported.
-test_connection.__test__ = False  # type: ignore[attr-defined]  # functions take any attribute
-
-
 async def check_connection(
     choice: Choice, api_key: str | None = None, timeout: float = 20.0
 ) -> ConnectionReport:
-    """As `test_connection`, for async code, in this process."""
+    """Make one small call to a model and report in plain words what came of it. Never raises for a bad endpoint."""
     started = time.perf_counter()
     try:
         lm = LM(
@@ -137,54 +109,6 @@ def _failed(error: EngineError, name: str) -> ConnectionReport:
     return ConnectionReport(False, str(error), str(error), "other", model=name)
 
 
-def _in_child(choice: Choice, api_key: str | None, timeout: float) -> ConnectionReport:
-    question = orjson.dumps(
-        {
-            "name": choice.name,
-            "base_url": choice.base_url,
-            "key_env": choice.key_env,
-            "api_key": api_key,
-            "timeout": timeout,
-        }
-    )
-    slow = ConnectionReport(
-        False, f"No answer from {choice.name} within {timeout:g} s: check the network.", problem="timeout"
-    )
-    try:
-        child = subprocess.run(
-            [sys.executable, "-m", "engine.lm.connection"],
-            input=question,
-            capture_output=True,
-            timeout=timeout + IMPORT_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return slow
-    # The report is the last line: litellm may have written lines of its own before it.
-    lines = child.stdout.strip().splitlines()
-    try:
-        return ConnectionReport(**orjson.loads(lines[-1]))
-    except (IndexError, TypeError, orjson.JSONDecodeError):
-        sentence = (
-            f"The test of {choice.name} ended without a result (exit code {child.returncode}): try again."
-        )
-        return ConnectionReport(False, sentence, problem="other")
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    name: str
-    base_url: str | None
-    key_env: str | None
-
-
-def _main() -> None:
-    asked = orjson.loads(sys.stdin.buffer.read())
-    choice = _Asked(asked["name"], asked["base_url"], asked["key_env"])
-    report = asyncio.run(check_connection(choice, asked["api_key"], asked["timeout"]))
-    sys.stdout.write("\n" + orjson.dumps(asdict(report)).decode() + "\n")
-
-
 _TITLES: tuple[tuple[type[EngineError], str, str], ...] = (
     (MissingKeyError, "key", "No key."),
     (AuthenticationFailedError, "key", "The key does not work."),
@@ -199,10 +123,6 @@ _TITLES: tuple[tuple[type[EngineError], str, str], ...] = (
 
 QUESTION = "Answer with the word OK."
 MAX_TOKENS = 32
-
-if __name__ == "__main__":
-    _main()
-
 
 WAIT = 0.8
 """Seconds a server may take to list its models."""

@@ -13,9 +13,10 @@
     calls      what one prompt sent and got for one row, written anew
     training   a stored run -> a file to train a model's weights with
     report     a stored run -> its HTML report and its table of results
-    trying     one input answered by a few prompts, piece by piece where wished, in a short-lived process
-    rehearsal  a few rows answered and scored before a run, or answers graded anew, likewise
-    new_rows   rows like the given ones, written by a model for a person to look at, in a short-lived process
+    child      the short-lived process that asks a model for a page, and its tasks:
+    playground one input answered by a few prompts, piece by piece where wished
+    preview    a few rows answered and scored before a run, or given answers scored again
+    new_rows   rows like the given ones, written by a model
     attachments  cells that name a picture or a PDF
 
 It knows the store and the search, and nothing of pages or terminals. No API key passes through here:

@@ -1,18 +1,14 @@
-"""New rows like the given ones, written by a model, for a person to look at before they are used.
+"""New rows like the given ones, written by a model, for a person to check before they are used.
 
-It runs in a short-lived process of its own, as `engine.runs.trying` does: the request comes as JSON on standard
-input, the rows go out as JSON. A row that does not fit the task, or is there already, is left out and counted.
-
-    python -m engine.runs.new_rows < request.json > rows.json
+A task of `engine.runs.child`. A row that does not fit the task, or is there already, is left out and counted.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from engine.errors import EngineError, RunError
 from engine.pipeline.spec import AdapterName, FieldSpec, PipelineSpec
@@ -24,8 +20,8 @@ SHOWN = 12
 LONGEST_SHOWN = 1500
 
 
-class RowsRequest(BaseModel):
-    """What is wanted: `count` rows for a task like the examples (field -> text), and a wish in plain words."""
+class NewRowsRequest(BaseModel):
+    """Rows wanted for a task: `count` of them, like the examples (field -> text), and a wish in plain words."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -39,15 +35,13 @@ class RowsRequest(BaseModel):
 
 
 class NewRows(BaseModel):
-    """What came: rows as field -> text, how many were left out and why, or a sentence why there are none."""
+    """Rows as field -> text, and how many were left out by reason."""
 
     rows: tuple[dict[str, str], ...] = ()
     left_out: dict[str, int] = Field(default_factory=dict)
-    cost: float | None = 0.0
-    problem: str = ""
 
 
-async def write_rows(request: RowsRequest) -> NewRows:
+async def write_rows(request: NewRowsRequest) -> NewRows:
     """Ask the model for rows, a few a call, until there are enough or it has been asked often enough.
 
     Raises an EngineError for a missing key, the offline model, or a call that fails.
@@ -69,7 +63,7 @@ async def write_rows(request: RowsRequest) -> NewRows:
                 "task": (str, InputField(desc="What is done with each row")),
                 "fields": (list[str], InputField(desc="The fields of a row, with what each may hold")),
                 "examples": (list[dict[str, str]], InputField(desc="Real rows")),
-                "wish": (str, InputField(desc="What the person asks for")),
+                "wish": (str, InputField(desc="What the user asks for")),
                 "count": (int, InputField(desc="How many rows to write")),
                 "rows": (list[dict[str, str]], OutputField(desc="The new rows, each with every field")),
             },
@@ -151,29 +145,7 @@ def _key(row: Mapping[str, str], inputs: Sequence[FieldSpec]) -> tuple[str, ...]
     return tuple(" ".join(row.get(f.name, "").casefold().split()) for f in inputs)
 
 
-def answer_request(text: bytes) -> NewRows:
-    """Return what came of a request's JSON text; what goes wrong is a sentence in it."""
-    from engine import loop
-
-    try:
-        return loop.run(write_rows(RowsRequest.model_validate_json(text)))
-    except ValidationError as error:
-        where = ".".join(str(part) for part in error.errors()[0]["loc"])
-        return NewRows(problem=f"The request cannot be read at {where!r}: {error.errors()[0]['msg']}.")
-    except EngineError as error:
-        return NewRows(problem=str(error))
-
-
-def main() -> None:
-    """Answer the request on standard input."""
-    sys.stdout.write(answer_request(sys.stdin.buffer.read()).model_dump_json())
-
-
 WRITE = """\
 Write new, made-up rows for a table of examples. Each row must be a case that could really come up, unlike the real rows in
 its words, and its answer must be right by the same rules that the real rows follow. Vary length, tone and difficulty.
 Write every value as a text. Invent names; repeat no real row."""
-
-
-if __name__ == "__main__":
-    main()

@@ -8,11 +8,12 @@ import streamlit as st
 
 from dashboard.app_pages.examples.state import edit_rows, renew_grid, show_rows
 from dashboard.components.page import Current
-from dashboard.state import examples, models, new_rows
+from dashboard.state import examples, models
 from dashboard.state.models import title_of
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, plain
 from engine.errors import EngineError
+from engine.runs.new_rows import NewRows
 from engine.runs.spec import ModelChoice
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _read(text: str, table: Dataset) -> tuple[list[dict[str, str]], str]:
 
 def _by_model(now: Current, table: Dataset) -> None:
     model = now.draft.model or ModelChoice()
-    reason = new_rows.reason(now.draft) or ("" if (state := models.key_state(model)).ok else state.sentence)
+    reason = examples.cannot_write_rows(now.draft) or models.lacking([model])
     st.caption(f"{explain('written by a model')} Asks {plain(title_of(model))}.")
     with st.container(horizontal=True, vertical_alignment="bottom", key="made_form"):
         number = st.number_input("How many", 1, 100, 10, key=f"made_count_{now.id}", width=130)
@@ -144,16 +145,14 @@ def _by_model(now: Current, table: Dataset) -> None:
         st.session_state[f"add_problem_{now.id}"] = None
         try:
             with st.spinner("Asking the model"):
-                st.session_state[held] = new_rows.write(
-                    now.draft, table, int(number), wish, models.for_process()
-                )
+                st.session_state[held] = examples.write_rows(now.draft, table, int(number), wish)
         except EngineError as error:
             st.session_state[f"add_problem_{now.id}"] = str(error)
     if held in st.session_state:
         _review(now, st.session_state[held])
 
 
-def _review(now: Current, found: new_rows.Written) -> None:
+def _review(now: Current, found: NewRows) -> None:
     import pandas as pd
 
     for why, times in found.left_out.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -11,12 +11,13 @@ import streamlit as st
 from dashboard.app_pages.metric.preview import shown_of
 from dashboard.components.page import Current, complain
 from dashboard.components.runs import WHOLE_PERCENT, in_percent
-from dashboard.state import asking, drafts, rehearsing
+from dashboard.state import drafts, preview
 from dashboard.state.feedback import answer_text
 from dashboard.views.text import plain
 from engine.errors import EngineError
 from engine.metrics.python_code import PythonMetricOptions
-from engine.runs.rehearsal import Rehearsal
+from engine.records import Outcome
+from engine.runs.preview import error_line
 from engine.runs.spec import Named
 
 DEFAULT = str(PythonMetricOptions.model_fields["code"].default)
@@ -60,7 +61,7 @@ def code_editor(now: Current, options: Mapping[str, Any]) -> None:
         if wrong:
             st.markdown(f":red[:material/error:] {plain(wrong)}")
         with st.container(horizontal=True, key="code_bar"):
-            reason = wrong or rehearsing.why_not(now.draft)
+            reason = wrong or preview.why_not(now.draft)
             if st.button(
                 "Test the code",
                 key="test_code",
@@ -96,21 +97,19 @@ def _test(now: Current) -> None:
     """Grade a few rows' right answers (should score high) and swapped ones (should score low), or tried answers."""
     try:
         with st.spinner("Running it in the sandbox"):
-            rows = rehearsing.some_rows(now.draft, 3)
+            rows = preview.some_rows(now.draft, 3)
             outputs = [f.name for f in now.draft.pipeline.outputs] if now.draft.pipeline else []
             right = {row: {n: v.get(n) for n in outputs} for row, v in rows.items()}
             shifted = dict(zip(rows, [*list(right.values())[1:], *list(right.values())[:1]], strict=True))
-            found = [
-                asking.rehearse(rehearsing.request(now.draft, rows, answers)) for answers in (right, shifted)
-            ]
-        st.session_state[f"code_test_{now.id}"] = (rehearsing.metric_stamp(now.draft), found, rows, outputs)
+            found = [preview.answer_rows(now.draft, rows, answers) for answers in (right, shifted)]
+        st.session_state[f"code_test_{now.id}"] = (preview.metric_stamp(now.draft), found, rows, outputs)
     except EngineError as error:
-        st.session_state[f"code_test_{now.id}"] = (rehearsing.metric_stamp(now.draft), error, {}, [])
+        st.session_state[f"code_test_{now.id}"] = (preview.metric_stamp(now.draft), error, {}, [])
 
 
 def _shown(now: Current) -> None:
     tested = st.session_state.get(f"code_test_{now.id}")
-    if tested is None or tested[0] != rehearsing.metric_stamp(now.draft):
+    if tested is None or tested[0] != preview.metric_stamp(now.draft):
         st.caption(
             "The test runs the code on three of your rows: once with the right answers, once with another row's."
         )
@@ -125,12 +124,13 @@ def _shown(now: Current) -> None:
         st.caption("The answers tried below can be scored again with this code.")
 
 
-def _outcome(title: str, found: Rehearsal, rows: Mapping[int, Any], outputs: list[str]) -> None:
-    mean = found.mean
+def _outcome(title: str, found: Sequence[Outcome], rows: Mapping[int, Any], outputs: list[str]) -> None:
+    mean = preview.mean_score(found)
     st.markdown(f"**{title}**{'' if mean is None else f': {100 * mean:.0f} %'}")
-    failed = next((r for r in found.rows if r.error), None)
-    if failed is not None:
-        where = f"Line {failed.line}: " if failed.line else ""
+    failed = next((r for r in found if r.error), None)
+    if failed is not None and failed.error is not None:
+        line = error_line(failed.error)
+        where = f"Line {line}: " if line else ""
         st.markdown(
             f":red[:material/error:] {plain(where + failed.error.strip().rpartition(chr(10))[2], 300)}"
         )
@@ -141,11 +141,11 @@ def _outcome(title: str, found: Rehearsal, rows: Mapping[int, Any], outputs: lis
         [
             {
                 "Right answer": answer_text(rows.get(r.row, {}), outputs),
-                "Answer": answer_text(r.answer, outputs),
+                "Answer": answer_text(r.prediction, outputs),
                 "Score": in_percent(r.score),
                 "Why": r.feedback,
             }
-            for r in found.rows
+            for r in found
         ],
         hide_index=True,
         height="content",

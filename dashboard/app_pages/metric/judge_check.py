@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from dashboard.app_pages.metric.preview import ask, refusal, shown_of
 from dashboard.components.page import Current
-from dashboard.state import feedback, rehearsing
+from dashboard.state import feedback, preview
 from dashboard.state.feedback import answer_text, grade_key
-from dashboard.state.rehearsing import Shown
+from dashboard.state.preview import Preview
 from dashboard.views.comparison import as_text
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, plain
 from engine.metrics.agreement import Agreement, agreement, level
+from engine.records import Outcome
 from engine.registry import get_metric
 
 MARKS = {1.0: "Right", 0.5: "Partly", 0.0: "Wrong"}
@@ -36,7 +35,7 @@ def judge_check(now: Current) -> None:
         )
         reason = refusal(now)
         shown = shown_of(now)
-        if shown is None or len(shown.rows) <= rehearsing.TRIED:
+        if shown is None or len(shown.rows) <= preview.TRIED:
             with st.container(horizontal=True, vertical_alignment="center", key="judge_bar"):
                 if st.button(
                     "Bring twenty answers",
@@ -45,7 +44,7 @@ def judge_check(now: Current) -> None:
                     disabled=bool(reason),
                     help=plain(reason) or None,
                 ):
-                    ask(now, rehearsing.GRADED)
+                    ask(now, preview.GRADED)
                     shown = shown_of(now)
                 if reason:
                     st.caption(plain(reason), width="content")
@@ -53,16 +52,16 @@ def judge_check(now: Current) -> None:
             st.fragment(_check)(now, shown, now.draft.dataset)
 
 
-def _check(now: Current, shown: Shown, dataset: str) -> None:
+def _check(now: Current, shown: Preview, dataset: str) -> None:
     outputs = [f.name for f in now.draft.pipeline.outputs] if now.draft.pipeline else []
     kept = feedback.grades(now.id, dataset)
-    rows = [r for r in shown.found.rows if r.answer]
+    rows = [r for r in shown.outcomes if r.prediction]
     mine = {
-        r.row: kept[r.row, grade_key(r.answer, outputs)]
+        r.row: kept[r.row, grade_key(r.prediction, outputs)]
         for r in rows
-        if (r.row, grade_key(r.answer, outputs)) in kept
+        if (r.row, grade_key(r.prediction, outputs)) in kept
     }
-    theirs = {r.row: r.score for r in rows if r.score is not None}
+    theirs = {r.row: r.score for r in rows if r.error is None}
     found = agreement(mine, theirs)
     _headline(found, len(mine), len(rows))
     differ = {*found.kinder, *found.stricter}
@@ -107,14 +106,14 @@ def _headline(found: Agreement, graded: int, rows: int) -> None:
     st.progress(graded / rows if rows else 0.0, f"{graded} of {rows} graded")
 
 
-def _one(now: Current, shown: Shown, row: Any, outputs: list[str], mine: float | None) -> None:
+def _one(now: Current, shown: Preview, row: Outcome, outputs: list[str], mine: float | None) -> None:
     values = shown.rows.get(row.row, {})
     with st.container(border=True, key=f"grade_{row.row}"):
         _inputs({name: as_text(value) for name, value in values.items() if name not in outputs})
         left, right = st.columns(2, gap="medium")
         for column, title, text in (
             (left, "The right answer in your data", answer_text(values, outputs)),
-            (right, "The model says", answer_text(row.answer, outputs)),
+            (right, "The model says", answer_text(row.prediction, outputs)),
         ):
             with column:
                 st.caption(title)
@@ -132,7 +131,7 @@ def _one(now: Current, shown: Shown, row: Any, outputs: list[str], mine: float |
                 args=(now, row, outputs, key),
                 width="content",
             )
-            if mine is not None and row.score is not None:
+            if mine is not None and row.error is None:
                 st.badge(
                     f"The metric says {100 * row.score:.0f} %",
                     color="green" if level(row.score) == mine else "orange",
@@ -154,7 +153,7 @@ def _inputs(told: dict[str, str]) -> None:
         st.text(" · ".join(f"{name}: {text}" for name, text in short.items()))
 
 
-def _graded(now: Current, row: Any, outputs: list[str], key: str) -> None:
+def _graded(now: Current, row: Outcome, outputs: list[str], key: str) -> None:
     dataset = now.draft.dataset
     if dataset is not None:
-        feedback.grade(now.id, dataset, row.row, grade_key(row.answer, outputs), st.session_state[key])
+        feedback.grade(now.id, dataset, row.row, grade_key(row.prediction, outputs), st.session_state[key])

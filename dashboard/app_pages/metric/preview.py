@@ -8,15 +8,17 @@ import streamlit as st
 
 from dashboard.components.page import Current, complain
 from dashboard.components.runs import WHOLE_PERCENT, in_percent
-from dashboard.state import asking, models, reading, rehearsing
+from dashboard.state import models, preview
 from dashboard.state.feedback import answer_text
 from dashboard.state.models import asked_models, title_of
-from dashboard.state.rehearsing import Shown
+from dashboard.state.preview import Preview
 from dashboard.views.comparison import as_text
 from dashboard.views.glossary import NUMBERED, explain
 from dashboard.views.text import count, plain
 from engine.errors import EngineError
+from engine.records import Outcome
 from engine.registry import get_metric
+from engine.runs.preview import error_line
 from engine.runs.spec import ModelChoice
 
 
@@ -40,52 +42,52 @@ def metric_try(now: Current) -> None:
                 disabled=bool(reason),
                 help=plain(reason) or None,
             ):
-                ask(now, rehearsing.TRIED)
+                ask(now, preview.TRIED)
                 st.rerun()
-            st.caption(plain(reason) if reason else _will_ask(now, rehearsing.TRIED), width="content")
-        problem = st.session_state.get(f"rehearsal_problem_{now.id}")
+            st.caption(plain(reason) if reason else _will_ask(now, preview.TRIED), width="content")
+        problem = st.session_state.get(f"preview_problem_{now.id}")
         if problem is not None:
             complain(problem)
         if shown is not None:
-            rehearsal_table(now, shown)
+            preview_table(now, shown)
 
 
 def refusal(now: Current) -> str:
     """Return why no row can be tried now, or ""."""
     asked = asked_models(now.draft.model, now.draft.pipeline)
-    return rehearsing.why_not(now.draft) or asking.refusal(asked) or models.lacking(asked)
+    return preview.why_not(now.draft) or models.refusal(asked)
 
 
-def shown_of(now: Current) -> Shown | None:
+def shown_of(now: Current) -> Preview | None:
     """Return what the last try came to; None where the task or the model has changed since."""
-    shown: Shown | None = st.session_state.get(f"rehearsal_{now.id}")
-    return shown if shown is not None and shown.task == rehearsing.task_stamp(now.draft) else None
+    shown: Preview | None = st.session_state.get(f"preview_{now.id}")
+    return shown if shown is not None and shown.task == preview.task_stamp(now.draft) else None
 
 
-def ask(now: Current, number: int, *, again: Shown | None = None) -> None:
+def ask(now: Current, number: int, *, again: Preview | None = None) -> None:
     """Answer and score rows, or score the answers of an earlier try anew; keep what came of it in this session."""
-    st.session_state.pop(f"rehearsal_problem_{now.id}", None)
+    st.session_state.pop(f"preview_problem_{now.id}", None)
     try:
         with st.spinner("Scoring" if again else "Answering and scoring"):
-            rows = dict(again.rows) if again else rehearsing.some_rows(now.draft, number)
+            rows = dict(again.rows) if again else preview.some_rows(now.draft, number)
             answers = again.answers if again else {}
             known = shown_of(now)
             if again is None and known is not None and len(rows) > len(known.rows):
                 answers = {row: a for row, a in known.answers.items() if row in rows}
-            found = asking.rehearse(rehearsing.request(now.draft, rows, answers), models.for_process())
+            found = preview.answer_rows(now.draft, rows, answers)
     except EngineError as error:
-        st.session_state[f"rehearsal_problem_{now.id}"] = error
+        st.session_state[f"preview_problem_{now.id}"] = error
         return
-    stamps = rehearsing.task_stamp(now.draft), rehearsing.metric_stamp(now.draft)
-    st.session_state[f"rehearsal_{now.id}"] = Shown(found, rows, *stamps)
+    stamps = preview.task_stamp(now.draft), preview.metric_stamp(now.draft)
+    st.session_state[f"preview_{now.id}"] = Preview(found, rows, *stamps)
 
 
-def rehearsal_table(now: Current, shown: Shown) -> None:
+def preview_table(now: Current, shown: Preview) -> None:
     """Show the rows of a try: what was asked, what was right, what was answered, the score and why."""
     pipeline = now.draft.pipeline
     if pipeline is None:
         return
-    if shown.metric != rehearsing.metric_stamp(now.draft):
+    if shown.metric != preview.metric_stamp(now.draft):
         with st.container(horizontal=True, vertical_alignment="center", key="rescore_bar"):
             st.markdown(
                 ":orange[:material/update:] The metric has changed since; these are its old scores.",
@@ -95,24 +97,25 @@ def rehearsal_table(now: Current, shown: Shown) -> None:
                 ask(now, len(shown.rows), again=shown)
                 st.rerun()
     outputs = [f.name for f in pipeline.outputs]
-    rows = shown.found.rows
-    numbers = reading.row_numbers(now.draft.dataset, (r.row for r in rows))
-    mean = shown.found.mean
+    rows = shown.outcomes
+    mean = preview.mean_score(rows)
     failed = [r for r in rows if r.error]
-    calls = sum(r.calls for r in rows)
+    calls = sum(r.usage.calls for r in rows)
     parts = [
         "No row could be scored" if mean is None else f"The mean score is {100 * mean:.0f} %",
         count(calls, "call") if calls else "no call: answered from the cache",
         f"{count(len(failed), 'row')} failed" if failed else "",
     ]
     st.caption(" · ".join(p for p in parts if p))
-    for line, sentence in dict.fromkeys((r.line, _last(r.error)) for r in failed[:3]):
+    for line, sentence in dict.fromkeys(
+        (error_line(r.error or ""), _last(r.error or "")) for r in failed[:3]
+    ):
         where = "" if line is None or not _has_code(now) else f"Line {line}: "
         st.markdown(f":red[:material/error:] {where}{plain(sentence, 300)}")
     st.dataframe(
-        [_line(shown, numbers[r.row], r, outputs) for r in rows],
+        [_line(shown, r, outputs) for r in rows],
         hide_index=True,
-        key="rehearsal_table",
+        key="preview_table",
         height="content",
         column_config={
             "Row": st.column_config.NumberColumn("Row", width="small", help=explain("row", NUMBERED)),
@@ -124,14 +127,14 @@ def rehearsal_table(now: Current, shown: Shown) -> None:
     )
 
 
-def _line(shown: Shown, number: int, row: Any, outputs: list[str]) -> dict[str, Any]:
+def _line(shown: Preview, row: Outcome, outputs: list[str]) -> dict[str, Any]:
     values = shown.rows.get(row.row, {})
     inputs = {name: as_text(v) for name, v in values.items() if name not in outputs}
     return {
-        "Row": number,
+        "Row": row.number,
         "Right answer": answer_text(values, outputs),
-        "Model says": answer_text(row.answer, outputs) if row.answer else "(no answer)",
-        "Score": in_percent(row.score),
+        "Model says": answer_text(row.prediction, outputs) if row.prediction else "(no answer)",
+        "Score": in_percent(None if row.error else row.score),
         "Why": _last(row.error) if row.error else row.feedback,
         **inputs,
     }

@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard.app_pages.try_it.answers import ROLES, TALL, calls_view
 from dashboard.components.page import complain
-from dashboard.state import asking, candidates, feedback, models, reading
+from dashboard.state import candidates, feedback, models, playground, reading
 from dashboard.state.candidates import SPLITS, Contender
 from dashboard.state.feedback import answer_text
 from dashboard.state.models import asked_models
@@ -31,9 +31,9 @@ from dashboard.views.prompts import text_of
 from dashboard.views.text import count, distinct, plain
 from engine.errors import EngineError
 from engine.records import Outcome, json_value
+from engine.runs.playground import PlaygroundAnswer, PlaygroundRequest
 from engine.runs.spec import RunSpec
 from engine.runs.training import StepCall, step_calls
-from engine.runs.trying import Attempt, TryRequest
 from engine.store.people import Remark
 from engine.store.rows import RunRow
 
@@ -153,7 +153,7 @@ def _said(place: tuple[str, str, int, tuple[str, str]], answer: str, key: str) -
 def _messages(spec: RunSpec, one: Contender, outcome: Outcome, values: Mapping[str, Any], at: int) -> None:
     title = f"The exact messages of “{plain(one.name, 60)}”"
     with st.expander(title, icon=":material/forum:", key=f"drill_messages_{at}"):
-        kept: tuple[Any, Attempt] | None = st.session_state.get(_replayed(one))
+        kept: tuple[Any, PlaygroundAnswer] | None = st.session_state.get(_replayed(one))
         if kept is not None and kept[0] == values:
             with st.container(height=TALL, border=False):
                 calls_view(kept[1].calls)
@@ -191,7 +191,7 @@ def _call(call: StepCall, *, several: bool) -> None:
 def _replay(spec: RunSpec, one: Contender, values: Mapping[str, Any], at: int) -> None:
     """Offer to make the calls again, for the model's own words: the cache has them, so it is free as a rule."""
     asked = asked_models(spec.model, spec.pipeline)
-    reason = asking.refusal(asked) or models.lacking(asked)
+    reason = models.refusal(asked)
     if st.button(
         "Show the model's own words",
         key=f"replay_button_{at}",
@@ -200,7 +200,7 @@ def _replay(spec: RunSpec, one: Contender, values: Mapping[str, Any], at: int) -
         help=plain(reason)
         or "Makes the same calls again: the cache answers them, so as a rule nothing is paid.",
     ):
-        request = TryRequest(
+        request = PlaygroundRequest(
             pipeline=spec.pipeline,
             candidates={one.candidate.id: one.candidate.candidate.as_dict()},
             inputs={f.name: json_value(values.get(f.name)) for f in spec.pipeline.inputs},
@@ -209,7 +209,7 @@ def _replay(spec: RunSpec, one: Contender, values: Mapping[str, Any], at: int) -
         )
         try:
             with st.spinner("Asking again"):
-                found = asking.try_out(request, models.for_process())[0]
+                found = playground.answer_input(request)[0]
         except EngineError as error:
             complain(error)
             return

@@ -326,10 +326,8 @@ def _use_key(variable: str, typed: str, keep: bool) -> None:
 
 
 def _test(choice: ModelChoice) -> None:
-    from engine.lm.connection import test_connection
-
     with st.spinner("Asking the model for one word"):
-        report = test_connection(choice, models.remembered(key_variable(choice)) or None)
+        report = models.check_connection(choice)
     with st.container(horizontal=True, key="test_report", vertical_alignment="top"):
         st.badge(
             "It works" if report.ok else "It does not work",

@@ -9,23 +9,22 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components.page import complain
-from dashboard.state import asking, models
-from dashboard.state.trying import Talk, Trial, extras, missing, same_answer, turns_of
+from dashboard.state.playground import Playground, Talk, answer_input, extras, missing, same_answer, turns_of
 from dashboard.views.comparison import as_text
 from dashboard.views.meters import price, short
 from dashboard.views.prompts import text_of
 from dashboard.views.text import count, plain
 from engine.errors import EngineError
 from engine.pipeline.spec import FieldSpec
-from engine.runs.trying import Attempt, Piece, TriedCall, TryRequest
+from engine.runs.playground import ModelCall, Piece, PlaygroundAnswer, PlaygroundRequest
 
 BREATH = 0.06
 """Seconds between two drawings of a column: a fast model sends hundreds of pieces a second."""
 
 
 def stream_attempts(
-    request: TryRequest, chosen: Sequence[str], names: Mapping[str, str]
-) -> tuple[Attempt, ...]:
+    request: PlaygroundRequest, chosen: Sequence[str], names: Mapping[str, str]
+) -> tuple[PlaygroundAnswer, ...]:
     """Ask, and draw what is written meanwhile; return the attempts. Raises RunError. What was drawn is cleared again."""
     place = st.empty()
     with place.container():
@@ -35,7 +34,7 @@ def stream_attempts(
             for at, (prompt, column) in enumerate(zip(chosen, columns, strict=True))
         }
     try:
-        return asking.try_out(request, models.for_process(), lambda piece: drawn[piece.name].take(piece))
+        return answer_input(request, lambda piece: drawn[piece.name].take(piece))
     finally:
         place.empty()
 
@@ -81,7 +80,7 @@ ROLES = {
 
 
 def attempts_view(
-    attempts: Sequence[Attempt],
+    attempts: Sequence[PlaygroundAnswer],
     names: Mapping[str, str],
     outputs: Sequence[FieldSpec],
     expected: Mapping[str, Any],
@@ -104,7 +103,7 @@ def attempts_view(
             _attempt(attempt, names.get(attempt.name, attempt.name), outputs, f"{key}{at}")
 
 
-def _headline(attempts: Sequence[Attempt], outputs: Sequence[FieldSpec]) -> None:
+def _headline(attempts: Sequence[PlaygroundAnswer], outputs: Sequence[FieldSpec]) -> None:
     if any(a.error for a in attempts):
         return
     scores = [a.score for a in attempts]
@@ -123,7 +122,7 @@ def _headline(attempts: Sequence[Attempt], outputs: Sequence[FieldSpec]) -> None
         st.markdown(":orange[:material/compare_arrows: **The answers differ**]")
 
 
-def _attempt(attempt: Attempt, name: str, outputs: Sequence[FieldSpec], at: str) -> None:
+def _attempt(attempt: PlaygroundAnswer, name: str, outputs: Sequence[FieldSpec], at: str) -> None:
     with st.container(
         horizontal=True,
         horizontal_alignment="distribute",
@@ -161,7 +160,7 @@ def _attempt(attempt: Attempt, name: str, outputs: Sequence[FieldSpec], at: str)
         _messages(attempt.calls, at)
 
 
-def _trace(attempt: Attempt, at: str) -> None:
+def _trace(attempt: PlaygroundAnswer, at: str) -> None:
     with st.expander(
         f"Step by step ({len(attempt.steps)})", icon=":material/account_tree:", key=f"trace_{at}"
     ):
@@ -180,7 +179,7 @@ def _value(title: str, text: str, *, key: str) -> None:
         st.text(text)
 
 
-def _took(attempt: Attempt) -> str:
+def _took(attempt: PlaygroundAnswer) -> str:
     seconds = f"{1000 * attempt.seconds:.0f} ms" if attempt.seconds < 1 else f"{attempt.seconds:.1f} s"
     source = (
         "answered from the cache, free" if attempt.cached else f"{seconds} · {plain(price(attempt.cost))}"
@@ -189,7 +188,7 @@ def _took(attempt: Attempt) -> str:
     return f":material/schedule: {source} · {tokens} · {count(len(attempt.calls), 'call')}"
 
 
-def _messages(calls: Sequence[TriedCall], at: str) -> None:
+def _messages(calls: Sequence[ModelCall], at: str) -> None:
     with (
         st.expander("The exact messages", icon=":material/forum:", key=f"messages_{at}"),
         st.container(height=TALL, border=False, key=f"messages_box_{at}"),
@@ -197,7 +196,7 @@ def _messages(calls: Sequence[TriedCall], at: str) -> None:
         calls_view(calls)
 
 
-def calls_view(calls: Sequence[TriedCall]) -> None:
+def calls_view(calls: Sequence[ModelCall]) -> None:
     """Show calls one after the other: what was sent, what came back, whether the cache answered."""
     for number, call in enumerate(calls, 1):
         tokens = f"{short(call.input_tokens)} tokens in, {short(call.output_tokens)} out"
@@ -211,11 +210,11 @@ def calls_view(calls: Sequence[TriedCall]) -> None:
         st.code(call.answer or call.error or "(nothing)", language=None, wrap_lines=True)
 
 
-Turn = tuple[dict[str, Any], tuple[Attempt, ...]]
+Turn = tuple[dict[str, Any], tuple[PlaygroundAnswer, ...]]
 
 
 def chat_view(
-    trial: Trial, talk: Talk, chosen: list[str], others: Callable[[], Mapping[str, Any]], reason: str
+    trial: Playground, talk: Talk, chosen: list[str], others: Callable[[], Mapping[str, Any]], reason: str
 ) -> None:
     """Show the conversation and the box for the next message. `others` draws the inputs that are no message."""
     key = f"try_chat_{trial.run}_{'_'.join(chosen)}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.state.trying import (
+from dashboard.state.playground import (
     CHOICE,
     FLAG,
     IMAGE,

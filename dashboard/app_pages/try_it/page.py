@@ -10,7 +10,7 @@ from dashboard.app_pages.try_it.form import input_form
 from dashboard.components.page import PAGES, Current, complain, current, page_title, press
 from dashboard.components.runs import current_run, run_picker
 from dashboard.components.wizard import project_switch
-from dashboard.state import asking, candidates, models, reading, trying
+from dashboard.state import candidates, models, playground, reading
 from dashboard.state.models import asked_models, models_of_steps, title_of
 from dashboard.views.text import plain
 from engine.errors import EngineError
@@ -18,7 +18,7 @@ from engine.errors import EngineError
 ROWS = 100
 
 
-def trial_of(now: Current) -> tuple[trying.Trial | None, dict[int, dict[str, Any]], dict[int, int]]:
+def trial_of(now: Current) -> tuple[playground.Playground | None, dict[int, dict[str, Any]], dict[int, int]]:
     """Return what can be tried in a project, test rows to start from, and their numbers. Raises EngineError."""
     run_id = current_run()
     run = reading.run(run_id) if run_id else None
@@ -26,13 +26,13 @@ def trial_of(now: Current) -> tuple[trying.Trial | None, dict[int, dict[str, Any
         result = run.result
         listed = {c.id for c in candidates.listed(run, result["best_candidate"])}
         found = [c for c in candidates.everything(run) if c.id in listed]
-        trial = trying.of_run(
+        trial = playground.of_run(
             run.id, reading.run_spec(run), found, result["best_candidate"], result["seed_candidate"]
         )
         tested = sorted(o.row for o in reading.test_outcomes(run.id)[0])[:ROWS]
         return trial, reading.row_values(run, tested), reading.row_numbers(run.spec["dataset"], tested)
     if not any(p.step == "task" for p in now.draft.problems()):
-        return trying.of_draft(now.draft), {}, {}
+        return playground.of_draft(now.draft), {}, {}
     return None, {}, {}
 
 
@@ -48,7 +48,7 @@ def try_page(now: Current) -> None:
     if trial.run:
         run_picker(trial.run)
     key = trial.run or now.id
-    talk = trying.talk_of(trial.pipeline)
+    talk = playground.talk_of(trial.pipeline)
     if talk is not None and _as_chat(key):
         several = len(trial.prompts) > 1
         with st.container(border=several, key="try_prompts"):
@@ -82,7 +82,7 @@ def _as_chat(key: str) -> bool:
     )
 
 
-def _prompts(trial: trying.Trial, key: str, *, beside: bool = False) -> list[str]:
+def _prompts(trial: playground.Playground, key: str, *, beside: bool = False) -> list[str]:
     names = {p.id: p.name for p in trial.prompts}
     if len(names) < 2:
         return list(names)
@@ -104,16 +104,16 @@ def _prompts(trial: trying.Trial, key: str, *, beside: bool = False) -> list[str
     return list(dict.fromkeys(picked))
 
 
-def _refusal(trial: trying.Trial) -> str:
+def _refusal(trial: playground.Playground) -> str:
     asked = asked_models(trial.model, trial.pipeline)
-    return asking.refusal(asked) or models.lacking(asked)
+    return models.refusal(asked)
 
 
-def _button(trial: trying.Trial, values: Mapping[str, Any]) -> bool:
+def _button(trial: playground.Playground, values: Mapping[str, Any]) -> bool:
     reason = _refusal(trial)
     pressed = press(
         "Answer it",
-        trying.missing(trial.pipeline.inputs, values),
+        playground.missing(trial.pipeline.inputs, values),
         key="try_it",
         type="primary",
         icon=":material/play_arrow:",
@@ -125,13 +125,13 @@ def _button(trial: trying.Trial, values: Mapping[str, Any]) -> bool:
     return pressed
 
 
-def _asks(trial: trying.Trial) -> str:
+def _asks(trial: playground.Playground) -> str:
     own = [f"the step {name} {what}" for name, what in models_of_steps(trial.pipeline)]
     return plain(f"{'; '.join([f'Asks {title_of(trial.model)}', *own])}.")
 
 
 def _ask(
-    trial: trying.Trial, chosen: list[str], values: dict[str, Any], row: dict[str, Any], key: str
+    trial: playground.Playground, chosen: list[str], values: dict[str, Any], row: dict[str, Any], key: str
 ) -> None:
     outputs = [f.name for f in trial.pipeline.outputs]
     expected = {name: row[name] for name in outputs if name in row}
@@ -144,7 +144,7 @@ def _ask(
         st.session_state[f"try_problem_{key}"] = error
 
 
-def _answers(trial: trying.Trial, key: str) -> None:
+def _answers(trial: playground.Playground, key: str) -> None:
     problem = st.session_state.get(f"try_problem_{key}")
     if problem is not None:
         complain(problem)

@@ -9,11 +9,12 @@ import pytest
 from openai_server import OpenAIServer
 from page_frame import open_page, said
 
-from dashboard.state import drafts, reading, trying
+from dashboard.state import drafts, playground, reading
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.pipeline.templates import SAMPLES
+from engine.records import TraceStep
+from engine.runs.playground import PlaygroundAnswer
 from engine.runs.spec import ModelChoice
-from engine.runs.trying import Attempt, TriedStep
 from engine.runs.worker import work
 
 APP = str(Path(__file__).parents[3] / "dashboard" / "app.py")
@@ -78,7 +79,7 @@ def test_a_test_row_is_answered_by_both_prompts_and_scored(home):
     ],
 )
 def test_a_rows_value_fits_its_widget(kind, value, shown):
-    assert trying.widget_value(FieldSpec(name="x", type=kind), value) == shown
+    assert playground.widget_value(FieldSpec(name="x", type=kind), value) == shown
 
 
 def a_project(*steps):
@@ -155,15 +156,18 @@ def test_what_cannot_be_asked_is_said_and_the_page_goes_on():
 
 
 def test_what_a_step_wrote_on_the_way_is_told_apart_from_the_answer():
-    attempt = Attempt(
+    attempt = PlaygroundAnswer(
         name="a",
         answer={"team": "x"},
-        steps=(TriedStep(path="sort", outputs={"reasoning": "because", "team": "x"}),),
+        steps=(TraceStep(path="sort", inputs={}, outputs={"reasoning": "because", "team": "x"}),),
     )
-    assert trying.extras(attempt, [FieldSpec(name="team")]) == [("reasoning", "because")]
+    assert playground.extras(attempt, [FieldSpec(name="team")]) == [("reasoning", "because")]
 
 
 def test_answers_that_differ_in_an_extra_field_are_the_same():
     outputs = [FieldSpec(name="team")]
-    two = [Attempt(name="a", answer={"team": "x", "reasoning": "1"}), Attempt(name="b", answer={"team": "x"})]
-    assert trying.same_answer(two, outputs)
+    two = [
+        PlaygroundAnswer(name="a", answer={"team": "x", "reasoning": "1"}),
+        PlaygroundAnswer(name="b", answer={"team": "x"}),
+    ]
+    assert playground.same_answer(two, outputs)

@@ -11,8 +11,8 @@ from page_frame import open_page as start
 from page_frame import said
 from streamlit.testing.v1 import AppTest
 
-from dashboard.state import asking, drafts, launching, reading
-from dashboard.state.models import asked_models
+from dashboard.state import drafts, launching, reading
+from dashboard.state.models import asked_models, refusal
 from dashboard.state.project_file import attached, pack, unpack
 from engine.dataset import read_dataset
 from engine.errors import ConfigurationError, StoreError
@@ -262,8 +262,8 @@ def test_whoever_only_looks_sees_projects_with_runs(finished, monkeypatch):
 def test_a_read_only_dashboard_asks_no_steps_model_that_costs(looking):
     own = StepSpec(model=ModelChoice(name="openai/gpt-5-mini"))
     models = asked_models(None, PipelineSpec(steps=(own,)))
-    assert "read-only look" in asking.refusal(models)
-    assert asking.refusal(asked_models(None, PipelineSpec())) == ""
+    assert "read-only look" in refusal(models)
+    assert refusal(asked_models(None, PipelineSpec())) == ""
 
 
 def test_an_empty_read_only_dashboard_says_so(monkeypatch):

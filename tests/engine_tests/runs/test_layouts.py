@@ -9,9 +9,10 @@ import orjson
 import pytest
 from run_setup import spec
 
+from engine import loop
 from engine.export.python import python_script
 from engine.pipeline.build import build_program
-from engine.runs.trying import answer_request
+from engine.runs.playground import PlaygroundRequest, answer_input
 
 LAYOUTS = ["chat", "json", "xml", "two_step"]
 
@@ -29,9 +30,7 @@ def test_a_prompt_is_tried_and_every_call_is_shown(name):
         "inputs": {f.name: "The parcel is late" for f in pipeline.inputs},
         "adapter": name,
     }
-    found = answer_request(orjson.dumps(request))
-    assert found.problem == ""
-    (attempt,) = found.attempts
+    (attempt,) = loop.run(answer_input(PlaygroundRequest.model_validate(request)))
     assert attempt.error == ""
     assert set(attempt.answer) == {f.name for f in pipeline.outputs}
     assert len(attempt.calls) == (2 if name == "two_step" else 1)

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from openai_server import OpenAIServer
 
+from engine import loop
 from engine.dataset import read_dataset
 from engine.errors import DatasetError
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.runs.attachments import attached_path, keep_file
-from engine.runs.new_rows import RowsRequest, answer_request
+from engine.runs.child import ChildRequest, answer_request
+from engine.runs.new_rows import NewRowsRequest, write_rows
 from engine.runs.prepare import usable_examples
 from engine.runs.spec import ModelChoice
 from engine.store.store import Store
@@ -41,12 +43,16 @@ def home(tmp_path, monkeypatch):
 
 
 def request(url, count=4):
-    return RowsRequest(
+    return NewRowsRequest(
         pipeline=TASK,
         examples=({"mail": "where is it", "team": "shipping"},),
         count=count,
         model=ModelChoice(name="openai/test-model", base_url=url),
     )
+
+
+def in_envelope(asked):
+    return ChildRequest(task="new_rows", content=asked.model_dump(mode="json")).model_dump_json().encode()
 
 
 def writer():
@@ -70,8 +76,7 @@ def writer():
 def test_rows_that_fit_are_taken_and_the_others_counted():
     answer, calls = writer()
     with OpenAIServer(answer=answer) as server:
-        found = answer_request(request(server.url).model_dump_json().encode())
-    assert not found.problem
+        found = loop.run(write_rows(request(server.url)))
     assert [r["mail"] for r in found.rows] == ["letter 1", "parcel 1", "letter 2", "parcel 2"]
     assert {r["team"] for r in found.rows} == {"billing", "shipping"}
     assert found.left_out == {"there already": 2, "with a team that is not allowed": 2, "without mail": 2}
@@ -81,7 +86,7 @@ def test_rows_that_fit_are_taken_and_the_others_counted():
 
 def test_it_stops_asking_when_nothing_new_comes():
     with OpenAIServer(answer=lambda _: '[[ ## rows ## ]]\n[{"mail": "same", "team": "billing"}]') as server:
-        found = answer_request(request(server.url, 5).model_dump_json().encode())
+        found = loop.run(write_rows(request(server.url, 5)))
         assert server.calls <= 4
     assert len(found.rows) == 1
 
@@ -90,14 +95,14 @@ def test_the_process_answers_and_problems_are_sentences():
     answer, _ = writer()
     with OpenAIServer(answer=answer) as server:
         done = subprocess.run(
-            [sys.executable, "-m", "engine.runs.new_rows"],
-            input=request(server.url).model_dump_json().encode(),
+            [sys.executable, "-m", "engine.runs.child"],
+            input=in_envelope(request(server.url)),
             capture_output=True,
             check=True,
         )
-    assert len(json.loads(done.stdout)["rows"]) == 4
-    offline = RowsRequest(pipeline=TASK, examples=({"mail": "a", "team": "b"},))
-    assert "cannot make up" in answer_request(offline.model_dump_json().encode()).problem
+    assert len(json.loads(done.stdout)["content"]["rows"]) == 4
+    offline = NewRowsRequest(pipeline=TASK, examples=({"mail": "a", "team": "b"},))
+    assert "cannot make up" in answer_request(in_envelope(offline)).problem
     assert "cannot be read" in answer_request(b"{}").problem
 
 

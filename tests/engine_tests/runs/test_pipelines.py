@@ -16,10 +16,10 @@ from engine.export.program import load_program, program_file, read_program, save
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import Condition, CorpusSpec, Each, FieldSpec, PipelineSpec, StepOptions, StepSpec
 from engine.pipeline.templates import SAMPLES, Sample, get_sample
+from engine.runs.playground import PlaygroundRequest, answer_input
 from engine.runs.prepare import estimate_run, prepare
 from engine.runs.samples import sample_bytes, sample_draft
 from engine.runs.spec import Named, RunSpec
-from engine.runs.trying import TryRequest, try_out
 from engine.runs.worker import work
 from engine.search.budget import Budget
 from engine.serve.app import make_app
@@ -147,8 +147,8 @@ def test_a_served_pipeline_takes_lists_and_answers_by_its_tool(tmp_path: Path):
 
 def test_try_it_shows_searches_and_tools_among_the_steps():
     start = build_program(LISTED).candidate()
-    request = TryRequest(pipeline=LISTED, candidates={"start": start.as_dict()}, inputs=GIVEN)
-    (attempt,) = asyncio.run(try_out(request))
+    request = PlaygroundRequest(pipeline=LISTED, candidates={"start": start.as_dict()}, inputs=GIVEN)
+    (attempt,) = asyncio.run(answer_input(request))
     assert attempt.error == ""
     assert attempt.answer["total"] == 42.0
     assert [s.path for s in attempt.steps] == ["find", "find", "sort", "work"]

@@ -25,11 +25,12 @@ from engine.lm.connection import QUESTION
 from engine.pipeline.build import build_program
 from engine.pipeline.check import spec_problems
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
+from engine.runs.child import ChildRequest, answer_request
+from engine.runs.playground import PlaygroundRequest, answer_input
 from engine.runs.prepare import check_keys, estimate_run
-from engine.runs.rehearsal import RehearsalRequest, rehearse
+from engine.runs.preview import PreviewRequest, answer_rows
 from engine.runs.report import settings_of
 from engine.runs.spec import Named, ProjectDraft, RunSpec
-from engine.runs.trying import TryRequest, answer_request, try_out
 from engine.runs.worker import work
 from engine.search.budget import Budget
 from engine.serve.app import make_app
@@ -165,21 +166,21 @@ def test_the_dspy_script_asks_the_same_servers(servers: Servers, tmp_path: Path)
     assert servers.asked() == EACH_AT_ITS_OWN
 
 
-def test_trying_and_rehearsing_ask_the_same_servers(servers: Servers):
-    request = TryRequest(
+def test_playground_and_preview_ask_the_same_servers(servers: Servers):
+    request = PlaygroundRequest(
         pipeline=servers.pipeline,
         candidates={"start": servers.start.as_dict()},
         inputs={"text": "a lamp"},
         model=servers.model,
     )
-    (attempt,) = loop.run(try_out(request))
+    (attempt,) = loop.run(answer_input(request))
     assert attempt.answer["shelf"] == "red"
     assert servers.asked() == EACH_AT_ITS_OWN
     rows = {0: {"text": "a chair", "shelf": "red"}}
-    rehearsed = RehearsalRequest(
+    preview = PreviewRequest(
         pipeline=servers.pipeline, rows=rows, metric=Named(name="ExactMatch"), model=servers.model
     )
-    (row,) = loop.run(rehearse(rehearsed))
+    (row,) = loop.run(answer_rows(preview))
     assert row.score == 1.0
     assert servers.asked() == EACH_AT_ITS_OWN
 
@@ -276,16 +277,17 @@ def test_a_step_needs_the_key_that_its_own_model_names(servers: Servers, monkeyp
     )
     with pytest.raises(MissingKeyError, match=r"The step 'write' asks a model of its own\. .*WRITERS_KEY"):
         check_keys(run)
-    request = TryRequest(
+    request = PlaygroundRequest(
         pipeline=locked,
         candidates={"start": servers.start.as_dict()},
         inputs={"text": "a"},
         model=servers.model,
     )
-    assert "WRITERS_KEY" in answer_request(request.model_dump_json().encode()).problem
+    envelope = ChildRequest(task="playground", content=request.model_dump(mode="json"))
+    assert "WRITERS_KEY" in answer_request(envelope.model_dump_json().encode()).problem
     monkeypatch.setenv("WRITERS_KEY", "secret-of-the-writer")
     check_keys(run)
-    (attempt,) = loop.run(try_out(request))
+    (attempt,) = loop.run(answer_input(request))
     assert attempt.error == ""
     sent = [server.headers[-1]["Authorization"] for server in (servers.first, servers.second)]
     assert sent == ["Bearer secret-of-the-writer"] * 2

@@ -12,7 +12,9 @@ from run_setup import PIPELINE, answer, server_model
 
 from engine import loop
 from engine.pipeline.build import build_program
-from engine.runs.rehearsal import Rehearsal, RehearsalRequest, answer_request, rehearse
+from engine.records import Outcome
+from engine.runs.child import ChildRequest, answer_request
+from engine.runs.preview import PreviewRequest, answer_rows, error_line
 from engine.runs.spec import ModelChoice, Named
 
 ROWS = {
@@ -29,15 +31,19 @@ def home(tmp_path, monkeypatch):
 
 def request(**changes):
     values = {"pipeline": PIPELINE, "rows": ROWS, "metric": Named(name="ExactMatch")}
-    return RehearsalRequest(**{**values, **changes})
+    return PreviewRequest(**{**values, **changes})
+
+
+def in_envelope(asked):
+    return ChildRequest(task="preview", content=asked.model_dump(mode="json")).model_dump_json().encode()
 
 
 def test_rows_are_answered_by_the_task_as_it_stands_and_scored():
-    rows = loop.run(rehearse(request()))
+    rows = loop.run(answer_rows(request()))
     assert [r.row for r in rows] == [4, 7, 9]
     for row in rows:
-        assert row.score == float(row.answer["shelf"] == ROWS[row.row]["shelf"])
-        assert row.calls == 1
+        assert row.score == float(row.prediction["shelf"] == ROWS[row.row]["shelf"])
+        assert row.usage.calls == 1
         assert row.feedback
 
 
@@ -45,17 +51,17 @@ def test_a_given_prompt_is_used():
     start = build_program(PIPELINE).candidate()
     with OpenAIServer(answer=answer) as server:
         other = start.with_step("sort", instructions="Say on which shelf it belongs, please.")
-        loop.run(rehearse(request(candidate=other.as_dict(), model=server_model(server.url))))
+        loop.run(answer_rows(request(candidate=other.as_dict(), model=server_model(server.url))))
         assert all("please" in str(r["messages"][0]) for r in server.requests)
 
 
 def test_given_answers_are_graded_and_no_model_is_asked():
     answers = {4: {"shelf": "red"}, 7: {"shelf": "red"}}
     with OpenAIServer(answer=answer) as server:
-        rows = loop.run(rehearse(request(answers=answers, model=server_model(server.url))))
+        rows = loop.run(answer_rows(request(answers=answers, model=server_model(server.url))))
         assert len(server.requests) == 1
     assert [r.score for r in rows[:2]] == [1.0, 0.0]
-    assert rows[1].answer == {"shelf": "red"}
+    assert rows[1].prediction == {"shelf": "red"}
 
 
 def test_a_judge_grades_given_answers():
@@ -65,7 +71,7 @@ def test_a_judge_grades_given_answers():
 
     with OpenAIServer(answer=judged) as server:
         rows = loop.run(
-            rehearse(
+            answer_rows(
                 request(
                     metric=Named(name="Rubric", options={"criteria": "It is red."}),
                     answers={4: {"shelf": "red"}, 7: {"shelf": "green"}, 9: {"shelf": "blue"}},
@@ -79,12 +85,11 @@ def test_a_judge_grades_given_answers():
 def test_code_that_fails_names_its_line():
     code = "wanted = expected\nwanted.nothing\n1.0"
     rows = loop.run(
-        rehearse(
+        answer_rows(
             request(metric=Named(name="PythonMetric", options={"code": code}), answers={4: {"shelf": "red"}})
         )
     )
-    assert rows[0].line == 2
-    assert rows[0].score is None
+    assert error_line(rows[0].error) == 2
     assert "nothing" in rows[0].error
 
 
@@ -99,16 +104,15 @@ def test_code_that_fails_names_its_line():
 )
 def test_what_cannot_be_is_one_sentence(monkeypatch, changes, said):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    assert said in answer_request(request(**changes).model_dump_json().encode()).problem
+    assert said in answer_request(in_envelope(request(**changes))).problem
 
 
 def test_the_process_answers_json():
     done = subprocess.run(
-        [sys.executable, "-m", "engine.runs.rehearsal"],
-        input=request().model_dump_json().encode(),
+        [sys.executable, "-m", "engine.runs.child"],
+        input=in_envelope(request()),
         capture_output=True,
         check=True,
     )
-    found = Rehearsal.model_validate(json.loads(done.stdout))
-    assert len(found.rows) == 3
-    assert 0 <= found.mean <= 1
+    found = [Outcome.from_json(one) for one in json.loads(done.stdout)["content"]]
+    assert [o.row for o in found] == list(ROWS)

@@ -1,18 +1,19 @@
-"""What can be tried: a run's prompts on its task, or a draft's task as it stands. No Streamlit in here."""
+"""The playground: a run's prompts, or a draft's task as it stands, on one input. No Streamlit in here."""
 
 from __future__ import annotations
 
 import json
 import mimetypes
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from dashboard.state import child, models
 from dashboard.views.comparison import as_text
 from engine.pipeline.spec import FieldSpec, PipelineSpec
 from engine.records import Candidate, json_value
+from engine.runs.playground import Piece, PlaygroundAnswer, PlaygroundRequest
 from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec
-from engine.runs.trying import Attempt, TryRequest
 from engine.store.rows import CandidateRow
 
 WHOLE, NUMBER, FLAG, CHOICE, TEXT, JSON = "whole", "number", "flag", "choice", "text", "json"
@@ -47,8 +48,8 @@ class Prompt(NamedTuple):
     candidate: Candidate
 
 
-class Trial(NamedTuple):
-    """Everything a try needs but the input. `run` is "" when a draft is tried that has no results yet."""
+class Playground(NamedTuple):
+    """Everything but the input. `run` is "" for a draft that has no results yet."""
 
     pipeline: PipelineSpec
     prompts: tuple[Prompt, ...]
@@ -65,10 +66,10 @@ class Trial(NamedTuple):
         inputs: Mapping[str, Any],
         expected: Mapping[str, Any],
         own_inputs: Mapping[str, Mapping[str, Any]] | None = None,
-    ) -> TryRequest:
+    ) -> PlaygroundRequest:
         """Return what to ask: the chosen prompts, each once, on an input; `own_inputs` are one prompt's alone."""
         by_id = {p.id: p.candidate.as_dict() for p in self.prompts}
-        return TryRequest(
+        return PlaygroundRequest(
             pipeline=self.pipeline,
             candidates={prompt: by_id[prompt] for prompt in dict.fromkeys(chosen)},
             inputs=dict(inputs),
@@ -80,7 +81,7 @@ class Trial(NamedTuple):
         )
 
 
-def of_run(run: str, spec: RunSpec, candidates: Sequence[CandidateRow], best: str, seed: str) -> Trial:
+def of_run(run: str, spec: RunSpec, candidates: Sequence[CandidateRow], best: str, seed: str) -> Playground:
     """Return a run's prompts to try: the starting one against the best, the others at hand."""
     prompts = tuple(
         Prompt(c.id, _name(c, best), c.candidate) for c in sorted(candidates, key=lambda c: c.number)
@@ -88,10 +89,10 @@ def of_run(run: str, spec: RunSpec, candidates: Sequence[CandidateRow], best: st
     known = {p.id for p in prompts}
     first = seed if seed in known else prompts[0].id
     second = best if best in known else prompts[-1].id
-    return Trial(spec.pipeline, prompts, first, second, spec.metric, spec.model, spec.adapter, run)
+    return Playground(spec.pipeline, prompts, first, second, spec.metric, spec.model, spec.adapter, run)
 
 
-def of_draft(draft: ProjectDraft) -> Trial:
+def of_draft(draft: ProjectDraft) -> Playground:
     """Return a draft's task as it stands. Raises EngineError when it cannot be built."""
     from engine.pipeline.build import build_program
 
@@ -99,7 +100,21 @@ def of_draft(draft: ProjectDraft) -> Trial:
     start = build_program(pipeline).candidate()
     prompt = Prompt(start.id, "The task as it stands", start)
     model = draft.model or ModelChoice()
-    return Trial(pipeline, (prompt,), start.id, start.id, draft.metric, model, draft.adapter)
+    return Playground(pipeline, (prompt,), start.id, start.id, draft.metric, model, draft.adapter)
+
+
+def answer_input(
+    request: PlaygroundRequest, hear: Callable[[Piece], None] | None = None
+) -> tuple[PlaygroundAnswer, ...]:
+    """Answer one input with some prompts; `hear` takes each piece as it is written. Raises RunError."""
+    asked = request.model_copy(update={"stream": hear is not None})
+    content: list[Any] = []
+    for part in child.ask("playground", asked, models.for_process()):
+        if part.final:
+            content = part.content
+        elif hear is not None:
+            hear(Piece.model_validate(part.content))
+    return tuple(PlaygroundAnswer.model_validate(one) for one in content)
 
 
 def kind_of(field: FieldSpec) -> str:
@@ -179,11 +194,11 @@ def talk_of(pipeline: PipelineSpec) -> Talk | None:
 
 
 def turns_of(
-    turns: Sequence[tuple[Mapping[str, Any], Sequence[Attempt]]], prompt: str, history: str
+    turns: Sequence[tuple[Mapping[str, Any], Sequence[PlaygroundAnswer]]], prompt: str, history: str
 ) -> list[dict[str, Any]]:
     """Return the earlier turns that one prompt has had, as its history: inputs and its own answers.
 
-    >>> turns_of([({"q": "Who?"}, [Attempt(name="a", answer={"answer": "Ada"})])], "a", "history")
+    >>> turns_of([({"q": "Who?"}, [PlaygroundAnswer(name="a", answer={"answer": "Ada"})])], "a", "history")
     [{'q': 'Who?', 'answer': 'Ada'}]
     """
     found = []
@@ -194,12 +209,12 @@ def turns_of(
     return found
 
 
-def same_answer(attempts: Sequence[Attempt], outputs: Sequence[FieldSpec]) -> bool:
+def same_answer(attempts: Sequence[PlaygroundAnswer], outputs: Sequence[FieldSpec]) -> bool:
     """Return whether all attempts gave the same answer in every output."""
     return len({json.dumps([a.answer.get(f.name) for f in outputs], default=str) for a in attempts}) == 1
 
 
-def extras(attempt: Attempt, outputs: Sequence[FieldSpec]) -> list[tuple[str, str]]:
+def extras(attempt: PlaygroundAnswer, outputs: Sequence[FieldSpec]) -> list[tuple[str, str]]:
     """Return what else the steps wrote on the way (reasoning, answers of earlier steps), as (name, text)."""
     final = {f.name for f in outputs}
     several = len(attempt.steps) > 1

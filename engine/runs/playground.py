@@ -1,28 +1,20 @@
-"""One input answered by a few prompts, side by side: for a look at what they do, outside any run.
+"""One input answered by a few prompts, side by side, outside any run.
 
-It runs in a short-lived process of its own, so that whoever asks never loads a model client and a call that hangs
-can be ended. The request comes as JSON on standard input, the attempts go out as JSON on the last line:
-
-    python -m engine.runs.trying < request.json > attempts.json
-
-With `stream` in the request, every line before it is a `Piece` of an answer, as the model writes it.
-
-It knows no store: the request carries the task, the prompts and the input. Keys are in the environment only.
+A task of `engine.runs.child`: the request carries the task, the prompts and the input, and no store is known here.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from engine.errors import EngineError, RunError
 from engine.pipeline.spec import AdapterName, PipelineSpec
-from engine.records import Candidate, Example, Outcome, json_value
+from engine.records import Candidate, Example, Outcome, TraceStep, json_value
 from engine.runs.spec import ModelChoice, Named
 
 if TYPE_CHECKING:
@@ -31,8 +23,8 @@ if TYPE_CHECKING:
     from engine.streaming import StreamResponse
 
 
-class TryRequest(BaseModel):
-    """What to try. `candidates` holds prompts as `Candidate.as_dict` writes them, by a name of the asker's.
+class PlaygroundRequest(BaseModel):
+    """An input and the prompts that answer it. `candidates` holds prompts as `Candidate.as_dict` writes them, by any name.
 
     With `expected` (output field -> value) and a metric the answers are scored too. `own_inputs` holds what only
     one prompt is given, by its name: the conversation it has had, which is its own.
@@ -62,7 +54,7 @@ class Piece(BaseModel):
     text: str
 
 
-class TriedCall(BaseModel):
+class ModelCall(BaseModel):
     """One call to the model: the messages sent, the text that came back (or the error), what it took."""
 
     model_config = ConfigDict(frozen=True)
@@ -76,29 +68,19 @@ class TriedCall(BaseModel):
     cost: float | None = None
 
 
-class TriedStep(BaseModel):
-    """One call of a step of the pipeline: its path, what went in and what came out."""
-
-    model_config = ConfigDict(frozen=True)
-
-    path: str
-    outputs: dict[str, Any]
-    inputs: dict[str, Any] = Field(default_factory=dict)
-
-
-class Attempt(BaseModel):
-    """What one prompt made of the input. `score` is None where no right answer was given; `seconds` is wall time."""
+class PlaygroundAnswer(BaseModel):
+    """One prompt's answer to the input. `score` is None where no right answer was given; `seconds` is wall time."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     answer: dict[str, Any] = Field(default_factory=dict)
-    steps: tuple[TriedStep, ...] = ()
+    steps: tuple[TraceStep, ...] = ()
     error: str = ""
     score: float | None = None
     feedback: str = ""
     seconds: float = 0.0
-    calls: tuple[TriedCall, ...] = ()
+    calls: tuple[ModelCall, ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -117,21 +99,14 @@ class Attempt(BaseModel):
         return bool(self.calls) and all(c.cached for c in self.calls)
 
 
-class Attempts(BaseModel):
-    """What came out: an attempt for each prompt, in the order asked; or a sentence why nothing could be tried."""
-
-    attempts: tuple[Attempt, ...] = ()
-    problem: str = ""
-
-
 Put = Callable[[Piece], None]
 
 
-async def try_out(request: TryRequest, put: Put | None = None) -> tuple[Attempt, ...]:
-    """Answer the input with every prompt, all at once; `put` hears of each piece as it is written.
+async def answer_input(request: PlaygroundRequest, put: Put | None = None) -> tuple[PlaygroundAnswer, ...]:
+    """Answer the input with every prompt, all at once; `put` takes each piece as it is written.
 
     Raises an EngineError for a task that cannot be built, a value that does not fit its field, or a missing key.
-    A failing call is no error here: it is told in its attempt.
+    A failing call is no error here: its answer holds the message.
     """
     from engine.lm.choice import make_lm
     from engine.runs.parts import check_model_keys, is_offline, make_adapter
@@ -147,40 +122,40 @@ async def try_out(request: TryRequest, put: Put | None = None) -> tuple[Attempt,
     if is_offline(request.model):
         # Free and quick; else the first prompt's time would be that of loading the stand-in's words.
         name, first = next(iter(request.candidates.items()))
-        await _attempt(request, name, first, examples[name], (lm, adapter))
-    tried = [
-        _attempt(request, name, candidate, examples[name], (lm, adapter), put)
+        await _answered(request, name, first, examples[name], (lm, adapter))
+    answers = [
+        _answered(request, name, candidate, examples[name], (lm, adapter), put)
         for name, candidate in request.candidates.items()
     ]
-    return tuple(await asyncio.gather(*tried))
+    return tuple(await asyncio.gather(*answers))
 
 
-async def _attempt(
-    request: TryRequest,
+async def _answered(
+    request: PlaygroundRequest,
     name: str,
     candidate: Mapping[str, Any],
     example: Example,
     asked: tuple[BaseLM, Any],
     put: Put | None = None,
-) -> Attempt:
+) -> PlaygroundAnswer:
     from engine.evaluate.rows import run_rows
     from engine.pipeline.build import build_program
     from engine.runs.parts import make_metric
     from engine.runtime import context
     from engine.streaming import every_field
 
-    calls: list[TriedCall] = []
+    calls: list[ModelCall] = []
 
     async def noted(model: BaseLM, wanted: Request, send: Send) -> Reply:
         messages = tuple(dict(m) for m in wanted.messages)
         try:
             reply = await send(model, wanted)
         except EngineError as error:
-            calls.append(TriedCall(messages=messages, error=str(error)))
+            calls.append(ModelCall(messages=messages, error=str(error)))
             raise
         usage = reply.usage
         calls.append(
-            TriedCall(
+            ModelCall(
                 messages=messages,
                 answer="\n\n".join(choice.text for choice in reply.choices),
                 cached=reply.cached,
@@ -194,27 +169,25 @@ async def _attempt(
     program = build_program(request.pipeline).with_candidate(Candidate.from_dict(candidate))
     scored = request.metric is not None and bool(request.expected)
     metric: Any = make_metric(request.metric) if request.metric is not None and scored else _unscored
-    stream = None if put is None else every_field(program, _telling(name, put))
+    stream = None if put is None else every_field(program, _piece_writer(name, put))
     with context(lm=asked[0], adapter=asked[1], middleware=(noted,), stream=stream):
         (outcome,) = await run_rows(program, [(0, example)], metric, limit=1, trace=True)
-    return _told(name, outcome, calls, scored=scored)
+    return _answer(name, outcome, calls, scored=scored)
 
 
-def _telling(name: str, put: Put) -> Callable[[StreamResponse], None]:
-    def tell(piece: StreamResponse) -> None:
+def _piece_writer(name: str, put: Put) -> Callable[[StreamResponse], None]:
+    def write(piece: StreamResponse) -> None:
         if piece.chunk:
             put(Piece(name=name, step=piece.predict_name, field=piece.signature_field_name, text=piece.chunk))
 
-    return tell
+    return write
 
 
-def _told(name: str, outcome: Outcome, calls: list[TriedCall], *, scored: bool) -> Attempt:
-    return Attempt(
+def _answer(name: str, outcome: Outcome, calls: list[ModelCall], *, scored: bool) -> PlaygroundAnswer:
+    return PlaygroundAnswer(
         name=name,
         answer=dict(outcome.prediction),
-        steps=tuple(
-            TriedStep(path=t.path, outputs=dict(t.outputs), inputs=dict(t.inputs)) for t in outcome.trace
-        ),
+        steps=outcome.trace,
         error=outcome.error or "",
         score=outcome.score if scored and outcome.error is None else None,
         feedback=outcome.feedback if scored else "",
@@ -257,31 +230,3 @@ def _typed(name: str, given: Any, annotation: Any, parse: Any) -> Any:
         return parse(given if isinstance(given, str) else orjson.dumps(given).decode(), annotation)
     except (ValueError, TypeError, EngineError) as error:
         raise RunError(f"The value of {name!r} does not fit: {str(error).rstrip('.')}.") from error
-
-
-def answer_request(text: bytes, put: Put | None = None) -> Attempts:
-    """Return what came of a request's JSON text; what goes wrong is a sentence in it. `put` is for one that streams."""
-    from engine import loop
-
-    try:
-        request = TryRequest.model_validate_json(text)
-        return Attempts(attempts=loop.run(try_out(request, put if request.stream else None)))
-    except ValidationError as error:
-        where = ".".join(str(part) for part in error.errors()[0]["loc"])
-        return Attempts(problem=f"The request cannot be read at {where!r}: {error.errors()[0]['msg']}.")
-    except EngineError as error:
-        return Attempts(problem=str(error))
-
-
-def main() -> None:
-    """Answer the request on standard input."""
-
-    def put(piece: Piece) -> None:
-        sys.stdout.write(f"{piece.model_dump_json()}\n")
-        sys.stdout.flush()
-
-    sys.stdout.write(answer_request(sys.stdin.buffer.read(), put).model_dump_json())
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""A few rows of a project answered and scored before a run: which rows, what to ask, and whether it still holds.
+"""A few rows of a project answered and scored before a run, and whether the result is still up to date.
 
 Rows come from those a search learns from, never from those kept for the final test.
 """
@@ -9,28 +9,34 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from dashboard.state import reading
+from dashboard.state import child, models, reading
 from dashboard.state.examples import split_of
-from engine.records import json_value
-from engine.runs.rehearsal import Rehearsal, RehearsalRequest
+from engine.records import Outcome, json_value
+from engine.runs.preview import PreviewRequest
 from engine.runs.spec import ModelChoice, ProjectDraft
 
 TRIED = 10
 GRADED = 20
 
 
-class Shown(NamedTuple):
-    """What a rehearsal came to: the rows as asked, and the settings it was asked with, to tell when it is out of date."""
+class Preview(NamedTuple):
+    """The outcomes, the rows as asked, and stamps of the settings, to tell when it is out of date."""
 
-    found: Rehearsal
+    outcomes: tuple[Outcome, ...]
     rows: Mapping[int, Mapping[str, Any]]
     task: str
     metric: str
 
     @property
-    def answers(self) -> dict[int, dict[str, Any]]:
+    def answers(self) -> dict[int, Mapping[str, Any]]:
         """The answers there are, by row."""
-        return {r.row: r.answer for r in self.found.rows if r.answer}
+        return {o.row: o.prediction for o in self.outcomes if o.prediction}
+
+
+def mean_score(outcomes: Sequence[Outcome]) -> float | None:
+    """Return the mean score of the rows that did not fail; None where all did."""
+    scores = [o.score for o in outcomes if o.error is None]
+    return sum(scores) / len(scores) if scores else None
 
 
 def why_not(draft: ProjectDraft) -> str:
@@ -64,14 +70,14 @@ def spread(rows: Sequence[int], count: int) -> list[int]:
     return [rows[i * len(rows) // count] for i in range(count)]
 
 
-def request(
+def answer_rows(
     draft: ProjectDraft,
     rows: Mapping[int, Mapping[str, Any]],
     answers: Mapping[int, Mapping[str, Any]] | None = None,
-) -> RehearsalRequest:
-    """Return what to ask for some rows; those with answers are graded only."""
+) -> tuple[Outcome, ...]:
+    """Answer and score some rows; those with answers are only scored. Raises RunError."""
     assert draft.pipeline is not None and draft.metric is not None  # noqa: S101, PT018 - `why_not` has been asked
-    return RehearsalRequest(
+    request = PreviewRequest(
         pipeline=draft.pipeline,
         rows={row: dict(values) for row, values in rows.items()},
         metric=draft.metric,
@@ -79,6 +85,9 @@ def request(
         model=draft.model or ModelChoice(),
         adapter=draft.adapter,
     )
+    found = child.result("preview", request, models.for_process())
+    numbers = reading.row_numbers(draft.dataset, rows)
+    return tuple(Outcome.from_json({**one, "number": numbers[one["row"]]}) for one in found)
 
 
 def task_stamp(draft: ProjectDraft) -> str:

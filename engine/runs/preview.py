@@ -1,28 +1,21 @@
-"""A few rows answered and scored before anything is spent on a search; or answers that are there, graded anew.
+"""A few rows answered and scored before anything is spent on a search, or given answers scored again.
 
-Like `engine.runs.trying` it works in a short-lived process, with the request on standard input and the rows on
-standard output, both JSON:
-
-    python -m engine.runs.rehearsal < request.json > rows.json
-
-It knows no store. Keys are in the environment only.
+A task of `engine.runs.child`; it knows no store.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from engine.errors import EngineError, RunError
 from engine.pipeline.spec import AdapterName, PipelineSpec
 from engine.records import Candidate, Example, Outcome, Usage
+from engine.runs.playground import example_of
 from engine.runs.spec import ModelChoice, Named
-from engine.runs.trying import example_of
 
 if TYPE_CHECKING:
     from engine.metrics.base import Metric
@@ -31,11 +24,11 @@ MOST_ROWS = 50
 AT_ONCE = 8
 
 
-class RehearsalRequest(BaseModel):
-    """Which rows to answer and how to score them. `rows` is row id -> field -> value, right answers included.
+class PreviewRequest(BaseModel):
+    """The rows to answer and how to score them. `rows` is row id -> field -> value, right answers included.
 
     Without `candidate` the task is answered as it stands. Rows in `answers` (row id -> output -> value) are not
-    answered, only graded: that asks no model but a judge.
+    answered, only scored: that asks no model but a judge.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,42 +42,11 @@ class RehearsalRequest(BaseModel):
     adapter: AdapterName = "chat"
 
 
-class RehearsedRow(BaseModel):
-    """One row's answer and score. `error` says why there is none; `line` is the line of the metric's code it names."""
-
-    model_config = ConfigDict(frozen=True)
-
-    row: int
-    answer: dict[str, Any] = Field(default_factory=dict)
-    score: float | None = None
-    feedback: str = ""
-    error: str = ""
-    line: int | None = None
-    calls: int = 0
-    cached: int = 0
-    tokens: int = 0
-    cost: float | None = None
-    seconds: float = 0.0
-
-
-class Rehearsal(BaseModel):
-    """The rows in the order asked; or a sentence why there are none."""
-
-    rows: tuple[RehearsedRow, ...] = ()
-    problem: str = ""
-
-    @property
-    def mean(self) -> float | None:
-        """The mean score of the rows that have one."""
-        scores = [r.score for r in self.rows if r.score is not None]
-        return sum(scores) / len(scores) if scores else None
-
-
-async def rehearse(request: RehearsalRequest) -> tuple[RehearsedRow, ...]:
+async def answer_rows(request: PreviewRequest) -> tuple[Outcome, ...]:
     """Answer and score the rows.
 
     Raises an EngineError for a task or a metric that cannot be made, a value that does not fit its field, or a
-    missing key. A failing row is no error here: it is told in the row.
+    missing key. A failing row is no error here: its outcome holds the message.
     """
     from engine.evaluate.rows import run_rows
     from engine.lm.choice import make_lm
@@ -111,12 +73,12 @@ async def rehearse(request: RehearsalRequest) -> tuple[RehearsedRow, ...]:
     with context(lm=make_lm(request.model), adapter=make_adapter(request.adapter)):
         outcomes = await run_rows(program, asked, metric, limit=AT_ONCE)
         graded = await _graded(request, rows, metric)
-    found = {o.row: _told(o) for o in (*outcomes, *graded)}
+    found = {o.row: o for o in (*outcomes, *graded)}
     return tuple(found[row] for row in rows)
 
 
 async def _graded(
-    request: RehearsalRequest, rows: Mapping[int, Example], metric: Metric
+    request: PreviewRequest, rows: Mapping[int, Example], metric: Metric
 ) -> tuple[Outcome, ...]:
     from engine.evaluate.rows import error_text
     from engine.metrics.base import as_grade
@@ -139,23 +101,6 @@ async def _graded(
     return tuple(await asyncio.gather(*(one(row) for row in request.answers if row in rows)))
 
 
-def _told(outcome: Outcome) -> RehearsedRow:
-    usage = outcome.usage
-    return RehearsedRow(
-        row=outcome.row,
-        answer=dict(outcome.prediction),
-        score=None if outcome.error is not None else outcome.score,
-        feedback=outcome.feedback,
-        error=outcome.error or "",
-        line=error_line(outcome.error or ""),
-        calls=usage.calls,
-        cached=usage.cached,
-        tokens=usage.tokens,
-        cost=usage.cost,
-        seconds=outcome.seconds,
-    )
-
-
 def error_line(error: str) -> int | None:
     """Return the line of the person's code that an error names last; None where it names none.
 
@@ -164,25 +109,3 @@ def error_line(error: str) -> int | None:
     """
     found = re.findall(r"\bline (\d+)", error)
     return int(found[-1]) if found else None
-
-
-def answer_request(text: bytes) -> Rehearsal:
-    """Return what came of a request's JSON text; what goes wrong is a sentence in it."""
-    from engine import loop
-
-    try:
-        return Rehearsal(rows=loop.run(rehearse(RehearsalRequest.model_validate_json(text))))
-    except ValidationError as error:
-        where = ".".join(str(part) for part in error.errors()[0]["loc"])
-        return Rehearsal(problem=f"The request cannot be read at {where!r}: {error.errors()[0]['msg']}.")
-    except (EngineError, RunError) as error:
-        return Rehearsal(problem=str(error))
-
-
-def main() -> None:
-    """Answer the request on standard input."""
-    sys.stdout.write(answer_request(sys.stdin.buffer.read()).model_dump_json())
-
-
-if __name__ == "__main__":
-    main()

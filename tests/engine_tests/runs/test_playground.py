@@ -14,8 +14,9 @@ from engine import loop
 from engine.errors import RunError
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
+from engine.runs.child import ChildRequest, answer_request
+from engine.runs.playground import PlaygroundRequest, answer_input
 from engine.runs.spec import ModelChoice, Named
-from engine.runs.trying import TryRequest, answer_request, try_out
 
 
 @pytest.fixture(autouse=True)
@@ -31,11 +32,15 @@ def request(**changes):
         "candidates": {"start": start.as_dict(), "best": other.as_dict()},
         "inputs": {"text": "a small lamp number 1"},
     }
-    return TryRequest(**{**values, **changes})
+    return PlaygroundRequest(**{**values, **changes})
+
+
+def in_envelope(asked):
+    return ChildRequest(task="playground", content=asked.model_dump(mode="json")).model_dump_json().encode()
 
 
 def test_every_prompt_answers_with_its_messages_and_what_they_took():
-    first, second = loop.run(try_out(request()))
+    first, second = loop.run(answer_input(request()))
     assert (first.name, second.name) == ("start", "best")
     assert first.answer["shelf"] in ("red", "green", "blue")
     (call,) = second.calls
@@ -47,20 +52,22 @@ def test_every_prompt_answers_with_its_messages_and_what_they_took():
 
 
 def test_a_right_answer_is_scored():
-    found = loop.run(try_out(request(expected={"shelf": "red"}, metric=Named(name="ExactMatch"))))
+    found = loop.run(answer_input(request(expected={"shelf": "red"}, metric=Named(name="ExactMatch"))))
     assert {a.score for a in found} <= {0.0, 1.0}
     assert all((a.score == 1) == (a.answer["shelf"] == "red") for a in found)
 
 
 def test_an_endpoint_is_asked_once_for_each_prompt_and_its_failure_is_told():
     with OpenAIServer(answer=answer) as server:
-        first, _second = loop.run(try_out(request(model=server_model(server.url))))
+        first, _second = loop.run(answer_input(request(model=server_model(server.url))))
         assert first.answer["shelf"] in ("red", "green", "blue")
         assert len(server.requests) == 2
-        again = loop.run(try_out(request(model=server_model(server.url))))
+        again = loop.run(answer_input(request(model=server_model(server.url))))
         assert all(a.cached for a in again)
         server.fail_with(400, {"error": {"message": "no such model"}}, times=2)
-        failed = loop.run(try_out(request(inputs={"text": "another lamp"}, model=server_model(server.url))))
+        failed = loop.run(
+            answer_input(request(inputs={"text": "another lamp"}, model=server_model(server.url)))
+        )
     assert all(a.error for a in failed)
     assert failed[0].calls[0].error
 
@@ -68,13 +75,13 @@ def test_an_endpoint_is_asked_once_for_each_prompt_and_its_failure_is_told():
 @pytest.mark.parametrize("inputs", [{}, {"text": ""}])
 def test_a_missing_value_is_one_sentence(inputs):
     with pytest.raises(RunError, match="Give a value for 'text'"):
-        loop.run(try_out(request(inputs=inputs)))
+        loop.run(answer_input(request(inputs=inputs)))
 
 
 def test_a_missing_key_is_one_sentence(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     asked = request(model=ModelChoice(name="openai/gpt-5-mini"))
-    assert "needs an API key" in answer_request(asked.model_dump_json().encode()).problem
+    assert "needs an API key" in answer_request(in_envelope(asked)).problem
 
 
 def test_a_damaged_request_is_one_sentence():
@@ -82,21 +89,21 @@ def test_a_damaged_request_is_one_sentence():
 
 
 def test_the_process_answers_json_and_never_loads_litellm():
-    code = "import sys; from engine.runs.trying import main; main(); assert 'litellm' not in sys.modules, 'litellm loaded'"
+    code = "import sys; from engine.runs.child import main; main(); assert 'litellm' not in sys.modules, 'litellm loaded'"
     done = subprocess.run(
         [sys.executable, "-c", code],
-        input=request().model_dump_json().encode(),
+        input=in_envelope(request()),
         capture_output=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert [a["name"] for a in json.loads(done.stdout)["attempts"]] == ["start", "best"]
+    assert [a["name"] for a in json.loads(done.stdout)["content"]] == ["start", "best"]
 
 
 def test_answers_are_told_piece_by_piece_as_they_are_written():
     pieces = []
     with OpenAIServer(answer=answer) as server:
-        found = loop.run(try_out(request(model=server_model(server.url)), pieces.append))
+        found = loop.run(answer_input(request(model=server_model(server.url)), pieces.append))
     assert {p.name for p in pieces} == {"start", "best"}
     for attempt in found:
         said = [p for p in pieces if p.name == attempt.name]
@@ -108,15 +115,16 @@ def test_the_process_writes_pieces_as_lines_before_the_attempts():
     with OpenAIServer(answer=answer) as server:
         asked = request(model=server_model(server.url), stream=True)
         done = subprocess.run(
-            [sys.executable, "-m", "engine.runs.trying"],
-            input=asked.model_dump_json().encode(),
+            [sys.executable, "-m", "engine.runs.child"],
+            input=in_envelope(asked),
             capture_output=True,
             check=False,
         )
     *pieces, last = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(last["attempts"]) == 2
+    assert last["final"]
+    assert len(last["content"]) == 2
     assert pieces
-    assert all(set(p) == {"name", "step", "field", "text"} for p in pieces)
+    assert all(set(p["content"]) == {"name", "step", "field", "text"} for p in pieces)
 
 
 def test_every_prompt_has_a_conversation_of_its_own():
@@ -130,13 +138,13 @@ def test_every_prompt_has_a_conversation_of_its_own():
         )
     )
     start = build_program(talk).candidate().as_dict()
-    asked = TryRequest(
+    asked = PlaygroundRequest(
         pipeline=talk,
         candidates={"a": start, "b": start},
         inputs={"question": "And then?"},
         own_inputs={"b": {"history": [{"question": "Who wrote it?", "answer": "Ada"}]}},
     )
-    first, second = loop.run(try_out(asked))
+    first, second = loop.run(answer_input(asked))
     assert not first.error
     assert len(second.calls[0].messages) == len(first.calls[0].messages) + 2
     assert "Ada" in str(second.calls[0].messages)

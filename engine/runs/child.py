@@ -1,0 +1,117 @@
+"""The short-lived process that asks a model for a page, so that a page never loads a model client and can end a call.
+
+    python -m engine.runs.child < request.json
+
+One `ChildRequest` comes as JSON on standard input; each line of standard output is a `ChildAnswer`, the last of
+them the result. Keys come in the environment, or in the request where one is tested before it is kept; they are
+never arguments. It knows no store: a request carries all that its task needs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, Literal, NamedTuple, TextIO
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from engine.errors import EngineError
+from engine.lm.choice import ModelChoice
+from engine.runs.new_rows import NewRowsRequest, write_rows
+from engine.runs.playground import PlaygroundRequest, answer_input
+from engine.runs.preview import PreviewRequest, answer_rows
+
+TaskName = Literal["playground", "preview", "new_rows", "connection"]
+Put = Callable[[Any], None]
+"""Takes a part of the result as it comes."""
+
+
+class ChildRequest(BaseModel):
+    """A task and what it is asked, as that task's own request has it."""
+
+    task: TaskName
+    content: dict[str, Any]
+
+
+class ChildAnswer(BaseModel):
+    """A part of a result, the whole one (`final`), or the message of what went wrong."""
+
+    content: Any = None
+    problem: str = ""
+    final: bool = False
+
+
+class ConnectionRequest(BaseModel):
+    """The model to ask for one word, with a key that is not stored yet; `timeout` in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: ModelChoice
+    api_key: str | None = None
+    timeout: float = 20.0
+
+
+class Task(NamedTuple):
+    """A task's request, and the function that carries it out; it may put parts of its result first."""
+
+    request: type[BaseModel]
+    carry_out: Callable[[Any, Put], Coroutine[Any, Any, Any]]
+
+
+async def _playground(request: PlaygroundRequest, put: Put) -> Any:
+    return await answer_input(request, put if request.stream else None)
+
+
+async def _preview(request: PreviewRequest, _put: Put) -> Any:
+    return [outcome.to_json() for outcome in await answer_rows(request)]
+
+
+async def _new_rows(request: NewRowsRequest, _put: Put) -> Any:
+    return await write_rows(request)
+
+
+async def _connection(request: ConnectionRequest, _put: Put) -> Any:
+    from engine.lm.connection import check_connection
+
+    return await check_connection(request.model, request.api_key, request.timeout)
+
+
+TASKS: dict[TaskName, Task] = {
+    "playground": Task(PlaygroundRequest, _playground),
+    "preview": Task(PreviewRequest, _preview),
+    "new_rows": Task(NewRowsRequest, _new_rows),
+    "connection": Task(ConnectionRequest, _connection),
+}
+
+
+def answer_request(text: bytes, put: Put = lambda _: None) -> ChildAnswer:
+    """Return the result of a request's JSON text; what goes wrong is its problem. `put` takes parts of it as they come."""
+    from engine import loop
+
+    try:
+        asked = ChildRequest.model_validate_json(text)
+        task = TASKS[asked.task]
+        content: Any = loop.run(task.carry_out(task.request.model_validate(asked.content), put))
+        return ChildAnswer(content=content, final=True)
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        problem = f"The request cannot be read at {where!r}: {error.errors()[0]['msg']}."
+        return ChildAnswer(problem=problem, final=True)
+    except EngineError as error:
+        return ChildAnswer(problem=str(error), final=True)
+
+
+def main() -> None:
+    """Answer the request on standard input."""
+    out, sys.stdout = sys.stdout, sys.stderr  # libraries print too: the lines of `out` are answers alone
+    final = answer_request(sys.stdin.buffer.read(), lambda part: _write(out, ChildAnswer(content=part)))
+    _write(out, final)
+
+
+def _write(out: TextIO, answer: ChildAnswer) -> None:
+    out.write(f"{answer.model_dump_json()}\n")
+    out.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""The children that ask a model for a page."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+from openai_server import OpenAIServer
+from run_setup import PIPELINE, answer, server_model
+
+from dashboard.state import child
+from dashboard.state.playground import answer_input
+from engine.errors import RunError
+from engine.pipeline.build import build_program
+from engine.runs.child import ConnectionRequest
+from engine.runs.playground import PlaygroundRequest
+from engine.runs.preview import PreviewRequest
+from engine.runs.spec import ModelChoice, Named
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+
+
+def request(**changes):
+    start = build_program(PIPELINE).candidate().as_dict()
+    values = {"pipeline": PIPELINE, "candidates": {"start": start}, "inputs": {"text": "a small lamp"}}
+    return PlaygroundRequest(**{**values, **changes})
+
+
+def test_pieces_are_heard_before_the_answer_is_whole():
+    heard = []
+    with OpenAIServer(answer=answer) as server:
+        server.piece_seconds = 0.2
+
+        def hear(piece):
+            heard.append((piece.text, sum(server.served.values())))
+
+        (found,) = answer_input(request(model=server_model(server.url)), hear=hear)
+    assert "".join(text for text, _ in heard) == found.answer["shelf"]
+    assert heard[0][1] == 0, "it is heard while the endpoint is still writing"
+
+
+def test_without_a_listener_only_the_answer_comes():
+    (found,) = answer_input(request())
+    assert found.answer["shelf"]
+
+
+def test_a_few_rows_are_previewed():
+    rows = {1: {"text": "a small lamp", "shelf": "red"}}
+    (found,) = child.result(
+        "preview", PreviewRequest(pipeline=PIPELINE, rows=rows, metric=Named(name="ExactMatch"))
+    )
+    assert found["row"] == 1
+    assert found["score"] in (0.0, 1.0)
+
+
+def test_what_goes_wrong_is_one_sentence(monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(RunError, match="needs an API key"):
+        answer_input(request(model=ModelChoice(name="openai/gpt-5-mini")))
+    with pytest.raises(RunError, match="Give a value for 'text'"):
+        answer_input(request(inputs={}))
+
+
+def test_a_model_that_hangs_is_given_up():
+    with OpenAIServer(answer=answer, latency=60) as server, pytest.raises(RunError, match="did not answer"):
+        child.result("playground", request(model=server_model(server.url)), timeout=3.0)
+
+
+def test_a_key_reaches_the_child_in_its_environment_only():
+    with OpenAIServer(answer=answer, api_key="sk-mine") as server:
+        model = ModelChoice(name="openai/test-model", base_url=server.url, key_env="MY_KEY")
+        (found,) = child.result("playground", request(model=model), {"MY_KEY": "sk-mine"})
+    assert found["answer"]["shelf"]
+    assert "sk-mine" not in json.dumps(found)
+
+
+def test_a_child_that_is_left_early_is_ended():
+    with OpenAIServer(answer=answer) as server:
+        server.piece_seconds = 0.5
+        answers = child.ask("playground", request(model=server_model(server.url), stream=True))
+        assert not next(answers).final
+        answers.close()
+        served = sum(server.served.values())
+    assert served <= 1
+
+
+def connection(name, url, key=None, key_env=None):
+    model = ModelChoice(name=name, base_url=url, key_env=key_env)
+    return child.result("connection", ConnectionRequest(model=model, api_key=key, timeout=120.0))
+
+
+def test_a_provider_of_litellms_is_tested_without_loading_it_here():
+    with OpenAIServer("OK") as server:
+        report = connection("anthropic/claude-sonnet-4-5", server.url.removesuffix("/v1"), "sk-secret-0123")
+        assert report["ok"], report
+        assert server.headers[0]["x-api-key"] == "sk-secret-0123"
+    assert "sk-secret-0123" not in json.dumps(report)
+    assert "litellm" not in sys.modules
+
+
+def test_litellm_sends_no_usual_key_to_another_address(monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-usual")
+    monkeypatch.setenv("MY_SERVER_KEY", "mine")
+    with OpenAIServer("OK") as server:
+        base = server.url.removesuffix("/v1")
+        for key_env in (None, "MY_SERVER_KEY"):
+            assert connection("anthropic/claude-sonnet-4-5", base, key_env=key_env)["ok"]
+        assert [h["x-api-key"] for h in server.headers] == ["none", "mine"]
