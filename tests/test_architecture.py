@@ -29,7 +29,7 @@ HEAVY = {
 DOORS = {
     "litellm": {"engine/lm/litellm_gateway.py"},
     "optuna": {"engine/optimizers/shared/study.py"},
-    "sqlite_utils": {"engine/store/migrations.py", "engine/lm/cache.py"},
+    "sqlite_utils": {"engine/lm/cache.py"},
 }
 
 

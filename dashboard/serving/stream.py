@@ -90,8 +90,8 @@ class WatchedRun:
 
     def changes(self, store: Store) -> dict[str, str]:
         """Return the parts that have changed, as JSON texts. Raises EngineError."""
-        version = store.version(self.run_id)
-        run = store.get_run(self.run_id)
+        version = store.runs.version(self.run_id)
+        run = store.runs.get(self.run_id)
         who = (run.pid, run.started_at, run.is_over)
         if version == self._version and who == self._who and run.state != "lost" and self.told:
             return {}
@@ -103,12 +103,16 @@ class WatchedRun:
             (n for n, t in self._trials.items() if t.state == "running"),
             default=max(self._trials, default=0) + 1,
         )
-        self._trials |= {t.number: t for t in store.trials(self.run_id, first)}
-        self._parents |= store.parents(self.run_id, len(self._parents))
+        self._trials |= {t.number: t for t in store.trials.all(self.run_id, first)}
+        self._parents |= store.trials.parents(self.run_id, len(self._parents))
         last = self._events[-1].id if self._events else 0
-        self._events.extend(store.events(self.run_id, after=last, latest=LATEST_EVENTS))
+        self._events.extend(store.events.all(self.run_id, after=last, latest=LATEST_EVENTS))
         seen = Seen(
-            run, list(self._trials.values()), self._parents, list(self._events), store.requests(self.run_id)
+            run,
+            list(self._trials.values()),
+            self._parents,
+            list(self._events),
+            store.requests.all(self.run_id),
         )
         texts = {name: json.dumps(value) for name, value in {**parts(seen), "trouble": ""}.items()}
         changed = {name: text for name, text in texts.items() if self.told.get(name) != text}
@@ -178,9 +182,9 @@ class Watcher:
             if not runs:
                 self._thread = None
                 return False
-        version = store.data_version()
+        version = store.connection.data_version()
         if any(version != run.seen_version for run in runs):
-            store.check_version()
+            store.connection.check_version()
         for run in runs:
             now = time.monotonic()
             if now < run.look_again and (version == run.seen_version or now < run.not_before):

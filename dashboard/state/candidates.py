@@ -46,7 +46,7 @@ def index(run: RunRow) -> tuple[CandidateEntry, ...]:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _index(run_id: str, revision: int, folder: str) -> tuple[CandidateEntry, ...]:  # noqa: ARG001 - the cache's key
     with reading.reading() as store:
-        return tuple(store.candidate_index(run_id))
+        return tuple(store.trials.candidate_index(run_id))
 
 
 def everything(run: RunRow) -> tuple[CandidateRow, ...]:
@@ -77,7 +77,7 @@ def row_tokens(run: RunRow) -> dict[str, float]:
 @st.cache_resource(max_entries=16, show_spinner="Counting the tokens of every row")
 def _row_tokens(run_id: str, revision: int, folder: str) -> dict[str, float]:  # noqa: ARG001 - the cache's key
     with reading.reading() as store:
-        return store.row_tokens(run_id)
+        return store.trials.row_tokens(run_id)
 
 
 def whole(run: RunRow) -> dict[str, dict[str, TrialRow]]:
@@ -88,7 +88,7 @@ def whole(run: RunRow) -> dict[str, dict[str, TrialRow]]:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _whole(run_id: str, revision: int, folder: str) -> dict[str, dict[str, TrialRow]]:  # noqa: ARG001 - the cache's key
     with reading.reading() as store:
-        return trials_by_split(store.trials(run_id))
+        return trials_by_split(store.trials.all(run_id))
 
 
 def trials_by_split(trials: Sequence[TrialRow]) -> dict[str, dict[str, TrialRow]]:
@@ -164,7 +164,7 @@ def contender(run: RunRow, candidate_id: str, best: str, *, home: str) -> Conten
     if entry is None:
         return None
     with reading.reading() as store:
-        content = store.candidate(run.id, candidate_id)
+        content = store.trials.candidate(run.id, candidate_id)
     row = CandidateRow(entry.id, entry.number, content, entry.score, entry.rows, run.created_at)
     best = best or str((run.result or {}).get("best_candidate", ""))
     name = _short(row, best, run if run.id != home else None)

@@ -27,34 +27,36 @@ UNTITLED = "Untitled project"
 def create_project(name: str, draft: ProjectDraft | None = None) -> str:
     """Store a new project; return its id."""
     with writing() as store:
-        return store.create_project(name, (draft or ProjectDraft()).model_dump(mode="json"))
+        return store.projects.create(name, (draft or ProjectDraft()).model_dump(mode="json"))
 
 
 def rename_project(project_id: str, name: str) -> None:
     """Give a project another name."""
     with writing() as store:
-        store.save_draft(project_id, store.get_project(project_id).draft, name=name.strip() or UNTITLED)
+        store.projects.save_draft(
+            project_id, store.projects.get(project_id).draft, name=name.strip() or UNTITLED
+        )
 
 
 def name_after(project_id: str, file_name: str) -> None:
     """Name a project that nobody has named yet after the file its examples come from."""
     stem = " ".join(file_name.rpartition(".")[0].replace("_", " ").split())
     with writing() as store, store.transaction():
-        project = store.get_project(project_id)
+        project = store.projects.get(project_id)
         if stem and project.name == UNTITLED:
-            store.save_draft(project_id, project.draft, name=stem[:1].upper() + stem[1:60])
+            store.projects.save_draft(project_id, project.draft, name=stem[:1].upper() + stem[1:60])
 
 
 def duplicate_project(project: ProjectRow) -> None:
     """Store a copy of a project's set-up, without its runs."""
     with writing() as store:
-        store.create_project(f"{project.name} (copy)", project.draft)
+        store.projects.create(f"{project.name} (copy)", project.draft)
 
 
 def delete_project(project_id: str) -> None:
     """Delete a project and its runs."""
     with writing() as store:
-        store.delete_project(project_id)
+        store.projects.delete(project_id)
 
 
 def import_project(content: bytes) -> str:
@@ -76,22 +78,22 @@ def import_project(content: bytes) -> str:
 def set_archived(project_id: str, archived: bool = True) -> None:
     """Put a project away, or take it back."""
     with writing() as store:
-        store.set_archived(project_id, archived)
+        store.projects.set_archived(project_id, archived)
 
 
 def set_note(run_id: str, note: str) -> None:
     """Keep a person's own words about a run."""
     with writing() as store:
-        store.set_note(run_id, note)
+        store.runs.set_note(run_id, note)
 
 
 def edit(project_id: str, change: Change) -> ProjectDraft:
     """Change a project's draft: `change` gets it as it is stored now and returns the new one."""
     with writing() as store, store.transaction():
-        before = ProjectDraft.model_validate(store.get_project(project_id).draft)
+        before = ProjectDraft.model_validate(store.projects.get(project_id).draft)
         after = change(before)
         if after != before:
-            store.save_draft(project_id, after.model_dump(mode="json"))
+            store.projects.save_draft(project_id, after.model_dump(mode="json"))
     return after
 
 
@@ -103,7 +105,7 @@ def update(project_id: str, **changes: Any) -> ProjectDraft:
 def add_file(dataset: Dataset, content: bytes, source: str) -> str:
     """Store a file of examples; return the dataset's id. The same file again gives the same id."""
     with writing() as store:
-        return store.add_dataset(
+        return store.datasets.add(
             dataset.name, content, dataset.content_hash, dataset.columns, len(dataset), source
         )
 
@@ -120,7 +122,7 @@ def add_sample_file(file: str) -> str:
     columns, *rows = csv.reader(content.decode().splitlines(keepends=True))
     with writing() as store:
         digest = hashlib.sha256(content).hexdigest()
-        return store.add_dataset(file, content, digest, columns, len(rows), "sample")
+        return store.datasets.add(file, content, digest, columns, len(rows), "sample")
 
 
 def project_from_sample(sample: Sample) -> str:
@@ -137,16 +139,16 @@ def first_project() -> str | None:
     if read_only():
         return None
     with writing() as store, store.transaction():
-        if store.get_setting("welcomed") or store.list_projects():
+        if store.settings.get("welcomed") or store.projects.all():
             return None
-        store.set_setting("welcomed", True)
+        store.settings.set("welcomed", True)
     return project_from_sample(SAMPLES[0])
 
 
 def set_setting(key: str, value: Any) -> None:
     """Store a setting. Never a key or a password."""
     with writing() as store:
-        store.set_setting(key, value)
+        store.settings.set(key, value)
 
 
 def add_model(choice: ModelChoice) -> None:
@@ -154,10 +156,10 @@ def add_model(choice: ModelChoice) -> None:
     with writing() as store, store.transaction():
         kept = [
             m
-            for m in store.get_setting("models", [])
+            for m in store.settings.get("models", [])
             if (m["name"], m.get("base_url")) != (choice.name, choice.base_url)
         ]
-        store.set_setting("models", [*kept, choice.model_dump(mode="json")])
+        store.settings.set("models", [*kept, choice.model_dump(mode="json")])
 
 
 def remove_model(choice: ModelChoice) -> None:
@@ -165,10 +167,10 @@ def remove_model(choice: ModelChoice) -> None:
     with writing() as store, store.transaction():
         kept = [
             m
-            for m in store.get_setting("models", [])
+            for m in store.settings.get("models", [])
             if (m["name"], m.get("base_url")) != (choice.name, choice.base_url)
         ]
-        store.set_setting("models", kept)
+        store.settings.set("models", kept)
 
 
 def clear_answers() -> int:

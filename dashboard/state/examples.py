@@ -69,7 +69,7 @@ def change_rows(
     made = edited(table, cells=cells, added=added)
     read = read_dataset(made.content, made.name)
     with writing() as store:
-        dataset_id = store.add_dataset(
+        dataset_id = store.datasets.add(
             read.name, made.content, read.content_hash, read.columns, len(read), SOURCE
         )
 
@@ -89,7 +89,7 @@ def change_rows(
         after = _saved(project_id, what, change, seen)
     except ChangedElsewhereError:
         with writing() as store:
-            store.drop_unused_dataset(dataset_id)
+            store.datasets.drop_unused(dataset_id)
         raise
     with writing() as store:
         _carry(store, project_id, dataset_id, made.rows)
@@ -127,14 +127,14 @@ def use_table(project_id: str, dataset_id: str, mapping: Mapping[str, str]) -> P
 def undo(project_id: str) -> bool:
     """Take the latest edit back; return whether there was one."""
     with writing() as store, store.transaction():
-        history = list(store.get_setting(key_of(project_id), []))
+        history = list(store.settings.get(key_of(project_id), []))
         if not history:
             return False
         before = history.pop()["before"]
-        draft = ProjectDraft.model_validate(store.get_project(project_id).draft)
+        draft = ProjectDraft.model_validate(store.projects.get(project_id).draft)
         restored = ProjectDraft.model_validate({**draft.model_dump(mode="json"), **before})
-        store.save_draft(project_id, restored.model_dump(mode="json"))
-        store.set_setting(key_of(project_id), history)
+        store.projects.save_draft(project_id, restored.model_dump(mode="json"))
+        store.settings.set(key_of(project_id), history)
         if draft.dataset and draft.dataset != restored.dataset:
             _drop(store, {draft.dataset}, history)
     return True
@@ -159,10 +159,10 @@ def _saved(project_id: str, what: str, change: Any, seen: str) -> ProjectDraft:
     kept = _KEPT | ({"pipeline"} if after.pipeline != before.pipeline else set())
     entry = {"what": what, "before": before.model_dump(mode="json", include=kept)}
     with writing() as store, store.transaction():
-        history = [*store.get_setting(key_of(project_id), []), entry]
+        history = [*store.settings.get(key_of(project_id), []), entry]
         gone = {e["before"]["dataset"] for e in history[:-MOST_UNDONE]}
         history = history[-MOST_UNDONE:]
-        store.set_setting(key_of(project_id), history)
+        store.settings.set(key_of(project_id), history)
         _drop(store, {g for g in gone if g}, history)
     return after
 
@@ -170,24 +170,24 @@ def _saved(project_id: str, what: str, change: Any, seen: str) -> ProjectDraft:
 def _drop(store: Any, gone: Collection[str], history: Sequence[Mapping[str, Any]]) -> None:
     """Delete versions that an edit made and that can no longer be had back."""
     kept = {e["before"]["dataset"] for e in history}
-    made = {d.id for d in store.list_datasets() if d.source == SOURCE}
+    made = {d.id for d in store.datasets.all() if d.source == SOURCE}
     for dataset_id in set(gone) & made - kept:
-        store.drop_unused_dataset(dataset_id)
+        store.datasets.drop_unused(dataset_id)
 
 
 def _carry(store: Any, project_id: str, dataset_id: str, rows: Mapping[int, int]) -> None:
     """Let what people said of answers follow their rows into the new version."""
-    history = store.get_setting(key_of(project_id), [])
+    history = store.settings.get(key_of(project_id), [])
     before = history[-1]["before"]["dataset"] if history else None
     if not before or before == dataset_id:
         return
     with store.transaction():
-        for said in store.remarks(project_id, before):
+        for said in store.feedback.all(project_id, before):
             if said.row in rows:
-                store.save_remark(project_id, dataset_id, replace(said, row=rows[said.row]))
-        for (row, answer), grade in store.grades(project_id, before).items():
+                store.feedback.save(project_id, dataset_id, replace(said, row=rows[said.row]))
+        for (row, answer), grade in store.feedback.grades(project_id, before).items():
             if row in rows:
-                store.save_grade(project_id, dataset_id, rows[row], answer, grade)
+                store.feedback.save_grade(project_id, dataset_id, rows[row], answer, grade)
 
 
 def _followed(feedback: Sequence[Feedback], rows: Mapping[int, int]) -> list[Feedback]:

@@ -15,51 +15,52 @@ from dashboard.state.selection import writing
 from dashboard.views.comparison import as_text
 from engine.home import data_home
 from engine.runs.spec import Feedback
-from engine.store.people import Remark
-from engine.store.versions import VersionRow
+from engine.store.rows import FeedbackRow, VersionRow
 
 
-def remarks(project_id: str, dataset_id: str | None) -> list[Remark]:
+def rows(project_id: str, dataset_id: str | None) -> list[FeedbackRow]:
     """Return a project's remarks on rows of a file, the oldest first."""
     if dataset_id is None:
         return []
     with reading.reading() as store:
-        return store.remarks(project_id, dataset_id)
+        return store.feedback.all(project_id, dataset_id)
 
 
-def remark(
+def save(
     project_id: str, dataset_id: str, row: int, place: tuple[str, str], said: tuple[int, str, str]
 ) -> None:
     """Keep a remark. `place` is (run id, candidate id), `said` is (thumbs, reason, the answer it is about)."""
     with writing() as store:
-        store.save_remark(
-            project_id, dataset_id, Remark(row, place[0], place[1], said[0], said[1], said[2], time.time())
+        store.feedback.save(
+            project_id,
+            dataset_id,
+            FeedbackRow(row, place[0], place[1], said[0], said[1], said[2], time.time()),
         )
 
 
-def forget(project_id: str, dataset_id: str, found: Sequence[Remark]) -> None:
+def forget(project_id: str, dataset_id: str, found: Sequence[FeedbackRow]) -> None:
     """Delete remarks."""
     with writing() as store, store.transaction():
         for one in found:
-            store.delete_remark(project_id, dataset_id, one.row, one.candidate_id)
+            store.feedback.delete(project_id, dataset_id, one.row, one.candidate_id)
 
 
 def grades(project_id: str, dataset_id: str) -> dict[tuple[int, str], float]:
     """Return a person's grades of answers, by row and answer."""
     with reading.reading() as store:
-        return store.grades(project_id, dataset_id)
+        return store.feedback.grades(project_id, dataset_id)
 
 
 def grade(project_id: str, dataset_id: str, row: int, answer: str, given: float | None) -> None:
     """Keep a person's grade of an answer; None takes it back."""
     with writing() as store:
-        store.save_grade(project_id, dataset_id, row, answer, given)
+        store.feedback.save_grade(project_id, dataset_id, row, answer, given)
 
 
-def feedback_of(found: Sequence[Remark], held_out: Collection[int]) -> tuple[Feedback, ...]:
+def feedback_of(found: Sequence[FeedbackRow], held_out: Collection[int]) -> tuple[Feedback, ...]:
     """Return remarks as a run takes them; those on rows held out for the test are left out, so that it stays fair.
 
-    >>> feedback_of([Remark(3, "r", "c", -1, "Too long.", "An answer", 0.0)], held_out=[7])
+    >>> feedback_of([FeedbackRow(3, "r", "c", -1, "Too long.", "An answer", 0.0)], held_out=[7])
     (Feedback(row=3, thumbs=-1, reason='Too long.', answer='An answer'),)
     """
     return tuple(
@@ -124,10 +125,10 @@ def set_run_in_use(run_id: str, project_id: str, in_use: bool) -> None:
 def note(project_id: str, number: int, text: str) -> None:
     """Keep a person's own words about a version."""
     with writing() as store:
-        store.set_version_note(project_id, number, text)
+        store.versions.set_note(project_id, number, text)
 
 
 def tag(run_id: str, tags: Sequence[str]) -> None:
     """Give a run these tags."""
     with writing() as store:
-        store.set_tags(run_id, tags)
+        store.runs.set_tags(run_id, tags)

@@ -28,7 +28,7 @@ def create(
 ) -> str:
     """Store a new run, queued; return its id."""
     with writing() as store:
-        return store.create_run(project_id, spec, title, estimate)
+        return store.runs.create(project_id, spec, title, estimate)
 
 
 def start(run_id: str, keys: Mapping[str, str] | None = None) -> int:
@@ -64,13 +64,13 @@ def start(run_id: str, keys: Mapping[str, str] | None = None) -> int:
 def pause(run_id: str) -> None:
     """Ask a run to pause; calls under way are finished first."""
     with writing() as store:
-        store.request_pause(run_id)
+        store.runs.request_pause(run_id)
 
 
 def stop(run_id: str) -> None:
     """Ask a run to stop, keep the best so far and test it."""
     with writing() as store:
-        store.request_stop(run_id)
+        store.runs.request_stop(run_id)
 
 
 def ask(run_id: str, kind: str, content: Mapping[str, Any]) -> int:
@@ -79,21 +79,21 @@ def ask(run_id: str, kind: str, content: Mapping[str, Any]) -> int:
     Raises RunError when nobody is there to hear it.
     """
     with writing() as store:
-        run = store.get_run(run_id)
+        run = store.runs.get(run_id)
         if run.state not in ("queued", "running", "paused"):
             raise RunError(
                 "This run is not going on, so it cannot be asked for anything. Go on with it first."
             )
-        return store.add_request(run_id, kind, content)
+        return store.requests.add(run_id, kind, content)
 
 
 def resume(run_id: str, keys: Mapping[str, str] | None = None) -> None:
     """Let a paused run go on; start its process again where it has ended."""
     with writing() as store:
-        run = store.get_run(run_id)
+        run = store.runs.get(run_id)
         if run.state == "finished":
             raise RunError("This run has finished. Start a new one to go further.")
-        store.request_resume(run_id)
+        store.runs.request_resume(run_id)
     if run.state in ("lost", "stopped", "failed") and not (run.state == "lost" and process_lives(run.pid)):
         _start_again(run_id, keys)
 
@@ -102,12 +102,12 @@ def _start_again(run_id: str, keys: Mapping[str, str] | None) -> None:
     check()
     # At once, not when the process has come up: a page that is drawn in between would take the run for over.
     with writing() as store:
-        store.expect_process(run_id)
+        store.runs.expect_process(run_id)
     try:
         start(run_id, keys)
     except RunError as error:
         with writing() as store:
-            store.set_state(run_id, "failed", str(error))
+            store.runs.set_state(run_id, "failed", str(error))
         raise
 
 

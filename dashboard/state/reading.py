@@ -19,9 +19,8 @@ from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate, Outcome
 from engine.runs.spec import ModelChoice, ProjectDraft, RunSpec
 from engine.store.connection import BUSY_SECONDS
-from engine.store.rows import CandidateRow, DatasetInfo, ProjectRow, RunRow, TrialRow
+from engine.store.rows import CandidateRow, DatasetInfo, ProjectRow, RunRow, TrialRow, VersionRow
 from engine.store.store import FILE_NAME, Store
-from engine.store.versions import VersionRow
 
 if TYPE_CHECKING:
     from dashboard.state.project_file import AttachedFile
@@ -60,9 +59,9 @@ def projects(*, archived: bool = False) -> list[ProjectRow]:
     Whoever only looks sees the projects that have runs.
     """
     with reading() as store:
-        found = [p for p in store.list_projects() if archived or not p.archived]
+        found = [p for p in store.projects.all() if archived or not p.archived]
         if read_only():
-            tuned = {run.project_id for run in store.list_runs()}
+            tuned = {run.project_id for run in store.runs.all()}
             found = [p for p in found if p.id in tuned]
     return found
 
@@ -86,7 +85,7 @@ def project_file(project: ProjectRow, files: Sequence[AttachedFile] = ()) -> byt
     if draft.dataset is not None:
         try:
             with reading() as store:
-                table = store.get_dataset(draft.dataset)
+                table = store.datasets.get(draft.dataset)
         except NotFoundError:
             draft = draft.model_copy(update={"dataset": None})
     return pack(project.name, draft, table, files)
@@ -95,13 +94,13 @@ def project_file(project: ProjectRow, files: Sequence[AttachedFile] = ()) -> byt
 def datasets() -> list[DatasetInfo]:
     """Return the stored files, the newest first."""
     with reading() as store:
-        return store.list_datasets()
+        return store.datasets.all()
 
 
 def setting(key: str, default: Any = None) -> Any:
     """Return a stored setting."""
     with reading() as store:
-        return store.get_setting(key, default)
+        return store.settings.get(key, default)
 
 
 def saved_models() -> list[ModelChoice]:
@@ -132,7 +131,7 @@ def _dataset(dataset_id: str, folder: str) -> Dataset:  # noqa: ARG001 - part of
     if (table := taken(dataset_id)) is not None:
         return table
     with reading() as store:
-        row = store.get_dataset(dataset_id)
+        row = store.datasets.get(dataset_id)
     return read_dataset(row.content, row.name)
 
 
@@ -213,13 +212,13 @@ def estimate(spec: RunSpec) -> Estimate:
 def runs(project_id: str = "") -> list[RunRow]:
     """Return a project's runs, the newest first; all of them without a project."""
     with reading() as store:
-        return store.list_runs(project_id or None)
+        return store.runs.all(project_id or None)
 
 
 def run(run_id: str) -> RunRow:
     """Return a run. Raises NotFoundError when there is no such run (any more)."""
     with reading() as store:
-        return store.get_run(run_id)
+        return store.runs.get(run_id)
 
 
 def run_spec(run: RunRow) -> RunSpec:
@@ -230,19 +229,19 @@ def run_spec(run: RunRow) -> RunSpec:
 def trials(run_id: str) -> list[TrialRow]:
     """Return a run's evaluations in the order started."""
     with reading() as store:
-        return store.trials(run_id)
+        return store.trials.all(run_id)
 
 
 def candidates(run_id: str) -> list[CandidateRow]:
     """Return a run's prompts in the order found."""
     with reading() as store:
-        return store.candidates(run_id)
+        return store.trials.candidates(run_id)
 
 
 def row_scores(run_id: str) -> dict[int, dict[int, float]]:
     """Return the scores of a run's validation rows, by trial number and row id."""
     with reading() as store:
-        return store.row_scores(run_id)
+        return store.trials.row_scores(run_id)
 
 
 def moment(run: RunRow) -> Seen:
@@ -259,7 +258,7 @@ def _moment(run_id: str, revision: int, folder: str) -> Seen:  # noqa: ARG001 - 
 def outcomes(run: RunRow, trial: int) -> list[Outcome]:
     """Return the rows of one of a run's trials. Those stored before rows had a number get it from the file."""
     with reading() as store:
-        found = store.outcomes(run.id, trial)
+        found = store.trials.outcomes(run.id, trial)
     numbers = row_numbers(run.spec["dataset"], [o.row for o in found if o.number is None])
     return [replace(o, number=numbers.get(o.row, o.number)) for o in found]
 
@@ -267,12 +266,12 @@ def outcomes(run: RunRow, trial: int) -> list[Outcome]:
 def test_outcomes(run_id: str) -> tuple[list[Outcome], list[Outcome]]:
     """Return the test rows' outcomes of the starting prompt and of the best one (empty where not tested)."""
     with reading() as store:
-        result = store.get_run(run_id).result or {}
-        tested = [t for t in store.trials(run_id) if t.split == "test" and t.state == "finished"]
+        result = store.runs.get(run_id).result or {}
+        tested = [t for t in store.trials.all(run_id) if t.split == "test" and t.state == "finished"]
         found: list[list[Outcome]] = []
         for wanted in (result.get("seed_candidate"), result.get("best_candidate")):
             trial = next((t for t in reversed(tested) if t.candidate_id == wanted), None)
-            found.append(store.outcomes(run_id, trial.number) if trial else [])
+            found.append(store.trials.outcomes(run_id, trial.number) if trial else [])
     return found[0], found[1]
 
 
@@ -319,13 +318,13 @@ def right_rows(run: RunRow) -> int:
 def versions(project_id: str) -> list[VersionRow]:
     """Return a project's kept programs, the newest first."""
     with reading() as store:
-        return store.versions(project_id)
+        return store.versions.all(project_id)
 
 
 def best_candidate(run: RunRow) -> Candidate:
     """Return a run's best prompt. Raises NotFoundError before there is one."""
     with reading() as store:
-        return store.candidate(run.id, (run.result or {}).get("best_candidate", ""))
+        return store.trials.candidate(run.id, (run.result or {}).get("best_candidate", ""))
 
 
 def row_values(run: RunRow, rows: Iterable[int]) -> dict[int, dict[str, Any]]:

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 from dashboard.views.feed import LATEST, feed
 from dashboard.views.meters import meters, progress, time_left
 from dashboard.views.score_chart import score_chart, score_figure
-from engine.store.requests import RequestRow
-from engine.store.rows import EventRow, RunRow, TrialRow
+from engine.store.rows import EventRow, RequestRow, RunRow, TrialRow
 from engine.store.store import Store
 
 LATEST_EVENTS = LATEST
@@ -31,11 +30,11 @@ class Seen(NamedTuple):
 def seen_in(store: Store, run_id: str) -> Seen:
     """Read what a run's page shows. Raises NotFoundError, StoreError."""
     return Seen(
-        store.get_run(run_id),
-        store.trials(run_id),
-        store.parents(run_id),
-        store.events(run_id, latest=LATEST_EVENTS),
-        store.requests(run_id),
+        store.runs.get(run_id),
+        store.trials.all(run_id),
+        store.trials.parents(run_id),
+        store.events.all(run_id, latest=LATEST_EVENTS),
+        store.requests.all(run_id),
     )
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from engine.export.figures import dollars, duration, price, short
-from engine.store.requests import RequestRow, budget_now
-from engine.store.rows import RunRow
+from engine.store.rows import RequestRow, RunRow
+from engine.store.runs import budget_now
 
 __all__ = ["Meter", "dollars", "duration", "meters", "price", "progress", "short", "time_left"]
 

@@ -56,7 +56,7 @@ def _home() -> Iterator[Finding]:
         with tempfile.TemporaryFile(dir=home):
             pass
         with Store.open(home) as store:
-            runs = len(store.list_runs())
+            runs = len(store.runs.all())
     except (OSError, EngineError) as error:
         yield "bad", "Data folder", f"{home}: {error}"
         return

@@ -56,7 +56,7 @@ class RunProgress:
         with Store.open(read_only=True) as store:
             while not self._done.wait(POLL_SECONDS):
                 try:
-                    self._show(task, store.get_run(self._run_id), store.trials(self._run_id))
+                    self._show(task, store.runs.get(self._run_id), store.trials.all(self._run_id))
                 except StoreError:
                     continue
 

@@ -64,11 +64,11 @@ def run_target(target: str) -> int:
 def carry_out(run_id: str, console: Console) -> int:
     """Carry out a stored run with a progress bar, print its report, and return the exit code."""
     with Store.open(read_only=True) as store:
-        store.get_run(run_id)  # an unknown id is said before a bar is drawn
+        store.runs.get(run_id)  # an unknown id is said before a bar is drawn
     with RunProgress(run_id, console):
         code = work(data_home(), run_id)
     with Store.open(read_only=True) as store:
-        run = store.get_run(run_id)
+        run = store.runs.get(run_id)
     if run.state == "failed":
         say(run.message)
         return code or OURS
@@ -150,7 +150,7 @@ def _read_spec(path: Path) -> tuple[RunSpec, bytes | None]:
 def _stored(store: Store, name: str, content: bytes, source: str) -> str:
     """Return the id of a file in the store, read once to see that it can be."""
     dataset = read_dataset(content, name)
-    return store.add_dataset(name, content, dataset.content_hash, dataset.columns, len(dataset), source)
+    return store.datasets.add(name, content, dataset.content_hash, dataset.columns, len(dataset), source)
 
 
 def _hash(content: bytes) -> str:
@@ -166,11 +166,11 @@ def _created(store: Store, spec: RunSpec, title: str, project: str) -> str:
             f"There is no file and no stored dataset {spec.dataset!r}. Write the path as seen from the spec's folder."
         ) from error
     draft = spec.model_dump(mode="json", exclude={"dataset_hash"})
-    known = next((p.id for p in store.list_projects() if p.name == project), None)
+    known = next((p.id for p in store.projects.all() if p.name == project), None)
     if known is not None:
-        store.save_draft(known, draft)
-    owner = known or store.create_project(project, draft)
-    return store.create_run(owner, spec.model_dump(mode="json"), title, estimate)
+        store.projects.save_draft(known, draft)
+    owner = known or store.projects.create(project, draft)
+    return store.runs.create(owner, spec.model_dump(mode="json"), title, estimate)
 
 
 def _percent(score: float | None) -> str:

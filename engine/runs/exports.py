@@ -61,12 +61,12 @@ def export_again(home: Path, store: Store, run_id: str, candidate_id: str | None
 
     Raises NotFoundError for an unknown run or candidate, RunError when the run has no result yet.
     """
-    run = store.get_run(run_id)
+    run = store.runs.get(run_id)
     wanted = candidate_id or (run.result or {}).get("best_candidate")
     if wanted is None:
         raise RunError(f"The run {run_id!r} has no result yet ({run.state}). Wait for its end, or resume it.")
     spec = RunSpec.model_validate(run.spec)
-    return export_run(home, run, spec, store.candidate(run_id, wanted), run.result or {})
+    return export_run(home, run, spec, store.trials.candidate(run_id, wanted), run.result or {})
 
 
 def metadata(run: RunRow, spec: RunSpec, result: Mapping[str, Any]) -> dict[str, Any]:

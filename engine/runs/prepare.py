@@ -171,7 +171,7 @@ def field_types(pipeline: PipelineSpec) -> tuple[dict[str, Any], dict[str, Any]]
 
 def stored_dataset(store: Store, spec: RunSpec) -> Dataset:
     """Return the run's table, read again from the stored bytes. Raises NotFoundError, RunError, DatasetError."""
-    row = store.get_dataset(spec.dataset)
+    row = store.datasets.get(spec.dataset)
     if spec.dataset_hash and row.hash != spec.dataset_hash:
         raise RunError(
             f"The data {row.name!r} has changed since this run was set up. Start a new run with the data as it is now."

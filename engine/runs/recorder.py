@@ -54,20 +54,20 @@ class StoreRecorder:
                 self._gather(event)
             case BudgetSpent():
                 self.usage, self.seconds = event.usage, event.seconds
-                self._store.set_meters(self._run_id, event.usage, event.seconds)
+                self._store.runs.set_meters(self._run_id, event.usage, event.seconds)
             case TrialStarted():
-                self._store.add_candidate(self._run_id, event.candidate)
-                self._store.start_trial(
+                self._store.trials.add_candidate(self._run_id, event.candidate)
+                self._store.trials.start(
                     self._run_id, event.trial, event.candidate.id, event.split, event.label, len(event.rows)
                 )
             case TrialFinished():
                 self._finish(event)
             case CandidateFound():
-                self._store.add_candidate(self._run_id, event.candidate)
+                self._store.trials.add_candidate(self._run_id, event.candidate)
                 self._tell(event, {"candidate": event.candidate.id, "number": event.number})
             case NewBest():
                 self._best = event.candidate.id
-                self._store.mark_best(self._run_id, event.candidate.id)
+                self._store.trials.mark_best(self._run_id, event.candidate.id)
                 self._tell(event, {"candidate": event.candidate.id, "score": event.score})
             case Proposed():
                 self._tell(event, {"label": event.label, "asked": event.asked, "received": event.received})
@@ -83,7 +83,7 @@ class StoreRecorder:
         if waiting:
             with self._store.transaction():
                 for trial, outcomes in waiting.items():
-                    self._store.add_outcomes(self._run_id, trial, outcomes)
+                    self._store.trials.add_outcomes(self._run_id, trial, outcomes)
 
     def _gather(self, event: RowScored) -> None:
         self._waiting.setdefault(event.trial, []).append(event.outcome)
@@ -100,7 +100,7 @@ class StoreRecorder:
         found = event.evaluation
         self.flush()
         with self._store.transaction():
-            self._store.finish_trial(
+            self._store.trials.finish(
                 self._run_id,
                 event.trial,
                 score=found.score if found.outcomes else None,
@@ -109,8 +109,8 @@ class StoreRecorder:
                 state="stopped" if event.partial else "finished",
             )
             if found.candidate_id == self._best:
-                self._store.mark_best(self._run_id, found.candidate_id)
+                self._store.trials.mark_best(self._run_id, found.candidate_id)
             self._tell(event, {"trial": event.trial, "candidate": found.candidate_id, "score": found.score})
 
     def _tell(self, event: Event, data: dict[str, Any]) -> None:
-        self._store.add_event(self._run_id, event.kind, event.text, data)
+        self._store.events.add(self._run_id, event.kind, event.text, data)

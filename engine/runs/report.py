@@ -20,12 +20,12 @@ from engine.store.store import Store
 
 def run_report(store: Store, run_id: str) -> str:
     """Return a run's report as HTML text. Raises NotFoundError, or RunError when it has no result yet."""
-    run = store.get_run(run_id)
+    run = store.runs.get(run_id)
     result = run.result
     if not result or "verdict" not in result:
         raise RunError(f"The run {run_id!r} has no result yet ({run.state}). Wait for its end, or resume it.")
     spec = RunSpec.model_validate(run.spec)
-    candidates = store.candidates(run_id)
+    candidates = store.trials.candidates(run_id)
     best = result["best_candidate"]
     return report_html(
         Report(
@@ -37,9 +37,9 @@ def run_report(store: Store, run_id: str) -> str:
             best=result.get("best") or {},
             usage=result.get("usage") or {},
             seconds=result.get("seconds") or 0.0,
-            start=store.candidate(run_id, result["seed_candidate"]),
-            tuned=store.candidate(run_id, best),
-            dots=_dots(store.trials(run_id), candidates, best),
+            start=store.trials.candidate(run_id, result["seed_candidate"]),
+            tuned=store.trials.candidate(run_id, best),
+            dots=_dots(store.trials.all(run_id), candidates, best),
             prompts=_prompts(candidates, best),
             rows=rows_of(store, run),
             settings=settings_of(store, spec, run),
@@ -60,7 +60,7 @@ def run_results(store: Store, run_id: str, form: str) -> bytes:
     """
     if form not in RESULTS:
         raise UnknownNameError("results format", form, RESULTS)
-    run = store.get_run(run_id)
+    run = store.runs.get(run_id)
     if not run.result or "verdict" not in run.result:
         raise RunError(f"The run {run_id!r} has no result yet ({run.state}). Wait for its end, or resume it.")
     return RESULTS[form](rows_of(store, run))
@@ -94,7 +94,7 @@ def rows_of(store: Store, run: RunRow) -> tuple[ReportRow, ...]:
 def settings_of(store: Store, spec: RunSpec, run: RunRow) -> tuple[tuple[str, str], ...]:
     """Return what a run was set to, as (name, value) in plain words."""
     result, split = run.result or {}, spec.split
-    names = {d.id: f"{d.name}, {d.rows:,} rows" for d in store.list_datasets()}
+    names = {d.id: f"{d.name}, {d.rows:,} rows" for d in store.datasets.all()}
     budget = spec.budget
     limits = [
         f"{budget.calls:,} calls" if budget.calls else "",
@@ -123,7 +123,7 @@ def settings_of(store: Store, spec: RunSpec, run: RunRow) -> tuple[tuple[str, st
 
 def _project(store: Store, run: RunRow) -> str:
     try:
-        return store.get_project(run.project_id).name
+        return store.projects.get(run.project_id).name
     except EngineError:
         return "A deleted project"
 
@@ -167,10 +167,10 @@ def _prompts(candidates: Sequence[CandidateRow], best: str) -> tuple[ReportPromp
 def _tested(store: Store, run_id: str, candidate: str | None) -> dict[int, Outcome]:
     tested = [
         t
-        for t in store.trials(run_id)
+        for t in store.trials.all(run_id)
         if t.split == "test" and t.state == "finished" and t.candidate_id == candidate
     ]
-    return {o.row: o for o in store.outcomes(run_id, tested[-1].number)} if tested else {}
+    return {o.row: o for o in store.trials.outcomes(run_id, tested[-1].number)} if tested else {}
 
 
 def _values(

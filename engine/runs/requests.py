@@ -18,8 +18,7 @@ from engine.records import Candidate
 from engine.search.budget import Budget
 from engine.search.requests import RaiseBudget, Request, TryCandidate
 from engine.search.settings import Stop
-from engine.store.requests import BUDGET, CANDIDATE, NOT_DONE, RequestRow
-from engine.store.rows import Flags
+from engine.store.rows import BUDGET, CANDIDATE, NOT_DONE, Flags, RequestRow
 from engine.store.store import Store
 
 
@@ -31,7 +30,7 @@ class StoreRequests:
 
     def __init__(self, store: Store, run_id: str, watch: Watch) -> None:
         self._store, self._run_id, self._watch = store, run_id, watch
-        rows = store.requests(run_id)
+        rows = store.requests.all(run_id)
         self._again: dict[int, list[RequestRow]] = {}
         for row in rows:
             if row.batch is not None:
@@ -47,17 +46,17 @@ class StoreRequests:
 
     def begin(self, request: Request, batch: int) -> None:
         """Note the batch, for a process that drives this run again."""
-        self._store.begin_request(self._run_id, request.id, batch)
+        self._store.requests.begin(self._run_id, request.id, batch)
 
     def answer(self, request: Request, sentence: str, *, done: bool) -> None:
         """Store what became of it."""
         said = f"Done: {sentence}" if done else f"{NOT_DONE}{sentence}"
-        self._store.answer_request(self._run_id, request.id, said)
+        self._store.requests.answer(self._run_id, request.id, said)
 
     def close(self) -> None:
         """Refuse what comes too late."""
-        for row in self._store.open_requests(self._run_id):
-            self._store.answer_request(
+        for row in self._store.requests.open(self._run_id):
+            self._store.requests.answer(
                 self._run_id, row.id, f"{NOT_DONE}the search had ended. Start a new run to try it."
             )
 
@@ -69,7 +68,7 @@ class StoreRequests:
                 return TryCandidate(row.id, Candidate.from_dict(row.content["candidate"]))
         except (ValidationError, KeyError, TypeError, ValueError, AttributeError):
             pass
-        self._store.answer_request(self._run_id, row.id, f"{NOT_DONE}it cannot be read.")
+        self._store.requests.answer(self._run_id, row.id, f"{NOT_DONE}it cannot be read.")
         return None
 
 
@@ -124,12 +123,12 @@ class Watch:
         beats, polls = HEARTBEAT_SECONDS / POLL_SECONDS, 0
         while not self._done.wait(POLL_SECONDS):
             try:
-                self._flags = self._store.flags(self._run_id)
-                self.requests = tuple(self._store.open_requests(self._run_id))
+                self._flags = self._store.runs.flags(self._run_id)
+                self.requests = tuple(self._store.requests.open(self._run_id))
                 polls += 1
                 if polls >= beats:
                     polls = 0
-                    if not self._store.heartbeat(self._run_id, self._pid):
+                    if not self._store.runs.heartbeat(self._run_id, self._pid):
                         self._taken_away()
                         return
             except StoreError:
@@ -155,7 +154,7 @@ class StoreControl:
             return
         if not self._paused:
             self._paused = True
-            self._store.set_state(self._run_id, "paused", "Paused. Calls under way were finished first.")
+            self._store.runs.set_state(self._run_id, "paused", "Paused. Calls under way were finished first.")
         while watch.pausing:
             await asyncio.sleep(POLL_SECONDS / 4)
         self._go_on()
@@ -165,4 +164,4 @@ class StoreControl:
     def _go_on(self) -> None:
         if self._paused:
             self._paused = False
-            self._store.set_state(self._run_id, "running")
+            self._store.runs.set_state(self._run_id, "running")

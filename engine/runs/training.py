@@ -80,12 +80,12 @@ RIGHT = 0.999
 def right_rows(store: Store, run: RunRow) -> dict[int, int]:
     """Return the rows that the best prompt got right outside the final test -> the trial in which it did."""
     best = (run.result or {}).get("best_candidate")
-    splits = dict.fromkeys(t.split for t in store.trials(run.id) if t.split != "test")
-    mine = {t.number for t in store.trials(run.id) if t.candidate_id == best}
-    tested = {row for rows in store.row_scores(run.id, "test").values() for row in rows}
+    splits = dict.fromkeys(t.split for t in store.trials.all(run.id) if t.split != "test")
+    mine = {t.number for t in store.trials.all(run.id) if t.candidate_id == best}
+    tested = {row for rows in store.trials.row_scores(run.id, "test").values() for row in rows}
     found: dict[int, int] = {}
     for split in splits:
-        for trial, scores in store.row_scores(run.id, split).items():
+        for trial, scores in store.trials.row_scores(run.id, split).items():
             if trial in mine:
                 right = (row for row, score in scores.items() if score >= RIGHT and row not in tested)
                 found |= dict.fromkeys(right, trial)
@@ -97,16 +97,16 @@ def training_file(store: Store, run_id: str) -> bytes:
 
     Raises NotFoundError, or RunError when there is no result yet or nothing was answered rightly.
     """
-    run = store.get_run(run_id)
+    run = store.runs.get(run_id)
     if not run.result or "best_candidate" not in run.result:
         raise RunError(f"The run {run_id!r} has no result yet ({run.state}). Wait for its end, or resume it.")
     spec = RunSpec.model_validate(run.spec)
-    candidate = store.candidate(run_id, run.result["best_candidate"])
+    candidate = store.trials.candidate(run_id, run.result["best_candidate"])
     rows = right_rows(store, run)
     outcomes = {
         o.row: o
         for trial in dict.fromkeys(rows.values())
-        for o in store.outcomes(run_id, trial)
+        for o in store.trials.outcomes(run_id, trial)
         if rows.get(o.row) == trial
     }
     values = _values(store, spec, sorted(outcomes))

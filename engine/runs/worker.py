@@ -103,7 +103,7 @@ def work(home: Path, run_id: str) -> int:
     failure ends in the run's state and message, its traceback in `home/logs`.
     """
     with Store.open(home) as store, _log_file(home, run_id):
-        run = store.claim_run(run_id, os.getpid())
+        run = store.runs.claim(run_id, os.getpid())
         _log.info("Process %s works on run %s.", os.getpid(), run_id)
         job = _Job(home, store, run, StoreRecorder(store, run_id), time.time())
         return job.carry_out()
@@ -141,7 +141,7 @@ class _Job:
                 return self._failed(str(error))
             except Exception as error:  # noqa: BLE001 - whatever it is, the run must not stay "running"
                 return self._failed(f"Something inside Tuneboard went wrong: {type(error).__name__}: {error}")
-        return 0 if self.store.get_run(run_id).state != "failed" else 1
+        return 0 if self.store.runs.get(run_id).state != "failed" else 1
 
     def _cancelled(self) -> int:
         if self.taken:
@@ -155,7 +155,7 @@ class _Job:
 
     def _ended(self, state: Any, sentence: str, code: int) -> int:
         try:
-            self.store.set_state(self.run.id, state, sentence)
+            self.store.runs.set_state(self.run.id, state, sentence)
         except StoreError:
             _log.exception("The end of run %s could not be stored.", self.run.id)
             return 1
@@ -165,20 +165,20 @@ class _Job:
         store, run_id = self.store, self.run.id
         requests = StoreRequests(store, run_id, watch)
         cache.payer.set(run_id)
-        store.clear_events(run_id)
-        store.set_phase(run_id, "Reading the data")
+        store.events.clear(run_id)
+        store.runs.set_phase(run_id, "Reading the data")
         prepared = await asyncio.to_thread(self._prepare)
         if prepared.spec.pipeline.models and not self.run.calls:  # a run that goes on has heard from them
-            store.set_phase(run_id, "Asking the steps' own models for a word")
+            store.runs.set_phase(run_id, "Asking the steps' own models for a word")
             await check_step_models(prepared.spec.pipeline)
         for note in prepared.notes:
-            store.add_event(run_id, "note", note, {"level": "info"})
+            store.events.add(run_id, "note", note, {"level": "info"})
         settings = with_budget_left(prepared.settings, self.run.seconds)
         driver = Driver(settings, self.recorder, StoreControl(watch, store, run_id), requests)
         silence = asyncio.create_task(
             tell_of_silence(
                 lambda: driver.ledger.replies,
-                lambda: store.get_run(run_id).state == "running",
+                lambda: store.runs.get(run_id).state == "running",
                 self._warn,
             )
         )
@@ -188,10 +188,10 @@ class _Job:
         finally:
             silence.cancel()
             self.recorder.flush()
-            store.set_meters(run_id, driver.ledger.spent, driver.ledger.seconds)
+            store.runs.set_meters(run_id, driver.ledger.spent, driver.ledger.seconds)
 
     def _warn(self, sentence: str) -> None:
-        self.store.add_event(self.run.id, "note", sentence, {"level": "warning"})
+        self.store.events.add(self.run.id, "note", sentence, {"level": "warning"})
 
     def _prepare(self) -> Prepared:
         try:
@@ -206,16 +206,16 @@ class _Job:
 
     async def _phases(self, driver: Driver, prepared: Prepared) -> None:
         store, run_id, split = self.store, self.run.id, prepared.split
-        store.set_phase(run_id, "Scoring the starting prompt")
+        store.runs.set_phase(run_id, "Scoring the starting prompt")
         await driver.score(driver.seed, split.validation, label="baseline")
-        store.set_phase(run_id, "Searching")
+        store.runs.set_phase(run_id, "Searching")
         search = await driver.search(prepared.optimizer.search, test_rows=len(split.test))
         if search.stopped == "failed" and driver.ledger.closing == "failed":
             raise RunError(search.reason)  # the model is gone: what was found is stored, a test is impossible
         if search.stopped == "finished" and self._validated(driver, prepared, search) is None:
-            store.set_phase(run_id, "Scoring the result on all validation rows")
+            store.runs.set_phase(run_id, "Scoring the result on all validation rows")
             await driver.score(search.best, split.validation, label="result")
-        store.set_phase(run_id, "Testing on rows the search never saw")
+        store.runs.set_phase(run_id, "Testing on rows the search never saw")
         before, after = await driver.compare(
             driver.seed, search.best, split.test, labels=("baseline", "best")
         )
@@ -226,9 +226,9 @@ class _Job:
             **self._result(driver, prepared, search, before, after),
             "whole_set": figure and figure.as_dict(),
         }
-        store.set_phase(run_id, "Writing the exports")
+        store.runs.set_phase(run_id, "Writing the exports")
         paths = export_run(self.home, self.run, prepared.spec, search.best, result)
-        store.set_phase(run_id, "Checking that the exports answer the same")
+        store.runs.set_phase(run_id, "Checking that the exports answer the same")
         proofs = await prove(Path(paths["export_path"]), driver.settings, after)
         self._conclude(search, {**result, **paths, "proof": [p.as_dict() for p in proofs]}, driver)
 
@@ -252,20 +252,22 @@ class _Job:
         store, run_id = self.store, self.run.id
         self.recorder.flush()
         with store.transaction():
-            store.drop_trials_before(run_id, self.claimed)
-            store.mark_best(run_id, search.best.id)
-            store.set_meters(run_id, driver.ledger.spent, driver.ledger.seconds)
-            store.save_result(run_id, result)
-            store.set_phase(run_id, "")
-            store.add_event(run_id, "verdict", result["verdict"]["sentence"], result["verdict"])
+            store.trials.drop_before(run_id, self.claimed)
+            store.trials.mark_best(run_id, search.best.id)
+            store.runs.set_meters(run_id, driver.ledger.spent, driver.ledger.seconds)
+            store.runs.save_result(run_id, result)
+            store.runs.set_phase(run_id, "")
+            store.events.add(run_id, "verdict", result["verdict"]["sentence"], result["verdict"])
             if search.stopped == "stopped":
-                store.set_state(
+                store.runs.set_state(
                     run_id, "stopped", "Stopped when asked; the best prompt so far was kept and tested."
                 )
             elif search.stopped == "failed":
-                store.set_state(run_id, "failed", search.reason)
+                store.runs.set_state(run_id, "failed", search.reason)
             else:
-                store.set_state(run_id, "finished", "" if search.stopped == "finished" else search.reason)
+                store.runs.set_state(
+                    run_id, "finished", "" if search.stopped == "finished" else search.reason
+                )
 
 
 def _check_tested(before: Evaluation, after: Evaluation) -> None:

@@ -1,4 +1,4 @@
-"""One open database file: how it is opened, locked, and how SQLite's errors become sentences.
+"""One open database file: how it is opened, locked, and how SQLite's errors become clear messages.
 
 Everything that is asked of the file goes through `read` and `write` here.
 """
@@ -11,18 +11,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
-from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 from engine.errors import StoreError, StoreLockedError, StoreTooNewError
 from engine.store.migrations import SCHEMA_VERSION, migrate
 
 BUSY_SECONDS = 15.0
-Self = TypeVar("Self", bound="StoreConnection")
 
 
-class StoreConnection:
+class Connection:
     """An open store file. Safe to share between threads of one process: calls take turns.
 
     Raises StoreTooNewError for a file of a newer version, StoreLockedError when another program holds
@@ -35,7 +33,7 @@ class StoreConnection:
         self._busy = busy_seconds
         self._lock = RLock()
         self._depth = 0
-        with self._sentences():
+        with self._clear_errors():
             if not read_only:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = self._open()
@@ -45,32 +43,24 @@ class StoreConnection:
         with self._lock:
             self._db.close()
 
-    def __enter__(self: Self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def data_version(self) -> int:
         """Return a number that changes when another connection has written (compare on one connection)."""
-        return int(self._read("PRAGMA data_version")[0][0])
+        return int(self.read("PRAGMA data_version")[0][0])
 
     def check_version(self) -> None:
         """Raise StoreTooNewError when a newer version of Tuneboard has taken the open file over; it is closed then."""
-        with self._lock, self._sentences():
+        with self._lock, self._clear_errors():
             self._schema(self._db)
 
     def _open(self) -> sqlite3.Connection:
         if self.read_only:
             if not self.path.exists():
                 type(self)(self.path).close()  # a first reader finds an empty store, not an error
-            db, version = self._looked_into()
+            db, version = self._opened_to_read()
             if version < SCHEMA_VERSION:
                 db.close()
                 type(self)(self.path).close()
-                db, _ = self._looked_into()
+                db, _ = self._opened_to_read()
             return db
         db = self._connect(str(self.path))
         if self._schema(db) < SCHEMA_VERSION:
@@ -78,7 +68,7 @@ class StoreConnection:
         db.execute("PRAGMA synchronous = NORMAL")
         return db
 
-    def _looked_into(self) -> tuple[sqlite3.Connection, int]:
+    def _opened_to_read(self) -> tuple[sqlite3.Connection, int]:
         """Return the file opened to read, and its schema's version."""
         address = f"file:{quote(str(self.path))}?mode=ro"
         db = self._connect(address, uri=True)
@@ -135,23 +125,29 @@ class StoreConnection:
                 db.execute("ROLLBACK")
             raise
 
-    def _read(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        with self._lock, self._sentences():
+    def read(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Return the rows of a query."""
+        with self._lock, self._clear_errors():
             return self._db.execute(sql, values).fetchall()
 
-    def _write(self, sql: str, values: Sequence[Any] = ()) -> int:
+    def write(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Run one statement; return how many rows it changed."""
-        with self._lock, self._sentences():
+        with self._lock, self._clear_errors():
             return self._db.execute(sql, values).rowcount
 
-    def _write_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        with self._lock, self._sentences():
+    def write_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run one statement for each row of values."""
+        with self._lock, self._clear_errors():
             self._db.executemany(sql, rows)
+
+    def touch(self, run_id: str) -> None:
+        """Count a change of a run: pages read it again."""
+        self.write("UPDATE runs SET revision = revision + 1 WHERE id = ?", (run_id,))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Make what is written inside one commit: all of it or nothing. May be nested."""
-        with self._lock, self._sentences():
+        with self._lock, self._clear_errors():
             if self._depth:
                 yield
                 return
@@ -168,7 +164,7 @@ class StoreConnection:
                 self._depth -= 1
 
     @contextmanager
-    def _sentences(self) -> Iterator[None]:
+    def _clear_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.OperationalError as error:

@@ -6,45 +6,19 @@ nothing. Tests migrate from the oldest step, with rows in it.
 
 from __future__ import annotations
 
-import sys
-from typing import Any
+import sqlite3
 
 SCHEMA_VERSION = 5
 
 
-def migrate(connection: Any, *, upto: int = SCHEMA_VERSION) -> None:
-    """Bring an open sqlite3 connection's file to schema number `upto`.
-
-    Each step and its number are committed together, so a process killed here leaves a usable file.
-    """
-    Database, Migrations = _sqlite_utils()  # noqa: N806 - classes; not needed once a file is up to date
-    steps = Migrations("tuneboard")
-    for number, step in enumerate(STEPS, start=1):
-        steps(name=f"m{number:03d}")(_numbered(number, step))
-    later = f"m{upto + 1:03d}" if upto < len(STEPS) else None
-    steps.apply(Database(connection), stop_before=later)
-
-
-def _sqlite_utils() -> tuple[Any, Any]:
-    """Load sqlite-utils without pandas, which it would load if it is there: half a second of the very first page."""
-    absent = "pandas" not in sys.modules
-    if absent:
-        sys.modules["pandas"] = None  # type: ignore[assignment]  # how an import is refused
-    try:
-        from sqlite_utils import Database, Migrations
-    finally:
-        if absent:
-            del sys.modules["pandas"]
-    return Database, Migrations
-
-
-def _numbered(number: int, statements: tuple[str, ...]) -> Any:
-    def step(db: Any) -> None:
-        for statement in statements:
-            db.execute(statement)
-        db.execute(f"PRAGMA user_version = {number}")
-
-    return step
+def migrate(connection: sqlite3.Connection, *, upto: int = SCHEMA_VERSION) -> None:
+    """Bring an open file to schema number `upto`, within the caller's transaction."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    for number, statements in enumerate(STEPS[:upto], start=1):
+        if number > version:
+            for statement in statements:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number}")
 
 
 _M001_TABLES = (
@@ -98,9 +72,9 @@ _M003_NOTES_AND_ARCHIVE = (
     "ALTER TABLE projects ADD COLUMN archived INTEGER NOT NULL DEFAULT 0",
 )
 
-_M004_PEOPLE = (
+_M004_FEEDBACK_AND_VERSIONS = (
     "ALTER TABLE runs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]'",
-    # What a person asks of a run under way: a prompt to try, a larger budget.
+    # What a user asks of a running search: a prompt to try, a larger budget.
     """CREATE TABLE requests (
         id INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL, kind TEXT NOT NULL,
         content TEXT NOT NULL, created_at REAL NOT NULL, answer TEXT NOT NULL DEFAULT '')""",
@@ -109,7 +83,7 @@ _M004_PEOPLE = (
         project_id TEXT NOT NULL, dataset_id TEXT NOT NULL, row INTEGER NOT NULL, run_id TEXT NOT NULL,
         candidate_id TEXT NOT NULL, thumbs INTEGER NOT NULL, reason TEXT NOT NULL, answer TEXT NOT NULL,
         created_at REAL NOT NULL, PRIMARY KEY (project_id, dataset_id, row, candidate_id))""",
-    # A person's own grades of rows, to check a judge against (0 to 1).
+    # A user's own grades of rows, to check a judge against (0 to 1).
     """CREATE TABLE grades (
         project_id TEXT NOT NULL, dataset_id TEXT NOT NULL, row INTEGER NOT NULL, answer TEXT NOT NULL,
         grade REAL NOT NULL, created_at REAL NOT NULL, PRIMARY KEY (project_id, dataset_id, row, answer))""",
@@ -127,4 +101,10 @@ _M005_ROW_NUMBERS = (
         WHERE kind = 'row_scored' AND json_extract(data, '$.row') IS NOT NULL""",
 )
 
-STEPS = (_M001_TABLES, _M002_REVISION_AND_PHASE, _M003_NOTES_AND_ARCHIVE, _M004_PEOPLE, _M005_ROW_NUMBERS)
+STEPS = (
+    _M001_TABLES,
+    _M002_REVISION_AND_PHASE,
+    _M003_NOTES_AND_ARCHIVE,
+    _M004_FEEDBACK_AND_VERSIONS,
+    _M005_ROW_NUMBERS,
+)

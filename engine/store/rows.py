@@ -175,3 +175,54 @@ class EventRow:
     kind: str
     text: str
     data: Mapping[str, Any] = field(default_factory=dict)
+
+
+NOT_DONE = "Not done: "
+BUDGET, CANDIDATE = "budget", "candidate"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRow:
+    """One request. `kind` is "budget" or "candidate"; `answer` is "" while it has no answer.
+
+    `batch` counts the search's batches from 1: the one in which it was carried out, None before that.
+    """
+
+    id: int
+    kind: str
+    content: dict[str, Any]
+    created_at: float
+    answer: str
+    batch: int | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether it was answered, and not done."""
+        return self.answer.startswith(NOT_DONE)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackRow:
+    """A user's feedback on one answer: `thumbs` is 1, -1 or 0; `row` is the dataset's; `run_id` is where it was read."""
+
+    row: int
+    run_id: str
+    candidate_id: str
+    thumbs: int
+    reason: str
+    answer: str
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """One kept program. `content` is its whole program file; `number` counts from 1 in each project."""
+
+    project_id: str
+    number: int
+    run_id: str
+    candidate_id: str
+    content: dict[str, Any]
+    note: str
+    in_use: bool
+    created_at: float

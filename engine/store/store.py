@@ -1,35 +1,68 @@
 """The store: one SQLite file in the data folder, with everything that is kept.
 
-Opening it to read costs some 0.3 ms, so a page opens it anew for each look and closes it again. It
-knows nothing of models, searches or pages; see `engine.store.rows` for the records it hands out.
+Opening it to read costs some 0.3 ms, so a page opens it again for each look and closes it. It knows nothing of
+models, searches or pages; see `engine.store.rows` for the records it hands out.
 """
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
+from types import TracebackType
 
 from engine.home import data_home
-from engine.store.people import PeopleStore
-from engine.store.requests import RequestStore
-from engine.store.versions import VersionStore
+from engine.store.connection import BUSY_SECONDS, Connection
+from engine.store.feedback import Feedback
+from engine.store.projects import Datasets, Projects, Settings
+from engine.store.runs import Requests, Runs
+from engine.store.trials import Events, Trials
+from engine.store.versions import Versions
 
 FILE_NAME = "tuneboard.db"
 
 
-class Store(RequestStore, PeopleStore, VersionStore):
-    """Projects, datasets, runs and what happened in them.
+class Store:
+    """Projects, datasets, runs and what happened in them: parts over one connection.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as home, Store.open(Path(home)) as store:
-    ...     project = store.create_project("Routing", {"seed": 1})
-    ...     store.get_project(project).draft
+    ...     project = store.projects.create("Routing", {"seed": 1})
+    ...     store.projects.get(project).draft
     {'seed': 1}
     """
+
+    def __init__(self, path: Path, *, read_only: bool = False, busy_seconds: float = BUSY_SECONDS) -> None:
+        self.connection = Connection(path, read_only=read_only, busy_seconds=busy_seconds)
+        self.projects = Projects(self.connection)
+        self.datasets = Datasets(self.connection)
+        self.settings = Settings(self.connection)
+        self.runs = Runs(self.connection)
+        self.trials = Trials(self.connection)
+        self.events = Events(self.connection)
+        self.requests = Requests(self.connection)
+        self.feedback = Feedback(self.connection)
+        self.versions = Versions(self.connection)
 
     @classmethod
     def open(cls, home: Path | None = None, *, read_only: bool = False) -> Store:
         """Open the store of a data folder (the default one: `engine.home.data_home`), made where there is none.
 
-        Raises StoreError, StoreTooNewError or StoreLockedError with a sentence to show.
+        Raises StoreError, StoreTooNewError or StoreLockedError with a message to show.
         """
         return cls((home or data_home()) / FILE_NAME, read_only=read_only)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file. Closing twice is harmless."""
+        self.connection.close()
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Make what is written inside one commit: all of it or nothing. May be nested."""
+        return self.connection.transaction()

@@ -12,57 +12,60 @@ from typing import Any
 from engine.errors import NotFoundError
 from engine.records import Candidate, Outcome, Usage
 from engine.store.codec import clean_text, from_json, to_json
+from engine.store.connection import Connection
 from engine.store.rows import CandidateEntry, CandidateRow, EventRow, TrialRow
-from engine.store.runs import RunStore
 
 
-class TrialStore(RunStore):
-    """Reading and writing what happens in runs."""
+class Trials:
+    """Reading and writing candidates, trials and outcomes."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
 
     def add_candidate(self, run_id: str, candidate: Candidate) -> int:
         """Store a candidate; return its number in the run (the number it had, if it is known)."""
-        with self.transaction():
-            known = self._read(
+        with self._db.transaction():
+            known = self._db.read(
                 "SELECT number FROM candidates WHERE run_id = ? AND id = ?", (run_id, candidate.id)
             )
             if known:
                 return int(known[0][0])
-            number = int(self._read("SELECT count(*) FROM candidates WHERE run_id = ?", (run_id,))[0][0])
-            self._write(
+            number = int(self._db.read("SELECT count(*) FROM candidates WHERE run_id = ?", (run_id,))[0][0])
+            self._db.write(
                 "INSERT INTO candidates (run_id, id, number, content, created_at) VALUES (?, ?, ?, ?, ?)",
                 (run_id, candidate.id, number, to_json(candidate.as_dict()), time.time()),
             )
-            self._touch(run_id)
+            self._db.touch(run_id)
         return number
 
-    def start_trial(
+    def start(
         self, run_id: str, number: int, candidate_id: str, split: str, label: str, rows_total: int
     ) -> None:
         """Store a trial as running, with no rows yet; what an earlier process stored under its number goes."""
-        with self.transaction():
-            self._write("DELETE FROM outcomes WHERE run_id = ? AND trial = ?", (run_id, number))
-            self._write(
+        with self._db.transaction():
+            self._db.write("DELETE FROM outcomes WHERE run_id = ? AND trial = ?", (run_id, number))
+            self._db.write(
                 "INSERT OR REPLACE INTO trials (run_id, number, candidate_id, split, label, rows_total, started_at) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (run_id, number, candidate_id, split, clean_text(label), rows_total, time.time()),
             )
-            self._touch(run_id)
+            self._db.touch(run_id)
 
     def add_outcomes(self, run_id: str, trial: int, outcomes: Sequence[Outcome]) -> None:
         """Store rows of a trial as they come in, in any order; its score becomes the mean so far."""
-        with self.transaction():
-            self._write_many(
+        with self._db.transaction():
+            self._db.write_many(
                 "INSERT OR REPLACE INTO outcomes (run_id, trial, row, score, content) VALUES (?, ?, ?, ?, ?)",
                 [(run_id, trial, o.row, o.score, to_json(o.to_json())) for o in outcomes],
             )
-            self._write(
+            self._db.write(
                 "UPDATE trials SET (rows_done, score) = (SELECT count(*), avg(score) FROM outcomes "
                 "WHERE run_id = ?1 AND trial = ?2) WHERE run_id = ?1 AND number = ?2",
                 (run_id, trial),
             )
-            self._touch(run_id)
+            self._db.touch(run_id)
 
-    def finish_trial(
+    def finish(
         self,
         run_id: str,
         number: int,
@@ -75,74 +78,43 @@ class TrialStore(RunStore):
         """Close a trial. Without a score the mean of its rows stays. `state` is finished or stopped."""
         u = usage or Usage()
         meters = (u.calls, u.cached, u.input_tokens, u.output_tokens, u.cost, seconds)
-        with self.transaction():
-            self._write(
+        with self._db.transaction():
+            self._db.write(
                 "UPDATE trials SET state = ?, score = coalesce(?, score), finished_at = ?, calls = ?, cached = ?, "
                 "input_tokens = ?, output_tokens = ?, cost = ?, seconds = ? WHERE run_id = ? AND number = ?",
                 (state, score, time.time(), *meters, run_id, number),
             )
-            self._touch(run_id)
+            self._db.touch(run_id)
 
     def mark_best(self, run_id: str, candidate_id: str) -> None:
         """Mark the trials of the best candidate so far, and no others."""
-        with self.transaction():
-            self._write(
+        with self._db.transaction():
+            self._db.write(
                 "UPDATE trials SET is_best = (candidate_id = ?) WHERE run_id = ?", (candidate_id, run_id)
             )
-            self._touch(run_id)
+            self._db.touch(run_id)
 
-    def drop_trials_before(self, run_id: str, started: float) -> None:
+    def drop_before(self, run_id: str, started: float) -> None:
         """Delete trials that an earlier process recorded and this one never came to (started before that time)."""
-        with self.transaction():
+        with self._db.transaction():
             old = "(SELECT number FROM trials WHERE run_id = ?1 AND started_at < ?2)"
-            self._write(f"DELETE FROM outcomes WHERE run_id = ?1 AND trial IN {old}", (run_id, started))  # noqa: S608 - our own text
-            self._write("DELETE FROM trials WHERE run_id = ? AND started_at < ?", (run_id, started))
-            self._touch(run_id)
+            self._db.write(f"DELETE FROM outcomes WHERE run_id = ?1 AND trial IN {old}", (run_id, started))  # noqa: S608 - our own text
+            self._db.write("DELETE FROM trials WHERE run_id = ? AND started_at < ?", (run_id, started))
+            self._db.touch(run_id)
 
-    def add_event(self, run_id: str, kind: str, text: str, data: Mapping[str, Any] | None = None) -> int:
-        """Store that something happened; return its id, larger than any before."""
-        with self.transaction():
-            self._write(
-                "INSERT INTO events (run_id, at, kind, text, data) VALUES (?, ?, ?, ?, ?)",
-                (run_id, time.time(), kind, clean_text(text), to_json(data or {})),
-            )
-            self._touch(run_id)
-            return int(self._read("SELECT last_insert_rowid()")[0][0])
-
-    def clear_events(self, run_id: str) -> None:
-        """Delete a run's events: a process that drives it again from the start tells them again."""
-        self._write("DELETE FROM events WHERE run_id = ?", (run_id,))
-
-    def trials(self, run_id: str, first: int = 0) -> list[TrialRow]:
+    def all(self, run_id: str, first: int = 0) -> list[TrialRow]:
         """Return a run's trials by number, from `first` on."""
-        rows = self._read(
+        rows = self._db.read(
             "SELECT number, candidate_id, split, label, score, rows_total, rows_done, state, started_at, "
             "finished_at, calls, cached, input_tokens, output_tokens, cost, seconds, is_best "
             "FROM trials WHERE run_id = ? AND number >= ? ORDER BY number",
             (run_id, first),
         )
-        return [
-            TrialRow(
-                r[0],
-                r[1],
-                r[2],
-                r[3],
-                r[4],
-                r[5],
-                r[6],
-                r[7],
-                r[8],
-                r[9],
-                Usage(*r[10:15]),
-                r[15],
-                bool(r[16]),
-            )
-            for r in rows
-        ]
+        return [TrialRow(*(*r[:10], Usage(*r[10:15]), r[15], bool(r[16]))) for r in rows]
 
     def candidates(self, run_id: str) -> list[CandidateRow]:
         """Return a run's candidates in the order found."""
-        rows = self._read(
+        rows = self._db.read(
             "SELECT id, number, content, created_at FROM candidates WHERE run_id = ? ORDER BY number",
             (run_id,),
         )
@@ -154,13 +126,13 @@ class TrialStore(RunStore):
 
     def candidate_index(self, run_id: str) -> list[CandidateEntry]:
         """Return a run's candidates without their content, in the order found: quick also for many thousands."""
-        rows = self._read("SELECT id, number FROM candidates WHERE run_id = ? ORDER BY number", (run_id,))
+        rows = self._db.read("SELECT id, number FROM candidates WHERE run_id = ? ORDER BY number", (run_id,))
         scores = self._candidate_scores(run_id)
         return [CandidateEntry(r[0], r[1], *scores.get(r[0], (None, 0))) for r in rows]
 
     def parents(self, run_id: str, first: int = 0) -> dict[str, tuple[str, ...]]:
         """Return which candidates each came from, by id, in the order found; from number `first` on."""
-        rows = self._read(
+        rows = self._db.read(
             "SELECT id, json_extract(content, '$.parents') FROM candidates WHERE run_id = ? AND number >= ? ORDER BY number",
             (run_id, first),
         )
@@ -168,7 +140,7 @@ class TrialStore(RunStore):
 
     def candidate(self, run_id: str, candidate_id: str) -> Candidate:
         """Return one candidate of a run. Raises NotFoundError."""
-        rows = self._read(
+        rows = self._db.read(
             "SELECT content FROM candidates WHERE run_id = ? AND id = ?", (run_id, candidate_id)
         )
         if not rows:
@@ -177,7 +149,7 @@ class TrialStore(RunStore):
 
     def outcomes(self, run_id: str, trial: int) -> list[Outcome]:
         """Return a trial's rows as far as they are in, by row id."""
-        rows = self._read(
+        rows = self._db.read(
             "SELECT row, score, content FROM outcomes WHERE run_id = ? AND trial = ? ORDER BY row",
             (run_id, trial),
         )
@@ -188,7 +160,7 @@ class TrialStore(RunStore):
 
     def row_scores(self, run_id: str, split: str = "validation") -> dict[int, dict[int, float]]:
         """Return the scores of all rows of a split alone, by trial number and row id."""
-        rows = self._read(
+        rows = self._db.read(
             "SELECT outcomes.trial, outcomes.row, outcomes.score FROM outcomes JOIN trials ON "
             "trials.run_id = outcomes.run_id AND trials.number = outcomes.trial "
             "WHERE outcomes.run_id = ? AND trials.split = ? ORDER BY outcomes.trial, outcomes.row",
@@ -204,7 +176,7 @@ class TrialStore(RunStore):
 
         A row that a run has answered before is taken from its memory and counted as no tokens: such rows are left out.
         """
-        rows = self._read(
+        rows = self._db.read(
             "SELECT candidate_id, avg(tokens) FROM (SELECT trials.candidate_id, "
             "json_extract(outcomes.content, '$.usage[2]') + json_extract(outcomes.content, '$.usage[3]') AS tokens "
             "FROM outcomes JOIN trials ON trials.run_id = outcomes.run_id AND trials.number = outcomes.trial "
@@ -213,18 +185,39 @@ class TrialStore(RunStore):
         )
         return dict(rows)
 
-    def events(self, run_id: str, after: int = 0, latest: int = -1) -> list[EventRow]:
-        """Return a run's events with an id above `after`, in order; with `latest`, only so many from the end."""
-        rows = self._read(
-            "SELECT id, at, kind, text, data FROM events WHERE run_id = ? AND id > ? ORDER BY id DESC LIMIT ?",
-            (run_id, after, latest),
-        )
-        return [EventRow(r[0], r[1], r[2], r[3], from_json(r[4], {})) for r in reversed(rows)]
-
     def _candidate_scores(self, run_id: str) -> dict[str, tuple[float | None, int]]:
-        rows = self._read(
+        rows = self._db.read(
             "SELECT candidate_id, score, rows_done FROM trials WHERE run_id = ? AND split <> 'test' "
             "AND state = 'finished' ORDER BY split = 'validation', rows_done, number",
             (run_id,),
         )
         return {r[0]: (r[1], r[2]) for r in rows}  # the last one wins: validation rows, the most of them
+
+
+class Events:
+    """Reading and writing what happened in a run."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def add(self, run_id: str, kind: str, text: str, data: Mapping[str, Any] | None = None) -> int:
+        """Store that something happened; return its id, larger than any before."""
+        with self._db.transaction():
+            self._db.write(
+                "INSERT INTO events (run_id, at, kind, text, data) VALUES (?, ?, ?, ?, ?)",
+                (run_id, time.time(), kind, clean_text(text), to_json(data or {})),
+            )
+            self._db.touch(run_id)
+            return int(self._db.read("SELECT last_insert_rowid()")[0][0])
+
+    def clear(self, run_id: str) -> None:
+        """Delete a run's events: a process that drives it again from the start tells them again."""
+        self._db.write("DELETE FROM events WHERE run_id = ?", (run_id,))
+
+    def all(self, run_id: str, after: int = 0, latest: int = -1) -> list[EventRow]:
+        """Return a run's events with an id above `after`, in order; with `latest`, only so many from the end."""
+        rows = self._db.read(
+            "SELECT id, at, kind, text, data FROM events WHERE run_id = ? AND id > ? ORDER BY id DESC LIMIT ?",
+            (run_id, after, latest),
+        )
+        return [EventRow(r[0], r[1], r[2], r[3], from_json(r[4], {})) for r in reversed(rows)]

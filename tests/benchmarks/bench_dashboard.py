@@ -193,7 +193,7 @@ def _all_tabs(server: Server, home: Path, query: str, run: str) -> list[float]:
             page.wait_for_function(
                 f"document.querySelector('.plot')?.dataset.stamp === '{TRIALS}'", timeout=90_000
             )
-            store.heartbeat(run, os.getpid())
+            store.runs.heartbeat(run, os.getpid())
         times = []
         for number in range(TRIALS + 1, TRIALS + 4):
             _trial(store, run, number)
@@ -210,9 +210,9 @@ def _all_tabs(server: Server, home: Path, query: str, run: str) -> list[float]:
 
 
 def _trial(store: Store, run: str, number: int) -> None:
-    store.heartbeat(run, os.getpid())
-    store.start_trial(run, number, CANDIDATE.id, "validation", "full validation", 1)
-    store.add_outcomes(run, number, [Outcome(0, 1.0, {"queue": "billing"})])
+    store.runs.heartbeat(run, os.getpid())
+    store.trials.start(run, number, CANDIDATE.id, "validation", "full validation", 1)
+    store.trials.add_outcomes(run, number, [Outcome(0, 1.0, {"queue": "billing"})])
 
 
 def _write(home: Path, run: str, stop: threading.Event) -> None:
@@ -333,7 +333,7 @@ def _upload(home: Path) -> list[float]:
     try:
         for number in range(3):
             with Store.open(home) as store:
-                project = store.create_project(f"Upload {number}", {})
+                project = store.projects.create(f"Upload {number}", {})
             with _page() as page:
                 page.goto(f"{server.url}/examples?project={project}")
                 upload = page.locator("input[type=file]").first
@@ -382,10 +382,10 @@ def _watched_run(home: Path) -> tuple[str, str]:
     project = drafts.project_from_sample(SAMPLES[0])
     draft = drafts.edit(project, lambda d: d)
     with Store.open(home) as store:
-        dataset = next(d for d in store.list_datasets() if d.id == draft.dataset)
+        dataset = next(d for d in store.datasets.all() if d.id == draft.dataset)
         run = launching.create(project, draft.to_run(dataset.hash).model_dump(mode="json"), "Watched")
-        store.claim_run(run, os.getpid())
-        store.add_candidate(run, CANDIDATE)
+        store.runs.claim(run, os.getpid())
+        store.trials.add_candidate(run, CANDIDATE)
     return run, project
 
 
@@ -404,14 +404,14 @@ def _long_history(home: Path, runs: int = 200, trials: int = 50, rows: int = 100
     content = "\n".join((",".join(names), *lines)).encode()
     digest = hashlib.sha256(content).hexdigest()
     with Store.open(home) as store:
-        dataset = store.add_dataset("history.csv", content, digest, names, rows, "upload")
+        dataset = store.datasets.add("history.csv", content, digest, names, rows, "upload")
         drafts.update(project, dataset=dataset, mapping={name: name for name in names})
         spec = drafts.edit(project, lambda d: d).to_run("").model_dump(mode="json")
         for number in range(runs):
             with store.transaction():
-                run = store.create_run(project, spec, f"Run {number}")
+                run = store.runs.create(project, spec, f"Run {number}")
                 _past_trials(store, run, number, trials)
-                store.set_state(run, "finished")
+                store.runs.set_state(run, "finished")
 
 
 def _past_trials(store: Store, run: str, seed: int, trials: int) -> None:
@@ -420,12 +420,12 @@ def _past_trials(store: Store, run: str, seed: int, trials: int) -> None:
         text = f"Choose the queue, version {seed} {number}. " + "Read the whole message first. " * 20
         candidate = Candidate({"route": StepState(text)}, parents, f"Version {number}.")
         parents = (candidate.id,)
-        store.add_candidate(run, candidate)
-        store.start_trial(run, number, candidate.id, "validation", "full validation", 10)
+        store.trials.add_candidate(run, candidate)
+        store.trials.start(run, number, candidate.id, "validation", "full validation", 10)
         outcomes = [Outcome(i, float((i * number + seed) % 3 == 0), {"queue": "billing"}) for i in range(10)]
-        store.add_outcomes(run, number, outcomes)
-        store.finish_trial(run, number)
-        store.add_event(run, "trial_finished", f"Trial {number} scored 33 % over 10 rows.")
+        store.trials.add_outcomes(run, number, outcomes)
+        store.trials.finish(run, number)
+        store.events.add(run, "trial_finished", f"Trial {number} scored 33 % over 10 rows.")
 
 
 @contextmanager

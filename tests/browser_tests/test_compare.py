@@ -47,7 +47,7 @@ def runs(server: Server, endpoint: OpenAIServer) -> tuple[str, list[str]]:
     for name in ("LabeledFewShot", "BootstrapFewShot"):
         spec = draft.model_copy(update={"optimizer": Named(name=name)}).to_run(reading.datasets()[0].hash)
         with Store.open(server.home) as store:
-            made.append(store.create_run(project, spec.model_dump(mode="json"), name))
+            made.append(store.runs.create(project, spec.model_dump(mode="json"), name))
         _, errors = start_worker(server.home, made[-1]).communicate(timeout=600)
         assert reading.run(made[-1]).state == "finished", errors.decode()
     if before is None:

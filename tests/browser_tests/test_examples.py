@@ -65,7 +65,7 @@ def rows_of(project: str) -> list[dict[str, str]]:
     from engine.dataset import read_dataset
 
     with reading.reading() as store:
-        row = store.get_dataset(stored(project).dataset)
+        row = store.datasets.get(stored(project).dataset)
     return read_dataset(row.content, row.name).rows()
 
 

@@ -55,7 +55,7 @@ def test_stored_trials_are_on_the_chart_at_once_without_a_rerun(project, new_pag
     # How fast they are is for the benchmark. Were the page to look every few seconds only, none could be.
     assert min(delays) < 3, f"{min(delays):.2f} s at best"
     assert [f for f in frames if "_stcore" in f] == [], "Streamlit had nothing to do with it"
-    store.add_event(run, "note", "<img src=x onerror=alert(1)> **loud**")
+    store.events.add(run, "note", "<img src=x onerror=alert(1)> **loud**")
     expect(page.locator(".tb-feed")).to_contain_text("<img src=x onerror=alert(1)> **loud**")
 
 
@@ -83,7 +83,7 @@ def test_zoom_legend_and_choice_survive_new_trials(project, new_page, watched):
     for number in range(6, 12):
         trial(store, run, number, 0.9)
         on_chart(page, number)
-    store.add_request(run, "budget", {"budget": {"calls": 5000}})
+    store.requests.add(run, "budget", {"budget": {"calls": 5000}})
     expect(page.locator(".st-key-requests")).to_contain_text("Up to 5,000 calls")
     chart = "document.querySelector('.plot')"
     assert page.evaluate(f"{chart}.mark") == "the same element"
@@ -139,7 +139,7 @@ def test_the_end_is_told_only_to_whoever_asked(project, new_page, watched):
     trial(store, run, 1)
     on_chart(page, 1)
     assert page.evaluate("window.told") == []
-    store.set_state(run, "failed", "The model went away.")
+    store.runs.set_state(run, "failed", "The model went away.")
     page.wait_for_function("window.told.length === 1")
     assert page.evaluate("window.told[0]") == ["Watched has failed", "The model went away."]
     expect(page.locator(".st-key-run_head")).to_contain_text("Failed")

@@ -113,8 +113,12 @@ def test_a_prompt_by_hand_and_a_larger_budget_while_it_runs(server, project, new
     expect(page.locator("[data-meter=calls]")).to_contain_text(" of 2,500")
     shoot(page, "run_requests")
     with Store.open(server.home, read_only=True) as store:
-        mine = next(t for t in store.trials(run) if t.label == "by hand")
-        assert store.candidate(run, mine.candidate_id).steps["route"].instructions.startswith("Read it twice")
+        mine = next(t for t in store.trials.all(run) if t.label == "by hand")
+        assert (
+            store.trials.candidate(run, mine.candidate_id)
+            .steps["route"]
+            .instructions.startswith("Read it twice")
+        )
     end(page)
     expect(page.locator(".st-key-own_prompt")).to_have_count(0)
 
@@ -124,7 +128,7 @@ def test_a_worker_that_died_shows_as_such_and_goes_on_where_it_was(server, proje
     run = start(page)
     expect(page.locator(".plot[data-points]")).to_be_visible()
     with Store.open(server.home, read_only=True) as store:
-        os.kill(store.get_run(run).pid or 0, signal.SIGKILL)
+        os.kill(store.runs.get(run).pid or 0, signal.SIGKILL)
     expect(page.locator(".st-key-run_head")).to_contain_text("Interrupted")
     expect(page.get_by_test_id("stMain")).to_contain_text("ended without a word")
     shoot(page, "run_interrupted")

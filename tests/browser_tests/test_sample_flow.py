@@ -144,7 +144,7 @@ def test_every_page_in_both_themes_and_widths(finished, new_page, theme: str):
 def stored_instruction(home: Path) -> str:
     """Return the instruction of the project changed last, as it is stored."""
     with Store.open(home, read_only=True) as store:
-        return str(store.list_projects()[0].draft["pipeline"]["steps"][0]["instructions"])
+        return str(store.projects.all()[0].draft["pipeline"]["steps"][0]["instructions"])
 
 
 def open_project(page: Page) -> None:
@@ -156,9 +156,9 @@ READ_RUN = """
 import json
 from engine.store.store import Store
 store = Store.open(read_only=True)
-run = next(r for r in store.list_runs() if r.result)
-trials = [t for t in store.trials(run.id) if t.split == "test" and t.candidate_id == run.result["best_candidate"]]
-print(json.dumps({o.row: o.prediction["queue"] for o in store.outcomes(run.id, trials[-1].number)}))
+run = next(r for r in store.runs.all() if r.result)
+trials = [t for t in store.trials.all(run.id) if t.split == "test" and t.candidate_id == run.result["best_candidate"]]
+print(json.dumps({o.row: o.prediction["queue"] for o in store.trials.outcomes(run.id, trials[-1].number)}))
 """
 
 ANSWER_ROWS = """

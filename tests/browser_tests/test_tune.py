@@ -91,7 +91,7 @@ def test_three_models_are_asked_each_for_its_part_and_a_sentence_stays(page, pro
     press(page, "start_run")
     expect(page.locator(".st-key-run_head")).to_be_visible(timeout=60_000)
     with Store.open() as store:
-        (run,) = store.list_runs(project)
+        (run,) = store.runs.all(project)
 
     def tried() -> bool:
         # What was asked stays known, whether the run is over by then or not.

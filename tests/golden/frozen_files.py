@@ -74,11 +74,11 @@ def _project(home: Path) -> Iterator[str]:
     """Yield the project that is made from a project file."""
     project = import_project((FROZEN / "project.json").read_bytes())
     with Store.open() as store:
-        (found,) = store.list_projects()
+        (found,) = store.projects.all()
         assert found.id == project
         yield f"project: {found.name}"
         yield from _leaves("draft", {**found.draft, "dataset": None})
-        dataset = store.get_dataset(found.draft["dataset"])
+        dataset = store.datasets.get(found.draft["dataset"])
         yield f"dataset: {dataset.name}, {dataset.rows} rows, {dataset.source}, {dataset.hash}"
     assert dataset.content == (FROZEN / "lending_questions.csv").read_bytes()
 
@@ -87,21 +87,21 @@ def _store(home: Path) -> Iterator[str]:
     """Yield everything in the store, by the ways there are to read it."""
     frozen_home(home)
     with Store.open() as store:
-        (project,) = store.list_projects()
+        (project,) = store.projects.all()
         yield f"project: {project.name}, changed {project.updated_at:.0f}, archived {project.archived}"
         yield from _leaves("draft", project.draft)
-        (info,) = store.list_datasets()
+        (info,) = store.datasets.all()
         yield f"dataset: {info.name}, {info.columns}, {info.rows} rows, {info.source}"
-        assert store.get_dataset(info.id).content == (FROZEN / "lending_questions.csv").read_bytes()
-        for said in store.remarks(project.id, info.id):
+        assert store.datasets.get(info.id).content == (FROZEN / "lending_questions.csv").read_bytes()
+        for said in store.feedback.all(project.id, info.id):
             yield f"feedback: row {said.row}, {said.thumbs:+d}, {said.reason!r} on {_short(said.answer)}"
-        for (row, answer), grade in store.grades(project.id, info.id).items():
+        for (row, answer), grade in store.feedback.grades(project.id, info.id).items():
             yield f"grade: row {row}, {grade} for {_short(answer)}"
-        for version in store.versions(project.id):
+        for version in store.versions.all(project.id):
             steps = list(version.content["candidate"]["steps"])
             yield f"version {version.number}: {version.note!r}, in use {version.in_use}, steps {steps}"
-        yield f"welcomed: {store.get_setting('welcomed')}"
-        for run in reversed(store.list_runs()):
+        yield f"welcomed: {store.settings.get('welcomed')}"
+        for run in reversed(store.runs.all()):
             yield from _run(store, run)
 
 
@@ -111,17 +111,17 @@ def _run(store: Any, run: Any) -> Iterator[str]:
     yield from _leaves("spec", run.spec)
     yield from _leaves("estimate", run.estimate)
     yield from _leaves("result", run.result)
-    candidates = store.candidates(run.id)
+    candidates = store.trials.candidates(run.id)
     numbers = {row.id: row.number for row in candidates}
     for row in candidates:
         yield f"candidate {row.number}: {row.candidate.reason}"
         for path, state in row.candidate.steps.items():
             yield f"  {path}: {state.instructions!r}, {len(state.demos)} demos"
-    for trial in store.trials(run.id):
+    for trial in store.trials.all(run.id):
         yield f"trial {trial.number}: candidate {numbers[trial.candidate_id]}, {trial.split}, {trial.label}, {trial.score:.4f}"
-        for outcome in store.outcomes(run.id, trial.number):
+        for outcome in store.trials.outcomes(run.id, trial.number):
             yield f"  row {outcome.row}: {outcome.score:.4f} {_short(outcome.prediction)} {outcome.feedback}"
-    for event in store.events(run.id):
+    for event in store.events.all(run.id):
         yield f"event {event.kind}: {event.text}"
 
 

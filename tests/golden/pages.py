@@ -83,8 +83,8 @@ def page_text(name: str) -> str:
 
 def _opened(visit: Visit) -> AppTest:
     with Store.open(read_only=True) as store:
-        runs = {run.title: run.id for run in store.list_runs()}
-        project = store.list_projects()[0].id
+        runs = {run.title: run.id for run in store.runs.all()}
+        project = store.projects.all()[0].id
     app = AppTest.from_file(APP, default_timeout=180)
     address = {"project": project, **visit.address, "run": runs[visit.address.get("run", "GEPA")]}
     app.query_params.update(address)

@@ -31,11 +31,11 @@ def fill(home: Path, *, runs: int = RUNS, trials: int = TRIALS, rows: int = ROWS
     """Fill a data folder: one real run is done, and its records are multiplied."""
     small, large = add_data(home), add_data(home, csv_bytes(rows), "year.csv")
     with Store.open(home) as store:
-        store.set_setting("welcomed", True)
-        busy = store.create_project("Busy", _draft(small))
-        wide = store.create_project("Wide", _draft(large))
+        store.settings.set("welcomed", True)
+        busy = store.projects.create("Busy", _draft(small))
+        wide = store.projects.create("Wide", _draft(large))
         run = spec(small, optimizer=Named(name="BootstrapFewShotWithRandomSearch")).model_dump(mode="json")
-        first = store.create_run(busy, run, "Run 1")
+        first = store.runs.create(busy, run, "Run 1")
     assert work(home, first) == 0
     database = sqlite3.connect(home / FILE_NAME)
     with database:

@@ -58,20 +58,20 @@ def own_run(home: Path, project: str, title: str) -> Iterator[tuple[str, Store]]
     """A run that this process has claimed, and says so as a worker would, until the block ends."""
     with Store.open(home) as store:
         draft = drafts.edit(project, lambda d: d)
-        dataset = next(d for d in store.list_datasets() if d.id == draft.dataset)
+        dataset = next(d for d in store.datasets.all() if d.id == draft.dataset)
         run = launching.create(project, draft.to_run(dataset.hash).model_dump(mode="json"), title)
-        store.claim_run(run, os.getpid())
-        store.add_candidate(run, CANDIDATE)
+        store.runs.claim(run, os.getpid())
+        store.trials.add_candidate(run, CANDIDATE)
         with Watch(store, run, os.getpid(), lambda: None):
             yield run, store
-        store.set_state(run, "stopped")
+        store.runs.set_state(run, "stopped")
 
 
 def trial(store: Store, run: str, number: int, score: float = 1.0) -> float:
     """Store a trial; return when."""
-    store.start_trial(run, number, CANDIDATE.id, "validation", "full validation", 1)
-    store.add_outcomes(run, number, [Outcome(0, score, {"queue": "billing"})])
-    store.finish_trial(run, number)
+    store.trials.start(run, number, CANDIDATE.id, "validation", "full validation", 1)
+    store.trials.add_outcomes(run, number, [Outcome(0, score, {"queue": "billing"})])
+    store.trials.finish(run, number)
     return time.monotonic()
 
 

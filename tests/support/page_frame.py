@@ -36,4 +36,4 @@ def said(app: AppTest) -> str:
 def stored_draft(project: str) -> ProjectDraft:
     """A project's draft as it is in the store."""
     with Store.open() as store:
-        return ProjectDraft.model_validate(store.get_project(project).draft)
+        return ProjectDraft.model_validate(store.projects.get(project).draft)

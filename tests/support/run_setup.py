@@ -70,7 +70,7 @@ def add_data(home: Path, content: bytes | None = None, name: str = "shelves.csv"
     content = csv_bytes() if content is None else content
     with Store.open(home) as store:
         dataset = read_dataset(content, name)
-        return store.add_dataset(
+        return store.datasets.add(
             name, content, hashlib.sha256(content).hexdigest(), dataset.columns, len(dataset), "test"
         )
 
@@ -79,7 +79,7 @@ def add_run(home: Path, **changes: Any) -> str:
     """Store a run over the made-up table; return its id."""
     run = spec(changes.pop("dataset", None) or add_data(home), **changes)
     with Store.open(home) as store:
-        return store.create_run(store.create_project("P", {}), run.model_dump(mode="json"), "A run")
+        return store.runs.create(store.projects.create("P", {}), run.model_dump(mode="json"), "A run")
 
 
 def server_model(url: str) -> ModelChoice:
@@ -139,8 +139,8 @@ def wait_for_looks(home: Path, run_id: str) -> None:
     """Wait until a run's process has surely looked at what it is asked: it does so before each heartbeat."""
     with Store.open(home, read_only=True) as store:
         for _ in range(2):  # the first may have been on its way
-            before = store.get_run(run_id).heartbeat_at or 0.0
-            wait_for(lambda before=before: (store.get_run(run_id).heartbeat_at or 0.0) > before)
+            before = store.runs.get(run_id).heartbeat_at or 0.0
+            wait_for(lambda before=before: (store.runs.get(run_id).heartbeat_at or 0.0) > before)
 
 
 def answers_kept(home: Path) -> int:

@@ -13,8 +13,7 @@ from dashboard.views.text import plain
 from engine.errors import EngineError
 from engine.export.container import serve_command
 from engine.home import data_home
-from engine.store.rows import RunRow
-from engine.store.versions import VersionRow
+from engine.store.rows import RunRow, VersionRow
 
 
 def version_list(run: RunRow) -> None:

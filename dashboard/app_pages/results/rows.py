@@ -34,8 +34,7 @@ from engine.records import Outcome, json_value
 from engine.runs.playground import PlaygroundAnswer, PlaygroundRequest
 from engine.runs.spec import RunSpec
 from engine.runs.training import StepCall, step_calls
-from engine.store.people import Remark
-from engine.store.rows import RunRow
+from engine.store.rows import FeedbackRow, RunRow
 
 
 def row_drill(
@@ -44,7 +43,7 @@ def row_drill(
     """Show a row. `tested`: it is one of the final test, where a remark must not reach a search."""
     spec = reading.run_spec(run)
     outputs = [f.name for f in spec.pipeline.outputs]
-    said = {r.candidate_id: r for r in feedback.remarks(run.project_id, spec.dataset) if r.row == line.row}
+    said = {r.candidate_id: r for r in feedback.rows(run.project_id, spec.dataset) if r.row == line.row}
     with st.container(border=True, key="whole_row"):
         with st.container(
             horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="row_head"
@@ -113,7 +112,7 @@ def took(outcome: Outcome) -> str:
 
 
 def _opinion(
-    run: RunRow, spec: RunSpec, one: Contender, outcome: Outcome, said: Remark | None, *, tested: bool
+    run: RunRow, spec: RunSpec, one: Contender, outcome: Outcome, said: FeedbackRow | None, *, tested: bool
 ) -> None:
     if read_only():
         if said is not None and said.reason:
@@ -147,7 +146,7 @@ def _opinion(
 def _said(place: tuple[str, str, int, tuple[str, str]], answer: str, key: str) -> None:
     given = st.session_state.get(f"thumbs_{key}")
     thumbs = 0 if given is None else 1 if given else -1
-    feedback.remark(*place, (thumbs, str(st.session_state.get(f"reason_{key}") or ""), answer))
+    feedback.save(*place, (thumbs, str(st.session_state.get(f"reason_{key}") or ""), answer))
 
 
 def _messages(spec: RunSpec, one: Contender, outcome: Outcome, values: Mapping[str, Any], at: int) -> None:

@@ -13,8 +13,8 @@ from dashboard.views.meters import dollars, duration, short
 from dashboard.views.text import plain
 from engine.errors import EngineError
 from engine.records import Candidate
-from engine.store.requests import BUDGET, CANDIDATE, RequestRow, budget_now
-from engine.store.rows import CandidateRow
+from engine.store.rows import BUDGET, CANDIDATE, CandidateRow, RequestRow
+from engine.store.runs import budget_now
 
 SEARCHING = ("", "Reading the data", "Scoring the starting prompt", "Searching")
 SHOWN = 4

@@ -17,8 +17,7 @@ from dashboard.views.meters import dollars, duration
 from dashboard.views.text import count, distinct, plain
 from engine.errors import EngineError
 from engine.runs.spec import Feedback, ModelChoice, RunSpec
-from engine.store.people import Remark
-from engine.store.rows import RunRow
+from engine.store.rows import FeedbackRow, RunRow
 
 if TYPE_CHECKING:
     from engine.search.estimate import Estimate, Range
@@ -87,14 +86,14 @@ def remarks_for(now: Current) -> tuple[Feedback, ...]:
     """Return the remarks that the next run takes: none where the person wants it without them."""
     if not st.session_state.get(_key(now), True):
         return ()
-    found = feedback.remarks(now.id, now.draft.dataset)
+    found = feedback.rows(now.id, now.draft.dataset)
     # Which rows are kept for the test takes a second to say of 100,000 rows.
     return feedback.feedback_of(found, held_out(now)) if found else ()
 
 
 def remarks_note(now: Current) -> None:
     """Say how many remarks will be used, and let the person take some or all of them out."""
-    found = feedback.remarks(now.id, now.draft.dataset)
+    found = feedback.rows(now.id, now.draft.dataset)
     if not found or now.draft.dataset is None:
         return
     test = held_out(now)
@@ -142,7 +141,7 @@ def held_out(now: Current) -> frozenset[int]:
         return frozenset()
 
 
-def _line(now: Current, dataset: str, one: Remark, number: int, *, tested: bool) -> None:
+def _line(now: Current, dataset: str, one: FeedbackRow, number: int, *, tested: bool) -> None:
     with st.container(
         horizontal=True, vertical_alignment="center", gap="small", key=f"remark_{one.row}_{one.candidate_id}"
     ):

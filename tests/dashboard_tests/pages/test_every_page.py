@@ -23,7 +23,7 @@ def store(request, tmp_path_factory) -> tuple[Path, LargeStore | None]:
     home = tmp_path_factory.mktemp(request.param)
     if request.param == "empty":
         with Store.open(home) as opened:
-            opened.set_setting("welcomed", True)
+            opened.settings.set("welcomed", True)
         return home, None
     if request.param == "small":
         return home, fill(home, runs=3, trials=60, rows=40)

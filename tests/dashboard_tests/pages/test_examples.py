@@ -128,22 +128,22 @@ def test_versions_nobody_can_have_back_are_deleted():
     for i in range(examples.MOST_UNDONE + 4):
         examples.change_rows(project, "x", table(project), cells={(0, "message"): f"text {i}"})
     with Store.open() as store:
-        made = [d for d in store.list_datasets() if d.source == examples.SOURCE]
+        made = [d for d in store.datasets.all() if d.source == examples.SOURCE]
     assert len(made) <= examples.MOST_UNDONE + 1
 
 
 def test_what_people_said_follows_the_rows():
-    from engine.store.people import Remark
+    from engine.store.rows import FeedbackRow
 
     project = mine()
     first = draft(project).dataset
     with Store.open() as store:
-        store.save_remark(project, first, Remark(7, "r", "c", -1, "Too long.", "x", 0.0))
-        store.save_grade(project, first, 8, "billing", 1.0)
+        store.feedback.save(project, first, FeedbackRow(7, "r", "c", -1, "Too long.", "x", 0.0))
+        store.feedback.save_grade(project, first, 8, "billing", 1.0)
     examples.change_rows(project, "blank", table(project), cells={(2, "message"): "", (2, "team"): ""})
     with Store.open() as store:
-        assert [r.row for r in store.remarks(project, draft(project).dataset)] == [6]
-        assert store.grades(project, draft(project).dataset) == {(7, "billing"): 1.0}
+        assert [r.row for r in store.feedback.all(project, draft(project).dataset)] == [6]
+        assert store.feedback.grades(project, draft(project).dataset) == {(7, "billing"): 1.0}
 
 
 def test_another_tab_is_not_overwritten():

@@ -20,15 +20,15 @@ APP = str(Path(__file__).parents[3] / "dashboard" / "app.py")
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
     with Store.open() as store:
-        store.set_setting("welcomed", True)
+        store.settings.set("welcomed", True)
     return tmp_path
 
 
 def finished(home, project=None):
     run = spec(add_data(home), optimizer=Named(name="LabeledFewShot"))
     with Store.open() as store:
-        project = project or store.create_project("Shelves", ProjectDraft().model_dump(mode="json"))
-        run_id = store.create_run(project, run.model_dump(mode="json"), "A run")
+        project = project or store.projects.create("Shelves", ProjectDraft().model_dump(mode="json"))
+        run_id = store.runs.create(project, run.model_dump(mode="json"), "A run")
     assert work(home, run_id) == 0
     return run_id, project
 
@@ -39,7 +39,7 @@ def start(**params):
 
 def test_without_a_run_it_says_what_to_do(home):
     with Store.open() as store:
-        store.create_project("Empty", ProjectDraft().model_dump(mode="json"))
+        store.projects.create("Empty", ProjectDraft().model_dump(mode="json"))
     assert "Nothing to export yet" in said(start())
 
 
@@ -59,7 +59,7 @@ def test_a_finished_run_shows_its_proof_and_every_form(home):
 def test_a_version_is_kept_used_and_put_back(home):
     run_id, project = finished(home)
     with Store.open() as store:
-        seed = store.get_run(run_id).result["seed_candidate"]
+        seed = store.runs.get(run_id).result["seed_candidate"]
     feedback.keep(run_id, seed, "the first")
     app = start(project=project, run=run_id)
     assert not app.button(key="keep_version").disabled

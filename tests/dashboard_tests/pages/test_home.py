@@ -69,11 +69,11 @@ def test_every_kind_of_sample_has_a_name():
 def test_the_hint_of_a_run_that_failed_is_to_go_on_with_it():
     ready = sample_draft(SAMPLES[0], "x")
     with Store.open() as store:
-        run_id = store.create_run(store.create_project("p", {}), {}, "a run", None)
-        store.claim_run(run_id, 1)
-        assert "watch the run" in next_hint(steps(ready, [store.get_run(run_id)])).sentence
-        store.set_state(run_id, "failed", "The server is away.")
-        assert "let it go on" in next_hint(steps(ready, [store.get_run(run_id)])).sentence
+        run_id = store.runs.create(store.projects.create("p", {}), {}, "a run", None)
+        store.runs.claim(run_id, 1)
+        assert "watch the run" in next_hint(steps(ready, [store.runs.get(run_id)])).sentence
+        store.runs.set_state(run_id, "failed", "The server is away.")
+        assert "let it go on" in next_hint(steps(ready, [store.runs.get(run_id)])).sentence
 
 
 def test_hints_name_the_first_open_step_and_are_put_away_for_good():
@@ -124,8 +124,8 @@ def test_many_projects_and_runs_are_shown_at_once():
     start()
     with Store.open() as store:
         for i in range(60):
-            project = store.create_project(f"Project {i}", {})
-            store.create_run(project, {}, f"Run {i}")
+            project = store.projects.create(f"Project {i}", {})
+            store.runs.create(project, {}, f"Run {i}")
     app = start()
     assert "Running now" in said(app)
     assert "older project" in said(app)

@@ -117,12 +117,12 @@ def test_a_remark_on_an_answer_is_kept_and_shown_on_the_tune_page(project, finis
     ]
     trial = candidates.whole(reading.run(finished))[best.id]["validation"]
     with reading.reading() as store:
-        row = store.outcomes(finished, trial.number)[0].row
+        row = store.trials.outcomes(finished, trial.number)[0].row
     app = open_page(project, finished, "Rows", row=str(row + 2), compare=f"{finished}.{best.id}")
     next(g for g in app.get("button_group") if g.key == "compare_split").set_value("validation").run()
     app.text_input(key=f"reason_{finished}_{best.id}_{row}").set_value("Mind the plan.").run()
     assert not app.exception
-    (kept,) = feedback.remarks(project, draft(project).dataset)
+    (kept,) = feedback.rows(project, draft(project).dataset)
     assert (kept.row, kept.reason, kept.candidate_id, kept.run_id) == (
         row,
         "Mind the plan.",
@@ -194,9 +194,9 @@ def fill(run, trials, rows=(0, 1, 2), state="running"):
         start = made(0)
         for number in range(trials):
             candidate = made(number, parent=start) if number else start
-            store.add_candidate(run, candidate)
-            store.start_trial(run, number, candidate.id, "validation", "", len(rows))
-            store.add_outcomes(
+            store.trials.add_candidate(run, candidate)
+            store.trials.start(run, number, candidate.id, "validation", "", len(rows))
+            store.trials.add_outcomes(
                 run,
                 number,
                 [
@@ -204,13 +204,13 @@ def fill(run, trials, rows=(0, 1, 2), state="running"):
                     for row in rows
                 ],
             )
-            store.finish_trial(run, number, usage=Usage(3, 0, 270 + number, 15))
-        store.set_meters(run, Usage(3 * trials, 0, 1, 1), 1.0)
+            store.trials.finish(run, number, usage=Usage(3, 0, 270 + number, 15))
+        store.runs.set_meters(run, Usage(3 * trials, 0, 1, 1), 1.0)
         if state == "running":
-            store.claim_run(run, os.getpid())
-            store.heartbeat(run, os.getpid())
+            store.runs.claim(run, os.getpid())
+            store.runs.heartbeat(run, os.getpid())
         else:
-            store.set_state(run, state, "The model was gone.")
+            store.runs.set_state(run, state, "The model was gone.")
 
 
 @pytest.mark.parametrize("tab", TABS[:-1])
@@ -234,7 +234,7 @@ def test_a_run_whose_process_was_killed_says_so(project):
     run = add_run(project)
     fill(run, 3)
     with Store.open() as store:
-        store._write("UPDATE runs SET heartbeat_at = 1 WHERE id = ?", (run,))
+        store.connection.write("UPDATE runs SET heartbeat_at = 1 WHERE id = ?", (run,))
     told = said(open_page(project, run, "Rows"))
     assert "This run has no verdict" in told
     assert "Go on with it" in told

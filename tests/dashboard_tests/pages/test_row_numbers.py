@@ -52,7 +52,7 @@ def run(project, tmp_path):
 def numbers_in(dataset):
     """Row id -> the line of the file in which its message is."""
     with reading.reading() as store:
-        stored = store.get_dataset(dataset)
+        stored = store.datasets.get(dataset)
     lines = stored.content.decode().splitlines()
     return {
         at: next(number for number, line in enumerate(lines, 1) if row["message"] in line)
@@ -92,7 +92,7 @@ def test_a_trial_the_playground_and_feedback_show_the_number(project, run):
         f"Row {numbers[o.row]}" for o in tested
     ]
 
-    feedback.remark(project, run.spec["dataset"], rows[0], (run.id, "c"), (-1, "Mind the plan.", "billing"))
+    feedback.save(project, run.spec["dataset"], rows[0], (run.id, "c"), (-1, "Mind the plan.", "billing"))
     assert f"Row {numbers[rows[0]]}: Mind the plan." in said(open_page("tune", project=project))
 
 
@@ -110,7 +110,7 @@ def test_outcomes_stored_without_a_number_get_it_from_the_file(project, run):
     trial = next(t for t in reading.trials(run.id) if t.split == "test")
     known = reading.outcomes(run, trial.number)
     with Store.open() as store:
-        store._write("UPDATE outcomes SET content = json_remove(content, '$.number')")
+        store.connection.write("UPDATE outcomes SET content = json_remove(content, '$.number')")
     assert reading.outcomes(run, trial.number) == known
     assert [o.number for o in known] == [numbers_in(run.spec["dataset"])[o.row] for o in known]
 

@@ -30,7 +30,7 @@ def home(tmp_path, monkeypatch):
     for name in ("OPENAI_API_KEY", "GROQ_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     with Store.open() as store:
-        store.set_setting("welcomed", True)
+        store.settings.set("welcomed", True)
     return tmp_path
 
 
@@ -91,11 +91,11 @@ def test_a_price_is_changed_and_taken_back():
 
 def test_spending_is_added_up_by_project(home):
     with Store.open() as store:
-        ids = [store.create_project(name, ProjectDraft().model_dump(mode="json")) for name in ("A", "B")]
+        ids = [store.projects.create(name, ProjectDraft().model_dump(mode="json")) for name in ("A", "B")]
         run = spec(add_data(home)).model_dump(mode="json")
         for project, cost in ((ids[0], 0.5), (ids[0], 0.25), (ids[1], None)):
-            run_id = store.create_run(project, run, "r")
-            store.set_meters(run_id, Usage(10, 2, 100, 20, cost), 1.0)
+            run_id = store.runs.create(project, run, "r")
+            store.runs.set_meters(run_id, Usage(10, 2, 100, 20, cost), 1.0)
     first, second = by_project(reading.runs(), {ids[0]: "A", ids[1]: "B"})
     assert first == ("A", 2, 20, 240, 0.75, 0)
     assert second == ("B", 1, 10, 120, None, 1)

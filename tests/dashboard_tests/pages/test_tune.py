@@ -114,13 +114,13 @@ def test_remarks_go_into_the_next_run_and_can_be_left_out(project):
     test = sorted(held_out(now))
     train = next(row for row in range(50) if row not in test)
     for row in (train, test[0]):
-        feedback.remark(project, now.draft.dataset, row, ("r", "c"), (-1, "Mind the plan.", "billing"))
+        feedback.save(project, now.draft.dataset, row, ("r", "c"), (-1, "Mind the plan.", "billing"))
     app = start(project)
     assert "1 remark will be used" in said(app)
     assert "1 remark on rows of the final test is left out" in said(app)
     assert [f.row for f in remarks_for(now)] == [train]
     app.button(key="forget_remarks").click().run()
-    assert feedback.remarks(project, now.draft.dataset) == []
+    assert feedback.rows(project, now.draft.dataset) == []
     assert "will be used" not in said(app)
 
 
@@ -128,7 +128,7 @@ def test_a_started_run_carries_its_remarks(project, home):
     found = draft(project)
     test = split_of(found).test
     row = next(r for r in range(50) if r not in test)
-    feedback.remark(project, found.dataset, row, ("r", "c"), (1, "Just so.", "billing"))
+    feedback.save(project, found.dataset, row, ("r", "c"), (1, "Just so.", "billing"))
     app = start(project)
     app.button(key="start_run").click().run()
     (run,) = reading.runs(project)
@@ -159,13 +159,15 @@ def test_advice_says_why_in_the_open(project):
 def test_a_large_store_opens_at_once(project):
     with Store.open() as store, store.transaction():
         for i in range(200):
-            run = store.create_run(project, draft(project).to_run().model_dump(mode="json"), f"run {i}")
-            store.save_result(run, {"verdict": {}})
-            store.set_state(run, "finished")
+            run = store.runs.create(project, draft(project).to_run().model_dump(mode="json"), f"run {i}")
+            store.runs.save_result(run, {"verdict": {}})
+            store.runs.set_state(run, "finished")
         for i in range(300):
-            from engine.store.people import Remark
+            from engine.store.rows import FeedbackRow
 
-            store.save_remark(project, draft(project).dataset, Remark(i, "r", "c", -1, "no" * 500, "x", 1.0))
+            store.feedback.save(
+                project, draft(project).dataset, FeedbackRow(i, "r", "c", -1, "no" * 500, "x", 1.0)
+            )
     app = start(project)
     assert "will be used" in said(app)
 

@@ -39,7 +39,7 @@ def sample():
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_over_an_empty_store(page):
     with Store.open() as store:
-        store.set_setting("welcomed", True)
+        store.settings.set("welcomed", True)
     app = start(page)
     if page not in ("home", "settings"):
         assert "There is no project yet" in said(app)

@@ -26,10 +26,10 @@ def home(tmp_path, monkeypatch):
 def project(home, content):
     digest = hashlib.sha256(content).hexdigest()
     with Store.open(home) as store:
-        dataset = store.add_dataset("shelves.csv", content, digest, ["text", "shelf"], 400, "test")
+        dataset = store.datasets.add("shelves.csv", content, digest, ["text", "shelf"], 400, "test")
         parts = spec(dataset).model_dump(include={"pipeline", "mapping", "metric", "optimizer", "budget"})
         draft = ProjectDraft(dataset=dataset, **parts)
-        store.create_project("Wide", draft.model_dump(mode="json"))
+        store.projects.create("Wide", draft.model_dump(mode="json"))
     return draft, digest
 
 

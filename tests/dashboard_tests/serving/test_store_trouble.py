@@ -103,7 +103,7 @@ def test_a_folder_that_cannot_be_written_to_is_still_read(home, project):
             app = open_page(page, project=project)
             assert len(said(app)) > 100, page
         with Store.open(read_only=True) as store:
-            assert [p.id for p in store.list_projects()] == [project]
+            assert [p.id for p in store.projects.all()] == [project]
         with pytest.raises(StoreError, match="can be written to"):
             drafts.rename_project(project, "Another name")
         app = open_page("tune", project=project)

@@ -32,8 +32,8 @@ def home(tmp_path, monkeypatch):
 def run(home):
     run_id = add_run(home)
     with Store.open(home) as store:
-        store.claim_run(run_id, os.getpid())
-        store.add_candidate(run_id, CANDIDATE)
+        store.runs.claim(run_id, os.getpid())
+        store.trials.add_candidate(run_id, CANDIDATE)
     return run_id
 
 
@@ -49,8 +49,8 @@ CANDIDATE = Candidate({"sort": StepState("Sort it.")}, reason="The starting prom
 
 def trial(store, run, number, score=1.0):
     with store.transaction():  # nobody is told of one half
-        store.start_trial(run, number, CANDIDATE.id, "validation", "full validation", 1)
-        store.add_outcomes(run, number, [Outcome(0, score)])
+        store.trials.start(run, number, CANDIDATE.id, "validation", "full validation", 1)
+        store.trials.add_outcomes(run, number, [Outcome(0, score)])
 
 
 def until(socket, part, wanted):
@@ -72,12 +72,12 @@ def test_a_tab_is_told_all_there_is_then_only_what_changes(client, home, run):
             told = until(socket, "chart", lambda chart: chart["stamp"] == "2")
             dots = [t for t in told["figure"]["traces"] if t["name"] == "In progress"]
             assert dots[0]["customdata"] == [1, 2]
-            store.heartbeat(run, os.getpid())
-            store.add_event(run, "note", "<b>Something</b> happened.")
+            store.runs.heartbeat(run, os.getpid())
+            store.events.add(run, "note", "<b>Something</b> happened.")
             news = json.loads(socket.receive_text())
             assert set(news) == {"feed"}, "nothing else has changed"
             assert news["feed"]["lines"][-1][3] == "<b>Something</b> happened."
-            store.set_state(run, "stopped", "Stopped.")
+            store.runs.set_state(run, "stopped", "Stopped.")
             assert until(socket, "end", lambda end: end["over"])["title"] == "A run was stopped"
 
 
@@ -87,8 +87,8 @@ def test_trials_that_were_taken_away_are_gone_from_the_chart_too(client, home, r
             trial(store, run, number)
         until(socket, "chart", lambda chart: chart["stamp"] == "3")
         with store.transaction():
-            store.drop_trials_before(run, time.time() + 1)
-            store.set_state(run, "finished")
+            store.trials.drop_before(run, time.time() + 1)
+            store.runs.set_state(run, "finished")
         assert until(socket, "chart", lambda chart: chart["stamp"] == "0")["figure"] is None
 
 
@@ -200,7 +200,7 @@ def test_a_database_that_is_damaged_is_told_in_a_sentence(client, home, run):
 def test_a_run_that_is_deleted_is_told_in_a_sentence(client, home, run):
     with Store.open(home) as store, client.websocket_connect(f"/live/{run}", headers=PAGE) as socket:
         socket.receive_text()
-        store.delete_project(store.get_run(run).project_id)
+        store.projects.delete(store.runs.get(run).project_id)
         said = until(socket, "trouble", bool)
         assert "may have been deleted" in said
         assert said.count(". ") <= 1, "a sentence, and what to do"

@@ -25,13 +25,13 @@ def home(tmp_path, monkeypatch):
 @pytest.fixture
 def run_id(home):
     with Store.open(home) as store:
-        project = store.create_project("p", {})
+        project = store.projects.create("p", {})
     return launching.create(project, {}, "a run", {"calls": 3})
 
 
 def test_create_stores_a_queued_run(home, run_id):
     with Store.open(home) as store:
-        run = store.get_run(run_id)
+        run = store.runs.get(run_id)
     assert (run.state, run.title, run.estimate) == ("queued", "a run", {"calls": 3})
 
 
@@ -52,7 +52,7 @@ def test_the_process_is_in_its_own_session_is_reaped_and_logs(home, run_id, monk
     wait_for(lambda: not Path(f"/proc/{pid}").exists())  # no zombie is left
     assert "SOME_KEY" not in os.environ
     with Store.open(home) as store:
-        assert "sk-secret" not in repr(store.get_run(run_id))
+        assert "sk-secret" not in repr(store.runs.get(run_id))
 
 
 def test_a_process_that_cannot_start_is_a_sentence(run_id, monkeypatch):
@@ -63,47 +63,47 @@ def test_a_process_that_cannot_start_is_a_sentence(run_id, monkeypatch):
 
 def test_pause_resume_stop_are_flags_in_the_store(home, run_id):
     with Store.open(home) as store:
-        store.claim_run(run_id, os.getpid())
+        store.runs.claim(run_id, os.getpid())
     launching.pause(run_id)
     with Store.open(home) as store:
-        assert store.flags(run_id).pause
+        assert store.runs.flags(run_id).pause
     launching.resume(run_id)
     with Store.open(home) as store:
-        assert not store.flags(run_id).pause
+        assert not store.runs.flags(run_id).pause
     launching.stop(run_id)
     with Store.open(home) as store:
-        assert store.flags(run_id).stop
+        assert store.runs.flags(run_id).stop
 
 
 def test_a_run_that_failed_is_going_on_as_soon_as_it_is_asked_to(home, run_id, monkeypatch, tmp_path):
     with Store.open(home) as store:
-        store.claim_run(run_id, 1)
-        store.set_state(run_id, "failed", "The server is away.")
+        store.runs.claim(run_id, 1)
+        store.runs.set_state(run_id, "failed", "The server is away.")
     slow = tmp_path / "python"
     slow.write_text("#!/bin/sh\nexit 0\n")
     slow.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(slow))
     launching.resume(run_id)  # this process never says a word
     with Store.open(home) as store:
-        run = store.get_run(run_id)
+        run = store.runs.get(run_id)
         assert (run.state, run.message, run.finished_at, run.is_over) == ("running", "", None, False)
-        store.request_stop(run_id)  # while its process is on its way
-        claimed = store.claim_run(run_id, os.getpid())
+        store.runs.request_stop(run_id)  # while its process is on its way
+        claimed = store.runs.claim(run_id, os.getpid())
         assert (claimed.pid, claimed.stop_requested) == (os.getpid(), True)
-        store.set_state(run_id, "failed", "The server is away.")
+        store.runs.set_state(run_id, "failed", "The server is away.")
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(RunError, match="could not be started"):
         launching.resume(run_id)
     with Store.open(home) as store:
-        run = store.get_run(run_id)
+        run = store.runs.get(run_id)
     assert run.state == "failed"
     assert "could not be started" in run.message
 
 
 def test_a_finished_run_does_not_go_on(home, run_id):
     with Store.open(home) as store:
-        store.claim_run(run_id, os.getpid())
-        store.set_state(run_id, "finished")
+        store.runs.claim(run_id, os.getpid())
+        store.runs.set_state(run_id, "finished")
     with pytest.raises(RunError, match="has finished"):
         launching.resume(run_id)
 

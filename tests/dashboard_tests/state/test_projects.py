@@ -274,7 +274,7 @@ def test_an_empty_read_only_dashboard_says_so(monkeypatch):
 def test_a_sample_is_stored_as_the_reader_of_uploads_would_store_it(home):
     for sample in SAMPLES:
         with Store.open(home) as store:
-            stored = store.get_dataset(drafts.add_sample_file(sample.file))
+            stored = store.datasets.get(drafts.add_sample_file(sample.file))
         read = read_dataset(stored.content, sample.file)
         assert (stored.name, stored.hash) == (read.name, read.content_hash)
         assert (stored.columns, stored.rows) == (tuple(read.columns), len(read))

@@ -101,15 +101,15 @@ def test_the_chosen_prompt_is_a_star_even_where_another_is_as_good_and_cheaper()
 
 def test_rows_a_run_has_in_its_memory_do_not_make_a_prompt_look_cheap(tmp_path):
     with Store(tmp_path / "tuneboard.db") as store:
-        run = store.create_run(store.create_project("a", {}), {}, "a run")
-        store.add_candidate(run, A.candidate)
+        run = store.runs.create(store.projects.create("a", {}), {}, "a run")
+        store.trials.add_candidate(run, A.candidate)
         for number, outcomes in enumerate(
             (
                 [Outcome(1, 1.0, usage=Usage(1, 0, 90, 10)), Outcome(2, 1.0, usage=Usage(0, 1, 190, 10))],
                 [Outcome(1, 1.0, usage=Usage(cached=1)), Outcome(2, 1.0, usage=Usage(cached=1))],
             )
         ):
-            store.start_trial(run, number, A.id, "validation", "", 2)
-            store.add_outcomes(run, number, outcomes)
-        assert store.row_tokens(run) == {A.id: 150.0}
-        assert store.row_tokens(run, "test") == {}
+            store.trials.start(run, number, A.id, "validation", "", 2)
+            store.trials.add_outcomes(run, number, outcomes)
+        assert store.trials.row_tokens(run) == {A.id: 150.0}
+        assert store.trials.row_tokens(run, "test") == {}

@@ -74,9 +74,9 @@ def place(tmp_path_factory):
         {**run.model_dump(mode="json", include=set(ProjectDraft.model_fields) & set(run.model_fields_set))}
     )
     with Store.open(home) as store:
-        store.set_setting("welcomed", True)
-        project = store.create_project("Shelves", draft.model_dump(mode="json"))
-        run_id = store.create_run(project, run.model_dump(mode="json"), "A run")
+        store.settings.set("welcomed", True)
+        project = store.projects.create("Shelves", draft.model_dump(mode="json"))
+        run_id = store.runs.create(project, run.model_dump(mode="json"), "A run")
     assert work(home, run_id) == 0
     return home, project, run_id
 

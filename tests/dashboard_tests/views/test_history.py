@@ -27,7 +27,7 @@ OWN = PIPELINE.steps[0].model_copy(update={"model": ModelChoice(name="openai/gpt
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
     with Store.open() as store:
-        store.set_setting("welcomed", True)
+        store.settings.set("welcomed", True)
     return tmp_path
 
 
@@ -45,8 +45,8 @@ def select(app, *rows):
 def made(home, title="A run", project=None, **changes):
     run = spec(add_data(home), optimizer=LABELED, **changes)
     with Store.open() as store:
-        project = project or store.create_project("Shelves", ProjectDraft().model_dump(mode="json"))
-        return store.create_run(project, run.model_dump(mode="json"), title), project
+        project = project or store.projects.create("Shelves", ProjectDraft().model_dump(mode="json"))
+        return store.runs.create(project, run.model_dump(mode="json"), title), project
 
 
 def test_an_empty_history_says_what_to_do():
@@ -158,11 +158,11 @@ def test_two_hundred_runs_are_quick(home):
     first, project = made(home)
     work(home, first)
     with Store.open() as store, store.transaction():
-        done = store.get_run(first)
+        done = store.runs.get(first)
         for i in range(200):
-            run = store.create_run(project, done.spec, f"Run {i}")
-            store.save_result(run, done.result)
-            store.set_state(run, "finished")
+            run = store.runs.create(project, done.spec, f"Run {i}")
+            store.runs.save_result(run, done.result)
+            store.runs.set_state(run, "finished")
     app = start()
     took = []
     for _ in range(3):

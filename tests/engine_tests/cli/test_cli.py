@@ -77,15 +77,15 @@ def test_run_a_spec_file_to_its_report(home, tmp_path):
     path = re.search(r"Program: (.*)", result.stdout)[1]
     assert engine.load(path)
     with Store.open(home) as store:
-        run = store.list_runs()[0]
+        run = store.runs.all()[0]
         assert run.estimate["calls"]["high"] > 0
         assert run.result["verdict"]["sentence"] in " ".join(result.stdout.split())
-        assert [p.name for p in store.list_projects()] == ["task"]
+        assert [p.name for p in store.projects.all()] == ["task"]
     tuneboard("run", tmp_path / "task.json")
     with Store.open(home) as store:
-        assert len(store.list_projects()) == 1
-        assert len(store.list_datasets()) == 1
-        assert len(store.list_runs()) == 2
+        assert len(store.projects.all()) == 1
+        assert len(store.datasets.all()) == 1
+        assert len(store.runs.all()) == 2
 
 
 def test_run_a_stored_run(home):
@@ -139,7 +139,7 @@ def test_a_spec_that_cannot_work_is_refused_before_anything_runs(home, tmp_path,
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     refused(tuneboard("run", path), 2, expected)
     with Store.open(home) as store:
-        assert store.list_runs() == []
+        assert store.runs.all() == []
 
 
 def with_field(**changes):
@@ -230,10 +230,10 @@ def test_demo_tunes_the_sample_and_says_where_the_program_is(home):
     for expected in ("Baseline", "Best", "Test rows", "calls", "tokens", "free", "program.json"):
         assert expected in result.stdout
     with Store.open(home) as store:
-        run = store.list_runs()[0]
+        run = store.runs.all()[0]
         assert run.state == "finished"
         assert run.result["verdict"]["kind"] == "better"
-        assert store.list_projects()[0].name.startswith("Demo")
+        assert store.projects.all()[0].name.startswith("Demo")
 
 
 def test_demo_with_names_that_are_not_there():
@@ -326,7 +326,7 @@ def test_export_writes_json_and_python(home, tmp_path):
     assert script.exit_code == 0
     assert "def main" in (tmp_path / "new" / "p.py").read_text()
     with Store.open(home) as store:
-        seed = store.candidates(run_id)[0].id
+        seed = store.trials.candidates(run_id)[0].id
     first = tuneboard("export", run_id, "--candidate", seed, "--output", tmp_path / "seed.json")
     assert first.exit_code == 0
     assert engine.load(tmp_path / "seed.json").candidate().id == seed

@@ -42,10 +42,10 @@ def finished(tmp_path_factory):
         writer.writerow([f"{NASTY[i % len(NASTY)]} {thing} {i}", COLOURS[THINGS.index(thing) % 3]])
     dataset = add_data(home, out.getvalue().encode(), "nasty.csv")
     with Store.open(home) as store:
-        stored = store.get_dataset(dataset)
+        stored = store.datasets.get(dataset)
         made = spec(dataset, dataset_hash=stored.hash, seed=7)
-        project = store.create_project("<b>Shelves</b>", {})
-        run = store.create_run(project, made.model_dump(mode="json"), "Sort <i>things</i>")
+        project = store.projects.create("<b>Shelves</b>", {})
+        run = store.runs.create(project, made.model_dump(mode="json"), "Sort <i>things</i>")
     assert work(home, run) == 0
     return home, run
 
@@ -94,7 +94,7 @@ def test_the_report_is_whole_and_asks_nobody_for_anything(report):
 def test_the_report_tells_everything_a_decision_needs(report, finished):
     home, run = finished
     with Store.open(home, read_only=True) as store:
-        row = store.get_run(run)
+        row = store.runs.get(run)
     assert row.result["verdict"]["sentence"].split(":")[0] in report
     for words in (
         "Baseline",
@@ -142,7 +142,7 @@ def test_json_results_hold_values_as_they_are(finished):
 def test_the_table_and_the_verdict_agree(finished):
     home, run = finished
     with Store.open(home, read_only=True) as store:
-        verdict = store.get_run(run).result["verdict"]
+        verdict = store.runs.get(run).result["verdict"]
     rows = json.loads(results(finished, "json"))
     assert len(rows) == verdict["rows"]
     assert sum(r["change"] == "better" for r in rows) == verdict["won"]
@@ -151,7 +151,7 @@ def test_the_table_and_the_verdict_agree(finished):
 
 def test_a_run_without_a_result_says_so(tmp_path):
     with Store.open(tmp_path) as store:
-        run = store.create_run(store.create_project("P", {}), spec("x").model_dump(mode="json"), "A run")
+        run = store.runs.create(store.projects.create("P", {}), spec("x").model_dump(mode="json"), "A run")
         with pytest.raises(RunError, match="no result yet"):
             run_report(store, run)
         with pytest.raises(UnknownNameError, match="csv, json, xlsx"):
@@ -161,14 +161,14 @@ def test_a_run_without_a_result_says_so(tmp_path):
 def test_a_report_outlives_its_data(finished):
     home, run = finished
     with Store.open(home) as store:
-        dataset = store.get_run(run).spec["dataset"]
+        dataset = store.runs.get(run).spec["dataset"]
         with store.transaction():
-            store._write("UPDATE datasets SET hash = 'other' WHERE id = ?", (dataset,))
+            store.connection.write("UPDATE datasets SET hash = 'other' WHERE id = ?", (dataset,))
         try:
             assert "Rows it fixed" in run_report(store, run)
         finally:
-            kept = store.get_run(run).spec["dataset_hash"]
-            store._write("UPDATE datasets SET hash = ? WHERE id = ?", (kept, dataset))
+            kept = store.runs.get(run).spec["dataset_hash"]
+            store.connection.write("UPDATE datasets SET hash = ? WHERE id = ?", (kept, dataset))
 
 
 @pytest.mark.parametrize("text", ["-5", "+3.5", "-1,000.5", "1e5", "12%", "plain", "", "a=b"])

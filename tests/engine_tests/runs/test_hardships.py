@@ -28,7 +28,7 @@ def told(home, run_id):
     """Carry out a run; return its state and what the terminal says of it."""
     work(home, run_id)
     with Store.open(home, read_only=True) as store:
-        run = store.get_run(run_id)
+        run = store.runs.get(run_id)
     out = io.StringIO()
     report(run, Console(file=out, width=300))
     return run.state, out.getvalue()

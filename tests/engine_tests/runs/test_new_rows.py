@@ -151,9 +151,9 @@ def test_what_is_no_picture_is_not_kept():
 
 def test_a_version_that_nothing_uses_is_dropped(home):
     with Store.open() as store:
-        one = store.add_dataset("a.csv", b"1", "h1", ["a"], 1)
-        two = store.add_dataset("b.csv", b"2", "h2", ["a"], 1)
-        three = store.add_dataset("c.csv", b"3", "h3", ["a"], 1)
-        project = store.create_project("P", {"dataset": one})
-        store.create_run(project, {"dataset": two}, "R")
-        assert [store.drop_unused_dataset(d) for d in (one, two, three)] == [False, False, True]
+        one = store.datasets.add("a.csv", b"1", "h1", ["a"], 1)
+        two = store.datasets.add("b.csv", b"2", "h2", ["a"], 1)
+        three = store.datasets.add("c.csv", b"3", "h3", ["a"], 1)
+        project = store.projects.create("P", {"dataset": one})
+        store.runs.create(project, {"dataset": two}, "R")
+        assert [store.datasets.drop_unused(d) for d in (one, two, three)] == [False, False, True]

@@ -39,10 +39,10 @@ def test_a_sample_runs_to_an_honest_end(sample: Sample, tmp_path: Path):
     run = run_of(sample, tmp_path, optimizer=LABELLED, budget=Budget(calls=2000))
     with Store.open(tmp_path) as store:
         expected = estimate_run(store, run)
-        run_id = store.create_run(store.create_project("P", {}), run.model_dump(mode="json"), "A run")
+        run_id = store.runs.create(store.projects.create("P", {}), run.model_dump(mode="json"), "A run")
     assert work(tmp_path, run_id) == 0
     with Store.open(tmp_path) as store:
-        row = store.get_run(run_id)
+        row = store.runs.get(run_id)
     assert row.state == "finished", row.message
     result = row.result or {}
     assert result["verdict"]["sentence"]
@@ -95,7 +95,7 @@ def test_a_pipeline_that_asks_no_model_is_not_tuned(tmp_path: Path):
         tmp_path, pipeline=PipelineSpec(steps=(step,)), mapping={"expression": "text", "shelf": "shelf"}
     )
     with Store.open(tmp_path) as store:
-        run = RunSpec.model_validate(store.get_run(run_id).spec)
+        run = RunSpec.model_validate(store.runs.get(run_id).spec)
         with pytest.raises(RunError, match="No step of the task asks a model"):
             prepare(store, run)
 
@@ -162,7 +162,7 @@ def test_state_files_of_pipelines_are_read_and_damage_is_named(tmp_path: Path):
     text = (tmp_path / "state.json").read_text()
     other = build_program(LISTED)
     other.load(tmp_path / "state.json")
-    assert other.candidate().steps == program.candidate().steps
+    assert other.trials.candidate().steps == program.candidate().steps
     (tmp_path / "cut.json").write_text(text[: len(text) // 2])
     with pytest.raises(engine.EngineError, match="line"):
         other.load(tmp_path / "cut.json")

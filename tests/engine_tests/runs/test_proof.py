@@ -25,16 +25,16 @@ def home(tmp_path, monkeypatch):
 
 def result_of(home, run_id):
     with Store.open(home, read_only=True) as store:
-        return store.get_run(run_id).result
+        return store.runs.get(run_id).result
 
 
 def prove_again(home, run_id):
     """The proof made anew from the files as they are now."""
     with Store.open(home) as store:
-        run = store.get_run(run_id)
+        run = store.runs.get(run_id)
         prepared = prepare(store, RunSpec.model_validate(run.spec))
         driver = Driver(prepared.settings)
-        best = store.candidate(run_id, run.result["best_candidate"])
+        best = store.trials.candidate(run_id, run.result["best_candidate"])
         tested = loop.run(driver.score(best, prepared.split.test))
     return loop.run(prove(Path(run.result["export_path"]), prepared.settings, tested))
 

@@ -17,7 +17,8 @@ from run_setup import (
 from engine.runs.requests import StoreRequests
 from engine.runs.worker import work
 from engine.search.budget import Budget
-from engine.store.requests import NOT_DONE, budget_now
+from engine.store.rows import NOT_DONE
+from engine.store.runs import budget_now
 from engine.store.store import Store
 
 
@@ -38,7 +39,7 @@ def knowing(body):
 
 
 def by_hand(store, run_id, text="Say on which shelf it belongs; go by the thing."):
-    seed = store.candidates(run_id)[0].candidate
+    seed = store.trials.candidates(run_id)[0].candidate
     return seed.with_step("sort", instructions=text).derived("Written by hand, from prompt 0.", seed)
 
 
@@ -57,7 +58,7 @@ def noticed(home, server, run_id):
 
 
 def all_answered(store, run_id):
-    return all(r.answer for r in store.requests(run_id)) and store.requests(run_id)
+    return all(r.answer for r in store.requests.all(run_id)) and store.requests.all(run_id)
 
 
 def answered(store, run_id):
@@ -81,21 +82,21 @@ def test_a_prompt_written_by_hand_is_scored_and_is_the_result_where_it_is_the_be
         run_id = add_run(home, model=server_model(server.url), concurrency=2)
         process = held_while_searching(home, server, run_id)
         mine = by_hand(store, run_id)
-        store.add_request(run_id, "candidate", {"candidate": mine.as_dict()})
+        store.requests.add(run_id, "candidate", {"candidate": mine.as_dict()})
         noticed(home, server, run_id)
         (request,) = answered(store, run_id)
         assert request.answer == "Done: it scores 100.0 % on the 12 validation rows."
         process.communicate(timeout=300)
-        run = store.get_run(run_id)
+        run = store.runs.get(run_id)
         assert run.state == "finished"
         assert run.result["best_candidate"] == mine.id
         assert run.result["best"]["test"] == 1.0
-        trial = next(t for t in store.trials(run_id) if t.label == "by hand")
-        assert any(t.number > trial.number and t.split == "validation" for t in store.trials(run_id)), (
+        trial = next(t for t in store.trials.all(run_id) if t.label == "by hand")
+        assert any(t.number > trial.number and t.split == "validation" for t in store.trials.all(run_id)), (
             "it is not left for the end"
         )
         assert (trial.split, trial.score, trial.candidate_id) == ("validation", 1.0, mine.id)
-        found = next(c for c in store.candidates(run_id) if c.id == mine.id)
+        found = next(c for c in store.trials.candidates(run_id) if c.id == mine.id)
         assert found.candidate.reason == "Written by hand, from prompt 0."
         assert set(server.served.values()) == {1}
 
@@ -105,14 +106,14 @@ def test_a_poor_prompt_written_by_hand_changes_no_result(home):
         run_id = add_run(home, model=server_model(server.url), concurrency=2)
         process = held_while_searching(home, server, run_id)
         mine = by_hand(store, run_id, "Say nothing of use.")
-        store.add_request(run_id, "candidate", {"candidate": mine.as_dict()})
+        store.requests.add(run_id, "candidate", {"candidate": mine.as_dict()})
         noticed(home, server, run_id)
         process.communicate(timeout=300)
-        result = store.get_run(run_id).result
+        result = store.runs.get(run_id).result
         assert result["best_candidate"] != mine.id
         undisturbed = add_run(home, model=server_model(server.url), concurrency=2)
         assert work(home, undisturbed) == 0
-        assert store.get_run(undisturbed).result["best_candidate"] == result["best_candidate"]
+        assert store.runs.get(undisturbed).result["best_candidate"] == result["best_candidate"]
 
 
 def test_a_raised_budget_counts_at_once_and_holds(home):
@@ -120,15 +121,15 @@ def test_a_raised_budget_counts_at_once_and_holds(home):
         # 12 validation and 12 test rows: the search has 34 calls, and would end with them.
         run_id = add_run(home, model=server_model(server.url), concurrency=2, budget=Budget(calls=70))
         process = held_while_searching(home, server, run_id)
-        store.add_request(run_id, "budget", {"budget": {"calls": 90, "tokens": None}})
+        store.requests.add(run_id, "budget", {"budget": {"calls": 90, "tokens": None}})
         noticed(home, server, run_id)
         (request,) = answered(store, run_id)
         assert request.answer == "Done: the run may use 90 calls now."
         process.communicate(timeout=300)
-        run = store.get_run(run_id)
+        run = store.runs.get(run_id)
         assert 70 < run.calls <= 90
-        assert budget_now(run.spec["budget"], store.requests(run_id))["calls"] == 90
-        assert any("You raised the budget" in e.text for e in store.events(run_id))
+        assert budget_now(run.spec["budget"], store.requests.all(run_id))["calls"] == 90
+        assert any("You raised the budget" in e.text for e in store.events.all(run_id))
 
 
 def test_killed_and_driven_again_requests_are_done_again_and_nothing_is_paid_twice(home):
@@ -136,11 +137,11 @@ def test_killed_and_driven_again_requests_are_done_again_and_nothing_is_paid_twi
         run_id = add_run(home, model=server_model(server.url), concurrency=2, budget=Budget(calls=90))
         process = held_while_searching(home, server, run_id)
         mine = by_hand(store, run_id)
-        store.add_request(run_id, "candidate", {"candidate": mine.as_dict()})
-        store.add_request(run_id, "budget", {"budget": {"calls": 400}})
+        store.requests.add(run_id, "candidate", {"candidate": mine.as_dict()})
+        store.requests.add(run_id, "budget", {"budget": {"calls": 400}})
         wait_for_looks(home, run_id)
         before = in_steps(server, lambda: all_answered(store, run_id))
-        trial = next(t for t in store.trials(run_id) if t.label == "by hand")
+        trial = next(t for t in store.trials.all(run_id) if t.label == "by hand")
         made = sum(server.served.values())
         in_steps(server, lambda: sum(server.served.values()) > made + 3)
         kill(process)
@@ -148,11 +149,13 @@ def test_killed_and_driven_again_requests_are_done_again_and_nothing_is_paid_twi
         process = start_worker(home, run_id)
         process.communicate(timeout=300)
         assert process.returncode == 0
-        run = store.get_run(run_id)
+        run = store.runs.get(run_id)
         assert (run.state, run.result["best_candidate"]) == ("finished", mine.id)
-        again = next(t for t in store.trials(run_id) if t.label == "by hand")
+        again = next(t for t in store.trials.all(run_id) if t.label == "by hand")
         assert (again.number, again.score) == (trial.number, trial.score)
-        assert [(r.answer, r.batch) for r in store.requests(run_id)] == [(r.answer, r.batch) for r in before]
+        assert [(r.answer, r.batch) for r in store.requests.all(run_id)] == [
+            (r.answer, r.batch) for r in before
+        ]
         assert run.calls > 90
         assert sum(n - 1 for n in server.served.values()) <= 2, "only what was on its way is asked again"
 
@@ -172,12 +175,12 @@ def test_killed_and_driven_again_requests_are_done_again_and_nothing_is_paid_twi
 def test_what_cannot_be_done_is_refused_in_a_sentence(home, kind, content, expected):
     with OpenAIServer(knowing, latency=0.02) as server, Store.open(home) as store:
         run_id = add_run(home, model=server_model(server.url), concurrency=2, budget=Budget(calls=200))
-        store.add_request(run_id, kind, content)
+        store.requests.add(run_id, kind, content)
         process = start_worker(home, run_id)
         (request,) = answered(store, run_id)
         assert request.refused
         assert request.answer.startswith(f"{NOT_DONE}{expected}")
-        store.request_stop(run_id)
+        store.runs.request_stop(run_id)
         process.communicate(timeout=300)
         assert process.returncode == 0
 
@@ -185,14 +188,14 @@ def test_what_cannot_be_done_is_refused_in_a_sentence(home, kind, content, expec
 def test_what_comes_after_the_search_is_refused_and_goes_with_its_project(home):
     run_id = add_run(home)
     with Store.open(home) as store:
-        project = store.get_run(run_id).project_id
-        store.add_request(run_id, "budget", {"budget": {"calls": 10}})
+        project = store.runs.get(run_id).project_id
+        store.requests.add(run_id, "budget", {"budget": {"calls": 10}})
 
         class Still:
             requests = ()
 
         StoreRequests(store, run_id, Still()).close()
-        assert store.requests(run_id)[0].answer.startswith(f"{NOT_DONE}the search had ended")
-        assert store.open_requests(run_id) == []
-        store.delete_project(project)
-        assert store.requests(run_id) == []
+        assert store.requests.all(run_id)[0].answer.startswith(f"{NOT_DONE}the search had ended")
+        assert store.requests.open(run_id) == []
+        store.projects.delete(project)
+        assert store.requests.all(run_id) == []

@@ -123,7 +123,7 @@ def test_prepare_reads_the_rows_by_type(tmp_path):
 )
 def test_data_that_cannot_be_used_is_one_sentence(tmp_path, content, name, expected):
     with Store.open(tmp_path) as store:
-        dataset = store.add_dataset(name, content, name, [], 0)
+        dataset = store.datasets.add(name, content, name, [], 0)
         with pytest.raises(DatasetError) as error:
             prepare(store, spec(dataset))
     assert expected in str(error.value)
@@ -159,13 +159,13 @@ def test_the_recorder_stores_rows_soon_and_trials_at_once(tmp_path):
         recorder = StoreRecorder(store, run_id)
         recorder.record(CandidateFound(candidate, 0))
         recorder.record(TrialStarted(1, candidate, (5, 6, 7), "validation", "baseline"))
-        assert store.trials(run_id)[0].state == "running"
+        assert store.trials.all(run_id)[0].state == "running"
         outcomes = (Outcome(5, 1.0, usage=Usage(1)), Outcome(6, 1.0, usage=Usage(1)))
         recorder.record(RowScored(1, outcomes[1], 1, 3, 1.0))
-        assert store.outcomes(run_id, 1) == []
+        assert store.trials.outcomes(run_id, 1) == []
         await asyncio.sleep(FLUSH_SECONDS + 0.1)
-        assert [o.row for o in store.outcomes(run_id, 1)] == [6]
-        assert store.trials(run_id)[0].rows_done == 1
+        assert [o.row for o in store.trials.outcomes(run_id, 1)] == [6]
+        assert store.trials.all(run_id)[0].rows_done == 1
         recorder.record(NewBest(candidate, 1.0))
         recorder.record(RowScored(1, outcomes[0], 2, 3, 1.0))
         recorder.record(TrialFinished(1, Evaluation(candidate.id, outcomes), 0.5, partial=True))
@@ -173,12 +173,12 @@ def test_the_recorder_stores_rows_soon_and_trials_at_once(tmp_path):
         recorder.record(Note("Careful.", "warning"))
 
     with Store.open(tmp_path) as store:
-        run_id = store.create_run("p", {}, "t")
+        run_id = store.runs.create("p", {}, "t")
         asyncio.run(tell(store, run_id))
-        trial = store.trials(run_id)[0]
+        trial = store.trials.all(run_id)[0]
         assert (trial.state, trial.rows_done, trial.is_best) == ("stopped", 2, True)
-        assert store.get_run(run_id).usage == Usage(2, 0, 7, 8, 0.5)
-        events = store.events(run_id)
+        assert store.runs.get(run_id).usage == Usage(2, 0, 7, 8, 0.5)
+        events = store.events.all(run_id)
         assert [e.kind for e in events] == ["candidate_found", "new_best", "trial_finished", "note"]
         assert events[-1].data == {"level": "warning"}
 
@@ -219,7 +219,7 @@ def test_the_recorder_tells_of_a_few_failed_rows_only(tmp_path):
         recorder.flush()
 
     with Store.open(tmp_path) as store:
-        run_id = store.create_run("p", {}, "t")
+        run_id = store.runs.create("p", {}, "t")
         asyncio.run(tell(store, run_id))
-        assert len(store.events(run_id)) == TOLD_FAILURES
-        assert store.trials(run_id)[0].rows_done == 20
+        assert len(store.events.all(run_id)) == TOLD_FAILURES
+        assert store.trials.all(run_id)[0].rows_done == 20

@@ -117,7 +117,7 @@ def test_a_whole_run_its_proof_and_all_its_exports_ask_each_server_as_its_step_s
     assert work(tmp_path, run_id) == 0
     assert servers.asked() == EACH_AT_ITS_OWN
     with Store.open(tmp_path) as store:
-        run = store.get_run(run_id)
+        run = store.runs.get(run_id)
         told = dict(settings_of(store, RunSpec.model_validate(run.spec), run))
     assert run.state == "finished"
     assert told["Model of the step write"].endswith(", temperature 0.7, at most 300 tokens")
@@ -196,7 +196,7 @@ def test_a_wrong_address_of_a_step_is_one_sentence_before_anything_is_paid_for(
     run_id = add_run(tmp_path, pipeline=wrong, model=servers.model)
     assert work(tmp_path, run_id) == 1
     with Store.open(tmp_path) as store:
-        run = store.get_run(run_id)
+        run = store.runs.get(run_id)
     assert run.state == "failed"
     assert run.message.startswith(
         "The step 'sort' asks the model 'openai/reader', which does not answer. Host"
@@ -255,7 +255,7 @@ def test_a_run_that_goes_on_does_not_ask_for_the_word_again(servers: Servers, tm
     assert work(tmp_path, run_id) == 1
     servers.run.recover()
     with Store.open(tmp_path) as store:
-        paid = store.get_run(run_id).calls
+        paid = store.runs.get(run_id).calls
     assert paid > 0
     before = servers.second.calls
     assert before == 1, "only the word: no answer has come that could be read"
@@ -388,4 +388,4 @@ def test_a_budget_in_money_needs_the_price_of_every_model(servers: Servers, tmp_
     run_id = add_run(tmp_path, pipeline=priced, budget=Budget(usd=1.0))
     assert work(tmp_path, run_id) == 1
     with Store.open(tmp_path) as store:
-        assert "price of the model openai/reader is not known" in store.get_run(run_id).message
+        assert "price of the model openai/reader is not known" in store.runs.get(run_id).message

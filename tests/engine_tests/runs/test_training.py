@@ -27,8 +27,8 @@ def test_every_line_is_a_row_that_was_answered_rightly(tmp_path, strategy):
     assert work(tmp_path, run_id) == 0
     with Store.open(tmp_path) as store:
         content = training_file(store, run_id)
-        right = right_rows(store, store.get_run(run_id))
-        tested = {row for rows in store.row_scores(run_id, "test").values() for row in rows}
+        right = right_rows(store, store.runs.get(run_id))
+        tested = {row for rows in store.trials.row_scores(run_id, "test").values() for row in rows}
     texts = dict(line.split(",") for line in csv_bytes().decode().splitlines()[1:])
     unseen = {text for row, text in enumerate(texts) if row in tested}
     lines = [json.loads(line)["messages"] for line in content.splitlines()]
@@ -48,10 +48,10 @@ def test_a_run_without_a_right_answer_has_nothing_to_train_with(tmp_path):
         with pytest.raises(RunError, match="no result yet"):
             training_file(store, run_id)
         wrong = build_program(PIPELINE).candidate()
-        store.add_candidate(run_id, wrong)
-        store.start_trial(run_id, 1, wrong.id, "validation", "", 1)
-        store.add_outcomes(run_id, 1, [Outcome(3, 0.0, {"shelf": "red"})])
-        store.save_result(run_id, {"best_candidate": wrong.id})
+        store.trials.add_candidate(run_id, wrong)
+        store.trials.start(run_id, 1, wrong.id, "validation", "", 1)
+        store.trials.add_outcomes(run_id, 1, [Outcome(3, 0.0, {"shelf": "red"})])
+        store.runs.save_result(run_id, {"best_candidate": wrong.id})
         with pytest.raises(RunError, match="no row right"):
             training_file(store, run_id)
 

@@ -26,8 +26,8 @@ def finished_run(home, name):
 def test_keep_use_roll_back(home):
     run_id = finished_run(home, "LabeledFewShot")
     with Store.open(home) as store:
-        project = store.get_run(run_id).project_id
-        seed = store.get_run(run_id).result["seed_candidate"]
+        project = store.runs.get(run_id).project_id
+        seed = store.runs.get(run_id).result["seed_candidate"]
         first = keep_version(store, run_id, seed, "as it was")
         second = keep_version(store, run_id)
         assert (first.number, second.number) == (1, 2)
@@ -35,17 +35,17 @@ def test_keep_use_roll_back(home):
         path = use_version(home, store, project, 2)
         assert path == program_path(home, project)
         assert engine.load(path).candidate().id == second.candidate_id
-        assert [v.in_use for v in store.versions(project)] == [True, False]
-        assert store.get_run(run_id).in_use
+        assert [v.in_use for v in store.versions.all(project)] == [True, False]
+        assert store.runs.get(run_id).in_use
         use_version(home, store, project, 1)
         assert engine.load(path).candidate().id == seed
-        assert [(v.number, v.in_use, v.note) for v in store.versions(project)] == [
+        assert [(v.number, v.in_use, v.note) for v in store.versions.all(project)] == [
             (2, False, ""),
             (1, True, "as it was"),
         ]
         use_none(home, store, project)
         assert not path.exists()
-        assert not store.get_run(run_id).in_use
+        assert not store.runs.get(run_id).in_use
         with pytest.raises(NotFoundError, match="no version 7"):
             use_version(home, store, project, 7)
 
@@ -59,6 +59,6 @@ def test_a_run_without_a_result_cannot_be_kept(home):
 def test_tags_are_kept_tidy(home):
     run_id = add_run(home, optimizer=Named(name="LabeledFewShot"))
     with Store.open(home) as store:
-        assert store.get_run(run_id).tags == ()
-        store.set_tags(run_id, [" demo ", "v2", "demo", " "])
-        assert store.get_run(run_id).tags == ("demo", "v2")
+        assert store.runs.get(run_id).tags == ()
+        store.runs.set_tags(run_id, [" demo ", "v2", "demo", " "])
+        assert store.runs.get(run_id).tags == ("demo", "v2")

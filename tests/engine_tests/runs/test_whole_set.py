@@ -40,8 +40,8 @@ def evaluation(name: str, answers: list[Any], failed: tuple[int, ...] = ()) -> E
 def macro_f1(home: Path, run_id: str, candidate: str) -> float:
     """Macro F1 by its definition, from what the store holds of the final test."""
     with Store.open(home, read_only=True) as store:
-        tests = [t for t in store.trials(run_id) if t.split == "test" and t.candidate_id == candidate]
-        outcomes = store.outcomes(run_id, tests[-1].number)
+        tests = [t for t in store.trials.all(run_id) if t.split == "test" and t.candidate_id == candidate]
+        outcomes = store.trials.outcomes(run_id, tests[-1].number)
         rows = run_rows(store, run_id)
     pairs = [(rows[o.row], o.prediction.get("shelf")) for o in outcomes]
     scores = []
@@ -54,7 +54,7 @@ def macro_f1(home: Path, run_id: str, candidate: str) -> float:
 
 
 def run_rows(store: Store, run_id: str) -> dict[int, str]:
-    dataset = store.get_dataset(store.get_run(run_id).spec["dataset"])
+    dataset = store.datasets.get(store.runs.get(run_id).spec["dataset"])
     lines = dataset.content.decode().splitlines()[1:]
     return {i: line.rpartition(",")[2] for i, line in enumerate(lines)}
 
@@ -63,7 +63,7 @@ def test_a_run_says_macro_f1_of_all_test_rows_beside_its_verdict(home):
     run_id = add_run(home, metric=Named(name="MacroF1"), optimizer=Named(name="LabeledFewShot"))
     assert work(home, run_id) == 0
     with Store.open(home, read_only=True) as store:
-        run = store.get_run(run_id)
+        run = store.runs.get(run_id)
         html = run_report(store, run_id)
     result = run.result
     figure = result["whole_set"]
@@ -87,7 +87,7 @@ def test_other_metrics_have_no_such_number(home):
     run_id = add_run(home, optimizer=Named(name="LabeledFewShot"))
     work(home, run_id)
     with Store.open(home, read_only=True) as store:
-        assert store.get_run(run_id).result["whole_set"] is None
+        assert store.runs.get(run_id).result["whole_set"] is None
 
 
 ROWS = {i: {"text": str(i), "shelf": COLOURS[i % 3]} for i in range(30)}

@@ -41,11 +41,12 @@ def home(tmp_path, monkeypatch):
 def shape(home, run_id):
     """What must be the same however often the run was interrupted."""
     with Store.open(home, read_only=True) as store:
-        run = store.get_run(run_id)
+        run = store.runs.get(run_id)
         trials = [
-            (t.number, t.candidate_id, t.split, t.label, t.score, t.rows_done) for t in store.trials(run_id)
+            (t.number, t.candidate_id, t.split, t.label, t.score, t.rows_done)
+            for t in store.trials.all(run_id)
         ]
-        candidates = [(c.id, c.number) for c in store.candidates(run_id)]
+        candidates = [(c.id, c.number) for c in store.trials.candidates(run_id)]
         return run.state, run.result["best_candidate"], run.result["verdict"], trials, candidates
 
 
@@ -53,8 +54,8 @@ def test_a_run_from_start_to_export(home):
     run_id = add_run(home, optimizer=MIPRO)
     assert work(home, run_id) == 0
     with Store.open(home, read_only=True) as store:
-        run = store.get_run(run_id)
-        trials = store.trials(run_id)
+        run = store.runs.get(run_id)
+        trials = store.trials.all(run_id)
         assert run.state == "finished"
         assert run.phase == ""
         assert run.calls > 0
@@ -63,11 +64,11 @@ def test_a_run_from_start_to_export(home):
         assert trials[0].label == "baseline"
         assert [t.number for t in trials] == list(range(1, len(trials) + 1))
         assert all(t.state == "finished" and t.rows_done == t.rows_total for t in trials)
-        assert all(len(store.outcomes(run_id, t.number)) == t.rows_total for t in trials)
-        best = next(c for c in store.candidates(run_id) if c.id == result["best_candidate"])
+        assert all(len(store.trials.outcomes(run_id, t.number)) == t.rows_total for t in trials)
+        best = next(c for c in store.trials.candidates(run_id) if c.id == result["best_candidate"])
         assert best.score == result["best"]["validation"]
         assert any(t.is_best and t.candidate_id == best.id for t in trials)
-        kinds = [e.kind for e in store.events(run_id)]
+        kinds = [e.kind for e in store.events.all(run_id)]
         assert {"candidate_found", "trial_finished", "verdict"} <= set(kinds)
     assert result["verdict"]["sentence"]
     assert result["usage"]["calls"] == run.calls
@@ -82,7 +83,7 @@ def test_every_optimizer_ends_with_the_result_validated(home, name):
     run_id = add_run(home, optimizer=Named(name=name))
     assert work(home, run_id) == 0
     with Store.open(home, read_only=True) as store:
-        result = store.get_run(run_id).result
+        result = store.runs.get(run_id).result
     assert result["best"]["validation"] is not None
     assert result["baseline"]["validation"] is not None
     assert result["best"]["test"] is not None
@@ -131,7 +132,7 @@ def test_killed_at_several_points_it_ends_the_same_and_pays_for_nothing_twice(
         assert sum(server.served.values()) == bought
     assert shape(broken, killed) == shape(whole, undisturbed)
     with Store.open(broken, read_only=True) as store, Store.open(whole, read_only=True) as other:
-        after, before = store.get_run(killed), other.get_run(undisturbed)
+        after, before = store.runs.get(killed), other.runs.get(undisturbed)
         assert after.calls == before.calls == bought
         assert after.usage.tokens == before.usage.tokens
 
@@ -157,7 +158,7 @@ def test_killed_without_warning_it_resumes(tmp_path):
         kill(process)
         server.recover()
         with Store.open(tmp_path, read_only=True) as store:
-            assert store.get_run(run_id).state == "running"  # nobody has noticed yet
+            assert store.runs.get(run_id).state == "running"  # nobody has noticed yet
         process = start_worker(tmp_path, run_id)
         process.communicate(timeout=300)
         assert process.returncode == 0
@@ -176,7 +177,7 @@ def test_sigterm_keeps_the_best_and_tests_it(tmp_path):
         process.communicate(timeout=300)
         assert process.returncode == 0
         with Store.open(tmp_path, read_only=True) as store:
-            run = store.get_run(run_id)
+            run = store.runs.get(run_id)
             assert run.state == "stopped"
             assert run.result["stopped"] == "stopped"
             assert run.result["best"]["test"] is not None
@@ -207,7 +208,7 @@ def test_a_second_sigterm_gives_up_at_once(tmp_path):
         wait_for(lambda: process.send_signal(signal.SIGTERM) or ends(process))
         process.communicate()
     with Store.open(tmp_path, read_only=True) as store:
-        run = store.get_run(run_id)
+        run = store.runs.get(run_id)
         assert run.state == "stopped"
         assert "not tested" in run.message
 
@@ -218,28 +219,28 @@ def test_pause_resume_and_stop_through_the_store(tmp_path):
         server.hold(after=10)
         process = start_worker(tmp_path, run_id)
         wait_for(lambda: server.held == 2, process=process)
-        store.request_pause(run_id)
+        store.runs.request_pause(run_id)
         wait_for_looks(tmp_path, run_id)
         server.release()
-        wait_for(lambda: store.get_run(run_id).state == "paused")
+        wait_for(lambda: store.runs.get(run_id).state == "paused")
         wait_for(lambda: server.active == 0)  # the calls under way are finished first
         calls = server.calls
         wait_for_looks(tmp_path, run_id)
         assert server.calls == calls
-        assert store.get_run(run_id).state == "paused"
+        assert store.runs.get(run_id).state == "paused"
         server.hold(after=2)
-        store.request_resume(run_id)
+        store.runs.request_resume(run_id)
         wait_for(lambda: server.held == 2, process=process)
-        assert store.get_run(run_id).state == "running"
-        store.request_pause(run_id)
+        assert store.runs.get(run_id).state == "running"
+        store.runs.request_pause(run_id)
         wait_for_looks(tmp_path, run_id)
         server.release()
-        wait_for(lambda: store.get_run(run_id).state == "paused")
-        store.request_stop(run_id)  # while paused
+        wait_for(lambda: store.runs.get(run_id).state == "paused")
+        store.runs.request_stop(run_id)  # while paused
         process.communicate(timeout=300)
         assert process.returncode == 0
-        assert store.get_run(run_id).state == "stopped"
-        assert store.get_run(run_id).result["best"]["test"] is not None
+        assert store.runs.get(run_id).state == "stopped"
+        assert store.runs.get(run_id).result["best"]["test"] is not None
 
 
 def test_a_deleted_project_ends_its_worker(tmp_path):
@@ -248,10 +249,10 @@ def test_a_deleted_project_ends_its_worker(tmp_path):
         server.hold(after=3)
         process = start_worker(tmp_path, run_id)
         wait_for(lambda: server.held == 1, process=process)
-        store.delete_project(store.list_projects()[0].id)
+        store.projects.delete(store.projects.all()[0].id)
         process.communicate(timeout=300)
         assert process.returncode != 0
-        assert store.list_runs() == []
+        assert store.runs.all() == []
 
 
 def test_rows_show_up_while_a_trial_runs(tmp_path):
@@ -260,10 +261,10 @@ def test_rows_show_up_while_a_trial_runs(tmp_path):
         server.hold(after=5)
         process = start_worker(tmp_path, run_id)
         trial = wait_for(
-            lambda: next((t for t in store.trials(run_id) if 0 < t.rows_done < t.rows_total), None)
+            lambda: next((t for t in store.trials.all(run_id) if 0 < t.rows_done < t.rows_total), None)
         )
         assert trial.state == "running"
-        assert store.get_run(run_id).phase == "Scoring the starting prompt"
+        assert store.runs.get(run_id).phase == "Scoring the starting prompt"
         kill(process)
 
 
@@ -286,7 +287,7 @@ def test_an_endpoint_that_does_not_work_is_one_sentence(home, monkeypatch, misbe
         )
         assert work(home, run_id) == 1
     with Store.open(home, read_only=True) as store:
-        run = store.get_run(run_id)
+        run = store.runs.get(run_id)
     assert run.state == "failed"
     assert expected.lower() in run.message.lower()
     assert "\n" not in run.message
@@ -300,7 +301,7 @@ def test_nothing_listens_there(home):
     run_id = add_run(home, model=server_model(url), dataset=add_data(home, csv_bytes(12)), concurrency=16)
     assert work(home, run_id) == 1
     with Store.open(home, read_only=True) as store:
-        assert "127.0.0.1" in store.get_run(run_id).message
+        assert "127.0.0.1" in store.runs.get(run_id).message
 
 
 def test_an_endpoint_that_goes_away_keeps_what_was_found_and_resumes(home):
@@ -318,8 +319,8 @@ def test_an_endpoint_that_goes_away_keeps_what_was_found_and_resumes(home):
         server.answer = failing
         assert work(home, run_id) == 1
         with Store.open(home, read_only=True) as store:
-            assert store.get_run(run_id).state == "failed"
-            assert len(store.trials(run_id)) > 1
+            assert store.runs.get(run_id).state == "failed"
+            assert len(store.trials.all(run_id)) > 1
         server.recover()
         assert work(home, run_id) == 0
         assert set(server.served.values()) == {1}
@@ -330,7 +331,7 @@ def test_a_budget_holds_and_the_best_is_tested(home, budget):
     run_id = add_run(home, budget=budget)
     assert work(home, run_id) == 0
     with Store.open(home, read_only=True) as store:
-        run = store.get_run(run_id)
+        run = store.runs.get(run_id)
     assert run.state == "finished"
     assert run.calls <= (budget.calls or run.calls)
     assert run.usage.tokens <= (budget.tokens or run.usage.tokens)
@@ -346,7 +347,7 @@ def test_a_budget_too_small_is_refused_before_anything_is_called(home):
         assert work(home, run_id) == 1
         assert server.calls == 0
     with Store.open(home, read_only=True) as store:
-        assert "too small" in store.get_run(run_id).message
+        assert "too small" in store.runs.get(run_id).message
 
 
 def test_a_missing_key_is_said_before_anything_is_called(home, monkeypatch):
@@ -355,7 +356,7 @@ def test_a_missing_key_is_said_before_anything_is_called(home, monkeypatch):
     run_id = add_run(home, model={"name": "openai/gpt-5-mini"})
     assert work(home, run_id) == 1
     with Store.open(home, read_only=True) as store:
-        assert "OPENAI_API_KEY" in store.get_run(run_id).message
+        assert "OPENAI_API_KEY" in store.runs.get(run_id).message
 
 
 def test_no_key_is_ever_written(home):
@@ -389,6 +390,6 @@ def test_data_that_is_gone_or_changed_fails_in_a_sentence(home):
         run_id = add_run(home, **changes)
         assert work(home, run_id) == 1
         with Store.open(home, read_only=True) as store:
-            run = store.get_run(run_id)
+            run = store.runs.get(run_id)
         assert run.state == "failed"
         assert expected in run.message

@@ -51,12 +51,12 @@ def test_old_files_are_brought_up_to_date_with_their_rows(tmp_path, version, rea
     )
     old.close()
     with Store.open(tmp_path, read_only=read_only) as store:
-        assert store.get_project("p").draft == {"a": 1}
-        assert store.get_run("r").state == "finished"
-        assert store.trials("r")[0].split == "test"
+        assert store.projects.get("p").draft == {"a": 1}
+        assert store.runs.get("r").state == "finished"
+        assert store.trials.all("r")[0].split == "test"
         fresh = sqlite3.connect(":memory:", isolation_level=None)
         migrate(fresh)
-        assert schema(store._db) == schema(fresh)
+        assert schema(store.connection._db) == schema(fresh)
         fresh.close()
 
 
@@ -74,13 +74,13 @@ def test_a_newer_file_is_refused_and_left_alone(tmp_path):
 def test_processes_that_open_a_fresh_folder_together_agree(tmp_path):
     code = (
         "import sys, pathlib; from engine.store.store import Store\n"
-        "with Store.open(pathlib.Path(sys.argv[1])) as s: s.create_project('P', {})"
+        "with Store.open(pathlib.Path(sys.argv[1])) as s: s.projects.create('P', {})"
     )
     children = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(4)]
     assert [child.wait(timeout=300) for child in children] == [0] * 4
     with Store.open(tmp_path) as store:
-        assert len(store.list_projects()) == 4
-        assert store._read("PRAGMA journal_mode")[0][0] == "wal"
+        assert len(store.projects.all()) == 4
+        assert store.connection.read("PRAGMA journal_mode")[0][0] == "wal"
 
 
 def test_events_and_outcomes_stored_before_rows_had_numbers_are_read(tmp_path):
@@ -96,5 +96,7 @@ def test_events_and_outcomes_stored_before_rows_had_numbers_are_read(tmp_path):
     )
     old.close()
     with Store.open(tmp_path) as store:
-        assert [e.data for e in store.events("r")] == [{"trial": 1, "row": 3, "number": 5}, {}]
-        assert store.outcomes("r", 1) == [Outcome(3, 0.5, {"a": 1}, usage=Usage(1, 0, 2, 3), seconds=0.1)]
+        assert [e.data for e in store.events.all("r")] == [{"trial": 1, "row": 3, "number": 5}, {}]
+        assert store.trials.outcomes("r", 1) == [
+            Outcome(3, 0.5, {"a": 1}, usage=Usage(1, 0, 2, 3), seconds=0.1)
+        ]

@@ -27,7 +27,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def run_id(store):
-    return store.create_run(store.create_project("P", {}), {"seed": 1}, "A run")
+    return store.runs.create(store.projects.create("P", {}), {"seed": 1}, "A run")
 
 
 def candidate(text="Be brief.", reason="The starting prompt."):
@@ -38,66 +38,66 @@ def candidate(text="Be brief.", reason="The starting prompt."):
 
 def silence(store, run_id, pid=2**22 + 1, seconds=LOST_AFTER + 1):
     """Make a run look as if its process had been killed a while ago."""
-    store._write(
+    store.connection.write(
         "UPDATE runs SET pid = ?, heartbeat_at = ? WHERE id = ?", (pid, time.time() - seconds, run_id)
     )
 
 
 def test_project_round_trip(store):
-    project = store.create_project(NASTY, {"text": NASTY, "number": 2**70, "nan": float("nan")})
-    row = store.get_project(project)
+    project = store.projects.create(NASTY, {"text": NASTY, "number": 2**70, "nan": float("nan")})
+    row = store.projects.get(project)
     assert row.name == NASTY.replace("\ud83d", "?")
     assert row.draft["text"].startswith("NUL \x00, emoji 🙂")
-    store.save_draft(project, {"a": 1}, name="New name")
-    assert store.get_project(project).name == "New name"
-    store.save_draft(project, {"a": 2})
-    row = store.list_projects()[0]
+    store.projects.save_draft(project, {"a": 1}, name="New name")
+    assert store.projects.get(project).name == "New name"
+    store.projects.save_draft(project, {"a": 2})
+    row = store.projects.all()[0]
     assert (row.name, row.draft) == ("New name", {"a": 2})
     assert row.updated_at >= row.created_at
 
 
 def test_unknown_ids_are_named(store):
-    for read in (store.get_project, store.get_run, store.get_dataset):
+    for read in (store.projects.get, store.runs.get, store.datasets.get):
         with pytest.raises(NotFoundError, match="'nothing'"):
             read("nothing")
     with pytest.raises(NotFoundError, match="'nothing'"):
-        store.save_draft("nothing", {})
+        store.projects.save_draft("nothing", {})
     with pytest.raises(NotFoundError, match="'nothing'"):
-        store.candidate("nothing", "c")
+        store.trials.candidate("nothing", "c")
 
 
 def test_dataset_keeps_its_bytes(store):
     content = bytes(range(256)) * 1000
-    dataset = store.add_dataset("a.csv", content, "hash", ["x", "y"], 12, "upload")
-    row = store.get_dataset(dataset)
+    dataset = store.datasets.add("a.csv", content, "hash", ["x", "y"], 12, "upload")
+    row = store.datasets.get(dataset)
     assert (row.content, row.columns, row.rows, row.source) == (content, ("x", "y"), 12, "upload")
-    assert store.add_dataset("a.csv", content, "hash", ["x", "y"], 12, "upload") == dataset
-    assert [info.id for info in store.list_datasets()] == [dataset]
+    assert store.datasets.add("a.csv", content, "hash", ["x", "y"], 12, "upload") == dataset
+    assert [info.id for info in store.datasets.all()] == [dataset]
 
 
 def test_settings(store):
-    assert store.get_setting("model", "none") == "none"
-    store.set_setting("model", {"name": "offline/learner"})
-    store.set_setting("model", {"name": "x"})
-    assert store.get_setting("model") == {"name": "x"}
+    assert store.settings.get("model", "none") == "none"
+    store.settings.set("model", {"name": "offline/learner"})
+    store.settings.set("model", {"name": "x"})
+    assert store.settings.get("model") == {"name": "x"}
 
 
 def test_run_life(store, run_id):
-    assert store.get_run(run_id).state == "queued"
-    run = store.claim_run(run_id, os.getpid())
+    assert store.runs.get(run_id).state == "queued"
+    run = store.runs.claim(run_id, os.getpid())
     assert run.state == "running"
     assert run.pid == os.getpid()
     assert run.started_at is not None
-    store.request_pause(run_id)
-    assert store.flags(run_id).pause
-    store.request_resume(run_id)
-    assert not store.flags(run_id).pause
-    store.request_stop(run_id)
-    assert store.flags(run_id).stop
-    store.set_meters(run_id, Usage(3, 2, 100, 10, 0.5), 1.5)
-    store.save_result(run_id, {"x": 1})
-    store.set_state(run_id, "stopped", "Stopped when asked.")
-    run = store.get_run(run_id)
+    store.runs.request_pause(run_id)
+    assert store.runs.flags(run_id).pause
+    store.runs.request_resume(run_id)
+    assert not store.runs.flags(run_id).pause
+    store.runs.request_stop(run_id)
+    assert store.runs.flags(run_id).stop
+    store.runs.set_meters(run_id, Usage(3, 2, 100, 10, 0.5), 1.5)
+    store.runs.save_result(run_id, {"x": 1})
+    store.runs.set_state(run_id, "stopped", "Stopped when asked.")
+    run = store.runs.get(run_id)
     assert run.usage == Usage(3, 2, 100, 10, 0.5)
     assert (run.state, run.message, run.result, run.seconds) == (
         "stopped",
@@ -110,60 +110,60 @@ def test_run_life(store, run_id):
 
 
 def test_stopping_a_queued_run_ends_it(store, run_id):
-    store.request_stop(run_id)
-    assert store.get_run(run_id).state == "stopped"
+    store.runs.request_stop(run_id)
+    assert store.runs.get(run_id).state == "stopped"
 
 
 def test_a_deleted_run_reads_as_stop(store):
-    assert store.flags("gone").stop
+    assert store.runs.flags("gone").stop
 
 
 def test_a_silent_process_reads_as_lost_and_can_be_claimed_again(store, run_id):
-    store.claim_run(run_id, os.getpid())
-    assert store.heartbeat(run_id, os.getpid())
+    store.runs.claim(run_id, os.getpid())
+    assert store.runs.heartbeat(run_id, os.getpid())
     silence(store, run_id)
-    run = store.get_run(run_id)
+    run = store.runs.get(run_id)
     assert run.state == "lost"
     assert "Go on with it" in run.message
     assert not run.is_over
-    assert not store.heartbeat(run_id, os.getpid())  # the run is somebody else's now
-    assert store.claim_run(run_id, os.getpid()).state == "running"
+    assert not store.runs.heartbeat(run_id, os.getpid())  # the run is somebody else's now
+    assert store.runs.claim(run_id, os.getpid()).state == "running"
 
 
 @pytest.mark.parametrize("pid", [os.getpid(), None], ids=["living", "expected"])
 def test_a_process_that_is_only_slow_has_time_to_speak(store, run_id, pid):
-    store.claim_run(run_id, os.getpid())
+    store.runs.claim(run_id, os.getpid())
     silence(store, run_id, pid)
-    assert store.get_run(run_id).state == "running"
+    assert store.runs.get(run_id).state == "running"
     silence(store, run_id, pid, SILENT_AFTER + 1)
-    assert store.get_run(run_id).state == "lost"
+    assert store.runs.get(run_id).state == "lost"
 
 
 def test_a_run_of_a_living_process_cannot_be_claimed(store, run_id):
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
-        store.claim_run(run_id, child.pid)
+        store.runs.claim(run_id, child.pid)
         with pytest.raises(RunError, match=f"process {child.pid}"):
-            store.claim_run(run_id, os.getpid())
+            store.runs.claim(run_id, os.getpid())
     finally:
         child.kill()
     # It is dead, though nobody has waited for it yet, and its heartbeat is fresh: no need to wait.
     wait_for(lambda: not process_lives(child.pid))
-    assert store.claim_run(run_id, os.getpid()).pid == os.getpid()
+    assert store.runs.claim(run_id, os.getpid()).pid == os.getpid()
     child.wait()
 
 
 def test_a_finished_run_cannot_be_claimed(store, run_id):
-    store.claim_run(run_id, os.getpid())
-    store.set_state(run_id, "finished")
+    store.runs.claim(run_id, os.getpid())
+    store.runs.set_state(run_id, "finished")
     with pytest.raises(RunError, match="finished already"):
-        store.claim_run(run_id, os.getpid())
+        store.runs.claim(run_id, os.getpid())
 
 
 def test_trials_and_outcomes_round_trip(store, run_id):
     a, b = candidate(), candidate("Think first.")
-    assert [store.add_candidate(run_id, c) for c in (a, b, a)] == [0, 1, 0]
-    store.start_trial(run_id, 0, a.id, "validation", "Starting prompt", 2)
+    assert [store.trials.add_candidate(run_id, c) for c in (a, b, a)] == [0, 1, 0]
+    store.trials.start(run_id, 0, a.id, "validation", "Starting prompt", 2)
     outcome = Outcome(
         7,
         0.5,
@@ -178,134 +178,134 @@ def test_trials_and_outcomes_round_trip(store, run_id):
         number=9,
     )
     failed = Outcome(3, 0.0, error="The reply held no 'answer'.")
-    store.add_outcomes(run_id, 0, [outcome])
-    running = store.trials(run_id)[0]
+    store.trials.add_outcomes(run_id, 0, [outcome])
+    running = store.trials.all(run_id)[0]
     assert (running.state, running.rows_done, running.rows_total, running.score) == ("running", 1, 2, 0.5)
-    store.add_outcomes(run_id, 0, [failed, outcome])
-    store.finish_trial(run_id, 0, usage=Usage(2, 0, 5, 6, 0.1), seconds=0.5)
-    store.mark_best(run_id, a.id)
-    trial = store.trials(run_id)[0]
+    store.trials.add_outcomes(run_id, 0, [failed, outcome])
+    store.trials.finish(run_id, 0, usage=Usage(2, 0, 5, 6, 0.1), seconds=0.5)
+    store.trials.mark_best(run_id, a.id)
+    trial = store.trials.all(run_id)[0]
     assert (trial.state, trial.rows_done, trial.score, trial.is_best) == ("finished", 2, 0.25, True)
     assert trial.usage == Usage(2, 0, 5, 6, 0.1)
-    assert store.outcomes(run_id, 0) == [failed, outcome]
-    rows = store.candidates(run_id)
+    assert store.trials.outcomes(run_id, 0) == [failed, outcome]
+    rows = store.trials.candidates(run_id)
     assert [r.candidate for r in rows] == [a, b]
     assert [(r.score, r.rows) for r in rows] == [(0.25, 2), (None, 0)]
-    assert store.candidate(run_id, b.id) == b
+    assert store.trials.candidate(run_id, b.id) == b
 
 
 def test_a_trial_written_again_replaces_the_first(store, run_id):
-    store.start_trial(run_id, 0, "c", "validation", "", 2)
-    store.add_outcomes(run_id, 0, [Outcome(1, 1.0), Outcome(2, 1.0)])
-    store.start_trial(run_id, 1, "c", "validation", "", 2)
+    store.trials.start(run_id, 0, "c", "validation", "", 2)
+    store.trials.add_outcomes(run_id, 0, [Outcome(1, 1.0), Outcome(2, 1.0)])
+    store.trials.start(run_id, 1, "c", "validation", "", 2)
     later = time.time()
-    store.start_trial(run_id, 0, "c", "validation", "", 2)
-    assert store.outcomes(run_id, 0) == []
-    store.add_outcomes(run_id, 0, [Outcome(1, 0.0)])
-    store.drop_trials_before(run_id, later)
-    assert [t.number for t in store.trials(run_id)] == [0]
-    assert store.trials(run_id)[0].score == 0.0
+    store.trials.start(run_id, 0, "c", "validation", "", 2)
+    assert store.trials.outcomes(run_id, 0) == []
+    store.trials.add_outcomes(run_id, 0, [Outcome(1, 0.0)])
+    store.trials.drop_before(run_id, later)
+    assert [t.number for t in store.trials.all(run_id)] == [0]
+    assert store.trials.all(run_id)[0].score == 0.0
 
 
 def test_candidate_score_prefers_the_most_validation_rows(store, run_id):
     c = candidate()
-    store.add_candidate(run_id, c)
+    store.trials.add_candidate(run_id, c)
     for number, (split, scores) in enumerate(
         [("validation", [1.0, 0.0]), ("validation", [1.0]), ("train", [0.0] * 5), ("test", [0.0] * 9)]
     ):
-        store.start_trial(run_id, number, c.id, split, "", len(scores))
-        store.add_outcomes(run_id, number, [Outcome(i, s) for i, s in enumerate(scores)])
-        store.finish_trial(run_id, number)
-    assert store.candidates(run_id)[0].score == 0.5
+        store.trials.start(run_id, number, c.id, split, "", len(scores))
+        store.trials.add_outcomes(run_id, number, [Outcome(i, s) for i, s in enumerate(scores)])
+        store.trials.finish(run_id, number)
+    assert store.trials.candidates(run_id)[0].score == 0.5
 
 
 def test_events_are_read_after_an_id(store, run_id):
-    first = store.add_event(run_id, "note", NASTY, {"x": NASTY})
-    second = store.add_event(run_id, "note", "two")
-    assert [e.id for e in store.events(run_id)] == [first, second]
-    assert [e.text for e in store.events(run_id, after=first)] == ["two"]
-    store.clear_events(run_id)
-    assert store.events(run_id) == []
-    assert store.add_event(run_id, "note", "three") > second
+    first = store.events.add(run_id, "note", NASTY, {"x": NASTY})
+    second = store.events.add(run_id, "note", "two")
+    assert [e.id for e in store.events.all(run_id)] == [first, second]
+    assert [e.text for e in store.events.all(run_id, after=first)] == ["two"]
+    store.events.clear(run_id)
+    assert store.events.all(run_id) == []
+    assert store.events.add(run_id, "note", "three") > second
 
 
 def test_version_grows_with_every_change_but_not_with_the_heartbeat(store, run_id):
-    seen = [store.version(run_id)]
-    store.claim_run(run_id, os.getpid())
-    seen.append(store.version(run_id))
-    store.start_trial(run_id, 0, "c", "validation", "", 1)
-    seen.append(store.version(run_id))
-    store.add_outcomes(run_id, 0, [Outcome(1, 1.0)])
-    seen.append(store.version(run_id))
+    seen = [store.runs.version(run_id)]
+    store.runs.claim(run_id, os.getpid())
+    seen.append(store.runs.version(run_id))
+    store.trials.start(run_id, 0, "c", "validation", "", 1)
+    seen.append(store.runs.version(run_id))
+    store.trials.add_outcomes(run_id, 0, [Outcome(1, 1.0)])
+    seen.append(store.runs.version(run_id))
     assert seen == sorted(set(seen))
-    everything = store.version()
-    store.heartbeat(run_id, os.getpid())
-    assert (store.version(run_id), store.version()) == (seen[-1], everything)
-    assert store.version("gone") == -1
+    everything = store.runs.version()
+    store.runs.heartbeat(run_id, os.getpid())
+    assert (store.runs.version(run_id), store.runs.version()) == (seen[-1], everything)
+    assert store.runs.version("gone") == -1
 
 
 def test_data_version_sees_another_connection(tmp_path, store, run_id):
     with Store.open(tmp_path, read_only=True) as reader:
-        before = reader.data_version()
-        assert reader.data_version() == before
-        store.add_event(run_id, "note", "hello")
-        assert reader.data_version() != before
+        before = reader.connection.data_version()
+        assert reader.connection.data_version() == before
+        store.events.add(run_id, "note", "hello")
+        assert reader.connection.data_version() != before
 
 
 def test_deleting_a_project_deletes_its_runs_alone(store):
-    keep, drop = store.create_project("Keep", {}), store.create_project("Drop", {})
-    kept, dropped = store.create_run(keep, {}, "r"), store.create_run(drop, {}, "r")
+    keep, drop = store.projects.create("Keep", {}), store.projects.create("Drop", {})
+    kept, dropped = store.runs.create(keep, {}, "r"), store.runs.create(drop, {}, "r")
     for run in (kept, dropped):
-        store.add_event(run, "note", "x")
-        store.start_trial(run, 0, "c", "test", "", 1)
-        store.add_outcomes(run, 0, [Outcome(1, 1.0)])
-    store.delete_project(drop)
-    assert [r.id for r in store.list_runs()] == [kept]
-    assert [p.id for p in store.list_projects()] == [keep]
-    assert store.outcomes(dropped, 0) == []
-    assert store.events(dropped) == []
-    assert len(store.outcomes(kept, 0)) == 1
+        store.events.add(run, "note", "x")
+        store.trials.start(run, 0, "c", "test", "", 1)
+        store.trials.add_outcomes(run, 0, [Outcome(1, 1.0)])
+    store.projects.delete(drop)
+    assert [r.id for r in store.runs.all()] == [kept]
+    assert [p.id for p in store.projects.all()] == [keep]
+    assert store.trials.outcomes(dropped, 0) == []
+    assert store.events.all(dropped) == []
+    assert len(store.trials.outcomes(kept, 0)) == 1
 
 
 def test_list_runs_newest_first_by_project(store):
-    p, q = store.create_project("P", {}), store.create_project("Q", {})
-    runs = [store.create_run(project, {}, str(i)) for i, project in enumerate((p, q, p))]
-    assert [r.id for r in store.list_runs()] == runs[::-1]
-    assert [r.id for r in store.list_runs(p)] == [runs[2], runs[0]]
+    p, q = store.projects.create("P", {}), store.projects.create("Q", {})
+    runs = [store.runs.create(project, {}, str(i)) for i, project in enumerate((p, q, p))]
+    assert [r.id for r in store.runs.all()] == runs[::-1]
+    assert [r.id for r in store.runs.all(p)] == [runs[2], runs[0]]
 
 
 def test_reader_makes_an_empty_store_and_cannot_write(tmp_path):
     with Store.open(tmp_path / "new", read_only=True) as reader:
-        assert reader.list_runs() == []
+        assert reader.runs.all() == []
         with pytest.raises(StoreError, match="readonly"):
-            reader.create_project("P", {})
+            reader.projects.create("P", {})
 
 
 def test_threads_share_a_store(store, run_id):
-    store.start_trial(run_id, 0, "c", "validation", "", 100)
+    store.trials.start(run_id, 0, "c", "validation", "", 100)
 
     def write(offset):
         for i in range(25):
-            store.add_outcomes(run_id, 0, [Outcome(offset + i, 1.0)])
+            store.trials.add_outcomes(run_id, 0, [Outcome(offset + i, 1.0)])
 
     threads = [threading.Thread(target=write, args=(25 * k,)) for k in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert store.trials(run_id)[0].rows_done == 100
+    assert store.trials.all(run_id)[0].rows_done == 100
 
 
 def test_a_transaction_is_all_or_nothing(store, run_id):
     def half_done():
         with store.transaction():
-            store.start_trial(run_id, 0, "c", "validation", "", 1)
+            store.trials.start(run_id, 0, "c", "validation", "", 1)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         half_done()
-    assert store.trials(run_id) == []
-    store.start_trial(run_id, 0, "c", "validation", "", 1)  # and the store still works
+    assert store.trials.all(run_id) == []
+    store.trials.start(run_id, 0, "c", "validation", "", 1)  # and the store still works
 
 
 def test_a_held_file_is_a_sentence(tmp_path):
@@ -316,7 +316,7 @@ def test_a_held_file_is_a_sentence(tmp_path):
         Store(tmp_path / FILE_NAME, busy_seconds=0.05) as store,
         pytest.raises(StoreLockedError, match="Another program holds"),
     ):
-        store.create_project("P", {})
+        store.projects.create("P", {})
     holder.execute("ROLLBACK")
     holder.close()
 
@@ -335,21 +335,23 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
 
 
 def test_many_runs_and_trials_read_fast(store):
-    project = store.create_project("P", {})
+    project = store.projects.create("P", {})
     with store.transaction():
         for _ in range(200):
-            run = store.create_run(project, {"instructions": "x" * 2000}, "r")
+            run = store.runs.create(project, {"instructions": "x" * 2000}, "r")
             for n in range(50):
-                store.start_trial(run, n, "c", "validation", "", 1)
-    plan = " ".join(r[3] for r in store._read("EXPLAIN QUERY PLAN SELECT * FROM trials WHERE run_id = 'x'"))
+                store.trials.start(run, n, "c", "validation", "", 1)
+    plan = " ".join(
+        r[3] for r in store.connection.read("EXPLAIN QUERY PLAN SELECT * FROM trials WHERE run_id = 'x'")
+    )
     assert "SEARCH" in plan
     plan = " ".join(
         r[3]
-        for r in store._read(
+        for r in store.connection.read(
             "EXPLAIN QUERY PLAN SELECT * FROM events WHERE run_id = 'x' AND id > 3 ORDER BY id"
         )
     )
     assert "SEARCH" in plan
     assert "TEMP B-TREE" not in plan
-    assert len(store.list_runs()) == 200
-    assert len(store.trials(run)) == 50
+    assert len(store.runs.all()) == 200
+    assert len(store.trials.all(run)) == 50
