@@ -1,9 +1,9 @@
-"""The budget: a limit on calls, tokens, money and seconds, and the ledger that holds it.
+"""The budget: limits on calls, tokens, money and seconds, and the ledger that enforces them.
 
-The ledger counts and refuses, and nothing else: it knows no search, no program and no store. It is
-hard: a call that would pass the limit is not made. Calls are counted exactly; tokens and money are
-reserved by an upper estimate before the call and settled with what the reply really cost. A call that
-only in-flight reservations stand against waits for them to settle, so the last of a budget is used too.
+The ledger must not know any search, program or store. It is hard: a call that would pass a limit is not
+made. Calls are counted exactly; tokens and money are reserved by an upper estimate before the call and
+settled with what the reply cost. A call that only reservations in flight prevent waits for them to settle,
+so the last of a budget is used too.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Budget(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """What a call takes from the budget, at most before it is made and exactly after."""
+    """An amount of the budget; for a call its upper bound before the call, and its cost after."""
 
     calls: int = 0
     tokens: int = 0
@@ -73,8 +73,8 @@ class Amount:
 
 Closing = Literal["budget", "stopped", "failed"]
 
-# Failed calls in a row, with none that succeeded between them, after which a run is not worth going on:
-# when no call has ever succeeded (a wrong key, an unknown model), and later (an endpoint that went away).
+# Consecutive failed calls after which a run ends: when no call has ever succeeded (a wrong key, an unknown
+# model), and later (an endpoint that went away).
 FAILURES_AT_START = 8
 FAILURES_LATER = 25
 
@@ -83,11 +83,11 @@ _SIZES_TO_TRUST = 5
 
 
 class Ledger:
-    """Holds a budget over everything a run does. Not thread-safe: it lives on one event loop.
+    """Enforces a budget over everything a run does. Not thread-safe: it lives on one event loop.
 
-    `spent` is what counts against the limit. A cached reply costs nothing, except one that `payer`
-    itself (this run, before it was killed) paid for: that counts once a key, so that a run driven again
-    decides everything as it did before. `closed` is the sentence that says why no call is made any more.
+    `spent` is what counts against the limits. A cached reply costs nothing, except one that `payer`
+    (this run, before it was killed) paid for: it counts once a key, so that a run driven again decides
+    everything as it did before. `closed` is the message why no further call is made.
     """
 
     def __init__(
@@ -195,7 +195,7 @@ class Ledger:
             self._paused_since = self._clock()
 
     def unpause(self) -> None:
-        """Let the clock run again once nobody is paused any more."""
+        """Let the clock run again once every pause has ended."""
         self._pausers -= 1
         if self._pausers == 0 and self._paused_since is not None:
             self._started += self._clock() - self._paused_since
@@ -222,15 +222,14 @@ class Ledger:
     async def send(self, lm: BaseLM, request: Request, send: Send = complete) -> Reply:
         """Make one call if the budget allows it.
 
-        Raises BudgetExhaustedError, with the reason in a sentence, when it does not; LMError as the
-        model does.
+        Raises BudgetExhaustedError with the reason when it does not, and LMError as the model does.
         """
         size = _prompt_bytes(request) if self._counts_amounts else 0
         need = await self._reserve(lm, request, size)
         try:
             reply = await send(lm, request)
         except LMError as error:
-            # It may have been billed, and a row that fails for ever must not call for ever.
+            # It may have been billed, and a row that always fails must not call forever.
             self.spent += Usage(calls=1)
             self._note_failure(error)
             raise
@@ -321,7 +320,7 @@ class Ledger:
     def _note_failure(self, error: Exception) -> None:
         own_fault = isinstance(error, ContextWindowExceededError | InvalidRequestError)
         if self.replies and own_fault:
-            return  # this candidate's prompt is the trouble, not the endpoint
+            return  # the cause is this candidate's prompt, not the endpoint
         self._failures += 1
         if self._failures >= (self._failures_later if self.replies else FAILURES_AT_START):
             self.close(str(error), "failed")
@@ -334,7 +333,7 @@ class Ledger:
 
 
 def _prompt_bytes(request: Request) -> int:
-    """Bytes of UTF-8 in the messages; a part that is no text counts as 4,000 (an image, say)."""
+    """Return the bytes of UTF-8 in the messages; a part that is not text (an image) counts as 4,000."""
     total = 0
     for message in request.messages:
         content = message.get("content") or ""

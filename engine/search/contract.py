@@ -1,12 +1,12 @@
 """The contract between an optimizer and its driver: a search yields asks and receives the answers.
 
 A search does no I/O. It never sees a store, a model or a clock; its randomness is `problem.rng`. The
-driver (`engine.search.driver`) owns calls, concurrency, budget, storage, pause and stop, once, for all
-of them. Asks yielded together run together: yield in batches wherever the algorithm allows.
+driver (`engine.search.driver`) owns calls, concurrency, budget, storage, pause and stop for all searches.
+Asks yielded together run together: yield in batches wherever the algorithm allows.
 
-When the budget is spent or the run is stopped inside a batch, the evaluations that could not be finished
-have fewer outcomes than rows were asked for. A search compares only those that are whole, may yield one
-more batch of `Keep`, and gets no answer to anything else.
+When the budget is spent or the run is stopped inside a batch, evaluations that could not be finished have
+fewer outcomes than rows asked for. A search compares only complete evaluations, may yield one more batch of
+`Keep`, and gets no answer to anything else.
 
 The shape is that of httpx's auth flows (generators that yield requests) and Optuna's ask and tell.
 """
@@ -34,8 +34,7 @@ class Score:
     `rows` are row ids, answered in this order. With `trace` the outcomes carry each step's inputs and
     outputs (for bootstrapping and reflection). `teacher` runs it on the teacher model. `rollout` other
     than 0 asks for a fresh sample at temperature 1. `hide_own_row` hides from each row a
-    demonstration made from that very row. `label` says in a few plain words what the trial is
-    ("minibatch", "full validation").
+    demonstration made from that row. `label` describes the trial in a few words ("minibatch", "full validation").
     """
 
     candidate: Candidate
@@ -48,7 +47,7 @@ class Score:
 
     @property
     def asked(self) -> Asked:
-        """What decides the answer: everything but the label."""
+        """Everything that decides the answer, so not the label."""
         return (self.candidate.id, self.rows, self.trace, self.teacher, self.rollout, self.hide_own_row)
 
 
@@ -59,8 +58,8 @@ Asked = tuple[str, tuple[int, ...], bool, bool, int, bool]
 class Propose:
     """Ask: write something with the prompt model. Answered by a `Proposal`.
 
-    `signature` says what is read and written, `inputs` are its values, `n` is how many independent
-    samples are wanted, at `temperature`. `reason_first` uses ChainOfThought instead of Predict.
+    `signature` has the fields read and written, `inputs` are its values, `n` is the number of independent
+    samples, at `temperature`. `reason_first` uses ChainOfThought instead of Predict.
     """
 
     signature: type[Signature]
@@ -163,17 +162,17 @@ class Meter:
 
 @dataclass(frozen=True)
 class Problem:
-    """Everything a search may know.
+    """Everything that a search may know.
 
     `seed` is the candidate to start from. `train` and `validation` are row ids; `rows` maps each of
     them to the row's values (inputs and labels by field name); `input_fields` and `output_fields` are
     the program's. `signatures` are the steps' by path. `program` and `data` are plain-text
-    descriptions for prompts. `calls_per_row` is how many model calls one program run makes at most; `meter` shows what
-    is left of the budget. `frozen` is what stays as it is in the first
-    starting candidate: the driver sees to that, `may_change` saves calls that could change nothing. `remarks` are
-    people's words on earlier answers, by row; outcomes carry them in their feedback too. `layouts` are the adapters
+    descriptions for prompts. `calls_per_row` is the usual number of model calls of one program run; `meter` shows
+    what is left of the budget. `frozen` are the parts that stay as they are in the first
+    candidate: the driver ensures that, and `may_change` saves calls that could change nothing. `remarks` are
+    people's feedback on earlier answers, by row; outcomes carry it in their feedback too. `layouts` are the adapters
     that may be tried in a step, by path: none where a person has chosen one. In a `simulated` search (an estimate) answers
-    are invented, so that learning from them with a heavy library is not worth its import.
+    are invented, so learning from them with a heavy library is not worth its import.
     """
 
     seed: Candidate
@@ -195,7 +194,7 @@ class Problem:
     simulated: bool = False
 
     def may_change(self, path: str, part: Part) -> bool:
-        """Whether a part ("instructions", "demos", "fields", "tools") of a step may change at all."""
+        """Return whether a part ("instructions", "demos", "fields", "tools") of a step may change at all."""
         return not is_frozen(self.frozen, path, part)
 
     @property

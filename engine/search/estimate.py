@@ -1,8 +1,8 @@
-"""The estimate: the same search, driven against a stand-in, before anything is paid for.
+"""The estimate of a run: the same search, driven with invented answers, before anything is paid for.
 
-Prompts are rendered for real, by the program and the adapter the run will use; answers are invented, of
-the right types and typical lengths. Three simulations give the ranges: in one everything is right at
-once, in one most rows are, in one no row can be solved and yet a better candidate is found.
+Prompts are rendered by the program and the adapter that the run will use; answers have the right types and
+typical lengths. Three simulations give the ranges: everything is right at once, most rows are right, and no
+row can be solved while a better candidate is found.
 """
 
 from __future__ import annotations
@@ -37,16 +37,15 @@ class Range:
 
     @property
     def exact(self) -> bool:
-        """Whether there is nothing to choose between."""
+        """Whether least and most are the same."""
         return self.low == self.high
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run will take. `usd` is None where a price is unknown.
+    """Calls, tokens, money and time of a run. `usd` is None where a price is unknown.
 
-    `exact` says that the number of calls is certain. `cut` is a sentence on what the budget will cut,
-    "" when nothing.
+    `exact`: the number of calls is certain. `cut` is the message on what the budget will cut, "" if nothing.
     """
 
     calls: Range
@@ -69,39 +68,25 @@ def estimate(
     test_rows: Sequence[int] = (),
     latency: float | None = None,
 ) -> Estimate:
-    """Return what driving this search with these settings will take.
+    """Return the estimate of driving this search with these settings.
 
     `baseline_rows` are scored with the starting prompt before the search and with the best one after it
-    (what the search scored already is free), `test_rows` with both. `latency` is the seconds of one call where they were measured.
+    (rows that the search scored are free), `test_rows` with both. `latency` is the seconds of one call, if measured.
     """
-    return loop.run(
-        aestimate(make, settings, baseline_rows=baseline_rows, test_rows=test_rows, latency=latency)
-    )
-
-
-async def aestimate(
-    make: Callable[[Problem], Search],
-    settings: Settings,
-    *,
-    baseline_rows: Sequence[int] = (),
-    test_rows: Sequence[int] = (),
-    latency: float | None = None,
-) -> Estimate:
-    """Do what `estimate` does, from async code on the engine's loop."""
     renderer = Renderer(settings)
 
-    async def simulate(rates: Rates, budget: Budget, ceiling: float) -> Totals:
+    def simulate(rates: Rates, budget: Budget, ceiling: float) -> Totals:
         simulation = Simulation(settings, renderer, rates, latency)
-        return await simulation.run(make, budget, tuple(baseline_rows), tuple(test_rows), ceiling)
+        return loop.run(simulation.run(make, budget, tuple(baseline_rows), tuple(test_rows), ceiling))
 
     budget = settings.budget
-    # What is beyond the budget is cut anyway, and with a large table it would take long to count.
+    # Calls beyond the budget are cut, and with a large table it would take long to count them.
     most = math.inf if budget.calls is None else float(budget.calls)
-    totals = [await simulate(r, budget, most) for r in (OPTIMISTIC, TYPICAL, PESSIMISTIC)]
+    totals = [simulate(r, budget, most) for r in (OPTIMISTIC, TYPICAL, PESSIMISTIC)]
     limited = [_limited(t, settings) for t in totals]
     cut = ""
     if budget != Budget():
-        free = await simulate(TYPICAL, Budget(), most + FAR)
+        free = simulate(TYPICAL, Budget(), most + FAR)
         cut = _cut_sentence(free, limited[1], far=free.calls > most + FAR)
     usd = None if any(math.isnan(t.usd) for t in totals) else _range([t.usd for t in limited])
     calls = _range([float(t.calls) for t in limited])
@@ -137,7 +122,7 @@ def _cut_sentence(free: Totals, limited: Totals, *, far: bool) -> str:
 
 
 FAR = 100_000.0
-"""Calls past its budget for which a search is followed, to say what it would take without one."""
+"""Calls beyond the budget for which a simulation goes on, to estimate the run without a budget."""
 
 
 def _range(values: list[float]) -> Range:

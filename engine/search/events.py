@@ -1,6 +1,6 @@
-"""What happens during a run, as frozen records that each say themselves in one plain sentence.
+"""Events of a run: frozen records, each with its sentence.
 
-The driver makes them; a store, a progress bar or a list in a test receives them. They know none of these.
+The driver makes them; a store, a progress bar or a list in a test receives them. They must not know any of these.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Split = Literal["train", "validation", "test"]
 
 @dataclass(frozen=True, slots=True)
 class CandidateFound:
-    """A candidate nobody has tried before. `number` counts them from 0, the starting one."""
+    """A candidate that is new in the run. `number` counts them from 0, the starting one."""
 
     kind: ClassVar[str] = "candidate_found"
     candidate: Candidate
@@ -68,7 +68,7 @@ class RowScored:
 
 @dataclass(frozen=True, slots=True)
 class TrialFinished:
-    """A trial is over after so many `seconds`. `partial` says that the run ended before all of its rows could run."""
+    """A trial has ended after `seconds`. `partial`: the run ended before all of its rows could run."""
 
     kind: ClassVar[str] = "trial_finished"
     trial: int
@@ -124,7 +124,7 @@ class Proposed:
 
 @dataclass(frozen=True, slots=True)
 class BudgetSpent:
-    """The meters: everything the run has spent so far, and its seconds without pauses."""
+    """Everything that the run has spent so far, and its seconds without pauses."""
 
     kind: ClassVar[str] = "budget_spent"
     usage: Usage
@@ -141,7 +141,7 @@ class BudgetSpent:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something the reader of the run should know."""
+    """A message for the user."""
 
     kind: ClassVar[str] = "note"
     message: str

@@ -1,6 +1,6 @@
-"""What a person has forbidden a search to change: whole steps, instructions, single sentences, demonstrations.
+"""Frozen parts, which a search must not change: whole steps, instructions, single sentences, demonstrations.
 
-Data, and the candidate that keeps to it; it knows no algorithm. `engine.search.contract` holds a search to it.
+It must not know any algorithm. `engine.search.contract.with_frozen_parts` applies them to a search.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ Changes = Literal["nothing", "examples", "wording", "both"]
 class Freeze(BaseModel):
     """One part of the starting prompt that stays as it is.
 
-    `step` is a step's path. `part` says what of it: everything ("step"), its instructions, one `text` sentence of
-    them that every instruction must keep, all demonstrations, one demonstration (`text` is its `demo_key`), the
-    field descriptions or the tool descriptions.
+    `step` is a step's path. `part` is everything in it ("step"), its instructions, one sentence (`text`) that every
+    instruction must keep, all demonstrations, one demonstration (`text` is its `demo_key`), the field descriptions
+    or the tool descriptions.
 
     >>> Freeze(step="route", part="sentence", text="Never promise a refund.").part
     'sentence'
@@ -37,7 +37,7 @@ class Freeze(BaseModel):
 
 
 def demo_key(demo: Demo) -> str:
-    """Return what a `Freeze` names a demonstration by: twelve hex digits of its values' hash.
+    """Return a demonstration's key in a `Freeze`: twelve hex digits of its values' hash.
 
     >>> len(demo_key(Demo({"text": "Where is it?", "team": "shipping"})))
     12
@@ -55,9 +55,9 @@ def is_frozen(frozen: Iterable[Freeze], step: str, part: Part) -> bool:
 
 
 def restored(candidate: Candidate, seed: Candidate, frozen: Sequence[Freeze]) -> Candidate:
-    """Return the candidate with everything frozen as it is in the seed; the seed itself where nothing else is left.
+    """Return the candidate with all frozen parts as in the seed, or the seed itself if nothing else changed.
 
-    A frozen sentence that was lost comes back: at the top where the seed begins with it, else at the end. A frozen
+    A frozen sentence that was lost returns at the top where the seed begins with it, else at the end. A frozen
     demonstration that was lost comes first.
 
     >>> seed = Candidate({"a": StepState("Be kind. Be brief.")})
@@ -80,9 +80,9 @@ def restored(candidate: Candidate, seed: Candidate, frozen: Sequence[Freeze]) ->
 def check_frozen(
     frozen: Sequence[Freeze], seed: Candidate, *, changes: Changes = "both", who: str = ""
 ) -> None:
-    """Raise ConfigurationError, in a sentence, for a freeze of something that is not there or that leaves nothing.
+    """Raise ConfigurationError for a freeze of something that does not exist, or if nothing is left to change.
 
-    `changes` is what the optimizer called `who` may change at all.
+    `changes` is what the optimizer named `who` may change at all.
     """
     for f in frozen:
         state = seed.steps.get(f.step)

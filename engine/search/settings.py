@@ -174,7 +174,7 @@ class SearchResult:
 
 
 def make_problem(settings: Settings, *, calls: int | None = None) -> Problem:
-    """Return what a search over these settings may know; `calls` are those it may make, None without a limit."""
+    """Return the problem of a search over these settings; `calls` limits its calls, None does not."""
     program = settings.program
     signatures = {path: predictor.signature for path, predictor in program.named_predictors()}
     ids = dict.fromkeys((*settings.train, *settings.validation))
@@ -210,7 +210,7 @@ def _default_layout(step: Predict, settings: Settings) -> bool:
 
 
 LAYOUTS = ("json", "xml")
-"""The adapters that may do better than the default one, where a model does not keep to that."""
+"""The adapters that may do better than the default one with a model that does not follow it."""
 
 
 def seed_of(program: Module) -> Candidate:
@@ -228,7 +228,7 @@ def _input_names(rows: Mapping[int, Example], ids: Mapping[int, None]) -> tuple[
 def _output_names(
     signatures: Mapping[str, type[Signature]], rows: Mapping[int, Mapping[str, Any]], inputs: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """The program's labelled outputs: fields that some step writes and the rows know."""
+    """Return the program's labelled outputs: fields that a step writes and the rows have."""
     written = {name for signature in signatures.values() for name in signature.output_fields}
     known = dict.fromkeys(name for row in rows.values() for name in row if name not in inputs)
     return tuple(n for n in known if n in written) or tuple(known)
@@ -246,7 +246,7 @@ def describe_program(program: Module, signatures: Mapping[str, type[Signature]])
 
 
 def _own_source(cls: type) -> str:
-    """The source of a class written outside the engine, at most 4,000 characters ("" where there is none)."""
+    """Return the source of a class written outside the engine, at most 4,000 characters, or ""."""
     if cls.__module__.split(".", 1)[0] == "engine":
         return ""
     try:

@@ -1,6 +1,6 @@
 """Simulations of a search: real prompts, invented answers, and the count of what they would cost.
 
-It knows no algorithm: whatever a search asks for is rendered for a few rows, and counted for all.
+It must not know any algorithm: every ask is rendered for a few rows and counted for all.
 """
 
 from __future__ import annotations
@@ -48,11 +48,10 @@ if TYPE_CHECKING:
 
 
 class Reuse:
-    """Counts, candidate by candidate, which steps of which rows are asked about for the first time.
+    """Counts, candidate by candidate, the calls that the call cache does not answer.
 
-    A step's call is new unless it and every step before it stood as they do now when the row was run before. At
-    `least`, what a step writes is taken to be the same whatever its wording, and a step that reads no column of the
-    data to be asked one thing only: a topic out of six, say.
+    A step's call is new unless the step and all before it were the same when the row was run before. With `least`, a
+    step is taken to write the same with any wording, and a step that reads no column of the data to have one input.
     """
 
     def __init__(self, settings: Settings, *, least: bool) -> None:
@@ -66,7 +65,7 @@ class Reuse:
         self._seen: dict[tuple[str, str, bool, int], set[int]] = {}
 
     def share(self, candidate: Candidate, rows: Sequence[int], taught: bool, rollout: int) -> float:
-        """Return the share of these rows' calls that are new, and take note of them."""
+        """Return the share of these rows' calls that are new, and remember them."""
         if not self._cached or not rows:
             return 1.0
         new = 0
@@ -79,7 +78,7 @@ class Reuse:
         return new / (len(candidate.steps) * len(rows))
 
     def _keys_of(self, candidate: Candidate) -> dict[str, str]:
-        """Return for each step what its call depends on, as far as the candidate decides it."""
+        """Return the hash of what each step's call depends on in the candidate, by path."""
         if candidate.id not in self._keys:
             keys, before = dict[str, str](), ""
             for path, state in candidate.steps.items():
@@ -93,7 +92,7 @@ class Reuse:
 _BYTES_A_TOKEN = 4
 _TOKENS_A_MESSAGE = 4
 
-# Typical lengths, in characters, of texts nobody knows yet.
+# Typical lengths, in characters, of texts that are not known yet.
 _LENGTHS = {
     "reasoning": 320,
     "rationale": 320,
@@ -110,7 +109,7 @@ _CODE = ("generated_code", "code")
 
 
 class StandInLM(BaseLM):
-    """Answers with a reply made beforehand."""
+    """A model with one prepared reply."""
 
     def __init__(self, reply: Reply | None = None) -> None:
         super().__init__("stand-in")
@@ -122,7 +121,7 @@ class StandInLM(BaseLM):
 
 
 class StandInAdapter:
-    """Takes an adapter's place in `acall`: formats with it, and invents what a model would answer.
+    """Replacement of an adapter: formats with it, and invents the model's answers.
 
     `labels` are known values by field name; `number` makes invented texts different from each other.
     """
@@ -160,7 +159,7 @@ class StandInAdapter:
         if name in _CODE:
             return "0"  # runs at once, and is a result
         if name == "score" and signature.annotation(name) is float:
-            return 0.0  # a judge that is never content: every further try it may ask for is counted
+            return 0.0  # a judge that is never satisfied, so that every try it may ask for is counted
         return invent(signature.annotation(name), name, self._number)
 
 
@@ -188,7 +187,7 @@ def with_stand_ins(
 
 
 def invent(annotation: Any, name: str = "", number: int = 0) -> Any:
-    """Return some value of a type.
+    """Return a value of a type.
 
     >>> invent(list[int]), invent(typing.Literal["yes", "no"]), invent(bool)
     ([1, 1], 'yes', True)
@@ -198,7 +197,7 @@ def invent(annotation: Any, name: str = "", number: int = 0) -> Any:
         return simple[annotation]
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
-        # One after the other, so that every branch of a pipeline is counted; an agent never stops early.
+        # In turn, so that every branch of a pipeline is counted; an agent never stops early.
         return arguments[0 if name == "next_tool_name" else number % len(arguments)]
     if origin in (typing.Union, types.UnionType):
         return invent(arguments[0], name, number)
@@ -209,14 +208,14 @@ def invent(annotation: Any, name: str = "", number: int = 0) -> Any:
         return annotation.model_construct(**{n: invent(f.annotation, n, number) for n, f in fields.items()})
     container = origin or annotation
     if container in (list, set, frozenset, tuple):
-        inside = invent(arguments[0], name, number) if arguments else _text(name, number)
+        inside = invent(arguments[0], name, number) if arguments else _invented_text(name, number)
         return container([inside, inside])
     if container is dict:
         return {"key": invent(arguments[1], name, number) if len(arguments) == 2 else 1}
-    return _text(name, number)
+    return _invented_text(name, number)
 
 
-def _text(name: str, number: int) -> str:
+def _invented_text(name: str, number: int) -> str:
     length = _LENGTHS.get(name, _OTHER_TEXT)
     start = f"Text {number}. "
     return start + ("word " * (length // 5))[: max(0, length - len(start))]
@@ -228,15 +227,15 @@ def _tokens(content: Any) -> int:
     return sum(_tokens(part.get("text") or "x" * 4000) for part in content)
 
 
-# Tokens of a judge's call beside what it judges, and of its verdict.
+# Tokens of a judge's call besides what it judges, and of its verdict.
 _JUDGE_READS, _JUDGE_WRITES = 350, 120
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Which share of rows is right: when solved for examples, with the starting prompt, with another one.
+    """Shares of rows that are right: when solved for examples, with the starting prompt, with another one.
 
-    `calls` says how soon steps that may ask more than once are content.
+    `calls`: the number of calls of steps that may ask more than once.
     """
 
     solved: float
@@ -255,7 +254,7 @@ _SAMPLE = 3
 
 @dataclass(frozen=True, slots=True)
 class _RowCost:
-    """What one row of a candidate took when it was rendered, the calls it may take, and its steps' calls for bootstrapping."""
+    """Cost of one rendered row of a candidate, the calls it may take, and outcomes with traces."""
 
     calls: float
     input_tokens: float
@@ -280,18 +279,18 @@ class CallSpan(NamedTuple):
 
 
 def span_of(program: Module, rendered: float, judge: float) -> CallSpan:
-    """Return the calls a row may take: as rendered, except where the program says that it may take more or less."""
+    """Return the calls a row may take: as rendered, unless the program declares a range."""
     declared = program.call_range
     if declared.least == declared.most:
         return CallSpan(*[rendered + judge] * 3)
-    # More than it says it may take at most: it runs its parts in a loop of its own.
+    # More than it declares at most: its own code runs its parts in a loop.
     times = max(1.0, rendered / declared.most)
     return CallSpan(*(times * n + judge for n in (declared.least, program.calls_a_row, declared.most)))
 
 
 @dataclass
 class Totals:
-    """What a simulated run takes in all; `usd` is NaN once a model was asked whose price is unknown."""
+    """Totals of a simulated run; `usd` is NaN once a model was asked whose price is unknown."""
 
     calls: float = 0.0
     tokens: float = 0.0
@@ -304,7 +303,7 @@ class Totals:
 
 
 class Renderer:
-    """Runs candidates over a few rows with stand-ins, once each, for all simulations."""
+    """Runs each candidate once over a few rows with stand-ins, for all simulations."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -326,7 +325,7 @@ class Renderer:
         return replace(self._problem, rng=rng, meter=meter, simulated=True)
 
     async def row_cost(self, candidate: Candidate, rows: Sequence[int], *, teacher: bool) -> _RowCost:
-        """Return what a row of this candidate takes; `rows` are some to render."""
+        """Return the cost of a row of this candidate; `rows` are some to render."""
         key = candidate.id, teacher
         if key not in self._costs:
             self._costs[key] = await self._render(candidate, rows[:_SAMPLE], teacher=teacher)
@@ -354,7 +353,7 @@ class Renderer:
         return _RowCost(calls, read, written, usd, span_of(program, rendered, judge), tuple(outcomes))
 
     async def proposal(self, ask: Propose, number: int) -> tuple[dict[str, Any], Usage]:
-        """Return invented outputs for a proposal, and what asking for it takes."""
+        """Return invented outputs for a proposal, and its usage."""
         program = with_stand_ins(Predict(ask.signature), self._settings.adapter, {}, number=number)
         lm = self._settings.prompt_lm or self._settings.lm or StandInLM()
         with runtime.context(lm=lm, middleware=(), history=False), runtime.noted_replies() as replies:
@@ -491,7 +490,7 @@ class Simulation:
         return 0.003 if self._quick(lm) else 0.4 + output_tokens / 80
 
     def _quick(self, lm: BaseLM | None) -> bool:
-        """Whether a row waits for no hosted model: neither for this one nor for a step's own."""
+        """Return whether a row waits for no hosted model: neither for this one nor for one set on a step."""
         return _is_offline(lm) and not self._own_hosted
 
 
@@ -500,7 +499,7 @@ def _is_offline(lm: BaseLM | None) -> bool:
 
 
 async def _only_stand_ins(lm: BaseLM, request: Request, send: Send) -> Reply:
-    """Middleware of an estimate: what a program asks behind its steps' backs (a reward, a sub-model) costs nothing either."""
+    """Middleware of an estimate: calls outside of the steps (a reward, a sub-model) ask no model and cost nothing."""
     if isinstance(lm, StandInLM):
         return await send(lm, request)
     return Reply((Choice(""),))

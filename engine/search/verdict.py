@@ -109,7 +109,7 @@ class StepChange:
 
 @dataclass(frozen=True, slots=True)
 class StepCredit:
-    """One step's record: its changes, the best first; `kept` is what its changes add up to on the way to the best prompt.
+    """One step's changes, the best first; `kept` is their sum on the way to the best prompt.
 
     `kept` is None where the way to the best prompt has no change of this step alone.
     """
@@ -120,7 +120,7 @@ class StepCredit:
 
     @property
     def helped(self) -> int:
-        """How many of its changes raised the score."""
+        """Number of its changes that raised the score."""
         return sum(c.gain > 0 for c in self.changes)
 
     @property
@@ -131,14 +131,18 @@ class StepCredit:
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """Every step's credit in the program's order, and how many pairs changed several steps at once."""
+    """Every step's credit in the program's order, and the number of pairs that changed several steps at once.
+
+    Evidence is a candidate and a parent that differ in a single step, both scored on the same rows: the difference is
+    that step's gain. Pairs that differ in several steps prove nothing about one, and are only counted.
+    """
 
     steps: tuple[StepCredit, ...]
     together: int
 
     @property
     def sentence(self) -> str:
-        """Return in one sentence which step's changes moved the score most."""
+        """The step whose changes moved the score most, in words."""
         tried = [s for s in self.steps if s.changes]
         if not tried:
             if self.together:

@@ -156,7 +156,7 @@ def test_remarks_are_sentences_by_row() -> None:
 
 def test_remarks_are_part_of_an_outcomes_feedback() -> None:
     settings = toy_settings(
-        ToyLM(), metric=lambda *_: Grade(0.5, "Half right."), remarks={18: "A person called it wrong: no."}
+        ToyLM(), metric=lambda *_: Grade(0.5, "Half right."), feedback={18: "A person called it wrong: no."}
     )
     scored = loop.run(Driver(settings).score(settings.program.candidate(), (18, 19)))
     assert [o.feedback for o in scored.outcomes] == [
@@ -166,7 +166,7 @@ def test_remarks_are_part_of_an_outcomes_feedback() -> None:
 
 
 def test_a_metric_without_words_still_tells_the_right_answer_beside_a_remark() -> None:
-    problem = make_problem(toy_settings(ToyLM(), remarks={0: "A person said: no."}))
+    problem = make_problem(toy_settings(ToyLM(), feedback={0: "A person said: no."}))
     outcome = Outcome(0, 0.0, {"label": "blue"}, "A person said: no.")
     assert feedback_of(problem, outcome) == "It scored 0.00 of 1. Right is label: red. A person said: no."
 
@@ -180,7 +180,7 @@ def test_remarks_reach_whoever_writes_wordings(name: str) -> None:
     from engine.registry import get_optimizer
 
     settings = toy_settings(
-        ToyLM(), remarks=dict.fromkeys(range(18), "A person called it wrong: it is warm.")
+        ToyLM(), feedback=dict.fromkeys(range(18), "A person called it wrong: it is warm.")
     )
     asked: list[Propose] = []
 
