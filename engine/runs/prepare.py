@@ -82,7 +82,7 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
         seed=spec.seed,
         payer=payer,
         frozen=spec.frozen,
-        remarks=remarks_by_row(spec.feedback),
+        feedback=remarks_by_row(spec.feedback),
         row_numbers=row_numbers(dataset, usable.examples),
     )
     check_frozen(spec.frozen, seed_of(program), changes=optimizer.changes, who=spec.optimizer.name)

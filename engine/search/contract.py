@@ -169,7 +169,7 @@ class Problem:
     the program's. `signatures` are the steps' by path. `program` and `data` are plain-text
     descriptions for prompts. `calls_per_row` is the usual number of model calls of one program run; `meter` shows
     what is left of the budget. `frozen` are the parts that stay as they are in the first
-    candidate: the driver ensures that, and `may_change` saves calls that could change nothing. `remarks` are
+    candidate: the driver ensures that, and `may_change` saves calls that could change nothing. `feedback` is
     people's feedback on earlier answers, by row; outcomes carry it in their feedback too. `layouts` are the adapters
     that may be tried in a step, by path: none where a person has chosen one. In a `simulated` search (an estimate) answers
     are invented, so learning from them with a heavy library is not worth its import.
@@ -189,7 +189,7 @@ class Problem:
     meter: Meter = field(default_factory=Meter)
     calls_per_row: int = 1
     frozen: tuple[Freeze, ...] = ()
-    remarks: Mapping[int, str] = field(default_factory=dict)
+    feedback: Mapping[int, str] = field(default_factory=dict)
     layouts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     simulated: bool = False
 

@@ -163,8 +163,8 @@ class Scoring:
             self.rows_run += 1
             cell = cells[outcome.row]
             outcome = replace(outcome, number=settings.row_numbers.get(outcome.row))
-            if (remark := settings.remarks.get(outcome.row)) is not None:
-                outcome = replace(outcome, feedback=f"{outcome.feedback} {remark}".strip())
+            if (words := settings.feedback.get(outcome.row)) is not None:
+                outcome = replace(outcome, feedback=f"{outcome.feedback} {words}".strip())
             known = replace(outcome, usage=Usage(cached=outcome.usage.calls + outcome.usage.cached))
             if outcome.error is None:
                 self._memory[cell] = known

@@ -35,7 +35,7 @@ class Settings:
     the same steps that writes demonstrations. `payer` is the run's name in the call cache: replies it
     paid for before (it was killed, it is driven again) count as spent, other cached replies are free.
     `seconds_before` is what an earlier process of the same run has used of the time limit. `frozen` is what the
-    search must not change. `remarks` are people's words on earlier answers, by row; `row_numbers` the rows
+    search must not change. `feedback` is people's words on earlier answers, by row; `row_numbers` the rows
     as people count them.
     """
 
@@ -55,7 +55,7 @@ class Settings:
     payer: str | None = None
     seconds_before: float = 0.0
     frozen: tuple[Freeze, ...] = ()
-    remarks: Mapping[int, str] = field(default_factory=dict)
+    feedback: Mapping[int, str] = field(default_factory=dict)
     row_numbers: Mapping[int, int] = field(default_factory=dict)
 
     @property
@@ -198,7 +198,7 @@ def make_problem(settings: Settings, *, calls: int | None = None) -> Problem:
         layouts={
             path: LAYOUTS for path, step in program.named_predictors() if _default_layout(step, settings)
         },
-        remarks={row: said for row, said in settings.remarks.items() if row in ids},
+        feedback={row: words for row, words in settings.feedback.items() if row in ids},
     )
 
 

@@ -33,8 +33,8 @@ def labelled_rows(problem: Problem, rows: Sequence[int]) -> list[dict[str, Any]]
                 "outputs": {n: shortened(values[n]) for n in outputs},
             }
         )
-        if row in problem.remarks:
-            shown[-1]["said_of_earlier_answers"] = problem.remarks[row][:500]
+        if row in problem.feedback:
+            shown[-1]["said_of_earlier_answers"] = problem.feedback[row][:500]
         size += len(repr(shown[-1]))
         if size > _MAX_CHARACTERS:
             break
@@ -107,9 +107,9 @@ def worst_runs(problem: Problem, path: str, outcomes: Sequence[Outcome]) -> list
 
 def feedback_of(problem: Problem, outcome: Outcome) -> str:
     """Return feedback on an outcome: its error, the metric's words, or the right labels; then people's words."""
-    remark = problem.remarks.get(outcome.row, "")
-    words = outcome.feedback.removesuffix(remark).strip()
-    return " ".join(part for part in (_metric_feedback(problem, outcome, words), remark[:500]) if part)
+    feedback = problem.feedback.get(outcome.row, "")
+    words = outcome.feedback.removesuffix(feedback).strip()
+    return " ".join(part for part in (_metric_feedback(problem, outcome, words), feedback[:500]) if part)
 
 
 def _metric_feedback(problem: Problem, outcome: Outcome, words: str) -> str:

@@ -197,4 +197,4 @@ def test_a_run_carries_what_people_said(tmp_path) -> None:
     said = (Feedback(row=5, thumbs=-1, reason="Wrong shelf.", answer="red"),)
     with Store.open(tmp_path) as store:
         settings = prepare(store, spec(dataset, feedback=said)).settings
-    assert settings.remarks == {5: "A person called the answer 'red' wrong: Wrong shelf."}
+    assert settings.feedback == {5: "A person called the answer 'red' wrong: Wrong shelf."}
