@@ -1,4 +1,4 @@
-"""AvatarOptimizer: set good runs beside bad ones, find what tells them apart, and rewrite instructions and tools.
+"""AvatarOptimizer: contrast good with bad runs, find the difference, and rewrite instructions and tools.
 
 Source: Wu et al. 2024, "AvaTaR: Optimizing LLM Agents for Tool Usage via Contrastive Reasoning", arXiv
 2406.11200, and the class of that name in DSPy (which cannot be constructed). Works for any program: a step
@@ -8,7 +8,7 @@ that has tools gets their descriptions rewritten as well.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -68,10 +68,10 @@ class AvatarOptimizer(Optimizer):
     10
     """
 
-    name: ClassVar[str] = "AvatarOptimizer"
-    title: ClassVar[str] = "Contrast good and bad runs"
-    options_model: ClassVar[type[Options]] = AvatarOptions
-    changes: ClassVar[Literal["nothing", "examples", "wording", "both"]] = "wording"
+    name = "AvatarOptimizer"
+    title = "Contrast good and bad runs"
+    options_model = AvatarOptions
+    changes = "wording"
 
     options: AvatarOptions
 
@@ -107,7 +107,7 @@ class AvatarOptimizer(Optimizer):
             yield from leaderboard.validate(made, trace=True)
 
     def _plan(self, problem: Problem) -> int:
-        """How many rewrites the calls left can score, beside the runs to learn from."""
+        """Return how many rewrites the calls left can score, besides the runs to learn from."""
         o, n = self.options, self.options.max_iters
         rounds = -(-n // o.at_once)
         runs = 0 if problem.train == problem.validation else len(problem.train) * problem.meter.row_cost

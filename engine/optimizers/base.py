@@ -1,4 +1,4 @@
-"""What every optimizer is: options, a search, and `compile`, which exists once, here.
+"""Base of every optimizer: options, a search, and `compile`, which exists once, here.
 
 An optimizer never sees a store, a model or a clock: `search` yields asks (see `engine.search.contract`).
 Models, metric and threads given to a constructor are only kept for `compile`, the library's way to run it.
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from engine.modules.module import Module
 
 
+Changes = Literal["nothing", "examples", "wording", "both"]
+"""The parts of a program that an optimizer may change."""
+
+
 class Options(BaseModel):
     """Base of every optimizer's options: typed, described, immutable; forms and the CLI read them."""
 
@@ -48,7 +52,7 @@ class Optimizer(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     options_model: ClassVar[type[Options]]
-    changes: ClassVar[Literal["nothing", "examples", "wording", "both"]]
+    changes: ClassVar[Changes]
 
     options: Options
 
@@ -67,7 +71,7 @@ class Optimizer(ABC):
         self.task_model = task_model
         self.teacher_settings = dict(teacher_settings or {})
         self.num_threads = num_threads
-        self.options = self._validated(options)
+        self.options = self._validated_options(options)
 
     @abstractmethod
     def search(self, problem: Problem) -> Search:
@@ -114,7 +118,7 @@ class Optimizer(ABC):
         `budget` limits what it may spend and `frozen` what it may change; `recorder` hears what happens and
         `control` can pause and stop it. `changes` override options for this call.
         """
-        optimizer = self._with(changes)
+        optimizer = self.with_options(changes)
         settings = optimizer.settings(student, trainset, valset, teacher, budget)
         check_frozen(frozen, seed_of(student), changes=self.changes, who=self.name)
         settings = replace(settings, frozen=tuple(frozen))
@@ -165,19 +169,20 @@ class Optimizer(ABC):
         """Return (train, validation) examples; without a valset the trainset serves as both."""
         return trainset, trainset if valset is None else valset
 
-    def _with(self, changes: Mapping[str, Any]) -> Self:
+    def with_options(self, changes: Mapping[str, Any]) -> Self:
+        """Return the optimizer with some options overridden."""
         if not changes:
             return self
-        other = type(self).from_options({**self._given(), **changes}, self.metric)
+        other = type(self).from_options({**self._options_given(), **changes}, self.metric)
         other.prompt_model, other.task_model = self.prompt_model, self.task_model
         other.teacher_settings, other.num_threads = self.teacher_settings, self.num_threads
         return other
 
-    def _given(self) -> dict[str, Any]:
+    def _options_given(self) -> dict[str, Any]:
         return {name: getattr(self.options, name) for name in self.options.model_fields_set}
 
     @classmethod
-    def _validated(cls, options: Mapping[str, Any]) -> Options:
+    def _validated_options(cls, options: Mapping[str, Any]) -> Options:
         unknown = sorted(options.keys() - cls.options_model.model_fields.keys())
         if unknown:
             valid = ", ".join(cls.options_model.model_fields) or "none"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -46,7 +46,7 @@ PARTS: tuple[type[Optimizer], ...] = (
     SIMBA,
     Autotune,
 )
-"""What a chain may name without being given it. `p` is BootstrapFewShotWithRandomSearch, as in DSPy."""
+"""Optimizers that a chain may name without being given them. `p` is BootstrapFewShotWithRandomSearch, as in DSPy."""
 
 _STEP = re.compile(r"\s*->\s*")
 _WEIGHTS = frozenset({"w", "weights", "BootstrapFinetune", "GRPO"})
@@ -96,10 +96,10 @@ class BetterTogether(Optimizer):
     'COPRO -> BootstrapFewShot'
     """
 
-    name: ClassVar[str] = "BetterTogether"
-    title: ClassVar[str] = "Run one optimizer after another"
-    options_model: ClassVar[type[Options]] = BetterTogetherOptions
-    changes: ClassVar[Literal["nothing", "examples", "wording", "both"]] = "both"
+    name = "BetterTogether"
+    title = "Run one optimizer after another"
+    options_model = BetterTogetherOptions
+    changes = "both"
 
     options: BetterTogetherOptions
 
@@ -110,11 +110,14 @@ class BetterTogether(Optimizer):
             arguments["strategy"] = " -> ".join(self.optimizers)
         super().__init__(metric, **{n: a for n, a in arguments.items() if n not in self.optimizers})
         steps = chain_of(self.options.strategy)
-        self._chain = [[self._optimizer(n)._with(self._changes.get(n, {})) for n in step] for step in steps]
+        self._chain = [
+            [self._optimizer(n).with_options(self._changes.get(n, {})) for n in step] for step in steps
+        ]
 
-    def _with(self, changes: Mapping[str, Any]) -> Self:
+    def with_options(self, changes: Mapping[str, Any]) -> Self:
+        """Return the optimizer with some options, or those of its members, overridden."""
         given = {"optimizer_compile_args": self._changes, **self.optimizers, **changes}
-        return super()._with(given) if changes else self
+        return super().with_options(given) if changes else self
 
     def split(
         self, trainset: Sequence[Any], valset: Sequence[Any] | None
@@ -128,7 +131,7 @@ class BetterTogether(Optimizer):
     def search(self, problem: Problem) -> Search:
         """Score the start, then run the chain; a step that brings nothing hands on what it was given."""
         leaderboard = Leaderboard(problem)
-        # The first step starts from the starting prompt whatever that scores: both run beside each other.
+        # The first step starts from the starting prompt whatever that scores: both run together.
         first: list[Any] = [leaderboard.validate([problem.seed], "starting prompt")]
         current = problem.seed
         train = list(problem.train)
@@ -181,7 +184,7 @@ def chain_of(strategy: str) -> list[list[str]]:
 
 
 def _calls_of_a_branch(problem: Problem, steps: int, branches: int, starting: bool) -> int | None:
-    """Return the calls that one branch of the next of so many steps may make, None without a limit."""
+    """Return the calls that one branch of the next step may make, with `steps` to come, None without a limit."""
     meter = problem.meter
     if meter.limit is None:
         return None

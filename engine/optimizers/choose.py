@@ -1,6 +1,6 @@
-"""Which optimizer suits a task: by rows, metric, steps and budget, with the reason in a sentence.
+"""Advice on the optimizer for a task, by rows, metric, steps and budget, with the reason in one sentence.
 
-A rule of thumb, always to be overridden; it knows names and numbers and runs nothing.
+A rule of thumb; it knows names and numbers and runs nothing.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def choose_optimizer(
 
 
 def _explains(metric: Any) -> bool:
-    """Whether a metric gives feedback in words: every metric of ours does."""
+    """Return whether a metric gives feedback in words: every metric of ours does."""
     return isinstance(metric, Metric) or (isinstance(metric, type) and issubclass(metric, Metric))
 
 

@@ -8,7 +8,7 @@ scored twice, proposals also see labelled rows, and no output prefix is searched
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -42,7 +42,7 @@ class COPROOptions(Options):
 
 
 class COPRO(Optimizer):
-    """Writes every step's instructions and tool descriptions anew, scores them all, and writes better ones from the scores.
+    """Writes every step's instructions and tool descriptions, scores them all, and writes better ones from the scores.
 
     Calls, with P texts (a step's instructions, a tool's description), V validation rows and c calls a row: at most P x `breadth` x `depth` - P for
     proposals and (1 + P x `breadth` x `depth` + `depth`) x V x c for scores (the last term only for
@@ -52,10 +52,10 @@ class COPRO(Optimizer):
     4
     """
 
-    name: ClassVar[str] = "COPRO"
-    title: ClassVar[str] = "Improve the wording round by round"
-    options_model: ClassVar[type[Options]] = COPROOptions
-    changes: ClassVar[Literal["nothing", "examples", "wording", "both"]] = "wording"
+    name = "COPRO"
+    title = "Improve the wording round by round"
+    options_model = COPROOptions
+    changes = "wording"
 
     options: COPROOptions
 

@@ -64,7 +64,7 @@ class Ensemble:
 
 
 class EnsembledProgram(Module):
-    """What `Ensemble.compile` returns. `programs` are its members."""
+    """The program that `Ensemble.compile` returns. `programs` are its members."""
 
     def __init__(
         self, programs: Sequence[Module], reduce_fn: Reduce | None, size: int | None, deterministic: bool

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Generator, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -17,7 +17,6 @@ from engine.optimizers.base import Optimizer
 from engine.optimizers.few_shot.bootstrap import (
     BootstrapFewShotOptions,
     Rules,
-    accepted_from,
     bootstrap,
     solved_reason,
     teacher_of,
@@ -56,10 +55,10 @@ class InferRules(Optimizer):
     10
     """
 
-    name: ClassVar[str] = "InferRules"
-    title: ClassVar[str] = "Read rules off the rows and state them"
-    options_model: ClassVar[type[InferRulesOptions]] = InferRulesOptions
-    changes: ClassVar[Literal["nothing", "examples", "wording", "both"]] = "both"
+    name = "InferRules"
+    title = "Read rules off the rows and state them"
+    options_model = InferRulesOptions
+    changes = "both"
 
     options: InferRulesOptions
 
@@ -75,11 +74,11 @@ class InferRules(Optimizer):
         return trainset[:half], trainset[half:]
 
     def search(self, problem: Problem) -> Search:
-        """Score the start, write all sets of rules and solve rows beside each other; then score all at once."""
+        """Score the start, write all sets of rules and solve rows together; then score all at once."""
         o, rng = self.options, problem.rng
         leaderboard = Leaderboard(problem)
         teacher = teacher_of(problem, o.max_labeled_demos, rng)
-        rules = Rules(o.max_rounds, accepted_from(self), o.max_errors, hurry=True)
+        rules = Rules.of(self, hurry=True)
         steps = len(problem.worded)
         solving = min(len(problem.train), 2 * o.max_bootstrapped_demos) * problem.meter.row_cost
         others = solving + steps * o.num_candidates
@@ -123,7 +122,7 @@ class InferRules(Optimizer):
         )
 
     def _candidates(self, problem: Problem, shown: Candidate, answers: Sequence[Any]) -> list[Candidate]:
-        """One candidate for each set of rules; with and without are told apart by the scores alone."""
+        """Return one candidate for each set of rules."""
         paths = list(problem.worded)
         found: dict[str, Candidate] = {}
         for at in range(0, len(answers), max(1, len(paths))):

@@ -38,7 +38,7 @@ class _Events(list[Event]):
 
 
 class _StopAfter(Control):
-    """Stops the run once so many rows have started."""
+    """Stops the run once this number of rows have started."""
 
     def __init__(self, rows: int) -> None:
         self._left = rows
@@ -62,7 +62,7 @@ class _PauseOften(Control):
 
 
 class _FatalLM(ToyLM):
-    """Ends whatever is waiting for it after so many paid calls, as if the process had been killed."""
+    """Ends whatever is waiting for it after `calls` paid calls, as if the process had been killed."""
 
     def __init__(self, calls: int) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class _FatalLM(ToyLM):
         self.kill: Callable[[], Any] = bool
 
     async def complete(self, request: Request) -> Reply:
-        """Answer; the last answer before the end is in the cache and reaches nobody."""
+        """Answer; the last answer before the end is in the cache and is lost."""
         reply = await super().complete(request)
         if self.paid >= self.calls:
             self.kill()
@@ -106,7 +106,7 @@ def _noting(make: Make, asks: list[Any]) -> Callable[[Problem], Generator[Any, A
 
 
 def _shape(ask: Any) -> Any:
-    """What must be equal between two runs of the same search."""
+    """Return the parts of an ask that two runs of the same search share."""
     if isinstance(ask, Propose):
         return ask.signature.__name__, repr(ask.inputs), ask.n, ask.temperature, ask.rollout
     rows = ask.rows if isinstance(ask, Score) else ask.score
@@ -152,7 +152,7 @@ def check_budget_holds(make: Make) -> None:
 
 
 def check_result_is_earned(make: Make) -> None:
-    """Where the search scores candidates, what it keeps was scored on every row it validated with."""
+    """A kept candidate with a score was scored on every row that the search validated with."""
     for calls in (None, 30, 60):
         result, asks, _ = _run(make, toy_settings(ToyLM(), budget=Budget(calls=calls)))
         kept = [ask for ask in asks if isinstance(ask, Keep) and ask.score is not None]
@@ -263,7 +263,7 @@ def check_failures_are_survived(make: Make) -> None:
 
 
 def check_frozen_parts_stay(make: Make) -> None:
-    """What is frozen is the same in every candidate, and nothing is proposed where nothing may be worded anew."""
+    """Frozen parts are the same in every candidate, and no wording is proposed where none may change."""
     program = frozen_program()
     seed = program.candidate().steps["self"]
     sentence, key = "Never guess.", demo_key(seed.demos[1])

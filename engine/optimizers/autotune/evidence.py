@@ -87,7 +87,7 @@ class Evidence:
         return max((self.chance_over_start(c, USEFUL_GAIN) for c in tried), default=0.0)
 
     def has_moved(self, before: Combination) -> bool:
-        """Whether the best is another one than before, and likely a useful gain over it."""
+        """Return whether the best is another one than before, and likely a useful gain over it."""
         after = self.best()
         chance = chance_better(self.scores.get(after, {}), self.scores.get(before, {}), USEFUL_GAIN)
         return after != before and chance >= _MOVED_CHANCE

@@ -49,7 +49,7 @@ def covering_rows(problem: Problem, rows: Sequence[int], k: int) -> list[int]:
 
 
 def words_predict_labels(problem: Problem, rng: random.Random) -> bool | None:
-    """Whether words of the inputs say clearly more about the labels than about shuffled ones.
+    """Return whether words of the inputs say clearly more about the labels than about shuffled ones.
 
     None where outputs are not labels.
     """
@@ -75,7 +75,7 @@ def words_predict_labels(problem: Problem, rng: random.Random) -> bool | None:
 
 
 def is_label(problem: Problem, name: str) -> bool:
-    """Whether an output is a short label of a few values."""
+    """Return whether an output is a short label of a few values."""
     values: set[str] = set()
     for row in problem.train:
         values.add(str(problem.rows[row].get(name, "")))
@@ -133,7 +133,7 @@ class LabelCheck:
                 self._rows.setdefault(word, []).append(labels)
 
     def contradicted(self, rule: str) -> bool:
-        """Whether the rows contradict a rule."""
+        """Return whether the rows contradict a rule."""
         shares = [right / len(rows) for right, rows in self._word_matches(rule)]
         return bool(shares) and max(shares) < 0.34
 

@@ -18,7 +18,7 @@ from engine.search.contract import Problem
 if TYPE_CHECKING:
     from engine.optimizers.autotune.optimizer import Plan
 
-# Examples of which each input is shown the most similar: at most so many, and so many are shown. Eight shown gain
+# Size of the pool of which each input is shown the most similar examples, and how many are shown. Eight shown gain
 # nothing over four (tests/benchmarks/README.md).
 _POOL, _NEAREST = 300, 4
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -16,7 +16,7 @@ from engine.records import Example
 from engine.search.contract import Problem, Search
 
 Part = Literal["rules", "examples", "nearest", "reasoning", "layout", "model", "runs"]
-"""What can be left out, to see what it is worth."""
+"""Parts of the method that an ablation can leave out."""
 
 
 class AutotuneOptions(Options):
@@ -58,7 +58,7 @@ class AutotuneOptions(Options):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is done: calls in all, examples shown, readers a step and round, rounds, and parts left out."""
+    """Return how much is done: calls in all, examples shown, readers a step and round, rounds, and parts left out."""
 
     calls: int
     examples: int = 16
@@ -68,7 +68,7 @@ class Plan:
     left_out: tuple[Part, ...] = ()
 
     def uses(self, part: Part) -> bool:
-        """Whether a part of the method is in use."""
+        """Return whether a part of the method is in use."""
         return part not in self.left_out
 
 
@@ -106,10 +106,10 @@ class Autotune(Optimizer):
     16
     """
 
-    name: ClassVar[str] = "Autotune"
-    title: ClassVar[str] = "Write rules from mistakes and prove them"
-    options_model: ClassVar[type[Options]] = AutotuneOptions
-    changes: ClassVar[Literal["nothing", "examples", "wording", "both"]] = "both"
+    name = "Autotune"
+    title = "Write rules from mistakes and prove them"
+    options_model = AutotuneOptions
+    changes = "both"
 
     options: AutotuneOptions
 

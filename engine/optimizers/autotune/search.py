@@ -33,7 +33,7 @@ _FINALS_SHARE, _CHECK_SHARE = 0.05, 0.15
 """The shares of the calls that are kept for the finals, and that the check may take."""
 
 _REASONING_SHARE = 12
-"""Whether to reason first is tried where it takes no more than this part of the calls (one twelfth)."""
+"""Return whether to reason first is tried where it takes no more than this part of the calls (one twelfth)."""
 
 _GARBLED_SHARE = 0.1
 """Other layouts are tried when a larger share of the rows took more calls than the program makes."""
@@ -200,7 +200,7 @@ class AutotuneSearch:
         return _proposed_rules(writing, answers[len(asks) :])
 
     def _needs_traces(self, number: int, cost: float) -> bool:
-        """Whether runs on training rows show what the rows do not, and calls suffice next to a round's own cost."""
+        """Return whether runs on training rows show what the rows do not, and calls suffice next to a round's own cost."""
         if not self.plan.uses("runs") or not (self.has_hidden_fields or self.is_open_ended):
             return False
         if number or self.words_predict_labels:
@@ -208,7 +208,7 @@ class AutotuneSearch:
         return self.calls.for_check - cost > 2 * _BLOCK * self.calls.per_row
 
     def _look_again(self) -> Steps:
-        """Where a gain is in doubt, score the start and the best on as many more rows as the check may take."""
+        """Score the start and the best, if a gain is in doubt, on as many more rows as the check may take."""
         start, evidence = self.space.start, self.evidence
         tried = (c for c in evidence.scores if c != start)
         best = max(tried, key=evidence.chance_over_start, default=start)
@@ -246,7 +246,7 @@ class AutotuneSearch:
             yield from self._confirm()
 
     def _confirm(self, most: int = 10**9) -> Steps:
-        """Where it is in doubt that the best beats the start, score the start on the same rows."""
+        """Score the start on the rows of the best, if it is in doubt that the best beats it."""
         best, start = self.evidence.best(), self.space.start
         if best == start or self.evidence.certainty(best) >= (0.99 if most > len(self.order) else 0.95):
             return
@@ -437,7 +437,7 @@ class AutotuneSearch:
     # Stopping
 
     def _is_hopeless(self) -> bool:
-        """Whether the best so far is unlikely to be usefully better than the start.
+        """Return whether the best so far is unlikely to be usefully better than the start.
 
         Where words predict labels and much is wrong, a few rows are not enough to say so.
         """
@@ -451,7 +451,7 @@ class AutotuneSearch:
         return chance < _LEAST_CHANCE["else"] and len(evidence.scores.get(start, {})) >= enough
 
     def _is_stale(self, before: Combination) -> bool:
-        """Whether two races in a row (three, if nothing helped yet) did not move the best by a useful amount.
+        """Return whether two races in a row (three, if nothing helped yet) did not move the best by a useful amount.
 
         Never in an estimate: invented answers do not get better, and real ones mostly do until the calls are used.
         """
@@ -473,7 +473,7 @@ class AutotuneSearch:
         return Keep(replace(candidate, reason=why) if why and best == self.space.start else candidate, score)
 
     def _is_proven(self, best: Combination) -> bool:
-        """Whether the evidence is good enough to leave the start."""
+        """Return whether the evidence is good enough to leave the start."""
         gain, _ = self.evidence.difference(best, self.space.start)
         large = self.words_predict_labels and gain >= _LARGE_GAIN
         return self.evidence.certainty(best) >= (_NEARLY_SURE if large else _SURE)

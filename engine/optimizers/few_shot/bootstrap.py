@@ -10,7 +10,7 @@ import random
 from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -59,10 +59,10 @@ class BootstrapFewShot(Optimizer):
     16
     """
 
-    name: ClassVar[str] = "BootstrapFewShot"
-    title: ClassVar[str] = "Show rows that were solved correctly"
-    options_model: ClassVar[type[Options]] = BootstrapFewShotOptions
-    changes: ClassVar[Literal["nothing", "examples", "wording", "both"]] = "examples"
+    name = "BootstrapFewShot"
+    title = "Show rows that were solved correctly"
+    options_model = BootstrapFewShotOptions
+    changes = "examples"
 
     options: BootstrapFewShotOptions
 
@@ -70,24 +70,15 @@ class BootstrapFewShot(Optimizer):
         """Collect solved rows, then keep the starting prompt with them."""
         o = self.options
         teacher = teacher_of(problem, o.max_labeled_demos, problem.rng)
-        rules = Rules(o.max_rounds, accepted_from(self), o.max_errors)
+        rules = Rules.of(self)
         solved = yield from bootstrap(teacher, problem.train, o.max_bootstrapped_demos, rules)
         found = with_solved(problem, problem.seed, solved, o.max_labeled_demos, problem.rng)
         yield [Keep(found.derived(solved_reason(solved, found), problem.seed))]
 
 
-def accepted_from(optimizer: Any) -> float | None:
-    """Return the score from which a run may be shown: the option's, else what the metric itself calls right.
-
-    A judge gives nearly every answer something, so for it more than nothing is not enough.
-    """
-    own: float | None = optimizer.options.metric_threshold
-    return own if own is not None else getattr(optimizer.metric, "threshold", None)
-
-
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """When a row counts as solved, how often it is tried, and after how many failed rows to give up.
+    """Rules of bootstrapping: when a row counts as solved, how often it is tried, when to give up.
 
     In a `hurry` a row or two more are run so that it takes fewer rounds: where other sets use these rows too.
     """
@@ -97,14 +88,26 @@ class Rules:
     max_errors: int | None = None
     hurry: bool = False
 
+    @classmethod
+    def of(cls, optimizer: Any, *, hurry: bool = False) -> Rules:
+        """Return the rules of an optimizer's options; without a threshold there, the metric's own counts.
+
+        A judge gives nearly every answer something, so for it more than nothing is not enough.
+        """
+        o = optimizer.options
+        threshold = o.metric_threshold
+        if threshold is None:
+            threshold = getattr(optimizer.metric, "threshold", None)
+        return cls(getattr(o, "max_rounds", 1), threshold, o.max_errors, hurry)
+
     def accept(self, outcome: Outcome) -> bool:
-        """Whether the outcome may serve as an example: right enough, and all that the program suggests is followed."""
+        """Return whether the outcome may serve as an example: right enough, and all that the program suggests is followed."""
         if outcome.error is not None or outcome.unmet:
             return False
         return outcome.score > 0 if self.metric_threshold is None else outcome.score >= self.metric_threshold
 
     def batch(self, missing: int, solved: int, asked: int, rounds: int) -> int:
-        """How many rows are run next, after so many rounds."""
+        """Return how many rows are run next, after this number of rounds."""
         usual = at_once(missing, solved, asked)
         if not self.hurry:
             return usual

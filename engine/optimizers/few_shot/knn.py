@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -53,10 +53,10 @@ class KNNFewShot(Optimizer):
     2
     """
 
-    name: ClassVar[str] = "KNNFewShot"
-    title: ClassVar[str] = "Show the rows most like each input"
-    options_model: ClassVar[type[Options]] = KNNFewShotOptions
-    changes: ClassVar[Literal["nothing", "examples", "wording", "both"]] = "examples"
+    name = "KNNFewShot"
+    title = "Show the rows most like each input"
+    options_model = KNNFewShotOptions
+    changes = "examples"
 
     options: KNNFewShotOptions
 

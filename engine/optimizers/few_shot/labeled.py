@@ -5,7 +5,7 @@ Source: DSPy's LabeledFewShot (Khattab et al. 2023, arXiv 2310.03714). Calls: 0.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -34,10 +34,10 @@ class LabeledFewShot(Optimizer):
     4
     """
 
-    name: ClassVar[str] = "LabeledFewShot"
-    title: ClassVar[str] = "Show labelled rows as examples"
-    options_model: ClassVar[type[Options]] = LabeledFewShotOptions
-    changes: ClassVar[Literal["nothing", "examples", "wording", "both"]] = "examples"
+    name = "LabeledFewShot"
+    title = "Show labelled rows as examples"
+    options_model = LabeledFewShotOptions
+    changes = "examples"
 
     options: LabeledFewShotOptions
 

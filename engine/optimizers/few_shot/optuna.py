@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 from pydantic import Field
 
-from engine.optimizers.base import Optimizer, Options
+from engine.optimizers.base import Optimizer
 from engine.optimizers.few_shot.bootstrap import (
     BootstrapFewShotOptions,
     Rules,
-    accepted_from,
     bootstrap,
     teacher_of,
 )
@@ -60,19 +59,19 @@ class BootstrapFewShotWithOptuna(Optimizer):
     16
     """
 
-    name: ClassVar[str] = "BootstrapFewShotWithOptuna"
-    title: ClassVar[str] = "Search which examples work together"
-    options_model: ClassVar[type[Options]] = BootstrapOptunaOptions
-    changes: ClassVar[Literal["nothing", "examples", "wording", "both"]] = "examples"
+    name = "BootstrapFewShotWithOptuna"
+    title = "Search which examples work together"
+    options_model = BootstrapOptunaOptions
+    changes = "examples"
 
     options: BootstrapOptunaOptions
 
     def search(self, problem: Problem) -> Search:
-        """Solve rows and score the start beside each other, then try choices of examples in waves."""
+        """Solve rows and score the start together, then try choices of examples in waves."""
         o, rng = self.options, problem.rng
         leaderboard = Leaderboard(problem)
         teacher = teacher_of(problem, min(_SHOWN_TO_TEACHER, o.max_labeled_demos), rng)
-        rules = Rules(o.max_rounds, accepted_from(self), o.max_errors, hurry=True)
+        rules = Rules.of(self, hurry=True)
         solved, _ = yield from together(
             [
                 bootstrap(teacher, problem.train, o.max_bootstrapped_demos, rules),

@@ -6,22 +6,21 @@ Source: DSPy's BootstrapFewShotWithRandomSearch (Khattab et al. 2023, arXiv 2310
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from engine.optimizers.base import Optimizer, Options
+from engine.optimizers.base import Optimizer
 from engine.optimizers.few_shot.bootstrap import (
     BootstrapFewShotOptions,
     Rules,
-    accepted_from,
     bootstrap,
     solved_reason,
     teacher_of,
 )
 from engine.optimizers.shared.demos import with_labeled, with_solved
+from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.records import Candidate, Outcome
-from engine.search.contract import Keep, Problem, Score, Search, together
+from engine.search.contract import Problem, Search, together
 
 
 class BootstrapRandomSearchOptions(BootstrapFewShotOptions):
@@ -62,10 +61,10 @@ class BootstrapFewShotWithRandomSearch(Optimizer):
     8
     """
 
-    name: ClassVar[str] = "BootstrapFewShotWithRandomSearch"
-    title: ClassVar[str] = "Try many sets of examples and keep the best"
-    options_model: ClassVar[type[Options]] = BootstrapRandomSearchOptions
-    changes: ClassVar[Literal["nothing", "examples", "wording", "both"]] = "examples"
+    name = "BootstrapFewShotWithRandomSearch"
+    title = "Try many sets of examples and keep the best"
+    options_model = BootstrapRandomSearchOptions
+    changes = "examples"
 
     options: BootstrapRandomSearchOptions
 
@@ -76,23 +75,21 @@ class BootstrapFewShotWithRandomSearch(Optimizer):
         room = self._room(problem)
         plans = self._plans(problem, room)
         teacher = teacher_of(problem, o.max_labeled_demos, rng)
-        rules = Rules(o.max_rounds, accepted_from(self), o.max_errors, hurry=True)
+        rules = Rules.of(self, hurry=True)
         solved = yield from together(
             [bootstrap(teacher, order, wanted, rules) for order, wanted in plans.values()]
         )
         candidates = self._candidates(problem, room, dict(zip(plans, solved, strict=True)))
         waves = [[c] for c in candidates] if o.stop_at_score is not None else [candidates]
-        best: tuple[float, Candidate] | None = None
+        leaderboard = Leaderboard(problem)
         for wave in waves:
-            answers = yield [Score(c, problem.validation, label="full validation") for c in wave]
-            for candidate, evaluation in zip(wave, answers, strict=True):
-                whole = len(evaluation.outcomes) == len(problem.validation)
-                if whole and (best is None or evaluation.score > best[0]):
-                    best = (evaluation.score, candidate)
-            if best is not None:
-                yield [Keep(best[1], best[0])]
-                if o.stop_at_score is not None and 100 * best[0] >= o.stop_at_score:
-                    return
+            yield from leaderboard.validate(wave)
+            if not leaderboard.open or self._is_enough(leaderboard.score):
+                return
+
+    def _is_enough(self, score: float | None) -> bool:
+        least = self.options.stop_at_score
+        return least is not None and score is not None and 100 * score >= least
 
     def _plans(self, problem: Problem, room: int) -> dict[int, tuple[Sequence[int], int]]:
         """Set number -> the order rows are tried in and how many solved ones are wanted."""
@@ -113,7 +110,7 @@ class BootstrapFewShotWithRandomSearch(Optimizer):
         return every if self.options.restrict is None else [n for n in every if n in self.options.restrict]
 
     def _room(self, problem: Problem) -> int:
-        """How many random sets the calls left can score in full."""
+        """Return how many random sets the calls left can score in full."""
         meter, sets = problem.meter, self.options.num_candidate_programs + 3
         solving = min(len(problem.train), 2 * self.options.max_bootstrapped_demos) * meter.row_cost
         return max(0, meter.affordable(sets, len(problem.validation), solving) - 3)

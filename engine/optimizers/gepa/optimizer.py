@@ -1,9 +1,9 @@
-"""What can be chosen of GEPA, under the names of DSPy and of the gepa package."""
+"""GEPA: its options, under the names of DSPy and of the gepa package, and its class."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -163,10 +163,10 @@ class GEPA(Optimizer):
     3
     """
 
-    name: ClassVar[str] = "GEPA"
-    title: ClassVar[str] = "Learn better wording from mistakes"
-    options_model: ClassVar[type[Options]] = GEPAOptions
-    changes: ClassVar[Literal["nothing", "examples", "wording", "both"]] = "wording"
+    name = "GEPA"
+    title = "Learn better wording from mistakes"
+    options_model = GEPAOptions
+    changes = "wording"
 
     options: GEPAOptions
 

@@ -16,7 +16,7 @@ from engine.records import Candidate, Evaluation
 
 Selection = Literal["pareto", "current_best", "epsilon_greedy", "top_k_pareto"]
 Frontier = Literal["instance", "objective", "hybrid", "cartesian"]
-"""What candidates are compared on: rows, what the metric judges (its objectives), both, or each objective on each row."""
+"""The basis of comparison: rows, what the metric judges (its objectives), both, or each objective on each row."""
 
 _MERGE_TRIES = 10
 
@@ -38,8 +38,8 @@ class Member:
         """Return a member with what its evaluation found; a row that failed has met no objective."""
         names = dict.fromkeys(name for o in found.outcomes for name in o.objective_scores or ())
         failed: dict[str, float] = dict.fromkeys(names, 0.0)
-        told = {o.row: failed if o.error else o.objective_scores or {} for o in found.outcomes}
-        return cls(candidate, found.scores, parents, told if names else {})
+        objectives = {o.row: failed if o.error else o.objective_scores or {} for o in found.outcomes}
+        return cls(candidate, found.scores, parents, objectives if names else {})
 
     @cached_property
     def mean(self) -> float:
@@ -63,7 +63,7 @@ class Member:
 class Pool:
     """Members in the order they were added; the first is the starting candidate.
 
-    A `frontier_type` that compares objectives counts only while the metric tells them: without, rows are compared.
+    A `frontier_type` that compares objectives needs a metric that gives them: without, rows are compared.
     """
 
     def __init__(self, frontier_type: Frontier = "instance") -> None:
@@ -80,11 +80,11 @@ class Pool:
 
     @property
     def frontier_type(self) -> Frontier:
-        """What is compared: as asked for, or rows where the metric tells no objectives."""
+        """The basis of comparison in use: the one asked for, or rows where the metric gives no objectives."""
         return self._frontier_type if any(m.objectives for m in self.members) else "instance"
 
     def holds(self, candidate: Candidate) -> bool:
-        """Whether a member has this content."""
+        """Return whether a member has this content."""
         return candidate.id in self._ids
 
     @property
@@ -106,7 +106,7 @@ class Pool:
         return rng.choices(places, [wins[i] for i in places])[0]
 
     def frontier(self, among: Sequence[int] | None = None) -> dict[int, int]:
-        """Return for each member that is not dominated the number of rows (or objectives) on which nobody beats it.
+        """Return for each member that is not dominated the number of rows (or objectives) on which none beats it.
 
         A member is dominated when on every row it leads another remaining member leads too; the lowest
         means are taken out first.
@@ -184,22 +184,6 @@ class Pool:
         while len(drawn) < n and any(groups):
             drawn += [group.pop() for group in groups if group]
         return tuple(sorted(drawn[:n]))
-
-
-class RoundRobin:
-    """Hands out a candidate's components in turn, for each member of the pool on its own."""
-
-    def __init__(self, components: Sequence[Component]) -> None:
-        self._components = tuple(components)
-        self._next: dict[int, int] = {}
-
-    def take(self, place: int, *, every: bool) -> tuple[Component, ...]:
-        """Return the component whose turn it is, or all of them with `every`."""
-        if every:
-            return self._components
-        at = self._next.get(place, place)
-        self._next[place] = at + 1
-        return (self._components[at % len(self._components)],)
 
 
 def _parts_of(*candidates: Candidate) -> list[Component]:

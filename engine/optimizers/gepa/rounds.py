@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from engine.optimizers.gepa.pool import Member, Pool, RoundRobin
+from engine.optimizers.gepa.pool import Member, Pool
 from engine.optimizers.gepa.rewriting import rewrite
 from engine.optimizers.shared.components import Component, components_of, named
 from engine.optimizers.shared.leaderboard import Leaderboard
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from engine.optimizers.gepa.optimizer import GEPAOptions
 
 
-# Other runs of the same parent that a reflection is shown beside its own rows.
+# Other runs of the same parent that a reflection is shown besides its own rows.
 _OTHER_RUNS = 17
 
 # Rounds that are taken at once at most.
@@ -28,8 +28,8 @@ _TRIED = "a new wording on a few rows"
 
 
 @dataclass
-class _Slot:
-    """One proposal of a round: who is changed, on which rows, what is changed and what became of it."""
+class _Proposal:
+    """One proposal of a round: the parent's place in the pool, its rows, the texts to change, and the child."""
 
     place: int
     rows: tuple[int, ...]
@@ -49,26 +49,21 @@ class _Merge:
     rows: tuple[int, ...]
 
 
-@dataclass
 class Evolution:
-    """One search of at most so many program runs (`rows`): the pool, the best by full score, and the rounds."""
+    """One search of at most `rows` program runs: the pool, the best by full score, and the rounds."""
 
-    options: GEPAOptions
-    problem: Problem
-    rows: int
-    pool: Pool = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.pool = Pool(self.options.frontier_type)
-        self._leaderboard = Leaderboard(self.problem)
-        fields = self.problem.signatures if self.options.tune_fields else None
-        self._parts = components_of(self.problem.seed, fields, self.problem.frozen)
-        self._turns = RoundRobin(self._parts)
+    def __init__(self, options: GEPAOptions, problem: Problem, rows: int) -> None:
+        self.options, self.problem, self.rows = options, problem, rows
+        self.pool = Pool(options.frontier_type)
+        self._leaderboard = Leaderboard(problem)
+        fields = problem.signatures if options.tune_fields else None
+        self._parts = components_of(problem.seed, fields, problem.frozen)
+        self._next_part: dict[int, int] = {}
         self._epoch: deque[int] = deque()
-        self._seen: dict[int, dict[int, Outcome]] = {}
+        self._runs_by_member: dict[int, dict[int, Outcome]] = {}
         self._merges_due, self._merges_done = 0, 0
-        self._rollout = 0
-        self._written = False
+        self._rewritten_texts = 0
+        self._has_children = False
 
     def search(self) -> Search:
         """Score the starting prompt, then go on until nothing is left to spend."""
@@ -94,12 +89,12 @@ class Evolution:
                 idle = 0 if found else idle + self._width(idle)
             if not self._leaderboard.open:
                 return None
-            if (reason := self._enough(idle)) is not None or not self._room():
-                return " ".join(filter(None, [reason, self._by_rows()])) or None
+            if (reason := self._ending(idle)) is not None or not self._room():
+                return " ".join(filter(None, [reason, self._frontier_note()])) or None
             children = yield from self._round(self._room(idle))
 
     def _start(self) -> Generator[Sequence[Ask], Sequence[Any], list[_Child] | None]:
-        """Score the starting prompt; beside it take the first proposals, which can only change that one.
+        """Score the starting prompt; at the same time take the first proposals, which can only change that one.
 
         None where there are none, because a good start would end the search.
         """
@@ -112,13 +107,13 @@ class Evolution:
             else 0
         )
         if n:
-            jobs.append(self._propose([self._slot(place) for _ in range(n)], None))
+            jobs.append(self._propose([self._proposal(place) for _ in range(n)], None))
         first, *proposed = yield from together(jobs)
         self.pool.members[place] = Member.of(seed, first[0])
         return proposed[0] if proposed else None
 
     def _width(self, idle: int) -> int:
-        """How many rounds are taken at once: after some that brought nothing there is nothing to wait for between them."""
+        """Return how many rounds are taken at once: after some that brought nothing there is nothing to wait for between them."""
         chosen = "num_parallel_proposals" in self.options.model_fields_set
         return 1 if chosen else max(1, min(_AT_ONCE, idle + 1, self.options.patience - idle))
 
@@ -127,11 +122,11 @@ class Evolution:
         o, room = self.options, self._rows_left - planned - len(self.problem.validation)
         most = o.num_parallel_proposals * self._width(idle)
         if o.max_candidate_proposals is not None:
-            most = min(most, o.max_candidate_proposals - self._rollout)
+            most = min(most, o.max_candidate_proposals - self._rewritten_texts)
         return max(0, min(most, room // (2 * self._minibatch)))
 
-    def _by_rows(self) -> str | None:
-        """Say where the front was not what was asked for."""
+    def _frontier_note(self) -> str | None:
+        """Return a note where rows were compared although another frontier was asked for."""
         if self.pool.frontier_type == self.options.frontier_type:
             return None
         return (
@@ -139,17 +134,17 @@ class Evolution:
             f"frontier_type={self.options.frontier_type!r}."
         )
 
-    def _enough(self, idle: int) -> str | None:
-        """Say why the search should end here, if it should; "" where whoever sees the proposals can say it better."""
+    def _ending(self, idle: int) -> str | None:
+        """Return why the search should end here, None if it should not; "" leaves the reason to the driver."""
         o, score = self.options, self._leaderboard.score or 0.0
         if o.score_threshold is not None and score >= o.score_threshold:
             return f"A prompt scored {100 * score:.0f} % on all validation rows, which is good enough."
-        if o.max_candidate_proposals is not None and self._rollout >= o.max_candidate_proposals:
-            return f"{self._rollout} texts were rewritten, as many as were allowed; the best prompt is kept."
+        if o.max_candidate_proposals is not None and self._rewritten_texts >= o.max_candidate_proposals:
+            return f"{self._rewritten_texts} texts were rewritten, as many as were allowed; the best prompt is kept."
         if o.max_tracked_candidates is not None and len(self.pool.members) >= o.max_tracked_candidates:
             return f"{len(self.pool.members)} prompts were scored in full, as many as were allowed; the best is kept."
         if idle >= o.patience:
-            if not self._written:
+            if not self._has_children:
                 return ""
             rounds = "A round" if idle == 1 else f"{idle} rounds in a row"
             return f"{rounds} brought nothing new; the best prompt is kept."
@@ -158,16 +153,16 @@ class Evolution:
     def _round(self, n: int) -> Generator[Sequence[Ask], Sequence[Any], list[_Child]]:
         """Run one round of up to `n` proposals; return the children to score in full."""
         parents = [self._parent() for _ in range(min(n, self.options.num_parents or n))]
-        slots = [self._slot(parents[i % len(parents)]) for i in range(n)]
-        return (yield from self._propose(slots, self._merge()))
+        proposals = [self._proposal(parents[i % len(parents)]) for i in range(n)]
+        return (yield from self._propose(proposals, self._merge()))
 
     def _propose(
-        self, slots: Sequence[_Slot], merge: _Merge | None
+        self, proposals: Sequence[_Proposal], merge: _Merge | None
     ) -> Generator[Sequence[Ask], Sequence[Any], list[_Child]]:
         """Run the parents, reflect and try the children; return those to score in full."""
-        accepted = yield from self._run_parents(slots, merge)
-        yield from self._reflect(slots)
-        children = yield from self._try_children(slots)
+        accepted = yield from self._run_parents(proposals, merge)
+        yield from self._reflect(proposals)
+        children = yield from self._try_children(proposals)
         self._merges_due += bool(children)
         return [*accepted, *children]
 
@@ -183,7 +178,15 @@ class Evolution:
             o.candidate_selection_strategy, self.problem.rng, epsilon=o.epsilon, top_k=o.top_k
         )
 
-    def _slot(self, place: int) -> _Slot:
+    def _parts_in_turn(self, place: int) -> tuple[Component, ...]:
+        """Return the component whose turn it is for a member of the pool, or all of them."""
+        if self.options.component_selector == "all":
+            return self._parts
+        at = self._next_part.get(place, place)
+        self._next_part[place] = at + 1
+        return (self._parts[at % len(self._parts)],)
+
+    def _proposal(self, place: int) -> _Proposal:
         rows: list[int] = []
         while len(rows) < self._minibatch:
             if not self._epoch:
@@ -193,7 +196,7 @@ class Evolution:
             row = self._epoch.popleft()
             if row not in rows:
                 rows.append(row)
-        return _Slot(place, tuple(rows))
+        return _Proposal(place, tuple(rows))
 
     def _merge(self) -> _Merge | None:
         o = self.options
@@ -214,20 +217,23 @@ class Evolution:
     # The steps of a round
 
     def _run_parents(
-        self, slots: Sequence[_Slot], merge: _Merge | None
+        self, proposals: Sequence[_Proposal], merge: _Merge | None
     ) -> Generator[Sequence[Ask], Sequence[Any], list[_Child]]:
         """Run every parent on its rows, and a merge on its own; return the merge if it holds its own."""
         members = self.pool.members
         asks: list[Ask] = [
-            Score(members[s.place].candidate, s.rows, label="rows to learn from", trace=True) for s in slots
+            Score(members[s.place].candidate, s.rows, label="rows to learn from", trace=True)
+            for s in proposals
         ]
         if merge is not None:
             asks.append(Score(merge.child, merge.rows, label="a merge on a few rows"))
         answers = yield asks
         self._leaderboard.note(asks, answers)
-        for slot, evaluation in zip(slots, answers, strict=False):
-            slot.parent = evaluation
-            self._seen.setdefault(slot.place, {}).update({o.row: o for o in evaluation.outcomes})
+        for proposal, evaluation in zip(proposals, answers, strict=False):
+            proposal.parent = evaluation
+            self._runs_by_member.setdefault(proposal.place, {}).update(
+                {o.row: o for o in evaluation.outcomes}
+            )
         if merge is None or len(answers[-1].outcomes) < len(merge.rows):
             return []
         sides = [sum(members[i].scores[r] for r in merge.rows) for i in merge.parents]
@@ -236,55 +242,65 @@ class Evolution:
         self._merges_done += 1
         return [(merge.child, merge.parents)]
 
-    def _reflect(self, slots: Sequence[_Slot]) -> Search:
-        """Have the texts of every slot rewritten, all at once."""
+    def _reflect(self, proposals: Sequence[_Proposal]) -> Search:
+        """Have the texts of every proposal rewritten, all at once."""
         asks: list[Ask] = []
-        owners: list[tuple[_Slot, Component]] = []
-        for slot in slots:
-            if not self._worth_it(slot):
+        owners: list[tuple[_Proposal, Component]] = []
+        for proposal in proposals:
+            if not self._worth_it(proposal):
                 continue
-            slot.parts = self._turns.take(slot.place, every=self.options.component_selector == "all")
-            runs = self._runs(slot)
-            for part in slot.parts:
-                self._rollout += 1
-                parent = self.pool.members[slot.place].candidate
+            proposal.parts = self._parts_in_turn(proposal.place)
+            runs = self._runs(proposal)
+            for part in proposal.parts:
+                self._rewritten_texts += 1
+                parent = self.pool.members[proposal.place].candidate
                 own = self.options.reflection_prompt_templates.get(part.path)
                 template = own or self.options.reflection_prompt_template or ""
                 asks.append(
-                    rewrite(self.problem, parent, part, runs, rollout=self._rollout, template=template)
+                    rewrite(
+                        self.problem, parent, part, runs, rollout=self._rewritten_texts, template=template
+                    )
                 )
-                owners.append((slot, part))
+                owners.append((proposal, part))
         if not asks:
             return
         answers = yield asks
-        for (slot, part), answer in zip(owners, answers, strict=True):
+        for (proposal, part), answer in zip(owners, answers, strict=True):
             text = proposed_text(answer)
-            parent = self.pool.members[slot.place].candidate
+            parent = self.pool.members[proposal.place].candidate
             if text and text != part.text(parent):
-                slot.child = part.replaced(slot.child or parent, text)
+                proposal.child = part.replaced(proposal.child or parent, text)
 
-    def _worth_it(self, slot: _Slot) -> bool:
-        if slot.parent is None or len(slot.parent.outcomes) < len(slot.rows):
+    def _worth_it(self, proposal: _Proposal) -> bool:
+        if proposal.parent is None or len(proposal.parent.outcomes) < len(proposal.rows):
             return False
-        perfect = all(o.score >= self.options.perfect_score for o in slot.parent.outcomes)
+        perfect = all(o.score >= self.options.perfect_score for o in proposal.parent.outcomes)
         return not (perfect and self.options.skip_perfect_score)
 
-    def _runs(self, slot: _Slot) -> list[Outcome]:
-        """The slot's own runs, and beside them other runs of the same parent that are already paid for."""
-        known = [o for row, o in self._seen[slot.place].items() if row not in slot.rows]
+    def _runs(self, proposal: _Proposal) -> list[Outcome]:
+        """Return the proposal's own runs, and other runs of the same parent that are already paid for."""
+        known = [o for row, o in self._runs_by_member[proposal.place].items() if row not in proposal.rows]
         self.problem.rng.shuffle(known)
         known.sort(key=lambda o: o.score >= self.options.perfect_score)
-        return [*(slot.parent.outcomes if slot.parent else ()), *known[:_OTHER_RUNS]]
+        return [*(proposal.parent.outcomes if proposal.parent else ()), *known[:_OTHER_RUNS]]
 
-    def _try_children(self, slots: Sequence[_Slot]) -> Generator[Sequence[Ask], Sequence[Any], list[_Child]]:
+    def _try_children(
+        self, proposals: Sequence[_Proposal]
+    ) -> Generator[Sequence[Ask], Sequence[Any], list[_Child]]:
         """Run every new child on its parent's rows; return those that gained, the largest gain first."""
-        fresh: dict[str, list[_Slot]] = {}
-        for slot in slots:
-            if slot.child is not None and slot.parent is not None and not self.pool.holds(slot.child):
-                wrong = sum(o.score < self.options.perfect_score for o in slot.parent.outcomes)
-                reason = f"Rewrote {named(slot.parts)} after {wrong} of {len(slot.rows)} rows went wrong."
-                slot.child = slot.child.derived(reason, self.pool.members[slot.place].candidate)
-                fresh.setdefault(slot.child.id, []).append(slot)
+        fresh: dict[str, list[_Proposal]] = {}
+        for proposal in proposals:
+            if (
+                proposal.child is not None
+                and proposal.parent is not None
+                and not self.pool.holds(proposal.child)
+            ):
+                wrong = sum(o.score < self.options.perfect_score for o in proposal.parent.outcomes)
+                reason = (
+                    f"Rewrote {named(proposal.parts)} after {wrong} of {len(proposal.rows)} rows went wrong."
+                )
+                proposal.child = proposal.child.derived(reason, self.pool.members[proposal.place].candidate)
+                fresh.setdefault(proposal.child.id, []).append(proposal)
         asks: list[Ask] = [
             # What several reflections have come to alike is tried on the rows of all of them.
             Score(same[0].child, tuple(dict.fromkeys(r for s in same for r in s.rows)), _TRIED)
@@ -293,7 +309,7 @@ class Evolution:
         ]
         if not asks:
             return []
-        self._written = True
+        self._has_children = True
         answers = yield asks
         self._leaderboard.note(asks, answers)
         least = 0.0 if self.options.acceptance_criterion == "improvement_or_equal" else 1e-9
@@ -315,7 +331,7 @@ class Evolution:
         return len(evaluations)
 
 
-def _gain(same: Sequence[_Slot], child: Evaluation) -> float:
+def _gain(same: Sequence[_Proposal], child: Evaluation) -> float:
     """By how much a child beats its parents on the rows that they ran."""
     pairs = [(child.scores[o.row], o.score) for s in same if s.parent for o in s.parent.outcomes]
     return sum(new - old for new, old in pairs) / max(1, len(pairs))

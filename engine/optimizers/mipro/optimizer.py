@@ -12,14 +12,14 @@ from __future__ import annotations
 import random
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from engine.errors import ConfigurationError
 from engine.modules.predict import FIELD
-from engine.optimizers.base import Optimizer, Options
-from engine.optimizers.few_shot.bootstrap import Rules, accepted_from, bootstrap, teacher_of
+from engine.optimizers.base import Changes, Optimizer
+from engine.optimizers.few_shot.bootstrap import Rules, bootstrap, teacher_of
 from engine.optimizers.mipro.plan import SHOWN_RUNS, MIPROv2Options, Plan, make_plan
 from engine.optimizers.mipro.proposals import Grounding, observe_data, propose_instructions, proposed_texts
 from engine.optimizers.mipro.trials import Space, Trials
@@ -32,8 +32,8 @@ Solved = dict[int, Outcome]
 
 
 @dataclass(frozen=True, slots=True)
-class _Ground:
-    """What proposals and trials stand on: the start's scores, notes on the data, solved rows by set, and the others' runs."""
+class _Preparation:
+    """Material for proposals and trials: the start's scores, notes on the data, solved rows by set, and wrong runs."""
 
     baseline: Evaluation
     notes: str
@@ -57,10 +57,10 @@ class MIPROv2(Optimizer):
     9
     """
 
-    name: ClassVar[str] = "MIPROv2"
-    title: ClassVar[str] = "Tune wording and examples together"
-    options_model: ClassVar[type[Options]] = MIPROv2Options
-    changes: ClassVar[Literal["nothing", "examples", "wording", "both"]] = "both"
+    name = "MIPROv2"
+    title = "Tune wording and examples together"
+    options_model = MIPROv2Options
+    changes: ClassVar[Changes] = "both"
 
     options: MIPROv2Options
 
@@ -70,16 +70,16 @@ class MIPROv2(Optimizer):
         problem = replace(problem, rng=random.Random(f"{o.seed}:{problem.rng.getrandbits(64)}"))
         plan = make_plan(o, problem)
         validation = tuple(sorted(problem.rng.sample(problem.validation, plan.validation)))
-        ground = yield from self._prepare(problem, plan, validation)
-        if len(ground.baseline.outcomes) < len(validation):
+        prepared = yield from self._prepare(problem, plan, validation)
+        if len(prepared.baseline.outcomes) < len(validation):
             return
-        demo_sets = self._demo_sets(problem, ground.solved)
-        texts = yield from self._propose(problem, plan, ground)
+        demo_sets = self._demo_sets(problem, prepared.solved)
+        texts = yield from self._propose(problem, plan, prepared)
         fixed = frozenset(path for path in texts if not problem.may_change(path, "demos"))
         zero_shot = self.options.zero_shot
         thinking = self._thinking(problem)
         space = Space(problem.seed, tuple(texts.items()), tuple(demo_sets), zero_shot, fixed, thinking)
-        yield from Trials(problem, space, plan, ground.baseline).search()
+        yield from Trials(problem, space, plan, prepared.baseline).search()
 
     def split(
         self, trainset: Sequence[Example], valset: Sequence[Example] | None
@@ -96,10 +96,10 @@ class MIPROv2(Optimizer):
 
     def _prepare(
         self, problem: Problem, plan: Plan, validation: tuple[int, ...]
-    ) -> Generator[Sequence[Ask], Sequence[Any], _Ground]:
+    ) -> Generator[Sequence[Ask], Sequence[Any], _Preparation]:
         """Score the starting prompt, note what the data show and solve rows, all in shared batches."""
         o = self.options
-        rules = Rules(1, accepted_from(self), o.max_errors, hurry=True)
+        rules = Rules.of(self, hurry=True)
         wrong: Solved = {}
         jobs: list[Generator[Sequence[Ask], Sequence[Any], Any]] = [
             observe_data(problem, readers=plan.readers, rows_each=plan.rows_a_reader)
@@ -122,7 +122,7 @@ class MIPROv2(Optimizer):
         # Last, because nothing waits for it: what takes several rounds goes first.
         jobs.append(_baseline(Score(problem.seed, validation, label="starting prompt")))
         notes, *solved, baseline = yield from together(jobs)
-        return _Ground(baseline, notes, solved, wrong)
+        return _Preparation(baseline, notes, solved, wrong)
 
     def _thinking(self, problem: Problem) -> tuple[tuple[str, bool], ...]:
         """Steps that may reason first or not, with what is other than now."""
@@ -154,14 +154,14 @@ class MIPROv2(Optimizer):
         return list({s.id: s for s in sets}.values())
 
     def _propose(
-        self, problem: Problem, plan: Plan, ground: _Ground
+        self, problem: Problem, plan: Plan, prepared: _Preparation
     ) -> Generator[Sequence[Ask], Sequence[Any], dict[str, tuple[str, ...]]]:
         """Step path -> instructions, the current ones first."""
         o = self.options
-        runs: Solved = {row: outcome for some in ground.solved for row, outcome in some.items()}
-        wrong = [outcome for row, outcome in ground.wrong.items() if row not in runs]
+        runs: Solved = {row: outcome for some in prepared.solved for row, outcome in some.items()}
+        wrong = [outcome for row, outcome in prepared.wrong.items() if row not in runs]
         grounding = Grounding(
-            notes=ground.notes,
+            notes=prepared.notes,
             show_program=o.program_aware_proposer,
             show_rows=o.fewshot_aware_proposer,
             use_tips=o.tip_aware_proposer,
@@ -173,7 +173,7 @@ class MIPROv2(Optimizer):
             path: propose_instructions(problem, path, plan.instructions - 1, grounding)
             for path in problem.worded
         }
-        keep = Keep(problem.seed, ground.baseline.score)
+        keep = Keep(problem.seed, prepared.baseline.score)
         _, *answers = yield [keep, *(ask for some in asks.values() for ask in some)]
         texts: dict[str, tuple[str, ...]] = {
             path: (problem.seed.steps[path].instructions,) for path in problem.signatures
@@ -224,7 +224,7 @@ class BayesianSignatureOptimizer(MIPROv2):
     0
     """
 
-    name: ClassVar[str] = "BayesianSignatureOptimizer"
-    title: ClassVar[str] = "Tune the wording alone"
-    options_model: ClassVar[type[Options]] = BayesianSignatureOptions
-    changes: ClassVar[Literal["nothing", "examples", "wording", "both"]] = "wording"
+    name = "BayesianSignatureOptimizer"
+    title = "Tune the wording alone"
+    options_model = BayesianSignatureOptions
+    changes = "wording"

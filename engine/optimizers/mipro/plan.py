@@ -1,4 +1,4 @@
-"""What MIPROv2 may be asked for, how much of it is tried, and what a budget in calls leaves for it.
+"""Options of MIPROv2, and its plan: how much is tried, and how much a budget in calls leaves of it.
 
 Sizes after DSPy's MIPROv2. It knows no proposer and no sampler, and asks nothing.
 """
@@ -110,15 +110,15 @@ class MIPROv2Options(Options):
 
     @property
     def zero_shot(self) -> bool:
-        """Whether only wording is tuned."""
+        """Return whether only wording is tuned."""
         return not self.max_bootstrapped_demos and not self.max_labeled_demos
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is tried: candidates and instructions a step, trials, rows. `minibatch` 0: all rows each time.
+    """Return how much is tried: candidates and instructions a step, trials, rows. `minibatch` 0: all rows each time.
 
-    `readers` take notes on so many training rows each. Of the trials a budget in calls may leave fewer.
+    `readers` take notes on `rows_a_reader` training rows each. Of the trials a budget in calls may leave fewer.
     """
 
     candidates: int
@@ -131,7 +131,7 @@ class Plan:
     rows_a_reader: int = 0
 
 
-# Rows are given up down to so many, for at least so many candidates in full.
+# Least validation rows of a small budget, which gives up rows for at least this number of candidates in full.
 _FEWEST_ROWS, _FEWEST_CANDIDATES = 24, 5
 
 
@@ -164,7 +164,7 @@ def make_plan(o: MIPROv2Options, problem: Problem) -> Plan:
 
 
 def different_draws(draws: int, combinations: int) -> int:
-    """Return how many different combinations, other than the first, so many draws of them hit: about the mean.
+    """Return about the mean number of different combinations, other than the first, among this number of draws.
 
     DSPy's trials are draws, and one that repeats another is mostly answered by the cache. Here no combination is
     drawn twice, so as many trials as draws would take more calls.

@@ -19,7 +19,7 @@ Combination = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Space:
-    """What can be combined: for each step an instruction and, unless zero-shot, an example set.
+    """The space of combinations: for each step an instruction and, unless zero-shot, an example set.
 
     A combination lists, step after step, the index of the instruction and of the example set, then for each step
     in `thinking` whether it is done; all zeros is the starting prompt.
@@ -68,7 +68,7 @@ class Space:
 
 @dataclass
 class _Tally:
-    """What is known of a combination: its score's differences to the baseline by row, and whether on all of them."""
+    """The scores of a combination: differences to the baseline by row, and whether on all of them."""
 
     differences: dict[int, float] = field(default_factory=dict)
     full: bool = False
@@ -106,7 +106,7 @@ class Trials:
         self._left = plan.trials
 
     def search(self) -> Search:
-        """Try a wave, and beside it score the most promising combination of the wave before in full."""
+        """Try a wave, and meanwhile score the most promising combination of the wave before in full."""
         full: list[Combination] = []
         keep: list[Ask] = []
         while True:
@@ -135,7 +135,7 @@ class Trials:
         return wave
 
     def _room(self, full: Sequence[Combination]) -> int:
-        """How many trials the budget pays for beside these full scores and the one that decides about the trials."""
+        """Return how many trials the budget pays for besides these full scores and the one that decides about the trials."""
         mini = self._plan.minibatch
         kept = sum(map(self._unscored, full)) + (len(self._validation) - mini if mini else 0)
         return self._meter.affordable(self._left, mini or len(self._validation), kept * self._meter.row_cost)

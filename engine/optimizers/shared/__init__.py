@@ -1,1 +1,1 @@
-"""What several optimizers use."""
+"""Parts that several optimizers use."""

@@ -27,7 +27,7 @@ class Component:
 
     @property
     def is_description(self) -> bool:
-        """Whether this is the description of a tool or a field."""
+        """Return whether this is the description of a tool or a field."""
         return bool(self.tool or self.field)
 
     @property

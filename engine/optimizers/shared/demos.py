@@ -75,7 +75,7 @@ def _words(problem: Problem, row: int) -> frozenset[str]:
     return frozenset(re.findall(r"\w+", text.lower()))
 
 
-# Rows that examples are chosen among (for each example, and at least), of which so many are looked at for each.
+# Rows that examples are chosen among: for each example, at least, and drawn at once for each.
 _POOL_FOR_EACH, _FEWEST_IN_POOL, _DRAWN_EACH = 16, 64, 4
 
 # Characters of a value that are looked at.

@@ -27,7 +27,7 @@ class Draws:
         self._tried: set[tuple[int, ...]] = {self.start}
 
     def ask(self, n: int) -> list[tuple[int, ...]]:
-        """Return up to `n` different combinations that nobody has tried, fewer where there are no more."""
+        """Return up to `n` different combinations that are untried, fewer where there are no more."""
         wave: list[tuple[int, ...]] = []
         while len(wave) < n:
             combination = self._suggestion(wave) or self._untried(wave)
@@ -44,11 +44,11 @@ class Draws:
         """Learn a score from elsewhere."""
 
     def _suggestion(self, wave: list[tuple[int, ...]]) -> tuple[int, ...] | None:  # noqa: ARG002 - for a sampler
-        """Return a combination that nobody has tried, where the sampler has one in mind."""
+        """Return the sampler's untried combination, if it has one."""
         return None
 
     def _untried(self, wave: list[tuple[int, ...]]) -> tuple[int, ...] | None:
-        """Draw a combination nobody has tried; look through all of them only where there are few."""
+        """Draw an untried combination; look through all of them only where there are few."""
         taken = self._tried.union(wave)
         total = math.prod(self._sizes.values())
         if total > 10_000:

@@ -1,4 +1,4 @@
-"""SIMBA's changes: an example taken from a good run, or a rule written from a good run beside a bad one.
+"""SIMBA's changes: an example taken from a good run, or a rule written from a good and a bad run.
 
 It plans changes and carries them out; who is changed and what becomes of it is decided in `simba`.
 """
@@ -33,7 +33,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is to be done to a prompt: `base` is `parent` with some examples dropped already."""
+    """A planned change of a prompt: `base` is `parent` with some examples dropped already."""
 
     parent: Candidate
     base: Candidate

@@ -12,7 +12,7 @@ import math
 import random
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -57,10 +57,10 @@ class SIMBA(Optimizer):
     32
     """
 
-    name: ClassVar[str] = "SIMBA"
-    title: ClassVar[str] = "Learn examples and rules from rows that go well and badly"
-    options_model: ClassVar[type[Options]] = SIMBAOptions
-    changes: ClassVar[Literal["nothing", "examples", "wording", "both"]] = "both"
+    name = "SIMBA"
+    title = "Learn examples and rules from rows that go well and badly"
+    options_model = SIMBAOptions
+    changes = "both"
 
     options: SIMBAOptions
 
@@ -278,7 +278,7 @@ def _buckets(
 
 
 def _promise(bucket: Sequence[Run]) -> tuple[float, bool, float, float]:
-    """How much a row can teach: the gap between its runs, a fault at all, the best score, the gap to the mean."""
+    """Return how much a row can teach: the gap between its runs, a fault at all, the best score, the gap to the mean."""
     scores = [run.outcome.score for run in bucket]
     return scores[0] - scores[-1], scores[-1] < 1, scores[0], scores[0] - sum(scores) / len(scores)
 
