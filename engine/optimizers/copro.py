@@ -8,6 +8,7 @@ scored twice, proposals also see labelled rows, and no output prefix is searched
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from itertools import chain
 from typing import Any
 
 from pydantic import Field
@@ -15,7 +16,13 @@ from pydantic import Field
 from engine.optimizers.base import Optimizer, Options
 from engine.optimizers.shared.components import Component, components_of, named
 from engine.optimizers.shared.leaderboard import Leaderboard
-from engine.optimizers.shared.prompt_values import describe_step, drawn_rows, labelled_rows, output_text
+from engine.optimizers.shared.prompt_values import (
+    answers_by_key,
+    describe_step,
+    drawn_rows,
+    labelled_rows,
+    output_text,
+)
 from engine.records import Candidate
 from engine.search.contract import Ask, Problem, Propose, Search
 from engine.signature import InputField, OutputField, Signature
@@ -79,7 +86,7 @@ class COPRO(Optimizer):
         return components_of(problem.seed, fields, problem.frozen)
 
     def _plan(self, problem: Problem) -> tuple[int, int]:
-        """Breadth and depth, lowered to what the calls left pay for."""
+        """Return breadth and depth, lowered to what the calls left pay for."""
         o, calls = self.options, problem.meter.calls_left
         breadth, depth, steps = o.breadth, o.depth, len(self._parts(problem))
         one = max(1, len(problem.validation) * problem.meter.row_cost)
@@ -99,12 +106,10 @@ class COPRO(Optimizer):
     ) -> Generator[Sequence[Ask], Sequence[Any], dict[Component, list[str]]]:
         """Ask for `n` new wordings of every text at once; return the new ones."""
         asks = {part: self._asks(problem, part, current, tried[part], n) for part in tried}
-        answers = yield [ask for some in asks.values() for ask in some]
+        answers = yield list(chain.from_iterable(asks.values()))
         texts: dict[Component, list[str]] = {}
-        at = 0
-        for part, some in asks.items():
-            found = [output_text(out) for a in answers[at : at + len(some)] for out in a.outputs]
-            at += len(some)
+        for part, proposals in answers_by_key(asks, answers).items():
+            found = [output_text(output) for proposal in proposals for output in proposal.outputs]
             texts[part] = [t for t in dict.fromkeys(found) if t and t not in tried[part]]
         return texts
 

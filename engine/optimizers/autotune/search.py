@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from engine.optimizers.autotune.evidence import Evidence
@@ -15,6 +16,7 @@ from engine.optimizers.autotune.labels import is_label, words_predict_labels
 from engine.optimizers.autotune.levels import Added, LevelMaker
 from engine.optimizers.autotune.rules import rule_asks, rules_of
 from engine.optimizers.autotune.space import Combination, Space
+from engine.optimizers.shared.prompt_values import answers_by_key
 from engine.records import Candidate, Evaluation
 from engine.search.contract import Ask, Keep, Problem, Propose, Score
 
@@ -175,7 +177,7 @@ class AutotuneSearch:
         if self.has_hidden_fields:
             asks.append(self._run(start, min(2 * rows, 40), f"{_TRAIN_LABEL} for solved rows"))
         writing = self._rule_asks(start, number=0)
-        answers = yield from self._batch([*asks, *(ask for some in writing.values() for ask in some)])
+        answers = yield from self._batch([*asks, *chain.from_iterable(writing.values())])
         self._cost_of_new_row = self.calls.mean_per_row
         return _proposed_rules(writing, answers[len(asks) :])
 
@@ -195,7 +197,7 @@ class AutotuneSearch:
             best = wanted[0] if wanted else self.evidence.best()
             asks.append(self._run(best, _BLOCK, f"{_TRAIN_LABEL} for what still goes wrong"))
         writing = self._rule_asks(self.evidence.best(), number + 1) if more else {}
-        answers = yield from self._batch([*asks, *(ask for some in writing.values() for ask in some)])
+        answers = yield from self._batch([*asks, *chain.from_iterable(writing.values())])
         self.evidence.drop_unlikely()
         return _proposed_rules(writing, answers[len(asks) :])
 
@@ -506,8 +508,4 @@ def _proposed_rules(
     asks: Mapping[str, Sequence[Propose]], answers: Sequence[Any]
 ) -> dict[str, list[list[str]]]:
     """Return the rules that readers wrote, by step."""
-    found, at = {}, 0
-    for path, some in asks.items():
-        found[path] = rules_of(answers[at : at + len(some)])
-        at += len(some)
-    return found
+    return {path: rules_of(proposals) for path, proposals in answers_by_key(asks, answers).items()}

@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -24,6 +25,7 @@ from engine.optimizers.mipro.plan import SHOWN_RUNS, MIPROv2Options, Plan, make_
 from engine.optimizers.mipro.proposals import Grounding, observe_data, propose_instructions, proposed_texts
 from engine.optimizers.mipro.trials import Space, Trials
 from engine.optimizers.shared.demos import with_labeled, with_solved
+from engine.optimizers.shared.prompt_values import answers_by_key
 from engine.records import Candidate, Evaluation, Example, Outcome
 from engine.search.contract import Ask, Keep, Problem, Score, Search, relay, together
 
@@ -77,8 +79,10 @@ class MIPROv2(Optimizer):
         texts = yield from self._propose(problem, plan, prepared)
         fixed = frozenset(path for path in texts if not problem.may_change(path, "demos"))
         zero_shot = self.options.zero_shot
-        thinking = self._thinking(problem)
-        space = Space(problem.seed, tuple(texts.items()), tuple(demo_sets), zero_shot, fixed, thinking)
+        reasoning_choices = self._reasoning_choices(problem)
+        space = Space(
+            problem.seed, tuple(texts.items()), tuple(demo_sets), zero_shot, fixed, reasoning_choices
+        )
         yield from Trials(problem, space, plan, prepared.baseline).search()
 
     def split(
@@ -106,8 +110,10 @@ class MIPROv2(Optimizer):
         ]
         orders: list[tuple[list[int], int]] = []
         if o.zero_shot and len(problem.signatures) > 1 and o.fewshot_aware_proposer:
-            # Only runs show what goes from one step to the next: labels do not know of it.
-            jobs.append(_noted(bootstrap(problem.seed, problem.train, SHOWN_RUNS, rules), rules, wrong))
+            # Only runs show what passes between steps.
+            jobs.append(
+                _collecting_wrong(bootstrap(problem.seed, problem.train, SHOWN_RUNS, rules), rules, wrong)
+            )
         elif not o.zero_shot and o.max_bootstrapped_demos:
             teacher = teacher_of(problem, o.max_labeled_demos, problem.rng)
             fixed = 2 if o.max_labeled_demos else 1
@@ -118,14 +124,16 @@ class MIPROv2(Optimizer):
                     problem.rng.shuffle(order)
                     wanted = problem.rng.randint(1, o.max_bootstrapped_demos)
                 orders.append((order, wanted))
-            jobs += [_noted(bootstrap(teacher, order, n, rules), rules, wrong) for order, n in orders]
+            jobs += [
+                _collecting_wrong(bootstrap(teacher, order, n, rules), rules, wrong) for order, n in orders
+            ]
         # Last, because nothing waits for it: what takes several rounds goes first.
         jobs.append(_baseline(Score(problem.seed, validation, label="starting prompt")))
         notes, *solved, baseline = yield from together(jobs)
         return _Preparation(baseline, notes, solved, wrong)
 
-    def _thinking(self, problem: Problem) -> tuple[tuple[str, bool], ...]:
-        """Steps that may reason first or not, with what is other than now."""
+    def _reasoning_choices(self, problem: Problem) -> tuple[tuple[str, bool], ...]:
+        """Return the steps that may reason first or not, with the choice that differs from now."""
         if not self.options.tune_reasoning:
             return ()
         steps = problem.signatures
@@ -139,7 +147,7 @@ class MIPROv2(Optimizer):
         )
 
     def _demo_sets(self, problem: Problem, solved: Sequence[Solved]) -> list[Candidate]:
-        """Example sets, each content once: the starting one, none, labelled rows, and the solved ones."""
+        """Return example sets, each content once: the starting one, none, labelled rows, and the solved ones."""
         o, seed = self.options, problem.seed
         if o.zero_shot:
             return []
@@ -156,7 +164,7 @@ class MIPROv2(Optimizer):
     def _propose(
         self, problem: Problem, plan: Plan, prepared: _Preparation
     ) -> Generator[Sequence[Ask], Sequence[Any], dict[str, tuple[str, ...]]]:
-        """Step path -> instructions, the current ones first."""
+        """Return step path -> instructions, the current ones first."""
         o = self.options
         runs: Solved = {row: outcome for some in prepared.solved for row, outcome in some.items()}
         wrong = [outcome for row, outcome in prepared.wrong.items() if row not in runs]
@@ -174,14 +182,13 @@ class MIPROv2(Optimizer):
             for path in problem.worded
         }
         keep = Keep(problem.seed, prepared.baseline.score)
-        _, *answers = yield [keep, *(ask for some in asks.values() for ask in some)]
+        _, *answers = yield [keep, *chain.from_iterable(asks.values())]
         texts: dict[str, tuple[str, ...]] = {
             path: (problem.seed.steps[path].instructions,) for path in problem.signatures
         }
-        for path, some in asks.items():
-            mine, answers = answers[: len(some)], answers[len(some) :]
+        for path, proposals in answers_by_key(asks, answers).items():
             current = problem.seed.steps[path].instructions
-            texts[path] = (current, *(t for t in proposed_texts(mine) if t != current))
+            texts[path] = (current, *(t for t in proposed_texts(proposals) if t != current))
         return texts
 
 
@@ -190,10 +197,10 @@ def _baseline(ask: Score) -> Generator[Sequence[Ask], Sequence[Any], Evaluation]
     return evaluation  # type: ignore[no-any-return]  # the driver answers a Score with an Evaluation
 
 
-def _noted(
+def _collecting_wrong(
     search: Generator[Sequence[Ask], Sequence[Any], Solved], rules: Rules, wrong: Solved
 ) -> Generator[Sequence[Ask], Sequence[Any], Solved]:
-    """Hand on the asks of a search for solved rows, and note the runs that did not solve theirs."""
+    """Return the search for solved rows, which also collects the runs that did not solve theirs."""
 
     def note(_: Sequence[Ask], evaluations: Sequence[Evaluation]) -> None:
         outcomes = (o for evaluation in evaluations for o in evaluation.outcomes)

@@ -22,7 +22,7 @@ class Space:
     """The space of combinations: for each step an instruction and, unless zero-shot, an example set.
 
     A combination lists, step after step, the index of the instruction and of the example set, then for each step
-    in `thinking` whether it is done; all zeros is the starting prompt.
+    in `reasoning_choices` whether it is done; all zeros is the starting prompt.
     """
 
     seed: Candidate
@@ -31,7 +31,7 @@ class Space:
     zero_shot: bool = False
     fixed: frozenset[str] = frozenset()
     """Steps whose examples stay as they are."""
-    thinking: tuple[tuple[str, bool], ...] = ()
+    reasoning_choices: tuple[tuple[str, bool], ...] = ()
     """Steps of which it is tried to reason first (True) or not to (False)."""
 
     @property
@@ -42,7 +42,7 @@ class Space:
             sizes[f"{i}_instruction"] = len(texts)
             if not self.zero_shot:
                 sizes[f"{i}_demos"] = 1 if path in self.fixed else len(self.demo_sets)
-        return sizes | {f"{i}_reasoning": 2 for i in range(len(self.thinking))}
+        return sizes | {f"{i}_reasoning": 2 for i in range(len(self.reasoning_choices))}
 
     def candidate(self, combination: Combination) -> Candidate:
         """Return a combination as a candidate, with its reason."""
@@ -58,7 +58,7 @@ class Space:
                 candidate = candidate.with_step(path, demos=examples, nearest=shown.nearest)
                 parts.append(f"{len(examples)} examples (set {demos})" if examples else "no examples")
             reasons.append(f"{path}: {' with '.join(parts)}")
-        for path, first in self.thinking:
+        for path, first in self.reasoning_choices:
             if left.pop(0):
                 candidate = candidate.with_step(path, reason_first=first)
                 reasons.append(f"{path}: {'reasons first' if first else 'answers at once'}")

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from engine.records import Outcome
-from engine.search.contract import Problem, Proposal
+from engine.search.contract import Problem, Proposal, Propose
 from engine.signature import Signature
+
+Key = TypeVar("Key")
 
 MAX_TEXT = 8000
 """Characters of a proposed text that are used: it is paid for with every row."""
@@ -127,6 +129,14 @@ def _metric_feedback(problem: Problem, outcome: Outcome, words: str) -> str:
         if wanted
         else f"It scored {outcome.score:.2f}."
     )
+
+
+def answers_by_key(
+    asks: Mapping[Key, Sequence[Propose]], answers: Sequence[Proposal]
+) -> dict[Key, Sequence[Proposal]]:
+    """Return the answers to several groups of asks that were yielded together, by group."""
+    rest = iter(answers)
+    return {key: [next(rest) for _ in group] for key, group in asks.items()}
 
 
 def proposed_text(answer: Proposal) -> str:

@@ -13,7 +13,7 @@ from itertools import product
 from typing import Any
 
 
-class Draws:
+class RandomDraws:
     """Suggests combinations (one index for each variable) at random, new ones first.
 
     `sizes` maps variable -> number of levels; variables of one level are fixed at 0. `start` (all zeros) counts
@@ -60,10 +60,10 @@ class Draws:
         return self._rng.choice(rest) if rest else None
 
 
-class Rehearsal(Draws):
-    """Draws that keep some of the one before, as a sampler's do: what steps have in common is answered by the cache.
+class SimulatedDraws(RandomDraws):
+    """Draws for an estimate that repeat parts of the draw before, as a sampler's do, so that the cache answers them.
 
-    Not all do where a choice has many variables: this `share` of them.
+    `share` of them do, since in a choice of many variables a sampler seldom repeats.
     """
 
     def __init__(self, sizes: Mapping[str, int], rng: random.Random, share: float = 1.0) -> None:
@@ -80,7 +80,7 @@ class Rehearsal(Draws):
         return None if drawn in self._tried or drawn in wave else drawn
 
 
-class Study(Draws):
+class Study(RandomDraws):
     """Suggests combinations by what it learned from scores so far; the start has `first_value`."""
 
     def __init__(
@@ -138,13 +138,13 @@ def make_study(
     rng: random.Random,
     simulated: bool,
     keeping: float = 1.0,
-) -> Draws:
+) -> RandomDraws:
     """Return what suggests combinations: a study, or draws for a simulated search, which needs no Optuna.
 
     `keeping` is the share of those draws that keep some of the one before.
     """
     if simulated:
-        return Rehearsal(sizes, rng, keeping)
+        return SimulatedDraws(sizes, rng, keeping)
     return Study(sizes, seed=seed, first_value=first_value, rng=rng)
 
 
