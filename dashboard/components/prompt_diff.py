@@ -8,6 +8,7 @@ from html import escape
 import streamlit as st
 
 from engine.export.diff import Difference, Segment, difference
+from engine.text import counted
 
 
 def prompt_diff(before: str, after: str, *, split: bool = True) -> None:
@@ -16,7 +17,7 @@ def prompt_diff(before: str, after: str, *, split: bool = True) -> None:
     if not found.added and not found.removed:
         st.caption("The same text, word for word.")
     else:
-        st.caption(f"{_count(found.added, 'word')} added, {_count(found.removed, 'word')} removed")
+        st.caption(f"{counted(found.added, 'word')} added, {counted(found.removed, 'word')} removed")
     _shown(_split(found) if split else _unified(found))
 
 
@@ -70,7 +71,3 @@ def _unified(found: Difference) -> str:
 def _marked(segments: Sequence[Segment]) -> str:
     tags = {"same": "{}", "added": "<ins>{}</ins>", "removed": "<del>{}</del>"}
     return "".join(tags[s.kind].format(escape(s.text)) for s in segments) or "&nbsp;"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

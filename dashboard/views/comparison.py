@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
+from engine import text
 from engine.export.figures import prompts_tried
 from engine.records import Outcome
 
@@ -206,16 +207,9 @@ def verdict_notes(verdict: Mapping[str, Any], tried: int) -> list[str]:
     return notes
 
 
-def as_text(value: Any) -> str:
+def as_text(value: object) -> str:
     """Return a value as a person would write it: short items in a line, passages one below the other."""
-    if value is None:
-        return ""
-    if isinstance(value, list | tuple):
-        items = [as_text(v) for v in value]
-        if len(items) > 1 and any(len(item) > LONG_ITEM for item in items):
-            return "\n".join(f"{number}. {item}" for number, item in enumerate(items, 1))
-        return ", ".join(items)
-    return str(value)
+    return text.as_text(value, longest_item=LONG_ITEM)
 
 
 def _band(outcome: Outcome) -> str:

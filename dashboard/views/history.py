@@ -13,6 +13,7 @@ from engine.records import Evaluation, Outcome
 from engine.runs.spec import Named, ProjectDraft, RunSpec, SplitSpec
 from engine.search.verdict import Verdict, verdict
 from engine.store.rows import RunRow
+from engine.text import listed
 
 
 class Difference(NamedTuple):
@@ -103,8 +104,9 @@ def guard(differ: Iterable[Difference]) -> str:
     names = [d.what.lower() for d in differ if d.matters]
     if not names:
         return ""
-    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-    return f"Their scores cannot be compared: the {listed} {'differs' if len(names) == 1 else 'differ'}."
+    return (
+        f"Their scores cannot be compared: the {listed(names)} {'differs' if len(names) == 1 else 'differ'}."
+    )
 
 
 def between(left: Sequence[Outcome], right: Sequence[Outcome]) -> Verdict:

@@ -11,7 +11,11 @@ from collections import Counter
 from collections.abc import Hashable, Mapping
 from typing import TypeVar
 
+from engine.text import counted
+
 _Key = TypeVar("_Key", bound=Hashable)
+
+count = counted
 
 _ADDRESS = re.compile(r"(?<=:)(?=//)|(?<=\bwww)(?=\.)", re.IGNORECASE)
 _MARKS = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>:$~&@^=/\"'])")
@@ -29,15 +33,6 @@ def plain(text: str, longest: int = 400) -> str:
     if len(flat) > longest:
         flat = f"{flat[:longest].rstrip()}…"
     return _MARKS.sub(r"\\\1", _ADDRESS.sub("\u2060", flat))
-
-
-def count(number: int, one: str, many: str = "") -> str:
-    """Return a number with its noun.
-
-    >>> count(1, "row"), count(1200, "row")
-    ('1 row', '1,200 rows')
-    """
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def distinct(names: Mapping[_Key, str]) -> dict[_Key, str]:

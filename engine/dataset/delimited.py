@@ -16,6 +16,7 @@ from typing import Any
 
 from engine.dataset.table import RawTable, RowProblem
 from engine.errors import DatasetError
+from engine.text import counted
 
 _MARKS = (
     # The UTF-32 marks begin with the UTF-16 ones, so they are tried first.
@@ -254,7 +255,7 @@ def _fitted(row: list[str], header: list[str]) -> list[str]:
 
 
 def _ragged(row: list[str], header: list[str], separator: str) -> str:
-    cells = f"{len(row)} cell{'s' if len(row) != 1 else ''}"
+    cells = counted(len(row), "cell")
     if len(row) > len(header):
         return (
             f"This row has {cells} where the header has {len(header)}. "

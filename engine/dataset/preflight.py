@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from engine.dataset.alike import merged_spellings, near_pairs, nearest_choice, odd_labels
+from engine.text import counted
 
 __all__ = ["Finding", "Fix", "Table", "preflight"]
 
@@ -122,7 +123,7 @@ def _blank(table: Table, rows: Sequence[int]) -> Iterator[Finding]:
         yield Finding(
             "blank",
             "Blank cells",
-            f"{_count(len(wrong), 'row has', 'rows have')} nothing where the task needs a value. They cannot be used as they are.",
+            f"{counted(len(wrong), 'row has', 'rows have')} nothing where the task needs a value. They cannot be used as they are.",
             tuple(wrong),
             _notes(wrong),
             (Fix("Leave them out", dict.fromkeys(wrong, "a cell is blank")),),
@@ -149,7 +150,7 @@ def _outside(table: Table, rows: Sequence[int]) -> Iterator[Finding]:
         yield Finding(
             "outside",
             f"Values of {name} that are not allowed",
-            f"{_count(len(wrong), 'row has', 'rows have')} an answer that the task does not allow.",
+            f"{counted(len(wrong), 'row has', 'rows have')} an answer that the task does not allow.",
             tuple(wrong),
             _notes(
                 {
@@ -183,7 +184,7 @@ def _spelling(table: Table, rows: Sequence[int]) -> Iterator[Finding]:
         yield Finding(
             "spelling",
             f"One answer of {name}, written in several ways",
-            f"{_count(len(wrong), 'row writes', 'rows write')} an answer in another way than most: {shown}.",
+            f"{counted(len(wrong), 'row writes', 'rows write')} an answer in another way than most: {shown}.",
             tuple(wrong),
             _notes({row: f"{cells[row].strip()[:60]!r} → {text!r}" for row, text in wrong.items()}),
             (Fix("Use one spelling", replace={(row, name): text for row, text in wrong.items()}),),
@@ -228,7 +229,7 @@ def _duplicates(same: Mapping[int, int]) -> list[Finding]:
         Finding(
             "duplicate",
             "Rows that are there twice",
-            f"{_count(len(same), 'row repeats', 'rows repeat')} an earlier row, question and answer. They are kept on "
+            f"{counted(len(same), 'row repeats', 'rows repeat')} an earlier row, question and answer. They are kept on "
             "one side of the split, and count more than once.",
             tuple(same),
             fixes=(Fix("Keep the first of each", dict.fromkeys(same, "repeats an earlier row")),),
@@ -258,8 +259,8 @@ def _conflicts(table: Table, clash: Sequence[Sequence[int]]) -> list[Finding]:
         Finding(
             "conflict",
             "The same question with different answers",
-            f"{_count(len(clash), 'question appears', 'questions appear')} with more than one answer, in "
-            f"{_count(len(rows), 'row', 'rows')}. No prompt can get all of them right.",
+            f"{counted(len(clash), 'question appears', 'questions appear')} with more than one answer, in "
+            f"{counted(len(rows), 'row', 'rows')}. No prompt can get all of them right.",
             tuple(rows),
             _notes(rows),
             tuple(fixes),
@@ -281,10 +282,10 @@ def _near(table: Table, rows: Sequence[int], keys: Mapping[int, str]) -> Iterato
         if not found:
             continue
         words = (
-            f"{_count(len(found), 'pair of rows is', 'pairs of rows are')} nearly the same, and one of the two is in the "
+            f"{counted(len(found), 'pair of rows is', 'pairs of rows are')} nearly the same, and one of the two is in the "
             "final test: the score there would flatter."
             if kind == "leak"
-            else f"{_count(len(found), 'row differs', 'rows differ')} from another row by a letter or a word."
+            else f"{counted(len(found), 'row differs', 'rows differ')} from another row by a letter or a word."
         )
         yield Finding(
             "leak" if kind == "leak" else "near",
@@ -320,7 +321,7 @@ def _odd(table: Table, label: str, rows: Sequence[int], keys: Mapping[int, str])
     yield Finding(
         "odd",
         "Answers that look odd",
-        f"{_count(len(found), 'row has', 'rows have')} another answer than the rows most like it{part}. Look at them: "
+        f"{counted(len(found), 'row has', 'rows have')} another answer than the rows most like it{part}. Look at them: "
         "some may be mistakes, some may be hard cases worth keeping.",
         tuple(found),
         _notes(
@@ -351,7 +352,7 @@ def _long(table: Table, rows: Sequence[int]) -> Iterator[Finding]:
         yield Finding(
             "long",
             "Very long rows",
-            f"{_count(len(found), 'row is', 'rows are')} far longer than the others (half of them have at most {usual:,} "
+            f"{counted(len(found), 'row is', 'rows are')} far longer than the others (half of them have at most {usual:,} "
             "characters): dear, and perhaps too long for the model.",
             tuple(found),
             _notes(found),
@@ -391,7 +392,3 @@ def _imbalance(table: Table, label: str, rows: Sequence[int]) -> Iterator[Findin
 
 def _notes(words: Mapping[int, str]) -> tuple[str, ...]:
     return tuple(list(words.values())[:MOST_NOTES])
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from engine.errors import DatasetError
 from engine.records import Example, content_hash
+from engine.text import counted
 
 SIDES = ("train", "validation", "test")
 SMALLEST = {"train": 4, "validation": 3, "test": 3}
@@ -125,7 +126,7 @@ def _with_synthetic(
     keys = dict(zip(rows, zip(*columns, strict=True), strict=True)) if columns else {}
     apart = {keys[row] for row in (*split.validation, *split.test)} if keys else set()
     kept = [row for row in written if not keys or keys[row] not in apart]
-    notes = [f"{len(kept):,} row{'s' if len(kept) != 1 else ''} written by a model: to learn from only."]
+    notes = [f"{counted(len(kept), 'row')} written by a model: to learn from only."]
     left_out = len(written) - len(kept)
     if left_out:
         verb = "repeat" if left_out > 1 else "repeats"
@@ -166,7 +167,7 @@ def _check_count(count: int, shares: Sequence[float]) -> None:
     needed = rows_needed(shares)
     if count < needed:
         wanted = ", ".join(f"{SMALLEST[side]} {_PURPOSE[side]}" for side in SIDES)
-        rows = "1 usable row" if count == 1 else f"{count} usable rows"
+        rows = counted(count, "usable row")
         raise DatasetError(
             f"There {'is' if count == 1 else 'are'} {rows}, and this split needs at least {needed} ({wanted}). "
             f"Add {needed - count} more."

@@ -80,16 +80,3 @@ def moment(seconds: float | None) -> str:
     if seconds < 0.001:
         return "under 1 ms"
     return f"{1000 * seconds:.0f} ms" if seconds < 1 else duration(seconds)
-
-
-def as_text(value: object) -> str:
-    """Write a value as a person would.
-
-    >>> as_text(["a", "b"]), as_text(None), as_text(3)
-    ('a, b', '', '3')
-    """
-    if value is None:
-        return ""
-    if isinstance(value, list | tuple):
-        return ", ".join(as_text(v) for v in value)
-    return str(value)

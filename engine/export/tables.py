@@ -14,8 +14,8 @@ from typing import Any
 
 import orjson
 
-from engine.export.figures import as_text
 from engine.export.report.page import ReportRow
+from engine.text import as_text
 
 LONGEST_CELL = 32_000
 """Excel takes 32,767 characters in a cell and calls the file damaged where there are more."""

@@ -17,9 +17,9 @@ from engine.errors import BadReplyError, ConfigurationError
 from engine.lm.base import Choice, Reply, Request
 from engine.lm.client import LM, Transport, needed_key
 from engine.lm.exchange import texts_of, vectors_of
-from engine.lm.hashing import DIMENSIONS, hashed
 from engine.lm.openai_http import OpenAITransport
 from engine.records import Usage
+from engine.similarity import DIMENSIONS, hashed
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,8 @@ from pydantic import Field, field_validator
 
 from engine.errors import ConfigurationError
 from engine.metrics.base import Grade, Metric, MetricOptions, WorkedExample
-from engine.metrics.text import as_text, normalize_text, plain_text, quoted, token_f1
+from engine.metrics.text import normalize_text, plain_text, quoted, token_f1
+from engine.text import as_text
 
 
 class ExactMatchOptions(MetricOptions):

@@ -12,13 +12,13 @@ from engine.lm.embedder import OFFLINE, Embedder
 from engine.metrics.base import AwaitedMetric, Case, Grade, Metric, MetricOptions, WorkedExample
 from engine.metrics.text import (
     accepted_answers,
-    as_text,
     missing_words,
     normalize_text,
     plain_text,
     quoted,
     token_f1,
 )
+from engine.text import as_text
 
 
 class EditDistanceOptions(MetricOptions):

@@ -6,8 +6,9 @@ import re
 import string
 import unicodedata
 from collections import Counter
-from enum import Enum
 from typing import Any
+
+from engine.text import as_text
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -37,17 +38,6 @@ def plain_text(value: Any) -> str:
     """
     text = unicodedata.normalize("NFKC", as_text(value)).casefold()
     return " ".join(text.split()).strip(_EDGES)
-
-
-def as_text(value: Any) -> str:
-    """Return a value as the text a person would write for it."""
-    if isinstance(value, str) and not isinstance(value, Enum):
-        return value
-    if isinstance(value, Enum):
-        return as_text(value.value)
-    if isinstance(value, list | tuple | set | frozenset):
-        return ", ".join(as_text(item) for item in value)
-    return "" if value is None else str(value)
 
 
 def quoted(value: Any) -> str:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from engine import loop
-from engine.modules.nearest import NearestTexts
 from engine.records import Example
+from engine.similarity import NearestTexts
 
 
 class KNN:

@@ -21,11 +21,11 @@ from engine.lm.middleware import send
 from engine.modules import state
 from engine.modules.call_range import CallRange
 from engine.modules.module import Module
-from engine.modules.nearest import NearestTexts, text_of_values
 from engine.prediction import Prediction
 from engine.records import Demo, Example, StepState, json_value
 from engine.runtime import current, tracked
 from engine.signature import InputField, OutputField, Signature, ensure_signature
+from engine.similarity import NearestTexts, text_of_values
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter

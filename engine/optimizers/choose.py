@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.metrics.base import Metric
 from engine.search.budget import Budget
+from engine.text import counted
 
 # Calls below which writing and comparing wordings leaves no room for a score that means something.
 _SMALL_BUDGET = 150
@@ -33,7 +34,7 @@ def choose_optimizer(
     calls = None if budget is None else budget.calls
     limited = budget is not None and budget != Budget()
     one_pass = max(1, rows) * max(1, steps)
-    counted = f"{rows:,} row{'' if rows == 1 else 's'}"
+    row_count = counted(rows, "row")
     wanted: list[tuple[str, str]] = []
     if rows <= 0:
         return _first(
@@ -41,21 +42,21 @@ def choose_optimizer(
             available,
         )
     if rows <= 2:
-        why = f"{counted} cannot be spared as examples, so only the wording is tuned."
+        why = f"{row_count} cannot be spared as examples, so only the wording is tuned."
         return _first([("BayesianSignatureOptimizer", why), ("MIPROv2", why)], available)
     if calls is not None and calls < 2 * one_pass:
-        why = f"A budget of {calls:,} calls does not cover scoring {counted} twice, so examples are shown without a search."
+        why = f"A budget of {calls:,} calls does not cover scoring {row_count} twice, so examples are shown without a search."
         return _first([("LabeledFewShot", why)], available)
     if rows < 20:
-        why = f"{counted} are too few to compare many prompts on, so rows that the model solves are shown as examples."
+        why = f"{row_count} are too few to compare many prompts on, so rows that the model solves are shown as examples."
         return _first([("BootstrapFewShot", why)], available)
     if limited and _explains(metric) and (calls is None or calls >= _SMALL_BUDGET):
         why = "The metric says what was wrong and there is a budget: this one learns from every wrong row."
         wanted.append(("Autotune", why))
     if calls is not None and calls < 8 * one_pass:
-        why = f"A budget of {calls:,} calls is too small to compare many prompts on {counted}, so solved rows are shown."
+        why = f"A budget of {calls:,} calls is too small to compare many prompts on {row_count}, so solved rows are shown."
         wanted.append(("BootstrapFewShot", why))
-    why = f"With {counted}, sets of solved examples can be compared, which gains most for the least risk."
+    why = f"With {row_count}, sets of solved examples can be compared, which gains most for the least risk."
     wanted.append(("BootstrapFewShotWithRandomSearch", why))
     return _first(wanted, available)
 

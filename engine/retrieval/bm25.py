@@ -5,9 +5,6 @@ Sources: Robertson et al. 1994, "Okapi at TREC-3"; computed by bm25s (Lù 2024),
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,11 +13,11 @@ import orjson
 from engine import loop
 from engine.retrieval.base import Hit, Retriever, checked_k
 from engine.retrieval.corpus import CHUNK, Corpus
+from engine.similarity import search_words
 
 if TYPE_CHECKING:
     import bm25s
 
-_WORD = re.compile(r"\w+")
 _MANY_PASSAGES = 5_000
 
 
@@ -43,7 +40,9 @@ class BM25(Retriever):
         self._settings = {"k1": k1, "b": b}
         self._vocabulary: dict[str, int] = {}
         known = self._vocabulary
-        ids = [[known.setdefault(word, len(known)) for word in words(text)] for text in self.corpus.texts]
+        ids = [
+            [known.setdefault(word, len(known)) for word in search_words(text)] for text in self.corpus.texts
+        ]
         self._index = self._new()
         if self._vocabulary:
             self._index.index((ids, self._vocabulary), show_progress=False)
@@ -64,7 +63,7 @@ class BM25(Retriever):
         import numpy as np
 
         wanted = self.k if k is None else checked_k(k)
-        ids = [self._vocabulary[w] for w in dict.fromkeys(words(query)) if w in self._vocabulary]
+        ids = [self._vocabulary[w] for w in dict.fromkeys(search_words(query)) if w in self._vocabulary]
         if not ids:
             return []
         scores = self._index.get_scores_from_ids(ids)
@@ -95,87 +94,3 @@ class BM25(Retriever):
 
             made._index = bm25s.BM25.load(folder / "bm25", show_progress=False)
         return made
-
-
-def words(text: str) -> list[str]:
-    """Return a text's words as they are compared: without case, accents, function words and plural endings.
-
-    >>> words("The Refunds of two Bus lines, déjà vu")
-    ['refund', 'two', 'bus', 'line', 'deja', 'vu']
-    """
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    plain = (
-        "".join(c for c in decomposed if not unicodedata.combining(c)) if not text.isascii() else decomposed
-    )
-    return [stem for stem in map(_stem, _WORD.findall(plain)) if stem]
-
-
-@lru_cache(maxsize=200_000)
-def _stem(word: str) -> str:
-    """A word without its plural ending; "" for a function word. Harman's S-stemmer: little is ever confused."""
-    if word in FUNCTION_WORDS:
-        return ""
-    if len(word) > 3 and word.endswith("ies") and not word.endswith(("eies", "aies")):
-        return word[:-3] + "y"
-    if len(word) > 3 and word.endswith("s") and not word.endswith(("us", "ss", "is")):
-        return word[:-1]
-    return word
-
-
-FUNCTION_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "but",
-        "by",
-        "do",
-        "does",
-        "for",
-        "from",
-        "had",
-        "has",
-        "have",
-        "how",
-        "i",
-        "if",
-        "in",
-        "into",
-        "is",
-        "it",
-        "its",
-        "me",
-        "my",
-        "not",
-        "of",
-        "on",
-        "or",
-        "our",
-        "so",
-        "that",
-        "the",
-        "their",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "to",
-        "was",
-        "we",
-        "were",
-        "what",
-        "when",
-        "where",
-        "which",
-        "who",
-        "will",
-        "with",
-        "you",
-        "your",
-    ]
-)

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Self
 from engine import loop
 from engine.errors import ConfigurationError
 from engine.lm.embedder import Embedder
-from engine.lm.hashing import unit
 from engine.prediction import Prediction
 from engine.retrieval.base import Hit, Retriever, checked_k
 from engine.retrieval.corpus import CHUNK, Corpus
+from engine.similarity import unit
 
 if TYPE_CHECKING:
     import numpy as np

@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from engine.errors import SignatureError
 from engine.signature.fields import RULES, InputField, OutputField, check_name, role_of, typed, with_rules
 from engine.signature.grammar import Names, caller_names, parse_sides, type_text
+from engine.text import listed
 
 
 def declared_fields(cls: type, declared: dict[str, Any], scope: Mapping[str, Any]) -> dict[str, FieldInfo]:
@@ -152,7 +153,7 @@ def _names(names: Iterable[str]) -> str:
     quoted = [f"`{name}`" for name in names]
     if not quoted:
         return "nothing"
-    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} and {quoted[-1]}"
+    return listed(quoted)
 
 
 class SignatureMeta(type):

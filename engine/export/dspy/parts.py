@@ -111,6 +111,7 @@ import typing
 import unicodedata
 import zlib
 from collections import Counter
+from functools import lru_cache
 from typing import *  # noqa: F403 - the types of the fields
 
 import dspy

@@ -13,14 +13,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engine import similarity
 from engine.errors import ProgramFileError
 from engine.export.dspy.parts import ADAPTERS, CALLING, CODE, SCRIPT, TOOL_CODE
 from engine.export.dspy.searching import NEAR_SEARCHING, NEAREST, SEARCH_TOOL, SEARCHING, own_code
 from engine.export.dspy.state import beside, built, chooses, step_state
 from engine.export.program import ProgramFile
-from engine.lm import hashing
 from engine.lm.choice import ModelChoice
-from engine.modules import nearest
 from engine.modules.module import Module
 from engine.modules.predict import FIELD, Predict
 from engine.pipeline.build import build_program
@@ -28,7 +27,6 @@ from engine.pipeline.corpora import searches
 from engine.pipeline.spec import FieldSpec, StepSpec
 from engine.pipeline.strategies import TOOLS
 from engine.records import json_value
-from engine.retrieval.bm25 import FUNCTION_WORDS
 
 RATED = {"best_of_n": "BestOfN", "refine": "Refine"}
 """Strategy -> DSPy's class, of those that rate their answers."""
@@ -127,10 +125,13 @@ def _inside(owner: str, path: str, before: Predict, tuned: Predict) -> _Placed:
 def _parts(steps: Sequence[StepSpec], placed: Sequence[_Placed]) -> Iterable[str]:
     """What the script needs of its own for these steps."""
     searching = [step for step in steps if searches(step)]
+    choosing = any(chooses(p.tuned) for p in placed)
+    if searching or choosing:
+        yield own_code(similarity)
     if searching:
-        yield SEARCHING.replace("@FUNCTION_WORDS@", _literal(" ".join(sorted(FUNCTION_WORDS))))
+        yield SEARCHING
     if any(step.options.retriever == "embeddings" for step in searching):
-        yield own_code(hashing) + NEAR_SEARCHING
+        yield NEAR_SEARCHING
     if any(step.strategy != "retrieve" for step in searching):
         yield SEARCH_TOOL
     for step in searching:
@@ -142,8 +143,8 @@ def _parts(steps: Sequence[StepSpec], placed: Sequence[_Placed]) -> Iterable[str
         yield CALLING
     if any(s.strategy == "program_of_thought" for s in steps):
         yield CODE
-    if any(chooses(p.tuned) for p in placed):
-        yield own_code(nearest) + NEAREST
+    if choosing:
+        yield NEAREST
 
 
 def _passages(step: StepSpec) -> tuple[str, ...]:

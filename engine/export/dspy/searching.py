@@ -13,9 +13,9 @@ from types import ModuleType
 def own_code(module: ModuleType) -> str:
     """Return a module's code without its docstring and imports: it needs nothing of the engine.
 
-    >>> from engine.modules import nearest
-    >>> own_code(nearest).lstrip().splitlines()[0]
-    'class NearestTexts:'
+    >>> from engine import similarity
+    >>> own_code(similarity).lstrip().splitlines()[0]
+    'DIMENSIONS = 1024'
     """
     source = inspect.getsource(module)
     first = next(node for node in ast.parse(source).body[1:] if not _imports(node))
@@ -27,24 +27,6 @@ def _imports(node: ast.stmt) -> bool:
 
 
 SEARCHING = '''
-FUNCTION_WORDS = frozenset(@FUNCTION_WORDS@.split())
-
-
-def words(text):
-    """Return a text's words as they are compared: without case, accents, function words and plural endings."""
-    text = unicodedata.normalize("NFKD", text.casefold())
-    text = "".join(c for c in text if not unicodedata.combining(c))
-    found = []
-    for word in re.findall(r"\\w+", text):
-        if word in FUNCTION_WORDS:
-            continue
-        if len(word) > 3 and word.endswith("ies") and not word.endswith(("eies", "aies")):
-            word = word[:-3] + "y"
-        elif len(word) > 3 and word.endswith("s") and not word.endswith(("us", "ss", "is")):
-            word = word[:-1]
-        found.append(word)
-    return found
-
 
 def numbered(passages):
     """Return passages as one text."""
@@ -57,7 +39,7 @@ class Search:
 
     def __init__(self, passages, k, field="passages", listed=True):
         self.passages, self.k, self.field, self.listed = passages, k, field, listed
-        self.counts = [Counter(words(passage)) for passage in passages]
+        self.counts = [Counter(search_words(passage)) for passage in passages]
         self.lengths = [sum(counts.values()) for counts in self.counts]
         self.seen = Counter(word for counts in self.counts for word in counts)
         self.usual = sum(self.lengths) / max(len(self.lengths), 1)
@@ -69,7 +51,7 @@ class Search:
 
     def find(self, query):
         scores = [0.0] * len(self.passages)
-        for word in dict.fromkeys(words(query)):
+        for word in dict.fromkeys(search_words(query)):
             n = self.seen[word]
             weight = math.log(1 + (len(self.passages) - n + 0.5) / (n + 0.5))
             for i, counts in enumerate(self.counts):
@@ -78,8 +60,6 @@ class Search:
         best = sorted((i for i in range(len(scores)) if scores[i] > 0), key=lambda i: (-round(scores[i], 5), i))
         return [self.passages[i] for i in best[: self.k]]
 '''
-"""The marked place holds the words that a search leaves out."""
-
 NEAR_SEARCHING = '''
 
 class NearSearch(Search):
@@ -95,7 +75,6 @@ class NearSearch(Search):
         return [self.passages[i] for i in best[: self.k]]
 
 '''
-"""Stands after the code of `engine.lm.hashing`."""
 
 SEARCH_TOOL = """
 def search_in(found):
@@ -135,4 +114,3 @@ class Nearest(dspy.Predict):
         return {**super().dump_state(json_mode), "nearest": self.nearest}
 
 '''
-"""Stands after the code of `engine.modules.predict`."""

@@ -8,9 +8,10 @@ from html import escape
 from typing import Any
 
 from engine.export.diff import Segment, difference
-from engine.export.figures import as_text, duration, moment, percent, price, prompts_tried, short
+from engine.export.figures import duration, moment, percent, price, prompts_tried, short
 from engine.export.report.charts import Dot, interval_svg, score_svg
 from engine.records import Candidate, Demo
+from engine.text import as_text, counted
 
 MARK = (
     '<svg class="mark" viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="8"/>'
@@ -262,7 +263,7 @@ def _diff(before: str, after: str) -> str:
         for line in found.lines
     )
     return (
-        f'<p class="fine">{_count(found.added, "word")} added, {_count(found.removed, "word")} removed</p>'
+        f'<p class="fine">{counted(found.added, "word")} added, {counted(found.removed, "word")} removed</p>'
         f'<div class="wide"><table class="diff"><tr><th>Before</th><th>After</th></tr>{lines}</table></div>'
     )
 
@@ -313,7 +314,7 @@ def _prompts(prompts: Sequence[ReportPrompt]) -> str:
     lines = [
         [
             f"{p.number}{' (best)' if p.best else ' (start)' if not p.number else ''}",
-            "" if p.score is None else f"{percent(p.score)} on {_count(p.rows, 'row')}",
+            "" if p.score is None else f"{percent(p.score)} on {counted(p.rows, 'row')}",
             ", ".join(map(str, p.parents)),
             p.reason or "The starting prompt.",
         ]
@@ -380,10 +381,6 @@ def _answer(values: Mapping[str, Any]) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL].rstrip()} …"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _number(value: float | None) -> str:

@@ -27,11 +27,10 @@ from engine.export.standalone import steps as step_parts
 from engine.export.standalone.literal import literal
 from engine.export.standalone.models import asks_for, endpoint, is_offline
 from engine.export.standalone.types import kind_of
-from engine.modules.nearest import text_of_values
 from engine.modules.predict import Predict
 from engine.pipeline.signatures import field_type
 from engine.pipeline.spec import FieldSpec, StepSpec
-from engine.retrieval.bm25 import FUNCTION_WORDS
+from engine.similarity import FUNCTION_WORDS, text_of_values
 
 LAYOUTS: dict[type[Adapter], str] = {ChatAdapter: "chat", JSONAdapter: "json", XMLAdapter: "xml"}
 BEYOND = {

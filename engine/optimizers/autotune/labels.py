@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 import random
-import re
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from engine.search.contract import Problem
+from engine.similarity import words
 
 # How often labels are shuffled, and by how many standard deviations words must say more of the real ones.
 # Tuned on 200 tables whose labels are random: all stayed under 3.
@@ -26,7 +26,7 @@ def row_words(problem: Problem, row: int) -> frozenset[str]:
     """Return the words of a row's inputs."""
     values = problem.rows[row]
     text = " ".join(str(values.get(name, "")) for name in problem.input_fields)
-    return frozenset(re.findall(r"\w+", text.lower()))
+    return frozenset(words(text))
 
 
 def covering_rows(problem: Problem, rows: Sequence[int], k: int) -> list[int]:
@@ -159,4 +159,4 @@ class LabelCheck:
 @lru_cache(maxsize=4096)
 def text_words(text: str) -> frozenset[str]:
     """Return the words of a text."""
-    return frozenset(re.findall(r"\w+", text.lower()))
+    return frozenset(words(text))

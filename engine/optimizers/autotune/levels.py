@@ -14,6 +14,7 @@ from engine.optimizers.autotune.space import Combination, Level, Space
 from engine.optimizers.shared.demos import labeled_demo
 from engine.records import Demo, Outcome
 from engine.search.contract import Problem
+from engine.text import counted
 
 if TYPE_CHECKING:
     from engine.optimizers.autotune.optimizer import Plan
@@ -62,7 +63,7 @@ class LevelMaker:
             rules = merged_rules(current, readings)
             if rules and rules != current:
                 n, new = sum(bool(rules) for rules in readings), len(set(rules) - set(current))
-                title = f"{len(rules)} rules ({new} new) from {n} reading{'' if n == 1 else 's'} of the rows"
+                title = f"{len(rules)} rules ({new} new) from {counted(n, 'reading')} of the rows"
                 if supported := sum(check.support(rule) > 0 for rule in rules):
                     title += f", {supported} of them borne out by labelled rows"
                 added.append((place, space.add(place, Level(title, rules, origin=base[place] or None))))

@@ -20,6 +20,7 @@ from engine.optimizers.shared.prompt_values import describe_step, labelled_rows,
 from engine.records import Outcome
 from engine.search.contract import Problem, Proposal, Propose
 from engine.signature import InputField, OutputField, Signature
+from engine.similarity import shared
 
 # Failed runs that one reader sees, and successes next to them.
 _RUNS_EACH, _SUCCESSES_EACH = 10, 6
@@ -179,10 +180,7 @@ def _weights(rules: Sequence[str]) -> dict[str, float]:
 
 def _alike(a: str, b: str, weights: Mapping[str, float]) -> float:
     """Return how much two rules share: the weight of common words over that of all, 0 to 1."""
-    first, second = text_words(a), text_words(b)
-    # Not sum: its last digit depends on the order of a set, which changes from process to process.
-    every = math.fsum(weights.get(w, 1.0) for w in first | second)
-    return math.fsum(weights.get(w, 1.0) for w in first & second) / every if every else 0.0
+    return shared(text_words(a), text_words(b), weights, 1.0)
 
 
 class WriteRules(Signature):

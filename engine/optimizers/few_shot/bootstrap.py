@@ -18,6 +18,7 @@ from engine.optimizers.base import Optimizer, Options
 from engine.optimizers.shared.demos import with_labeled, with_solved
 from engine.records import Candidate, Outcome
 from engine.search.contract import Keep, Problem, Score, Search
+from engine.text import counted
 
 
 class BootstrapFewShotOptions(Options):
@@ -204,5 +205,5 @@ def solved_reason(solved: dict[int, Outcome], found: Candidate) -> str:
     """Return a candidate's reason: how many examples of which kind it shows."""
     most = max(found.steps.values(), key=lambda state: len(state.demos))
     raw = sum(not d.augmented for d in most.demos)
-    rows = f"{len(solved)} row{'' if len(solved) == 1 else 's'} it solved"
+    rows = f"{counted(len(solved), 'row')} it solved"
     return f"The starting prompt with {rows} and {raw} labelled rows as examples."

@@ -5,15 +5,13 @@ A demonstration shows a step its own inputs and outputs. It knows no search and 
 
 from __future__ import annotations
 
-import math
 import random
-import re
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from engine.records import Candidate, Demo, Outcome
 from engine.search.contract import Problem
+from engine.similarity import rarity, total_weight, words
 
 
 def labeled_demo(problem: Problem, path: str, row: int) -> Demo | None:
@@ -49,30 +47,30 @@ def varied_rows(problem: Problem, rows: Sequence[int], k: int, rng: random.Rando
     best-candidate sampling (1991), with words in place of distances.
     """
     pool = rng.sample(list(rows), min(len(rows), max(_FEWEST_IN_POOL, _POOL_FOR_EACH * k)))
-    words = {row: _words(problem, row) for row in pool}
-    counts = Counter(word for own in words.values() for word in own)
-    weight = {word: math.log((1 + len(pool)) / n) for word, n in counts.items()}
-    # Exact sums: the order of a set's words is another in each process.
-    weights = {row: math.fsum(weight[w] for w in own) for row, own in words.items()}
+    words_of = {row: _row_words(problem, row) for row in pool}
+    weights = rarity(list(words_of.values()))
     seen: set[str] = set()
     chosen: list[int] = []
     while pool and len(chosen) < k:
         drawn = pool[:_DRAWN_EACH]
         best = min(
-            drawn, key=lambda row: math.fsum(weight[w] for w in words[row] & seen) / (weights[row] or 1.0)
+            drawn,
+            key=lambda row: (
+                total_weight(words_of[row] & seen, weights) / (total_weight(words_of[row], weights) or 1.0)
+            ),
         )
         pool.remove(best)
         chosen.append(best)
-        seen |= words[best]
+        seen |= words_of[best]
         rng.shuffle(pool)
     return chosen
 
 
-def _words(problem: Problem, row: int) -> frozenset[str]:
+def _row_words(problem: Problem, row: int) -> frozenset[str]:
     values = problem.rows[row]
     names = (*problem.input_fields, *problem.output_fields)
     text = " ".join(str(values[name])[:_READ] for name in names if name in values)
-    return frozenset(re.findall(r"\w+", text.lower()))
+    return frozenset(words(text))
 
 
 # Rows that examples are chosen among: for each example, at least, and drawn at once for each.

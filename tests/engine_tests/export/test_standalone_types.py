@@ -23,8 +23,8 @@ from engine.export.standalone.tags import xml_reply
 from engine.export.standalone.types import kind_of
 from engine.export.standalone.values import UnreadableError as Refused
 from engine.export.standalone.values import as_json, from_json, from_text, written
-from engine.modules.nearest import NearestTexts
-from engine.retrieval.bm25 import BM25, FUNCTION_WORDS
+from engine.retrieval.bm25 import BM25
+from engine.similarity import FUNCTION_WORDS, NearestTexts
 
 TYPES = [
     str,
