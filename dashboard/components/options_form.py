@@ -6,13 +6,14 @@ left out and keeps its default.
 
 from __future__ import annotations
 
-import types
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import streamlit as st
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+
+from engine.signature.field_type import without_none
 
 Kind = Literal["flag", "whole", "number", "choice", "text"]
 UNSET = "Automatic"
@@ -92,7 +93,7 @@ def problems(model: type[BaseModel], values: Mapping[str, Any]) -> list[str]:
 
 
 def _entry(name: str, field: FieldInfo, given: Sequence[Any] | None) -> Entry | None:
-    annotation, optional = _without_none(field.annotation)
+    annotation, optional = without_none(field.annotation)
     default = field.get_default(call_default_factory=True)
     kind: Kind
     options: tuple[Any, ...] = ()
@@ -148,14 +149,6 @@ def _shown(value: Any) -> str:
     if value is None:
         return UNSET
     return value if isinstance(value, str) else str(value)
-
-
-def _without_none(annotation: Any) -> tuple[Any, bool]:
-    if get_origin(annotation) in (Union, types.UnionType):
-        rest = [a for a in get_args(annotation) if a is not type(None)]
-        if len(rest) == 1:
-            return rest[0], len(rest) < len(get_args(annotation))
-    return annotation, False
 
 
 def _limits(field: FieldInfo) -> tuple[float | None, float | None]:

@@ -285,7 +285,7 @@ def _table(
         inputs=[f.name for f in spec.inputs],
         outputs=[f.name for f in spec.outputs],
         choices={f.name: f.choices for f in spec.outputs if f.choices},
-        optional={f.name for f in fields if f.type.startswith("Optional") or f.type.endswith("| None")},
+        optional={f.name for f in fields if f.parsed_type.optional},
         apart=test,
         left_out=excluded,
     )

@@ -33,7 +33,7 @@ LARGEST: Final = 60 * 2**20
 """Bytes of pictures and other files that a project's file may carry."""
 
 _KEPT = r"[0-9a-f]{12}-[\w.-]{1,60}"
-_KINDS = ("Image", "PDF", "File", "Audio")
+_KINDS = {"Image", "PDF", "File", "Audio"}
 
 
 class AttachedFile(BaseModel):
@@ -125,7 +125,7 @@ def _cells(draft: ProjectDraft, table: Dataset) -> Iterator[str]:
         return
     for field in (*draft.pipeline.inputs, *draft.pipeline.outputs):
         column = draft.mapping.get(field.name)
-        if column in table.columns and any(kind in field.type for kind in _KINDS):
+        if column in table.columns and field.parsed_type.names & _KINDS:
             yield from table.frame[column]
 
 

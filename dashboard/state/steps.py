@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 from engine.pipeline.check import usable_name
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepOptions, StepSpec
 from engine.runs.spec import ProjectDraft
+from engine.signature.field_type import read_field_type
 
 TYPES: dict[str, str] = {
     "Text": "str",
@@ -46,11 +47,14 @@ def title_of(field: FieldSpec) -> str:
     """
     if field.choices or field.type == "choice":
         return "One of a list"
-    titles = {written: title for title, written in TYPES.items()}
-    inner = re.fullmatch(r"Optional\[(.+)\]", field.type)
-    if inner and field.type not in titles and inner[1] in titles:
-        return titles[inner[1]] + MAY_BE_EMPTY
-    return titles.get(field.type, field.type)
+    titles = {read_field_type(written): title for title, written in TYPES.items()}
+    found = field.parsed_type
+    if found.problem:
+        return field.type
+    same = {kind.annotation: title for kind, title in titles.items() if not kind.problem}
+    return same.get(found.annotation) or (
+        same[found.plain] + MAY_BE_EMPTY if found.plain in same else field.type
+    )
 
 
 def with_type(field: FieldSpec, title: str) -> FieldSpec:

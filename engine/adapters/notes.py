@@ -11,11 +11,12 @@ import typing
 from collections.abc import Iterable
 from enum import Enum
 from functools import lru_cache
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 import orjson
 import typing_extensions
 
+from engine.signature.field_type import without_none
 from engine.signature.grammar import UNIONS, NoneType
 from engine.signature.grammar import type_text as type_hint
 from engine.types.base import Type
@@ -84,25 +85,6 @@ def _hashable(value: Any) -> bool:
     except TypeError:
         return False
     return True
-
-
-def without_none(annotation: Any) -> tuple[Any, bool]:
-    """Return a type without its None, and whether it had one.
-
-    >>> without_none(int | None)
-    (<class 'int'>, True)
-    """
-    if get_origin(annotation) is Annotated:
-        return without_none(get_args(annotation)[0])
-    if annotation is None or annotation is NoneType:
-        return NoneType, True
-    if get_origin(annotation) not in UNIONS:
-        return annotation, False
-    args = get_args(annotation)
-    kept = tuple(a for a in args if a is not NoneType)
-    if len(kept) == len(args):
-        return annotation, False
-    return (kept[0] if len(kept) == 1 else Union[kept]), True  # noqa: UP007 - built from a tuple at run time
 
 
 def json_schema(annotation: Any) -> dict[str, Any] | None:

@@ -7,15 +7,15 @@ this layer is below the adapters and must not know them.
 from __future__ import annotations
 
 import re
-import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from engine.dataset.table import Dataset, RowProblem, missing_column
 from engine.errors import DatasetError, EngineError
 from engine.records import Example
+from engine.signature.field_type import without_none
 
 Parse = Callable[[str, Any], Any]
 
@@ -151,7 +151,7 @@ _UNCHANGING = (str, int, float, bool, Enum, type(None))
 
 def _reader(annotation: Any, parse: Parse) -> Callable[[str], Any]:
     """Return what turns one cell into a value of a type, or raises _Unusable."""
-    optional, inner = _without_none(annotation)
+    inner, optional = without_none(annotation)
     if inner is str:
         convert: Callable[[str], Any] = str
     elif get_origin(inner) is Literal:
@@ -169,14 +169,6 @@ def _reader(annotation: Any, parse: Parse) -> Callable[[str], Any]:
         return convert(cell)
 
     return read
-
-
-def _without_none(annotation: Any) -> tuple[bool, Any]:
-    if get_origin(annotation) in (Union, types.UnionType):
-        others = tuple(a for a in get_args(annotation) if a is not type(None))
-        if len(others) < len(get_args(annotation)):
-            return True, others[0] if len(others) == 1 else Union[others]  # noqa: UP007 - made at run time
-    return False, annotation
 
 
 def _choice_reader(choices: Sequence[Any]) -> Callable[[str], Any]:

@@ -10,14 +10,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from engine.adapters import Adapter, adapter_by_name
-from engine.adapters.notes import without_none
 from engine.errors import PipelineError
 from engine.lm.choice import shared_lm
 from engine.modules.call_range import CallRange
 from engine.modules.module import Module
 from engine.pipeline.check import spec_problems
 from engine.pipeline.conditions import exclude_each_other, holds
-from engine.pipeline.signatures import field_type, signature_of
+from engine.pipeline.signatures import signature_of
 from engine.pipeline.spec import Condition, FieldSpec, PipelineSpec, StepSpec
 from engine.pipeline.strategies import STRATEGIES
 from engine.prediction import Prediction
@@ -124,7 +123,7 @@ def _check_inputs(pipeline: PipelineSpec, step: StepSpec, given: Mapping[str, An
 
 
 def _may_be_absent(f: FieldSpec) -> bool:
-    return without_none(field_type(f))[1]
+    return f.parsed_type.optional
 
 
 def _items(step: str, values: Mapping[str, Any], field: str) -> Iterable[Any]:

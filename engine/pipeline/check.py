@@ -19,8 +19,6 @@ from engine.pipeline.signatures import field_type
 from engine.pipeline.spec import CorpusSpec, FieldSpec, PipelineSpec, StepSpec
 from engine.pipeline.strategies import RESERVED, TOOLS
 
-_LIST = re.compile(r"^(?:Optional\[)?(?:list|tuple|set|Sequence)\b", re.IGNORECASE)
-
 
 def wiring_problems(spec: PipelineSpec) -> Iterator[str]:
     """Iterate over what is wrong between the steps, in their order."""
@@ -80,12 +78,12 @@ def _waits_for(spec: PipelineSpec, name: str) -> set[str]:
 
 
 def _is_list(maker: StepSpec, name: str) -> bool:
-    return any(f.name == name and not f.choices and _LIST.match(f.type.strip()) for f in maker.makes)
+    return any(f.name == name and f.parsed_type.is_list for f in maker.makes)
 
 
 def _may_be_list(field: FieldSpec) -> bool:
     """Whether a list can be read as this field; a text is written as numbered passages."""
-    return not field.choices and field.type.strip() not in ("int", "float", "bool")
+    return not field.choices and field.parsed_type.plain not in (int, float, bool)
 
 
 def _condition_problems(spec: PipelineSpec, place: int, made: dict[str, list[StepSpec]]) -> Iterator[str]:
@@ -131,7 +129,7 @@ def _item_problems(spec: PipelineSpec, place: int, made: dict[str, list[StepSpec
     elif item in made or item in {f.name for other in spec.steps if other is not step for f in other.needs}:
         yield f"The item {item!r} of the step {step.name!r} is called like another field. Rename the input."
     field = _known(spec, place, made).get(name)
-    if field is not None and (field.choices or not _LIST.match(field.type.strip())):
+    if field is not None and not field.parsed_type.is_list:
         kind = "a choice" if field.choices else field.type
         yield (
             f"The step {step.name!r} runs for each item of {name!r}, which is no list but {kind}. "
@@ -173,7 +171,7 @@ def _answer_problems(spec: PipelineSpec, made: dict[str, list[StepSpec]]) -> Ite
     if last.when is None:
         return
     for f in last.makes:
-        if len(made[f.name]) == 1 and not re.match(r"Optional\[|.*\| *None$", f.type):
+        if len(made[f.name]) == 1 and not f.parsed_type.optional:
             yield (
                 f"Where the last step {last.name!r} is left out, nothing makes the answer {f.name!r}. "
                 "Let another step make it for the other values, or give it a type that may be empty, "
@@ -306,7 +304,7 @@ def _search_problems(step: StepSpec, where: str) -> Iterator[str]:
         yield f"A search has one input, what is searched for; {names} are too many{where}. Keep one of them."
     yield from _one_output(step, where)
     for f in step.answers[:1]:
-        if f.choices or f.type.replace(" ", "") not in ("str", "list[str]"):
+        if f.choices or f.parsed_type.plain not in (str, list[str]):
             yield f"A search makes a list of texts: give {f.name!r} the type list[str]{where}."
 
 

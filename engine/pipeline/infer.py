@@ -50,7 +50,9 @@ def infer_pipeline(
         )
     if not outputs:
         raise PipelineError(f"No column of {dataset.name!r} is the answer. Choose at least one as output.")
-    think = outputs[-1].type in ("int", "float") and any(_PUZZLES & set(f.name.split("_")) for f in inputs)
+    think = outputs[-1].parsed_type.plain in (int, float) and any(
+        _PUZZLES & set(f.name.split("_")) for f in inputs
+    )
     step = StepSpec(
         name="answer" if "answer" not in {f.name for f in (*inputs, *outputs)} else "solve",
         strategy="chain_of_thought" if think else "predict",

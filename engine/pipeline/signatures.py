@@ -6,14 +6,11 @@ It knows specs and signatures, and no modules.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 from engine.errors import SignatureError
 from engine.pipeline.spec import FieldSpec, StepSpec
-from engine.signature import InputField, OutputField, Signature, make_signature, parse_type
-from engine.types.document import Citations, Document
-from engine.types.media import PDF, Audio, File, Image
-from engine.types.textual import Code, History, Reasoning
+from engine.signature import InputField, OutputField, Signature, make_signature
 
 
 @lru_cache(maxsize=256)
@@ -38,11 +35,7 @@ def signature_of(step: StepSpec) -> type[Signature]:
 
 def field_type(spec: FieldSpec) -> Any:
     """Return the Python type of a field. Raises SignatureError when its text names none."""
-    if not spec.choices:
-        return parse_type(spec.type, _OWN_TYPES)
-    choice: Any = Literal[spec.choices]
-    optional = spec.type.startswith("Optional") or spec.type.endswith("| None")
-    return choice | None if optional else choice
+    return spec.parsed_type.annotation
 
 
 def instruction_default(step: StepSpec) -> str:
@@ -57,9 +50,3 @@ def instruction_default(step: StepSpec) -> str:
 def _listed(fields: tuple[FieldSpec, ...]) -> str:
     names = [f.name.replace("_", " ") for f in fields]
     return " and the ".join([", the ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
-
-
-_OWN_TYPES: dict[str, Any] = {
-    made.__name__: made for made in (Audio, Citations, Code, Document, File, History, Image, PDF, Reasoning)
-}
-"""Types a spec may name beside Python's own."""

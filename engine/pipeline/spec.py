@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from engine.lm.choice import ModelChoice
+from engine.signature.field_type import FieldType, read_field_type
 
 
 class FieldSpec(BaseModel):
@@ -29,6 +30,11 @@ class FieldSpec(BaseModel):
     type: str = "str"
     description: str = ""
     choices: tuple[str, ...] = ()
+
+    @property
+    def parsed_type(self) -> FieldType:
+        """The type as a value; `type` is only stored and shown."""
+        return read_field_type(self.type, self.choices)
 
 
 Strategy = Literal[

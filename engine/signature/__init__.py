@@ -1,11 +1,9 @@
 """Signatures: typed contracts that say what a step reads, what it writes and what it is for.
 
-    body.py       the fields of a class body
-    fields.py     InputField, OutputField, and what a field carries
-    grammar.py    the one reader of type texts ("list[str]") and signature texts ("a, b: int -> c")
-    signature.py  Signature, make_signature, ensure_signature
-    state.py      a signature's wording in a file
-    type_text.py  a type as the text that names it
+    fields.py      InputField, OutputField, and what a field carries
+    field_type.py  a field's type as a value
+    grammar.py     the one reader of type texts ("list[str]") and signature texts ("a, b: int -> c")
+    signature.py   Signature, make_signature, ensure_signature
 
 It knows nothing of prompts, models or examples.
 """

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from engine.dataset import Dataset
 
 
-KINDS = ("Image", "PDF", "File")
+KINDS = {"Image", "PDF", "File"}
 SHOWN = 8
 LARGEST_SHOWN = 4 * 2**20
 
@@ -69,7 +69,7 @@ def picture_strip(now: Current, table: Dataset) -> None:
     spec = now.draft.pipeline or PipelineSpec()
     for field in (*spec.inputs, *spec.outputs):
         column = now.draft.mapping.get(field.name)
-        if column not in table.columns or not any(kind in field.type for kind in KINDS):
+        if column not in table.columns or not field.parsed_type.names & KINDS:
             continue
         st.caption(f"The first rows of {plain(column, 60)}:")
         with st.container(horizontal=True, gap="small", key=f"pictures_{field.name}"):

@@ -116,9 +116,9 @@ def advised_metric(now: Current) -> str:
     if not outputs:
         return ""
     last = outputs[-1]
-    if last.type in ("float",):
+    if last.parsed_type.plain is float:
         return "NumberWithin"
-    return "ExactMatch" if last.choices or last.type in ("bool", "int") else "TokenF1"
+    return "ExactMatch" if last.choices or last.parsed_type.plain in (bool, int) else "TokenF1"
 
 
 def _card(now: Current, metric: type[Metric], chosen: str, advised: str) -> None:

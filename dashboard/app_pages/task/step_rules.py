@@ -195,9 +195,9 @@ def _each(project_id: str, spec: PipelineSpec, at: int, end: str) -> None:
 def _lists(spec: PipelineSpec, at: int) -> list[str]:
     """Return the fields that hold lists and are there before a step; any field where none says so."""
     known = readable(spec, at)
-    kinds = {f.name: f.type for s in spec.steps for f in (*s.needs, *s.makes)}
-    lists = [n for n in known if kinds.get(n, "").lower().startswith("list")]
-    return lists or list(known)
+    lists = {f.name for s in spec.steps for f in (*s.needs, *s.makes) if f.parsed_type.is_list}
+    found = [name for name in known if name in lists]
+    return found or list(known)
 
 
 def _layout(project_id: str, step: StepSpec, at: int, end: str) -> None:

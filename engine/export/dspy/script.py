@@ -256,8 +256,8 @@ def _reward(step: StepSpec) -> str:
 def _type(spec: FieldSpec) -> str:
     """Return a field's type as source: parsed and written anew, so that nothing but a type can be in it."""
     if spec.choices:
-        optional = spec.type.startswith("Optional") or spec.type.endswith("| None")
-        return f"Literal[{', '.join(map(repr, spec.choices))}]{' | None' if optional else ''}"
+        optional = " | None" if spec.parsed_type.optional else ""
+        return f"Literal[{', '.join(map(repr, spec.choices))}]{optional}"
     return ast.unparse(_DSPyNames().visit(ast.parse(spec.type.strip(), mode="eval")))
 
 

@@ -22,7 +22,6 @@ from engine.modules.state import dump_lm
 from engine.pipeline.build import Pipeline
 from engine.pipeline.check import spec_problems
 from engine.pipeline.corpora import CorpusRetriever
-from engine.pipeline.signatures import field_type
 from engine.pipeline.spec import Condition, CorpusSpec, Each, FieldSpec, PipelineSpec, StepOptions, StepSpec
 from engine.pipeline.strategies import TOOLS, Judge
 from engine.prediction import Prediction
@@ -190,9 +189,9 @@ class Probe:
         if values:
             picked = self._choices.get(f.name, values[0]) if closed else values[0]
             return _Mark(picked) if isinstance(picked, str) else picked
-        if f.type.startswith(("list", "tuple", "set")):
+        if f.parsed_type.is_list:
             return [_Mark(f"{f.name} {i}") for i in range(_ITEMS)]
-        if f.type in ("int", "float"):
+        if f.parsed_type.plain in (int, float):
             return 1000 + len(self._known)
         return _Mark(f.name)
 
@@ -202,7 +201,7 @@ class Probe:
 
 def _values(f: FieldSpec) -> tuple[Any, ...]:
     """The values of a closed set."""
-    return f.choices or ((True, False) if field_type(f) is bool else ())
+    return f.choices or ((True, False) if f.parsed_type.annotation is bool else ())
 
 
 def spec_of(program: Module) -> PipelineSpec:

@@ -11,11 +11,11 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from engine.errors import EngineError, PipelineError, SignatureError
+from engine.errors import PipelineError
 from engine.pipeline.check import usable_name
 from engine.pipeline.importers.classes import read_class, read_schema
-from engine.pipeline.signatures import field_type
 from engine.pipeline.spec import FieldSpec, StepSpec
+from engine.signature.field_type import read_field_type
 
 Form = Literal["signature", "class", "schema", "prompt"]
 LONGEST = 200_000
@@ -94,16 +94,11 @@ def _side(text: str) -> tuple[FieldSpec, ...]:
 
 def _field(name: str, annotation: ast.expr | None) -> FieldSpec:
     written = ast.unparse(annotation) if annotation is not None else "str"
-    if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value).endswith("Literal"):
-        try:
-            values = ast.literal_eval(annotation.slice)
-        except ValueError:
-            raise PipelineError(
-                f"The values of {name!r} cannot be read. Write them as Literal['a', 'b']."
-            ) from None
-        return FieldSpec(
-            name=name, choices=tuple(str(v) for v in (values if isinstance(values, tuple) else (values,)))
-        )
+    found = read_field_type(written)
+    if found.choices and not found.optional:
+        return FieldSpec(name=name, choices=tuple(map(str, found.choices)))
+    if found.problem.startswith("Literal"):
+        raise PipelineError(f"The values of {name!r} cannot be read. Write them as Literal['a', 'b'].")
     return FieldSpec(name=name, type=re.sub(r"\b(?:typing|dspy)\.", "", written))
 
 
@@ -227,11 +222,7 @@ def _fine(name: str) -> bool:
 
 
 def _typed(field: FieldSpec, notes: list[str]) -> FieldSpec:
-    try:
-        field_type(field)
-    except SignatureError:
+    if field.parsed_type.problem:
         notes.append(f"The type {field.type!r} of {field.name!r} is not known here; it is a text for now.")
         return field.model_copy(update={"type": "str"})
-    except EngineError as error:
-        raise PipelineError(f"The field {field.name!r} cannot be used: {error}") from error
     return field
