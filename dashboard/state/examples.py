@@ -24,8 +24,8 @@ from engine.runs.spec import Feedback, ModelChoice, ProjectDraft, SplitSpec
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset, Split
-    from engine.dataset.editing import Edited
     from engine.dataset.preflight import Finding, Table
+    from engine.dataset.table import Edited
 
 __all__ = [
     "SOURCE",
@@ -64,7 +64,7 @@ def change_rows(
     Raises DatasetError for what is not there, ChangedElsewhereError where the project has other examples by now.
     """
     from engine.dataset import read_dataset
-    from engine.dataset.editing import edited
+    from engine.dataset.table import edited
 
     made = edited(table, cells=cells, added=added)
     read = read_dataset(made.content, made.name)

@@ -27,8 +27,7 @@ from engine.adapters.rendered import (
     typed,
 )
 from engine.errors import AdapterParseError, ConfigurationError, InvalidRequestError
-from engine.types.document import Citations
-from engine.types.textual import Reasoning
+from engine.types.textual import Citations, Reasoning
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM, Choice, Message, Reply, Request

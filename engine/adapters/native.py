@@ -17,8 +17,7 @@ from engine.adapters.content import fitted
 from engine.adapters.notes import without_none
 from engine.adapters.plan import Plan, plan_of
 from engine.errors import AdapterParseError
-from engine.types.document import Citations, Document, citable
-from engine.types.textual import Reasoning
+from engine.types.textual import Citations, Document, Reasoning, citable
 from engine.types.tool import ToolCalls, ToolForm, tools_of
 
 if TYPE_CHECKING:

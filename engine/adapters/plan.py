@@ -16,8 +16,7 @@ from engine.adapters.notes import output_note, rules_in_words, type_hint, withou
 from engine.adapters.reading import Reader, UnreadableError, reader_for
 from engine.errors import AdapterParseError, SignatureError
 from engine.records import Demo
-from engine.types.document import Citations
-from engine.types.textual import History, Reasoning
+from engine.types.textual import Citations, History, Reasoning
 from engine.types.tool import ToolCalls, ToolForm
 
 if TYPE_CHECKING:

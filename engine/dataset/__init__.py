@@ -1,22 +1,17 @@
 """Files and tables of examples: read, profiled, split, and made into rows a program can run on.
 
-    reading     bytes or a path -> Dataset; which reader, which limits
-    encoding    bytes -> text, whatever wrote them
-    delimited   CSV, TSV and what a spreadsheet pastes
+    reading     bytes, a path or a paste -> Dataset: CSV, TSV, encodings, limits
     structured  JSON, JSON Lines, Excel, Parquet
-    table       the Dataset record, column names, rows by number
-    profiling   what each column holds
-    roles       which column is an input, which the answer, which field it fills
+    table       the Dataset record, column names, rows by number; a table with changes as a new file
+    profiling   what each column holds; which is an input, which the answer, which field it fills
     examples    rows -> typed Examples, and the rows that cannot be used
-    findings    what is doubtful in a table, and what would mend it
-    preflight   looks for it: blanks, repeats, leaks, odd answers
-    alike       which texts are alike
-    editing     a table with cells changed, rows added or taken out, as a new file
+    preflight   what is doubtful in a table (blanks, repeats, leaks, odd answers), and what would fix it
+    alike       texts that are alike
     splitting   seeded, stratified, leak-free train, validation and test rows
 
 Everything is text until a signature says otherwise: "007" stays "007", "NA" stays "NA". A row that
 cannot be used is a `RowProblem` with its row number, never an exception; a file that cannot be used is
-a `DatasetError` with one sentence. This package must not know signatures, models or adapters: parsing
+a `DatasetError` with one sentence. This package must not know models or adapters: parsing
 a value into a type is passed in. Importing it loads neither pandas nor pyarrow.
 """
 

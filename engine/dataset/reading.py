@@ -1,17 +1,24 @@
-"""A file, an upload or a paste -> Dataset: which reader, and the limits.
+"""A file, an upload or a paste -> Dataset: its reader, its encoding, its separator, and the limits.
 
-The bytes decide where the name is wrong: a workbook called .csv is read as a workbook.
+The bytes decide where the name is wrong: a workbook called .csv is read as a workbook. It must not guess types.
 """
 
 from __future__ import annotations
 
+import codecs
+import csv
 import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
-from engine.dataset.delimited import decode, read_separated
 from engine.dataset.structured import read_json, read_json_lines, read_parquet, read_workbook
-from engine.dataset.table import Dataset, RawTable, build_dataset
+from engine.dataset.table import Dataset, RawTable, RowProblem, build_dataset
 from engine.errors import DatasetError
+from engine.text import counted
 
 EXTENSIONS = ("csv", "tsv", "txt", "json", "jsonl", "xlsx", "parquet")
 LARGEST_FILE = 200_000_000
@@ -111,3 +118,280 @@ def _read_text(text: str, name: str, extension: str, utf8: bytes | None) -> RawT
     if text.lstrip()[:9].lower() in ("<!doctype", "<html>") or text.lstrip()[:5].lower() == "<html":
         raise DatasetError(f"{name!r} is a web page, not a table. Download the table itself as CSV.")
     return read_separated(text, name, utf8=utf8, prefer="\t" if extension == "tsv" else "")
+
+
+_MARKS = (
+    # The UTF-32 marks begin with the UTF-16 ones, so they are tried first.
+    (codecs.BOM_UTF32_LE, "utf-32-le", "UTF-32"),
+    (codecs.BOM_UTF32_BE, "utf-32-be", "UTF-32"),
+    (codecs.BOM_UTF8, "utf-8", ""),
+    (codecs.BOM_UTF16_LE, "utf-16-le", "UTF-16"),
+    (codecs.BOM_UTF16_BE, "utf-16-be", "UTF-16"),
+)
+_CONTROLS = tuple(bytes([c]) for c in range(1, 32) if c not in b"\t\n\r\v\f\x1b")
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """Text, and notes on how it was read. `utf8` is the text's UTF-8 when the bytes already were that."""
+
+    text: str
+    notes: tuple[str, ...] = ()
+    utf8: bytes | None = None
+
+
+def decode(data: bytes, name: str) -> Decoded:
+    """Read bytes as text. Raises DatasetError when they are not text.
+
+    >>> decode("café".encode("cp1252"), "menu.csv").text
+    'café'
+    >>> decode("café".encode("utf-16"), "menu.csv").notes
+    ('The file is encoded in UTF-16 and was read as such.',)
+    """
+    for mark, codec, title in _MARKS:
+        if data.startswith(mark):
+            return _marked(data[len(mark) :], codec, title, name)
+    sample = data[:4096]
+    if sample.count(0) > len(sample) // 5:
+        order = _unmarked_utf16(sample)
+        if order is None:
+            raise _not_text(name)
+        return _marked(data, order, "UTF-16", name)
+    if sum(sample.count(c) for c in _CONTROLS) > max(8, len(sample) // 50):
+        raise _not_text(name)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return _not_utf8(data, error)
+    return _without_nuls(text, data, ())
+
+
+def _marked(data: bytes, codec: str, title: str, name: str) -> Decoded:
+    notes: tuple[str, ...] = (f"The file is encoded in {title} and was read as such.",) if title else ()
+    try:
+        text = data.decode(codec)
+    except UnicodeDecodeError:
+        text = data.decode(codec, "replace")
+        if text.count("\ufffd") > max(10, len(text) // 100):
+            raise _not_text(name) from None
+        notes += ("Some characters are damaged and are shown as \ufffd.",)
+    return _without_nuls(text, data if codec == "utf-8" and "\ufffd" not in text else None, notes)
+
+
+def _unmarked_utf16(sample: bytes) -> str | None:
+    """Return the byte order of UTF-16 without a mark: Latin letters leave every other byte 0."""
+    even, odd = sample[0::2].count(0), sample[1::2].count(0)
+    half = len(sample) // 2
+    if odd > half * 0.4 and even < half * 0.1:
+        return "utf-16-le"
+    if even > half * 0.4 and odd < half * 0.1:
+        return "utf-16-be"
+    return None
+
+
+# charset-normalizer took Windows-1252 text, which is what spreadsheets write, for cp1250 in 4 of 5 short files.
+def _not_utf8(data: bytes, error: UnicodeDecodeError) -> Decoded:
+    replaced = data.decode("utf-8", "replace")
+    damaged = replaced.count("\ufffd")
+    fine = sum(not c.isascii() for c in replaced) - damaged
+    if fine > damaged * 4:
+        line = data.count(b"\n", 0, error.start) + 1
+        note = (
+            f"{damaged:,} character{'s are' if damaged > 1 else ' is'} damaged and shown as \ufffd, "
+            f"the first in line {line:,}."
+        )
+        return _without_nuls(replaced, None, (note,))
+    try:
+        text = data.decode("cp1252")
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    note = (
+        "The file is not in UTF-8; it was read as Windows-1252 (Western European). "
+        "If accented letters look wrong, save it again as 'CSV UTF-8' and upload that."
+    )
+    return _without_nuls(text, None, (note,))
+
+
+def _without_nuls(text: str, utf8: bytes | None, notes: tuple[str, ...]) -> Decoded:
+    count = text.count("\0")
+    if not count:
+        return Decoded(text, notes, utf8)
+    note = f"{count:,} NUL character{'s were' if count > 1 else ' was'} removed."
+    return Decoded(text.replace("\0", ""), (*notes, note))
+
+
+def _not_text(name: str) -> DatasetError:
+    return DatasetError(
+        f"{name!r} is not a text file. Save the table as CSV, Excel (.xlsx), JSON or Parquet and upload that."
+    )
+
+
+SEPARATORS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
+ARROW_FROM_CHARS = 500_000
+LONGEST_CELL = 16_000_000
+
+_END = "\x1eend of the table\x1e"
+
+
+def read_separated(text: str, name: str, *, utf8: bytes | None = None, prefer: str = "") -> RawTable:
+    """Read separated text; the first row that is not blank is the header.
+
+    `utf8` is the same text as UTF-8 bytes where the caller has them; `prefer` is the separator to take
+    when two fit equally. Raises DatasetError when there is nothing but blank lines.
+
+    >>> table = read_separated("text;label\\nhi;a\\nlost\\nho;b", "x.csv")
+    >>> [list(c) for c in table.cells], table.problems[0].row
+    ([['hi', 'ho'], ['a', 'b']], 3)
+    """
+    separator = find_separator(text, prefer)
+    notes = [] if separator in (",", "\t") else [f"Columns are separated by a {SEPARATORS[separator]}."]
+    if len(text) >= ARROW_FROM_CHARS:
+        table = _read_with_arrow(text, utf8, separator, notes)
+        if table is not None:
+            return table
+    return _read_with_python(text, name, separator, notes)
+
+
+def find_separator(text: str, prefer: str = "") -> str:
+    """Return the separator that splits the header into columns which the next rows repeat.
+
+    >>> find_separator("a;b\\n1,5;2\\n2,5;3")
+    ';'
+    """
+    sample = _first_lines(text, 60)
+    best, best_score = prefer or ",", (0.0, 0, False)
+    for separator in SEPARATORS:
+        rows = [r for r in _records(sample, separator) if r]
+        if not rows or len(rows[0]) < 2:
+            continue
+        width = len(rows[0])
+        agree = sum(len(r) == width for r in rows) / len(rows)
+        score = (round(agree, 1), width, separator == prefer)
+        if score > best_score:
+            best, best_score = separator, score
+    return best
+
+
+def _first_lines(text: str, count: int) -> str:
+    return "".join(islice(io.StringIO(text[:200_000], newline=""), count))
+
+
+def _records(text: str, separator: str) -> Iterator[list[str]]:
+    try:
+        yield from csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    except csv.Error:
+        return
+
+
+def _read_with_arrow(text: str, utf8: bytes | None, separator: str, notes: list[str]) -> RawTable | None:
+    """Return the table, or None where only the careful reader can be trusted."""
+    quotes = text.count('"')
+    if quotes % 2 or text[:1] in "\r\n":
+        return None
+    header = next(_records(_first_lines(text, 60), separator), [])
+    if len(header) < 2:
+        return None
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    names = [str(i) for i in range(len(header))]
+    try:
+        table = arrow_csv.read_csv(
+            io.BytesIO(utf8 if utf8 is not None else text.encode()),
+            read_options=arrow_csv.ReadOptions(column_names=names, block_size=16 << 20),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=separator, newlines_in_values=quotes > 0, ignore_empty_lines=False
+            ),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.large_string()), strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowInvalid:
+        # A row of another length, a blank line, a cell longer than a block: the careful reader tells which.
+        return None
+    first = [table.column(i)[0].as_py() for i in range(len(names))] if table.num_rows else []
+    if first != header or (quotes and any(_holds_quotes(c) for c in table.columns)):
+        return None
+    return RawTable(header, table.slice(1).columns, [], notes)
+
+
+def _holds_quotes(column: Any) -> bool:
+    """Whether a cell holds a quotation mark: a doubled one or a stray one, which Arrow does not tell apart."""
+    import pyarrow.compute as pc
+
+    return bool(pc.any(pc.match_substring(column, '"')).as_py())
+
+
+def _read_with_python(text: str, name: str, separator: str, notes: list[str]) -> RawTable:
+    header: list[str] | None = None
+    rows: list[list[str]] = []
+    numbers: list[int] = []
+    problems: list[RowProblem] = []
+    number = 0
+    for number, row, message in _numbered(text, separator):
+        if message:
+            problems.append(RowProblem(number, "", message))
+        elif header is None:
+            header = row if any(c.strip() for c in row) else None
+        elif row:
+            fitted = row if len(row) == len(header) else _fitted(row, header)
+            if len(fitted) == len(header):
+                rows.append(fitted)
+                numbers.append(number)
+            else:
+                problems.append(RowProblem(number, "", _ragged(fitted, header, separator)))
+    if header is None:
+        raise DatasetError(f"{name!r} is empty. Upload a table with column names in its first row.")
+    plain = not numbers or (numbers[-1] - numbers[0] == len(numbers) - 1 and numbers[0] == 2)
+    cells: list[Any] = list(zip(*rows, strict=True)) if rows else [[] for _ in header]
+    return RawTable(header, cells, problems, notes, None if plain else numbers)
+
+
+def _fitted(row: list[str], header: list[str]) -> list[str]:
+    """Return the row with the blank cells that a spreadsheet adds or leaves out at its end put right."""
+    end = len(row)
+    while end > len(header) and not row[end - 1].strip():
+        end -= 1
+    if any(name.strip() for name in header[end:]):
+        return row
+    return row[:end] + [""] * (len(header) - end)
+
+
+def _ragged(row: list[str], header: list[str], separator: str) -> str:
+    cells = counted(len(row), "cell")
+    if len(row) > len(header):
+        return (
+            f"This row has {cells} where the header has {len(header)}. "
+            f"Put texts that contain a {SEPARATORS[separator]} in double quotes."
+        )
+    return f"This row has {cells} where the header has {len(header)}. Fill in the missing ones."
+
+
+def _numbered(text: str, separator: str) -> Iterator[tuple[int, list[str], str]]:
+    """Yield (row number, cells, problem) for each record, blank ones too.
+
+    A quotation mark that never closes would swallow the rest of the file. A sentinel after the last line
+    shows it: then the line that opened it is reported, and reading goes on below that line.
+    """
+    csv.field_size_limit(LONGEST_CELL)  # the process's, and never put back: another thread may be reading
+    lines = list(io.StringIO(text, newline=""))
+    if lines and lines[-1][-1:] not in "\r\n":
+        lines[-1] += "\n"
+    number, start = 0, 0
+    while start < len(lines):
+        reader = csv.reader(chain(islice(lines, start, None), [_END]), delimiter=separator)
+        opened = start
+        try:
+            for row in reader:
+                if row == [_END]:
+                    return
+                if row and row[-1].endswith(_END):
+                    break
+                number += 1
+                opened = start + reader.line_num
+                yield number, row, ""
+        except csv.Error:
+            pass
+        number += 1
+        yield number, [], "A quotation mark is opened in this row and never closed. Close it or remove it."
+        start = opened + 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from engine.records import Candidate, Evaluation, Outcome, Usage
-from engine.search.wording import counted
+from engine.text import counted
 
 Split = Literal["train", "validation", "test"]
 

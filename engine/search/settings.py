@@ -17,6 +17,7 @@ from engine.search.budget import Amount, Budget, Ledger
 from engine.search.contract import Meter, Problem
 from engine.search.events import Event, Split
 from engine.search.freeze import Freeze
+from engine.text import counted
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
@@ -263,7 +264,7 @@ def describe_data(rows: Mapping[int, Mapping[str, Any]], inputs: tuple[str, ...]
     q (input): text of about 4 characters.
     a (label): 2 different values: 2 (1 row), 1 (1 row).
     """
-    lines = [f"{len(rows)} row{'' if len(rows) == 1 else 's'}."]
+    lines = [f"{counted(len(rows), 'row')}."]
     names = dict.fromkeys(name for row in rows.values() for name in row)
     for name in names:
         texts = [str(row[name]) for row in rows.values() if row.get(name) is not None]
@@ -271,7 +272,7 @@ def describe_data(rows: Mapping[int, Mapping[str, Any]], inputs: tuple[str, ...]
         counts = Counter(texts)
         mean = sum(map(len, texts)) // max(1, len(texts))
         if role == "label" and len(counts) <= 20 and mean <= 60:
-            shown = ", ".join(f"{v} ({n} row{'' if n == 1 else 's'})" for v, n in counts.most_common())
+            shown = ", ".join(f"{v} ({counted(n, 'row')})" for v, n in counts.most_common())
             lines.append(f"{name} ({role}): {len(counts)} different values: {shown}.")
         else:
             lines.append(f"{name} ({role}): text of about {mean} characters.")

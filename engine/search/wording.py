@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.records import Candidate, whole_trials
+from engine.text import counted
 
 if TYPE_CHECKING:
     from engine.search.settings import Trial
@@ -130,12 +131,3 @@ def change_in_points(gain: float) -> str:
     ('50 points up', '1 point down')
     """
     return f"{counted(round(100 * abs(gain)), 'point')} {'down' if gain < 0 else 'up'}"
-
-
-def counted(number: int, one: str, many: str = "") -> str:
-    """Return a number with its noun.
-
-    >>> counted(1, "row"), counted(1200, "row"), counted(2, "try", "tries")
-    ('1 row', '1,200 rows', '2 tries')
-    """
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

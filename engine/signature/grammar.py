@@ -118,8 +118,9 @@ def parse_sides(text: str, custom_types: Names | None = None) -> tuple[dict[str,
 def caller_names(custom_types: Names | None) -> Names:
     """Return names to look types up in: those given, then the callers' local and global names.
 
-    Frames are walked only when a name is looked up that no one else knows.
+    The frames are walked only for a name that is found nowhere else.
     """
+    # Frames: a text cannot name a class of the function it is written in otherwise (test_a_local_class_is_found_as_a_type).
     return _CallerNames(custom_types or {}, sys._getframe(2))
 
 

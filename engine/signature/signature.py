@@ -179,6 +179,7 @@ class SignatureMeta(type):
                 fields |= base._fields
                 inherited = base._instructions or inherited
         if ready is None:
+            # A frame: with postponed annotations a hint may name a class of the function around the class statement.
             fields |= declared_fields(cls, declared, sys._getframe(1).f_locals)
         else:
             fields = ready

@@ -1,12 +1,9 @@
 """What a field can hold beyond JSON types.
 
-    base.py       Type: how a value stands in a message, is described to a model and read from a reply
-    image.py, audio.py, file.py   parts of a message
-    document.py   a text with a title, and Citations of it
-    code.py, reasoning.py         text with a use
-    history.py    earlier turns of a conversation
-    tool.py, tool_calls.py        what a tool is to a prompt, and the calls a model asks for
-    download.py   the one door to the network, opened by `from_url` only
+    base.py     Type: how a value stands in a message, is described to a model and read from a reply
+    media.py    Image, Audio, File, PDF: parts of a message, and the one door to the network, opened by `from_url` only
+    textual.py  Reasoning, History, Code, Document and the Citations of it
+    tool.py     ToolForm, what a tool is to a prompt, and the calls that a model asks for
 
 No file is read and no address is asked when a value is made: `from_path` and `from_url` say so in their names. They
 know nothing of adapters, models or signatures. Names are loaded when they are first used.
@@ -19,10 +16,10 @@ from typing import Any
 
 _HOMES = {
     "Audio": "media",
-    "Citation": "document",
-    "Citations": "document",
+    "Citation": "textual",
+    "Citations": "textual",
     "Code": "textual",
-    "Document": "document",
+    "Document": "textual",
     "File": "media",
     "History": "textual",
     "Image": "media",

@@ -57,7 +57,7 @@ def files_source(project_id: str) -> tuple[str, bytes] | None:
 
 def table_of(files: Sequence[tuple[str, bytes]], answer: str) -> tuple[str, bytes]:
     """Keep files; return a CSV file that names them: columns name, file and the answer, blank. Raises DatasetError."""
-    from engine.dataset.editing import csv_bytes
+    from engine.dataset.table import csv_bytes
 
     kept = [keep_file(name, content) for name, content in files]
     column = answer.strip() if answer.strip() not in ("", "name", "file") else "answer"

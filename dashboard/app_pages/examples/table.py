@@ -173,7 +173,7 @@ def _file_line(now: Current, table: Dataset) -> None:
 
 
 def _csv(dataset_id: str) -> bytes:
-    from engine.dataset.editing import safe_csv
+    from engine.dataset.table import safe_csv
 
     return safe_csv(reading.dataset(dataset_id))
 

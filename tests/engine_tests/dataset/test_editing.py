@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.dataset import read_dataset
-from engine.dataset.editing import csv_bytes, edited, safe_csv
+from engine.dataset.table import csv_bytes, edited, safe_csv
 from engine.errors import DatasetError
 
 PLAIN = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=20)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from engine.dataset import delimited, paste_dataset, read_dataset
+from engine.dataset import paste_dataset, read_dataset, reading
 from engine.errors import DatasetError
 
 
@@ -201,8 +201,8 @@ cells = st.text(alphabet=st.sampled_from('ab ,;"\n\r\té0'), max_size=6)
 def test_both_readers_agree(rows: list[tuple[str, str, str]], newline: str):
     lines = ["one,two,three", *(",".join('"' + c.replace('"', '""') + '"' for c in row) for row in rows)]
     text = newline.join(lines) + newline
-    by_arrow = delimited._read_with_arrow(text, None, ",", [])
-    by_python = delimited._read_with_python(text, "x", ",", [])
+    by_arrow = reading._read_with_arrow(text, None, ",", [])
+    by_python = reading._read_with_python(text, "x", ",", [])
     assert list(map(list, zip(*by_python.cells, strict=True))) == [list(r) for r in rows]
     assert by_python.problems == []
     if by_arrow is not None:
@@ -213,10 +213,10 @@ def test_both_readers_agree(rows: list[tuple[str, str, str]], newline: str):
 @settings(max_examples=300, deadline=None)
 def test_the_fast_reader_never_disagrees_about_stray_quotes(body: str):
     text = "one,two\n" + body
-    by_arrow = delimited._read_with_arrow(text, None, ",", [])
+    by_arrow = reading._read_with_arrow(text, None, ",", [])
     if by_arrow is None:
         return
-    by_python = delimited._read_with_python(text, "x", ",", [])
+    by_python = reading._read_with_python(text, "x", ",", [])
     assert by_python.problems == []
     arrow_rows = zip(*(c.to_pylist() for c in by_arrow.cells), strict=True)
     python_rows = zip(*by_python.cells, strict=True)
