@@ -15,6 +15,7 @@ from engine.records import Candidate, json_value
 from engine.runs.playground import Piece, PlaygroundAnswer, PlaygroundRequest
 from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec
 from engine.store.rows import CandidateRow
+from engine.types import Audio, Code, Document, File, History, Image
 
 WHOLE, NUMBER, FLAG, CHOICE, TEXT, JSON = "whole", "number", "flag", "choice", "text", "json"
 LIST, IMAGE, AUDIO, FILE, CODE, TALK = "list", "image", "audio", "file", "code", "talk"
@@ -25,18 +26,18 @@ MEDIA = {
 }
 """What is uploaded -> the endings of such files (none: any)."""
 
-_KINDS = {
-    "int": WHOLE,
-    "float": NUMBER,
-    "bool": FLAG,
-    "str": TEXT,
-    "list[str]": LIST,
-    "Image": IMAGE,
-    "Audio": AUDIO,
-    "File": FILE,
-    "Document": FILE,
-    "Code": CODE,
-    "History": TALK,
+_KINDS: dict[Any, str] = {
+    int: WHOLE,
+    float: NUMBER,
+    bool: FLAG,
+    str: TEXT,
+    list[str]: LIST,
+    Image: IMAGE,
+    Audio: AUDIO,
+    File: FILE,
+    Document: FILE,
+    Code: CODE,
+    History: TALK,
 }
 
 
@@ -125,7 +126,7 @@ def kind_of(field: FieldSpec) -> str:
     """
     if field.choices:
         return CHOICE
-    return _KINDS.get(field.type.strip(), JSON)
+    return _KINDS.get(field.parsed_type.annotation, JSON)
 
 
 def widget_value(field: FieldSpec, value: Any) -> Any:
