@@ -114,22 +114,6 @@ def between(left: Sequence[Outcome], right: Sequence[Outcome]) -> Verdict:
     return verdict(Evaluation("left", tuple(left)), Evaluation("right", tuple(right)))
 
 
-def said_between(judged: Verdict) -> str:
-    """Return that verdict in one sentence about the two runs."""
-    if not judged.rows:
-        return "They share no test rows, so nothing can be said about which prompt is better."
-    rows = f"{judged.rows:,} shared test rows"
-    scores = f"{100 * judged.best:.1f} % against {100 * judged.baseline:.1f} %"
-    interval = f"95 % interval of the difference {100 * judged.low:+.0f} to {100 * judged.high:+.0f} points"
-    if judged.kind == "better":
-        return f"The second run's prompt is better: {scores} on {rows} ({interval})."
-    if judged.kind == "worse":
-        return f"The first run's prompt is better: the second has {scores} on {rows} ({interval})."
-    if judged.kind == "not_enough":
-        return f"Not enough rows to tell them apart: {scores} on {rows}."
-    return f"Too close to call: the second has {scores} on {rows} ({interval})."
-
-
 def draft_from(spec: RunSpec) -> ProjectDraft:
     """Return a run's settings as a draft to edit."""
     return ProjectDraft.model_validate(spec.model_dump(exclude={"dataset_hash"}))

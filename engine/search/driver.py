@@ -297,7 +297,7 @@ class Driver:
         return evaluation
 
     def _was_cut(self, outcome: Outcome) -> bool:
-        """Whether a row did not really run because the ledger was closed."""
+        """Return whether a row did not run because the ledger was closed."""
         closed = self.ledger.closed
         return closed is not None and outcome.error is not None and closed in outcome.error
 
@@ -354,7 +354,7 @@ class Driver:
             self._record(CandidateFound(candidate, self._numbers[candidate.id]))
 
     def _split(self, ask: Score) -> Split:
-        # Without validation rows of its own a search uses the same rows for both; solving them is training.
+        # A search without separate validation rows uses the same rows for both; solving them is training.
         if self._validation.issuperset(ask.rows) and not ask.teacher:
             return "validation"
         return "train" if self._train.issuperset(ask.rows) else "test"

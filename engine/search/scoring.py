@@ -207,7 +207,7 @@ class Scoring:
 
 
 def _picks(candidate: Candidate) -> bool:
-    """Whether a step shows each input other examples."""
+    """Return whether a step picks its examples by the input."""
     return any(0 < state.nearest < len(state.demos) for state in candidate.steps.values())
 
 

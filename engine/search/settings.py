@@ -1,4 +1,4 @@
-"""What a run is given (settings, recorder, control) and gives back, and the problem that its search sees."""
+"""Settings, recorder, control and result of a run, and the problem that its search sees."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ Stopped = Literal["finished", "budget", "stopped", "failed"]
 
 @dataclass(frozen=True)
 class SearchResult:
-    """How a search ended.
+    """The end of a search.
 
     `best` is what it kept last (the seed if it kept nothing), `score` its mean on the validation rows
     (0-1) where it is known. `stopped` says whether the search came to its own end ("finished"), the
@@ -204,7 +204,7 @@ def make_problem(settings: Settings, *, calls: int | None = None) -> Problem:
 
 
 def _default_layout(step: Predict, settings: Settings) -> bool:
-    """Whether a step answers in the layout that all steps do unless somebody says otherwise."""
+    """Return whether a step uses the default adapter, so that others may be tried."""
     if isinstance(step, ToolStep) or (step.adapter is not None and step.tuned_adapter is None):
         return False
     return type(settings.adapter or current().adapter or ChatAdapter()) is ChatAdapter
@@ -215,7 +215,7 @@ LAYOUTS = ("json", "xml")
 
 
 def seed_of(program: Module) -> Candidate:
-    """Return the candidate a program is now."""
+    """Return a program's current state as the starting candidate."""
     return program.candidate(reason="The starting prompt.")
 
 

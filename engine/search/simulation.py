@@ -264,7 +264,7 @@ class _RowCost:
     outcomes: tuple[Outcome, ...]
 
     def at(self, calls: Literal["least", "usual", "most"]) -> tuple[float, float, float, float]:
-        """Return calls, tokens in and out, and US dollars of a row that takes so many calls."""
+        """Return calls, tokens in and out, and US dollars of a row with the least, usual or most calls."""
         chosen: float = getattr(self.span, calls)
         share = chosen / self.calls
         return chosen, self.input_tokens * share, self.output_tokens * share, self.usd * share

@@ -11,6 +11,7 @@ from engine.text import counted
 
 if TYPE_CHECKING:
     from engine.search.settings import Trial
+    from engine.search.verdict import Verdict
 
 
 @dataclass
@@ -122,6 +123,22 @@ def verdict_sentence(
     if not failed:
         return sentence
     return f"{sentence} {counted(failed, 'row')} failed with an error and {'counts' if failed == 1 else 'count'} as 0."
+
+
+def runs_sentence(verdict: Verdict) -> str:
+    """Return a verdict on the best prompts of two runs in words: the second's against the first's on shared test rows."""
+    if not verdict.rows:
+        return "They share no test rows, so nothing can be said about which prompt is better."
+    rows = f"{verdict.rows:,} shared test rows"
+    scores = f"{100 * verdict.best:.1f} % against {100 * verdict.baseline:.1f} %"
+    interval = f"95 % interval of the difference {100 * verdict.low:+.0f} to {100 * verdict.high:+.0f} points"
+    if verdict.kind == "better":
+        return f"The second run's prompt is better: {scores} on {rows} ({interval})."
+    if verdict.kind == "worse":
+        return f"The first run's prompt is better: the second has {scores} on {rows} ({interval})."
+    if verdict.kind == "not_enough":
+        return f"Not enough rows to tell them apart: {scores} on {rows}."
+    return f"Too close to call: the second has {scores} on {rows} ({interval})."
 
 
 def change_in_points(gain: float) -> str:

@@ -16,6 +16,7 @@ from dashboard.views import history
 from dashboard.views.history import Difference
 from dashboard.views.text import count, plain
 from engine.errors import EngineError
+from engine.search.wording import runs_sentence
 from engine.store.rows import RunRow
 
 
@@ -62,7 +63,7 @@ def _guard(left: RunRow, right: RunRow, differ: Sequence[Difference]) -> None:
     judged = history.between(reading.test_outcomes(left.id)[1], reading.test_outcomes(right.id)[1])
     with st.container(key="guard"):
         show = st.success if judged.kind in ("better", "worse") else st.info
-        show(plain(history.said_between(judged)), icon=":material/balance:")
+        show(plain(runs_sentence(judged)), icon=":material/balance:")
 
 
 def _table(differ: Sequence[Difference]) -> None:

@@ -14,6 +14,7 @@ from dashboard.views import history
 from engine.records import Outcome
 from engine.runs.spec import ModelChoice, Named, ProjectDraft, SplitSpec
 from engine.runs.worker import work
+from engine.search.wording import runs_sentence
 from engine.store.store import Store
 
 APP = str(Path(__file__).parents[3] / "dashboard" / "app.py")
@@ -100,10 +101,10 @@ def test_runs_alike_differ_in_nothing():
 def test_the_verdict_between_two_runs_is_paired():
     left = [Outcome(i, 0.0) for i in range(40)]
     right = [Outcome(i, 1.0) for i in range(40)]
-    assert "second run's prompt is better" in history.said_between(history.between(left, right))
-    assert "first run's prompt is better" in history.said_between(history.between(right, left))
-    assert "Too close" in history.said_between(history.between(left, left))
-    assert "share no test rows" in history.said_between(history.between(left, []))
+    assert "second run's prompt is better" in runs_sentence(history.between(left, right))
+    assert "first run's prompt is better" in runs_sentence(history.between(right, left))
+    assert "Too close" in runs_sentence(history.between(left, left))
+    assert "share no test rows" in runs_sentence(history.between(left, []))
 
 
 def test_notes_tags_and_the_program_in_use_are_kept(home):
