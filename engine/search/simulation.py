@@ -13,7 +13,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import cycle
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel
 
@@ -231,6 +231,9 @@ def _tokens(content: Any) -> int:
 _JUDGE_READS, _JUDGE_WRITES = 350, 120
 
 
+Calls = Literal["least", "usual", "most"]
+
+
 @dataclass(frozen=True, slots=True)
 class Rates:
     """Shares of rows that are right: when solved for examples, with the starting prompt, with another one.
@@ -241,7 +244,7 @@ class Rates:
     solved: float
     seed: float
     other: float
-    calls: Literal["least", "usual", "most"] = "usual"
+    calls: Calls = "usual"
 
 
 OPTIMISTIC = Rates(1.0, 1.0, 1.0, "least")
@@ -260,32 +263,25 @@ class _RowCost:
     input_tokens: float
     output_tokens: float
     usd: float
-    span: CallSpan
+    calls_a_row: Mapping[Calls, float]
     outcomes: tuple[Outcome, ...]
 
-    def at(self, calls: Literal["least", "usual", "most"]) -> tuple[float, float, float, float]:
+    def at(self, calls: Calls) -> tuple[float, float, float, float]:
         """Return calls, tokens in and out, and US dollars of a row with the least, usual or most calls."""
-        chosen: float = getattr(self.span, calls)
+        chosen = self.calls_a_row[calls]
         share = chosen / self.calls
         return chosen, self.input_tokens * share, self.output_tokens * share, self.usd * share
 
 
-class CallSpan(NamedTuple):
-    """Calls of one row: least, usual, most."""
-
-    least: float
-    usual: float
-    most: float
-
-
-def span_of(program: Module, rendered: float, judge: float) -> CallSpan:
+def _calls_a_row(program: Module, rendered: float, judge: float) -> dict[Calls, float]:
     """Return the calls a row may take: as rendered, unless the program declares a range."""
     declared = program.call_range
     if declared.least == declared.most:
-        return CallSpan(*[rendered + judge] * 3)
+        return dict.fromkeys(("least", "usual", "most"), rendered + judge)
     # More than it declares at most: its own code runs its parts in a loop.
     times = max(1.0, rendered / declared.most)
-    return CallSpan(*(times * n + judge for n in (declared.least, program.calls_a_row, declared.most)))
+    least, usual, most = (times * n + judge for n in (declared.least, program.calls_a_row, declared.most))
+    return {"least": least, "usual": usual, "most": most}
 
 
 @dataclass
@@ -350,7 +346,7 @@ class Renderer:
         read = usage.input_tokens / n + judged
         written = usage.output_tokens / n + judge * _JUDGE_WRITES
         usd = (usage.cost or 0.0) / n + (price_of(lm, judged, judge * _JUDGE_WRITES) if judge else 0.0)
-        return _RowCost(calls, read, written, usd, span_of(program, rendered, judge), tuple(outcomes))
+        return _RowCost(calls, read, written, usd, _calls_a_row(program, rendered, judge), tuple(outcomes))
 
     async def proposal(self, ask: Propose, number: int) -> tuple[dict[str, Any], Usage]:
         """Return invented outputs for a proposal, and its usage."""
