@@ -46,7 +46,7 @@ class AvatarOptions(Options):
     tune_fields: bool = Field(
         False,
         title="Descriptions of fields too",
-        description="Rewrite what the fields are said to hold as well.",
+        description="Rewrite the descriptions of the fields as well.",
     )
 
     @model_validator(mode="after")

@@ -44,7 +44,7 @@ class COPROOptions(Options):
     tune_fields: bool = Field(
         False,
         title="Descriptions of fields too",
-        description="Rewrite what the fields are said to hold as well.",
+        description="Rewrite the descriptions of the fields as well.",
     )
 
 

@@ -44,7 +44,7 @@ class BootstrapOptunaOptions(BootstrapFewShotOptions):
         16, ge=1, title="Examples a step", description="At most this many are chosen for each step."
     )
     max_labeled_demos: int = Field(
-        48, ge=0, title="Rows to choose from", description="Solved rows and labelled ones, at most so many."
+        48, ge=0, title="Rows to choose from", description="At most this many rows, solved and labelled."
     )
 
 

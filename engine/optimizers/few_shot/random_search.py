@@ -138,6 +138,3 @@ class BootstrapFewShotWithRandomSearch(Optimizer):
                 )
             found.setdefault(candidate.id, candidate)
         return list(found.values())
-
-
-BootstrapRS = BootstrapFewShotWithRandomSearch

@@ -21,7 +21,7 @@ class GEPAOptions(Options):
         "light", title="Effort", description="How many rows are run in all; a number below takes its place."
     )
     max_metric_calls: int | None = Field(
-        None, ge=1, title="Rows run in all", description="A limit of your own, in program runs."
+        None, ge=1, title="Rows run in all", description="Your own limit, in program runs."
     )
     max_full_evals: int | None = Field(
         None, ge=1, title="Full passes", description="The same limit, in passes over all rows."
@@ -31,31 +31,31 @@ class GEPAOptions(Options):
     )
     candidate_selection_strategy: Literal["pareto", "current_best", "epsilon_greedy", "top_k_pareto"] = Field(
         "pareto",
-        title="Who is changed next",
-        description="Pareto: anything that nobody beats on some row; current best: always the leader.",
+        title="Next prompt to change",
+        description="Pareto: any prompt that is the best on some row; current best: always the leader.",
     )
     epsilon: float = Field(
         0.1,
         ge=0,
         le=1,
         title="Share of chance",
-        description="For epsilon_greedy: how often anyone but the leader is changed.",
+        description="For epsilon_greedy: how often another prompt than the leader is changed.",
     )
     frontier_type: Literal["instance", "objective", "hybrid", "cartesian"] = Field(
         "instance",
-        title="What prompts are compared on",
+        title="Basis of comparison",
         description="Rows; or what the metric judges by name (its objectives), both, or each of them on each row.",
     )
     top_k: int = Field(
         5, ge=1, title="Best few", description="For top_k_pareto: among how many of the best it chooses."
     )
     component_selector: Literal["round_robin", "all"] = Field(
-        "round_robin", title="What is changed", description="One text in turn, or all of them at once."
+        "round_robin", title="Texts to change", description="One text in turn, or all of them at once."
     )
     tune_fields: bool = Field(
         False,
         title="Descriptions of fields too",
-        description="Rewrite what the fields are said to hold as well.",
+        description="Rewrite the descriptions of the fields as well.",
     )
     acceptance_criterion: Literal["strict_improvement", "improvement_or_equal"] = Field(
         "strict_improvement",
@@ -85,29 +85,29 @@ class GEPAOptions(Options):
         None,
         ge=1,
         title="Parents a round",
-        description="A round's proposals change so many different prompts; empty: each is drawn on its own.",
+        description="A round's proposals change this many different prompts; empty: each is drawn separately.",
     )
     validate_best: int | None = Field(
         2,
         ge=1,
         title="Full scores a round",
-        description="So many of a round's accepted changes are scored; empty: all of them.",
+        description="Number of a round's accepted changes that are scored; empty: all of them.",
     )
     reflection_prompt_template: str | None = Field(
         None,
         title="Own words for the writer",
-        description="What the model that rewrites is told; <curr_param> stands for the text, <side_info> for the runs.",
+        description="The prompt of the model that rewrites; <curr_param> stands for the text, <side_info> for the runs.",
     )
     reflection_prompt_templates: dict[str, str] = Field(
         {},
         title="Own words for the writer, step by step",
-        description="Step -> what takes the place of the template for all.",
+        description="Step -> a template that replaces the one for all steps.",
     )
     max_candidate_proposals: int | None = Field(
-        None, ge=1, title="Proposals in all", description="Stop after so many rewritten texts."
+        None, ge=1, title="Proposals in all", description="Stop after this many rewritten texts."
     )
     max_tracked_candidates: int | None = Field(
-        None, ge=1, title="Prompts in all", description="Stop once so many prompts were scored in full."
+        None, ge=1, title="Prompts in all", description="Stop once this many prompts were scored in full."
     )
     score_threshold: float | None = Field(
         None,
@@ -115,7 +115,7 @@ class GEPAOptions(Options):
         description="0 to 1: stop once a prompt scores this on all validation rows.",
     )
     patience: int = Field(
-        12, ge=1, title="Rounds without a gain", description="Stop after so many rounds that brought nothing."
+        12, ge=1, title="Rounds without a gain", description="Stop after this many rounds without a gain."
     )
     seed: int = Field(0, title="Seed", description="Another number draws other rows and parents.")
 

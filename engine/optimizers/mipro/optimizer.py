@@ -10,8 +10,8 @@ search whose combinations run out ends with what it has.
 from __future__ import annotations
 
 import random
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any, ClassVar
 
@@ -22,7 +22,7 @@ from engine.modules.predict import FIELD
 from engine.optimizers.base import Changes, Optimizer
 from engine.optimizers.few_shot.bootstrap import Rules, bootstrap, teacher_of
 from engine.optimizers.mipro.plan import SHOWN_RUNS, MIPROv2Options, Plan, make_plan
-from engine.optimizers.mipro.proposals import Grounding, observe_data, propose_instructions, proposed_texts
+from engine.optimizers.mipro.proposals import Material, observe_data, propose_instructions, proposed_texts
 from engine.optimizers.mipro.trials import Space, Trials
 from engine.optimizers.shared.demos import with_labeled, with_solved
 from engine.optimizers.shared.prompt_values import answers_by_key
@@ -31,16 +31,6 @@ from engine.search.contract import Ask, Keep, Problem, Score, Search, relay, tog
 
 Solved = dict[int, Outcome]
 """Solved rows and their runs."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Preparation:
-    """Material for proposals and trials: the start's scores, notes on the data, solved rows by set, and wrong runs."""
-
-    baseline: Evaluation
-    notes: str
-    solved: Sequence[Solved]
-    wrong: Solved
 
 
 class MIPROv2(Optimizer):
@@ -72,18 +62,18 @@ class MIPROv2(Optimizer):
         problem = replace(problem, rng=random.Random(f"{o.seed}:{problem.rng.getrandbits(64)}"))
         plan = make_plan(o, problem)
         validation = tuple(sorted(problem.rng.sample(problem.validation, plan.validation)))
-        prepared = yield from self._prepare(problem, plan, validation)
-        if len(prepared.baseline.outcomes) < len(validation):
+        material = yield from self._prepare(problem, plan, validation)
+        if len(material.baseline.outcomes) < len(validation):
             return
-        demo_sets = self._demo_sets(problem, prepared.solved)
-        texts = yield from self._propose(problem, plan, prepared)
+        demo_sets = self._demo_sets(problem, material.solved)
+        texts = yield from self._propose(problem, plan, material)
         fixed = frozenset(path for path in texts if not problem.may_change(path, "demos"))
         zero_shot = self.options.zero_shot
         reasoning_choices = self._reasoning_choices(problem)
         space = Space(
             problem.seed, tuple(texts.items()), tuple(demo_sets), zero_shot, fixed, reasoning_choices
         )
-        yield from Trials(problem, space, plan, prepared.baseline).search()
+        yield from Trials(problem, space, plan, material.baseline).search()
 
     def split(
         self, trainset: Sequence[Example], valset: Sequence[Example] | None
@@ -100,7 +90,7 @@ class MIPROv2(Optimizer):
 
     def _prepare(
         self, problem: Problem, plan: Plan, validation: tuple[int, ...]
-    ) -> Generator[Sequence[Ask], Sequence[Any], _Preparation]:
+    ) -> Generator[Sequence[Ask], Sequence[Any], Material]:
         """Score the starting prompt, note what the data show and solve rows, all in shared batches."""
         o = self.options
         rules = Rules.of(self, hurry=True)
@@ -130,7 +120,7 @@ class MIPROv2(Optimizer):
         # Last, because nothing waits for it: what takes several rounds goes first.
         jobs.append(_baseline(Score(problem.seed, validation, label="starting prompt")))
         notes, *solved, baseline = yield from together(jobs)
-        return _Preparation(baseline, notes, solved, wrong)
+        return Material(baseline, notes, solved, wrong)
 
     def _reasoning_choices(self, problem: Problem) -> tuple[tuple[str, bool], ...]:
         """Return the steps that may reason first or not, with the choice that differs from now."""
@@ -146,7 +136,7 @@ class MIPROv2(Optimizer):
             and (FIELD not in own.output_fields or len(own.output_fields) > 1)
         )
 
-    def _demo_sets(self, problem: Problem, solved: Sequence[Solved]) -> list[Candidate]:
+    def _demo_sets(self, problem: Problem, solved: Sequence[Mapping[int, Outcome]]) -> list[Candidate]:
         """Return example sets, each content once: the starting one, none, labelled rows, and the solved ones."""
         o, seed = self.options, problem.seed
         if o.zero_shot:
@@ -162,26 +152,14 @@ class MIPROv2(Optimizer):
         return list({s.id: s for s in sets}.values())
 
     def _propose(
-        self, problem: Problem, plan: Plan, prepared: _Preparation
+        self, problem: Problem, plan: Plan, material: Material
     ) -> Generator[Sequence[Ask], Sequence[Any], dict[str, tuple[str, ...]]]:
         """Return step path -> instructions, the current ones first."""
-        o = self.options
-        runs: Solved = {row: outcome for some in prepared.solved for row, outcome in some.items()}
-        wrong = [outcome for row, outcome in prepared.wrong.items() if row not in runs]
-        grounding = Grounding(
-            notes=prepared.notes,
-            show_program=o.program_aware_proposer,
-            show_rows=o.fewshot_aware_proposer,
-            use_tips=o.tip_aware_proposer,
-            temperature=o.init_temperature,
-            solved=tuple(runs.values()) if o.fewshot_aware_proposer else (),
-            wrong=tuple(wrong) if o.fewshot_aware_proposer else (),
-        )
         asks = {
-            path: propose_instructions(problem, path, plan.instructions - 1, grounding)
+            path: propose_instructions(problem, path, plan.instructions - 1, self.options, material)
             for path in problem.worded
         }
-        keep = Keep(problem.seed, prepared.baseline.score)
+        keep = Keep(problem.seed, material.baseline.score)
         _, *answers = yield [keep, *chain.from_iterable(asks.values())]
         texts: dict[str, tuple[str, ...]] = {
             path: (problem.seed.steps[path].instructions,) for path in problem.signatures

@@ -70,7 +70,7 @@ class MIPROv2Options(Options):
         5,
         ge=1,
         title="Trials between full scores",
-        description="After so many trials the best is scored in full.",
+        description="After this many trials the best is scored in full.",
     )
     program_aware_proposer: bool = Field(
         True, title="Proposals see the program", description="Show the prompt model the program's steps."

@@ -8,13 +8,14 @@ of the rows (a summary would lose the rare rules), and the runs that went wrong.
 from __future__ import annotations
 
 import random
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engine.optimizers.mipro.plan import MIPROv2Options
 from engine.optimizers.shared.demos import traced_demos
 from engine.optimizers.shared.prompt_values import describe_step, drawn_rows, labelled_rows, shortened
-from engine.records import Outcome
+from engine.records import Evaluation, Outcome
 from engine.search.contract import Problem, Proposal, Propose
 from engine.signature import InputField, OutputField, Signature
 
@@ -26,16 +27,13 @@ _MAX_NOTE_CHARACTERS, _MOST_ROWS = 2000, 300
 
 
 @dataclass(frozen=True, slots=True)
-class Grounding:
-    """Material for proposals in addition to the problem; each part can be left out."""
+class Material:
+    """Material for proposals and trials: the start's scores, notes on the data, solved rows by set, and wrong runs."""
 
-    notes: str = ""
-    show_program: bool = True
-    show_rows: bool = True
-    use_tips: bool = True
-    temperature: float = 1.0
-    solved: tuple[Outcome, ...] = ()
-    wrong: tuple[Outcome, ...] = ()
+    baseline: Evaluation
+    notes: str
+    solved: Sequence[Mapping[int, Outcome]]
+    wrong: Mapping[int, Outcome]
 
 
 def observe_data(
@@ -64,26 +62,33 @@ def observe_data(
     return "\n".join([problem.data, *lines]).strip()
 
 
-def propose_instructions(problem: Problem, path: str, n: int, grounding: Grounding) -> list[Propose]:
+def propose_instructions(
+    problem: Problem, path: str, n: int, o: MIPROv2Options, material: Material
+) -> list[Propose]:
     """Return `n` asks for instructions of one step, each with its own rows, runs and tip. Calls: `n`."""
     rng = problem.rng
+    solved = {row: outcome for rows in material.solved for row, outcome in rows.items()}
+    wrong = [outcome for row, outcome in material.wrong.items() if row not in solved]
+    show_rows = o.fewshot_aware_proposer
     asks = []
     for _ in range(n):
-        rows = drawn_rows(problem, _MOST_ROWS, rng) if grounding.show_rows else []
+        rows = drawn_rows(problem, _MOST_ROWS, rng) if show_rows else []
         asks.append(
             Propose(
                 ProposeInstructions,
                 {
-                    "program_description": problem.program if grounding.show_program else "",
+                    "program_description": problem.program if o.program_aware_proposer else "",
                     "step": describe_step(path, problem.signatures[path]),
-                    "data_summary": grounding.notes,
+                    "data_summary": material.notes,
                     "labelled_examples": labelled_rows(problem, rows),
-                    "solved_examples": _solved_runs(problem, path, grounding.solved, rng),
-                    "failed_examples": _wrong_runs(problem, grounding.wrong, rng),
+                    "solved_examples": _solved_runs(
+                        problem, path, tuple(solved.values()) if show_rows else (), rng
+                    ),
+                    "failed_examples": _wrong_runs(problem, wrong if show_rows else (), rng),
                     "current_instructions": problem.seed.steps[path].instructions,
-                    "tip": rng.choice(TIPS) if grounding.use_tips else "",
+                    "tip": rng.choice(TIPS) if o.tip_aware_proposer else "",
                 },
-                temperature=grounding.temperature,
+                temperature=o.init_temperature,
                 rollout=rng.randrange(1, 1_000_000),
                 label=f"instructions for the step {path}",
             )

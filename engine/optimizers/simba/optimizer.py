@@ -32,7 +32,7 @@ class SIMBAOptions(Options):
     )
     max_steps: int = Field(8, ge=1, title="Steps", description="How many minibatches are gone through.")
     max_demos: int = Field(
-        4, ge=0, title="Solved examples", description="At most about so many are shown; 0: only rules."
+        4, ge=0, title="Solved examples", description="About the most that are shown; 0: only rules."
     )
     demo_input_field_maxlen: int = Field(
         100_000, ge=1, title="Longest input shown", description="Characters of an example's input field."

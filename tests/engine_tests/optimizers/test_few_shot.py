@@ -5,13 +5,12 @@ import random
 
 import pytest
 
-from engine import context, loop
+from engine import BootstrapFewShotWithRandomSearch, BootstrapRS, context, loop
 from engine.errors import ConfigurationError
 from engine.modules.predict import Predict
 from engine.optimizers.base import Teleprompter
 from engine.optimizers.few_shot.bootstrap import BootstrapFewShot
 from engine.optimizers.few_shot.labeled import LabeledFewShot
-from engine.optimizers.few_shot.random_search import BootstrapFewShotWithRandomSearch, BootstrapRS
 from engine.optimizers.shared.demos import varied_rows
 from engine.records import Example
 from engine.search.budget import Budget

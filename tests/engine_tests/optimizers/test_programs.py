@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine import MIPRO, context, loop
+from engine import MIPRO, BootstrapRS, context, loop
 from engine.errors import ConfigurationError
 from engine.metrics.matching import ExactMatch
 from engine.modules.predict import Predict
@@ -12,7 +12,6 @@ from engine.optimizers.copro import COPRO
 from engine.optimizers.ensemble import Ensemble, best_of, majority
 from engine.optimizers.few_shot.bootstrap import BootstrapFewShot
 from engine.optimizers.few_shot.labeled import LabeledFewShot
-from engine.optimizers.few_shot.random_search import BootstrapRS
 from engine.optimizers.mipro.optimizer import MIPROv2
 from engine.prediction import Prediction
 from engine.registry import OPTIMIZERS
