@@ -1,4 +1,4 @@
-"""Two tabs on one project: an edit made on a state that is no longer the stored one is held back, and the person chooses.
+"""Two tabs on one project: an edit made on a state that is no longer the stored one waits, and the user chooses.
 
 Every widget of a part has a revision in its key: when the part was changed elsewhere, new keys make the widgets
 show what is stored.
@@ -6,45 +6,58 @@ show what is stored.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import streamlit as st
 
 from dashboard.components.page import Current
-from dashboard.state import drafts
+from dashboard.state import reading
 from dashboard.state.drafts import Change, ChangedElsewhereError, Part, edit_seen, state_of
 
-NAMES: dict[Part, str] = {"task": "task", "examples": "examples"}
+Edit = Callable[[str], Any]
+"""Saves an edit; it gets the state of the part as this tab last showed it ("": whatever is stored)."""
 
 
 def guarded(project_id: str, change: Change, part: Part = "task") -> bool:
-    """Save a change of the part as this tab last showed it; return whether it was saved, else hold it back."""
-    seen = str(st.session_state.get(_seen(project_id, part), ""))
+    """Save a change of the part as this tab last showed it; return whether it was saved, else keep it for a choice."""
+    return guarded_edit(project_id, lambda seen: edit_seen(project_id, change, part, seen), part)
+
+
+def guarded_edit(project_id: str, edit: Edit, part: Part) -> bool:
+    """Make an edit of the part as this tab last showed it; return whether it was saved, else keep it for a choice.
+
+    Raises an EngineError that the edit raises.
+    """
     try:
-        after = edit_seen(project_id, change, part, seen)
+        edit(str(st.session_state.get(_seen(project_id, part), "")))
     except ChangedElsewhereError:
-        st.session_state[held_key(project_id, part)] = change
+        st.session_state[_waiting(project_id, part)] = edit
         return False
-    st.session_state[_seen(project_id, part)] = state_of(after, part)
+    st.session_state[_seen(project_id, part)] = state_of(reading.draft(project_id), part)
     return True
 
 
-def watch(now: Current, part: Part) -> None:
-    """Notice what another tab changed, and let the person choose where both changed the same part."""
+def watch(now: Current, part: Part) -> bool:
+    """Return whether another tab changed the part; let the user choose where both tabs changed it."""
     state = state_of(now.draft, part)
-    held = st.session_state.get(held_key(now.id, part))
-    before = st.session_state.get(_seen(now.id, part)) if stayed(part) else None
+    waiting = _waiting(now.id, part) in st.session_state
+    before = st.session_state.get(_seen(now.id, part)) if _stayed(part) else None
     st.session_state[_seen(now.id, part)] = state
-    if before is not None and before != state:
+    changed = before is not None and before != state
+    if changed:
         renew(now.id)
-        if held is None:
+        if not waiting:
             st.toast(
-                f"The {NAMES[part]} changed in another tab; this page shows it as it is now.",
+                f"The {part} changed in another tab; this page shows what is stored now.",
                 icon=":material/sync:",
             )
-    if held is not None:
-        choice(now.id, part)
+    if waiting:
+        _choice(now.id, part)
+    return changed
 
 
-def stayed(part: Part) -> bool:
+def _stayed(part: Part) -> bool:
     """Return whether this tab was on this part's page before: from another page it may have changed the part itself."""
     before = st.session_state.get("part_shown")
     st.session_state["part_shown"] = part
@@ -61,11 +74,11 @@ def revision(project_id: str) -> int:
     return int(st.session_state.get(f"fields_revision_{project_id}", 0))
 
 
-def choice(project_id: str, part: Part) -> None:
-    """Let the person choose between a change of this tab that was held back and what another tab saved."""
+def _choice(project_id: str, part: Part) -> None:
+    """Let the user choose between this tab's change, not saved yet, and what another tab saved."""
     with st.container(border=True, key="changed_elsewhere"):
         st.markdown(
-            f":orange[:material/sync_problem:] **Another tab changed the {NAMES[part]} while this one was open.** "
+            f":orange[:material/sync_problem:] **Another tab changed the {part} while this one was open.** "
             "Your last change is not saved yet."
         )
         with st.container(horizontal=True, key="changed_elsewhere_choice"):
@@ -87,22 +100,26 @@ def choice(project_id: str, part: Part) -> None:
 
 
 def _drop(project_id: str, part: Part) -> None:
-    st.session_state.pop(held_key(project_id, part), None)
+    st.session_state.pop(_waiting(project_id, part), None)
     renew(project_id)
 
 
 def _apply(project_id: str, part: Part) -> None:
-    change = st.session_state.pop(held_key(project_id, part), None)
-    if change is not None:
-        after = drafts.edit(project_id, change)
-        st.session_state[_seen(project_id, part)] = state_of(after, part)
+    edit = st.session_state.pop(_waiting(project_id, part), None)
     renew(project_id)
+    if edit is not None:
+        edit("")
+        st.session_state[_seen(project_id, part)] = state_of(reading.draft(project_id), part)
+
+
+def forget_seen(project_id: str, part: Part) -> None:
+    """Take what is stored now for what this tab shows: it has changed the part itself."""
+    st.session_state.pop(_seen(project_id, part), None)
 
 
 def _seen(project_id: str, part: Part) -> str:
     return f"seen_{part}_{project_id}"
 
 
-def held_key(project_id: str, part: Part) -> str:
-    """Return where a change that was held back stands in the session."""
-    return f"held_{part}_{project_id}"
+def _waiting(project_id: str, part: Part) -> str:
+    return f"waiting_{part}_{project_id}"

@@ -8,7 +8,7 @@ from dashboard.app_pages.run.requests import request_buttons
 from dashboard.components.page import PAGES
 from dashboard.state import launching, models, reading
 from dashboard.state.selection import read_only
-from dashboard.state.snapshot import Seen
+from dashboard.state.snapshot import Snapshot
 from dashboard.views.meters import progress
 from dashboard.views.text import plain
 from engine.errors import EngineError
@@ -35,7 +35,7 @@ def state_badge(run: RunRow) -> None:
     st.badge(word, color=colour, icon=icon)  # type: ignore[arg-type]  # the table above holds only valid colours
 
 
-def run_actions(seen: Seen) -> None:
+def run_actions(seen: Snapshot) -> None:
     """Offer pause, resume, stop and requests as far as they make sense now; nothing to whoever only looks."""
     run = seen.run
     if read_only():
@@ -86,7 +86,7 @@ def run_actions(seen: Seen) -> None:
 
 def _go_on(run_id: str) -> None:
     try:
-        launching.restart(run_id, models.for_process())
+        launching.resume(run_id, models.for_process())
     except EngineError as error:
         st.toast(plain(str(error)), icon=":material/error:")
 

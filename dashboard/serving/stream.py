@@ -20,7 +20,7 @@ from urllib.parse import urlparse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from dashboard.state import reading
-from dashboard.state.snapshot import LATEST_EVENTS, Seen, parts
+from dashboard.state.snapshot import LATEST_EVENTS, Snapshot, parts
 from engine.errors import EngineError, NotFoundError
 from engine.store.rows import EventRow, TrialRow
 from engine.store.store import Store
@@ -107,7 +107,7 @@ class WatchedRun:
         self._parents |= store.trials.parents(self.run_id, len(self._parents))
         last = self._events[-1].id if self._events else 0
         self._events.extend(store.events.all(self.run_id, after=last, latest=LATEST_EVENTS))
-        seen = Seen(
+        seen = Snapshot(
             run,
             list(self._trials.values()),
             self._parents,

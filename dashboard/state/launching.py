@@ -20,8 +20,6 @@ from engine.errors import RunError
 from engine.home import data_home
 from engine.store.runs import process_lives
 
-OVER = ("finished", "stopped", "failed")
-
 
 def create(
     project_id: str, spec: Mapping[str, Any], title: str, estimate: Mapping[str, Any] | None = None
@@ -109,11 +107,6 @@ def _start_again(run_id: str, keys: Mapping[str, str] | None) -> None:
         with writing() as store:
             store.runs.set_state(run_id, "failed", str(error))
         raise
-
-
-def restart(run_id: str, keys: Mapping[str, str] | None = None) -> None:
-    """Go on with a run whose process has ended. What was paid for is answered from the cache."""
-    resume(run_id, keys)
 
 
 def log_path(run_id: str) -> Path:

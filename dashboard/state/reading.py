@@ -1,4 +1,4 @@
-"""The table that was read a moment ago, handed over so that an upload is read once. No Streamlit, no store."""
+"""Reading what is stored, for the pages: projects, tables, runs. What is read from one file or run is kept and shared."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from dashboard.state.selection import read_only
-from dashboard.state.snapshot import Seen, seen_in
+from dashboard.state.snapshot import Snapshot, read_snapshot
 from dashboard.views.prompts import messages, sample_call, text_of
 from engine.errors import EngineError, NotFoundError, RunError, StoreError
 from engine.home import data_home
@@ -27,20 +27,6 @@ if TYPE_CHECKING:
     from engine.dataset import ColumnProfile, Dataset, UsableRows
     from engine.lm.cache import CacheSize
     from engine.search.estimate import Estimate
-
-
-_tables: dict[str, Dataset] = {}
-
-
-def hand_over(dataset_id: str, table: Dataset) -> None:
-    """Keep a table for whoever asks for this stored file next; the one kept before is let go."""
-    _tables.clear()
-    _tables[dataset_id] = table
-
-
-def taken(dataset_id: str) -> Dataset | None:
-    """Return the table of this stored file, once; None where none was handed over."""
-    return _tables.pop(dataset_id, None)
 
 
 @contextmanager
@@ -74,6 +60,12 @@ def draft_of(project: ProjectRow) -> ProjectDraft:
         raise StoreError(
             f"The project {project.name!r} was saved by another version of Tuneboard and cannot be read."
         ) from error
+
+
+def draft(project_id: str) -> ProjectDraft:
+    """Return the draft of a project as it is stored. Raises NotFoundError, StoreError."""
+    with reading() as store:
+        return draft_of(store.projects.get(project_id))
 
 
 def project_file(project: ProjectRow, files: Sequence[AttachedFile] = ()) -> bytes:
@@ -124,12 +116,17 @@ def dataset(dataset_id: str) -> Dataset:
     return _dataset(dataset_id, home_folder())
 
 
+def keep_table(dataset_id: str, table: Dataset) -> None:
+    """Keep the table of a file that has just been stored, so that an upload is read once."""
+    _dataset(dataset_id, home_folder(), table)
+
+
 @st.cache_resource(max_entries=8, show_spinner="Reading the file")
-def _dataset(dataset_id: str, folder: str) -> Dataset:  # noqa: ARG001 - part of the cache's key
+def _dataset(dataset_id: str, folder: str, _table: Dataset | None = None) -> Dataset:  # noqa: ARG001 - part of the cache's key
     from engine.dataset import read_dataset
 
-    if (table := taken(dataset_id)) is not None:
-        return table
+    if _table is not None:
+        return _table
     with reading() as store:
         row = store.datasets.get(dataset_id)
     return read_dataset(row.content, row.name)
@@ -244,15 +241,15 @@ def row_scores(run_id: str) -> dict[int, dict[int, float]]:
         return store.trials.row_scores(run_id)
 
 
-def moment(run: RunRow) -> Seen:
+def snapshot(run: RunRow) -> Snapshot:
     """Return what a run's page shows; read anew only when something has changed."""
-    return _moment(run.id, run.revision, home_folder())._replace(run=run)
+    return _snapshot(run.id, run.revision, home_folder())._replace(run=run)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _moment(run_id: str, revision: int, folder: str) -> Seen:  # noqa: ARG001 - parts of the cache's key
+def _snapshot(run_id: str, revision: int, folder: str) -> Snapshot:  # noqa: ARG001 - parts of the cache's key
     with reading() as store:
-        return seen_in(store, run_id)
+        return read_snapshot(store, run_id)
 
 
 def outcomes(run: RunRow, trial: int) -> list[Outcome]:

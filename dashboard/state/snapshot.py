@@ -17,7 +17,7 @@ from engine.store.store import Store
 LATEST_EVENTS = LATEST
 
 
-class Seen(NamedTuple):
+class Snapshot(NamedTuple):
     """What is known of a run: `parents` is candidate id -> ids it came from, `events` the latest, in order."""
 
     run: RunRow
@@ -27,9 +27,9 @@ class Seen(NamedTuple):
     requests: Sequence[RequestRow]
 
 
-def seen_in(store: Store, run_id: str) -> Seen:
+def read_snapshot(store: Store, run_id: str) -> Snapshot:
     """Read what a run's page shows. Raises NotFoundError, StoreError."""
-    return Seen(
+    return Snapshot(
         store.runs.get(run_id),
         store.trials.all(run_id),
         store.trials.parents(run_id),
@@ -38,7 +38,7 @@ def seen_in(store: Store, run_id: str) -> Seen:
     )
 
 
-def parts(seen: Seen) -> dict[str, Any]:
+def parts(seen: Snapshot) -> dict[str, Any]:
     """Return every part of a run's page, by name."""
     return {
         "stage": stage(seen.run, seen.requests),
@@ -71,7 +71,7 @@ def chart(
     }
 
 
-def _meters(seen: Seen) -> dict[str, Any]:
+def _meters(seen: Snapshot) -> dict[str, Any]:
     run = seen.run
     left, words = time_left(run), run.phase or "getting ready"
     return {

@@ -53,49 +53,11 @@ class Feedback(Frozen):
     answer: str = ""
 
 
-class RunSpec(Frozen):
-    """A complete run. `mapping` is field name -> column of the dataset.
+class Setup(Frozen):
+    """The settings of a project, and of the runs started from it. `mapping` is field name -> column of the dataset.
 
     `excluded` is row -> why it is left out. `synthetic` rows, written by a model, are never test rows. `frozen`
-    is what the search must not change. `feedback` is people's words on earlier answers, for the search to learn from.
-    """
-
-    pipeline: PipelineSpec
-    dataset: str
-    dataset_hash: str = ""
-    mapping: dict[str, str]
-    split: SplitSpec = SplitSpec()
-    metric: Named
-    optimizer: Named
-    budget: Budget = Budget()
-    model: ModelChoice = ModelChoice()
-    prompt_model: ModelChoice | None = None
-    teacher_model: ModelChoice | None = None
-    adapter: AdapterName = "chat"
-    concurrency: int = Field(default=16, ge=1, le=1024)
-    seed: int = 0
-    excluded: dict[int, str] = Field(default_factory=dict)
-    synthetic: tuple[int, ...] = ()
-    frozen: tuple[Freeze, ...] = ()
-    feedback: tuple[Feedback, ...] = ()
-
-
-Step = Literal["task", "examples", "metric", "tune"]
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that is missing or wrong before a run can start: the wizard's step, and one sentence."""
-
-    step: Step
-    sentence: str
-
-
-class ProjectDraft(Frozen):
-    """What a project has so far; the wizard edits it and every edit is saved.
-
-    >>> [problem.step for problem in ProjectDraft().problems()]
-    ['task', 'examples', 'metric', 'tune']
+    is what the search must not change. `feedback` is users' words on earlier answers, for the search to learn from.
     """
 
     pipeline: PipelineSpec | None = None
@@ -115,6 +77,37 @@ class ProjectDraft(Frozen):
     synthetic: tuple[int, ...] = ()
     frozen: tuple[Freeze, ...] = ()
     feedback: tuple[Feedback, ...] = ()
+
+
+class RunSpec(Setup):
+    """A complete run: nothing of its setup is missing."""
+
+    pipeline: PipelineSpec
+    dataset: str
+    dataset_hash: str = ""
+    mapping: dict[str, str]
+    metric: Named
+    optimizer: Named
+    model: ModelChoice = ModelChoice()
+
+
+Step = Literal["task", "examples", "metric", "tune"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is missing or wrong before a run can start: the wizard's step, and one sentence."""
+
+    step: Step
+    sentence: str
+
+
+class ProjectDraft(Setup):
+    """What a project has so far; the wizard edits it and every edit is saved.
+
+    >>> [problem.step for problem in ProjectDraft().problems()]
+    ['task', 'examples', 'metric', 'tune']
+    """
 
     def problems(self, columns: Sequence[str] | None = None) -> list[Problem]:
         """Return what stands between this draft and a run, in the wizard's order; none: it can start.

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from dashboard.app_pages.examples.state import edit_rows, renew_grid, show_rows
+from dashboard.app_pages.examples.state import edit_rows, show_rows
+from dashboard.components.guard import renew
 from dashboard.components.page import Current
 from dashboard.state import examples, models
 from dashboard.state.models import title_of
@@ -200,7 +201,7 @@ def _add(project_id: str, rows: list[dict[str, str]], made: bool) -> None:
         taken = f"rows_added_{project_id}"
         st.session_state[taken] = st.session_state.get(taken, 0) + 1
         st.session_state.pop(f"made_rows_{project_id}", None)
-        renew_grid(project_id)
+        renew(project_id)
         show_rows(project_id, added)
         st.toast(f"{what}: done. Undo takes it back.", icon=":material/check:")
 

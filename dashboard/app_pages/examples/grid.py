@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from dashboard.app_pages.examples.state import edit_rows, renew_grid, wanted_rows
+from dashboard.app_pages.examples.state import edit_rows, wanted_rows
+from dashboard.components.guard import renew, revision
 from dashboard.components.page import Current
 from dashboard.state import examples, reading
 from dashboard.state.selection import read_only
@@ -47,7 +48,7 @@ def long_cells(project_id: str, cells: Mapping[Cell, int], numbers: Mapping[int,
 @st.dialog("A long text", width="large")
 def edit_long_cell(project_id: str, row: int, column: str, number: int) -> None:
     """Show one cell whole, to be changed and saved."""
-    draft = reading.draft_of(next(p for p in reading.projects(archived=True) if p.id == project_id))
+    draft = reading.draft(project_id)
     before = reading.dataset(draft.dataset or "").values(column)[row]
     st.caption(f"{plain(column, 60)} · row {number}")
     text = st.text_area(
@@ -83,7 +84,7 @@ def _save(project_id: str, text: str | None, cell: Cell, number: int) -> bool:
         st.caption(f":red[:material/error:] {plain(str(error))}")
         return False
     if saved:
-        renew_grid(project_id)
+        renew(project_id)
     return True
 
 
@@ -183,7 +184,7 @@ def _editor(
     """Show rows to edit; return the cells that are cut, by row and column, with their lengths."""
     import pandas as pd
 
-    base = st.session_state.get(f"grid_revision_{project_id}", 0)
+    base = revision(project_id)
     key = f"grid_{project_id}_{base}_{at}_{hash(tuple(rows))}"
     part = table.frame.iloc[list(rows)]
     long = {
@@ -258,7 +259,7 @@ def _columns(table: Dataset, draft: ProjectDraft) -> dict[str, Any]:
 def _edited(project_id: str, key: str, rows: list[int], long: Mapping[tuple[int, str], int]) -> None:
     """Save what was changed in the grid; what is saved already changes nothing."""
     state = st.session_state.get(key, {}).get("edited_rows", {})
-    draft = reading.draft_of(next(p for p in reading.projects(archived=True) if p.id == project_id))
+    draft = reading.draft(project_id)
     if draft.dataset is None:
         return
     table = reading.dataset(draft.dataset)
@@ -316,6 +317,6 @@ def _save_table(
             )
     except EngineError as error:
         st.session_state[f"grid_problem_{project_id}"] = str(error)
-        renew_grid(project_id)
+        renew(project_id)
     if new or fresh or back:
         st.session_state[f"grid_changed_{project_id}"] = True

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import streamlit as st
 
-from dashboard.components.guard import guarded, renew
+from dashboard.components.guard import forget_seen, guarded, renew
 from dashboard.components.page import Current, sample_values
 from dashboard.components.runs import WHOLE_PERCENT, in_percent
 from dashboard.state import drafts, reading
@@ -186,7 +186,7 @@ def _make(project_id: str, dataset_id: str, roles: dict[str, str]) -> None:
     drafts.update(project_id, pipeline=pipeline, mapping=mapping, metric=None)
     # The Task page's widgets keep what they showed: new keys make them take the new task.
     renew(project_id)
-    st.session_state.pop(f"seen_examples_{project_id}", None)
+    forget_seen(project_id, "examples")
 
 
 def with_attachments(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard.app_pages.examples.state import edit_rows, renew_grid, show_rows
-from dashboard.components.guard import guarded
+from dashboard.app_pages.examples.state import edit_rows, show_rows
+from dashboard.components.guard import guarded, renew
 from dashboard.components.page import Current, complain, share_bar
 from dashboard.state import examples, reading
 from dashboard.state.examples import findings_of, split_of
@@ -182,7 +182,7 @@ def _apply(project_id: str, finding: Finding, fix: Fix) -> None:
         return
     if saved:
         st.toast(f"{plain(fix.label, 80)}: done. Undo takes it back.", icon=":material/check:")
-        renew_grid(project_id)
+        renew(project_id)
 
 
 PARTS = (

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from dashboard.app_pages.examples.state import forget_rows
+from dashboard.components.guard import forget_seen
 from dashboard.components.page import Current
 from dashboard.state import drafts, examples, reading
-from dashboard.state.reading import hand_over
 from dashboard.views.text import count, distinct, plain
 from engine.errors import EngineError
 from engine.pipeline.spec import PipelineSpec
@@ -145,8 +146,8 @@ def use_dataset(project_id: str, dataset_id: str) -> None:
     outputs = [f.name for f in spec.outputs] if spec else []
     mapping = guess_mapping(table, fields, outputs=outputs, profiles=found) if fields else {}
     examples.use_table(project_id, dataset_id, mapping)
-    st.session_state.pop(f"seen_examples_{project_id}", None)
-    st.session_state.pop(f"grid_rows_{project_id}", None)
+    forget_seen(project_id, "examples")
+    forget_rows(project_id)
 
 
 def _upload(now: Current) -> None:
@@ -204,7 +205,7 @@ def _take(project_id: str, content: bytes, name: str, source: str) -> None:
             found = read_dataset(content, name)
         dataset_id = drafts.add_file(found, content, source)
         if source != "paste":  # pasted rows are read by other rules than the file they are kept as
-            hand_over(dataset_id, found)
+            reading.keep_table(dataset_id, found)
         use_dataset(project_id, dataset_id)
         if source == "upload":
             drafts.name_after(project_id, name)

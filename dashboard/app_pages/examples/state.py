@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from dashboard.components.guard import choice, held_key, stayed
+from dashboard.components.guard import forget_seen, guarded_edit, renew
 from dashboard.components.page import Current
 from dashboard.state import examples, reading
-from dashboard.state.drafts import ChangedElsewhereError, state_of
 from dashboard.state.selection import read_only
 from dashboard.views.text import plain
 from engine.errors import EngineError
@@ -24,23 +23,12 @@ Edit = Callable[["Dataset", str], Any]
 
 
 def edit_rows(project_id: str, change: Edit) -> bool:
-    """Do an edit; return whether it was saved. Raises an EngineError that the edit raises."""
-    key = f"seen_examples_{project_id}"
-    try:
-        change(_table(project_id), str(st.session_state.get(key, "")))
-    except ChangedElsewhereError:
-        st.session_state[f"examples_refused_{project_id}"] = change
-        return False
-    project = next((p for p in reading.projects(archived=True) if p.id == project_id), None)
-    if project is not None:
-        st.session_state[key] = state_of(reading.draft_of(project), "examples")
-    return True
+    """Make an edit; return whether it was saved. Raises an EngineError that the edit raises."""
 
+    def edit(seen: str) -> None:
+        change(reading.dataset(reading.draft(project_id).dataset or ""), seen)
 
-def renew_grid(project_id: str) -> None:
-    """Let the grid start anew with what is stored."""
-    key = f"grid_revision_{project_id}"
-    st.session_state[key] = st.session_state.get(key, 0) + 1
+    return guarded_edit(project_id, edit, "examples")
 
 
 def show_rows(project_id: str, rows: Sequence[int]) -> None:
@@ -54,33 +42,9 @@ def wanted_rows(project_id: str) -> tuple[int, ...]:
     return tuple(st.session_state.get(f"grid_rows_{project_id}", ()))
 
 
-def watch_examples(now: Current) -> None:
-    """Notice what another tab changed in the examples; where an edit was refused, let the person choose."""
-    key, refused = f"seen_examples_{now.id}", f"examples_refused_{now.id}"
-    state = state_of(now.draft, "examples")
-    before = st.session_state.get(key) if stayed("examples") else None
-    st.session_state[key] = state
-    if before is not None and before != state:
-        renew_grid(now.id)
-        st.session_state.pop(f"grid_rows_{now.id}", None)
-        if refused not in st.session_state:
-            st.toast(
-                "The examples changed in another tab; this page shows them as they are now.",
-                icon=":material/sync:",
-            )
-    if held_key(now.id, "examples") in st.session_state:
-        choice(now.id, "examples")
-    elif refused in st.session_state:
-        with st.container(border=True, key="changed_elsewhere"):
-            st.markdown(
-                ":orange[:material/sync_problem:] **Another tab changed the examples while this one was open.** "
-                "Your last change was not saved, so that nothing is overwritten."
-            )
-            with st.container(horizontal=True, key="changed_elsewhere_choice"):
-                st.button("Keep the other tab's", key="keep_theirs", on_click=_drop, args=(now.id,))
-                st.button(
-                    "Make my change on top", key="keep_mine", type="primary", on_click=_again, args=(now.id,)
-                )
+def forget_rows(project_id: str) -> None:
+    """Show all rows in the grid again."""
+    st.session_state.pop(f"grid_rows_{project_id}", None)
 
 
 def undo_button(now: Current) -> None:
@@ -105,28 +69,6 @@ def _undo(project_id: str) -> None:
         examples.undo(project_id)
     except EngineError as error:
         st.session_state[f"grid_problem_{project_id}"] = str(error)
-    st.session_state.pop(f"seen_examples_{project_id}", None)
-    st.session_state.pop(f"grid_rows_{project_id}", None)
-    renew_grid(project_id)
-
-
-def _table(project_id: str) -> Dataset:
-    project = next(p for p in reading.projects(archived=True) if p.id == project_id)
-    return reading.dataset(reading.draft_of(project).dataset or "")
-
-
-def _drop(project_id: str) -> None:
-    st.session_state.pop(f"examples_refused_{project_id}", None)
-    renew_grid(project_id)
-
-
-def _again(project_id: str) -> None:
-    change = st.session_state.pop(f"examples_refused_{project_id}", None)
-    if change is None:
-        return
-    try:
-        change(_table(project_id), "")
-    except EngineError as error:
-        st.session_state[f"grid_problem_{project_id}"] = str(error)
-    st.session_state.pop(f"seen_examples_{project_id}", None)
-    renew_grid(project_id)
+    forget_seen(project_id, "examples")
+    forget_rows(project_id)
+    renew(project_id)

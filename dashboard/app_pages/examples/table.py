@@ -12,7 +12,8 @@ from dashboard.app_pages.examples.grid import example_grid
 from dashboard.app_pages.examples.mapping import columns_table, mapping_cards, offer_task
 from dashboard.app_pages.examples.preflight import preflight_card, split_editor
 from dashboard.app_pages.examples.source import example_source, picture_strip
-from dashboard.app_pages.examples.state import undo_button, watch_examples
+from dashboard.app_pages.examples.state import forget_rows, undo_button
+from dashboard.components.guard import watch
 from dashboard.components.page import Current, complain
 from dashboard.state import reading
 from dashboard.views.glossary import NUMBERED, explain
@@ -115,7 +116,8 @@ def examples_of(now: Current, dataset_id: str) -> None:
         complain(error)
         example_source(now)
         return
-    watch_examples(now)
+    if watch(now, "examples"):
+        forget_rows(now.id)
     _file_line(now, table)
     file_notes(table)
     spec = now.draft.pipeline

@@ -83,7 +83,7 @@ def _told(found: Matrix) -> str:
 
 def candidate_matrix(run: RunRow) -> None:
     """Show which prompt gets which validation row right."""
-    trials = whole_trials(reading.moment(run).trials)
+    trials = whole_trials(reading.snapshot(run).trials)
     found = matrix(candidates.everything(run), trials, candidates.row_scores(run))
     if not found.rows:
         st.caption("No prompt was scored on all validation rows.")
@@ -131,7 +131,7 @@ def candidate_family(run: RunRow, best_id: str, picked: Sequence[Contender]) -> 
             "**Quality against cost**",
             help=f"Up is better, left is cheaper; grey ones are beaten outright. {explain('beaten outright')}",
         )
-        trials = whole_trials(reading.moment(run).trials)
+        trials = whole_trials(reading.snapshot(run).trials)
         found = fewer(variants(tried, trials, candidates.row_tokens(run), best_id))
         if len(found) == 1:
             st.caption(

@@ -223,7 +223,7 @@ def _scores(picked: Sequence[Contender]) -> None:
 
 
 def _all(run: RunRow, best: str) -> None:
-    trials = reading.moment(run).trials
+    trials = reading.snapshot(run).trials
     plot(
         score_figure(score_chart(trials), over=run.is_over),
         key="final_scores",

@@ -13,7 +13,7 @@ from dashboard.components.plot import plot
 from dashboard.components.run_header import run_actions, state_badge
 from dashboard.components.runs import verdict_card
 from dashboard.state import reading
-from dashboard.state.snapshot import Seen, parts
+from dashboard.state.snapshot import Snapshot, parts
 from dashboard.views.glossary import explain
 from dashboard.views.text import plain
 from engine.errors import EngineError
@@ -55,7 +55,7 @@ def live_run(run_id: str) -> None:
 
 def _draw(run_id: str, was_over: bool) -> None:
     try:
-        seen = reading.moment(reading.run(run_id))
+        seen = reading.snapshot(reading.run(run_id))
     except EngineError as error:  # a fragment runs by itself: the app's own net is not around it
         complain(error)
         return
@@ -125,7 +125,7 @@ def _score_chart(chart: dict[str, Any], live: str) -> int | None:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _parts(run_id: str, revision: int, state: str, _seen: Seen) -> dict[str, Any]:  # noqa: ARG001 - the cache's key
+def _parts(run_id: str, revision: int, state: str, _seen: Snapshot) -> dict[str, Any]:  # noqa: ARG001 - the cache's key
     """Return a run's parts, worked out once for all sessions."""
     return parts(_seen)
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard.components.page import press
 from dashboard.state import launching, reading
-from dashboard.state.snapshot import Seen
+from dashboard.state.snapshot import Snapshot
 from dashboard.views.meters import dollars, duration, short
 from dashboard.views.text import plain
 from engine.errors import EngineError
@@ -20,7 +20,7 @@ SEARCHING = ("", "Reading the data", "Scoring the starting prompt", "Searching")
 SHOWN = 4
 
 
-def request_buttons(seen: Seen) -> None:
+def request_buttons(seen: Snapshot) -> None:
     """Offer what can be asked of a run that goes on."""
     run = seen.run
     too_late = "" if run.phase in SEARCHING else "The search has ended; only the final test is left."
@@ -47,7 +47,7 @@ def request_buttons(seen: Seen) -> None:
         _own_prompt(run.id)
 
 
-def run_requests(seen: Seen) -> None:
+def run_requests(seen: Snapshot) -> None:
     """Show the latest requests of a run with their answers."""
     if not seen.requests:
         return
@@ -84,7 +84,7 @@ def _wish(request: RequestRow) -> str:
     return f"Up to {' and '.join(named)}" if named else "A larger budget"
 
 
-def _limits(seen: Seen) -> dict[str, Any]:
+def _limits(seen: Snapshot) -> dict[str, Any]:
     now = budget_now(seen.run.spec.get("budget") or {}, seen.requests)
     return {name: value for name, value in now.items() if value is not None}
 

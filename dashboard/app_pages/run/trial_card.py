@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard.components.runs import PERCENT, in_percent
 from dashboard.state import reading
-from dashboard.state.snapshot import Seen
+from dashboard.state.snapshot import Snapshot
 from dashboard.views.glossary import NUMBERED, explain
 from dashboard.views.meters import duration, short
 from dashboard.views.text import count
@@ -18,7 +18,7 @@ from engine.store.rows import CandidateRow, RunRow, TrialRow
 ROWS_SHOWN = 200
 
 
-def trial_card(seen: Seen, trial: TrialRow) -> None:
+def trial_card(seen: Snapshot, trial: TrialRow) -> None:
     """Show a trial that was clicked on the chart."""
     run = seen.run
     found = {c.id: c for c in reading.candidates(run.id)}

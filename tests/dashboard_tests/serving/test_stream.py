@@ -15,7 +15,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from dashboard.serving import stream
 from dashboard.serving.stream import Tab
-from dashboard.state.snapshot import parts, seen_in
+from dashboard.state.snapshot import parts, read_snapshot
 from engine.records import Candidate, Outcome, StepState
 from engine.store.store import FILE_NAME, Store
 
@@ -67,7 +67,7 @@ def test_a_tab_is_told_all_there_is_then_only_what_changes(client, home, run):
         trial(store, run, 1, 0.5)
         with client.websocket_connect(f"/live/{run}", headers=PAGE) as socket:
             first = json.loads(socket.receive_text())
-            assert first == {**json.loads(json.dumps(parts(seen_in(store, run)))), "trouble": ""}
+            assert first == {**json.loads(json.dumps(parts(read_snapshot(store, run)))), "trouble": ""}
             trial(store, run, 2, 1.0)
             told = until(socket, "chart", lambda chart: chart["stamp"] == "2")
             dots = [t for t in told["figure"]["traces"] if t["name"] == "In progress"]

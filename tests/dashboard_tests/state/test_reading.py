@@ -1,0 +1,12 @@
+from dashboard.state import drafts, reading
+from engine.dataset import read_dataset
+
+TABLE = b"text,shelf\na lamp,red\na cup,blue\n"
+
+
+def test_an_upload_is_read_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+    table = read_dataset(TABLE, "shelves.csv")
+    dataset_id = drafts.add_file(table, TABLE, "upload")
+    reading.keep_table(dataset_id, table)
+    assert reading.dataset(dataset_id) is table
