@@ -138,7 +138,7 @@ class JSONAdapter(Adapter):
 
     def gives_way(self, lm: BaseLM, params: dict[str, Any], refusal: InvalidRequestError) -> bool:
         """Take response_format out where the endpoint does not take it after all, from then on."""
-        if "response_format" not in params or not _ABOUT_THE_FORMAT.search(str(refusal)):
+        if "response_format" not in params or not ABOUT_THE_FORMAT.search(str(refusal)):
             return False
         del params["response_format"]
         _refusing.add(lm)
@@ -155,7 +155,7 @@ def json_values(_outputs: Sequence[FieldPlan], text: str) -> tuple[dict[str, Any
         ) from None
 
 
-_ABOUT_THE_FORMAT = re.compile(r"response_?format|json_?\s?schema|structured output", re.IGNORECASE)
+ABOUT_THE_FORMAT = re.compile(r"response_?format|json_?\s?schema|structured output", re.IGNORECASE)
 _refusing: WeakSet[BaseLM] = WeakSet()
 """Models that turned out to refuse a schema."""
 

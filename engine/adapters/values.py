@@ -5,7 +5,7 @@ Knows types and text; knows nothing of signatures, messages or models.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Any
 
@@ -42,14 +42,13 @@ def format_value(value: Any, annotation: Any = None) -> str:
     if isinstance(value, Type) and isinstance(form := value.format(), str):
         return form
     if annotation is str and isinstance(value, list | tuple):
-        return _passages(value)
+        return numbered(format_value(one, str) for one in value)
     return _json_text(value)
 
 
-def _passages(values: Sequence[Any]) -> str:
-    if not values:
-        return "N/A"
-    return "\n".join(f"[{i}] {_quoted(format_value(v, str))}" for i, v in enumerate(values, start=1))
+def numbered(texts: Iterable[str]) -> str:
+    """Return texts as numbered passages."""
+    return "\n".join(f"[{i}] {_quoted(text)}" for i, text in enumerate(texts, start=1)) or "N/A"
 
 
 def _quoted(text: str) -> str:

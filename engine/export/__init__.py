@@ -1,10 +1,9 @@
 """A tuned program in the forms it leaves in, and what a run has to show.
 
-    json        the program file: data only, versioned, read back by `engine.load`
-    standalone  a script that needs Python alone (standalone_literal, _models, _types: what is written into it; the other
-                standalone_ files: its own code, copied as it is)
+    program     the program file: data only, versioned, read back by `engine.load`
+    standalone  a script that needs Python alone: the program as data, and the engine's own code (`carried`) below it
     python      a script that runs with Tuneboard, for every program
-    dspy        DSPy's state file, and its files read here; dspy_script: a script that builds the program there (dspy_parts: its text)
+    dspy        DSPy's state file, and its files read here; a script that builds the program there
     messages    the exact messages, and request bodies, for use without any of this
     container   a folder to build a container from (dockerfile; container_wheel: this Tuneboard as a package)
     formats     the table of all; a new form is one file and one line there

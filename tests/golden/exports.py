@@ -26,6 +26,7 @@ WAYS = {
 """What is tuned in a program -> the layout it is exported in, and the forms. Corpora are whole in the first one only."""
 
 NAMES = tuple(f"{sample.name}-{way}" for sample in SAMPLES for way in WAYS)
+STANDALONE = "program.py"
 CODE = "code"
 """The name of the file with the code that Python scripts share."""
 
@@ -162,7 +163,19 @@ def _shown(title: str, content: bytes) -> str:
     if title.endswith(".zip"):
         return _zip_text(content)
     text = content.decode()
+    if title == STANDALONE:
+        return _data_text(text)
     return _script_text(text) if title.endswith(".py") else text
+
+
+def _data_text(script: str) -> str:
+    """Return a script up to the end of its data: the rest is the engine's own code."""
+    data = next(
+        n
+        for n in ast.parse(script).body
+        if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == "PROGRAM"
+    )
+    return "\n".join(script.splitlines()[: data.end_lineno])
 
 
 def _zip_text(content: bytes) -> str:
@@ -189,7 +202,8 @@ def _script_text(text: str) -> str:
     lines = text.splitlines()
     for first, last, name, code in reversed(list(_definitions(text))):
         lines[first:last] = [f"(code of {name}: {short_hash(code)})"]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
+    # Comments name the modules that code comes from, which may change.
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(line for line in lines if not line.startswith("# ")))
 
 
 def _definitions(text: str) -> Iterator[tuple[int, int, str, str]]:
@@ -207,7 +221,7 @@ def _shared_code() -> str:
     found: dict[str, str] = {}
     for name in NAMES:
         for title, content in _exported(name):
-            if title.endswith(".py") and isinstance(content, bytes):
+            if title.endswith(".py") and title != STANDALONE and isinstance(content, bytes):
                 for _, _, defined, code in _definitions(content.decode()):
                     found[f"######## {defined}: {short_hash(code)}"] = code
     return "\n\n".join(f"{head}\n{found[head]}" for head in sorted(found)) + "\n"

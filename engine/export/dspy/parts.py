@@ -1,6 +1,6 @@
-"""Pieces of the scripts for DSPy (`dspy_script`), as text: what DSPy has no module for, and the script around it.
+"""Pieces of the scripts for DSPy, as text: what DSPy has no module for, and the script around it.
 
-Searches and the choice of examples by the input are in `dspy_searching`.
+Searches and the choice of examples by the input are in `searching`.
 """
 
 from __future__ import annotations
@@ -110,9 +110,8 @@ import re
 import typing
 import unicodedata
 import zlib
-from collections import Counter
-from functools import lru_cache
 from typing import *  # noqa: F403 - the types of the fields
+@IMPORTS@
 
 import dspy
 from pydantic import TypeAdapter
@@ -122,6 +121,8 @@ INPUTS = @INPUTS@
 OUTPUTS = @OUTPUTS@
 
 PLAIN = @PLAIN@
+
+@CARRIED@
 @PARTS@
 @SIGNATURES@
 
@@ -149,13 +150,6 @@ def layout(name, model=None, **options):
     if name == "TwoStepAdapter":
         options["extraction_model"] = language_model(model) if model else dspy.settings.lm
     return getattr(dspy, name)(**options)
-
-
-def plain(value):
-    """Return a value as conditions compare it: without case, as text."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return "" if value is None else str(getattr(value, "value", value)).strip().casefold()
 
 
 class Program(dspy.Module):

@@ -1,7 +1,7 @@
 """The script that builds an exported program with DSPy and answers from the command line: one file, with all that was tuned.
 
 What DSPy has no module for (a search over passages, examples chosen by the input, a call of a tool, branches, lists) the
-script brings itself; its pieces stand in `dspy_parts` and `dspy_searching`. This module does not import DSPy.
+script brings itself; its pieces are in `parts` and `searching`. This module does not import DSPy.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine import similarity
 from engine.errors import ProgramFileError
+from engine.export.carried import carried
 from engine.export.dspy.parts import ADAPTERS, CALLING, CODE, SCRIPT, TOOL_CODE
-from engine.export.dspy.searching import NEAR_SEARCHING, NEAREST, SEARCH_TOOL, SEARCHING, own_code
+from engine.export.dspy.searching import NEAR_SEARCHING, NEAREST, SEARCH_TOOL, SEARCHING
 from engine.export.dspy.state import beside, built, chooses, step_state
 from engine.export.program import ProgramFile
+from engine.export.standalone.stand_ins import HERE, REPLACED
 from engine.lm.choice import ModelChoice
 from engine.modules.module import Module
 from engine.modules.predict import FIELD, Predict
@@ -32,6 +33,14 @@ RATED = {"best_of_n": "BestOfN", "refine": "Refine"}
 """Strategy -> DSPy's class, of those that rate their answers."""
 
 
+CARRIED = {
+    SEARCHING: (f"{HERE}.BM25", "engine.adapters.values.numbered"),
+    NEAR_SEARCHING: ("engine.similarity.hashed", "engine.similarity.unit"),
+    NEAREST: ("engine.similarity.NearestTexts", "engine.similarity.text_of_values"),
+}
+"""Part of a script -> the engine's own code that it needs."""
+
+
 def dspy_script(program: ProgramFile) -> str:
     """Return a Python script that builds the exported program with DSPy and answers from the command line.
 
@@ -41,11 +50,15 @@ def dspy_script(program: ProgramFile) -> str:
     steps = program.pipeline.steps
     made = built(program)
     placed = list(_placed(program, made))
+    parts = list(_parts(steps, placed))
+    imports, code = carried_parts(parts)
     texts = {
         "TITLE": " ".join(str(program.metadata.get("title") or "A program tuned with Tuneboard").split())
         .replace("\\", "/")
         .replace('"', "'"),
-        "PARTS": "".join(_parts(steps, placed)),
+        "IMPORTS": imports,
+        "CARRIED": code,
+        "PARTS": "".join(parts),
         "SIGNATURES": "\n\n".join(_signatures(steps)),
         "STEPS": "\n".join(line for step in steps for line in _step(step, made, placed)),
         "REWARDS": "".join(_reward(step) for step in steps if step.strategy in ("best_of_n", "refine")),
@@ -125,9 +138,6 @@ def _inside(owner: str, path: str, before: Predict, tuned: Predict) -> _Placed:
 def _parts(steps: Sequence[StepSpec], placed: Sequence[_Placed]) -> Iterable[str]:
     """What the script needs of its own for these steps."""
     searching = [step for step in steps if searches(step)]
-    choosing = any(chooses(p.tuned) for p in placed)
-    if searching or choosing:
-        yield own_code(similarity)
     if searching:
         yield SEARCHING
     if any(step.options.retriever == "embeddings" for step in searching):
@@ -143,8 +153,16 @@ def _parts(steps: Sequence[StepSpec], placed: Sequence[_Placed]) -> Iterable[str
         yield CALLING
     if any(s.strategy == "program_of_thought" for s in steps):
         yield CODE
-    if choosing:
+    if any(chooses(p.tuned) for p in placed):
         yield NEAREST
+
+
+def carried_parts(parts: Sequence[str]) -> tuple[str, str]:
+    """Return the imports and the code of the engine's own that some parts of a script need."""
+    roots = ["engine.pipeline.conditions.plain"]
+    roots += [path for part, paths in CARRIED.items() if part in parts for path in paths]
+    imports, code = carried(roots, REPLACED, {"numpy"})
+    return "\n".join(line for line in imports.splitlines() if f"\n{line}\n" not in SCRIPT), code
 
 
 def _passages(step: StepSpec) -> tuple[str, ...]:
@@ -256,8 +274,8 @@ def _reward(step: StepSpec) -> str:
 def _type(spec: FieldSpec) -> str:
     """Return a field's type as source: parsed and written anew, so that nothing but a type can be in it."""
     if spec.choices:
-        optional = " | None" if spec.parsed_type.optional else ""
-        return f"Literal[{', '.join(map(repr, spec.choices))}]{optional}"
+        optional = spec.type.startswith("Optional") or spec.type.endswith("| None")
+        return f"Literal[{', '.join(map(repr, spec.choices))}]{' | None' if optional else ''}"
     return ast.unparse(_DSPyNames().visit(ast.parse(spec.type.strip(), mode="eval")))
 
 

@@ -1,6 +1,6 @@
-"""Part of the script that stands alone: one request to an endpoint that speaks the OpenAI protocol, over urllib.
+"""One request to an endpoint that speaks the OpenAI protocol, over urllib.
 
-The code below the imports is copied into exported scripts.
+The code is copied into exported scripts; see `engine.export.carried`.
 """
 
 from __future__ import annotations
@@ -10,35 +10,35 @@ import os
 import random
 import re
 import time
-import urllib.error
-import urllib.parse
 import urllib.request
+from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+
+from engine.adapters.base import REASONS
+from engine.adapters.json import ABOUT_THE_FORMAT
 
 TRIES = 4
 SECONDS = 120
 LONGEST_WAIT = 60.0
-REFUSED = "The model refused to answer."
-REASONS = {
-    "length": "The reply was cut off at the token limit: raise max_tokens.",
-    "refusal": REFUSED,
-    "content_filter": REFUSED,
-}
 
 
 class CallError(Exception):
-    """A call that got no answer, in one sentence."""
+    """A call that got no answer."""
 
 
 class NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Takes a redirect for an error: the key would go along to another address."""
+    """Treats a redirect as an error: the key would go along to another address."""
 
     def redirect_request(self, *_: Any) -> None:
         """Follow nothing."""
 
 
-def complete(model: dict[str, Any], messages: list[dict[str, str]], more: dict[str, Any]) -> tuple[str, str]:
-    """Return a model's reply to some messages, and what is to be said of it if it cannot be read.
+def complete(
+    model: dict[str, Any], messages: Sequence[Mapping[str, Any]], more: dict[str, Any]
+) -> tuple[str, str]:
+    """Return a model's reply to some messages, and what to add where it cannot be read.
 
     Asks again, after a wait, where the endpoint is busy or failing. Raises CallError.
     """
@@ -48,7 +48,7 @@ def complete(model: dict[str, Any], messages: list[dict[str, str]], more: dict[s
         asked = 0.0
         try:
             return read_reply(send(model, body), model)
-        except urllib.error.HTTPError as error:
+        except HTTPError as error:
             said = error.read().decode("utf-8", "replace")
             if error.code == 400 and (changed := without_refused(body, said)) != body:
                 body = changed
@@ -76,7 +76,7 @@ def send(model: dict[str, Any], body: dict[str, Any]) -> Any:
     # The address was given by the person who runs this, and checked to be one of http.
     request = urllib.request.Request(model["url"], data, headers)  # noqa: S310 - as said above
     handlers: list[Any] = [NoRedirects]
-    if urllib.parse.urlsplit(model["url"]).hostname in ("localhost", "127.0.0.1", "::1"):
+    if urlsplit(model["url"]).hostname in ("localhost", "127.0.0.1", "::1"):
         handlers.append(urllib.request.ProxyHandler({}))
     with urllib.request.build_opener(*handlers).open(request, timeout=SECONDS) as answer:
         return json.loads(answer.read())
@@ -101,7 +101,7 @@ def read_reply(reply: Any, model: dict[str, Any]) -> tuple[str, str]:
 def without_refused(body: dict[str, Any], said: str) -> dict[str, Any]:
     """Return a request without what an endpoint said it does not take: a schema, or a classic model's settings."""
     kept = dict(body)
-    if re.search(r"response_?format|json_?\s?schema|structured output", said, re.IGNORECASE):
+    if ABOUT_THE_FORMAT.search(said):
         kept.pop("response_format", None)
     if re.search(r"max_completion_tokens|temperature\W{1,4}(does not|is not) support", said):
         if "max_tokens" in kept:

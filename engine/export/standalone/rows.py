@@ -1,6 +1,6 @@
-"""Part of the script that stands alone: its command line, and many rows at a time.
+"""The command line: one row, or many at a time.
 
-The code below the imports is copied into exported scripts.
+The code is copied into exported scripts; see `engine.export.carried`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import orjson
+
+from engine.adapters.scalars import UnreadableError
 from engine.export.standalone.calling import CallError, with_key
-from engine.export.standalone.steps import SEARCHES, answer
-from engine.export.standalone.values import UnreadableError, as_json, from_text, plain
+from engine.export.standalone.runner import Program
+from engine.export.standalone.stand_ins import calendar_text, may_be_absent
 
 
-def main(program: dict[str, Any]) -> int:
+def main(data: dict[str, Any], parts: dict[str, Any]) -> int:
     """Answer one row or a file's rows, as the command line says; return the exit code."""
+    program = Program(data, parts)
     csv.field_size_limit(2**31 - 1)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # any text can be written, whatever the terminal is set to
@@ -32,7 +36,7 @@ def main(program: dict[str, Any]) -> int:
         place_models(program, given)
     except CallError as error:
         parser.error(str(error))
-    row = {n: getattr(given, f"field_{n}") for n in program["inputs"]}
+    row = {one.name: getattr(given, f"field_{one.name}") for one in program.inputs}
     if given.file is not None:
         return answer_file(parser, program, given)
     missing = [option(n) for n in needed(program) if row[n] is None]
@@ -42,19 +46,19 @@ def main(program: dict[str, Any]) -> int:
     if problem:
         sys.stderr.write(f"{problem}\n")
         return 1
-    sys.stdout.write(json.dumps(found, ensure_ascii=False, default=plain) + "\n")
+    sys.stdout.write(json.dumps(found, ensure_ascii=False, default=calendar_text) + "\n")
     return 0
 
 
-def command_line(program: dict[str, Any]) -> argparse.ArgumentParser:
+def command_line(program: Program) -> argparse.ArgumentParser:
     """Return the options: one for each input, and which model to ask."""
     parser = argparse.ArgumentParser(
         allow_abbrev=False, description="Answers one row, or every row of a file."
     )
-    columns = ", ".join(program["inputs"]).replace("%", "%%")
+    columns = ", ".join(one.name for one in program.inputs)
     parser.add_argument("file", nargs="?", help=f"CSV, TSV, JSON or JSON Lines with the columns {columns}")
-    for name in program["inputs"]:
-        parser.add_argument(option(name), dest=f"field_{name}", metavar="VALUE")
+    for one in program.inputs:
+        parser.add_argument(option(one.name), dest=f"field_{one.name}", metavar="VALUE")
     parser.add_argument("--model", help="ask another model")
     parser.add_argument("--base-url", help="... at this address, such as http://localhost:11434/v1")
     parser.add_argument("--key-variable", help="... with the key in this environment variable")
@@ -69,14 +73,14 @@ def option(name: str) -> str:
     return f"--input-{name}" if taken else f"--{name}"
 
 
-def needed(program: dict[str, Any]) -> list[str]:
+def needed(program: Program) -> list[str]:
     """Return the inputs that must be there."""
-    return [name for name, kind in program["inputs"].items() if not kind.get("optional")]
+    return [one.name for one in program.inputs if not may_be_absent(one)]
 
 
-def place_models(program: dict[str, Any], given: argparse.Namespace) -> None:
+def place_models(program: Program, given: argparse.Namespace) -> None:
     """Put each step's model in its place, with its key. Raises CallError."""
-    model = dict(program["model"])
+    model = dict(program.data["model"])
     if given.base_url:
         # A key for the usual address is not sent to another one.
         base = given.base_url.strip().rstrip("/")
@@ -86,18 +90,16 @@ def place_models(program: dict[str, Any], given: argparse.Namespace) -> None:
         model.update(key_variable=given.key_variable, needs_key=True)
     if given.model:
         model.update(name=given.model)
-    for step in program["steps"]:
-        if "passages" in step:
-            step["search"] = SEARCHES["passages"](step)
+    for step in program.steps:
+        if "passages" in vars(step):
             continue
-        if "model" not in step and not (model["name"] and model["url"]):
-            raise CallError(program["no_model"])
-        step["model"] = with_key(step.get("model") or model)
-        if "nearest" in step:
-            step["near"] = SEARCHES["nearest"]([one["text"] for one in step["examples"]])
+        chosen = getattr(step, "model", model)
+        if not (chosen["name"] and chosen["url"]):
+            raise CallError(program.data["no_model"])
+        step.model = with_key(chosen)
 
 
-def answer_file(parser: argparse.ArgumentParser, program: dict[str, Any], given: argparse.Namespace) -> int:
+def answer_file(parser: argparse.ArgumentParser, program: Program, given: argparse.Namespace) -> int:
     """Answer every row of a file as CSV. A row that fails has its error in the last column."""
     try:
         rows = list(rows_of(Path(given.file)))
@@ -119,7 +121,7 @@ def answer_file(parser: argparse.ArgumentParser, program: dict[str, Any], given:
     return 1 if rows and failed == len(rows) else 0
 
 
-def answer_rows(out: Any, program: dict[str, Any], rows: list[dict[str, Any]], at_once: int) -> int:
+def answer_rows(out: Any, program: Program, rows: list[dict[str, Any]], at_once: int) -> int:
     """Answer rows, some at a time, and write them as they come; return how many failed."""
     with ThreadPoolExecutor(max(1, at_once)) as pool:
         done = pool.map(lambda row: attempt_row(program, row), rows)
@@ -130,15 +132,16 @@ def answer_rows(out: Any, program: dict[str, Any], rows: list[dict[str, Any]], a
             raise
 
 
-def write_answers(out: Any, program: dict[str, Any], rows: list[dict[str, Any]], done: Any) -> int:
+def write_answers(out: Any, program: Program, rows: list[dict[str, Any]], done: Any) -> int:
     """Write each row's inputs, answers and error as they come, in the order of the rows; return how many failed."""
     table = csv.writer(out)
-    inputs = [name for name in program["inputs"] if any(name in row for row in rows)]
-    table.writerow([*inputs, *program["outputs"], "error"])
+    inputs = [one.name for one in program.inputs if any(one.name in row for row in rows)]
+    outputs = program.data["outputs"]
+    table.writerow([*inputs, *outputs, "error"])
     failed = 0
-    for number, (row, (found, problem)) in enumerate(zip(rows, done), 1):  # noqa: B905 - as many of both
+    for number, (row, (found, problem)) in enumerate(zip(rows, done, strict=True), 1):
         failed += bool(problem)
-        cells = [*(row.get(name) for name in inputs), *(found.get(name) for name in program["outputs"])]
+        cells = [*(row.get(name) for name in inputs), *(found.get(name) for name in outputs)]
         table.writerow([*map(cell, cells), problem])
         out.flush()
         if sys.stderr.isatty():
@@ -146,19 +149,20 @@ def write_answers(out: Any, program: dict[str, Any], rows: list[dict[str, Any]],
     return failed
 
 
-def attempt_row(program: dict[str, Any], row: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def attempt_row(program: Program, row: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """Return a row's outputs, or what went wrong."""
     try:
         given = {}
-        for name, kind in program["inputs"].items():
-            if name in row:
-                is_written = isinstance(row[name], str) and kind["kind"] != "text"
+        for one in program.inputs:
+            if one.name in row:
+                value = row[one.name]
+                is_written = isinstance(value, str) and one.annotation is not str
                 try:
-                    given[name] = from_text(kind, row[name]) if is_written else row[name]
+                    given[one.name] = one.reader.text(value) if is_written else value
                 except UnreadableError as error:
-                    return {}, f"Input {name!r} {error}."
-        made = answer(program, given)
-        return {name: made.get(name) for name in program["outputs"]}, ""
+                    return {}, f"Input {one.name!r} {error}."
+        made = program.answer(given)
+        return {name: made.get(name) for name in program.data["outputs"]}, ""
     except Exception as error:  # noqa: BLE001 - one row must not end the others
         return {}, str(error) or type(error).__name__
 
@@ -181,6 +185,8 @@ def rows_of(path: Path) -> Iterator[dict[str, Any]]:
     yield from found
 
 
-def cell(value: Any) -> Any:
+def cell(value: Any) -> str:
     """Return a value as a cell of a table: text as it is, the rest as JSON."""
-    return "" if value is None else value if isinstance(value, str) else as_json(value).strip('"')
+    if value is None or isinstance(value, str):
+        return value or ""
+    return orjson.dumps(value).decode().strip('"')

@@ -15,11 +15,10 @@ from dspy_peer import in_dspy
 from openai_server import OpenAIServer
 
 import engine
-from engine import similarity
 from engine.errors import ProgramFileError
 from engine.export.dspy.parts import TOOL_CODE
-from engine.export.dspy.script import dspy_script
-from engine.export.dspy.searching import NEAR_SEARCHING, SEARCHING, own_code
+from engine.export.dspy.script import carried_parts, dspy_script
+from engine.export.dspy.searching import NEAR_SEARCHING, SEARCHING
 from engine.export.dspy.state import import_dspy
 from engine.export.program import ProgramFile, program_file
 from engine.pipeline.build import build_program
@@ -229,9 +228,10 @@ def test_every_script_compiles(spec: PipelineSpec, tmp_path: Path):
 def test_the_scripts_search_finds_what_ours_finds():
     corpus = (Path(__file__).parents[3] / "sample_data/lending_corpus.csv").read_text().splitlines()
     corpus += ["Déjà vu: the Café's déjà-vu policies", "policies, policies", ""]
-    imports = "from __future__ import annotations\nimport math, re, unicodedata, zlib\nfrom collections import Counter\nfrom functools import lru_cache\n"
+    _, code = carried_parts([SEARCHING, NEAR_SEARCHING])
     space: dict[str, Any] = {}
-    exec(imports + own_code(similarity) + SEARCHING + NEAR_SEARCHING, space)
+    imports = "import math, re, unicodedata, zlib\nfrom collections import Counter\nfrom functools import lru_cache\n"
+    exec(f"from __future__ import annotations\n{imports}{code}{SEARCHING}{NEAR_SEARCHING}", space)
     search, index = space["Search"](corpus, 4), BM25(corpus, 4)
     near, vectors = space["NearSearch"](corpus, 4), Embeddings(corpus, k=4)
     for query in (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import csv
 import json
 import os
@@ -404,12 +403,3 @@ def test_what_cannot_stand_alone_says_why(tmp_path: Path):
         "shop_questions": "The step 'agent' may call tools, which a script without Tuneboard cannot. "
         "Take the Python script with Tuneboard."
     }
-
-
-def test_the_script_is_python_3_9_and_imports_nothing_else():
-    text = standalone_script(one_step())
-    assert "noqa" not in text
-    tree = ast.parse(text, feature_version=(3, 9))
-    plain = {one.name for node in ast.walk(tree) if isinstance(node, ast.Import) for one in node.names}
-    named = {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert {name.partition(".")[0] for name in plain | named} <= sys.stdlib_module_names

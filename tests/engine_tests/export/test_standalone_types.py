@@ -1,30 +1,33 @@
-"""The script that stands alone reads and writes values as the engine does: same values, same complaints, same texts."""
+"""The code that a script carries reads and writes values as the engine does, without the engine's packages.
 
+Python 3.9 gives the same answers where there is one.
+"""
+
+import ast
 import datetime
 import itertools
 import math
-from typing import Any, Literal
+import shutil
+import subprocess
+import sys
+from typing import Any, Literal, Union
 
 import pytest
 
 from engine.adapters.reading import reader_for
 from engine.adapters.scalars import UnreadableError
-from engine.adapters.tags import is_structure, sections
-from engine.adapters.tags import unescaped as engine_unescaped
 from engine.adapters.values import format_value, parse_value
-from engine.adapters.xml import tag_value
+from engine.adapters.xml import xml_values
 from engine.errors import ProgramFileError
-from engine.export.standalone import reading  # noqa: F401 - fills the table of types
-from engine.export.standalone.literal import literal
-from engine.export.standalone.nearest import Nearest
-from engine.export.standalone.replies import chat_reply
-from engine.export.standalone.search import Search
-from engine.export.standalone.tags import xml_reply
-from engine.export.standalone.types import kind_of
-from engine.export.standalone.values import UnreadableError as Refused
-from engine.export.standalone.values import as_json, from_json, from_text, written
+from engine.export.carried import carried
+from engine.export.program import program_file
+from engine.export.standalone.data import noted
+from engine.export.standalone.script import ALWAYS, PARTS, literal, standalone_script
+from engine.export.standalone.stand_ins import REPLACED
+from engine.pipeline.build import build_program
+from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.retrieval.bm25 import BM25
-from engine.similarity import FUNCTION_WORDS, NearestTexts
+from engine.similarity import NearestTexts
 
 TYPES = [
     str,
@@ -88,19 +91,34 @@ def outcome(read, refused, *given):
         return f"refused: {error}"
 
 
+@pytest.fixture(scope="module")
+def script() -> dict[str, Any]:
+    """The names of a script with every part."""
+    imports, code = carried([*ALWAYS, *PARTS.values()], REPLACED)
+    names: dict[str, Any] = {"__name__": __name__}
+    exec(f"from __future__ import annotations\n{imports}\n\n{code}", names)
+    return names
+
+
+def in_3_9(annotation):
+    """A type as it stands in a script."""
+    return eval(literal(annotation), {"Union": Union, "Literal": Literal, "Any": Any, "datetime": datetime})
+
+
 def same(one, other):
     return type(one) is type(other) and (one == other or (isinstance(one, float) and math.isnan(one)))
 
 
 @pytest.mark.parametrize("annotation", TYPES, ids=str)
-def test_texts_and_json_values_are_read_as_the_engine_reads_them(annotation):
-    kind = kind_of(annotation, "x")
+def test_texts_and_json_values_are_read_as_the_engine_reads_them(script, annotation):
+    script["NOTES"].update(noted([("x", annotation)]))
+    reader, refused = script["reader_for"](in_3_9(annotation)), script["UnreadableError"]
     for text in TEXTS:
         expected = outcome(parse_value, UnreadableError, text, annotation)
-        assert same(outcome(from_text, Refused, kind, text), expected), text
+        assert same(outcome(reader.text, refused, text), expected), text
     for value in VALUES:
         expected = outcome(reader_for(annotation).json, UnreadableError, value)
-        assert same(outcome(from_json, Refused, kind, value), expected), value
+        assert same(outcome(reader.json, refused, value), expected), value
 
 
 @pytest.mark.parametrize(
@@ -112,18 +130,19 @@ def test_texts_and_json_values_are_read_as_the_engine_reads_them(annotation):
         (list[datetime.date], ['["2024-05-31"]', "- 2024-05-31\n- 2024-06-01"]),
     ],
 )
-def test_dates_are_read_and_written_as_the_engine_does(annotation, texts):
+def test_dates_are_read_and_written_as_the_engine_does(script, annotation, texts):
+    script["NOTES"].update(noted([("x", annotation)]))
     for text in texts:
         expected = outcome(parse_value, UnreadableError, text, annotation)
-        found = outcome(from_text, Refused, kind_of(annotation, "x"), text)
+        found = outcome(script["reader_for"](annotation).text, script["UnreadableError"], text)
         if isinstance(expected, str):
-            assert found.startswith("refused: must be ")  # in words of its own
+            assert found.startswith("refused: must be ")  # in other words
         else:
             assert found == expected
-            assert written(found, False) == format_value(expected, annotation)
+            assert script["format_value"](found) == format_value(expected, annotation)
 
 
-def test_values_stand_in_a_prompt_as_the_engine_writes_them():
+def test_values_stand_in_a_prompt_as_the_engine_writes_them(script):
     texts = ["x", "", "{a} %d \\ \"q\" 'é' 🙂\n\ttab", "[[ ## x ## ]]"]
     values = [
         *texts,
@@ -134,50 +153,21 @@ def test_values_stand_in_a_prompt_as_the_engine_writes_them():
         10**15,
         0.1,
     ]
-    for value, is_text in itertools.product(values, (True, False)):
-        assert written(value, is_text) == format_value(value, str if is_text else None)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "<a>1 &lt; 2</a>\n<tags><item>x</item><item>y &amp; z</item></tags>",
-        "so <a>x <tags>0</tags></a> <tags>\n<tags>1</tags></tags>",
-        "<tags><item/><item>no end<a>late</a>",
-        '<a key="k">it</a><tags>["json", "list"]</tags><a>twice</a>',
-        "<tags></tags><a/>",
-        "<a>&#233; &#xe9; &#xd800; &unknown; & < ></a>",
-        "nothing at all",
-        '{"a": "json instead", "tags": ["x"]}',
-    ],
-)
-def test_tags_are_found_where_the_engine_finds_them(text):
-    fields = {"a": str, "tags": list[str]}
-    found = sections(text, [(name, is_structure(kind)) for name, kind in fields.items()])
-    expected = {
-        name: tag_value(found[name], fields[name])
-        if is_structure(fields[name])
-        else engine_unescaped(found[name])
-        for name in fields
-        if name in found
-    }
-    made, decoded = xml_reply({name: kind_of(kind, name) for name, kind in fields.items()}, text)
-    assert decoded == text.startswith("{")
-    if not decoded:
-        assert made == expected
+    for value, kind in itertools.product(values, (str, None)):
+        assert script["format_value"](value, kind) == format_value(value, kind)
 
 
 class Field:
-    def __init__(self, annotation):
-        self.annotation = annotation
+    def __init__(self, name, annotation):
+        self.name, self.annotation = name, annotation
 
 
 @pytest.mark.parametrize(
     "annotation",
-    [list[dict[str, int]], dict[str, list[str]], dict[str, Any], list[int] | None, list[Any]],
+    [list[dict[str, int]], dict[str, list[str]], dict[str, Any], list[int] | None, list[Any], str],
     ids=str,
 )
-def test_nested_tags_become_the_same_values(annotation):
+def test_tags_become_the_same_values(script, annotation):
     texts = [
         "<item>1</item><item>2</item>",
         "<item><a>1</a><b>2</b></item>\n<item><c>3</c></item>",
@@ -186,20 +176,15 @@ def test_nested_tags_become_the_same_values(annotation):
         "null",
         "",
         "<a>open <b>and</x> never closed",
+        "&#233; &#xe9; &#xd800; &unknown; & < >",
     ]
-    fields = {"a_field": kind_of(annotation, "a_field")}
     for text in texts:
-        made, _ = xml_reply(fields, f"<a_field>{text}</a_field>")
-        assert made["a_field"] == tag_value(text, annotation), text
+        reply = f"so <a_field>{text}</a_field>"
+        found = script["xml_values"]([Field("a_field", in_3_9(annotation))], reply)
+        assert found == xml_values([Field("a_field", annotation)], reply), text
 
 
-def test_the_first_section_of_a_name_counts():
-    text = "Well. [[ ## a ## ]]\n> **[[ ## a ## ]]**\none\n[[ ## b ## ]] two\n[[##a##]]\nthree\n[[ ## completed ## ]]\n[[ ## c ## ]]\nlate"
-    fields = {"a": kind_of(str, "a"), "b": kind_of(str, "b")}
-    assert chat_reply(fields, text) == ({"a": "\none\n", "b": " two\n"}, False)
-
-
-def test_the_nearest_examples_come_in_the_same_order():
+def test_the_nearest_examples_come_in_the_same_order(script):
     texts = [
         "the parcel is late",
         "my password is wrong",
@@ -208,13 +193,13 @@ def test_the_nearest_examples_come_in_the_same_order():
         "Parcel? late! 🙂",
         "the parcel is late",
     ]
-    ours, theirs = Nearest(texts), NearestTexts(texts)
+    found, expected = script["NearestTexts"](texts), NearestTexts(texts)
     for text in (*texts, "a parcel that never came", "was ist das", "PASSWORD password"):
         for k in (1, 3, 6):
-            assert ours.nearest(text, k) == theirs.nearest(text, k)
+            assert found.nearest(text, k) == expected.nearest(text, k)
 
 
-def test_passages_come_in_the_same_order():
+def test_passages_come_in_the_same_order(script):
     passages = [
         "Refunds take five days.",
         "Parcels go out on Mondays.",
@@ -223,21 +208,69 @@ def test_passages_come_in_the_same_order():
         "the and of",
         "Five parcels, five days, five buses",
     ]
-    step = {
-        "passages": passages,
-        "k": 4,
-        "takes": ["q"],
-        "makes": ["found"],
-        "as_list": True,
-        "common_words": " ".join(FUNCTION_WORDS),
-    }
-    ours, theirs = Search(step), BM25(passages, k=4)
+    found, expected = script["BM25"](passages, 4), BM25(passages, k=4)
     for query in (*passages, "when does a bus go", "deja", "nothing of it", "parcel refund five", ODD):
-        assert ours.find(query) == [hit.long_text for hit in theirs.find(query)], query
-    assert Search({**step, "as_list": False}).answer({"q": ["five", "buses"]}) == {
-        "found": format_value([hit.long_text for hit in theirs.find("five buses")], str)
+        assert found.find(query) == [hit.long_text for hit in expected.find(query)], query
+    assert script["BM25"]([""], 3).find("x") == []
+
+
+def every_kind() -> PipelineSpec:
+    """A pipeline that takes every layout and several types."""
+    text, tags = FieldSpec(name="text"), FieldSpec(name="tags", type="list[Literal['a', 'b']]")
+    when = FieldSpec(name="day", type="Optional[datetime.date]")
+    labels = [FieldSpec(name=f"label_{layout}") for layout in ("chat", "json", "xml")]
+    inputs = [(text, tags, when), (labels[0],), (labels[1], text)]
+    names = ("chat", "json", "xml")
+    steps = zip(names, inputs, labels, strict=True)
+    return PipelineSpec(
+        steps=tuple(
+            StepSpec(name=f"by_{n}", adapter=n, inputs=takes, outputs=(made,)) for n, takes, made in steps
+        )
+    )
+
+
+def pythons() -> list[str]:
+    """This Python, and the oldest that a script has to run on where it is installed."""
+    oldest = shutil.which("python3.9")
+    found = oldest and subprocess.run([oldest, "--version"], capture_output=True, check=False).returncode == 0
+    return [sys.executable, *([oldest] if oldest and found else [])]
+
+
+def test_a_script_needs_python_3_9_and_the_standard_library(tmp_path):
+    spec = every_kind()
+    text = standalone_script(program_file(spec, build_program(spec).candidate(), model={"name": "openai/m"}))
+    assert "noqa" not in text
+    assert len(text.splitlines()) < 2000
+    tree = ast.parse(text, feature_version=(3, 9))
+    imported = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {
+        n for node in imported for n in [getattr(node, "module", None), *(a.name for a in node.names)] if n
     }
-    assert ours.answer({"q": None}) == {"found": []}
+    whole = {getattr(node, "module", None) or a.name for node in imported for a in node.names}
+    assert {name.partition(".")[0] for name in whole} <= sys.stdlib_module_names
+    assert not names & {"Self", "Never", "override", "UnionType", "StrEnum"}
+    calls = {
+        (ast.unparse(c.func), k.arg) for c in ast.walk(tree) if isinstance(c, ast.Call) for k in c.keywords
+    }
+    assert not calls & {("zip", "strict"), ("dataclass", "slots"), ("dataclasses.dataclass", "slots")}
+    tests = [
+        c
+        for c in ast.walk(tree)
+        if isinstance(c, ast.Call) and ast.unparse(c.func) in ("isinstance", "issubclass")
+    ]
+    assert not [ast.unparse(c) for c in tests if isinstance(c.args[1], ast.BinOp)]
+    (tmp_path / "program.py").write_text(text, encoding="utf-8")
+    for python in pythons():
+        command = [python, "-I", "-S", "program.py", "--help"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert "--tags" in done.stdout, done.stderr
+
+
+def test_what_cannot_be_carried_is_named():
+    with pytest.raises(LookupError, match=r"engine\.dataset\.read"):
+        carried(["engine.dataset.read.nothing"], {})
+    with pytest.raises(LookupError, match="json_repair"):
+        carried(["engine.adapters.loose_json._repaired"], {})
 
 
 ODD = "{braces} 100%s 🙂 é [[ ## label ## ]]"
@@ -248,7 +281,7 @@ def test_a_type_that_cannot_be_read_is_named(annotation):
     with pytest.raises(
         ProgramFileError, match=r"The field 'x' holds .* Take the Python script with Tuneboard"
     ):
-        kind_of(annotation, "x")
+        noted([("x", annotation)])
 
 
 def test_literals_are_the_values_they_came_from():
@@ -274,4 +307,6 @@ def test_literals_are_the_values_they_came_from():
         "none": [None, True, 1.5, [], {}],
     }
     assert eval(literal(value)) == value
-    assert as_json({"a": [1, "é"]}) == '{"a":[1,"é"]}'
+    types = [*TYPES, datetime.date]
+    assert [in_3_9(one) for one in types] == types
+    assert literal(int | None) == "Union[int, None]"
