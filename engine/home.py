@@ -1,6 +1,6 @@
 """Where Tuneboard keeps its files: the database, the call cache, exports and logs.
 
-It knows one environment variable and the operating system's custom, and creates nothing but the folder.
+It knows environment variables and the operating system's custom, and creates nothing but the folder.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from pathlib import Path
 from engine.errors import StoreError
 
 ENVIRONMENT_VARIABLE = "TUNEBOARD_HOME"
+READ_ONLY_VARIABLE = "TUNEBOARD_READ_ONLY"
+"""Variable that makes the dashboard change nothing."""
 
 
 def data_home() -> Path:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from engine.errors import StoreError
-from engine.home import data_home
+from engine.home import READ_ONLY_VARIABLE, data_home
 from engine.store.store import FILE_NAME, Store
 
 LONGEST = 120
@@ -53,7 +53,6 @@ class Selection:
         return replace(self, **changes)
 
 
-ENVIRONMENT_VARIABLE = "TUNEBOARD_READ_ONLY"
 WAIT = 5.0
 """Seconds that a click waits for another program to let go of the database."""
 SENTENCE = "This is a read-only look: nothing can be changed or started here."
@@ -61,7 +60,7 @@ SENTENCE = "This is a read-only look: nothing can be changed or started here."
 
 def read_only() -> bool:
     """Return whether nothing may be changed."""
-    return os.environ.get(ENVIRONMENT_VARIABLE, "") not in ("", "0")
+    return os.environ.get(READ_ONLY_VARIABLE, "") not in ("", "0")
 
 
 def check() -> None:

@@ -1,10 +1,9 @@
 """The `tuneboard` command: `main` is its entry point.
 
     app         the commands and their options
-    failures    an error -> one sentence on stderr and an exit code
-    serve       opening the dashboard
+    failures    an error as one message on stderr and an exit code
+    serve       opening the dashboard, serving a program
     tune        demo, run: carrying out a run with a progress bar, and its report
-    progress    the live progress bar, read from the store
     programs    eval, export
     doctor      what this installation has and lacks
 

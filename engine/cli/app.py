@@ -1,4 +1,4 @@
-"""The commands of `tuneboard` and their options. What they do is in the modules beside this one."""
+"""The commands of `tuneboard` and their options. What they do is in the other modules of this package."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from engine.cli.failures import sentences
+from engine.cli.failures import plain_errors
 from engine.home import ENVIRONMENT_VARIABLE
 
 app = typer.Typer(
@@ -49,7 +49,7 @@ def run_app() -> None:
 
 
 @app.callback(invoke_without_command=True)
-@sentences
+@plain_errors
 def start(
     context: typer.Context,
     home: Home = None,
@@ -70,7 +70,7 @@ def start(
 
 
 @app.command("open")
-@sentences
+@plain_errors
 def open_dashboard(
     home: Home = None, port: Port = None, no_browser: NoBrowser = False, read_only: ReadOnly = False
 ) -> None:
@@ -80,7 +80,7 @@ def open_dashboard(
 
 
 @app.command()
-@sentences
+@plain_errors
 def demo(
     home: Home = None,
     optimizer: Annotated[
@@ -96,7 +96,7 @@ def demo(
 
 
 @app.command()
-@sentences
+@plain_errors
 def run(
     target: Annotated[
         str, typer.Argument(metavar="SPEC.json|RUN_ID", help="A run spec's file, or a stored run's id.")
@@ -111,7 +111,7 @@ def run(
 
 
 @app.command("eval")
-@sentences
+@plain_errors
 def evaluate(  # noqa: PLR0913 - one parameter for each option of the command
     program: Annotated[Path, typer.Argument(metavar="PROGRAM.json", help="An exported program.")],
     data: Annotated[
@@ -140,7 +140,7 @@ def evaluate(  # noqa: PLR0913 - one parameter for each option of the command
 
 
 @app.command()
-@sentences
+@plain_errors
 def export(
     run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="A stored run.")],
     home: Home = None,
@@ -148,12 +148,12 @@ def export(
         str,
         typer.Option(
             "--format",
-            help="What to write: report, results-csv, results-xlsx, results-json, training, json, python, dspy, dspy_state, "
-            "messages, messages_json or openai_request.",
+            help="What to write. Of the run: report, results-csv, results-xlsx, results-json, training. Its program: json, "
+            "python, python_tuneboard, dspy, dspy_state, messages, messages_json, openai_request, markdown, container.",
         ),
     ] = "json",
     output: Annotated[
-        Path | None, typer.Option(help="Where to write it; else beside the run's other exports.")
+        Path | None, typer.Option(help="Where to write it; else next to the run's other exports.")
     ] = None,
     candidate: Annotated[
         str | None, typer.Option(help="Another candidate than the best one, by its id.")
@@ -167,7 +167,7 @@ def export(
 
 
 @app.command("serve")
-@sentences
+@plain_errors
 def serve(  # noqa: PLR0913 - one parameter for each option of the command
     program: Annotated[Path, typer.Argument(metavar="PROGRAM.json", help="An exported program.")],
     home: Home = None,
@@ -191,16 +191,16 @@ def serve(  # noqa: PLR0913 - one parameter for each option of the command
     """Serve an exported program over HTTP (docs, streaming, MCP), or over MCP on standard streams."""
     _use(home)
     from engine.cli.serve import Serving, serve_program
-    from engine.serve.server import TOKEN_ENV, Place
+    from engine.serve.server import TOKEN_ENV, Address
 
-    place = Place(host, port, max_bytes, token_env or TOKEN_ENV)
-    raise typer.Exit(serve_program(Serving(program, model, base_url, tuple(key_env or ()), stdio), place))
+    address = Address(host, port, max_bytes, token_env or TOKEN_ENV)
+    raise typer.Exit(serve_program(Serving(program, model, base_url, tuple(key_env or ()), stdio), address))
 
 
 @app.command()
-@sentences
+@plain_errors
 def doctor(home: Home = None) -> None:
-    """Say what this installation has and lacks."""
+    """Show what this installation has and lacks."""
     _use(home)
     from engine.cli.doctor import examine
 
@@ -214,6 +214,6 @@ def _use(home: Path | None) -> None:
 
 
 def _open(port: int | None, no_browser: bool, read_only: bool) -> None:
-    from engine.cli.serve import serve
+    from engine.cli.serve import serve_dashboard
 
-    raise typer.Exit(serve(port, browser=not no_browser, read_only=read_only))
+    raise typer.Exit(serve_dashboard(port, browser=not no_browser, read_only=read_only))

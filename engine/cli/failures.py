@@ -1,4 +1,4 @@
-"""An error -> one sentence on stderr and an exit code: 2 where the person can mend it, 1 for the rest.
+"""An error as one message on stderr and an exit code: 2 where the user can fix it, 1 for the rest.
 
 A traceback is never printed; that of an unexpected error goes to `logs/cli.log` in the data folder.
 """
@@ -44,13 +44,13 @@ _USERS_ERRORS = (
 )
 
 
-def say(sentence: str) -> None:
-    """Write a sentence to stderr, as it is."""
-    sys.stderr.write(sentence.rstrip() + "\n")
+def say(message: str) -> None:
+    """Write a message to stderr, as it is."""
+    sys.stderr.write(message.rstrip() + "\n")
 
 
-def sentences(command: Callable[P, R]) -> Callable[P, R]:
-    """Make a command end with one sentence and an exit code, whatever goes wrong in it."""
+def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Make a command end with one message and an exit code, whatever goes wrong in it."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -63,7 +63,7 @@ def sentences(command: Callable[P, R]) -> Callable[P, R]:
             say("Interrupted.")
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
-            # Whoever read our output has gone (`| head`): nobody is left to tell.
+            # The reader of our output has gone (`| head`).
             sys.stderr.close()
             raise typer.Exit(OURS) from None
         except typer.Exit:

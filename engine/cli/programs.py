@@ -49,7 +49,7 @@ def evaluate_file(program: Path, data: Path, scoring: Scoring, output: Path | No
     if len(usable.problems) > 5:
         console.print(f"... and {len(usable.problems) - 5} more rows.", highlight=False)
     if not usable.examples:
-        raise DatasetError(f"No row of {data.name!r} can be used. Mend the rows named above.")
+        raise DatasetError(f"No row of {data.name!r} can be used. Fix the rows named above.")
     lm = None
     if scoring.model is not None:
         lm = make_lm(ModelChoice(name=scoring.model, base_url=scoring.base_url))
@@ -82,7 +82,7 @@ def export_program(run_id: str, form: str, output: Path | None, candidate: str |
             paths = export_again(home, store, run_id, candidate)
             path = Path(paths["export_path"]).with_name(file_name)
     if form not in AROUND and (get_export(form).on_demand or not path.exists()):
-        # It is made when it is asked for, or says why it cannot be.
+        # Some forms are made only on demand; a program that the form cannot hold raises here.
         path.write_bytes(get_export(form).content(read_program(paths["export_path"])))
     if output is not None:
         try:
@@ -95,7 +95,7 @@ def export_program(run_id: str, form: str, output: Path | None, candidate: str |
 
 
 AROUND = ("report", "results-csv", "results-xlsx", "results-json", "training")
-"""What can be exported of a run beside its program."""
+"""What can be exported of a run, besides its program."""
 
 
 def _form(name: str) -> ExportFormat:

@@ -1,4 +1,4 @@
-"""Opening the dashboard: its server as a child process on this machine only, and a browser window."""
+"""Serving a program, and opening the dashboard: its server as a child process on this machine, and a browser window."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from rich.console import Console
 from engine.errors import ConfigurationError, EngineError
 from engine.export.container import own_key_variables
 from engine.export.program import ProgramFile, read_program
-from engine.home import ENVIRONMENT_VARIABLE, data_home
+from engine.home import ENVIRONMENT_VARIABLE, READ_ONLY_VARIABLE, data_home
 from engine.serve.contract import contract_of
-from engine.serve.server import Place, serve_http, serve_stdio
+from engine.serve.server import Address, serve_http, serve_stdio
 from engine.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What is served in which way: the program's file, another model than its own, MCP on standard streams.
+    """A program to serve: its file, another model than its own, MCP on standard streams.
 
     `key_envs`: the variables with keys that may go to the addresses which the file, or `base_url`, names.
     """
@@ -41,7 +41,7 @@ class Serving:
     stdio: bool = False
 
 
-def serve_program(serving: Serving, place: Place) -> int:
+def serve_program(serving: Serving, address: Address) -> int:
     """Serve until it is interrupted; return the exit code. Raises ProgramFileError, ConfigurationError."""
     file = read_program(serving.program)
     lm = None
@@ -55,12 +55,12 @@ def serve_program(serving: Serving, place: Place) -> int:
     if serving.stdio:
         serve_stdio(contract)
         return 0
-    guarded = f", with the token in {place.token_env}" if place.token else ""
+    guarded = f", with the token in {address.token_env}" if address.token else ""
 
     def started() -> None:
         console = Console()
         console.print(
-            f"{contract.title} is at {place.url}/docs{guarded} (Ctrl-C ends it).",
+            f"{contract.title} is at {address.url}/docs{guarded} (Ctrl-C ends it).",
             soft_wrap=True,
             highlight=False,
             markup=False,
@@ -68,7 +68,7 @@ def serve_program(serving: Serving, place: Place) -> int:
         console.file.flush()
 
     try:
-        serve_http(contract, place, started)
+        serve_http(contract, address, started)
     except KeyboardInterrupt:
         return 0
     return 0
@@ -84,8 +84,6 @@ def _check_named(file: ProgramFile, key_envs: tuple[str, ...]) -> None:
             )
 
 
-READ_ONLY = "TUNEBOARD_READ_ONLY"
-"""The environment variable that tells the dashboard to change nothing (see `dashboard.state.selection`)."""
 HOST = "127.0.0.1"
 FIRST_PORT = 8501
 PORTS = 100
@@ -93,24 +91,28 @@ START_SECONDS = 60.0
 LOOK_SECONDS = 0.2
 
 
-def serve(port: int | None, *, browser: bool = True, read_only: bool = False) -> int:
-    """Serve the dashboard until it is interrupted; return the server's exit code. `read_only`: for looking only.
+def serve_dashboard(port: int | None, *, browser: bool = True, read_only: bool = False) -> int:
+    """Serve the dashboard until it is interrupted; return the server's exit code. With `read_only` nothing can be changed.
 
     Raises ConfigurationError when the port is taken or the dashboard is not installed, StoreError when
     the data folder cannot be used.
     """
     if importlib.util.find_spec("dashboard") is None or importlib.util.find_spec("streamlit") is None:
         raise ConfigurationError("The dashboard is not installed. Run: pip install tuneboard")
-    Store.open().close()  # a folder that cannot be used is said here, not on a page
+    Store.open().close()  # a folder that cannot be used is reported here, not on a page
     chosen = _checked(port) if port is not None else free_port()
     url = f"http://{HOST}:{chosen}"
     interrupted = _interrupted()
     process = subprocess.Popen(  # noqa: S603 - our own module, a number
         [sys.executable, "-m", "dashboard.server", "--port", str(chosen)],
-        env={**os.environ, ENVIRONMENT_VARIABLE: str(data_home()), **({READ_ONLY: "1"} if read_only else {})},
+        env={
+            **os.environ,
+            ENVIRONMENT_VARIABLE: str(data_home()),
+            **({READ_ONLY_VARIABLE: "1"} if read_only else {}),
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,  # its own greeting; what goes wrong comes on stderr
-        # In a session of its own: Ctrl-C comes here alone, and this ends the server in good order.
+        # In its own session: Ctrl-C comes here alone, and this process ends the server in good order.
         start_new_session=True,
     )
     console = Console()
@@ -159,7 +161,7 @@ def _is_free(port: int) -> bool:
 
 
 def _answers(url: str, process: subprocess.Popen[bytes], interrupted: Callable[[], bool]) -> bool:
-    """Wait until the server answers; False when it ended first, or somebody ended it."""
+    """Wait until the server answers; return False when it ended first or was interrupted."""
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         if process.poll() is not None or interrupted():
@@ -175,9 +177,9 @@ def _answers(url: str, process: subprocess.Popen[bytes], interrupted: Callable[[
 
 
 def _interrupted() -> Callable[[], bool]:
-    """Return what says whether Ctrl-C, SIGTERM or a closed terminal asked for the end, so that no server is left behind.
+    """Return a check for Ctrl-C, SIGTERM or a closed terminal, so that no server is left behind.
 
-    It is noted and looked at: an exception raised by a signal is lost where Python happens to be in a destructor.
+    Signals are noted and polled: an exception raised by one is lost where Python happens to be in a destructor.
     """
     signals: list[int] = []
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):

@@ -1,24 +1,27 @@
-"""Carrying out a run in the terminal: the demo, a run described in a file, a stored run."""
+"""Carrying out a run in the terminal with a progress bar: the demo, a run described in a file, a stored run."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from pathlib import Path
+from types import TracebackType
 
 from pydantic import ValidationError
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from engine.cli.failures import OURS, say
-from engine.cli.progress import RunProgress
 from engine.dataset import read_dataset
-from engine.errors import DatasetError, NotFoundError, RunError
+from engine.errors import DatasetError, NotFoundError, RunError, StoreError
+from engine.export.figures import duration, percent, price
 from engine.home import data_home
 from engine.runs.prepare import check_keys, estimate_run
 from engine.runs.spec import Named, RunSpec
 from engine.runs.worker import work
-from engine.store.rows import RunRow
+from engine.store.rows import RunRow, TrialRow
 from engine.store.store import Store
 
 
@@ -64,7 +67,7 @@ def run_target(target: str) -> int:
 def carry_out(run_id: str, console: Console) -> int:
     """Carry out a stored run with a progress bar, print its report, and return the exit code."""
     with Store.open(read_only=True) as store:
-        store.runs.get(run_id)  # an unknown id is said before a bar is drawn
+        store.runs.get(run_id)  # an unknown id is reported before a bar is drawn
     with RunProgress(run_id, console):
         code = work(data_home(), run_id)
     with Store.open(read_only=True) as store:
@@ -77,7 +80,7 @@ def carry_out(run_id: str, console: Console) -> int:
 
 
 def report(run: RunRow, console: Console) -> None:
-    """Print what came of a run: baseline against best, the verdict, what it took, where the program is."""
+    """Print a run's result: baseline against best, the verdict, what it took, where the program is."""
     if run.message:
         console.print(run.message, highlight=False, markup=False)
     result = run.result
@@ -88,8 +91,8 @@ def report(run: RunRow, console: Console) -> None:
     for title in ("", "Baseline", "Best"):
         table.add_column(title, justify="left" if not title else "right")
     before, after = result["baseline"], result["best"]
-    table.add_row("Test rows", _percent(before["test"]), _percent(after["test"]))
-    table.add_row("Validation rows", _percent(before["validation"]), _percent(after["validation"]))
+    table.add_row("Test rows", percent(before["test"]), percent(after["test"]))
+    table.add_row("Validation rows", percent(before["validation"]), percent(after["validation"]))
     table.add_row("Tokens per row", _number(before["tokens_per_row"]), _number(after["tokens_per_row"]))
     table.add_row("Failed test rows", str(before["failed"]), str(after["failed"]))
     console.print()
@@ -98,16 +101,101 @@ def report(run: RunRow, console: Console) -> None:
     console.print(result["verdict"]["sentence"], style="bold", highlight=False, markup=False)
     if whole := result.get("whole_set"):
         console.print(whole["sentence"], highlight=False, markup=False)
-    if result.get("reason") and result.get("stopped") == "finished":  # else it stands above already
+    if result.get("reason") and result.get("stopped") == "finished":  # else it is printed above already
         console.print(f"How the search ended: {result['reason']}", highlight=False, markup=False)
     usage = result["usage"]
     tokens = usage["input_tokens"] + usage["output_tokens"]
     cached = f" ({usage['cached']:,} more from the cache)" if usage["cached"] else ""
-    took = f"{usage['calls']:,} calls{cached}, {tokens:,} tokens, {_money(usage['cost'])}, {_seconds(result['seconds'])}"
+    took = f"{usage['calls']:,} calls{cached}, {tokens:,} tokens, {price(usage['cost'])}, {duration(result['seconds'])}"
     console.print(took, highlight=False)
     console.print(f"Program: {result['export_path']}", soft_wrap=True, highlight=False, markup=False)
     console.print(f"Script:  {result['script_path']}", soft_wrap=True, highlight=False, markup=False)
     console.print("Run `tuneboard` to see every trial, prompt and row in the browser.", highlight=False)
+
+
+# Progress
+
+POLL_SECONDS = 0.15
+
+
+class RunProgress:
+    """A live bar for a run, drawn while the `with` block runs. Off a terminal it prints a line per phase.
+
+    The bar follows the calls against the budget or the estimate; next to it are the phase, the best score so far and the
+    calls.
+    """
+
+    def __init__(self, run_id: str, console: Console) -> None:
+        self._run_id = run_id
+        self._console = console
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="progress", daemon=True)
+        self._phase = ""
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=28),
+            TextColumn("{task.fields[detail]}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+
+    def __enter__(self) -> RunProgress:
+        if self._console.is_terminal:
+            self._bar.start()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+        if self._console.is_terminal:
+            self._bar.stop()
+
+    def _follow(self) -> None:
+        task = self._bar.add_task("Getting ready", total=None, detail="")
+        with Store.open(read_only=True) as store:
+            while not self._done.wait(POLL_SECONDS):
+                try:
+                    self._show(task, store.runs.get(self._run_id), store.trials.all(self._run_id))
+                except StoreError:
+                    continue
+
+    def _show(self, task: TaskID, run: RunRow, trials: list[TrialRow]) -> None:
+        phase = "Paused" if run.state == "paused" else run.phase or "Getting ready"
+        if not self._console.is_terminal:
+            if phase != self._phase:
+                self._phase = phase
+                self._console.print(f"{phase} ...", highlight=False)
+            return
+        total = expected_calls(run)
+        seen = [
+            t.score
+            for t in trials
+            if t.split == "validation" and t.state == "finished" and t.score is not None
+        ]
+        best = f"best {100 * max(seen):.0f} %  " if seen else ""
+        made = run.calls + run.cached
+        self._bar.update(
+            task,
+            description=phase,
+            total=None if total is None else max(total, made + 1),
+            completed=made,
+            detail=f"{best}{len(trials)} trials  {run.calls:,} calls",
+        )
+
+
+def expected_calls(run: RunRow) -> float | None:
+    """Return about how many calls a run will make: its estimate, or its budget where that is less."""
+    budget = (run.spec.get("budget") or {}).get("calls")
+    estimated = ((run.estimate or {}).get("calls") or {}).get("high")
+    known = [float(n) for n in (budget, estimated) if n]
+    return min(known) if known else None
+
+
+# What a run is made of
 
 
 def _read_spec(path: Path) -> tuple[RunSpec, bytes | None]:
@@ -148,7 +236,7 @@ def _read_spec(path: Path) -> tuple[RunSpec, bytes | None]:
 
 
 def _stored(store: Store, name: str, content: bytes, source: str) -> str:
-    """Return the id of a file in the store, read once to see that it can be."""
+    """Return the id of a file in the store, read once to check it."""
     dataset = read_dataset(content, name)
     return store.datasets.add(name, content, dataset.content_hash, dataset.columns, len(dataset), source)
 
@@ -173,20 +261,5 @@ def _created(store: Store, spec: RunSpec, title: str, project: str) -> str:
     return store.runs.create(owner, spec.model_dump(mode="json"), title, estimate)
 
 
-def _percent(score: float | None) -> str:
-    return "-" if score is None else f"{100 * score:.1f} %"
-
-
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}"
-
-
-def _money(cost: float | None) -> str:
-    if cost is None:
-        return "price unknown"
-    return "free" if cost == 0 else f"{cost:.4f} US dollars"
-
-
-def _seconds(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

@@ -1,10 +1,7 @@
 """A tuned program as a web service: typed HTTP with OpenAPI, a streaming endpoint, and MCP for agents.
 
-    contract  what the program reads and answers, as pydantic models
-    app       the HTTP application: /predict, /stream, /health, /openapi.json, /docs, /mcp
-    guard     who may ask and how much they may send
-    failure   what callers are told when an answer fails
-    docs      a page that explains the service and loads nothing from anywhere
+    contract  requests, answers and failures as pydantic models
+    app       the HTTP application: /predict, /stream, /health, /openapi.json, /docs, /mcp; who may ask
     mcp       the program as an MCP tool, over HTTP or standard input and output
     server    running it until it is interrupted
 

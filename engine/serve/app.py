@@ -1,88 +1,48 @@
 """The HTTP application around one program: /predict, /stream, /health, /docs, /openapi.json and /mcp.
 
-Requests and answers are typed by the program's fields. A failure is JSON with one sentence, never a traceback.
+Requests and answers are typed by the program's fields. A failure is JSON with one message, never a traceback. `Guard`
+checks who asks and how much they send, before anything else.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, MutableMapping
 from contextlib import asynccontextmanager
-from html import escape
+from functools import cache
 from typing import Any
 
+import jinja2
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from engine.errors import ConfigurationError, EngineError, LMError
-from engine.serve.contract import Contract
-from engine.serve.failure import RESPONSES, TOO_SLOW, sentence, wrong_request
-from engine.serve.guard import App, Guard
+from engine.serve.contract import RESPONSES, TOO_SLOW, Contract, failure_message, wrong_request
 from engine.streaming import StatusMessage, StreamListener, StreamResponse, streamify
 
-
-def docs_page(contract: Contract, url: str) -> str:
-    """Return the page's HTML; `url` is the service's own address."""
-    example = json.dumps(dict.fromkeys(contract.inputs, "..."), ensure_ascii=False)
-    ask = f"curl {url}/predict -H 'Content-Type: application/json' -d '{example}'"
-    return _PAGE.format(
-        title=escape(contract.title),
-        description=escape(contract.description),
-        inputs=_table(contract.question),
-        outputs=_table(contract.answer),
-        ask=escape(ask),
-        stream=escape(ask.replace("curl ", "curl -N ", 1).replace("/predict", "/stream", 1)),
-        mcp=escape(f"{url}/mcp"),
-    )
-
-
-def _table(model: type[BaseModel]) -> str:
-    schema = model.model_json_schema()
-    needed = set(schema.get("required", ()))
-    rows = [
-        f"<tr><td><code>{escape(name)}</code></td><td>{escape(_type(field))}{'' if name in needed else ', optional'}</td>"
-        f"<td>{escape(field.get('description') or '')}</td></tr>"
-        for name, field in schema.get("properties", {}).items()
-    ]
-    return f"<table>{''.join(rows)}</table>"
-
-
-def _type(field: dict[str, Any]) -> str:
-    if "enum" in field:
-        return " | ".join(map(str, field["enum"]))
-    if "anyOf" in field:
-        return " | ".join(_type(one) for one in field["anyOf"] if one.get("type") != "null")
-    inner = f" of {_type(field['items'])}" if field.get("items") else ""
-    return f"{field.get('type', field.get('$ref', 'any').rpartition('/')[2])}{inner}"
-
-
-_PAGE = """\
-<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:3rem auto;padding:0 1rem}}
-pre{{background:#f4f4f4;padding:.8rem;overflow:auto}}td{{padding:.2rem 1rem .2rem 0;vertical-align:top}}
-@media (prefers-color-scheme:dark){{body{{background:#111;color:#eee}}pre{{background:#222}}a{{color:#8bf}}}}
-</style></head><body><h1>{title}</h1><p style="white-space:pre-wrap">{description}</p>
-<h2>You send</h2>{inputs}<h2>You get</h2>{outputs}
-<h2>Ask</h2><pre>{ask}</pre><p>As it is written, event by event:</p><pre>{stream}</pre>
-<p>Agents ask over MCP at <code>{mcp}</code>. The whole interface as data: <a href="openapi.json">openapi.json</a>.
-With a token set, send it as <code>Authorization: Bearer ...</code>.</p></body></html>
-"""
-
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BYTES = 1_000_000
-"""How much one request may hold unless it is told otherwise."""
+"""Bytes that one request may hold, unless another limit is given."""
 
 SECONDS = 300.0
-"""How long one answer may take."""
+"""Time that one answer may take."""
 
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
+DISCARDED = 16_000_000
+"""Bytes of a request that is too long which are read before its connection is closed."""
+
+OPEN_PATHS = frozenset({"/health"})
+"""Answered without a token, so that the service can be monitored."""
 
 
 def make_app(
@@ -127,7 +87,7 @@ def _add_answers(app: FastAPI, contract: Contract, seconds: float) -> None:
         except (EngineError, TimeoutError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a program raises is one failed answer
-            return JSONResponse({"error": sentence(error), "kind": type(error).__name__}, 500)
+            return JSONResponse({"error": failure_message(error), "kind": type(error).__name__}, 500)
 
     async def stream(question: Any) -> StreamingResponse:
         events = _events(contract, contract.values(question), seconds)
@@ -171,7 +131,7 @@ def _add_pages(app: FastAPI, contract: Contract) -> None:
 
 
 async def _events(contract: Contract, values: dict[str, Any], seconds: float) -> AsyncIterator[bytes]:
-    """Server-sent events: a chunk of a field each, then the whole answer, or the error, then [DONE]."""
+    """Yield server-sent events: a chunk of a field each, then the whole answer, or the error, then [DONE]."""
     try:
         async with asyncio.timeout(seconds):
             async for item in _streamed(contract)(**values):
@@ -188,7 +148,7 @@ async def _events(contract: Contract, values: dict[str, Any], seconds: float) ->
                     event = {"answer": contract.answered(item)}
                 yield _event(event)
     except Exception as error:  # noqa: BLE001 - the status is sent already: the error goes where the answer would
-        yield _event({"error": sentence(error)})
+        yield _event({"error": failure_message(error)})
     yield b"data: [DONE]\n\n"
 
 
@@ -213,7 +173,7 @@ def _add_failures(app: FastAPI, inputs: Collection[str]) -> None:
     async def failed(_request: Request, error: Any) -> JSONResponse:
         status = 503 if isinstance(error, ConfigurationError) else 502
         return JSONResponse(
-            {"error": sentence(error), "kind": type(error).__name__},
+            {"error": failure_message(error), "kind": type(error).__name__},
             status,
             headers={"Retry-After": str(round(error.retry_after))}
             if isinstance(error, LMError) and error.retry_after
@@ -250,3 +210,126 @@ class _Sessions:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self._sessions.handle_request(scope, receive, send)
+
+
+# The page at /docs
+
+
+@cache
+def _page() -> jinja2.Template:
+    loader = jinja2.PackageLoader("engine.serve", "")
+    return jinja2.Environment(loader=loader, autoescape=True).get_template("docs.html.j2")
+
+
+def docs_page(contract: Contract, url: str) -> str:
+    """Return the HTML of the page that explains the service and loads nothing; `url` is the service's address."""
+    example = json.dumps(dict.fromkeys(contract.inputs, "..."), ensure_ascii=False)
+    ask = f"curl {url}/predict -H 'Content-Type: application/json' -d '{example}'"
+    sides = {"inputs": contract.question, "outputs": contract.answer}
+    return _page().render(
+        contract=contract,
+        ask=ask,
+        stream=ask.replace("curl ", "curl -N ", 1).replace("/predict", "/stream", 1),
+        mcp=f"{url}/mcp",
+        type_text=_type_text,
+        **{name: model.model_json_schema() for name, model in sides.items()},
+    )
+
+
+def _type_text(field: dict[str, Any]) -> str:
+    """Return a field's JSON schema in words."""
+    if "enum" in field:
+        return " | ".join(map(str, field["enum"]))
+    if "anyOf" in field:
+        return " | ".join(_type_text(one) for one in field["anyOf"] if one.get("type") != "null")
+    inner = f" of {_type_text(field['items'])}" if field.get("items") else ""
+    return f"{field.get('type', field.get('$ref', 'any').rpartition('/')[2])}{inner}"
+
+
+# Who may ask
+
+
+class Guard:
+    """Refuses requests without the token (401), to another host name (403) or with too much to read (413).
+
+    `hosts` are the names a browser may have asked for; a page of another name that resolves here is refused, which
+    stops DNS rebinding. None takes any.
+    """
+
+    def __init__(self, app: App, *, token: str | None, max_bytes: int, hosts: frozenset[str] | None) -> None:
+        self._app = app
+        self._token = token.encode() if token else None
+        self._max_bytes = max_bytes
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        if self._hosts is not None and _host(headers) not in self._hosts:
+            await _refuse(send, 403, "This service answers on this machine's own address only.")
+            return
+        if scope["path"] not in OPEN_PATHS and not self._allowed(headers):
+            await _refuse(send, 401, "Send the service's token: Authorization: Bearer ...")
+            return
+        body = await self._body(headers, receive)
+        if body is None:
+            await _refuse(send, 413, f"The request is over {self._max_bytes:,} bytes.")
+            return
+        await self._app(scope, _replay(body, receive), send)
+
+    def _allowed(self, headers: Mapping[bytes, bytes]) -> bool:
+        if self._token is None:
+            return True
+        kind, _, given = headers.get(b"authorization", b"").partition(b" ")
+        return kind.lower() == b"bearer" and hmac.compare_digest(given.strip(), self._token)
+
+    async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes | None:
+        """Read the whole body; None when it is too long.
+
+        What is too long is read to its end, within bounds, and thrown away: a caller that is still sending would see a
+        broken connection instead of the answer.
+        """
+        length = headers.get(b"content-length", b"")
+        if length.isdigit() and int(length) > self._max_bytes + DISCARDED:
+            return None
+        body, size, more = bytearray(), 0, True
+        while more and size <= self._max_bytes + DISCARDED:
+            message = await receive()
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size <= self._max_bytes:
+                body += piece
+            more = message["type"] == "http.request" and message.get("more_body", False)
+        return None if size > self._max_bytes else bytes(body)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    given = False
+
+    async def again() -> MutableMapping[str, Any]:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+def _host(headers: Mapping[bytes, bytes]) -> str:
+    host = headers.get(b"host", b"").decode("latin-1").lower()
+    return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+
+
+async def _refuse(send: Send, status: int, message: str) -> None:
+    body = orjson.dumps({"error": message})
+    fields = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if status == 401:
+        fields.append((b"www-authenticate", b"Bearer"))
+    if status == 413:
+        fields.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": fields})
+    await send({"type": "http.response.body", "body": body})

@@ -1,22 +1,26 @@
-"""What a program reads and answers, as pydantic models: the types of requests, answers and their documentation.
+"""Requests, answers and failures of a served program, as pydantic models; OpenAPI and MCP describe the service by them.
 
-It knows program files and no web framework.
+It knows program files and errors, and no web framework.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from engine.errors import EngineError
 from engine.export.program import ProgramFile
 from engine.modules.module import Module
 from engine.pipeline.signatures import field_type
 from engine.pipeline.spec import FieldSpec
 from engine.records import json_value
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ def contract_of(file: ProgramFile, program: Module | None = None) -> Contract:
 
 
 def _model(name: str, fields: Sequence[FieldSpec], extra: Any) -> type[BaseModel]:
-    """Fields have names of their own inside: any name a program uses ("copy", "schema") may be an alias."""
+    """Return a model of some fields; inside they are numbered, since a program may use any name ("copy", "schema")."""
     made: dict[str, Any] = {}
     for i, spec in enumerate(fields):
         annotation = field_type(spec)
@@ -76,3 +80,69 @@ def _model(name: str, fields: Sequence[FieldSpec], extra: Any) -> type[BaseModel
         )
     config = ConfigDict(extra=extra, arbitrary_types_allowed=True)
     return create_model(name, __config__=config, **made)
+
+
+# Failures
+
+TOO_SLOW = "The answer took too long."
+
+
+class Failure(BaseModel):
+    """Answer in the case of a failure."""
+
+    error: str = Field(description="What is wrong and what to do.")
+    kind: str | None = Field(None, description="The error's name, where the program or its model failed.")
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"model": Failure, "description": text}
+    for status, text in {
+        401: "The service's token is missing or wrong.",
+        413: "The request is too big.",
+        422: "The request does not fit the program's inputs.",
+        500: "The program failed.",
+        502: "The model failed, or its answer could not be read.",
+        503: "The service is not set up to answer.",
+        504: "The answer took too long.",
+    }.items()
+}
+"""Every failure a caller can meet, as the OpenAPI page shows it."""
+
+
+def wrong_request(problems: Collection[Mapping[str, Any]], inputs: Collection[str]) -> str:
+    """Return what is wrong with a request; `problems` are pydantic's.
+
+    >>> wrong_request([{"type": "extra_forbidden", "loc": ("body", "colour"), "msg": ""}], ["copy", "count"])
+    "The request is wrong. It has a field 'colour', which the program does not take. Its inputs: copy, count."
+    """
+    return f"The request is wrong. {' '.join(_problem_text(one, inputs) for one in problems)}"
+
+
+def _problem_text(problem: Mapping[str, Any], inputs: Collection[str]) -> str:
+    kind, message = problem["type"], str(problem["msg"])
+    where = ".".join(str(part) for part in problem["loc"] if part != "body")
+    names = ", ".join(inputs)
+    if kind == "json_invalid":
+        reason = problem.get("ctx", {}).get("error", message)
+        return f"It is no JSON: {reason} at character {where}."
+    if not where:
+        return f"It must be one JSON object with the inputs: {names}."
+    if kind == "missing":
+        return f"The field {where!r} is missing."
+    if kind == "extra_forbidden":
+        return f"It has a field {where!r}, which the program does not take. Its inputs: {names}."
+    return f"The field {where!r} does not fit: {message[:1].lower()}{message[1:]}."
+
+
+def failure_message(error: Exception) -> str:
+    """Return an error as callers may read it; the text of one that is not the engine's goes to the service's log only.
+
+    >>> failure_message(TimeoutError())
+    'The answer took too long.'
+    """
+    if isinstance(error, EngineError):
+        return str(error)
+    if isinstance(error, TimeoutError):
+        return TOO_SLOW
+    _log.error("The program failed.", exc_info=error)
+    return "The program failed. The service's own log says why."

@@ -14,8 +14,7 @@ from mcp import types
 from mcp.server.lowlevel import Server
 from pydantic import ValidationError
 
-from engine.serve.contract import Contract
-from engine.serve.failure import sentence
+from engine.serve.contract import Contract, failure_message
 
 
 def tool_name(title: str) -> str:
@@ -54,7 +53,7 @@ def mcp_server(contract: Contract, seconds: float | None = None) -> Server[Any]:
             first = error.errors()[0]
             return _failed(f"The argument {'.'.join(map(str, first['loc']))!r} is wrong: {first['msg']}.")
         except Exception as error:  # noqa: BLE001 - whatever a program raises is one failed answer
-            return _failed(sentence(error))
+            return _failed(failure_message(error))
         answer = contract.answered(prediction)
         text = types.TextContent(type="text", text=orjson.dumps(answer).decode())
         return types.CallToolResult(content=[text], structured_content=answer)
@@ -71,5 +70,5 @@ async def serve_stdio(contract: Contract) -> None:
         await server.run(reader, writer, server.create_initialization_options())
 
 
-def _failed(sentence: str) -> types.CallToolResult:
-    return types.CallToolResult(content=[types.TextContent(type="text", text=sentence)], is_error=True)
+def _failed(message: str) -> types.CallToolResult:
+    return types.CallToolResult(content=[types.TextContent(type="text", text=message)], is_error=True)

@@ -1,4 +1,4 @@
-"""Runs a service until it is interrupted, on this machine only unless it is told otherwise."""
+"""Running a service until it is interrupted; without another host given, for this machine only."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a service listens, and how much a request may hold. `token_env` names the token's variable."""
+class Address:
+    """Address of a service, and how much a request may hold. `token_env` names the token's variable."""
 
     host: str = "127.0.0.1"
     port: int = 8600
@@ -37,8 +37,8 @@ class Place:
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
 
-def serve_http(contract: Contract, place: Place, started: Callable[[], None] = lambda: None) -> None:
-    """Serve over HTTP until it is interrupted; call `started` once the port is ours, and requests wait there.
+def serve_http(contract: Contract, address: Address, started: Callable[[], None] = lambda: None) -> None:
+    """Serve over HTTP until it is interrupted; call `started` once the port is bound, and requests wait there.
 
     Raises ConfigurationError when the port is taken, or when others could reach it and no token is set.
     """
@@ -46,15 +46,15 @@ def serve_http(contract: Contract, place: Place, started: Callable[[], None] = l
 
     from engine.serve.app import LOCAL_HOSTS, make_app
 
-    local = place.host in LOCAL
-    if not local and place.token is None:
+    local = address.host in LOCAL
+    if not local and address.token is None:
         raise ConfigurationError(
-            f"Others can reach {place.host}, so the service needs a token: set {place.token_env} to a secret text."
+            f"Others can reach {address.host}, so the service needs a token: set {address.token_env} to a secret text."
         )
     app = make_app(
-        contract, token=place.token, max_bytes=place.max_bytes, hosts=LOCAL_HOSTS if local else None
+        contract, token=address.token, max_bytes=address.max_bytes, hosts=LOCAL_HOSTS if local else None
     )
-    listening = _listen(place)
+    listening = _listen(address)
     started()
     config = uvicorn.Config(app, log_level="warning", limit_concurrency=1000, timeout_keep_alive=30)
     try:
@@ -70,16 +70,16 @@ def serve_stdio(contract: Contract) -> None:
     asyncio.run(mcp.serve_stdio(contract))
 
 
-def _listen(place: Place) -> socket.socket:
-    listening = socket.socket(socket.AF_INET6 if ":" in place.host else socket.AF_INET)
+def _listen(address: Address) -> socket.socket:
+    listening = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET)
     if os.name == "posix":
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind((place.host, place.port))
+        listening.bind((address.host, address.port))
         listening.listen()
     except OSError as error:
         listening.close()
         raise ConfigurationError(
-            f"Port {place.port} on {place.host} cannot be used: {error.strerror or error}. Choose another with --port."
+            f"Port {address.port} on {address.host} cannot be used: {error.strerror or error}. Choose another with --port."
         ) from error
     return listening

@@ -12,7 +12,7 @@ from dashboard_server import Server
 from playwright.sync_api import expect
 
 from dashboard.state import drafts, launching, reading
-from dashboard.state.selection import ENVIRONMENT_VARIABLE
+from engine.home import READ_ONLY_VARIABLE
 from engine.pipeline.templates import SAMPLES
 from engine.runs.spec import Named, ProjectDraft
 from engine.runs.worker import work
@@ -32,7 +32,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             draft = ProjectDraft.model_validate(store.projects.get(project).draft)
         spec = draft.to_run(reading.datasets()[0].hash).model_dump(mode="json")
         assert work(home, launching.create(project, spec, TITLE)) == 0
-        patch.setenv(ENVIRONMENT_VARIABLE, "1")
+        patch.setenv(READ_ONLY_VARIABLE, "1")
         running = Server(home).start()
     yield running
     running.stop()

@@ -19,7 +19,9 @@ from typer.testing import CliRunner
 
 import engine
 from engine.cli.app import app
+from engine.cli.programs import AROUND
 from engine.cli.serve import free_port
+from engine.export.formats import EXPORTS
 from engine.export.program import save_program
 from engine.pipeline.build import build_program
 from engine.runs.spec import Named
@@ -423,3 +425,9 @@ def test_the_dashboard_opens_and_ends_with_ctrl_c(home):
     assert process.returncode == 0
     assert b"Traceback" not in errors
     wait_for(lambda: free_port(port) == port)
+
+
+def test_the_help_of_export_names_every_format():
+    output = "".join(CliRunner().invoke(app, ["export", "--help"]).output.split())
+    names = (*AROUND, *(form.name for form in EXPORTS))
+    assert [name for name in names if f"{name}," not in output and f"{name}." not in output] == []
