@@ -78,6 +78,16 @@ def _with_names(signature: inspect.Signature, names: tuple[str, ...]) -> inspect
     return signature.replace(parameters=[*(p for p in known if p not in rest), *added, *rest])
 
 
+def _avatar_optimizer(arguments: Arguments) -> Arguments:
+    """Translate `optimize_for`: "min" turns the metric round. Raises ConfigurationError for another value."""
+    goal, metric = arguments.pop("optimize_for", "max"), arguments.get("metric")
+    if goal not in ("max", "min"):
+        raise ConfigurationError("AvatarOptimizer: optimize_for is 'max' or 'min'.")
+    if goal == "min" and metric is not None:
+        arguments["metric"] = lambda example, prediction: 1.0 - float(metric(example, prediction))
+    return _without_none("max_positive_inputs", "max_negative_inputs")(arguments)
+
+
 def _bayesian_signature(arguments: Arguments) -> Arguments:
     """Translate `n`, the older name of num_candidates."""
     n = arguments.pop("n", None)
@@ -115,7 +125,7 @@ IGNORED: Mapping[str, tuple[str, ...]] = {
 }
 
 TRANSLATED: Mapping[str, Callable[[Arguments], Arguments]] = {
-    "AvatarOptimizer": _without_none("max_positive_inputs", "max_negative_inputs"),
+    "AvatarOptimizer": _avatar_optimizer,
     "BayesianSignatureOptimizer": _bayesian_signature,
     "GEPA": gepa_options,
     "KNNFewShot": _knn_few_shot,

@@ -12,7 +12,6 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from engine.errors import ConfigurationError
 from engine.optimizers.base import Optimizer, Options
 from engine.optimizers.shared.components import Component, components_of, named
 from engine.optimizers.shared.leaderboard import Leaderboard
@@ -74,13 +73,6 @@ class AvatarOptimizer(Optimizer):
     changes = "wording"
 
     options: AvatarOptions
-
-    def __init__(self, metric: Any = None, *, optimize_for: str = "max", **arguments: Any) -> None:
-        if optimize_for not in ("max", "min"):
-            raise ConfigurationError("AvatarOptimizer: optimize_for is 'max' or 'min'.")
-        if optimize_for == "min" and metric is not None:
-            metric = _turned(metric)
-        super().__init__(metric, **arguments)
 
     def search(self, problem: Problem) -> Search:
         """Score the start, then rewrite in rounds: run the best, contrast its runs, score the rewrites."""
@@ -169,15 +161,6 @@ class AvatarOptimizer(Optimizer):
                 reason = f"Rewrote {named(touched)}: {len(bad)} bad runs set beside {len(good)} good ones."
                 found.append(made.derived(reason, base))
         return found
-
-
-def _turned(metric: Any) -> Any:
-    """The metric for which less is better, as one for which more is."""
-
-    def turned(example: Any, prediction: Any) -> float:
-        return 1.0 - float(metric(example, prediction))
-
-    return turned
 
 
 class ContrastRuns(Signature):

@@ -43,7 +43,7 @@ _GARBLED_SHARE = 0.1
 _HIGH_SCORE = 0.85
 """A start that scores this is hard to beat."""
 
-_LEAST_CHANCE = {"labels not predicted": 0.99, "high score": 0.4, "else": 0.5}
+_LEAST_CHANCE, _LEAST_CHANCE_HIGH_SCORE, _LEAST_CHANCE_UNPREDICTED = 0.5, 0.4, 0.99
 """The chance of a useful gain below which the check ends the search.
 
 Most is asked for where no word of the inputs predicts the labels: the best is then the luckiest of several tries.
@@ -446,11 +446,11 @@ class AutotuneSearch:
         start, evidence, predicted = self.space.start, self.evidence, self.words_predict_labels
         chance = evidence.useful_gain_chance()
         if predicted is False:
-            return chance < _LEAST_CHANCE["labels not predicted"]
+            return chance < _LEAST_CHANCE_UNPREDICTED
         if predicted and evidence.mean(start) >= _HIGH_SCORE:
-            return chance < _LEAST_CHANCE["high score"]
+            return chance < _LEAST_CHANCE_HIGH_SCORE
         enough = min(_BLOCK if predicted else _BLOCK // 2, len(self.order))
-        return chance < _LEAST_CHANCE["else"] and len(evidence.scores.get(start, {})) >= enough
+        return chance < _LEAST_CHANCE and len(evidence.scores.get(start, {})) >= enough
 
     def _is_stale(self, before: Combination) -> bool:
         """Return whether two races in a row (three, if nothing helped yet) did not move the best by a useful amount.

@@ -4,11 +4,10 @@ import random
 
 import pytest
 
-from engine import GEPA, BayesianSignatureOptimizer, loop
+from engine import GEPA, AvatarOptimizer, BayesianSignatureOptimizer, loop
 from engine.errors import ConfigurationError
 from engine.metrics.base import Grade
 from engine.modules.predict import Predict
-from engine.optimizers.avatar import AvatarOptimizer
 from engine.optimizers.copro import COPRO
 from engine.optimizers.gepa.optimizer import auto_rows
 from engine.optimizers.gepa.pool import Member, Pool
