@@ -13,7 +13,7 @@ from dashboard.state import child
 from dashboard.state.selection import read_only
 from engine.errors import RunError
 from engine.lm.catalog import find_provider
-from engine.lm.choice import ModelChoice
+from engine.lm.choice import ModelChoice, is_offline
 from engine.lm.keys import find_key
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.child import ConnectionRequest
@@ -22,11 +22,6 @@ if TYPE_CHECKING:
     from engine.lm.connection import ConnectionReport
 
 OFFLINE = "offline/learner"
-
-
-def is_offline(choice: ModelChoice) -> bool:
-    """Whether a model is the built-in stand-in."""
-    return choice.name.startswith("offline/")
 
 
 def title_of(choice: ModelChoice) -> str:

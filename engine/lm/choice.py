@@ -29,6 +29,15 @@ class ModelChoice(BaseModel):
     max_tokens: int | None = None
 
 
+def is_offline(model: ModelChoice | str) -> bool:
+    """Return whether a model, by its settings or its name, runs inside the engine, with no network and no key.
+
+    >>> is_offline(ModelChoice()), is_offline("openai/gpt-5-mini")
+    (True, False)
+    """
+    return (model if isinstance(model, str) else model.name).startswith("offline/")
+
+
 def make_lm(choice: ModelChoice) -> BaseLM:
     """Return a model. Its key is looked up when it is first called, in the environment and the keyring.
 
@@ -43,7 +52,7 @@ def make_lm(choice: ModelChoice) -> BaseLM:
         temperature=choice.temperature,
         max_tokens=choice.max_tokens,
         # The offline model is quick, free and always answers the same: keeping its answers would only fill the disk.
-        cache=not choice.name.startswith("offline/"),
+        cache=not is_offline(choice),
     )
 
 

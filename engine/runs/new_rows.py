@@ -46,9 +46,9 @@ async def write_rows(request: NewRowsRequest) -> NewRows:
 
     Raises an EngineError for a missing key, the offline model, or a call that fails.
     """
-    from engine.lm.choice import make_lm
+    from engine.lm.choice import is_offline, make_lm
     from engine.modules.predict import Predict
-    from engine.runs.parts import check_key, is_offline, make_adapter
+    from engine.runs.parts import check_key, make_adapter
     from engine.runtime import context
     from engine.signature import InputField, OutputField, make_signature
 

@@ -31,11 +31,6 @@ def make_adapter(name: str) -> Adapter:
     return get_adapter(name)()
 
 
-def is_offline(choice: ModelChoice) -> bool:
-    """Whether a model runs inside Tuneboard, with no network."""
-    return choice.name.startswith("offline/")
-
-
 def check_key(choice: ModelChoice) -> None:
     """Raise MissingKeyError, before anything is called, where a model needs a key and none can be found."""
     from engine.lm.catalog import find_route

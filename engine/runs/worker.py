@@ -26,12 +26,12 @@ from pydantic import ValidationError
 from engine import loop
 from engine.errors import EngineError, RunError, StoreError
 from engine.lm import cache
+from engine.lm.choice import is_offline
 from engine.lm.connection import check_connection
 from engine.metrics.whole_set import whole_set_figure
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Evaluation
 from engine.runs.exports import export_run
-from engine.runs.parts import is_offline
 from engine.runs.prepare import Prepared, check_keys, prepare, with_budget_left
 from engine.runs.proof import prove
 from engine.runs.recorder import StoreRecorder

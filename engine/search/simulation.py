@@ -21,6 +21,7 @@ from engine import evaluate, runtime
 from engine.adapters.base import Adapter
 from engine.adapters.chat import ChatAdapter
 from engine.lm.base import BaseLM, Choice, Reply, Request
+from engine.lm.choice import is_offline
 from engine.modules.module import Module
 from engine.modules.predict import Predict
 from engine.modules.trajectory import ToolStep
@@ -373,7 +374,7 @@ class Simulation:
         self._reuse = Reuse(self.settings, least=self.rates.calls == "least")
         self._proposals = self._rows_run = 0
         self._seed_id = seed_of(self.settings.program).id
-        self._own_hosted = any(not _is_offline(lm) for lm in self.settings.own_models)
+        self._own_hosted = any(not is_offline(lm.model) for lm in self.settings.own_models)
 
     async def run(
         self,
@@ -487,11 +488,7 @@ class Simulation:
 
     def _quick(self, lm: BaseLM | None) -> bool:
         """Return whether a row waits for no hosted model: neither for this one nor for one set on a step."""
-        return _is_offline(lm) and not self._own_hosted
-
-
-def _is_offline(lm: BaseLM | None) -> bool:
-    return lm is not None and lm.model.startswith("offline/")
+        return lm is not None and is_offline(lm.model) and not self._own_hosted
 
 
 async def _only_stand_ins(lm: BaseLM, request: Request, send: Send) -> Reply:

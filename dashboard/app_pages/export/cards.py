@@ -17,6 +17,7 @@ from engine.errors import EngineError
 from engine.export.container import own_key_variables, serve_command
 from engine.export.formats import EXPORTS, ExportFormat, get_export
 from engine.export.program import read_program
+from engine.lm.choice import is_offline
 from engine.store.rows import RunRow
 
 
@@ -125,7 +126,7 @@ def program_cards(run: RunRow, path: Path) -> None:
             st.caption(
                 "One row or a whole table from a terminal, with the same messages to the same model. It needs Python, no "
                 "package and no Tuneboard."
-                + (NO_MODEL_YET if program.model is None or program.model.name.startswith("offline/") else "")
+                + (NO_MODEL_YET if program.model is None or is_offline(program.model) else "")
             )
             _button(f"Download {alone.file_name}", script, alone.file_name, "text/x-python", name="script")
         # A browser takes seconds to colour the whole of it.

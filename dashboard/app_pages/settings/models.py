@@ -6,12 +6,13 @@ import streamlit as st
 
 from dashboard.components.page import press
 from dashboard.state import drafts, models, reading
-from dashboard.state.models import is_offline, key_variable, own_key_variable, price_words, title_of
+from dashboard.state.models import key_variable, own_key_variable, price_words, title_of
 from dashboard.state.selection import check, read_only
 from dashboard.views.glossary import explain
 from dashboard.views.text import plain
 from engine.errors import EngineError
 from engine.lm.catalog import PROVIDERS, Provider, find_route
+from engine.lm.choice import is_offline
 from engine.lm.connection import LocalServer, local_servers, providers_with_key
 from engine.lm.prices import own_prices, price, set_own_price
 from engine.runs.spec import ModelChoice

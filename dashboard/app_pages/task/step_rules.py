@@ -10,11 +10,11 @@ from dashboard.app_pages.task.field_editor import ident
 from dashboard.app_pages.task.task_form import NO_MODEL
 from dashboard.components.guard import guarded, revision
 from dashboard.state import reading
-from dashboard.state.models import is_offline, key_state, not_in_settings, price_words, title_of
+from dashboard.state.models import key_state, not_in_settings, price_words, title_of
 from dashboard.state.steps import change_step, read_choices, readable
 from dashboard.views.glossary import explain
 from dashboard.views.text import plain
-from engine.lm.choice import ModelChoice
+from engine.lm.choice import ModelChoice, is_offline
 from engine.pipeline.spec import AdapterName, Condition, Each, PipelineSpec, StepSpec
 from engine.runs.spec import ProjectDraft
 

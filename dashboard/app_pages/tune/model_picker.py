@@ -8,9 +8,10 @@ import streamlit as st
 
 from dashboard.components.page import PAGES, Current
 from dashboard.state import drafts, reading
-from dashboard.state.models import asked_models, is_offline, key_state, models_of_steps, price_words, title_of
+from dashboard.state.models import asked_models, key_state, models_of_steps, price_words, title_of
 from dashboard.views.glossary import explain
 from dashboard.views.text import plain
+from engine.lm.choice import is_offline
 from engine.runs.spec import ModelChoice
 
 

@@ -20,7 +20,7 @@ from engine.export.dspy.searching import NEAR_SEARCHING, NEAREST, SEARCH_TOOL, S
 from engine.export.dspy.state import beside, built, chooses, step_state
 from engine.export.program import ProgramFile
 from engine.export.standalone.stand_ins import HERE, REPLACED
-from engine.lm.choice import ModelChoice
+from engine.lm.choice import ModelChoice, is_offline
 from engine.modules.module import Module
 from engine.modules.predict import FIELD, Predict
 from engine.pipeline.build import build_program
@@ -296,7 +296,7 @@ class _DSPyNames(ast.NodeTransformer):
 
 
 def _model(model: ModelChoice | None) -> dict[str, Any] | None:
-    if model is None or model.name.startswith("offline/"):
+    if model is None or is_offline(model):
         return None
     name = f"hosted_{model.name}" if model.name.startswith("vllm/") else model.name
     chosen = {

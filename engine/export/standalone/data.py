@@ -17,7 +17,7 @@ from engine.adapters.rendered import INCOMPLETE_LEAD
 from engine.errors import ConfigurationError, ProgramFileError
 from engine.export.program import ProgramFile
 from engine.lm.catalog import find_route, is_reasoning_model
-from engine.lm.choice import ModelChoice, make_lm
+from engine.lm.choice import ModelChoice, is_offline, make_lm
 from engine.lm.exchange import for_reasoning
 from engine.modules.predict import Predict
 from engine.pipeline.signatures import field_type
@@ -114,7 +114,7 @@ def _step(program: ProgramFile, step: StepSpec, asked: Predict) -> dict[str, Any
         "system": system["content"],
         "examples": turns,
         "reminder": last["content"],
-        "asks_for": {} if is_offline(model) else adapter.params(signature, make_lm(model or ModelChoice())),
+        "asks_for": {} if model is None or is_offline(model) else adapter.params(signature, make_lm(model)),
     }
     if 0 < asked.nearest < len(asked.demos):
         data |= {"nearest": asked.nearest, "examples": [_example(adapter, asked, one) for one in asked.demos]}
@@ -165,11 +165,6 @@ def _parts(annotation: Any, name: str) -> Iterator[Any]:
 
 
 # Models
-
-
-def is_offline(model: ModelChoice | None) -> bool:
-    """Return whether a model is none that a script could ask."""
-    return model is None or model.name.startswith("offline/")
 
 
 def endpoint(model: ModelChoice | None) -> dict[str, Any]:
