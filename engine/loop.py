@@ -21,13 +21,19 @@ T = TypeVar("T")
 _MAX_THREADS = 1024
 """Threads are started when needed and reused; the limit only stops a runaway program."""
 
-_lock = threading.Lock()
-_loop: asyncio.AbstractEventLoop | None = None
-_thread: threading.Thread | None = None
-_pool: ThreadPoolExecutor | None = None
 
-refusals = 0
-"""How often a plain call on the loop's thread was refused; read by code that must notice a hidden refusal."""
+class _Process:
+    """The loop, its thread and the worker threads of this process, started when they are needed."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.thread: threading.Thread | None = None
+        self.pool: ThreadPoolExecutor | None = None
+        self.refusals = 0
+
+
+_process = _Process()
 
 
 class SyncCallOnLoopError(ConfigurationError):
@@ -36,20 +42,24 @@ class SyncCallOnLoopError(ConfigurationError):
 
 def get() -> asyncio.AbstractEventLoop:
     """Return the engine's event loop, started on first use (and again in a forked process)."""
-    global _loop, _thread
-    if _thread is not None and _thread.is_alive() and _loop is not None:
-        return _loop
-    with _lock:
-        if _thread is None or not _thread.is_alive():
-            _loop = _new_loop()
-            _thread = threading.Thread(target=_loop.run_forever, name="engine-loop", daemon=True)
-            _thread.start()
-    return _loop if _loop is not None else get()
+    with _process.lock:
+        if _process.loop is None or _process.thread is None or not _process.thread.is_alive():
+            _process.loop = _new_loop()
+            _process.thread = threading.Thread(
+                target=_process.loop.run_forever, name="engine-loop", daemon=True
+            )
+            _process.thread.start()
+        return _process.loop
 
 
 def on_loop() -> bool:
-    """Whether this code runs on the engine's loop thread."""
-    return _thread is not None and threading.get_ident() == _thread.ident
+    """Return whether this code runs on the engine's loop thread."""
+    return _process.thread is not None and threading.get_ident() == _process.thread.ident
+
+
+def refusals() -> int:
+    """Return how often a plain call on the loop's thread was refused: a caller may hide the error."""
+    return _process.refusals
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -78,9 +88,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 def refuse_on_loop() -> None:
     """Raise SyncCallOnLoopError on the loop's own thread, where a plain call would wait for itself."""
-    global refusals
     if on_loop():
-        refusals += 1
+        _process.refusals += 1
         raise SyncCallOnLoopError(
             "A program was called as program(...) inside async code of the engine. Write 'await program.acall(...)' there."
         )
@@ -100,13 +109,14 @@ async def here_or_there(work: Coroutine[Any, Any, T]) -> T:
 
 async def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """Run blocking code in a worker thread with this task's context variables."""
-    global _pool
-    if _pool is None:
-        with _lock:
-            _pool = _pool or ThreadPoolExecutor(_MAX_THREADS, thread_name_prefix="engine-worker")
+    if _process.pool is None:
+        with _process.lock:
+            _process.pool = _process.pool or ThreadPoolExecutor(
+                _MAX_THREADS, thread_name_prefix="engine-worker"
+            )
     context = contextvars.copy_context()
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_pool, lambda: context.run(function, *args, **kwargs))
+    return await loop.run_in_executor(_process.pool, lambda: context.run(function, *args, **kwargs))
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -117,11 +127,6 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def _forget() -> None:
-    """In a forked process no thread lives on: start anew when needed."""
-    global _loop, _thread, _pool, _lock
-    _loop, _thread, _pool, _lock = None, None, None, threading.Lock()
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    # No thread lives on in a forked process, and its lock may be taken.
+    os.register_at_fork(after_in_child=_process.__init__)  # type: ignore[misc]  # as good as new

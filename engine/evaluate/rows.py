@@ -254,12 +254,12 @@ class _MetricRunner:
         return await (self._on_loop if self._inline else self._in_thread)(example, prediction, replies)
 
     async def _on_loop(self, example: Example, prediction: Any, replies: Sequence[Reply]) -> Any:
-        started, refused = time.perf_counter(), loop.refusals
+        started, refused = time.perf_counter(), loop.refusals()
         try:
             result = self._metric(example, prediction)
         except loop.SyncCallOnLoopError:
             result = None
-        if loop.refusals != refused:
+        if loop.refusals() != refused:
             # It called a program after all, and may have hidden the error: what it returned is void.
             self._move_to_threads()
             return await self._in_thread(example, prediction, replies)

@@ -129,11 +129,8 @@ def default_cache() -> Cache:
     except StoreError as error:
         log.warning("%s Answers are kept in memory only.", error)
         path = None
-    with _opening:
-        cache = _caches.get(path)
-        if cache is None:
-            cache = _caches[path] = Cache(path)
-        return cache
+    with _process.lock:
+        return _process.opened.setdefault(path, Cache(path))
 
 
 class Cache:
@@ -377,10 +374,6 @@ def _is_damage(error: sqlite3.Error) -> bool:
     )
 
 
-_caches: dict[Path | None, Cache] = {}
-_opening = threading.Lock()
-
-
 class NoCache(Cache):
     """Keeps nothing: every call is made. Equal ones under way at once are still made once.
 
@@ -416,16 +409,26 @@ def configure_cache(
     >>> chosen_cache() is None
     True
     """
-    global _chosen
     if enable_disk_cache:
-        _chosen = Cache(Path(disk_cache_dir) / "cache.sqlite3") if disk_cache_dir is not None else None
+        _process.chosen = (
+            Cache(Path(disk_cache_dir) / "cache.sqlite3") if disk_cache_dir is not None else None
+        )
     else:
-        _chosen = Cache(None) if enable_memory_cache else NoCache(None)
+        _process.chosen = Cache(None) if enable_memory_cache else NoCache(None)
 
 
 def chosen_cache() -> Cache | None:
     """Return the cache that was chosen for the process, or None for the one in the data folder."""
-    return _chosen
+    return _process.chosen
 
 
-_chosen: Cache | None = None
+class _Process:
+    """The caches that the models of this process share."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.opened: dict[Path | None, Cache] = {}
+        self.chosen: Cache | None = None
+
+
+_process = _Process()

@@ -7,6 +7,7 @@ once: retries, cache and limits are the client's.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import re
 import time
@@ -187,13 +188,11 @@ def _headers(error: Exception) -> Mapping[str, str]:
 
 
 async def _litellm() -> ModuleType:
-    global _loaded
-    if _loaded is None:
-        # On a thread: the event loop goes on while the import takes its seconds.
-        _loaded = await asyncio.to_thread(_load)
-    return _loaded
+    """Return litellm, imported on a thread the first time: the event loop goes on while that takes its seconds."""
+    return _load() if _load.cache_info().currsize else await asyncio.to_thread(_load)
 
 
+@functools.cache
 def _load() -> ModuleType:
     # Before the import: it would fetch a price list from the network.
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
@@ -209,7 +208,5 @@ def _load() -> ModuleType:
     litellm.num_retries = 0
     return litellm
 
-
-_loaded: ModuleType | None = None
 
 _RETRY_NAMES = ("retry-after", "retry-after-ms")
