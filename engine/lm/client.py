@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
@@ -37,11 +37,11 @@ class Transport(Protocol):
 class OfflineTransport:
     """The stand-in that answers on this machine, without a network."""
 
-    def __init__(self, model: str) -> None:
-        # Imported here: only who asks for the stand-in loads it.
+    def __init__(self, route: Route, _key: FoundKey, **_options: Any) -> None:
+        # Imported here: only a process that asks for the stand-in loads it.
         from engine.lm.offline.learner import OfflineLM
 
-        self._lm = OfflineLM(model)
+        self._lm = OfflineLM(route.name)
 
     async def send(self, request: Request) -> Reply:
         """Answer one request."""
@@ -56,41 +56,6 @@ class OfflineTransport:
                 hears.feed(streaming.Chunk(piece))
             hears.feed(streaming.Chunk(finish_reason="stop"))
         return replace(reply, seconds=time.perf_counter() - started)
-
-
-def make_transport(
-    route: Route,
-    *,
-    api_key: Secret | None,
-    key_env: str | None,
-    timeout: float,
-    price: Price | None,
-    headers: Mapping[str, str],
-) -> Transport:
-    """Return the transport for a route, with its key. Raises MissingKeyError where it needs one and has none."""
-    if route.protocol == "offline":
-        return OfflineTransport(route.name)
-    found = needed_key(route, api_key, key_env, headers)
-    if route.protocol == "litellm":
-        from engine.lm.litellm_gateway import LiteLLMTransport
-
-        return LiteLLMTransport(route, found, timeout=timeout, price=price, headers=headers)
-    from engine.lm.openai_http import OpenAITransport
-
-    return OpenAITransport(route, found, key_env=key_env, timeout=timeout, price=price, headers=headers)
-
-
-def needed_key(
-    route: Route, api_key: Secret | None, key_env: str | None, headers: Mapping[str, str]
-) -> FoundKey:
-    """Return a route's key. Raises MissingKeyError where it needs one and has none."""
-    found = FoundKey(api_key, "given") if api_key else key_for(route, key_env)
-    if not found.key and route.provider and route.provider.needs_key and not route.custom and not headers:
-        raise MissingKeyError(
-            f"{route.name!r} needs an API key for {route.provider.title} and none was found in the {found.where}: set "
-            "it, or give the key on the Settings page or as api_key."
-        )
-    return found
 
 
 def endpoint_id(route: Route) -> str:
@@ -403,8 +368,38 @@ class LM(BaseLM):
     def transport(self) -> Transport:
         """Return the way requests travel. Raises MissingKeyError where a key is needed and there is none."""
         if self._transport is None:
-            self._transport = self._make_transport()
+            self._transport = self._transport_class()(
+                self.route,
+                self._needed_key(),
+                key_env=self._key_env,
+                timeout=self.timeout,
+                price=self._price(),
+                headers=self._headers,
+            )
         return self._transport
+
+    def _transport_class(self) -> Callable[..., Transport]:
+        # Imported here: a process loads only the transports that it uses.
+        if self.route.protocol == "offline":
+            return OfflineTransport
+        if self.route.protocol == "litellm":
+            from engine.lm.litellm_gateway import LiteLLMTransport
+
+            return LiteLLMTransport
+        from engine.lm.openai_http import OpenAITransport
+
+        return OpenAITransport
+
+    def _needed_key(self) -> FoundKey:
+        route = self.route
+        found = FoundKey(self._api_key, "given") if self._api_key else key_for(route, self._key_env)
+        provider = route.provider
+        if provider and provider.needs_key and not (found.key or route.custom or self._headers):
+            raise MissingKeyError(
+                f"{route.name!r} needs an API key for {provider.title} and none was found in the {found.where}: set "
+                "it, or give the key on the Settings page or as api_key."
+            )
+        return found
 
     def _price(self) -> Price | None:
         if not self._price_known:
@@ -414,16 +409,6 @@ class LM(BaseLM):
                 found = known._replace(input=own[0], output=own[1], cached_input=own[0])
             self._found_price, self._price_known = found, True
         return self._found_price
-
-    def _make_transport(self) -> Transport:
-        return make_transport(
-            self.route,
-            api_key=self._api_key,
-            key_env=self._key_env,
-            timeout=self.timeout,
-            price=self._price(),
-            headers=self._headers,
-        )
 
 
 def _with_schema(request: Request) -> Request:

@@ -7,7 +7,6 @@ hash words and runs of letters, so they compare spelling and wording, not meanin
 from __future__ import annotations
 
 import asyncio
-import base64
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from engine import loop
 from engine.errors import BadReplyError, ConfigurationError
 from engine.lm.base import Choice, Reply, Request
-from engine.lm.client import LM, Transport, needed_key
-from engine.lm.exchange import texts_of, vectors_of
+from engine.lm.client import LM, Transport
+from engine.lm.exchange import texts_of, vector_of, vectors_of
 from engine.lm.openai_http import OpenAITransport
 from engine.records import Usage
 from engine.similarity import DIMENSIONS, hashed
@@ -31,26 +30,16 @@ if TYPE_CHECKING:
 class EmbeddingLM(LM):
     """A model that answers texts with vectors; see `engine.lm.embedder.Embedder` for plain use."""
 
-    def _make_transport(self) -> Transport:
+    def _transport_class(self) -> Callable[..., Transport]:
         if self.route.protocol == "offline":
             raise ConfigurationError(
                 f"There is no embedding model {self.model!r}. Without a network use 'offline/hashing'."
             )
-        found = needed_key(self.route, self._api_key, self._key_env, self._headers)
         if self.route.protocol == "litellm":
             from engine.lm.litellm_gateway import LiteLLMEmbeddings
 
-            return LiteLLMEmbeddings(
-                self.route, found, timeout=self.timeout, price=self._price(), headers=self._headers
-            )
-        return OpenAIEmbeddings(
-            self.route,
-            found,
-            key_env=self._key_env,
-            timeout=self.timeout,
-            price=self._price(),
-            headers=self._headers,
-        )
+            return LiteLLMEmbeddings
+        return OpenAIEmbeddings
 
 
 class OpenAIEmbeddings(OpenAITransport):
@@ -157,7 +146,7 @@ class Embedder:
         messages = [{"role": "user", "content": text or " "} for text in texts]
         request = self._lm.request(messages, **params)
         reply: Reply = await self._lm.send(request)
-        rows = [np.frombuffer(base64.b64decode(choice.text), np.float32) for choice in reply.choices]
+        rows = [vector_of(choice) for choice in reply.choices]
         if len({len(row) for row in rows}) > 1:
             raise BadReplyError(f"The embedding model {self.name!r} gave vectors of different lengths.")
         return np.stack(rows)

