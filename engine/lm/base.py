@@ -248,25 +248,28 @@ class BaseLM:
         """Return US dollars per input and per output token, or None where the price is unknown."""
         return None
 
+    capabilities: frozenset[str] = frozenset()
+    """What the endpoint is known to do, in the words of `engine.lm.client.Capability`."""
+
     @property
     def supports_response_format(self) -> bool:
-        """Whether the endpoint is known to take a JSON schema as response_format."""
-        return False
+        """Whether it takes a JSON schema as response_format."""
+        return "json_schema" in self.capabilities
 
     @property
     def supports_function_calling(self) -> bool:
-        """Whether the endpoint is known to take `tools` and to answer with tool calls."""
-        return False
+        """Whether it takes `tools` and answers with tool calls."""
+        return "tools" in self.capabilities
 
     @property
     def supports_reasoning(self) -> bool:
-        """Whether the endpoint is known to send the model's thoughts beside its answer."""
-        return False
+        """Whether it sends the model's reasoning next to its answer."""
+        return "reasoning" in self.capabilities
 
     @property
     def supports_citations(self) -> bool:
-        """Whether the endpoint is known to cite from documents that are parts of a message."""
-        return False
+        """Whether it cites from documents that are parts of a message."""
+        return "citations" in self.capabilities
 
 
 _WAYS = ("complete", "aforward", "forward", "__call__")

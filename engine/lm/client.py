@@ -49,12 +49,12 @@ class OfflineTransport:
         await asyncio.sleep(0)
         started = time.perf_counter()
         reply = await self._lm.complete(request)
-        hears = streaming.listener.get()
-        if hears is not None and len(reply.choices) == 1:
-            hears.begin()
+        listener = streaming.listener.get()
+        if listener is not None and len(reply.choices) == 1:
+            listener.begin()
             for piece in re.findall(r"\s*\S+\s*$|\s*\S+", reply.text):
-                hears.feed(streaming.Chunk(piece))
-            hears.feed(streaming.Chunk(finish_reason="stop"))
+                listener.feed(streaming.Chunk(piece))
+            listener.feed(streaming.Chunk(finish_reason="stop"))
         return replace(reply, seconds=time.perf_counter() - started)
 
 
@@ -266,31 +266,11 @@ class LM(BaseLM):
         return None if found is None else (found.input, found.output)
 
     @property
-    def capabilities(self) -> frozenset[str]:
-        """What the endpoint can do, as far as it is known or was told; see `engine.lm.client`."""
+    def capabilities(self) -> frozenset[str]:  # type: ignore[override]  # found out when it is first asked for
+        """What the endpoint can do, as far as it is known or given."""
         if self._capabilities is None:
             self._capabilities = capabilities_of(self.route, self._price())
         return self._capabilities
-
-    @property
-    def supports_response_format(self) -> bool:
-        """Whether the endpoint is known to take a JSON schema as response_format."""
-        return "json_schema" in self.capabilities
-
-    @property
-    def supports_function_calling(self) -> bool:
-        """Whether the endpoint is known to take `tools` and to answer with tool calls."""
-        return "tools" in self.capabilities
-
-    @property
-    def supports_reasoning(self) -> bool:
-        """Whether the endpoint is known to send the model's thoughts beside its answer."""
-        return "reasoning" in self.capabilities
-
-    @property
-    def supports_citations(self) -> bool:
-        """Whether the endpoint is known to cite from documents that are parts of a message."""
-        return "citations" in self.capabilities
 
     def copy(self, **changes: Any) -> LM:
         """Return a new LM with some settings changed; None takes a parameter away. The history starts empty."""

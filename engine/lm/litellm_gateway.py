@@ -11,7 +11,7 @@ import functools
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -65,30 +65,34 @@ class LiteLLMTransport:
             # While it thinks it takes no other temperature than 1.
             drop_sampling(params)
         params |= self._key()
-        hears = streaming.listener.get() if (request.params.get("n") or 1) == 1 else None
-        if hears is not None:
+        listener = streaming.listener.get() if (request.params.get("n") or 1) == 1 else None
+        if listener is not None:
             params |= {"stream": True, "stream_options": {"include_usage": True}}
-            hears.begin()
+            listener.begin()
         started = time.perf_counter()
         assembly = streaming.Assembly()
+
+        async def answer() -> Any:
+            response = await litellm.acompletion(**params)
+            if listener is not None:
+                async for event in response:
+                    chunk = assembly.add_event(event.model_dump())
+                    if chunk is not None:
+                        listener.feed(chunk)
+            return response
+
         try:
-            # A little longer than litellm's own limit, for providers where it keeps none.
-            async with asyncio.timeout(self._seconds + 5):
-                response = await litellm.acompletion(**params)
-                if hears is not None:
-                    async for event in response:
-                        chunk = assembly.add_event(event.model_dump())
-                        if chunk is not None:
-                            hears.feed(chunk)
-        except TimeoutError:
-            raise streaming.final(
-                failures.timed_out(self.place, self._seconds), shown=assembly.begun
-            ) from None
+            response = await self._in_time(answer())
         except Exception as error:  # noqa: BLE001 - litellm raises what its providers' libraries raise
             # Not chained: litellm's errors can hold the request, and with it the key.
             raise streaming.final(self._failure(error), shown=assembly.begun) from None
-        data = response.model_dump() if hears is None else assembly.reply()
+        data = response.model_dump() if listener is None else assembly.reply()
         return self._reply(data, response, time.perf_counter() - started)
+
+    async def _in_time(self, work: Awaitable[Any]) -> Any:
+        # A little longer than litellm's own limit, for providers where it keeps none.
+        async with asyncio.timeout(self._seconds + 5):
+            return await work
 
     def _reply(self, data: dict[str, Any], response: Any, seconds: float) -> Reply:
         try:
@@ -105,10 +109,10 @@ class LiteLLMTransport:
         return Reply(choices, usage, str(data.get("model") or self.place.model), seconds)
 
     def _failure(self, error: Exception) -> LMError:
-        """litellm's error as ours: by the words it hides the cause in, then by its HTTP status."""
+        """Return litellm's error as the engine's: by the words it hides the cause in, then by its HTTP status."""
         kind = type(error).__name__
         message = without_keys(str(error), self.place.key).partition("\nTraceback")[0]
-        if kind in ("Timeout", "APITimeoutError"):
+        if isinstance(error, TimeoutError) or kind in ("Timeout", "APITimeoutError"):
             return failures.timed_out(self.place, self._seconds)
         if "LLM Provider NOT provided" in message:
             return failures.unknown_provider(self.place.model)
@@ -119,7 +123,7 @@ class LiteLLMTransport:
         if "Unable to get json response" in message:
             original = message.partition("Original Response:")[2].strip()
             return failures.bad_reply(self.place, original.encode())
-        body = _said(message)
+        body = _error_in(message)
         if kind == "ContextWindowExceededError":
             body["code"] = "context_length_exceeded"
         status = getattr(error, "status_code", None)
@@ -137,30 +141,25 @@ class LiteLLMEmbeddings(LiteLLMTransport):
     async def send(self, request: Request) -> Reply:
         """Send one request. Raises LMError for everything that can go wrong on the way."""
         litellm = await _litellm()
-        params = {**self._fixed, "input": texts_of(request), **request.params}
-        params |= self._key()
+        params = {**self._fixed, "input": texts_of(request), **request.params, **self._key()}
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(self._seconds + 5):
-                response = await litellm.aembedding(**params)
-        except TimeoutError:
-            raise failures.timed_out(self.place, self._seconds) from None
+            response = await self._in_time(litellm.aembedding(**params))
         except Exception as error:  # noqa: BLE001 - litellm raises what its providers' libraries raise
             # Not chained: litellm's errors can hold the request, and with it the key.
             raise self._failure(error) from None
+        seconds = time.perf_counter() - started
         data = response.model_dump()
         try:
             choices = vectors_of(data["data"], len(request.messages))
         except (KeyError, TypeError, AttributeError, ValueError):
             raise failures.wrong_shape(self.place, data) from None
         usage = usage_of(data.get("usage"), self._price) or Usage(calls=1)
-        return Reply(
-            choices, usage, str(data.get("model") or self.place.model), time.perf_counter() - started
-        )
+        return Reply(choices, usage, str(data.get("model") or self.place.model), seconds)
 
 
-def _said(message: str) -> dict[str, Any]:
-    """The provider's own error out of litellm's sentence around it."""
+def _error_in(message: str) -> dict[str, Any]:
+    """Return the provider's own error out of litellm's message around it."""
     start, end = message.find("{"), message.rfind("}")
     if 0 <= start < end:
         try:
@@ -174,7 +173,7 @@ def _said(message: str) -> dict[str, Any]:
 
 
 def _headers(error: Exception) -> Mapping[str, str]:
-    """The response's headers, where litellm kept them; a case-insensitive mapping of httpx."""
+    """Return the response's headers on retrying, where litellm kept them in a case-insensitive mapping of httpx."""
     for holder in (getattr(error, "response", None), error):
         headers = getattr(holder, "headers", None) or getattr(holder, "litellm_response_headers", None)
         if headers and isinstance(headers, Mapping):

@@ -14,6 +14,7 @@ import ssl
 import sys
 import time
 from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping
+from contextlib import AbstractAsyncContextManager
 from types import coroutine
 from typing import Any
 from urllib.parse import urlsplit
@@ -105,21 +106,14 @@ class OpenAITransport:
 
     async def send(self, request: Request) -> Reply:
         """Send one request. Raises LMError for everything that can go wrong on the way."""
-        hears = streaming.listener.get()
-        if hears is not None and self.streams and (request.params.get("n") or 1) == 1:
-            return await self._send_in_pieces(request, hears)
+        listener = streaming.listener.get()
+        if listener is not None and self.streams and (request.params.get("n") or 1) == 1:
+            return await self._streamed(request, listener)
         body = self._body(request)
         started = time.perf_counter()
         session = await _session()
         try:
-            async with session.post(
-                self._url,
-                data=body,
-                headers=self._headers,
-                timeout=self._timeout,
-                proxy=self._proxy,
-                allow_redirects=False,
-            ) as response:
+            async with self._post(session, body) as response:
                 data = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             # The aiohttp error is not chained: it holds the request's headers, and they hold the key.
@@ -132,27 +126,20 @@ class OpenAITransport:
             raise failures.from_status(self.place, response.status, data, response.headers)
         return self._reply(data, response.content_type, time.perf_counter() - started, request)
 
-    async def _send_in_pieces(self, request: Request, hears: streaming.Listener) -> Reply:
+    async def _streamed(self, request: Request, listener: streaming.Listener) -> Reply:
         """Send one request and pass the reply on as it comes. After the first piece a failure is final."""
         body = self._body(request, stream=True, stream_options={"include_usage": True})
         started = time.perf_counter()
         session = await _session()
-        hears.begin()
+        listener.begin()
         assembly, shown = streaming.Assembly(), False
         try:
-            async with session.post(
-                self._url,
-                data=body,
-                headers=self._headers,
-                timeout=self._timeout,
-                proxy=self._proxy,
-                allow_redirects=False,
-            ) as response:
+            async with self._post(session, body) as response:
                 if response.status >= 300 or response.content_type != "text/event-stream":
-                    return await self._in_one_piece(request, response, hears, started)
+                    return await self._unstreamed(request, response, listener, started)
                 async for chunk in _pieces(response, assembly):
                     shown = True
-                    hears.feed(chunk)
+                    listener.feed(chunk)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise streaming.final(self._failure(error), shown=shown) from None
         if assembly.error is not None:
@@ -163,8 +150,8 @@ class OpenAITransport:
         data = orjson.dumps(assembly.reply())
         return self._reply(data, "application/json", time.perf_counter() - started, request)
 
-    async def _in_one_piece(
-        self, request: Request, response: aiohttp.ClientResponse, hears: streaming.Listener, started: float
+    async def _unstreamed(
+        self, request: Request, response: aiohttp.ClientResponse, listener: streaming.Listener, started: float
     ) -> Reply:
         """Read the answer of an endpoint that does not stream: a failure, or the whole reply at once."""
         data = await response.read()
@@ -180,8 +167,20 @@ class OpenAITransport:
         if response.status >= 300:
             raise failures.from_status(self.place, response.status, data, response.headers)
         reply = self._reply(data, response.content_type, time.perf_counter() - started, request)
-        hears.feed(streaming.Chunk(reply.text, "", reply.choices[0].finish_reason or "stop", reply.model))
+        listener.feed(streaming.Chunk(reply.text, "", reply.choices[0].finish_reason or "stop", reply.model))
         return reply
+
+    def _post(
+        self, session: aiohttp.ClientSession, body: bytes
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return session.post(
+            self._url,
+            data=body,
+            headers=self._headers,
+            timeout=self._timeout,
+            proxy=self._proxy,
+            allow_redirects=False,
+        )
 
     def _body(self, request: Request, **extra: Any) -> bytes:
         body: dict[str, Any] = {
