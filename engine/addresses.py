@@ -1,7 +1,4 @@
-"""Which addresses anybody may ask: those of this machine and of private networks are told apart.
-
-It knows addresses, and nothing of what is asked of them.
-"""
+"""Tests of whether an address is public, or belongs to this machine or a private network."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import ipaddress
 
 
 def is_public(host: str) -> bool:
-    """Whether a literal address is one that anybody may ask; a name, which is no address yet, counts as public.
+    """Return whether a literal address is public; a name, which is no address yet, counts as public.
 
     >>> is_public("8.8.8.8"), is_public("10.0.0.1"), is_public("::ffff:127.0.0.1"), is_public("example.org")
     (True, False, False, True)
@@ -28,7 +25,7 @@ def is_public(host: str) -> bool:
 
 
 def is_local_name(host: str) -> bool:
-    """Whether a name stands for this machine or a private network by convention.
+    """Return whether a name means this machine or a private network by convention.
 
     >>> is_local_name("localhost"), is_local_name("example.org")
     (True, False)

@@ -1,6 +1,6 @@
-"""Hooks: code of the user's own that hears of the start and the end of modules, model calls, tools and more.
+"""Hooks: the user's own code, called at the start and the end of modules, model calls, tools and more.
 
-A callback stands in `engine.configure(callbacks=[...])` or `engine.context(callbacks=[...])`, or on one module, model,
+Put a callback into `engine.configure(callbacks=[...])` or `engine.context(callbacks=[...])`, or on one module, model,
 adapter or tool. What a callback raises is logged and changes nothing. Without callbacks a call pays for one look.
 
 This module knows none of the things it reports on.
@@ -33,10 +33,10 @@ class BaseCallback:
 
     >>> from engine import Predict, context
     >>> from engine.testing import DummyLM
-    >>> class Told(BaseCallback):
+    >>> class Printer(BaseCallback):
     ...     def on_lm_end(self, call_id, outputs, exception=None):
     ...         print(outputs)
-    >>> with context(lm=DummyLM([{"answer": "4"}]), callbacks=[Told()]):
+    >>> with context(lm=DummyLM([{"answer": "4"}]), callbacks=[Printer()]):
     ...     answer = Predict("question -> answer")(question="2 + 2?")
     ['[[ ## answer ## ]]\\n4\\n\\n[[ ## completed ## ]]']
     """
@@ -127,7 +127,7 @@ class BaseCallback:
 
 
 def listeners(instance: Any) -> Sequence[Any]:
-    """Return who hears of a call to `instance`: the callbacks in force, then its own."""
+    """Return the callbacks for a call to `instance`: those in force, then its own."""
     own = getattr(instance, "callbacks", None)
     everywhere = current().callbacks
     return (*everywhere, *own) if own else everywhere
@@ -149,7 +149,7 @@ def observed(kind: str, instance: Any, inputs: Mapping[str, Any]) -> Iterator[Ca
         outputs = value
         return value
 
-    _tell(heard, f"on_{kind}_start", call_id=call_id, instance=instance, inputs=inputs)
+    _call_hooks(heard, f"on_{kind}_start", call_id=call_id, instance=instance, inputs=inputs)
     token = active_call_id.set(call_id)
     try:
         yield note
@@ -158,18 +158,18 @@ def observed(kind: str, instance: Any, inputs: Mapping[str, Any]) -> Iterator[Ca
         raise
     finally:
         active_call_id.reset(token)
-        _tell(heard, f"on_{kind}_end", call_id=call_id, outputs=outputs, exception=exception)
+        _call_hooks(heard, f"on_{kind}_end", call_id=call_id, outputs=outputs, exception=exception)
 
 
 def watched(
     kind: str, instance: Any, inputs: Mapping[str, Any], work: Coroutine[Any, Any, T]
 ) -> Coroutine[Any, Any, T]:
-    """Return the work itself or, where somebody listens, the work with a report of its start and end."""
+    """Return the work itself or, where there are callbacks, the work with a report of its start and end."""
     return _reported(kind, instance, inputs, work) if listeners(instance) else work
 
 
 def reported(kind: str, instance: Any, names: Sequence[str], function: Callable[..., T], *args: Any) -> T:
-    """Call a function; where somebody listens, with a report of its start and end. `names` are those of `args`."""
+    """Call a function; where there are callbacks, with a report of its start and end. `names` are those of `args`."""
     if not listeners(instance):
         return function(*args)
     with observed(kind, instance, dict(zip(names, args, strict=True))) as note:
@@ -181,7 +181,7 @@ async def _reported(kind: str, instance: Any, inputs: Mapping[str, Any], work: C
         return note(await work)
 
 
-def _tell(heard: Sequence[Any], hook: str, **arguments: Any) -> None:
+def _call_hooks(heard: Sequence[Any], hook: str, **arguments: Any) -> None:
     for callback in heard:
         try:
             getattr(callback, hook)(**arguments)

@@ -1,4 +1,4 @@
-"""Where Tuneboard keeps its files: the database, the call cache, exports and logs.
+"""The folder of Tuneboard's files: the database, the call cache, exports and logs.
 
 It knows environment variables and the operating system's custom, and creates nothing but the folder.
 """

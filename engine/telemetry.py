@@ -1,8 +1,8 @@
 """`OpenTelemetryCallback`: programs, steps, model calls, tools, searches and sandboxed code as OpenTelemetry spans.
 
 Names and attributes are those of OpenTelemetry's conventions for generative AI (`gen_ai.*`). No key, header or address
-is ever an attribute, and texts only with `content=True`, with whatever looks like a key blotted out. It knows callbacks and
-the shape of what they are told; the packages come with `pip install "tuneboard[otel]"`.
+is ever an attribute, and texts only with `content=True`, with everything that looks like a key removed. It knows callbacks and
+the shape of their arguments; the packages come with `pip install "tuneboard[otel]"`.
 """
 
 from __future__ import annotations
@@ -90,9 +90,9 @@ class OpenTelemetryCallback(BaseCallback):
             span.set_status(trace.StatusCode.ERROR, safe(str(exception)))
         span.end()
 
-    def _told(self, attributes: Mapping[str, Any]) -> Attributes:
+    def _content_of(self, attributes: Mapping[str, Any]) -> Attributes:
         """Return texts as attributes where they are wanted."""
-        return {name: safe(_text(value)) for name, value in attributes.items()} if self._content else {}
+        return {name: safe(_as_text(value)) for name, value in attributes.items()} if self._content else {}
 
     # Programs and steps
 
@@ -110,12 +110,14 @@ class OpenTelemetryCallback(BaseCallback):
         else:
             name = f"invoke_workflow {kind}"
             about |= {"gen_ai.operation.name": "invoke_workflow", "gen_ai.workflow.name": kind}
-        self._start(call_id, name, about | self._told({"tuneboard.inputs": inputs}))
+        self._start(call_id, name, about | self._content_of({"tuneboard.inputs": inputs}))
 
     def on_module_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
         """It has answered."""
         self._end(
-            call_id, self._told({} if outputs is None else {"tuneboard.outputs": _shown(outputs)}), exception
+            call_id,
+            self._content_of({} if outputs is None else {"tuneboard.outputs": _plain_outputs(outputs)}),
+            exception,
         )
 
     # Model calls
@@ -140,7 +142,7 @@ class OpenTelemetryCallback(BaseCallback):
         self._start(
             call_id,
             f"{work} {model.partition('/')[2] or model}",
-            about | self._told({"gen_ai.input.messages": messages}),
+            about | self._content_of({"gen_ai.input.messages": messages}),
             trace.SpanKind.CLIENT,
         )
 
@@ -162,7 +164,7 @@ class OpenTelemetryCallback(BaseCallback):
                     about["tuneboard.usd"] = reply.usage.cost
         if outputs:
             said = [_message({"role": "assistant", "content": text}) for text in outputs]
-            about |= self._told({"gen_ai.output.messages": said})
+            about |= self._content_of({"gen_ai.output.messages": said})
         self._end(call_id, about, exception)
 
     # Tools, searches, code
@@ -178,12 +180,12 @@ class OpenTelemetryCallback(BaseCallback):
         self._start(
             call_id,
             f"execute_tool {instance.name}",
-            about | self._told({"gen_ai.tool.call.arguments": inputs}),
+            about | self._content_of({"gen_ai.tool.call.arguments": inputs}),
         )
 
     def on_tool_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
         """Its result."""
-        self._end(call_id, self._told({"gen_ai.tool.call.result": outputs}), exception)
+        self._end(call_id, self._content_of({"gen_ai.tool.call.result": outputs}), exception)
 
     def on_retrieve_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
         """A search."""
@@ -193,28 +195,28 @@ class OpenTelemetryCallback(BaseCallback):
             "gen_ai.data_source.id": str(kind),
             "tuneboard.retrieval.k": int(inputs.get("k") or 0),
         }
-        told = self._told({"gen_ai.retrieval.query.text": inputs.get("query", "")})
-        self._start(call_id, f"retrieval {kind}", about | told)
+        content = self._content_of({"gen_ai.retrieval.query.text": inputs.get("query", "")})
+        self._start(call_id, f"retrieval {kind}", about | content)
 
     def on_retrieve_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
         """What it found."""
         passages = list(getattr(outputs, "passages", ())) if outputs is not None else []
         about: Attributes = {"tuneboard.retrieval.found": len(passages)}
-        self._end(call_id, about | self._told({"gen_ai.retrieval.documents": passages}), exception)
+        self._end(call_id, about | self._content_of({"gen_ai.retrieval.documents": passages}), exception)
 
     def on_interpreter_execute_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
         """Code in a sandbox."""
         kind = type(instance).__name__
         code = inputs.get("code", "")
         about: Attributes = {"tuneboard.interpreter": kind, "tuneboard.code.characters": len(code)}
-        self._start(call_id, f"interpreter {kind}", about | self._told({"tuneboard.code": code}))
+        self._start(call_id, f"interpreter {kind}", about | self._content_of({"tuneboard.code": code}))
 
     def on_interpreter_execute_end(
         self, call_id: str, outputs: Any, exception: BaseException | None = None
     ) -> None:
         """What it came to."""
-        told = self._told({"tuneboard.output": outputs.text()} if outputs is not None else {})
-        self._end(call_id, told, exception)
+        content = self._content_of({"tuneboard.output": outputs.text()} if outputs is not None else {})
+        self._end(call_id, content, exception)
 
     # Evaluations and optimizers
 
@@ -246,7 +248,7 @@ def provider_of(model: str) -> str:
 
 
 def safe(text: str) -> str:
-    """Return a text cut to a bearable length, without keys, tokens and passwords.
+    """Return a text cut to 10,000 characters, without keys, tokens and passwords.
 
     >>> safe("refused: api_key=abc123, Authorization: Bearer xyz")
     'refused: api_key=[key], Authorization: [key]'
@@ -279,19 +281,19 @@ def _arrow(signature: Any) -> str:
 def _message(message: Mapping[str, Any]) -> dict[str, Any]:
     """Return a message in the form of the conventions; what is no text is only named."""
     content = message.get("content")
-    parts = content if isinstance(content, list) else [{"type": "text", "text": content or ""}]
-    told = [
+    given = content if isinstance(content, list) else [{"type": "text", "text": content or ""}]
+    parts = [
         {"type": "text", "content": part["text"]} if "text" in part else {"type": str(part.get("type"))}
-        for part in parts
+        for part in given
     ]
-    return {"role": message.get("role"), "parts": told}
+    return {"role": message.get("role"), "parts": parts}
 
 
-def _shown(outputs: Any) -> Any:
+def _plain_outputs(outputs: Any) -> Any:
     return dict(outputs) if isinstance(outputs, Mapping) else outputs
 
 
-def _text(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     try:

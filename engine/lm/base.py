@@ -1,4 +1,4 @@
-"""What every model is to the engine: something that answers a `Request` with a `Reply`.
+"""The interface of every model: something that answers a `Request` with a `Reply`.
 
 This module knows no provider, no network and no cache.
 """
@@ -56,7 +56,7 @@ def reply_of(found: Any, lm: Any) -> Reply:
     if isinstance(found, str):
         raise TypeError("a text where a list of texts is due")
     if isinstance(found, Sequence):
-        return Reply(tuple(_said(one) for one in found), Usage(calls=1))
+        return Reply(tuple(_choice_of_item(one) for one in found), Usage(calls=1))
     data = _plain(found)
     choices = tuple(exchange.choice_of(_with_message(choice)) for choice in data["choices"])
     usage = exchange.usage_of(data.get("usage"), None) or Usage(calls=1)
@@ -90,7 +90,7 @@ def response_of(reply: Reply) -> Response:
     return Response(model=reply.model, choices=choices, usage=usage, cache_hit=reply.cached)
 
 
-def _said(one: Any) -> Choice:
+def _choice_of_item(one: Any) -> Choice:
     if isinstance(one, Mapping):
         return Choice(str(one["text"]), reasoning=one.get("reasoning_content"))
     if isinstance(one, str):
@@ -117,7 +117,7 @@ def _plain(value: Any) -> Any:
 
 
 class BaseLM:
-    """The one interface of a model. Subclass it to bring a model of your own.
+    """The one interface of a model. Subclass it for your own model.
 
     Define `complete`, or, as in DSPy, `forward` (plain) or `aforward` (async): called with `messages` and the request's
     parameters, they return a response in the OpenAI form. `temperature` and `max_tokens` are parameters of every call, and
@@ -149,7 +149,7 @@ class BaseLM:
         model_type: str = "chat",
         temperature: float | None = None,
         max_tokens: int | None = None,
-        cache: bool = True,  # noqa: ARG002 - DSPy's argument; what is kept is the model's own affair
+        cache: bool = True,  # noqa: ARG002 - DSPy's argument; a subclass decides what it keeps
         **params: Any,
     ) -> None:
         self.model = model
@@ -173,7 +173,7 @@ class BaseLM:
         return self.params
 
     async def complete(self, request: Request) -> Reply:
-        """Answer one request. Raises LMError (see engine.errors) after any retries of its own.
+        """Answer one request. Raises LMError (see engine.errors) after its own retries.
 
         Raises ConfigurationError where a subclass defines no way of answering, or returns what is no response.
         """
@@ -209,7 +209,7 @@ class BaseLM:
         return await middleware.send(self, request)
 
     async def recall(self, request: Request) -> Reply | None:  # noqa: ARG002 - for subclasses
-        """Return the answer to a request where that costs nothing and asks nobody: one kept from before; else None."""
+        """Return the kept answer to a request, which costs nothing, or None."""
         return None
 
     def request(
@@ -241,7 +241,7 @@ class BaseLM:
         history.show(self.history, n, file)
 
     def kept(self) -> dict[str, Any]:
-        """Return the settings beside `params` that a saved step keeps of its model, as JSON values."""
+        """Return the settings besides `params` that a saved step keeps of its model, as JSON values."""
         return {}
 
     def price(self) -> tuple[float, float] | None:

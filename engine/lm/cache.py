@@ -1,6 +1,6 @@
 """The call cache: every answer that was paid for, in one SQLite file, so that none is paid for twice.
 
-A reply is written the moment it is received, in a transaction of its own (WAL), so a killed process loses none.
+A reply is written the moment it is received, in its own transaction (WAL), so a killed process loses none.
 Rows are JSON and are never executed. The key covers everything that changes the answer and no API key. Requests
 that are equal and under way at once are made once. A file that is damaged is set aside, never an error.
 
@@ -98,7 +98,7 @@ INSERT = (
 log = logging.getLogger(__name__)
 
 payer: ContextVar[str | None] = ContextVar("engine_lm_payer", default=None)
-"""Who pays for the calls made here: the search driver sets it to the run's id."""
+"""Id of the run that pays for the calls made here; the search driver sets it."""
 
 LOCK_SECONDS = 10.0
 """How long another process that writes is waited for."""
@@ -109,7 +109,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class CacheSize:
-    """How much a cache holds: replies, bytes on disk, and the US dollars paid for them."""
+    """Size of a cache: replies, bytes on disk, and the US dollars paid for them."""
 
     replies: int
     bytes: int
@@ -117,7 +117,7 @@ class CacheSize:
 
 
 def default_path() -> Path:
-    """Return where the cache lies unless it is told otherwise: in the data folder."""
+    """Return the cache's usual place, in the data folder."""
     return data_home() / "cache.sqlite3"
 
 
@@ -158,8 +158,8 @@ class Cache:
     async def fetch(self, key: str, buy: Callable[[], Awaitable[Reply]]) -> Reply:
         """Return the reply kept under a key; where there is none, `buy` it once, keep it and return it.
 
-        Equal requests that arrive meanwhile wait for the same reply and get it as cached. When the one
-        that buys fails, those waiting fail with it; when it is cancelled, one of them buys instead.
+        Equal requests that arrive meanwhile wait for the same reply and get it as cached. When the first request
+        fails, those waiting fail with it; when it is cancelled, one of them is sent instead.
         """
         flight = (id(asyncio.get_running_loop()), key)
         while True:
@@ -182,7 +182,7 @@ class Cache:
             self.put(flight[1], reply, reply.payer)
         except Exception as error:
             waiting.set_exception(error)
-            # Seen by the caller; nobody may be waiting, which is no forgotten error.
+            # The caller gets it; without others waiting it must not count as forgotten.
             waiting.exception()
             raise
         except BaseException:
@@ -296,7 +296,7 @@ class Cache:
         )
 
     def _files(self) -> list[Path]:
-        """The database file and the two that SQLite keeps beside it."""
+        """Return the database file and the two that SQLite keeps next to it."""
         path = self.path
         return [] if path is None else [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
 

@@ -1,4 +1,4 @@
-"""Which model, where, and how it is called, as data: what runs, steps and program files say of one.
+"""Model settings as data, as runs, steps and program files hold them.
 
 No key is ever in here: `key_env` only names the environment variable that holds one.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ModelChoice(BaseModel):
-    """Which model, where, and how it is called; without an address, at its provider's own.
+    """A model, its address (by default its provider's) and the parameters of its calls.
 
     `key_env` names the environment variable that holds the key: None for the provider's usual one, "" for no key.
     """

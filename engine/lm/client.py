@@ -45,7 +45,7 @@ class OfflineTransport:
 
     async def send(self, request: Request) -> Reply:
         """Answer one request."""
-        # It computes without ever waiting: let others on the loop have their turn between two answers.
+        # It computes without ever waiting: other tasks of the loop get their turn between two answers.
         await asyncio.sleep(0)
         started = time.perf_counter()
         reply = await self._lm.complete(request)
@@ -77,7 +77,7 @@ KEEP: Mapping[str, Any] = {"type": "ephemeral"}
 def marked(messages: Sequence[Message], mark: Mapping[str, Any]) -> tuple[Message, ...]:
     """Return messages with a mark behind the system message and behind the last turn before the question.
 
-    What stands before these is the same for every row: the instruction and the demonstrations.
+    The messages up to these marks are the same for every row: the instruction and the demonstrations.
 
     >>> marked(({"role": "system", "content": "Sort."}, {"role": "user", "content": "x"}), KEEP)[0]["content"]
     [{'type': 'text', 'text': 'Sort.', 'cache_control': {'type': 'ephemeral'}}]
@@ -105,14 +105,14 @@ def _marked(content: Any, mark: Mapping[str, Any]) -> Any:
 
 
 Capability = Literal["json_schema", "tools", "reasoning", "citations", "cache_marks"]
-"""A JSON schema as response_format; `tools` and tool calls; thoughts beside the answer; citations from documents that are
+"""A JSON schema as response_format; `tools` and tool calls; reasoning next to the answer; citations from documents that are
 parts of a message; marks that say what to keep in the provider's prompt cache."""
 
 NAMES: tuple[str, ...] = get_args(Capability)
 
 
 def capabilities_of(route: Route, price: Price | None) -> frozenset[str]:
-    """Return what is known of a model behind a route.
+    """Return the known capabilities of a model behind a route.
 
     >>> from engine.lm.catalog import find_route
     >>> from engine.lm.prices import price
@@ -125,7 +125,7 @@ def capabilities_of(route: Route, price: Price | None) -> frozenset[str]:
         found.add("json_schema")
     if price and price.tools:
         found.add("tools")
-    # OpenAI's own reasoning models keep their thoughts to themselves.
+    # OpenAI's reasoning models do not send their reasoning.
     if price and price.reasoning and not is_reasoning_model(route.model):
         found.add("reasoning")
     claude = "claude" in route.model.lower()
@@ -137,7 +137,7 @@ def capabilities_of(route: Route, price: Price | None) -> frozenset[str]:
 
 
 def checked(given: Collection[str], model: str) -> frozenset[str]:
-    """Return capabilities that somebody named. Raises ConfigurationError for one there is not."""
+    """Return the given capabilities as a set. Raises ConfigurationError for an unknown one."""
     if isinstance(given, str):
         given = (given,)
     for name in given:
@@ -158,8 +158,8 @@ class LM(BaseLM):
 
     Further keywords: `callbacks` (see `engine.callbacks`), `rpm` and `tpm` (requests and tokens a minute), `price` (US
     dollars per input and per output token), `extra_headers`; `capabilities`, what the endpoint can do where that is not
-    known (see `engine.lm.client`); `prompt_cache`, True or the provider's settings ({"ttl": "1h"}), to mark what of
-    each prompt a provider should keep that needs to be told. All others are parameters of each call (temperature,
+    known (see `engine.lm.client`); `prompt_cache`, True or the provider's settings ({"ttl": "1h"}), to mark the
+    parts of each prompt that a provider should keep, where it needs such marks. All others are parameters of each call (temperature,
     max_tokens, stop, ...).
 
     Raises ConfigurationError for a name or an address that cannot be one; calls raise LMError, or
@@ -202,8 +202,8 @@ class LM(BaseLM):
         own_price = params.pop("price", None)
         keep = params.pop("prompt_cache", None)
         self._keep = {**KEEP, **(keep if isinstance(keep, Mapping) else {})} if keep else None
-        told = params.pop("capabilities", None)
-        self._capabilities = None if told is None else checked(told, model)
+        given = params.pop("capabilities", None)
+        self._capabilities = None if given is None else checked(given, model)
         if params.pop("model_type", "chat") not in (None, "chat"):
             raise ConfigurationError(f"{model!r}: only chat models are supported. Leave model_type out.")
         super().__init__(model, **params)
@@ -233,7 +233,7 @@ class LM(BaseLM):
 
     @property
     def cache(self) -> bool | Cache:
-        """The cache setting: True, False, or a cache of its own."""
+        """The cache setting: True, False, or a `Cache`."""
         return self._cache_setting
 
     @property
@@ -310,7 +310,7 @@ class LM(BaseLM):
     # What the layers of `engine.lm.middleware` ask of a model
 
     def cache_for(self, request: Request) -> tuple[Request, Cache | None]:
-        """Return the request without a cache setting of its own, and the cache that holds for it."""
+        """Return the request without its own cache setting, and the cache that holds for it."""
         setting = self.cache
         if "cache" in request.params:
             params = dict(request.params)

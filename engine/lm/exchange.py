@@ -63,7 +63,7 @@ class Reply:
     """What a model answered, and what it cost.
 
     `key` is the request's cache key ("" where no cache was used). `cached` says that nothing was paid for
-    it now; `payer` names who paid when it was first bought (a run's id), so that a run resumed from the
+    it now; `payer` is the id of the run that paid for it first, so that a run resumed from the
     cache can count what it has spent before. `usage` of a cached reply is what it cost then.
     """
 

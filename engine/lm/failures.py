@@ -1,6 +1,6 @@
-"""What went wrong with a call, as the right LMError with one clear sentence.
+"""Failures of calls as the right LMError with one clear message.
 
-Each sentence names the endpoint's host and the model, and says what to do. No key is ever in one: text that
+Each message names the endpoint's host and the model, and says what to do. No key is ever in one: text that
 comes from a server is shortened and cleaned first. It knows HTTP statuses and nothing of any transport.
 """
 
@@ -32,7 +32,7 @@ from engine.lm.keys import NO_KEY, FoundKey, Secret, without_keys
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Who was asked: what the sentences name, and the key that they must not."""
+    """The endpoint and model of a call, which the messages name, and its key, which they must not show."""
 
     host: str
     model: str
@@ -47,7 +47,7 @@ class Place:
 
     @property
     def key_advice(self) -> str:
-        """What to do about a key that was refused."""
+        """Advice about a key that was refused."""
         return f"check the key in the {self.found.where}" if self.found.where != "given" else "check the key"
 
 
@@ -60,34 +60,34 @@ def from_status(place: Place, status: int, body: bytes, headers: Mapping[str, st
     if status in (401, 403):
         if not place.key:
             where = f"set {place.key_env}" if place.key_env else "give one as api_key or on the Settings page"
-            sentence = (
+            message = (
                 f"{place.host} asks for an API key for {name} ({status}) and none was sent: {where}.{quote}"
             )
         else:
-            sentence = f"{place.host} refused the API key for {name} ({status}): {place.key_advice}.{quote}"
-        return AuthenticationFailedError(sentence, model=place.model, status=status)
+            message = f"{place.host} refused the API key for {name} ({status}): {place.key_advice}.{quote}"
+        return AuthenticationFailedError(message, model=place.model, status=status)
     if status == 429:
         return _rate_limited(place, code, said, wait)
     if status == 402:
-        sentence = f"The account at {place.host} has no credit left for {name} (402): add some there.{quote}"
-        return AuthenticationFailedError(sentence, model=place.model, status=status)
+        message = f"The account at {place.host} has no credit left for {name} (402): add some there.{quote}"
+        return AuthenticationFailedError(message, model=place.model, status=status)
     if status == 404:
         where = f", or the address {place.url}" if place.url else ""
-        sentence = f"{place.host} does not know {name} (404): check the model's name{where}.{quote}"
-        return ModelNotFoundError(sentence, model=place.model, status=status)
+        message = f"{place.host} does not know {name} (404): check the model's name{where}.{quote}"
+        return ModelNotFoundError(message, model=place.model, status=status)
     if status in (408, 504):
-        sentence = f"{place.host} gave up waiting for {name} ({status}): try again, or ask for shorter answers.{quote}"
-        return LMTimeoutError(sentence, model=place.model, status=status, retry_after=wait)
+        message = f"{place.host} gave up waiting for {name} ({status}): try again, or ask for shorter answers.{quote}"
+        return LMTimeoutError(message, model=place.model, status=status, retry_after=wait)
     if 300 <= status < 400:
         target = _host_of(headers.get("Location", ""))
-        sentence = (
+        message = (
             f"{place.host} sends requests for {name} on to {target or 'another address'} ({status}), which is not "
             "followed because the API key would go with it: give the new address as the base URL."
         )
-        return InvalidRequestError(sentence, model=place.model, status=status)
+        return InvalidRequestError(message, model=place.model, status=status)
     if status >= 500:
-        sentence = f"{place.host} failed on a request for {name} ({status}): try again later, or another model.{quote}"
-        return ProviderFailureError(sentence, model=place.model, status=status, retry_after=wait)
+        message = f"{place.host} failed on a request for {name} ({status}): try again later, or another model.{quote}"
+        return ProviderFailureError(message, model=place.model, status=status, retry_after=wait)
     return _refused(place, status, code, said)
 
 
@@ -95,29 +95,29 @@ def _refused(place: Place, status: int, code: str, said: str) -> LMError:
     quote = f" It said: {said}" if said else ""
     name = f"model {place.model!r}"
     if code == "context_length_exceeded" or _TOO_LONG.search(said):
-        sentence = (
+        message = (
             f"The prompt is longer than {name} at {place.host} takes: use fewer or shorter demonstrations, or a model "
             f"with a longer context.{quote}"
         )
-        return ContextWindowExceededError(sentence, model=place.model, status=status)
+        return ContextWindowExceededError(message, model=place.model, status=status)
     if code == "model_not_found" or _NO_MODEL.search(said):
-        sentence = f"{place.host} does not know {name} ({status}): check the model's name.{quote}"
-        return ModelNotFoundError(sentence, model=place.model, status=status)
-    sentence = f"{place.host} refused the request for {name} ({status}): check the model's parameters.{quote}"
-    return InvalidRequestError(sentence, model=place.model, status=status)
+        message = f"{place.host} does not know {name} ({status}): check the model's name.{quote}"
+        return ModelNotFoundError(message, model=place.model, status=status)
+    message = f"{place.host} refused the request for {name} ({status}): check the model's parameters.{quote}"
+    return InvalidRequestError(message, model=place.model, status=status)
 
 
 def _rate_limited(place: Place, code: str, said: str, wait: float | None) -> RateLimitedError:
     name = f"model {place.model!r}"
     if code == "insufficient_quota":
-        sentence = f"The account at {place.host} has used up its quota for {name} (429): add credit there."
-        error = RateLimitedError(sentence, model=place.model, status=429)
+        message = f"The account at {place.host} has used up its quota for {name} (429): add credit there."
+        error = RateLimitedError(message, model=place.model, status=429)
         error.retryable = False
         return error
     when = f"wait {wait:.0f} s" if wait and wait >= 1 else "wait a little"
     quote = f" It said: {said}" if said else ""
-    sentence = f"{place.host} is limiting requests for {name} (429): {when}, or lower the concurrency.{quote}"
-    return RateLimitedError(sentence, model=place.model, status=429, retry_after=wait)
+    message = f"{place.host} is limiting requests for {name} (429): {when}, or lower the concurrency.{quote}"
+    return RateLimitedError(message, model=place.model, status=429, retry_after=wait)
 
 
 def disconnected(place: Place) -> UnreachableError:
@@ -130,27 +130,25 @@ def bad_reply(place: Place, body: bytes, content_type: str = "") -> BadReplyErro
     text = body[:400].lstrip().lower()
     name = f"model {place.model!r}"
     if not text:
-        sentence = f"{place.host} sent an empty reply for {name}: try again, and check that the address is the API's."
-        return BadReplyError(sentence, model=place.model, status=200)
+        message = f"{place.host} sent an empty reply for {name}: try again, and check that the address is the API's."
+        return BadReplyError(message, model=place.model, status=200)
     if "html" in content_type or text.startswith((b"<!doctype", b"<html")):
-        sentence = (
+        message = (
             f"{place.host} answered with a web page instead of JSON for {name}: check the base URL, which usually "
             "ends in /v1."
         )
-        error = BadReplyError(sentence, model=place.model, status=200)
+        error = BadReplyError(message, model=place.model, status=200)
         # A sign-in page or a wrong path stays what it is, however often it is asked.
         error.retryable = False
         return error
     if text.startswith((b"{", b"[")):
-        sentence = (
+        message = (
             f"{place.host} sent a reply for {name} that is cut off or no valid JSON: try again, or lower the "
             "length of the answers."
         )
     else:
-        sentence = (
-            f"{place.host} sent no JSON for {name}: check that the base URL speaks the OpenAI protocol."
-        )
-    return BadReplyError(sentence, model=place.model, status=200)
+        message = f"{place.host} sent no JSON for {name}: check that the base URL speaks the OpenAI protocol."
+    return BadReplyError(message, model=place.model, status=200)
 
 
 def wrong_shape(place: Place, reply: Any) -> LMError:
@@ -160,11 +158,11 @@ def wrong_shape(place: Place, reply: Any) -> LMError:
         code = error.get("code") if isinstance(error, dict) else None
         status = int(code) if isinstance(code, int | str) and str(code).isdigit() else 500
         return from_status(place, status if 400 <= status < 600 else 500, orjson.dumps(reply), {})
-    sentence = (
+    message = (
         f"{place.host} sent JSON without a completion for model {place.model!r}: check that the base URL speaks the "
         "OpenAI protocol (chat completions)."
     )
-    error_ = BadReplyError(sentence, model=place.model, status=200)
+    error_ = BadReplyError(message, model=place.model, status=200)
     error_.retryable = False
     return error_
 
@@ -197,7 +195,7 @@ def unsendable(model: str, error: TypeError) -> InvalidRequestError:
 
 
 def unknown_provider(model: str) -> ModelNotFoundError:
-    """Return the error for a name whose provider nobody knows."""
+    """Return the error for a name whose provider is unknown."""
     return ModelNotFoundError(
         f"No provider is known for model {model!r}: write it as provider/model, for example openai/gpt-5-mini, or "
         "give the base URL of an endpoint that speaks the OpenAI protocol.",
@@ -229,7 +227,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _message_in(body: bytes, place: Place) -> tuple[str, str]:
-    """The server's own words, shortened and without keys, and its error code."""
+    """Return the server's own message, shortened and without keys, and its error code."""
     code = ""
     try:
         data = orjson.loads(body)

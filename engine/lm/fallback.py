@@ -17,7 +17,7 @@ class FallbackLM(BaseLM):
     """Asks `lms` in order; the first answer counts.
 
     A model is passed over when its call fails for good: refused, unknown, too long for it, without a key, or still failing
-    after its own retries. `reply.model` and the history say who answered. When all fail the last error is raised, which
+    after its own retries. `reply.model` and the history say which one answered. When all fail the last error is raised, which
     names every model. As one model of a program it counts as one call. Raises ConfigurationError without models.
 
     >>> from engine.errors import ModelNotFoundError
@@ -74,12 +74,12 @@ class FallbackLM(BaseLM):
 
     @property
     def supports_function_calling(self) -> bool:
-        """Whether all of them do: what is asked for natively does not stand in the prompt."""
+        """Whether all of them do: what is asked for natively is not in the prompt."""
         return all(lm.supports_function_calling for lm in self.lms)
 
     @property
     def supports_reasoning(self) -> bool:
-        """Whether all of them send their thoughts beside the answer."""
+        """Whether all of them send their reasoning next to the answer."""
         return all(lm.supports_reasoning for lm in self.lms)
 
     @property

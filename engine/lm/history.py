@@ -1,4 +1,4 @@
-"""The last calls, kept light and in memory only: for a look at what was really sent and answered.
+"""The last calls, in memory only, to see what was really sent and answered.
 
 A record holds references, no copies and no key. The queues are bounded, so a long run does not fill memory.
 """
@@ -23,7 +23,7 @@ LIMIT = 1000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call(Mapping[str, Any]):
-    """One call: what was sent, what came back (or the error's sentence), and what it cost; by DSPy's keys, too.
+    """One call: what was sent, what came back (or the error's message), and what it cost; by DSPy's keys, too.
 
     >>> call = Call("m", ({"role": "user", "content": "Hi"},), {}, None, "It failed.")
     >>> call["messages"][0]["content"], call.get("cost"), call["outputs"]

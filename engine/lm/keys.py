@@ -1,4 +1,4 @@
-"""Where an API key comes from: given in code, an environment variable, or the system's keyring.
+"""Sources of API keys: given in code, an environment variable, or the system's keyring.
 
 A key is kept in a `Secret`, which shows as dots wherever it is printed, and is never written anywhere.
 """
@@ -80,7 +80,7 @@ def key_for(route: Route, key_env: str | None = None) -> FoundKey:
     """Look for the key of a route. A base URL other than the provider's own gets only a key named for it (`key_env`).
 
     The usual variables hold keys for the provider's own address; sending them to another host because a
-    base URL was typed, or stands in a file, would hand them out. `key_env` "": no key, wherever it goes.
+    base URL was typed, or read from a file, would hand them out. `key_env` "": no key, wherever it goes.
     """
     if key_env == "" or (key_env is None and (route.protocol == "offline" or route.foreign)):
         return NO_KEY

@@ -1,4 +1,4 @@
-"""How many requests may be under way at one endpoint: all of them, until the endpoint objects.
+"""Limit of the requests under way at one endpoint: none, until the endpoint objects.
 
 Additive increase, multiplicative decrease, as TCP does it (Chiu and Jain, 1989): a 429 halves the requests in
 flight and holds new ones back as long as the server asks; every answer after it lets a fraction more in.
@@ -96,7 +96,7 @@ class AdaptiveLimiter:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
-                # The turn was given to a request that is gone: hand it on.
+                # The turn was given to a request that is gone: pass it on.
                 self._wake()
             raise
 

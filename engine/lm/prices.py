@@ -1,4 +1,4 @@
-"""What models cost and how much they take, from the table that litellm ships.
+"""Prices and limits of models, from the table that litellm ships.
 
 The file is read, litellm itself is never imported (that takes seconds). `prices.json` in the data folder, in
 the same form, adds to it and wins over it: {"my/model": {"input_cost_per_token": 1e-6, ...}}.
@@ -53,7 +53,7 @@ class Price(NamedTuple):
 
 
 def price(model: str) -> Price | None:
-    """Return a model's price, or None where it is not known. Models on the person's own machine are free.
+    """Return a model's price, or None where it is not known. Models on the user's own machine are free.
 
     >>> price("openai/gpt-4o-mini").input
     1.5e-07
@@ -65,13 +65,13 @@ def price(model: str) -> Price | None:
     try:
         overrides = _own_file()
     except StoreError:
-        # No data folder, so no prices of one's own; who needs the folder says what is wrong with it.
+        # No data folder, so no own prices; code that needs the folder reports what is wrong with it.
         overrides = None
     return _price(model, overrides)
 
 
 def own_prices() -> dict[str, Price]:
-    """Return the prices of the person's own, by model name. Raises StoreError where there is no data folder."""
+    """Return the user's own prices by model name. Raises StoreError where there is no data folder."""
     return {
         name: parsed
         for name, entry in _overrides(_own_file()).items()
@@ -87,16 +87,16 @@ def set_own_price(model: str, per_million: tuple[float, float] | None) -> None:
     path = _own_file()
     kept = dict(_overrides(path))
     if path.exists() and not kept and path.read_bytes().strip() not in (b"", b"{}"):
-        raise StoreError(f"{path} cannot be read as prices. Mend it or remove it first.")
+        raise StoreError(f"{path} cannot be read as prices. Fix it or remove it first.")
     if per_million is None:
         kept.pop(model, None)
     else:
         if min(per_million) < 0:
             raise ConfigurationError("A price cannot be below 0 dollars.")
         before = kept.get(model)
-        told = before if isinstance(before, dict) else {}
+        entry = before if isinstance(before, dict) else {}
         names = ("input_cost_per_token", "output_cost_per_token")
-        kept[model] = {**told, **{n: p / 1e6 for n, p in zip(names, per_million, strict=True)}}
+        kept[model] = {**entry, **{n: p / 1e6 for n, p in zip(names, per_million, strict=True)}}
     partial = path.with_name(f".{path.name}.partial")
     try:
         partial.write_bytes(orjson.dumps(kept, option=orjson.OPT_INDENT_2))
@@ -167,9 +167,7 @@ def _overrides(path: Path) -> Mapping[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, orjson.JSONDecodeError) as error:
-        log.warning(
-            "%s cannot be read (%s): prices of your own are left out until it is mended.", path, error
-        )
+        log.warning("%s cannot be read (%s): your own prices are left out until it is fixed.", path, error)
         return {}
     return raw if isinstance(raw, dict) else {}
 

@@ -1,4 +1,4 @@
-"""Replies that come in pieces: who listens, what a piece is, and how an endpoint's events become one reply.
+"""Replies that come in pieces: listeners, pieces, and the assembly of an endpoint's events into one reply.
 
 The events are the OpenAI protocol's server-sent events. Pure reading: it knows no network.
 """
@@ -38,7 +38,7 @@ class Listener(Protocol):
 
 
 listener: ContextVar[Listener | None] = ContextVar("engine_lm_listener", default=None)
-"""Who listens to the calls made here; transports that can, answer it in pieces."""
+"""Listener to the calls made here; transports that can, answer it in pieces."""
 
 
 class ServerEvents:
@@ -156,7 +156,7 @@ class Assembly:
 
 
 def final(error: LMError, *, shown: bool) -> LMError:
-    """Return an error that is not tried again once something was shown: that cannot be taken back."""
+    """Return an error that is not retried once a piece was shown, which cannot be taken back."""
     if shown:
         error.retryable = False
     return error
