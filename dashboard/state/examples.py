@@ -15,9 +15,10 @@ import streamlit as st
 
 from dashboard.state import child, reading
 from dashboard.state.drafts import ChangedElsewhereError, edit_seen
-from dashboard.state.models import for_process, is_offline
+from dashboard.state.models import for_process
 from dashboard.state.selection import check, writing
 from engine.errors import EngineError, RunError
+from engine.lm.choice import is_offline
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.new_rows import NewRows, NewRowsRequest
 from engine.runs.spec import Feedback, ModelChoice, ProjectDraft, SplitSpec

@@ -9,7 +9,6 @@ import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
 from urllib.parse import urlsplit
 
 import orjson
@@ -28,34 +27,16 @@ from engine.errors import (
 )
 from engine.lm.base import Reply
 from engine.lm.catalog import PROVIDERS, Provider, find_route
+from engine.lm.choice import ModelChoice
 from engine.lm.client import LM
 
 IMPORT_SECONDS = 60.0
-"""How much longer a test through litellm may take: its import is slow on a small machine."""
-
-
-class Choice(Protocol):
-    """What is tested; `engine.runs.spec.ModelChoice` is one."""
-
-    @property
-    def name(self) -> str:
-        """The model's name, provider/model."""
-        ...
-
-    @property
-    def base_url(self) -> str | None:
-        """The endpoint's address, where it is not the provider's own."""
-        ...
-
-    @property
-    def key_env(self) -> str | None:
-        """The environment variable that holds the key, where it is not the provider's usual one."""
-        ...
+"""Additional time for a test through litellm: its import is slow on a small machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionReport:
-    """What came of a test. `message` is one plain sentence; `detail` the longer one with the server's words.
+    """Result of a test. `message` is short; `detail` has the server's own message.
 
     `problem` is "" or one of: key, model, unreachable, rate limit, reply, timeout, settings, other. `seconds` is
     the call's time, `model` the name that the endpoint gave itself.
@@ -70,9 +51,9 @@ class ConnectionReport:
 
 
 async def check_connection(
-    choice: Choice, api_key: str | None = None, timeout: float = 20.0
+    choice: ModelChoice, api_key: str | None = None, timeout: float = 20.0
 ) -> ConnectionReport:
-    """Make one small call to a model and report in plain words what came of it. Never raises for a bad endpoint."""
+    """Make one small call to a model and report how it went. Never raises for a bad endpoint."""
     started = time.perf_counter()
     try:
         lm = LM(
@@ -193,7 +174,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def _names(listed: object) -> Sequence[str] | None:
-    """The model names of an OpenAI-protocol list; None where it is none."""
+    """Return the model names of an OpenAI-protocol list; None where it is none."""
     entries = listed.get("data") if isinstance(listed, dict) else None
     if not isinstance(entries, list):
         return None
