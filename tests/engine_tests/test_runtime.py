@@ -9,7 +9,9 @@ import pytest
 
 import engine
 from engine import loop, runtime
+from engine.callbacks import BaseCallback
 from engine.errors import ConfigurationError
+from engine.lm.cache import Cache
 from engine.testing import ScriptedLM
 
 
@@ -94,3 +96,42 @@ def test_many_blocking_calls_run_side_by_side():
         return await asyncio.gather(*(loop.in_thread(barrier.wait) for _ in range(50)))
 
     assert sorted(loop.run(all_of_them())) == list(range(50))
+
+
+def test_layers_go_round_a_call_as_written_down(tmp_path):
+    seen = []
+
+    class Log(BaseCallback):
+        def on_lm_start(self, call_id, instance, inputs):
+            seen.append("reported")
+
+    class Model(engine.LM):
+        def cache_for(self, request):
+            seen.append("cached")
+            return super().cache_for(request)
+
+        def with_marks(self, request):
+            seen.append("completed")
+            return super().with_marks(request)
+
+        def limiter(self):
+            seen.append("limited")
+            return super().limiter()
+
+        def transport(self):
+            seen.append("transmitted")
+            return super().transport()
+
+    async def mine(lm, request, send):
+        seen.append("the context's")
+        return await send(lm, request)
+
+    lm = Model("offline/learner", cache=Cache(tmp_path / "cache.sqlite3"))
+    with engine.context(callbacks=[Log()], middleware=(mine,)):
+        first, again = lm("Hi"), lm("Hi")
+    assert first == again
+    assert seen == [
+        *("reported", "the context's", "cached", "completed", "limited", "transmitted"),
+        *("reported", "the context's", "cached"),
+    ]
+    assert [call.cached for call in lm.history] == [False, True]
