@@ -18,13 +18,13 @@ How the packages stand on each other, top to bottom; nothing imports upwards:
     pipeline      the declarative pipeline that forms edit, and the program it becomes
     modules       strategies for answering one signature; metrics: how good an answer is
     retrieval     passages for a query
-    runtime       which model, adapter and observers are in force, in a context variable
+    runtime       model, adapter, middleware and observers in force, in a context variable
     adapters      a signature as messages, a reply as typed fields; lm: models, cache, prices; tools: functions, sandbox
     types         what a field holds beyond JSON: images, sound, files, documents
     signature     typed contracts; dataset: tables of examples
     prediction    what a program answers
     records       the frozen nouns everything else passes around
-    errors        every exception; callbacks: who hears of calls; intervals: how sure a mean is
+    errors        every exception; callbacks: hooks round calls; intervals: how sure a mean is
     loop          the event loop all model calls run on
     testing       stand-in models for tests
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine import loop
@@ -156,7 +156,3 @@ class Embedder:
 
     def __repr__(self) -> str:
         return f"Embedder({self.name!r})"
-
-
-EmbedFunction = Callable[[list[str]], Any | Awaitable[Any]]
-"""What may stand in a model's place: texts -> one vector for each."""

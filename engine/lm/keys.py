@@ -102,18 +102,6 @@ def store_key(variable: str, key: str) -> bool:
     return True
 
 
-def forget_key(variable: str) -> bool:
-    """Take a key out of the system's keyring; False where it was not there."""
-    import keyring
-    from keyring.errors import KeyringError
-
-    try:
-        keyring.delete_password(SERVICE, variable)
-    except (KeyringError, OSError, RuntimeError):
-        return False
-    return True
-
-
 def without_keys(text: str, *secrets: Secret | None) -> str:
     """Return a text with every key in it blotted out: those given, and anything that looks like one.
 

@@ -1,4 +1,4 @@
-"""Prices and limits of models, from the table that litellm ships.
+"""Prices and abilities of models, from the table that litellm ships.
 
 The file is read, litellm itself is never imported (that takes seconds). `prices.json` in the data folder, in
 the same form, adds to it and wins over it: {"my/model": {"input_cost_per_token": 1e-6, ...}}.
@@ -23,13 +23,11 @@ log = logging.getLogger(__name__)
 
 
 class Price(NamedTuple):
-    """US dollars per token, and limits in tokens (None: not known)."""
+    """US dollars per token, and what the model is known to do."""
 
     input: float
     output: float
     cached_input: float
-    max_input_tokens: int | None = None
-    max_output_tokens: int | None = None
     json_schema: bool = False
     tools: bool = False
     reasoning: bool = False
@@ -118,7 +116,7 @@ def _price(model: str, overrides: Path | None) -> Price | None:
     if own is None or usual is None:
         return usual if entry is None else own
     # A price of one's own says what the model costs; what it takes is still known from the table.
-    return own._replace(**{name: getattr(usual, name) for name in _LIMITS if not getattr(own, name)})
+    return own._replace(**{name: getattr(usual, name) for name in _ABILITIES if not getattr(own, name)})
 
 
 def _usual(model: str) -> Price | None:
@@ -132,7 +130,7 @@ def _usual(model: str) -> Price | None:
     return None
 
 
-_LIMITS = ("max_input_tokens", "max_output_tokens", "json_schema", "tools", "reasoning")
+_ABILITIES = ("json_schema", "tools", "reasoning")
 
 
 def _names(model: str) -> tuple[str, ...]:
@@ -184,14 +182,8 @@ def _parse(entry: Any) -> Price | None:
         float(cost_in),
         float(cost_out),
         float(cached) if isinstance(cached, int | float) else float(cost_in),
-        _count(entry.get("max_input_tokens")),
-        _count(entry.get("max_output_tokens")),
         entry.get("supports_response_schema") is True,
         entry.get("supports_function_calling") is True,
         entry.get("supports_reasoning") is True,
         float(written) if isinstance(written, int | float) else None,
     )
-
-
-def _count(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | float) and value > 0 else None

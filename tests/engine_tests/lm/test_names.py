@@ -101,10 +101,7 @@ def test_keys_from_the_environment_and_the_keyring(monkeypatch):
         def set_password(self, service, username, password):
             self.kept[username] = password
 
-        def delete_password(self, service, username):
-            del self.kept[username]
-
-    from engine.lm.keys import forget_key, store_key
+    from engine.lm.keys import store_key
 
     before = keyring.get_keyring()
     keyring.set_keyring(Memory())
@@ -120,7 +117,6 @@ def test_keys_from_the_environment_and_the_keyring(monkeypatch):
         assert find_key("groq/m").key.reveal() == "from-the-environment"
         monkeypatch.setenv("MINE", "my-own")
         assert find_key("groq/m", "MINE").key.reveal() == "my-own"
-        assert forget_key("GROQ_API_KEY")
     finally:
         keyring.set_keyring(before)
 
@@ -129,7 +125,7 @@ def test_a_machine_without_a_keyring_is_no_error(monkeypatch):
     import keyring
     from keyring.backends.fail import Keyring as NoKeyring
 
-    from engine.lm.keys import forget_key, store_key
+    from engine.lm.keys import store_key
 
     before = keyring.get_keyring()
     keyring.set_keyring(NoKeyring())
@@ -137,7 +133,6 @@ def test_a_machine_without_a_keyring_is_no_error(monkeypatch):
         monkeypatch.delenv("GROQ_API_KEY", raising=False)
         assert find_key("groq/m").key is None
         assert not store_key("GROQ_API_KEY", "x")
-        assert not forget_key("GROQ_API_KEY")
     finally:
         keyring.set_keyring(before)
 
@@ -189,7 +184,6 @@ def test_prices_by_the_ways_a_model_is_named():
     assert price("anthropic/claude-sonnet-4-5") is not None
     assert price("ollama/anything").cost(1000, 1000) == 0
     assert price("groq/nobody-knows-this") is None
-    assert price("openai/gpt-4o-mini").max_input_tokens == 128000
     assert LM("openai/gpt-4o-mini").supports_response_format
     assert LM("hosted_vllm/m").supports_response_format
     assert not LM("m", api_base="http://h:1/v1").supports_response_format
