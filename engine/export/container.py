@@ -182,10 +182,9 @@ def container(program: ProgramFile) -> bytes:
 
 
 def _readme(program: ProgramFile) -> str:
-    title = " ".join(str(program.metadata.get("title") or "A program tuned with Tuneboard").split())
     names = variables(program)
     lines = README.format(
-        title=title.replace("`", "'"),
+        title=program.title.replace("`", "'"),
         port=PORT,
         exports="".join(f'export {name}="..."\n' for name in names[1:]),
         given=" ".join(f"-e {name}" for name in names),

@@ -23,8 +23,8 @@ from engine.export.standalone.script import standalone_script
 class ExportFormat:
     """One form: its name, what it is in plain words, the file's name, and what renders it.
 
-    `render` raises ProgramFileError, in a sentence, for a program that the form cannot hold. A form `on_demand` is large:
-    it is not written at the end of every run.
+    `render` raises ProgramFileError for a program that the form cannot hold. A form `on_demand` is large: it is not
+    written at the end of every run.
     """
 
     name: str
@@ -38,12 +38,6 @@ class ExportFormat:
         """Return the file's bytes. Raises ProgramFileError."""
         made = self.render(program)
         return made.encode() if isinstance(made, str) else made
-
-
-def _script(program: ProgramFile) -> str:
-    model = program.model.model_dump() if program.model is not None else {"name": "offline/learner"}
-    title = str(program.metadata.get("title") or "")
-    return python_script(program.pipeline, program.tuned(), model, adapter=program.adapter, title=title)
 
 
 EXPORTS: tuple[ExportFormat, ...] = (
@@ -66,7 +60,7 @@ EXPORTS: tuple[ExportFormat, ...] = (
         "Python script with Tuneboard",
         "The same command line for every program, also with tools and code. It needs Tuneboard installed.",
         "program_tuneboard.py",
-        _script,
+        python_script,
     ),
     ExportFormat(
         "dspy",

@@ -6,6 +6,7 @@ environment variable that holds one. `load_program` is `engine.load`.
 
 from __future__ import annotations
 
+import pprint
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from engine.lm.choice import ModelChoice, make_lm
 from engine.pipeline.build import build_program
 from engine.pipeline.corpora import with_passages
 from engine.pipeline.spec import AdapterName, PipelineSpec
-from engine.records import Candidate
+from engine.records import Candidate, json_value
 from engine.registry import get_adapter
 
 if TYPE_CHECKING:
@@ -77,6 +78,11 @@ class ProgramFile(_File):
     adapter: AdapterName = "chat"
     metadata: dict[str, Any] = Field(default_factory=dict)
 
+    @property
+    def title(self) -> str:
+        """Its title on one line."""
+        return " ".join(str(self.metadata.get("title") or "A program tuned with Tuneboard").split())
+
     def tuned(self) -> Candidate:
         """Return what was tuned, as the engine's record."""
         return Candidate.from_dict(self.candidate.model_dump())
@@ -92,10 +98,10 @@ class ProgramFile(_File):
         for step in self.pipeline.steps:
             corpus = step.options.corpus
             if corpus.file and not corpus.hash:
-                # A file may come from anybody: it must not make this machine's files part of a prompt.
+                # A file may come from a stranger: it must not make this machine's files part of a prompt.
                 raise ProgramFileError(
                     f"The step {step.name!r} searches {corpus.file!r} but does not say which passages it was made with. "
-                    "Write the program file anew where its corpus is."
+                    "Export the program again where its corpus is."
                 )
         try:
             program = build_program(self.pipeline.with_models(bare))
@@ -130,7 +136,7 @@ def program_file(
 ) -> ProgramFile:
     """Return the file's content. `model` holds a ModelChoice's values; other keys are left out.
 
-    Passages that steps search are in it, of a large corpus its hash, by which it is known again. Raises PipelineError
+    Passages that steps search are in it, of a large corpus its hash, by which it is recognized. Raises PipelineError
     for a corpus that is gone.
     """
     known = (
@@ -160,6 +166,20 @@ def save_program(
     write_text(to_text(program_file(spec, candidate, model=model, adapter=adapter, metadata=metadata)), path)
 
 
+def quotable(title: str) -> str:
+    """Return a title as it can stand in a docstring, before a full stop.
+
+    >>> quotable('The "best" one.')
+    "The 'best' one"
+    """
+    return title.replace("\\", "/").replace('"', "'").rstrip(".")
+
+
+def literal(value: Any) -> str:
+    """Return JSON values as Python source, for scripts."""
+    return pprint.pformat(json_value(value), width=100, sort_dicts=False)
+
+
 def write_text(text: str, path: str | Path) -> None:
     """Write a file that appears whole or not at all, and its folder."""
     target = Path(path)
@@ -180,7 +200,7 @@ def load_program(path: str | Path, *, lm: BaseLM | None = None, key_envs: Collec
 
     It runs on `lm` where one is given, else on the model that `engine.configure` or `engine.context` has
     set by now, else on the model it was tuned with. An address that the file names gets no key, unless you name
-    the key's environment variable, too, in `key_envs`: a file may come from anybody. Raises ProgramFileError with
+    the key's environment variable, too, in `key_envs`: a file may come from a stranger. Raises ProgramFileError with
     the line or the key that is wrong.
     """
     return read_program(path).build(lm=lm, key_envs=key_envs)
@@ -259,7 +279,7 @@ def brought_forward(
 
 
 def _with_key(choice: ModelChoice, key_envs: Collection[str]) -> ModelChoice:
-    """A file may come from anybody. An address written in it is sent only a key that whoever loads it has named, too."""
+    """Return a model without its key's variable, unless that is among `key_envs`: a stranger's file may name any address."""
     if choice.base_url is None or choice.key_env in key_envs:
         return choice
     return choice.model_copy(update={"key_env": ""})

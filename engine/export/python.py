@@ -1,62 +1,34 @@
 """A tuned program as a Python script that uses Tuneboard: the pipeline, what was tuned, and a small command line.
 
-The script needs Tuneboard installed and nothing else of this machine (`standalone` makes one that does not). It answers one row given as
-options, or every row of a CSV file. It holds no key: the model finds one in the environment.
+The script needs Tuneboard installed and nothing else of this machine (`standalone` makes one without it). It answers one
+row given as options, or every row of a CSV file. It holds no key: the model finds one in the environment.
 """
 
 from __future__ import annotations
 
-import pprint
 import re
-from collections.abc import Mapping
-from typing import Any
 
-from engine.export.program import LARGEST_INSIDE
+from engine.export.program import ProgramFile, literal, quotable
 from engine.lm.choice import ModelChoice
-from engine.pipeline.corpora import with_passages
-from engine.pipeline.spec import AdapterName, PipelineSpec
-from engine.records import Candidate
 
 
-def python_script(
-    spec: PipelineSpec,
-    candidate: Candidate,
-    model: Mapping[str, Any],
-    *,
-    adapter: AdapterName = "chat",
-    title: str = "",
-) -> str:
-    """Return the script's text. `model` holds a ModelChoice's values (name, base_url, key_env, ...).
-
-    Passages that steps search are in it, of a large corpus its hash. Raises PipelineError for a corpus that is gone.
-    """
-    spec = with_passages(spec, LARGEST_INSIDE)
-    choice = ModelChoice.model_validate(
-        {k: model[k] for k in ModelChoice.model_fields if model.get(k) is not None}
-    )
-    settings = choice.model_dump(exclude_none=True)
+def python_script(program: ProgramFile) -> str:
+    """Return the script's text. Passages that steps search are in it, of a large corpus its hash."""
+    settings = (program.model or ModelChoice()).model_dump(exclude_none=True)
     arguments = {"model": settings.pop("name"), "api_base": settings.pop("base_url", None), **settings}
-    options = " ".join(f'--{f.name} "..."' for f in spec.inputs)
+    pipeline = program.pipeline
     texts = {
-        "TITLE": _one_line(title or "A program tuned with Tuneboard").rstrip("."),
-        "OPTIONS": options,
-        "INPUTS": repr([f.name for f in spec.inputs]),
-        "OUTPUTS": repr([f.name for f in spec.outputs]),
-        "MODEL": _literal({k: v for k, v in arguments.items() if v is not None}),
-        "ADAPTER": repr(adapter),
-        "PIPELINE": _literal(spec.model_dump(mode="json", exclude_defaults=True)),
-        "TUNED": _literal(candidate.as_dict()),
+        "TITLE": quotable(program.title),
+        "OPTIONS": " ".join(f'--{f.name} "..."' for f in pipeline.inputs),
+        "INPUTS": repr([f.name for f in pipeline.inputs]),
+        "OUTPUTS": repr([f.name for f in pipeline.outputs]),
+        "MODEL": literal({k: v for k, v in arguments.items() if v is not None}),
+        "ADAPTER": repr(program.adapter),
+        "PIPELINE": literal(pipeline.model_dump(mode="json", exclude_defaults=True)),
+        "TUNED": literal(program.tuned().as_dict()),
     }
     # In one pass: a text may itself hold something that looks like a mark.
     return re.sub(r"@([A-Z]+)@", lambda mark: texts[mark[1]], _SCRIPT)
-
-
-def _literal(value: Any) -> str:
-    return pprint.pformat(value, width=100, sort_dicts=False)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split()).replace("\\", "/").replace('"', "'")
 
 
 _SCRIPT = '''\

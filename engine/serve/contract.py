@@ -58,7 +58,7 @@ def contract_of(file: ProgramFile, program: Module | None = None) -> Contract:
     """
     spec = file.pipeline
     return Contract(
-        title=str(file.metadata.get("title") or "A program tuned with Tuneboard"),
+        title=file.title,
         description=spec.steps[-1].instructions or f"Answers {', '.join(f.name for f in spec.outputs)}.",
         program=file.build() if program is None else program,
         inputs=tuple(f.name for f in spec.inputs),

@@ -1,13 +1,12 @@
 """The script that builds an exported program with DSPy and answers from the command line: one file, with all that was tuned.
 
 What DSPy has no module for (a search over passages, examples chosen by the input, a call of a tool, branches, lists) the
-script brings itself; its pieces are in `parts` and `searching`. This module does not import DSPy.
+script brings itself; its pieces are in `parts`. This module does not import DSPy.
 """
 
 from __future__ import annotations
 
 import ast
-import pprint
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,10 +14,19 @@ from typing import Any
 
 from engine.errors import ProgramFileError
 from engine.export.carried import carried
-from engine.export.dspy.parts import ADAPTERS, CALLING, CODE, SCRIPT, TOOL_CODE
-from engine.export.dspy.searching import NEAR_SEARCHING, NEAREST, SEARCH_TOOL, SEARCHING
+from engine.export.dspy.parts import (
+    ADAPTERS,
+    CALLING,
+    CODE,
+    NEAR_SEARCHING,
+    NEAREST,
+    SCRIPT,
+    SEARCH_TOOL,
+    SEARCHING,
+    TOOL_CODE,
+)
 from engine.export.dspy.state import beside, built, chooses, step_state
-from engine.export.program import ProgramFile
+from engine.export.program import ProgramFile, literal, quotable
 from engine.export.standalone.stand_ins import HERE, REPLACED
 from engine.lm.choice import ModelChoice, is_offline
 from engine.modules.module import Module
@@ -27,7 +35,6 @@ from engine.pipeline.build import build_program
 from engine.pipeline.corpora import searches
 from engine.pipeline.spec import FieldSpec, StepSpec
 from engine.pipeline.strategies import TOOLS
-from engine.records import json_value
 
 RATED = {"best_of_n": "BestOfN", "refine": "Refine"}
 """Strategy -> DSPy's class, of those that rate their answers."""
@@ -53,25 +60,23 @@ def dspy_script(program: ProgramFile) -> str:
     parts = list(_parts(steps, placed))
     imports, code = carried_parts(parts)
     texts = {
-        "TITLE": " ".join(str(program.metadata.get("title") or "A program tuned with Tuneboard").split())
-        .replace("\\", "/")
-        .replace('"', "'"),
+        "TITLE": quotable(program.title),
         "IMPORTS": imports,
         "CARRIED": code,
         "PARTS": "".join(parts),
         "SIGNATURES": "\n\n".join(_signatures(steps)),
         "STEPS": "\n".join(line for step in steps for line in _step(step, made, placed)),
         "REWARDS": "".join(_reward(step) for step in steps if step.strategy in ("best_of_n", "refine")),
-        "WIRING": _literal({s.name: [f.name for f in s.inputs] for s in steps}),
-        "MAKES": _literal({s.name: [f.name for f in s.makes] for s in steps}),
-        "WHEN": _literal(
+        "WIRING": literal({s.name: [f.name for f in s.inputs] for s in steps}),
+        "MAKES": literal({s.name: [f.name for f in s.makes] for s in steps}),
+        "WHEN": literal(
             {s.name: [s.when.field, list(s.when.values), s.when.negated] for s in steps if s.when}
         ),
-        "EACH": _literal({s.name: [s.each.field, s.each.item] for s in steps if s.each}),
-        "LAYOUTS": _literal({s.name: dict(_layout(s, name)) for s in steps if (name := _adapter(s, placed))}),
-        "STATE": _literal({p.path: step_state(p.tuned) for p in placed}),
-        "MODELS": _literal(dict(_own_models(steps, placed))),
-        "MODEL": _literal(_model(program.model)),
+        "EACH": literal({s.name: [s.each.field, s.each.item] for s in steps if s.each}),
+        "LAYOUTS": literal({s.name: dict(_layout(s, name)) for s in steps if (name := _adapter(s, placed))}),
+        "STATE": literal({p.path: step_state(p.tuned) for p in placed}),
+        "MODELS": literal(dict(_own_models(steps, placed))),
+        "MODEL": literal(_model(program.model)),
         "ADAPTER": repr(ADAPTERS[program.adapter]),
         "INPUTS": repr([f.name for f in program.pipeline.inputs]),
         "PLAIN": repr([f.name for f in program.pipeline.inputs if f.type == "str"]),
@@ -145,7 +150,7 @@ def _parts(steps: Sequence[StepSpec], placed: Sequence[_Placed]) -> Iterable[str
     if any(step.strategy != "retrieve" for step in searching):
         yield SEARCH_TOOL
     for step in searching:
-        yield f"\n{step.name.upper()}_PASSAGES = {_literal(list(_passages(step)))}\n\n"
+        yield f"\n{step.name.upper()}_PASSAGES = {literal(list(_passages(step)))}\n\n"
     tools = {t for s in steps if s.strategy in ("react", "tool") for t in s.options.tools}
     for tool in sorted(tools & TOOL_CODE.keys()):
         yield TOOL_CODE[tool]
@@ -307,7 +312,3 @@ def _model(model: ModelChoice | None) -> dict[str, Any] | None:
         "max_tokens": model.max_tokens,
     }
     return {key: value for key, value in chosen.items() if value is not None}
-
-
-def _literal(value: Any) -> str:
-    return pprint.pformat(json_value(value), width=100, sort_dicts=False)

@@ -1,20 +1,215 @@
 """A tuned program as a Python script that stands alone: Python 3.9's standard library, no package, no Tuneboard.
 
 The script is PROGRAM, the program as data; the engine's own code that reads replies, fills in values and runs steps;
-and what is special to a script (`runner`, `calling`, `rows`, `stand_ins`).
+and what is special to a script (`runner`, `calling`, `stand_ins`). PROGRAM holds all that does not depend on the row: the
+adapters themselves write the prompts out when the script is made. No key is in it, only names of environment variables.
 """
 
 from __future__ import annotations
 
+import datetime
 import re
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, get_args, get_origin
 
-from engine.adapters.notes import UNIONS, NoneType
+from engine.adapters import Adapter, ChatAdapter, JSONAdapter, XMLAdapter
+from engine.adapters.notes import UNIONS, NoneType, output_note, type_hint
+from engine.adapters.plan import plan_of
+from engine.adapters.rendered import INCOMPLETE_LEAD
+from engine.errors import ConfigurationError, ProgramFileError
 from engine.export.carried import carried
-from engine.export.program import ProgramFile
-from engine.export.standalone.data import program_data
-from engine.export.standalone.rows import option
+from engine.export.program import ProgramFile, quotable
+from engine.export.standalone.runner import option
 from engine.export.standalone.stand_ins import HERE, REPLACED
+from engine.lm.catalog import find_route, is_reasoning_model
+from engine.lm.choice import ModelChoice, is_offline, make_lm
+from engine.lm.exchange import for_reasoning
+from engine.modules.predict import Predict
+from engine.pipeline.signatures import field_type
+from engine.pipeline.spec import StepSpec
+from engine.similarity import text_of_values
+
+LAYOUTS: dict[type[Adapter], str] = {ChatAdapter: "chat", JSONAdapter: "json", XMLAdapter: "xml"}
+BEYOND = {
+    "react": "may call tools",
+    "program_of_thought": "has code written and run",
+    "best_of_n": "has several answers rated",
+    "refine": "has its answers rated and improved",
+    "tool": "calls a tool",
+}
+"""Strategy -> what it does that a script without Tuneboard cannot."""
+
+NOWHERE: dict[str, Any] = {"name": "", "url": "", "settings": {}, "key_variable": None, "needs_key": False}
+SINGLE = (str, bool, int, float, Any, object, datetime.date, datetime.datetime, datetime.time)
+"""Types of single values that a script reads."""
+
+
+def program_data(program: ProgramFile) -> dict[str, Any]:
+    """Return what a script has to know of a program: JSON values, and types.
+
+    Raises ProgramFileError, naming the step, the field or the model, for what takes more than asking a model.
+    """
+    pipeline = program.pipeline
+    for step in pipeline.steps:
+        if step.strategy in BEYOND:
+            raise _beyond(step, BEYOND[step.strategy])
+    built = {path.partition(".")[0]: one for path, one in program.build().named_predictors()}
+    # The allowed values of an input are not enforced.
+    inputs = {f.name: str if f.type == "str" else field_type(f) for f in pipeline.inputs}
+    steps = [
+        _search(step) if step.strategy == "retrieve" else _step(program, step, built[step.name])
+        for step in pipeline.steps
+    ]
+    types = [*inputs.items()]
+    for data in steps:
+        types += [*data["takes"].items(), *data.get("outputs", {}).items()]
+    return {
+        "model": endpoint(program.model),
+        "no_model": NO_MODEL,
+        "inputs": inputs,
+        "outputs": [f.name for f in pipeline.outputs],
+        "steps": steps,
+        "notes": noted(types),
+    }
+
+
+def _beyond(step: StepSpec, what: str) -> ProgramFileError:
+    return ProgramFileError(
+        f"The step {step.name!r} {what}, which a script without Tuneboard cannot. Take the Python script with Tuneboard."
+    )
+
+
+def _wiring(step: StepSpec) -> dict[str, Any]:
+    """Return a step's name, what it makes, and when it runs."""
+    rules = {"when": step.when, "each": step.each}
+    described = {name: rule.model_dump(mode="json") for name, rule in rules.items() if rule is not None}
+    return {"name": step.name, "makes": [f.name for f in step.makes], **described}
+
+
+def _search(step: StepSpec) -> dict[str, Any]:
+    """Return the data of a step that searches."""
+    if step.options.retriever != "bm25":
+        raise _beyond(step, "searches by meaning")
+    if not step.options.corpus.passages:
+        raise _beyond(step, "searches a file that is too large to go along")
+    return {
+        **_wiring(step),
+        "takes": {f.name: field_type(f) for f in step.inputs},
+        "passages": list(step.options.corpus.passages),
+        "k": step.options.k,
+        "as_list": field_type(step.answers[0]) is not str,
+    }
+
+
+def _step(program: ProgramFile, step: StepSpec, asked: Predict) -> dict[str, Any]:
+    """Return the data of a step that asks a model."""
+    signature, adapter = asked.signature, asked.adapter or ChatAdapter()
+    if type(adapter) not in LAYOUTS:
+        raise _beyond(step, "answers in free words that a second call reads")
+    if step.model is not None and is_offline(step.model):
+        raise _beyond(step, "asks Tuneboard's offline stand-in")
+    plan, model = plan_of(signature), step.model or program.model
+    system, *turns, last = adapter.format(signature, asked.demos, {})
+    data: dict[str, Any] = {
+        **_wiring(step),
+        "takes": {one.name: one.annotation for one in plan.inputs},
+        "outputs": {one.name: one.annotation for one in plan.outputs},
+        "layout": LAYOUTS[type(adapter)],
+        "marks": list(adapter.marks),
+        "system": system["content"],
+        "examples": turns,
+        "reminder": last["content"],
+        "asks_for": {} if model is None or is_offline(model) else adapter.params(signature, make_lm(model)),
+    }
+    if 0 < asked.nearest < len(asked.demos):
+        data |= {"nearest": asked.nearest, "examples": [_example(adapter, asked, one) for one in asked.demos]}
+    if step.model is not None:
+        data["model"] = endpoint(step.model)
+    return data
+
+
+def _example(adapter: Adapter, asked: Predict, demo: Any) -> dict[str, Any]:
+    """Return one of many examples, with the text by which the nearest are found."""
+    turns = adapter.format_demo(asked.signature, demo)
+    complete = bool(turns) and not turns[0]["content"].startswith(INCOMPLETE_LEAD)
+    text = text_of_values(dict(demo), list(asked.signature.input_fields))
+    return {"text": text, "complete": complete, "turns": turns}
+
+
+# Types
+
+
+def noted(fields: Iterable[tuple[str, Any]]) -> dict[Any, str]:
+    """Return what a model is told of the types of some fields, and of the types in them, where it answers otherwise.
+
+    Raises ProgramFileError, naming the field, for a type that takes Tuneboard.
+    """
+    every = (one for name, kind in fields for one in _parts(kind, name))
+    return {one: note for one in every if (note := output_note(one))}
+
+
+def _parts(annotation: Any, name: str) -> Iterator[Any]:
+    """Yield a type, and the types in it. Raises ProgramFileError, naming the field, for one that takes Tuneboard."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    container: Any = origin or annotation
+    inside: tuple[Any, ...] = ()
+    if origin in UNIONS:
+        inside = tuple(one for one in args if one is not NoneType)
+    elif container is list or (container is dict and (not args or args[0] in (str, Any))):
+        inside = args[-1:]
+    elif not (origin is Literal and all(isinstance(value, str | int) for value in args)) and not any(
+        annotation is one for one in SINGLE
+    ):
+        raise ProgramFileError(
+            f"The field {name!r} holds {type_hint(annotation)}, which a script without Tuneboard cannot read. "
+            "Take the Python script with Tuneboard."
+        )
+    yield annotation
+    for one in inside:
+        yield from _parts(one, name)
+
+
+# Models
+
+
+def endpoint(model: ModelChoice | None) -> dict[str, Any]:
+    """Return a model's name there, its address, its settings and where its key is; empty for the offline stand-in.
+
+    Raises ProgramFileError for a provider with a protocol of its own.
+
+    >>> endpoint(ModelChoice(name="openai/gpt-4o-mini", temperature=0.5))["url"]
+    'https://api.openai.com/v1/chat/completions'
+    """
+    if model is None or is_offline(model):
+        return dict(NOWHERE)
+    try:
+        route = find_route(model.name, model.base_url)
+    except ConfigurationError as error:
+        raise ProgramFileError(f"A script cannot ask the program's model: {error}") from error
+    if route.protocol != "openai":
+        raise ProgramFileError(
+            f"The model {model.name!r} does not speak the OpenAI protocol, the only one that a script without "
+            "Tuneboard speaks. Take the Python script with Tuneboard."
+        )
+    settings = model.model_dump(include={"temperature", "max_tokens"}, exclude_none=True)
+    if is_reasoning_model(route.model):
+        for_reasoning(settings)
+    usual = None if route.custom or route.provider is None else route.provider
+    return {
+        "name": route.model,
+        "url": f"{route.base_url}/chat/completions",
+        "settings": settings,
+        "key_variable": model.key_env or (usual.key_env if usual else None),
+        "needs_key": bool(usual and usual.needs_key),
+    }
+
+
+NO_MODEL = (
+    "This program was tuned with Tuneboard's offline stand-in, which cannot be asked from here. Say which model to ask: "
+    "--base-url http://localhost:11434/v1 --model llama3.2, or --base-url https://api.openai.com/v1 --model gpt-4o-mini "
+    "--key-variable OPENAI_API_KEY."
+)
+
 
 PARTS = {
     "chat": "engine.adapters.chat.chat_values",
@@ -26,7 +221,7 @@ PARTS = {
 """What only some programs need: layouts, the choice of examples, searches."""
 
 ALWAYS = (
-    "engine.export.standalone.rows.main",
+    "engine.export.standalone.runner.main",
     "sys",
     "datetime",
     "typing.Any",
@@ -50,9 +245,8 @@ def standalone_script(program: ProgramFile) -> str:
     }
     parts = {name: path for name, path in PARTS.items() if name in wanted}
     imports, code = carried([*ALWAYS, *parts.values()], REPLACED)
-    title = " ".join(str(program.metadata.get("title") or "A program tuned with Tuneboard").split())
     options = " ".join(f'{option(name)} "..."' for name in data["inputs"])
-    head = HEAD.format(title=title.replace("\\", "/").replace('"', "'").rstrip("."), options=options)
+    head = HEAD.format(title=quotable(program.title), options=options)
     named = ", ".join(f'"{name}": {path.rpartition(".")[2]}' for name, path in parts.items())
     return f"{head}\n{imports}\n\n{PROGRAM}PROGRAM: dict[str, Any] = {literal(data)}\n\n{code}\n\n\n{TAIL.format(parts=named)}"
 

@@ -196,9 +196,9 @@ def run_script(script, *arguments, cwd):
 def test_the_script_answers_as_the_program_does(tmp_path):
     candidate = tuned()
     script = tmp_path / "program.py"
-    script.write_text(
-        python_script(PIPELINE, candidate, OFFLINE, title='Sort "things" \\ now.'), encoding="utf-8"
-    )
+    title = {"title": 'Sort "things" \\ now.'}
+    program = program_file(PIPELINE, candidate, model=OFFLINE, metadata=title)
+    script.write_text(python_script(program), encoding="utf-8")
     expected = [a["shelf"] for a in answers(build_program(PIPELINE).with_candidate(candidate))]
     one = run_script(script, "--text", ROWS[0], cwd=tmp_path)
     assert json.loads(one.stdout) == {"shelf": expected[0]}, one.stderr.decode()
@@ -211,7 +211,10 @@ def test_the_script_answers_as_the_program_does(tmp_path):
 
 def test_the_script_says_what_is_missing(tmp_path):
     script = tmp_path / "program.py"
-    script.write_text(python_script(TWO_STEPS, tuned(TWO_STEPS), OFFLINE, adapter="json"), encoding="utf-8")
+    script.write_text(
+        python_script(program_file(TWO_STEPS, tuned(TWO_STEPS), model=OFFLINE, adapter="json")),
+        encoding="utf-8",
+    )
     nothing = run_script(script, cwd=tmp_path)
     assert nothing.returncode == 2
     assert b"--text" in nothing.stderr
@@ -224,9 +227,8 @@ def test_the_script_says_what_is_missing(tmp_path):
 
 
 def test_the_script_holds_the_pipeline_as_written():
-    script = python_script(
-        TWO_STEPS, tuned(TWO_STEPS), {"name": "openai/x", "key_env": "MY_KEY", "base_url": "http://h/v1"}
-    )
+    model = {"name": "openai/x", "key_env": "MY_KEY", "base_url": "http://h/v1"}
+    script = python_script(program_file(TWO_STEPS, tuned(TWO_STEPS), model=model))
     names = {}
     exec(compile(script.split("def load")[0], "program.py", "exec"), names)
     assert PipelineSpec.model_validate(names["PIPELINE"]) == TWO_STEPS

@@ -191,7 +191,7 @@ def test_damaged_new_parts_are_named(change: Any, key: str):
 def test_the_script_answers_as_the_program_does(tmp_path: Path):
     candidate = tuned(INSIDE)
     script = tmp_path / "program.py"
-    script.write_text(python_script(INSIDE, candidate, OFFLINE))
+    script.write_text(python_script(program_file(INSIDE, candidate, model=OFFLINE)))
     given = [
         f"--{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in ROW.items()
     ]

@@ -21,8 +21,7 @@ from engine.adapters.xml import xml_values
 from engine.errors import ProgramFileError
 from engine.export.carried import carried
 from engine.export.program import program_file
-from engine.export.standalone.data import noted
-from engine.export.standalone.script import ALWAYS, PARTS, literal, standalone_script
+from engine.export.standalone.script import ALWAYS, PARTS, literal, noted, standalone_script
 from engine.export.standalone.stand_ins import REPLACED
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec

@@ -10,6 +10,7 @@ import pytest
 from run_setup import spec
 
 from engine import loop
+from engine.export.program import program_file
 from engine.export.python import python_script
 from engine.pipeline.build import build_program
 from engine.runs.playground import PlaygroundRequest, answer_input
@@ -40,7 +41,8 @@ def test_a_prompt_is_tried_and_every_call_is_shown(name):
 def test_the_exported_script_answers_in_the_layout(name, tmp_path):
     pipeline = spec().pipeline
     script = tmp_path / "program.py"
-    script.write_text(python_script(pipeline, candidate(pipeline), {"name": "offline/learner"}, adapter=name))
+    program = program_file(pipeline, candidate(pipeline), model={"name": "offline/learner"}, adapter=name)
+    script.write_text(python_script(program))
     options = [part for f in pipeline.inputs for part in (f"--{f.name}", "The parcel is late")]
     done = subprocess.run(
         [sys.executable, str(script), *options], capture_output=True, text=True, cwd=tmp_path, check=False
