@@ -13,7 +13,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from engine.optimizers.base import Optimizer, Options
-from engine.optimizers.shared.components import Component, components_of, named
+from engine.optimizers.shared.components import Component, named, tunable_components
 from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.optimizers.shared.prompt_values import describe_step, proposed_text, worst_runs
 from engine.records import Candidate, Evaluation, Outcome
@@ -81,7 +81,9 @@ class AvatarOptimizer(Optimizer):
         yield from leaderboard.validate([problem.seed], "starting prompt", trace=True)
         left = self._plan(problem)
         number, tried = 0, {problem.seed.id}
-        while left > 0 and leaderboard.open and self._parts(problem, problem.seed):
+        while (
+            left > 0 and leaderboard.open and tunable_components(problem, problem.seed, fields=o.tune_fields)
+        ):
             base = leaderboard.best
             runs = yield from self._runs(problem, base)
             good, bad = self._sorted(runs)
@@ -103,11 +105,8 @@ class AvatarOptimizer(Optimizer):
         o, n = self.options, self.options.max_iters
         rounds = -(-n // o.at_once)
         runs = 0 if problem.train == problem.validation else len(problem.train) * problem.meter.row_cost
-        texts = len(self._parts(problem, problem.seed))
+        texts = len(tunable_components(problem, problem.seed, fields=o.tune_fields))
         return problem.meter.affordable(n + 1, len(problem.validation), rounds * runs + n * texts) - 1
-
-    def _parts(self, problem: Problem, base: Candidate) -> tuple[Component, ...]:
-        return components_of(base, problem.signatures if self.options.tune_fields else None, problem.frozen)
 
     def _runs(
         self, problem: Problem, base: Candidate
@@ -128,7 +127,7 @@ class AvatarOptimizer(Optimizer):
     ) -> Generator[Sequence[Ask], Sequence[Any], list[Candidate]]:
         """Ask for `n` rewrites of every text, each from its own draw of runs; return them as candidates."""
         o, rng = self.options, problem.rng
-        parts = self._parts(problem, base)
+        parts = tunable_components(problem, base, fields=o.tune_fields)
         asks: list[Ask] = []
         for _ in range(n):
             shown_good = rng.sample(list(good), min(o.max_positive_inputs, len(good)))

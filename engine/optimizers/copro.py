@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import Field
 
 from engine.optimizers.base import Optimizer, Options
-from engine.optimizers.shared.components import Component, components_of, named
-from engine.optimizers.shared.leaderboard import Leaderboard
+from engine.optimizers.shared.components import Component, named, tunable_components
+from engine.optimizers.shared.leaderboard import Leaderboard, lowered
 from engine.optimizers.shared.prompt_values import (
     answers_by_key,
     describe_step,
@@ -69,8 +69,9 @@ class COPRO(Optimizer):
     def search(self, problem: Problem) -> Search:
         """Climb from the starting prompt: propose for all steps, score all, join the best of each step."""
         leaderboard = Leaderboard(problem)
-        breadth, depth = self._plan(problem)
-        tried: Tried = {part: {} for part in self._parts(problem)}
+        parts = tunable_components(problem, problem.seed, fields=self.options.tune_fields)
+        breadth, depth = self._plan(problem, len(parts))
+        tried: Tried = {part: {} for part in parts}
         yield from leaderboard.validate([problem.seed], "starting prompt")
         for part in tried:
             tried[part][part.text(problem.seed)] = leaderboard.score or 0.0
@@ -81,25 +82,17 @@ class COPRO(Optimizer):
             texts = yield from self._propose(problem, leaderboard.best, tried, n)
             yield from self._score(problem, leaderboard, tried, texts, round_)
 
-    def _parts(self, problem: Problem) -> tuple[Component, ...]:
-        fields = problem.signatures if self.options.tune_fields else None
-        return components_of(problem.seed, fields, problem.frozen)
-
-    def _plan(self, problem: Problem) -> tuple[int, int]:
+    def _plan(self, problem: Problem, parts: int) -> tuple[int, int]:
         """Return breadth and depth, lowered to what the calls left pay for."""
-        o, calls = self.options, problem.meter.calls_left
-        breadth, depth, steps = o.breadth, o.depth, len(self._parts(problem))
+        o = self.options
         one = max(1, len(problem.validation) * problem.meter.row_cost)
 
-        def cost(breadth: int, depth: int) -> float:
-            made = steps * breadth * depth
-            return made + (1 + made - steps + (depth if steps > 1 else 0)) * one
+        def cost(depth: int, breadth: int) -> float:
+            made = parts * breadth * depth
+            return made + (1 + made - parts + (depth if parts > 1 else 0)) * one
 
-        while cost(breadth, depth) > calls and depth > 2:
-            depth -= 1
-        while cost(breadth, depth) > calls and breadth > 2:
-            breadth -= 1
-        return breadth, depth if cost(breadth, depth) <= calls else 1
+        depth, breadth = lowered(cost, problem.meter.calls_left, o.depth, o.breadth, least=2)
+        return breadth, depth
 
     def _propose(
         self, problem: Problem, current: Candidate, tried: Tried, n: int

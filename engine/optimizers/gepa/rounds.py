@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.optimizers.gepa.pool import Member, Pool
 from engine.optimizers.gepa.rewriting import rewrite
-from engine.optimizers.shared.components import Component, components_of, named
+from engine.optimizers.shared.components import Component, named, tunable_components
 from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.optimizers.shared.prompt_values import proposed_text
 from engine.records import Candidate, Evaluation, Outcome
@@ -56,8 +56,7 @@ class Evolution:
         self.options, self.problem, self.rows = options, problem, rows
         self.pool = Pool(options.frontier_type)
         self._leaderboard = Leaderboard(problem)
-        fields = problem.signatures if options.tune_fields else None
-        self._parts = components_of(problem.seed, fields, problem.frozen)
+        self._parts = tunable_components(problem, problem.seed, fields=options.tune_fields)
         self._next_part: dict[int, int] = {}
         self._epoch: deque[int] = deque()
         self._runs_by_member: dict[int, dict[int, Outcome]] = {}

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.records import Candidate
+from engine.search.contract import Problem
 from engine.search.freeze import Freeze, is_frozen
 from engine.signature import Signature
 
@@ -74,6 +75,11 @@ def components_of(
         if signatures is not None and not is_frozen(frozen, path, "fields"):
             found += [Component(path, field=name) for name in signatures[path].fields]
     return tuple(found)
+
+
+def tunable_components(problem: Problem, candidate: Candidate, *, fields: bool) -> tuple[Component, ...]:
+    """Return the components that a search may rewrite; descriptions of fields only with `fields`."""
+    return components_of(candidate, problem.signatures if fields else None, problem.frozen)
 
 
 def named(components: Sequence[Component]) -> str:

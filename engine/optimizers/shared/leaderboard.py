@@ -5,7 +5,7 @@ Only evaluations over every validation row count.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from engine.records import Candidate, Evaluation
@@ -56,3 +56,20 @@ class Leaderboard:
         if keep:
             yield keep
         return list(answers)
+
+
+def lowered(
+    cost: Callable[[int, int], float], calls: float, rounds: int, size: int, *, least: int
+) -> tuple[int, int]:
+    """Return rounds and their size, lowered until `cost(rounds, size)` fits the calls left.
+
+    First rounds go down to 2, then the size to `least`; what still does not fit is one round.
+
+    >>> lowered(lambda rounds, size: 10 * rounds * size, 100, 5, 8, least=2)
+    (2, 5)
+    """
+    while cost(rounds, size) > calls and rounds > 2:
+        rounds -= 1
+    while cost(rounds, size) > calls and size > least:
+        size -= 1
+    return (rounds if cost(rounds, size) <= calls else 1), size

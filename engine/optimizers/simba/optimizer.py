@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import Field
 
 from engine.optimizers.base import Optimizer, Options
-from engine.optimizers.shared.leaderboard import Leaderboard
+from engine.optimizers.shared.leaderboard import Leaderboard, lowered
 from engine.optimizers.simba.changes import Change, Run, changed, plan_change, propose_advice
 from engine.records import Candidate, Evaluation
 from engine.search.contract import Ask, Keep, Problem, Score, Search
@@ -134,21 +134,17 @@ class SIMBA(Optimizer):
         return changes
 
     def _plan(self, problem: Problem) -> tuple[int, int]:
-        """Steps and rows a step, lowered to what the calls left pay for."""
+        """Return steps and rows a step, lowered to what the calls left pay for."""
         o = self.options
-        steps, size = o.max_steps, min(o.bsize, len(problem.train or problem.validation))
         k, c = o.num_candidates, problem.meter.row_cost
-        rest = problem.meter.calls_left - (k + 1) * len(problem.validation) * c
+        left = problem.meter.calls_left - (k + 1) * len(problem.validation) * c
         rules = (k + 1) * len(problem.worded)
 
-        def cost() -> float:
+        def cost(steps: int, size: int) -> float:
             return steps * ((2 * k + 1) * size * c + rules)
 
-        while cost() > rest and steps > 2:
-            steps -= 1
-        while cost() > rest and size > 4:
-            size -= 1
-        return (steps if cost() <= rest else 1), size
+        size = min(o.bsize, len(problem.train or problem.validation))
+        return lowered(cost, left, o.max_steps, size, least=4)
 
 
 @dataclass
