@@ -13,7 +13,7 @@ import streamlit as st
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from engine.signature.field_type import without_none
+from engine.signature.grammar import without_none
 
 Kind = Literal["flag", "whole", "number", "choice", "text"]
 UNSET = "Automatic"

@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 from engine.pipeline.check import usable_name
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepOptions, StepSpec
 from engine.runs.spec import ProjectDraft
-from engine.signature.field_type import read_field_type
+from engine.signature.grammar import read_field_type
 
 TYPES: dict[str, str] = {
     "Text": "str",

@@ -1,10 +1,9 @@
-"""How a signature becomes messages, and a reply becomes typed fields.
+"""Adapters: a signature becomes messages, and a reply becomes typed fields.
 
-`base` says what an adapter is and how an unreadable reply is repaired, `pieces` what of its prompt a subclass may change;
-`chat`, `json`, `xml` and `two_step` are the
-layouts; `plan` keeps what depends on the signature alone, `rendered` an adapter's texts for it; `reading` turns text
-into types, `loose_json` copes with the JSON that models write, `tags` with nested tags; `native` takes out what a model
-gives beside its text; `notes` and `schema` tell a model what is wanted, `values` writes one value.
+`base` says what an adapter is and how an unreadable reply is repaired; `chat`, `json`, `xml` and `two_step` are the
+layouts. `plan` keeps what depends on the signature alone and takes out what a model gives next to its text, `rendered`
+an adapter's texts for a signature. `reading` turns text into types, `scalars` the loose JSON and single values that
+models write; `notes` says what is wanted of them, and `values` writes values as text and as content.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every adapter is: a signature, demonstrations and inputs become messages; a reply becomes typed fields.
+"""The interface of adapters: a signature, demonstrations and inputs become messages; a reply becomes typed fields.
 
 An adapter knows layouts and typed reading. It sends nothing itself: `acall` is handed the function that sends, so
 every call it makes, repairs included, passes the same gate and is counted.
@@ -15,8 +15,7 @@ from weakref import WeakKeyDictionary
 
 from engine import callbacks as hooks
 from engine import loop
-from engine.adapters.native import Native, native_of, with_thoughts
-from engine.adapters.plan import Plan, plan_of, values_of
+from engine.adapters.plan import Native, Plan, native_of, plan_of, values_of, with_thoughts
 from engine.adapters.rendered import (
     INCOMPLETE_LEAD,
     RULES_LEAD,
@@ -48,16 +47,141 @@ __all__ = [
 ]
 
 
-class Pieces:
-    """What an adapter's prompt is made of; `Adapter` is made of it."""
+PIECES = (
+    "format_system_message",
+    "format_field_description",
+    "format_field_structure",
+    "format_task_description",
+    "format_user_message_content",
+    "format_assistant_message_content",
+    "format_demos",
+)
+"""Methods that a subclass may override."""
 
+# Prompts. The offline model finds the parts of a prompt by these leads, so they are named.
+
+INPUTS_LEAD = "You are given these input fields:"
+OUTPUTS_LEAD = "You write these output fields:"
+OBJECTIVE_LEAD = "Your task is the following:"
+
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One question on its way: who is asked what, through which gate; `native` is what stays out of the text."""
+
+    call: Call
+    lm: BaseLM
+    signature: type[Signature]
+    native: Native | None = None
+    rollout_id: int | None = None
+
+    @property
+    def asked(self) -> type[Signature]:
+        """The signature of the outputs that are asked for as text."""
+        return self.signature if self.native is None else self.native.asked
+
+
+class ExpectedCall(NamedTuple):
+    """A call as it would go: what is sent, what comes back, and the model that is asked (None: the step's)."""
+
+    messages: list[dict[str, Any]]
+    answer: str
+    lm: BaseLM | None = None
+
+
+class Adapter(ABC):
+    """The interface of an adapter. A subclass says how outputs are laid out and read.
+
+    It defines `structure`, `reminder`, `write` and `parse`; or, as in DSPy, `format` and `parse`, or one of the pieces of
+    another adapter's prompt (see `PIECES`).
+
+    `retries` is how often a reply that cannot be read is sent back with the error before the fallback. With
+    `use_native_function_calling` an input of tools and an output `ToolCalls` go by the model's own tool calls, where
+    it has them; `parallel_tool_calls` says whether it may make several at once. `native_response_types` are the outputs
+    filled from what a model sends next to its text. Where a model has none of this, these are text.
+    """
+
+    name: ClassVar[str] = ""
+    calls_an_answer: ClassVar[int] = 1
+    marks: ClassVar[tuple[str, str]] = ("[[ ## {name} ## ]]\n", "\n\n")
+    """Texts before and after an input's value."""
+
+    _rendered: ClassVar[WeakKeyDictionary[type[Signature], Rendered]]
     _pieced: ClassVar[bool] = False
-    """Whether a subclass has pieces of its own."""
+    """True where a subclass overrides one of `PIECES`."""
+
+    def __init__(
+        self,
+        *,
+        retries: int = 1,
+        use_native_function_calling: bool = False,
+        native_response_types: Collection[type] = (Citations, Reasoning),
+        parallel_tool_calls: bool | None = None,
+        callbacks: Sequence[Any] | None = None,
+    ) -> None:
+        self.callbacks = callbacks or ()
+        self.retries = retries
+        self.use_native_function_calling = use_native_function_calling
+        self.native_response_types = tuple(native_response_types)
+        self.parallel_tool_calls = parallel_tool_calls
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls._rendered = WeakKeyDictionary()
         own = not cls.__module__.startswith("engine.") and any(name in vars(cls) for name in PIECES)
         cls._pieced = cls._pieced or own
+
+    # What a subclass says
+
+    @abstractmethod
+    def parse(self, signature: type[Signature], text: str) -> dict[str, Any]:
+        """Return the typed outputs of a reply. Raises AdapterParseError naming the field and the rule."""
+
+    def params(self, signature: type[Signature], lm: BaseLM) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
+        """Return what this adapter adds to a request, such as response_format."""
+        return {}
+
+    def gives_way(self, lm: BaseLM, params: dict[str, Any], refusal: InvalidRequestError) -> bool:  # noqa: ARG002 - for subclasses
+        """Take out of a request's parameters, in place, what this adapter added and the endpoint refuses; whether it did."""
+        return False
+
+    def fallback(self) -> Adapter | None:
+        """Return the adapter to try when replies stay unreadable, if any."""
+        return None
+
+    def worth_repeating(self, error: AdapterParseError) -> bool:  # noqa: ARG002 - for subclasses
+        """Return whether the model that wrote the reply could correct it."""
+        return True
+
+    def options(self) -> dict[str, Any]:
+        """Return the settings that differ from their defaults, as JSON values: what a saved step keeps of its adapter."""
+        fresh = type(self)()
+        return {
+            name: value
+            for name in SAVED
+            if (value := getattr(self, name, None)) != getattr(fresh, name, None)
+        }
+
+    def structure(self, plan: Plan) -> str:  # noqa: ARG002 - for subclasses
+        """Return the part of the system message that shows the layout of a turn."""
+        raise ConfigurationError(self._lacks("structure(plan)"))
+
+    def write(self, plan: Plan, values: Mapping[str, Any]) -> str:  # noqa: ARG002 - for subclasses
+        """Return an assistant's turn that gives these outputs; absent ones as NOT_SUPPLIED."""
+        raise ConfigurationError(self._lacks("write(plan, values)"))
+
+    def reminder(self, plan: Plan) -> str:  # noqa: ARG002 - for subclasses
+        """Return the sentence that closes the last user message: which outputs, in which layout."""
+        raise ConfigurationError(self._lacks("reminder(plan)"))
+
+    def _lacks(self, method: str) -> str:
+        return (
+            f"{type(self).__name__} lays out no prompt: define {method}, or format(signature, demos, inputs) whole, "
+            "or make it a subclass of ChatAdapter."
+        )
 
     # The system message
 
@@ -116,165 +240,6 @@ class Pieces:
         """Return demonstrations as turns, incomplete ones first."""
         return [dict(turn) for turn in self._of(signature).demo_turns(demos)] if demos else []
 
-    # Calls
-
-    def __call__(
-        self,
-        lm: BaseLM,
-        lm_kwargs: Mapping[str, Any],
-        signature: type[Signature],
-        demos: Sequence[Demonstration],
-        inputs: Mapping[str, Any],
-    ) -> list[dict[str, Any]]:
-        """Ask a model by hand and wait: the typed outputs of each completion. Raises AdapterParseError."""
-        asking = self.acall(type(lm).send, lm, lm_kwargs, signature, demos, inputs)
-        values: list[dict[str, Any]] = loop.run(asking)
-        return values
-
-    # What `Adapter` and its layouts say
-
-    acall: Any
-    _of: Any
-
-    def structure(self, plan: Plan) -> str:  # noqa: ARG002 - for subclasses
-        """Return the part of the system message that shows the layout of a turn."""
-        raise ConfigurationError(self._lacks("structure(plan)"))
-
-    def write(self, plan: Plan, values: Mapping[str, Any]) -> str:  # noqa: ARG002 - for subclasses
-        """Return an assistant's turn that gives these outputs; absent ones as NOT_SUPPLIED."""
-        raise ConfigurationError(self._lacks("write(plan, values)"))
-
-    def reminder(self, plan: Plan) -> str:  # noqa: ARG002 - for subclasses
-        """Return the sentence that closes the last user message: which outputs, in which layout."""
-        raise ConfigurationError(self._lacks("reminder(plan)"))
-
-    def _lacks(self, method: str) -> str:
-        return (
-            f"{type(self).__name__} lays out no prompt: define {method}, or format(signature, demos, inputs) whole, "
-            "or make it a subclass of ChatAdapter."
-        )
-
-    def _rendered_anew(self, signature: type[Signature], rendered: Rendered) -> Rendered:
-        """Return an adapter's texts for a signature with the subclass's own pieces."""
-        rendered.system = self.format_system_message(signature)
-        rendered.write = lambda _plan, values: self.format_assistant_message_content(signature, values)
-        return rendered
-
-
-PIECES = (
-    "format_system_message",
-    "format_field_description",
-    "format_field_structure",
-    "format_task_description",
-    "format_user_message_content",
-    "format_assistant_message_content",
-    "format_demos",
-)
-"""What a subclass may override."""
-
-# Prompts. The offline model finds the parts of a prompt by these leads, so they are named.
-
-INPUTS_LEAD = "You are given these input fields:"
-OUTPUTS_LEAD = "You write these output fields:"
-OBJECTIVE_LEAD = "Your task is the following:"
-
-
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """One question on its way: who is asked what, through which gate; `native` is what stays out of the text."""
-
-    call: Call
-    lm: BaseLM
-    signature: type[Signature]
-    native: Native | None = None
-    rollout_id: int | None = None
-
-    @property
-    def asked(self) -> type[Signature]:
-        """What the text asks for."""
-        return self.signature if self.native is None else self.native.asked
-
-
-class ExpectedCall(NamedTuple):
-    """A call as it would go: what is sent, what comes back, and the model that is asked (None: the step's)."""
-
-    messages: list[dict[str, Any]]
-    answer: str
-    lm: BaseLM | None = None
-
-
-class Adapter(Pieces, ABC):
-    """The interface of an adapter. A subclass says how outputs are laid out and read.
-
-    It defines `structure`, `reminder`, `write` and `parse`; or, as in DSPy, `format` and `parse`, or one of the pieces of
-    another adapter's prompt (`format_task_description` and so on, see `engine.adapters.base`).
-
-    `retries` is how often a reply that cannot be read is sent back with the error before the fallback. With
-    `use_native_function_calling` an input of tools and an output `ToolCalls` go by the model's own tool calls, where
-    it has them; `parallel_tool_calls` says whether it may make several at once. `native_response_types` are the outputs
-    filled from what a model sends beside its text. Where a model has none of this, these are text.
-    """
-
-    name: ClassVar[str] = ""
-    calls_an_answer: ClassVar[int] = 1
-    marks: ClassVar[tuple[str, str]] = ("[[ ## {name} ## ]]\n", "\n\n")
-    """What stands before and after an input's value."""
-
-    _rendered: ClassVar[WeakKeyDictionary[type[Signature], Rendered]]
-
-    def __init__(
-        self,
-        *,
-        retries: int = 1,
-        use_native_function_calling: bool = False,
-        native_response_types: Collection[type] = (Citations, Reasoning),
-        parallel_tool_calls: bool | None = None,
-        callbacks: Sequence[Any] | None = None,
-    ) -> None:
-        self.callbacks = callbacks or ()
-        self.retries = retries
-        self.use_native_function_calling = use_native_function_calling
-        self.native_response_types = tuple(native_response_types)
-        self.parallel_tool_calls = parallel_tool_calls
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls._rendered = WeakKeyDictionary()
-
-    # What a subclass says
-
-    @abstractmethod
-    def parse(self, signature: type[Signature], text: str) -> dict[str, Any]:
-        """Return the typed outputs of a reply. Raises AdapterParseError naming the field and the rule."""
-
-    def params(self, signature: type[Signature], lm: BaseLM) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
-        """Return what this adapter adds to a request, such as response_format."""
-        return {}
-
-    def gives_way(self, lm: BaseLM, params: dict[str, Any], refusal: InvalidRequestError) -> bool:  # noqa: ARG002 - for subclasses
-        """Take out of a request's parameters, in place, what this adapter added and the endpoint refuses; whether it did."""
-        return False
-
-    def fallback(self) -> Adapter | None:
-        """Return the adapter to try when replies stay unreadable, if any."""
-        return None
-
-    def worth_repeating(self, error: AdapterParseError) -> bool:  # noqa: ARG002 - for subclasses
-        """Whether the model that wrote the reply could mend what is wrong with it."""
-        return True
-
-    def options(self) -> dict[str, Any]:
-        """Return the settings that differ from their defaults, as JSON values: what a saved step keeps of its adapter."""
-        fresh = type(self)()
-        return {
-            name: value
-            for name in SAVED
-            if (value := getattr(self, name, None)) != getattr(fresh, name, None)
-        }
-
     # Prompts
 
     def format(
@@ -329,11 +294,30 @@ class Adapter(Pieces, ABC):
             system = "" if self._pieced else self.format_system_message(signature)
             rendered = Rendered(plan, slots, system, reminder, self.write)
             if self._pieced:  # a subclass's own pieces may change from call to call
-                return self._rendered_anew(signature, rendered)
+                return self._own_pieces(signature, rendered)
             self._rendered[signature] = rendered
         return rendered
 
+    def _own_pieces(self, signature: type[Signature], rendered: Rendered) -> Rendered:
+        """Return an adapter's texts for a signature with the subclass's own pieces."""
+        rendered.system = self.format_system_message(signature)
+        rendered.write = lambda _plan, values: self.format_assistant_message_content(signature, values)
+        return rendered
+
     # Calls
+
+    def __call__(
+        self,
+        lm: BaseLM,
+        lm_kwargs: Mapping[str, Any],
+        signature: type[Signature],
+        demos: Sequence[Demonstration],
+        inputs: Mapping[str, Any],
+    ) -> list[dict[str, Any]]:
+        """Ask a model by hand and wait: the typed outputs of each completion. Raises AdapterParseError."""
+        asking = self.acall(type(lm).send, lm, lm_kwargs, signature, demos, inputs)
+        values: list[dict[str, Any]] = loop.run(asking)
+        return values
 
     async def acall(
         self,

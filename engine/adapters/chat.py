@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.adapters.base import NOT_SUPPLIED, Adapter
-from engine.adapters.content import revived
 from engine.adapters.json import JSONAdapter
-from engine.adapters.loose_json import loose_object
 from engine.adapters.plan import FieldPlan, Plan, plan_of
 from engine.adapters.rendered import typed
-from engine.adapters.values import format_value
+from engine.adapters.scalars import loose_object
+from engine.adapters.values import format_value, revived
 
 if TYPE_CHECKING:
     from engine.signature import Signature

@@ -1,4 +1,4 @@
-"""How a field's type and rules are told to a model: type hints, notes on outputs, rules in words, JSON schemas.
+"""A field's type and rules in words for a model: type hints, notes on outputs, rules in words, JSON schemas.
 
 Pure functions of annotations. This module reads no values and knows no layout of a prompt.
 """
@@ -16,8 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import orjson
 import typing_extensions
 
-from engine.signature.field_type import without_none
-from engine.signature.grammar import UNIONS, NoneType
+from engine.signature.grammar import UNIONS, NoneType, without_none
 from engine.signature.grammar import type_text as type_hint
 from engine.types.base import Type
 

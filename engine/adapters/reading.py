@@ -13,7 +13,6 @@ from enum import Enum
 from functools import lru_cache
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from engine.adapters.loose_json import bullet_items, loose_json, unfenced
 from engine.adapters.notes import UNIONS, NoneType, checkable, type_hint
 from engine.adapters.scalars import (
     Reader,
@@ -21,15 +20,18 @@ from engine.adapters.scalars import (
     bare,
     bool_json,
     bool_text,
+    bullet_items,
     choices,
     float_json,
     float_text,
     int_json,
     int_text,
+    loose_json,
     number_text,
     refuse,
     shown,
     str_from_json,
+    unfenced,
 )
 from engine.errors import SignatureError
 from engine.types.base import Type

@@ -11,9 +11,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.adapters.content import FORMED, Content
 from engine.adapters.plan import MISSING, FieldPlan, Plan, values_of
-from engine.adapters.values import format_value
+from engine.adapters.values import FORMED, Content, format_value
 from engine.records import Demo, Example
 from engine.types.textual import history_of
 from engine.types.tool import ToolCallResults, ToolCalls
@@ -24,7 +23,7 @@ Demonstration = Mapping[str, Any] | Demo
 Turn = dict[str, Any]
 Write = Callable[[Plan, Mapping[str, Any]], str]
 Slot = tuple[FieldPlan, str, str]
-"""An input with what stands before and after its value."""
+"""An input with the texts before and after its value."""
 
 
 @dataclass(slots=True)

@@ -74,7 +74,7 @@ class TwoStepAdapter(Adapter):
         return JSONAdapter(retries=0)
 
     def worth_repeating(self, error: AdapterParseError) -> bool:
-        """Whether the first call failed: what the second cannot read is asked for as JSON at once."""
+        """Return whether the first call failed: what the second cannot read is asked for as JSON at once."""
         return not isinstance(error, _ExtractionError)
 
     def calls(

@@ -1,20 +1,322 @@
-"""XMLAdapter: every field between tags of its name, in both directions; structures as nested tags."""
+"""XMLAdapter: fields as nested tags, in both directions."""
 
 from __future__ import annotations
 
+import dataclasses
+import re
+import typing
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, get_args, get_origin
+from xml.sax.saxutils import quoteattr
+
+from pydantic import BaseModel
 
 from engine.adapters.base import NOT_SUPPLIED
 from engine.adapters.chat import ChatAdapter, object_instead
-from engine.adapters.content import revived
+from engine.adapters.notes import output_note, rules_in_words, type_hint, without_none
 from engine.adapters.plan import FieldPlan, Plan, plan_of
 from engine.adapters.rendered import typed
-from engine.adapters.tags import element_of, escaped, is_structure, sections, skeleton, unescaped, value_of
-from engine.adapters.values import format_value
+from engine.adapters.values import format_value, jsonable, revived
+from engine.types.base import Type
 
 if TYPE_CHECKING:
     from engine.signature import Signature
+
+
+_SEQUENCES = (list, tuple, set, frozenset)
+_NAME = re.compile(r"[A-Za-z_][\w.-]*")
+_TAG = re.compile(r"""<(/?)([A-Za-z_][\w.-]*)((?:\s+[\w.-]+\s*=\s*(?:"[^"]*"|'[^']*'))*)\s*(/?)>""")
+_KEY = re.compile(r"""\bkey\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_REFERENCE = re.compile(r"&(?:(amp|lt|gt|quot|apos)|#(\d{1,7})|#[xX]([0-9a-fA-F]{1,6}));")
+_CHARACTERS = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
+_DEEPEST = 6
+_DEEPEST_READ = 50
+
+
+def escaped(text: str) -> str:
+    """Return a text as it is written between tags."""
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _leaf(text: str) -> str:
+    """Return a text for a tag of its own; white space at its ends is written so that it survives being laid out."""
+    inner = text.strip()
+    if len(inner) == len(text):
+        return escaped(text)
+    at = text.find(inner) if inner else len(text)
+    ends = ("".join(f"&#{ord(char)};" for char in part) for part in (text[:at], text[at + len(inner) :]))
+    return escaped(inner).join(ends)
+
+
+def unescaped(text: str) -> str:
+    """Return what a text between tags says.
+
+    >>> unescaped("a &lt; b &amp;amp; c & d")
+    'a < b &amp; c & d'
+    """
+    return _REFERENCE.sub(_character, text) if "&" in text else text
+
+
+def _character(found: re.Match[str]) -> str:
+    if found[1]:
+        return _CHARACTERS[found[1]]
+    number = int(found[2]) if found[2] else int(found[3], 16)
+    return chr(number) if 0 < number < 0x110000 and not 0xD800 <= number < 0xE000 else found[0]
+
+
+def is_structure(annotation: Any) -> bool:
+    """Return whether a type's values are tags inside tags: lists, dicts, models.
+
+    >>> is_structure(list[int]), is_structure(str), is_structure(int | None)
+    (True, False, False)
+    """
+    plain, _ = without_none(annotation)
+    kind = get_origin(plain) or plain
+    if not isinstance(kind, type):
+        return False
+    return kind in (*_SEQUENCES, dict) or _is_record(kind)
+
+
+def _is_record(kind: Any) -> bool:
+    if not isinstance(kind, type):
+        return False
+    # A type with a form of its own is written in that form.
+    return (issubclass(kind, BaseModel) and not issubclass(kind, Type)) or (
+        dataclasses.is_dataclass(kind) or typing.is_typeddict(kind)
+    )
+
+
+def fields_of(kind: Any) -> dict[str, tuple[Any, str, str]]:
+    """Return a record's fields: name -> (type, description, rules)."""
+    if issubclass(kind, BaseModel):
+        return {
+            name: (field.annotation, field.description or "", rules_in_words(field.metadata))
+            for name, field in kind.model_fields.items()
+        }
+    return {name: (hint, "", "") for name, hint in typing.get_type_hints(kind).items()}
+
+
+# Writing
+
+
+def skeleton(value: Any, *, schema: bool = False, level: int = 0) -> str:
+    """Return a value as nested tags; with `schema` the value is a type, and words in braces say what belongs where.
+
+    >>> print(skeleton({"a": [1, 2], "b c": True}))
+    <a>
+      <item>1</item>
+      <item>2</item>
+    </a>
+    <entry key="b c">True</entry>
+    >>> print(skeleton(dict[str, list[int]], schema=True))
+    <entry key="{name}">
+      <item>{a single whole number}</item>
+      ...
+    </entry>
+    ...
+    """
+    pairs = _typed_pairs(value) if schema else _pairs(jsonable(value))
+    indent = "  " * level
+    lines = []
+    for opening, closing, inside in pairs:
+        if opening is None:
+            lines.append(f"{indent}{inside}")
+            continue
+        nested = (
+            is_structure(inside[0]) and level < _DEEPEST
+            if schema
+            else isinstance(inside, dict | list) and inside
+        )
+        if nested:
+            body = skeleton(inside[0] if schema else inside, schema=schema, level=level + 1)
+            lines.append(f"{indent}{opening}\n{body}\n{indent}{closing}")
+        else:
+            text = inside[1] if schema else _leaf("" if inside in ([], {}) else format_value(inside))
+            lines.append(f"{indent}{opening}{text}{closing}")
+    return "\n".join(lines)
+
+
+def _pairs(value: Any) -> list[tuple[str, str, Any]]:
+    if isinstance(value, list):
+        return [("<item>", "</item>", one) for one in value]
+    if not isinstance(value, dict):
+        return []
+    return [(*_tags(str(key)), one) for key, one in value.items()]
+
+
+def _tags(key: str) -> tuple[str, str]:
+    if _NAME.fullmatch(key) and key not in ("item", "entry"):
+        return f"<{key}>", f"</{key}>"
+    return f"<entry key={quoteattr(key)}>", "</entry>"
+
+
+def _typed_pairs(annotation: Any) -> list[tuple[Any, Any, Any]]:
+    plain, _ = without_none(annotation)
+    kind = get_origin(plain) or plain
+    args = get_args(plain)
+    if kind in _SEQUENCES:
+        fixed = kind is tuple and len(args) > 0 and args[-1] is not Ellipsis
+        some = [("<item>", "</item>", (arg, _words(arg))) for arg in (args if fixed else args[:1] or (str,))]
+        return some if fixed else [*some, (None, None, "...")]
+    if kind is dict:
+        inside = args[1] if len(args) == 2 else Any
+        return [('<entry key="{name}">', "</entry>", (inside, _words(inside))), (None, None, "...")]
+    return [
+        (f"<{name}>", f"</{name}>", (hint, _words(hint, description, rules)))
+        for name, (hint, description, rules) in fields_of(kind).items()
+    ]
+
+
+def _words(annotation: Any, description: str = "", rules: str = "") -> str:
+    note = "" if is_structure(annotation) else output_note(annotation).removeprefix("must be ")
+    said = [type_hint(annotation) if not note or note.startswith("JSON") else note, rules, description]
+    return f"{{{', '.join(part for part in said if part)}}}"
+
+
+# Reading
+
+
+def sections(text: str, wanted: Sequence[tuple[str, bool]]) -> dict[str, str]:
+    """Return the text between the tags of each name; for one that nests (True), up to the tag that closes the first.
+
+    A tag inside another wanted one is part of that. Without its closing tag a name holds all up to the next wanted one.
+
+    >>> sections("so <a>x <b>0</b></a> <b><b>1</b></b>", [("a", False), ("b", True)])
+    {'a': 'x <b>0</b>', 'b': '<b>1</b>'}
+    """
+    nests = dict(wanted)
+    opening = _opening(tuple(nests))
+    ends = {name: _closings(text, name) for name, nested in wanted if nested and f"<{name}" in text}
+    unclosed: set[str] = set()
+    found: dict[str, str] = {}
+    at = 0
+    while len(found) < len(nests) and (mark := opening.search(text, at)) is not None:
+        name, start = mark[1], mark.end()
+        if mark[2]:
+            found.setdefault(name, "")
+            at = start
+            continue
+        if nests[name]:
+            end = ends[name].get(start, -1)
+        else:
+            end = -1 if name in unclosed else text.find(f"</{name}>", start)
+        if end < 0:
+            unclosed.add(name)
+            end = next((m.start() for m in opening.finditer(text, start) if m[1] != name), len(text))
+        found.setdefault(name, text[start:end])
+        at = end
+    return found
+
+
+@lru_cache(maxsize=256)
+def _opening(names: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"<({'|'.join(map(re.escape, names))})(?:\s[^<>]*)?(/)?>")
+
+
+def _closings(text: str, name: str) -> dict[int, int]:
+    """Return where the content of each tag of a name begins -> where it ends, for those that are closed."""
+    found: dict[int, int] = {}
+    path: list[int] = []
+    for mark in re.compile(rf"<(/?){re.escape(name)}(?:\s[^<>]*)?(/?)>").finditer(text):
+        if mark[1]:
+            if path:
+                found[path.pop()] = mark.start()
+        elif not mark[2]:
+            path.append(mark.end())
+    return found
+
+
+@dataclasses.dataclass(slots=True)
+class Element:
+    """One tag: its name, its key (of an `<entry>`), where its content lies in the text, and the tags in it."""
+
+    text: str
+    name: str = ""
+    key: str | None = None
+    start: int = 0
+    end: int = -1
+    children: list[Element] = dataclasses.field(default_factory=list)
+
+    @property
+    def content(self) -> str:
+        """The content, as a text."""
+        return unescaped(self.text[self.start : self.end].strip())
+
+    @property
+    def called(self) -> str:
+        """The key if it has one, else the name."""
+        return self.name if self.key is None else self.key
+
+
+def element_of(text: str) -> Element | None:
+    """Return a text of tags as an element around them; None for another text, such as JSON.
+
+    >>> [child.called for child in element_of('<a>1 & 2</a> <entry key="b c">x').children]
+    ['a', 'b c']
+    """
+    body = text.strip()
+    if body and not body.startswith("<"):
+        return None
+    root = Element(body, end=len(body))
+    path = [root]
+    for tag in _TAG.finditer(body):
+        if tag[1]:
+            depth = next((i for i in range(len(path) - 1, 0, -1) if path[i].name == tag[2]), 0)
+            if depth:  # a closing tag that was never opened is text
+                for left in path[depth:]:
+                    left.end = tag.start()
+                del path[depth:]
+            continue
+        key = _KEY.search(tag[3])
+        named = None if key is None else unescaped(key[1] if key[1] is not None else key[2])
+        made = Element(body, tag[2], named, tag.end(), tag.end() if tag[4] else -1)
+        path[-1].children.append(made)
+        if not tag[4] and len(path) < _DEEPEST_READ:
+            path.append(made)
+    for left in path[1:]:
+        left.end = len(body)
+    return root
+
+
+def value_of(element: Element, annotation: Any) -> Any:
+    """Return an element as JSON values in the shape of a type, to be read by its reader."""
+    plain, optional = without_none(annotation)
+    kind = get_origin(plain) or plain
+    args = get_args(plain)
+    children = element.children
+    if not children and optional and element.content.lower() in ("", "null", "none"):
+        return None
+    if kind in _SEQUENCES:
+        fixed = args if kind is tuple and len(args) > 1 and args[-1] is not Ellipsis else ()
+        kinds = fixed or (args[0] if args else Any,) * len(children)
+        read = [value_of(child, inside) for child, inside in zip(children, kinds, strict=False)]
+        return read or element.content or []
+    if kind is dict:
+        inside = args[1] if len(args) == 2 else Any
+        return {child.called: value_of(child, inside) for child in children} or element.content or {}
+    if _is_record(kind):
+        known = fields_of(kind)
+        made = {c.called: value_of(c, known[c.called][0] if c.called in known else Any) for c in children}
+        return made or element.content or {}
+    return _guessed(element) if children and kind is Any else element.content
+
+
+def _guessed(element: Element) -> Any:
+    """Return an element of no known type: a list of items, or a dict; a tag that comes twice is a list too."""
+    children = element.children
+    if not children:
+        return element.content
+    if all(child.name == "item" for child in children):
+        return [_guessed(child) for child in children]
+    made: dict[str, Any] = {}
+    for child in children:
+        key, value = child.called, _guessed(child)
+        if key in made:
+            made[key] = [*(made[key] if isinstance(made[key], list) else [made[key]]), value]
+        else:
+            made[key] = value
+    return made
 
 
 class XMLAdapter(ChatAdapter):

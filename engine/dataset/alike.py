@@ -1,4 +1,4 @@
-"""Which texts are alike: spelling variants of an answer, rows that nearly repeat each other, answers unlike their neighbours'.
+"""Alike texts: spelling variants of an answer, rows that nearly repeat each other, answers unlike their neighbours'.
 
 Texts by number in, numbers out; it knows no tables. Fast enough for 100,000 short texts.
 """

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args, get_origin
 from engine.dataset.table import Dataset, RowProblem, missing_column
 from engine.errors import DatasetError, EngineError
 from engine.records import Example
-from engine.signature.field_type import without_none
+from engine.signature.grammar import without_none
 
 Parse = Callable[[str, Any], Any]
 

@@ -1,4 +1,4 @@
-"""What is doubtful in a table of examples before anything is spent on it, row by row, each with what would mend it.
+"""Doubtful rows in a table of examples, found before anything is spent on them, each with ways to fix it.
 
 Pure functions of texts by field: blank cells, values that are not allowed, spelling variants, duplicates, rows that
 contradict each other, rows that nearly repeat rows kept apart, odd labels, very long rows, rare answers. A finding
@@ -27,7 +27,7 @@ Cells = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """One way to mend a finding: rows to leave out with a reason, or cells (row, field) to fill with another text."""
+    """One way to fix a finding: rows to leave out with a reason, or cells (row, field) to fill with another text."""
 
     label: str
     exclude: Mapping[int, str] = field(default_factory=dict)
@@ -35,13 +35,13 @@ class Fix:
 
     @property
     def rows(self) -> int:
-        """How many rows it changes."""
+        """Number of rows that it changes."""
         return len({*self.exclude, *(row for row, _ in self.replace)})
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something doubtful: a title, one sentence, the rows concerned, a note on each (the first 500), ways to mend it.
+    """Something doubtful: a title, one sentence, the rows concerned, a note on each (the first 500), ways to fix it.
 
     `others` is, for rows that repeat another, that other row.
     """
@@ -57,7 +57,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What is looked at: texts by field, which fields are read and answered, and which rows count.
+    """The table to check: texts by field, which fields are read and answered, and which rows count.
 
     `choices` are the allowed values of an answer; `optional` fields may be blank; `apart` are the rows of the final
     test; `left_out` rows are not looked at.

@@ -1,4 +1,4 @@
-"""What each column holds: its kind, how full it is, how many different values, and some of them.
+"""Profiles of columns: kind, how full it is, how many different values, and some of them.
 
 Fill rates and counts are exact; kinds are judged by the most frequent values, which is as good and
 keeps 100,000 rows well under a second. Kinds are for showing and guessing only: cells stay text.
@@ -42,7 +42,7 @@ _YES_NO = ({"yes", "no"}, {"true", "false"}, {"y", "n"}, {"t", "f"}, {"0", "1"})
 
 @dataclass(frozen=True, slots=True)
 class ColumnProfile:
-    """What one column holds.
+    """Profile of one column.
 
     `filled` is the share of rows with something in them, 0 to 1; `distinct` the number of different
     values, blank ones aside; `samples` a few of them in file order; `top_values` the most frequent ones
@@ -62,7 +62,7 @@ class ColumnProfile:
 
     @property
     def few(self) -> bool:
-        """Whether the values are few enough to list as choices."""
+        """True where the values are few enough to list as choices."""
         return self.kind in ("category", "yes_no") and 2 <= self.distinct <= TOP_VALUES
 
 
@@ -260,7 +260,7 @@ def _tokens(name: str) -> list[str]:
 
 
 def _aside(column: ColumnProfile) -> bool:
-    """Whether a column is neither: nothing in it, a row's identity, or a note about where it came from."""
+    """Return whether a column is neither: nothing in it, a row's identity, or a note about where it came from."""
     tokens = _tokens(column.name)
     last = tokens[-1] if tokens else ""
     if column.kind == "empty" or column.name.casefold().startswith("unnamed"):

@@ -307,7 +307,7 @@ def _read_with_arrow(text: str, utf8: bytes | None, separator: str, notes: list[
             ),
         )
     except pa.ArrowInvalid:
-        # A row of another length, a blank line, a cell longer than a block: the careful reader tells which.
+        # A row of another length, a blank line, a cell longer than a block: the careful reader finds it.
         return None
     first = [table.column(i)[0].as_py() for i in range(len(names))] if table.num_rows else []
     if first != header or (quotes and any(_holds_quotes(c) for c in table.columns)):
@@ -316,7 +316,7 @@ def _read_with_arrow(text: str, utf8: bytes | None, separator: str, notes: list[
 
 
 def _holds_quotes(column: Any) -> bool:
-    """Whether a cell holds a quotation mark: a doubled one or a stray one, which Arrow does not tell apart."""
+    """Return whether a cell holds a quotation mark: Arrow reads a doubled one and a stray one alike."""
     import pyarrow.compute as pc
 
     return bool(pc.any(pc.match_substring(column, '"')).as_py())

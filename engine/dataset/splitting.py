@@ -26,7 +26,7 @@ MOST_STRATA = 50
 
 
 class Shares(Protocol):
-    """What says how to split: three shares that add up to 1, and a seed (`engine.runs.spec.SplitSpec`)."""
+    """Settings of a split: three shares that add up to 1, and a seed (`engine.runs.spec.SplitSpec`)."""
 
     @property
     def train(self) -> float: ...  # noqa: D102 - a share

@@ -72,7 +72,7 @@ class Dataset:
 
 @dataclass(slots=True)
 class RawTable:
-    """What a reader found: a header, cells by column, and each row's number when it is not the plain count.
+    """Result of a reader: a header, cells by column, and each row's number when it is not the plain count.
 
     `first_number` is the number of the first row when `numbers` is None.
     """

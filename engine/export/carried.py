@@ -83,7 +83,7 @@ def carried(
     `replaced` gives stand-ins: path -> path. `packages` are there where the script runs. Raises LookupError for what
     cannot be carried, and where two different things have one name.
 
-    >>> imports, code = carried(["engine.adapters.loose_json.unfenced"], {})
+    >>> imports, code = carried(["engine.adapters.scalars.unfenced"], {})
     >>> imports, code.count("def ")
     ('import re', 1)
     """

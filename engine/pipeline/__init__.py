@@ -8,7 +8,7 @@ corpora     the passages that steps search, read and indexed once
 conditions  whether a step runs
 check       what is wrong with a spec, in plain sentences; wiring: between its steps
 build       a spec -> a program
-infer       a table nobody has described yet -> a spec
+infer       a table without a description -> a spec
 importing   a signature string, a class's source, a JSON Schema or a prompt -> a step
 from_program  a Python program -> its spec, seen by running it with marked values (probe)
 templates   the sample projects that are shipped

@@ -28,7 +28,7 @@ AT_ONCE = 8
 """Items of a list that are worked on at the same time."""
 
 USUAL_ITEMS = 3
-"""How long a list nobody has seen yet, and an agent's work, is taken to be."""
+"""Estimated length of a list not seen yet, and of an agent's work."""
 
 
 class Pipeline(Module):

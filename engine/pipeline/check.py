@@ -1,4 +1,4 @@
-"""What is wrong with a pipeline's spec, in plain sentences, before anything is built of it.
+"""Problems of a pipeline's spec, in plain words, before anything is built of it.
 
 For forms and the command line: every problem at once, in the order of the form. It knows no data; the
 names of the data's columns are passed in where they matter.
@@ -10,12 +10,11 @@ import keyword
 import re
 from collections.abc import Collection, Iterator, Sequence
 
-from engine.errors import ConfigurationError, SignatureError
+from engine.errors import ConfigurationError
 from engine.lm.catalog import find_route
 from engine.modules.module import Module
 from engine.pipeline.conditions import exclude_each_other, plain
 from engine.pipeline.corpora import corpus_path, searches
-from engine.pipeline.signatures import field_type
 from engine.pipeline.spec import CorpusSpec, FieldSpec, PipelineSpec, StepSpec
 from engine.pipeline.strategies import RESERVED, TOOLS
 
@@ -82,7 +81,7 @@ def _is_list(maker: StepSpec, name: str) -> bool:
 
 
 def _may_be_list(field: FieldSpec) -> bool:
-    """Whether a list can be read as this field; a text is written as numbered passages."""
+    """Return whether a list can be read as this field; a text is written as numbered passages."""
     return not field.choices and field.parsed_type.plain not in (int, float, bool)
 
 
@@ -351,10 +350,8 @@ def _field_problems(field: FieldSpec, place: str) -> Iterator[str]:
         return
     if field.choices:
         yield from _choice_problems(field)
-    try:
-        field_type(field)
-    except SignatureError as error:
-        yield f"The type of {field.name!r}: {error}"
+    if field.parsed_type.problem:
+        yield f"The type of {field.name!r}: {field.parsed_type.problem}"
 
 
 def _choice_problems(field: FieldSpec) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Whether a step with a condition runs, and whether two conditions can hold together. It knows values, and no steps."""
+"""Conditions of steps: when a step runs, and which conditions exclude each other. It knows values, and no steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The passages that a pipeline's steps search: read once, indexed once a process, and told apart by their hash.
+"""The passages that a pipeline's steps search: read once, indexed once a process, and identified by their hash.
 
 It knows corpora and retrievers, and nothing of steps.
 """
@@ -58,7 +58,7 @@ def corpus_of(spec: CorpusSpec) -> Corpus:
         where = repr(spec.file) if spec.file else "the list"
         raise PipelineError(
             f"The passages of {where} are not those this program was made with: they have changed since. "
-            "Put the former ones back, or set the corpus up again and tune anew."
+            "Put the former ones back, or set the corpus up again and tune again."
         )
     return corpus
 
@@ -92,7 +92,7 @@ def with_passages(spec: PipelineSpec, largest: int = 0, *, anew: bool = False) -
 
 
 def searches(step: StepSpec) -> bool:
-    """Return whether a step looks into a corpus of its own."""
+    """Return whether a step searches its own corpus."""
     return step.strategy == "retrieve" or (
         step.strategy in ("react", "tool") and "search" in step.options.tools
     )
@@ -154,7 +154,7 @@ def corpus_path(file: str) -> Path:
 
 
 def _key(spec: CorpusSpec) -> Any:
-    """What a corpus is kept under: its passages, or its file as it is now."""
+    """Return the key of a corpus: its passages, or its file as it is now."""
     if spec.passages:
         return spec.passages
     path = corpus_path(spec.file)
@@ -171,7 +171,7 @@ def _read(spec: CorpusSpec) -> Corpus:
 
 
 def _stamp(path: Path) -> tuple[Any, ...]:
-    """What changes when a file, or a file in a folder, changes. A folder is looked through every few seconds at most."""
+    """Return a value that changes when a file, or a file in a folder, changes. A folder is looked through every few seconds at most."""
     if not path.is_dir():
         return _stat(path) if path.exists() else ()
     known = _looked.get(str(path))

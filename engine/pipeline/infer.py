@@ -1,4 +1,4 @@
-"""A table nobody has described yet -> a task to start from: fields, types, allowed values, instruction.
+"""A table without a description -> a task to start from: fields, types, allowed values, instruction.
 
 Everything here is a first guess for a person to change. It knows datasets and specs, no models.
 """

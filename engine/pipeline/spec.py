@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from engine.lm.choice import ModelChoice
-from engine.signature.field_type import FieldType, read_field_type
+from engine.signature.grammar import FieldType, read_field_type
 
 
 class FieldSpec(BaseModel):
@@ -44,7 +44,7 @@ AdapterName = Literal["chat", "json", "xml", "two_step"]
 
 
 class CorpusSpec(BaseModel):
-    """What a retrieve step searches: `passages` written here, or a `file` (CSV and its `column`, or a folder of texts).
+    """Passages of a retrieve step: `passages` written here, or a `file` (CSV and its `column`, or a folder of texts).
 
     A table's column "title" is shown before each passage. `hash` is that of the passages when a run or a program was
     made with them, so that a changed file is noticed ("": as they are now).
@@ -81,7 +81,7 @@ class Each(BaseModel):
 
 
 class StepOptions(BaseModel):
-    """What a strategy can be told; each looks at its own.
+    """Options of the strategies; each reads its own.
 
     `tools` names what react may call (see `engine.pipeline.strategies.TOOLS`), `max_iters` is how many steps react, or
     tries program_of_thought, may take (0: their default). best_of_n and refine make up to `tries` answers and stop at one
@@ -106,7 +106,7 @@ def _from_name(value: Any) -> Any:
 
 
 def _to_name(choice: ModelChoice | None) -> str | dict[str, Any]:
-    """A model that only its name tells is written as that name, as it was before steps could say more."""
+    """Return a model without settings as its name, as files had it before steps could say more."""
     if choice is None:
         return ""
     said = choice.model_dump(exclude_none=True)
@@ -153,17 +153,17 @@ class StepSpec(BaseModel):
 
     @property
     def answers(self) -> tuple[FieldSpec, ...]:
-        """What one run of the step answers: its outputs; a search and a tool have one of their own where none is named."""
+        """The outputs of one run of the step; a search and a tool have a default one where none is named."""
         return self.outputs or OWN_OUTPUTS.get(self.strategy, ())
 
     @property
     def makes(self) -> tuple[FieldSpec, ...]:
-        """What the step leaves for later steps: what it answers, as lists where it runs for each item of one."""
+        """The fields for later steps: its answers, as lists where it runs for each item of one."""
         return self.answers if self.each is None else tuple(map(listed, self.answers))
 
     @property
     def needs(self) -> tuple[FieldSpec, ...]:
-        """What the step takes from the pipeline to run: its inputs, with the list in the place of its item."""
+        """The fields that the step takes from the pipeline: its inputs, with the list in the place of its item."""
         if self.each is None:
             return self.inputs
         needed: dict[str, FieldSpec] = {}

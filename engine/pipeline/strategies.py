@@ -1,4 +1,4 @@
-"""How a step of a pipeline may answer: each strategy's name, the module it becomes, and the tools it may be given by name.
+"""Strategies of a pipeline's steps: each strategy's name, the module it becomes, and the tools it may be given by name.
 
 It knows modules and tools, and one step at a time.
 """
@@ -163,7 +163,7 @@ TOOLS: dict[str, Tool] = {
         search, desc='Finds the passages that say most about a query, such as "refund after a month".'
     ),
 }
-"""What a step may call, by name."""
+"""Tools that a step may call, by name."""
 
 
 def _react(signature: type[Signature], options: StepOptions) -> Module:

@@ -1,8 +1,7 @@
 """Signatures: typed contracts that say what a step reads, what it writes and what it is for.
 
     fields.py      InputField, OutputField, and what a field carries
-    field_type.py  a field's type as a value
-    grammar.py     the one reader of type texts ("list[str]") and signature texts ("a, b: int -> c")
+    grammar.py     the one reader of type texts ("list[str]"), field types and signature texts ("a, b: int -> c")
     signature.py   Signature, make_signature, ensure_signature
 
 It knows nothing of prompts, models or examples.

@@ -1,4 +1,4 @@
-"""What a field of a signature carries: its side, its type, its description and its constraints.
+"""The record of a signature's field: its side, its type, its description and its constraints.
 
 A field is a pydantic `FieldInfo`; the side, description and label stand in its `json_schema_extra`
 under the keys "role", "desc" and "prefix". This module knows nothing of signatures as a whole.
@@ -59,7 +59,7 @@ def _field(role: Role, options: dict[str, Any]) -> FieldInfo:
 
 
 def role_of(field: Any) -> Role | None:
-    """Return the side a field stands on, or None for anything that is not a signature's field."""
+    """Return the side of a field, or None for anything that is not a signature's field."""
     extra = getattr(field, "json_schema_extra", None) if isinstance(field, FieldInfo) else None
     role = extra.get("role") if isinstance(extra, dict) else None
     return role if role in ("input", "output") else None
@@ -68,7 +68,7 @@ def role_of(field: Any) -> Role | None:
 def typed(name: str, field: FieldInfo, annotation: Any) -> FieldInfo:
     """Return a copy of a field with its type, description and label filled in.
 
-    Without a description the placeholder "${name}" stands in, as programs for DSPy expect;
+    Without a description the placeholder "${name}" is used, as programs for DSPy expect;
     `Signature.description` reads it as "".
     """
     try:

@@ -24,7 +24,7 @@ from engine.text import listed
 
 
 def declared_fields(cls: type, declared: dict[str, Any], scope: Mapping[str, Any]) -> dict[str, FieldInfo]:
-    """Return the fields that a class body declares, typed; `scope` is where the class statement stands.
+    """Return the fields that a class body declares, typed; `scope` is the scope of the class statement.
 
     Raises SignatureError for an annotated name that is neither an InputField nor an OutputField.
     """
@@ -216,7 +216,7 @@ class SignatureMeta(type):
 
     @property
     def instructions(cls) -> str:
-        """What the step is told to do; without a docstring, a sentence that names its fields."""
+        """The task of the step; without a docstring, a text that names its fields."""
         return cls._instructions or _default_instructions(cls)
 
     @property
@@ -296,14 +296,14 @@ class SignatureMeta(type):
     def delete(cls, name: str) -> type[Signature]:
         """Return a signature without a field; one that is not there is no error.
 
-        An instruction that nobody wrote, which names the fields, names those that are left.
+        A default instruction, which names the fields, names those that are left.
         """
         kept = {key: value for key, value in cls._fields.items() if key != name}
         unwritten = cls.instructions == _default_instructions(cls)
         return _build(cls.__name__, kept, None if unwritten else cls.instructions)
 
     def equals(cls, other: Any) -> bool:
-        """Whether another signature has the same instruction and the same fields, types included."""
+        """Return whether another signature has the same instruction and the same fields, types included."""
         return (
             isinstance(other, SignatureMeta)
             and cls.instructions == other.instructions
@@ -384,7 +384,7 @@ def make_signature(
 def ensure_signature(signature: Any, instructions: str | None = None) -> Any:
     """Return a signature class whatever form it was given in; None stays None.
 
-    Raises SignatureError for instructions beside a class, which has its own.
+    Raises SignatureError for instructions next to a class, which has its own.
     """
     if signature is None or (isinstance(signature, SignatureMeta) and not instructions):
         return signature

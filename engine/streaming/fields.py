@@ -11,7 +11,7 @@ import re
 from abc import ABC, abstractmethod
 from typing import Any
 
-from engine.adapters.tags import unescaped
+from engine.adapters.xml import unescaped
 
 
 class FieldReader(ABC):

@@ -1,6 +1,6 @@
-"""What a field can hold beyond JSON types.
+"""Types of fields beyond those of JSON.
 
-    base.py     Type: how a value stands in a message, is described to a model and read from a reply
+    base.py     Type: how a value is shown in a message, described to a model and read from a reply
     media.py    Image, Audio, File, PDF: parts of a message, and the one door to the network, opened by `from_url` only
     textual.py  Reasoning, History, Code, Document and the Citations of it
     tool.py     ToolForm, what a tool is to a prompt, and the calls that a model asks for

@@ -285,7 +285,7 @@ class Citations(Type):
         return self.citations[index]
 
     def found_in(self, documents: Iterable[Document | str]) -> bool:
-        """Whether every cited text stands, word for word, in the document it names."""
+        """Return whether every cited text occurs, word for word, in the document it names."""
         texts = [d.data if isinstance(d, Document) else d for d in documents]
         return all(
             0 <= c.document_index < len(texts) and c.cited_text in texts[c.document_index]

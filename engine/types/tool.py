@@ -119,7 +119,7 @@ class ToolCall(Type):
 
 
 class ToolCallResult(Type):
-    """What one call gave; `is_error` says that it failed, and `value` then why."""
+    """Result of one call; `is_error` says that it failed, and `value` then why."""
 
     call_id: str | None = None
     name: str
@@ -133,7 +133,7 @@ class ToolCallResult(Type):
 
 
 class ToolCallResults(Type):
-    """What the calls of one turn gave, in their order."""
+    """Results of the calls of one turn, in their order."""
 
     tool_call_results: tuple[ToolCallResult, ...] = ()
 

@@ -20,13 +20,13 @@ from engine.similarity import search_words
 HERE = "engine.export.standalone.stand_ins"
 REPLACED = {
     "orjson": f"{HERE}.orjson",
-    "engine.adapters.loose_json._repaired": f"{HERE}.no_repair",
+    "engine.adapters.scalars._repaired": f"{HERE}.no_repair",
     "engine.adapters.notes.output_note": f"{HERE}.output_note",
     "engine.adapters.reading._own_form": "engine.adapters.reading._structured",
     "engine.adapters.reading._schema_type": f"{HERE}.no_schema",
     "engine.adapters.reading._validator": f"{HERE}.calendar_check",
-    "engine.adapters.tags._is_record": f"{HERE}.no_record",
-    "engine.adapters.tags.fields_of": f"{HERE}.no_fields",
+    "engine.adapters.xml._is_record": f"{HERE}.no_record",
+    "engine.adapters.xml.fields_of": f"{HERE}.no_fields",
     "engine.adapters.values.jsonable": f"{HERE}.calendar_text",
     "engine.similarity._posting": f"{HERE}.pairs",
     "engine.similarity._ranked": f"{HERE}.ranked",

@@ -18,21 +18,23 @@ DEEPEST = 12
 
 
 @dataclass(frozen=True, slots=True)
-class ReadSchema:
-    """A schema's properties as fields."""
+class ReadFields:
+    """Fields of a class or a schema, its description, and notes on what was left out; inputs only where it names them."""
 
-    fields: tuple[FieldSpec, ...]
+    outputs: tuple[FieldSpec, ...]
     description: str
     notes: tuple[str, ...]
+    inputs: tuple[FieldSpec, ...] = ()
+    name: str = ""
 
 
-def read_schema(text: str) -> ReadSchema:
+def read_schema(text: str) -> ReadFields:
     """Return the fields of a JSON Schema; one inside a tool's or a response format's description is found too.
 
     Raises PipelineError when it is no JSON, or describes no object with properties.
 
     >>> found = read_schema('{"properties": {"kind": {"enum": ["a", "b"]}, "n": {"type": ["integer", "null"]}}}')
-    >>> [(f.name, f.type, f.choices) for f in found.fields]
+    >>> [(f.name, f.type, f.choices) for f in found.outputs]
     [('kind', 'str', ('a', 'b')), ('n', 'Optional[int]', ())]
     """
     try:
@@ -60,7 +62,7 @@ def read_schema(text: str) -> ReadSchema:
     )
     if not fields:
         raise PipelineError("The schema has no properties, so there is nothing to answer. Add at least one.")
-    return ReadSchema(fields, " ".join(str(said).split()), tuple(reader.notes))
+    return ReadFields(fields, " ".join(str(said).split()), tuple(reader.notes))
 
 
 def _object_in(data: Any, depth: int = 0) -> tuple[dict[str, Any] | None, str]:
@@ -174,18 +176,7 @@ PLURAL = {
 _ENUMS = frozenset(("Enum", "StrEnum", "IntEnum"))
 
 
-@dataclass(frozen=True, slots=True)
-class ReadClass:
-    """A class's fields: answers, and inputs where it says which are (a signature class does)."""
-
-    name: str
-    doc: str
-    inputs: tuple[FieldSpec, ...]
-    outputs: tuple[FieldSpec, ...]
-    notes: tuple[str, ...]
-
-
-def read_class(source: str) -> ReadClass:
+def read_class(source: str) -> ReadFields:
     """Return the fields of the class in a source text; of several, the one that no other one uses.
 
     Raises PipelineError when the text is no Python or holds no class with fields.
@@ -234,7 +225,7 @@ def read_class(source: str) -> ReadClass:
         ),
     ]
     doc = " ".join((ast.get_docstring(models[name]) or "").split())
-    return ReadClass(name, doc, tuple(sides["input"]), tuple(sides["output"]), tuple(notes))
+    return ReadFields(tuple(sides["output"]), doc, tuple(notes), tuple(sides["input"]), name)
 
 
 class _DeclarationReader:

@@ -181,7 +181,7 @@ class Probe:
             for f in step.inputs:
                 if f.name == name:
                     return self._marked(f, closed=False)
-        # Nobody reads it by this name: a list, whose items somebody may read.
+        # No step reads it by this name: a list, whose items a step may read.
         return [_Mark(f"{name} {i}") for i in range(_ITEMS)]
 
     def _marked(self, f: FieldSpec, *, closed: bool) -> Any:
@@ -286,7 +286,7 @@ def _wired(steps: Mapping[str, StepSpec], seen: list[Seen]) -> Iterator[StepSpec
 
 
 def _condition(name: str, seen: list[Seen]) -> Condition:
-    """The one field whose value decides whether a step runs."""
+    """Return the one field whose value decides whether a step runs."""
     ran, not_ran = [r for r in seen if name in r.calls], [r for r in seen if name not in r.calls]
     for name in dict.fromkeys(f for run in seen for f in run.chosen):
         yes = {str(r.chosen[name]) for r in ran if name in r.chosen}

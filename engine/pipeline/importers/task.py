@@ -1,7 +1,7 @@
 """A task written elsewhere -> a step: a signature string, a class's source text, a JSON Schema, a prompt.
 
 Everything is data from outside: source text is read as a syntax tree and never run. What cannot be carried
-over is told in notes; what cannot be read is one sentence. It knows specs, no forms and no models.
+over is listed in notes; what cannot be read is an error. It knows specs, no forms and no models.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Literal
 
 from engine.errors import PipelineError
 from engine.pipeline.check import usable_name
-from engine.pipeline.importers.classes import read_class, read_schema
+from engine.pipeline.importers.classes import ReadFields, read_class, read_schema
 from engine.pipeline.spec import FieldSpec, StepSpec
-from engine.signature.field_type import read_field_type
+from engine.signature.grammar import read_field_type
 
 Form = Literal["signature", "class", "schema", "prompt"]
 LONGEST = 200_000
@@ -104,36 +104,27 @@ def _field(name: str, annotation: ast.expr | None) -> FieldSpec:
 
 def _class(text: str) -> Imported:
     found = read_class(text)
-    inputs = found.inputs or (
-        FieldSpec(name=usable_name("text", [f.name for f in found.outputs]), description="The text to read"),
-    )
-    notes = list(found.notes)
-    if not found.inputs:
-        notes.insert(
-            0, f"The fields of {found.name} became the answers; what is read is the input {inputs[0].name!r}."
-        )
-    step = StepSpec(
-        name=_step_name((*inputs, *found.outputs)),
-        instructions=found.doc,
-        inputs=inputs,
-        outputs=found.outputs,
-    )
-    return Imported(step, tuple(notes))
+    return _with_fields(found, f"The fields of {found.name}")
 
 
 def _schema(text: str) -> Imported:
-    found = read_schema(text)
-    entry = FieldSpec(
-        name=usable_name("text", [f.name for f in found.fields]), description="The text to read"
-    )
+    return _with_fields(read_schema(text), "The schema's properties")
+
+
+def _with_fields(found: ReadFields, source: str) -> Imported:
+    """Return a step with the fields; where none is an input, it reads a text."""
+    inputs, notes = found.inputs, found.notes
+    if not inputs:
+        name = usable_name("text", [f.name for f in found.outputs])
+        inputs = (FieldSpec(name=name, description="The text to read"),)
+        notes = (f"{source} became the answers; what is read is the input {name!r}.", *notes)
     step = StepSpec(
-        name=_step_name((entry, *found.fields)),
+        name=_step_name((*inputs, *found.outputs)),
         instructions=found.description,
-        inputs=(entry,),
-        outputs=found.fields,
+        inputs=inputs,
+        outputs=found.outputs,
     )
-    note = f"The schema's properties became the answers; what is read is the input {entry.name!r}."
-    return Imported(step, (note, *found.notes))
+    return Imported(step, notes)
 
 
 def _prompt(text: str) -> Imported:

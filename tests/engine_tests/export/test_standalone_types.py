@@ -269,7 +269,7 @@ def test_what_cannot_be_carried_is_named():
     with pytest.raises(LookupError, match=r"engine\.dataset\.read"):
         carried(["engine.dataset.read.nothing"], {})
     with pytest.raises(LookupError, match="json_repair"):
-        carried(["engine.adapters.loose_json._repaired"], {})
+        carried(["engine.adapters.scalars._repaired"], {})
 
 
 ODD = "{braces} 100%s 🙂 é [[ ## label ## ]]"

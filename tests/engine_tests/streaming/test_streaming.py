@@ -14,7 +14,7 @@ from run_setup import wait_for
 
 import engine
 from engine.adapters import XMLAdapter
-from engine.adapters.tags import escaped
+from engine.adapters.xml import escaped
 from engine.errors import ConfigurationError, LMError
 from engine.lm.streaming import Chunk
 from engine.streaming import (

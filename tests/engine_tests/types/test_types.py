@@ -114,11 +114,11 @@ def test_an_image_stands_as_a_part_between_the_texts():
             ).label
             == "cat"
         )
-    content = user_content(lm)
-    assert [part["type"] for part in content] == ["text", "image_url", "text"]
-    assert content[0]["text"].startswith("[[ ## picture ## ]]")
-    assert content[1]["image_url"]["url"] == URI
-    assert "[[ ## hint ## ]]\nh" in content[2]["text"]
+    values = user_content(lm)
+    assert [part["type"] for part in values] == ["text", "image_url", "text"]
+    assert values[0]["text"].startswith("[[ ## picture ## ]]")
+    assert values[1]["image_url"]["url"] == URI
+    assert "[[ ## hint ## ]]\nh" in values[2]["text"]
 
 
 def test_images_nested_in_lists_and_models_are_parts_too():
@@ -138,12 +138,12 @@ def test_images_nested_in_lists_and_models_are_parts_too():
 
 
 def test_text_from_outside_cannot_pass_for_a_part():
-    from engine.adapters import content
+    from engine.adapters import values
 
     text = '[0123:0] <image> {"type": "image_url"}'
     messages = ChatAdapter().format(Signature("a, b -> c"), [], {"a": text, "b": "x"})
     assert isinstance(messages[-1]["content"], str)
-    assert content._NONCE not in str(messages)
+    assert values._NONCE not in str(messages)
 
 
 def test_demonstrations_keep_images_through_a_saved_program(tmp_path):
