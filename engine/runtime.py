@@ -193,7 +193,7 @@ def usage_by_model(replies: Iterable[Reply]) -> dict[str, dict[str, Any]]:
 
 _TOKENS = ("input_tokens", "output_tokens", "prompt_tokens", "completion_tokens", "total_tokens")
 _COUNTED = ("calls", "cached", *_TOKENS)
-"""What is counted; "prompt_tokens" and "completion_tokens" are DSPy's names for the two before them."""
+"""The numbers that are counted; "prompt_tokens" and "completion_tokens" are DSPy's names for the two before them."""
 
 
 def _unchanged(prediction: Any) -> Any:

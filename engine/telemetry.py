@@ -199,7 +199,7 @@ class OpenTelemetryCallback(BaseCallback):
         self._start(call_id, f"retrieval {kind}", about | content)
 
     def on_retrieve_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
-        """What it found."""
+        """Its passages."""
         passages = list(getattr(outputs, "passages", ())) if outputs is not None else []
         about: Attributes = {"tuneboard.retrieval.found": len(passages)}
         self._end(call_id, about | self._content_of({"gen_ai.retrieval.documents": passages}), exception)
@@ -214,7 +214,7 @@ class OpenTelemetryCallback(BaseCallback):
     def on_interpreter_execute_end(
         self, call_id: str, outputs: Any, exception: BaseException | None = None
     ) -> None:
-        """What it came to."""
+        """Its output."""
         content = self._content_of({"tuneboard.output": outputs.text()} if outputs is not None else {})
         self._end(call_id, content, exception)
 

@@ -141,7 +141,7 @@ class BaseLM:
     history: Any
     _defined: ClassVar[str] = ""
     _records: ClassVar[bool] = False
-    """Whether what `forward` calls notes its calls in the history itself."""
+    """Set where what `forward` calls notes its calls in the history itself."""
 
     def __init__(
         self,
@@ -249,31 +249,31 @@ class BaseLM:
         return None
 
     capabilities: frozenset[str] = frozenset()
-    """What the endpoint is known to do, in the words of `engine.lm.client.Capability`."""
+    """The endpoint's known abilities, in the words of `engine.lm.client.Capability`."""
 
     @property
     def supports_response_format(self) -> bool:
-        """Whether it takes a JSON schema as response_format."""
+        """True if it takes a JSON schema as response_format."""
         return "json_schema" in self.capabilities
 
     @property
     def supports_function_calling(self) -> bool:
-        """Whether it takes `tools` and answers with tool calls."""
+        """True if it takes `tools` and answers with tool calls."""
         return "tools" in self.capabilities
 
     @property
     def supports_reasoning(self) -> bool:
-        """Whether it sends the model's reasoning next to its answer."""
+        """True if it sends the model's reasoning next to its answer."""
         return "reasoning" in self.capabilities
 
     @property
     def supports_citations(self) -> bool:
-        """Whether it cites from documents that are parts of a message."""
+        """True if it cites from documents that are parts of a message."""
         return "citations" in self.capabilities
 
 
 _WAYS = ("complete", "aforward", "forward", "__call__")
-"""What a subclass may define to answer; of several in one class the first."""
+"""Methods that a subclass may define to answer; of several in one class the first counts."""
 
 _FOREIGN = _WAYS[1:]
 

@@ -101,7 +101,7 @@ payer: ContextVar[str | None] = ContextVar("engine_lm_payer", default=None)
 """Id of the run that pays for the calls made here; the search driver sets it."""
 
 LOCK_SECONDS = 10.0
-"""How long another process that writes is waited for."""
+"""Longest wait for another process that writes."""
 
 SCHEMA = 1
 """The number of the newest migration, kept in the file's user_version."""

@@ -42,7 +42,7 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a model's requests go. `model` is the name that is sent, `name` the one the person wrote."""
+    """The way of a model's requests. `model` is the name that is sent, `name` the one that the user wrote."""
 
     name: str
     model: str
@@ -53,7 +53,7 @@ class Route:
 
     @property
     def foreign(self) -> bool:
-        """Whether it goes to another address than the provider's own."""
+        """True if it goes to another address than the provider's own."""
         return self.custom and not (self.provider is not None and self.provider.own_address)
 
     @property
@@ -65,7 +65,7 @@ class Route:
 
     @property
     def endpoint(self) -> str:
-        """What tells this endpoint from others in the cache: never a key, never a password in the URL."""
+        """Name of this endpoint in the cache: never a key, never a password in the URL."""
         if self.base_url is None:
             return self.provider.prefix if self.provider else "litellm"
         parts = urlsplit(self.base_url)
@@ -146,7 +146,7 @@ def normal_base_url(url: str, *, add_version: bool = True) -> str:
 
 
 def is_reasoning_model(model: str) -> bool:
-    """Whether a model takes max_completion_tokens and no temperature but 1 (OpenAI's o-series and GPT-5 on).
+    """Return whether a model takes max_completion_tokens and no temperature but 1 (OpenAI's o-series and GPT-5 on).
 
     >>> [is_reasoning_model(m) for m in ("openai/o3-mini", "gpt-5-nano", "gpt-5-chat-latest", "gpt-4o")]
     [True, True, False, False]
@@ -302,7 +302,7 @@ PROVIDERS: tuple[Provider, ...] = (
     ),
     Provider("cohere", "Cohere", "litellm", key_env="COHERE_API_KEY", examples=("cohere/command-a-03-2025",)),
 )
-"""What the Settings page lists, the most asked-for first."""
+"""The providers on the Settings page, the most used first."""
 
 _ALIASES: tuple[Provider, ...] = (
     Provider("vllm", "vLLM server", "openai", "http://localhost:8000/v1", None, False, True, True),

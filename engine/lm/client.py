@@ -238,7 +238,7 @@ class LM(BaseLM):
 
     @property
     def caches(self) -> bool:
-        """Whether answers are kept, so that the same request is free the next time."""
+        """True if answers are kept, so that the same request is free the next time."""
         return self._cache_setting is not False
 
     async def complete(self, request: Request) -> Reply:
@@ -267,7 +267,7 @@ class LM(BaseLM):
 
     @property
     def capabilities(self) -> frozenset[str]:  # type: ignore[override]  # found out when it is first asked for
-        """What the endpoint can do, as far as it is known or given."""
+        """The endpoint's abilities, as far as they are known or given."""
         if self._capabilities is None:
             self._capabilities = capabilities_of(self.route, self._price())
         return self._capabilities

@@ -1,4 +1,4 @@
-"""What passes between the engine and a model: `Request` and `Reply`, and the OpenAI protocol's JSON read into them.
+"""Messages between the engine and a model: `Request` and `Reply`, and the OpenAI protocol's JSON read into them.
 
 litellm gives its replies the same shape. It knows no network and no cache.
 """
@@ -60,7 +60,7 @@ _ONE_CALL = Usage(calls=1)
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a model answered, and what it cost.
+    """A model's answer and its cost.
 
     `key` is the request's cache key ("" where no cache was used). `cached` says that nothing was paid for
     it now; `payer` is the id of the run that paid for it first, so that a run resumed from the

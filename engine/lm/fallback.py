@@ -69,22 +69,22 @@ class FallbackLM(BaseLM):
 
     @property
     def supports_response_format(self) -> bool:
-        """Whether the first model takes a JSON schema; for others that do not, it is left out."""
+        """True if the first model takes a JSON schema; for others that do not, it is left out."""
         return self.lms[0].supports_response_format
 
     @property
     def supports_function_calling(self) -> bool:
-        """Whether all of them do: what is asked for natively is not in the prompt."""
+        """True if all of them do: what is asked for natively is not in the prompt."""
         return all(lm.supports_function_calling for lm in self.lms)
 
     @property
     def supports_reasoning(self) -> bool:
-        """Whether all of them send their reasoning next to the answer."""
+        """True if all of them send their reasoning next to the answer."""
         return all(lm.supports_reasoning for lm in self.lms)
 
     @property
     def supports_citations(self) -> bool:
-        """Whether all of them cite by themselves."""
+        """True if all of them cite by themselves."""
         return all(lm.supports_citations for lm in self.lms)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> FallbackLM:

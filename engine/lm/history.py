@@ -44,12 +44,12 @@ class Call(Mapping[str, Any]):
 
     @property
     def usage(self) -> Usage:
-        """What the call cost, or would have cost when it came from the cache."""
+        """The call's cost, or what it would have cost when it came from the cache."""
         return self.reply.usage if self.reply else Usage()
 
     @property
     def cached(self) -> bool:
-        """Whether the answer came from the cache."""
+        """True if the answer came from the cache."""
         return self.reply is not None and self.reply.cached
 
     def __getitem__(self, key: str) -> Any:

@@ -69,7 +69,7 @@ def _rest(
 REQUEST_CLASS = aiohttp.ClientRequest if sys.version_info >= (3, 12) else PromptRequest
 
 CONNECT_SECONDS = 10.0
-"""How long a connection may take to come up."""
+"""Longest time for a connection to come up."""
 
 
 class OpenAITransport:

@@ -136,7 +136,7 @@ class Assembly:
 
     @property
     def begun(self) -> bool:
-        """Whether a piece has come."""
+        """True once a piece has come."""
         return any(self._text) or any(self._reasoning)
 
     def reply(self) -> dict[str, Any]:
