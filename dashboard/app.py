@@ -1,12 +1,11 @@
-"""The dashboard's entry: page settings, navigation, and the last net for errors; nothing else."""
+"""The dashboard's entry: page settings, navigation, and errors of a whole page."""
 
 from pathlib import Path
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from dashboard import callback_net
-from dashboard.components.page import complain, only_looking
+from dashboard.components.page import read_only_notice, show_error
 from dashboard.state.selection import read_only
 from engine.errors import EngineError
 
@@ -15,7 +14,6 @@ HERE = Path(__file__).parent
 st.set_page_config(page_title="Tuneboard", page_icon="🎛️", layout="wide", initial_sidebar_state="expanded")
 
 LOOKING = read_only()
-callback_net.spread()
 
 
 def _page(name: str, title: str, icon: str, *, changes: bool = False, default: bool = False) -> StreamlitPage:
@@ -57,12 +55,12 @@ try:
         with st.sidebar:
             st.badge("Read-only look", icon=":material/visibility:", color="blue")
     if LOOKING and chosen in (*set_up, settings):
-        only_looking()
+        read_only_notice()
     else:
         chosen.run()
 except EngineError as error:
     # One place for all pages: a locked, damaged or newer store, a file that is gone. The sentence says what to do.
-    complain(error)
+    show_error(error)
 finally:
     # Last, because the first call loads what the rest of a first page can do without.
     st.logo(HERE / "static" / "logo.svg", icon_image=HERE / "static" / "mark.svg", size="large")

@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components.page import Current
+from dashboard.components.page import Current, callback
 from dashboard.state import reading
 from dashboard.state.drafts import Change, ChangedElsewhereError, Part, edit_seen, state_of
 
@@ -85,7 +85,7 @@ def _choice(project_id: str, part: Part) -> None:
             st.button(
                 "Keep the other tab's",
                 key="keep_theirs",
-                on_click=_drop,
+                on_click=callback(_drop),
                 args=(project_id, part),
                 help="Your last change here is given up.",
             )
@@ -93,7 +93,7 @@ def _choice(project_id: str, part: Part) -> None:
                 "Put my change on top",
                 key="keep_mine",
                 type="primary",
-                on_click=_apply,
+                on_click=callback(_apply),
                 args=(project_id, part),
                 help="The other tab's changes stay; where both changed the same field, yours holds.",
             )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec
 
 import streamlit as st
 
 from dashboard.state import reading
 from dashboard.state.selection import Selection, read_only
-from dashboard.views.text import plain
+from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 from engine.runs.spec import ProjectDraft
 from engine.store.rows import ProjectRow
@@ -127,16 +128,39 @@ def current() -> Current | None:
     return Current(chosen, reading.draft_of(chosen))
 
 
-def go(name: str, **changes: str) -> None:
+def open_page(name: str, **changes: str) -> None:
     """Open another page of the same project."""
     chosen = Selection(project=st.session_state.get("project", "")).with_(**changes)
     st.switch_page(PAGES[name], query_params=chosen.params())
 
 
-def complain(error: EngineError) -> None:
+def show_error(error: EngineError) -> None:
     """Show an error's sentence; it names the thing and says what to do."""
     with st.container(border=True, key=f"error_{abs(hash(str(error)))}"):
-        st.markdown(f":orange[:material/error:] {plain(str(error), 1000)}")
+        st.markdown(f":orange[:material/error:] {escape_markdown(str(error), 1000)}")
+
+
+_Arguments = ParamSpec("_Arguments")
+
+
+def callback(act: Callable[_Arguments, object]) -> Callable[_Arguments, None]:
+    """Return a widget's callback that shows an EngineError: a store that is locked, full or read-only, for example.
+
+    Streamlit runs callbacks before the page, where `app.py` catches nothing: an error there would leave an empty page.
+    """
+
+    @functools.wraps(act)
+    def reporting(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> None:
+        try:
+            act(*arguments, **named)
+        except EngineError as error:
+            st.toast(
+                f"Your last change was not saved. {escape_markdown(str(error), 1000)}",
+                icon=":material/error:",
+                duration="infinite",
+            )
+
+    return reporting
 
 
 def press(label: str, why_not: str, **options: Any) -> bool:
@@ -147,7 +171,7 @@ def press(label: str, why_not: str, **options: Any) -> bool:
     """
     pressed = st.button(label, **options)
     if pressed and why_not:
-        st.markdown(f":orange[:material/pending:] {plain(why_not)}")
+        st.markdown(f":orange[:material/pending:] {escape_markdown(why_not)}")
     return pressed and not why_not
 
 
@@ -157,7 +181,7 @@ def tune_link() -> None:
         st.page_link(PAGES["tune"], label="Choose how to tune", icon=":material/tune:", width="content")
 
 
-def only_looking() -> None:
+def read_only_notice() -> None:
     """Say that this page is for changing things, which nobody can here."""
     with st.container(border=True, key="only_looking"):
         st.markdown("**This is a read-only look**")

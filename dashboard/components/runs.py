@@ -1,4 +1,4 @@
-"""Which run a page shows: the one named in the address, else the project's newest."""
+"""The run that a page shows, and what several pages show of a run: state, verdict, columns of scores."""
 
 from __future__ import annotations
 
@@ -8,12 +8,31 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components.run_header import STATES
 from dashboard.state import reading
 from dashboard.state.selection import Selection
 from dashboard.views.glossary import explain
 from dashboard.views.text import distinct
 from engine.store.rows import RunRow
+
+STATES: dict[str, tuple[str, str, str]] = {
+    "queued": ("Starting", "gray", ":material/hourglass_empty:"),
+    "running": ("Running", "blue", ":material/play_circle:"),
+    "paused": ("Paused", "orange", ":material/pause_circle:"),
+    "finished": ("Finished", "green", ":material/check_circle:"),
+    "stopped": ("Stopped", "orange", ":material/stop_circle:"),
+    "failed": ("Failed", "red", ":material/error:"),
+    "lost": ("Interrupted", "red", ":material/link_off:"),
+}
+
+
+def state_badge(run: RunRow) -> None:
+    """Show a run's state in a word and a colour."""
+    word, colour, icon = STATES[run.state]
+    if run.state == "running" and run.pause_requested:
+        word = "Pausing"
+    if run.state in ("running", "paused") and run.stop_requested:
+        word = "Stopping"
+    st.badge(word, color=colour, icon=icon)  # type: ignore[arg-type]  # the table above holds only valid colours
 
 
 def current_run() -> str | None:

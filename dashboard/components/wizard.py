@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard.components.page import PAGES, Current, current, go, page_style
+from dashboard.components.page import PAGES, Current, callback, current, open_page, page_style
 from dashboard.state import drafts, reading
 from dashboard.state.selection import read_only
-from dashboard.views.text import distinct, plain
+from dashboard.views.text import distinct, escape_markdown
 from dashboard.views.wizard import SET_UP, Hint, Step, next_hint, next_step, steps
 
 SETTING = "coach_off"
@@ -35,7 +35,9 @@ def coach(found: Sequence[Step], here: str, project_id: str) -> None:
         hint = Hint("try the best prompt on an input of your own.", "try_it")
     after = next_step(found, here) if any(s.name == here for s in found) else None
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="coach"):
-        st.markdown(f":blue[:material/lightbulb:] **Next:** {plain(hint.sentence, 200)}", width="content")
+        st.markdown(
+            f":blue[:material/lightbulb:] **Next:** {escape_markdown(hint.sentence, 200)}", width="content"
+        )
         # The page's own button leads to the next step: one way there is enough.
         if hint.page != here and (after is None or after.name != hint.page or here == "tune"):
             st.page_link(
@@ -51,7 +53,7 @@ def coach(found: Sequence[Step], here: str, project_id: str) -> None:
             icon=":material/close:",
             type="tertiary",
             help="Show no more hints. They can be switched on again on the home page.",
-            on_click=drafts.set_setting,
+            on_click=callback(drafts.set_setting),
             args=(SETTING, True),
         )
 
@@ -64,7 +66,7 @@ def coach_switch() -> None:
             key="coach_on",
             icon=":material/lightbulb:",
             type="tertiary",
-            on_click=drafts.set_setting,
+            on_click=callback(drafts.set_setting),
             args=(SETTING, False),
         )
 
@@ -109,7 +111,7 @@ def wizard_header(here: str, words: tuple[str, str] | None = None) -> Current | 
         _next_button(found, here)
     step = next(s for s in found if s.name == here)
     if step.state == "attention" and here in ("task", "examples", "metric", "tune"):
-        st.markdown(f":orange[:material/pending:] {plain(step.sentence)}")
+        st.markdown(f":orange[:material/pending:] {escape_markdown(step.sentence)}")
     else:
         coach(found, here, now.id)
     return now
@@ -128,7 +130,7 @@ def _stepper(found: tuple[Step, ...], here: str, project_id: str) -> None:
             st.page_link(
                 PAGES[step.name],
                 label=label,
-                help=plain(step.sentence),
+                help=escape_markdown(step.sentence),
                 query_params={"project": project_id},
                 width="content",
             )
@@ -151,11 +153,11 @@ def _next_button(found: tuple[Step, ...], here: str) -> None:
         icon=":material/arrow_forward:",
         icon_position="right",
         disabled=after is None,
-        help=None if after else plain(found[at].sentence),
+        help=None if after else escape_markdown(found[at].sentence),
         width="content",
     )
     if pressed and after is not None:
-        go(after.name)
+        open_page(after.name)
 
 
 def project_switch(now: Current) -> None:
@@ -168,7 +170,7 @@ def project_switch(now: Current) -> None:
             index=list(found).index(now.id),
             format_func=lambda i: found.get(i, ""),
             key=f"project_switch_{now.id}",
-            on_change=_switch,
+            on_change=callback(_switch),
             args=(now.id,),
         )
 

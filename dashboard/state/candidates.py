@@ -23,7 +23,7 @@ SPLITS = {"test": "Test rows", "validation": "Validation rows"}
 PARAM = "compare"
 
 
-class Contender(NamedTuple):
+class ComparedCandidate(NamedTuple):
     """One prompt to compare: where it is from, its name in words, its whole evaluations by split."""
 
     key: str
@@ -116,7 +116,9 @@ def comparable(run: RunRow, runs: Iterable[RunRow]) -> list[RunRow]:
 def _alike(left: str, right: str, folder: str, _left: RunRow, _right: RunRow) -> bool:  # noqa: ARG001 - the cache's key
     """Return whether two runs' scores can be compared; what a run does never changes, so this is asked once."""
     try:
-        return not history.guard(history.differences(reading.run_spec(_left), reading.run_spec(_right)))
+        return not history.why_not_comparable(
+            history.differences(reading.run_spec(_left), reading.run_spec(_right))
+        )
     except ValueError:
         return False  # saved by another version; it cannot be read
 
@@ -140,25 +142,25 @@ def name_of(entry: CandidateEntry | CandidateRow, best: str, run: RunRow | None 
     return " · ".join(p for p in parts if p)
 
 
-def chosen(run: RunRow, best: str, text: str, runs: Sequence[RunRow]) -> list[Contender]:
+def chosen(run: RunRow, best: str, text: str, runs: Sequence[RunRow]) -> list[ComparedCandidate]:
     """Return the prompts that an address names; the start against the best where it names fewer than two that exist."""
     by_id = {r.id: r for r in runs}
-    found: list[Contender] = []
+    found: list[ComparedCandidate] = []
     for key in dict.fromkeys(text.split(",")):
         run_id, _, candidate_id = key.partition(".")
         if run_id in by_id and len(found) < MOST:
-            one = contender(by_id[run_id], candidate_id, best if run_id == run.id else "", home=run.id)
+            one = compared(by_id[run_id], candidate_id, best if run_id == run.id else "", home=run.id)
             found += [one] if one is not None else []
     if found:
         return found
     entries = index(run)
     start = next((c.id for c in entries if c.number == 0), "")
     wanted = dict.fromkeys((start, best or _leader(entries)))
-    made = (contender(run, candidate, best, home=run.id) for candidate in wanted if candidate)
+    made = (compared(run, candidate, best, home=run.id) for candidate in wanted if candidate)
     return [c for c in made if c is not None]
 
 
-def contender(run: RunRow, candidate_id: str, best: str, *, home: str) -> Contender | None:
+def compared(run: RunRow, candidate_id: str, best: str, *, home: str) -> ComparedCandidate | None:
     """Return a prompt to compare, or None where the run has no such prompt. `home` is the run that is looked at."""
     entry = next((c for c in index(run) if c.id == candidate_id), None)
     if entry is None:
@@ -168,7 +170,7 @@ def contender(run: RunRow, candidate_id: str, best: str, *, home: str) -> Conten
     row = CandidateRow(entry.id, entry.number, content, entry.score, entry.rows, run.created_at)
     best = best or str((run.result or {}).get("best_candidate", ""))
     name = _short(row, best, run if run.id != home else None)
-    return Contender(key_of(run.id, candidate_id), run, row, name, whole(run).get(candidate_id, {}))
+    return ComparedCandidate(key_of(run.id, candidate_id), run, row, name, whole(run).get(candidate_id, {}))
 
 
 def by_number(run: RunRow, number: int) -> str:
@@ -179,12 +181,12 @@ def by_number(run: RunRow, number: int) -> str:
     raise NotFoundError(f"This run has no prompt {number}. It has {len(index(run)):,}, numbered from 0.")
 
 
-def splits(found: Sequence[Contender]) -> list[str]:
+def splits(found: Sequence[ComparedCandidate]) -> list[str]:
     """Return the splits on which every prompt was scored, the test rows first."""
     return [split for split in SPLITS if found and all(split in c.trials for c in found)]
 
 
-def outcomes(found: Contender, split: str) -> list[Outcome]:
+def outcomes(found: ComparedCandidate, split: str) -> list[Outcome]:
     """Return a prompt's outcomes on a split."""
     return reading.outcomes(found.run, found.trials[split].number)
 

@@ -257,22 +257,10 @@ def lineage_figure(nodes: Sequence[Node]) -> dict[str, Any]:
     ]  # fmt: skip
     for name, group, marker in groups:
         if group:
-            traces.append(
-                {
-                    "type": "scatter",
-                    "mode": "markers+text",
-                    "name": name,
-                    "x": [n.depth for n in group],
-                    "y": [n.place for n in group],
-                    "text": [str(n.number) for n in group],
-                    "textposition": "middle right",
-                    "customdata": [n.number for n in group],
-                    "hovertext": [_told(n) for n in group],
-                    "hovertemplate": "%{hovertext}<extra></extra>",
-                    "marker": marker,
-                    "cliponaxis": False,
-                }
-            )
+            xs, ys = [n.depth for n in group], [n.place for n in group]
+            dots = _dots(name, [n.number for n in group], (xs, ys), marker)
+            dots |= {"textposition": "middle right", "hovertext": [_node_text(n) for n in group]}
+            traces.append(dots | {"hovertemplate": "%{hovertext}<extra></extra>"})
     deepest = max((n.depth for n in nodes), default=0)
     return {
         "traces": traces,
@@ -303,23 +291,15 @@ def variants_figure(found: Sequence[Variant]) -> dict[str, Any]:
         ),
         ("Chosen", [v for v in found if v.best], {"color": "$good", "size": 20, "symbol": "star"}),
     )
-    traces = [
-        {
-            "type": "scatter",
-            "mode": "markers" if name == "Beaten by another" else "markers+text",
-            "name": name,
-            "x": [v.tokens for v in group],
-            "y": [round(100 * v.score, 1) for v in group],
-            "text": [str(v.number) for v in group],
-            "textposition": "top center",
-            "customdata": [v.number for v in group],
-            "hovertemplate": "Prompt %{text}: <b>%{y:.1f} %</b><br>%{x:.0f} tokens a row<extra></extra>",
-            "marker": marker,
-            "cliponaxis": False,
-        }
-        for name, group, marker in groups
-        if group
-    ]
+    traces = []
+    for name, group, marker in groups:
+        if group:
+            xs, ys = [v.tokens for v in group], [round(100 * v.score, 1) for v in group]
+            dots = _dots(name, [v.number for v in group], (xs, ys), marker)
+            dots |= {
+                "hovertemplate": "Prompt %{text}: <b>%{y:.1f} %</b><br>%{x:.0f} tokens a row<extra></extra>"
+            }
+            traces.append(dots | ({"mode": "markers"} if name == "Beaten by another" else {}))
     return {
         "traces": traces,
         "layout": {
@@ -329,8 +309,26 @@ def variants_figure(found: Sequence[Variant]) -> dict[str, Any]:
     }
 
 
-def _told(node: Node) -> str:
+def _node_text(node: Node) -> str:
     score = "not scored" if node.score is None else f"{100 * node.score:.1f} %"
     reason = node.reason if len(node.reason) <= 160 else f"{node.reason[:160]}…"
     lines = [reason[i : i + 60] for i in range(0, len(reason), 60)]
     return f"Prompt {node.number}: <b>{score}</b><br>{'<br>'.join(map(escape, lines))}"
+
+
+def _dots(
+    name: str, numbers: Sequence[int], at: tuple[Sequence[float], Sequence[float]], marker: dict[str, Any]
+) -> dict[str, Any]:
+    """Return a trace of candidates, each with its number."""
+    return {
+        "type": "scatter",
+        "mode": "markers+text",
+        "name": name,
+        "x": list(at[0]),
+        "y": list(at[1]),
+        "text": [str(number) for number in numbers],
+        "textposition": "top center",
+        "customdata": list(numbers),
+        "marker": marker,
+        "cliponaxis": False,
+    }

@@ -1,4 +1,4 @@
-"""A run's events as a person reads them: prompts by their number, what repeats folded into one line. No Streamlit here."""
+"""A run's events as sentences: prompts by their number, repeated events in one line. No Streamlit here."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ def feed(
 
     The keys of `parents` are the candidates in the order found, which is how they are numbered.
     """
-    known = _Known(trials, parents)
+    known = _RunNames(trials, parents)
     lines = []
-    for same in _folded(events[-LATEST:], known):
+    for same in _groups(events[-LATEST:], known):
         at = datetime.fromtimestamp(same[-1].at).astimezone().strftime("%H:%M:%S")
-        lines.append([same[0].id, at, _kind(same[0]), known.said(same)])
+        lines.append([same[0].id, at, _css_class(same[0]), known.sentence(same)])
     return {"lines": lines}
 
 
-class _Known:
-    """What the sentences need to know of a run."""
+class _RunNames:
+    """The names of a run's prompts and trials, and the sentences of its events."""
 
     def __init__(self, trials: Sequence[TrialRow], parents: Mapping[str, Sequence[str]]) -> None:
         self.trials = {t.number: t for t in trials}
         self.numbers = {candidate: number for number, candidate in enumerate(parents)}
 
     def name(self, candidate: object) -> str:
-        """Return what a prompt is called."""
+        """Return a prompt's name."""
         number = self.numbers.get(str(candidate))
         return "A prompt" if number is None else "The starting prompt" if not number else f"Prompt {number}"
 
@@ -47,40 +47,42 @@ class _Known:
         number = event.data.get("trial")
         return self.trials.get(number) if isinstance(number, int) else None
 
-    def said(self, same: Sequence[EventRow]) -> str:
+    def sentence(self, same: Sequence[EventRow]) -> str:
         """Return the sentence of events that make one line."""
         event = same[-1]
         if event.kind == "proposed":
-            return _asked(same)
+            return _proposals_sentence(same)
         if event.kind == "new_best" and event.data.get("candidate") in self.numbers:
-            return self._best(event)
+            return self._best_sentence(event)
         if event.kind == "candidate_found" and "number" in event.data:
             number = event.data["number"]
             reason = event.text.partition(": ")[2]
             return (
-                f"New: prompt {number}. {_capital(reason)}"
+                f"New: prompt {number}. {_upper_first(reason)}"
                 if number
                 else "It begins with the starting prompt."
             )
         trial = self.trial(event)
         if event.kind == "row_scored" and trial is not None and event.data.get("number"):
             rows = ", ".join(str(e.data["number"]) for e in same)
-            what = f"{'Row' if len(same) == 1 else 'Rows'} {rows} failed with {_small(self.name(trial.candidate_id))}"
-            return f"{what}: {_why(event)}"
+            what = f"{'Row' if len(same) == 1 else 'Rows'} {rows} failed with {_lower_first(self.name(trial.candidate_id))}"
+            return f"{what}: {_failure(event)}"
         if event.kind != "trial_finished" or trial is None:
             return event.text
         if not trial.rows_done:
-            names = dict.fromkeys(_small(self.name(t.candidate_id)) for t in map(self.trial, same) if t)
+            names = dict.fromkeys(_lower_first(self.name(t.candidate_id)) for t in map(self.trial, same) if t)
             return f"Cut short before the first row: {', '.join(names)}."
-        return self._looks(same) if len(same) > 1 else self._scored(event, trial)
+        return self._trials_sentence(same) if len(same) > 1 else self._trial_sentence(event, trial)
 
-    def _best(self, event: EventRow) -> str:
+    def _best_sentence(self, event: EventRow) -> str:
         score = event.data.get("score")
         figure = "" if score is None else f" with {100 * score:.0f} % on validation rows"
         reason = event.text.partition(": ")[2]
-        return f"Best so far: {_small(self.name(event.data['candidate']))}{figure}. {_capital(reason)}"
+        return (
+            f"Best so far: {_lower_first(self.name(event.data['candidate']))}{figure}. {_upper_first(reason)}"
+        )
 
-    def _scored(self, event: EventRow, trial: TrialRow) -> str:
+    def _trial_sentence(self, event: EventRow, trial: TrialRow) -> str:
         rows = count(trial.rows_done, ROWS.get(trial.split, "row"))
         failed = next(
             (f", {part}" for part in event.text.rstrip(".").split(", ") if part.endswith(" failed")), ""
@@ -89,7 +91,7 @@ class _Known:
         score = f"{100 * (trial.score or 0.0):.0f} %"
         return f"{self.name(trial.candidate_id)} scored {score} on {rows}{failed}{cut}."
 
-    def _looks(self, same: Sequence[EventRow]) -> str:
+    def _trials_sentence(self, same: Sequence[EventRow]) -> str:
         found = [t for t in map(self.trial, same) if t is not None]
         scores = sorted(100 * (t.score or 0.0) for t in found)
         rows = count(sum(t.rows_done for t in found), "training row")
@@ -100,15 +102,15 @@ class _Known:
         return f"Looked at {rows} in {count(len(found), 'trial')} of {prompts}: {between}."
 
 
-def _folded(events: Sequence[EventRow], known: _Known) -> Iterator[list[EventRow]]:
-    """Give the events that make one line each: equal requests, equal failures, small trials and what never began."""
+def _groups(events: Sequence[EventRow], known: _RunNames) -> Iterator[list[EventRow]]:
+    """Yield the events that make one line each: equal requests, equal failures, small trials, trials that never began."""
 
     def what(event: EventRow) -> tuple[Any, ...]:
         trial = known.trial(event)
         if event.kind == "proposed":
             return event.kind, event.data.get("label")
         if event.kind == "row_scored" and trial is not None and event.data.get("number"):
-            return event.kind, trial.number, _why(event)
+            return event.kind, trial.number, _failure(event)
         if event.kind == "trial_finished" and trial is not None and not trial.rows_done:
             return event.kind, "not begun"
         if event.kind == "trial_finished" and trial is not None and trial.split == "train":
@@ -119,7 +121,7 @@ def _folded(events: Sequence[EventRow], known: _Known) -> Iterator[list[EventRow
         yield list(same)
 
 
-def _asked(same: Sequence[EventRow]) -> str:
+def _proposals_sentence(same: Sequence[EventRow]) -> str:
     event = same[-1]
     asked, received = (sum(int(e.data.get(name, 0)) for e in same) for name in ("asked", "received"))
     if not asked:
@@ -130,17 +132,17 @@ def _asked(same: Sequence[EventRow]) -> str:
     return f"Asked the model that writes prompts for {what}: {count(asked, 'answer')}, {usable}."
 
 
-def _why(event: EventRow) -> str:
+def _failure(event: EventRow) -> str:
     return event.text.partition(" failed: ")[2]
 
 
-def _kind(event: EventRow) -> str:
+def _css_class(event: EventRow) -> str:
     return KINDS.get(event.kind, "warning" if event.data.get("level") == "warning" else "")
 
 
-def _capital(text: str) -> str:
+def _upper_first(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}"
 
 
-def _small(text: str) -> str:
+def _lower_first(text: str) -> str:
     return f"{text[:1].lower()}{text[1:]}"

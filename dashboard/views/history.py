@@ -1,4 +1,4 @@
-"""All runs of all projects as lines of a table, and what two runs have in common and not. No Streamlit in here."""
+"""All runs of all projects as rows of a table, the differences between two runs, and spending. No Streamlit here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from dashboard.state.models import models_of_steps, title_of
-from dashboard.views.meters import dollars, duration, short
+from engine.export.figures import dollars, duration, short
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Evaluation, Outcome
 from engine.runs.spec import Named, ProjectDraft, RunSpec, SplitSpec
@@ -25,7 +25,7 @@ class Difference(NamedTuple):
     matters: bool
 
 
-def found(
+def matching_runs(
     runs: Sequence[RunRow],
     names: Mapping[str, str],
     text: str = "",
@@ -44,11 +44,11 @@ def found(
         if (not state or run.state == state)
         and (not project or run.project_id == project)
         and set(tags) <= set(run.tags)
-        and all(word in _searched(run, names) for word in words)
+        and all(word in _search_text(run, names) for word in words)
     ]
 
 
-def line(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -> dict[str, Any]:
+def table_row(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -> dict[str, Any]:
     """Return a run as a line of the table. `words` is state -> its word."""
     judged = (run.result or {}).get("verdict", {})
     gain = judged.get("difference")
@@ -89,16 +89,16 @@ def differences(left: RunSpec, right: RunSpec) -> list[Difference]:
         ("Seed", left.seed, right.seed, False),
     )
     return [
-        Difference(what, *_shown(what, first, second), matters)
+        Difference(what, *_both_texts(what, first, second), matters)
         for what, first, second, matters in pairs
         if first != second
     ]
 
 
-def guard(differ: Iterable[Difference]) -> str:
+def why_not_comparable(differ: Iterable[Difference]) -> str:
     """Return why two runs' scores cannot be compared, in one sentence; "" when they can.
 
-    >>> guard([Difference("Metric", "ExactMatch", "TokenF1", True)])
+    >>> why_not_comparable([Difference("Metric", "ExactMatch", "TokenF1", True)])
     'Their scores cannot be compared: the metric differs.'
     """
     names = [d.what.lower() for d in differ if d.matters]
@@ -109,7 +109,7 @@ def guard(differ: Iterable[Difference]) -> str:
     )
 
 
-def between(left: Sequence[Outcome], right: Sequence[Outcome]) -> Verdict:
+def verdict_between(left: Sequence[Outcome], right: Sequence[Outcome]) -> Verdict:
     """Return whether the second run's best prompt beats the first run's on the test rows they share."""
     return verdict(Evaluation("left", tuple(left)), Evaluation("right", tuple(right)))
 
@@ -128,7 +128,7 @@ VERDICTS = {
 }
 
 
-def _searched(run: RunRow, names: Mapping[str, str]) -> str:
+def _search_text(run: RunRow, names: Mapping[str, str]) -> str:
     parts = (
         run.title,
         names.get(run.project_id, ""),
@@ -182,7 +182,7 @@ def _budget(spec: RunSpec) -> str:
     return ", ".join(p for p in parts if p) or "no limit"
 
 
-def _shown(what: str, left: Any, right: Any) -> tuple[str, str]:
+def _both_texts(what: str, left: Any, right: Any) -> tuple[str, str]:
     if what == "Task":
         return "its own fields or instruction", "other fields or instruction"
     if what == "Data":

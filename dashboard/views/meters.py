@@ -1,4 +1,4 @@
-"""What a run has used and what is left, worked out from its row. No Streamlit here."""
+"""Meters of a run: used, left, and how far it is. No Streamlit here."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 from engine.export.figures import dollars, duration, price, short
 from engine.store.rows import RequestRow, RunRow
 from engine.store.runs import budget_now
-
-__all__ = ["Meter", "dollars", "duration", "meters", "price", "progress", "short", "time_left"]
 
 
 class Meter(NamedTuple):

@@ -21,12 +21,12 @@ _ADDRESS = re.compile(r"(?<=:)(?=//)|(?<=\bwww)(?=\.)", re.IGNORECASE)
 _MARKS = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>:$~&@^=/\"'])")
 
 
-def plain(text: str, longest: int = 400) -> str:
+def escape_markdown(text: str, longest: int = 400) -> str:
     """Return text with every Markdown character escaped, on one line, cut where it is too long.
 
     A web address gets a character of no width, or it would become a link even so.
 
-    >>> plain("![x](http://a)").replace("\\u2060", "^")
+    >>> escape_markdown("![x](http://a)").replace("\\u2060", "^")
     '\\\\!\\\\[x\\\\]\\\\(http\\\\:^\\\\/\\\\/a\\\\)'
     """
     flat = " ".join(text.split())

@@ -75,13 +75,13 @@ def test_a_prompt_of_another_run_is_set_beside(page):
     page.get_by_role("option", name="BootstrapFewShot").click()
     settled(page)
     press(page, "another_best")
-    expect(page.locator(".st-key-contender_bar")).to_contain_text("Best of BootstrapFewShot")
+    expect(page.locator(".st-key-compared_bar")).to_contain_text("Best of BootstrapFewShot")
     expect(page).to_have_url(re.compile("compare="))
     tab(page, "Scores")
     expect(page.locator(".plot[data-points]").first).to_be_visible()
     page.reload()
     settled(page)
-    expect(page.locator(".st-key-contender_bar")).to_contain_text("Best of BootstrapFewShot")
+    expect(page.locator(".st-key-compared_bar")).to_contain_text("Best of BootstrapFewShot")
     shoot(page, "results_three")
 
 

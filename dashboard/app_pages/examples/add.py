@@ -8,11 +8,11 @@ import streamlit as st
 
 from dashboard.app_pages.examples.state import edit_rows, show_rows
 from dashboard.components.guard import renew
-from dashboard.components.page import Current
+from dashboard.components.page import Current, callback
 from dashboard.state import examples, models
 from dashboard.state.models import title_of
 from dashboard.views.glossary import explain
-from dashboard.views.text import count, plain
+from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
 from engine.runs.new_rows import NewRows
 from engine.runs.spec import ModelChoice
@@ -76,7 +76,7 @@ def _paste(now: Current, table: Dataset) -> None:
         f"Add {count(len(rows), 'row')}" if rows else "Add rows",
         key="add_pasted",
         type="primary",
-        on_click=_add_pasted,
+        on_click=callback(_add_pasted),
         args=(now.id, key, table),
     )
 
@@ -96,7 +96,7 @@ def _add_button(now: Current, rows: list[dict[str, str]], key: str, why_not: str
         type="primary",
         disabled=not rows,
         help=None if rows else why_not,
-        on_click=_add,
+        on_click=callback(_add),
         args=(now.id, rows, False),
     )
 
@@ -125,7 +125,7 @@ def _read(text: str, table: Dataset) -> tuple[list[dict[str, str]], str]:
 def _by_model(now: Current, table: Dataset) -> None:
     model = now.draft.model or ModelChoice()
     reason = examples.cannot_write_rows(now.draft) or models.lacking([model])
-    st.caption(f"{explain('written by a model')} Asks {plain(title_of(model))}.")
+    st.caption(f"{explain('written by a model')} Asks {escape_markdown(title_of(model))}.")
     with st.container(horizontal=True, vertical_alignment="bottom", key="made_form"):
         number = st.number_input("How many", 1, 100, 10, key=f"made_count_{now.id}", width=130)
         wish = st.text_input(
@@ -136,10 +136,10 @@ def _by_model(now: Current, table: Dataset) -> None:
             key="write_rows",
             icon=":material/auto_awesome:",
             disabled=bool(reason),
-            help=plain(reason) or None,
+            help=escape_markdown(reason) or None,
         )
     if reason:
-        st.caption(f":orange[:material/pending:] {plain(reason)}")
+        st.caption(f":orange[:material/pending:] {escape_markdown(reason)}")
     held = f"made_rows_{now.id}"
     if pressed:
         st.session_state.pop(held, None)
@@ -157,7 +157,7 @@ def _review(now: Current, found: NewRows) -> None:
     import pandas as pd
 
     for why, times in found.left_out.items():
-        st.caption(f"Left aside: {count(times, 'row')} {plain(why, 80)}.")
+        st.caption(f"Left aside: {count(times, 'row')} {escape_markdown(why, 80)}.")
     if not found.rows:
         st.caption("No row came that fits the task.")
         return
@@ -178,7 +178,7 @@ def _review(now: Current, found: NewRows) -> None:
         type="primary",
         disabled=not rows,
         help=None if rows else "Tick at least one row.",
-        on_click=_add,
+        on_click=callback(_add),
         args=(now.id, rows, True),
     )
 

@@ -9,11 +9,11 @@ import streamlit as st
 
 from dashboard.app_pages.examples.state import edit_rows, wanted_rows
 from dashboard.components.guard import renew, revision
-from dashboard.components.page import Current
+from dashboard.components.page import Current, callback
 from dashboard.state import examples, reading
 from dashboard.state.selection import read_only
 from dashboard.views.glossary import NUMBERED, explain
-from dashboard.views.text import count, plain
+from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
 from engine.runs.spec import ProjectDraft
 
@@ -50,7 +50,7 @@ def edit_long_cell(project_id: str, row: int, column: str, number: int) -> None:
     """Show one cell whole, to be changed and saved."""
     draft = reading.draft(project_id)
     before = reading.dataset(draft.dataset or "").values(column)[row]
-    st.caption(f"{plain(column, 60)} · row {number}")
+    st.caption(f"{escape_markdown(column, 60)} · row {number}")
     text = st.text_area(
         "Text",
         before,
@@ -81,7 +81,7 @@ def _save(project_id: str, text: str | None, cell: Cell, number: int) -> bool:
             ),
         )
     except EngineError as error:
-        st.caption(f":red[:material/error:] {plain(str(error))}")
+        st.caption(f":red[:material/error:] {escape_markdown(str(error))}")
         return False
     if saved:
         renew(project_id)
@@ -121,7 +121,7 @@ def example_grid(now: Current) -> None:
     long_cells(now.id, long, {row: table.row_number(row) for row, _ in long})
     problem = st.session_state.pop(f"grid_problem_{now.id}", None)
     if problem:
-        st.markdown(f":orange[:material/error:] {plain(problem)}")
+        st.markdown(f":orange[:material/error:] {escape_markdown(problem)}")
     if st.session_state.pop(f"grid_changed_{now.id}", False) and len(table) <= SMALL:
         st.rerun()
     st.caption(
@@ -216,7 +216,7 @@ def _editor(
         disabled=True if read_only() else [ROW, BY],
         column_order=[ROW, USE, *in_sight_first(table.columns, draft.mapping), WHY, *([BY] if made else [])],
         column_config=_columns(table, draft),
-        on_change=_edited,
+        on_change=callback(_edited),
         args=(project_id, key, list(rows), long),
     )
     return {(rows[i], column): size for (i, column), size in long.items()}
@@ -249,7 +249,7 @@ def _columns(table: Dataset, draft: ProjectDraft) -> dict[str, Any]:
         found[column] = st.column_config.TextColumn(
             column,
             width="large" if long > 60 else "medium" if max(long, 2 * len(column)) > 20 else "small",
-            help=f"Fills the {'answer' if field is not None else 'input'} {plain(used[column], 60)}."
+            help=f"Fills the {'answer' if field is not None else 'input'} {escape_markdown(used[column], 60)}."
             if column in used
             else "Not used by the task.",
         )

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, cast
 import streamlit as st
 
 from dashboard.components.guard import forget_seen, guarded, renew
-from dashboard.components.page import Current, sample_values
+from dashboard.components.page import Current, callback, sample_values
 from dashboard.components.runs import WHOLE_PERCENT, in_percent
 from dashboard.state import drafts, reading
 from dashboard.state.steps import title_of
-from dashboard.views.text import plain
+from dashboard.views.text import escape_markdown
 from engine.pipeline.spec import FieldSpec, PipelineSpec
 from engine.runs.spec import ProjectDraft
 
@@ -42,17 +42,17 @@ def _card(
     key = f"map_{field.name}_{dataset_id}_{now.id}"
     with st.container(border=True, height="stretch", key=f"map_card_{field.name}", gap="small"):
         with st.container(horizontal=True, vertical_alignment="center", key=f"map_head_{field.name}"):
-            st.markdown(f"**{plain(field.name)}**", width="content")
+            st.markdown(f"**{escape_markdown(field.name)}**", width="content")
             st.badge(
                 "Answer" if role == "answer" else "Input", color="orange" if role == "answer" else "blue"
             )
         st.selectbox(
-            f"Column for {plain(field.name)}",
+            f"Column for {escape_markdown(field.name)}",
             options,
             index=at,
             key=key,
             label_visibility="collapsed",
-            on_change=_map,
+            on_change=callback(_map),
             args=(now.id, field.name, key),
         )
         if at:
@@ -141,9 +141,9 @@ def offer_task(now: Current, dataset_id: str) -> None:
         with st.grid(4, gap="small", min_column_width=240, key="role_cards"):
             for at, column in enumerate(found):
                 with st.container(border=True, height="stretch", gap="xsmall", key=f"role_card_{at}"):
-                    st.markdown(f"**{plain(column.name, 40)}**")
+                    st.markdown(f"**{escape_markdown(column.name, 40)}**")
                     roles[column.name] = st.segmented_control(
-                        f"Role of {plain(column.name, 40)}",
+                        f"Role of {escape_markdown(column.name, 40)}",
                         list(ROLES),
                         default=str(guessed[column.name]),
                         format_func=lambda r: ROLES[r],
@@ -160,7 +160,7 @@ def offer_task(now: Current, dataset_id: str) -> None:
             icon=":material/auto_fix_high:",
             disabled=bool(missing),
             help=missing or None,
-            on_click=_make,
+            on_click=callback(_make),
             args=(now.id, dataset_id, roles),
         )
         if missing:

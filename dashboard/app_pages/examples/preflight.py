@@ -8,12 +8,12 @@ import streamlit as st
 
 from dashboard.app_pages.examples.state import edit_rows, show_rows
 from dashboard.components.guard import guarded, renew
-from dashboard.components.page import Current, complain, share_bar
+from dashboard.components.page import Current, callback, share_bar, show_error
 from dashboard.state import examples, reading
 from dashboard.state.examples import findings_of, split_of
 from dashboard.state.selection import read_only
 from dashboard.views.glossary import NUMBERED, explain
-from dashboard.views.text import count, plain
+from dashboard.views.text import count, escape_markdown
 from engine.dataset.alike import LOOKED_AT
 from engine.errors import EngineError
 from engine.pipeline.spec import PipelineSpec
@@ -46,7 +46,7 @@ def preflight_card(now: Current) -> None:
     try:
         found = findings_of(now.draft)
     except EngineError as error:
-        complain(error)
+        show_error(error)
         return
     table = reading.dataset(now.draft.dataset)
     with st.container(border=True, key="preflight"):
@@ -72,7 +72,7 @@ def preflight_card(now: Current) -> None:
 def _finding(now: Current, table: Dataset, finding: Finding) -> None:
     colour, icon = ICONS[finding.kind]
     with st.expander(
-        f":{colour}[:material/{icon}:] **{plain(finding.title, 80)}** · {count(len(finding.rows), 'row')}",
+        f":{colour}[:material/{icon}:] **{escape_markdown(finding.title, 80)}** · {count(len(finding.rows), 'row')}",
         key=f"finding_{finding.kind}_{now.id}_{len(finding.rows)}",
         on_change="rerun",
     ) as box:
@@ -82,10 +82,10 @@ def _finding(now: Current, table: Dataset, finding: Finding) -> None:
         with st.container(horizontal=True, gap="small", key=f"fixes_{finding.kind}"):
             for at, fix in enumerate(finding.fixes if not read_only() else ()):
                 st.button(
-                    plain(fix.label, 80),
+                    escape_markdown(fix.label, 80),
                     key=f"fix_{finding.kind}_{at}",
                     type="primary" if at == 0 else "secondary",
-                    on_click=_apply,
+                    on_click=callback(_apply),
                     args=(now.id, finding, fix),
                     help=_what(fix),
                 )
@@ -94,7 +94,7 @@ def _finding(now: Current, table: Dataset, finding: Finding) -> None:
                 key=f"show_{finding.kind}",
                 type="tertiary",
                 icon=":material/table_rows:",
-                on_click=show_rows,
+                on_click=callback(show_rows),
                 args=(now.id, finding.rows),
             )
         st.dataframe(
@@ -181,7 +181,7 @@ def _apply(project_id: str, finding: Finding, fix: Fix) -> None:
         st.session_state[f"grid_problem_{project_id}"] = str(error)
         return
     if saved:
-        st.toast(f"{plain(fix.label, 80)}: done. Undo takes it back.", icon=":material/check:")
+        st.toast(f"{escape_markdown(fix.label, 80)}: done. Undo takes it back.", icon=":material/check:")
         renew(project_id)
 
 
@@ -210,7 +210,7 @@ def split_editor(now: Current) -> None:
             step=5,
             format="%d %%",
             key=f"split_{now.id}",
-            on_change=_changed,
+            on_change=callback(_changed),
             args=(now.id,),
         )
         right.number_input(
@@ -219,7 +219,7 @@ def split_editor(now: Current) -> None:
             999_999,
             shares.seed,
             key=f"seed_{now.id}",
-            on_change=_changed,
+            on_change=callback(_changed),
             args=(now.id,),
             help=explain("seed"),
         )
@@ -228,7 +228,7 @@ def split_editor(now: Current) -> None:
         try:
             split = split_of(now.draft)
         except EngineError as error:
-            complain(error)
+            show_error(error)
             return
         share_bar((name, size) for (_, name, _, _), size in zip(PARTS, split.sizes, strict=True))
         with st.grid(3, gap="small", key="split_parts"):
@@ -239,13 +239,13 @@ def split_editor(now: Current) -> None:
                     st.caption(explain(term))
         st.caption(f"{spread_of(split)} {steps_of(split.sizes[1])}")
         for note in split.notes[:3]:
-            st.caption(plain(note))
+            st.caption(escape_markdown(note))
 
 
 def spread_of(split: Split) -> str:
     """Return in words how the rows were divided."""
     by = (
-        f" and every value of {plain(split.stratified_by, 60)} is spread evenly"
+        f" and every value of {escape_markdown(split.stratified_by, 60)} is spread evenly"
         if split.stratified_by
         else ""
     )

@@ -11,9 +11,9 @@ import streamlit as st
 
 from dashboard.app_pages.examples.state import forget_rows
 from dashboard.components.guard import forget_seen
-from dashboard.components.page import Current
+from dashboard.components.page import Current, callback
 from dashboard.state import drafts, examples, reading
-from dashboard.views.text import count, distinct, plain
+from dashboard.views.text import count, distinct, escape_markdown
 from engine.errors import EngineError
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.attachments import EXTENSIONS, attached_path, keep_file
@@ -72,7 +72,7 @@ def picture_strip(now: Current, table: Dataset) -> None:
         column = now.draft.mapping.get(field.name)
         if column not in table.columns or not field.parsed_type.names & KINDS:
             continue
-        st.caption(f"The first rows of {plain(column, 60)}:")
+        st.caption(f"The first rows of {escape_markdown(column, 60)}:")
         with st.container(horizontal=True, gap="small", key=f"pictures_{field.name}"):
             for at, cell in enumerate(table.frame[column].iloc[:SHOWN].tolist()):
                 _thumbnail(cell, table.row_number(at))
@@ -158,7 +158,7 @@ def _upload(now: Current) -> None:
         type=["csv", "tsv", "txt", "xlsx", "json", "jsonl", "parquet"],
         key=key,
         max_upload_size=100,
-        on_change=_take_upload,
+        on_change=callback(_take_upload),
         args=(now.id, key),
     )
     st.caption("CSV, TSV, Excel, JSON, JSON Lines or Parquet. It stays on this machine.")
@@ -173,7 +173,7 @@ def _paste(now: Current) -> None:
         "Use these rows",
         key="use_paste",
         type="primary",
-        on_click=_take_paste,
+        on_click=callback(_take_paste),
         args=(now.id, key),
     )
 
@@ -245,7 +245,7 @@ def _samples(now: Current) -> None:
                 st.button(
                     "Use these rows",
                     key=f"use_sample_{sample.name}",
-                    on_click=_use_sample,
+                    on_click=callback(_use_sample),
                     args=(now.id, sample.file),
                 )
 
@@ -263,4 +263,10 @@ def _before(now: Current) -> None:
         format_func=lambda i: stored.get(i, ""),
         label_visibility="collapsed",
     )
-    st.button("Use these rows", key="use_before", type="primary", on_click=use_dataset, args=(now.id, picked))
+    st.button(
+        "Use these rows",
+        key="use_before",
+        type="primary",
+        on_click=callback(use_dataset),
+        args=(now.id, picked),
+    )

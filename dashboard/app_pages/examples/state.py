@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from dashboard.components.guard import forget_seen, guarded_edit, renew
-from dashboard.components.page import Current
+from dashboard.components.page import Current, callback
 from dashboard.state import examples, reading
 from dashboard.state.selection import read_only
-from dashboard.views.text import plain
+from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def undo_button(now: Current) -> None:
         key="undo_examples",
         icon=":material/undo:",
         disabled=not what,
-        help=f"Take back: {plain(what, 120)}" if what else "Nothing was changed yet.",
-        on_click=_undo,
+        help=f"Take back: {escape_markdown(what, 120)}" if what else "Nothing was changed yet.",
+        on_click=callback(_undo),
         args=(now.id,),
     )
 

@@ -14,10 +14,10 @@ from dashboard.app_pages.examples.preflight import preflight_card, split_editor
 from dashboard.app_pages.examples.source import example_source, picture_strip
 from dashboard.app_pages.examples.state import forget_rows, undo_button
 from dashboard.components.guard import watch
-from dashboard.components.page import Current, complain
+from dashboard.components.page import Current, show_error
 from dashboard.state import reading
 from dashboard.views.glossary import NUMBERED, explain
-from dashboard.views.text import count, plain
+from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
 from engine.pipeline.spec import PipelineSpec
 
@@ -41,7 +41,7 @@ def row_problems(
         try:
             usable = reading.usable(dataset_id, pipeline, mapping)
         except EngineError as error:
-            complain(error)
+            show_error(error)
             return False
         gone = {table.row_number(row) for row in excluded if row < len(table)}
         found += [p for p in usable.problems if p.row not in gone]
@@ -105,7 +105,7 @@ def _numbers(rows: Sequence[int]) -> str:
 def file_notes(table: Dataset) -> None:
     """Show what was noticed about the file as a whole."""
     for note in table.notes[:4]:
-        st.caption(f":material/info: {plain(note)}")
+        st.caption(f":material/info: {escape_markdown(note)}")
 
 
 def examples_of(now: Current, dataset_id: str) -> None:
@@ -113,7 +113,7 @@ def examples_of(now: Current, dataset_id: str) -> None:
     try:
         table = reading.dataset(dataset_id)
     except EngineError as error:
-        complain(error)
+        show_error(error)
         example_source(now)
         return
     if watch(now, "examples"):
@@ -152,7 +152,7 @@ def _file_line(now: Current, table: Dataset) -> None:
         left = len(now.draft.excluded)
         out = f" · {count(left, 'row')} left out" if left else ""
         st.markdown(
-            f":material/description: **{plain(table.name, 60)}** · {count(len(table), 'row')} · "
+            f":material/description: **{escape_markdown(table.name, 60)}** · {count(len(table), 'row')} · "
             f"{count(len(table.columns), 'column')}{out}",
             width="content",
         )

@@ -9,10 +9,10 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.app_pages.try_it.answers import ROLES
-from dashboard.components.page import complain
+from dashboard.components.page import show_error
 from dashboard.state import reading
 from dashboard.views.glossary import explain
-from dashboard.views.text import count, plain
+from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
 from engine.export.container import own_key_variables, serve_command
 from engine.export.formats import EXPORTS, ExportFormat, get_export
@@ -38,7 +38,7 @@ def proof_card(run: RunRow) -> None:
         )
         for proof in proofs:
             icon = ":green[:material/verified:]" if proof["holds"] else ":orange[:material/help:]"
-            st.caption(f"{icon} {plain(proof['sentence'])}")
+            st.caption(f"{icon} {escape_markdown(proof['sentence'])}")
 
 
 RESULTS = (
@@ -93,7 +93,7 @@ def program_cards(run: RunRow, path: Path) -> None:
             why_not = str(error)
             script = get_export("python_tuneboard").content(program).decode()
     except EngineError as error:
-        complain(error)
+        show_error(error)
         return
     left, right = st.columns(2, gap="medium")
     with left, st.container(border=True, height="stretch", key="export_program"):
@@ -113,7 +113,7 @@ def program_cards(run: RunRow, path: Path) -> None:
         if why_not:
             st.markdown("**A Python script** · runs with Tuneboard")
             st.caption("The same program written out, ready to run from a terminal.")
-            st.caption(plain(why_not, 1000))
+            st.caption(escape_markdown(why_not, 1000))
             _button(
                 "Download program_tuneboard.py",
                 script,
@@ -143,7 +143,7 @@ def messages_card(run: RunRow) -> None:
         with st.container(height=420, border=False, key="export_messages"):
             for message in reading.exact_messages(run):
                 title, icon = ROLES.get(str(message["role"]), (str(message["role"]), ":material/chat:"))
-                st.caption(f"{icon} {plain(title)}")
+                st.caption(f"{icon} {escape_markdown(title)}")
                 st.code(message["content"], language=None, wrap_lines=True)
 
 
@@ -153,7 +153,7 @@ def form_cards(run: RunRow, path: Path) -> None:
     try:
         program = read_program(path)
     except EngineError as error:
-        complain(error)
+        show_error(error)
         return
     st.markdown("##### Other forms")
     with st.grid(3, gap="small", min_column_width=260, key="export_forms"):

@@ -6,10 +6,11 @@ from datetime import datetime
 
 import streamlit as st
 
+from dashboard.components.page import callback
 from dashboard.state import feedback, reading
 from dashboard.state.selection import read_only
 from dashboard.views.glossary import explain
-from dashboard.views.text import plain
+from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 from engine.export.container import serve_command
 from engine.home import data_home
@@ -27,7 +28,7 @@ def version_list(run: RunRow) -> None:
             help=explain("version", "Going back to an earlier one is one press."),
         )
         if refused := st.session_state.pop("version_refused", ""):
-            st.caption(f":orange[:material/error:] {plain(refused)}")
+            st.caption(f":orange[:material/error:] {escape_markdown(refused)}")
         if not kept:
             st.caption("No version yet. Keep this run's best prompt as the first one.")
         for version in kept:
@@ -51,9 +52,9 @@ def _version(version: VersionRow) -> None:
         made = datetime.fromtimestamp(version.created_at).astimezone()
         facts = [f"{100 * score:.1f} % on its test rows"] if score is not None else []
         facts += [f"kept {made:%d %b %Y, %H:%M}", str(told.get("title") or "")]
-        st.caption(plain(" · ".join(f for f in facts if f), 160), width="stretch")
+        st.caption(escape_markdown(" · ".join(f for f in facts if f), 160), width="stretch")
         if version.note:
-            st.caption(f"“{plain(version.note, 120)}”", width="content")
+            st.caption(f"“{escape_markdown(version.note, 120)}”", width="content")
         if read_only():
             return
         if version.in_use:
@@ -61,14 +62,14 @@ def _version(version: VersionRow) -> None:
                 "Take out of use",
                 key=f"version_off_{version.number}",
                 type="tertiary",
-                on_click=feedback.use_none,
+                on_click=callback(feedback.use_none),
                 args=(version.project_id,),
             )
         else:
             st.button(
                 "Use this version",
                 key=f"version_use_{version.number}",
-                on_click=_use,
+                on_click=callback(_use),
                 args=(version.project_id, version.number),
             )
 
@@ -90,7 +91,7 @@ def _keep(run: RunRow, kept: list[VersionRow]) -> None:
             icon=":material/bookmark_add:",
             disabled=there is not None,
             help=f"This run's best prompt is version {there} already." if there is not None else None,
-            on_click=_kept,
+            on_click=callback(_kept),
             args=(run.id,),
         )
 

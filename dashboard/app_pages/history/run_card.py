@@ -6,15 +6,14 @@ from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
-from dashboard.components.page import PAGES, complain, go
+from dashboard.components.page import PAGES, callback, open_page, show_error
 from dashboard.components.prompt_diff import prompt_diff
-from dashboard.components.run_header import state_badge
-from dashboard.components.runs import verdict_card
+from dashboard.components.runs import state_badge, verdict_card
 from dashboard.state import drafts, feedback, reading
 from dashboard.state.selection import read_only
 from dashboard.views import history
 from dashboard.views.history import Difference
-from dashboard.views.text import count, plain
+from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
 from engine.search.wording import runs_sentence
 from engine.store.rows import RunRow
@@ -37,7 +36,7 @@ def run_compare(left: RunRow, right: RunRow) -> None:
         for column, run in zip(st.columns(2, gap="medium"), (left, right), strict=True):
             judged = (run.result or {}).get("verdict", {})
             with column, st.container(border=True, height="stretch", key=f"side_{run.id}"):
-                st.markdown(f"**{plain(run.title, 100)}**")
+                st.markdown(f"**{escape_markdown(run.title, 100)}**")
                 if judged:
                     st.metric(
                         "Best prompt on the test rows",
@@ -52,18 +51,18 @@ def run_compare(left: RunRow, right: RunRow) -> None:
 
 
 def _guard(left: RunRow, right: RunRow, differ: Sequence[Difference]) -> None:
-    sentence = history.guard(differ)
+    sentence = history.why_not_comparable(differ)
     if sentence:
         with st.container(key="guard"):
-            st.warning(plain(sentence), icon=":material/balance:")
+            st.warning(escape_markdown(sentence), icon=":material/balance:")
         return
     if not (left.result and right.result):
         st.caption("They are set up alike, and one of them has no result yet.")
         return
-    judged = history.between(reading.test_outcomes(left.id)[1], reading.test_outcomes(right.id)[1])
+    judged = history.verdict_between(reading.test_outcomes(left.id)[1], reading.test_outcomes(right.id)[1])
     with st.container(key="guard"):
         show = st.success if judged.kind in ("better", "worse") else st.info
-        show(plain(runs_sentence(judged)), icon=":material/balance:")
+        show(escape_markdown(runs_sentence(judged)), icon=":material/balance:")
 
 
 def _table(differ: Sequence[Difference]) -> None:
@@ -90,12 +89,12 @@ def _prompts(left: RunRow, right: RunRow) -> None:
     try:
         first, second = reading.best_candidate(left), reading.best_candidate(right)
     except EngineError as error:
-        complain(error)
+        show_error(error)
         return
     with st.expander("Their best prompts, word by word", key="compare_prompts"):
         for path in first.steps.keys() & second.steps.keys():
             if len(second.steps) > 1:
-                st.caption(plain(path))
+                st.caption(escape_markdown(path))
             prompt_diff(first.steps[path].instructions, second.steps[path].instructions)
             shown = len(first.steps[path].demos), len(second.steps[path].demos)
             st.caption(f"Solved examples shown: {shown[0]} on the left, {shown[1]} on the right.")
@@ -105,21 +104,21 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
     """Show a run. `project` is its project's name, None when that was deleted; `known_tags` are offered."""
     with st.container(border=True, key="run_card"):
         with st.container(horizontal=True, vertical_alignment="center", key="run_card_head"):
-            st.markdown(f"**{plain(run.title, 120)}**", width="content")
+            st.markdown(f"**{escape_markdown(run.title, 120)}**", width="content")
             state_badge(run)
             if run.in_use:
                 st.badge("In use", icon=":material/verified:", color="green", width="content")
         if run.result:
             verdict_card(run.result["verdict"])
         elif run.message:
-            st.caption(plain(run.message))
-        st.caption(plain(_facts(run, project)))
+            st.caption(escape_markdown(run.message))
+        st.caption(escape_markdown(_facts(run, project)))
         if refused := st.session_state.pop("in_use_refused", ""):
-            st.caption(f":orange[:material/error:] {plain(refused)}")
+            st.caption(f":orange[:material/error:] {escape_markdown(refused)}")
         if run.tags:
             with st.container(horizontal=True, gap="xxsmall", key="run_tags"):
                 for tag in run.tags:
-                    st.badge(plain(tag, 40), color="gray", width="content")
+                    st.badge(escape_markdown(tag, 40), color="gray", width="content")
         if read_only():
             if run.note:
                 st.caption("Note")
@@ -133,7 +132,7 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
             key=f"note_{run.id}",
             placeholder="What you want to remember about this run",
             max_chars=500,
-            on_change=_note,
+            on_change=callback(_note),
             args=(run.id,),
         )
         middle.multiselect(
@@ -144,7 +143,7 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
             accept_new_options=True,
             placeholder="Type one and press Enter",
             help="Words of your own to find runs by, such as a customer or a release.",
-            on_change=_tags,
+            on_change=callback(_tags),
             args=(run.id,),
         )
         with right:
@@ -157,7 +156,7 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
                 "that was. Earlier versions stay, and can be put back on the Export page."
                 if run.result
                 else "Only a run with a result can be in use.",
-                on_change=_use,
+                on_change=callback(_use),
                 args=(run, not run.in_use),
             )
         _actions(run, project)
@@ -165,7 +164,7 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
 
 def _facts(run: RunRow, project: str | None) -> str:
     """Return how a run was made and what it took, in one line."""
-    line = history.line(run, {run.project_id: project or "a deleted project"}, {run.state: ""})
+    line = history.table_row(run, {run.project_id: project or "a deleted project"}, {run.state: ""})
     took = [count(run.calls, "call"), line["Cost"], line["Took"]]
     return " · ".join(part for part in (line["Project"], line["Optimizer"], line["Model"], *took) if part)
 
@@ -212,9 +211,9 @@ def _again(run: RunRow) -> None:
                 draft = history.draft_from(reading.run_spec(run))
                 drafts.edit(run.project_id, lambda _: draft)
             except (EngineError, ValueError) as error:
-                st.caption(plain(str(error)))
+                st.caption(escape_markdown(str(error)))
                 return
-            go("tune", project=run.project_id)
+            open_page("tune", project=run.project_id)
 
 
 def _note(run_id: str) -> None:

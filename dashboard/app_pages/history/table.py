@@ -7,8 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components.run_header import STATES
-from dashboard.components.runs import before_and_after, in_percent
+from dashboard.components.runs import STATES, before_and_after, in_percent
 from dashboard.views import history
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, distinct
@@ -85,12 +84,12 @@ def _filtered(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:
             key="history_more",
             help="The way of tuning, the model, and what each run took. Selecting a run shows the same below.",
         )
-    return history.found(runs, names, text, state, chosen, project)
+    return history.matching_runs(runs, names, text, state, chosen, project)
 
 
 def _line(run: RunRow, names: Mapping[str, str]) -> dict[str, Any]:
     """Return a run's line; a project is named where it is called otherwise than the run, and equal scores have no gain."""
-    line = history.line(run, names, WORDS)
+    line = history.table_row(run, names, WORDS)
     unchanged = (run.result or {}).get("verdict", {}).get("kind") == "unchanged"
     marks = ["in use" if run.in_use else "", ", ".join(run.tags), run.note]
     return line | {

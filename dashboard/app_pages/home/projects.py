@@ -7,12 +7,12 @@ from datetime import datetime
 
 import streamlit as st
 
-from dashboard.components.page import go, step_chips
-from dashboard.components.run_header import STATES
+from dashboard.components.page import callback, open_page, step_chips
+from dashboard.components.runs import STATES
 from dashboard.state import drafts, reading
 from dashboard.state.project_file import AttachedFile, attached
 from dashboard.state.selection import read_only
-from dashboard.views.text import count, plain
+from dashboard.views.text import count, escape_markdown
 from dashboard.views.wizard import Step, steps
 from engine.errors import ConfigurationError, EngineError
 from engine.store.rows import ProjectRow, RunRow
@@ -41,14 +41,14 @@ def new_project() -> None:
         )
         if own or blank:
             project = drafts.create_project(name.strip() or drafts.UNTITLED)
-            go("examples" if own else "task", project=project)
+            open_page("examples" if own else "task", project=project)
         key = f"import_{st.session_state.get('imports_taken', 0)}"
         st.file_uploader(
             "Or open a project file",
             type=["json"],
             key=key,
             max_upload_size=150,
-            on_change=_import,
+            on_change=callback(_import),
             args=(key,),
             help="One that Tuneboard saved with Save as a file.",
         )
@@ -57,7 +57,7 @@ def new_project() -> None:
             st.text(problem)
     opened = st.session_state.pop("imported_project", None)
     if opened:
-        go("task", project=opened)
+        open_page("task", project=opened)
 
 
 def _import(key: str) -> None:
@@ -105,13 +105,13 @@ def _card(project: ProjectRow, runs: Sequence[RunRow], *, first: bool) -> None:
             wrap=False,
             key=f"project_head_{project.id}",
         ):
-            st.markdown(f"**{plain(project.name, 60)}**", width="content")
+            st.markdown(f"**{escape_markdown(project.name, 60)}**", width="content")
             if not read_only():
                 _menu(project)
         try:
             found = steps(reading.draft_of(project), runs)
         except EngineError as error:
-            st.caption(f":orange[:material/pending:] {plain(str(error))}")
+            st.caption(f":orange[:material/pending:] {escape_markdown(str(error))}")
             return
         step_chips((s.title, s.state) for s in found[:4])
         st.caption(_words(found, runs))
@@ -125,7 +125,7 @@ def _card(project: ProjectRow, runs: Sequence[RunRow], *, first: bool) -> None:
         icon=":material/arrow_forward:",
         icon_position="right",
     ):
-        go(target, project=project.id)
+        open_page(target, project=project.id)
 
 
 def _words(found: Sequence[Step], runs: Sequence[RunRow]) -> str:
@@ -135,7 +135,7 @@ def _words(found: Sequence[Step], runs: Sequence[RunRow]) -> str:
             f":{colour}[{icon} {word}] · {count(len(runs), 'run')}, the last on {_when(runs[0].created_at)}"
         )
     where = next((s for s in found if s.state == "attention"), found[-1])
-    return plain(where.sentence, 140)
+    return escape_markdown(where.sentence, 140)
 
 
 def _target(found: Sequence[Step], runs: Sequence[RunRow]) -> str:
@@ -186,7 +186,7 @@ def archived_projects(projects: Sequence[ProjectRow]) -> None:
                     "Take back",
                     key=f"take_back_{project.id}",
                     icon=":material/unarchive:",
-                    on_click=drafts.set_archived,
+                    on_click=callback(drafts.set_archived),
                     args=(project.id, False),
                 )
 
@@ -203,7 +203,7 @@ def save_as_file(project: ProjectRow) -> None:
         files = _files(project)
         content = reading.project_file(project, files)
     except EngineError as error:
-        st.caption(plain(str(error)))
+        st.caption(escape_markdown(str(error)))
         return
     st.download_button(
         "Download project.json",
@@ -225,7 +225,9 @@ def _files(project: ProjectRow) -> Sequence[AttachedFile]:
     try:
         found = attached(draft, reading.dataset(draft.dataset))
     except ConfigurationError as error:
-        st.caption(f":orange[:material/warning:] {plain(str(error))} The file below is without them.")
+        st.caption(
+            f":orange[:material/warning:] {escape_markdown(str(error))} The file below is without them."
+        )
         return ()
     if found.stay:
         st.caption(

@@ -9,11 +9,11 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components.page import PAGES
-from dashboard.components.run_header import STATES
-from dashboard.components.runs import before_and_after, in_percent
+from dashboard.components.runs import STATES, before_and_after, in_percent
 from dashboard.state import reading
-from dashboard.views.meters import dollars, duration, progress, short
-from dashboard.views.text import plain
+from dashboard.views.meters import progress
+from dashboard.views.text import escape_markdown
+from engine.export.figures import dollars, duration, short
 from engine.store.rows import RunRow
 
 SHOWN = 50
@@ -83,7 +83,9 @@ def _cards(ids: list[str], names: Mapping[str, str]) -> None:
         for run in runs:
             word, colour, icon = STATES[run.state]
             with st.container(border=True, height="stretch", gap="xsmall", key=f"going_{run.id}"):
-                st.markdown(f"**{plain(names.get(run.project_id, run.title), 60)}** :{colour}[{icon} {word}]")
+                st.markdown(
+                    f"**{escape_markdown(names.get(run.project_id, run.title), 60)}** :{colour}[{icon} {word}]"
+                )
                 done = progress(run)
                 st.progress(min(1.0, done or 0.0))
                 st.caption(f"{short(run.calls)} calls so far")

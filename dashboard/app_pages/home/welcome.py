@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.components.page import go
+from dashboard.components.page import open_page
 from dashboard.state import drafts
 from dashboard.views.glossary import TERMS
-from dashboard.views.text import count, plain
+from dashboard.views.text import count, escape_markdown
 from dashboard.views.wizard import KINDS, grouped
 from engine.pipeline.templates import SAMPLES, Sample
 from engine.store.rows import ProjectRow
@@ -45,11 +45,11 @@ def sample_gallery() -> None:
             ):
                 with st.container(gap="xsmall", key=f"sample_body_{sample.name}"):
                     st.caption(KINDS[kind])
-                    st.markdown(f"**{plain(sample.title)}**")
-                    st.caption(plain(sample.plain, 220))
+                    st.markdown(f"**{escape_markdown(sample.title)}**")
+                    st.caption(escape_markdown(sample.plain, 220))
                     _badges(sample)
                 if st.button("Start with this", key=f"start_{sample.name}", icon=":material/add:"):
-                    go("tune", project=drafts.project_from_sample(sample))
+                    open_page("tune", project=drafts.project_from_sample(sample))
 
 
 def _badges(sample: Sample) -> None:
@@ -87,7 +87,7 @@ def first_steps(ready: ProjectRow | None) -> None:
             icon=":material/arrow_forward:",
             icon_position="right",
         ):
-            go("tune", project=ready.id if ready else drafts.project_from_sample(SAMPLES[0]))
+            open_page("tune", project=ready.id if ready else drafts.project_from_sample(SAMPLES[0]))
 
 
 def glossary_list() -> None:
@@ -109,4 +109,4 @@ def glossary_list() -> None:
                 lines, hide_index=True, key="glossary_table", height="content" if len(lines) < 9 else 320
             )
         else:
-            st.caption(f"There is no such word here: {plain(find, 60)}.")
+            st.caption(f"There is no such word here: {escape_markdown(find, 60)}.")

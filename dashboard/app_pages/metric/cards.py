@@ -12,10 +12,10 @@ from pydantic import BaseModel
 from dashboard.app_pages.metric.code_editor import code_editor
 from dashboard.app_pages.metric.criteria import criteria_editor, weights_editor
 from dashboard.components.options_form import options_form
-from dashboard.components.page import Current, worked_table
+from dashboard.components.page import Current, callback, worked_table
 from dashboard.state import drafts, reading
 from dashboard.views.glossary import explain
-from dashboard.views.text import plain
+from dashboard.views.text import escape_markdown
 from engine.errors import UnknownNameError
 from engine.metrics.base import Metric
 from engine.registry import METRICS, get_metric
@@ -47,7 +47,7 @@ def metric_options(now: Current) -> None:
     try:
         metric = get_metric(chosen.name)
     except UnknownNameError as error:
-        st.caption(f":red[:material/error:] {plain(str(error))}")
+        st.caption(f":red[:material/error:] {escape_markdown(str(error))}")
         return
     outputs = [f.name for f in now.draft.pipeline.outputs] if now.draft.pipeline else []
     model = metric.Options
@@ -76,7 +76,7 @@ def metric_options(now: Current) -> None:
             hidden=hidden,
         )
         for sentence in wrong:
-            st.caption(f":red[:material/error:] {plain(sentence)}")
+            st.caption(f":red[:material/error:] {escape_markdown(sentence)}")
         values = {**kept, **values}
         if not wrong and values != chosen.options:
             drafts.update(now.id, metric=Named(name=chosen.name, options=values))
@@ -134,7 +134,7 @@ def _card(now: Current, metric: type[Metric], chosen: str, advised: str) -> None
             type="primary" if not chosen and metric.name == advised else "secondary",
             disabled=mine,
             help="This metric is in use already." if mine else None,
-            on_click=_use,
+            on_click=callback(_use),
             args=(now.id, metric.name),
         )
 
@@ -157,9 +157,9 @@ def _body(metric: type[Metric], *, mine: bool, advised: bool) -> None:
         for e, score in zip(metric.examples[:4], worked_scores(metric), strict=False)
     )
     lines = [
-        *(f":green[:material/add_circle:] {plain(sentence)}" for sentence in metric.pros),
-        *(f":orange[:material/remove_circle:] {plain(sentence)}" for sentence in metric.cons),
-        f":gray[:material/payments:] {plain(cost_words(metric))}",
+        *(f":green[:material/add_circle:] {escape_markdown(sentence)}" for sentence in metric.pros),
+        *(f":orange[:material/remove_circle:] {escape_markdown(sentence)}" for sentence in metric.cons),
+        f":gray[:material/payments:] {escape_markdown(cost_words(metric))}",
     ]
     st.caption("  \n".join(lines))
 

@@ -9,11 +9,11 @@ from typing import Any
 import streamlit as st
 
 from dashboard.app_pages.metric.preview import shown_of
-from dashboard.components.page import Current, complain
+from dashboard.components.page import Current, callback, show_error
 from dashboard.components.runs import WHOLE_PERCENT, in_percent
 from dashboard.state import drafts, preview
 from dashboard.state.feedback import answer_text
-from dashboard.views.text import plain
+from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 from engine.metrics.python_code import PythonMetricOptions
 from engine.records import Outcome
@@ -53,13 +53,13 @@ def code_editor(now: Current, options: Mapping[str, Any]) -> None:
             height=220,
             help="Python with the names expected, answer, example and prediction. The last line gives the score, 0 to 1, or "
             "{'score': ..., 'feedback': ...}.",
-            on_change=_changed,
+            on_change=callback(_changed),
             args=(now.id, key),
         )
         st.caption("It runs in a sandbox: no files, no network, no packages. Press Ctrl+Enter to save it.")
         wrong = syntax_problem(str(st.session_state.get(key, code)))
         if wrong:
-            st.markdown(f":red[:material/error:] {plain(wrong)}")
+            st.markdown(f":red[:material/error:] {escape_markdown(wrong)}")
         with st.container(horizontal=True, key="code_bar"):
             reason = wrong or preview.why_not(now.draft)
             if st.button(
@@ -67,12 +67,14 @@ def code_editor(now: Current, options: Mapping[str, Any]) -> None:
                 key="test_code",
                 icon=":material/bug_report:",
                 disabled=bool(reason),
-                help=plain(reason) if reason else "Runs it on a few rows in the sandbox. No model is asked.",
+                help=escape_markdown(reason)
+                if reason
+                else "Runs it on a few rows in the sandbox. No model is asked.",
             ):
                 _test(now)
             with st.popover("Start from an example", icon=":material/lightbulb:"):
                 for title, text in EXAMPLES.items():
-                    st.button(title, key=f"code_{title}", on_click=_take, args=(now.id, key, text))
+                    st.button(title, key=f"code_{title}", on_click=callback(_take), args=(now.id, key, text))
     with right:
         _shown(now)
 
@@ -116,7 +118,7 @@ def _shown(now: Current) -> None:
         return
     _, found, rows, outputs = tested
     if isinstance(found, EngineError):
-        complain(found)
+        show_error(found)
         return
     for title, one in zip(("With the right answers", "With another row's answers"), found, strict=True):
         _outcome(title, one, rows, outputs)
@@ -132,7 +134,7 @@ def _outcome(title: str, found: Sequence[Outcome], rows: Mapping[int, Any], outp
         line = error_line(failed.error)
         where = f"Line {line}: " if line else ""
         st.markdown(
-            f":red[:material/error:] {plain(where + failed.error.strip().rpartition(chr(10))[2], 300)}"
+            f":red[:material/error:] {escape_markdown(where + failed.error.strip().rpartition(chr(10))[2], 300)}"
         )
         with st.expander("The whole error"):
             st.code(failed.error, language=None, wrap_lines=True)

@@ -7,11 +7,11 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components.page import Current, complain
+from dashboard.components.page import Current, callback, show_error
 from dashboard.state import drafts, reading
 from dashboard.views.glossary import explain
 from dashboard.views.prompts import text_of
-from dashboard.views.text import plain
+from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 from engine.metrics.base import Case
 from engine.metrics.json_fields import parse_weights
@@ -49,7 +49,7 @@ def criteria_editor(now: Current, options: Mapping[str, Any]) -> None:
                     key=_key(now.id, one),
                     placeholder="What do you look for?",
                     label_visibility="collapsed",
-                    on_change=_changed,
+                    on_change=callback(_changed),
                     args=(now.id,),
                 )
                 st.button(
@@ -61,7 +61,7 @@ def criteria_editor(now: Current, options: Mapping[str, Any]) -> None:
                     help="Take this criterion out."
                     if len(ids) > 1
                     else "A judge needs one criterion at least.",
-                    on_click=_drop,
+                    on_click=callback(_drop),
                     args=(now.id, one),
                 )
         there = set(text.splitlines())
@@ -70,7 +70,7 @@ def criteria_editor(now: Current, options: Mapping[str, Any]) -> None:
                 "Add a criterion",
                 key="add_criterion",
                 icon=":material/add:",
-                on_click=_add,
+                on_click=callback(_add),
                 args=(now.id, ""),
             )
             idea = next((i for i in IDEAS if i not in there), "")
@@ -80,7 +80,7 @@ def criteria_editor(now: Current, options: Mapping[str, Any]) -> None:
                     key="add_idea",
                     type="tertiary",
                     help="Add this one.",
-                    on_click=_add,
+                    on_click=callback(_add),
                     args=(now.id, idea),
                 )
     with right, st.expander("The prompt the judge gets", icon=":material/visibility:", key="judge_prompt"):
@@ -101,7 +101,7 @@ def _preview(now: Current, options: Mapping[str, Any]) -> None:
     try:
         sent = Rubric(**options).messages(case)
     except EngineError as error:
-        complain(error)
+        show_error(error)
         return
     st.caption("For the first of your rows; every other row gets the same with its own values.")
     with st.container(height=420, border=False, key="judge_messages"):
@@ -179,7 +179,7 @@ def weights_editor(now: Current, options: Mapping[str, Any]) -> None:
                 key=f"weight_{now.id}_{name}",
                 label_visibility="collapsed",
                 width=130,
-                on_change=_weighed,
+                on_change=callback(_weighed),
                 args=(now.id, name),
             )
             st.badge(f"{100 * weight / total:.0f} %", color="blue", width="content")
@@ -190,7 +190,7 @@ def weights_editor(now: Current, options: Mapping[str, Any]) -> None:
                 type="tertiary",
                 disabled=len(parts) < 2,
                 help="Take this metric out." if len(parts) > 1 else "One metric at least must stay.",
-                on_click=_set,
+                on_click=callback(_set),
                 args=(now.id, name, None),
             )
     others = [name for name in BY_NAME if name not in parts]
@@ -207,7 +207,7 @@ def weights_editor(now: Current, options: Mapping[str, Any]) -> None:
         _set(now.id, added, 1.0)
         st.rerun()
     if not any(parts.values()):
-        st.caption(f":red[:material/error:] {plain('Give one metric at least a weight above 0.')}")
+        st.caption(f":red[:material/error:] {escape_markdown('Give one metric at least a weight above 0.')}")
 
 
 def _parts(options: Mapping[str, Any]) -> dict[str, float]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.app_pages.metric.preview import ask, refusal, shown_of
-from dashboard.components.page import Current
+from dashboard.components.page import Current, callback
 from dashboard.state import feedback, preview
 from dashboard.state.feedback import answer_text, grade_key
 from dashboard.state.preview import Preview
 from dashboard.views.comparison import as_text
 from dashboard.views.glossary import explain
-from dashboard.views.text import count, plain
+from dashboard.views.text import count, escape_markdown
 from engine.metrics.agreement import Agreement, agreement, level
 from engine.records import Outcome
 from engine.registry import get_metric
@@ -42,12 +42,12 @@ def judge_check(now: Current) -> None:
                     key="bring_answers",
                     icon=":material/download:",
                     disabled=bool(reason),
-                    help=plain(reason) or None,
+                    help=escape_markdown(reason) or None,
                 ):
                     ask(now, preview.GRADED)
                     shown = shown_of(now)
                 if reason:
-                    st.caption(plain(reason), width="content")
+                    st.caption(escape_markdown(reason), width="content")
         if shown is not None:
             st.fragment(_check)(now, shown, now.draft.dataset)
 
@@ -100,7 +100,7 @@ def _headline(found: Agreement, graded: int, rows: int) -> None:
     )
     with st.container(key="agreement"):
         st.markdown(
-            f":{colour}[:material/balance:] {plain(found.sentence)}",
+            f":{colour}[:material/balance:] {escape_markdown(found.sentence)}",
             help=explain("agreement", "A score counts as the nearest of wrong, partly and right."),
         )
     st.progress(graded / rows if rows else 0.0, f"{graded} of {rows} graded")
@@ -127,7 +127,7 @@ def _one(now: Current, shown: Preview, row: Outcome, outputs: list[str], mine: f
                 format_func=lambda m: MARKS[m],
                 key=key,
                 label_visibility="collapsed",
-                on_change=_graded,
+                on_change=callback(_graded),
                 args=(now, row, outputs, key),
                 width="content",
             )
@@ -147,7 +147,7 @@ def _inputs(told: dict[str, str]) -> None:
     short = {name: text for name, text in told.items() if len(text) <= SHORT and "\n" not in text}
     for name, text in told.items():
         if name not in short or len(told) == 1:
-            st.caption(plain(name))
+            st.caption(escape_markdown(name))
             st.text(text)
     if short and len(told) > 1:
         st.text(" · ".join(f"{name}: {text}" for name, text in short.items()))

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components.page import Current, complain
+from dashboard.components.page import Current, show_error
 from dashboard.components.runs import WHOLE_PERCENT, in_percent
 from dashboard.state import models, preview
 from dashboard.state.feedback import answer_text
@@ -14,7 +14,7 @@ from dashboard.state.models import asked_models, title_of
 from dashboard.state.preview import Preview
 from dashboard.views.comparison import as_text
 from dashboard.views.glossary import NUMBERED, explain
-from dashboard.views.text import count, plain
+from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
 from engine.records import Outcome
 from engine.registry import get_metric
@@ -40,14 +40,14 @@ def metric_try(now: Current) -> None:
                 key="try_metric",
                 icon=":material/play_arrow:",
                 disabled=bool(reason),
-                help=plain(reason) or None,
+                help=escape_markdown(reason) or None,
             ):
                 ask(now, preview.TRIED)
                 st.rerun()
-            st.caption(plain(reason) if reason else _will_ask(now, preview.TRIED), width="content")
+            st.caption(escape_markdown(reason) if reason else _will_ask(now, preview.TRIED), width="content")
         problem = st.session_state.get(f"preview_problem_{now.id}")
         if problem is not None:
-            complain(problem)
+            show_error(problem)
         if shown is not None:
             preview_table(now, shown)
 
@@ -111,7 +111,7 @@ def preview_table(now: Current, shown: Preview) -> None:
         (error_line(r.error or ""), _last(r.error or "")) for r in failed[:3]
     ):
         where = "" if line is None or not _has_code(now) else f"Line {line}: "
-        st.markdown(f":red[:material/error:] {where}{plain(sentence, 300)}")
+        st.markdown(f":red[:material/error:] {where}{escape_markdown(sentence, 300)}")
     st.dataframe(
         [_line(shown, r, outputs) for r in rows],
         hide_index=True,
@@ -146,7 +146,9 @@ def _will_ask(now: Current, number: int) -> str:
     judge = get_metric(draft.metric.name)(**draft.metric.options).calls if draft.metric else 0
     calls = number * (steps + judge)
     said = f", {number * judge} of them to the judge" if judge else ""
-    return f"At least {count(calls, 'call')} to {plain(title_of(draft.model or ModelChoice()))}{said}."
+    return (
+        f"At least {count(calls, 'call')} to {escape_markdown(title_of(draft.model or ModelChoice()))}{said}."
+    )
 
 
 def _has_code(now: Current) -> bool:

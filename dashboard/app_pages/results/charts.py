@@ -7,11 +7,11 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.app_pages.results.compare import add_contender
+from dashboard.app_pages.results.compare import add_candidate
 from dashboard.components.plot import plot
 from dashboard.components.runs import PERCENT, in_percent
 from dashboard.state import candidates, reading
-from dashboard.state.candidates import Contender
+from dashboard.state.candidates import ComparedCandidate
 from dashboard.views.candidate_charts import (
     Matrix,
     family,
@@ -26,7 +26,7 @@ from dashboard.views.candidate_charts import (
 )
 from dashboard.views.comparison import as_text
 from dashboard.views.glossary import explain
-from dashboard.views.text import count, plain
+from dashboard.views.text import count, escape_markdown
 from engine.records import whole_trials
 from engine.store.rows import CandidateRow, RunRow
 
@@ -69,7 +69,7 @@ def candidate_table(candidates: Sequence[CandidateRow], best_id: str) -> None:
     )
 
 
-def _told(found: Matrix) -> str:
+def _matrix_summary(found: Matrix) -> str:
     rows = count(len(found.rows), "row")
     if len(found.candidates) == 1:
         return f"Only one prompt was scored on all {rows} to choose by, so there is nothing to compare yet."
@@ -89,7 +89,7 @@ def candidate_matrix(run: RunRow) -> None:
         st.caption("No prompt was scored on all validation rows.")
         return
     st.caption(
-        _told(found),
+        _matrix_summary(found),
         help="Green is right, red is wrong. Rows are sorted from the hardest to the easiest. Move over a cell to read it.",
     )
     if found.left_out:
@@ -106,7 +106,7 @@ def candidate_matrix(run: RunRow) -> None:
     )
 
 
-def candidate_family(run: RunRow, best_id: str, picked: Sequence[Contender]) -> None:
+def candidate_family(run: RunRow, best_id: str, picked: Sequence[ComparedCandidate]) -> None:
     """Show what came from what, and what quality costs; a click sets a prompt beside those picked."""
     tried = candidates.everything(run)
     clicked: list[Any] = []
@@ -140,11 +140,11 @@ def candidate_family(run: RunRow, best_id: str, picked: Sequence[Contender]) -> 
         elif found:
             sentence = trade_off(found)
             if sentence:
-                st.caption(plain(sentence))
+                st.caption(escape_markdown(sentence))
             label = f"Quality against cost of {len(found)} prompts"
             clicked.append(plot(variants_figure(found), key="variants", label=label, height=350))
         else:
             st.caption("No prompt was scored on all validation rows.")
     number = next((int(c) for c in clicked if c is not None), None)
     if number is not None:
-        add_contender(run.id, candidates.by_number(run, number), picked)
+        add_candidate(run.id, candidates.by_number(run, number), picked)

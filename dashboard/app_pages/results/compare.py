@@ -7,18 +7,19 @@ from typing import Any
 
 import streamlit as st
 
+from dashboard.components.page import callback
 from dashboard.components.prompt_diff import prompt_diff, prompt_text
 from dashboard.state import candidates
-from dashboard.state.candidates import MOST, Contender, key_of
+from dashboard.state.candidates import MOST, ComparedCandidate, key_of
 from dashboard.views.comparison import as_text
 from dashboard.views.glossary import explain
-from dashboard.views.text import count, distinct, plain
+from dashboard.views.text import count, distinct, escape_markdown
 from engine.errors import EngineError
 from engine.records import Demo, StepState
 from engine.store.rows import RunRow
 
 
-def contender_picker(run: RunRow, best: str, runs: Sequence[RunRow]) -> list[Contender]:
+def candidate_picker(run: RunRow, best: str, runs: Sequence[RunRow]) -> list[ComparedCandidate]:
     """Show the choice; return the prompts chosen, in their order. `runs` can be compared with `run`, itself first."""
     picked = candidates.chosen(run, best, st.query_params.get(candidates.PARAM, ""), runs)
     names = {key_of(run.id, c.id): candidates.name_of(c, best) for c in candidates.listed(run, best)}
@@ -28,7 +29,7 @@ def contender_picker(run: RunRow, best: str, runs: Sequence[RunRow]) -> list[Con
     keys = [c.key for c in picked]
     key = _widget_key(run.id, keys)
     shown = distinct(names)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="contender_bar"):
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="compared_bar"):
         st.multiselect(
             "Prompts to compare",
             list(shown),
@@ -36,7 +37,7 @@ def contender_picker(run: RunRow, best: str, runs: Sequence[RunRow]) -> list[Con
             format_func=lambda k: shown.get(k, k),
             key=key,
             max_selections=MOST,
-            on_change=_picked,
+            on_change=callback(_picked),
             args=(key,),
             help="Up to four. The others are compared with the first one.",
         )
@@ -53,7 +54,7 @@ def contender_picker(run: RunRow, best: str, runs: Sequence[RunRow]) -> list[Con
     return picked
 
 
-def add_contender(run_id: str, candidate_id: str, picked: Sequence[Contender]) -> None:
+def add_candidate(run_id: str, candidate_id: str, picked: Sequence[ComparedCandidate]) -> None:
     """Put one more prompt side by side, in place of the last where there is no more room; redraw."""
     keys = [c.key for c in picked]
     new = key_of(run_id, candidate_id)
@@ -62,7 +63,7 @@ def add_contender(run_id: str, candidate_id: str, picked: Sequence[Contender]) -
         st.rerun()
 
 
-def _another(run: RunRow, picked: Sequence[Contender], runs: Sequence[RunRow]) -> None:
+def _another(run: RunRow, picked: Sequence[ComparedCandidate], runs: Sequence[RunRow]) -> None:
     by_id = {r.id: r for r in runs}
     titles = distinct({r.id: "This run" if r.id == run.id else r.title for r in runs})
     chosen = st.selectbox("From the run", list(titles), format_func=lambda i: titles[i], key="another_run")
@@ -87,22 +88,22 @@ def _another(run: RunRow, picked: Sequence[Contender], runs: Sequence[RunRow]) -
     )
     if st.button("Set beside", key="another_add", type="primary"):
         try:
-            add_contender(other.id, candidates.by_number(other, int(number)), picked)
+            add_candidate(other.id, candidates.by_number(other, int(number)), picked)
         except EngineError as error:
-            st.caption(f":red[:material/error:] {plain(str(error))}")
+            st.caption(f":red[:material/error:] {escape_markdown(str(error))}")
     best = str((other.result or {}).get("best_candidate", ""))
     if other.id != run.id and best and st.button("Its best prompt", key="another_best"):
-        add_contender(other.id, best, picked)
+        add_candidate(other.id, best, picked)
 
 
 def _widget_key(run_id: str, keys: Sequence[str]) -> str:
     """Return the widget's key: a new one when the address says something else than the widget, and the address counts."""
-    version = int(st.session_state.get(f"contender_version_{run_id}", 0))
-    said = st.session_state.get(f"contenders_{run_id}_{version}")
+    version = int(st.session_state.get(f"compared_version_{run_id}", 0))
+    said = st.session_state.get(f"compared_{run_id}_{version}")
     if said is not None and list(said) != list(keys):
         version += 1
-        st.session_state[f"contender_version_{run_id}"] = version
-    return f"contenders_{run_id}_{version}"
+        st.session_state[f"compared_version_{run_id}"] = version
+    return f"compared_{run_id}_{version}"
 
 
 def _picked(key: str) -> None:
@@ -116,7 +117,7 @@ def _write(keys: Sequence[str]) -> None:
         st.query_params.pop(candidates.PARAM, None)
 
 
-def candidate_compare(found: Sequence[Contender]) -> None:
+def candidate_compare(found: Sequence[ComparedCandidate]) -> None:
     """Compare the prompts step by step."""
     heads(found)
     one_step = max((len(c.candidate.candidate.steps) for c in found), default=0) < 2
@@ -144,19 +145,19 @@ def candidate_compare(found: Sequence[Contender]) -> None:
             continue
         with st.container(border=not one_step, key=f"diff_{path}"):
             if not one_step:
-                st.markdown(f"**Step {plain(path)}**")
+                st.markdown(f"**Step {escape_markdown(path)}**")
             _step(path, states, split=view == "Side by side")
     if same:
-        st.caption(f"The same in all of them: {plain(', '.join(same))}.")
+        st.caption(f"The same in all of them: {escape_markdown(', '.join(same))}.")
 
 
-def heads(found: Sequence[Contender]) -> None:
+def heads(found: Sequence[ComparedCandidate]) -> None:
     """Show each prompt's name, score and why it exists."""
     for column, one in zip(st.columns(max(2, len(found)), gap="medium"), found, strict=False):
         with column, st.container(gap="xxsmall", key=f"head_{one.key.replace('.', '_')}"):
             score = one.candidate.score
             told = "not scored yet" if score is None else f"{100 * score:.1f} % on {one.candidate.rows} rows"
-            st.markdown(f"**{plain(one.name, 80)}** · {told}")
+            st.markdown(f"**{escape_markdown(one.name, 80)}** · {told}")
             st.text(one.candidate.candidate.reason or "The starting prompt.")
 
 

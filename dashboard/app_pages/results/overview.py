@@ -8,21 +8,20 @@ from typing import Any
 import streamlit as st
 
 from dashboard.app_pages.results.charts import candidate_family, candidate_matrix, candidate_table
-from dashboard.app_pages.results.compare import candidate_compare, contender_picker, heads
+from dashboard.app_pages.results.compare import candidate_compare, candidate_picker, heads
 from dashboard.app_pages.results.rows import row_matrix, split_choice
 from dashboard.app_pages.results.step_credit import step_credit_card
-from dashboard.components.page import complain, tune_link
+from dashboard.components.page import show_error, tune_link
 from dashboard.components.plot import plot
 from dashboard.components.runs import verdict_card
 from dashboard.state import candidates, reading
-from dashboard.state.candidates import Contender
+from dashboard.state.candidates import ComparedCandidate
 from dashboard.views.comparison import spread, spread_figure, verdict_notes
 from dashboard.views.glossary import explain
-from dashboard.views.meters import price, short
 from dashboard.views.score_chart import score_chart, score_figure
-from dashboard.views.text import distinct, plain
+from dashboard.views.text import distinct, escape_markdown
 from engine.errors import EngineError
-from engine.export.figures import moment, percent
+from engine.export.figures import moment, percent, price, short
 from engine.store.rows import RunRow
 
 NO_FIGURE = "not known"
@@ -113,10 +112,10 @@ def results_view(run: RunRow) -> None:
     if result:
         verdict_card(result["verdict"])
         whole = result.get("whole_set")
-        notes = [plain(whole["sentence"])] if whole else []
+        notes = [escape_markdown(whole["sentence"])] if whole else []
         notes += verdict_notes(result["verdict"], len(candidates.index(run)))
         if result["verdict"].get("kind") == "unchanged" and result.get("reason"):
-            notes.append(plain(str(result["reason"])))
+            notes.append(escape_markdown(str(result["reason"])))
         notes += ADVICE.get(str(result["verdict"].get("kind")), ())
         if notes:
             st.caption("  \n".join(notes))
@@ -129,7 +128,7 @@ def results_view(run: RunRow) -> None:
     except ValueError:
         st.caption("This run was saved by another version of Tuneboard; its prompts cannot be compared here.")
         return
-    picked = contender_picker(run, best, runs)
+    picked = candidate_picker(run, best, runs)
     if not picked:
         st.caption("The first prompt appears here as soon as it is found.")
         return
@@ -162,7 +161,7 @@ def nothing_yet(run: RunRow | None) -> None:
             tune_link()
             return
         if run.is_over or run.state == "lost":
-            st.caption(plain(run.message) or "This run ended before there was anything to compare.")
+            st.caption(escape_markdown(run.message) or "This run ended before there was anything to compare.")
         else:
             st.caption("The run has only begun; its first prompt appears here when it has answered its rows.")
         _watch(run)
@@ -172,7 +171,7 @@ def _without_result(run: RunRow) -> None:
     with st.container(border=True, key="no_verdict"):
         if run.is_over or run.state == "lost":
             st.markdown("**This run has no verdict**")
-            st.caption(plain(run.message) or "It ended before the final test.")
+            st.caption(escape_markdown(run.message) or "It ended before the final test.")
         else:
             st.markdown("**The run is still going on**")
             st.caption(
@@ -199,10 +198,10 @@ def _guarded(view: Callable[[], None]) -> None:
     try:
         view()
     except EngineError as error:
-        complain(error)  # in its tab; the others stay usable
+        show_error(error)  # in its tab; the others stay usable
 
 
-def _scores(picked: Sequence[Contender]) -> None:
+def _scores(picked: Sequence[ComparedCandidate]) -> None:
     heads(picked)
     split = split_choice(picked, key="spread_split")
     if split is None:

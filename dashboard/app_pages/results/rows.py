@@ -8,9 +8,9 @@ from typing import Any
 import streamlit as st
 
 from dashboard.app_pages.try_it.answers import ROLES, TALL, calls_view
-from dashboard.components.page import complain
+from dashboard.components.page import callback, show_error
 from dashboard.state import candidates, feedback, models, playground, reading
-from dashboard.state.candidates import SPLITS, Contender
+from dashboard.state.candidates import SPLITS, ComparedCandidate
 from dashboard.state.feedback import answer_text
 from dashboard.state.models import asked_models
 from dashboard.state.selection import read_only
@@ -26,10 +26,10 @@ from dashboard.views.comparison import (
     table,
 )
 from dashboard.views.glossary import NUMBERED, explain
-from dashboard.views.meters import price, short
 from dashboard.views.prompts import text_of
-from dashboard.views.text import count, distinct, plain
+from dashboard.views.text import count, distinct, escape_markdown
 from engine.errors import EngineError
+from engine.export.figures import price, short
 from engine.records import Outcome, json_value
 from engine.runs.playground import PlaygroundAnswer, PlaygroundRequest
 from engine.runs.spec import RunSpec
@@ -38,7 +38,12 @@ from engine.store.rows import FeedbackRow, RunRow
 
 
 def row_drill(
-    run: RunRow, found: Sequence[Contender], line: ComparedRow, values: Mapping[str, Any], *, tested: bool
+    run: RunRow,
+    found: Sequence[ComparedCandidate],
+    line: ComparedRow,
+    values: Mapping[str, Any],
+    *,
+    tested: bool,
 ) -> None:
     """Show a row. `tested`: it is one of the final test, where a remark must not reach a search."""
     spec = reading.run_spec(run)
@@ -49,10 +54,12 @@ def row_drill(
             horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="row_head"
         ):
             st.markdown(f"**Row {line.number}**", width="content")
-            st.button("Close", key="close_row", icon=":material/close:", type="tertiary", on_click=_close)
+            st.button(
+                "Close", key="close_row", icon=":material/close:", type="tertiary", on_click=callback(_close)
+            )
         for name, value in values.items():
             if name not in outputs:
-                st.caption(plain(name))
+                st.caption(escape_markdown(name))
                 st.text(as_text(value))
         with st.container(horizontal=True, gap="small", vertical_alignment="center", key="row_expected"):
             st.badge("The right answer", color="blue", icon=":material/flag:", width="content")
@@ -72,7 +79,7 @@ def row_drill(
             _messages(spec, one, outcome, values, at)
 
 
-def _answer(one: Contender, outcome: Outcome, outputs: Sequence[str], at: int) -> None:
+def _answer(one: ComparedCandidate, outcome: Outcome, outputs: Sequence[str], at: int) -> None:
     right, wrong = outcome.score >= 1, outcome.score <= 0
     with st.container(
         horizontal=True,
@@ -80,7 +87,7 @@ def _answer(one: Contender, outcome: Outcome, outputs: Sequence[str], at: int) -
         vertical_alignment="center",
         key=f"drill_head_{at}",
     ):
-        st.markdown(f"**{plain(one.name, 80)}**", width="content")
+        st.markdown(f"**{escape_markdown(one.name, 80)}**", width="content")
         if outcome.error is not None:
             st.badge("Failed", color="red", icon=":material/error:", width="content")
         else:
@@ -94,7 +101,7 @@ def _answer(one: Contender, outcome: Outcome, outputs: Sequence[str], at: int) -
         st.text(outcome.error)
     for name in outputs:
         if name in outcome.prediction:
-            st.caption(plain(name))
+            st.caption(escape_markdown(name))
             st.text(as_text(outcome.prediction[name]) or "(empty)")
     if outcome.feedback and not right:
         st.caption("The metric says")
@@ -108,11 +115,17 @@ def took(outcome: Outcome) -> str:
     seconds = f"{1000 * outcome.seconds:.0f} ms" if outcome.seconds < 1 else f"{outcome.seconds:.1f} s"
     calls = count(usage.calls + usage.cached, "call")
     cache = f", {usage.cached} from the cache" if usage.cached else ""
-    return f":material/schedule: {seconds} · {plain(price(usage.cost))} · {short(usage.tokens)} tokens · {calls}{cache}"
+    return f":material/schedule: {seconds} · {escape_markdown(price(usage.cost))} · {short(usage.tokens)} tokens · {calls}{cache}"
 
 
 def _opinion(
-    run: RunRow, spec: RunSpec, one: Contender, outcome: Outcome, said: FeedbackRow | None, *, tested: bool
+    run: RunRow,
+    spec: RunSpec,
+    one: ComparedCandidate,
+    outcome: Outcome,
+    said: FeedbackRow | None,
+    *,
+    tested: bool,
 ) -> None:
     if read_only():
         if said is not None and said.reason:
@@ -127,7 +140,7 @@ def _opinion(
             "thumbs",
             key=f"thumbs_{key}",
             default=None if said is None or not said.thumbs else int(said.thumbs > 0),
-            on_change=_said,
+            on_change=callback(_said),
             args=(place, answer, key),
         )
         st.text_input(
@@ -136,7 +149,7 @@ def _opinion(
             key=f"reason_{key}",
             placeholder="What is good or wrong about it?",
             label_visibility="collapsed",
-            on_change=_said,
+            on_change=callback(_said),
             args=(place, answer, key),
         )
     if said is not None and not tested:
@@ -149,8 +162,10 @@ def _said(place: tuple[str, str, int, tuple[str, str]], answer: str, key: str) -
     feedback.save(*place, (thumbs, str(st.session_state.get(f"reason_{key}") or ""), answer))
 
 
-def _messages(spec: RunSpec, one: Contender, outcome: Outcome, values: Mapping[str, Any], at: int) -> None:
-    title = f"The exact messages of “{plain(one.name, 60)}”"
+def _messages(
+    spec: RunSpec, one: ComparedCandidate, outcome: Outcome, values: Mapping[str, Any], at: int
+) -> None:
+    title = f"The exact messages of “{escape_markdown(one.name, 60)}”"
     with st.expander(title, icon=":material/forum:", key=f"drill_messages_{at}"):
         kept: tuple[Any, PlaygroundAnswer] | None = st.session_state.get(_replayed(one))
         if kept is not None and kept[0] == values:
@@ -160,7 +175,7 @@ def _messages(spec: RunSpec, one: Contender, outcome: Outcome, values: Mapping[s
         try:
             calls = step_calls(spec.pipeline, one.candidate.candidate, values, outcome, adapter=spec.adapter)
         except EngineError as error:
-            complain(error)
+            show_error(error)
             return
         if calls:
             with st.container(height=TALL, border=False):
@@ -173,10 +188,10 @@ def _messages(spec: RunSpec, one: Contender, outcome: Outcome, values: Mapping[s
 
 def _call(call: StepCall, *, several: bool) -> None:
     if several:
-        st.markdown(f"**Step {plain(call.path)}**")
+        st.markdown(f"**Step {escape_markdown(call.path)}**")
     for message in call.messages:
         title, icon = ROLES.get(str(message["role"]), (str(message["role"]), ":material/chat:"))
-        st.caption(f"{icon} {plain(title)}")
+        st.caption(f"{icon} {escape_markdown(title)}")
         st.code(text_of(message), language=None, wrap_lines=True)
     if call.outputs:
         st.caption(":material/reply: Read from the answer" if call.messages else "No model is asked; it gave")
@@ -187,7 +202,7 @@ def _call(call: StepCall, *, several: bool) -> None:
         )
 
 
-def _replay(spec: RunSpec, one: Contender, values: Mapping[str, Any], at: int) -> None:
+def _replay(spec: RunSpec, one: ComparedCandidate, values: Mapping[str, Any], at: int) -> None:
     """Offer to make the calls again, for the model's own words: the cache has them, so it is free as a rule."""
     asked = asked_models(spec.model, spec.pipeline)
     reason = models.refusal(asked)
@@ -196,7 +211,7 @@ def _replay(spec: RunSpec, one: Contender, values: Mapping[str, Any], at: int) -
         key=f"replay_button_{at}",
         icon=":material/replay:",
         disabled=bool(reason) or not values,
-        help=plain(reason)
+        help=escape_markdown(reason)
         or "Makes the same calls again: the cache answers them, so as a rule nothing is paid.",
     ):
         request = PlaygroundRequest(
@@ -210,13 +225,13 @@ def _replay(spec: RunSpec, one: Contender, values: Mapping[str, Any], at: int) -
             with st.spinner("Asking again"):
                 found = playground.answer_input(request)[0]
         except EngineError as error:
-            complain(error)
+            show_error(error)
             return
         st.session_state[_replayed(one)] = (values, found)
         st.rerun()
 
 
-def _replayed(one: Contender) -> str:
+def _replayed(one: ComparedCandidate) -> str:
     return f"replayed_{one.key}"
 
 
@@ -231,7 +246,7 @@ PARAM = "row"
 FILTER = "rows"
 
 
-def row_matrix(run: RunRow, found: Sequence[Contender]) -> None:
+def row_matrix(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
     """Show the rows a filter lets through, and the selected one whole."""
     split = split_choice(found)
     if split is None:
@@ -283,13 +298,13 @@ def row_matrix(run: RunRow, found: Sequence[Contender]) -> None:
         row_drill(run, found, line, values.get(line.row, {}), tested=split == "test")
 
 
-def split_choice(found: Sequence[Contender], *, key: str = "compare_split") -> str | None:
+def split_choice(found: Sequence[ComparedCandidate], *, key: str = "compare_split") -> str | None:
     """Let the person choose the rows to compare on; return the split, or None (said why) where there is none."""
     there = candidates.splits(found)
     if not there:
         missing = [c.name for c in found if not c.trials]
         st.caption(
-            f"{plain(', '.join(missing))}: not scored on all rows of a split, so there is nothing to set side by side."
+            f"{escape_markdown(', '.join(missing))}: not scored on all rows of a split, so there is nothing to set side by side."
             if missing
             else "These prompts were not scored on the same rows. The test rows are only for the start and the best."
         )
@@ -339,7 +354,7 @@ def _filtered(
         else "All rows",
         format_func=lambda f: f"{f} ({found[f]})",
         key="row_filter",
-        on_change=_filter_chosen,
+        on_change=callback(_filter_chosen),
         label_visibility="collapsed",
         required=True,
     )
@@ -348,7 +363,7 @@ def _filtered(
         cause = st.pills(
             "What still goes wrong",
             list(wrong)[:MOST_CAUSES],
-            format_func=lambda c: f"{plain(c, 60)} ({len(wrong[c])})",
+            format_func=lambda c: f"{escape_markdown(c, 60)} ({len(wrong[c])})",
             key="row_cause",
             wrap=True,
             help="Rows that the last prompt gets wrong, grouped by cause. Press one to see its rows; press it again for all.",

@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard.state import candidates, reading
 from dashboard.views.glossary import explain
-from dashboard.views.text import count, plain
+from dashboard.views.text import count, escape_markdown
 from engine.search.verdict import Credit, step_credit
 from engine.store.rows import RunRow
 
@@ -35,7 +35,7 @@ def step_credit_card(run: RunRow, best: str) -> None:
     found = credit_of(run, best)
     with st.container(key="credit"):
         st.markdown(
-            f":material/alt_route: **{plain(found.sentence)}**",
+            f":material/alt_route: **{escape_markdown(found.sentence)}**",
             help=explain("step's share", "They are compared on the same rows to choose by."),
         )
     _steps(found)

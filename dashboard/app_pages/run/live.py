@@ -6,16 +6,16 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.app_pages.run.requests import run_requests
+from dashboard.app_pages.run.requests import run_actions, run_requests
 from dashboard.app_pages.run.trial_card import trial_card
-from dashboard.components.page import complain, static_text
+from dashboard.components.page import PAGES, show_error, static_text
 from dashboard.components.plot import plot
-from dashboard.components.run_header import run_actions, state_badge
-from dashboard.components.runs import verdict_card
+from dashboard.components.runs import STATES, state_badge, verdict_card
 from dashboard.state import reading
 from dashboard.state.snapshot import Snapshot, parts
 from dashboard.views.glossary import explain
-from dashboard.views.text import plain
+from dashboard.views.meters import progress
+from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 from engine.store.rows import RunRow
 
@@ -48,6 +48,31 @@ _watch = _live_element(
 )
 
 
+MOST_LISTED = 6
+
+
+def running_runs(run_id: str) -> None:
+    """Show the other runs that go on, each a link; nothing where there is none."""
+    others = [r for r in reading.runs() if r.state in ("running", "paused", "queued") and r.id != run_id]
+    if not others:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="running_runs"):
+        st.caption("Also going on", width="content")
+        for run in others[:MOST_LISTED]:
+            word, _, icon = STATES[run.state]
+            done = progress(run)
+            share = f" · {100 * done:.0f} %" if done else ""
+            st.page_link(
+                PAGES["run"],
+                label=f"{escape_markdown(run.title, 48)} · {word.lower()}{share}",
+                icon=icon,
+                query_params={"project": run.project_id, "run": run.id},
+                width="content",
+            )
+        if len(others) > MOST_LISTED:
+            st.caption(f"and {len(others) - MOST_LISTED} more", width="content")
+
+
 def live_run(run_id: str) -> None:
     """Show a run and keep it up to date until it is over."""
     st.fragment(_draw)(run_id, reading.run(run_id).is_over)
@@ -57,13 +82,13 @@ def _draw(run_id: str, was_over: bool) -> None:
     try:
         seen = reading.snapshot(reading.run(run_id))
     except EngineError as error:  # a fragment runs by itself: the app's own net is not around it
-        complain(error)
+        show_error(error)
         return
     run, live = seen.run, "" if seen.run.is_over else seen.run.id
     shown = _parts(run.id, run.revision, run.state, seen)
     name, actions = st.columns([2, 5], vertical_alignment="center")
     with name, st.container(horizontal=True, vertical_alignment="center", key="run_head"):
-        st.subheader(plain(run.title, 120), anchor=False, width="content")
+        st.subheader(escape_markdown(run.title, 120), anchor=False, width="content")
         state_badge(run)
     with actions:
         run_actions(seen)
@@ -136,4 +161,4 @@ def _message(run: RunRow) -> None:
     if not run.message:
         return
     show = {"failed": st.error, "lost": st.warning, "stopped": st.info}.get(run.state, st.caption)
-    show(plain(run.message))
+    show(escape_markdown(run.message))

@@ -2,9 +2,8 @@
 
 import streamlit as st
 
-from dashboard.app_pages.run.live import live_run
+from dashboard.app_pages.run.live import live_run, running_runs
 from dashboard.components.page import current, tune_link
-from dashboard.components.run_header import running_runs
 from dashboard.components.runs import current_run, run_picker
 from dashboard.components.wizard import wizard_header
 from dashboard.state import reading

@@ -1,4 +1,4 @@
-"""Asking a run under way: to use more, to try a prompt of one's own; and what became of it."""
+"""User requests to a run: pause, resume, stop, a larger budget, a prompt of your own; and the answers."""
 
 from __future__ import annotations
 
@@ -6,18 +6,75 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components.page import press
-from dashboard.state import launching, reading
+from dashboard.components.page import callback, press
+from dashboard.state import launching, models, reading
+from dashboard.state.selection import read_only
 from dashboard.state.snapshot import Snapshot
-from dashboard.views.meters import dollars, duration, short
-from dashboard.views.text import plain
+from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
+from engine.export.figures import dollars, duration, short
 from engine.records import Candidate
 from engine.store.rows import BUDGET, CANDIDATE, CandidateRow, RequestRow
 from engine.store.runs import budget_now
 
 SEARCHING = ("", "Reading the data", "Scoring the starting prompt", "Searching")
 SHOWN = 4
+
+
+def run_actions(seen: Snapshot) -> None:
+    """Offer pause, resume, stop and requests as far as they make sense now; nothing to whoever only looks."""
+    run = seen.run
+    if read_only():
+        return
+    with st.container(horizontal=True, horizontal_alignment="right", key="run_actions"):
+        if run.state == "running":
+            st.button(
+                "Pause",
+                icon=":material/pause:",
+                key="pause_run",
+                on_click=callback(launching.pause),
+                args=(run.id,),
+                disabled=run.pause_requested or run.stop_requested,
+                help="Calls already under way finish; nothing is lost.",
+            )
+        if run.state in ("running", "paused"):
+            request_buttons(seen)
+        if run.state == "paused":
+            st.button(
+                "Resume",
+                icon=":material/play_arrow:",
+                key="resume_run",
+                type="primary",
+                on_click=callback(launching.resume),
+                args=(run.id,),
+            )
+        if run.state in ("lost", "failed", "stopped"):
+            st.button(
+                "Go on with this run",
+                icon=":material/play_arrow:",
+                key="restart_run",
+                type="primary",
+                on_click=callback(_go_on),
+                args=(run.id,),
+                help="Starts its process again. Every call that was paid for is answered from the cache, so nothing is bought twice.",
+            )
+        if run.state in ("running", "paused", "queued"):
+            st.button(
+                "Stop and keep the best",
+                icon=":material/stop:",
+                key="stop_run",
+                on_click=callback(launching.stop),
+                args=(run.id,),
+                disabled=run.stop_requested,
+                help="Ends the search now. The best prompt so far is kept and tested.",
+            )
+
+
+def _go_on(run_id: str) -> None:
+    try:
+        launching.resume(run_id, models.for_process())
+    except EngineError as error:
+        st.toast(escape_markdown(str(error)), icon=":material/error:")
 
 
 def request_buttons(seen: Snapshot) -> None:
@@ -61,7 +118,9 @@ def run_requests(seen: Snapshot) -> None:
                 if request.batch is not None
                 else "Waiting: the run sees it in a moment."
             )
-            st.markdown(f":{colour}[{icon}] **{plain(_wish(request), 120)}** · {plain(said)}")
+            st.markdown(
+                f":{colour}[{icon}] **{escape_markdown(_wish(request), 120)}** · {escape_markdown(said)}"
+            )
 
 
 def _mark(request: RequestRow) -> tuple[str, str]:
@@ -121,7 +180,7 @@ def _forget() -> None:
     st.session_state.pop("own_prompt_of", None)
 
 
-@st.dialog("Try your own prompt", width="large", on_dismiss=_forget)
+@st.dialog("Try your own prompt", width="large", on_dismiss=callback(_forget))
 def _own_prompt(run_id: str) -> None:
     found = {c.id: c for c in reading.candidates(run_id)}
     if not found:
@@ -187,6 +246,6 @@ def _ask(run_id: str, kind: str, content: dict[str, Any]) -> None:
     try:
         launching.ask(run_id, kind, content)
     except EngineError as error:
-        st.toast(plain(str(error)), icon=":material/error:")
+        st.toast(escape_markdown(str(error)), icon=":material/error:")
         return
     st.rerun()

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from dashboard.components.page import callback
 from dashboard.components.runs import PERCENT, in_percent
 from dashboard.state import reading
 from dashboard.state.snapshot import Snapshot
 from dashboard.views.glossary import NUMBERED, explain
-from dashboard.views.meters import duration, short
 from dashboard.views.text import count
+from engine.export.figures import duration, short
 from engine.records import Outcome
 from engine.store.rows import CandidateRow, RunRow, TrialRow
 
@@ -30,7 +31,12 @@ def trial_card(seen: Snapshot, trial: TrialRow) -> None:
                 f"**{_name(row)}** · {score} on {trial.rows_done} of {trial.rows_total} {trial.split} rows"
             )
             st.button(
-                "", icon=":material/close:", key="trial_close", type="tertiary", help="Close", on_click=_close
+                "",
+                icon=":material/close:",
+                key="trial_close",
+                type="tertiary",
+                help="Close",
+                on_click=callback(_close),
             )
         usage = trial.usage
         st.caption(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.components.page import press
+from dashboard.components.page import callback, press
 from dashboard.state import drafts, models, reading
 from dashboard.state.models import key_variable, own_key_variable, price_words, title_of
 from dashboard.state.selection import check, read_only
 from dashboard.views.glossary import explain
-from dashboard.views.text import plain
+from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 from engine.lm.catalog import PROVIDERS, Provider, find_route
 from engine.lm.choice import is_offline
@@ -54,7 +54,7 @@ def _servers() -> list[LocalServer]:
 
 def _server(server: LocalServer, there: set[str], key: str) -> None:
     st.caption(
-        f":green[:material/check_circle:] {plain(server.title)} at {plain(server.address)} · free, nothing leaves the machine"
+        f":green[:material/check_circle:] {escape_markdown(server.title)} at {escape_markdown(server.address)} · free, nothing leaves the machine"
     )
     names = list(server.models)
     if not names:
@@ -67,7 +67,9 @@ def _server(server: LocalServer, there: set[str], key: str) -> None:
 
 
 def _provider(provider: Provider, there: set[str]) -> None:
-    st.caption(f":green[:material/key:] {plain(provider.title)}: a key is in {plain(provider.key_env or '')}")
+    st.caption(
+        f":green[:material/key:] {escape_markdown(provider.title)}: a key is in {escape_markdown(provider.key_env or '')}"
+    )
     _adders(list(provider.examples), there, f"found_{provider.prefix}")
 
 
@@ -76,14 +78,14 @@ def _adders(names: list[str], there: set[str], key: str) -> None:
         for name in names:
             known = name in there
             st.button(
-                plain(name, 60),
+                escape_markdown(name, 60),
                 key=f"{key}_add_{name}",
                 icon=":material/check:" if known else ":material/add:",
                 disabled=known or read_only(),
                 help="It is in the list already."
                 if known
                 else "Add it to the models that projects can choose.",
-                on_click=drafts.add_model,
+                on_click=callback(drafts.add_model),
                 args=(ModelChoice(name=name),),
             )
 
@@ -201,7 +203,7 @@ def _hint(provider: Provider | None, *, own: bool) -> None:
         st.caption("Start its server on this machine first. Nothing leaves the machine.")
     elif provider.key_env:
         st.caption(
-            f"Needs an API key: from {plain(provider.key_env)}, your keyring, or typed in after adding it."
+            f"Needs an API key: from {escape_markdown(provider.key_env)}, your keyring, or typed in after adding it."
         )
 
 
@@ -243,7 +245,7 @@ def _save(model: str, rates: tuple[float, float] | None) -> None:
         check()
         set_own_price(model, rates)
     except EngineError as error:
-        st.caption(f":orange[:material/error:] {plain(str(error))}")
+        st.caption(f":orange[:material/error:] {escape_markdown(str(error))}")
         return
     st.rerun()
 
@@ -259,9 +261,9 @@ def _model(choice: ModelChoice, key: str) -> None:
     with st.container(border=True, key=key, gap="small"):
         with st.container(horizontal=True, vertical_alignment="center", key=f"{key}_head"):
             with st.container(gap="xxsmall", key=f"{key}_name"):
-                st.markdown(f"**{plain(title_of(choice), 80)}**")
+                st.markdown(f"**{escape_markdown(title_of(choice), 80)}**")
                 st.caption(
-                    f"{plain(price_words(choice))} · :{'green' if state.ok else 'orange'}[{plain(state.sentence)}]"
+                    f"{escape_markdown(price_words(choice))} · :{'green' if state.ok else 'orange'}[{escape_markdown(state.sentence)}]"
                 )
             pressed = st.button(
                 "Test connection", key=f"{key}_test", icon=":material/network_check:", width="content"
@@ -273,7 +275,7 @@ def _model(choice: ModelChoice, key: str) -> None:
                     key=f"{key}_remove",
                     type="tertiary",
                     help="Remove this model from the list",
-                    on_click=drafts.remove_model,
+                    on_click=callback(drafts.remove_model),
                     args=(choice,),
                 )
         if not is_offline(choice):
@@ -308,7 +310,7 @@ def key_form(variable: str, key: str, *, open_now: bool) -> None:
             if st.form_submit_button("Use this key", key=f"{key}_submit"):
                 _use_key(variable, typed, keep)
         st.caption(
-            f"Or set the environment variable {plain(variable)} before starting. Keys are never written to a file."
+            f"Or set the environment variable {escape_markdown(variable)} before starting. Keys are never written to a file."
         )
 
 

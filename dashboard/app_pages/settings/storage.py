@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.components.page import small_table
+from dashboard.components.page import callback, small_table
 from dashboard.state import drafts, reading
 from dashboard.views.glossary import explain
 from dashboard.views.history import by_project
-from dashboard.views.meters import dollars, price, short
 from dashboard.views.text import count, distinct
+from engine.export.figures import dollars, price, short
 from engine.home import data_home
 
 MOST = 12
@@ -69,7 +69,7 @@ def storage_card() -> None:
             icon=":material/delete_sweep:",
             disabled=not size.replies,
             help="There is nothing to clear." if not size.replies else None,
-            on_click=_confirm,
+            on_click=callback(_confirm),
         )
     with st.container(border=True, key="folder_card"):
         st.markdown("**Where everything is kept**")

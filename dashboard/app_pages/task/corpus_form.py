@@ -10,11 +10,11 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.components.guard import guarded
-from dashboard.components.page import press
+from dashboard.components.page import callback, press
 from dashboard.state.selection import check
 from dashboard.state.steps import change_step
 from dashboard.views.glossary import explain
-from dashboard.views.text import plain
+from dashboard.views.text import escape_markdown
 from engine.errors import EngineError, PipelineError
 from engine.home import data_home
 from engine.pipeline.spec import CorpusSpec, StepOptions, StepSpec
@@ -107,7 +107,7 @@ def corpus_form(project_id: str, step: StepSpec, at: int, key: str) -> None:
     """Show what a step searches, and let the person replace it."""
     options = step.options
     st.markdown(
-        f"**Where it looks** · {plain(words_of(options.corpus), 80)}",
+        f"**Where it looks** · {escape_markdown(words_of(options.corpus), 80)}",
         help=f"{explain('corpus')} {explain('passage')}",
     )
     way = st.segmented_control(
@@ -129,7 +129,7 @@ def corpus_form(project_id: str, step: StepSpec, at: int, key: str) -> None:
         100,
         options.k,
         key=f"corpus_k_{key}",
-        on_change=_set,
+        on_change=callback(_set),
         args=(project_id, at, f"corpus_k_{key}", "k"),
         help="How many of the best-fitting passages are handed on.",
     )
@@ -139,7 +139,7 @@ def corpus_form(project_id: str, step: StepSpec, at: int, key: str) -> None:
         index=list(RETRIEVERS).index(options.retriever),
         format_func=lambda name: RETRIEVERS[name],
         key=f"retriever_{key}",
-        on_change=_set,
+        on_change=callback(_set),
         args=(project_id, at, f"retriever_{key}", "retriever"),
         help="By words: passages with the same rare words. By meaning: passages that say something alike.",
     )
@@ -158,7 +158,7 @@ def _paste(project_id: str, corpus: CorpusSpec, at: int, key: str) -> None:
         key=f"corpus_text_{key}",
         height=150,
         placeholder=PASTE,
-        on_change=_pasted,
+        on_change=callback(_pasted),
         args=(project_id, at, key),
     )
 
@@ -184,7 +184,7 @@ def _upload(project_id: str, at: int, key: str) -> None:
         "Search in these",
         key=f"use_corpus_{key}",
         type="primary",
-        on_click=_uploaded,
+        on_click=callback(_uploaded),
         args=(project_id, at, key, [(f.name, f.getvalue()) for f in files], column or ""),
     )
 

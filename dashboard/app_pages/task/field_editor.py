@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components.guard import guarded, renew, revision
+from dashboard.components.page import callback
 from dashboard.state.steps import (
     HELP,
     TYPES,
@@ -23,7 +24,7 @@ from dashboard.state.steps import (
     with_type,
 )
 from dashboard.views.glossary import explain
-from dashboard.views.text import plain
+from dashboard.views.text import escape_markdown
 from engine.pipeline.spec import FieldSpec, PipelineSpec
 
 WIDTHS = [3.4, 2.9, 3.5, 1.4]
@@ -61,7 +62,7 @@ def field_editor(project_id: str, spec: PipelineSpec, at: int, side: Side) -> No
         if not fields:
             own = [f.name for f in step.answers] if side == "outputs" else []
             st.caption(
-                f"No field yet: it makes *{plain(own[0])}*. Add one to give it another name."
+                f"No field yet: it makes *{escape_markdown(own[0])}*. Add one to give it another name."
                 if own
                 else f"No field yet. Add one: for example {EXAMPLES[side]}"
             )
@@ -84,7 +85,7 @@ def _add_button(project_id: str, spec: PipelineSpec, at: int, side: Side) -> Non
             "Add a field",
             icon=":material/add:",
             key=f"add_{side}",
-            on_click=_save,
+            on_click=callback(_save),
             args=(project_id, add_field, at, side),
             type="tertiary",
             width="content",
@@ -94,11 +95,13 @@ def _add_button(project_id: str, spec: PipelineSpec, at: int, side: Side) -> Non
         "Add a field",
         [NEW, *more],
         format_func=lambda n: (
-            n if n == NEW else plain(f"{n} ({f'made by {known[n]}' if known[n] else 'goes in'})", 60)
+            n
+            if n == NEW
+            else escape_markdown(f"{n} ({f'made by {known[n]}' if known[n] else 'goes in'})", 60)
         ),
         icon=":material/add:",
         key=f"add_{side}_menu",
-        on_click=_add_known,
+        on_click=callback(_add_known),
         args=(project_id, at, side),
         type="tertiary",
         width="content",
@@ -118,7 +121,7 @@ def _row(project_id: str, at: int, side: Side, fields: tuple[FieldSpec, ...], pl
         index=titles.index(title_of(field)),
         key=f"type_{key}",
         label_visibility="collapsed",
-        on_change=_changed,
+        on_change=callback(_changed),
         args=(*where, "type", f"type_{key}"),
     )
     _text(
@@ -149,7 +152,7 @@ def _row(project_id: str, at: int, side: Side, fields: tuple[FieldSpec, ...], pl
             default=list(field.choices),
             key=f"choices_{key}_{len(field.choices)}",
             accept_new_options=True,
-            on_change=_changed,
+            on_change=callback(_changed),
             args=(*where, "choices", f"choices_{key}_{len(field.choices)}"),
             help="The model must answer with exactly one of these. Type a new value and press Enter.",
             placeholder="Type a value and press Enter",
@@ -172,7 +175,7 @@ def _wiring(spec: PipelineSpec, at: int, side: Side) -> None:
             readers = [s.name for s in spec.steps[at + 1 :] if f.name in {g.name for g in s.needs}]
             answers = ["the answer"] if f.name in {g.name for g in spec.outputs} else []
             words.append(f"{f.name} to {' and '.join([*readers, *answers]) or 'nothing yet'}")
-    st.caption(f":material/cable: {plain('; '.join(words))}")
+    st.caption(f":material/cable: {escape_markdown('; '.join(words))}")
 
 
 def _text(
@@ -184,7 +187,7 @@ def _text(
         key=key,
         label_visibility="collapsed",
         placeholder=placeholder,
-        on_change=_changed,
+        on_change=callback(_changed),
         args=(*where, key),
     )
 
@@ -199,7 +202,7 @@ def _tool(
         key=key,
         help=off or label,
         disabled=bool(off),
-        on_click=_save,
+        on_click=callback(_save),
         args=(project_id, change, *rest),
         type="tertiary",
     )

@@ -9,11 +9,12 @@ import streamlit as st
 from dashboard.app_pages.task.field_editor import ident
 from dashboard.app_pages.task.task_form import NO_MODEL
 from dashboard.components.guard import guarded, revision
+from dashboard.components.page import callback
 from dashboard.state import reading
 from dashboard.state.models import key_state, not_in_settings, price_words, title_of
 from dashboard.state.steps import change_step, read_choices, readable
 from dashboard.views.glossary import explain
-from dashboard.views.text import plain
+from dashboard.views.text import escape_markdown
 from engine.lm.choice import ModelChoice, is_offline
 from engine.pipeline.spec import AdapterName, Condition, Each, PipelineSpec, StepSpec
 from engine.runs.spec import ProjectDraft
@@ -26,7 +27,7 @@ def step_model(project_id: str, step: StepSpec, at: int, end: str) -> None:
     """Let the person give a step a model of its own, folded away where it asks the run's."""
     own = step.model
     with st.expander(
-        f"Model of this step: {plain(title_of(own), 60)}" if own else "Model of this step",
+        f"Model of this step: {escape_markdown(title_of(own), 60)}" if own else "Model of this step",
         icon=":material/smart_toy:",
         expanded=own is not None,
         key=f"step_model_card_{end}",
@@ -59,18 +60,18 @@ def pick_model(
         format_func=lambda m: m if isinstance(m, str) else title_of(m),
         key=where[3],
         help=what,
-        on_change=_picked,
+        on_change=callback(_picked),
         args=where,
     )
     if chosen is None:
         return
     if missing := not_in_settings(chosen, saved):
-        st.caption(f":orange[:material/help:] {plain(missing)}")
+        st.caption(f":orange[:material/help:] {escape_markdown(missing)}")
     if not is_offline(chosen):
         state = key_state(chosen)
         st.caption(
-            f":{'green' if state.ok else 'orange'}[:material/key:] {plain(state.sentence)}  \n"
-            f":gray[:material/payments:] {plain(price_words(chosen))}"
+            f":{'green' if state.ok else 'orange'}[:material/key:] {escape_markdown(state.sentence)}  \n"
+            f":gray[:material/payments:] {escape_markdown(price_words(chosen))}"
         )
 
 
@@ -121,7 +122,7 @@ def _when(project_id: str, spec: PipelineSpec, at: int, end: str) -> None:
         default=state,
         key=key,
         required=True,
-        on_change=_set_when,
+        on_change=callback(_set_when),
         args=(project_id, at, end),
     )
     if when is None:
@@ -134,7 +135,7 @@ def _when(project_id: str, spec: PipelineSpec, at: int, end: str) -> None:
         names,
         index=names.index(when.field),
         key=f"when_field_{end}",
-        on_change=_set_when,
+        on_change=callback(_set_when),
         args=(project_id, at, end),
     )
     allowed = next(
@@ -149,7 +150,7 @@ def _when(project_id: str, spec: PipelineSpec, at: int, end: str) -> None:
         key=f"when_values_{end}_{when.field}",
         accept_new_options=not allowed,
         placeholder="Choose values" if allowed else "Type a value and press Enter",
-        on_change=_set_when,
+        on_change=callback(_set_when),
         args=(project_id, at, end),
     )
 
@@ -162,7 +163,7 @@ def _each(project_id: str, spec: PipelineSpec, at: int, end: str) -> None:
         default=ONCE if each is None else EACH,
         key=f"each_{end}",
         required=True,
-        on_change=_set_each,
+        on_change=callback(_set_each),
         args=(project_id, at, end),
         help="For each item: the step runs once for every item of a list, and its answers come back as lists.",
     )
@@ -177,7 +178,7 @@ def _each(project_id: str, spec: PipelineSpec, at: int, end: str) -> None:
         index=names.index(each.field),
         format_func=lambda n: n or "Choose a list",
         key=f"each_field_{end}",
-        on_change=_set_each,
+        on_change=callback(_set_each),
         args=(project_id, at, end),
     )
     inputs = [f.name for f in spec.steps[at].inputs]
@@ -187,7 +188,7 @@ def _each(project_id: str, spec: PipelineSpec, at: int, end: str) -> None:
         items,
         index=items.index(each.item),
         key=f"each_item_{end}",
-        on_change=_set_each,
+        on_change=callback(_set_each),
         args=(project_id, at, end),
     )
 
@@ -209,7 +210,7 @@ def _layout(project_id: str, step: StepSpec, at: int, end: str) -> None:
         index=options.index(step.adapter) if step.adapter else 0,
         format_func=lambda name: LAYOUTS.get(name, name),
         key=f"layout_{end}",
-        on_change=_set_layout,
+        on_change=callback(_set_layout),
         args=(project_id, at, f"layout_{end}"),
         help=f"{explain('message layout')} Leave it unless a model has trouble keeping the form.",
     )

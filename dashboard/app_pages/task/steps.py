@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.app_pages.task.task_form import TITLES
 from dashboard.app_pages.task.task_import import task_import
 from dashboard.components.guard import guarded, renew, revision
-from dashboard.components.page import static_text
+from dashboard.components.page import callback, static_text
 from dashboard.state.steps import (
     NEW_STEPS,
     add_step,
@@ -21,7 +21,7 @@ from dashboard.state.steps import (
 )
 from dashboard.views.glossary import explain
 from dashboard.views.pipeline_picture import Picture, picture
-from dashboard.views.text import plain
+from dashboard.views.text import escape_markdown
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.spec import ProjectDraft
 
@@ -63,7 +63,7 @@ def step_bar(project_id: str, spec: PipelineSpec) -> int:
                 format_func=lambda kind: NEW_STEPS[kind],
                 icon=":material/add:",
                 key="add_step",
-                on_click=_add,
+                on_click=callback(_add),
                 args=(project_id, at),
             )
         picked = pipeline_graph(picture(spec, TITLES), at if count > 1 else -1, key=f"graph_{project_id}")
@@ -97,11 +97,11 @@ def _tools(project_id: str, spec: PipelineSpec, at: int) -> None:
             "Open step",
             list(range(count)),
             default=at,
-            format_func=lambda i: f"{i + 1}. {plain(spec.steps[i].name, 24)}",
+            format_func=lambda i: f"{i + 1}. {escape_markdown(spec.steps[i].name, 24)}",
             key=f"step_pick_{project_id}_{at}_{count}_{revision(project_id)}",
             required=True,
             label_visibility="collapsed",
-            on_change=_picked,
+            on_change=callback(_picked),
             args=(project_id, f"step_pick_{project_id}_{at}_{count}_{revision(project_id)}"),
         )
         key = f"step_name_{project_id}_{at}_{revision(project_id)}"
@@ -111,7 +111,7 @@ def _tools(project_id: str, spec: PipelineSpec, at: int) -> None:
             key=key,
             width=190,
             label_visibility="collapsed",
-            on_change=_rename,
+            on_change=callback(_rename),
             args=(project_id, at, key),
             help="Its name in the picture and in the results.",
         )
@@ -143,7 +143,7 @@ def _tool(icon: str, key: str, label: str, off: str, act: Callable[..., None], a
         key=key,
         help=off or label,
         disabled=bool(off),
-        on_click=act,
+        on_click=callback(act),
         args=args,
         type="tertiary",
     )

@@ -10,11 +10,11 @@ import streamlit as st
 from dashboard.app_pages.task.corpus_form import corpus_form, set_options
 from dashboard.app_pages.task.field_editor import ident
 from dashboard.components.guard import guarded, renew, revision
-from dashboard.components.page import complain
+from dashboard.components.page import callback, show_error
 from dashboard.state.steps import change_step
 from dashboard.views.glossary import explain
 from dashboard.views.prompts import calls_a_row, messages, text_of
-from dashboard.views.text import count, plain
+from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.runs.spec import ProjectDraft
@@ -76,7 +76,7 @@ def instruction_form(project_id: str, step: StepSpec, at: int) -> None:
             key=key,
             required=True,
             label_visibility="collapsed",
-            on_change=_strategy,
+            on_change=callback(_strategy),
             args=(project_id, at, key),
             help="  \n".join(f"**{title}**: {what}" for title, what in STRATEGIES.values()),
         )
@@ -96,7 +96,7 @@ def instruction_form(project_id: str, step: StepSpec, at: int) -> None:
             height=110,
             label_visibility="collapsed",
             placeholder="For example: Choose the team that should answer this customer's message.",
-            on_change=_instruction,
+            on_change=callback(_instruction),
             args=(project_id, at, key),
         )
 
@@ -128,10 +128,13 @@ def _tools(project_id: str, step: StepSpec, at: int, end: str) -> None:
         list(TOOLS),
         chosen,
         key=key,
-        on_change=_option,
+        on_change=callback(_option),
         args=(project_id, at, key, "tools"),
         help="  \n".join(
-            [explain("tool"), *(f"**{name}**: {plain(tool.desc or '', 160)}" for name, tool in TOOLS.items())]
+            [
+                explain("tool"),
+                *(f"**{name}**: {escape_markdown(tool.desc or '', 160)}" for name, tool in TOOLS.items()),
+            ]
         ),
     )
     with right:
@@ -154,13 +157,15 @@ def _one_tool(project_id: str, step: StepSpec, at: int, end: str) -> None:
         index=names.index(chosen) if chosen else None,
         key=key,
         placeholder="Choose a tool",
-        on_change=_tool,
+        on_change=callback(_tool),
         args=(project_id, at, key),
         help=explain("tool"),
     )
     if chosen:
         tool = TOOLS[chosen]
-        st.caption(f"{plain(tool.desc or '', 200)} It takes: {plain(', '.join(tool.args))}.")
+        st.caption(
+            f"{escape_markdown(tool.desc or '', 200)} It takes: {escape_markdown(', '.join(tool.args))}."
+        )
     if chosen == "search":
         corpus_form(project_id, step, at, end)
 
@@ -177,7 +182,7 @@ def _judged(project_id: str, step: StepSpec, at: int, end: str) -> None:
         step.options.threshold,
         0.05,
         key=key,
-        on_change=_option,
+        on_change=callback(_option),
         args=(project_id, at, key, "threshold"),
         help="The judge rates every try from 0 to 1. The first try with this rating or a better one is taken.",
     )
@@ -188,7 +193,7 @@ def _judged(project_id: str, step: StepSpec, at: int, end: str) -> None:
         key=key,
         height=80,
         placeholder="For example: It names the rule that decides, and is polite.",
-        on_change=_option,
+        on_change=callback(_option),
         args=(project_id, at, key, "criteria"),
     )
 
@@ -197,7 +202,9 @@ def _number(
     project_id: str, at: int, name: str, value: int, end: str, label: str, most: int, *, least: int = 0
 ) -> None:
     key = f"{name}_{end}"
-    st.number_input(label, least, most, value, key=key, on_change=_option, args=(project_id, at, key, name))
+    st.number_input(
+        label, least, most, value, key=key, on_change=callback(_option), args=(project_id, at, key, name)
+    )
 
 
 def _option(project_id: str, at: int, key: str, name: str) -> None:
@@ -271,7 +278,7 @@ def prompt_preview(
     with st.container(border=True, key="prompt_card"):
         several = len(pipeline.steps) > 1
         st.markdown(
-            f"**The prompt of {plain(step.name)}**" if several else "**The prompt it makes**",
+            f"**The prompt of {escape_markdown(step.name)}**" if several else "**The prompt it makes**",
             help=f"{explain('prompt')} Written by the same code that sends it.",
         )
         if step.strategy in WITHOUT_PROMPT:
@@ -281,7 +288,7 @@ def prompt_preview(
             sent = messages(_alone(step), values, adapter=adapter)
             calls = calls_a_row(_alone(step), adapter=adapter)
         except EngineError as error:
-            complain(error)
+            show_error(error)
             st.caption("The prompt appears here when this is mended.")
             return
         with st.container(height=height, border=False, key="prompt_text"):

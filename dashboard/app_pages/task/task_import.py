@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.components.guard import guarded, renew
-from dashboard.components.page import complain
+from dashboard.components.page import callback, show_error
 from dashboard.state.steps import with_steps
-from dashboard.views.text import count, plain
+from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
 from engine.pipeline.importers.task import Form, Imported, guess_form, import_task
 
@@ -60,7 +60,7 @@ def task_import(project_id: str, *, empty: bool) -> None:
             "Make the task of it" if empty else "Replace the task by it",
             key="import_use",
             type="primary",
-            on_click=_use,
+            on_click=callback(_use),
             args=(project_id, chosen),
         )
         if not empty:
@@ -73,7 +73,7 @@ def _read(text: str, form: Form) -> Imported | None:
     try:
         return import_task(text, form)
     except EngineError as error:
-        complain(error)
+        show_error(error)
         guess = guess_form(text)
         if guess != form:
             st.caption(f"It looks more like: {FORMS[guess]}.")
@@ -85,11 +85,11 @@ def _shown(found: Imported) -> None:
     names = [f"{f.name} ({'one of ' + str(len(f.choices)) if f.choices else f.type})" for f in step.outputs]
     st.markdown(
         f":green[:material/check:] {count(len(step.inputs), 'input')}: "
-        f"{plain(', '.join(f.name for f in step.inputs), 200)}. "
-        f"{count(len(step.outputs), 'answer')}: {plain(', '.join(names), 400)}."
+        f"{escape_markdown(', '.join(f.name for f in step.inputs), 200)}. "
+        f"{count(len(step.outputs), 'answer')}: {escape_markdown(', '.join(names), 400)}."
     )
     for note in found.notes[:4]:
-        st.caption(plain(note, 300))
+        st.caption(escape_markdown(note, 300))
 
 
 def _use(project_id: str, form: Form) -> None:
@@ -97,7 +97,7 @@ def _use(project_id: str, form: Form) -> None:
     try:
         found = import_task(st.session_state.get(f"import_text_{form}", ""), form)
     except EngineError as error:
-        st.toast(plain(str(error)), icon=":material/error:")
+        st.toast(escape_markdown(str(error)), icon=":material/error:")
         return
     if guarded(project_id, lambda draft: with_steps(draft, [found.step])):
         st.session_state.pop(f"step_at_{project_id}", None)

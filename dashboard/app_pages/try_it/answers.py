@@ -8,13 +8,13 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components.page import complain
+from dashboard.components.page import show_error
 from dashboard.state.playground import Playground, Talk, answer_input, extras, missing, same_answer, turns_of
 from dashboard.views.comparison import as_text
-from dashboard.views.meters import price, short
 from dashboard.views.prompts import text_of
-from dashboard.views.text import count, plain
+from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
+from engine.export.figures import price, short
 from engine.pipeline.spec import FieldSpec
 from engine.runs.playground import ModelCall, Piece, PlaygroundAnswer, PlaygroundRequest
 
@@ -46,7 +46,7 @@ class _Column:
         self._told: dict[tuple[str, str], str] = {}
         self._drawn_at = 0.0
         with column, st.container(border=True, height="stretch", key=f"writing_{at}"):
-            st.markdown(f"**{plain(name)}**")
+            st.markdown(f"**{escape_markdown(name)}**")
             self._text = st.empty()
             self._text.caption(":material/hourglass_top: Waiting for the first word")
 
@@ -129,7 +129,7 @@ def _attempt(attempt: PlaygroundAnswer, name: str, outputs: Sequence[FieldSpec],
         vertical_alignment="center",
         key=f"attempt_head_{at}",
     ):
-        st.markdown(f"**{plain(name)}**", width="content")
+        st.markdown(f"**{escape_markdown(name)}**", width="content")
         if attempt.error:
             st.badge("Failed", color="red", icon=":material/error:", width="content")
         elif attempt.score is not None:
@@ -165,7 +165,7 @@ def _trace(attempt: PlaygroundAnswer, at: str) -> None:
         f"Step by step ({len(attempt.steps)})", icon=":material/account_tree:", key=f"trace_{at}"
     ):
         for number, step in enumerate(attempt.steps, 1):
-            st.markdown(f"**{number}. {plain(step.path)}**")
+            st.markdown(f"**{number}. {escape_markdown(step.path)}**")
             for title, values in (("Went in", step.inputs), ("Came out", step.outputs)):
                 if values:
                     st.caption(title)
@@ -175,14 +175,16 @@ def _trace(attempt: PlaygroundAnswer, at: str) -> None:
 
 def _value(title: str, text: str, *, key: str) -> None:
     with st.container(gap="xxsmall", key=key):
-        st.caption(plain(title))
+        st.caption(escape_markdown(title))
         st.text(text)
 
 
 def _took(attempt: PlaygroundAnswer) -> str:
     seconds = f"{1000 * attempt.seconds:.0f} ms" if attempt.seconds < 1 else f"{attempt.seconds:.1f} s"
     source = (
-        "answered from the cache, free" if attempt.cached else f"{seconds} · {plain(price(attempt.cost))}"
+        "answered from the cache, free"
+        if attempt.cached
+        else f"{seconds} · {escape_markdown(price(attempt.cost))}"
     )
     tokens = f"{short(attempt.tokens)} tokens"
     return f":material/schedule: {source} · {tokens} · {count(len(attempt.calls), 'call')}"
@@ -204,7 +206,7 @@ def calls_view(calls: Sequence[ModelCall]) -> None:
         st.markdown(f"**Call {number} of {len(calls)}** · {tokens}{source}")
         for message in call.messages:
             title, icon = ROLES.get(str(message.get("role")), (str(message.get("role")), ":material/chat:"))
-            st.caption(f"{icon} {plain(title)}")
+            st.caption(f"{icon} {escape_markdown(title)}")
             st.code(text_of(message), language=None, wrap_lines=True)
         st.caption(":material/reply: What came back" if not call.error else ":material/error: It failed")
         st.code(call.answer or call.error or "(nothing)", language=None, wrap_lines=True)
@@ -237,7 +239,9 @@ def chat_view(
     fields = [f for f in trial.pipeline.inputs if f.name != talk.message]
     reason = reason or missing(fields, given)
     with st.container(key="chat_box"):  # in the page, not pinned below it
-        said = st.chat_input(plain(reason) or "Write a message", key=f"{key}_box", disabled=bool(reason))
+        said = st.chat_input(
+            escape_markdown(reason) or "Write a message", key=f"{key}_box", disabled=bool(reason)
+        )
     if not said:
         return
     inputs = {**given, talk.message: said}
@@ -247,7 +251,7 @@ def chat_view(
     try:
         found = stream_attempts(trial.request(chosen, inputs, {}, own), chosen, names)
     except EngineError as error:
-        complain(error)
+        show_error(error)
         return
     st.session_state[key] = [*turns, (inputs, found)]
     st.rerun()

@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from dashboard.components.page import callback
 from dashboard.state.playground import (
     CHOICE,
     FLAG,
@@ -23,7 +24,7 @@ from dashboard.state.playground import (
 )
 from dashboard.views.comparison import as_text
 from dashboard.views.glossary import explain
-from dashboard.views.text import plain
+from dashboard.views.text import escape_markdown
 from engine.pipeline.spec import FieldSpec
 
 OWN = -1
@@ -54,7 +55,7 @@ def input_form(
                 "My own input" if row == OWN else _row_name(numbers[row], rows[row], fields)
             ),
             key=f"try_row_{key}",
-            on_change=_fill,
+            on_change=callback(_fill),
             args=(key, tuple(fields), rows),
             help=explain(
                 "final test", "Neither prompt has learned from these rows, and their right answer is known."
@@ -87,7 +88,7 @@ def _row_name(number: int, values: Mapping[str, Any], fields: Sequence[FieldSpec
 
 
 def _widget(field: FieldSpec, key: str) -> Any:
-    label, note = plain(field.name), plain(field.description) or None
+    label, note = escape_markdown(field.name), escape_markdown(field.description) or None
     kind = kind_of(field)
     if kind == CHOICE:
         return st.selectbox(
@@ -134,5 +135,5 @@ def _media(kind: str, key: str, label: str, note: str | None) -> Any:
     if kind == IMAGE and data.startswith("data:image/"):
         st.image(data, width=180)
     elif file is None:
-        st.caption(f"From the row: {plain(data[:80])}")
+        st.caption(f"From the row: {escape_markdown(data[:80])}")
     return value

@@ -7,12 +7,12 @@ import streamlit as st
 
 from dashboard.app_pages.try_it.answers import attempts_view, chat_view, stream_attempts
 from dashboard.app_pages.try_it.form import input_form
-from dashboard.components.page import PAGES, Current, complain, current, page_title, press
+from dashboard.components.page import PAGES, Current, current, page_title, press, show_error
 from dashboard.components.runs import current_run, run_picker
 from dashboard.components.wizard import project_switch
 from dashboard.state import candidates, models, playground, reading
 from dashboard.state.models import asked_models, models_of_steps, title_of
-from dashboard.views.text import plain
+from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 
 ROWS = 100
@@ -119,15 +119,15 @@ def _button(trial: playground.Playground, values: Mapping[str, Any]) -> bool:
         icon=":material/play_arrow:",
         width="stretch",
         disabled=bool(reason),
-        help=plain(reason) or None,
+        help=escape_markdown(reason) or None,
     )
-    st.caption(plain(reason) if reason else _asks(trial))
+    st.caption(escape_markdown(reason) if reason else _asks(trial))
     return pressed
 
 
 def _asks(trial: playground.Playground) -> str:
     own = [f"the step {name} {what}" for name, what in models_of_steps(trial.pipeline)]
-    return plain(f"{'; '.join([f'Asks {title_of(trial.model)}', *own])}.")
+    return escape_markdown(f"{'; '.join([f'Asks {title_of(trial.model)}', *own])}.")
 
 
 def _ask(
@@ -147,7 +147,7 @@ def _ask(
 def _answers(trial: playground.Playground, key: str) -> None:
     problem = st.session_state.get(f"try_problem_{key}")
     if problem is not None:
-        complain(problem)
+        show_error(problem)
         return
     attempts, expected = st.session_state.get(f"try_attempts_{key}", ((), {}))
     if not attempts:

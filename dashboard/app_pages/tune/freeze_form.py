@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard.components.page import Current
+from dashboard.components.page import Current, callback
 from dashboard.state import drafts
 from dashboard.views.comparison import as_text
 from dashboard.views.glossary import explain
-from dashboard.views.text import plain
+from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate, StepState, content_hash
@@ -128,19 +128,20 @@ def freeze_form(now: Current) -> None:
                 st.markdown(
                     ":orange[:material/error:] Frozen, and no longer in the prompt: "
                     + "; ".join(
-                        plain(f.text or f"{TITLES.get(f.part, f.part)} of {f.step}", 80) for f in lost
+                        escape_markdown(f.text or f"{TITLES.get(f.part, f.part)} of {f.step}", 80)
+                        for f in lost
                     )
                 )
                 st.button(
                     "Forget these",
                     key="forget_frozen",
-                    on_click=_forget,
+                    on_click=callback(_forget),
                     args=(now.id, lost),
                 )
         for path, state in start.steps.items():
             with st.container(border=len(start.steps) > 1, key=f"freeze_{path}"):
                 if len(start.steps) > 1:
-                    st.markdown(f"**Step {plain(path)}**")
+                    st.markdown(f"**Step {escape_markdown(path)}**")
                 _step(now, path, state)
 
 
@@ -156,7 +157,7 @@ def _step(now: Current, path: str, state: StepState) -> None:
         default=[p for p in parts if is_on(frozen, Freeze(step=path, part=p))],
         format_func=lambda p: TITLES[p],
         key=key,
-        on_change=_parts,
+        on_change=callback(_parts),
         args=(now.id, path, tuple(parts), key),
     )
     if whole or is_on(frozen, Freeze(step=path, part="instructions")):
@@ -164,12 +165,12 @@ def _step(now: Current, path: str, state: StepState) -> None:
     else:
         st.caption("Or single sentences, which every new instruction must then hold word for word:")
         for sentence in sentences(state.instructions):
-            _line(now, Freeze(step=path, part="sentence", text=sentence), plain(sentence, 300))
+            _line(now, Freeze(step=path, part="sentence", text=sentence), escape_markdown(sentence, 300))
     if state.demos and not whole and not is_on(frozen, Freeze(step=path, part="demos")):
         st.caption("Single solved examples:")
         for demo in state.demos:
             words = ", ".join(f"{name}: {as_text(value)}" for name, value in demo.values.items())
-            _line(now, Freeze(step=path, part="demo", text=demo_key(demo)), plain(words, 160))
+            _line(now, Freeze(step=path, part="demo", text=demo_key(demo)), escape_markdown(words, 160))
 
 
 def _line(now: Current, one: Freeze, label: str) -> None:
@@ -178,7 +179,7 @@ def _line(now: Current, one: Freeze, label: str) -> None:
         label,
         is_on(now.draft.frozen, one),
         key=key,
-        on_change=_one,
+        on_change=callback(_one),
         args=(now.id, one, key),
     )
 

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from dashboard.components.page import PAGES, Current
+from dashboard.components.page import PAGES, Current, callback
 from dashboard.state import drafts, reading
 from dashboard.state.models import asked_models, key_state, models_of_steps, price_words, title_of
 from dashboard.views.glossary import explain
-from dashboard.views.text import plain
+from dashboard.views.text import escape_markdown
 from engine.lm.choice import is_offline
 from engine.runs.spec import ModelChoice
 
@@ -56,7 +56,7 @@ def model_picker(now: Current) -> None:
             format_func=title_of,
             key=key,
             label_visibility="collapsed",
-            on_change=_changed,
+            on_change=callback(_changed),
             args=(now.id, "model", key),
         )
         if is_offline(chosen):
@@ -85,7 +85,7 @@ def model_picker(now: Current) -> None:
 def _steps(now: Current) -> None:
     """Say which steps ask a model of their own."""
     for name, what in models_of_steps(now.draft.pipeline):
-        st.caption(f":material/alt_route: The step **{plain(name)}** {plain(what)}.")
+        st.caption(f":material/alt_route: The step **{escape_markdown(name)}** {escape_markdown(what)}.")
 
 
 def chosen_models(now: Current) -> list[ModelChoice]:
@@ -105,7 +105,7 @@ def _other(now: Current, part: Part, other: ModelChoice | None, models: list[Mod
         format_func=lambda m: m if isinstance(m, str) else title_of(m),
         key=key,
         help=part.what,
-        on_change=_changed,
+        on_change=callback(_changed),
         args=(now.id, part.field, key),
     )
     if other is not None and not is_offline(other):
@@ -115,8 +115,8 @@ def _other(now: Current, part: Part, other: ModelChoice | None, models: list[Mod
 def _state(choice: ModelChoice) -> None:
     state = key_state(choice)
     st.caption(
-        f":{'green' if state.ok else 'orange'}[:material/key:] {plain(state.sentence)}  \n"
-        f":gray[:material/payments:] {plain(price_words(choice))}"
+        f":{'green' if state.ok else 'orange'}[:material/key:] {escape_markdown(state.sentence)}  \n"
+        f":gray[:material/payments:] {escape_markdown(price_words(choice))}"
     )
 
 

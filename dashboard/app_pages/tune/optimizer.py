@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import streamlit as st
 
 from dashboard.components.options_form import options_form
-from dashboard.components.page import Current
+from dashboard.components.page import Current, callback
 from dashboard.state import drafts, reading
 from dashboard.views.glossary import explain
-from dashboard.views.text import plain
+from dashboard.views.text import escape_markdown
 from engine.optimizers.base import Optimizer
 from engine.optimizers.choose import choose_optimizer
 from engine.registry import METRICS, OPTIMIZERS
@@ -54,7 +54,7 @@ def budget_form(now: Current) -> None:
                 key=key,
                 placeholder="No limit",
                 help=f"{what} Leave empty for no limit ({example}).",
-                on_change=_changed,
+                on_change=callback(_changed),
                 args=(now.id,),
             )
         st.caption(
@@ -172,9 +172,13 @@ def optimizer_cards(now: Current) -> None:
     if why:
         title = next((o.title for o in OPTIMIZERS if o.name == advised), advised)
         with st.container(horizontal=True, vertical_alignment="center", key="advice"):
-            st.markdown(f":green[:material/thumb_up:] **{plain(title)}** suits your rows. {plain(why)}")
+            st.markdown(
+                f":green[:material/thumb_up:] **{escape_markdown(title)}** suits your rows. {escape_markdown(why)}"
+            )
             if advised not in [o.name for o in shown]:
-                st.button("Choose it", key="choose_advised", on_click=_choose, args=(now.id, advised))
+                st.button(
+                    "Choose it", key="choose_advised", on_click=callback(_choose), args=(now.id, advised)
+                )
 
     def cards(some: Sequence[type[Optimizer]], key: str) -> None:
         with st.grid(3, gap="small", min_column_width=255, key=key):
@@ -209,7 +213,7 @@ def _card(
             type="primary" if advised and not now.draft.optimizer else "secondary",
             disabled=mine,
             help="This one is chosen already." if mine else None,
-            on_click=_choose,
+            on_click=callback(_choose),
             args=(now.id, optimizer.name, wanted),
         )
 
@@ -251,7 +255,7 @@ def optimizer_options(now: Current) -> None:
             found.options_model, chosen.options, key=f"optimizer_{found.name}_{now.id}", columns=3
         )
         for sentence in wrong:
-            st.caption(f":red[:material/error:] {plain(sentence)}")
+            st.caption(f":red[:material/error:] {escape_markdown(sentence)}")
     if not wrong and values != chosen.options:
         drafts.update(now.id, optimizer=Named(name=found.name, options=values))
         st.rerun()

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from dashboard.app_pages.tune.model_picker import chosen_models
-from dashboard.components.page import Current, go
+from dashboard.components.page import Current, callback, open_page
 from dashboard.state import feedback, launching, models, reading
 from dashboard.state.examples import split_of
 from dashboard.state.models import title_of
 from dashboard.views import history
 from dashboard.views.glossary import explain
-from dashboard.views.meters import dollars, duration
-from dashboard.views.text import count, distinct, plain
+from dashboard.views.text import count, distinct, escape_markdown
 from engine.errors import EngineError
+from engine.export.figures import dollars, duration
 from engine.runs.spec import Feedback, ModelChoice, RunSpec
 from engine.store.rows import FeedbackRow, RunRow
 
@@ -63,11 +63,13 @@ def _said(run: RunRow, spec: RunSpec) -> None:
             ":green[:material/balance:] Its scores will be comparable: data, split, metric, model and task are the same."
         )
         if others:
-            st.caption(f"Also different, which does no harm: {plain(others)}.")
+            st.caption(f"Also different, which does no harm: {escape_markdown(others)}.")
         return
-    st.markdown(f":orange[:material/balance:] {plain(history.guard(matters))}")
+    st.markdown(f":orange[:material/balance:] {escape_markdown(history.why_not_comparable(matters))}")
     for one in matters:
-        st.caption(f"**{one.what}**  \nthen: {plain(one.left, 120)}  \nnow: {plain(one.right, 120)}")
+        st.caption(
+            f"**{one.what}**  \nthen: {escape_markdown(one.left, 120)}  \nnow: {escape_markdown(one.right, 120)}"
+        )
 
 
 def _spec(now: Current) -> RunSpec | None:
@@ -125,7 +127,7 @@ def remarks_note(now: Current) -> None:
                 "Forget all of them",
                 key="forget_remarks",
                 icon=":material/delete:",
-                on_click=feedback.forget,
+                on_click=callback(feedback.forget),
                 args=(now.id, now.draft.dataset, found),
             )
 
@@ -147,14 +149,14 @@ def _line(now: Current, dataset: str, one: FeedbackRow, number: int, *, tested: 
     ):
         st.markdown(THUMBS.get(one.thumbs, THUMBS[0]), width="content")
         note = " (test row, not used)" if tested else ""
-        st.caption(f"Row {number}{note}: {plain(one.reason or 'no reason given', 200)}")
+        st.caption(f"Row {number}{note}: {escape_markdown(one.reason or 'no reason given', 200)}")
         st.button(
             "",
             key=f"forget_{one.row}_{one.candidate_id}",
             icon=":material/close:",
             type="tertiary",
             help="Forget this remark.",
-            on_click=feedback.forget,
+            on_click=callback(feedback.forget),
             args=(now.id, dataset, [one]),
         )
 
@@ -178,7 +180,7 @@ def start_card(now: Current) -> None:
         if found is not None:
             _figures(found)
             if found.cut:
-                st.caption(f":orange[:material/content_cut:] {plain(found.cut)}")
+                st.caption(f":orange[:material/content_cut:] {escape_markdown(found.cut)}")
         elif not reason:
             st.caption("The estimate appears when the steps before are done.")
         pressed = st.button(
@@ -187,12 +189,12 @@ def start_card(now: Current) -> None:
             type="primary",
             icon=":material/play_arrow:",
             disabled=bool(reason),
-            help=plain(reason) if reason else None,
+            help=escape_markdown(reason) if reason else None,
             width="stretch",
         )
         if reason:
             with st.container(key="why_not"):
-                st.markdown(f":orange[:material/pending:] {plain(reason)}")
+                st.markdown(f":orange[:material/pending:] {escape_markdown(reason)}")
         else:
             st.caption("The run goes on when you close this tab. You can pause or stop it at any time.")
             if going := _going(now):
@@ -251,7 +253,7 @@ def _figures(found: Estimate) -> None:
         for name, text, what in cells:
             with st.container(gap="xxsmall", key=f"estimate_{name.lower()}"):
                 st.caption(name, help=what)
-                st.markdown(f"**{plain(text)}**")
+                st.markdown(f"**{escape_markdown(text)}**")
 
 
 def _span(span: Range, write: Any) -> str:
@@ -286,6 +288,6 @@ def _start(now: Current, spec: RunSpec, found: Estimate) -> None:
         run_id = launching.create(now.id, spec.model_dump(mode="json"), title, found.as_dict())
         launching.start(run_id, models.for_process())
     except EngineError as error:
-        st.toast(plain(str(error)), icon=":material/error:")
+        st.toast(escape_markdown(str(error)), icon=":material/error:")
         return
-    go("run", run=run_id)
+    open_page("run", run=run_id)

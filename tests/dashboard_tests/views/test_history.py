@@ -58,10 +58,10 @@ def test_runs_are_found_by_every_word_and_by_state(home):
     _, project = made(home, "First try")
     made(home, "Second try", project)
     runs, names = reading.runs(), {project: "Shelves"}
-    assert [r.title for r in history.found(runs, names, "shelves second")] == ["Second try"]
-    assert [r.title for r in history.found(runs, names, "LABELED try")] == ["Second try", "First try"]
-    assert not history.found(runs, names, "", "failed")
-    assert not history.found(runs, names, "third")
+    assert [r.title for r in history.matching_runs(runs, names, "shelves second")] == ["Second try"]
+    assert [r.title for r in history.matching_runs(runs, names, "LABELED try")] == ["Second try", "First try"]
+    assert not history.matching_runs(runs, names, "", "failed")
+    assert not history.matching_runs(runs, names, "third")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_runs_are_found_by_every_word_and_by_state(home):
 def test_what_differs_between_two_runs_is_named(changes, what, matters):
     (found,) = history.differences(spec("d"), spec("d", **changes))
     assert (found.what, found.matters) == (what, matters)
-    assert bool(history.guard([found])) == matters
+    assert bool(history.why_not_comparable([found])) == matters
 
 
 def test_the_temperature_of_a_steps_model_makes_runs_incomparable():
@@ -91,7 +91,9 @@ def test_the_temperature_of_a_steps_model_makes_runs_incomparable():
         "sort asks openai/gpt-5-mini, temperature 0.7",
         "sort asks openai/gpt-5-mini, temperature 0",
     )
-    assert history.guard([found]) == "Their scores cannot be compared: the model of a step differs."
+    assert (
+        history.why_not_comparable([found]) == "Their scores cannot be compared: the model of a step differs."
+    )
 
 
 def test_runs_alike_differ_in_nothing():
@@ -101,10 +103,10 @@ def test_runs_alike_differ_in_nothing():
 def test_the_verdict_between_two_runs_is_paired():
     left = [Outcome(i, 0.0) for i in range(40)]
     right = [Outcome(i, 1.0) for i in range(40)]
-    assert "second run's prompt is better" in runs_sentence(history.between(left, right))
-    assert "first run's prompt is better" in runs_sentence(history.between(right, left))
-    assert "Too close" in runs_sentence(history.between(left, left))
-    assert "share no test rows" in runs_sentence(history.between(left, []))
+    assert "second run's prompt is better" in runs_sentence(history.verdict_between(left, right))
+    assert "first run's prompt is better" in runs_sentence(history.verdict_between(right, left))
+    assert "Too close" in runs_sentence(history.verdict_between(left, left))
+    assert "share no test rows" in runs_sentence(history.verdict_between(left, []))
 
 
 def test_notes_tags_and_the_program_in_use_are_kept(home):
@@ -127,8 +129,8 @@ def test_notes_tags_and_the_program_in_use_are_kept(home):
     feedback.set_run_in_use(first, project, False)
     assert not any(r.in_use for r in reading.runs())
     names = {project: "P"}
-    assert [r.id for r in history.found(reading.runs(), names, tags=["v1"])] == [first]
-    assert history.found(reading.runs(), names, "board v2") == []
+    assert [r.id for r in history.matching_runs(reading.runs(), names, tags=["v1"])] == [first]
+    assert history.matching_runs(reading.runs(), names, "board v2") == []
 
 
 def test_a_run_is_opened_compared_and_used_again(home):
