@@ -1,4 +1,4 @@
-"""A program as a folder that a container is built from: Dockerfile, program file, this very Tuneboard, and how to use it.
+"""A program as a folder that a container is built from: Dockerfile, program file, the installed Tuneboard, and how to use it.
 
 No key is in it: the container is given the model's key and its own token when it is started.
 """
@@ -51,12 +51,12 @@ def serve_command(path: str = "program.json", key_envs: Sequence[str] = ()) -> s
 
 
 def own_key_variables(program: ProgramFile) -> list[str]:
-    """Return the variables with keys for addresses of their own: whoever serves the program has to name them."""
+    """Return the variables with keys for models' own addresses: the user who serves the program has to name them."""
     return list(dict.fromkeys(m.key_env for m in program.models if m.base_url and m.key_env))
 
 
 def _key_variables(program: ProgramFile) -> Sequence[str]:
-    """The variables that hold the models' keys, each once."""
+    """Return the variables that hold the models' keys, each once."""
     return list(dict.fromkeys(filter(None, map(_key_variable, program.models))))
 
 
@@ -92,7 +92,7 @@ Root-Is-Purelib: true
 Tag: py3-none-any
 """
 _STAMP = (1980, 1, 1, 0, 0, 0)
-"""The oldest time that a zip can say: the same files give the same bytes."""
+"""The oldest time that a zip can hold: the same files give the same bytes."""
 
 
 class Wheel(NamedTuple):
@@ -135,7 +135,7 @@ def zipped(files: dict[str, bytes]) -> bytes:
 
 
 def _modules() -> Iterator[tuple[str, bytes]]:
-    """Every file of the packages, where they lie now."""
+    """Yield every file of the packages, by its path in the wheel."""
     for package in PACKAGES:
         found = find_spec(package)
         for folder in (found.submodule_search_locations or ()) if found else ():
@@ -146,7 +146,7 @@ def _modules() -> Iterator[tuple[str, bytes]]:
 
 
 def _about(known: Distribution, folder: str) -> Iterator[tuple[str, bytes]]:
-    """What the package says of itself: its dependencies, its command and its licence."""
+    """Yield the package's metadata: its dependencies, its command and its licence."""
     yield f"{folder}/METADATA", (known.read_text("METADATA") or "").encode()
     yield f"{folder}/WHEEL", TOP.encode()
     yield f"{folder}/entry_points.txt", (known.read_text("entry_points.txt") or "").encode()
@@ -168,7 +168,7 @@ def container(program: ProgramFile) -> bytes:
         if step.options.corpus.file:
             raise ProgramFileError(
                 f"The step {step.name!r} searches {step.options.corpus.file!r}, which is too large to go along. "
-                "Write a Dockerfile of your own that brings it to the same place."
+                "Write your own Dockerfile that copies it to the same place."
             )
     package = wheel()
     files = {
@@ -193,7 +193,7 @@ def _readme(program: ProgramFile) -> str:
 
 
 def _is_local(program: ProgramFile) -> bool:
-    """Whether a model runs on the machine itself, which a container does not see by that address."""
+    """Return whether a model runs on the machine itself, which a container does not see by that address."""
     models = [model for model in (program.model, *program.pipeline.models) if model is not None]
     hosts = [urlsplit(model.base_url or "").hostname for model in models]
     prefixes = [model.name.partition("/")[0] for model in models if not model.base_url]

@@ -36,7 +36,7 @@ def price(amount: float | None) -> str:
 
 
 def prompts_tried(total: int) -> str:
-    """Write how many prompts a search chose from; the starting one is counted, and said so.
+    """Write how many prompts a search chose from; the starting one is counted.
 
     >>> prompts_tried(12), prompts_tried(2)
     ('12 prompts (the starting one and 11 new ones)', '2 prompts (the starting one and a new one)')

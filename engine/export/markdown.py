@@ -1,6 +1,6 @@
 """A tuned program as one Markdown page, for a wiki, a review or a repository: fields, instructions, solved examples.
 
-Everything that people or models wrote stands in fenced blocks, so that none of it is read as Markdown.
+Everything that users or models wrote is in fenced blocks, so that none of it is read as Markdown.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ def markdown_page(program: ProgramFile) -> str:
     >>> print(markdown_page(program_file(spec, build_program(spec).candidate())).splitlines()[0])
     # Tuned program
     """
-    told = program.metadata
-    lines = [f"# {_inline(str(told.get('title') or 'Tuned program'))}", ""]
-    if told.get("verdict"):
-        lines += [_inline(str(told["verdict"])), ""]
+    about = program.metadata
+    lines = [f"# {_inline(str(about.get('title') or 'Tuned program'))}", ""]
+    if about.get("verdict"):
+        lines += [_inline(str(about["verdict"])), ""]
     facts = {
         "Model": program.model.name if program.model else None,
-        "Tuned with": told.get("optimizer"),
-        "Scored by": told.get("metric"),
+        "Tuned with": about.get("optimizer"),
+        "Scored by": about.get("metric"),
         "Layout of messages": program.adapter,
-        "Made": told.get("created"),
+        "Made": about.get("created"),
     }
     lines += [f"- {name}: {_inline(str(value))}" for name, value in facts.items() if value]
     tuned = program.tuned().steps
@@ -53,7 +53,7 @@ def markdown_page(program: ProgramFile) -> str:
 def _step(step: StepSpec) -> Iterator[str]:
     yield from ("", f"## Step {_code(step.name)}", "", f"How it works: {_code(step.strategy)}.", "")
     if step.model is not None:
-        yield from (f"It asks a model of its own: {_code(step.model.name)}.", "")
+        yield from (f"It asks its own model: {_code(step.model.name)}.", "")
     yield from _fields("Input", step.inputs)
     yield from _fields("Output", step.outputs)
 

@@ -88,7 +88,7 @@ def dspy_script(program: ProgramFile) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """What asks a model, as it was tuned: where it stands in the script, and the lines that put it there.
+    """A predictor as it was tuned: its place in the script, and the lines that make it.
 
     Tuning may have added a reasoning field or taken one away: then the module, and with it the path, is another one.
     """
@@ -111,7 +111,7 @@ def _placed(program: ProgramFile, made: Module) -> Iterable[_Placed]:
 
 
 def _alone(step: StepSpec, tuned: Predict) -> _Placed:
-    """A step that is one call."""
+    """Return a step that is one call."""
     name, signature = step.name, step.name.upper()
     declared, has = FIELD in {f.name for f in step.answers}, FIELD in tuned.signature.output_fields
     if has and not declared:
@@ -126,7 +126,7 @@ def _alone(step: StepSpec, tuned: Predict) -> _Placed:
 
 
 def _inside(owner: str, path: str, before: Predict, tuned: Predict) -> _Placed:
-    """A call inside one of DSPy's modules: only what tuning changed needs a line."""
+    """Return a call inside one of DSPy's modules: only what tuning changed needs a line."""
     had, has = (FIELD in one.signature.output_fields for one in (before, tuned))
     signature, lines = f"self.{path}.signature", []
     if has and not had:
@@ -141,7 +141,7 @@ def _inside(owner: str, path: str, before: Predict, tuned: Predict) -> _Placed:
 
 
 def _parts(steps: Sequence[StepSpec], placed: Sequence[_Placed]) -> Iterable[str]:
-    """What the script needs of its own for these steps."""
+    """Yield the pieces of code that these steps need."""
     searching = [step for step in steps if searches(step)]
     if searching:
         yield SEARCHING
@@ -181,7 +181,7 @@ def _passages(step: StepSpec) -> tuple[str, ...]:
 
 
 def _search(step: StepSpec, more: str = "") -> str:
-    """The making of a step's search."""
+    """Return the code that makes a step's search."""
     kind = "NearSearch" if step.options.retriever == "embeddings" else "Search"
     return f"{kind}({step.name.upper()}_PASSAGES, {step.options.k}{more})"
 
@@ -204,7 +204,7 @@ def _signature(name: str, fields: Iterable[tuple[FieldSpec, str]]) -> str:
 
 
 def _step(step: StepSpec, program: Module, placed: Sequence[_Placed]) -> Iterable[str]:
-    """The lines that make a step in the program's constructor."""
+    """Yield the lines that make a step in the program's constructor."""
     name, options = step.name, step.options
     upper, output = name.upper(), next(iter(step.answers))
     if step.strategy in ("best_of_n", "refine"):
@@ -242,14 +242,14 @@ def _tool(step: StepSpec, tool: str) -> str:
 
 
 def _own_models(steps: Iterable[StepSpec], placed: Sequence[_Placed]) -> Iterable[tuple[str, dict[str, Any]]]:
-    """Path in the script -> the model of a step that has its own."""
+    """Yield the path in the script and the model of each step that has its own."""
     for step in steps:
         if own := _model(step.model):
             yield from ((p.path, own) for p in placed if p.owner == step.name)
 
 
 def _adapter(step: StepSpec, placed: Sequence[_Placed]) -> str | None:
-    """A step's adapter: its own, or the one tuning has found; the parts of a step share one in the script."""
+    """Return a step's adapter: its own, or the one tuning has found; the parts of a step share one in the script."""
     found = {p.tuned.tuned_adapter for p in placed if p.owner == step.name}
     if len(found) > 1:
         raise ProgramFileError(
@@ -260,7 +260,7 @@ def _adapter(step: StepSpec, placed: Sequence[_Placed]) -> str | None:
 
 
 def _layout(step: StepSpec, adapter: str) -> Iterable[tuple[str, Any]]:
-    """What the script's `layout` is told of a step's own."""
+    """Yield the arguments of the script's `layout` for a step's own adapter."""
     yield "name", ADAPTERS[adapter]
     if second := _model(step.extraction_model):
         yield "model", second
@@ -277,7 +277,7 @@ def _reward(step: StepSpec) -> str:
 
 
 def _type(spec: FieldSpec) -> str:
-    """Return a field's type as source: parsed and written anew, so that nothing but a type can be in it."""
+    """Return a field's type as source: parsed and written again, so that it can hold nothing but a type."""
     if spec.choices:
         optional = spec.type.startswith("Optional") or spec.type.endswith("| None")
         return f"Literal[{', '.join(map(repr, spec.choices))}]{' | None' if optional else ''}"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from engine.modules.predict import Predict
 
 JUDGE_PATH = ".reward_fn.rate"
-"""The end of the path of a step that rates another's answers; in DSPy's scripts it stands beside it, as NAME_judge."""
+"""The end of the path of a step that rates another's answers; in DSPy's scripts it is next to it, as NAME_judge."""
 
 
 def dspy_state(program: Module) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def step_state(step: Predict) -> dict[str, Any]:
 
 
 def chooses(step: Predict) -> bool:
-    """Return whether a step shows each input examples of its own, the nearest ones."""
+    """Return whether a step shows each input the examples nearest to it."""
     return 0 < step.nearest < len(step.demos)
 
 
@@ -134,7 +134,7 @@ def import_dspy(
 def _found(saved: Mapping[str, Any], name: str) -> dict[str, Any] | None:
     """A step's state, also where DSPy's module for it reasons first and the pipeline's does not, or the other way round.
 
-    What rates a step's answers stands beside the step, in our scripts.
+    The predictor that rates a step's answers is next to the step in our scripts.
     """
     at = name if name in saved else beside(name)
     if at in saved:
@@ -146,7 +146,7 @@ def _found(saved: Mapping[str, Any], name: str) -> dict[str, Any] | None:
 
 
 def beside(path: str) -> str:
-    """Return a path as it is in our scripts: what rates a step's answers stands beside the step."""
+    """Return a path as it is in our scripts: the predictor that rates a step's answers is next to the step."""
     return f"{path.removesuffix(JUDGE_PATH)}_judge" if path.endswith(JUDGE_PATH) else path
 
 

@@ -1,6 +1,6 @@
 """The report of a run: one HTML file that holds everything it shows and loads nothing.
 
-Here is what stands in it; `report.html.j2` and `report.css` say how it looks. Every text is escaped by the template.
+This module collects its content; `report.html.j2` and `report.css` lay it out. Every text is escaped by the template.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ROWS_SHOWN = 60
 ROWS_OPEN = 8
-"""Lines of a table that are open to the eye; the others, where there are more, unfold."""
+"""Lines of a table that are open; further ones unfold."""
 
 LONGEST_CELL = 700
 VERDICTS = {

@@ -49,12 +49,12 @@ def complete(
         try:
             return read_reply(send(model, body), model)
         except HTTPError as error:
-            said = error.read().decode("utf-8", "replace")
-            if error.code == 400 and (changed := without_refused(body, said)) != body:
+            refusal = error.read().decode("utf-8", "replace")
+            if error.code == 400 and (changed := without_refused(body, refusal)) != body:
                 body = changed
                 continue
             problem = (
-                f"{model['url']} answered {error.code}: {without_key(said, model)[:300] or error.reason}"
+                f"{model['url']} answered {error.code}: {without_key(refusal, model)[:300] or error.reason}"
             )
             if error.code not in (408, 409, 425, 429) and error.code < 500:
                 break
@@ -74,7 +74,7 @@ def send(model: dict[str, Any], body: dict[str, Any]) -> Any:
         headers["Authorization"] = f"Bearer {model['key']}"
     data = json.dumps(body, ensure_ascii=False).encode()
     # The address was given by the person who runs this, and checked to be one of http.
-    request = urllib.request.Request(model["url"], data, headers)  # noqa: S310 - as said above
+    request = urllib.request.Request(model["url"], data, headers)  # noqa: S310 - checked above
     handlers: list[Any] = [NoRedirects]
     if urlsplit(model["url"]).hostname in ("localhost", "127.0.0.1", "::1"):
         handlers.append(urllib.request.ProxyHandler({}))
@@ -88,8 +88,8 @@ def read_reply(reply: Any, model: dict[str, Any]) -> tuple[str, str]:
         choice = reply["choices"][0]
         content, ended = choice["message"].get("content"), choice.get("finish_reason")
     except (KeyError, IndexError, TypeError, AttributeError):
-        said = without_key(json.dumps(reply), model)[:300]
-        raise CallError(f"{model['url']} sent no completion: {said}") from None
+        text = without_key(json.dumps(reply), model)[:300]
+        raise CallError(f"{model['url']} sent no completion: {text}") from None
     if content is None:
         content = choice["message"].get("refusal") or ""
         ended = "refusal" if content else ended
@@ -98,12 +98,12 @@ def read_reply(reply: Any, model: dict[str, Any]) -> tuple[str, str]:
     return content, REASONS.get(ended or "", "")
 
 
-def without_refused(body: dict[str, Any], said: str) -> dict[str, Any]:
-    """Return a request without what an endpoint said it does not take: a schema, or a classic model's settings."""
+def without_refused(body: dict[str, Any], refusal: str) -> dict[str, Any]:
+    """Return a request without what an endpoint does not take: a schema, or a classic model's settings."""
     kept = dict(body)
-    if ABOUT_THE_FORMAT.search(said):
+    if ABOUT_THE_FORMAT.search(refusal):
         kept.pop("response_format", None)
-    if re.search(r"max_completion_tokens|temperature\W{1,4}(does not|is not) support", said):
+    if re.search(r"max_completion_tokens|temperature\W{1,4}(does not|is not) support", refusal):
         if "max_tokens" in kept:
             kept["max_completion_tokens"] = kept.pop("max_tokens")
         if kept.get("temperature", 1) != 1:
@@ -116,9 +116,9 @@ def seconds_asked(text: str) -> float:
     return float(text) if re.fullmatch(r"\s*\d+(\.\d+)?\s*", text) else 0.0
 
 
-def without_key(said: str, model: dict[str, Any]) -> str:
-    """Return what an endpoint said on one line, without the key."""
-    return " ".join((said.replace(model["key"], "...") if model.get("key") else said).split())
+def without_key(text: str, model: dict[str, Any]) -> str:
+    """Return an endpoint's text on one line, without the key."""
+    return " ".join((text.replace(model["key"], "...") if model.get("key") else text).split())
 
 
 def with_key(model: dict[str, Any]) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def _example(adapter: Adapter, asked: Predict, demo: Any) -> dict[str, Any]:
 
 
 def noted(fields: Iterable[tuple[str, Any]]) -> dict[Any, str]:
-    """Return what a model is told of the types of some fields, and of the types in them, where it answers otherwise.
+    """Return what values of some fields' types must be, and of the types in them, as errors put it.
 
     Raises ProgramFileError, naming the field, for a type that takes Tuneboard.
     """
@@ -175,7 +175,7 @@ def _parts(annotation: Any, name: str) -> Iterator[Any]:
 def endpoint(model: ModelChoice | None) -> dict[str, Any]:
     """Return a model's name there, its address, its settings and where its key is; empty for the offline stand-in.
 
-    Raises ProgramFileError for a provider with a protocol of its own.
+    Raises ProgramFileError for a provider with another protocol.
 
     >>> endpoint(ModelChoice(name="openai/gpt-4o-mini", temperature=0.5))["url"]
     'https://api.openai.com/v1/chat/completions'
@@ -304,7 +304,7 @@ def type_literal(annotation: Any) -> str:
 
 
 def _text_literal(text: str) -> str:
-    """Return a text's source: of several lines as it stands, unless something in it would not be seen or be read otherwise."""
+    """Return a text's source; one of several lines is written as such unless it holds invisible characters."""
     if "\n" in text and len(text) > SHORT and text.replace("\n", "").isprintable():
         source = re.sub(r'"(?="|\Z)', r'\\"', text.replace("\\", "\\\\"))
         return f'"""\\\n{source}"""'

@@ -37,13 +37,13 @@ REPLACED = {
 """What needs a package -> what a script has instead."""
 
 NOTES: dict[Any, str] = {}
-"""Type -> what a model is told of it where it answers something else; filled from the program."""
+"""Type -> what a value of it must be, as errors put it; filled from the program."""
 
 UNIONS = (Union,)
 
 
 class Type:
-    """A field's type with a form of its own, such as Image: no script has any."""
+    """A field's type with its own form in messages, such as Image: no script has any."""
 
 
 class orjson:  # noqa: N801 - under the name that the engine uses
