@@ -39,7 +39,7 @@ def key_of(run_id: str, candidate_id: str) -> str:
 
 
 def index(run: RunRow) -> tuple[CandidateEntry, ...]:
-    """Return a run's prompts without their content, in the order found; read anew only when the run has changed."""
+    """Return a run's prompts without their content, in the order found; read again only when the run has changed."""
     return _index(run.id, run.revision, reading.home_folder())
 
 
@@ -101,7 +101,7 @@ def trials_by_split(trials: Sequence[TrialRow]) -> dict[str, dict[str, TrialRow]
 
 
 def comparable(run: RunRow, runs: Iterable[RunRow]) -> list[RunRow]:
-    """Return the newest runs whose scores can be set beside a run's, itself first."""
+    """Return the newest runs whose scores can be compared with a run's, itself first."""
     found = [run]
     for other in runs:
         if len(found) >= RUNS:

@@ -1,4 +1,4 @@
-"""Writing what a person makes: projects, their drafts, files of examples and settings.
+"""Writing what users make: projects, their drafts, files of examples and settings.
 
 A project's draft in the store is the source of truth: every edit is saved at once, as a change of the
 draft as it is *now*, so that nothing is lost on a refresh and two tabs do not undo each other's other edits.
@@ -39,7 +39,7 @@ def rename_project(project_id: str, name: str) -> None:
 
 
 def name_after(project_id: str, file_name: str) -> None:
-    """Name a project that nobody has named yet after the file its examples come from."""
+    """Name a project without a name after the file its examples come from."""
     stem = " ".join(file_name.rpartition(".")[0].replace("_", " ").split())
     with writing() as store, store.transaction():
         project = store.projects.get(project_id)
@@ -60,7 +60,7 @@ def delete_project(project_id: str) -> None:
 
 
 def import_project(content: bytes) -> str:
-    """Store the project in a file, with its examples and their files; return its id. Raises EngineError with a sentence."""
+    """Store the project in a file, with its examples and their files; return its id. Raises EngineError."""
     from dashboard.state.project_file import keep, unpack
     from engine.dataset import read_dataset
 
@@ -82,7 +82,7 @@ def set_archived(project_id: str, archived: bool = True) -> None:
 
 
 def set_note(run_id: str, note: str) -> None:
-    """Keep a person's own words about a run."""
+    """Keep the user's note on a run."""
     with writing() as store:
         store.runs.set_note(run_id, note)
 
@@ -193,7 +193,7 @@ class ChangedElsewhereError(StoreError):
 
 
 def state_of(draft: ProjectDraft, part: Part) -> str:
-    """Return what tells two states of a part of a draft apart."""
+    """Return a stamp of a part of a draft, to compare two states."""
     return hashlib.sha256(draft.model_dump_json(include=PARTS[part]).encode()).hexdigest()
 
 

@@ -1,6 +1,6 @@
 """Editing a project's rows: each edit makes a new version of its table, and the one before can be had back.
 
-No Streamlit in here. What was before stands in a setting of the project; versions that fall off its end and that
+No Streamlit in here. Earlier states are in a setting of the project; versions that fall off its end and that
 nothing else uses are deleted.
 """
 
@@ -177,15 +177,15 @@ def _drop(store: Any, gone: Collection[str], history: Sequence[Mapping[str, Any]
 
 
 def _carry(store: Any, project_id: str, dataset_id: str, rows: Mapping[int, int]) -> None:
-    """Let what people said of answers follow their rows into the new version."""
+    """Move users' feedback and grades along with their rows into the new version."""
     history = store.settings.get(key_of(project_id), [])
     before = history[-1]["before"]["dataset"] if history else None
     if not before or before == dataset_id:
         return
     with store.transaction():
-        for said in store.feedback.all(project_id, before):
-            if said.row in rows:
-                store.feedback.save(project_id, dataset_id, replace(said, row=rows[said.row]))
+        for one in store.feedback.all(project_id, before):
+            if one.row in rows:
+                store.feedback.save(project_id, dataset_id, replace(one, row=rows[one.row]))
         for (row, answer), grade in store.feedback.grades(project_id, before).items():
             if row in rows:
                 store.feedback.save_grade(project_id, dataset_id, rows[row], answer, grade)

@@ -1,4 +1,4 @@
-"""What people say of answers, for the pages: remarks for the next run, and grades to check a judge against.
+"""Users' feedback on answers for the next run, and their grades to check a judge against.
 
 Reading goes through `dashboard.state.reading`, writing through `dashboard.state.selection`, as everywhere. No Streamlit in here.
 """
@@ -19,7 +19,7 @@ from engine.store.rows import FeedbackRow, VersionRow
 
 
 def rows(project_id: str, dataset_id: str | None) -> list[FeedbackRow]:
-    """Return a project's remarks on rows of a file, the oldest first."""
+    """Return a project's feedback on rows of a file, the oldest first."""
     if dataset_id is None:
         return []
     with reading.reading() as store:
@@ -27,38 +27,38 @@ def rows(project_id: str, dataset_id: str | None) -> list[FeedbackRow]:
 
 
 def save(
-    project_id: str, dataset_id: str, row: int, place: tuple[str, str], said: tuple[int, str, str]
+    project_id: str, dataset_id: str, row: int, place: tuple[str, str], given: tuple[int, str, str]
 ) -> None:
-    """Keep a remark. `place` is (run id, candidate id), `said` is (thumbs, reason, the answer it is about)."""
+    """Keep feedback. `place` is (run id, candidate id), `given` is (thumbs, reason, the answer it is about)."""
     with writing() as store:
         store.feedback.save(
             project_id,
             dataset_id,
-            FeedbackRow(row, place[0], place[1], said[0], said[1], said[2], time.time()),
+            FeedbackRow(row, place[0], place[1], *given, time.time()),
         )
 
 
 def forget(project_id: str, dataset_id: str, found: Sequence[FeedbackRow]) -> None:
-    """Delete remarks."""
+    """Delete feedback."""
     with writing() as store, store.transaction():
         for one in found:
             store.feedback.delete(project_id, dataset_id, one.row, one.candidate_id)
 
 
 def grades(project_id: str, dataset_id: str) -> dict[tuple[int, str], float]:
-    """Return a person's grades of answers, by row and answer."""
+    """Return the user's grades of answers, by row and answer."""
     with reading.reading() as store:
         return store.feedback.grades(project_id, dataset_id)
 
 
 def grade(project_id: str, dataset_id: str, row: int, answer: str, given: float | None) -> None:
-    """Keep a person's grade of an answer; None takes it back."""
+    """Keep the user's grade of an answer; None takes it back."""
     with writing() as store:
         store.feedback.save_grade(project_id, dataset_id, row, answer, given)
 
 
 def feedback_of(found: Sequence[FeedbackRow], held_out: Collection[int]) -> tuple[Feedback, ...]:
-    """Return remarks as a run takes them; those on rows held out for the test are left out, so that it stays fair.
+    """Return feedback as a run takes it; that on rows kept for the test is left out, so that it stays fair.
 
     >>> feedback_of([FeedbackRow(3, "r", "c", -1, "Too long.", "An answer", 0.0)], held_out=[7])
     (Feedback(row=3, thumbs=-1, reason='Too long.', answer='An answer'),)
@@ -92,7 +92,7 @@ def _thumbs(value: int) -> Any:
 
 def keep(run_id: str, candidate_id: str | None = None, note: str = "") -> VersionRow:
     """Keep a run's best prompt (or another one) as a version of its project's program. Raises EngineError."""
-    from engine.runs.versions import keep_version
+    from engine.runs.exports import keep_version
 
     with writing() as store:
         return keep_version(store, run_id, candidate_id, note)
@@ -100,7 +100,7 @@ def keep(run_id: str, candidate_id: str | None = None, note: str = "") -> Versio
 
 def use(project_id: str, number: int) -> None:
     """Put a version into use. Raises EngineError."""
-    from engine.runs.versions import use_version
+    from engine.runs.exports import use_version
 
     with writing() as store:
         use_version(data_home(), store, project_id, number)
@@ -108,7 +108,7 @@ def use(project_id: str, number: int) -> None:
 
 def use_none(project_id: str) -> None:
     """Take the program in use out of use."""
-    from engine.runs.versions import use_none as stop_using
+    from engine.runs.exports import use_none as stop_using
 
     with writing() as store:
         stop_using(data_home(), store, project_id)
@@ -123,7 +123,7 @@ def set_run_in_use(run_id: str, project_id: str, in_use: bool) -> None:
 
 
 def note(project_id: str, number: int, text: str) -> None:
-    """Keep a person's own words about a version."""
+    """Keep the user's note on a version."""
     with writing() as store:
         store.versions.set_note(project_id, number, text)
 

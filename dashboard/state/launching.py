@@ -54,7 +54,7 @@ def start(run_id: str, keys: Mapping[str, str] | None = None) -> int:
             )
     except OSError as error:
         raise RunError(f"The run's process could not be started: {error.strerror or error}.") from error
-    # Somebody must wait for a child that has ended, or it stays in the process table as a zombie.
+    # A child that has ended must be waited for, or it stays in the process table as a zombie.
     threading.Thread(target=process.wait, name=f"reap-{run_id}", daemon=True).start()
     return process.pid
 
@@ -74,7 +74,7 @@ def stop(run_id: str) -> None:
 def ask(run_id: str, kind: str, content: Mapping[str, Any]) -> int:
     """Ask a run under way for something: a larger budget, or a prompt to try. Return the request's id.
 
-    Raises RunError when nobody is there to hear it.
+    Raises RunError when the run has no process that could answer.
     """
     with writing() as store:
         run = store.runs.get(run_id)

@@ -25,7 +25,7 @@ OFFLINE = "offline/learner"
 
 
 def title_of(choice: ModelChoice) -> str:
-    """Return a model's name as a person reads it.
+    """Return a model's name as users read it.
 
     >>> title_of(ModelChoice()), title_of(ModelChoice(name="llama3", base_url="http://127.0.0.1:11434/v1"))
     ('Offline stand-in (free, no key)', 'llama3 at 127.0.0.1:11434')
@@ -127,7 +127,7 @@ _MEMORY = "page_keys"
 
 
 class KeyState(NamedTuple):
-    """Whether a model's key is there, and in one sentence where."""
+    """Whether a model's key is there, and where."""
 
     ok: bool
     sentence: str
@@ -173,7 +173,7 @@ def refusal(models: Sequence[ModelChoice]) -> str:
 
 
 def lacking(models: Sequence[ModelChoice]) -> str:
-    """Return which of the models lacks its key, in a sentence; "" where none does. The first needs no name: it is the one seen."""
+    """Return a message on the model that lacks its key, or "". The first needs no name: it is the one seen."""
     for choice in models:
         state = key_state(choice)
         if not state.ok:

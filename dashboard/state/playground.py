@@ -1,4 +1,4 @@
-"""The playground: a run's prompts, or a draft's task as it stands, on one input. No Streamlit in here."""
+"""The playground: a run's prompts, or a draft's task, on one input. No Streamlit in here."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def of_run(run: str, spec: RunSpec, candidates: Sequence[CandidateRow], best: st
 
 
 def of_draft(draft: ProjectDraft) -> Playground:
-    """Return a draft's task as it stands. Raises EngineError when it cannot be built."""
+    """Return a draft's task. Raises EngineError when it cannot be built."""
     from engine.pipeline.build import build_program
 
     pipeline = draft.pipeline or PipelineSpec()

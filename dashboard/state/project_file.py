@@ -195,7 +195,7 @@ def pack(
 
 
 def unpack(content: bytes) -> Unpacked:
-    """Read a project's file. Raises ConfigurationError with a sentence."""
+    """Read a project's file. Raises ConfigurationError."""
     try:
         data: Any = orjson.loads(content)
     except orjson.JSONDecodeError as error:

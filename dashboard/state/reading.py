@@ -42,7 +42,7 @@ def reading(wait: float = BUSY_SECONDS) -> Iterator[Store]:
 def projects(*, archived: bool = False) -> list[ProjectRow]:
     """Return the projects, the one changed last first; those put away too when asked for.
 
-    Whoever only looks sees the projects that have runs.
+    A read-only dashboard shows the projects that have runs.
     """
     with reading() as store:
         found = [p for p in store.projects.all() if archived or not p.archived]
@@ -242,7 +242,7 @@ def row_scores(run_id: str) -> dict[int, dict[int, float]]:
 
 
 def snapshot(run: RunRow) -> Snapshot:
-    """Return what a run's page shows; read anew only when something has changed."""
+    """Return what a run's page shows; read again only when something has changed."""
     return _snapshot(run.id, run.revision, home_folder())._replace(run=run)
 
 
@@ -280,11 +280,6 @@ def pipeline(run: RunRow) -> PipelineSpec:
 def output_fields(run: RunRow) -> tuple[str, ...]:
     """Return the names of what a run's task answers."""
     return tuple(f.name for f in pipeline(run).outputs)
-
-
-def model_choice(run: RunRow) -> ModelChoice:
-    """Return the model that a run used."""
-    return run_spec(run).model
 
 
 def report(run_id: str) -> str:

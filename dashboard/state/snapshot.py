@@ -1,4 +1,4 @@
-"""A run as it stands, in parts that a page shows: stage, meters, chart, feed. All of it plain data for the browser.
+"""A run at one moment, in parts that a page shows: stage, meters, chart, feed. All of it plain data for the browser.
 
 The page draws the parts when it opens; the event stream sends those that have changed since. No Streamlit here.
 """
@@ -59,7 +59,7 @@ def stage(run: RunRow, requests: Sequence[RequestRow]) -> str:
 def chart(
     trials: Sequence[TrialRow], parents: Mapping[str, Sequence[str]], *, over: bool = False
 ) -> dict[str, Any]:
-    """Return the chart of trial scores: the figure (None before there is a dot) and what a screen reader says."""
+    """Return the chart of trial scores: the figure (None before there is a dot) and the text for a screen reader."""
     found = score_chart(trials, parents)
     drawn = any((found.full, found.partial, found.train, found.running, found.rejected))
     scores = [p.score for p in found.full]
@@ -85,7 +85,7 @@ def _meters(seen: Snapshot) -> dict[str, Any]:
 
 
 def _end(run: RunRow) -> dict[str, Any]:
-    """Return what a notification says when the run has ended."""
+    """Return the notification of a run's end."""
     verdict = (run.result or {}).get("verdict") or {}
     words = {
         "finished": "has finished",

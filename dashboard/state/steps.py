@@ -27,7 +27,7 @@ TYPES: dict[str, str] = {
     "File": "File",
     "Program code": "Code",
 }
-"""What a person chooses -> the type as a signature writes it ("choice": the field's `choices`)."""
+"""A user's choice -> the type as a signature writes it ("choice": the field's `choices`)."""
 
 MAY_BE_EMPTY = ", or empty"
 """What follows the title of a type whose cells may be empty."""
@@ -58,7 +58,7 @@ def title_of(field: FieldSpec) -> str:
 
 
 def with_type(field: FieldSpec, title: str) -> FieldSpec:
-    """Return a field with the type a person chose; allowed values are kept only for "One of a list".
+    """Return a field with the type that the user chose; allowed values are kept only for "One of a list".
 
     >>> with_type(FieldSpec(name="n"), "Whole number, or empty").type
     'Optional[int]'
@@ -112,7 +112,7 @@ def change_step(draft: ProjectDraft, at: int, change: Callable[[StepSpec], StepS
 
 
 def add_step(draft: ProjectDraft, at: int, kind: NewStep) -> ProjectDraft:
-    """Return the draft with a new step beside the one at a place, wired to it.
+    """Return the draft with a new step next to the one at a place, wired to it.
 
     >>> from engine.pipeline.importers.task import import_task
     >>> draft = with_steps(ProjectDraft(), [import_task("question -> answer").step])
@@ -121,18 +121,18 @@ def add_step(draft: ProjectDraft, at: int, kind: NewStep) -> ProjectDraft:
     """
     steps = list(pipeline_of(draft).steps)
     at = min(at, len(steps) - 1)
-    beside = steps[at]
+    neighbour = steps[at]
     fields = _field_names(steps)
     names = [s.name for s in steps]
     if kind == "ask_after":
-        read = tuple(f.model_copy(update={"description": f.description}) for f in beside.makes)
-        first = tuple(f for f in beside.inputs[:1] if f.name not in {g.name for g in read})
+        read = tuple(f.model_copy(update={"description": f.description}) for f in neighbour.makes)
+        first = tuple(f for f in neighbour.inputs[:1] if f.name not in {g.name for g in read})
         made = FieldSpec(name=usable_name(f"final_{read[-1].name if read else 'answer'}", fields))
         if read:
             made = read[-1].model_copy(update={"name": made.name})
         new = StepSpec(name=usable_name("check", [*names, *fields]), inputs=(*first, *read), outputs=(made,))
         return with_steps(draft, [*steps[: at + 1], new, *steps[at + 1 :]])
-    read = tuple(beside.needs[:1]) or (FieldSpec(name="text"),)
+    read = tuple(neighbour.needs[:1]) or (FieldSpec(name="text"),)
     if kind == "retrieve":
         made = FieldSpec(name=usable_name("passages", fields), type="list[str]")
         new = StepSpec(
@@ -149,8 +149,10 @@ def add_step(draft: ProjectDraft, at: int, kind: NewStep) -> ProjectDraft:
         )
     else:
         made = FieldSpec(name=usable_name("notes", fields))
-        new = StepSpec(name=usable_name("prepare", [*names, *fields]), inputs=beside.needs, outputs=(made,))
-    steps[at] = beside.model_copy(update={"inputs": (*beside.inputs, made)})
+        new = StepSpec(
+            name=usable_name("prepare", [*names, *fields]), inputs=neighbour.needs, outputs=(made,)
+        )
+    steps[at] = neighbour.model_copy(update={"inputs": (*neighbour.inputs, made)})
     return with_steps(draft, [*steps[:at], new, *steps[at:]])
 
 

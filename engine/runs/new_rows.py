@@ -1,4 +1,4 @@
-"""New rows like the given ones, written by a model, for a person to check before they are used.
+"""New rows like the given ones, written by a model, for the user to check before they are used.
 
 A task of `engine.runs.child`. A row that does not fit the task, or is there already, is left out and counted.
 """

@@ -1,6 +1,6 @@
 """A run spec and the store -> everything a run needs: program, rows, split, metric, optimizer, models.
 
-Here a run that cannot work is refused, in one sentence, before anything is paid for.
+Here a run that cannot work is refused with a message, before anything is paid for.
 """
 
 from __future__ import annotations
@@ -46,13 +46,15 @@ class Prepared:
 def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepared:
     """Return everything a run needs.
 
-    Raises an EngineError, in one sentence, for data that is gone or changed, too few rows, wiring that
+    Raises an EngineError for data that is gone or changed, too few rows, wiring that
     does not fit, an unknown name, a missing key, or a budget too small for the evaluations around the search.
     """
     program = build_program(spec.pipeline)
     if not program.predictors():
         raise RunError("No step of the task asks a model, so there is nothing to tune. Add a step that does.")
-    with_passages(spec.pipeline)  # a corpus that is gone or has changed is said before anything is paid for
+    with_passages(
+        spec.pipeline
+    )  # a corpus that is gone or has changed is reported before anything is paid for
     metric = make_metric(spec.metric)
     _check_metric_field(spec)
     optimizer = make_optimizer(spec.optimizer, metric)
@@ -82,7 +84,7 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
         seed=spec.seed,
         payer=payer,
         frozen=spec.frozen,
-        feedback=remarks_by_row(spec.feedback),
+        feedback=feedback_by_row(spec.feedback),
         row_numbers=row_numbers(dataset, usable.examples),
     )
     check_frozen(spec.frozen, seed_of(program), changes=optimizer.changes, who=spec.optimizer.name)
@@ -90,13 +92,13 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
     return Prepared(spec, program, usable.examples, split, optimizer, settings, _notes(usable, split))
 
 
-def remarks_by_row(feedback: Sequence[Feedback]) -> dict[int, str]:
-    """Return what people said of earlier answers as a sentence or two for each row.
+def feedback_by_row(feedback: Sequence[Feedback]) -> dict[int, str]:
+    """Return users' feedback on earlier answers as a text for each row.
 
-    >>> remarks_by_row([Feedback(row=3, thumbs=-1, reason="It is a refund.", answer="shipping")])
+    >>> feedback_by_row([Feedback(row=3, thumbs=-1, reason="It is a refund.", answer="shipping")])
     {3: "A person called the answer 'shipping' wrong: It is a refund."}
     """
-    said: dict[int, list[str]] = {}
+    texts: dict[int, list[str]] = {}
     for one in feedback:
         answer = f"the answer {one.answer!r}" if one.answer else "an earlier answer"
         reason = " ".join(one.reason.split())
@@ -105,9 +107,9 @@ def remarks_by_row(feedback: Sequence[Feedback]) -> dict[int, str]:
         verdict = {1: f"called {answer} right", -1: f"called {answer} wrong", 0: f"said of {answer}"}
         words = f"A person {verdict[one.thumbs]}"
         sentence = f"{words}: {reason}" if reason else f"{words}."
-        if sentence not in said.setdefault(one.row, []):
-            said[one.row].append(sentence)
-    return {row: " ".join(some) for row, some in said.items()}
+        if sentence not in texts.setdefault(one.row, []):
+            texts[one.row].append(sentence)
+    return {row: " ".join(some) for row, some in texts.items()}
 
 
 def check_keys(spec: RunSpec) -> None:
@@ -129,7 +131,7 @@ def reserved_calls(program: Module, split: Split, judge_calls: int = 0) -> int:
 
 
 def check_budget(spec: RunSpec, program: Module, split: Split, judge_calls: int = 0) -> None:
-    """Raise RunError where the budget in calls does not even cover what stands around the search."""
+    """Raise RunError where the budget in calls does not even cover the evaluations around the search."""
     needed = reserved_calls(program, split, judge_calls)
     if spec.budget.calls is not None and spec.budget.calls <= needed:
         raise RunError(
@@ -156,7 +158,7 @@ def row_numbers(table: Dataset | None, rows: Iterable[int]) -> dict[int, int]:
 
 
 def without_rows(usable: UsableRows, excluded: Collection[int]) -> UsableRows:
-    """Return the rows without those that a person left out; problems stay as they are."""
+    """Return the rows without those that the user left out; problems stay as they are."""
     if not excluded:
         return usable
     kept = {row: example for row, example in usable.examples.items() if row not in excluded}
@@ -228,9 +230,9 @@ __all__ = [
     "check_budget",
     "check_keys",
     "estimate_run",
+    "feedback_by_row",
     "field_types",
     "prepare",
-    "remarks_by_row",
     "reserved_calls",
     "row_numbers",
     "stored_dataset",

@@ -102,7 +102,7 @@ async def _graded(
 
 
 def error_line(error: str) -> int | None:
-    """Return the line of the person's code that an error names last; None where it names none.
+    """Return the line of the user's code that an error names last; None where it names none.
 
     >>> error_line("Traceback: line 2, in score; line 5, in <module>. NameError"), error_line("No key.")
     (5, None)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class Proof:
     """What came of scoring one exported file again.
 
-    `note` says why a file may not be able to score the same ("": nothing stands in its way).
+    `note` gives the reason why a file may not be able to score the same ("": none).
     `same` of `rows` test rows scored exactly as in the run's own test; `unknown` rows asked something whose answer is
     not kept, so they could not be checked without paying. `score` is the mean over the rows that could, 0 to 1.
     """
@@ -52,7 +52,7 @@ class Proof:
 
     @property
     def sentence(self) -> str:
-        """It in one sentence.
+        """The result in words.
 
         >>> Proof("program.json", 60, 60, 0, 0.45).sentence
         'program.json was read again and scored on the same 60 test rows: 45.0 %, every row as before.'
@@ -79,7 +79,7 @@ class Proof:
 
 
 async def prove(path: Path, settings: Settings, tested: Evaluation) -> list[Proof]:
-    """Score the program file at `path` and the messages file beside it on the rows of a test; pays for nothing.
+    """Score the program file at `path` and the messages file next to it on the rows of a test; pays for nothing.
 
     Rows that failed in the test are left out. Raises ProgramFileError where the program file cannot be read.
     """
@@ -129,7 +129,7 @@ async def _kept_only(lm: BaseLM, request: Request, send: Send) -> Reply:  # noqa
 
 
 def _from_messages(program: Module, templates: Mapping[str, Sequence[Mapping[str, Any]]]) -> Module:
-    """Return the program with each step asking what the messages file says, instead of what it would render."""
+    """Return the program with each step asking with the messages of the file, instead of those it would render."""
     made = program.deepcopy()
     for path, step in made.named_predictors():
         step.adapter = _filling(step.adapter or runtime.current().adapter or _chat(), templates[path])

@@ -1,16 +1,20 @@
-"""Search events -> rows of the store, as they happen.
-
-It writes straight from the event loop (a write takes 20 to 300 microseconds). Rows of a trial are
-gathered for at most `FLUSH_SECONDS`, so that a fast model does not make a commit of every row.
-"""
+"""Between the store and the search: events and outcomes to the store; heartbeat, flags and user requests from it."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import threading
 from collections import Counter
+from collections.abc import Callable, Sequence
+from types import TracebackType
 from typing import Any
 
-from engine.records import Outcome, Usage
+from pydantic import ValidationError
+
+from engine.errors import StoreError
+from engine.records import Candidate, Outcome, Usage
+from engine.search.budget import Budget
 from engine.search.events import (
     BudgetSpent,
     CandidateFound,
@@ -22,19 +26,22 @@ from engine.search.events import (
     TrialFinished,
     TrialStarted,
 )
+from engine.search.requests import RaiseBudget, Request, TryCandidate
+from engine.search.settings import Stop
+from engine.store.rows import BUDGET, CANDIDATE, NOT_DONE, Flags, RequestRow
 from engine.store.store import Store
 
 FLUSH_SECONDS = 0.15
 
-TOLD_FAILURES = 3
+REPORTED_FAILURES = 3
 """Failed rows of one trial that become events; the trial's own event counts the rest."""
 
 
 class StoreRecorder:
-    """The search's `Recorder`: everything it is told is in the store at most 0.15 s later.
+    """The search's `Recorder`: every event is in the store at most 0.15 s later.
 
     `flush` is called at the end of a trial and must be called once at the end of the run. `usage` and
-    `seconds` are the meters as last told.
+    `seconds` are the meters as last reported.
     """
 
     def __init__(self, store: Store, run_id: str) -> None:
@@ -64,15 +71,17 @@ class StoreRecorder:
                 self._finish(event)
             case CandidateFound():
                 self._store.trials.add_candidate(self._run_id, event.candidate)
-                self._tell(event, {"candidate": event.candidate.id, "number": event.number})
+                self._store_event(event, {"candidate": event.candidate.id, "number": event.number})
             case NewBest():
                 self._best = event.candidate.id
                 self._store.trials.mark_best(self._run_id, event.candidate.id)
-                self._tell(event, {"candidate": event.candidate.id, "score": event.score})
+                self._store_event(event, {"candidate": event.candidate.id, "score": event.score})
             case Proposed():
-                self._tell(event, {"label": event.label, "asked": event.asked, "received": event.received})
+                self._store_event(
+                    event, {"label": event.label, "asked": event.asked, "received": event.received}
+                )
             case Note():
-                self._tell(event, {"level": event.level})
+                self._store_event(event, {"level": event.level})
 
     def flush(self) -> None:
         """Write every row that is still waiting."""
@@ -89,8 +98,8 @@ class StoreRecorder:
         self._waiting.setdefault(event.trial, []).append(event.outcome)
         if event.outcome.error is not None:
             self._failures[event.trial] += 1
-            if self._failures[event.trial] <= TOLD_FAILURES:
-                self._tell(
+            if self._failures[event.trial] <= REPORTED_FAILURES:
+                self._store_event(
                     event, {"trial": event.trial, "row": event.outcome.row, "number": event.outcome.number}
                 )
         if self._timer is None:
@@ -110,7 +119,154 @@ class StoreRecorder:
             )
             if found.candidate_id == self._best:
                 self._store.trials.mark_best(self._run_id, found.candidate_id)
-            self._tell(event, {"trial": event.trial, "candidate": found.candidate_id, "score": found.score})
+            self._store_event(
+                event, {"trial": event.trial, "candidate": found.candidate_id, "score": found.score}
+            )
 
-    def _tell(self, event: Event, data: dict[str, Any]) -> None:
+    def _store_event(self, event: Event, data: dict[str, Any]) -> None:
         self._store.events.add(self._run_id, event.kind, event.text, data)
+
+
+class StoreRequests:
+    """The search's `Requests` of one run.
+
+    What an earlier process of the run did comes back in the same batch; what is new comes as soon as the watch has seen it.
+    """
+
+    def __init__(self, store: Store, run_id: str, watch: Watch) -> None:
+        self._store, self._run_id, self._watch = store, run_id, watch
+        rows = store.requests.all(run_id)
+        self._again: dict[int, list[RequestRow]] = {}
+        for row in rows:
+            if row.batch is not None:
+                self._again.setdefault(row.batch, []).append(row)
+        self._seen = {row.id for row in rows if row.batch is not None or row.answer}
+
+    def due(self, batch: int) -> Sequence[Request]:
+        """Return what is to be done now."""
+        rows = self._again.pop(batch, [])
+        rows += [row for row in self._watch.requests if row.id not in self._seen]
+        self._seen |= {row.id for row in rows}
+        return [request for row in rows if (request := self._read(row)) is not None]
+
+    def begin(self, request: Request, batch: int) -> None:
+        """Note the batch, for a process that drives this run again."""
+        self._store.requests.begin(self._run_id, request.id, batch)
+
+    def answer(self, request: Request, sentence: str, *, done: bool) -> None:
+        """Store what became of it."""
+        answer = f"Done: {sentence}" if done else f"{NOT_DONE}{sentence}"
+        self._store.requests.answer(self._run_id, request.id, answer)
+
+    def close(self) -> None:
+        """Refuse what comes too late."""
+        for row in self._store.requests.open(self._run_id):
+            self._store.requests.answer(
+                self._run_id, row.id, f"{NOT_DONE}the search had ended. Start a new run to try it."
+            )
+
+    def _read(self, row: RequestRow) -> Request | None:
+        try:
+            if row.kind == BUDGET:
+                return RaiseBudget(row.id, Budget.model_validate(row.content["budget"]))
+            if row.kind == CANDIDATE:
+                return TryCandidate(row.id, Candidate.from_dict(row.content["candidate"]))
+        except (ValidationError, KeyError, TypeError, ValueError, AttributeError):
+            pass
+        self._store.requests.answer(self._run_id, row.id, f"{NOT_DONE}it cannot be read.")
+        return None
+
+
+HEARTBEAT_SECONDS = 1.0
+POLL_SECONDS = 0.2
+
+_log = logging.getLogger(__name__)
+
+
+class Watch:
+    """A run's heartbeat and flags, kept up by a thread while the `with` block runs.
+
+    `taken_away` is called once, from the thread, when the run now belongs to another process or is
+    deleted. `stop()` asks for a stop from inside the process (a signal). `requests` are those without an answer.
+    """
+
+    def __init__(self, store: Store, run_id: str, pid: int, taken_away: Callable[[], None]) -> None:
+        self._store = store
+        self._run_id, self._pid = run_id, pid
+        self._taken_away = taken_away
+        self._flags = Flags()
+        self.requests: tuple[RequestRow, ...] = ()
+        self._stopped_here = False
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name=f"watch-{run_id}", daemon=True)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def stop(self) -> None:
+        """Ask the run to stop and keep the best so far."""
+        self._stopped_here = True
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a stop was asked for."""
+        return self._stopped_here or self._flags.stop
+
+    @property
+    def pausing(self) -> bool:
+        """Whether a pause was asked for and no stop."""
+        return self._flags.pause and not self.stopping
+
+    def _watch(self) -> None:
+        beats, polls = HEARTBEAT_SECONDS / POLL_SECONDS, 0
+        while not self._done.wait(POLL_SECONDS):
+            try:
+                self._flags = self._store.runs.flags(self._run_id)
+                self.requests = tuple(self._store.requests.open(self._run_id))
+                polls += 1
+                if polls >= beats:
+                    polls = 0
+                    if not self._store.runs.heartbeat(self._run_id, self._pid):
+                        self._taken_away()
+                        return
+            except StoreError:
+                _log.warning("The run's flags could not be read; trying again.", exc_info=True)
+
+
+class StoreControl:
+    """The search's `Control`: waits while a pause is asked for, raises Stop when a stop is."""
+
+    def __init__(self, watch: Watch, store: Store, run_id: str) -> None:
+        self._watch = watch
+        self._store = store
+        self._run_id = run_id
+        self._paused = False
+
+    async def checkpoint(self) -> None:
+        """Return at once, wait while paused, or raise Stop."""
+        watch = self._watch
+        if watch.stopping:
+            self._go_on()
+            raise Stop
+        if not watch.pausing:
+            return
+        if not self._paused:
+            self._paused = True
+            self._store.runs.set_state(self._run_id, "paused", "Paused. Calls under way were finished first.")
+        while watch.pausing:
+            await asyncio.sleep(POLL_SECONDS / 4)
+        self._go_on()
+        if watch.stopping:
+            raise Stop
+
+    def _go_on(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._store.runs.set_state(self._run_id, "running")

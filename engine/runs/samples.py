@@ -1,6 +1,6 @@
 """The sample projects' files, and a draft of a project made from one.
 
-The files are the package `sample_data`; what they are for stands in `engine.pipeline.templates`.
+The files are the package `sample_data`; `engine.pipeline.templates` describes their use.
 """
 
 from __future__ import annotations

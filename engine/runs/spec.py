@@ -1,7 +1,7 @@
 """What a run is, as data: everything needed to do it again.
 
-A project's draft is the same thing with parts still missing; `ProjectDraft.problems` says in plain
-sentences what is missing, and `to_run` makes a `RunSpec` of a complete one. No key is ever in here:
+A project's draft is the same thing with parts still missing; `ProjectDraft.problems` lists
+what is missing, and `to_run` makes a `RunSpec` of a complete one. No key is ever in here:
 `ModelChoice.key_env` only names the environment variable that holds one.
 """
 
@@ -45,7 +45,7 @@ class SplitSpec(Frozen):
 
 
 class Feedback(Frozen):
-    """What a person said of one answer: thumbs up (1), down (-1) or neither (0), and why; `row` as in the dataset."""
+    """A user's feedback on one answer: thumbs up (1), down (-1) or neither (0), and why; `row` as in the dataset."""
 
     row: int
     thumbs: Literal[-1, 0, 1] = 0
@@ -96,7 +96,7 @@ Step = Literal["task", "examples", "metric", "tune"]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that is missing or wrong before a run can start: the wizard's step, and one sentence."""
+    """Something that is missing or wrong before a run can start: the wizard's step, and a message."""
 
     step: Step
     sentence: str
@@ -110,7 +110,7 @@ class ProjectDraft(Setup):
     """
 
     def problems(self, columns: Sequence[str] | None = None) -> list[Problem]:
-        """Return what stands between this draft and a run, in the wizard's order; none: it can start.
+        """Return what is missing between this draft and a run, in the wizard's order; none: it can start.
 
         `columns` are the dataset's, where they are known. What only the rows can tell (too few of them,
         one answer only) is found by `engine.runs.prepare`.
@@ -209,7 +209,7 @@ def _tune_problems(draft: ProjectDraft) -> list[Problem]:
 
 
 def _frozen_problem(draft: ProjectDraft) -> str | None:
-    """What is wrong with what is frozen, where the task is clear enough to tell."""
+    """Return what is wrong with the frozen parts, where the task is clear enough to know."""
     from engine.pipeline.build import build_program
     from engine.pipeline.check import spec_problems
     from engine.runs.parts import make_optimizer

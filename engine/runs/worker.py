@@ -34,8 +34,7 @@ from engine.records import Evaluation
 from engine.runs.exports import export_run
 from engine.runs.prepare import Prepared, check_keys, prepare, with_budget_left
 from engine.runs.proof import prove
-from engine.runs.recorder import StoreRecorder
-from engine.runs.requests import StoreControl, StoreRequests, Watch
+from engine.runs.recorder import StoreControl, StoreRecorder, StoreRequests, Watch
 from engine.runs.results import result_dict, summary, validation_score
 from engine.runs.spec import RunSpec
 from engine.search.driver import Driver
@@ -48,36 +47,36 @@ AFTER_SECONDS = 30.0
 LOOK_SECONDS = 1.0
 
 
-async def tell_of_silence(
+async def report_silence(
     answers: Callable[[], int],
     waiting: Callable[[], bool],
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
     *,
     after: float = AFTER_SECONDS,
     look: float = LOOK_SECONDS,
 ) -> None:
-    """Tell once for each silence: `answers()` has not changed for `after` seconds while `waiting()` was true.
+    """Report each silence once: `answers()` has not changed for `after` seconds while `waiting()` was true.
 
     Runs until it is cancelled.
     """
-    seen, since, told = answers(), 0.0, False
+    seen, since, reported = answers(), 0.0, False
     while True:
         await asyncio.sleep(look)
         now = answers()
         if now != seen or not waiting():
-            seen, since, told = now, 0.0, False
+            seen, since, reported = now, 0.0, False
             continue
         since += look
-        if since >= after and not told:
-            told = True
-            tell(
+        if since >= after and not reported:
+            reported = True
+            report(
                 f"The model has not answered for {after:.0f} seconds. The run goes on waiting, and tries again what "
                 "does not come; stop it if the model's address is wrong."
             )
 
 
 CERTAIN = ("key", "model", "unreachable", "reply", "settings")
-"""Problems that asking again will not mend. A slow or busy model is left to the run, which waits and asks again."""
+"""Problems that asking again will not fix. A slow or busy model is left to the run, which waits and asks again."""
 
 
 async def check_step_models(pipeline: PipelineSpec) -> None:
@@ -176,7 +175,7 @@ class _Job:
         settings = with_budget_left(prepared.settings, self.run.seconds)
         driver = Driver(settings, self.recorder, StoreControl(watch, store, run_id), requests)
         silence = asyncio.create_task(
-            tell_of_silence(
+            report_silence(
                 lambda: driver.ledger.replies,
                 lambda: store.runs.get(run_id).state == "running",
                 self._warn,
@@ -271,12 +270,12 @@ class _Job:
 
 
 def _check_tested(before: Evaluation, after: Evaluation) -> None:
-    """Raise RunError when the final test tells nothing: every row of it failed."""
+    """Raise RunError when every row of the final test failed."""
     outcomes = (*before.outcomes, *after.outcomes)
     if outcomes and all(o.error is not None for o in outcomes):
         raise RunError(
             f"Every row of the final test failed. The first: {outcomes[0].error} What was found is kept: resume the run "
-            "when that is mended."
+            "when that is fixed."
         )
 
 

@@ -2,4 +2,14 @@
 
 The worker process writes a run; the dashboard reads it and sets its stop and pause flags. The store is
 the only channel between them. It knows nothing of models, searches or pages.
+
+    store       Store: the parts below over one connection
+    connection  one open database file: opening, locking, errors, JSON in and out
+    migrations  the schema in numbered steps
+    rows        the records that the parts hand out
+    projects    projects, datasets, settings
+    runs        runs and user requests
+    trials      candidates, trials, outcomes, events
+    feedback    users' feedback and grades
+    versions    kept programs
 """

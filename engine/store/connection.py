@@ -1,18 +1,21 @@
 """One open database file: how it is opened, locked, and how SQLite's errors become clear messages.
 
-Everything that is asked of the file goes through `read` and `write` here.
+All reading and writing of the file goes through `read` and `write`.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
 from typing import Any
 from urllib.parse import quote
+
+import orjson
 
 from engine.errors import StoreError, StoreLockedError, StoreTooNewError
 from engine.store.migrations import SCHEMA_VERSION, migrate
@@ -75,7 +78,7 @@ class Connection:
         try:
             return db, self._schema(db)
         except sqlite3.OperationalError as error:
-            # SQLite notes its readers in a file beside this one. Where there is no right or no room for that, and nobody
+            # SQLite notes its readers in a file next to this one. Where there is no right or no room for that, and no process
             # is writing, it can do without.
             barred = any(
                 words in str(error) for words in ("readonly", "unable to open", "disk I/O", "is full")
@@ -187,3 +190,40 @@ class Connection:
                 f"The folder {self.path.parent} cannot be used: {error.strerror or error}. "
                 "Choose another one with TUNEBOARD_HOME."
             ) from error
+
+
+def to_json(value: Any) -> str:
+    r"""Return compact JSON.
+
+    >>> to_json({"a": "\x00", 1: {2}})
+    '{"a":"\\u0000","1":[2]}'
+    """
+    try:
+        return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
+    except (TypeError, ValueError):  # surrogates, integers over 64 bits, very deep nesting
+        return json.dumps(value, default=_plain, skipkeys=True)
+
+
+def from_json(text: str | None, default: Any = None) -> Any:
+    """Read what `to_json` wrote; None gives the default."""
+    if text is None:
+        return default
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        return json.loads(text)
+
+
+def clean_text(text: str) -> str:
+    """Return text that SQLite can hold: unpaired surrogates become the replacement character."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=repr)
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    return str(value)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import time
 
-from engine.store.codec import clean_text
-from engine.store.connection import Connection
+from engine.store.connection import Connection, clean_text
 from engine.store.rows import FeedbackRow
 
 
 class Feedback:
-    """Reading and writing what users say of answers."""
+    """Reading and writing users' feedback on answers and their grades."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
 
     def save(self, project_id: str, dataset_id: str, feedback: FeedbackRow) -> None:
-        """Store feedback, in place of an earlier one on the same row and prompt; one that says nothing deletes it."""
+        """Store feedback, in place of an earlier one on the same row and prompt; an empty one deletes it."""
         key = (project_id, dataset_id, feedback.row, feedback.candidate_id)
         if not feedback.thumbs and not feedback.reason.strip():
             self.delete(project_id, dataset_id, feedback.row, feedback.candidate_id)

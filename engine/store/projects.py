@@ -1,4 +1,4 @@
-"""Projects, datasets and settings in the store: what a person makes, as opposed to what a run writes."""
+"""Projects, datasets and settings in the store: what users make, as opposed to what runs write."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.errors import NotFoundError
-from engine.store.codec import clean_text, from_json, to_json
-from engine.store.connection import Connection
+from engine.store.connection import Connection, clean_text, from_json, to_json
 from engine.store.rows import DatasetInfo, DatasetRow, ProjectRow
 
 _DATASET_INFO = "id, name, hash, columns, rows, source, created_at"

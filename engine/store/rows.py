@@ -16,13 +16,13 @@ OVER: tuple[RunState, ...] = ("finished", "stopped", "failed")
 """States in which a run's process has ended as it should."""
 
 LOST_AFTER = 10.0
-"""A run whose process is gone and has not been heard of for so many seconds is lost (its process was killed)."""
+"""A run whose process is gone and has been silent for this many seconds is lost (its process was killed)."""
 
 SILENT_AFTER = 60.0
-"""So many seconds a process that lives, or is on its way, may be silent: a busy machine, a laptop that slept."""
+"""Seconds that a living or starting process may be silent: a busy machine, a laptop that slept."""
 
 NEVER_STARTED_AFTER = 60.0
-"""A queued run that no process has claimed after so many seconds is lost too."""
+"""A queued run that no process has claimed after this many seconds is lost too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Flags:
 class RunRow:
     """A run. `state` "lost" is derived while reading: its process has gone silent.
 
-    `revision` grows with every change of anything that belongs to the run. `note` is a person's own words, `tags` are
+    `revision` grows with every change of anything that belongs to the run. `note` is the user's own words, `tags` are
     theirs too; `in_use` marks the run whose program is used, at most one in a project.
     """
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from engine.errors import NotFoundError, RunError
 from engine.records import Usage
-from engine.store.codec import clean_text, from_json, to_json
-from engine.store.connection import Connection
+from engine.store.connection import Connection, clean_text, from_json, to_json
 from engine.store.projects import new_id
 from engine.store.rows import (
     BUDGET,
@@ -115,7 +114,7 @@ class Runs:
         return self._db.write(sql, (time.time(), run_id, pid)) > 0
 
     def set_state(self, run_id: str, state: RunState, message: str = "") -> None:
-        """Change a run's state and the sentence that goes with it."""
+        """Change a run's state and its message."""
         over = state in ("finished", "stopped", "failed")
         self._db.write(
             "UPDATE runs SET state = ?, message = ?, finished_at = ?, revision = revision + 1 WHERE id = ?",
@@ -123,7 +122,7 @@ class Runs:
         )
 
     def set_phase(self, run_id: str, phase: str) -> None:
-        """Say in a few words what the run is doing ("Scoring the starting prompt")."""
+        """Store in a few words what the run is doing ("Scoring the starting prompt")."""
         self._db.write(
             "UPDATE runs SET phase = ?, revision = revision + 1 WHERE id = ?", (clean_text(phase), run_id)
         )
@@ -146,7 +145,7 @@ class Runs:
         self._db.write("UPDATE runs SET pause = 0, revision = revision + 1 WHERE id = ?", (run_id,))
 
     def expect_process(self, run_id: str) -> None:
-        """Say that a run which had ended goes on: its new process is on its way, and must soon be heard of."""
+        """Mark a run that had ended as running again: its new process has been started, and must soon send a heartbeat."""
         self._db.write(
             "UPDATE runs SET state = 'running', message = '', phase = '', pid = NULL, heartbeat_at = ?, stop = 0, pause = 0, "
             "finished_at = NULL, revision = revision + 1 WHERE id = ? AND state != 'finished'",
@@ -183,7 +182,7 @@ class Runs:
         )
 
     def set_note(self, run_id: str, note: str) -> None:
-        """Keep a person's own words about a run."""
+        """Keep the user's note on a run."""
         self._db.write(
             "UPDATE runs SET note = ?, revision = revision + 1 WHERE id = ?", (clean_text(note), run_id)
         )
@@ -221,7 +220,7 @@ class Requests:
         return self._list("run_id = ?", (run_id,))
 
     def open(self, run_id: str) -> list[RequestRow]:
-        """Return the requests that nobody has answered, in the order asked."""
+        """Return the requests without an answer, in the order asked."""
         return self._list("run_id = ? AND answer = ''", (run_id,))
 
     def begin(self, run_id: str, request_id: int, batch: int) -> None:
@@ -239,7 +238,7 @@ class Requests:
                 self._db.touch(run_id)
 
     def answer(self, run_id: str, request_id: int, answer: str) -> None:
-        """Store what became of a request, in one sentence; one that was not done starts with `NOT_DONE`."""
+        """Store the answer to a request; one that was not carried out starts with `NOT_DONE`."""
         with self._db.transaction():
             self._db.write(
                 "UPDATE requests SET answer = ? WHERE id = ? AND run_id = ?",
@@ -253,7 +252,7 @@ class Requests:
 
 
 def process_lives(pid: int | None) -> bool:
-    """Return whether a process with this id exists on this machine (always True where that cannot be told).
+    """Return whether a process with this id exists on this machine (always True where that cannot be known).
 
     A process that has ended but was not yet waited for by its parent counts as ended.
     """
@@ -275,7 +274,7 @@ def process_lives(pid: int | None) -> bool:
 
 
 def _is_lost(pid: int | None, silent: float) -> bool:
-    """Return whether nobody works on a run any more whose process was last heard of so many seconds ago."""
+    """Return whether a run's process, silent for `silent` seconds, is taken to be gone."""
     return silent > SILENT_AFTER or (silent > LOST_AFTER and pid is not None and not process_lives(pid))
 
 
@@ -305,7 +304,7 @@ def _request(number: int, kind: str, content: str, created_at: float, answer: st
 
 
 def budget_now(budget: Mapping[str, Any], requests: Iterable[RequestRow]) -> dict[str, Any]:
-    """Return a run's limits as they are after what people were granted: calls, tokens, usd, seconds.
+    """Return a run's limits as they are after the requests that were granted: calls, tokens, usd, seconds.
 
     >>> granted = RequestRow(1, "budget", {"budget": {"calls": 90}}, 0.0, "Done: 90 calls.", 2)
     >>> budget_now({"calls": 50, "usd": None}, [granted])

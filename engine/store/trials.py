@@ -11,8 +11,7 @@ from typing import Any
 
 from engine.errors import NotFoundError
 from engine.records import Candidate, Outcome, Usage
-from engine.store.codec import clean_text, from_json, to_json
-from engine.store.connection import Connection
+from engine.store.connection import Connection, clean_text, from_json, to_json
 from engine.store.rows import CandidateEntry, CandidateRow, EventRow, TrialRow
 
 
@@ -211,7 +210,7 @@ class Events:
             return int(self._db.read("SELECT last_insert_rowid()")[0][0])
 
     def clear(self, run_id: str) -> None:
-        """Delete a run's events: a process that drives it again from the start tells them again."""
+        """Delete a run's events: a process that drives it again from the start stores them again."""
         self._db.write("DELETE FROM events WHERE run_id = ?", (run_id,))
 
     def all(self, run_id: str, after: int = 0, latest: int = -1) -> list[EventRow]:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.errors import NotFoundError
-from engine.store.codec import clean_text, from_json, to_json
-from engine.store.connection import Connection
+from engine.store.connection import Connection, clean_text, from_json, to_json
 from engine.store.rows import VersionRow
 
 _COLUMNS = "project_id, number, run_id, candidate_id, content, note, in_use, created_at"

@@ -17,7 +17,7 @@ from playwright.sync_api import Page
 from dashboard.state import drafts, launching
 from engine.pipeline.templates import SAMPLES
 from engine.records import Candidate, Outcome, StepState
-from engine.runs.requests import Watch
+from engine.runs.recorder import Watch
 from engine.runs.spec import ModelChoice, Named
 from engine.search.budget import Budget
 from engine.store.store import Store

@@ -19,7 +19,7 @@ from engine.store.rows import RunRow, VersionRow
 
 def version_list(run: RunRow) -> None:
     """Show the versions of the run's project, and keep this run's best prompt as one."""
-    from engine.runs.versions import program_path
+    from engine.runs.exports import program_path
 
     kept = reading.versions(run.project_id)
     with st.container(border=True, key="versions"):

@@ -14,7 +14,7 @@ from run_setup import (
     wait_for_looks,
 )
 
-from engine.runs.requests import StoreRequests
+from engine.runs.recorder import StoreRequests
 from engine.runs.worker import work
 from engine.search.budget import Budget
 from engine.store.rows import NOT_DONE

@@ -9,9 +9,9 @@ from engine.errors import DatasetError, EngineError, RunError
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.records import Candidate, Evaluation, Outcome, StepState, Usage
 from engine.runs.prepare import estimate_run, prepare, reserved_calls
-from engine.runs.recorder import FLUSH_SECONDS, TOLD_FAILURES, StoreRecorder
+from engine.runs.recorder import FLUSH_SECONDS, REPORTED_FAILURES, StoreRecorder
 from engine.runs.spec import Named, ProjectDraft, RunSpec, SplitSpec
-from engine.runs.worker import tell_of_silence
+from engine.runs.worker import report_silence
 from engine.search.budget import Budget
 from engine.search.events import (
     BudgetSpent,
@@ -189,7 +189,7 @@ def test_a_silent_model_is_told_once_for_each_silence():
 
     async def live():
         task = asyncio.create_task(
-            tell_of_silence(
+            report_silence(
                 lambda: state["answers"], lambda: state["waiting"], told.append, after=0.05, look=0.01
             )
         )
@@ -221,5 +221,5 @@ def test_the_recorder_tells_of_a_few_failed_rows_only(tmp_path):
     with Store.open(tmp_path) as store:
         run_id = store.runs.create("p", {}, "t")
         asyncio.run(tell(store, run_id))
-        assert len(store.events.all(run_id)) == TOLD_FAILURES
+        assert len(store.events.all(run_id)) == REPORTED_FAILURES
         assert store.trials.all(run_id)[0].rows_done == 20

@@ -5,8 +5,8 @@ from run_setup import add_run
 
 import engine
 from engine.errors import NotFoundError, RunError
+from engine.runs.exports import keep_version, program_path, use_none, use_version
 from engine.runs.spec import Named
-from engine.runs.versions import keep_version, program_path, use_none, use_version
 from engine.runs.worker import work
 from engine.store.store import Store
 

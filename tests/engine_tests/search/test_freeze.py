@@ -13,7 +13,7 @@ from engine.optimizers.few_shot.bootstrap import BootstrapFewShot
 from engine.optimizers.gepa.optimizer import GEPA
 from engine.optimizers.shared.prompt_values import feedback_of
 from engine.records import Candidate, Demo, Outcome, StepState
-from engine.runs.prepare import prepare, remarks_by_row
+from engine.runs.prepare import feedback_by_row, prepare
 from engine.runs.spec import Feedback, Named, ProjectDraft
 from engine.search.contract import Keep, Propose, Score, relay
 from engine.search.driver import Driver
@@ -140,7 +140,7 @@ def test_a_draft_says_what_is_wrong_with_what_is_frozen() -> None:
 
 
 def test_remarks_are_sentences_by_row() -> None:
-    said = remarks_by_row(
+    said = feedback_by_row(
         [
             Feedback(row=1, thumbs=-1, reason="It is a\nrefund.", answer="shipping"),
             Feedback(row=1, thumbs=1, answer="billing"),
