@@ -294,7 +294,7 @@ def test_a_step_needs_the_key_that_its_own_model_names(servers: Servers, monkeyp
     content = program_file(locked, servers.start, model=servers.model.model_dump())
     for name in ("json", "dspy", "openai_request", "markdown"):
         assert "secret-of-the-writer" not in get_export(name).render(content)
-    assert "secret-of-the-writer" not in python_script(locked, servers.start, servers.model.model_dump())
+    assert "secret-of-the-writer" not in python_script(content)
 
 
 def test_a_program_file_of_anybodys_sends_no_key_to_the_address_it_names(
