@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+FIRST_ROW = 2
+"""Number of the first row below a header, as a spreadsheet counts."""
+
 MAX_COLUMNS = 500
 MAX_LISTED_PROBLEMS = 200
 
@@ -48,7 +51,7 @@ class Dataset:
     content_hash: str = ""
     notes: tuple[str, ...] = ()
     numbers: tuple[int, ...] | None = None
-    first_number: int = 2
+    first_number: int = FIRST_ROW
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -82,7 +85,7 @@ class RawTable:
     problems: list[RowProblem]
     notes: list[str]
     numbers: Sequence[int] | None = None
-    first_number: int = 2
+    first_number: int = FIRST_ROW
 
 
 def build_dataset(name: str, raw: RawTable, content_hash: str) -> Dataset:

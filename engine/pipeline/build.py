@@ -15,9 +15,8 @@ from engine.lm.choice import shared_lm
 from engine.modules.call_range import CallRange
 from engine.modules.module import Module
 from engine.pipeline.check import spec_problems
-from engine.pipeline.conditions import exclude_each_other, holds
 from engine.pipeline.signatures import signature_of
-from engine.pipeline.spec import Condition, FieldSpec, PipelineSpec, StepSpec
+from engine.pipeline.spec import Condition, FieldSpec, PipelineSpec, StepSpec, exclude_each_other, holds
 from engine.pipeline.strategies import STRATEGIES
 from engine.prediction import Prediction
 from engine.runtime import context, current

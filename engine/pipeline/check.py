@@ -13,9 +13,8 @@ from collections.abc import Collection, Iterator, Sequence
 from engine.errors import ConfigurationError
 from engine.lm.catalog import find_route
 from engine.modules.module import Module
-from engine.pipeline.conditions import exclude_each_other, plain
 from engine.pipeline.corpora import corpus_path, searches
-from engine.pipeline.spec import CorpusSpec, FieldSpec, PipelineSpec, StepSpec
+from engine.pipeline.spec import CorpusSpec, FieldSpec, PipelineSpec, StepSpec, exclude_each_other, plain
 from engine.pipeline.strategies import RESERVED, TOOLS
 
 

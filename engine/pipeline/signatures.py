@@ -28,7 +28,7 @@ def signature_of(step: StepSpec) -> type[Signature]:
                 raise SignatureError(
                     f"Two fields of the step {step.name!r} are called {f.name!r}. Rename one of them."
                 )
-            fields[f.name] = (field_type(f), make(desc=f.description) if f.description else make())
+            fields[f.name] = (f.parsed_type.annotation, make(desc=f.description) if f.description else make())
     name = "".join(part.capitalize() for part in step.name.split("_")) or "Step"
     return make_signature(fields, step.instructions.strip() or instruction_default(step), name)
 

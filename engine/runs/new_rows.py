@@ -120,7 +120,6 @@ def _chosen(examples: Sequence[Mapping[str, str]], turn: int) -> list[dict[str, 
 def _fitting(row: Any, fields: Sequence[FieldSpec]) -> tuple[dict[str, str], str]:
     """Return a row's texts, and why it does not fit the task ("" where it does)."""
     from engine.dataset.structured import cell_text
-    from engine.pipeline.signatures import field_type
     from engine.runs.attachments import parse_cell
 
     given = row if isinstance(row, Mapping) else {}
@@ -135,7 +134,7 @@ def _fitting(row: Any, fields: Sequence[FieldSpec]) -> tuple[dict[str, str], str
             texts[f.name] = folded[texts[f.name].casefold()]
             continue
         try:
-            parse_cell(texts[f.name], field_type(f))
+            parse_cell(texts[f.name], f.parsed_type.annotation)
         except (ValueError, TypeError, EngineError):
             return texts, f"with a {f.name} of another type"
     return texts, ""

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from engine.dataset import Dataset, Split, UsableRows, read_dataset, split_rows, usable_rows
+from engine.dataset.table import FIRST_ROW
 from engine.errors import ConfigurationError, DatasetError, RunError
 from engine.lm.choice import make_lm
 from engine.pipeline.build import build_program
 from engine.pipeline.corpora import with_passages
-from engine.pipeline.signatures import field_type
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Example
 from engine.runs.attachments import parse_cell
@@ -154,7 +154,7 @@ def usable_examples(
 def row_numbers(table: Dataset | None, rows: Iterable[int]) -> dict[int, int]:
     """Return rows as people count them in their file, by row id; as in a sheet with a header where the file is gone."""
     known = 0 if table is None else len(table)
-    return {row: table.row_number(row) if table and row < known else row + 2 for row in rows}
+    return {row: table.row_number(row) if table and row < known else row + FIRST_ROW for row in rows}
 
 
 def without_rows(usable: UsableRows, excluded: Collection[int]) -> UsableRows:
@@ -167,8 +167,8 @@ def without_rows(usable: UsableRows, excluded: Collection[int]) -> UsableRows:
 
 def field_types(pipeline: PipelineSpec) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the types of a pipeline's inputs and of its outputs, by field name."""
-    inputs = {f.name: field_type(f) for f in pipeline.inputs}
-    return inputs, {f.name: field_type(f) for f in pipeline.outputs}
+    inputs = {f.name: f.parsed_type.annotation for f in pipeline.inputs}
+    return inputs, {f.name: f.parsed_type.annotation for f in pipeline.outputs}
 
 
 def stored_dataset(store: Store, spec: RunSpec) -> Dataset:

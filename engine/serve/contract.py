@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from engine.errors import EngineError
 from engine.export.program import ProgramFile
 from engine.modules.module import Module
-from engine.pipeline.signatures import field_type
 from engine.pipeline.spec import FieldSpec
 from engine.records import json_value
 
@@ -72,7 +71,7 @@ def _model(name: str, fields: Sequence[FieldSpec], extra: Any) -> type[BaseModel
     """Return a model of some fields; inside they are numbered, since a program may use any name ("copy", "schema")."""
     made: dict[str, Any] = {}
     for i, spec in enumerate(fields):
-        annotation = field_type(spec)
+        annotation = spec.parsed_type.annotation
         default = None if NoneType in get_args(annotation) else ...
         made[f"value_{i}"] = (
             annotation,

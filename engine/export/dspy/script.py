@@ -164,7 +164,7 @@ def _parts(steps: Sequence[StepSpec], placed: Sequence[_Placed]) -> Iterable[str
 
 def carried_parts(parts: Sequence[str]) -> tuple[str, str]:
     """Return the imports and the code of the engine's own that some parts of a script need."""
-    roots = ["engine.pipeline.conditions.plain"]
+    roots = ["engine.pipeline.spec.plain"]
     roots += [path for part, paths in CARRIED.items() if part in parts for path in paths]
     imports, code = carried(roots, REPLACED, {"numpy"})
     return "\n".join(line for line in imports.splitlines() if f"\n{line}\n" not in SCRIPT), code
