@@ -1,7 +1,7 @@
 """The event stream of a run: a websocket that carries what has changed, as JSON objects, part -> value.
 
 It is a websocket and no server-sent events because a browser keeps six connections to a host open over HTTP/1.1, for
-all of its tabs together: a seventh tab would wait for ever. It only tells; nothing that comes in is read.
+all of its tabs together: a seventh tab would wait for ever. It only sends; nothing that comes in is read.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ LOOK_ANYWAY_SECONDS = 1.0
 """A run whose process has died changes nothing in the store: it is looked at this often."""
 
 LOCKED_SECONDS = 2.0
-"""When another program holds the database for longer than this, the tabs are told; it is tried again and again."""
+"""When another program holds the database for longer than this, the tabs get a message; it is tried again and again."""
 
 BUSY_SHARE = 3.0
-"""Working a change out may take a third of the time at most: a run of 10,000 trials is told of less often."""
+"""Working a change out may take a third of the time at most: a run of 10,000 trials sends changes less often."""
 
 _log = logging.getLogger(__name__)
 
 
 class Tab:
-    """What one browser tab has not been told yet. Newer parts take the place of older ones."""
+    """The parts not yet sent to one browser tab. Newer parts replace older ones."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -53,7 +53,7 @@ class Tab:
         waiting, self._waiting = self._waiting, {}
         return "{" + ",".join(f"{json.dumps(name)}:{text}" for name, text in waiting.items()) + "}"
 
-    def tell(self, changed: dict[str, str]) -> None:
+    def send(self, changed: dict[str, str]) -> None:
         """Add news, from any thread."""
         with suppress(RuntimeError):  # the server is going down, and its loop is closed
             self._loop.call_soon_threadsafe(self._add, changed)
@@ -64,40 +64,42 @@ class Tab:
 
 
 class WatchedRun:
-    """What is known of one run. Only what can have changed is read again."""
+    """The state of one run. Only what can have changed is read again."""
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
         self.tabs: set[Tab] = set()
-        self.told: dict[str, str] = {}
+        self.sent: dict[str, str] = {}
         self.look_again = self.not_before = 0.0
         self.seen_version = self._version = -1
         self._forget()
 
     def trouble(self, sentence: str) -> dict[str, str]:
-        """Return the news that the run cannot be read, and why; it is over with the next successful look."""
+        """Return the change that the run cannot be read, and why; the next successful read ends it."""
         self._version = -1
         text = json.dumps(sentence)
-        changed = {} if self.told.get("trouble") == text else {"trouble": text}
-        self.told = {**self.told, **changed}
+        changed = {} if self.sent.get("trouble") == text else {"trouble": text}
+        self.sent = {**self.sent, **changed}
         return changed
 
     def _forget(self) -> None:
         self._trials: dict[int, TrialRow] = {}
         self._parents: dict[str, tuple[str, ...]] = {}
         self._events: deque[EventRow] = deque(maxlen=LATEST_EVENTS)
-        self._who: tuple[Any, ...] = ()
+        self._process: tuple[Any, ...] = ()
 
     def changes(self, store: Store) -> dict[str, str]:
         """Return the parts that have changed, as JSON texts. Raises EngineError."""
         version = store.runs.version(self.run_id)
         run = store.runs.get(self.run_id)
-        who = (run.pid, run.started_at, run.is_over)
-        if version == self._version and who == self._who and run.state != "lost" and self.told:
+        process = (run.pid, run.started_at, run.is_over)
+        if version == self._version and process == self._process and run.state != "lost" and self.sent:
             return {}
-        if who != self._who:  # another process, driving it again; or its end, where old trials are taken away
+        if (
+            process != self._process
+        ):  # another process drives it, or it has ended, where old trials are removed
             self._forget()
-            self._who = who
+            self._process = process
         self._version = version
         first = min(
             (n for n, t in self._trials.items() if t.state == "running"),
@@ -115,8 +117,8 @@ class WatchedRun:
             store.requests.all(self.run_id),
         )
         texts = {name: json.dumps(value) for name, value in {**parts(seen), "trouble": ""}.items()}
-        changed = {name: text for name, text in texts.items() if self.told.get(name) != text}
-        self.told = texts
+        changed = {name: text for name, text in texts.items() if self.sent.get(name) != text}
+        self.sent = texts
         return changed
 
 
@@ -130,29 +132,29 @@ class Watcher:
 
     @property
     def tabs(self) -> int:
-        """How many tabs are told of changes."""
+        """The number of tabs that changes are sent to."""
         with self._lock:
             return sum(len(run.tabs) for run in self._runs.values())
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is being watched, and the store is closed."""
+        """True when nothing is watched and the store is closed."""
         with self._lock:
             return self._thread is None
 
     def join(self, run_id: str, tab: Tab) -> None:
-        """Tell a tab what there is of a run, and of every change."""
+        """Send a tab the state of a run, and every change."""
         with self._lock:
             run = self._runs.setdefault(run_id, WatchedRun(run_id))
             run.tabs.add(tab)
-            if run.told:
-                tab.tell(run.told)
+            if run.sent:
+                tab.send(run.sent)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._watch, name="watch-store", daemon=True)
                 self._thread.start()
 
     def leave(self, run_id: str, tab: Tab) -> None:
-        """Tell a tab nothing more."""
+        """Send a tab nothing more."""
         with self._lock:
             run = self._runs.get(run_id)
             if run is not None:
@@ -170,7 +172,7 @@ class Watcher:
                     return
                 except EngineError as error:
                     self._trouble(str(error))
-                except Exception:  # noqa: BLE001 - whatever it is, the tabs must hear of later changes
+                except Exception:  # noqa: BLE001 - of any kind: the tabs must get later changes
                     _log.exception("Looking at the store failed; trying again.")
                     self._trouble("Something inside Tuneboard went wrong; trying again.")
             time.sleep(LOOK_ANYWAY_SECONDS)
@@ -205,14 +207,14 @@ class Watcher:
         if changed:
             with self._lock:
                 for tab in run.tabs:
-                    tab.tell(changed)
+                    tab.send(changed)
 
     def _trouble(self, sentence: str) -> None:
         with self._lock:
             for run in self._runs.values():
                 changed = run.trouble(sentence)
                 for tab in run.tabs if changed else ():
-                    tab.tell(changed)
+                    tab.send(changed)
 
 
 MOST_TABS = 400
@@ -226,7 +228,7 @@ watcher = Watcher()
 
 
 async def live(socket: WebSocket) -> None:
-    """Send what there is of a run, then every change, until the tab is closed."""
+    """Send the state of a run, then every change, until the tab is closed."""
     run_id = str(socket.path_params["run_id"])
     if not _is_own_page(socket) or not _RUN_ID.fullmatch(run_id):
         await socket.close(_POLICY_VIOLATION)
@@ -255,7 +257,7 @@ async def _send(socket: WebSocket, tab: Tab) -> None:
 
 
 def _is_own_page(socket: WebSocket) -> bool:
-    """Whether the page that asks was served from here. Websockets know no same-origin rule of their own."""
+    """Return True if the page was served from here: websockets have no same-origin rule."""
     host = socket.headers.get("host", "")
     origin = urlparse(socket.headers.get("origin", ""))
     return origin.netloc == host and urlparse(f"//{host}").hostname in HOSTS

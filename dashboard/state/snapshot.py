@@ -66,7 +66,7 @@ def chart(
     best = f", the best {max(scores):.1f} %" if scores else ""
     return {
         "figure": score_figure(found, over=over) if drawn else None,
-        "label": f"Scores of {len(trials)} trials so far{best}",
+        "label": f"Scores of {len(trials)} trials{'' if over else ' so far'}{best}",
         "stamp": str(len(trials)),
     }
 

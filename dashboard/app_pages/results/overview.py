@@ -16,9 +16,9 @@ from dashboard.components.plot import plot
 from dashboard.components.runs import verdict_card
 from dashboard.state import candidates, reading
 from dashboard.state.candidates import ComparedCandidate
+from dashboard.state.snapshot import chart
 from dashboard.views.comparison import spread, spread_figure, verdict_notes
 from dashboard.views.glossary import explain
-from dashboard.views.score_chart import score_chart, score_figure
 from dashboard.views.text import distinct, escape_markdown
 from engine.errors import EngineError
 from engine.export.figures import moment, percent, price, short
@@ -222,11 +222,7 @@ def _scores(picked: Sequence[ComparedCandidate]) -> None:
 
 
 def _all(run: RunRow, best: str) -> None:
-    trials = reading.snapshot(run).trials
-    plot(
-        score_figure(score_chart(trials), over=run.is_over),
-        key="final_scores",
-        label=f"Scores of {len(trials)} trials",
-        stamp=str(len(trials)),
-    )
+    seen = reading.snapshot(run)
+    drawn = chart(seen.trials, seen.parents, over=run.is_over)
+    plot(drawn["figure"], key="final_scores", label=drawn["label"], stamp=drawn["stamp"])
     candidate_table(candidates.everything(run), best)
