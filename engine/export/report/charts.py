@@ -63,7 +63,7 @@ def score_chart(dots: Sequence[Dot], baseline: float | None) -> ScoreChart:
     """Return the chart of a search.
 
     >>> score_chart([Dot(0.5, True, "first"), Dot(0.7, True, "second")], 0.4).path
-    'M276.0,162.4H722.0V113.2H944'
+    'M275.0,167.8H721.0V106.3H944'
     """
     scores = [dot.score for dot in dots] + ([baseline] if baseline is not None else [])
     low = max(0.0, min(scores, default=0.0) - 0.08)

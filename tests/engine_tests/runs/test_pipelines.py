@@ -162,7 +162,7 @@ def test_state_files_of_pipelines_are_read_and_damage_is_named(tmp_path: Path):
     text = (tmp_path / "state.json").read_text()
     other = build_program(LISTED)
     other.load(tmp_path / "state.json")
-    assert other.trials.candidate().steps == program.candidate().steps
+    assert other.candidate().steps == program.candidate().steps
     (tmp_path / "cut.json").write_text(text[: len(text) // 2])
     with pytest.raises(engine.EngineError, match="line"):
         other.load(tmp_path / "cut.json")

@@ -319,7 +319,7 @@ def test_requests_and_pages_name_the_steps_models(servers: Servers):
     )
     assert (bodies["sort"]["model"], bodies["sort"]["temperature"]) == ("run-model", 0.4)
     page = get_export("markdown").render(content)
-    assert "It asks a model of its own: `openai/writer`." in page
+    assert "It asks its own model: `openai/writer`." in page
 
 
 def test_what_was_saved_with_a_name_alone_reads_and_is_written_as_before():
