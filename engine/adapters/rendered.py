@@ -117,8 +117,8 @@ def answer_turns(values: Mapping[str, Any], said: str, known: Collection[str]) -
         shown: list[Turn] = [{"role": "assistant", "content": text}] if text else []
         return [*shown, {"role": "user", "content": results.format()}] if results else shown
     asked = {"role": "assistant", "content": said, "tool_calls": [call.as_openai() for call in calls]}
-    told = [{"role": "tool", "tool_call_id": call.id, "content": by_id[call.id].text} for call in calls]
-    return [asked, *told]
+    tool_turns = [{"role": "tool", "tool_call_id": call.id, "content": by_id[call.id].text} for call in calls]
+    return [asked, *tool_turns]
 
 
 def written(slots: Sequence[Slot], values: Mapping[str, Any], content: Content, *, defaults: bool) -> str:

@@ -40,7 +40,7 @@ def escaped(text: str) -> str:
 
 
 def _leaf(text: str) -> str:
-    """Return a text for a tag of its own; white space at its ends is written so that it survives being laid out."""
+    """Return a text for its own tag; white space at its ends is written so that it survives being laid out."""
     inner = text.strip()
     if len(inner) == len(text):
         return escaped(text)
@@ -81,7 +81,7 @@ def is_structure(annotation: Any) -> bool:
 def _is_record(kind: Any) -> bool:
     if not isinstance(kind, type):
         return False
-    # A type with a form of its own is written in that form.
+    # A type with its own form is written in that form.
     return (issubclass(kind, BaseModel) and not issubclass(kind, Type)) or (
         dataclasses.is_dataclass(kind) or typing.is_typeddict(kind)
     )

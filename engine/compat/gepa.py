@@ -64,7 +64,7 @@ def _metric_of_two(metric: Any) -> Any:
 
 
 def _object_options(name: str, given: Any) -> dict[str, Any]:
-    """Return the options that one of the package's objects stands for."""
+    """Return the options that match one of the package's objects."""
     read = _OBJECTS.get(type(given).__name__)
     if read is None:
         why = "an object of your own would make calls, or stop, behind the driver's back"

@@ -180,7 +180,7 @@ class _Known(NamedTuple):
 
 
 def _spread(length: int, most: int) -> Any:
-    """Return at most so many evenly spread places."""
+    """Return at most `most` evenly spread places."""
     import numpy as np
 
     return np.arange(0, length, max(1, -(-length // most)))

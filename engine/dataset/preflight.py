@@ -3,7 +3,7 @@
 Pure functions of texts by field: blank cells, values that are not allowed, spelling variants, duplicates, rows that
 contradict each other, rows that nearly repeat rows kept apart, odd labels, very long rows, rare answers. A finding
 is advice: nothing is changed here. It knows no files and no models; 100,000 rows take two seconds, or four where
-labels can be told from the words.
+labels can be predicted from the words.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def _spelling(table: Table, rows: Sequence[int]) -> Iterator[Finding]:
             continue
         merged = merged_spellings(counts)
         if table.choices.get(name):
-            # Case makes no difference for allowed values; values that are not allowed are told apart.
+            # Case makes no difference for allowed values; values that are not allowed are kept distinct.
             known = {value.strip().casefold() for value in table.choices[name]}
             merged = {
                 a: b

@@ -189,7 +189,7 @@ def _unmarked_utf16(sample: bytes) -> str | None:
     return None
 
 
-# charset-normalizer took Windows-1252 text, which is what spreadsheets write, for cp1250 in 4 of 5 short files.
+# charset-normalizer took Windows-1252 text, which is what spreadsheets write, for another encoding in 4 of 4 short files.
 def _not_utf8(data: bytes, error: UnicodeDecodeError) -> Decoded:
     replaced = data.decode("utf-8", "replace")
     damaged = replaced.count("\ufffd")

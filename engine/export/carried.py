@@ -1,6 +1,6 @@
 """The engine's own functions as the text of a script: what some of them need, and nothing else.
 
-A script that stands alone carries this code, so that a program means the same there. Names are followed through the
+A standalone script carries this code, so that a program means the same there. Names are followed through the
 engine's modules; what needs an installed package is replaced by a stand-in. The text is for Python 3.9.
 """
 

@@ -157,7 +157,7 @@ class AvatarOptimizer(Optimizer):
                 if text and text != part.text(base):
                     made, touched = part.replaced(made, text), [*touched, part]
             if touched:
-                reason = f"Rewrote {named(touched)}: {len(bad)} bad runs set beside {len(good)} good ones."
+                reason = f"Rewrote {named(touched)}: {len(bad)} bad runs compared with {len(good)} good ones."
                 found.append(made.derived(reason, base))
         return found
 

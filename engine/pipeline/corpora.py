@@ -75,16 +75,16 @@ def pinned(spec: CorpusSpec, largest: int = 0) -> CorpusSpec:
     return inside.model_copy(update={"hash": corpus_of(inside).hash})
 
 
-def with_passages(spec: PipelineSpec, largest: int = 0, *, anew: bool = False) -> PipelineSpec:
+def with_passages(spec: PipelineSpec, largest: int = 0, *, refresh: bool = False) -> PipelineSpec:
     """Return a pipeline whose corpora are `pinned`: with their hash, and small ones from files with their passages.
 
-    With `anew` they are taken as they are now, whatever hash the spec has.
+    With `refresh` they are taken as they are now, whatever hash the spec has.
     """
 
     def changed(step: StepSpec) -> StepSpec:
         if not searches(step):
             return step
-        corpus = step.options.corpus.model_copy(update={"hash": ""}) if anew else step.options.corpus
+        corpus = step.options.corpus.model_copy(update={"hash": ""}) if refresh else step.options.corpus
         options = step.options.model_copy(update={"corpus": pinned(corpus, largest)})
         return step.model_copy(update={"options": options})
 

@@ -66,7 +66,7 @@ def check_model_keys(pipeline: PipelineSpec, *choices: ModelChoice | None) -> No
             try:
                 check_key(choice)
             except MissingKeyError as error:
-                raise MissingKeyError(f"The step {step.name!r} asks a model of its own. {error}") from error
+                raise MissingKeyError(f"The step {step.name!r} asks its own model. {error}") from error
             except ConfigurationError as error:
                 raise ConfigurationError(
                     f"The step {step.name!r} cannot ask the model {choice.name!r}: {error}"

@@ -27,7 +27,7 @@ AT_ONCE = 8
 class PreviewRequest(BaseModel):
     """The rows to answer and how to score them. `rows` is row id -> field -> value, right answers included.
 
-    Without `candidate` the task is answered as it stands. Rows in `answers` (row id -> output -> value) are not
+    Without `candidate` the task is answered as it is. Rows in `answers` (row id -> output -> value) are not
     answered, only scored: that asks no model but a judge.
     """
 

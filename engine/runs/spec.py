@@ -131,7 +131,7 @@ class ProjectDraft(Setup):
         values = self.model_dump(exclude_none=True)
         run = RunSpec.model_validate({**values, "dataset_hash": dataset_hash})
         try:
-            return run.model_copy(update={"pipeline": with_passages(run.pipeline, anew=True)})
+            return run.model_copy(update={"pipeline": with_passages(run.pipeline, refresh=True)})
         except PipelineError as error:
             raise RunError(str(error)) from error
 

@@ -6,7 +6,7 @@
     scoring.py     runs the rows of a Score ask, none of them twice, in a bounded number of slots; pause and stop
     budget.py      the limits, and the ledger that every call passes
     requests.py    user requests during a run: a larger budget, a prompt written by hand
-    events.py      events of a run, as records with a sentence each
+    events.py      events of a run, as records with a message each
     freeze.py      frozen parts, and the candidate that keeps them
     estimate.py    the calls, tokens, money and time of a run, before it starts
     simulation.py  drives a search with invented answers, for the estimate

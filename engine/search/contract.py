@@ -137,7 +137,7 @@ class Meter:
         return math.inf if self.limit is None else int(self.calls_left / self.row_cost)
 
     def affordable(self, evaluations: int, rows: int, other_calls: float = 0) -> int:
-        """Return how many of these evaluations of so many rows the calls left pay for, besides other calls."""
+        """Return how many of these evaluations the calls left pay for, next to other calls."""
         if self.limit is None:
             return evaluations
         return max(0, min(evaluations, int((self.calls_left - other_calls) / max(1, rows * self.row_cost))))
@@ -154,7 +154,7 @@ class Meter:
     def split(self, limit: int | None, searches: int) -> tuple[Meter, ...]:
         """Return a meter for each of some searches that run together from now on, each with this limit.
 
-        Calls of searches in one batch cannot be told apart, so each is taken to make the same share of them.
+        Calls of searches in one batch cannot be attributed, so each is assumed to make the same share of them.
         """
         self._parts = tuple(Meter(limit, self.most_per_row, 0, self._observed) for _ in range(searches))
         return self._parts

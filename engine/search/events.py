@@ -24,7 +24,7 @@ class CandidateFound:
 
     @property
     def text(self) -> str:
-        """The event in a sentence."""
+        """The event's message."""
         return f"Candidate {self.number}: {self.candidate.reason or 'No reason was given.'}"
 
 
@@ -41,7 +41,7 @@ class TrialStarted:
 
     @property
     def text(self) -> str:
-        """The event in a sentence."""
+        """The event's message."""
         label = f" ({self.label})" if self.label else ""
         return f"Trial {self.trial}{label} starts on {counted(len(self.rows), self.split + ' row')}."
 
@@ -59,7 +59,7 @@ class RowScored:
 
     @property
     def text(self) -> str:
-        """The event in a sentence."""
+        """The event's message."""
         row = self.outcome.row if self.outcome.number is None else self.outcome.number
         if self.outcome.error:
             return f"Trial {self.trial}, row {row} failed: {self.outcome.error}"
@@ -78,7 +78,7 @@ class TrialFinished:
 
     @property
     def text(self) -> str:
-        """The event in a sentence."""
+        """The event's message."""
         outcomes = self.evaluation.outcomes
         if not outcomes:
             return f"Trial {self.trial} was cut short before its first row."
@@ -99,7 +99,7 @@ class NewBest:
 
     @property
     def text(self) -> str:
-        """The event in a sentence."""
+        """The event's message."""
         score = "" if self.score is None else f", {_percent(self.score)} on the validation rows"
         return f"Best so far{score}: {self.candidate.reason or 'no reason was given.'}"
 
@@ -115,7 +115,7 @@ class Proposed:
 
     @property
     def text(self) -> str:
-        """The event in a sentence."""
+        """The event's message."""
         what = self.label or "proposals"
         return (
             f"Asked the prompt model for {what}: {self.received} of {counted(self.asked, 'answer')} usable."
@@ -132,7 +132,7 @@ class BudgetSpent:
 
     @property
     def text(self) -> str:
-        """The event in a sentence."""
+        """The event's message."""
         cost = "" if self.usage.cost is None else f", {self.usage.cost:.4f} US dollars"
         return (
             f"Spent so far: {counted(self.usage.calls, 'call')}, {counted(self.usage.tokens, 'token')}{cost}."
@@ -149,7 +149,7 @@ class Note:
 
     @property
     def text(self) -> str:
-        """The event in a sentence."""
+        """The event's message."""
         return self.message
 
 

@@ -29,7 +29,7 @@ def tool_name(title: str) -> str:
 def mcp_server(contract: Contract, seconds: float | None = None) -> Server[Any]:
     """Return a server with one tool: the program, with its fields as arguments and its answer as structured content.
 
-    An answer may take so many `seconds` (None: any).
+    An answer may take `seconds` (None: any time).
     """
     name = tool_name(contract.title)
     tool = types.Tool(

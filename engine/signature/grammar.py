@@ -181,9 +181,7 @@ def _parse_side(side: str, text: str, custom_types: Names | None) -> dict[str, A
     fields: dict[str, Any] = {}
     for argument in arguments.args:
         if check_name(argument.arg) in fields:
-            raise SignatureError(
-                f"{text!r} names {argument.arg!r} twice. Every field needs a name of its own."
-            )
+            raise SignatureError(f"{text!r} names {argument.arg!r} twice. Every field needs its own name.")
         fields[argument.arg] = str if argument.annotation is None else _resolve(argument.annotation, names)
     return fields
 

@@ -214,7 +214,7 @@ class Events:
         self._db.write("DELETE FROM events WHERE run_id = ?", (run_id,))
 
     def all(self, run_id: str, after: int = 0, latest: int = -1) -> list[EventRow]:
-        """Return a run's events with an id above `after`, in order; with `latest`, only so many from the end."""
+        """Return a run's events with an id above `after`, in order; with `latest`, only the last `latest` of them."""
         rows = self._db.read(
             "SELECT id, at, kind, text, data FROM events WHERE run_id = ? AND id > ? ORDER BY id DESC LIMIT ?",
             (run_id, after, latest),

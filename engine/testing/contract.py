@@ -231,7 +231,7 @@ def check_a_killed_run_goes_on(make: Make) -> None:
 
 
 def check_compile_takes_a_budget(make: Make) -> None:
-    """`compile(..., budget=...)` never passes it, and ends in a program and a sentence."""
+    """`compile(..., budget=...)` never passes it, and ends in a program and a closing message."""
     rows = list(toy_rows().values())
     for budget in (Budget(calls=1), Budget(calls=25), Budget(tokens=500), Budget(seconds=1e-9)):
         optimizer, lm = make(), ToyLM()

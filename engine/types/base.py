@@ -17,7 +17,7 @@ _SHOWN = 60
 
 
 class Type(BaseModel):
-    """A value with a form of its own in messages. Immutable; compares and saves by its fields.
+    """A value with its own form in messages. Immutable; compares and saves by its fields.
 
     Subclasses define `format`, which returns a text or content parts, and may define `description`, which tells a
     model how to write one, and `read`, which makes one of what a model wrote.

@@ -56,7 +56,7 @@ def checked_url(url: str, *, allow_private: bool = False) -> str:
 def download(
     url: str, *, timeout: float = TIMEOUT, allow_private: bool = False, verify: bool = True
 ) -> tuple[bytes, str]:
-    """Return (content, media type) of a URL. Raises ValueError in a sentence for everything that can go wrong."""
+    """Return (content, media type) of a URL. Raises ValueError with a message for everything that can go wrong."""
     checked_url(url, allow_private=allow_private)
 
     def connect(address: tuple[str, int], *args: Any, **kwargs: Any) -> socket.socket:
@@ -88,7 +88,7 @@ def download(
                 tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
             return self.do_open(Secure, req, context=tls)
 
-    # No proxy: behind one, nobody here could see which address is asked. No other scheme: no file:, no ftp:.
+    # No proxy: behind one, the address that is asked could not be checked. No other scheme: no file:, no ftp:.
     opener = urllib.request.OpenerDirector()
     for handler in (
         PlainHandler(),

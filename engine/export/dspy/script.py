@@ -25,7 +25,7 @@ from engine.export.dspy.parts import (
     SEARCHING,
     TOOL_CODE,
 )
-from engine.export.dspy.state import beside, built, chooses, step_state
+from engine.export.dspy.state import built, chooses, sibling_path, step_state
 from engine.export.program import ProgramFile, literal, quotable
 from engine.export.standalone.stand_ins import HERE, REPLACED
 from engine.lm.choice import ModelChoice, is_offline
@@ -107,7 +107,7 @@ def _placed(program: ProgramFile, made: Module) -> Iterable[_Placed]:
         if owner.strategy in ("predict", "chain_of_thought"):
             yield _alone(owner, tuned)
         else:
-            yield _inside(owner.name, beside(path), before[path], tuned)
+            yield _inside(owner.name, sibling_path(path), before[path], tuned)
 
 
 def _alone(step: StepSpec, tuned: Predict) -> _Placed:

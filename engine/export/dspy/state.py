@@ -136,7 +136,7 @@ def _found(saved: Mapping[str, Any], name: str) -> dict[str, Any] | None:
 
     The predictor that rates a step's answers is next to the step in our scripts.
     """
-    at = name if name in saved else beside(name)
+    at = name if name in saved else sibling_path(name)
     if at in saved:
         return dict(saved[at])
     if f"{at}.predict" in saved:
@@ -145,7 +145,7 @@ def _found(saved: Mapping[str, Any], name: str) -> dict[str, Any] | None:
     return {**saved[without], "reason_first": False} if without in saved else None
 
 
-def beside(path: str) -> str:
+def sibling_path(path: str) -> str:
     """Return a path as it is in our scripts: the predictor that rates a step's answers is next to the step."""
     return f"{path.removesuffix(JUDGE_PATH)}_judge" if path.endswith(JUDGE_PATH) else path
 

@@ -50,7 +50,7 @@ class ReportRow:
 
 @dataclass(frozen=True, slots=True)
 class ReportPrompt:
-    """One prompt of the search: its number (0 is the start), its score on so many rows, parents' numbers, and why."""
+    """One prompt of the search: its number (0 is the start), its score and the number of rows, parents' numbers, and why."""
 
     number: int
     score: float | None

@@ -1,4 +1,4 @@
-"""A tuned program as a Python script that stands alone: Python 3.9's standard library, no package, no Tuneboard.
+"""A tuned program as a standalone Python script: Python 3.9's standard library, no package, no Tuneboard.
 
 The script is PROGRAM, the program as data; the engine's own code that reads replies, fills in values and runs steps;
 and what is special to a script (`runner`, `calling`, `stand_ins`). PROGRAM holds all that does not depend on the row: the

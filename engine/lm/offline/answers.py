@@ -142,7 +142,7 @@ def _text(field: Field, prompt: Prompt, known: Known, sampling: Sampling) -> Ans
 
 def _undemonstrated(field: Field, prompt: Prompt, sampling: Sampling) -> Answer:
     """Return text where no demo shows any: a value the instruction lists, a computed number, or a part of the input."""
-    if (sentence := described_sentence(field.name, prompt.told(field), prompt.inputs)) is not None:
+    if (sentence := described_sentence(field.name, prompt.description(field), prompt.inputs)) is not None:
         return Answer(sentence, "the instruction says which sentence it is")
     if values := _named_values(field, prompt):
         return choose(field, prompt, values, sampling)
@@ -157,14 +157,14 @@ def _undemonstrated(field: Field, prompt: Prompt, sampling: Sampling) -> Answer:
 
 def _named_values(field: Field, prompt: Prompt) -> tuple[str, ...]:
     """Return the values that a prompt lists for a text field ("one of: a, b or c", "a" or "b")."""
-    told = prompt.told(field)
+    text = prompt.description(field)
     listed = re.search(
-        r"\b(?:one of|either|choose from|values?|labels?)\b:?\s+([^.\n]+)", told, re.IGNORECASE
+        r"\b(?:one of|either|choose from|values?|labels?)\b:?\s+([^.\n]+)", text, re.IGNORECASE
     )
     parts = (
         re.split(r"[,;/|]|\bor\b|\band\b", listed[1])
         if listed
-        else re.findall(r"['\"]([\w -]{1,30})['\"]", told)
+        else re.findall(r"['\"]([\w -]{1,30})['\"]", text)
     )
     fields = {f.name for f in (*prompt.task.inputs, *prompt.task.outputs)}
     values = dict.fromkeys(v.strip(" '\"`()") for v in parts)
@@ -182,19 +182,19 @@ def _from_passages(field: Field, prompt: Prompt, known: Known) -> Answer | None:
     if re.search(r"quer(?:y|ies)$|search", field.name, re.IGNORECASE):
         return Answer(next_query(question, found), "the passages name it, and it is not known yet")
     short = short_answer(question, found[0].text)
-    nothing = _when_nothing(prompt.told(field), counts)
+    nothing = _when_nothing(prompt.description(field), counts)
     if nothing and _unanswered(question, nothing, known, short):
         return Answer(nothing, "no passage says it")
     because = f'a passage says "{first_sentence(found[0].text, 90)}"'
     taught = [(question_of(d.inputs), v) for d, v in known if v.strip() != nothing]
     if taught and sum(len(v.split()) for _, v in taught) <= 8 * len(taught):
         return Answer(taught_answer(question, found, taught) or found[0].text, because)
-    return Answer(short if short and _SHORT.search(prompt.told(field)) else found[0].text, because)
+    return Answer(short if short and _SHORT.search(prompt.description(field)) else found[0].text, because)
 
 
-def _when_nothing(told: str, counts: Counter[str]) -> str:
+def _when_nothing(text: str, counts: Counter[str]) -> str:
     """Return what is answered when the passages do not say: as the instruction puts it, or an answer given twice."""
-    if otherwise := _OTHERWISE.search(told):
+    if otherwise := _OTHERWISE.search(text):
         return otherwise[1]
     return next(
         (v for v, n in counts.most_common(1) if n > 1 and re.search(r"\b(?:not?|none|unknown)\b", v, re.I)),

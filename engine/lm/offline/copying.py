@@ -87,7 +87,7 @@ def _likeness(signs: Signs, weights: Mapping[tuple[int, str], float]) -> float:
 
 @lru_cache(maxsize=4096)
 def _spans(text: str, longest: int) -> Pieces:
-    """Return the runs of at most so many words of a text."""
+    """Return the runs of at most `longest` words of a text."""
     words = list(re.finditer(r"\S+", text))
     around = ["^", *(w[0].casefold().strip(EDGE) for w in words), "$"]
     found = []

@@ -127,7 +127,7 @@ def best_fits(text: str, rules: Sequence[Rule]) -> dict[str, float]:
 def rules_for(field: Field, prompt: Prompt, choices: tuple[str, ...]) -> tuple[Rule, ...]:
     """Return the rules that the prompt holds for these choices."""
     fields = (*prompt.task.inputs, *prompt.task.outputs)
-    return read_rules(prompt.told(field), choices, tuple(f.name for f in fields))
+    return read_rules(prompt.description(field), choices, tuple(f.name for f in fields))
 
 
 @lru_cache(maxsize=1024)

@@ -69,7 +69,7 @@ class Prompt(NamedTuple):
         """All inputs as one text."""
         return "\n".join(value for _, value in self.inputs)
 
-    def told(self, field: Field) -> str:
+    def description(self, field: Field) -> str:
         """Return what the prompt says of a field: the instruction and its description."""
         return f"{self.task.instruction}\n{field.description}"
 

@@ -30,7 +30,7 @@ class BootstrapRandomSearchOptions(BootstrapFewShotOptions):
         16,
         ge=0,
         title="Random example sets",
-        description="How many random sets are tried, beside three fixed ones.",
+        description="How many random sets are tried, after three fixed ones.",
     )
     stop_at_score: float | None = Field(
         None,

@@ -46,7 +46,7 @@ class Seen:
 
 
 class _Mark(str):
-    """A text of its own identity, however often the same text occurs."""
+    """A text with its own identity, however often the same text occurs."""
 
     __slots__ = ()
 
@@ -230,9 +230,7 @@ def spec_of(program: Module) -> PipelineSpec:
         return _checked([alone])
     steps = {name: _step(name, part) for name, part in vars(program).items() if isinstance(part, Module)}
     if not steps:
-        raise PipelineError(
-            "The program has no step of its own that a spec could name. Put its steps in attributes."
-        )
+        raise PipelineError("The program has no step that a spec could name. Put its steps in attributes.")
     if (
         len({id(p.lm) for p in program.predictors()}) > 1
     ):  # one for all is the program's, and a run names its own
@@ -317,7 +315,7 @@ def _laid_out(name: str, part: Module) -> StepSpec | None:
     adapter = layouts[0]
     if adapter is None or len(layouts) > 1 or type(adapter) not in ADAPTERS:
         raise PipelineError(
-            f"The step {name!r} has a message layout of its own in a part of it, or one of your own making. "
+            f"The step {name!r} has its own message layout in a part of it, or a layout that you wrote. "
             "A spec names one of the engine's for the whole step."
         )
     options = adapter.options()

@@ -275,7 +275,7 @@ def test_a_step_needs_the_key_that_its_own_model_names(servers: Servers, monkeyp
         optimizer=Named(name="LabeledFewShot"),
         model=servers.model,
     )
-    with pytest.raises(MissingKeyError, match=r"The step 'write' asks a model of its own\. .*WRITERS_KEY"):
+    with pytest.raises(MissingKeyError, match=r"The step 'write' asks its own model\. .*WRITERS_KEY"):
         check_keys(run)
     request = PlaygroundRequest(
         pipeline=locked,
