@@ -70,7 +70,7 @@ def renew(project_id: str) -> None:
 
 
 def revision(project_id: str) -> int:
-    """Return what stands in the keys of a project's widgets."""
+    """Return the values in the keys of a project's widgets."""
     return int(st.session_state.get(f"fields_revision_{project_id}", 0))
 
 

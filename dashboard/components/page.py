@@ -1,4 +1,4 @@
-"""What a page is about: the project in the address, else the one looked at last."""
+"""The project a page is about: the one in the address, else the last one opened."""
 
 from __future__ import annotations
 
@@ -176,13 +176,13 @@ def press(label: str, why_not: str, **options: Any) -> bool:
 
 
 def tune_link() -> None:
-    """Lead to where a run is started; nobody is led there who may only look."""
+    """Link to the page where a run is started, unless the dashboard is read-only."""
     if not read_only():
         st.page_link(PAGES["tune"], label="Choose how to tune", icon=":material/tune:", width="content")
 
 
 def read_only_notice() -> None:
-    """Say that this page is for changing things, which nobody can here."""
+    """Say that this page is for changes, which are not possible here."""
     with st.container(border=True, key="only_looking"):
         st.markdown("**This is a read-only look**")
         st.caption(

@@ -1,6 +1,6 @@
 """One chart element for every chart: Plotly drawn in place, so zoom and hidden series survive updates.
 
-`st.plotly_chart` builds its element anew whenever the data changes; this one calls `Plotly.react`.
+`st.plotly_chart` builds its element again whenever the data changes; this one calls `Plotly.react`.
 Figures come from `dashboard.views.score_chart` as plain dicts whose colours are names ("$accent"); the browser
 replaces them by the theme's.
 """

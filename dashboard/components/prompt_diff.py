@@ -18,21 +18,21 @@ def prompt_diff(before: str, after: str, *, split: bool = True) -> None:
         st.caption("The same text, word for word.")
     else:
         st.caption(f"{counted(found.added, 'word')} added, {counted(found.removed, 'word')} removed")
-    _shown(_split(found) if split else _unified(found))
+    _diff_box(_split(found) if split else _unified(found))
 
 
 def prompt_text(text: str) -> None:
-    """Show a text that others beside it are compared with."""
+    """Show the text that the others next to it are compared with."""
     st.caption("The others are compared with this one.")
     lines = (
         f"<tr><td class='n'></td><td>{escape(line) or '&nbsp;'}</td></tr>"
         for line in text.splitlines() or [""]
     )
-    _shown(f"<table class='diff'>{''.join(lines)}</table>")
+    _diff_box(f"<table class='diff'>{''.join(lines)}</table>")
 
 
-def _shown(table: str) -> None:
-    # A long prompt scrolls in a box of its own: what follows it is never screens away.
+def _diff_box(table: str) -> None:
+    # A long prompt scrolls in its own box, so what follows it is never screens away.
     st.html(
         f"<div class='tb-diff' tabindex='0' role='region' aria-label='The text of the prompts'>{table}</div>"
     )

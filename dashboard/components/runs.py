@@ -67,13 +67,13 @@ def run_picker(run_id: str) -> None:
 
 def _name(run: RunRow) -> str:
     at = datetime.fromtimestamp(run.created_at).astimezone().strftime("%d %b %H:%M")
-    # How a run ended, only: the picker is not drawn anew while one goes on, and its badge says the rest.
+    # Only how a run ended: the picker is not drawn again while a run goes on, and the run's badge shows the rest.
     return f"{run.title} · {at} · {STATES[run.state][0].lower() if run.is_over else 'going on'}"
 
 
 WHOLE_PERCENT = "%.0f %%"
 PERCENT = "%.1f %%"
-"""How a column writes a number of percent, as everywhere else: Streamlit's own form has no space before the sign."""
+"""Format of a percentage in a column, as everywhere else: Streamlit's own form has no space before the sign."""
 
 
 def in_percent(share: float | None) -> float | None:

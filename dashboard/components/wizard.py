@@ -1,4 +1,4 @@
-"""The head of every step's page: which project, how far it is, what this page is for, where to go next."""
+"""The head of every step's page: the project, its progress, the page's purpose and the next step."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAMES = {
 }
 
 
-def coach(found: Sequence[Step], here: str, project_id: str) -> None:
+def hint_bar(found: Sequence[Step], here: str, project_id: str) -> None:
     """Say what to do next in a project; nothing when that is switched off or done."""
     if read_only():
         return
@@ -32,7 +32,7 @@ def coach(found: Sequence[Step], here: str, project_id: str) -> None:
     if hint is None or reading.setting(SETTING, False) or (hint.page, here) == ("results", "export"):
         return
     if hint.page == here == "results":
-        hint = Hint("try the best prompt on an input of your own.", "try_it")
+        hint = Hint("try the best prompt on your own input.", "try_it")
     after = next_step(found, here) if any(s.name == here for s in found) else None
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="coach"):
         st.markdown(
@@ -58,7 +58,7 @@ def coach(found: Sequence[Step], here: str, project_id: str) -> None:
         )
 
 
-def coach_switch() -> None:
+def hint_switch() -> None:
     """Offer the hints again where they were switched off."""
     if not read_only() and reading.setting(SETTING, False):
         st.button(
@@ -113,7 +113,7 @@ def wizard_header(here: str, words: tuple[str, str] | None = None) -> Current | 
     if step.state == "attention" and here in ("task", "examples", "metric", "tune"):
         st.markdown(f":orange[:material/pending:] {escape_markdown(step.sentence)}")
     else:
-        coach(found, here, now.id)
+        hint_bar(found, here, now.id)
     return now
 
 

@@ -1,1 +1,1 @@
-"""What pages read, write and start: the store, drafts, child processes. No widgets."""
+"""State behind the pages: the store, drafts, child processes. No widgets."""

@@ -94,7 +94,7 @@ def _answers(process: subprocess.Popen[bytes], request: bytes) -> Iterator[Child
 
 
 def _end(process: subprocess.Popen[bytes], grace: float = 0.0) -> None:
-    """End a child with all that it has started, after so many seconds to end by itself, and wait for it."""
+    """End a child and all that it has started, after this many seconds to end by itself, and wait for it."""
     try:
         process.wait(grace)
     except subprocess.TimeoutExpired:

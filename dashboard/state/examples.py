@@ -147,14 +147,14 @@ def key_of(project_id: str) -> str:
 
 
 def _saved(project_id: str, what: str, change: Any, seen: str) -> ProjectDraft:
-    held: list[ProjectDraft] = []
+    drafts_before: list[ProjectDraft] = []
 
-    def noted(draft: ProjectDraft) -> ProjectDraft:
-        held.append(draft)
+    def recording_change(draft: ProjectDraft) -> ProjectDraft:
+        drafts_before.append(draft)
         return change(draft)  # type: ignore[no-any-return]  # every edit returns a draft
 
-    after = edit_seen(project_id, noted, "examples", seen)
-    before = held[-1]
+    after = edit_seen(project_id, recording_change, "examples", seen)
+    before = drafts_before[-1]
     if after == before or before.dataset is None:
         return after
     kept = _KEPT | ({"pipeline"} if after.pipeline != before.pipeline else set())

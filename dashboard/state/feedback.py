@@ -57,16 +57,16 @@ def grade(project_id: str, dataset_id: str, row: int, answer: str, given: float 
         store.feedback.save_grade(project_id, dataset_id, row, answer, given)
 
 
-def feedback_of(found: Sequence[FeedbackRow], held_out: Collection[int]) -> tuple[Feedback, ...]:
+def feedback_of(found: Sequence[FeedbackRow], test_rows: Collection[int]) -> tuple[Feedback, ...]:
     """Return feedback as a run takes it; that on rows kept for the test is left out, so that it stays fair.
 
-    >>> feedback_of([FeedbackRow(3, "r", "c", -1, "Too long.", "An answer", 0.0)], held_out=[7])
+    >>> feedback_of([FeedbackRow(3, "r", "c", -1, "Too long.", "An answer", 0.0)], test_rows=[7])
     (Feedback(row=3, thumbs=-1, reason='Too long.', answer='An answer'),)
     """
     return tuple(
         Feedback(row=r.row, thumbs=_thumbs(r.thumbs), reason=r.reason, answer=r.answer)
         for r in found
-        if r.row not in held_out
+        if r.row not in test_rows
     )
 
 

@@ -1,6 +1,6 @@
 """Starting a run's process, and asking it to pause, go on or stop. No Streamlit in here.
 
-A run works in a process of its own (`python -m engine run RUN_ID`), in its own session, so that it
+A run works in its own process (`python -m engine run RUN_ID`), in its own session, so that it
 outlives the dashboard. All that passes between them goes through the store, but for API keys: those are
 in the process's environment and nowhere else.
 """

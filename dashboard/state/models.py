@@ -127,7 +127,7 @@ _MEMORY = "page_keys"
 
 
 class KeyState(NamedTuple):
-    """Whether a model's key is there, and where."""
+    """State of a model's key: present or not, and where."""
 
     ok: bool
     sentence: str
@@ -189,7 +189,7 @@ def key_state(choice: ModelChoice) -> KeyState:
     if is_offline(choice) or not variable:
         return KeyState(True, "No key needed.")
     if remembered(variable):
-        return KeyState(True, "Key: in this page's memory, until it is loaded anew or closed.")
+        return KeyState(True, "Key: in this page's memory, until it is reloaded or closed.")
     found = find_key(choice.name, choice.key_env)
     if found.key is not None:
         return KeyState(True, f"Key: from the {found.where}.")

@@ -24,7 +24,7 @@ MEDIA = {
     AUDIO: ("wav", "mp3", "ogg", "flac", "m4a"),
     FILE: (),
 }
-"""What is uploaded -> the endings of such files (none: any)."""
+"""Kind of upload -> the endings of such files (none: any)."""
 
 _KINDS: dict[Any, str] = {
     int: WHOLE,
@@ -99,7 +99,7 @@ def of_draft(draft: ProjectDraft) -> Playground:
 
     pipeline = draft.pipeline or PipelineSpec()
     start = build_program(pipeline).candidate()
-    prompt = Prompt(start.id, "The task as it stands", start)
+    prompt = Prompt(start.id, "The task as it is now", start)
     model = draft.model or ModelChoice()
     return Playground(pipeline, (prompt,), start.id, start.id, draft.metric, model, draft.adapter)
 
@@ -174,7 +174,7 @@ def uploaded(kind: str, name: str, media_type: str, content: bytes) -> Any:
 
 
 class Talk(NamedTuple):
-    """How a task is talked with: the input a message goes into, and the one that holds the turns before ("": none)."""
+    """Inputs of a conversation: the one a message goes into, and the one for the turns before ("": none)."""
 
     message: str
     history: str = ""

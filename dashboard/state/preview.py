@@ -60,7 +60,7 @@ def some_rows(draft: ProjectDraft, count: int) -> dict[int, dict[str, Any]]:
 
 
 def spread(rows: Sequence[int], count: int) -> list[int]:
-    """Return so many rows, evenly spread over all of them, so that a sorted file is not tried at its head alone.
+    """Return this number of rows, evenly spread, so that a sorted file is not previewed at its head alone.
 
     >>> spread(range(100), 4), spread([5, 6], 4)
     ([0, 25, 50, 75], [5, 6])
@@ -98,5 +98,5 @@ def task_stamp(draft: ProjectDraft) -> str:
 
 
 def metric_stamp(draft: ProjectDraft) -> str:
-    """Return what the scores depend on besides the answers, as text to compare."""
+    """Return what the scores depend on, other than the answers, as text to compare."""
     return draft.metric.model_dump_json() if draft.metric else ""

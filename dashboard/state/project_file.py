@@ -47,7 +47,7 @@ class AttachedFile(BaseModel):
 
 
 class Attached(NamedTuple):
-    """What a table names: the files that travel, and how many cells name a file that stays on this machine."""
+    """Files a table names: those that travel, and the number of cells whose file stays on this machine."""
 
     files: tuple[AttachedFile, ...]
     stay: int = 0
@@ -158,7 +158,7 @@ class _ProjectFile(BaseModel):
 
 
 class Unpacked(NamedTuple):
-    """What a project's file holds; `examples` is the file's name and its bytes, None where there were none.
+    """Content of a project's file; `examples` is the file's name and its bytes, None where there were none.
 
     `files` are what its rows name, as (name, bytes): checked, and not kept yet.
     """
@@ -267,7 +267,7 @@ def _with_corpora(draft: ProjectDraft, change: Callable[[CorpusSpec], CorpusSpec
 
 
 def _shipped(corpus: CorpusSpec) -> bool:
-    """Whether a corpus is one of those installed with Tuneboard."""
+    """Return whether a corpus is one of those installed with Tuneboard."""
     from engine.pipeline.corpora import SHIPPED
 
     return corpus.file.startswith(SHIPPED) and ".." not in corpus.file

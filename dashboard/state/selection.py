@@ -1,4 +1,4 @@
-"""What a page is looking at, as one frozen value that is written into the address of the page.
+"""The selection of a page: one frozen value that is written into its address.
 
 Every view is a link: `Selection.from_params(address)` and `selection.params()` are each other's inverse.
 It knows nothing of Streamlit; `dashboard.components.page` connects it to the browser.

@@ -1,4 +1,4 @@
-"""A run at one moment, in parts that a page shows: stage, meters, chart, feed. All of it plain data for the browser.
+"""Snapshot of a run, in parts that a page shows: stage, meters, chart, feed. All of it plain data for the browser.
 
 The page draws the parts when it opens; the event stream sends those that have changed since. No Streamlit here.
 """
@@ -18,7 +18,7 @@ LATEST_EVENTS = LATEST
 
 
 class Snapshot(NamedTuple):
-    """What is known of a run: `parents` is candidate id -> ids it came from, `events` the latest, in order."""
+    """Facts of a run: `parents` is candidate id -> ids it came from, `events` the latest, in order."""
 
     run: RunRow
     trials: Sequence[TrialRow]

@@ -30,7 +30,7 @@ TYPES: dict[str, str] = {
 """A user's choice -> the type as a signature writes it ("choice": the field's `choices`)."""
 
 MAY_BE_EMPTY = ", or empty"
-"""What follows the title of a type whose cells may be empty."""
+"""Ending of the title of a type whose cells may be empty."""
 
 HELP = (
     "Text: any words. Text, or empty: rows without it are used too. Whole number: 3. Number: 3.5. Yes or no: true or false. One of a list: exactly one "

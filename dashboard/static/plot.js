@@ -116,7 +116,7 @@ const draw = (box, own) => {
       box.dataset.stamp = String(data.stamp ?? "");
       if (box.dataset.listening) return;
       box.dataset.listening = "yes";
-      // After a change of width the legend stands where it stood before, over the plot, until it is all drawn once more.
+      // After a change of width the legend stays where it was, over the plot, until everything is drawn again.
       let width = box.clientWidth, pause;
       new ResizeObserver(() => {
         if (box.clientWidth === width || !box.clientWidth) return;

@@ -29,7 +29,7 @@ const listen = (run, listener) => {
   if (Object.keys(stream.parts).length) listener(stream.parts);
   return () => {
     stream.listeners.delete(listener);
-    // A page that is drawn again leaves and comes back at once: the stream waits a moment for it.
+    // A page that is drawn again leaves and comes back at once: the stream waits briefly for it.
     setTimeout(() => {
       if (stream.listeners.size || stream.ended) return;
       stream.ended = true;

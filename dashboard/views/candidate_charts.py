@@ -173,11 +173,11 @@ def trade_off(found: Sequence[Variant]) -> str:
         return _as_good(found)
     cheap, dear = front[0], front[-1]
     gain = 100 * (dear.score - cheap.score)
-    told = (
+    sentence = (
         f"Prompt {dear.number} scores {gain:.{1 if gain < 10 else 0}f} points more than prompt {cheap.number} "
         f"and reads {dear.tokens / cheap.tokens:.1f} times the tokens."
     )
-    return f"{told} {_as_good(found)}".strip()
+    return f"{sentence} {_as_good(found)}".strip()
 
 
 def _as_good(found: Sequence[Variant]) -> str:

@@ -27,7 +27,7 @@ LONG_ITEM = 60
 """Lists with an item of more characters are written one item a line."""
 
 SHORT_ANSWER = 40
-"""Answers of at most so many characters are a cause in themselves: one was taken for another."""
+"""Answers up to this many characters are a cause in themselves: one was taken for another."""
 
 
 class ComparedRow(NamedTuple):

@@ -140,9 +140,9 @@ TERMS: tuple[Term, ...] = (
         "Two runs whose scores mean the same: their data, split, metric, judge, model and task are equal.",
     ),
     Term(
-        "remark",
+        "feedback on an answer",
         "human feedback",
-        "What you say of an answer, with a thumb or in words. The next run reads it, except on test rows.",
+        "Your opinion of an answer, with a thumb or in words. The next run reads it, except on test rows.",
     ),
     Term("token", "token", "A piece of a word, about four letters. Models are paid by the token."),
     Term("call", "request", "One question to the model and its answer."),
@@ -175,13 +175,13 @@ TERMS: tuple[Term, ...] = (
     ),
 )
 NUMBERED = "Here: its number in your file; the header is row 1."
-"""What is said of a column of row numbers besides."""
+"""Addition to the explanation of a column of row numbers."""
 
 _BY_NAME = {term.name: term for term in TERMS}
 
 
 def explain(name: str, more: str = "") -> str:
-    """Return a term's sentence, what more there is to say where it stands, and what others call it.
+    """Return a term's sentence, what to add at this place, and the usual other names.
 
     Raises KeyError for a term that is not listed.
 

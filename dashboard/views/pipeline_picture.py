@@ -24,7 +24,7 @@ _KINDS: dict[str, Kind] = {"retrieve": "search", "tool": "tool"}
 
 
 class Box(NamedTuple):
-    """One box: where it is, what stands in it, and which step it opens (-1: none)."""
+    """One box: its place, its text, and the step it opens (-1: none)."""
 
     id: str
     kind: Kind
@@ -39,7 +39,7 @@ class Box(NamedTuple):
 class Line(NamedTuple):
     """One line from a box to a box, with the fields that go along it.
 
-    One that passes other columns runs below all boxes, in the `lane` of its own (1 and up; 0: straight).
+    One that passes other columns runs below all boxes, in its own `lane` (1 and up; 0: straight).
     """
 
     source: str
@@ -128,7 +128,7 @@ def picture(spec: PipelineSpec, how: Mapping[str, str]) -> Picture:
 
 
 def _with_lanes(lines: list[Line], column: Mapping[str, int]) -> tuple[Line, ...]:
-    """Give each line that passes other columns a lane of its own, the shortest the highest."""
+    """Give each line that passes other columns its own lane, the shortest the highest."""
     far = [a for a in lines if not a.dashed and column[a.target] - column[a.source] > 1]
     far.sort(key=lambda a: (column[a.target] - column[a.source], column[a.source]))
     lanes = {(a.source, a.target): lane for lane, a in enumerate(far, 1)}

@@ -19,9 +19,9 @@ _Path = tuple[list[float | None], list[float | None]]
 
 
 class Point(NamedTuple):
-    """One trial on the chart: where it stands, its score in percent, and what is said of it on hover.
+    """One trial on the chart: its place, its score in percent, and its text on hover.
 
-    `place` counts the trials on validation rows; a trial on training rows alone stands between two of them.
+    `place` counts the trials on validation rows; a trial on training rows alone lies between two of them.
     """
 
     trial: int
@@ -40,7 +40,7 @@ class Link(NamedTuple):
 
 
 class ScoreChart(NamedTuple):
-    """What the live chart shows; every list is in trial order.
+    """Content of the live chart; every list is in trial order.
 
     `rejected` are candidates that were tried on training rows and never validated. `best` has a point for each
     time the best score rose, and the last one. `leader` is where the best prompt so far was scored on all rows.
@@ -80,7 +80,7 @@ def score_chart(trials: Sequence[TrialRow], parents: Mapping[str, Sequence[str]]
         score = _score(trial, at, parents, baseline)
         point = Point(trial.number, places[trial.number], score, _hover(trial), trial.candidate_id)
         series[kind].append(point)
-        # A candidate stands where it was scored on the most rows: links go from there.
+        # A candidate's point is its trial on the most rows: links start there.
         if kind != "train" and not (kind == "running" and trial.candidate_id in at):
             at[trial.candidate_id] = point
     kept = {name: tuple(points) for name, points in series.items()}
@@ -97,7 +97,7 @@ def score_chart(trials: Sequence[TrialRow], parents: Mapping[str, Sequence[str]]
 def _score(
     trial: TrialRow, at: Mapping[str, Point], parents: Mapping[str, Sequence[str]], baseline: float | None
 ) -> float:
-    """Return a trial's score so far in percent; before its first row, its parent's stands for it."""
+    """Return a trial's score so far in percent; before its first row, its parent's score."""
     if trial.score is not None:
         return round(100 * trial.score, 1)
     known = [at[p].score for p in parents.get(trial.candidate_id, ()) if p in at]
@@ -127,7 +127,7 @@ def _links(
 
 
 def _places(trials: Sequence[TrialRow]) -> dict[int, float]:
-    """Return where each trial stands: 1, 2, 3 ... for validation trials, the others evenly in between."""
+    """Return each trial's place: 1, 2, 3 ... for validation trials, the others evenly in between."""
     places: dict[int, float] = {}
     between: list[int] = []
     place = 0

@@ -36,7 +36,7 @@ def escape_markdown(text: str, longest: int = 400) -> str:
 
 
 def distinct(names: Mapping[_Key, str]) -> dict[_Key, str]:
-    """Return the names with a number behind those seen before: a choice is told apart by its text alone.
+    """Return the names with a number behind those seen before: choices differ by their text alone.
 
     >>> distinct({1: "Mail", 2: "Mail", 3: "Calls"})
     {1: 'Mail', 2: 'Mail (2)', 3: 'Calls'}

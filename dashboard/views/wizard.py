@@ -1,4 +1,4 @@
-"""The sample projects by what they show, and one next step for whoever starts. No Streamlit in here."""
+"""The sample projects by what they show, and the next step for a new user. No Streamlit in here."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECONDS = 60
 
 
 class Hint(NamedTuple):
-    """What to do next: one sentence, and the page where it is done."""
+    """The next thing to do: one sentence, and the page where it is done."""
 
     sentence: str
     page: str
@@ -77,7 +77,7 @@ def next_hint(found: Sequence[Step]) -> Hint | None:
     if run.state == "attention":
         return Hint("watch the run; the verdict comes when it has ended.", "run")
     if results.state == "complete":
-        return Hint("read the verdict, then try the best prompt on an input of your own.", "results")
+        return Hint("read the verdict, then try the best prompt on your own input.", "results")
     return None
 
 
@@ -96,7 +96,7 @@ SET_UP = ("task", "examples", "metric", "tune")
 
 
 class Step(NamedTuple):
-    """One step: where it stands, and in one sentence what is to be done or was done."""
+    """One step: its state, and one sentence on what is to be done or was done."""
 
     name: str
     title: str

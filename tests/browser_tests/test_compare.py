@@ -1,4 +1,4 @@
-"""Comparing in a browser, after runs by real workers: several prompts, rows to their messages, remarks, and Try it."""
+"""Comparing in a browser, after runs by real workers: several prompts, rows to their messages, feedback, and Try it."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_prompt_of_another_run_is_set_beside(page):
     shoot(page, "results_three")
 
 
-def test_a_row_is_read_to_its_messages_and_a_remark_reaches_the_tune_page(page, runs):
+def test_a_row_is_read_to_its_messages_and_feedback_reaches_the_tune_page(page, runs):
     tab(page, "Rows")
     page.get_by_role("radio", name="Validation rows").click()
     settled(page)
@@ -106,11 +106,11 @@ def test_a_row_is_read_to_its_messages_and_a_remark_reaches_the_tune_page(page, 
     shoot(page, "results_row")
     page.goto(page.url.replace("/results?", "/tune?"))
     settled(page)
-    expect(page.locator(".st-key-remarks_note")).to_contain_text("1 remark will be used")
-    page.get_by_text("Read them").click()
+    expect(page.locator(".st-key-remarks_note")).to_contain_text("Feedback on 1 answer will be used")
+    page.get_by_text("Read it", exact=True).click()
     expect(page.locator(".st-key-remarks_list")).to_contain_text("<b>thing</b>")
     expect(page.locator(".st-key-compare_guard")).to_contain_text("will be comparable")
-    shoot(page, "tune_remarks")
+    shoot(page, "tune_feedback")
 
 
 def test_both_prompts_answer_as_they_write(page, runs, endpoint):

@@ -1,4 +1,4 @@
-"""The examples page in a real browser: rows edited in the grid, mended, added and undone; many rows stay smooth."""
+"""The examples page in a real browser: rows edited in the grid, fixed, added and undone; many rows stay smooth."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_a_row_is_left_out_with_a_click_and_taken_back(examples):
     wait_for(lambda: stored(project).excluded == {})
 
 
-def test_what_is_doubtful_is_mended_by_one_click_and_a_text_of_a_megabyte_is_edited(examples):
+def test_what_is_doubtful_is_fixed_by_one_click_and_a_text_of_a_megabyte_is_edited(examples):
     page, project = examples(dirty() + f"{'a long text ' * 83_400},billing\n")
     shoot(page, "examples_doubtful")
     page.locator("[class*=st-key-finding_duplicate_] summary").click()

@@ -55,7 +55,7 @@ def _by_hand(now: Current, table: Dataset) -> None:
         key=f"add_grid_{now.id}_{now.draft.dataset}_{taken}",
         column_config={c: st.column_config.TextColumn(c) for c in table.columns},
     )
-    lines = [{str(c): _text(v) for c, v in line.items()} for line in edited.to_dict("records")]
+    lines = [{str(c): _cell_text(v) for c, v in line.items()} for line in edited.to_dict("records")]
     rows = [line for line in lines if any(text.strip() for text in line.values())]
     _add_button(now, rows, "add_by_hand", "Fill in at least one row first.")
 
@@ -140,17 +140,17 @@ def _by_model(now: Current, table: Dataset) -> None:
         )
     if reason:
         st.caption(f":orange[:material/pending:] {escape_markdown(reason)}")
-    held = f"made_rows_{now.id}"
+    key = f"made_rows_{now.id}"
     if pressed:
-        st.session_state.pop(held, None)
+        st.session_state.pop(key, None)
         st.session_state[f"add_problem_{now.id}"] = None
         try:
             with st.spinner("Asking the model"):
-                st.session_state[held] = examples.write_rows(now.draft, table, int(number), wish)
+                st.session_state[key] = examples.write_rows(now.draft, table, int(number), wish)
         except EngineError as error:
             st.session_state[f"add_problem_{now.id}"] = str(error)
-    if held in st.session_state:
-        _review(now, st.session_state[held])
+    if key in st.session_state:
+        _review(now, st.session_state[key])
 
 
 def _review(now: Current, found: NewRows) -> None:
@@ -170,8 +170,8 @@ def _review(now: Current, found: NewRows) -> None:
         height="content" if len(frame) < 12 else 400,
     )
     lines: list[dict[Any, Any]] = edited.to_dict("records")
-    rows = [{str(c): _text(v) for c, v in line.items() if c != "Take"} for line in lines if line["Take"]]
-    st.caption("Read them, mend them, untick those that are wrong: what a model says is right may not be.")
+    rows = [{str(c): _cell_text(v) for c, v in line.items() if c != "Take"} for line in lines if line["Take"]]
+    st.caption("Read them, correct them, untick those that are wrong: what a model says is right may not be.")
     st.button(
         f"Add {count(len(rows), 'row')}" if rows else "Add rows",
         key="add_made",
@@ -206,7 +206,7 @@ def _add(project_id: str, rows: list[dict[str, str]], made: bool) -> None:
         st.toast(f"{what}: done. Undo takes it back.", icon=":material/check:")
 
 
-def _text(value: Any) -> str:
+def _cell_text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 

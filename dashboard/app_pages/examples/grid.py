@@ -1,4 +1,4 @@
-"""Cells too long for the grid: each is opened whole in a box of its own, changed there, saved, and undone like any edit."""
+"""The grid of rows; a cell too long for it is opened in its own box, changed, saved, and undone like any edit."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _save(project_id: str, text: str | None, cell: Cell, number: int) -> bool:
 PAGE = 50
 LONGEST = 2000
 SMALL = 5000
-"""Rows up to which everything on the page is looked at anew after each edit; of more, when asked."""
+"""Rows up to which the whole page is checked again after each edit; with more rows, only when asked."""
 
 ROW, USE, WHY, BY = "\u2060row", "\u2060use", "\u2060why", "\u2060by"
 BY_HAND = "left out by hand"

@@ -1,4 +1,4 @@
-"""Which column fills which field of the task: one card for each field, guessed, and changed here."""
+"""Mapping of columns to fields of the task: one card for each field, guessed, and changed here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is doubtful in the rows: each finding with its rows and one-click ways to mend it; everything can be undone."""
+"""Doubtful rows: each finding with its rows and one-click ways to fix it; everything can be undone."""
 
 from __future__ import annotations
 
@@ -253,7 +253,7 @@ def spread_of(split: Split) -> str:
 
 
 def steps_of(rows: int) -> str:
-    """Return how finely so many rows to choose by can tell two prompts apart, in words.
+    """Return in words how small a difference between two prompts this number of rows can show.
 
     >>> steps_of(75)
     'With 75 rows to choose by, one more right answer moves the score by 1.3 points.'

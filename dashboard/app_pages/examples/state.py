@@ -1,4 +1,4 @@
-"""What the parts of the examples page share: saving an edit as this tab saw the rows, undoing, and which rows are shown."""
+"""State shared by the parts of the examples page: saving an edit as this tab saw the rows, undoing, rows in sight."""
 
 from __future__ import annotations
 

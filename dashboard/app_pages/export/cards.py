@@ -1,4 +1,4 @@
-"""Whether the exported files answer as the tuned prompt did: they were read again and scored when the run ended."""
+"""Cards of the exported files, and the proof that they answer as the tuned prompt did."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def report_card(run: RunRow) -> None:
         st.markdown("**The report** · one page for anyone")
         st.caption(
             "The verdict, the chart, what changed in the prompt, the rows it fixed and broke, the cost and all "
-            "settings in one HTML file. It opens in any browser, prints well and asks nobody for anything.",
+            "settings in one HTML file. It opens in any browser, prints well and loads nothing from the net.",
             help=explain("verdict"),
         )
         _button(

@@ -34,24 +34,24 @@ def version_list(run: RunRow) -> None:
         for version in kept:
             _version(version)
         if not read_only():
-            _keep(run, kept)
+            _keep_form(run, kept)
         if any(v.in_use for v in kept):
             st.caption("The program in use lies here, whichever version it is; serve it like this:")
             st.code(serve_command(str(program_path(data_home(), run.project_id))), language="bash")
 
 
 def _version(version: VersionRow) -> None:
-    told = version.content.get("metadata", {})
+    metadata = version.content.get("metadata", {})
     with st.container(
         horizontal=True, vertical_alignment="center", gap="small", key=f"version_{version.number}"
     ):
         st.markdown(f"**Version {version.number}**", width="content")
         if version.in_use:
             st.badge("In use", icon=":material/verified:", color="green", width="content")
-        score = told.get("score")
+        score = metadata.get("score")
         made = datetime.fromtimestamp(version.created_at).astimezone()
         facts = [f"{100 * score:.1f} % on its test rows"] if score is not None else []
-        facts += [f"kept {made:%d %b %Y, %H:%M}", str(told.get("title") or "")]
+        facts += [f"kept {made:%d %b %Y, %H:%M}", str(metadata.get("title") or "")]
         st.caption(escape_markdown(" · ".join(f for f in facts if f), 160), width="stretch")
         if version.note:
             st.caption(f"“{escape_markdown(version.note, 120)}”", width="content")
@@ -74,7 +74,7 @@ def _version(version: VersionRow) -> None:
             )
 
 
-def _keep(run: RunRow, kept: list[VersionRow]) -> None:
+def _keep_form(run: RunRow, kept: list[VersionRow]) -> None:
     best = (run.result or {}).get("best_candidate")
     there = next((v.number for v in kept if (v.run_id, v.candidate_id) == (run.id, best)), None)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="keep_version_form"):
@@ -91,12 +91,12 @@ def _keep(run: RunRow, kept: list[VersionRow]) -> None:
             icon=":material/bookmark_add:",
             disabled=there is not None,
             help=f"This run's best prompt is version {there} already." if there is not None else None,
-            on_click=callback(_kept),
+            on_click=callback(_keep_version),
             args=(run.id,),
         )
 
 
-def _kept(run_id: str) -> None:
+def _keep_version(run_id: str) -> None:
     # Read here: what was typed just before the button was pressed is newer than the last drawing of the page.
     words = str(st.session_state.get(f"version_note_{run_id}", ""))
     try:

@@ -1,4 +1,4 @@
-"""Two runs beside each other: whether their scores can be compared at all, and if so which prompt is better."""
+"""One run of the history, and two runs side by side: if their scores can be compared, which prompt is better."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run_compare(left: RunRow, right: RunRow) -> None:
     with st.container(border=True, key="run_compare"):
         st.markdown(
             "**Two runs compared**",
-            help="The one that started first stands on the left. Only runs with the same data, split, metric, model "
+            help="The one that started first is on the left. Only runs with the same data, split, metric, model "
             "and task can be compared by their scores.",
         )
         try:
@@ -201,7 +201,7 @@ def _link(page: str, label: str, icon: str, run: RunRow) -> None:
 def _again(run: RunRow) -> None:
     st.text(run.title)
     st.caption(
-        "The project's set-up as it stands now is replaced by this run's. Runs and their results stay as they are."
+        "The project's present set-up is replaced by this run's. Runs and their results stay as they are."
     )
     with st.container(horizontal=True, horizontal_alignment="right", key="again_actions"):
         if st.button("Leave it", key="again_no"):

@@ -14,7 +14,7 @@ from dashboard.views.text import count, distinct
 from engine.store.rows import RunRow
 
 FIRST = ("State", "Run", "Before", "After", "Gain", "Verdict", "Started")
-"""What fits beside each other at 1280 pixels."""
+"""Columns that fit at a width of 1280 pixels."""
 MORE = ("Optimizer", "Model", "Calls", "Cost", "Took")
 WORDS = {state: word for state, (word, _, _) in STATES.items()}
 
@@ -25,7 +25,7 @@ def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunR
     if not shown:
         st.caption("No run fits this filter. Clear it to see all of them.")
         return []
-    lines = [_line(run, names) for run in shown]
+    lines = [_table_row(run, names) for run in shown]
     marked = any(line["Marks and note"] for line in lines)
     event = st.dataframe(
         lines,
@@ -87,7 +87,7 @@ def _filtered(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:
     return history.matching_runs(runs, names, text, state, chosen, project)
 
 
-def _line(run: RunRow, names: Mapping[str, str]) -> dict[str, Any]:
+def _table_row(run: RunRow, names: Mapping[str, str]) -> dict[str, Any]:
     """Return a run's line; a project is named where it is called otherwise than the run, and equal scores have no gain."""
     line = history.table_row(run, names, WORDS)
     unchanged = (run.result or {}).get("verdict", {}).get("kind") == "unchanged"

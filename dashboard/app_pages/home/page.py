@@ -1,4 +1,4 @@
-"""Where everything starts: projects, runs, samples."""
+"""The home page: projects, runs, samples."""
 
 import streamlit as st
 
@@ -6,7 +6,7 @@ from dashboard.app_pages.home.projects import archived_projects, new_project, pr
 from dashboard.app_pages.home.runs import run_list, running_now
 from dashboard.app_pages.home.welcome import first_steps, glossary_list, sample_gallery
 from dashboard.components.page import page_title
-from dashboard.components.wizard import coach, coach_switch
+from dashboard.components.wizard import hint_bar, hint_switch
 from dashboard.state import drafts, reading
 from dashboard.state.selection import read_only
 from dashboard.views.wizard import steps
@@ -28,7 +28,7 @@ if not read_only() and not any(r.result for r in runs):
 elif projects:
     try:
         own = [r for r in runs if r.project_id == projects[0].id]
-        coach(steps(reading.draft_of(projects[0]), own), "home", projects[0].id)
+        hint_bar(steps(reading.draft_of(projects[0]), own), "home", projects[0].id)
     except EngineError:
         pass  # its card says what is wrong with it
 running_now(runs, names)
@@ -46,6 +46,6 @@ if not read_only():
     st.markdown("##### Start from a sample")
     sample_gallery()
     glossary_list()
-    coach_switch()
+    hint_switch()
 elif not projects:
     st.caption("There is nothing to look at yet.")

@@ -23,7 +23,7 @@ def run_list(runs: Sequence[RunRow], names: Mapping[str, str]) -> None:
     """Show the runs; selecting one opens it. `names` is project id -> name."""
     shown = runs[:SHOWN]
     event = st.dataframe(
-        [_line(run, names) for run in shown],
+        [_table_row(run, names) for run in shown],
         hide_index=True,
         placeholder="",
         key="run_list",
@@ -48,7 +48,7 @@ def run_list(runs: Sequence[RunRow], names: Mapping[str, str]) -> None:
     st.caption("Select a run to open it.")
 
 
-def _line(run: RunRow, names: Mapping[str, str]) -> dict[str, Any]:
+def _table_row(run: RunRow, names: Mapping[str, str]) -> dict[str, Any]:
     verdict = (run.result or {}).get("verdict", {})
     return {
         "State": [STATES[run.state][0]],

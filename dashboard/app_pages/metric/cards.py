@@ -1,4 +1,4 @@
-"""The options of the chosen metric; what is a list, a set of weights or code has an editor of its own."""
+"""The options of the chosen metric; a list, a set of weights or code has its own editor."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ EDITORS: Mapping[str, tuple[str, Callable[[Current, Mapping[str, Any]], None]]] 
     "WeightedSum": ("parts", weights_editor),
     "PythonMetric": ("code", code_editor),
 }
-"""Metric -> the option that has an editor of its own, and the editor."""
+"""Metric -> the option that has its own editor, and the editor."""
 
 
 def _choices(model: type[BaseModel], chosen: Named, outputs: list[str]) -> dict[str, list[Any]]:
     """Return the values that only the project knows: its outputs, and the models that can judge."""
     found: dict[str, list[Any]] = {"field": outputs} if "field" in model.model_fields else {}
     if "judge" in model.model_fields:
-        # A judge is named and nothing else, so a model at an address of its own cannot be one.
+        # A judge is named and nothing else, so a model at its own address cannot be one.
         names = [m.name for m in reading.saved_models() if not m.base_url]
         found["judge"] = list(dict.fromkeys([*names, *filter(None, [chosen.options.get("judge")])]))
     return found
@@ -52,7 +52,7 @@ def metric_options(now: Current) -> None:
     outputs = [f.name for f in now.draft.pipeline.outputs] if now.draft.pipeline else []
     model = metric.Options
     own, editor = EDITORS.get(chosen.name, ("", None))
-    # With one output there is nothing to choose; a field that the task has no more must be seen to be mended.
+    # With one output there is nothing to choose; a field that the task no longer has must be visible to be fixed.
     plain_case = len(outputs) < 2 and chosen.options.get("field") in (None, *outputs)
     hidden = {own} | ({"field", "every_output"} if plain_case else set())
     kept = {name: value for name, value in chosen.options.items() if name in hidden}
@@ -149,8 +149,8 @@ def _body(metric: type[Metric], *, mine: bool, advised: bool) -> None:
     st.caption(metric.plain)
     worked_table(
         (
-            _text(e.expected),
-            _text(e.answer),
+            _option_text(e.expected),
+            _option_text(e.answer),
             ", ".join(_option(metric, name, value) for name, value in e.options.items()),
             score,
         )
@@ -201,7 +201,7 @@ def _option(metric: type[Metric], name: str, value: Any) -> str:
     return f"with “{title}” on" if value is True else f"with {title} {value}"
 
 
-def _text(value: Any) -> str:
+def _option_text(value: Any) -> str:
     return "; ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 

@@ -76,7 +76,7 @@ def code_editor(now: Current, options: Mapping[str, Any]) -> None:
                 for title, text in EXAMPLES.items():
                     st.button(title, key=f"code_{title}", on_click=callback(_take), args=(now.id, key, text))
     with right:
-        _shown(now)
+        _code_preview(now)
 
 
 def syntax_problem(code: str) -> str:
@@ -109,7 +109,7 @@ def _test(now: Current) -> None:
         st.session_state[f"code_test_{now.id}"] = (preview.metric_stamp(now.draft), error, {}, [])
 
 
-def _shown(now: Current) -> None:
+def _code_preview(now: Current) -> None:
     tested = st.session_state.get(f"code_test_{now.id}")
     if tested is None or tested[0] != preview.metric_stamp(now.draft):
         st.caption(

@@ -112,7 +112,7 @@ def _preview(now: Current, options: Mapping[str, Any]) -> None:
 
 
 def _ids(project: str, text: str) -> dict[int, str]:
-    """Return widget number -> first text; all are made anew when the stored text is not what the widgets say."""
+    """Return widget number -> first text; all are made again when the stored text is not what the widgets say."""
     kept: dict[int, str] = st.session_state.get(f"criteria_{project}", {})
     if not kept or _lines(project, kept) != [line for line in map(str.strip, text.splitlines()) if line]:
         first = max(kept, default=0) + 1
@@ -160,7 +160,7 @@ DEFAULT = str(WeightedSumOptions.model_fields["parts"].default)
 
 def weights_editor(now: Current, options: Mapping[str, Any]) -> None:
     """Show the metrics and weights; every change is saved."""
-    parts = _parts(options)
+    parts = _weights(options)
     total = sum(parts.values()) or 1.0
     st.caption(
         "The score is the weighted mean: a metric of weight 2 counts twice as much as one of weight 1."
@@ -210,7 +210,7 @@ def weights_editor(now: Current, options: Mapping[str, Any]) -> None:
         st.caption(f":red[:material/error:] {escape_markdown('Give one metric at least a weight above 0.')}")
 
 
-def _parts(options: Mapping[str, Any]) -> dict[str, float]:
+def _weights(options: Mapping[str, Any]) -> dict[str, float]:
     try:
         found = parse_weights(options.get("parts") or DEFAULT)
     except ValueError:
@@ -226,7 +226,7 @@ def _set(project: str, name: str, weight: float | None) -> None:
     def change(draft: Any) -> Any:
         if draft.metric is None:
             return draft
-        parts = _parts(draft.metric.options)
+        parts = _weights(draft.metric.options)
         if weight is None:
             parts.pop(name, None)
         else:

@@ -1,4 +1,4 @@
-"""Does the metric agree with you? A person grades about twenty answers; agreement is told in words and a number."""
+"""Check of a metric against the user's own grades of about twenty answers: agreement in words and a number."""
 
 from __future__ import annotations
 
@@ -142,14 +142,14 @@ def _one(now: Current, shown: Preview, row: Outcome, outputs: list[str], mine: f
             st.text(row.feedback)
 
 
-def _inputs(told: dict[str, str]) -> None:
+def _inputs(inputs: dict[str, str]) -> None:
     """Show a row's inputs: long ones each by itself, short ones together on one line."""
-    short = {name: text for name, text in told.items() if len(text) <= SHORT and "\n" not in text}
-    for name, text in told.items():
-        if name not in short or len(told) == 1:
+    short = {name: text for name, text in inputs.items() if len(text) <= SHORT and "\n" not in text}
+    for name, text in inputs.items():
+        if name not in short or len(inputs) == 1:
             st.caption(escape_markdown(name))
             st.text(text)
-    if short and len(told) > 1:
+    if short and len(inputs) > 1:
         st.text(" · ".join(f"{name}: {text}" for name, text in short.items()))
 
 

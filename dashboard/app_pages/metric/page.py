@@ -1,4 +1,4 @@
-"""What counts as a good answer."""
+"""The metric page: how an answer is scored."""
 
 from dashboard.app_pages.metric.cards import metric_cards, metric_options, more_metrics
 from dashboard.app_pages.metric.judge_check import judge_check

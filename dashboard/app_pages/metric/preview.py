@@ -65,7 +65,7 @@ def shown_of(now: Current) -> Preview | None:
 
 
 def ask(now: Current, number: int, *, again: Preview | None = None) -> None:
-    """Answer and score rows, or score the answers of an earlier try anew; keep what came of it in this session."""
+    """Answer and score rows, or score the answers of an earlier preview again; keep the result in this session."""
     st.session_state.pop(f"preview_problem_{now.id}", None)
     try:
         with st.spinner("Scoring" if again else "Answering and scoring"):
@@ -113,7 +113,7 @@ def preview_table(now: Current, shown: Preview) -> None:
         where = "" if line is None or not _has_code(now) else f"Line {line}: "
         st.markdown(f":red[:material/error:] {where}{escape_markdown(sentence, 300)}")
     st.dataframe(
-        [_line(shown, r, outputs) for r in rows],
+        [_table_row(shown, r, outputs) for r in rows],
         hide_index=True,
         key="preview_table",
         height="content",
@@ -127,7 +127,7 @@ def preview_table(now: Current, shown: Preview) -> None:
     )
 
 
-def _line(shown: Preview, row: Outcome, outputs: list[str]) -> dict[str, Any]:
+def _table_row(shown: Preview, row: Outcome, outputs: list[str]) -> dict[str, Any]:
     values = shown.rows.get(row.row, {})
     inputs = {name: as_text(v) for name, v in values.items() if name not in outputs}
     return {

@@ -73,12 +73,12 @@ def _matrix_summary(found: Matrix) -> str:
     rows = count(len(found.rows), "row")
     if len(found.candidates) == 1:
         return f"Only one prompt was scored on all {rows} to choose by, so there is nothing to compare yet."
-    told = f"{rows} against {len(found.candidates)} prompts."
+    summary = f"{rows} against {len(found.candidates)} prompts."
     if found.always:
-        told += f" Every prompt gets {found.always:,} of them right."
+        summary += f" Every prompt gets {found.always:,} of them right."
     if found.never:
-        told += f" No prompt gets {found.never:,} of them right: worth a look at the rows themselves."
-    return told
+        summary += f" No prompt gets {found.never:,} of them right: worth a look at the rows themselves."
+    return summary
 
 
 def candidate_matrix(run: RunRow) -> None:
@@ -107,10 +107,10 @@ def candidate_matrix(run: RunRow) -> None:
 
 
 def candidate_family(run: RunRow, best_id: str, picked: Sequence[ComparedCandidate]) -> None:
-    """Show what came from what, and what quality costs; a click sets a prompt beside those picked."""
+    """Show what came from what, and what quality costs; a click adds a prompt to those compared."""
     tried = candidates.everything(run)
     clicked: list[Any] = []
-    st.caption("Click a prompt to set it beside the others in the first tabs.")
+    st.caption("Click a prompt to compare it with the others in the first tabs.")
     left, right = st.columns(2, gap="medium")
     with left, st.container(border=True, height="stretch", key="lineage_card"):
         st.markdown(

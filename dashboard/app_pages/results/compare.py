@@ -1,4 +1,4 @@
-"""Which prompts are set side by side: two to four, of this run or of another one that can be compared with it."""
+"""Choice of the prompts to compare: two to four, of this run or of another one that is comparable."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _another(run: RunRow, picked: Sequence[ComparedCandidate], runs: Sequence[Ru
             else "No other run can be compared with this one."
         )
     )
-    if st.button("Set beside", key="another_add", type="primary"):
+    if st.button("Compare", key="another_add", type="primary"):
         try:
             add_candidate(other.id, candidates.by_number(other, int(number)), picked)
         except EngineError as error:
@@ -156,8 +156,10 @@ def heads(found: Sequence[ComparedCandidate]) -> None:
     for column, one in zip(st.columns(max(2, len(found)), gap="medium"), found, strict=False):
         with column, st.container(gap="xxsmall", key=f"head_{one.key.replace('.', '_')}"):
             score = one.candidate.score
-            told = "not scored yet" if score is None else f"{100 * score:.1f} % on {one.candidate.rows} rows"
-            st.markdown(f"**{escape_markdown(one.name, 80)}** · {told}")
+            scored = (
+                "not scored yet" if score is None else f"{100 * score:.1f} % on {one.candidate.rows} rows"
+            )
+            st.markdown(f"**{escape_markdown(one.name, 80)}** · {scored}")
             st.text(one.candidate.candidate.reason or "The starting prompt.")
 
 

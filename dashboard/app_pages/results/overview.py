@@ -102,7 +102,7 @@ ADVICE = {
     ),
     "worse": ("Stay with the starting prompt, or try another way of tuning.",),
 }
-"""What helps on, after a verdict that is no clear gain."""
+"""Links to what may help after a verdict without a clear gain."""
 
 
 def results_view(run: RunRow) -> None:

@@ -1,4 +1,4 @@
-"""What came out of a run: the verdict, the figures, the prompts side by side, the rows."""
+"""The results page: verdict, figures, prompts side by side, rows."""
 
 from dashboard.app_pages.results.overview import nothing_yet, results_view
 from dashboard.components.runs import current_run, run_picker

@@ -45,7 +45,7 @@ def row_drill(
     *,
     tested: bool,
 ) -> None:
-    """Show a row. `tested`: it is one of the final test, where a remark must not reach a search."""
+    """Show a row. `tested`: it is one of the final test, where feedback must not reach a search."""
     spec = reading.run_spec(run)
     outputs = [f.name for f in spec.pipeline.outputs]
     said = {r.candidate_id: r for r in feedback.rows(run.project_id, spec.dataset) if r.row == line.row}
@@ -140,7 +140,7 @@ def _opinion(
             "thumbs",
             key=f"thumbs_{key}",
             default=None if said is None or not said.thumbs else int(said.thumbs > 0),
-            on_change=callback(_said),
+            on_change=callback(_save_feedback),
             args=(place, answer, key),
         )
         st.text_input(
@@ -149,14 +149,14 @@ def _opinion(
             key=f"reason_{key}",
             placeholder="What is good or wrong about it?",
             label_visibility="collapsed",
-            on_change=callback(_said),
+            on_change=callback(_save_feedback),
             args=(place, answer, key),
         )
     if said is not None and not tested:
         st.caption(":green[:material/check:] The next run will read this.")
 
 
-def _said(place: tuple[str, str, int, tuple[str, str]], answer: str, key: str) -> None:
+def _save_feedback(place: tuple[str, str, int, tuple[str, str]], answer: str, key: str) -> None:
     given = st.session_state.get(f"thumbs_{key}")
     thumbs = 0 if given is None else 1 if given else -1
     feedback.save(*place, (thumbs, str(st.session_state.get(f"reason_{key}") or ""), answer))
@@ -259,12 +259,12 @@ def row_matrix(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
         st.caption("No such rows. Choose another filter above.")
         return
     names = list(distinct({c.key: c.name for c in found}).values())
-    told = table(picked[:MOST_LINES], values, outputs, names)
+    cells = table(picked[:MOST_LINES], values, outputs, names)
     st.dataframe(
-        told,
+        cells,
         hide_index=True,
         key="row_table",
-        height=min(38 + 35 * len(told), 460),
+        height=min(38 + 35 * len(cells), 460),
         on_select=_selected,
         selection_mode="single-row",
         column_config={

@@ -1,4 +1,4 @@
-"""Which step's change moved the score, in a pipeline with several."""
+"""Credit of each step's change for the score, in a pipeline with several."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.store.rows import RunRow
 
 
 def credit_of(run: RunRow, best: str) -> Credit:
-    """Return each step's credit in a run; worked out anew only when the run has changed."""
+    """Return each step's credit in a run; computed again only when the run has changed."""
     return _credit(run.id, run.revision, best, reading.home_folder())
 
 

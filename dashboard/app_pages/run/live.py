@@ -85,14 +85,14 @@ def _draw(run_id: str, was_over: bool) -> None:
         show_error(error)
         return
     run, live = seen.run, "" if seen.run.is_over else seen.run.id
-    shown = _parts(run.id, run.revision, run.state, seen)
+    shown = _cached_parts(run.id, run.revision, run.state, seen)
     name, actions = st.columns([2, 5], vertical_alignment="center")
     with name, st.container(horizontal=True, vertical_alignment="center", key="run_head"):
         st.subheader(escape_markdown(run.title, 120), anchor=False, width="content")
         state_badge(run)
     with actions:
         run_actions(seen)
-    # What comes and goes has a place of its own: else what follows would be built anew, and the chart lose its zoom.
+    # A message that comes and goes has its own container: otherwise the chart below is built again and loses its zoom.
     with st.container():
         _message(run)
     _meters(key="meters", data={"meters": shown["meters"], "live": live})
@@ -150,7 +150,7 @@ def _score_chart(chart: dict[str, Any], live: str) -> int | None:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _parts(run_id: str, revision: int, state: str, _seen: Snapshot) -> dict[str, Any]:  # noqa: ARG001 - the cache's key
+def _cached_parts(run_id: str, revision: int, state: str, _seen: Snapshot) -> dict[str, Any]:  # noqa: ARG001 - the cache's key
     """Return a run's parts, worked out once for all sessions."""
     return parts(_seen)
 

@@ -1,4 +1,4 @@
-"""User requests to a run: pause, resume, stop, a larger budget, a prompt of your own; and the answers."""
+"""User requests to a run: pause, resume, stop, a larger budget, a prompt of the user; and the answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHOWN = 4
 
 
 def run_actions(seen: Snapshot) -> None:
-    """Offer pause, resume, stop and requests as far as they make sense now; nothing to whoever only looks."""
+    """Offer pause, resume, stop and user requests as far as they make sense now; nothing when read-only."""
     run = seen.run
     if read_only():
         return
@@ -96,7 +96,7 @@ def request_buttons(seen: Snapshot) -> None:
         icon=":material/edit:",
         key="own_prompt",
         disabled=bool(too_late),
-        help=too_late or "Edit any prompt of this run and have it scored beside the search.",
+        help=too_late or "Edit any prompt of this run and have it scored during the search.",
     )
     if writing:
         st.session_state["own_prompt_of"] = run.id
@@ -116,7 +116,7 @@ def run_requests(seen: Snapshot) -> None:
                 if seen.run.is_over
                 else "Being tried now: its rows come before those of the search."
                 if request.batch is not None
-                else "Waiting: the run sees it in a moment."
+                else "Waiting: the run sees it shortly."
             )
             st.markdown(
                 f":{colour}[{icon}] **{escape_markdown(_wish(request), 120)}** · {escape_markdown(said)}"
@@ -184,7 +184,7 @@ def _forget() -> None:
 def _own_prompt(run_id: str) -> None:
     found = {c.id: c for c in reading.candidates(run_id)}
     if not found:
-        st.caption("The run has no prompt yet. The first is there in a moment.")
+        st.caption("The run has no prompt yet. The first is there shortly.")
         return
     best = max(found.values(), key=lambda c: (c.rows, c.score or 0.0, -c.number))
     picked = st.selectbox(

@@ -97,7 +97,10 @@ def _rows(run: RunRow, trial: TrialRow) -> None:
     values = reading.row_values(run, [o.row for o in outcomes])
     fields = reading.output_fields(run)
     st.dataframe(
-        [_line(o, values.get(o.row, {}), fields) for o in sorted(outcomes, key=lambda o: (o.score, o.row))],
+        [
+            _table_row(o, values.get(o.row, {}), fields)
+            for o in sorted(outcomes, key=lambda o: (o.score, o.row))
+        ],
         hide_index=True,
         key="trial_rows_table",
         height=260,
@@ -110,7 +113,7 @@ def _rows(run: RunRow, trial: TrialRow) -> None:
         st.caption(f"The first {len(outcomes)} of {trial.rows_done:,} rows.")
 
 
-def _line(outcome: Outcome, values: dict[str, object], fields: Sequence[str]) -> dict[str, object]:
+def _table_row(outcome: Outcome, values: dict[str, object], fields: Sequence[str]) -> dict[str, object]:
     inputs = {name: str(value)[:300] for name, value in values.items() if name not in fields}
     return {
         "Row": outcome.number,

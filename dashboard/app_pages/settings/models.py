@@ -194,7 +194,7 @@ def _wrong(name: str | None, address: str) -> str:
 
 def _hint(provider: Provider | None, *, own: bool) -> None:
     if own:
-        st.caption("The server at this address is asked directly, and nobody else.")
+        st.caption("Only the server at this address is asked, directly.")
     elif provider is None:
         st.caption(
             "Names that no provider above covers are sent through litellm, which knows over a hundred."

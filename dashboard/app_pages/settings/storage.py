@@ -1,4 +1,4 @@
-"""What has been spent so far, by project."""
+"""Storage in use, and the money spent so far by project."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def spending_card() -> None:
         if unpriced:
             st.caption(
                 f":orange[:material/help:] {count(unpriced, 'run')} used a model whose price is not known. "
-                "Set it beside the model, for the runs to come."
+                "Set it next to the model, for the runs to come."
             )
 
 

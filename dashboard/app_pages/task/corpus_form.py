@@ -1,4 +1,4 @@
-"""What a person gives a search to look in: pasted passages, or files kept in the data folder. No Streamlit in here."""
+"""The text a search looks in: pasted passages, or files kept in the data folder."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def pasted_corpus(text: str) -> CorpusSpec:
 def uploaded_corpus(files: Sequence[tuple[str, bytes]], column: str = "") -> CorpusSpec:
     """Keep files (name and bytes) in the data folder; return the corpus in them. Small ones become passages.
 
-    Raises PipelineError with a sentence for files that hold nothing to search.
+    Raises PipelineError with a message for files without anything to search.
     """
     from engine.pipeline.corpora import corpus_of
 

@@ -113,7 +113,7 @@ def _row(project_id: str, at: int, side: Side, fields: tuple[FieldSpec, ...], pl
     key = f"{side}_{place}_{revision(project_id)}_{ident(project_id, at)}"
     name, kind, description, tools = st.columns(WIDTHS, gap="small", vertical_alignment="center")
     where = (project_id, at, side, place)
-    _text(name, "Name", field.name, f"name_{key}", (*where, "name"), placeholder="message")
+    _text_box(name, "Name", field.name, f"name_{key}", (*where, "name"), placeholder="message")
     titles = list(TYPES) if title_of(field) in TYPES else [*TYPES, title_of(field)]
     kind.selectbox(
         "Type",
@@ -124,7 +124,7 @@ def _row(project_id: str, at: int, side: Side, fields: tuple[FieldSpec, ...], pl
         on_change=callback(_changed),
         args=(*where, "type", f"type_{key}"),
     )
-    _text(
+    _text_box(
         description,
         "Description",
         field.description,
@@ -178,7 +178,7 @@ def _wiring(spec: PipelineSpec, at: int, side: Side) -> None:
     st.caption(f":material/cable: {escape_markdown('; '.join(words))}")
 
 
-def _text(
+def _text_box(
     column: Any, label: str, value: str, key: str, where: tuple[str, int, Side, int, str], *, placeholder: str
 ) -> None:
     column.text_input(

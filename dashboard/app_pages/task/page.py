@@ -1,4 +1,4 @@
-"""What the model should do: steps, instruction, fields, way of answering, and the prompt that they make."""
+"""The task page: steps, instruction, fields, way of answering, and the prompt that they make."""
 
 import streamlit as st
 

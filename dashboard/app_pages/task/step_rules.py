@@ -1,4 +1,4 @@
-"""Which model a step asks, where that is not the run's: one of those on the Settings page."""
+"""Rules of one step: its own model, its condition, its layout."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WRITERS = "The model that wrote it"
 
 
 def step_model(project_id: str, step: StepSpec, at: int, end: str) -> None:
-    """Let the person give a step a model of its own, folded away where it asks the run's."""
+    """Let the user give a step its own model; folded away where it asks the run's."""
     own = step.model
     with st.expander(
         f"Model of this step: {escape_markdown(title_of(own), 60)}" if own else "Model of this step",
@@ -275,6 +275,6 @@ def _set_each(project_id: str, at: int, end: str) -> None:
 
 def _set_layout(project_id: str, at: int, key: str) -> None:
     chosen = st.session_state[key]
-    # What belongs to the layout before would be refused beside another one.
+    # What belongs to the layout before would be refused with another one.
     fresh = {"extraction_model": None, "use_native_function_calling": None}
     _save(project_id, at, adapter=None if chosen == RUN_LAYOUT else chosen, **fresh)

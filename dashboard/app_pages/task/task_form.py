@@ -36,7 +36,7 @@ STRATEGIES = {
     ),
     "refine": (
         "Improve itself",
-        "As best of several, and between tries the model is told what to do better.",
+        "As best of several, and between tries the model hears what to do better.",
     ),
     "retrieve": (
         "Search a corpus",
@@ -56,7 +56,7 @@ def task_problems(pipeline: PipelineSpec) -> None:
     more = spec_problems(pipeline)[1:]
     if more and (pipeline.inputs or pipeline.outputs):
         with st.container(border=True, key="task_problems"):
-            st.markdown("**Also to be mended**")
+            st.markdown("**Also to be fixed**")
             for sentence in more[:6]:
                 st.text(f"•  {sentence}")
 
@@ -102,7 +102,7 @@ def instruction_form(project_id: str, step: StepSpec, at: int) -> None:
 
 
 def _options(project_id: str, step: StepSpec, at: int, end: str) -> None:
-    """Show what the chosen way can be told, if anything."""
+    """Show the options of the chosen way, if it has any."""
     if step.strategy == "retrieve":
         corpus_form(project_id, step, at, end)
     elif step.strategy == "tool":
@@ -289,7 +289,7 @@ def prompt_preview(
             calls = calls_a_row(_alone(step), adapter=adapter)
         except EngineError as error:
             show_error(error)
-            st.caption("The prompt appears here when this is mended.")
+            st.caption("The prompt appears here when this is fixed.")
             return
         with st.container(height=height, border=False, key="prompt_text"):
             for path, turns in sent:

@@ -55,7 +55,7 @@ def task_import(project_id: str, *, empty: bool) -> None:
         )
         found = _read(text, chosen)
         if found is not None:
-            _shown(found)
+            _imported_card(found)
         st.button(
             "Make the task of it" if empty else "Replace the task by it",
             key="import_use",
@@ -80,7 +80,7 @@ def _read(text: str, form: Form) -> Imported | None:
         return None
 
 
-def _shown(found: Imported) -> None:
+def _imported_card(found: Imported) -> None:
     step = found.step
     names = [f"{f.name} ({'one of ' + str(len(f.choices)) if f.choices else f.type})" for f in step.outputs]
     st.markdown(
@@ -93,7 +93,7 @@ def _shown(found: Imported) -> None:
 
 
 def _use(project_id: str, form: Form) -> None:
-    # The box is read anew: its text may have come together with the click.
+    # The box is read again: its text may have come together with the click.
     try:
         found = import_task(st.session_state.get(f"import_text_{form}", ""), form)
     except EngineError as error:

@@ -40,7 +40,7 @@ def stream_attempts(
 
 
 class _Column:
-    """What one prompt has written so far, by step and field; always drawn as plain text."""
+    """Text one prompt has written so far, by step and field; always drawn as plain text."""
 
     def __init__(self, column: Any, name: str, at: int) -> None:
         self._told: dict[tuple[str, str], str] = {}
@@ -87,7 +87,7 @@ def attempts_view(
     *,
     key: str = "",
 ) -> None:
-    """Show the attempts beside each other. `names` is the attempt's name -> what to call it; `key` tells turns apart."""
+    """Show the attempts side by side. `names` is the attempt's name -> what to call it; `key` tells turns apart."""
     if len(attempts) > 1:
         _headline(attempts, outputs)
     if expected:
@@ -169,8 +169,8 @@ def _trace(attempt: PlaygroundAnswer, at: str) -> None:
             for title, values in (("Went in", step.inputs), ("Came out", step.outputs)):
                 if values:
                     st.caption(title)
-                    told = "\n".join(f"{name}: {as_text(value)}" for name, value in values.items())
-                    st.code(told[:LONGEST_TRACE], language=None, wrap_lines=True)
+                    outcome_text = "\n".join(f"{name}: {as_text(value)}" for name, value in values.items())
+                    st.code(outcome_text[:LONGEST_TRACE], language=None, wrap_lines=True)
 
 
 def _value(title: str, text: str, *, key: str) -> None:
@@ -228,7 +228,9 @@ def chat_view(
             if talk.history
             else "This task has no input for earlier turns, so every message is answered by itself."
         )
-        if turns and st.button("Start anew", key="chat_anew", icon=":material/restart_alt:", type="tertiary"):
+        if turns and st.button(
+            "Start again", key="chat_anew", icon=":material/restart_alt:", type="tertiary"
+        ):
             st.session_state[key] = []
             st.rerun()
     given = dict(others())

@@ -52,7 +52,7 @@ def try_page(now: Current) -> None:
     if talk is not None and _as_chat(key):
         several = len(trial.prompts) > 1
         with st.container(border=several, key="try_prompts"):
-            chosen = _prompts(trial, key, beside=True)
+            chosen = _prompts(trial, key, side_by_side=True)
         others = [f for f in trial.pipeline.inputs if f.name != talk.message]
         chat_view(trial, talk, chosen, lambda: input_form(others, {}, {}, key=key)[0], _refusal(trial))
         return
@@ -82,12 +82,12 @@ def _as_chat(key: str) -> bool:
     )
 
 
-def _prompts(trial: playground.Playground, key: str, *, beside: bool = False) -> list[str]:
+def _prompts(trial: playground.Playground, key: str, *, side_by_side: bool = False) -> list[str]:
     names = {p.id: p.name for p in trial.prompts}
     if len(names) < 2:
         return list(names)
     ids = list(names)
-    places = st.columns(2, gap="medium") if beside else (st, st)
+    places = st.columns(2, gap="medium") if side_by_side else (st, st)
     picked = [
         place.selectbox(
             label,
@@ -156,7 +156,7 @@ def _answers(trial: playground.Playground, key: str) -> None:
             st.caption(
                 "Press Answer it: both prompts answer this test row at the same time. Pick another one, or write an input of your own."
                 if trial.run
-                else "Write an input and press Answer it. After a run, the tuned prompt answers beside this one."
+                else "Write an input and press Answer it. After a run, the tuned prompt answers next to this one."
             )
         return
     names = {p.id: p.name for p in trial.prompts}

@@ -1,4 +1,4 @@
-"""What of a starting prompt can be kept from change, and which of it a person has frozen. No Streamlit in here."""
+"""Parts of a starting prompt that can be frozen, and the form to freeze them."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def toggled(frozen: Sequence[Freeze], one: Freeze, on: bool) -> tuple[Freeze, ..
 
 
 def gone(frozen: Sequence[Freeze], start: Candidate) -> tuple[Freeze, ...]:
-    """Return what is frozen and no longer there: a step renamed, a sentence reworded, an example taken out.
+    """Return the frozen parts that no longer exist: a step renamed, a sentence reworded, an example taken out.
 
     >>> start = Candidate({"s": StepState("Be kind.")})
     >>> [f.text for f in gone([Freeze(step="s", part="sentence", text="Be brief.")], start)]
@@ -157,7 +157,7 @@ def _step(now: Current, path: str, state: StepState) -> None:
         default=[p for p in parts if is_on(frozen, Freeze(step=path, part=p))],
         format_func=lambda p: TITLES[p],
         key=key,
-        on_change=callback(_parts),
+        on_change=callback(_save_parts),
         args=(now.id, path, tuple(parts), key),
     )
     if whole or is_on(frozen, Freeze(step=path, part="instructions")):
@@ -165,15 +165,17 @@ def _step(now: Current, path: str, state: StepState) -> None:
     else:
         st.caption("Or single sentences, which every new instruction must then hold word for word:")
         for sentence in sentences(state.instructions):
-            _line(now, Freeze(step=path, part="sentence", text=sentence), escape_markdown(sentence, 300))
+            _frozen_row(
+                now, Freeze(step=path, part="sentence", text=sentence), escape_markdown(sentence, 300)
+            )
     if state.demos and not whole and not is_on(frozen, Freeze(step=path, part="demos")):
         st.caption("Single solved examples:")
         for demo in state.demos:
             words = ", ".join(f"{name}: {as_text(value)}" for name, value in demo.values.items())
-            _line(now, Freeze(step=path, part="demo", text=demo_key(demo)), escape_markdown(words, 160))
+            _frozen_row(now, Freeze(step=path, part="demo", text=demo_key(demo)), escape_markdown(words, 160))
 
 
-def _line(now: Current, one: Freeze, label: str) -> None:
+def _frozen_row(now: Current, one: Freeze, label: str) -> None:
     key = f"freeze_{now.id}_{content_hash(one.model_dump())[:12]}"
     st.checkbox(
         label,
@@ -191,7 +193,7 @@ def _forget(project: str, lost: tuple[Freeze, ...]) -> None:
     )
 
 
-def _parts(project: str, path: str, parts: tuple[Part, ...], key: str) -> None:
+def _save_parts(project: str, path: str, parts: tuple[Part, ...], key: str) -> None:
     wanted = set(st.session_state[key] or ())
 
     def change(frozen: tuple[Freeze, ...]) -> tuple[Freeze, ...]:

@@ -1,4 +1,4 @@
-"""Which models a project uses: the one that answers, the one that writes prompts, and the one that teaches."""
+"""Choice of a project's models: the one that answers, the one that writes prompts, and the one that teaches."""
 
 from __future__ import annotations
 

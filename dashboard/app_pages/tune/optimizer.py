@@ -115,7 +115,7 @@ DETAILS = {
         "Finds what good answers have that bad ones lack, and says so. Good for tools.",
     ),
     "BetterTogether": ("Most thorough", "Each optimizer of the chain starts from the last one's result."),
-    "GEPA": ("Thorough", "Reads what went wrong, row by row, and rewrites the instruction to mend it."),
+    "GEPA": ("Thorough", "Reads what went wrong, row by row, and rewrites the instruction to fix it."),
     "InferRules": ("Quick", "States rules that were read off your rows, and shows solved rows."),
     "Autotune": (
         "Thorough",
@@ -135,7 +135,7 @@ EVERYTHING = "all"
 USUAL = ("Autotune", "BootstrapFewShotWithRandomSearch", "GEPA", "MIPROv2", "LabeledFewShot", "COPRO")
 """Some of each kind, shown first where nothing was asked for."""
 FIRST = 6
-"""Cards in sight where everything is shown; the rest is folded away, as nobody weighs fourteen ways of tuning."""
+"""Cards in sight where everything is shown; the rest is folded away, as fourteen ways of tuning are too many to compare."""
 
 
 def optimizer_cards(now: Current) -> None:
@@ -194,7 +194,7 @@ def optimizer_cards(now: Current) -> None:
     if need == "structure":
         with st.container(horizontal=True, vertical_alignment="center", key="structure_note"):
             st.caption(
-                "What steps there are, and whether one tries several times or mends its own answer, is chosen with the task.",
+                "What steps there are, and whether one tries several times or corrects its own answer, is chosen with the task.",
                 width="content",
             )
             st.page_link("app_pages/task/page.py", label="Open the task", icon=":material/edit_note:")
@@ -230,7 +230,7 @@ def _weights() -> None:
 
 
 def advised_optimizer(draft: ProjectDraft, rows: int) -> tuple[str, str]:
-    """Return the optimizer that suits a project with so many rows of examples, and why; nothing without rows.
+    """Return the optimizer that suits a project with this number of examples, and why; nothing without rows.
 
     >>> advised_optimizer(ProjectDraft(), 0), advised_optimizer(ProjectDraft(), 60)[0]
     (('', ''), 'BootstrapFewShotWithRandomSearch')

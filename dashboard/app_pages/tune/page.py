@@ -1,11 +1,11 @@
-"""How to improve the prompt, with which model, at what cost."""
+"""The tune page: optimizer, models, budget, and the start of a run."""
 
 import streamlit as st
 
 from dashboard.app_pages.tune.freeze_form import freeze_form
 from dashboard.app_pages.tune.model_picker import model_picker
 from dashboard.app_pages.tune.optimizer import budget_form, optimizer_cards, optimizer_options
-from dashboard.app_pages.tune.start import compare_guard, remarks_note, start_card
+from dashboard.app_pages.tune.start import compare_guard, feedback_card, start_card
 from dashboard.components.wizard import wizard_header
 
 now = wizard_header("tune")
@@ -17,9 +17,9 @@ if now is not None:
         budget_form(now)
         freeze_form(now)
     with side:
-        # Drawn below the button, run before it: whether remarks are used is a part of what will be started.
+        # Drawn below the button, run before it: the use of feedback is a part of what will be started.
         start = st.container(key="start_place")
-        remarks_note(now)
+        feedback_card(now)
         model_picker(now)
         compare_guard(now)
         with start:

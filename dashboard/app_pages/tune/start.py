@@ -1,4 +1,4 @@
-"""Before a run starts: whether its scores will be comparable with an earlier run's, and what has changed since."""
+"""The start of a run: comparison with an earlier run, feedback it will use, estimate and start button."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def compare_guard(now: Current) -> None:
     with st.container(border=True, key="compare_guard"):
         st.markdown(
             "**Compared with**",
-            help=explain("comparable", "Only then can the next run's scores be set beside an earlier run's."),
+            help=explain(
+                "comparable", "Only then can the next run's scores be compared with an earlier run's."
+            ),
         )
         picked = st.selectbox(
             "Compared with",
@@ -47,10 +49,10 @@ def compare_guard(now: Current) -> None:
             key=f"compare_with_{now.id}",
             label_visibility="collapsed",
         )
-        _said(next(r for r in done if r.id == picked), spec)
+        _differences(next(r for r in done if r.id == picked), spec)
 
 
-def _said(run: RunRow, spec: RunSpec) -> None:
+def _differences(run: RunRow, spec: RunSpec) -> None:
     try:
         differ = history.differences(reading.run_spec(run), spec)
     except ValueError:
@@ -80,51 +82,49 @@ def _spec(now: Current) -> RunSpec | None:
         return None
 
 
-REMARKS_SHOWN = 200
+FEEDBACK_SHOWN = 200
 THUMBS = {1: ":green[:material/thumb_up:]", -1: ":red[:material/thumb_down:]", 0: ":gray[:material/comment:]"}
 
 
-def remarks_for(now: Current) -> tuple[Feedback, ...]:
-    """Return the remarks that the next run takes: none where the person wants it without them."""
+def used_feedback(now: Current) -> tuple[Feedback, ...]:
+    """Return the feedback that the next run takes: none where the user switched it off."""
     if not st.session_state.get(_key(now), True):
         return ()
     found = feedback.rows(now.id, now.draft.dataset)
     # Which rows are kept for the test takes a second to say of 100,000 rows.
-    return feedback.feedback_of(found, held_out(now)) if found else ()
+    return feedback.feedback_of(found, final_test_rows(now)) if found else ()
 
 
-def remarks_note(now: Current) -> None:
-    """Say how many remarks will be used, and let the person take some or all of them out."""
+def feedback_card(now: Current) -> None:
+    """Show the feedback on answers that will be used, and let the user delete some or all of it."""
     found = feedback.rows(now.id, now.draft.dataset)
     if not found or now.draft.dataset is None:
         return
-    test = held_out(now)
+    test = final_test_rows(now)
     used = [r for r in found if r.row not in test]
     with st.container(border=True, key="remarks_note"):
         st.markdown(
-            f"**{count(len(used), 'remark') if used else 'No remark'} will be used**",
+            f"**Feedback on {count(len(used), 'answer') if used else 'no answer'} will be used**",
             help=explain(
-                "remark",
-                "Said on the Results page; ways of tuning that write instructions read it beside its row.",
+                "feedback on an answer",
+                "Given on the Results page; ways of tuning that write instructions read it with its row.",
             ),
         )
         if used:
-            st.toggle(
-                "Use them in the next run", True, key=_key(now), persist_state="session", width="content"
-            )
+            st.toggle("Use it in the next run", True, key=_key(now), persist_state="session", width="content")
         if len(used) < len(found):
             left = len(found) - len(used)
             st.caption(
-                f"{count(left, 'remark')} on rows of the final test {'is' if left == 1 else 'are'} left out: a search that "
-                "knew them would spoil the test."
+                f"Feedback on {count(left, 'row')} of the final test is left out: a search that "
+                "knew it would spoil the test."
             )
-        with st.expander("Read them", key="remarks_list"):
-            listed = found[:REMARKS_SHOWN]
+        with st.expander("Read it", key="remarks_list"):
+            listed = found[:FEEDBACK_SHOWN]
             numbers = reading.row_numbers(now.draft.dataset, (one.row for one in listed))
             for one in listed:
-                _line(now, now.draft.dataset, one, numbers[one.row], tested=one.row in test)
+                _feedback_row(now, now.draft.dataset, one, numbers[one.row], tested=one.row in test)
             st.button(
-                "Forget all of them",
+                "Delete all of it",
                 key="forget_remarks",
                 icon=":material/delete:",
                 on_click=callback(feedback.forget),
@@ -132,8 +132,8 @@ def remarks_note(now: Current) -> None:
             )
 
 
-def held_out(now: Current) -> frozenset[int]:
-    """Return the rows that the next run keeps for its final test; none where that cannot be told yet."""
+def final_test_rows(now: Current) -> frozenset[int]:
+    """Return the rows that the next run keeps for its final test; none where that is not known yet."""
     draft = now.draft
     if draft.dataset is None or draft.pipeline is None:
         return frozenset()
@@ -143,7 +143,7 @@ def held_out(now: Current) -> frozenset[int]:
         return frozenset()
 
 
-def _line(now: Current, dataset: str, one: FeedbackRow, number: int, *, tested: bool) -> None:
+def _feedback_row(now: Current, dataset: str, one: FeedbackRow, number: int, *, tested: bool) -> None:
     with st.container(
         horizontal=True, vertical_alignment="center", gap="small", key=f"remark_{one.row}_{one.candidate_id}"
     ):
@@ -155,7 +155,7 @@ def _line(now: Current, dataset: str, one: FeedbackRow, number: int, *, tested: 
             key=f"forget_{one.row}_{one.candidate_id}",
             icon=":material/close:",
             type="tertiary",
-            help="Forget this remark.",
+            help="Delete this feedback.",
             on_click=callback(feedback.forget),
             args=(now.id, dataset, [one]),
         )
@@ -198,8 +198,8 @@ def start_card(now: Current) -> None:
         else:
             st.caption("The run goes on when you close this tab. You can pause or stop it at any time.")
             if going := _going(now):
-                beside = f"{count(going, 'run')} of this project {'is' if going == 1 else 'are'} going on"
-                st.caption(f":blue[:material/monitoring:] {beside}; this one would run beside.")
+                others = f"{count(going, 'run')} of this project {'is' if going == 1 else 'are'} going on"
+                st.caption(f":blue[:material/monitoring:] {others}; this one would run at the same time.")
         if pressed and spec is not None and found is not None:
             _start(now, spec, found)
 
@@ -214,8 +214,8 @@ def _ready(now: Current) -> tuple[RunSpec | None, Estimate | None, str]:
         stored = next((d for d in reading.datasets() if d.id == now.draft.dataset), None)
         if stored is None:
             return None, None, "The examples of this project are gone. Bring them again on the Examples page."
-        said = {"model": model, "feedback": remarks_for(now)}
-        spec = now.draft.model_copy(update=said).to_run(stored.hash)
+        chosen = {"model": model, "feedback": used_feedback(now)}
+        spec = now.draft.model_copy(update=chosen).to_run(stored.hash)
         found = reading.estimate(spec)
     except EngineError as error:
         return None, None, str(error)

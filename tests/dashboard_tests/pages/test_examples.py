@@ -1,4 +1,4 @@
-"""The examples page: rows edited in the grid, left out, added, mended and undone; over a real store."""
+"""The examples page: rows edited in the grid, left out, added, fixed and undone; over a real store."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_another_tab_is_not_overwritten():
 
 
 @pytest.mark.parametrize("kind", ["blank", "duplicate", "spelling"])
-def test_a_finding_is_mended_on_the_page_and_undone(kind):
+def test_a_finding_is_fixed_on_the_page_and_undone(kind):
     project = mine()
     before = draft(project)
     (rows,) = [len(f.rows) for f in findings_of(before) if f.kind == kind]

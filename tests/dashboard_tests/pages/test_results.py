@@ -111,7 +111,7 @@ def test_rows_are_filtered_and_one_is_read_whole(project, finished):
     assert any("[[ ## queue ## ]]" in c.value for c in app.code), "the exact messages are there"
 
 
-def test_a_remark_on_an_answer_is_kept_and_shown_on_the_tune_page(project, finished):
+def test_feedback_on_an_answer_is_kept_and_shown_on_the_tune_page(project, finished):
     (best,) = [
         c for c in reading.candidates(finished) if c.id == reading.run(finished).result["best_candidate"]
     ]

@@ -1,4 +1,4 @@
-"""The tune page: models chosen apart, parts of the prompt frozen, remarks on their way, what is comparable."""
+"""The tune page: models chosen apart, parts of the prompt frozen, feedback for the next run, what is comparable."""
 
 from __future__ import annotations
 
@@ -106,25 +106,25 @@ def test_what_is_frozen_and_gone_is_said_and_forgotten(project):
     assert not app.button(key="start_run").disabled
 
 
-def test_remarks_go_into_the_next_run_and_can_be_left_out(project):
-    from dashboard.app_pages.tune.start import held_out, remarks_for
+def test_feedback_goes_into_the_next_run_and_can_be_left_out(project):
+    from dashboard.app_pages.tune.start import final_test_rows, used_feedback
     from dashboard.components.page import Current
 
     now = Current(next(p for p in reading.projects() if p.id == project), draft(project))
-    test = sorted(held_out(now))
+    test = sorted(final_test_rows(now))
     train = next(row for row in range(50) if row not in test)
     for row in (train, test[0]):
         feedback.save(project, now.draft.dataset, row, ("r", "c"), (-1, "Mind the plan.", "billing"))
     app = start(project)
-    assert "1 remark will be used" in said(app)
-    assert "1 remark on rows of the final test is left out" in said(app)
-    assert [f.row for f in remarks_for(now)] == [train]
+    assert "Feedback on 1 answer will be used" in said(app)
+    assert "Feedback on 1 row of the final test is left out" in said(app)
+    assert [f.row for f in used_feedback(now)] == [train]
     app.button(key="forget_remarks").click().run()
     assert feedback.rows(project, now.draft.dataset) == []
     assert "will be used" not in said(app)
 
 
-def test_a_started_run_carries_its_remarks(project, home):
+def test_a_started_run_carries_its_feedback(project, home):
     found = draft(project)
     test = split_of(found).test
     row = next(r for r in range(50) if r not in test)
