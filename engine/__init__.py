@@ -2,31 +2,50 @@
 
 Names are loaded when they are first used, so `import engine` costs next to nothing.
 
-How the packages stand on each other, top to bottom; nothing imports upwards:
+The packages, top to bottom; nothing imports upwards (checked by `lint-imports`):
 
-    compat        what programs written for DSPy expect: names, arguments; nothing else knows of it
+    compat        names and arguments of programs written for DSPy; nothing else knows of it
     cli           the `tuneboard` command
     serve         a compiled program as a web service and as an MCP tool
-    runs          a run as data, and the worker process that carries it out
-    export        a compiled program as JSON or as a Python script
+    runs          a run as data, the worker process that carries it out, and the child process that answers pages
+    export        a compiled program as a file, a script, a container, a DSPy program; the report
     store         the SQLite file: projects, datasets, runs and what happened in them
     registry      the table of contents: every optimizer, module, metric, adapter and export
-    optimizers    one algorithm a file; generators that ask and are answered, and do no I/O
-    search        the driver: calls, concurrency, budget, events, estimate, verdict
+    optimizers    one algorithm a file or folder; generators of asks that do no I/O
+    search        the contract of a search, its driver, meter, events, estimate and verdict
     streaming     a program's answer as it is written
-    evaluate      a program over rows, concurrently; a failed row is a record; telemetry: calls as OpenTelemetry spans
+    evaluate      a program over rows, concurrently; telemetry: calls as OpenTelemetry spans
     pipeline      the declarative pipeline that forms edit, and the program it becomes
     modules       strategies for answering one signature; metrics: how good an answer is
     retrieval     passages for a query
-    runtime       model, adapter, middleware and observers in force, in a context variable
     adapters      a signature as messages, a reply as typed fields; lm: models, cache, prices; tools: functions, sandbox
-    types         what a field holds beyond JSON: images, sound, files, documents
-    signature     typed contracts; dataset: tables of examples
-    prediction    what a program answers
-    records       the frozen nouns everything else passes around
-    errors        every exception; callbacks: hooks round calls; intervals: how sure a mean is
-    loop          the event loop all model calls run on
-    testing       stand-in models for tests
+    types         field values beyond JSON: images, sound, files, documents; dataset: tables of examples
+    signature     typed contracts; loop: the event loop all model calls run on
+    prediction    a program's answer
+    records       the frozen nouns everything else passes around; home, addresses
+    callbacks     hooks round calls
+    runtime       model, adapter, middleware and observers in force, in a context variable
+    errors        every exception; statistics, text, similarity: pure functions
+    testing       stand-in models, and the contract tests of an optimizer
+
+The words:
+
+    signature, field, instructions, demo   as in DSPy
+    module, program      a strategy for one signature; anything callable made of modules
+    pipeline, step       a program as data; one named predictor in it
+    example, dataset     a labelled row; the table; split: its train, validation and test rows
+    metric               how good: score, the number; feedback, why in words
+    candidate            what an optimizer may change, frozen
+    trial                one candidate scored on some rows
+    outcome              one row answered and scored, or failed: the only record of it
+    optimizer            the algorithm; search: its generator; ask: what that yields
+    budget               the limits; ledger: enforces them; meter: what a search sees of it; estimate: the forecast
+    leaderboard          candidates ranked by what is known
+    frozen part          what an optimizer must not change
+    user request         what a person asks of a running search
+    playground, preview  a prompt tried on one input; a few rows answered before a run
+    snapshot             a run's state at one moment, for a page
+    project, draft, run, worker, store, event, verdict, report, export   as they are
 
 A program in five lines, with the names users of DSPy know:
 
