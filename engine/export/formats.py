@@ -1,22 +1,289 @@
-"""The forms a tuned program can leave in, as a visible tuple. Adding one is one file and one line here.
+"""The forms a tuned program can leave in, as a visible tuple, and the forms that are one short text.
 
-Each turns the content of a program file into one file: a text, or the bytes of one that is made when it is asked for.
+Each form turns the content of a program file into one file: a text, or bytes made on request. A larger form has its own
+file or folder; adding one is that and one line in `EXPORTS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from engine.errors import UnknownNameError
+import orjson
+
+from engine.errors import EngineError, UnknownNameError
 from engine.export.container import container
 from engine.export.dspy.script import dspy_script
 from engine.export.dspy.state import state_text
-from engine.export.markdown import markdown_page
-from engine.export.messages import messages_json, messages_text, openai_requests
-from engine.export.program import ProgramFile, to_text
-from engine.export.python import python_script
+from engine.export.program import ProgramFile, literal, quotable, to_text
 from engine.export.standalone.script import standalone_script
+from engine.lm.choice import ModelChoice
+from engine.pipeline.spec import FieldSpec, StepSpec
+from engine.registry import get_adapter
+
+if TYPE_CHECKING:
+    from engine.adapters.base import Adapter
+    from engine.lm.choice import ModelChoice
+    from engine.modules.predict import Predict
+    from engine.records import StepState
+
+
+def markdown_page(program: ProgramFile) -> str:
+    """Return the page's text.
+
+    >>> from engine.pipeline.build import build_program
+    >>> from engine.export.program import program_file
+    >>> from engine.pipeline.spec import PipelineSpec
+    >>> step = StepSpec(name="route", inputs=(FieldSpec(name="text"),), outputs=(FieldSpec(name="team"),))
+    >>> spec = PipelineSpec(steps=(step,))
+    >>> print(markdown_page(program_file(spec, build_program(spec).candidate())).splitlines()[0])
+    # Tuned program
+    """
+    about = program.metadata
+    lines = [f"# {_inline(str(about.get('title') or 'Tuned program'))}", ""]
+    if about.get("verdict"):
+        lines += [_inline(str(about["verdict"])), ""]
+    facts = {
+        "Model": program.model.name if program.model else None,
+        "Tuned with": about.get("optimizer"),
+        "Scored by": about.get("metric"),
+        "Layout of messages": program.adapter,
+        "Made": about.get("created"),
+    }
+    lines += [f"- {name}: {_inline(str(value))}" for name, value in facts.items() if value]
+    tuned = program.tuned().steps
+    for step in program.pipeline.steps:
+        lines += _step(step)
+        for path, state in tuned.items():
+            if path.partition(".")[0] == step.name:
+                lines += _state(path, state)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _step(step: StepSpec) -> Iterator[str]:
+    yield from ("", f"## Step {_code(step.name)}", "", f"How it works: {_code(step.strategy)}.", "")
+    if step.model is not None:
+        yield from (f"It asks its own model: {_code(step.model.name)}.", "")
+    yield from _fields("Input", step.inputs)
+    yield from _fields("Output", step.outputs)
+
+
+def _fields(title: str, fields: Sequence[FieldSpec]) -> Iterator[str]:
+    yield from (f"| {title} | Type | Meaning |", "| --- | --- | --- |")
+    for f in fields:
+        kind = " / ".join(f.choices) if f.choices else f.type
+        yield f"| {_code(f.name)} | {_cell(kind)} | {_cell(f.description)} |"
+    yield ""
+
+
+def _state(path: str, state: StepState) -> Iterator[str]:
+    yield from (f"### Instructions of {_code(path)}", "", *_fenced(state.instructions), "")
+    if not state.demos:
+        return
+    yield from (f"### Solved examples of {_code(path)} ({len(state.demos)})", "")
+    for demo in state.demos:
+        text = orjson.dumps(
+            dict(demo.values), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str
+        ).decode()
+        yield from (*_fenced(text, "json"), "")
+
+
+def _fenced(text: str, language: str = "text") -> Iterator[str]:
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    yield from (f"{fence}{language}", *text.splitlines(), fence)
+
+
+def _code(text: str) -> str:
+    return f"`{text.replace('`', '')}`"
+
+
+def _inline(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]()#+!|<>~&@:/])", r"\\\1", " ".join(text.split()))
+
+
+def _cell(text: str) -> str:
+    return _inline(text) or " "
+
+
+def step_messages(program: ProgramFile) -> dict[str, list[dict[str, Any]]]:
+    """Return each step's messages by path, as its adapter lays them out; inputs stand as `{name}`.
+
+    >>> from engine.pipeline.build import build_program
+    >>> from engine.export.program import program_file
+    >>> from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
+    >>> step = StepSpec(name="route", inputs=(FieldSpec(name="text"),), outputs=(FieldSpec(name="team"),))
+    >>> spec = PipelineSpec(steps=(step,))
+    >>> messages = step_messages(program_file(spec, build_program(spec).candidate()))["route"]
+    >>> [m["role"] for m in messages], "{text}" in messages[-1]["content"]
+    (['system', 'user'], True)
+    """
+    adapter = get_adapter(program.adapter)()
+    found = {}
+    for path, step in program.build().named_predictors():
+        found[path] = _messages(step.adapter or adapter, step)
+    return found
+
+
+def _messages(adapter: Adapter, step: Predict) -> list[dict[str, Any]]:
+    signature = step.prompted()
+    inputs: dict[str, str] = {}
+    media = []
+    for name in signature.input_fields:
+        try:
+            adapter.format(signature, (), {name: f"{{{name}}}"})
+            inputs[name] = f"{{{name}}}"
+        except EngineError:
+            media.append(name)  # a picture or the like has no name that could stand for it inside a text
+    messages = adapter.format(signature, step.demos, inputs)
+    before, after = adapter.marks
+    sections = "".join(f"{before}{{{{{{name}}}}}}{after}".format(name=name) for name in media)
+    return [*messages[:-1], {**messages[-1], "content": f"{sections}{messages[-1]['content']}"}]
+
+
+def messages_json(program: ProgramFile) -> str:
+    """Return every step's messages as JSON by path."""
+    return _json(step_messages(program))
+
+
+def messages_text(program: ProgramFile) -> str:
+    """Return every step's messages as text, each under its role."""
+    parts = []
+    for path, messages in step_messages(program).items():
+        parts.append(f"===== {path} =====")
+        parts += [f"--- {message['role']} ---\n{_shown(message['content'])}" for message in messages]
+    return "\n\n".join(parts) + "\n"
+
+
+def openai_requests(program: ProgramFile) -> str:
+    """Return the JSON body of a chat completions request for each step by path; several demonstrations are turns of it."""
+    own = {step.name: step.model for step in program.pipeline.steps}
+    bodies = {
+        path: {**_settings(own.get(path.partition(".")[0]) or program.model), "messages": messages}
+        for path, messages in step_messages(program).items()
+    }
+    return _json(bodies)
+
+
+def _settings(model: ModelChoice | None) -> dict[str, Any]:
+    name = model.name.partition("/")[2] or model.name if model else "gpt-4o-mini"
+    chosen = model.model_dump(include={"temperature", "max_tokens"}, exclude_none=True) if model else {}
+    return {"model": name, **chosen}
+
+
+def _shown(content: Any) -> str:
+    return content if isinstance(content, str) else _json(content)
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n"
+
+
+def python_script(program: ProgramFile) -> str:
+    """Return the script's text. Passages that steps search are in it, of a large corpus its hash."""
+    settings = (program.model or ModelChoice()).model_dump(exclude_none=True)
+    arguments = {"model": settings.pop("name"), "api_base": settings.pop("base_url", None), **settings}
+    pipeline = program.pipeline
+    texts = {
+        "TITLE": quotable(program.title),
+        "OPTIONS": " ".join(f'--{f.name} "..."' for f in pipeline.inputs),
+        "INPUTS": repr([f.name for f in pipeline.inputs]),
+        "OUTPUTS": repr([f.name for f in pipeline.outputs]),
+        "MODEL": literal({k: v for k, v in arguments.items() if v is not None}),
+        "ADAPTER": repr(program.adapter),
+        "PIPELINE": literal(pipeline.model_dump(mode="json", exclude_defaults=True)),
+        "TUNED": literal(program.tuned().as_dict()),
+    }
+    # In one pass: a text may itself hold something that looks like a mark.
+    return re.sub(r"@([A-Z]+)@", lambda mark: texts[mark[1]], _SCRIPT)
+
+
+_SCRIPT = '''\
+"""@TITLE@.
+
+    pip install tuneboard     (or the .whl file in program_container.zip)
+    python program_tuneboard.py @OPTIONS@
+    python program_tuneboard.py rows.csv > answers.csv
+"""
+
+import argparse
+import csv
+import json
+import sys
+
+from engine import LM, context
+from engine.adapters.values import parse_value
+from engine.errors import EngineError
+from engine.pipeline.build import build_program
+from engine.pipeline.signatures import field_type
+from engine.pipeline.spec import PipelineSpec
+from engine.records import Candidate
+from engine.registry import get_adapter
+
+INPUTS = @INPUTS@
+OUTPUTS = @OUTPUTS@
+MODEL = @MODEL@
+ADAPTER = @ADAPTER@
+
+PIPELINE = @PIPELINE@
+
+TUNED = @TUNED@
+
+
+def load():
+    """Return the tuned program."""
+    return build_program(PipelineSpec.model_validate(PIPELINE)).with_candidate(Candidate.from_dict(TUNED))
+
+
+def answer(program, row):
+    """Return the program's answer to one row: output name -> JSON value."""
+    prediction = program(**{field.name: typed(field, row[field.name]) for field in program.spec.inputs})
+    return {name: json.loads(json.dumps(prediction[name], default=plain)) for name in OUTPUTS}
+
+
+def typed(field, value):
+    """Return an input's text as a value of its type."""
+    return parse_value(value, field_type(field)) if isinstance(value, str) and field.type != "str" else value
+
+
+def plain(value):
+    """Return a value that JSON has no form for as one that it has."""
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else getattr(value, "value", str(value))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file", nargs="?", help="a CSV file with the columns " + ", ".join(INPUTS))
+    for name in INPUTS:
+        parser.add_argument("--" + name)
+    given = parser.parse_args()
+    with context(lm=LM(**MODEL), adapter=get_adapter(ADAPTER)()):
+        program = load()
+        if given.file is None:
+            missing = [name for name in INPUTS if getattr(given, name) is None]
+            if missing:
+                parser.error("give a CSV file, or the option --" + " and --".join(missing))
+            print(json.dumps(answer(program, vars(given)), ensure_ascii=False))
+            return
+        with open(given.file, newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+        missing = [name for name in INPUTS if rows and name not in rows[0]]
+        if missing:
+            parser.error("the file has no column " + ", ".join(missing) + "; it has " + ", ".join(rows[0]))
+        writer = csv.DictWriter(sys.stdout, [*INPUTS, *OUTPUTS])
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({name: row[name] for name in INPUTS} | answer(program, row))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (EngineError, OSError) as error:
+        sys.exit(str(error))
+'''
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from engine import (
 )
 from engine.adapters import ADAPTERS, adapter_by_name
 from engine.errors import AdapterParseError, ProgramFileError, UnknownNameError
-from engine.export.messages import step_messages
+from engine.export.formats import step_messages
 from engine.export.program import load_program, program_file, save_program
 from engine.lm.client import LM
 from engine.pipeline.build import build_program

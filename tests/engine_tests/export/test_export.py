@@ -10,6 +10,7 @@ from run_setup import COLOURS, PIPELINE, THINGS
 
 import engine
 from engine.errors import ProgramFileError
+from engine.export.formats import python_script
 from engine.export.program import (
     brought_forward,
     load_program,
@@ -18,7 +19,6 @@ from engine.export.program import (
     save_program,
     to_text,
 )
-from engine.export.python import python_script
 from engine.lm.keys import key_for
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec

@@ -6,8 +6,7 @@ from openai_server import OpenAIServer
 from run_setup import PIPELINE
 
 import engine
-from engine.export.formats import EXPORTS
-from engine.export.messages import messages_json, messages_text, openai_requests
+from engine.export.formats import EXPORTS, messages_json, messages_text, openai_requests
 from engine.export.program import program_file
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec

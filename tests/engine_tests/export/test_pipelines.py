@@ -12,9 +12,8 @@ import pytest
 
 import engine
 from engine.errors import PipelineError, ProgramFileError
-from engine.export.messages import step_messages
+from engine.export.formats import python_script, step_messages
 from engine.export.program import load_program, parse_program, program_file, save_program, to_text
-from engine.export.python import python_script
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import Condition, CorpusSpec, Each, FieldSpec, PipelineSpec, StepOptions, StepSpec
 

@@ -17,9 +17,8 @@ from starlette.testclient import TestClient
 
 from engine import loop
 from engine.errors import MissingKeyError, PipelineError
-from engine.export.formats import get_export
+from engine.export.formats import get_export, python_script
 from engine.export.program import load_program, program_file, read_program, save_program
-from engine.export.python import python_script
 from engine.lm.choice import ModelChoice
 from engine.lm.connection import QUESTION
 from engine.pipeline.build import build_program
