@@ -13,9 +13,8 @@ from typing import Any
 from dashboard.state import reading
 from dashboard.state.selection import writing
 from dashboard.views.comparison import as_text
-from engine.home import data_home
 from engine.runs.spec import Feedback
-from engine.store.rows import FeedbackRow, VersionRow
+from engine.store.rows import FeedbackRow
 
 
 def rows(project_id: str, dataset_id: str | None) -> list[FeedbackRow]:
@@ -88,47 +87,3 @@ def grade_key(answer: Mapping[str, Any], outputs: Sequence[str]) -> str:
 
 def _thumbs(value: int) -> Any:
     return (value > 0) - (value < 0)
-
-
-def keep(run_id: str, candidate_id: str | None = None, note: str = "") -> VersionRow:
-    """Keep a run's best prompt (or another one) as a version of its project's program. Raises EngineError."""
-    from engine.runs.exports import keep_version
-
-    with writing() as store:
-        return keep_version(store, run_id, candidate_id, note)
-
-
-def use(project_id: str, number: int) -> None:
-    """Put a version into use. Raises EngineError."""
-    from engine.runs.exports import use_version
-
-    with writing() as store:
-        use_version(data_home(), store, project_id, number)
-
-
-def use_none(project_id: str) -> None:
-    """Take the program in use out of use."""
-    from engine.runs.exports import use_none as stop_using
-
-    with writing() as store:
-        stop_using(data_home(), store, project_id)
-
-
-def set_run_in_use(run_id: str, project_id: str, in_use: bool) -> None:
-    """Keep a run's best prompt as a version and put it into use; or take the program in use out of use."""
-    if in_use:
-        use(project_id, keep(run_id).number)
-    else:
-        use_none(project_id)
-
-
-def note(project_id: str, number: int, text: str) -> None:
-    """Keep the user's note on a version."""
-    with writing() as store:
-        store.versions.set_note(project_id, number, text)
-
-
-def tag(run_id: str, tags: Sequence[str]) -> None:
-    """Give a run these tags."""
-    with writing() as store:
-        store.runs.set_tags(run_id, tags)

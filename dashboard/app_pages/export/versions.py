@@ -7,8 +7,8 @@ from datetime import datetime
 import streamlit as st
 
 from dashboard.components.page import callback
-from dashboard.state import feedback, reading
-from dashboard.state.selection import read_only
+from dashboard.state import reading
+from dashboard.state.selection import read_only, writing
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
@@ -62,7 +62,7 @@ def _version(version: VersionRow) -> None:
                 "Take out of use",
                 key=f"version_off_{version.number}",
                 type="tertiary",
-                on_click=callback(feedback.use_none),
+                on_click=callback(_use_none),
                 args=(version.project_id,),
             )
         else:
@@ -97,16 +97,29 @@ def _keep_form(run: RunRow, kept: list[VersionRow]) -> None:
 
 
 def _keep_version(run_id: str) -> None:
+    from engine.runs.exports import keep_version
+
     # Read here: what was typed just before the button was pressed is newer than the last drawing of the page.
     words = str(st.session_state.get(f"version_note_{run_id}", ""))
     try:
-        feedback.keep(run_id, note=words)
+        with writing() as store:
+            keep_version(store, run_id, note=words)
     except EngineError as error:
         st.session_state["version_refused"] = str(error)
 
 
 def _use(project_id: str, number: int) -> None:
+    from engine.runs.exports import use_version
+
     try:
-        feedback.use(project_id, number)
+        with writing() as store:
+            use_version(data_home(), store, project_id, number)
     except EngineError as error:
         st.session_state["version_refused"] = str(error)
+
+
+def _use_none(project_id: str) -> None:
+    from engine.runs.exports import use_none
+
+    with writing() as store:
+        use_none(data_home(), store, project_id)

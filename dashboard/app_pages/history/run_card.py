@@ -9,12 +9,13 @@ import streamlit as st
 from dashboard.components.page import PAGES, callback, open_page, show_error
 from dashboard.components.prompt_diff import prompt_diff
 from dashboard.components.runs import state_badge, verdict_card
-from dashboard.state import drafts, feedback, reading
-from dashboard.state.selection import read_only
+from dashboard.state import drafts, reading
+from dashboard.state.selection import read_only, writing
 from dashboard.views import history
 from dashboard.views.history import Difference
 from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
+from engine.home import data_home
 from engine.search.wording import runs_sentence
 from engine.store.rows import RunRow
 
@@ -221,11 +222,18 @@ def _note(run_id: str) -> None:
 
 
 def _tags(run_id: str) -> None:
-    feedback.tag(run_id, st.session_state[f"tags_{run_id}"])
+    with writing() as store:
+        store.runs.set_tags(run_id, st.session_state[f"tags_{run_id}"])
 
 
 def _use(run: RunRow, in_use: bool) -> None:
+    from engine.runs.exports import keep_version, use_none, use_version
+
     try:
-        feedback.set_run_in_use(run.id, run.project_id, in_use)
+        with writing() as store:
+            if in_use:
+                use_version(data_home(), store, run.project_id, keep_version(store, run.id).number)
+            else:
+                use_none(data_home(), store, run.project_id)
     except EngineError as error:
         st.session_state["in_use_refused"] = str(error)

@@ -8,7 +8,8 @@ import pytest
 from page_frame import open_page, said
 from run_setup import add_data, spec
 
-from dashboard.state import feedback, reading
+from dashboard.state import reading
+from engine.runs.exports import keep_version
 from engine.runs.spec import Named, ProjectDraft
 from engine.runs.worker import work
 from engine.store.store import Store
@@ -59,8 +60,7 @@ def test_a_finished_run_shows_its_proof_and_every_form(home):
 def test_a_version_is_kept_used_and_put_back(home):
     run_id, project = finished(home)
     with Store.open() as store:
-        seed = store.runs.get(run_id).result["seed_candidate"]
-    feedback.keep(run_id, seed, "the first")
+        keep_version(store, run_id, store.runs.get(run_id).result["seed_candidate"], "the first")
     app = start(project=project, run=run_id)
     assert not app.button(key="keep_version").disabled
     app.text_input(key=f"version_note_{run_id}").set_value("**better**").run()

@@ -9,9 +9,10 @@ import pytest
 from page_frame import open_page, said
 from run_setup import PIPELINE, add_data, spec
 
-from dashboard.state import drafts, feedback, reading
+from dashboard.state import drafts, reading
 from dashboard.views import history
 from engine.records import Outcome
+from engine.runs.exports import use_version
 from engine.runs.spec import ModelChoice, Named, ProjectDraft, SplitSpec
 from engine.runs.worker import work
 from engine.search.wording import runs_sentence
@@ -115,18 +116,20 @@ def test_notes_tags_and_the_program_in_use_are_kept(home):
     work(home, first)
     work(home, second)
     drafts.set_note(first, "for the board\n<b>")
-    feedback.tag(first, ["board", " board", "v1"])
-    feedback.set_run_in_use(first, project, True)
-    feedback.set_run_in_use(second, project, True)
+    with Store.open() as store:
+        store.runs.set_tags(first, ["board", " board", "v1"])
+    for row, run in ((1, first), (0, second)):
+        select(start(), row).toggle(key=f"in_use_{run}_False").set_value(True).run()
     by_id = {r.id: r for r in reading.runs()}
     assert by_id[first].note == "for the board\n<b>"
     assert by_id[first].tags == ("board", "v1")
     assert not by_id[first].in_use
     assert by_id[second].in_use
     assert [(v.number, v.in_use) for v in reading.versions(project)] == [(2, True), (1, False)]
-    feedback.use(project, 1)
+    with Store.open() as store:
+        use_version(home, store, project, 1)
     assert reading.run(first).in_use
-    feedback.set_run_in_use(first, project, False)
+    select(start(), 1).toggle(key=f"in_use_{first}_True").set_value(False).run()
     assert not any(r.in_use for r in reading.runs())
     names = {project: "P"}
     assert [r.id for r in history.matching_runs(reading.runs(), names, tags=["v1"])] == [first]
