@@ -126,7 +126,7 @@ ROLES = {"input": "Input", "output": "Answer", "ignore": "Not used"}
 
 
 def offer_task(now: Current, dataset_id: str) -> None:
-    """Let the person say which columns are read and which are answered, and make the task of that."""
+    """Let the user say which columns are read and which are answered, and make the task of that."""
     from engine.dataset import guess_roles
 
     found = reading.profiles(dataset_id)

@@ -29,7 +29,7 @@ LARGEST_SHOWN = 4 * 2**20
 
 
 def files_source(project_id: str) -> tuple[str, bytes] | None:
-    """Let the person choose pictures and PDFs; return a table of them as a file, one row each, once they are taken."""
+    """Let the user choose pictures and PDFs; return a table of them as a file, one row each, once they are taken."""
     taken = st.session_state.get("uploads_taken", 0)
     files = st.file_uploader(
         "Pictures or PDFs, one row each",
@@ -113,7 +113,7 @@ PASTE = "message,queue\nWhere is my parcel?,shipping\nI was charged twice.,billi
 
 
 def example_source(now: Current) -> None:
-    """Let the person bring examples; what was chosen is stored at once."""
+    """Let the user bring examples; what was chosen is stored at once."""
     ways = WAYS if _stored() else WAYS[:-1]
     way = st.segmented_control(
         "Where from", ways, default=WAYS[0], key="source_way", label_visibility="collapsed", required=True

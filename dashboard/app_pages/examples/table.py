@@ -122,7 +122,7 @@ def examples_of(now: Current, dataset_id: str) -> None:
     file_notes(table)
     spec = now.draft.pipeline
     fits = spec is not None and _fits(spec, now.draft.mapping, table.columns)
-    if spec is not None and _has_fields(spec):
+    if spec is not None and (spec.inputs or spec.outputs):
         st.markdown("##### Fields and their columns")
         mapping_cards(now, spec, dataset_id)
     if not fits:
@@ -178,10 +178,6 @@ def _csv(dataset_id: str) -> bytes:
     from engine.dataset.table import safe_csv
 
     return safe_csv(reading.dataset(dataset_id))
-
-
-def _has_fields(spec: PipelineSpec) -> bool:
-    return bool(spec.inputs or spec.outputs)
 
 
 def _fits(spec: PipelineSpec, mapping: dict[str, str], columns: tuple[str, ...]) -> bool:

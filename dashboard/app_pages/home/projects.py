@@ -19,7 +19,7 @@ from engine.store.rows import ProjectRow, RunRow
 
 
 def new_project() -> None:
-    """Offer a new, empty project: from the person's own examples, or from its task."""
+    """Offer a new, empty project: from the user's own examples, or from its task."""
     with st.popover("New project", icon=":material/add:", key="new_project", width="content", type="primary"):
         name = st.text_input(
             "Name", key="new_name", placeholder="For example: Route incoming mail", label_visibility="visible"
@@ -131,9 +131,8 @@ def _card(project: ProjectRow, runs: Sequence[RunRow], *, first: bool) -> None:
 def _words(found: Sequence[Step], runs: Sequence[RunRow]) -> str:
     if runs:
         word, colour, icon = STATES[runs[0].state]
-        return (
-            f":{colour}[{icon} {word}] · {count(len(runs), 'run')}, the last on {_when(runs[0].created_at)}"
-        )
+        at = datetime.fromtimestamp(runs[0].created_at).astimezone().strftime("%d %b, %H:%M")
+        return f":{colour}[{icon} {word}] · {count(len(runs), 'run')}, the last on {at}"
     where = next((s for s in found if s.state == "attention"), found[-1])
     return escape_markdown(where.sentence, 140)
 
@@ -265,7 +264,3 @@ def _delete(project: ProjectRow) -> None:
         if st.button("Delete", key="delete_yes", type="primary"):
             drafts.delete_project(project.id)
             st.rerun()
-
-
-def _when(at: float) -> str:
-    return datetime.fromtimestamp(at).astimezone().strftime("%d %b, %H:%M")

@@ -107,10 +107,11 @@ def preview_table(now: Current, shown: Preview) -> None:
         f"{count(len(failed), 'row')} failed" if failed else "",
     ]
     st.caption(" · ".join(p for p in parts if p))
+    has_code = now.draft.metric is not None and now.draft.metric.name == "PythonMetric"
     for line, sentence in dict.fromkeys(
         (error_line(r.error or ""), _last(r.error or "")) for r in failed[:3]
     ):
-        where = "" if line is None or not _has_code(now) else f"Line {line}: "
+        where = "" if line is None or not has_code else f"Line {line}: "
         st.markdown(f":red[:material/error:] {where}{escape_markdown(sentence, 300)}")
     st.dataframe(
         [_table_row(shown, r, outputs) for r in rows],
@@ -149,10 +150,6 @@ def _will_ask(now: Current, number: int) -> str:
     return (
         f"At least {count(calls, 'call')} to {escape_markdown(title_of(draft.model or ModelChoice()))}{said}."
     )
-
-
-def _has_code(now: Current) -> bool:
-    return now.draft.metric is not None and now.draft.metric.name == "PythonMetric"
 
 
 def _last(error: str) -> str:

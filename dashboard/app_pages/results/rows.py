@@ -1,4 +1,4 @@
-"""One row whole: every prompt's answer, what the metric said, what it took, the exact messages, and a person's word on it."""
+"""One row whole: every prompt's answer, what the metric said, what it took, the exact messages, and the user's feedback."""
 
 from __future__ import annotations
 
@@ -299,7 +299,7 @@ def row_matrix(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
 
 
 def split_choice(found: Sequence[ComparedCandidate], *, key: str = "compare_split") -> str | None:
-    """Let the person choose the rows to compare on; return the split, or None (said why) where there is none."""
+    """Let the user choose the rows to compare on; return the split, or None (said why) where there is none."""
     there = candidates.splits(found)
     if not there:
         missing = [c.name for c in found if not c.trials]

@@ -208,7 +208,7 @@ def _hint(provider: Provider | None, *, own: bool) -> None:
 
 
 def price_form(choice: ModelChoice, key: str) -> None:
-    """Let the person set a model's price, or go back to the usual one."""
+    """Let the user set a model's price, or go back to the usual one."""
     found = price(choice.name)
     own = choice.name in own_prices()
     with st.expander("Price", icon=":material/payments:", key=f"{key}_price"):
@@ -288,7 +288,7 @@ def _model(choice: ModelChoice, key: str) -> None:
 
 
 def key_form(variable: str, key: str, *, open_now: bool) -> None:
-    """Let the person give a key: for this page only, or into the system's keyring."""
+    """Let the user give a key: for this page only, or into the system's keyring."""
     with st.expander("API key", icon=":material/key:", expanded=open_now, key=f"{key}_expander"):
         with st.form(f"{key}_form", border=False, clear_on_submit=True):
             typed = st.text_input(

@@ -104,7 +104,7 @@ PASTE = "Refunds take five working days.\n\nParcels are sent on Mondays and Thur
 
 
 def corpus_form(project_id: str, step: StepSpec, at: int, key: str) -> None:
-    """Show what a step searches, and let the person replace it."""
+    """Show what a step searches, and let the user replace it."""
     options = step.options
     st.markdown(
         f"**Where it looks** · {escape_markdown(words_of(options.corpus), 80)}",

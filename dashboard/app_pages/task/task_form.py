@@ -249,7 +249,7 @@ def _strategy(project_id: str, at: int, key: str) -> None:
             options = options.model_copy(update={"tools": DEFAULT_TOOLS})
         if chosen == "tool" and len(options.tools) != 1:
             options = options.model_copy(update={"tools": ("calculator",)})
-        # A search and a tool ask no model; one of their own would stand in the way of the run.
+        # A search and a tool ask no model; a model named there would prevent the run.
         own = {"model": None, "extraction_model": None} if chosen in NO_MODEL else {}
         return step.model_copy(update={"strategy": chosen, "options": options, **own})
 

@@ -39,7 +39,7 @@ SAME = "The same model"
 
 
 def model_picker(now: Current) -> None:
-    """Let the person choose among the models of the settings."""
+    """Let the user choose among the models of the settings."""
     chosen = now.draft.model or ModelChoice()
     models = reading.saved_models()
     if chosen not in models:
@@ -83,7 +83,7 @@ def model_picker(now: Current) -> None:
 
 
 def _steps(now: Current) -> None:
-    """Say which steps ask a model of their own."""
+    """Say which steps ask their own model."""
     for name, what in models_of_steps(now.draft.pipeline):
         st.caption(f":material/alt_route: The step **{escape_markdown(name)}** {escape_markdown(what)}.")
 
