@@ -30,7 +30,7 @@ from engine.errors import EngineError
 from engine.runs.spec import ModelChoice, ProjectDraft
 
 FIRST_PAGE = (
-    *(f"dashboard.app_pages.home.{name}" for name in ("projects", "welcome", "runs")),
+    *(f"dashboard.app_pages.home.{name}" for name in ("projects", "welcome")),
     *("dashboard.components.wizard", "engine.registry", "engine.runs.parts", "engine.pipeline.check"),
 )
 THRESHOLDS = (20_000, 20, 20)

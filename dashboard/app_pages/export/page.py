@@ -11,8 +11,8 @@ from dashboard.app_pages.export.cards import (
     proof_card,
     report_card,
     results_card,
+    version_list,
 )
-from dashboard.app_pages.export.versions import version_list
 from dashboard.components.page import tune_link
 from dashboard.components.runs import current_run, run_picker
 from dashboard.components.wizard import wizard_header

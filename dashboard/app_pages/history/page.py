@@ -2,8 +2,7 @@
 
 import streamlit as st
 
-from dashboard.app_pages.history.run_card import run_card, run_compare
-from dashboard.app_pages.history.table import history_table
+from dashboard.app_pages.history.runs import history_table, run_card, run_compare
 from dashboard.components.page import page_title, tune_link
 from dashboard.state import reading
 

@@ -3,8 +3,7 @@
 import streamlit as st
 
 from dashboard.app_pages.home.projects import archived_projects, new_project, project_cards
-from dashboard.app_pages.home.runs import run_list, running_now
-from dashboard.app_pages.home.welcome import first_steps, glossary_list, sample_gallery
+from dashboard.app_pages.home.welcome import first_steps, glossary_list, run_list, running_now, sample_gallery
 from dashboard.components.page import page_title
 from dashboard.components.wizard import hint_bar, hint_switch
 from dashboard.state import drafts, reading

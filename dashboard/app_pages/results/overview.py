@@ -7,10 +7,14 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.app_pages.results.charts import candidate_family, candidate_matrix, candidate_table
+from dashboard.app_pages.results.charts import (
+    candidate_family,
+    candidate_matrix,
+    candidate_table,
+    step_credit_card,
+)
 from dashboard.app_pages.results.compare import candidate_compare, candidate_picker, heads
 from dashboard.app_pages.results.rows import row_matrix, split_choice
-from dashboard.app_pages.results.step_credit import step_credit_card
 from dashboard.components.page import show_error, tune_link
 from dashboard.components.plot import plot
 from dashboard.components.runs import verdict_card

@@ -226,8 +226,8 @@ def test_the_offline_model_says_why_it_writes_no_rows():
 
 
 def test_pictures_become_rows_of_an_image_task(home):
-    from dashboard.app_pages.examples.mapping import with_attachments
     from dashboard.app_pages.examples.source import table_of
+    from dashboard.app_pages.examples.table import with_attachments
     from engine.dataset import profile
 
     png = bytes.fromhex(
