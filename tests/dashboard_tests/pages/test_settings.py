@@ -64,7 +64,7 @@ def test_a_server_of_ones_own_is_added_with_the_click_that_leaves_its_address():
     app.text_input(key="new_base_url_OpenAI").set_value("http://127.0.0.1:9/v1")
     app.button(key="add_model_button").click().run()
     assert not app.exception
-    assert "asked directly" in said(app)
+    assert "is asked, directly" in said(app)
     assert [m.base_url for m in reading.saved_models()] == [None, "http://127.0.0.1:9/v1"]
 
 

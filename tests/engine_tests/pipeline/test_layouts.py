@@ -208,7 +208,7 @@ def test_a_programs_layouts_are_in_its_spec_and_back():
         (TwoStepAdapter(LM("openai/gpt-4o-mini", num_retries=1)), "cannot say: num_retries"),
         (
             type("Mine", (JSONAdapter,), {})(),
-            "'think' has a message layout of its own in a part of it, or one",
+            "'think' has its own message layout in a part of it, or a",
         ),
     ],
 )
