@@ -61,6 +61,7 @@ def copied(value: Any, memo: dict[int, Any]) -> Any:
     try:
         return copy.deepcopy(value, memo)
     except (TypeError, copy.Error, NotImplementedError, RecursionError):
+        # Locks, connections and some objects of libraries refuse a copy: the copy of the program shares them.
         return value
 
 

@@ -237,6 +237,7 @@ def _lookup(name: str, names: Names) -> Any:
         found = getattr(typing, name)
     if found is None or isinstance(found, types.ModuleType):
         found = _KNOWN.get(name)
+    # Looked up, not imported: the package of public names lies above this one, and a caller that means it has loaded it.
     if found is None and name in _OWN and "engine" in sys.modules:
         found = getattr(sys.modules["engine"], name)
     if not _is_type(found):
@@ -255,7 +256,7 @@ def _dotted(node: ast.Attribute, names: Names) -> Any:
     else:
         found = names.get(root)
         if found is None and root in _ENGINE_NAMES:
-            found = sys.modules["engine"]
+            found = sys.modules["engine"]  # as in `_lookup`: above this package, and loaded by the caller
     for part in rest:
         found = None if found is None or part.startswith("_") else getattr(found, part, None)
     if not _is_type(found):

@@ -60,7 +60,7 @@ def kpi_cards(result: Mapping[str, Any]) -> None:
         _card(
             "Time per row",
             moment(after["seconds_per_row"]),
-            help="The median time one row took with the best prompt. Rows run side by side, so many take less.",
+            help="The median time one row took with the best prompt. Rows run at the same time, so a batch takes less than their sum.",
         )
 
 

@@ -40,7 +40,7 @@ class MIPROv2(Optimizer):
     minibatch, T trials, P steps and n candidates: (1 + T/5) V c + T M c at most for trials (T V c
     without minibatches), P (k - 1) for proposals (k = n/2, or n without examples) and at most 10 for notes
     on the data, and at most train rows x c to solve rows. T is max(2 x variables x log2 n, 1.5 n) draws; with
-    examples as many as differ among so many draws, K (1 - (1 - 1/K)^T) of K = (k n)^P. A budget in calls
+    examples as many as are expected to differ among T draws, K (1 - (1 - 1/K)^T) of K = (k n)^P. A budget in calls
     lowers V to a fifth of what it leaves, tries as long as it goes, and spends what the last trial leaves on
     full scores.
     Source: arXiv 2406.11695.
