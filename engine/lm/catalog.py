@@ -22,10 +22,10 @@ Protocol = Literal["offline", "openai", "litellm"]
 class Provider:
     """One provider: how its models' names begin, where it is and what it needs.
 
-    `base_url` is None where the person has to give it, or where litellm knows it. `key_env` names the
-    environment variable that holds the key. `local` says that it runs on the person's own machine (free).
+    `base_url` is None where the user has to give it, or where litellm knows it. `key_env` names the
+    environment variable that holds the key. `local` says that it runs on the user's own machine (free).
     `own_address`: there is no address but the customer's own, so the usual key is the one for it.
-    `examples` are whole model names that can be pasted as they are.
+    `models` are some of its models, as examples.
     """
 
     prefix: str
@@ -33,11 +33,24 @@ class Provider:
     protocol: Protocol
     base_url: str | None = None
     key_env: str | None = None
-    needs_key: bool = True
+    models: tuple[str, ...] = ()
     local: bool = False
-    json_schema: bool = False
-    examples: tuple[str, ...] = ()
     own_address: bool = False
+
+    @property
+    def examples(self) -> tuple[str, ...]:
+        """Whole model names that can be pasted as they are."""
+        return tuple(f"{self.prefix}/{model}" for model in self.models)
+
+    @property
+    def needs_key(self) -> bool:
+        """True if nothing is answered without a key; a local server may have one all the same."""
+        return self.key_env is not None and not self.local
+
+    @property
+    def json_schema(self) -> bool:
+        """True if every model takes a JSON schema as response_format: the local servers see to it themselves."""
+        return self.local and self.protocol == "openai"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,154 +185,101 @@ _BASE_URL_VARIABLES = {
     "hosted_vllm": ("HOSTED_VLLM_API_BASE",),
 }
 
+
+def _hosted(prefix: str, title: str, base_url: str, key_env: str, *models: str) -> Provider:
+    """Return a provider on the network that speaks the OpenAI protocol."""
+    return Provider(prefix, title, "openai", base_url, key_env, models)
+
+
+def _own(prefix: str, title: str, port: int, *models: str, key_env: str | None = None) -> Provider:
+    """Return a server on the user's own machine."""
+    url = f"http://localhost:{port}/v1"
+    return Provider(prefix, title, "openai", url, key_env, models, local=True)
+
+
+def _by_litellm(
+    prefix: str, title: str, key_env: str | None = None, *models: str, own_address: bool = False
+) -> Provider:
+    """Return a provider with a protocol of its own."""
+    return Provider(prefix, title, "litellm", None, key_env, models, own_address=own_address)
+
+
 PROVIDERS: tuple[Provider, ...] = (
-    Provider(
-        "offline", "Offline stand-in", "offline", needs_key=False, local=True, examples=("offline/learner",)
-    ),
-    Provider(
+    Provider("offline", "Offline stand-in", "offline", models=("learner",), local=True),
+    _hosted(
         "openai",
         "OpenAI",
-        "openai",
         "https://api.openai.com/v1",
         "OPENAI_API_KEY",
-        json_schema=True,
-        examples=("openai/gpt-5-mini", "openai/gpt-5-nano", "openai/gpt-4o-mini"),
+        "gpt-5-mini",
+        "gpt-5-nano",
+        "gpt-4o-mini",
     ),
-    Provider(
-        "anthropic",
-        "Anthropic",
-        "litellm",
-        key_env="ANTHROPIC_API_KEY",
-        examples=("anthropic/claude-opus-4-8", "anthropic/claude-sonnet-4-5"),
-    ),
-    Provider(
-        "gemini",
-        "Google Gemini",
-        "litellm",
-        key_env="GEMINI_API_KEY",
-        examples=("gemini/gemini-2.5-flash", "gemini/gemini-pro-latest"),
-    ),
-    Provider(
-        "ollama",
-        "Ollama (this machine)",
-        "openai",
-        "http://localhost:11434/v1",
-        needs_key=False,
-        local=True,
-        json_schema=True,
-        examples=("ollama/llama3.2", "ollama/qwen3"),
-    ),
-    Provider(
-        "lm_studio",
-        "LM Studio (this machine)",
-        "openai",
-        "http://localhost:1234/v1",
-        "LM_STUDIO_API_KEY",
-        needs_key=False,
-        local=True,
-        json_schema=True,
-        examples=("lm_studio/qwen3-8b",),
-    ),
-    Provider(
+    _by_litellm("anthropic", "Anthropic", "ANTHROPIC_API_KEY", "claude-opus-4-8", "claude-sonnet-4-5"),
+    _by_litellm("gemini", "Google Gemini", "GEMINI_API_KEY", "gemini-2.5-flash", "gemini-pro-latest"),
+    _own("ollama", "Ollama (this machine)", 11434, "llama3.2", "qwen3"),
+    _own("lm_studio", "LM Studio (this machine)", 1234, "qwen3-8b", key_env="LM_STUDIO_API_KEY"),
+    _own(
         "hosted_vllm",
         "vLLM or SGLang server",
-        "openai",
-        "http://localhost:8000/v1",
-        "HOSTED_VLLM_API_KEY",
-        needs_key=False,
-        local=True,
-        json_schema=True,
-        examples=("hosted_vllm/meta-llama/Llama-3.3-70B-Instruct",),
+        8000,
+        "meta-llama/Llama-3.3-70B-Instruct",
+        key_env="HOSTED_VLLM_API_KEY",
     ),
-    Provider(
+    _hosted(
         "openrouter",
         "OpenRouter",
-        "openai",
         "https://openrouter.ai/api/v1",
         "OPENROUTER_API_KEY",
-        examples=("openrouter/openai/gpt-5-mini", "openrouter/deepseek/deepseek-chat"),
+        "openai/gpt-5-mini",
+        "deepseek/deepseek-chat",
     ),
-    Provider(
+    _hosted(
         "groq",
         "Groq",
-        "openai",
         "https://api.groq.com/openai/v1",
         "GROQ_API_KEY",
-        examples=("groq/openai/gpt-oss-20b", "groq/openai/gpt-oss-120b"),
+        "openai/gpt-oss-20b",
+        "openai/gpt-oss-120b",
     ),
-    Provider(
+    _hosted(
         "together_ai",
         "Together AI",
-        "openai",
         "https://api.together.xyz/v1",
         "TOGETHERAI_API_KEY",
-        examples=("together_ai/openai/gpt-oss-20b",),
+        "openai/gpt-oss-20b",
     ),
-    Provider(
-        "deepseek",
-        "DeepSeek",
-        "openai",
-        "https://api.deepseek.com/v1",
-        "DEEPSEEK_API_KEY",
-        examples=("deepseek/deepseek-chat",),
-    ),
-    Provider(
-        "mistral",
-        "Mistral",
-        "openai",
-        "https://api.mistral.ai/v1",
-        "MISTRAL_API_KEY",
-        examples=("mistral/mistral-small-latest",),
-    ),
-    Provider(
+    _hosted("deepseek", "DeepSeek", "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY", "deepseek-chat"),
+    _hosted("mistral", "Mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY", "mistral-small-latest"),
+    _hosted(
         "fireworks_ai",
         "Fireworks AI",
-        "openai",
         "https://api.fireworks.ai/inference/v1",
         "FIREWORKS_AI_API_KEY",
-        examples=("fireworks_ai/accounts/fireworks/models/gpt-oss-20b",),
+        "accounts/fireworks/models/gpt-oss-20b",
     ),
-    Provider(
-        "xai", "xAI", "openai", "https://api.x.ai/v1", "XAI_API_KEY", examples=("xai/grok-code-fast-1",)
-    ),
-    Provider(
-        "azure",
-        "Azure OpenAI",
-        "litellm",
-        key_env="AZURE_API_KEY",
-        examples=("azure/my-deployment",),
-        own_address=True,
-    ),
-    Provider(
-        "bedrock",
-        "Amazon Bedrock",
-        "litellm",
-        needs_key=False,
-        examples=("bedrock/anthropic.claude-3-5-haiku-20241022-v1:0",),
-    ),
-    Provider(
-        "vertex_ai", "Google Vertex AI", "litellm", needs_key=False, examples=("vertex_ai/gemini-2.5-flash",)
-    ),
-    Provider("cohere", "Cohere", "litellm", key_env="COHERE_API_KEY", examples=("cohere/command-a-03-2025",)),
+    _hosted("xai", "xAI", "https://api.x.ai/v1", "XAI_API_KEY", "grok-code-fast-1"),
+    _by_litellm("azure", "Azure OpenAI", "AZURE_API_KEY", "my-deployment", own_address=True),
+    _by_litellm("bedrock", "Amazon Bedrock", None, "anthropic.claude-3-5-haiku-20241022-v1:0"),
+    _by_litellm("vertex_ai", "Google Vertex AI", None, "gemini-2.5-flash"),
+    _by_litellm("cohere", "Cohere", "COHERE_API_KEY", "command-a-03-2025"),
 )
 """The providers on the Settings page, the most used first."""
 
 _ALIASES: tuple[Provider, ...] = (
-    Provider("vllm", "vLLM server", "openai", "http://localhost:8000/v1", None, False, True, True),
-    Provider("sglang", "SGLang server", "openai", "http://localhost:30000/v1", None, False, True, True),
-    Provider(
-        "ollama_chat", "Ollama (this machine)", "openai", "http://localhost:11434/v1", None, False, True, True
-    ),
-    Provider("custom_openai", "OpenAI-protocol endpoint", "openai", None, None, False),
-    Provider("azure_ai", "Azure AI", "litellm", None, "AZURE_AI_API_KEY", own_address=True),
-    Provider("cohere_chat", "Cohere", "litellm", None, "COHERE_API_KEY"),
-    Provider("vertex_ai_beta", "Google Vertex AI", "litellm", None, None, False),
-    Provider("sagemaker", "Amazon SageMaker", "litellm", None, None, False),
-    Provider("sagemaker_chat", "Amazon SageMaker", "litellm", None, None, False),
-    Provider("replicate", "Replicate", "litellm", None, "REPLICATE_API_KEY"),
-    Provider("watsonx", "IBM watsonx", "litellm", None, None, False, own_address=True),
-    Provider("huggingface", "Hugging Face", "litellm", None, "HF_TOKEN"),
-    Provider("databricks", "Databricks", "litellm", None, "DATABRICKS_API_KEY", own_address=True),
+    _own("vllm", "vLLM server", 8000),
+    _own("sglang", "SGLang server", 30000),
+    _own("ollama_chat", "Ollama (this machine)", 11434),
+    Provider("custom_openai", "OpenAI-protocol endpoint", "openai"),
+    _by_litellm("azure_ai", "Azure AI", "AZURE_AI_API_KEY", own_address=True),
+    _by_litellm("cohere_chat", "Cohere", "COHERE_API_KEY"),
+    _by_litellm("vertex_ai_beta", "Google Vertex AI"),
+    _by_litellm("sagemaker", "Amazon SageMaker"),
+    _by_litellm("sagemaker_chat", "Amazon SageMaker"),
+    _by_litellm("replicate", "Replicate", "REPLICATE_API_KEY"),
+    _by_litellm("watsonx", "IBM watsonx", own_address=True),
+    _by_litellm("huggingface", "Hugging Face", "HF_TOKEN"),
+    _by_litellm("databricks", "Databricks", "DATABRICKS_API_KEY", own_address=True),
 )
 """Known, but not listed: other names for the same, and providers with a protocol of their own."""
 

@@ -121,7 +121,7 @@ def capabilities_of(route: Route, price: Price | None) -> frozenset[str]:
     """
     found: set[str] = set()
     provider = route.provider
-    if (price and price.json_schema) or (provider and provider.json_schema and provider.local):
+    if (price and price.json_schema) or (provider and provider.json_schema):
         found.add("json_schema")
     if price and price.tools:
         found.add("tools")
