@@ -12,8 +12,7 @@ import streamlit as st
 from dashboard.state import child
 from dashboard.state.selection import read_only
 from engine.errors import RunError
-from engine.lm.catalog import find_provider
-from engine.lm.choice import ModelChoice, is_offline
+from engine.lm.choice import ModelChoice, find_provider, is_offline
 from engine.lm.keys import find_key
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.child import ConnectionRequest
@@ -85,7 +84,7 @@ def key_variable(choice: ModelChoice) -> str:
     >>> key_variable(ModelChoice(name="openai/gpt-5-mini")), key_variable(ModelChoice())
     ('OPENAI_API_KEY', '')
     """
-    from engine.lm.catalog import find_provider
+    from engine.lm.choice import find_provider
 
     if choice.key_env:
         return choice.key_env

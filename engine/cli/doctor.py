@@ -16,7 +16,7 @@ from rich.table import Table
 from engine.errors import EngineError
 from engine.home import data_home
 from engine.lm.cache import Cache, default_path
-from engine.lm.catalog import PROVIDERS
+from engine.lm.choice import PROVIDERS
 from engine.lm.keys import find_key
 from engine.store.store import FILE_NAME, Store
 

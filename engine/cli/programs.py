@@ -17,7 +17,7 @@ from engine.evaluate import Evaluate
 from engine.export.formats import EXPORTS, ExportFormat, get_export
 from engine.export.program import ProgramFile, read_program
 from engine.home import data_home
-from engine.lm.choice import make_lm
+from engine.lm.client import make_lm
 from engine.records import Outcome
 from engine.runs.exports import export_again
 from engine.runs.parts import make_metric

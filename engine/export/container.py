@@ -20,8 +20,7 @@ from urllib.parse import urlsplit
 
 from engine.errors import ProgramFileError
 from engine.export.program import ProgramFile, to_text
-from engine.lm.catalog import find_provider
-from engine.lm.choice import ModelChoice
+from engine.lm.choice import ModelChoice, find_provider
 
 PORT = 8600
 

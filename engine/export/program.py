@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine import runtime
 from engine.errors import EngineError, ProgramFileError
-from engine.lm.choice import ModelChoice, make_lm
+from engine.lm.choice import ModelChoice
+from engine.lm.client import make_lm
 from engine.pipeline.build import build_program
 from engine.pipeline.corpora import with_passages
 from engine.pipeline.spec import AdapterName, PipelineSpec

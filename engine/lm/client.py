@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
@@ -18,10 +19,9 @@ from engine.errors import ConfigurationError, MissingKeyError
 from engine.lm import streaming
 from engine.lm.base import BaseLM, Message, Reply, Request
 from engine.lm.cache import Cache, chosen_cache, default_cache
-from engine.lm.catalog import Route, find_route, is_reasoning_model
+from engine.lm.choice import ModelChoice, Route, find_route, is_offline, is_reasoning_model
 from engine.lm.failures import unsendable
 from engine.lm.keys import FoundKey, Secret, key_for
-from engine.lm.limiter import AdaptiveLimiter, limiter_for
 from engine.lm.middleware import answer_of
 from engine.lm.prices import Price, price
 
@@ -114,7 +114,7 @@ NAMES: tuple[str, ...] = get_args(Capability)
 def capabilities_of(route: Route, price: Price | None) -> frozenset[str]:
     """Return the known capabilities of a model behind a route.
 
-    >>> from engine.lm.catalog import find_route
+    >>> from engine.lm.choice import find_route
     >>> from engine.lm.prices import price
     >>> sorted(capabilities_of(find_route("openai/gpt-4o-mini"), price("openai/gpt-4o-mini")))
     ['json_schema', 'tools']
@@ -195,8 +195,8 @@ class LM(BaseLM):
         }
         self._api_key = Secret(api_key) if api_key else None
         base_url = params.pop("base_url", None)
-        self._rpm: int | None = params.pop("rpm", None)
-        self._tpm: int | None = params.pop("tpm", None)
+        self.rpm: int | None = params.pop("rpm", None)
+        self.tpm: int | None = params.pop("tpm", None)
         self._key_env: str | None = params.pop("key_env", None)
         self._headers: Mapping[str, str] = params.pop("extra_headers", None) or {}
         own_price = params.pop("price", None)
@@ -341,10 +341,6 @@ class LM(BaseLM):
             return request
         return replace(request, messages=marked(request.messages, self._keep))
 
-    def limiter(self) -> AdaptiveLimiter:
-        """Return the limiter of the model's endpoint on the running event loop."""
-        return limiter_for(self.route.endpoint, self._rpm, self._tpm)
-
     def transport(self) -> Transport:
         """Return the way requests travel. Raises MissingKeyError where a key is needed and there is none."""
         if self._transport is None:
@@ -404,3 +400,23 @@ def _with_schema(request: Request) -> Request:
 
 def _rebuild(state: dict[str, Any]) -> LM:
     return LM(**state)
+
+
+def make_lm(choice: ModelChoice) -> LM:
+    """Return a model. Its key is looked up when it is first called, in the environment and the keyring.
+
+    Raises ConfigurationError for no name, and for an address that is none.
+    """
+    return LM(
+        choice.name,
+        api_base=choice.base_url,
+        key_env=choice.key_env,
+        temperature=choice.temperature,
+        max_tokens=choice.max_tokens,
+        # The offline model is quick, free and always answers the same: keeping its answers would only fill the disk.
+        cache=not is_offline(choice),
+    )
+
+
+shared_lm = lru_cache(maxsize=32)(make_lm)
+"""`make_lm`'s model, the same one for equal choices, so that its limits and its connection are shared."""

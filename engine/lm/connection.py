@@ -26,8 +26,7 @@ from engine.errors import (
     UnreachableError,
 )
 from engine.lm.base import Reply
-from engine.lm.catalog import PROVIDERS, Provider, find_route
-from engine.lm.choice import ModelChoice
+from engine.lm.choice import PROVIDERS, ModelChoice, Provider, find_route
 from engine.lm.client import LM
 
 IMPORT_SECONDS = 60.0

@@ -9,7 +9,7 @@ import os
 import re
 from typing import NamedTuple
 
-from engine.lm.catalog import Route, find_provider
+from engine.lm.choice import Route, find_provider
 
 SERVICE = "tuneboard"
 """The name under which keys lie in the keyring; the user name there is the environment variable's name."""

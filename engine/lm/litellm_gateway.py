@@ -20,7 +20,7 @@ import orjson
 from engine.errors import ConfigurationError, LMError
 from engine.lm import failures, streaming
 from engine.lm.base import Reply, Request
-from engine.lm.catalog import Route, is_reasoning_model
+from engine.lm.choice import Route, is_reasoning_model
 from engine.lm.exchange import choice_of, drop_sampling, for_reasoning, texts_of, usage_of, vectors_of
 from engine.lm.failures import Place
 from engine.lm.keys import FoundKey, without_keys

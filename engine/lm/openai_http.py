@@ -28,7 +28,7 @@ from yarl import URL
 from engine.errors import LMError
 from engine.lm import failures, streaming
 from engine.lm.base import Choice, Reply, Request
-from engine.lm.catalog import Route, is_reasoning_model
+from engine.lm.choice import Route, is_reasoning_model
 from engine.lm.exchange import choice_of, counted_usage, for_reasoning, jsonable, usage_of
 from engine.lm.failures import Place
 from engine.lm.keys import FoundKey

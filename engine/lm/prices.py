@@ -17,7 +17,7 @@ import orjson
 
 from engine.errors import ConfigurationError, StoreError
 from engine.home import data_home
-from engine.lm.catalog import find_provider
+from engine.lm.choice import find_provider
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,8 @@ from engine.adapters.chat import ChatAdapter
 from engine.adapters.values import format_value
 from engine.errors import ConfigurationError
 from engine.lm.base import BaseLM
-from engine.lm.choice import ModelChoice, shared_lm
+from engine.lm.choice import ModelChoice
+from engine.lm.client import shared_lm
 from engine.lm.middleware import send
 from engine.metrics.base import AwaitedMetric, Case, Grade, MetricOptions, WorkedExample
 from engine.metrics.text import quoted

@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.adapters import Adapter, adapter_by_name
 from engine.errors import PipelineError
-from engine.lm.choice import shared_lm
+from engine.lm.client import shared_lm
 from engine.modules.call_range import CallRange
 from engine.modules.module import Module
 from engine.pipeline.check import spec_problems

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 
 from engine.errors import ConfigurationError
-from engine.lm.catalog import find_route
+from engine.lm.choice import find_route
 from engine.modules.module import Module
 from engine.pipeline.corpora import corpus_path, searches
 from engine.pipeline.spec import CorpusSpec, FieldSpec, PipelineSpec, StepSpec, exclude_each_other, plain

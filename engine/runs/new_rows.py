@@ -46,7 +46,8 @@ async def write_rows(request: NewRowsRequest) -> NewRows:
 
     Raises an EngineError for a missing key, the offline model, or a call that fails.
     """
-    from engine.lm.choice import is_offline, make_lm
+    from engine.lm.choice import is_offline
+    from engine.lm.client import make_lm
     from engine.modules.predict import Predict
     from engine.runs.parts import check_key, make_adapter
     from engine.runtime import context

@@ -33,7 +33,7 @@ def make_adapter(name: str) -> Adapter:
 
 def check_key(choice: ModelChoice) -> None:
     """Raise MissingKeyError, before anything is called, where a model needs a key and none can be found."""
-    from engine.lm.catalog import find_route
+    from engine.lm.choice import find_route
     from engine.lm.keys import key_for
 
     route = find_route(choice.name, choice.base_url)

@@ -108,7 +108,8 @@ async def answer_input(request: PlaygroundRequest, put: Put | None = None) -> tu
     Raises an EngineError for a task that cannot be built, a value that does not fit its field, or a missing key.
     A failing call is no error here: its answer holds the message.
     """
-    from engine.lm.choice import is_offline, make_lm
+    from engine.lm.choice import is_offline
+    from engine.lm.client import make_lm
     from engine.runs.parts import check_model_keys, make_adapter
 
     check_model_keys(request.pipeline, request.model)

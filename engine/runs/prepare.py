@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from engine.dataset import Dataset, Split, UsableRows, read_dataset, split_rows, usable_rows
 from engine.dataset.table import FIRST_ROW
 from engine.errors import ConfigurationError, DatasetError, RunError
-from engine.lm.choice import make_lm
+from engine.lm.client import make_lm
 from engine.pipeline.build import build_program
 from engine.pipeline.corpora import with_passages
 from engine.pipeline.spec import PipelineSpec

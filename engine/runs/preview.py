@@ -49,7 +49,7 @@ async def answer_rows(request: PreviewRequest) -> tuple[Outcome, ...]:
     missing key. A failing row is no error here: its outcome holds the message.
     """
     from engine.evaluate.rows import run_rows
-    from engine.lm.choice import make_lm
+    from engine.lm.client import make_lm
     from engine.pipeline.build import build_program
     from engine.runs.parts import check_key, check_model_keys, make_adapter, make_metric
     from engine.runtime import context

@@ -5,7 +5,7 @@ from engine.cli.app import app as command_line
 from engine.export.formats import EXPORTS
 from engine.export.program import program_file
 from engine.lm.base import Choice, Reply
-from engine.lm.catalog import PROVIDERS
+from engine.lm.choice import PROVIDERS
 from engine.loop import run
 from engine.pipeline.build import build_program
 from engine.pipeline.templates import SAMPLES

@@ -11,8 +11,7 @@ from dashboard.state.selection import check, read_only
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
-from engine.lm.catalog import PROVIDERS, Provider, find_route
-from engine.lm.choice import is_offline
+from engine.lm.choice import PROVIDERS, Provider, find_route, is_offline
 from engine.lm.connection import LocalServer, local_servers, providers_with_key
 from engine.lm.prices import own_prices, price, set_own_price
 from engine.runs.spec import ModelChoice

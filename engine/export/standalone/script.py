@@ -21,8 +21,8 @@ from engine.export.carried import carried
 from engine.export.program import ProgramFile, quotable
 from engine.export.standalone.runner import option
 from engine.export.standalone.stand_ins import HERE, REPLACED
-from engine.lm.catalog import find_route, is_reasoning_model
-from engine.lm.choice import ModelChoice, is_offline, make_lm
+from engine.lm.choice import ModelChoice, find_route, is_offline, is_reasoning_model
+from engine.lm.client import make_lm
 from engine.lm.exchange import for_reasoning
 from engine.modules.predict import Predict
 from engine.pipeline.signatures import field_type

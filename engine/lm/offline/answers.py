@@ -23,9 +23,8 @@ from engine.lm.offline.copying import (
     short_answer,
     taught_answer,
 )
-from engine.lm.offline.labels import Answer, Sampling, best_fits, choose, rules_for
+from engine.lm.offline.labels import Answer, Sampling, best_fits, choose, rules_for, solve
 from engine.lm.offline.reading import Demo, Field, Prompt, json_value, shown
-from engine.lm.offline.sums import solve
 from engine.lm.offline.text import content_words, first_sentence, numbers_in, plain_number, similarities, vote
 from engine.lm.offline.writing import described_sentence
 

@@ -15,7 +15,7 @@ import orjson
 from engine.lm.base import BaseLM, Choice, Reply, Request
 from engine.lm.offline.answers import REASONING, answer_field
 from engine.lm.offline.copying import best_sentences, observations, question_and_passages
-from engine.lm.offline.labels import Answer, Sampling
+from engine.lm.offline.labels import Answer, Sampling, expression, sign_scores
 from engine.lm.offline.reading import (
     Prompt,
     Task,
@@ -26,7 +26,6 @@ from engine.lm.offline.reading import (
     read_messages,
     shown,
 )
-from engine.lm.offline.sums import expression, sign_scores
 from engine.lm.offline.text import first_sentence, numbers_in, vote
 from engine.lm.offline.writing import wants_writing, write_fields
 from engine.records import Usage

@@ -14,8 +14,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from engine.lm.offline.copying import word_weights
+from engine.lm.offline.labels import SIGNS, sign_between
 from engine.lm.offline.reading import Prompt, Values, as_text, json_value
-from engine.lm.offline.sums import SIGNS, sign_between
 from engine.lm.offline.text import COMMON, numbers_in, sentences, stem, stems, tokens
 
 Evidence = dict[tuple[str, str], Counter[str]]

@@ -9,7 +9,7 @@ import pytest
 
 from engine.errors import ConfigurationError, StoreError
 from engine.lm.base import Choice, Reply
-from engine.lm.catalog import PROVIDERS, find_provider, find_route, is_reasoning_model
+from engine.lm.choice import PROVIDERS, find_provider, find_route, is_reasoning_model
 from engine.lm.client import LM
 from engine.lm.history import Call, show
 from engine.lm.keys import Secret, find_key, without_keys

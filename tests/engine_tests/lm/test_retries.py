@@ -12,8 +12,7 @@ from tenacity import AsyncRetrying, RetryCallState
 from engine.errors import BadReplyError, InvalidRequestError, LMError, ProviderFailureError, RateLimitedError
 from engine.lm.client import LM
 from engine.lm.failures import retry_after
-from engine.lm.limiter import AdaptiveLimiter
-from engine.lm.middleware import seconds_to_wait
+from engine.lm.middleware import AdaptiveLimiter, seconds_to_wait
 
 
 def make_lm(server, **settings):
@@ -177,7 +176,7 @@ def test_those_who_wait_for_a_turn_get_it_also_when_one_of_them_is_cancelled():
 
 
 def test_requests_and_tokens_a_minute_are_kept(monkeypatch):
-    monkeypatch.setattr("engine.lm.limiter.WINDOW", 0.3)
+    monkeypatch.setattr("engine.lm.middleware.WINDOW", 0.3)
 
     async def main():
         limiter = AdaptiveLimiter(requests_per_minute=2)
