@@ -91,6 +91,8 @@ def test_keys_from_the_environment_and_the_keyring(monkeypatch):
     import keyring
     from keyring.backend import KeyringBackend
 
+    before = keyring.get_keyring()  # first: the class below would be chosen too
+
     class Memory(KeyringBackend):
         priority = 1
         kept: dict[str, str] = {}
@@ -103,7 +105,6 @@ def test_keys_from_the_environment_and_the_keyring(monkeypatch):
 
     from engine.lm.keys import store_key
 
-    before = keyring.get_keyring()
     keyring.set_keyring(Memory())
     try:
         monkeypatch.delenv("GROQ_API_KEY", raising=False)
