@@ -40,7 +40,9 @@ class Scoring:
 def evaluate_file(program: Path, data: Path, scoring: Scoring, output: Path | None) -> int:
     """Score a program on a file's rows, print the result, and return the exit code (1: no row worked)."""
     content = read_program(program)
-    metric = make_metric(Named(name=scoring.metric, options=_options(scoring.options)))
+    chosen = ModelChoice(name=scoring.model, base_url=scoring.base_url) if scoring.model else None
+    named = Named(name=scoring.metric, options=_options(scoring.options))
+    metric = make_metric(named, chosen or content.model or ModelChoice())
     dataset = read_dataset(_bytes(data), data.name)
     usable = usable_examples(content.pipeline, dataset, _mapping(content, dataset, scoring.columns))
     console = Console()
@@ -50,9 +52,7 @@ def evaluate_file(program: Path, data: Path, scoring: Scoring, output: Path | No
         console.print(f"... and {len(usable.problems) - 5} more rows.", highlight=False)
     if not usable.examples:
         raise DatasetError(f"No row of {data.name!r} can be used. Fix the rows named above.")
-    lm = None
-    if scoring.model is not None:
-        lm = make_lm(ModelChoice(name=scoring.model, base_url=scoring.base_url))
+    lm = make_lm(chosen) if chosen else None
     rows = list(usable.examples)
     result = Evaluate(devset=list(usable.examples.values()), metric=metric)(content.build(lm=lm))
     outcomes: Sequence[Outcome] = result.outcomes

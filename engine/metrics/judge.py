@@ -5,7 +5,6 @@ Knows how to ask; each judge decides what to ask.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -13,9 +12,9 @@ from pydantic import Field
 
 from engine.adapters.chat import ChatAdapter
 from engine.adapters.values import format_value
-from engine.errors import ConfigurationError
+from engine.errors import AdapterParseError, ConfigurationError
 from engine.lm.base import BaseLM
-from engine.lm.choice import ModelChoice
+from engine.lm.choice import ModelChoice, is_offline
 from engine.lm.client import shared_lm
 from engine.lm.middleware import send
 from engine.metrics.base import AwaitedMetric, Case, Grade, MetricOptions, WorkedExample
@@ -54,6 +53,7 @@ class Judge(AwaitedMetric):
             raise ConfigurationError(
                 f"{self.name} needs a model to judge with. Pass lm=..., or call engine.configure(lm=...) first."
             )
+        check_judge(lm.model)
         # Straight through the adapter, not through a step: a judge must stand in no trace that becomes examples.
         return (await self._adapter.acall(send, lm, {}, signature, (), inputs))[0]
 
@@ -71,14 +71,28 @@ def question_of(case: Case) -> str:
     return "\n\n".join(f"{name}: {format_value(value, str)}" for name, value in inputs.items())
 
 
-def share(value: Any) -> float:
-    """Return a judge's number between 0 and 1; what is no number is 0.
+def checked_mark(value: float, what: str) -> float:
+    """Return a judge's mark for `what`. Raises AdapterParseError where it is not on the scale from 0 to 1.
 
-    >>> share(1.4), share(float("nan")), share(0.5)
-    (1.0, 0.0, 0.5)
+    >>> checked_mark(0.5, "recall")
+    0.5
+    >>> checked_mark(412, "recall")
+    Traceback (most recent call last):
+    ...
+    engine.errors.AdapterParseError: The judge gave 412 for recall; a mark is a number from 0 to 1.
     """
-    number = float(value) if isinstance(value, int | float) else 0.0
-    return min(1.0, max(0.0, number)) if math.isfinite(number) else 0.0
+    if 0 <= value <= 1:
+        return float(value)
+    raise AdapterParseError(f"The judge gave {value:g} for {what}; a mark is a number from 0 to 1.")
+
+
+def check_judge(model: str) -> None:
+    """Raise ConfigurationError for the offline model as judge: it knows nothing about answers, so its marks mean nothing."""
+    if is_offline(model):
+        raise ConfigurationError(
+            "This metric asks a model to judge, and the offline stand-in cannot. "
+            "Choose a real model as judge, or tune with a real model, or choose another metric."
+        )
 
 
 def harmonic(first: float, second: float) -> float:
@@ -149,8 +163,11 @@ class Rubric(Judge):
     async def acompare(self, case: Case) -> Grade:
         """Judge one output. A criterion without a mark counts as not met."""
         found = await self.ask(_Marks, **self._inputs(case))
-        given = [share(mark) for mark in found["marks"]]
-        marks = (given + [0.0] * len(self.criteria))[: len(self.criteria)]
+        given = [
+            checked_mark(mark, quoted(line))
+            for mark, line in zip(found["marks"], self.criteria, strict=False)
+        ]
+        marks = given + [0.0] * (len(self.criteria) - len(given))
         failed = [
             f"{quoted(line)} ({100 * mark:.0f} %)"
             for line, mark in zip(self.criteria, marks, strict=True)

@@ -11,7 +11,7 @@ from pydantic import Field
 from engine.adapters.values import format_value
 from engine.errors import ConfigurationError
 from engine.metrics.base import Case, Grade, MetricOptions, WorkedExample
-from engine.metrics.judge import Judge, JudgeOptions, harmonic, question_of, share
+from engine.metrics.judge import Judge, JudgeOptions, checked_mark, harmonic, question_of
 from engine.signature import InputField, OutputField, Signature
 
 
@@ -101,7 +101,10 @@ class SemanticF1(_Semantic):
             expected=format_value(case.expected, str),
             answer=format_value(case.answer, str),
         )
-        recall, precision = share(found["recall"]), share(found["precision"])
+        recall, precision = (
+            checked_mark(found["recall"], "recall"),
+            checked_mark(found["precision"], "precision"),
+        )
         said = f"It holds {100 * recall:.0f} % of what was expected, and {100 * precision:.0f} % of what it says is supported by it."
         return Grade(harmonic(recall, precision), f"{said} {found['reasoning']}".strip())
 
@@ -134,7 +137,10 @@ class CompleteAndGrounded(_Semantic):
         WorkedExample("Within 30 days.", "Within 90 days.", 0.0),
     )
     pros = ("Finds invented facts in answers from documents.",)
-    cons = ("Costs two more calls a row, and needs the passages in a field named context.",)
+    cons = (
+        "Costs two more calls a row, and needs a real model as judge.",
+        "Needs the passages in a field named context.",
+    )
     Options: ClassVar[type[MetricOptions]] = SemanticOptions
     calls = 2
 
@@ -152,7 +158,8 @@ class CompleteAndGrounded(_Semantic):
             ),
             self.ask(_Groundedness, question=question, context=format_value(context, str), answer=answer),
         )
-        first, second = share(complete["completeness"]), share(grounded["groundedness"])
+        first = checked_mark(complete["completeness"], "completeness")
+        second = checked_mark(grounded["groundedness"], "groundedness")
         said = f"Complete: {100 * first:.0f} %. {complete['reasoning']} Grounded: {100 * second:.0f} %. {grounded['reasoning']}"
         return Grade(harmonic(first, second), said.strip())
 

@@ -5,20 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigurationError, MissingKeyError
+from engine.lm.choice import ModelChoice
+from engine.metrics.judge import check_judge
 from engine.registry import get_adapter, get_metric, get_optimizer
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
-    from engine.lm.choice import ModelChoice
     from engine.metrics.base import Metric
     from engine.optimizers.base import Optimizer
     from engine.pipeline.spec import PipelineSpec
     from engine.runs.spec import Named
 
 
-def make_metric(named: Named) -> Metric:
-    """Return a metric. Raises UnknownNameError, or ConfigurationError for options that do not fit."""
-    return get_metric(named.name)(**named.options)
+def make_metric(named: Named, model: ModelChoice) -> Metric:
+    """Return a metric, to score what `model` answers.
+
+    Raises UnknownNameError, and ConfigurationError for options that do not fit or a judge that cannot judge.
+    """
+    metric = get_metric(named.name)(**named.options)
+    if judge := judge_of(metric, model):
+        check_judge(judge.name)
+    return metric
+
+
+def judge_of(metric: Metric, model: ModelChoice) -> ModelChoice | None:
+    """Return the model that a metric asks: its own judge, else the model that answers; None where it asks none."""
+    if not metric.calls:
+        return None
+    own = getattr(metric.options, "judge", None)
+    return ModelChoice(name=own) if own else model
 
 
 def make_optimizer(named: Named, metric: Any = None) -> Optimizer:

@@ -169,7 +169,9 @@ async def _answered(
 
     program = build_program(request.pipeline).with_candidate(Candidate.from_dict(candidate))
     scored = request.metric is not None and bool(request.expected)
-    metric: Any = make_metric(request.metric) if request.metric is not None and scored else _unscored
+    metric: Any = (
+        make_metric(request.metric, request.model) if request.metric is not None and scored else _unscored
+    )
     stream = None if put is None else every_field(program, _piece_writer(name, put))
     with context(lm=asked[0], adapter=asked[1], middleware=(noted,), stream=stream):
         (outcome,) = await run_rows(program, [(0, example)], metric, limit=1, trace=True)

@@ -18,8 +18,8 @@ from engine.pipeline.corpora import with_passages
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Example
 from engine.runs.attachments import parse_cell
-from engine.runs.parts import check_model_keys, make_adapter, make_metric, make_optimizer
-from engine.runs.spec import Feedback, ModelChoice, RunSpec
+from engine.runs.parts import check_model_keys, judge_of, make_adapter, make_metric, make_optimizer
+from engine.runs.spec import Feedback, RunSpec
 from engine.search.freeze import check_frozen
 from engine.search.settings import Settings, seed_of
 
@@ -55,7 +55,7 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
     with_passages(
         spec.pipeline
     )  # a corpus that is gone or has changed is reported before anything is paid for
-    metric = make_metric(spec.metric)
+    metric = make_metric(spec.metric, spec.model)
     _check_metric_field(spec)
     optimizer = make_optimizer(spec.optimizer, metric)
     dataset = stored_dataset(store, spec)
@@ -114,14 +114,8 @@ def feedback_by_row(feedback: Sequence[Feedback]) -> dict[int, str]:
 
 def check_keys(spec: RunSpec) -> None:
     """Raise MissingKeyError where a model of the run needs a key and there is none."""
-    judge = spec.metric.options.get("judge")
-    check_model_keys(
-        spec.pipeline,
-        spec.model,
-        spec.prompt_model,
-        spec.teacher_model,
-        ModelChoice(name=judge) if judge else None,
-    )
+    judge = judge_of(make_metric(spec.metric, spec.model), spec.model)
+    check_model_keys(spec.pipeline, spec.model, spec.prompt_model, spec.teacher_model, judge)
 
 
 def reserved_calls(program: Module, split: Split, judge_calls: int = 0) -> int:

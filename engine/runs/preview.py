@@ -51,10 +51,10 @@ async def answer_rows(request: PreviewRequest) -> tuple[Outcome, ...]:
     from engine.evaluate.rows import run_rows
     from engine.lm.client import make_lm
     from engine.pipeline.build import build_program
-    from engine.runs.parts import check_key, check_model_keys, make_adapter, make_metric
+    from engine.runs.parts import check_key, check_model_keys, judge_of, make_adapter, make_metric
     from engine.runtime import context
 
-    metric = make_metric(request.metric)
+    metric = make_metric(request.metric, request.model)
     inputs = [f.name for f in request.pipeline.inputs]
     rows = {
         row: example_of(request.pipeline, {n: values.get(n) for n in inputs}, values)
@@ -63,10 +63,8 @@ async def answer_rows(request: PreviewRequest) -> tuple[Outcome, ...]:
     asked = [(row, example) for row, example in rows.items() if row not in request.answers]
     if asked:
         check_model_keys(request.pipeline, request.model)
-    elif metric.calls and not request.metric.options.get("judge"):
-        check_key(request.model)
-    if judge := request.metric.options.get("judge"):
-        check_key(ModelChoice(name=judge))
+    if judge := judge_of(metric, request.model):
+        check_key(judge)
     program = build_program(request.pipeline)
     if request.candidate is not None:
         program = program.with_candidate(Candidate.from_dict(request.candidate))

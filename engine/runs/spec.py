@@ -181,7 +181,7 @@ def _metric_problems(draft: ProjectDraft) -> list[Problem]:
     if draft.metric is None:
         return [Problem("metric", "Choose how an answer is scored.")]
     named = draft.metric
-    sentence = _refused(lambda: make_metric(named))
+    sentence = _refused(lambda: make_metric(named, draft.model or ModelChoice()))
     if sentence:
         return [Problem("metric", sentence)]
     field = named.options.get("field")

@@ -17,6 +17,7 @@ from dashboard.state import drafts, reading
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
 from engine.errors import UnknownNameError
+from engine.lm.choice import is_offline
 from engine.metrics.base import Metric
 from engine.registry import METRICS, get_metric
 from engine.runs.spec import Named
@@ -34,7 +35,7 @@ def _choices(model: type[BaseModel], chosen: Named, outputs: list[str]) -> dict[
     found: dict[str, list[Any]] = {"field": outputs} if "field" in model.model_fields else {}
     if "judge" in model.model_fields:
         # A judge is named and nothing else, so a model at its own address cannot be one.
-        names = [m.name for m in reading.saved_models() if not m.base_url]
+        names = [m.name for m in reading.saved_models() if not m.base_url and not is_offline(m)]
         found["judge"] = list(dict.fromkeys([*names, *filter(None, [chosen.options.get("judge")])]))
     return found
 

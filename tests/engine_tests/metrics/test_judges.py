@@ -20,7 +20,7 @@ from engine import (
     context,
     loop,
 )
-from engine.errors import ConfigurationError
+from engine.errors import AdapterParseError, ConfigurationError
 from engine.records import Usage
 from engine.search.budget import Budget
 from engine.search.driver import Driver
@@ -54,10 +54,30 @@ def test_the_decomposed_form_asks_for_statements():
     assert "expected_statements" in str(lm.requests[0].messages)
 
 
-@pytest.mark.parametrize("number", ["1.7", "-3"])
-def test_numbers_out_of_range_are_clipped(number):
-    lm = ScriptedLM([{"reasoning": "r", "recall": number, "precision": "1.0"}])
-    assert SemanticF1(lm=lm)(ROW, SAID).score in (0.0, 1.0)
+@pytest.mark.parametrize("number", ["412", "-3"])
+def test_a_mark_outside_its_scale_is_a_failed_row(number):
+    lm = ScriptedLM(
+        lambda r: (
+            {"reasoning": "r", "recall": number, "precision": "1.0"}
+            if "recall" in str(r.messages)
+            else {"response": "On Monday."}
+        )
+    )
+    with context(lm=lm):
+        found = Evaluate(devset=[ROW], metric=SemanticF1())(Predict("question -> response"))
+    assert f"The judge gave {float(number):g} for recall" in found.outcomes[0].error
+    rubric = Rubric(criteria="polite", lm=ScriptedLM([{"reasoning": "r", "marks": f"[{number}]"}]))
+    with pytest.raises(AdapterParseError, match="for 'polite'; a mark is a number from 0 to 1"):
+        rubric(ROW, SAID)
+
+
+@pytest.mark.parametrize("metric", [Rubric(), SemanticF1(), CompleteAndGrounded()])
+def test_the_offline_model_is_no_judge(metric):
+    with (
+        context(lm=LM("offline/learner")),
+        pytest.raises(ConfigurationError, match="the offline stand-in cannot"),
+    ):
+        metric(ROW, Prediction(response="Hi.", context=["Mail goes out on Monday."]))
 
 
 def test_complete_and_grounded_asks_twice_and_needs_a_context():

@@ -5,12 +5,12 @@ import asyncio
 import pytest
 from run_setup import PIPELINE, add_data, csv_bytes, spec
 
-from engine.errors import DatasetError, EngineError, RunError
+from engine.errors import ConfigurationError, DatasetError, EngineError, RunError
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.records import Candidate, Evaluation, Outcome, StepState, Usage
 from engine.runs.prepare import estimate_run, prepare, reserved_calls
 from engine.runs.recorder import FLUSH_SECONDS, REPORTED_FAILURES, StoreRecorder
-from engine.runs.spec import Named, ProjectDraft, RunSpec, SplitSpec
+from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec, SplitSpec
 from engine.runs.worker import report_silence
 from engine.search.budget import Budget
 from engine.search.events import (
@@ -96,6 +96,24 @@ def test_a_task_that_cannot_be_built_is_said_at_its_step(step, tmp_path):
     assert said(changed(pipeline=pipeline), "task")
     with Store.open(tmp_path) as store, pytest.raises(EngineError):
         prepare(store, spec(add_data(tmp_path), pipeline=pipeline))
+
+
+@pytest.mark.parametrize(
+    ("metric", "options"),
+    [
+        ("Rubric", {}),
+        ("WeightedSum", {"parts": "ExactMatch=1, SemanticF1=1"}),
+        ("Rubric", {"judge": "offline/learner"}),
+    ],
+)
+def test_a_run_that_the_offline_model_would_judge_is_refused(tmp_path, metric, options):
+    judged = Named(name=metric, options=options)
+    (problem,) = said(changed(metric=judged), "metric")
+    assert "the offline stand-in cannot" in problem
+    with Store.open(tmp_path) as store, pytest.raises(ConfigurationError, match="Choose a real model"):
+        prepare(store, spec(add_data(tmp_path), metric=judged))
+    real = changed(metric=judged, model=ModelChoice(name="openai/gpt-5-mini"))
+    assert bool(said(real, "metric")) == ("judge" in options)
 
 
 def test_prepare_reads_the_rows_by_type(tmp_path):
