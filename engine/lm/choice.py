@@ -20,6 +20,10 @@ from engine.errors import ConfigurationError
 Protocol = Literal["offline", "openai", "litellm"]
 
 
+OFFLINE_EMBEDDINGS = "offline/hashing"
+"""The embedding model that needs no network: hashed words and letters."""
+
+
 class ModelChoice(BaseModel):
     """A model, its address (by default its provider's) and the parameters of its calls.
 

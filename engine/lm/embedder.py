@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from engine import loop
 from engine.errors import BadReplyError, ConfigurationError
 from engine.lm.base import Choice, Reply, Request
+from engine.lm.choice import OFFLINE_EMBEDDINGS
 from engine.lm.client import LM, Transport
 from engine.lm.exchange import texts_of, vector_of, vectors_of
 from engine.lm.openai_http import OpenAITransport
@@ -58,10 +59,6 @@ class OpenAIEmbeddings(OpenAITransport):
         return Usage(calls=1)
 
 
-OFFLINE = "offline/hashing"
-"""The embedding model that needs nothing."""
-
-
 class Embedder:
     """Texts -> float32 vectors, one row a text, by a model's name or a function of one's own.
 
@@ -76,7 +73,7 @@ class Embedder:
 
     def __init__(
         self,
-        model: str | Callable[[list[str]], Any] = OFFLINE,
+        model: str | Callable[[list[str]], Any] = OFFLINE_EMBEDDINGS,
         batch_size: int = 200,
         caching: bool = True,
         **options: Any,
@@ -127,7 +124,7 @@ class Embedder:
         if callable(self.model):
             made = await loop.in_thread(self.model, texts)
             vectors = np.asarray(await made if inspect.isawaitable(made) else made, np.float32)
-        elif self.model == OFFLINE:
+        elif self.model == OFFLINE_EMBEDDINGS:
             vectors = await loop.in_thread(hashed, texts) if len(texts) > 8 else hashed(texts)
         else:
             vectors = await loop.here_or_there(self._hosted(texts, params))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from engine.lm.embedder import OFFLINE, Embedder
+from engine.lm.choice import OFFLINE_EMBEDDINGS
 from engine.metrics.base import AwaitedMetric, Case, Grade, Metric, MetricOptions, WorkedExample
 from engine.metrics.text import (
     accepted_answers,
@@ -270,7 +270,7 @@ class EmbeddingOptions(MetricOptions):
     """Which embeddings, and from where on an answer counts."""
 
     model: str = Field(
-        OFFLINE,
+        OFFLINE_EMBEDDINGS,
         title="Embedding model",
         description="As in openai/text-embedding-3-small. The offline one compares words and letters only.",
     )
@@ -300,6 +300,8 @@ class EmbeddingSimilarity(AwaitedMetric):
     options: EmbeddingOptions
 
     def __init__(self, *, embedder: Any = None, **options: Any) -> None:
+        from engine.lm.embedder import Embedder  # brings the network in
+
         super().__init__(**options)
         self._embedder = embedder or Embedder(self.options.model)
 

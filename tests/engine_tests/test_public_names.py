@@ -89,10 +89,11 @@ def test_importing_the_engine_loads_nothing_heavy():
 def test_calling_a_program_loads_neither_litellm_nor_pandas():
     code = """
 import sys, engine
+engine.LM, engine.ChatAdapter, engine.MIPROv2
 from engine.testing import DummyLM
 with engine.context(lm=DummyLM([{"b": "1"}])):
     engine.Evaluate(devset=[engine.Example(a="x", b="1").with_inputs("a")], metric=engine.ExactMatch())(engine.Predict("a -> b"))
-print([n for n in ("pandas", "numpy", "litellm", "optuna", "streamlit") if n in sys.modules])
+print([n for n in ("pandas", "numpy", "litellm", "optuna", "streamlit", "aiohttp") if n in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
