@@ -41,92 +41,100 @@ class BaseCallback:
     ['[[ ## answer ## ]]\\n4\\n\\n[[ ## completed ## ]]']
     """
 
-    def on_module_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+    def on_module_start(self, call_id: str, instance: object, inputs: Mapping[str, object]) -> None:
         """A module is called."""
 
-    def on_module_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+    def on_module_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:
         """A module has answered or failed."""
 
-    def on_lm_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+    def on_lm_start(self, call_id: str, instance: object, inputs: Mapping[str, object]) -> None:
         """A model is asked: `inputs` are messages and parameters."""
 
-    def on_lm_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+    def on_lm_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:
         """A model has answered: `outputs` are the completions' texts."""
 
-    def on_adapter_format_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+    def on_adapter_format_start(self, call_id: str, instance: object, inputs: Mapping[str, object]) -> None:
         """A prompt is about to be written."""
 
     def on_adapter_format_end(
-        self, call_id: str, outputs: Any, exception: BaseException | None = None
+        self, call_id: str, outputs: object, exception: BaseException | None = None
     ) -> None:
         """A prompt is written: `outputs` are the messages."""
 
-    def on_adapter_parse_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+    def on_adapter_parse_start(self, call_id: str, instance: object, inputs: Mapping[str, object]) -> None:
         """A reply is about to be read."""
 
     def on_adapter_parse_end(
-        self, call_id: str, outputs: Any, exception: BaseException | None = None
+        self, call_id: str, outputs: object, exception: BaseException | None = None
     ) -> None:
         """A reply is read: `outputs` are the fields."""
 
-    def on_tool_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+    def on_tool_start(self, call_id: str, instance: object, inputs: Mapping[str, object]) -> None:
         """A tool is called."""
 
-    def on_tool_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+    def on_tool_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:
         """A tool has returned or failed."""
 
-    def on_retrieve_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+    def on_retrieve_start(self, call_id: str, instance: object, inputs: Mapping[str, object]) -> None:
         """A retriever is asked: `inputs` are query and k."""
 
-    def on_retrieve_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+    def on_retrieve_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:
         """A retriever has answered: `outputs` hold the passages."""
 
-    def on_interpreter_execute_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+    def on_interpreter_execute_start(
+        self, call_id: str, instance: object, inputs: Mapping[str, object]
+    ) -> None:
         """A sandbox is given code: `inputs` are code and variables."""
 
     def on_interpreter_execute_end(
-        self, call_id: str, outputs: Any, exception: BaseException | None = None
+        self, call_id: str, outputs: object, exception: BaseException | None = None
     ) -> None:
         """The code has ended: `outputs` are its value and what it printed."""
 
-    def on_interpreter_tool_call_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+    def on_interpreter_tool_call_start(
+        self, call_id: str, instance: object, inputs: Mapping[str, object]
+    ) -> None:
         """Code calls a function of the host's: `inputs` are tool_name, args and kwargs."""
 
     def on_interpreter_tool_call_end(
-        self, call_id: str, outputs: Any, exception: BaseException | None = None
+        self, call_id: str, outputs: object, exception: BaseException | None = None
     ) -> None:
         """The function has returned or failed."""
 
-    def on_interpreter_startup_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+    def on_interpreter_startup_start(
+        self, call_id: str, instance: object, inputs: Mapping[str, object]
+    ) -> None:
         """A sandbox takes a worker, or starts one."""
 
     def on_interpreter_startup_end(
-        self, call_id: str, outputs: Any, exception: BaseException | None = None
+        self, call_id: str, outputs: object, exception: BaseException | None = None
     ) -> None:
         """The worker is there."""
 
-    def on_interpreter_shutdown_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+    def on_interpreter_shutdown_start(
+        self, call_id: str, instance: object, inputs: Mapping[str, object]
+    ) -> None:
         """A sandbox gives its worker back."""
 
     def on_interpreter_shutdown_end(
-        self, call_id: str, outputs: Any, exception: BaseException | None = None
+        self, call_id: str, outputs: object, exception: BaseException | None = None
     ) -> None:
         """The worker is given back."""
 
-    def on_evaluate_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+    def on_evaluate_start(self, call_id: str, instance: object, inputs: Mapping[str, object]) -> None:
         """An evaluation begins."""
 
-    def on_evaluate_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+    def on_evaluate_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:
         """An evaluation has its result."""
 
-    def on_compile_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+    def on_compile_start(self, call_id: str, instance: object, inputs: Mapping[str, object]) -> None:
         """An optimizer begins."""
 
-    def on_compile_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+    def on_compile_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:
         """An optimizer has its program."""
 
 
-def listeners(instance: Any) -> Sequence[Any]:
+def listeners(instance: object) -> Sequence[Any]:
     """Return the callbacks for a call to `instance`: those in force, then its own."""
     own = getattr(instance, "callbacks", None)
     everywhere = current().callbacks
@@ -134,14 +142,14 @@ def listeners(instance: Any) -> Sequence[Any]:
 
 
 @contextmanager
-def observed(kind: str, instance: Any, inputs: Mapping[str, Any]) -> Iterator[Callable[[T], T]]:
+def observed(kind: str, instance: object, inputs: Mapping[str, object]) -> Iterator[Callable[[T], T]]:
     """Report what happens inside the `with` block; yields a function that notes the outputs and returns them."""
     heard = listeners(instance)
     if not heard:
         yield _unchanged
         return
     call_id = uuid.uuid4().hex
-    outputs: Any = None
+    outputs: object = None
     exception: BaseException | None = None
 
     def note(value: T) -> T:
@@ -162,13 +170,15 @@ def observed(kind: str, instance: Any, inputs: Mapping[str, Any]) -> Iterator[Ca
 
 
 def watched(
-    kind: str, instance: Any, inputs: Mapping[str, Any], work: Coroutine[Any, Any, T]
+    kind: str, instance: object, inputs: Mapping[str, object], work: Coroutine[object, object, T]
 ) -> Coroutine[Any, Any, T]:
     """Return the work itself or, where there are callbacks, the work with a report of its start and end."""
     return _reported(kind, instance, inputs, work) if listeners(instance) else work
 
 
-def reported(kind: str, instance: Any, names: Sequence[str], function: Callable[..., T], *args: Any) -> T:
+def reported(
+    kind: str, instance: object, names: Sequence[str], function: Callable[..., T], *args: object
+) -> T:
     """Call a function; where there are callbacks, with a report of its start and end. `names` are those of `args`."""
     if not listeners(instance):
         return function(*args)
@@ -176,12 +186,14 @@ def reported(kind: str, instance: Any, names: Sequence[str], function: Callable[
         return note(function(*args))
 
 
-async def _reported(kind: str, instance: Any, inputs: Mapping[str, Any], work: Coroutine[Any, Any, T]) -> T:
+async def _reported(
+    kind: str, instance: object, inputs: Mapping[str, object], work: Coroutine[object, object, T]
+) -> T:
     with observed(kind, instance, inputs) as note:
         return note(await work)
 
 
-def _call_hooks(heard: Sequence[Any], hook: str, **arguments: Any) -> None:
+def _call_hooks(heard: Sequence[object], hook: str, **arguments: object) -> None:
     for callback in heard:
         try:
             getattr(callback, hook)(**arguments)

@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from engine.errors import ConfigurationError
 
@@ -62,7 +62,7 @@ def refusals() -> int:
     return _process.refusals
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
+def run(work: Coroutine[object, object, T]) -> T:
     """Run a coroutine on the engine's loop and wait for its result.
 
     It sees the caller's context variables. Raises SyncCallOnLoopError on the loop's own thread.
@@ -95,19 +95,19 @@ def refuse_on_loop() -> None:
         )
 
 
-def submit(work: Coroutine[Any, Any, T]) -> Future[T]:
+def submit(work: Coroutine[object, object, T]) -> Future[T]:
     """Start a coroutine on the engine's loop, with the caller's context variables."""
     return asyncio.run_coroutine_threadsafe(work, get())
 
 
-async def here_or_there(work: Coroutine[Any, Any, T]) -> T:
+async def here_or_there(work: Coroutine[object, object, T]) -> T:
     """Await a coroutine on the engine's loop, from this loop or from any other."""
     if on_loop():
         return await work
     return await asyncio.wrap_future(submit(work))
 
 
-async def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+async def in_thread(function: Callable[..., T], *args: object, **kwargs: object) -> T:
     """Run blocking code in a worker thread with this task's context variables."""
     if _process.pool is None:
         with _process.lock:

@@ -97,7 +97,7 @@ class Prediction(Example):
         object.__setattr__(self, "_usage", base._usage if isinstance(base, Prediction) else _NOTHING)
 
     @classmethod
-    def of(cls, values: dict[str, Any]) -> Prediction:
+    def of(cls, values: dict[str, object]) -> Prediction:
         """Return a prediction that takes over a dict as it is, without copying it."""
         made = cls.__new__(cls)
         for name, value in (
@@ -112,8 +112,8 @@ class Prediction(Example):
     @classmethod
     def from_completions(
         cls,
-        completions: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]] | Completions,
-        signature: Any = None,
+        completions: Sequence[Mapping[str, object]] | Mapping[str, Sequence[object]] | Completions,
+        signature: object = None,
     ) -> Prediction:
         """Return the first of some completions, with all of them in `completions`."""
         rows = completions if isinstance(completions, Completions) else Completions(completions, signature)
@@ -133,7 +133,7 @@ class Prediction(Example):
         """
         return {model: dict(numbers) for model, numbers in self._usage.items()}
 
-    def set_lm_usage(self, usage: Mapping[str, Any]) -> None:
+    def set_lm_usage(self, usage: Mapping[str, object]) -> None:
         """Note what the calls behind this prediction cost, by model."""
         object.__setattr__(self, "_usage", usage)
 

@@ -56,7 +56,7 @@ class Example(Listed):
         object.__setattr__(self, "_input_keys", getattr(base, "_input_keys", None))
 
     @classmethod
-    def owning(cls, values: dict[str, Any], input_keys: frozenset[str]) -> Example:
+    def owning(cls, values: dict[str, object], input_keys: frozenset[str]) -> Example:
         """Return an example around a dict that is given away: nothing is copied, for many rows at once."""
         made = cls.__new__(cls)
         object.__setattr__(made, "_values", values)
@@ -100,7 +100,7 @@ class Example(Listed):
         object.__setattr__(copy, "_input_keys", self._input_keys)
         return copy
 
-    def copy(self, **changes: Any) -> Example:
+    def copy(self, **changes: object) -> Example:
         """Return a copy with some values changed."""
         return type(self)(self, **changes)
 
@@ -111,7 +111,7 @@ class Example(Listed):
     def __getitem__(self, key: str) -> Any:
         return self._values[key]
 
-    def __setitem__(self, key: str, value: Any) -> None:
+    def __setitem__(self, key: str, value: object) -> None:
         self._values[key] = value
 
     def __delitem__(self, key: str) -> None:
@@ -127,7 +127,7 @@ class Example(Listed):
                 f"This {type(self).__name__.lower()} has no field {name!r}. It has: {', '.join(self._values)}."
             ) from None
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         self._values[name] = value
 
     def __iter__(self) -> Iterator[str]:
@@ -150,7 +150,7 @@ class Example(Listed):
         return f"{type(self).__name__}({values})"
 
 
-def _rebuild_example(cls: type[Example], values: dict[str, Any], keys: frozenset[str] | None) -> Example:
+def _rebuild_example(cls: type[Example], values: dict[str, object], keys: frozenset[str] | None) -> Example:
     return cls(values) if keys is None else cls(values).with_inputs(*keys)
 
 
@@ -403,7 +403,7 @@ def whole_trials(
     return {t.candidate_id: t for t in complete if t.rows_total == rows}
 
 
-def json_value(value: Any) -> Any:
+def json_value(value: object) -> Any:
     """Return a value as JSON-ready data: models as dicts, enums as their values, sets as lists, the rest as text.
 
     >>> json_value({"tags": {"b"}, "when": None, "n": (1, 2.5)})
@@ -427,13 +427,13 @@ def json_value(value: Any) -> Any:
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
-def content_hash(value: Any) -> str:
+def content_hash(value: object) -> str:
     """Return the SHA-256 hex digest of a value's canonical JSON (sorted keys)."""
     data = orjson.dumps(value, default=_jsonable, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
     return hashlib.sha256(data).hexdigest()
 
 
-def _jsonable(value: Any) -> Any:
+def _jsonable(value: object) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     if hasattr(value, "model_dump"):

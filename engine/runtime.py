@@ -35,7 +35,7 @@ class StreamGate(Protocol):
     """A layer round each step's call when a program is streamed."""
 
     async def __call__(
-        self, step: Any, signature: Any, adapter: Adapter, asking: Awaitable[list[dict[str, Any]]]
+        self, step: object, signature: object, adapter: Adapter, asking: Awaitable[list[dict[str, object]]]
     ) -> list[dict[str, Any]]:
         """Await the step's call and pass its reply to the listeners."""
 
@@ -48,7 +48,7 @@ class StreamGate(Protocol):
     def heard(self) -> frozenset[int]:
         """Return what has been listened to so far, for `again`."""
 
-    def again(self, reason: str, before: frozenset[int], steps: Collection[Any]) -> None:
+    def again(self, reason: str, before: frozenset[int], steps: Collection[object]) -> None:
         """Report that these steps' answers are given up for a new try, which is heard as if it were the first."""
 
 
@@ -86,7 +86,7 @@ def current() -> Runtime:
     return _scoped.get() or _default
 
 
-def configure(**settings: Any) -> None:
+def configure(**settings: object) -> None:
     """Set the process's default runtime: `configure(lm=..., adapter=...)`. For scripts and notebooks.
 
     Raises ConfigurationError for a setting that does not exist. Settings of DSPy without a meaning here, such as
@@ -102,7 +102,7 @@ def configure(**settings: Any) -> None:
 
 
 @contextmanager
-def context(**settings: Any) -> Iterator[Runtime]:
+def context(**settings: object) -> Iterator[Runtime]:
     """Change the runtime inside a `with` block, and in every task and thread started there.
 
     >>> with context(num_threads=2) as runtime:
@@ -165,7 +165,7 @@ def tracked() -> Iterator[Callable[[Any], Any]]:
         return
     with noted_replies() as replies:
 
-        def note(prediction: Any) -> Any:
+        def note(prediction: object) -> Any:
             if hasattr(prediction, "set_lm_usage"):
                 prediction.set_lm_usage(usage_by_model(replies))
             return prediction
@@ -196,7 +196,7 @@ _COUNTED = ("calls", "cached", *_TOKENS)
 """The numbers that are counted; "prompt_tokens" and "completion_tokens" are DSPy's names for the two before them."""
 
 
-def _unchanged(prediction: Any) -> Any:
+def _unchanged(prediction: object) -> Any:
     return prediction
 
 
@@ -242,7 +242,7 @@ class _Settings:
     def __contains__(self, name: object) -> bool:
         return name in Runtime.__dataclass_fields__
 
-    def get(self, name: str, default: Any = None) -> Any:
+    def get(self, name: str, default: object = None) -> Any:
         """Return a setting, or `default` where there is none of that name."""
         return getattr(current(), name) if name in self else default
 

@@ -145,7 +145,7 @@ def _word_parts(text: str) -> Counter[str]:
     return parts
 
 
-def text_of_values(values: Mapping[str, Any], names: Sequence[str]) -> str:
+def text_of_values(values: Mapping[str, object], names: Sequence[str]) -> str:
     """Return some of the values as one text."""
     return "\n".join(str(values[name]) for name in names if values.get(name) is not None)
 

@@ -90,13 +90,13 @@ class OpenTelemetryCallback(BaseCallback):
             span.set_status(trace.StatusCode.ERROR, safe(str(exception)))
         span.end()
 
-    def _content_of(self, attributes: Mapping[str, Any]) -> Attributes:
+    def _content_of(self, attributes: Mapping[str, object]) -> Attributes:
         """Return texts as attributes where they are wanted."""
         return {name: safe(_as_text(value)) for name, value in attributes.items()} if self._content else {}
 
     # Programs and steps
 
-    def on_module_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+    def on_module_start(self, call_id: str, instance: object, inputs: Mapping[str, object]) -> None:
         """A program, an agent or a step."""
         kind = type(instance).__name__
         about: Attributes = {"tuneboard.module": kind}
@@ -112,7 +112,7 @@ class OpenTelemetryCallback(BaseCallback):
             about |= {"gen_ai.operation.name": "invoke_workflow", "gen_ai.workflow.name": kind}
         self._start(call_id, name, about | self._content_of({"tuneboard.inputs": inputs}))
 
-    def on_module_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+    def on_module_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:
         """It has answered."""
         self._end(
             call_id,
@@ -183,11 +183,11 @@ class OpenTelemetryCallback(BaseCallback):
             about | self._content_of({"gen_ai.tool.call.arguments": inputs}),
         )
 
-    def on_tool_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+    def on_tool_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:
         """Its result."""
         self._end(call_id, self._content_of({"gen_ai.tool.call.result": outputs}), exception)
 
-    def on_retrieve_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+    def on_retrieve_start(self, call_id: str, instance: object, inputs: Mapping[str, Any]) -> None:
         """A search."""
         kind = getattr(instance, "kind", None) or getattr(instance, "__name__", type(instance).__name__)
         about: Attributes = {
@@ -198,7 +198,7 @@ class OpenTelemetryCallback(BaseCallback):
         content = self._content_of({"gen_ai.retrieval.query.text": inputs.get("query", "")})
         self._start(call_id, f"retrieval {kind}", about | content)
 
-    def on_retrieve_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+    def on_retrieve_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:
         """Its passages."""
         passages = list(getattr(outputs, "passages", ())) if outputs is not None else []
         about: Attributes = {"tuneboard.retrieval.found": len(passages)}
@@ -220,7 +220,7 @@ class OpenTelemetryCallback(BaseCallback):
 
     # Evaluations and optimizers
 
-    def on_evaluate_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:  # noqa: ARG002 - a hook
+    def on_evaluate_start(self, call_id: str, instance: object, inputs: Mapping[str, Any]) -> None:  # noqa: ARG002 - a hook
         """An evaluation."""
         self._start(call_id, "evaluate", {"tuneboard.rows": len(inputs.get("devset", ()))})
 
@@ -228,11 +228,11 @@ class OpenTelemetryCallback(BaseCallback):
         """Its score, in percent."""
         self._end(call_id, {} if outputs is None else {"tuneboard.score": float(outputs.score)}, exception)
 
-    def on_compile_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:  # noqa: ARG002 - a hook
+    def on_compile_start(self, call_id: str, instance: object, inputs: Mapping[str, object]) -> None:  # noqa: ARG002 - a hook
         """An optimizer's run."""
         self._start(call_id, f"compile {type(instance).__name__}", {})
 
-    def on_compile_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:  # noqa: ARG002 - a hook
+    def on_compile_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:  # noqa: ARG002 - a hook
         """Its end."""
         self._end(call_id, {}, exception)
 
@@ -278,7 +278,7 @@ def _arrow(signature: Any) -> str:
     return f"{', '.join(signature.input_fields)} -> {', '.join(signature.output_fields)}"
 
 
-def _message(message: Mapping[str, Any]) -> dict[str, Any]:
+def _message(message: Mapping[str, object]) -> dict[str, Any]:
     """Return a message in the form of the conventions; what is no text is only named."""
     content = message.get("content")
     given = content if isinstance(content, list) else [{"type": "text", "text": content or ""}]
@@ -289,11 +289,11 @@ def _message(message: Mapping[str, Any]) -> dict[str, Any]:
     return {"role": message.get("role"), "parts": parts}
 
 
-def _plain_outputs(outputs: Any) -> Any:
+def _plain_outputs(outputs: object) -> Any:
     return dict(outputs) if isinstance(outputs, Mapping) else outputs
 
 
-def _as_text(value: Any) -> str:
+def _as_text(value: object) -> str:
     if isinstance(value, str):
         return value
     try:

@@ -34,7 +34,9 @@ class Entry(NamedTuple):
     multiline: bool = False
 
 
-def entries(model: type[BaseModel], choices: Mapping[str, Sequence[Any]] | None = None) -> tuple[Entry, ...]:
+def entries(
+    model: type[BaseModel], choices: Mapping[str, Sequence[object]] | None = None
+) -> tuple[Entry, ...]:
     """Return the options of a model as form entries; `choices` gives a field's values where the model cannot.
 
     >>> from pydantic import Field
@@ -50,10 +52,10 @@ def entries(model: type[BaseModel], choices: Mapping[str, Sequence[Any]] | None 
 
 def options_form(
     model: type[BaseModel],
-    values: Mapping[str, Any],
+    values: Mapping[str, object],
     *,
     key: str,
-    choices: Mapping[str, Sequence[Any]] | None = None,
+    choices: Mapping[str, Sequence[object]] | None = None,
     columns: int = 2,
     hidden: Collection[str] = (),
 ) -> tuple[dict[str, Any], list[str]]:
@@ -65,7 +67,7 @@ def options_form(
     if not shown:
         return {}, []
     places = st.columns(min(columns, len(shown)), gap="medium")
-    answers: dict[str, Any] = {}
+    answers: dict[str, object] = {}
     for at, entry in enumerate(shown):
         with places[at % len(places)]:
             answers[entry.name] = _widget(entry, values.get(entry.name, entry.default), f"{key}_{entry.name}")
@@ -73,7 +75,7 @@ def options_form(
     return changed, problems(model, changed)
 
 
-def problems(model: type[BaseModel], values: Mapping[str, Any]) -> list[str]:
+def problems(model: type[BaseModel], values: Mapping[str, object]) -> list[str]:
     """Return what a model finds wrong with values, one sentence each.
 
     >>> from pydantic import Field
@@ -92,11 +94,11 @@ def problems(model: type[BaseModel], values: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _entry(name: str, field: FieldInfo, given: Sequence[Any] | None) -> Entry | None:
+def _entry(name: str, field: FieldInfo, given: Sequence[object] | None) -> Entry | None:
     annotation, optional = without_none(field.annotation)
     default = field.get_default(call_default_factory=True)
     kind: Kind
-    options: tuple[Any, ...] = ()
+    options: tuple[object, ...] = ()
     if given is not None or get_origin(annotation) is Literal:
         kind, options = "choice", tuple(given if given is not None else get_args(annotation))
     elif annotation is bool:
@@ -145,7 +147,7 @@ def _cast(kind: Any, value: Any) -> Any:
     return None if value is None else kind(value)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if value is None:
         return UNSET
     return value if isinstance(value, str) else str(value)

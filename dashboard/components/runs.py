@@ -111,7 +111,7 @@ _LOOKS = {
 }
 
 
-def verdict_card(verdict: Mapping[str, Any]) -> None:
+def verdict_card(verdict: Mapping[str, object]) -> None:
     """Show the verdict's sentence in its colour."""
     box, icon = _LOOKS.get(str(verdict.get("kind")), _LOOKS["too_close"])
     with st.container(key="verdict"):

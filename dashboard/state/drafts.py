@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from dashboard.state.selection import check, read_only, writing
 from engine.errors import StoreError
@@ -97,7 +97,7 @@ def edit(project_id: str, change: Change) -> ProjectDraft:
     return after
 
 
-def update(project_id: str, **changes: Any) -> ProjectDraft:
+def update(project_id: str, **changes: object) -> ProjectDraft:
     """Set some parts of a project's draft."""
     return edit(project_id, lambda draft: draft.model_copy(update=changes))
 
@@ -145,7 +145,7 @@ def first_project() -> str | None:
     return project_from_sample(SAMPLES[0])
 
 
-def set_setting(key: str, value: Any) -> None:
+def set_setting(key: str, value: object) -> None:
     """Store a setting. Never a key or a password."""
     with writing() as store:
         store.settings.set(key, value)

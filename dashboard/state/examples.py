@@ -117,7 +117,7 @@ def use_table(project_id: str, dataset_id: str, mapping: Mapping[str, str]) -> P
     """Make another table the project's: nothing of it is left out yet."""
 
     def change(draft: ProjectDraft) -> ProjectDraft:
-        fresh: dict[str, Any] = (
+        fresh: dict[str, object] = (
             {"excluded": {}, "synthetic": (), "feedback": ()} if dataset_id != draft.dataset else {}
         )
         return draft.model_copy(update={"dataset": dataset_id, "mapping": dict(mapping), **fresh})

@@ -80,7 +80,7 @@ def answer_text(answer: Mapping[str, Any], outputs: Sequence[str]) -> str:
     return "\n".join(f"{name}: {as_text(answer.get(name, ''))}" for name in outputs)
 
 
-def grade_key(answer: Mapping[str, Any], outputs: Sequence[str]) -> str:
+def grade_key(answer: Mapping[str, object], outputs: Sequence[str]) -> str:
     """Return what a grade is kept under: the graded outputs as JSON, so that another answer needs another grade."""
     return json.dumps({name: answer.get(name) for name in outputs}, sort_keys=True, default=str)
 

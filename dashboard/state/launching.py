@@ -13,7 +13,6 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from dashboard.state.selection import check, writing
 from engine.errors import RunError
@@ -22,7 +21,7 @@ from engine.store.runs import process_lives
 
 
 def create(
-    project_id: str, spec: Mapping[str, Any], title: str, estimate: Mapping[str, Any] | None = None
+    project_id: str, spec: Mapping[str, object], title: str, estimate: Mapping[str, object] | None = None
 ) -> str:
     """Store a new run, queued; return its id."""
     with writing() as store:
@@ -71,7 +70,7 @@ def stop(run_id: str) -> None:
         store.runs.request_stop(run_id)
 
 
-def ask(run_id: str, kind: str, content: Mapping[str, Any]) -> int:
+def ask(run_id: str, kind: str, content: Mapping[str, object]) -> int:
     """Ask a run under way for something: a larger budget, or a prompt to try. Return the request's id.
 
     Raises RunError when the run has no process that could answer.

@@ -109,7 +109,7 @@ def answer_input(
 ) -> tuple[PlaygroundAnswer, ...]:
     """Answer one input with some prompts; `hear` takes each piece as it is written. Raises RunError."""
     asked = request.model_copy(update={"stream": hear is not None})
-    content: list[Any] = []
+    content: list[object] = []
     for part in child.ask("playground", asked, models.for_process()):
         if part.final:
             content = part.content
@@ -129,7 +129,7 @@ def kind_of(field: FieldSpec) -> str:
     return _KINDS.get(field.parsed_type.annotation, JSON)
 
 
-def widget_value(field: FieldSpec, value: Any) -> Any:
+def widget_value(field: FieldSpec, value: object) -> Any:
     """Return a row's value as its widget holds it.
 
     >>> widget_value(FieldSpec(name="sizes", type="list[int]"), [1, 2])
@@ -151,7 +151,7 @@ def widget_value(field: FieldSpec, value: Any) -> Any:
     return value
 
 
-def missing(fields: Sequence[FieldSpec], values: Mapping[str, Any]) -> str:
+def missing(fields: Sequence[FieldSpec], values: Mapping[str, object]) -> str:
     """Return why an input cannot be tried yet, or "".
 
     >>> missing([FieldSpec(name="question")], {"question": " "})
@@ -195,7 +195,7 @@ def talk_of(pipeline: PipelineSpec) -> Talk | None:
 
 
 def turns_of(
-    turns: Sequence[tuple[Mapping[str, Any], Sequence[PlaygroundAnswer]]], prompt: str, history: str
+    turns: Sequence[tuple[Mapping[str, object], Sequence[PlaygroundAnswer]]], prompt: str, history: str
 ) -> list[dict[str, Any]]:
     """Return the earlier turns that one prompt has had, as its history: inputs and its own answers.
 

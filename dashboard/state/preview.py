@@ -72,8 +72,8 @@ def spread(rows: Sequence[int], count: int) -> list[int]:
 
 def answer_rows(
     draft: ProjectDraft,
-    rows: Mapping[int, Mapping[str, Any]],
-    answers: Mapping[int, Mapping[str, Any]] | None = None,
+    rows: Mapping[int, Mapping[str, object]],
+    answers: Mapping[int, Mapping[str, object]] | None = None,
 ) -> tuple[Outcome, ...]:
     """Answer and score some rows; those with answers are only scored. Raises RunError."""
     assert draft.pipeline is not None and draft.metric is not None  # noqa: S101, PT018 - `why_not` has been asked

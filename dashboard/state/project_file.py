@@ -12,7 +12,7 @@ import binascii
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -197,7 +197,7 @@ def pack(
 def unpack(content: bytes) -> Unpacked:
     """Read a project's file. Raises ConfigurationError."""
     try:
-        data: Any = orjson.loads(content)
+        data: object = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise ConfigurationError(
             f"This file is not a project: it is not JSON (line {error.lineno}). Choose a file that Tuneboard exported."
@@ -229,7 +229,7 @@ def _without_keys(draft: ProjectDraft) -> ProjectDraft:
     def bare(choice: ModelChoice) -> ModelChoice:
         return choice.model_copy(update={"key_env": "" if choice.base_url else None})
 
-    changes: dict[str, Any] = {
+    changes: dict[str, object] = {
         name: bare(choice) for name in MODELS if (choice := getattr(draft, name)) is not None
     }
     if draft.pipeline is not None:

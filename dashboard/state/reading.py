@@ -89,7 +89,7 @@ def datasets() -> list[DatasetInfo]:
         return store.datasets.all()
 
 
-def setting(key: str, default: Any = None) -> Any:
+def setting(key: str, default: object = None) -> Any:
     """Return a stored setting."""
     with reading() as store:
         return store.settings.get(key, default)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 from engine.errors import StoreError
 from engine.home import READ_ONLY_VARIABLE, data_home
@@ -37,7 +36,7 @@ class Selection:
     row: str = ""
 
     @classmethod
-    def from_params(cls, params: Mapping[str, Any]) -> Selection:
+    def from_params(cls, params: Mapping[str, object]) -> Selection:
         """Read an address's parameters. What is unknown, no text or absurdly long is left out."""
         known = {f.name for f in fields(cls)}
         return cls(

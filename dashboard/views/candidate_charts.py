@@ -252,7 +252,7 @@ def lineage_figure(nodes: Sequence[Node]) -> dict[str, Any]:
         ("Tried", [n for n in nodes if not n.best], {"color": "$accent", "size": 13}),
         ("Chosen", [n for n in nodes if n.best], {"color": "$good", "size": 20, "symbol": "star"}),
     )
-    traces: list[dict[str, Any]] = [
+    traces: list[dict[str, object]] = [
         {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": {"color": "$faint", "width": 1.5}, "hoverinfo": "skip", "showlegend": False}
     ]  # fmt: skip
     for name, group, marker in groups:
@@ -317,7 +317,7 @@ def _node_text(node: Node) -> str:
 
 
 def _dots(
-    name: str, numbers: Sequence[int], at: tuple[Sequence[float], Sequence[float]], marker: dict[str, Any]
+    name: str, numbers: Sequence[int], at: tuple[Sequence[float], Sequence[float]], marker: dict[str, object]
 ) -> dict[str, Any]:
     """Return a trace of candidates, each with its number."""
     return {

@@ -94,7 +94,7 @@ def counts(rows: Sequence[ComparedRow]) -> dict[Show, int]:
 
 def table(
     rows: Sequence[ComparedRow],
-    values: Mapping[int, Mapping[str, Any]],
+    values: Mapping[int, Mapping[str, object]],
     outputs: Sequence[str],
     names: Sequence[str],
 ) -> list[dict[str, Any]]:
@@ -102,10 +102,10 @@ def table(
 
     `values` are the examples' fields by row id, `outputs` the fields that are answers, `names` the candidates' names.
     """
-    found: list[dict[str, Any]] = []
+    found: list[dict[str, object]] = []
     for row in rows:
         known = values.get(row.row, {})
-        cells: dict[str, Any] = {"Row": row.number}
+        cells: dict[str, object] = {"Row": row.number}
         if len(names) > 1:
             cells["Change"] = [row.mark]
         cells["Expected"] = _answer(known, outputs)
@@ -128,7 +128,7 @@ def cell(outcome: Outcome, outputs: Sequence[str], *, named: bool = False) -> st
 
 
 def causes(
-    rows: Sequence[ComparedRow], values: Mapping[int, Mapping[str, Any]], outputs: Sequence[str]
+    rows: Sequence[ComparedRow], values: Mapping[int, Mapping[str, object]], outputs: Sequence[str]
 ) -> list[tuple[str, tuple[int, ...]]]:
     """Return why the last candidate gets rows wrong, as (cause, row ids), the commonest first.
 
@@ -221,7 +221,7 @@ def _band(outcome: Outcome) -> str:
     return "Right" if outcome.score >= 1 else "A half or more" if outcome.score >= 0.5 else "Under a half"
 
 
-def _cause(outcome: Outcome, values: Mapping[str, Any], outputs: Sequence[str]) -> str:
+def _cause(outcome: Outcome, values: Mapping[str, object], outputs: Sequence[str]) -> str:
     """Return why one row is wrong."""
     if outcome.error is not None:
         return f"failed: {' '.join(outcome.error.split()[:7])}"
@@ -233,7 +233,7 @@ def _cause(outcome: Outcome, values: Mapping[str, Any], outputs: Sequence[str]) 
     return " ".join(outcome.feedback.split()[:8]) or "wrong answer"
 
 
-def _wrong_outputs(outcome: Outcome, values: Mapping[str, Any], outputs: Sequence[str]) -> Sequence[str]:
+def _wrong_outputs(outcome: Outcome, values: Mapping[str, object], outputs: Sequence[str]) -> Sequence[str]:
     """Return the outputs to show of an answer: of several, those that are not as expected."""
     if len(outputs) == 1:
         return outputs
@@ -242,7 +242,7 @@ def _wrong_outputs(outcome: Outcome, values: Mapping[str, Any], outputs: Sequenc
     ]
 
 
-def _answer(values: Mapping[str, Any], outputs: Sequence[str], *, named: bool = False) -> str:
+def _answer(values: Mapping[str, object], outputs: Sequence[str], *, named: bool = False) -> str:
     """Return the answer in one line, with the fields' names if there are several."""
     if len(outputs) == 1 and not named:
         return as_text(values.get(outputs[0], ""))

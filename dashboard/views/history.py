@@ -74,7 +74,7 @@ def table_row(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -
 
 def differences(left: RunSpec, right: RunSpec) -> list[Difference]:
     """Return every setting in which two runs differ, those first that make their scores incomparable."""
-    pairs: tuple[tuple[str, Any, Any, bool], ...] = (
+    pairs: tuple[tuple[str, object, object, bool], ...] = (
         ("Data", _data(left), _data(right), True),
         ("Rows divided", _split(left.split), _split(right.split), True),
         ("Rows left out", _left_out(left), _left_out(right), True),

@@ -11,7 +11,7 @@ from engine.records import Candidate
 
 def messages(
     pipeline: PipelineSpec,
-    values: Mapping[str, Any],
+    values: Mapping[str, object],
     *,
     adapter: str = "chat",
     candidate: Candidate | None = None,
@@ -53,7 +53,7 @@ def text_of(message: Mapping[str, Any]) -> str:
     return "\n".join(p["text"] if p.get("type") == "text" else f"[{p.get('type')}]" for p in content)
 
 
-def sample_call(values: Mapping[str, Any]) -> str:
+def sample_call(values: Mapping[str, object]) -> str:
     """Return values as the arguments of a Python call, long ones cut.
 
     >>> sample_call({"message": "hello"})
@@ -62,5 +62,5 @@ def sample_call(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={_cut(value)!r}" for name, value in values.items())
 
 
-def _cut(value: Any) -> Any:
+def _cut(value: object) -> Any:
     return f"{value[:60]}…" if isinstance(value, str) and len(value) > 60 else value

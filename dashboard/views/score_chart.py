@@ -237,7 +237,7 @@ def _tick(last: float) -> int:
 
 
 def _line(
-    name: str, x: Sequence[Any], y: Sequence[Any], line: dict[str, Any], *, legend: bool = True
+    name: str, x: Sequence[object], y: Sequence[object], line: dict[str, object], *, legend: bool = True
 ) -> dict[str, Any]:
     return {
         "type": "scatter",
@@ -252,7 +252,7 @@ def _line(
     }
 
 
-def _dots(name: str, points: Sequence[Point], marker: dict[str, Any]) -> dict[str, Any]:
+def _dots(name: str, points: Sequence[Point], marker: dict[str, object]) -> dict[str, Any]:
     return {
         "type": "scatter",
         # Which series is which must hold while series come and go: what was hidden in the legend stays hidden.

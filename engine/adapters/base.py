@@ -128,7 +128,7 @@ class Adapter(ABC):
         self.native_response_types = tuple(native_response_types)
         self.parallel_tool_calls = parallel_tool_calls
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         cls._rendered = WeakKeyDictionary()
         own = not cls.__module__.startswith("engine.") and any(name in vars(cls) for name in PIECES)
@@ -144,7 +144,7 @@ class Adapter(ABC):
         """Return what this adapter adds to a request, such as response_format."""
         return {}
 
-    def gives_way(self, lm: BaseLM, params: dict[str, Any], refusal: InvalidRequestError) -> bool:  # noqa: ARG002 - for subclasses
+    def gives_way(self, lm: BaseLM, params: dict[str, object], refusal: InvalidRequestError) -> bool:  # noqa: ARG002 - for subclasses
         """Take out of a request's parameters, in place, what this adapter added and the endpoint refuses; whether it did."""
         return False
 
@@ -169,7 +169,7 @@ class Adapter(ABC):
         """Return the part of the system message that shows the layout of a turn."""
         raise ConfigurationError(self._lacks("structure(plan)"))
 
-    def write(self, plan: Plan, values: Mapping[str, Any]) -> str:  # noqa: ARG002 - for subclasses
+    def write(self, plan: Plan, values: Mapping[str, object]) -> str:  # noqa: ARG002 - for subclasses
         """Return an assistant's turn that gives these outputs; absent ones as NOT_SUPPLIED."""
         raise ConfigurationError(self._lacks("write(plan, values)"))
 
@@ -210,7 +210,7 @@ class Adapter(ABC):
     def format_user_message_content(
         self,
         signature: type[Signature],
-        inputs: Mapping[str, Any],
+        inputs: Mapping[str, object],
         prefix: str = "",
         suffix: str = "",
         main_request: bool = False,
@@ -227,7 +227,10 @@ class Adapter(ABC):
         return [*around[0], *content, *around[1]]
 
     def format_assistant_message_content(
-        self, signature: type[Signature], outputs: Mapping[str, Any], missing_field_message: str | None = None
+        self,
+        signature: type[Signature],
+        outputs: Mapping[str, object],
+        missing_field_message: str | None = None,
     ) -> str:
         """Return an assistant's turn that gives these outputs; absent ones as `missing_field_message`, where that is given."""
         plan = plan_of(signature)
@@ -243,14 +246,14 @@ class Adapter(ABC):
     # Prompts
 
     def format(
-        self, signature: type[Signature], demos: Sequence[Demonstration], inputs: Mapping[str, Any]
+        self, signature: type[Signature], demos: Sequence[Demonstration], inputs: Mapping[str, object]
     ) -> list[dict[str, Any]]:
         """Return the messages: the system's, demonstrations as turns (incomplete ones first), then the inputs.
 
         Inputs that the signature does not know are left out; absent ones take their default, else are left out too.
         """
         rendered = self._of(signature)
-        messages: list[dict[str, Any]] = [{"role": "system", "content": rendered.system}]
+        messages: list[dict[str, object]] = [{"role": "system", "content": rendered.system}]
         if demos:
             messages += self.format_demos(signature, demos)
         if rendered.plan.history is not None:
@@ -273,8 +276,8 @@ class Adapter(ABC):
         self,
         signature: type[Signature],
         demos: Sequence[Demonstration],
-        inputs: Mapping[str, Any],
-        values: Mapping[str, Any],
+        inputs: Mapping[str, object],
+        values: Mapping[str, object],
     ) -> list[ExpectedCall]:
         """Return every call that a model which answers these values takes."""
         return [ExpectedCall(self.format(signature, demos, inputs), self.answer(signature, values))]
@@ -309,24 +312,24 @@ class Adapter(ABC):
     def __call__(
         self,
         lm: BaseLM,
-        lm_kwargs: Mapping[str, Any],
+        lm_kwargs: Mapping[str, object],
         signature: type[Signature],
         demos: Sequence[Demonstration],
-        inputs: Mapping[str, Any],
+        inputs: Mapping[str, object],
     ) -> list[dict[str, Any]]:
         """Ask a model by hand and wait: the typed outputs of each completion. Raises AdapterParseError."""
         asking = self.acall(type(lm).send, lm, lm_kwargs, signature, demos, inputs)
-        values: list[dict[str, Any]] = loop.run(asking)
+        values: list[dict[str, object]] = loop.run(asking)
         return values
 
     async def acall(
         self,
         call: Call,
         lm: BaseLM,
-        params: Mapping[str, Any],
+        params: Mapping[str, object],
         signature: type[Signature],
         demos: Sequence[Demonstration],
-        inputs: Mapping[str, Any],
+        inputs: Mapping[str, object],
         rollout_id: int | None = None,
     ) -> list[dict[str, Any]]:
         """Return the typed outputs of each completion: one, or as many as params["n"] asks for and can be read.
@@ -383,14 +386,14 @@ class Adapter(ABC):
 
     def _parsed(self, signature: type[Signature], text: str) -> dict[str, Any]:
         names = ("signature", "completion")
-        values: dict[str, Any] = hooks.reported("adapter_parse", self, names, self.parse, signature, text)
+        values: dict[str, object] = hooks.reported("adapter_parse", self, names, self.parse, signature, text)
         return values
 
     async def _read(
         self, exchange: Exchange, reply: Reply
     ) -> tuple[list[dict[str, Any]], AdapterParseError | None]:
         """Return what can be read, and the first error if nothing can."""
-        values: list[dict[str, Any]] = []
+        values: list[dict[str, object]] = []
         first: AdapterParseError | None = None
         for choice in reply.choices:
             try:

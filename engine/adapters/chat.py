@@ -59,7 +59,7 @@ class ChatAdapter(Adapter):
         headers = [f"`[[ ## {f.name} ## ]]`{typed(f)}" for f in plan.outputs]
         return REMINDER.format(headers=", then ".join(headers), completed=COMPLETED)
 
-    def write(self, plan: Plan, values: Mapping[str, Any]) -> str:
+    def write(self, plan: Plan, values: Mapping[str, object]) -> str:
         """Return the outputs as sections, closed by the completion marker."""
         parts = []
         for f in plan.outputs:

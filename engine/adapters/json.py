@@ -27,8 +27,8 @@ JSON_MODE: dict[str, Any] = {"type": "json_object"}
 
 def response_format(plan: Plan) -> dict[str, Any]:
     """Return the response_format of a signature's outputs."""
-    properties: dict[str, Any] = {}
-    definitions: dict[str, Any] = {}
+    properties: dict[str, object] = {}
+    definitions: dict[str, object] = {}
     for field in plan.outputs:
         schema = json_schema(field.annotation)
         if not schema:
@@ -44,7 +44,7 @@ def response_format(plan: Plan) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": plan.name[:64], "strict": True, "schema": closed}}
 
 
-def _closed(schema: Any) -> Any:
+def _closed(schema: object) -> Any:
     """Return a schema with every object closed; raises ValueError for an object with free keys."""
     if not isinstance(schema, dict):
         return schema
@@ -112,7 +112,7 @@ class JSONAdapter(Adapter):
         keys = [f"`{f.name}`{typed(f)}" for f in plan.outputs]
         return REMINDER.format(keys=", then ".join(keys))
 
-    def write(self, plan: Plan, values: Mapping[str, Any]) -> str:
+    def write(self, plan: Plan, values: Mapping[str, object]) -> str:
         """Return the outputs as a JSON object, indented by two spaces."""
         shown = {}
         for f in plan.outputs:
@@ -136,7 +136,7 @@ class JSONAdapter(Adapter):
             kept = _formats[signature] = response_format(plan_of(signature))
         return {"response_format": kept}
 
-    def gives_way(self, lm: BaseLM, params: dict[str, Any], refusal: InvalidRequestError) -> bool:
+    def gives_way(self, lm: BaseLM, params: dict[str, object], refusal: InvalidRequestError) -> bool:
         """Take response_format out where the endpoint does not take it after all, from then on."""
         if "response_format" not in params or not ABOUT_THE_FORMAT.search(str(refusal)):
             return False
@@ -162,7 +162,7 @@ _refusing: WeakSet[BaseLM] = WeakSet()
 _formats: WeakKeyDictionary[type[Signature], dict[str, Any]] = WeakKeyDictionary()
 
 
-def _object(values: Mapping[str, Any]) -> str:
+def _object(values: Mapping[str, object]) -> str:
     return orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
 
 

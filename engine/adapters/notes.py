@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 
-def output_note(annotation: Any) -> str:
+def output_note(annotation: object) -> str:
     """Return what an output of this type must look like, in words a model can follow ("" for text).
 
     >>> output_note(bool), output_note(str)
@@ -48,7 +48,7 @@ def output_note(annotation: Any) -> str:
     return f"{note}; or null if there is none" if note else "or null if there is none"
 
 
-def _note(annotation: Any) -> str:
+def _note(annotation: object) -> str:
     simple = _SIMPLE_NOTES.get(annotation) if _hashable(annotation) else None
     if simple is not None:
         return simple
@@ -78,7 +78,7 @@ _SIMPLE_NOTES: dict[Any, str] = {
 }
 
 
-def _hashable(value: Any) -> bool:
+def _hashable(value: object) -> bool:
     try:
         hash(value)
     except TypeError:
@@ -86,7 +86,7 @@ def _hashable(value: Any) -> bool:
     return True
 
 
-def json_schema(annotation: Any) -> dict[str, Any] | None:
+def json_schema(annotation: object) -> dict[str, Any] | None:
     """Return a type's JSON schema, `type` first, titles left out; None where it has none."""
     from pydantic import TypeAdapter
     from pydantic.errors import PydanticUserError
@@ -118,7 +118,7 @@ def checkable(annotation: Any) -> Any:
     return annotation
 
 
-def _tidy(schema: Any) -> Any:
+def _tidy(schema: object) -> Any:
     if isinstance(schema, list):
         return [_tidy(item) for item in schema]
     if not isinstance(schema, dict):
@@ -129,7 +129,7 @@ def _tidy(schema: Any) -> Any:
     return {k: _tidy(schema[k]) for k in keys}
 
 
-def rules_in_words(constraints: Iterable[Any]) -> str:
+def rules_in_words(constraints: Iterable[object]) -> str:
     """Return a field's constraints (pydantic's metadata) as one clause ("" when there are none).
 
     >>> from pydantic import Field

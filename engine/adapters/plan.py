@@ -68,7 +68,7 @@ class Plan:
     history: str | None = None
     native: Mapping[type, str] = field(default_factory=dict)
 
-    def read(self, sections: Mapping[str, Any], reply: str, *, decoded: bool) -> dict[str, Any]:
+    def read(self, sections: Mapping[str, object], reply: str, *, decoded: bool) -> dict[str, Any]:
         """Return the typed outputs of a reply.
 
         `sections` maps names to text or JSON values; with `decoded` a text is a JSON string. Raises AdapterParseError that
@@ -78,10 +78,10 @@ class Plan:
 
 
 def read_fields(
-    outputs: Sequence[FieldPlan], sections: Mapping[str, Any], reply: str, *, decoded: bool
+    outputs: Sequence[FieldPlan], sections: Mapping[str, object], reply: str, *, decoded: bool
 ) -> dict[str, Any]:
     """Return the typed values of a reply's fields; see `Plan.read`."""
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     problems: list[str] = []
     missing: list[str] = []
     for one in outputs:
@@ -156,11 +156,11 @@ def _made(signature: type[Signature]) -> Plan:
     )
 
 
-def _is_history(annotation: Any) -> bool:
+def _is_history(annotation: object) -> bool:
     return _is_a(annotation, History)
 
 
-def _is_a(annotation: Any, kind: type) -> bool:
+def _is_a(annotation: object, kind: type) -> bool:
     plain, _ = without_none(annotation)
     return isinstance(plain, type) and issubclass(plain, kind)
 
@@ -179,7 +179,7 @@ def _native(signature: type[Signature]) -> dict[type, str]:
     return found if found.keys() != {ToolForm} else {}
 
 
-def values_of(demo: Mapping[str, Any] | Demo) -> Mapping[str, Any]:
+def values_of(demo: Mapping[str, object] | Demo) -> Mapping[str, Any]:
     """Return a demonstration's values, whichever of its forms it comes in."""
     return demo.values if isinstance(demo, Demo) else demo
 
@@ -201,14 +201,14 @@ class Native:
     inputs: Mapping[str, Any]
 
     def filled(
-        self, signature: type[Signature], choice: Choice, read: Callable[[str], dict[str, Any]]
+        self, signature: type[Signature], choice: Choice, read: Callable[[str], dict[str, object]]
     ) -> dict[str, Any]:
         """Return all outputs of a completion; `read` reads its text. Raises AdapterParseError.
 
         A model that calls tools may write nothing else: the outputs it leaves out are then their default, or None.
         """
         found = {name: _native_value(kind, name, choice) for kind, name in self.carried.items()}
-        rest: Mapping[str, Any] = {}
+        rest: Mapping[str, object] = {}
         if self.asked.output_fields:
             try:
                 rest = read(choice.text or "")
@@ -231,14 +231,14 @@ def native_of(
     layout: Taking,
     signature: type[Signature],
     lm: BaseLM,
-    params: Mapping[str, Any],
-    inputs: Mapping[str, Any],
+    params: Mapping[str, object],
+    inputs: Mapping[str, object],
 ) -> Native | None:
     """Return what of a call this model gives natively; None where it is all text."""
     plan = plan_of(signature)
     carried: dict[type, str] = {}
-    added: dict[str, Any] = {}
-    given: dict[str, Any] = dict(inputs)
+    added: dict[str, object] = {}
+    given: dict[str, object] = dict(inputs)
     left_out: list[str] = []
     if layout.use_native_function_calling and lm.supports_function_calling:
         tools = _tools(plan, signature, inputs)
@@ -266,7 +266,7 @@ def native_of(
 
 
 def with_thoughts(
-    signature: type[Signature], choice: Choice, read: Callable[[type[Signature], str], dict[str, Any]]
+    signature: type[Signature], choice: Choice, read: Callable[[type[Signature], str], dict[str, object]]
 ) -> dict[str, Any] | None:
     """Return a completion's outputs whose thoughts came next to the text though they were asked for in it; else None."""
     name = plan_of(signature).native.get(Reasoning)
@@ -292,7 +292,7 @@ def _native_value(kind: type, name: str, choice: Choice) -> Any:
         raise AdapterParseError(f"Output field {name!r}: {said}.", reply=repr(list(given))) from None
 
 
-def _tools(plan: Plan, signature: type[Signature], inputs: Mapping[str, Any]) -> list[ToolForm]:
+def _tools(plan: Plan, signature: type[Signature], inputs: Mapping[str, object]) -> list[ToolForm]:
     if ToolCalls not in plan.native or ToolForm not in plan.native:
         return []
     name = plan.native[ToolForm]
@@ -304,7 +304,7 @@ def _wanted(layout: Taking, plan: Plan, kind: type) -> bool:
     return kind in plan.native and kind in layout.native_response_types
 
 
-def _holds_documents(annotation: Any) -> bool:
+def _holds_documents(annotation: object) -> bool:
     plain, _ = without_none(annotation)
     return any(isinstance(part, type) and issubclass(part, Document) for part in (plain, *get_args(plain)))
 

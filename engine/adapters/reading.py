@@ -39,7 +39,7 @@ from engine.types.base import Type
 __all__ = ["Reader", "UnreadableError", "reader_for"]
 
 
-def reader_for(annotation: Any, constraints: tuple[Any, ...] = ()) -> Reader:
+def reader_for(annotation: object, constraints: tuple[object, ...] = ()) -> Reader:
     """Return the reader of a type that also enforces the constraints (pydantic's field metadata)."""
     try:
         return _cached_reader(annotation, constraints)
@@ -47,7 +47,7 @@ def reader_for(annotation: Any, constraints: tuple[Any, ...] = ()) -> Reader:
         return _constrained(annotation, constraints)
 
 
-def _constrained(annotation: Any, constraints: tuple[Any, ...]) -> Reader:
+def _constrained(annotation: object, constraints: tuple[object, ...]) -> Reader:
     while get_origin(annotation) is Annotated:
         annotation, *extra = get_args(annotation)
         constraints = (*constraints, *extra)
@@ -62,7 +62,7 @@ def _constrained(annotation: Any, constraints: tuple[Any, ...]) -> Reader:
 _cached_reader = lru_cache(maxsize=2048, typed=True)(_constrained)
 
 
-def _build(annotation: Any) -> Reader:
+def _build(annotation: object) -> Reader:
     origin = get_origin(annotation)
     if annotation is str:
         return Reader(str.strip, str_from_json)
@@ -117,7 +117,7 @@ def _any_text(text: str) -> Any:
 _NOTHING = frozenset({"", "null", "none"})
 
 
-def _union(annotation: Any) -> Reader:
+def _union(annotation: object) -> Reader:
     members = [a for a in get_args(annotation) if a is not NoneType]
     optional = len(members) < len(get_args(annotation))
     closed = any(get_origin(m) is Literal or (isinstance(m, type) and issubclass(m, Enum)) for m in members)
@@ -145,7 +145,7 @@ def _union(annotation: Any) -> Reader:
                 return None
             raise
 
-    def json(value: Any) -> Any:
+    def json(value: object) -> Any:
         if value is None and optional:
             return None
         for member in members:  # a JSON value that already has a member's type is that member
@@ -195,19 +195,19 @@ def _collection(container: Any, annotation: Any) -> Reader:
     return Reader(text, json)
 
 
-def _at(position: int, reader: Reader, value: Any) -> Any:
+def _at(position: int, reader: Reader, value: object) -> Any:
     try:
         return reader.json(value)
     except UnreadableError as error:
         raise UnreadableError(f"item {position} {error}") from None
 
 
-def _dict(annotation: Any) -> Reader:
+def _dict(annotation: object) -> Reader:
     args = get_args(annotation)
     validate = _validator(annotation) if args else dict
     values = reader_for(args[1]) if args else reader_for(Any)
 
-    def json(value: Any) -> Any:
+    def json(value: object) -> Any:
         if not isinstance(value, Mapping):
             refuse(annotation, value)
         read = {}
@@ -224,14 +224,14 @@ def _dict(annotation: Any) -> Reader:
 _CALENDAR = (datetime.datetime, datetime.date, datetime.time, datetime.timedelta)
 
 
-def _structured(annotation: Any) -> Reader:
+def _structured(annotation: object) -> Reader:
     """Read everything pydantic has a schema for: models, typed dicts, dataclasses, dates, decimals."""
     validate = _validator(annotation)
     calendar = isinstance(annotation, type) and issubclass(annotation, _CALENDAR)
     number = isinstance(annotation, type) and issubclass(annotation, decimal.Decimal)
     scalar = calendar or number or _schema_type(annotation) == "string"
 
-    def json(value: Any) -> Any:
+    def json(value: object) -> Any:
         if calendar and isinstance(value, int | float):
             refuse(annotation, value)  # a bare number would be taken for seconds since 1970
         return validate(value)
@@ -247,27 +247,27 @@ def _structured(annotation: Any) -> Reader:
     return Reader(text, json)
 
 
-def _schema_type(annotation: Any) -> str | None:
+def _schema_type(annotation: object) -> str | None:
     from engine.adapters.notes import json_schema
 
     schema = json_schema(annotation)
     return None if schema is None else schema.get("type")
 
 
-def _decoded(text: str, annotation: Any) -> Any:
+def _decoded(text: str, annotation: object) -> Any:
     try:
         return loose_json(text)
     except ValueError:
         refuse(annotation, text)
 
 
-def _validator(annotation: Any) -> Callable[[Any], Any]:
+def _validator(annotation: object) -> Callable[[Any], Any]:
     """Return pydantic's validation of a type, its first complaint turned into a clause."""
     from pydantic import TypeAdapter, ValidationError
     from pydantic.errors import PydanticUserError
 
     try:
-        adapter: TypeAdapter[Any] = TypeAdapter(checkable(annotation))
+        adapter: TypeAdapter[object] = TypeAdapter(checkable(annotation))
     except PydanticUserError as error:
         raise SignatureError(
             f"A field of type {type_hint(annotation)} cannot be read from a reply: "
@@ -275,7 +275,7 @@ def _validator(annotation: Any) -> Callable[[Any], Any]:
         ) from error
     validate_python = adapter.validate_python
 
-    def validate(value: Any) -> Any:
+    def validate(value: object) -> Any:
         try:
             return validate_python(value)
         except ValidationError as error:

@@ -37,13 +37,13 @@ class Rendered:
     write: Write
     demos: OrderedDict[tuple[int, ...], tuple[list[Any], list[Turn]]] = field(default_factory=OrderedDict)
 
-    def user(self, inputs: Mapping[str, Any]) -> Turn:
+    def user(self, inputs: Mapping[str, object]) -> Turn:
         """Return the turn that asks, closed by the reminder; absent inputs take their default or are left out."""
         content = Content()
         text = written(self.slots, inputs, content, defaults=True)
         return {"role": "user", "content": content.of(f"{text}{self.reminder}")}
 
-    def given(self, inputs: Mapping[str, Any]) -> Any:
+    def given(self, inputs: Mapping[str, object]) -> Any:
         """Return the content of a turn with the inputs that are there, without the reminder."""
         content = Content()
         return content.of(written(self.slots, inputs, content, defaults=False).rstrip("\n"))
@@ -66,7 +66,7 @@ class Rendered:
             self.demos.popitem(last=False)
         return turns
 
-    def turns(self, values: Mapping[str, Any]) -> tuple[bool, list[Turn]]:
+    def turns(self, values: Mapping[str, object]) -> tuple[bool, list[Turn]]:
         """Return whether a demonstration is complete, and its two turns: none if it lacks every input or output."""
         plan = self.plan
         if not (_any_of(plan.inputs, values) and _any_of(plan.outputs, values)):
@@ -81,7 +81,7 @@ class Rendered:
             {"role": "assistant", "content": self.write(plan, values)},
         ]
 
-    def earlier_turns(self, history: Any) -> list[Turn]:
+    def earlier_turns(self, history: object) -> list[Turn]:
         """Return a conversation so far as turns; a turn without outputs is the user's alone."""
         turns: list[Turn] = []
         for values in history_of(history):
@@ -94,7 +94,7 @@ class Rendered:
         return turns
 
 
-def answer_turns(values: Mapping[str, Any], said: str, known: Collection[str]) -> list[Turn]:
+def answer_turns(values: Mapping[str, object], said: str, known: Collection[str]) -> list[Turn]:
     """Return what was answered in an earlier turn: `said`, and tool calls and what they gave as messages of their own.
 
     Calls and results are such where the signature as it is asked does not know their field. Results that do not answer
@@ -121,7 +121,7 @@ def answer_turns(values: Mapping[str, Any], said: str, known: Collection[str]) -
     return [asked, *tool_turns]
 
 
-def written(slots: Sequence[Slot], values: Mapping[str, Any], content: Content, *, defaults: bool) -> str:
+def written(slots: Sequence[Slot], values: Mapping[str, object], content: Content, *, defaults: bool) -> str:
     """Return the fields that are present, each between its marks."""
     parts = []
     for one, before, after in slots:
@@ -159,11 +159,11 @@ def indented(text: str) -> str:
     return "\n".join(f"        {line}" for line in text.splitlines())
 
 
-def _any_of(fields: Sequence[FieldPlan], values: Mapping[str, Any]) -> bool:
+def _any_of(fields: Sequence[FieldPlan], values: Mapping[str, object]) -> bool:
     return any(f.name in values for f in fields)
 
 
-def _present(one: FieldPlan, values: Mapping[str, Any]) -> bool:
+def _present(one: FieldPlan, values: Mapping[str, object]) -> bool:
     value = values.get(one.name, MISSING)
     return value is not MISSING and (value is not None or one.nullable)
 
@@ -172,7 +172,7 @@ def _plain_values(demo: Demonstration) -> dict[str, Any]:
     return demo.toDict() if isinstance(demo, Example) else dict(values_of(demo))
 
 
-def _unchanged(demo: Demonstration, before: dict[str, Any]) -> bool:
+def _unchanged(demo: Demonstration, before: dict[str, object]) -> bool:
     values = demo.values if type(demo) is Demo else demo
     return (values if type(values) is dict else _plain_values(demo)) == before
 

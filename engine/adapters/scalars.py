@@ -138,20 +138,20 @@ class Reader:
     json: Callable[[Any], Any]
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """Return a value as an error message quotes it, shortened."""
     text = value.strip() if isinstance(value, str) else repr(value)
     return repr(text if len(text) <= 120 else text[:117] + "...")
 
 
-def refuse(annotation: Any, value: Any) -> NoReturn:
+def refuse(annotation: object, value: object) -> NoReturn:
     """Raise UnreadableError: what the type must be, and what the value is."""
     raise UnreadableError(
         f"{output_note(annotation) or f'must be {type_hint(annotation)}'}, but is {shown(value)}"
     )
 
 
-def str_from_json(value: Any) -> str:
+def str_from_json(value: object) -> str:
     """Return text; structures as JSON. Null is not text."""
     if isinstance(value, str):
         return value
@@ -201,7 +201,7 @@ def bool_text(text: str) -> bool:
     return found
 
 
-def bool_json(value: Any) -> bool:
+def bool_json(value: object) -> bool:
     """Read a JSON value as a truth value."""
     if isinstance(value, bool):
         return value
@@ -239,7 +239,7 @@ def int_text(text: str) -> int:
     refuse(int, text)
 
 
-def int_json(value: Any) -> int:
+def int_json(value: object) -> int:
     """Read a JSON value as a whole number."""
     if type(value) is int:
         return value
@@ -261,7 +261,7 @@ def float_text(text: str) -> float:
     return number
 
 
-def float_json(value: Any) -> float:
+def float_json(value: object) -> float:
     """Read a JSON value as a number."""
     if isinstance(value, bool):
         refuse(float, value)
@@ -272,7 +272,7 @@ def float_json(value: Any) -> float:
     refuse(float, value)
 
 
-def choices(annotation: Any, spellings: Mapping[Any, Sequence[str]]) -> Reader:
+def choices(annotation: object, spellings: Mapping[object, Sequence[str]]) -> Reader:
     """Read a Literal or an Enum: exactly, then without wrapping, then without case where that is unambiguous."""
     exact, folded = _spelled(spellings)
     wrapper = re.compile(
@@ -298,14 +298,14 @@ def choices(annotation: Any, spellings: Mapping[Any, Sequence[str]]) -> Reader:
     return Reader(text, lambda value: _chosen(annotation, tuple(spellings), text, value))
 
 
-def _spelled(spellings: Mapping[Any, Sequence[str]]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+def _spelled(spellings: Mapping[object, Sequence[str]]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
     """Return spelling -> value, and spelling without case -> values; earlier spellings go first (value before name)."""
-    exact: dict[str, Any] = {}
+    exact: dict[str, object] = {}
     for rank in range(max((len(names) for names in spellings.values()), default=0)):
         for value, names in spellings.items():
             if rank < len(names):
                 exact.setdefault(names[rank], value)
-    folded: dict[str, list[Any]] = {}
+    folded: dict[str, list[object]] = {}
     for spelling, value in exact.items():
         values = folded.setdefault(spelling.casefold(), [])
         if value not in values:
@@ -313,7 +313,9 @@ def _spelled(spellings: Mapping[Any, Sequence[str]]) -> tuple[dict[str, Any], di
     return exact, folded
 
 
-def _chosen(annotation: Any, options: Sequence[Any], text: Callable[[str], Any], value: Any) -> Any:
+def _chosen(
+    annotation: object, options: Sequence[object], text: Callable[[str], object], value: object
+) -> Any:
     if isinstance(value, str):
         return text(value)
     for option in options:

@@ -56,7 +56,7 @@ class TwoStepAdapter(Adapter):
         """Return the closing sentence: what must be in the answer."""
         return REMINDER.format(names=", ".join(f"`{f.name}`{typed(f)}" for f in plan.outputs))
 
-    def write(self, plan: Plan, values: Mapping[str, Any]) -> str:
+    def write(self, plan: Plan, values: Mapping[str, object]) -> str:
         """Return the outputs as lines `name: value`."""
         lines = []
         for f in plan.outputs:
@@ -81,8 +81,8 @@ class TwoStepAdapter(Adapter):
         self,
         signature: type[Signature],
         demos: Sequence[Demonstration],
-        inputs: Mapping[str, Any],
-        values: Mapping[str, Any],
+        inputs: Mapping[str, object],
+        values: Mapping[str, object],
     ) -> list[ExpectedCall]:
         """Return both calls."""
         said = self.answer(signature, values)
@@ -99,7 +99,7 @@ class TwoStepAdapter(Adapter):
     async def values(self, exchange: Exchange, choice: Choice) -> dict[str, Any]:
         """Return the typed outputs that the second call finds in one completion. Raises AdapterParseError."""
         text = choice.text or ""
-        found: dict[str, Any] = {}
+        found: dict[str, object] = {}
         if exchange.asked.output_fields and (text.strip() or not choice.tool_calls):
             if not text.strip():
                 raise AdapterParseError("The reply is empty.", reply=text)

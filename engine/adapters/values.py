@@ -60,14 +60,14 @@ def _quoted(text: str) -> str:
     return f"«««\n{lines}\n»»»"
 
 
-def _json_text(value: Any) -> str:
+def _json_text(value: object) -> str:
     data = jsonable(value)
     if isinstance(data, str):
         return data
     return orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
-def jsonable(value: Any) -> Any:
+def jsonable(value: object) -> Any:
     """Return a value as JSON types: models, dataclasses, dates and sets included; unknown objects as str()."""
     kind = type(value)
     if kind is str or kind is bool or kind is int or kind is float or value is None:
@@ -79,7 +79,7 @@ def jsonable(value: Any) -> Any:
     return to_jsonable_python(value, fallback=str)
 
 
-def parse_value(value: Any, annotation: Any, constraints: Sequence[Any] = ()) -> Any:
+def parse_value(value: object, annotation: object, constraints: Sequence[object] = ()) -> Any:
     """Read a text (or a JSON value) as a type; raises UnreadableError, a ValueError, saying what it must be.
 
     >>> parse_value("1,234", int), parse_value("yes", bool), parse_value("- a\\n- b", list[str])
@@ -106,7 +106,7 @@ class Content:
     def __init__(self) -> None:
         self.parts: list[Part] = []
 
-    def text(self, value: Any, annotation: Any, name: str) -> str:
+    def text(self, value: object, annotation: object, name: str) -> str:
         """Return a value as text with marks where its parts stand. Raises ConfigurationError for a value that does not fit.
 
         Saved values are JSON: they become what the field's type says first.
@@ -152,7 +152,7 @@ class Content:
 
 
 @lru_cache(maxsize=1024)
-def _holds_types(annotation: Any) -> bool:
+def _holds_types(annotation: object) -> bool:
     if isinstance(annotation, type) and issubclass(annotation, FORMED):
         return True
     fields = getattr(annotation, "model_fields", None)
@@ -161,7 +161,7 @@ def _holds_types(annotation: Any) -> bool:
     return any(holds_types(arg) for arg in get_args(annotation))
 
 
-def holds_types(annotation: Any) -> bool:
+def holds_types(annotation: object) -> bool:
     """Return whether values of a type can hold such values.
 
     >>> from engine.types import Image
@@ -174,7 +174,7 @@ def holds_types(annotation: Any) -> bool:
         return False
 
 
-def revived(value: Any, annotation: Any) -> Any:
+def revived(value: object, annotation: object) -> Any:
     """Return a saved output (JSON values) as its type; one that does not fit as it is: it is only shown.
 
     >>> from engine.types import Code
@@ -196,7 +196,7 @@ def _validator(annotation: Any) -> Any:
     return TypeAdapter(annotation).validate_python
 
 
-def fitted(value: Any, annotation: Any, name: str) -> Any:
+def fitted(value: object, annotation: object, name: str) -> Any:
     """Return an input's value as its type. Raises ConfigurationError that names the input."""
     from pydantic import ValidationError
 

@@ -65,7 +65,7 @@ def _character(found: re.Match[str]) -> str:
     return chr(number) if 0 < number < 0x110000 and not 0xD800 <= number < 0xE000 else found[0]
 
 
-def is_structure(annotation: Any) -> bool:
+def is_structure(annotation: object) -> bool:
     """Return whether a type's values are tags inside tags: lists, dicts, models.
 
     >>> is_structure(list[int]), is_structure(str), is_structure(int | None)
@@ -78,7 +78,7 @@ def is_structure(annotation: Any) -> bool:
     return kind in (*_SEQUENCES, dict) or _is_record(kind)
 
 
-def _is_record(kind: Any) -> bool:
+def _is_record(kind: object) -> bool:
     if not isinstance(kind, type):
         return False
     # A type with its own form is written in that form.
@@ -100,7 +100,7 @@ def fields_of(kind: Any) -> dict[str, tuple[Any, str, str]]:
 # Writing
 
 
-def skeleton(value: Any, *, schema: bool = False, level: int = 0) -> str:
+def skeleton(value: object, *, schema: bool = False, level: int = 0) -> str:
     """Return a value as nested tags; with `schema` the value is a type, and words in braces say what belongs where.
 
     >>> print(skeleton({"a": [1, 2], "b c": True}))
@@ -137,7 +137,7 @@ def skeleton(value: Any, *, schema: bool = False, level: int = 0) -> str:
     return "\n".join(lines)
 
 
-def _pairs(value: Any) -> list[tuple[str, str, Any]]:
+def _pairs(value: object) -> list[tuple[str, str, Any]]:
     if isinstance(value, list):
         return [("<item>", "</item>", one) for one in value]
     if not isinstance(value, dict):
@@ -151,7 +151,7 @@ def _tags(key: str) -> tuple[str, str]:
     return f"<entry key={quoteattr(key)}>", "</entry>"
 
 
-def _typed_pairs(annotation: Any) -> list[tuple[Any, Any, Any]]:
+def _typed_pairs(annotation: object) -> list[tuple[Any, Any, Any]]:
     plain, _ = without_none(annotation)
     kind = get_origin(plain) or plain
     args = get_args(plain)
@@ -168,7 +168,7 @@ def _typed_pairs(annotation: Any) -> list[tuple[Any, Any, Any]]:
     ]
 
 
-def _words(annotation: Any, description: str = "", rules: str = "") -> str:
+def _words(annotation: object, description: str = "", rules: str = "") -> str:
     note = "" if is_structure(annotation) else output_note(annotation).removeprefix("must be ")
     said = [type_hint(annotation) if not note or note.startswith("JSON") else note, rules, description]
     return f"{{{', '.join(part for part in said if part)}}}"
@@ -279,7 +279,7 @@ def element_of(text: str) -> Element | None:
     return root
 
 
-def value_of(element: Element, annotation: Any) -> Any:
+def value_of(element: Element, annotation: object) -> Any:
     """Return an element as JSON values in the shape of a type, to be read by its reader."""
     plain, optional = without_none(annotation)
     kind = get_origin(plain) or plain
@@ -351,7 +351,7 @@ class XMLAdapter(ChatAdapter):
         """Return the closing sentence: the tags in order."""
         return REMINDER.format(tags=", then ".join(f"`<{f.name}>`{typed(f)}" for f in plan.outputs))
 
-    def write(self, plan: Plan, values: Mapping[str, Any]) -> str:
+    def write(self, plan: Plan, values: Mapping[str, object]) -> str:
         """Return the outputs between their tags; `&` and `<` in texts are written as XML has them."""
         parts = []
         for f in plan.outputs:
@@ -378,7 +378,7 @@ def xml_values(outputs: Sequence[FieldPlan], text: str) -> tuple[dict[str, Any],
     return {f.name: tag_value(found[f.name], f.annotation) for f in outputs if f.name in found}, False
 
 
-def tag_value(text: str, annotation: Any) -> Any:
+def tag_value(text: str, annotation: object) -> Any:
     """Return the content of a field's tags: JSON values where it is tags itself, else the text."""
     if is_structure(annotation):
         element = element_of(text)
@@ -386,7 +386,7 @@ def tag_value(text: str, annotation: Any) -> Any:
     return unescaped(text)
 
 
-def _shown(f: FieldPlan, value: Any) -> str:
+def _shown(f: FieldPlan, value: object) -> str:
     if f.rich:
         value = revived(value, f.annotation)
     return (

@@ -17,7 +17,7 @@ from engine.errors import ConfigurationError
 Arguments = dict[str, Any]
 
 
-def adapted(value: Any) -> Any:
+def adapted(value: object) -> Any:
     """Return a public function or class so that it takes DSPy's arguments; a class stays the same object.
 
     >>> def load(path): return path

@@ -63,7 +63,7 @@ def _metric_of_two(metric: Any) -> Any:
     return lambda example, prediction: metric(example, prediction, None, None, None)
 
 
-def _object_options(name: str, given: Any) -> dict[str, Any]:
+def _object_options(name: str, given: object) -> dict[str, Any]:
     """Return the options that match one of the package's objects."""
     read = _OBJECTS.get(type(given).__name__)
     if read is None:

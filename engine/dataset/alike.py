@@ -163,7 +163,7 @@ class _Known(NamedTuple):
     places: Any
     labels: Any
 
-    def votes(self, vectors: Any, places: Any) -> tuple[Any, Any]:
+    def votes(self, vectors: object, places: Any) -> tuple[Any, Any]:
         """Return each text's share of votes by label, and whether it has near enough neighbours to say so."""
         import numpy as np
 

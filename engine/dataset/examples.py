@@ -36,8 +36,8 @@ def usable_rows(
     dataset: Dataset,
     mapping: Mapping[str, str],
     *,
-    inputs: Mapping[str, Any],
-    outputs: Mapping[str, Any],
+    inputs: Mapping[str, object],
+    outputs: Mapping[str, object],
     parse: Parse,
     rows: Sequence[int] | None = None,
 ) -> UsableRows:
@@ -59,7 +59,7 @@ def usable_rows(
     fields = {**inputs, **outputs}
     _check_mapping(dataset, mapping, inputs, outputs)
     chosen = list(rows) if rows is not None else None
-    columns: list[list[Any]] = []
+    columns: list[list[object]] = []
     wrong: dict[int, tuple[str, str]] = {}
     for field, annotation in fields.items():
         cells = dataset.values(mapping[field])
@@ -85,8 +85,8 @@ def to_examples(
     dataset: Dataset,
     mapping: Mapping[str, str],
     *,
-    inputs: Mapping[str, Any],
-    outputs: Mapping[str, Any],
+    inputs: Mapping[str, object],
+    outputs: Mapping[str, object],
     parse: Parse,
     rows: Sequence[int] | None = None,
 ) -> dict[int, Example]:
@@ -99,7 +99,7 @@ def to_examples(
 
 
 def _check_mapping(
-    dataset: Dataset, mapping: Mapping[str, str], inputs: Mapping[str, Any], outputs: Mapping[str, Any]
+    dataset: Dataset, mapping: Mapping[str, str], inputs: Mapping[str, object], outputs: Mapping[str, object]
 ) -> None:
     for field in [*inputs, *outputs]:
         kind = "output" if field in outputs else "input"
@@ -118,7 +118,7 @@ def _check_mapping(
                 )
 
 
-def _read_column(cells: Sequence[str], annotation: Any, parse: Parse) -> tuple[list[Any], dict[int, str]]:
+def _read_column(cells: Sequence[str], annotation: object, parse: Parse) -> tuple[list[Any], dict[int, str]]:
     """Return a column's values, and by position what is wrong with those that cannot be used (None there).
 
     A text that comes again and again is read once, unless its value could be changed in place.
@@ -126,8 +126,8 @@ def _read_column(cells: Sequence[str], annotation: Any, parse: Parse) -> tuple[l
     if annotation is str:
         return list(cells), {at: "is empty." for at, cell in enumerate(cells) if not cell or cell.isspace()}
     read = _reader(annotation, parse)
-    known: dict[str, Any] = {}
-    values: list[Any] = []
+    known: dict[str, object] = {}
+    values: list[object] = []
     failed: dict[int, str] = {}
     for at, cell in enumerate(cells):
         if cell in known:
@@ -149,11 +149,11 @@ MOST_KNOWN = 10_000
 _UNCHANGING = (str, int, float, bool, Enum, type(None))
 
 
-def _reader(annotation: Any, parse: Parse) -> Callable[[str], Any]:
+def _reader(annotation: object, parse: Parse) -> Callable[[str], Any]:
     """Return what turns one cell into a value of a type, or raises _Unusable."""
     inner, optional = without_none(annotation)
     if inner is str:
-        convert: Callable[[str], Any] = str
+        convert: Callable[[str], object] = str
     elif get_origin(inner) is Literal:
         convert = _choice_reader(get_args(inner))
     elif isinstance(inner, type) and issubclass(inner, Enum):
@@ -171,7 +171,7 @@ def _reader(annotation: Any, parse: Parse) -> Callable[[str], Any]:
     return read
 
 
-def _choice_reader(choices: Sequence[Any]) -> Callable[[str], Any]:
+def _choice_reader(choices: Sequence[object]) -> Callable[[str], Any]:
     exact = {str(c): c for c in choices}
     folded = {str(c).casefold(): c for c in choices}
 
@@ -199,7 +199,7 @@ def _enum_reader(enum: type[Enum]) -> Callable[[str], Any]:
     return read
 
 
-def _parsed(annotation: Any, parse: Parse) -> Callable[[str], Any]:
+def _parsed(annotation: object, parse: Parse) -> Callable[[str], Any]:
     numeric = annotation in (int, float)
 
     def read(cell: str) -> Any:
@@ -214,7 +214,7 @@ def _parsed(annotation: Any, parse: Parse) -> Callable[[str], Any]:
     return read
 
 
-def _wanted(annotation: Any) -> str:
+def _wanted(annotation: object) -> str:
     """Return a type in plain words, with its article."""
     plain = {int: "a whole number", float: "a number", bool: "yes or no"}
     origin = get_origin(annotation) or annotation

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Any, Literal
+from typing import Literal
 
 from engine.dataset.table import Dataset
 
@@ -77,7 +77,7 @@ def profile(dataset: Dataset) -> tuple[ColumnProfile, ...]:
     return tuple(_profile_column(name, dataset.frame[name]) for name in dataset.columns)
 
 
-def _profile_column(name: str, cells: Any) -> ColumnProfile:
+def _profile_column(name: str, cells: object) -> ColumnProfile:
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 
 from engine.dataset.structured import read_json, read_json_lines, read_parquet, read_workbook
 from engine.dataset.table import Dataset, RawTable, RowProblem, build_dataset
@@ -315,7 +314,7 @@ def _read_with_arrow(text: str, utf8: bytes | None, separator: str, notes: list[
     return RawTable(header, table.slice(1).columns, [], notes)
 
 
-def _holds_quotes(column: Any) -> bool:
+def _holds_quotes(column: object) -> bool:
     """Return whether a cell holds a quotation mark: Arrow reads a doubled one and a stray one alike."""
     import pyarrow.compute as pc
 
@@ -343,7 +342,7 @@ def _read_with_python(text: str, name: str, separator: str, notes: list[str]) ->
     if header is None:
         raise DatasetError(f"{name!r} is empty. Upload a table with column names in its first row.")
     plain = not numbers or (numbers[-1] - numbers[0] == len(numbers) - 1 and numbers[0] == 2)
-    cells: list[Any] = list(zip(*rows, strict=True)) if rows else [[] for _ in header]
+    cells: list[object] = list(zip(*rows, strict=True)) if rows else [[] for _ in header]
     return RawTable(header, cells, problems, notes, None if plain else numbers)
 
 

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Protocol
 
 from engine.errors import DatasetError
 from engine.records import Example, content_hash
@@ -55,7 +55,7 @@ class Split:
 
 
 def split_rows(
-    rows: Mapping[int, Mapping[str, Any]],
+    rows: Mapping[int, Mapping[str, object]],
     split: Shares,
     *,
     inputs: Collection[str] | None = None,
@@ -116,7 +116,7 @@ def split_rows(
 
 def _with_synthetic(
     split: Split,
-    rows: Mapping[int, Mapping[str, Any]],
+    rows: Mapping[int, Mapping[str, object]],
     written: Collection[int],
     inputs: Collection[str] | None,
 ) -> Split:
@@ -154,7 +154,7 @@ def _checked_shares(split: Shares) -> tuple[float, float, float]:
 
 
 def _field_names(
-    rows: Mapping[int, Mapping[str, Any]], inputs: Collection[str] | None, outputs: Collection[str] | None
+    rows: Mapping[int, Mapping[str, object]], inputs: Collection[str] | None, outputs: Collection[str] | None
 ) -> tuple[list[str], list[str]]:
     first = next(iter(rows.values()), {})
     if inputs is None:
@@ -174,7 +174,7 @@ def _check_count(count: int, shares: Sequence[float]) -> None:
         )
 
 
-def _check_answers(rows: Mapping[int, Mapping[str, Any]], answers: Sequence[str]) -> None:
+def _check_answers(rows: Mapping[int, Mapping[str, object]], answers: Sequence[str]) -> None:
     first = next(iter(rows.values()))
     if answers and all(all(row[a] == first[a] for row in rows.values()) for a in answers):
         said = " and ".join(f"{a!r} is {str(first[a])!r}" for a in answers)
@@ -184,7 +184,7 @@ def _check_answers(rows: Mapping[int, Mapping[str, Any]], answers: Sequence[str]
         )
 
 
-def _label(rows: Mapping[int, Mapping[str, Any]], answers: Sequence[str]) -> str | None:
+def _label(rows: Mapping[int, Mapping[str, object]], answers: Sequence[str]) -> str | None:
     """Return the first answer with few different values."""
     most = min(MOST_STRATA, len(rows) // 2)
     for answer in answers:
@@ -198,7 +198,7 @@ def _label(rows: Mapping[int, Mapping[str, Any]], answers: Sequence[str]) -> str
     return None
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if isinstance(value, str):
         return value
     if type(value) in (int, bool):
@@ -211,7 +211,7 @@ def _number_hash(value: int, written: str) -> str:  # noqa: ARG001 - 1 and True 
     return content_hash(value)
 
 
-def _column(rows: Mapping[int, Mapping[str, Any]], name: str) -> list[str]:
+def _column(rows: Mapping[int, Mapping[str, object]], name: str) -> list[str]:
     return [v if type(v) is str else _text(v) for v in [values[name] for values in rows.values()]]
 
 
@@ -224,7 +224,7 @@ def _folded(texts: list[str]) -> list[str]:
     return [" ".join(text.casefold().split()) for text in texts]
 
 
-def _groups(rows: Mapping[int, Mapping[str, Any]], asked: Sequence[str], seed: int) -> list[list[int]]:
+def _groups(rows: Mapping[int, Mapping[str, object]], asked: Sequence[str], seed: int) -> list[list[int]]:
     """Return rows with equal inputs together, in an order that only seed and content decide."""
     columns = [_folded(_column(rows, name)) for name in asked]
     keys = map("\x1f".join, zip(*columns, strict=True)) if columns else map(str, rows)
@@ -263,7 +263,7 @@ def _check_sides(sides: Mapping[str, list[int]], groups: int, count: int, shares
 
 
 def _notes(
-    rows: Mapping[int, Mapping[str, Any]],
+    rows: Mapping[int, Mapping[str, object]],
     groups: list[list[int]],
     answers: Sequence[str],
     label: str | None,

@@ -20,7 +20,7 @@ from engine.errors import DatasetError
 LARGEST_UNZIPPED = 1_000_000_000
 
 
-def cell_text(value: Any) -> str:
+def cell_text(value: object) -> str:
     """Return a value of a JSON file, a workbook or a Parquet file as text.
 
     >>> cell_text(7.0), cell_text(True), cell_text(None), cell_text(["a"])
@@ -68,7 +68,7 @@ def read_json(text: str, name: str) -> RawTable:
 
 def read_json_lines(text: str, name: str) -> RawTable:
     """Read one JSON object a line; a line that is none is a problem of its row."""
-    items: list[tuple[int, Any]] = []
+    items: list[tuple[int, object]] = []
     problems: list[RowProblem] = []
     # Only the line feed ends a line: other separators may stand inside a JSON text.
     for number, line in enumerate(text.split("\n"), 1):
@@ -91,7 +91,7 @@ def _is_object(line: str) -> bool:
         return False
 
 
-def _rows_in(data: Any, name: str, notes: list[str]) -> Sequence[Any]:
+def _rows_in(data: object, name: str, notes: list[str]) -> Sequence[Any]:
     """Return the list of rows in whichever of the usual shapes the file has."""
     if isinstance(data, dict):
         tables = {k: v for k, v in data.items() if isinstance(v, list) and v and isinstance(v[0], dict)}
@@ -109,11 +109,11 @@ def _rows_in(data: Any, name: str, notes: list[str]) -> Sequence[Any]:
 
 
 def _from_items(
-    items: Sequence[tuple[int, Any]], name: str, notes: list[str], problems: list[RowProblem] | None = None
+    items: Sequence[tuple[int, object]], name: str, notes: list[str], problems: list[RowProblem] | None = None
 ) -> RawTable:
     problems = problems or []
     columns: dict[str, None] = {}
-    rows: list[tuple[int, dict[str, Any]]] = []
+    rows: list[tuple[int, dict[str, object]]] = []
     for number, item in items:
         if isinstance(item, dict):
             rows.append((number, item))
@@ -174,7 +174,7 @@ def _from_sheet(rows: Sequence[tuple[int, list[str]]], notes: list[str]) -> RawT
     body = rows[1:]
     width = max(len(cells) for _, cells in rows)
     padded = [cells + [""] * (width - len(cells)) for _, cells in body]
-    cells: list[Any] = list(zip(*padded, strict=True)) if padded else [[] for _ in range(width)]
+    cells: list[object] = list(zip(*padded, strict=True)) if padded else [[] for _ in range(width)]
     return RawTable(header + [""] * (width - len(header)), cells, [], notes, [n for n, _ in body])
 
 

@@ -164,7 +164,9 @@ def _without_blank_rows(
     return [pc.filter(c, filled) for c in columns], kept
 
 
-def _clean_names(header: Sequence[str], columns: list[Any], notes: list[str]) -> tuple[list[str], list[int]]:
+def _clean_names(
+    header: Sequence[str], columns: list[object], notes: list[str]
+) -> tuple[list[str], list[int]]:
     """Return usable, distinct column names and the positions of the columns kept."""
     import pyarrow.compute as pc
 

@@ -193,7 +193,7 @@ class Evaluate:
         program: Module,
         metric: Scorer | None = None,
         devset: Sequence[Example] | None = None,
-        **changes: Any,
+        **changes: object,
     ) -> EvaluationResult:
         """Evaluate a program and wait for the result. Arguments override those of the constructor."""
         return loop.run(self.acall(program, metric, devset, **changes))
@@ -203,7 +203,7 @@ class Evaluate:
         program: Module,
         metric: Scorer | None = None,
         devset: Sequence[Example] | None = None,
-        **changes: Any,
+        **changes: object,
     ) -> EvaluationResult:
         """Evaluate a program, in async code."""
         plan, chosen = self._changed(metric, changes if devset is None else {**changes, "devset": devset})
@@ -215,12 +215,12 @@ class Evaluate:
     async def _rows(self, program: Module, chosen: Scorer) -> list[tuple[Outcome, Any, Any]]:
         """Run every repeat; return each row's outcome, prediction and raw score, one repeat after another."""
         plan, times = self, self.repeats
-        results: dict[int, tuple[Outcome, Any, Any]] = {}
-        every: list[tuple[Outcome, Any, Any]] = []
+        results: dict[int, tuple[Outcome, object, object]] = {}
+        every: list[tuple[Outcome, object, object]] = []
         progress = Progress(times * len(plan.devset), plan.on_progress, shown=plan.display_progress)
         failed: list[str] = []
 
-        def note(outcome: Outcome, prediction: Any, result: Any) -> None:
+        def note(outcome: Outcome, prediction: object, result: object) -> None:
             results[outcome.row] = (outcome, prediction, result)
             progress.advance(outcome.score)
             if outcome.error is not None:
@@ -241,7 +241,7 @@ class Evaluate:
             progress.close()
         return every
 
-    def _changed(self, metric: Scorer | None, changes: dict[str, Any]) -> tuple[Self, Scorer]:
+    def _changed(self, metric: Scorer | None, changes: dict[str, object]) -> tuple[Self, Scorer]:
         unknown = changes.keys() - {*vars(self), "callback_metadata"}
         if unknown:
             raise ConfigurationError(_takes_no(min(unknown)))
@@ -334,7 +334,7 @@ def table(result: EvaluationResult, metric_name: str = "score") -> list[dict[str
     rows = len(result.results) // len(result.repeats)
     records = []
     for i, (example, prediction, score) in enumerate(result.results):
-        record: dict[str, Any] = {"repeat": i // rows + 1} if len(result.repeats) > 1 else {}
+        record: dict[str, object] = {"repeat": i // rows + 1} if len(result.repeats) > 1 else {}
         for prefix, values in (("example_", example), ("pred_", prediction)):
             for name, value in values.items():
                 record[f"{prefix}{name}" if name in shared else name] = json_value(value)
@@ -345,7 +345,7 @@ def table(result: EvaluationResult, metric_name: str = "score") -> list[dict[str
     return records
 
 
-def _write_csv(path: Path, records: list[dict[str, Any]]) -> None:
+def _write_csv(path: Path, records: list[dict[str, object]]) -> None:
     columns = list(dict.fromkeys(name for record in records for name in record))
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, restval="")
@@ -353,11 +353,11 @@ def _write_csv(path: Path, records: list[dict[str, Any]]) -> None:
         writer.writerows({name: _cell(value) for name, value in record.items()} for record in records)
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: object) -> Any:
     return orjson.dumps(value).decode() if isinstance(value, list | dict) else value
 
 
-def _show(records: Sequence[Mapping[str, Any]], total: int) -> None:
+def _show(records: Sequence[Mapping[str, object]], total: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -370,7 +370,7 @@ def _show(records: Sequence[Mapping[str, Any]], total: int) -> None:
     Console().print(shown)
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     from rich.markup import escape
 
     text = str(_cell(value))
@@ -385,7 +385,7 @@ def fresh(program: Module, time: int) -> Module:
     return made
 
 
-def _destinations(options: dict[str, Any]) -> tuple[Any, Any]:
+def _destinations(options: dict[str, object]) -> tuple[Any, Any]:
     """Return save_as_csv and save_as_json; DSPy's other arguments (provide_traceback) change nothing here."""
     unknown = options.keys() - {"save_as_csv", "save_as_json", "provide_traceback", "callback_metadata"}
     if unknown:

@@ -95,7 +95,7 @@ async def run_rows(
     error's sentence. Raises only what `limit` or `on_outcome` raise; rows under way then finish first.
     """
 
-    def note(outcome: Outcome, _prediction: Any, _score: Any) -> None:
+    def note(outcome: Outcome, _prediction: object, _score: object) -> None:
         outcomes[outcome.row] = outcome
         if on_outcome is not None:
             on_outcome(outcome)
@@ -125,7 +125,7 @@ class Runner:
         """Run all rows; raise what `limit` or `note` raised, after the rows under way have finished."""
         waiting = iter(rows)
         if isinstance(limit, int):
-            slots: AbstractAsyncContextManager[Any] = nullcontext()
+            slots: AbstractAsyncContextManager[object] = nullcontext()
             workers = min(limit, len(rows))
         else:
             slots = limit
@@ -141,10 +141,10 @@ class Runner:
             raise self.failure
 
     async def _work(
-        self, waiting: Iterator[tuple[int, Example]], slots: AbstractAsyncContextManager[Any]
+        self, waiting: Iterator[tuple[int, Example]], slots: AbstractAsyncContextManager[object]
     ) -> None:
         """Take rows until there are no more, collecting each one's replies and steps in this task's own context."""
-        steps: list[Any] | None = None if self.paths is None else []
+        steps: list[object] | None = None if self.paths is None else []
         attempt = Attempt()
         with noted_replies() as replies, context(trace=steps, attempt=attempt):
             for row, example in waiting:
@@ -171,12 +171,12 @@ class Runner:
         row: int,
         example: Example,
         replies: list[Reply],
-        steps: list[Any] | None,
+        steps: list[object] | None,
         suggestions: list[str],
     ) -> tuple[Outcome, Any, Any]:
         started = time.perf_counter()
-        prediction: Any = None
-        result: Any = None
+        prediction: object = None
+        result: object = None
         error: str | None = None
         grade = _FAILED
         unmet: tuple[str, ...] = ()
@@ -253,7 +253,7 @@ class _MetricRunner:
             return await self._awaited(example, prediction)
         return await (self._on_loop if self._inline else self._in_thread)(example, prediction, replies)
 
-    async def _on_loop(self, example: Example, prediction: Any, replies: Sequence[Reply]) -> Any:
+    async def _on_loop(self, example: Example, prediction: object, replies: Sequence[Reply]) -> Any:
         started, refused = time.perf_counter(), loop.refusals()
         try:
             result = self._metric(example, prediction)
@@ -271,7 +271,7 @@ class _MetricRunner:
             self._move_to_threads()
         return result
 
-    async def _in_thread(self, example: Example, prediction: Any, replies: Sequence[Reply]) -> Any:
+    async def _in_thread(self, example: Example, prediction: object, replies: Sequence[Reply]) -> Any:
         before = len(replies)
         result, seconds = await loop.in_thread(self._timed, example, prediction)
         quick = seconds < _QUICK_IN_THREAD and len(replies) == before
@@ -280,7 +280,7 @@ class _MetricRunner:
             self._inline = self._quick_calls >= _TRUSTED_AFTER
         return await result if inspect.isawaitable(result) else result
 
-    def _timed(self, example: Example, prediction: Any) -> tuple[Any, float]:
+    def _timed(self, example: Example, prediction: object) -> tuple[Any, float]:
         # Timed in the thread: seen from a busy loop every call looks slow.
         started = time.perf_counter()
         result = self._metric(example, prediction)
@@ -333,7 +333,7 @@ def _usage(replies: Sequence[Reply]) -> Usage:
     return Usage(calls, cached, tokens_in, tokens_out, cost)
 
 
-def json_values(prediction: Any) -> Mapping[str, Any]:
+def json_values(prediction: object) -> Mapping[str, Any]:
     """Return what a program answered as JSON values by field; an answer that is no mapping is the field "output"."""
     if prediction is None:
         return {}

@@ -173,11 +173,11 @@ def _settings(model: ModelChoice | None) -> dict[str, Any]:
     return {"model": name, **chosen}
 
 
-def _shown(content: Any) -> str:
+def _shown(content: object) -> str:
     return content if isinstance(content, str) else _json(content)
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n"
 
 

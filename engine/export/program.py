@@ -131,9 +131,9 @@ def program_file(
     spec: PipelineSpec,
     candidate: Candidate,
     *,
-    model: Mapping[str, Any] | None = None,
+    model: Mapping[str, object] | None = None,
     adapter: AdapterName = "chat",
-    metadata: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, object] | None = None,
 ) -> ProgramFile:
     """Return the file's content. `model` holds a ModelChoice's values; other keys are left out.
 
@@ -159,9 +159,9 @@ def save_program(
     candidate: Candidate,
     path: str | Path,
     *,
-    model: Mapping[str, Any] | None = None,
+    model: Mapping[str, object] | None = None,
     adapter: AdapterName = "chat",
-    metadata: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, object] | None = None,
 ) -> None:
     """Write a program file; `engine.load(path)` reads it back. The file appears whole or not at all."""
     write_text(to_text(program_file(spec, candidate, model=model, adapter=adapter, metadata=metadata)), path)
@@ -176,7 +176,7 @@ def quotable(title: str) -> str:
     return title.replace("\\", "/").replace('"', "'").rstrip(".")
 
 
-def literal(value: Any) -> str:
+def literal(value: object) -> str:
     """Return JSON values as Python source, for scripts."""
     return pprint.pformat(json_value(value), width=100, sort_dicts=False)
 
@@ -243,7 +243,7 @@ def parse_program(text: bytes | str, name: str = "program.json") -> ProgramFile:
         raise ProgramFileError(f"The file {name!r} is damaged at {key!r}: {first['msg']}.") from error
 
 
-def _from_first(data: dict[str, Any]) -> dict[str, Any]:
+def _from_first(data: dict[str, object]) -> dict[str, Any]:
     """Version 2 added searches, tools, conditions, lists and steps' own layouts: without them a file reads the same."""
     return data
 
@@ -253,10 +253,10 @@ FORWARD: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_first
 
 
 def brought_forward(
-    data: Any,
+    data: object,
     name: str,
     version: int = VERSION,
-    steps: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = FORWARD,
+    steps: Mapping[int, Callable[[dict[str, object]], dict[str, object]]] = FORWARD,
 ) -> dict[str, Any]:
     """Return a program file's JSON value as one of today's version. Raises ProgramFileError."""
     if not isinstance(data, dict) or data.get("format") != FORMAT:
@@ -273,7 +273,7 @@ def brought_forward(
             f"The file {name!r} has version {found}, written by a newer Tuneboard (this one reads up to {version}). "
             "Update Tuneboard."
         )
-    current: dict[str, Any] = data
+    current: dict[str, object] = data
     for number in range(found, version):
         current = {**steps[number](current), "version": number + 1}
     return current

@@ -111,7 +111,7 @@ def results_xlsx(rows: Sequence[ReportRow]) -> bytes:
 
 def results_json(rows: Sequence[ReportRow]) -> bytes:
     """Return the rows as a JSON list, values as they are."""
-    found: list[Mapping[str, Any]] = [
+    found: list[Mapping[str, object]] = [
         {
             "row": row.number,
             "inputs": dict(row.inputs),
@@ -128,7 +128,7 @@ def results_json(rows: Sequence[ReportRow]) -> bytes:
     return orjson.dumps(found, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS) + b"\n"
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: object) -> Any:
     return value if isinstance(value, bool | int | float) else as_text(value)
 
 

@@ -30,7 +30,7 @@ class Response(dict[str, Any]):
             raise AttributeError(f"The response has no {name!r}. It has: {', '.join(self)}.") from None
 
 
-async def answered(lm: Any, way: Callable[..., Any], request: Request) -> Reply:
+async def answered(lm: object, way: Callable[..., object], request: Request) -> Reply:
     """Ask a model by its own method, plain (in a worker thread) or async, and read what it returns."""
     asked = {"messages": [dict(message) for message in request.messages], **request.params}
     if request.rollout_id is not None:
@@ -49,7 +49,7 @@ async def answered(lm: Any, way: Callable[..., Any], request: Request) -> Reply:
     return reply if reply.model else replace(reply, model=request.model)
 
 
-def reply_of(found: Any, lm: Any) -> Reply:
+def reply_of(found: object, lm: Any) -> Reply:
     """Read a Reply, a response in the OpenAI form, or a list of texts. Raises KeyError, TypeError or ValueError for others."""
     if isinstance(found, Reply):
         return found
@@ -90,7 +90,7 @@ def response_of(reply: Reply) -> Response:
     return Response(model=reply.model, choices=choices, usage=usage, cache_hit=reply.cached)
 
 
-def _choice_of_item(one: Any) -> Choice:
+def _choice_of_item(one: object) -> Choice:
     if isinstance(one, Mapping):
         return Choice(str(one["text"]), reasoning=one.get("reasoning_content"))
     if isinstance(one, str):
@@ -98,12 +98,12 @@ def _choice_of_item(one: Any) -> Choice:
     raise TypeError(f"{type(one).__name__} is no text")
 
 
-def _with_message(choice: Mapping[str, Any]) -> Mapping[str, Any]:
+def _with_message(choice: Mapping[str, object]) -> Mapping[str, Any]:
     """A completion of the older text endpoint has its text in place of a message."""
     return choice if "message" in choice or "text" not in choice else {"message": {"content": choice["text"]}}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """Return an object of any library as dicts and lists."""
     if hasattr(value, "model_dump"):
         return value.model_dump()
@@ -162,7 +162,7 @@ class BaseLM:
         if max_tokens is not None:
             self.params["max_tokens"] = max_tokens
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         # The nearest definition counts: a subclass of LM may bring a `forward` that calls LM's.
         cls._defined = next((name for name in _WAYS if name in vars(cls)), cls._defined)
@@ -188,7 +188,7 @@ class BaseLM:
         return reply
 
     def forward(
-        self, prompt: str | None = None, messages: Sequence[Message] | None = None, **params: Any
+        self, prompt: str | None = None, messages: Sequence[Message] | None = None, **params: object
     ) -> Response:
         """Ask and wait; return the whole response in the OpenAI form. What subclasses written for DSPy define and call."""
         return loop.run(self.aforward(prompt, messages, **params))
@@ -220,7 +220,7 @@ class BaseLM:
         return Request(self.model, tuple(messages), merged, rollout_id)
 
     def __call__(
-        self, prompt: str | None = None, messages: Sequence[Message] | None = None, **params: Any
+        self, prompt: str | None = None, messages: Sequence[Message] | None = None, **params: object
     ) -> list[Any]:
         """Ask the model and wait: what `acall` returns. For scripts and notebooks."""
         return loop.run(self.acall(prompt, messages, **params))
@@ -288,7 +288,7 @@ def _messages(prompt: str | None, messages: Sequence[Message] | None) -> Sequenc
 
 
 def _choice_as_dspy(choice: Choice) -> str | dict[str, Any]:
-    extra: dict[str, Any] = {}
+    extra: dict[str, object] = {}
     if choice.reasoning:
         extra["reasoning_content"] = choice.reasoning
     if choice.tool_calls:

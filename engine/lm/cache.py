@@ -71,9 +71,9 @@ def reply_of(key: str, row: tuple[Any, ...]) -> Reply:
 
 
 def _written(reply: Reply) -> str:
-    choices: list[dict[str, Any]] = []
+    choices: list[dict[str, object]] = []
     for choice in reply.choices:
-        entry: dict[str, Any] = {"text": choice.text, "finish": choice.finish_reason}
+        entry: dict[str, object] = {"text": choice.text, "finish": choice.finish_reason}
         if choice.reasoning is not None:
             entry["reasoning"] = choice.reasoning
         if choice.tool_calls:
@@ -395,7 +395,7 @@ def configure_cache(
     enable_disk_cache: bool = True,
     enable_memory_cache: bool = True,
     disk_cache_dir: str | Path | None = None,
-    **_options: Any,
+    **_options: object,
 ) -> None:
     """Choose where every model of this process keeps its answers, other than those with a cache of their own.
 

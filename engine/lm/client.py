@@ -74,7 +74,7 @@ def endpoint_id(route: Route) -> str:
 KEEP: Mapping[str, Any] = {"type": "ephemeral"}
 
 
-def marked(messages: Sequence[Message], mark: Mapping[str, Any]) -> tuple[Message, ...]:
+def marked(messages: Sequence[Message], mark: Mapping[str, object]) -> tuple[Message, ...]:
     """Return messages with a mark behind the system message and behind the last turn before the question.
 
     The messages up to these marks are the same for every row: the instruction and the demonstrations.
@@ -93,7 +93,7 @@ def marked(messages: Sequence[Message], mark: Mapping[str, Any]) -> tuple[Messag
     )
 
 
-def _marked(content: Any, mark: Mapping[str, Any]) -> Any:
+def _marked(content: object, mark: Mapping[str, object]) -> Any:
     if isinstance(content, str):
         # An empty text may carry no mark.
         return (
@@ -299,7 +299,7 @@ class LM(BaseLM):
         base = f", api_base={self.route.base_url!r}" if self.route.custom else ""
         return f"{type(self).__name__}({self.model!r}{shown}{base})"
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> LM:
+    def __deepcopy__(self, memo: dict[int, object]) -> LM:
         # Copies of a program share their model, as they share its endpoint, limits and history.
         return self
 

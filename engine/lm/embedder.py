@@ -95,7 +95,7 @@ class Embedder:
         inputs: str | Sequence[str],
         batch_size: int | None = None,
         caching: bool | None = None,
-        **params: Any,
+        **params: object,
     ) -> Vectors:
         """Embed and wait: a matrix for several texts, one vector for a single one."""
         return loop.run(self.acall(inputs, batch_size, caching, **params))
@@ -105,7 +105,7 @@ class Embedder:
         inputs: str | Sequence[str],
         batch_size: int | None = None,
         caching: bool | None = None,
-        **params: Any,
+        **params: object,
     ) -> Vectors:
         """Embed texts, in async code. `caching` and `params` hold for this call of a hosted model."""
         import numpy as np
@@ -118,7 +118,7 @@ class Embedder:
         vectors = np.concatenate(parts) if parts else np.zeros((0, DIMENSIONS), np.float32)
         return vectors[0] if isinstance(inputs, str) else vectors
 
-    async def _batch(self, texts: list[str], params: Mapping[str, Any]) -> Vectors:
+    async def _batch(self, texts: list[str], params: Mapping[str, object]) -> Vectors:
         import numpy as np
 
         if callable(self.model):
@@ -148,7 +148,7 @@ class Embedder:
             raise BadReplyError(f"The embedding model {self.name!r} gave vectors of different lengths.")
         return np.stack(rows)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Embedder:
+    def __deepcopy__(self, memo: dict[int, object]) -> Embedder:
         return self
 
     def __repr__(self) -> str:

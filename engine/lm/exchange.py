@@ -81,7 +81,7 @@ class Reply:
         return self.choices[0].text if self.choices else ""
 
 
-def for_reasoning(body: dict[str, Any]) -> None:
+def for_reasoning(body: dict[str, object]) -> None:
     """Change a request's body, in place, to what reasoning models take: they refuse the rest with an error.
 
     >>> body = {"max_tokens": 5, "temperature": 0.7}
@@ -95,7 +95,7 @@ def for_reasoning(body: dict[str, Any]) -> None:
     drop_sampling(body)
 
 
-def drop_sampling(body: dict[str, Any]) -> None:
+def drop_sampling(body: dict[str, object]) -> None:
     """Take away, in place, a temperature and a top_p that a model does not take while it thinks."""
     for name in ("temperature", "top_p"):
         if body.get(name, 1) != 1:
@@ -135,7 +135,7 @@ def _citations(message: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     return tuple(found)
 
 
-def usage_of(usage: Any, price: Price | None) -> Usage | None:
+def usage_of(usage: object, price: Price | None) -> Usage | None:
     """Read a reply's "usage", with its cost; None where the endpoint counted no tokens."""
     if not isinstance(usage, dict):
         return None
@@ -172,7 +172,7 @@ def tokens_of(usage: Usage) -> dict[str, int]:
     }
 
 
-def jsonable(value: Any) -> Any:
+def jsonable(value: object) -> Any:
     """Return a value that orjson cannot write as one that it can. Raises TypeError where there is none."""
     if isinstance(value, Mapping):
         return dict(value)

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 import orjson
 
@@ -151,7 +150,7 @@ def bad_reply(place: Place, body: bytes, content_type: str = "") -> BadReplyErro
     return BadReplyError(message, model=place.model, status=200)
 
 
-def wrong_shape(place: Place, reply: Any) -> LMError:
+def wrong_shape(place: Place, reply: object) -> LMError:
     """Return the error for a 200 with JSON that holds no completion; some endpoints put their errors there."""
     if isinstance(reply, dict) and reply.get("error"):
         error = reply["error"]

@@ -87,7 +87,7 @@ class FallbackLM(BaseLM):
         """True if all of them cite by themselves."""
         return all(lm.supports_citations for lm in self.lms)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> FallbackLM:
+    def __deepcopy__(self, memo: dict[int, object]) -> FallbackLM:
         # Copies of a program share their models.
         return self
 

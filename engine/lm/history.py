@@ -144,7 +144,7 @@ def text_of(call: Call) -> str:
     return "\n".join(parts)
 
 
-def _content(content: Any) -> str:
+def _content(content: object) -> str:
     if content is None:
         return ""
     if not isinstance(content, list | tuple):

@@ -89,12 +89,12 @@ class LiteLLMTransport:
         data = response.model_dump() if listener is None else assembly.reply()
         return self._reply(data, response, time.perf_counter() - started)
 
-    async def _in_time(self, work: Awaitable[Any]) -> Any:
+    async def _in_time(self, work: Awaitable[object]) -> Any:
         # A little longer than litellm's own limit, for providers where it keeps none.
         async with asyncio.timeout(self._seconds + 5):
             return await work
 
-    def _reply(self, data: dict[str, Any], response: Any, seconds: float) -> Reply:
+    def _reply(self, data: dict[str, Any], response: object, seconds: float) -> Reply:
         try:
             choices = tuple([choice_of(choice) for choice in data["choices"]])
         except (KeyError, TypeError, AttributeError):

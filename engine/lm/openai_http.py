@@ -56,7 +56,9 @@ class PromptRequest(aiohttp.ClientRequest):
 
 @coroutine
 def _rest(
-    started: Coroutine[Any, Any, None] | None = None, pending: Any = None, error: Exception | None = None
+    started: Coroutine[object, object, None] | None = None,
+    pending: object = None,
+    error: Exception | None = None,
 ) -> Generator[Any, None, None]:
     """Finish a coroutine that was started elsewhere and waits for `pending`, if it neither ended nor raised `error`."""
     if error is not None:
@@ -182,8 +184,8 @@ class OpenAITransport:
             allow_redirects=False,
         )
 
-    def _body(self, request: Request, **extra: Any) -> bytes:
-        body: dict[str, Any] = {
+    def _body(self, request: Request, **extra: object) -> bytes:
+        body: dict[str, object] = {
             "model": self._model,
             **self._asked(request),
             **request.params,

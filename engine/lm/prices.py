@@ -170,7 +170,7 @@ def _overrides(path: Path) -> Mapping[str, Any]:
     return raw if isinstance(raw, dict) else {}
 
 
-def _parse(entry: Any) -> Price | None:
+def _parse(entry: object) -> Price | None:
     if not isinstance(entry, dict):
         return None
     cost_in, cost_out = entry.get("input_cost_per_token"), entry.get("output_cost_per_token")

@@ -141,7 +141,7 @@ class Assembly:
 
     def reply(self) -> dict[str, Any]:
         """Return the whole reply as the endpoint would have sent it in one piece."""
-        message: dict[str, Any] = {"role": "assistant", "content": "".join(self._text)}
+        message: dict[str, object] = {"role": "assistant", "content": "".join(self._text)}
         if any(self._reasoning):
             message["reasoning_content"] = "".join(self._reasoning)
         if self._tool_calls:

@@ -125,7 +125,12 @@ class Metric(ABC):
             where = ".".join(str(part) for part in first["loc"]) or "its options"
             raise ConfigurationError(f"Metric {self.name}: {where}: {first['msg']}.") from error
 
-    def __call__(self, example: Mapping[str, Any], prediction: Mapping[str, Any], trace: Any = None) -> Grade:  # noqa: ARG002 - what metrics are called with
+    def __call__(
+        self,
+        example: Mapping[str, object],
+        prediction: Mapping[str, object],
+        trace: object = None,  # noqa: ARG002 - what metrics are called with
+    ) -> Grade:
         """Grade one prediction. Raises ConfigurationError when the example or the prediction lacks the field."""
         names = self.fields(example, prediction)
         if len(names) == 1:
@@ -133,12 +138,12 @@ class Metric(ABC):
         return joined({name: self.compare(example[name], prediction[name]) for name in names})
 
     async def acall(
-        self, example: Mapping[str, Any], prediction: Mapping[str, Any], trace: Any = None
+        self, example: Mapping[str, object], prediction: Mapping[str, object], trace: object = None
     ) -> Grade:
         """Grade one prediction, in async code."""
         return self(example, prediction, trace)
 
-    def fields(self, example: Mapping[str, Any], prediction: Mapping[str, Any]) -> list[str]:
+    def fields(self, example: Mapping[str, object], prediction: Mapping[str, object]) -> list[str]:
         """Return the outputs to grade, all of them in both. Raises ConfigurationError when there is none."""
         chosen = self.options.field
         if chosen is None and self.options.every_output:
@@ -157,7 +162,7 @@ class Metric(ABC):
         return [name]
 
     @abstractmethod
-    def compare(self, expected: Any, answer: Any) -> Grade:
+    def compare(self, expected: object, answer: object) -> Grade:
         """Grade one value against the one expected."""
 
     def __repr__(self) -> str:
@@ -165,13 +170,13 @@ class Metric(ABC):
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in options.items())})"
 
 
-def labelled_fields(example: Mapping[str, Any], prediction: Mapping[str, Any]) -> list[str]:
+def labelled_fields(example: Mapping[str, object], prediction: Mapping[str, object]) -> list[str]:
     """Return those of the prediction's fields that the example has a label for, in the prediction's order."""
     inputs = example.input_keys if isinstance(example, Example) and example.knows_inputs else frozenset()
     return [name for name in prediction if name in example and name not in inputs]
 
 
-def graded_field(example: Mapping[str, Any], prediction: Mapping[str, Any]) -> str:
+def graded_field(example: Mapping[str, object], prediction: Mapping[str, object]) -> str:
     """Return the last of the prediction's fields that the example has a label for, else its last field."""
     labelled = labelled_fields(example, prediction)
     if labelled:
@@ -198,7 +203,7 @@ def joined(grades: Mapping[str, Grade]) -> Grade:
     return Grade(score, f"{right} of {len(grades)} outputs {verb} right. {said}", each)
 
 
-def grade(metric: Scorer, example: Any, prediction: Any, trace: Any = None) -> Grade:
+def grade(metric: Scorer, example: object, prediction: object, trace: object = None) -> Grade:
     """Return a metric's verdict as a Grade, whatever kind of number it returned.
 
     `trace` is passed on only when there is one, so that functions of two arguments will do.
@@ -210,7 +215,7 @@ def grade(metric: Scorer, example: Any, prediction: Any, trace: Any = None) -> G
     return as_grade(result)
 
 
-def explained(found: Grade, example: Any, prediction: Any) -> Grade:
+def explained(found: Grade, example: object, prediction: object) -> Grade:
     """Return a grade with feedback: its own, else what the labels say, so that a bare number teaches something too.
 
     >>> explained(Grade(0.0), {"question": "?", "answer": "4"}, {"answer": "5"}).feedback
@@ -255,7 +260,7 @@ def as_grade(result: Any) -> Grade:
     return Grade(score, feedback, each)
 
 
-def _numbers(given: Any) -> dict[str, float] | None:
+def _numbers(given: object) -> dict[str, float] | None:
     """The usable scores by name among what a metric gave for `objective_scores`."""
     if not isinstance(given, Mapping):
         return None
@@ -279,15 +284,17 @@ class AwaitedMetric(Metric):
 
     awaits = True
 
-    def __call__(self, example: Mapping[str, Any], prediction: Mapping[str, Any], trace: Any = None) -> Grade:
+    def __call__(
+        self, example: Mapping[str, object], prediction: Mapping[str, object], trace: object = None
+    ) -> Grade:
         """Grade one prediction and wait. On the engine's loop use `await metric.acall(...)` instead."""
         return loop.run(self.acall(example, prediction, trace))
 
     async def acall(
         self,
-        example: Mapping[str, Any],
-        prediction: Mapping[str, Any],
-        trace: Any = None,  # noqa: ARG002 - what metrics are called with
+        example: Mapping[str, object],
+        prediction: Mapping[str, object],
+        trace: object = None,  # noqa: ARG002 - what metrics are called with
     ) -> Grade:
         """Grade one prediction, in async code. Raises what the model, the embedder or the sandbox raise."""
         cases = [
@@ -299,7 +306,7 @@ class AwaitedMetric(Metric):
         grades = await asyncio.gather(*map(self.acompare, cases))
         return joined({case.field: one for case, one in zip(cases, grades, strict=True)})
 
-    def compare(self, expected: Any, answer: Any) -> Grade:
+    def compare(self, expected: object, answer: object) -> Grade:
         """Grade one value against the one expected, and wait."""
         row = {"answer": expected}
         return loop.run(self.acompare(Case("answer", expected, answer, row, {"answer": answer})))

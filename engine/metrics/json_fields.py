@@ -34,7 +34,7 @@ class JSONMatchOptions(MetricOptions):
 
     @field_validator("weights", mode="before")
     @classmethod
-    def _written(cls, value: Any) -> Any:
+    def _written(cls, value: object) -> Any:
         if isinstance(value, Mapping):
             value = ", ".join(f"{name}={weight}" for name, weight in value.items())
         parse_weights(value)
@@ -71,7 +71,7 @@ class JSONMatch(Metric):
         super().__init__(**options)
         self._weights = parse_weights(self.options.weights)
 
-    def compare(self, expected: Any, answer: Any) -> Grade:
+    def compare(self, expected: object, answer: object) -> Grade:
         """Grade one structure by its fields against the one expected."""
         wanted, got = _data(expected), _data(answer)
         if isinstance(wanted, dict | list) and not isinstance(got, dict | list):
@@ -118,7 +118,7 @@ class JSONMatch(Metric):
         return 1.0
 
 
-def parse_weights(text: Any) -> dict[str, float]:
+def parse_weights(text: object) -> dict[str, float]:
     """Return weights by name from "price=3, name=0.5". Raises ValueError for anything else.
 
     >>> parse_weights("price=3, name=0.5")
@@ -139,7 +139,7 @@ def parse_weights(text: Any) -> dict[str, float]:
     return weights
 
 
-def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(value: object, path: str = "") -> Iterator[tuple[str, Any]]:
     """Iterate over (path, value) of everything in a structure that holds nothing itself.
 
     >>> list(leaves({"a": {"b": 1}, "c": [2, 3]}))
@@ -155,7 +155,7 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def _data(value: Any) -> Any:
+def _data(value: object) -> Any:
     if isinstance(value, str):
         try:
             return orjson.loads(value)
@@ -164,7 +164,7 @@ def _data(value: Any) -> Any:
     return json_value(value)
 
 
-def _sorted(value: Any) -> Any:
+def _sorted(value: object) -> Any:
     if isinstance(value, dict):
         return {key: _sorted(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -45,7 +45,7 @@ class Judge(AwaitedMetric):
         self.lm = lm
         self._adapter = ChatAdapter()
 
-    async def ask(self, signature: type[Signature], **inputs: Any) -> dict[str, Any]:
+    async def ask(self, signature: type[Signature], **inputs: object) -> dict[str, Any]:
         """Return a model's typed answers to one question. Raises LMError and AdapterParseError as models do."""
         judge = self.options.judge
         lm = self.lm or (shared_lm(ModelChoice(name=judge)) if judge else current().lm)
@@ -61,7 +61,7 @@ class Judge(AwaitedMetric):
 def question_of(case: Case) -> str:
     """Return a row's inputs as text, one to a paragraph; a single input is shown without its name."""
     example = case.example
-    inputs: Mapping[str, Any]
+    inputs: Mapping[str, object]
     if isinstance(example, Example) and example.knows_inputs:
         inputs = example.input_values()
     else:

@@ -128,11 +128,11 @@ def EM(prediction: str, answers_list: Sequence[str]) -> bool:  # noqa: N802 - DS
     return any(text == normalize_text(str(answer)) for answer in answers_list)
 
 
-def _is_list(value: Any) -> bool:
+def _is_list(value: object) -> bool:
     return isinstance(value, list | tuple | set | frozenset)
 
 
-def _plain_value(value: Any) -> Any:
+def _plain_value(value: object) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
@@ -170,7 +170,7 @@ class Contains(Metric):
 
     options: ContainsOptions
 
-    def compare(self, expected: Any, answer: Any) -> Grade:
+    def compare(self, expected: object, answer: object) -> Grade:
         """Grade one text against the one, or the several, that it should mention."""
         wanted = list(expected) if isinstance(expected, list | tuple | set | frozenset) else [expected]
         if not wanted:
@@ -190,7 +190,7 @@ class Contains(Metric):
         return re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", text) is not None
 
 
-def answer_passage_match(example: Any, pred: Any, trace: Any = None) -> Grade:  # noqa: ARG001 - DSPy's signature
+def answer_passage_match(example: Any, pred: Any, trace: object = None) -> Grade:  # noqa: ARG001 - DSPy's signature
     """Whether one of the passages in `pred.context` holds one of the accepted answers, word for word.
 
     The grade is 1 or 0, counts as True or False, and says what was not found.
@@ -256,7 +256,7 @@ class Regex(Metric):
 
     options: RegexOptions
 
-    def compare(self, expected: Any, answer: Any) -> Grade:
+    def compare(self, expected: object, answer: object) -> Grade:
         """Grade one answer. Raises ConfigurationError when the expected value is no regular expression."""
         pattern = self.options.pattern or as_text(expected)
         flags = re.DOTALL | (re.IGNORECASE if self.options.ignore_case else 0)
@@ -322,7 +322,7 @@ class NumberWithin(Metric):
 
     options: NumberWithinOptions
 
-    def compare(self, expected: Any, answer: Any) -> Grade:
+    def compare(self, expected: object, answer: object) -> Grade:
         """Grade one number, or a text that ends in one. Raises ConfigurationError when no number is expected."""
         wanted, got = number_in(expected), number_in(answer)
         if wanted is None:
@@ -341,7 +341,7 @@ class NumberWithin(Metric):
         return Grade(0.0, f"Expected {expected}, got {quoted(answer)}{how_far}.")
 
 
-def number_in(value: Any) -> float | None:
+def number_in(value: object) -> float | None:
     """Return the number a value is, or the last one in its text; None without any.
 
     >>> number_in("$1,250.50 in all"), number_in("none"), number_in(-3)

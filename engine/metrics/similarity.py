@@ -55,7 +55,7 @@ class EditDistance(Metric):
 
     options: EditDistanceOptions
 
-    def compare(self, expected: Any, answer: Any) -> Grade:
+    def compare(self, expected: object, answer: object) -> Grade:
         """Grade one text by its distance to the one expected, or the nearest of several."""
         from rapidfuzz.distance import Levenshtein
 
@@ -94,7 +94,7 @@ class TokenF1(Metric):
     pros = ("Partly right answers get part of the score.", "Right for short free text.")
     cons = ("Order and meaning do not count: 'dog bites man' equals 'man bites dog'.",)
 
-    def compare(self, expected: Any, answer: Any) -> Grade:
+    def compare(self, expected: Any, answer: object) -> Grade:
         """Grade one text by the words it shares with the one expected, or the best of several."""
         several = isinstance(expected, list | tuple) and not isinstance(answer, list | tuple)
         accepted = list(expected) if several else [expected]
@@ -128,7 +128,7 @@ def _overlap(answer: list[str], expected: list[str]) -> float:
     return 1.0 if not answer and not expected else token_f1(answer, expected)
 
 
-def _words(value: Any) -> list[str]:
+def _words(value: object) -> list[str]:
     text = as_text(value)
     # "A" or "..." would normalise to nothing, and then equal everything that does.
     return normalize_text(text).split() or text.lower().split()
@@ -169,7 +169,7 @@ class ROUGE(Metric):
 
     options: ROUGEOptions
 
-    def compare(self, expected: Any, answer: Any) -> Grade:
+    def compare(self, expected: object, answer: object) -> Grade:
         """Grade one text against the one expected, or the best of several."""
         scorer = _rouge(self.options.kind, self.options.stem)
 
@@ -198,7 +198,7 @@ class BLEU(Metric):
     pros = ("The usual number for translations; several accepted texts count together.",)
     cons = ("Says little about a single short sentence.",)
 
-    def compare(self, expected: Any, answer: Any) -> Grade:
+    def compare(self, expected: object, answer: object) -> Grade:
         """Grade one text against the one expected, or several together."""
         accepted = [as_text(one) for one in accepted_answers(expected, answer)]
         got = as_text(answer)
@@ -224,7 +224,7 @@ class ChrF(Metric):
     pros = ("Fair to languages with many word endings.", "Close spellings score well.")
     cons = ("A wrong name that is spelt alike scores well too.",)
 
-    def compare(self, expected: Any, answer: Any) -> Grade:
+    def compare(self, expected: object, answer: object) -> Grade:
         """Grade one text against the one expected, or the best of several."""
 
         def score(wanted: str, got: str) -> float:
@@ -235,7 +235,7 @@ class ChrF(Metric):
         return _best(score, expected, answer)
 
 
-def _best(score: Any, expected: Any, answer: Any) -> Grade:
+def _best(score: Any, expected: object, answer: object) -> Grade:
     accepted = [as_text(one) for one in accepted_answers(expected, answer)]
     got = as_text(answer)
     best = max((1.0 if got == one else score(one, got) for one in accepted), default=0.0)

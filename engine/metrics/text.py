@@ -28,7 +28,7 @@ def normalize_text(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", lowered).split())
 
 
-def plain_text(value: Any) -> str:
+def plain_text(value: object) -> str:
     """Return a value as text without case, extra spaces and the punctuation around it.
 
     What is inside stays, so that "-5" and "5", or "3.5" and "35", differ.
@@ -40,7 +40,7 @@ def plain_text(value: Any) -> str:
     return " ".join(text.split()).strip(_EDGES)
 
 
-def quoted(value: Any) -> str:
+def quoted(value: object) -> str:
     """Return a value as it is shown in feedback, cut when it is long.
 
     >>> quoted("billing"), quoted(None), quoted(12)
@@ -72,7 +72,7 @@ def missing_words(expected: str, answer: str, most: int = 8) -> str:
     return ", ".join(repr(word) for word in missing[:most]) + more
 
 
-def accepted_answers(expected: Any, answer: Any) -> list[Any]:
+def accepted_answers(expected: Any, answer: object) -> list[Any]:
     """Return the answers that count: a list expected where one value is given holds every accepted answer."""
     several = isinstance(expected, list | tuple | set | frozenset) and not isinstance(answer, list | tuple)
     return list(expected) if several else [expected]

@@ -93,12 +93,14 @@ class WeightedSum(Metric):
         self.awaits = any(m.awaits for m in own)  # type: ignore[misc]  # a sum's own, by its parts
         self.calls = sum(m.calls for m in own)  # type: ignore[misc]  # a sum's own, by its parts
 
-    def __call__(self, example: Mapping[str, Any], prediction: Mapping[str, Any], trace: Any = None) -> Grade:
+    def __call__(
+        self, example: Mapping[str, object], prediction: Mapping[str, object], trace: object = None
+    ) -> Grade:
         """Grade one prediction by every part."""
         return self._sum([as_grade(_called(metric, example, prediction, trace)) for metric, _ in self.parts])
 
     async def acall(
-        self, example: Mapping[str, Any], prediction: Mapping[str, Any], trace: Any = None
+        self, example: Mapping[str, object], prediction: Mapping[str, object], trace: object = None
     ) -> Grade:
         """Grade one prediction by every part, in async code."""
 
@@ -109,7 +111,7 @@ class WeightedSum(Metric):
 
         return self._sum(await asyncio.gather(*(one(metric) for metric, _ in self.parts)))
 
-    def compare(self, expected: Any, answer: Any) -> Grade:
+    def compare(self, expected: object, answer: object) -> Grade:
         """Grade one value by every part. Raises ConfigurationError where a part is a plain function."""
         if not all(isinstance(metric, Metric) for metric, _ in self.parts):
             raise ConfigurationError("A sum with functions grades rows, not single values.")
@@ -128,7 +130,7 @@ class WeightedSum(Metric):
         return Grade(min(1.0, score), " ".join(said), each) if said else Grade(1.0, "Correct.", each)
 
 
-def _called(metric: Scorer, example: Any, prediction: Any, trace: Any) -> Any:
+def _called(metric: Scorer, example: object, prediction: object, trace: object) -> Any:
     return metric(example, prediction) if trace is None else metric(example, prediction, trace)
 
 

@@ -42,7 +42,7 @@ class WholeSetMetric(Metric):
         return joined(totals) if len(totals) > 1 else totals[names[0]]
 
     @abstractmethod
-    def total(self, pairs: Sequence[tuple[Any, Any]]) -> Grade:
+    def total(self, pairs: Sequence[tuple[object, object]]) -> Grade:
         """Return the set's grade from (expected, answer) pairs."""
 
 
@@ -63,11 +63,11 @@ class MacroF1(WholeSetMetric):
     pros = ("Shows when a rare label is never found.",)
     cons = ("A number of the whole set: single rows are only right or wrong.",)
 
-    def compare(self, expected: Any, answer: Any) -> Grade:
+    def compare(self, expected: object, answer: object) -> Grade:
         """Grade one label: right or wrong."""
         return ExactMatch().compare(expected, answer)
 
-    def total(self, pairs: Sequence[tuple[Any, Any]]) -> Grade:
+    def total(self, pairs: Sequence[tuple[object, object]]) -> Grade:
         """Return the mean F1 of the expected labels, and each label's own in the feedback."""
         counted = Counter((plain_text(expected), plain_text(answer)) for expected, answer in pairs)
         wanted, got = Counter[str](), Counter[str]()
@@ -110,7 +110,7 @@ class Correlation(WholeSetMetric):
 
     options: CorrelationOptions
 
-    def compare(self, expected: Any, answer: Any) -> Grade:
+    def compare(self, expected: object, answer: object) -> Grade:
         """Grade one number by how near it is: the smaller as a share of the larger."""
         wanted, got = number_in(expected), number_in(answer)
         if wanted is None or got is None:
@@ -126,7 +126,7 @@ class Correlation(WholeSetMetric):
             else f"Expected {expected}, got {quoted(answer)}, {off:g} too {'high' if got > wanted else 'low'}.",
         )
 
-    def total(self, pairs: Sequence[tuple[Any, Any]]) -> Grade:
+    def total(self, pairs: Sequence[tuple[object, object]]) -> Grade:
         """Return the correlation; a row without a number lowers it by its share of the rows."""
         found = [(number_in(e), number_in(a)) for e, a in pairs]
         usable = [(e, a) for e, a in found if e is not None and a is not None]
@@ -164,7 +164,7 @@ class WholeSetFigure:
 
 
 def whole_set_figure(
-    metric: Any, examples: Mapping[int, Mapping[str, Any]], baseline: Evaluation, best: Evaluation
+    metric: object, examples: Mapping[int, Mapping[str, object]], baseline: Evaluation, best: Evaluation
 ) -> WholeSetFigure | None:
     """Return a metric's number of the whole set for two evaluations, over the rows they share.
 

@@ -31,7 +31,7 @@ class _TryAgainError(ConstraintError):
         self.attempt, self.step, self.made = attempt, step, made
 
 
-def Assert(result: Any, msg: str = "", target_module: Any = None) -> bool:  # noqa: N802 - DSPy's name
+def Assert(result: object, msg: str = "", target_module: object = None) -> bool:  # noqa: N802 - DSPy's name
     """Require something of a program's own values; `msg` tells the model what was wrong.
 
     The step called last (or `target_module`) is asked again with the message, at most twice. Raises ConstraintError when
@@ -43,7 +43,7 @@ def Assert(result: Any, msg: str = "", target_module: Any = None) -> bool:  # no
     return _require(result, msg or "A condition does not hold.", target_module, hard=True)
 
 
-def Suggest(result: Any, msg: str = "", target_module: Any = None) -> bool:  # noqa: N802 - DSPy's name
+def Suggest(result: object, msg: str = "", target_module: object = None) -> bool:  # noqa: N802 - DSPy's name
     """Soft condition on a program's own values: like `Assert`, but a value that still fails is only noted and lowers the row's score.
 
     Returns whether it holds.
@@ -121,7 +121,7 @@ def attempts() -> Iterator[ProgramAttempt]:
             return
 
 
-def _require(result: Any, message: str, target: Any, *, hard: bool) -> bool:
+def _require(result: object, message: str, target: object, *, hard: bool) -> bool:
     enclosing = list(_enclosing_attempts())
     for attempt in enclosing:
         attempt.conditions += 1

@@ -110,14 +110,14 @@ class BestOfN(Module):
         rating = self.reward_fn.call_range if isinstance(self.reward_fn, Module) else CallRange(0, 0)
         return (self.module.call_range + rating).up_to(self.N)
 
-    async def aforward(self, **kwargs: Any) -> Any:
+    async def aforward(self, **kwargs: object) -> Any:
         """Run the program until an answer is good enough."""
         allowed = self.N - 1 if self.fail_count is None else self.fail_count
         best: Try | None = None
         advice: Mapping[int, str] = {}
         failures = 0
         for i in range(self.N):
-            trace: list[Any] = []
+            trace: list[object] = []
             try:
                 done = await self._try(i, kwargs, trace, advice)
             except _FINAL:
@@ -145,7 +145,7 @@ class BestOfN(Module):
         return best.prediction
 
     async def _try(
-        self, number: int, kwargs: dict[str, Any], trace: list[Any], advice: Mapping[int, str]
+        self, number: int, kwargs: dict[str, object], trace: list[object], advice: Mapping[int, str]
     ) -> Try:
         runtime = current()
         attempt = Attempt(advice)
@@ -167,7 +167,7 @@ class BestOfN(Module):
         result = await loop.in_thread(rate, kwargs, prediction)
         return float(await result if inspect.isawaitable(result) else result)
 
-    async def _advice(self, kwargs: dict[str, Any], done: Try) -> Mapping[int, str]:  # noqa: ARG002 - for subclasses
+    async def _advice(self, kwargs: dict[str, object], done: Try) -> Mapping[int, str]:  # noqa: ARG002 - for subclasses
         """Return hints for the next try, by step id."""
         return {}
 
@@ -214,7 +214,7 @@ class Refine(BestOfN):
         """As `BestOfN`, with a call for advice between two tries."""
         return super().call_range + CallRange(0, self.N - 1)
 
-    async def _advice(self, kwargs: dict[str, Any], done: Try) -> Mapping[int, str]:
+    async def _advice(self, kwargs: dict[str, object], done: Try) -> Mapping[int, str]:
         paths = {id(step): path for path, step in self.module.named_predictors()}
         calls = (
             f"{paths[id(step)]}: {_json(inputs)} -> {_json(outputs)}"
@@ -234,7 +234,7 @@ class Refine(BestOfN):
             if str(found.advice.get(path, "N/A")).strip().upper() not in ("", "N/A")
         }
 
-    async def _asked(self, adviser: Predict, kwargs: dict[str, Any], done: Try, calls: str) -> Prediction:
+    async def _asked(self, adviser: Predict, kwargs: dict[str, object], done: Try, calls: str) -> Prediction:
         return await adviser.acall(
             steps="\n".join(f"{path}: {step.signature!r}" for path, step in self.module.named_predictors()),
             program_inputs=_json(kwargs),
@@ -246,7 +246,7 @@ class Refine(BestOfN):
         )
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return shown(json_value(value), _LONGEST)
 
 

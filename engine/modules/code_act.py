@@ -76,7 +76,7 @@ class CodeAct(Module):
         answer = await log.ask(self.extract, kwargs)
         return Prediction.of({**answer, "trajectory": log.steps})
 
-    async def _work(self, python: Sandbox, kwargs: dict[str, Any], most: int) -> Trajectory:
+    async def _work(self, python: Sandbox, kwargs: dict[str, object], most: int) -> Trajectory:
         inputs = {name: value for name, value in kwargs.items() if name in self.signature.input_fields}
         log = Trajectory()
         for i in range(most):
@@ -101,7 +101,7 @@ class CodeAct(Module):
 
 def _acting(signature: type[Signature], dialect: str) -> type[Signature]:
     outputs = ", ".join(f"`{name}`" for name in signature.output_fields)
-    fields: dict[str, Any] = {
+    fields: dict[str, object] = {
         name: (signature.annotation(name), field) for name, field in signature.input_fields.items()
     }
     fields["trajectory"] = (str, InputField(desc="The code run so far and what it gave"))

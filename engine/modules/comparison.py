@@ -21,8 +21,8 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def majority(
-    completions: Prediction | Completions | Sequence[Mapping[str, Any]],
-    normalize: Callable[[Any], Any] | None = None,
+    completions: Prediction | Completions | Sequence[Mapping[str, object]],
+    normalize: Callable[[object], object] | None = None,
     field: str | None = None,
 ) -> Prediction:
     """Return the completion whose `field` (the last one by default) most others share; the earliest of equals.
@@ -33,7 +33,7 @@ def majority(
     >>> majority([{"answer": "The cat."}, {"answer": "dog"}, {"answer": "cat"}]).answer
     'The cat.'
     """
-    rows: list[Mapping[str, Any]] = list(
+    rows: list[Mapping[str, object]] = list(
         completions.completions if isinstance(completions, Prediction) else completions
     )
     if not rows:
@@ -47,7 +47,7 @@ def majority(
     return Prediction(rows[votes.index(winner)])
 
 
-def default_normalize(value: Any) -> Any:
+def default_normalize(value: object) -> Any:
     """Return a value as it is compared: a text without letter case, articles and punctuation; a blank one as None.
 
     >>> default_normalize(" The  Answer! "), default_normalize(4), default_normalize(" ")
@@ -84,7 +84,7 @@ class MultiChainComparison(Module):
         extended = extended.prepend("rationale", OutputField(desc=RATIONALE), str)
         self.predict = Predict(extended, temperature=temperature, **config)
 
-    async def aforward(self, completions: Sequence[Mapping[str, Any]], **kwargs: Any) -> Prediction:
+    async def aforward(self, completions: Sequence[Mapping[str, object]], **kwargs: object) -> Prediction:
         """Compare attempts; `kwargs` are the signature's inputs."""
         if len(completions) != self.M:
             raise ConfigurationError(
@@ -94,7 +94,7 @@ class MultiChainComparison(Module):
         answer: Prediction = await self.predict.acall(**kwargs, **attempts)
         return answer
 
-    def _text(self, attempt: Mapping[str, Any]) -> str:
+    def _text(self, attempt: Mapping[str, object]) -> str:
         thought = str(attempt.get("reasoning") or attempt.get("rationale") or "").strip()
         return f"{thought} {self.last}: {attempt.get(self.last)}".strip()
 

@@ -35,11 +35,11 @@ class KNN:
         self._near = NearestTexts(self._texts) if vectorizer is None else None
         self._vectors: Any = None
 
-    def __call__(self, **inputs: Any) -> list[Example]:
+    def __call__(self, **inputs: object) -> list[Example]:
         """Return the nearest examples."""
         return loop.run(self.acall(**inputs))
 
-    async def acall(self, **inputs: Any) -> list[Example]:
+    async def acall(self, **inputs: object) -> list[Example]:
         """Return the nearest examples, in async code."""
         text = _text(inputs)
         if self._near is not None:
@@ -59,5 +59,5 @@ class KNN:
         return await vectors if inspect.isawaitable(vectors) else vectors
 
 
-def _text(values: dict[str, Any]) -> str:
+def _text(values: dict[str, object]) -> str:
     return " | ".join(f"{name}: {value}" for name, value in values.items())

@@ -56,7 +56,7 @@ class Module:
 
     # Calls
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> Any:
         """Run the program and wait for its prediction."""
         if not self._plain:
             return loop.run(self.acall(*args, **kwargs))
@@ -69,7 +69,7 @@ class Module:
                     attempt.result = note(self.forward(*args, **kwargs))
             return seen(attempt.result)
 
-    async def acall(self, *args: Any, **kwargs: Any) -> Any:
+    async def acall(self, *args: object, **kwargs: object) -> Any:
         """Run the program in async code."""
         with observed("module", self, _inputs(args, kwargs)) as seen, tracked() as note:
             if not self._has_conditions:
@@ -79,12 +79,12 @@ class Module:
                     attempt.result = note(await self._run_once(*args, **kwargs))
             return seen(attempt.result)
 
-    async def _run_once(self, *args: Any, **kwargs: Any) -> Any:
+    async def _run_once(self, *args: object, **kwargs: object) -> Any:
         if self._awaits and self.aforward is not None:
             return await self.aforward(*args, **kwargs)
         return await loop.in_thread(self.forward, *args, **kwargs)
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
+    def forward(self, *args: object, **kwargs: object) -> Any:
         """What the program does; define it, or `aforward` in async code."""
         if self.aforward is None:
             raise ConfigurationError(
@@ -92,7 +92,7 @@ class Module:
             )
         return loop.run(self.aforward(*args, **kwargs))
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         # The nearest definition counts: a subclass of a built-in module may override it with a plain forward.
         if "forward" in vars(cls) or "aforward" in vars(cls):
@@ -106,7 +106,7 @@ class Module:
         num_threads: int | None = None,
         max_errors: int | None = None,
         return_failed_examples: bool = False,
-        **options: Any,
+        **options: object,
     ) -> Any:
         """Run the program on every example's inputs, concurrently; the answer to a failed one is None, and is logged.
 
@@ -152,7 +152,7 @@ class Module:
         return self.predictors()
 
     def named_sub_modules(
-        self, type_: type[Any] | None = None, skip_compiled: bool = False
+        self, type_: type[object] | None = None, skip_compiled: bool = False
     ) -> Iterator[tuple[str, Any]]:
         """Iterate over this program and every module inside it, with paths ("self" for itself); those of `type_` alone."""
         wanted = type_ or Module
@@ -160,7 +160,7 @@ class Module:
         kept = ((path, part) for path, part in found if not (skip_compiled and part._compiled))
         return iter([(path, part) for path, part in kept if isinstance(part, wanted)])
 
-    def map_named_predictors(self, function: Callable[[Predict], Any]) -> Self:
+    def map_named_predictors(self, function: Callable[[Predict], object]) -> Self:
         """Put `function(step)` in each step's place."""
         for path, step in self.named_predictors():
             state.replace_part(self, path, function(step))
@@ -170,7 +170,7 @@ class Module:
         found: list[tuple[str, Module]] = []
         seen: set[int] = set()
 
-        def visit(value: Any, path: str) -> None:
+        def visit(value: object, path: str) -> None:
             if isinstance(value, Module):
                 if id(value) in seen or (value._compiled and path):
                     return
@@ -206,7 +206,7 @@ class Module:
         """Return a copy that can be changed freely; models and signatures are shared, not copied."""
         return copy.deepcopy(self)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
         made = type(self).__new__(type(self))
         memo[id(self)] = made
         for name, value in vars(self).items():
@@ -253,11 +253,11 @@ class Module:
         """Take over what `dump_state` returned, here or in DSPy. Raises ProgramFileError when steps are missing."""
         state.load(self, saved)
 
-    def save(self, path: str | Path, save_program: bool = False, **_options: Any) -> None:
+    def save(self, path: str | Path, save_program: bool = False, **_options: object) -> None:
         """Write the program's state to a JSON file. No API key is ever in it."""
         state.save(self, Path(path), save_program)
 
-    def load(self, path: str | Path, **_options: Any) -> None:
+    def load(self, path: str | Path, **_options: object) -> None:
         """Read a state file into this program, which must have the same steps. Reads DSPy's JSON files too."""
         state.load(self, state.read(Path(path)))
 
@@ -270,5 +270,5 @@ class Module:
         return "\n".join(lines) or f"{type(self).__name__}()"
 
 
-def _inputs(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def _inputs(args: tuple[object, ...], kwargs: dict[str, object]) -> dict[str, Any]:
     return {"args": args, **kwargs} if args else kwargs

@@ -20,7 +20,9 @@ from engine.records import Example
 from engine.runtime import current
 
 
-def asyncify(program: Callable[..., Any], *, max_workers: int | None = None) -> Callable[..., Awaitable[Any]]:
+def asyncify(
+    program: Callable[..., object], *, max_workers: int | None = None
+) -> Callable[..., Awaitable[Any]]:
     """Return a program or a plain function as an async one; settings in force go with the call.
 
     A function runs in a worker thread, a program on the engine's loop. `max_workers` limits the calls that run at
@@ -32,14 +34,14 @@ def asyncify(program: Callable[..., Any], *, max_workers: int | None = None) -> 
     """
     limits: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
-    async def call(*args: Any, **kwargs: Any) -> Any:
+    async def call(*args: object, **kwargs: object) -> Any:
         if isinstance(program, Module):
             return await program.acall(*args, **kwargs)
         if inspect.iscoroutinefunction(program):
             return await program(*args, **kwargs)
         return await loop.in_thread(program, *args, **kwargs)
 
-    async def limited(*args: Any, **kwargs: Any) -> Any:
+    async def limited(*args: object, **kwargs: object) -> Any:
         here = asyncio.get_running_loop()
         if here not in limits:
             limits[here] = asyncio.Semaphore(max_workers or 1)
@@ -49,7 +51,7 @@ def asyncify(program: Callable[..., Any], *, max_workers: int | None = None) -> 
     return _named_like(program, call if max_workers is None else limited)
 
 
-def syncify(program: Callable[..., Any], in_place: bool = True) -> Any:  # noqa: ARG001 - DSPy's argument
+def syncify(program: Callable[..., object], in_place: bool = True) -> Any:  # noqa: ARG001 - DSPy's argument
     """Return a program, or an async function, as something that is called plainly and waits.
 
     A program is returned as it is: it can be called plainly even if it defines only `aforward`.
@@ -62,13 +64,13 @@ def syncify(program: Callable[..., Any], in_place: bool = True) -> Any:  # noqa:
     if isinstance(program, Module) or not inspect.iscoroutinefunction(program):
         return program
 
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: object, **kwargs: object) -> Any:
         return loop.run(program(*args, **kwargs))
 
     return _named_like(program, call)
 
 
-def _named_like(program: Any, call: Callable[..., Any]) -> Callable[..., Any]:
+def _named_like(program: object, call: Callable[..., object]) -> Callable[..., Any]:
     return functools.wraps(program)(call) if inspect.isroutine(program) else call
 
 
@@ -106,10 +108,12 @@ class Parallel(Module):
         self.access_examples = access_examples
         self.return_failed_examples = return_failed_examples
 
-    async def aforward(self, exec_pairs: Sequence[tuple[Any, Any]], num_threads: int | None = None) -> Any:
+    async def aforward(
+        self, exec_pairs: Sequence[tuple[object, object]], num_threads: int | None = None
+    ) -> Any:
         """Run all pairs; answers come in the order of the pairs."""
         runtime = current()
-        answers: list[Any] = [None] * len(exec_pairs)
+        answers: list[object] = [None] * len(exec_pairs)
         failures: dict[int, Exception] = {}
         most = self.max_errors if self.max_errors is not None else runtime.max_errors
         waiting = iter(enumerate(exec_pairs))
@@ -136,7 +140,7 @@ class Parallel(Module):
         places = sorted(failures)
         return answers, [exec_pairs[i][1] for i in places], [failures[i] for i in places]
 
-    async def _run(self, program: Any, example: Any) -> Any:
+    async def _run(self, program: Any, example: object) -> Any:
         call = asyncify(program)
         if isinstance(example, Example) and self.access_examples:
             return await call(**(example.input_values() if example.knows_inputs else example.toDict()))

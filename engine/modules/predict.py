@@ -96,11 +96,11 @@ class Predict(Module):
         self.lm: BaseLM | None = None
         self.adapter: Adapter | None = None
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Prediction:
+    def __call__(self, *args: object, **kwargs: object) -> Prediction:
         """Ask the model and wait for the prediction."""
         return loop.run(self.acall(*args, **kwargs))
 
-    async def acall(self, *args: Any, **kwargs: Any) -> Prediction:
+    async def acall(self, *args: object, **kwargs: object) -> Prediction:
         """Ask the model, in async code."""
         if args:
             first = next(iter(self.signature.input_fields), "name")
@@ -109,12 +109,12 @@ class Predict(Module):
         work = hooks.watched("module", self, kwargs, work)
         return await (work if loop.on_loop() else loop.here_or_there(work))
 
-    async def _tracked(self, **kwargs: Any) -> Prediction:
+    async def _tracked(self, **kwargs: object) -> Prediction:
         with tracked() as note:
             prediction: Prediction = note(await self.aforward(**kwargs))
             return prediction
 
-    async def aforward(self, **kwargs: Any) -> Prediction:
+    async def aforward(self, **kwargs: object) -> Prediction:
         """Ask the model once and return its typed answer, with every completion when n > 1."""
         runtime = current()
         given = _reserved(kwargs, self.signature)
@@ -179,7 +179,7 @@ class Predict(Module):
             self.adapter = None if changes.adapter is None else state.load_adapter({"name": changes.adapter})
             self.tuned_adapter = changes.adapter
 
-    def demos_for(self, inputs: Mapping[str, Any]) -> list[Any]:
+    def demos_for(self, inputs: Mapping[str, object]) -> list[Any]:
         """Return the demonstrations shown for these inputs: all, or the `nearest` ones with the nearest last."""
         if not 0 < self.nearest < len(self.demos):
             return self.demos
@@ -202,7 +202,7 @@ class Predict(Module):
         """Forget the demonstrations."""
         self.demos, self.nearest = [], 0
 
-    def update_config(self, **config: Any) -> None:
+    def update_config(self, **config: object) -> None:
         """Change request parameters for every later call."""
         self.config = {**self.config, **config}
 
@@ -212,7 +212,7 @@ class Predict(Module):
 
     def dump_state(self) -> dict[str, Any]:
         """Return wording, demonstrations, settings and model as JSON values. Fields are saved by name."""
-        chosen: dict[str, Any] = {"nearest": self.nearest} if self.nearest else {}
+        chosen: dict[str, object] = {"nearest": self.nearest} if self.nearest else {}
         if self.reason_first is not None:
             chosen["reason_first"] = self.reason_first
         if self.adapter is not None:
@@ -243,7 +243,7 @@ class Predict(Module):
             self.adapter = state.load_adapter(saved["adapter"])
         self.tuned_adapter = saved.get("tuned_adapter")
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Predict:
+    def __deepcopy__(self, memo: dict[int, object]) -> Predict:
         made = type(self).__new__(type(self))
         memo[id(self)] = made
         made.__dict__.update(vars(self))
@@ -261,14 +261,14 @@ def _indexed(texts: tuple[str, ...]) -> NearestTexts:
     return NearestTexts(texts)
 
 
-def _reserved(kwargs: dict[str, Any], signature: type[Signature]) -> dict[str, Any]:
+def _reserved(kwargs: dict[str, object], signature: type[Signature]) -> dict[str, Any]:
     """Take the reserved arguments out of a call's keyword arguments."""
     return {
         name: kwargs.pop(name) for name in _RESERVED if name in kwargs and name not in signature.input_fields
     }
 
 
-def _inputs(kwargs: dict[str, Any], signature: type[Signature]) -> dict[str, Any]:
+def _inputs(kwargs: dict[str, object], signature: type[Signature]) -> dict[str, Any]:
     fields = signature.input_fields
     if kwargs.keys() == fields.keys():
         return kwargs
@@ -297,11 +297,11 @@ def _params(config: Mapping[str, Any], lm: BaseLM) -> tuple[Mapping[str, Any], i
     return params, rollout_id
 
 
-def _values(demo: Any) -> dict[str, Any]:
+def _values(demo: object) -> dict[str, Any]:
     return dict(_example(demo))
 
 
-def _example(demo: Any) -> Any:
+def _example(demo: object) -> Any:
     if not isinstance(demo, Demo):
         return demo
     return Example(demo.values, augmented=True) if demo.augmented else Example(demo.values)

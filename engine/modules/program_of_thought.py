@@ -70,7 +70,7 @@ class ProgramOfThought(Module):
         """One program and the answer at least, `max_iters` programs and the answer at most."""
         return CallRange(2, self.max_iters + 1)
 
-    async def aforward(self, **kwargs: Any) -> Prediction:
+    async def aforward(self, **kwargs: object) -> Prediction:
         """Write code until it runs, then answer."""
         inputs = {name: value for name, value in kwargs.items() if name in self.signature.input_fields}
         code = error = ""

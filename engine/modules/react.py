@@ -85,7 +85,7 @@ class ReAct(Module):
         return Prediction.of({**answer, "trajectory": log.steps})
 
 
-def _with_finish(tools: Sequence[Any], signature: type[Signature]) -> list[Tool]:
+def _with_finish(tools: Sequence[object], signature: type[Signature]) -> list[Tool]:
     found = [as_tool(tool) for tool in tools]
     names = [tool.name for tool in found]
     for name in names:
@@ -105,7 +105,7 @@ def _acting(signature: type[Signature]) -> type[Signature]:
     inputs = ", ".join(f"`{name}`" for name in signature.input_fields)
     outputs = ", ".join(f"`{name}`" for name in signature.output_fields)
     guide = ACTING.format(inputs=inputs, outputs=outputs)
-    fields: dict[str, Any] = {
+    fields: dict[str, object] = {
         name: (signature.annotation(name), field) for name, field in signature.input_fields.items()
     }
     fields["trajectory"] = (str, InputField(desc="What was done so far"))

@@ -33,7 +33,7 @@ class Retrieve(Module):
         self.k = k
         self.rm = rm
 
-    async def aforward(self, query: str, k: int | None = None, **options: Any) -> Prediction:
+    async def aforward(self, query: str, k: int | None = None, **options: object) -> Prediction:
         """Search once. Raises ConfigurationError without a retriever, and what the retriever raises."""
         rm = self.rm or current().rm
         if rm is None:
@@ -58,7 +58,7 @@ async def _asked(rm: Any, query: str, k: int, options: dict[str, Any]) -> Predic
     return Prediction(passages=[_text(one) for one in list(listed)[:k]])
 
 
-def _text(one: Any) -> str:
+def _text(one: object) -> str:
     if isinstance(one, str):
         return one
     if isinstance(one, dict):

@@ -77,13 +77,13 @@ class RLM(Module):
         """One step at least; at most `max_iters` steps, `max_llm_calls` from the code, and the answer."""
         return CallRange(1, self.max_iters + self.max_llm_calls + 1)
 
-    async def aforward(self, **kwargs: Any) -> Prediction:
+    async def aforward(self, **kwargs: object) -> Prediction:
         """Explore until the model submits, then answer."""
         inputs = {name: value for name, value in kwargs.items() if name in self.signature.input_fields}
         with self._sandbox() as python:
             return await self._explored(python, inputs)
 
-    async def _explored(self, python: Sandbox, inputs: dict[str, Any]) -> Prediction:
+    async def _explored(self, python: Sandbox, inputs: dict[str, object]) -> Prediction:
         about = {"variables": _preview(self.signature, inputs)}
         log = Trajectory()
         for i in range(self.max_iters):
@@ -136,7 +136,7 @@ class RLM(Module):
         tools = [*self.generate_action.tools.values(), *own]
         return self.interpreter_factory(tools=tools, output_fields=list(self.signature.output_fields))
 
-    def _outputs(self, submitted: Mapping[str, Any]) -> dict[str, Any]:
+    def _outputs(self, submitted: Mapping[str, object]) -> dict[str, Any]:
         """Return what was submitted in the outputs' types. Raises SandboxError, for the model to read."""
         missing = [name for name in self.signature.output_fields if name not in submitted]
         if missing:
@@ -151,7 +151,7 @@ class RLM(Module):
             raise SandboxError(f"SUBMIT: {error}") from error
 
 
-def _preview(signature: type[Signature], inputs: Mapping[str, Any]) -> str:
+def _preview(signature: type[Signature], inputs: Mapping[str, object]) -> str:
     """Return every input's name, type, size, description, and the ends of its text."""
     parts = []
     for name, value in inputs.items():
@@ -171,7 +171,7 @@ def _exploring(signature: type[Signature], calls: int, dialect: str) -> type[Sig
         for name in signature.output_fields
     )
     guide = EXPLORING.format(outputs=outputs, described=described, calls=calls, dialect=dialect)
-    fields: dict[str, Any] = {
+    fields: dict[str, object] = {
         "variables": (str, InputField(desc="What is ready in the sandbox, with the ends of each text")),
         "trajectory": (str, InputField(desc="The code run so far and what it gave")),
         "reasoning": (str, OutputField(desc="What is known and what to do next")),
@@ -181,7 +181,7 @@ def _exploring(signature: type[Signature], calls: int, dialect: str) -> type[Sig
 
 
 def _extracting(signature: type[Signature]) -> type[Signature]:
-    fields: dict[str, Any] = {
+    fields: dict[str, object] = {
         "variables": (str, InputField(desc="What there was to explore")),
         "trajectory": (str, InputField(desc="What was done and found out")),
     }

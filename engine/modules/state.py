@@ -54,7 +54,7 @@ _NOT_TAKEN_OVER = ("api_base", "base_url", "model_list")
 """Where a saved model was reached is written down but never followed on loading: a file must not redirect calls."""
 
 
-def copied(value: Any, memo: dict[int, Any]) -> Any:
+def copied(value: object, memo: dict[int, object]) -> Any:
     """Return a deep copy of an attribute; models and what cannot be copied are shared."""
     if isinstance(value, BaseLM):
         return value
@@ -79,9 +79,9 @@ def replace_part(program: Any, path: str, new: Any) -> None:
 
 def own_parts(program: Module) -> list[Any]:
     """Return the modules a program holds itself, in attributes, lists, tuples and dicts; each once, theirs left out."""
-    found: dict[int, Any] = {}
+    found: dict[int, object] = {}
 
-    def visit(value: Any) -> None:
+    def visit(value: object) -> None:
         if hasattr(value, "named_predictors"):
             found.setdefault(id(value), value)
         elif isinstance(value, list | tuple):
@@ -181,10 +181,10 @@ async def batch(
     num_threads: int | None,
     max_errors: int | None = None,
     return_failed_examples: bool = False,
-    **_options: Any,
+    **_options: object,
 ) -> Any:
     """Run a program over examples, a bounded number at once; see `Module.batch`."""
-    answers: list[Any] = [None] * len(examples)
+    answers: list[object] = [None] * len(examples)
     failures: list[tuple[Example, Exception]] = []
     rows = iter(enumerate(examples))
 

@@ -88,7 +88,7 @@ def _unplugged(tool: Tool) -> Tool:
     return made
 
 
-def _nothing(*_args: Any, **_kwargs: Any) -> str:
+def _nothing(*_args: object, **_kwargs: object) -> str:
     return ""
 
 
@@ -138,7 +138,7 @@ class Trajectory:
         del self._texts[0]
         return True
 
-    async def ask(self, step: Module, inputs: Mapping[str, Any], **more: Any) -> Prediction:
+    async def ask(self, step: Module, inputs: Mapping[str, object], **more: object) -> Prediction:
         """Call a step with the text; when the model's context is too small for it, with the oldest steps left out.
 
         Raises ContextWindowExceededError when that does not help.
@@ -153,7 +153,7 @@ class Trajectory:
         raise AssertionError("unreachable")
 
 
-async def observed(tool: Tool, args: Mapping[str, Any], limit: int = OUTPUT_LIMIT) -> str:
+async def observed(tool: Tool, args: Mapping[str, object], limit: int = OUTPUT_LIMIT) -> str:
     """Call a tool and return what the model should see of it: the result, or the error by its name."""
     try:
         return shown(await tool.acall(**args), limit)

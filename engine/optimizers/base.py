@@ -169,7 +169,7 @@ class Optimizer(ABC):
         """Return (train, validation) examples; without a valset the trainset serves as both."""
         return trainset, trainset if valset is None else valset
 
-    def with_options(self, changes: Mapping[str, Any]) -> Self:
+    def with_options(self, changes: Mapping[str, object]) -> Self:
         """Return the optimizer with some options overridden."""
         if not changes:
             return self
@@ -182,7 +182,7 @@ class Optimizer(ABC):
         return {name: getattr(self.options, name) for name in self.options.model_fields_set}
 
     @classmethod
-    def _validated_options(cls, options: Mapping[str, Any]) -> Options:
+    def _validated_options(cls, options: Mapping[str, object]) -> Options:
         unknown = sorted(options.keys() - cls.options_model.model_fields.keys())
         if unknown:
             valid = ", ".join(cls.options_model.model_fields) or "none"
@@ -223,7 +223,7 @@ class CandidatePrograms(Sequence[dict[str, Any]]):
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self[i] for i in range(len(self)))
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> CandidatePrograms:
+    def __deepcopy__(self, memo: dict[int, object]) -> CandidatePrograms:
         return self
 
 
@@ -264,6 +264,6 @@ def _check_teacher(student: Module, teacher: Module) -> None:
             )
 
 
-def _any_answer(example: Any, prediction: Any, trace: Any = None) -> float:  # noqa: ARG001 - a metric's signature
+def _any_answer(example: object, prediction: object, trace: object = None) -> float:  # noqa: ARG001 - a metric's signature
     """Score 1 for every row that has an answer: what no metric means."""
     return 1.0

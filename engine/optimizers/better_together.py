@@ -114,13 +114,13 @@ class BetterTogether(Optimizer):
             [self._optimizer(n).with_options(self._changes.get(n, {})) for n in step] for step in steps
         ]
 
-    def with_options(self, changes: Mapping[str, Any]) -> Self:
+    def with_options(self, changes: Mapping[str, object]) -> Self:
         """Return the optimizer with some options, or those of its members, overridden."""
         given = {"optimizer_compile_args": self._changes, **self.optimizers, **changes}
         return super().with_options(given) if changes else self
 
     def split(
-        self, trainset: Sequence[Any], valset: Sequence[Any] | None
+        self, trainset: Sequence[object], valset: Sequence[object] | None
     ) -> tuple[Sequence[Any], Sequence[Any]]:
         """Without a valset, the last tenth of the trainset (`valset_ratio`) validates and the rest trains."""
         size = max(1, round(self.options.valset_ratio * len(trainset)))
@@ -205,7 +205,7 @@ def _result(search: Search) -> Generator[Sequence[Ask], Sequence[Any], Candidate
         kept.extend(a.candidate for a in asks if isinstance(a, Keep))
         return [a for a in asks if not isinstance(a, Keep)]
 
-    def answers_in_place(asks: Sequence[Ask], received: Sequence[Any]) -> list[Any]:
+    def answers_in_place(asks: Sequence[Ask], received: Sequence[object]) -> list[Any]:
         rest = iter(received)
         return [None if isinstance(a, Keep) else next(rest) for a in asks]
 

@@ -6,7 +6,6 @@ A rule of thumb; it knows names and numbers and runs nothing.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from engine.metrics.base import Metric
 from engine.search.budget import Budget
@@ -18,7 +17,7 @@ _SMALL_BUDGET = 150
 
 def choose_optimizer(
     rows: int,
-    metric: Any = None,
+    metric: object = None,
     steps: int = 1,
     budget: Budget | None = None,
     available: Collection[str] | None = None,
@@ -61,7 +60,7 @@ def choose_optimizer(
     return _first(wanted, available)
 
 
-def _explains(metric: Any) -> bool:
+def _explains(metric: object) -> bool:
     """Return whether a metric gives feedback in words: every metric of ours does."""
     return isinstance(metric, Metric) or (isinstance(metric, type) and issubclass(metric, Metric))
 

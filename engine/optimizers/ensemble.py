@@ -76,7 +76,7 @@ class EnsembledProgram(Module):
         self.deterministic = deterministic
         self._rng = random.Random(0)
 
-    async def aforward(self, **inputs: Any) -> Any:
+    async def aforward(self, **inputs: object) -> Any:
         """Ask the members at once and reduce their answers; a member that fails is left out."""
         asked = self._members(inputs)
         answers = await asyncio.gather(*(p.acall(**inputs) for p in asked), return_exceptions=True)
@@ -85,7 +85,7 @@ class EnsembledProgram(Module):
             raise next(a for a in answers if isinstance(a, BaseException))
         return good if self.reduce_fn is None else self.reduce_fn(good)
 
-    def _members(self, inputs: Mapping[str, Any]) -> list[Module]:
+    def _members(self, inputs: Mapping[str, object]) -> list[Module]:
         if self.size is None or self.size == len(self.programs):
             return self.programs
         rng = self._rng
@@ -107,12 +107,12 @@ class EnsembledProgram(Module):
         for program, own in zip(self.programs, members, strict=True):
             program.load_state(own)
 
-    def load(self, path: str | Path, **_options: Any) -> None:
+    def load(self, path: str | Path, **_options: object) -> None:
         """Read a state file into the members, which must be the same programs."""
         self.load_state(state.read(Path(path)))
 
 
-def majority(answers: Sequence[Mapping[str, Any]]) -> Prediction:
+def majority(answers: Sequence[Mapping[str, object]]) -> Prediction:
     """Return the first answer whose last output is the most frequent one.
 
     >>> majority([Prediction(a="x"), Prediction(a="y"), Prediction(a="y")]).a
@@ -150,7 +150,7 @@ def best_of(judge: Callable[[Any], Any]) -> Reduce:
     return pick
 
 
-def _last(answer: Mapping[str, Any]) -> Any:
+def _last(answer: Mapping[str, object]) -> Any:
     return answer[list(answer)[-1]] if answer else None
 
 

@@ -44,7 +44,7 @@ class Pipeline(Module):
         for step in spec.steps:
             setattr(self, step.name, _module(step))
 
-    async def aforward(self, **inputs: Any) -> Prediction:
+    async def aforward(self, **inputs: object) -> Prediction:
         """Run the steps in order; arguments are the pipeline's inputs by name."""
         steps = self.spec.steps
         if len(steps) == 1 and steps[0].when is None and steps[0].each is None:
@@ -53,7 +53,7 @@ class Pipeline(Module):
             return answer
         return Prediction.of(await run_steps(self.spec, inputs, self._ask))
 
-    async def _ask(self, step: StepSpec, calls: list[dict[str, Any]]) -> list[Prediction]:
+    async def _ask(self, step: StepSpec, calls: list[dict[str, object]]) -> list[Prediction]:
         """Run a step on every call's inputs."""
         module: Module = getattr(self, step.name)
         if step.each is not None:
@@ -85,10 +85,10 @@ Ask = Callable[[StepSpec, list[dict[str, Any]]], Awaitable[Sequence[Mapping[str,
 """Runs a step on the inputs of each of its calls: one, or one for each item of a list."""
 
 
-async def run_steps(pipeline: PipelineSpec, inputs: Mapping[str, Any], ask: Ask) -> dict[str, Any]:
+async def run_steps(pipeline: PipelineSpec, inputs: Mapping[str, object], ask: Ask) -> dict[str, Any]:
     """Return what the steps of a pipeline make of some inputs, the last step's fields last. Raises PipelineError."""
     values = dict(inputs)
-    made: dict[str, Any] = {}
+    made: dict[str, object] = {}
     for step in pipeline.steps:
         if step.when is not None and not holds(step.when, values):
             for f in step.makes:
@@ -111,7 +111,7 @@ async def run_steps(pipeline: PipelineSpec, inputs: Mapping[str, Any], ask: Ask)
     return made
 
 
-def _check_inputs(pipeline: PipelineSpec, step: StepSpec, given: Mapping[str, Any]) -> None:
+def _check_inputs(pipeline: PipelineSpec, step: StepSpec, given: Mapping[str, object]) -> None:
     for f in step.inputs:
         item = step.each is not None and f.name == step.each.item
         if f.name not in given and not item and not _may_be_absent(f):
@@ -125,7 +125,7 @@ def _may_be_absent(f: FieldSpec) -> bool:
     return f.parsed_type.optional
 
 
-def _items(step: str, values: Mapping[str, Any], field: str) -> Iterable[Any]:
+def _items(step: str, values: Mapping[str, object], field: str) -> Iterable[Any]:
     """Return the items of the list that a step runs for. Raises PipelineError where it is no list."""
     items: Any = values.get(field)
     if items is None:
@@ -150,13 +150,13 @@ def _dearest(branches: list[tuple[Condition, int]]) -> int:
     )
 
 
-async def _in_turn(module: Module, calls: list[dict[str, Any]]) -> list[Prediction]:
+async def _in_turn(module: Module, calls: list[dict[str, object]]) -> list[Prediction]:
     """Run a module on every call's inputs, some at a time; answers and traces come in the order of the calls."""
     outer = current()
-    traces: list[list[Any]] = [[] for _ in calls]
+    traces: list[list[object]] = [[] for _ in calls]
     slots = asyncio.Semaphore(AT_ONCE)
 
-    async def one(i: int, given: dict[str, Any]) -> Prediction:
+    async def one(i: int, given: dict[str, object]) -> Prediction:
         async with slots:
             if outer.trace is None:
                 return await _called(module, given)
@@ -174,7 +174,7 @@ async def _in_turn(module: Module, calls: list[dict[str, Any]]) -> list[Predicti
     return answers
 
 
-async def _called(module: Module, given: dict[str, Any]) -> Prediction:
+async def _called(module: Module, given: dict[str, object]) -> Prediction:
     answer: Prediction = await module.acall(**given)
     return answer
 

@@ -138,7 +138,7 @@ class CorpusRetriever:
             _indexes.move_to_end(key)
             return found
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> CorpusRetriever:
+    def __deepcopy__(self, memo: dict[int, object]) -> CorpusRetriever:
         return self
 
 

@@ -21,7 +21,7 @@ def signature_of(step: StepSpec) -> type[Signature]:
     >>> signature_of(step).annotation("ok")
     typing.Literal['a', 'b']
     """
-    fields: dict[str, tuple[Any, Any]] = {}
+    fields: dict[str, tuple[object, object]] = {}
     for make, side in ((InputField, step.inputs), (OutputField, step.answers)):
         for f in side:
             if f.name in fields:

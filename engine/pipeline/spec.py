@@ -102,7 +102,7 @@ class StepOptions(BaseModel):
     retriever: Literal["bm25", "embeddings"] = "bm25"
 
 
-def _from_name(value: Any) -> Any:
+def _from_name(value: object) -> Any:
     return (ModelChoice(name=value) if value.strip() else None) if isinstance(value, str) else value
 
 
@@ -229,7 +229,7 @@ class PipelineSpec(BaseModel):
         return self.model_copy(update={"steps": tuple(steps)})
 
 
-def holds(condition: Condition, values: Mapping[str, Any]) -> bool:
+def holds(condition: Condition, values: Mapping[str, object]) -> bool:
     """Return whether a step with this condition runs, given the fields so far.
 
     Case and outer blanks do not count, and a field without a value is the empty text.
@@ -257,7 +257,7 @@ def exclude_each_other(one: Condition | None, other: Condition | None) -> bool:
     return _values(asked) <= _values(left_out)
 
 
-def plain(value: Any) -> str:
+def plain(value: object) -> str:
     """Return a value as conditions compare it.
 
     >>> plain(True), plain(3.0), plain(None), plain(" Yes ")

@@ -42,7 +42,7 @@ class Search(Module):
         self.signature = signature
         self.retrieve = Retrieve(k, rm=retriever)
 
-    async def aforward(self, **inputs: Any) -> Prediction:
+    async def aforward(self, **inputs: object) -> Prediction:
         """Search once; nothing is found for an empty query."""
         name, output = next(iter(self.signature.input_fields)), next(iter(self.signature.output_fields))
         query = inputs.get(name)
@@ -68,7 +68,7 @@ class ToolCall(Module):
         self.signature = signature
         self.tool = tool
 
-    async def aforward(self, **inputs: Any) -> Prediction:
+    async def aforward(self, **inputs: object) -> Prediction:
         """Call the tool once. Raises ToolError, also for a result that the output's type cannot hold."""
         output = next(iter(self.signature.output_fields))
         if self.stand_in is not None:
@@ -85,7 +85,7 @@ class ToolCall(Module):
         return _noted(self, inputs, {output: value})
 
 
-def _noted(step: Module, inputs: Mapping[str, Any], values: dict[str, Any]) -> Prediction:
+def _noted(step: Module, inputs: Mapping[str, object], values: dict[str, object]) -> Prediction:
     """Return a step's answer, and note it in the trace among the steps that ask a model."""
     made = Prediction.of(values)
     if (trace := current().trace) is not None:
@@ -93,7 +93,7 @@ def _noted(step: Module, inputs: Mapping[str, Any], values: dict[str, Any]) -> P
     return made
 
 
-def _query(value: Any) -> str:
+def _query(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
@@ -124,7 +124,7 @@ class Judge(Module):
         self.rate = Predict(make_signature(fields, text))
         self._outputs = tuple(signature.output_fields)
 
-    async def aforward(self, args: Mapping[str, Any], prediction: Mapping[str, Any]) -> float:
+    async def aforward(self, args: Mapping[str, object], prediction: Mapping[str, object]) -> float:
         """Rate one answer to one set of inputs."""
         made = {name: prediction[name] for name in self._outputs if name in prediction}
         return float((await self.rate.acall(**args, **made)).score)

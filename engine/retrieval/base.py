@@ -85,7 +85,7 @@ class Retriever(ABC):
 
     @classmethod
     @abstractmethod
-    def read_index(cls, folder: Path, corpus: Corpus, settings: dict[str, Any], **options: Any) -> Self:
+    def read_index(cls, folder: Path, corpus: Corpus, settings: dict[str, object], **options: object) -> Self:
         """Read what `write_index` wrote."""
 
     def save(self, path: str | Path) -> None:
@@ -111,14 +111,14 @@ class Retriever(ABC):
         (folder / _MAIN).write_bytes(orjson.dumps(data))
 
     @classmethod
-    def load(cls, path: str | Path, corpus: Any = None, **options: Any) -> Self:
+    def load(cls, path: str | Path, corpus: object = None, **options: object) -> Self:
         """Read a saved index. With `corpus` it is used only if it was built from that corpus, and built again if not.
 
         Raises ProgramFileError for a folder that holds no index, a damaged one, or one of another kind.
         """
         return load_retriever(path, corpus, kinds=(cls,), **options)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
         # Copies of a program share their index, which is read only.
         return self
 
@@ -128,7 +128,9 @@ class Retriever(ABC):
 R = TypeVar("R", bound=Retriever)
 
 
-def load_retriever(path: str | Path, corpus: Any = None, *, kinds: Sequence[type[R]], **options: Any) -> R:
+def load_retriever(
+    path: str | Path, corpus: object = None, *, kinds: Sequence[type[R]], **options: object
+) -> R:
     """Read a saved index of one of these kinds; see `Retriever.load`."""
     folder = Path(path)
     try:
@@ -172,7 +174,7 @@ def load_retriever(path: str | Path, corpus: Any = None, *, kinds: Sequence[type
     return made
 
 
-def checked_k(k: Any) -> int:
+def checked_k(k: object) -> int:
     """Return a number of passages. Raises ConfigurationError unless it is a whole number above 0."""
     if not isinstance(k, int) or isinstance(k, bool) or k < 1:
         raise ConfigurationError(f"k must be a whole number of passages, 1 or more, not {k!r}.")

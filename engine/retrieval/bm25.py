@@ -83,7 +83,7 @@ class BM25(Retriever):
         return dict(self._settings)
 
     @classmethod
-    def read_index(cls, folder: Path, corpus: Corpus, settings: dict[str, Any], **_options: Any) -> Self:
+    def read_index(cls, folder: Path, corpus: Corpus, settings: dict[str, Any], **_options: object) -> Self:
         """Read what `write_index` wrote."""
         made = cls.__new__(cls)
         made.corpus, made._settings = corpus, settings

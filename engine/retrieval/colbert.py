@@ -47,7 +47,7 @@ class ColBERTv2:
         self.timeout = timeout
         self._kept: OrderedDict[tuple[str, int], list[Hit]] = OrderedDict()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> ColBERTv2:
+    def __deepcopy__(self, memo: dict[int, object]) -> ColBERTv2:
         return self
 
     def __call__(self, query: str, k: int = 10, simplify: bool = False) -> Any:

@@ -98,7 +98,7 @@ def read_corpus(
     raise DatasetError(f"Passages come as a list, a file or a folder, not as {type(source).__name__}.")
 
 
-def _passage(item: Any, position: int) -> Passage:
+def _passage(item: object, position: int) -> Passage:
     if isinstance(item, Passage):
         return item
     if isinstance(item, Mapping):

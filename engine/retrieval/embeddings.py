@@ -142,7 +142,9 @@ class Embeddings(Retriever):
             self._near = await loop.in_thread(approximate, self._vectors, centres)
 
     @classmethod
-    def load(cls, path: str | Path, corpus: Any = None, embedder: Any = None, **options: Any) -> Self:
+    def load(
+        cls, path: str | Path, corpus: object = None, embedder: object = None, **options: object
+    ) -> Self:
         """Read a saved index; see `Retriever.load`. As in DSPy the second argument may be the embedder."""
         if isinstance(corpus, Embedder) or callable(corpus):
             corpus, embedder = None, corpus
@@ -196,7 +198,7 @@ class Embeddings(Retriever):
         }
 
     @classmethod
-    def read_index(cls, folder: Path, corpus: Corpus, settings: dict[str, Any], **options: Any) -> Self:
+    def read_index(cls, folder: Path, corpus: Corpus, settings: dict[str, Any], **options: object) -> Self:
         """Read what `write_index` wrote. Pass `embedder` where the index was made with a function of your own."""
         import numpy as np
 

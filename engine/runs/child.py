@@ -91,7 +91,7 @@ def answer_request(text: bytes, put: Put = lambda _: None) -> ChildAnswer:
     try:
         asked = ChildRequest.model_validate_json(text)
         task = TASKS[asked.task]
-        content: Any = loop.run(task.carry_out(task.request.model_validate(asked.content), put))
+        content: object = loop.run(task.carry_out(task.request.model_validate(asked.content), put))
         return ChildAnswer(content=content, final=True)
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])

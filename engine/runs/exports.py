@@ -17,7 +17,7 @@ from engine.store.store import Store
 
 
 def export_run(
-    home: Path, run: RunRow, spec: RunSpec, candidate: Candidate, result: Mapping[str, Any]
+    home: Path, run: RunRow, spec: RunSpec, candidate: Candidate, result: Mapping[str, object]
 ) -> dict[str, str]:
     """Write every form but large ones; return the paths of the program file and the script, `export_path` and `script_path`.
 

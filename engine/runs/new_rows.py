@@ -6,7 +6,6 @@ A task of `engine.runs.child`. A row that does not fit the task, or is there alr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -118,7 +117,7 @@ def _chosen(examples: Sequence[Mapping[str, str]], turn: int) -> list[dict[str, 
     return [{name: text[:LONGEST_SHOWN] for name, text in row.items()} for row in rows]
 
 
-def _fitting(row: Any, fields: Sequence[FieldSpec]) -> tuple[dict[str, str], str]:
+def _fitting(row: object, fields: Sequence[FieldSpec]) -> tuple[dict[str, str], str]:
     """Return a row's texts, and why it does not fit the task ("" where it does)."""
     from engine.dataset.structured import cell_text
     from engine.runs.attachments import parse_cell

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine.errors import ConfigurationError, MissingKeyError
 from engine.lm.choice import ModelChoice
@@ -36,7 +36,7 @@ def judge_of(metric: Metric, model: ModelChoice) -> ModelChoice | None:
     return ModelChoice(name=own) if own else model
 
 
-def make_optimizer(named: Named, metric: Any = None) -> Optimizer:
+def make_optimizer(named: Named, metric: object = None) -> Optimizer:
     """Return an optimizer. Raises UnknownNameError, or ConfigurationError for options that do not fit."""
     return get_optimizer(named.name).from_options(named.options, metric)
 

@@ -134,9 +134,9 @@ async def answer_input(request: PlaygroundRequest, put: Put | None = None) -> tu
 async def _answered(
     request: PlaygroundRequest,
     name: str,
-    candidate: Mapping[str, Any],
+    candidate: Mapping[str, object],
     example: Example,
-    asked: tuple[BaseLM, Any],
+    asked: tuple[BaseLM, object],
     put: Put | None = None,
 ) -> PlaygroundAnswer:
     from engine.evaluate.rows import run_rows
@@ -199,12 +199,12 @@ def _answer(name: str, outcome: Outcome, calls: list[ModelCall], *, scored: bool
     )
 
 
-def _unscored(_example: Any, _prediction: Any, _trace: Any = None) -> float:
+def _unscored(_example: object, _prediction: object, _trace: object = None) -> float:
     return 1.0
 
 
 def example_of(
-    pipeline: PipelineSpec, given_inputs: Mapping[str, Any], expected: Mapping[str, Any]
+    pipeline: PipelineSpec, given_inputs: Mapping[str, object], expected: Mapping[str, object]
 ) -> Example:
     """Return an input and what is expected, typed by the task's fields. Raises RunError for what does not fit."""
     from engine.adapters.values import parse_value
@@ -212,7 +212,7 @@ def example_of(
     from engine.types.textual import History
 
     inputs, outputs = field_types(pipeline)
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     for name, annotation in inputs.items():
         given = given_inputs.get(name)
         if annotation is History and not given:

@@ -128,7 +128,7 @@ async def _kept_only(lm: BaseLM, request: Request, send: Send) -> Reply:  # noqa
     return reply
 
 
-def _from_messages(program: Module, templates: Mapping[str, Sequence[Mapping[str, Any]]]) -> Module:
+def _from_messages(program: Module, templates: Mapping[str, Sequence[Mapping[str, object]]]) -> Module:
     """Return the program with each step asking with the messages of the file, instead of those it would render."""
     made = program.deepcopy()
     for path, step in made.named_predictors():
@@ -136,7 +136,7 @@ def _from_messages(program: Module, templates: Mapping[str, Sequence[Mapping[str
     return made
 
 
-def _filling(adapter: Adapter, template: Sequence[Mapping[str, Any]]) -> Adapter:
+def _filling(adapter: Adapter, template: Sequence[Mapping[str, object]]) -> Adapter:
     """Return an adapter like another whose messages are a template's, with the inputs in their `{name}` places."""
     *before, last = (dict(message) for message in template)
     kind = type(adapter)
@@ -144,7 +144,7 @@ def _filling(adapter: Adapter, template: Sequence[Mapping[str, Any]]) -> Adapter
     def filled(
         _self: Adapter,
         signature: Any,
-        demos: Any,  # noqa: ARG001 - the demos stand in the template
+        demos: object,  # noqa: ARG001 - the demos stand in the template
         inputs: Mapping[str, Any],
     ) -> list[dict[str, Any]]:
         names = "|".join(map(re.escape, signature.input_fields))

@@ -8,7 +8,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -123,7 +122,7 @@ class StoreRecorder:
                 event, {"trial": event.trial, "candidate": found.candidate_id, "score": found.score}
             )
 
-    def _store_event(self, event: Event, data: dict[str, Any]) -> None:
+    def _store_event(self, event: Event, data: dict[str, object]) -> None:
         self._store.events.add(self._run_id, event.kind, event.text, data)
 
 

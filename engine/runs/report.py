@@ -192,7 +192,7 @@ def _said(outcome: Outcome, outputs: Sequence[str]) -> dict[str, Any]:
     return {name: outcome.prediction.get(name) for name in outputs}
 
 
-def _named(name: str, options: Mapping[str, Any]) -> str:
+def _named(name: str, options: Mapping[str, object]) -> str:
     chosen = ", ".join(f"{key} {value}" for key, value in options.items())
     return f"{name} ({chosen})" if chosen else name
 

@@ -45,8 +45,8 @@ def result_dict(
     search: SearchResult,
     verdict: Verdict,
     *,
-    baseline: dict[str, Any],
-    best: dict[str, Any],
+    baseline: dict[str, object],
+    best: dict[str, object],
     usage: Usage,
     seconds: float,
 ) -> dict[str, Any]:

@@ -227,7 +227,7 @@ def _frozen_problem(draft: ProjectDraft) -> str | None:
     return _refused(check)
 
 
-def _refused(make: Callable[[], Any]) -> str | None:
+def _refused(make: Callable[[], object]) -> str | None:
     try:
         make()
     except EngineError as error:

@@ -32,7 +32,7 @@ class StepCall(NamedTuple):
 def step_calls(
     pipeline: PipelineSpec,
     candidate: Candidate,
-    values: Mapping[str, Any],
+    values: Mapping[str, object],
     outcome: Outcome,
     *,
     adapter: str = "chat",
@@ -124,7 +124,7 @@ def training_file(store: Store, run_id: str) -> bytes:
 def _calls(
     spec: RunSpec,
     candidate: Candidate,
-    values: Mapping[int, Mapping[str, Any]],
+    values: Mapping[int, Mapping[str, object]],
     outcomes: Sequence[Outcome],
 ) -> Iterator[list[dict[str, Any]]]:
     from engine.pipeline.build import build_program

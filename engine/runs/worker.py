@@ -119,7 +119,7 @@ class _Job:
 
     def carry_out(self) -> int:
         run_id = self.run.id
-        pending: list[Callable[[], Any]] = []
+        pending: list[Callable[[], object]] = []
 
         def cancel(*, taken: bool) -> None:
             self.taken = self.taken or taken

@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -208,7 +208,7 @@ class Ledger:
 
         async def gate(lm: BaseLM, request: Request, send: Send) -> Reply:
             if rollout is not None or temperature is not None:
-                params: Mapping[str, Any] = request.params
+                params: Mapping[str, object] = request.params
                 if temperature is not None:
                     params = {**params, "temperature": temperature}
                 own = request.rollout_id

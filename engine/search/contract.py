@@ -204,13 +204,13 @@ class Problem:
 
 
 def together(
-    searches: Sequence[Generator[Sequence[Ask], Sequence[Any], Any]],
+    searches: Sequence[Generator[Sequence[Ask], Sequence[object], object]],
 ) -> Generator[Sequence[Ask], Sequence[Any], list[Any]]:
     """Run independent sub-searches in lockstep, their asks merged into shared batches.
 
     Returns their return values in order. Use it as `results = yield from together([...])`.
     """
-    results: list[Any] = [None] * len(searches)
+    results: list[object] = [None] * len(searches)
     waiting: dict[int, Sequence[Ask]] = {}
     for i, search in enumerate(searches):
         try:
@@ -258,7 +258,7 @@ def relay(
             answers = answers if replaced is None else replaced
 
 
-async def drive(search: Search, answer: Callable[[Sequence[Ask]], Awaitable[Sequence[Any] | None]]) -> Any:
+async def drive(search: Search, answer: Callable[[Sequence[Ask]], Awaitable[Sequence[object] | None]]) -> Any:
     """Answer a search's batches until it ends or `answer` returns None; return what the search returns."""
     answers: Any = None
     with closing(search):

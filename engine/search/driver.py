@@ -241,7 +241,7 @@ class Driver:
 
     async def _batch(self, asks: Sequence[Ask], *, in_turn: bool = True) -> list[Any]:
         """Answer asks that were yielded together, in their order; their rows start in turn or side by side."""
-        jobs: list[Coroutine[Any, Any, Answer]] = []
+        jobs: list[Coroutine[object, object, Answer]] = []
         for number, ask in enumerate(asks):
             place = number if in_turn else 0
             if isinstance(ask, Score) and (known := self._again.get(ask.asked)) is not None:

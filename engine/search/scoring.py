@@ -125,7 +125,7 @@ class Scoring:
         A row already scored is passed on at once; a row that another ask is running is waited for.
         """
         groups: dict[str, tuple[Candidate, dict[int, _Cell]]] = {}
-        jobs: list[Coroutine[Any, Any, None]] = []
+        jobs: list[Coroutine[object, object, None]] = []
         for row in dict.fromkeys(ask.rows):
             own = self._without_row(ask.candidate, row) if ask.hide_own_row else ask.candidate
             chosen = _OWN_HIDDEN if ask.hide_own_row and _picks(own) else ""
@@ -142,9 +142,9 @@ class Scoring:
         jobs += [self._run(ask, place, own, cells, note) for own, cells in groups.values()]
         await asyncio.gather(*jobs)
 
-    def context(self, lm: BaseLM | None, gate: Any) -> AbstractContextManager[Any]:
+    def context(self, lm: BaseLM | None, gate: object) -> AbstractContextManager[Any]:
         """Return the runtime of the run's calls: its own model (or the run's), adapter and gate."""
-        chosen: dict[str, Any] = {"middleware": (gate,), "trace": None, "history": False}
+        chosen: dict[str, object] = {"middleware": (gate,), "trace": None, "history": False}
         if (model := lm or self._settings.lm) is not None:
             chosen["lm"] = model
         if self._settings.adapter is not None:
@@ -251,12 +251,12 @@ def _with_trace(metric: Any) -> Any:
     return strict
 
 
-def _made_from(demo: Mapping[str, Any], inputs: Mapping[str, Any]) -> bool:
+def _made_from(demo: Mapping[str, object], inputs: Mapping[str, object]) -> bool:
     shared = [name for name in inputs if name in demo]
     return bool(shared) and all(demo[name] == inputs[name] for name in shared)
 
 
-def _first(found: Mapping[_Cell, Any], cells: tuple[_Cell, ...]) -> Any:
+def _first(found: Mapping[_Cell, object], cells: tuple[_Cell, ...]) -> Any:
     return next((found[cell] for cell in cells if cell in found), None)
 
 

@@ -162,7 +162,7 @@ class SearchResult:
         """Every trial's evaluation, in order."""
         return tuple(t.evaluation for t in self.trials)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> SearchResult:
+    def __deepcopy__(self, memo: dict[int, object]) -> SearchResult:
         return self  # immutable, and large: a copied program shares it
 
     def validated(self) -> list[tuple[float, Candidate]]:
@@ -227,7 +227,9 @@ def _input_names(rows: Mapping[int, Example], ids: Mapping[int, None]) -> tuple[
 
 
 def _output_names(
-    signatures: Mapping[str, type[Signature]], rows: Mapping[int, Mapping[str, Any]], inputs: tuple[str, ...]
+    signatures: Mapping[str, type[Signature]],
+    rows: Mapping[int, Mapping[str, object]],
+    inputs: tuple[str, ...],
 ) -> tuple[str, ...]:
     """Return the program's labelled outputs: fields that a step writes and the rows have."""
     written = {name for signature in signatures.values() for name in signature.output_fields}
@@ -256,7 +258,7 @@ def _own_source(cls: type) -> str:
         return ""
 
 
-def describe_data(rows: Mapping[int, Mapping[str, Any]], inputs: tuple[str, ...]) -> str:
+def describe_data(rows: Mapping[int, Mapping[str, object]], inputs: tuple[str, ...]) -> str:
     """Return a plain-text profile of the rows: how many, which fields, and the values of short labels.
 
     >>> print(describe_data({0: {"q": "1+1?", "a": "2"}, 1: {"q": "2-1?", "a": "1"}}, ("q",)))

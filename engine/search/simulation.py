@@ -171,7 +171,7 @@ def price_of(lm: BaseLM, input_tokens: float, output_tokens: float) -> float:
 
 
 def with_stand_ins(
-    program: Module, adapter: Adapter | None, labels: Mapping[str, Sequence[Any]], *, number: int = 0
+    program: Module, adapter: Adapter | None, labels: Mapping[str, Sequence[object]], *, number: int = 0
 ) -> Module:
     """Return a copy of the program whose steps invent their answers."""
     copy = program.deepcopy()
@@ -187,7 +187,7 @@ def with_stand_ins(
     return copy
 
 
-def invent(annotation: Any, name: str = "", number: int = 0) -> Any:
+def invent(annotation: object, name: str = "", number: int = 0) -> Any:
     """Return a value of a type.
 
     >>> invent(list[int]), invent(typing.Literal["yes", "no"]), invent(bool)
@@ -414,7 +414,7 @@ class Simulation:
 
     async def _batch(self, asks: Sequence[Ask]) -> list[Any]:
         work: list[tuple[float, float]] = []
-        answers: list[Any] = []
+        answers: list[object] = []
         for ask in asks:
             if isinstance(ask, Score):
                 answers.append(await self._score(ask, work))
@@ -498,5 +498,5 @@ async def _only_stand_ins(lm: BaseLM, request: Request, send: Send) -> Reply:
     return Reply((Choice(""),))
 
 
-def _right(example: Any, prediction: Any, trace: Any = None) -> float:  # noqa: ARG001 - a metric's signature
+def _right(example: object, prediction: object, trace: object = None) -> float:  # noqa: ARG001 - a metric's signature
     return 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine.records import Candidate, whole_trials
 from engine.text import counted
@@ -21,7 +21,7 @@ class Proposals:
     asked: int = 0
     received: int = 0
 
-    def count(self, asked: int, outputs: Sequence[Mapping[str, Any]]) -> None:
+    def count(self, asked: int, outputs: Sequence[Mapping[str, object]]) -> None:
         """Count an answer; an empty text is not usable."""
         self.asked += asked
         self.received += sum(any(str(v).strip() for v in output.values()) for output in outputs)

@@ -130,7 +130,7 @@ def _add_pages(app: FastAPI, contract: Contract) -> None:
     app.add_api_route("/", docs, methods=["GET"], include_in_schema=False, response_class=HTMLResponse)
 
 
-async def _events(contract: Contract, values: dict[str, Any], seconds: float) -> AsyncIterator[bytes]:
+async def _events(contract: Contract, values: dict[str, object], seconds: float) -> AsyncIterator[bytes]:
     """Yield server-sent events: a chunk of a field each, then the whole answer, or the error, then [DONE]."""
     try:
         async with asyncio.timeout(seconds):
@@ -162,7 +162,7 @@ def _streamed(contract: Contract) -> Any:
     return streamify(contract.program, stream_listeners=listeners)
 
 
-def _event(value: dict[str, Any]) -> bytes:
+def _event(value: dict[str, object]) -> bytes:
     return b"data: " + orjson.dumps(value) + b"\n\n"
 
 
@@ -180,7 +180,7 @@ def _add_failures(app: FastAPI, inputs: Collection[str]) -> None:
             else None,
         )
 
-    async def too_slow(_request: Request, _error: Any) -> JSONResponse:
+    async def too_slow(_request: Request, _error: object) -> JSONResponse:
         return JSONResponse({"error": TOO_SLOW}, 504)
 
     async def elsewhere(_request: Request, error: Any) -> JSONResponse:

@@ -38,7 +38,7 @@ class Contract:
         """Return a request's inputs by name, typed."""
         return {name: getattr(question, f"value_{i}") for i, name in enumerate(self.inputs)}
 
-    def answered(self, prediction: Mapping[str, Any]) -> dict[str, Any]:
+    def answered(self, prediction: Mapping[str, object]) -> dict[str, Any]:
         """Return an answer's outputs by name as JSON values."""
         return {name: json_value(prediction.get(name)) for name in self.outputs}
 
@@ -108,7 +108,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 """Every failure a caller can meet, as the OpenAPI page shows it."""
 
 
-def wrong_request(problems: Collection[Mapping[str, Any]], inputs: Collection[str]) -> str:
+def wrong_request(problems: Collection[Mapping[str, object]], inputs: Collection[str]) -> str:
     """Return what is wrong with a request; `problems` are pydantic's.
 
     >>> wrong_request([{"type": "extra_forbidden", "loc": ("body", "colour"), "msg": ""}], ["copy", "count"])

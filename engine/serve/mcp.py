@@ -39,10 +39,10 @@ def mcp_server(contract: Contract, seconds: float | None = None) -> Server[Any]:
         input_schema=contract.question.model_json_schema(),
     )
 
-    async def list_tools(_context: Any, _params: Any) -> types.ListToolsResult:
+    async def list_tools(_context: object, _params: object) -> types.ListToolsResult:
         return types.ListToolsResult(tools=[tool])
 
-    async def call_tool(_context: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
+    async def call_tool(_context: object, params: types.CallToolRequestParams) -> types.CallToolResult:
         if params.name != name:
             return _failed(f"There is no tool {params.name!r}. There is one: {name}.")
         try:

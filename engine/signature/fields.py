@@ -23,7 +23,7 @@ _DSPY_ONLY = ("format", "parser")
 """Arguments that DSPy accepts and ignores; so do we."""
 
 
-def InputField(**options: Any) -> Any:  # noqa: N802 - the name users of DSPy know
+def InputField(**options: object) -> Any:  # noqa: N802 - the name users of DSPy know
     """Declare a field that a step reads.
 
     `desc` says in words what it holds. Every other argument is pydantic's: `default`, `ge`, `le`,
@@ -35,7 +35,7 @@ def InputField(**options: Any) -> Any:  # noqa: N802 - the name users of DSPy kn
     return _field("input", options)
 
 
-def OutputField(**options: Any) -> Any:  # noqa: N802 - the name users of DSPy know
+def OutputField(**options: object) -> Any:  # noqa: N802 - the name users of DSPy know
     """Declare a field that a step writes; the arguments are those of `InputField`.
 
     With a default (or a type that admits None) a reply may leave it out.
@@ -58,7 +58,7 @@ def _field(role: Role, options: dict[str, Any]) -> FieldInfo:
     return info
 
 
-def role_of(field: Any) -> Role | None:
+def role_of(field: object) -> Role | None:
     """Return the side of a field, or None for anything that is not a signature's field."""
     extra = getattr(field, "json_schema_extra", None) if isinstance(field, FieldInfo) else None
     role = extra.get("role") if isinstance(extra, dict) else None
@@ -100,7 +100,7 @@ def with_rules(field: FieldInfo, rules: Mapping[str, Any]) -> FieldInfo:
     return made
 
 
-def check_name(name: Any) -> str:
+def check_name(name: object) -> str:
     """Return a field's name, or raise SignatureError when Python could not use it as one.
 
     >>> check_name("2nd try")

@@ -20,7 +20,7 @@ NoneType = type(None)
 UNIONS = (Union, types.UnionType)
 
 
-def type_text(annotation: Any) -> str:
+def type_text(annotation: object) -> str:
     """Return a type as a person would write it in a signature.
 
     >>> type_text(list[str]), type_text(int | None), type_text(Literal["a", "b"])
@@ -178,7 +178,7 @@ def _parse_side(side: str, text: str, custom_types: Names | None) -> dict[str, A
         raise SignatureError(
             f"{side.strip()!r} in {text!r} may hold names and types only: no *, / or default values."
         )
-    fields: dict[str, Any] = {}
+    fields: dict[str, object] = {}
     for argument in arguments.args:
         if check_name(argument.arg) in fields:
             raise SignatureError(f"{text!r} names {argument.arg!r} twice. Every field needs its own name.")
@@ -252,7 +252,7 @@ def _dotted(node: ast.Attribute, names: Names) -> Any:
     path = ast.unparse(node)
     root, *rest = path.split(".")
     if root in _MODULES and len(rest) == 1:
-        found: Any = _MODULES[root]
+        found: object = _MODULES[root]
     else:
         found = names.get(root)
         if found is None and root in _ENGINE_NAMES:
@@ -264,7 +264,7 @@ def _dotted(node: ast.Attribute, names: Names) -> Any:
     return found
 
 
-def _is_type(value: Any) -> bool:
+def _is_type(value: object) -> bool:
     return isinstance(value, type) or type(value).__module__ in ("typing", "types", "typing_extensions")
 
 
@@ -325,7 +325,7 @@ def read_field_type(text: str, choices: tuple[str, ...] = ()) -> FieldType:
     return FieldType(text, plain, optional, closed, problem)
 
 
-def without_none(annotation: Any) -> tuple[Any, bool]:
+def without_none(annotation: object) -> tuple[Any, bool]:
     """Return a type without its None, and whether it had one.
 
     >>> without_none(int | None)
@@ -344,7 +344,7 @@ def without_none(annotation: Any) -> tuple[Any, bool]:
     return (kept[0] if len(kept) == 1 else Union[kept]), True  # noqa: UP007 - built from a tuple at run time
 
 
-def _class_names(annotation: Any) -> Iterator[str]:
+def _class_names(annotation: object) -> Iterator[str]:
     """Yield the names of the classes in a type."""
     if isinstance(annotation, type):
         yield annotation.__name__

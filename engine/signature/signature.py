@@ -41,7 +41,7 @@ def declared_fields(cls: type, declared: dict[str, Any], scope: Mapping[str, Any
     return fields
 
 
-def _is_class_variable(hint: Any) -> bool:
+def _is_class_variable(hint: object) -> bool:
     if isinstance(hint, str):
         return hint.split("[")[0].rsplit(".", 1)[-1] == "ClassVar"
     return hint is typing.ClassVar or str(hint).startswith("typing.ClassVar[")
@@ -53,7 +53,7 @@ def _refuse_field(cls: type, name: str) -> NoReturn:
     )
 
 
-def _evaluated(cls: type, name: str, hint: Any, scope: Mapping[str, Any]) -> Any:
+def _evaluated(cls: type, name: str, hint: object, scope: Mapping[str, object]) -> Any:
     """Return a hint as a type; with postponed annotations it arrives as source text."""
     if not isinstance(hint, str):
         return hint
@@ -199,7 +199,7 @@ class SignatureMeta(type):
             )
         return make_signature(*args, **kwargs)
 
-    def __setattr__(cls, name: str, value: Any) -> None:
+    def __setattr__(cls, name: str, value: object) -> None:
         if name.startswith("__"):
             super().__setattr__(name, value)
             return
@@ -263,7 +263,7 @@ class SignatureMeta(type):
             cls, cls._fields, f"{cls.instructions}\n\n{instructions}" if instructions else cls.instructions
         )
 
-    def with_updated_fields(cls, name: str, type_: Any = None, **extra: Any) -> type[Signature]:
+    def with_updated_fields(cls, name: str, type_: object = None, **extra: Any) -> type[Signature]:
         """Return a signature in which one field has another type, description (`desc`), prefix, or rules (`ge`, `max_length` ...)."""
         rules = {key: extra.pop(key) for key in RULES if key in extra}
         field = with_rules(cls._field(name), rules) if rules else cls._field(name)
@@ -271,7 +271,7 @@ class SignatureMeta(type):
         info.json_schema_extra = {**_extra(info), **extra}
         return _derive(cls, {**cls._fields, name: info})
 
-    def prepend(cls, name: str, field: Any, type_: Any = None) -> type[Signature]:
+    def prepend(cls, name: str, field: object, type_: object = None) -> type[Signature]:
         """Return a signature with a field put first on its side."""
         return cls.insert(0, name, field, type_)
 
@@ -302,7 +302,7 @@ class SignatureMeta(type):
         unwritten = cls.instructions == _default_instructions(cls)
         return _build(cls.__name__, kept, None if unwritten else cls.instructions)
 
-    def equals(cls, other: Any) -> bool:
+    def equals(cls, other: object) -> bool:
         """Return whether another signature has the same instruction and the same fields, types included."""
         return (
             isinstance(other, SignatureMeta)

@@ -128,17 +128,17 @@ class Connection:
                 db.execute("ROLLBACK")
             raise
 
-    def read(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+    def read(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         """Return the rows of a query."""
         with self._lock, self._clear_errors():
             return self._db.execute(sql, values).fetchall()
 
-    def write(self, sql: str, values: Sequence[Any] = ()) -> int:
+    def write(self, sql: str, values: Sequence[object] = ()) -> int:
         """Run one statement; return how many rows it changed."""
         with self._lock, self._clear_errors():
             return self._db.execute(sql, values).rowcount
 
-    def write_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+    def write_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         """Run one statement for each row of values."""
         with self._lock, self._clear_errors():
             self._db.executemany(sql, rows)
@@ -192,7 +192,7 @@ class Connection:
             ) from error
 
 
-def to_json(value: Any) -> str:
+def to_json(value: object) -> str:
     r"""Return compact JSON.
 
     >>> to_json({"a": "\x00", 1: {2}})
@@ -219,7 +219,7 @@ def clean_text(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, set | frozenset):

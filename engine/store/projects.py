@@ -20,7 +20,7 @@ class Projects:
     def __init__(self, db: Connection) -> None:
         self._db = db
 
-    def create(self, name: str, draft: Mapping[str, Any]) -> str:
+    def create(self, name: str, draft: Mapping[str, object]) -> str:
         """Store a new project; return its id."""
         now, project_id = time.time(), new_id()
         self._db.write(
@@ -46,7 +46,7 @@ class Projects:
             raise NotFoundError(f"There is no project {project_id!r}. It may have been deleted.")
         return _project(rows[0])
 
-    def save_draft(self, project_id: str, draft: Mapping[str, Any], name: str | None = None) -> None:
+    def save_draft(self, project_id: str, draft: Mapping[str, object], name: str | None = None) -> None:
         """Replace a project's draft, and its name where one is given. Raises NotFoundError."""
         changed = self._db.write(
             "UPDATE projects SET draft = ?, name = coalesce(?, name), updated_at = ? WHERE id = ?",
@@ -129,12 +129,12 @@ class Settings:
     def __init__(self, db: Connection) -> None:
         self._db = db
 
-    def get(self, key: str, default: Any = None) -> Any:
+    def get(self, key: str, default: object = None) -> Any:
         """Return a setting's JSON value, or the default."""
         rows = self._db.read("SELECT value FROM settings WHERE key = ?", (key,))
         return from_json(rows[0][0]) if rows else default
 
-    def set(self, key: str, value: Any) -> None:
+    def set(self, key: str, value: object) -> None:
         """Store a setting. Never a key or a password: those stay in the environment or the keyring."""
         self._db.write("INSERT OR REPLACE INTO settings (key, value) VALUES (?, ?)", (key, to_json(value)))
 

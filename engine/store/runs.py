@@ -39,7 +39,11 @@ class Runs:
         self._db = db
 
     def create(
-        self, project_id: str, spec: Mapping[str, Any], title: str, estimate: Mapping[str, Any] | None = None
+        self,
+        project_id: str,
+        spec: Mapping[str, object],
+        title: str,
+        estimate: Mapping[str, object] | None = None,
     ) -> str:
         """Store a run, queued; return its id. A process started with that id claims it."""
         run_id = new_id()
@@ -159,7 +163,7 @@ class Runs:
             return Flags(stop=True)  # deleted while it ran: nothing is left to work for
         return Flags(bool(rows[0][0]), bool(rows[0][1]))
 
-    def save_result(self, run_id: str, result: Mapping[str, Any]) -> None:
+    def save_result(self, run_id: str, result: Mapping[str, object]) -> None:
         """Store what came out of a run (see `engine.runs.results`)."""
         self._db.write(
             "UPDATE runs SET result = ?, revision = revision + 1 WHERE id = ?", (to_json(result), run_id)
@@ -246,7 +250,7 @@ class Requests:
             )
             self._db.touch(run_id)
 
-    def _list(self, where: str, values: Sequence[Any]) -> list[RequestRow]:
+    def _list(self, where: str, values: Sequence[object]) -> list[RequestRow]:
         rows = self._db.read(f"SELECT {_REQUEST_COLUMNS} FROM requests WHERE {where} ORDER BY id", values)  # noqa: S608 - fixed names
         return [_request(*row) for row in rows]
 
@@ -303,7 +307,7 @@ def _request(number: int, kind: str, content: str, created_at: float, answer: st
     return RequestRow(number, kind, stored.get("asked", {}), created_at, answer, stored.get("batch"))
 
 
-def budget_now(budget: Mapping[str, Any], requests: Iterable[RequestRow]) -> dict[str, Any]:
+def budget_now(budget: Mapping[str, object], requests: Iterable[RequestRow]) -> dict[str, Any]:
     """Return a run's limits as they are after the requests that were granted: calls, tokens, usd, seconds.
 
     >>> granted = RequestRow(1, "budget", {"budget": {"calls": 90}}, 0.0, "Done: 90 calls.", 2)

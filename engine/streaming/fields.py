@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from abc import ABC, abstractmethod
-from typing import Any
 
 from engine.adapters.xml import unescaped
 
@@ -199,7 +198,7 @@ def _whole(rest: str, *, ended: bool) -> tuple[str | None, bool]:
     return rest[:end], True
 
 
-def reader_for(adapter: Any, name: str) -> FieldReader | None:
+def reader_for(adapter: object, name: str) -> FieldReader | None:
     """Return what reads a field from an adapter's replies; None for a layout that cannot be read in pieces."""
     for kind in type(adapter).__mro__:
         reader = _READERS.get(kind.__name__)

@@ -62,23 +62,23 @@ class StatusMessageProvider:
     'The tool is done.'
     """
 
-    def tool_start_status_message(self, instance: Any, inputs: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - for subclasses
+    def tool_start_status_message(self, instance: Any, inputs: Mapping[str, object]) -> str | None:  # noqa: ARG002 - for subclasses
         """A tool is called; `finish`, by which an agent ends, is not reported."""
         return None if instance.name == FINISH else f"Calling the tool {instance.name} ..."
 
-    def tool_end_status_message(self, outputs: Any) -> str | None:
+    def tool_end_status_message(self, outputs: object) -> str | None:
         """A tool has returned."""
         return None if outputs is FINISHED else "The tool is done."
 
-    def module_start_status_message(self, instance: Any, inputs: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - for subclasses
+    def module_start_status_message(self, instance: object, inputs: Mapping[str, object]) -> str | None:  # noqa: ARG002 - for subclasses
         """A module is called."""
         return None
 
-    def module_end_status_message(self, outputs: Any) -> str | None:  # noqa: ARG002 - for subclasses
+    def module_end_status_message(self, outputs: object) -> str | None:  # noqa: ARG002 - for subclasses
         """A module has answered."""
         return None
 
-    def lm_start_status_message(self, instance: Any, inputs: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - for subclasses
+    def lm_start_status_message(self, instance: object, inputs: Mapping[str, object]) -> str | None:  # noqa: ARG002 - for subclasses
         """A model is asked."""
         return None
 
@@ -86,7 +86,7 @@ class StatusMessageProvider:
         """An answer broke a condition (`Assert`, `Suggest`): its step is asked again, and its pieces start again."""
         return f"Trying again, because: {reason}"
 
-    def lm_end_status_message(self, outputs: Any) -> str | None:  # noqa: ARG002 - for subclasses
+    def lm_end_status_message(self, outputs: object) -> str | None:  # noqa: ARG002 - for subclasses
         """A model has answered."""
         return None
 
@@ -178,10 +178,10 @@ def streamify(
 
         return loop.submit(work())
 
-    def plain(*args: Any, **kwargs: Any) -> Iterator[Any]:
+    def plain(*args: object, **kwargs: object) -> Iterator[Any]:
         return _plain(lambda put: start(args, kwargs, put))
 
-    def in_async(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+    def in_async(*args: object, **kwargs: object) -> AsyncIterator[Any]:
         return _async(lambda put: start(args, kwargs, put))
 
     return in_async if async_streaming else plain
@@ -201,7 +201,7 @@ def every_field(program: Any, put: Callable[[StreamResponse], None]) -> Any:
     return _Streaming(put, wanted, None)
 
 
-async def streaming_response(items: AsyncIterator[Any]) -> AsyncIterator[str]:
+async def streaming_response(items: AsyncIterator[object]) -> AsyncIterator[str]:
     """Turn what a streamed program yields into lines of server-sent events, closed by [DONE].
 
     A piece becomes {"chunk", "predict_name", "signature_field_name", "is_last_chunk"}, a message {"message"}, the
@@ -217,7 +217,7 @@ async def streaming_response(items: AsyncIterator[Any]) -> AsyncIterator[str]:
     """
     async for item in items:
         if isinstance(item, Prediction):
-            value: Any = {"prediction": json_value(item.toDict())}
+            value: object = {"prediction": json_value(item.toDict())}
         elif isinstance(item, StatusMessage | StreamResponse | Chunk):
             value = json_value(item)
         else:
@@ -231,9 +231,9 @@ class _End:
         self.error = error
 
 
-def _plain(start: Callable[[Put], Future[Any]]) -> Iterator[Any]:
+def _plain(start: Callable[[Put], Future[object]]) -> Iterator[Any]:
     loop.refuse_on_loop()
-    items: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    items: queue.SimpleQueue[object] = queue.SimpleQueue()
     running = start(items.put)
     try:
         while True:
@@ -247,11 +247,11 @@ def _plain(start: Callable[[Put], Future[Any]]) -> Iterator[Any]:
         running.cancel()
 
 
-async def _async(start: Callable[[Put], Future[Any]]) -> AsyncIterator[Any]:
+async def _async(start: Callable[[Put], Future[object]]) -> AsyncIterator[Any]:
     here = asyncio.get_running_loop()
-    items: asyncio.Queue[Any] = asyncio.Queue()
+    items: asyncio.Queue[object] = asyncio.Queue()
 
-    def put(item: Any) -> None:
+    def put(item: object) -> None:
         if not here.is_closed():
             here.call_soon_threadsafe(items.put_nowait, item)
 
@@ -285,7 +285,7 @@ class _Streaming:
         self._used: set[int] = set()
 
     async def __call__(
-        self, step: Any, signature: Any, adapter: Any, asking: Awaitable[list[dict[str, Any]]]
+        self, step: object, signature: object, adapter: object, asking: Awaitable[list[dict[str, object]]]
     ) -> list[dict[str, Any]]:
         if self._paths is not None:
             hears: _Raw | _Fields | None = _Raw(self._put)
@@ -310,7 +310,7 @@ class _Streaming:
         """Return the listeners that have heard a call."""
         return frozenset(self._used)
 
-    def again(self, reason: str, before: frozenset[int], steps: Collection[Any]) -> None:
+    def again(self, reason: str, before: frozenset[int], steps: Collection[object]) -> None:
         """Tell of a new try, and let the listeners of its steps hear it that had not heard an earlier call."""
         say = getattr(self._provider, "retry_status_message", None)
         if say is not None and (message := say(reason)):
@@ -318,7 +318,7 @@ class _Streaming:
         asked = {id(step) for step in steps}
         self._used -= {id(one) for one, _, step in self._wanted if id(step) in asked} - before
 
-    def _fields(self, step: Any, signature: Any, adapter: Any) -> _Fields | None:
+    def _fields(self, step: object, signature: object, adapter: object) -> _Fields | None:
         readers = []
         for one, path, target in self._wanted:
             if target is not step or (id(one) in self._used and not one.allow_reuse):
@@ -426,7 +426,7 @@ class _Status:
         kind, _, moment = hook.removeprefix("on_").rpartition("_")
         say = getattr(self._provider, f"{kind}_{moment}_status_message", None)
 
-        def tell(**event: Any) -> None:
+        def tell(**event: object) -> None:
             given = (event["instance"], event["inputs"]) if moment == "start" else (event["outputs"],)
             message = say(*given) if say is not None else None
             if message:

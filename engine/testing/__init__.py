@@ -64,7 +64,7 @@ class ScriptedLM(BaseLM):
         """Return the price given, in US dollars per input and output token."""
         return self._price
 
-    def _in_turn(self, answers: Iterator[Any]) -> Callable[[Request], Any]:
+    def _in_turn(self, answers: Iterator[object]) -> Callable[[Request], Any]:
         def answer(_request: Request) -> Any:
             try:
                 return next(answers)
@@ -142,11 +142,11 @@ class DummyLM(BaseLM):
         answer = next(self._script, None)
         return NO_MORE if answer is None else self._written(answer)
 
-    def _written(self, values: Mapping[str, Any] | str) -> str:
+    def _written(self, values: Mapping[str, object] | str) -> str:
         return values if isinstance(values, str) else chat_answer(values, self._adapter)
 
 
-def chat_answer(values: Mapping[str, Any], adapter: Adapter | None = None) -> str:
+def chat_answer(values: Mapping[str, object], adapter: Adapter | None = None) -> str:
     """Return field values as a model would write them, in the chat layout unless another adapter is given.
 
     >>> chat_answer({"answer": 4})

@@ -78,7 +78,7 @@ class _FatalLM(ToyLM):
         return reply
 
 
-async def _doomed(work: Coroutine[Any, Any, Any], lm: _FatalLM) -> bool:
+async def _doomed(work: Coroutine[object, object, object], lm: _FatalLM) -> bool:
     """Run something until the model ends it; return whether it did."""
     task = asyncio.ensure_future(work)
     lm.kill = task.cancel
@@ -93,13 +93,13 @@ def _run(
     make: Make, settings: Settings, control: Control | None = None
 ) -> tuple[SearchResult, list[Any], _Events]:
     """Drive a fresh optimizer; return the result, every ask and every event."""
-    asks: list[Any] = []
+    asks: list[object] = []
     events = _Events()
     driver = Driver(settings, events, control)
     return loop.run(driver.search(_noting(make, asks))), asks, events
 
 
-def _noting(make: Make, asks: list[Any]) -> Callable[[Problem], Generator[Any, Any, None]]:
+def _noting(make: Make, asks: list[object]) -> Callable[[Problem], Generator[Any, Any, None]]:
     """Return a fresh optimizer's search, which adds every ask to `asks`."""
 
     return lambda problem: relay(make().search(problem), asks.extend)

@@ -83,7 +83,7 @@ class Arguments:
         """Return the same arguments, described otherwise."""
         return Arguments(schema, self.required, self._adapters, self.takes_any, self.by_position, self.types)
 
-    def read(self, tool: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    def read(self, tool: str, given: Mapping[str, object]) -> dict[str, Any]:
         """Return a call's arguments in the types of the function. Raises ToolArgumentsError naming the argument."""
         unknown = [name for name in given if name not in self.schema]
         if unknown and not self.takes_any:
@@ -95,7 +95,7 @@ class Arguments:
             raise ToolArgumentsError(f"The tool {tool!r} needs the argument {missing[0]!r}.")
         return {name: self._one(tool, name, value) for name, value in given.items()}
 
-    def _one(self, tool: str, name: str, value: Any) -> Any:
+    def _one(self, tool: str, name: str, value: object) -> Any:
         adapter = self._adapters.get(name)
         if adapter is None:
             return value
@@ -130,7 +130,7 @@ def inlined(schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: _inlined(part, definitions) for name, part in schema.get("properties", {}).items()}
 
 
-def _inlined(part: Any, definitions: Mapping[str, Any], depth: int = 0) -> Any:
+def _inlined(part: object, definitions: Mapping[str, Any], depth: int = 0) -> Any:
     if isinstance(part, list):
         return [_inlined(one, definitions, depth) for one in part]
     if not isinstance(part, Mapping):
@@ -149,7 +149,7 @@ def _inlined(part: Any, definitions: Mapping[str, Any], depth: int = 0) -> Any:
     return {k: _inlined(v, definitions, depth) for k, v in plain.items() if k not in ("$defs", "definitions")}
 
 
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+def _hints(function: Callable[..., object]) -> dict[str, Any]:
     target = function if inspect.isroutine(function) else type(function).__call__
     try:
         return typing.get_type_hints(inspect.unwrap(target), include_extras=True)
@@ -163,7 +163,7 @@ def _described(documentation: str) -> dict[str, str]:
     return {match[1]: match[2].strip() for match in found if match}
 
 
-def _config(annotation: Any) -> ConfigDict | None:
+def _config(annotation: object) -> ConfigDict | None:
     """Return the adapter's settings: any class is a type, except where a type has its own settings."""
     own = isinstance(annotation, type) and (
         hasattr(annotation, "model_config") or hasattr(annotation, "__dataclass_fields__")
@@ -172,7 +172,7 @@ def _config(annotation: Any) -> ConfigDict | None:
     return None if own else ConfigDict(arbitrary_types_allowed=True)
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"
 
@@ -260,11 +260,11 @@ class Tool(ToolForm):
         made.desc = desc
         return made
 
-    def __call__(self, **kwargs: Any) -> Any:
+    def __call__(self, **kwargs: object) -> Any:
         """Call the tool and wait for its result."""
         return loop.run(self.acall(**kwargs))
 
-    async def acall(self, **kwargs: Any) -> Any:
+    async def acall(self, **kwargs: object) -> Any:
         """Call the tool in async code; a plain function runs in a worker thread."""
         return await watched("tool", self, kwargs, self._called(kwargs))
 
@@ -285,7 +285,7 @@ class Tool(ToolForm):
             raise ToolError(f"The tool {self.name!r} failed: {type(error).__name__}: {error}") from error
 
     @classmethod
-    def made_of(cls, value: Any) -> Tool:
+    def made_of(cls, value: object) -> Tool:
         """Return a tool of a tool, a function, or a saved description; the last cannot be called. Raises ValueError."""
         if isinstance(value, Tool):
             return value
@@ -314,7 +314,7 @@ class Tool(ToolForm):
         schema = _either(tool, "input_schema", "inputSchema") or {}
         return cls.with_schema(call, tool.name, tool.description or "", schema, timeout)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tool:
+    def __deepcopy__(self, memo: dict[int, object]) -> Tool:
         # The function stays the same object: it may keep a session or a connection.
         made = type(self).__new__(type(self))
         made.__dict__.update(vars(self))
@@ -324,7 +324,7 @@ class Tool(ToolForm):
         return f"Tool({self.name})"
 
 
-def as_tool(given: Any) -> Tool:
+def as_tool(given: object) -> Tool:
     """Return a tool as it is, or a function as one. Raises ConfigurationError for anything else."""
     if isinstance(given, Tool):
         return given
@@ -333,7 +333,7 @@ def as_tool(given: Any) -> Tool:
     raise ConfigurationError(f"{given!r} cannot be a tool. Give a function or an engine.Tool.")
 
 
-def shown(value: Any, limit: int) -> str:
+def shown(value: object, limit: int) -> str:
     """Return a tool's result as text for a prompt; of a long one its head and its tail.
 
     >>> shown({"a": 1}, 100), shown("x" * 50, 10)
@@ -348,7 +348,7 @@ def shown(value: Any, limit: int) -> str:
     )
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     if value is None or isinstance(value, bool | int | float):
         return str(value)
     try:
@@ -358,7 +358,7 @@ def _json(value: Any) -> str:
 
 
 def _only_described(name: str) -> Callable[..., Any]:
-    def refuse(**_arguments: Any) -> Any:
+    def refuse(**_arguments: object) -> Any:
         raise ToolError(
             f"The tool {name!r} came out of a file, without its function: give the program the tool itself."
         )
@@ -366,17 +366,17 @@ def _only_described(name: str) -> Callable[..., Any]:
     return refuse
 
 
-def _name(func: Callable[..., Any]) -> str:
+def _name(func: Callable[..., object]) -> str:
     name = getattr(func, "__name__", None) or type(func).__name__
     return name if name.isidentifier() else type(func).__name__
 
 
-def _text(part: Any) -> str:
+def _text(part: object) -> str:
     """Return one part of an MCP tool's answer as text."""
     text = getattr(part, "text", None)
     return text if isinstance(text, str) else f"({getattr(part, 'type', 'other')} content)"
 
 
-def _either(holder: Any, name: str, older: str) -> Any:
+def _either(holder: object, name: str, older: str) -> Any:
     found = getattr(holder, name, None)
     return getattr(holder, older, None) if found is None else found

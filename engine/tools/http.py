@@ -60,7 +60,7 @@ def http_tool(
     url: str,
     name: str,
     desc: str = "",
-    args: Mapping[str, Any] | None = None,
+    args: Mapping[str, object] | None = None,
     *,
     method: str = "GET",
     headers: Mapping[str, str] | None = None,
@@ -80,7 +80,7 @@ def http_tool(
     in_path = _PLACE.findall(url)
     schema = {**{one: {"type": "string"} for one in in_path}, **(args or {})}
 
-    async def ask(**given: Any) -> Any:
+    async def ask(**given: object) -> Any:
         filled = _PLACE.sub(lambda place: quote(str(given.get(place[1], "")), safe=""), url)
         rest = {key: value for key, value in given.items() if key not in in_path}
         return await _ask(method.upper(), filled, rest, headers or {}, allow_private)
@@ -90,7 +90,7 @@ def http_tool(
 
 
 def openapi_tools(
-    document: Mapping[str, Any] | str | Path,
+    document: Mapping[str, object] | str | Path,
     *,
     base_url: str | None = None,
     headers: Mapping[str, str] | None = None,
@@ -206,7 +206,7 @@ class _Resolver(AbstractResolver):
         await self._inner.close()
 
 
-def _read(document: Mapping[str, Any] | str | Path) -> Mapping[str, Any]:
+def _read(document: Mapping[str, object] | str | Path) -> Mapping[str, Any]:
     if not isinstance(document, Mapping):
         try:
             text = document.read_bytes() if isinstance(document, Path) else document
@@ -218,8 +218,8 @@ def _read(document: Mapping[str, Any] | str | Path) -> Mapping[str, Any]:
     return document
 
 
-def _parameters(api: Mapping[str, Any], listed: Sequence[Any]) -> tuple[dict[str, Any], list[str]]:
-    schema: dict[str, Any] = {}
+def _parameters(api: Mapping[str, object], listed: Sequence[object]) -> tuple[dict[str, Any], list[str]]:
+    schema: dict[str, object] = {}
     required = []
     for entry in listed:
         one = _resolved(api, entry)
@@ -231,13 +231,13 @@ def _parameters(api: Mapping[str, Any], listed: Sequence[Any]) -> tuple[dict[str
     return schema, required
 
 
-def _body(api: Mapping[str, Any], operation: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def _body(api: Mapping[str, object], operation: Mapping[str, object]) -> tuple[dict[str, Any], list[str]]:
     content = _resolved(api, operation.get("requestBody", {})).get("content", {})
     schema = _resolved(api, content.get("application/json", {}).get("schema", {}))
     return dict(schema.get("properties", {})), list(schema.get("required", []))
 
 
-def _resolved(api: Mapping[str, Any], part: Any, depth: int = 0) -> Any:
+def _resolved(api: Mapping[str, object], part: object, depth: int = 0) -> Any:
     """Return a part of a document with references written out; those inside themselves are left open."""
     if isinstance(part, list):
         return [_resolved(api, one, depth) for one in part]
@@ -254,11 +254,11 @@ def _resolved(api: Mapping[str, Any], part: Any, depth: int = 0) -> Any:
     return {key: _resolved(api, value, depth) for key, value in part.items()}
 
 
-def _kept(one: Mapping[str, Any], key: str) -> dict[str, Any]:
+def _kept(one: Mapping[str, object], key: str) -> dict[str, Any]:
     return {key: one[key]} if one.get(key) else {}
 
 
-def _query(value: Any) -> str:
+def _query(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return value if isinstance(value, str) else orjson.dumps(value).decode()

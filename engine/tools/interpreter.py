@@ -88,7 +88,7 @@ class PythonInterpreter(Sandbox):
         """Forget all variables."""
         self._state = None
 
-    async def _run(self, code: str, variables: dict[str, Any]) -> Execution:
+    async def _run(self, code: str, variables: dict[str, object]) -> Execution:
         from pydantic_monty import MontyConversionError, MontyCrashedError, MontyError
 
         feed = _Feed(self)
@@ -147,7 +147,7 @@ class _Feed:
             # An error raised here would only be seen at the time limit: the step is given up instead.
             self._step.get_loop().call_soon_threadsafe(self._step.cancel)
 
-    async def _until_stop(self, work: Coroutine[Any, Any, Any]) -> Any:
+    async def _until_stop(self, work: Coroutine[object, object, object]) -> Any:
         """Await one stretch of sandboxed work, up to its next call of the host."""
         self._step = asyncio.ensure_future(work)
         try:
@@ -183,7 +183,7 @@ class _Feed:
                 at = await self._until_stop(at.resume(answer))
         return at.output
 
-    async def _called(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    async def _called(self, name: str, args: Sequence[object], kwargs: Mapping[str, object]) -> Any:
         try:
             return {"return_value": await self.calls.answer(name, args, kwargs)}
         except SEEN_BY_CODE as error:
@@ -193,13 +193,13 @@ class _Feed:
 def _named(name: str) -> Callable[..., Any]:
     """Return a function that carries a name into the sandbox; calls of it come back by that name."""
 
-    def host(*_args: Any, **_kwargs: Any) -> None: ...
+    def host(*_args: object, **_kwargs: object) -> None: ...
 
     host.__name__ = host.__qualname__ = name
     return host
 
 
-def _failure(error: Any, time_limit: float) -> SandboxError:
+def _failure(error: object, time_limit: float) -> SandboxError:
     text = str(error)
     if "time limit exceeded" in text or getattr(error, "timed_out", False):
         return SandboxTimeoutError(f"The code ran longer than the {time_limit:g} seconds it may take.")

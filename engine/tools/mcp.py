@@ -84,7 +84,7 @@ class MCPServer:
         return found
 
     async def _connect(self) -> None:
-        ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        ready: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         self._closing = asyncio.Event()
         # A connection must end in the task that began it, so it gets its own task.
         self._task = asyncio.ensure_future(self._hold(ready, self._closing))
@@ -96,7 +96,7 @@ class MCPServer:
                 await self._task
             raise ToolError(f"The MCP server {self.name!r} cannot be reached: {_reason(error)}") from error
 
-    async def _hold(self, ready: asyncio.Future[Any], closing: asyncio.Event) -> None:
+    async def _hold(self, ready: asyncio.Future[object], closing: asyncio.Event) -> None:
         try:
             from mcp import Client, StdioServerParameters
         except ImportError as error:

@@ -85,7 +85,7 @@ no other processes, no input(), and no packages beyond the standard library. Pri
             if not loop.on_loop():
                 ended.result()
 
-    async def _run(self, code: str, variables: dict[str, Any]) -> Execution:
+    async def _run(self, code: str, variables: dict[str, object]) -> Execution:
         process = await self._started()
         work = _Work(self, process)
         known = {name: json_value(value) for name, value in variables.items()}
@@ -150,7 +150,7 @@ class _Work:
         self._room = interpreter.output_limit
         self._left = interpreter.time_limit
 
-    async def send(self, message: Mapping[str, Any]) -> None:
+    async def send(self, message: Mapping[str, object]) -> None:
         """Write one message."""
         if self._process.stdin is not None:
             with contextlib.suppress(ConnectionError):  # reported when it is read from
@@ -188,7 +188,7 @@ class _Work:
         self._left -= time.monotonic() - started
         if not line:
             raise SandboxMemoryError("The sandbox broke off: the code needed more than it may use.")
-        found: dict[str, Any] = json.loads(line)
+        found: dict[str, object] = json.loads(line)
         return found
 
     def _take(self, text: str) -> None:
@@ -204,7 +204,7 @@ class _Work:
         except SEEN_BY_CODE as error:
             return {"error": type(error).__name__, "message": str(error)}
 
-    def _failure(self, message: Mapping[str, Any]) -> Exception:
+    def _failure(self, message: Mapping[str, object]) -> Exception:
         if message["kind"] == "MemoryError":
             return SandboxMemoryError("The code needed more memory than it may use.")
         return _FailedError(SandboxError(shown(message["failed"], _LONGEST_TRACEBACK)))

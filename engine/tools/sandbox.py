@@ -74,7 +74,7 @@ class Sandbox(ABC):
         self.callbacks: Sequence[Any] = list(callbacks or ())
         self._busy = asyncio.Lock()
 
-    def execute(self, code: str, variables: Mapping[str, Any] | None = None) -> Any:
+    def execute(self, code: str, variables: Mapping[str, object] | None = None) -> Any:
         """Run code and wait: the value of its last expression, else what it printed; a FinalOutput after SUBMIT."""
         done = loop.run(self.arun(code, variables))
         if done.submitted is not None:
@@ -83,19 +83,19 @@ class Sandbox(ABC):
 
     __call__ = execute
 
-    async def arun(self, code: str, variables: Mapping[str, Any] | None = None) -> Execution:
+    async def arun(self, code: str, variables: Mapping[str, object] | None = None) -> Execution:
         """Run code in async code. `variables` are set before it starts; values without a form there come as JSON."""
         given = {name: sandboxed(value) for name, value in (variables or {}).items()}
         work = self._locked(code, given)
         inputs = {"code": code, "variables": given}
         return await loop.here_or_there(watched("interpreter_execute", self, inputs, work))
 
-    async def _locked(self, code: str, variables: dict[str, Any]) -> Execution:
+    async def _locked(self, code: str, variables: dict[str, object]) -> Execution:
         async with self._busy:
             return await self._run(code, variables)
 
     @abstractmethod
-    async def _run(self, code: str, variables: dict[str, Any]) -> Execution:
+    async def _run(self, code: str, variables: dict[str, object]) -> Execution:
         """Run code once; only one execution at a time comes here."""
 
     def start(self) -> None:  # noqa: B027 - a name programs written for DSPy call
@@ -145,7 +145,7 @@ class HostCalls:
         except EngineError:
             raise  # a spent budget or a model that is gone is not the code's affair
 
-    def submit(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    def submit(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
         """Take what the code hands to SUBMIT, by the names of the output fields where there are any."""
         names = self._sandbox.output_fields
         only = args[0] if len(args) == 1 and not kwargs else None
@@ -161,12 +161,12 @@ SEEN_BY_CODE = (NameError, TypeError, ValueError, RuntimeError)
 """Errors of a host function that the code may catch."""
 
 
-def dialect_of(factory: Any, default: str) -> str:
+def dialect_of(factory: object, default: str) -> str:
     """Return what the sandboxes that a factory makes can run, in words for a prompt."""
     return str(getattr(getattr(factory, "func", factory), "dialect", "") or default)
 
 
-def sandboxed(value: Any) -> Any:
+def sandboxed(value: object) -> Any:
     """Return a value in a form that a sandbox has: plain data as it is, anything else as JSON values."""
     if type(value) in _PLAIN:
         return value

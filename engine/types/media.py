@@ -200,7 +200,7 @@ class Image(Type):
     from_file = from_path
 
     @classmethod
-    def from_PIL(cls, image: Any) -> Self:  # noqa: N802 - DSPy's name
+    def from_PIL(cls, image: object) -> Self:  # noqa: N802 - DSPy's name
         """Return a PIL image as a PNG."""
         return cls(_png(image))
 
@@ -227,7 +227,7 @@ def media_type(data: bytes) -> str | None:
     return next((kind for start, kind in _MAGIC if data.startswith(start)), None)
 
 
-def _url_of(source: Any, allow_private: bool) -> str:
+def _url_of(source: object, allow_private: bool) -> str:
     if isinstance(source, Image):
         return source.url
     if isinstance(source, bytes | bytearray):
@@ -319,7 +319,7 @@ class Audio(Type):
         return cls(data, _format_of(kind, url))
 
     @classmethod
-    def from_array(cls, array: Any, sampling_rate: int = 16_000, format: str = "wav") -> Self:  # noqa: A002 - DSPy's name
+    def from_array(cls, array: object, sampling_rate: int = 16_000, format: str = "wav") -> Self:  # noqa: A002 - DSPy's name
         """Return samples from -1 to 1 (one row a channel, or one channel) as 16-bit WAV; `sampling_rate` in Hz."""
         import numpy as np
 
@@ -344,7 +344,7 @@ class Audio(Type):
     __str__ = __repr__
 
 
-def _fields(source: Any, audio_format: str) -> dict[str, str]:
+def _fields(source: object, audio_format: str) -> dict[str, str]:
     if isinstance(source, Audio):
         return {"data": source.data, "audio_format": source.audio_format}
     if isinstance(source, bytes | bytearray):
@@ -387,7 +387,7 @@ class File(Type):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_other_forms(cls, value: Any) -> Any:
+    def _from_other_forms(cls, value: object) -> Any:
         if isinstance(value, bytes | bytearray):
             return {"file_data": data_uri(_UNKNOWN, bytes(value))}
         if isinstance(value, str):

@@ -64,7 +64,7 @@ class Reasoning(Type):
     def __hash__(self) -> int:
         return hash(self.content)
 
-    def __add__(self, other: Any) -> str:
+    def __add__(self, other: object) -> str:
         return self.content + str(other)
 
     def __radd__(self, other: str) -> str:
@@ -99,13 +99,13 @@ class History(Type):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_list(cls, value: Any) -> Any:
+    def _from_list(cls, value: object) -> Any:
         if isinstance(value, list | tuple):
             return {"messages": list(value)}
         return dict(value) if isinstance(value, Mapping) else value
 
 
-def history_of(value: Any) -> list[dict[str, Any]]:
+def history_of(value: object) -> list[dict[str, Any]]:
     """Return the turns of a History, of its saved form, or of none. Raises ConfigurationError for anything else."""
     if value is None:
         return []
@@ -174,7 +174,7 @@ class Code(Type):
         return self.code
 
 
-def _source(value: Any) -> str:
+def _source(value: object) -> str:
     if isinstance(value, Code):
         return value.code
     if isinstance(value, Mapping):
@@ -203,7 +203,7 @@ class Document(Type):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_text(cls, value: Any) -> Any:
+    def _from_text(cls, value: object) -> Any:
         return {"data": value} if isinstance(value, str) else value
 
     def format(self) -> str:
@@ -225,7 +225,7 @@ class CitableDocument(Document):
         return [{"type": "document", "source": source, "citations": {"enabled": True}, **extra}]
 
 
-def citable(value: Any) -> Any:
+def citable(value: object) -> Any:
     """Return a document, or a list of them, as CitableDocument."""
     if isinstance(value, Document):
         return CitableDocument(**value.model_dump())
@@ -255,7 +255,7 @@ class Citations(Type):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_list(cls, value: Any) -> Any:
+    def _from_list(cls, value: object) -> Any:
         if isinstance(value, list | tuple):
             return {"citations": value}
         if isinstance(value, Mapping) and "cited_text" in value:
@@ -263,7 +263,7 @@ class Citations(Type):
         return value
 
     @classmethod
-    def from_dict_list(cls, citations: Iterable[Mapping[str, Any]]) -> Self:
+    def from_dict_list(cls, citations: Iterable[Mapping[str, object]]) -> Self:
         """Return citations from dicts of their fields."""
         return cls.model_validate(list(citations))
 

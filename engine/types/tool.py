@@ -31,7 +31,7 @@ class ToolForm(ABC):
 
     @classmethod
     @abstractmethod
-    def made_of(cls, value: Any) -> Self:
+    def made_of(cls, value: object) -> Self:
         """Return a tool of a tool, a function, or what `model_dump` wrote. Raises ValueError."""
 
     def format(self) -> str:
@@ -45,12 +45,12 @@ class ToolForm(ABC):
         function = {"name": self.name, "description": self.desc, "parameters": parameters}
         return {"type": "function", "function": function}
 
-    def model_dump(self, **_options: Any) -> dict[str, Any]:
+    def model_dump(self, **_options: object) -> dict[str, Any]:
         """Return the tool as JSON values."""
         return {"name": self.name, "desc": self.desc, "args": self.args, "required": list(self.required)}
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(cls, _source: object, _handler: object) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
             cls.made_of,
             serialization=core_schema.plain_serializer_function_ser_schema(lambda tool: tool.model_dump()),
@@ -92,7 +92,7 @@ class ToolCall(Type):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_other_forms(cls, value: Any) -> Any:
+    def _from_other_forms(cls, value: object) -> Any:
         if not isinstance(value, Mapping):
             return value
         function = value.get("function")
@@ -139,12 +139,12 @@ class ToolCallResults(Type):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_list(cls, value: Any) -> Any:
+    def _from_list(cls, value: object) -> Any:
         return {"tool_call_results": value} if isinstance(value, list | tuple) else value
 
     @classmethod
     def from_tool_calls_and_values(
-        cls, tool_calls: ToolCalls, values: Sequence[Any], is_errors: Sequence[bool] | None = None
+        cls, tool_calls: ToolCalls, values: Sequence[object], is_errors: Sequence[bool] | None = None
     ) -> Self:
         """Return the results of calls that were carried out elsewhere. Raises ValueError for a wrong number of them."""
         failed = is_errors if is_errors is not None else [False] * len(values)
@@ -182,7 +182,7 @@ class ToolCalls(Type):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_other_forms(cls, value: Any) -> Any:
+    def _from_other_forms(cls, value: object) -> Any:
         if isinstance(value, list | tuple):
             return {"tool_calls": value}
         if isinstance(value, Mapping) and ("name" in value or "function" in value):
@@ -190,7 +190,7 @@ class ToolCalls(Type):
         return value
 
     @classmethod
-    def from_dict_list(cls, calls: Iterable[Mapping[str, Any]]) -> Self:
+    def from_dict_list(cls, calls: Iterable[Mapping[str, object]]) -> Self:
         """Return calls from dicts of name and args, or in the OpenAI protocol's form. Raises ValueError."""
         return cls.model_validate(list(calls))
 
@@ -231,7 +231,7 @@ class ToolCalls(Type):
 ToolCalls.ToolCall = ToolCall  # type: ignore[attr-defined]  # DSPy's name for it
 
 
-def _arguments(name: Any, text: Any) -> Any:
+def _arguments(name: object, text: object) -> Any:
     if not isinstance(text, str):
         return {} if text is None else text
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -169,7 +169,7 @@ def _review(now: Current, found: NewRows) -> None:
         column_config={"Take": st.column_config.CheckboxColumn("Take", width="small")},
         height="content" if len(frame) < 12 else 400,
     )
-    lines: list[dict[Any, Any]] = edited.to_dict("records")
+    lines: list[dict[object, object]] = edited.to_dict("records")
     rows = [{str(c): _cell_text(v) for c, v in line.items() if c != "Take"} for line in lines if line["Take"]]
     st.caption("Read them, correct them, untick those that are wrong: what a model says is right may not be.")
     st.button(
@@ -206,7 +206,7 @@ def _add(project_id: str, rows: list[dict[str, str]], made: bool) -> None:
         st.toast(f"{what}: done. Undo takes it back.", icon=":material/check:")
 
 
-def _cell_text(value: Any) -> str:
+def _cell_text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 

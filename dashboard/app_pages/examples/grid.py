@@ -194,7 +194,7 @@ def _editor(
         if len(text) > LONGEST
     }
     made = frozenset(draft.synthetic)
-    lines: dict[str, Any] = {
+    lines: dict[str, object] = {
         ROW: [table.row_number(r) for r in rows],
         USE: [r not in draft.excluded for r in rows],
     }
@@ -233,7 +233,7 @@ def in_sight_first(columns: Sequence[str], mapping: Mapping[str, str]) -> list[s
 
 
 def _columns(table: Dataset, draft: ProjectDraft) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         ROW: st.column_config.NumberColumn("Row", width=60, help=explain("row", NUMBERED)),
         USE: st.column_config.CheckboxColumn("Use", width=60, help=explain("left out")),
         WHY: st.column_config.TextColumn("Why left out", width="small"),

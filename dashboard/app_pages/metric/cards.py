@@ -197,12 +197,12 @@ def cost_words(metric: type[Metric]) -> str:
     return "Free; it runs on this machine." if metric.awaits else "Free and instant."
 
 
-def _option(metric: type[Metric], name: str, value: Any) -> str:
+def _option(metric: type[Metric], name: str, value: object) -> str:
     title = (metric.Options.model_fields[name].title or name).lower()
     return f"with “{title}” on" if value is True else f"with {title} {value}"
 
 
-def _option_text(value: Any) -> str:
+def _option_text(value: object) -> str:
     return "; ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 

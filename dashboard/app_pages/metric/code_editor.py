@@ -40,7 +40,7 @@ EXAMPLES = {
 }
 
 
-def code_editor(now: Current, options: Mapping[str, Any]) -> None:
+def code_editor(now: Current, options: Mapping[str, object]) -> None:
     """Show the code and its test; code that can be read is saved."""
     code = str(options.get("code") or DEFAULT)
     left, right = st.columns([6, 5], gap="medium")

@@ -28,7 +28,7 @@ IDEAS = (
 )
 
 
-def criteria_editor(now: Current, options: Mapping[str, Any]) -> None:
+def criteria_editor(now: Current, options: Mapping[str, object]) -> None:
     """Show the criteria; every change is saved."""
     text = str(options.get("criteria") or RubricOptions.model_fields["criteria"].default)
     ids = _ids(now.id, text)
@@ -87,7 +87,7 @@ def criteria_editor(now: Current, options: Mapping[str, Any]) -> None:
         _preview(now, options)
 
 
-def _preview(now: Current, options: Mapping[str, Any]) -> None:
+def _preview(now: Current, options: Mapping[str, object]) -> None:
     values = reading.first_row(now.draft)
     outputs = [f.name for f in now.draft.pipeline.outputs] if now.draft.pipeline else []
     field = str(options.get("field") or (outputs[-1] if outputs else "answer"))
@@ -158,7 +158,7 @@ def _key(project: str, one: int) -> str:
 DEFAULT = str(WeightedSumOptions.model_fields["parts"].default)
 
 
-def weights_editor(now: Current, options: Mapping[str, Any]) -> None:
+def weights_editor(now: Current, options: Mapping[str, object]) -> None:
     """Show the metrics and weights; every change is saved."""
     parts = _weights(options)
     total = sum(parts.values()) or 1.0
@@ -210,7 +210,7 @@ def weights_editor(now: Current, options: Mapping[str, Any]) -> None:
         st.caption(f":red[:material/error:] {escape_markdown('Give one metric at least a weight above 0.')}")
 
 
-def _weights(options: Mapping[str, Any]) -> dict[str, float]:
+def _weights(options: Mapping[str, object]) -> dict[str, float]:
     try:
         found = parse_weights(options.get("parts") or DEFAULT)
     except ValueError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import streamlit as st
 
@@ -226,7 +225,7 @@ def _shown_demos(demos: Sequence[Demo], others: Sequence[Demo], key: str) -> Non
     st.dataframe(rows, hide_index=True, key=f"demos_{key}", height=min(38 + 35 * len(rows), 320))
 
 
-def _row(demo: Demo, others: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _row(demo: Demo, others: Sequence[Mapping[str, object]]) -> dict[str, str]:
     values = dict(demo.values)
     return {
         "Only here": "" if values in others else "yes",

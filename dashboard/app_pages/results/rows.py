@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import streamlit as st
 
@@ -41,7 +40,7 @@ def row_drill(
     run: RunRow,
     found: Sequence[ComparedCandidate],
     line: ComparedRow,
-    values: Mapping[str, Any],
+    values: Mapping[str, object],
     *,
     tested: bool,
 ) -> None:
@@ -163,11 +162,11 @@ def _save_feedback(place: tuple[str, str, int, tuple[str, str]], answer: str, ke
 
 
 def _messages(
-    spec: RunSpec, one: ComparedCandidate, outcome: Outcome, values: Mapping[str, Any], at: int
+    spec: RunSpec, one: ComparedCandidate, outcome: Outcome, values: Mapping[str, object], at: int
 ) -> None:
     title = f"The exact messages of “{escape_markdown(one.name, 60)}”"
     with st.expander(title, icon=":material/forum:", key=f"drill_messages_{at}"):
-        kept: tuple[Any, PlaygroundAnswer] | None = st.session_state.get(_replayed(one))
+        kept: tuple[object, PlaygroundAnswer] | None = st.session_state.get(_replayed(one))
         if kept is not None and kept[0] == values:
             with st.container(height=TALL, border=False):
                 calls_view(kept[1].calls)
@@ -202,7 +201,7 @@ def _call(call: StepCall, *, several: bool) -> None:
         )
 
 
-def _replay(spec: RunSpec, one: ComparedCandidate, values: Mapping[str, Any], at: int) -> None:
+def _replay(spec: RunSpec, one: ComparedCandidate, values: Mapping[str, object], at: int) -> None:
     """Offer to make the calls again, for the model's own words: the cache has them, so it is free as a rule."""
     asked = asked_models(spec.model, spec.pipeline)
     reason = models.refusal(asked)
@@ -333,7 +332,7 @@ def split_choice(found: Sequence[ComparedCandidate], *, key: str = "compare_spli
 
 
 def _filtered(
-    lined: Sequence[ComparedRow], values: Mapping[int, Mapping[str, Any]], outputs: Sequence[str]
+    lined: Sequence[ComparedRow], values: Mapping[int, Mapping[str, object]], outputs: Sequence[str]
 ) -> Sequence[ComparedRow]:
     found = counts(lined)
     several = bool(lined) and len(lined[0].outcomes) > 1

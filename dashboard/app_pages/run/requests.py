@@ -220,7 +220,7 @@ def _own_prompt(run_id: str) -> None:
 def _written(origin: Candidate, texts: dict[str, str], *, keep_demos: bool, number: int) -> Candidate:
     mine = origin
     for path, text in texts.items():
-        changes: dict[str, Any] = {"instructions": text.strip()}
+        changes: dict[str, object] = {"instructions": text.strip()}
         if not keep_demos:
             changes["demos"] = ()
         mine = mine.with_step(path, **changes)
@@ -242,7 +242,7 @@ def _named(row: CandidateRow) -> str:
     return name if row.score is None else f"{name} ({100 * row.score:.1f} % on {row.rows} rows)"
 
 
-def _ask(run_id: str, kind: str, content: dict[str, Any]) -> None:
+def _ask(run_id: str, kind: str, content: dict[str, object]) -> None:
     try:
         launching.ask(run_id, kind, content)
     except EngineError as error:

@@ -193,7 +193,7 @@ def _text_box(
 
 
 def _tool(
-    icon: str, label: str, key: str, off: str, change: Callable[..., Any], args: tuple[Any, ...]
+    icon: str, label: str, key: str, off: str, change: Callable[..., object], args: tuple[object, ...]
 ) -> None:
     project_id, *rest = args
     st.button(

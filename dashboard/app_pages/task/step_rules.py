@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import get_args
 
 import streamlit as st
 
@@ -225,7 +225,7 @@ def _layout(project_id: str, step: StepSpec, at: int, end: str) -> None:
             )
 
 
-def _save(project_id: str, at: int, **changes: Any) -> None:
+def _save(project_id: str, at: int, **changes: object) -> None:
     def change(draft: ProjectDraft) -> ProjectDraft:
         return change_step(draft, at, lambda s: s.model_copy(update=changes))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import streamlit as st
 
@@ -233,7 +232,9 @@ def _tools(project_id: str, spec: PipelineSpec, at: int) -> None:
         _tool("delete", "step_remove", "Remove this step", "", _remove, (project_id, at))
 
 
-def _tool(icon: str, key: str, label: str, off: str, act: Callable[..., None], args: tuple[Any, ...]) -> None:
+def _tool(
+    icon: str, key: str, label: str, off: str, act: Callable[..., None], args: tuple[object, ...]
+) -> None:
     st.button(
         "",
         icon=f":material/{icon}:",

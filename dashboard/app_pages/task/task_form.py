@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import streamlit as st
 
@@ -271,7 +270,7 @@ WITHOUT_PROMPT = {
 
 
 def prompt_preview(
-    pipeline: PipelineSpec, values: Mapping[str, Any], *, adapter: str, at: int = 0, height: int = 560
+    pipeline: PipelineSpec, values: Mapping[str, object], *, adapter: str, at: int = 0, height: int = 560
 ) -> None:
     """Show the prompt of one row for the step at a place. Values that are not known are shown as «name»."""
     step = pipeline.steps[at]

@@ -83,7 +83,7 @@ def attempts_view(
     attempts: Sequence[PlaygroundAnswer],
     names: Mapping[str, str],
     outputs: Sequence[FieldSpec],
-    expected: Mapping[str, Any],
+    expected: Mapping[str, object],
     *,
     key: str = "",
 ) -> None:
@@ -216,7 +216,7 @@ Turn = tuple[dict[str, Any], tuple[PlaygroundAnswer, ...]]
 
 
 def chat_view(
-    trial: Playground, talk: Talk, chosen: list[str], others: Callable[[], Mapping[str, Any]], reason: str
+    trial: Playground, talk: Talk, chosen: list[str], others: Callable[[], Mapping[str, object]], reason: str
 ) -> None:
     """Show the conversation and the box for the next message. `others` draws the inputs that are no message."""
     key = f"try_chat_{trial.run}_{'_'.join(chosen)}"

@@ -34,7 +34,7 @@ LARGEST = 20
 
 def input_form(
     fields: Sequence[FieldSpec],
-    rows: Mapping[int, Mapping[str, Any]],
+    rows: Mapping[int, Mapping[str, object]],
     numbers: Mapping[int, int],
     *,
     key: str,
@@ -73,7 +73,7 @@ def input_form(
     return values, row if unchanged else None
 
 
-def _fill(key: str, fields: Sequence[FieldSpec], rows: Mapping[int, Mapping[str, Any]]) -> None:
+def _fill(key: str, fields: Sequence[FieldSpec], rows: Mapping[int, Mapping[str, object]]) -> None:
     row = st.session_state[f"try_row_{key}"]
     for field in fields:
         value = widget_value(field, rows[row].get(field.name) if row != OWN else None)
@@ -81,7 +81,7 @@ def _fill(key: str, fields: Sequence[FieldSpec], rows: Mapping[int, Mapping[str,
         st.session_state[f"try_{key}_{field.name}{'_row' if media else ''}"] = value
 
 
-def _row_name(number: int, values: Mapping[str, Any], fields: Sequence[FieldSpec]) -> str:
+def _row_name(number: int, values: Mapping[str, object], fields: Sequence[FieldSpec]) -> str:
     first = as_text(values.get(fields[0].name, "")) if fields else ""
     flat = " ".join(first.split())
     return f"Row {number}: {flat[:80]}{'…' if len(flat) > 80 else ''}"

@@ -109,7 +109,7 @@ def _refusal(trial: playground.Playground) -> str:
     return models.refusal(asked)
 
 
-def _button(trial: playground.Playground, values: Mapping[str, Any]) -> bool:
+def _button(trial: playground.Playground, values: Mapping[str, object]) -> bool:
     reason = _refusal(trial)
     pressed = press(
         "Answer it",
@@ -131,7 +131,11 @@ def _asks(trial: playground.Playground) -> str:
 
 
 def _ask(
-    trial: playground.Playground, chosen: list[str], values: dict[str, Any], row: dict[str, Any], key: str
+    trial: playground.Playground,
+    chosen: list[str],
+    values: dict[str, object],
+    row: dict[str, object],
+    key: str,
 ) -> None:
     outputs = [f.name for f in trial.pipeline.outputs]
     expected = {name: row[name] for name in outputs if name in row}

@@ -201,7 +201,7 @@ def optimizer_cards(now: Current) -> None:
 
 
 def _card(
-    now: Current, optimizer: type[Optimizer], wanted: Mapping[str, Any], *, mine: bool, advised: str
+    now: Current, optimizer: type[Optimizer], wanted: Mapping[str, object], *, mine: bool, advised: str
 ) -> None:
     with st.container(
         border=True, height="stretch", vertical_alignment="distribute", key=f"optimizer_{optimizer.name}"
@@ -284,5 +284,5 @@ def _body(optimizer: type[Optimizer], *, mine: bool, advised: str) -> None:
         st.caption(f"{what.rstrip('.')} · {optimizer.name}", help=f"{need.what} {name}")
 
 
-def _choose(project_id: str, name: str, options: Mapping[str, Any] | None = None) -> None:
+def _choose(project_id: str, name: str, options: Mapping[str, object] | None = None) -> None:
     drafts.update(project_id, optimizer=Named(name=name, options=dict(options or {})))

@@ -99,7 +99,7 @@ def state_text(program: ProgramFile) -> str:
 
 
 def import_dspy(
-    path: str | Path, spec: PipelineSpec, *, model: Mapping[str, Any] | None = None
+    path: str | Path, spec: PipelineSpec, *, model: Mapping[str, object] | None = None
 ) -> ProgramFile:
     """Return a state file that DSPy saved as a program file of this pipeline, whose steps it must name.
 
@@ -155,5 +155,5 @@ def built(program: ProgramFile) -> Module:
     return build_program(program.pipeline).with_candidate(program.tuned())
 
 
-def _json(state: Mapping[str, Any]) -> str:
+def _json(state: Mapping[str, object]) -> str:
     return orjson.dumps(state, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n"

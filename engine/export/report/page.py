@@ -237,7 +237,7 @@ def _cost(report: Report) -> list[tuple[str, str]]:
     ]
 
 
-def _answer(values: Mapping[str, Any]) -> str:
+def _answer(values: Mapping[str, object]) -> str:
     if len(values) == 1:
         return as_text(next(iter(values.values())))
     return "\n".join(f"{name}: {as_text(value)}" for name, value in values.items())

@@ -31,7 +31,7 @@ class CallError(Exception):
 class NoRedirects(urllib.request.HTTPRedirectHandler):
     """Treats a redirect as an error: the key would go along to another address."""
 
-    def redirect_request(self, *_: Any) -> None:
+    def redirect_request(self, *_: object) -> None:
         """Follow nothing."""
 
 
@@ -82,7 +82,7 @@ def send(model: dict[str, Any], body: dict[str, Any]) -> Any:
         return json.loads(answer.read())
 
 
-def read_reply(reply: Any, model: dict[str, Any]) -> tuple[str, str]:
+def read_reply(reply: Any, model: dict[str, object]) -> tuple[str, str]:
     """Return the text of a reply, and what its end says of it. Raises CallError where there is none."""
     try:
         choice = reply["choices"][0]
@@ -98,7 +98,7 @@ def read_reply(reply: Any, model: dict[str, Any]) -> tuple[str, str]:
     return content, REASONS.get(ended or "", "")
 
 
-def without_refused(body: dict[str, Any], refusal: str) -> dict[str, Any]:
+def without_refused(body: dict[str, object], refusal: str) -> dict[str, Any]:
     """Return a request without what an endpoint does not take: a schema, or a classic model's settings."""
     kept = dict(body)
     if ABOUT_THE_FORMAT.search(refusal):

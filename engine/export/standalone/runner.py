@@ -76,7 +76,7 @@ class Program:
         return asyncio.run(run_steps(self, row, ask))  # type: ignore[arg-type]  # a pipeline in all that is used of it
 
 
-async def ask(step: Any, calls: list[dict[str, Any]]) -> Sequence[Mapping[str, Any]]:
+async def ask(step: object, calls: list[dict[str, object]]) -> Sequence[Mapping[str, Any]]:
     """Return a step's answer to each of its calls, one after the other."""
     return [search(step, given) if "passages" in vars(step) else asked(step, given) for given in calls]
 
@@ -132,7 +132,7 @@ def examples(step: Any, given: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [turn for one in found for turn in one["turns"]]
 
 
-def main(data: dict[str, Any], parts: dict[str, Any]) -> int:
+def main(data: dict[str, object], parts: dict[str, object]) -> int:
     """Answer one row or a file's rows, as the command line says; return the exit code."""
     program = Program(data, parts)
     csv.field_size_limit(2**31 - 1)
@@ -230,7 +230,7 @@ def answer_file(parser: argparse.ArgumentParser, program: Program, given: argpar
     return 1 if rows and failed == len(rows) else 0
 
 
-def answer_rows(out: Any, program: Program, rows: list[dict[str, Any]], at_once: int) -> int:
+def answer_rows(out: object, program: Program, rows: list[dict[str, object]], at_once: int) -> int:
     """Answer rows, some at a time, and write them as they come; return how many failed."""
     with ThreadPoolExecutor(max(1, at_once)) as pool:
         done = pool.map(lambda row: attempt_row(program, row), rows)
@@ -294,7 +294,7 @@ def rows_of(path: Path) -> Iterator[dict[str, Any]]:
     yield from found
 
 
-def cell(value: Any) -> str:
+def cell(value: object) -> str:
     """Return a value as a cell of a table: text as it is, the rest as JSON."""
     if value is None or isinstance(value, str):
         return value or ""

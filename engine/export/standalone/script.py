@@ -110,7 +110,7 @@ def _step(program: ProgramFile, step: StepSpec, asked: Predict) -> dict[str, Any
         raise _beyond(step, "asks Tuneboard's offline stand-in")
     plan, model = plan_of(signature), step.model or program.model
     system, *turns, last = adapter.format(signature, asked.demos, {})
-    data: dict[str, Any] = {
+    data: dict[str, object] = {
         **_wiring(step),
         "takes": {one.name: one.annotation for one in plan.inputs},
         "outputs": {one.name: one.annotation for one in plan.outputs},
@@ -139,7 +139,7 @@ def _example(adapter: Adapter, asked: Predict, demo: Any) -> dict[str, Any]:
 # Types
 
 
-def noted(fields: Iterable[tuple[str, Any]]) -> dict[Any, str]:
+def noted(fields: Iterable[tuple[str, object]]) -> dict[Any, str]:
     """Return what values of some fields' types must be, and of the types in them, as errors put it.
 
     Raises ProgramFileError, naming the field, for a type that takes Tuneboard.
@@ -148,11 +148,11 @@ def noted(fields: Iterable[tuple[str, Any]]) -> dict[Any, str]:
     return {one: note for one in every if (note := output_note(one))}
 
 
-def _parts(annotation: Any, name: str) -> Iterator[Any]:
+def _parts(annotation: object, name: str) -> Iterator[Any]:
     """Yield a type, and the types in it. Raises ProgramFileError, naming the field, for one that takes Tuneboard."""
     origin, args = get_origin(annotation), get_args(annotation)
-    container: Any = origin or annotation
-    inside: tuple[Any, ...] = ()
+    container: object = origin or annotation
+    inside: tuple[object, ...] = ()
     if origin in UNIONS:
         inside = tuple(one for one in args if one is not NoneType)
     elif container is list or (container is dict and (not args or args[0] in (str, Any))):
@@ -254,7 +254,7 @@ def standalone_script(program: ProgramFile) -> str:
 # Values as Python source that a person can read
 
 
-def literal(value: Any, indent: int = 0) -> str:
+def literal(value: object, indent: int = 0) -> str:
     """Return a value of JSON types, and types in it, as a Python expression: long lists one item a line.
 
     >>> made = literal({"name": "gpt", "system": "You are asked to read this" + chr(10) + "text.", "type": int | None})

@@ -61,7 +61,7 @@ class orjson:  # noqa: N801 - under the name that the engine uses
             raise ValueError("the JSON is nested too deeply") from None
 
     @staticmethod
-    def dumps(value: Any, option: int = 0) -> bytes:  # noqa: ARG004 - keys are written as texts anyway
+    def dumps(value: object, option: int = 0) -> bytes:  # noqa: ARG004 - keys are written as texts anyway
         """Return a value as JSON on one line."""
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=calendar_text).encode()
 
@@ -81,21 +81,21 @@ def no_repair(_body: str) -> NoReturn:
     raise ValueError("there is no JSON in the text")
 
 
-def output_note(annotation: Any) -> str:
+def output_note(annotation: object) -> str:
     """Return what a value of a type must be."""
     return NOTES.get(annotation, "")
 
 
-def no_schema(_annotation: Any) -> None:
+def no_schema(_annotation: object) -> None:
     """Return nothing: schemas are written out when the script is made."""
 
 
-def no_record(_kind: Any) -> bool:
+def no_record(_kind: object) -> bool:
     """Return that a type is no class with fields: no script reads one."""
     return False
 
 
-def no_fields(_kind: Any) -> dict[str, tuple[Any, str, str]]:
+def no_fields(_kind: object) -> dict[str, tuple[Any, str, str]]:
     """Return no fields; see `no_record`."""
     return {}
 
@@ -114,7 +114,7 @@ def calendar_check(annotation: Any) -> Callable[[Any], Any]:
     return check
 
 
-def calendar_text(value: Any) -> Any:
+def calendar_text(value: object) -> Any:
     """Return a date or a time, for which JSON has no form, as a text; another value as it is."""
     if not isinstance(value, (datetime.date, datetime.time)):
         return value

@@ -101,12 +101,12 @@ def reply_text(request: Request, position: int = 0) -> str:
     return _written(prompt.task, {name: answers[name].value if name in answers else why for name in names})
 
 
-def _shortened(value: Any) -> str:
+def _shortened(value: object) -> str:
     text = as_text(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _written(task: Task, values: Mapping[str, Any]) -> str:
+def _written(task: Task, values: Mapping[str, object]) -> str:
     """Return the outputs in the layout that the prompt showed."""
     if task.layout == "json":
         return orjson.dumps(values, option=orjson.OPT_INDENT_2).decode()

@@ -80,7 +80,7 @@ def shown(demos: tuple[Demo, ...], name: str) -> list[tuple[Demo, str]]:
     return [(demo, value) for demo, value in known if not _LEFT_OUT.match(value)]
 
 
-def read_messages(messages: Sequence[Mapping[str, Any]]) -> Prompt | None:
+def read_messages(messages: Sequence[Mapping[str, object]]) -> Prompt | None:
     """Return what the messages ask, or None where they declare no output fields.
 
     >>> prompt = read_messages([
@@ -107,7 +107,7 @@ def read_messages(messages: Sequence[Mapping[str, Any]]) -> Prompt | None:
     return Prompt(task, tuple(demos), inputs)
 
 
-def content_text(message: Mapping[str, Any]) -> str:
+def content_text(message: Mapping[str, object]) -> str:
     """Return a message's text; the parts that are not text are left out."""
     content = message.get("content")
     if isinstance(content, str):
@@ -161,7 +161,7 @@ def json_value(text: str) -> Any:
         return None
 
 
-def as_text(value: Any) -> str:
+def as_text(value: object) -> str:
     """Return a JSON value as it would be written in a section."""
     if isinstance(value, str | bool):
         return str(value)

@@ -103,7 +103,7 @@ def _corrected(outputs: Values, feedback: str) -> Values:
     return ((outputs[0][0], expected[1]),) if expected and len(outputs) == 1 else outputs
 
 
-def _values(record: Mapping[str, Any]) -> Values:
+def _values(record: Mapping[str, object]) -> Values:
     return tuple((str(k), as_text(v)) for k, v in record.items() if v is not None)
 
 
@@ -119,7 +119,7 @@ def _json_records(text: str) -> list[dict[str, Any]]:
 
 def _line_records(text: str) -> list[dict[str, Any]]:
     """Return the records of lines "name: value": a name that comes again begins the next."""
-    records: list[dict[str, Any]] = []
+    records: list[dict[str, object]] = []
     for match in _LINE.finditer(text):
         name = match[1].strip().lower().replace(" ", "_")
         if not records or name in records[-1]:

@@ -65,7 +65,7 @@ class KNNFewShot(Optimizer):
         super().__init__(k=k, **arguments)
 
     def compile(
-        self, student: Module, *, trainset: Sequence[Example] | None = None, **arguments: Any
+        self, student: Module, *, trainset: Sequence[Example] | None = None, **arguments: object
     ) -> Module:
         """Run the search; the trainset may also have been given to the constructor. See `Optimizer.compile`."""
         return super().compile(student, trainset=trainset or self.trainset or [], **arguments)

@@ -95,7 +95,7 @@ class MIPROv2(Optimizer):
         o = self.options
         rules = Rules.of(self, hurry=True)
         wrong: Solved = {}
-        jobs: list[Generator[Sequence[Ask], Sequence[Any], Any]] = [
+        jobs: list[Generator[Sequence[Ask], Sequence[object], object]] = [
             observe_data(problem, readers=plan.readers, rows_each=plan.rows_a_reader)
         ]
         orders: list[tuple[list[int], int]] = []

@@ -142,7 +142,7 @@ def proposed_texts(answers: Sequence[Proposal], *, max_characters: int = 8000) -
     return list(texts)
 
 
-def _stripped(value: Any) -> str:
+def _stripped(value: object) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 

@@ -24,7 +24,7 @@ _MAX_CHARACTERS = 12_000
 
 def labelled_rows(problem: Problem, rows: Sequence[int]) -> list[dict[str, Any]]:
     """Return rows as {"inputs": {...}, "outputs": {...}}, long texts cut, and as many as fit into a prompt."""
-    shown: list[dict[str, Any]] = []
+    shown: list[dict[str, object]] = []
     size = 0
     for row in rows:
         values = problem.rows[row]
@@ -83,7 +83,7 @@ def run_values(problem: Problem, outcome: Outcome, path: str = "") -> dict[str, 
     calls = [step for step in outcome.trace if step.path == path]
     several = len(problem.signatures) > 1
     inputs = calls[-1].inputs if calls else {n: row[n] for n in problem.input_fields if n in row}
-    values: dict[str, Any] = {"inputs": _shortened_values(inputs)}
+    values: dict[str, object] = {"inputs": _shortened_values(inputs)}
     if several and not path:
         values["steps_wrote"] = {step.path: _shortened_values(step.outputs) for step in outcome.trace}
     values["outputs"] = _shortened_values({n: row[n] for n in problem.output_fields if n in row})
@@ -97,7 +97,7 @@ def run_values(problem: Problem, outcome: Outcome, path: str = "") -> dict[str, 
 
 def worst_runs(problem: Problem, path: str, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     """Return runs of a step as rows, the worst first, as many as fit into a prompt (at least one)."""
-    runs: list[dict[str, Any]] = []
+    runs: list[dict[str, object]] = []
     size = 0
     for outcome in sorted(outcomes, key=lambda o: o.score):
         runs.append(run_values(problem, outcome, path))
@@ -144,7 +144,7 @@ def proposed_text(answer: Proposal) -> str:
     return next((text for output in answer.outputs if (text := output_text(output))), "")
 
 
-def output_text(output: Mapping[str, Any]) -> str:
+def output_text(output: Mapping[str, object]) -> str:
     """Return the usable text of one output, "" when there is none: fences off, cut at `MAX_TEXT`."""
     for name in ("proposed_instructions", "proposed_description", "rules", "advice"):
         value = output.get(name)
@@ -156,10 +156,10 @@ def output_text(output: Mapping[str, Any]) -> str:
     return ""
 
 
-def shortened(value: Any) -> Any:
+def shortened(value: object) -> Any:
     """Return a value, a long text cut."""
     return value[:1500] if isinstance(value, str) else value
 
 
-def _shortened_values(values: Mapping[str, Any]) -> dict[str, Any]:
+def _shortened_values(values: Mapping[str, object]) -> dict[str, Any]:
     return {name: shortened(value) for name, value in values.items()}

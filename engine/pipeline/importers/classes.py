@@ -65,7 +65,7 @@ def read_schema(text: str) -> ReadFields:
     return ReadFields(fields, " ".join(str(said).split()), tuple(reader.notes))
 
 
-def _object_in(data: Any, depth: int = 0) -> tuple[dict[str, Any] | None, str]:
+def _object_in(data: object, depth: int = 0) -> tuple[dict[str, Any] | None, str]:
     """Return the schema with properties in the usual wrappings, and its description."""
     if not isinstance(data, dict) or depth > 5:
         return None, ""
@@ -89,7 +89,7 @@ class _SchemaReader:
         self.definitions = definitions
         self.notes: list[str] = []
 
-    def field(self, name: str, part: Mapping[str, Any]) -> FieldSpec:
+    def field(self, name: str, part: Mapping[str, object]) -> FieldSpec:
         part = self._resolved(part)
         said = " ".join(str(part.get("description", "")).split())
         values = (
@@ -116,7 +116,7 @@ class _SchemaReader:
             }
         return dict(part)
 
-    def _type(self, part: Any, depth: int = 0) -> str:
+    def _type(self, part: object, depth: int = 0) -> str:
         part = self._resolved(part)
         if depth > DEEPEST:
             return "str"
@@ -137,7 +137,7 @@ class _SchemaReader:
         joined = " | ".join(others) or "str"
         return f"Optional[{joined}]" if "None" in kinds else joined
 
-    def _nested(self, part: Mapping[str, Any]) -> str:
+    def _nested(self, part: Mapping[str, object]) -> str:
         inside = part.get("properties")
         if not isinstance(inside, Mapping) or not inside:
             return ""

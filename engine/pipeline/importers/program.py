@@ -59,7 +59,7 @@ class _Stand(Module):
         self.probe = [probe]  # in a list, so that a copy of the program does not follow it
         self.step = step
 
-    async def aforward(self, *args: Any, **kwargs: Any) -> Prediction:
+    async def aforward(self, *args: object, **kwargs: object) -> Prediction:
         """Note the call, and answer with marks."""
         if args and self.step.strategy == "retrieve" and "query" not in kwargs:
             kwargs = {"query": args[0], **kwargs}
@@ -80,8 +80,8 @@ class Probe:
 
     def runs(self, inputs: list[str]) -> Iterator[Seen]:
         """Yield what was seen for every combination of the closed fields' values that the program reaches."""
-        waiting: list[dict[str, Any]] = [{}]
-        tried: list[dict[str, Any]] = []
+        waiting: list[dict[str, object]] = [{}]
+        tried: list[dict[str, object]] = []
         while waiting:
             self._choices = waiting.pop(0)
             seen = self._run(inputs)
@@ -97,7 +97,7 @@ class Probe:
                     if other not in tried and other not in waiting:
                         waiting.append(other)
 
-    def called(self, step: StepSpec, given: Mapping[str, Any]) -> Prediction:
+    def called(self, step: StepSpec, given: Mapping[str, object]) -> Prediction:
         """Note one call of a step and return its marked answer."""
         if step.strategy == "retrieve":
             return self._searched(step, given.get("query"))
@@ -121,7 +121,7 @@ class Probe:
                 self._seen.chosen[f.name] = answer[f.name]
         return Prediction(answer)
 
-    def _searched(self, step: StepSpec, query: Any) -> Prediction:
+    def _searched(self, step: StepSpec, query: object) -> Prediction:
         """Note a search, whose one input and one output have no name of their own."""
         name = next((n for n, held in self._known.items() if held is query), None)
         if name is None or step.name in self._seen.calls:
@@ -151,7 +151,7 @@ class Probe:
             ) from error
         return self._seen
 
-    def _place(self, step: StepSpec, name: str, value: Any) -> tuple[str, str] | None:
+    def _place(self, step: StepSpec, name: str, value: object) -> tuple[str, str] | None:
         """Check where a value comes from; (list, item) where it is an item of a list."""
         if name in self._known and (value is self._known[name] or value == self._known[name]):
             return None
@@ -270,7 +270,7 @@ def _wired(steps: Mapping[str, StepSpec], seen: list[Seen]) -> Iterator[StepSpec
                 f"The step {name!r} runs sometimes once and sometimes for each item of a list."
             )
         each = lists.pop()
-        update: dict[str, Any] = {"each": Each(field=each[0], item=each[1])} if each else {}
+        update: dict[str, object] = {"each": Each(field=each[0], item=each[1])} if each else {}
         if step.strategy == "retrieve":
             queries = {run.queries[name] for run in seen if name in run.queries}
             found = {run.found[name] for run in seen if name in run.found} or {"passages"}
@@ -411,7 +411,7 @@ def _search(name: str, part: Retrieve) -> StepSpec:
 
 
 def _described(name: str, strategy: Any, signature: type[Signature], **options: Any) -> StepSpec:
-    def side(names: Mapping[str, Any]) -> tuple[FieldSpec, ...]:
+    def side(names: Mapping[str, object]) -> tuple[FieldSpec, ...]:
         return tuple(_field(n, signature.annotation(n), signature.description(n)) for n in names)
 
     return StepSpec(
@@ -424,7 +424,7 @@ def _described(name: str, strategy: Any, signature: type[Signature], **options: 
     )
 
 
-def _field(name: str, annotation: Any, description: str) -> FieldSpec:
+def _field(name: str, annotation: object, description: str) -> FieldSpec:
     texts = get_args(annotation) if get_origin(annotation) is Literal else ()
     if texts and all(isinstance(t, str) for t in texts):
         return FieldSpec(name=name, choices=texts, description=description)
