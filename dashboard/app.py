@@ -5,7 +5,8 @@ from pathlib import Path
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from dashboard.components.page import read_only_notice, show_error
+from dashboard.components.layout import show_error
+from dashboard.components.page import read_only_notice
 from dashboard.state.selection import read_only
 from engine.errors import EngineError
 

@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
-from pathlib import Path
-from typing import Any, NamedTuple, ParamSpec
+from typing import NamedTuple
 
 import streamlit as st
 
+from dashboard.components.layout import card, link, page_path
 from dashboard.state import reading
 from dashboard.state.selection import Selection, read_only
-from dashboard.views.text import escape_markdown
-from engine.errors import EngineError
 from engine.runs.spec import ProjectDraft
 from engine.store.rows import ProjectRow
-
-STATIC = Path(__file__).parents[1] / "static"
-
-
-def static_text(*names: str) -> str:
-    """Return the text of files in `dashboard/static`, one after the other."""
-    return "\n".join((STATIC / name).read_text(encoding="utf-8") for name in names)
-
-
-def page_style() -> None:
-    """Add the style sheet of all pages."""
-    st.html(STATIC / "page.css")
-
-
-def page_title(title: str, purpose: str) -> None:
-    """Show the head of a page that is no step of the wizard."""
-    page_style()
-    with st.container(gap="xxsmall", key="page_title"):
-        st.title(title, anchor=False)
-        st.caption(purpose)
 
 
 def sample_values(texts: Iterable[str]) -> None:
@@ -86,24 +63,6 @@ def step_chips(steps: Iterable[tuple[str, str]]) -> None:
     st.html(f'<div class="tb-steps">{"".join(cells)}</div>')
 
 
-PAGES = {
-    name: f"app_pages/{name}/page.py"
-    for name in (
-        "home",
-        "task",
-        "examples",
-        "metric",
-        "tune",
-        "run",
-        "results",
-        "try_it",
-        "export",
-        "history",
-        "settings",
-    )
-}
-
-
 class Current(NamedTuple):
     """The project a page shows, and its draft as stored."""
 
@@ -131,64 +90,22 @@ def current() -> Current | None:
 def open_page(name: str, **changes: str) -> None:
     """Open another page of the same project."""
     chosen = Selection(project=st.session_state.get("project", "")).with_(**changes)
-    st.switch_page(PAGES[name], query_params=chosen.params())
-
-
-def show_error(error: EngineError) -> None:
-    """Show an error's sentence; it names the thing and says what to do."""
-    with st.container(border=True, key=f"error_{abs(hash(str(error)))}"):
-        st.markdown(f":orange[:material/error:] {escape_markdown(str(error), 1000)}")
-
-
-_Arguments = ParamSpec("_Arguments")
-
-
-def callback(act: Callable[_Arguments, object]) -> Callable[_Arguments, None]:
-    """Return a widget's callback that shows an EngineError: a store that is locked, full or read-only, for example.
-
-    Streamlit runs callbacks before the page, where `app.py` catches nothing: an error there would leave an empty page.
-    """
-
-    @functools.wraps(act)
-    def reporting(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> None:
-        try:
-            act(*arguments, **named)
-        except EngineError as error:
-            st.toast(
-                f"Your last change was not saved. {escape_markdown(str(error), 1000)}",
-                icon=":material/error:",
-                duration="infinite",
-            )
-
-    return reporting
-
-
-def press(label: str, why_not: str, **options: Any) -> bool:
-    """Draw a button that says, once pressed, what is still missing; True when it is pressed and nothing is.
-
-    For what waits for a box to be filled: the browser hands a text over when its box is left, so a disabled
-    button would swallow the very click that leaves it.
-    """
-    pressed = st.button(label, **options)
-    if pressed and why_not:
-        st.markdown(f":orange[:material/pending:] {escape_markdown(why_not)}")
-    return pressed and not why_not
+    st.switch_page(page_path(name), query_params=chosen.params())
 
 
 def tune_link() -> None:
     """Link to the page where a run is started, unless the dashboard is read-only."""
     if not read_only():
-        st.page_link(PAGES["tune"], label="Choose how to tune", icon=":material/tune:", width="content")
+        link("tune", "Choose how to tune", "tune")
 
 
 def read_only_notice() -> None:
     """Say that this page is for changes, which are not possible here."""
-    with st.container(border=True, key="only_looking"):
-        st.markdown("**This is a read-only look**")
+    with card("only_looking", "This is a read-only look"):
         st.caption(
             "Nothing can be changed or started here. Results, reports and the history are open to you."
         )
-        st.page_link(PAGES["home"], label="Go to Home", icon=":material/home:", width="content")
+        link("home", "Go to Home", "home")
 
 
 def _chosen(found: list[ProjectRow]) -> ProjectRow | None:

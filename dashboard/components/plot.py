@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components.page import static_text
+from dashboard.components.layout import static_text
 
 _element = st.components.v2.component(
     "tuneboard_plot",

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard.components.page import PAGES, Current, callback, current, open_page, page_style
+from dashboard.components.layout import callback, card, in_row, link, page_path, page_style
+from dashboard.components.page import Current, current, open_page
 from dashboard.state import drafts, reading
 from dashboard.state.selection import read_only
 from dashboard.views.text import distinct, escape_markdown
@@ -34,27 +35,20 @@ def hint_bar(found: Sequence[Step], here: str, project_id: str) -> None:
     if hint.page == here == "results":
         hint = Hint("try the best prompt on your own input.", "try_it")
     after = next_step(found, here) if any(s.name == here for s in found) else None
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="coach"):
+    with in_row("coach"):
         st.markdown(
             f":blue[:material/lightbulb:] **Next:** {escape_markdown(hint.sentence, 200)}", width="content"
         )
         # The page's own button leads to the next step: one way there is enough.
         if hint.page != here and (after is None or after.name != hint.page or here == "tune"):
-            st.page_link(
-                PAGES[hint.page],
-                label=f"Go to {NAMES[hint.page]}",
-                icon=":material/arrow_forward:",
-                query_params={"project": project_id},
-                width="content",
-            )
+            link(hint.page, f"Go to {NAMES[hint.page]}", "arrow_forward", project=project_id)
         st.button(
             "",
             key="coach_off",
             icon=":material/close:",
             type="tertiary",
             help="Show no more hints. They can be switched on again on the home page.",
-            on_click=callback(drafts.set_setting),
-            args=(SETTING, True),
+            on_click=callback(drafts.set_setting, SETTING, True),
         )
 
 
@@ -66,8 +60,7 @@ def hint_switch() -> None:
             key="coach_on",
             icon=":material/lightbulb:",
             type="tertiary",
-            on_click=callback(drafts.set_setting),
-            args=(SETTING, False),
+            on_click=callback(drafts.set_setting, SETTING, False),
         )
 
 
@@ -104,7 +97,7 @@ def wizard_header(here: str, words: tuple[str, str] | None = None) -> Current | 
     found = steps(now.draft, reading.runs(now.id))
     _stepper(found, here, now.id)
     title, purpose = words or PURPOSE[here]
-    with st.container(horizontal=True, vertical_alignment="bottom", key="page_head"):
+    with in_row("page_head", "bottom"):
         with st.container(gap="xxsmall", key="page_title"):
             st.title(title, anchor=False)
             st.caption(purpose)
@@ -118,7 +111,7 @@ def wizard_header(here: str, words: tuple[str, str] | None = None) -> Current | 
 
 
 def _stepper(found: tuple[Step, ...], here: str, project_id: str) -> None:
-    with st.container(horizontal=True, gap="xxsmall", vertical_alignment="center", key="stepper"):
+    with in_row("stepper", gap="xxsmall"):
         shown = found[len(SET_UP) :] if read_only() else found
         for at, step in enumerate(shown):
             icon, colour = MARKS[step.state]
@@ -128,11 +121,10 @@ def _stepper(found: tuple[Step, ...], here: str, project_id: str) -> None:
                 else f":{colour}[{icon}] {step.title}"
             )
             st.page_link(
-                PAGES[step.name],
+                page_path(step.name),
                 label=label,
                 help=escape_markdown(step.sentence),
                 query_params={"project": project_id},
-                width="content",
             )
             if at < len(shown) - 1:
                 st.markdown(":gray[:material/chevron_right:]", width="content")
@@ -154,7 +146,6 @@ def _next_button(found: tuple[Step, ...], here: str) -> None:
         icon_position="right",
         disabled=after is None,
         help=None if after else escape_markdown(found[at].sentence),
-        width="content",
     )
     if pressed and after is not None:
         open_page(after.name)
@@ -170,8 +161,7 @@ def project_switch(now: Current) -> None:
             index=list(found).index(now.id),
             format_func=lambda i: found.get(i, ""),
             key=f"project_switch_{now.id}",
-            on_change=callback(_switch),
-            args=(now.id,),
+            on_change=callback(_switch, now.id),
         )
 
 
@@ -182,9 +172,8 @@ def _switch(before: str) -> None:
 
 
 def _no_project() -> None:
-    with st.container(border=True, key="no_project"):
-        st.markdown("**There is no project yet**")
+    with card("no_project", "There is no project yet"):
         st.caption(
             "A project holds a task, its examples and its runs. Start one from a sample or from nothing."
         )
-        st.page_link(PAGES["home"], label="Go to Home", icon=":material/home:", width="content")
+        link("home", "Go to Home", "home")

@@ -8,7 +8,8 @@ import streamlit as st
 
 from dashboard.app_pages.examples.state import edit_rows, show_rows
 from dashboard.components.guard import renew
-from dashboard.components.page import Current, callback
+from dashboard.components.layout import callback, choose, in_row
+from dashboard.components.page import Current
 from dashboard.state import examples, models
 from dashboard.state.models import title_of
 from dashboard.views.glossary import explain
@@ -25,13 +26,8 @@ BLANK_ROWS = 3
 
 def add_rows(now: Current, table: Dataset) -> None:
     """Offer the ways to add rows to a project's table."""
-    way = st.segmented_control(
-        "Add rows",
-        ("By hand", "Paste", "Written by a model"),
-        default="By hand",
-        key=f"add_way_{now.id}",
-        label_visibility="collapsed",
-        required=True,
+    way = choose(
+        "Add rows", ("By hand", "Paste", "Written by a model"), default="By hand", key=f"add_way_{now.id}"
     )
     if way == "By hand":
         _by_hand(now, table)
@@ -76,8 +72,7 @@ def _paste(now: Current, table: Dataset) -> None:
         f"Add {count(len(rows), 'row')}" if rows else "Add rows",
         key="add_pasted",
         type="primary",
-        on_click=callback(_add_pasted),
-        args=(now.id, key, table),
+        on_click=callback(_add_pasted, now.id, key, table),
     )
 
 
@@ -96,8 +91,7 @@ def _add_button(now: Current, rows: list[dict[str, str]], key: str, why_not: str
         type="primary",
         disabled=not rows,
         help=None if rows else why_not,
-        on_click=callback(_add),
-        args=(now.id, rows, False),
+        on_click=callback(_add, now.id, rows, False),
     )
 
 
@@ -126,7 +120,7 @@ def _by_model(now: Current, table: Dataset) -> None:
     model = now.draft.model or ModelChoice()
     reason = examples.cannot_write_rows(now.draft) or models.lacking([model])
     st.caption(f"{explain('written by a model')} Asks {escape_markdown(title_of(model))}.")
-    with st.container(horizontal=True, vertical_alignment="bottom", key="made_form"):
+    with in_row("made_form", "bottom"):
         number = st.number_input("How many", 1, 100, 10, key=f"made_count_{now.id}", width=130)
         wish = st.text_input(
             "Anything in particular", key=f"made_wish_{now.id}", placeholder="For example: more angry letters"
@@ -178,8 +172,7 @@ def _review(now: Current, found: NewRows) -> None:
         type="primary",
         disabled=not rows,
         help=None if rows else "Tick at least one row.",
-        on_click=callback(_add),
-        args=(now.id, rows, True),
+        on_click=callback(_add, now.id, rows, True),
     )
 
 

@@ -9,7 +9,8 @@ import streamlit as st
 
 from dashboard.app_pages.examples.state import edit_rows, wanted_rows
 from dashboard.components.guard import renew, revision
-from dashboard.components.page import Current, callback
+from dashboard.components.layout import callback, choose, in_row
+from dashboard.components.page import Current
 from dashboard.state import examples, reading
 from dashboard.state.selection import read_only
 from dashboard.views.glossary import NUMBERED, explain
@@ -29,7 +30,7 @@ def long_cells(project_id: str, cells: Mapping[Cell, int], numbers: Mapping[int,
     """Offer the cells that the grid shows cut; `cells` gives the length of each in characters, `numbers` the rows' numbers."""
     if not cells:
         return
-    with st.container(horizontal=True, vertical_alignment="bottom", key="long_cells"):
+    with in_row("long_cells", "bottom"):
         cell = st.selectbox(
             "Texts too long for the grid",
             list(cells),
@@ -109,7 +110,7 @@ def example_grid(now: Current) -> None:
     pages = max(1, -(-len(rows) // PAGE))
     at = 1
     if pages > 1:
-        with st.container(horizontal=True, vertical_alignment="center", key="grid_pages"):
+        with in_row("grid_pages"):
             at = st.pagination(pages, key=f"row_page_{now.id}_{pages}")
             first, last = (at - 1) * PAGE + 1, min(at * PAGE, len(rows))
             st.caption(f"{first:,} to {last:,} of {count(len(rows), 'row')}", width="content")
@@ -136,17 +137,15 @@ def _chosen(project_id: str, draft: ProjectDraft, table: Dataset) -> Sequence[in
     states += ["out"] if draft.excluded else []
     states += ["made"] if draft.synthetic else []
     states += ["some"] if some else []
-    with st.container(horizontal=True, vertical_alignment="bottom", key="grid_choices"):
+    with in_row("grid_choices", "bottom"):
         which = "all"
         if len(states) > 1:
-            which = st.segmented_control(
+            which = choose(
                 "Show",
                 states,
                 default="some" if some else "all",
                 format_func=lambda s: SHOW[s],
                 key=f"grid_show_{project_id}_{len(some)}_{'out' in states}_{'made' in states}",
-                label_visibility="collapsed",
-                required=True,
             )
         text = st.text_input(
             "Find",
@@ -216,8 +215,7 @@ def _editor(
         disabled=True if read_only() else [ROW, BY],
         column_order=[ROW, USE, *in_sight_first(table.columns, draft.mapping), WHY, *([BY] if made else [])],
         column_config=_columns(table, draft),
-        on_change=callback(_edited),
-        args=(project_id, key, list(rows), long),
+        on_change=callback(_edited, project_id, key, list(rows), long),
     )
     return {(rows[i], column): size for (i, column), size in long.items()}
 

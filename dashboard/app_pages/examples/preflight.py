@@ -8,7 +8,8 @@ import streamlit as st
 
 from dashboard.app_pages.examples.state import edit_rows, show_rows
 from dashboard.components.guard import guarded, renew
-from dashboard.components.page import Current, callback, share_bar, show_error
+from dashboard.components.layout import callback, card, in_row, show_error
+from dashboard.components.page import Current, share_bar
 from dashboard.state import examples, reading
 from dashboard.state.examples import findings_of, split_of
 from dashboard.state.selection import read_only
@@ -49,8 +50,8 @@ def preflight_card(now: Current) -> None:
         show_error(error)
         return
     table = reading.dataset(now.draft.dataset)
-    with st.container(border=True, key="preflight"):
-        with st.container(horizontal=True, vertical_alignment="center", key="preflight_head"):
+    with card("preflight"):
+        with in_row("preflight_head"):
             st.markdown("**Before you spend anything**", help=explain("leak"), width="content")
             if found:
                 rows = len({r for f in found for r in f.rows})
@@ -79,14 +80,13 @@ def _finding(now: Current, table: Dataset, finding: Finding) -> None:
         if not box.open:
             return
         st.text(finding.sentence)
-        with st.container(horizontal=True, gap="small", key=f"fixes_{finding.kind}"):
+        with in_row(f"fixes_{finding.kind}", "top"):
             for at, fix in enumerate(finding.fixes if not read_only() else ()):
                 st.button(
                     escape_markdown(fix.label, 80),
                     key=f"fix_{finding.kind}_{at}",
                     type="primary" if at == 0 else "secondary",
-                    on_click=callback(_apply),
-                    args=(now.id, finding, fix),
+                    on_click=callback(_apply, now.id, finding, fix),
                     help=_what(fix),
                 )
             st.button(
@@ -94,8 +94,7 @@ def _finding(now: Current, table: Dataset, finding: Finding) -> None:
                 key=f"show_{finding.kind}",
                 type="tertiary",
                 icon=":material/table_rows:",
-                on_click=callback(show_rows),
-                args=(now.id, finding.rows),
+                on_click=callback(show_rows, now.id, finding.rows),
             )
         st.dataframe(
             _lines(table, finding, now.draft.mapping),
@@ -195,12 +194,12 @@ PARTS = (
 def split_editor(now: Current) -> None:
     """Show and change the split; the sizes shown are the real ones."""
     shares = now.draft.split
-    with st.container(border=True, key="split_card"):
-        st.markdown(
-            "**How the rows are divided**",
-            help="Scores on rows that were searched on flatter the result. That is why some rows are kept apart. "
-            "Rows with equal inputs stay on one side, and every answer is spread evenly.",
-        )
+    with card(
+        "split_card",
+        "How the rows are divided",
+        "Scores on rows that were searched on flatter the result. That is why some rows are kept apart. "
+        "Rows with equal inputs stay on one side, and every answer is spread evenly.",
+    ):
         left, right = st.columns([5, 1], gap="medium", vertical_alignment="bottom")
         cut = left.slider(
             "Where learning ends and where the test begins, in percent of the rows",
@@ -210,8 +209,7 @@ def split_editor(now: Current) -> None:
             step=5,
             format="%d %%",
             key=f"split_{now.id}",
-            on_change=callback(_changed),
-            args=(now.id,),
+            on_change=callback(_changed, now.id),
         )
         right.number_input(
             "Seed",
@@ -219,8 +217,7 @@ def split_editor(now: Current) -> None:
             999_999,
             shares.seed,
             key=f"seed_{now.id}",
-            on_change=callback(_changed),
-            args=(now.id,),
+            on_change=callback(_changed, now.id),
             help=explain("seed"),
         )
         if cut[1] - cut[0] < 5:
@@ -231,9 +228,9 @@ def split_editor(now: Current) -> None:
             show_error(error)
             return
         share_bar((name, size) for (_, name, _, _), size in zip(PARTS, split.sizes, strict=True))
-        with st.grid(3, gap="small", key="split_parts"):
+        with st.grid(3, key="split_parts"):
             for (title, name, colour, term), size in zip(PARTS, split.sizes, strict=True):
-                with st.container(border=True, height="stretch", gap="xsmall", key=f"split_{name}"):
+                with card(f"split_{name}", height="stretch", gap="xsmall"):
                     st.markdown(f":{colour}-badge[{title}]")
                     st.markdown(f"#### {size:,} rows")
                     st.caption(explain(term))

@@ -11,7 +11,8 @@ import streamlit as st
 
 from dashboard.app_pages.examples.state import forget_rows
 from dashboard.components.guard import forget_seen
-from dashboard.components.page import Current, callback
+from dashboard.components.layout import callback, choose, in_row, tile
+from dashboard.components.page import Current
 from dashboard.state import drafts, examples, reading
 from dashboard.views.text import count, distinct, escape_markdown
 from engine.errors import EngineError
@@ -73,7 +74,7 @@ def picture_strip(now: Current, table: Dataset) -> None:
         if column not in table.columns or not field.parsed_type.names & KINDS:
             continue
         st.caption(f"The first rows of {escape_markdown(column, 60)}:")
-        with st.container(horizontal=True, gap="small", key=f"pictures_{field.name}"):
+        with in_row(f"pictures_{field.name}", "top"):
             for at, cell in enumerate(table.frame[column].iloc[:SHOWN].tolist()):
                 _thumbnail(cell, table.row_number(at))
 
@@ -115,9 +116,7 @@ PASTE = "message,queue\nWhere is my parcel?,shipping\nI was charged twice.,billi
 def example_source(now: Current) -> None:
     """Let the user bring examples; what was chosen is stored at once."""
     ways = WAYS if _stored() else WAYS[:-1]
-    way = st.segmented_control(
-        "Where from", ways, default=WAYS[0], key="source_way", label_visibility="collapsed", required=True
-    )
+    way = choose("Where from", ways, default=WAYS[0], key="source_way")
     if way == "Upload a file":
         _upload(now)
     elif way == "Paste a table":
@@ -130,8 +129,8 @@ def example_source(now: Current) -> None:
         _before(now)
     problem = st.session_state.get("source_problem")
     if problem:
-        with st.container(horizontal=True, vertical_alignment="center", key="source_problem_line"):
-            st.badge("Not usable", icon=":material/error:", color="red", width="content")
+        with in_row("source_problem_line"):
+            st.badge("Not usable", icon=":material/error:", color="red")
             st.text(problem)
 
 
@@ -158,8 +157,7 @@ def _upload(now: Current) -> None:
         type=["csv", "tsv", "txt", "xlsx", "json", "jsonl", "parquet"],
         key=key,
         max_upload_size=100,
-        on_change=callback(_take_upload),
-        args=(now.id, key),
+        on_change=callback(_take_upload, now.id, key),
     )
     st.caption("CSV, TSV, Excel, JSON, JSON Lines or Parquet. It stays on this machine.")
 
@@ -169,13 +167,7 @@ def _paste(now: Current) -> None:
     st.text_area(
         "Rows copied from a spreadsheet, with their column names", key=key, height=150, placeholder=PASTE
     )
-    st.button(
-        "Use these rows",
-        key="use_paste",
-        type="primary",
-        on_click=callback(_take_paste),
-        args=(now.id, key),
-    )
+    st.button("Use these rows", key="use_paste", type="primary", on_click=callback(_take_paste, now.id, key))
 
 
 def _take_upload(project_id: str, key: str) -> None:
@@ -231,22 +223,16 @@ def _stored() -> list[DatasetInfo]:
 def _samples(now: Current) -> None:
     from engine.pipeline.templates import SAMPLES
 
-    with st.grid(3, gap="small", key="sample_files"):
+    with st.grid(3, key="sample_files"):
         for sample in SAMPLES:
-            with st.container(
-                border=True,
-                height="stretch",
-                vertical_alignment="distribute",
-                key=f"sample_file_{sample.name}",
-            ):
+            with tile(f"sample_file_{sample.name}"):
                 with st.container(gap="xsmall", key=f"sample_text_{sample.name}"):
                     st.markdown(f"**{sample.title}**")
                     st.caption(sample.plain)
                 st.button(
                     "Use these rows",
                     key=f"use_sample_{sample.name}",
-                    on_click=callback(_use_sample),
-                    args=(now.id, sample.file),
+                    on_click=callback(_use_sample, now.id, sample.file),
                 )
 
 
@@ -264,9 +250,5 @@ def _before(now: Current) -> None:
         label_visibility="collapsed",
     )
     st.button(
-        "Use these rows",
-        key="use_before",
-        type="primary",
-        on_click=callback(use_dataset),
-        args=(now.id, picked),
+        "Use these rows", key="use_before", type="primary", on_click=callback(use_dataset, now.id, picked)
     )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from dashboard.components.guard import forget_seen, guarded_edit, renew
-from dashboard.components.page import Current, callback
+from dashboard.components.layout import callback
+from dashboard.components.page import Current
 from dashboard.state import examples, reading
 from dashboard.state.selection import read_only
 from dashboard.views.text import escape_markdown
@@ -59,8 +60,7 @@ def undo_button(now: Current) -> None:
         icon=":material/undo:",
         disabled=not what,
         help=f"Take back: {escape_markdown(what, 120)}" if what else "Nothing was changed yet.",
-        on_click=callback(_undo),
-        args=(now.id,),
+        on_click=callback(_undo, now.id),
     )
 
 

@@ -13,7 +13,8 @@ from dashboard.app_pages.examples.preflight import preflight_card, split_editor
 from dashboard.app_pages.examples.source import example_source, picture_strip
 from dashboard.app_pages.examples.state import forget_rows, undo_button
 from dashboard.components.guard import forget_seen, guarded, renew, watch
-from dashboard.components.page import Current, callback, sample_values, show_error
+from dashboard.components.layout import callback, card, choose, in_row, show_error
+from dashboard.components.page import Current, sample_values
 from dashboard.components.runs import WHOLE_PERCENT, in_percent
 from dashboard.state import drafts, reading
 from dashboard.state.steps import title_of
@@ -35,7 +36,7 @@ def mapping_cards(now: Current, pipeline: PipelineSpec, dataset_id: str) -> None
     found = {p.name: p for p in reading.profiles(dataset_id)}
     answers = {f.name for f in pipeline.outputs}
     fields = [*pipeline.inputs, *(f for f in pipeline.outputs)]
-    with st.grid(4, gap="small", min_column_width=205, key="mapping_cards"):
+    with st.grid(4, min_column_width=205, key="mapping_cards"):
         for field in fields:
             _card(now, field, "answer" if field.name in answers else "input", found, dataset_id)
 
@@ -47,8 +48,8 @@ def _card(
     column = now.draft.mapping.get(field.name, "")
     at = options.index(column) if column in found else 0
     key = f"map_{field.name}_{dataset_id}_{now.id}"
-    with st.container(border=True, height="stretch", key=f"map_card_{field.name}", gap="small"):
-        with st.container(horizontal=True, vertical_alignment="center", key=f"map_head_{field.name}"):
+    with card(f"map_card_{field.name}", height="stretch"):
+        with in_row(f"map_head_{field.name}"):
             st.markdown(f"**{escape_markdown(field.name)}**", width="content")
             st.badge(
                 "Answer" if role == "answer" else "Input", color="orange" if role == "answer" else "blue"
@@ -59,8 +60,7 @@ def _card(
             index=at,
             key=key,
             label_visibility="collapsed",
-            on_change=callback(_map),
-            args=(now.id, field.name, key),
+            on_change=callback(_map, now.id, field.name, key),
         )
         if at:
             fill_line(found[column])
@@ -138,25 +138,23 @@ def offer_task(now: Current, dataset_id: str) -> None:
 
     found = reading.profiles(dataset_id)
     guessed = guess_roles(reading.dataset(dataset_id), found)
-    with st.container(border=True, key="offer_task"):
-        st.markdown("**Make the task from these columns**")
+    with card("offer_task", "Make the task from these columns"):
         st.caption(
             "Guessed from names and values; change what is wrong. The task's fields, types and allowed values "
             "are filled in from the rows, and you can edit them on the Task page."
         )
         roles: dict[str, str] = {}
-        with st.grid(4, gap="small", min_column_width=240, key="role_cards"):
+        with st.grid(4, min_column_width=240, key="role_cards"):
             for at, column in enumerate(found):
-                with st.container(border=True, height="stretch", gap="xsmall", key=f"role_card_{at}"):
-                    st.markdown(f"**{escape_markdown(column.name, 40)}**")
-                    roles[column.name] = st.segmented_control(
+                with card(
+                    f"role_card_{at}", f"{escape_markdown(column.name, 40)}", height="stretch", gap="xsmall"
+                ):
+                    roles[column.name] = choose(
                         f"Role of {escape_markdown(column.name, 40)}",
                         list(ROLES),
                         default=str(guessed[column.name]),
                         format_func=lambda r: ROLES[r],
                         key=f"role_{at}_{dataset_id}",
-                        label_visibility="collapsed",
-                        required=True,
                     )
                     sample_values(" ".join(sample.split())[:120] for sample in column.samples[:2])
         missing = _missing(roles)
@@ -167,8 +165,7 @@ def offer_task(now: Current, dataset_id: str) -> None:
             icon=":material/auto_fix_high:",
             disabled=bool(missing),
             help=missing or None,
-            on_click=callback(_make),
-            args=(now.id, dataset_id, roles),
+            on_click=callback(_make, now.id, dataset_id, roles),
         )
         if missing:
             st.caption(f":orange[:material/pending:] {missing}")
@@ -242,7 +239,7 @@ def row_problems(
 
 def _problem_table(found: Sequence[RowProblem], good: int, answers: Collection[str | None]) -> None:
     left_out = len({p.row for p in found})
-    with st.container(border=True, key="row_problems"):
+    with card("row_problems"):
         st.markdown(
             f":orange[:material/report:] **{count(left_out, 'row')} cannot be used** and will be left out; "
             f"the other {good:,} can."
@@ -336,7 +333,7 @@ def examples_of(now: Current, dataset_id: str) -> None:
 
 
 def _file_line(now: Current, table: Dataset) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", key="file_line"):
+    with in_row("file_line"):
         left = len(now.draft.excluded)
         out = f" · {count(left, 'row')} left out" if left else ""
         st.markdown(
@@ -344,9 +341,7 @@ def _file_line(now: Current, table: Dataset) -> None:
             f"{count(len(table.columns), 'column')}{out}",
             width="content",
         )
-        with st.popover(
-            "Use other examples", icon=":material/swap_horiz:", key="source_popover", width="content"
-        ):
+        with st.popover("Use other examples", icon=":material/swap_horiz:", key="source_popover"):
             example_source(now)
         undo_button(now)
         st.download_button(

@@ -10,7 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.app_pages.try_it.answers import ROLES
-from dashboard.components.page import callback, show_error
+from dashboard.components.layout import callback, card, in_row, show_error, tile
 from dashboard.state import reading
 from dashboard.state.selection import read_only, writing
 from dashboard.views.glossary import explain
@@ -29,7 +29,7 @@ def proof_card(run: RunRow) -> None:
     proofs = (run.result or {}).get("proof")
     if not proofs:
         return
-    with st.container(border=True, key="proof", gap="xsmall"):
+    with card("proof", gap="xsmall"):
         st.markdown(
             "**Proven to score the same**"
             if all(p["holds"] for p in proofs)
@@ -59,7 +59,7 @@ NO_MODEL_YET = (
 
 def report_card(run: RunRow) -> None:
     """Offer the report of a run."""
-    with st.container(border=True, height="stretch", key="export_report"):
+    with card("export_report", height="stretch"):
         st.markdown("**The report** · one page for anyone")
         st.caption(
             "The verdict, the chart, what changed in the prompt, the rows it fixed and broke, the cost and all "
@@ -73,14 +73,14 @@ def report_card(run: RunRow) -> None:
 
 def results_card(run: RunRow) -> None:
     """Offer the test rows with both answers as a table."""
-    with st.container(border=True, height="stretch", key="export_results"):
+    with card("export_results", height="stretch"):
         st.markdown("**The results** · every test row")
         st.caption(
             "Inputs, the right answer, what both prompts answered and how each scored. "
             "Texts that a spreadsheet would run as a formula are made harmless.",
             help=explain("final test"),
         )
-        with st.container(horizontal=True, gap="small", key="result_files"):
+        with in_row("result_files", "top"):
             for form, title, mime in RESULTS:
                 _button(title, _results(run.id, form), f"results.{form}", mime)
 
@@ -99,7 +99,7 @@ def program_cards(run: RunRow, path: Path) -> None:
         show_error(error)
         return
     left, right = st.columns(2, gap="medium")
-    with left, st.container(border=True, height="stretch", key="export_program"):
+    with left, card("export_program", height="stretch"):
         st.markdown("**The program** · one JSON file")
         st.caption(
             "Instructions, solved examples and fields, and nothing secret. Tuneboard opens it again with the same answers."
@@ -107,12 +107,11 @@ def program_cards(run: RunRow, path: Path) -> None:
         _button("Download program.json", path.read_bytes, "program.json", "application/json", name="json")
         st.caption("In Python:")
         st.code(
-            f'import engine\n\nprogram = engine.load("program.json")\nprint(program({reading.example_call(run)}))',
-            language="python",
+            f'import engine\n\nprogram = engine.load("program.json")\nprint(program({reading.example_call(run)}))'
         )
         st.caption("As a service, with typed requests, docs and an MCP endpoint for agents:")
         st.code(serve_command(key_envs=own_key_variables(program)), language="bash")
-    with right, st.container(border=True, height="stretch", key="export_script"):
+    with right, card("export_script", height="stretch"):
         if why_not:
             st.markdown("**A Python script** · runs with Tuneboard")
             st.caption("The same program written out, ready to run from a terminal.")
@@ -134,14 +133,14 @@ def program_cards(run: RunRow, path: Path) -> None:
             _button(f"Download {alone.file_name}", script, alone.file_name, "text/x-python", name="script")
         # A browser takes seconds to colour the whole of it.
         head = script.splitlines()[:SHOWN_LINES]
-        st.code("\n".join(head), language="python", height=300)
+        st.code("\n".join(head), height=300)
         if more := len(script.splitlines()) - len(head):
             st.caption(f"The file goes on for {count(more, 'line')}.")
 
 
 def messages_card(run: RunRow) -> None:
     """Show what the model is sent for one row."""
-    with st.container(border=True, key="export_prompt"):
+    with card("export_prompt"):
         st.markdown("**The exact messages** · what the model is sent for one row")
         with st.container(height=420, border=False, key="export_messages"):
             for message in reading.exact_messages(run):
@@ -159,11 +158,9 @@ def form_cards(run: RunRow, path: Path) -> None:
         show_error(error)
         return
     st.markdown("##### Other forms")
-    with st.grid(3, gap="small", min_column_width=260, key="export_forms"):
+    with st.grid(3, min_column_width=260, key="export_forms"):
         for form in others:
-            with st.container(
-                border=True, height="stretch", vertical_alignment="distribute", key=f"form_{form.name}"
-            ):
+            with tile(f"form_{form.name}"):
                 with st.container(gap="xsmall", key=f"form_text_{form.name}"):
                     st.markdown(f"**{form.title}**")
                     st.caption(form.plain)
@@ -179,9 +176,7 @@ def form_cards(run: RunRow, path: Path) -> None:
                     )
                     continue
                 _button(f"Download {form.file_name}", made, form.file_name, _mime(form), name=form.name)
-        with st.container(
-            border=True, height="stretch", vertical_alignment="distribute", key="form_training"
-        ):
+        with tile("form_training"):
             _training(run)
 
 
@@ -246,7 +241,7 @@ def version_list(run: RunRow) -> None:
     from engine.runs.exports import program_path
 
     kept = reading.versions(run.project_id)
-    with st.container(border=True, key="versions"):
+    with card("versions"):
         st.markdown(
             "**Versions** · which program is in use",
             help=explain("version", "Going back to an earlier one is one press."),
@@ -266,17 +261,15 @@ def version_list(run: RunRow) -> None:
 
 def _version(version: VersionRow) -> None:
     metadata = version.content.get("metadata", {})
-    with st.container(
-        horizontal=True, vertical_alignment="center", gap="small", key=f"version_{version.number}"
-    ):
+    with in_row(f"version_{version.number}"):
         st.markdown(f"**Version {version.number}**", width="content")
         if version.in_use:
-            st.badge("In use", icon=":material/verified:", color="green", width="content")
+            st.badge("In use", icon=":material/verified:", color="green")
         score = metadata.get("score")
         made = datetime.fromtimestamp(version.created_at).astimezone()
         facts = [f"{100 * score:.1f} % on its test rows"] if score is not None else []
         facts += [f"kept {made:%d %b %Y, %H:%M}", str(metadata.get("title") or "")]
-        st.caption(escape_markdown(" · ".join(f for f in facts if f), 160), width="stretch")
+        st.caption(escape_markdown(" · ".join(f for f in facts if f), 160))
         if version.note:
             st.caption(f"“{escape_markdown(version.note, 120)}”", width="content")
         if read_only():
@@ -286,22 +279,20 @@ def _version(version: VersionRow) -> None:
                 "Take out of use",
                 key=f"version_off_{version.number}",
                 type="tertiary",
-                on_click=callback(_use_none),
-                args=(version.project_id,),
+                on_click=callback(_use_none, version.project_id),
             )
         else:
             st.button(
                 "Use this version",
                 key=f"version_use_{version.number}",
-                on_click=callback(_use),
-                args=(version.project_id, version.number),
+                on_click=callback(_use, version.project_id, version.number),
             )
 
 
 def _keep_form(run: RunRow, kept: list[VersionRow]) -> None:
     best = (run.result or {}).get("best_candidate")
     there = next((v.number for v in kept if (v.run_id, v.candidate_id) == (run.id, best)), None)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="keep_version_form"):
+    with in_row("keep_version_form", "bottom"):
         st.text_input(
             "What is special about it",
             key=f"version_note_{run.id}",
@@ -315,8 +306,7 @@ def _keep_form(run: RunRow, kept: list[VersionRow]) -> None:
             icon=":material/bookmark_add:",
             disabled=there is not None,
             help=f"This run's best prompt is version {there} already." if there is not None else None,
-            on_click=callback(_keep_version),
-            args=(run.id,),
+            on_click=callback(_keep_version, run.id),
         )
 
 

@@ -13,6 +13,7 @@ from dashboard.app_pages.export.cards import (
     results_card,
     version_list,
 )
+from dashboard.components.layout import card
 from dashboard.components.page import tune_link
 from dashboard.components.runs import current_run, run_picker
 from dashboard.components.wizard import wizard_header
@@ -23,8 +24,7 @@ run_id = current_run()
 run = reading.run(run_id) if run_id else None
 path = Path(run.result["export_path"]) if run and run.result and run.result.get("export_path") else None
 if run is None or path is None or not path.exists():
-    with st.container(border=True, key="no_export"):
-        st.markdown("**Nothing to export yet**")
+    with card("no_export", "Nothing to export yet"):
         st.caption(
             "When a run ends, its best prompt can be taken away from here: as a program file, or as a script that runs it."
         )

@@ -3,14 +3,14 @@
 import streamlit as st
 
 from dashboard.app_pages.history.runs import history_table, run_card, run_compare
-from dashboard.components.page import page_title, tune_link
+from dashboard.components.layout import card, page_title
+from dashboard.components.page import tune_link
 from dashboard.state import reading
 
 page_title("History", "All runs of all projects. Nothing is thrown away.")
 runs = reading.runs()
 if not runs:
-    with st.container(border=True, key="no_history"):
-        st.markdown("**No runs yet**")
+    with card("no_history", "No runs yet"):
         st.caption("Every run is kept here with its settings and its result. Start one on the Tune page.")
         tune_link()
 else:

@@ -7,7 +7,8 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components.page import PAGES, callback, open_page, show_error
+from dashboard.components.layout import callback, card, in_row, link, show_error
+from dashboard.components.page import open_page
 from dashboard.components.prompt_diff import prompt_diff
 from dashboard.components.runs import STATES, before_and_after, in_percent, state_badge, verdict_card
 from dashboard.state import drafts, reading
@@ -46,7 +47,6 @@ def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunR
         placeholder="",
         key="history_table",
         on_select="rerun",
-        selection_mode="multi-row",
         height="content" if len(shown) <= 9 else 380,
         column_config=_columns(),
     )
@@ -59,7 +59,7 @@ def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunR
 
 def _filtered(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:
     labels = distinct(names)
-    with st.container(horizontal=True, vertical_alignment="bottom", key="history_filter"):
+    with in_row("history_filter", "bottom"):
         text = st.text_input(
             "Find",
             key="history_text",
@@ -136,12 +136,12 @@ def _columns() -> dict[str, Any]:
 
 def run_compare(left: RunRow, right: RunRow) -> None:
     """Compare two runs."""
-    with st.container(border=True, key="run_compare"):
-        st.markdown(
-            "**Two runs compared**",
-            help="The one that started first is on the left. Only runs with the same data, split, metric, model "
-            "and task can be compared by their scores.",
-        )
+    with card(
+        "run_compare",
+        "Two runs compared",
+        "The one that started first is on the left. Only runs with the same data, split, metric, model "
+        "and task can be compared by their scores.",
+    ):
         try:
             differ = history.differences(reading.run_spec(left), reading.run_spec(right))
         except ValueError:
@@ -150,8 +150,7 @@ def run_compare(left: RunRow, right: RunRow) -> None:
         _guard(left, right, differ)
         for column, run in zip(st.columns(2, gap="medium"), (left, right), strict=True):
             judged = (run.result or {}).get("verdict", {})
-            with column, st.container(border=True, height="stretch", key=f"side_{run.id}"):
-                st.markdown(f"**{escape_markdown(run.title, 100)}**")
+            with column, card(f"side_{run.id}", f"{escape_markdown(run.title, 100)}", height="stretch"):
                 if judged:
                     st.metric(
                         "Best prompt on the test rows",
@@ -217,12 +216,12 @@ def _prompts(left: RunRow, right: RunRow) -> None:
 
 def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -> None:
     """Show a run. `project` is its project's name, None when that was deleted; `known_tags` are offered."""
-    with st.container(border=True, key="run_card"):
-        with st.container(horizontal=True, vertical_alignment="center", key="run_card_head"):
+    with card("run_card"):
+        with in_row("run_card_head"):
             st.markdown(f"**{escape_markdown(run.title, 120)}**", width="content")
             state_badge(run)
             if run.in_use:
-                st.badge("In use", icon=":material/verified:", color="green", width="content")
+                st.badge("In use", icon=":material/verified:", color="green")
         if run.result:
             verdict_card(run.result["verdict"])
         elif run.message:
@@ -231,9 +230,9 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
         if refused := st.session_state.pop("in_use_refused", ""):
             st.caption(f":orange[:material/error:] {escape_markdown(refused)}")
         if run.tags:
-            with st.container(horizontal=True, gap="xxsmall", key="run_tags"):
+            with in_row("run_tags", "top", gap="xxsmall"):
                 for tag in run.tags:
-                    st.badge(escape_markdown(tag, 40), color="gray", width="content")
+                    st.badge(escape_markdown(tag, 40), color="gray")
         if read_only():
             if run.note:
                 st.caption("Note")
@@ -247,8 +246,7 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
             key=f"note_{run.id}",
             placeholder="What you want to remember about this run",
             max_chars=500,
-            on_change=callback(_note),
-            args=(run.id,),
+            on_change=callback(_note, run.id),
         )
         middle.multiselect(
             "Tags",
@@ -258,8 +256,7 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
             accept_new_options=True,
             placeholder="Type one and press Enter",
             help="Words of your own to find runs by, such as a customer or a release.",
-            on_change=callback(_tags),
-            args=(run.id,),
+            on_change=callback(_tags, run.id),
         )
         with right:
             st.toggle(
@@ -271,8 +268,7 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
                 "that was. Earlier versions stay, and can be put back on the Export page."
                 if run.result
                 else "Only a run with a result can be in use.",
-                on_change=callback(_use),
-                args=(run, not run.in_use),
+                on_change=callback(_use, run, not run.in_use),
             )
         _actions(run, project)
 
@@ -285,13 +281,14 @@ def _facts(run: RunRow, project: str | None) -> str:
 
 
 def _actions(run: RunRow, project: str | None) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="run_card_actions"):
+    address = {"project": run.project_id, "run": run.id}
+    with in_row("run_card_actions"):
         if run.result:
-            _link("results", "Results", ":material/leaderboard:", run)
-            _link("try_it", "Try it", ":material/science:", run)
-            _link("export", "Export", ":material/ios_share:", run)
+            link("results", "Results", "leaderboard", **address)
+            link("try_it", "Try it", "science", **address)
+            link("export", "Export", "ios_share", **address)
         else:
-            _link("run", "Open", ":material/monitoring:", run)
+            link("run", "Open", "monitoring", **address)
         if read_only():
             return
         again = st.button(
@@ -307,18 +304,13 @@ def _actions(run: RunRow, project: str | None) -> None:
         _again(run)
 
 
-def _link(page: str, label: str, icon: str, run: RunRow) -> None:
-    address = {"project": run.project_id, "run": run.id}
-    st.page_link(PAGES[page], label=label, icon=icon, query_params=address, width="content")
-
-
 @st.dialog("Use these settings again?")
 def _again(run: RunRow) -> None:
     st.text(run.title)
     st.caption(
         "The project's present set-up is replaced by this run's. Runs and their results stay as they are."
     )
-    with st.container(horizontal=True, horizontal_alignment="right", key="again_actions"):
+    with in_row("again_actions", "top", side="right"):
         if st.button("Leave it", key="again_no"):
             st.rerun()
         if st.button("Replace and edit", key="again_yes", type="primary"):

@@ -7,7 +7,8 @@ from datetime import datetime
 
 import streamlit as st
 
-from dashboard.components.page import callback, open_page, step_chips
+from dashboard.components.layout import callback, in_row, tile
+from dashboard.components.page import open_page, step_chips
 from dashboard.components.runs import STATES
 from dashboard.state import drafts, reading
 from dashboard.state.project_file import AttachedFile, attached
@@ -20,10 +21,8 @@ from engine.store.rows import ProjectRow, RunRow
 
 def new_project() -> None:
     """Offer a new, empty project: from the user's own examples, or from its task."""
-    with st.popover("New project", icon=":material/add:", key="new_project", width="content", type="primary"):
-        name = st.text_input(
-            "Name", key="new_name", placeholder="For example: Route incoming mail", label_visibility="visible"
-        )
+    with st.popover("New project", icon=":material/add:", key="new_project", type="primary"):
+        name = st.text_input("Name", key="new_name", placeholder="For example: Route incoming mail")
         own = st.button(
             "Start from my examples",
             key="new_from_rows",
@@ -48,8 +47,7 @@ def new_project() -> None:
             type=["json"],
             key=key,
             max_upload_size=150,
-            on_change=callback(_import),
-            args=(key,),
+            on_change=callback(_import, key),
             help="One that Tuneboard saved with Save as a file.",
         )
         problem = st.session_state.get("import_problem")
@@ -84,11 +82,9 @@ SHOWN = 12
 
 def project_cards(projects: Sequence[ProjectRow], runs: Sequence[RunRow]) -> None:
     """Show a card for each project, the one changed last first."""
-    with st.grid(3, gap="small", min_column_width=270, key="project_cards"):
+    with st.grid(3, min_column_width=270, key="project_cards"):
         for at, project in enumerate(projects[:SHOWN]):
-            with st.container(
-                border=True, height="stretch", vertical_alignment="distribute", key=f"project_{project.id}"
-            ):
+            with tile(f"project_{project.id}"):
                 _card(project, [r for r in runs if r.project_id == project.id], first=at == 0)
     if len(projects) > SHOWN:
         st.caption(
@@ -98,13 +94,7 @@ def project_cards(projects: Sequence[ProjectRow], runs: Sequence[RunRow]) -> Non
 
 def _card(project: ProjectRow, runs: Sequence[RunRow], *, first: bool) -> None:
     with st.container(gap="xsmall", key=f"project_body_{project.id}"):
-        with st.container(
-            horizontal=True,
-            horizontal_alignment="distribute",
-            vertical_alignment="center",
-            wrap=False,
-            key=f"project_head_{project.id}",
-        ):
+        with in_row(f"project_head_{project.id}", side="distribute", wrap=False):
             st.markdown(f"**{escape_markdown(project.name, 60)}**", width="content")
             if not read_only():
                 _menu(project)
@@ -179,14 +169,13 @@ def archived_projects(projects: Sequence[ProjectRow]) -> None:
         return
     with st.expander(f"Put away ({len(projects)})", icon=":material/archive:", key="archived_projects"):
         for project in projects:
-            with st.container(horizontal=True, vertical_alignment="center", key=f"archived_{project.id}"):
+            with in_row(f"archived_{project.id}"):
                 st.text(project.name, width="stretch")
                 st.button(
                     "Take back",
                     key=f"take_back_{project.id}",
                     icon=":material/unarchive:",
-                    on_click=callback(drafts.set_archived),
-                    args=(project.id, False),
+                    on_click=callback(drafts.set_archived, project.id, False),
                 )
 
 
@@ -258,7 +247,7 @@ def _rename(project: ProjectRow) -> None:
 def _delete(project: ProjectRow) -> None:
     st.text(project.name)
     st.caption("Its runs and their results are deleted with it. Files of examples stay.")
-    with st.container(horizontal=True, horizontal_alignment="right", key="delete_actions"):
+    with in_row("delete_actions", "top", side="right"):
         if st.button("Keep it", key="delete_no"):
             st.rerun()
         if st.button("Delete", key="delete_yes", type="primary"):

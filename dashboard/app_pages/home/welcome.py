@@ -8,7 +8,8 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components.page import PAGES, open_page
+from dashboard.components.layout import card, in_row, link, page_path, tile
+from dashboard.components.page import open_page
 from dashboard.components.runs import STATES, before_and_after, in_percent
 from dashboard.state import drafts, reading
 from dashboard.views.glossary import TERMS
@@ -45,11 +46,9 @@ def sample_gallery() -> None:
         label_visibility="collapsed",
     )
     shown = [(kind, s) for kind, some in groups.items() for s in some if picked in (ALL, None, kind)]
-    with st.grid(4, gap="small", min_column_width=250, key="sample_gallery"):
+    with st.grid(4, min_column_width=250, key="sample_gallery"):
         for kind, sample in shown:
-            with st.container(
-                border=True, height="stretch", vertical_alignment="distribute", key=f"sample_{sample.name}"
-            ):
+            with tile(f"sample_{sample.name}"):
                 with st.container(gap="xsmall", key=f"sample_body_{sample.name}"):
                     st.caption(KINDS[kind])
                     st.markdown(f"**{escape_markdown(sample.title)}**")
@@ -61,14 +60,14 @@ def sample_gallery() -> None:
 
 def _badges(sample: Sample) -> None:
     spec = sample.pipeline
-    with st.container(horizontal=True, gap="xxsmall", key=f"sample_badges_{sample.name}"):
+    with in_row(f"sample_badges_{sample.name}", "top", gap="xxsmall"):
         if len(spec.steps) > 1:
-            st.badge(count(len(spec.steps), "step"), color="blue", width="content")
+            st.badge(count(len(spec.steps), "step"))
         else:
-            st.badge(count(len(spec.inputs), "input"), color="blue", width="content")
-        st.badge(count(len(spec.outputs), "answer"), color="orange", width="content")
+            st.badge(count(len(spec.inputs), "input"))
+        st.badge(count(len(spec.outputs), "answer"), color="orange")
         for way in dict.fromkeys(WAYS[s.strategy] for s in spec.steps if s.strategy in WAYS):
-            st.badge(way, color="gray", width="content")
+            st.badge(way, color="gray")
 
 
 STEPS = (
@@ -80,9 +79,8 @@ STEPS = (
 
 def first_steps(ready: ProjectRow | None) -> None:
     """Lead through a first run; `ready` is the sample project, None where it was deleted."""
-    with st.container(border=True, key="first_steps"):
-        st.markdown("**Your first result in three minutes**")
-        with st.grid(3, gap="small", min_column_width=220, key="first_steps_grid"):
+    with card("first_steps", "Your first result in three minutes"):
+        with st.grid(3, min_column_width=220, key="first_steps_grid"):
             for at, (icon, title, what) in enumerate(STEPS, 1):
                 with st.container(gap="xxsmall", key=f"first_step_{at}"):
                     st.markdown(f":material/{icon}: **{at}. {title}**")
@@ -147,7 +145,7 @@ def run_list(runs: Sequence[RunRow], names: Mapping[str, str]) -> None:
     if picked and picked[0] < len(shown):
         run = shown[picked[0]]
         page = "results" if run.result else "run"
-        st.switch_page(PAGES[page], query_params={"project": run.project_id, "run": run.id})
+        st.switch_page(page_path(page), query_params={"project": run.project_id, "run": run.id})
     st.caption("Select a run to open it.")
 
 
@@ -182,22 +180,16 @@ def running_now(runs: Sequence[RunRow], names: Mapping[str, str]) -> None:
 
 def _cards(ids: list[str], names: Mapping[str, str]) -> None:
     runs = [r for r in reading.runs() if r.id in ids]
-    with st.grid(3, gap="small", min_column_width=270, key="running_now"):
+    with st.grid(3, min_column_width=270, key="running_now"):
         for run in runs:
             word, colour, icon = STATES[run.state]
-            with st.container(border=True, height="stretch", gap="xsmall", key=f"going_{run.id}"):
+            with card(f"going_{run.id}", height="stretch", gap="xsmall"):
                 st.markdown(
                     f"**{escape_markdown(names.get(run.project_id, run.title), 60)}** :{colour}[{icon} {word}]"
                 )
                 done = progress(run)
                 st.progress(min(1.0, done or 0.0))
                 st.caption(f"{short(run.calls)} calls so far")
-                st.page_link(
-                    PAGES["run"],
-                    label="Look at it",
-                    icon=":material/monitoring:",
-                    query_params={"project": run.project_id, "run": run.id},
-                    width="content",
-                )
+                link("run", "Look at it", "monitoring", project=run.project_id, run=run.id)
     if any(r.state not in GOING for r in runs):
         st.rerun()

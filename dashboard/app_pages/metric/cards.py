@@ -11,8 +11,9 @@ from pydantic import BaseModel
 
 from dashboard.app_pages.metric.code_editor import code_editor
 from dashboard.app_pages.metric.criteria import criteria_editor, weights_editor
+from dashboard.components.layout import callback, card, in_row, tile
 from dashboard.components.options_form import options_form
-from dashboard.components.page import Current, callback, worked_table
+from dashboard.components.page import Current, worked_table
 from dashboard.state import drafts, reading
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
@@ -57,11 +58,11 @@ def metric_options(now: Current) -> None:
     plain_case = len(outputs) < 2 and chosen.options.get("field") in (None, *outputs)
     hidden = {own} | ({"field", "every_output"} if plain_case else set())
     kept = {name: value for name, value in chosen.options.items() if name in hidden}
-    with st.container(border=True, key="metric_options"):
-        st.markdown(
-            f"**Options of “{metric.title}”**",
-            help=explain("metric", "Leave its options as they are if unsure."),
-        )
+    with card(
+        "metric_options",
+        f"Options of “{metric.title}”",
+        explain("metric", "Leave its options as they are if unsure."),
+    ):
         if editor is not None:
             editor(now, chosen.options)
         if set(model.model_fields) <= hidden:
@@ -106,7 +107,7 @@ def _in_front(now: Current, metric: type[Metric]) -> bool:
 def _cards(now: Current, metrics: list[type[Metric]], key: str) -> None:
     chosen = now.draft.metric.name if now.draft.metric else ""
     advised = advised_metric(now)
-    with st.grid(4, gap="small", min_column_width=340, key=key):
+    with st.grid(4, min_column_width=340, key=key):
         for metric in metrics:
             _card(now, metric, chosen, advised)
 
@@ -124,10 +125,8 @@ def advised_metric(now: Current) -> str:
 
 def _card(now: Current, metric: type[Metric], chosen: str, advised: str) -> None:
     mine = metric.name == chosen
-    with st.container(
-        border=True, height="stretch", key=f"metric_{metric.name}", vertical_alignment="distribute"
-    ):
-        with st.container(gap="small", key=f"metric_body_{metric.name}"):
+    with tile(f"metric_{metric.name}"):
+        with st.container(key=f"metric_body_{metric.name}"):
             _body(metric, mine=mine, advised=metric.name == advised)
         st.button(
             "In use" if mine else "Use this",
@@ -135,18 +134,17 @@ def _card(now: Current, metric: type[Metric], chosen: str, advised: str) -> None
             type="primary" if not chosen and metric.name == advised else "secondary",
             disabled=mine,
             help="This metric is in use already." if mine else None,
-            on_click=callback(_use),
-            args=(now.id, metric.name),
+            on_click=callback(_use, now.id, metric.name),
         )
 
 
 def _body(metric: type[Metric], *, mine: bool, advised: bool) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", key=f"metric_head_{metric.name}"):
+    with in_row(f"metric_head_{metric.name}"):
         st.markdown(f"**{metric.title}**", width="content")
         if mine:
-            st.badge("In use", icon=":material/check:", color="green", width="content")
+            st.badge("In use", icon=":material/check:", color="green")
         elif advised:
-            st.badge("Fits your answers", color="blue", width="content")
+            st.badge("Fits your answers")
     st.caption(metric.plain)
     worked_table(
         (

@@ -9,7 +9,8 @@ from typing import Any
 import streamlit as st
 
 from dashboard.app_pages.metric.preview import shown_of
-from dashboard.components.page import Current, callback, show_error
+from dashboard.components.layout import callback, in_row, show_error
+from dashboard.components.page import Current
 from dashboard.components.runs import WHOLE_PERCENT, in_percent
 from dashboard.state import drafts, preview
 from dashboard.state.feedback import answer_text
@@ -53,14 +54,13 @@ def code_editor(now: Current, options: Mapping[str, object]) -> None:
             height=220,
             help="Python with the names expected, answer, example and prediction. The last line gives the score, 0 to 1, or "
             "{'score': ..., 'feedback': ...}.",
-            on_change=callback(_changed),
-            args=(now.id, key),
+            on_change=callback(_changed, now.id, key),
         )
         st.caption("It runs in a sandbox: no files, no network, no packages. Press Ctrl+Enter to save it.")
         wrong = syntax_problem(str(st.session_state.get(key, code)))
         if wrong:
             st.markdown(f":red[:material/error:] {escape_markdown(wrong)}")
-        with st.container(horizontal=True, key="code_bar"):
+        with in_row("code_bar", "top"):
             reason = wrong or preview.why_not(now.draft)
             if st.button(
                 "Test the code",
@@ -74,7 +74,7 @@ def code_editor(now: Current, options: Mapping[str, object]) -> None:
                 _test(now)
             with st.popover("Start from an example", icon=":material/lightbulb:"):
                 for title, text in EXAMPLES.items():
-                    st.button(title, key=f"code_{title}", on_click=callback(_take), args=(now.id, key, text))
+                    st.button(title, key=f"code_{title}", on_click=callback(_take, now.id, key, text))
     with right:
         _code_preview(now)
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components.page import Current, callback, show_error
+from dashboard.components.layout import callback, in_row, show_error
+from dashboard.components.page import Current
 from dashboard.state import drafts, reading
 from dashboard.views.glossary import explain
 from dashboard.views.prompts import text_of
@@ -40,17 +41,14 @@ def criteria_editor(now: Current, options: Mapping[str, object]) -> None:
             help=explain("judge"),
         )
         for at, (one, line) in enumerate(ids.items(), 1):
-            with st.container(
-                horizontal=True, vertical_alignment="center", gap="xsmall", key=f"criterion_{at}"
-            ):
+            with in_row(f"criterion_{at}", gap="xsmall"):
                 st.text_input(
                     f"Criterion {at}",
                     line,
                     key=_key(now.id, one),
                     placeholder="What do you look for?",
                     label_visibility="collapsed",
-                    on_change=callback(_changed),
-                    args=(now.id,),
+                    on_change=callback(_changed, now.id),
                 )
                 st.button(
                     "",
@@ -61,17 +59,15 @@ def criteria_editor(now: Current, options: Mapping[str, object]) -> None:
                     help="Take this criterion out."
                     if len(ids) > 1
                     else "A judge needs one criterion at least.",
-                    on_click=callback(_drop),
-                    args=(now.id, one),
+                    on_click=callback(_drop, now.id, one),
                 )
         there = set(text.splitlines())
-        with st.container(horizontal=True, key="criterion_bar"):
+        with in_row("criterion_bar", "top"):
             st.button(
                 "Add a criterion",
                 key="add_criterion",
                 icon=":material/add:",
-                on_click=callback(_add),
-                args=(now.id, ""),
+                on_click=callback(_add, now.id, ""),
             )
             idea = next((i for i in IDEAS if i not in there), "")
             if idea:
@@ -80,8 +76,7 @@ def criteria_editor(now: Current, options: Mapping[str, object]) -> None:
                     key="add_idea",
                     type="tertiary",
                     help="Add this one.",
-                    on_click=callback(_add),
-                    args=(now.id, idea),
+                    on_click=callback(_add, now.id, idea),
                 )
     with right, st.expander("The prompt the judge gets", icon=":material/visibility:", key="judge_prompt"):
         _preview(now, options)
@@ -166,7 +161,7 @@ def weights_editor(now: Current, options: Mapping[str, object]) -> None:
         "The score is the weighted mean: a metric of weight 2 counts twice as much as one of weight 1."
     )
     for name, weight in parts.items():
-        with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"part_{name}"):
+        with in_row(f"part_{name}"):
             metric = BY_NAME[name]
             with st.container(gap="xxsmall", key=f"part_name_{name}"):
                 st.markdown(f"**{metric.title}**")
@@ -179,10 +174,9 @@ def weights_editor(now: Current, options: Mapping[str, object]) -> None:
                 key=f"weight_{now.id}_{name}",
                 label_visibility="collapsed",
                 width=130,
-                on_change=callback(_weighed),
-                args=(now.id, name),
+                on_change=callback(_weighed, now.id, name),
             )
-            st.badge(f"{100 * weight / total:.0f} %", color="blue", width="content")
+            st.badge(f"{100 * weight / total:.0f} %")
             st.button(
                 "",
                 key=f"drop_part_{name}",
@@ -190,8 +184,7 @@ def weights_editor(now: Current, options: Mapping[str, object]) -> None:
                 type="tertiary",
                 disabled=len(parts) < 2,
                 help="Take this metric out." if len(parts) > 1 else "One metric at least must stay.",
-                on_click=callback(_set),
-                args=(now.id, name, None),
+                on_click=callback(_set, now.id, name, None),
             )
     others = [name for name in BY_NAME if name not in parts]
     added = st.selectbox(

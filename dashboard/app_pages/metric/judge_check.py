@@ -5,7 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.app_pages.metric.preview import ask, refusal, shown_of
-from dashboard.components.page import Current, callback
+from dashboard.components.layout import callback, card, choose, in_row
+from dashboard.components.page import Current
 from dashboard.state import feedback, preview
 from dashboard.state.feedback import answer_text, grade_key
 from dashboard.state.preview import Preview
@@ -36,7 +37,7 @@ def judge_check(now: Current) -> None:
         reason = refusal(now)
         shown = shown_of(now)
         if shown is None or len(shown.rows) <= preview.TRIED:
-            with st.container(horizontal=True, vertical_alignment="center", key="judge_bar"):
+            with in_row("judge_bar"):
                 if st.button(
                     "Bring twenty answers",
                     key="bring_answers",
@@ -65,7 +66,7 @@ def _check(now: Current, shown: Preview, dataset: str) -> None:
     found = agreement(mine, theirs)
     _headline(found, len(mine), len(rows))
     differ = {*found.kinder, *found.stricter}
-    which = st.segmented_control(
+    which = choose(
         "Show",
         ["To grade", "All", "Where you differ"],
         default="To grade" if len(mine) < len(rows) else "Where you differ",
@@ -73,8 +74,6 @@ def _check(now: Current, shown: Preview, dataset: str) -> None:
             f"{w} ({ {'To grade': len(rows) - len(mine), 'All': len(rows)}.get(w, len(differ)) })"
         ),
         key=f"judge_show_{now.id}",
-        label_visibility="collapsed",
-        required=True,
     )
     picked = [
         r for r in rows if which == "All" or (r.row not in mine if which == "To grade" else r.row in differ)
@@ -108,7 +107,7 @@ def _headline(found: Agreement, graded: int, rows: int) -> None:
 
 def _one(now: Current, shown: Preview, row: Outcome, outputs: list[str], mine: float | None) -> None:
     values = shown.rows.get(row.row, {})
-    with st.container(border=True, key=f"grade_{row.row}"):
+    with card(f"grade_{row.row}"):
         _inputs({name: as_text(value) for name, value in values.items() if name not in outputs})
         left, right = st.columns(2, gap="medium")
         for column, title, text in (
@@ -118,7 +117,7 @@ def _one(now: Current, shown: Preview, row: Outcome, outputs: list[str], mine: f
             with column:
                 st.caption(title)
                 st.text(text or "(empty)")
-        with st.container(horizontal=True, vertical_alignment="center", key=f"grade_bar_{row.row}"):
+        with in_row(f"grade_bar_{row.row}"):
             key = f"mine_{now.id}_{row.row}"
             st.segmented_control(
                 "Your grade",
@@ -127,15 +126,12 @@ def _one(now: Current, shown: Preview, row: Outcome, outputs: list[str], mine: f
                 format_func=lambda m: MARKS[m],
                 key=key,
                 label_visibility="collapsed",
-                on_change=callback(_graded),
-                args=(now, row, outputs, key),
-                width="content",
+                on_change=callback(_graded, now, row, outputs, key),
             )
             if mine is not None and row.error is None:
                 st.badge(
                     f"The metric says {100 * row.score:.0f} %",
                     color="green" if level(row.score) == mine else "orange",
-                    width="content",
                 )
         if mine is not None and row.feedback:
             st.caption("Why, in the metric's words")

@@ -6,7 +6,8 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components.page import Current, show_error
+from dashboard.components.layout import card, in_row, show_error
+from dashboard.components.page import Current
 from dashboard.components.runs import WHOLE_PERCENT, in_percent
 from dashboard.state import models, preview
 from dashboard.state.feedback import answer_text
@@ -24,17 +25,17 @@ from engine.runs.spec import ModelChoice
 
 def metric_try(now: Current) -> None:
     """Offer to try the metric, and show what came of it."""
-    with st.container(border=True, key="metric_try"):
-        st.markdown(
-            "**Try it on ten rows**",
-            help=explain(
-                "metric",
-                "Here your prompt answers ten of the rows a search would learn from; rows of the final test are not touched.",
-            ),
-        )
+    with card(
+        "metric_try",
+        "Try it on ten rows",
+        explain(
+            "metric",
+            "Here your prompt answers ten of the rows a search would learn from; rows of the final test are not touched.",
+        ),
+    ):
         reason = refusal(now)
         shown = shown_of(now)
-        with st.container(horizontal=True, vertical_alignment="center", key="metric_try_bar"):
+        with in_row("metric_try_bar"):
             if st.button(
                 "Try it on ten rows" if shown is None else "Answer them again",
                 key="try_metric",
@@ -88,7 +89,7 @@ def preview_table(now: Current, shown: Preview) -> None:
     if pipeline is None:
         return
     if shown.metric != preview.metric_stamp(now.draft):
-        with st.container(horizontal=True, vertical_alignment="center", key="rescore_bar"):
+        with in_row("rescore_bar"):
             st.markdown(
                 ":orange[:material/update:] The metric has changed since; these are its old scores.",
                 width="content",

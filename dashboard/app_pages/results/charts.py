@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.app_pages.results.compare import add_candidate
+from dashboard.components.layout import card
 from dashboard.components.plot import plot
 from dashboard.components.runs import PERCENT, in_percent
 from dashboard.state import candidates, reading
@@ -211,11 +212,15 @@ def candidate_family(run: RunRow, best_id: str, picked: Sequence[ComparedCandida
     clicked: list[Any] = []
     st.caption("Click a prompt to compare it with the others in the first tabs.")
     left, right = st.columns(2, gap="medium")
-    with left, st.container(border=True, height="stretch", key="lineage_card"):
-        st.markdown(
-            "**What came from what**",
-            help=explain("family", "Move over a dot to read why it exists."),
-        )
+    with (
+        left,
+        card(
+            "lineage_card",
+            "What came from what",
+            explain("family", "Move over a dot to read why it exists."),
+            height="stretch",
+        ),
+    ):
         shown = family(tried, best_id)
         nodes = lineage(shown, best_id)
         if any(n.parents for n in nodes):
@@ -225,11 +230,15 @@ def candidate_family(run: RunRow, best_id: str, picked: Sequence[ComparedCandida
                 st.caption(f"The best {len(shown):,} of {len(tried):,} prompts, and those they came from.")
         else:
             st.caption("No prompt was made from another one in this run.")
-    with right, st.container(border=True, height="stretch", key="cost_card"):
-        st.markdown(
-            "**Quality against cost**",
-            help=f"Up is better, left is cheaper; grey ones are beaten outright. {explain('beaten outright')}",
-        )
+    with (
+        right,
+        card(
+            "cost_card",
+            "Quality against cost",
+            f"Up is better, left is cheaper; grey ones are beaten outright. {explain('beaten outright')}",
+            height="stretch",
+        ),
+    ):
         trials = whole_trials(reading.snapshot(run).trials)
         found = fewer(variants(tried, trials, candidates.row_tokens(run), best_id))
         if len(found) == 1:

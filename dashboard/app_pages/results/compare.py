@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from dashboard.components.page import callback
+from dashboard.components.layout import callback, choose, in_row
 from dashboard.components.prompt_diff import prompt_diff, prompt_text
 from dashboard.state import candidates
 from dashboard.state.candidates import MOST, ComparedCandidate, key_of
@@ -28,7 +28,7 @@ def candidate_picker(run: RunRow, best: str, runs: Sequence[RunRow]) -> list[Com
     keys = [c.key for c in picked]
     key = _widget_key(run.id, keys)
     shown = distinct(names)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="compared_bar"):
+    with in_row("compared_bar", "bottom"):
         st.multiselect(
             "Prompts to compare",
             list(shown),
@@ -36,8 +36,7 @@ def candidate_picker(run: RunRow, best: str, runs: Sequence[RunRow]) -> list[Com
             format_func=lambda k: shown.get(k, k),
             key=key,
             max_selections=MOST,
-            on_change=callback(_picked),
-            args=(key,),
+            on_change=callback(_picked, key),
             help="Up to four. The others are compared with the first one.",
         )
         full = len(picked) >= MOST
@@ -121,19 +120,11 @@ def candidate_compare(found: Sequence[ComparedCandidate]) -> None:
     heads(found)
     one_step = max((len(c.candidate.candidate.steps) for c in found), default=0) < 2
     view = "In one"
-    with st.container(horizontal=True, vertical_alignment="center", key="diff_bar"):
+    with in_row("diff_bar"):
         if len(found) == 2:
-            view = st.segmented_control(
-                "View",
-                ["Side by side", "In one"],
-                default="Side by side",
-                key="diff_view",
-                label_visibility="collapsed",
-                required=True,
-                width="content",
-            )
+            view = choose("View", ["Side by side", "In one"], default="Side by side", key="diff_view")
         only = not one_step and st.toggle(
-            "Only steps that differ", True, key="diff_only", persist_state="session", width="content"
+            "Only steps that differ", True, key="diff_only", persist_state="session"
         )
     first = found[0].candidate.candidate.steps
     same: list[str] = []
@@ -176,7 +167,7 @@ def _step(path: str, states: Sequence[StepState], *, split: bool) -> None:
         _descriptions(before, others[0])
         _demos((before, others[0]), path)
         return
-    columns = st.columns(len(states), gap="small")
+    columns = st.columns(len(states))
     for at, (column, state) in enumerate(zip(columns, states, strict=True)):
         with column:
             st.markdown("**Instruction**")

@@ -15,7 +15,8 @@ from dashboard.app_pages.results.charts import (
 )
 from dashboard.app_pages.results.compare import candidate_compare, candidate_picker, heads
 from dashboard.app_pages.results.rows import row_matrix, split_choice
-from dashboard.components.page import show_error, tune_link
+from dashboard.components.layout import card, in_row, link, show_error
+from dashboard.components.page import tune_link
 from dashboard.components.plot import plot
 from dashboard.components.runs import verdict_card
 from dashboard.state import candidates, reading
@@ -35,7 +36,7 @@ def kpi_cards(result: Mapping[str, Any]) -> None:
     """Show score, interval, cost and latency, the best prompt against the baseline."""
     verdict, before, after = result["verdict"], result["baseline"], result["best"]
     kept = verdict.get("kind") == "unchanged"
-    with st.grid(4 if kept else 6, key="kpis", gap="small", min_column_width=200 if kept else 230):
+    with st.grid(4 if kept else 6, key="kpis", min_column_width=200 if kept else 230):
         _card(
             "Starting prompt" if kept else "Baseline",
             percent(before["test"]),
@@ -82,9 +83,7 @@ def _gain(verdict: Mapping[str, Any], after: Mapping[str, Any]) -> None:
 
 
 def _card(name: str, value: str, *, delta: str | None = None, inverse: bool = False, help: str = "") -> None:  # noqa: A002 - Streamlit's name
-    with st.container(
-        border=True, height="stretch", key=f"kpi_{name.lower().replace(' ', '_').replace(',', '')}"
-    ):
+    with card(f"kpi_{name.lower().replace(' ', '_').replace(',', '')}", height="stretch"):
         st.metric(name, value, delta=delta, delta_color="inverse" if inverse else "normal", help=help)
 
 
@@ -158,8 +157,7 @@ def results_view(run: RunRow) -> None:
 
 def nothing_yet(run: RunRow | None) -> None:
     """Say why there are no results, and where to go."""
-    with st.container(border=True, key="no_results"):
-        st.markdown("**No results yet**")
+    with card("no_results", "No results yet"):
         if run is None:
             st.caption("Start a run on the Tune page; its verdict, prompts and rows will be shown here.")
             tune_link()
@@ -172,7 +170,7 @@ def nothing_yet(run: RunRow | None) -> None:
 
 
 def _without_result(run: RunRow) -> None:
-    with st.container(border=True, key="no_verdict"):
+    with card("no_verdict"):
         if run.is_over or run.state == "lost":
             st.markdown("**This run has no verdict**")
             st.caption(escape_markdown(run.message) or "It ended before the final test.")
@@ -182,19 +180,18 @@ def _without_result(run: RunRow) -> None:
                 "These are the prompts so far, on the rows that choose among them. The verdict comes with the final test, "
                 "at the end."
             )
-        with st.container(horizontal=True, vertical_alignment="center", key="no_verdict_bar"):
+        with in_row("no_verdict_bar"):
             _watch(run)
             if not run.is_over and run.state != "lost":
                 st.button("Look again", key="look_again", icon=":material/refresh:")
 
 
 def _watch(run: RunRow) -> None:
-    st.page_link(
-        "app_pages/run/page.py",
-        label="Look at the run" if run.is_over or run.state == "lost" else "Watch it",
-        icon=":material/monitoring:",
-        query_params={"run": run.id},
-        width="content",
+    link(
+        "run",
+        "Look at the run" if run.is_over or run.state == "lost" else "Watch it",
+        "monitoring",
+        run=run.id,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from dashboard.app_pages.try_it.answers import ROLES, TALL, calls_view
-from dashboard.components.page import callback, show_error
+from dashboard.components.layout import callback, card, choose, in_row, show_error
 from dashboard.state import candidates, feedback, models, playground, reading
 from dashboard.state.candidates import SPLITS, ComparedCandidate
 from dashboard.state.feedback import answer_text
@@ -48,10 +48,8 @@ def row_drill(
     spec = reading.run_spec(run)
     outputs = [f.name for f in spec.pipeline.outputs]
     said = {r.candidate_id: r for r in feedback.rows(run.project_id, spec.dataset) if r.row == line.row}
-    with st.container(border=True, key="whole_row"):
-        with st.container(
-            horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="row_head"
-        ):
+    with card("whole_row"):
+        with in_row("row_head", side="distribute"):
             st.markdown(f"**Row {line.number}**", width="content")
             st.button(
                 "Close", key="close_row", icon=":material/close:", type="tertiary", on_click=callback(_close)
@@ -60,13 +58,13 @@ def row_drill(
             if name not in outputs:
                 st.caption(escape_markdown(name))
                 st.text(as_text(value))
-        with st.container(horizontal=True, gap="small", vertical_alignment="center", key="row_expected"):
-            st.badge("The right answer", color="blue", icon=":material/flag:", width="content")
-            st.text(answer_text(values, outputs), width="content")
+        with in_row("row_expected"):
+            st.badge("The right answer", icon=":material/flag:")
+            st.text(answer_text(values, outputs))
         for at, (column, one, outcome) in enumerate(
             zip(st.columns(len(found), gap="medium"), found, line.outcomes, strict=True)
         ):
-            with column, st.container(border=True, height="stretch", key=f"drill_{at}"):
+            with column, card(f"drill_{at}", height="stretch"):
                 _answer(one, outcome, outputs, at)
                 _opinion(run, spec, one, outcome, said.get(one.candidate.id), tested=tested)
         if tested and not read_only():
@@ -80,21 +78,15 @@ def row_drill(
 
 def _answer(one: ComparedCandidate, outcome: Outcome, outputs: Sequence[str], at: int) -> None:
     right, wrong = outcome.score >= 1, outcome.score <= 0
-    with st.container(
-        horizontal=True,
-        horizontal_alignment="distribute",
-        vertical_alignment="center",
-        key=f"drill_head_{at}",
-    ):
+    with in_row(f"drill_head_{at}", side="distribute"):
         st.markdown(f"**{escape_markdown(one.name, 80)}**", width="content")
         if outcome.error is not None:
-            st.badge("Failed", color="red", icon=":material/error:", width="content")
+            st.badge("Failed", color="red", icon=":material/error:")
         else:
             st.badge(
                 "Right" if right else "Wrong" if wrong else f"{100 * outcome.score:.0f} %",
                 color="green" if right else "red" if wrong else "orange",
                 icon=":material/check:" if right else ":material/close:" if wrong else ":material/percent:",
-                width="content",
             )
     if outcome.error is not None:
         st.text(outcome.error)
@@ -134,13 +126,12 @@ def _opinion(
     key = f"{one.key}_{outcome.row}".replace(".", "_")
     answer = answer_text(outcome.prediction, [f.name for f in spec.pipeline.outputs])
     place = (run.project_id, spec.dataset, outcome.row, (one.run.id, one.candidate.id))
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"opinion_{key}"):
+    with in_row(f"opinion_{key}"):
         st.feedback(
             "thumbs",
             key=f"thumbs_{key}",
             default=None if said is None or not said.thumbs else int(said.thumbs > 0),
-            on_change=callback(_save_feedback),
-            args=(place, answer, key),
+            on_change=callback(_save_feedback, place, answer, key),
         )
         st.text_input(
             "Why",
@@ -148,8 +139,7 @@ def _opinion(
             key=f"reason_{key}",
             placeholder="What is good or wrong about it?",
             label_visibility="collapsed",
-            on_change=callback(_save_feedback),
-            args=(place, answer, key),
+            on_change=callback(_save_feedback, place, answer, key),
         )
     if said is not None and not tested:
         st.caption(":green[:material/check:] The next run will read this.")
@@ -310,15 +300,13 @@ def split_choice(found: Sequence[ComparedCandidate], *, key: str = "compare_spli
         return None
     picked: str = there[0]
     if len(there) > 1:
-        picked = st.segmented_control(
+        picked = choose(
             "Rows",
             there,
             default=there[0],
             format_func=lambda s: SPLITS[s],
             key=key,
             bind="query-params",
-            required=True,
-            label_visibility="collapsed",
             help=f"{explain('rows to choose by')} {explain('final test')}",
         )
     else:
@@ -343,7 +331,7 @@ def _filtered(
     kept = st.session_state.get("row_filter")
     if kept is not None and kept not in options:
         del st.session_state["row_filter"]
-    which: Show = st.segmented_control(
+    which: Show = choose(
         "Show",
         options,
         default=asked
@@ -354,8 +342,6 @@ def _filtered(
         format_func=lambda f: f"{f} ({found[f]})",
         key="row_filter",
         on_change=callback(_filter_chosen),
-        label_visibility="collapsed",
-        required=True,
     )
     wrong = {cause: ids for cause, ids in causes(lined, values, outputs) if len(ids) > 1}
     if wrong:

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.app_pages.run.requests import run_actions, run_requests
-from dashboard.components.page import PAGES, callback, show_error, static_text
+from dashboard.components.layout import callback, card, in_row, page_path, show_error, static_text
 from dashboard.components.plot import plot
 from dashboard.components.runs import PERCENT, STATES, in_percent, state_badge, verdict_card
 from dashboard.state import reading
@@ -29,8 +29,8 @@ def trial_card(seen: Snapshot, trial: TrialRow) -> None:
     run = seen.run
     found = {c.id: c for c in reading.candidates(run.id)}
     row = found.get(trial.candidate_id)
-    with st.container(border=True, key="trial_card"):
-        with st.container(horizontal=True, horizontal_alignment="distribute", key="trial_head"):
+    with card("trial_card"):
+        with in_row("trial_head", "top", side="distribute"):
             score = "in progress" if trial.score is None else f"{100 * trial.score:.1f} %"
             st.markdown(
                 f"**{_name(row)}** · {score} on {trial.rows_done} of {trial.rows_total} {trial.split} rows"
@@ -171,18 +171,17 @@ def running_runs(run_id: str) -> None:
     others = [r for r in reading.runs() if r.state in ("running", "paused", "queued") and r.id != run_id]
     if not others:
         return
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="running_runs"):
+    with in_row("running_runs"):
         st.caption("Also going on", width="content")
         for run in others[:MOST_LISTED]:
             word, _, icon = STATES[run.state]
             done = progress(run)
             share = f" · {100 * done:.0f} %" if done else ""
             st.page_link(
-                PAGES["run"],
+                page_path("run"),
                 label=f"{escape_markdown(run.title, 48)} · {word.lower()}{share}",
                 icon=icon,
                 query_params={"project": run.project_id, "run": run.id},
-                width="content",
             )
         if len(others) > MOST_LISTED:
             st.caption(f"and {len(others) - MOST_LISTED} more", width="content")
@@ -202,7 +201,7 @@ def _draw(run_id: str, was_over: bool) -> None:
     run, live = seen.run, "" if seen.run.is_over else seen.run.id
     shown = _cached_parts(run.id, run.revision, run.state, seen)
     name, actions = st.columns([2, 5], vertical_alignment="center")
-    with name, st.container(horizontal=True, vertical_alignment="center", key="run_head"):
+    with name, in_row("run_head"):
         st.subheader(escape_markdown(run.title, 120), anchor=False, width="content")
         state_badge(run)
     with actions:
@@ -240,14 +239,14 @@ def _score_chart(chart: dict[str, Any], live: str) -> int | None:
     """Draw the chart of scores; return the chosen trial, which is kept in the address."""
     text = st.query_params.get("trial", "")
     chosen = int(text) if text.isdecimal() and len(text) < 9 else None
-    with st.container(border=True, key="chart_card"):
-        st.markdown(
-            "**Scores of the prompts**",
-            help=explain(
-                "candidate",
-                "Each dot is one, scored on some rows, and is joined to those it came from. Click one to see it.",
-            ),
-        )
+    with card(
+        "chart_card",
+        "Scores of the prompts",
+        explain(
+            "candidate",
+            "Each dot is one, scored on some rows, and is joined to those it came from. Click one to see it.",
+        ),
+    ):
         clicked = plot(
             chart["figure"],
             key="scores",

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from dashboard.app_pages.run.live import live_run, running_runs
+from dashboard.components.layout import card
 from dashboard.components.page import current, tune_link
 from dashboard.components.runs import current_run, run_picker
 from dashboard.components.wizard import wizard_header
@@ -23,8 +24,7 @@ else:
     words = None
 wizard_header("run", words)
 if run_id is None:
-    with st.container(border=True, key="no_run"):
-        st.markdown("**No run yet**")
+    with card("no_run", "No run yet"):
         st.caption("A run tries prompts on your examples and keeps the best. Start one on the Tune page.")
         tune_link()
 else:

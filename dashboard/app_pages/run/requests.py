@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components.page import callback, press
+from dashboard.components.layout import callback, card, in_row, press
 from dashboard.state import launching, models, reading
 from dashboard.state.selection import read_only
 from dashboard.state.snapshot import Snapshot
@@ -26,14 +26,13 @@ def run_actions(seen: Snapshot) -> None:
     run = seen.run
     if read_only():
         return
-    with st.container(horizontal=True, horizontal_alignment="right", key="run_actions"):
+    with in_row("run_actions", "top", side="right"):
         if run.state == "running":
             st.button(
                 "Pause",
                 icon=":material/pause:",
                 key="pause_run",
-                on_click=callback(launching.pause),
-                args=(run.id,),
+                on_click=callback(launching.pause, run.id),
                 disabled=run.pause_requested or run.stop_requested,
                 help="Calls already under way finish; nothing is lost.",
             )
@@ -45,8 +44,7 @@ def run_actions(seen: Snapshot) -> None:
                 icon=":material/play_arrow:",
                 key="resume_run",
                 type="primary",
-                on_click=callback(launching.resume),
-                args=(run.id,),
+                on_click=callback(launching.resume, run.id),
             )
         if run.state in ("lost", "failed", "stopped"):
             st.button(
@@ -54,8 +52,7 @@ def run_actions(seen: Snapshot) -> None:
                 icon=":material/play_arrow:",
                 key="restart_run",
                 type="primary",
-                on_click=callback(_go_on),
-                args=(run.id,),
+                on_click=callback(_go_on, run.id),
                 help="Starts its process again. Every call that was paid for is answered from the cache, so nothing is bought twice.",
             )
         if run.state in ("running", "paused", "queued"):
@@ -63,8 +60,7 @@ def run_actions(seen: Snapshot) -> None:
                 "Stop and keep the best",
                 icon=":material/stop:",
                 key="stop_run",
-                on_click=callback(launching.stop),
-                args=(run.id,),
+                on_click=callback(launching.stop, run.id),
                 disabled=run.stop_requested,
                 help="Ends the search now. The best prompt so far is kept and tested.",
             )
@@ -108,7 +104,7 @@ def run_requests(seen: Snapshot) -> None:
     """Show the latest requests of a run with their answers."""
     if not seen.requests:
         return
-    with st.container(border=True, key="requests", gap="xsmall"):
+    with card("requests", gap="xsmall"):
         for request in reversed(seen.requests[-SHOWN:]):
             icon, colour = _mark(request)
             said = request.answer or (

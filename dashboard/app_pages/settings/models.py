@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.components.page import callback, press
+from dashboard.components.layout import callback, card, in_row, press
 from dashboard.state import drafts, models, reading
 from dashboard.state.models import key_variable, own_key_variable, price_words, title_of
 from dashboard.state.selection import check, read_only
@@ -21,17 +21,15 @@ SHOWN = 8
 
 def found_models() -> None:
     """Show what was found, each model with a button that adds it."""
-    with st.container(border=True, key="found_models"):
-        with st.container(horizontal=True, vertical_alignment="center", key="found_head"):
+    with card("found_models"):
+        with in_row("found_head"):
             st.markdown(
                 "**Found on this machine**",
                 help="Ollama, LM Studio and vLLM are looked for at their usual addresses on this machine, and API keys in its "
                 "environment. Nothing leaves the machine.",
                 width="stretch",
             )
-            if st.button(
-                "Look again", key="found_again", type="tertiary", icon=":material/refresh:", width="content"
-            ):
+            if st.button("Look again", key="found_again", type="tertiary", icon=":material/refresh:"):
                 _servers.clear()
         servers, providers = _servers(), providers_with_key()
         there = {m.name for m in reading.saved_models()}
@@ -73,7 +71,7 @@ def _provider(provider: Provider, there: set[str]) -> None:
 
 
 def _adders(names: list[str], there: set[str], key: str) -> None:
-    with st.container(horizontal=True, gap="small", key=f"{key}_models"):
+    with in_row(f"{key}_models", "top"):
         for name in names:
             known = name in there
             st.button(
@@ -84,8 +82,7 @@ def _adders(names: list[str], there: set[str], key: str) -> None:
                 help="It is in the list already."
                 if known
                 else "Add it to the models that projects can choose.",
-                on_click=callback(drafts.add_model),
-                args=(ModelChoice(name=name),),
+                on_click=callback(drafts.add_model, ModelChoice(name=name)),
             )
 
 
@@ -94,10 +91,9 @@ OTHER = "Any other name"
 
 def model_form() -> None:
     """Show the form; what it makes is added to the list of models."""
-    with st.container(border=True, key="add_model"):
-        st.markdown("**Add a model**")
+    with card("add_model", "Add a model"):
         providers = {p.title: p for p in PROVIDERS if p.protocol != "offline"}
-        left, right = st.columns(2, gap="small")
+        left, right = st.columns(2)
         picked = left.selectbox(
             "Provider",
             [*providers, OTHER],
@@ -158,7 +154,7 @@ def _details(picked: str) -> tuple[str, float | None, int | None]:
             placeholder="The provider's usual one",
             help="Only its name is stored, never the key.",
         )
-        left, right = st.columns(2, gap="small")
+        left, right = st.columns(2)
         temperature = left.number_input(
             "Temperature",
             0.0,
@@ -215,7 +211,7 @@ def price_form(choice: ModelChoice, key: str) -> None:
             "In US dollars per million tokens (pieces of words). Estimates, money limits and spending use it."
             + (" This price is your own." if own else "")
         )
-        with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key=f"{key}_price_row"):
+        with in_row(f"{key}_price_row", "bottom"):
             given = [
                 st.number_input(
                     title,
@@ -257,16 +253,14 @@ def model_list() -> None:
 
 def _model(choice: ModelChoice, key: str) -> None:
     state = models.key_state(choice)
-    with st.container(border=True, key=key, gap="small"):
-        with st.container(horizontal=True, vertical_alignment="center", key=f"{key}_head"):
+    with card(key):
+        with in_row(f"{key}_head"):
             with st.container(gap="xxsmall", key=f"{key}_name"):
                 st.markdown(f"**{escape_markdown(title_of(choice), 80)}**")
                 st.caption(
                     f"{escape_markdown(price_words(choice))} · :{'green' if state.ok else 'orange'}[{escape_markdown(state.sentence)}]"
                 )
-            pressed = st.button(
-                "Test connection", key=f"{key}_test", icon=":material/network_check:", width="content"
-            )
+            pressed = st.button("Test connection", key=f"{key}_test", icon=":material/network_check:")
             if not is_offline(choice):
                 st.button(
                     "",
@@ -274,8 +268,7 @@ def _model(choice: ModelChoice, key: str) -> None:
                     key=f"{key}_remove",
                     type="tertiary",
                     help="Remove this model from the list",
-                    on_click=callback(drafts.remove_model),
-                    args=(choice,),
+                    on_click=callback(drafts.remove_model, choice),
                 )
         if not is_offline(choice):
             price_form(choice, key)
@@ -330,11 +323,10 @@ def _use_key(variable: str, typed: str, keep: bool) -> None:
 def _test(choice: ModelChoice) -> None:
     with st.spinner("Asking the model for one word"):
         report = models.check_connection(choice)
-    with st.container(horizontal=True, key="test_report", vertical_alignment="top"):
+    with in_row("test_report", "top"):
         st.badge(
             "It works" if report.ok else "It does not work",
             icon=":material/check_circle:" if report.ok else ":material/error:",
             color="green" if report.ok else "red",
-            width="content",
         )
         st.text(report.message)

@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard.app_pages.settings.models import found_models, model_form, model_list
 from dashboard.app_pages.settings.storage import spending_card, storage_card
-from dashboard.components.page import page_title
+from dashboard.components.layout import page_title
 
 page_title(
     "Settings",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.components.page import callback, small_table
+from dashboard.components.layout import callback, card, in_row
+from dashboard.components.page import small_table
 from dashboard.state import drafts, reading
 from dashboard.views.glossary import explain
 from dashboard.views.history import by_project
@@ -19,11 +20,11 @@ def spending_card() -> None:
     """Show every project's calls, tokens and money."""
     names = distinct({p.id: p.name for p in reading.projects(archived=True)})
     found = by_project(reading.runs(), names)
-    with st.container(border=True, key="spending_card"):
-        st.markdown(
-            "**Spent so far**",
-            help="By all runs, those stopped or failed too. Answers that were kept for reuse cost nothing again.",
-        )
+    with card(
+        "spending_card",
+        "Spent so far",
+        "By all runs, those stopped or failed too. Answers that were kept for reuse cost nothing again.",
+    ):
         if not found:
             st.caption("Nothing yet: no run was started.")
             return
@@ -54,12 +55,10 @@ def spending_card() -> None:
 def storage_card() -> None:
     """Show the call cache and the data folder."""
     size = reading.cache_size()
-    with st.container(border=True, key="cache_card"):
-        st.markdown(
-            "**Answers kept for reuse**",
-            help=explain("answer kept for reuse", "Also after a crash."),
-        )
-        with st.grid(3, gap="small", min_column_width=80, key="cache_figures"):
+    with card(
+        "cache_card", "Answers kept for reuse", explain("answer kept for reuse", "Also after a crash.")
+    ):
+        with st.grid(3, min_column_width=80, key="cache_figures"):
             st.metric("Answers", f"{size.replies:,}")
             st.metric("On disk", _bytes(size.bytes))
             st.metric("They cost", dollars(size.cost))
@@ -71,8 +70,7 @@ def storage_card() -> None:
             help="There is nothing to clear." if not size.replies else None,
             on_click=callback(_confirm),
         )
-    with st.container(border=True, key="folder_card"):
-        st.markdown("**Where everything is kept**")
+    with card("folder_card", "Where everything is kept"):
         st.code(str(data_home()), language=None)
         st.caption(
             "Projects, runs, files and exports, on this machine only. Set TUNEBOARD_HOME to use another folder."
@@ -89,7 +87,7 @@ def _clear_dialog() -> None:
     st.write(
         f"{count(size.replies, 'answer')} will be forgotten. Runs that are repeated or resumed will pay again."
     )
-    with st.container(horizontal=True, horizontal_alignment="right", key="clear_actions"):
+    with in_row("clear_actions", "top", side="right"):
         if st.button("Keep them", key="clear_no"):
             st.rerun()
         if st.button("Clear", key="clear_yes", type="primary"):

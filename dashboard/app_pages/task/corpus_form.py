@@ -10,7 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.components.guard import guarded
-from dashboard.components.page import callback, press
+from dashboard.components.layout import callback, choose, in_row, press
 from dashboard.state.selection import check
 from dashboard.state.steps import change_step
 from dashboard.views.glossary import explain
@@ -110,27 +110,24 @@ def corpus_form(project_id: str, step: StepSpec, at: int, key: str) -> None:
         f"**Where it looks** · {escape_markdown(words_of(options.corpus), 80)}",
         help=f"{explain('corpus')} {explain('passage')}",
     )
-    way = st.segmented_control(
+    way = choose(
         "Where the passages come from",
         ("Paste", "Upload"),
         default="Paste" if options.corpus.passages or not options.corpus.file else "Upload",
         key=f"corpus_way_{key}",
-        label_visibility="collapsed",
-        required=True,
     )
     if way == "Paste":
         _paste(project_id, options.corpus, at, key)
     else:
         _upload(project_id, at, key)
-    left, right = st.columns(2, gap="small", vertical_alignment="bottom")
+    left, right = st.columns(2, vertical_alignment="bottom")
     left.number_input(
         "Passages it takes",
         1,
         100,
         options.k,
         key=f"corpus_k_{key}",
-        on_change=callback(_set),
-        args=(project_id, at, f"corpus_k_{key}", "k"),
+        on_change=callback(_set, project_id, at, f"corpus_k_{key}", "k"),
         help="How many of the best-fitting passages are handed on.",
     )
     right.selectbox(
@@ -139,15 +136,14 @@ def corpus_form(project_id: str, step: StepSpec, at: int, key: str) -> None:
         index=list(RETRIEVERS).index(options.retriever),
         format_func=lambda name: RETRIEVERS[name],
         key=f"retriever_{key}",
-        on_change=callback(_set),
-        args=(project_id, at, f"retriever_{key}", "retriever"),
+        on_change=callback(_set, project_id, at, f"retriever_{key}", "retriever"),
         help="By words: passages with the same rare words. By meaning: passages that say something alike.",
     )
     _try(options, key)
     problem = st.session_state.get(f"corpus_problem_{key}")
     if problem:
-        with st.container(horizontal=True, vertical_alignment="center", key="corpus_problem"):
-            st.badge("Not usable", icon=":material/error:", color="red", width="content")
+        with in_row("corpus_problem"):
+            st.badge("Not usable", icon=":material/error:", color="red")
             st.text(problem)
 
 
@@ -158,8 +154,7 @@ def _paste(project_id: str, corpus: CorpusSpec, at: int, key: str) -> None:
         key=f"corpus_text_{key}",
         height=150,
         placeholder=PASTE,
-        on_change=callback(_pasted),
-        args=(project_id, at, key),
+        on_change=callback(_pasted, project_id, at, key),
     )
 
 
@@ -184,8 +179,9 @@ def _upload(project_id: str, at: int, key: str) -> None:
         "Search in these",
         key=f"use_corpus_{key}",
         type="primary",
-        on_click=callback(_uploaded),
-        args=(project_id, at, key, [(f.name, f.getvalue()) for f in files], column or ""),
+        on_click=callback(
+            _uploaded, project_id, at, key, [(f.name, f.getvalue()) for f in files], column or ""
+        ),
     )
 
 
@@ -193,7 +189,7 @@ def _try(options: StepOptions, key: str) -> None:
     corpus = options.corpus
     if not corpus.passages and not corpus.file:
         return
-    with st.container(horizontal=True, vertical_alignment="bottom", key=f"corpus_try_{key}"):
+    with in_row(f"corpus_try_{key}", "bottom"):
         query = st.text_input("Try a search", key=f"corpus_query_{key}", placeholder="Words to look for")
         why_not = "" if query.strip() else "Write something to look for first."
         pressed = press("Search", why_not, key=f"corpus_search_{key}")

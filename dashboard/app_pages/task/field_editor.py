@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components.guard import guarded, renew, revision
-from dashboard.components.page import callback
+from dashboard.components.layout import callback, card, in_row
 from dashboard.state.steps import (
     HELP,
     TYPES,
@@ -50,13 +50,8 @@ def field_editor(project_id: str, spec: PipelineSpec, at: int, side: Side) -> No
     step = spec.steps[at]
     fields = step.inputs if side == "inputs" else step.outputs
     title, term, what = TITLES[side]
-    with st.container(border=True, key=f"{side}_card"):
-        with st.container(
-            horizontal=True,
-            horizontal_alignment="distribute",
-            vertical_alignment="center",
-            key=f"{side}_head",
-        ):
+    with card(f"{side}_card"):
+        with in_row(f"{side}_head", side="distribute"):
             st.markdown(f"**{title}**", help=f"{what} {explain(term)}", width="content")
             _add_button(project_id, spec, at, side)
         if not fields:
@@ -67,9 +62,7 @@ def field_editor(project_id: str, spec: PipelineSpec, at: int, side: Side) -> No
                 else f"No field yet. Add one: for example {EXAMPLES[side]}"
             )
             return
-        for label, column in zip(
-            ("Name", "Type", "Description", ""), st.columns(WIDTHS, gap="small"), strict=True
-        ):
+        for label, column in zip(("Name", "Type", "Description", ""), st.columns(WIDTHS), strict=True):
             column.caption(label, help=HELP if label == "Type" else None)
         for place in range(len(fields)):
             _row(project_id, at, side, fields, place)
@@ -85,10 +78,8 @@ def _add_button(project_id: str, spec: PipelineSpec, at: int, side: Side) -> Non
             "Add a field",
             icon=":material/add:",
             key=f"add_{side}",
-            on_click=callback(_save),
-            args=(project_id, add_field, at, side),
+            on_click=callback(_save, project_id, add_field, at, side),
             type="tertiary",
-            width="content",
         )
         return
     st.menu_button(
@@ -101,17 +92,15 @@ def _add_button(project_id: str, spec: PipelineSpec, at: int, side: Side) -> Non
         ),
         icon=":material/add:",
         key=f"add_{side}_menu",
-        on_click=callback(_add_known),
-        args=(project_id, at, side),
+        on_click=callback(_add_known, project_id, at, side),
         type="tertiary",
-        width="content",
     )
 
 
 def _row(project_id: str, at: int, side: Side, fields: tuple[FieldSpec, ...], place: int) -> None:
     field = fields[place]
     key = f"{side}_{place}_{revision(project_id)}_{ident(project_id, at)}"
-    name, kind, description, tools = st.columns(WIDTHS, gap="small", vertical_alignment="center")
+    name, kind, description, tools = st.columns(WIDTHS, vertical_alignment="center")
     where = (project_id, at, side, place)
     _text_box(name, "Name", field.name, f"name_{key}", (*where, "name"), placeholder="message")
     titles = list(TYPES) if title_of(field) in TYPES else [*TYPES, title_of(field)]
@@ -121,8 +110,7 @@ def _row(project_id: str, at: int, side: Side, fields: tuple[FieldSpec, ...], pl
         index=titles.index(title_of(field)),
         key=f"type_{key}",
         label_visibility="collapsed",
-        on_change=callback(_changed),
-        args=(*where, "type", f"type_{key}"),
+        on_change=callback(_changed, *where, "type", f"type_{key}"),
     )
     _text_box(
         description,
@@ -145,15 +133,14 @@ def _row(project_id: str, at: int, side: Side, fields: tuple[FieldSpec, ...], pl
         _tool("arrow_downward", "Move down", f"down_{key}", last, move_field, (*where, 1))
         _tool("delete", "Remove this field", f"remove_{key}", "", remove_field, where)
     if field.choices:
-        _, values = st.columns([WIDTHS[0], sum(WIDTHS[1:])], gap="small")
+        _, values = st.columns([WIDTHS[0], sum(WIDTHS[1:])])
         values.multiselect(
             "Allowed values",
             list(field.choices),
             default=list(field.choices),
             key=f"choices_{key}_{len(field.choices)}",
             accept_new_options=True,
-            on_change=callback(_changed),
-            args=(*where, "choices", f"choices_{key}_{len(field.choices)}"),
+            on_change=callback(_changed, *where, "choices", f"choices_{key}_{len(field.choices)}"),
             help="The model must answer with exactly one of these. Type a new value and press Enter.",
             placeholder="Type a value and press Enter",
         )
@@ -187,8 +174,7 @@ def _text_box(
         key=key,
         label_visibility="collapsed",
         placeholder=placeholder,
-        on_change=callback(_changed),
-        args=(*where, key),
+        on_change=callback(_changed, *where, key),
     )
 
 
@@ -202,8 +188,7 @@ def _tool(
         key=key,
         help=off or label,
         disabled=bool(off),
-        on_click=callback(_save),
-        args=(project_id, change, *rest),
+        on_click=callback(_save, project_id, change, *rest),
         type="tertiary",
     )
 

@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard.app_pages.task.field_editor import ident
 from dashboard.app_pages.task.task_form import NO_MODEL
 from dashboard.components.guard import guarded, revision
-from dashboard.components.page import callback
+from dashboard.components.layout import callback
 from dashboard.state import reading
 from dashboard.state.models import key_state, not_in_settings, price_words, title_of
 from dashboard.state.steps import change_step, read_choices, readable
@@ -60,8 +60,7 @@ def pick_model(
         format_func=lambda m: m if isinstance(m, str) else title_of(m),
         key=where[3],
         help=what,
-        on_change=callback(_picked),
-        args=where,
+        on_change=callback(_picked, *where),
     )
     if chosen is None:
         return
@@ -122,21 +121,19 @@ def _when(project_id: str, spec: PipelineSpec, at: int, end: str) -> None:
         default=state,
         key=key,
         required=True,
-        on_change=callback(_set_when),
-        args=(project_id, at, end),
+        on_change=callback(_set_when, project_id, at, end),
     )
     if when is None:
         return
     known = readable(spec, at)
     names = list(dict.fromkeys([*known, when.field]))
-    left, right = st.columns([2, 3], gap="small", vertical_alignment="bottom")
+    left, right = st.columns([2, 3], vertical_alignment="bottom")
     left.selectbox(
         "the field",
         names,
         index=names.index(when.field),
         key=f"when_field_{end}",
-        on_change=callback(_set_when),
-        args=(project_id, at, end),
+        on_change=callback(_set_when, project_id, at, end),
     )
     allowed = next(
         (f.choices for s in spec.steps for f in (*s.inputs, *s.makes) if f.name == when.field and f.choices),
@@ -150,8 +147,7 @@ def _when(project_id: str, spec: PipelineSpec, at: int, end: str) -> None:
         key=f"when_values_{end}_{when.field}",
         accept_new_options=not allowed,
         placeholder="Choose values" if allowed else "Type a value and press Enter",
-        on_change=callback(_set_when),
-        args=(project_id, at, end),
+        on_change=callback(_set_when, project_id, at, end),
     )
 
 
@@ -163,23 +159,21 @@ def _each(project_id: str, spec: PipelineSpec, at: int, end: str) -> None:
         default=ONCE if each is None else EACH,
         key=f"each_{end}",
         required=True,
-        on_change=callback(_set_each),
-        args=(project_id, at, end),
+        on_change=callback(_set_each, project_id, at, end),
         help="For each item: the step runs once for every item of a list, and its answers come back as lists.",
     )
     if each is None:
         return
     lists = _lists(spec, at)
     names = list(dict.fromkeys([*lists, each.field]))
-    left, right = st.columns(2, gap="small", vertical_alignment="bottom")
+    left, right = st.columns(2, vertical_alignment="bottom")
     left.selectbox(
         "the list",
         names,
         index=names.index(each.field),
         format_func=lambda n: n or "Choose a list",
         key=f"each_field_{end}",
-        on_change=callback(_set_each),
-        args=(project_id, at, end),
+        on_change=callback(_set_each, project_id, at, end),
     )
     inputs = [f.name for f in spec.steps[at].inputs]
     items = list(dict.fromkeys([*inputs, each.item]))
@@ -188,8 +182,7 @@ def _each(project_id: str, spec: PipelineSpec, at: int, end: str) -> None:
         items,
         index=items.index(each.item),
         key=f"each_item_{end}",
-        on_change=callback(_set_each),
-        args=(project_id, at, end),
+        on_change=callback(_set_each, project_id, at, end),
     )
 
 
@@ -203,15 +196,14 @@ def _lists(spec: PipelineSpec, at: int) -> list[str]:
 
 def _layout(project_id: str, step: StepSpec, at: int, end: str) -> None:
     options = [RUN_LAYOUT, *get_args(AdapterName)]
-    left, right = st.columns(2, gap="small", vertical_alignment="top")
+    left, right = st.columns(2)
     left.selectbox(
         "Message layout",
         options,
         index=options.index(step.adapter) if step.adapter else 0,
         format_func=lambda name: LAYOUTS.get(name, name),
         key=f"layout_{end}",
-        on_change=callback(_set_layout),
-        args=(project_id, at, f"layout_{end}"),
+        on_change=callback(_set_layout, project_id, at, f"layout_{end}"),
         help=f"{explain('message layout')} Leave it unless a model has trouble keeping the form.",
     )
     if step.adapter == "two_step":

@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard.app_pages.task.task_form import TITLES
 from dashboard.components.guard import guarded, renew, revision
-from dashboard.components.page import callback, show_error, static_text
+from dashboard.components.layout import callback, card, choose, in_row, show_error, static_text
 from dashboard.state.steps import (
     NEW_STEPS,
     add_step,
@@ -48,15 +48,13 @@ WHAT: dict[Form, str] = {
 
 def task_import(project_id: str, *, empty: bool) -> None:
     """Offer to start from a text; what it makes is shown before it replaces anything."""
-    with st.popover("Start from…", icon=":material/input:", key="import_task", width="content"):
-        form = st.segmented_control(
+    with st.popover("Start from…", icon=":material/input:", key="import_task"):
+        form = choose(
             "Start from",
             list(FORMS),
             default="prompt",
             format_func=lambda name: FORMS[name],
             key="import_form",
-            required=True,
-            label_visibility="collapsed",
         )
         chosen: Form = form or "prompt"
         st.caption(WHAT[chosen])
@@ -75,8 +73,7 @@ def task_import(project_id: str, *, empty: bool) -> None:
             "Make the task of it" if empty else "Replace the task by it",
             key="import_use",
             type="primary",
-            on_click=callback(_use),
-            args=(project_id, chosen),
+            on_click=callback(_use, project_id, chosen),
         )
         if not empty:
             st.caption("The steps as they are now are replaced. Your examples stay.")
@@ -145,10 +142,8 @@ def step_bar(project_id: str, spec: PipelineSpec) -> int:
     """Show the steps and their picture; return the place of the one that is open."""
     count = len(spec.steps)
     at = _open(project_id, count)
-    with st.container(border=True, key="steps_card"):
-        with st.container(
-            horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="steps_head"
-        ):
+    with card("steps_card"):
+        with in_row("steps_head", side="distribute"):
             st.markdown(
                 "**How the task works**", help=f"{explain('task')}  \n{explain('step')}", width="stretch"
             )
@@ -159,8 +154,7 @@ def step_bar(project_id: str, spec: PipelineSpec) -> int:
                 format_func=lambda kind: NEW_STEPS[kind],
                 icon=":material/add:",
                 key="add_step",
-                on_click=callback(_add),
-                args=(project_id, at),
+                on_click=callback(_add, project_id, at),
             )
         picked = pipeline_graph(picture(spec, TITLES), at if count > 1 else -1, key=f"graph_{project_id}")
         if picked is not None and picked != at and picked < count:
@@ -188,17 +182,16 @@ def _open(project_id: str, count: int) -> int:
 
 def _tools(project_id: str, spec: PipelineSpec, at: int) -> None:
     count, step = len(spec.steps), spec.steps[at]
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="step_tools"):
-        st.segmented_control(
+    with in_row("step_tools", "bottom"):
+        choose(
             "Open step",
             list(range(count)),
             default=at,
             format_func=lambda i: f"{i + 1}. {escape_markdown(spec.steps[i].name, 24)}",
             key=f"step_pick_{project_id}_{at}_{count}_{revision(project_id)}",
-            required=True,
-            label_visibility="collapsed",
-            on_change=callback(_picked),
-            args=(project_id, f"step_pick_{project_id}_{at}_{count}_{revision(project_id)}"),
+            on_change=callback(
+                _picked, project_id, f"step_pick_{project_id}_{at}_{count}_{revision(project_id)}"
+            ),
         )
         key = f"step_name_{project_id}_{at}_{revision(project_id)}"
         st.text_input(
@@ -207,8 +200,7 @@ def _tools(project_id: str, spec: PipelineSpec, at: int) -> None:
             key=key,
             width=190,
             label_visibility="collapsed",
-            on_change=callback(_rename),
-            args=(project_id, at, key),
+            on_change=callback(_rename, project_id, at, key),
             help="Its name in the picture and in the results.",
         )
         first, last = at == 0, at == count - 1
@@ -241,8 +233,7 @@ def _tool(
         key=key,
         help=off or label,
         disabled=bool(off),
-        on_click=callback(act),
-        args=args,
+        on_click=callback(act, *args),
         type="tertiary",
     )
 

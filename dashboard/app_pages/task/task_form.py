@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard.app_pages.task.corpus_form import corpus_form, set_options
 from dashboard.app_pages.task.field_editor import ident
 from dashboard.components.guard import guarded, renew, revision
-from dashboard.components.page import callback, show_error
+from dashboard.components.layout import callback, card, show_error
 from dashboard.state.steps import change_step
 from dashboard.views.glossary import explain
 from dashboard.views.prompts import calls_a_row, messages, text_of
@@ -54,8 +54,7 @@ def task_problems(pipeline: PipelineSpec) -> None:
 
     more = spec_problems(pipeline)[1:]
     if more and (pipeline.inputs or pipeline.outputs):
-        with st.container(border=True, key="task_problems"):
-            st.markdown("**Also to be fixed**")
+        with card("task_problems", "Also to be fixed"):
             for sentence in more[:6]:
                 st.text(f"•  {sentence}")
 
@@ -64,8 +63,7 @@ def instruction_form(project_id: str, step: StepSpec, at: int) -> None:
     """Show the way of answering and the instruction of a step; every edit is saved."""
     rev = revision(project_id)
     end = ident(project_id, at) + (f"_r{rev}" if rev else "")
-    with st.container(border=True, key="instruction_card"):
-        st.markdown("**How it answers**", help=explain("way of answering"))
+    with card("instruction_card", "How it answers", explain("way of answering")):
         key = f"strategy_{end}"
         st.pills(
             "How it answers",
@@ -75,8 +73,7 @@ def instruction_form(project_id: str, step: StepSpec, at: int) -> None:
             key=key,
             required=True,
             label_visibility="collapsed",
-            on_change=callback(_strategy),
-            args=(project_id, at, key),
+            on_change=callback(_strategy, project_id, at, key),
             help="  \n".join(f"**{title}**: {what}" for title, what in STRATEGIES.values()),
         )
         st.caption(STRATEGIES[step.strategy][1])
@@ -95,8 +92,7 @@ def instruction_form(project_id: str, step: StepSpec, at: int) -> None:
             height=110,
             label_visibility="collapsed",
             placeholder="For example: Choose the team that should answer this customer's message.",
-            on_change=callback(_instruction),
-            args=(project_id, at, key),
+            on_change=callback(_instruction, project_id, at, key),
         )
 
 
@@ -121,14 +117,13 @@ def _tools(project_id: str, step: StepSpec, at: int, end: str) -> None:
 
     key = f"tools_{end}"
     chosen = [name for name in step.options.tools if name in TOOLS]
-    left, right = st.columns([3, 2], gap="small")
+    left, right = st.columns([3, 2])
     left.multiselect(
         "Tools",
         list(TOOLS),
         chosen,
         key=key,
-        on_change=callback(_option),
-        args=(project_id, at, key, "tools"),
+        on_change=callback(_option, project_id, at, key, "tools"),
         help="  \n".join(
             [
                 explain("tool"),
@@ -156,8 +151,7 @@ def _one_tool(project_id: str, step: StepSpec, at: int, end: str) -> None:
         index=names.index(chosen) if chosen else None,
         key=key,
         placeholder="Choose a tool",
-        on_change=callback(_tool),
-        args=(project_id, at, key),
+        on_change=callback(_tool, project_id, at, key),
         help=explain("tool"),
     )
     if chosen:
@@ -170,7 +164,7 @@ def _one_tool(project_id: str, step: StepSpec, at: int, end: str) -> None:
 
 
 def _judged(project_id: str, step: StepSpec, at: int, end: str) -> None:
-    left, right = st.columns(2, gap="small")
+    left, right = st.columns(2)
     with left:
         _number(project_id, at, "tries", step.options.tries, end, "Tries at most", 50, least=1)
     key = f"threshold_{end}"
@@ -181,8 +175,7 @@ def _judged(project_id: str, step: StepSpec, at: int, end: str) -> None:
         step.options.threshold,
         0.05,
         key=key,
-        on_change=callback(_option),
-        args=(project_id, at, key, "threshold"),
+        on_change=callback(_option, project_id, at, key, "threshold"),
         help="The judge rates every try from 0 to 1. The first try with this rating or a better one is taken.",
     )
     key = f"criteria_{end}"
@@ -192,8 +185,7 @@ def _judged(project_id: str, step: StepSpec, at: int, end: str) -> None:
         key=key,
         height=80,
         placeholder="For example: It names the rule that decides, and is polite.",
-        on_change=callback(_option),
-        args=(project_id, at, key, "criteria"),
+        on_change=callback(_option, project_id, at, key, "criteria"),
     )
 
 
@@ -202,7 +194,7 @@ def _number(
 ) -> None:
     key = f"{name}_{end}"
     st.number_input(
-        label, least, most, value, key=key, on_change=callback(_option), args=(project_id, at, key, name)
+        label, least, most, value, key=key, on_change=callback(_option, project_id, at, key, name)
     )
 
 
@@ -274,7 +266,7 @@ def prompt_preview(
 ) -> None:
     """Show the prompt of one row for the step at a place. Values that are not known are shown as «name»."""
     step = pipeline.steps[at]
-    with st.container(border=True, key="prompt_card"):
+    with card("prompt_card"):
         several = len(pipeline.steps) > 1
         st.markdown(
             f"**The prompt of {escape_markdown(step.name)}**" if several else "**The prompt it makes**",

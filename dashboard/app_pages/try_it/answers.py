@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components.page import show_error
+from dashboard.components.layout import card, in_row, show_error
 from dashboard.state.playground import Playground, Talk, answer_input, extras, missing, same_answer, turns_of
 from dashboard.views.comparison import as_text
 from dashboard.views.prompts import text_of
@@ -45,8 +45,7 @@ class _Column:
     def __init__(self, column: Any, name: str, at: int) -> None:
         self._told: dict[tuple[str, str], str] = {}
         self._drawn_at = 0.0
-        with column, st.container(border=True, height="stretch", key=f"writing_{at}"):
-            st.markdown(f"**{escape_markdown(name)}**")
+        with column, card(f"writing_{at}", f"{escape_markdown(name)}", height="stretch"):
             self._text = st.empty()
             self._text.caption(":material/hourglass_top: Waiting for the first word")
 
@@ -91,15 +90,13 @@ def attempts_view(
     if len(attempts) > 1:
         _headline(attempts, outputs)
     if expected:
-        with st.container(
-            horizontal=True, gap="small", vertical_alignment="center", key=f"try_expected{key}"
-        ):
-            st.badge("The right answer", color="blue", icon=":material/flag:", width="content")
-            st.text(" · ".join(as_text(expected.get(f.name, "")) for f in outputs), width="content")
+        with in_row(f"try_expected{key}"):
+            st.badge("The right answer", icon=":material/flag:")
+            st.text(" · ".join(as_text(expected.get(f.name, "")) for f in outputs))
     for at, (column, attempt) in enumerate(
         zip(st.columns(len(attempts), gap="medium"), attempts, strict=True)
     ):
-        with column, st.container(border=True, height="stretch", key=f"attempt_{key}{at}"):
+        with column, card(f"attempt_{key}{at}", height="stretch"):
             _attempt(attempt, names.get(attempt.name, attempt.name), outputs, f"{key}{at}")
 
 
@@ -123,22 +120,16 @@ def _headline(attempts: Sequence[PlaygroundAnswer], outputs: Sequence[FieldSpec]
 
 
 def _attempt(attempt: PlaygroundAnswer, name: str, outputs: Sequence[FieldSpec], at: str) -> None:
-    with st.container(
-        horizontal=True,
-        horizontal_alignment="distribute",
-        vertical_alignment="center",
-        key=f"attempt_head_{at}",
-    ):
+    with in_row(f"attempt_head_{at}", side="distribute"):
         st.markdown(f"**{escape_markdown(name)}**", width="content")
         if attempt.error:
-            st.badge("Failed", color="red", icon=":material/error:", width="content")
+            st.badge("Failed", color="red", icon=":material/error:")
         elif attempt.score is not None:
             right, wrong = attempt.score >= 1, attempt.score <= 0
             st.badge(
                 "Right" if right else "Wrong" if wrong else f"{100 * attempt.score:.0f} %",
                 color="green" if right else "red" if wrong else "orange",
                 icon=":material/check:" if right else ":material/close:" if wrong else ":material/percent:",
-                width="content",
             )
     if attempt.error:
         st.text(attempt.error)
@@ -222,7 +213,7 @@ def chat_view(
     key = f"try_chat_{trial.run}_{'_'.join(chosen)}"
     turns: list[Turn] = st.session_state.setdefault(key, [])
     names = {p.id: p.name for p in trial.prompts}
-    with st.container(horizontal=True, vertical_alignment="center", key="chat_bar"):
+    with in_row("chat_bar"):
         st.caption(
             "Each prompt remembers its own answers."
             if talk.history

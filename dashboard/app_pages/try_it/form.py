@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components.page import callback
+from dashboard.components.layout import callback
 from dashboard.state.playground import (
     CHOICE,
     FLAG,
@@ -55,8 +55,7 @@ def input_form(
                 "My own input" if row == OWN else _row_name(numbers[row], rows[row], fields)
             ),
             key=f"try_row_{key}",
-            on_change=callback(_fill),
-            args=(key, tuple(fields), rows),
+            on_change=callback(_fill, key, tuple(fields), rows),
             help=explain(
                 "final test", "Neither prompt has learned from these rows, and their right answer is known."
             ),
@@ -118,14 +117,7 @@ def _widget(field: FieldSpec, key: str) -> Any:
 
 def _media(kind: str, key: str, label: str, note: str | None) -> Any:
     """Return an uploaded file, else the picked row's; a picture is shown, and nothing is fetched for it."""
-    file = st.file_uploader(
-        label,
-        list(MEDIA[kind]) or None,
-        key=key,
-        help=note,
-        max_upload_size=LARGEST,
-        accept_multiple_files=False,
-    )
+    file = st.file_uploader(label, list(MEDIA[kind]) or None, key=key, help=note, max_upload_size=LARGEST)
     value = st.session_state.get(f"{key}_row")
     if file is not None:
         value = uploaded(kind, file.name, file.type, file.getvalue())

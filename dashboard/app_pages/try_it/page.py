@@ -7,7 +7,8 @@ import streamlit as st
 
 from dashboard.app_pages.try_it.answers import attempts_view, chat_view, stream_attempts
 from dashboard.app_pages.try_it.form import input_form
-from dashboard.components.page import PAGES, Current, current, page_title, press, show_error
+from dashboard.components.layout import card, choose, link, page_title, press, show_error
+from dashboard.components.page import Current, current
 from dashboard.components.runs import current_run, run_picker
 from dashboard.components.wizard import project_switch
 from dashboard.state import candidates, models, playground, reading
@@ -40,10 +41,9 @@ def try_page(now: Current) -> None:
     """Draw the page for a project."""
     trial, rows, numbers = trial_of(now)
     if trial is None:
-        with st.container(border=True, key="no_try"):
-            st.markdown("**Nothing to try yet**")
+        with card("no_try", "Nothing to try yet"):
             st.caption("Describe the task first; then one input can be tried here, before and after tuning.")
-            st.page_link(PAGES["task"], label="Describe the task", icon=":material/edit_note:")
+            link("task", "Describe the task", "edit_note")
         return
     if trial.run:
         run_picker(trial.run)
@@ -57,8 +57,7 @@ def try_page(now: Current) -> None:
         chat_view(trial, talk, chosen, lambda: input_form(others, {}, {}, key=key)[0], _refusal(trial))
         return
     left, right = st.columns([4, 7], gap="medium")
-    with left, st.container(border=True, key="try_input"):
-        st.markdown("**One input**")
+    with left, card("try_input", "One input"):
         values, row = input_form(trial.pipeline.inputs, rows, numbers, key=key)
         chosen = _prompts(trial, key)
         pressed = _button(trial, values)
@@ -70,14 +69,7 @@ def try_page(now: Current) -> None:
 
 def _as_chat(key: str) -> bool:
     return (
-        st.segmented_control(
-            "How to try it",
-            ["Conversation", "One input"],
-            default="Conversation",
-            key=f"try_mode_{key}",
-            required=True,
-            label_visibility="collapsed",
-        )
+        choose("How to try it", ["Conversation", "One input"], default="Conversation", key=f"try_mode_{key}")
         == "Conversation"
     )
 
@@ -155,8 +147,7 @@ def _answers(trial: playground.Playground, key: str) -> None:
         return
     attempts, expected = st.session_state.get(f"try_attempts_{key}", ((), {}))
     if not attempts:
-        with st.container(border=True, key="try_empty"):
-            st.markdown("**The answers appear here**")
+        with card("try_empty", "The answers appear here"):
             st.caption(
                 "Press Answer it: both prompts answer this test row at the same time. Pick another one, or write an input of your own."
                 if trial.run
@@ -172,10 +163,9 @@ page_title(
 )
 shown = current()
 if shown is None:
-    with st.container(border=True, key="no_project"):
-        st.markdown("**There is no project yet**")
+    with card("no_project", "There is no project yet"):
         st.caption("A project holds a task, its examples and its runs. Start one on the Home page.")
-        st.page_link(PAGES["home"], label="Go to Home", icon=":material/home:", width="content")
+        link("home", "Go to Home", "home")
 else:
     project_switch(shown)
     try_page(shown)

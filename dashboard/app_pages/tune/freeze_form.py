@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard.components.page import Current, callback
+from dashboard.components.layout import callback
+from dashboard.components.page import Current
 from dashboard.state import drafts
 from dashboard.views.comparison import as_text
 from dashboard.views.glossary import explain
@@ -132,12 +133,7 @@ def freeze_form(now: Current) -> None:
                         for f in lost
                     )
                 )
-                st.button(
-                    "Forget these",
-                    key="forget_frozen",
-                    on_click=callback(_forget),
-                    args=(now.id, lost),
-                )
+                st.button("Forget these", key="forget_frozen", on_click=callback(_forget, now.id, lost))
         for path, state in start.steps.items():
             with st.container(border=len(start.steps) > 1, key=f"freeze_{path}"):
                 if len(start.steps) > 1:
@@ -157,8 +153,7 @@ def _step(now: Current, path: str, state: StepState) -> None:
         default=[p for p in parts if is_on(frozen, Freeze(step=path, part=p))],
         format_func=lambda p: TITLES[p],
         key=key,
-        on_change=callback(_save_parts),
-        args=(now.id, path, tuple(parts), key),
+        on_change=callback(_save_parts, now.id, path, tuple(parts), key),
     )
     if whole or is_on(frozen, Freeze(step=path, part="instructions")):
         st.caption("Every sentence of its instruction stays.")
@@ -177,13 +172,7 @@ def _step(now: Current, path: str, state: StepState) -> None:
 
 def _frozen_row(now: Current, one: Freeze, label: str) -> None:
     key = f"freeze_{now.id}_{content_hash(one.model_dump())[:12]}"
-    st.checkbox(
-        label,
-        is_on(now.draft.frozen, one),
-        key=key,
-        on_change=callback(_one),
-        args=(now.id, one, key),
-    )
+    st.checkbox(label, is_on(now.draft.frozen, one), key=key, on_change=callback(_one, now.id, one, key))
 
 
 def _forget(project: str, lost: tuple[Freeze, ...]) -> None:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from dashboard.components.page import PAGES, Current, callback
+from dashboard.components.layout import callback, card, link
+from dashboard.components.page import Current
 from dashboard.state import drafts, reading
 from dashboard.state.models import asked_models, key_state, models_of_steps, price_words, title_of
 from dashboard.views.glossary import explain
@@ -45,10 +46,9 @@ def model_picker(now: Current) -> None:
     if chosen not in models:
         models.append(chosen)
     key = f"model_{now.id}"
-    with st.container(border=True, key="model_card"):
-        st.markdown(
-            "**Model**", help=explain("model", "This one answers your rows, in the search and afterwards.")
-        )
+    with card(
+        "model_card", "Model", explain("model", "This one answers your rows, in the search and afterwards.")
+    ):
         st.selectbox(
             "Model",
             models,
@@ -56,8 +56,7 @@ def model_picker(now: Current) -> None:
             format_func=title_of,
             key=key,
             label_visibility="collapsed",
-            on_change=callback(_changed),
-            args=(now.id, "model", key),
+            on_change=callback(_changed, now.id, "model", key),
         )
         if is_offline(chosen):
             st.caption(
@@ -77,9 +76,7 @@ def model_picker(now: Current) -> None:
         ):
             for part, other in zip(OTHERS, others, strict=True):
                 _other(now, part, other, models)
-        st.page_link(
-            PAGES["settings"], label="Add or test a model", icon=":material/settings:", width="content"
-        )
+        link("settings", "Add or test a model", "settings")
 
 
 def _steps(now: Current) -> None:
@@ -105,8 +102,7 @@ def _other(now: Current, part: Part, other: ModelChoice | None, models: list[Mod
         format_func=lambda m: m if isinstance(m, str) else title_of(m),
         key=key,
         help=part.what,
-        on_change=callback(_changed),
-        args=(now.id, part.field, key),
+        on_change=callback(_changed, now.id, part.field, key),
     )
     if other is not None and not is_offline(other):
         _state(other)

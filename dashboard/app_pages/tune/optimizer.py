@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
+from dashboard.components.layout import callback, card, in_row, link, tile
 from dashboard.components.options_form import options_form
-from dashboard.components.page import Current, callback
+from dashboard.components.page import Current
 from dashboard.state import drafts, reading
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
@@ -34,12 +35,12 @@ LIMITS: tuple[tuple[str, str, str, str], ...] = (
 def budget_form(now: Current) -> None:
     """Show the limits; every change is saved."""
     budget = now.draft.budget
-    with st.container(border=True, key="budget_card"):
-        st.markdown(
-            "**Budget**",
-            help=explain("budget", "Limits are hard: the call that would pass one is not made."),
-        )
-        places = st.columns(4, gap="small")
+    with card(
+        "budget_card",
+        "Budget",
+        explain("budget", "Limits are hard: the call that would pass one is not made."),
+    ):
+        places = st.columns(4)
         for place, (name, title, example, what) in zip(places, LIMITS, strict=True):
             key = f"budget_{name}_{now.id}"
             value: Any = getattr(budget, name)
@@ -54,8 +55,7 @@ def budget_form(now: Current) -> None:
                 key=key,
                 placeholder="No limit",
                 help=f"{what} Leave empty for no limit ({example}).",
-                on_change=callback(_changed),
-                args=(now.id,),
+                on_change=callback(_changed, now.id),
             )
         st.caption(
             "Empty means no limit. Whatever is reached first ends the search; the best prompt so far is kept."
@@ -171,17 +171,15 @@ def optimizer_cards(now: Current) -> None:
     few = FIRST if need == EVERYTHING else len(shown)
     if why:
         title = next((o.title for o in OPTIMIZERS if o.name == advised), advised)
-        with st.container(horizontal=True, vertical_alignment="center", key="advice"):
+        with in_row("advice"):
             st.markdown(
                 f":green[:material/thumb_up:] **{escape_markdown(title)}** suits your rows. {escape_markdown(why)}"
             )
             if advised not in [o.name for o in shown]:
-                st.button(
-                    "Choose it", key="choose_advised", on_click=callback(_choose), args=(now.id, advised)
-                )
+                st.button("Choose it", key="choose_advised", on_click=callback(_choose, now.id, advised))
 
     def cards(some: Sequence[type[Optimizer]], key: str) -> None:
-        with st.grid(3, gap="small", min_column_width=255, key=key):
+        with st.grid(3, min_column_width=255, key=key):
             for optimizer in some:
                 wanted = options.get(optimizer.name, {})
                 mine = optimizer.name == chosen and wanted.items() <= given.items()
@@ -192,20 +190,18 @@ def optimizer_cards(now: Current) -> None:
         with st.expander(f"{len(shown) - few} more ways of tuning", key="more_optimizers"):
             cards(shown[few:], "more_optimizer_cards")
     if need == "structure":
-        with st.container(horizontal=True, vertical_alignment="center", key="structure_note"):
+        with in_row("structure_note"):
             st.caption(
                 "What steps there are, and whether one tries several times or corrects its own answer, is chosen with the task.",
                 width="content",
             )
-            st.page_link("app_pages/task/page.py", label="Open the task", icon=":material/edit_note:")
+            link("task", "Open the task", "edit_note")
 
 
 def _card(
     now: Current, optimizer: type[Optimizer], wanted: Mapping[str, object], *, mine: bool, advised: str
 ) -> None:
-    with st.container(
-        border=True, height="stretch", vertical_alignment="distribute", key=f"optimizer_{optimizer.name}"
-    ):
+    with tile(f"optimizer_{optimizer.name}"):
         _body(optimizer, mine=mine, advised=advised)
         st.button(
             "Chosen" if mine else "Choose",
@@ -213,20 +209,18 @@ def _card(
             type="primary" if advised and not now.draft.optimizer else "secondary",
             disabled=mine,
             help="This one is chosen already." if mine else None,
-            on_click=callback(_choose),
-            args=(now.id, optimizer.name, wanted),
+            on_click=callback(_choose, now.id, optimizer.name, wanted),
         )
 
 
 def _weights() -> None:
     """Say why weights are not trained here, and what helps with it."""
-    with st.container(border=True, key="no_weights"):
-        st.markdown("**Not from here**")
+    with card("no_weights", "Not from here"):
         st.caption(
             "No way of tuning here trains a model: that takes a provider or a machine that can. What helps is a good prompt "
             "first: after a run, the Export page holds what it answered rightly as a training file, as providers take it."
         )
-        st.page_link("app_pages/export/page.py", label="Go to Export", icon=":material/ios_share:")
+        link("export", "Go to Export", "ios_share")
 
 
 def advised_optimizer(draft: ProjectDraft, rows: int) -> tuple[str, str]:
@@ -266,20 +260,14 @@ def _body(optimizer: type[Optimizer], *, mine: bool, advised: str) -> None:
     pace, what = DETAILS.get(optimizer.name, ("", need.what))
     with st.container(gap="xsmall", key=f"optimizer_body_{optimizer.name}"):
         st.markdown(f"**{optimizer.title}**")
-        with st.container(horizontal=True, gap="xxsmall", key=f"optimizer_tags_{optimizer.name}"):
+        with in_row(f"optimizer_tags_{optimizer.name}", "top", gap="xxsmall"):
             if mine:
-                st.badge("Chosen", icon=":material/check:", color="green", width="content")
+                st.badge("Chosen", icon=":material/check:", color="green")
             elif advised:
-                st.badge(
-                    "Suits your rows",
-                    icon=":material/thumb_up:",
-                    color="green",
-                    width="content",
-                    help=advised,
-                )
-            st.badge(need.title, icon=need.icon, color="blue", width="content")
+                st.badge("Suits your rows", icon=":material/thumb_up:", color="green", help=advised)
+            st.badge(need.title, icon=need.icon)
             if pace:
-                st.badge(pace, color="gray", width="content")
+                st.badge(pace, color="gray")
         name = f"Its name in the literature and in code: {optimizer.name}."
         st.caption(f"{what.rstrip('.')} · {optimizer.name}", help=f"{need.what} {name}")
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from dashboard.app_pages.tune.model_picker import chosen_models
-from dashboard.components.page import Current, callback, open_page
+from dashboard.components.layout import callback, card, in_row
+from dashboard.components.page import Current, open_page
 from dashboard.state import feedback, launching, models, reading
 from dashboard.state.examples import split_of
 from dashboard.state.models import title_of
@@ -34,13 +35,11 @@ def compare_guard(now: Current) -> None:
         return
     names = distinct({r.id: r.title for r in done})
     in_use = next((r.id for r in done if r.in_use), done[0].id)
-    with st.container(border=True, key="compare_guard"):
-        st.markdown(
-            "**Compared with**",
-            help=explain(
-                "comparable", "Only then can the next run's scores be compared with an earlier run's."
-            ),
-        )
+    with card(
+        "compare_guard",
+        "Compared with",
+        explain("comparable", "Only then can the next run's scores be compared with an earlier run's."),
+    ):
         picked = st.selectbox(
             "Compared with",
             list(names),
@@ -102,16 +101,16 @@ def feedback_card(now: Current) -> None:
         return
     test = final_test_rows(now)
     used = [r for r in found if r.row not in test]
-    with st.container(border=True, key="remarks_note"):
-        st.markdown(
-            f"**Feedback on {count(len(used), 'answer') if used else 'no answer'} will be used**",
-            help=explain(
-                "feedback on an answer",
-                "Given on the Results page; ways of tuning that write instructions read it with its row.",
-            ),
-        )
+    with card(
+        "remarks_note",
+        f"Feedback on {count(len(used), 'answer') if used else 'no answer'} will be used",
+        explain(
+            "feedback on an answer",
+            "Given on the Results page; ways of tuning that write instructions read it with its row.",
+        ),
+    ):
         if used:
-            st.toggle("Use it in the next run", True, key=_key(now), persist_state="session", width="content")
+            st.toggle("Use it in the next run", True, key=_key(now), persist_state="session")
         if len(used) < len(found):
             left = len(found) - len(used)
             st.caption(
@@ -127,8 +126,7 @@ def feedback_card(now: Current) -> None:
                 "Delete all of it",
                 key="forget_remarks",
                 icon=":material/delete:",
-                on_click=callback(feedback.forget),
-                args=(now.id, now.draft.dataset, found),
+                on_click=callback(feedback.forget, now.id, now.draft.dataset, found),
             )
 
 
@@ -144,9 +142,7 @@ def final_test_rows(now: Current) -> frozenset[int]:
 
 
 def _feedback_row(now: Current, dataset: str, one: FeedbackRow, number: int, *, tested: bool) -> None:
-    with st.container(
-        horizontal=True, vertical_alignment="center", gap="small", key=f"remark_{one.row}_{one.candidate_id}"
-    ):
+    with in_row(f"remark_{one.row}_{one.candidate_id}"):
         st.markdown(THUMBS.get(one.thumbs, THUMBS[0]), width="content")
         note = " (test row, not used)" if tested else ""
         st.caption(f"Row {number}{note}: {escape_markdown(one.reason or 'no reason given', 200)}")
@@ -156,8 +152,7 @@ def _feedback_row(now: Current, dataset: str, one: FeedbackRow, number: int, *, 
             icon=":material/close:",
             type="tertiary",
             help="Delete this feedback.",
-            on_click=callback(feedback.forget),
-            args=(now.id, dataset, [one]),
+            on_click=callback(feedback.forget, now.id, dataset, [one]),
         )
 
 
@@ -171,11 +166,7 @@ MOST_AT_ONCE = 4
 
 def start_card(now: Current) -> None:
     """Show what the run will take, and start it."""
-    with st.container(border=True, key="start_card"):
-        st.markdown(
-            "**What this will take**",
-            help=explain("estimate"),
-        )
+    with card("start_card", "What this will take", explain("estimate")):
         spec, found, reason = _ready(now)
         if found is not None:
             _figures(found)
@@ -249,7 +240,7 @@ def _figures(found: Estimate) -> None:
         ),
         ("Time", _span(found.seconds, _time), "A rough figure: it depends on how fast the model answers."),
     )
-    with st.grid(2, gap="small", min_column_width=95, key="estimate"):
+    with st.grid(2, min_column_width=95, key="estimate"):
         for name, text, what in cells:
             with st.container(gap="xxsmall", key=f"estimate_{name.lower()}"):
                 st.caption(name, help=what)

@@ -14,9 +14,12 @@ def test_every_callback_shows_errors_of_the_store():
             if not isinstance(node, ast.keyword) or node.arg not in ("on_click", "on_change", "on_dismiss"):
                 continue
             value = node.value
-            wrapped = isinstance(value, ast.Call) and ast.unparse(value.func) == "callback"
+            handed_on = ast.unparse(value) == "on_click"  # by `icon_button`, to which it is given wrapped
+            wrapped = handed_on or (
+                isinstance(value, ast.Call) and ast.unparse(value.func) in ("callback", "with_value")
+            )
             if not wrapped and not (isinstance(value, ast.Constant) and value.value in NO_CALLBACK):
                 missing.append(
                     f"{path.relative_to(DASHBOARD)}:{value.lineno} {node.arg}={ast.unparse(value)}"
                 )
-    assert missing == [], "wrap it: on_click=callback(...), from dashboard.components.page"
+    assert missing == [], "wrap it: on_click=callback(...), from dashboard.components.layout"
