@@ -7,13 +7,15 @@ over is listed in notes; what cannot be read is an error. It knows specs, no for
 from __future__ import annotations
 
 import ast
+import json
 import re
-from dataclasses import dataclass, replace
-from typing import Literal
+import textwrap
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from engine.errors import PipelineError
 from engine.pipeline.check import usable_name
-from engine.pipeline.importers.classes import ReadFields, read_class, read_schema
 from engine.pipeline.spec import FieldSpec, StepSpec
 from engine.signature.grammar import read_field_type
 
@@ -67,7 +69,52 @@ def import_task(text: str, form: Form | None = None) -> Imported:
             f"This text has {len(text):,} characters; at most {LONGEST:,} can be read. Paste a part of it."
         )
     read = {"signature": _signature, "class": _class, "schema": _schema, "prompt": _prompt}
-    return _checked(read[form or guess_form(text)](text.strip()))
+    return read[form or guess_form(text)](text.strip())
+
+
+def _imported(
+    inputs: Iterable[FieldSpec],
+    outputs: Iterable[FieldSpec],
+    notes: Iterable[str] = (),
+    instructions: str = "",
+    source: str = "",
+) -> Imported:
+    """Return the step of some fields, with names and types that a field can have; without inputs it reads a text."""
+    inputs, outputs, notes = tuple(inputs), tuple(outputs), list(notes)
+    if not outputs:
+        raise PipelineError("There is no answer in this text: nothing says what should come out.")
+    if not inputs:
+        name = usable_name("text", [f.name for f in outputs])
+        inputs = (FieldSpec(name=name, description="The text to read"),)
+        notes.insert(0, f"{source} became the answers; what is read is the input {name!r}.")
+    names = {f.name for f in (*inputs, *outputs)}
+    taken: list[str] = []
+    sides = [tuple(_usable(f, taken, notes) for f in side) for side in (inputs, outputs)]
+    step = StepSpec(
+        name=next((n for n in ("answer", "solve") if n not in names), "step_1"),
+        instructions=instructions,
+        inputs=sides[0],
+        outputs=sides[1],
+    )
+    return Imported(step, tuple(notes))
+
+
+def _usable(field: FieldSpec, taken: list[str], notes: list[str]) -> FieldSpec:
+    """Return a field with a name and a type that it can have; what was changed is noted."""
+    name, usable = field.name, usable_name(field.name)
+    fine = name == usable or (name.isidentifier() and not name.startswith("_") and usable == name.lower())
+    if name in taken or not fine:
+        name = usable_name(name, taken)
+        notes.append(f"{field.name!r} cannot be a field name; it is called {name!r} here.")
+    taken.append(name)
+    changes = {"name": name}
+    if field.parsed_type.problem:
+        notes.append(f"The type {field.type!r} of {name!r} is not known here; it is a text for now.")
+        changes["type"] = "str"
+    return field.model_copy(update=changes)
+
+
+# Signatures
 
 
 def _signature(text: str) -> Imported:
@@ -76,11 +123,10 @@ def _signature(text: str) -> Imported:
         raise PipelineError(
             "A signature has its inputs, an arrow -> and its answers, such as: question, context -> answer."
         )
-    inputs, outputs = (_side(side) for side in sides)
-    return Imported(StepSpec(name=_step_name((*inputs, *outputs)), inputs=inputs, outputs=outputs))
+    return _imported(_side(sides[0]), _side(sides[1]))
 
 
-def _side(text: str) -> tuple[FieldSpec, ...]:
+def _side(text: str) -> list[FieldSpec]:
     flat = " ".join(text.split())
     try:
         (made,) = ast.parse(f"def f({flat}): pass").body
@@ -89,7 +135,7 @@ def _side(text: str) -> tuple[FieldSpec, ...]:
             f"{flat[:80]!r} cannot be read. Write fields as 'name' or 'name: type', with commas between."
         ) from None
     assert isinstance(made, ast.FunctionDef)  # noqa: S101 - the text above is one def
-    return tuple(_field(arg.arg, arg.annotation) for arg in made.args.args)
+    return [_field(arg.arg, arg.annotation) for arg in made.args.args]
 
 
 def _field(name: str, annotation: ast.expr | None) -> FieldSpec:
@@ -102,29 +148,7 @@ def _field(name: str, annotation: ast.expr | None) -> FieldSpec:
     return FieldSpec(name=name, type=re.sub(r"\b(?:typing|dspy)\.", "", written))
 
 
-def _class(text: str) -> Imported:
-    found = read_class(text)
-    return _with_fields(found, f"The fields of {found.name}")
-
-
-def _schema(text: str) -> Imported:
-    return _with_fields(read_schema(text), "The schema's properties")
-
-
-def _with_fields(found: ReadFields, source: str) -> Imported:
-    """Return a step with the fields; where none is an input, it reads a text."""
-    inputs, notes = found.inputs, found.notes
-    if not inputs:
-        name = usable_name("text", [f.name for f in found.outputs])
-        inputs = (FieldSpec(name=name, description="The text to read"),)
-        notes = (f"{source} became the answers; what is read is the input {name!r}.", *notes)
-    step = StepSpec(
-        name=_step_name((*inputs, *found.outputs)),
-        instructions=found.description,
-        inputs=inputs,
-        outputs=found.outputs,
-    )
-    return Imported(step, notes)
+# Prompts
 
 
 def _prompt(text: str) -> Imported:
@@ -141,9 +165,9 @@ def _prompt(text: str) -> Imported:
     # A line that only hands over an input ("Question: {question}") is what the message layout does by itself.
     kept = [line for line in lines if not _only_hands_over(line, hole)]
     instructions = hole.sub(lambda m: f"`{usable_name(m[1])}`", "\n".join(kept)).strip()
-    inputs = tuple(FieldSpec(name=n) for n in dict.fromkeys(usable_name(name) for name in names))
+    inputs = [FieldSpec(name=n) for n in dict.fromkeys(usable_name(name) for name in names)]
     if not inputs:
-        inputs = (FieldSpec(name="text", description="The text to read"),)
+        inputs = [FieldSpec(name="text", description="The text to read")]
         notes.append("The prompt has no places such as {{question}}; what is read is the input 'text'.")
     taken = [f.name for f in inputs]
     output = output if output and output not in taken else usable_name("answer", taken)
@@ -152,11 +176,7 @@ def _prompt(text: str) -> Imported:
         notes.append(f"The answer is one of the values the prompt lists: {', '.join(choices)}.")
     else:
         notes.append(f"The answer is the text {output!r}. Give it a type or allowed values below.")
-    outputs = (FieldSpec(name=output, choices=choices),)
-    step = StepSpec(
-        name=_step_name((*inputs, *outputs)), instructions=instructions, inputs=inputs, outputs=outputs
-    )
-    return Imported(step, tuple(notes))
+    return _imported(inputs, [FieldSpec(name=output, choices=choices)], notes, instructions)
 
 
 def _only_hands_over(line: str, hole: re.Pattern[str]) -> bool:
@@ -178,42 +198,271 @@ def _choices(text: str) -> tuple[str, ...]:
     return tuple(values) if 2 <= len(values) <= 30 and plain else ()
 
 
-def _step_name(fields: tuple[FieldSpec, ...]) -> str:
-    taken = {f.name for f in fields}
-    return "answer" if "answer" not in taken else "solve" if "solve" not in taken else "step_1"
+# JSON Schemas
 
 
-def _checked(found: Imported) -> Imported:
-    """Mend names and types that no field can have; raise PipelineError where nothing is left to answer."""
-    step = found.step
-    if not step.outputs:
-        raise PipelineError("There is no answer in this text: nothing says what should come out.")
-    notes = list(found.notes)
-    taken: list[str] = []
-    sides = []
-    for side in (step.inputs, step.outputs):
-        fields = []
-        for field in side:
-            name = (
-                usable_name(field.name, taken) if field.name in taken or not _fine(field.name) else field.name
-            )
-            if name != field.name:
-                notes.append(f"{field.name!r} cannot be a field name; it is called {name!r} here.")
-            taken.append(name)
-            fields.append(_typed(field.model_copy(update={"name": name}), notes))
-        sides.append(tuple(fields))
-    made = step.model_copy(update={"inputs": sides[0], "outputs": sides[1]})
-    return replace(found, step=made, notes=tuple(notes))
+def _schema(text: str) -> Imported:
+    """Return the step of a JSON Schema; one inside a tool's or a response format's description is found too."""
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise PipelineError(
+            f"This is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}."
+        ) from None
+    except RecursionError:
+        raise PipelineError("This JSON is nested too deeply to be a schema of fields.") from None
+    schema, description = _object_in(data)
+    if schema is None:
+        raise PipelineError(
+            'This JSON is no schema of an object: it has no "properties". Paste one such as {"properties": {"name": {"type": "string"}}}.'
+        )
+    named = {
+        k: v
+        for key in ("definitions", "$defs")
+        for one in (data, schema)
+        for k, v in (one.get(key) or {}).items()
+    }
+    parts = {name: part for name, part in schema["properties"].items() if isinstance(part, Mapping)}
+    if not parts:
+        raise PipelineError("The schema has no properties, so there is nothing to answer. Add at least one.")
+    outputs = [_property(name, _resolved(part, named), named) for name, part in parts.items()]
+    return _imported((), outputs, (), " ".join(description.split()), "The schema's properties")
 
 
-def _fine(name: str) -> bool:
-    return name == usable_name(name) or (
-        name.isidentifier() and not name.startswith("_") and usable_name(name) == name.lower()
+def _object_in(data: Any, depth: int = 0) -> tuple[dict[str, Any] | None, str]:
+    """Return the schema with properties in the usual wrappings, and its description."""
+    if not isinstance(data, dict) or depth > 5:
+        return None, ""
+    if isinstance(data.get("properties"), dict):
+        return data, str(data.get("description", ""))
+    for key in ("parameters", "input_schema", "inputSchema", "schema", "json_schema", "function", "items"):
+        found, said = _object_in(data.get(key), depth + 1)
+        if found is not None:
+            return found, said or str(data.get("description", ""))
+    reference = str(data.get("$ref", "")).rpartition("/")[2]
+    for key in ("$defs", "definitions"):
+        if reference and isinstance(data.get(key), dict):
+            return _object_in(data[key].get(reference), depth + 1)
+    return None, ""
+
+
+def _property(name: str, part: Mapping[str, Any], named: Mapping[str, Any]) -> FieldSpec:
+    """Return a property as a field; what a record in it holds is told in the description."""
+    said = " ".join(str(part.get("description", "")).split())
+    values = part.get("enum")
+    closed = tuple(str(v) for v in values if v is not None) if isinstance(values, list) else ()
+    if len(closed) > 1:
+        return FieldSpec(name=name, choices=closed, description=said)
+    record = _resolved(part.get("items"), named) if part.get("type") == "array" else part
+    inside = record.get("properties")
+    if isinstance(inside, Mapping) and inside:
+        said = f"{said} {_record_text({n: _type_in(p, named) for n, p in inside.items()})}".strip()
+    return FieldSpec(name=name, type=_type_in(part, named), description=said)
+
+
+def _resolved(part: Any, named: Mapping[str, Any], depth: int = 0) -> Mapping[str, Any]:
+    """Return a part of a schema with the definition that it refers to."""
+    if not isinstance(part, Mapping) or depth > _DEEPEST:
+        return {}
+    rest = {k: v for k, v in part.items() if k not in ("$ref", "allOf")}
+    if "$ref" in part:
+        return {**_resolved(named.get(str(part["$ref"]).rpartition("/")[2]), named, depth + 1), **rest}
+    if isinstance(part.get("allOf"), list) and len(part["allOf"]) == 1:
+        return {**_resolved(part["allOf"][0], named, depth + 1), **rest}
+    return part
+
+
+def _type_in(part: Any, named: Mapping[str, Any], depth: int = 0) -> str:
+    """Return the text of a property's type."""
+    part = _resolved(part, named)
+    if depth > _DEEPEST:
+        return "str"
+    kind = part.get("type")
+    for one in (part.get("anyOf"), part.get("oneOf")):
+        if isinstance(one, list):
+            return _union([_type_in(p, named, depth + 1) for p in one])
+    if isinstance(kind, list):
+        return _union([_PLAIN.get(str(k), "str") for k in kind])
+    if kind == "array":
+        return f"list[{_type_in(part.get('items'), named, depth + 1)}]"
+    return "dict[str, Any]" if kind == "object" or "properties" in part else _PLAIN.get(str(kind), "str")
+
+
+def _union(kinds: list[str]) -> str:
+    joined = " | ".join(dict.fromkeys(k for k in kinds if k != "None")) or "str"
+    return f"Optional[{joined}]" if "None" in kinds else joined
+
+
+def _record_text(types: Mapping[str, str]) -> str:
+    """Return what a record inside a field holds, for the field's description."""
+    return f"With: {', '.join(f'{name} ({kind})' for name, kind in types.items())}."
+
+
+_PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
+_DEEPEST = 12
+
+
+# Classes
+
+
+def _class(text: str) -> Imported:
+    """Return the step of a class in a source text; of several, the one that no other one uses."""
+    try:
+        tree = ast.parse(textwrap.dedent(text))
+    except SyntaxError as error:
+        raise PipelineError(
+            f"This is not Python that can be read: line {error.lineno}: {error.msg}. Paste the whole class, from 'class' on."
+        ) from None
+    except (ValueError, RecursionError):
+        raise PipelineError(
+            "This is not Python that can be read. Paste the whole class, from 'class' on."
+        ) from None
+    classes = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    enums = {name for name, node in classes.items() if _ENUMS & set(map(_last, node.bases))}
+    models = {
+        n: found for n, node in classes.items() if n not in enums and (found := _declared(node, classes))
+    }
+    if not models:
+        raise PipelineError(
+            "There is no class with fields in this text. Paste one such as: class Order(BaseModel): item: str."
+        )
+    used = {
+        word
+        for name, declared in models.items()
+        for part in (*classes[name].bases, *(s.annotation for s in declared.values()))
+        for word in re.findall(r"\w+", ast.unparse(part))
+    }
+    unused = [n for n in models if n not in used]
+    name = (unused or list(models))[-1]
+    names = _Names(
+        {
+            **_KNOWN,
+            **{n: f"Literal[{', '.join(map(repr, _members(classes[n])))}]" for n in enums},
+            **dict.fromkeys(models, "dict[str, Any]"),
+        }
     )
+    sides: dict[str, list[FieldSpec]] = {"InputField": [], "OutputField": []}
+    for field, statement in models[name].items():
+        called = _last(statement.value.func) if isinstance(statement.value, ast.Call) else ""
+        side = sides["InputField" if called == "InputField" else "OutputField"]
+        side.append(_declaration(field, statement, names, models))
+    others = [n for n in unused if n != name]
+    were = "was" if len(others) == 1 else "were"
+    notes = [f"Only {name} was read; {', '.join(others)} {were} left aside."] if others else []
+    doc = " ".join((ast.get_docstring(classes[name]) or "").split())
+    return _imported(sides["InputField"], sides["OutputField"], notes, doc, f"The fields of {name}")
 
 
-def _typed(field: FieldSpec, notes: list[str]) -> FieldSpec:
-    if field.parsed_type.problem:
-        notes.append(f"The type {field.type!r} of {field.name!r} is not known here; it is a text for now.")
-        return field.model_copy(update={"type": "str"})
-    return field
+Declared = dict[str, ast.AnnAssign]
+
+
+def _declared(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> Declared:
+    """Return a class's own declarations after those of its bases in the same text."""
+    found: Declared = {}
+    for base in node.bases:
+        parent = classes.get(_last(base))
+        if parent is not None and parent is not node:
+            found |= _declared(parent, {})
+    for statement in node.body:
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            name = statement.target.id
+            shown = not name.startswith("_") and name != "model_config"
+            if shown and "ClassVar" not in ast.unparse(statement.annotation):
+                found[name] = statement
+    return found
+
+
+def _declaration(
+    name: str, statement: ast.AnnAssign, names: _Names, models: Mapping[str, Declared]
+) -> FieldSpec:
+    """Return a declaration as a field; what a record in it holds is told in the description."""
+    annotation, written = statement.annotation, ast.unparse(statement.annotation)
+    parts = ast.walk(annotation) if "Annotated" in written else ()
+    said = next(filter(None, map(_description, (statement.value, *parts))), "")
+    kind = ast.unparse(names.visit(annotation))
+    choices = tuple(map(str, read_field_type(kind).choices))
+    if len(choices) > 1:
+        return FieldSpec(name=name, choices=choices, description=said)
+    record = next((word for word in re.findall(r"\w+", written) if word in models), None)
+    if record is not None:
+        types = {n: ast.unparse(one.annotation) for n, one in models[record].items()}
+        said = f"{said} {_record_text(types)}".strip()
+    return FieldSpec(name=name, type=kind, description=said)
+
+
+class _Names(ast.NodeTransformer):
+    """Writes an annotation with the names that a field's type knows."""
+
+    def __init__(self, known: Mapping[str, str]) -> None:
+        self.known = known
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return _expression(self.known.get(node.id, node.id))
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        return _expression(self.known.get(node.attr, node.attr))
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        made: ast.expr = self.visit(node.func)
+        return made
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        made: ast.expr = self.visit(_expression(node.value)) if isinstance(node.value, str) else node
+        return made
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        outer = _last(node.value)
+        if outer == "Literal":
+            return ast.Subscript(ast.Name("Literal"), node.slice)
+        if outer in ("Annotated", "Required"):
+            made: ast.expr = self.visit(
+                node.slice.elts[0] if isinstance(node.slice, ast.Tuple) else node.slice
+            )
+            return made
+        return ast.Subscript(self.visit(node.value), self.visit(node.slice))
+
+
+def _members(node: ast.ClassDef) -> list[str]:
+    """Return the values of an enum."""
+    members = [s for s in node.body if isinstance(s, ast.Assign) and isinstance(s.targets[0], ast.Name)]
+    return [
+        str(s.value.value) if isinstance(s.value, ast.Constant) else ast.unparse(s.targets[0]).lower()
+        for s in members
+    ]
+
+
+def _last(node: ast.expr) -> str:
+    """Return a name without the modules before it: `pydantic.Field` -> "Field"."""
+    return re.split(r"[\[(]", ast.unparse(node))[0].rpartition(".")[2]
+
+
+def _description(node: ast.AST | None) -> str:
+    keywords = node.keywords if isinstance(node, ast.Call) else []
+    said = {k.arg: str(k.value.value) for k in keywords if isinstance(k.value, ast.Constant)}
+    return next((said[k] for k in ("description", "desc", "title") if k in said), "")
+
+
+def _expression(text: str) -> ast.expr:
+    try:
+        return ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError):
+        return ast.Name("str")
+
+
+_ENUMS = frozenset(("Enum", "StrEnum", "IntEnum"))
+_AS = {
+    "str": "EmailStr HttpUrl AnyUrl AnyHttpUrl UUID UUID4 SecretStr Path constr StrictStr IPvAnyAddress",
+    "float": "Decimal confloat condecimal PositiveFloat NonNegativeFloat StrictFloat",
+    "int": "conint PositiveInt NonNegativeInt StrictInt",
+    "list": "List Sequence Iterable conlist",
+    "dict": "Dict",
+    "set": "Set",
+    "tuple": "Tuple",
+    "datetime.date": "date",
+    "datetime.datetime": "datetime",
+    "datetime.time": "time",
+    "datetime.timedelta": "timedelta",
+}
+"""A field's type -> names of pydantic and typing that become it."""
+
+_KNOWN = {name: kind for kind, names in _AS.items() for name in names.split()}
