@@ -16,29 +16,51 @@ from engine.modules.module import Module
 from engine.pipeline.corpora import corpus_path, searches
 from engine.pipeline.spec import CorpusSpec, FieldSpec, PipelineSpec, StepSpec, exclude_each_other, plain
 from engine.pipeline.strategies import RESERVED, TOOLS
+from engine.signature.fields import is_field_name
+
+Made = dict[str, list[tuple[StepSpec, FieldSpec]]]
+"""Field -> the steps so far that make it, each with the field as it makes it."""
 
 
-def wiring_problems(spec: PipelineSpec) -> Iterator[str]:
+def _wiring_problems(spec: PipelineSpec) -> Iterator[str]:
     """Iterate over what is wrong between the steps, in their order."""
-    made: dict[str, list[StepSpec]] = {}
+    made: Made = {}
     for place, step in enumerate(spec.steps):
         yield from _reading_problems(spec, place, made)
         yield from _condition_problems(spec, place, made)
-        yield from _item_problems(spec, place, made)
+        yield from _item_problems(spec, step, made)
         for f in step.makes:
-            yield from _making_problems(step, f, made.get(f.name, []))
-            made.setdefault(f.name, []).append(step)
-        yield from _unread_problems(spec, place)
-    yield from _answer_problems(spec, made)
+            if f.name in made:
+                yield from _making_problems(step, f, *made[f.name][0])
+            made.setdefault(f.name, []).append((step, f))
+        later = spec.steps[place + 1 :]
+        names = [f.name for f in step.makes]
+        read = {f.name for s in later for f in s.needs} | {s.when.field for s in later if s.when}
+        if later and names and not (read | {f.name for f in spec.outputs}) & set(names):
+            yield (
+                f"Nothing reads what the step {step.name!r} makes ({', '.join(names)}). "
+                "Add it as an input of a later step, or remove the step."
+            )
+    last = spec.steps[-1]
+    for f in last.makes if last.when is not None else ():
+        if len(made[f.name]) == 1 and not f.parsed_type.optional:
+            yield (
+                f"Where the last step {last.name!r} is left out, nothing makes the answer {f.name!r}. "
+                "Let another step make it for the other values, or give it a type that may be empty, "
+                f"such as Optional[{f.type}]."
+            )
 
 
-def _reading_problems(spec: PipelineSpec, place: int, made: dict[str, list[StepSpec]]) -> Iterator[str]:
+def _reading_problems(spec: PipelineSpec, place: int, made: Made) -> Iterator[str]:
     step = spec.steps[place]
     for f in step.needs:
         if f.name in made:
-            if _is_list(made[f.name][-1], f.name) and not _may_be_list(f):
+            maker, field = made[f.name][-1]
+            # A list can be read as a text: it is written as numbered passages.
+            single = bool(f.choices) or f.parsed_type.plain in (int, float, bool)
+            if field.parsed_type.is_list and single:
                 yield (
-                    f"The step {step.name!r} reads {f.name!r} as {_kind(f)}, but {made[f.name][-1].name!r} makes a list. "
+                    f"The step {step.name!r} reads {f.name!r} as {_kind(f)}, but {maker.name!r} makes a list. "
                     "Give the input the list's type, or let the step run for each item."
                 )
             continue
@@ -58,38 +80,24 @@ def _reading_problems(spec: PipelineSpec, place: int, made: dict[str, list[StepS
 
 
 def _waits_for(spec: PipelineSpec, name: str) -> set[str]:
-    """The steps whose outputs a step needs, directly or through others."""
-    makers: dict[str, set[str]] = {}
-    for step in spec.steps:
-        for f in step.makes:
-            makers.setdefault(f.name, set()).add(step.name)
+    """Return the steps whose outputs a step needs, directly or through others."""
     steps = {s.name: s for s in spec.steps}
     found: set[str] = set()
     waiting = [name]
     while waiting:
         step = steps[waiting.pop()]
         needed = {f.name for f in step.needs} | ({step.when.field} if step.when else set())
-        new = {maker for field in needed for maker in makers.get(field, ())} - found
+        new = {s.name for s in spec.steps if needed & {f.name for f in s.makes}} - found
         found |= new
         waiting += sorted(new)
     return found
 
 
-def _is_list(maker: StepSpec, name: str) -> bool:
-    return any(f.name == name and f.parsed_type.is_list for f in maker.makes)
-
-
-def _may_be_list(field: FieldSpec) -> bool:
-    """Return whether a list can be read as this field; a text is written as numbered passages."""
-    return not field.choices and field.parsed_type.plain not in (int, float, bool)
-
-
-def _condition_problems(spec: PipelineSpec, place: int, made: dict[str, list[StepSpec]]) -> Iterator[str]:
+def _condition_problems(spec: PipelineSpec, place: int, made: Made) -> Iterator[str]:
     step = spec.steps[place]
     if step.when is None:
         return
-    name = step.when.field
-    known = _known(spec, place, made)
+    name, known = step.when.field, _known(spec, step, made)
     if not name.strip():
         yield f"Choose the field that decides whether the step {step.name!r} runs."
     elif name not in known:
@@ -110,23 +118,22 @@ def _condition_problems(spec: PipelineSpec, place: int, made: dict[str, list[Ste
             )
 
 
-def _item_problems(spec: PipelineSpec, place: int, made: dict[str, list[StepSpec]]) -> Iterator[str]:
-    step = spec.steps[place]
+def _item_problems(spec: PipelineSpec, step: StepSpec, made: Made) -> Iterator[str]:
     if step.each is None:
         return
     name, item = step.each.field, step.each.item
     if not name.strip():
         yield f"Choose the list whose items the step {step.name!r} goes through."
         return
-    if item not in {f.name for f in step.inputs}:
-        read = ", ".join(f.name for f in step.inputs) or "it has none yet"
+    inputs = [f.name for f in step.inputs]
+    if item not in inputs:
         yield (
-            f"The step {step.name!r} runs for each item of {name!r}, but none of its inputs ({read}) is the item "
-            f"{item!r}. Choose which input the item is."
+            f"The step {step.name!r} runs for each item of {name!r}, but none of its inputs "
+            f"({', '.join(inputs) or 'it has none yet'}) is the item {item!r}. Choose which input the item is."
         )
     elif item in made or item in {f.name for other in spec.steps if other is not step for f in other.needs}:
         yield f"The item {item!r} of the step {step.name!r} is called like another field. Rename the input."
-    field = _known(spec, place, made).get(name)
+    field = _known(spec, step, made).get(name)
     if field is not None and not field.parsed_type.is_list:
         kind = "a choice" if field.choices else field.type
         yield (
@@ -135,57 +142,28 @@ def _item_problems(spec: PipelineSpec, place: int, made: dict[str, list[StepSpec
         )
 
 
-def _making_problems(step: StepSpec, field: FieldSpec, earlier: list[StepSpec]) -> Iterator[str]:
-    for other in earlier:
-        # A step with a condition may replace, where it runs, what one without made for the others.
-        if exclude_each_other(other.when, step.when) or (other.when is None and step.when is not None):
-            before = next(f for f in other.makes if f.name == field.name)
-            if _kind(before) != _kind(field):
-                yield (
-                    f"The steps {other.name!r} and {step.name!r} make {field.name!r} with different types "
-                    f"({_kind(before)} and {_kind(field)}). Give it the same type in both."
-                )
-        else:
-            yield (
-                f"The steps {other.name!r} and {step.name!r} both make {field.name!r}. Rename one, for example to "
-                f"{f'{step.name}_{field.name}'!r}, or let them run for different values of one field."
-            )
-        return
-
-
-def _unread_problems(spec: PipelineSpec, place: int) -> Iterator[str]:
-    step, later = spec.steps[place], spec.steps[place + 1 :]
-    made = [f.name for f in step.makes]
-    read = {f.name for s in later for f in s.needs} | {s.when.field for s in later if s.when}
-    if later and made and not (read | {f.name for f in spec.outputs}) & set(made):
+def _making_problems(step: StepSpec, field: FieldSpec, other: StepSpec, before: FieldSpec) -> Iterator[str]:
+    # A step with a condition may replace, where it runs, what one without made for the others.
+    if not exclude_each_other(other.when, step.when) and (other.when is not None or step.when is None):
         yield (
-            f"Nothing reads what the step {step.name!r} makes ({', '.join(made)}). "
-            "Add it as an input of a later step, or remove the step."
+            f"The steps {other.name!r} and {step.name!r} both make {field.name!r}. Rename one, for example to "
+            f"{f'{step.name}_{field.name}'!r}, or let them run for different values of one field."
+        )
+    elif _kind(before) != _kind(field):
+        yield (
+            f"The steps {other.name!r} and {step.name!r} make {field.name!r} with different types "
+            f"({_kind(before)} and {_kind(field)}). Give it the same type in both."
         )
 
 
-def _answer_problems(spec: PipelineSpec, made: dict[str, list[StepSpec]]) -> Iterator[str]:
-    last = spec.steps[-1]
-    if last.when is None:
-        return
-    for f in last.makes:
-        if len(made[f.name]) == 1 and not f.parsed_type.optional:
-            yield (
-                f"Where the last step {last.name!r} is left out, nothing makes the answer {f.name!r}. "
-                "Let another step make it for the other values, or give it a type that may be empty, "
-                f"such as Optional[{f.type}]."
-            )
-
-
-def _known(spec: PipelineSpec, place: int, made: dict[str, list[StepSpec]]) -> dict[str, FieldSpec]:
-    """The fields there are when a step begins, by name: the task's inputs and what earlier steps made."""
-    step = spec.steps[place]
+def _known(spec: PipelineSpec, step: StepSpec, made: Made) -> dict[str, FieldSpec]:
+    """Return the fields there are when a step begins, by name: the task's inputs and what earlier steps made."""
     fields = {f.name: f for f in spec.inputs}
     # A list that only this step goes through is known by nothing but this step: nothing to compare it with.
     own = step.each.field if step.each else None
     if own is not None and not any(f.name == own for s in spec.steps if s is not step for f in s.inputs):
         fields.pop(own, None)
-    return fields | {name: f for name, makers in made.items() for f in makers[-1].makes if f.name == name}
+    return fields | {name: makers[-1][1] for name, makers in made.items()}
 
 
 def _made_later(spec: PipelineSpec, place: int, name: str) -> str | None:
@@ -213,10 +191,19 @@ def spec_problems(spec: PipelineSpec, columns: Sequence[str] | None = None) -> l
     ["'customer message' cannot be a field name: use letters, digits and _ only, such as 'customer_message'."]
     """
     found = [sentence for step in spec.steps for sentence in _step_problems(step, len(spec.steps) > 1)]
-    found += _duplicate_steps(spec)
-    found += wiring_problems(spec)
-    if columns is not None:
-        found += _column_problems(spec, columns)
+    steps = [s.name for s in spec.steps]
+    found += [
+        f"Two steps are called {name!r}. Rename one of them, for example to {usable_name(name, steps)!r}."
+        for name in steps
+        if steps.count(name) > 1
+    ]
+    found += _wiring_problems(spec)
+    found += [
+        f"The {kind} {f.name!r} is not a column of the data. Its columns are: {', '.join(columns)}."
+        for kind, fields in (("input", spec.inputs), ("output", spec.outputs))
+        for f in fields
+        if columns is not None and f.name not in columns
+    ]
     return list(dict.fromkeys(found))
 
 
@@ -241,7 +228,7 @@ def usable_name(text: str, taken: Collection[str] = ()) -> str:
 
 def _step_problems(step: StepSpec, several: bool) -> Iterator[str]:
     where = f" of the step {step.name!r}" if several else ""
-    if not _is_name(step.name):
+    if not is_field_name(step.name):
         yield _bad_name("step", step.name, f"Give the step{'s names' if several else ' a name'}.")
     elif step.name in _TAKEN:
         yield f"A step cannot be called {step.name!r}, which means something else in a program. Try {step.name + '_step'!r}."
@@ -252,7 +239,13 @@ def _step_problems(step: StepSpec, several: bool) -> Iterator[str]:
         yield f"Add an output field{where}: something the model answers."
     for side, fields in (("input", step.inputs), ("output", step.answers)):
         for i, f in enumerate(fields, 1):
-            yield from _field_problems(f, f"{side} field {i}{where}")
+            if not is_field_name(f.name):
+                yield _bad_name("field", f.name, f"Give {side} field {i}{where} a name.")
+                continue
+            if f.choices:
+                yield from _choice_problems(f)
+            if f.parsed_type.problem:
+                yield f"The type of {f.name!r}: {f.parsed_type.problem}"
     names = [f.name for f in (*step.inputs, *step.answers)]
     for name in dict.fromkeys(n for n in names if n.strip() and names.count(n) > 1):
         yield f"Two fields{where} are called {name!r}. Rename one of them, for example to {usable_name(name, names)!r}."
@@ -343,16 +336,6 @@ def _one_output(step: StepSpec, where: str) -> Iterator[str]:
         yield f"{what} makes one output; {names} are too many{where}. Keep one of them."
 
 
-def _field_problems(field: FieldSpec, place: str) -> Iterator[str]:
-    if not _is_name(field.name):
-        yield _bad_name("field", field.name, f"Give {place} a name.")
-        return
-    if field.choices:
-        yield from _choice_problems(field)
-    if field.parsed_type.problem:
-        yield f"The type of {field.name!r}: {field.parsed_type.problem}"
-
-
 def _choice_problems(field: FieldSpec) -> Iterator[str]:
     tidy = [c.strip() for c in field.choices]
     folded = [c.casefold() for c in tidy]
@@ -367,30 +350,12 @@ def _choice_problems(field: FieldSpec) -> Iterator[str]:
         yield f"{field.name!r} lists {len(tidy)} allowed values; at most {MOST_CHOICES} fit in a prompt."
 
 
-def _is_name(name: str) -> bool:
-    return name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("_")
-
-
 def _bad_name(kind: str, name: str, when_blank: str) -> str:
     if not name.strip():
         return when_blank
+    why = "use letters, digits and _ only, such as"
     if keyword.iskeyword(name):
-        return f"{name!r} cannot be a {kind} name: Python uses the word. Try {usable_name(name)!r}."
-    return (
-        f"{name!r} cannot be a {kind} name: use letters, digits and _ only, such as {usable_name(name)!r}."
-        if not name.startswith("_")
-        else f"{name!r} cannot be a {kind} name: it starts with _. Try {usable_name(name)!r}."
-    )
-
-
-def _duplicate_steps(spec: PipelineSpec) -> Iterator[str]:
-    names = [s.name for s in spec.steps]
-    for name in dict.fromkeys(n for n in names if names.count(n) > 1):
-        yield f"Two steps are called {name!r}. Rename one of them, for example to {usable_name(name, names)!r}."
-
-
-def _column_problems(spec: PipelineSpec, columns: Sequence[str]) -> Iterator[str]:
-    for kind, fields in (("input", spec.inputs), ("output", spec.outputs)):
-        for f in fields:
-            if f.name not in columns:
-                yield f"The {kind} {f.name!r} is not a column of the data. Its columns are: {', '.join(columns)}."
+        why = "Python uses the word. Try"
+    elif name.startswith("_"):
+        why = "it starts with _. Try"
+    return f"{name!r} cannot be a {kind} name: {why} {usable_name(name)!r}."

@@ -107,17 +107,17 @@ def check_name(name: object) -> str:
     Traceback (most recent call last):
     engine.errors.SignatureError: '2nd try' cannot be a field's name. Use letters, digits and _ ...
     """
-    if (
-        not isinstance(name, str)
-        or not name.isidentifier()
-        or keyword.iskeyword(name)
-        or name.startswith("_")
-    ):
+    if not isinstance(name, str) or not is_field_name(name):
         raise SignatureError(
             f"{name!r} cannot be a field's name. Use letters, digits and _ only, start with a letter, "
             "and avoid Python's own words (class, from, ...)."
         )
     return name
+
+
+def is_field_name(name: str) -> bool:
+    """Return whether Python could use a text as a field's name."""
+    return name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("_")
 
 
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
