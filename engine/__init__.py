@@ -61,7 +61,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from engine.compat.names import PACKAGES, RENAMED
+from engine.compat import PACKAGES, RENAMED
 
 _HOMES: dict[str, str] = {
     "Adapter": "engine.adapters.base",

@@ -179,7 +179,7 @@ _SHIFT = PipelineSpec(
             outputs=(FieldSpec(name="verdict", choices=("good", "besides the point", "too long")),),
         ),
         StepSpec(
-            name="mend",
+            name="fix",
             instructions="The summary was found wanting. Write a better one, in one sentence.",
             inputs=(
                 FieldSpec(name="handover"),
@@ -264,7 +264,7 @@ SAMPLES: tuple[Sample, ...] = (
     Sample(
         name="shift_notes",
         title="Summarize and check",
-        plain="Hand-over notes become one sentence; a second step checks it, and a third mends what falls short.",
+        plain="Hand-over notes become one sentence; a second step checks it, and a third fixes what falls short.",
         file="shift_notes.csv",
         pipeline=_SHIFT,
         mapping={"handover": "handover", "summary": "summary"},
