@@ -7,15 +7,23 @@ every call it makes, repairs included, passes the same gate and is counted.
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from engine import callbacks as hooks
 from engine import loop
-from engine.adapters.plan import Native, Plan, native_of, plan_of, values_of, with_thoughts
+from engine.adapters.plan import (
+    FieldPlan,
+    Native,
+    Plan,
+    native_of,
+    plan_of,
+    read_fields,
+    values_of,
+    with_thoughts,
+)
 from engine.adapters.rendered import (
     INCOMPLETE_LEAD,
     RULES_LEAD,
@@ -25,6 +33,7 @@ from engine.adapters.rendered import (
     listed,
     typed,
 )
+from engine.adapters.values import format_value, revived
 from engine.errors import AdapterParseError, ConfigurationError, InvalidRequestError
 from engine.types.textual import Citations, Reasoning
 
@@ -33,6 +42,8 @@ if TYPE_CHECKING:
     from engine.signature import Signature
 
     Call = Callable[[BaseLM, Request], Awaitable[Reply]]
+    ExpectedCall = tuple[list[dict[str, Any]], str, BaseLM | None]
+    """What is sent, what comes back, and the model that is asked (None: the step's)."""
 
 __all__ = [
     "INCOMPLETE_LEAD",
@@ -84,18 +95,14 @@ class Exchange:
         return self.signature if self.native is None else self.native.asked
 
 
-class ExpectedCall(NamedTuple):
-    """A call as it would go: what is sent, what comes back, and the model that is asked (None: the step's)."""
-
-    messages: list[dict[str, Any]]
-    answer: str
-    lm: BaseLM | None = None
+def _nothing_found(_outputs: Sequence[FieldPlan], _text: str, /) -> tuple[dict[str, Any], bool]:
+    raise ConfigurationError("This adapter reads no reply: define parse(signature, text).")
 
 
-class Adapter(ABC):
+class Adapter:
     """The interface of an adapter. A subclass says how outputs are laid out and read.
 
-    It defines `structure`, `reminder`, `write` and `parse`; or, as in DSPy, `format` and `parse`, or one of the pieces of
+    It defines `marks`, `structure`, `reminder` and `find`; or, as in DSPy, `format` and `parse`, or one of the pieces of
     another adapter's prompt (see `PIECES`).
 
     `retries` is how often a reply that cannot be read is sent back with the error before the fallback. With
@@ -107,7 +114,13 @@ class Adapter(ABC):
     name: ClassVar[str] = ""
     calls_an_answer: ClassVar[int] = 1
     marks: ClassVar[tuple[str, str]] = ("[[ ## {name} ## ]]\n", "\n\n")
-    """Texts before and after an input's value."""
+    """Texts before and after a field's value."""
+
+    end: ClassVar[str] = ""
+    """Text that closes an assistant's turn."""
+
+    find = staticmethod(_nothing_found)
+    """Returns the values by output in a reply, and whether they are JSON values."""
 
     _rendered: ClassVar[WeakKeyDictionary[type[Signature], Rendered]]
     _pieced: ClassVar[bool] = False
@@ -136,9 +149,11 @@ class Adapter(ABC):
 
     # What a subclass says
 
-    @abstractmethod
     def parse(self, signature: type[Signature], text: str) -> dict[str, Any]:
         """Return the typed outputs of a reply. Raises AdapterParseError naming the field and the rule."""
+        plan = plan_of(signature)
+        found, decoded = self.find(plan.outputs, text)
+        return read_fields(plan.outputs, found, text, decoded=decoded)
 
     def params(self, signature: type[Signature], lm: BaseLM) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
         """Return what this adapter adds to a request, such as response_format."""
@@ -169,9 +184,26 @@ class Adapter(ABC):
         """Return the part of the system message that shows the layout of a turn."""
         raise ConfigurationError(self._lacks("structure(plan)"))
 
-    def write(self, plan: Plan, values: Mapping[str, object]) -> str:  # noqa: ARG002 - for subclasses
+    def placeholder(self, one: FieldPlan) -> str:
+        """Return what stands for an output in the layout: its name in braces, and what it must be."""
+        return f"{{{one.name}}}{f'        # {one.note}' if one.note else ''}"
+
+    def value_text(self, one: FieldPlan, value: object) -> str:
+        """Return an output's value as text."""
+        return format_value(revived(value, one.annotation) if one.rich else value, one.annotation)
+
+    def write(self, plan: Plan, values: Mapping[str, object]) -> str:
         """Return an assistant's turn that gives these outputs; absent ones as NOT_SUPPLIED."""
-        raise ConfigurationError(self._lacks("write(plan, values)"))
+        return self.marked(
+            (f.name, self.value_text(f, values[f.name]) if f.present(values) else NOT_SUPPLIED)
+            for f in plan.outputs
+        )
+
+    def marked(self, texts: Iterable[tuple[str, str]]) -> str:
+        """Return texts by field, each between its marks, and the end of the turn."""
+        before, after = self.marks
+        parts = [f"{before.format(name=name)}{text}{after.format(name=name)}" for name, text in texts]
+        return "".join([*parts, self.end]) if self.end else "".join(parts).removesuffix("\n\n")
 
     def reminder(self, plan: Plan) -> str:  # noqa: ARG002 - for subclasses
         """Return the sentence that closes the last user message: which outputs, in which layout."""
@@ -280,7 +312,7 @@ class Adapter(ABC):
         values: Mapping[str, object],
     ) -> list[ExpectedCall]:
         """Return every call that a model which answers these values takes."""
-        return [ExpectedCall(self.format(signature, demos, inputs), self.answer(signature, values))]
+        return [(self.format(signature, demos, inputs), self.answer(signature, values), None)]
 
     def system(self, signature: type[Signature]) -> str:
         """Return the system message of a signature."""
@@ -297,14 +329,12 @@ class Adapter(ABC):
             system = "" if self._pieced else self.format_system_message(signature)
             rendered = Rendered(plan, slots, system, reminder, self.write)
             if self._pieced:  # a subclass's own pieces may change from call to call
-                return self._own_pieces(signature, rendered)
-            self._rendered[signature] = rendered
-        return rendered
-
-    def _own_pieces(self, signature: type[Signature], rendered: Rendered) -> Rendered:
-        """Return an adapter's texts for a signature with the subclass's own pieces."""
-        rendered.system = self.format_system_message(signature)
-        rendered.write = lambda _plan, values: self.format_assistant_message_content(signature, values)
+                rendered.system = self.format_system_message(signature)
+                rendered.write = lambda _plan, values: self.format_assistant_message_content(
+                    signature, values
+                )
+            else:
+                self._rendered[signature] = rendered
         return rendered
 
     # Calls

@@ -6,87 +6,19 @@ The layout's markers are those of DSPy's ChatAdapter, so prompts and saved demon
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
-from engine.adapters.base import NOT_SUPPLIED, Adapter
+from engine.adapters.base import Adapter
 from engine.adapters.json import JSONAdapter
-from engine.adapters.plan import FieldPlan, Plan, plan_of
+from engine.adapters.plan import FieldPlan, Plan
 from engine.adapters.rendered import typed
 from engine.adapters.scalars import loose_object
-from engine.adapters.values import format_value, revived
-
-if TYPE_CHECKING:
-    from engine.signature import Signature
 
 _HEADER = re.compile(r"^[ \t>#]*(\*\*)?\[\[ ?## ?(\w+) ?## ?\]\](?(1)\*\*)?", re.MULTILINE)
 
 
-class ChatAdapter(Adapter):
-    """Marks each field with a header line; reads the reply's sections back as typed values.
-
-    A reply that stays unreadable is asked for once more through JSONAdapter, unless
-    `use_json_adapter_fallback` is false. The other settings are those of `Adapter`.
-
-    >>> from engine.signature import Signature
-    >>> adapter, signature = ChatAdapter(), Signature("question -> answer: int")
-    >>> adapter.parse(signature, "[[ ## answer ## ]]\\n1,234\\n\\n[[ ## completed ## ]]")
-    {'answer': 1234}
-    >>> print(adapter.answer(signature, {"answer": 7}))
-    [[ ## answer ## ]]
-    7
-    <BLANKLINE>
-    [[ ## completed ## ]]
-    """
-
-    name = "chat"
-
-    def __init__(self, *, use_json_adapter_fallback: bool = True, **options: Any) -> None:
-        super().__init__(**options)
-        self.use_json_adapter_fallback = use_json_adapter_fallback
-
-    def structure(self, plan: Plan) -> str:
-        """Return the layout: every field's header with a placeholder, the outputs' with what they must be."""
-        inputs = [f"[[ ## {f.name} ## ]]\n{{{f.name}}}" for f in plan.inputs]
-        outputs = [
-            f"[[ ## {f.name} ## ]]\n{{{f.name}}}{f'        # {f.note}' if f.note else ''}"
-            for f in plan.outputs
-        ]
-        return "\n\n".join([STRUCTURE_LEAD, *inputs, *outputs, COMPLETED])
-
-    def reminder(self, plan: Plan) -> str:
-        """Return the closing sentence: the headers in order, the completion marker last."""
-        headers = [f"`[[ ## {f.name} ## ]]`{typed(f)}" for f in plan.outputs]
-        return REMINDER.format(headers=", then ".join(headers), completed=COMPLETED)
-
-    def write(self, plan: Plan, values: Mapping[str, object]) -> str:
-        """Return the outputs as sections, closed by the completion marker."""
-        parts = []
-        for f in plan.outputs:
-            value = values.get(f.name)
-            missing = value is None and not (f.nullable and f.name in values)
-            shown = revived(value, f.annotation) if f.rich and not missing else value
-            parts.append(
-                f"[[ ## {f.name} ## ]]\n{NOT_SUPPLIED if missing else format_value(shown, f.annotation)}\n\n"
-            )
-        return "".join(parts) + COMPLETED
-
-    def parse(self, signature: type[Signature], text: str) -> dict[str, Any]:
-        """Return the typed outputs of a reply's sections; the first section of a name counts.
-
-        Text before the first header is ignored and the completion marker may be missing. A reply that is a JSON
-        object instead is read as one. Raises AdapterParseError.
-        """
-        plan = plan_of(signature)
-        found, decoded = chat_values(plan.outputs, text)
-        return plan.read(found, text, decoded=decoded)
-
-    def fallback(self) -> Adapter | None:
-        """Return a JSONAdapter that does not retry (this adapter already has)."""
-        return JSONAdapter(retries=0) if self.use_json_adapter_fallback else None
-
-
-def chat_values(outputs: Sequence[FieldPlan], text: str) -> tuple[dict[str, Any], bool]:
+def chat_values(outputs: Sequence[FieldPlan], text: str, /) -> tuple[dict[str, Any], bool]:
     """Return the sections of a reply by field, and whether they are JSON values: those of an object sent instead."""
     sections = _plain_sections(text)
     if sections is None:
@@ -134,6 +66,52 @@ def _sections(text: str, *, ends: bool) -> dict[str, str]:
     return sections
 
 
-COMPLETED = "[[ ## completed ## ]]"
+class ChatAdapter(Adapter):
+    """Marks each field with a header line; reads the reply's sections back as typed values, the first of each name.
+
+    Text before the first header is ignored and the completion marker may be missing. A reply that is a JSON object
+    instead is read as one.
+    A reply that stays unreadable is asked for once more through JSONAdapter, unless
+    `use_json_adapter_fallback` is false. The other settings are those of `Adapter`.
+
+    >>> from engine.signature import Signature
+    >>> adapter, signature = ChatAdapter(), Signature("question -> answer: int")
+    >>> adapter.parse(signature, "[[ ## answer ## ]]\\n1,234\\n\\n[[ ## completed ## ]]")
+    {'answer': 1234}
+    >>> print(adapter.answer(signature, {"answer": 7}))
+    [[ ## answer ## ]]
+    7
+    <BLANKLINE>
+    [[ ## completed ## ]]
+    """
+
+    name = "chat"
+    end = "[[ ## completed ## ]]"
+    find = staticmethod(chat_values)
+    closing: ClassVar[str] = (
+        "Now write the output fields, starting with {fields}, and end with `[[ ## completed ## ]]`."
+    )
+
+    def __init__(self, *, use_json_adapter_fallback: bool = True, **options: Any) -> None:
+        super().__init__(**options)
+        self.use_json_adapter_fallback = use_json_adapter_fallback
+
+    def structure(self, plan: Plan) -> str:
+        """Return the layout: every field between its marks, the outputs with what they must be."""
+        inputs = [(f.name, f"{{{f.name}}}") for f in plan.inputs]
+        outputs = [(f.name, self.placeholder(f)) for f in plan.outputs]
+        return f"{STRUCTURE_LEAD}\n\n{self.marked([*inputs, *outputs])}"
+
+    def reminder(self, plan: Plan) -> str:
+        """Return the closing sentence: the fields' marks in order."""
+        mark = self.marks[0].strip()
+        return self.closing.format(
+            fields=", then ".join(f"`{mark.format(name=f.name)}`{typed(f)}" for f in plan.outputs)
+        )
+
+    def fallback(self) -> Adapter | None:
+        """Return a JSONAdapter that does not retry (this adapter already has)."""
+        return JSONAdapter(retries=0) if self.use_json_adapter_fallback else None
+
+
 STRUCTURE_LEAD = "Every message is laid out like this, with the words in braces replaced by values:"
-REMINDER = "Now write the output fields, starting with {headers}, and end with `{completed}`."

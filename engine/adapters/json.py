@@ -86,8 +86,18 @@ _UNSUPPORTED = frozenset(
 )
 
 
+def json_values(_outputs: Sequence[FieldPlan], text: str, /) -> tuple[dict[str, Any], bool]:
+    """Return the values of the JSON object in a reply, and True. Raises AdapterParseError where there is none."""
+    try:
+        return loose_object(text), True
+    except ValueError:
+        raise AdapterParseError(
+            "The reply is empty." if not text.strip() else "The reply holds no JSON object.", reply=text
+        ) from None
+
+
 class JSONAdapter(Adapter):
-    """Asks for one JSON object; reads it typed, repairing damaged JSON.
+    """Asks for one JSON object; reads it typed, repairing damaged JSON; unknown keys are ignored.
 
     Native function calling is on, other than in `ChatAdapter`; the settings are those of `Adapter`.
 
@@ -97,35 +107,26 @@ class JSONAdapter(Adapter):
     """
 
     name = "json"
+    find = staticmethod(json_values)
 
     def __init__(self, *, use_native_function_calling: bool = True, **options: Any) -> None:
         super().__init__(use_native_function_calling=use_native_function_calling, **options)
 
     def structure(self, plan: Plan) -> str:
         """Return the layout: the inputs' headers, then the object with what each value must be."""
-        inputs = [f"[[ ## {f.name} ## ]]\n{{{f.name}}}" for f in plan.inputs]
-        shape = {f.name: f"{{{f.name}}}{f'        # {f.note}' if f.note else ''}" for f in plan.outputs}
-        return "\n\n".join([INPUT_LEAD, *inputs, OUTPUT_LEAD, _object(shape)])
+        inputs = self.marked((f.name, f"{{{f.name}}}") for f in plan.inputs)
+        shape = {f.name: self.placeholder(f) for f in plan.outputs}
+        return "\n\n".join(filter(None, [INPUT_LEAD, inputs, OUTPUT_LEAD, _object(shape)]))
 
     def reminder(self, plan: Plan) -> str:
         """Return the closing sentence: the keys in order."""
-        keys = [f"`{f.name}`{typed(f)}" for f in plan.outputs]
-        return REMINDER.format(keys=", then ".join(keys))
+        return REMINDER.format(keys=", then ".join(f"`{f.name}`{typed(f)}" for f in plan.outputs))
 
     def write(self, plan: Plan, values: Mapping[str, object]) -> str:
         """Return the outputs as a JSON object, indented by two spaces."""
-        shown = {}
-        for f in plan.outputs:
-            value = values.get(f.name)
-            missing = value is None and not (f.nullable and f.name in values)
-            shown[f.name] = NOT_SUPPLIED if missing else jsonable(value)
-        return _object(shown)
-
-    def parse(self, signature: type[Signature], text: str) -> dict[str, Any]:
-        """Return the typed outputs of the reply's JSON object; unknown keys are ignored. Raises AdapterParseError."""
-        plan = plan_of(signature)
-        found, decoded = json_values(plan.outputs, text)
-        return plan.read(found, text, decoded=decoded)
+        return _object(
+            {f.name: jsonable(values[f.name]) if f.present(values) else NOT_SUPPLIED for f in plan.outputs}
+        )
 
     def params(self, signature: type[Signature], lm: BaseLM) -> dict[str, Any]:
         """Return response_format: the outputs' schema, where the model's endpoint is known to take one."""
@@ -143,16 +144,6 @@ class JSONAdapter(Adapter):
         del params["response_format"]
         _refusing.add(lm)
         return True
-
-
-def json_values(_outputs: Sequence[FieldPlan], text: str) -> tuple[dict[str, Any], bool]:
-    """Return the values of the JSON object in a reply, and True. Raises AdapterParseError where there is none."""
-    try:
-        return loose_object(text), True
-    except ValueError:
-        raise AdapterParseError(
-            "The reply is empty." if not text.strip() else "The reply holds no JSON object.", reply=text
-        ) from None
 
 
 ABOUT_THE_FORMAT = re.compile(r"response_?format|json_?\s?schema|structured output", re.IGNORECASE)

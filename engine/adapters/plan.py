@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, get_args
+from typing import TYPE_CHECKING, Any, get_args
 from weakref import WeakKeyDictionary
 
 from pydantic import ValidationError
@@ -20,6 +20,7 @@ from engine.types.tool import ToolCalls, ToolForm, tools_of
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
+    from engine.adapters.base import Adapter
     from engine.lm.base import BaseLM, Choice
     from engine.signature import Signature
 
@@ -52,6 +53,10 @@ class FieldPlan:
             return self.info.get_default(call_default_factory=True, validated_data={})
         return None if self.nullable else MISSING
 
+    def present(self, values: Mapping[str, object]) -> bool:
+        """Return whether the field has a value among these."""
+        return self.name in values and (self.nullable or values[self.name] is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -68,19 +73,15 @@ class Plan:
     history: str | None = None
     native: Mapping[type, str] = field(default_factory=dict)
 
-    def read(self, sections: Mapping[str, object], reply: str, *, decoded: bool) -> dict[str, Any]:
-        """Return the typed outputs of a reply.
-
-        `sections` maps names to text or JSON values; with `decoded` a text is a JSON string. Raises AdapterParseError that
-        names every field which is missing or breaks its type or rules.
-        """
-        return read_fields(self.outputs, sections, reply, decoded=decoded)
-
 
 def read_fields(
     outputs: Sequence[FieldPlan], sections: Mapping[str, object], reply: str, *, decoded: bool
 ) -> dict[str, Any]:
-    """Return the typed values of a reply's fields; see `Plan.read`."""
+    """Return the typed outputs of a reply.
+
+    `sections` maps names to text or JSON values; with `decoded` a text is a JSON string. Raises AdapterParseError that
+    names every field which is missing or breaks its type or rules.
+    """
     values: dict[str, object] = {}
     problems: list[str] = []
     missing: list[str] = []
@@ -219,16 +220,8 @@ class Native:
         return {name: found.get(name, rest.get(name)) for name in signature.output_fields}
 
 
-class Taking(Protocol):
-    """Outputs that a layout takes natively; `parallel_tool_calls` None: as the model does."""
-
-    use_native_function_calling: bool
-    parallel_tool_calls: bool | None
-    native_response_types: tuple[type, ...]
-
-
 def native_of(
-    layout: Taking,
+    layout: Adapter,
     signature: type[Signature],
     lm: BaseLM,
     params: Mapping[str, object],
@@ -300,7 +293,7 @@ def _tools(plan: Plan, signature: type[Signature], inputs: Mapping[str, object])
     return [] if value is None else tools_of(fitted(value, signature.annotation(name), name))
 
 
-def _wanted(layout: Taking, plan: Plan, kind: type) -> bool:
+def _wanted(layout: Adapter, plan: Plan, kind: type) -> bool:
     return kind in plan.native and kind in layout.native_response_types
 
 

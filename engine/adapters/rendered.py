@@ -71,7 +71,7 @@ class Rendered:
         plan = self.plan
         if not (_any_of(plan.inputs, values) and _any_of(plan.outputs, values)):
             return False, []
-        complete = all(_present(f, values) for f in (*plan.inputs, *plan.outputs))
+        complete = all(f.present(values) for f in (*plan.inputs, *plan.outputs))
         content = Content()
         user = written(self.slots, values, content, defaults=False).rstrip("\n")
         if not complete:
@@ -161,11 +161,6 @@ def indented(text: str) -> str:
 
 def _any_of(fields: Sequence[FieldPlan], values: Mapping[str, object]) -> bool:
     return any(f.name in values for f in fields)
-
-
-def _present(one: FieldPlan, values: Mapping[str, object]) -> bool:
-    value = values.get(one.name, MISSING)
-    return value is not MISSING and (value is not None or one.nullable)
 
 
 def _plain_values(demo: Demonstration) -> dict[str, Any]:

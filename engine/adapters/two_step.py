@@ -9,16 +9,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from engine.adapters.base import NOT_SUPPLIED, Adapter, Exchange, ExpectedCall
+from engine.adapters.base import Adapter, Exchange
 from engine.adapters.chat import ChatAdapter
 from engine.adapters.json import JSONAdapter
 from engine.adapters.plan import Plan
 from engine.adapters.rendered import Demonstration, typed
-from engine.adapters.values import format_value
 from engine.errors import AdapterParseError
 from engine.signature import InputField, make_signature
 
 if TYPE_CHECKING:
+    from engine.adapters.base import ExpectedCall
     from engine.lm.base import BaseLM, Choice
     from engine.signature import Signature
 
@@ -56,15 +56,6 @@ class TwoStepAdapter(Adapter):
         """Return the closing sentence: what must be in the answer."""
         return REMINDER.format(names=", ".join(f"`{f.name}`{typed(f)}" for f in plan.outputs))
 
-    def write(self, plan: Plan, values: Mapping[str, object]) -> str:
-        """Return the outputs as lines `name: value`."""
-        lines = []
-        for f in plan.outputs:
-            value = values.get(f.name)
-            missing = value is None and not (f.nullable and f.name in values)
-            lines.append(f"{f.name}: {NOT_SUPPLIED if missing else format_value(value, f.annotation)}")
-        return "\n\n".join(lines)
-
     def parse(self, signature: type[Signature], text: str) -> dict[str, Any]:
         """Return the typed outputs of the second call's reply, which is in ChatAdapter's layout."""
         return self._extraction.parse(signature, text)
@@ -92,8 +83,8 @@ class TwoStepAdapter(Adapter):
             self._extraction.answer(asked, values),
         )
         return [
-            ExpectedCall(self.format(signature, demos, inputs), said),
-            ExpectedCall(again, fields, self.extraction_model),
+            (self.format(signature, demos, inputs), said, None),
+            (again, fields, self.extraction_model),
         ]
 
     async def values(self, exchange: Exchange, choice: Choice) -> dict[str, Any]:

@@ -5,24 +5,18 @@ from __future__ import annotations
 import dataclasses
 import re
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import Any, get_args, get_origin
 from xml.sax.saxutils import quoteattr
 
 from pydantic import BaseModel
 
-from engine.adapters.base import NOT_SUPPLIED
 from engine.adapters.chat import ChatAdapter, object_instead
 from engine.adapters.notes import output_note, rules_in_words, type_hint, without_none
-from engine.adapters.plan import FieldPlan, Plan, plan_of
-from engine.adapters.rendered import typed
+from engine.adapters.plan import FieldPlan
 from engine.adapters.values import format_value, jsonable, revived
 from engine.types.base import Type
-
-if TYPE_CHECKING:
-    from engine.signature import Signature
-
 
 _SEQUENCES = (list, tuple, set, frozenset)
 _NAME = re.compile(r"[A-Za-z_][\w.-]*")
@@ -319,10 +313,27 @@ def _guessed(element: Element) -> Any:
     return made
 
 
+def xml_values(outputs: Sequence[FieldPlan], text: str, /) -> tuple[dict[str, Any], bool]:
+    """Return the contents of a reply's tags by field, and whether they are those of a JSON object sent instead."""
+    found = sections(text, [(f.name, is_structure(f.annotation)) for f in outputs])
+    if not found:
+        return object_instead(text)
+    return {f.name: tag_value(found[f.name], f.annotation) for f in outputs if f.name in found}, False
+
+
+def tag_value(text: str, annotation: Any) -> Any:
+    """Return the content of a field's tags: JSON values where it is tags itself, else the text."""
+    if is_structure(annotation):
+        element = element_of(text)
+        return text if element is None else value_of(element, annotation)
+    return unescaped(text)
+
+
 class XMLAdapter(ChatAdapter):
     """Marks each field by `<name>` and `</name>`; lists, dicts and models are tags inside tags.
 
-    Some models keep to tags better than to headers. The settings and the fallback are those of `ChatAdapter`.
+    Some models keep to tags better than to headers. The first tag of a name counts, text around the tags is ignored, and
+    texts may hold a bare `&` or `<`. The settings and the fallback are those of `ChatAdapter`.
 
     >>> from engine.signature import Signature
     >>> adapter, signature = XMLAdapter(), Signature("text -> label, tags: list[str]")
@@ -340,67 +351,18 @@ class XMLAdapter(ChatAdapter):
 
     name = "xml"
     marks = ("<{name}>\n", "\n</{name}>\n\n")
+    end = ""
+    find = staticmethod(xml_values)
+    closing = "Now write the output fields between their tags, in this order: {fields}. Write `&` and `<` in them as `&amp;` and `&lt;`."
 
-    def structure(self, plan: Plan) -> str:
-        """Return the layout: every field's tags with a placeholder, the outputs' with what they must be."""
-        inputs = [f"<{f.name}>\n{{{f.name}}}\n</{f.name}>" for f in plan.inputs]
-        outputs = [f"<{f.name}>\n{_placeholder(f)}\n</{f.name}>" for f in plan.outputs]
-        return "\n\n".join([STRUCTURE_LEAD, *inputs, *outputs])
+    def placeholder(self, one: FieldPlan) -> str:
+        """Return what stands for an output in the layout: tags inside tags where its values are such."""
+        if is_structure(one.annotation):
+            return skeleton(one.annotation, schema=True)
+        return super().placeholder(one)
 
-    def reminder(self, plan: Plan) -> str:
-        """Return the closing sentence: the tags in order."""
-        return REMINDER.format(tags=", then ".join(f"`<{f.name}>`{typed(f)}" for f in plan.outputs))
-
-    def write(self, plan: Plan, values: Mapping[str, object]) -> str:
-        """Return the outputs between their tags; `&` and `<` in texts are written as XML has them."""
-        parts = []
-        for f in plan.outputs:
-            value = values.get(f.name)
-            missing = value is None and not (f.nullable and f.name in values)
-            parts.append(f"<{f.name}>\n{NOT_SUPPLIED if missing else _shown(f, value)}\n</{f.name}>")
-        return "\n\n".join(parts)
-
-    def parse(self, signature: type[Signature], text: str) -> dict[str, Any]:
-        """Return the typed outputs of a reply's tags; the first of a name counts, and text around them is ignored.
-
-        Texts may hold a bare `&` or `<`. A reply that is a JSON object instead is read as one. Raises AdapterParseError.
-        """
-        plan = plan_of(signature)
-        found, decoded = xml_values(plan.outputs, text)
-        return plan.read(found, text, decoded=decoded)
-
-
-def xml_values(outputs: Sequence[FieldPlan], text: str) -> tuple[dict[str, Any], bool]:
-    """Return the contents of a reply's tags by field, and whether they are those of a JSON object sent instead."""
-    found = sections(text, [(f.name, is_structure(f.annotation)) for f in outputs])
-    if not found:
-        return object_instead(text)
-    return {f.name: tag_value(found[f.name], f.annotation) for f in outputs if f.name in found}, False
-
-
-def tag_value(text: str, annotation: object) -> Any:
-    """Return the content of a field's tags: JSON values where it is tags itself, else the text."""
-    if is_structure(annotation):
-        element = element_of(text)
-        return text if element is None else value_of(element, annotation)
-    return unescaped(text)
-
-
-def _shown(f: FieldPlan, value: object) -> str:
-    if f.rich:
-        value = revived(value, f.annotation)
-    return (
-        skeleton(value)
-        if is_structure(f.annotation) and value is not None
-        else escaped(format_value(value, f.annotation))
-    )
-
-
-def _placeholder(f: FieldPlan) -> str:
-    if is_structure(f.annotation):
-        return skeleton(f.annotation, schema=True)
-    return f"{{{f.name}}}{f'        # {f.note}' if f.note else ''}"
-
-
-STRUCTURE_LEAD = "Every message is laid out like this, with the words in braces replaced by values:"
-REMINDER = "Now write the output fields between their tags, in this order: {tags}. Write `&` and `<` in them as `&amp;` and `&lt;`."
+    def value_text(self, one: FieldPlan, value: object) -> str:
+        """Return an output's value as tags, or as text with `&` and `<` written as XML has them."""
+        if is_structure(one.annotation) and value is not None:
+            return skeleton(revived(value, one.annotation) if one.rich else value)
+        return escaped(super().value_text(one, value))

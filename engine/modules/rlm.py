@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from engine.adapters.plan import plan_of
+from engine.adapters.plan import plan_of, read_fields
 from engine.adapters.values import format_value
 from engine.errors import AdapterParseError, ConfigurationError, SandboxError, ToolError
 from engine.modules.call_range import CallRange
@@ -146,7 +146,7 @@ class RLM(Module):
             for name, value in submitted.items()
         }
         try:
-            return plan_of(self.signature).read(plain, "", decoded=True)
+            return read_fields(plan_of(self.signature).outputs, plain, "", decoded=True)
         except AdapterParseError as error:
             raise SandboxError(f"SUBMIT: {error}") from error
 

@@ -145,12 +145,12 @@ class StandInAdapter:
         """Do what `Adapter.acall` does, without a model."""
         values = {name: self._value(name, signature) for name in signature.output_fields}
         self._number += 1
-        for asked in self._real.calls(signature, demos, inputs, values):
-            read = sum(_tokens(m["content"]) + _TOKENS_A_MESSAGE for m in asked.messages)
-            written = _tokens(asked.answer)
-            usage = Usage(1, 0, read, written, price_of(asked.lm or lm, read, written))
+        for messages, answer, own in self._real.calls(signature, demos, inputs, values):
+            read = sum(_tokens(m["content"]) + _TOKENS_A_MESSAGE for m in messages)
+            written = _tokens(answer)
+            usage = Usage(1, 0, read, written, price_of(own or lm, read, written))
             model = StandInLM(Reply((Choice(""),), usage))
-            await call(model, lm.request(asked.messages, rollout_id=rollout_id, **params))
+            await call(model, lm.request(messages, rollout_id=rollout_id, **params))
         return [values]
 
     def _value(self, name: str, signature: type[Signature]) -> Any:

@@ -201,19 +201,19 @@ def _asked(
     except engine.EngineError as error:
         yield f"cannot be asked: {error}"
         return
-    for call in plain:
-        yield from _shown(call.messages)
-        yield f"-> {_text(call.answer)}"
+    for messages, answer, _ in plain:
+        yield from _shown(messages)
+        yield f"-> {_text(answer)}"
     try:
-        yield f"read: {_outputs(adapter.parse(signature, plain[-1].answer))}"
+        yield f"read: {_outputs(adapter.parse(signature, plain[-1][1]))}"
     except engine.EngineError as error:
         yield f"cannot be read: {error}"
     if demos:
-        both = adapter.calls(signature, demos, inputs, values)[0].messages
-        start = next(i for i, m in enumerate(both) if m != plain[0].messages[i])
+        both = adapter.calls(signature, demos, inputs, values)[0][0]
+        start = next(i for i, m in enumerate(both) if m != plain[0][0][i])
         yield f"with {len(demos)} demos, from message {start + 1}:"
         yield from _shown(both[start:-1])
-        if both[-1] != plain[0].messages[-1]:
+        if both[-1] != plain[0][0][-1]:
             yield from _shown(both[-1:])
     params = adapter.params(signature, _Able([]))
     if params:
@@ -420,7 +420,7 @@ class _Script:
                 return values
             fields = {name: (type(value), engine.OutputField()) for name, value in values.items()}
             signature = engine.make_signature(fields)
-            self._next = [call.answer for call in self._adapter.calls(signature, [], {}, values)]
+            self._next = [answer for _, answer, _ in self._adapter.calls(signature, [], {}, values)]
         return self._next.pop(0)
 
 
@@ -459,14 +459,14 @@ def _replies(adapter: Any) -> Iterator[str]:
         yield f"\n######## after {bad!r}"
         answers = [
             bad,
-            *[call.answer for call in adapter.calls(engine.ensure_signature(QA), [], ASKED, DONE)],
+            *[answer for _, answer, _ in adapter.calls(engine.ensure_signature(QA), [], ASKED, DONE)],
         ]
         yield from _exchange(adapter, engine.ensure_signature(QA), ASKED, answers)
     yield "\n######## never readable"
     yield from _exchange(adapter, engine.ensure_signature(QA), ASKED, ["?", "??", "???", "????", "?????"])
     tools = {"question": "What is tea?", "tools": [engine.Tool(price)]}
     calls = engine.ToolCalls.from_dict_list([{"name": "price", "args": {"item": "tea"}}])
-    answers = [call.answer for call in adapter.calls(TOOLS, [], tools, {"calls": calls, "note": None})]
+    answers = [answer for _, answer, _ in adapter.calls(TOOLS, [], tools, {"calls": calls, "note": None})]
     yield "\n######## tools in the text"
     yield from _exchange(adapter, TOOLS, tools, answers, ScriptedLM)
     yield "\n######## tools as the model's own"
@@ -477,7 +477,7 @@ def _replies(adapter: Any) -> Iterator[str]:
     asked = {"document": engine.Document("The moon is far.", title="Moon")}
     cited = {"type": "char_location", "cited_text": "far", "document_index": 0, "document_title": "Moon"}
     values = {"answer": "It is far.", "thoughts": engine.Reasoning("Look up.")}
-    answers = [call.answer for call in adapter.calls(CITED, [], asked, values)]
+    answers = [answer for _, answer, _ in adapter.calls(CITED, [], asked, values)]
     own_parts = {"reasoning": "I looked it up.", "citations": (cited,)}
     yield from _exchange(adapter, CITED, asked, [_reply(answers[0], **own_parts), *answers[1:]])
 
