@@ -179,7 +179,7 @@ def _text_box(
 
 
 def _tool(
-    icon: str, label: str, key: str, off: str, change: Callable[..., object], args: tuple[object, ...]
+    icon: str, label: str, key: str, off: str, change: Callable[..., object], args: tuple[Any, ...]
 ) -> None:
     project_id, *rest = args
     st.button(
