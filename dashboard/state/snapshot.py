@@ -60,10 +60,9 @@ def chart(
     trials: Sequence[TrialRow], parents: Mapping[str, Sequence[str]], *, over: bool = False
 ) -> dict[str, Any]:
     """Return the chart of trial scores: the figure (None before there is a dot) and the text for a screen reader."""
-    found = score_chart(trials, parents)
-    drawn = any((found.full, found.partial, found.train, found.running, found.rejected))
-    scores = [p.score for p in found.full]
-    best = f", the best {max(scores):.1f} %" if scores else ""
+    found = score_chart(trials, parents, over=over)
+    drawn = any((found.full, found.partial, found.train, found.running, found.failing, found.rejected))
+    best = f", the best {found.leader.score:.1f} %" if found.leader else ""
     return {
         "figure": score_figure(found, over=over) if drawn else None,
         "label": f"Scores of {len(trials)} trials{'' if over else ' so far'}{best}",

@@ -72,7 +72,7 @@ class _RunNames:
         if not trial.rows_done:
             names = dict.fromkeys(_lower_first(self.name(t.candidate_id)) for t in map(self.trial, same) if t)
             return f"Cut short before the first row: {', '.join(names)}."
-        return self._trials_sentence(same) if len(same) > 1 else self._trial_sentence(event, trial)
+        return self._trials_sentence(same) if len(same) > 1 else self._trial_sentence(trial)
 
     def _best_sentence(self, event: EventRow) -> str:
         score = event.data.get("score")
@@ -82,18 +82,19 @@ class _RunNames:
             f"Best so far: {_lower_first(self.name(event.data['candidate']))}{figure}. {_upper_first(reason)}"
         )
 
-    def _trial_sentence(self, event: EventRow, trial: TrialRow) -> str:
-        rows = count(trial.rows_done, ROWS.get(trial.split, "row"))
-        failed = next(
-            (f", {part}" for part in event.text.rstrip(".").split(", ") if part.endswith(" failed")), ""
-        )
+    def _trial_sentence(self, trial: TrialRow) -> str:
+        kind = ROWS.get(trial.split, "row")
         cut = f", cut short: {trial.rows_total:,} were planned" if trial.state == "stopped" else ""
-        score = f"{100 * (trial.score or 0.0):.0f} %"
-        return f"{self.name(trial.candidate_id)} scored {score} on {rows}{failed}{cut}."
+        name = self.name(trial.candidate_id)
+        if trial.answered_score is None:
+            return f"{name}: {'all ' if trial.failed > 1 else ''}{count(trial.failed, kind)} failed{cut}."
+        failed = f", {count(trial.failed, 'row')} failed" if trial.failed else ""
+        rows = count(trial.rows_done - trial.failed, kind)
+        return f"{name} scored {100 * trial.answered_score:.0f} % on {rows}{failed}{cut}."
 
     def _trials_sentence(self, same: Sequence[EventRow]) -> str:
         found = [t for t in map(self.trial, same) if t is not None]
-        scores = sorted(100 * (t.score or 0.0) for t in found)
+        scores = sorted(100 * (t.answered_score or 0.0) for t in found)
         rows = count(sum(t.rows_done for t in found), "training row")
         prompts = count(len({t.candidate_id for t in found}), "prompt")
         between = (

@@ -42,8 +42,9 @@ class Link(NamedTuple):
 class ScoreChart(NamedTuple):
     """Content of the live chart; every list is in trial order.
 
-    `rejected` are candidates that were tried on training rows and never validated. `best` has a point for each
-    time the best score rose, and the last one. `leader` is where the best prompt so far was scored on all rows.
+    `failing` are trials in which rows failed: their scores are those of the rows that did not. `rejected` are
+    candidates that were tried on training rows and never validated. `best` has a point for each time the best
+    score rose, and the last one; `leader` is the prompt it is at.
     """
 
     baseline: float | None
@@ -52,65 +53,90 @@ class ScoreChart(NamedTuple):
     train: tuple[Point, ...]
     running: tuple[Point, ...]
     best: tuple[Point, ...]
+    failing: tuple[Point, ...] = ()
     rejected: tuple[Point, ...] = ()
     links: tuple[Link, ...] = ()
     leader: Point | None = None
 
 
-def score_chart(trials: Sequence[TrialRow], parents: Mapping[str, Sequence[str]] | None = None) -> ScoreChart:
+def score_chart(
+    trials: Sequence[TrialRow], parents: Mapping[str, Sequence[str]] | None = None, *, over: bool = False
+) -> ScoreChart:
     """Sort a run's trials into the series of the live chart; `parents` is candidate id -> ids it came from.
 
-    The baseline is the first full validation of the starting candidate; best-so-far follows full
-    validations only, because a handful of rows proves little. Test trials are left out: the search
+    The baseline is the latest full validation of the starting candidate; best-so-far follows full validations
+    only, because a handful of rows proves little. Neither takes a trial in which more rows failed than in others.
+    Once the run is `over`, best-so-far ends at the prompt that was chosen. Test trials are left out: the search
     never sees them.
     """
     shown = [t for t in trials if t.split != "test"]
     whole = max((t.rows_total for t in shown if t.split == "validation"), default=0)
     validated = {t.candidate_id for t in shown if t.split == "validation"}
     parents, places = parents or {}, _places(shown)
-    series: dict[str, list[Point]] = {"full": [], "partial": [], "train": [], "running": [], "rejected": []}
+    kinds = ("full", "partial", "train", "running", "failing", "rejected")
+    series: dict[str, list[Point]] = {kind: [] for kind in kinds}
     at: dict[str, Point] = {}
-    baseline = next((100 * t.score for t in shown if t.label == "baseline" and t.score is not None), None)
+    sound = _sound_trials(shown, whole)
+    start = next((t.candidate_id for t in shown if t.label == "baseline"), None)
+    scored = [100 * (t.answered_score or 0.0) for t in shown if t.number in sound and t.candidate_id == start]
+    baseline = scored[-1] if scored else None
     for trial in shown:
         if trial.score is None and trial.state != "running":
             continue
         kind = _series(trial, whole)
         if kind == "train" and parents.get(trial.candidate_id) and trial.candidate_id not in validated:
             kind = "rejected"
+        if trial.failed and trial.number not in sound and kind in ("full", "partial"):
+            kind = "failing"
         score = _score(trial, at, parents, baseline)
         point = Point(trial.number, places[trial.number], score, _hover(trial), trial.candidate_id)
         series[kind].append(point)
         # A candidate's point is its trial on the most rows: links start there.
         if kind != "train" and not (kind == "running" and trial.candidate_id in at):
             at[trial.candidate_id] = point
-    kept = {name: tuple(points) for name, points in series.items()}
-    leading = {t.number for t in shown if t.is_best}
+    full = series["full"]
+    chosen = {t.candidate_id for t in shown if over and t.is_best}
+    leader = next(
+        (p for p in reversed(full) if p.candidate in chosen), max(full, key=_by_score, default=None)
+    )
     return ScoreChart(
         baseline,
-        **kept,
-        best=_best(kept["full"]),
-        links=_links(at, parents, kept["running"]),
-        leader=next((p for p in reversed(kept["full"]) if p.trial in leading), None),
+        **{kind: tuple(points) for kind, points in series.items()},
+        best=_best(full, leader),
+        links=_links(at, parents, series["running"]),
+        leader=leader,
     )
+
+
+def _sound_trials(trials: Sequence[TrialRow], whole: int) -> set[int]:
+    """Return the finished trials on all rows in which the fewest rows failed, and not all of them."""
+    full = [t for t in trials if _series(t, whole) == "full" and t.failed < t.rows_done]
+    least = min((t.failed for t in full), default=0)
+    return {t.number for t in full if t.failed == least}
 
 
 def _score(
     trial: TrialRow, at: Mapping[str, Point], parents: Mapping[str, Sequence[str]], baseline: float | None
 ) -> float:
-    """Return a trial's score so far in percent; before its first row, its parent's score."""
-    if trial.score is not None:
-        return round(100 * trial.score, 1)
+    """Return the score of a trial's rows so far in percent, without those that failed; before the first, its parent's."""
+    if trial.answered_score is not None:
+        return round(100 * trial.answered_score, 1)
     known = [at[p].score for p in parents.get(trial.candidate_id, ()) if p in at]
     return max(known, default=round(baseline or 0.0, 1))
 
 
-def _best(full: Sequence[Point]) -> tuple[Point, ...]:
+def _by_score(point: Point) -> float:
+    return point.score
+
+
+def _best(full: Sequence[Point], leader: Point | None) -> tuple[Point, ...]:
+    """Return the points at which the best score rose, and the end of the line, which is at the leader's score."""
     rising: list[Point] = []
     for point in full:
         if not rising or point.score > rising[-1].score:
             rising.append(point._replace(text=""))
-    if full and rising[-1].trial != full[-1].trial:
-        rising.append(full[-1]._replace(score=rising[-1].score, text=""))
+    if leader is not None and (rising[-1].trial, rising[-1].score) != (full[-1].trial, leader.score):
+        rising.append(full[-1]._replace(score=leader.score, text=""))
     return tuple(rising)
 
 
@@ -148,15 +174,16 @@ def _series(trial: TrialRow, whole: int) -> str:
         return "train"
     if trial.state == "running":
         return "running"
-    return "full" if trial.rows_total >= whole else "partial"
+    return "full" if trial.complete and trial.rows_total >= whole else "partial"
 
 
 def _hover(trial: TrialRow) -> str:
     where = {"train": "training", "validation": "validation"}.get(trial.split, trial.split)
-    score = "no score yet" if trial.score is None else f"{100 * trial.score:.1f} %"
+    score = "no score yet" if trial.answered_score is None else f"{100 * trial.answered_score:.1f} %"
+    failed = f", {trial.failed} failed" if trial.failed else ""
     return (
         f"Trial {trial.number}: <b>{score}</b><br>{escape(trial.label or 'scored')}"
-        f"<br>{trial.rows_done} of {trial.rows_total} {where} rows"
+        f"<br>{trial.rows_done} of {trial.rows_total} {where} rows{failed}"
     )
 
 
@@ -179,7 +206,8 @@ def score_figure(chart: ScoreChart, *, over: bool = False) -> dict[str, Any]:
     What is pending is a ghost: hollow, with a dotted line. Very many trials are thinned out for drawing. While the
     run goes on every series has its place in the legend, so that nothing jumps; once it is `over`, only those there are.
     """
-    shown = [p for series in (chart.full, chart.partial, chart.running, chart.rejected) for p in series]
+    drawn = (chart.full, chart.partial, chart.running, chart.failing, chart.rejected)
+    shown = [p for series in drawn for p in series]
     last = max((p.place for p in shown), default=1.0)
     ends = [0, last + 1]
     best = [*chart.best, chart.best[-1]._replace(place=last + 0.5)] if chart.best else []
@@ -221,7 +249,9 @@ def score_figure(chart: ScoreChart, *, over: bool = False) -> dict[str, Any]:
 
 def _joined(chart: ScoreChart) -> tuple[_Path, _Path]:
     """Return the lines between parents and children as two broken paths: settled and pending."""
-    drawn = {p.trial for kind in ("full", "partial", "rejected") for p in thinned(getattr(chart, kind))}
+    drawn = {
+        p.trial for kind in ("full", "partial", "failing", "rejected") for p in thinned(getattr(chart, kind))
+    }
     paths: tuple[_Path, _Path] = (([], []), ([], []))
     for link in chart.links[-MOST_LINKS:]:
         if link.pending or {link.parent.trial, link.child.trial} <= drawn:
@@ -281,6 +311,7 @@ DOTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
         {**_HOLLOW, "size": 7, "line": {"color": "$muted", "width": 1.4}},
     ),
     ("Some rows", "partial", _HOLLOW),
+    ("With failed rows", "failing", {"color": "$bad", "size": 10, "symbol": "x"}),
     ("All rows", "full", {"color": "$accent", "size": 11}),
     (
         "In progress",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 
 def migrate(connection: sqlite3.Connection, *, upto: int = SCHEMA_VERSION) -> None:
@@ -101,10 +101,18 @@ _M005_ROW_NUMBERS = (
         WHERE kind = 'row_scored' AND json_extract(data, '$.row') IS NOT NULL""",
 )
 
+_M006_FAILED_ROWS = (
+    "ALTER TABLE trials ADD COLUMN failed INTEGER NOT NULL DEFAULT 0",
+    """UPDATE trials SET failed = (
+        SELECT count(*) FROM outcomes WHERE outcomes.run_id = trials.run_id AND outcomes.trial = trials.number
+        AND json_extract(outcomes.content, '$.error') IS NOT NULL)""",
+)
+
 STEPS = (
     _M001_TABLES,
     _M002_REVISION_AND_PHASE,
     _M003_NOTES_AND_ARCHIVE,
     _M004_FEEDBACK_AND_VERSIONS,
     _M005_ROW_NUMBERS,
+    _M006_FAILED_ROWS,
 )

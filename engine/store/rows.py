@@ -118,7 +118,8 @@ class RunRow:
 class TrialRow:
     """One evaluation inside a run. `split` is train, validation or test; `score` runs 0 to 1.
 
-    `state` is running, finished or stopped; `score` is the mean so far while it runs.
+    `state` is running, finished or stopped; `score` is the mean so far while it runs, in which the rows that
+    `failed` count as zero.
     """
 
     number: int
@@ -134,6 +135,13 @@ class TrialRow:
     usage: Usage
     seconds: float
     is_best: bool
+    failed: int = 0
+
+    @property
+    def answered_score(self) -> float | None:
+        """Mean score of the rows that did not fail; None where there is none."""
+        answered = self.rows_done - self.failed
+        return None if self.score is None or answered <= 0 else self.score * self.rows_done / answered
 
     @property
     def complete(self) -> bool:

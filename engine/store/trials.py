@@ -58,9 +58,9 @@ class Trials:
                 [(run_id, trial, o.row, o.score, to_json(o.to_json())) for o in outcomes],
             )
             self._db.write(
-                "UPDATE trials SET (rows_done, score) = (SELECT count(*), avg(score) FROM outcomes "
-                "WHERE run_id = ?1 AND trial = ?2) WHERE run_id = ?1 AND number = ?2",
-                (run_id, trial),
+                "UPDATE trials SET failed = failed + ?3, (rows_done, score) = (SELECT count(*), avg(score) "
+                "FROM outcomes WHERE run_id = ?1 AND trial = ?2) WHERE run_id = ?1 AND number = ?2",
+                (run_id, trial, sum(o.error is not None for o in outcomes)),
             )
             self._db.touch(run_id)
 
@@ -105,11 +105,11 @@ class Trials:
         """Return a run's trials by number, from `first` on."""
         rows = self._db.read(
             "SELECT number, candidate_id, split, label, score, rows_total, rows_done, state, started_at, "
-            "finished_at, calls, cached, input_tokens, output_tokens, cost, seconds, is_best "
+            "finished_at, calls, cached, input_tokens, output_tokens, cost, seconds, is_best, failed "
             "FROM trials WHERE run_id = ? AND number >= ? ORDER BY number",
             (run_id, first),
         )
-        return [TrialRow(*(*r[:10], Usage(*r[10:15]), r[15], bool(r[16]))) for r in rows]
+        return [TrialRow(*(*r[:10], Usage(*r[10:15]), r[15], bool(r[16]), r[17])) for r in rows]
 
     def candidates(self, run_id: str) -> list[CandidateRow]:
         """Return a run's candidates in the order found."""

@@ -1,6 +1,8 @@
 import json
 from dataclasses import replace
 
+import pytest
+
 from dashboard.views.score_chart import MOST_DRAWN, score_chart, score_figure
 from engine.records import Usage
 from engine.store.rows import TrialRow
@@ -110,6 +112,36 @@ def test_many_points_are_thinned_for_drawing_and_never_for_figures():
 def test_labels_are_text():
     chart = score_chart([trial(0, 0.4, label="<img src=x>")])
     assert "<img" not in chart.full[0].text
+
+
+def test_the_baseline_is_the_latest_whole_evaluation_and_failed_rows_are_no_zeros():
+    down = replace(trial(0, 0.0, label="baseline"), failed=50)
+    chart = score_chart([down])
+    assert (chart.baseline, chart.full, chart.best, chart.leader) == (None, (), (), None)
+    assert "50 failed" in chart.failing[0].text
+    again = replace(trial(3, 0.29, label="on all rows"), candidate_id="c0")
+    chart = score_chart([down, trial(1, 0.2), trial(2, 0.4), again])
+    assert chart.baseline == pytest.approx(29)
+    assert [p.trial for p in chart.failing] == [0]
+    partly = replace(trial(4, 0.48), failed=10)
+    assert score_chart([down, again, partly]).failing[-1].score == 60, "40 rows answered, 24 right"
+
+
+def test_a_row_that_fails_for_every_prompt_hides_no_score():
+    chart = score_chart([replace(trial(n, 0.49), failed=1) for n in range(3)])
+    assert [p.score for p in chart.full] == [50, 50, 50]
+    assert chart.leader is not None
+
+
+def test_the_star_is_where_the_best_line_ends():
+    trials = [trial(0, 0.4, label="baseline"), trial(1, 0.75), trial(2, 0.6)]
+    for number in range(1, 4):
+        chart = score_chart([replace(t, is_best=t.number == 0) for t in trials[:number]])
+        assert chart.leader is not None
+        assert chart.leader.score == chart.best[-1].score == max(40, 75 * (number > 1))
+    over = score_chart([replace(t, is_best=t.number == 2) for t in trials], over=True)
+    assert over.leader is not None
+    assert (over.leader.trial, over.best[-1].score) == (2, 60), "the prompt that was chosen"
 
 
 def test_the_best_prompt_is_a_star_and_a_run_that_is_over_names_only_what_there_is():

@@ -9,17 +9,18 @@ from engine.store.rows import EventRow, TrialRow
 PARENTS = {"a": (), "b": ("a",), "c": ("a",)}
 
 
-def trial(number, candidate, split, score, rows, state="finished"):
-    return TrialRow(number, candidate, split, "", score, 24, rows, state, 0, 1, Usage(), 1.0, False)
+def trial(number, candidate, split, score, rows, state="finished", failed=0):
+    return TrialRow(number, candidate, split, "", score, 24, rows, state, 0, 1, Usage(), 1.0, False, failed)
 
 
 TRIALS = [
-    trial(1, "a", "validation", 0.25, 24),
+    trial(1, "a", "validation", 0.25, 24, failed=4),
     trial(2, "b", "train", 1.0, 3),
     trial(3, "c", "train", 1 / 3, 3),
     trial(4, "b", "test", 0.8, 20, "stopped"),
     trial(5, "c", "validation", None, 0, "stopped"),
     trial(6, "b", "validation", None, 0, "stopped"),
+    trial(7, "b", "validation", 0.0, 24, failed=24),
 ]
 
 
@@ -30,7 +31,7 @@ def said(*events):
 
 def test_prompts_are_called_by_their_number_and_rows_by_what_they_are_for():
     found = ("candidate_found", "Candidate 1: asks for reasons first.", {"candidate": "b", "number": 1})
-    finished = ("trial_finished", "Trial 1 scored 25 % over 24 rows, 2 rows failed.", {"trial": 1})
+    finished = ("trial_finished", "Trial 1 scored 25 % over 24 rows, 4 rows failed.", {"trial": 1})
     best = (
         "new_best",
         "Best so far, 80 % on the validation rows: asks first.",
@@ -38,7 +39,7 @@ def test_prompts_are_called_by_their_number_and_rows_by_what_they_are_for():
     )
     assert [text for _, text in said(found, finished, best)] == [
         "New: prompt 1. Asks for reasons first.",
-        "The starting prompt scored 25 % on 24 validation rows, 2 rows failed.",
+        "The starting prompt scored 30 % on 20 validation rows, 4 rows failed.",
         "Best so far: prompt 1 with 80 % on validation rows. Asks first.",
     ]
 
@@ -47,11 +48,13 @@ def test_a_failed_row_has_the_number_it_has_in_the_file_and_a_cut_trial_says_so(
     failed = ("row_scored", "Trial 1, row 3 failed: No answer: none.", {"trial": 1, "row": 2, "number": 3})
     cut = ("trial_finished", "Trial 4 scored 80 % over 20 rows, cut short.", {"trial": 4})
     again = ("row_scored", "Trial 1, row 8 failed: No answer: none.", {"trial": 1, "row": 7, "number": 8})
+    all_failed = ("trial_finished", "Trial 7 scored 0 % over 24 rows, 24 rows failed.", {"trial": 7})
     never = [("trial_finished", "Trial cut short.", {"trial": number}) for number in (5, 6, 5)]
-    assert [text for _, text in said(failed, again, *never, cut)] == [
+    assert [text for _, text in said(failed, again, *never, cut, all_failed)] == [
         "Rows 3, 8 failed with the starting prompt: No answer: none.",
         "Cut short before the first row: prompt 2, prompt 1.",
         "Prompt 1 scored 80 % on 20 test rows, cut short: 24 were planned.",
+        "Prompt 1: all 24 validation rows failed.",
     ]
 
 

@@ -49,11 +49,15 @@ def test_old_files_are_brought_up_to_date_with_their_rows(tmp_path, version, rea
         "INSERT INTO trials (run_id, number, candidate_id, split, label, rows_total, started_at) "
         "VALUES ('r', 0, 'c', 'test', 'x', 1, 1.0)"
     )
+    old.execute(
+        "INSERT INTO outcomes (run_id, trial, row, score, content) "
+        "VALUES ('r', 0, 1, 0, '{\"error\": \"No answer.\"}'), ('r', 0, 2, 1, '{\"error\": null}')"
+    )
     old.close()
     with Store.open(tmp_path, read_only=read_only) as store:
         assert store.projects.get("p").draft == {"a": 1}
         assert store.runs.get("r").state == "finished"
-        assert store.trials.all("r")[0].split == "test"
+        assert (store.trials.all("r")[0].split, store.trials.all("r")[0].failed) == ("test", 1)
         fresh = sqlite3.connect(":memory:", isolation_level=None)
         migrate(fresh)
         assert schema(store.connection._db) == schema(fresh)
