@@ -38,15 +38,12 @@ from engine.optimizers.avatar import AvatarOptimizer
 from engine.optimizers.base import Optimizer
 from engine.optimizers.better_together import BetterTogether
 from engine.optimizers.copro import COPRO
-from engine.optimizers.few_shot.bootstrap import BootstrapFewShot
-from engine.optimizers.few_shot.knn import KNNFewShot
-from engine.optimizers.few_shot.labeled import LabeledFewShot
-from engine.optimizers.few_shot.optuna import BootstrapFewShotWithOptuna
-from engine.optimizers.few_shot.random_search import BootstrapFewShotWithRandomSearch
-from engine.optimizers.gepa.optimizer import GEPA
+from engine.optimizers.few_shot import BootstrapFewShot, KNNFewShot, LabeledFewShot
+from engine.optimizers.few_shot_search import BootstrapFewShotWithOptuna, BootstrapFewShotWithRandomSearch
+from engine.optimizers.gepa import GEPA
 from engine.optimizers.infer_rules import InferRules
-from engine.optimizers.mipro.optimizer import BayesianSignatureOptimizer, MIPROv2
-from engine.optimizers.simba.optimizer import SIMBA
+from engine.optimizers.mipro import BayesianSignatureOptimizer, MIPROv2
+from engine.optimizers.simba import SIMBA
 
 T = TypeVar("T")
 

@@ -20,8 +20,8 @@ RENAMED: dict[str, tuple[str, str]] = {
     "LMTransportError": ("engine.errors", "UnreachableError"),
     "LMUnexpectedError": ("engine.errors", "BadReplyError"),
     "LMUnsupportedModelError": ("engine.errors", "ModelNotFoundError"),
-    "BootstrapRS": ("engine.optimizers.few_shot.random_search", "BootstrapFewShotWithRandomSearch"),
-    "MIPRO": ("engine.optimizers.mipro.optimizer", "MIPROv2"),
+    "BootstrapRS": ("engine.optimizers.few_shot_search", "BootstrapFewShotWithRandomSearch"),
+    "MIPRO": ("engine.optimizers.mipro", "MIPROv2"),
     "load": ("engine.export.program", "load_program"),
 }
 """DSPy's name -> the module and the name here."""

@@ -13,9 +13,15 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from engine.optimizers.base import Optimizer, Options
-from engine.optimizers.shared.components import Component, named, tunable_components
 from engine.optimizers.shared.leaderboard import Leaderboard
-from engine.optimizers.shared.prompt_values import describe_step, proposed_text, worst_runs
+from engine.optimizers.shared.texts import (
+    Component,
+    describe_step,
+    named,
+    proposed_text,
+    tunable_components,
+    worst_runs,
+)
 from engine.records import Candidate, Evaluation, Outcome
 from engine.search.contract import Ask, Problem, Propose, Score, Search
 from engine.signature import InputField, OutputField, Signature

@@ -14,14 +14,16 @@ from typing import Any
 from pydantic import Field
 
 from engine.optimizers.base import Optimizer, Options
-from engine.optimizers.shared.components import Component, named, tunable_components
 from engine.optimizers.shared.leaderboard import Leaderboard, lowered
-from engine.optimizers.shared.prompt_values import (
+from engine.optimizers.shared.texts import (
+    Component,
     answers_by_key,
     describe_step,
     drawn_rows,
     labelled_rows,
+    named,
     output_text,
+    tunable_components,
 )
 from engine.records import Candidate
 from engine.search.contract import Ask, Problem, Propose, Search

@@ -14,16 +14,16 @@ from pydantic import Field
 
 from engine.errors import ConfigurationError
 from engine.optimizers.base import Optimizer
-from engine.optimizers.few_shot.bootstrap import (
+from engine.optimizers.few_shot import (
     BootstrapFewShotOptions,
     Rules,
     bootstrap,
     solved_reason,
     teacher_of,
+    with_solved,
 )
-from engine.optimizers.shared.demos import with_solved
 from engine.optimizers.shared.leaderboard import Leaderboard
-from engine.optimizers.shared.prompt_values import (
+from engine.optimizers.shared.texts import (
     MAX_TEXT,
     describe_step,
     drawn_rows,

@@ -7,24 +7,501 @@ row can be solved while a better candidate is found.
 
 from __future__ import annotations
 
+import enum
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+import random
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import cycle
+from typing import TYPE_CHECKING, Any, Literal
 
-from engine import loop
-from engine.search.budget import Budget
-from engine.search.contract import Problem, Search
-from engine.search.settings import Settings
-from engine.search.simulation import (
-    OPTIMISTIC,
-    PESSIMISTIC,
-    TYPICAL,
-    Rates,
-    Renderer,
-    Simulation,
-    Totals,
+from pydantic import BaseModel
+
+from engine import evaluate, loop, runtime
+from engine.adapters.base import Adapter
+from engine.adapters.chat import ChatAdapter
+from engine.lm.base import BaseLM, Choice, Reply, Request
+from engine.lm.choice import is_offline
+from engine.modules.module import Module
+from engine.modules.predict import Predict
+from engine.modules.trajectory import ToolStep
+from engine.pipeline.strategies import ToolCall
+from engine.records import Candidate, Evaluation, Outcome, Usage, content_hash
+from engine.search.budget import Budget, Ledger
+from engine.search.contract import (
+    Ask,
+    Keep,
+    Meter,
+    Problem,
+    Proposal,
+    Propose,
+    Score,
+    Search,
+    drive,
+    with_frozen_parts,
 )
+from engine.search.settings import Settings, make_problem, seed_of
+
+if TYPE_CHECKING:
+    from engine.modules.module import Module
+    from engine.runtime import Send
+    from engine.signature import Signature
+
+
+class Reuse:
+    """Counts, candidate by candidate, the calls that the call cache does not answer.
+
+    A step's call is new unless the step and all before it were the same when the row was run before. With `least`, a
+    step is taken to write the same with any wording, and a step that reads no column of the data to have one input.
+    """
+
+    def __init__(self, settings: Settings, *, least: bool) -> None:
+        steps = settings.program.named_predictors()
+        self._cached = len(steps) > 1 and getattr(settings.lm, "caches", False)
+        self._least = least
+        row = next(iter(settings.rows.values()), None)
+        columns = row.input_keys if row is not None and row.knows_inputs else frozenset()
+        self._inner = {path for path, step in steps if columns.isdisjoint(step.signature.input_fields)}
+        self._keys: dict[str, dict[str, str]] = {}
+        self._seen: dict[tuple[str, str, bool, int], set[int]] = {}
+
+    def share(self, candidate: Candidate, rows: Sequence[int], taught: bool, rollout: int) -> float:
+        """Return the share of these rows' calls that are new, and remember them."""
+        if not self._cached or not rows:
+            return 1.0
+        new = 0
+        for path, key in self._keys_of(candidate).items():
+            seen = self._seen.setdefault((path, key, taught, rollout), set())
+            once = self._least and path in self._inner
+            fresh = [] if once and seen else [row for row in (rows[:1] if once else rows) if row not in seen]
+            seen.update(fresh)
+            new += len(fresh)
+        return new / (len(candidate.steps) * len(rows))
+
+    def _keys_of(self, candidate: Candidate) -> dict[str, str]:
+        """Return the hash of what each step's call depends on in the candidate, by path."""
+        if candidate.id not in self._keys:
+            keys, before = dict[str, str](), ""
+            for path, state in candidate.steps.items():
+                own = content_hash(state.as_dict())
+                before = own if self._least else content_hash([before, own])
+                keys[path] = before
+            self._keys[candidate.id] = keys
+        return self._keys[candidate.id]
+
+
+_BYTES_A_TOKEN = 4
+_TOKENS_A_MESSAGE = 4
+
+# Typical lengths, in characters, of texts that are not known yet.
+_LENGTHS = {
+    "reasoning": 320,
+    "rationale": 320,
+    "proposed_instructions": 900,
+    "observations": 700,
+    "summary": 400,
+    "rules": 900,
+    "advice": 500,
+}
+_OTHER_TEXT = 60
+
+# Outputs that are run in the sandbox.
+_CODE = ("generated_code", "code")
+
+
+class StandInLM(BaseLM):
+    """A model with one prepared reply."""
+
+    def __init__(self, reply: Reply | None = None) -> None:
+        super().__init__("stand-in")
+        self._reply = reply or Reply((Choice(""),))
+
+    async def complete(self, request: Request) -> Reply:  # noqa: ARG002 - the answer is known
+        """Return the reply."""
+        return self._reply
+
+
+class StandInAdapter:
+    """Replacement of an adapter: formats with it, and invents the model's answers.
+
+    `labels` are known values by field name; `number` makes invented texts different from each other.
+    """
+
+    def __init__(self, real: Adapter, labels: Mapping[str, Sequence[Any]], number: int = 0) -> None:
+        self._real = real
+        self._labels = labels
+        self._number = number
+
+    async def acall(
+        self,
+        call: Any,
+        lm: BaseLM,
+        params: Mapping[str, Any],
+        signature: type[Signature],
+        demos: Sequence[Any],
+        inputs: Mapping[str, Any],
+        rollout_id: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """Do what `Adapter.acall` does, without a model."""
+        values = {name: self._value(name, signature) for name in signature.output_fields}
+        self._number += 1
+        for messages, answer, own in self._real.calls(signature, demos, inputs, values):
+            read = sum(_tokens(m["content"]) + _TOKENS_A_MESSAGE for m in messages)
+            written = _tokens(answer)
+            usage = Usage(1, 0, read, written, price_of(own or lm, read, written))
+            model = StandInLM(Reply((Choice(""),), usage))
+            await call(model, lm.request(messages, rollout_id=rollout_id, **params))
+        return [values]
+
+    def _value(self, name: str, signature: type[Signature]) -> Any:
+        known = self._labels.get(name)
+        if known:
+            return known[self._number % len(known)]
+        if name in _CODE:
+            return "0"  # runs at once, and is a result
+        if name == "score" and signature.annotation(name) is float:
+            return 0.0  # a judge that is never satisfied, so that every try it may ask for is counted
+        return invent(signature.annotation(name), name, self._number)
+
+
+def price_of(lm: BaseLM, input_tokens: float, output_tokens: float) -> float:
+    """Return US dollars for tokens in and out; NaN, which stays in every sum, where the model's price is unknown."""
+    price = lm.price()
+    return math.nan if price is None else input_tokens * price[0] + output_tokens * price[1]
+
+
+def with_stand_ins(
+    program: Module, adapter: Adapter | None, labels: Mapping[str, Sequence[object]], *, number: int = 0
+) -> Module:
+    """Return a copy of the program whose steps invent their answers."""
+    copy = program.deepcopy()
+    for step in copy.predictors():
+        real = step.adapter or adapter or ChatAdapter()
+        step.adapter = typing.cast(Adapter, StandInAdapter(real, labels, number))
+        if isinstance(step, ToolStep):
+            step.unplug()
+    for _, part in copy.named_sub_modules():
+        if isinstance(part, ToolCall):
+            outputs = part.signature.output_fields
+            part.stand_in = {n: invent(part.signature.annotation(n), n, number) for n in outputs}
+    return copy
+
+
+def invent(annotation: object, name: str = "", number: int = 0) -> Any:
+    """Return a value of a type.
+
+    >>> invent(list[int]), invent(typing.Literal["yes", "no"]), invent(bool)
+    ([1, 1], 'yes', True)
+    """
+    simple = {bool: True, int: 1, float: 1.0, type(None): None}
+    if annotation in simple:
+        return simple[annotation]
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        # In turn, so that every branch of a pipeline is counted; an agent never stops early.
+        return arguments[0 if name == "next_tool_name" else number % len(arguments)]
+    if origin in (typing.Union, types.UnionType):
+        return invent(arguments[0], name, number)
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        return next(iter(annotation))
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = annotation.model_fields
+        return annotation.model_construct(**{n: invent(f.annotation, n, number) for n, f in fields.items()})
+    container = origin or annotation
+    if container in (list, set, frozenset, tuple):
+        inside = invent(arguments[0], name, number) if arguments else _invented_text(name, number)
+        return container([inside, inside])
+    if container is dict:
+        return {"key": invent(arguments[1], name, number) if len(arguments) == 2 else 1}
+    return _invented_text(name, number)
+
+
+def _invented_text(name: str, number: int) -> str:
+    length = _LENGTHS.get(name, _OTHER_TEXT)
+    start = f"Text {number}. "
+    return start + ("word " * (length // 5))[: max(0, length - len(start))]
+
+
+def _tokens(content: Any) -> int:
+    if isinstance(content, str):
+        return -(-len(content.encode()) // _BYTES_A_TOKEN)
+    return sum(_tokens(part.get("text") or "x" * 4000) for part in content)
+
+
+# Tokens of a judge's call besides what it judges, and of its verdict.
+_JUDGE_READS, _JUDGE_WRITES = 350, 120
+
+
+Calls = Literal["least", "usual", "most"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Shares of rows that are right: when solved for examples, with the starting prompt, with another one.
+
+    `calls`: the number of calls of steps that may ask more than once.
+    """
+
+    solved: float
+    seed: float
+    other: float
+    calls: Calls = "usual"
+
+
+OPTIMISTIC = Rates(1.0, 1.0, 1.0, "least")
+TYPICAL = Rates(0.6, 0.4, 0.7)
+PESSIMISTIC = Rates(0.0, 0.0, 0.4, "most")
+
+# Rows rendered for each candidate; the others are taken to be like them.
+_SAMPLE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _RowCost:
+    """Cost of one rendered row of a candidate, the calls it may take, and outcomes with traces."""
+
+    calls: float
+    input_tokens: float
+    output_tokens: float
+    usd: float
+    calls_a_row: Mapping[Calls, float]
+    outcomes: tuple[Outcome, ...]
+
+    def at(self, calls: Calls) -> tuple[float, float, float, float]:
+        """Return calls, tokens in and out, and US dollars of a row with the least, usual or most calls."""
+        chosen = self.calls_a_row[calls]
+        share = chosen / self.calls
+        return chosen, self.input_tokens * share, self.output_tokens * share, self.usd * share
+
+
+def _calls_a_row(program: Module, rendered: float, judge: float) -> dict[Calls, float]:
+    """Return the calls a row may take: as rendered, unless the program declares a range."""
+    declared = program.call_range
+    if declared.least == declared.most:
+        return dict.fromkeys(("least", "usual", "most"), rendered + judge)
+    # More than it declares at most: its own code runs its parts in a loop.
+    times = max(1.0, rendered / declared.most)
+    least, usual, most = (times * n + judge for n in (declared.least, program.calls_a_row, declared.most))
+    return {"least": least, "usual": usual, "most": most}
+
+
+@dataclass
+class Totals:
+    """Totals of a simulated run; `usd` is NaN once a model was asked whose price is unknown."""
+
+    calls: float = 0.0
+    tokens: float = 0.0
+    usd: float = 0.0
+    seconds: float = 0.0
+
+    def scaled(self, share: float) -> Totals:
+        """Return this share of everything, in whole calls."""
+        return Totals(round(self.calls * share), self.tokens * share, self.usd * share, self.seconds * share)
+
+
+class Renderer:
+    """Runs each candidate once over a few rows with stand-ins, for all simulations."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._costs: dict[tuple[str, bool], _RowCost] = {}
+        self._problem: Problem | None = None
+        train = settings.train or settings.validation
+        labels: dict[str, list[Any]] = {}
+        for row in train[:200]:
+            for name, value in settings.rows[row].labels().items():
+                labels.setdefault(name, []).append(value)
+        self._labels = labels
+
+    def problem(self, calls: int | None) -> Problem:
+        """Return the problem of one simulation; the rows of a large table are described once for all of them."""
+        if self._problem is None:
+            self._problem = make_problem(self._settings)
+        meter = Meter(calls, self._settings.calls_a_row)
+        rng = random.Random(self._settings.seed)
+        return replace(self._problem, rng=rng, meter=meter, simulated=True)
+
+    async def row_cost(self, candidate: Candidate, rows: Sequence[int], *, teacher: bool) -> _RowCost:
+        """Return the cost of a row of this candidate; `rows` are some to render."""
+        key = candidate.id, teacher
+        if key not in self._costs:
+            self._costs[key] = await self._render(candidate, rows[:_SAMPLE], teacher=teacher)
+        return self._costs[key]
+
+    async def _render(self, candidate: Candidate, rows: Sequence[int], *, teacher: bool) -> _RowCost:
+        settings = self._settings
+        program = (teacher and settings.teacher) or settings.program
+        stand_in = with_stand_ins(program.with_candidate(candidate), settings.adapter, self._labels)
+        lm = (settings.teacher_lm if teacher else None) or settings.lm or StandInLM()
+        with runtime.context(lm=lm, middleware=(_only_stand_ins,), trace=None, history=False):
+            outcomes = await evaluate.run_rows(
+                stand_in, [(row, settings.rows[row]) for row in rows], _right, limit=_SAMPLE, trace=True
+            )
+        usage = sum((o.usage for o in outcomes), Usage())
+        n = max(1, len(outcomes))
+        judge = settings.judge_calls
+        rendered = usage.calls / n or float(max(1, program.calls_a_row))
+        calls = rendered + judge
+        # A judge reads about what a step of the program reads, and its own instruction.
+        judged = judge * (_JUDGE_READS + usage.input_tokens / n / max(1, calls - judge))
+        read = usage.input_tokens / n + judged
+        written = usage.output_tokens / n + judge * _JUDGE_WRITES
+        usd = (usage.cost or 0.0) / n + (price_of(lm, judged, judge * _JUDGE_WRITES) if judge else 0.0)
+        return _RowCost(calls, read, written, usd, _calls_a_row(program, rendered, judge), tuple(outcomes))
+
+    async def proposal(self, ask: Propose, number: int) -> tuple[dict[str, Any], Usage]:
+        """Return invented outputs for a proposal, and its usage."""
+        program = with_stand_ins(Predict(ask.signature), self._settings.adapter, {}, number=number)
+        lm = self._settings.prompt_lm or self._settings.lm or StandInLM()
+        with runtime.context(lm=lm, middleware=(), history=False), runtime.noted_replies() as replies:
+            prediction = await program.acall(**ask.inputs)
+        return dict(prediction), sum((r.usage for r in replies), Usage())
+
+
+@dataclass
+class Simulation:
+    """One drive of the search, answered at these rates."""
+
+    settings: Settings
+    renderer: Renderer
+    rates: Rates
+    latency: float | None
+    totals: Totals = field(default_factory=Totals)
+
+    def __post_init__(self) -> None:
+        self._rng = random.Random(0)
+        self._seen: dict[tuple[str, bool, int], set[int]] = {}
+        self._reuse = Reuse(self.settings, least=self.rates.calls == "least")
+        self._proposals = self._rows_run = 0
+        self._seed_id = seed_of(self.settings.program).id
+        self._own_hosted = any(not is_offline(lm.model) for lm in self.settings.own_models)
+
+    async def run(
+        self,
+        make: Callable[[Problem], Search],
+        budget: Budget,
+        baseline_rows: tuple[int, ...],
+        test_rows: tuple[int, ...],
+        ceiling: float = math.inf,
+    ) -> Totals:
+        """Drive the search to its end, or past `ceiling` calls, with the evaluations around it."""
+        seed = best = seed_of(self.settings.program)
+        if baseline_rows:
+            await self._batch([Score(seed, baseline_rows)])
+        ledger = Ledger(budget)
+        ledger.spent = Usage(int(self.totals.calls))
+        self.settings.keep_back_final_test(ledger, len(test_rows))
+        problem = self.renderer.problem(ledger.calls_left)
+        calls, rows = self.totals.calls, self._rows_run
+
+        async def answer(asks: Sequence[Ask]) -> list[Any] | None:
+            nonlocal best, calls, rows
+            best = next((a.candidate for a in reversed(asks) if isinstance(a, Keep)), best)
+            answers = await self._batch(asks)
+            samples = sum(ask.n for ask in asks if isinstance(ask, Propose))
+            problem.meter.note(self.totals.calls - calls, self._rows_run - rows, samples)
+            calls, rows = self.totals.calls, self._rows_run
+            return answers if calls <= ceiling else None
+
+        if calls <= ceiling:
+            await drive(with_frozen_parts(make(problem), problem), answer)
+        if baseline_rows and best.id != seed.id:
+            await self._batch([Score(best, baseline_rows)])
+        if test_rows:
+            finals = [seed] if best.id == seed.id else [seed, best]
+            await self._batch([Score(c, test_rows) for c in finals])
+        return self.totals
+
+    async def _batch(self, asks: Sequence[Ask]) -> list[Any]:
+        work: list[tuple[float, float]] = []
+        answers: list[object] = []
+        for ask in asks:
+            if isinstance(ask, Score):
+                answers.append(await self._score(ask, work))
+            elif isinstance(ask, Propose):
+                answers.append(await self._propose(ask, work))
+            else:
+                answers.append(None)
+        self.totals.seconds += self._elapsed(work)
+        return answers
+
+    async def _score(self, ask: Score, work: list[tuple[float, float]]) -> Evaluation:
+        if not ask.rows:
+            return Evaluation(ask.candidate.id, ())
+        taught = ask.teacher and (self.settings.teacher is not None or self.settings.teacher_lm is not None)
+        cost = await self.renderer.row_cost(ask.candidate, ask.rows, teacher=taught)
+        seen = self._seen.setdefault((ask.candidate.id, taught, ask.rollout), set())
+        rows = [row for row in dict.fromkeys(ask.rows) if row not in seen]
+        seen.update(rows)
+        self._rows_run += len(rows)
+        new = len(rows) * self._reuse.share(ask.candidate, rows, taught, ask.rollout)
+        lm = (self.settings.teacher_lm if taught else None) or self.settings.lm
+        self._spend(lm, cost.at(self.rates.calls), new, work)
+        rates = self.rates
+        own = rates.seed if ask.candidate.id == self._seed_id else rates.other
+        rate = rates.solved if ask.trace else own
+        draw, likes = self._rng.random, cycle(cost.outcomes)
+        # Built by position: a large table has millions of these.
+        outcomes = [
+            Outcome(row, float(draw() < rate), o.prediction, o.feedback, None, o.usage, o.seconds, o.trace)
+            for row, o in zip(ask.rows, likes, strict=False)
+        ]
+        return Evaluation(ask.candidate.id, tuple(outcomes))
+
+    async def _propose(self, ask: Propose, work: list[tuple[float, float]]) -> Proposal:
+        outputs = []
+        for _ in range(ask.n):
+            self._proposals += 1
+            values, usage = await self.renderer.proposal(ask, self._proposals)
+            outputs.append(values)
+            lm = self.settings.prompt_lm or self.settings.lm
+            self._spend(lm, (1, usage.input_tokens, usage.output_tokens, usage.cost or 0.0), 1, work)
+        return Proposal(tuple(outputs))
+
+    def _spend(
+        self,
+        lm: BaseLM | None,
+        cost: tuple[float, float, float, float],
+        times: float,
+        work: list[tuple[float, float]],
+    ) -> None:
+        if not times:
+            return
+        calls, input_tokens, output_tokens, usd = cost
+        self.totals.calls += calls * times
+        self.totals.tokens += (input_tokens + output_tokens) * times
+        self.totals.usd += usd * times
+        chain = calls * self._latency(lm, output_tokens / max(calls, 1e-9))
+        work.append((chain, chain * times))
+
+    def _elapsed(self, work: list[tuple[float, float]]) -> float:
+        if not work:
+            return 0.0
+        slots = 1 if self._quick(self.settings.lm) else self.settings.concurrency
+        return max(max(chain for chain, _ in work), sum(total for _, total in work) / slots)
+
+    def _latency(self, lm: BaseLM | None, output_tokens: float) -> float:
+        if self.latency is not None:
+            return self.latency
+        # A hosted model takes some tenths of a second to begin and then writes about 80 tokens a second.
+        return 0.003 if self._quick(lm) else 0.4 + output_tokens / 80
+
+    def _quick(self, lm: BaseLM | None) -> bool:
+        """Return whether a row waits for no hosted model: neither for this one nor for one set on a step."""
+        return lm is not None and is_offline(lm.model) and not self._own_hosted
+
+
+async def _only_stand_ins(lm: BaseLM, request: Request, send: Send) -> Reply:
+    """Middleware of an estimate: calls outside of the steps (a reward, a sub-model) ask no model and cost nothing."""
+    if isinstance(lm, StandInLM):
+        return await send(lm, request)
+    return Reply((Choice(""),))
+
+
+def _right(example: object, prediction: object, trace: object = None) -> float:  # noqa: ARG001 - a metric's signature
+    return 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import pytest
 import engine
 from engine.callbacks import BaseCallback, active_call_id
 from engine.errors import AdapterParseError, LMError
-from engine.optimizers.few_shot.labeled import LabeledFewShot
+from engine.optimizers.few_shot import LabeledFewShot
 from engine.testing import DummyLM, ScriptedLM
 from engine.tools.function import Tool
 

@@ -16,7 +16,7 @@ from engine.search.contract import Keep, Propose, Score, relay
 from engine.search.driver import Driver
 from engine.store.store import FILE_NAME, Store
 from engine.testing import ScriptedLM
-from engine.testing.toy_task import toy_settings
+from engine.testing.contract import toy_settings
 
 __all__ = [
     "ADAPTERS",

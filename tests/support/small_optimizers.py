@@ -9,7 +9,7 @@ from engine.modules.module import Module
 from engine.modules.predict import Predict
 from engine.optimizers.base import Optimizer
 from engine.records import Usage
-from engine.testing.toy_task import ToyLM
+from engine.testing.contract import ToyLM
 
 SMALL: dict[str, dict[str, object]] = {
     "AvatarOptimizer": {"max_iters": 4, "at_once": 2},

@@ -12,11 +12,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from engine.optimizers.autotune.evidence import Evidence
-from engine.optimizers.autotune.labels import is_label, words_predict_labels
-from engine.optimizers.autotune.levels import Added, LevelMaker
-from engine.optimizers.autotune.rules import rule_asks, rules_of
-from engine.optimizers.autotune.space import Combination, Space
-from engine.optimizers.shared.prompt_values import answers_by_key
+from engine.optimizers.autotune.rules import is_label, rule_asks, rules_of, words_predict_labels
+from engine.optimizers.autotune.space import Added, Combination, LevelMaker, Space
+from engine.optimizers.shared.texts import answers_by_key
 from engine.records import Candidate, Evaluation
 from engine.search.contract import Ask, Keep, Problem, Propose, Score
 

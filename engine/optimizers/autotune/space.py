@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from engine.records import Candidate, Demo
+from engine.modules.predict import FIELD
+from engine.optimizers.autotune.rules import LabelCheck, covering_rows, merged_rules
+from engine.optimizers.few_shot import labeled_demo
+from engine.records import Candidate, Demo, Outcome
 from engine.search.contract import Problem
 from engine.search.freeze import Part
+from engine.text import counted
+
+if TYPE_CHECKING:
+    from engine.optimizers.autotune.evidence import Evidence
+    from engine.optimizers.autotune.optimizer import Plan
+
 
 Combination = tuple[int, ...]
 """The level chosen for each factor, in the order of `Space.factors`."""
@@ -145,3 +156,138 @@ def with_rules(instructions: str, rules: Sequence[str]) -> str:
 
 
 RULES_HEADING = "Rules:"
+
+
+# Size of the pool of which each input is shown the most similar examples, and how many are shown. Eight shown gain
+# nothing over four (tests/benchmarks/README.md).
+_POOL, _NEAREST = 300, 4
+
+Added = list[tuple[int, int]]
+"""(factor, level) of what is new."""
+
+
+class LevelMaker:
+    """Adds levels to a space. `traces` are runs with traces by combination and row, filled by the search.
+
+    `order` and `train_order` are the validation and training rows in the order of the search.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        plan: Plan,
+        evidence: Evidence,
+        space: Space,
+        order: Sequence[int],
+        train_order: Sequence[int],
+    ) -> None:
+        self.traces: dict[Combination, dict[int, Outcome]] = {}
+        self._problem, self._plan, self._evidence, self._space = problem, plan, evidence, space
+        self._order, self._train_order = order, train_order
+
+    @cached_property
+    def _label_check(self) -> LabelCheck:
+        return LabelCheck(self._problem)
+
+    def add_rules(self, proposals: Mapping[str, Sequence[Sequence[str]]]) -> Added:
+        """Turn proposals (step path -> rules of each reader) into levels of rules."""
+        best, check, space = self._evidence.best(), self._label_check, self._space
+        added: Added = []
+        for path, readings in proposals.items():
+            place = space.places("rules", path)[0]
+            readings = [[rule for rule in rules if not check.contradicted(rule)] for rules in readings]
+            # Rules that are no better than none so far may only need more of them.
+            base = next((c for c in (best, *self._evidence.ranked()) if c[place]), best)
+            current = space.rules(base, path)
+            rules = merged_rules(current, readings)
+            if rules and rules != current:
+                n, new = sum(bool(rules) for rules in readings), len(set(rules) - set(current))
+                title = f"{len(rules)} rules ({new} new) from {counted(n, 'reading')} of the rows"
+                if supported := sum(check.support(rule) > 0 for rule in rules):
+                    title += f", {supported} of them borne out by labelled rows"
+                added.append((place, space.add(place, Level(title, rules, origin=base[place] or None))))
+        return added
+
+    def add_examples(self) -> Added:
+        """Turn labelled or solved rows into levels of examples: the nearest of many, or the few that cover most."""
+        added: Added = []
+        if not self._plan.uses("examples") or not self._plan.examples:
+            return added
+        for place in self._space.places("examples"):
+            pool = self._pool(self._space.factors[place].path)
+            before = len(self._space.levels[place])
+            k = min(_NEAREST, self._plan.examples)
+            if self._plan.uses("nearest") and len(pool) > 2 * k:
+                title = f"the {k} most similar of {len(pool)} examples"
+                level = Level(title, demos=tuple(pool.values()), nearest=k)
+            elif rows := covering_rows(self._problem, list(pool), self._plan.examples):
+                title = f"{len(rows)} examples that between them show the most"
+                level = Level(title, demos=tuple(pool[row] for row in rows))
+            else:
+                continue
+            number = self._space.add(place, level)
+            if number >= before:
+                added.append((place, number))
+        return added
+
+    def add_reasoning(self) -> Added:
+        """Add to each step the level that turns its reasoning first on or off, where nothing depends on it."""
+        added: Added = []
+        signatures = self._problem.signatures
+        for place in self._space.places("reasoning") if self._plan.uses("reasoning") else ():
+            signature = signatures[self._space.factors[place].path]
+            has = FIELD in signature.output_fields
+            needed = FIELD in self._problem.output_fields or any(
+                FIELD in s.input_fields for s in signatures.values()
+            )
+            if not needed and (not has or len(signature.output_fields) > 1):
+                title = "answers without reasoning first" if has else "reasons before it answers"
+                added.append((place, self._space.add(place, Level(title, reason_first=not has))))
+        return added
+
+    def add_layouts(self) -> list[Added]:
+        """Add the other adapters to each step: one addition for all steps by adapter."""
+        if not self._plan.uses("layout"):
+            return []
+        space = self._space
+        places = space.places("layout")
+        names = dict.fromkeys(name for p in places for name in self._problem.layouts[space.factors[p].path])
+        return [
+            [(p, space.add(p, Level(f"answers in the {name} layout", adapter=name))) for p in places]
+            for name in names
+        ]
+
+    def _pool(self, path: str) -> dict[int, Demo]:
+        """Return rows as demonstrations of a step: their own values where these suffice, else solved runs."""
+        problem = self._problem
+        signature = problem.signatures[path]
+        fields = (*signature.input_fields, *signature.output_fields)
+        reads_input = any(n in problem.input_fields for n in signature.input_fields)
+        # A large table may be sorted, so its rows come in the drawn order.
+        rows = list(problem.train if len(problem.train) <= _POOL else self._train_order)
+        if reads_input:
+            # A row never sees an example made from itself, so the validation rows can be examples too.
+            rows = list(dict.fromkeys((*rows, *self._order)))
+        pool: dict[int, Demo] = {}
+        for row in rows[:_POOL]:
+            if all(n in problem.rows[row] for n in fields):
+                demo = labeled_demo(problem, path, row)
+                if demo is not None:
+                    pool[row] = demo
+        return pool or self._solved(path, set(rows))
+
+    def _solved(self, path: str, rows: set[int]) -> dict[int, Demo]:
+        """Return one right run of each row, of the combination with the highest expected score."""
+        pool: dict[int, Demo] = {}
+        for combination in self._traced_combinations():
+            for row, outcome in self.traces[combination].items():
+                calls = [t for t in outcome.trace if t.path == path]
+                if row in rows and row not in pool and calls and outcome.score >= 1 and outcome.error is None:
+                    pool[row] = Demo({**calls[-1].inputs, **calls[-1].outputs}, augmented=True)
+        return pool
+
+    def _traced_combinations(self) -> list[Combination]:
+        """Return the combinations with traces, the highest expected score first."""
+        traced = self.traces
+        ranked = self._evidence.ranked([c for c in traced if c in self._evidence.scores] or None)
+        return [*(c for c in ranked if c in traced), *(c for c in traced if c not in ranked)]

@@ -32,8 +32,8 @@ from engine.export.program import load_program, program_file, save_program
 from engine.lm.client import LM
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
+from engine.search.estimate import with_stand_ins
 from engine.search.settings import Settings
-from engine.search.simulation import with_stand_ins
 from engine.testing import ScriptedLM
 
 

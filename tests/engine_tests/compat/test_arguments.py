@@ -10,7 +10,7 @@ import pytest
 
 import engine
 from engine.compat.arguments import IGNORED, TRANSLATED
-from engine.optimizers.mipro.optimizer import MIPROv2
+from engine.optimizers.mipro import MIPROv2
 from engine.testing import ScriptedLM
 
 

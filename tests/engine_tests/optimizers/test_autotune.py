@@ -9,9 +9,8 @@ from engine import loop
 from engine.adapters.chat import ChatAdapter
 from engine.lm.base import BaseLM, Choice, Reply
 from engine.modules.predict import Predict
-from engine.optimizers.autotune.labels import LabelCheck, covering_rows
 from engine.optimizers.autotune.optimizer import Autotune
-from engine.optimizers.autotune.rules import merged_rules, rules_of
+from engine.optimizers.autotune.rules import LabelCheck, covering_rows, merged_rules, rules_of
 from engine.records import Example
 from engine.search.budget import Budget
 from engine.search.contract import Problem, Proposal, Score, relay

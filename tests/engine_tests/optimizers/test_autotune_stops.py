@@ -9,8 +9,8 @@ from engine import loop
 from engine.lm.base import BaseLM, Choice, Reply
 from engine.modules.module import Module
 from engine.modules.predict import Predict
-from engine.optimizers.autotune.labels import words_predict_labels
 from engine.optimizers.autotune.optimizer import Autotune
+from engine.optimizers.autotune.rules import words_predict_labels
 from engine.records import Example
 from engine.search.budget import Budget
 from engine.search.driver import Driver

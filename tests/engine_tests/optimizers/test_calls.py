@@ -8,12 +8,12 @@ from small_optimizers import HintLM, TwoSteps
 from engine import loop
 from engine.modules.module import Module
 from engine.modules.predict import Predict
-from engine.optimizers.few_shot.optuna import BootstrapFewShotWithOptuna
+from engine.optimizers.few_shot_search import BootstrapFewShotWithOptuna
 from engine.registry import OPTIMIZERS
 from engine.search.budget import Budget
 from engine.search.driver import Driver
 from engine.search.estimate import estimate
-from engine.testing.toy_task import toy_rows, toy_settings
+from engine.testing.contract import toy_rows, toy_settings
 
 TRAIN, V = 40, 60
 MINIBATCH, READERS, EXAMPLES_FROM = 35, 10, 6

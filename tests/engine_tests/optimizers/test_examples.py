@@ -7,14 +7,14 @@ import pytest
 from engine import KNNFewShot, context, loop
 from engine.errors import ConfigurationError
 from engine.modules.predict import Predict
-from engine.optimizers.few_shot.optuna import BootstrapFewShotWithOptuna
-from engine.optimizers.simba.optimizer import SIMBA
+from engine.optimizers.few_shot_search import BootstrapFewShotWithOptuna
+from engine.optimizers.simba import SIMBA
 from engine.records import Candidate, Demo, Example, StepState
 from engine.search.contract import Score, relay
 from engine.search.driver import Driver
 from engine.similarity import NearestTexts
 from engine.testing import ScriptedLM
-from engine.testing.toy_task import ToyLM, toy_metric, toy_rows, toy_settings
+from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings
 
 ROWS = list(toy_rows(36).values())
 

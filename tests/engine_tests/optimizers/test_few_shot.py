@@ -9,14 +9,12 @@ from engine import BootstrapFewShotWithRandomSearch, BootstrapRS, context, loop
 from engine.errors import ConfigurationError
 from engine.modules.predict import Predict
 from engine.optimizers.base import Teleprompter
-from engine.optimizers.few_shot.bootstrap import BootstrapFewShot
-from engine.optimizers.few_shot.labeled import LabeledFewShot
-from engine.optimizers.shared.demos import varied_rows
+from engine.optimizers.few_shot import BootstrapFewShot, LabeledFewShot, varied_rows
 from engine.records import Example
 from engine.search.budget import Budget
 from engine.search.driver import Driver
 from engine.search.settings import make_problem
-from engine.testing.toy_task import ToyLM, toy_metric, toy_rows, toy_settings
+from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings
 
 ROWS = list(toy_rows(36).values())
 

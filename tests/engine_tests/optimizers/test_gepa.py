@@ -11,12 +11,12 @@ from engine.metrics import ExactMatch
 from engine.metrics.base import Grade
 from engine.metrics.weighted import WeightedSum
 from engine.modules.predict import Predict
-from engine.optimizers.gepa.pool import Member, Pool
+from engine.optimizers.gepa_pool import Member, Pool
 from engine.prediction import Prediction
 from engine.records import Candidate, Evaluation, Example, Outcome, StepState
 from engine.search.contract import Propose, Score, relay
 from engine.search.driver import Driver
-from engine.testing.toy_task import ToyLM, toy_metric, toy_rows, toy_settings
+from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings
 
 ROWS = toy_rows(36)
 

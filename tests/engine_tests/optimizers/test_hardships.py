@@ -7,12 +7,12 @@ from engine import loop
 from engine.errors import ConfigurationError, InvalidRequestError, RunError
 from engine.lm.base import Choice, Reply
 from engine.modules.predict import Predict
-from engine.optimizers.shared.prompt_values import MAX_TEXT
+from engine.optimizers.shared.texts import MAX_TEXT
 from engine.records import Usage
 from engine.registry import OPTIMIZERS
 from engine.search.budget import Budget
 from engine.search.driver import Driver
-from engine.testing.toy_task import ToyLM, toy_metric, toy_rows, toy_settings
+from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings
 
 WRITTEN = ("proposed_instructions", "proposed_description", "observations", "summary", "rules", "advice")
 ROWS = list(toy_rows(36).values())

@@ -10,15 +10,14 @@ from engine.optimizers.better_together import PARTS, BetterTogether, chain_of
 from engine.optimizers.choose import choose_optimizer
 from engine.optimizers.copro import COPRO
 from engine.optimizers.ensemble import Ensemble, best_of, majority
-from engine.optimizers.few_shot.bootstrap import BootstrapFewShot
-from engine.optimizers.few_shot.labeled import LabeledFewShot
-from engine.optimizers.mipro.optimizer import MIPROv2
+from engine.optimizers.few_shot import BootstrapFewShot, LabeledFewShot
+from engine.optimizers.mipro import MIPROv2
 from engine.prediction import Prediction
 from engine.registry import OPTIMIZERS
 from engine.search.budget import Budget
 from engine.search.driver import Driver
 from engine.testing import DummyLM
-from engine.testing.toy_task import ToyLM, toy_metric, toy_rows, toy_settings
+from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings
 
 ROWS = list(toy_rows(36).values())
 

@@ -14,11 +14,11 @@ from engine import loop
 from engine.lm.base import Choice
 from engine.metrics import ExactMatch
 from engine.modules.predict import Predict
-from engine.optimizers.few_shot.bootstrap import BootstrapFewShot
+from engine.optimizers.few_shot import BootstrapFewShot
 from engine.registry import OPTIMIZERS
 from engine.search.budget import Budget
 from engine.search.driver import Driver
-from engine.testing.toy_task import toy_rows, toy_settings
+from engine.testing.contract import toy_rows, toy_settings
 
 AT_ONCE = 64
 ROWS = 200

@@ -8,7 +8,7 @@ from engine.optimizers.avatar import AvatarOptimizer
 from engine.optimizers.copro import COPRO
 from engine.search.driver import Driver
 from engine.testing import ScriptedLM, asked
-from engine.testing.toy_task import toy_rows, toy_settings
+from engine.testing.contract import toy_rows, toy_settings
 
 LABELS = ("red", "green", "blue")
 KNOWN = {row.text.split()[0]: row.label for row in toy_rows(12).values()}

@@ -9,15 +9,15 @@ from engine.errors import ConfigurationError
 from engine.metrics.base import Grade
 from engine.modules.predict import Predict
 from engine.optimizers.copro import COPRO
-from engine.optimizers.gepa.optimizer import auto_rows
-from engine.optimizers.gepa.pool import Member, Pool
+from engine.optimizers.gepa import auto_rows
+from engine.optimizers.gepa_pool import Member, Pool
 from engine.optimizers.infer_rules import LEAD_IN, InferRules
-from engine.optimizers.shared.components import components_of
+from engine.optimizers.shared.texts import components_of
 from engine.records import Candidate, StepState
 from engine.search.contract import Propose, Score, relay
 from engine.search.driver import Driver
 from engine.search.settings import make_problem
-from engine.testing.toy_task import ToyLM, toy_metric, toy_rows, toy_settings
+from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings
 
 ROWS = list(toy_rows(36).values())
 

@@ -17,16 +17,14 @@ from engine.modules.module import Module
 from engine.modules.predict import Predict
 from engine.modules.react import ReAct
 from engine.optimizers.base import Optimizer
-from engine.optimizers.few_shot.bootstrap import BootstrapFewShot
-from engine.optimizers.few_shot.labeled import LabeledFewShot
-from engine.optimizers.mipro.optimizer import MIPROv2
+from engine.optimizers.few_shot import BootstrapFewShot, LabeledFewShot
+from engine.optimizers.mipro import MIPROv2
 from engine.records import Example
 from engine.registry import OPTIMIZERS
 from engine.search.budget import Budget
 from engine.search.contract import Score
 from engine.search.driver import Driver
-from engine.search.estimate import estimate
-from engine.search.simulation import invent
+from engine.search.estimate import estimate, invent
 from engine.testing.contract import ToyLM, toy_rows, toy_settings
 
 TEST = tuple(range(60, 80))
@@ -146,8 +144,8 @@ def test_an_estimate_imports_no_sampler() -> None:
     code = (
         "import sys\n"
         "from engine.testing.contract import ToyLM, toy_settings\n"
-        "from engine.optimizers.few_shot.optuna import BootstrapFewShotWithOptuna\n"
-        "from engine.optimizers.mipro.optimizer import MIPROv2\n"
+        "from engine.optimizers.few_shot_search import BootstrapFewShotWithOptuna\n"
+        "from engine.optimizers.mipro import MIPROv2\n"
         "from engine.search.estimate import estimate\n"
         "for made in (MIPROv2(), BootstrapFewShotWithOptuna()):\n"
         "    assert estimate(made.search, toy_settings(ToyLM())).calls.typical > 100\n"

@@ -9,9 +9,9 @@ from engine import loop
 from engine.errors import ConfigurationError
 from engine.metrics.base import Grade
 from engine.optimizers.copro import COPRO
-from engine.optimizers.few_shot.bootstrap import BootstrapFewShot
-from engine.optimizers.gepa.optimizer import GEPA
-from engine.optimizers.shared.prompt_values import feedback_of
+from engine.optimizers.few_shot import BootstrapFewShot
+from engine.optimizers.gepa import GEPA
+from engine.optimizers.shared.texts import feedback_of
 from engine.records import Candidate, Demo, Outcome, StepState
 from engine.runs.prepare import feedback_by_row, prepare
 from engine.runs.spec import Feedback, Named, ProjectDraft

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Self
 
-from engine.optimizers.shared.components import Component, components_of
+from engine.optimizers.shared.texts import Component, components_of
 from engine.records import Candidate, Evaluation
 
 Selection = Literal["pareto", "current_best", "epsilon_greedy", "top_k_pareto"]

@@ -1,1 +1,0 @@
-"""GEPA: reflective prompt evolution on a Pareto front."""

@@ -1,1 +1,0 @@
-"""MIPROv2: proposed instructions and demos, searched together."""

@@ -1,1 +1,0 @@
-"""SIMBA: stochastic introspective mini-batch ascent."""
