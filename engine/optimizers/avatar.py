@@ -7,23 +7,23 @@ that has tools gets their descriptions rewritten as well.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from engine.optimizers.base import Optimizer, Options
+from engine.optimizers.base import TUNE_FIELDS, Optimizer, Options
 from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.optimizers.shared.texts import (
     Component,
-    describe_step,
     named,
     proposed_text,
+    step_values,
     tunable_components,
     worst_runs,
 )
 from engine.records import Candidate, Evaluation, Outcome
-from engine.search.contract import Ask, Problem, Propose, Score, Search
+from engine.search.contract import Ask, Problem, Propose, Score, Search, Steps
 from engine.signature import InputField, OutputField, Signature
 
 
@@ -48,11 +48,7 @@ class AvatarOptions(Options):
     max_negative_inputs: int = Field(
         10, ge=1, title="Bad runs shown", description="At most this many for each rewrite."
     )
-    tune_fields: bool = Field(
-        False,
-        title="Descriptions of fields too",
-        description="Rewrite the descriptions of the fields as well.",
-    )
+    tune_fields: bool = TUNE_FIELDS
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
@@ -114,9 +110,7 @@ class AvatarOptimizer(Optimizer):
         texts = len(tunable_components(problem, problem.seed, fields=o.tune_fields))
         return problem.meter.affordable(n + 1, len(problem.validation), rounds * runs + n * texts) - 1
 
-    def _runs(
-        self, problem: Problem, base: Candidate
-    ) -> Generator[Sequence[Ask], Sequence[Any], Sequence[Outcome]]:
+    def _runs(self, problem: Problem, base: Candidate) -> Steps[Sequence[Outcome]]:
         rows = problem.train or problem.validation
         answers: Sequence[Evaluation] = yield [Score(base, rows, label="runs to contrast", trace=True)]
         return answers[0].outcomes
@@ -130,7 +124,7 @@ class AvatarOptimizer(Optimizer):
 
     def _rewrite(
         self, problem: Problem, base: Candidate, good: Sequence[Outcome], bad: Sequence[Outcome], n: int
-    ) -> Generator[Sequence[Ask], Sequence[Any], list[Candidate]]:
+    ) -> Steps[list[Candidate]]:
         """Ask for `n` rewrites of every text, each from its own draw of runs; return them as candidates."""
         o, rng = self.options, problem.rng
         parts = tunable_components(problem, base, fields=o.tune_fields)
@@ -143,8 +137,7 @@ class AvatarOptimizer(Optimizer):
                     Propose(
                         ContrastRuns,
                         {
-                            "program_description": problem.program,
-                            "step": describe_step(part.path, problem.signatures[part.path]),
+                            **step_values(problem, part.path),
                             "text_wanted": part.title,
                             "bad_runs": worst_runs(problem, part.path, shown_bad),
                             "good_runs": worst_runs(problem, part.path, shown_good),

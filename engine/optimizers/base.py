@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine import loop, runtime
 from engine.callbacks import observed
@@ -35,6 +35,11 @@ class Options(BaseModel):
     """Base of every optimizer's options: typed, described, immutable; forms and the CLI read them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+TUNE_FIELDS = Field(
+    False, title="Descriptions of fields too", description="Rewrite the descriptions of the fields as well."
+)
 
 
 class Optimizer(ABC):

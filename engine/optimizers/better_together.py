@@ -7,7 +7,7 @@ arXiv 2407.10930. Steps that train weights need a model that can be finetuned an
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -26,7 +26,7 @@ from engine.optimizers.mipro import BayesianSignatureOptimizer, MIPROv2
 from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.optimizers.simba import SIMBA
 from engine.records import Candidate
-from engine.search.contract import Ask, Keep, Problem, Search, relay, together
+from engine.search.contract import Ask, Keep, Problem, Search, Steps, relay, together
 
 PARTS: tuple[type[Optimizer], ...] = (
     LabeledFewShot,
@@ -58,16 +58,10 @@ class BetterTogetherOptions(Options):
         description="Names of optimizers with -> between them; | between two runs both and goes on with the better.",
     )
     shuffle_trainset_between_steps: bool = Field(
-        True,
-        title="Shuffle rows between steps",
-        description="Each step sees the training rows in another order.",
+        True, title="Shuffle rows between steps", description="Each step sees the rows in another order."
     )
     valset_ratio: float = Field(
-        0.1,
-        ge=0,
-        lt=1,
-        title="Share that validates",
-        description="Only where no validation rows are given: this share of the training rows.",
+        0.1, ge=0, lt=1, title="Share that validates", description="Of the training rows, if none are given."
     )
     seed: int = Field(0, title="Seed", description="Another number draws other rows.")
 
@@ -194,7 +188,7 @@ def _rng(problem: Problem) -> Any:
     return type(problem.rng)(problem.rng.getrandbits(64))
 
 
-def _result(search: Search) -> Generator[Sequence[Ask], Sequence[Any], Candidate | None]:
+def _result(search: Search) -> Steps[Candidate | None]:
     """Run a search and return what it kept last, without its `Keep` asks: only the chain's best is kept."""
     kept: list[Candidate] = []
 

@@ -7,26 +7,25 @@ scored twice, proposals also see labelled rows, and no output prefix is searched
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
 from itertools import chain
 from typing import Any
 
 from pydantic import Field
 
-from engine.optimizers.base import Optimizer, Options
+from engine.optimizers.base import TUNE_FIELDS, Optimizer, Options
 from engine.optimizers.shared.leaderboard import Leaderboard, lowered
 from engine.optimizers.shared.texts import (
     Component,
     answers_by_key,
-    describe_step,
     drawn_rows,
     labelled_rows,
     named,
-    output_text,
+    proposed_texts,
+    step_values,
     tunable_components,
 )
 from engine.records import Candidate
-from engine.search.contract import Ask, Problem, Propose, Search
+from engine.search.contract import Problem, Propose, Search, Steps
 from engine.signature import InputField, OutputField, Signature
 
 
@@ -43,11 +42,7 @@ class COPROOptions(Options):
     show_rows: int = Field(
         20, ge=0, title="Rows a proposal sees", description="Labelled training rows shown to the writer."
     )
-    tune_fields: bool = Field(
-        False,
-        title="Descriptions of fields too",
-        description="Rewrite the descriptions of the fields as well.",
-    )
+    tune_fields: bool = TUNE_FIELDS
 
 
 class COPRO(Optimizer):
@@ -98,14 +93,13 @@ class COPRO(Optimizer):
 
     def _propose(
         self, problem: Problem, current: Candidate, tried: Tried, n: int
-    ) -> Generator[Sequence[Ask], Sequence[Any], dict[Component, list[str]]]:
+    ) -> Steps[dict[Component, list[str]]]:
         """Ask for `n` new wordings of every text at once; return the new ones."""
         asks = {part: self._asks(problem, part, current, tried[part], n) for part in tried}
         answers = yield list(chain.from_iterable(asks.values()))
         texts: dict[Component, list[str]] = {}
         for part, proposals in answers_by_key(asks, answers).items():
-            found = [output_text(output) for proposal in proposals for output in proposal.outputs]
-            texts[part] = [t for t in dict.fromkeys(found) if t and t not in tried[part]]
+            texts[part] = [t for t in proposed_texts(proposals) if t not in tried[part]]
         return texts
 
     def _asks(
@@ -118,8 +112,7 @@ class COPRO(Optimizer):
         for _ in range(n):
             rows = drawn_rows(problem, self.options.show_rows, problem.rng)
             inputs = {
-                "program_description": problem.program,
-                "step": describe_step(part.path, problem.signatures[part.path]),
+                **step_values(problem, part.path),
                 "labelled_examples": labelled_rows(problem, rows),
                 "attempts": attempts,
                 f"current_{name}": part.text(current),

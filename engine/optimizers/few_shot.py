@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections import deque
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,9 +14,347 @@ from pydantic import Field
 from engine.modules.module import Module
 from engine.optimizers.base import Optimizer, Options
 from engine.records import Candidate, Demo, Example, Outcome
-from engine.search.contract import Keep, Problem, Score, Search
+from engine.search.contract import Keep, Problem, Score, Search, Steps, is_cut
 from engine.similarity import rarity, total_weight, words
 from engine.text import counted
+
+METRIC_THRESHOLD = Field(
+    None, title="Score that counts as solved", description="0 to 1; empty: any score above 0."
+)
+MAX_ERRORS = Field(
+    None, ge=1, title="Errors to accept", description="While looking for solved rows; empty: any number."
+)
+_MAX_ROUNDS = Field(
+    1, ge=1, title="Tries a row", description="How often a row is tried; later tries are fresh samples."
+)
+
+
+class LabeledFewShotOptions(Options):
+    """Options of LabeledFewShot."""
+
+    k: int = Field(16, ge=0, title="Examples", description="How many labelled rows every step is shown.")
+    sample: bool = Field(
+        True, title="Draw at random", description="Rows that have little in common; off: the first ones."
+    )
+
+
+class LabeledFewShot(Optimizer):
+    """Shows every step `k` labelled training rows, drawn at random so that they have little in common.
+
+    Calls: 0. Source: DSPy's LabeledFewShot (Khattab et al. 2023, arXiv 2310.03714).
+
+    >>> LabeledFewShot(k=4).options.k
+    4
+    """
+
+    name = "LabeledFewShot"
+    title = "Show labelled rows as examples"
+    options_model = LabeledFewShotOptions
+    changes = "examples"
+
+    options: LabeledFewShotOptions
+
+    def __init__(self, k: int = 16, **arguments: Any) -> None:
+        super().__init__(k=k, **arguments)
+
+    def search(self, problem: Problem) -> Search:
+        """Keep the starting prompt with labelled rows as examples."""
+        rng = problem.rng if self.options.sample else None
+        found = with_examples(problem, problem.seed, self.options.k, rng)
+        shown = max((len(state.demos) for state in found.steps.values()), default=0)
+        how = "drawn so that they differ" if self.options.sample else "the first ones"
+        yield [Keep(found.derived(f"The starting prompt with {shown} labelled rows, {how}.", problem.seed))]
+
+
+class BootstrapFewShotOptions(Options):
+    """Options of BootstrapFewShot."""
+
+    max_bootstrapped_demos: int = Field(
+        4, ge=0, title="Solved examples", description="At most this many rows the teacher solved are shown."
+    )
+    max_labeled_demos: int = Field(
+        16, ge=0, title="Examples in all", description="Labelled rows fill up the rest."
+    )
+    max_rounds: int = _MAX_ROUNDS
+    metric_threshold: float | None = METRIC_THRESHOLD
+    max_errors: int | None = MAX_ERRORS
+
+
+class BootstrapFewShot(Optimizer):
+    """Shows every step its own correct runs: a teacher solves training rows, the metric says which are right.
+
+    Calls: at most train rows x `max_rounds` x calls a row; it stops at `max_bootstrapped_demos` solved
+    rows, and asks at once for as many rows as are mostly not too many by the share solved so far. Source:
+    DSPy's BootstrapFewShot (arXiv 2310.03714).
+
+    >>> BootstrapFewShot(max_bootstrapped_demos=2).options.max_labeled_demos
+    16
+    """
+
+    name = "BootstrapFewShot"
+    title = "Show rows that were solved correctly"
+    options_model = BootstrapFewShotOptions
+    changes = "examples"
+
+    options: BootstrapFewShotOptions
+
+    def search(self, problem: Problem) -> Search:
+        """Collect solved rows, then keep the starting prompt with them."""
+        o = self.options
+        teacher = teacher_of(problem, o.max_labeled_demos)
+        solved = yield from bootstrap(teacher, problem.train, o.max_bootstrapped_demos, Rules.of(self))
+        yield [Keep(with_solved(problem, solved, o.max_labeled_demos))]
+
+
+class KNNFewShotOptions(Options):
+    """Options of KNNFewShot."""
+
+    k: int = Field(8, ge=1, title="Examples", description="How many of the most similar rows are shown.")
+    solve: bool = Field(
+        True, title="Let the model solve the rows first", description="Others are shown as they are labelled."
+    )
+    max_labeled_demos: int = Field(
+        16, ge=0, title="Examples while solving", description="Labelled rows the teacher is shown."
+    )
+    max_rounds: int = _MAX_ROUNDS
+    metric_threshold: float = Field(
+        1.0, title="Score that counts as solved", description="0 to 1; a lower row is shown as labelled."
+    )
+
+
+class KNNFewShot(Optimizer):
+    """Gives every step a pool of solved rows, of which each input is shown the `k` most similar.
+
+    Calls: at most train rows x `max_rounds` x calls a row, all at once, and none with `solve` off; using the
+    program costs no more calls than before. Source: DSPy's KNNFewShot (arXiv 2310.03714); choosing examples by
+    similarity is Liu et al. 2021, arXiv 2101.06804. Unlike there, rows are solved once, when it is compiled, and
+    texts are compared by `engine.modules.predict`, which needs no embedding model.
+
+    >>> KNNFewShot(k=2).options.k
+    2
+    """
+
+    name = "KNNFewShot"
+    title = "Show the rows most like each input"
+    options_model = KNNFewShotOptions
+    changes = "examples"
+
+    options: KNNFewShotOptions
+
+    def __init__(self, k: int = 8, trainset: Sequence[Example] | None = None, **arguments: Any) -> None:
+        self.trainset = trainset
+        super().__init__(k=k, **arguments)
+
+    def compile(
+        self, student: Module, *, trainset: Sequence[Example] | None = None, **arguments: object
+    ) -> Module:
+        """Run the search; the trainset may also have been given to the constructor. See `Optimizer.compile`."""
+        return super().compile(student, trainset=trainset or self.trainset or [], **arguments)
+
+    def search(self, problem: Problem) -> Search:
+        """Solve all training rows at once and keep the starting prompt with all of them to choose from."""
+        o = self.options
+        solved: Mapping[int, Outcome] = {}
+        if o.solve:
+            teacher = teacher_of(problem, o.max_labeled_demos)
+            solved = yield from bootstrap(teacher, problem.train, len(problem.train), Rules(o.max_rounds))
+        found = with_demos(problem, problem.seed, lambda path: self._pool(problem, path, solved), nearest=o.k)
+        most = max((len(state.demos) for state in found.steps.values()), default=0)
+        reason = f"The starting prompt, which shows the {o.k} most similar of {most} rows; {len(solved)} are solved runs."
+        yield [Keep(found.derived(reason, problem.seed))]
+
+    def _pool(self, problem: Problem, path: str, solved: Mapping[int, Outcome]) -> list[Demo]:
+        """Return every training row as an example of a step: as it was solved, else as it is labelled.
+
+        A run that is only partly right still shows a step what the labels do not know of.
+        """
+        pool: list[Demo] = []
+        for row in problem.train:
+            labeled, run = labeled_demo(problem, path, row), solved.get(row)
+            right = run is not None and not run.unmet and run.score >= self.options.metric_threshold
+            use_run = run is not None and (labeled is None or right)
+            traced = traced_demos([run], path, problem.rng) if run is not None and use_run else []
+            pool += traced or ([labeled] if labeled is not None else [])
+        return pool
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Rules of bootstrapping: when a row counts as solved, how often it is tried, when to give up.
+
+    In a `hurry` a row or two more are run so that it takes fewer rounds: where other sets use these rows too.
+    """
+
+    max_rounds: int = 1
+    metric_threshold: float | None = None
+    max_errors: int | None = None
+    hurry: bool = False
+
+    @classmethod
+    def of(cls, optimizer: Any, *, hurry: bool = False) -> Rules:
+        """Return the rules of an optimizer's options; without a threshold there, the metric's own counts.
+
+        A judge gives nearly every answer something, so for it more than nothing is not enough.
+        """
+        o = optimizer.options
+        threshold = o.metric_threshold
+        if threshold is None:
+            threshold = getattr(optimizer.metric, "threshold", None)
+        return cls(getattr(o, "max_rounds", 1), threshold, o.max_errors, hurry)
+
+    def accept(self, outcome: Outcome) -> bool:
+        """Return whether the outcome may serve as an example: right enough, and all that the program suggests is followed."""
+        if outcome.error is not None or outcome.unmet:
+            return False
+        return outcome.score > 0 if self.metric_threshold is None else outcome.score >= self.metric_threshold
+
+    def batch(self, missing: int, solved: int, asked: int, rounds: int) -> int:
+        """Return how many rows are run next, after this number of rounds."""
+        usual = at_once(missing, solved, asked)
+        if not self.hurry:
+            return usual
+        return missing if rounds < _PATIENCE else max(usual, round(missing / max(0.2, solved / asked)))
+
+
+def teacher_of(problem: Problem, max_labeled: int) -> Candidate:
+    """Return who solves the rows: the teacher, or the starting prompt, with labelled rows if it has no examples."""
+    teacher = problem.teacher or problem.seed
+    if max_labeled and not any(state.demos for state in teacher.steps.values()):
+        shown = with_examples(problem, teacher, max_labeled, problem.rng)
+        return shown.derived("The teacher: the starting prompt with labelled rows.", problem.seed)
+    if problem.teacher is None:
+        return teacher
+    return teacher.derived("The teacher program's own prompt.", problem.seed)
+
+
+def bootstrap(
+    teacher: Candidate, order: Sequence[int], wanted: int, rules: Rules
+) -> Steps[dict[int, Outcome]]:
+    """Run the teacher over rows in this order until `wanted` are solved; return them by row id.
+
+    Asks at once for as many rows as are mostly not too many; in a hurry for as many as are missing, and from the
+    third round on for as many as it takes by the share solved so far. Retries come first.
+    """
+    solved: dict[int, Outcome] = {}
+    fresh, again = deque(order), deque[tuple[int, int]]()
+    errors = asked = rounds = 0
+    while len(solved) < wanted and (fresh or again):
+        attempts: dict[int, list[int]] = {}
+        missing = wanted - len(solved)
+        batch = rules.batch(missing, len(solved), asked, rounds)
+        rounds += 1
+        for _ in range(batch):
+            if again:
+                row, attempt = again.popleft()
+            elif fresh:
+                row, attempt = fresh.popleft(), 0
+            else:
+                break
+            attempts.setdefault(attempt, []).append(row)
+        label = "looking for solved rows"
+        asks = [
+            Score(teacher, tuple(rows), label, trace=True, teacher=True, rollout=attempt, hide_own_row=True)
+            for attempt, rows in attempts.items()
+        ]
+        asked += sum(map(len, attempts.values()))
+        answers = yield asks
+        for ask, evaluation in zip(asks, answers, strict=True):
+            for outcome in evaluation.outcomes:
+                if rules.accept(outcome):
+                    if len(solved) < wanted:
+                        solved[outcome.row] = outcome
+                    continue
+                errors += outcome.error is not None
+                if ask.rollout + 1 < rules.max_rounds:
+                    again.append((outcome.row, ask.rollout + 1))
+        if is_cut(asks, answers) or (rules.max_errors is not None and errors >= rules.max_errors):
+            break
+    place = {row: i for i, row in enumerate(order)}
+    return {row: solved[row] for row in sorted(solved, key=place.__getitem__)}
+
+
+def at_once(missing: int, solved: int, asked: int) -> int:
+    """Return how many rows to ask for so that mostly no more are solved than are missing: half a standard error away.
+
+    And never for more than were asked for before. To ask for as many as are missing would take no row too many, but
+    far more rounds: 20 instead of 6 where one row in ten is solved.
+
+    >>> at_once(4, 0, 0), at_once(2, 2, 5), at_once(4, 0, 5), at_once(4, 0, 40)
+    (5, 3, 5, 40)
+    """
+    share = (solved + 2) / (asked + 3)
+    spread = 0.5 * math.sqrt(share * (1 - share))
+    most = (math.sqrt(spread**2 + 4 * share * missing) - spread) / (2 * share)
+    return max(missing, min(math.floor(most**2), asked or missing + 1))
+
+
+# Rounds of a hurry that ask for no row too many.
+_PATIENCE = 2
+
+
+def with_solved(
+    problem: Problem, solved: Mapping[int, Outcome], max_labeled: int, prefix: str = ""
+) -> Candidate:
+    """Return the starting prompt with solved rows as examples, filled up with labelled ones, and how many of each."""
+    found = with_examples(problem, problem.seed, max_labeled, problem.rng, solved)
+    most = max(found.steps.values(), key=lambda state: len(state.demos))
+    raw = sum(not d.augmented for d in most.demos)
+    rows = f"{counted(len(solved), 'row')} it solved"
+    reason = f"{prefix}The starting prompt with {rows} and {raw} labelled rows as examples."
+    return found.derived(reason, problem.seed)
+
+
+def with_examples(
+    problem: Problem,
+    candidate: Candidate,
+    k: int,
+    rng: random.Random | None,
+    solved: Mapping[int, Outcome] | None = None,
+) -> Candidate:
+    """Return the candidate with solved rows as examples, then labelled ones up to `k` in all."""
+    return with_demos(problem, candidate, lambda path: example_pool(problem, path, k, rng, solved or {}))
+
+
+def with_demos(
+    problem: Problem, candidate: Candidate, demos: Callable[[str], Sequence[Demo]], nearest: int = 0
+) -> Candidate:
+    """Return the candidate with other demonstrations, by a step's path, in every step that may change them."""
+    steps = {
+        path: replace(state, demos=tuple(demos(path)), nearest=nearest)
+        if problem.may_change(path, "demos")
+        else state
+        for path, state in candidate.steps.items()
+    }
+    return replace(candidate, steps=steps)
+
+
+def example_pool(
+    problem: Problem, path: str, k: int, rng: random.Random | None, solved: Mapping[int, Outcome]
+) -> list[Demo]:
+    """Return the demonstrations of a step: all solved rows, then labelled ones up to `k` in all.
+
+    The labelled rows are the first ones, or with `rng` drawn so that they differ.
+    """
+    made = traced_demos(list(solved.values()), path, problem.rng)
+    rest = [row for row in problem.train if row not in solved]
+    left = max(0, k - len(made))
+    chosen = rest[:left] if rng is None else varied_rows(problem, rest, left, rng)
+    return made + [d for row in chosen if (d := labeled_demo(problem, path, row)) is not None]
+
+
+def traced_demos(outcomes: Sequence[Outcome], path: str, rng: random.Random) -> list[Demo]:
+    """Return each outcome's own call of a step as a demonstration.
+
+    A step that ran several times in one row gives one: the last, or half of the time an earlier one.
+    """
+    demos = []
+    for outcome in outcomes:
+        calls = [step for step in outcome.trace if step.path == path]
+        if len(calls) > 1 and rng.random() < 0.5:
+            calls = [rng.choice(calls[:-1])]
+        if calls:
+            demos.append(Demo({**calls[-1].inputs, **calls[-1].outputs}, augmented=True))
+    return demos
 
 
 def labeled_demo(problem: Problem, path: str, row: int) -> Demo | None:
@@ -33,15 +371,6 @@ def labeled_demo(problem: Problem, path: str, row: int) -> Demo | None:
     read = any(name in values for name in signature.input_fields)
     written = any(values.get(name) is not None for name in signature.output_fields)
     return Demo(values) if read and written else None
-
-
-def labeled_demos(
-    problem: Problem, path: str, rows: Sequence[int], k: int, rng: random.Random | None
-) -> tuple[Demo, ...]:
-    """Return up to `k` rows as demonstrations of a step: the first ones, or with `rng` drawn so that they differ."""
-    chosen = rows[:k] if rng is None else varied_rows(problem, rows, k, rng)
-    demos = (labeled_demo(problem, path, row) for row in chosen)
-    return tuple(d for d in demos if d is not None)
 
 
 def varied_rows(problem: Problem, rows: Sequence[int], k: int, rng: random.Random) -> list[int]:
@@ -83,371 +412,3 @@ _POOL_FOR_EACH, _FEWEST_IN_POOL, _DRAWN_EACH = 16, 64, 4
 
 # Characters of a value that are looked at.
 _READ = 2000
-
-
-def with_labeled(
-    problem: Problem,
-    candidate: Candidate,
-    k: int,
-    rng: random.Random | None,
-    rows: Sequence[int] | None = None,
-) -> Candidate:
-    """Return the candidate with up to `k` training rows as the demonstrations of every step that may change them."""
-    pool = problem.train if rows is None else rows
-    steps = {
-        path: replace(state, demos=labeled_demos(problem, path, pool, k, rng), nearest=0)
-        if problem.may_change(path, "demos")
-        else state
-        for path, state in candidate.steps.items()
-    }
-    return replace(candidate, steps=steps)
-
-
-def traced_demos(outcomes: Sequence[Outcome], path: str, rng: random.Random) -> list[Demo]:
-    """Return each outcome's own call of a step as a demonstration.
-
-    A step that ran several times in one row gives one: the last, or half of the time an earlier one.
-    """
-    demos = []
-    for outcome in outcomes:
-        calls = [step for step in outcome.trace if step.path == path]
-        if len(calls) > 1 and rng.random() < 0.5:
-            calls = [rng.choice(calls[:-1])]
-        if calls:
-            demos.append(Demo({**calls[-1].inputs, **calls[-1].outputs}, augmented=True))
-    return demos
-
-
-def with_solved(
-    problem: Problem,
-    candidate: Candidate,
-    solved: Mapping[int, Outcome],
-    max_labeled: int,
-    rng: random.Random,
-) -> Candidate:
-    """Return the candidate with solved rows' traces as demonstrations, filled up with other training rows."""
-    steps = dict(candidate.steps)
-    for path, state in candidate.steps.items():
-        if not problem.may_change(path, "demos"):
-            continue
-        traced = traced_demos(tuple(solved.values()), path, rng)
-        rest = _others(problem.train, solved)
-        raw = labeled_demos(problem, path, rest, max(0, max_labeled - len(traced)), rng)
-        steps[path] = replace(state, demos=(*traced, *raw), nearest=0)
-    return replace(candidate, steps=steps)
-
-
-def _others(rows: Sequence[int], used: Collection[int]) -> list[int]:
-    return [row for row in rows if row not in used]
-
-
-class LabeledFewShotOptions(Options):
-    """Options of LabeledFewShot."""
-
-    k: int = Field(16, ge=0, title="Examples", description="How many labelled rows every step is shown.")
-    sample: bool = Field(
-        True,
-        title="Draw at random",
-        description="Draw rows that have little in common; off: take the first ones.",
-    )
-
-
-class LabeledFewShot(Optimizer):
-    """Shows every step `k` labelled training rows, drawn at random so that they have little in common.
-
-    Calls: 0. Source: DSPy's LabeledFewShot (arXiv 2310.03714).
-
-    >>> LabeledFewShot(k=4).options.k
-    4
-    """
-
-    name = "LabeledFewShot"
-    title = "Show labelled rows as examples"
-    options_model = LabeledFewShotOptions
-    changes = "examples"
-
-    options: LabeledFewShotOptions
-
-    def __init__(self, k: int = 16, **arguments: Any) -> None:
-        super().__init__(k=k, **arguments)
-
-    def search(self, problem: Problem) -> Search:
-        """Keep the starting prompt with labelled rows as examples."""
-        rng = problem.rng if self.options.sample else None
-        found = with_labeled(problem, problem.seed, self.options.k, rng)
-        shown = max((len(state.demos) for state in found.steps.values()), default=0)
-        how = "drawn so that they differ" if self.options.sample else "the first ones"
-        yield [Keep(found.derived(f"The starting prompt with {shown} labelled rows, {how}.", problem.seed))]
-
-
-class BootstrapFewShotOptions(Options):
-    """Options of BootstrapFewShot."""
-
-    max_bootstrapped_demos: int = Field(
-        4, ge=0, title="Solved examples", description="At most this many rows the teacher solved are shown."
-    )
-    max_labeled_demos: int = Field(
-        16,
-        ge=0,
-        title="Examples in all",
-        description="Labelled rows fill the examples up to this many, solved ones included.",
-    )
-    max_rounds: int = Field(
-        1, ge=1, title="Tries a row", description="How often a row is tried; later tries are fresh samples."
-    )
-    metric_threshold: float | None = Field(
-        None,
-        title="Score that counts as solved",
-        description="A row scoring at least this (0 to 1) is an example; empty: any score above 0.",
-    )
-    max_errors: int | None = Field(
-        None,
-        ge=1,
-        title="Errors to accept",
-        description="Stop looking for examples after this many rows failed; empty: try all rows.",
-    )
-
-
-class BootstrapFewShot(Optimizer):
-    """Shows every step its own correct runs: a teacher solves training rows, the metric says which are right.
-
-    Calls: at most train rows x `max_rounds` x calls a row; it stops at `max_bootstrapped_demos` solved
-    rows, and asks at once for as many rows as are mostly not too many by the share solved so far. Source:
-    DSPy's BootstrapFewShot (arXiv 2310.03714).
-
-    >>> BootstrapFewShot(max_bootstrapped_demos=2).options.max_labeled_demos
-    16
-    """
-
-    name = "BootstrapFewShot"
-    title = "Show rows that were solved correctly"
-    options_model = BootstrapFewShotOptions
-    changes = "examples"
-
-    options: BootstrapFewShotOptions
-
-    def search(self, problem: Problem) -> Search:
-        """Collect solved rows, then keep the starting prompt with them."""
-        o = self.options
-        teacher = teacher_of(problem, o.max_labeled_demos, problem.rng)
-        rules = Rules.of(self)
-        solved = yield from bootstrap(teacher, problem.train, o.max_bootstrapped_demos, rules)
-        found = with_solved(problem, problem.seed, solved, o.max_labeled_demos, problem.rng)
-        yield [Keep(found.derived(solved_reason(solved, found), problem.seed))]
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """Rules of bootstrapping: when a row counts as solved, how often it is tried, when to give up.
-
-    In a `hurry` a row or two more are run so that it takes fewer rounds: where other sets use these rows too.
-    """
-
-    max_rounds: int = 1
-    metric_threshold: float | None = None
-    max_errors: int | None = None
-    hurry: bool = False
-
-    @classmethod
-    def of(cls, optimizer: Any, *, hurry: bool = False) -> Rules:
-        """Return the rules of an optimizer's options; without a threshold there, the metric's own counts.
-
-        A judge gives nearly every answer something, so for it more than nothing is not enough.
-        """
-        o = optimizer.options
-        threshold = o.metric_threshold
-        if threshold is None:
-            threshold = getattr(optimizer.metric, "threshold", None)
-        return cls(getattr(o, "max_rounds", 1), threshold, o.max_errors, hurry)
-
-    def accept(self, outcome: Outcome) -> bool:
-        """Return whether the outcome may serve as an example: right enough, and all that the program suggests is followed."""
-        if outcome.error is not None or outcome.unmet:
-            return False
-        return outcome.score > 0 if self.metric_threshold is None else outcome.score >= self.metric_threshold
-
-    def batch(self, missing: int, solved: int, asked: int, rounds: int) -> int:
-        """Return how many rows are run next, after this number of rounds."""
-        usual = at_once(missing, solved, asked)
-        if not self.hurry:
-            return usual
-        return missing if rounds < _PATIENCE else max(usual, round(missing / max(0.2, solved / asked)))
-
-
-def teacher_of(problem: Problem, max_labeled: int, rng: random.Random) -> Candidate:
-    """Return who solves the rows: the teacher, or the starting prompt, with labelled rows if it has no examples."""
-    teacher = problem.teacher or problem.seed
-    if max_labeled and not any(state.demos for state in teacher.steps.values()):
-        shown = with_labeled(problem, teacher, max_labeled, rng)
-        return shown.derived("The teacher: the starting prompt with labelled rows.", problem.seed)
-    if problem.teacher is None:
-        return teacher
-    return teacher.derived("The teacher program's own prompt.", problem.seed)
-
-
-def bootstrap(
-    teacher: Candidate, order: Sequence[int], wanted: int, rules: Rules
-) -> Generator[Sequence[Score], Sequence[Any], dict[int, Outcome]]:
-    """Run the teacher over rows in this order until `wanted` are solved; return them by row id.
-
-    Asks at once for as many rows as are mostly not too many; in a hurry for as many as are missing, and from the
-    third round on for as many as it takes by the share solved so far. Retries come first.
-    """
-    solved: dict[int, Outcome] = {}
-    fresh, again = deque(order), deque[tuple[int, int]]()
-    errors = asked = rounds = 0
-    while len(solved) < wanted and (fresh or again):
-        attempts: dict[int, list[int]] = {}
-        missing = wanted - len(solved)
-        batch = rules.batch(missing, len(solved), asked, rounds)
-        rounds += 1
-        for _ in range(batch):
-            if again:
-                row, attempt = again.popleft()
-            elif fresh:
-                row, attempt = fresh.popleft(), 0
-            else:
-                break
-            attempts.setdefault(attempt, []).append(row)
-        asks = [_attempt(teacher, rows, attempt) for attempt, rows in attempts.items()]
-        asked += sum(map(len, attempts.values()))
-        answers = yield asks
-        for ask, evaluation in zip(asks, answers, strict=True):
-            for outcome in evaluation.outcomes:
-                if rules.accept(outcome):
-                    if len(solved) < wanted:
-                        solved[outcome.row] = outcome
-                    continue
-                errors += outcome.error is not None
-                if ask.rollout + 1 < rules.max_rounds:
-                    again.append((outcome.row, ask.rollout + 1))
-        cut = any(len(e.outcomes) < len(ask.rows) for ask, e in zip(asks, answers, strict=True))
-        if cut or (rules.max_errors is not None and errors >= rules.max_errors):
-            break
-    place = {row: i for i, row in enumerate(order)}
-    return {row: solved[row] for row in sorted(solved, key=place.__getitem__)}
-
-
-def at_once(missing: int, solved: int, asked: int) -> int:
-    """Return how many rows to ask for so that mostly no more are solved than are missing: half a standard error away.
-
-    And never for more than were asked for before. To ask for as many as are missing would take no row too many:
-    for four rows, of which half are solved, that is 0.4 rows less and 3.6 rounds instead of 2.6; where one in ten is
-    solved, 3.3 rows of 43 less and 20 rounds instead of 6.
-
-    >>> at_once(4, 0, 0), at_once(2, 2, 5), at_once(4, 0, 5), at_once(4, 0, 40)
-    (5, 3, 5, 40)
-    """
-    share = (solved + 2) / (asked + 3)
-    spread = 0.5 * math.sqrt(share * (1 - share))
-    most = (math.sqrt(spread**2 + 4 * share * missing) - spread) / (2 * share)
-    return max(missing, min(math.floor(most**2), asked or missing + 1))
-
-
-# Rounds of a hurry that ask for no row too many.
-_PATIENCE = 2
-
-
-def _attempt(teacher: Candidate, rows: Sequence[int], attempt: int) -> Score:
-    return Score(
-        teacher,
-        tuple(rows),
-        label="looking for solved rows",
-        trace=True,
-        teacher=True,
-        rollout=attempt,
-        hide_own_row=True,
-    )
-
-
-def solved_reason(solved: dict[int, Outcome], found: Candidate) -> str:
-    """Return a candidate's reason: how many examples of which kind it shows."""
-    most = max(found.steps.values(), key=lambda state: len(state.demos))
-    raw = sum(not d.augmented for d in most.demos)
-    rows = f"{counted(len(solved), 'row')} it solved"
-    return f"The starting prompt with {rows} and {raw} labelled rows as examples."
-
-
-class KNNFewShotOptions(Options):
-    """Options of KNNFewShot."""
-
-    k: int = Field(8, ge=1, title="Examples", description="How many of the most similar rows are shown.")
-    solve: bool = Field(
-        True,
-        title="Let the model solve the rows first",
-        description="Rows it solves are shown as it solved them, the others as they are labelled.",
-    )
-    max_labeled_demos: int = Field(
-        16, ge=0, title="Examples while solving", description="Labelled rows the teacher is shown."
-    )
-    max_rounds: int = Field(
-        1, ge=1, title="Tries a row", description="How often a row is tried; later tries are fresh samples."
-    )
-    metric_threshold: float = Field(
-        1.0,
-        title="Score that counts as solved",
-        description="0 to 1. A row below it is shown as it is labelled, where its labels say enough.",
-    )
-
-
-class KNNFewShot(Optimizer):
-    """Gives every step a pool of solved rows, of which each input is shown the `k` most similar.
-
-    Calls: at most train rows x `max_rounds` x calls a row, all at once, and none with `solve` off; using the
-    program costs no more calls than before. Source: DSPy's KNNFewShot (arXiv 2310.03714).
-
-    >>> KNNFewShot(k=2).options.k
-    2
-    """
-
-    name = "KNNFewShot"
-    title = "Show the rows most like each input"
-    options_model = KNNFewShotOptions
-    changes = "examples"
-
-    options: KNNFewShotOptions
-
-    def __init__(self, k: int = 8, trainset: Sequence[Example] | None = None, **arguments: Any) -> None:
-        self.trainset = trainset
-        super().__init__(k=k, **arguments)
-
-    def compile(
-        self, student: Module, *, trainset: Sequence[Example] | None = None, **arguments: object
-    ) -> Module:
-        """Run the search; the trainset may also have been given to the constructor. See `Optimizer.compile`."""
-        return super().compile(student, trainset=trainset or self.trainset or [], **arguments)
-
-    def search(self, problem: Problem) -> Search:
-        """Solve all training rows at once and keep the starting prompt with all of them to choose from."""
-        o = self.options
-        solved: Mapping[int, Outcome] = {}
-        if o.solve:
-            teacher = teacher_of(problem, o.max_labeled_demos, problem.rng)
-            solved = yield from bootstrap(teacher, problem.train, len(problem.train), Rules(o.max_rounds))
-        steps = {
-            path: replace(state, demos=self._pool(problem, path, solved), nearest=o.k)
-            if problem.may_change(path, "demos")
-            else state
-            for path, state in problem.seed.steps.items()
-        }
-        found = replace(problem.seed, steps=steps)
-        most = max((len(state.demos) for state in steps.values()), default=0)
-        reason = f"The starting prompt, which shows the {o.k} most similar of {most} rows; {len(solved)} are solved runs."
-        yield [Keep(found.derived(reason, problem.seed))]
-
-    def _pool(self, problem: Problem, path: str, solved: Mapping[int, Outcome]) -> tuple[Demo, ...]:
-        """Return every training row as an example of a step: as it was solved, else as it is labelled.
-
-        A run that is only partly right still shows a step what the labels do not know of.
-        """
-        pool: list[Demo] = []
-        for row in problem.train:
-            labeled = labeled_demo(problem, path, row)
-            run = solved.get(row)
-            right = run is not None and not run.unmet and run.score >= self.options.metric_threshold
-            if run is not None and (labeled is None or right):
-                traced = traced_demos([run], path, problem.rng)
-            else:
-                traced = []
-            pool += traced or ([labeled] if labeled is not None else [])
-        return tuple(pool)

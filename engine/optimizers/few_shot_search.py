@@ -5,9 +5,9 @@ Source: DSPy's BootstrapFewShotWithRandomSearch (Khattab et al. 2023, arXiv 2310
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from itertools import islice
 
 from pydantic import Field
 
@@ -16,11 +16,9 @@ from engine.optimizers.few_shot import (
     BootstrapFewShotOptions,
     Rules,
     bootstrap,
-    labeled_demos,
-    solved_reason,
+    example_pool,
     teacher_of,
-    traced_demos,
-    with_labeled,
+    with_examples,
     with_solved,
 )
 from engine.optimizers.shared.leaderboard import Leaderboard
@@ -33,25 +31,16 @@ class BootstrapRandomSearchOptions(BootstrapFewShotOptions):
     """Options of BootstrapFewShotWithRandomSearch."""
 
     num_candidate_programs: int = Field(
-        16,
-        ge=0,
-        title="Random example sets",
-        description="How many random sets are tried, after three fixed ones.",
+        16, ge=0, title="Random example sets", description="Tried after three fixed sets."
     )
     stop_at_score: float | None = Field(
-        None,
-        ge=0,
-        le=100,
-        title="Good enough at (percent)",
-        description="Stop as soon as a set scores this much; sets are then tried one after the other.",
+        None, ge=0, le=100, title="Good enough at (percent)", description="Stop there; sets then run in turn."
     )
     labeled_sample: bool = Field(
         True, title="Draw labelled rows at random", description="Off: the labelled set takes the first rows."
     )
     restrict: tuple[int, ...] | None = Field(
-        None,
-        title="Only these sets",
-        description="Numbers of the sets to try: -3 none, -2 labelled, -1 in order, 0 and up random.",
+        None, title="Only these sets", description="-3 none, -2 labelled, -1 in order, 0 and up random."
     )
 
 
@@ -77,73 +66,52 @@ class BootstrapFewShotWithRandomSearch(Optimizer):
     def search(self, problem: Problem) -> Search:
         """Solve rows for all sets at once, score all sets at once, keep the best."""
         o = self.options
-        rng = problem.rng
-        room = self._room(problem)
-        plans = self._plans(problem, room)
-        teacher = teacher_of(problem, o.max_labeled_demos, rng)
+        meter, sets = problem.meter, o.num_candidate_programs + 3
+        solving = min(len(problem.train), 2 * o.max_bootstrapped_demos) * meter.row_cost
+        room = max(0, meter.affordable(sets, len(problem.validation), solving) - 3)
+        numbers = [n for n in range(-3, room) if o.restrict is None or n in o.restrict]
+        plans = self._plans(problem, numbers, room)
+        teacher = teacher_of(problem, o.max_labeled_demos)
         rules = Rules.of(self, hurry=True)
         solved = yield from together(
             [bootstrap(teacher, order, wanted, rules) for order, wanted in plans.values()]
         )
-        candidates = self._candidates(problem, room, dict(zip(plans, solved, strict=True)))
-        waves = [[c] for c in candidates] if o.stop_at_score is not None else [candidates]
+        by_number = dict(zip(plans, solved, strict=True))
+        candidates: dict[str, Candidate] = {}
+        for number in numbers:
+            made = self._candidate(problem, number, by_number.get(number, {}))
+            if made is not None:
+                candidates.setdefault(made.id, made)
+        every, enough = list(candidates.values()), o.stop_at_score
         leaderboard = Leaderboard(problem)
-        for wave in waves:
+        for wave in [every] if enough is None else [[c] for c in every]:
             yield from leaderboard.validate(wave)
-            if not leaderboard.open or self._is_enough(leaderboard.score):
+            if not leaderboard.open or (enough is not None and 100 * (leaderboard.score or 0.0) >= enough):
                 return
 
-    def _is_enough(self, score: float | None) -> bool:
-        least = self.options.stop_at_score
-        return least is not None and score is not None and 100 * score >= least
-
-    def _plans(self, problem: Problem, room: int) -> dict[int, tuple[Sequence[int], int]]:
-        """Set number -> the order rows are tried in and how many solved ones are wanted."""
-        o = self.options
-        plans: dict[int, tuple[Sequence[int], int]] = {}
-        if -1 in self._numbers(room):
-            plans[-1] = (problem.train, o.max_bootstrapped_demos)
+    def _plans(
+        self, problem: Problem, numbers: Sequence[int], room: int
+    ) -> dict[int, tuple[Sequence[int], int]]:
+        """Return by set number the order rows are tried in and how many solved ones are wanted."""
+        most = self.options.max_bootstrapped_demos
+        plans: dict[int, tuple[Sequence[int], int]] = {-1: (problem.train, most)}
         for number in range(room):
             order = list(problem.train)
             problem.rng.shuffle(order)
-            wanted = problem.rng.randint(min(1, o.max_bootstrapped_demos), o.max_bootstrapped_demos)
-            if number in self._numbers(room):
-                plans[number] = (order, wanted)
-        return plans
+            plans[number] = (order, problem.rng.randint(min(1, most), most))
+        return {number: plan for number, plan in plans.items() if number in numbers}
 
-    def _numbers(self, room: int) -> Iterable[int]:
-        every = range(-3, room)
-        return every if self.options.restrict is None else [n for n in every if n in self.options.restrict]
-
-    def _room(self, problem: Problem) -> int:
-        """Return how many random sets the calls left can score in full."""
-        meter, sets = problem.meter, self.options.num_candidate_programs + 3
-        solving = min(len(problem.train), 2 * self.options.max_bootstrapped_demos) * meter.row_cost
-        return max(0, meter.affordable(sets, len(problem.validation), solving) - 3)
-
-    def _candidates(
-        self, problem: Problem, room: int, solved: Mapping[int, dict[int, Outcome]]
-    ) -> list[Candidate]:
-        """Return the candidates to score, each content once, in the order of their numbers."""
-        o, seed = self.options, problem.seed
-        found: dict[str, Candidate] = {}
-        for number in self._numbers(room):
-            if number == -3:
-                candidate = seed
-            elif number == -2:
-                if not o.max_labeled_demos:
-                    continue
-                shown = with_labeled(
-                    problem, seed, o.max_labeled_demos, problem.rng if o.labeled_sample else None
-                )
-                candidate = shown.derived("The starting prompt with labelled rows as examples.", seed)
-            else:
-                made = with_solved(problem, seed, solved[number], o.max_labeled_demos, problem.rng)
-                candidate = made.derived(
-                    f"Example set {number + 2}. {solved_reason(solved[number], made)}", seed
-                )
-            found.setdefault(candidate.id, candidate)
-        return list(found.values())
+    def _candidate(self, problem: Problem, number: int, solved: Mapping[int, Outcome]) -> Candidate | None:
+        """Return the candidate of a set number: the start, labelled rows, or solved ones."""
+        most, seed = self.options.max_labeled_demos, problem.seed
+        if number == -3:
+            return seed
+        if number == -2:
+            if not most:
+                return None
+            shown = with_examples(problem, seed, most, problem.rng if self.options.labeled_sample else None)
+            return shown.derived("The starting prompt with labelled rows as examples.", seed)
+        return with_solved(problem, solved, most, f"Example set {number + 2}. ")
 
 
 # Trials that run together: the sampler learns between waves.
@@ -188,9 +156,9 @@ class BootstrapFewShotWithOptuna(Optimizer):
 
     def search(self, problem: Problem) -> Search:
         """Solve rows and score the start together, then try choices of examples in waves."""
-        o, rng = self.options, problem.rng
+        o = self.options
         leaderboard = Leaderboard(problem)
-        teacher = teacher_of(problem, min(_SHOWN_TO_TEACHER, o.max_labeled_demos), rng)
+        teacher = teacher_of(problem, min(_SHOWN_TO_TEACHER, o.max_labeled_demos))
         rules = Rules.of(self, hurry=True)
         solved, _ = yield from together(
             [
@@ -198,16 +166,21 @@ class BootstrapFewShotWithOptuna(Optimizer):
                 leaderboard.validate([problem.seed], "starting prompt"),
             ]
         )
-        space = _Space(problem, o, solved)
-        if not leaderboard.open or not space.sizes:
+        pools = {
+            path: example_pool(problem, path, o.max_labeled_demos, problem.rng, solved)
+            for path in problem.signatures
+            if problem.may_change(path, "demos")
+        }
+        sizes = {
+            f"{i}_{slot}": 1 + len(pool)
+            for i, pool in enumerate(pools.values())
+            for slot in range(min(o.max_demos, len(pool)))
+        }
+        if not leaderboard.open or not sizes:
             return
+        first_value, simulated = leaderboard.score or 0.0, problem.simulated
         study = make_study(
-            space.sizes,
-            seed=rng.randrange(2**31),
-            first_value=leaderboard.score or 0.0,
-            rng=rng,
-            simulated=problem.simulated,
-            keeping=_KEEPING,
+            sizes, first_value=first_value, rng=problem.rng, simulated=simulated, keeping=_KEEPING
         )
         left = o.num_candidate_programs
         while left > 0 and leaderboard.open:
@@ -215,7 +188,7 @@ class BootstrapFewShotWithOptuna(Optimizer):
             if not wave:
                 return
             left -= len(wave)
-            made = {c: space.candidate(c) for c in wave}
+            made = {c: self._candidate(problem.seed, pools, c) for c in wave}
             evaluations = yield from leaderboard.validate(list({m.id: m for m in made.values()}.values()))
             if not leaderboard.open:
                 return
@@ -223,37 +196,17 @@ class BootstrapFewShotWithOptuna(Optimizer):
             for combination, candidate in made.items():
                 study.tell(combination, scores[candidate.id])
 
-
-class _Space:
-    """Slots of every step, each filled with one example of the step's pool or left empty (0)."""
-
-    def __init__(self, problem: Problem, o: BootstrapOptunaOptions, solved: Mapping[int, Outcome]) -> None:
-        self._seed = problem.seed
-        self._pools: dict[str, tuple[Demo, ...]] = {}
-        for path in problem.signatures:
-            if not problem.may_change(path, "demos"):
-                continue
-            traced = traced_demos(tuple(solved.values()), path, problem.rng)
-            rest = [row for row in problem.train if row not in solved]
-            raw = labeled_demos(problem, path, rest, max(0, o.max_labeled_demos - len(traced)), problem.rng)
-            self._pools[path] = (*traced, *raw)
-        self._slots = {path: min(o.max_demos, len(pool)) for path, pool in self._pools.items()}
-        self.sizes = {
-            f"{i}_{slot}": 1 + len(self._pools[path])
-            for i, path in enumerate(self._pools)
-            for slot in range(self._slots[path])
-        }
-
-    def candidate(self, combination: Sequence[int]) -> Candidate:
-        """Return a choice as a candidate; an example chosen twice is shown once."""
-        steps: dict[str, Any] = dict(self._seed.steps)
-        shown, solved, at = 0, 0, 0
-        for path, pool in self._pools.items():
-            chosen = combination[at : at + self._slots[path]]
-            at += self._slots[path]
+    def _candidate(
+        self, seed: Candidate, pools: Mapping[str, Sequence[Demo]], combination: Sequence[int]
+    ) -> Candidate:
+        """Return a choice as a candidate: each slot of a step has an example of its pool (0: none), each once."""
+        steps, left = dict(seed.steps), iter(combination)
+        shown = solved = 0
+        for path, pool in pools.items():
+            chosen = islice(left, min(self.options.max_demos, len(pool)))
             demos = tuple(pool[i - 1] for i in dict.fromkeys(chosen) if i)
             steps[path] = replace(steps[path], demos=demos, nearest=0)
             shown = max(shown, len(demos))
             solved = max(solved, sum(d.augmented for d in demos))
         reason = f"The starting prompt with {shown} chosen examples, {solved} of them solved by the model."
-        return replace(self._seed, steps=steps).derived(reason, self._seed)
+        return replace(seed, steps=steps).derived(reason, seed)

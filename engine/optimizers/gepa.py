@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from engine.optimizers.base import Optimizer, Options
+from engine.optimizers.base import TUNE_FIELDS, Optimizer, Options
 from engine.optimizers.gepa_pool import Member, Pool
 from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.optimizers.shared.texts import (
     Component,
-    describe_step,
     named,
     proposed_text,
+    step_values,
     tunable_components,
     worst_runs,
 )
-from engine.records import Candidate, Evaluation, Outcome
-from engine.search.contract import Ask, Problem, Propose, Score, Search, relay, together
+from engine.records import Candidate, Outcome
+from engine.search.contract import Ask, Problem, Propose, Score, Search, Steps, is_cut, relay, together
 from engine.signature import InputField, OutputField, Signature
 
 if TYPE_CHECKING:
@@ -48,16 +48,10 @@ class GEPAOptions(Options):
         3, ge=1, title="Rows a reflection", description="How many training rows a new wording is tried on."
     )
     candidate_selection_strategy: Literal["pareto", "current_best", "epsilon_greedy", "top_k_pareto"] = Field(
-        "pareto",
-        title="Next prompt to change",
-        description="Pareto: any prompt that is the best on some row; current best: always the leader.",
+        "pareto", title="Next prompt to change", description="Any that is best on some row, or the leader."
     )
     epsilon: float = Field(
-        0.1,
-        ge=0,
-        le=1,
-        title="Share of chance",
-        description="For epsilon_greedy: how often another prompt than the leader is changed.",
+        0.1, ge=0, le=1, title="Share of chance", description="For epsilon_greedy: how often not the leader."
     )
     frontier_type: Literal["instance", "objective", "hybrid", "cartesian"] = Field(
         "instance",
@@ -70,15 +64,9 @@ class GEPAOptions(Options):
     component_selector: Literal["round_robin", "all"] = Field(
         "round_robin", title="Texts to change", description="One text in turn, or all of them at once."
     )
-    tune_fields: bool = Field(
-        False,
-        title="Descriptions of fields too",
-        description="Rewrite the descriptions of the fields as well.",
-    )
+    tune_fields: bool = TUNE_FIELDS
     acceptance_criterion: Literal["strict_improvement", "improvement_or_equal"] = Field(
-        "strict_improvement",
-        title="When a change is taken on",
-        description="It must win its rows, or it may also tie.",
+        "strict_improvement", title="When a change is taken on", description="It must win, or may also tie."
     )
     skip_perfect_score: bool = Field(
         True, title="Skip solved rows", description="Do not reflect where every row is right already."
@@ -94,22 +82,13 @@ class GEPAOptions(Options):
         5, ge=1, title="Rows a merge", description="How many rows a merge is first judged on."
     )
     num_parallel_proposals: int = Field(
-        8,
-        ge=1,
-        title="Proposals at once",
-        description="More is faster; fewer lets each learn from the last. Left alone, rounds that bring nothing grow.",
+        8, ge=1, title="Proposals at once", description="More is faster; fewer lets each learn from the last."
     )
     num_parents: int | None = Field(
-        None,
-        ge=1,
-        title="Parents a round",
-        description="A round's proposals change this many different prompts; empty: each is drawn separately.",
+        None, ge=1, title="Parents a round", description="Different prompts changed; empty: each is drawn."
     )
     validate_best: int | None = Field(
-        2,
-        ge=1,
-        title="Full scores a round",
-        description="Number of a round's accepted changes that are scored; empty: all of them.",
+        2, ge=1, title="Full scores a round", description="Of a round's accepted changes; empty: all."
     )
     reflection_prompt_template: str | None = Field(
         None,
@@ -117,9 +96,7 @@ class GEPAOptions(Options):
         description="The prompt of the model that rewrites; <curr_param> stands for the text, <side_info> for the runs.",
     )
     reflection_prompt_templates: dict[str, str] = Field(
-        {},
-        title="Own words for the writer, step by step",
-        description="Step -> a template that replaces the one for all steps.",
+        {}, title="Own words for the writer, step by step", description="Step -> its own template."
     )
     max_candidate_proposals: int | None = Field(
         None, ge=1, title="Proposals in all", description="Stop after this many rewritten texts."
@@ -128,9 +105,7 @@ class GEPAOptions(Options):
         None, ge=1, title="Prompts in all", description="Stop once this many prompts were scored in full."
     )
     score_threshold: float | None = Field(
-        None,
-        title="Good enough at",
-        description="0 to 1: stop once a prompt scores this on all validation rows.",
+        None, title="Good enough at", description="0 to 1: stop once a prompt scores this in full."
     )
     patience: int = Field(
         12, ge=1, title="Rounds without a gain", description="Stop after this many rounds without a gain."
@@ -166,8 +141,7 @@ _AUTO = {"light": 6, "medium": 12, "heavy": 18}
 class GEPA(Optimizer):
     """Rewrites instructions (and tool descriptions) in the light of runs and what the metric says about them.
 
-    Calls: at most B rows x c calls a row, plus one for each reflection, which takes at least 2 b rows of B
-    (b is the minibatch). B is `max_metric_calls`, or `max_full_evals` x (train + validation rows), or by
+    Calls: at most B rows x c calls a row, plus one for each reflection, which takes at least 2 b rows of B (minibatch b). B is `max_metric_calls`, or `max_full_evals` x (train + validation rows), or by
     `auto` V + 5 n + 35 T + F V with V validation rows, n = 6, 12 or 18, T = max(4 P log2 n, 1.5 n) for P
     steps and F = (T + 1) // 5 + 1. A budget in calls lowers B. Source: arXiv 2507.19457.
 
@@ -214,97 +188,22 @@ def auto_rows(n: int, steps: int, validation: int) -> int:
     return validation + 5 * n + 35 * trials + full * validation
 
 
-def rewrite(
-    problem: Problem,
-    candidate: Candidate,
-    component: Component,
-    outcomes: Sequence[Outcome],
-    *,
-    rollout: int,
-    advice: str = "",
-    template: str = "",
-) -> Propose:
-    """Return the ask that has one text of a candidate rewritten from some of its runs. Calls: 1.
-
-    `template` takes the place of the usual words; in it <curr_param> is the text and <side_info> the runs.
-    """
-    inputs = {
-        "program_description": problem.program,
-        "step": describe_step(component.path, problem.signatures[component.path]),
-        "runs": worst_runs(problem, component.path, outcomes),
-        "advice": advice,
-    }
-    if component.is_description:
-        inputs |= {"text_wanted": component.title, "current_description": component.text(candidate)}
-    else:
-        inputs |= {"current_instructions": component.text(candidate)}
-    signature: type[Signature] = RewriteDescription if component.is_description else RewriteInstructions
-    if template:
-        text = "`current_description`" if component.is_description else "`current_instructions`"
-        own = template.replace("<curr_param>", text).replace("<side_info>", "`runs`")
-        signature = signature.with_instructions(own)
-    return Propose(signature, inputs, rollout=rollout, label=component.title)
-
-
-class RewriteInstructions(Signature):
-    """
-    A language model runs one step of a program under the current instructions. You see some of its runs: what
-    the step read, what would have been right, what came out, and what was said about it.
-    Write better instructions for the step. First find out why the low runs went wrong: a rule of the task that
-    the instructions do not state, a fact about the subject, a form the answer must have. Then state those rules
-    so that they hold for inputs that are not shown, name the exact output values and when each is right, and
-    keep every rule of the current instructions that the runs do not speak against. Do not quote the runs, and
-    do not describe the answer's layout: the program adds that.
-    """
-
-    program_description: str = InputField(desc="The steps of the program.")
-    step: str = InputField(desc="The step: its fields and what they mean.")
-    runs: list[dict[str, Any]] = InputField(
-        desc="Runs, the worst first: inputs, right outputs, what was answered, score and feedback."
-    )
-    advice: str = InputField(desc="What to heed; may be empty.")
-    current_instructions: str = InputField(desc="The instructions in use now.")
-    proposed_instructions: str = OutputField(
-        desc="The new instructions, whole, ready to be used as they are."
-    )
-
-
-class RewriteDescription(Signature):
-    """
-    A language model runs one step of a program. It goes by the descriptions of its fields, and of the tools it may
-    call. You see runs of the step: what it read, what would have been right, what it did, and what was said about it.
-    Write a better description of the one that is named. Of a tool: what it does, when to call it and when not, and
-    what its arguments must look like. Of a field: what it holds, which values it can have and when each is right.
-    State only what the runs and the current description support.
-    """
-
-    program_description: str = InputField(desc="The steps of the program.")
-    step: str = InputField(desc="The step: its fields and what they mean.")
-    runs: list[dict[str, Any]] = InputField(
-        desc="Runs, the worst first: inputs, right outputs, what was answered, score and feedback."
-    )
-    advice: str = InputField(desc="What to heed; may be empty.")
-    text_wanted: str = InputField(desc="Which description is wanted.")
-    current_description: str = InputField(desc="The description in use now; may be empty.")
-    proposed_description: str = OutputField(desc="The new description, whole.")
-
-
 # Other runs of the same parent that a reflection is shown besides its own rows.
 _OTHER_RUNS = 17
 
 # Rounds that are taken at once at most.
 _AT_ONCE = 3
-_TRIED = "a new wording on a few rows"
 
 
 @dataclass
 class _Proposal:
-    """One proposal of a round: the parent's place in the pool, its rows, the texts to change, and the child."""
+    """One proposal of a round: the parent with its place in the pool, its runs, the texts to change, and the child."""
 
     place: int
+    parent: Candidate
     rows: tuple[int, ...]
+    runs: tuple[Outcome, ...] = ()
     parts: tuple[Component, ...] = ()
-    parent: Evaluation | None = None
     child: Candidate | None = None
 
 
@@ -312,11 +211,8 @@ _Child = tuple[Candidate, tuple[int, ...]]
 """A candidate to score in full, and the places of its parents in the pool."""
 
 
-@dataclass
-class _Merge:
-    child: Candidate
-    parents: tuple[int, int]
-    rows: tuple[int, ...]
+_Merge = tuple[Candidate, tuple[int, int], tuple[int, ...]]
+"""A candidate that joins two members of the pool, their places, and the rows it is judged on."""
 
 
 class Evolution:
@@ -362,7 +258,7 @@ class Evolution:
                 return " ".join(filter(None, [reason, self._frontier_note()])) or None
             children = yield from self._round(self._room(idle))
 
-    def _start(self) -> Generator[Sequence[Ask], Sequence[Any], list[_Child] | None]:
+    def _start(self) -> Steps[list[_Child] | None]:
         """Score the starting prompt; at the same time take the first proposals, which can only change that one.
 
         None where there are none, because a good start would end the search.
@@ -370,11 +266,8 @@ class Evolution:
         seed = self.problem.seed
         jobs: list[Any] = [self._leaderboard.validate([seed], "starting prompt")]
         place = self.pool.add(Member(seed, {}))
-        n = (
-            self._room(planned=len(self.problem.validation))
-            if self._parts and self.options.score_threshold is None
-            else 0
-        )
+        may_start = self._parts and self.options.score_threshold is None
+        n = self._room(planned=len(self.problem.validation)) if may_start else 0
         if n:
             jobs.append(self._propose([self._proposal(place) for _ in range(n)], None))
         first, *proposed = yield from together(jobs)
@@ -396,12 +289,10 @@ class Evolution:
 
     def _frontier_note(self) -> str | None:
         """Return a note where rows were compared although another frontier was asked for."""
-        if self.pool.frontier_type == self.options.frontier_type:
+        wanted = self.options.frontier_type
+        if self.pool.frontier_type == wanted:
             return None
-        return (
-            f"The metric gives one score a row and no objective_scores, so prompts were compared by rows and not by "
-            f"frontier_type={self.options.frontier_type!r}."
-        )
+        return f"The metric gives no objective_scores, so prompts were compared by rows and not by frontier_type={wanted!r}."
 
     def _ending(self, idle: int) -> str | None:
         """Return why the search should end here, None if it should not; "" leaves the reason to the driver."""
@@ -419,15 +310,17 @@ class Evolution:
             return f"{rounds} brought nothing new; the best prompt is kept."
         return None
 
-    def _round(self, n: int) -> Generator[Sequence[Ask], Sequence[Any], list[_Child]]:
+    def _round(self, n: int) -> Steps[list[_Child]]:
         """Run one round of up to `n` proposals; return the children to score in full."""
-        parents = [self._parent() for _ in range(min(n, self.options.num_parents or n))]
+        o, pool = self.options, self.pool
+        parents = [
+            pool.select(o.candidate_selection_strategy, self.problem.rng, epsilon=o.epsilon, top_k=o.top_k)
+            for _ in range(min(n, o.num_parents or n))
+        ]
         proposals = [self._proposal(parents[i % len(parents)]) for i in range(n)]
         return (yield from self._propose(proposals, self._merge()))
 
-    def _propose(
-        self, proposals: Sequence[_Proposal], merge: _Merge | None
-    ) -> Generator[Sequence[Ask], Sequence[Any], list[_Child]]:
+    def _propose(self, proposals: Sequence[_Proposal], merge: _Merge | None) -> Steps[list[_Child]]:
         """Run the parents, reflect and try the children; return those to score in full."""
         accepted = yield from self._run_parents(proposals, merge)
         yield from self._reflect(proposals)
@@ -440,12 +333,6 @@ class Evolution:
     @property
     def _minibatch(self) -> int:
         return max(1, min(self.options.reflection_minibatch_size, len(self.problem.train)))
-
-    def _parent(self) -> int:
-        o = self.options
-        return self.pool.select(
-            o.candidate_selection_strategy, self.problem.rng, epsilon=o.epsilon, top_k=o.top_k
-        )
 
     def _parts_in_turn(self, place: int) -> tuple[Component, ...]:
         """Return the component whose turn it is for a member of the pool, or all of them."""
@@ -465,7 +352,7 @@ class Evolution:
             row = self._epoch.popleft()
             if row not in rows:
                 rows.append(row)
-        return _Proposal(place, tuple(rows))
+        return _Proposal(place, self.pool.members[place].candidate, tuple(rows))
 
     def _merge(self) -> _Merge | None:
         o = self.options
@@ -481,35 +368,29 @@ class Evolution:
         self._merges_due -= 1
         parents = [self.pool.members[i].candidate for i in (one, other)]
         child = joined.derived("Joins two good candidates that changed different texts.", *parents)
-        return _Merge(child, (one, other), rows)
+        return child, (one, other), rows
 
     # The steps of a round
 
-    def _run_parents(
-        self, proposals: Sequence[_Proposal], merge: _Merge | None
-    ) -> Generator[Sequence[Ask], Sequence[Any], list[_Child]]:
+    def _run_parents(self, proposals: Sequence[_Proposal], merge: _Merge | None) -> Steps[list[_Child]]:
         """Run every parent on its rows, and a merge on its own; return the merge if it holds its own."""
         members = self.pool.members
-        asks: list[Ask] = [
-            Score(members[s.place].candidate, s.rows, label="rows to learn from", trace=True)
-            for s in proposals
-        ]
+        asks = [Score(p.parent, p.rows, label="rows to learn from", trace=True) for p in proposals]
         if merge is not None:
-            asks.append(Score(merge.child, merge.rows, label="a merge on a few rows"))
+            asks.append(Score(merge[0], merge[2], label="a merge on a few rows"))
         answers = yield asks
         self._leaderboard.note(asks, answers)
         for proposal, evaluation in zip(proposals, answers, strict=False):
-            proposal.parent = evaluation
-            self._runs_by_member.setdefault(proposal.place, {}).update(
-                {o.row: o for o in evaluation.outcomes}
-            )
-        if merge is None or len(answers[-1].outcomes) < len(merge.rows):
+            proposal.runs = evaluation.outcomes
+            self._runs_by_member.setdefault(proposal.place, {}).update({o.row: o for o in proposal.runs})
+        if merge is None:
             return []
-        sides = [sum(members[i].scores[r] for r in merge.rows) for i in merge.parents]
-        if sum(o.score for o in answers[-1].outcomes) < max(sides):
+        child, parents, rows = merge
+        sides = [sum(members[i].scores[r] for r in rows) for i in parents]
+        if is_cut(asks[-1:], answers[-1:]) or sum(o.score for o in answers[-1].outcomes) < max(sides):
             return []
         self._merges_done += 1
-        return [(merge.child, merge.parents)]
+        return [(child, parents)]
 
     def _reflect(self, proposals: Sequence[_Proposal]) -> Search:
         """Have the texts of every proposal rewritten, all at once."""
@@ -522,13 +403,10 @@ class Evolution:
             runs = self._runs(proposal)
             for part in proposal.parts:
                 self._rewritten_texts += 1
-                parent = self.pool.members[proposal.place].candidate
                 own = self.options.reflection_prompt_templates.get(part.path)
                 template = own or self.options.reflection_prompt_template or ""
                 asks.append(
-                    rewrite(
-                        self.problem, parent, part, runs, rollout=self._rewritten_texts, template=template
-                    )
+                    _rewrite(self.problem, proposal.parent, part, runs, self._rewritten_texts, template)
                 )
                 owners.append((proposal, part))
         if not asks:
@@ -536,60 +414,52 @@ class Evolution:
         answers = yield asks
         for (proposal, part), answer in zip(owners, answers, strict=True):
             text = proposed_text(answer)
-            parent = self.pool.members[proposal.place].candidate
-            if text and text != part.text(parent):
-                proposal.child = part.replaced(proposal.child or parent, text)
+            if text and text != part.text(proposal.parent):
+                proposal.child = part.replaced(proposal.child or proposal.parent, text)
 
     def _worth_it(self, proposal: _Proposal) -> bool:
-        if proposal.parent is None or len(proposal.parent.outcomes) < len(proposal.rows):
-            return False
-        perfect = all(o.score >= self.options.perfect_score for o in proposal.parent.outcomes)
-        return not (perfect and self.options.skip_perfect_score)
+        perfect = all(o.score >= self.options.perfect_score for o in proposal.runs)
+        is_cut = len(proposal.runs) < len(proposal.rows)
+        return not is_cut and not (perfect and self.options.skip_perfect_score)
 
     def _runs(self, proposal: _Proposal) -> list[Outcome]:
         """Return the proposal's own runs, and other runs of the same parent that are already paid for."""
         known = [o for row, o in self._runs_by_member[proposal.place].items() if row not in proposal.rows]
         self.problem.rng.shuffle(known)
         known.sort(key=lambda o: o.score >= self.options.perfect_score)
-        return [*(proposal.parent.outcomes if proposal.parent else ()), *known[:_OTHER_RUNS]]
+        return [*proposal.runs, *known[:_OTHER_RUNS]]
 
-    def _try_children(
-        self, proposals: Sequence[_Proposal]
-    ) -> Generator[Sequence[Ask], Sequence[Any], list[_Child]]:
+    def _try_children(self, proposals: Sequence[_Proposal]) -> Steps[list[_Child]]:
         """Run every new child on its parent's rows; return those that gained, the largest gain first."""
-        fresh: dict[str, list[_Proposal]] = {}
+        fresh: dict[str, tuple[Candidate, list[_Proposal]]] = {}
         for proposal in proposals:
-            if (
-                proposal.child is not None
-                and proposal.parent is not None
-                and not self.pool.holds(proposal.child)
-            ):
-                wrong = sum(o.score < self.options.perfect_score for o in proposal.parent.outcomes)
-                reason = (
-                    f"Rewrote {named(proposal.parts)} after {wrong} of {len(proposal.rows)} rows went wrong."
-                )
-                proposal.child = proposal.child.derived(reason, self.pool.members[proposal.place].candidate)
-                fresh.setdefault(proposal.child.id, []).append(proposal)
-        asks: list[Ask] = [
-            # What several reflections have come to alike is tried on the rows of all of them.
-            Score(same[0].child, tuple(dict.fromkeys(r for s in same for r in s.rows)), _TRIED)
-            for same in fresh.values()
-            if same[0].child is not None
-        ]
-        if not asks:
+            if proposal.child is None or self.pool.holds(proposal.child):
+                continue
+            wrong = sum(o.score < self.options.perfect_score for o in proposal.runs)
+            reason = f"Rewrote {named(proposal.parts)} after {wrong} of {len(proposal.rows)} rows went wrong."
+            child = proposal.child.derived(reason, proposal.parent)
+            fresh.setdefault(child.id, (child, []))[1].append(proposal)
+        if not fresh:
             return []
         self._has_children = True
+        # What several reflections came to is tried on the rows of all of them.
+        asks = [
+            Score(child, tuple(dict.fromkeys(r for p in same for r in p.rows)), "a new wording on a few rows")
+            for child, same in fresh.values()
+        ]
         answers = yield asks
         self._leaderboard.note(asks, answers)
         least = 0.0 if self.options.acceptance_criterion == "improvement_or_equal" else 1e-9
         gains: list[tuple[float, _Child]] = []
-        for ask, same, evaluation in zip(asks, fresh.values(), answers, strict=True):
-            if isinstance(ask, Score) and len(evaluation.outcomes) == len(ask.rows):
-                gains.append((_gain(same, evaluation), (ask.candidate, (same[0].place,))))
+        for ask, (child, same), evaluation in zip(asks, fresh.values(), answers, strict=True):
+            if len(evaluation.outcomes) == len(ask.rows):
+                pairs = [(evaluation.scores[o.row], o.score) for p in same for o in p.runs]
+                gain = sum(new - old for new, old in pairs) / max(1, len(pairs))
+                gains.append((gain, (child, (same[0].place,))))
         gains.sort(key=lambda found: -found[0])
         return [child for gain, child in gains if gain >= least][: self.options.validate_best]
 
-    def _validate(self, accepted: Sequence[_Child]) -> Generator[Sequence[Ask], Sequence[Any], int]:
+    def _validate(self, accepted: Sequence[_Child]) -> Steps[int]:
         """Score accepted candidates on every validation row, as many as are paid for, and put them in the pool."""
         room = self._rows_left // max(1, len(self.problem.validation))
         chosen = accepted[:room]
@@ -600,7 +470,68 @@ class Evolution:
         return len(evaluations)
 
 
-def _gain(same: Sequence[_Proposal], child: Evaluation) -> float:
-    """By how much a child beats its parents on the rows that they ran."""
-    pairs = [(child.scores[o.row], o.score) for s in same if s.parent for o in s.parent.outcomes]
-    return sum(new - old for new, old in pairs) / max(1, len(pairs))
+def _rewrite(
+    problem: Problem,
+    candidate: Candidate,
+    component: Component,
+    outcomes: Sequence[Outcome],
+    rollout: int,
+    template: str,
+) -> Propose:
+    """Return the ask that has one text of a candidate rewritten from some of its runs. Calls: 1.
+
+    `template`, if any, takes the place of the usual words; in it <curr_param> is the text and <side_info> the runs.
+    """
+    inputs = {
+        **step_values(problem, component.path),
+        "runs": worst_runs(problem, component.path, outcomes),
+        "advice": "",
+    }
+    name = "current_description" if component.is_description else "current_instructions"
+    inputs |= {"text_wanted": component.title} if component.is_description else {}
+    inputs[name] = component.text(candidate)
+    signature: type[Signature] = RewriteDescription if component.is_description else RewriteInstructions
+    if template:
+        own = template.replace("<curr_param>", f"`{name}`").replace("<side_info>", "`runs`")
+        signature = signature.with_instructions(own)
+    return Propose(signature, inputs, rollout=rollout, label=component.title)
+
+
+class _Rewrite(Signature):
+    program_description: str = InputField(desc="The steps of the program.")
+    step: str = InputField(desc="The step: its fields and what they mean.")
+    runs: list[dict[str, Any]] = InputField(
+        desc="Runs, the worst first: inputs, right outputs, what was answered, score and feedback."
+    )
+    advice: str = InputField(desc="What to heed; may be empty.")
+
+
+class RewriteInstructions(_Rewrite):
+    """
+    A language model runs one step of a program under the current instructions. You see some of its runs: what
+    the step read, what would have been right, what came out, and what was said about it.
+    Write better instructions for the step. First find out why the low runs went wrong: a rule of the task that
+    the instructions do not state, a fact about the subject, a form the answer must have. Then state those rules
+    so that they hold for inputs that are not shown, name the exact output values and when each is right, and
+    keep every rule of the current instructions that the runs do not speak against. Do not quote the runs, and
+    do not describe the answer's layout: the program adds that.
+    """
+
+    current_instructions: str = InputField(desc="The instructions in use now.")
+    proposed_instructions: str = OutputField(
+        desc="The new instructions, whole, ready to be used as they are."
+    )
+
+
+class RewriteDescription(_Rewrite):
+    """
+    A language model runs one step of a program. It goes by the descriptions of its fields, and of the tools it may
+    call. You see runs of the step: what it read, what would have been right, what it did, and what was said about it.
+    Write a better description of the one that is named. Of a tool: what it does, when to call it and when not, and
+    what its arguments must look like. Of a field: what it holds, which values it can have and when each is right.
+    State only what the runs and the current description support.
+    """
+
+    text_wanted: str = InputField(desc="Which description is wanted.")
+    current_description: str = InputField(desc="The description in use now; may be empty.")
+    proposed_description: str = OutputField(desc="The new description, whole.")

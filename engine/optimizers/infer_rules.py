@@ -7,7 +7,7 @@ sees the rows in another order, the program one starts from is left as it is, an
 from __future__ import annotations
 
 import random
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field
@@ -18,20 +18,19 @@ from engine.optimizers.few_shot import (
     BootstrapFewShotOptions,
     Rules,
     bootstrap,
-    solved_reason,
     teacher_of,
     with_solved,
 )
 from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.optimizers.shared.texts import (
     MAX_TEXT,
-    describe_step,
     drawn_rows,
     labelled_rows,
     proposed_text,
+    step_values,
 )
 from engine.records import Candidate, Example
-from engine.search.contract import Ask, Problem, Propose, Search, together
+from engine.search.contract import Problem, Propose, Search, Steps, together
 from engine.signature import InputField, OutputField, Signature
 
 
@@ -77,7 +76,7 @@ class InferRules(Optimizer):
         """Score the start, write all sets of rules and solve rows together; then score all at once."""
         o, rng = self.options, problem.rng
         leaderboard = Leaderboard(problem)
-        teacher = teacher_of(problem, o.max_labeled_demos, rng)
+        teacher = teacher_of(problem, o.max_labeled_demos)
         rules = Rules.of(self, hurry=True)
         steps = len(problem.worded)
         solving = min(len(problem.train), 2 * o.max_bootstrapped_demos) * problem.meter.row_cost
@@ -89,13 +88,12 @@ class InferRules(Optimizer):
         answers, solved = yield from together([self._written(problem, leaderboard, asks), solving_rows])
         if not leaderboard.open:
             return
-        shown = with_solved(problem, problem.seed, solved, o.max_labeled_demos, rng)
-        shown = shown.derived(solved_reason(solved, shown), problem.seed)
+        shown = with_solved(problem, solved, o.max_labeled_demos)
         yield from leaderboard.validate([shown, *self._candidates(problem, shown, answers)])
 
     def _written(
         self, problem: Problem, leaderboard: Leaderboard, asks: Sequence[Propose]
-    ) -> Generator[Sequence[Ask], Sequence[Any], Sequence[Any]]:
+    ) -> Steps[Sequence[Any]]:
         """Score the start, and if that goes well have the rules written; return the answers."""
         first = [leaderboard.ask(problem.seed, "starting prompt")]
         keep = leaderboard.note(first, (yield first))
@@ -111,8 +109,7 @@ class InferRules(Optimizer):
         return Propose(
             InferRulesFromRows,
             {
-                "program_description": problem.program,
-                "step": describe_step(path, problem.signatures[path]),
+                **step_values(problem, path),
                 "labelled_examples": labelled_rows(problem, rows),
                 "current_instructions": problem.seed.steps[path].instructions,
                 "number_of_rules": str(self.options.num_rules),

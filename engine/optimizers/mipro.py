@@ -10,25 +10,118 @@ search whose combinations run out ends with what it has.
 from __future__ import annotations
 
 import random
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from engine.errors import ConfigurationError
-from engine.modules.predict import FIELD
-from engine.optimizers.base import Changes, Optimizer
-from engine.optimizers.few_shot import Rules, bootstrap, teacher_of, traced_demos, with_labeled, with_solved
-from engine.optimizers.mipro_trials import SHOWN_RUNS, MIPROv2Options, Plan, Space, Trials, make_plan
-from engine.optimizers.shared.texts import answers_by_key, describe_step, drawn_rows, labelled_rows, shortened
+from engine.optimizers.base import Changes, Optimizer, Options
+from engine.optimizers.few_shot import (
+    MAX_ERRORS,
+    METRIC_THRESHOLD,
+    Rules,
+    bootstrap,
+    teacher_of,
+    traced_demos,
+    with_demos,
+    with_examples,
+    with_solved,
+)
+from engine.optimizers.mipro_trials import SHOWN_RUNS, Plan, Space, Trials, make_plan
+from engine.optimizers.shared.texts import (
+    answers_by_key,
+    drawn_rows,
+    labelled_rows,
+    other_reasoning,
+    proposed_texts,
+    shortened,
+    step_values,
+)
 from engine.records import Candidate, Evaluation, Example, Outcome
-from engine.search.contract import Ask, Keep, Problem, Proposal, Propose, Score, Search, relay, together
+from engine.search.contract import (
+    Ask,
+    Keep,
+    Problem,
+    Proposal,
+    Propose,
+    Score,
+    Search,
+    Steps,
+    relay,
+    together,
+)
 from engine.signature import InputField, OutputField, Signature
 
-Solved = dict[int, Outcome]
-"""Solved rows and their runs."""
+Runs = dict[int, Outcome]
+"""Runs by row."""
+
+
+class MIPROv2Options(Options):
+    """Options of MIPROv2."""
+
+    auto: Literal["light", "medium", "heavy"] | None = Field(
+        "light", title="Effort", description="How much is tried; empty: set candidates and trials yourself."
+    )
+    num_candidates: int | None = Field(
+        None, ge=1, title="Candidates", description="Instructions and example sets tried for each step."
+    )
+    num_trials: int | None = Field(None, ge=1, title="Trials", description="Combinations that are scored.")
+    max_bootstrapped_demos: int = Field(
+        4, ge=0, title="Solved examples", description="At most this many rows the model solved are shown."
+    )
+    max_labeled_demos: int = Field(
+        4, ge=0, title="Examples in all", description="Labelled rows fill up the rest; both 0: wording only."
+    )
+    seed: int = Field(9, title="Seed", description="Another number draws other rows and combinations.")
+    init_temperature: float = Field(
+        1.0, ge=0, le=2, title="Boldness of proposals", description="Temperature they are written at."
+    )
+    metric_threshold: float | None = METRIC_THRESHOLD
+    max_errors: int | None = MAX_ERRORS
+    minibatch: bool = Field(
+        True, title="Try on a few rows first", description="Score trials on some rows, the best on all."
+    )
+    minibatch_size: int = Field(
+        35, ge=1, title="Rows a trial", description="How many rows a first try takes."
+    )
+    minibatch_full_eval_steps: int = Field(
+        5, ge=1, title="Trials between full scores", description="Then the best is scored in full."
+    )
+    program_aware_proposer: bool = Field(
+        True, title="Proposals see the program", description="Show the prompt model the program's steps."
+    )
+    data_aware_proposer: bool = Field(
+        True, title="Proposals see notes on the data", description="Let the prompt model take notes first."
+    )
+    view_data_batch_size: int | None = Field(
+        None, ge=1, title="Rows a reader", description="For notes; empty: ten readers see every row twice."
+    )
+    tip_aware_proposer: bool = Field(
+        True, title="Vary the advice", description="Give each proposal another piece of advice."
+    )
+    fewshot_aware_proposer: bool = Field(
+        True, title="Proposals see examples", description="Show the prompt model labelled and solved rows."
+    )
+    tune_reasoning: bool = Field(
+        False, title="Reason first or not", description="Also try each step with or without reasoning first."
+    )
+
+    @model_validator(mode="after")
+    def _effort(self) -> Self:
+        given = self.num_candidates is not None, self.num_trials is not None
+        if self.auto is not None and any(given):
+            raise ValueError("num_candidates and num_trials need auto=None")
+        if self.auto is None and self.num_candidates is None:
+            raise ValueError("auto=None needs num_candidates")
+        return self
+
+    @property
+    def zero_shot(self) -> bool:
+        """Return whether only wording is tuned."""
+        return not self.max_bootstrapped_demos and not self.max_labeled_demos
 
 
 class MIPROv2(Optimizer):
@@ -60,18 +153,22 @@ class MIPROv2(Optimizer):
         problem = replace(problem, rng=random.Random(f"{o.seed}:{problem.rng.getrandbits(64)}"))
         plan = make_plan(o, problem)
         validation = tuple(sorted(problem.rng.sample(problem.validation, plan.validation)))
-        material = yield from self._prepare(problem, plan, validation)
-        if len(material.baseline.outcomes) < len(validation):
+        notes, solved, wrong, baseline = yield from self._prepare(problem, plan, validation)
+        if len(baseline.outcomes) < len(validation):
             return
-        demo_sets = self._demo_sets(problem, material.solved)
-        texts = yield from self._propose(problem, plan, material)
-        fixed = frozenset(path for path in texts if not problem.may_change(path, "demos"))
-        zero_shot = self.options.zero_shot
-        reasoning_choices = self._reasoning_choices(problem)
-        space = Space(
-            problem.seed, tuple(texts.items()), tuple(demo_sets), zero_shot, fixed, reasoning_choices
-        )
-        yield from Trials(problem, space, plan, material.baseline).search()
+        demo_sets = self._demo_sets(problem, solved)
+        runs = {row: outcome for some in solved for row, outcome in some.items()}
+        wrong = {row: outcome for row, outcome in wrong.items() if row not in runs}
+        asks = {
+            path: propose_instructions(problem, path, plan.instructions - 1, o, notes, runs, wrong)
+            for path in problem.worded
+        }
+        _, *answers = yield [Keep(problem.seed, baseline.score), *chain.from_iterable(asks.values())]
+        texts = {path: [problem.seed.steps[path].instructions] for path in problem.signatures}
+        for path, proposals in answers_by_key(asks, answers).items():
+            texts[path] += [text for text in proposed_texts(proposals) if text not in texts[path]]
+        space = Space(problem, texts, demo_sets, self._reasoning_choices(problem))
+        yield from Trials(problem, space, plan, baseline).search()
 
     def split(
         self, trainset: Sequence[Example], valset: Sequence[Example] | None
@@ -88,14 +185,15 @@ class MIPROv2(Optimizer):
 
     def _prepare(
         self, problem: Problem, plan: Plan, validation: tuple[int, ...]
-    ) -> Generator[Sequence[Ask], Sequence[Any], Material]:
-        """Score the starting prompt, note what the data show and solve rows, all in shared batches."""
+    ) -> Steps[tuple[str, list[Runs], Runs, Evaluation]]:
+        """Note what the data show, solve rows and score the starting prompt, all in shared batches.
+
+        Returns the notes, the solved rows of each example set, rows that went wrong, and the start's evaluation.
+        """
         o = self.options
         rules = Rules.of(self, hurry=True)
-        wrong: Solved = {}
-        jobs: list[Generator[Sequence[Ask], Sequence[object], object]] = [
-            observe_data(problem, readers=plan.readers, rows_each=plan.rows_a_reader)
-        ]
+        wrong: Runs = {}
+        jobs: list[Search] = [observe_data(problem, readers=plan.readers, rows_each=plan.rows_a_reader)]
         orders: list[tuple[list[int], int]] = []
         if o.zero_shot and len(problem.signatures) > 1 and o.fewshot_aware_proposer:
             # Only runs show what passes between steps.
@@ -103,7 +201,7 @@ class MIPROv2(Optimizer):
                 _collecting_wrong(bootstrap(problem.seed, problem.train, SHOWN_RUNS, rules), rules, wrong)
             )
         elif not o.zero_shot and o.max_bootstrapped_demos:
-            teacher = teacher_of(problem, o.max_labeled_demos, problem.rng)
+            teacher = teacher_of(problem, o.max_labeled_demos)
             fixed = 2 if o.max_labeled_demos else 1
             for number in range(max(1, plan.candidates - fixed)):
                 order = list(problem.train)
@@ -118,64 +216,32 @@ class MIPROv2(Optimizer):
         # Last, because nothing waits for it: what takes several rounds goes first.
         jobs.append(_baseline(Score(problem.seed, validation, label="starting prompt")))
         notes, *solved, baseline = yield from together(jobs)
-        return Material(baseline, notes, solved, wrong)
+        return notes, solved, wrong, baseline
 
-    def _reasoning_choices(self, problem: Problem) -> tuple[tuple[str, bool], ...]:
+    def _reasoning_choices(self, problem: Problem) -> dict[str, bool]:
         """Return the steps that may reason first or not, with the choice that differs from now."""
-        if not self.options.tune_reasoning:
-            return ()
-        steps = problem.signatures
-        if FIELD in problem.output_fields or any(FIELD in s.input_fields for s in steps.values()):
-            return ()  # something depends on it
-        return tuple(
-            (path, FIELD not in own.output_fields)
-            for path, own in steps.items()
-            if problem.may_change(path, "step")
-            and (FIELD not in own.output_fields or len(own.output_fields) > 1)
-        )
+        tuned = problem.signatures if self.options.tune_reasoning else ()
+        choices = {p: other_reasoning(problem, p) for p in tuned if problem.may_change(p, "step")}
+        return {path: first for path, first in choices.items() if first is not None}
 
-    def _demo_sets(self, problem: Problem, solved: Sequence[Mapping[int, Outcome]]) -> list[Candidate]:
+    def _demo_sets(self, problem: Problem, solved: Sequence[Runs]) -> list[Candidate]:
         """Return example sets, each content once: the starting one, none, labelled rows, and the solved ones."""
         o, seed = self.options, problem.seed
         if o.zero_shot:
             return []
-        none = {
-            path: replace(s, demos=()) if problem.may_change(path, "demos") else s
-            for path, s in seed.steps.items()
-        }
-        sets = [seed, replace(seed, steps=none)]
+        sets = [seed, with_demos(problem, seed, lambda _: ())]
         if o.max_labeled_demos:
-            sets.append(with_labeled(problem, seed, o.max_labeled_demos, problem.rng))
-        sets += [with_solved(problem, seed, rows, o.max_labeled_demos, problem.rng) for rows in solved]
+            sets.append(with_examples(problem, seed, o.max_labeled_demos, problem.rng))
+        sets += [with_solved(problem, rows, o.max_labeled_demos) for rows in solved]
         return list({s.id: s for s in sets}.values())
 
-    def _propose(
-        self, problem: Problem, plan: Plan, material: Material
-    ) -> Generator[Sequence[Ask], Sequence[Any], dict[str, tuple[str, ...]]]:
-        """Return step path -> instructions, the current ones first."""
-        asks = {
-            path: propose_instructions(problem, path, plan.instructions - 1, self.options, material)
-            for path in problem.worded
-        }
-        keep = Keep(problem.seed, material.baseline.score)
-        _, *answers = yield [keep, *chain.from_iterable(asks.values())]
-        texts: dict[str, tuple[str, ...]] = {
-            path: (problem.seed.steps[path].instructions,) for path in problem.signatures
-        }
-        for path, proposals in answers_by_key(asks, answers).items():
-            current = problem.seed.steps[path].instructions
-            texts[path] = (current, *(t for t in proposed_texts(proposals) if t != current))
-        return texts
 
-
-def _baseline(ask: Score) -> Generator[Sequence[Ask], Sequence[Any], Evaluation]:
+def _baseline(ask: Score) -> Steps[Evaluation]:
     (evaluation,) = yield [ask]
     return evaluation  # type: ignore[no-any-return]  # the driver answers a Score with an Evaluation
 
 
-def _collecting_wrong(
-    search: Generator[Sequence[Ask], Sequence[Any], Solved], rules: Rules, wrong: Solved
-) -> Generator[Sequence[Ask], Sequence[Any], Solved]:
+def _collecting_wrong(search: Steps[Runs], rules: Rules, wrong: Runs) -> Steps[Runs]:
     """Return the search for solved rows, which also collects the runs that did not solve theirs."""
 
     def note(_: Sequence[Ask], evaluations: Sequence[Evaluation]) -> None:
@@ -220,19 +286,7 @@ _RUNS, _RUNS_OF_SEVERAL, _WRONG = 3, 16, 10
 _MAX_NOTE_CHARACTERS, _MOST_ROWS = 2000, 300
 
 
-@dataclass(frozen=True, slots=True)
-class Material:
-    """Material for proposals and trials: the start's scores, notes on the data, solved rows by set, and wrong runs."""
-
-    baseline: Evaluation
-    notes: str
-    solved: Sequence[Mapping[int, Outcome]]
-    wrong: Mapping[int, Outcome]
-
-
-def observe_data(
-    problem: Problem, *, readers: int, rows_each: int
-) -> Generator[Sequence[Propose], Sequence[Any], str]:
+def observe_data(problem: Problem, *, readers: int, rows_each: int) -> Steps[str]:
     """Return notes on the training rows, taken by several readers at once. Calls: `readers`.
 
     Rows are dealt out in two random orders, one after the other: what one reader misses another may see.
@@ -251,19 +305,19 @@ def observe_data(
         for batch in batches
     ]
     answers: Sequence[Proposal] = yield asks
-    notes = [text for a in answers for out in a.outputs if (text := _stripped(out.get("observations")))]
+    notes = [str(output.get("observations") or "").strip() for a in answers for output in a.outputs]
     lines = dict.fromkeys(line for note in notes for line in note[:_MAX_NOTE_CHARACTERS].splitlines())
     return "\n".join([problem.data, *lines]).strip()
 
 
 def propose_instructions(
-    problem: Problem, path: str, n: int, o: MIPROv2Options, material: Material
+    problem: Problem, path: str, n: int, o: MIPROv2Options, notes: str, solved: Runs, wrong: Runs
 ) -> list[Propose]:
     """Return `n` asks for instructions of one step, each with its own rows, runs and tip. Calls: `n`."""
     rng = problem.rng
-    solved = {row: outcome for rows in material.solved for row, outcome in rows.items()}
-    wrong = [outcome for row, outcome in material.wrong.items() if row not in solved]
     show_rows = o.fewshot_aware_proposer
+    right, bad = (list(runs.values()) if show_rows else [] for runs in (solved, wrong))
+    described = problem if o.program_aware_proposer else replace(problem, program="")
     asks = []
     for _ in range(n):
         rows = drawn_rows(problem, _MOST_ROWS, rng) if show_rows else []
@@ -271,14 +325,11 @@ def propose_instructions(
             Propose(
                 ProposeInstructions,
                 {
-                    "program_description": problem.program if o.program_aware_proposer else "",
-                    "step": describe_step(path, problem.signatures[path]),
-                    "data_summary": material.notes,
+                    **step_values(described, path),
+                    "data_summary": notes,
                     "labelled_examples": labelled_rows(problem, rows),
-                    "solved_examples": _solved_runs(
-                        problem, path, tuple(solved.values()) if show_rows else (), rng
-                    ),
-                    "failed_examples": _wrong_runs(problem, wrong if show_rows else (), rng),
+                    "solved_examples": _solved_runs(problem, path, right, rng),
+                    "failed_examples": _wrong_runs(problem, bad, rng),
                     "current_instructions": problem.seed.steps[path].instructions,
                     "tip": rng.choice(TIPS) if o.tip_aware_proposer else "",
                 },
@@ -320,24 +371,6 @@ def _whole_run(problem: Problem, outcome: Outcome) -> dict[str, Any]:
             s.path: {n: shortened(v) for n, v in s.outputs.items()} for s in outcome.trace
         }
     return shown
-
-
-def proposed_texts(answers: Sequence[Proposal], *, max_characters: int = 8000) -> list[str]:
-    """Return the distinct usable instructions of some proposals, in order.
-
-    Empty texts are dropped and a text over `max_characters` is cut: it would be paid for on every row.
-    """
-    texts: dict[str, None] = {}
-    for answer in answers:
-        for output in answer.outputs:
-            text = _stripped(output.get("proposed_instructions"))[:max_characters].strip()
-            if text:
-                texts.setdefault(text)
-    return list(texts)
-
-
-def _stripped(value: object) -> str:
-    return value.strip() if isinstance(value, str) else ""
 
 
 # Prompts: the tips, and the signatures whose docstrings are what the prompt model reads.

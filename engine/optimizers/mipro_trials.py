@@ -1,21 +1,23 @@
-"""Options of MIPROv2, and its plan: how much is tried, and how much a budget in calls leaves of it.
+"""MIPROv2's plan, and its trials: combinations of instructions and example sets, tried in waves.
 
-Sizes after DSPy's MIPROv2. It knows no proposer and no sampler, and asks nothing.
+The plan is how much is tried, and how much a budget in calls leaves of it; sizes after DSPy's MIPROv2.
+Full evaluations alone decide. A minibatch only says which combination is worth one, by how its rows
+differ from the starting prompt's on the same rows. Nothing here proposes.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from pydantic import Field, model_validator
-
-from engine.optimizers.base import Options
 from engine.optimizers.shared.study import make_study
 from engine.records import Candidate, Evaluation
-from engine.search.contract import Ask, Keep, Problem, Score, Search
+from engine.search.contract import Ask, Keep, Problem, Score, Search, is_cut
+
+if TYPE_CHECKING:
+    from engine.optimizers.mipro import MIPROv2Options
 
 _AUTO: dict[str, tuple[int, int]] = {"light": (6, 100), "medium": (12, 300), "heavy": (18, 1000)}
 """Setting -> how many candidates, and at most how many validation rows."""
@@ -28,98 +30,9 @@ SHOWN_RUNS = 8
 """Solved runs that are looked for where none are needed as examples."""
 
 
-class MIPROv2Options(Options):
-    """Options of MIPROv2."""
-
-    auto: Literal["light", "medium", "heavy"] | None = Field(
-        "light", title="Effort", description="How much is tried; empty: set candidates and trials yourself."
-    )
-    num_candidates: int | None = Field(
-        None, ge=1, title="Candidates", description="Instructions and example sets tried for each step."
-    )
-    num_trials: int | None = Field(None, ge=1, title="Trials", description="Combinations that are scored.")
-    max_bootstrapped_demos: int = Field(
-        4, ge=0, title="Solved examples", description="At most this many rows the model solved are shown."
-    )
-    max_labeled_demos: int = Field(
-        4,
-        ge=0,
-        title="Examples in all",
-        description="Labelled rows fill the examples up to this many; with both at 0 only wording is tuned.",
-    )
-    seed: int = Field(9, title="Seed", description="Another number draws other rows and combinations.")
-    init_temperature: float = Field(
-        1.0,
-        ge=0,
-        le=2,
-        title="Boldness of proposals",
-        description="Temperature the instructions are written at.",
-    )
-    metric_threshold: float | None = Field(
-        None, title="Score that counts as solved", description="0 to 1; empty: any score above 0."
-    )
-    max_errors: int | None = Field(
-        None, ge=1, title="Errors to accept", description="While looking for solved rows; empty: any number."
-    )
-    minibatch: bool = Field(
-        True,
-        title="Try on a few rows first",
-        description="Score trials on some validation rows, the best on all.",
-    )
-    minibatch_size: int = Field(
-        35, ge=1, title="Rows a trial", description="How many rows a first try takes."
-    )
-    minibatch_full_eval_steps: int = Field(
-        5,
-        ge=1,
-        title="Trials between full scores",
-        description="After this many trials the best is scored in full.",
-    )
-    program_aware_proposer: bool = Field(
-        True, title="Proposals see the program", description="Show the prompt model the program's steps."
-    )
-    data_aware_proposer: bool = Field(
-        True,
-        title="Proposals see notes on the data",
-        description="Let the prompt model take notes on the data first.",
-    )
-    view_data_batch_size: int | None = Field(
-        None,
-        ge=1,
-        title="Rows a reader",
-        description="Rows shown at once when notes are taken on the data; empty: ten readers see every row twice.",
-    )
-    tip_aware_proposer: bool = Field(
-        True, title="Vary the advice", description="Give each proposal another piece of advice."
-    )
-    fewshot_aware_proposer: bool = Field(
-        True, title="Proposals see examples", description="Show the prompt model labelled and solved rows."
-    )
-
-    tune_reasoning: bool = Field(
-        False,
-        title="Reason first or not",
-        description="Also try each step with reasoning before its answer, or without where it has it now.",
-    )
-
-    @model_validator(mode="after")
-    def _effort(self) -> Self:
-        given = self.num_candidates is not None, self.num_trials is not None
-        if self.auto is not None and any(given):
-            raise ValueError("num_candidates and num_trials need auto=None")
-        if self.auto is None and self.num_candidates is None:
-            raise ValueError("auto=None needs num_candidates")
-        return self
-
-    @property
-    def zero_shot(self) -> bool:
-        """Return whether only wording is tuned."""
-        return not self.max_bootstrapped_demos and not self.max_labeled_demos
-
-
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Return how much is tried: candidates and instructions a step, trials, rows. `minibatch` 0: all rows each time.
+    """The size of a search: candidates and instructions a step, trials, rows. `minibatch` 0: all rows each time.
 
     `readers` take notes on `rows_a_reader` training rows each. Of the trials a budget in calls may leave fewer.
     """
@@ -186,72 +99,50 @@ _MANY = 10**9
 Combination = tuple[int, ...]
 
 
-@dataclass(frozen=True)
 class Space:
     """The space of combinations: for each step an instruction and, unless zero-shot, an example set.
 
-    A combination lists, step after step, the index of the instruction and of the example set, then for each step
-    in `reasoning_choices` whether it is done; all zeros is the starting prompt.
+    A combination lists, step after step, the index of the instruction and of the example set (of `demo_sets`, if any),
+    then for each step in `reasoning_choices` whether it reasons first as said there; all zeros is the starting prompt.
     """
 
-    seed: Candidate
-    texts: tuple[tuple[str, tuple[str, ...]], ...]
-    demo_sets: tuple[Candidate, ...]
-    zero_shot: bool = False
-    fixed: frozenset[str] = frozenset()
-    """Steps whose examples stay as they are."""
-    reasoning_choices: tuple[tuple[str, bool], ...] = ()
-    """Steps of which it is tried to reason first (True) or not to (False)."""
-
-    @property
-    def sizes(self) -> dict[str, int]:
+    def __init__(
+        self,
+        problem: Problem,
+        texts: Mapping[str, Sequence[str]],
+        demo_sets: Sequence[Candidate],
+        reasoning_choices: Mapping[str, bool],
+    ) -> None:
+        self._seed, self._texts, self._demo_sets = problem.seed, texts, demo_sets
+        self._reasoning_choices = reasoning_choices
+        self.sizes: dict[str, int] = {}
         """Variable name -> how many levels it has, in the order of a combination."""
-        sizes: dict[str, int] = {}
-        for i, (path, texts) in enumerate(self.texts):
-            sizes[f"{i}_instruction"] = len(texts)
-            if not self.zero_shot:
-                sizes[f"{i}_demos"] = 1 if path in self.fixed else len(self.demo_sets)
-        return sizes | {f"{i}_reasoning": 2 for i in range(len(self.reasoning_choices))}
+        for i, (path, some) in enumerate(texts.items()):
+            self.sizes[f"{i}_instruction"] = len(some)
+            if demo_sets:
+                self.sizes[f"{i}_demos"] = len(demo_sets) if problem.may_change(path, "demos") else 1
+        self.sizes |= {f"{i}_reasoning": 2 for i in range(len(reasoning_choices))}
 
     def candidate(self, combination: Combination) -> Candidate:
         """Return a combination as a candidate, with its reason."""
-        candidate, reasons = self.seed, []
-        left = list(combination)
-        for path, texts in self.texts:
-            wording, demos = left.pop(0), 0 if self.zero_shot else left.pop(0)
+        candidate, reasons = self._seed, []
+        left = iter(combination)
+        for path, texts in self._texts.items():
+            wording = next(left)
             parts = [f"proposed instructions {wording}" if wording else "the starting instructions"]
             candidate = candidate.with_step(path, instructions=texts[wording])
-            if not self.zero_shot:
-                shown = self.demo_sets[demos].steps[path]
-                examples = shown.demos
-                candidate = candidate.with_step(path, demos=examples, nearest=shown.nearest)
-                parts.append(f"{len(examples)} examples (set {demos})" if examples else "no examples")
+            if self._demo_sets:
+                number = next(left)
+                shown = self._demo_sets[number].steps[path]
+                candidate = candidate.with_step(path, demos=shown.demos, nearest=shown.nearest)
+                parts.append(f"{len(shown.demos)} examples (set {number})" if shown.demos else "no examples")
             reasons.append(f"{path}: {' with '.join(parts)}")
-        for path, first in self.reasoning_choices:
-            if left.pop(0):
+        for path, first in self._reasoning_choices.items():
+            if next(left):
                 candidate = candidate.with_step(path, reason_first=first)
                 reasons.append(f"{path}: {'reasons first' if first else 'answers at once'}")
         reason = "; ".join(reasons)
-        return candidate.derived(f"{reason[0].upper()}{reason[1:]}.", self.seed)
-
-
-@dataclass
-class _Tally:
-    """The scores of a combination: differences to the baseline by row, and whether on all of them."""
-
-    differences: dict[int, float] = field(default_factory=dict)
-    full: bool = False
-
-    def add(self, evaluation: Evaluation, baseline: Mapping[int, float]) -> float:
-        """Note an evaluation and return its mean difference."""
-        own = {o.row: o.score - baseline[o.row] for o in evaluation.outcomes}
-        self.differences |= own
-        return sum(own.values()) / len(own)
-
-    @property
-    def mean(self) -> float:
-        """Mean difference so far."""
-        return sum(self.differences.values()) / max(1, len(self.differences))
+        return candidate.derived(f"{reason[0].upper()}{reason[1:]}.", self._seed)
 
 
 class Trials:
@@ -264,13 +155,10 @@ class Trials:
         self._baseline, self._scores = baseline.score, baseline.scores
         self._best = baseline.score
         self._study = make_study(
-            space.sizes,
-            seed=rng.randrange(2**31),
-            first_value=baseline.score,
-            rng=rng,
-            simulated=problem.simulated,
+            space.sizes, first_value=baseline.score, rng=rng, simulated=problem.simulated
         )
-        self._tallies = {self._study.start: _Tally(full=True)}
+        self._differences: dict[Combination, dict[int, float]] = {}  # to the starting prompt, by row
+        self._scored_in_full = {self._study.start}
         self._order, self._at = rng.sample(self._validation, len(self._validation)), 0
         self._left = plan.trials
 
@@ -285,7 +173,7 @@ class Trials:
                 return
             answers = yield [*keep, *asks]
             evaluations = answers[len(keep) :]
-            if any(len(e.outcomes) < len(ask.rows) for ask, e in zip(asks, evaluations, strict=True)):
+            if is_cut(asks, evaluations):
                 self._left = 0  # the budget is spent: what is complete counts, and nothing more is asked
             keep = self._learn(wave, full, asks, evaluations)
             full = self._promising() if self._plan.minibatch and wave else []
@@ -300,7 +188,7 @@ class Trials:
             waiting = [c for c in self._waiting() if c not in full]
             wave = waiting[: min(size, len(waiting) // 2)]
             for combination in waiting[len(wave) :] if wave else ():
-                del self._tallies[combination]
+                del self._differences[combination]
         return wave
 
     def _room(self, full: Sequence[Combination]) -> int:
@@ -310,7 +198,7 @@ class Trials:
         return self._meter.affordable(self._left, mini or len(self._validation), kept * self._meter.row_cost)
 
     def _unscored(self, combination: Combination) -> int:
-        return len(self._validation) - len(self._tallies[combination].differences)
+        return len(self._validation) - len(self._differences[combination])
 
     def _asks(self, wave: Sequence[Combination], full: Sequence[Combination]) -> list[Score]:
         rows, label = self._validation, "full validation"
@@ -331,32 +219,27 @@ class Trials:
         asks: Sequence[Score],
         evaluations: Sequence[Evaluation],
     ) -> list[Ask]:
-        """Tell the study and the tallies; return what to keep."""
+        """Note the scores and tell the study; return what to keep: what beats every full score before."""
         keep: list[Ask] = []
         for i, (combination, evaluation) in enumerate(zip([*wave, *full], evaluations, strict=True)):
             if len(evaluation.outcomes) < len(asks[i].rows):
                 continue
-            gain = self._tallies.setdefault(combination, _Tally()).add(evaluation, self._scores)
-            if i < len(wave):
-                self._study.tell(combination, self._baseline + gain)
-            else:
-                self._study.add(combination, evaluation.score)
-            if i >= len(wave) or not self._plan.minibatch:
-                keep += self._won(combination, evaluation)
+            gains = {o.row: o.score - self._scores[o.row] for o in evaluation.outcomes}
+            self._differences.setdefault(combination, {}).update(gains)
+            gain = sum(gains.values()) / len(gains)
+            self._study.tell(combination, self._baseline + gain if i < len(wave) else evaluation.score)
+            if i < len(wave) and self._plan.minibatch:
+                continue
+            self._scored_in_full.add(combination)
+            if evaluation.score > self._best:
+                self._best = evaluation.score
+                keep.append(Keep(self._space.candidate(combination), evaluation.score))
         return keep
-
-    def _won(self, combination: Combination, evaluation: Evaluation) -> list[Ask]:
-        """Note a full score; ask to keep the combination if it beats every one before."""
-        self._tallies[combination].full = True
-        if evaluation.score <= self._best:
-            return []
-        self._best = evaluation.score
-        return [Keep(self._space.candidate(combination), evaluation.score)]
 
     def _waiting(self) -> list[Combination]:
         """The combinations that have no full score yet, the best mean first."""
-        waiting = [c for c, tally in self._tallies.items() if not tally.full and tally.differences]
-        return sorted(waiting, key=lambda c: -self._tallies[c].mean)
+        means = {c: sum(d.values()) / len(d) for c, d in self._differences.items()}
+        return sorted((c for c in means if c not in self._scored_in_full), key=lambda c: -means[c])
 
     def _promising(self) -> list[Combination]:
         """Return what deserves a full score: the best that waits, and after the last trial as many as a budget pays for."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -20,13 +20,13 @@ from engine.optimizers.base import Optimizer, Options
 from engine.optimizers.shared.leaderboard import Leaderboard, lowered
 from engine.optimizers.shared.texts import (
     MAX_TEXT,
-    describe_step,
     proposed_text,
     run_values,
+    step_values,
     worst_runs,
 )
 from engine.records import Candidate, Demo, Evaluation, Outcome
-from engine.search.contract import Ask, Keep, Problem, Propose, Score, Search
+from engine.search.contract import Ask, Keep, Problem, Propose, Score, Search, Steps, is_cut
 from engine.signature import InputField, OutputField, Signature
 
 
@@ -85,9 +85,7 @@ class SIMBA(Optimizer):
         leaderboard = Leaderboard(problem)
         yield from leaderboard.validate(pool.finalists())
 
-    def _step(
-        self, problem: Problem, pool: _Pool, rows: tuple[int, ...], number: int
-    ) -> Generator[Sequence[Ask], Sequence[Any], bool]:
+    def _step(self, problem: Problem, pool: _Pool, rows: tuple[int, ...], number: int) -> Steps[bool]:
         """Run rows, plan changes, try them on the same rows; return False when the budget cut it short."""
         o, rng = self.options, problem.rng
         plan = pool.draw(rows, o.num_candidates)
@@ -105,7 +103,7 @@ class SIMBA(Optimizer):
         ]
         answers = yield [*pool.keep(), *asks]
         answers = answers[len(answers) - len(asks) :]
-        if _cut(asks, answers):
+        if is_cut(asks, answers):
             return False
         buckets = _buckets(rows, plan, answers)
         anchors = pool.learn(buckets)
@@ -123,7 +121,7 @@ class SIMBA(Optimizer):
         for candidate, evaluation in zip(made.values(), scored, strict=True):
             if len(evaluation.outcomes) == len(rows):
                 pool.add(candidate, [o.score - anchors[o.row] for o in evaluation.outcomes])
-        return not _cut(trials, scored)
+        return not is_cut(trials, scored)
 
     def _changes(self, problem: Problem, pool: _Pool, buckets: Sequence[list[Run]]) -> list[Change]:
         o, rng = self.options, problem.rng
@@ -286,10 +284,6 @@ def _promise(bucket: Sequence[Run]) -> tuple[float, bool, float, float]:
     return scores[0] - scores[-1], scores[-1] < 1, scores[0], scores[0] - sum(scores) / len(scores)
 
 
-def _cut(asks: Sequence[Score], answers: Sequence[Evaluation]) -> bool:
-    return any(len(e.outcomes) < len(a.rows) for a, e in zip(asks, answers, strict=True))
-
-
 @dataclass(frozen=True, slots=True)
 class Run:
     """One run of a row, and the place in the pool of the prompt that made it."""
@@ -342,7 +336,7 @@ def plan_change(
 
 def propose_advice(
     problem: Problem, changes: Sequence[Change], rng: random.Random
-) -> Generator[Sequence[Propose], Sequence[Any], list[Mapping[str, str]]]:
+) -> Steps[list[Mapping[str, str]]]:
     """Ask for the advice of all rule changes at once; return step path -> advice for each change. Calls: steps x rules."""
     asks: list[Propose] = []
     owners: list[tuple[int, str]] = []
@@ -419,8 +413,7 @@ def _advice(problem: Problem, change: Change, path: str, rollout: int) -> Propos
     return Propose(
         WriteAdvice,
         {
-            "program_description": problem.program,
-            "step": describe_step(path, problem.signatures[path]),
+            **step_values(problem, path),
             "current_instructions": change.base.steps[path].instructions,
             "better_run": {} if even else run_values(problem, change.best, path),
             "worse_run": run_values(problem, change.worst, path),

@@ -18,13 +18,15 @@ import random
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.records import Candidate, Evaluation
 from engine.search.freeze import Freeze, Part, is_frozen, restored
 
 if TYPE_CHECKING:
     from engine.signature import Signature
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,10 @@ class Proposal:
 
 Ask = Score | Propose | Keep
 Answer = Evaluation | Proposal | None
-Search = Generator[Sequence[Ask], Sequence[Any], Any]
+Steps = Generator[Sequence[Ask], Sequence[Any], T]
+"""Part of a search that returns a T."""
+
+Search = Steps[Any]
 """May return a closing message for the user."""
 
 
@@ -203,9 +208,12 @@ class Problem:
         return tuple(path for path in self.signatures if self.may_change(path, "instructions"))
 
 
-def together(
-    searches: Sequence[Generator[Sequence[Ask], Sequence[object], object]],
-) -> Generator[Sequence[Ask], Sequence[Any], list[Any]]:
+def is_cut(asks: Sequence[Score], answers: Sequence[Evaluation]) -> bool:
+    """Return whether a row that was asked for has no outcome: the budget is spent or the run was stopped."""
+    return any(len(e.outcomes) < len(a.rows) for a, e in zip(asks, answers, strict=True))
+
+
+def together(searches: Sequence[Search]) -> Steps[list[Any]]:
     """Run independent sub-searches in lockstep, their asks merged into shared batches.
 
     Returns their return values in order. Use it as `results = yield from together([...])`.

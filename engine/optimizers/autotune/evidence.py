@@ -73,7 +73,10 @@ class Evidence:
 
     def chance_over_start(self, combination: Combination, least: float = 0.0) -> float:
         """Return the probability of beating the start by `least`, from the rows both ran."""
-        return chance_better(self.scores.get(combination, {}), self.scores.get(self._space.start, {}), least)
+        return self._chance(combination, self._space.start, least)
+
+    def _chance(self, ours: Combination, theirs: Combination, least: float = 0.0) -> float:
+        return chance_better(self.scores.get(ours, {}), self.scores.get(theirs, {}), least)
 
     def certainty(self, combination: Combination) -> float:
         """Return the probability of beating the start, from all scores."""
@@ -89,26 +92,18 @@ class Evidence:
     def has_moved(self, before: Combination) -> bool:
         """Return whether the best is another one than before, and likely a useful gain over it."""
         after = self.best()
-        chance = chance_better(self.scores.get(after, {}), self.scores.get(before, {}), USEFUL_GAIN)
-        return after != before and chance >= _MOVED_CHANCE
+        return after != before and self._chance(after, before, USEFUL_GAIN) >= _MOVED_CHANCE
 
     def drop_unlikely(self) -> None:
         """Drop combinations that are unlikely to be better than the best."""
         best = self.best()
-        for combination, known in self.scores.items():
-            if combination not in (best, self._space.start) and (
-                chance_better(known, self.scores[best]) < DROP_BELOW
-            ):
-                self.dropped.add(combination)
+        others = (c for c in self.scores if c not in (best, self._space.start))
+        self.dropped.update(c for c in others if self._chance(c, best) < DROP_BELOW)
 
     def finalists(self) -> list[Combination]:
         """Return the best, and up to two that may yet turn out better than it."""
         first, *others = self.ranked()[:3]
-        least = DROP_BELOW / 3
-        return [
-            first,
-            *(c for c in others if chance_better(self.scores[c], self.scores[first]) >= least),
-        ]
+        return [first, *(c for c in others if self._chance(c, first) >= DROP_BELOW / 3)]
 
     def sampled(self) -> Combination:
         """Draw a combination by Thompson sampling: the best one under one draw of what every level adds."""
@@ -182,7 +177,7 @@ class FactorialModel:
         import numpy as np
 
         self._np: Any = np
-        self._index: dict[Hashable, int] = {("mean",): 0}
+        self._index: dict[tuple[str, Hashable], int] = {("mean", None): 0}
         rows: dict[int, int] = {}
         for terms, own, row, _ in cells:
             rows.setdefault(row, len(rows))
@@ -191,10 +186,9 @@ class FactorialModel:
         design, scores = np.zeros((len(cells), len(self._index))), np.zeros(len(cells))
         at = np.zeros(len(cells), dtype=int)
         for i, (terms, own, row, score) in enumerate(cells):
-            chosen = [0, self._index["own", own], *(self._index["level", t] for t in terms)]
-            design[i, chosen], scores[i], at[i] = 1.0, score, rows[row]
+            design[i, [0, *self._places(terms, own)]], scores[i], at[i] = 1.0, score, rows[row]
         sds = {"mean": _MEAN_SD, "level": _LEVEL_SD, "own": _COMBINATION_SD}
-        precision = np.array([sds[key[0]] ** -2 for key in self._index])  # type: ignore[index]  # keys are tuples
+        precision = np.array([sds[kind] ** -2 for kind, _ in self._index])
         self._fit(design, at, scores, precision, len(rows))
         self._rng = np.random.default_rng(seed)
 
@@ -226,17 +220,15 @@ class FactorialModel:
         self, terms: Sequence[Hashable], own: Hashable, base: Sequence[Hashable], base_own: Hashable = None
     ) -> float:
         """Return the expected mean score of a combination less that of another, over the rows seen."""
-        return self._score(self._theta, terms, own) - self._score(self._theta, base, base_own)
+        return self._score(terms, own) - self._score(base, base_own)
 
     def chance(
         self, terms: Sequence[Hashable], own: Hashable, base: Sequence[Hashable], base_own: Hashable
     ) -> float:
         """Return the probability that a combination is better than another one, from all that was scored."""
         contrast = self._np.zeros(len(self._theta))
-        for sign, levels, name in ((1.0, terms, own), (-1.0, base, base_own)):
-            for key in (*(("level", t) for t in levels), ("own", name)):
-                if key in self._index:
-                    contrast[self._index[key]] += sign
+        contrast[self._places(terms, own)] += 1.0
+        contrast[self._places(base, base_own)] -= 1.0
         spread = float(self._np.linalg.norm(self._factor.T @ contrast))
         mean = float(contrast @ self._theta)
         return 0.5 * math.erfc(-mean / (spread * math.sqrt(2))) if spread else 0.5
@@ -244,15 +236,18 @@ class FactorialModel:
     def sample(self) -> Mapping[Hashable, float]:
         """Return one draw of the effect of each known level."""
         draw = self._theta + self._factor @ self._rng.standard_normal(len(self._theta))
-        return {key[1]: float(draw[i]) for key, i in self._index.items() if key[0] == "level"}  # type: ignore[index]  # levels have pairs as keys
+        return {level: float(draw[i]) for (kind, level), i in self._index.items() if kind == "level"}
 
     def sample_unknown(self) -> float:
         """Return a draw of the effect that an untried level adds to the one it was made from."""
         return float(self._rng.normal(0.0, _LEVEL_SD))
 
-    def _score(self, theta: Any, terms: Sequence[Hashable], own: Hashable) -> float:
-        np = self._np
-        at = theta[0] + sum(theta[self._index[("level", t)]] for t in terms if ("level", t) in self._index)
-        if ("own", own) in self._index:
-            at += theta[self._index[("own", own)]]
+    def _score(self, terms: Sequence[Hashable], own: Hashable) -> float:
+        np, theta = self._np, self._theta
+        at = theta[0] + sum(theta[i] for i in self._places(terms, own))
         return float(np.mean(1.0 / (1.0 + np.exp(-(at + self._rows)))))
+
+    def _places(self, terms: Sequence[Hashable], own: Hashable) -> list[int]:
+        """Return the places of the known effects of some levels and of a combination."""
+        keys = (*(("level", t) for t in terms), ("own", own))
+        return [self._index[key] for key in keys if key in self._index]

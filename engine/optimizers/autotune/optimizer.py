@@ -1,10 +1,9 @@
-"""Autotune, this project's own optimizer: its options, its plan and its class."""
+"""Autotune, this project's own optimizer: its options and its class."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field
@@ -23,65 +22,28 @@ class AutotuneOptions(Options):
     """Options of Autotune."""
 
     max_calls: int | None = Field(
-        None,
-        ge=1,
-        title="Calls to plan for",
-        description="How many model calls the search plans with; empty: the budget, or a number that suits the data.",
+        None, ge=1, title="Calls to plan for", description="Empty: the budget, or what suits the data."
     )
     max_examples: int = Field(
-        16,
-        ge=0,
-        title="Examples shown",
-        description="At most this many solved or labelled rows are shown to a step at once; 0: none.",
+        16, ge=0, title="Examples shown", description="At most this many rows are shown to a step at once."
     )
     proposals: int = Field(
-        6,
-        ge=0,
-        title="Readers a round",
-        description="How many readers write rules for each step, side by side; 0: no rules.",
+        6, ge=0, title="Readers a round", description="How many write rules for each step; 0: no rules."
     )
     max_rounds: int = Field(
         6, ge=1, title="Rounds", description="At most this many rounds of writing rules and racing them."
     )
     stop_early: bool = Field(
-        True,
-        title="Check for headroom",
-        description="Stop after the first round where nothing seems to help.",
+        True, title="Check for headroom", description="Stop after the first round if nothing helps."
     )
     leave_out: tuple[Part, ...] = Field(
-        (),
-        title="Parts to leave out",
-        description="For experiments: parts of the method that are switched off.",
+        (), title="Parts to leave out", description="For experiments: parts that are switched off."
     )
     seed: int = Field(0, title="Seed", description="Another number draws other rows and combinations.")
 
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Return how much is done: calls in all, examples shown, readers a step and round, rounds, and parts left out."""
-
-    calls: int
-    examples: int = 16
-    readers: int = 6
-    max_rounds: int = 6
-    headroom_check: bool = True
-    left_out: tuple[Part, ...] = ()
-
     def uses(self, part: Part) -> bool:
         """Return whether a part of the method is in use."""
-        return part not in self.left_out
-
-
-def make_plan(o: AutotuneOptions, problem: Problem) -> Plan:
-    """Return the plan of the options and the budget."""
-    usual = (250 + 4 * min(100, len(problem.validation))) * problem.calls_per_row
-    allowed = problem.meter.limit
-    calls = o.max_calls or allowed or usual
-    if allowed is not None:
-        calls = min(calls, allowed)
-    # A small budget is for scoring, not for writing.
-    readers = min(o.proposals, max(2, calls // 30))
-    return Plan(max(1, calls), o.max_examples, readers, o.max_rounds, o.stop_early, o.leave_out)
+        return part not in self.leave_out
 
 
 class Autotune(Optimizer):
@@ -91,15 +53,13 @@ class Autotune(Optimizer):
     Rounds race combinations of rules, examples, reasoning and (where answers cannot be read) adapters on one shared
     row order, while the next rules are written. A factorial model of all scores picks the racers by Thompson sampling.
     Finals settle between the best few. The start is kept unless it is beaten with a probability of 0.95 (0.8 for 10
-    points or more where words of the inputs predict the labels); differences are shrunk against the luck of the best
-    of many (Gelman, Hill and Yajima 2012, arXiv 0907.2478).
+    points or more where words predict the labels); differences are shrunk (Gelman, Hill, Yajima 2012, arXiv 0907.2478).
 
-    Calls, for a plan of B calls (the budget's, or 250 c + 4 V c with c calls a row and V <= 100 validation
-    rows): at most 0.15 B until it is known that there is nothing to gain (8 rows a candidate are the least), 6 a step
-    and round for rules, 8 to 24 rows for each of 2 to 5 combinations a round, and at most B in all.
+    Calls, for B planned calls (the budget's, or 250 c + 4 V c with c calls a row and V <= 100 validation rows): at most
+    0.15 B until it is known that there is nothing to gain (8 rows a candidate are the least), 6 a step and round for
+    rules, 8 to 24 rows for each of 2 to 5 combinations a round, and at most B in all.
 
-    `tests/benchmarks/README.md` shows what each part gains and what was tried and left out.
-    Sources: arXiv 2510.04618, 2606.30840, 2405.17202, 2504.16005, 2402.09723, 2604.14585, 2101.06804 (nearest rows as
+    `tests/benchmarks/README.md` shows what each part gains. Sources: arXiv 2510.04618, 2606.30840, 2405.17202, 2504.16005, 2402.09723, 2604.14585, 2101.06804 (nearest rows as
     examples). The combination is this project's.
 
     >>> Autotune(seed=3).options.max_examples
@@ -115,9 +75,8 @@ class Autotune(Optimizer):
 
     def search(self, problem: Problem) -> Search:
         """Check, race in rounds, settle."""
-        o = self.options
-        rng = random.Random(f"{o.seed}:{problem.rng.getrandbits(64)}")
-        return (yield from AutotuneSearch(problem, make_plan(o, problem), rng).run())
+        rng = random.Random(f"{self.options.seed}:{problem.rng.getrandbits(64)}")
+        return (yield from AutotuneSearch(problem, self.options, rng).run())
 
     def split(
         self, trainset: Sequence[Example], valset: Sequence[Example] | None

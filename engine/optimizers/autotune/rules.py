@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from engine.optimizers.shared.texts import describe_step, labelled_rows, run_values
+from engine.optimizers.shared.texts import labelled_rows, run_values, step_values
 from engine.records import Outcome
 from engine.search.contract import Problem, Proposal, Propose
 from engine.signature import InputField, OutputField, Signature
@@ -203,8 +203,7 @@ def rule_asks(
             Propose(
                 WriteRules,
                 {
-                    "program_description": problem.program,
-                    "step": describe_step(path, problem.signatures[path]),
+                    **step_values(problem, path),
                     "current_instructions": instructions,
                     "failed_runs": [run_values(problem, o) for o in shares[i]],
                     "similar_successes": [run_values(problem, o) for o in near],

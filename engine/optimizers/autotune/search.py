@@ -6,8 +6,8 @@ A generator under the search contract. It plans how many calls go into each part
 from __future__ import annotations
 
 import random
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,10 @@ from engine.optimizers.autotune.rules import is_label, rule_asks, rules_of, word
 from engine.optimizers.autotune.space import Added, Combination, LevelMaker, Space
 from engine.optimizers.shared.texts import answers_by_key
 from engine.records import Candidate, Evaluation
-from engine.search.contract import Ask, Keep, Problem, Propose, Score
+from engine.search.contract import Ask, Keep, Problem, Propose, Score, Search
 
 if TYPE_CHECKING:
-    from engine.optimizers.autotune.optimizer import Plan
-
-Steps = Generator[Sequence[Ask], Sequence[Any], Any]
+    from engine.optimizers.autotune.optimizer import AutotuneOptions
 
 # The thresholds below were set on the tasks of tests/benchmarks/README.md and on tasks where nothing can be learned
 # (tests/engine_tests/optimizers/test_autotune_stops.py), which must end within the check's share of the calls.
@@ -33,7 +31,7 @@ _FINALS_SHARE, _CHECK_SHARE = 0.05, 0.15
 """The shares of the calls that are kept for the finals, and that the check may take."""
 
 _REASONING_SHARE = 12
-"""Return whether to reason first is tried where it takes no more than this part of the calls (one twelfth)."""
+"""Reasoning first is tried where it takes no more than this part of the calls (one twelfth)."""
 
 _GARBLED_SHARE = 0.1
 """Other layouts are tried when a larger share of the rows took more calls than the program makes."""
@@ -57,59 +55,26 @@ _TRAIN_LABEL = "looking"
 """The first word of the labels of runs on training rows."""
 
 
-@dataclass
-class CallCount:
-    """Calls made so far, and what they say of the cost of a row."""
-
-    problem: Problem
-    planned: int
-    proposals: int = 0
-    rows: int = 0
-
-    @property
-    def spent(self) -> int:
-        """Calls made so far."""
-        return int(self.problem.meter.made)
-
-    @property
-    def per_row(self) -> float:
-        """Calls that a row takes: the program's own at first, then what rows have taken so far."""
-        most = self.problem.calls_per_row
-        if self.rows < _BLOCK:
-            return float(most)
-        # Where answers have to be asked for again it is more than the program's own calls.
-        return min(3.0 * most, max(0.5, self.mean_per_row))
-
-    @property
-    def mean_per_row(self) -> float:
-        """Mean calls of the rows so far."""
-        return (self.spent - self.proposals) / max(1, self.rows)
-
-    @property
-    def before_finals(self) -> int:
-        """Calls left for racing."""
-        return int(self.planned * (1 - _FINALS_SHARE)) - self.spent
-
-    @property
-    def for_check(self) -> float:
-        """Calls left of the check's share."""
-        return _CHECK_SHARE * self.planned - self.spent
-
-
 class AutotuneSearch:
     """One search: space, evidence and calls so far, and the generator `run`."""
 
-    def __init__(self, problem: Problem, plan: Plan, rng: random.Random) -> None:
-        self.problem, self.plan, self.rng = problem, plan, rng
+    def __init__(self, problem: Problem, options: AutotuneOptions, rng: random.Random) -> None:
+        self.problem, self.options, self.rng = problem, options, rng
         self.space = Space(problem)
+        limit = problem.meter.limit
+        usual = (250 + 4 * min(100, len(problem.validation))) * problem.calls_per_row
+        planned = options.max_calls or limit or usual
+        self.planned = max(1, planned if limit is None else min(planned, limit))
+        # A small budget is for scoring, not for writing.
+        self.readers = min(options.proposals, max(2, self.planned // 30))
         # No more rows than there can be calls for: a large table has a hundred thousand.
-        most = max(plan.calls, 2 * _BLOCK)
+        most = max(self.planned, 2 * _BLOCK)
         self.order, self.train_order = (
             rng.sample(rows, min(most, len(rows))) for rows in (problem.validation, problem.train)
         )
-        self.evidence = Evidence(self.space, rng, use_model=plan.uses("model"))
-        self.levels = LevelMaker(problem, plan, self.evidence, self.space, self.order, self.train_order)
-        self.calls = CallCount(problem, plan.calls)
+        self.evidence = Evidence(self.space, rng, use_model=options.uses("model"))
+        self.levels = LevelMaker(problem, options, self.evidence, self.space, self.order, self.train_order)
+        self.samples = self.rows_run = 0
         self.words_predict_labels = words_predict_labels(problem, random.Random(rng.random()))
         signatures = problem.signatures.values()
         row = problem.rows[self.order[0]] if self.order else {}
@@ -131,11 +96,40 @@ class AutotuneSearch:
         self._next_train_row = 0
         self._rollout = 0
 
-    def run(self) -> Steps:
+    @property
+    def spent(self) -> int:
+        """Calls made so far."""
+        return int(self.problem.meter.made)
+
+    @property
+    def per_row(self) -> float:
+        """Calls that a row takes: the program's own at first, then what rows have taken so far."""
+        most = self.problem.calls_per_row
+        if self.rows_run < _BLOCK:
+            return float(most)
+        # Where answers have to be asked for again it is more than the program's own calls.
+        return min(3.0 * most, max(0.5, self.mean_per_row))
+
+    @property
+    def mean_per_row(self) -> float:
+        """Mean calls of the rows so far."""
+        return (self.spent - self.samples) / max(1, self.rows_run)
+
+    @property
+    def before_finals(self) -> int:
+        """Calls left for racing."""
+        return int(self.planned * (1 - _FINALS_SHARE)) - self.spent
+
+    @property
+    def for_check(self) -> float:
+        """Calls left of the check's share."""
+        return _CHECK_SHARE * self.planned - self.spent
+
+    def run(self) -> Search:
         """Check, race in rounds while it pays, settle; return a closing message for the user."""
         proposals = yield from self._check()
-        for number in range(self.plan.max_rounds):
-            if self.cut or (number and self.calls.before_finals < self._block * self.calls.per_row):
+        for number in range(self.options.max_rounds):
+            if self.cut or (number and self.before_finals < self._block * self.per_row):
                 break
             before = self.evidence.best()
             added = self.levels.add_rules(proposals)
@@ -144,14 +138,14 @@ class AutotuneSearch:
             # Where nothing says whether rules or examples can help at all, reasoning is part of the check.
             tries_reasoning = number == (self.words_predict_labels is not None) and self._affords_reasoning
             others = [o for o in [self.levels.add_reasoning() if tries_reasoning else []] if o]
-            if not number and self._garbled_rows > _GARBLED_SHARE * self.calls.rows:
+            if not number and self._garbled_rows > _GARBLED_SHARE * self.rows_run:
                 others += self.levels.add_layouts()
             if not added and not others and number and not proposals:
                 break
             proposals = yield from self._round(self._racers(added, number, others), number)
             if not number and not self.cut:
                 yield from self._look_again()
-                if self.plan.headroom_check and not self.cut and self._is_hopeless():
+                if self.options.stop_early and not self.cut and self._is_hopeless():
                     yield [self._settled(self._nothing_to_gain())]
                     return self._ending if self.kept == self.space.start else self._closing_message()
             elif self._is_stale(before):
@@ -164,7 +158,7 @@ class AutotuneSearch:
 
     # The parts of the search
 
-    def _check(self) -> Steps:
+    def _check(self) -> Search:
         """Score the start and labelled examples on some rows, and have rules written, all at once."""
         start = self.space.start
         rows = self._check_rows()
@@ -176,21 +170,20 @@ class AutotuneSearch:
             asks.append(self._run(start, min(2 * rows, 40), f"{_TRAIN_LABEL} for solved rows"))
         writing = self._rule_asks(start, number=0)
         answers = yield from self._batch([*asks, *chain.from_iterable(writing.values())])
-        self._cost_of_new_row = self.calls.mean_per_row
+        self._cost_of_new_row = self.mean_per_row
         return _proposed_rules(writing, answers[len(asks) :])
 
-    def _round(self, wanted: Sequence[Combination], number: int) -> Steps:
+    def _round(self, wanted: Sequence[Combination], number: int) -> Search:
         """Give each combination its next block of rows; meanwhile run the best for traces and have rules written."""
-        calls, most = self.calls, self.plan.calls
         block = self._check_rows() if not number else self._block
-        room = int((most * (1 - _FINALS_SHARE) - calls.spent) / calls.per_row / block)
+        room = int((self.planned * (1 - _FINALS_SHARE) - self.spent) / self.per_row / block)
         wanted = wanted[: max(1, room)] if number else wanted
         asks: list[Ask] = [self._settled()] if number else []
         for combination in wanted:
             upto = min(len(self.order), self._rows_asked.get(combination, 0) + block)
             asks.append(self._score(combination, upto, f"race, {upto} rows"))
-        more = number + 1 < self.plan.max_rounds and calls.before_finals > 0.25 * most
-        cost = len(wanted) * block * calls.per_row + self._writing_calls
+        more = number + 1 < self.options.max_rounds and self.before_finals > 0.25 * self.planned
+        cost = len(wanted) * block * self.per_row + self._writing_calls
         if more and self._needs_traces(number, cost):
             best = wanted[0] if wanted else self.evidence.best()
             asks.append(self._run(best, _BLOCK, f"{_TRAIN_LABEL} for what still goes wrong"))
@@ -201,13 +194,13 @@ class AutotuneSearch:
 
     def _needs_traces(self, number: int, cost: float) -> bool:
         """Return whether runs on training rows show what the rows do not, and calls suffice next to a round's own cost."""
-        if not self.plan.uses("runs") or not (self.has_hidden_fields or self.is_open_ended):
+        if not self.options.uses("runs") or not (self.has_hidden_fields or self.is_open_ended):
             return False
         if number or self.words_predict_labels:
-            return self.calls.before_finals - cost > 3 * _BLOCK * self.calls.per_row
-        return self.calls.for_check - cost > 2 * _BLOCK * self.calls.per_row
+            return self.before_finals - cost > 3 * _BLOCK * self.per_row
+        return self.for_check - cost > 2 * _BLOCK * self.per_row
 
-    def _look_again(self) -> Steps:
+    def _look_again(self) -> Search:
         """Score the start and the best, if a gain is in doubt, on as many more rows as the check may take."""
         start, evidence = self.space.start, self.evidence
         tried = (c for c in evidence.scores if c != start)
@@ -217,8 +210,8 @@ class AutotuneSearch:
             return
         tries_reasoning = self.words_predict_labels and self._affords_reasoning
         other = self.levels.add_reasoning() if tries_reasoning else []
-        cost = max(self._cost_of_new_row, self.calls.per_row)
-        more = int(self.calls.for_check / cost / (2 + bool(other)))
+        cost = max(self._cost_of_new_row, self.per_row)
+        more = int(self.for_check / cost / (2 + bool(other)))
         if more < 1:
             return
         looked = {c: min(len(self.order), self._rows_asked[c] + more) for c in (start, best)}
@@ -226,13 +219,13 @@ class AutotuneSearch:
             looked[self._best_with(other)] = min(len(self.order), more)
         yield from self._batch([self._score(c, n, f"a closer look, {n} rows") for c, n in looked.items()])
 
-    def _finals(self) -> Steps:
+    def _finals(self) -> Search:
         """Score the few best on ever more rows while it is in doubt which is best, then confirm the winner."""
         yield from self._confirm(most=2 * _BLOCK)
         while not self.cut:
             few = self.evidence.finalists()
             asked = [self._rows_asked.get(c, 0) for c in few]
-            rows = int((self.plan.calls - self.calls.spent) / self.calls.per_row / max(1, len(few)))
+            rows = int((self.planned - self.spent) / self.per_row / max(1, len(few)))
             least = min(asked, default=0)
             goal = min(len(self.order), max(least, *asked) + _BLOCK, least + rows)
             asks = [
@@ -245,12 +238,12 @@ class AutotuneSearch:
         if not self.cut:
             yield from self._confirm()
 
-    def _confirm(self, most: int = 10**9) -> Steps:
+    def _confirm(self, most: int = 10**9) -> Search:
         """Score the start on the rows of the best, if it is in doubt that the best beats it."""
         best, start = self.evidence.best(), self.space.start
         if best == start or self.evidence.certainty(best) >= (0.99 if most > len(self.order) else 0.95):
             return
-        affordable = int((self.plan.calls - self.calls.spent) / self.calls.per_row)
+        affordable = int((self.planned - self.spent) / self.per_row)
         asked = self._rows_asked.get(start, 0)
         goal = min(most, self._rows_asked.get(best, 0), asked + max(0, affordable))
         if goal > asked:
@@ -276,7 +269,7 @@ class AutotuneSearch:
                 chosen.setdefault(self._best_with(other))
         if number:
             chosen.setdefault(best)
-        for _ in range(40 if self.plan.uses("model") and number else 0):
+        for _ in range(40 if self.options.uses("model") and number else 0):
             if len(chosen) >= width:
                 break
             sampled = self.evidence.sampled()
@@ -292,7 +285,7 @@ class AutotuneSearch:
     def _groups_of_new(self, newest: Mapping[int, int]) -> list[list[int]]:
         """Return which new levels to try together: all, all rules, all examples, each step's."""
         kinds = {kind: [p for p in self.space.places(kind) if p in newest] for kind in ("rules", "examples")}
-        steps = [[p for p in newest if self.space.factors[p].path == path] for path in self.space.seed.steps]
+        steps = [[p for p in newest if self.space.factors[p][0] == path] for path in self.space.seed.steps]
         groups = [list(newest), kinds["rules"], kinds["examples"], *(steps if len(steps) > 1 else [])]
         return [places for places in groups if places]
 
@@ -315,50 +308,48 @@ class AutotuneSearch:
 
     def _race_width(self) -> int:
         """Return how many combinations a race can take: a third of what is left for racing, one to five."""
-        return max(1, min(5, int(self.calls.before_finals / 3 / self.calls.per_row / self._block)))
+        return max(1, min(5, int(self.before_finals / 3 / self.per_row / self._block)))
 
     def _first_race_width(self) -> int:
         """Return how many combinations the first race can take: a sixth of the calls, one to six.
 
         Where no word predicts the labels, the check's share must leave room for a closer look, too.
         """
-        if self.words_predict_labels:
-            most = self.plan.calls / 6
-        else:
-            most = (self.calls.for_check - self._writing_calls) * 0.6
-        return max(1, min(6, int(most / self.calls.per_row / self._check_rows())))
+        room = (self.for_check - self._writing_calls) * 0.6
+        most = self.planned / 6 if self.words_predict_labels else room
+        return max(1, min(6, int(most / self.per_row / self._check_rows())))
 
     @property
     def _affords_reasoning(self) -> bool:
-        return self.plan.calls >= _REASONING_SHARE * _BLOCK * self.problem.calls_per_row
+        return self.planned >= _REASONING_SHARE * _BLOCK * self.problem.calls_per_row
 
     @property
     def _writing_calls(self) -> int:
-        return self.plan.readers * len(self.problem.worded)
+        return self.readers * len(self.problem.worded)
 
     @property
     def _block(self) -> int:
-        return max(8, min(_BLOCK, self.plan.calls // 12))
+        return max(8, min(_BLOCK, self.planned // 12))
 
     def _check_rows(self) -> int:
         """Return the rows of the check and the first race.
 
         Both, with a closer look, take at most the check's share of the calls where no word predicts the labels.
         """
-        share = _CHECK_SHARE * self.plan.calls - 2 * self._writing_calls
+        share = _CHECK_SHARE * self.planned - 2 * self._writing_calls
         usual = int(share / self.problem.calls_per_row / 7)
         if self.words_predict_labels:
-            usual = max(usual, min(16, self.plan.calls // 12))
+            usual = max(usual, min(16, self.planned // 12))
         return min(max(8, min(_BLOCK, usual)), len(self.order))
 
     # Asking
 
-    def _batch(self, asks: Sequence[Ask]) -> Steps:
+    def _batch(self, asks: Sequence[Ask]) -> Search:
         """Yield asks, count what they cost and note every score."""
         answers = yield asks
         for ask, answer in zip(asks, answers, strict=True):
             if isinstance(ask, Propose):
-                self.calls.proposals += ask.n
+                self.samples += ask.n
             elif isinstance(ask, Score):
                 self._note(ask, answer)
         return answers
@@ -377,7 +368,7 @@ class AutotuneSearch:
                 traces[outcome.row] = outcome
             if validation:
                 scores[outcome.row] = outcome.score
-            self.calls.rows += new
+            self.rows_run += new
             # An answer that cannot be read is asked for again.
             replies = new * (outcome.usage.calls + outcome.usage.cached)
             self._garbled_rows += replies > self.problem.calls_per_row
@@ -407,7 +398,7 @@ class AutotuneSearch:
     def _rule_asks(self, combination: Combination, number: int) -> dict[str, list[Propose]]:
         """Return the asks for rules, by step. Before there are runs only steps that read the rows get any."""
         asks: dict[str, list[Propose]] = {}
-        if not self.plan.uses("rules") or not self.plan.readers:
+        if not self.options.uses("rules") or not self.readers:
             return asks
         candidate = self.space.candidate(combination)
         learned_from = set(self.train_order)
@@ -417,18 +408,18 @@ class AutotuneSearch:
             for row, outcome in runs.items()
             if row in learned_from
         }
-        outcomes = list(latest.values()) if self.plan.uses("runs") else []
+        outcomes = list(latest.values()) if self.options.uses("runs") else []
         for path in self.problem.worded:
             reads = self.problem.signatures[path].input_fields
             if not number and not any(name in self.problem.input_fields for name in reads):
                 continue
-            self._rollout += self.plan.readers
+            self._rollout += self.readers
             asks[path] = rule_asks(
                 self.problem,
                 path,
                 candidate.steps[path].instructions,
                 outcomes,
-                n=self.plan.readers,
+                n=self.readers,
                 rollout=self._rollout,
                 rng=self.rng,
             )
@@ -496,7 +487,7 @@ class AutotuneSearch:
 
     def _nothing_to_gain(self) -> str:
         self._ending = (
-            f"Nothing to gain was found: after {self.calls.spent} calls neither rules nor examples did clearly better "
+            f"Nothing to gain was found: after {self.spent} calls neither rules nor examples did clearly better "
             f"than the starting prompt's {100 * self.evidence.mean(self.space.start):.0f} %, so it is kept."
         )
         return self._ending

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from engine.modules.predict import FIELD
 from engine.optimizers.autotune.rules import LabelCheck, covering_rows, merged_rules
 from engine.optimizers.few_shot import labeled_demo
+from engine.optimizers.shared.texts import other_reasoning
 from engine.records import Candidate, Demo, Outcome
 from engine.search.contract import Problem
 from engine.search.freeze import Part
@@ -17,7 +17,7 @@ from engine.text import counted
 
 if TYPE_CHECKING:
     from engine.optimizers.autotune.evidence import Evidence
-    from engine.optimizers.autotune.optimizer import Plan
+    from engine.optimizers.autotune.optimizer import AutotuneOptions
 
 
 Combination = tuple[int, ...]
@@ -40,34 +40,25 @@ class Level:
     origin: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Factor:
-    """A choice of a step: its "rules", "examples", "reasoning" or "layout"."""
-
-    path: str
-    kind: str
-
-
-@dataclass
 class Space:
-    """The factors, their levels so far (level 0 is the starting prompt's), and candidates made of them."""
+    """The factors, their levels so far (level 0 is the starting prompt's), and candidates made of them.
 
-    problem: Problem
-    levels: list[list[Level]] = field(default_factory=list)
+    A factor is a step's path and what is chosen: its "rules", "examples", "reasoning" or "layout".
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(self, problem: Problem) -> None:
         parts: tuple[tuple[str, Part], ...] = (
             ("rules", "instructions"),
             ("examples", "demos"),
             ("reasoning", "instructions"),
             ("layout", "instructions"),
         )
-        self.seed = self.problem.seed
+        self.seed = problem.seed
         self.factors = tuple(
-            Factor(path, kind)
+            (path, kind)
             for path in self.seed.steps
             for kind, part in parts
-            if self.problem.may_change(path, part) and (kind != "layout" or path in self.problem.layouts)
+            if problem.may_change(path, part) and (kind != "layout" or path in problem.layouts)
         )
         self.levels = [[Level("as they were")] for _ in self.factors]
         self._candidates: dict[Combination, Candidate] = {}
@@ -79,7 +70,7 @@ class Space:
 
     def places(self, kind: str, path: str = "") -> list[int]:
         """Return the places of the factors of a kind, of one step or of all."""
-        return [i for i, f in enumerate(self.factors) if f.kind == kind and path in ("", f.path)]
+        return [i for i, (own, k) in enumerate(self.factors) if k == kind and path in ("", own)]
 
     def add(self, place: int, level: Level) -> int:
         """Add a level to a factor, once by content, and return its number."""
@@ -109,7 +100,7 @@ class Space:
         changed: dict[str, list[str]] = {}
         for place, number in enumerate(combination):
             if number:
-                changed.setdefault(self.factors[place].path, []).append(self.levels[place][number].title)
+                changed.setdefault(self.factors[place][0], []).append(self.levels[place][number].title)
         if len(self.seed.steps) == 1:
             return [title for titles in changed.values() for title in titles]
         return [f"{path}: {', '.join(titles)}" for path, titles in changed.items()]
@@ -125,7 +116,7 @@ class Space:
         for place, number in enumerate(combination):
             if not number:
                 continue
-            path, level = self.factors[place].path, self.levels[place][number]
+            path, level = self.factors[place][0], self.levels[place][number]
             if level.demos is not None:
                 made = made.with_step(path, demos=level.demos, nearest=level.nearest)
             elif level.reason_first is not None:
@@ -175,14 +166,14 @@ class LevelMaker:
     def __init__(
         self,
         problem: Problem,
-        plan: Plan,
+        options: AutotuneOptions,
         evidence: Evidence,
         space: Space,
         order: Sequence[int],
         train_order: Sequence[int],
     ) -> None:
         self.traces: dict[Combination, dict[int, Outcome]] = {}
-        self._problem, self._plan, self._evidence, self._space = problem, plan, evidence, space
+        self._problem, self._options, self._evidence, self._space = problem, options, evidence, space
         self._order, self._train_order = order, train_order
 
     @cached_property
@@ -211,16 +202,16 @@ class LevelMaker:
     def add_examples(self) -> Added:
         """Turn labelled or solved rows into levels of examples: the nearest of many, or the few that cover most."""
         added: Added = []
-        if not self._plan.uses("examples") or not self._plan.examples:
+        if not self._options.uses("examples") or not self._options.max_examples:
             return added
         for place in self._space.places("examples"):
-            pool = self._pool(self._space.factors[place].path)
+            pool = self._pool(self._space.factors[place][0])
             before = len(self._space.levels[place])
-            k = min(_NEAREST, self._plan.examples)
-            if self._plan.uses("nearest") and len(pool) > 2 * k:
+            k = min(_NEAREST, self._options.max_examples)
+            if self._options.uses("nearest") and len(pool) > 2 * k:
                 title = f"the {k} most similar of {len(pool)} examples"
                 level = Level(title, demos=tuple(pool.values()), nearest=k)
-            elif rows := covering_rows(self._problem, list(pool), self._plan.examples):
+            elif rows := covering_rows(self._problem, list(pool), self._options.max_examples):
                 title = f"{len(rows)} examples that between them show the most"
                 level = Level(title, demos=tuple(pool[row] for row in rows))
             else:
@@ -233,25 +224,20 @@ class LevelMaker:
     def add_reasoning(self) -> Added:
         """Add to each step the level that turns its reasoning first on or off, where nothing depends on it."""
         added: Added = []
-        signatures = self._problem.signatures
-        for place in self._space.places("reasoning") if self._plan.uses("reasoning") else ():
-            signature = signatures[self._space.factors[place].path]
-            has = FIELD in signature.output_fields
-            needed = FIELD in self._problem.output_fields or any(
-                FIELD in s.input_fields for s in signatures.values()
-            )
-            if not needed and (not has or len(signature.output_fields) > 1):
-                title = "answers without reasoning first" if has else "reasons before it answers"
-                added.append((place, self._space.add(place, Level(title, reason_first=not has))))
+        for place in self._space.places("reasoning") if self._options.uses("reasoning") else ():
+            first = other_reasoning(self._problem, self._space.factors[place][0])
+            if first is not None:
+                title = "reasons before it answers" if first else "answers without reasoning first"
+                added.append((place, self._space.add(place, Level(title, reason_first=first))))
         return added
 
     def add_layouts(self) -> list[Added]:
         """Add the other adapters to each step: one addition for all steps by adapter."""
-        if not self._plan.uses("layout"):
+        if not self._options.uses("layout"):
             return []
         space = self._space
         places = space.places("layout")
-        names = dict.fromkeys(name for p in places for name in self._problem.layouts[space.factors[p].path])
+        names = dict.fromkeys(name for p in places for name in self._problem.layouts[space.factors[p][0]])
         return [
             [(p, space.add(p, Level(f"answers in the {name} layout", adapter=name))) for p in places]
             for name in names

@@ -5,11 +5,11 @@ Only evaluations over every validation row count.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from engine.records import Candidate, Evaluation
-from engine.search.contract import Ask, Keep, Problem, Score
+from engine.search.contract import Ask, Keep, Problem, Score, Steps
 
 
 class Leaderboard:
@@ -46,7 +46,7 @@ class Leaderboard:
 
     def validate(
         self, candidates: Sequence[Candidate], label: str = "full validation", *, trace: bool = False
-    ) -> Generator[Sequence[Ask], Sequence[Any], list[Evaluation]]:
+    ) -> Steps[list[Evaluation]]:
         """Score candidates in full, all at once, and keep the best; returns their evaluations in order."""
         asks: list[Ask] = [self.ask(c, label, trace=trace) for c in candidates]
         if not asks:

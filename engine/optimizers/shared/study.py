@@ -1,6 +1,6 @@
-"""MIPROv2's sampler: Optuna's multivariate TPE over combinations, asked for several trials at once.
+"""Samplers of combinations: Optuna's multivariate TPE, asked for several trials at once, and its stand-in.
 
-It knows combinations of indices and their scores, and nothing of programs. Optuna is imported on use:
+They know combinations of indices and their scores, and nothing of programs. Optuna is imported on use:
 it costs a third of a second. Source of the sampler: Bergstra et al. 2011; Falkner et al. 2018 (multivariate).
 """
 
@@ -13,16 +13,16 @@ from itertools import product
 from typing import Any
 
 
-class RandomDraws:
-    """Suggests combinations (one index for each variable) at random, new ones first.
+class Draws:
+    """Combinations (one index for each variable) drawn at random; a part of the draw before is often repeated.
 
-    `sizes` maps variable -> number of levels; variables of one level are fixed at 0. `start` (all zeros) counts
-    as tried.
+    That is what a sampler does, so that in an estimate the cache answers as much. `keeping` is the share of draws
+    that repeat some: in a choice of many variables a sampler seldom does. `sizes` maps variable -> number of levels;
+    variables of one level are fixed at 0. `start` (all zeros) counts as tried.
     """
 
-    def __init__(self, sizes: Mapping[str, int], rng: random.Random) -> None:
-        self._sizes = dict(sizes)
-        self._rng = rng
+    def __init__(self, sizes: Mapping[str, int], rng: random.Random, keeping: float = 1.0) -> None:
+        self._sizes, self._rng, self._keeping = dict(sizes), rng, keeping
         self.start: tuple[int, ...] = (0,) * len(sizes)
         self._tried: set[tuple[int, ...]] = {self.start}
 
@@ -38,14 +38,17 @@ class RandomDraws:
         return wave
 
     def tell(self, combination: tuple[int, ...], value: float) -> None:
-        """Learn the score of a combination that `ask` returned."""
+        """Learn the score of a combination."""
 
-    def add(self, combination: tuple[int, ...], value: float) -> None:
-        """Learn a score from elsewhere."""
-
-    def _suggestion(self, wave: list[tuple[int, ...]]) -> tuple[int, ...] | None:  # noqa: ARG002 - for a sampler
-        """Return the sampler's untried combination, if it has one."""
-        return None
+    def _suggestion(self, wave: list[tuple[int, ...]]) -> tuple[int, ...] | None:
+        """Return an untried combination worth trying, None where there is none."""
+        if self._keeping < 1 and self._rng.random() >= self._keeping:
+            return None
+        before = wave[-1] if wave else self.start
+        kept = max(self._rng.randrange(len(self._sizes)) for _ in range(2)) if self._sizes else 0
+        sizes = list(self._sizes.values())[kept:]
+        drawn = (*before[:kept], *(self._rng.randrange(n) for n in sizes))
+        return None if drawn in self._tried or drawn in wave else drawn
 
     def _untried(self, wave: list[tuple[int, ...]]) -> tuple[int, ...] | None:
         """Draw an untried combination; look through all of them only where there are few."""
@@ -60,28 +63,8 @@ class RandomDraws:
         return self._rng.choice(rest) if rest else None
 
 
-class SimulatedDraws(RandomDraws):
-    """Draws for an estimate that repeat parts of the draw before, as a sampler's do, so that the cache answers them.
-
-    `share` of them do, since in a choice of many variables a sampler seldom repeats.
-    """
-
-    def __init__(self, sizes: Mapping[str, int], rng: random.Random, share: float = 1.0) -> None:
-        super().__init__(sizes, rng)
-        self._share = share
-
-    def _suggestion(self, wave: list[tuple[int, ...]]) -> tuple[int, ...] | None:
-        if self._share < 1 and self._rng.random() >= self._share:
-            return None
-        before = wave[-1] if wave else self.start
-        kept = max(self._rng.randrange(len(self._sizes)) for _ in range(2)) if self._sizes else 0
-        sizes = list(self._sizes.values())[kept:]
-        drawn = (*before[:kept], *(self._rng.randrange(n) for n in sizes))
-        return None if drawn in self._tried or drawn in wave else drawn
-
-
-class Study(RandomDraws):
-    """Suggests combinations by what it learned from scores so far; the start has `first_value`."""
+class Study(Draws):
+    """Combinations suggested by what was learned from scores so far; the start has `first_value`."""
 
     def __init__(
         self, sizes: Mapping[str, int], *, seed: int, first_value: float, rng: random.Random
@@ -102,7 +85,7 @@ class Study(RandomDraws):
         )
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
         self._open: dict[tuple[int, ...], Any] = {}
-        self.add(self.start, first_value)
+        self.tell(self.start, first_value)
 
     def _suggestion(self, wave: list[tuple[int, ...]]) -> tuple[int, ...] | None:
         trial = self._study.ask(self._distributions)
@@ -114,38 +97,26 @@ class Study(RandomDraws):
         return combination
 
     def tell(self, combination: tuple[int, ...], value: float) -> None:
-        """Learn the score of a combination that `ask` returned."""
+        """Learn the score of a combination, also of one that was not asked for."""
         trial = self._open.pop(combination, None)
-        if trial is None:
-            self.add(combination, value)
-        else:
+        if trial is not None:
             self._study.tell(trial, value)
-
-    def add(self, combination: tuple[int, ...], value: float) -> None:
-        """Learn a score from elsewhere."""
-        if not self._distributions:
-            return
-        params = {n: i for n, i in zip(self._sizes, combination, strict=True) if n in self._distributions}
-        trial = self._optuna.trial.create_trial(params=params, distributions=self._distributions, value=value)
-        self._study.add_trial(trial)
+        elif self._distributions:
+            params = {n: i for n, i in zip(self._sizes, combination, strict=True) if n in self._distributions}
+            made = self._optuna.trial.create_trial(
+                params=params, distributions=self._distributions, value=value
+            )
+            self._study.add_trial(made)
 
 
 def make_study(
-    sizes: Mapping[str, int],
-    *,
-    seed: int,
-    first_value: float,
-    rng: random.Random,
-    simulated: bool,
-    keeping: float = 1.0,
-) -> RandomDraws:
-    """Return what suggests combinations: a study, or draws for a simulated search, which needs no Optuna.
-
-    `keeping` is the share of those draws that keep some of the one before.
-    """
-    if simulated:
-        return SimulatedDraws(sizes, rng, keeping)
-    return Study(sizes, seed=seed, first_value=first_value, rng=rng)
+    sizes: Mapping[str, int], *, first_value: float, rng: random.Random, simulated: bool, keeping: float = 1.0
+) -> Draws:
+    """Return what suggests combinations: a study, or draws for a simulated search, which needs no Optuna."""
+    seed = rng.randrange(2**31)
+    return (
+        Draws(sizes, rng, keeping) if simulated else Study(sizes, seed=seed, first_value=first_value, rng=rng)
+    )
 
 
 # Trials drawn at random before the model of what works is trusted. Optuna's ten would be all there are in a light search.

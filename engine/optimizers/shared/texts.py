@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from engine.modules.predict import FIELD
 from engine.records import Candidate, Outcome
 from engine.search.contract import Problem, Proposal, Propose
 from engine.search.freeze import Freeze, is_frozen
@@ -124,20 +125,27 @@ def labelled_rows(problem: Problem, rows: Sequence[int]) -> list[dict[str, Any]]
     return shown
 
 
-def describe_step(path: str, signature: type[Signature]) -> str:
-    """Return a step's name, inputs and outputs with types and descriptions, a line each."""
+def step_values(problem: Problem, path: str) -> dict[str, Any]:
+    """Return the values that describe a step in a prompt: the program, and the step with its fields, a line each."""
+    signature = problem.signatures[path]
     lines = [f"The step {path}."]
     for role, fields in (("reads", signature.input_fields), ("writes", signature.output_fields)):
         for name in fields:
             annotation = signature.annotation(name)
-            kind = (
-                annotation.__name__
-                if isinstance(annotation, type)
-                else str(annotation).replace("typing.", "")
-            )
+            kind = getattr(annotation, "__name__", "") if isinstance(annotation, type) else str(annotation)
+            kind = kind.replace("typing.", "")
             description = signature.description(name)
             lines.append(f"It {role} {name} ({kind}){': ' + description if description else ''}")
-    return "\n".join(lines)
+    return {"program_description": problem.program, "step": "\n".join(lines)}
+
+
+def other_reasoning(problem: Problem, path: str) -> bool | None:
+    """Return whether a step could reason first (True) or stop doing so (False); None where something depends on it."""
+    outputs = problem.signatures[path].output_fields
+    readers = any(FIELD in signature.input_fields for signature in problem.signatures.values())
+    if readers or FIELD in problem.output_fields or list(outputs) == [FIELD]:
+        return None
+    return FIELD not in outputs
 
 
 def drawn_rows(problem: Problem, n: int, rng: random.Random) -> list[int]:
@@ -222,7 +230,13 @@ def answers_by_key(
 
 def proposed_text(answer: Proposal) -> str:
     """Return the first usable text of a proposal, "" when there is none."""
-    return next((text for output in answer.outputs if (text := output_text(output))), "")
+    return next(iter(proposed_texts([answer])), "")
+
+
+def proposed_texts(answers: Sequence[Proposal]) -> list[str]:
+    """Return the distinct usable texts of some proposals, in order."""
+    texts = (output_text(output) for answer in answers for output in answer.outputs)
+    return [text for text in dict.fromkeys(texts) if text]
 
 
 def output_text(output: Mapping[str, object]) -> str:

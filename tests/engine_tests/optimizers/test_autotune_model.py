@@ -6,7 +6,7 @@ import random
 import numpy as np
 
 from engine.optimizers.autotune.evidence import FactorialModel
-from engine.optimizers.autotune.optimizer import AutotuneOptions, make_plan
+from engine.optimizers.autotune.optimizer import AutotuneOptions
 from engine.optimizers.autotune.search import AutotuneSearch
 from engine.search.settings import make_problem
 from engine.testing.contract import ToyLM, toy_rows, toy_settings
@@ -69,6 +69,6 @@ def test_of_a_large_table_no_more_rows_are_drawn_than_there_can_be_calls_for():
         ToyLM(), rows=toy_rows(6000), train=tuple(range(3000)), validation=tuple(range(3000, 6000))
     )
     problem = make_problem(settings, calls=200)
-    search = AutotuneSearch(problem, make_plan(AutotuneOptions(), problem), random.Random(1))
+    search = AutotuneSearch(problem, AutotuneOptions(), random.Random(1))
     assert len(set(search.order)) == len(set(search.train_order)) == 200
     assert max(search.order) > 4000
