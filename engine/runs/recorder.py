@@ -25,7 +25,7 @@ from engine.search.events import (
     TrialFinished,
     TrialStarted,
 )
-from engine.search.requests import RaiseBudget, Request, TryCandidate
+from engine.search.requests import Request
 from engine.search.settings import Stop
 from engine.store.rows import BUDGET, CANDIDATE, NOT_DONE, Flags, RequestRow
 from engine.store.store import Store
@@ -167,9 +167,9 @@ class StoreRequests:
     def _read(self, row: RequestRow) -> Request | None:
         try:
             if row.kind == BUDGET:
-                return RaiseBudget(row.id, Budget.model_validate(row.content["budget"]))
+                return Request(row.id, Budget.model_validate(row.content["budget"]))
             if row.kind == CANDIDATE:
-                return TryCandidate(row.id, Candidate.from_dict(row.content["candidate"]))
+                return Request(row.id, Candidate.from_dict(row.content["candidate"]))
         except (ValidationError, KeyError, TypeError, ValueError, AttributeError):
             pass
         self._store.requests.answer(self._run_id, row.id, f"{NOT_DONE}it cannot be read.")

@@ -58,8 +58,8 @@ class Budget(BaseModel):
 class Amount:
     """An amount of the budget; for a call its upper bound before the call, and its cost after."""
 
-    calls: int = 0
-    tokens: int = 0
+    calls: float = 0
+    tokens: float = 0
     usd: float = 0.0
     seconds: float = 0.0
 
@@ -134,7 +134,7 @@ class Ledger:
     @property
     def calls_left(self) -> int | None:
         """Calls left besides those kept back; None without a limit."""
-        kept = self.spent.calls + self._kept_back.calls
+        kept = self.spent.calls + int(self._kept_back.calls)
         return None if self.budget.calls is None else max(0, self.budget.calls - kept)
 
     def check_prices(self, *models: BaseLM | None) -> None:

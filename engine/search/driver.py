@@ -15,6 +15,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any, cast
 
@@ -62,7 +63,7 @@ from engine.search.settings import (
     make_problem,
     seed_of,
 )
-from engine.search.wording import Ending, Proposals, closing_message
+from engine.search.wording import closing_message
 
 _log = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ class Driver:
         self._handler = RequestHandler(
             requests, self.ledger, self.seed, rows, self._score_first, self._record
         )
-        self._proposals = Proposals()
+        self._texts_asked = self._texts_usable = 0
         self._spending_recorded_at = 0.0
 
     # Evaluations outside the search
@@ -162,9 +163,8 @@ class Driver:
         message, cause = "", ""
         try:
             message = await self._rounds(make) or ""
-            if (
-                better := await self._handler.better_rival(self._best, self._best_score, self.trials)
-            ) is not None:
+            better = await self._handler.better_rival(self._best, self._best_score, self.trials)
+            if better is not None:
                 self._keep(better)
             # A closed ledger cut the search short, or at least its last batch.
             if self.ledger.closing is not None:
@@ -176,20 +176,20 @@ class Driver:
             stopped, cause = "failed", f"The search failed: {error}"
         if stopped == "failed" and not self.ledger.replies and self.ledger.closed:
             raise RunError(cause)
-        ending = Ending(cause, self.seed, self._best, self._best_score, self.trials)
-        reason = closing_message(message, ending, self._proposals)
-        self._record(Note(reason, "info" if stopped == "finished" else "warning"))
-        self._record_spending(always=True)
-        return SearchResult(
+        result = SearchResult(
             best=self._best,
             seed=self.seed,
             score=self._best_score,
             trials=tuple(self.trials),
             stopped=stopped,
-            reason=reason,
+            reason="",
             usage=self.ledger.spent,
             seconds=self.ledger.seconds,
         )
+        reason = closing_message(message, cause, result, self._texts_asked, self._texts_usable)
+        self._record(Note(reason, "info" if stopped == "finished" else "warning"))
+        self._record_spending(always=True)
+        return replace(result, reason=reason)
 
     async def _rounds(self, make: Callable[[Problem], Search]) -> str | None:
         """Drive a search to its end, and again if the budget was raised meanwhile, since it had planned for less.
@@ -332,7 +332,8 @@ class Driver:
 
         samples = await asyncio.gather(*(sample(i) for i in range(ask.n)))
         outputs = tuple(s for s in samples if s is not None)
-        self._proposals.count(ask.n, outputs)
+        self._texts_asked += ask.n
+        self._texts_usable += sum(any(str(v).strip() for v in output.values()) for output in outputs)
         self._record(Proposed(ask.label, ask.n, len(outputs)))
         return Proposal(outputs)
 

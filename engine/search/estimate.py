@@ -13,7 +13,7 @@ import random
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,7 +29,7 @@ from engine.modules.predict import Predict
 from engine.modules.trajectory import ToolStep
 from engine.pipeline.strategies import ToolCall
 from engine.records import Candidate, Evaluation, Outcome, Usage, content_hash
-from engine.search.budget import Budget, Ledger
+from engine.search.budget import Amount, Budget, Ledger
 from engine.search.contract import (
     Ask,
     Keep,
@@ -48,48 +48,6 @@ if TYPE_CHECKING:
     from engine.modules.module import Module
     from engine.runtime import Send
     from engine.signature import Signature
-
-
-class Reuse:
-    """Counts, candidate by candidate, the calls that the call cache does not answer.
-
-    A step's call is new unless the step and all before it were the same when the row was run before. With `least`, a
-    step is taken to write the same with any wording, and a step that reads no column of the data to have one input.
-    """
-
-    def __init__(self, settings: Settings, *, least: bool) -> None:
-        steps = settings.program.named_predictors()
-        self._cached = len(steps) > 1 and getattr(settings.lm, "caches", False)
-        self._least = least
-        row = next(iter(settings.rows.values()), None)
-        columns = row.input_keys if row is not None and row.knows_inputs else frozenset()
-        self._inner = {path for path, step in steps if columns.isdisjoint(step.signature.input_fields)}
-        self._keys: dict[str, dict[str, str]] = {}
-        self._seen: dict[tuple[str, str, bool, int], set[int]] = {}
-
-    def share(self, candidate: Candidate, rows: Sequence[int], taught: bool, rollout: int) -> float:
-        """Return the share of these rows' calls that are new, and remember them."""
-        if not self._cached or not rows:
-            return 1.0
-        new = 0
-        for path, key in self._keys_of(candidate).items():
-            seen = self._seen.setdefault((path, key, taught, rollout), set())
-            once = self._least and path in self._inner
-            fresh = [] if once and seen else [row for row in (rows[:1] if once else rows) if row not in seen]
-            seen.update(fresh)
-            new += len(fresh)
-        return new / (len(candidate.steps) * len(rows))
-
-    def _keys_of(self, candidate: Candidate) -> dict[str, str]:
-        """Return the hash of what each step's call depends on in the candidate, by path."""
-        if candidate.id not in self._keys:
-            keys, before = dict[str, str](), ""
-            for path, state in candidate.steps.items():
-                own = content_hash(state.as_dict())
-                before = own if self._least else content_hash([before, own])
-                keys[path] = before
-            self._keys[candidate.id] = keys
-        return self._keys[candidate.id]
 
 
 _BYTES_A_TOKEN = 4
@@ -258,55 +216,16 @@ PESSIMISTIC = Rates(0.0, 0.0, 0.4, "most")
 _SAMPLE = 3
 
 
-@dataclass(frozen=True, slots=True)
-class _RowCost:
-    """Cost of one rendered row of a candidate, the calls it may take, and outcomes with traces."""
-
-    calls: float
-    input_tokens: float
-    output_tokens: float
-    usd: float
-    calls_a_row: Mapping[Calls, float]
-    outcomes: tuple[Outcome, ...]
-
-    def at(self, calls: Calls) -> tuple[float, float, float, float]:
-        """Return calls, tokens in and out, and US dollars of a row with the least, usual or most calls."""
-        chosen = self.calls_a_row[calls]
-        share = chosen / self.calls
-        return chosen, self.input_tokens * share, self.output_tokens * share, self.usd * share
+_Cost = tuple[float, float, float, float]
+"""Calls, tokens in, tokens out and US dollars; NaN once a model was asked whose price is unknown."""
 
 
-def _calls_a_row(program: Module, rendered: float, judge: float) -> dict[Calls, float]:
-    """Return the calls a row may take: as rendered, unless the program declares a range."""
-    declared = program.call_range
-    if declared.least == declared.most:
-        return dict.fromkeys(("least", "usual", "most"), rendered + judge)
-    # More than it declares at most: its own code runs its parts in a loop.
-    times = max(1.0, rendered / declared.most)
-    least, usual, most = (times * n + judge for n in (declared.least, program.calls_a_row, declared.most))
-    return {"least": least, "usual": usual, "most": most}
-
-
-@dataclass
-class Totals:
-    """Totals of a simulated run; `usd` is NaN once a model was asked whose price is unknown."""
-
-    calls: float = 0.0
-    tokens: float = 0.0
-    usd: float = 0.0
-    seconds: float = 0.0
-
-    def scaled(self, share: float) -> Totals:
-        """Return this share of everything, in whole calls."""
-        return Totals(round(self.calls * share), self.tokens * share, self.usd * share, self.seconds * share)
-
-
-class Renderer:
+class _Renderer:
     """Runs each candidate once over a few rows with stand-ins, for all simulations."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._costs: dict[tuple[str, bool], _RowCost] = {}
+        self._costs: dict[tuple[str, bool], tuple[dict[Calls, _Cost], tuple[Outcome, ...]]] = {}
         self._problem: Problem | None = None
         train = settings.train or settings.validation
         labels: dict[str, list[Any]] = {}
@@ -323,14 +242,18 @@ class Renderer:
         rng = random.Random(self._settings.seed)
         return replace(self._problem, rng=rng, meter=meter, simulated=True)
 
-    async def row_cost(self, candidate: Candidate, rows: Sequence[int], *, teacher: bool) -> _RowCost:
-        """Return the cost of a row of this candidate; `rows` are some to render."""
+    async def row_costs(
+        self, candidate: Candidate, rows: Sequence[int], *, teacher: bool
+    ) -> tuple[dict[Calls, _Cost], tuple[Outcome, ...]]:
+        """Return the costs of a row of this candidate, and some outcomes with traces; `rows` are some to render."""
         key = candidate.id, teacher
         if key not in self._costs:
             self._costs[key] = await self._render(candidate, rows[:_SAMPLE], teacher=teacher)
         return self._costs[key]
 
-    async def _render(self, candidate: Candidate, rows: Sequence[int], *, teacher: bool) -> _RowCost:
+    async def _render(
+        self, candidate: Candidate, rows: Sequence[int], *, teacher: bool
+    ) -> tuple[dict[Calls, _Cost], tuple[Outcome, ...]]:
         settings = self._settings
         program = (teacher and settings.teacher) or settings.program
         stand_in = with_stand_ins(program.with_candidate(candidate), settings.adapter, self._labels)
@@ -349,7 +272,11 @@ class Renderer:
         read = usage.input_tokens / n + judged
         written = usage.output_tokens / n + judge * _JUDGE_WRITES
         usd = (usage.cost or 0.0) / n + (price_of(lm, judged, judge * _JUDGE_WRITES) if judge else 0.0)
-        return _RowCost(calls, read, written, usd, _calls_a_row(program, rendered, judge), tuple(outcomes))
+        costs: dict[Calls, _Cost] = {}
+        for name, number in _calls_a_row(program, rendered).items():
+            share = (number + judge) / calls
+            costs[name] = number + judge, read * share, written * share, usd * share
+        return costs, tuple(outcomes)
 
     async def proposal(self, ask: Propose, number: int) -> tuple[dict[str, Any], Usage]:
         """Return invented outputs for a proposal, and its usage."""
@@ -360,23 +287,79 @@ class Renderer:
         return dict(prediction), sum((r.usage for r in replies), Usage())
 
 
-@dataclass
-class Simulation:
-    """One drive of the search, answered at these rates."""
+def _calls_a_row(program: Module, rendered: float) -> dict[Calls, float]:
+    """Return the calls a row may take: as rendered, unless the program declares a range."""
+    declared = program.call_range
+    if declared.least == declared.most:
+        return dict.fromkeys(("least", "usual", "most"), rendered)
+    # More than it declares at most: its own code runs its parts in a loop.
+    times = max(1.0, rendered / declared.most)
+    return {
+        "least": times * declared.least,
+        "usual": times * program.calls_a_row,
+        "most": times * declared.most,
+    }
 
-    settings: Settings
-    renderer: Renderer
-    rates: Rates
-    latency: float | None
-    totals: Totals = field(default_factory=Totals)
 
-    def __post_init__(self) -> None:
-        self._rng = random.Random(0)
+class _Reuse:
+    """Counts, candidate by candidate, the rows that are new and the calls that the call cache does not answer.
+
+    A step's call is new unless the step and all before it were the same when the row was run before. With `least`, a
+    step is taken to write the same with any wording, and a step that reads no column of the data to have one input.
+    """
+
+    def __init__(self, settings: Settings, *, least: bool) -> None:
+        steps = settings.program.named_predictors()
+        self._cached = len(steps) > 1 and getattr(settings.lm, "caches", False)
+        self._least = least
+        row = next(iter(settings.rows.values()), None)
+        columns = row.input_keys if row is not None and row.knows_inputs else frozenset()
+        self._inner = {path for path, step in steps if columns.isdisjoint(step.signature.input_fields)}
+        self._keys: dict[str, dict[str, str]] = {}
         self._seen: dict[tuple[str, bool, int], set[int]] = {}
-        self._reuse = Reuse(self.settings, least=self.rates.calls == "least")
+        self._seen_by_step: dict[tuple[str, str, bool, int], set[int]] = {}
+
+    def new(self, candidate: Candidate, rows: Sequence[int], taught: bool, rollout: int) -> tuple[int, float]:
+        """Return how many of these rows are new, and for how many rows' worth of calls; remember them."""
+        seen = self._seen.setdefault((candidate.id, taught, rollout), set())
+        fresh = [row for row in dict.fromkeys(rows) if row not in seen]
+        seen.update(fresh)
+        if not self._cached or not fresh:
+            return len(fresh), len(fresh)
+        calls = 0
+        for path, key in self._keys_of(candidate).items():
+            known = self._seen_by_step.setdefault((path, key, taught, rollout), set())
+            once = self._least and path in self._inner
+            asked = [] if once and known else [r for r in (fresh[:1] if once else fresh) if r not in known]
+            known.update(asked)
+            calls += len(asked)
+        return len(fresh), len(fresh) * (calls / (len(candidate.steps) * len(fresh)))
+
+    def _keys_of(self, candidate: Candidate) -> dict[str, str]:
+        """Return the hash of what each step's call depends on in the candidate, by path."""
+        if candidate.id not in self._keys:
+            keys, before = dict[str, str](), ""
+            for path, state in candidate.steps.items():
+                own = content_hash(state.as_dict())
+                before = own if self._least else content_hash([before, own])
+                keys[path] = before
+            self._keys[candidate.id] = keys
+        return self._keys[candidate.id]
+
+
+class _Simulation:
+    """One drive of the search, answered at these rates; `totals` is what it took."""
+
+    def __init__(
+        self, settings: Settings, renderer: _Renderer, rates: Rates, latency: float | None = None
+    ) -> None:
+        self.settings, self.renderer, self.rates, self.latency = settings, renderer, rates, latency
+        self.totals = Amount()
+        self._rng = random.Random(0)
+        self._reuse = _Reuse(settings, least=rates.calls == "least")
         self._proposals = self._rows_run = 0
-        self._seed_id = seed_of(self.settings.program).id
-        self._own_hosted = any(not is_offline(lm.model) for lm in self.settings.own_models)
+        self._seed_id = seed_of(settings.program).id
+        self._own_hosted = any(not is_offline(lm.model) for lm in settings.own_models)
 
     async def run(
         self,
@@ -385,7 +368,7 @@ class Simulation:
         baseline_rows: tuple[int, ...],
         test_rows: tuple[int, ...],
         ceiling: float = math.inf,
-    ) -> Totals:
+    ) -> Amount:
         """Drive the search to its end, or past `ceiling` calls, with the evaluations around it."""
         seed = best = seed_of(self.settings.program)
         if baseline_rows:
@@ -424,25 +407,25 @@ class Simulation:
                 answers.append(await self._propose(ask, work))
             else:
                 answers.append(None)
-        self.totals.seconds += self._elapsed(work)
+        if work:
+            slots = 1 if self._quick(self.settings.lm) else self.settings.concurrency
+            elapsed = max(max(chain for chain, _ in work), sum(total for _, total in work) / slots)
+            self.totals += Amount(seconds=elapsed)
         return answers
 
     async def _score(self, ask: Score, work: list[tuple[float, float]]) -> Evaluation:
         if not ask.rows:
             return Evaluation(ask.candidate.id, ())
         taught = ask.teacher and (self.settings.teacher is not None or self.settings.teacher_lm is not None)
-        cost = await self.renderer.row_cost(ask.candidate, ask.rows, teacher=taught)
-        seen = self._seen.setdefault((ask.candidate.id, taught, ask.rollout), set())
-        rows = [row for row in dict.fromkeys(ask.rows) if row not in seen]
-        seen.update(rows)
-        self._rows_run += len(rows)
-        new = len(rows) * self._reuse.share(ask.candidate, rows, taught, ask.rollout)
+        costs, known = await self.renderer.row_costs(ask.candidate, ask.rows, teacher=taught)
+        rows, times = self._reuse.new(ask.candidate, ask.rows, taught, ask.rollout)
+        self._rows_run += rows
         lm = (self.settings.teacher_lm if taught else None) or self.settings.lm
-        self._spend(lm, cost.at(self.rates.calls), new, work)
+        self._spend(lm, costs[self.rates.calls], times, work)
         rates = self.rates
         own = rates.seed if ask.candidate.id == self._seed_id else rates.other
         rate = rates.solved if ask.trace else own
-        draw, likes = self._rng.random, cycle(cost.outcomes)
+        draw, likes = self._rng.random, cycle(known)
         # Built by position: a large table has millions of these.
         outcomes = [
             Outcome(row, float(draw() < rate), o.prediction, o.feedback, None, o.usage, o.seconds, o.trace)
@@ -463,24 +446,16 @@ class Simulation:
     def _spend(
         self,
         lm: BaseLM | None,
-        cost: tuple[float, float, float, float],
+        cost: _Cost,
         times: float,
         work: list[tuple[float, float]],
     ) -> None:
         if not times:
             return
         calls, input_tokens, output_tokens, usd = cost
-        self.totals.calls += calls * times
-        self.totals.tokens += (input_tokens + output_tokens) * times
-        self.totals.usd += usd * times
+        self.totals += Amount(calls * times, (input_tokens + output_tokens) * times, usd * times)
         chain = calls * self._latency(lm, output_tokens / max(calls, 1e-9))
         work.append((chain, chain * times))
-
-    def _elapsed(self, work: list[tuple[float, float]]) -> float:
-        if not work:
-            return 0.0
-        slots = 1 if self._quick(self.settings.lm) else self.settings.concurrency
-        return max(max(chain for chain, _ in work), sum(total for _, total in work) / slots)
 
     def _latency(self, lm: BaseLM | None, output_tokens: float) -> float:
         if self.latency is not None:
@@ -511,11 +486,6 @@ class Range:
     low: float
     typical: float
     high: float
-
-    @property
-    def exact(self) -> bool:
-        """Whether least and most are the same."""
-        return self.low == self.high
 
 
 @dataclass(frozen=True, slots=True)
@@ -550,17 +520,17 @@ def estimate(
     `baseline_rows` are scored with the starting prompt before the search and with the best one after it
     (rows that the search scored are free), `test_rows` with both. `latency` is the seconds of one call, if measured.
     """
-    renderer = Renderer(settings)
+    renderer = _Renderer(settings)
 
-    def simulate(rates: Rates, budget: Budget, ceiling: float) -> Totals:
-        simulation = Simulation(settings, renderer, rates, latency)
+    def simulate(rates: Rates, budget: Budget, ceiling: float) -> Amount:
+        simulation = _Simulation(settings, renderer, rates, latency)
         return loop.run(simulation.run(make, budget, tuple(baseline_rows), tuple(test_rows), ceiling))
 
     budget = settings.budget
     # Calls beyond the budget are cut, and with a large table it would take long to count them.
     most = math.inf if budget.calls is None else float(budget.calls)
     totals = [simulate(r, budget, most) for r in (OPTIMISTIC, TYPICAL, PESSIMISTIC)]
-    limited = [_limited(t, settings) for t in totals]
+    limited = [_limited(t, budget) for t in totals]
     cut = ""
     if budget != Budget():
         free = simulate(TYPICAL, Budget(), most + FAR)
@@ -572,24 +542,23 @@ def estimate(
         tokens=_range([float(t.tokens) for t in limited]),
         usd=usd,
         seconds=_range([t.seconds for t in limited]),
-        exact=calls.exact,
+        exact=calls.low == calls.high,
         cut=cut,
     )
 
 
-def _limited(totals: Totals, settings: Settings) -> Totals:
-    b = settings.budget
-    limits = (
-        (b.calls, totals.calls),
-        (b.tokens, totals.tokens),
-        (b.usd, totals.usd),
-        (b.seconds, totals.seconds),
+def _limited(totals: Amount, budget: Budget) -> Amount:
+    """Return the totals, all lowered alike until the budget covers them, in whole calls."""
+    limits = [(limit, getattr(totals, name)) for name, limit in budget.model_dump(exclude_none=True).items()]
+    share = min((limit / used for limit, used in limits if used > limit), default=1.0)
+    if share == 1.0:
+        return totals
+    return Amount(
+        round(totals.calls * share), totals.tokens * share, totals.usd * share, totals.seconds * share
     )
-    share = min((limit / used for limit, used in limits if limit is not None and used > limit), default=1.0)
-    return totals if share == 1.0 else totals.scaled(share)
 
 
-def _cut_sentence(free: Totals, limited: Totals, *, far: bool) -> str:
+def _cut_sentence(free: Amount, limited: Amount, *, far: bool) -> str:
     if limited.calls >= free.calls:
         return ""
     return (

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from engine.errors import EngineError
 from engine.records import Candidate, Evaluation, whole_trials
@@ -27,23 +26,11 @@ _T = TypeVar("_T")
 FIRST_PLACE = -1
 
 
-@dataclass(frozen=True, slots=True)
-class RaiseBudget:
-    """Request: let the run use more. A limit that is None stays as it is."""
+class Request(NamedTuple):
+    """A request: let the run use more (a limit that is None stays), or score this candidate too, and use it if it is best."""
 
     id: int
-    budget: Budget
-
-
-@dataclass(frozen=True, slots=True)
-class TryCandidate:
-    """Request: score this candidate too, and make it the result if it is the best."""
-
-    id: int
-    candidate: Candidate
-
-
-Request = RaiseBudget | TryCandidate
+    wish: Budget | Candidate
 
 
 class Requests(Protocol):
@@ -122,27 +109,24 @@ class RequestHandler:
         return None
 
     def _begin(self, batch: int) -> list[asyncio.Task[None]]:
+        requests = self._requests
+        if requests is None:
+            return []
         tries: list[asyncio.Task[None]] = []
-        if (requests := self._requests) is None:
-            return tries
         for request in requests.due(batch):
             requests.begin(request, batch)
-            if isinstance(request, RaiseBudget):
-                message, done = self._raise_budget(request)
-                requests.answer(request, message, done=done)
+            if isinstance(request.wish, Candidate):
+                tries.append(asyncio.create_task(self._answer_try(requests, request, request.wish)))
+            elif raised := self._ledger.extend(request.wish):
+                self._note(Note(f"You raised the budget: {raised}."))
+                requests.answer(request, f"the run may use {raised} now.", done=True)
             else:
-                tries.append(asyncio.create_task(self._answer_try(requests, request)))
+                refused = "a limit can only be raised, and one that the run does not have cannot be."
+                requests.answer(request, refused, done=False)
         return tries
 
-    def _raise_budget(self, request: RaiseBudget) -> tuple[str, bool]:
-        raised = self._ledger.extend(request.budget)
-        if not raised:
-            return "a limit can only be raised, and one that the run does not have cannot be.", False
-        self._note(Note(f"You raised the budget: {raised}."))
-        return f"the run may use {raised} now.", True
-
-    async def _answer_try(self, requests: Requests, request: TryCandidate) -> None:
-        message, done = await self._try_candidate(request.candidate)
+    async def _answer_try(self, requests: Requests, request: Request, candidate: Candidate) -> None:
+        message, done = await self._try_candidate(candidate)
         requests.answer(request, message, done=done)
 
     async def _try_candidate(self, candidate: Candidate) -> tuple[str, bool]:

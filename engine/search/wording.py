@@ -2,55 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.records import Candidate, whole_trials
+from engine.records import whole_trials
 from engine.text import counted
 
 if TYPE_CHECKING:
-    from engine.search.settings import Trial
+    from engine.search.settings import SearchResult
     from engine.search.verdict import Verdict
 
 
-@dataclass
-class Proposals:
-    """Number of texts that were asked for, and of those that are usable."""
-
-    asked: int = 0
-    received: int = 0
-
-    def count(self, asked: int, outputs: Sequence[Mapping[str, object]]) -> None:
-        """Count an answer; an empty text is not usable."""
-        self.asked += asked
-        self.received += sum(any(str(v).strip() for v in output.values()) for output in outputs)
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """A search's end: why it was cut short ("" if it was not), the candidate kept with its score, and the trials."""
-
-    cause: str
-    seed: Candidate
-    best: Candidate
-    score: float | None
-    trials: Sequence[Trial]
-
-
-def closing_message(message: str, end: Ending, proposals: Proposals) -> str:
+def closing_message(message: str, cause: str, end: SearchResult, asked: int, usable: int) -> str:
     """Return the message at the end of a search; its own `message` is used unless it was cut short or every row scored 0.
 
-    >>> start = Candidate({})
-    >>> closing_message("", Ending("", start, start, None, ()), Proposals())
-    'There was nothing to change: the starting prompt is kept.'
+    `cause` is why it was cut short ("" if it was not), `asked` and `usable` the number of texts asked for and received.
     """
-    if message and not end.cause and any(o.score > 0 for t in end.trials for o in t.evaluation.outcomes):
+    if message and not cause and any(o.score > 0 for e in end.evaluations for o in e.outcomes):
         return message
-    if end.cause:
-        cause = end.cause if end.cause.endswith((".", "!", "?")) else f"{end.cause}."
-        return f"{cause} {_kept_candidate(end)}"
-    obstacle = _obstacle(end, proposals)
+    if cause:
+        return f"{cause if cause.endswith(('.', '!', '?')) else f'{cause}.'} {_kept_candidate(end, cut=True)}"
+    obstacle = _obstacle(end, asked, usable)
     if not obstacle and not end.trials:
         if end.best.id == end.seed.id:
             return "There was nothing to change: the starting prompt is kept."
@@ -58,8 +29,8 @@ def closing_message(message: str, end: Ending, proposals: Proposals) -> str:
     return f"{obstacle} {_kept_candidate(end)}".strip()
 
 
-def _obstacle(end: Ending, proposals: Proposals) -> str:
-    outcomes = [o for t in end.trials for o in t.evaluation.outcomes]
+def _obstacle(end: SearchResult, asked: int, usable: int) -> str:
+    outcomes = [o for evaluation in end.evaluations for o in evaluation.outcomes]
     errors = [o.error for o in outcomes if o.error is not None]
     if outcomes and len(errors) == len(outcomes):
         return f"Every row failed, the first with: {errors[0]}"
@@ -69,15 +40,15 @@ def _obstacle(end: Ending, proposals: Proposals) -> str:
         return f"Every answer scored 0, so prompts could not be told apart: look at the metric.{first}"
     if outcomes and all(o.score >= 1 for o in outcomes):
         return "Every answer scored 100 %, so there was nothing to gain."
-    if proposals.asked and not proposals.received:
-        return f"The model that writes prompts gave nothing usable in {counted(proposals.asked, 'try', 'tries')}."
+    if asked and not usable:
+        return f"The model that writes prompts gave nothing usable in {counted(asked, 'try', 'tries')}."
     tried = {t.candidate.id for t in end.trials}
-    if proposals.received and tried <= {end.seed.id}:
+    if usable and tried <= {end.seed.id}:
         return "The model that writes prompts wrote nothing that was not there already."
     return ""
 
 
-def _kept_candidate(end: Ending) -> str:
+def _kept_candidate(end: SearchResult, *, cut: bool = False) -> str:
     whole = {name: trial.evaluation.score for name, trial in whole_trials(end.trials).items()}
     if end.best.id != end.seed.id:
         if end.score is None:
@@ -88,7 +59,7 @@ def _kept_candidate(end: Ending) -> str:
         return f"{what} scored {100 * end.score:.0f} % on validation rows{before}."
     if len(whole) > 1:
         return "Nothing that was tried scored better than the starting prompt, which is kept."
-    if end.cause and end.trials:
+    if cut and end.trials:
         return "The starting prompt is kept: no other was scored on all validation rows before."
     return "The starting prompt is kept."
 
