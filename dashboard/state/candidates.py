@@ -167,7 +167,7 @@ def compared(run: RunRow, candidate_id: str, best: str, *, home: str) -> Compare
         return None
     with reading.reading() as store:
         content = store.trials.candidate(run.id, candidate_id)
-    row = CandidateRow(entry.id, entry.number, content, entry.score, entry.rows, run.created_at)
+    row = CandidateRow(entry.id, entry.number, entry.score, entry.rows, content, run.created_at)
     best = best or str((run.result or {}).get("best_candidate", ""))
     name = _short(row, best, run if run.id != home else None)
     return ComparedCandidate(key_of(run.id, candidate_id), run, row, name, whole(run).get(candidate_id, {}))

@@ -19,7 +19,7 @@ from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate, Outcome
 from engine.runs.spec import ModelChoice, ProjectDraft, RunSpec
 from engine.store.connection import BUSY_SECONDS
-from engine.store.rows import CandidateRow, DatasetInfo, ProjectRow, RunRow, TrialRow, VersionRow
+from engine.store.rows import CandidateRow, DatasetRow, ProjectRow, RunRow, TrialRow, VersionRow
 from engine.store.store import FILE_NAME, Store
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def project_file(project: ProjectRow, files: Sequence[AttachedFile] = ()) -> byt
     return pack(project.name, draft, table, files)
 
 
-def datasets() -> list[DatasetInfo]:
+def datasets() -> list[DatasetRow]:
     """Return the stored files, the newest first."""
     with reading() as store:
         return store.datasets.all()

@@ -7,11 +7,10 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from types import TracebackType
 
 from pydantic import ValidationError
 
-from engine.errors import StoreError
+from engine.errors import NotFoundError, StoreError
 from engine.records import Candidate, Outcome, Usage
 from engine.search.budget import Budget
 from engine.search.events import (
@@ -27,7 +26,7 @@ from engine.search.events import (
 )
 from engine.search.requests import Request
 from engine.search.settings import Stop
-from engine.store.rows import BUDGET, CANDIDATE, NOT_DONE, Flags, RequestRow
+from engine.store.rows import BUDGET, CANDIDATE, NOT_DONE, RequestRow
 from engine.store.store import Store
 
 FLUSH_SECONDS = 0.15
@@ -70,17 +69,15 @@ class StoreRecorder:
                 self._finish(event)
             case CandidateFound():
                 self._store.trials.add_candidate(self._run_id, event.candidate)
-                self._store_event(event, {"candidate": event.candidate.id, "number": event.number})
+                self._add(event, candidate=event.candidate.id, number=event.number)
             case NewBest():
                 self._best = event.candidate.id
                 self._store.trials.mark_best(self._run_id, event.candidate.id)
-                self._store_event(event, {"candidate": event.candidate.id, "score": event.score})
+                self._add(event, candidate=event.candidate.id, score=event.score)
             case Proposed():
-                self._store_event(
-                    event, {"label": event.label, "asked": event.asked, "received": event.received}
-                )
+                self._add(event, label=event.label, asked=event.asked, received=event.received)
             case Note():
-                self._store_event(event, {"level": event.level})
+                self._add(event, level=event.level)
 
     def flush(self) -> None:
         """Write every row that is still waiting."""
@@ -98,9 +95,7 @@ class StoreRecorder:
         if event.outcome.error is not None:
             self._failures[event.trial] += 1
             if self._failures[event.trial] <= REPORTED_FAILURES:
-                self._store_event(
-                    event, {"trial": event.trial, "row": event.outcome.row, "number": event.outcome.number}
-                )
+                self._add(event, trial=event.trial, row=event.outcome.row, number=event.outcome.number)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
 
@@ -118,11 +113,9 @@ class StoreRecorder:
             )
             if found.candidate_id == self._best:
                 self._store.trials.mark_best(self._run_id, found.candidate_id)
-            self._store_event(
-                event, {"trial": event.trial, "candidate": found.candidate_id, "score": found.score}
-            )
+            self._add(event, trial=event.trial, candidate=found.candidate_id, score=found.score)
 
-    def _store_event(self, event: Event, data: dict[str, object]) -> None:
+    def _add(self, event: Event, **data: object) -> None:
         self._store.events.add(self._run_id, event.kind, event.text, data)
 
 
@@ -183,7 +176,7 @@ _log = logging.getLogger(__name__)
 
 
 class Watch:
-    """A run's heartbeat and flags, kept up by a thread while the `with` block runs.
+    """The search's `Control`: a run's heartbeat and flags, kept up by a thread while the `with` block runs.
 
     `taken_away` is called once, from the thread, when the run now belongs to another process or is
     deleted. `stop()` asks for a stop from inside the process (a signal). `requests` are those without an answer.
@@ -193,9 +186,8 @@ class Watch:
         self._store = store
         self._run_id, self._pid = run_id, pid
         self._taken_away = taken_away
-        self._flags = Flags()
-        self.requests: tuple[RequestRow, ...] = ()
-        self._stopped_here = False
+        self.stopping = self._pause_asked = self._paused = False
+        self.requests: Sequence[RequestRow] = ()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=f"watch-{run_id}", daemon=True)
 
@@ -203,69 +195,42 @@ class Watch:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join()
 
     def stop(self) -> None:
         """Ask the run to stop and keep the best so far."""
-        self._stopped_here = True
+        self.stopping = True
 
-    @property
-    def stopping(self) -> bool:
-        """Whether a stop was asked for."""
-        return self._stopped_here or self._flags.stop
-
-    @property
-    def pausing(self) -> bool:
-        """Whether a pause was asked for and no stop."""
-        return self._flags.pause and not self.stopping
+    async def checkpoint(self) -> None:
+        """Return at once, wait while a pause is asked for, or raise Stop when a stop is."""
+        if self._pause_asked and not self.stopping and not self._paused:
+            self._paused = True
+            self._store.runs.set_state(self._run_id, "paused", "Paused. Calls under way were finished first.")
+        while self._pause_asked and not self.stopping:
+            await asyncio.sleep(POLL_SECONDS / 4)
+        if self._paused:
+            self._paused = False
+            self._store.runs.set_state(self._run_id, "running")
+        if self.stopping:
+            raise Stop
 
     def _watch(self) -> None:
         beats, polls = HEARTBEAT_SECONDS / POLL_SECONDS, 0
         while not self._done.wait(POLL_SECONDS):
             try:
-                self._flags = self._store.runs.flags(self._run_id)
-                self.requests = tuple(self._store.requests.open(self._run_id))
+                run = self._store.runs.get(self._run_id)
+                self.stopping |= run.stop_requested
+                self._pause_asked = run.pause_requested
+                self.requests = self._store.requests.open(self._run_id)
                 polls += 1
                 if polls >= beats:
                     polls = 0
                     if not self._store.runs.heartbeat(self._run_id, self._pid):
-                        self._taken_away()
-                        return
+                        raise NotFoundError("The run has another process.")
+            except NotFoundError:
+                self._taken_away()
+                return
             except StoreError:
                 _log.warning("The run's flags could not be read; trying again.", exc_info=True)
-
-
-class StoreControl:
-    """The search's `Control`: waits while a pause is asked for, raises Stop when a stop is."""
-
-    def __init__(self, watch: Watch, store: Store, run_id: str) -> None:
-        self._watch = watch
-        self._store = store
-        self._run_id = run_id
-        self._paused = False
-
-    async def checkpoint(self) -> None:
-        """Return at once, wait while paused, or raise Stop."""
-        watch = self._watch
-        if watch.stopping:
-            self._go_on()
-            raise Stop
-        if not watch.pausing:
-            return
-        if not self._paused:
-            self._paused = True
-            self._store.runs.set_state(self._run_id, "paused", "Paused. Calls under way were finished first.")
-        while watch.pausing:
-            await asyncio.sleep(POLL_SECONDS / 4)
-        self._go_on()
-        if watch.stopping:
-            raise Stop
-
-    def _go_on(self) -> None:
-        if self._paused:
-            self._paused = False
-            self._store.runs.set_state(self._run_id, "running")

@@ -34,7 +34,7 @@ from engine.records import Evaluation
 from engine.runs.exports import export_run
 from engine.runs.prepare import Prepared, check_keys, prepare, with_budget_left
 from engine.runs.proof import prove
-from engine.runs.recorder import StoreControl, StoreRecorder, StoreRequests, Watch
+from engine.runs.recorder import StoreRecorder, StoreRequests, Watch
 from engine.runs.results import result_dict, summary, validation_score
 from engine.runs.spec import RunSpec
 from engine.search.driver import Driver
@@ -173,7 +173,7 @@ class _Job:
         for note in prepared.notes:
             store.events.add(run_id, "note", note, {"level": "info"})
         settings = with_budget_left(prepared.settings, self.run.seconds)
-        driver = Driver(settings, self.recorder, StoreControl(watch, store, run_id), requests)
+        driver = Driver(settings, self.recorder, watch, requests)
         silence = asyncio.create_task(
             report_silence(
                 lambda: driver.ledger.replies,

@@ -7,9 +7,7 @@ the only channel between them. It knows nothing of models, searches or pages.
     connection  one open database file: opening, locking, errors, JSON in and out
     migrations  the schema in numbered steps
     rows        the records that the parts hand out
-    projects    projects, datasets, settings
+    projects    projects, datasets, settings, feedback and grades, kept programs
     runs        runs and user requests
     trials      candidates, trials, outcomes, events
-    feedback    users' feedback and grades
-    versions    kept programs
 """

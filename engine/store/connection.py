@@ -10,17 +10,21 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import quote
 
 import orjson
 
-from engine.errors import StoreError, StoreLockedError, StoreTooNewError
+from engine.errors import NotFoundError, StoreError, StoreLockedError, StoreTooNewError
 from engine.store.migrations import SCHEMA_VERSION, migrate
 
 BUSY_SECONDS = 15.0
+
+_Record = TypeVar("_Record")
 
 
 class Connection:
@@ -128,24 +132,57 @@ class Connection:
                 db.execute("ROLLBACK")
             raise
 
+    def _run(self, sql: str, values: Sequence[object]) -> sqlite3.Cursor:
+        return self._db.execute(sql, [_stored(value) for value in values])
+
     def read(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         """Return the rows of a query."""
         with self._lock, self._clear_errors():
-            return self._db.execute(sql, values).fetchall()
+            return self._run(sql, values).fetchall()
+
+    def records(
+        self, kind: type[_Record], rest: str, values: Sequence[object] = (), *, leave_out: str = ""
+    ) -> list[_Record]:
+        """Return rows as records of a kind, whose fields are columns; `rest` is the query from its FROM on.
+
+        A field is read from JSON where it holds a dict or a tuple. `leave_out` is a field that keeps its default.
+        """
+        known: Any = kind
+        columns = [column for column in _columns(known) if column[0] != leave_out]
+        rows = self.read(f"SELECT {', '.join(name for name, _ in columns)} {rest}", values)
+        return [
+            kind(*(_read_as(shape, value) for (_, shape), value in zip(columns, row, strict=True)))
+            for row in rows
+        ]
+
+    def record(self, kind: type[_Record], missing: str, rest: str, values: Sequence[object]) -> _Record:
+        """Return the first row as a record. Raises NotFoundError with the message `missing`."""
+        for found in self.records(kind, rest, values):
+            return found
+        raise NotFoundError(missing)
 
     def write(self, sql: str, values: Sequence[object] = ()) -> int:
-        """Run one statement; return how many rows it changed."""
+        """Run one statement; return how many rows it changed. Mappings and lists become JSON."""
         with self._lock, self._clear_errors():
-            return self._db.execute(sql, values).rowcount
+            return self._run(sql, values).rowcount
 
     def write_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         """Run one statement for each row of values."""
         with self._lock, self._clear_errors():
             self._db.executemany(sql, rows)
 
-    def touch(self, run_id: str) -> None:
-        """Count a change of a run: pages read it again."""
-        self.write("UPDATE runs SET revision = revision + 1 WHERE id = ?", (run_id,))
+    def insert(self, table: str, values: Mapping[str, object], *, replace: bool = False) -> int:
+        """Add a row, in the place of one with the same key where `replace` says so; return its row id."""
+        verb = "INSERT OR REPLACE" if replace else "INSERT"
+        sql = f"{verb} INTO {table} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
+        with self._lock, self._clear_errors():
+            return self._run(sql, list(values.values())).lastrowid or 0
+
+    def update_run(self, run_id: str, **values: object) -> None:
+        """Set columns of a run, and count the change: pages read it again."""
+        changes = "".join(f"{name} = ?, " for name in values)
+        sql = f"UPDATE runs SET {changes}revision = revision + 1 WHERE id = ?"  # noqa: S608 - our own names
+        self.write(sql, (*values.values(), run_id))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -192,7 +229,14 @@ class Connection:
             ) from error
 
 
-def to_json(value: object) -> str:
+class StorePart:
+    """Base of the store's parts."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+
+def to_json(value: Any) -> str:
     r"""Return compact JSON.
 
     >>> to_json({"a": "\x00", 1: {2}})
@@ -204,26 +248,47 @@ def to_json(value: object) -> str:
         return json.dumps(value, default=_plain, skipkeys=True)
 
 
-def from_json(text: str | None, default: Any = None) -> Any:
-    """Read what `to_json` wrote; None gives the default."""
+def from_json(text: str | None) -> Any:
+    """Read what `to_json` wrote; None stays None."""
     if text is None:
-        return default
+        return None
     try:
         return orjson.loads(text)
     except ValueError:
         return json.loads(text)
 
 
-def clean_text(text: str) -> str:
-    """Return text that SQLite can hold: unpaired surrogates become the replacement character."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+@cache
+def _columns(kind: Any) -> list[tuple[str, object]]:
+    """Return the column of each of a record's fields, and the type that it is read as."""
+    hints = get_type_hints(kind)
+    found: list[tuple[str, object]] = []
+    for field in fields(kind):
+        shapes = [get_origin(one) or one for one in (hints[field.name], *get_args(hints[field.name]))]
+        shape = next((one for one in (bool, dict, tuple) if one in shapes), None)
+        found.append((str(field.metadata.get("column", field.name)), shape))
+    return found
 
 
-def _plain(value: object) -> Any:
+def _read_as(shape: object, value: Any) -> Any:
+    if shape is bool:
+        return bool(value)
+    if shape is None:
+        return value
+    return tuple(from_json(value)) if shape is tuple else from_json(value)
+
+
+def _stored(value: object) -> object:
+    """Return a value as SQLite can hold it; in a text unpaired surrogates become the replacement character."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+    return to_json(value) if isinstance(value, Mapping | list | tuple) else value
+
+
+def _plain(value: object) -> object:
+    """Return a value that JSON has no form for as one that it has."""
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, set | frozenset):
         return sorted(value, key=repr)
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    return str(value)
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else str(value)

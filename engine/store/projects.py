@@ -1,63 +1,50 @@
-"""Projects, datasets and settings in the store: what users make, as opposed to what runs write."""
+"""What users make, in the store: projects, datasets, settings, feedback on answers, kept programs."""
 
 from __future__ import annotations
 
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from engine.errors import NotFoundError
-from engine.store.connection import Connection, clean_text, from_json, to_json
-from engine.store.rows import DatasetInfo, DatasetRow, ProjectRow
-
-_DATASET_INFO = "id, name, hash, columns, rows, source, created_at"
+from engine.store.connection import StorePart, from_json, to_json
+from engine.store.rows import DatasetRow, FeedbackRow, ProjectRow, VersionRow
 
 
-class Projects:
+class Projects(StorePart):
     """Reading and writing projects."""
 
-    def __init__(self, db: Connection) -> None:
-        self._db = db
-
-    def create(self, name: str, draft: Mapping[str, object]) -> str:
+    def create(self, name: str, draft: Mapping[str, Any]) -> str:
         """Store a new project; return its id."""
         now, project_id = time.time(), new_id()
-        self._db.write(
-            "INSERT INTO projects (id, name, draft, created_at, updated_at) VALUES (?, ?, ?, ?, ?)",
-            (project_id, clean_text(name), to_json(draft), now, now),
-        )
+        values = {"id": project_id, "name": name, "draft": draft, "created_at": now, "updated_at": now}
+        self._db.insert("projects", values)
         return project_id
 
     def all(self) -> list[ProjectRow]:
         """Return all projects, the one changed last first."""
-        rows = self._db.read(
-            "SELECT id, name, draft, created_at, updated_at, archived FROM projects ORDER BY updated_at DESC, rowid DESC"
-        )
-        return [_project(row) for row in rows]
+        return self._db.records(ProjectRow, "FROM projects ORDER BY updated_at DESC, rowid DESC")
 
     def get(self, project_id: str) -> ProjectRow:
         """Return a project. Raises NotFoundError."""
-        rows = self._db.read(
-            "SELECT id, name, draft, created_at, updated_at, archived FROM projects WHERE id = ?",
-            (project_id,),
+        return self._db.record(
+            ProjectRow, _no_project(project_id), "FROM projects WHERE id = ?", (project_id,)
         )
-        if not rows:
-            raise NotFoundError(f"There is no project {project_id!r}. It may have been deleted.")
-        return _project(rows[0])
 
-    def save_draft(self, project_id: str, draft: Mapping[str, object], name: str | None = None) -> None:
+    def save_draft(self, project_id: str, draft: Mapping[str, Any], name: str | None = None) -> None:
         """Replace a project's draft, and its name where one is given. Raises NotFoundError."""
         changed = self._db.write(
             "UPDATE projects SET draft = ?, name = coalesce(?, name), updated_at = ? WHERE id = ?",
-            (to_json(draft), None if name is None else clean_text(name), time.time(), project_id),
+            (draft, name, time.time(), project_id),
         )
         if not changed:
-            raise NotFoundError(f"There is no project {project_id!r}. It may have been deleted.")
+            raise NotFoundError(_no_project(project_id))
 
     def set_archived(self, project_id: str, archived: bool = True) -> None:
         """Put a project away, or take it back. Nothing is deleted."""
-        self._db.write("UPDATE projects SET archived = ? WHERE id = ?", (int(archived), project_id))
+        self._db.write("UPDATE projects SET archived = ? WHERE id = ?", (archived, project_id))
 
     def delete(self, project_id: str) -> None:
         """Delete a project and everything its runs recorded. Datasets stay: others may use them."""
@@ -71,11 +58,8 @@ class Projects:
             self._db.write("DELETE FROM projects WHERE id = ?", (project_id,))
 
 
-class Datasets:
+class Datasets(StorePart):
     """Reading and writing datasets."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
 
     def add(
         self,
@@ -87,29 +71,30 @@ class Datasets:
         source: str = "",
     ) -> str:
         """Store a file's bytes as uploaded; return its id. The same bytes and name give the same id again."""
-        name = clean_text(name)
         known = self._db.read("SELECT id FROM datasets WHERE hash = ? AND name = ?", (content_hash, name))
         if known:
             return str(known[0][0])
         dataset_id = new_id()
-        self._db.write(
-            f"INSERT INTO datasets ({_DATASET_INFO}, content) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - fixed names
-            (dataset_id, name, content_hash, to_json(list(columns)), rows, source, time.time(), content),
-        )
+        values: dict[str, object] = {
+            "id": dataset_id,
+            "name": name,
+            "hash": content_hash,
+            "columns": list(columns),
+            "rows": rows,
+        }
+        values |= {"source": source, "created_at": time.time(), "content": content}
+        self._db.insert("datasets", values)
         return dataset_id
 
     def get(self, dataset_id: str) -> DatasetRow:
         """Return a dataset with its bytes. Raises NotFoundError."""
-        rows = self._db.read(f"SELECT {_DATASET_INFO}, content FROM datasets WHERE id = ?", (dataset_id,))  # noqa: S608 - our own columns
-        if not rows:
-            raise NotFoundError(f"There is no dataset {dataset_id!r}. Upload the file again.")
-        row_id, name, digest, columns, count, source, created, content = rows[0]
-        return DatasetRow(row_id, name, digest, tuple(from_json(columns)), count, source, created, content)
+        missing = f"There is no dataset {dataset_id!r}. Upload the file again."
+        return self._db.record(DatasetRow, missing, "FROM datasets WHERE id = ?", (dataset_id,))
 
-    def all(self) -> list[DatasetInfo]:
+    def all(self) -> list[DatasetRow]:
         """Return all datasets without their bytes, the newest first."""
-        rows = self._db.read(f"SELECT {_DATASET_INFO} FROM datasets ORDER BY created_at DESC, rowid DESC")  # noqa: S608 - our own columns
-        return [DatasetInfo(r[0], r[1], r[2], tuple(from_json(r[3])), *r[4:7]) for r in rows]
+        order = "FROM datasets ORDER BY created_at DESC, rowid DESC"
+        return self._db.records(DatasetRow, order, leave_out="content")
 
     def drop_unused(self, dataset_id: str) -> bool:
         """Delete a dataset that no project's draft and no run uses; return whether it was deleted."""
@@ -123,20 +108,108 @@ class Datasets:
         )
 
 
-class Settings:
+class Settings(StorePart):
     """Reading and writing settings."""
 
-    def __init__(self, db: Connection) -> None:
-        self._db = db
-
-    def get(self, key: str, default: object = None) -> Any:
+    def get(self, key: str, default: Any = None) -> Any:
         """Return a setting's JSON value, or the default."""
         rows = self._db.read("SELECT value FROM settings WHERE key = ?", (key,))
         return from_json(rows[0][0]) if rows else default
 
     def set(self, key: str, value: object) -> None:
         """Store a setting. Never a key or a password: those stay in the environment or the keyring."""
-        self._db.write("INSERT OR REPLACE INTO settings (key, value) VALUES (?, ?)", (key, to_json(value)))
+        self._db.insert("settings", {"key": key, "value": to_json(value)}, replace=True)
+
+
+class Feedback(StorePart):
+    """Reading and writing users' feedback on answers (thumbs with a reason), and their own grades to check a judge against."""
+
+    def save(self, project_id: str, dataset_id: str, feedback: FeedbackRow) -> None:
+        """Store feedback, in place of an earlier one on the same row and prompt; an empty one deletes it."""
+        if not feedback.thumbs and not feedback.reason.strip():
+            self.delete(project_id, dataset_id, feedback.row, feedback.candidate_id)
+            return
+        values = {"project_id": project_id, "dataset_id": dataset_id, **asdict(feedback)}
+        values |= {"reason": feedback.reason.strip(), "created_at": feedback.created_at or time.time()}
+        self._db.insert("feedback", values, replace=True)
+
+    def delete(self, project_id: str, dataset_id: str, row: int, candidate_id: str) -> None:
+        """Delete feedback; there may be none."""
+        self._db.write(
+            "DELETE FROM feedback WHERE project_id = ? AND dataset_id = ? AND row = ? AND candidate_id = ?",
+            (project_id, dataset_id, row, candidate_id),
+        )
+
+    def all(self, project_id: str, dataset_id: str) -> list[FeedbackRow]:
+        """Return a project's feedback on rows of a dataset, the oldest first."""
+        where = "FROM feedback WHERE project_id = ? AND dataset_id = ? ORDER BY created_at, row"
+        return self._db.records(FeedbackRow, where, (project_id, dataset_id))
+
+    def save_grade(
+        self, project_id: str, dataset_id: str, row: int, answer: str, grade: float | None
+    ) -> None:
+        """Store a user's grade (0 to 1) of one answer to a row; None takes it back."""
+        key = {"project_id": project_id, "dataset_id": dataset_id, "row": row, "answer": answer}
+        if grade is None:
+            where = " AND ".join(f"{name} = ?" for name in key)
+            self._db.write(f"DELETE FROM grades WHERE {where}", list(key.values()))  # noqa: S608 - fixed names
+            return
+        self._db.insert("grades", {**key, "grade": grade, "created_at": time.time()}, replace=True)
+
+    def grades(self, project_id: str, dataset_id: str) -> dict[tuple[int, str], float]:
+        """Return a user's grades by row and answer."""
+        rows = self._db.read(
+            "SELECT row, answer, grade FROM grades WHERE project_id = ? AND dataset_id = ? ORDER BY row",
+            (project_id, dataset_id),
+        )
+        return {(row, answer): grade for row, answer, grade in rows}
+
+
+class Versions(StorePart):
+    """Reading and writing kept programs, numbered from 1. A run is marked as in use with the version that came from it."""
+
+    def add(
+        self, project_id: str, run_id: str, candidate_id: str, content: dict[str, Any], note: str = ""
+    ) -> int:
+        """Keep a program; return its number. The same run's same candidate again gives the same number."""
+        with self._db.transaction():
+            known = self.all(project_id)
+            for version in known:
+                if (version.run_id, version.candidate_id) == (run_id, candidate_id):
+                    return version.number
+            number = 1 + max((version.number for version in known), default=0)
+            row = VersionRow(
+                project_id, number, run_id, candidate_id, content, note, in_use=False, created_at=time.time()
+            )
+            self._db.insert("versions", asdict(row))
+        return number
+
+    def all(self, project_id: str) -> list[VersionRow]:
+        """Return a project's versions, the newest first."""
+        return self._db.records(
+            VersionRow, "FROM versions WHERE project_id = ? ORDER BY number DESC", (project_id,)
+        )
+
+    def get(self, project_id: str, number: int) -> VersionRow:
+        """Return a version. Raises NotFoundError."""
+        missing = f"The project {project_id!r} has no version {number}."
+        where = "FROM versions WHERE project_id = ? AND number = ?"
+        return self._db.record(VersionRow, missing, where, (project_id, number))
+
+    def set_in_use(self, project_id: str, number: int | None) -> None:
+        """Mark one version as in use and no other (None: none); the run it came from bears the mark too.
+
+        Raises NotFoundError.
+        """
+        with self._db.transaction():
+            run_id = None if number is None else self.get(project_id, number).run_id
+            self._db.write(
+                "UPDATE versions SET in_use = (number IS ?) WHERE project_id = ?", (number, project_id)
+            )
+            for run in self._db.read(
+                "SELECT id FROM runs WHERE project_id = ? AND (in_use OR id IS ?)", (project_id, run_id)
+            ):
+                self._db.update_run(run[0], in_use=run[0] == run_id)
 
 
 def new_id() -> str:
@@ -144,5 +217,5 @@ def new_id() -> str:
     return secrets.token_hex(6)
 
 
-def _project(row: Sequence[Any]) -> ProjectRow:
-    return ProjectRow(row[0], row[1], from_json(row[2], {}), row[3], row[4], bool(row[5]))
+def _no_project(project_id: str) -> str:
+    return f"There is no project {project_id!r}. It may have been deleted."

@@ -5,7 +5,6 @@ Times are seconds since 1970 (UTC), as `time.time()` gives them. Money is US dol
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -41,8 +40,8 @@ class ProjectRow:
 
 
 @dataclass(frozen=True, slots=True)
-class DatasetInfo:
-    """A stored file, without its bytes. `rows` is how many it had when it was read."""
+class DatasetRow:
+    """A stored file, with its bytes as uploaded where it is read alone. `rows` is how many it had when it was read."""
 
     id: str
     name: str
@@ -51,21 +50,7 @@ class DatasetInfo:
     rows: int
     source: str
     created_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetRow(DatasetInfo):
-    """A stored file with its bytes as uploaded."""
-
     content: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Flags:
-    """What a run's process was asked to do."""
-
-    stop: bool = False
-    pause: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +80,8 @@ class RunRow:
     output_tokens: int
     cost: float | None
     seconds: float
-    stop_requested: bool
-    pause_requested: bool
+    stop_requested: bool = field(metadata={"column": "stop"})
+    pause_requested: bool = field(metadata={"column": "pause"})
     phase: str
     revision: int
     note: str = ""
@@ -150,28 +135,24 @@ class TrialRow:
 
 
 @dataclass(frozen=True, slots=True)
-class CandidateRow:
-    """A candidate in the order found (0 is the starting prompt).
+class CandidateEntry:
+    """A candidate without its content, in the order found (0 is the starting prompt).
 
     `score` is its mean on the most rows it was finished on outside the test rows; None before that.
     """
 
     id: str
     number: int
-    candidate: Candidate
     score: float | None
     rows: int
-    created_at: float
 
 
 @dataclass(frozen=True, slots=True)
-class CandidateEntry:
-    """A candidate without its content; `score` and `rows` as in `CandidateRow`."""
+class CandidateRow(CandidateEntry):
+    """A candidate with its content."""
 
-    id: str
-    number: int
-    score: float | None
-    rows: int
+    candidate: Candidate
+    created_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +163,7 @@ class EventRow:
     at: float
     kind: str
     text: str
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
 
 
 NOT_DONE = "Not done: "

@@ -5,84 +5,50 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
-from engine.errors import NotFoundError, RunError
+from engine.errors import RunError
 from engine.records import Usage
-from engine.store.connection import Connection, clean_text, from_json, to_json
+from engine.store.connection import StorePart, from_json
 from engine.store.projects import new_id
 from engine.store.rows import (
     BUDGET,
     LOST_AFTER,
     NEVER_STARTED_AFTER,
+    OVER,
     SILENT_AFTER,
-    Flags,
     RequestRow,
     RunRow,
     RunState,
 )
 
-_COLUMNS = (
-    "id, project_id, title, spec, state, message, pid, heartbeat_at, created_at, started_at, finished_at, "
-    "estimate, result, calls, cached, input_tokens, output_tokens, cost, seconds, stop, pause, phase, revision, note, in_use, tags"
-)
 
-_REQUEST_COLUMNS = "id, kind, content, created_at, answer"
-
-_FIELDS = [{"stop": "stop_requested", "pause": "pause_requested"}.get(c, c) for c in _COLUMNS.split(", ")]
-
-
-class Runs:
+class Runs(StorePart):
     """Reading and writing runs."""
 
-    def __init__(self, db: Connection) -> None:
-        self._db = db
-
     def create(
-        self,
-        project_id: str,
-        spec: Mapping[str, object],
-        title: str,
-        estimate: Mapping[str, object] | None = None,
+        self, project_id: str, spec: Mapping[str, Any], title: str, estimate: Mapping[str, Any] | None = None
     ) -> str:
         """Store a run, queued; return its id. A process started with that id claims it."""
         run_id = new_id()
-        self._db.write(
-            "INSERT INTO runs (id, project_id, title, spec, estimate, created_at) VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                run_id,
-                project_id,
-                clean_text(title),
-                to_json(spec),
-                to_json(estimate) if estimate else None,
-                time.time(),
-            ),
-        )
+        values = {"id": run_id, "project_id": project_id, "title": title, "spec": spec}
+        self._db.insert("runs", {**values, "estimate": estimate or None, "created_at": time.time()})
         return run_id
 
     def get(self, run_id: str) -> RunRow:
         """Return a run. Raises NotFoundError."""
-        rows = self._db.read(f"SELECT {_COLUMNS} FROM runs WHERE id = ?", (run_id,))  # noqa: S608 - fixed names
-        if not rows:
-            raise NotFoundError(f"There is no run {run_id!r}. It may have been deleted.")
-        return _run(rows[0])
+        missing = f"There is no run {run_id!r}. It may have been deleted."
+        return _as_it_is(self._db.record(RunRow, missing, "FROM runs WHERE id = ?", (run_id,)))
 
     def all(self, project_id: str | None = None) -> list[RunRow]:
         """Return runs, the newest first: a project's, or all."""
-        where, values = ("WHERE project_id = ?", (project_id,)) if project_id is not None else ("", ())
-        rows = self._db.read(
-            f"SELECT {_COLUMNS} FROM runs {where} ORDER BY created_at DESC, rowid DESC",  # noqa: S608 - fixed names
-            values,
-        )
-        return [_run(row) for row in rows]
+        where, values = ("", ()) if project_id is None else ("WHERE project_id = ?", (project_id,))
+        runs = self._db.records(RunRow, f"FROM runs {where} ORDER BY created_at DESC, rowid DESC", values)
+        return [_as_it_is(run) for run in runs]
 
-    def version(self, run_id: str | None = None) -> int:
-        """Return a number that grows with every change of a run (or of any run). Costs some 20 µs.
-
-        The heartbeat alone does not change it.
-        """
-        if run_id is None:
-            return int(self._db.read("SELECT coalesce(sum(revision + 1), 0) FROM runs")[0][0])
+    def version(self, run_id: str) -> int:
+        """Return a number that grows with every change of a run, but for its heartbeat. Costs some 20 µs."""
         rows = self._db.read("SELECT revision FROM runs WHERE id = ?", (run_id,))
         return int(rows[0][0]) if rows else -1
 
@@ -119,21 +85,16 @@ class Runs:
 
     def set_state(self, run_id: str, state: RunState, message: str = "") -> None:
         """Change a run's state and its message."""
-        over = state in ("finished", "stopped", "failed")
-        self._db.write(
-            "UPDATE runs SET state = ?, message = ?, finished_at = ?, revision = revision + 1 WHERE id = ?",
-            (state, clean_text(message), time.time() if over else None, run_id),
-        )
+        finished = time.time() if state in OVER else None
+        self._db.update_run(run_id, state=state, message=message, finished_at=finished)
 
     def set_phase(self, run_id: str, phase: str) -> None:
         """Store in a few words what the run is doing ("Scoring the starting prompt")."""
-        self._db.write(
-            "UPDATE runs SET phase = ?, revision = revision + 1 WHERE id = ?", (clean_text(phase), run_id)
-        )
+        self._db.update_run(run_id, phase=phase)
 
     def request_stop(self, run_id: str) -> None:
         """Ask the run's process to stop and keep the best so far. A run not yet started is stopped at once."""
-        self._db.write("UPDATE runs SET stop = 1, pause = 0, revision = revision + 1 WHERE id = ?", (run_id,))
+        self._db.update_run(run_id, stop=True, pause=False)
         self._db.write(
             "UPDATE runs SET state = 'stopped', message = 'Stopped before it started.', finished_at = ? "
             "WHERE id = ? AND state = 'queued' AND pid IS NULL",
@@ -142,11 +103,11 @@ class Runs:
 
     def request_pause(self, run_id: str) -> None:
         """Ask the run's process to pause."""
-        self._db.write("UPDATE runs SET pause = 1, revision = revision + 1 WHERE id = ?", (run_id,))
+        self._db.update_run(run_id, pause=True)
 
     def request_resume(self, run_id: str) -> None:
         """Take back a request to pause. (A run whose process ended is resumed by starting a new process.)"""
-        self._db.write("UPDATE runs SET pause = 0, revision = revision + 1 WHERE id = ?", (run_id,))
+        self._db.update_run(run_id, pause=False)
 
     def expect_process(self, run_id: str) -> None:
         """Mark a run that had ended as running again: its new process has been started, and must soon send a heartbeat."""
@@ -156,103 +117,71 @@ class Runs:
             (time.time(), run_id),
         )
 
-    def flags(self, run_id: str) -> Flags:
-        """Return what the run's process was asked to do."""
-        rows = self._db.read("SELECT stop, pause FROM runs WHERE id = ?", (run_id,))
-        if not rows:
-            return Flags(stop=True)  # deleted while it ran: nothing is left to work for
-        return Flags(bool(rows[0][0]), bool(rows[0][1]))
-
-    def save_result(self, run_id: str, result: Mapping[str, object]) -> None:
-        """Store what came out of a run (see `engine.runs.results`)."""
-        self._db.write(
-            "UPDATE runs SET result = ?, revision = revision + 1 WHERE id = ?", (to_json(result), run_id)
-        )
+    def save_result(self, run_id: str, result: Mapping[str, Any]) -> None:
+        """Store what came out of a run (see `engine.runs.worker`)."""
+        self._db.update_run(run_id, result=result)
 
     def set_meters(self, run_id: str, usage: Usage, seconds: float) -> None:
         """Store what a run has used so far: calls, tokens, money and working seconds."""
-        self._db.write(
-            "UPDATE runs SET calls = ?, cached = ?, input_tokens = ?, output_tokens = ?, cost = ?, seconds = ?, "
-            "revision = revision + 1 WHERE id = ?",
-            (
-                usage.calls,
-                usage.cached,
-                usage.input_tokens,
-                usage.output_tokens,
-                usage.cost,
-                seconds,
-                run_id,
-            ),
-        )
+        self._db.update_run(run_id, **asdict(usage), seconds=seconds)
 
     def set_note(self, run_id: str, note: str) -> None:
         """Keep the user's note on a run."""
-        self._db.write(
-            "UPDATE runs SET note = ?, revision = revision + 1 WHERE id = ?", (clean_text(note), run_id)
-        )
+        self._db.update_run(run_id, note=note)
 
     def set_tags(self, run_id: str, tags: Sequence[str]) -> None:
         """Give a run these tags instead of those it has; blank and repeated ones are left out."""
-        kept = list(dict.fromkeys(tidy for tag in tags if (tidy := clean_text(tag).strip())))
-        self._db.write(
-            "UPDATE runs SET tags = ?, revision = revision + 1 WHERE id = ?", (to_json(kept), run_id)
-        )
+        self._db.update_run(run_id, tags=list(dict.fromkeys(filter(None, map(str.strip, tags)))))
 
 
-class Requests:
+class Requests(StorePart):
     """Reading and writing what users ask of a running search, and its answers.
 
     A request that was begun carries the number of the search's batch, so that a run driven again from its start does
     the same in the same place.
     """
 
-    def __init__(self, db: Connection) -> None:
-        self._db = db
-
     def add(self, run_id: str, kind: str, content: Mapping[str, Any]) -> int:
         """Store a request for a run's process; return its id."""
         with self._db.transaction():
-            self._db.write(
-                "INSERT INTO requests (run_id, kind, content, created_at) VALUES (?, ?, ?, ?)",
-                (run_id, kind, to_json({"asked": dict(content)}), time.time()),
-            )
-            self._db.touch(run_id)
-            return int(self._db.read("SELECT last_insert_rowid()")[0][0])
+            self._db.update_run(run_id)
+            values = {"run_id": run_id, "kind": kind, "content": {"asked": content}}
+            return self._db.insert("requests", {**values, "created_at": time.time()})
 
     def all(self, run_id: str) -> list[RequestRow]:
         """Return a run's requests in the order asked."""
-        return self._list("run_id = ?", (run_id,))
+        rows = self._db.read(
+            "SELECT id, kind, content, created_at, answer FROM requests WHERE run_id = ? ORDER BY id",
+            (run_id,),
+        )
+        found = []
+        for number, kind, content, created_at, answer in rows:
+            stored = from_json(content)
+            asked = stored.get("asked", {})
+            found.append(RequestRow(number, kind, asked, created_at, answer, stored.get("batch")))
+        return found
 
     def open(self, run_id: str) -> list[RequestRow]:
         """Return the requests without an answer, in the order asked."""
-        return self._list("run_id = ? AND answer = ''", (run_id,))
+        return [row for row in self.all(run_id) if not row.answer]
 
     def begin(self, run_id: str, request_id: int, batch: int) -> None:
         """Note in which batch a request is carried out; the first time counts."""
         with self._db.transaction():
-            rows = self._db.read(
-                "SELECT content FROM requests WHERE id = ? AND run_id = ?", (request_id, run_id)
+            self._db.write(
+                "UPDATE requests SET content = json_set(content, '$.batch', ?) "
+                "WHERE id = ? AND run_id = ? AND json_extract(content, '$.batch') IS NULL",
+                (batch, request_id, run_id),
             )
-            content = from_json(rows[0][0]) if rows else {}
-            if rows and content.get("batch") is None:
-                self._db.write(
-                    "UPDATE requests SET content = ? WHERE id = ?",
-                    (to_json({**content, "batch": batch}), request_id),
-                )
-                self._db.touch(run_id)
+            self._db.update_run(run_id)
 
     def answer(self, run_id: str, request_id: int, answer: str) -> None:
         """Store the answer to a request; one that was not carried out starts with `NOT_DONE`."""
         with self._db.transaction():
             self._db.write(
-                "UPDATE requests SET answer = ? WHERE id = ? AND run_id = ?",
-                (clean_text(answer), request_id, run_id),
+                "UPDATE requests SET answer = ? WHERE id = ? AND run_id = ?", (answer, request_id, run_id)
             )
-            self._db.touch(run_id)
-
-    def _list(self, where: str, values: Sequence[object]) -> list[RequestRow]:
-        rows = self._db.read(f"SELECT {_REQUEST_COLUMNS} FROM requests WHERE {where} ORDER BY id", values)  # noqa: S608 - fixed names
-        return [_request(*row) for row in rows]
+            self._db.update_run(run_id)
 
 
 def process_lives(pid: int | None) -> bool:
@@ -282,32 +211,20 @@ def _is_lost(pid: int | None, silent: float) -> bool:
     return silent > SILENT_AFTER or (silent > LOST_AFTER and pid is not None and not process_lives(pid))
 
 
-def _run(row: Sequence[Any]) -> RunRow:
-    values: dict[str, Any] = dict(zip(_FIELDS, row, strict=True))
-    for name in ("spec", "estimate", "result"):
-        values[name] = from_json(values[name])
-    values["tags"] = tuple(from_json(values["tags"]))
-    for name in ("stop_requested", "pause_requested", "in_use"):
-        values[name] = bool(values[name])
-    now, state = time.time(), values["state"]
-    if state in ("running", "paused") and _is_lost(values["pid"], now - (values["heartbeat_at"] or 0)):
-        values["state"] = "lost"
-        process = f"process ({values['pid']})" if values["pid"] else "process"
-        values["message"] = (
-            f"Its {process} ended without a word. Go on with it: nothing that was paid for is lost."
-        )
-    elif state == "queued" and now - values["created_at"] > NEVER_STARTED_AFTER:
-        values["state"] = "lost"
-        values["message"] = "Its process never started. Go on with it, or look in the log."
-    return RunRow(**values)
+def _as_it_is(run: RunRow) -> RunRow:
+    """Return a run as lost where its process has gone silent or never started."""
+    now = time.time()
+    if run.state in ("running", "paused") and _is_lost(run.pid, now - (run.heartbeat_at or 0)):
+        process = f"process ({run.pid})" if run.pid else "process"
+        message = f"Its {process} ended without a word. Go on with it: nothing that was paid for is lost."
+    elif run.state == "queued" and now - run.created_at > NEVER_STARTED_AFTER:
+        message = "Its process never started. Go on with it, or look in the log."
+    else:
+        return run
+    return replace(run, state="lost", message=message)
 
 
-def _request(number: int, kind: str, content: str, created_at: float, answer: str) -> RequestRow:
-    stored = from_json(content, {})
-    return RequestRow(number, kind, stored.get("asked", {}), created_at, answer, stored.get("batch"))
-
-
-def budget_now(budget: Mapping[str, object], requests: Iterable[RequestRow]) -> dict[str, Any]:
+def budget_now(budget: Mapping[str, Any], requests: Iterable[RequestRow]) -> dict[str, Any]:
     """Return a run's limits as they are after the requests that were granted: calls, tokens, usd, seconds.
 
     >>> granted = RequestRow(1, "budget", {"budget": {"calls": 90}}, 0.0, "Done: 90 calls.", 2)

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 
 from engine.home import data_home
 from engine.store.connection import BUSY_SECONDS, Connection
-from engine.store.feedback import Feedback
-from engine.store.projects import Datasets, Projects, Settings
+from engine.store.projects import Datasets, Feedback, Projects, Settings, Versions
 from engine.store.runs import Requests, Runs
 from engine.store.trials import Events, Trials
-from engine.store.versions import Versions
 
 FILE_NAME = "tuneboard.db"
 
@@ -54,9 +51,7 @@ class Store:
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

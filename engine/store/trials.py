@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from typing import Any
 
 from engine.errors import NotFoundError
 from engine.records import Candidate, Outcome, Usage
-from engine.store.connection import Connection, clean_text, from_json, to_json
+from engine.store.connection import StorePart, from_json, to_json
 from engine.store.rows import CandidateEntry, CandidateRow, EventRow, TrialRow
 
 
-class Trials:
+class Trials(StorePart):
     """Reading and writing candidates, trials and outcomes."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
 
     def add_candidate(self, run_id: str, candidate: Candidate) -> int:
         """Store a candidate; return its number in the run (the number it had, if it is known)."""
@@ -30,11 +28,9 @@ class Trials:
             if known:
                 return int(known[0][0])
             number = int(self._db.read("SELECT count(*) FROM candidates WHERE run_id = ?", (run_id,))[0][0])
-            self._db.write(
-                "INSERT INTO candidates (run_id, id, number, content, created_at) VALUES (?, ?, ?, ?, ?)",
-                (run_id, candidate.id, number, to_json(candidate.as_dict()), time.time()),
-            )
-            self._db.touch(run_id)
+            values = {"run_id": run_id, "id": candidate.id, "number": number, "content": candidate.as_dict()}
+            self._db.insert("candidates", {**values, "created_at": time.time()})
+            self._db.update_run(run_id)
         return number
 
     def start(
@@ -43,12 +39,15 @@ class Trials:
         """Store a trial as running, with no rows yet; what an earlier process stored under its number goes."""
         with self._db.transaction():
             self._db.write("DELETE FROM outcomes WHERE run_id = ? AND trial = ?", (run_id, number))
-            self._db.write(
-                "INSERT OR REPLACE INTO trials (run_id, number, candidate_id, split, label, rows_total, started_at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (run_id, number, candidate_id, split, clean_text(label), rows_total, time.time()),
-            )
-            self._db.touch(run_id)
+            values: dict[str, object] = {
+                "run_id": run_id,
+                "number": number,
+                "candidate_id": candidate_id,
+                "split": split,
+            }
+            values |= {"label": label, "rows_total": rows_total, "started_at": time.time()}
+            self._db.insert("trials", values, replace=True)
+            self._db.update_run(run_id)
 
     def add_outcomes(self, run_id: str, trial: int, outcomes: Sequence[Outcome]) -> None:
         """Store rows of a trial as they come in, in any order; its score becomes the mean so far."""
@@ -62,7 +61,7 @@ class Trials:
                 "FROM outcomes WHERE run_id = ?1 AND trial = ?2) WHERE run_id = ?1 AND number = ?2",
                 (run_id, trial, sum(o.error is not None for o in outcomes)),
             )
-            self._db.touch(run_id)
+            self._db.update_run(run_id)
 
     def finish(
         self,
@@ -75,15 +74,14 @@ class Trials:
         state: str = "finished",
     ) -> None:
         """Close a trial. Without a score the mean of its rows stays. `state` is finished or stopped."""
-        u = usage or Usage()
-        meters = (u.calls, u.cached, u.input_tokens, u.output_tokens, u.cost, seconds)
+        meters = (*astuple(usage or Usage()), seconds)
         with self._db.transaction():
             self._db.write(
                 "UPDATE trials SET state = ?, score = coalesce(?, score), finished_at = ?, calls = ?, cached = ?, "
                 "input_tokens = ?, output_tokens = ?, cost = ?, seconds = ? WHERE run_id = ? AND number = ?",
                 (state, score, time.time(), *meters, run_id, number),
             )
-            self._db.touch(run_id)
+            self._db.update_run(run_id)
 
     def mark_best(self, run_id: str, candidate_id: str) -> None:
         """Mark the trials of the best candidate so far, and no others."""
@@ -91,7 +89,7 @@ class Trials:
             self._db.write(
                 "UPDATE trials SET is_best = (candidate_id = ?) WHERE run_id = ?", (candidate_id, run_id)
             )
-            self._db.touch(run_id)
+            self._db.update_run(run_id)
 
     def drop_before(self, run_id: str, started: float) -> None:
         """Delete trials that an earlier process recorded and this one never came to (started before that time)."""
@@ -99,7 +97,7 @@ class Trials:
             old = "(SELECT number FROM trials WHERE run_id = ?1 AND started_at < ?2)"
             self._db.write(f"DELETE FROM outcomes WHERE run_id = ?1 AND trial IN {old}", (run_id, started))  # noqa: S608 - our own text
             self._db.write("DELETE FROM trials WHERE run_id = ? AND started_at < ?", (run_id, started))
-            self._db.touch(run_id)
+            self._db.update_run(run_id)
 
     def all(self, run_id: str, first: int = 0) -> list[TrialRow]:
         """Return a run's trials by number, from `first` on."""
@@ -113,20 +111,23 @@ class Trials:
 
     def candidates(self, run_id: str) -> list[CandidateRow]:
         """Return a run's candidates in the order found."""
-        rows = self._db.read(
-            "SELECT id, number, content, created_at FROM candidates WHERE run_id = ? ORDER BY number",
-            (run_id,),
-        )
-        scores = self._candidate_scores(run_id)
+        rows = self._db.read("SELECT id, content, created_at FROM candidates WHERE run_id = ?", (run_id,))
+        found = {row[0]: (Candidate.from_dict(from_json(row[1])), row[2]) for row in rows}
         return [
-            CandidateRow(r[0], r[1], Candidate.from_dict(from_json(r[2])), *scores.get(r[0], (None, 0)), r[3])
-            for r in rows
+            CandidateRow(c.id, c.number, c.score, c.rows, *found[c.id])
+            for c in self.candidate_index(run_id)
+            if c.id in found
         ]
 
     def candidate_index(self, run_id: str) -> list[CandidateEntry]:
         """Return a run's candidates without their content, in the order found: quick also for many thousands."""
         rows = self._db.read("SELECT id, number FROM candidates WHERE run_id = ? ORDER BY number", (run_id,))
-        scores = self._candidate_scores(run_id)
+        trials = self._db.read(
+            "SELECT candidate_id, score, rows_done FROM trials WHERE run_id = ? AND split <> 'test' "
+            "AND state = 'finished' ORDER BY split = 'validation', rows_done, number",
+            (run_id,),
+        )
+        scores = {r[0]: (r[1], r[2]) for r in trials}  # the last one wins: validation rows, the most of them
         return [CandidateEntry(r[0], r[1], *scores.get(r[0], (None, 0))) for r in rows]
 
     def parents(self, run_id: str, first: int = 0) -> dict[str, tuple[str, ...]]:
@@ -135,7 +136,7 @@ class Trials:
             "SELECT id, json_extract(content, '$.parents') FROM candidates WHERE run_id = ? AND number >= ? ORDER BY number",
             (run_id, first),
         )
-        return {row[0]: tuple(from_json(row[1], ())) for row in rows}
+        return {row[0]: tuple(from_json(row[1]) or ()) for row in rows}
 
     def candidate(self, run_id: str, candidate_id: str) -> Candidate:
         """Return one candidate of a run. Raises NotFoundError."""
@@ -184,30 +185,16 @@ class Trials:
         )
         return dict(rows)
 
-    def _candidate_scores(self, run_id: str) -> dict[str, tuple[float | None, int]]:
-        rows = self._db.read(
-            "SELECT candidate_id, score, rows_done FROM trials WHERE run_id = ? AND split <> 'test' "
-            "AND state = 'finished' ORDER BY split = 'validation', rows_done, number",
-            (run_id,),
-        )
-        return {r[0]: (r[1], r[2]) for r in rows}  # the last one wins: validation rows, the most of them
 
-
-class Events:
+class Events(StorePart):
     """Reading and writing what happened in a run."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
 
     def add(self, run_id: str, kind: str, text: str, data: Mapping[str, Any] | None = None) -> int:
         """Store that something happened; return its id, larger than any before."""
         with self._db.transaction():
-            self._db.write(
-                "INSERT INTO events (run_id, at, kind, text, data) VALUES (?, ?, ?, ?, ?)",
-                (run_id, time.time(), kind, clean_text(text), to_json(data or {})),
-            )
-            self._db.touch(run_id)
-            return int(self._db.read("SELECT last_insert_rowid()")[0][0])
+            self._db.update_run(run_id)
+            values = {"run_id": run_id, "at": time.time(), "kind": kind, "text": text, "data": data or {}}
+            return self._db.insert("events", values)
 
     def clear(self, run_id: str) -> None:
         """Delete a run's events: a process that drives it again from the start stores them again."""
@@ -215,8 +202,5 @@ class Events:
 
     def all(self, run_id: str, after: int = 0, latest: int = -1) -> list[EventRow]:
         """Return a run's events with an id above `after`, in order; with `latest`, only the last `latest` of them."""
-        rows = self._db.read(
-            "SELECT id, at, kind, text, data FROM events WHERE run_id = ? AND id > ? ORDER BY id DESC LIMIT ?",
-            (run_id, after, latest),
-        )
-        return [EventRow(r[0], r[1], r[2], r[3], from_json(r[4], {})) for r in reversed(rows)]
+        rest = "FROM events WHERE run_id = ? AND id > ? ORDER BY id DESC LIMIT ?"
+        return self._db.records(EventRow, rest, (run_id, after, latest))[::-1]

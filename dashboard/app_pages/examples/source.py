@@ -18,7 +18,7 @@ from dashboard.views.text import count, distinct, escape_markdown
 from engine.errors import EngineError
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.attachments import EXTENSIONS, attached_path, keep_file
-from engine.store.rows import DatasetInfo
+from engine.store.rows import DatasetRow
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset
@@ -215,7 +215,7 @@ def _files(now: Current) -> None:
         st.rerun()
 
 
-def _stored() -> list[DatasetInfo]:
+def _stored() -> list[DatasetRow]:
     """Return the files from before, without the versions that edits made of them."""
     return [d for d in reading.datasets() if d.source != examples.SOURCE]
 

@@ -66,13 +66,13 @@ def test_pause_resume_stop_are_flags_in_the_store(home, run_id):
         store.runs.claim(run_id, os.getpid())
     launching.pause(run_id)
     with Store.open(home) as store:
-        assert store.runs.flags(run_id).pause
+        assert store.runs.get(run_id).pause_requested
     launching.resume(run_id)
     with Store.open(home) as store:
-        assert not store.runs.flags(run_id).pause
+        assert not store.runs.get(run_id).pause_requested
     launching.stop(run_id)
     with Store.open(home) as store:
-        assert store.runs.flags(run_id).stop
+        assert store.runs.get(run_id).stop_requested
 
 
 def test_a_run_that_failed_is_going_on_as_soon_as_it_is_asked_to(home, run_id, monkeypatch, tmp_path):
