@@ -31,7 +31,7 @@ from engine.runs.spec import ModelChoice, ProjectDraft
 
 FIRST_PAGE = (
     *(f"dashboard.app_pages.home.{name}" for name in ("projects", "welcome")),
-    *("dashboard.components.wizard", "engine.registry", "engine.runs.parts", "engine.pipeline.check"),
+    *("dashboard.components.wizard", "engine.registry", "engine.runs.spec", "engine.pipeline.check"),
 )
 THRESHOLDS = (20_000, 20, 20)
 """Each redraw of a page makes thousands of objects: Python's own (700, 10, 10) would collect several times in each."""

@@ -115,7 +115,7 @@ def add_sample_file(file: str) -> str:
     import csv
     import hashlib
 
-    from engine.runs.samples import sample_bytes
+    from engine.runs.spec import sample_bytes
 
     # Not by the reader of uploads: it loads pandas, half a second of the very first page.
     content = sample_bytes(file)
@@ -127,7 +127,7 @@ def add_sample_file(file: str) -> str:
 
 def project_from_sample(sample: Sample) -> str:
     """Store a project that is ready to run, made from a sample; return its id."""
-    from engine.runs.samples import sample_draft
+    from engine.runs.spec import sample_draft
 
     return create_project(sample.title, sample_draft(sample, add_sample_file(sample.file)))
 

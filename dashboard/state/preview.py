@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from dashboard.state import child, models, reading
 from dashboard.state.examples import split_of
 from engine.records import Outcome, json_value
-from engine.runs.preview import PreviewRequest
+from engine.runs.playground import PreviewRequest
 from engine.runs.spec import ModelChoice, ProjectDraft
 
 TRIED = 10

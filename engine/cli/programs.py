@@ -20,9 +20,8 @@ from engine.home import data_home
 from engine.lm.client import make_lm
 from engine.records import Outcome
 from engine.runs.exports import export_again
-from engine.runs.parts import make_metric
 from engine.runs.prepare import usable_examples
-from engine.runs.spec import ModelChoice, Named
+from engine.runs.spec import ModelChoice, Named, make_metric
 from engine.store.store import Store
 
 

@@ -29,7 +29,7 @@ def run_demo(optimizer: str | None, sample: str | None) -> int:
     """Tune a sample with the offline model; return the exit code. Raises UnknownNameError."""
     from engine.pipeline.templates import SAMPLES, get_sample
     from engine.registry import get_optimizer
-    from engine.runs.samples import sample_bytes, sample_draft
+    from engine.runs.spec import sample_bytes, sample_draft
 
     chosen = SAMPLES[0] if sample is None else get_sample(sample)
     content = sample_bytes(chosen.file)

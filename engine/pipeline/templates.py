@@ -1,7 +1,7 @@
 """The sample projects that are shipped: a task, its file of examples, a metric and a way to tune it.
 
 Their starting instructions are plain on purpose: the rows follow rules the instruction does not tell, so
-there is something to gain. It knows specs only; `engine.runs.samples` finds the files and makes projects.
+there is something to gain. It knows specs only; `engine.runs.spec` finds the files and makes projects.
 """
 
 from __future__ import annotations

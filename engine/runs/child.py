@@ -18,8 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from engine.errors import EngineError
 from engine.lm.choice import ModelChoice
 from engine.runs.new_rows import NewRowsRequest, write_rows
-from engine.runs.playground import PlaygroundRequest, answer_input
-from engine.runs.preview import PreviewRequest, answer_rows
+from engine.runs.playground import PlaygroundRequest, PreviewRequest, answer_input, answer_rows
 
 TaskName = Literal["playground", "preview", "new_rows", "connection"]
 Put = Callable[[Any], None]

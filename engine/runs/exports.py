@@ -1,19 +1,39 @@
-"""A run's program in files: every form of export in `home/exports/RUN_ID`, and the versions that a project keeps and uses."""
+"""A run's program in files: every form of export in `home/exports/RUN_ID`, its proof, and the versions that a project keeps.
+
+The proof that an export answers as the tuned prompt did: the written files are read again and scored on the test rows.
+Every answer comes from the kept answers to the same requests (or from a model that costs nothing), so that a
+single character of difference shows, and no call is paid for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import orjson
+
+from engine import evaluate, runtime
+from engine.adapters.chat import ChatAdapter
+from engine.adapters.values import format_value
 from engine.errors import EngineError, RunError
-from engine.export.formats import EXPORTS
-from engine.export.program import ProgramFile, program_file, to_text, write_text
-from engine.records import Candidate
+from engine.export.formats import EXPORTS, get_export
+from engine.export.program import ProgramFile, program_file, read_program, to_text, write_text
+from engine.records import Candidate, Evaluation
+from engine.runs.prepare import with_result
 from engine.runs.spec import RunSpec
 from engine.store.rows import RunRow, VersionRow
 from engine.store.store import Store
+
+if TYPE_CHECKING:
+    from engine.adapters.base import Adapter
+    from engine.lm.base import BaseLM, Reply, Request
+    from engine.modules.module import Module
+    from engine.runtime import Send
+    from engine.search.settings import Settings
 
 
 def export_run(
@@ -24,13 +44,7 @@ def export_run(
     The script is the one that needs no Tuneboard, where the program can be one. Raises RunError.
     """
     folder = home / "exports" / run.id
-    content = program_file(
-        spec.pipeline,
-        candidate,
-        model=spec.model.model_dump(),
-        adapter=spec.adapter,
-        metadata=metadata(run, spec, result),
-    )
+    content = _program(run, spec, candidate, result)
     try:
         for form in EXPORTS:
             if form.on_demand:
@@ -61,17 +75,19 @@ def export_again(home: Path, store: Store, run_id: str, candidate_id: str | None
 
     Raises NotFoundError for an unknown run or candidate, RunError when the run has no result yet.
     """
-    run = store.runs.get(run_id)
-    wanted = candidate_id or (run.result or {}).get("best_candidate")
-    if wanted is None:
-        raise RunError(f"The run {run_id!r} has no result yet ({run.state}). Wait for its end, or resume it.")
-    spec = RunSpec.model_validate(run.spec)
-    return export_run(home, run, spec, store.trials.candidate(run_id, wanted), run.result or {})
+    run, candidate = _tuned(store, run_id, candidate_id)
+    return export_run(home, run, RunSpec.model_validate(run.spec), candidate, run.result or {})
 
 
-def metadata(run: RunRow, spec: RunSpec, result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the origin that a program file states: title, run, time, optimizer, metric, scores, verdict."""
-    return {
+def _tuned(store: Store, run_id: str, candidate_id: str | None) -> tuple[RunRow, Candidate]:
+    """Return a run and one of its candidates, the best where none is named. Raises NotFoundError, RunError."""
+    run = store.runs.get(run_id) if candidate_id else with_result(store, run_id)
+    return run, store.trials.candidate(run_id, candidate_id or (run.result or {})["best_candidate"])
+
+
+def _program(run: RunRow, spec: RunSpec, candidate: Candidate, result: Mapping[str, Any]) -> ProgramFile:
+    """Return a candidate as a program file that states its origin: run, time, optimizer, metric, scores, verdict."""
+    about = {
         "title": run.title,
         "run": run.id,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -83,6 +99,9 @@ def metadata(run: RunRow, spec: RunSpec, result: Mapping[str, Any]) -> dict[str,
             result[part]["sentence"] for part in ("verdict", "whole_set") if result.get(part)
         ),
     }
+    return program_file(
+        spec.pipeline, candidate, model=spec.model.model_dump(), adapter=spec.adapter, metadata=about
+    )
 
 
 def program_path(home: Path, project_id: str) -> Path:
@@ -99,19 +118,9 @@ def keep_version(store: Store, run_id: str, candidate_id: str | None = None, not
 
     Keeping the same one again returns the version there is. Raises NotFoundError, or RunError when the run has no result.
     """
-    run = store.runs.get(run_id)
-    wanted = candidate_id or (run.result or {}).get("best_candidate")
-    if wanted is None:
-        raise RunError(f"The run {run_id!r} has no result yet ({run.state}). Wait for its end, or resume it.")
-    spec = RunSpec.model_validate(run.spec)
-    content = program_file(
-        spec.pipeline,
-        store.trials.candidate(run_id, wanted),
-        model=spec.model.model_dump(),
-        adapter=spec.adapter,
-        metadata=metadata(run, spec, run.result or {}),
-    )
-    number = store.versions.add(run.project_id, run_id, wanted, content.model_dump(mode="json"), note)
+    run, candidate = _tuned(store, run_id, candidate_id)
+    content = _program(run, RunSpec.model_validate(run.spec), candidate, run.result or {})
+    number = store.versions.add(run.project_id, run_id, candidate.id, content.model_dump(mode="json"), note)
     return store.versions.get(run.project_id, number)
 
 
@@ -134,3 +143,142 @@ def use_none(home: Path, store: Store, project_id: str) -> None:
     """Take the program that is in use out of use; its versions stay."""
     store.versions.set_in_use(project_id, None)
     program_path(home, project_id).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What came of scoring one exported file again.
+
+    `note` gives the reason why a file may not be able to score the same ("": none).
+    `same` of `rows` test rows scored exactly as in the run's own test; `unknown` rows asked something whose answer is
+    not kept, so they could not be checked without paying. `score` is the mean over the rows that could, 0 to 1.
+    """
+
+    file: str
+    rows: int
+    same: int
+    unknown: int
+    score: float | None
+    note: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether every row scored the same."""
+        return self.rows > 0 and self.same == self.rows
+
+    @property
+    def sentence(self) -> str:
+        """The result in words.
+
+        >>> Proof("program.json", 60, 60, 0, 0.45).sentence
+        'program.json was read again and scored on the same 60 test rows: 45.0 %, every row as before.'
+        """
+        if not self.rows:
+            return f"{self.file} could not be checked: the run has no tested rows."
+        if self.holds and self.score is not None:
+            return (
+                f"{self.file} was read again and scored on the same {self.rows} test rows: "
+                f"{100 * self.score:.1f} %, every row as before."
+            )
+        if self.unknown == self.rows:
+            return f"{self.file} was not checked: the answers of the test are not kept, and asking again would cost."
+        checked, other = self.rows - self.unknown, self.rows - self.unknown - self.same
+        left = f"; {self.unknown} could not be checked without paying" if self.unknown else ""
+        why = f" {self.note}" if self.note else ""
+        return (
+            f"{self.file}: {self.same} of {checked} test rows scored as before, {other} did not{left}.{why}"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON-ready values, the sentence and whether it holds with it."""
+        return {**asdict(self), "holds": self.holds, "sentence": self.sentence}
+
+
+async def prove(path: Path, settings: Settings, tested: Evaluation) -> list[Proof]:
+    """Score the program file at `path` and the messages file next to it on the rows of a test; pays for nothing.
+
+    Rows that failed in the test are left out. Raises ProgramFileError where the program file cannot be read.
+    """
+    program = read_program(path).build(lm=settings.lm)
+    proofs = [await _score(program, path.name, settings, tested)]
+    messages = path.with_name(get_export("messages_json").file_name)
+    if messages.exists():
+        templates = orjson.loads(messages.read_bytes())
+        proof = await _score(_from_messages(program, templates), messages.name, settings, tested)
+        nearest = any(step.nearest for step in program.predictors())
+        proofs.append(replace(proof, note=FIXED) if nearest else proof)
+    return proofs
+
+
+async def _score(program: Module, file: str, settings: Settings, tested: Evaluation) -> Proof:
+    expected = {o.row: o.score for o in tested.outcomes if o.error is None and o.row in settings.rows}
+    asked_anew: set[int] = set()
+
+    def note(outcome: Any) -> None:
+        if outcome.error is not None and NOT_KEPT in outcome.error:
+            asked_anew.add(outcome.row)
+
+    ambient = {"lm": settings.lm} if settings.lm is not None else {}  # what a judge asks
+    with runtime.context(middleware=(_kept_only,), trace=None, history=False, **ambient):
+        outcomes = await evaluate.run_rows(
+            program,
+            [(row, settings.rows[row]) for row in expected],
+            settings.metric,
+            limit=settings.concurrency,
+            on_outcome=note,
+        )
+    known = [o for o in outcomes if o.row not in asked_anew]
+    return Proof(
+        file,
+        rows=len(expected),
+        same=sum(abs(o.score - expected[o.row]) < SAME for o in known),
+        unknown=len(asked_anew),
+        score=sum(o.score for o in known) / len(known) if known else None,
+    )
+
+
+async def _kept_only(lm: BaseLM, request: Request, send: Send) -> Reply:  # noqa: ARG001 - nothing is sent
+    reply = await lm.recall(request)
+    if reply is None:
+        raise RunError(NOT_KEPT)
+    return reply
+
+
+def _from_messages(program: Module, templates: Mapping[str, Sequence[Mapping[str, Any]]]) -> Module:
+    """Return the program with each step asking with the messages of the file, instead of those it would render."""
+    made = program.deepcopy()
+    for path, step in made.named_predictors():
+        step.adapter = _filling(step.adapter or runtime.current().adapter or ChatAdapter(), templates[path])
+    return made
+
+
+def _filling(adapter: Adapter, template: Sequence[Mapping[str, Any]]) -> Adapter:
+    """Return an adapter like another whose messages are a template's, with the inputs in their `{name}` places."""
+    *before, last = (dict(message) for message in template)
+    kind = type(adapter)
+
+    def filled(
+        _self: Adapter,
+        signature: Any,
+        demos: Any,  # noqa: ARG001 - the demos stand in the template
+        inputs: Mapping[str, Any],
+    ) -> list[dict[str, Any]]:
+        names = "|".join(map(re.escape, signature.input_fields))
+        text = re.sub(
+            rf"\{{({names})\}}",
+            lambda found: format_value(inputs.get(found[1]), signature.annotation(found[1])),
+            str(last["content"]),
+        )
+        return [*map(dict, before), {**last, "content": text}]
+
+    made: Adapter = type(kind.__name__, (kind,), {"format": filled, "__doc__": kind.__doc__})()
+    vars(made).update(vars(adapter))  # its own settings, such as who reads a free answer
+    return made
+
+
+SAME = 1e-9
+FIXED = (
+    "The program shows each input the solved examples nearest to it; messages that are the same for every input "
+    "hold all of them. Use the program file or the script where it matters."
+)
+NOT_KEPT = "The answer to this request is not kept."

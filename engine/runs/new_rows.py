@@ -48,7 +48,7 @@ async def write_rows(request: NewRowsRequest) -> NewRows:
     from engine.lm.choice import is_offline
     from engine.lm.client import make_lm
     from engine.modules.predict import Predict
-    from engine.runs.parts import check_key, make_adapter
+    from engine.runs.spec import check_key, make_adapter
     from engine.runtime import context
     from engine.signature import InputField, OutputField, make_signature
 

@@ -1,11 +1,12 @@
-"""One input answered by a few prompts, side by side, outside any run.
+"""Answers outside any run: one input answered by a few prompts side by side, and a few rows answered before a run.
 
-A task of `engine.runs.child`: the request carries the task, the prompts and the input, and no store is known here.
+Tasks of `engine.runs.child`: a request carries the task, the prompts and the rows, and no store is known here.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,30 +16,43 @@ from pydantic import BaseModel, ConfigDict, Field
 from engine.errors import EngineError, RunError
 from engine.pipeline.spec import AdapterName, PipelineSpec
 from engine.records import Candidate, Example, Outcome, TraceStep, json_value
-from engine.runs.spec import ModelChoice, Named
+from engine.runs.spec import (
+    Frozen,
+    ModelChoice,
+    Named,
+    check_key,
+    check_model_keys,
+    judge_of,
+    make_adapter,
+    make_metric,
+)
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM, Reply, Request
+    from engine.metrics.base import Metric
     from engine.runtime import Send
     from engine.streaming import StreamResponse
 
 
-class PlaygroundRequest(BaseModel):
+class ModelRequest(Frozen):
+    """Base of what a page asks a model: the task, and the model and the adapter that do it."""
+
+    pipeline: PipelineSpec
+    model: ModelChoice = ModelChoice()
+    adapter: AdapterName = "chat"
+
+
+class PlaygroundRequest(ModelRequest):
     """An input and the prompts that answer it. `candidates` holds prompts as `Candidate.as_dict` writes them, by any name.
 
     With `expected` (output field -> value) and a metric the answers are scored too. `own_inputs` holds what only
     one prompt is given, by its name: the conversation it has had, which is its own.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    pipeline: PipelineSpec
     candidates: dict[str, dict[str, Any]] = Field(min_length=1)
     inputs: dict[str, Any]
     expected: dict[str, Any] = Field(default_factory=dict)
     metric: Named | None = None
-    model: ModelChoice = ModelChoice()
-    adapter: AdapterName = "chat"
     own_inputs: dict[str, dict[str, Any]] = Field(default_factory=dict)
     stream: bool = False
 
@@ -110,7 +124,6 @@ async def answer_input(request: PlaygroundRequest, put: Put | None = None) -> tu
     """
     from engine.lm.choice import is_offline
     from engine.lm.client import make_lm
-    from engine.runs.parts import check_model_keys, make_adapter
 
     check_model_keys(request.pipeline, request.model)
     examples = {
@@ -119,29 +132,20 @@ async def answer_input(request: PlaygroundRequest, put: Put | None = None) -> tu
         )
         for name in request.candidates
     }
-    lm, adapter = make_lm(request.model), make_adapter(request.adapter)
+    lm = make_lm(request.model)
     if is_offline(request.model):
         # Free and quick; else the first prompt's time would be that of loading the stand-in's words.
-        name, first = next(iter(request.candidates.items()))
-        await _answered(request, name, first, examples[name], (lm, adapter))
-    answers = [
-        _answered(request, name, candidate, examples[name], (lm, adapter), put)
-        for name, candidate in request.candidates.items()
-    ]
+        name = next(iter(request.candidates))
+        await _answered(request, name, examples[name], lm)
+    answers = [_answered(request, name, example, lm, put) for name, example in examples.items()]
     return tuple(await asyncio.gather(*answers))
 
 
 async def _answered(
-    request: PlaygroundRequest,
-    name: str,
-    candidate: Mapping[str, object],
-    example: Example,
-    asked: tuple[BaseLM, object],
-    put: Put | None = None,
+    request: PlaygroundRequest, name: str, example: Example, lm: BaseLM, put: Put | None = None
 ) -> PlaygroundAnswer:
     from engine.evaluate.rows import run_rows
     from engine.pipeline.build import build_program
-    from engine.runs.parts import make_metric
     from engine.runtime import context
     from engine.streaming import every_field
 
@@ -167,26 +171,18 @@ async def _answered(
         )
         return reply
 
-    program = build_program(request.pipeline).with_candidate(Candidate.from_dict(candidate))
-    scored = request.metric is not None and bool(request.expected)
-    metric: Any = (
-        make_metric(request.metric, request.model) if request.metric is not None and scored else _unscored
-    )
-    stream = None if put is None else every_field(program, _piece_writer(name, put))
-    with context(lm=asked[0], adapter=asked[1], middleware=(noted,), stream=stream):
-        (outcome,) = await run_rows(program, [(0, example)], metric, limit=1, trace=True)
-    return _answer(name, outcome, calls, scored=scored)
-
-
-def _piece_writer(name: str, put: Put) -> Callable[[StreamResponse], None]:
     def write(piece: StreamResponse) -> None:
-        if piece.chunk:
+        if put is not None and piece.chunk:
             put(Piece(name=name, step=piece.predict_name, field=piece.signature_field_name, text=piece.chunk))
 
-    return write
-
-
-def _answer(name: str, outcome: Outcome, calls: list[ModelCall], *, scored: bool) -> PlaygroundAnswer:
+    candidate = Candidate.from_dict(request.candidates[name])
+    program = build_program(request.pipeline).with_candidate(candidate)
+    metric: Any = _unscored
+    if scored := request.metric is not None and bool(request.expected):
+        metric = make_metric(request.metric, request.model)
+    stream = None if put is None else every_field(program, write)
+    with context(lm=lm, adapter=make_adapter(request.adapter), middleware=(noted,), stream=stream):
+        (outcome,) = await run_rows(program, [(0, example)], metric, limit=1, trace=True)
     return PlaygroundAnswer(
         name=name,
         answer=dict(outcome.prediction),
@@ -207,7 +203,6 @@ def example_of(
     pipeline: PipelineSpec, given_inputs: Mapping[str, object], expected: Mapping[str, object]
 ) -> Example:
     """Return an input and what is expected, typed by the task's fields. Raises RunError for what does not fit."""
-    from engine.adapters.values import parse_value
     from engine.runs.prepare import field_types
     from engine.types.textual import History
 
@@ -219,17 +214,103 @@ def example_of(
             given = []
         if given is None or given == "":
             raise RunError(f"Give a value for {name!r}: the prompt needs it.")
-        values[name] = _typed(name, given, annotation, parse_value)
+        values[name] = _typed(name, given, annotation)
     for name, annotation in outputs.items():
         if expected.get(name) not in (None, ""):
-            values[name] = _typed(name, expected[name], annotation, parse_value)
+            values[name] = _typed(name, expected[name], annotation)
     return Example(values).with_inputs(*inputs)
 
 
-def _typed(name: str, given: Any, annotation: Any, parse: Any) -> Any:
+def _typed(name: str, given: object, annotation: Any) -> object:
+    from engine.adapters.values import parse_value
+
     if annotation is str:
         return given if isinstance(given, str) else str(json_value(given))
     try:
-        return parse(given if isinstance(given, str) else orjson.dumps(given).decode(), annotation)
+        return parse_value(given if isinstance(given, str) else orjson.dumps(given).decode(), annotation)
     except (ValueError, TypeError, EngineError) as error:
         raise RunError(f"The value of {name!r} does not fit: {str(error).rstrip('.')}.") from error
+
+
+MOST_ROWS = 50
+AT_ONCE = 8
+
+
+class PreviewRequest(ModelRequest):
+    """The rows to answer and how to score them. `rows` is row id -> field -> value, right answers included.
+
+    Without `candidate` the task is answered as it is. Rows in `answers` (row id -> output -> value) are not
+    answered, only scored: that asks no model but a judge.
+    """
+
+    rows: dict[int, dict[str, Any]] = Field(min_length=1, max_length=MOST_ROWS)
+    metric: Named
+    candidate: dict[str, Any] | None = None
+    answers: dict[int, dict[str, Any]] = Field(default_factory=dict)
+
+
+async def answer_rows(request: PreviewRequest) -> tuple[Outcome, ...]:
+    """Answer and score the rows.
+
+    Raises an EngineError for a task or a metric that cannot be made, a value that does not fit its field, or a
+    missing key. A failing row is no error here: its outcome holds the message.
+    """
+    from engine.evaluate.rows import run_rows
+    from engine.lm.client import make_lm
+    from engine.pipeline.build import build_program
+    from engine.runtime import context
+
+    metric = make_metric(request.metric, request.model)
+    inputs = [f.name for f in request.pipeline.inputs]
+    rows = {
+        row: example_of(request.pipeline, {n: values.get(n) for n in inputs}, values)
+        for row, values in request.rows.items()
+    }
+    asked = [(row, example) for row, example in rows.items() if row not in request.answers]
+    if asked:
+        check_model_keys(request.pipeline, request.model)
+    if judge := judge_of(metric, request.model):
+        check_key(judge)
+    program = build_program(request.pipeline)
+    if request.candidate is not None:
+        program = program.with_candidate(Candidate.from_dict(request.candidate))
+    with context(lm=make_lm(request.model), adapter=make_adapter(request.adapter)):
+        outcomes = await run_rows(program, asked, metric, limit=AT_ONCE)
+        graded = await _graded(request, rows, metric)
+    found = {o.row: o for o in (*outcomes, *graded)}
+    return tuple(found[row] for row in rows)
+
+
+async def _graded(
+    request: PreviewRequest, rows: Mapping[int, Example], metric: Metric
+) -> tuple[Outcome, ...]:
+    """Return the outcomes of the rows whose answers are given."""
+    from engine.evaluate.rows import error_text
+    from engine.metrics.base import as_grade
+    from engine.prediction import Prediction
+
+    slots = asyncio.Semaphore(AT_ONCE)
+    outputs = [f.name for f in request.pipeline.outputs]
+
+    async def one(row: int) -> Outcome:
+        answer = request.answers[row]
+        async with slots:
+            try:
+                typed = example_of(request.pipeline, request.rows[row], answer)
+                said = Prediction.of({**answer, **{n: typed[n] for n in outputs if n in typed}})
+                grade = as_grade(await metric.acall(rows[row], said))
+            except Exception as error:  # noqa: BLE001 - a row that cannot be graded is that row's record
+                return Outcome(row, 0.0, answer, error=error_text(error))
+        return Outcome(row, grade.score, answer, grade.feedback)
+
+    return tuple(await asyncio.gather(*(one(row) for row in request.answers if row in rows)))
+
+
+def error_line(error: str) -> int | None:
+    """Return the line of the user's code that an error names last; None where it names none.
+
+    >>> error_line("Traceback: line 2, in score; line 5, in <module>. NameError"), error_line("No key.")
+    (5, None)
+    """
+    found = re.findall(r"\bline (\d+)", error)
+    return int(found[-1]) if found else None

@@ -5,21 +5,29 @@ Here a run that cannot work is refused with a message, before anything is paid f
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.dataset import Dataset, Split, UsableRows, read_dataset, split_rows, usable_rows
 from engine.dataset.table import FIRST_ROW
-from engine.errors import ConfigurationError, DatasetError, RunError
+from engine.errors import ConfigurationError, DatasetError, EngineError, RunError
 from engine.lm.client import make_lm
 from engine.pipeline.build import build_program
 from engine.pipeline.corpora import with_passages
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Example
 from engine.runs.attachments import parse_cell
-from engine.runs.parts import check_model_keys, judge_of, make_adapter, make_metric, make_optimizer
-from engine.runs.spec import Feedback, RunSpec
+from engine.runs.spec import (
+    Feedback,
+    RunSpec,
+    check_model_keys,
+    judge_of,
+    make_adapter,
+    make_metric,
+    make_optimizer,
+    unknown_field,
+)
 from engine.search.freeze import check_frozen
 from engine.search.settings import Settings, seed_of
 
@@ -27,6 +35,7 @@ if TYPE_CHECKING:
     from engine.modules.module import Module
     from engine.optimizers.base import Optimizer
     from engine.search.estimate import Estimate
+    from engine.store.rows import RunRow
     from engine.store.store import Store
 
 
@@ -56,7 +65,8 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
         spec.pipeline
     )  # a corpus that is gone or has changed is reported before anything is paid for
     metric = make_metric(spec.metric, spec.model)
-    _check_metric_field(spec)
+    if problem := unknown_field(spec.metric, spec.pipeline):
+        raise ConfigurationError(problem)
     optimizer = make_optimizer(spec.optimizer, metric)
     dataset = stored_dataset(store, spec)
     usable = without_rows(usable_examples(spec.pipeline, dataset, spec.mapping), spec.excluded)
@@ -89,7 +99,10 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
     )
     check_frozen(spec.frozen, seed_of(program), changes=optimizer.changes, who=spec.optimizer.name)
     check_budget(spec, program, split, settings.judge_calls)
-    return Prepared(spec, program, usable.examples, split, optimizer, settings, _notes(usable, split))
+    left_out = len({problem.row for problem in usable.problems})
+    rows = "1 row is" if left_out == 1 else f"{left_out:,} rows are"
+    notes = [f"{rows} left out because they cannot be used."] if left_out else []
+    return Prepared(spec, program, usable.examples, split, optimizer, settings, (*notes, *split.notes))
 
 
 def feedback_by_row(feedback: Sequence[Feedback]) -> dict[int, str]:
@@ -175,6 +188,28 @@ def stored_dataset(store: Store, spec: RunSpec) -> Dataset:
     return read_dataset(row.content, row.name)
 
 
+def with_result(store: Store, run_id: str) -> RunRow:
+    """Return a run that has a result. Raises NotFoundError, RunError."""
+    run = store.runs.get(run_id)
+    if not run.result or "verdict" not in run.result:
+        raise RunError(f"The run {run_id!r} has no result yet ({run.state}). Wait for its end, or resume it.")
+    return run
+
+
+def row_values(
+    spec: RunSpec, table: Callable[[], Dataset], rows: Iterable[int]
+) -> tuple[dict[int, int], Mapping[int, Example]]:
+    """Return the numbers of some rows as people count them, and their fields; no fields where the file is gone."""
+    wanted = list(rows)
+    try:
+        found = table()
+        inside = [row for row in wanted if 0 <= row < len(found)]
+        examples = usable_examples(spec.pipeline, found, spec.mapping, inside).examples
+    except EngineError:
+        return row_numbers(None, wanted), {}
+    return row_numbers(found, wanted), examples
+
+
 def estimate_run(store: Store, spec: RunSpec) -> Estimate:
     """Return what a run will take, by driving its search against a stand-in; no model is called.
 
@@ -189,27 +224,6 @@ def estimate_run(store: Store, spec: RunSpec) -> Estimate:
     )
 
 
-def with_budget_left(settings: Settings, seconds_before: float) -> Settings:
-    """Return the settings of a run that goes on: the working time it has used already counts."""
-    return replace(settings, seconds_before=seconds_before)
-
-
-def _check_metric_field(spec: RunSpec) -> None:
-    outputs = [f.name for f in spec.pipeline.outputs]
-    wanted = spec.metric.options.get("field")
-    if wanted and wanted not in outputs:
-        raise ConfigurationError(
-            f"The metric looks at the field {wanted!r}, which the task does not have as an output. "
-            f"Choose one of: {', '.join(outputs)}."
-        )
-
-
-def _notes(usable: UsableRows, split: Split) -> tuple[str, ...]:
-    left_out = len({problem.row for problem in usable.problems})
-    rows = "1 row is" if left_out == 1 else f"{left_out:,} rows are"
-    return (*([f"{rows} left out because they cannot be used."] if left_out else []), *split.notes)
-
-
 def _no_rows(dataset: Dataset, usable: UsableRows, excluded: Collection[int]) -> str:
     if excluded:
         return f"Every usable row of {dataset.name!r} is left out. Take some back, or add rows."
@@ -217,20 +231,3 @@ def _no_rows(dataset: Dataset, usable: UsableRows, excluded: Collection[int]) ->
         first = usable.problems[0]
         return f"No row of {dataset.name!r} can be used. Row {first.row}: {first.message}"
     return f"{dataset.name!r} has no rows. Add some, or choose another file."
-
-
-__all__ = [
-    "Prepared",
-    "check_budget",
-    "check_keys",
-    "estimate_run",
-    "feedback_by_row",
-    "field_types",
-    "prepare",
-    "reserved_calls",
-    "row_numbers",
-    "stored_dataset",
-    "usable_examples",
-    "with_budget_left",
-    "without_rows",
-]

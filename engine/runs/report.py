@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from engine.errors import EngineError, RunError, UnknownNameError
+from engine.errors import EngineError, UnknownNameError
 from engine.export.figures import dollars, duration
 from engine.export.report.charts import Dot
 from engine.export.report.page import Report, ReportPrompt, ReportRow, report_html
 from engine.export.tables import results_csv, results_json, results_xlsx
 from engine.records import Outcome
-from engine.runs.prepare import row_numbers, stored_dataset, usable_examples
+from engine.runs.prepare import row_values, stored_dataset, with_result
 from engine.runs.spec import ModelChoice, RunSpec
 from engine.store.rows import CandidateRow, RunRow, TrialRow
 from engine.store.store import Store
@@ -20,10 +20,8 @@ from engine.store.store import Store
 
 def run_report(store: Store, run_id: str) -> str:
     """Return a run's report as HTML text. Raises NotFoundError, or RunError when it has no result yet."""
-    run = store.runs.get(run_id)
-    result = run.result
-    if not result or "verdict" not in result:
-        raise RunError(f"The run {run_id!r} has no result yet ({run.state}). Wait for its end, or resume it.")
+    run = with_result(store, run_id)
+    result = run.result or {}
     spec = RunSpec.model_validate(run.spec)
     candidates = store.trials.candidates(run_id)
     best = result["best_candidate"]
@@ -60,10 +58,7 @@ def run_results(store: Store, run_id: str, form: str) -> bytes:
     """
     if form not in RESULTS:
         raise UnknownNameError("results format", form, RESULTS)
-    run = store.runs.get(run_id)
-    if not run.result or "verdict" not in run.result:
-        raise RunError(f"The run {run_id!r} has no result yet ({run.state}). Wait for its end, or resume it.")
-    return RESULTS[form](rows_of(store, run))
+    return RESULTS[form](rows_of(store, with_result(store, run_id)))
 
 
 def rows_of(store: Store, run: RunRow) -> tuple[ReportRow, ...]:
@@ -71,11 +66,13 @@ def rows_of(store: Store, run: RunRow) -> tuple[ReportRow, ...]:
     result = run.result or {}
     before = _tested(store, run.id, result.get("seed_candidate"))
     after = _tested(store, run.id, result.get("best_candidate"))
-    numbers, values, inputs, outputs = _values(store, run, sorted(before.keys() & after.keys()))
+    spec, shared = RunSpec.model_validate(run.spec), sorted(before.keys() & after.keys())
+    inputs, outputs = [f.name for f in spec.pipeline.inputs], [f.name for f in spec.pipeline.outputs]
+    numbers, values = row_values(spec, lambda: stored_dataset(store, spec), shared)
     rows: list[ReportRow] = []
-    for row in sorted(before.keys() & after.keys()):
+    for row in shared:
         first, second = before[row], after[row]
-        known = values.get(row, {})
+        known: Mapping[str, Any] = values.get(row, {})
         rows.append(
             ReportRow(
                 numbers[row] if first.number is None else first.number,
@@ -171,19 +168,6 @@ def _tested(store: Store, run_id: str, candidate: str | None) -> dict[int, Outco
         if t.split == "test" and t.state == "finished" and t.candidate_id == candidate
     ]
     return {o.row: o for o in store.trials.outcomes(run_id, tested[-1].number)} if tested else {}
-
-
-def _values(
-    store: Store, run: RunRow, rows: Sequence[int]
-) -> tuple[dict[int, int], Mapping[int, Mapping[str, Any]], list[str], list[str]]:
-    spec = RunSpec.model_validate(run.spec)
-    inputs, outputs = [f.name for f in spec.pipeline.inputs], [f.name for f in spec.pipeline.outputs]
-    try:
-        table = stored_dataset(store, spec)
-        found = usable_examples(spec.pipeline, table, spec.mapping, [r for r in rows if r < len(table)])
-    except EngineError:
-        return row_numbers(None, rows), {}, inputs, outputs
-    return row_numbers(table, rows), found.examples, inputs, outputs
 
 
 def _said(outcome: Outcome, outputs: Sequence[str]) -> dict[str, Any]:

@@ -9,15 +9,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from engine.errors import EngineError, PipelineError, RunError
+from engine.errors import (
+    ConfigurationError,
+    DatasetError,
+    EngineError,
+    MissingKeyError,
+    PipelineError,
+    RunError,
+)
 from engine.lm.choice import ModelChoice
 from engine.pipeline.spec import AdapterName, PipelineSpec
 from engine.search.budget import Budget
 from engine.search.freeze import Freeze
+
+if TYPE_CHECKING:
+    from engine.adapters.base import Adapter
+    from engine.metrics.base import Metric
+    from engine.optimizers.base import Optimizer
+    from engine.pipeline.templates import Sample
 
 __all__ = ["Feedback", "ModelChoice", "Named", "Problem", "ProjectDraft", "RunSpec", "SplitSpec", "Step"]
 
@@ -176,30 +190,28 @@ def _example_problems(draft: ProjectDraft, columns: Sequence[str] | None) -> lis
 
 
 def _metric_problems(draft: ProjectDraft) -> list[Problem]:
-    from engine.runs.parts import make_metric
 
     if draft.metric is None:
         return [Problem("metric", "Choose how an answer is scored.")]
     named = draft.metric
     sentence = _refused(lambda: make_metric(named, draft.model or ModelChoice()))
-    if sentence:
-        return [Problem("metric", sentence)]
-    field = named.options.get("field")
-    if field and draft.pipeline is not None:
-        outputs = [f.name for f in draft.pipeline.outputs]
-        if field not in outputs:
-            return [
-                Problem(
-                    "metric",
-                    f"The metric looks at the field {field!r}, which the task does not have as an output. "
-                    f"Choose one of: {', '.join(outputs)}.",
-                )
-            ]
-    return []
+    if not sentence and draft.pipeline is not None:
+        sentence = unknown_field(named, draft.pipeline)
+    return [Problem("metric", sentence)] if sentence else []
+
+
+def unknown_field(metric: Named, pipeline: PipelineSpec) -> str | None:
+    """Return a message where a metric looks at a field that is no output of the task."""
+    field, outputs = metric.options.get("field"), [f.name for f in pipeline.outputs]
+    if not field or field in outputs:
+        return None
+    return (
+        f"The metric looks at the field {field!r}, which the task does not have as an output. "
+        f"Choose one of: {', '.join(outputs)}."
+    )
 
 
 def _tune_problems(draft: ProjectDraft) -> list[Problem]:
-    from engine.runs.parts import make_optimizer
 
     if draft.optimizer is None:
         return [Problem("tune", "Choose how to tune: pick an optimizer.")]
@@ -212,7 +224,6 @@ def _frozen_problem(draft: ProjectDraft) -> str | None:
     """Return what is wrong with the frozen parts, where the task is clear enough to know."""
     from engine.pipeline.build import build_program
     from engine.pipeline.check import spec_problems
-    from engine.runs.parts import make_optimizer
     from engine.search.freeze import check_frozen
     from engine.search.settings import seed_of
 
@@ -233,3 +244,107 @@ def _refused(make: Callable[[], object]) -> str | None:
     except EngineError as error:
         return str(error)
     return None
+
+
+def make_metric(named: Named, model: ModelChoice) -> Metric:
+    """Return a metric, to score what `model` answers.
+
+    Raises UnknownNameError, and ConfigurationError for options that do not fit or a judge that cannot judge.
+    """
+    from engine.metrics.judge import check_judge
+    from engine.registry import get_metric
+
+    metric = get_metric(named.name)(**named.options)
+    if judge := judge_of(metric, model):
+        check_judge(judge.name)
+    return metric
+
+
+def judge_of(metric: Metric, model: ModelChoice) -> ModelChoice | None:
+    """Return the model that a metric asks: its own judge, else the model that answers; None where it asks none."""
+    if not metric.calls:
+        return None
+    own = getattr(metric.options, "judge", None)
+    return ModelChoice(name=own) if own else model
+
+
+def make_optimizer(named: Named, metric: object = None) -> Optimizer:
+    """Return an optimizer. Raises UnknownNameError, or ConfigurationError for options that do not fit."""
+    from engine.registry import get_optimizer
+
+    return get_optimizer(named.name).from_options(named.options, metric)
+
+
+def make_adapter(name: str) -> Adapter:
+    """Return an adapter by its short name. Raises UnknownNameError."""
+    from engine.registry import get_adapter
+
+    return get_adapter(name)()
+
+
+def check_key(choice: ModelChoice) -> None:
+    """Raise MissingKeyError, before anything is called, where a model needs a key and none can be found."""
+    from engine.lm.choice import find_route
+    from engine.lm.keys import key_for
+
+    route = find_route(choice.name, choice.base_url)
+    needed = bool(choice.key_env) or (
+        route.provider is not None
+        and route.provider.needs_key
+        and not route.custom
+        and route.protocol != "offline"
+    )
+    if not needed:
+        return
+    found = key_for(route, choice.key_env)
+    if found.key is None and (choice.key_env or (route.provider and route.provider.key_env)):
+        raise MissingKeyError(
+            f"The model {choice.name!r} needs an API key and there is none in the {found.where or 'environment'}. "
+            "Set it, or enter it on the Settings page."
+        )
+
+
+def check_model_keys(pipeline: PipelineSpec, *choices: ModelChoice | None) -> None:
+    """Raise MissingKeyError where one of these models, or one that is a step's own, needs a key and has none.
+
+    Raises ConfigurationError for a model's name or address that is none.
+    """
+    for choice in choices:
+        if choice is not None:
+            check_key(choice)
+    for step in pipeline.steps:
+        for choice in step.models:
+            try:
+                check_key(choice)
+            except MissingKeyError as error:
+                raise MissingKeyError(f"The step {step.name!r} asks its own model. {error}") from error
+            except ConfigurationError as error:
+                raise ConfigurationError(
+                    f"The step {step.name!r} cannot ask the model {choice.name!r}: {error}"
+                ) from error
+
+
+def sample_bytes(file: str) -> bytes:
+    """Return a sample file's content. Raises DatasetError when it is not installed.
+
+    >>> sample_bytes("support_tickets.csv")[:7]
+    b'message'
+    """
+    try:
+        return resources.files("sample_data").joinpath(file).read_bytes()
+    except (FileNotFoundError, ModuleNotFoundError):
+        raise DatasetError(f"The sample file {file!r} is missing. Install Tuneboard again.") from None
+
+
+def sample_draft(sample: Sample, dataset_id: str) -> ProjectDraft:
+    """Return the draft of a sample project whose file is stored as `dataset_id`."""
+    (metric, metric_options), (optimizer, optimizer_options) = sample.metric, sample.optimizer
+    return ProjectDraft(
+        pipeline=sample.pipeline,
+        dataset=dataset_id,
+        mapping=dict(sample.mapping),
+        metric=Named(name=metric, options=dict(metric_options)),
+        optimizer=Named(name=optimizer, options=dict(optimizer_options)),
+        budget=Budget.model_validate(dict(sample.budget)),
+        model=ModelChoice(),
+    )

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from engine.errors import EngineError, RunError
+from engine.errors import RunError
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate, Outcome, TraceStep, json_value
-from engine.runs.prepare import stored_dataset, usable_examples
+from engine.runs.prepare import row_values, stored_dataset, with_result
 from engine.runs.spec import RunSpec
 from engine.store.rows import RunRow
 from engine.store.store import Store
@@ -97,11 +97,9 @@ def training_file(store: Store, run_id: str) -> bytes:
 
     Raises NotFoundError, or RunError when there is no result yet or nothing was answered rightly.
     """
-    run = store.runs.get(run_id)
-    if not run.result or "best_candidate" not in run.result:
-        raise RunError(f"The run {run_id!r} has no result yet ({run.state}). Wait for its end, or resume it.")
+    run = with_result(store, run_id)
     spec = RunSpec.model_validate(run.spec)
-    candidate = store.trials.candidate(run_id, run.result["best_candidate"])
+    candidate = store.trials.candidate(run_id, (run.result or {})["best_candidate"])
     rows = right_rows(store, run)
     outcomes = {
         o.row: o
@@ -109,7 +107,7 @@ def training_file(store: Store, run_id: str) -> bytes:
         for o in store.trials.outcomes(run_id, trial)
         if rows.get(o.row) == trial
     }
-    values = _values(store, spec, sorted(outcomes))
+    _, values = row_values(spec, lambda: stored_dataset(store, spec), outcomes)
     lines = [
         orjson.dumps({"messages": messages})
         for messages in _calls(spec, candidate, values, [outcomes[row] for row in sorted(outcomes)])
@@ -143,14 +141,3 @@ def _calls(
             adapter = step.adapter or writer
             for messages, answer, _ in adapter.calls(signature, (), dict(call.inputs), dict(call.outputs)):
                 yield [*messages, {"role": "assistant", "content": answer}]
-
-
-def _values(store: Store, spec: RunSpec, rows: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
-    """Return the rows' fields; none where the file is gone, and then only stored traces are used."""
-    try:
-        table = stored_dataset(store, spec)
-        return usable_examples(
-            spec.pipeline, table, spec.mapping, [r for r in rows if r < len(table)]
-        ).examples
-    except EngineError:
-        return {}

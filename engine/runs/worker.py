@@ -3,6 +3,18 @@
 Everything it learns goes to the store as it happens, and nothing is kept elsewhere: killed at any moment
 and started again, it drives the search from its start, and every call that was paid for is answered
 from the cache. It knows no page and no terminal.
+
+What is kept of a run when it ends, its result, is a dict of JSON values:
+
+    verdict          kind, sentence, difference, low, high, rows, won, lost (see `engine.search.verdict`)
+    whole_set        where the metric has a number of the whole set of test rows: see `engine.metrics.whole_set`; else None
+    baseline, best   the starting prompt and the chosen one: candidate, validation and test (scores 0 to 1 or
+                     None), rows, failed, and per row on the test rows: seconds, tokens, cost
+    best_candidate, seed_candidate      their ids
+    stopped, reason  how the search ended: finished, budget, stopped or failed, and the sentence
+    usage, seconds   what the whole run took
+    export_path, script_path            the exported program and the script that runs it
+    proof            for each exported file that was scored again: see `engine.runs.exports.Proof`
 """
 
 from __future__ import annotations
@@ -13,11 +25,12 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import median_high
 from types import FrameType
 from typing import Any
 
@@ -30,15 +43,13 @@ from engine.lm.choice import is_offline
 from engine.lm.connection import check_connection
 from engine.metrics.whole_set import whole_set_figure
 from engine.pipeline.spec import PipelineSpec
-from engine.records import Evaluation
-from engine.runs.exports import export_run
-from engine.runs.prepare import Prepared, check_keys, prepare, with_budget_left
-from engine.runs.proof import prove
+from engine.records import Candidate, Evaluation, whole_trials
+from engine.runs.exports import export_run, prove
+from engine.runs.prepare import Prepared, check_keys, prepare
 from engine.runs.recorder import StoreRecorder, StoreRequests, Watch
-from engine.runs.results import result_dict, summary, validation_score
 from engine.runs.spec import RunSpec
 from engine.search.driver import Driver
-from engine.search.settings import SearchResult
+from engine.search.settings import SearchResult, Trial
 from engine.search.verdict import verdict
 from engine.store.rows import RunRow
 from engine.store.store import Store
@@ -172,7 +183,7 @@ class _Job:
             await check_step_models(prepared.spec.pipeline)
         for note in prepared.notes:
             store.events.add(run_id, "note", note, {"level": "info"})
-        settings = with_budget_left(prepared.settings, self.run.seconds)
+        settings = replace(prepared.settings, seconds_before=self.run.seconds)
         driver = Driver(settings, self.recorder, watch, requests)
         silence = asyncio.create_task(
             report_silence(
@@ -211,7 +222,8 @@ class _Job:
         search = await driver.search(prepared.optimizer.search, test_rows=len(split.test))
         if search.stopped == "failed" and driver.ledger.closing == "failed":
             raise RunError(search.reason)  # the model is gone: what was found is stored, a test is impossible
-        if search.stopped == "finished" and self._validated(driver, prepared, search) is None:
+        validated = validation_score(driver.trials, search.best, len(split.validation))
+        if search.stopped == "finished" and validated is None:
             store.runs.set_phase(run_id, "Scoring the result on all validation rows")
             await driver.score(search.best, split.validation, label="result")
         store.runs.set_phase(run_id, "Testing on rows the search never saw")
@@ -231,21 +243,21 @@ class _Job:
         proofs = await prove(Path(paths["export_path"]), driver.settings, after)
         self._conclude(search, {**result, **paths, "proof": [p.as_dict() for p in proofs]}, driver)
 
-    def _validated(self, driver: Driver, prepared: Prepared, search: SearchResult) -> float | None:
-        return validation_score(driver.trials, search.best, len(prepared.split.validation))
-
     def _result(
         self, driver: Driver, prepared: Prepared, search: SearchResult, before: Evaluation, after: Evaluation
     ) -> dict[str, Any]:
         rows = len(prepared.split.validation)
-        return result_dict(
-            search,
-            verdict(before, after),
-            baseline=summary(driver.seed, validation_score(driver.trials, driver.seed, rows), before),
-            best=summary(search.best, self._validated(driver, prepared, search), after),
-            usage=driver.ledger.spent,
-            seconds=driver.ledger.seconds,
-        )
+        return {
+            "verdict": verdict(before, after).as_dict(),
+            "baseline": summary(driver.seed, validation_score(driver.trials, driver.seed, rows), before),
+            "best": summary(search.best, validation_score(driver.trials, search.best, rows), after),
+            "best_candidate": search.best.id,
+            "seed_candidate": search.seed.id,
+            "stopped": search.stopped,
+            "reason": search.reason,
+            "usage": asdict(driver.ledger.spent),
+            "seconds": driver.ledger.seconds,
+        }
 
     def _conclude(self, search: SearchResult, result: Mapping[str, Any], driver: Driver) -> None:
         store, run_id = self.store, self.run.id
@@ -317,3 +329,26 @@ def _log_file(home: Path, run_id: str) -> Iterator[None]:
         logger.setLevel(level)
         logger.removeHandler(handler)
         handler.close()
+
+
+def summary(candidate: Candidate, validation: float | None, test: Evaluation) -> dict[str, Any]:
+    """Return one candidate's figures."""
+    done = [o for o in test.outcomes if o.error is None]
+    n = len(test.outcomes)
+    known = bool(done) and all(o.usage.cost is not None for o in done)
+    return {
+        "candidate": candidate.id,
+        "validation": validation,
+        "test": test.score if n else None,
+        "rows": n,
+        "failed": n - len(done),
+        "seconds_per_row": median_high([o.seconds for o in done]) if done else None,
+        "tokens_per_row": test.usage.tokens / n if n else None,
+        "cost_per_row": (test.usage.cost or 0.0) / n if known else None,
+    }
+
+
+def validation_score(trials: Iterable[Trial], candidate: Candidate, rows: int) -> float | None:
+    """Return a candidate's score on all the validation rows; None where it was not scored on all of them."""
+    trial = whole_trials(trials, rows=rows).get(candidate.id)
+    return None if trial is None else trial.evaluation.score

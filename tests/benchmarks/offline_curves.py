@@ -24,7 +24,7 @@ from engine.optimizers.mipro import ProposeInstructions
 from engine.pipeline.build import Pipeline, build_program
 from engine.pipeline.templates import SAMPLES, Sample
 from engine.registry import get_metric
-from engine.runs.samples import sample_bytes
+from engine.runs.spec import sample_bytes
 
 Fields = Mapping[str, str]
 LM, CHAT = OfflineLM(), ChatAdapter()

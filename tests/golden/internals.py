@@ -11,7 +11,7 @@ from engine.pipeline.build import build_program
 from engine.pipeline.templates import SAMPLES
 from engine.prediction import Prediction
 from engine.registry import ADAPTERS, MODULES, OPTIMIZERS, name_of
-from engine.runs.samples import sample_bytes
+from engine.runs.spec import sample_bytes
 from engine.search.contract import Keep, Propose, Score, relay
 from engine.search.driver import Driver
 from engine.store.store import FILE_NAME, Store

@@ -18,7 +18,7 @@ from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 from engine.metrics.python_code import PythonMetricOptions
 from engine.records import Outcome
-from engine.runs.preview import error_line
+from engine.runs.playground import error_line
 from engine.runs.spec import Named
 
 DEFAULT = str(PythonMetricOptions.model_fields["code"].default)

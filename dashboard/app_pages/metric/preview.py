@@ -19,7 +19,7 @@ from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
 from engine.records import Outcome
 from engine.registry import get_metric
-from engine.runs.preview import error_line
+from engine.runs.playground import error_line
 from engine.runs.spec import ModelChoice
 
 

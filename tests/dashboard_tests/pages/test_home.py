@@ -14,8 +14,7 @@ from dashboard.state import drafts, reading
 from dashboard.views.glossary import TERMS, explain
 from dashboard.views.wizard import KINDS, grouped, kinds_of, next_hint, steps
 from engine.pipeline.templates import SAMPLES
-from engine.runs.samples import sample_draft
-from engine.runs.spec import ProjectDraft
+from engine.runs.spec import ProjectDraft, sample_draft
 from engine.store.store import Store
 
 ROOT = Path(__file__).parents[3]

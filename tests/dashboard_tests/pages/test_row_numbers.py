@@ -12,7 +12,7 @@ from page_frame import open_page, said, stored_draft
 from dashboard.state import candidates, drafts, feedback, launching, reading
 from engine.dataset import read_dataset
 from engine.pipeline.templates import SAMPLES
-from engine.runs.samples import sample_bytes
+from engine.runs.spec import sample_bytes
 from engine.runs.worker import work
 from engine.store.store import Store
 

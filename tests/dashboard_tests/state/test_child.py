@@ -14,8 +14,7 @@ from dashboard.state.playground import answer_input
 from engine.errors import RunError
 from engine.pipeline.build import build_program
 from engine.runs.child import ConnectionRequest
-from engine.runs.playground import PlaygroundRequest
-from engine.runs.preview import PreviewRequest
+from engine.runs.playground import PlaygroundRequest, PreviewRequest
 from engine.runs.spec import ModelChoice, Named
 
 

@@ -11,7 +11,7 @@ from engine.dataset import read_dataset
 from engine.dataset.alike import odd_labels
 from engine.dataset.preflight import Table, preflight
 from engine.pipeline.templates import get_sample
-from engine.runs.samples import sample_bytes
+from engine.runs.spec import sample_bytes
 
 BASE = (
     ("the bill is wrong and i was charged twice by you", "billing"),

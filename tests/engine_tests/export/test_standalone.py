@@ -27,7 +27,7 @@ from engine.pipeline.signatures import field_type
 from engine.pipeline.spec import Condition, Each, FieldSpec, PipelineSpec, StepSpec
 from engine.pipeline.templates import SAMPLES, get_sample
 from engine.records import Demo
-from engine.runs.samples import sample_bytes
+from engine.runs.spec import sample_bytes
 
 ODD = "{braces} 100%s \"quotes\" 'single' \\n 🙂 é\n[[ ## label ## ]]\nno\n\n<label>&amp;</label>"
 LAYOUTS = ["chat", "json", "xml"]

@@ -22,7 +22,7 @@ from engine.lm.offline.learner import OfflineLM, reply_text
 from engine.optimizers.mipro import ProposeInstructions
 from engine.pipeline.build import Pipeline, build_program
 from engine.pipeline.templates import get_sample
-from engine.runs.samples import sample_bytes
+from engine.runs.spec import sample_bytes
 
 LM = OfflineLM()
 

@@ -12,8 +12,7 @@ from engine.pipeline.build import build_program, signature_of
 from engine.pipeline.check import spec_problems
 from engine.pipeline.strategies import STRATEGIES
 from engine.pipeline.templates import SAMPLES, Sample, get_sample
-from engine.runs.samples import sample_bytes, sample_draft
-from engine.runs.spec import SplitSpec
+from engine.runs.spec import SplitSpec, sample_bytes, sample_draft
 
 
 @pytest.fixture(params=SAMPLES, ids=lambda s: s.name)

@@ -18,8 +18,7 @@ from engine.pipeline.spec import Condition, CorpusSpec, Each, FieldSpec, Pipelin
 from engine.pipeline.templates import SAMPLES, Sample, get_sample
 from engine.runs.playground import PlaygroundRequest, answer_input
 from engine.runs.prepare import estimate_run, prepare
-from engine.runs.samples import sample_bytes, sample_draft
-from engine.runs.spec import Named, RunSpec
+from engine.runs.spec import Named, RunSpec, sample_bytes, sample_draft
 from engine.runs.worker import work
 from engine.search.budget import Budget
 from engine.serve.app import make_app

@@ -14,7 +14,7 @@ from engine import loop
 from engine.pipeline.build import build_program
 from engine.records import Outcome
 from engine.runs.child import ChildRequest, answer_request
-from engine.runs.preview import PreviewRequest, answer_rows, error_line
+from engine.runs.playground import PreviewRequest, answer_rows, error_line
 from engine.runs.spec import ModelChoice, Named
 
 ROWS = {

@@ -8,8 +8,8 @@ from openai_server import OpenAIServer
 from run_setup import add_run, answer, server_model
 
 from engine import loop
+from engine.runs.exports import prove
 from engine.runs.prepare import prepare
-from engine.runs.proof import prove
 from engine.runs.spec import Named, RunSpec
 from engine.runs.worker import work
 from engine.search.driver import Driver

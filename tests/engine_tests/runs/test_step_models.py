@@ -25,9 +25,8 @@ from engine.pipeline.build import build_program
 from engine.pipeline.check import spec_problems
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.runs.child import ChildRequest, answer_request
-from engine.runs.playground import PlaygroundRequest, answer_input
+from engine.runs.playground import PlaygroundRequest, PreviewRequest, answer_input, answer_rows
 from engine.runs.prepare import check_keys, estimate_run
-from engine.runs.preview import PreviewRequest, answer_rows
 from engine.runs.report import settings_of
 from engine.runs.spec import Named, ProjectDraft, RunSpec
 from engine.runs.worker import work
