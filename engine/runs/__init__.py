@@ -1,21 +1,16 @@
 """A run: what it is as data, and the process that carries it out.
 
-    spec         Setup, RunSpec and ProjectDraft: everything needed to do a run, and what a draft still lacks
-    parts        the metric, optimizer, model and adapter that a spec names
+    spec         Setup, RunSpec and ProjectDraft: everything needed to do a run, what a draft still lacks; the parts they name
     prepare      a spec and the store -> program, rows, split, settings; the estimate before a run
     worker       the process: claim, score the start, search, test, export, done; resumed by starting it again
     recorder     between the store and the search: events out; heartbeat, flags and user requests in
-    results      what is kept when a run ends
-    exports      the tuned program in the data folder; a project's versions of it, and the one in use
-    proof        the written exports scored again on the test rows
+    exports      the tuned program in the data folder, scored again; a project's versions of it, and the one in use
     training     a stored run -> the calls of its rows; a file to train a model's weights with
     report       a stored run -> its HTML report and its table of results
     child        the short-lived process that asks a model for a page; its tasks are
-    playground   one input answered by a few prompts, piece by piece where wished
-    preview      a few rows answered and scored before a run, or given answers scored again
+    playground   one input answered by a few prompts, piece by piece where wished; a few rows answered before a run
     new_rows     rows like the given ones, written by a model
     attachments  cells that name a picture or a PDF
-    samples      the sample projects' files
 
 It knows the store and the search, and nothing of pages or terminals. No API key passes through here:
 models look theirs up in the process's environment.

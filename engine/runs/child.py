@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, Literal, NamedTuple, TextIO
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from engine.errors import EngineError
 from engine.lm.choice import ModelChoice
 from engine.runs.new_rows import NewRowsRequest, write_rows
 from engine.runs.playground import PlaygroundRequest, PreviewRequest, answer_input, answer_rows
+from engine.runs.spec import Frozen
 
 TaskName = Literal["playground", "preview", "new_rows", "connection"]
 Put = Callable[[Any], None]
@@ -40,47 +41,39 @@ class ChildAnswer(BaseModel):
     final: bool = False
 
 
-class ConnectionRequest(BaseModel):
+class ConnectionRequest(Frozen):
     """The model to ask for one word, with a key that is not stored yet; `timeout` in seconds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: ModelChoice
     api_key: str | None = None
     timeout: float = 20.0
 
 
-class Task(NamedTuple):
-    """A task's request, and the function that carries it out; it may put parts of its result first."""
-
-    request: type[BaseModel]
-    carry_out: Callable[[Any, Put], Coroutine[Any, Any, Any]]
-
-
-async def _playground(request: PlaygroundRequest, put: Put) -> Any:
+async def _playground(request: PlaygroundRequest, put: Put) -> object:
     return await answer_input(request, put if request.stream else None)
 
 
-async def _preview(request: PreviewRequest, _put: Put) -> Any:
+async def _preview(request: PreviewRequest, _put: Put) -> object:
     return [outcome.to_json() for outcome in await answer_rows(request)]
 
 
-async def _new_rows(request: NewRowsRequest, _put: Put) -> Any:
+async def _new_rows(request: NewRowsRequest, _put: Put) -> object:
     return await write_rows(request)
 
 
-async def _connection(request: ConnectionRequest, _put: Put) -> Any:
+async def _connection(request: ConnectionRequest, _put: Put) -> object:
     from engine.lm.connection import check_connection
 
     return await check_connection(request.model, request.api_key, request.timeout)
 
 
-TASKS: dict[TaskName, Task] = {
-    "playground": Task(PlaygroundRequest, _playground),
-    "preview": Task(PreviewRequest, _preview),
-    "new_rows": Task(NewRowsRequest, _new_rows),
-    "connection": Task(ConnectionRequest, _connection),
+TASKS: dict[TaskName, tuple[type[BaseModel], Callable[[Any, Put], Coroutine[Any, Any, object]]]] = {
+    "playground": (PlaygroundRequest, _playground),
+    "preview": (PreviewRequest, _preview),
+    "new_rows": (NewRowsRequest, _new_rows),
+    "connection": (ConnectionRequest, _connection),
 }
+"""Task -> its request, and the function that carries it out; it may put parts of its result first."""
 
 
 def answer_request(text: bytes, put: Put = lambda _: None) -> ChildAnswer:
@@ -89,8 +82,8 @@ def answer_request(text: bytes, put: Put = lambda _: None) -> ChildAnswer:
 
     try:
         asked = ChildRequest.model_validate_json(text)
-        task = TASKS[asked.task]
-        content: object = loop.run(task.carry_out(task.request.model_validate(asked.content), put))
+        request, carry_out = TASKS[asked.task]
+        content: object = loop.run(carry_out(request.model_validate(asked.content), put))
         return ChildAnswer(content=content, final=True)
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
@@ -103,13 +96,12 @@ def answer_request(text: bytes, put: Put = lambda _: None) -> ChildAnswer:
 def main() -> None:
     """Answer the request on standard input."""
     out, sys.stdout = sys.stdout, sys.stderr  # libraries print too: the lines of `out` are answers alone
-    final = answer_request(sys.stdin.buffer.read(), lambda part: _write(out, ChildAnswer(content=part)))
-    _write(out, final)
 
+    def write(answer: ChildAnswer) -> None:
+        out.write(f"{answer.model_dump_json()}\n")
+        out.flush()
 
-def _write(out: TextIO, answer: ChildAnswer) -> None:
-    out.write(f"{answer.model_dump_json()}\n")
-    out.flush()
+    write(answer_request(sys.stdin.buffer.read(), lambda part: write(ChildAnswer(content=part))))
 
 
 if __name__ == "__main__":

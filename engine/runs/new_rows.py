@@ -7,29 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from engine.errors import EngineError, RunError
-from engine.pipeline.spec import AdapterName, FieldSpec, PipelineSpec
-from engine.runs.spec import ModelChoice
+from engine.pipeline.spec import FieldSpec
+from engine.runs.playground import ModelRequest
 
 MOST = 100
 A_CALL = 10
 SHOWN = 12
 LONGEST_SHOWN = 1500
+NO_NEW_ROWS = "The offline model answers from the rows it is shown and cannot make up new ones. Choose a real model on the Tune page."
 
 
-class NewRowsRequest(BaseModel):
+class NewRowsRequest(ModelRequest):
     """Rows wanted for a task: `count` of them, like the examples (field -> text), and a wish in plain words."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    pipeline: PipelineSpec
     examples: tuple[dict[str, str], ...] = Field(min_length=1)
     count: int = Field(default=10, ge=1, le=MOST)
     wish: str = ""
-    model: ModelChoice = ModelChoice()
-    adapter: AdapterName = "chat"
     seed: int = 0
 
 
@@ -53,9 +49,7 @@ async def write_rows(request: NewRowsRequest) -> NewRows:
     from engine.signature import InputField, OutputField, make_signature
 
     if is_offline(request.model):
-        raise RunError(
-            "The offline model answers from the rows it is shown and cannot make up new ones. Choose a real model on the Tune page."
-        )
+        raise RunError(NO_NEW_ROWS)
     check_key(request.model)
     program = Predict(
         make_signature(
@@ -71,6 +65,8 @@ async def write_rows(request: NewRowsRequest) -> NewRows:
         )
     )
     fields = (*request.pipeline.inputs, *request.pipeline.outputs)
+    instructions = (s.instructions for s in request.pipeline.steps if s.instructions.strip())
+    task = "\n".join(instructions) or "Give the answer to the inputs."
     kept: list[dict[str, str]] = []
     left_out: dict[str, int] = {}
     known = {_key(row, request.pipeline.inputs) for row in request.examples}
@@ -80,7 +76,7 @@ async def write_rows(request: NewRowsRequest) -> NewRows:
             if wanted <= 0:
                 break
             answer = await program.acall(
-                task=_task(request.pipeline),
+                task=task,
                 fields=[_described(f) for f in fields],
                 examples=_chosen(request.examples, request.seed + turn),
                 wish=request.wish.strip() or "Rows as varied as the real ones, with every answer among them.",
@@ -96,13 +92,6 @@ async def write_rows(request: NewRowsRequest) -> NewRows:
                     known.add(key)
                     kept.append(text)
     return NewRows(rows=tuple(kept), left_out=left_out)
-
-
-def _task(pipeline: PipelineSpec) -> str:
-    return (
-        "\n".join(s.instructions for s in pipeline.steps if s.instructions.strip())
-        or "Give the answer to the inputs."
-    )
 
 
 def _described(field: FieldSpec) -> str:
