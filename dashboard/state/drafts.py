@@ -61,17 +61,18 @@ def delete_project(project_id: str) -> None:
 
 def import_project(content: bytes) -> str:
     """Store the project in a file, with its examples and their files; return its id. Raises EngineError."""
-    from dashboard.state.project_file import keep, unpack
+    from dashboard.state.project_file import unpack
     from engine.dataset import read_dataset
+    from engine.runs.attachments import keep_file
 
     check()
     found = unpack(content)
     dataset = None
     if found.examples is not None:
-        name, table = found.examples
-        rows = read_dataset(table, name)
-        keep(found.files)
-        dataset = add_file(rows, table, "project file")
+        rows = read_dataset(found.examples.content, found.examples.name)
+        for file in found.files:
+            keep_file(file.name, file.content)
+        dataset = add_file(rows, found.examples.content, "project file")
     return create_project(found.name, found.draft.model_copy(update={"dataset": dataset}))
 
 

@@ -1,4 +1,4 @@
-"""Pictures, PDFs and sounds uploaded for rows, as part of a project's file: taken along, checked, kept again.
+"""A project as a file: its draft, its examples, and the pictures, PDFs and sounds uploaded for them.
 
 Only files of the data folder travel, under the names given there when they were uploaded, which begin with the hash
 of what is in them: a table that names another file of this machine takes nothing along, and a file from elsewhere
@@ -12,49 +12,99 @@ import binascii
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BeforeValidator, PlainSerializer, ValidationError, field_validator, model_validator
 
 from engine.errors import ConfigurationError, DatasetError, EngineError
 from engine.lm.choice import ModelChoice
 from engine.pipeline.spec import CorpusSpec, PipelineSpec
-from engine.runs.attachments import attached_path, keep_file, kept_name
-from engine.runs.spec import ProjectDraft
+from engine.runs.attachments import attached_path, kept_name
+from engine.runs.spec import Frozen, ProjectDraft
 from engine.store.rows import DatasetRow
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset
-    from engine.runs.spec import ProjectDraft
 
 
+FORMAT: Final = "tuneboard.project"
+MODELS = ("model", "prompt_model", "teacher_model")
 LARGEST: Final = 60 * 2**20
 """Bytes of pictures and other files that a project's file may carry."""
+
+LARGEST_CORPUS = 20_000_000
+"""Characters of texts to search that a project's file may carry."""
 
 _KEPT = r"[0-9a-f]{12}-[\w.-]{1,60}"
 _KINDS = {"Image", "PDF", "File", "Audio"}
 
 
-class AttachedFile(BaseModel):
-    """One file inside a project's file: its name in the data folder, its SHA-256 and its bytes as base64."""
+def _decoded(content: object) -> object:
+    try:
+        return base64.b64decode(content, validate=True) if isinstance(content, str) else content
+    except binascii.Error as error:
+        raise ConfigurationError(
+            "This project file is damaged: its examples or its files cannot be read."
+        ) from error
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+
+Base64 = Annotated[
+    bytes, BeforeValidator(_decoded), PlainSerializer(lambda data: base64.b64encode(data).decode())
+]
+"""Bytes, in JSON as base64."""
+
+
+class _Table(Frozen):
+    name: str
+    content: Base64
+
+
+class AttachedFile(Frozen):
+    """One file inside a project's file: its name in the data folder, its SHA-256 and its bytes."""
 
     name: str
     sha256: str
-    content: str
+    content: Base64
+
+    @model_validator(mode="after")
+    def _check(self) -> AttachedFile:
+        """Raise ConfigurationError for a file that is not what it says."""
+        if _hash(self.content) != self.sha256 or _plain(self.name, self.content) != self.name:
+            raise ConfigurationError(
+                f"This project file is damaged: its file {self.name[:80]!r} is not the one it was saved with."
+            )
+        return self
 
 
-class Attached(NamedTuple):
-    """Files a table names: those that travel, and the number of cells whose file stays on this machine."""
+class ProjectFile(Frozen):
+    """Content of a project's file: its draft, its table of examples, and the files that the table's rows name."""
 
-    files: tuple[AttachedFile, ...]
-    stay: int = 0
+    format: Literal["tuneboard.project"] = FORMAT
+    version: Literal[1, 2] = 1
+    name: str
+    draft: ProjectDraft
+    examples: _Table | None = None
+    files: tuple[AttachedFile, ...] = ()
+
+    @field_validator("files", mode="before")
+    @classmethod
+    def _check_size(cls, files: Any) -> Any:
+        """Raise ConfigurationError for files that are too large together; base64 takes four characters for three bytes."""
+        known = [f for f in files if isinstance(f, dict)] if isinstance(files, list) else []
+        if sum(len(str(f.get("content", ""))) * 3 // 4 for f in known) > LARGEST:
+            raise ConfigurationError(
+                f"The pictures and files in this project file have more than {LARGEST // 2**20} MB together. "
+                "Save the project with fewer of them."
+            )
+        return files
 
 
-def attached(draft: ProjectDraft, table: Dataset) -> Attached:
-    """Return the files that a project's rows name. Raises ConfigurationError where they are too large together."""
+def attached(draft: ProjectDraft, table: Dataset) -> tuple[tuple[AttachedFile, ...], int]:
+    """Return the files that travel with a project's rows, and the number of cells whose file stays on this machine.
+
+    Raises ConfigurationError where they are too large together.
+    """
     names = dict.fromkeys(cell for column in table.columns for cell in _kept(table, column))
     paths = [path for name in names if (path := attached_path(name)) is not None]
     size = sum(path.stat().st_size for path in paths)
@@ -64,43 +114,13 @@ def attached(draft: ProjectDraft, table: Dataset) -> Attached:
             f"{LARGEST // 2**20} MB. Use fewer or smaller files, or save the project without them."
         )
     files = [(path.name, path.read_bytes()) for path in paths]
-    return Attached(
-        tuple(
-            AttachedFile(name=name, sha256=_hash(content), content=base64.b64encode(content).decode())
-            for name, content in files
-            if kept_name(name, content) == name
-        ),
-        sum(1 for cell in _cells(draft, table) if cell not in names and attached_path(cell) is not None),
+    travel = tuple(
+        AttachedFile(name=name, sha256=_hash(content), content=content)
+        for name, content in files
+        if kept_name(name, content) == name
     )
-
-
-def checked(files: Sequence[AttachedFile]) -> tuple[tuple[str, bytes], ...]:
-    """Return the names and bytes of a project file's files. Raises ConfigurationError where one is not what it says."""
-    if sum(len(file.content) for file in files) > LARGEST * 4 // 3 + 4 * len(files):
-        raise ConfigurationError(
-            f"The pictures and files in this project file have more than {LARGEST // 2**20} MB together. "
-            "Save the project with fewer of them."
-        )
-    found = []
-    for file in files:
-        try:
-            content = base64.b64decode(file.content, validate=True)
-        except binascii.Error as error:
-            raise ConfigurationError(
-                f"This project file is damaged: its file {file.name[:80]!r} cannot be read."
-            ) from error
-        if _hash(content) != file.sha256 or _plain(file.name, content) != file.name:
-            raise ConfigurationError(
-                f"This project file is damaged: its file {file.name[:80]!r} is not the one it was saved with."
-            )
-        found.append((file.name, content))
-    return tuple(found)
-
-
-def keep(files: Sequence[tuple[str, bytes]]) -> None:
-    """Put checked files into the data folder, each under its name. Raises DatasetError for what is no such file."""
-    for name, content in files:
-        keep_file(name, content)
+    cells = _cells(draft, table)
+    return travel, sum(1 for cell in cells if cell not in names and attached_path(cell) is not None)
 
 
 def _plain(name: str, content: bytes) -> str:
@@ -133,42 +153,6 @@ def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-FORMAT: Final = "tuneboard.project"
-MODELS = ("model", "prompt_model", "teacher_model")
-LARGEST_CORPUS = 20_000_000
-"""Characters of texts to search that a project's file may carry."""
-
-
-class _Examples(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    content: str
-
-
-class _ProjectFile(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: Literal["tuneboard.project"] = FORMAT
-    version: Literal[1, 2] = 1
-    name: str
-    draft: ProjectDraft
-    examples: _Examples | None = None
-    files: tuple[AttachedFile, ...] = ()
-
-
-class Unpacked(NamedTuple):
-    """Content of a project's file; `examples` is the file's name and its bytes, None where there were none.
-
-    `files` are what its rows name, as (name, bytes): checked, and not kept yet.
-    """
-
-    name: str
-    draft: ProjectDraft
-    examples: tuple[str, bytes] | None
-    files: tuple[tuple[str, bytes], ...] = ()
-
-
 def pack(
     name: str, draft: ProjectDraft, examples: DatasetRow | None, files: Sequence[AttachedFile] = ()
 ) -> bytes:
@@ -177,16 +161,11 @@ def pack(
     >>> unpack(pack("Mine", ProjectDraft(seed=3), None)).draft.seed
     3
     """
-    table = (
-        _Examples(name=examples.name, content=base64.b64encode(examples.content).decode())
-        if examples
-        else None
-    )
-    file = _ProjectFile(
+    file = ProjectFile(
         version=2 if files else 1,
         name=name,
         draft=_without_keys(_with_passages(draft)),
-        examples=table,
+        examples=None if examples is None else _Table(name=examples.name, content=examples.content),
         files=tuple(files),
     )
     # What has no files can be opened by versions that knew none.
@@ -194,8 +173,8 @@ def pack(
     return orjson.dumps(file.model_dump(mode="json", exclude=without), option=orjson.OPT_INDENT_2) + b"\n"
 
 
-def unpack(content: bytes) -> Unpacked:
-    """Read a project's file. Raises ConfigurationError."""
+def unpack(content: bytes) -> ProjectFile:
+    """Read a project's file; its files are checked, and not kept yet. Raises ConfigurationError."""
     try:
         data: object = orjson.loads(content)
     except orjson.JSONDecodeError as error:
@@ -209,20 +188,14 @@ def unpack(content: bytes) -> Unpacked:
             "This project was exported by another version of Tuneboard. Update Tuneboard."
         )
     try:
-        file = _ProjectFile.model_validate(data)
-        table = (
-            (file.examples.name, base64.b64decode(file.examples.content, validate=True))
-            if file.examples
-            else None
-        )
+        file = ProjectFile.model_validate(data)
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "the whole file"
         raise ConfigurationError(
             f"This project file is damaged at {where!r}: {error.errors()[0]['msg']}."
         ) from error
-    except binascii.Error as error:
-        raise ConfigurationError("This project file is damaged: its examples cannot be read.") from error
-    return Unpacked(file.name, _without_keys(_without_files(file.draft)), table, checked(file.files))
+    draft = _with_corpora(file.draft, lambda c: c if not c.file or _shipped(c) else CorpusSpec())
+    return file.model_copy(update={"draft": _without_keys(draft)})
 
 
 def _without_keys(draft: ProjectDraft) -> ProjectDraft:
@@ -250,10 +223,6 @@ def _with_passages(draft: ProjectDraft) -> ProjectDraft:
             return corpus
 
     return _with_corpora(draft, packed)
-
-
-def _without_files(draft: ProjectDraft) -> ProjectDraft:
-    return _with_corpora(draft, lambda c: c if not c.file or _shipped(c) else CorpusSpec())
 
 
 def _with_corpora(draft: ProjectDraft, change: Callable[[CorpusSpec], CorpusSpec]) -> ProjectDraft:

@@ -211,22 +211,20 @@ def _files(project: ProjectRow) -> Sequence[AttachedFile]:
     if draft.dataset is None:
         return ()
     try:
-        found = attached(draft, reading.dataset(draft.dataset))
+        files, stay = attached(draft, reading.dataset(draft.dataset))
     except ConfigurationError as error:
         st.caption(
             f":orange[:material/warning:] {escape_markdown(str(error))} The file below is without them."
         )
         return ()
-    if found.stay:
+    if stay:
         st.caption(
-            f":orange[:material/warning:] {count(found.stay, 'cell names', 'cells name')} a file by where it lies on this "
+            f":orange[:material/warning:] {count(stay, 'cell names', 'cells name')} a file by where it lies on this "
             "machine: these files stay here. Upload them instead to take them along."
         )
-    if found.files:
-        st.caption(
-            f":material/attach_file: {count(len(found.files), 'picture or file', 'pictures and files')}."
-        )
-    return found.files
+    if files:
+        st.caption(f":material/attach_file: {count(len(files), 'picture or file', 'pictures and files')}.")
+    return files
 
 
 @st.dialog("Rename the project")

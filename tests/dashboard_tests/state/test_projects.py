@@ -98,10 +98,10 @@ def test_uploaded_pictures_travel_in_the_projects_file(tmp_path, monkeypatch):
     assert "1 picture or file" in said(app)
     assert "1 cell names a file by where it lies" in said(app)
     draft = reading.draft_of(row_of(project))
-    found = attached(draft, reading.dataset(draft.dataset))
-    assert [f.name for f in found.files] == [kept]
-    assert found.stay == 1
-    content = reading.project_file(row_of(project), found.files)
+    files, stay = attached(draft, reading.dataset(draft.dataset))
+    assert [f.name for f in files] == [kept]
+    assert stay == 1
+    content = reading.project_file(row_of(project), files)
 
     monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path / "another"))
     again = reading.draft_of(row_of(drafts.import_project(content)))
@@ -127,7 +127,7 @@ def test_a_file_in_a_project_file_is_checked_before_it_is_kept(change, words, tm
     project, _ = with_pictures(tmp_path)
     draft = reading.draft_of(row_of(project))
     table = reading.dataset(draft.dataset)
-    content = json.loads(reading.project_file(row_of(project), attached(draft, table).files))
+    content = json.loads(reading.project_file(row_of(project), attached(draft, table)[0]))
     content["files"][0] |= change
     monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path / "another"))
     with pytest.raises(ConfigurationError, match=words):
@@ -188,7 +188,7 @@ def test_a_project_file_carries_the_steps_models_without_the_names_of_their_keys
         (
             b'{"format": "tuneboard.project", "version": 1, "name": "x", "draft": {}, '
             b'"examples": {"name": "a.csv", "content": "%%%"}}',
-            "examples cannot be read",
+            "examples or its files cannot be read",
         ),
     ],
 )
