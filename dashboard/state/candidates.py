@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-import streamlit as st
-
 from dashboard.state import reading
+from dashboard.state.reading import kept
 from dashboard.views import history
 from engine.errors import NotFoundError
 from engine.records import Outcome, whole_trials
@@ -38,57 +37,38 @@ def key_of(run_id: str, candidate_id: str) -> str:
     return f"{run_id}.{candidate_id}"
 
 
+@kept(16)
 def index(run: RunRow) -> tuple[CandidateEntry, ...]:
-    """Return a run's prompts without their content, in the order found; read again only when the run has changed."""
-    return _index(run.id, run.revision, reading.home_folder())
-
-
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _index(run_id: str, revision: int, folder: str) -> tuple[CandidateEntry, ...]:  # noqa: ARG001 - the cache's key
+    """Return a run's prompts without their content, in the order found."""
     with reading.reading() as store:
-        return tuple(store.trials.candidate_index(run_id))
+        return tuple(store.trials.candidate_index(run.id))
 
 
+@kept(4, "Reading the prompts")
 def everything(run: RunRow) -> tuple[CandidateRow, ...]:
-    """Return a run's prompts with their content, in the order found. Shared between sessions: never change it."""
-    return _everything(run.id, run.revision, reading.home_folder())
+    """Return a run's prompts with their content, in the order found."""
+    return tuple(reading.candidates(run.id))
 
 
-@st.cache_resource(max_entries=4, show_spinner="Reading the prompts")
-def _everything(run_id: str, revision: int, folder: str) -> tuple[CandidateRow, ...]:  # noqa: ARG001 - the cache's key
-    return tuple(reading.candidates(run_id))
-
-
+@kept(4, "Reading the scores of every row")
 def row_scores(run: RunRow) -> dict[int, dict[int, float]]:
-    """Return the scores of a run's validation rows by trial and row. Shared between sessions: never change it."""
-    return _row_scores(run.id, run.revision, reading.home_folder())
-
-
-@st.cache_resource(max_entries=4, show_spinner="Reading the scores of every row")
-def _row_scores(run_id: str, revision: int, folder: str) -> dict[int, dict[int, float]]:  # noqa: ARG001 - the cache's key
-    return reading.row_scores(run_id)
-
-
-def row_tokens(run: RunRow) -> dict[str, float]:
-    """Return how many tokens one row takes with each prompt, by candidate id. Shared between sessions: never change it."""
-    return _row_tokens(run.id, run.revision, reading.home_folder())
-
-
-@st.cache_resource(max_entries=16, show_spinner="Counting the tokens of every row")
-def _row_tokens(run_id: str, revision: int, folder: str) -> dict[str, float]:  # noqa: ARG001 - the cache's key
+    """Return the scores of a run's validation rows by trial and row."""
     with reading.reading() as store:
-        return store.trials.row_tokens(run_id)
+        return store.trials.row_scores(run.id)
 
 
+@kept(16, "Counting the tokens of every row")
+def row_tokens(run: RunRow) -> dict[str, float]:
+    """Return how many tokens one row takes with each prompt, by candidate id."""
+    with reading.reading() as store:
+        return store.trials.row_tokens(run.id)
+
+
+@kept(16)
 def whole(run: RunRow) -> dict[str, dict[str, TrialRow]]:
     """Return each prompt's last finished evaluation on all rows of a split: candidate id -> split -> trial."""
-    return _whole(run.id, run.revision, reading.home_folder())
-
-
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _whole(run_id: str, revision: int, folder: str) -> dict[str, dict[str, TrialRow]]:  # noqa: ARG001 - the cache's key
     with reading.reading() as store:
-        return trials_by_split(store.trials.all(run_id))
+        return trials_by_split(store.trials.all(run.id))
 
 
 def trials_by_split(trials: Sequence[TrialRow]) -> dict[str, dict[str, TrialRow]]:
@@ -107,13 +87,13 @@ def comparable(run: RunRow, runs: Iterable[RunRow]) -> list[RunRow]:
         if len(found) >= RUNS:
             break
         begun = other.id != run.id and other.calls + other.cached
-        if begun and _alike(run.id, other.id, reading.home_folder(), run, other):
+        if begun and _alike(run.id, other.id, run, other):
             found.append(other)
     return found
 
 
-@st.cache_resource(max_entries=10_000, show_spinner=False)
-def _alike(left: str, right: str, folder: str, _left: RunRow, _right: RunRow) -> bool:  # noqa: ARG001 - the cache's key
+@kept(10_000)
+def _alike(left: str, right: str, _left: RunRow, _right: RunRow) -> bool:  # noqa: ARG001 - the cache's key
     """Return whether two runs' scores can be compared; what a run does never changes, so this is asked once."""
     try:
         return not history.why_not_comparable(

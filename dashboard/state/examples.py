@@ -1,6 +1,6 @@
 """Editing a project's rows: each edit makes a new version of its table, and the one before can be had back.
 
-No Streamlit in here. Earlier states are in a setting of the project; versions that fall off its end and that
+Earlier states are in a setting of the project; versions that fall off its end and that
 nothing else uses are deleted.
 """
 
@@ -11,8 +11,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import streamlit as st
-
 from dashboard.state import child, reading
 from dashboard.state.drafts import ChangedElsewhereError, edit_seen
 from dashboard.state.models import for_process
@@ -20,27 +18,13 @@ from dashboard.state.selection import check, writing
 from engine.errors import EngineError, RunError
 from engine.lm.choice import is_offline
 from engine.pipeline.spec import PipelineSpec
-from engine.runs.new_rows import NewRows, NewRowsRequest
-from engine.runs.spec import Feedback, ModelChoice, ProjectDraft, SplitSpec
+from engine.runs.new_rows import NO_NEW_ROWS, NewRows, NewRowsRequest
+from engine.runs.spec import Feedback, ModelChoice, ProjectDraft
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset, Split
-    from engine.dataset.preflight import Finding, Table
+    from engine.dataset.preflight import Finding
     from engine.dataset.table import Edited
-
-__all__ = [
-    "SOURCE",
-    "ChangedElsewhereError",
-    "cannot_write_rows",
-    "change_rows",
-    "key_of",
-    "leave_out",
-    "take_back",
-    "undo",
-    "use_table",
-    "write_rows",
-]
-
 
 MOST_UNDONE = 30
 SOURCE = "edit"
@@ -195,100 +179,45 @@ def _followed(feedback: Sequence[Feedback], rows: Mapping[int, int]) -> list[Fee
     return [f.model_copy(update={"row": rows[f.row]}) for f in feedback if f.row in rows]
 
 
-_Mapping = tuple[tuple[str, str], ...]
-
-
+@reading.kept(32)
 def split_of(draft: ProjectDraft) -> Split:
     """Return which rows a run would learn from, choose by and test on. Raises EngineError when it could not."""
-    spec = draft.pipeline or PipelineSpec()
-    return _split(
-        draft.dataset or "",
-        spec.model_dump_json(),
-        tuple(sorted(draft.mapping.items())),
-        draft.split.model_dump_json(),
-        tuple(sorted(draft.excluded)),
-        draft.synthetic,
-        reading.home_folder(),
-    )
-
-
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _split(
-    dataset_id: str,
-    pipeline: str,
-    mapping: _Mapping,
-    shares: str,
-    excluded: tuple[int, ...],
-    synthetic: tuple[int, ...],
-    folder: str,  # noqa: ARG001 - part of the cache's key
-) -> Split:
     from engine.dataset import split_rows
     from engine.runs.prepare import without_rows
 
-    spec = PipelineSpec.model_validate_json(pipeline)
-    usable = reading.usable(dataset_id, spec, dict(mapping))
+    spec = draft.pipeline or PipelineSpec()
+    usable = reading.usable(draft.dataset or "", spec, draft.mapping)
     return split_rows(
-        without_rows(usable, frozenset(excluded)).examples,
-        SplitSpec.model_validate_json(shares),
+        without_rows(usable, draft.excluded).examples,
+        draft.split,
         outputs=[f.name for f in spec.outputs],
-        synthetic=synthetic,
+        synthetic=draft.synthetic,
     )
 
 
+@reading.kept(16, "Looking the rows over")
 def findings_of(draft: ProjectDraft) -> tuple[Finding, ...]:
     """Return what is doubtful in a draft's rows; nothing where the task does not fit its table yet."""
+    from engine.dataset.preflight import Table, preflight
+
     if draft.dataset is None or draft.pipeline is None:
         return ()
-    return _findings(
-        draft.dataset,
-        draft.pipeline.model_dump_json(),
-        tuple(sorted(draft.mapping.items())),
-        draft.split.model_dump_json(),
-        tuple(sorted(draft.excluded)),
-        draft.synthetic,
-        reading.home_folder(),
-    )
-
-
-@st.cache_resource(max_entries=16, show_spinner="Looking the rows over")
-def _findings(
-    dataset_id: str,
-    pipeline: str,
-    mapping: _Mapping,
-    shares: str,
-    excluded: tuple[int, ...],
-    synthetic: tuple[int, ...],
-    folder: str,
-) -> tuple[Finding, ...]:
-    from engine.dataset.preflight import preflight
-
     try:
-        test = _split(dataset_id, pipeline, mapping, shares, excluded, synthetic, folder).test
+        test = split_of(draft).test
     except EngineError:
         test = ()
-    spec = PipelineSpec.model_validate_json(pipeline)
-    return preflight(_table(dataset_id, spec, dict(mapping), frozenset(test), frozenset(excluded)))
-
-
-def _table(
-    dataset_id: str,
-    spec: PipelineSpec,
-    mapping: dict[str, str],
-    test: frozenset[int],
-    excluded: frozenset[int],
-) -> Table:
-    from engine.dataset.preflight import Table
-
-    rows = reading.dataset(dataset_id)
+    rows, spec = reading.dataset(draft.dataset), draft.pipeline
     fields = (*spec.inputs, *spec.outputs)
-    return Table(
-        cells={f.name: rows.values(mapping[f.name]) for f in fields},
-        inputs=[f.name for f in spec.inputs],
-        outputs=[f.name for f in spec.outputs],
-        choices={f.name: f.choices for f in spec.outputs if f.choices},
-        optional={f.name for f in fields if f.parsed_type.optional},
-        apart=test,
-        left_out=excluded,
+    return preflight(
+        Table(
+            cells={f.name: rows.values(draft.mapping[f.name]) for f in fields},
+            inputs=[f.name for f in spec.inputs],
+            outputs=[f.name for f in spec.outputs],
+            choices={f.name: f.choices for f in spec.outputs if f.choices},
+            optional={f.name for f in fields if f.parsed_type.optional},
+            apart=frozenset(test),
+            left_out=frozenset(draft.excluded),
+        )
     )
 
 
@@ -300,7 +229,7 @@ def cannot_write_rows(draft: ProjectDraft) -> str:
     if draft.pipeline is None or any(p.step in ("task", "examples") for p in draft.problems()):
         return "First finish the task and its columns."
     if is_offline(draft.model or ModelChoice()):
-        return "The offline model answers from the rows it is shown and cannot make up new ones. Choose a real model on the Tune page."
+        return NO_NEW_ROWS
     return ""
 
 

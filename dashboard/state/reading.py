@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import streamlit as st
 
@@ -27,6 +28,43 @@ if TYPE_CHECKING:
     from engine.dataset import ColumnProfile, Dataset, UsableRows
     from engine.lm.cache import CacheSize
     from engine.search.estimate import Estimate
+
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+WHAT_ROWS_NEED = {"dataset", "pipeline", "mapping", "split", "excluded", "synthetic"}
+"""What of a draft decides which rows are used, and for what."""
+
+HASHED: dict[str | type[Any], Callable[[Any], object]] = {
+    RunRow: lambda run: (run.id, run.revision),
+    RunSpec: RunSpec.model_dump_json,
+    PipelineSpec: PipelineSpec.model_dump_json,
+    ProjectDraft: lambda draft: draft.model_dump_json(include=WHAT_ROWS_NEED),
+}
+"""Kind of argument of what is kept -> what tells two of them apart."""
+
+
+def kept(entries: int, spinner: str | bool = False) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
+    """Return a decorator that keeps results, shared between sessions: never change them.
+
+    What is kept of a run is made again when the run has changed. Another TUNEBOARD_HOME's results are never seen.
+    """
+
+    def decorate(make: Callable[_P, _T]) -> Callable[_P, _T]:
+        @st.cache_resource(max_entries=entries, show_spinner=spinner, hash_funcs=HASHED)
+        @wraps(make)
+        def kept_result(*args: Any, home: str, **named: Any) -> Any:  # noqa: ARG001 - part of the cache's key
+            return make(*args, **named)
+
+        @wraps(make)
+        def result(*args: _P.args, **named: _P.kwargs) -> _T:
+            home = os.environ.get("TUNEBOARD_HOME") or str(data_home())
+            return kept_result(*args, home=home, **named)  # type: ignore[no-any-return]
+
+        return result
+
+    return decorate
 
 
 @contextmanager
@@ -111,18 +149,9 @@ def cache_size() -> CacheSize:
 # ---- a dataset as read
 
 
-def dataset(dataset_id: str) -> Dataset:
-    """Return a stored file as a table. Shared between sessions: never change it. Raises DatasetError, NotFoundError."""
-    return _dataset(dataset_id, home_folder())
-
-
-def keep_table(dataset_id: str, table: Dataset) -> None:
-    """Keep the table of a file that has just been stored, so that an upload is read once."""
-    _dataset(dataset_id, home_folder(), table)
-
-
-@st.cache_resource(max_entries=8, show_spinner="Reading the file")
-def _dataset(dataset_id: str, folder: str, _table: Dataset | None = None) -> Dataset:  # noqa: ARG001 - part of the cache's key
+@kept(8, "Reading the file")
+def dataset(dataset_id: str, _table: Dataset | None = None) -> Dataset:
+    """Return a stored file as a table; one that has just been read is `_table`. Raises DatasetError, NotFoundError."""
     from engine.dataset import read_dataset
 
     if _table is not None:
@@ -145,29 +174,20 @@ def row_numbers(dataset_id: str | None, rows: Iterable[int]) -> dict[int, int]:
     return row_numbers(table, wanted)
 
 
+@kept(16)
 def profiles(dataset_id: str) -> tuple[ColumnProfile, ...]:
     """Return what each column of a stored file holds."""
-    return _profiles(dataset_id, home_folder())
-
-
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _profiles(dataset_id: str, folder: str) -> tuple[ColumnProfile, ...]:
     from engine.dataset import profile
 
-    return profile(_dataset(dataset_id, folder))
+    return profile(dataset(dataset_id))
 
 
+@kept(16, "Checking every row")
 def usable(dataset_id: str, pipeline: PipelineSpec, mapping: dict[str, str]) -> UsableRows:
     """Return the rows that the task can use, and a problem for each that it cannot. Raises EngineError."""
-    return _usable(dataset_id, pipeline.model_dump_json(), tuple(sorted(mapping.items())), home_folder())
-
-
-@st.cache_resource(max_entries=16, show_spinner="Checking every row")
-def _usable(dataset_id: str, pipeline: str, mapping: tuple[tuple[str, str], ...], folder: str) -> UsableRows:
     from engine.runs.prepare import usable_examples
 
-    spec = PipelineSpec.model_validate_json(pipeline)
-    return usable_examples(spec, _dataset(dataset_id, folder), dict(mapping))
+    return usable_examples(pipeline, dataset(dataset_id), mapping)
 
 
 def first_row(draft: ProjectDraft) -> dict[str, Any]:
@@ -182,13 +202,13 @@ def first_row(draft: ProjectDraft) -> dict[str, Any]:
     return {f: rows[0][c] for f, c in draft.mapping.items() if rows and f in inputs and c in rows[0]}
 
 
-@st.cache_resource(max_entries=64, show_spinner="Working out what this will take")
-def _estimate(spec: str, folder: str, prices: str) -> Estimate | RunError:  # noqa: ARG001 - parts of the cache's key
+@kept(64, "Working out what this will take")
+def _estimate(spec: RunSpec, prices: str) -> Estimate | RunError:  # noqa: ARG001 - part of the cache's key
     from engine.runs.prepare import estimate_run
 
     with reading() as store:
         try:
-            return estimate_run(store, RunSpec.model_validate_json(spec))
+            return estimate_run(store, spec)
         except RunError as error:
             return error  # a budget that is too small stays so: worked out once, like an estimate
 
@@ -197,7 +217,7 @@ def estimate(spec: RunSpec) -> Estimate:
     """Return what a run will take, worked out by driving the same search against a stand-in. Raises EngineError."""
     from engine.lm.prices import own_prices
 
-    found = _estimate(spec.model_dump_json(), home_folder(), repr(own_prices()))
+    found = _estimate(spec, repr(own_prices()))
     if isinstance(found, RunError):
         raise RunError(str(found))
     return found
@@ -235,21 +255,15 @@ def candidates(run_id: str) -> list[CandidateRow]:
         return store.trials.candidates(run_id)
 
 
-def row_scores(run_id: str) -> dict[int, dict[int, float]]:
-    """Return the scores of a run's validation rows, by trial number and row id."""
-    with reading() as store:
-        return store.trials.row_scores(run_id)
-
-
 def snapshot(run: RunRow) -> Snapshot:
     """Return what a run's page shows; read again only when something has changed."""
-    return _snapshot(run.id, run.revision, home_folder())._replace(run=run)
+    return _snapshot(run)._replace(run=run)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _snapshot(run_id: str, revision: int, folder: str) -> Snapshot:  # noqa: ARG001 - parts of the cache's key
+@kept(32)
+def _snapshot(run: RunRow) -> Snapshot:
     with reading() as store:
-        return read_snapshot(store, run_id)
+        return read_snapshot(store, run.id)
 
 
 def outcomes(run: RunRow, trial: int) -> list[Outcome]:
@@ -321,16 +335,11 @@ def best_candidate(run: RunRow) -> Candidate:
 
 def row_values(run: RunRow, rows: Iterable[int]) -> dict[int, dict[str, Any]]:
     """Return some rows of a run's data, as field -> value by row id; none where the file is gone."""
-    from engine.runs.prepare import usable_examples
+    from engine.runs.prepare import row_values
 
     spec = run_spec(run)
-    try:
-        table = dataset(spec.dataset)
-        wanted = [row for row in rows if 0 <= row < len(table)]
-        found = usable_examples(spec.pipeline, table, spec.mapping, wanted)
-    except EngineError:
-        return {}
-    return {row: dict(example) for row, example in found.examples.items()}
+    _, values = row_values(spec, lambda: dataset(spec.dataset), rows)
+    return {row: dict(example) for row, example in values.items()}
 
 
 def _one_row(run: RunRow) -> dict[str, Any]:
@@ -356,8 +365,3 @@ def exact_messages(run: RunRow) -> list[dict[str, str]]:
         for path, turns in sent
         for m in turns
     ]
-
-
-def home_folder() -> str:
-    """Return the data folder: in every cache key, so that another TUNEBOARD_HOME's rows are never seen."""
-    return os.environ.get("TUNEBOARD_HOME") or str(data_home())

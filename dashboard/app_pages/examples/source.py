@@ -197,7 +197,7 @@ def _take(project_id: str, content: bytes, name: str, source: str) -> None:
             found = read_dataset(content, name)
         dataset_id = drafts.add_file(found, content, source)
         if source != "paste":  # pasted rows are read by other rules than the file they are kept as
-            reading.keep_table(dataset_id, found)
+            reading.dataset(dataset_id, found)  # so that an upload is read once
         use_dataset(project_id, dataset_id)
         if source == "upload":
             drafts.name_after(project_id, name)

@@ -33,14 +33,9 @@ from engine.search.verdict import Credit, step_credit
 from engine.store.rows import CandidateRow, RunRow
 
 
+@reading.kept(16, "Comparing each prompt with what it came from")
 def credit_of(run: RunRow, best: str) -> Credit:
-    """Return each step's credit in a run; computed again only when the run has changed."""
-    return _credit(run.id, run.revision, best, reading.home_folder())
-
-
-@st.cache_resource(max_entries=16, show_spinner="Comparing each prompt with what it came from")
-def _credit(run_id: str, revision: int, best: str, folder: str) -> Credit:  # noqa: ARG001 - the cache's key
-    run = reading.run(run_id)
+    """Return each step's credit in a run."""
     scores, trials = candidates.row_scores(run), candidates.whole(run)
     by_candidate = {
         candidate: scores[found["validation"].number]

@@ -8,5 +8,5 @@ def test_an_upload_is_read_once(tmp_path, monkeypatch):
     monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
     table = read_dataset(TABLE, "shelves.csv")
     dataset_id = drafts.add_file(table, TABLE, "upload")
-    reading.keep_table(dataset_id, table)
+    reading.dataset(dataset_id, table)
     assert reading.dataset(dataset_id) is table
