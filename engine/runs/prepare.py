@@ -191,7 +191,7 @@ def stored_dataset(store: Store, spec: RunSpec) -> Dataset:
 def with_result(store: Store, run_id: str) -> RunRow:
     """Return a run that has a result. Raises NotFoundError, RunError."""
     run = store.runs.get(run_id)
-    if not run.result or "verdict" not in run.result:
+    if not run.result or "best_candidate" not in run.result:
         raise RunError(f"The run {run_id!r} has no result yet ({run.state}). Wait for its end, or resume it.")
     return run
 
