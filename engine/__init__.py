@@ -112,7 +112,7 @@ _HOMES: dict[str, str] = {
     "ExactMatch": "engine.metrics.matching",
     "Example": "engine.records",
     "F1": "engine.metrics.similarity",
-    "FallbackLM": "engine.lm.fallback",
+    "FallbackLM": "engine.lm.base",
     "File": "engine.types.media",
     "Freeze": "engine.search.freeze",
     "GEPA": "engine.optimizers.gepa",

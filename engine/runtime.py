@@ -6,7 +6,7 @@ for scripts and notebooks. The dashboard and the search driver only use `context
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from engine.lm.base import BaseLM
     from engine.lm.exchange import Reply, Request
     from engine.modules.assertions import Attempt
+    from engine.streaming import StreamGate
 
     # `Any`: a layer may be written for one kind of model.
     Send = Callable[[Any, Request], Awaitable[Reply]]
@@ -29,27 +30,6 @@ class Middleware(Protocol):
 
     async def __call__(self, lm: Any, request: Request, send: Send) -> Reply:
         """Answer a request, as a rule with `send`, which asks the next layer."""
-
-
-class StreamGate(Protocol):
-    """A layer round each step's call when a program is streamed."""
-
-    async def __call__(
-        self, step: object, signature: object, adapter: Adapter, asking: Awaitable[list[dict[str, object]]]
-    ) -> list[dict[str, Any]]:
-        """Await the step's call and pass its reply to the listeners."""
-
-    def held(self) -> StreamGate:
-        """Return a gate whose pieces wait until `release`: for a call that may turn out not to be the answer."""
-
-    def release(self) -> None:
-        """Pass on the pieces that wait."""
-
-    def heard(self) -> frozenset[int]:
-        """Return what has been listened to so far, for `again`."""
-
-    def again(self, reason: str, before: frozenset[int], steps: Collection[object]) -> None:
-        """Report that these steps' answers are given up for a new try, which is heard as if it were the first."""
 
 
 @dataclass(frozen=True, slots=True)

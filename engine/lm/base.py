@@ -12,12 +12,12 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from engine import loop
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, LMError, MissingKeyError
 from engine.lm import exchange, history, middleware
 from engine.lm.exchange import Choice, Message, Reply, Request
 from engine.records import Usage
 
-__all__ = ["BaseLM", "Choice", "Message", "Reply", "Request"]
+__all__ = ["BaseLM", "Choice", "FallbackLM", "Message", "Reply", "Request"]
 
 
 class Response(dict[str, Any]):
@@ -72,20 +72,15 @@ def response_of(reply: Reply) -> Response:
     >>> response_of(Reply((Choice("Paris", "stop"),))).choices[0].message.content
     'Paris'
     """
-    choices = []
-    for place, choice in enumerate(reply.choices):
-        message = Response(role="assistant", content=choice.text)
-        extra = {
-            "reasoning_content": choice.reasoning,
-            "tool_calls": list(choice.tool_calls),
-            "citations": list(choice.citations),
-        }
-        message.update({name: value for name, value in extra.items() if value})
-        choices.append(
-            Response(
-                index=place, message=message, finish_reason=choice.finish_reason, logprobs=choice.logprobs
-            )
+    choices = [
+        Response(
+            index=place,
+            message=Response(role="assistant", content=choice.text, **_besides_text(choice)),
+            finish_reason=choice.finish_reason,
+            logprobs=choice.logprobs,
         )
+        for place, choice in enumerate(reply.choices)
+    ]
     usage = Response(exchange.tokens_of(Usage() if reply.cached else reply.usage))
     return Response(model=reply.model, choices=choices, usage=usage, cache_hit=reply.cached)
 
@@ -217,7 +212,8 @@ class BaseLM:
     ) -> Request:
         """Return a request for this model: its own parameters, overridden by those given here."""
         merged = {**self.params, **{k: v for k, v in params.items() if v is not None}}
-        return Request(self.model, tuple(messages), merged, rollout_id)
+        own = merged.pop("rollout_id", None)
+        return Request(self.model, tuple(messages), merged, own if rollout_id is None else rollout_id)
 
     def __call__(
         self, prompt: str | None = None, messages: Sequence[Message] | None = None, **params: object
@@ -287,14 +283,101 @@ def _messages(prompt: str | None, messages: Sequence[Message] | None) -> Sequenc
     return ({"role": "user", "content": prompt or ""},) if messages is None else messages
 
 
+def _besides_text(choice: Choice) -> dict[str, Any]:
+    """Return what a completion has besides its text, by the protocol's names."""
+    found = {
+        "reasoning_content": choice.reasoning,
+        "tool_calls": list(choice.tool_calls),
+        "citations": list(choice.citations),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
 def _choice_as_dspy(choice: Choice) -> str | dict[str, Any]:
-    extra: dict[str, object] = {}
-    if choice.reasoning:
-        extra["reasoning_content"] = choice.reasoning
-    if choice.tool_calls:
-        extra["tool_calls"] = list(choice.tool_calls)
-    if choice.citations:
-        extra["citations"] = list(choice.citations)
+    extra = _besides_text(choice)
     if choice.logprobs is not None:
         extra["logprobs"] = choice.logprobs
     return {"text": choice.text, **extra} if extra else choice.text
+
+
+class FallbackLM(BaseLM):
+    """Asks `lms` in order; the first answer counts.
+
+    A model is passed over when its call fails for good: refused, unknown, too long for it, without a key, or still failing
+    after its own retries. `reply.model` and the history say which one answered. When all fail the last error is raised, which
+    names every model. As one model of a program it counts as one call. Raises ConfigurationError without models.
+
+    >>> from engine.errors import ModelNotFoundError
+    >>> from engine.testing import ScriptedLM
+    >>> gone = ScriptedLM([ModelNotFoundError("There is no such model.")], model="old")
+    >>> FallbackLM([gone, ScriptedLM(["hello"], model="new")])("Hi")
+    ['hello']
+    """
+
+    def __init__(self, lms: Sequence[BaseLM], *, callbacks: Sequence[Any] = ()) -> None:
+        if not lms:
+            raise ConfigurationError("FallbackLM needs at least one model: FallbackLM([first, second]).")
+        super().__init__(lms[0].model)
+        self.lms = tuple(lms)
+        self.callbacks = callbacks
+
+    def request(
+        self, messages: Sequence[Message], *, rollout_id: int | None = None, **params: Any
+    ) -> Request:
+        """Return a request with the parameters given here only: each model adds its own when it is asked."""
+        given = {name: value for name, value in params.items() if value is not None}
+        return Request(self.model, tuple(messages), given, rollout_id)
+
+    async def complete(self, request: Request) -> Reply:
+        """Answer one request by the first model that can. Raises the last one's LMError or MissingKeyError."""
+        problems: list[str] = []
+        for lm in self.lms[:-1]:
+            try:
+                return await lm.complete(_own(lm, request))
+            except (LMError, MissingKeyError) as error:
+                problems.append(f"{lm.model}: {error}")
+        try:
+            return await self.lms[-1].complete(_own(self.lms[-1], request))
+        except (LMError, MissingKeyError) as error:
+            if problems:
+                error.args = (f"No model answered. {' '.join(problems)} {self.lms[-1].model}: {error}",)
+            raise
+
+    async def recall(self, request: Request) -> Reply | None:
+        """Return the first model's kept answer, or the next one's."""
+        for lm in self.lms:
+            if (reply := await lm.recall(_own(lm, request))) is not None:
+                return reply
+        return None
+
+    def price(self) -> tuple[float, float] | None:
+        """Return the first model's price: that of the usual case."""
+        return self.lms[0].price()
+
+    @property
+    def capabilities(self) -> frozenset[str]:  # type: ignore[override]  # those of its models
+        """What all of them can do, since it is not in the prompt; a JSON schema, where the first takes it, is left out for others."""
+        found = {word for word, name in _SUPPORTS.items() if all(getattr(lm, name) for lm in self.lms)}
+        return frozenset(found | ({"json_schema"} if self.lms[0].supports_response_format else set()))
+
+    def __deepcopy__(self, memo: dict[int, object]) -> FallbackLM:
+        # Copies of a program share their models.
+        return self
+
+    def __repr__(self) -> str:
+        return f"FallbackLM([{', '.join(map(repr, self.lms))}])"
+
+
+def _own(lm: BaseLM, request: Request) -> Request:
+    params = dict(request.params)
+    if not lm.supports_response_format:
+        params.pop("response_format", None)
+    return lm.request(request.messages, rollout_id=request.rollout_id, **params)
+
+
+_SUPPORTS = {
+    "tools": "supports_function_calling",
+    "reasoning": "supports_reasoning",
+    "citations": "supports_citations",
+}
+"""Capability -> the property that tells of it, which a model's class may define by itself."""

@@ -4,8 +4,7 @@ A reply is written the moment it is received, in its own transaction (WAL), so a
 Rows are JSON and are never executed. The key covers everything that changes the answer and no API key. Requests
 that are equal and under way at once are made once. A file that is damaged is set aside, never an error.
 
-It knows replies and nothing of models. The schema is made by sqlite-utils; reading and writing use sqlite3
-directly, because each call passes here.
+It knows replies and nothing of models.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -28,83 +26,20 @@ from engine.home import data_home
 from engine.lm.base import Choice, Reply
 from engine.records import Usage
 
-if TYPE_CHECKING:
-    from sqlite_utils import Database
-
-
-def row_of(key: str, reply: Reply, payer: str | None) -> tuple[Any, ...]:
-    """Return the row that `INSERT` writes for a reply."""
-    usage = reply.usage
-    return (
-        key,
-        reply.model,
-        _written(reply),
-        payer,
-        time.time(),
-        usage.calls,
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.cost,
-    )
-
-
-def reply_of(key: str, row: tuple[Any, ...]) -> Reply:
-    """Return the reply of a row of `SELECT`. Raises ValueError, KeyError or TypeError for one that is damaged."""
-    model, text, paid_by, calls, tokens_in, tokens_out, cost = row
-    data = orjson.loads(text)
-    choices = tuple(
-        [
-            Choice(
-                c["text"],
-                c["finish"],
-                c.get("reasoning"),
-                tuple(c.get("tool_calls", ())),
-                c.get("logprobs"),
-                tuple(c.get("citations", ())),
-            )
-            for c in data["choices"]
-        ]
-    )
-    return Reply(
-        choices, Usage(calls, 0, tokens_in, tokens_out, cost), model, data["seconds"], True, key, paid_by
-    )
-
-
-def _written(reply: Reply) -> str:
-    choices: list[dict[str, object]] = []
-    for choice in reply.choices:
-        entry: dict[str, object] = {"text": choice.text, "finish": choice.finish_reason}
-        if choice.reasoning is not None:
-            entry["reasoning"] = choice.reasoning
-        if choice.tool_calls:
-            entry["tool_calls"] = [dict(call) for call in choice.tool_calls]
-        if choice.logprobs is not None:
-            entry["logprobs"] = choice.logprobs
-        if choice.citations:
-            entry["citations"] = [dict(citation) for citation in choice.citations]
-        choices.append(entry)
-    data = {"choices": choices, "seconds": reply.seconds}
-    return orjson.dumps(data, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
-
-
-SELECT = "SELECT model, reply, payer, calls, input_tokens, output_tokens, cost FROM replies WHERE key = ?"
-INSERT = (
-    "INSERT OR REPLACE INTO replies"
-    " (key, model, reply, payer, created_at, calls, input_tokens, output_tokens, cost)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-
-
 log = logging.getLogger(__name__)
+
+SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, model TEXT, reply TEXT, payer TEXT, created_at FLOAT,"
+    " calls INTEGER, input_tokens INTEGER, output_tokens INTEGER, cost FLOAT)"
+)
+SELECT = "SELECT model, reply, payer, calls, input_tokens, output_tokens, cost FROM replies WHERE key = ?"
+INSERT = "INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 payer: ContextVar[str | None] = ContextVar("engine_lm_payer", default=None)
 """Id of the run that pays for the calls made here; the search driver sets it."""
 
 LOCK_SECONDS = 10.0
 """Longest wait for another process that writes."""
-
-SCHEMA = 1
-"""The number of the newest migration, kept in the file's user_version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +64,7 @@ def default_cache() -> Cache:
     except StoreError as error:
         log.warning("%s Answers are kept in memory only.", error)
         path = None
-    with _process.lock:
-        return _process.opened.setdefault(path, Cache(path))
+    return _opened.setdefault(path, Cache(path))
 
 
 class Cache:
@@ -205,14 +139,19 @@ class Cache:
         if row is None:
             return None
         try:
-            return reply_of(key, row)
+            return _kept(key, *row)
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             log.warning("One reply in %s is unreadable; it will be asked for again.", self.path)
             return None
 
     def put(self, key: str, reply: Reply, payer: str | None = None) -> None:
         """Keep a reply under a key, at once and for good. A disk that is full or locked is logged, not raised."""
-        row = row_of(key, reply, payer)
+        data = orjson.dumps(
+            {"choices": reply.choices, "seconds": reply.seconds}, default=str, option=orjson.OPT_NON_STR_KEYS
+        )
+        used = reply.usage
+        spent = (used.calls, used.input_tokens, used.output_tokens, used.cost)
+        row = (key, reply.model, data.decode(), payer, time.time(), *spent)
         try:
             with self._lock:
                 self._open().execute(INSERT, row)
@@ -301,23 +240,48 @@ class Cache:
         return [] if path is None else [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
 
 
+def _kept(
+    key: str,
+    model: str,
+    text: str,
+    payer: str | None,
+    calls: int,
+    tokens_in: int,
+    tokens_out: int,
+    cost: float | None,
+) -> Reply:
+    """Return the reply of a row. Raises ValueError, KeyError or TypeError for one that is damaged."""
+    data = orjson.loads(text)
+    # Rows of earlier versions have "finish", and leave out what is empty.
+    choices = [
+        Choice(
+            one["text"],
+            one["finish_reason"] if "finish_reason" in one else one["finish"],
+            one.get("reasoning"),
+            tuple(one.get("tool_calls", ())),
+            one.get("logprobs"),
+            tuple(one.get("citations", ())),
+        )
+        for one in data["choices"]
+    ]
+    usage = Usage(calls, 0, tokens_in, tokens_out, cost)
+    return Reply(tuple(choices), usage, model, data["seconds"], True, key, payer)
+
+
 def _connect(path: Path | None) -> sqlite3.Connection:
-    """Open a file and bring its schema up to date; wait for other processes that are just doing so."""
+    """Open a file and make its table; wait for other processes that are just doing so."""
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:
-            return _opened(path)
-        except (sqlite3.OperationalError, sqlite3.IntegrityError) as error:
-            # Switching a new file to WAL does not wait for a lock by itself, and two processes may make the schema.
-            waiting = (
-                isinstance(error, sqlite3.IntegrityError) or "locked" in str(error) or "exists" in str(error)
-            )
-            if not waiting or time.monotonic() > deadline:
+            return _connected(path)
+        except sqlite3.OperationalError as error:
+            # Switching a new file to WAL does not wait for a lock by itself.
+            if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
 
 
-def _opened(path: Path | None) -> sqlite3.Connection:
+def _connected(path: Path | None) -> sqlite3.Connection:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(
@@ -331,40 +295,11 @@ def _opened(path: Path | None) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA mmap_size=268435456")
-        if connection.execute("PRAGMA user_version").fetchone()[0] < SCHEMA:
-            _migrate(connection)
+        connection.execute(SCHEMA)
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def _migrate(connection: sqlite3.Connection) -> None:
-    # Imported here: a process that finds the schema in place does not pay for it.
-    import sqlite_utils
-    from sqlite_utils import Migrations
-
-    migrations = Migrations("engine.lm.cache")
-
-    @migrations()
-    def m001_replies(db: Database) -> None:
-        db.table("replies").create(
-            {
-                "key": str,
-                "model": str,
-                "reply": str,
-                "payer": str,
-                "created_at": float,
-                "calls": int,
-                "input_tokens": int,
-                "output_tokens": int,
-                "cost": float,
-            },
-            pk="key",
-        )
-
-    migrations.apply(sqlite_utils.Database(connection))
-    connection.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
@@ -372,23 +307,6 @@ def _is_damage(error: sqlite3.Error) -> bool:
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or (
         code is None and "malformed" in str(error)
     )
-
-
-class NoCache(Cache):
-    """Keeps nothing: every call is made. Equal ones under way at once are still made once.
-
-    >>> nothing = NoCache(None)
-    >>> nothing.put("k", Reply(()))
-    >>> nothing.get("k") is None
-    True
-    """
-
-    def get(self, key: str) -> Reply | None:  # noqa: ARG002 - a cache's argument
-        """Return None: nothing is kept."""
-        return None
-
-    def put(self, key: str, reply: Reply, payer: str | None = None) -> None:
-        """Keep nothing."""
 
 
 def configure_cache(
@@ -406,29 +324,20 @@ def configure_cache(
     >>> chosen_cache().path is None
     True
     >>> configure_cache()
-    >>> chosen_cache() is None
+    >>> chosen_cache()
     True
     """
-    if enable_disk_cache:
-        _process.chosen = (
-            Cache(Path(disk_cache_dir) / "cache.sqlite3") if disk_cache_dir is not None else None
-        )
+    global _chosen  # the one choice of the process
+    if not enable_disk_cache:
+        _chosen = enable_memory_cache and Cache(None)
     else:
-        _process.chosen = Cache(None) if enable_memory_cache else NoCache(None)
+        _chosen = disk_cache_dir is None or Cache(Path(disk_cache_dir) / "cache.sqlite3")
 
 
-def chosen_cache() -> Cache | None:
-    """Return the cache that was chosen for the process, or None for the one in the data folder."""
-    return _process.chosen
+def chosen_cache() -> Cache | bool:
+    """Return the cache that was chosen for the process; True: the one in the data folder, False: none."""
+    return _chosen
 
 
-class _Process:
-    """The caches that the models of this process share."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.opened: dict[Path | None, Cache] = {}
-        self.chosen: Cache | None = None
-
-
-_process = _Process()
+_opened: dict[Path | None, Cache] = {}
+_chosen: Cache | bool = True

@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
@@ -203,7 +203,7 @@ class LM(BaseLM):
         keep = params.pop("prompt_cache", None)
         self._keep = {**KEEP, **(keep if isinstance(keep, Mapping) else {})} if keep else None
         given = params.pop("capabilities", None)
-        self._capabilities = None if given is None else checked(given, model)
+        self._given = None if given is None else checked(given, model)
         if params.pop("model_type", "chat") not in (None, "chat"):
             raise ConfigurationError(f"{model!r}: only chat models are supported. Leave model_type out.")
         super().__init__(model, **params)
@@ -212,34 +212,14 @@ class LM(BaseLM):
         self.route = find_route(model, api_base or base_url)
         self.num_retries = num_retries
         self.timeout = timeout
-        self._cache_setting = cache
+        self.cache = cache
         self._own_price: tuple[float, float] | None = own_price
-        self._found_price: Price | None = None
-        self._price_known = False
         self._transport: Transport | None = None
-        self._cache: Cache | None = None
-        self._endpoint: str | None = None
-
-    def request(
-        self, messages: Sequence[Message], *, rollout_id: int | None = None, **params: Any
-    ) -> Request:
-        """Return a request for this model: its own parameters, overridden by those given here."""
-        request = super().request(messages, rollout_id=rollout_id, **params)
-        if "rollout_id" not in request.params:
-            return request
-        rest = dict(request.params)
-        own = rest.pop("rollout_id")
-        return replace(request, params=rest, rollout_id=own if rollout_id is None else rollout_id)
-
-    @property
-    def cache(self) -> bool | Cache:
-        """The cache setting: True, False, or a `Cache`."""
-        return self._cache_setting
 
     @property
     def caches(self) -> bool:
         """True if answers are kept, so that the same request is free the next time."""
-        return self._cache_setting is not False
+        return self.cache is not False
 
     async def complete(self, request: Request) -> Reply:
         """Answer one request: from the cache, or by asking the endpoint and keeping the answer.
@@ -262,15 +242,12 @@ class LM(BaseLM):
 
     def price(self) -> tuple[float, float] | None:
         """Return US dollars per input and per output token, or None where the price is unknown."""
-        found = self._price()
-        return None if found is None else (found.input, found.output)
+        return None if self._price is None else (self._price.input, self._price.output)
 
-    @property
+    @cached_property
     def capabilities(self) -> frozenset[str]:  # type: ignore[override]  # found out when it is first asked for
         """The endpoint's abilities, as far as they are known or given."""
-        if self._capabilities is None:
-            self._capabilities = capabilities_of(self.route, self._price())
-        return self._capabilities
+        return capabilities_of(self.route, self._price) if self._given is None else self._given
 
     def copy(self, **changes: Any) -> LM:
         """Return a new LM with some settings changed; None takes a parameter away. The history starts empty."""
@@ -292,7 +269,7 @@ class LM(BaseLM):
         """Return the settings as JSON values, without any key: `LM(**state)` makes the model again."""
         hidden = ("cache", "extra_headers")
         state = {k: v for k, v in self._settings.items() if k not in hidden and v is not None}
-        return {"model": self.model, **state, "cache": self._cache_setting is not False}
+        return {"model": self.model, **state, "cache": self.caches}
 
     def __repr__(self) -> str:
         shown = "".join(f", {name}={value!r}" for name, value in self.params.items())
@@ -320,16 +297,11 @@ class LM(BaseLM):
             return request, None
         if isinstance(setting, Cache):
             return request, setting
-        if (chosen := chosen_cache()) is not None:
-            return request, chosen
-        if self._cache is None:
-            self._cache = default_cache()
-        return request, self._cache
+        chosen = chosen_cache()
+        return request, self._usual_cache if chosen is True else chosen or None
 
     def cache_key(self, request: Request) -> str:
         """Return the key under which the answer is kept. Raises InvalidRequestError for what no JSON can be made of."""
-        if self._endpoint is None:
-            self._endpoint = endpoint_id(self.route)
         try:
             return request.key(self._endpoint)
         except TypeError as error:
@@ -349,7 +321,7 @@ class LM(BaseLM):
                 self._needed_key(),
                 key_env=self._key_env,
                 timeout=self.timeout,
-                price=self._price(),
+                price=self._price,
                 headers=self._headers,
             )
         return self._transport
@@ -377,14 +349,20 @@ class LM(BaseLM):
             )
         return found
 
+    @cached_property
+    def _usual_cache(self) -> Cache:
+        return default_cache()
+
+    @cached_property
+    def _endpoint(self) -> str:
+        return endpoint_id(self.route)
+
+    @cached_property
     def _price(self) -> Price | None:
-        if not self._price_known:
-            found, own = price(self.model), self._own_price
-            if own is not None:
-                known = found or Price(*own, own[0])
-                found = known._replace(input=own[0], output=own[1], cached_input=own[0])
-            self._found_price, self._price_known = found, True
-        return self._found_price
+        found, own = price(self.model), self._own_price
+        if own is None:
+            return found
+        return (found or Price(*own, own[0]))._replace(input=own[0], output=own[1], cached_input=own[0])
 
 
 def _with_schema(request: Request) -> Request:

@@ -54,46 +54,31 @@ class Call(Mapping[str, Any]):
 
     def __getitem__(self, key: str) -> Any:
         """Read a value by DSPy's key: history[-1]["messages"], ["outputs"], ["usage"], ["cost"] ..."""
-        if key in ("model", "messages", "outputs", "timestamp", "cached", "error"):
-            return getattr(self, key)
-        if key not in _KEYS:
-            raise KeyError(key)
-        return _READ[key](self)
+        return _VALUES[key](self)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_KEYS)
+        return iter(_VALUES)
 
     def __len__(self) -> int:
-        return len(_KEYS)
+        return len(_VALUES)
 
 
-_READ: dict[str, Callable[[Call], Any]] = {
+_VALUES: Mapping[str, Callable[[Call], Any]] = {
     "prompt": lambda _: None,
+    "messages": lambda call: call.messages,
     "kwargs": lambda call: call.params,
     "response": lambda call: call.reply,
+    "outputs": lambda call: call.outputs,
     "usage": lambda call: exchange.tokens_of(Usage() if call.cached else call.usage),
     "cost": lambda call: call.usage.cost,
+    "timestamp": lambda call: call.timestamp,
     "uuid": lambda call: f"{id(call):x}-{call.timestamp:.6f}",
-    "model_type": lambda _: "chat",
+    "model": lambda call: call.model,
     "response_model": lambda call: call.reply.model if call.reply else None,
+    "model_type": lambda _: "chat",
+    "cached": lambda call: call.cached,
+    "error": lambda call: call.error,
 }
-
-_KEYS = (
-    "prompt",
-    "messages",
-    "kwargs",
-    "response",
-    "outputs",
-    "usage",
-    "cost",
-    "timestamp",
-    "uuid",
-    "model",
-    "response_model",
-    "model_type",
-    "cached",
-    "error",
-)
 
 
 def record(history: deque[Call], request: Request, reply: Reply | None, error: str | None = None) -> None:
@@ -110,7 +95,7 @@ def inspect_history(n: int = 1, file: TextIO | None = None) -> None:
     show(recent, n, file)
 
 
-def show(calls: Sequence[Call] | deque[Call], n: int = 1, file: TextIO | None = None) -> None:
+def show(calls: Sequence[Call], n: int = 1, file: TextIO | None = None) -> None:
     """Write the last `n` of some calls as readable text."""
     out = file or sys.stdout
     if not calls:

@@ -30,7 +30,8 @@ from engine.tools.function import shown
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM, Reply, Request
-    from engine.runtime import Middleware, Send, StreamGate
+    from engine.runtime import Middleware, Send
+    from engine.streaming import StreamGate
 
 
 TEMPERATURE = 1.0

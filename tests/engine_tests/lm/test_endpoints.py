@@ -362,4 +362,4 @@ def test_the_offline_model_is_called_as_any_other_and_its_answers_can_be_kept(tm
     assert first.usage.cost == 0
     assert first.seconds > 0
     assert lm.price() == (0.0, 0.0)
-    lm._cache_setting.close()
+    lm.cache.close()
