@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from html import escape
 from typing import NamedTuple
 
@@ -19,27 +19,6 @@ def sample_values(texts: Iterable[str]) -> None:
     """Show a few values from a file, small, two lines each at most; always as text."""
     lines = "".join(f"<span>{escape(text)}</span>" for text in texts)
     st.html(f'<div class="tb-samples">{lines}</div>')
-
-
-def worked_table(lines: Iterable[tuple[str, str, str, float]]) -> None:
-    """Show worked examples; each is (right answer, what the model says, with which option, score)."""
-    cells = []
-    for expected, answer, option, score in lines:
-        kind = "right" if score >= 1 else "wrong" if score <= 0 else ""
-        note = f"<em>{escape(option)}</em>" if option else ""
-        cells.append(
-            f"<tr><td>{escape(expected)}</td><td>{escape(answer)}{note}</td>"
-            f'<td><span class="tb-score {kind}">{score:.2f}</span></td></tr>'
-        )
-    head = "<tr><th>Right answer</th><th>Model says</th><th>Score</th></tr>"
-    st.html(f'<table class="tb-table">{head}{"".join(cells)}</table>')
-
-
-def small_table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
-    """Show a table of a few lines as text; the first column reads from the left, the others are figures."""
-    top = "".join(f"<th>{escape(name)}</th>" for name in head)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>" for line in lines)
-    st.html(f'<table class="tb-table tb-figures"><tr>{top}</tr>{body}</table>')
 
 
 def share_bar(parts: Iterable[tuple[str, int]]) -> None:

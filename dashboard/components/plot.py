@@ -1,8 +1,8 @@
-"""One chart element for every chart: Plotly drawn in place, so zoom and hidden series survive updates.
+"""Elements with their own script, and the one of them that draws charts: Plotly in place, so zoom survives updates.
 
 `st.plotly_chart` builds its element again whenever the data changes; this one calls `Plotly.react`.
-Figures come from `dashboard.views.score_chart` as plain dicts whose colours are names ("$accent"); the browser
-replaces them by the theme's.
+Figures come from `dashboard.views` as plain dicts whose colours are names ("$accent"); the browser replaces them
+by the theme's.
 """
 
 from __future__ import annotations
@@ -11,14 +11,22 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components.layout import static_text
+from dashboard.components.layout import STATIC, static_text
 
-_element = st.components.v2.component(
-    "tuneboard_plot",
-    html="<div class='plot'></div>",
-    js=static_text("stream.js", "plot.js"),
-    isolate_styles=False,
-)
+
+def own_element(name: str, html: str, *scripts: str) -> Any:
+    """Return an element made of a piece of HTML, the scripts named, and the script and style sheet of its name."""
+    style = f"{name}.css"
+    return st.components.v2.component(
+        f"tuneboard_{name}",
+        html=html,
+        css=static_text(style) if (STATIC / style).exists() else None,
+        js=static_text(*scripts, f"{name}.js"),
+        isolate_styles=False,
+    )
+
+
+_element = own_element("plot", "<div class='plot'></div>", "stream.js")
 
 
 def plot(
@@ -29,7 +37,7 @@ def plot(
     height: int = 340,
     stamp: str = "",
     live: str = "",
-    chosen: Any = None,
+    chosen: object = None,
     empty: str = "",
 ) -> Any:
     """Draw a figure; return the clicked point's `customdata`, or None.
@@ -38,18 +46,12 @@ def plot(
     run's id: the figure then follows the run's event stream by itself. `chosen` is the `customdata` of the point
     that gets a ring (charts that follow a run only). Without a figure `empty` is said instead.
     """
-    result = _element(
-        key=key,
-        data={
-            "figure": figure,
-            "label": label,
-            "height": height,
-            "stamp": stamp,
-            "live": live,
-            "chosen": chosen,
-            "empty": empty,
-            "marks": bool(live),
-        },
-        on_clicked_change=lambda: None,
-    )
-    return result.clicked
+    data: dict[str, object] = {
+        "figure": figure,
+        "label": label,
+        "height": height,
+        "stamp": stamp,
+        "live": live,
+    }
+    data |= {"chosen": chosen, "empty": empty, "marks": bool(live)}
+    return _element(key=key, data=data, on_clicked_change=lambda: None).clicked

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 import streamlit as st
 
 from dashboard.state import reading
 from dashboard.state.selection import Selection
-from dashboard.views.glossary import explain
 from dashboard.views.text import distinct
 from engine.store.rows import RunRow
 
@@ -69,38 +67,6 @@ def _name(run: RunRow) -> str:
     at = datetime.fromtimestamp(run.created_at).astimezone().strftime("%d %b %H:%M")
     # Only how a run ended: the picker is not drawn again while a run goes on, and the run's badge shows the rest.
     return f"{run.title} · {at} · {STATES[run.state][0].lower() if run.is_over else 'going on'}"
-
-
-WHOLE_PERCENT = "%.0f %%"
-PERCENT = "%.1f %%"
-"""Format of a percentage in a column, as everywhere else: Streamlit's own form has no space before the sign."""
-
-
-def in_percent(share: float | None) -> float | None:
-    """Return a share from 0 to 1 as percent.
-
-    >>> in_percent(0.8125), in_percent(None)
-    (81.25, None)
-    """
-    return None if share is None else 100 * share
-
-
-def before_and_after() -> dict[str, Any]:
-    """Return the columns "Before" and "After", whose values are those of `in_percent`."""
-    return {
-        "Before": st.column_config.NumberColumn(
-            "Before",
-            format=PERCENT,
-            width="small",
-            help=explain("baseline", "Here: its score on the test rows."),
-        ),
-        "After": st.column_config.NumberColumn(
-            "After",
-            format=PERCENT,
-            width="small",
-            help=explain("best prompt", "Here: its score on the same test rows."),
-        ),
-    }
 
 
 _LOOKS = {

@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import importlib
 import logging
-import pkgutil
 import sys
 import threading
 
@@ -73,10 +72,9 @@ def load_rest() -> None:
     import pandas as pd
 
     pd.DataFrame({"warm": ["up"]}).to_dict("records")
-    for folder in ("components", "app_pages"):
-        for found in pkgutil.walk_packages([str(DASHBOARD / folder)], f"dashboard.{folder}."):
-            if not found.name.endswith(".page"):  # a page is a script: Streamlit runs it
-                importlib.import_module(found.name)
+    for path in sorted([*DASHBOARD.glob("components/*.py"), *DASHBOARD.glob("app_pages/*/*.py")]):
+        if path.stem not in ("page", "__init__"):  # a page is a script: Streamlit runs it
+            importlib.import_module(".".join(path.with_suffix("").relative_to(DASHBOARD.parent).parts))
     gc.collect()
     gc.freeze()
     warm()

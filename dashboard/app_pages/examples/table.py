@@ -15,7 +15,7 @@ from dashboard.app_pages.examples.state import forget_rows, undo_button
 from dashboard.components.guard import forget_seen, guarded, renew, watch
 from dashboard.components.layout import callback, card, choose, in_row, show_error
 from dashboard.components.page import Current, sample_values
-from dashboard.components.runs import WHOLE_PERCENT, in_percent
+from dashboard.components.tables import WHOLE_PERCENT, in_percent
 from dashboard.state import drafts, reading
 from dashboard.state.steps import title_of
 from dashboard.views.glossary import NUMBERED, explain

@@ -9,8 +9,9 @@ import streamlit as st
 
 from dashboard.components.layout import callback, card, in_row, link, show_error
 from dashboard.components.page import open_page
-from dashboard.components.prompt_diff import prompt_diff
-from dashboard.components.runs import STATES, before_and_after, in_percent, state_badge, verdict_card
+from dashboard.components.prompts import prompt_diff
+from dashboard.components.runs import STATES, state_badge, verdict_card
+from dashboard.components.tables import before_and_after, in_percent
 from dashboard.state import drafts, reading
 from dashboard.state.selection import read_only, writing
 from dashboard.views import history

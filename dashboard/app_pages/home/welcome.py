@@ -10,7 +10,8 @@ import streamlit as st
 
 from dashboard.components.layout import card, in_row, link, page_path, tile
 from dashboard.components.page import open_page
-from dashboard.components.runs import STATES, before_and_after, in_percent
+from dashboard.components.runs import STATES
+from dashboard.components.tables import before_and_after, in_percent
 from dashboard.state import drafts, reading
 from dashboard.views.glossary import TERMS
 from dashboard.views.meters import progress

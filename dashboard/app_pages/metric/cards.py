@@ -11,9 +11,10 @@ from pydantic import BaseModel
 
 from dashboard.app_pages.metric.code_editor import code_editor
 from dashboard.app_pages.metric.criteria import criteria_editor, weights_editor
+from dashboard.components.forms import options_form
 from dashboard.components.layout import callback, card, in_row, tile
-from dashboard.components.options_form import options_form
-from dashboard.components.page import Current, worked_table
+from dashboard.components.page import Current
+from dashboard.components.tables import worked_table
 from dashboard.state import drafts, reading
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
@@ -69,7 +70,7 @@ def metric_options(now: Current) -> None:
             if editor is None:
                 st.caption("There is nothing to set.")
             return
-        values, wrong = options_form(
+        values = options_form(
             model,
             chosen.options,
             key=f"metric_{chosen.name}_{now.id}",
@@ -77,11 +78,8 @@ def metric_options(now: Current) -> None:
             columns=3,
             hidden=hidden,
         )
-        for sentence in wrong:
-            st.caption(f":red[:material/error:] {escape_markdown(sentence)}")
-        values = {**kept, **values}
-        if not wrong and values != chosen.options:
-            drafts.update(now.id, metric=Named(name=chosen.name, options=values))
+        if values is not None and {**kept, **values} != chosen.options:
+            drafts.update(now.id, metric=Named(name=chosen.name, options={**kept, **values}))
 
 
 _USUAL = ("ExactMatch", "Contains", "TokenF1", "NumberWithin")

@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard.app_pages.metric.preview import shown_of
 from dashboard.components.layout import callback, in_row, show_error
 from dashboard.components.page import Current
-from dashboard.components.runs import WHOLE_PERCENT, in_percent
+from dashboard.components.tables import WHOLE_PERCENT, in_percent
 from dashboard.state import drafts, preview
 from dashboard.state.feedback import answer_text
 from dashboard.views.text import escape_markdown

@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard.components.layout import card, in_row, show_error
 from dashboard.components.page import Current
-from dashboard.components.runs import WHOLE_PERCENT, in_percent
+from dashboard.components.tables import WHOLE_PERCENT, in_percent
 from dashboard.state import models, preview
 from dashboard.state.feedback import answer_text
 from dashboard.state.models import asked_models, title_of

@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.app_pages.results.compare import add_candidate
 from dashboard.components.layout import card
 from dashboard.components.plot import plot
-from dashboard.components.runs import PERCENT, in_percent
+from dashboard.components.tables import PERCENT, in_percent
 from dashboard.state import candidates, reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.views.candidate_charts import (

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from dashboard.components.layout import callback, choose, in_row
-from dashboard.components.prompt_diff import prompt_diff, prompt_text
+from dashboard.components.prompts import prompt_diff, prompt_text
 from dashboard.state import candidates
 from dashboard.state.candidates import MOST, ComparedCandidate, key_of
 from dashboard.views.comparison import as_text

@@ -10,7 +10,8 @@ import streamlit as st
 from dashboard.app_pages.run.requests import run_actions, run_requests
 from dashboard.components.layout import callback, card, in_row, page_path, show_error, static_text
 from dashboard.components.plot import plot
-from dashboard.components.runs import PERCENT, STATES, in_percent, state_badge, verdict_card
+from dashboard.components.runs import STATES, state_badge, verdict_card
+from dashboard.components.tables import PERCENT, in_percent
 from dashboard.state import reading
 from dashboard.state.snapshot import Snapshot, parts
 from dashboard.views.glossary import NUMBERED, explain

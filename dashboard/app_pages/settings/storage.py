@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.components.layout import callback, card, in_row
-from dashboard.components.page import small_table
+from dashboard.components.tables import small_table
 from dashboard.state import drafts, reading
 from dashboard.views.glossary import explain
 from dashboard.views.history import by_project

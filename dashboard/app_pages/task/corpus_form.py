@@ -9,16 +9,24 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.components.guard import guarded
-from dashboard.components.layout import callback, choose, in_row, press
+from dashboard.app_pages.task.field_editor import set_option, set_options
+from dashboard.components.layout import (
+    callback,
+    choose,
+    in_row,
+    pick,
+    plain_code,
+    press,
+    problem_kept,
+    problem_line,
+    with_value,
+)
 from dashboard.state.selection import check
-from dashboard.state.steps import change_step
 from dashboard.views.glossary import explain
-from dashboard.views.text import escape_markdown
+from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError, PipelineError
 from engine.home import data_home
 from engine.pipeline.spec import CorpusSpec, StepOptions, StepSpec
-from engine.runs.spec import ProjectDraft
 
 TABLES = ("csv", "tsv", "json", "jsonl", "xlsx", "parquet")
 TEXTS = ("txt", "md", "pdf")
@@ -77,11 +85,10 @@ def columns_of(name: str, content: bytes) -> tuple[str, ...]:
     return tuple(sorted(table.columns, key=lambda c: -lengths[c]))
 
 
-def words_of(corpus: CorpusSpec) -> str:
+def _contents(corpus: CorpusSpec) -> str:
     """Return in words what a corpus holds."""
     if corpus.passages:
-        count = len(corpus.passages)
-        return f"{count:,} passage{'s' if count != 1 else ''}, kept with the task"
+        return f"{count(len(corpus.passages), 'passage')}, kept with the task"
     if corpus.file:
         column = f", column {corpus.column}" if corpus.column else ""
         return f"the file {Path(corpus.file).name}{column}"
@@ -96,10 +103,7 @@ def _safe(name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", Path(name).name).lstrip(".") or "file"
 
 
-RETRIEVERS = {
-    "bm25": "By words (BM25)",
-    "embeddings": "By meaning (embeddings)",
-}
+RETRIEVERS = {"bm25": "By words (BM25)", "embeddings": "By meaning (embeddings)"}
 PASTE = "Refunds take five working days.\n\nParcels are sent on Mondays and Thursdays."
 
 
@@ -107,7 +111,7 @@ def corpus_form(project_id: str, step: StepSpec, at: int, key: str) -> None:
     """Show what a step searches, and let the user replace it."""
     options = step.options
     st.markdown(
-        f"**Where it looks** · {escape_markdown(words_of(options.corpus), 80)}",
+        f"**Where it looks** · {escape_markdown(_contents(options.corpus), 80)}",
         help=f"{explain('corpus')} {explain('passage')}",
     )
     way = choose(
@@ -117,7 +121,15 @@ def corpus_form(project_id: str, step: StepSpec, at: int, key: str) -> None:
         key=f"corpus_way_{key}",
     )
     if way == "Paste":
-        _paste(project_id, options.corpus, at, key)
+        text_key = f"corpus_text_{key}"
+        st.text_area(
+            "Passages, with a blank line between them",
+            "\n\n".join(options.corpus.passages),
+            key=text_key,
+            height=150,
+            placeholder=PASTE,
+            on_change=with_value(text_key, _use_text, project_id, at, key),
+        )
     else:
         _upload(project_id, at, key)
     left, right = st.columns(2, vertical_alignment="bottom")
@@ -127,35 +139,20 @@ def corpus_form(project_id: str, step: StepSpec, at: int, key: str) -> None:
         100,
         options.k,
         key=f"corpus_k_{key}",
-        on_change=callback(_set, project_id, at, f"corpus_k_{key}", "k"),
+        on_change=with_value(f"corpus_k_{key}", set_option, project_id, at, "k"),
         help="How many of the best-fitting passages are handed on.",
     )
-    right.selectbox(
-        "How it searches",
-        list(RETRIEVERS),
-        index=list(RETRIEVERS).index(options.retriever),
-        format_func=lambda name: RETRIEVERS[name],
-        key=f"retriever_{key}",
-        on_change=callback(_set, project_id, at, f"retriever_{key}", "retriever"),
-        help="By words: passages with the same rare words. By meaning: passages that say something alike.",
-    )
+    with right:
+        pick(
+            "How it searches",
+            RETRIEVERS,
+            options.retriever,
+            key=f"retriever_{key}",
+            on_change=with_value(f"retriever_{key}", set_option, project_id, at, "retriever"),
+            help="By words: passages with the same rare words. By meaning: passages that say something alike.",
+        )
     _try(options, key)
-    problem = st.session_state.get(f"corpus_problem_{key}")
-    if problem:
-        with in_row("corpus_problem"):
-            st.badge("Not usable", icon=":material/error:", color="red")
-            st.text(problem)
-
-
-def _paste(project_id: str, corpus: CorpusSpec, at: int, key: str) -> None:
-    st.text_area(
-        "Passages, with a blank line between them",
-        "\n\n".join(corpus.passages),
-        key=f"corpus_text_{key}",
-        height=150,
-        placeholder=PASTE,
-        on_change=callback(_pasted, project_id, at, key),
-    )
+    problem_line(f"corpus_problem_{key}")
 
 
 def _upload(project_id: str, at: int, key: str) -> None:
@@ -175,13 +172,12 @@ def _upload(project_id: str, at: int, key: str) -> None:
         st.text(str(error))
         return
     column = st.selectbox("Column with the texts", columns, key=f"corpus_column_{key}") if columns else ""
+    contents = [(f.name, f.getvalue()) for f in files]
     st.button(
         "Search in these",
         key=f"use_corpus_{key}",
         type="primary",
-        on_click=callback(
-            _uploaded, project_id, at, key, [(f.name, f.getvalue()) for f in files], column or ""
-        ),
+        on_click=callback(_use_files, project_id, at, key, contents, column or ""),
     )
 
 
@@ -205,37 +201,18 @@ def _try(options: StepOptions, key: str) -> None:
     if not found:
         st.caption("Nothing was found.")
     for passage in found:
-        st.code(passage, language=None, wrap_lines=True)
+        plain_code(passage)
 
 
-def set_options(project_id: str, at: int, **changes: object) -> bool:
-    """Save some of a step's options; return whether they were saved."""
-
-    def change(draft: ProjectDraft) -> ProjectDraft:
-        return change_step(
-            draft, at, lambda s: s.model_copy(update={"options": s.options.model_copy(update=changes)})
-        )
-
-    return guarded(project_id, change)
+def _use_text(project_id: str, at: int, key: str, text: str) -> None:
+    set_options(project_id, at, corpus=pasted_corpus(text))
+    st.session_state.pop(f"corpus_problem_{key}", None)
 
 
-def _set(project_id: str, at: int, key: str, name: str) -> None:
-    set_options(project_id, at, **{name: st.session_state[key]})
-
-
-def _pasted(project_id: str, at: int, key: str) -> None:
-    set_options(project_id, at, corpus=pasted_corpus(st.session_state[f"corpus_text_{key}"]))
-    st.session_state[f"corpus_problem_{key}"] = None
-
-
-def _uploaded(project_id: str, at: int, key: str, files: list[tuple[str, bytes]], column: str) -> None:
-    try:
+def _use_files(project_id: str, at: int, key: str, files: list[tuple[str, bytes]], column: str) -> None:
+    with problem_kept(f"corpus_problem_{key}"):
         corpus = uploaded_corpus(files, column)
-    except EngineError as error:
-        st.session_state[f"corpus_problem_{key}"] = str(error)
-        return
-    st.session_state[f"corpus_problem_{key}"] = None
-    if set_options(project_id, at, corpus=corpus):
-        taken = f"corpora_taken_{key}"
-        st.session_state[taken] = st.session_state.get(taken, 0) + 1
-        st.session_state.pop(f"corpus_text_{key}", None)
+        if set_options(project_id, at, corpus=corpus):
+            taken = f"corpora_taken_{key}"
+            st.session_state[taken] = st.session_state.get(taken, 0) + 1
+            st.session_state.pop(f"corpus_text_{key}", None)

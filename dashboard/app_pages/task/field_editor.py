@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import streamlit as st
 
 from dashboard.components.guard import guarded, renew, revision
-from dashboard.components.layout import callback, card, in_row
+from dashboard.components.layout import callback, card, icon_button, in_row, with_value
+from dashboard.state.drafts import Change
 from dashboard.state.steps import (
     HELP,
     TYPES,
     Side,
     add_field,
     change_field,
+    change_step,
     move_field,
     read_choices,
     readable,
@@ -25,7 +27,7 @@ from dashboard.state.steps import (
 )
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
-from engine.pipeline.spec import FieldSpec, PipelineSpec
+from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 
 WIDTHS = [3.4, 2.9, 3.5, 1.4]
 NEW = "A new field"
@@ -43,6 +45,37 @@ EXAMPLES = {"inputs": "*message*.", "outputs": "*answer*."}
 def ident(project_id: str, at: int) -> str:
     """Return what the keys of a step's widgets end in."""
     return project_id if at == 0 else f"{project_id}_{at}"
+
+
+def save_step(project_id: str, at: int, change: Callable[[StepSpec], StepSpec]) -> bool:
+    """Save a change of a step; return whether it was saved."""
+    return guarded(project_id, lambda draft: change_step(draft, at, change))
+
+
+def set_parts(project_id: str, at: int, **parts: object) -> bool:
+    """Save some parts of a step; return whether they were saved."""
+    return save_step(project_id, at, lambda step: step.model_copy(update=parts))
+
+
+def set_text(project_id: str, at: int, part: str, text: str) -> None:
+    """Save a part of a step that is a text."""
+    set_parts(project_id, at, **{part: text.strip()})
+
+
+def set_options(project_id: str, at: int, **options: object) -> bool:
+    """Save some of a step's options; return whether they were saved."""
+    return save_step(
+        project_id,
+        at,
+        lambda step: step.model_copy(update={"options": step.options.model_copy(update=options)}),
+    )
+
+
+def set_option(project_id: str, at: int, name: str, value: object) -> None:
+    """Save an option of a step as its widget gives it."""
+    if isinstance(value, str):
+        value = value.strip()
+    set_options(project_id, at, **{name: tuple(value) if isinstance(value, list) else value})
 
 
 def field_editor(project_id: str, spec: PipelineSpec, at: int, side: Side) -> None:
@@ -66,7 +99,8 @@ def field_editor(project_id: str, spec: PipelineSpec, at: int, side: Side) -> No
             column.caption(label, help=HELP if label == "Type" else None)
         for place in range(len(fields)):
             _row(project_id, at, side, fields, place)
-        _wiring(spec, at, side)
+        if len(spec.steps) > 1:
+            st.caption(f":material/cable: {escape_markdown('; '.join(_wiring(spec, at, side)))}")
 
 
 def _add_button(project_id: str, spec: PipelineSpec, at: int, side: Side) -> None:
@@ -78,21 +112,23 @@ def _add_button(project_id: str, spec: PipelineSpec, at: int, side: Side) -> Non
             "Add a field",
             icon=":material/add:",
             key=f"add_{side}",
-            on_click=callback(_save, project_id, add_field, at, side),
+            on_click=callback(guarded, project_id, lambda draft: add_field(draft, at, side)),
             type="tertiary",
         )
         return
+
+    def option_name(name: str) -> str:
+        if name == NEW:
+            return name
+        return escape_markdown(f"{name} ({f'made by {known[name]}' if known[name] else 'goes in'})", 60)
+
     st.menu_button(
         "Add a field",
         [NEW, *more],
-        format_func=lambda n: (
-            n
-            if n == NEW
-            else escape_markdown(f"{n} ({f'made by {known[n]}' if known[n] else 'goes in'})", 60)
-        ),
+        format_func=option_name,
         icon=":material/add:",
         key=f"add_{side}_menu",
-        on_click=callback(_add_known, project_id, at, side),
+        on_click=with_value(f"add_{side}_menu", _add_known, project_id, at, side),
         type="tertiary",
     )
 
@@ -100,9 +136,20 @@ def _add_button(project_id: str, spec: PipelineSpec, at: int, side: Side) -> Non
 def _row(project_id: str, at: int, side: Side, fields: tuple[FieldSpec, ...], place: int) -> None:
     field = fields[place]
     key = f"{side}_{place}_{revision(project_id)}_{ident(project_id, at)}"
-    name, kind, description, tools = st.columns(WIDTHS, vertical_alignment="center")
     where = (project_id, at, side, place)
-    _text_box(name, "Name", field.name, f"name_{key}", (*where, "name"), placeholder="message")
+    name, kind, description, tools = st.columns(WIDTHS, vertical_alignment="center")
+    for column, part, value, example in (
+        (name, "name", field.name, "message"),
+        (description, "description", field.description, "What it is, for the model"),
+    ):
+        column.text_input(
+            part.capitalize(),
+            value,
+            key=f"{part}_{key}",
+            label_visibility="collapsed",
+            placeholder=example,
+            on_change=with_value(f"{part}_{key}", _change, *where, part),
+        )
     titles = list(TYPES) if title_of(field) in TYPES else [*TYPES, title_of(field)]
     kind.selectbox(
         "Type",
@@ -110,112 +157,70 @@ def _row(project_id: str, at: int, side: Side, fields: tuple[FieldSpec, ...], pl
         index=titles.index(title_of(field)),
         key=f"type_{key}",
         label_visibility="collapsed",
-        on_change=callback(_changed, *where, "type", f"type_{key}"),
+        on_change=with_value(f"type_{key}", _change, *where, "type"),
     )
-    _text_box(
-        description,
-        "Description",
-        field.description,
-        f"description_{key}",
-        (*where, "description"),
-        placeholder="What it is, for the model",
+    moves = (
+        ("arrow_upward", "up", "Move up", -1, place == 0, "It is the first one already."),
+        ("arrow_downward", "down", "Move down", 1, place == len(fields) - 1, "It is the last one already."),
     )
-    with tools.container(horizontal=True, gap="xxsmall", horizontal_alignment="right", key=f"tools_{key}"):
-        _tool(
-            "arrow_upward",
-            "Move up",
-            f"up_{key}",
-            "It is the first one already." if place == 0 else "",
-            move_field,
-            (*where, -1),
-        )
-        last = "It is the last one already." if place == len(fields) - 1 else ""
-        _tool("arrow_downward", "Move down", f"down_{key}", last, move_field, (*where, 1))
-        _tool("delete", "Remove this field", f"remove_{key}", "", remove_field, where)
+    with tools, in_row(f"tools_{key}", "top", side="right", gap="xxsmall"):
+        for icon, word, title, by, at_end, why_not in moves:
+            act = callback(_save, project_id, partial(move_field, at=at, side=side, place=place, by=by))
+            icon_button(icon, title, f"{word}_{key}", on_click=act, why_not=why_not if at_end else "")
+        act = callback(_save, project_id, lambda draft: remove_field(draft, at, side, place))
+        icon_button("delete", "Remove this field", f"remove_{key}", on_click=act)
     if field.choices:
         _, values = st.columns([WIDTHS[0], sum(WIDTHS[1:])])
+        choices_key = f"choices_{key}_{len(field.choices)}"
         values.multiselect(
             "Allowed values",
             list(field.choices),
             default=list(field.choices),
-            key=f"choices_{key}_{len(field.choices)}",
+            key=choices_key,
             accept_new_options=True,
-            on_change=callback(_changed, *where, "choices", f"choices_{key}_{len(field.choices)}"),
+            on_change=with_value(choices_key, _change, *where, "choices"),
             help="The model must answer with exactly one of these. Type a new value and press Enter.",
             placeholder="Type a value and press Enter",
         )
 
 
-def _wiring(spec: PipelineSpec, at: int, side: Side) -> None:
-    """Say where each field comes from or goes to, when there are several steps."""
-    if len(spec.steps) == 1:
-        return
+def _wiring(spec: PipelineSpec, at: int, side: Side) -> list[str]:
+    """Return where each field comes from or goes to."""
     step = spec.steps[at]
     if side == "inputs":
         known = readable(spec, at)
         made = [f"{f.name} from {known[f.name]}" for f in step.needs if known.get(f.name)]
         outside = [f.name for f in step.needs if not known.get(f.name)]
-        words = [*made, *([f"{', '.join(outside)} from your examples"] if outside else [])]
-    else:
-        words = []
-        for f in step.makes:
-            readers = [s.name for s in spec.steps[at + 1 :] if f.name in {g.name for g in s.needs}]
-            answers = ["the answer"] if f.name in {g.name for g in spec.outputs} else []
-            words.append(f"{f.name} to {' and '.join([*readers, *answers]) or 'nothing yet'}")
-    st.caption(f":material/cable: {escape_markdown('; '.join(words))}")
+        return [*made, *([f"{', '.join(outside)} from your examples"] if outside else [])]
+    words = []
+    for f in step.makes:
+        readers = [s.name for s in spec.steps[at + 1 :] if f.name in {g.name for g in s.needs}]
+        answers = ["the answer"] if f.name in {g.name for g in spec.outputs} else []
+        words.append(f"{f.name} to {' and '.join([*readers, *answers]) or 'nothing yet'}")
+    return words
 
 
-def _text_box(
-    column: Any, label: str, value: str, key: str, where: tuple[str, int, Side, int, str], *, placeholder: str
-) -> None:
-    column.text_input(
-        label,
-        value,
-        key=key,
-        label_visibility="collapsed",
-        placeholder=placeholder,
-        on_change=callback(_changed, *where, key),
-    )
-
-
-def _tool(
-    icon: str, label: str, key: str, off: str, change: Callable[..., object], args: tuple[Any, ...]
-) -> None:
-    project_id, *rest = args
-    st.button(
-        "",
-        icon=f":material/{icon}:",
-        key=key,
-        help=off or label,
-        disabled=bool(off),
-        on_click=callback(_save, project_id, change, *rest),
-        type="tertiary",
-    )
-
-
-def _save(project_id: str, change: Callable[..., Any], *args: Any) -> None:
-    saved = guarded(project_id, lambda draft: change(draft, *args))
-    if saved and change in (move_field, remove_field):
+def _save(project_id: str, change: Change) -> None:
+    """Save a change that gives rows another place."""
+    if guarded(project_id, change):
         renew(project_id)
 
 
-def _add_known(project_id: str, at: int, side: Side) -> None:
-    picked = st.session_state.get(f"add_{side}_menu")
+def _add_known(project_id: str, at: int, side: Side, picked: str | None) -> None:
     name = "" if picked in (None, NEW) else str(picked)
     guarded(project_id, lambda draft: add_field(draft, at, side, name))
 
 
-def _changed(project_id: str, at: int, side: Side, place: int, what: str, key: str) -> None:
-    value = st.session_state[key]
-    if what == "name":
-        guarded(project_id, lambda draft: rename_field(draft, at, side, place, value.strip()))
+def _change(project_id: str, at: int, side: Side, place: int, part: str, value: str | list[str]) -> None:
+    """Save one part of a field as its widget gives it."""
+    text = value.strip() if isinstance(value, str) else "\n".join(value)
+    if part == "name":
+        guarded(project_id, lambda draft: rename_field(draft, at, side, place, text))
         return
 
     def change(field: FieldSpec) -> FieldSpec:
-        if what == "type":
-            return with_type(field, value)
-        if what == "choices":
-            return field.model_copy(update={"choices": read_choices("\n".join(value))})
-        return field.model_copy(update={what: value.strip()})
+        if part == "type":
+            return with_type(field, text)
+        return field.model_copy(update={part: read_choices(text) if part == "choices" else text})
 
     guarded(project_id, lambda draft: change_field(draft, at, side, place, change))

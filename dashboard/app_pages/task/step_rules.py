@@ -6,16 +6,17 @@ from typing import get_args
 
 import streamlit as st
 
-from dashboard.app_pages.task.field_editor import ident
+from dashboard.app_pages.task.field_editor import ident, set_parts
 from dashboard.app_pages.task.task_form import NO_MODEL
+from dashboard.components.forms import model_choice
 from dashboard.components.guard import guarded, revision
-from dashboard.components.layout import callback
+from dashboard.components.layout import callback, with_value
 from dashboard.state import reading
-from dashboard.state.models import key_state, not_in_settings, price_words, title_of
-from dashboard.state.steps import change_step, read_choices, readable
+from dashboard.state.models import not_in_settings, title_of
+from dashboard.state.steps import change_step, pipeline_of, read_choices, readable
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
-from engine.lm.choice import ModelChoice, is_offline
+from engine.lm.choice import ModelChoice
 from engine.pipeline.spec import AdapterName, Condition, Each, PipelineSpec, StepSpec
 from engine.runs.spec import ProjectDraft
 
@@ -23,7 +24,7 @@ RUNS = "The run's model"
 WRITERS = "The model that wrote it"
 
 
-def step_model(project_id: str, step: StepSpec, at: int, end: str) -> None:
+def _step_model(project_id: str, step: StepSpec, at: int, end: str) -> None:
     """Let the user give a step its own model; folded away where it asks the run's."""
     own = step.model
     with st.expander(
@@ -32,7 +33,7 @@ def step_model(project_id: str, step: StepSpec, at: int, end: str) -> None:
         expanded=own is not None,
         key=f"step_model_card_{end}",
     ):
-        pick_model(
+        _pick_model(
             "This step asks",
             own,
             RUNS,
@@ -42,44 +43,23 @@ def step_model(project_id: str, step: StepSpec, at: int, end: str) -> None:
         )
 
 
-def pick_model(
+def _pick_model(
     label: str, chosen: ModelChoice | None, none: str, what: str, where: tuple[str, int, str, str]
 ) -> None:
-    """Show the models of the Settings page and `none`; the one picked is saved.
-
-    `where` is the project, the step's place, the step's field and the widget's key.
-    """
+    """Let the user choose a model or `none`. `where` is the project, the step's place, its field and the widget's key."""
+    project_id, at, field, key = where
     saved = reading.saved_models()
-    options: list[str | ModelChoice] = [none, *saved]
-    if chosen is not None and chosen not in saved:
-        options.append(chosen)
-    st.selectbox(
+    model_choice(
         label,
-        options,
-        index=0 if chosen is None else options.index(chosen),
-        format_func=lambda m: m if isinstance(m, str) else title_of(m),
-        key=where[3],
+        saved,
+        chosen,
+        none,
+        key=key,
         help=what,
-        on_change=callback(_picked, *where),
-    )
-    if chosen is None:
-        return
-    if missing := not_in_settings(chosen, saved):
-        st.caption(f":orange[:material/help:] {escape_markdown(missing)}")
-    if not is_offline(chosen):
-        state = key_state(chosen)
-        st.caption(
-            f":{'green' if state.ok else 'orange'}[:material/key:] {escape_markdown(state.sentence)}  \n"
-            f":gray[:material/payments:] {escape_markdown(price_words(chosen))}"
-        )
-
-
-def _picked(project_id: str, at: int, field: str, key: str) -> None:
-    found = st.session_state[key]
-    chosen = found if isinstance(found, ModelChoice) else None
-    guarded(
-        project_id,
-        lambda draft: change_step(draft, at, lambda s: s.model_copy(update={field: chosen})),
+        on_change=with_value(
+            key, lambda m: set_parts(project_id, at, **{field: m if isinstance(m, ModelChoice) else None})
+        ),
+        note=not_in_settings(chosen, saved) if chosen is not None else "",
     )
 
 
@@ -100,7 +80,7 @@ def step_rules(project_id: str, spec: PipelineSpec, at: int) -> None:
     usual = step.when is None and step.each is None and step.adapter is None
     end = f"{ident(project_id, at)}_{revision(project_id)}"
     if step.strategy not in NO_MODEL:
-        step_model(project_id, step, at, end)
+        _step_model(project_id, step, at, end)
     several = len(spec.steps) > 1
     title = "When it runs, and how its messages look" if several else "Repetition and message layout"
     with st.expander(title, icon=":material/rule:", expanded=not usual, key=f"rules_{end}"):
@@ -113,59 +93,50 @@ def step_rules(project_id: str, spec: PipelineSpec, at: int) -> None:
 
 def _when(project_id: str, spec: PipelineSpec, at: int, end: str) -> None:
     when = spec.steps[at].when
-    state = ALWAYS if when is None else UNLESS if when.negated else ONLY_IF
-    key = f"when_{end}"
+    save = callback(_set_when, project_id, at, end)
     st.segmented_control(
         "This step runs",
         (ALWAYS, ONLY_IF, UNLESS),
-        default=state,
-        key=key,
+        default=ALWAYS if when is None else UNLESS if when.negated else ONLY_IF,
+        key=f"when_{end}",
         required=True,
-        on_change=callback(_set_when, project_id, at, end),
+        on_change=save,
     )
     if when is None:
         return
-    known = readable(spec, at)
-    names = list(dict.fromkeys([*known, when.field]))
+    names = list(dict.fromkeys([*readable(spec, at), when.field]))
     left, right = st.columns([2, 3], vertical_alignment="bottom")
-    left.selectbox(
-        "the field",
-        names,
-        index=names.index(when.field),
-        key=f"when_field_{end}",
-        on_change=callback(_set_when, project_id, at, end),
-    )
+    left.selectbox("the field", names, index=names.index(when.field), key=f"when_field_{end}", on_change=save)
     allowed = next(
         (f.choices for s in spec.steps for f in (*s.inputs, *s.makes) if f.name == when.field and f.choices),
         (),
     )
-    options = list(dict.fromkeys([*allowed, *when.values]))
     right.multiselect(
         "is one of",
-        options,
+        list(dict.fromkeys([*allowed, *when.values])),
         list(when.values),
         key=f"when_values_{end}_{when.field}",
         accept_new_options=not allowed,
         placeholder="Choose values" if allowed else "Type a value and press Enter",
-        on_change=callback(_set_when, project_id, at, end),
+        on_change=save,
     )
 
 
 def _each(project_id: str, spec: PipelineSpec, at: int, end: str) -> None:
     each = spec.steps[at].each
+    save = callback(_set_each, project_id, at, end)
     st.segmented_control(
         "How often it runs",
         (ONCE, EACH),
         default=ONCE if each is None else EACH,
         key=f"each_{end}",
         required=True,
-        on_change=callback(_set_each, project_id, at, end),
+        on_change=save,
         help="For each item: the step runs once for every item of a list, and its answers come back as lists.",
     )
     if each is None:
         return
-    lists = _lists(spec, at)
-    names = list(dict.fromkeys([*lists, each.field]))
+    names = list(dict.fromkeys([*_lists(spec, at), each.field]))
     left, right = st.columns(2, vertical_alignment="bottom")
     left.selectbox(
         "the list",
@@ -173,16 +144,15 @@ def _each(project_id: str, spec: PipelineSpec, at: int, end: str) -> None:
         index=names.index(each.field),
         format_func=lambda n: n or "Choose a list",
         key=f"each_field_{end}",
-        on_change=callback(_set_each, project_id, at, end),
+        on_change=save,
     )
-    inputs = [f.name for f in spec.steps[at].inputs]
-    items = list(dict.fromkeys([*inputs, each.item]))
+    items = list(dict.fromkeys([*(f.name for f in spec.steps[at].inputs), each.item]))
     right.selectbox(
         "is read, item by item, as",
         items,
         index=items.index(each.item),
         key=f"each_item_{end}",
-        on_change=callback(_set_each, project_id, at, end),
+        on_change=save,
     )
 
 
@@ -190,25 +160,24 @@ def _lists(spec: PipelineSpec, at: int) -> list[str]:
     """Return the fields that hold lists and are there before a step; any field where none says so."""
     known = readable(spec, at)
     lists = {f.name for s in spec.steps for f in (*s.needs, *s.makes) if f.parsed_type.is_list}
-    found = [name for name in known if name in lists]
-    return found or list(known)
+    return [name for name in known if name in lists] or list(known)
 
 
 def _layout(project_id: str, step: StepSpec, at: int, end: str) -> None:
     options = [RUN_LAYOUT, *get_args(AdapterName)]
-    left, right = st.columns(2)
+    left, right = st.columns(2, vertical_alignment="top")
     left.selectbox(
         "Message layout",
         options,
         index=options.index(step.adapter) if step.adapter else 0,
         format_func=lambda name: LAYOUTS.get(name, name),
         key=f"layout_{end}",
-        on_change=callback(_set_layout, project_id, at, f"layout_{end}"),
+        on_change=with_value(f"layout_{end}", _set_layout, project_id, at),
         help=f"{explain('message layout')} Leave it unless a model has trouble keeping the form.",
     )
     if step.adapter == "two_step":
         with right:
-            pick_model(
+            _pick_model(
                 "Model that reads the free text",
                 step.extraction_model,
                 WRITERS,
@@ -217,56 +186,48 @@ def _layout(project_id: str, step: StepSpec, at: int, end: str) -> None:
             )
 
 
-def _save(project_id: str, at: int, **changes: object) -> None:
-    def change(draft: ProjectDraft) -> ProjectDraft:
-        return change_step(draft, at, lambda s: s.model_copy(update=changes))
-
-    guarded(project_id, change)
-
-
 def _set_when(project_id: str, at: int, end: str) -> None:
     state = st.session_state[f"when_{end}"]
-    if state == ALWAYS:
-        _save(project_id, at, when=None)
-        return
 
     def change(draft: ProjectDraft) -> ProjectDraft:
-        spec = draft.pipeline or PipelineSpec()
+        spec = pipeline_of(draft)
         if at >= len(spec.steps):
             return draft
         old = spec.steps[at].when
-        known = list(readable(spec, at))
-        field = st.session_state.get(f"when_field_{end}") or (old.field if old else (known or [""])[-1])
+        field = st.session_state.get(f"when_field_{end}") or (
+            old.field if old else ["", *readable(spec, at)][-1]
+        )
         typed = st.session_state.get(f"when_values_{end}_{field}")
         values = typed if typed is not None else (old.values if old and old.field == field else ())
         made = Condition(field=field, values=read_choices("\n".join(values)), negated=state == UNLESS)
         return change_step(draft, at, lambda s: s.model_copy(update={"when": made}))
 
-    guarded(project_id, change)
+    if state == ALWAYS:
+        set_parts(project_id, at, when=None)
+    else:
+        guarded(project_id, change)
 
 
 def _set_each(project_id: str, at: int, end: str) -> None:
-    if st.session_state[f"each_{end}"] == ONCE:
-        _save(project_id, at, each=None)
-        return
-
     def change(draft: ProjectDraft) -> ProjectDraft:
-        spec = draft.pipeline or PipelineSpec()
+        spec = pipeline_of(draft)
         if at >= len(spec.steps):
             return draft
         old, inputs = spec.steps[at].each, [f.name for f in spec.steps[at].inputs]
         field = st.session_state.get(f"each_field_{end}") or (
-            old.field if old else (_lists(spec, at) or [""])[-1]
+            old.field if old else ["", *_lists(spec, at)][-1]
         )
-        fallback = old.item if old else next((n for n in inputs if n != field), (inputs or [""])[0])
+        fallback = old.item if old else next((n for n in inputs if n != field), ["", *inputs][-1])
         item = st.session_state.get(f"each_item_{end}") or fallback
         return change_step(draft, at, lambda s: s.model_copy(update={"each": Each(field=field, item=item)}))
 
-    guarded(project_id, change)
+    if st.session_state[f"each_{end}"] == ONCE:
+        set_parts(project_id, at, each=None)
+    else:
+        guarded(project_id, change)
 
 
-def _set_layout(project_id: str, at: int, key: str) -> None:
-    chosen = st.session_state[key]
+def _set_layout(project_id: str, at: int, chosen: str) -> None:
     # What belongs to the layout before would be refused with another one.
     fresh = {"extraction_model": None, "use_native_function_calling": None}
-    _save(project_id, at, adapter=None if chosen == RUN_LAYOUT else chosen, **fresh)
+    set_parts(project_id, at, adapter=None if chosen == RUN_LAYOUT else chosen, **fresh)

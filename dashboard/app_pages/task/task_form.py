@@ -6,17 +6,16 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from dashboard.app_pages.task.corpus_form import corpus_form, set_options
-from dashboard.app_pages.task.field_editor import ident
-from dashboard.components.guard import guarded, renew, revision
-from dashboard.components.layout import callback, card, show_error
-from dashboard.state.steps import change_step
+from dashboard.app_pages.task.corpus_form import corpus_form
+from dashboard.app_pages.task.field_editor import ident, save_step, set_option, set_text
+from dashboard.components.guard import renew, revision
+from dashboard.components.layout import card, show_error, with_value
+from dashboard.components.prompts import messages_view
 from dashboard.views.glossary import explain
 from dashboard.views.prompts import calls_a_row, messages, text_of
 from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
-from engine.runs.spec import ProjectDraft
 
 STRATEGIES = {
     "predict": ("Answer directly", "The quickest and cheapest: the model answers at once."),
@@ -69,11 +68,11 @@ def instruction_form(project_id: str, step: StepSpec, at: int) -> None:
             "How it answers",
             list(STRATEGIES),
             default=step.strategy,
-            format_func=lambda name: STRATEGIES[name][0],
+            format_func=lambda name: TITLES[name],
             key=key,
             required=True,
             label_visibility="collapsed",
-            on_change=callback(_strategy, project_id, at, key),
+            on_change=with_value(key, _set_strategy, project_id, at),
             help="  \n".join(f"**{title}**: {what}" for title, what in STRATEGIES.values()),
         )
         st.caption(STRATEGIES[step.strategy][1])
@@ -92,7 +91,7 @@ def instruction_form(project_id: str, step: StepSpec, at: int) -> None:
             height=110,
             label_visibility="collapsed",
             placeholder="For example: Choose the team that should answer this customer's message.",
-            on_change=callback(_instruction, project_id, at, key),
+            on_change=with_value(key, set_text, project_id, at, "instructions"),
         )
 
 
@@ -105,9 +104,7 @@ def _options(project_id: str, step: StepSpec, at: int, end: str) -> None:
     elif step.strategy == "react":
         _tools(project_id, step, at, end)
     elif step.strategy == "program_of_thought":
-        _number(
-            project_id, at, "max_iters", step.options.max_iters, end, "Tries at most (0: as usual, 3)", 20
-        )
+        _number(project_id, step, at, "max_iters", end, "Tries at most (0: as usual, 3)", (0, 20))
     elif step.strategy in ("best_of_n", "refine"):
         _judged(project_id, step, at, end)
 
@@ -116,25 +113,18 @@ def _tools(project_id: str, step: StepSpec, at: int, end: str) -> None:
     from engine.pipeline.strategies import TOOLS
 
     key = f"tools_{end}"
-    chosen = [name for name in step.options.tools if name in TOOLS]
+    words = (f"**{name}**: {escape_markdown(tool.desc or '', 160)}" for name, tool in TOOLS.items())
     left, right = st.columns([3, 2])
     left.multiselect(
         "Tools",
         list(TOOLS),
-        chosen,
+        [name for name in step.options.tools if name in TOOLS],
         key=key,
-        on_change=callback(_option, project_id, at, key, "tools"),
-        help="  \n".join(
-            [
-                explain("tool"),
-                *(f"**{name}**: {escape_markdown(tool.desc or '', 160)}" for name, tool in TOOLS.items()),
-            ]
-        ),
+        on_change=with_value(key, set_option, project_id, at, "tools"),
+        help="  \n".join([explain("tool"), *words]),
     )
     with right:
-        _number(
-            project_id, at, "max_iters", step.options.max_iters, end, "Rounds at most (0: as usual, 10)", 100
-        )
+        _number(project_id, step, at, "max_iters", end, "Rounds at most (0: as usual, 10)", (0, 100))
     if "search" in step.options.tools:
         corpus_form(project_id, step, at, end)
 
@@ -151,7 +141,7 @@ def _one_tool(project_id: str, step: StepSpec, at: int, end: str) -> None:
         index=names.index(chosen) if chosen else None,
         key=key,
         placeholder="Choose a tool",
-        on_change=callback(_tool, project_id, at, key),
+        on_change=with_value(key, _set_tool, project_id, at),
         help=explain("tool"),
     )
     if chosen:
@@ -166,7 +156,7 @@ def _one_tool(project_id: str, step: StepSpec, at: int, end: str) -> None:
 def _judged(project_id: str, step: StepSpec, at: int, end: str) -> None:
     left, right = st.columns(2)
     with left:
-        _number(project_id, at, "tries", step.options.tries, end, "Tries at most", 50, least=1)
+        _number(project_id, step, at, "tries", end, "Tries at most", (1, 50))
     key = f"threshold_{end}"
     right.slider(
         "Good enough to stop",
@@ -175,7 +165,7 @@ def _judged(project_id: str, step: StepSpec, at: int, end: str) -> None:
         step.options.threshold,
         0.05,
         key=key,
-        on_change=callback(_option, project_id, at, key, "threshold"),
+        on_change=with_value(key, set_option, project_id, at, "threshold"),
         help="The judge rates every try from 0 to 1. The first try with this rating or a better one is taken.",
     )
     key = f"criteria_{end}"
@@ -185,56 +175,36 @@ def _judged(project_id: str, step: StepSpec, at: int, end: str) -> None:
         key=key,
         height=80,
         placeholder="For example: It names the rule that decides, and is polite.",
-        on_change=callback(_option, project_id, at, key, "criteria"),
+        on_change=with_value(key, set_option, project_id, at, "criteria"),
     )
 
 
 def _number(
-    project_id: str, at: int, name: str, value: int, end: str, label: str, most: int, *, least: int = 0
+    project_id: str, step: StepSpec, at: int, name: str, end: str, label: str, limits: tuple[int, int]
 ) -> None:
-    key = f"{name}_{end}"
+    key, value = f"{name}_{end}", getattr(step.options, name)
     st.number_input(
-        label, least, most, value, key=key, on_change=callback(_option, project_id, at, key, name)
+        label, *limits, value, key=key, on_change=with_value(key, set_option, project_id, at, name)
     )
 
 
-def _option(project_id: str, at: int, key: str, name: str) -> None:
-    value = st.session_state[key]
-    if isinstance(value, str):
-        value = value.strip()
-    set_options(project_id, at, **{name: tuple(value) if isinstance(value, list) else value})
-
-
-def _tool(project_id: str, at: int, key: str) -> None:
+def _set_tool(project_id: str, at: int, chosen: str | None) -> None:
     """Take a tool; the step's inputs become the arguments it needs."""
     from engine.pipeline.strategies import TOOLS
-
-    chosen = st.session_state[key]
 
     def change(step: StepSpec) -> StepSpec:
         needed = TOOLS[chosen].required if chosen in TOOLS else ()
         names = [f.name for f in step.inputs]
         inputs = step.inputs if set(needed) <= set(names) else tuple(FieldSpec(name=n) for n in needed)
-        return step.model_copy(
-            update={"inputs": inputs, "options": step.options.model_copy(update={"tools": (chosen,)})}
-        )
+        options = step.options.model_copy(update={"tools": (chosen,)})
+        return step.model_copy(update={"inputs": inputs, "options": options})
 
-    if guarded(project_id, lambda draft: change_step(draft, at, change)):
+    if save_step(project_id, at, change):
         renew(project_id)
 
 
-def _instruction(project_id: str, at: int, key: str) -> None:
-    text = st.session_state[key].strip()
-    guarded(
-        project_id,
-        lambda draft: change_step(draft, at, lambda s: s.model_copy(update={"instructions": text})),
-    )
-
-
-def _strategy(project_id: str, at: int, key: str) -> None:
-    chosen = st.session_state[key]
-
-    def changed(step: StepSpec) -> StepSpec:
+def _set_strategy(project_id: str, at: int, chosen: str) -> None:
+    def change(step: StepSpec) -> StepSpec:
         options = step.options
         if chosen == "react" and not options.tools:
             options = options.model_copy(update={"tools": DEFAULT_TOOLS})
@@ -244,60 +214,41 @@ def _strategy(project_id: str, at: int, key: str) -> None:
         own = {"model": None, "extraction_model": None} if chosen in NO_MODEL else {}
         return step.model_copy(update={"strategy": chosen, "options": options, **own})
 
-    def change(draft: ProjectDraft) -> ProjectDraft:
-        return change_step(draft, at, changed)
-
-    guarded(project_id, change)
+    save_step(project_id, at, change)
 
 
-ROLES = {
-    "system": ("Instructions to the model", ":material/smart_toy:"),
-    "user": ("One row, as the model reads it", ":material/person:"),
-    "assistant": ("An answer", ":material/reply:"),
-}
 WITHOUT_PROMPT = {
     "retrieve": "This step asks no model. It looks for the passages that fit its input and hands them on.",
     "tool": "This step asks no model. It calls its tool with its inputs and hands the result on.",
 }
 
 
-def prompt_preview(
-    pipeline: PipelineSpec, values: Mapping[str, object], *, adapter: str, at: int = 0, height: int = 560
-) -> None:
+def prompt_preview(pipeline: PipelineSpec, values: Mapping[str, object], *, adapter: str, at: int) -> None:
     """Show the prompt of one row for the step at a place. Values that are not known are shown as «name»."""
     step = pipeline.steps[at]
-    with card("prompt_card"):
-        several = len(pipeline.steps) > 1
-        st.markdown(
-            f"**The prompt of {escape_markdown(step.name)}**" if several else "**The prompt it makes**",
-            help=f"{explain('prompt')} Written by the same code that sends it.",
-        )
+    several = len(pipeline.steps) > 1
+    title = f"The prompt of {escape_markdown(step.name)}" if several else "The prompt it makes"
+    with card("prompt_card", title, f"{explain('prompt')} Written by the same code that sends it."):
         if step.strategy in WITHOUT_PROMPT:
             st.caption(WITHOUT_PROMPT[step.strategy])
             return
+        # This step alone, run once whatever happens: what keeps others from working does not matter here.
+        alone = PipelineSpec(steps=(step.model_copy(update={"when": None, "each": None}),))
         try:
-            sent = messages(_alone(step), values, adapter=adapter)
-            calls = calls_a_row(_alone(step), adapter=adapter)
+            sent = messages(alone, values, adapter=adapter)
+            calls = calls_a_row(alone, adapter=adapter)
         except EngineError as error:
             show_error(error)
             st.caption("The prompt appears here when this is fixed.")
             return
-        with st.container(height=height, border=False, key="prompt_text"):
+        with st.container(height=560, border=False, key="prompt_text"):
             for path, turns in sent:
                 if len(sent) > 1:
                     st.text(path)
-                for message in turns:
-                    title, icon = ROLES.get(message["role"], (message["role"], ":material/chat:"))
-                    st.caption(f"{icon} {title}")
-                    st.code(text_of(message), language=None, wrap_lines=True)
+                messages_view(turns, user="One row, as the model reads it", answer="An answer")
         letters = sum(len(text_of(m)) for _, turns in sent for m in turns)
         st.caption(
             f"{count(calls, 'call')} for each row{' in this step' if several else ''}, "
             f"about {count(max(1, letters // 4), 'token')} {'in' if calls == len(sent) else 'in what is shown'}.",
             help=explain("token"),
         )
-
-
-def _alone(step: StepSpec) -> PipelineSpec:
-    """Return a task of this step alone, run once whatever happens: what keeps others from working does not matter here."""
-    return PipelineSpec(steps=(step.model_copy(update={"when": None, "each": None}),))

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
+from dashboard.components.forms import options_form
 from dashboard.components.layout import callback, card, in_row, link, tile
-from dashboard.components.options_form import options_form
 from dashboard.components.page import Current
 from dashboard.state import drafts, reading
 from dashboard.views.glossary import explain
@@ -245,12 +245,10 @@ def optimizer_options(now: Current) -> None:
         return
     with st.expander("More options", icon=":material/page_info:", key=f"options_{found.name}"):
         st.caption("They are set well for a start: leave them if unsure.")
-        values, wrong = options_form(
+        values = options_form(
             found.options_model, chosen.options, key=f"optimizer_{found.name}_{now.id}", columns=3
         )
-        for sentence in wrong:
-            st.caption(f":red[:material/error:] {escape_markdown(sentence)}")
-    if not wrong and values != chosen.options:
+    if values is not None and values != chosen.options:
         drafts.update(now.id, optimizer=Named(name=found.name, options=values))
         st.rerun()
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, Field
 from streamlit.testing.v1 import AppTest
 
-from dashboard.components.options_form import entries, problems
+from dashboard.components.forms import entries, problems
 from engine.registry import METRICS, OPTIMIZERS
 
 
@@ -51,7 +51,7 @@ def page():
     import streamlit as st
     from pydantic import BaseModel, Field
 
-    from dashboard.components.options_form import options_form
+    from dashboard.components.forms import options_form
 
     class Options(BaseModel):
         rounds: int = Field(3, ge=1, le=9)
@@ -59,8 +59,8 @@ def page():
         quick: bool = True
         field: str | None = None
 
-    values, wrong = options_form(Options, {"rounds": 5}, key="form", choices={"field": ["queue", "team"]})
-    st.session_state["values"], st.session_state["wrong"] = values, wrong
+    values = options_form(Options, {"rounds": 5}, key="form", choices={"field": ["queue", "team"]})
+    st.session_state["values"] = values
 
 
 def test_the_form_returns_what_differs_from_the_defaults():
@@ -72,4 +72,3 @@ def test_the_form_returns_what_differs_from_the_defaults():
     app.selectbox(key="form_field").set_value("team").run()
     app.number_input(key="form_rounds").set_value(3).run()
     assert app.session_state["values"] == {"mode": "heavy", "quick": False, "field": "team"}
-    assert app.session_state["wrong"] == []

@@ -1,4 +1,4 @@
-"""An options model (pydantic) as widgets: the form of a metric or an optimizer comes from its own fields.
+"""Forms of several pages: an options model (pydantic) as widgets, and the choice of a model.
 
 Adding an option to an algorithm adds it to the form. What cannot be a widget (nested models, functions) is
 left out and keeps its default.
@@ -13,9 +13,14 @@ import streamlit as st
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from dashboard.components.layout import mark
+from dashboard.state.models import key_state, price_words, title_of
+from dashboard.views.text import escape_markdown
+from engine.lm.choice import ModelChoice, is_offline
 from engine.signature.grammar import without_none
 
 Kind = Literal["flag", "whole", "number", "choice", "text"]
+KINDS: dict[object, Kind] = {bool: "flag", int: "whole", float: "number", str: "text"}
 UNSET = "Automatic"
 
 
@@ -34,9 +39,7 @@ class Entry(NamedTuple):
     multiline: bool = False
 
 
-def entries(
-    model: type[BaseModel], choices: Mapping[str, Sequence[object]] | None = None
-) -> tuple[Entry, ...]:
+def entries(model: type[BaseModel], choices: Mapping[str, Sequence[Any]] | None = None) -> tuple[Entry, ...]:
     """Return the options of a model as form entries; `choices` gives a field's values where the model cannot.
 
     >>> from pydantic import Field
@@ -52,30 +55,33 @@ def entries(
 
 def options_form(
     model: type[BaseModel],
-    values: Mapping[str, object],
+    values: Mapping[str, Any],
     *,
     key: str,
-    choices: Mapping[str, Sequence[object]] | None = None,
+    choices: Mapping[str, Sequence[Any]] | None = None,
     columns: int = 2,
     hidden: Collection[str] = (),
-) -> tuple[dict[str, Any], list[str]]:
-    """Draw a model's options; return those that differ from the defaults, and what is wrong in plain words.
+) -> dict[str, Any] | None:
+    """Draw a model's options; return those that differ from the defaults, or None (said why) where they make no sense.
 
     `hidden` options are not drawn and not returned: they are edited elsewhere.
     """
     shown = tuple(entry for entry in entries(model, choices) if entry.name not in hidden)
     if not shown:
-        return {}, []
+        return {}
     places = st.columns(min(columns, len(shown)), gap="medium")
-    answers: dict[str, object] = {}
+    answers: dict[str, Any] = {}
     for at, entry in enumerate(shown):
         with places[at % len(places)]:
             answers[entry.name] = _widget(entry, values.get(entry.name, entry.default), f"{key}_{entry.name}")
     changed = {e.name: answers[e.name] for e in shown if answers[e.name] != e.default}
-    return changed, problems(model, changed)
+    wrong = problems(model, changed)
+    for sentence in wrong:
+        st.caption(mark("error", sentence, "red"))
+    return None if wrong else changed
 
 
-def problems(model: type[BaseModel], values: Mapping[str, object]) -> list[str]:
+def problems(model: type[BaseModel], values: Mapping[str, Any]) -> list[str]:
     """Return what a model finds wrong with values, one sentence each.
 
     >>> from pydantic import Field
@@ -94,63 +100,49 @@ def problems(model: type[BaseModel], values: Mapping[str, object]) -> list[str]:
     return []
 
 
-def _entry(name: str, field: FieldInfo, given: Sequence[object] | None) -> Entry | None:
+def _entry(name: str, field: FieldInfo, given: Sequence[Any] | None) -> Entry | None:
     annotation, optional = without_none(field.annotation)
     default = field.get_default(call_default_factory=True)
-    kind: Kind
-    options: tuple[object, ...] = ()
-    if given is not None or get_origin(annotation) is Literal:
-        kind, options = "choice", tuple(given if given is not None else get_args(annotation))
-    elif annotation is bool:
-        kind = "flag"
-    elif annotation is int:
-        kind = "whole"
-    elif annotation is float:
-        kind = "number"
-    elif annotation is str:
-        kind = "text"
+    options: tuple[Any, ...] = ()
+    if given is None and get_origin(annotation) is Literal:
+        given = get_args(annotation)
+    if given is not None:
+        kind: Kind = "choice"
+        options = tuple(given)
+    elif annotation in KINDS:
+        kind = KINDS[annotation]
     else:
         return None
     low, high = _limits(field)
-    title = field.title or _label(name)
     extra = field.json_schema_extra
     multiline = isinstance(extra, dict) and bool(extra.get("multiline"))
+    title = field.title or _label(name)
     return Entry(name, title, field.description or "", kind, default, optional, options, low, high, multiline)
 
 
 def _widget(entry: Entry, value: Any, key: str) -> Any:
-    help_text = entry.help or None
+    common: dict[str, Any] = {"key": key, "help": entry.help or None}
     if entry.kind == "flag":
-        return st.toggle(entry.label, bool(value), key=key, help=help_text)
+        return st.toggle(entry.label, bool(value), **common)
     if entry.kind == "choice":
         options = [None, *entry.choices] if entry.optional else list(entry.choices)
         at = options.index(value) if value in options else 0
-        return st.selectbox(entry.label, options, index=at, key=key, help=help_text, format_func=_shown)
+        names = {option: UNSET if option is None else str(option) for option in options}
+        return st.selectbox(entry.label, options, index=at, format_func=lambda o: names[o], **common)
     if entry.kind == "text":
         area = st.text_area if entry.multiline else st.text_input
-        text = area(entry.label, value or "", key=key, help=help_text)
-        return text.strip() or (None if entry.optional else "")
-    kind: Any = int if entry.kind == "whole" else float
+        return area(entry.label, value or "", **common).strip() or (None if entry.optional else "")
+    kind = int if entry.kind == "whole" else float
+    low, high, value = (None if n is None else kind(n) for n in (entry.low, entry.high, value))
     return st.number_input(
         entry.label,
-        min_value=_cast(kind, entry.low),
-        max_value=_cast(kind, entry.high),
-        value=_cast(kind, value),
+        min_value=low,
+        max_value=high,
+        value=value,
         step=1 if kind is int else None,
-        key=key,
-        help=help_text,
         placeholder=UNSET if entry.optional else None,
+        **common,
     )
-
-
-def _cast(kind: Any, value: Any) -> Any:
-    return None if value is None else kind(value)
-
-
-def _shown(value: object) -> str:
-    if value is None:
-        return UNSET
-    return value if isinstance(value, str) else str(value)
 
 
 def _limits(field: FieldInfo) -> tuple[float | None, float | None]:
@@ -165,3 +157,36 @@ def _limits(field: FieldInfo) -> tuple[float | None, float | None]:
 
 def _label(name: str) -> str:
     return name.replace("_", " ").capitalize()
+
+
+def model_choice(
+    label: str,
+    models: Sequence[ModelChoice],
+    chosen: ModelChoice | None,
+    none: str = "",
+    *,
+    note: str = "",
+    **options: Any,
+) -> None:
+    """Let the user choose a model, or `none` where that is named; show the key and price of the one chosen.
+
+    `note` is what to know of the chosen model.
+    """
+    listed: list[str | ModelChoice] = [*([none] if none else []), *models]
+    if chosen is not None and chosen not in listed:
+        listed.append(chosen)
+    st.selectbox(
+        label,
+        listed,
+        index=0 if chosen is None else listed.index(chosen),
+        format_func=lambda m: m if isinstance(m, str) else title_of(m),
+        **options,
+    )
+    if note:
+        st.caption(mark("help", note))
+    if chosen is not None and not is_offline(chosen):
+        state = key_state(chosen)
+        st.caption(
+            f":{'green' if state.ok else 'orange'}[:material/key:] {escape_markdown(state.sentence)}  \n"
+            f":gray[:material/payments:] {escape_markdown(price_words(chosen))}"
+        )

@@ -1,0 +1,103 @@
+"""Prompts compared word by word, the messages made of them, and the head of an answer. Everything is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+
+import streamlit as st
+
+from dashboard.components.layout import in_row, plain_code
+from dashboard.views.prompts import text_of
+from dashboard.views.text import escape_markdown
+from engine.export.diff import Difference, Segment, difference
+from engine.text import counted
+
+
+def messages_view(
+    messages: Iterable[Mapping[str, object]],
+    *,
+    system: str = "Instructions to the model",
+    user: str = "What it was asked",
+    answer: str = "A solved example's answer",
+) -> None:
+    """Show messages one after the other, each under what its role means here."""
+    titles = {"system": (system, "smart_toy"), "user": (user, "person"), "assistant": (answer, "reply")}
+    for message in messages:
+        role = str(message.get("role"))
+        title, icon = titles.get(role, (role, "chat"))
+        st.caption(f":material/{icon}: {escape_markdown(title)}")
+        plain_code(text_of(message))
+
+
+def answer_head(name: str, key: str, score: float | None, error: str | None) -> None:
+    """Show whose answer it is, whether it is right, and why it failed."""
+    with in_row(key, side="distribute"):
+        st.markdown(f"**{escape_markdown(name, 80)}**", width="content")
+        if error:
+            st.badge("Failed", color="red", icon=":material/error:")
+        elif score is not None and score >= 1:
+            st.badge("Right", color="green", icon=":material/check:")
+        elif score is not None and score <= 0:
+            st.badge("Wrong", color="red", icon=":material/close:")
+        elif score is not None:
+            st.badge(f"{100 * score:.0f} %", color="orange", icon=":material/percent:")
+    if error:
+        st.text(error)
+
+
+def prompt_diff(before: str, after: str, *, split: bool = True) -> None:
+    """Show what changed between two texts."""
+    found = difference(before, after)
+    if not found.added and not found.removed:
+        st.caption("The same text, word for word.")
+    else:
+        st.caption(f"{counted(found.added, 'word')} added, {counted(found.removed, 'word')} removed")
+    _diff_box(_split(found) if split else _unified(found))
+
+
+def prompt_text(text: str) -> None:
+    """Show the text that the others next to it are compared with."""
+    st.caption("The others are compared with this one.")
+    _diff_box(
+        f"<tr><td class='n'></td><td>{escape(line) or '&nbsp;'}</td></tr>"
+        for line in text.splitlines() or [""]
+    )
+
+
+def _diff_box(rows: Iterable[str]) -> None:
+    # A long prompt scrolls in its own box, so what follows it is never screens away.
+    table = f"<table class='diff'>{''.join(rows)}</table>"
+    st.html(
+        f"<div class='tb-diff' tabindex='0' role='region' aria-label='The text of the prompts'>{table}</div>"
+    )
+
+
+def _split(found: Difference) -> Iterable[str]:
+    left = right = 0
+    for line in found.lines:
+        left += line.before is not None
+        right += line.after is not None
+        before = _side(line.before, left, "del", line.changed)
+        yield f"<tr>{before}{_side(line.after, right, 'ins', line.changed)}</tr>"
+
+
+def _side(segments: Sequence[Segment] | None, number: int, kind: str, changed: bool) -> str:
+    if segments is None:
+        return "<td class='n'></td><td class='none'></td>"
+    return f"<td class='n'>{number}</td><td class='{kind if changed else ''}'>{_marked(segments)}</td>"
+
+
+def _unified(found: Difference) -> Iterable[str]:
+    for line in found.lines:
+        if not line.changed:
+            yield f"<tr><td class='n'></td><td>{_marked(line.after or ())}</td></tr>"
+            continue
+        for segments, sign, kind in ((line.before, "-", "del"), (line.after, "+", "ins")):
+            if segments is not None:
+                yield f"<tr><td class='n'>{sign}</td><td class='{kind}'>{_marked(segments)}</td></tr>"
+
+
+def _marked(segments: Sequence[Segment]) -> str:
+    tags = {"same": "{}", "added": "<ins>{}</ins>", "removed": "<del>{}</del>"}
+    return "".join(tags[s.kind].format(escape(s.text)) for s in segments) or "&nbsp;"

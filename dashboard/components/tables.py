@@ -1,0 +1,93 @@
+"""Tables: their look, and the columns that mean the same on every page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from dashboard.views.glossary import NUMBERED, explain
+
+WHOLE_PERCENT = "%.0f %%"
+PERCENT = "%.1f %%"
+"""Format of a percentage in a column, as everywhere else: Streamlit's own form has no space before the sign."""
+
+
+def in_percent(share: float | None) -> float | None:
+    """Return a share from 0 to 1 as percent.
+
+    >>> in_percent(0.8125), in_percent(None)
+    (81.25, None)
+    """
+    return None if share is None else 100 * share
+
+
+def data_table(
+    lines: Sequence[Mapping[str, Any]],
+    key: str,
+    columns: Mapping[str, Any] | None = None,
+    *,
+    most: int = 0,
+    height: int = 0,
+    **options: Any,
+) -> Any:
+    """Show lines as a table; one of more than `most` lines is `height` pixels high. Returns its selection."""
+    return st.dataframe(
+        lines,
+        key=key,
+        hide_index=True,
+        height=height if len(lines) > most and height else "content",
+        column_config=columns,
+        **options,
+    )
+
+
+def row_column(width: Any = "small") -> Any:
+    """Return the column of row numbers."""
+    return st.column_config.NumberColumn("Row", width=width, help=explain("row", NUMBERED))
+
+
+def bar_column(about: str, number_format: str = WHOLE_PERCENT, **options: Any) -> Any:
+    """Return a column of percentages, as bars."""
+    return st.column_config.ProgressColumn(
+        format=number_format, min_value=0, max_value=100, help=about, **options
+    )
+
+
+def label_column(colours: Mapping[str, str], **options: Any) -> Any:
+    """Return a column of labels; `colours` is label -> colour."""
+    return st.column_config.MultiselectColumn(options=list(colours), color=list(colours.values()), **options)
+
+
+def before_and_after() -> dict[str, Any]:
+    """Return the columns "Before" and "After", whose values are those of `in_percent`."""
+    return {
+        name: st.column_config.NumberColumn(format=PERCENT, width="small", help=explain(term, what))
+        for name, term, what in (
+            ("Before", "baseline", "Here: its score on the test rows."),
+            ("After", "best prompt", "Here: its score on the same test rows."),
+        )
+    }
+
+
+def small_table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
+    """Show a table of a few lines as text; the first column reads from the left, the others are figures."""
+    top = "".join(f"<th>{escape(name)}</th>" for name in head)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>" for line in lines)
+    st.html(f'<table class="tb-table tb-figures"><tr>{top}</tr>{body}</table>')
+
+
+def worked_table(lines: Iterable[tuple[str, str, str, float]]) -> None:
+    """Show worked examples; each is (right answer, what the model says, with which option, score)."""
+    cells = []
+    for expected, answer, option, score in lines:
+        kind = "right" if score >= 1 else "wrong" if score <= 0 else ""
+        note = f"<em>{escape(option)}</em>" if option else ""
+        cells.append(
+            f"<tr><td>{escape(expected)}</td><td>{escape(answer)}{note}</td>"
+            f'<td><span class="tb-score {kind}">{score:.2f}</span></td></tr>'
+        )
+    head = "<tr><th>Right answer</th><th>Model says</th><th>Score</th></tr>"
+    st.html(f'<table class="tb-table">{head}{"".join(cells)}</table>')
