@@ -15,23 +15,21 @@ from weakref import WeakKeyDictionary
 from engine import callbacks as hooks
 from engine import loop
 from engine.adapters.plan import (
-    FieldPlan,
-    Native,
-    Plan,
-    native_of,
-    plan_of,
-    read_fields,
-    values_of,
-    with_thoughts,
-)
-from engine.adapters.rendered import (
     INCOMPLETE_LEAD,
     RULES_LEAD,
     Demonstration,
+    FieldPlan,
+    Native,
+    Plan,
     Rendered,
     indented,
     listed,
+    native_of,
+    plan_of,
+    read_fields,
     typed,
+    values_of,
+    with_thoughts,
 )
 from engine.adapters.values import format_value, revived
 from engine.errors import AdapterParseError, ConfigurationError, InvalidRequestError

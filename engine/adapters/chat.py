@@ -11,8 +11,7 @@ from typing import Any, ClassVar
 
 from engine.adapters.base import Adapter
 from engine.adapters.json import JSONAdapter
-from engine.adapters.plan import FieldPlan, Plan
-from engine.adapters.rendered import typed
+from engine.adapters.plan import FieldPlan, Plan, typed
 from engine.adapters.scalars import loose_object
 
 _HEADER = re.compile(r"^[ \t>#]*(\*\*)?\[\[ ?## ?(\w+) ?## ?\]\](?(1)\*\*)?", re.MULTILINE)

@@ -11,8 +11,7 @@ import orjson
 
 from engine.adapters.base import NOT_SUPPLIED, Adapter
 from engine.adapters.notes import json_schema
-from engine.adapters.plan import FieldPlan, Plan, plan_of
-from engine.adapters.rendered import typed
+from engine.adapters.plan import FieldPlan, Plan, plan_of, typed
 from engine.adapters.scalars import loose_object
 from engine.adapters.values import jsonable
 from engine.errors import AdapterParseError, InvalidRequestError

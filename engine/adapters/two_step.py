@@ -12,8 +12,7 @@ from weakref import WeakKeyDictionary
 from engine.adapters.base import Adapter, Exchange
 from engine.adapters.chat import ChatAdapter
 from engine.adapters.json import JSONAdapter
-from engine.adapters.plan import Plan
-from engine.adapters.rendered import Demonstration, typed
+from engine.adapters.plan import Demonstration, Plan, typed
 from engine.errors import AdapterParseError
 from engine.signature import InputField, make_signature
 

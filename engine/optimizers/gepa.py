@@ -149,7 +149,7 @@ class GEPA(Optimizer):
     answered for from the labels. Metrics written for DSPy's GEPA, with five arguments, work as they are. One that
     judges several things by name (`objective_scores`: outputs, criteria, parts of a sum) can have prompts compared
     on them (`frontier_type`). `engine.GEPA` also takes the options and objects of the gepa package; see
-    `engine.compat.gepa`.
+    `engine.compat.arguments`.
 
     >>> GEPA(auto="light").options.reflection_minibatch_size
     3

@@ -16,7 +16,7 @@ from engine.modules.module import Module
 from engine.pipeline.corpora import corpus_path, searches
 from engine.pipeline.spec import CorpusSpec, FieldSpec, PipelineSpec, StepSpec, exclude_each_other, plain
 from engine.pipeline.strategies import RESERVED, TOOLS
-from engine.signature.fields import is_field_name
+from engine.signature.grammar import is_field_name
 
 Made = dict[str, list[tuple[StepSpec, FieldSpec]]]
 """Field -> the steps so far that make it, each with the field as it makes it."""

@@ -1,17 +1,23 @@
 """Signatures: typed contracts that say what a step reads, what it writes and what it is for.
 
-    fields.py      InputField, OutputField, and what a field carries
     grammar.py     the one reader of type texts ("list[str]"), field types and signature texts ("a, b: int -> c")
-    signature.py   Signature, make_signature, ensure_signature
+    signature.py   InputField, OutputField, Signature, make_signature, ensure_signature
 
 It knows nothing of prompts, models or examples.
 """
 
 from __future__ import annotations
 
-from engine.signature.fields import InputField, OutputField, infer_prefix
 from engine.signature.grammar import parse_type
-from engine.signature.signature import Signature, SignatureMeta, ensure_signature, make_signature
+from engine.signature.signature import (
+    InputField,
+    OutputField,
+    Signature,
+    SignatureMeta,
+    ensure_signature,
+    infer_prefix,
+    make_signature,
+)
 
 __all__ = [
     "InputField",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import datetime
 import decimal
+import keyword
 import sys
 import types
 import typing
@@ -14,7 +15,6 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from engine.errors import SignatureError
-from engine.signature.fields import check_name
 
 NoneType = type(None)
 UNIONS = (Union, types.UnionType)
@@ -144,6 +144,26 @@ class _CallerNames(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._given)
+
+
+def check_name(name: object) -> str:
+    """Return a field's name, or raise SignatureError when Python could not use it as one.
+
+    >>> check_name("2nd try")
+    Traceback (most recent call last):
+    engine.errors.SignatureError: '2nd try' cannot be a field's name. Use letters, digits and _ ...
+    """
+    if not isinstance(name, str) or not is_field_name(name):
+        raise SignatureError(
+            f"{name!r} cannot be a field's name. Use letters, digits and _ only, start with a letter, "
+            "and avoid Python's own words (class, from, ...)."
+        )
+    return name
+
+
+def is_field_name(name: str) -> bool:
+    """Return whether Python could use a text as a field's name."""
+    return name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("_")
 
 
 def _split_arrow(text: str) -> list[str]:

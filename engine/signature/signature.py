@@ -6,51 +6,132 @@ disturb each other. It knows nothing of prompts, models or examples.
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
+import re
 import sys
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any, Literal
 
+import pydantic
 from pydantic.fields import FieldInfo
 
 from engine.errors import SignatureError
-from engine.signature.fields import RULES, InputField, OutputField, check_name, role_of, typed, with_rules
-from engine.signature.grammar import Names, caller_names, parse_sides, type_text
+from engine.signature.grammar import Names, caller_names, check_name, parse_sides, type_text
 from engine.text import listed
 
+Role = Literal["input", "output"]
 
-def declared_fields(cls: type, declared: dict[str, Any], scope: Mapping[str, Any]) -> dict[str, FieldInfo]:
+
+def InputField(**options: object) -> Any:  # noqa: N802 - the name users of DSPy know
+    """Declare a field that a step reads.
+
+    `desc` says in words what it holds. Every other argument is pydantic's: `default`, `ge`, `le`,
+    `max_length` and so on; constraints are shown in the prompt and hold for outputs.
+
+    >>> InputField(desc="A customer's message.").json_schema_extra["role"]
+    'input'
+    """
+    return _field("input", options)
+
+
+def OutputField(**options: object) -> Any:  # noqa: N802 - the name users of DSPy know
+    """Declare a field that a step writes; the arguments are those of `InputField`.
+
+    With a default (or a type that admits None) a reply may leave it out.
+    """
+    return _field("output", options)
+
+
+def _field(role: Role, options: dict[str, Any]) -> FieldInfo:
+    desc = options.pop("desc", None) or options.get("description")
+    prefix = options.pop("prefix", None)
+    given = options.pop("json_schema_extra", None)
+    extra = {**(given if isinstance(given, dict) else {}), "role": role}
+    if desc:
+        extra["desc"] = str(desc)
+    if prefix:
+        extra["prefix"] = str(prefix)
+    info: FieldInfo = pydantic.Field(json_schema_extra=extra, **options)
+    return info
+
+
+def role_of(field: object) -> Role | None:
+    """Return the side of a field, or None for anything that is not a signature's field."""
+    role = _extra(field).get("role") if isinstance(field, FieldInfo) else None
+    return role if role in ("input", "output") else None
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    return dict(field.json_schema_extra) if isinstance(field.json_schema_extra, dict) else {}
+
+
+def typed(name: str, field: FieldInfo, annotation: Any = None) -> FieldInfo:
+    """Return a copy of a field with its type (its own or str without one), description and label filled in.
+
+    Without a description the placeholder "${name}" is used, as programs for DSPy expect;
+    `Signature.description` reads it as "".
+    """
+    annotation = next(one for one in (annotation, field.annotation, str) if one is not None)
+    try:
+        info = FieldInfo.from_annotated_attribute(annotation, copy.copy(field))
+    except (TypeError, pydantic.PydanticUserError) as error:
+        raise SignatureError(f"Field {name!r} cannot have the type {annotation!r}: {error}") from error
+    info.json_schema_extra = {"desc": f"${{{name}}}", "prefix": infer_prefix(name) + ":"} | _extra(field)
+    return info
+
+
+RULES = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern", "allow_inf_nan")
+"""Keywords of pydantic's that are rules for a value."""
+
+
+def with_rules(field: FieldInfo, rules: Mapping[str, Any]) -> FieldInfo:
+    """Return a copy of a field with rules added; one of a kind that it has already takes that one's place.
+
+    >>> from pydantic import Field
+    >>> with_rules(Field(ge=1, le=5), {"le": 3}).metadata
+    [Ge(ge=1), Le(le=3)]
+    """
+    made = copy.copy(field)
+    new = pydantic.Field(**rules).metadata
+    kinds = {type(rule) for rule in new}
+    made.metadata = [*(rule for rule in field.metadata if type(rule) not in kinds), *new]
+    return made
+
+
+_WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
+
+
+def infer_prefix(name: str) -> str:
+    """Return a field name as title-case words, with acronyms kept.
+
+    >>> infer_prefix("customer_name"), infer_prefix("shortURL2"), infer_prefix("HTMLPage")
+    ('Customer Name', 'Short URL 2', 'HTML Page')
+    """
+    words = _WORDS.findall(name) or [name]
+    return " ".join(word if word.isupper() and len(word) > 1 else word.capitalize() for word in words)
+
+
+def _declared_fields(cls: type, declared: dict[str, Any], scope: Mapping[str, Any]) -> dict[str, FieldInfo]:
     """Return the fields that a class body declares, typed; `scope` is the scope of the class statement.
 
     Raises SignatureError for an annotated name that is neither an InputField nor an OutputField.
     """
     hints = inspect.get_annotations(cls)
-    for name in hints:
-        if name not in declared and not name.startswith("_") and not _is_class_variable(hints[name]):
-            _refuse_field(cls, name)
-    fields = {}
-    for name, field in declared.items():
-        hint = hints.get(name)
-        fields[check_name(name)] = typed(
-            name, field, _evaluated(cls, name, hint, scope) if hint is not None else str
-        )
-    return fields
-
-
-def _is_class_variable(hint: object) -> bool:
-    if isinstance(hint, str):
-        return hint.split("[")[0].rsplit(".", 1)[-1] == "ClassVar"
-    return hint is typing.ClassVar or str(hint).startswith("typing.ClassVar[")
-
-
-def _refuse_field(cls: type, name: str) -> NoReturn:
-    raise SignatureError(
-        f"{cls.__name__}.{name} must say which side it is on: {name}: ... = InputField() or = OutputField()."
-    )
+    for name, hint in hints.items():
+        class_variable = re.match(r"(\w+\.)*ClassVar\b", str(hint))
+        if name not in declared and not name.startswith("_") and not class_variable:
+            raise SignatureError(
+                f"{cls.__name__}.{name} must say which side it is on: {name}: ... = InputField() or = OutputField()."
+            )
+    return {
+        check_name(name): typed(name, field, _evaluated(cls, name, hints.get(name), scope))
+        for name, field in declared.items()
+    }
 
 
 def _evaluated(cls: type, name: str, hint: object, scope: Mapping[str, object]) -> Any:
@@ -73,66 +154,8 @@ _log = logging.getLogger(__name__)
 Fields = Mapping[str, FieldInfo]
 
 
-def dumped(instructions: str, fields: Fields) -> dict[str, Any]:
-    """Return instructions, and label, description and type by field name."""
-    saved = {
-        name: {
-            "prefix": _extra(field)["prefix"],
-            "description": _extra(field)["desc"],
-            "type": type_text(field.annotation),
-        }
-        for name, field in fields.items()
-    }
-    return {"instructions": instructions, "fields": saved}
-
-
-def loaded(signature: str, fields: Fields, state: Mapping[str, Any]) -> dict[str, FieldInfo]:
-    """Return fields with saved labels and descriptions; a type that is another by now is warned of and kept."""
-    given = state.get("fields", {})
-    named = given.items() if isinstance(given, Mapping) else zip(fields, given, strict=False)
-    made = dict(fields)
-    for name, words in named:
-        if name not in made:
-            continue
-        field = made[name]
-        was, now = words.get("type"), type_text(field.annotation)
-        if was not in (None, now):
-            _log.warning("%s.%s was saved as %s and is %s now.", signature, name, was, now)
-        info = typed(name, field, field.annotation)
-        new = {"desc": words.get("description") or f"${{{name}}}", "prefix": words.get("prefix")}
-        info.json_schema_extra = {**_extra(info), **{key: value for key, value in new.items() if value}}
-        made[name] = info
-    return made
-
-
-def _extra(field: FieldInfo) -> dict[str, Any]:
-    return dict(field.json_schema_extra) if isinstance(field.json_schema_extra, dict) else {}
-
-
-def _type_or_str(type_: Any, field: FieldInfo) -> Any:
-    if type_ is not None:
-        return type_
-    return str if field.annotation is None else field.annotation
-
-
-def _content(field: FieldInfo) -> Any:
-    return (
-        field.annotation,
-        _extra(field),
-        repr(field.metadata),
-        field.is_required(),
-        repr(field.default),
-    )
-
-
-def _freeze(cls: SignatureMeta, fields: Fields, instructions: str | None) -> None:
-    sides: dict[str, dict[str, FieldInfo]] = {"input": {}, "output": {}}
-    for name, field in fields.items():
-        sides[role_of(field) or "input"][name] = field
-    for key, value in (("_inputs", sides["input"]), ("_outputs", sides["output"])):
-        type.__setattr__(cls, key, MappingProxyType(value))
-    type.__setattr__(cls, "_fields", MappingProxyType({**sides["input"], **sides["output"]}))
-    type.__setattr__(cls, "_instructions", instructions)
+def _content(field: FieldInfo) -> tuple[object, ...]:
+    return field.annotation, _extra(field), repr(field.metadata), field.is_required(), repr(field.default)
 
 
 def _derive(cls: SignatureMeta, fields: Fields, instructions: str | None = None) -> type[Signature]:
@@ -146,14 +169,10 @@ def _build(name: str, fields: Fields, instructions: str | None) -> type[Signatur
 
 
 def _default_instructions(cls: SignatureMeta) -> str:
-    return f"Read {_names(cls._inputs)} and write {_names(cls._outputs)}."
-
-
-def _names(names: Iterable[str]) -> str:
-    quoted = [f"`{name}`" for name in names]
-    if not quoted:
-        return "nothing"
-    return listed(quoted)
+    read, written = (
+        listed([f"`{name}`" for name in side]) or "nothing" for side in (cls._inputs, cls._outputs)
+    )
+    return f"Read {read} and write {written}."
 
 
 class SignatureMeta(type):
@@ -180,12 +199,16 @@ class SignatureMeta(type):
                 inherited = base._instructions or inherited
         if ready is None:
             # A frame: with postponed annotations a hint may name a class of the function around the class statement.
-            fields |= declared_fields(cls, declared, sys._getframe(1).f_locals)
+            fields |= _declared_fields(cls, declared, sys._getframe(1).f_locals)
         else:
             fields = ready
         written = namespace.get("__doc__") if bases else None
         instructions = inspect.cleandoc(written) if written and written.strip() else inherited
-        _freeze(cls, fields, options.pop("instructions", None) or instructions)
+        type.__setattr__(cls, "_instructions", options.pop("instructions", None) or instructions)
+        outputs = {key: field for key, field in fields.items() if role_of(field) == "output"}
+        inputs = {key: field for key, field in fields.items() if key not in outputs}
+        for key, side in (("_inputs", inputs), ("_outputs", outputs), ("_fields", inputs | outputs)):
+            type.__setattr__(cls, key, MappingProxyType(side))
         return cls
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_options: Any) -> None:
@@ -224,10 +247,8 @@ class SignatureMeta(type):
         """Every field by name: inputs first, then outputs."""
         return cls._fields
 
-    @property
-    def model_fields(cls) -> Fields:
-        """The same as `fields`, under pydantic's name."""
-        return cls._fields
+    model_fields = fields
+    """The same, under pydantic's name."""
 
     @property
     def input_fields(cls) -> Fields:
@@ -267,7 +288,7 @@ class SignatureMeta(type):
         """Return a signature in which one field has another type, description (`desc`), prefix, or rules (`ge`, `max_length` ...)."""
         rules = {key: extra.pop(key) for key in RULES if key in extra}
         field = with_rules(cls._field(name), rules) if rules else cls._field(name)
-        info = typed(name, field, field.annotation if type_ is None else type_)
+        info = typed(name, field, type_)
         info.json_schema_extra = {**_extra(info), **extra}
         return _derive(cls, {**cls._fields, name: info})
 
@@ -284,7 +305,7 @@ class SignatureMeta(type):
         role = role_of(field)
         if role is None:
             raise SignatureError(f"Field {name!r} must be an InputField or an OutputField.")
-        info = typed(check_name(name), field, _type_or_str(type_, field))
+        info = typed(check_name(name), field, type_)
         sides = {"input": list(cls._inputs.items()), "output": list(cls._outputs.items())}
         side = sides[role] = [item for item in sides[role] if item[0] != name]
         at = index + len(side) + 1 if index < 0 else index
@@ -313,16 +334,35 @@ class SignatureMeta(type):
 
     def dump_state(cls) -> dict[str, Any]:
         """Return the wording as JSON values: instructions; label, description and type by field name."""
-        return dumped(cls.instructions, cls._fields)
+        saved = {
+            name: {
+                "prefix": _extra(field)["prefix"],
+                "description": _extra(field)["desc"],
+                "type": type_text(field.annotation),
+            }
+            for name, field in cls._fields.items()
+        }
+        return {"instructions": cls.instructions, "fields": saved}
 
     def load_state(cls, state: Mapping[str, Any]) -> type[Signature]:
         """Return this signature with saved wording. Fields may be given by name, or in order as DSPy saves them.
 
         Types stay this signature's: a field that was saved with another one is named in a warning.
         """
-        return _derive(
-            cls, loaded(cls.__name__, cls._fields, state), state.get("instructions") or cls.instructions
-        )
+        given = state.get("fields", {})
+        named = given.items() if isinstance(given, Mapping) else zip(cls._fields, given, strict=False)
+        fields = dict(cls._fields)
+        for name, words in named:
+            if name not in fields:
+                continue
+            was, now = words.get("type"), type_text(fields[name].annotation)
+            if was not in (None, now):
+                _log.warning("%s.%s was saved as %s and is %s now.", cls.__name__, name, was, now)
+            info = copy.copy(fields[name])
+            new = {"desc": words.get("description") or f"${{{name}}}", "prefix": words.get("prefix")}
+            info.json_schema_extra = _extra(info) | {key: value for key, value in new.items() if value}
+            fields[name] = info
+        return _derive(cls, fields, state.get("instructions") or cls.instructions)
 
     def _field(cls, name: str) -> FieldInfo:
         try:
@@ -373,7 +413,7 @@ def make_signature(
                 raise SignatureError(
                     f"Field {name!r} must be an InputField or an OutputField, alone or as (type, field)."
                 )
-            fields[check_name(name)] = typed(name, field, _type_or_str(annotation, field))
+            fields[check_name(name)] = typed(name, field, annotation)
     else:
         raise SignatureError(
             f"A signature is made of a text like 'question -> answer' or a dict, not {signature!r}."

@@ -22,9 +22,8 @@ import orjson
 from engine.adapters.base import feedback_turns
 from engine.adapters.notes import without_none
 from engine.adapters.plan import MISSING, read_fields
-from engine.adapters.reading import reader_for
 from engine.adapters.scalars import UnreadableError
-from engine.adapters.values import format_value
+from engine.adapters.values import format_value, reader_for
 from engine.errors import AdapterParseError
 from engine.export.standalone.calling import CallError, complete, with_key
 from engine.export.standalone.stand_ins import NOTES, calendar_text, may_be_absent

@@ -14,8 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from engine.adapters import Adapter, ChatAdapter, JSONAdapter, XMLAdapter
 from engine.adapters.notes import UNIONS, NoneType, output_note, type_hint
-from engine.adapters.plan import plan_of
-from engine.adapters.rendered import INCOMPLETE_LEAD
+from engine.adapters.plan import INCOMPLETE_LEAD, plan_of
 from engine.errors import ConfigurationError, ProgramFileError
 from engine.export.carried import carried
 from engine.export.program import ProgramFile, quotable

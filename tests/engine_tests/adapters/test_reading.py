@@ -11,8 +11,7 @@ from typing import Any, Literal, Optional, TypedDict, Union
 import pytest
 from pydantic import BaseModel, Field
 
-from engine.adapters.reading import UnreadableError
-from engine.adapters.values import format_value, parse_value, type_hint
+from engine.adapters.values import UnreadableError, format_value, parse_value, type_hint
 from engine.errors import SignatureError
 
 

@@ -14,9 +14,8 @@ from typing import Any, Literal, Union
 
 import pytest
 
-from engine.adapters.reading import reader_for
 from engine.adapters.scalars import UnreadableError
-from engine.adapters.values import format_value, parse_value
+from engine.adapters.values import format_value, parse_value, reader_for
 from engine.adapters.xml import xml_values
 from engine.errors import ProgramFileError
 from engine.export.carried import carried
