@@ -180,30 +180,36 @@ def _split_arrow(text: str) -> list[str]:
 
 
 def _parse_side(side: str, text: str, custom_types: Names | None) -> dict[str, Any]:
-    try:
-        statement = ast.parse(f"def f({side.strip().replace(chr(10), ' ')}): pass").body[0]
-    except (SyntaxError, ValueError) as error:
-        raise SignatureError(
-            f"{side.strip()!r} in {text!r} cannot be read. List fields as 'name' or 'name: type', with commas between."
-        ) from error
     names: Names = {} if custom_types is None else custom_types
-    arguments = typing.cast(ast.FunctionDef, statement).args
-    if (
-        arguments.vararg
-        or arguments.kwarg
-        or arguments.defaults
-        or arguments.posonlyargs
-        or arguments.kwonlyargs
-    ):
-        raise SignatureError(
-            f"{side.strip()!r} in {text!r} may hold names and types only: no *, / or default values."
-        )
-    fields: dict[str, object] = {}
-    for argument in arguments.args:
+    fields: dict[str, Any] = {}
+    for argument in side_arguments(side, text):
         if check_name(argument.arg) in fields:
             raise SignatureError(f"{text!r} names {argument.arg!r} twice. Every field needs its own name.")
         fields[argument.arg] = str if argument.annotation is None else _resolve(argument.annotation, names)
     return fields
+
+
+def side_arguments(side: str, text: str) -> list[ast.arg]:
+    """Return the names and types on one side of a signature text, unread. Raises SignatureError."""
+    side = " ".join(side.split())
+    try:
+        arguments = typing.cast(ast.FunctionDef, ast.parse(f"def f({side}): pass").body[0]).args
+    except (SyntaxError, ValueError) as error:
+        raise SignatureError(
+            f"{side[:80]!r} in {text[:200]!r} cannot be read. List fields as 'name' or 'name: type', with commas between."
+        ) from error
+    others = (
+        arguments.vararg,
+        arguments.kwarg,
+        arguments.defaults,
+        arguments.posonlyargs,
+        arguments.kwonlyargs,
+    )
+    if any(others):
+        raise SignatureError(
+            f"{side!r} in {text!r} may hold names and types only: no *, / or default values."
+        )
+    return arguments.args
 
 
 def _resolve(node: ast.expr, names: Names) -> Any:

@@ -15,7 +15,7 @@ import ssl
 import urllib.error
 import urllib.request
 import wave
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -67,32 +67,28 @@ def download(
             raise ValueError(_private(f"{address[0]} ({peer})"))
         return made
 
-    class Plain(http.client.HTTPConnection):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            self._create_connection = connect
+    def guarded(kind: type[http.client.HTTPConnection]) -> Callable[..., http.client.HTTPConnection]:
+        def connection(host: str, **options: Any) -> http.client.HTTPConnection:
+            made = kind(host, **options)
+            made._create_connection = connect  # type: ignore[attr-defined]  # where the library opens the socket
+            return made
 
-    class Secure(http.client.HTTPSConnection):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            self._create_connection = connect
+        return connection
 
-    class PlainHandler(urllib.request.HTTPHandler):
+    class Handler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
         def http_open(self, req: urllib.request.Request) -> Any:
-            return self.do_open(Plain, req)
+            return self.do_open(guarded(http.client.HTTPConnection), req)
 
-    class SecureHandler(urllib.request.HTTPSHandler):
         def https_open(self, req: urllib.request.Request) -> Any:
             tls = ssl.create_default_context()
             if not verify:
                 tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
-            return self.do_open(Secure, req, context=tls)
+            return self.do_open(guarded(http.client.HTTPSConnection), req, context=tls)
 
     # No proxy: behind one, the address that is asked could not be checked. No other scheme: no file:, no ftp:.
     opener = urllib.request.OpenerDirector()
     for handler in (
-        PlainHandler(),
-        SecureHandler(),
+        Handler(),
         urllib.request.HTTPRedirectHandler(),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.HTTPDefaultErrorHandler(),

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.errors import PipelineError
+from engine.errors import PipelineError, SignatureError
 from engine.pipeline.check import usable_name
 from engine.pipeline.spec import FieldSpec, StepSpec
-from engine.signature.grammar import read_field_type
+from engine.signature.grammar import read_field_type, side_arguments
 
 Form = Literal["signature", "class", "schema", "prompt"]
 LONGEST = 200_000
@@ -123,23 +123,15 @@ def _signature(text: str) -> Imported:
         raise PipelineError(
             "A signature has its inputs, an arrow -> and its answers, such as: question, context -> answer."
         )
-    return _imported(_side(sides[0]), _side(sides[1]))
-
-
-def _side(text: str) -> list[FieldSpec]:
-    flat = " ".join(text.split())
     try:
-        (made,) = ast.parse(f"def f({flat}): pass").body
-    except (SyntaxError, ValueError):
-        raise PipelineError(
-            f"{flat[:80]!r} cannot be read. Write fields as 'name' or 'name: type', with commas between."
-        ) from None
-    assert isinstance(made, ast.FunctionDef)  # noqa: S101 - the text above is one def
-    return [_field(arg.arg, arg.annotation) for arg in made.args.args]
+        inputs, outputs = ([_field(one) for one in side_arguments(side, text)] for side in sides)
+    except SignatureError as error:
+        raise PipelineError(str(error)) from None
+    return _imported(inputs, outputs)
 
 
-def _field(name: str, annotation: ast.expr | None) -> FieldSpec:
-    written = ast.unparse(annotation) if annotation is not None else "str"
+def _field(declared: ast.arg) -> FieldSpec:
+    name, written = declared.arg, ast.unparse(declared.annotation) if declared.annotation else "str"
     found = read_field_type(written)
     if found.choices and not found.optional:
         return FieldSpec(name=name, choices=tuple(map(str, found.choices)))
