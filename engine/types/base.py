@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import Any, Self
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 Part = dict[str, Any]
 """One part of a message's content in the OpenAI form: {"type": "text" | "image_url" | ..., ...}."""
@@ -45,6 +46,42 @@ class Type(BaseModel):
     def read(cls, text: str) -> Self:
         """Return the value of a model's text. Raises ValueError."""
         return cls.model_validate_json(text)
+
+
+Item = TypeVar("Item")
+
+
+class Items(Type, Generic[Item]):
+    """A type that holds one tuple, its first field: made of a list too, or of one item; iterates over the items."""
+
+    _item_key: ClassVar[Sequence[str]] = ()
+    """Keys by which a dict is one item."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_list(cls, value: object) -> Any:
+        if isinstance(value, Mapping) and any(key in value for key in cls._item_key):
+            value = [value]
+        return {next(iter(cls.model_fields)): value} if isinstance(value, list | tuple) else value
+
+    @classmethod
+    def from_dict_list(cls, items: Iterable[Mapping[str, object]]) -> Self:
+        """Return the items from dicts of their fields. Raises ValueError."""
+        return cls.model_validate(list(items))
+
+    @property
+    def _items(self) -> tuple[Item, ...]:
+        items: tuple[Item, ...] = getattr(self, next(iter(type(self).model_fields)))
+        return items
+
+    def __iter__(self) -> Iterator[Item]:  # type: ignore[override]  # iterates over items, not over fields
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: int) -> Item:
+        return self._items[index]
 
 
 def shortened(text: str) -> str:

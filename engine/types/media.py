@@ -114,6 +114,11 @@ def _private(host: str) -> str:
     return f"{host!r} is an address on this machine or a private network. Pass allow_private=True to use it."
 
 
+class _Media(Type):
+    def __str__(self) -> str:
+        return repr(self)
+
+
 _MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -126,7 +131,7 @@ _START = 64
 """Characters of base 64 that hold any picture's first bytes."""
 
 
-class Image(Type):
+class Image(_Media):
     """A picture: `Image("https://...")`, `Image("data:image/png;base64,...")`, `Image(data_bytes)` or a PIL image.
 
     An address is handed to the model's provider, never fetched here; `Image.from_url` fetches, `Image.from_path` reads a
@@ -191,7 +196,7 @@ class Image(Type):
     @classmethod
     def from_path(cls, path: str | Path) -> Self:
         """Read a picture from a file now and keep its data."""
-        return cls(_read(Path(path)))
+        return cls(_file_data(path, "The image"))
 
     from_file = from_path
 
@@ -206,8 +211,6 @@ class Image(Type):
 
     def __repr__(self) -> str:
         return f"Image({shortened(self.url)!r})"
-
-    __str__ = __repr__
 
 
 def media_type(data: bytes) -> str | None:
@@ -263,17 +266,17 @@ def _fetched(url: str, timeout: float, allow_private: bool, verify: bool) -> byt
     return data
 
 
-def _read(path: Path) -> bytes:
+def _file_data(path: str | Path, what: str) -> bytes:
     try:
-        return path.read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
-        raise ValueError(f"The image {str(path)!r} cannot be read: {error.strerror}.") from None
+        raise ValueError(f"{what} {str(path)!r} cannot be read: {error.strerror}.") from None
 
 
 _FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav", "x-m4a": "m4a", "mp4": "m4a"}
 
 
-class Audio(Type):
+class Audio(_Media):
     """Sound as base-64 `data` in an `audio_format` (wav, mp3 ...).
 
     Made from `Audio(data=..., audio_format=...)`, a data URI, bytes, or a dict. `Audio.from_path` reads a file,
@@ -299,12 +302,8 @@ class Audio(Type):
     @classmethod
     def from_path(cls, path: str | Path) -> Self:
         """Read a file now and keep its data."""
-        file = Path(path)
-        try:
-            data = file.read_bytes()
-        except OSError as error:
-            raise ValueError(f"The sound {str(file)!r} cannot be read: {error.strerror}.") from None
-        return cls(data, _format_of(mimetypes.guess_type(file.name)[0] or "", str(file)))
+        data = _file_data(path, "The sound")
+        return cls(data, _format_of(mimetypes.guess_type(Path(path).name)[0] or "", str(path)))
 
     from_file = from_path
 
@@ -337,8 +336,6 @@ class Audio(Type):
     def __repr__(self) -> str:
         return f"Audio({shortened(self.data)!r}, {self.audio_format!r})"
 
-    __str__ = __repr__
-
 
 def _fields(source: object, audio_format: str) -> dict[str, str]:
     if isinstance(source, Audio):
@@ -368,7 +365,7 @@ def _format_of(media_type: str, what: str) -> str:
 _UNKNOWN = "application/octet-stream"
 
 
-class File(Type):
+class File(_Media):
     """A file by its data (`file_data`, a data URI) or by the id a provider gave it (`file_id`), with a `filename`.
 
     `File.from_path` reads one, `File.from_bytes` and `File.from_file_id` take what is there, `File.from_url` downloads.
@@ -400,18 +397,16 @@ class File(Type):
                 raise ValueError(
                     f"{shortened(self.file_data)!r} is no data URI. No file is read unasked: use {type(self).__name__}.from_path(...)."
                 )
-            decoded(parts[1][:64], "The file")
+            self._check_start(decoded(parts[1][:64], "The file"))
         return self
+
+    def _check_start(self, start: bytes) -> None:
+        """Raise ValueError where the data's beginning is not that of such a file."""
 
     @classmethod
     def from_path(cls, path: str | Path, filename: str | None = None, mime_type: str | None = None) -> Self:
         """Read a file now and keep its data."""
-        file = Path(path)
-        try:
-            data = file.read_bytes()
-        except OSError as error:
-            raise ValueError(f"The file {str(file)!r} cannot be read: {error.strerror}.") from None
-        return cls.from_bytes(data, filename or file.name, mime_type)
+        return cls.from_bytes(_file_data(path, "The file"), filename or Path(path).name, mime_type)
 
     @classmethod
     def from_bytes(cls, data: bytes, filename: str | None = None, mime_type: str | None = None) -> Self:
@@ -438,8 +433,6 @@ class File(Type):
         shown = self.filename or self.file_id or shortened(self.file_data or "")
         return f"{type(self).__name__}({shown!r})"
 
-    __str__ = __repr__
-
 
 class PDF(File):
     """A PDF document. Raises ValueError when the data is none.
@@ -448,12 +441,9 @@ class PDF(File):
     PDF('a.pdf')
     """
 
-    @model_validator(mode="after")
-    def _is_a_pdf(self) -> Self:
-        parts = split_data_uri(self.file_data or "")
-        if parts is not None and not decoded(parts[1][:64], "The file").startswith(b"%PDF-"):
+    def _check_start(self, start: bytes) -> None:
+        if not start.startswith(b"%PDF-"):
             raise ValueError("The file is no PDF: its data does not begin with %PDF-.")
-        return self
 
     @classmethod
     def from_bytes(cls, data: bytes, filename: str | None = None, mime_type: str | None = None) -> Self:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import ValidationError, model_serializer, model_validator
 
 from engine.errors import ConfigurationError
-from engine.types.base import Part, Type
+from engine.types.base import Items, Part, Type
 
 
 class Reasoning(Type):
@@ -244,7 +244,7 @@ class Citation(Type):
     type: Literal["char_location"] = "char_location"
 
 
-class Citations(Type):
+class Citations(Items[Citation]):
     """The pieces of documents that an answer rests on; as an output the model lists them.
 
     >>> Citations.from_dict_list([{"cited_text": "five days", "document_index": 0}])[0].cited_text
@@ -253,19 +253,7 @@ class Citations(Type):
 
     citations: tuple[Citation, ...] = ()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _from_list(cls, value: object) -> Any:
-        if isinstance(value, list | tuple):
-            return {"citations": value}
-        if isinstance(value, Mapping) and "cited_text" in value:
-            return {"citations": [value]}
-        return value
-
-    @classmethod
-    def from_dict_list(cls, citations: Iterable[Mapping[str, object]]) -> Self:
-        """Return citations from dicts of their fields."""
-        return cls.model_validate(list(citations))
+    _item_key = ("cited_text",)
 
     @classmethod
     def description(cls) -> str:
@@ -274,15 +262,6 @@ class Citations(Type):
             'must be a JSON list of objects with "cited_text" (copied word for word), "document_index" (from 0) and '
             '"supported_text" (the words of the answer that it supports)'
         )
-
-    def __iter__(self) -> Iterator[Citation]:  # type: ignore[override]  # iterates over citations, not over fields
-        return iter(self.citations)
-
-    def __len__(self) -> int:
-        return len(self.citations)
-
-    def __getitem__(self, index: int) -> Citation:
-        return self.citations[index]
 
     def found_in(self, documents: Iterable[Document | str]) -> bool:
         """Return whether every cited text occurs, word for word, in the document it names."""

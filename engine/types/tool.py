@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import orjson
 from pydantic import Field, model_validator
 from pydantic_core import core_schema
 
-from engine.types.base import Type, shortened
+from engine.types.base import Items, Type, shortened
 
 
 class ToolForm(ABC):
@@ -132,15 +132,10 @@ class ToolCallResult(Type):
         return self.value if isinstance(self.value, str) else orjson.dumps(self.value, default=str).decode()
 
 
-class ToolCallResults(Type):
+class ToolCallResults(Items[ToolCallResult]):
     """Results of the calls of one turn, in their order."""
 
     tool_call_results: tuple[ToolCallResult, ...] = ()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_list(cls, value: object) -> Any:
-        return {"tool_call_results": value} if isinstance(value, list | tuple) else value
 
     @classmethod
     def from_tool_calls_and_values(
@@ -154,21 +149,12 @@ class ToolCallResults(Type):
         ]
         return cls(tool_call_results=tuple(made))
 
-    def __iter__(self) -> Iterator[ToolCallResult]:  # type: ignore[override]  # iterates over results, not over fields
-        return iter(self.tool_call_results)
-
-    def __len__(self) -> int:
-        return len(self.tool_call_results)
-
-    def __getitem__(self, index: int) -> ToolCallResult:
-        return self.tool_call_results[index]
-
     def format(self) -> str:
         """Return one line for each result."""
         return "\n".join(f"{one.name}{' failed' if one.is_error else ''}: {one.text}" for one in self)
 
 
-class ToolCalls(Type):
+class ToolCalls(Items[ToolCall]):
     """The calls a model asks for: as an output, its own tool calls where it has them, else JSON that it writes.
 
     Made of a list of calls, of one, in this form or in the OpenAI protocol's.
@@ -180,19 +166,7 @@ class ToolCalls(Type):
 
     tool_calls: tuple[ToolCall, ...] = ()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _from_other_forms(cls, value: object) -> Any:
-        if isinstance(value, list | tuple):
-            return {"tool_calls": value}
-        if isinstance(value, Mapping) and ("name" in value or "function" in value):
-            return {"tool_calls": [value]}
-        return value
-
-    @classmethod
-    def from_dict_list(cls, calls: Iterable[Mapping[str, object]]) -> Self:
-        """Return calls from dicts of name and args, or in the OpenAI protocol's form. Raises ValueError."""
-        return cls.model_validate(list(calls))
+    _item_key = ("name", "function")
 
     @classmethod
     def description(cls) -> str:
@@ -212,15 +186,6 @@ class ToolCalls(Type):
                 value, failed = str(error.args[0] if isinstance(error, KeyError) else error), True
             results.append(ToolCallResult(call_id=call.id, name=call.name, value=value, is_error=failed))
         return ToolCallResults(tool_call_results=tuple(results))
-
-    def __iter__(self) -> Iterator[ToolCall]:  # type: ignore[override]  # iterates over calls, not over fields
-        return iter(self.tool_calls)
-
-    def __len__(self) -> int:
-        return len(self.tool_calls)
-
-    def __getitem__(self, index: int) -> ToolCall:
-        return self.tool_calls[index]
 
     def format(self) -> str:
         """Return the calls as a model should write them."""
