@@ -15,8 +15,6 @@ from weakref import WeakKeyDictionary
 from engine import callbacks as hooks
 from engine import loop
 from engine.adapters.plan import (
-    INCOMPLETE_LEAD,
-    RULES_LEAD,
     Demonstration,
     FieldPlan,
     Native,
@@ -27,7 +25,6 @@ from engine.adapters.plan import (
     native_of,
     plan_of,
     read_fields,
-    typed,
     values_of,
     with_thoughts,
 )
@@ -42,19 +39,6 @@ if TYPE_CHECKING:
     Call = Callable[[BaseLM, Request], Awaitable[Reply]]
     ExpectedCall = tuple[list[dict[str, Any]], str, BaseLM | None]
     """What is sent, what comes back, and the model that is asked (None: the step's)."""
-
-__all__ = [
-    "INCOMPLETE_LEAD",
-    "INPUTS_LEAD",
-    "OBJECTIVE_LEAD",
-    "OUTPUTS_LEAD",
-    "RULES_LEAD",
-    "Adapter",
-    "Demonstration",
-    "Exchange",
-    "typed",
-]
-
 
 PIECES = (
     "format_system_message",

@@ -16,20 +16,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 import orjson
 import typing_extensions
 
-from engine.signature.grammar import UNIONS, NoneType, without_none
-from engine.signature.grammar import type_text as type_hint
+from engine.signature.grammar import UNIONS, is_class, without_none
 from engine.types.base import Type
-
-__all__ = [
-    "UNIONS",
-    "NoneType",
-    "checkable",
-    "json_schema",
-    "output_note",
-    "rules_in_words",
-    "type_hint",
-    "without_none",
-]
 
 
 def output_note(annotation: object) -> str:
@@ -49,14 +37,14 @@ def output_note(annotation: object) -> str:
 
 
 def _note(annotation: object) -> str:
-    simple = _SIMPLE_NOTES.get(annotation) if _hashable(annotation) else None
-    if simple is not None:
-        return simple
+    for kind, note in _SIMPLE_NOTES:
+        if annotation is kind:
+            return note
     if get_origin(annotation) is Literal:
         return f"must be exactly one of: {'; '.join(str(a) for a in get_args(annotation))}"
-    if isinstance(annotation, type) and issubclass(annotation, Enum):
+    if is_class(annotation, Enum):
         return f"must be exactly one of: {'; '.join(str(m.value) for m in annotation)}"
-    if isinstance(annotation, type) and issubclass(annotation, Type) and annotation.description():
+    if is_class(annotation, Type) and annotation.description():
         return annotation.description()
     schema = json_schema(annotation)
     if schema is None or not schema:
@@ -66,24 +54,16 @@ def _note(annotation: object) -> str:
 
 _cached_note = lru_cache(maxsize=2048, typed=True)(_note)
 
-_SIMPLE_NOTES: dict[Any, str] = {
-    str: "",
-    Any: "",
-    bool: "must be True or False",
-    int: "must be a single whole number",
-    float: "must be a single number",
-    datetime.datetime: "must be a date and time as in 2024-05-31T14:30:00",
-    datetime.date: "must be a date as in 2024-05-31",
-    datetime.time: "must be a time of day as in 14:30:00",
-}
-
-
-def _hashable(value: object) -> bool:
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True
+_SIMPLE_NOTES = (
+    (str, ""),
+    (Any, ""),
+    (bool, "must be True or False"),
+    (int, "must be a single whole number"),
+    (float, "must be a single number"),
+    (datetime.datetime, "must be a date and time as in 2024-05-31T14:30:00"),
+    (datetime.date, "must be a date as in 2024-05-31"),
+    (datetime.time, "must be a time of day as in 14:30:00"),
+)
 
 
 def json_schema(annotation: object) -> dict[str, Any] | None:

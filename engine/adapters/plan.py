@@ -1,4 +1,7 @@
-"""A signature as an adapter knows it: its fields planned once, what goes by a model's own forms, and the texts of messages.\n\nIt knows the order of things (incomplete examples first) and no layout: the marks around a field are the adapter's.\n"""
+"""A signature as an adapter knows it: its fields planned once, what goes by a model's own forms, and the texts of messages.
+
+It knows the order of things (incomplete examples first) and no layout: the marks around a field are the adapter's.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from pydantic import ValidationError
 
-from engine.adapters.notes import output_note, rules_in_words, type_hint, without_none
+from engine.adapters.notes import output_note, rules_in_words
 from engine.adapters.values import (
     FORMED,
     Content,
@@ -24,6 +27,7 @@ from engine.adapters.values import (
 )
 from engine.errors import AdapterParseError, SignatureError
 from engine.records import Demo, Example
+from engine.signature.grammar import is_class, type_text, without_none
 from engine.types.textual import Citations, Document, History, Reasoning, citable, history_of
 from engine.types.tool import ToolCallResults, ToolCalls, ToolForm, tools_of
 
@@ -140,7 +144,7 @@ def _made(signature: type[Signature]) -> Plan:
         return FieldPlan(
             name=name,
             annotation=annotation,
-            hint=type_hint(annotation),
+            hint=type_text(annotation),
             description=signature.description(name),
             rules=rules_in_words(info.metadata),
             note=output_note(annotation) if output else "",
@@ -150,7 +154,7 @@ def _made(signature: type[Signature]) -> Plan:
             rich=holds_types(annotation),
         )
 
-    histories = [name for name in signature.input_fields if _is_history(signature.annotation(name))]
+    histories = [name for name in signature.input_fields if _is_a(signature.annotation(name), History)]
     if len(histories) > 1:
         raise SignatureError(f"{signature.__name__!r} has two inputs of the type History. Keep one.")
     return Plan(
@@ -167,13 +171,14 @@ def _made(signature: type[Signature]) -> Plan:
     )
 
 
-def _is_history(annotation: object) -> bool:
-    return _is_a(annotation, History)
-
-
 def _is_a(annotation: object, kind: type) -> bool:
+    return is_class(without_none(annotation)[0], kind)
+
+
+def _holds(annotation: object, kind: type) -> bool:
+    """Return whether a type is of a kind, or holds several of it."""
     plain, _ = without_none(annotation)
-    return isinstance(plain, type) and issubclass(plain, kind)
+    return any(_is_a(part, kind) for part in (plain, *get_args(plain)))
 
 
 def _native(signature: type[Signature]) -> dict[type, str]:
@@ -183,8 +188,7 @@ def _native(signature: type[Signature]) -> dict[type, str]:
             if _is_a(signature.annotation(name), kind):
                 found.setdefault(kind, name)
     for name in signature.input_fields:
-        plain, _ = without_none(signature.annotation(name))
-        if any(_is_a(part, ToolForm) for part in (plain, *get_args(plain))):
+        if _holds(signature.annotation(name), ToolForm):
             found.setdefault(ToolForm, name)
     # Tools alone are text like any other: without a place for the calls nothing is native about them.
     return found if found.keys() != {ToolForm} else {}
@@ -257,7 +261,7 @@ def native_of(
             carried[Reasoning] = plan.native[Reasoning]
             added["reasoning_effort"] = effort
     if _wanted(layout, plan, Citations) and lm.supports_citations:
-        documents = [name for name in signature.input_fields if _holds_documents(signature.annotation(name))]
+        documents = [name for name in signature.input_fields if _holds(signature.annotation(name), Document)]
         if any(name in inputs for name in documents):
             carried[Citations] = plan.native[Citations]
             given |= {
@@ -305,11 +309,6 @@ def _tools(plan: Plan, signature: type[Signature], inputs: Mapping[str, object])
 
 def _wanted(layout: Adapter, plan: Plan, kind: type) -> bool:
     return kind in plan.native and kind in layout.native_response_types
-
-
-def _holds_documents(annotation: object) -> bool:
-    plain, _ = without_none(annotation)
-    return any(isinstance(part, type) and issubclass(part, Document) for part in (plain, *get_args(plain)))
 
 
 def _without(signature: type[Signature], names: tuple[str, ...]) -> type[Signature]:

@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 
 import orjson
 
-from engine.adapters.notes import output_note, type_hint
+from engine.adapters.notes import output_note
+from engine.signature.grammar import type_text
 
 _FENCE = re.compile(r"\s*```[\w+-]*[ \t]*\n?(.*?)\n?\s*```\s*", re.DOTALL)
 _INNER_FENCE = re.compile(r"```[\w+-]*[ \t]*\n(.*?)```", re.DOTALL)
@@ -147,7 +148,7 @@ def shown(value: object) -> str:
 def refuse(annotation: object, value: object) -> NoReturn:
     """Raise UnreadableError: what the type must be, and what the value is."""
     raise UnreadableError(
-        f"{output_note(annotation) or f'must be {type_hint(annotation)}'}, but is {shown(value)}"
+        f"{output_note(annotation) or f'must be {type_text(annotation)}'}, but is {shown(value)}"
     )
 
 
@@ -156,14 +157,10 @@ def str_from_json(value: object) -> str:
     if isinstance(value, str):
         return value
     if value is None:
-        _refuse_null()
+        raise UnreadableError("must be text, but is null")
     if isinstance(value, list | dict):
         return orjson.dumps(value).decode()
     return str(value)
-
-
-def _refuse_null() -> NoReturn:
-    raise UnreadableError("must be text, but is null")
 
 
 def bare(text: str) -> str:
@@ -276,7 +273,7 @@ def choices(annotation: object, spellings: Mapping[object, Sequence[str]]) -> Re
     """Read a Literal or an Enum: exactly, then without wrapping, then without case where that is unambiguous."""
     exact, folded = _spelled(spellings)
     wrapper = re.compile(
-        rf"(?:Literal|str|{re.escape(type_hint(annotation).partition('[')[0])})[\[.](.*?)\]?", re.DOTALL
+        rf"(?:Literal|str|{re.escape(type_text(annotation).partition('[')[0])})[\[.](.*?)\]?", re.DOTALL
     )
 
     def text(written: str) -> Any:

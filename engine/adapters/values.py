@@ -1,4 +1,8 @@
-"""Values of fields: read from what a model wrote, and written as text and as the content of a message.\n\nReading is lenient about form only: fences, damaged JSON, Markdown bullets here, single values in `scalars`. This module\nknows types and text, nothing of signatures or prompts.\n"""
+"""Values of fields: read from what a model wrote, and written as text and as the content of a message.
+
+Reading is lenient about form only: fences, damaged JSON, Markdown bullets here, single values in `scalars`. This module
+knows types and text, nothing of signatures or prompts.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import orjson
 
-from engine.adapters.notes import UNIONS, NoneType, checkable, type_hint
+from engine.adapters.notes import checkable, json_schema
 from engine.adapters.scalars import (
     Reader,
     UnreadableError,
@@ -34,10 +38,11 @@ from engine.adapters.scalars import (
     unfenced,
 )
 from engine.errors import ConfigurationError, SignatureError
+from engine.signature.grammar import UNIONS, NoneType, is_class, type_text
 from engine.types.base import Part, Type
 from engine.types.tool import ToolForm
 
-__all__ = ["Reader", "UnreadableError", "format_value", "parse_value", "reader_for", "type_hint"]
+__all__ = ["Reader", "UnreadableError", "format_value", "parse_value", "reader_for", "type_text"]
 
 
 def reader_for(annotation: object, constraints: tuple[object, ...] = ()) -> Reader:
@@ -65,23 +70,16 @@ _cached_reader = lru_cache(maxsize=2048, typed=True)(_constrained)
 
 def _build(annotation: object) -> Reader:
     origin = get_origin(annotation)
-    if annotation is str:
-        return Reader(str.strip, str_from_json)
-    if annotation is bool:
-        return Reader(bool_text, bool_json)
-    if annotation is int:
-        return Reader(int_text, int_json)
-    if annotation is float:
-        return Reader(float_text, float_json)
-    if annotation is Any or annotation is object:
-        return Reader(_any_text, lambda value: value)
+    for kind, reader in _SIMPLE:
+        if annotation is kind:
+            return reader
     if origin is Literal:
         return choices(annotation, {value: (str(value),) for value in get_args(annotation)})
-    if isinstance(annotation, type) and issubclass(annotation, Enum):
+    if is_class(annotation, Enum):
         return choices(annotation, {member: (str(member.value), member.name) for member in annotation})
     if origin in UNIONS:
         return _union(annotation)
-    if isinstance(annotation, type) and issubclass(annotation, Type):
+    if is_class(annotation, Type):
         return _own_form(annotation)
     container = origin if origin is not None else annotation
     if container in (list, set, frozenset, tuple):
@@ -118,10 +116,24 @@ def _any_text(text: str) -> Any:
 _NOTHING = frozenset({"", "null", "none"})
 
 
+_SIMPLE = (
+    (str, Reader(str.strip, str_from_json)),
+    (bool, Reader(bool_text, bool_json)),
+    (int, Reader(int_text, int_json)),
+    (float, Reader(float_text, float_json)),
+    (Any, Reader(_any_text, lambda value: value)),
+    (object, Reader(_any_text, lambda value: value)),
+)
+
+
+def _is_closed(annotation: object) -> bool:
+    return get_origin(annotation) is Literal or is_class(annotation, Enum)
+
+
 def _union(annotation: object) -> Reader:
     members = [a for a in get_args(annotation) if a is not NoneType]
     optional = len(members) < len(get_args(annotation))
-    closed = any(get_origin(m) is Literal or (isinstance(m, type) and issubclass(m, Enum)) for m in members)
+    closed = any(map(_is_closed, members))
     # Text accepts everything, so it is tried last.
     readers = [reader_for(m) for m in sorted(members, key=lambda m: m is str)]
 
@@ -165,9 +177,7 @@ def _collection(container: Any, annotation: Any) -> Reader:
     fixed = container is tuple and bool(args) and not (len(args) == 2 and args[1] is Ellipsis)
     item = reader_for(args[0]) if args else reader_for(Any)
     each = [reader_for(a) for a in args] if fixed else []
-    closed = bool(args) and (
-        get_origin(args[0]) is Literal or (isinstance(args[0], type) and issubclass(args[0], Enum))
-    )
+    closed = bool(args) and _is_closed(args[0])
     plain_text = bool(args) and args[0] is str and not fixed
 
     def json(value: Any) -> Any:
@@ -178,7 +188,8 @@ def _collection(container: Any, annotation: Any) -> Reader:
         if fixed and len(value) != len(each):
             raise UnreadableError(f"must have exactly {len(each)} items, but has {len(value)}")
         readers = each if fixed else [item] * len(value)
-        return container([_at(i, r, v) for i, (r, v) in enumerate(zip(readers, value, strict=True), start=1)])
+        pairs = zip(readers, value, strict=True)
+        return container([_inside("item", i, r, v) for i, (r, v) in enumerate(pairs, start=1)])
 
     def text(written: str) -> Any:
         bullets = bullet_items(written)
@@ -196,11 +207,12 @@ def _collection(container: Any, annotation: Any) -> Reader:
     return Reader(text, json)
 
 
-def _at(position: int, reader: Reader, value: object) -> Any:
+def _inside(what: str, key: object, reader: Reader, value: object) -> Any:
+    """Return a part of a structure; errors say which one it is."""
     try:
         return reader.json(value)
     except UnreadableError as error:
-        raise UnreadableError(f"item {position} {error}") from None
+        raise UnreadableError(f"{what} {key!r} {error}") from None
 
 
 def _dict(annotation: object) -> Reader:
@@ -211,13 +223,7 @@ def _dict(annotation: object) -> Reader:
     def json(value: object) -> Any:
         if not isinstance(value, Mapping):
             refuse(annotation, value)
-        read = {}
-        for key, entry in value.items():
-            try:
-                read[key] = values.json(entry)
-            except UnreadableError as error:
-                raise UnreadableError(f"entry {key!r} {error}") from None
-        return validate(read)
+        return validate({key: _inside("entry", key, values, entry) for key, entry in value.items()})
 
     return Reader(lambda text: json(_decoded(text, annotation)), json)
 
@@ -228,8 +234,8 @@ _CALENDAR = (datetime.datetime, datetime.date, datetime.time, datetime.timedelta
 def _structured(annotation: object) -> Reader:
     """Read everything pydantic has a schema for: models, typed dicts, dataclasses, dates, decimals."""
     validate = _validator(annotation)
-    calendar = isinstance(annotation, type) and issubclass(annotation, _CALENDAR)
-    number = isinstance(annotation, type) and issubclass(annotation, decimal.Decimal)
+    calendar = is_class(annotation, _CALENDAR)
+    number = is_class(annotation, decimal.Decimal)
     scalar = calendar or number or _schema_type(annotation) == "string"
 
     def json(value: object) -> Any:
@@ -249,8 +255,6 @@ def _structured(annotation: object) -> Reader:
 
 
 def _schema_type(annotation: object) -> str | None:
-    from engine.adapters.notes import json_schema
-
     schema = json_schema(annotation)
     return None if schema is None else schema.get("type")
 
@@ -271,7 +275,7 @@ def _validator(annotation: object) -> Callable[[Any], Any]:
         adapter: TypeAdapter[object] = TypeAdapter(checkable(annotation))
     except PydanticUserError as error:
         raise SignatureError(
-            f"A field of type {type_hint(annotation)} cannot be read from a reply: "
+            f"A field of type {type_text(annotation)} cannot be read from a reply: "
             "use a JSON type, an Enum, a pydantic model, a dataclass or a TypedDict."
         ) from error
     validate_python = adapter.validate_python
@@ -321,7 +325,8 @@ def format_value(value: Any, annotation: Any = None) -> str:
         return form
     if annotation is str and isinstance(value, list | tuple):
         return numbered(format_value(one, str) for one in value)
-    return _json_text(value)
+    data = jsonable(value)
+    return data if isinstance(data, str) else orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def numbered(texts: Iterable[str]) -> str:
@@ -334,13 +339,6 @@ def _quoted(text: str) -> str:
         return f"«{text}»"
     lines = "\n".join(f"    {line}" for line in text.split("\n"))
     return f"«««\n{lines}\n»»»"
-
-
-def _json_text(value: object) -> str:
-    data = jsonable(value)
-    if isinstance(data, str):
-        return data
-    return orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def jsonable(value: object) -> Any:
@@ -429,7 +427,7 @@ class Content:
 
 @lru_cache(maxsize=1024)
 def _holds_types(annotation: object) -> bool:
-    if isinstance(annotation, type) and issubclass(annotation, FORMED):
+    if is_class(annotation, FORMED):
         return True
     fields = getattr(annotation, "model_fields", None)
     if isinstance(fields, dict) and any(holds_types(f.annotation) for f in fields.values()):
@@ -466,7 +464,7 @@ def revived(value: object, annotation: object) -> Any:
 
 
 @lru_cache(maxsize=256)
-def _validator_values(annotation: Any) -> Any:
+def _input_check(annotation: Any) -> Any:
     from pydantic import TypeAdapter
 
     return TypeAdapter(annotation).validate_python
@@ -477,7 +475,7 @@ def fitted(value: object, annotation: object, name: str) -> Any:
     from pydantic import ValidationError
 
     try:
-        return _validator_values(annotation)(value)
+        return _input_check(annotation)(value)
     except ValidationError as error:
         said = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
         raise ConfigurationError(f"Input {name!r} cannot be used: {said}") from None

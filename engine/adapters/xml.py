@@ -13,9 +13,10 @@ from xml.sax.saxutils import quoteattr
 from pydantic import BaseModel
 
 from engine.adapters.chat import ChatAdapter, object_instead
-from engine.adapters.notes import output_note, rules_in_words, type_hint, without_none
+from engine.adapters.notes import output_note, rules_in_words
 from engine.adapters.plan import FieldPlan
 from engine.adapters.values import format_value, jsonable, revived
+from engine.signature.grammar import type_text, without_none
 from engine.types.base import Type
 
 _SEQUENCES = (list, tuple, set, frozenset)
@@ -67,8 +68,6 @@ def is_structure(annotation: object) -> bool:
     """
     plain, _ = without_none(annotation)
     kind = get_origin(plain) or plain
-    if not isinstance(kind, type):
-        return False
     return kind in (*_SEQUENCES, dict) or _is_record(kind)
 
 
@@ -164,7 +163,7 @@ def _typed_pairs(annotation: object) -> list[tuple[Any, Any, Any]]:
 
 def _words(annotation: object, description: str = "", rules: str = "") -> str:
     note = "" if is_structure(annotation) else output_note(annotation).removeprefix("must be ")
-    said = [type_hint(annotation) if not note or note.startswith("JSON") else note, rules, description]
+    said = [type_text(annotation) if not note or note.startswith("JSON") else note, rules, description]
     return f"{{{', '.join(part for part in said if part)}}}"
 
 

@@ -16,13 +16,13 @@ from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from engine import loop
-from engine.adapters.notes import without_none
 from engine.errors import DatasetError, EngineError
 from engine.metrics.base import Grade, Metric, Scorer, as_grade, explained
 from engine.modules.assertions import Attempt
 from engine.modules.chain_of_thought import ChainOfThought
 from engine.records import Example, Outcome, TraceStep, Usage, json_value
 from engine.runtime import context, noted_replies
+from engine.signature.grammar import without_none
 
 if TYPE_CHECKING:
     from engine.lm.base import Reply

@@ -12,7 +12,7 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeGuard, TypeVar, Union, get_args, get_origin
 
 from engine.errors import SignatureError
 
@@ -349,6 +349,14 @@ def read_field_type(text: str, choices: tuple[str, ...] = ()) -> FieldType:
         return FieldType(text, Literal[choices], optional, choices)
     closed = get_args(plain) if get_origin(plain) is Literal else ()
     return FieldType(text, plain, optional, closed, problem)
+
+
+_Kind = TypeVar("_Kind")
+
+
+def is_class(annotation: object, kind: type[_Kind] | tuple[type[_Kind], ...]) -> TypeGuard[type[_Kind]]:
+    """Return whether a type is a class, and one of these or of their subclasses."""
+    return isinstance(annotation, type) and issubclass(annotation, kind)
 
 
 def without_none(annotation: object) -> tuple[Any, bool]:

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from engine import loop
-from engine.adapters.notes import without_none
 from engine.errors import ConfigurationError
 from engine.lm.streaming import Chunk, listener
 from engine.modules.react import FINISH, FINISHED
 from engine.prediction import Prediction
 from engine.records import json_value
 from engine.runtime import context, current
+from engine.signature.grammar import without_none
 from engine.streaming.fields import FieldReader, reader_for
 from engine.types.textual import Reasoning
 

@@ -20,7 +20,6 @@ from typing import Any
 import orjson
 
 from engine.adapters.base import feedback_turns
-from engine.adapters.notes import without_none
 from engine.adapters.plan import MISSING, read_fields
 from engine.adapters.scalars import UnreadableError
 from engine.adapters.values import format_value, reader_for
@@ -28,6 +27,7 @@ from engine.errors import AdapterParseError
 from engine.export.standalone.calling import CallError, complete, with_key
 from engine.export.standalone.stand_ins import NOTES, calendar_text, may_be_absent
 from engine.pipeline.build import run_steps
+from engine.signature.grammar import without_none
 from engine.similarity import text_of_values
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal, get_args, get_origin
 
 from engine.adapters import Adapter, ChatAdapter, JSONAdapter, XMLAdapter
-from engine.adapters.notes import UNIONS, NoneType, output_note, type_hint
+from engine.adapters.notes import output_note
 from engine.adapters.plan import INCOMPLETE_LEAD, plan_of
 from engine.errors import ConfigurationError, ProgramFileError
 from engine.export.carried import carried
@@ -26,6 +26,7 @@ from engine.lm.exchange import for_reasoning
 from engine.modules.predict import Predict
 from engine.pipeline.signatures import field_type
 from engine.pipeline.spec import StepSpec
+from engine.signature.grammar import UNIONS, NoneType, type_text
 from engine.similarity import text_of_values
 
 LAYOUTS: dict[type[Adapter], str] = {ChatAdapter: "chat", JSONAdapter: "json", XMLAdapter: "xml"}
@@ -160,7 +161,7 @@ def _parts(annotation: object, name: str) -> Iterator[Any]:
         annotation is one for one in SINGLE
     ):
         raise ProgramFileError(
-            f"The field {name!r} holds {type_hint(annotation)}, which a script without Tuneboard cannot read. "
+            f"The field {name!r} holds {type_text(annotation)}, which a script without Tuneboard cannot read. "
             "Take the Python script with Tuneboard."
         )
     yield annotation

@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn, Union
 
-from engine.adapters.notes import without_none
 from engine.adapters.scalars import refuse
+from engine.signature.grammar import without_none
 from engine.similarity import search_words
 
 HERE = "engine.export.standalone.stand_ins"

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin
 
 from engine.adapters import ADAPTERS
-from engine.adapters.notes import type_hint
 from engine.errors import EngineError, PipelineError
 from engine.lm.choice import ModelChoice
 from engine.modules.best_of_n import BestOfN, Refine
@@ -27,6 +26,7 @@ from engine.pipeline.strategies import TOOLS, Judge
 from engine.prediction import Prediction
 from engine.retrieval.base import Retriever
 from engine.signature import Signature
+from engine.signature.grammar import type_text
 
 MOST_RUNS = 64
 _ITEMS = 2
@@ -428,7 +428,7 @@ def _field(name: str, annotation: object, description: str) -> FieldSpec:
     texts = get_args(annotation) if get_origin(annotation) is Literal else ()
     if texts and all(isinstance(t, str) for t in texts):
         return FieldSpec(name=name, choices=texts, description=description)
-    return FieldSpec(name=name, type=type_hint(annotation), description=description)
+    return FieldSpec(name=name, type=type_text(annotation), description=description)
 
 
 def _checked(steps: list[StepSpec]) -> PipelineSpec:

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import pytest
 
 from engine.adapters import Adapter, ChatAdapter, JSONAdapter, XMLAdapter
-from engine.adapters.base import INCOMPLETE_LEAD, NOT_SUPPLIED
+from engine.adapters.base import NOT_SUPPLIED
+from engine.adapters.plan import INCOMPLETE_LEAD
 from engine.errors import AdapterParseError
 from engine.lm.base import BaseLM, Reply, Request
 from engine.records import Demo, Example

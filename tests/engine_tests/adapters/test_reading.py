@@ -11,7 +11,7 @@ from typing import Any, Literal, Optional, TypedDict, Union
 import pytest
 from pydantic import BaseModel, Field
 
-from engine.adapters.values import UnreadableError, format_value, parse_value, type_hint
+from engine.adapters.values import UnreadableError, format_value, parse_value, type_text
 from engine.errors import SignatureError
 
 
@@ -248,8 +248,8 @@ def test_type_hints_read_as_written() -> None:
         tuple[int, ...]: "tuple[int, ...]",
     }
     for annotation, hint in hints.items():
-        assert type_hint(annotation) == hint
-    assert type_hint(Optional[Label]) == "Literal['billing', 'shipping', 'other'] | None"  # noqa: UP045
+        assert type_text(annotation) == hint
+    assert type_text(Optional[Label]) == "Literal['billing', 'shipping', 'other'] | None"  # noqa: UP045
 
 
 class Opaque:
