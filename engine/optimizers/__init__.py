@@ -1,12 +1,12 @@
 """The algorithms: generators that yield asks and receive answers, with typed options. They do no I/O.
 
 base             Optimizer, its Options, and `compile`, once for all
-few_shot/        rows as examples: labelled, solved by a teacher, random sets, a sampler's choice, nearest
-copro, infer_rules, avatar, gepa/     wording: scored attempts, rules, contrasts, reflection
-mipro/, simba/, autotune/             wording and examples together
+few_shot         rows as examples: labelled, solved by a teacher, nearest; few_shot_search: random sets, a sampler's choice
+copro, infer_rules, avatar, gepa      wording: scored attempts, rules, contrasts, reflection
+mipro, simba, autotune/               wording and examples together
 better_together, ensemble             chains of optimizers; programs that answer together
 choose           advice on the optimizer for a task
-shared/          leaderboard, components (single texts), demos, prompt values, the sampler (Optuna)
+shared/          leaderboard, texts (single texts of a prompt, values of prompts that write), the sampler (Optuna)
 
 A new one is a file or folder here, a line in `engine.registry` and a row in the guide; it must pass
 `engine.testing.contract`.

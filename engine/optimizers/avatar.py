@@ -14,17 +14,11 @@ from pydantic import Field, model_validator
 
 from engine.optimizers.base import TUNE_FIELDS, Optimizer, Options
 from engine.optimizers.shared.leaderboard import Leaderboard
-from engine.optimizers.shared.texts import (
-    Component,
-    named,
-    proposed_text,
-    step_values,
-    tunable_components,
-    worst_runs,
-)
+from engine.optimizers.shared.texts import Component, proposed_text, step_values, tunable_parts, worst_runs
 from engine.records import Candidate, Evaluation, Outcome
 from engine.search.contract import Ask, Problem, Propose, Score, Search, Steps
 from engine.signature import InputField, OutputField, Signature
+from engine.text import listed
 
 
 class AvatarOptions(Options):
@@ -83,9 +77,7 @@ class AvatarOptimizer(Optimizer):
         yield from leaderboard.validate([problem.seed], "starting prompt", trace=True)
         left = self._plan(problem)
         number, tried = 0, {problem.seed.id}
-        while (
-            left > 0 and leaderboard.open and tunable_components(problem, problem.seed, fields=o.tune_fields)
-        ):
+        while left > 0 and leaderboard.open and tunable_parts(problem, problem.seed, fields=o.tune_fields):
             base = leaderboard.best
             runs = yield from self._runs(problem, base)
             good, bad = self._sorted(runs)
@@ -107,7 +99,7 @@ class AvatarOptimizer(Optimizer):
         o, n = self.options, self.options.max_iters
         rounds = -(-n // o.at_once)
         runs = 0 if problem.train == problem.validation else len(problem.train) * problem.meter.row_cost
-        texts = len(tunable_components(problem, problem.seed, fields=o.tune_fields))
+        texts = len(tunable_parts(problem, problem.seed, fields=o.tune_fields))
         return problem.meter.affordable(n + 1, len(problem.validation), rounds * runs + n * texts) - 1
 
     def _runs(self, problem: Problem, base: Candidate) -> Steps[Sequence[Outcome]]:
@@ -127,7 +119,7 @@ class AvatarOptimizer(Optimizer):
     ) -> Steps[list[Candidate]]:
         """Ask for `n` rewrites of every text, each from its own draw of runs; return them as candidates."""
         o, rng = self.options, problem.rng
-        parts = tunable_components(problem, base, fields=o.tune_fields)
+        parts = tunable_parts(problem, base, fields=o.tune_fields)
         asks: list[Ask] = []
         for _ in range(n):
             shown_good = rng.sample(list(good), min(o.max_positive_inputs, len(good)))
@@ -156,7 +148,7 @@ class AvatarOptimizer(Optimizer):
                 if text and text != part.text(base):
                     made, touched = part.replaced(made, text), [*touched, part]
             if touched:
-                reason = f"Rewrote {named(touched)}: {len(bad)} bad runs compared with {len(good)} good ones."
+                reason = f"Rewrote {listed([part.title for part in touched])}: {len(bad)} bad runs compared with {len(good)} good ones."
                 found.append(made.derived(reason, base))
         return found
 

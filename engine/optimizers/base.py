@@ -7,7 +7,7 @@ Models, metric and threads given to a constructor are only kept for `compile`, t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -97,11 +97,10 @@ class Optimizer(ABC):
     def compile(self, student: Module, *, trainset: Sequence[Example], **arguments: Any) -> Module:
         """Run the search and return a tuned copy of `student`, which is left as it is.
 
-        `arguments` are those of `acompile`: valset, teacher, budget, frozen, recorder, and options to override.
-        The copy carries `score` (percent on the validation rows, None where nothing was scored),
-        `candidate_programs` (dicts with score, candidate and program, best first) and `tuning` (the whole
-        `SearchResult`). Raises ConfigurationError for a set-up that cannot work and RunError when no row can be
-        run at all.
+        `arguments` are those of `acompile`. The copy carries `score` (percent on the validation rows, None where
+        nothing was scored), `candidate_programs` (dicts with score, candidate and program, best first) and `tuning`
+        (the whole `SearchResult`). Raises ConfigurationError for a set-up that cannot work and RunError when no row
+        can be run at all.
         """
         return loop.run(self.acompile(student, trainset=trainset, **arguments))
 
@@ -178,13 +177,11 @@ class Optimizer(ABC):
         """Return the optimizer with some options overridden."""
         if not changes:
             return self
-        other = type(self).from_options({**self._options_given(), **changes}, self.metric)
+        given = {name: getattr(self.options, name) for name in self.options.model_fields_set}
+        other = type(self).from_options({**given, **changes}, self.metric)
         other.prompt_model, other.task_model = self.prompt_model, self.task_model
         other.teacher_settings, other.num_threads = self.teacher_settings, self.num_threads
         return other
-
-    def _options_given(self) -> dict[str, Any]:
-        return {name: getattr(self.options, name) for name in self.options.model_fields_set}
 
     @classmethod
     def _validated_options(cls, options: Mapping[str, object]) -> Options:
@@ -225,9 +222,6 @@ class CandidatePrograms(Sequence[dict[str, Any]]):
         program = self._student.with_candidate(candidate)
         return {"score": round(100 * score, 2), "candidate": candidate, "program": program}
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (self[i] for i in range(len(self)))
-
     def __deepcopy__(self, memo: dict[int, object]) -> CandidatePrograms:
         return self
 
@@ -242,7 +236,8 @@ def _compiled(student: Module, result: SearchResult) -> Module:
 
 
 def _check(student: Module, trainset: Sequence[Example], teacher: Module | None) -> None:
-    if not student.named_predictors():
+    ours = dict(student.named_predictors())
+    if not ours:
         raise ConfigurationError("The program has no step that calls a model, so there is nothing to tune.")
     if not trainset:
         raise ConfigurationError("The trainset is empty: give at least one example.")
@@ -251,21 +246,16 @@ def _check(student: Module, trainset: Sequence[Example], teacher: Module | None)
             raise ConfigurationError(
                 f"Example {i} does not know its inputs: call with_inputs('name', ...) on it."
             )
-    if teacher is not None:
-        _check_teacher(student, teacher)
-
-
-def _check_teacher(student: Module, teacher: Module) -> None:
-    ours, theirs = dict(student.named_predictors()), dict(teacher.named_predictors())
+    theirs = ours if teacher is None else dict(teacher.named_predictors())
     if ours.keys() != theirs.keys():
         raise ConfigurationError(
             f"The teacher's steps ({', '.join(theirs)}) are not the student's ({', '.join(ours)})."
         )
     for path, step in ours.items():
-        if list(step.signature.fields) != list(theirs[path].signature.fields):
+        own, other = list(step.signature.fields), list(theirs[path].signature.fields)
+        if own != other:
             raise ConfigurationError(
-                f"The teacher's step {path!r} has other fields than the student's: "
-                f"{', '.join(theirs[path].signature.fields)} instead of {', '.join(step.signature.fields)}."
+                f"The teacher's step {path!r} has other fields than the student's: {', '.join(other)} instead of {', '.join(own)}."
             )
 
 

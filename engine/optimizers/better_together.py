@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from random import Random
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -134,7 +135,7 @@ class BetterTogether(Optimizer):
             calls = _calls_of_a_branch(problem, len(self._chain) - number, len(branches), bool(first))
             part = replace(problem, seed=current, train=tuple(train))
             runs = [
-                _result(optimizer.search(replace(part, meter=meter, rng=_rng(part))))
+                _result(optimizer.search(replace(part, meter=meter, rng=Random(part.rng.getrandbits(64)))))
                 for optimizer, meter in zip(branches, problem.meter.split(calls, len(branches)), strict=True)
             ]
             results = (yield from together([*first, *runs]))[len(first) :]
@@ -182,10 +183,6 @@ def _calls_of_a_branch(problem: Problem, steps: int, branches: int, starting: bo
     validation = len(problem.validation) * meter.row_cost
     left = max(0.0, meter.calls_left - starting * validation) // steps - validation * branches
     return max(0, int(left // branches))
-
-
-def _rng(problem: Problem) -> Any:
-    return type(problem.rng)(problem.rng.getrandbits(64))
 
 
 def _result(search: Search) -> Steps[Candidate | None]:

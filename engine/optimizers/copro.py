@@ -19,14 +19,14 @@ from engine.optimizers.shared.texts import (
     answers_by_key,
     drawn_rows,
     labelled_rows,
-    named,
     proposed_texts,
     step_values,
-    tunable_components,
+    tunable_parts,
 )
 from engine.records import Candidate
 from engine.search.contract import Problem, Propose, Search, Steps
 from engine.signature import InputField, OutputField, Signature
+from engine.text import listed
 
 
 class COPROOptions(Options):
@@ -66,7 +66,7 @@ class COPRO(Optimizer):
     def search(self, problem: Problem) -> Search:
         """Climb from the starting prompt: propose for all steps, score all, join the best of each step."""
         leaderboard = Leaderboard(problem)
-        parts = tunable_components(problem, problem.seed, fields=self.options.tune_fields)
+        parts = tunable_parts(problem, problem.seed, fields=self.options.tune_fields)
         breadth, depth = self._plan(problem, len(parts))
         tried: Tried = {part: {} for part in parts}
         yield from leaderboard.validate([problem.seed], "starting prompt")
@@ -155,7 +155,9 @@ class COPRO(Optimizer):
             if best is not None and tried[part].get(best, 0.0) > before:
                 joined, better = part.replaced(joined, best), [*better, part]
         if len(better) > 1:
-            reason = f"Joins the best wordings of round {round_ + 1}: {named(better)}."
+            reason = (
+                f"Joins the best wordings of round {round_ + 1}: {listed([part.title for part in better])}."
+            )
             yield from leaderboard.validate([joined.derived(reason, base)])
 
     def _candidate(self, base: Candidate, part: Component, text: str, round_: int) -> Candidate:

@@ -13,17 +13,11 @@ from pydantic import Field, field_validator, model_validator
 from engine.optimizers.base import TUNE_FIELDS, Optimizer, Options
 from engine.optimizers.gepa_pool import Member, Pool
 from engine.optimizers.shared.leaderboard import Leaderboard
-from engine.optimizers.shared.texts import (
-    Component,
-    named,
-    proposed_text,
-    step_values,
-    tunable_components,
-    worst_runs,
-)
+from engine.optimizers.shared.texts import Component, proposed_text, step_values, tunable_parts, worst_runs
 from engine.records import Candidate, Outcome
 from engine.search.contract import Ask, Problem, Propose, Score, Search, Steps, is_cut, relay, together
 from engine.signature import InputField, OutputField, Signature
+from engine.text import listed
 
 if TYPE_CHECKING:
     pass
@@ -222,7 +216,7 @@ class Evolution:
         self.options, self.problem, self.rows = options, problem, rows
         self.pool = Pool(options.frontier_type)
         self._leaderboard = Leaderboard(problem)
-        self._parts = tunable_components(problem, problem.seed, fields=options.tune_fields)
+        self._parts = tunable_parts(problem, problem.seed, fields=options.tune_fields)
         self._next_part: dict[int, int] = {}
         self._epoch: deque[int] = deque()
         self._runs_by_member: dict[int, dict[int, Outcome]] = {}
@@ -436,7 +430,7 @@ class Evolution:
             if proposal.child is None or self.pool.holds(proposal.child):
                 continue
             wrong = sum(o.score < self.options.perfect_score for o in proposal.runs)
-            reason = f"Rewrote {named(proposal.parts)} after {wrong} of {len(proposal.rows)} rows went wrong."
+            reason = f"Rewrote {listed([part.title for part in proposal.parts])} after {wrong} of {len(proposal.rows)} rows went wrong."
             child = proposal.child.derived(reason, proposal.parent)
             fresh.setdefault(child.id, (child, []))[1].append(proposal)
         if not fresh:

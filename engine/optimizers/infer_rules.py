@@ -14,21 +14,9 @@ from pydantic import Field
 
 from engine.errors import ConfigurationError
 from engine.optimizers.base import Optimizer
-from engine.optimizers.few_shot import (
-    BootstrapFewShotOptions,
-    Rules,
-    bootstrap,
-    teacher_of,
-    with_solved,
-)
+from engine.optimizers.few_shot import BootstrapFewShotOptions, Rules, bootstrap, teacher_of, with_solved
 from engine.optimizers.shared.leaderboard import Leaderboard
-from engine.optimizers.shared.texts import (
-    MAX_TEXT,
-    drawn_rows,
-    labelled_rows,
-    proposed_text,
-    step_values,
-)
+from engine.optimizers.shared.texts import MAX_TEXT, drawn_rows, labelled_rows, proposed_text, step_values
 from engine.records import Candidate, Example
 from engine.search.contract import Problem, Propose, Search, Steps, together
 from engine.signature import InputField, OutputField, Signature

@@ -41,18 +41,7 @@ from engine.optimizers.shared.texts import (
     step_values,
 )
 from engine.records import Candidate, Evaluation, Example, Outcome
-from engine.search.contract import (
-    Ask,
-    Keep,
-    Problem,
-    Proposal,
-    Propose,
-    Score,
-    Search,
-    Steps,
-    relay,
-    together,
-)
+from engine.search.contract import Ask, Keep, Problem, Propose, Score, Search, Steps, relay, together
 from engine.signature import InputField, OutputField, Signature
 
 Runs = dict[int, Outcome]
@@ -304,7 +293,7 @@ def observe_data(problem: Problem, *, readers: int, rows_each: int) -> Steps[str
         )
         for batch in batches
     ]
-    answers: Sequence[Proposal] = yield asks
+    answers = yield asks
     notes = [str(output.get("observations") or "").strip() for a in answers for output in a.outputs]
     lines = dict.fromkeys(line for note in notes for line in note[:_MAX_NOTE_CHARACTERS].splitlines())
     return "\n".join([problem.data, *lines]).strip()

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
 
 from pydantic import Field
 
@@ -20,6 +22,7 @@ from engine.optimizers.base import Optimizer, Options
 from engine.optimizers.shared.leaderboard import Leaderboard, lowered
 from engine.optimizers.shared.texts import (
     MAX_TEXT,
+    answers_by_key,
     proposed_text,
     run_values,
     step_values,
@@ -87,31 +90,28 @@ class SIMBA(Optimizer):
 
     def _step(self, problem: Problem, pool: _Pool, rows: tuple[int, ...], number: int) -> Steps[bool]:
         """Run rows, plan changes, try them on the same rows; return False when the budget cut it short."""
-        o, rng = self.options, problem.rng
+        o = self.options
         plan = pool.draw(rows, o.num_candidates)
         first = 1 + (number - 1) * o.num_candidates
+        label = "runs to compare"
         asks = [
-            Score(
-                pool.members[place].candidate,
-                tuple(some),
-                label="runs to compare",
-                trace=True,
-                teacher=sample == 0,
-                rollout=first + sample,
-            )
+            Score(pool.candidates[place], tuple(some), label, True, sample == 0, rollout=first + sample)
             for (place, sample), some in plan.items()
         ]
         answers = yield [*pool.keep(), *asks]
         answers = answers[len(answers) - len(asks) :]
         if is_cut(asks, answers):
             return False
-        buckets = _buckets(rows, plan, answers)
+        runs: dict[int, list[Run]] = {row: [] for row in rows}
+        for (place, _), evaluation in zip(plan, answers, strict=True):
+            for outcome in evaluation.outcomes:
+                runs[outcome.row].append((place, outcome))
+        buckets = [sorted(some, key=lambda run: -run[1].score) for some in runs.values()]
         anchors = pool.learn(buckets)
         changes = self._changes(problem, pool, buckets)
-        advice = yield from propose_advice(problem, changes, rng)
         made: dict[str, Candidate] = {}
-        for change, texts in zip(changes, advice, strict=True):
-            candidate = changed(change, texts, self.options.demo_input_field_maxlen)
+        for change, advice in zip(changes, (yield from self._advice(problem, changes)), strict=True):
+            candidate = _changed(change, advice, o.demo_input_field_maxlen)
             if candidate is not None and not pool.holds(candidate):
                 made.setdefault(candidate.id, candidate)
         trials = [Score(c, rows, label="a change on the same rows", hide_own_row=True) for c in made.values()]
@@ -124,19 +124,43 @@ class SIMBA(Optimizer):
         return not is_cut(trials, scored)
 
     def _changes(self, problem: Problem, pool: _Pool, buckets: Sequence[list[Run]]) -> list[Change]:
+        """Return changes that rows' runs (best first) can teach, those of rows first that can teach the most.
+
+        An example needs a run that scored something and no less than usual; a rule needs a run with a fault, and is
+        shown some faults of other rows of the minibatch too: they are paid for already.
+        """
         o, rng = self.options, problem.rng
-        typical = sum(r.outcome.score for b in buckets for r in b) / max(1, sum(map(len, buckets)))
-        faults = [b[-1].outcome for b in buckets if b[-1].outcome.score < 1]
-        ranked = sorted(buckets, key=_promise, reverse=True)
+        typical = sum(o.score for b in buckets for _, o in b) / max(1, sum(map(len, buckets)))
+        faults = [b[-1][1] for b in buckets if b[-1][1].score < 1]
+        may_show = o.max_demos and any(problem.may_change(path, "demos") for path in problem.signatures)
         changes: list[Change] = []
-        for bucket in ranked:
+        for bucket in sorted(buckets, key=_promise, reverse=True):
             if len(changes) > o.num_candidates:
                 break
             parent = pool.choose(o.temperature_for_candidates)
-            change = plan_change(problem, parent, bucket, typical, faults, o.max_demos, rng)
-            if change is not None:
-                changes.append(change)
+            best, worst = bucket[0][1], bucket[-1][1]
+            right = best.error is None and not best.unmet and best.score > 0 and best.score >= typical
+            kinds = ["example"] if may_show and best.trace and right else []
+            kinds += ["rule"] if worst.score < 1 and problem.worded else []
+            if kinds:
+                kind = rng.choice(kinds)
+                rest = [fault for fault in faults if fault.row != worst.row]
+                others = rng.sample(rest, min(_OTHER_FAULTS, len(rest)))
+                changes.append(Change(parent, _thinned(parent, o.max_demos, rng), kind, best, worst, others))
         return changes
+
+    def _advice(self, problem: Problem, changes: Sequence[Change]) -> Steps[list[dict[str, str]]]:
+        """Ask for the advice of all rule changes at once; return step path -> advice for each. Calls: steps x rules."""
+        asks = {
+            i: [_advice_ask(problem, change, path) for path in problem.worded]
+            for i, change in enumerate(changes)
+            if change.kind == "rule"
+        }
+        answers = answers_by_key(asks, (yield list(chain.from_iterable(asks.values())))) if asks else {}
+        texts = {i: zip(problem.worded, map(proposed_text, some), strict=True) for i, some in answers.items()}
+        return [
+            {path: text[:_MAX_ADVICE] for path, text in texts.get(i, ()) if text} for i in range(len(changes))
+        ]
 
     def _plan(self, problem: Problem) -> tuple[int, int]:
         """Return steps and rows a step, lowered to what the calls left pay for."""
@@ -152,34 +176,6 @@ class SIMBA(Optimizer):
         return lowered(cost, left, o.max_steps, size, least=4)
 
 
-@dataclass
-class _Member:
-    """A candidate and by how much it beats the starting prompt, as far as is known."""
-
-    candidate: Candidate
-    total: float = 0.0
-    squares: float = 0.0
-    count: int = 0
-
-    def learn(self, values: Sequence[float]) -> None:
-        self.total += sum(values)
-        self.squares += sum(v * v for v in values)
-        self.count += len(values)
-
-    @property
-    def merit(self) -> float:
-        """Mean gain over the starting prompt, held back a little while few rows are known."""
-        return self.total / (self.count + 4)
-
-    @property
-    def error(self) -> float:
-        """Standard error of the merit."""
-        if self.count < 2:
-            return 1.0
-        mean = self.total / self.count
-        return math.sqrt(max(0.0, self.squares / self.count - mean * mean) / self.count)
-
-
 class _Pool:
     """Everything tried, with merits that can be compared across minibatches.
 
@@ -188,21 +184,21 @@ class _Pool:
     """
 
     def __init__(self, problem: Problem, options: SIMBAOptions) -> None:
-        self.members = [_Member(problem.seed)]
+        self.candidates = [problem.seed]
+        self._values: list[list[float]] = [[]]
         self._rng = problem.rng
         self._options = options
         self._kept = problem.seed.id
 
     def holds(self, candidate: Candidate) -> bool:
-        return any(m.candidate.id == candidate.id for m in self.members)
+        return any(known.id == candidate.id for known in self.candidates)
 
     def add(self, candidate: Candidate, values: Sequence[float]) -> None:
-        member = _Member(candidate)
-        member.learn(values)
-        self.members.append(member)
+        self.candidates.append(candidate)
+        self._values.append(list(values))
 
     def choose(self, temperature: float) -> Candidate:
-        return self.members[self._drawn(self._top(), temperature)].candidate
+        return self.candidates[self._drawn(self._top(), temperature)]
 
     def draw(self, rows: Sequence[int], runs: int) -> dict[tuple[int, int], list[int]]:
         """Say who runs which rows: (place of the member, number of the run) -> rows."""
@@ -216,39 +212,41 @@ class _Pool:
 
     def learn(self, buckets: Sequence[list[Run]]) -> dict[int, float]:
         """Learn from runs of the same rows; return the rows' anchors."""
-        merits = [m.merit for m in self.members]
+        merits = [self._merit(place) for place in range(len(self.candidates))]
         anchors: dict[int, float] = {}
-        values: dict[int, list[float]] = {}
         for bucket in buckets:
-            row = bucket[0].outcome.row
-            anchors[row] = sum(r.outcome.score - merits[r.place] for r in bucket) / len(bucket)
-            for run in bucket:
-                values.setdefault(run.place, []).append(run.outcome.score - anchors[row])
-        for place, some in values.items():
-            if place:
-                self.members[place].learn(some)
+            row = bucket[0][1].row
+            anchors[row] = sum(o.score - merits[place] for place, o in bucket) / len(bucket)
+            for place, outcome in bucket:
+                if place:
+                    self._values[place].append(outcome.score - anchors[row])
         return anchors
 
     def keep(self) -> list[Ask]:
         """Return a Keep when another member is clearly ahead of the start now."""
-        best = self.members[max(range(len(self.members)), key=lambda i: (self.members[i].merit, -i))]
-        if best.candidate.id == self._kept or best.merit <= best.error:
+        best = max(range(len(self.candidates)), key=lambda i: (self._merit(i), -i))
+        candidate, values = self.candidates[best], self._values[best]
+        error = statistics.pstdev(values) / math.sqrt(len(values)) if len(values) > 1 else 1.0
+        if candidate.id == self._kept or self._merit(best) <= error:
             return []
-        self._kept = best.candidate.id
-        return [Keep(best.candidate)]
+        self._kept = candidate.id
+        return [Keep(candidate)]
 
     def finalists(self) -> list[Candidate]:
         """Return the starting prompt and the best of the others, `num_candidates` of them."""
-        others = sorted(range(1, len(self.members)), key=lambda i: (-self.members[i].merit, i))
-        return [self.members[i].candidate for i in (0, *others[: self._options.num_candidates])]
+        return [self.candidates[i] for i in self._top(1)]
 
-    def _top(self) -> list[int]:
-        ranked = sorted(range(1, len(self.members)), key=lambda i: (-self.members[i].merit, i))
-        return [0, *ranked[: self._options.num_candidates - 1]]
+    def _top(self, more: int = 0) -> list[int]:
+        ranked = sorted(range(1, len(self.candidates)), key=lambda i: (-self._merit(i), i))
+        return [0, *ranked[: self._options.num_candidates - 1 + more]]
+
+    def _merit(self, place: int) -> float:
+        """Return the mean gain over the starting prompt, held back a little while few rows are known."""
+        return sum(self._values[place]) / (len(self._values[place]) + 4)
 
     def _drawn(self, places: Sequence[int], temperature: float) -> int:
-        best = max(self.members[i].merit for i in places)
-        weights = [math.exp((self.members[i].merit - best) / temperature) for i in places]
+        merits = [self._merit(i) for i in places]
+        weights = [math.exp((merit - max(merits)) / temperature) for merit in merits]
         return self._rng.choices(list(places), weights)[0]
 
 
@@ -267,29 +265,14 @@ def _batches(rows: Sequence[int], size: int, steps: int, rng: random.Random) -> 
     return batches
 
 
-def _buckets(
-    rows: Sequence[int], plan: dict[tuple[int, int], list[int]], answers: Sequence[Evaluation]
-) -> list[list[Run]]:
-    """Return each row's runs, the best first."""
-    runs: dict[int, list[Run]] = {row: [] for row in rows}
-    for (place, _), evaluation in zip(plan, answers, strict=True):
-        for outcome in evaluation.outcomes:
-            runs[outcome.row].append(Run(place, replace(outcome)))
-    return [sorted(some, key=lambda r: -r.outcome.score) for some in runs.values()]
-
-
 def _promise(bucket: Sequence[Run]) -> tuple[float, bool, float, float]:
     """Return how much a row can teach: the gap between its runs, a fault at all, the best score, the gap to the mean."""
-    scores = [run.outcome.score for run in bucket]
+    scores = [outcome.score for _, outcome in bucket]
     return scores[0] - scores[-1], scores[-1] < 1, scores[0], scores[0] - sum(scores) / len(scores)
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One run of a row, and the place in the pool of the prompt that made it."""
-
-    place: int
-    outcome: Outcome
+Run = tuple[int, Outcome]
+"""One run of a row: the place in the pool of the prompt that made it, and its outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,66 +281,13 @@ class Change:
 
     parent: Candidate
     base: Candidate
-    kind: Literal["example", "rule"]
+    kind: str  # "example" or "rule"
     best: Outcome
     worst: Outcome
-    others: tuple[Outcome, ...] = ()
+    others: Sequence[Outcome]
 
 
-def plan_change(
-    problem: Problem,
-    parent: Candidate,
-    bucket: Sequence[Run],
-    typical: float,
-    faults: Sequence[Outcome],
-    max_demos: int,
-    rng: random.Random,
-) -> Change | None:
-    """Return a change that this row's runs (best first) can teach, or None when they teach nothing.
-
-    An example needs a run that scored something and no less than usual; a rule needs a run with a fault, and is
-    shown some `faults` of other rows of the minibatch too: they are paid for already.
-    """
-    best, worst = bucket[0].outcome, bucket[-1].outcome
-    possible: list[Literal["example", "rule"]] = []
-    shown = any(problem.may_change(path, "demos") for path in problem.signatures)
-    right = best.error is None and not best.unmet and best.score > 0 and best.score >= typical
-    if max_demos and shown and best.trace and right:
-        possible.append("example")
-    if worst.score < 1 and problem.worded:
-        possible.append("rule")
-    if not possible:
-        return None
-    kind = rng.choice(possible)
-    rest = [o for o in faults if o.row != worst.row]
-    others = tuple(rng.sample(rest, min(_OTHER_FAULTS, len(rest))))
-    return Change(parent, _thinned(parent, max_demos, rng), kind, best, worst, others)
-
-
-def propose_advice(
-    problem: Problem, changes: Sequence[Change], rng: random.Random
-) -> Steps[list[Mapping[str, str]]]:
-    """Ask for the advice of all rule changes at once; return step path -> advice for each change. Calls: steps x rules."""
-    asks: list[Propose] = []
-    owners: list[tuple[int, str]] = []
-    for i, change in enumerate(changes):
-        if change.kind != "rule":
-            continue
-        for path in problem.worded:
-            asks.append(_advice(problem, change, path, rng.randrange(1, 1_000_000)))
-            owners.append((i, path))
-    found: list[dict[str, str]] = [{} for _ in changes]
-    if not asks:
-        return list(found)
-    answers = yield asks
-    for (i, path), answer in zip(owners, answers, strict=True):
-        text = proposed_text(answer)
-        if text:
-            found[i][path] = text[:_MAX_ADVICE]
-    return list(found)
-
-
-def changed(change: Change, advice: Mapping[str, str], longest: int) -> Candidate | None:
+def _changed(change: Change, advice: Mapping[str, str], longest: int) -> Candidate | None:
     """Return the changed prompt with its lineage; None where nothing came of it."""
     made = change.base
     if change.kind == "example":
@@ -368,20 +298,16 @@ def changed(change: Change, advice: Mapping[str, str], longest: int) -> Candidat
                 demo = Demo({**inputs, **calls[-1].outputs}, augmented=True)
                 if demo not in state.demos:
                     made = made.with_step(path, demos=(*state.demos, demo))
-        reason = (
-            f"Shows row {change.best.row}, which a run scored {100 * change.best.score:.0f} %, as an example."
-        )
+        what, run = "Shows row {}, which a run scored {:.0f} %, as an example.", change.best
     else:
         for path, text in advice.items():
             old = made.steps[path].instructions
             if text not in old:
                 made = made.with_step(path, instructions=f"{old}\n\n{text}"[-2 * MAX_TEXT :])
-        reason = (
-            f"Adds a rule from row {change.worst.row}, which a run scored {100 * change.worst.score:.0f} %."
-        )
+        what, run = "Adds a rule from row {}, which a run scored {:.0f} %.", change.worst
     if made.id == change.base.id:
         return None
-    return made.derived(reason, change.parent)
+    return made.derived(what.format(run.row, 100 * run.score), change.parent)
 
 
 def _thinned(candidate: Candidate, max_demos: int, rng: random.Random) -> Candidate:
@@ -408,20 +334,17 @@ def _poisson(mean: float, rng: random.Random) -> int:
     return n
 
 
-def _advice(problem: Problem, change: Change, path: str, rollout: int) -> Propose:
+def _advice_ask(problem: Problem, change: Change, path: str) -> Propose:
     even = change.best.score <= change.worst.score
-    return Propose(
-        WriteAdvice,
-        {
-            **step_values(problem, path),
-            "current_instructions": change.base.steps[path].instructions,
-            "better_run": {} if even else run_values(problem, change.best, path),
-            "worse_run": run_values(problem, change.worst, path),
-            "other_bad_runs": worst_runs(problem, path, change.others),
-        },
-        rollout=rollout,
-        label=f"a rule for the step {path}",
-    )
+    inputs = {
+        **step_values(problem, path),
+        "current_instructions": change.base.steps[path].instructions,
+        "better_run": {} if even else run_values(problem, change.best, path),
+        "worse_run": run_values(problem, change.worst, path),
+        "other_bad_runs": worst_runs(problem, path, change.others),
+    }
+    rollout = problem.rng.randrange(1, 1_000_000)
+    return Propose(WriteAdvice, inputs, rollout=rollout, label=f"a rule for the step {path}")
 
 
 _MAX_ADVICE = 1500

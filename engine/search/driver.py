@@ -24,6 +24,7 @@ from engine.errors import BudgetExhaustedError, RunError
 from engine.modules.chain_of_thought import ChainOfThought
 from engine.modules.predict import Predict
 from engine.records import Candidate, Evaluation, Outcome
+from engine.search import events
 from engine.search.budget import Amount, Ledger
 from engine.search.contract import (
     Answer,
@@ -38,18 +39,6 @@ from engine.search.contract import (
     Search,
     drive,
     with_frozen_parts,
-)
-from engine.search.events import (
-    BudgetSpent,
-    CandidateFound,
-    Event,
-    NewBest,
-    Note,
-    Proposed,
-    RowScored,
-    Split,
-    TrialFinished,
-    TrialStarted,
 )
 from engine.search.requests import FIRST_PLACE, RequestHandler, Requests
 from engine.search.scoring import Scoring, Slots
@@ -187,7 +176,7 @@ class Driver:
             seconds=self.ledger.seconds,
         )
         reason = closing_message(message, cause, result, self._texts_asked, self._texts_usable)
-        self._record(Note(reason, "info" if stopped == "finished" else "warning"))
+        self._record(events.Note(reason, "info" if stopped == "finished" else "warning"))
         self._record_spending(always=True)
         return replace(result, reason=reason)
 
@@ -207,7 +196,7 @@ class Driver:
                 return reason
             self._handler.add_rival(self._best, self.trials)
             self._again = dict(self._answered)
-            self._record(Note("The search goes on: it has more to spend than it had planned with."))
+            self._record(events.Note("The search goes on: it has more to spend than it had planned with."))
 
     async def _drive(self, search: Search, meter: Meter, batches: Iterator[int], before: int) -> str | None:
         """Drive a search to its end, or to its first paid ask after the ledger closed; return its closing message."""
@@ -273,7 +262,7 @@ class Driver:
     async def _answer_score(self, ask: Score, place: int, number: int) -> Evaluation:
         self._found(ask.candidate)
         split = self._split(ask)
-        self._record(TrialStarted(number, ask.candidate, ask.rows, split, ask.label))
+        self._record(events.TrialStarted(number, ask.candidate, ask.rows, split, ask.label))
         started = time.monotonic()
         scored: dict[int, Outcome] = {}
         total = 0.0
@@ -284,7 +273,7 @@ class Driver:
                 return
             scored[outcome.row] = outcome
             total += outcome.score
-            self._record(RowScored(number, outcome, len(scored), len(ask.rows), total / len(scored)))
+            self._record(events.RowScored(number, outcome, len(scored), len(ask.rows), total / len(scored)))
             self._record_spending()
 
         await self._scoring.run(ask, place, note)
@@ -293,7 +282,9 @@ class Driver:
         if complete:
             self._answered[ask.asked] = evaluation
         self.trials.append(Trial(number, ask.candidate, ask.label, split, evaluation, complete))
-        self._record(TrialFinished(number, evaluation, time.monotonic() - started, partial=not complete))
+        self._record(
+            events.TrialFinished(number, evaluation, time.monotonic() - started, partial=not complete)
+        )
         return evaluation
 
     def _was_cut(self, outcome: Outcome) -> bool:
@@ -310,7 +301,7 @@ class Driver:
             return
         if self.ledger.replies == 0 and len({o.error for o in outcomes}) == 1:
             raise RunError(str(outcomes[0].error))
-        self._record(Note(f"Every row of a trial failed. The first: {outcomes[0].error}", "warning"))
+        self._record(events.Note(f"Every row of a trial failed. The first: {outcomes[0].error}", "warning"))
 
     # Propose and Keep
 
@@ -326,7 +317,7 @@ class Driver:
                 except BudgetExhaustedError:
                     return None
                 except Exception as error:  # noqa: BLE001 - one lost sample must not end the run
-                    self._record(Note(f"A proposal failed: {error}", "warning"))
+                    self._record(events.Note(f"A proposal failed: {error}", "warning"))
                     return None
             return dict(prediction)
 
@@ -334,7 +325,7 @@ class Driver:
         outputs = tuple(s for s in samples if s is not None)
         self._texts_asked += ask.n
         self._texts_usable += sum(any(str(v).strip() for v in output.values()) for output in outputs)
-        self._record(Proposed(ask.label, ask.n, len(outputs)))
+        self._record(events.Proposed(ask.label, ask.n, len(outputs)))
         return Proposal(outputs)
 
     async def _answer_keep(self, ask: Keep) -> None:
@@ -345,16 +336,16 @@ class Driver:
         changed = ask.candidate.id != self._best.id or ask.score != self._best_score
         self._best, self._best_score = ask.candidate, ask.score
         if changed:
-            self._record(NewBest(ask.candidate, ask.score))
+            self._record(events.NewBest(ask.candidate, ask.score))
 
     # Events
 
     def _found(self, candidate: Candidate) -> None:
         if candidate.id not in self._numbers:
             self._numbers[candidate.id] = len(self._numbers)
-            self._record(CandidateFound(candidate, self._numbers[candidate.id]))
+            self._record(events.CandidateFound(candidate, self._numbers[candidate.id]))
 
-    def _split(self, ask: Score) -> Split:
+    def _split(self, ask: Score) -> events.Split:
         # A search without separate validation rows uses the same rows for both; solving them is training.
         if self._validation.issuperset(ask.rows) and not ask.teacher:
             return "validation"
@@ -364,8 +355,8 @@ class Driver:
         now = time.monotonic()
         if always or now - self._spending_recorded_at >= _SPENDING_SECONDS:
             self._spending_recorded_at = now
-            self._record(BudgetSpent(self.ledger.spent, self.ledger.seconds))
+            self._record(events.BudgetSpent(self.ledger.spent, self.ledger.seconds))
 
-    def _record(self, event: Event) -> None:
+    def _record(self, event: events.Event) -> None:
         if self._recorder is not None:
             self._recorder.record(event)

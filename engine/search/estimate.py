@@ -443,13 +443,7 @@ class _Simulation:
             self._spend(lm, (1, usage.input_tokens, usage.output_tokens, usage.cost or 0.0), 1, work)
         return Proposal(tuple(outputs))
 
-    def _spend(
-        self,
-        lm: BaseLM | None,
-        cost: _Cost,
-        times: float,
-        work: list[tuple[float, float]],
-    ) -> None:
+    def _spend(self, lm: BaseLM | None, cost: _Cost, times: float, work: list[tuple[float, float]]) -> None:
         if not times:
             return
         calls, input_tokens, output_tokens, usd = cost

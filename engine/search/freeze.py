@@ -6,7 +6,7 @@ It must not know any algorithm. `engine.search.contract.with_frozen_parts` appli
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -99,7 +99,7 @@ def check_frozen(
             raise ConfigurationError(
                 f"The step {f.step!r} has no example {f.text!r} to freeze. Choose one of its examples, or remove it."
             )
-    if frozen and changes != "nothing" and not _open_parts(frozen, seed, changes):
+    if frozen and changes != "nothing" and not _has_open_part(frozen, seed, changes):
         what = {
             "examples": "The examples of every step are frozen",
             "wording": "The wording of every step is frozen",
@@ -111,34 +111,34 @@ def check_frozen(
         )
 
 
-def _open_parts(frozen: Sequence[Freeze], seed: Candidate, changes: Changes) -> list[str]:
-    found = []
+def _has_open_part(frozen: Sequence[Freeze], seed: Candidate, changes: Changes) -> bool:
     for path, state in seed.steps.items():
+        wording: tuple[tuple[Part, bool], ...] = (
+            ("instructions", True),
+            ("tools", bool(state.tool_descriptions)),
+            ("fields", bool(state.field_descriptions)),
+        )
         if changes != "wording" and not is_frozen(frozen, path, "demos"):
-            found.append(f"{path} demos")
-        if changes == "examples":
-            continue
-        if not is_frozen(frozen, path, "instructions"):
-            found.append(f"{path} instructions")
-        if state.tool_descriptions and not is_frozen(frozen, path, "tools"):
-            found.append(f"{path} tools")
-        if state.field_descriptions and not is_frozen(frozen, path, "fields"):
-            found.append(f"{path} fields")
-    return found
+            return True
+        if changes != "examples" and any(has and not is_frozen(frozen, path, part) for part, has in wording):
+            return True
+    return False
+
+
+_WHOLE_PARTS = {
+    "step": [field.name for field in fields(StepState)],
+    "instructions": ["instructions"],
+    "demos": ["demos", "nearest"],
+    "fields": ["field_descriptions"],
+    "tools": ["tool_descriptions"],
+}
+"""Part -> the fields of a step's state that it is."""
 
 
 def _restored(state: StepState, seed: StepState, frozen: Sequence[Freeze]) -> StepState:
-    parts = {f.part for f in frozen}
-    if "step" in parts:
-        return seed
-    if "instructions" in parts:
-        state = replace(state, instructions=seed.instructions)
-    if "demos" in parts:
-        state = replace(state, demos=seed.demos, nearest=seed.nearest)
-    if "fields" in parts:
-        state = replace(state, field_descriptions=seed.field_descriptions)
-    if "tools" in parts:
-        state = replace(state, tool_descriptions=seed.tool_descriptions)
+    names = {name for f in frozen for name in _WHOLE_PARTS.get(f.part, ())}
+    if names:
+        state = replace(state, **{name: getattr(seed, name) for name in names})
     sentences = [f.text.strip() for f in frozen if f.part == "sentence"]
     if any(not _has(state.instructions, s) for s in sentences):
         state = replace(state, instructions=_with_sentences(state.instructions, seed.instructions, sentences))

@@ -169,29 +169,24 @@ def step_credit(candidates: Sequence[Candidate], scores: Mapping[str, Scores], b
     "On the way to the best prompt, the step 'say' moved the score most: 50 points up."
     """
     by_id = {c.id: c for c in candidates}
-    changes: list[StepChange] = []
+    changes: dict[str, list[StepChange]] = {
+        path: [] for path in (by_id[best] if best in by_id else next(iter(candidates), Candidate({}))).steps
+    }
     together = 0
     for child in by_id.values():
         for parent in (by_id[p] for p in dict.fromkeys(child.parents) if p in by_id):
-            steps = _changed(parent, child)
-            if len(steps) > 1:
-                together += 1
-            elif steps:
-                found = _change(steps[0], parent, child, scores)
-                changes += [found] if found is not None else []
+            changed = [path for path, state in child.steps.items() if parent.steps.get(path) != state]
+            together += len(changed) > 1
+            found = _change(changed[0], parent, child, scores) if len(changed) == 1 else None
+            if found is not None and found.step in changes:
+                changes[found.step].append(found)
     way = _way(by_id, best)
-    order = list(by_id[best].steps if best in by_id else next(iter(by_id.values())).steps) if by_id else []
-    return Credit(tuple(_of_step(step, changes, way) for step in order), together)
-
-
-def _of_step(step: str, changes: Sequence[StepChange], way: frozenset[tuple[str, str]]) -> StepCredit:
-    own = sorted((c for c in changes if c.step == step), key=lambda c: -c.gain)
-    kept = [c.gain for c in own if (c.parent, c.child) in way]
-    return StepCredit(step, tuple(own), sum(kept) if kept else None)
-
-
-def _changed(parent: Candidate, child: Candidate) -> list[str]:
-    return [path for path, state in child.steps.items() if parent.steps.get(path) != state]
+    steps = []
+    for step, own in changes.items():
+        kept = [c.gain for c in own if (c.parent, c.child) in way]
+        ranked = sorted(own, key=lambda c: -c.gain)
+        steps.append(StepCredit(step, tuple(ranked), sum(kept) if kept else None))
+    return Credit(tuple(steps), together)
 
 
 def _change(
@@ -223,14 +218,14 @@ def _what(step: str, parent: Candidate, child: Candidate) -> str:
     return " and ".join(name for name, differs in parts if differs)
 
 
-def _way(by_id: Mapping[str, Candidate], best: str) -> frozenset[tuple[str, str]]:
+def _way(by_id: Mapping[str, Candidate], best: str) -> set[tuple[str, str]]:
     """Return the (parent, child) pairs on the first-parent line from the best candidate back to its beginning."""
-    found: list[tuple[str, str]] = []
+    found: set[tuple[str, str]] = set()
     at = best
-    while at in by_id and len(found) <= len(by_id):
+    while at in by_id:
         parent = next((p for p in by_id[at].parents if p in by_id and p != at), None)
-        if parent is None:
+        if parent is None or (parent, at) in found:
             break
-        found.append((parent, at))
+        found.add((parent, at))
         at = parent
-    return frozenset(found)
+    return found

@@ -80,19 +80,9 @@ def components_of(
     return tuple(found)
 
 
-def tunable_components(problem: Problem, candidate: Candidate, *, fields: bool) -> tuple[Component, ...]:
+def tunable_parts(problem: Problem, candidate: Candidate, *, fields: bool) -> tuple[Component, ...]:
     """Return the components that a search may rewrite; descriptions of fields only with `fields`."""
     return components_of(candidate, problem.signatures if fields else None, problem.frozen)
-
-
-def named(components: Sequence[Component]) -> str:
-    """Return the components' titles as a list in words.
-
-    >>> named([Component("a"), Component("b")])
-    'the instructions of a and the instructions of b'
-    """
-    titles = [c.title for c in components]
-    return " and ".join([", ".join(titles[:-1]), titles[-1]] if len(titles) > 1 else titles)
 
 
 Key = TypeVar("Key")
