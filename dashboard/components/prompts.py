@@ -10,8 +10,7 @@ import streamlit as st
 from dashboard.components.layout import in_row, plain_code
 from dashboard.views.prompts import text_of
 from dashboard.views.text import escape_markdown
-from engine.export.diff import Difference, Segment, difference
-from engine.text import counted
+from engine.text import Difference, Segment, counted, difference
 
 
 def messages_view(

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dashboard.state import child, reading
+from dashboard.state import launching, reading
 from dashboard.state.drafts import ChangedElsewhereError, edit_seen
 from dashboard.state.models import for_process
 from dashboard.state.selection import check, writing
@@ -256,6 +256,6 @@ def write_rows(draft: ProjectDraft, table: Dataset, number: int, wish: str) -> N
         adapter=draft.adapter,
         seed=draft.seed,
     )
-    found = NewRows.model_validate(child.result("new_rows", request, for_process()))
+    found = NewRows.model_validate(launching.child_result("new_rows", request, for_process()))
     named = tuple({draft.mapping[name]: row[name] for name in fields} for row in found.rows)
     return NewRows(rows=named, left_out=found.left_out)

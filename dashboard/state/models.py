@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-from dashboard.state import child
+from dashboard.state import launching
 from dashboard.state.selection import read_only
 from engine.errors import RunError
 from engine.lm.choice import ModelChoice, find_provider, is_offline
@@ -158,7 +158,7 @@ def check_connection(choice: ModelChoice) -> ConnectionReport:
 
     request = ConnectionRequest(model=choice, api_key=remembered(key_variable(choice)) or None)
     try:
-        found = child.result("connection", request, timeout=request.timeout + IMPORT_SECONDS)
+        found = launching.child_result("connection", request, timeout=request.timeout + IMPORT_SECONDS)
     except RunError as error:
         return ConnectionReport(ok=False, message=str(error), problem="other")
     return ConnectionReport(**found)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from engine import text
-from engine.export.figures import prompts_tried
 from engine.records import Outcome
+from engine.text import chosen_from
 
 Show = Literal["All rows", "Only differences", "Improved", "Regressed", "Unchanged", "Still wrong", "Failed"]
 SHOWS: tuple[Show, ...] = get_args(Show)
@@ -200,10 +200,7 @@ def verdict_notes(verdict: Mapping[str, Any], tried: int) -> list[str]:
         same = max(0, rows - won - lost)
         notes.append(f"{won:,} of {rows:,} test rows won, {lost:,} lost, {same:,} the same.")
     if tried > 1:
-        notes.append(
-            f"It was chosen from {prompts_tried(tried)} on the validation rows, where the best of many looks better than it is. "
-            "The test rows took no part in that, so this verdict needs no discount."
-        )
+        notes.append(chosen_from(tried))
     return notes
 
 

@@ -7,13 +7,12 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from dashboard.state.models import models_of_steps, title_of
-from engine.export.figures import dollars, duration, short
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Evaluation, Outcome
 from engine.runs.spec import Named, ProjectDraft, RunSpec, SplitSpec
 from engine.search.verdict import Verdict, verdict
 from engine.store.rows import RunRow
-from engine.text import listed
+from engine.text import dollars, duration, listed, short
 
 
 class Difference(NamedTuple):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from engine.export.figures import dollars, duration, price, short
 from engine.store.rows import RequestRow, RunRow
 from engine.store.runs import budget_now
+from engine.text import dollars, duration, price, short
 
 
 class Meter(NamedTuple):

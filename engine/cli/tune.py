@@ -16,13 +16,13 @@ from rich.table import Table
 from engine.cli.failures import OURS, say
 from engine.dataset import read_dataset
 from engine.errors import DatasetError, NotFoundError, RunError, StoreError
-from engine.export.figures import duration, percent, price
 from engine.home import data_home
 from engine.runs.prepare import check_keys, estimate_run
 from engine.runs.spec import Named, RunSpec
 from engine.runs.worker import work
 from engine.store.rows import RunRow, TrialRow
 from engine.store.store import Store
+from engine.text import duration, percent, price
 
 
 def run_demo(optimizer: str | None, sample: str | None) -> int:

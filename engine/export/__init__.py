@@ -10,8 +10,6 @@
     formats     the table of all; a new form is one file and one line there
     report      one self-contained HTML file of a run: its content, its charts, a template and a style sheet
     tables      the test rows as CSV, Excel and JSON, no formula in them
-    diff        two texts compared by line and word
-    figures     money, time and shares as text
 
 It knows pipelines and candidates, and nothing of runs or of where files are kept.
 """

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 from engine.errors import EngineError, UnknownNameError
-from engine.export.figures import dollars, duration
 from engine.export.report.charts import Dot
 from engine.export.report.page import Report, ReportPrompt, ReportRow, report_html
 from engine.export.tables import results_csv, results_json, results_xlsx
@@ -16,6 +15,7 @@ from engine.runs.prepare import row_values, stored_dataset, with_result
 from engine.runs.spec import ModelChoice, RunSpec
 from engine.store.rows import CandidateRow, RunRow, TrialRow
 from engine.store.store import Store
+from engine.text import dollars, duration
 
 
 def run_report(store: Store, run_id: str) -> str:

@@ -17,9 +17,9 @@ from dashboard.views.glossary import TERMS
 from dashboard.views.meters import progress
 from dashboard.views.text import count, escape_markdown
 from dashboard.views.wizard import KINDS, grouped
-from engine.export.figures import dollars, duration, short
 from engine.pipeline.templates import SAMPLES, Sample
 from engine.store.rows import ProjectRow, RunRow
+from engine.text import dollars, duration, short
 
 ALL = "All"
 WAYS = {

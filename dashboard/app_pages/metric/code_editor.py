@@ -12,7 +12,7 @@ from dashboard.app_pages.metric.preview import shown_of
 from dashboard.components.layout import callback, in_row, show_error
 from dashboard.components.page import Current
 from dashboard.components.tables import WHOLE_PERCENT, in_percent
-from dashboard.state import drafts, preview
+from dashboard.state import drafts, playground
 from dashboard.state.feedback import answer_text
 from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
@@ -61,7 +61,7 @@ def code_editor(now: Current, options: Mapping[str, object]) -> None:
         if wrong:
             st.markdown(f":red[:material/error:] {escape_markdown(wrong)}")
         with in_row("code_bar", "top"):
-            reason = wrong or preview.why_not(now.draft)
+            reason = wrong or playground.why_not(now.draft)
             if st.button(
                 "Test the code",
                 key="test_code",
@@ -99,19 +99,19 @@ def _test(now: Current) -> None:
     """Grade a few rows' right answers (should score high) and swapped ones (should score low), or tried answers."""
     try:
         with st.spinner("Running it in the sandbox"):
-            rows = preview.some_rows(now.draft, 3)
+            rows = playground.some_rows(now.draft, 3)
             outputs = [f.name for f in now.draft.pipeline.outputs] if now.draft.pipeline else []
             right = {row: {n: v.get(n) for n in outputs} for row, v in rows.items()}
             shifted = dict(zip(rows, [*list(right.values())[1:], *list(right.values())[:1]], strict=True))
-            found = [preview.answer_rows(now.draft, rows, answers) for answers in (right, shifted)]
-        st.session_state[f"code_test_{now.id}"] = (preview.metric_stamp(now.draft), found, rows, outputs)
+            found = [playground.answer_rows(now.draft, rows, answers) for answers in (right, shifted)]
+        st.session_state[f"code_test_{now.id}"] = (playground.metric_stamp(now.draft), found, rows, outputs)
     except EngineError as error:
-        st.session_state[f"code_test_{now.id}"] = (preview.metric_stamp(now.draft), error, {}, [])
+        st.session_state[f"code_test_{now.id}"] = (playground.metric_stamp(now.draft), error, {}, [])
 
 
 def _code_preview(now: Current) -> None:
     tested = st.session_state.get(f"code_test_{now.id}")
-    if tested is None or tested[0] != preview.metric_stamp(now.draft):
+    if tested is None or tested[0] != playground.metric_stamp(now.draft):
         st.caption(
             "The test runs the code on three of your rows: once with the right answers, once with another row's."
         )
@@ -127,7 +127,7 @@ def _code_preview(now: Current) -> None:
 
 
 def _outcome(title: str, found: Sequence[Outcome], rows: Mapping[int, Any], outputs: list[str]) -> None:
-    mean = preview.mean_score(found)
+    mean = playground.mean_score(found)
     st.markdown(f"**{title}**{'' if mean is None else f': {100 * mean:.0f} %'}")
     failed = next((r for r in found if r.error), None)
     if failed is not None and failed.error is not None:

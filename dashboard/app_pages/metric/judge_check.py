@@ -7,9 +7,9 @@ import streamlit as st
 from dashboard.app_pages.metric.preview import ask, refusal, shown_of
 from dashboard.components.layout import callback, card, choose, in_row
 from dashboard.components.page import Current
-from dashboard.state import feedback, preview
+from dashboard.state import feedback, playground
 from dashboard.state.feedback import answer_text, grade_key
-from dashboard.state.preview import Preview
+from dashboard.state.playground import Preview
 from dashboard.views.comparison import as_text
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, escape_markdown
@@ -36,7 +36,7 @@ def judge_check(now: Current) -> None:
         )
         reason = refusal(now)
         shown = shown_of(now)
-        if shown is None or len(shown.rows) <= preview.TRIED:
+        if shown is None or len(shown.rows) <= playground.TRIED:
             with in_row("judge_bar"):
                 if st.button(
                     "Bring twenty answers",
@@ -45,7 +45,7 @@ def judge_check(now: Current) -> None:
                     disabled=bool(reason),
                     help=escape_markdown(reason) or None,
                 ):
-                    ask(now, preview.GRADED)
+                    ask(now, playground.GRADED)
                     shown = shown_of(now)
                 if reason:
                     st.caption(escape_markdown(reason), width="content")

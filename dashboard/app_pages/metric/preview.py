@@ -9,10 +9,10 @@ import streamlit as st
 from dashboard.components.layout import card, in_row, show_error
 from dashboard.components.page import Current
 from dashboard.components.tables import WHOLE_PERCENT, in_percent
-from dashboard.state import models, preview
+from dashboard.state import models, playground
 from dashboard.state.feedback import answer_text
 from dashboard.state.models import asked_models, title_of
-from dashboard.state.preview import Preview
+from dashboard.state.playground import Preview
 from dashboard.views.comparison import as_text
 from dashboard.views.glossary import NUMBERED, explain
 from dashboard.views.text import count, escape_markdown
@@ -43,9 +43,11 @@ def metric_try(now: Current) -> None:
                 disabled=bool(reason),
                 help=escape_markdown(reason) or None,
             ):
-                ask(now, preview.TRIED)
+                ask(now, playground.TRIED)
                 st.rerun()
-            st.caption(escape_markdown(reason) if reason else _will_ask(now, preview.TRIED), width="content")
+            st.caption(
+                escape_markdown(reason) if reason else _will_ask(now, playground.TRIED), width="content"
+            )
         problem = st.session_state.get(f"preview_problem_{now.id}")
         if problem is not None:
             show_error(problem)
@@ -56,13 +58,13 @@ def metric_try(now: Current) -> None:
 def refusal(now: Current) -> str:
     """Return why no row can be tried now, or ""."""
     asked = asked_models(now.draft.model, now.draft.pipeline)
-    return preview.why_not(now.draft) or models.refusal(asked)
+    return playground.why_not(now.draft) or models.refusal(asked)
 
 
 def shown_of(now: Current) -> Preview | None:
     """Return what the last try came to; None where the task or the model has changed since."""
     shown: Preview | None = st.session_state.get(f"preview_{now.id}")
-    return shown if shown is not None and shown.task == preview.task_stamp(now.draft) else None
+    return shown if shown is not None and shown.task == playground.task_stamp(now.draft) else None
 
 
 def ask(now: Current, number: int, *, again: Preview | None = None) -> None:
@@ -70,16 +72,16 @@ def ask(now: Current, number: int, *, again: Preview | None = None) -> None:
     st.session_state.pop(f"preview_problem_{now.id}", None)
     try:
         with st.spinner("Scoring" if again else "Answering and scoring"):
-            rows = dict(again.rows) if again else preview.some_rows(now.draft, number)
+            rows = dict(again.rows) if again else playground.some_rows(now.draft, number)
             answers = again.answers if again else {}
             known = shown_of(now)
             if again is None and known is not None and len(rows) > len(known.rows):
                 answers = {row: a for row, a in known.answers.items() if row in rows}
-            found = preview.answer_rows(now.draft, rows, answers)
+            found = playground.answer_rows(now.draft, rows, answers)
     except EngineError as error:
         st.session_state[f"preview_problem_{now.id}"] = error
         return
-    stamps = preview.task_stamp(now.draft), preview.metric_stamp(now.draft)
+    stamps = playground.task_stamp(now.draft), playground.metric_stamp(now.draft)
     st.session_state[f"preview_{now.id}"] = Preview(found, rows, *stamps)
 
 
@@ -88,7 +90,7 @@ def preview_table(now: Current, shown: Preview) -> None:
     pipeline = now.draft.pipeline
     if pipeline is None:
         return
-    if shown.metric != preview.metric_stamp(now.draft):
+    if shown.metric != playground.metric_stamp(now.draft):
         with in_row("rescore_bar"):
             st.markdown(
                 ":orange[:material/update:] The metric has changed since; these are its old scores.",
@@ -99,7 +101,7 @@ def preview_table(now: Current, shown: Preview) -> None:
                 st.rerun()
     outputs = [f.name for f in pipeline.outputs]
     rows = shown.outcomes
-    mean = preview.mean_score(rows)
+    mean = playground.mean_score(rows)
     failed = [r for r in rows if r.error]
     calls = sum(r.usage.calls for r in rows)
     parts = [

@@ -26,8 +26,8 @@ from dashboard.views.comparison import spread, spread_figure, verdict_notes
 from dashboard.views.glossary import explain
 from dashboard.views.text import distinct, escape_markdown
 from engine.errors import EngineError
-from engine.export.figures import moment, percent, price, short
 from engine.store.rows import RunRow
+from engine.text import percent, price, short, time_taken
 
 NO_FIGURE = "not known"
 
@@ -60,7 +60,7 @@ def kpi_cards(result: Mapping[str, Any]) -> None:
         )
         _card(
             "Time per row",
-            moment(after["seconds_per_row"]),
+            time_taken(after["seconds_per_row"]),
             help="The median time one row took with the best prompt. Rows run at the same time, so a batch takes less than their sum.",
         )
 

@@ -28,12 +28,12 @@ from dashboard.views.glossary import NUMBERED, explain
 from dashboard.views.prompts import text_of
 from dashboard.views.text import count, distinct, escape_markdown
 from engine.errors import EngineError
-from engine.export.figures import price, short
 from engine.records import Outcome, json_value
 from engine.runs.playground import PlaygroundAnswer, PlaygroundRequest
 from engine.runs.spec import RunSpec
 from engine.runs.training import StepCall, step_calls
 from engine.store.rows import FeedbackRow, RunRow
+from engine.text import price, short
 
 
 def row_drill(

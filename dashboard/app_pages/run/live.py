@@ -18,9 +18,9 @@ from dashboard.views.glossary import NUMBERED, explain
 from dashboard.views.meters import progress
 from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
-from engine.export.figures import duration, short
 from engine.records import Outcome
 from engine.store.rows import CandidateRow, RunRow, TrialRow
+from engine.text import duration, short
 
 ROWS_SHOWN = 200
 

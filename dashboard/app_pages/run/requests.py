@@ -12,10 +12,10 @@ from dashboard.state.selection import read_only
 from dashboard.state.snapshot import Snapshot
 from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
-from engine.export.figures import dollars, duration, short
 from engine.records import Candidate
 from engine.store.rows import BUDGET, CANDIDATE, CandidateRow, RequestRow
 from engine.store.runs import budget_now
+from engine.text import dollars, duration, short
 
 SEARCHING = ("", "Reading the data", "Scoring the starting prompt", "Searching")
 SHOWN = 4

@@ -10,8 +10,8 @@ from dashboard.state import drafts, reading
 from dashboard.views.glossary import explain
 from dashboard.views.history import by_project
 from dashboard.views.text import count, distinct
-from engine.export.figures import dollars, price, short
 from engine.home import data_home
+from engine.text import dollars, price, short
 
 MOST = 12
 

@@ -14,9 +14,9 @@ from dashboard.views.comparison import as_text
 from dashboard.views.prompts import text_of
 from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
-from engine.export.figures import price, short
 from engine.pipeline.spec import FieldSpec
 from engine.runs.playground import ModelCall, Piece, PlaygroundAnswer, PlaygroundRequest
+from engine.text import price, short
 
 BREATH = 0.06
 """Seconds between two drawings of a column: a fast model sends hundreds of pieces a second."""

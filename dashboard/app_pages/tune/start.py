@@ -16,9 +16,9 @@ from dashboard.views import history
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, distinct, escape_markdown
 from engine.errors import EngineError
-from engine.export.figures import dollars, duration
 from engine.runs.spec import Feedback, ModelChoice, RunSpec
 from engine.store.rows import FeedbackRow, RunRow
+from engine.text import dollars, duration
 
 if TYPE_CHECKING:
     from engine.search.estimate import Estimate, Range

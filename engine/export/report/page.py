@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from engine.export.diff import difference
-from engine.export.figures import duration, moment, percent, price, prompts_tried, short
 from engine.export.report.charts import SIZES, Dot, interval_chart, score_chart
 from engine.records import Candidate, Demo
-from engine.text import as_text, counted
+from engine.text import as_text, chosen_from, counted, difference, duration, percent, price, short, time_taken
 
 if TYPE_CHECKING:
     import jinja2
@@ -122,15 +120,11 @@ def _verdict(report: Report) -> dict[str, Any]:
     if low is not None and high is not None and kind != "unchanged":
         chart = interval_chart(low, high, gain or 0.0)
     tried = len(report.prompts)
-    caution = (
-        f"The best of {prompts_tried(tried)} was picked on validation rows, which flatters its score there. "
-        "The figures here are from test rows that played no part in the search."
-    )
     return {
         "title": title,
         "look": look,
         "chart": chart,
-        "caution": caution if tried > 1 and kind != "unchanged" else "",
+        "caution": chosen_from(tried) if tried > 1 and kind != "unchanged" else "",
     }
 
 
@@ -157,7 +151,7 @@ def _figures(report: Report) -> list[tuple[str, str, str]]:
             price(None if cost is None else 1000 * cost),
             _change(before, after, "cost_per_row"),
         ),
-        ("Time per row", moment(after.get("seconds_per_row")), "the median"),
+        ("Time per row", time_taken(after.get("seconds_per_row")), "the median"),
     ]
 
 

@@ -9,7 +9,7 @@ import pytest
 from openai_server import OpenAIServer
 from run_setup import PIPELINE, answer, server_model
 
-from dashboard.state import child
+from dashboard.state import launching
 from dashboard.state.playground import answer_input
 from engine.errors import RunError
 from engine.pipeline.build import build_program
@@ -49,7 +49,7 @@ def test_without_a_listener_only_the_answer_comes():
 
 def test_a_few_rows_are_previewed():
     rows = {1: {"text": "a small lamp", "shelf": "red"}}
-    (found,) = child.result(
+    (found,) = launching.result(
         "preview", PreviewRequest(pipeline=PIPELINE, rows=rows, metric=Named(name="ExactMatch"))
     )
     assert found["row"] == 1
@@ -66,13 +66,13 @@ def test_what_goes_wrong_is_one_sentence(monkeypatch):
 
 def test_a_model_that_hangs_is_given_up():
     with OpenAIServer(answer=answer, latency=60) as server, pytest.raises(RunError, match="did not answer"):
-        child.result("playground", request(model=server_model(server.url)), timeout=3.0)
+        launching.result("playground", request(model=server_model(server.url)), timeout=3.0)
 
 
 def test_a_key_reaches_the_child_in_its_environment_only():
     with OpenAIServer(answer=answer, api_key="sk-mine") as server:
         model = ModelChoice(name="openai/test-model", base_url=server.url, key_env="MY_KEY")
-        (found,) = child.result("playground", request(model=model), {"MY_KEY": "sk-mine"})
+        (found,) = launching.result("playground", request(model=model), {"MY_KEY": "sk-mine"})
     assert found["answer"]["shelf"]
     assert "sk-mine" not in json.dumps(found)
 
@@ -80,7 +80,7 @@ def test_a_key_reaches_the_child_in_its_environment_only():
 def test_a_child_that_is_left_early_is_ended():
     with OpenAIServer(answer=answer) as server:
         server.piece_seconds = 0.5
-        answers = child.ask("playground", request(model=server_model(server.url), stream=True))
+        answers = launching.ask_child("playground", request(model=server_model(server.url), stream=True))
         assert not next(answers).final
         answers.close()
         served = sum(server.served.values())
@@ -89,7 +89,7 @@ def test_a_child_that_is_left_early_is_ended():
 
 def connection(name, url, key=None, key_env=None):
     model = ModelChoice(name=name, base_url=url, key_env=key_env)
-    return child.result("connection", ConnectionRequest(model=model, api_key=key, timeout=120.0))
+    return launching.result("connection", ConnectionRequest(model=model, api_key=key, timeout=120.0))
 
 
 def test_a_provider_of_litellms_is_tested_without_loading_it_here():
