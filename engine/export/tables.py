@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from engine.export.report.page import ReportRow
+from engine.export.report import ReportRow
 from engine.text import as_text
 
 LONGEST_CELL = 32_000

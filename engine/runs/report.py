@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from engine.errors import EngineError, UnknownNameError
-from engine.export.report.charts import Dot
-from engine.export.report.page import Report, ReportPrompt, ReportRow, report_html
+from engine.export.report import ReportRow, report_html
 from engine.export.tables import results_csv, results_json, results_xlsx
 from engine.records import Outcome
 from engine.runs.prepare import row_values, stored_dataset, with_result
 from engine.runs.spec import ModelChoice, RunSpec
-from engine.store.rows import CandidateRow, RunRow, TrialRow
+from engine.store.rows import RunRow
 from engine.store.store import Store
 from engine.text import dollars, duration
 
@@ -21,29 +19,17 @@ from engine.text import dollars, duration
 def run_report(store: Store, run_id: str) -> str:
     """Return a run's report as HTML text. Raises NotFoundError, or RunError when it has no result yet."""
     run = with_result(store, run_id)
-    result = run.result or {}
-    spec = RunSpec.model_validate(run.spec)
-    candidates = store.trials.candidates(run_id)
-    best = result["best_candidate"]
+    try:
+        project = store.projects.get(run.project_id).name
+    except EngineError:
+        project = "A deleted project"
     return report_html(
-        Report(
-            title=run.title,
-            project=_project(store, run),
-            ended=_ended(run),
-            verdict=result["verdict"],
-            baseline=result.get("baseline") or {},
-            best=result.get("best") or {},
-            usage=result.get("usage") or {},
-            seconds=result.get("seconds") or 0.0,
-            start=store.trials.candidate(run_id, result["seed_candidate"]),
-            tuned=store.trials.candidate(run_id, best),
-            dots=_dots(store.trials.all(run_id), candidates, best),
-            prompts=_prompts(candidates, best),
-            rows=rows_of(store, run),
-            settings=settings_of(store, spec, run),
-            made=datetime.now().astimezone().strftime("%d %B %Y"),
-            whole_set=result.get("whole_set"),
-        )
+        run,
+        project,
+        store.trials.candidates(run_id),
+        store.trials.all(run_id),
+        rows_of(store, run),
+        settings_of(store, RunSpec.model_validate(run.spec), run),
     )
 
 
@@ -116,49 +102,6 @@ def settings_of(store: Store, spec: RunSpec, run: RunRow) -> tuple[tuple[str, st
         ("Run", run.id),
     )
     return tuple((name, str(value)) for name, value in pairs)
-
-
-def _project(store: Store, run: RunRow) -> str:
-    try:
-        return store.projects.get(run.project_id).name
-    except EngineError:
-        return "A deleted project"
-
-
-def _ended(run: RunRow) -> str:
-    at = datetime.fromtimestamp(run.finished_at or run.created_at).astimezone()
-    return f"{run.state.capitalize()} on {at.strftime('%d %B %Y at %H:%M')}"
-
-
-def _dots(trials: Sequence[TrialRow], candidates: Sequence[CandidateRow], best: str) -> tuple[Dot, ...]:
-    shown = [t for t in trials if t.split == "validation" and t.score is not None]
-    whole = max((t.rows_total for t in shown), default=0)
-    numbers = {c.id: c.number for c in candidates}
-    last_best = max((t.number for t in shown if t.candidate_id == best and t.rows_total == whole), default=-1)
-    return tuple(
-        Dot(
-            t.score or 0.0,
-            t.rows_total >= whole,
-            f"Prompt {numbers.get(t.candidate_id, '?')}: {100 * (t.score or 0):.1f} % on {t.rows_done} rows",
-            t.number == last_best,
-        )
-        for t in shown
-    )
-
-
-def _prompts(candidates: Sequence[CandidateRow], best: str) -> tuple[ReportPrompt, ...]:
-    numbers = {c.id: c.number for c in candidates}
-    return tuple(
-        ReportPrompt(
-            c.number,
-            c.score,
-            c.rows,
-            tuple(numbers[p] for p in c.candidate.parents if p in numbers),
-            c.candidate.reason,
-            c.id == best,
-        )
-        for c in sorted(candidates, key=lambda c: c.number)
-    )
 
 
 def _tested(store: Store, run_id: str, candidate: str | None) -> dict[int, Outcome]:

@@ -13,7 +13,7 @@ import pytest
 from run_setup import COLOURS, THINGS, add_data, spec
 
 from engine.errors import RunError, UnknownNameError
-from engine.export.report.charts import HEIGHT, WIDTH, Dot, interval_chart, score_chart
+from engine.export.report import HEIGHT, WIDTH, Dot, interval_chart, score_chart
 from engine.export.tables import harmless
 from engine.runs.report import run_report, run_results
 from engine.runs.worker import work
@@ -186,13 +186,14 @@ def test_formulas_are_made_harmless(text):
 )
 def test_the_chart_is_drawn_for_any_run(dots):
     chart = score_chart(dots, 0.5 if dots else None)
-    assert [dot.text for dot in chart.dots] == [dot.text for dot in dots]
-    assert all(0 <= mark.x <= WIDTH and 0 <= mark.y <= HEIGHT for mark in (*chart.grid, *chart.dots))
-    assert bool(chart.path) is any(dot.whole for dot in dots)
+    assert [dot.text for dot in chart["dots"]] == [dot.text for dot in dots]
+    assert all(0 <= mark.x <= WIDTH and 0 <= mark.y <= HEIGHT for mark in (*chart["grid"], *chart["dots"]))
+    assert bool(chart["path"]) is any(dot.whole for dot in dots)
 
 
 @pytest.mark.parametrize("bounds", [(0.0, 0.0, 0.0), (-1.0, 1.0, 0.0), (0.1, 0.4, 0.25), (-0.4, -0.1, -0.2)])
 def test_the_interval_is_drawn_inside_its_frame(bounds):
     chart = interval_chart(*bounds)
-    assert all(0 <= x <= WIDTH for x in (chart.low.x, chart.gain.x, chart.high.x, chart.zero))
-    assert chart.low.x <= chart.gain.x <= chart.high.x
+    low, gain, high = (chart[name].x for name in ("low", "gain", "high"))
+    assert all(0 <= x <= WIDTH for x in (low, gain, high, chart["zero"]))
+    assert low <= gain <= high

@@ -1,0 +1,340 @@
+"""The report of a run: one HTML file that holds everything it shows and loads nothing.
+
+This module collects its content; `report.html.j2` and `report.css` lay it out and draw the charts. Every text is escaped
+by the template.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from engine.records import Candidate, Demo, whole_trials
+from engine.text import (
+    as_text,
+    chosen_from,
+    counted,
+    difference,
+    duration,
+    percent,
+    price,
+    short,
+    time_taken,
+)
+
+if TYPE_CHECKING:
+    import jinja2
+
+    from engine.store.rows import CandidateRow, RunRow, TrialRow
+
+ROWS_SHOWN = 60
+ROWS_OPEN = 8
+"""Lines of a table that are open; further ones unfold."""
+
+LONGEST_CELL = 700
+VERDICTS = {
+    "better": ("Better", "good"),
+    "worse": ("Worse", "bad"),
+    "too_close": ("Too close to call", "even"),
+    "not_enough": ("Not enough rows to tell", "even"),
+    "unchanged": ("No better prompt was found", "even"),
+}
+"""Kind of a verdict -> its title, and its look."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRow:
+    """One test row: its number in the file, its inputs, what is right, and both answers with their scores (0-1)."""
+
+    number: int
+    inputs: Mapping[str, Any]
+    expected: Mapping[str, Any]
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    before_score: float
+    after_score: float
+    error: str = ""
+
+
+def report_html(
+    run: RunRow,
+    project: str,
+    candidates: Sequence[CandidateRow],
+    trials: Sequence[TrialRow],
+    rows: Sequence[ReportRow],
+    settings: Sequence[tuple[str, str]],
+) -> str:
+    """Return the whole file's text. `settings` are (name, value) in plain words; the run has a result."""
+    result = run.result or {}
+    baseline, best = result.get("baseline") or {}, result.get("best") or {}
+    by_id = {c.id: c.candidate for c in candidates}
+    dots = _dots(trials, candidates, result["best_candidate"])
+    fixed = [r for r in rows if r.after_score > r.before_score]
+    broken = [r for r in rows if r.after_score < r.before_score]
+    wrong = [r for r in rows if r.before_score < 1 and r.after_score < 1]
+    ended = datetime.fromtimestamp(run.finished_at or run.created_at).astimezone()
+    return _template().render(
+        title=run.title,
+        project=project,
+        ended=f"{run.state.capitalize()} on {ended.strftime('%d %B %Y at %H:%M')}",
+        made=datetime.now().astimezone().strftime("%d %B %Y"),
+        sentences=[result[name]["sentence"] for name in ("verdict", "whole_set") if result.get(name)],
+        verdict=_verdict(result["verdict"], len(candidates)),
+        figures=_figures(baseline, best, result["verdict"]),
+        scores=score_chart(dots, baseline.get("validation")),
+        sizes=SIZES,
+        changes=_changes(by_id[result["seed_candidate"]], by_id[result["best_candidate"]]),
+        better=_rows(fixed, "fixed" if all(r.after_score >= 1 for r in fixed) else "improved"),
+        worse=_rows(broken, "broke" if all(r.before_score >= 1 for r in broken) else "made worse"),
+        wrong=_rows(wrong, "still wrong"),
+        prompts=_prompts(candidates, result["best_candidate"]),
+        cost=_cost(result.get("usage") or {}, result.get("seconds") or 0.0),
+        settings=settings,
+        difference=difference,
+        counted=counted,
+        open_rows=ROWS_OPEN,
+    )
+
+
+@cache
+def _template() -> jinja2.Template:
+    import jinja2  # only where a report is made
+
+    loader = jinja2.PackageLoader("engine.export", "")
+    return jinja2.Environment(loader=loader, autoescape=True).get_template("report.html.j2")
+
+
+def _verdict(verdict: Mapping[str, Any], tried: int) -> dict[str, Any]:
+    """Return the verdict's title and look, its chart if there is an interval, and what to mind about it."""
+    kind = str(verdict.get("kind", "too_close"))
+    title, look = VERDICTS.get(kind, VERDICTS["too_close"])
+    low, high, gain = (verdict.get(k) for k in ("low", "high", "difference"))
+    chart = None
+    if low is not None and high is not None and kind != "unchanged":
+        chart = interval_chart(low, high, gain or 0.0)
+    return {
+        "title": title,
+        "look": look,
+        "chart": chart,
+        "caution": chosen_from(tried) if tried > 1 and kind != "unchanged" else "",
+    }
+
+
+def _figures(
+    before: Mapping[str, Any], after: Mapping[str, Any], verdict: Mapping[str, Any]
+) -> list[tuple[str, str, str]]:
+    """Return the figures at the top: name, value, note."""
+    gain = verdict.get("difference")
+    step = "" if gain is None else f"{100 * gain:+.1f} points"
+    if verdict.get("kind") == "unchanged":
+        step = "the starting prompt is kept"
+    tokens, cost = after.get("tokens_per_row"), after.get("cost_per_row")
+    won, rows = f"{verdict.get('won', 0)} / {verdict.get('lost', 0)}", verdict.get("rows", 0)
+    return [
+        ("Baseline", percent(before.get("test")), "the starting prompt, test rows"),
+        ("Best prompt", percent(after.get("test")), step),
+        ("Rows won and lost", won, f"of {rows} test rows"),
+        (
+            "Tokens per row",
+            "not known" if tokens is None else short(tokens),
+            _change(before, after, "tokens_per_row"),
+        ),
+        (
+            "Cost per 1,000 rows",
+            price(None if cost is None else 1000 * cost),
+            _change(before, after, "cost_per_row"),
+        ),
+        ("Time per row", time_taken(after.get("seconds_per_row")), "the median"),
+    ]
+
+
+def _change(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> str:
+    was, now = before.get(name), after.get(name)
+    change = round(100 * (now / was - 1)) if was and now else 0
+    return f"{change:+d} % against the baseline" if change else ""
+
+
+def _changes(start: Candidate, tuned: Candidate) -> list[dict[str, Any]]:
+    """Return what tuning has changed in each step: pairs of texts, and the solved examples; none where it kept all."""
+    changes = []
+    for path, after in tuned.steps.items() if start.id != tuned.id else ():
+        before = start.steps[path]
+        old, new = before.field_descriptions, after.field_descriptions
+        changed = [name for name, text in new.items() if text != old.get(name, "")]
+        descriptions = ["\n".join(f"{n}: {side.get(n, '')}" for n in changed) for side in (old, new)]
+        changes.append(
+            {
+                "path": path,
+                "instructions": (before.instructions, after.instructions),
+                "descriptions": descriptions if changed else None,
+                "examples_before": len(before.demos),
+                "examples": _examples(after.demos),
+            }
+        )
+    return changes
+
+
+def _examples(demos: Sequence[Demo]) -> dict[str, Any]:
+    names = list(dict.fromkeys(name for demo in demos for name in demo.values))
+    lines = [
+        [*(_cut(as_text(d.values.get(n))) for n in names), "the model" if d.augmented else "the data"]
+        for d in demos
+    ]
+    return {"head": [*names, "Made by"], "lines": lines}
+
+
+def _rows(rows: Sequence[ReportRow], title: str) -> dict[str, Any]:
+    """Return rows as the lines of a table, and how many more there are."""
+    names = list(dict.fromkeys(name for row in rows for name in row.inputs))
+    graded = any(score not in (0, 1) for row in rows for score in (row.before_score, row.after_score))
+    lines = [
+        [
+            str(row.number),
+            *([f"{percent(row.before_score, 0)} → {percent(row.after_score, 0)}"] if graded else []),
+            *(_cut(as_text(row.inputs.get(n))) for n in names),
+            _cut(_answer(row.expected)),
+            _cut(_answer(row.before)),
+            _cut(row.error or _answer(row.after)),
+        ]
+        for row in rows[:ROWS_SHOWN]
+    ]
+    head = ["Row", *(["Score"] if graded else []), *names, "Right answer", "Before", "Now"]
+    more = max(0, len(rows) - ROWS_SHOWN)
+    return {"title": f"{title} ({len(rows):,})", "head": head, "lines": lines, "more": more}
+
+
+def _prompts(candidates: Sequence[CandidateRow], best: str) -> list[list[str]]:
+    """Return each prompt as a line of a table: number, score, its parents' numbers, and why it exists."""
+    numbers = {c.id: c.number for c in candidates}
+    return [
+        [
+            f"{c.number}{' (best)' if c.id == best else ' (start)' if not c.number else ''}",
+            "" if c.score is None else f"{percent(c.score)} on {counted(c.rows, 'row')}",
+            ", ".join(str(numbers[parent]) for parent in c.candidate.parents if parent in numbers),
+            c.candidate.reason or "The starting prompt.",
+        ]
+        for c in candidates
+    ]
+
+
+def _cost(usage: Mapping[str, Any], seconds: float) -> list[tuple[str, str]]:
+    read, written = (short(usage.get(side, 0)) for side in ("input_tokens", "output_tokens"))
+    return [
+        ("Calls paid for", f"{usage.get('calls', 0):,}"),
+        ("Answered from the cache", f"{usage.get('cached', 0):,}"),
+        ("Tokens", f"{read} read, {written} written"),
+        ("Money", price(usage.get("cost"))),
+        ("Working time", duration(seconds)),
+    ]
+
+
+def _answer(values: Mapping[str, object]) -> str:
+    if len(values) == 1:
+        return as_text(next(iter(values.values())))
+    return "\n".join(f"{name}: {as_text(value)}" for name, value in values.items())
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL].rstrip()} …"
+
+
+# Charts: scores and their places on a canvas
+
+WIDTH, HEIGHT = 960, 300
+LEFT, RIGHT, TOP, BOTTOM = 52, 16, 14, 40
+SIZES = {"best": 7, "whole": 5, "part": 4}
+"""Kind of a dot -> its radius."""
+
+
+class Dot(NamedTuple):
+    """One evaluation on the chart: its score (0 to 1), whether on all validation rows, and what it was."""
+
+    score: float
+    whole: bool
+    text: str
+    best: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The class of its look."""
+        return "best" if self.best else "whole" if self.whole else "part"
+
+
+class Mark(NamedTuple):
+    """Something at a place of a chart: a line of the grid with its label, or a dot with what it says."""
+
+    x: float
+    y: float
+    text: str
+    kind: str = ""
+
+
+def _dots(trials: Sequence[TrialRow], candidates: Sequence[CandidateRow], best: str) -> list[Dot]:
+    """Return the trials on validation rows as dots, in order."""
+    numbers = {c.id: c.number for c in candidates}
+    whole = whole_trials(trials)
+    rows = max((t.rows_total for t in whole.values()), default=0)
+    return [
+        Dot(
+            t.score,
+            t.complete and t.rows_total == rows,
+            f"Prompt {numbers.get(t.candidate_id, '?')}: {100 * t.score:.1f} % on {t.rows_done} rows",
+            t == whole.get(best),
+        )
+        for t in trials
+        if t.split == "validation" and t.score is not None
+    ]
+
+
+def score_chart(dots: Sequence[Dot], baseline: float | None) -> dict[str, Any]:
+    """Return the chart of a search: the grid, the baseline, the path of the best so far, a dot for each prompt scored.
+
+    >>> score_chart([Dot(0.5, True, "first"), Dot(0.7, True, "second")], 0.4)["path"]
+    'M275.0,167.8H721.0V106.3H944'
+    """
+    scores = [dot.score for dot in dots] + ([baseline] if baseline is not None else [])
+    low = max(0.0, min(scores, default=0.0) - 0.08)
+    step = 0.2 if low < 0.6 else 0.1
+    low = math.floor(low / step + 1e-9) * step
+
+    def y(score: float) -> float:
+        return TOP + (HEIGHT - TOP - BOTTOM) * (1 - (score - low) / max(1e-9, 1 - low))
+
+    values = [low + number * step for number in range(round((1 - low) / step) + 1)]
+    places = [LEFT + (WIDTH - LEFT - RIGHT) * (at + 0.5) / len(dots) for at in range(len(dots))]
+    path, best = "", -1.0
+    for x, dot in zip(places, dots, strict=True):
+        if dot.whole and dot.score > best:
+            path += f"H{x:.1f}V{y(dot.score):.1f}" if path else f"M{x:.1f},{y(dot.score):.1f}"
+            best = dot.score
+    return {
+        "grid": [Mark(LEFT, y(value), f"{100 * value:.0f} %") for value in values],
+        "baseline": None if baseline is None else Mark(LEFT, y(baseline), f"{100 * baseline:.1f} %"),
+        "path": f"{path}H{WIDTH - RIGHT}" if path else "",
+        "dots": [Mark(x, y(dot.score), dot.text, dot.kind) for x, dot in zip(places, dots, strict=True)],
+    }
+
+
+def interval_chart(low: float, high: float, gain: float) -> dict[str, Any]:
+    """Return the picture of a gain and its 95 % interval against no change. All run from -1 to 1.
+
+    >>> interval_chart(0.1, 0.3, 0.2)["kind"]
+    'good'
+    """
+    edge = max(0.1, abs(low), abs(high)) * 1.15
+
+    def mark(value: float) -> Mark:
+        return Mark(40 + (WIDTH - 80) * (value + edge) / (2 * edge), 28, f"{100 * value:+.0f}")
+
+    return {
+        "kind": "good" if low > 0 else "bad" if high < 0 else "even",
+        "low": mark(low),
+        "high": mark(high),
+        "gain": mark(gain),
+        "zero": mark(0.0).x,
+        "words": f"Gain {100 * gain:+.0f} points, interval {100 * low:+.0f} to {100 * high:+.0f}",
+    }
