@@ -274,16 +274,12 @@ def outcomes(run: RunRow, trial: int) -> list[Outcome]:
     return [replace(o, number=numbers.get(o.row, o.number)) for o in found]
 
 
-def test_outcomes(run_id: str) -> tuple[list[Outcome], list[Outcome]]:
+def test_outcomes(run_id: str) -> list[list[Outcome]]:
     """Return the test rows' outcomes of the starting prompt and of the best one (empty where not tested)."""
+    from engine.runs.report import tested
+
     with reading() as store:
-        result = store.runs.get(run_id).result or {}
-        tested = [t for t in store.trials.all(run_id) if t.split == "test" and t.state == "finished"]
-        found: list[list[Outcome]] = []
-        for wanted in (result.get("seed_candidate"), result.get("best_candidate")):
-            trial = next((t for t in reversed(tested) if t.candidate_id == wanted), None)
-            found.append(store.trials.outcomes(run_id, trial.number) if trial else [])
-    return found[0], found[1]
+        return tested(store, store.runs.get(run_id))
 
 
 def pipeline(run: RunRow) -> PipelineSpec:
@@ -306,8 +302,7 @@ def report(run_id: str) -> str:
 
 def results_file(run_id: str, form: str) -> bytes:
     """Return a run's test rows with both answers as a file: csv, xlsx or json; or the file to train with: jsonl."""
-    from engine.runs.report import run_results
-    from engine.runs.training import training_file
+    from engine.runs.report import run_results, training_file
 
     with reading() as store:
         return training_file(store, run_id) if form == "jsonl" else run_results(store, run_id, form)
@@ -315,7 +310,7 @@ def results_file(run_id: str, form: str) -> bytes:
 
 def right_rows(run: RunRow) -> int:
     """Return how many rows outside the final test a run's best prompt got right."""
-    from engine.runs.training import right_rows
+    from engine.runs.report import right_rows
 
     with reading() as store:
         return len(right_rows(store, run))

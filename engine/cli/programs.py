@@ -105,8 +105,7 @@ def _form(name: str) -> ExportFormat:
 
 
 def _around(home: Path, store: Store, run_id: str, form: str) -> Path:
-    from engine.runs.report import run_report, run_results
-    from engine.runs.training import training_file
+    from engine.runs.report import run_report, run_results, training_file
 
     if form == "report":
         name, content = "report.html", run_report(store, run_id).encode("utf-8", "replace")

@@ -5,8 +5,7 @@
     worker       the process: claim, score the start, search, test, export, done; resumed by starting it again
     recorder     between the store and the search: events out; heartbeat, flags and user requests in
     exports      the tuned program in the data folder, scored again; a project's versions of it, and the one in use
-    training     a stored run -> the calls of its rows; a file to train a model's weights with
-    report       a stored run -> its HTML report and its table of results
+    report       a stored run -> its HTML report, its table of results, the calls of its rows, a file to train with
     child        the short-lived process that asks a model for a page; its tasks are
     playground   one input answered by a few prompts, piece by piece where wished; a few rows answered before a run
     new_rows     rows like the given ones, written by a model

@@ -1,19 +1,31 @@
-"""A stored run -> its report and its table of results. What they look like is in `engine.export`."""
+"""A stored run -> its report, its table of results, and a file to train a model's weights with.
+
+The file holds what the best prompt asked, and what it answered rightly: one line a call, as OpenAI's fine-tuning takes it:
+{"messages": [system, user, ..., assistant]}. The row's solved examples are left out: a trained model needs none. Test rows
+are never in it, so that what is trained can be tested on them. The idea is that of DSPy's BootstrapFinetune
+(arXiv 2407.10930): learn from the program's own runs that went right.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from engine.errors import EngineError, UnknownNameError
+import orjson
+
+from engine.errors import EngineError, RunError, UnknownNameError
 from engine.export.report import ReportRow, report_html
 from engine.export.tables import results_csv, results_json, results_xlsx
-from engine.records import Outcome
+from engine.pipeline.spec import PipelineSpec
+from engine.records import Candidate, Outcome, TraceStep, json_value, whole_trials
 from engine.runs.prepare import row_values, stored_dataset, with_result
-from engine.runs.spec import ModelChoice, RunSpec
+from engine.runs.spec import ModelChoice, RunSpec, make_adapter
 from engine.store.rows import RunRow
 from engine.store.store import Store
 from engine.text import dollars, duration
+
+if TYPE_CHECKING:
+    from engine.modules.predict import Predict
 
 
 def run_report(store: Store, run_id: str) -> str:
@@ -49,9 +61,7 @@ def run_results(store: Store, run_id: str, form: str) -> bytes:
 
 def rows_of(store: Store, run: RunRow) -> tuple[ReportRow, ...]:
     """Return the test rows with both answers, in file order; inputs are empty where the file is gone."""
-    result = run.result or {}
-    before = _tested(store, run.id, result.get("seed_candidate"))
-    after = _tested(store, run.id, result.get("best_candidate"))
+    before, after = ({o.row: o for o in outcomes} for outcomes in tested(store, run))
     spec, shared = RunSpec.model_validate(run.spec), sorted(before.keys() & after.keys())
     inputs, outputs = [f.name for f in spec.pipeline.inputs], [f.name for f in spec.pipeline.outputs]
     numbers, values = row_values(spec, lambda: stored_dataset(store, spec), shared)
@@ -104,13 +114,11 @@ def settings_of(store: Store, spec: RunSpec, run: RunRow) -> tuple[tuple[str, st
     return tuple((name, str(value)) for name, value in pairs)
 
 
-def _tested(store: Store, run_id: str, candidate: str | None) -> dict[int, Outcome]:
-    tested = [
-        t
-        for t in store.trials.all(run_id)
-        if t.split == "test" and t.state == "finished" and t.candidate_id == candidate
-    ]
-    return {o.row: o for o in store.trials.outcomes(run_id, tested[-1].number)} if tested else {}
+def tested(store: Store, run: RunRow) -> list[list[Outcome]]:
+    """Return the test rows' outcomes of the starting prompt and of the best one (empty where not tested)."""
+    trials, result = whole_trials(store.trials.all(run.id), "test"), run.result or {}
+    found = [trials.get(result.get(name, "")) for name in ("seed_candidate", "best_candidate")]
+    return [store.trials.outcomes(run.id, trial.number) if trial else [] for trial in found]
 
 
 def _said(outcome: Outcome, outputs: Sequence[str]) -> dict[str, Any]:
@@ -141,3 +149,111 @@ def _model(choice: ModelChoice) -> str:
 def _host(address: str) -> str:
     # An address may carry a user name and a password before its host: those stay at home.
     return address.rpartition("@")[2] if "@" in address else address
+
+
+class StepCall(NamedTuple):
+    """One call of a step: its path, the messages as the adapter writes them (none: it asks no model), what came out."""
+
+    path: str
+    messages: tuple[Mapping[str, Any], ...]
+    outputs: Mapping[str, Any]
+
+
+def step_calls(
+    pipeline: PipelineSpec,
+    candidate: Candidate,
+    values: Mapping[str, object],
+    outcome: Outcome,
+    *,
+    adapter: str = "chat",
+) -> list[StepCall]:
+    """Return every call that a row made, in order.
+
+    From the stored trace where there is one. Else from the row's `values` and the answer, which holds what every step
+    wrote: then steps that call several times (tools, tries) show the calls whose inputs are known. Raises EngineError.
+    """
+    steps, writer = _steps(pipeline, candidate), make_adapter(adapter)
+    found = []
+    for call in trace_of(steps, values, outcome):
+        step = steps.get(call.path)
+        if step is None:  # a search or a tool: no message was sent
+            found.append(StepCall(call.path, (), call.outputs))
+            continue
+        own = step.adapter or writer
+        messages = own.format(step.prompted(), step.demos_for(dict(call.inputs)), dict(call.inputs))
+        found.append(StepCall(call.path, tuple(messages), call.outputs))
+    return found
+
+
+def _steps(pipeline: PipelineSpec, candidate: Candidate) -> dict[str, Predict]:
+    from engine.pipeline.build import build_program
+
+    return dict(build_program(pipeline).with_candidate(candidate).named_predictors())
+
+
+def trace_of(steps: Mapping[str, Any], values: Mapping[str, Any], outcome: Outcome) -> tuple[TraceStep, ...]:
+    """Return a row's stored trace; without one, the calls of `steps` whose inputs are among the row's `values` and its answer."""
+    if outcome.trace:
+        return tuple(outcome.trace)
+    known = {**values, **outcome.prediction}
+    found = []
+    for path, step in steps.items():
+        names = list(step.signature.input_fields)
+        if all(name in known for name in names):
+            outputs = {n: known[n] for n in step.signature.output_fields if n in outcome.prediction}
+            found.append(TraceStep(path, {n: known[n] for n in names}, json_value(outputs)))
+    return tuple(found)
+
+
+RIGHT = 0.999
+"""The score from which an answer counts as right."""
+
+
+def right_rows(store: Store, run: RunRow) -> dict[int, int]:
+    """Return the rows that the best prompt got right outside the final test -> the trial in which it did."""
+    best, trials = (run.result or {}).get("best_candidate"), store.trials.all(run.id)
+    test_rows = {row for rows in store.trials.row_scores(run.id, "test").values() for row in rows}
+    mine = {t.number for t in trials if t.candidate_id == best}
+    found: dict[int, int] = {}
+    for split in dict.fromkeys(t.split for t in trials if t.split != "test"):
+        for trial, scores in store.trials.row_scores(run.id, split).items():
+            if trial in mine:
+                right = (row for row, score in scores.items() if score >= RIGHT and row not in test_rows)
+                found |= dict.fromkeys(right, trial)
+    return found
+
+
+def training_file(store: Store, run_id: str) -> bytes:
+    """Return the calls that the best prompt answered rightly as JSON Lines.
+
+    Raises NotFoundError, or RunError when there is no result yet or nothing was answered rightly.
+    """
+    run = with_result(store, run_id)
+    spec = RunSpec.model_validate(run.spec)
+    candidate = store.trials.candidate(run_id, (run.result or {})["best_candidate"])
+    rows = right_rows(store, run)
+    _, values = row_values(spec, lambda: stored_dataset(store, spec), rows)
+    outcomes = [
+        outcome
+        for trial in dict.fromkeys(rows.values())
+        for outcome in store.trials.outcomes(run_id, trial)
+        if rows.get(outcome.row) == trial and outcome.error is None
+    ]
+    steps, writer = _steps(spec.pipeline, candidate), make_adapter(spec.adapter)
+    lines: list[bytes] = []
+    for outcome in sorted(outcomes, key=lambda one: one.row):
+        for call in trace_of(steps, values.get(outcome.row, {}), outcome):
+            step = steps.get(call.path)
+            if step is None or not set(step.prompted().output_fields) <= call.outputs.keys():
+                continue
+            adapter = step.adapter or writer
+            for messages, answer, _ in adapter.calls(
+                step.prompted(), (), dict(call.inputs), dict(call.outputs)
+            ):
+                turns = [*messages, {"role": "assistant", "content": answer}]
+                lines.append(orjson.dumps({"messages": turns}) + b"\n")
+    if not lines:
+        raise RunError(
+            f"The best prompt of {run.title!r} got no row right outside the final test, so there is nothing to train with."
+        )
+    return b"".join(lines)

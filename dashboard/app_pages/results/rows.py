@@ -30,8 +30,8 @@ from dashboard.views.text import count, distinct, escape_markdown
 from engine.errors import EngineError
 from engine.records import Outcome, json_value
 from engine.runs.playground import PlaygroundAnswer, PlaygroundRequest
+from engine.runs.report import StepCall, step_calls
 from engine.runs.spec import RunSpec
-from engine.runs.training import StepCall, step_calls
 from engine.store.rows import FeedbackRow, RunRow
 from engine.text import price, short
 

@@ -13,8 +13,8 @@ from engine.cli.app import app
 from engine.errors import RunError
 from engine.pipeline.build import build_program
 from engine.records import Outcome
+from engine.runs.report import right_rows, training_file
 from engine.runs.spec import Named
-from engine.runs.training import right_rows, training_file
 from engine.runs.worker import work
 from engine.store.store import Store
 
