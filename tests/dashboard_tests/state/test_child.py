@@ -49,7 +49,7 @@ def test_without_a_listener_only_the_answer_comes():
 
 def test_a_few_rows_are_previewed():
     rows = {1: {"text": "a small lamp", "shelf": "red"}}
-    (found,) = launching.result(
+    (found,) = launching.child_result(
         "preview", PreviewRequest(pipeline=PIPELINE, rows=rows, metric=Named(name="ExactMatch"))
     )
     assert found["row"] == 1
@@ -66,13 +66,13 @@ def test_what_goes_wrong_is_one_sentence(monkeypatch):
 
 def test_a_model_that_hangs_is_given_up():
     with OpenAIServer(answer=answer, latency=60) as server, pytest.raises(RunError, match="did not answer"):
-        launching.result("playground", request(model=server_model(server.url)), timeout=3.0)
+        launching.child_result("playground", request(model=server_model(server.url)), timeout=3.0)
 
 
 def test_a_key_reaches_the_child_in_its_environment_only():
     with OpenAIServer(answer=answer, api_key="sk-mine") as server:
         model = ModelChoice(name="openai/test-model", base_url=server.url, key_env="MY_KEY")
-        (found,) = launching.result("playground", request(model=model), {"MY_KEY": "sk-mine"})
+        (found,) = launching.child_result("playground", request(model=model), {"MY_KEY": "sk-mine"})
     assert found["answer"]["shelf"]
     assert "sk-mine" not in json.dumps(found)
 
@@ -89,7 +89,7 @@ def test_a_child_that_is_left_early_is_ended():
 
 def connection(name, url, key=None, key_env=None):
     model = ModelChoice(name=name, base_url=url, key_env=key_env)
-    return launching.result("connection", ConnectionRequest(model=model, api_key=key, timeout=120.0))
+    return launching.child_result("connection", ConnectionRequest(model=model, api_key=key, timeout=120.0))
 
 
 def test_a_provider_of_litellms_is_tested_without_loading_it_here():
