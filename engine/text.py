@@ -35,6 +35,26 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def signed(number: float, digits: int = 0) -> str:
+    """Return a number with its sign, the minus as it is printed (U+2212).
+
+    >>> signed(4.2), signed(-0.04, 1), signed(-12) == "\u221212"
+    ('+4', '0.0', True)
+    """
+    value = round(number, digits)
+    sign = "+" if value > 0 else "\u2212" if value < 0 else ""
+    return f"{sign}{abs(value):,.{digits}f}"
+
+
+def points_gained(before: float, after: float, digits: int = 0) -> float:
+    """Return how far a score from 0 to 1 rose, in points: the difference of the two figures as they are shown.
+
+    >>> points_gained(0.4249, 0.8151), points_gained(0.4249, 0.8151, 1)
+    (40.0, 39.0)
+    """
+    return round(round(100 * after, digits) - round(100 * before, digits), digits)
+
+
 def listed(names: Sequence[str], last: str = "and") -> str:
     """Return names as a list in a sentence.
 

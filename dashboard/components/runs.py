@@ -11,6 +11,7 @@ from dashboard.state import reading
 from dashboard.state.selection import Selection
 from dashboard.views.text import distinct
 from engine.store.rows import RunRow
+from engine.text import signed
 
 STATES: dict[str, tuple[str, str, str]] = {
     "queued": ("Starting", "gray", ":material/hourglass_empty:"),
@@ -67,6 +68,28 @@ def _name(run: RunRow) -> str:
     at = datetime.fromtimestamp(run.created_at).astimezone().strftime("%d %b %H:%M")
     # Only how a run ended: the picker is not drawn again while a run goes on, and the run's badge shows the rest.
     return f"{run.title} · {at} · {STATES[run.state][0].lower() if run.is_over else 'going on'}"
+
+
+def figure(
+    name: str,
+    value: str,
+    change: float | None = None,
+    unit: str = "%",
+    *,
+    less_is_better: bool = False,
+    help: str = "",  # noqa: A002 - Streamlit's name
+) -> None:
+    """Show a figure in large, and below it its change, which has an arrow and a colour unless it is 0."""
+    rising = (change or 0) > 0
+    st.metric(
+        name,
+        value,
+        # Streamlit takes a figure for falling only when it begins with a hyphen, which is no minus.
+        delta=f"{signed(change, 0 if unit == '%' else 1)} {unit}" if change else None,
+        delta_arrow="up" if rising else "down",
+        delta_color="green" if rising != less_is_better else "red",
+        help=help or None,
+    )
 
 
 _LOOKS = {

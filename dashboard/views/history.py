@@ -12,7 +12,7 @@ from engine.records import Evaluation, Outcome
 from engine.runs.spec import Named, ProjectDraft, RunSpec, SplitSpec
 from engine.search.verdict import Verdict, verdict
 from engine.store.rows import RunRow
-from engine.text import dollars, duration, listed, short
+from engine.text import dollars, duration, listed, points_gained, short
 
 
 class Difference(NamedTuple):
@@ -50,13 +50,12 @@ def matching_runs(
 def table_row(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -> dict[str, Any]:
     """Return a run as a line of the table. `words` is state -> its word."""
     judged = (run.result or {}).get("verdict", {})
-    gain = judged.get("difference")
     return {
         "State": [words[run.state]],
         "Run": run.title,
         "Before": _rounded(judged.get("baseline")),
         "After": _rounded(judged.get("best")),
-        "Gain": None if gain is None else round(100 * gain, 1),
+        "Gain": points_gained(judged["baseline"], judged["best"], 1) if judged else None,
         "Verdict": VERDICTS.get(str(judged.get("kind", "")), ""),
         "Started": datetime.fromtimestamp(run.created_at).astimezone(),
         "In use": run.in_use,

@@ -21,8 +21,10 @@ from engine.text import (
     difference,
     duration,
     percent,
+    points_gained,
     price,
     short,
+    signed,
     time_taken,
 )
 
@@ -128,8 +130,8 @@ def _figures(
     before: Mapping[str, Any], after: Mapping[str, Any], verdict: Mapping[str, Any]
 ) -> list[tuple[str, str, str]]:
     """Return the figures at the top: name, value, note."""
-    gain = verdict.get("difference")
-    step = "" if gain is None else f"{100 * gain:+.1f} points"
+    was, now = before.get("test"), after.get("test")
+    step = "" if was is None or now is None else f"{signed(points_gained(was, now, 1), 1)} points"
     if verdict.get("kind") == "unchanged":
         step = "the starting prompt is kept"
     tokens, cost = after.get("tokens_per_row"), after.get("cost_per_row")
@@ -155,7 +157,7 @@ def _figures(
 def _change(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> str:
     was, now = before.get(name), after.get(name)
     change = round(100 * (now / was - 1)) if was and now else 0
-    return f"{change:+d} % against the baseline" if change else ""
+    return f"{signed(change)} % against the baseline" if change else ""
 
 
 def _changes(start: Candidate, tuned: Candidate) -> list[dict[str, Any]]:
@@ -328,7 +330,7 @@ def interval_chart(low: float, high: float, gain: float) -> dict[str, Any]:
     edge = max(0.1, abs(low), abs(high)) * 1.15
 
     def mark(value: float) -> Mark:
-        return Mark(40 + (WIDTH - 80) * (value + edge) / (2 * edge), 28, f"{100 * value:+.0f}")
+        return Mark(40 + (WIDTH - 80) * (value + edge) / (2 * edge), 28, signed(100 * value))
 
     return {
         "kind": "good" if low > 0 else "bad" if high < 0 else "even",
@@ -336,5 +338,5 @@ def interval_chart(low: float, high: float, gain: float) -> dict[str, Any]:
         "high": mark(high),
         "gain": mark(gain),
         "zero": mark(0.0).x,
-        "words": f"Gain {100 * gain:+.0f} points, interval {100 * low:+.0f} to {100 * high:+.0f}",
+        "words": f"Gain {signed(100 * gain)} points, interval {signed(100 * low)} to {signed(100 * high)}",
     }

@@ -21,6 +21,7 @@ from engine.metrics.matching import ExactMatch, number_in
 from engine.metrics.text import plain_text, quoted
 from engine.records import Evaluation
 from engine.statistics import resampled_interval
+from engine.text import signed
 
 Rows = Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
 """(example, prediction) pairs; an empty prediction is a failed row."""
@@ -203,7 +204,7 @@ def whole_set_figure(
     if same:
         said += ", the starting prompt's."
     else:
-        said += f" against {old:.2f} before, a difference of {new - old:+.2f} (95 % interval {low:+.2f} to {high:+.2f})."
+        said += f" against {old:.2f} before, a difference of {signed(round(new, 2) - round(old, 2), 2)} (95 % interval {signed(low, 2)} to {signed(high, 2)})."
     return WholeSetFigure(metric.name, old, new, new - old, low, high, len(shared), said)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.records import whole_trials
-from engine.text import counted
+from engine.text import counted, signed
 
 if TYPE_CHECKING:
     from engine.search.settings import SearchResult
@@ -77,13 +77,12 @@ def verdict_sentence(
     if not rows:
         return "Not enough rows: no test row was scored."
     before, after = (round(100 * s) for s in scores)
-    change = round(100 * (scores[1] - scores[0]))
+    change = after - before
     now = f"{after} % of test rows right" if binary else f"a score of {after} out of 100 on the test rows"
     was = f"{now} against {before}{' %' if binary else ''} before"
-    interval = (
-        f"(95 % interval {round(100 * bounds[0])} to {round(100 * bounds[1])}, {counted(rows, 'row')})."
-    )
-    difference = f"a difference of {counted(change, 'point')} {interval}"
+    low, high = (signed(100 * bound).lstrip("+") for bound in bounds)
+    interval = f"(95 % interval {low} to {high}, {counted(rows, 'row')})."
+    difference = f"a difference of {signed(change)} point{'' if abs(change) == 1 else 's'} {interval}"
     sentence = {
         "unchanged": f"No better prompt was found: the starting prompt is kept ({now}, {counted(rows, 'row')}).",
         "better": f"Better: {was}, a gain of {counted(abs(change), 'point')} {interval}",
@@ -102,7 +101,9 @@ def runs_sentence(verdict: Verdict) -> str:
         return "They share no test rows, so nothing can be said about which prompt is better."
     rows = f"{verdict.rows:,} shared test rows"
     scores = f"{100 * verdict.best:.1f} % against {100 * verdict.baseline:.1f} %"
-    interval = f"95 % interval of the difference {100 * verdict.low:+.0f} to {100 * verdict.high:+.0f} points"
+    interval = (
+        f"95 % interval of the difference {signed(100 * verdict.low)} to {signed(100 * verdict.high)} points"
+    )
     if verdict.kind == "better":
         return f"The second run's prompt is better: {scores} on {rows} ({interval})."
     if verdict.kind == "worse":

@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.components.layout import callback, card, in_row, link, show_error
 from dashboard.components.page import open_page
 from dashboard.components.prompts import prompt_diff
-from dashboard.components.runs import STATES, state_badge, verdict_card
+from dashboard.components.runs import STATES, figure, state_badge, verdict_card
 from dashboard.components.tables import before_and_after, in_percent
 from dashboard.state import drafts, reading
 from dashboard.state.selection import read_only, writing
@@ -22,6 +22,7 @@ from engine.errors import EngineError
 from engine.home import data_home
 from engine.search.wording import runs_sentence
 from engine.store.rows import RunRow
+from engine.text import percent, points_gained
 
 FIRST = ("State", "Run", "Before", "After", "Gain", "Verdict", "Started")
 """Columns that fit at a width of 1280 pixels."""
@@ -153,10 +154,11 @@ def run_compare(left: RunRow, right: RunRow) -> None:
             judged = (run.result or {}).get("verdict", {})
             with column, card(f"side_{run.id}", f"{escape_markdown(run.title, 100)}", height="stretch"):
                 if judged:
-                    st.metric(
+                    figure(
                         "Best prompt on the test rows",
-                        f"{100 * judged['best']:.1f} %",
-                        f"{100 * judged['difference']:+.1f} points over its baseline",
+                        percent(judged["best"]),
+                        points_gained(judged["baseline"], judged["best"], 1),
+                        "points over its baseline",
                     )
                 else:
                     st.caption("No result.")

@@ -31,6 +31,7 @@ from dashboard.views.text import count, escape_markdown
 from engine.records import whole_trials
 from engine.search.verdict import Credit, step_credit
 from engine.store.rows import CandidateRow, RunRow
+from engine.text import signed
 
 
 @reading.kept(16, "Comparing each prompt with what it came from")
@@ -104,7 +105,7 @@ def _changes(found: Credit, numbers: Mapping[str, int]) -> None:
                         "From": numbers.get(c.parent),
                         "To": numbers.get(c.child),
                         "Gain": 100 * c.gain,
-                        "95 % interval": f"{100 * c.low:+.0f} to {100 * c.high:+.0f}",
+                        "95 % interval": f"{signed(100 * c.low)} to {signed(100 * c.high)}",
                         "Rows": c.rows,
                     }
                     for c in changes

@@ -18,7 +18,7 @@ from dashboard.app_pages.results.rows import row_matrix, split_choice
 from dashboard.components.layout import card, in_row, link, show_error
 from dashboard.components.page import tune_link
 from dashboard.components.plot import plot
-from dashboard.components.runs import verdict_card
+from dashboard.components.runs import figure, verdict_card
 from dashboard.state import candidates, reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.snapshot import chart
@@ -27,7 +27,7 @@ from dashboard.views.glossary import explain
 from dashboard.views.text import distinct, escape_markdown
 from engine.errors import EngineError
 from engine.store.rows import RunRow
-from engine.text import percent, price, short, time_taken
+from engine.text import percent, points_gained, price, short, signed, time_taken
 
 NO_FIGURE = "not known"
 
@@ -47,15 +47,15 @@ def kpi_cards(result: Mapping[str, Any]) -> None:
         _card(
             "Cost per 1,000 rows",
             price(None if after["cost_per_row"] is None else 1000 * after["cost_per_row"]),
-            delta=_change(before, after, "cost_per_row"),
-            inverse=True,
+            _change(before, after, "cost_per_row"),
+            less_is_better=True,
             help="What answering 1,000 rows with the best prompt costs; below, the change against the baseline.",
         )
         _card(
             "Tokens per row",
             NO_FIGURE if after["tokens_per_row"] is None else short(after["tokens_per_row"]),
-            delta=_change(before, after, "tokens_per_row"),
-            inverse=True,
+            _change(before, after, "tokens_per_row"),
+            less_is_better=True,
             help=explain("token", "Here: sent and received for a row with the best prompt."),
         )
         _card(
@@ -66,31 +66,30 @@ def kpi_cards(result: Mapping[str, Any]) -> None:
 
 
 def _gain(verdict: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    gain, low, high = (verdict.get(name) for name in ("difference", "low", "high"))
+    low, high = verdict.get("low"), verdict.get("high")
     _card(
         "Best prompt",
         percent(after["test"]),
-        # Two equal scores are no step up, and get no arrow.
-        delta=f"{100 * gain:+.1f} points" if gain and round(100 * gain, 1) else None,
+        points_gained(verdict["baseline"], verdict["best"], 1),
+        "points",
         help=explain("best prompt", "Here: its score on the same test rows."),
     )
     if low is not None and high is not None:
         _card(
             "Likely gain",
-            f"{round(100 * low):+d} to {round(100 * high):+d} points",
+            f"{signed(100 * low)} to {signed(100 * high)} points",
             help=explain("likely gain"),
         )
 
 
-def _card(name: str, value: str, *, delta: str | None = None, inverse: bool = False, help: str = "") -> None:  # noqa: A002 - Streamlit's name
+def _card(name: str, value: str, change: float | None = None, unit: str = "%", **more: Any) -> None:
     with card(f"kpi_{name.lower().replace(' ', '_').replace(',', '')}", height="stretch"):
-        st.metric(name, value, delta=delta, delta_color="inverse" if inverse else "normal", help=help)
+        figure(name, value, change, unit, **more)
 
 
-def _change(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> str | None:
+def _change(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> int:
     was, now = before[name], after[name]
-    change = round(100 * (now / was - 1)) if was and now else 0
-    return f"{change:+d} %" if change else None
+    return round(100 * (now / was - 1)) if was and now else 0
 
 
 ADVICE = {

@@ -1,5 +1,7 @@
 """The verdict: intervals that hold, and one sentence for each case."""
 
+import re
+
 import pytest
 
 from engine.records import Evaluation, Outcome
@@ -21,11 +23,20 @@ def test_better():
     assert (v.won, v.lost, v.rows) == (20, 0, 60)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [(0.4249, 0.8151), (0.2349, 0.5851), (0.5, 0.505), (0.8151, 0.4249)]
+)
+def test_the_figures_of_a_sentence_add_up(before, after):
+    sentence = verdict(evaluation("a", [before] * 60), evaluation("b", [after] * 60)).sentence
+    new, old, change = (int(n) for n in re.findall(r"(\d+)(?= out of| before| points?)", sentence)[:3])
+    assert abs(new - old) == change
+
+
 def test_worse():
     v = verdict(evaluation("a", [1] * 40), evaluation("b", [0] * 20 + [1] * 20))
     assert v.kind == "worse"
     assert v.sentence.startswith(
-        "Worse: 50 % of test rows right against 100 % before, a loss of 50 points (95 % interval -"
+        "Worse: 50 % of test rows right against 100 % before, a loss of 50 points (95 % interval \u2212"
     )
 
 
