@@ -4,39 +4,6 @@ A message names the thing that is wrong and says what to do about it; it is writ
 who reads it on a page or in a terminal, so no traceback is needed. Failures of one row are
 records (`engine.records.Outcome.error`), never exceptions that end a run.
 
-    EngineError
-    ├── ConfigurationError            a set-up that cannot work
-    │   ├── UnknownNameError          not in a registry; lists the names that are
-    │   └── MissingKeyError           a model needs an API key and none was found
-    ├── SignatureError                a signature, a field name or a field type
-    ├── PipelineError                 steps whose wiring does not fit
-    ├── DatasetError                  a file or table of examples
-    ├── ProgramFileError              a saved program that cannot be read
-    ├── StoreError                    the database file
-    │   ├── NotFoundError             no such project, dataset, run or candidate
-    │   ├── StoreLockedError          another program holds the file
-    │   └── StoreTooNewError          written by a newer version of Tuneboard
-    ├── RunError                      a run that cannot start or go on
-    ├── BudgetExhaustedError          the next call would pass the budget; it was not made
-    ├── AdapterParseError             a reply without the fields asked for
-    ├── ConstraintError               an `Assert` that still fails after its retries
-    ├── ToolError                     a tool failed
-    │   ├── ToolArgumentsError        arguments that do not fit the tool
-    │   └── ToolTimeoutError          no result in time
-    ├── SandboxError                  code in the sandbox failed
-    │   ├── SandboxTimeoutError       it ran too long
-    │   └── SandboxMemoryError        it needed too much memory
-    └── LMError                       a call to a model failed
-        ├── AuthenticationFailedError 401, 403
-        ├── ModelNotFoundError        404, unknown model
-        ├── RateLimitedError          429
-        ├── ContextWindowExceededError
-        ├── InvalidRequestError       any other 4xx
-        ├── ProviderFailureError      5xx
-        ├── UnreachableError          no connection
-        ├── LMTimeoutError            no answer in time
-        └── BadReplyError             HTML, empty or truncated where JSON was due
-
 This module imports nothing of the engine.
 """
 

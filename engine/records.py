@@ -1,4 +1,4 @@
-"""The nouns that everything else passes around: examples, candidates, outcomes.\n"""
+"""The nouns that everything else passes around: examples, candidates, outcomes."""
 
 from __future__ import annotations
 
@@ -12,38 +12,15 @@ from typing import Any, Protocol, TypeVar
 import orjson
 
 
-class Listed(Mapping[str, Any]):
-    """Base of rows. Names that begin with "dspy_" are listed only with `include_dspy`.
-
-    >>> from engine.records import Example
-    >>> row = Example(question="q", dspy_uuid="7")
-    >>> row.keys(), row.items(), len(row)
-    (['question'], [('question', 'q')], 2)
-    """
-
-    __slots__ = ()
-
-    def keys(self, include_dspy: bool = False) -> list[str]:  # type: ignore[override]  # lists can be indexed and printed
-        """Return the names as a list."""
-        return [name for name in self if include_dspy or not name.startswith("dspy_")]
-
-    def values(self, include_dspy: bool = False) -> list[Any]:  # type: ignore[override]
-        """Return the values as a list, in the order of `keys`."""
-        return [self[name] for name in self.keys(include_dspy)]
-
-    def items(self, include_dspy: bool = False) -> list[tuple[str, Any]]:  # type: ignore[override]
-        """Return (name, value) pairs as a list, in the order of `keys`."""
-        return [(name, self[name]) for name in self.keys(include_dspy)]
-
-
-class Example(Listed):
+class Example(Mapping[str, Any]):
     """One row: named values, some of which are a program's inputs.
 
-    Values are read as attributes or items. `inputs()` and `labels()` need `with_inputs` first.
+    Values are read as attributes or items. `inputs()` and `labels()` need `with_inputs` first. Names that begin with "dspy_"
+    are listed only with `include_dspy`.
 
-    >>> row = Example(question="1+1?", answer="2").with_inputs("question")
-    >>> row.answer, dict(row.inputs())
-    ('2', {'question': '1+1?'})
+    >>> row = Example(question="1+1?", answer="2", dspy_uuid="7").with_inputs("question")
+    >>> row.answer, dict(row.inputs()), row.keys()
+    ('2', {'question': '1+1?'}, ['question', 'answer'])
     """
 
     __slots__ = ("_input_keys", "_values")
@@ -107,6 +84,18 @@ class Example(Listed):
     def toDict(self) -> dict[str, Any]:  # noqa: N802 - DSPy's name
         """Return the values as a plain dict."""
         return dict(self._values)
+
+    def keys(self, include_dspy: bool = False) -> list[str]:  # type: ignore[override]  # lists can be indexed and printed
+        """Return the names as a list."""
+        return [name for name in self if include_dspy or not name.startswith("dspy_")]
+
+    def values(self, include_dspy: bool = False) -> list[Any]:  # type: ignore[override]
+        """Return the values as a list, in the order of `keys`."""
+        return [self[name] for name in self.keys(include_dspy)]
+
+    def items(self, include_dspy: bool = False) -> list[tuple[str, Any]]:  # type: ignore[override]
+        """Return (name, value) pairs as a list, in the order of `keys`."""
+        return [(name, self[name]) for name in self.keys(include_dspy)]
 
     def __getitem__(self, key: str) -> Any:
         return self._values[key]

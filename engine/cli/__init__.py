@@ -1,7 +1,6 @@
 """The `tuneboard` command: `main` is its entry point.
 
-    app         the commands and their options
-    failures    an error as one message on stderr and an exit code
+    app         the commands, their options, and their errors
     serve       opening the dashboard, serving a program
     tune        demo, run: carrying out a run with a progress bar, and its report
     programs    eval, export

@@ -1,16 +1,94 @@
-"""The commands of `tuneboard` and their options. What they do is in the other modules of this package."""
+"""The commands of `tuneboard` and their options. What they do is in the other modules of this package.
+
+An error is one message on stderr and an exit code: 2 where the user can fix it, 1 for the rest. A traceback is never
+printed; that of an unexpected error goes to `logs/cli.log` in the data folder.
+"""
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
 import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ParamSpec, TypeVar
 
 import typer
 
-from engine.cli.failures import plain_errors
-from engine.home import ENVIRONMENT_VARIABLE
+from engine.errors import (
+    ConfigurationError,
+    DatasetError,
+    EngineError,
+    NotFoundError,
+    PipelineError,
+    ProgramFileError,
+    RunError,
+    SignatureError,
+)
+from engine.home import ENVIRONMENT_VARIABLE, data_home
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+USERS = 2
+OURS = 1
+INTERRUPTED = 130
+
+_USERS_ERRORS = (
+    ConfigurationError,
+    DatasetError,
+    NotFoundError,
+    PipelineError,
+    ProgramFileError,
+    RunError,
+    SignatureError,
+)
+
+
+def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Make a command end with one message and an exit code, whatever goes wrong in it."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except EngineError as error:
+            _say(str(error))
+            raise typer.Exit(USERS if isinstance(error, _USERS_ERRORS) else OURS) from None
+        except KeyboardInterrupt:
+            _say("Interrupted.")
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            # The reader of our output has gone (`| head`).
+            sys.stderr.close()
+            raise typer.Exit(OURS) from None
+        except typer.Exit:
+            raise
+        except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback on the terminal
+            where = _log(error)
+            _say(f"Something inside Tuneboard went wrong: {type(error).__name__}: {error}. {where}")
+            raise typer.Exit(OURS) from None
+
+    return run
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(message.rstrip() + "\n")
+
+
+def _log(error: Exception) -> str:
+    path = data_home() / "logs" / "cli.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as log:
+            log.write("".join(traceback.format_exception(error)))
+    except OSError:
+        logging.getLogger(__name__).debug("The log could not be written.", exc_info=True)
+        return "Please report it."
+    return f"The details are in {path}."
+
 
 app = typer.Typer(
     name="tuneboard",
@@ -133,10 +211,11 @@ def evaluate(  # noqa: PLR0913 - one parameter for each option of the command
 ) -> None:
     """Score an exported program on the rows of a file."""
     _use(home)
-    from engine.cli.programs import Scoring, evaluate_file
+    from engine.cli.programs import evaluate_file
+    from engine.lm.choice import ModelChoice
 
-    scoring = Scoring(metric, tuple(option or ()), tuple(field or ()), model, base_url)
-    raise typer.Exit(evaluate_file(program, data, scoring, output))
+    another = ModelChoice(name=model, base_url=base_url) if model else None
+    raise typer.Exit(evaluate_file(program, data, metric, option or (), field or (), another, output))
 
 
 @app.command()
@@ -190,11 +269,16 @@ def serve(  # noqa: PLR0913 - one parameter for each option of the command
 ) -> None:
     """Serve an exported program over HTTP (docs, streaming, MCP), or over MCP on standard streams."""
     _use(home)
-    from engine.cli.serve import Serving, serve_program
-    from engine.serve.server import TOKEN_ENV, Address
+    from engine.cli.serve import TOKEN_ENV, Address, serve_program
 
-    address = Address(host, port, max_bytes, token_env or TOKEN_ENV)
-    raise typer.Exit(serve_program(Serving(program, model, base_url, tuple(key_env or ()), stdio), address))
+    serve_program(
+        program,
+        Address(host, port, max_bytes, token_env or TOKEN_ENV),
+        model=model,
+        base_url=base_url,
+        key_envs=tuple(key_env or ()),
+        stdio=stdio,
+    )
 
 
 @app.command()

@@ -27,7 +27,7 @@ PACKAGES = ("streamlit", "plotly", "pandas", "pyarrow", "openpyxl", "aiohttp", "
 
 def examine() -> int:
     """Print the findings; return 0, or 1 where something that is needed is missing."""
-    findings = [*_python(), *_packages(), *_home(), *_cache(), *_keys()]
+    findings = [*_packages(), *_home(), *_cache(), *_keys()]
     table = Table(show_edge=False, pad_edge=False, show_header=False)
     looks = {"ok": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "bad": "[red]missing[/red]"}
     for mark, what, words in findings:
@@ -36,12 +36,9 @@ def examine() -> int:
     return 1 if any(mark == "bad" for mark, _, _ in findings) else 0
 
 
-def _python() -> Iterator[Finding]:
+def _packages() -> Iterator[Finding]:
     good = sys.version_info >= (3, 11)
     yield ("ok" if good else "bad"), "Python", f"{platform.python_version()} on {platform.system()}"
-
-
-def _packages() -> Iterator[Finding]:
     for name in PACKAGES:
         if importlib.util.find_spec(name) is None:
             yield "bad", name, "not installed: pip install tuneboard"
@@ -52,7 +49,6 @@ def _packages() -> Iterator[Finding]:
 def _home() -> Iterator[Finding]:
     home = data_home()
     try:
-        home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=home):
             pass
         with Store.open(home) as store:

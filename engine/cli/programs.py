@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from engine.cli.failures import OURS
 from engine.dataset import Dataset, guess_mapping, read_dataset
 from engine.errors import ConfigurationError, DatasetError, UnknownNameError
 from engine.evaluate import Evaluate
@@ -25,25 +22,24 @@ from engine.runs.spec import ModelChoice, Named, make_metric
 from engine.store.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Scoring:
-    """How to score: the metric, its options and field columns as NAME=VALUE texts, and another model."""
+def evaluate_file(
+    program: Path,
+    data: Path,
+    metric_name: str,
+    options: Sequence[str],
+    columns: Sequence[str],
+    model: ModelChoice | None,
+    output: Path | None,
+) -> int:
+    """Score a program on a file's rows, print the result, and return the exit code (1: no row worked).
 
-    metric: str
-    options: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
-    model: str | None = None
-    base_url: str | None = None
-
-
-def evaluate_file(program: Path, data: Path, scoring: Scoring, output: Path | None) -> int:
-    """Score a program on a file's rows, print the result, and return the exit code (1: no row worked)."""
+    `options` of the metric are NAME=VALUE texts, `columns` FIELD=COLUMN; `model` is another one than the program's own.
+    """
     content = read_program(program)
-    chosen = ModelChoice(name=scoring.model, base_url=scoring.base_url) if scoring.model else None
-    named = Named(name=scoring.metric, options=_options(scoring.options))
-    metric = make_metric(named, chosen or content.model or ModelChoice())
+    named = Named(name=metric_name, options=dict(_pair(text, "--option") for text in options))
+    metric = make_metric(named, model or content.model or ModelChoice())
     dataset = read_dataset(_bytes(data), data.name)
-    usable = usable_examples(content.pipeline, dataset, _mapping(content, dataset, scoring.columns))
+    usable = usable_examples(content.pipeline, dataset, _mapping(content, dataset, columns))
     console = Console()
     for problem in usable.problems[:5]:
         console.print(f"Row {problem.row} is left out: {problem.message}", highlight=False, markup=False)
@@ -51,7 +47,7 @@ def evaluate_file(program: Path, data: Path, scoring: Scoring, output: Path | No
         console.print(f"... and {len(usable.problems) - 5} more rows.", highlight=False)
     if not usable.examples:
         raise DatasetError(f"No row of {data.name!r} can be used. Fix the rows named above.")
-    lm = make_lm(chosen) if chosen else None
+    lm = make_lm(model) if model else None
     rows = list(usable.examples)
     result = Evaluate(devset=list(usable.examples.values()), metric=metric)(content.build(lm=lm))
     outcomes: Sequence[Outcome] = result.outcomes
@@ -67,7 +63,7 @@ def evaluate_file(program: Path, data: Path, scoring: Scoring, output: Path | No
     if output is not None:
         _write(output, content, [dataset.row_number(row) for row in rows], outcomes)
         console.print(f"Answers: {output}", highlight=False, markup=False, soft_wrap=True)
-    return OURS if len(failed) == len(outcomes) else 0
+    return 1 if len(failed) == len(outcomes) else 0
 
 
 def export_program(run_id: str, form: str, output: Path | None, candidate: str | None) -> None:
@@ -121,11 +117,6 @@ def _around(home: Path, store: Store, run_id: str, form: str) -> Path:
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror or error}.") from error
     return path
-
-
-def _options(texts: Sequence[str]) -> dict[str, Any]:
-    """Return NAME=VALUE texts as options; pydantic turns the texts into numbers and yes or no."""
-    return dict(_pair(text, "--option") for text in texts)
 
 
 def _mapping(content: ProgramFile, dataset: Dataset, columns: Sequence[str]) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import importlib.util
 import os
 import signal
@@ -22,56 +24,93 @@ from engine.errors import ConfigurationError, EngineError
 from engine.export.container import own_key_variables
 from engine.export.program import ProgramFile, read_program
 from engine.home import ENVIRONMENT_VARIABLE, READ_ONLY_VARIABLE, data_home
-from engine.serve.contract import contract_of
-from engine.serve.server import Address, serve_http, serve_stdio
+from engine.serve.contract import Contract, contract_of
 from engine.store.store import Store
+
+TOKEN_ENV = "TUNEBOARD_SERVE_TOKEN"  # noqa: S105 - the variable's name, not a token
+"""The environment variable that holds the bearer token callers must send."""
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
-    """A program to serve: its file, another model than its own, MCP on standard streams.
+class Address:
+    """Address of a service, and how much a request may hold. `token_env` names the token's variable."""
 
-    `key_envs`: the variables with keys that may go to the addresses which the file, or `base_url`, names.
+    host: str = "127.0.0.1"
+    port: int = 8600
+    max_bytes: int = 1_000_000
+    token_env: str = TOKEN_ENV
+
+    @property
+    def token(self) -> str | None:
+        """The token callers must send, if one is set."""
+        return os.environ.get(self.token_env) or None
+
+    @property
+    def url(self) -> str:
+        """The address as callers write it."""
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+
+def serve_program(
+    program: Path,
+    address: Address,
+    *,
+    model: str | None = None,
+    base_url: str | None = None,
+    key_envs: tuple[str, ...] = (),
+    stdio: bool = False,
+) -> None:
+    """Serve a program's file until it is interrupted, over HTTP or, with `stdio`, as an MCP server on standard streams.
+
+    `model` is another model than its own; `key_envs` are the variables with keys that may go to the addresses which the
+    file, or `base_url`, names. Raises ProgramFileError, ConfigurationError.
     """
-
-    program: Path
-    model: str | None = None
-    base_url: str | None = None
-    key_envs: tuple[str, ...] = ()
-    stdio: bool = False
-
-
-def serve_program(serving: Serving, address: Address) -> int:
-    """Serve until it is interrupted; return the exit code. Raises ProgramFileError, ConfigurationError."""
-    file = read_program(serving.program)
+    file = read_program(program)
     lm = None
-    if serving.model is not None:
+    if model is not None:
         from engine.lm.client import LM
 
-        lm = LM(serving.model, api_base=serving.base_url, key_env=next(iter(serving.key_envs), None))
+        lm = LM(model, api_base=base_url, key_env=next(iter(key_envs), None))
     else:
-        _check_named(file, serving.key_envs)
-    contract = contract_of(file, file.build(lm=lm, key_envs=serving.key_envs))
-    if serving.stdio:
-        serve_stdio(contract)
-        return 0
-    guarded = f", with the token in {address.token_env}" if address.token else ""
+        _check_named(file, key_envs)
+    contract = contract_of(file, file.build(lm=lm, key_envs=key_envs))
+    if stdio:
+        from engine.serve.app import serve_stdio
 
-    def started() -> None:
-        console = Console()
-        console.print(
-            f"{contract.title} is at {address.url}/docs{guarded} (Ctrl-C ends it).",
-            soft_wrap=True,
-            highlight=False,
-            markup=False,
+        asyncio.run(serve_stdio(contract))
+    else:
+        with contextlib.suppress(KeyboardInterrupt):
+            _serve_http(contract, address)
+
+
+def _serve_http(contract: Contract, address: Address) -> None:
+    """Serve over HTTP; say where, once the port is bound and requests wait there.
+
+    Raises ConfigurationError when the port is taken, or when others could reach it and no token is set.
+    """
+    import uvicorn
+
+    from engine.serve.app import LOCAL_HOSTS, make_app
+
+    local = address.host in (HOST, "localhost", "::1")
+    if not local and address.token is None:
+        raise ConfigurationError(
+            f"Others can reach {address.host}, so the service needs a token: set {address.token_env} to a secret text."
         )
-        console.file.flush()
-
+    hosts = LOCAL_HOSTS if local else None
+    app = make_app(contract, token=address.token, max_bytes=address.max_bytes, hosts=hosts)
     try:
-        serve_http(contract, address, started)
-    except KeyboardInterrupt:
-        return 0
-    return 0
+        listening = _bound(address.host, address.port)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Port {address.port} on {address.host} cannot be used: {error.strerror or error}. Choose another with --port."
+        ) from error
+    with listening:
+        listening.listen()
+        guarded = f", with the token in {address.token_env}" if address.token else ""
+        _print(f"{contract.title} is at {address.url}/docs{guarded} (Ctrl-C ends it).", markup=False)
+        config = uvicorn.Config(app, log_level="warning", limit_concurrency=1000, timeout_keep_alive=30)
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 def _check_named(file: ProgramFile, key_envs: tuple[str, ...]) -> None:
@@ -83,6 +122,27 @@ def _check_named(file: ProgramFile, key_envs: tuple[str, ...]) -> None:
                 + (f"Its models name {', '.join(named)}." if named else "None of them needs --key-env.")
             )
 
+
+def _print(text: str, *, markup: bool = True) -> None:
+    console = Console()
+    console.print(text, soft_wrap=True, highlight=False, markup=markup)
+    console.file.flush()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """Return a socket bound to a port. Raises OSError where it is taken."""
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    if os.name == "posix":
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host, port))
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+# The dashboard
 
 HOST = "127.0.0.1"
 FIRST_PORT = 8501
@@ -100,7 +160,9 @@ def serve_dashboard(port: int | None, *, browser: bool = True, read_only: bool =
     if importlib.util.find_spec("dashboard") is None or importlib.util.find_spec("streamlit") is None:
         raise ConfigurationError("The dashboard is not installed. Run: pip install tuneboard")
     Store.open().close()  # a folder that cannot be used is reported here, not on a page
-    chosen = _checked(port) if port is not None else free_port()
+    if port is not None and not _is_free(port):
+        raise ConfigurationError(f"The port {port} is taken by another program. Choose another with --port.")
+    chosen = port or free_port()
     url = f"http://{HOST}:{chosen}"
     interrupted = _interrupted()
     process = subprocess.Popen(  # noqa: S603 - our own module, a number
@@ -115,15 +177,10 @@ def serve_dashboard(port: int | None, *, browser: bool = True, read_only: bool =
         # In its own session: Ctrl-C comes here alone, and this process ends the server in good order.
         start_new_session=True,
     )
-    console = Console()
     try:
         if not _answers(url, process, interrupted):
             return 0 if interrupted() else process.returncode or 1
-        console.print(
-            f"Tuneboard is at [link={url}]{url}[/link] (Ctrl-C ends it; runs in progress go on).",
-            soft_wrap=True,
-        )
-        console.file.flush()
+        _print(f"Tuneboard is at [link={url}]{url}[/link] (Ctrl-C ends it; runs in progress go on).")
         if browser:
             webbrowser.open(url)
         while process.poll() is None and not interrupted():
@@ -143,20 +200,11 @@ def free_port(first: int = FIRST_PORT) -> int:
     )
 
 
-def _checked(port: int) -> int:
-    if not _is_free(port):
-        raise ConfigurationError(f"The port {port} is taken by another program. Choose another with --port.")
-    return port
-
-
 def _is_free(port: int) -> bool:
-    with socket.socket() as tried:
-        if os.name == "posix":
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            tried.bind((HOST, port))
-        except OSError:
-            return False
+    try:
+        _bound(HOST, port).close()
+    except OSError:
+        return False
     return True
 
 

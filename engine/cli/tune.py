@@ -8,12 +8,12 @@ import threading
 from pathlib import Path
 from types import TracebackType
 
+import typer
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from engine.cli.failures import OURS, say
 from engine.dataset import read_dataset
 from engine.errors import DatasetError, NotFoundError, RunError, StoreError
 from engine.home import data_home
@@ -73,8 +73,8 @@ def carry_out(run_id: str, console: Console) -> int:
     with Store.open(read_only=True) as store:
         run = store.runs.get(run_id)
     if run.state == "failed":
-        say(run.message)
-        return code or OURS
+        typer.echo(run.message.rstrip(), err=True)
+        return code or 1
     report(run, console)
     return code
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from functools import cache
@@ -19,6 +20,10 @@ import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
+from mcp import types
+from mcp.server.lowlevel import Server
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
@@ -58,7 +63,9 @@ def make_app(
     `token`: what callers must send as a bearer token (None: nothing). `hosts`: the host names it answers to
     (None: any).
     """
-    sessions = _mcp_sessions(contract, seconds)
+    sessions = StreamableHTTPSessionManager(
+        app=mcp_server(contract, seconds), json_response=True, stateless=True
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -132,9 +139,15 @@ def _add_pages(app: FastAPI, contract: Contract) -> None:
 
 async def _events(contract: Contract, values: dict[str, object], seconds: float) -> AsyncIterator[bytes]:
     """Yield server-sent events: a chunk of a field each, then the whole answer, or the error, then [DONE]."""
+    listeners = [
+        StreamListener(field, predict=step, predict_name=path)
+        for path, step in contract.program.named_predictors()
+        for field in step.signature.output_fields
+        if field in contract.outputs
+    ]
     try:
         async with asyncio.timeout(seconds):
-            async for item in _streamed(contract)(**values):
+            async for item in streamify(contract.program, stream_listeners=listeners)(**values):
                 if isinstance(item, StreamResponse):
                     event = {
                         "field": item.signature_field_name,
@@ -146,24 +159,10 @@ async def _events(contract: Contract, values: dict[str, object], seconds: float)
                     event = {"status": item.message}
                 else:
                     event = {"answer": contract.answered(item)}
-                yield _event(event)
+                yield b"data: " + orjson.dumps(event) + b"\n\n"
     except Exception as error:  # noqa: BLE001 - the status is sent already: the error goes where the answer would
-        yield _event({"error": failure_message(error)})
+        yield b"data: " + orjson.dumps({"error": failure_message(error)}) + b"\n\n"
     yield b"data: [DONE]\n\n"
-
-
-def _streamed(contract: Contract) -> Any:
-    listeners = [
-        StreamListener(field, predict=step, predict_name=path)
-        for path, step in contract.program.named_predictors()
-        for field in step.signature.output_fields
-        if field in contract.outputs
-    ]
-    return streamify(contract.program, stream_listeners=listeners)
-
-
-def _event(value: dict[str, object]) -> bytes:
-    return b"data: " + orjson.dumps(value) + b"\n\n"
 
 
 def _add_failures(app: FastAPI, inputs: Collection[str]) -> None:
@@ -172,13 +171,9 @@ def _add_failures(app: FastAPI, inputs: Collection[str]) -> None:
 
     async def failed(_request: Request, error: Any) -> JSONResponse:
         status = 503 if isinstance(error, ConfigurationError) else 502
-        return JSONResponse(
-            {"error": failure_message(error), "kind": type(error).__name__},
-            status,
-            headers={"Retry-After": str(round(error.retry_after))}
-            if isinstance(error, LMError) and error.retry_after
-            else None,
-        )
+        wait = error.retry_after if isinstance(error, LMError) else None
+        headers = {"Retry-After": str(round(wait))} if wait else None
+        return JSONResponse({"error": failure_message(error), "kind": type(error).__name__}, status, headers)
 
     async def too_slow(_request: Request, _error: object) -> JSONResponse:
         return JSONResponse({"error": TOO_SLOW}, 504)
@@ -192,14 +187,6 @@ def _add_failures(app: FastAPI, inputs: Collection[str]) -> None:
     app.add_exception_handler(RequestValidationError, wrong_question)
     app.add_exception_handler(EngineError, failed)
     app.add_exception_handler(TimeoutError, too_slow)
-
-
-def _mcp_sessions(contract: Contract, seconds: float) -> Any:
-    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-
-    from engine.serve.mcp import mcp_server
-
-    return StreamableHTTPSessionManager(app=mcp_server(contract, seconds), json_response=True, stateless=True)
 
 
 class _Sessions:
@@ -269,14 +256,16 @@ class Guard:
             return
         headers = {name.lower(): value for name, value in scope["headers"]}
         if self._hosts is not None and _host(headers) not in self._hosts:
-            await _refuse(send, 403, "This service answers on this machine's own address only.")
+            await _refusal(403, "This service answers on this machine's own address only.")(
+                scope, receive, send
+            )
             return
         if scope["path"] not in OPEN_PATHS and not self._allowed(headers):
-            await _refuse(send, 401, "Send the service's token: Authorization: Bearer ...")
+            await _refusal(401, "Send the service's token: Authorization: Bearer ...")(scope, receive, send)
             return
         body = await self._body(headers, receive)
         if body is None:
-            await _refuse(send, 413, f"The request is over {self._max_bytes:,} bytes.")
+            await _refusal(413, f"The request is over {self._max_bytes:,} bytes.")(scope, receive, send)
             return
         await self._app(scope, _replay(body, receive), send)
 
@@ -324,12 +313,66 @@ def _host(headers: Mapping[bytes, bytes]) -> str:
     return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
 
 
-async def _refuse(send: Send, status: int, message: str) -> None:
-    body = orjson.dumps({"error": message})
-    fields = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if status == 401:
-        fields.append((b"www-authenticate", b"Bearer"))
-    if status == 413:
-        fields.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": status, "headers": fields})
-    await send({"type": "http.response.body", "body": body})
+def _refusal(status: int, message: str) -> JSONResponse:
+    headers = {401: {"www-authenticate": "Bearer"}, 413: {"connection": "close"}}
+    return JSONResponse({"error": message}, status, headers.get(status))
+
+
+# The program as an MCP tool (Model Context Protocol), so that an agent can call it
+
+
+def tool_name(title: str) -> str:
+    """Return a tool's name for a title: letters, digits and _ only, at most 60.
+
+    >>> tool_name("Support routing: MIPROv2")
+    'support_routing_miprov2'
+    """
+    return re.sub(r"\W+", "_", title.lower(), flags=re.ASCII).strip("_")[:60] or "program"
+
+
+def mcp_server(contract: Contract, seconds: float | None = None) -> Server[Any]:
+    """Return a server with one tool: the program, with its fields as arguments and its answer as structured content.
+
+    An answer may take `seconds` (None: any time).
+    """
+    name = tool_name(contract.title)
+    tool = types.Tool(
+        name=name,
+        title=contract.title,
+        description=contract.description,
+        input_schema=contract.question.model_json_schema(),
+    )
+
+    async def list_tools(_context: object, _params: object) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=[tool])
+
+    async def call_tool(_context: object, params: types.CallToolRequestParams) -> types.CallToolResult:
+        if params.name != name:
+            return _failed(f"There is no tool {params.name!r}. There is one: {name}.")
+        try:
+            question = contract.question.model_validate(params.arguments or {})
+            work = contract.program.acall(**contract.values(question))
+            prediction = await asyncio.wait_for(work, seconds)
+        except ValidationError as error:
+            first = error.errors()[0]
+            return _failed(f"The argument {'.'.join(map(str, first['loc']))!r} is wrong: {first['msg']}.")
+        except Exception as error:  # noqa: BLE001 - whatever a program raises is one failed answer
+            return _failed(failure_message(error))
+        answer = contract.answered(prediction)
+        text = types.TextContent(type="text", text=orjson.dumps(answer).decode())
+        return types.CallToolResult(content=[text], structured_content=answer)
+
+    return Server("tuneboard", on_list_tools=list_tools, on_call_tool=call_tool)
+
+
+async def serve_stdio(contract: Contract) -> None:
+    """Serve on standard input and output until they close: for an agent that starts the service itself."""
+    from mcp.server.stdio import stdio_server
+
+    server = mcp_server(contract)
+    async with stdio_server() as (reader, writer):
+        await server.run(reader, writer, server.create_initialization_options())
+
+
+def _failed(message: str) -> types.CallToolResult:
+    return types.CallToolResult(content=[types.TextContent(type="text", text=message)], is_error=True)

@@ -281,14 +281,11 @@ def short_answer(question: str, sentence: str) -> str | None:
 
 
 def next_query(question: str, found: Sequence[Found]) -> str:
-    """Return what to look up next: the names in the best passage that the question lacks, and what it asks of them."""
-    if not found:
-        return question
-    title = _title(found[0].passage)
-    known = content_words(question) | title
-    names = [m[0] for m in re.finditer(_NAME, _body(found[0].passage)) if not content_words(m[0]) <= known]
-    rest = [w for w in re.findall(r"[\w'-]+", question) if not content_words(w) <= title]
-    return " ".join([*dict.fromkeys(names[:3]), *rest]) if names else question
+    """Return what to look up next: the question, and the names in the best passage that it lacks."""
+    known = content_words(question)
+    names = [m[0] for one in found[:1] for m in re.finditer(_NAME, _body(one.passage))]
+    new = dict.fromkeys(name for name in names if not content_words(name) <= known)
+    return " ".join([*list(new)[:3], question])
 
 
 def _question_word(question: str) -> str:

@@ -39,13 +39,6 @@ class Answer(NamedTuple):
     why: str
 
 
-class Sampling(NamedTuple):
-    """Noise added to scores (0: none), from a seeded generator."""
-
-    noise: float
-    random: random.Random
-
-
 @dataclass(frozen=True, slots=True)
 class Rule:
     """Evidence for one label.
@@ -74,7 +67,7 @@ class Rule:
         return fit * self.weight * (0.05 if any(p <= present for p in self.exceptions) else 1)
 
 
-def choose(field: Field, prompt: Prompt, choices: tuple[str, ...], sampling: Sampling) -> Answer:
+def choose(field: Field, prompt: Prompt, choices: tuple[str, ...]) -> Answer:
     """Return the choice that rules, demos and names together favour."""
     rules = rules_for(field, prompt, choices)
     examples, weight = _examples(prompt.demos, field.name, choices)
@@ -85,7 +78,7 @@ def choose(field: Field, prompt: Prompt, choices: tuple[str, ...], sampling: Sam
     for label in choices:
         words = stems(label.replace("_", " "))
         scores[label] += weight * sum(w in present for w in words) / max(len(words), 1)
-        scores[label] += sampling.random.gauss(0, sampling.noise) if sampling.noise else 0.0
+        scores[label] += prompt.noise()
     top = max(scores.values())
     # Of equals, one that depends on the text alone: the same on every machine.
     picked = random.Random(prompt.text + field.name).choice([c for c in choices if scores[c] >= top - 1e-9])
@@ -96,13 +89,10 @@ def choose(field: Field, prompt: Prompt, choices: tuple[str, ...], sampling: Sam
 def _examples(
     demos: tuple[Demo, ...], name: str, choices: tuple[str, ...]
 ) -> tuple[tuple[tuple[str, str], ...], float]:
-    """Return demos as (text, label), and what it counts that a text has a label's own name: most where theirs do."""
+    """Return demos as (text, label), and what it counts that a text has a label's own name."""
     spelled = {c.casefold(): c for c in choices}
     known = [(demo, spelled.get(v.strip(" '\"\n").casefold())) for demo, v in shown(demos, name)]
     examples = tuple((question_of(demo.inputs), label) for demo, label in known if label is not None)
-    said = sum(set(stems(v.replace("_", " "))) <= set(stems(demo.text)) for demo, v in known if v is not None)
-    if len(examples) >= 2 and said >= 0.8 * len(examples):
-        return examples, NAMED_AS_SHOWN
     return examples, NAMED if examples else NAMED_ALONE
 
 
@@ -247,8 +237,8 @@ def _plain(text: str) -> str:
 
 
 # What counts next to a rule that fits (1.0): the demos' votes, being the value for everything else, and a label's
-# own name in the text (without demos, with some, with some that have their label in their text).
-EXAMPLES, DEFAULT, NAMED_ALONE, NAMED, NAMED_AS_SHOWN = 0.2, 0.3, 0.4, 0.3, 1.0
+# own name in the text (without demos, with some).
+EXAMPLES, DEFAULT, NAMED_ALONE, NAMED = 0.2, 0.3, 0.4, 0.3
 _QUOTE = re.compile(r"(?<!\w)['\"\u201c]([^'\"\u201c\u201d\n]{1,40})['\"\u201d](?!\w)")
 _CLAUSE = re.compile(
     r"([^\w'\"\u201d]+(?:unless|except(?: when| if| for| that)?|but not|apart from|other than|otherwise|then)\b"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -58,11 +58,12 @@ class Task(NamedTuple):
 
 
 class Prompt(NamedTuple):
-    """Everything that the messages of a request hold."""
+    """Everything that the messages of a request hold, and the noise that is added to scores."""
 
     task: Task
     demos: tuple[Demo, ...]
     inputs: Values
+    noise: Callable[[], float] = float
 
     @property
     def text(self) -> str:

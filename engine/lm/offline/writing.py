@@ -11,22 +11,15 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from engine.lm.offline.copying import word_weights
 from engine.lm.offline.labels import SIGNS, sign_between
-from engine.lm.offline.reading import Prompt, Values, as_text, json_value
+from engine.lm.offline.reading import Demo, Prompt, Values, as_text, json_value
 from engine.lm.offline.text import COMMON, numbers_in, sentences, stem, stems, tokens
 
 Evidence = dict[tuple[str, str], Counter[str]]
 """(output field, value) -> words with their weight."""
-
-
-class Row(NamedTuple):
-    """One solved example."""
-
-    inputs: Values
-    outputs: Values
 
 
 def wants_writing(prompt: Prompt) -> bool:
@@ -41,17 +34,13 @@ def write_fields(prompt: Prompt, rng: random.Random | None) -> dict[str, str]:
     """Return the texts asked for. With `rng` they vary; without, they are always the same."""
     material = [value for name, value in prompt.inputs if "current" not in name]
     rows = [row for value in material for row in find_rows(value)]
-    words_each, purity, lead, default = 6, 0.6, LEADS[0], True
+    words_each, purity, lead = 6, 0.6, LEADS[0]
     if rng:
         words_each, purity = rng.randint(4, 9), rng.choice((0.6, 0.67, 0.75))
-        lead, default = rng.choice(LEADS), rng.random() < 0.7
+        lead = rng.choice(LEADS)
         rows = rng.sample(rows, k=int(len(rows) * rng.uniform(0.85, 1.0))) if len(rows) > 8 else rows
     evidence = merged(observe(rows, purity), _read_back("\n".join(material)))
-    written = (
-        rule_sentences(evidence, words_each)
-        + form_sentences(rows)
-        + (_default_sentence(rows) if default else [])
-    )
+    written = rule_sentences(evidence, words_each) + form_sentences(rows)
     values: dict[str, str] = {}
     for f in prompt.task.outputs:
         values[f.name] = " ".join(written) or NOTHING
@@ -76,7 +65,7 @@ def _kept_lines(prompt: Prompt) -> list[str]:
 
 
 @lru_cache(maxsize=128)
-def find_rows(text: str) -> tuple[Row, ...]:
+def find_rows(text: str) -> tuple[Demo, ...]:
     """Return the examples in a text: JSON rows (flat, or with "inputs" and "outputs"), or blocks of "field: value".
 
     In a flat row the last field is the output.
@@ -91,9 +80,9 @@ def find_rows(text: str) -> tuple[Row, ...]:
     for record in _json_records(text) or _line_records(text):
         given, wanted = record.get("inputs"), record.get("outputs")
         if isinstance(given, Mapping) and isinstance(wanted, Mapping):
-            rows.append(Row(_values(given), _corrected(_values(wanted), str(record.get("feedback", "")))))
+            rows.append(Demo(_values(given), _corrected(_values(wanted), str(record.get("feedback", "")))))
         elif len(flat := _values(record)) > 1:
-            rows.append(Row(flat[:-1], flat[-1:]))
+            rows.append(Demo(flat[:-1], flat[-1:]))
     return tuple(rows)
 
 
@@ -132,7 +121,7 @@ def _line_records(text: str) -> list[dict[str, Any]]:
 # What tells labels apart
 
 
-def observe(rows: Sequence[Row], purity: float) -> Evidence:
+def observe(rows: Sequence[Demo], purity: float) -> Evidence:
     """Return for each output and value the words that give it away, by count over what chance would give.
 
     A word counts for a value if it is in at least two of its rows and at least the share `purity` of the rows
@@ -162,7 +151,7 @@ def observe(rows: Sequence[Row], purity: float) -> Evidence:
     return evidence
 
 
-def _label(row: Row, name: str) -> str:
+def _label(row: Demo, name: str) -> str:
     value = dict(row.outputs).get(name, "").strip()
     numbers = numbers_in("\n".join(v for _, v in row.inputs))
     if re.fullmatch(r"-?\d+(?:\.\d+)?", value) and len(numbers) > 1:
@@ -171,7 +160,7 @@ def _label(row: Row, name: str) -> str:
     return value
 
 
-def _telling_words(row: Row) -> dict[str, str]:
+def _telling_words(row: Demo) -> dict[str, str]:
     """Return a row's telling words by their stems."""
     words = {stem(word): word for _, text in row.inputs for word in tokens(text)}
     return {
@@ -189,20 +178,11 @@ def _read_back(text: str) -> Evidence:
 
 
 def merged(*parts: Evidence) -> Evidence:
-    """Add evidence up; a word that speaks for two values of a field stays with the one it clearly favours."""
+    """Put evidence together; a word keeps its largest weight."""
     total: Evidence = {}
-    holders: dict[tuple[str, str], Counter[str]] = {}
-    for (name, value), words in ((key, words) for part in parts for key, words in part.items()):
-        for word, weight in words.items():
-            holders.setdefault((name, stem(word)), Counter())[value] += weight
-            total.setdefault((name, value), Counter())
-    for (name, value), words in total.items():
-        for part in parts:
-            for word in part.get((name, value), ()):
-                first, *others = holders[name, stem(word)].most_common(2)
-                known = any(stem(w) == stem(word) for w in words)
-                if first[0] == value and not known and (not others or first[1] >= 2 * others[0][1]):
-                    words[word] = first[1]
+    for part in parts:
+        for key, words in part.items():
+            total[key] = total.get(key, Counter()) | words
     return total
 
 
@@ -226,10 +206,10 @@ def rule_sentences(evidence: Evidence, words_each: int) -> list[str]:
     ]
 
 
-def form_sentences(rows: Sequence[Row]) -> list[str]:
+def form_sentences(rows: Sequence[Demo]) -> list[str]:
     """Return sentences on each free-text output: how short it is and what is said for nothing, or which sentence it is.
 
-    >>> rows = [Row((("question", f"{n}?"),), (("answer", f"{n} days"),)) for n in range(8)]
+    >>> rows = [Demo((("question", f"{n}?"),), (("answer", f"{n} days"),)) for n in range(8)]
     >>> form_sentences(rows)
     ['The answer is short: 2 words or fewer, copied from the passages.']
     """
@@ -271,18 +251,9 @@ def _listed(words: Sequence[str]) -> str:
     return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def _default_sentence(rows: Sequence[Row]) -> list[str]:
-    sizes = Counter(row.outputs[0] for row in rows if len(row.outputs) == 1)
-    if not sizes or len(sizes) > 0.7 * len(rows):
-        return []
-    (name, value), _ = sizes.most_common(1)[0]
-    return [DEFAULT.format(field=name.replace("_", " "), value=value)]
-
-
 FEW, MANY = 8, 0.7
 """Rows, and the share of different values among theirs, from which on an output is taken to be free text."""
 RULE = "The {field} is {value} when the text mentions {words}."
-DEFAULT = "In doubt, the {field} is {value}."
 SHORT = "The {field} is short: {count}, copied from the passages."
 ABSENT = "If no passage says it, the {field} is '{value}'."
 COPIED = "The {field} is the sentence of the input with {words}."
