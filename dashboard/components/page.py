@@ -53,6 +53,11 @@ class Current(NamedTuple):
         """The project's id."""
         return self.project.id
 
+    @property
+    def outputs(self) -> list[str]:
+        """The names of the task's answers."""
+        return [f.name for f in self.draft.pipeline.outputs] if self.draft.pipeline else []
+
 
 def current() -> Current | None:
     """Return the page's project and write it into the address; None when there is no project at all."""

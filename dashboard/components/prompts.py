@@ -10,7 +10,11 @@ import streamlit as st
 from dashboard.components.layout import in_row, plain_code
 from dashboard.views.prompts import text_of
 from dashboard.views.text import escape_markdown
-from engine.text import Difference, Segment, counted, difference
+from engine.runs.playground import ModelCall
+from engine.text import Difference, Segment, counted, difference, price, short
+
+TALL = 520
+"""Pixels of a box of messages, which scrolls."""
 
 
 def messages_view(
@@ -43,6 +47,27 @@ def answer_head(name: str, key: str, score: float | None, error: str | None) -> 
             st.badge(f"{100 * score:.0f} %", color="orange", icon=":material/percent:")
     if error:
         st.text(error)
+
+
+def took(seconds: float, cost: float | None, tokens: int, calls: str, *, cached: bool = False) -> None:
+    """Show what an answer took: time and price, or that the cache gave it all, then tokens and calls."""
+    time = f"{1000 * seconds:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+    paid = "answered from the cache, free" if cached else f"{time} · {escape_markdown(price(cost))}"
+    st.caption(
+        f":material/schedule: {paid} · {short(tokens)} tokens · {calls}",
+        help="Time on the clock, tokens read and written, and the price by the list.",
+    )
+
+
+def calls_view(calls: Sequence[ModelCall]) -> None:
+    """Show calls one after the other: what was sent, what came back, whether the cache answered."""
+    for number, call in enumerate(calls, 1):
+        tokens = f"{short(call.input_tokens)} tokens in, {short(call.output_tokens)} out"
+        source = " · from the cache" if call.cached else ""
+        st.markdown(f"**Call {number} of {len(calls)}** · {tokens}{source}")
+        messages_view(call.messages)
+        st.caption(":material/reply: What came back" if not call.error else ":material/error: It failed")
+        plain_code(call.answer or call.error or "(nothing)")
 
 
 def prompt_diff(before: str, after: str, *, split: bool = True) -> None:

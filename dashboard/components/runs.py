@@ -1,4 +1,4 @@
-"""The run that a page shows, and what several pages show of a run: state, verdict, columns of scores."""
+"""The run that a page shows, and what several pages show of a run: state, verdict."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import datetime
 
 import streamlit as st
 
+from dashboard.components.layout import pick
 from dashboard.state import reading
 from dashboard.state.selection import Selection
 from dashboard.views.text import distinct
@@ -22,6 +23,12 @@ STATES: dict[str, tuple[str, str, str]] = {
     "failed": ("Failed", "red", ":material/error:"),
     "lost": ("Interrupted", "red", ":material/link_off:"),
 }
+STATE_COLOURS = {word: colour for word, colour, _ in STATES.values()}
+
+
+def goes_on(run: RunRow) -> bool:
+    """Return whether a run has not ended, in any way."""
+    return run.state in ("queued", "running", "paused")
 
 
 def state_badge(run: RunRow) -> None:
@@ -34,26 +41,22 @@ def state_badge(run: RunRow) -> None:
     st.badge(word, color=colour, icon=icon)  # type: ignore[arg-type]  # the table above holds only valid colours
 
 
-def current_run() -> str | None:
-    """Return the id of the run to show, or None when there is none."""
+def current_run() -> RunRow | None:
+    """Return the run to show, or None when there is none."""
     selection = Selection.from_params(st.query_params)
     runs = reading.runs(selection.project)
-    if selection.run and any(r.id == selection.run for r in runs):
-        return selection.run
-    return runs[0].id if runs else None
+    return next((r for r in runs if r.id == selection.run), runs[0] if runs else None)
 
 
 def run_picker(run_id: str) -> None:
-    """Let the person look at another run of the project, when there are several."""
+    """Let the user look at another run of the project, when there are several."""
     runs = {r.id: r for r in reading.runs(Selection.from_params(st.query_params).project)}
     if len(runs) < 2:
         return
-    names = distinct({i: _name(r) for i, r in runs.items()})
-    picked = st.selectbox(
+    picked = pick(
         "Run",
-        list(runs),
-        index=list(runs).index(run_id),
-        format_func=lambda i: names[i],
+        distinct({i: _name(r) for i, r in runs.items()}),
+        run_id,
         key=f"run_picker_{run_id}_{runs[run_id].state}",
         label_visibility="collapsed",
         width=420,

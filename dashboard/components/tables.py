@@ -29,8 +29,8 @@ def data_table(
     key: str,
     columns: Mapping[str, Any] | None = None,
     *,
-    most: int = 0,
-    height: int = 0,
+    most: int = 10,
+    height: int = 400,
     **options: Any,
 ) -> Any:
     """Show lines as a table; one of more than `most` lines is `height` pixels high. Returns its selection."""
@@ -38,7 +38,7 @@ def data_table(
         lines,
         key=key,
         hide_index=True,
-        height=height if len(lines) > most and height else "content",
+        height=height if len(lines) > most else "content",
         column_config=columns,
         **options,
     )
@@ -54,6 +54,11 @@ def bar_column(about: str, number_format: str = WHOLE_PERCENT, **options: Any) -
     return st.column_config.ProgressColumn(
         format=number_format, min_value=0, max_value=100, help=about, **options
     )
+
+
+def gain_column(about: str, width: Any = None) -> Any:
+    """Return a column of differences in points."""
+    return st.column_config.NumberColumn(format="%+.1f", width=width, help=about)
 
 
 def label_column(colours: Mapping[str, str], **options: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard.components.layout import callback, card, in_row, link, page_path, page_style
+from dashboard.components.layout import callback, in_row, link, nothing_here, page_path, page_style
 from dashboard.components.page import Current, current, open_page
 from dashboard.state import drafts, reading
 from dashboard.state.selection import read_only
@@ -14,6 +14,8 @@ from dashboard.views.text import distinct, escape_markdown
 from dashboard.views.wizard import SET_UP, Hint, Step, next_hint, next_step, steps
 
 SETTING = "coach_off"
+"""The setting's name in stores that exist."""
+
 NAMES = {
     "task": "Task",
     "examples": "Examples",
@@ -35,7 +37,7 @@ def hint_bar(found: Sequence[Step], here: str, project_id: str) -> None:
     if hint.page == here == "results":
         hint = Hint("try the best prompt on your own input.", "try_it")
     after = next_step(found, here) if any(s.name == here for s in found) else None
-    with in_row("coach"):
+    with in_row("hints"):
         st.markdown(
             f":blue[:material/lightbulb:] **Next:** {escape_markdown(hint.sentence, 200)}", width="content"
         )
@@ -44,7 +46,7 @@ def hint_bar(found: Sequence[Step], here: str, project_id: str) -> None:
             link(hint.page, f"Go to {NAMES[hint.page]}", "arrow_forward", project=project_id)
         st.button(
             "",
-            key="coach_off",
+            key="hints_off",
             icon=":material/close:",
             type="tertiary",
             help="Show no more hints. They can be switched on again on the home page.",
@@ -57,7 +59,7 @@ def hint_switch() -> None:
     if not read_only() and reading.setting(SETTING, False):
         st.button(
             "Show hints again",
-            key="coach_on",
+            key="hints_on",
             icon=":material/lightbulb:",
             type="tertiary",
             on_click=callback(drafts.set_setting, SETTING, False),
@@ -91,7 +93,7 @@ def wizard_header(here: str, words: tuple[str, str] | None = None) -> Current | 
     page_style()
     now = current()
     if now is None:
-        _no_project()
+        no_project()
         return None
     project_switch(now)
     found = steps(now.draft, reading.runs(now.id))
@@ -171,9 +173,8 @@ def _switch(before: str) -> None:
     st.query_params.from_dict({"project": chosen})
 
 
-def _no_project() -> None:
-    with card("no_project", "There is no project yet"):
-        st.caption(
-            "A project holds a task, its examples and its runs. Start one from a sample or from nothing."
-        )
+def no_project() -> None:
+    """Say that there is no project, and where to start one."""
+    what = "A project holds a task, its examples and its runs. Start one from a sample or from nothing."
+    with nothing_here("no_project", "There is no project yet", what):
         link("home", "Go to Home", "home")

@@ -106,9 +106,9 @@ def test_a_row_is_read_to_its_messages_and_feedback_reaches_the_tune_page(page, 
     shoot(page, "results_row")
     page.goto(page.url.replace("/results?", "/tune?"))
     settled(page)
-    expect(page.locator(".st-key-remarks_note")).to_contain_text("Feedback on 1 answer will be used")
+    expect(page.locator(".st-key-feedback_card")).to_contain_text("Feedback on 1 answer will be used")
     page.get_by_text("Read it", exact=True).click()
-    expect(page.locator(".st-key-remarks_list")).to_contain_text("<b>thing</b>")
+    expect(page.locator(".st-key-feedback_list")).to_contain_text("<b>thing</b>")
     expect(page.locator(".st-key-compare_guard")).to_contain_text("will be comparable")
     shoot(page, "tune_feedback")
 

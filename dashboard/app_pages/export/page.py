@@ -13,21 +13,20 @@ from dashboard.app_pages.export.cards import (
     results_card,
     version_list,
 )
-from dashboard.components.layout import card
+from dashboard.components.layout import errors_shown, nothing_here
 from dashboard.components.page import tune_link
 from dashboard.components.runs import current_run, run_picker
 from dashboard.components.wizard import wizard_header
-from dashboard.state import reading
 
 wizard_header("export")
-run_id = current_run()
-run = reading.run(run_id) if run_id else None
+run = current_run()
 path = Path(run.result["export_path"]) if run and run.result and run.result.get("export_path") else None
 if run is None or path is None or not path.exists():
-    with card("no_export", "Nothing to export yet"):
-        st.caption(
-            "When a run ends, its best prompt can be taken away from here: as a program file, or as a script that runs it."
-        )
+    with nothing_here(
+        "no_export",
+        "Nothing to export yet",
+        "When a run ends, its best prompt can be taken away from here: as a program file, or as a script that runs it.",
+    ):
         tune_link()
 else:
     run_picker(run.id)
@@ -36,8 +35,10 @@ else:
         report_card(run)
     with results:
         results_card(run)
-    program_cards(run, path)
+    with errors_shown():
+        program_cards(run, path)
     proof_card(run)
     version_list(run)
-    form_cards(run, path)
+    with errors_shown():
+        form_cards(run, path)
     messages_card(run)

@@ -1,4 +1,4 @@
-"""The options of the chosen metric; a list, a set of weights or code has its own editor."""
+"""The metrics to choose from, and the options of the chosen one; a list, weights or code has its own editor."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from typing import Any
 import streamlit as st
 from pydantic import BaseModel
 
-from dashboard.app_pages.metric.code_editor import code_editor
-from dashboard.app_pages.metric.criteria import criteria_editor, weights_editor
+from dashboard.app_pages.metric.editors import code_editor, criteria_editor, weights_editor
 from dashboard.components.forms import options_form
-from dashboard.components.layout import callback, card, in_row, tile
+from dashboard.components.layout import button, callback, card, in_row, mark, tile
 from dashboard.components.page import Current
 from dashboard.components.tables import worked_table
 from dashboard.state import drafts, reading
 from dashboard.views.glossary import explain
-from dashboard.views.text import escape_markdown
 from engine.errors import UnknownNameError
 from engine.lm.choice import is_offline
 from engine.metrics.base import Metric
@@ -50,20 +48,16 @@ def metric_options(now: Current) -> None:
     try:
         metric = get_metric(chosen.name)
     except UnknownNameError as error:
-        st.caption(f":red[:material/error:] {escape_markdown(str(error))}")
+        st.caption(mark("error", str(error), "red"))
         return
-    outputs = [f.name for f in now.draft.pipeline.outputs] if now.draft.pipeline else []
     model = metric.Options
     own, editor = EDITORS.get(chosen.name, ("", None))
     # With one output there is nothing to choose; a field that the task no longer has must be visible to be fixed.
-    plain_case = len(outputs) < 2 and chosen.options.get("field") in (None, *outputs)
+    plain_case = len(now.outputs) < 2 and chosen.options.get("field") in (None, *now.outputs)
     hidden = {own} | ({"field", "every_output"} if plain_case else set())
     kept = {name: value for name, value in chosen.options.items() if name in hidden}
-    with card(
-        "metric_options",
-        f"Options of “{metric.title}”",
-        explain("metric", "Leave its options as they are if unsure."),
-    ):
+    about = explain("metric", "Leave its options as they are if unsure.")
+    with card("metric_options", f"Options of “{metric.title}”", about):
         if editor is not None:
             editor(now, chosen.options)
         if set(model.model_fields) <= hidden:
@@ -74,7 +68,7 @@ def metric_options(now: Current) -> None:
             model,
             chosen.options,
             key=f"metric_{chosen.name}_{now.id}",
-            choices=_choices(model, chosen, outputs),
+            choices=_choices(model, chosen, now.outputs),
             columns=3,
             hidden=hidden,
         )
@@ -86,20 +80,13 @@ _USUAL = ("ExactMatch", "Contains", "TokenF1", "NumberWithin")
 
 
 def metric_cards(now: Current) -> None:
-    """Show the usual metrics, and the one in use; choosing one is saved at once."""
-    _cards(now, [metric for metric in METRICS if _in_front(now, metric)], "metric_cards")
-
-
-def more_metrics(now: Current) -> None:
-    """Show all other metrics, folded away."""
-    others = [metric for metric in METRICS if not _in_front(now, metric)]
+    """Show the usual metrics and the one in use, and all others folded away; choosing one is saved at once."""
+    chosen = now.draft.metric.name if now.draft.metric else ""
+    first = [metric for metric in METRICS if metric.name in (*_USUAL, chosen)]
+    others = [metric for metric in METRICS if metric not in first]
+    _cards(now, first, "metric_cards")
     with st.expander(f"{len(others)} more metrics: spelling, JSON, summaries, judges, your own code"):
         _cards(now, others, "more_metric_cards")
-
-
-def _in_front(now: Current, metric: type[Metric]) -> bool:
-    chosen = now.draft.metric.name if now.draft.metric else ""
-    return metric.name in (*_USUAL, chosen)
 
 
 def _cards(now: Current, metrics: list[type[Metric]], key: str) -> None:
@@ -122,27 +109,27 @@ def advised_metric(now: Current) -> str:
 
 
 def _card(now: Current, metric: type[Metric], chosen: str, advised: str) -> None:
-    mine = metric.name == chosen
+    mine, fits = metric.name == chosen, metric.name == advised
     with tile(f"metric_{metric.name}"):
         with st.container(key=f"metric_body_{metric.name}"):
-            _body(metric, mine=mine, advised=metric.name == advised)
-        st.button(
+            with in_row(f"metric_head_{metric.name}"):
+                st.markdown(f"**{metric.title}**", width="content")
+                if mine:
+                    st.badge("In use", icon=":material/check:", color="green")
+                elif fits:
+                    st.badge("Fits your answers")
+            _description(metric)
+        button(
             "In use" if mine else "Use this",
-            key=f"use_{metric.name}",
-            type="primary" if not chosen and metric.name == advised else "secondary",
-            disabled=mine,
-            help="This metric is in use already." if mine else None,
-            on_click=callback(_use, now.id, metric.name),
+            f"use_{metric.name}",
+            "This metric is in use already." if mine else "",
+            type="primary" if not chosen and fits else "secondary",
+            on_click=callback(drafts.update, now.id, metric=Named(name=metric.name)),
         )
 
 
-def _body(metric: type[Metric], *, mine: bool, advised: bool) -> None:
-    with in_row(f"metric_head_{metric.name}"):
-        st.markdown(f"**{metric.title}**", width="content")
-        if mine:
-            st.badge("In use", icon=":material/check:", color="green")
-        elif advised:
-            st.badge("Fits your answers")
+def _description(metric: type[Metric]) -> None:
+    """Show what a metric is for, worked examples, and what speaks for it and against it."""
     st.caption(metric.plain)
     worked_table(
         (
@@ -154,9 +141,9 @@ def _body(metric: type[Metric], *, mine: bool, advised: bool) -> None:
         for e, score in zip(metric.examples[:4], worked_scores(metric), strict=False)
     )
     lines = [
-        *(f":green[:material/add_circle:] {escape_markdown(sentence)}" for sentence in metric.pros),
-        *(f":orange[:material/remove_circle:] {escape_markdown(sentence)}" for sentence in metric.cons),
-        f":gray[:material/payments:] {escape_markdown(cost_words(metric))}",
+        *(mark("add_circle", sentence, "green") for sentence in metric.pros),
+        *(mark("remove_circle", sentence) for sentence in metric.cons),
+        mark("payments", cost_words(metric), "gray"),
     ]
     st.caption("  \n".join(lines))
 
@@ -182,10 +169,9 @@ def cost_words(metric: type[Metric]) -> str:
     >>> cost_words(get_metric("ExactMatch")), cost_words(get_metric("Rubric"))
     ('Free and instant.', 'One more call to a model for every row scored.')
     """
-    if metric.calls == 1:
-        return "One more call to a model for every row scored."
     if metric.calls:
-        return f"{metric.calls} more calls to a model for every row scored."
+        calls = "One more call" if metric.calls == 1 else f"{metric.calls} more calls"
+        return f"{calls} to a model for every row scored."
     if metric.name == "EmbeddingSimilarity":
         return "Free offline; with an embedding model, a small charge for every text."
     if metric.name == "WeightedSum":
@@ -200,7 +186,3 @@ def _option(metric: type[Metric], name: str, value: object) -> str:
 
 def _option_text(value: object) -> str:
     return "; ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _use(project_id: str, name: str) -> None:
-    drafts.update(project_id, metric=Named(name=name))

@@ -1,4 +1,4 @@
-"""The metric on ten of the project's own rows, answered by the starting prompt, before anything is spent on a search."""
+"""The metric on some of the project's own rows before anything is spent, and checked against the user's own grades."""
 
 from __future__ import annotations
 
@@ -6,59 +6,53 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components.layout import card, in_row, show_error
+from dashboard.components.layout import button, card, choose, in_row, mark, show_error, with_value
 from dashboard.components.page import Current
-from dashboard.components.tables import WHOLE_PERCENT, in_percent
-from dashboard.state import models, playground
-from dashboard.state.feedback import answer_text
+from dashboard.components.tables import bar_column, data_table, in_percent, row_column
+from dashboard.state import feedback, models, playground
+from dashboard.state.feedback import answer_text, grade_key
 from dashboard.state.models import asked_models, title_of
 from dashboard.state.playground import Preview
 from dashboard.views.comparison import as_text
-from dashboard.views.glossary import NUMBERED, explain
+from dashboard.views.glossary import explain
 from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
+from engine.metrics.agreement import Agreement, agreement, level
 from engine.records import Outcome
 from engine.registry import get_metric
 from engine.runs.playground import error_line
 from engine.runs.spec import ModelChoice
 
 
-def metric_try(now: Current) -> None:
+def metric_preview(now: Current) -> None:
     """Offer to try the metric, and show what came of it."""
-    with card(
-        "metric_try",
-        "Try it on ten rows",
-        explain(
-            "metric",
-            "Here your prompt answers ten of the rows a search would learn from; rows of the final test are not touched.",
-        ),
-    ):
-        reason = refusal(now)
+    about = explain(
+        "metric",
+        "Here your prompt answers ten of the rows a search would learn from; rows of the final test are not touched.",
+    )
+    with card("metric_try", "Try it on ten rows", about):
+        reason = _refusal(now)
         shown = shown_of(now)
         with in_row("metric_try_bar"):
-            if st.button(
+            if button(
                 "Try it on ten rows" if shown is None else "Answer them again",
-                key="try_metric",
+                "try_metric",
+                reason,
                 icon=":material/play_arrow:",
-                disabled=bool(reason),
-                help=escape_markdown(reason) or None,
             ):
-                ask(now, playground.TRIED)
+                _ask(now, playground.TRIED)
                 st.rerun()
-            st.caption(
-                escape_markdown(reason) if reason else _will_ask(now, playground.TRIED), width="content"
-            )
+            st.caption(escape_markdown(reason) or _asked_calls(now, playground.TRIED), width="content")
         problem = st.session_state.get(f"preview_problem_{now.id}")
         if problem is not None:
             show_error(problem)
         if shown is not None:
-            preview_table(now, shown)
+            _preview_table(now, shown)
 
 
-def refusal(now: Current) -> str:
+def _refusal(now: Current) -> str:
     """Return why no row can be tried now, or ""."""
-    asked = asked_models(now.draft.model, now.draft.pipeline)
-    return playground.why_not(now.draft) or models.refusal(asked)
+    return playground.why_not(now.draft) or models.refusal(asked_models(now.draft.model, now.draft.pipeline))
 
 
 def shown_of(now: Current) -> Preview | None:
@@ -67,7 +61,7 @@ def shown_of(now: Current) -> Preview | None:
     return shown if shown is not None and shown.task == playground.task_stamp(now.draft) else None
 
 
-def ask(now: Current, number: int, *, again: Preview | None = None) -> None:
+def _ask(now: Current, number: int, *, again: Preview | None = None) -> None:
     """Answer and score rows, or score the answers of an earlier preview again; keep the result in this session."""
     st.session_state.pop(f"preview_problem_{now.id}", None)
     try:
@@ -85,11 +79,8 @@ def ask(now: Current, number: int, *, again: Preview | None = None) -> None:
     st.session_state[f"preview_{now.id}"] = Preview(found, rows, *stamps)
 
 
-def preview_table(now: Current, shown: Preview) -> None:
+def _preview_table(now: Current, shown: Preview) -> None:
     """Show the rows of a try: what was asked, what was right, what was answered, the score and why."""
-    pipeline = now.draft.pipeline
-    if pipeline is None:
-        return
     if shown.metric != playground.metric_stamp(now.draft):
         with in_row("rescore_bar"):
             st.markdown(
@@ -97,13 +88,12 @@ def preview_table(now: Current, shown: Preview) -> None:
                 width="content",
             )
             if st.button("Score the same answers again", key="rescore", icon=":material/refresh:"):
-                ask(now, len(shown.rows), again=shown)
+                _ask(now, len(shown.rows), again=shown)
                 st.rerun()
-    outputs = [f.name for f in pipeline.outputs]
     rows = shown.outcomes
     mean = playground.mean_score(rows)
-    failed = [r for r in rows if r.error]
-    calls = sum(r.usage.calls for r in rows)
+    failed = [o.error for o in rows if o.error]
+    calls = sum(o.usage.calls for o in rows)
     parts = [
         "No row could be scored" if mean is None else f"The mean score is {100 * mean:.0f} %",
         count(calls, "call") if calls else "no call: answered from the cache",
@@ -111,50 +101,163 @@ def preview_table(now: Current, shown: Preview) -> None:
     ]
     st.caption(" · ".join(p for p in parts if p))
     has_code = now.draft.metric is not None and now.draft.metric.name == "PythonMetric"
-    for line, sentence in dict.fromkeys(
-        (error_line(r.error or ""), _last(r.error or "")) for r in failed[:3]
-    ):
-        where = "" if line is None or not has_code else f"Line {line}: "
-        st.markdown(f":red[:material/error:] {where}{escape_markdown(sentence, 300)}")
-    st.dataframe(
-        [_table_row(shown, r, outputs) for r in rows],
-        hide_index=True,
-        key="preview_table",
-        height="content",
-        column_config={
-            "Row": st.column_config.NumberColumn("Row", width="small", help=explain("row", NUMBERED)),
-            "Score": st.column_config.ProgressColumn(
-                "Score", format=WHOLE_PERCENT, min_value=0, max_value=100, help=explain("score")
-            ),
-            "Why": st.column_config.TextColumn("Why", width="large", help="What the metric says."),
+    for sentence in dict.fromkeys(error_mark(error, with_line=has_code) for error in failed[:3]):
+        st.markdown(sentence)
+    data_table(
+        [_table_row(shown, o, now.outputs) for o in rows],
+        "preview_table",
+        {
+            "Row": row_column(),
+            "Score": bar_column(explain("score")),
+            "Why": st.column_config.TextColumn(width="large", help="What the metric says."),
         },
+        most=playground.GRADED,
     )
 
 
-def _table_row(shown: Preview, row: Outcome, outputs: list[str]) -> dict[str, Any]:
-    values = shown.rows.get(row.row, {})
-    inputs = {name: as_text(v) for name, v in values.items() if name not in outputs}
+def _table_row(shown: Preview, outcome: Outcome, outputs: list[str]) -> dict[str, Any]:
+    values = shown.rows.get(outcome.row, {})
     return {
-        "Row": row.number,
+        "Row": outcome.number,
         "Right answer": answer_text(values, outputs),
-        "Model says": answer_text(row.prediction, outputs) if row.prediction else "(no answer)",
-        "Score": in_percent(None if row.error else row.score),
-        "Why": _last(row.error) if row.error else row.feedback,
-        **inputs,
+        "Model says": answer_text(outcome.prediction, outputs) if outcome.prediction else "(no answer)",
+        "Score": in_percent(None if outcome.error else outcome.score),
+        "Why": _last_line(outcome.error) if outcome.error else outcome.feedback,
+        **{name: as_text(v) for name, v in values.items() if name not in outputs},
     }
 
 
-def _will_ask(now: Current, number: int) -> str:
+def _asked_calls(now: Current, number: int) -> str:
     draft = now.draft
     steps = len(draft.pipeline.steps) if draft.pipeline else 1
     judge = get_metric(draft.metric.name)(**draft.metric.options).calls if draft.metric else 0
-    calls = number * (steps + judge)
-    said = f", {number * judge} of them to the judge" if judge else ""
-    return (
-        f"At least {count(calls, 'call')} to {escape_markdown(title_of(draft.model or ModelChoice()))}{said}."
-    )
+    by_judge = f", {number * judge} of them to the judge" if judge else ""
+    model = escape_markdown(title_of(draft.model or ModelChoice()))
+    return f"At least {count(number * (steps + judge), 'call')} to {model}{by_judge}."
 
 
-def _last(error: str) -> str:
+def _last_line(error: str) -> str:
     """Return an error's last line: of a traceback, that is what went wrong."""
     return error.strip().rpartition("\n")[2]
+
+
+def error_mark(error: str, *, with_line: bool) -> str:
+    """Return what went wrong as Markdown, with the line of the metric's code where that is asked for."""
+    line = error_line(error) if with_line else None
+    return mark("error", f"{f'Line {line}: ' if line else ''}{_last_line(error)[:300]}", "red")
+
+
+MARKS = {1.0: "Right", 0.5: "Partly", 0.0: "Wrong"}
+AT_ONCE = 5
+SHORT = 40
+
+
+def judge_check(now: Current) -> None:
+    """Offer to check the metric against the user's grades of about twenty answers; open where it is a judge."""
+    metric = now.draft.metric
+    if metric is None or now.draft.dataset is None:
+        return
+    judged = bool(get_metric(metric.name).calls)
+    title = "Does the judge agree with you?" if judged else "Does this score agree with you?"
+    with st.expander(title, icon=":material/balance:", expanded=judged, key="judge_check"):
+        st.caption(
+            "Grade about twenty answers yourself. You see how far your grades and the metric's agree, and where not, "
+            "before a search spends money on pleasing the wrong judge."
+        )
+        shown = shown_of(now)
+        if shown is None or len(shown.rows) <= playground.TRIED:
+            reason = _refusal(now)
+            with in_row("judge_bar"):
+                if button("Bring twenty answers", "bring_answers", reason, icon=":material/download:"):
+                    _ask(now, playground.GRADED)
+                    shown = shown_of(now)
+                if reason:
+                    st.caption(escape_markdown(reason), width="content")
+        if shown is not None:
+            st.fragment(_check)(now, shown, now.draft.dataset)
+
+
+def _check(now: Current, shown: Preview, dataset: str) -> None:
+    kept = feedback.grades(now.id, dataset)
+    rows = [o for o in shown.outcomes if o.prediction]
+    keys = {o.row: (o.row, grade_key(o.prediction, now.outputs)) for o in rows}
+    mine = {row: kept[key] for row, key in keys.items() if key in kept}
+    found = agreement(mine, {o.row: o.score for o in rows if o.error is None})
+    _headline(found, len(mine), len(rows))
+    differ = {*found.kinder, *found.stricter}
+    shows = {
+        "To grade": [o for o in rows if o.row not in mine],
+        "All": rows,
+        "Where you differ": [o for o in rows if o.row in differ],
+    }
+    which = choose(
+        "Show",
+        list(shows),
+        default="To grade" if shows["To grade"] else "Where you differ",
+        format_func=lambda w: f"{w} ({len(differ) if w == 'Where you differ' else len(shows[w])})",
+        key=f"judge_show_{now.id}",
+    )
+    if not shows[which]:
+        st.caption("None left." if which == "To grade" else "None.")
+    for outcome in shows[which][:AT_ONCE] if which == "To grade" else shows[which]:
+        _grading_card(now, dataset, shown, outcome, mine.get(outcome.row))
+
+
+def _headline(found: Agreement, graded: int, rows: int) -> None:
+    if not graded:
+        st.markdown(f":gray[:material/balance:] {count(rows, 'answer')} to grade.")
+        return
+    colour = "gray"
+    if found.kappa is not None:
+        colour = "green" if found.kappa > 0.6 else "orange" if found.kappa > 0.2 else "red"
+    with st.container(key="agreement"):
+        st.markdown(
+            mark("balance", found.sentence, colour),
+            help=explain("agreement", "A score counts as the nearest of wrong, partly and right."),
+        )
+    st.progress(graded / rows if rows else 0.0, f"{graded} of {rows} graded")
+
+
+def _grading_card(now: Current, dataset: str, shown: Preview, outcome: Outcome, mine: float | None) -> None:
+    outputs, values = now.outputs, shown.rows.get(outcome.row, {})
+    with card(f"grade_{outcome.row}"):
+        _inputs({name: as_text(value) for name, value in values.items() if name not in outputs})
+        for column, title, text in zip(
+            st.columns(2, gap="medium"),
+            ("The right answer in your data", "The model says"),
+            (answer_text(values, outputs), answer_text(outcome.prediction, outputs)),
+            strict=True,
+        ):
+            column.caption(title)
+            column.text(text or "(empty)")
+        with in_row(f"grade_bar_{outcome.row}"):
+            key = f"mine_{now.id}_{outcome.row}"
+            answer_key = grade_key(outcome.prediction, outputs)
+            st.segmented_control(
+                "Your grade",
+                list(MARKS),
+                default=mine,
+                format_func=lambda m: MARKS[m],
+                key=key,
+                label_visibility="collapsed",
+                on_change=with_value(key, feedback.grade, now.id, dataset, outcome.row, answer_key),
+            )
+            if mine is not None and outcome.error is None:
+                st.badge(
+                    f"The metric says {100 * outcome.score:.0f} %",
+                    color="green" if level(outcome.score) == mine else "orange",
+                )
+        if mine is not None and outcome.feedback:
+            st.caption("Why, in the metric's words")
+            st.text(outcome.feedback)
+
+
+def _inputs(inputs: dict[str, str]) -> None:
+    """Show a row's inputs: long ones each by itself, short ones together on one line."""
+    short = {name: text for name, text in inputs.items() if len(text) <= SHORT and "\n" not in text}
+    for name, text in inputs.items():
+        if name not in short or len(inputs) == 1:
+            st.caption(escape_markdown(name))
+            st.text(text)
+    if short and len(inputs) > 1:
+        st.text(" · ".join(f"{name}: {text}" for name, text in short.items()))

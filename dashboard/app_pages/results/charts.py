@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.app_pages.results.compare import add_candidate
 from dashboard.components.layout import card
 from dashboard.components.plot import plot
-from dashboard.components.tables import PERCENT, in_percent
+from dashboard.components.tables import PERCENT, bar_column, data_table, gain_column, in_percent
 from dashboard.state import candidates, reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.views.candidate_charts import (
@@ -59,7 +59,7 @@ def step_credit_card(run: RunRow, best: str) -> None:
 
 
 def _steps(found: Credit) -> None:
-    st.dataframe(
+    data_table(
         [
             {
                 "Step": s.step,
@@ -70,22 +70,14 @@ def _steps(found: Credit) -> None:
             }
             for s in found.steps
         ],
-        hide_index=True,
-        key="credit_table",
-        height="content",
-        placeholder="none",
-        column_config={
-            "Mean gain": st.column_config.NumberColumn(
-                "Mean gain",
-                format="%+.1f",
-                help=explain("gain", "Here: of a change of this step alone, on average."),
-            ),
-            "On the way to the best": st.column_config.NumberColumn(
-                "On the way to the best",
-                format="%+.1f",
-                help="What this step's own changes add up to on the line from the start to the best prompt, in points.",
+        "credit_table",
+        {
+            "Mean gain": gain_column(explain("gain", "Here: of a change of this step alone, on average.")),
+            "On the way to the best": gain_column(
+                "What this step's own changes add up to on the line from the start to the best prompt, in points."
             ),
         },
+        placeholder="none",
     )
     if found.together:
         st.caption(
@@ -95,42 +87,38 @@ def _steps(found: Credit) -> None:
 
 def _changes(found: Credit, numbers: Mapping[str, int]) -> None:
     changes = sorted((c for s in found.steps for c in s.changes), key=lambda c: -abs(c.gain))
-    if changes:
-        with st.expander(f"All {count(len(changes), 'change')} of a single step", key="credit_changes"):
-            st.dataframe(
-                [
-                    {
-                        "Step": c.step,
-                        "What changed": c.what,
-                        "From": numbers.get(c.parent),
-                        "To": numbers.get(c.child),
-                        "Gain": 100 * c.gain,
-                        "95 % interval": f"{signed(100 * c.low)} to {signed(100 * c.high)}",
-                        "Rows": c.rows,
-                    }
-                    for c in changes
-                ],
-                hide_index=True,
-                key="credit_change_table",
-                column_config={
-                    "From": st.column_config.NumberColumn(
-                        "From", width="small", help=explain("candidate", "Here: its number.")
-                    ),
-                    "To": st.column_config.NumberColumn("To", width="small"),
-                    "Gain": st.column_config.NumberColumn(
-                        "Gain",
-                        format="%+.1f",
-                        width="small",
-                        help=explain("gain", "Here: of the second prompt over the first."),
-                    ),
-                },
-            )
+    if not changes:
+        return
+    with st.expander(f"All {count(len(changes), 'change')} of a single step", key="credit_changes"):
+        data_table(
+            [
+                {
+                    "Step": c.step,
+                    "What changed": c.what,
+                    "From": numbers.get(c.parent),
+                    "To": numbers.get(c.child),
+                    "Gain": 100 * c.gain,
+                    "95 % interval": f"{signed(100 * c.low)} to {signed(100 * c.high)}",
+                    "Rows": c.rows,
+                }
+                for c in changes
+            ],
+            "credit_change_table",
+            {
+                "From": st.column_config.NumberColumn(
+                    width="small", help=explain("candidate", "Here: its number.")
+                ),
+                "To": st.column_config.NumberColumn(width="small"),
+                "Gain": gain_column(explain("gain", "Here: of the second prompt over the first."), "small"),
+            },
+        )
 
 
 def candidate_table(candidates: Sequence[CandidateRow], best_id: str) -> None:
     """Show the candidates in the order found."""
     numbers = {c.id: c.number for c in candidates}
-    st.dataframe(
+    score = explain("score", "Here: on the rows to choose by; the test rows play no part in choosing.")
+    data_table(
         [
             {
                 "Prompt": c.number,
@@ -143,25 +131,16 @@ def candidate_table(candidates: Sequence[CandidateRow], best_id: str) -> None:
             }
             for c in sorted(candidates, key=lambda c: c.number)
         ],
-        hide_index=True,
-        placeholder="",
-        key="candidate_table",
-        column_config={
+        "candidate_table",
+        {
             "Prompt": st.column_config.NumberColumn(width="small", help=explain("candidate")),
             "": st.column_config.TextColumn(width="small"),
-            "Score": st.column_config.ProgressColumn(
-                "Score",
-                format=PERCENT,
-                min_value=0,
-                max_value=100,
-                help=explain(
-                    "score", "Here: on the rows to choose by; the test rows play no part in choosing."
-                ),
-            ),
+            "Score": bar_column(score, PERCENT),
             "On rows": st.column_config.NumberColumn(width="small", help=explain("rows to choose by")),
             "Solved examples": st.column_config.NumberColumn(help=explain("solved example")),
             "Why it exists": st.column_config.TextColumn(width="large"),
         },
+        placeholder="",
     )
 
 
@@ -208,15 +187,8 @@ def candidate_family(run: RunRow, best_id: str, picked: Sequence[ComparedCandida
     clicked: list[Any] = []
     st.caption("Click a prompt to compare it with the others in the first tabs.")
     left, right = st.columns(2, gap="medium")
-    with (
-        left,
-        card(
-            "lineage_card",
-            "What came from what",
-            explain("family", "Move over a dot to read why it exists."),
-            height="stretch",
-        ),
-    ):
+    about = explain("family", "Move over a dot to read why it exists.")
+    with left, card("lineage_card", "What came from what", about, height="stretch"):
         shown = family(tried, best_id)
         nodes = lineage(shown, best_id)
         if any(n.parents for n in nodes):
@@ -226,15 +198,8 @@ def candidate_family(run: RunRow, best_id: str, picked: Sequence[ComparedCandida
                 st.caption(f"The best {len(shown):,} of {len(tried):,} prompts, and those they came from.")
         else:
             st.caption("No prompt was made from another one in this run.")
-    with (
-        right,
-        card(
-            "cost_card",
-            "Quality against cost",
-            f"Up is better, left is cheaper; grey ones are beaten outright. {explain('beaten outright')}",
-            height="stretch",
-        ),
-    ):
+    about = f"Up is better, left is cheaper; grey ones are beaten outright. {explain('beaten outright')}"
+    with right, card("cost_card", "Quality against cost", about, height="stretch"):
         trials = whole_trials(reading.snapshot(run).trials)
         found = fewer(variants(tried, trials, candidates.row_tokens(run), best_id))
         if len(found) == 1:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from dashboard.components.layout import callback, choose, in_row
+from dashboard.components.layout import choose, in_row, mark, pick, with_value
 from dashboard.components.prompts import prompt_diff, prompt_text
 from dashboard.state import candidates
 from dashboard.state.candidates import MOST, ComparedCandidate, key_of
@@ -36,7 +36,7 @@ def candidate_picker(run: RunRow, best: str, runs: Sequence[RunRow]) -> list[Com
             format_func=lambda k: shown.get(k, k),
             key=key,
             max_selections=MOST,
-            on_change=callback(_picked, key),
+            on_change=with_value(key, _write),
             help="Up to four. The others are compared with the first one.",
         )
         full = len(picked) >= MOST
@@ -64,8 +64,7 @@ def add_candidate(run_id: str, candidate_id: str, picked: Sequence[ComparedCandi
 def _another(run: RunRow, picked: Sequence[ComparedCandidate], runs: Sequence[RunRow]) -> None:
     by_id = {r.id: r for r in runs}
     titles = distinct({r.id: "This run" if r.id == run.id else r.title for r in runs})
-    chosen = st.selectbox("From the run", list(titles), format_func=lambda i: titles[i], key="another_run")
-    other = by_id[chosen]
+    other = by_id[pick("From the run", titles, key="another_run")]
     total = len(candidates.index(other))
     number = st.number_input(
         "Number of the prompt",
@@ -88,7 +87,7 @@ def _another(run: RunRow, picked: Sequence[ComparedCandidate], runs: Sequence[Ru
         try:
             add_candidate(other.id, candidates.by_number(other, int(number)), picked)
         except EngineError as error:
-            st.caption(f":red[:material/error:] {escape_markdown(str(error))}")
+            st.caption(mark("error", str(error), "red"))
     best = str((other.result or {}).get("best_candidate", ""))
     if other.id != run.id and best and st.button("Its best prompt", key="another_best"):
         add_candidate(other.id, best, picked)
@@ -102,10 +101,6 @@ def _widget_key(run_id: str, keys: Sequence[str]) -> str:
         version += 1
         st.session_state[f"compared_version_{run_id}"] = version
     return f"compared_{run_id}_{version}"
-
-
-def _picked(key: str) -> None:
-    _write(st.session_state[key])
 
 
 def _write(keys: Sequence[str]) -> None:

@@ -15,17 +15,17 @@ from dashboard.app_pages.results.charts import (
 )
 from dashboard.app_pages.results.compare import candidate_compare, candidate_picker, heads
 from dashboard.app_pages.results.rows import row_matrix, split_choice
-from dashboard.components.layout import card, in_row, link, show_error
+from dashboard.components.layout import card, errors_shown, in_row, link, nothing_here
 from dashboard.components.page import tune_link
 from dashboard.components.plot import plot
-from dashboard.components.runs import figure, verdict_card
+from dashboard.components.runs import figure, goes_on, verdict_card
+from dashboard.components.tables import data_table
 from dashboard.state import candidates, reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.snapshot import chart
 from dashboard.views.comparison import spread, spread_figure, verdict_notes
 from dashboard.views.glossary import explain
 from dashboard.views.text import distinct, escape_markdown
-from engine.errors import EngineError
 from engine.store.rows import RunRow
 from engine.text import percent, points_gained, price, short, signed, time_taken
 
@@ -93,18 +93,12 @@ def _change(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> i
 
 
 ADVICE = {
-    "unchanged": (
-        "To get further: another way of tuning, a larger budget or more examples. The rows below show what still goes wrong.",
-    ),
-    "not_enough": (
-        "More test rows would tell: add examples, or give the final test a larger share of them.",
-    ),
-    "too_close": (
-        "More test rows would tell them apart; until then the cheaper of the two is as good a choice.",
-    ),
-    "worse": ("Stay with the starting prompt, or try another way of tuning.",),
+    "unchanged": "To get further: another way of tuning, a larger budget or more examples. The rows below show what still goes wrong.",
+    "not_enough": "More test rows would tell: add examples, or give the final test a larger share of them.",
+    "too_close": "More test rows would tell them apart; until then the cheaper of the two is as good a choice.",
+    "worse": "Stay with the starting prompt, or try another way of tuning.",
 }
-"""Links to what may help after a verdict without a clear gain."""
+"""What may help after a verdict without a clear gain."""
 
 
 def results_view(run: RunRow) -> None:
@@ -112,13 +106,15 @@ def results_view(run: RunRow) -> None:
     result = run.result or {}
     best = str(result.get("best_candidate", ""))
     if result:
-        verdict_card(result["verdict"])
+        verdict = result["verdict"]
+        kind = str(verdict.get("kind"))
+        verdict_card(verdict)
         whole = result.get("whole_set")
         notes = [escape_markdown(whole["sentence"])] if whole else []
-        notes += verdict_notes(result["verdict"], len(candidates.index(run)))
-        if result["verdict"].get("kind") == "unchanged" and result.get("reason"):
+        notes += verdict_notes(verdict, len(candidates.index(run)))
+        if kind == "unchanged" and result.get("reason"):
             notes.append(escape_markdown(str(result["reason"])))
-        notes += ADVICE.get(str(result["verdict"].get("kind")), ())
+        notes += [ADVICE[kind]] if kind in ADVICE else []
         if notes:
             st.caption("  \n".join(notes))
         kpi_cards(result)
@@ -150,55 +146,45 @@ def results_view(run: RunRow) -> None:
         strict=True,
     ):
         if tab.open:
-            with tab:
-                _guarded(view)
+            with tab, errors_shown():  # in its tab; the others stay usable
+                view()
 
 
 def nothing_yet(run: RunRow | None) -> None:
     """Say why there are no results, and where to go."""
-    with card("no_results", "No results yet"):
+    if run is None:
+        what = "Start a run on the Tune page; its verdict, prompts and rows will be shown here."
+    elif not goes_on(run):
+        what = escape_markdown(run.message) or "This run ended before there was anything to compare."
+    else:
+        what = "The run has only begun; its first prompt appears here when it has answered its rows."
+    with nothing_here("no_results", "No results yet", what):
         if run is None:
-            st.caption("Start a run on the Tune page; its verdict, prompts and rows will be shown here.")
             tune_link()
-            return
-        if run.is_over or run.state == "lost":
-            st.caption(escape_markdown(run.message) or "This run ended before there was anything to compare.")
         else:
-            st.caption("The run has only begun; its first prompt appears here when it has answered its rows.")
-        _watch(run)
+            _watch(run)
 
 
 def _without_result(run: RunRow) -> None:
-    with card("no_verdict"):
-        if run.is_over or run.state == "lost":
-            st.markdown("**This run has no verdict**")
-            st.caption(escape_markdown(run.message) or "It ended before the final test.")
-        else:
-            st.markdown("**The run is still going on**")
-            st.caption(
-                "These are the prompts so far, on the rows that choose among them. The verdict comes with the final test, "
-                "at the end."
-            )
-        with in_row("no_verdict_bar"):
-            _watch(run)
-            if not run.is_over and run.state != "lost":
-                st.button("Look again", key="look_again", icon=":material/refresh:")
+    if not goes_on(run):
+        title, what = (
+            "This run has no verdict",
+            escape_markdown(run.message) or "It ended before the final test.",
+        )
+    else:
+        title = "The run is still going on"
+        what = (
+            "These are the prompts so far, on the rows that choose among them. The verdict comes with the final test, "
+            "at the end."
+        )
+    with nothing_here("no_verdict", title, what), in_row("no_verdict_bar"):
+        _watch(run)
+        if goes_on(run):
+            st.button("Look again", key="look_again", icon=":material/refresh:")
 
 
 def _watch(run: RunRow) -> None:
-    link(
-        "run",
-        "Look at the run" if run.is_over or run.state == "lost" else "Watch it",
-        "monitoring",
-        run=run.id,
-    )
-
-
-def _guarded(view: Callable[[], None]) -> None:
-    try:
-        view()
-    except EngineError as error:
-        show_error(error)  # in its tab; the others stay usable
+    link("run", "Watch it" if goes_on(run) else "Look at the run", "monitoring", run=run.id)
 
 
 def _scores(picked: Sequence[ComparedCandidate]) -> None:
@@ -218,7 +204,7 @@ def _scores(picked: Sequence[ComparedCandidate]) -> None:
         height=110 + 56 * len(rows),
         stamp=",".join(c.key for c in picked),
     )
-    st.dataframe(rows, hide_index=True, key="spread_table", height="content")
+    data_table(rows, "spread_table")
 
 
 def _all(run: RunRow, best: str) -> None:

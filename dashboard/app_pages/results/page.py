@@ -3,11 +3,10 @@
 from dashboard.app_pages.results.overview import nothing_yet, results_view
 from dashboard.components.runs import current_run, run_picker
 from dashboard.components.wizard import wizard_header
-from dashboard.state import candidates, reading
+from dashboard.state import candidates
 
 wizard_header("results")
-run_id = current_run()
-run = reading.run(run_id) if run_id else None
+run = current_run()
 if run is not None:
     run_picker(run.id)
 if run is None or not (run.result or candidates.index(run)):

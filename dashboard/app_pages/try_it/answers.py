@@ -1,4 +1,4 @@
-"""Answers shown while they are being written: one column for each prompt, field by field."""
+"""One input to try, and its answers: one column for each prompt, shown while they are being written."""
 
 from __future__ import annotations
 
@@ -7,16 +7,137 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from dashboard.components.layout import card, in_row, show_error
-from dashboard.state.playground import Playground, Talk, answer_input, extras, missing, same_answer, turns_of
+from dashboard.components.layout import callback, card, in_row, plain_code, show_error
+from dashboard.components.prompts import TALL, answer_head, calls_view, took
+from dashboard.state.playground import (
+    CHOICE,
+    FLAG,
+    IMAGE,
+    JSON,
+    LIST,
+    MEDIA,
+    NUMBER,
+    TALK,
+    WHOLE,
+    Playground,
+    Talk,
+    answer_input,
+    extras,
+    kind_of,
+    missing,
+    same_answer,
+    turns_of,
+    uploaded,
+    widget_value,
+)
 from dashboard.views.comparison import as_text
-from dashboard.views.prompts import text_of
+from dashboard.views.glossary import explain
 from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
 from engine.pipeline.spec import FieldSpec
-from engine.runs.playground import ModelCall, Piece, PlaygroundAnswer, PlaygroundRequest
-from engine.text import price, short
+from engine.runs.playground import Piece, PlaygroundAnswer, PlaygroundRequest
+
+OWN = -1
+LARGEST = 20
+"""Megabytes of one uploaded file."""
+
+
+def input_form(
+    fields: Sequence[FieldSpec],
+    rows: Mapping[int, Mapping[str, object]],
+    numbers: Mapping[int, int],
+    *,
+    key: str,
+) -> tuple[dict[str, Any], int | None]:
+    """Draw the inputs; return field -> value, and the row they were taken from when they still are that row's.
+
+    `rows` can be started from, by row id; `numbers` are those that people know them by.
+    """
+    row_key = f"try_row_{key}"
+    if rows:
+        if row_key not in st.session_state:
+            # The first look needs no typing: a row whose right answer is known is there already.
+            st.session_state[row_key] = next(iter(rows))
+            _fill(key, fields, rows)
+        st.selectbox(
+            "Start from",
+            [OWN, *rows],
+            format_func=lambda row: (
+                "My own input" if row == OWN else _row_name(numbers[row], rows[row], fields)
+            ),
+            key=row_key,
+            on_change=callback(_fill, key, tuple(fields), rows),
+            help=explain(
+                "final test", "Neither prompt has learned from these rows, and their right answer is known."
+            ),
+        )
+    values = {f.name: _widget(f, f"try_{key}_{f.name}") for f in fields if kind_of(f) != TALK}
+    row = st.session_state.get(row_key, OWN)
+    if row not in rows:
+        return values, None
+    unchanged = all(
+        values[f.name] == widget_value(f, rows[row].get(f.name)) for f in fields if f.name in values
+    )
+    return values, row if unchanged else None
+
+
+def _fill(key: str, fields: Sequence[FieldSpec], rows: Mapping[int, Mapping[str, object]]) -> None:
+    row = rows.get(st.session_state[f"try_row_{key}"], {})
+    for field in fields:
+        media = "_row" if kind_of(field) in MEDIA else ""
+        st.session_state[f"try_{key}_{field.name}{media}"] = widget_value(field, row.get(field.name))
+
+
+def _row_name(number: int, values: Mapping[str, object], fields: Sequence[FieldSpec]) -> str:
+    flat = " ".join(as_text(values.get(fields[0].name, "")).split()) if fields else ""
+    return f"Row {number}: {flat[:80]}{'…' if len(flat) > 80 else ''}"
+
+
+def _widget(field: FieldSpec, key: str) -> Any:
+    label, note = escape_markdown(field.name), escape_markdown(field.description) or None
+    kind = kind_of(field)
+    if kind == CHOICE:
+        return st.selectbox(
+            label, list(field.choices), index=None, key=key, help=note, placeholder="Choose one"
+        )
+    if kind == FLAG:
+        return st.toggle(label, key=key, help=note)
+    if kind in (WHOLE, NUMBER):
+        step = 1 if kind == WHOLE else 0.1
+        return st.number_input(label, value=None, step=step, key=key, help=note, placeholder="A number")
+    if kind == LIST:
+        # What is in the list must be among the options, or the widget would drop it.
+        return st.multiselect(
+            label,
+            list(dict.fromkeys(st.session_state.get(key, []))),
+            key=key,
+            help=note,
+            accept_new_options=True,
+            placeholder="Type a value and press Enter",
+        )
+    if kind in MEDIA:
+        return _media(kind, key, label, note)
+    height, example = (80, '["a", "b"]') if kind == JSON else (96, field.description or "Some text")
+    return st.text_area(label, key=key, help=note, height=height, placeholder=example)
+
+
+def _media(kind: str, key: str, label: str, note: str | None) -> Any:
+    """Return an uploaded file, else the picked row's; a picture is shown, and nothing is fetched for it."""
+    file = st.file_uploader(label, list(MEDIA[kind]) or None, key=key, help=note, max_upload_size=LARGEST)
+    value = st.session_state.get(f"{key}_row")
+    if file is not None:
+        value = uploaded(kind, file.name, file.type, file.getvalue())
+    if value is None:
+        return None
+    data = str(value.get("url", "") if isinstance(value, dict) else value)
+    if kind == IMAGE and data.startswith("data:image/"):
+        st.image(data, width=180)
+    elif file is None:
+        st.caption(f"From the row: {escape_markdown(data[:80])}")
+    return value
+
 
 BREATH = 0.06
 """Seconds between two drawings of a column: a fast model sends hundreds of pieces a second."""
@@ -42,40 +163,32 @@ def stream_attempts(
 class _Column:
     """Text one prompt has written so far, by step and field; always drawn as plain text."""
 
-    def __init__(self, column: Any, name: str, at: int) -> None:
-        self._told: dict[tuple[str, str], str] = {}
+    def __init__(self, column: DeltaGenerator, name: str, at: int) -> None:
+        self._written: dict[tuple[str, str], str] = {}
         self._drawn_at = 0.0
-        with column, card(f"writing_{at}", f"{escape_markdown(name)}", height="stretch"):
+        with column, card(f"writing_{at}", escape_markdown(name), height="stretch"):
             self._text = st.empty()
             self._text.caption(":material/hourglass_top: Waiting for the first word")
 
     def take(self, piece: Piece) -> None:
         """Add a piece, and draw when it is time."""
         key = (piece.step, piece.field)
-        self._told[key] = self._told.get(key, "") + piece.text
+        self._written[key] = self._written.get(key, "") + piece.text
         now = time.monotonic()
         if now - self._drawn_at < BREATH:
             return
         self._drawn_at = now
-        several = len({step for step, _ in self._told}) > 1
+        several = len({step for step, _ in self._written}) > 1
         self._text.text(
             "\n\n".join(
                 f"{f'{step}: ' if several else ''}{field}\n{text}"
-                for (step, field), text in self._told.items()
+                for (step, field), text in self._written.items()
             )
         )
 
 
 LONGEST_TRACE = 20_000
 MOST_EXTRAS = 4
-TALL = 520
-"""Pixels of a box of messages, which scrolls."""
-
-ROLES = {
-    "system": ("Instructions to the model", ":material/smart_toy:"),
-    "user": ("What it was asked", ":material/person:"),
-    "assistant": ("A solved example's answer", ":material/reply:"),
-}
 
 
 def attempts_view(
@@ -92,10 +205,9 @@ def attempts_view(
     if expected:
         with in_row(f"try_expected{key}"):
             st.badge("The right answer", icon=":material/flag:")
-            st.text(" · ".join(as_text(expected.get(f.name, "")) for f in outputs))
-    for at, (column, attempt) in enumerate(
-        zip(st.columns(len(attempts), gap="medium"), attempts, strict=True)
-    ):
+            st.text(" · ".join(as_text(expected.get(f.name, "")) for f in outputs), width="content")
+    columns = st.columns(len(attempts), gap="medium")
+    for at, (column, attempt) in enumerate(zip(columns, attempts, strict=True)):
         with column, card(f"attempt_{key}{at}", height="stretch"):
             _attempt(attempt, names.get(attempt.name, attempt.name), outputs, f"{key}{at}")
 
@@ -103,16 +215,15 @@ def attempts_view(
 def _headline(attempts: Sequence[PlaygroundAnswer], outputs: Sequence[FieldSpec]) -> None:
     if any(a.error for a in attempts):
         return
-    scores = [a.score for a in attempts]
-    if None not in scores and scores[0] != scores[-1]:
-        better = (scores[-1] or 0) > (scores[0] or 0)
-        words = (
-            "Fixed: the second prompt gets this one right" if better else "Broken: the first did better here"
-        )
-        if better and (scores[-1] or 0) < 1:
-            words = "Improved: the second prompt scores higher here"
-        colour = "green" if better else "red"
-        st.markdown(f":{colour}[:material/{'trending_up' if better else 'trending_down'}: **{words}**]")
+    first, last = attempts[0].score, attempts[-1].score
+    if first is not None and last is not None and first != last:
+        if last < first:
+            colour, icon, words = "red", "trending_down", "Broken: the first did better here"
+        elif last < 1:
+            colour, icon, words = "green", "trending_up", "Improved: the second prompt scores higher here"
+        else:
+            colour, icon, words = "green", "trending_up", "Fixed: the second prompt gets this one right"
+        st.markdown(f":{colour}[:material/{icon}: **{words}**]")
     elif same_answer(attempts, outputs):
         st.markdown(":gray[:material/drag_handle: Both prompts give the same answer]")
     else:
@@ -120,35 +231,27 @@ def _headline(attempts: Sequence[PlaygroundAnswer], outputs: Sequence[FieldSpec]
 
 
 def _attempt(attempt: PlaygroundAnswer, name: str, outputs: Sequence[FieldSpec], at: str) -> None:
-    with in_row(f"attempt_head_{at}", side="distribute"):
-        st.markdown(f"**{escape_markdown(name)}**", width="content")
-        if attempt.error:
-            st.badge("Failed", color="red", icon=":material/error:")
-        elif attempt.score is not None:
-            right, wrong = attempt.score >= 1, attempt.score <= 0
-            st.badge(
-                "Right" if right else "Wrong" if wrong else f"{100 * attempt.score:.0f} %",
-                color="green" if right else "red" if wrong else "orange",
-                icon=":material/check:" if right else ":material/close:" if wrong else ":material/percent:",
-            )
-    if attempt.error:
-        st.text(attempt.error)
+    answer_head(name, f"attempt_head_{at}", attempt.score, attempt.error)
     for field in outputs:
         if field.name in attempt.answer:
-            _value(
-                field.name, as_text(attempt.answer[field.name]) or "(empty)", key=f"answer_{at}_{field.name}"
-            )
+            answer = as_text(attempt.answer[field.name]) or "(empty)"
+            _value(field.name, answer, key=f"answer_{at}_{field.name}")
     if attempt.feedback and attempt.score is not None and attempt.score < 1:
         _value("The metric says", attempt.feedback, key=f"feedback_{at}")
     more = extras(attempt, outputs)
     # An agent writes dozens of them: those are read step by step.
     for number, (title, text) in enumerate(more if len(more) <= MOST_EXTRAS else ()):
         _value(f"On the way: {title}", text, key=f"extra_{at}_{number}")
-    st.caption(_took(attempt), help="Time on the clock, tokens read and written, and the price by the list.")
+    calls = count(len(attempt.calls), "call")
+    took(attempt.seconds, attempt.cost, attempt.tokens, calls, cached=attempt.cached)
     if len(attempt.steps) > 1:
         _trace(attempt, at)
     if attempt.calls:
-        _messages(attempt.calls, at)
+        with (
+            st.expander("The exact messages", icon=":material/forum:", key=f"messages_{at}"),
+            st.container(height=TALL, border=False, key=f"messages_box_{at}"),
+        ):
+            calls_view(attempt.calls)
 
 
 def _trace(attempt: PlaygroundAnswer, at: str) -> None:
@@ -160,47 +263,14 @@ def _trace(attempt: PlaygroundAnswer, at: str) -> None:
             for title, values in (("Went in", step.inputs), ("Came out", step.outputs)):
                 if values:
                     st.caption(title)
-                    outcome_text = "\n".join(f"{name}: {as_text(value)}" for name, value in values.items())
-                    st.code(outcome_text[:LONGEST_TRACE], language=None, wrap_lines=True)
+                    lines = "\n".join(f"{name}: {as_text(value)}" for name, value in values.items())
+                    plain_code(lines[:LONGEST_TRACE])
 
 
 def _value(title: str, text: str, *, key: str) -> None:
     with st.container(gap="xxsmall", key=key):
         st.caption(escape_markdown(title))
         st.text(text)
-
-
-def _took(attempt: PlaygroundAnswer) -> str:
-    seconds = f"{1000 * attempt.seconds:.0f} ms" if attempt.seconds < 1 else f"{attempt.seconds:.1f} s"
-    source = (
-        "answered from the cache, free"
-        if attempt.cached
-        else f"{seconds} · {escape_markdown(price(attempt.cost))}"
-    )
-    tokens = f"{short(attempt.tokens)} tokens"
-    return f":material/schedule: {source} · {tokens} · {count(len(attempt.calls), 'call')}"
-
-
-def _messages(calls: Sequence[ModelCall], at: str) -> None:
-    with (
-        st.expander("The exact messages", icon=":material/forum:", key=f"messages_{at}"),
-        st.container(height=TALL, border=False, key=f"messages_box_{at}"),
-    ):
-        calls_view(calls)
-
-
-def calls_view(calls: Sequence[ModelCall]) -> None:
-    """Show calls one after the other: what was sent, what came back, whether the cache answered."""
-    for number, call in enumerate(calls, 1):
-        tokens = f"{short(call.input_tokens)} tokens in, {short(call.output_tokens)} out"
-        source = " · from the cache" if call.cached else ""
-        st.markdown(f"**Call {number} of {len(calls)}** · {tokens}{source}")
-        for message in call.messages:
-            title, icon = ROLES.get(str(message.get("role")), (str(message.get("role")), ":material/chat:"))
-            st.caption(f"{icon} {escape_markdown(title)}")
-            st.code(text_of(message), language=None, wrap_lines=True)
-        st.caption(":material/reply: What came back" if not call.error else ":material/error: It failed")
-        st.code(call.answer or call.error or "(nothing)", language=None, wrap_lines=True)
 
 
 Turn = tuple[dict[str, Any], tuple[PlaygroundAnswer, ...]]
@@ -220,7 +290,7 @@ def chat_view(
             else "This task has no input for earlier turns, so every message is answered by itself."
         )
         if turns and st.button(
-            "Start again", key="chat_anew", icon=":material/restart_alt:", type="tertiary"
+            "Start again", key="chat_restart", icon=":material/restart_alt:", type="tertiary"
         ):
             st.session_state[key] = []
             st.rerun()
@@ -229,18 +299,16 @@ def chat_view(
         with st.chat_message("user"):
             st.text(as_text(inputs.get(talk.message, "")))
         attempts_view(attempts, names, trial.pipeline.outputs, {}, key=f"turn{number}_")
-    fields = [f for f in trial.pipeline.inputs if f.name != talk.message]
-    reason = reason or missing(fields, given)
+    reason = reason or missing([f for f in trial.pipeline.inputs if f.name != talk.message], given)
     with st.container(key="chat_box"):  # in the page, not pinned below it
-        said = st.chat_input(
-            escape_markdown(reason) or "Write a message", key=f"{key}_box", disabled=bool(reason)
-        )
-    if not said:
+        words = escape_markdown(reason) or "Write a message"
+        message = st.chat_input(words, key=f"{key}_box", disabled=bool(reason))
+    if not message:
         return
-    inputs = {**given, talk.message: said}
+    inputs = {**given, talk.message: message}
     own = {p: {talk.history: turns_of(turns, p, talk.history)} for p in chosen} if talk.history else {}
     with st.chat_message("user"):
-        st.text(said)
+        st.text(message)
     try:
         found = stream_attempts(trial.request(chosen, inputs, {}, own), chosen, names)
     except EngineError as error:

@@ -5,12 +5,20 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.app_pages.try_it.answers import attempts_view, chat_view, stream_attempts
-from dashboard.app_pages.try_it.form import input_form
-from dashboard.components.layout import card, choose, link, page_title, press, show_error
+from dashboard.app_pages.try_it.answers import attempts_view, chat_view, input_form, stream_attempts
+from dashboard.components.layout import (
+    card,
+    choose,
+    link,
+    nothing_here,
+    page_title,
+    pick,
+    press,
+    show_error,
+)
 from dashboard.components.page import Current, current
 from dashboard.components.runs import current_run, run_picker
-from dashboard.components.wizard import project_switch
+from dashboard.components.wizard import no_project, project_switch
 from dashboard.state import candidates, models, playground, reading
 from dashboard.state.models import asked_models, models_of_steps, title_of
 from dashboard.views.text import escape_markdown
@@ -21,15 +29,12 @@ ROWS = 100
 
 def trial_of(now: Current) -> tuple[playground.Playground | None, dict[int, dict[str, Any]], dict[int, int]]:
     """Return what can be tried in a project, test rows to start from, and their numbers. Raises EngineError."""
-    run_id = current_run()
-    run = reading.run(run_id) if run_id else None
+    run = current_run()
     if run is not None and run.result and run.result.get("best_candidate"):
-        result = run.result
-        listed = {c.id for c in candidates.listed(run, result["best_candidate"])}
+        best, seed = run.result["best_candidate"], run.result["seed_candidate"]
+        listed = {c.id for c in candidates.listed(run, best)}
         found = [c for c in candidates.everything(run) if c.id in listed]
-        trial = playground.of_run(
-            run.id, reading.run_spec(run), found, result["best_candidate"], result["seed_candidate"]
-        )
+        trial = playground.of_run(run.id, reading.run_spec(run), found, best, seed)
         tested = sorted(o.row for o in reading.test_outcomes(run.id)[0])[:ROWS]
         return trial, reading.row_values(run, tested), reading.row_numbers(run.spec["dataset"], tested)
     if not any(p.step == "task" for p in now.draft.problems()):
@@ -41,26 +46,37 @@ def try_page(now: Current) -> None:
     """Draw the page for a project."""
     trial, rows, numbers = trial_of(now)
     if trial is None:
-        with card("no_try", "Nothing to try yet"):
-            st.caption("Describe the task first; then one input can be tried here, before and after tuning.")
+        what = "Describe the task first; then one input can be tried here, before and after tuning."
+        with nothing_here("no_try", "Nothing to try yet", what):
             link("task", "Describe the task", "edit_note")
         return
     if trial.run:
         run_picker(trial.run)
     key = trial.run or now.id
     talk = playground.talk_of(trial.pipeline)
+    refusal = models.refusal(asked_models(trial.model, trial.pipeline))
     if talk is not None and _as_chat(key):
-        several = len(trial.prompts) > 1
-        with st.container(border=several, key="try_prompts"):
+        with st.container(border=len(trial.prompts) > 1, key="try_prompts"):
             chosen = _prompts(trial, key, side_by_side=True)
         others = [f for f in trial.pipeline.inputs if f.name != talk.message]
-        chat_view(trial, talk, chosen, lambda: input_form(others, {}, {}, key=key)[0], _refusal(trial))
+        chat_view(trial, talk, chosen, lambda: input_form(others, {}, {}, key=key)[0], refusal)
         return
     left, right = st.columns([4, 7], gap="medium")
     with left, card("try_input", "One input"):
         values, row = input_form(trial.pipeline.inputs, rows, numbers, key=key)
         chosen = _prompts(trial, key)
-        pressed = _button(trial, values)
+        pressed = press(
+            "Answer it",
+            playground.missing(trial.pipeline.inputs, values),
+            key="try_it",
+            type="primary",
+            icon=":material/play_arrow:",
+            width="stretch",
+            disabled=bool(refusal),
+            help=escape_markdown(refusal) or None,
+        )
+        asks = [f"the step {name} {what}" for name, what in models_of_steps(trial.pipeline)]
+        st.caption(escape_markdown(refusal or f"{'; '.join([f'Asks {title_of(trial.model)}', *asks])}."))
     with right:
         if pressed:
             _ask(trial, chosen, values, rows[row] if row is not None else {}, key)
@@ -68,74 +84,37 @@ def try_page(now: Current) -> None:
 
 
 def _as_chat(key: str) -> bool:
-    return (
-        choose("How to try it", ["Conversation", "One input"], default="Conversation", key=f"try_mode_{key}")
-        == "Conversation"
-    )
+    ways = ["Conversation", "One input"]
+    return choose("How to try it", ways, default=ways[0], key=f"try_mode_{key}") == ways[0]
 
 
 def _prompts(trial: playground.Playground, key: str, *, side_by_side: bool = False) -> list[str]:
+    """Let the user choose up to two prompts; return their ids, each once."""
     names = {p.id: p.name for p in trial.prompts}
     if len(names) < 2:
         return list(names)
-    ids = list(names)
-    places = st.columns(2, gap="medium") if side_by_side else (st, st)
-    picked = [
-        place.selectbox(
-            label,
-            ids,
-            index=ids.index(chosen),
-            format_func=lambda i: names[i],
-            key=f"try_{name}_{key}",
-        )
-        for place, label, name, chosen in (
-            (places[0], "First prompt", "first", trial.first),
-            (places[1], "Second prompt", "second", trial.second),
-        )
-    ]
+    picked = []
+    places = st.columns(2, gap="medium") if side_by_side else [st.container() for _ in range(2)]
+    for place, name, chosen in zip(places, ("first", "second"), (trial.first, trial.second), strict=True):
+        with place:
+            picked.append(pick(f"{name.capitalize()} prompt", names, chosen, key=f"try_{name}_{key}"))
     return list(dict.fromkeys(picked))
-
-
-def _refusal(trial: playground.Playground) -> str:
-    asked = asked_models(trial.model, trial.pipeline)
-    return models.refusal(asked)
-
-
-def _button(trial: playground.Playground, values: Mapping[str, object]) -> bool:
-    reason = _refusal(trial)
-    pressed = press(
-        "Answer it",
-        playground.missing(trial.pipeline.inputs, values),
-        key="try_it",
-        type="primary",
-        icon=":material/play_arrow:",
-        width="stretch",
-        disabled=bool(reason),
-        help=escape_markdown(reason) or None,
-    )
-    st.caption(escape_markdown(reason) if reason else _asks(trial))
-    return pressed
-
-
-def _asks(trial: playground.Playground) -> str:
-    own = [f"the step {name} {what}" for name, what in models_of_steps(trial.pipeline)]
-    return escape_markdown(f"{'; '.join([f'Asks {title_of(trial.model)}', *own])}.")
 
 
 def _ask(
     trial: playground.Playground,
     chosen: list[str],
-    values: dict[str, object],
-    row: dict[str, object],
+    values: dict[str, Any],
+    row: Mapping[str, object],
     key: str,
 ) -> None:
-    outputs = [f.name for f in trial.pipeline.outputs]
-    expected = {name: row[name] for name in outputs if name in row}
-    st.session_state.pop(f"try_problem_{key}", None)
+    """Answer an input, and keep the answers or the error in the session."""
+    expected = {f.name: row[f.name] for f in trial.pipeline.outputs if f.name in row}
     names = {p.id: p.name for p in trial.prompts}
     try:
         found = stream_attempts(trial.request(chosen, values, expected), chosen, names)
         st.session_state[f"try_attempts_{key}"] = (found, expected)
+        st.session_state.pop(f"try_problem_{key}", None)
     except EngineError as error:
         st.session_state[f"try_problem_{key}"] = error
 
@@ -147,15 +126,15 @@ def _answers(trial: playground.Playground, key: str) -> None:
         return
     attempts, expected = st.session_state.get(f"try_attempts_{key}", ((), {}))
     if not attempts:
-        with card("try_empty", "The answers appear here"):
-            st.caption(
-                "Press Answer it: both prompts answer this test row at the same time. Pick another one, or write an input of your own."
-                if trial.run
-                else "Write an input and press Answer it. After a run, the tuned prompt answers next to this one."
-            )
+        nothing_here(
+            "try_empty",
+            "The answers appear here",
+            "Press Answer it: both prompts answer this test row at the same time. Pick another one, or write an input of your own."
+            if trial.run
+            else "Write an input and press Answer it. After a run, the tuned prompt answers next to this one.",
+        )
         return
-    names = {p.id: p.name for p in trial.prompts}
-    attempts_view(attempts, names, trial.pipeline.outputs, expected)
+    attempts_view(attempts, {p.id: p.name for p in trial.prompts}, trial.pipeline.outputs, expected)
 
 
 page_title(
@@ -163,9 +142,7 @@ page_title(
 )
 shown = current()
 if shown is None:
-    with card("no_project", "There is no project yet"):
-        st.caption("A project holds a task, its examples and its runs. Start one on the Home page.")
-        link("home", "Go to Home", "home")
+    no_project()
 else:
     project_switch(shown)
     try_page(shown)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from dashboard.components.layout import callback
+from dashboard.components.layout import callback, with_value
 from dashboard.components.page import Current
 from dashboard.state import drafts
 from dashboard.views.comparison import as_text
 from dashboard.views.glossary import explain
-from dashboard.views.text import escape_markdown
+from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
-from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate, StepState, content_hash
 from engine.search.freeze import Freeze, Part, demo_key
 
@@ -27,18 +26,13 @@ TITLES: dict[Part, str] = {
 }
 """Whole parts, in plain words."""
 
-
-def starting_prompt(pipeline: PipelineSpec) -> Candidate:
-    """Return the prompt that a search of this task begins with. Raises EngineError when it cannot be built."""
-    from engine.pipeline.build import build_program
-
-    return build_program(pipeline).candidate()
+Frozen = tuple[Freeze, ...]
 
 
-def parts_of(state: StepState) -> list[Part]:
+def _whole_parts(state: StepState) -> list[Part]:
     """Return the whole parts that a step has.
 
-    >>> parts_of(StepState("Be kind."))
+    >>> _whole_parts(StepState("Be kind."))
     ['step', 'instructions', 'demos']
     """
     found: list[Part] = ["step", "instructions", "demos"]
@@ -49,56 +43,37 @@ def parts_of(state: StepState) -> list[Part]:
     return found
 
 
-def sentences(text: str) -> list[str]:
-    """Return an instruction's sentences and lines, as they stand in it, each once.
+def _sentences(text: str) -> list[str]:
+    """Return an instruction's sentences and lines, as they are in it, each once.
 
-    >>> sentences("Be kind. Never promise a refund!\\n- Answer in German")
+    >>> _sentences("Be kind. Never promise a refund!\\n- Answer in German")
     ['Be kind.', 'Never promise a refund!', '- Answer in German']
     """
     parts = (p.strip() for line in text.splitlines() for p in re.split(r"(?<=[.!?。!?])\s+", line))
     return list(dict.fromkeys(p for p in parts if p))
 
 
-def is_on(frozen: Sequence[Freeze], one: Freeze) -> bool:
-    """Return whether this very part is frozen."""
-    return one in frozen
-
-
-def toggled(frozen: Sequence[Freeze], one: Freeze, on: bool) -> tuple[Freeze, ...]:
+def _toggled(frozen: Frozen, one: Freeze, on: bool) -> Frozen:
     """Return the frozen parts with one more, or one less.
 
-    >>> [f.part for f in toggled((), Freeze(step="s", part="demos"), True)]
+    >>> [f.part for f in _toggled((), Freeze(step="s", part="demos"), True)]
     ['demos']
     """
     rest = tuple(f for f in frozen if f != one)
     return (*rest, one) if on else rest
 
 
-def gone(frozen: Sequence[Freeze], start: Candidate) -> tuple[Freeze, ...]:
+def _gone(frozen: Sequence[Freeze], start: Candidate) -> Frozen:
     """Return the frozen parts that no longer exist: a step renamed, a sentence reworded, an example taken out.
 
     >>> start = Candidate({"s": StepState("Be kind.")})
-    >>> [f.text for f in gone([Freeze(step="s", part="sentence", text="Be brief.")], start)]
+    >>> [f.text for f in _gone([Freeze(step="s", part="sentence", text="Be brief.")], start)]
     ['Be brief.']
     """
-    return tuple(f for f in frozen if not _there(f, start))
+    return tuple(f for f in frozen if not _exists(f, start))
 
 
-def summary(frozen: Sequence[Freeze]) -> str:
-    """Return how much is frozen, in words.
-
-    >>> summary([Freeze(step="s", part="sentence", text="a"), Freeze(step="s", part="demos")])
-    '1 sentence and 1 part are kept as they are'
-    """
-    said = sum(f.part in ("sentence", "demo") for f in frozen)
-    whole = len(frozen) - said
-    if not frozen:
-        return "nothing is frozen"
-    counted = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((said, "sentence"), (whole, "part")) if n]
-    return f"{' and '.join(counted)} {'is' if len(frozen) == 1 else 'are'} kept as {'it is' if len(frozen) == 1 else 'they are'}"
-
-
-def _there(one: Freeze, start: Candidate) -> bool:
+def _exists(one: Freeze, start: Candidate) -> bool:
     state = start.steps.get(one.step)
     if state is None:
         return False
@@ -107,33 +82,47 @@ def _there(one: Freeze, start: Candidate) -> bool:
     return one.part != "demo" or one.text in map(demo_key, state.demos)
 
 
+def _summary(frozen: Sequence[Freeze]) -> str:
+    """Return how much is frozen, in words.
+
+    >>> _summary([Freeze(step="s", part="sentence", text="a"), Freeze(step="s", part="demos")])
+    '1 sentence and 1 part are kept as they are'
+    """
+    pieces = sum(f.part in ("sentence", "demo") for f in frozen)
+    whole = len(frozen) - pieces
+    words = [count(n, word) for n, word in ((pieces, "sentence"), (whole, "part")) if n]
+    return f"{' and '.join(words)} {'is kept as it is' if len(frozen) == 1 else 'are kept as they are'}"
+
+
 def freeze_form(now: Current) -> None:
     """Show what can be frozen, folded away; every change is saved."""
+    from engine.pipeline.build import build_program
+
     pipeline, frozen = now.draft.pipeline, now.draft.frozen
     if pipeline is None:
         return
     try:
-        start = starting_prompt(pipeline)
+        start = build_program(pipeline).candidate()
     except EngineError:
         return  # the Task page says what is wrong
     title = "Keep parts of the prompt as they are"
     with st.expander(
-        f"{title} · {summary(frozen)}" if frozen else title,
-        icon=":material/lock:",
-        key="freeze_form",
+        f"{title} · {_summary(frozen)}" if frozen else title, icon=":material/lock:", key="freeze_form"
     ):
         st.caption("The search may change everything that is not frozen here.", help=explain("frozen"))
-        lost = gone(frozen, start)
+        lost = _gone(frozen, start)
         if lost:
             with st.container(key="frozen_gone"):
+                names = (f.text or f"{TITLES.get(f.part, f.part)} of {f.step}" for f in lost)
                 st.markdown(
                     ":orange[:material/error:] Frozen, and no longer in the prompt: "
-                    + "; ".join(
-                        escape_markdown(f.text or f"{TITLES.get(f.part, f.part)} of {f.step}", 80)
-                        for f in lost
-                    )
+                    + "; ".join(escape_markdown(name, 80) for name in names)
                 )
-                st.button("Forget these", key="forget_frozen", on_click=callback(_forget, now.id, lost))
+                st.button(
+                    "Forget these",
+                    key="forget_frozen",
+                    on_click=callback(_save, now.id, lambda old: tuple(f for f in old if f not in lost)),
+                )
         for path, state in start.steps.items():
             with st.container(border=len(start.steps) > 1, key=f"freeze_{path}"):
                 if len(start.steps) > 1:
@@ -142,28 +131,27 @@ def freeze_form(now: Current) -> None:
 
 
 def _step(now: Current, path: str, state: StepState) -> None:
-    frozen = now.draft.frozen
-    parts = parts_of(state)
+    wholes = tuple(Freeze(step=path, part=part) for part in _whole_parts(state))
+    on = {one.part for one in wholes if one in now.draft.frozen}
     key = f"freeze_parts_{now.id}_{path}"
-    whole = is_on(frozen, Freeze(step=path, part="step"))
     st.pills(
         "Stays as it is",
-        parts,
+        [one.part for one in wholes],
         selection_mode="multi",
-        default=[p for p in parts if is_on(frozen, Freeze(step=path, part=p))],
-        format_func=lambda p: TITLES[p],
+        default=[one.part for one in wholes if one.part in on],
+        format_func=lambda part: TITLES[part],
         key=key,
-        on_change=callback(_save_parts, now.id, path, tuple(parts), key),
+        on_change=with_value(key, _save_parts, now.id, wholes),
     )
-    if whole or is_on(frozen, Freeze(step=path, part="instructions")):
+    if on & {"step", "instructions"}:
         st.caption("Every sentence of its instruction stays.")
     else:
         st.caption("Or single sentences, which every new instruction must then hold word for word:")
-        for sentence in sentences(state.instructions):
+        for sentence in _sentences(state.instructions):
             _frozen_row(
                 now, Freeze(step=path, part="sentence", text=sentence), escape_markdown(sentence, 300)
             )
-    if state.demos and not whole and not is_on(frozen, Freeze(step=path, part="demos")):
+    if state.demos and not on & {"step", "demos"}:
         st.caption("Single solved examples:")
         for demo in state.demos:
             words = ", ".join(f"{name}: {as_text(value)}" for name, value in demo.values.items())
@@ -172,30 +160,21 @@ def _step(now: Current, path: str, state: StepState) -> None:
 
 def _frozen_row(now: Current, one: Freeze, label: str) -> None:
     key = f"freeze_{now.id}_{content_hash(one.model_dump())[:12]}"
-    st.checkbox(label, is_on(now.draft.frozen, one), key=key, on_change=callback(_one, now.id, one, key))
+    st.checkbox(label, one in now.draft.frozen, key=key, on_change=with_value(key, _save_one, now.id, one))
 
 
-def _forget(project: str, lost: tuple[Freeze, ...]) -> None:
-    drafts.edit(
-        project,
-        lambda draft: draft.model_copy(update={"frozen": tuple(f for f in draft.frozen if f not in lost)}),
-    )
+def _save(project_id: str, change: Callable[[Frozen], Frozen]) -> None:
+    drafts.edit(project_id, lambda draft: draft.model_copy(update={"frozen": change(draft.frozen)}))
 
 
-def _save_parts(project: str, path: str, parts: tuple[Part, ...], key: str) -> None:
-    wanted = set(st.session_state[key] or ())
-
-    def change(frozen: tuple[Freeze, ...]) -> tuple[Freeze, ...]:
-        for part in parts:
-            frozen = toggled(frozen, Freeze(step=path, part=part), part in wanted)
+def _save_parts(project_id: str, wholes: Frozen, wanted: Sequence[Part] | None) -> None:
+    def change(frozen: Frozen) -> Frozen:
+        for one in wholes:
+            frozen = _toggled(frozen, one, one.part in (wanted or ()))
         return frozen
 
-    drafts.edit(project, lambda draft: draft.model_copy(update={"frozen": change(draft.frozen)}))
+    _save(project_id, change)
 
 
-def _one(project: str, one: Freeze, key: str) -> None:
-    on = bool(st.session_state[key])
-    drafts.edit(
-        project,
-        lambda draft: draft.model_copy(update={"frozen": toggled(draft.frozen, one, on)}),
-    )
+def _save_one(project_id: str, one: Freeze, on: bool) -> None:
+    _save(project_id, lambda frozen: _toggled(frozen, one, on))

@@ -1,14 +1,14 @@
-"""The budget: calls, tokens, money, minutes. Whatever is reached first ends the run; empty means no limit."""
+"""The way of tuning with its options, and the budget. Whatever limit is reached first ends the run; empty means no limit."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import streamlit as st
 
 from dashboard.components.forms import options_form
-from dashboard.components.layout import callback, card, in_row, link, tile
+from dashboard.components.layout import button, callback, card, in_row, link, nothing_here, tile
 from dashboard.components.page import Current
 from dashboard.state import drafts, reading
 from dashboard.views.glossary import explain
@@ -19,86 +19,83 @@ from engine.registry import METRICS, OPTIMIZERS
 from engine.runs.spec import Named, ProjectDraft
 from engine.search.budget import Budget
 
-LIMITS: tuple[tuple[str, str, str, str], ...] = (
-    ("calls", "Calls", "e.g. 500", "A call is one question to the model."),
-    (
-        "tokens",
+LIMITS: dict[str, tuple[str, str, str, float, float]] = {
+    "calls": ("Calls", "e.g. 500", "A call is one question to the model.", 1, 100),
+    "tokens": (
         "Tokens",
         "e.g. 300000",
         "A token is a piece of a word, about four letters. Models are paid by it.",
+        1,
+        10_000,
     ),
-    ("usd", "US dollars", "e.g. 2.50", "Counted with the provider's list price, where it is known."),
-    ("seconds", "Minutes", "e.g. 10", "Working time; a pause does not count."),
-)
+    "usd": (
+        "US dollars",
+        "e.g. 2.50",
+        "Counted with the provider's list price, where it is known.",
+        0.01,
+        0.5,
+    ),
+    "seconds": ("Minutes", "e.g. 10", "Working time; a pause does not count.", 0.01, 1.0),
+}
+"""Limit -> its name, an example, what it counts, the least, and the widget's step."""
 
 
 def budget_form(now: Current) -> None:
     """Show the limits; every change is saved."""
-    budget = now.draft.budget
-    with card(
-        "budget_card",
-        "Budget",
-        explain("budget", "Limits are hard: the call that would pass one is not made."),
-    ):
-        places = st.columns(4)
-        for place, (name, title, example, what) in zip(places, LIMITS, strict=True):
-            key = f"budget_{name}_{now.id}"
-            value: Any = getattr(budget, name)
-            if name == "seconds" and value is not None:
-                value = value / 60
-            whole = name in ("calls", "tokens")
+    about = explain("budget", "Limits are hard: the call that would pass one is not made.")
+    with card("budget_card", "Budget", about):
+        for place, (name, (title, example, what, least, step)) in zip(
+            st.columns(4), LIMITS.items(), strict=True
+        ):
+            value = getattr(now.draft.budget, name)
             place.number_input(
                 title,
-                min_value=1 if whole else 0.01,
-                value=value,
-                step=(100 if name == "calls" else 10_000) if whole else (0.5 if name == "usd" else 1.0),
-                key=key,
+                min_value=least,
+                value=value / 60 if name == "seconds" and value is not None else value,
+                step=step,
+                key=f"budget_{name}_{now.id}",
                 placeholder="No limit",
                 help=f"{what} Leave empty for no limit ({example}).",
-                on_change=callback(_changed, now.id),
+                on_change=callback(_save_budget, now.id),
             )
         st.caption(
             "Empty means no limit. Whatever is reached first ends the search; the best prompt so far is kept."
         )
 
 
-def _changed(project_id: str) -> None:
-    values = {name: st.session_state.get(f"budget_{name}_{project_id}") for name, *_ in LIMITS}
+def _save_budget(project_id: str) -> None:
+    values = {name: st.session_state.get(f"budget_{name}_{project_id}") for name in LIMITS}
     if values["seconds"] is not None:
         values["seconds"] *= 60
     drafts.update(project_id, budget=Budget(**values))
 
 
-class Need(NamedTuple):
-    """A kind of change in plain words."""
-
-    title: str
-    what: str
-    icon: str
-
-
-NEEDS: dict[str, Need] = {
-    "examples": Need(
+NEEDS: dict[str, tuple[str, str, str]] = {
+    "examples": (
         "Solved examples",
         "Puts well-chosen rows with their answers into the prompt.",
         ":material/format_list_numbered:",
     ),
-    "wording": Need("Wording", "Rewrites the instruction and keeps the best wording.", ":material/edit:"),
-    "both": Need(
-        "Wording and examples", "Rewrites the instruction and picks examples.", ":material/auto_awesome:"
+    "wording": ("Wording", "Rewrites the instruction and keeps the best wording.", ":material/edit:"),
+    "both": (
+        "Wording and examples",
+        "Rewrites the instruction and picks examples.",
+        ":material/auto_awesome:",
     ),
-    "structure": Need(
+    "structure": (
         "How steps answer",
         "Finds out whether a step answers better by thinking first, and whether to show each input its own examples.",
         ":material/account_tree:",
     ),
-    "weights": Need(
+    "weights": (
         "The model itself",
         "Trains the model's weights on your rows, at a provider or on a machine that can train.",
         ":material/memory:",
     ),
-    "nothing": Need("Nothing", "Only measures.", ":material/straighten:"),
+    "nothing": ("Nothing", "Only measures.", ":material/straighten:"),
 }
+"""Kind of change -> its name, what it does, its icon."""
+
 DETAILS = {
     "LabeledFewShot": ("Quickest", "Draws rows once. No search, so it is a good first look."),
     "BootstrapFewShot": ("Quick", "Keeps rows that the model itself got right."),
@@ -149,16 +146,14 @@ def optimizer_cards(now: Current) -> None:
         "What may change?",
         [EVERYTHING, *ASKED],
         default=next((o.changes for o in OPTIMIZERS if o.name == chosen), EVERYTHING),
-        format_func=lambda n: "All" if n == EVERYTHING else f"{NEEDS[n].icon} {NEEDS[n].title}",
+        format_func=lambda n: "All" if n == EVERYTHING else f"{NEEDS[n][2]} {NEEDS[n][0]}",
         key=f"optimizer_need_{now.id}",
         required=True,
         wrap=True,
-        help="  \n".join(
-            [explain("way of tuning"), *(f"**{NEEDS[n].title}**: {NEEDS[n].what}" for n in ASKED)]
-        ),
+        help="  \n".join([explain("way of tuning"), *(f"**{NEEDS[n][0]}**: {NEEDS[n][1]}" for n in ASKED)]),
     )
     if need != EVERYTHING:
-        st.caption(NEEDS[need].what)
+        st.caption(NEEDS[need][1])
     if need == "weights":
         _weights()
         return
@@ -201,25 +196,38 @@ def optimizer_cards(now: Current) -> None:
 def _card(
     now: Current, optimizer: type[Optimizer], wanted: Mapping[str, object], *, mine: bool, advised: str
 ) -> None:
+    title, does, icon = NEEDS[optimizer.changes]
+    pace, what = DETAILS.get(optimizer.name, ("", does))
     with tile(f"optimizer_{optimizer.name}"):
-        _body(optimizer, mine=mine, advised=advised)
-        st.button(
+        with st.container(gap="xsmall", key=f"optimizer_body_{optimizer.name}"):
+            st.markdown(f"**{optimizer.title}**")
+            with in_row(f"optimizer_tags_{optimizer.name}", "top", gap="xxsmall"):
+                if mine:
+                    st.badge("Chosen", icon=":material/check:", color="green")
+                elif advised:
+                    st.badge("Suits your rows", icon=":material/thumb_up:", color="green", help=advised)
+                st.badge(title, icon=icon)
+                if pace:
+                    st.badge(pace, color="gray")
+            name = f"Its name in the literature and in code: {optimizer.name}."
+            st.caption(f"{what.rstrip('.')} · {optimizer.name}", help=f"{does} {name}")
+        button(
             "Chosen" if mine else "Choose",
-            key=f"choose_{optimizer.name}",
+            f"choose_{optimizer.name}",
+            "This one is chosen already." if mine else "",
             type="primary" if advised and not now.draft.optimizer else "secondary",
-            disabled=mine,
-            help="This one is chosen already." if mine else None,
             on_click=callback(_choose, now.id, optimizer.name, wanted),
         )
 
 
 def _weights() -> None:
     """Say why weights are not trained here, and what helps with it."""
-    with card("no_weights", "Not from here"):
-        st.caption(
-            "No way of tuning here trains a model: that takes a provider or a machine that can. What helps is a good prompt "
-            "first: after a run, the Export page holds what it answered rightly as a training file, as providers take it."
-        )
+    with nothing_here(
+        "no_weights",
+        "Not from here",
+        "No way of tuning here trains a model: that takes a provider or a machine that can. What helps is a good prompt "
+        "first: after a run, the Export page holds what it answered rightly as a training file, as providers take it.",
+    ):
         link("export", "Go to Export", "ios_share")
 
 
@@ -251,23 +259,6 @@ def optimizer_options(now: Current) -> None:
     if values is not None and values != chosen.options:
         drafts.update(now.id, optimizer=Named(name=found.name, options=values))
         st.rerun()
-
-
-def _body(optimizer: type[Optimizer], *, mine: bool, advised: str) -> None:
-    need = NEEDS[optimizer.changes]
-    pace, what = DETAILS.get(optimizer.name, ("", need.what))
-    with st.container(gap="xsmall", key=f"optimizer_body_{optimizer.name}"):
-        st.markdown(f"**{optimizer.title}**")
-        with in_row(f"optimizer_tags_{optimizer.name}", "top", gap="xxsmall"):
-            if mine:
-                st.badge("Chosen", icon=":material/check:", color="green")
-            elif advised:
-                st.badge("Suits your rows", icon=":material/thumb_up:", color="green", help=advised)
-            st.badge(need.title, icon=need.icon)
-            if pace:
-                st.badge(pace, color="gray")
-        name = f"Its name in the literature and in code: {optimizer.name}."
-        st.caption(f"{what.rstrip('.')} · {optimizer.name}", help=f"{need.what} {name}")
 
 
 def _choose(project_id: str, name: str, options: Mapping[str, object] | None = None) -> None:

@@ -3,9 +3,8 @@
 import streamlit as st
 
 from dashboard.app_pages.tune.freeze_form import freeze_form
-from dashboard.app_pages.tune.model_picker import model_picker
 from dashboard.app_pages.tune.optimizer import budget_form, optimizer_cards, optimizer_options
-from dashboard.app_pages.tune.start import compare_guard, feedback_card, start_card
+from dashboard.app_pages.tune.start import compare_guard, feedback_card, model_picker, start_card
 from dashboard.components.wizard import wizard_header
 
 now = wizard_header("tune")

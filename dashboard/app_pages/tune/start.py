@@ -1,21 +1,33 @@
-"""The start of a run: comparison with an earlier run, feedback it will use, estimate and start button."""
+"""The side of the Tune page: the start with its estimate, the models, the feedback it uses, and what it compares with."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard.app_pages.tune.model_picker import chosen_models
-from dashboard.components.layout import callback, card, in_row
+from dashboard.components.forms import model_choice
+from dashboard.components.layout import (
+    button,
+    callback,
+    card,
+    icon_button,
+    in_row,
+    link,
+    mark,
+    pick,
+    with_value,
+)
 from dashboard.components.page import Current, open_page
-from dashboard.state import feedback, launching, models, reading
+from dashboard.state import drafts, feedback, launching, models, reading
 from dashboard.state.examples import split_of
-from dashboard.state.models import title_of
+from dashboard.state.models import asked_models, models_of_steps
 from dashboard.views import history
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, distinct, escape_markdown
 from engine.errors import EngineError
+from engine.lm.choice import is_offline
 from engine.runs.spec import Feedback, ModelChoice, RunSpec
 from engine.store.rows import FeedbackRow, RunRow
 from engine.text import dollars, duration
@@ -24,27 +36,89 @@ if TYPE_CHECKING:
     from engine.search.estimate import Estimate, Range
 
 
+OTHERS = {
+    "prompt_model": (
+        "Writes new instructions",
+        "Proposes wordings from your rows and from what went wrong. A strong model pays off here: it is asked seldom.",
+    ),
+    "teacher_model": (
+        "Solves rows as examples",
+        "Its right answers become the solved examples that the answering model is shown.",
+    ),
+}
+"""The models of a draft next to the answering one: field -> what its model does, and more about it."""
+
+SAME = "The same model"
+
+
+def model_picker(now: Current) -> None:
+    """Let the user choose among the models of the settings."""
+    chosen = now.draft.model or ModelChoice()
+    saved = reading.saved_models()
+    known = saved if chosen in saved else [*saved, chosen]
+    key = f"model_{now.id}"
+    with card(
+        "model_card", "Model", explain("model", "This one answers your rows, in the search and afterwards.")
+    ):
+        model_choice(
+            "Model",
+            known,
+            chosen,
+            key=key,
+            label_visibility="collapsed",
+            on_change=with_value(key, _set_model, now.id, "model"),
+        )
+        if is_offline(chosen):
+            st.caption(
+                "A small stand-in that runs on this machine: free and instant, and better prompts really do raise "
+                "its score. A real model understands far more."
+            )
+        for name, what in models_of_steps(now.draft.pipeline):
+            st.caption(f":material/alt_route: The step **{escape_markdown(name)}** {escape_markdown(what)}.")
+        named = sum(getattr(now.draft, field) is not None for field in OTHERS)
+        with st.expander(
+            f"Other models for other parts{f' ({named})' if named else ''}",
+            icon=":material/groups:",
+            key="other_models",
+            expanded=bool(named),
+        ):
+            for field, (title, what) in OTHERS.items():
+                key = f"{field}_{now.id}"
+                save = with_value(key, _set_model, now.id, field)
+                other = getattr(now.draft, field)
+                model_choice(title, known, other, SAME, key=key, help=what, on_change=save)
+        link("settings", "Add or test a model", "settings")
+
+
+def _set_model(project_id: str, field: str, chosen: ModelChoice | str) -> None:
+    drafts.update(project_id, **{field: None if chosen == SAME else chosen})
+
+
+def _chosen_models(now: Current) -> list[ModelChoice]:
+    """Return every model that the next run asks, each once."""
+    draft = now.draft
+    found = [*asked_models(draft.model, draft.pipeline), draft.prompt_model, draft.teacher_model]
+    return list(dict.fromkeys(m for m in found if m is not None))
+
+
 MOST = 50
 
 
 def compare_guard(now: Current) -> None:
     """Show what has changed since the run that the next one will be compared with; nothing before the first run."""
     done = [r for r in reading.runs(now.id) if r.result][:MOST]
-    spec = _spec(now)
-    if not done or spec is None:
+    if not done:
         return
-    names = distinct({r.id: r.title for r in done})
-    in_use = next((r.id for r in done if r.in_use), done[0].id)
-    with card(
-        "compare_guard",
-        "Compared with",
-        explain("comparable", "Only then can the next run's scores be compared with an earlier run's."),
-    ):
-        picked = st.selectbox(
+    try:
+        spec = _run_spec(now, next((d.hash for d in reading.datasets() if d.id == now.draft.dataset), ""))
+    except EngineError:
+        return
+    about = explain("comparable", "Only then can the next run's scores be compared with an earlier run's.")
+    with card("compare_guard", "Compared with", about):
+        picked = pick(
             "Compared with",
-            list(names),
-            index=list(names).index(in_use),
-            format_func=lambda i: names[i],
+            distinct({r.id: r.title for r in done}),
+            next((r.id for r in done if r.in_use), done[0].id),
             key=f"compare_with_{now.id}",
             label_visibility="collapsed",
         )
@@ -66,19 +140,17 @@ def _differences(run: RunRow, spec: RunSpec) -> None:
         if others:
             st.caption(f"Also different, which does no harm: {escape_markdown(others)}.")
         return
-    st.markdown(f":orange[:material/balance:] {escape_markdown(history.why_not_comparable(matters))}")
+    st.markdown(mark("balance", history.why_not_comparable(matters)))
     for one in matters:
         st.caption(
             f"**{one.what}**  \nthen: {escape_markdown(one.left, 120)}  \nnow: {escape_markdown(one.right, 120)}"
         )
 
 
-def _spec(now: Current) -> RunSpec | None:
-    try:
-        stored = next((d.hash for d in reading.datasets() if d.id == now.draft.dataset), "")
-        return now.draft.model_copy(update={"model": now.draft.model or ModelChoice()}).to_run(stored)
-    except EngineError:
-        return None
+def _run_spec(now: Current, stored: str, **changes: object) -> RunSpec:
+    """Return the run that would start now, on the file with a hash. Raises EngineError where something is missing."""
+    changes["model"] = now.draft.model or ModelChoice()
+    return now.draft.model_copy(update=changes).to_run(stored)
 
 
 FEEDBACK_SHOWN = 200
@@ -87,7 +159,7 @@ THUMBS = {1: ":green[:material/thumb_up:]", -1: ":red[:material/thumb_down:]", 0
 
 def used_feedback(now: Current) -> tuple[Feedback, ...]:
     """Return the feedback that the next run takes: none where the user switched it off."""
-    if not st.session_state.get(_key(now), True):
+    if not st.session_state.get(f"use_feedback_{now.id}", True):
         return ()
     found = feedback.rows(now.id, now.draft.dataset)
     # Which rows are kept for the test takes a second to say of 100,000 rows.
@@ -99,34 +171,31 @@ def feedback_card(now: Current) -> None:
     found = feedback.rows(now.id, now.draft.dataset)
     if not found or now.draft.dataset is None:
         return
-    test = final_test_rows(now)
-    used = [r for r in found if r.row not in test]
-    with card(
-        "remarks_note",
-        f"Feedback on {count(len(used), 'answer') if used else 'no answer'} will be used",
-        explain(
-            "feedback on an answer",
-            "Given on the Results page; ways of tuning that write instructions read it with its row.",
-        ),
-    ):
+    dataset, test = now.draft.dataset, final_test_rows(now)
+    used = sum(r.row not in test for r in found)
+    about = explain(
+        "feedback on an answer",
+        "Given on the Results page; ways of tuning that write instructions read it with its row.",
+    )
+    title = f"Feedback on {count(used, 'answer') if used else 'no answer'} will be used"
+    with card("feedback_card", title, about):
         if used:
-            st.toggle("Use it in the next run", True, key=_key(now), persist_state="session")
-        if len(used) < len(found):
-            left = len(found) - len(used)
+            st.toggle("Use it in the next run", True, key=f"use_feedback_{now.id}", persist_state="session")
+        if used < len(found):
             st.caption(
-                f"Feedback on {count(left, 'row')} of the final test is left out: a search that "
+                f"Feedback on {count(len(found) - used, 'row')} of the final test is left out: a search that "
                 "knew it would spoil the test."
             )
-        with st.expander("Read it", key="remarks_list"):
+        with st.expander("Read it", key="feedback_list"):
             listed = found[:FEEDBACK_SHOWN]
-            numbers = reading.row_numbers(now.draft.dataset, (one.row for one in listed))
+            numbers = reading.row_numbers(dataset, (one.row for one in listed))
             for one in listed:
-                _feedback_row(now, now.draft.dataset, one, numbers[one.row], tested=one.row in test)
+                _feedback_row(now, dataset, one, numbers[one.row], tested=one.row in test)
             st.button(
                 "Delete all of it",
-                key="forget_remarks",
+                key="delete_feedback",
                 icon=":material/delete:",
-                on_click=callback(feedback.forget, now.id, now.draft.dataset, found),
+                on_click=callback(feedback.forget, now.id, dataset, found),
             )
 
 
@@ -142,22 +211,13 @@ def final_test_rows(now: Current) -> frozenset[int]:
 
 
 def _feedback_row(now: Current, dataset: str, one: FeedbackRow, number: int, *, tested: bool) -> None:
-    with in_row(f"remark_{one.row}_{one.candidate_id}"):
+    key = f"{one.row}_{one.candidate_id}"
+    with in_row(f"feedback_{key}"):
         st.markdown(THUMBS.get(one.thumbs, THUMBS[0]), width="content")
         note = " (test row, not used)" if tested else ""
         st.caption(f"Row {number}{note}: {escape_markdown(one.reason or 'no reason given', 200)}")
-        st.button(
-            "",
-            key=f"forget_{one.row}_{one.candidate_id}",
-            icon=":material/close:",
-            type="tertiary",
-            help="Delete this feedback.",
-            on_click=callback(feedback.forget, now.id, dataset, [one]),
-        )
-
-
-def _key(now: Current) -> str:
-    return f"use_remarks_{now.id}"
+        forget = callback(feedback.forget, now.id, dataset, [one])
+        icon_button("close", "Delete this feedback.", f"forget_{key}", on_click=forget)
 
 
 MOST_AT_ONCE = 4
@@ -171,21 +231,20 @@ def start_card(now: Current) -> None:
         if found is not None:
             _figures(found)
             if found.cut:
-                st.caption(f":orange[:material/content_cut:] {escape_markdown(found.cut)}")
+                st.caption(mark("content_cut", found.cut))
         elif not reason:
             st.caption("The estimate appears when the steps before are done.")
-        pressed = st.button(
+        pressed = button(
             "Start tuning",
-            key="start_run",
+            "start_run",
+            reason,
             type="primary",
             icon=":material/play_arrow:",
-            disabled=bool(reason),
-            help=escape_markdown(reason) if reason else None,
             width="stretch",
         )
         if reason:
             with st.container(key="why_not"):
-                st.markdown(f":orange[:material/pending:] {escape_markdown(reason)}")
+                st.markdown(mark("pending", reason))
         else:
             st.caption("The run goes on when you close this tab. You can pause or stop it at any time.")
             if going := _going(now):
@@ -200,21 +259,16 @@ def _ready(now: Current) -> tuple[RunSpec | None, Estimate | None, str]:
     problems = now.draft.problems()
     if problems:
         return None, None, problems[0].sentence
-    model = now.draft.model or ModelChoice()
     try:
         stored = next((d for d in reading.datasets() if d.id == now.draft.dataset), None)
         if stored is None:
             return None, None, "The examples of this project are gone. Bring them again on the Examples page."
-        chosen = {"model": model, "feedback": used_feedback(now)}
-        spec = now.draft.model_copy(update=chosen).to_run(stored.hash)
+        spec = _run_spec(now, stored.hash, feedback=used_feedback(now))
         found = reading.estimate(spec)
     except EngineError as error:
         return None, None, str(error)
-    for one in chosen_models(now):
-        state = models.key_state(one)
-        if not state.ok:
-            which = "" if one == model else f"{title_of(one)}: "
-            return spec, found, f"{which}{state.sentence}"
+    if reason := models.lacking(_chosen_models(now)):
+        return spec, found, reason
     if _going(now) >= MOST_AT_ONCE:
         full = f"{MOST_AT_ONCE} runs of this project are going on. Stop one, or wait for its end, before the next."
         return spec, found, full
@@ -226,6 +280,7 @@ def _going(now: Current) -> int:
 
 
 def _figures(found: Estimate) -> None:
+    money = "not known" if found.usd is None else _span(found.usd, dollars) if found.usd.high else "free"
     cells = (
         (
             "Calls",
@@ -233,11 +288,7 @@ def _figures(found: Estimate) -> None:
             explain("call", "Here: all of a run's, the final test included."),
         ),
         ("Tokens", _span(found.tokens, _about), explain("token")),
-        (
-            "Money",
-            _money(found.usd),
-            "At list prices. Not known: the price of this model is not in the table.",
-        ),
+        ("Money", money, "At list prices. Not known: the price of this model is not in the table."),
         ("Time", _span(found.seconds, _time), "A rough figure: it depends on how fast the model answers."),
     )
     with st.grid(2, min_column_width=95, key="estimate"):
@@ -247,7 +298,7 @@ def _figures(found: Estimate) -> None:
                 st.markdown(f"**{escape_markdown(text)}**")
 
 
-def _span(span: Range, write: Any) -> str:
+def _span(span: Range, write: Callable[[float], str]) -> str:
     low, high = write(span.low), write(span.high)
     return low if low == high else f"{low} to {high}"
 
@@ -265,12 +316,6 @@ def _about(number: float) -> str:
 
 def _time(seconds: float) -> str:
     return "under 1 s" if seconds < 0.95 else duration(seconds)
-
-
-def _money(span: Range | None) -> str:
-    if span is None:
-        return "not known"
-    return _span(span, dollars) if span.high else "free"
 
 
 def _start(now: Current, spec: RunSpec, found: Estimate) -> None:

@@ -86,10 +86,10 @@ def test_hints_name_the_first_open_step_and_are_put_away_for_good():
     app.run()
     app.switch_page("app_pages/task/page.py").run()
     assert "press Start tuning" in said(app)
-    app.button(key="coach_off").click().run()
+    app.button(key="hints_off").click().run()
     assert "press Start tuning" not in said(app)
     again = start()
-    again.button(key="coach_on").click().run()
+    again.button(key="hints_on").click().run()
     assert reading.setting("coach_off") is False
 
 

@@ -139,7 +139,7 @@ def test_a_task_with_a_history_is_talked_with():
         assert "answer 2" in said(app)
         assert "Who wrote it?" in served[1]
         assert "answer 1" in served[1]
-        app.button(key="chat_anew").click().run()
+        app.button(key="chat_restart").click().run()
         assert "answer 1" not in said(app)
 
 

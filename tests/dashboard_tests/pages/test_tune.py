@@ -119,7 +119,7 @@ def test_feedback_goes_into_the_next_run_and_can_be_left_out(project):
     assert "Feedback on 1 answer will be used" in said(app)
     assert "Feedback on 1 row of the final test is left out" in said(app)
     assert [f.row for f in used_feedback(now)] == [train]
-    app.button(key="forget_remarks").click().run()
+    app.button(key="delete_feedback").click().run()
     assert feedback.rows(project, now.draft.dataset) == []
     assert "will be used" not in said(app)
 
