@@ -150,13 +150,10 @@ class Ledger:
 
     def keep_back(self, need: Amount, *, most: float = 1.0) -> None:
         """Keep this much for the final comparison, at most this share of what is left; `Amount()` frees it."""
-        b, spent = self.budget, self._spent_amount()
-        self._kept_back = Amount(
-            min(need.calls, int(most * max(0, (b.calls or 0) - spent.calls))),
-            min(need.tokens, int(most * max(0, (b.tokens or 0) - spent.tokens))),
-            min(need.usd, most * max(0.0, (b.usd or 0.0) - spent.usd)),
-            min(need.seconds, most * max(0.0, (b.seconds or 0.0) - self.seconds)),
-        )
+        spent, limits = replace(self._spent_amount(), seconds=self.seconds), self.budget.model_dump()
+        left = {name: most * max(0, (limit or 0) - getattr(spent, name)) for name, limit in limits.items()}
+        kept = {name: min(getattr(need, name), most_left) for name, most_left in left.items()}
+        self._kept_back = Amount(int(kept["calls"]), int(kept["tokens"]), kept["usd"], kept["seconds"])
 
     # Closing and pausing
 
@@ -304,14 +301,14 @@ class Ledger:
             self.close(f"The time limit of {limit:,.0f} seconds is used up.", "budget")
 
     def _passed(self, amount: Amount) -> str | None:
-        b = self.budget
         kept = " (the rest is kept for the final test)" if self._kept_back.calls else ""
-        if b.calls is not None and amount.calls > b.calls:
-            return f"The budget of {b.calls:,} calls is used up{kept}."
-        if b.tokens is not None and amount.tokens > b.tokens:
-            return f"The next call could pass the budget of {b.tokens:,} tokens{kept}."
-        if b.usd is not None and amount.usd > b.usd:
-            return f"The next call could pass the budget of {b.usd:,.2f} US dollars{kept}."
+        for name in ("calls", "tokens", "usd"):
+            limit = getattr(self.budget, name)
+            if limit is not None and getattr(amount, name) > limit:
+                words = _LIMITS[name].format(limit)
+                if name == "calls":
+                    return f"The budget of {words} is used up{kept}."
+                return f"The next call could pass the budget of {words}{kept}."
         return None
 
     def _spent_amount(self) -> Amount:

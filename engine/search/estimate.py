@@ -416,7 +416,7 @@ class _Simulation:
     async def _score(self, ask: Score, work: list[tuple[float, float]]) -> Evaluation:
         if not ask.rows:
             return Evaluation(ask.candidate.id, ())
-        taught = ask.teacher and (self.settings.teacher is not None or self.settings.teacher_lm is not None)
+        taught = ask.teacher and self.settings.has_teacher
         costs, known = await self.renderer.row_costs(ask.candidate, ask.rows, teacher=taught)
         rows, times = self._reuse.new(ask.candidate, ask.rows, taught, ask.rollout)
         self._rows_run += rows

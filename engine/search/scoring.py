@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine import evaluate, runtime
 from engine.metrics.base import Metric
-from engine.records import Candidate, Outcome, Usage, json_value
+from engine.records import Candidate, Outcome, StepState, Usage, json_value
 from engine.search.budget import Ledger
 from engine.search.contract import Score
 from engine.search.settings import Control, Settings, Stop
@@ -124,12 +124,13 @@ class Scoring:
 
         A row already scored is passed on at once; a row that another ask is running is waited for.
         """
+        taught = ask.teacher and self._settings.has_teacher
         groups: dict[str, tuple[Candidate, dict[int, _Cell]]] = {}
         jobs: list[Coroutine[object, object, None]] = []
         for row in dict.fromkeys(ask.rows):
             own = self._without_row(ask.candidate, row) if ask.hide_own_row else ask.candidate
-            chosen = _OWN_HIDDEN if ask.hide_own_row and _picks(own) else ""
-            cell = (own.id + chosen, row, self._taught(ask), ask.rollout, ask.trace)
+            chosen = _OWN_HIDDEN if ask.hide_own_row and any(map(_picks, own.steps.values())) else ""
+            cell = (own.id + chosen, row, taught, ask.rollout, ask.trace)
             # A run with a trace serves an ask without one too, unless the metric is stricter with one.
             same = (cell,) if self._strict else (cell, (*cell[:4], True))
             if (known := _first(self._memory, same)) is not None:
@@ -187,9 +188,6 @@ class Scoring:
                 if (running := self._running.pop(cell, None)) is not None:
                     running.set_result(None)
 
-    def _taught(self, ask: Score) -> bool:
-        return ask.teacher and (self._settings.teacher is not None or self._settings.teacher_lm is not None)
-
     def _without_row(self, candidate: Candidate, row: int) -> Candidate:
         """Return the candidate without demonstrations made from this row."""
         if not any(state.demos for state in candidate.steps.values()):
@@ -197,7 +195,7 @@ class Scoring:
         inputs = {name: json_value(value) for name, value in self._settings.rows[row].inputs().items()}
         steps = {}
         for path, state in candidate.steps.items():
-            if 0 < state.nearest < len(state.demos):
+            if _picks(state):
                 steps[path] = state  # hidden when the examples are picked: see _hiding
                 continue
             demos = tuple(d for d in state.demos if not _made_from(d.values, inputs))
@@ -206,9 +204,9 @@ class Scoring:
         return replace(candidate, steps=steps) if changed else candidate
 
 
-def _picks(candidate: Candidate) -> bool:
+def _picks(state: StepState) -> bool:
     """Return whether a step picks its examples by the input."""
-    return any(0 < state.nearest < len(state.demos) for state in candidate.steps.values())
+    return 0 < state.nearest < len(state.demos)
 
 
 def _hiding(program: Module, settings: Settings, ask: Score) -> Module:

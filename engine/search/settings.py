@@ -6,6 +6,7 @@ import inspect
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -89,6 +90,11 @@ class Settings:
             for lm in (p.lm, getattr(p.adapter, "extraction_model", None))
         )
         return tuple({id(lm): lm for lm in asked if lm is not None}.values())
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether another program or model than the student's solves rows."""
+        return self.teacher is not None or self.teacher_lm is not None
 
     @property
     def judge_calls(self) -> int:
@@ -179,7 +185,8 @@ def make_problem(settings: Settings, *, calls: int | None = None) -> Problem:
     program = settings.program
     signatures = {path: predictor.signature for path, predictor in program.named_predictors()}
     ids = dict.fromkeys((*settings.train, *settings.validation))
-    inputs = _input_names(settings.rows, ids)
+    first = next((settings.rows[i] for i in ids), None)
+    inputs = tuple(n for n in first if n in first.input_keys) if first is not None else ()
     rows = {i: {n: json_value(v) for n, v in settings.rows[i].items()} for i in ids}
     return Problem(
         seed=seed_of(program),
@@ -219,13 +226,6 @@ def seed_of(program: Module) -> Candidate:
     return program.candidate(reason="The starting prompt.")
 
 
-def _input_names(rows: Mapping[int, Example], ids: Mapping[int, None]) -> tuple[str, ...]:
-    for i in ids:
-        keys = rows[i].input_keys
-        return tuple(name for name in rows[i] if name in keys)
-    return ()
-
-
 def _output_names(
     signatures: Mapping[str, type[Signature]],
     rows: Mapping[int, Mapping[str, object]],
@@ -238,24 +238,15 @@ def _output_names(
 
 
 def describe_program(program: Module, signatures: Mapping[str, type[Signature]]) -> str:
-    """Return a plain-text description of a program: its steps, their fields and, for own classes, the code."""
-    lines = []
-    for number, (path, signature) in enumerate(signatures.items(), 1):
-        reads = ", ".join(signature.input_fields)
-        writes = ", ".join(signature.output_fields)
-        lines.append(f"Step {number}, {path}: reads {reads}; writes {writes}.")
-    source = _own_source(type(program))
-    return "\n".join(lines) + (f"\n\n{source}" if source else "")
-
-
-def _own_source(cls: type) -> str:
-    """Return the source of a class written outside the engine, at most 4,000 characters, or ""."""
-    if cls.__module__.split(".", 1)[0] == "engine":
-        return ""
-    try:
-        return inspect.cleandoc(inspect.getsource(cls))[:4000]
-    except (OSError, TypeError):
-        return ""
+    """Return a plain-text description of a program: its steps, their fields and, for own classes, up to 4,000 characters of code."""
+    lines = [
+        f"Step {number}, {path}: reads {', '.join(s.input_fields)}; writes {', '.join(s.output_fields)}."
+        for number, (path, s) in enumerate(signatures.items(), 1)
+    ]
+    if type(program).__module__.split(".", 1)[0] != "engine":
+        with suppress(OSError, TypeError):
+            lines.append(f"\n{inspect.cleandoc(inspect.getsource(type(program)))[:4000]}")
+    return "\n".join(lines)
 
 
 def describe_data(rows: Mapping[int, Mapping[str, object]], inputs: tuple[str, ...]) -> str:
@@ -267,8 +258,7 @@ def describe_data(rows: Mapping[int, Mapping[str, object]], inputs: tuple[str, .
     a (label): 2 different values: 2 (1 row), 1 (1 row).
     """
     lines = [f"{counted(len(rows), 'row')}."]
-    names = dict.fromkeys(name for row in rows.values() for name in row)
-    for name in names:
+    for name in dict.fromkeys(name for row in rows.values() for name in row):
         texts = [str(row[name]) for row in rows.values() if row.get(name) is not None]
         role = "input" if name in inputs else "label"
         counts = Counter(texts)

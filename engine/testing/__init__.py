@@ -83,7 +83,7 @@ class ScriptedLM(BaseLM):
         return Usage(1, 0, sent, received, cost)
 
 
-class DummyLM(BaseLM):
+class DummyLM(ScriptedLM):
     """A stand-in model under DSPy's rules, for tests written for DSPy.
 
     `answers` is a list of field values, one for each completion in turn; or a dict whose keys are looked for in
@@ -104,46 +104,30 @@ class DummyLM(BaseLM):
         adapter: Adapter | None = None,
         **params: Any,
     ) -> None:
-        super().__init__("dummy", **params)
-        self.requests: list[Request] = []
+        super().__init__(self._reply, "dummy", **params)
         self.history = []
         self._by_text = answers if isinstance(answers, Mapping) else None
         self._script: Iterator[Any] = iter(() if isinstance(answers, Mapping) else answers)
-        self._follow_examples = follow_examples
-        self._reasoning = reasoning
-        self._adapter = adapter
+        self._follow_examples, self._adapter = follow_examples, adapter
+        self._thought = "Some reasoning" if reasoning else None
 
-    async def complete(self, request: Request) -> Reply:
-        """Return as many completions as the request asks for."""
-        self.requests.append(request)
+    def _reply(self, request: Request) -> Reply:
         texts = [self._text(request) for _ in range(int(request.params.get("n") or 1))]
-        reply = Reply(
-            tuple(Choice(text, "stop", self._thought()) for text in texts), Usage(calls=1), self.model
-        )
-        self.history.append(
-            {"messages": list(request.messages), "outputs": texts, "kwargs": dict(request.params)}
-        )
-        return reply
-
-    def _thought(self) -> str | None:
-        return "Some reasoning" if self._reasoning else None
+        messages, params = list(request.messages), dict(request.params)
+        self.history.append({"messages": messages, "outputs": texts, "kwargs": params})
+        choices = tuple(Choice(text, "stop", self._thought) for text in texts)
+        return Reply(choices, Usage(calls=1), self.model)
 
     def _text(self, request: Request) -> str:
-        asked = str(request.messages[-1]["content"])
-        if self._follow_examples:
-            shown = _demonstrated(request)
-            if shown is not None:
-                return shown
-        if self._by_text is not None:
-            for key, values in self._by_text.items():
-                if key in asked:
-                    return self._written(values)
-            return NO_MORE
-        answer = next(self._script, None)
-        return NO_MORE if answer is None else self._written(answer)
-
-    def _written(self, values: Mapping[str, object] | str) -> str:
-        return values if isinstance(values, str) else chat_answer(values, self._adapter)
+        shown = _demonstrated(request) if self._follow_examples else None
+        if shown is not None:
+            return shown
+        if self._by_text is None:
+            answer = next(self._script, NO_MORE)
+        else:
+            asked = str(request.messages[-1]["content"])
+            answer = next((values for key, values in self._by_text.items() if key in asked), NO_MORE)
+        return answer if isinstance(answer, str) else chat_answer(answer, self._adapter)
 
 
 def chat_answer(values: Mapping[str, object], adapter: Adapter | None = None) -> str:
@@ -155,12 +139,10 @@ def chat_answer(values: Mapping[str, object], adapter: Adapter | None = None) ->
     from engine.adapters.chat import ChatAdapter
     from engine.signature import OutputField, make_signature
 
-    signature = (
-        make_signature({name: (type(value), OutputField()) for name, value in values.items()})
-        if values
-        else None
-    )
-    return (adapter or ChatAdapter()).answer(signature, values) if signature else ""
+    if not values:
+        return ""
+    signature = make_signature({name: (type(value), OutputField()) for name, value in values.items()})
+    return (adapter or ChatAdapter()).answer(signature, values)
 
 
 def asked(request: Request) -> tuple[dict[str, str], list[str]]:
@@ -182,13 +164,9 @@ def asked(request: Request) -> tuple[dict[str, str], list[str]]:
 def _demonstrated(request: Request) -> str | None:
     """Return the answer of the demonstration whose inputs are those asked about now."""
     asked = _inputs(str(request.messages[-1]["content"]))
-    turns = request.messages[:-1]
-    for question, answer in pairwise(turns):
-        if (
-            question["role"] == "user"
-            and answer["role"] == "assistant"
-            and _inputs(str(question["content"])) == asked
-        ):
+    for question, answer in pairwise(request.messages[:-1]):
+        is_demo = (question["role"], answer["role"]) == ("user", "assistant")
+        if is_demo and _inputs(str(question["content"])) == asked:
             return str(answer["content"])
     return None
 

@@ -204,12 +204,19 @@ def _shape(ask: Any) -> Any:
     return type(ask).__name__, ask.candidate.id, ask.candidate.reason, rows
 
 
+def _assert_same(
+    first: tuple[SearchResult, list[Any], object], second: tuple[SearchResult, list[Any], object]
+) -> None:
+    """Raise AssertionError where two runs differ in an ask, the result or the calls that count."""
+    (expected, asks, _), (result, again, _) = first, second
+    assert [_shape(a) for a in again] == [_shape(a) for a in asks]
+    assert (result.best.id, result.score) == (expected.best.id, expected.score)
+    assert result.usage.calls == expected.usage.calls
+
+
 def check_same_seed_same_search(make: Make) -> None:
     """The same seed and answers give the same asks and the same result."""
-    first, asks, _ = _run(make, toy_settings(ToyLM()))
-    second, again, _ = _run(make, toy_settings(ToyLM()))
-    assert [_shape(a) for a in asks] == [_shape(a) for a in again]
-    assert first.best.id == second.best.id
+    _assert_same(_run(make, toy_settings(ToyLM())), _run(make, toy_settings(ToyLM())))
 
 
 def check_asks_are_valid(make: Make) -> None:
@@ -284,41 +291,30 @@ def check_lineage_is_complete(make: Make) -> None:
 def check_resume_is_the_same_run(make: Make) -> None:
     """A run that died and is driven again makes the same asks, ends alike and pays for nothing twice."""
     whole = ToyLM()
-    expected, asks, _ = _run(make, toy_settings(whole))
+    expected = _run(make, toy_settings(whole))
     for rows in (3, 25, 60):
         lm = ToyLM()
         _run(make, toy_settings(lm), _StopAfter(rows))
-        result, again, _ = _run(make, toy_settings(lm))
-        assert [_shape(a) for a in again] == [_shape(a) for a in asks]
-        assert result.best.id == expected.best.id
+        _assert_same(expected, _run(make, toy_settings(lm)))
         assert lm.paid == whole.paid
-        assert result.usage.calls == expected.usage.calls
 
 
 def check_pauses_change_nothing(make: Make) -> None:
     """A run that was paused over and over makes the same asks, the same calls and ends alike."""
-    expected, asks, _ = _run(make, toy_settings(ToyLM()))
-    result, again, _ = _run(make, toy_settings(ToyLM()), _PauseOften())
-    assert [_shape(a) for a in again] == [_shape(a) for a in asks]
-    assert (result.best.id, result.score) == (expected.best.id, expected.score)
-    assert result.usage.calls == expected.usage.calls
+    _assert_same(_run(make, toy_settings(ToyLM())), _run(make, toy_settings(ToyLM()), _PauseOften()))
 
 
 def check_a_killed_run_goes_on(make: Make) -> None:
     """A run that was killed in the middle of a call ends, driven again, like one that was not, and pays nothing twice."""
     whole = ToyLM()
-    expected, asks, _ = _run(make, toy_settings(whole))
+    expected = _run(make, toy_settings(whole))
     for calls in (1, 30):
         lm = _FatalLM(calls)
-        future = loop.submit(_doomed(Driver(toy_settings(lm)).search(_noting(make, [])), lm))
-        killed = future.result()
+        killed = loop.submit(_doomed(Driver(toy_settings(lm)).search(_noting(make, [])), lm)).result()
         assert killed == (lm.paid >= calls), "The run outlived its end."
         lm.kill = bool
-        result, again, _ = _run(make, toy_settings(lm))
-        assert [_shape(a) for a in again] == [_shape(a) for a in asks]
-        assert result.best.id == expected.best.id
+        _assert_same(expected, _run(make, toy_settings(lm)))
         assert lm.paid == whole.paid
-        assert result.usage.calls == expected.usage.calls
 
 
 def check_compile_takes_a_budget(make: Make) -> None:

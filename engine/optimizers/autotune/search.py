@@ -15,7 +15,7 @@ from engine.optimizers.autotune.evidence import Evidence
 from engine.optimizers.autotune.rules import is_label, rule_asks, rules_of, words_predict_labels
 from engine.optimizers.autotune.space import Added, Combination, LevelMaker, Space
 from engine.optimizers.shared.texts import answers_by_key
-from engine.records import Candidate, Evaluation
+from engine.records import Evaluation
 from engine.search.contract import Ask, Keep, Problem, Propose, Score, Search
 
 if TYPE_CHECKING:
@@ -146,7 +146,12 @@ class AutotuneSearch:
             if not number and not self.cut:
                 yield from self._look_again()
                 if self.options.stop_early and not self.cut and self._is_hopeless():
-                    yield [self._settled(self._nothing_to_gain())]
+                    start = 100 * self.evidence.mean(self.space.start)
+                    self._ending = (
+                        f"Nothing to gain was found: after {self.spent} calls neither rules nor examples did clearly "
+                        f"better than the starting prompt's {start:.0f} %, so it is kept."
+                    )
+                    yield [self._settled(self._ending)]
                     return self._ending if self.kept == self.space.start else self._closing_message()
             elif self._is_stale(before):
                 self._ending = "The chance of a further useful gain became small, so the search stopped."
@@ -262,7 +267,7 @@ class AutotuneSearch:
         for places in self._groups_of_new(newest):
             chosen.setdefault(tuple(newest[p] if p in places else at for p, at in enumerate(best)))
         chosen.pop(best, None)
-        width = (self._race_width() if number else self._first_race_width()) + len(others)
+        width = self._race_width(number) + len(others)
         if number or others:
             chosen = dict.fromkeys(list(chosen)[: max(1, width - max(1, len(others)))])
             for other in others:
@@ -284,19 +289,15 @@ class AutotuneSearch:
 
     def _groups_of_new(self, newest: Mapping[int, int]) -> list[list[int]]:
         """Return which new levels to try together: all, all rules, all examples, each step's."""
-        kinds = {kind: [p for p in self.space.places(kind) if p in newest] for kind in ("rules", "examples")}
+        kinds = [[p for p in self.space.places(kind) if p in newest] for kind in ("rules", "examples")]
         steps = [[p for p in newest if self.space.factors[p][0] == path] for path in self.space.seed.steps]
-        groups = [list(newest), kinds["rules"], kinds["examples"], *(steps if len(steps) > 1 else [])]
-        return [places for places in groups if places]
+        return [group for group in [list(newest), *kinds, *(steps if len(steps) > 1 else [])] if group]
 
     def _readable_start(self) -> Combination:
         """Return the start; where its answers are garbled, in the layout that does no worse and takes fewer calls."""
         start, layouts = self.space.start, set(self.space.places("layout"))
         rank = {
-            c: (
-                self.evidence.difference(c, start)[0],
-                -self._reply_counts.get(c, 0) / max(1, len(known)),
-            )
+            c: (self.evidence.difference(c, start)[0], -self._reply_counts.get(c, 0) / max(1, len(known)))
             for c, known in self.evidence.scores.items()
             if not any(level for place, level in enumerate(c) if place not in layouts)
         }
@@ -306,15 +307,13 @@ class AutotuneSearch:
         """Return the best combination with other levels of some factors."""
         return tuple(dict(added).get(place, at) for place, at in enumerate(self.evidence.best()))
 
-    def _race_width(self) -> int:
-        """Return how many combinations a race can take: a third of what is left for racing, one to five."""
-        return max(1, min(5, int(self.before_finals / 3 / self.per_row / self._block)))
-
-    def _first_race_width(self) -> int:
-        """Return how many combinations the first race can take: a sixth of the calls, one to six.
+    def _race_width(self, number: int) -> int:
+        """Return how many combinations a race can take: a third of what is left, but of the first a sixth of the calls.
 
         Where no word predicts the labels, the check's share must leave room for a closer look, too.
         """
+        if number:
+            return max(1, min(5, int(self.before_finals / 3 / self.per_row / self._block)))
         room = (self.for_check - self._writing_calls) * 0.6
         most = self.planned / 6 if self.words_predict_labels else room
         return max(1, min(6, int(most / self.per_row / self._check_rows())))
@@ -378,22 +377,20 @@ class AutotuneSearch:
 
     def _score(self, combination: Combination, upto: int, label: str) -> Score:
         """Return the ask for the first rows of the shared order; an example never answers its own row."""
-        candidate = self._candidate(combination)
-        rows = tuple(self.order[:upto])
-        return Score(candidate, rows, label=label, trace=self.has_hidden_fields, hide_own_row=True)
+        return self._ask(combination, self.order[:upto], label, trace=self.has_hidden_fields)
 
     def _run(self, combination: Combination, n: int, label: str) -> Score:
         """Return the ask for the next `n` training rows, with a trace."""
         size = len(self.train_order)
         n = min(n, size)
-        rows = tuple(self.train_order[(self._next_train_row + i) % size] for i in range(n))
+        rows = [self.train_order[(self._next_train_row + i) % size] for i in range(n)]
         self._next_train_row += n
-        return Score(self._candidate(combination), rows, label=label, trace=True, hide_own_row=True)
+        return self._ask(combination, rows, label, trace=True)
 
-    def _candidate(self, combination: Combination) -> Candidate:
+    def _ask(self, combination: Combination, rows: Sequence[int], label: str, *, trace: bool) -> Score:
         candidate = self.space.candidate(combination)
         self._by_candidate[candidate.id] = combination
-        return candidate
+        return Score(candidate, tuple(rows), label=label, trace=trace, hide_own_row=True)
 
     def _rule_asks(self, combination: Combination, number: int) -> dict[str, list[Propose]]:
         """Return the asks for rules, by step. Before there are runs only steps that read the rows get any."""
@@ -402,22 +399,18 @@ class AutotuneSearch:
             return asks
         candidate = self.space.candidate(combination)
         learned_from = set(self.train_order)
-        latest = {
-            row: outcome
-            for runs in self.levels.traces.values()
-            for row, outcome in runs.items()
-            if row in learned_from
-        }
-        outcomes = list(latest.values()) if self.options.uses("runs") else []
+        traces = self.levels.traces.values() if self.options.uses("runs") else ()
+        latest = {row: o for runs in traces for row, o in runs.items() if row in learned_from}
         for path in self.problem.worded:
             reads = self.problem.signatures[path].input_fields
             if not number and not any(name in self.problem.input_fields for name in reads):
                 continue
             self._rollout += self.readers
+            instructions, outcomes = candidate.steps[path].instructions, list(latest.values())
             asks[path] = rule_asks(
                 self.problem,
                 path,
-                candidate.steps[path].instructions,
+                instructions,
                 outcomes,
                 n=self.readers,
                 rollout=self._rollout,
@@ -453,21 +446,17 @@ class AutotuneSearch:
 
     def _settled(self, why: str = "") -> Keep:
         """Return the ask to keep the best if it surely beats the start, else the start with the reason `why`."""
-        best = self.evidence.best()
-        if best != self.space.start and (why or not self._is_proven(best)):
+        best, start = self.evidence.best(), self.space.start
+        large = self.words_predict_labels and self.evidence.difference(best, start)[0] >= _LARGE_GAIN
+        least = _NEARLY_SURE if large else _SURE
+        if best != start and (why or self.evidence.certainty(best) < least):
             best = self._readable_start()
         self.kept = best
         rows = self.order[: self._rows_asked.get(best, 0)]
         known = self.evidence.scores.get(best, {})
         score = sum(known[r] for r in rows) / len(rows) if rows else None
         candidate = self.space.candidate(best)
-        return Keep(replace(candidate, reason=why) if why and best == self.space.start else candidate, score)
-
-    def _is_proven(self, best: Combination) -> bool:
-        """Return whether the evidence is good enough to leave the start."""
-        gain, _ = self.evidence.difference(best, self.space.start)
-        large = self.words_predict_labels and gain >= _LARGE_GAIN
-        return self.evidence.certainty(best) >= (_NEARLY_SURE if large else _SURE)
+        return Keep(replace(candidate, reason=why) if why and best == start else candidate, score)
 
     def _closing_message(self) -> str:
         """Return what was found, and why the search stopped."""
@@ -484,13 +473,6 @@ class AutotuneSearch:
             f"Found: {'; '.join(self.space.titles(kept))}. On the {len(rows)} validation rows that both ran it scores "
             f"{100 * ours:.0f} %, the starting prompt {100 * theirs:.0f} %. {why}"
         )
-
-    def _nothing_to_gain(self) -> str:
-        self._ending = (
-            f"Nothing to gain was found: after {self.spent} calls neither rules nor examples did clearly better "
-            f"than the starting prompt's {100 * self.evidence.mean(self.space.start):.0f} %, so it is kept."
-        )
-        return self._ending
 
 
 def _proposed_rules(

@@ -117,16 +117,12 @@ class Space:
             if not number:
                 continue
             path, level = self.factors[place][0], self.levels[place][number]
-            if level.demos is not None:
-                made = made.with_step(path, demos=level.demos, nearest=level.nearest)
-            elif level.reason_first is not None:
-                made = made.with_step(path, reason_first=level.reason_first)
-            elif level.adapter is not None:
-                made = made.with_step(path, adapter=level.adapter)
-            else:
-                made = made.with_step(
-                    path, instructions=with_rules(self.seed.steps[path].instructions, level.rules)
-                )
+            changes: dict[str, object] = {"demos": level.demos, "nearest": level.nearest}
+            if level.demos is None:
+                changes = {"reason_first": level.reason_first, "adapter": level.adapter}
+                if level.rules:
+                    changes["instructions"] = with_rules(self.seed.steps[path].instructions, level.rules)
+            made = made.with_step(path, **{n: v for n, v in changes.items() if v is not None})
         if made.id == self.seed.id:
             return self.seed
         return made.derived(f"{'; '.join(self.titles(combination))}.", self.seed)
@@ -248,32 +244,24 @@ class LevelMaker:
         problem = self._problem
         signature = problem.signatures[path]
         fields = (*signature.input_fields, *signature.output_fields)
-        reads_input = any(n in problem.input_fields for n in signature.input_fields)
         # A large table may be sorted, so its rows come in the drawn order.
         rows = list(problem.train if len(problem.train) <= _POOL else self._train_order)
-        if reads_input:
+        if any(n in problem.input_fields for n in signature.input_fields):
             # A row never sees an example made from itself, so the validation rows can be examples too.
             rows = list(dict.fromkeys((*rows, *self._order)))
-        pool: dict[int, Demo] = {}
-        for row in rows[:_POOL]:
-            if all(n in problem.rows[row] for n in fields):
-                demo = labeled_demo(problem, path, row)
-                if demo is not None:
-                    pool[row] = demo
+        known = [row for row in rows[:_POOL] if all(n in problem.rows[row] for n in fields)]
+        pool = {row: demo for row in known if (demo := labeled_demo(problem, path, row)) is not None}
         return pool or self._solved(path, set(rows))
 
     def _solved(self, path: str, rows: set[int]) -> dict[int, Demo]:
         """Return one right run of each row, of the combination with the highest expected score."""
         pool: dict[int, Demo] = {}
-        for combination in self._traced_combinations():
-            for row, outcome in self.traces[combination].items():
+        # The combinations with traces, the highest expected score first.
+        traced = self.traces
+        ranked = self._evidence.ranked([c for c in traced if c in self._evidence.scores] or None)
+        for combination in [*(c for c in ranked if c in traced), *(c for c in traced if c not in ranked)]:
+            for row, outcome in traced[combination].items():
                 calls = [t for t in outcome.trace if t.path == path]
                 if row in rows and row not in pool and calls and outcome.score >= 1 and outcome.error is None:
                     pool[row] = Demo({**calls[-1].inputs, **calls[-1].outputs}, augmented=True)
         return pool
-
-    def _traced_combinations(self) -> list[Combination]:
-        """Return the combinations with traces, the highest expected score first."""
-        traced = self.traces
-        ranked = self._evidence.ranked([c for c in traced if c in self._evidence.scores] or None)
-        return [*(c for c in ranked if c in traced), *(c for c in traced if c not in ranked)]
