@@ -1,8 +1,7 @@
 """AvatarOptimizer: contrast good with bad runs, find the difference, and rewrite instructions and tools.
 
-Source: Wu et al. 2024, "AvaTaR: Optimizing LLM Agents for Tool Usage via Contrastive Reasoning", arXiv
-2406.11200, and the class of that name in DSPy (which cannot be constructed). Works for any program: a step
-that has tools gets their descriptions rewritten as well.
+Source: Wu et al. 2024, "AvaTaR: Optimizing LLM Agents for Tool Usage via Contrastive Reasoning", arXiv 2406.11200.
+Works for any program: a step that has tools gets their descriptions rewritten as well.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from pydantic import Field, model_validator
 
 from engine.optimizers.base import TUNE_FIELDS, Optimizer, Options
 from engine.optimizers.shared.leaderboard import Leaderboard
-from engine.optimizers.shared.texts import Component, proposed_text, step_values, tunable_parts, worst_runs
-from engine.records import Candidate, Evaluation, Outcome
+from engine.optimizers.shared.texts import rewritten, step_values, tunable_parts, worst_runs
+from engine.records import Candidate, Outcome
 from engine.search.contract import Ask, Problem, Propose, Score, Search, Steps
 from engine.signature import InputField, OutputField, Signature
 from engine.text import listed
@@ -76,79 +75,58 @@ class AvatarOptimizer(Optimizer):
         leaderboard = Leaderboard(problem)
         yield from leaderboard.validate([problem.seed], "starting prompt", trace=True)
         left = self._plan(problem)
-        number, tried = 0, {problem.seed.id}
-        while left > 0 and leaderboard.open and tunable_parts(problem, problem.seed, fields=o.tune_fields):
-            base = leaderboard.best
-            runs = yield from self._runs(problem, base)
-            good, bad = self._sorted(runs)
-            if not bad or not leaderboard.open:
+        tried = {problem.seed.id}
+        while left > 0 and leaderboard.open and tunable_parts(problem, fields=o.tune_fields):
+            base, rows = leaderboard.best, problem.train or problem.validation
+            (runs,) = yield [Score(base, rows, label="runs to contrast", trace=True)]
+            # Where nothing is bad enough, whatever is not good counts as bad.
+            good = [r for r in runs.outcomes if r.error is None and r.score >= o.upper_bound]
+            bad = [r for r in runs.outcomes if r.error is not None or r.score <= o.lower_bound]
+            bad = bad or [r for r in runs.outcomes if r.score < o.upper_bound]
+            if not bad:
                 return
             n = min(left, o.at_once)
             left -= n
-            texts = yield from self._rewrite(problem, base, good, bad, n)
-            made = []
-            for candidate in texts:
-                number += 1
-                if candidate.id not in tried:
-                    tried.add(candidate.id)
-                    made.append(candidate)
-            yield from leaderboard.validate(made, trace=True)
+            found = yield from self._rewrite(problem, base, good, bad, n)
+            made = {c.id: c for c in found if c.id not in tried}
+            tried |= made.keys()
+            yield from leaderboard.validate(list(made.values()), trace=True)
 
     def _plan(self, problem: Problem) -> int:
         """Return how many rewrites the calls left can score, besides the runs to learn from."""
         o, n = self.options, self.options.max_iters
         rounds = -(-n // o.at_once)
         runs = 0 if problem.train == problem.validation else len(problem.train) * problem.meter.row_cost
-        texts = len(tunable_parts(problem, problem.seed, fields=o.tune_fields))
+        texts = len(tunable_parts(problem, fields=o.tune_fields))
         return problem.meter.affordable(n + 1, len(problem.validation), rounds * runs + n * texts) - 1
-
-    def _runs(self, problem: Problem, base: Candidate) -> Steps[Sequence[Outcome]]:
-        rows = problem.train or problem.validation
-        answers: Sequence[Evaluation] = yield [Score(base, rows, label="runs to contrast", trace=True)]
-        return answers[0].outcomes
-
-    def _sorted(self, runs: Sequence[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
-        """Good and bad runs by the bounds; where nothing is bad enough, whatever is not good counts as bad."""
-        o = self.options
-        good = [r for r in runs if r.error is None and r.score >= o.upper_bound]
-        bad = [r for r in runs if r.error is not None or r.score <= o.lower_bound]
-        return good, bad or [r for r in runs if r.score < o.upper_bound]
 
     def _rewrite(
         self, problem: Problem, base: Candidate, good: Sequence[Outcome], bad: Sequence[Outcome], n: int
     ) -> Steps[list[Candidate]]:
         """Ask for `n` rewrites of every text, each from its own draw of runs; return them as candidates."""
         o, rng = self.options, problem.rng
-        parts = tunable_parts(problem, base, fields=o.tune_fields)
+        parts = tunable_parts(problem, fields=o.tune_fields)
         asks: list[Ask] = []
         for _ in range(n):
             shown_good = rng.sample(list(good), min(o.max_positive_inputs, len(good)))
             shown_bad = rng.sample(list(bad), min(o.max_negative_inputs, len(bad)))
             for part in parts:
-                asks.append(
-                    Propose(
-                        ContrastRuns,
-                        {
-                            **step_values(problem, part.path),
-                            "text_wanted": part.title,
-                            "bad_runs": worst_runs(problem, part.path, shown_bad),
-                            "good_runs": worst_runs(problem, part.path, shown_good),
-                            "current_instructions": part.text(base),
-                        },
-                        rollout=rng.randrange(1, 1_000_000),
-                        label=part.title,
-                    )
-                )
+                inputs = {
+                    **step_values(problem, part.path),
+                    "text_wanted": part.title,
+                    "bad_runs": worst_runs(problem, part.path, shown_bad),
+                    "good_runs": worst_runs(problem, part.path, shown_good),
+                    "current_instructions": part.text(base),
+                }
+                rollout = rng.randrange(1, 1_000_000)
+                asks.append(Propose(ContrastRuns, inputs, rollout=rollout, label=part.title))
         answers = yield asks
         found = []
         for at in range(0, len(answers), len(parts)):
-            made, touched = base, list[Component]()
-            for part, answer in zip(parts, answers[at : at + len(parts)], strict=True):
-                text = proposed_text(answer)
-                if text and text != part.text(base):
-                    made, touched = part.replaced(made, text), [*touched, part]
-            if touched:
-                reason = f"Rewrote {listed([part.title for part in touched])}: {len(bad)} bad runs compared with {len(good)} good ones."
+            made, changed = rewritten(base, parts, answers[at : at + len(parts)])
+            if changed:
+                titles = listed([part.title for part in changed])
+                reason = f"Rewrote {titles}: {len(bad)} bad runs compared with {len(good)} good ones."
                 found.append(made.derived(reason, base))
         return found
 

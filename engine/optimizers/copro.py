@@ -66,7 +66,7 @@ class COPRO(Optimizer):
     def search(self, problem: Problem) -> Search:
         """Climb from the starting prompt: propose for all steps, score all, join the best of each step."""
         leaderboard = Leaderboard(problem)
-        parts = tunable_parts(problem, problem.seed, fields=self.options.tune_fields)
+        parts = tunable_parts(problem, fields=self.options.tune_fields)
         breadth, depth = self._plan(problem, len(parts))
         tried: Tried = {part: {} for part in parts}
         yield from leaderboard.validate([problem.seed], "starting prompt")

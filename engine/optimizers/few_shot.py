@@ -228,11 +228,15 @@ def teacher_of(problem: Problem, max_labeled: int) -> Candidate:
 
 
 def bootstrap(
-    teacher: Candidate, order: Sequence[int], wanted: int, rules: Rules
+    teacher: Candidate,
+    order: Sequence[int],
+    wanted: int,
+    rules: Rules,
+    wrong: dict[int, Outcome] | None = None,
 ) -> Steps[dict[int, Outcome]]:
     """Run the teacher over rows in this order until `wanted` are solved; return them by row id.
 
-    Asks at once for as many rows as are mostly not too many; in a hurry for as many as are missing, and from the
+    Runs that did not solve their row are added to `wrong`. Asks at once for as many rows as are mostly not too many; in a hurry for as many as are missing, and from the
     third round on for as many as it takes by the share solved so far. Retries come first.
     """
     solved: dict[int, Outcome] = {}
@@ -264,6 +268,8 @@ def bootstrap(
                     if len(solved) < wanted:
                         solved[outcome.row] = outcome
                     continue
+                if wrong is not None:
+                    wrong[outcome.row] = outcome
                 errors += outcome.error is not None
                 if ask.rollout + 1 < rules.max_rounds:
                     again.append((outcome.row, ask.rollout + 1))

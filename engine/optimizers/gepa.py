@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -13,7 +14,14 @@ from pydantic import Field, field_validator, model_validator
 from engine.optimizers.base import TUNE_FIELDS, Optimizer, Options
 from engine.optimizers.gepa_pool import Member, Pool
 from engine.optimizers.shared.leaderboard import Leaderboard
-from engine.optimizers.shared.texts import Component, proposed_text, step_values, tunable_parts, worst_runs
+from engine.optimizers.shared.texts import (
+    Component,
+    answers_by_key,
+    rewritten,
+    step_values,
+    tunable_parts,
+    worst_runs,
+)
 from engine.records import Candidate, Outcome
 from engine.search.contract import Ask, Problem, Propose, Score, Search, Steps, is_cut, relay, together
 from engine.signature import InputField, OutputField, Signature
@@ -135,14 +143,14 @@ _AUTO = {"light": 6, "medium": 12, "heavy": 18}
 class GEPA(Optimizer):
     """Rewrites instructions (and tool descriptions) in the light of runs and what the metric says about them.
 
-    Calls: at most B rows x c calls a row, plus one for each reflection, which takes at least 2 b rows of B (minibatch b). B is `max_metric_calls`, or `max_full_evals` x (train + validation rows), or by
-    `auto` V + 5 n + 35 T + F V with V validation rows, n = 6, 12 or 18, T = max(4 P log2 n, 1.5 n) for P
-    steps and F = (T + 1) // 5 + 1. A budget in calls lowers B. Source: arXiv 2507.19457.
+    Calls: at most B rows x c calls a row, plus one for each reflection, which takes at least two minibatches of B. B is
+    `max_metric_calls`, or `max_full_evals` x (train + validation rows), or by `auto` V + 5 n + 35 T + F V with V
+    validation rows, n = 6, 12 or 18, T = max(4 P log2 n, 1.5 n) for P steps and F = (T + 1) // 5 + 1. A budget in calls
+    lowers B. Source: arXiv 2507.19457.
 
-    A metric may say why in words (a Grade, or a Prediction with score and feedback); one that does not is
-    answered for from the labels. Metrics written for DSPy's GEPA, with five arguments, work as they are. One that
-    judges several things by name (`objective_scores`: outputs, criteria, parts of a sum) can have prompts compared
-    on them (`frontier_type`). `engine.GEPA` also takes the options and objects of the gepa package; see
+    A metric may say why in words (a Grade, or a Prediction with score and feedback); one that does not is answered for
+    from the labels. Metrics written for DSPy's GEPA work as they are. One that judges several things by name
+    (`objective_scores`) can have prompts compared on them. `engine.GEPA` also takes the gepa package's options; see
     `engine.compat.arguments`.
 
     >>> GEPA(auto="light").options.reflection_minibatch_size
@@ -216,7 +224,7 @@ class Evolution:
         self.options, self.problem, self.rows = options, problem, rows
         self.pool = Pool(options.frontier_type)
         self._leaderboard = Leaderboard(problem)
-        self._parts = tunable_parts(problem, problem.seed, fields=options.tune_fields)
+        self._parts = tunable_parts(problem, fields=options.tune_fields)
         self._next_part: dict[int, int] = {}
         self._epoch: deque[int] = deque()
         self._runs_by_member: dict[int, dict[int, Outcome]] = {}
@@ -388,33 +396,28 @@ class Evolution:
 
     def _reflect(self, proposals: Sequence[_Proposal]) -> Search:
         """Have the texts of every proposal rewritten, all at once."""
-        asks: list[Ask] = []
-        owners: list[tuple[_Proposal, Component]] = []
-        for proposal in proposals:
-            if not self._worth_it(proposal):
+        asks: dict[int, list[Propose]] = {}
+        for place, proposal in enumerate(proposals):
+            perfect = all(o.score >= self.options.perfect_score for o in proposal.runs)
+            is_cut = len(proposal.runs) < len(proposal.rows)
+            if is_cut or (perfect and self.options.skip_perfect_score):
                 continue
             proposal.parts = self._parts_in_turn(proposal.place)
             runs = self._runs(proposal)
+            asks[place] = []
             for part in proposal.parts:
                 self._rewritten_texts += 1
                 own = self.options.reflection_prompt_templates.get(part.path)
                 template = own or self.options.reflection_prompt_template or ""
-                asks.append(
+                asks[place].append(
                     _rewrite(self.problem, proposal.parent, part, runs, self._rewritten_texts, template)
                 )
-                owners.append((proposal, part))
         if not asks:
             return
-        answers = yield asks
-        for (proposal, part), answer in zip(owners, answers, strict=True):
-            text = proposed_text(answer)
-            if text and text != part.text(proposal.parent):
-                proposal.child = part.replaced(proposal.child or proposal.parent, text)
-
-    def _worth_it(self, proposal: _Proposal) -> bool:
-        perfect = all(o.score >= self.options.perfect_score for o in proposal.runs)
-        is_cut = len(proposal.runs) < len(proposal.rows)
-        return not is_cut and not (perfect and self.options.skip_perfect_score)
+        answers = yield list(chain.from_iterable(asks.values()))
+        for place, found in answers_by_key(asks, answers).items():
+            child, changed = rewritten(proposals[place].parent, proposals[place].parts, found)
+            proposals[place].child = child if changed else None
 
     def _runs(self, proposal: _Proposal) -> list[Outcome]:
         """Return the proposal's own runs, and other runs of the same parent that are already paid for."""

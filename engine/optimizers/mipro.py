@@ -1,10 +1,9 @@
 """MIPROv2: search instructions and examples together, proposals grounded in the data, sampling by TPE.
 
-Source: Opsahl-Ong et al. 2024, "Optimizing Instructions and Demonstrations for Multi-Stage Language
-Model Programs", arXiv 2406.11695; constants after DSPy's MIPROv2. Unlike there, independent work runs
-together, minibatch scores are compared with the starting prompt's on the same rows, proposals see all notes on
-the data and the rows that went wrong while examples were looked for, no combination is tried twice, and a
-search whose combinations run out ends with what it has.
+Source: Opsahl-Ong et al. 2024, "Optimizing Instructions and Demonstrations for Multi-Stage Language Model Programs",
+arXiv 2406.11695; constants after DSPy's MIPROv2. Unlike there, minibatch scores are compared with the starting
+prompt's on the same rows, proposals see all notes on the data and the rows that went wrong while examples were looked
+for, and no combination is tried twice.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ from engine.optimizers.shared.texts import (
     step_values,
 )
 from engine.records import Candidate, Evaluation, Example, Outcome
-from engine.search.contract import Ask, Keep, Problem, Propose, Score, Search, Steps, relay, together
+from engine.search.contract import Keep, Problem, Propose, Score, Search, Steps, together
 from engine.signature import InputField, OutputField, Signature
 
 Runs = dict[int, Outcome]
@@ -116,14 +115,12 @@ class MIPROv2Options(Options):
 class MIPROv2(Optimizer):
     """Proposes instructions from the data, solves rows for examples, and searches the combinations.
 
-    Calls, with c calls a row, V validation rows (at most 100, 300 or 1,000 by `auto`), M rows a
-    minibatch, T trials, P steps and n candidates: (1 + T/5) V c + T M c at most for trials (T V c
-    without minibatches), P (k - 1) for proposals (k = n/2, or n without examples) and at most 10 for notes
-    on the data, and at most train rows x c to solve rows. T is max(2 x variables x log2 n, 1.5 n) draws; with
-    examples as many as are expected to differ among T draws, K (1 - (1 - 1/K)^T) of K = (k n)^P. A budget in calls
-    lowers V to a fifth of what it leaves, tries as long as it goes, and spends what the last trial leaves on
-    full scores.
-    Source: arXiv 2406.11695.
+    Calls, with c calls a row, V validation rows (at most 100, 300 or 1,000 by `auto`), M rows a minibatch, T trials, P
+    steps and n candidates: at most (1 + T/5) V c + T M c for trials (T V c without minibatches), P (k - 1) for
+    proposals (k = n/2, or n without examples), 10 for notes on the data, and train rows x c to solve rows. T is
+    max(2 x variables x log2 n, 1.5 n) draws; with examples as many as are expected to differ among T draws,
+    K (1 - (1 - 1/K)^T) of K = (k n)^P. A budget in calls lowers V to a fifth of what it leaves, tries as long as it
+    goes, and spends the rest on full scores. Source: arXiv 2406.11695.
 
     >>> MIPROv2(auto="medium").options.seed
     9
@@ -183,25 +180,17 @@ class MIPROv2(Optimizer):
         rules = Rules.of(self, hurry=True)
         wrong: Runs = {}
         jobs: list[Search] = [observe_data(problem, readers=plan.readers, rows_each=plan.rows_a_reader)]
-        orders: list[tuple[list[int], int]] = []
         if o.zero_shot and len(problem.signatures) > 1 and o.fewshot_aware_proposer:
             # Only runs show what passes between steps.
-            jobs.append(
-                _collecting_wrong(bootstrap(problem.seed, problem.train, SHOWN_RUNS, rules), rules, wrong)
-            )
+            jobs.append(bootstrap(problem.seed, problem.train, SHOWN_RUNS, rules, wrong))
         elif not o.zero_shot and o.max_bootstrapped_demos:
             teacher = teacher_of(problem, o.max_labeled_demos)
-            fixed = 2 if o.max_labeled_demos else 1
-            for number in range(max(1, plan.candidates - fixed)):
-                order = list(problem.train)
-                wanted = o.max_bootstrapped_demos
+            for number in range(max(1, plan.candidates - (2 if o.max_labeled_demos else 1))):
+                order, wanted = list(problem.train), o.max_bootstrapped_demos
                 if number:
                     problem.rng.shuffle(order)
                     wanted = problem.rng.randint(1, o.max_bootstrapped_demos)
-                orders.append((order, wanted))
-            jobs += [
-                _collecting_wrong(bootstrap(teacher, order, n, rules), rules, wrong) for order, n in orders
-            ]
+                jobs.append(bootstrap(teacher, order, wanted, rules, wrong))
         # Last, because nothing waits for it: what takes several rounds goes first.
         jobs.append(_baseline(Score(problem.seed, validation, label="starting prompt")))
         notes, *solved, baseline = yield from together(jobs)
@@ -225,19 +214,9 @@ class MIPROv2(Optimizer):
         return list({s.id: s for s in sets}.values())
 
 
-def _baseline(ask: Score) -> Steps[Evaluation]:
+def _baseline(ask: Score) -> Search:
     (evaluation,) = yield [ask]
-    return evaluation  # type: ignore[no-any-return]  # the driver answers a Score with an Evaluation
-
-
-def _collecting_wrong(search: Steps[Runs], rules: Rules, wrong: Runs) -> Steps[Runs]:
-    """Return the search for solved rows, which also collects the runs that did not solve theirs."""
-
-    def note(_: Sequence[Ask], evaluations: Sequence[Evaluation]) -> None:
-        outcomes = (o for evaluation in evaluations for o in evaluation.outcomes)
-        wrong.update({o.row: o for o in outcomes if not rules.accept(o)})
-
-    return relay(search, on_answers=note)
+    return evaluation
 
 
 class BayesianSignatureOptions(MIPROv2Options):
@@ -254,9 +233,7 @@ class BayesianSignatureOptions(MIPROv2Options):
 class BayesianSignatureOptimizer(MIPROv2):
     """Proposes instructions from the data and searches them; examples stay as they are.
 
-    Calls: MIPROv2's without examples: (1 + T/5) V c + T M c at most for trials and P (n - 1) + 10 for
-    proposals, with T = max(2 P log2 n, 1.5 n), and with several steps at most train rows x c for runs to
-    learn from. Source: arXiv 2406.11695.
+    Calls: MIPROv2's without examples, T = max(2 P log2 n, 1.5 n). Source: arXiv 2406.11695.
 
     >>> BayesianSignatureOptimizer().options.max_labeled_demos
     0

@@ -1,8 +1,7 @@
 """MIPROv2's plan, and its trials: combinations of instructions and example sets, tried in waves.
 
-The plan is how much is tried, and how much a budget in calls leaves of it; sizes after DSPy's MIPROv2.
-Full evaluations alone decide. A minibatch only says which combination is worth one, by how its rows
-differ from the starting prompt's on the same rows. Nothing here proposes.
+Sizes after DSPy's MIPROv2. Full evaluations alone decide: a minibatch only says which combination is worth one, by how
+its rows differ from the starting prompt's on the same rows. Nothing here proposes.
 """
 
 from __future__ import annotations
@@ -82,8 +81,7 @@ def make_plan(o: MIPROv2Options, problem: Problem) -> Plan:
 def different_draws(draws: int, combinations: int) -> int:
     """Return about the mean number of different combinations, other than the first, among this number of draws.
 
-    DSPy's trials are draws, and one that repeats another is mostly answered by the cache. Here no combination is
-    drawn twice, so as many trials as draws would take more calls.
+    DSPy's trials are draws, of which the cache answers repeats; here no combination is drawn twice.
 
     >>> different_draws(10, 18), different_draws(20, 324)
     (7, 19)

@@ -1,9 +1,7 @@
 """SIMBA: look where the same row goes well and badly by turns, and learn an example or a rule from the difference.
 
-Source: DSPy's SIMBA (stochastic introspective mini-batch ascent). Unlike there, the starting prompt has a
-record like everyone else, scores of different minibatches are made comparable, a change that changed
-nothing is not run, a row does not vote on a prompt that shows its own answer, and fewer rows than a
-minibatch will do.
+Source: DSPy's SIMBA (stochastic introspective mini-batch ascent). Unlike there, scores of different minibatches are
+made comparable, a change that changed nothing is not run, and a row does not vote on a prompt that shows its answer.
 """
 
 from __future__ import annotations

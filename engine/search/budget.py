@@ -1,9 +1,8 @@
 """The budget: limits on calls, tokens, money and seconds, and the ledger that enforces them.
 
-The ledger must not know any search, program or store. It is hard: a call that would pass a limit is not
-made. Calls are counted exactly; tokens and money are reserved by an upper estimate before the call and
-settled with what the reply cost. A call that only reservations in flight prevent waits for them to settle,
-so the last of a budget is used too.
+It must not know any search, program or store. A call that would pass a limit is not made. Calls are counted exactly;
+tokens and money are reserved by an upper estimate before the call and settled with what the reply cost. A call that
+only reservations in flight prevent waits for them to settle, so the last of a budget is used too.
 """
 
 from __future__ import annotations
@@ -217,10 +216,7 @@ class Ledger:
         return gate
 
     async def send(self, lm: BaseLM, request: Request, send: Send = complete) -> Reply:
-        """Make one call if the budget allows it.
-
-        Raises BudgetExhaustedError with the reason when it does not, and LMError as the model does.
-        """
+        """Make one call. Raises BudgetExhaustedError with the reason if there is no budget, and LMError as the model does."""
         size = _prompt_bytes(request) if self._counts_amounts else 0
         need = await self._reserve(lm, request, size)
         try:

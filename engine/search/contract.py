@@ -6,9 +6,7 @@ Asks yielded together run together: yield in batches wherever the algorithm allo
 
 When the budget is spent or the run is stopped inside a batch, evaluations that could not be finished have
 fewer outcomes than rows asked for. A search compares only complete evaluations, may yield one more batch of
-`Keep`, and gets no answer to anything else.
-
-The shape is that of httpx's auth flows (generators that yield requests) and Optuna's ask and tell.
+`Keep`, and gets no answer to anything else. The shape is that of httpx's auth flows and Optuna's ask and tell.
 """
 
 from __future__ import annotations
@@ -33,10 +31,9 @@ T = TypeVar("T")
 class Score:
     """Ask: run this candidate on these rows and score it. Answered by an `Evaluation`.
 
-    `rows` are row ids, answered in this order. With `trace` the outcomes carry each step's inputs and
-    outputs (for bootstrapping and reflection). `teacher` runs it on the teacher model. `rollout` other
-    than 0 asks for a fresh sample at temperature 1. `hide_own_row` hides from each row a
-    demonstration made from that row. `label` describes the trial in a few words ("minibatch", "full validation").
+    `rows` are row ids, answered in this order. With `trace` the outcomes carry each step's inputs and outputs.
+    `teacher` runs it on the teacher model. `rollout` other than 0 asks for a fresh sample at temperature 1.
+    `hide_own_row` hides from each row a demonstration made from it. `label` describes the trial in a few words.
     """
 
     candidate: Candidate
@@ -77,8 +74,7 @@ class Propose:
 class Keep:
     """Ask: make this candidate the search's result so far. Costs nothing; answered by None.
 
-    The last one kept is the result, however the run ends. A search that ends without one keeps the
-    candidate it started from.
+    The last one kept is the result, however the run ends; without one it is the candidate it started from.
     """
 
     candidate: Candidate
@@ -169,15 +165,13 @@ class Meter:
 class Problem:
     """Everything that a search may know.
 
-    `seed` is the candidate to start from. `train` and `validation` are row ids; `rows` maps each of
-    them to the row's values (inputs and labels by field name); `input_fields` and `output_fields` are
-    the program's. `signatures` are the steps' by path. `program` and `data` are plain-text
-    descriptions for prompts. `calls_per_row` is the usual number of model calls of one program run; `meter` shows
-    what is left of the budget. `frozen` are the parts that stay as they are in the first
-    candidate: the driver ensures that, and `may_change` saves calls that could change nothing. `feedback` is
-    people's feedback on earlier answers, by row; outcomes carry it in their feedback too. `layouts` are the adapters
-    that may be tried in a step, by path: none where a person has chosen one. In a `simulated` search (an estimate) answers
-    are invented, so learning from them with a heavy library is not worth its import.
+    `seed` is the candidate to start from. `train` and `validation` are row ids; `rows` maps each to the row's values
+    (inputs and labels by field name). `signatures` are the steps' by path. `program` and `data` are descriptions for
+    prompts. `calls_per_row` is the usual number of model calls of one program run; `meter` shows what is left of the
+    budget. `frozen` are the parts that stay as they are in the first candidate: the driver ensures that, and
+    `may_change` saves calls that could change nothing. `feedback` is people's feedback on earlier answers, by row;
+    outcomes carry it too. `layouts` are the adapters that may be tried in a step, by path: none where a person has
+    chosen one. In a `simulated` search (an estimate) answers are invented: not worth the import of a heavy library.
     """
 
     seed: Candidate

@@ -1,12 +1,8 @@
 """The driver of searches, for all optimizers. It must not know any algorithm or store.
 
-It owns calls, concurrency, the budget, events, pause and stop. It drives one batch of asks at a time;
-everything inside a batch runs concurrently, up to `Settings.concurrency` program rows, and the answers
-go back in the order asked.
-
-When the budget is spent or the run is stopped in the middle of a batch, calls in flight finish and the
-search still receives what was scored (evaluations with fewer rows than asked), so that it can `Keep`
-what it learned; its next paid ask is not answered.
+It drives one batch of asks at a time; everything inside a batch runs concurrently, up to `Settings.concurrency`
+program rows. When the budget is spent or the run is stopped in a batch, calls in flight finish and the search still
+receives what was scored, so that it can `Keep` what it learned; its next paid ask is not answered.
 """
 
 from __future__ import annotations
@@ -61,11 +57,7 @@ _SPENDING_SECONDS = 0.25
 
 
 class Driver:
-    """One run: evaluations outside the search (`score`, `compare`) and the search itself.
-
-    All of them share one budget, one numbering of trials and candidates, and one memory of rows already
-    scored, so nothing is called twice.
-    """
+    """One run: evaluations outside the search (`score`, `compare`) and the search, on one budget and memory of scores."""
 
     def __init__(
         self,
@@ -117,8 +109,7 @@ class Driver:
     ) -> tuple[Evaluation, Evaluation]:
         """Score two candidates on the same rows, for the verdict; a spent or stopped search does not prevent it.
 
-        Rows run side by side, so what a short budget leaves is still paired. The time limit does not apply
-        here, because the search has kept this much of it back.
+        Rows run side by side, so what a short budget leaves is still paired. The search kept its time back: no limit.
         """
         self.ledger.keep_back(Amount())
         if self.ledger.closing == "stopped":

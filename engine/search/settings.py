@@ -32,13 +32,11 @@ if TYPE_CHECKING:
 class Settings:
     """Everything one run needs.
 
-    `rows` maps row ids to examples; `train` and `validation` are ids the search may use, other ids
-    (the test rows) are only for `Driver.score` and `Driver.compare`. `teacher` is another program with
-    the same steps that writes demonstrations. `payer` is the run's name in the call cache: replies it
-    paid for before (it was killed, it is driven again) count as spent, other cached replies are free.
-    `seconds_before` is what an earlier process of the same run has used of the time limit. `frozen` is what the
-    search must not change. `feedback` is people's words on earlier answers, by row; `row_numbers` the rows
-    as people count them.
+    `rows` maps row ids to examples; `train` and `validation` are ids the search may use, other ids (the test rows) are
+    only for `Driver.score` and `Driver.compare`. `teacher` is another program with the same steps that writes
+    demonstrations. `payer` is the run's name in the call cache: replies it paid for before (it was killed, it is
+    driven again) count as spent, other cached replies are free. `seconds_before` is what an earlier process of the run
+    has used of the time limit. `feedback` is people's words on earlier answers, by row; `row_numbers` as people count.
     """
 
     program: Module
@@ -149,9 +147,8 @@ Stopped = Literal["finished", "budget", "stopped", "failed"]
 class SearchResult:
     """The end of a search.
 
-    `best` is what it kept last (the seed if it kept nothing), `score` its mean on the validation rows
-    (0-1) where it is known. `stopped` says whether the search came to its own end ("finished"), the
-    budget was spent, the user stopped it, or it failed; `reason` is the message that says so.
+    `best` is what it kept last (the seed if it kept nothing), `score` its mean on the validation rows (0-1) where it is
+    known. `stopped` is "finished" where the search came to its own end; `reason` is the message on how it ended.
     """
 
     best: Candidate

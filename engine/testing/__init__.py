@@ -25,8 +25,7 @@ chat layout), a list of these (several completions), a Reply, or an exception to
 class ScriptedLM(BaseLM):
     """Answers from a list, in turn, or from a function of the request; keeps every request in `requests`.
 
-    It is not concurrent in surprising ways: each call is answered at once, in the order calls arrive.
-    Raises LMError when a list is used up.
+    Each call is answered at once, in the order calls arrive. Raises LMError when a list is used up.
 
     >>> import asyncio
     >>> lm = ScriptedLM(["yes"])

@@ -5,7 +5,8 @@
         check(MyOptimizer)
 
 A check takes a function that returns a fresh optimizer and raises AssertionError where it breaks its
-contract. They run the toy task of `engine.testing.contract`.
+contract. They run the toy task below: words
+whose labels a prompt can teach by showing or stating them.
 """
 
 from __future__ import annotations

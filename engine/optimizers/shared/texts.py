@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -52,15 +52,12 @@ class Component:
     def replaced(self, candidate: Candidate, text: str) -> Candidate:
         """Return the candidate with another text here (its lineage is still the old one's)."""
         state = candidate.steps[self.path]
+        changes: dict[str, object] = {"instructions": text}
         if self.tool:
-            return candidate.with_step(
-                self.path, tool_descriptions={**state.tool_descriptions, self.tool: text}
-            )
-        if self.field:
-            return candidate.with_step(
-                self.path, field_descriptions={**state.field_descriptions, self.field: text}
-            )
-        return candidate.with_step(self.path, instructions=text)
+            changes = {"tool_descriptions": {**state.tool_descriptions, self.tool: text}}
+        elif self.field:
+            changes = {"field_descriptions": {**state.field_descriptions, self.field: text}}
+        return candidate.with_step(self.path, **changes)
 
 
 def components_of(
@@ -80,9 +77,21 @@ def components_of(
     return tuple(found)
 
 
-def tunable_parts(problem: Problem, candidate: Candidate, *, fields: bool) -> tuple[Component, ...]:
+def tunable_parts(problem: Problem, *, fields: bool) -> tuple[Component, ...]:
     """Return the components that a search may rewrite; descriptions of fields only with `fields`."""
-    return components_of(candidate, problem.signatures if fields else None, problem.frozen)
+    return components_of(problem.seed, problem.signatures if fields else None, problem.frozen)
+
+
+def rewritten(
+    base: Candidate, parts: Sequence[Component], answers: Sequence[Proposal]
+) -> tuple[Candidate, list[Component]]:
+    """Return the candidate with the texts that proposals for its parts bring, and the parts that changed."""
+    made, changed = base, list[Component]()
+    for part, answer in zip(parts, answers, strict=True):
+        text = proposed_text(answer)
+        if text and text != part.text(base):
+            made, changed = part.replaced(made, text), [*changed, part]
+    return made, changed
 
 
 Key = TypeVar("Key")
@@ -96,20 +105,26 @@ _MAX_CHARACTERS = 12_000
 
 def labelled_rows(problem: Problem, rows: Sequence[int]) -> list[dict[str, Any]]:
     """Return rows as {"inputs": {...}, "outputs": {...}}, long texts cut, and as many as fit into a prompt."""
-    shown: list[dict[str, object]] = []
-    size = 0
-    for row in rows:
-        values = problem.rows[row]
-        outputs = [name for name in problem.output_fields if name in values]
-        shown.append(
-            {
-                "inputs": {n: shortened(values[n]) for n in problem.input_fields if n in values},
-                "outputs": {n: shortened(values[n]) for n in outputs},
-            }
-        )
-        if row in problem.feedback:
-            shown[-1]["said_of_earlier_answers"] = problem.feedback[row][:500]
-        size += len(repr(shown[-1]))
+    return _fitting(_labelled_row(problem, row) for row in rows)
+
+
+def _labelled_row(problem: Problem, row: int) -> dict[str, Any]:
+    values = problem.rows[row]
+    shown: dict[str, object] = {
+        role: _shortened_values({n: values[n] for n in names if n in values})
+        for role, names in (("inputs", problem.input_fields), ("outputs", problem.output_fields))
+    }
+    if row in problem.feedback:
+        shown["said_of_earlier_answers"] = problem.feedback[row][:500]
+    return shown
+
+
+def _fitting(values: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the first values, as many as fit into a prompt (at least one)."""
+    shown, size = [], 0
+    for one in values:
+        shown.append(one)
+        size += len(repr(one))
         if size > _MAX_CHARACTERS:
             break
     return shown
@@ -176,14 +191,7 @@ def run_values(problem: Problem, outcome: Outcome, path: str = "") -> dict[str, 
 
 def worst_runs(problem: Problem, path: str, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     """Return runs of a step as rows, the worst first, as many as fit into a prompt (at least one)."""
-    runs: list[dict[str, object]] = []
-    size = 0
-    for outcome in sorted(outcomes, key=lambda o: o.score):
-        runs.append(run_values(problem, outcome, path))
-        size += len(repr(runs[-1]))
-        if size > _MAX_CHARACTERS:
-            break
-    return runs
+    return _fitting(run_values(problem, o, path) for o in sorted(outcomes, key=lambda o: o.score))
 
 
 def feedback_of(problem: Problem, outcome: Outcome) -> str:
@@ -203,11 +211,7 @@ def _metric_feedback(problem: Problem, outcome: Outcome, words: str) -> str:
         return "This is right."
     row = problem.rows[outcome.row]
     wanted = ", ".join(f"{n}: {row[n]}" for n in problem.output_fields if n in row)[:600]
-    return (
-        f"It scored {outcome.score:.2f} of 1. Right is {wanted}."
-        if wanted
-        else f"It scored {outcome.score:.2f}."
-    )
+    return f"It scored {outcome.score:.2f}{f' of 1. Right is {wanted}' if wanted else ''}."
 
 
 def answers_by_key(
