@@ -106,8 +106,7 @@ class Ledger:
         self._payer = payer
         self._counts_amounts = budget.tokens is not None or budget.usd is not None
         self._kept_back = Amount()
-        self._reserved, self._in_flight = Amount(), 0
-        self._waiting: list[asyncio.Future[None]] = []
+        self._reserved, self._settled = Amount(), asyncio.Event()
         self._counted: set[str] = set()
         self._replayed: set[str] = set()
         self._failures, self._failures_later = 0, failures_later
@@ -162,11 +161,10 @@ class Ledger:
             self.closed, self.closing = reason, closing
         self._wake()
 
-    def reopen(self, *, without_time_limit: bool = False) -> None:
-        """Allow calls again, for the final comparison after a search was closed."""
+    def reopen(self) -> None:
+        """Allow calls again, without a time limit: for the final comparison after a search was closed."""
         self.closed, self.closing, self._failures = None, None, 0
-        if without_time_limit:
-            self.budget = self.budget.model_copy(update={"seconds": None})
+        self.budget = self.budget.model_copy(update={"seconds": None})
 
     def extend(self, larger: Budget) -> str:
         """Raise limits, at once; return what may be used now in words, or "" where nothing was raised.
@@ -221,17 +219,13 @@ class Ledger:
         need = await self._reserve(lm, request, size)
         try:
             reply = await send(lm, request)
-        except LMError as error:
-            # It may have been billed, and a row that always fails must not call forever.
-            self.spent += Usage(calls=1)
-            self._note_failure(error)
-            raise
-        except ConfigurationError as error:
+        except (LMError, ConfigurationError) as error:
+            # A model's failure may have been billed, and a row that always fails must not call forever.
+            self.spent += Usage(calls=int(isinstance(error, LMError)))
             self._note_failure(error)
             raise
         finally:
             self._reserved -= need
-            self._in_flight -= 1
             self._wake()
         self._settle(reply, size)
         return reply
@@ -248,11 +242,8 @@ class Ledger:
                 raise BudgetExhaustedError(passed)
             if self._passed(self._spent_amount() + self._kept_back + need + self._reserved) is None:
                 self._reserved += need
-                self._in_flight += 1
                 return need
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiter)
-            await waiter
+            await self._settled.wait()
 
     def _need(self, lm: BaseLM, request: Request, size: int) -> Amount:
         known = self._known_sizes >= _SIZES_TO_TRUST
@@ -319,10 +310,8 @@ class Ledger:
             self.close(str(error), "failed")
 
     def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._settled.set()
+        self._settled = asyncio.Event()
 
 
 def _prompt_bytes(request: Request) -> int:

@@ -58,7 +58,7 @@ class Propose:
     """Ask: write something with the prompt model. Answered by a `Proposal`.
 
     `signature` has the fields read and written, `inputs` are its values, `n` is the number of independent
-    samples, at `temperature`. `reason_first` uses ChainOfThought instead of Predict.
+    samples, at `temperature`.
     """
 
     signature: type[Signature]
@@ -66,7 +66,6 @@ class Propose:
     n: int = 1
     temperature: float = 1.0
     rollout: int = 0
-    reason_first: bool = False
     label: str = ""
 
 

@@ -17,7 +17,6 @@ from typing import Any, cast
 
 from engine import loop
 from engine.errors import BudgetExhaustedError, RunError
-from engine.modules.chain_of_thought import ChainOfThought
 from engine.modules.predict import Predict
 from engine.records import Candidate, Evaluation, Outcome
 from engine.search import events
@@ -114,7 +113,7 @@ class Driver:
         self.ledger.keep_back(Amount())
         if self.ledger.closing == "stopped":
             self._slots.ignore_control()
-        self.ledger.reopen(without_time_limit=True)
+        self.ledger.reopen()
         candidates = 1 if first.id == second.id else 2
         left = self.ledger.calls_left
         asked = tuple(rows if left is None else rows[: left // (self.settings.calls_a_row * candidates)])
@@ -297,7 +296,7 @@ class Driver:
     # Propose and Keep
 
     async def _answer_propose(self, ask: Propose, place: int) -> Proposal:
-        program = (ChainOfThought if ask.reason_first else Predict)(ask.signature)
+        program = Predict(ask.signature)
 
         async def sample(i: int) -> Mapping[str, Any] | None:
             gate = self.ledger.gate(rollout=1000 * ask.rollout + i + 1, temperature=ask.temperature)

@@ -143,8 +143,9 @@ class _Log:
             self.lines.append(f"prompt {prompt}: {', '.join(signature.input_fields)} -> {outputs}")
             self.lines += [f"  | {line}" for line in signature.instructions.splitlines()]
         self.lines += [f"  {name} = {self._value(value)}" for name, value in ask.inputs.items()]
-        reason = ", reasoning first" if ask.reason_first else ""
-        return f"propose {prompt} {ask.label!r} n={ask.n} temperature={ask.temperature:g} rollout={ask.rollout}{reason}"
+        return (
+            f"propose {prompt} {ask.label!r} n={ask.n} temperature={ask.temperature:g} rollout={ask.rollout}"
+        )
 
     def _answered(self, answer: Any) -> str:
         if not hasattr(answer, "outcomes"):
