@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from engine.adapters import Adapter, adapter_by_name
+from engine.adapters import adapter_by_name
 from engine.errors import PipelineError
 from engine.lm.client import shared_lm
 from engine.modules.call_range import CallRange
@@ -20,8 +20,6 @@ from engine.pipeline.spec import Condition, FieldSpec, PipelineSpec, StepSpec, e
 from engine.pipeline.strategies import STRATEGIES
 from engine.prediction import Prediction
 from engine.runtime import context, current
-
-__all__ = ["STRATEGIES", "Pipeline", "build_program", "signature_of"]
 
 AT_ONCE = 8
 """Items of a list that are worked on at the same time."""
@@ -58,7 +56,7 @@ class Pipeline(Module):
         module: Module = getattr(self, step.name)
         if step.each is not None:
             return await _in_turn(module, calls)
-        return [await _called(module, given) for given in calls]
+        return [await module.acall(**given) for given in calls]
 
     @property
     def call_range(self) -> CallRange:
@@ -158,10 +156,9 @@ async def _in_turn(module: Module, calls: list[dict[str, object]]) -> list[Predi
 
     async def one(i: int, given: dict[str, object]) -> Prediction:
         async with slots:
-            if outer.trace is None:
-                return await _called(module, given)
-            with context(trace=traces[i]):
-                return await _called(module, given)
+            with context(trace=None if outer.trace is None else traces[i]):
+                answer: Prediction = await module.acall(**given)
+                return answer
 
     done = await asyncio.gather(*(one(i, given) for i, given in enumerate(calls)), return_exceptions=True)
     answers = []
@@ -174,29 +171,20 @@ async def _in_turn(module: Module, calls: list[dict[str, object]]) -> list[Predi
     return answers
 
 
-async def _called(module: Module, given: dict[str, object]) -> Prediction:
-    answer: Prediction = await module.acall(**given)
-    return answer
-
-
 def _module(step: StepSpec) -> Module:
     module = STRATEGIES[step.strategy](signature_of(step), step.options)
     if step.model is not None:
         module.set_lm(shared_lm(step.model))
     if step.adapter is not None:
-        adapter = _layout(step, step.adapter)
+        options: dict[str, Any] = {}
+        if step.use_native_function_calling is not None:
+            options["use_native_function_calling"] = step.use_native_function_calling
+        if step.extraction_model is not None:
+            options["extraction_model"] = shared_lm(step.extraction_model)
+        adapter = adapter_by_name(step.adapter)(**options)
         for predictor in module.predictors():
             predictor.adapter = adapter
     return module
-
-
-def _layout(step: StepSpec, name: str) -> Adapter:
-    options: dict[str, Any] = {}
-    if step.use_native_function_calling is not None:
-        options["use_native_function_calling"] = step.use_native_function_calling
-    if step.extraction_model is not None:
-        options["extraction_model"] = shared_lm(step.extraction_model)
-    return adapter_by_name(name)(**options)
 
 
 def build_program(spec: PipelineSpec) -> Pipeline:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -28,9 +28,7 @@ RetrieverName = Literal["bm25", "embeddings"]
 
 _KINDS: dict[str, type[Retriever]] = {"bm25": BM25, "embeddings": Embeddings}
 _KEPT = 16
-_corpora: OrderedDict[Any, Corpus] = OrderedDict()
-_indexes: OrderedDict[tuple[str, str], Retriever] = OrderedDict()
-_looked: dict[str, tuple[float, tuple[Any, ...]]] = {}
+_looked: dict[str, tuple[float, tuple[object, ...]]] = {}
 _LOOK_EVERY = 2.0
 _lock = threading.RLock()
 
@@ -46,14 +44,8 @@ def corpus_of(spec: CorpusSpec) -> Corpus:
     """
     if not spec.passages and not spec.file:
         raise PipelineError("There is nothing to search. Add passages, or choose a file or folder of texts.")
-    key = _key(spec)
     with _lock:
-        corpus = _corpora.get(key)
-        if corpus is None:
-            corpus = _corpora[key] = _read(spec)
-            while len(_corpora) > _KEPT:
-                _corpora.popitem(last=False)
-        _corpora.move_to_end(key)
+        corpus = _read(spec.passages, spec.file, spec.column, _stamp_of(spec))
     if spec.hash and corpus.hash != spec.hash:
         where = repr(spec.file) if spec.file else "the list"
         raise PipelineError(
@@ -108,6 +100,7 @@ class CorpusRetriever:
     def __init__(self, spec: CorpusSpec, kind: RetrieverName = "bm25") -> None:
         self.spec = spec
         self.kind = kind
+        self._index: tuple[object, Retriever] | None = None
 
     def __call__(self, query: str, k: int) -> Prediction:
         """Search and wait."""
@@ -115,28 +108,10 @@ class CorpusRetriever:
 
     async def acall(self, query: str, k: int) -> Prediction:
         """Search. Raises what `corpus_of` raises."""
-        known = self._known()
-        index: Retriever = await loop.in_thread(self._index) if known is None else known
-        return await index.acall(query, k)
-
-    def _known(self) -> Retriever | None:
-        """The index, where it is there already, for the passages as they are now and as they should be."""
-        corpus = _corpora.get(_key(self.spec))
-        if corpus is None or (self.spec.hash and corpus.hash != self.spec.hash):
-            return None
-        return _indexes.get((corpus.hash, self.kind))
-
-    def _index(self) -> Retriever:
-        corpus = corpus_of(self.spec)
-        with _lock:
-            key = (corpus.hash, self.kind)
-            found = _indexes.get(key)
-            if found is None:
-                found = _indexes[key] = _KINDS[self.kind](corpus)
-                while len(_indexes) > _KEPT:
-                    _indexes.popitem(last=False)
-            _indexes.move_to_end(key)
-            return found
+        stamp = _stamp_of(self.spec)
+        if self._index is None or self._index[0] != stamp:
+            self._index = stamp, await loop.in_thread(_shared_index, self.spec, self.kind)
+        return await self._index[1].acall(query, k)
 
     def __deepcopy__(self, memo: dict[int, object]) -> CorpusRetriever:
         return self
@@ -153,21 +128,29 @@ def corpus_path(file: str) -> Path:
     return path
 
 
-def _key(spec: CorpusSpec) -> Any:
-    """Return the key of a corpus: its passages, or its file as it is now."""
-    if spec.passages:
-        return spec.passages
-    path = corpus_path(spec.file)
-    return str(path), spec.column, _stamp(path)
-
-
-def _read(spec: CorpusSpec) -> Corpus:
+@lru_cache(maxsize=_KEPT)
+def _read(passages: tuple[str, ...], file: str, column: str, _stamp: object) -> Corpus:
     try:
-        if spec.passages:
-            return read_corpus(spec.passages)
-        return read_corpus(corpus_path(spec.file), text_column=spec.column or None)
+        if passages:
+            return read_corpus(passages)
+        return read_corpus(corpus_path(file), text_column=column or None)
     except DatasetError as error:
         raise PipelineError(f"The passages to search cannot be read: {error}") from error
+
+
+def _shared_index(spec: CorpusSpec, kind: RetrieverName) -> Retriever:
+    with _lock:
+        return _index_of(corpus_of(spec), kind)
+
+
+@lru_cache(maxsize=_KEPT)
+def _index_of(corpus: Corpus, kind: RetrieverName) -> Retriever:
+    return _KINDS[kind](corpus)
+
+
+def _stamp_of(spec: CorpusSpec) -> object:
+    """Return a value that changes when a corpus's file does."""
+    return () if spec.passages else _stamp(corpus_path(spec.file))
 
 
 def _stamp(path: Path) -> tuple[Any, ...]:

@@ -93,10 +93,8 @@ def _input(column: ColumnProfile, name: str) -> FieldSpec:
 
 def _output(column: ColumnProfile, name: str) -> FieldSpec:
     choices = _choices(column)
-    said = _described(column)
-    if choices:
-        return FieldSpec(name=name, choices=choices, description=said)
-    return FieldSpec(name=name, type=_type(column), description=said)
+    kind = "str" if choices else _type(column)
+    return FieldSpec(name=name, type=kind, choices=choices, description=_described(column))
 
 
 def _type(column: ColumnProfile) -> str:

@@ -46,7 +46,8 @@ class Search(Module):
         """Search once; nothing is found for an empty query."""
         name, output = next(iter(self.signature.input_fields)), next(iter(self.signature.output_fields))
         query = inputs.get(name)
-        found = list((await self.retrieve.acall(_query(query))).passages) if query else []
+        text = " ".join(map(str, query)) if isinstance(query, list | tuple) else str(query)
+        found = list((await self.retrieve.acall(text)).passages) if query else []
         listed = self.signature.annotation(output) is not str
         return _noted(self, inputs, {output: found if listed else format_value(found, str)})
 
@@ -91,10 +92,6 @@ def _noted(step: Module, inputs: Mapping[str, object], values: dict[str, object]
     if (trace := current().trace) is not None:
         trace.append((step, inputs, made))
     return made
-
-
-def _query(value: object) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 class Judge(Module):
@@ -151,23 +148,24 @@ async def run_python(code: str) -> str:
     return (await PythonInterpreter().arun(code)).text()
 
 
-async def search(query: str) -> str:
-    """Return the passages nearest to a query, from the retriever in force."""
-    return _found(await Retrieve().acall(query))
+def _searching(step: Retrieve | None = None) -> Callable[..., Any]:
+    """Return the function of a search; without a step of its own it asks the retriever in force."""
+
+    async def search(query: str) -> str:
+        found = (await (step or Retrieve()).acall(query)).passages
+        return format_value(list(found), str) if found else NOTHING_FOUND
+
+    return search
 
 
 TOOLS: dict[str, Tool] = {
     "calculator": Tool(calculator, desc='Works out an arithmetic expression, such as "(3 + 4) * 2 ** 5".'),
     "python": Tool(run_python, "python", f"Runs Python code and returns what it prints. {DIALECT}"),
     "search": Tool(
-        search, desc='Finds the passages that say most about a query, such as "refund after a month".'
+        _searching(), desc='Finds the passages that say most about a query, such as "refund after a month".'
     ),
 }
 """Tools that a step may call, by name."""
-
-
-def _react(signature: type[Signature], options: StepOptions) -> Module:
-    return ReAct(signature, tools_of(options), options.max_iters or 10)
 
 
 def tools_of(options: StepOptions) -> list[Tool]:
@@ -176,53 +174,28 @@ def tools_of(options: StepOptions) -> list[Tool]:
     for name in dict.fromkeys(options.tools):
         tool = TOOLS[name]
         if name == "search" and (options.corpus.passages or options.corpus.file):
-            tool = Tool(_searching(options), name, tool.desc)
+            step = Retrieve(options.k, rm=CorpusRetriever(options.corpus, options.retriever))
+            tool = Tool(_searching(step), name, tool.desc)
         found.append(tool)
     return found
 
 
-def _searching(options: StepOptions) -> Callable[..., Any]:
-    step = Retrieve(options.k, rm=CorpusRetriever(options.corpus, options.retriever))
-
-    async def search(query: str) -> str:
-        return _found(await step.acall(query))
-
-    return search
-
-
-def _found(answer: Any) -> str:
-    return format_value(list(answer.passages), str) if answer.passages else NOTHING_FOUND
-
-
-def _retrieve(signature: type[Signature], options: StepOptions) -> Module:
-    return Search(signature, CorpusRetriever(options.corpus, options.retriever), options.k)
-
-
-def _tool(signature: type[Signature], options: StepOptions) -> Module:
-    return ToolCall(signature, tools_of(options)[0])
-
-
-def _program_of_thought(signature: type[Signature], options: StepOptions) -> Module:
-    return ProgramOfThought(signature, options.max_iters or 3)
-
-
-def _sampling(kind: type[BestOfN]) -> Callable[[type[Signature], StepOptions], Module]:
-    def build(signature: type[Signature], options: StepOptions) -> Module:
-        judge = Judge(signature, options.criteria)
-        return kind(ChainOfThought(signature), options.tries, judge, options.threshold)
-
-    return build
+def _sampled(kind: type[BestOfN], signature: type[Signature], options: StepOptions) -> Module:
+    judge = Judge(signature, options.criteria)
+    return kind(ChainOfThought(signature), options.tries, judge, options.threshold)
 
 
 STRATEGIES: dict[str, Callable[[type[Signature], StepOptions], Module]] = {
     "predict": lambda signature, _options: Predict(signature),
     "chain_of_thought": lambda signature, _options: ChainOfThought(signature),
-    "react": _react,
-    "program_of_thought": _program_of_thought,
-    "best_of_n": _sampling(BestOfN),
-    "refine": _sampling(Refine),
-    "retrieve": _retrieve,
-    "tool": _tool,
+    "react": lambda signature, options: ReAct(signature, tools_of(options), options.max_iters or 10),
+    "program_of_thought": lambda signature, options: ProgramOfThought(signature, options.max_iters or 3),
+    "best_of_n": lambda signature, options: _sampled(BestOfN, signature, options),
+    "refine": lambda signature, options: _sampled(Refine, signature, options),
+    "retrieve": lambda signature, options: Search(
+        signature, CorpusRetriever(options.corpus, options.retriever), options.k
+    ),
+    "tool": lambda signature, options: ToolCall(signature, tools_of(options)[0]),
 }
 
 RESERVED: dict[str, frozenset[str]] = {

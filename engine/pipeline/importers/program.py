@@ -361,14 +361,13 @@ def _model_choice(step: str, lm: Any) -> ModelChoice | None:
 
 def _plain_step(name: str, part: Module) -> StepSpec | None:
     """A module of the engine's own as a step; None for any other."""
-    kind = type(part)
-    if kind is Predict and isinstance(part, Predict):
+    if type(part) is Predict:
         return _described(name, "predict", part.signature)
-    if kind is ChainOfThought and isinstance(part, ChainOfThought):
+    if type(part) is ChainOfThought:
         return _described(name, "chain_of_thought", part.predict.signature.delete(FIELD))
-    if kind is ProgramOfThought and isinstance(part, ProgramOfThought):
+    if type(part) is ProgramOfThought:
         return _described(name, "program_of_thought", part.signature, max_iters=part.max_iters)
-    if kind is ReAct and isinstance(part, ReAct):
+    if type(part) is ReAct:
         tools = tuple(tool for tool in part.tools if tool != "finish")
         foreign = [t for t in tools if t not in TOOLS or part.tools[t].func is not TOOLS[t].func]
         if foreign:
@@ -377,9 +376,9 @@ def _plain_step(name: str, part: Module) -> StepSpec | None:
                 f"Tools that it names: {', '.join(TOOLS)}."
             )
         return _described(name, "react", part.signature, tools=tools, max_iters=part.max_iters)
-    if kind in (BestOfN, Refine) and isinstance(part, BestOfN):
+    if isinstance(part, BestOfN) and type(part) in (BestOfN, Refine):
         return _rated(name, part)
-    if kind is Retrieve and isinstance(part, Retrieve):
+    if type(part) is Retrieve:
         return _search(name, part)
     return None
 

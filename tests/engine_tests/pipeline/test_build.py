@@ -8,9 +8,9 @@ import pytest
 import engine
 from engine.errors import PipelineError
 from engine.lm.base import BaseLM, Choice, Reply, Request
-from engine.pipeline.build import build_program, signature_of
+from engine.pipeline.build import build_program
 from engine.pipeline.infer import infer_mapping, infer_pipeline
-from engine.pipeline.signatures import instruction_default
+from engine.pipeline.signatures import instruction_default, signature_of
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 
 

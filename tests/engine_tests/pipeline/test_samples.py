@@ -8,8 +8,9 @@ import pytest
 from engine.adapters.values import parse_value
 from engine.dataset import guess_mapping, guess_roles, read_dataset, split_rows, usable_rows
 from engine.errors import DatasetError, UnknownNameError
-from engine.pipeline.build import build_program, signature_of
+from engine.pipeline.build import build_program
 from engine.pipeline.check import spec_problems
+from engine.pipeline.signatures import signature_of
 from engine.pipeline.strategies import STRATEGIES
 from engine.pipeline.templates import SAMPLES, Sample, get_sample
 from engine.runs.spec import SplitSpec, sample_bytes, sample_draft
