@@ -122,13 +122,14 @@ def caller_names(custom_types: Names | None) -> Names:
     return _CallerNames(custom_types or {}, sys._getframe(2))
 
 
-class _CallerNames(Mapping[str, Any]):
+class _CallerNames(dict[str, Any]):
     def __init__(self, given: Names, frame: types.FrameType) -> None:
-        self._given, self._frame = given, frame
+        super().__init__(given)
+        self._frame = frame
 
-    def __getitem__(self, name: str) -> Any:
-        if name in self._given:
-            return self._given[name]
+    def get(self, name: str, default: Any = None) -> Any:
+        if name in self:
+            return self[name]
         frame: types.FrameType | None = self._frame
         for _ in range(_MAX_FRAMES):
             if frame is None:
@@ -137,13 +138,7 @@ class _CallerNames(Mapping[str, Any]):
                 if name in scope and (_is_type(scope[name]) or isinstance(scope[name], types.ModuleType)):
                     return scope[name]
             frame = frame.f_back
-        raise KeyError(name)
-
-    def __iter__(self) -> typing.Iterator[str]:
-        return iter(self._given)
-
-    def __len__(self) -> int:
-        return len(self._given)
+        return default
 
 
 def check_name(name: object) -> str:
