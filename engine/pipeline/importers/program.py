@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin
 
 from engine.adapters import ADAPTERS
@@ -32,19 +31,6 @@ MOST_RUNS = 64
 _ITEMS = 2
 
 
-@dataclass
-class Seen:
-    """One run: each step called, with (list, item) where it ran for each item of one, and the values of closed sets.
-
-    `queries` and `found` are what a search is given and what its passages are called.
-    """
-
-    calls: dict[str, tuple[str, str] | None] = field(default_factory=dict)
-    chosen: dict[str, Any] = field(default_factory=dict)
-    queries: dict[str, str] = field(default_factory=dict)
-    found: dict[str, str] = field(default_factory=dict)
-
-
 class _Mark(str):
     """A text with its own identity, however often the same text occurs."""
 
@@ -54,90 +40,57 @@ class _Mark(str):
 class _Stand(Module):
     """Takes a step's place: notes what it is given, and gives marked values."""
 
-    def __init__(self, probe: Probe, step: StepSpec) -> None:
+    def __init__(self, run: _Run, step: StepSpec) -> None:
         super().__init__()
-        self.probe = [probe]  # in a list, so that a copy of the program does not follow it
+        self.run = [run]  # in a list, so that a copy of the program does not follow it
         self.step = step
 
     async def aforward(self, *args: object, **kwargs: object) -> Prediction:
         """Note the call, and answer with marks."""
         if args and self.step.strategy == "retrieve" and "query" not in kwargs:
             kwargs = {"query": args[0], **kwargs}
-        return self.probe[0].called(self.step, kwargs)
+        return self.run[0].called(self.step, kwargs)
 
 
-class Probe:
-    """Runs a program, again for every value of what may decide a branch."""
+def _runs(program: Module, steps: dict[str, StepSpec], inputs: list[str]) -> Iterator[_Run]:
+    """Yield a run for every combination of the closed fields' values that the program reaches."""
+    waiting: list[dict[str, Any]] = [{}]
+    tried: list[dict[str, Any]] = []
+    closed = {f.name: _values(f) for step in steps.values() for f in step.answers}
+    while waiting:
+        run = _Run(program, steps, inputs, waiting.pop(0))
+        tried.append(run.chosen)
+        if len(tried) > MOST_RUNS:
+            raise PipelineError(f"The program has more than {MOST_RUNS} ways to go, which a spec cannot say.")
+        yield run
+        for name in run.chosen:
+            others = [{**run.chosen, name: value} for value in closed[name]]
+            waiting += [other for other in others if other not in tried and other not in waiting]
 
-    def __init__(self, program: Module, steps: dict[str, StepSpec]) -> None:
-        self._program = program
-        self._steps = steps
-        self._known: dict[str, Any] = {}
+
+class _Run:
+    """One run of a program with marked values; `choices` are the values of its closed fields, the first where none is named.
+
+    `calls` are the steps called, with (list, item) where one ran for each item of a list, `chosen` the values that were
+    given for closed fields; `queries` and `found` say what a search is given and what its passages are called.
+    """
+
+    def __init__(
+        self, program: Module, steps: dict[str, StepSpec], inputs: list[str], choices: Mapping[str, Any]
+    ) -> None:
+        self.calls: dict[str, tuple[str, str] | None] = {}
+        self.chosen: dict[str, Any] = {}
+        self.queries: dict[str, str] = {}
+        self.found: dict[str, str] = {}
+        self._choices = choices
         self._made: dict[str, list[Any]] = {}
         self._passages: dict[str, list[Any]] = {}
-        self._choices: dict[str, Any] = {}
-        self._seen = Seen()
-
-    def runs(self, inputs: list[str]) -> Iterator[Seen]:
-        """Yield what was seen for every combination of the closed fields' values that the program reaches."""
-        waiting: list[dict[str, object]] = [{}]
-        tried: list[dict[str, object]] = []
-        while waiting:
-            self._choices = waiting.pop(0)
-            seen = self._run(inputs)
-            tried.append(seen.chosen)
-            if len(tried) > MOST_RUNS:
-                raise PipelineError(
-                    f"The program has more than {MOST_RUNS} ways to go, which a spec cannot say."
-                )
-            yield seen
-            for name in seen.chosen:
-                for value in _values(self._field(name)):
-                    other = {**seen.chosen, name: value}
-                    if other not in tried and other not in waiting:
-                        waiting.append(other)
-
-    def called(self, step: StepSpec, given: Mapping[str, object]) -> Prediction:
-        """Note one call of a step and return its marked answer."""
-        if step.strategy == "retrieve":
-            return self._searched(step, given.get("query"))
-        each = None
-        for name, value in given.items():
-            found = self._place(step, name, value)
-            each = found or each
-        if step.name in self._seen.calls and (each is None or self._seen.calls[step.name] != each):
-            raise PipelineError(
-                f"The step {step.name!r} is called several times, not for the items of one list."
-            )
-        self._seen.calls[step.name] = each
-        answer = {}
-        for f in step.answers:
-            answer[f.name] = self._marked(f, closed=each is None)
-            if each is not None:
-                self._made.setdefault(f.name, []).append(answer[f.name])
-            else:
-                self._known[f.name] = answer[f.name]
-            if each is None and _values(f):
-                self._seen.chosen[f.name] = answer[f.name]
-        return Prediction(answer)
-
-    def _searched(self, step: StepSpec, query: object) -> Prediction:
-        """Note a search, whose one input and one output have no name of their own."""
-        name = next((n for n, held in self._known.items() if held is query), None)
-        if name is None or step.name in self._seen.calls:
-            raise PipelineError(
-                f"The step {step.name!r} must search once, for an input or an answer handed on as it is."
-            )
-        self._seen.calls[step.name], self._seen.queries[step.name] = None, name
-        passages = [_Mark(f"{step.name} {i}") for i in range(_ITEMS)]
-        self._passages[step.name] = passages
-        return Prediction(passages=passages)
-
-    def _run(self, inputs: list[str]) -> Seen:
-        self._seen, self._made, self._passages = Seen(), {}, {}
-        self._known = {name: self._input(name) for name in inputs}
-        program = self._program.deepcopy()
-        for name, step in self._steps.items():
+        self._known: dict[str, Any] = {}
+        read = {f.name: f for step in reversed(steps.values()) for f in reversed(step.inputs)}
+        # What no step reads by its name is a list, whose items a step may read.
+        self._known = {n: self._marked(read[n], closed=False) if n in read else _items(n) for n in inputs}
+        program = program.deepcopy()
+        for name, step in steps.items():
             setattr(program, name, _Stand(self, step))
         try:
             program(**self._known)
@@ -149,7 +102,39 @@ class Probe:
             raise PipelineError(
                 f"The program works on values itself ({type(error).__name__}: {error}), which a spec cannot say."
             ) from error
-        return self._seen
+
+    def called(self, step: StepSpec, given: Mapping[str, object]) -> Prediction:
+        """Note one call of a step and return its marked answer."""
+        if step.strategy == "retrieve":
+            return self._searched(step, given.get("query"))
+        lists = [self._place(step, name, value) for name, value in given.items()]
+        each = next(filter(None, reversed(lists)), None)
+        if step.name in self.calls and (each is None or self.calls[step.name] != each):
+            raise PipelineError(
+                f"The step {step.name!r} is called several times, not for the items of one list."
+            )
+        self.calls[step.name] = each
+        answer = {}
+        for f in step.answers:
+            answer[f.name] = self._marked(f, closed=each is None)
+            if each is not None:
+                self._made.setdefault(f.name, []).append(answer[f.name])
+            else:
+                self._known[f.name] = answer[f.name]
+            if each is None and _values(f):
+                self.chosen[f.name] = answer[f.name]
+        return Prediction(answer)
+
+    def _searched(self, step: StepSpec, query: object) -> Prediction:
+        """Note a search, whose one input and one output have no name of their own."""
+        name = next((n for n, held in self._known.items() if held is query), None)
+        if name is None or step.name in self.calls:
+            raise PipelineError(
+                f"The step {step.name!r} must search once, for an input or an answer handed on as it is."
+            )
+        self.calls[step.name], self.queries[step.name] = None, name
+        self._passages[step.name] = _items(step.name)
+        return Prediction(passages=self._passages[step.name])
 
     def _place(self, step: StepSpec, name: str, value: object) -> tuple[str, str] | None:
         """Check where a value comes from; (list, item) where it is an item of a list."""
@@ -160,7 +145,7 @@ class Probe:
         for search, passages in self._passages.items():
             item = any(value is one for one in passages)
             if value is passages or item:
-                called = self._seen.found.setdefault(search, "passages" if item else name)
+                called = self.found.setdefault(search, "passages" if item else name)
                 if item or called == name:
                     return (called, name) if item else None
         for other, held in self._known.items():
@@ -176,27 +161,20 @@ class Probe:
             f"The step {step.name!r} is given {name!r}, which forward makes itself. A spec can only hand fields on."
         )
 
-    def _input(self, name: str) -> Any:
-        for step in self._steps.values():
-            for f in step.inputs:
-                if f.name == name:
-                    return self._marked(f, closed=False)
-        # No step reads it by this name: a list, whose items a step may read.
-        return [_Mark(f"{name} {i}") for i in range(_ITEMS)]
-
     def _marked(self, f: FieldSpec, *, closed: bool) -> Any:
         values = _values(f)
         if values:
             picked = self._choices.get(f.name, values[0]) if closed else values[0]
             return _Mark(picked) if isinstance(picked, str) else picked
         if f.parsed_type.is_list:
-            return [_Mark(f"{f.name} {i}") for i in range(_ITEMS)]
+            return _items(f.name)
         if f.parsed_type.plain in (int, float):
             return 1000 + len(self._known)
         return _Mark(f.name)
 
-    def _field(self, name: str) -> FieldSpec:
-        return next(f for s in self._steps.values() for f in s.answers if f.name == name)
+
+def _items(name: str) -> list[_Mark]:
+    return [_Mark(f"{name} {i}") for i in range(_ITEMS)]
 
 
 def _values(f: FieldSpec) -> tuple[Any, ...]:
@@ -235,8 +213,8 @@ def spec_of(program: Module) -> PipelineSpec:
         len({id(p.lm) for p in program.predictors()}) > 1
     ):  # one for all is the program's, and a run names its own
         steps = {name: _own_model(step, getattr(program, name)) for name, step in steps.items()}
-    seen = list(Probe(program, steps).runs(_given(program)))
-    return _checked(list(_wired(steps, seen)))
+    runs = list(_runs(program, steps, _given(program)))
+    return _checked(list(_wired(steps, runs)))
 
 
 def _given(program: Module) -> list[str]:
@@ -250,10 +228,10 @@ def _given(program: Module) -> list[str]:
     return [p.name for p in parameters if p.default is p.empty]
 
 
-def _wired(steps: Mapping[str, StepSpec], seen: list[Seen]) -> Iterator[StepSpec]:
+def _wired(steps: Mapping[str, StepSpec], runs: list[_Run]) -> Iterator[StepSpec]:
     """The steps in the order they ran, each with what makes it run."""
     order: list[str] = []
-    for run in seen:
+    for run in runs:
         called = list(run.calls)
         for i, name in enumerate(called):
             if name not in order:
@@ -264,7 +242,7 @@ def _wired(steps: Mapping[str, StepSpec], seen: list[Seen]) -> Iterator[StepSpec
         raise PipelineError(f"The step {left[0]!r} was never called. Call it in forward, or remove it.")
     for name in order:
         step = steps[name]
-        lists = {run.calls[name] for run in seen if name in run.calls}
+        lists = {run.calls[name] for run in runs if name in run.calls}
         if len(lists) > 1:
             raise PipelineError(
                 f"The step {name!r} runs sometimes once and sometimes for each item of a list."
@@ -272,25 +250,25 @@ def _wired(steps: Mapping[str, StepSpec], seen: list[Seen]) -> Iterator[StepSpec
         each = lists.pop()
         update: dict[str, object] = {"each": Each(field=each[0], item=each[1])} if each else {}
         if step.strategy == "retrieve":
-            queries = {run.queries[name] for run in seen if name in run.queries}
-            found = {run.found[name] for run in seen if name in run.found} or {"passages"}
+            queries = {run.queries[name] for run in runs if name in run.queries}
+            found = {run.found[name] for run in runs if name in run.found} or {"passages"}
             if len(queries) > 1 or len(found) > 1:
                 raise PipelineError(f"The step {name!r} searches for one thing here and another there.")
             update["inputs"] = (FieldSpec(name=queries.pop()),)
             update["outputs"] = (FieldSpec(name=found.pop(), type="list[str]"),)
-        if not all(name in run.calls for run in seen):
-            update["when"] = _condition(name, seen)
+        if not all(name in run.calls for run in runs):
+            update["when"] = _condition(name, runs)
         yield step.model_copy(update=update)
 
 
-def _condition(name: str, seen: list[Seen]) -> Condition:
+def _condition(name: str, runs: list[_Run]) -> Condition:
     """Return the one field whose value decides whether a step runs."""
-    ran, not_ran = [r for r in seen if name in r.calls], [r for r in seen if name not in r.calls]
-    for name in dict.fromkeys(f for run in seen for f in run.chosen):
-        yes = {str(r.chosen[name]) for r in ran if name in r.chosen}
-        no = {str(r.chosen[name]) for r in not_ran if name in r.chosen}
+    ran, not_ran = [r for r in runs if name in r.calls], [r for r in runs if name not in r.calls]
+    for field in dict.fromkeys(f for run in runs for f in run.chosen):
+        yes = {str(r.chosen[field]) for r in ran if field in r.chosen}
+        no = {str(r.chosen[field]) for r in not_ran if field in r.chosen}
         if yes and no and not yes & no:
-            return Condition(field=name, values=tuple(sorted(yes)))
+            return Condition(field=field, values=tuple(sorted(yes)))
     raise PipelineError(
         f"Whether the step {name!r} runs does not depend on the value of one field alone, so a spec cannot say it."
     )
