@@ -22,6 +22,7 @@ RENAMED: dict[str, tuple[str, str]] = {
     "LMUnsupportedModelError": ("engine.errors", "ModelNotFoundError"),
     "BootstrapRS": ("engine.optimizers.few_shot_search", "BootstrapFewShotWithRandomSearch"),
     "MIPRO": ("engine.optimizers.mipro", "MIPROv2"),
+    "Teleprompter": ("engine.optimizers.base", "Optimizer"),
     "load": ("engine.export.program", "load_program"),
 }
 """DSPy's name -> the module and the name here."""

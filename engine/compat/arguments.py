@@ -247,6 +247,8 @@ def _without_none(*names: str) -> Callable[[Arguments], Arguments]:
     return lambda arguments: {n: v for n, v in arguments.items() if v is not None or n not in names}
 
 
+_RUNNING = ("provide_traceback", "disable_progress_bar", "timeout", "straggler_limit")
+
 IGNORED: Mapping[str, tuple[str, ...]] = {
     # They print, log or ask for leave, which is the caller's business.
     "Optimizer": (
@@ -260,6 +262,13 @@ IGNORED: Mapping[str, tuple[str, ...]] = {
     "GEPA": OBSERVERS,
     "InputField": ("format", "parser"),
     "OutputField": ("format", "parser"),
+    # Rows are run by the one event loop, and nothing is ever pickled.
+    "Module.batch": _RUNNING,
+    "Module.load": ("allow_pickle", "allow_unsafe_lm_state"),
+    "Module.save": ("modules_to_serialize",),
+    "Parallel": _RUNNING,
+    "configure_cache": ("disk_size_limit_bytes", "memory_max_entries", "restrict_pickle", "safe_types"),
+    "syncify": ("in_place",),
     # Every row is solved once.
     "KNNFewShot": ("max_bootstrapped_demos", "max_errors"),
 }

@@ -313,12 +313,11 @@ def configure_cache(
     enable_disk_cache: bool = True,
     enable_memory_cache: bool = True,
     disk_cache_dir: str | Path | None = None,
-    **_options: object,
 ) -> None:
     """Choose where every model of this process keeps its answers, other than those with a cache of their own.
 
     On disk they lie in `disk_cache_dir`, or in the data folder; without the disk they live as long as the process; without
-    both nothing is kept. DSPy's further options (sizes, pickling) are taken and have no effect: nothing is ever pickled.
+    both nothing is kept. Nothing is ever pickled.
 
     >>> configure_cache(enable_disk_cache=False)
     >>> chosen_cache().path is None

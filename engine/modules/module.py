@@ -106,16 +106,13 @@ class Module:
         num_threads: int | None = None,
         max_errors: int | None = None,
         return_failed_examples: bool = False,
-        **options: object,
     ) -> Any:
         """Run the program on every example's inputs, concurrently; the answer to a failed one is None, and is logged.
 
         `max_errors` stops at that many failures; `return_failed_examples=True` returns
-        (answers, failed examples, their errors). DSPy's further options are taken and have no effect.
+        (answers, failed examples, their errors).
         """
-        return loop.run(
-            state.batch(self, examples, num_threads, max_errors, return_failed_examples, **options)
-        )
+        return loop.run(state.batch(self, examples, num_threads, max_errors, return_failed_examples))
 
     # Steps
 
@@ -253,11 +250,11 @@ class Module:
         """Take over what `dump_state` returned, here or in DSPy. Raises ProgramFileError when steps are missing."""
         state.load(self, saved)
 
-    def save(self, path: str | Path, save_program: bool = False, **_options: object) -> None:
+    def save(self, path: str | Path, save_program: bool = False) -> None:
         """Write the program's state to a JSON file. No API key is ever in it."""
         state.save(self, Path(path), save_program)
 
-    def load(self, path: str | Path, **_options: object) -> None:
+    def load(self, path: str | Path) -> None:
         """Read a state file into this program, which must have the same steps. Reads DSPy's JSON files too."""
         state.load(self, state.read(Path(path)))
 

@@ -51,7 +51,7 @@ def asyncify(
     return _named_like(program, call if max_workers is None else limited)
 
 
-def syncify(program: Callable[..., object], in_place: bool = True) -> Any:  # noqa: ARG001 - DSPy's argument
+def syncify(program: Callable[..., object]) -> Any:
     """Return a program, or an async function, as something that is called plainly and waits.
 
     A program is returned as it is: it can be called plainly even if it defines only `aforward`.
@@ -100,7 +100,6 @@ class Parallel(Module):
         max_errors: int | None = None,
         access_examples: bool = True,
         return_failed_examples: bool = False,
-        **_options: Any,
     ) -> None:
         super().__init__()
         self.num_threads = num_threads

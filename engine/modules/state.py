@@ -181,7 +181,6 @@ async def batch(
     num_threads: int | None,
     max_errors: int | None = None,
     return_failed_examples: bool = False,
-    **_options: object,
 ) -> Any:
     """Run a program over examples, a bounded number at once; see `Module.batch`."""
     answers: list[object] = [None] * len(examples)

@@ -198,9 +198,6 @@ class Optimizer(ABC):
             raise ConfigurationError(f"{what}: {first['msg'].removeprefix('Value error, ')}.") from None
 
 
-Teleprompter = Optimizer
-
-
 class CandidatePrograms(Sequence[dict[str, Any]]):
     """A compiled program's candidates, best first: dicts with score (percent), candidate and program.
 

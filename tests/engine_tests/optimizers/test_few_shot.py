@@ -5,10 +5,9 @@ import random
 
 import pytest
 
-from engine import BootstrapFewShotWithRandomSearch, BootstrapRS, context, loop
+from engine import BootstrapFewShotWithRandomSearch, BootstrapRS, Teleprompter, context, loop
 from engine.errors import ConfigurationError
 from engine.modules.predict import Predict
-from engine.optimizers.base import Teleprompter
 from engine.optimizers.few_shot import BootstrapFewShot, LabeledFewShot, varied_rows
 from engine.records import Example
 from engine.search.budget import Budget
