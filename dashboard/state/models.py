@@ -12,7 +12,7 @@ import streamlit as st
 from dashboard.state import launching
 from dashboard.state.selection import read_only
 from engine.errors import RunError
-from engine.lm.choice import ModelChoice, find_provider, is_offline
+from engine.lm.choice import ModelChoice, find_provider, is_offline, key_variable
 from engine.lm.keys import find_key
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.child import ConnectionRequest
@@ -76,22 +76,6 @@ def not_in_settings(choice: ModelChoice, saved: Sequence[ModelChoice]) -> str:
         "This model is not on the Settings page any more. The step still asks it, as it was set up; add it there again to "
         "test it, or choose another."
     )
-
-
-def key_variable(choice: ModelChoice) -> str:
-    """Return the environment variable that holds a model's key, or "" where it needs none.
-
-    >>> key_variable(ModelChoice(name="openai/gpt-5-mini")), key_variable(ModelChoice())
-    ('OPENAI_API_KEY', '')
-    """
-    from engine.lm.choice import find_provider
-
-    if choice.key_env:
-        return choice.key_env
-    provider = find_provider(choice.name)
-    if choice.base_url or provider is None or not provider.needs_key:
-        return ""
-    return provider.key_env or ""
 
 
 def own_key_variable(address: str) -> str:

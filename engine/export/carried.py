@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import builtins
 import re
+import symtable
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,9 +20,6 @@ from typing import Any, NamedTuple
 
 NEWER = frozenset({"Self"})
 """Names of `typing` that Python 3.9 lacks; they occur in annotations only."""
-
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-_SCOPES = (*_FUNCTIONS, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 class Place(NamedTuple):
@@ -129,7 +127,7 @@ class _Carried:
                 f"{'.'.join(filter(None, place))} cannot be carried: no Python code defines it."
             )
         names = self.needed[place] = {}
-        for name in sorted({one.id for one in used_names(node)}):
+        for name in used_names(node):
             if name in source.definitions:
                 names[name] = self.add(Place(place.module, name))
             elif name in source.imports:
@@ -192,8 +190,8 @@ class _Carried:
     def _definition(self, source: Source, node: ast.stmt, names: Mapping[str, Place]) -> str:
         """Return one definition as it is written, changed where Python 3.9 or another name asks for it."""
         edits = _Edits(source.text)
-        for one in used_names(node):
-            if one.id in names and names[one.id].name not in ("", one.id):
+        for one in ast.walk(node):
+            if isinstance(one, ast.Name) and one.id in names and names[one.id].name not in ("", one.id):
                 edits.replace(one, names[one.id].name)
         known = {place.name for place in self.needed}
         for annotation in _annotations(node):
@@ -222,85 +220,29 @@ class _Carried:
             raise LookupError(f"{ast.unparse(node)!r} cannot stand in this script.")
 
 
-def used_names(node: ast.AST) -> list[ast.Name]:
-    """Return the names that a definition looks up outside itself; not those in its annotations.
+def used_names(node: ast.stmt) -> list[str]:
+    """Return the names that a definition looks up outside itself, in order; not those in its annotations.
 
     >>> code = "def f(a: int, b=one):\\n    c = a + two\\n    return [c + d + three for d in b]"
-    >>> sorted(name.id for name in used_names(ast.parse(code).body[0]))
+    >>> used_names(ast.parse(code).body[0])
     ['one', 'three', 'two']
     """
-    found: list[ast.Name] = []
-
-    def visit(one: ast.AST, bound: frozenset[str]) -> None:
-        if isinstance(one, ast.Name):
-            if one.id not in bound and isinstance(one.ctx, ast.Load):
-                found.append(one)
-        elif isinstance(one, _SCOPES):
-            inside = bound | _bound_in(one)
-            for child in _children(one):
-                visit(child, inside)
-            for child in _outside(one):
-                visit(child, bound)
-        else:
-            for child in _children(one):
-                visit(child, bound)
-
-    visit(node, frozenset())
-    return found
-
-
-def _outside(scope: ast.AST) -> Iterator[ast.AST]:
-    """Yield the parts of a function that are looked up where it is defined: decorators and defaults."""
-    if isinstance(scope, _FUNCTIONS):
-        yield from getattr(scope, "decorator_list", ())
-        yield from filter(None, [*scope.args.defaults, *scope.args.kw_defaults])
-
-
-def _children(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield the parts of a syntax node but annotations, and of a function what is looked up inside it."""
-    left_out: set[ast.AST] = {*_own_annotations(node), *_outside(node)}
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.arguments):
-            continue
-        if child not in left_out:
-            yield child
-
-
-def _bound_in(scope: ast.AST) -> set[str]:
-    """Return the names that a function or a comprehension makes itself."""
-    made: set[str | None] = set()
-    for one in ast.walk(scope):
-        if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store):
-            made.add(one.id)
-        elif isinstance(one, ast.arg):
-            made.add(one.arg)
-        elif isinstance(one, ast.alias):
-            made.add(one.asname or one.name)
-        elif isinstance(one, ast.ExceptHandler | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            made.add(one.name if one is not scope else None)
-    shared = {name for one in ast.walk(scope) if isinstance(one, ast.Global) for name in one.names}
-    return {name for name in made - shared if name is not None}
+    found: set[str] = set()
+    tables = [symtable.symtable(f"from __future__ import annotations\n{ast.unparse(node)}", "", "exec")]
+    for table in tables:
+        outermost = table.get_type() == "module"
+        symbols = [one for one in table.get_symbols() if one.is_global() or outermost]
+        found |= {one.get_name() for one in symbols if one.is_referenced()}
+        tables += table.get_children()
+    return sorted(found)
 
 
 def _annotations(node: ast.AST) -> Iterator[ast.expr]:
     for one in ast.walk(node):
-        yield from _own_annotations(one)
-
-
-def _own_annotations(node: ast.AST) -> Iterator[ast.expr]:
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.returns is not None:
-        yield node.returns
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        every = [
-            *node.args.posonlyargs,
-            *node.args.args,
-            *node.args.kwonlyargs,
-            node.args.vararg,
-            node.args.kwarg,
-        ]
-        yield from (one.annotation for one in every if one is not None and one.annotation is not None)
-    if isinstance(node, ast.AnnAssign):
-        yield node.annotation
+        if isinstance(one, ast.arg | ast.AnnAssign) and one.annotation is not None:
+            yield one.annotation
+        elif isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and one.returns is not None:
+            yield one.returns
 
 
 # Python 3.9

@@ -15,12 +15,11 @@ from functools import lru_cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from engine.errors import ProgramFileError
 from engine.export.program import ProgramFile, to_text
-from engine.lm.choice import ModelChoice, find_provider
+from engine.lm.choice import key_variable
 
 PORT = 8600
 
@@ -36,7 +35,7 @@ def dockerfile(program: ProgramFile, wheel: str) -> str:
 
 def variables(program: ProgramFile) -> list[str]:
     """Return what the container has to be given: the name of its token, and of the keys of the models."""
-    return ["TUNEBOARD_SERVE_TOKEN", *_key_variables(program)]
+    return ["TUNEBOARD_SERVE_TOKEN", *dict.fromkeys(filter(None, map(key_variable, program.models)))]
 
 
 def serve_command(path: str = "program.json", key_envs: Sequence[str] = ()) -> str:
@@ -52,18 +51,6 @@ def serve_command(path: str = "program.json", key_envs: Sequence[str] = ()) -> s
 def own_key_variables(program: ProgramFile) -> list[str]:
     """Return the variables with keys for models' own addresses: the user who serves the program has to name them."""
     return list(dict.fromkeys(m.key_env for m in program.models if m.base_url and m.key_env))
-
-
-def _key_variables(program: ProgramFile) -> Sequence[str]:
-    """Return the variables that hold the models' keys, each once."""
-    return list(dict.fromkeys(filter(None, map(_key_variable, program.models))))
-
-
-def _key_variable(model: ModelChoice) -> str | None:
-    if model.key_env:
-        return model.key_env
-    provider = find_provider(model.name)
-    return provider.key_env if provider is not None and provider.needs_key and not model.base_url else None
 
 
 FILE = """\
@@ -94,18 +81,11 @@ _STAMP = (1980, 1, 1, 0, 0, 0)
 """The oldest time that a zip can hold: the same files give the same bytes."""
 
 
-class Wheel(NamedTuple):
-    """A wheel's file name, and its bytes."""
-
-    name: str
-    content: bytes
-
-
 @lru_cache(maxsize=1)
-def wheel() -> Wheel:
-    """Return the wheel, made once a process. Raises ProgramFileError where Tuneboard is not installed as a package.
+def wheel() -> tuple[str, bytes]:
+    """Return the wheel's file name and its bytes, made once a process. Raises ProgramFileError where Tuneboard is not installed as a package.
 
-    >>> wheel().name.startswith("tuneboard-")
+    >>> wheel()[0].startswith("tuneboard-")
     True
     """
     try:
@@ -118,7 +98,7 @@ def wheel() -> Wheel:
     files = {**dict(_modules()), **dict(_about(known, f"{named}.dist-info"))}
     record = "".join(f"{path},sha256={_digest(data)},{len(data)}\n" for path, data in files.items())
     files[f"{named}.dist-info/RECORD"] = f"{record}{named}.dist-info/RECORD,,\n".encode()
-    return Wheel(f"{named}-py3-none-any.whl", zipped(files))
+    return f"{named}-py3-none-any.whl", zipped(files)
 
 
 def zipped(files: dict[str, bytes]) -> bytes:
@@ -169,13 +149,13 @@ def container(program: ProgramFile) -> bytes:
                 f"The step {step.name!r} searches {step.options.corpus.file!r}, which is too large to go along. "
                 "Write your own Dockerfile that copies it to the same place."
             )
-    package = wheel()
+    name, package = wheel()
     files = {
-        "Dockerfile": dockerfile(program, package.name).encode(),
-        ".dockerignore": f"*\n!program.json\n!{package.name}\n".encode(),
+        "Dockerfile": dockerfile(program, name).encode(),
+        ".dockerignore": f"*\n!program.json\n!{name}\n".encode(),
         "README.md": _readme(program).encode(),
         "program.json": to_text(program).encode(),
-        package.name: package.content,
+        name: package,
     }
     return zipped(files)
 
@@ -188,15 +168,11 @@ def _readme(program: ProgramFile) -> str:
         exports="".join(f'export {name}="..."\n' for name in names[1:]),
         given=" ".join(f"-e {name}" for name in names),
     )
-    return lines + (LOCAL if _is_local(program) else "")
-
-
-def _is_local(program: ProgramFile) -> bool:
-    """Return whether a model runs on the machine itself, which a container does not see by that address."""
-    models = [model for model in (program.model, *program.pipeline.models) if model is not None]
-    hosts = [urlsplit(model.base_url or "").hostname for model in models]
-    prefixes = [model.name.partition("/")[0] for model in models if not model.base_url]
-    return any(h in ("localhost", "127.0.0.1", "::1") for h in hosts) or any(p in LOCALS for p in prefixes)
+    hosts = [urlsplit(model.base_url or "").hostname for model in program.models]
+    prefixes = [model.name.partition("/")[0] for model in program.models if not model.base_url]
+    # A container does not see the machine itself by these addresses.
+    local = any(h in ("localhost", "127.0.0.1", "::1") for h in hosts) or any(p in LOCALS for p in prefixes)
+    return lines + (LOCAL if local else "")
 
 
 LOCALS = ("ollama", "ollama_chat", "lm_studio", "hosted_vllm", "vllm", "sglang")

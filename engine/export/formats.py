@@ -15,9 +15,8 @@ import orjson
 
 from engine.errors import EngineError, UnknownNameError
 from engine.export.container import container
-from engine.export.dspy.script import dspy_script
-from engine.export.dspy.state import state_text
-from engine.export.program import ProgramFile, literal, quotable, to_text
+from engine.export.dspy_script import dspy_script, state_text
+from engine.export.program import ProgramFile, json_text, literal, quotable, to_text
 from engine.export.standalone.script import standalone_script
 from engine.lm.choice import ModelChoice
 from engine.pipeline.spec import FieldSpec, StepSpec
@@ -74,7 +73,7 @@ def _fields(title: str, fields: Sequence[FieldSpec]) -> Iterator[str]:
     yield from (f"| {title} | Type | Meaning |", "| --- | --- | --- |")
     for f in fields:
         kind = " / ".join(f.choices) if f.choices else f.type
-        yield f"| {_code(f.name)} | {_cell(kind)} | {_cell(f.description)} |"
+        yield f"| {_code(f.name)} | {_inline(kind) or ' '} | {_inline(f.description) or ' '} |"
     yield ""
 
 
@@ -102,10 +101,6 @@ def _code(text: str) -> str:
 
 def _inline(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+!|<>~&@:/])", r"\\\1", " ".join(text.split()))
-
-
-def _cell(text: str) -> str:
-    return _inline(text) or " "
 
 
 def step_messages(program: ProgramFile) -> dict[str, list[dict[str, Any]]]:
@@ -145,7 +140,7 @@ def _messages(adapter: Adapter, step: Predict) -> list[dict[str, Any]]:
 
 def messages_json(program: ProgramFile) -> str:
     """Return every step's messages as JSON by path."""
-    return _json(step_messages(program))
+    return json_text(step_messages(program))
 
 
 def messages_text(program: ProgramFile) -> str:
@@ -153,7 +148,10 @@ def messages_text(program: ProgramFile) -> str:
     parts = []
     for path, messages in step_messages(program).items():
         parts.append(f"===== {path} =====")
-        parts += [f"--- {message['role']} ---\n{_shown(message['content'])}" for message in messages]
+        for message in messages:
+            content = message["content"]
+            text = content if isinstance(content, str) else json_text(content)
+            parts.append(f"--- {message['role']} ---\n{text}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -164,21 +162,13 @@ def openai_requests(program: ProgramFile) -> str:
         path: {**_settings(own.get(path.partition(".")[0]) or program.model), "messages": messages}
         for path, messages in step_messages(program).items()
     }
-    return _json(bodies)
+    return json_text(bodies)
 
 
 def _settings(model: ModelChoice | None) -> dict[str, Any]:
     name = model.name.partition("/")[2] or model.name if model else "gpt-4o-mini"
     chosen = model.model_dump(include={"temperature", "max_tokens"}, exclude_none=True) if model else {}
     return {"model": name, **chosen}
-
-
-def _shown(content: object) -> str:
-    return content if isinstance(content, str) else _json(content)
-
-
-def _json(value: object) -> str:
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n"
 
 
 def python_script(program: ProgramFile) -> str:

@@ -191,9 +191,13 @@ def write_text(text: str, path: str | Path) -> None:
 
 
 def to_text(program: ProgramFile) -> str:
-    """Return the file's text: JSON, indented, in the order of the format."""
-    data = program.model_dump(mode="json", exclude_none=True)
-    return orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n"
+    """Return the file's text, in the order of the format."""
+    return json_text(program.model_dump(mode="json", exclude_none=True))
+
+
+def json_text(value: object) -> str:
+    """Return indented JSON."""
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n"
 
 
 def load_program(path: str | Path, *, lm: BaseLM | None = None, key_envs: Collection[str] = ()) -> Module:

@@ -125,6 +125,18 @@ def find_provider(model: str) -> Provider | None:
     return _BY_PREFIX.get(prefix.lower()) if slash else None
 
 
+def key_variable(choice: ModelChoice) -> str:
+    """Return the environment variable that holds a model's key, or "" where it needs none.
+
+    >>> key_variable(ModelChoice(name="openai/gpt-5-mini")), key_variable(ModelChoice())
+    ('OPENAI_API_KEY', '')
+    """
+    if choice.key_env:
+        return choice.key_env
+    provider = find_provider(choice.name)
+    return "" if choice.base_url or provider is None or not provider.needs_key else provider.key_env or ""
+
+
 def find_route(model: str, base_url: str | None = None) -> Route:
     """Return where a model's requests go.
 

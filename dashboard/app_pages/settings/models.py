@@ -6,12 +6,12 @@ import streamlit as st
 
 from dashboard.components.layout import callback, card, in_row, press
 from dashboard.state import drafts, models, reading
-from dashboard.state.models import key_variable, own_key_variable, price_words, title_of
+from dashboard.state.models import own_key_variable, price_words, title_of
 from dashboard.state.selection import check, read_only
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
-from engine.lm.choice import PROVIDERS, Provider, find_route, is_offline
+from engine.lm.choice import PROVIDERS, Provider, find_route, is_offline, key_variable
 from engine.lm.connection import LocalServer, local_servers, providers_with_key
 from engine.lm.prices import own_prices, price, set_own_price
 from engine.runs.spec import ModelChoice

@@ -46,10 +46,10 @@ def files(program: ProgramFile) -> dict[str, bytes]:
 def test_the_folder_names_variables_and_holds_no_key(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-value")
     found = files(content(metadata={"title": "Shelves\nagain"}))
-    assert list(found) == ["Dockerfile", ".dockerignore", "README.md", "program.json", wheel().name]
+    assert list(found) == ["Dockerfile", ".dockerignore", "README.md", "program.json", wheel()[0]]
     text = found["Dockerfile"].decode()
     assert "-e TUNEBOARD_SERVE_TOKEN -e OPENAI_API_KEY" in text
-    assert f"COPY {wheel().name} /tmp/" in text
+    assert f"COPY {wheel()[0]} /tmp/" in text
     assert text.splitlines()[-1].startswith('CMD ["tuneboard", "serve", "program.json"')
     readme = found["README.md"].decode()
     assert readme.startswith("# Shelves again\n")
@@ -79,10 +79,10 @@ def test_a_corpus_that_does_not_fit_is_said(tmp_path: Path):
 
 
 def test_the_wheel_is_a_wheel_of_this_tuneboard():
-    with zipfile.ZipFile(io.BytesIO(wheel().content)) as made:
+    with zipfile.ZipFile(io.BytesIO(wheel()[1])) as made:
         names = made.namelist()
         (info,) = {name.partition("/")[0] for name in names if ".dist-info/" in name}
-        assert wheel().name == info.replace(".dist-info", "-py3-none-any.whl")
+        assert wheel()[0] == info.replace(".dist-info", "-py3-none-any.whl")
         assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
         listed = {
             path: (digest, size)
@@ -115,7 +115,7 @@ def test_the_folder_installs_offline_and_serves_the_program(tmp_path: Path):
         site = tmp_path / "site"
         install = ["install", "--quiet", "--no-deps", "--no-index", "--no-compile", "--target", str(site)]
         subprocess.run(
-            [sys.executable, "-m", "pip", *install, str(tmp_path / wheel().name)], check=True, cwd=tmp_path
+            [sys.executable, "-m", "pip", *install, str(tmp_path / wheel()[0])], check=True, cwd=tmp_path
         )
         port, token = own_port(), "a token of twenty letters"
         env = {

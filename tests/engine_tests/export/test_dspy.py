@@ -13,8 +13,7 @@ from run_setup import COLOURS, THINGS
 
 import engine
 from engine.errors import ProgramFileError
-from engine.export.dspy.script import dspy_script
-from engine.export.dspy.state import dspy_state, import_dspy, save_dspy, state_text
+from engine.export.dspy_script import dspy_script, dspy_state, import_dspy, save_dspy, state_text
 from engine.export.program import program_file
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec

@@ -16,9 +16,8 @@ from openai_server import OpenAIServer
 
 import engine
 from engine.errors import ProgramFileError
-from engine.export.dspy.parts import NEAR_SEARCHING, SEARCHING, TOOL_CODE
-from engine.export.dspy.script import carried_parts, dspy_script
-from engine.export.dspy.state import import_dspy
+from engine.export.dspy_parts import NEAR_SEARCHING, SEARCHING, TOOL_CODE
+from engine.export.dspy_script import carried_parts, dspy_script, import_dspy
 from engine.export.program import ProgramFile, program_file
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import Condition, CorpusSpec, Each, FieldSpec, PipelineSpec, StepOptions, StepSpec

@@ -15,8 +15,7 @@ from dspy_peer import in_dspy
 from openai_server import OpenAIServer
 
 import engine
-from engine.export.dspy.script import dspy_script
-from engine.export.dspy.state import import_dspy
+from engine.export.dspy_script import dspy_script, import_dspy
 from engine.export.program import ProgramFile, program_file
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import CorpusSpec, FieldSpec, PipelineSpec, StepOptions, StepSpec

@@ -6,7 +6,7 @@ import pytest
 
 from engine import Candidate, ChainOfThought, Predict, context
 from engine.errors import ProgramFileError
-from engine.export.dspy.state import dspy_state
+from engine.export.dspy_script import dspy_state
 from engine.export.program import parse_program, program_file, to_text
 from engine.modules.predict import reasoning_first
 from engine.pipeline.build import build_program

@@ -13,7 +13,7 @@ from run_setup import spec as run_spec
 
 from engine import LM, ChainOfThought, JSONAdapter, Predict, ReAct, Tool, TwoStepAdapter, XMLAdapter, context
 from engine.errors import MissingKeyError, PipelineError
-from engine.export.dspy.script import dspy_script
+from engine.export.dspy_script import dspy_script
 from engine.export.program import load_program, program_file, save_program
 from engine.lm.choice import ModelChoice
 from engine.modules.module import Module

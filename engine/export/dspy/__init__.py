@@ -1,1 +1,0 @@
-"""Exports for DSPy: its state file, and a script."""
