@@ -14,6 +14,7 @@ from dashboard.state.selection import check, read_only, writing
 from engine.errors import StoreError
 from engine.runs.spec import ModelChoice, ProjectDraft
 from engine.store.rows import ProjectRow
+from engine.store.store import Store
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 
 Change = Callable[[ProjectDraft], ProjectDraft]
+Then = Callable[[Store, ProjectDraft, ProjectDraft], None]
 UNTITLED = "Untitled project"
 
 
@@ -88,13 +90,18 @@ def set_note(run_id: str, note: str) -> None:
         store.runs.set_note(run_id, note)
 
 
-def edit(project_id: str, change: Change) -> ProjectDraft:
-    """Change a project's draft: `change` gets it as it is stored now and returns the new one."""
+def edit(project_id: str, change: Change, then: Then | None = None) -> ProjectDraft:
+    """Change a project's draft: `change` gets it as it is stored now and returns the new one.
+
+    Where they differ, `then` is called in the same transaction with the store, the draft before and the new one.
+    """
     with writing() as store, store.transaction():
         before = ProjectDraft.model_validate(store.projects.get(project_id).draft)
         after = change(before)
         if after != before:
             store.projects.save_draft(project_id, after.model_dump(mode="json"))
+            if then is not None:
+                then(store, before, after)
     return after
 
 
@@ -114,7 +121,6 @@ def add_file(dataset: Dataset, content: bytes, source: str) -> str:
 def add_sample_file(file: str) -> str:
     """Store a file that comes with Tuneboard, a plain CSV; return the dataset's id."""
     import csv
-    import hashlib
 
     from engine.runs.spec import sample_bytes
 
@@ -154,24 +160,19 @@ def set_setting(key: str, value: object) -> None:
 
 def add_model(choice: ModelChoice) -> None:
     """Add a model to those that can be chosen, or replace the one of that name and address."""
-    with writing() as store, store.transaction():
-        kept = [
-            m
-            for m in store.settings.get("models", [])
-            if (m["name"], m.get("base_url")) != (choice.name, choice.base_url)
-        ]
-        store.settings.set("models", [*kept, choice.model_dump(mode="json")])
+    _change_models(choice, [choice.model_dump(mode="json")])
 
 
 def remove_model(choice: ModelChoice) -> None:
     """Take a model from those that can be chosen. Projects that use it keep it."""
+    _change_models(choice, [])
+
+
+def _change_models(choice: ModelChoice, instead: list[dict[str, object]]) -> None:
     with writing() as store, store.transaction():
-        kept = [
-            m
-            for m in store.settings.get("models", [])
-            if (m["name"], m.get("base_url")) != (choice.name, choice.base_url)
-        ]
-        store.settings.set("models", kept)
+        models, gone = store.settings.get("models", []), (choice.name, choice.base_url)
+        kept = [m for m in models if (m["name"], m.get("base_url")) != gone]
+        store.settings.set("models", [*kept, *instead])
 
 
 def clear_answers() -> int:
@@ -198,7 +199,9 @@ def state_of(draft: ProjectDraft, part: Part) -> str:
     return hashlib.sha256(draft.model_dump_json(include=PARTS[part]).encode()).hexdigest()
 
 
-def edit_seen(project_id: str, change: Change, part: Part, seen: str) -> ProjectDraft:
+def edit_seen(
+    project_id: str, change: Change, part: Part, seen: str, then: Then | None = None
+) -> ProjectDraft:
     """Change a draft whose part is still as it was `seen` ("": whatever it is); return the new one.
 
     Raises ChangedElsewhereError where another tab has changed the part since; nothing is saved then.
@@ -209,4 +212,4 @@ def edit_seen(project_id: str, change: Change, part: Part, seen: str) -> Project
             raise ChangedElsewhereError("This was changed in another tab or window in the meantime.")
         return change(draft)
 
-    return edit(project_id, checked)
+    return edit(project_id, checked, then)

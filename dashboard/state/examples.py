@@ -12,14 +12,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dashboard.state import launching, reading
-from dashboard.state.drafts import ChangedElsewhereError, edit_seen
+from dashboard.state.drafts import Change, ChangedElsewhereError, edit_seen
 from dashboard.state.models import for_process
 from dashboard.state.selection import check, writing
 from engine.errors import EngineError, RunError
 from engine.lm.choice import is_offline
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.new_rows import NO_NEW_ROWS, NewRows, NewRowsRequest
-from engine.runs.spec import Feedback, ModelChoice, ProjectDraft
+from engine.runs.spec import ModelChoice, ProjectDraft
+from engine.store.store import Store
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset, Split
@@ -66,7 +67,11 @@ def change_rows(
                 "dataset": dataset_id,
                 "excluded": {made.rows[row]: why for row, why in draft.excluded.items() if row in made.rows},
                 "synthetic": (*written, *(made.added if synthetic else ())),
-                "feedback": tuple(_followed(draft.feedback, made.rows)),
+                "feedback": tuple(
+                    f.model_copy(update={"row": made.rows[f.row]})
+                    for f in draft.feedback
+                    if f.row in made.rows
+                ),
             }
         )
 
@@ -130,29 +135,24 @@ def key_of(project_id: str) -> str:
     return f"examples_undo:{project_id}"
 
 
-def _saved(project_id: str, what: str, change: Any, seen: str) -> ProjectDraft:
-    drafts_before: list[ProjectDraft] = []
+def _saved(project_id: str, what: str, change: Change, seen: str) -> ProjectDraft:
+    """Return the draft after an edit, which can be taken back."""
 
-    def recording_change(draft: ProjectDraft) -> ProjectDraft:
-        drafts_before.append(draft)
-        return change(draft)  # type: ignore[no-any-return]  # every edit returns a draft
-
-    after = edit_seen(project_id, recording_change, "examples", seen)
-    before = drafts_before[-1]
-    if after == before or before.dataset is None:
-        return after
-    kept = _KEPT | ({"pipeline"} if after.pipeline != before.pipeline else set())
-    entry = {"what": what, "before": before.model_dump(mode="json", include=kept)}
-    with writing() as store, store.transaction():
+    def remember(store: Store, before: ProjectDraft, after: ProjectDraft) -> None:
+        if before.dataset is None:
+            return
+        kept = _KEPT | ({"pipeline"} if after.pipeline != before.pipeline else set())
+        entry = {"what": what, "before": before.model_dump(mode="json", include=kept)}
         history = [*store.settings.get(key_of(project_id), []), entry]
         gone = {e["before"]["dataset"] for e in history[:-MOST_UNDONE]}
         history = history[-MOST_UNDONE:]
         store.settings.set(key_of(project_id), history)
         _drop(store, {g for g in gone if g}, history)
-    return after
+
+    return edit_seen(project_id, change, "examples", seen, remember)
 
 
-def _drop(store: Any, gone: Collection[str], history: Sequence[Mapping[str, Any]]) -> None:
+def _drop(store: Store, gone: Collection[str], history: Sequence[Mapping[str, Any]]) -> None:
     """Delete versions that an edit made and that can no longer be had back."""
     kept = {e["before"]["dataset"] for e in history}
     made = {d.id for d in store.datasets.all() if d.source == SOURCE}
@@ -160,7 +160,7 @@ def _drop(store: Any, gone: Collection[str], history: Sequence[Mapping[str, Any]
         store.datasets.drop_unused(dataset_id)
 
 
-def _carry(store: Any, project_id: str, dataset_id: str, rows: Mapping[int, int]) -> None:
+def _carry(store: Store, project_id: str, dataset_id: str, rows: Mapping[int, int]) -> None:
     """Move users' feedback and grades along with their rows into the new version."""
     history = store.settings.get(key_of(project_id), [])
     before = history[-1]["before"]["dataset"] if history else None
@@ -173,10 +173,6 @@ def _carry(store: Any, project_id: str, dataset_id: str, rows: Mapping[int, int]
         for (row, answer), grade in store.feedback.grades(project_id, before).items():
             if row in rows:
                 store.feedback.save_grade(project_id, dataset_id, rows[row], answer, grade)
-
-
-def _followed(feedback: Sequence[Feedback], rows: Mapping[int, int]) -> list[Feedback]:
-    return [f.model_copy(update={"row": rows[f.row]}) for f in feedback if f.row in rows]
 
 
 @reading.kept(32)

@@ -20,7 +20,7 @@ from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate, Outcome
 from engine.runs.spec import ModelChoice, ProjectDraft, RunSpec
 from engine.store.connection import BUSY_SECONDS
-from engine.store.rows import CandidateRow, DatasetRow, ProjectRow, RunRow, TrialRow, VersionRow
+from engine.store.rows import CandidateRow, DatasetRow, ProjectRow, RunRow, VersionRow
 from engine.store.store import FILE_NAME, Store
 
 if TYPE_CHECKING:
@@ -243,12 +243,6 @@ def run_spec(run: RunRow) -> RunSpec:
     return RunSpec.model_validate(run.spec)
 
 
-def trials(run_id: str) -> list[TrialRow]:
-    """Return a run's evaluations in the order started."""
-    with reading() as store:
-        return store.trials.all(run_id)
-
-
 def candidates(run_id: str) -> list[CandidateRow]:
     """Return a run's prompts in the order found."""
     with reading() as store:
@@ -282,14 +276,9 @@ def test_outcomes(run_id: str) -> list[list[Outcome]]:
         return tested(store, store.runs.get(run_id))
 
 
-def pipeline(run: RunRow) -> PipelineSpec:
-    """Return a run's task."""
-    return run_spec(run).pipeline
-
-
 def output_fields(run: RunRow) -> tuple[str, ...]:
     """Return the names of what a run's task answers."""
-    return tuple(f.name for f in pipeline(run).outputs)
+    return tuple(f.name for f in run_spec(run).pipeline.outputs)
 
 
 def report(run_id: str) -> str:
@@ -344,7 +333,7 @@ def _one_row(run: RunRow) -> dict[str, Any]:
 
 def example_call(run: RunRow) -> str:
     """Return the arguments of a call of the run's program, with the values of one of its rows."""
-    names = [f.name for f in pipeline(run).inputs]
+    names = [f.name for f in run_spec(run).pipeline.inputs]
     row = _one_row(run)
     return sample_call({name: row.get(name, "...") for name in names})
 

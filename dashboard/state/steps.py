@@ -133,25 +133,21 @@ def add_step(draft: ProjectDraft, at: int, kind: NewStep) -> ProjectDraft:
         new = StepSpec(name=usable_name("check", [*names, *fields]), inputs=(*first, *read), outputs=(made,))
         return with_steps(draft, [*steps[: at + 1], new, *steps[at + 1 :]])
     read = tuple(neighbour.needs[:1]) or (FieldSpec(name="text"),)
-    if kind == "retrieve":
-        made = FieldSpec(name=usable_name("passages", fields), type="list[str]")
-        new = StepSpec(
-            name=usable_name("search", [*names, *fields]), strategy="retrieve", inputs=read, outputs=(made,)
-        )
-    elif kind == "tool":
-        made = FieldSpec(name=usable_name("result", fields))
-        new = StepSpec(
-            name=usable_name("look_up", [*names, *fields]),
-            strategy="tool",
-            options=StepOptions(tools=("calculator",)),
-            inputs=(FieldSpec(name=usable_name("expression", [])),),
-            outputs=(made,),
-        )
-    else:
-        made = FieldSpec(name=usable_name("notes", fields))
-        new = StepSpec(
-            name=usable_name("prepare", [*names, *fields]), inputs=neighbour.needs, outputs=(made,)
-        )
+    field, name, new = {
+        "retrieve": ("passages", "search", StepSpec(strategy="retrieve", inputs=read)),
+        "tool": (
+            "result",
+            "look_up",
+            StepSpec(
+                strategy="tool",
+                options=StepOptions(tools=("calculator",)),
+                inputs=(FieldSpec(name="expression"),),
+            ),
+        ),
+        "ask_before": ("notes", "prepare", StepSpec(inputs=neighbour.needs)),
+    }[kind]
+    made = FieldSpec(name=usable_name(field, fields), type="list[str]" if kind == "retrieve" else "str")
+    new = new.model_copy(update={"name": usable_name(name, [*names, *fields]), "outputs": (made,)})
     steps[at] = neighbour.model_copy(update={"inputs": (*neighbour.inputs, made)})
     return with_steps(draft, [*steps[:at], new, *steps[at:]])
 
@@ -203,34 +199,29 @@ def add_field(draft: ProjectDraft, at: int, side: Side, name: str = "") -> Proje
 
 def remove_field(draft: ProjectDraft, at: int, side: Side, place: int) -> ProjectDraft:
     """Return the draft without a field of a step."""
-
-    def change(step: StepSpec) -> StepSpec:
-        fields = getattr(step, side)
-        return step.model_copy(update={side: (*fields[:place], *fields[place + 1 :])})
-
-    return change_step(draft, at, change)
+    return _change_fields(draft, at, side, lambda fields: (*fields[:place], *fields[place + 1 :]))
 
 
 def move_field(draft: ProjectDraft, at: int, side: Side, place: int, by: int) -> ProjectDraft:
     """Return the draft with a field one place up (-1) or down (1)."""
-    return change_step(
-        draft, at, lambda step: step.model_copy(update={side: _moved(getattr(step, side), place, by)})
-    )
+    return _change_fields(draft, at, side, lambda fields: _moved(fields, place, by))
 
 
 def change_field(
     draft: ProjectDraft, at: int, side: Side, place: int, change: Callable[[FieldSpec], FieldSpec]
 ) -> ProjectDraft:
     """Return the draft with a field changed, other than by its name."""
+    return _change_fields(
+        draft, at, side, lambda fields: tuple(change(f) if i == place else f for i, f in enumerate(fields))
+    )
 
-    def changed(step: StepSpec) -> StepSpec:
-        fields = list(getattr(step, side))
-        if place >= len(fields):
-            return step
-        fields[place] = change(fields[place])
-        return step.model_copy(update={side: tuple(fields)})
 
-    return change_step(draft, at, changed)
+def _change_fields(
+    draft: ProjectDraft, at: int, side: Side, change: Callable[[tuple[FieldSpec, ...]], tuple[FieldSpec, ...]]
+) -> ProjectDraft:
+    return change_step(
+        draft, at, lambda step: step.model_copy(update={side: change(tuple(getattr(step, side)))})
+    )
 
 
 def rename_field(draft: ProjectDraft, at: int, side: Side, place: int, name: str) -> ProjectDraft:

@@ -170,7 +170,7 @@ def candidate_matrix(run: RunRow) -> None:
     if found.left_out:
         st.caption(f"The start and the best prompts are shown; {found.left_out:,} others are left out.")
     values = reading.row_values(run, found.rows)
-    inputs = [f.name for f in reading.pipeline(run).inputs]
+    inputs = [f.name for f in reading.run_spec(run).pipeline.inputs]
     texts = {row: as_text(v.get(inputs[0], "")) if inputs else "" for row, v in values.items()}
     plot(
         matrix_figure(found, reading.row_numbers(run.spec["dataset"], found.rows), texts),

@@ -122,7 +122,7 @@ def results_view(run: RunRow) -> None:
         _without_result(run)
     try:
         runs = candidates.comparable(run, reading.runs(run.project_id))
-        steps = len(reading.pipeline(run).steps)
+        steps = len(reading.run_spec(run).pipeline.steps)
     except ValueError:
         st.caption("This run was saved by another version of Tuneboard; its prompts cannot be compared here.")
         return

@@ -77,7 +77,7 @@ def test_results_show_and_link_rows_by_their_number(project, run):
 
 def test_a_trial_the_playground_and_feedback_show_the_number(project, run):
     numbers = numbers_in(run.spec["dataset"])
-    trial = next(t for t in reading.trials(run.id) if t.split == "validation")
+    trial = next(t for t in reading.snapshot(run).trials if t.split == "validation")
     rows = [o.row for o in reading.outcomes(run, trial.number)]
     app = open_page("run", project=project, run=run.id, trial=str(trial.number))
     app.session_state["trial_rows"] = True
@@ -107,7 +107,7 @@ def test_a_preview_shows_the_number(project):
 
 
 def test_outcomes_stored_without_a_number_get_it_from_the_file(project, run):
-    trial = next(t for t in reading.trials(run.id) if t.split == "test")
+    trial = next(t for t in reading.snapshot(run).trials if t.split == "test")
     known = reading.outcomes(run, trial.number)
     with Store.open() as store:
         store.connection.write("UPDATE outcomes SET content = json_remove(content, '$.number')")
