@@ -7,7 +7,7 @@ environment variable that holds one. `load_program` is `engine.load`.
 from __future__ import annotations
 
 import pprint
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -154,19 +154,6 @@ def program_file(
     )
 
 
-def save_program(
-    spec: PipelineSpec,
-    candidate: Candidate,
-    path: str | Path,
-    *,
-    model: Mapping[str, object] | None = None,
-    adapter: AdapterName = "chat",
-    metadata: Mapping[str, object] | None = None,
-) -> None:
-    """Write a program file; `engine.load(path)` reads it back. The file appears whole or not at all."""
-    write_text(to_text(program_file(spec, candidate, model=model, adapter=adapter, metadata=metadata)), path)
-
-
 def quotable(title: str) -> str:
     """Return a title as it can stand in a docstring, before a full stop.
 
@@ -238,30 +225,15 @@ def parse_program(text: bytes | str, name: str = "program.json") -> ProgramFile:
             f"The file {name!r} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}. "
             "It may be cut off; export the program again."
         ) from error
-    data = brought_forward(data, name)
     try:
-        return ProgramFile.model_validate(data)
+        return ProgramFile.model_validate(_checked(data, name))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the whole file"
         raise ProgramFileError(f"The file {name!r} is damaged at {key!r}: {first['msg']}.") from error
 
 
-def _from_first(data: dict[str, object]) -> dict[str, Any]:
-    """Version 2 added searches, tools, conditions, lists and steps' own layouts: without them a file reads the same."""
-    return data
-
-
-FORWARD: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_first}
-"""Version -> what turns a file of that version into one of the next. Add an entry when VERSION grows."""
-
-
-def brought_forward(
-    data: object,
-    name: str,
-    version: int = VERSION,
-    steps: Mapping[int, Callable[[dict[str, object]], dict[str, object]]] = FORWARD,
-) -> dict[str, Any]:
+def _checked(data: object, name: str) -> dict[str, Any]:
     """Return a program file's JSON value as one of today's version. Raises ProgramFileError."""
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ProgramFileError(
@@ -272,15 +244,13 @@ def brought_forward(
         raise ProgramFileError(
             f"The file {name!r} is damaged at 'version': it should be a whole number from 1."
         )
-    if found > version:
+    if found > VERSION:
         raise ProgramFileError(
-            f"The file {name!r} has version {found}, written by a newer Tuneboard (this one reads up to {version}). "
+            f"The file {name!r} has version {found}, written by a newer Tuneboard (this one reads up to {VERSION}). "
             "Update Tuneboard."
         )
-    current: dict[str, object] = data
-    for number in range(found, version):
-        current = {**steps[number](current), "version": number + 1}
-    return current
+    # Version 2 added searches, tools, conditions, lists and steps' own layouts: without them a file reads the same.
+    return {**data, "version": VERSION}
 
 
 def _with_key(choice: ModelChoice, key_envs: Collection[str]) -> ModelChoice:

@@ -7,6 +7,7 @@ from typing import TypedDict
 
 import orjson
 import pytest
+from program_files import save_program
 from pydantic import BaseModel, Field
 
 from engine import (
@@ -28,7 +29,7 @@ from engine import (
 from engine.adapters import ADAPTERS, adapter_by_name
 from engine.errors import AdapterParseError, ProgramFileError, UnknownNameError
 from engine.export.formats import step_messages
-from engine.export.program import load_program, program_file, save_program
+from engine.export.program import load_program, program_file
 from engine.lm.client import LM
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec

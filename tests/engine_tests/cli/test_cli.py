@@ -14,6 +14,7 @@ from importlib.metadata import version
 import pytest
 from openai_server import OpenAIServer
 from ports import own_port
+from program_files import save_program
 from run_setup import PIPELINE, add_run, answer, csv_bytes, server_model, spec, wait_for
 from typer.testing import CliRunner
 
@@ -22,7 +23,6 @@ from engine.cli.app import app
 from engine.cli.programs import AROUND
 from engine.cli.serve import free_port
 from engine.export.formats import EXPORTS
-from engine.export.program import save_program
 from engine.pipeline.build import build_program
 from engine.runs.spec import Named
 from engine.runs.worker import work

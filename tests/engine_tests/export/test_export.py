@@ -6,17 +6,16 @@ import subprocess
 import sys
 
 import pytest
+from program_files import save_program
 from run_setup import COLOURS, PIPELINE, THINGS
 
 import engine
 from engine.errors import ProgramFileError
 from engine.export.formats import python_script
 from engine.export.program import (
-    brought_forward,
     load_program,
     parse_program,
     program_file,
-    save_program,
     to_text,
 )
 from engine.lm.keys import key_for
@@ -178,13 +177,6 @@ def test_missing_file_and_folder(tmp_path):
         load_program(tmp_path / "none.json")
     with pytest.raises(ProgramFileError, match="cannot be read"):
         load_program(tmp_path)
-
-
-def test_older_files_are_brought_forward_step_by_step():
-    steps = {1: lambda d: {**d, "path": ["1->2"]}, 2: lambda d: {**d, "path": [*d["path"], "2->3"]}}
-    old = {"format": "tuneboard.program", "version": 1}
-    data = brought_forward(old, "p.json", version=3, steps=steps)
-    assert (data["version"], data["path"]) == (3, ["1->2", "2->3"])
 
 
 def run_script(script, *arguments, cwd):

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from program_files import save_program
 
 import engine
 from engine.errors import PipelineError, ProgramFileError
 from engine.export.formats import python_script, step_messages
-from engine.export.program import load_program, parse_program, program_file, save_program, to_text
+from engine.export.program import load_program, parse_program, program_file, to_text
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import Condition, CorpusSpec, Each, FieldSpec, PipelineSpec, StepOptions, StepSpec
 

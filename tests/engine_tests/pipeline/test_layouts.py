@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from dspy_peer import in_dspy
 from openai_server import OpenAIServer
+from program_files import save_program
 from run_setup import spec as run_spec
 
 from engine import LM, ChainOfThought, JSONAdapter, Predict, ReAct, Tool, TwoStepAdapter, XMLAdapter, context
 from engine.errors import MissingKeyError, PipelineError
 from engine.export.dspy_script import dspy_script
-from engine.export.program import load_program, program_file, save_program
+from engine.export.program import load_program, program_file
 from engine.lm.choice import ModelChoice
 from engine.modules.module import Module
 from engine.pipeline.build import build_program

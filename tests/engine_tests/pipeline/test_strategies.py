@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from program_files import save_program
 
 import engine
 from engine import Evaluate, Example, context
 from engine.errors import PipelineError, ToolError
-from engine.export.program import save_program
 from engine.pipeline.build import build_program
 from engine.pipeline.check import spec_problems
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepOptions, StepSpec

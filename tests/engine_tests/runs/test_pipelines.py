@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from program_files import save_program
 from run_setup import add_data, add_run
 from starlette.testclient import TestClient
 
 import engine
 from engine.errors import PipelineError, RunError
-from engine.export.program import load_program, program_file, read_program, save_program
+from engine.export.program import load_program, program_file, read_program
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import Condition, CorpusSpec, Each, FieldSpec, PipelineSpec, StepOptions, StepSpec
 from engine.pipeline.templates import SAMPLES, Sample, get_sample

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from dspy_peer import in_dspy
 from openai_server import OpenAIServer, body_hash
+from program_files import save_program
 from run_setup import add_data, add_run, csv_bytes, spec
 from starlette.testclient import TestClient
 
 from engine import loop
 from engine.errors import MissingKeyError, PipelineError
 from engine.export.formats import get_export, python_script
-from engine.export.program import load_program, program_file, read_program, save_program
+from engine.export.program import load_program, program_file, read_program
 from engine.lm.choice import ModelChoice
 from engine.lm.connection import QUESTION
 from engine.pipeline.build import build_program

@@ -12,10 +12,11 @@ import pytest
 from asking import ask
 from openai_server import OpenAIServer
 from ports import own_port
+from program_files import save_program
 from run_setup import wait_for
 
 from engine.export.container import own_key_variables, serve_command
-from engine.export.program import read_program, save_program
+from engine.export.program import read_program
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 
