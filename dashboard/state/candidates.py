@@ -135,7 +135,9 @@ def chosen(run: RunRow, best: str, text: str, runs: Sequence[RunRow]) -> list[Co
         return found
     entries = index(run)
     start = next((c.id for c in entries if c.number == 0), "")
-    wanted = dict.fromkeys((start, best or _leader(entries)))
+    scored = [c for c in entries if c.score is not None and c.number]
+    leader = max(scored, key=lambda c: (c.rows, c.score or 0.0), default=None)
+    wanted = dict.fromkeys((start, best or (leader.id if leader else "")))
     made = (compared(run, candidate, best, home=run.id) for candidate in wanted if candidate)
     return [c for c in made if c is not None]
 
@@ -149,7 +151,8 @@ def compared(run: RunRow, candidate_id: str, best: str, *, home: str) -> Compare
         content = store.trials.candidate(run.id, candidate_id)
     row = CandidateRow(entry.id, entry.number, entry.score, entry.rows, content, run.created_at)
     best = best or str((run.result or {}).get("best_candidate", ""))
-    name = _short(row, best, run if run.id != home else None)
+    what = "Start" if row.number == 0 else "Best" if row.id == best else f"Prompt {row.number}"
+    name = what if run.id == home else f"{what} of {run.title}"
     return ComparedCandidate(key_of(run.id, candidate_id), run, row, name, whole(run).get(candidate_id, {}))
 
 
@@ -169,15 +172,3 @@ def splits(found: Sequence[ComparedCandidate]) -> list[str]:
 def outcomes(found: ComparedCandidate, split: str) -> list[Outcome]:
     """Return a prompt's outcomes on a split."""
     return reading.outcomes(found.run, found.trials[split].number)
-
-
-def _leader(entries: Sequence[CandidateEntry]) -> str:
-    scored = [c for c in entries if c.score is not None and c.number]
-    return max(scored, key=lambda c: (c.rows, c.score or 0.0), default=CandidateEntry("", 0, None, 0)).id
-
-
-def _short(candidate: CandidateRow, best: str, other: RunRow | None) -> str:
-    what = (
-        "Start" if candidate.number == 0 else "Best" if candidate.id == best else f"Prompt {candidate.number}"
-    )
-    return f"{what} of {other.title}" if other is not None else what

@@ -183,10 +183,12 @@ def clear_answers() -> int:
     return default_cache().clear()
 
 
-Part = Literal["task", "examples"]
+Part = Literal["task", "examples", "answers", "metric"]
 PARTS: dict[Part, set[str]] = {
     "task": {"pipeline"},
     "examples": {"dataset", "mapping", "split", "excluded", "synthetic"},
+    "answers": {"pipeline", "dataset", "mapping", "model", "adapter"},
+    "metric": {"metric"},
 }
 
 

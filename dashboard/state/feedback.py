@@ -62,11 +62,9 @@ def feedback_of(found: Sequence[FeedbackRow], test_rows: Collection[int]) -> tup
     >>> feedback_of([FeedbackRow(3, "r", "c", -1, "Too long.", "An answer", 0.0)], test_rows=[7])
     (Feedback(row=3, thumbs=-1, reason='Too long.', answer='An answer'),)
     """
-    return tuple(
-        Feedback(row=r.row, thumbs=_thumbs(r.thumbs), reason=r.reason, answer=r.answer)
-        for r in found
-        if r.row not in test_rows
-    )
+    kept = [r for r in found if r.row not in test_rows]
+    names = ("row", "thumbs", "reason", "answer")
+    return tuple(Feedback.model_validate({name: getattr(r, name) for name in names}) for r in kept)
 
 
 def answer_text(answer: Mapping[str, Any], outputs: Sequence[str]) -> str:
@@ -83,7 +81,3 @@ def answer_text(answer: Mapping[str, Any], outputs: Sequence[str]) -> str:
 def grade_key(answer: Mapping[str, object], outputs: Sequence[str]) -> str:
     """Return what a grade is kept under: the graded outputs as JSON, so that another answer needs another grade."""
     return json.dumps({name: answer.get(name) for name in outputs}, sort_keys=True, default=str)
-
-
-def _thumbs(value: int) -> Any:
-    return (value > 0) - (value < 0)

@@ -244,7 +244,7 @@ GRADED = 20
 
 
 class Preview(NamedTuple):
-    """The outcomes, the rows as asked, and stamps of the settings, to tell when it is out of date."""
+    """The outcomes, the rows as asked, and the states of the settings, to tell when it is out of date."""
 
     outcomes: tuple[Outcome, ...]
     rows: Mapping[int, Mapping[str, Any]]
@@ -312,15 +312,3 @@ def answer_rows(
     found = launching.child_result("preview", request, models.for_process())
     numbers = reading.row_numbers(draft.dataset, rows)
     return tuple(Outcome.from_json({**one, "number": numbers[one["row"]]}) for one in found)
-
-
-def task_stamp(draft: ProjectDraft) -> str:
-    """Return what the answers depend on, as text to compare."""
-    model = draft.model or ModelChoice()
-    pipeline = draft.pipeline.model_dump_json() if draft.pipeline else ""
-    return json.dumps([pipeline, draft.dataset, model.model_dump(), draft.adapter, draft.mapping])
-
-
-def metric_stamp(draft: ProjectDraft) -> str:
-    """Return what the scores depend on, other than the answers, as text to compare."""
-    return draft.metric.model_dump_json() if draft.metric else ""

@@ -96,7 +96,10 @@ def wheel() -> tuple[str, bytes]:
         ) from error
     named = f"tuneboard-{known.version}"
     files = {**dict(_modules()), **dict(_about(known, f"{named}.dist-info"))}
-    record = "".join(f"{path},sha256={_digest(data)},{len(data)}\n" for path, data in files.items())
+    record = ""
+    for path, data in files.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
+        record += f"{path},sha256={digest},{len(data)}\n"
     files[f"{named}.dist-info/RECORD"] = f"{record}{named}.dist-info/RECORD,,\n".encode()
     return f"{named}-py3-none-any.whl", zipped(files)
 
@@ -131,10 +134,6 @@ def _about(known: Distribution, folder: str) -> Iterator[tuple[str, bytes]]:
     yield f"{folder}/entry_points.txt", (known.read_text("entry_points.txt") or "").encode()
     if licence := known.read_text("licenses/LICENSE"):
         yield f"{folder}/licenses/LICENSE", licence.encode()
-
-
-def _digest(data: bytes) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
 
 
 def container(program: ProgramFile) -> bytes:

@@ -143,12 +143,8 @@ def _models_of_steps(spec: RunSpec) -> Iterator[tuple[str, str]]:
 def _model(choice: ModelChoice) -> str:
     extra = f", temperature {choice.temperature}" if choice.temperature is not None else ""
     longest = f", at most {choice.max_tokens:,} tokens" if choice.max_tokens is not None else ""
-    return f"{choice.name}{' at ' + _host(choice.base_url) if choice.base_url else ''}{extra}{longest}"
-
-
-def _host(address: str) -> str:
-    # An address may carry a user name and a password before its host: those stay at home.
-    return address.rpartition("@")[2] if "@" in address else address
+    host = (choice.base_url or "").rpartition("@")[2]  # a user name and a password stay at home
+    return f"{choice.name}{f' at {host}' if host else ''}{extra}{longest}"
 
 
 class StepCall(NamedTuple):

@@ -61,7 +61,7 @@ LOOK_SECONDS = 1.0
 async def report_silence(
     answers: Callable[[], int],
     waiting: Callable[[], bool],
-    report: Callable[[str], None],
+    report: Callable[[str], object],
     *,
     after: float = AFTER_SECONDS,
     look: float = LOOK_SECONDS,
@@ -146,18 +146,15 @@ class _Job:
                 pending.append(future.cancel)
                 future.result()
             except (CancelledError, asyncio.CancelledError):
-                return self._cancelled()
+                if self.taken:
+                    _log.warning("Run %s was deleted or taken over by another process.", run_id)
+                    return 1
+                return self._ended("stopped", "Stopped at once; it was not tested. You can go on with it.", 0)
             except EngineError as error:
                 return self._failed(str(error))
             except Exception as error:  # noqa: BLE001 - whatever it is, the run must not stay "running"
                 return self._failed(f"Something inside Tuneboard went wrong: {type(error).__name__}: {error}")
         return 0 if self.store.runs.get(run_id).state != "failed" else 1
-
-    def _cancelled(self) -> int:
-        if self.taken:
-            _log.warning("Run %s was deleted or taken over by another process; this one ends.", self.run.id)
-            return 1
-        return self._ended("stopped", "Stopped at once; it was not tested. You can go on with it.", 0)
 
     def _failed(self, sentence: str) -> int:
         _log.exception("Run %s failed: %s", self.run.id, sentence)
@@ -189,7 +186,7 @@ class _Job:
             report_silence(
                 lambda: driver.ledger.replies,
                 lambda: store.runs.get(run_id).state == "running",
-                self._warn,
+                lambda message: store.events.add(run_id, "note", message, {"level": "warning"}),
             )
         )
         try:
@@ -199,9 +196,6 @@ class _Job:
             silence.cancel()
             self.recorder.flush()
             store.runs.set_meters(run_id, driver.ledger.spent, driver.ledger.seconds)
-
-    def _warn(self, sentence: str) -> None:
-        self.store.events.add(self.run.id, "note", sentence, {"level": "warning"})
 
     def _prepare(self) -> Prepared:
         try:

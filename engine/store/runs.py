@@ -206,15 +206,12 @@ def process_lives(pid: int | None) -> bool:
         return True
 
 
-def _is_lost(pid: int | None, silent: float) -> bool:
-    """Return whether a run's process, silent for `silent` seconds, is taken to be gone."""
-    return silent > SILENT_AFTER or (silent > LOST_AFTER and pid is not None and not process_lives(pid))
-
-
 def _as_it_is(run: RunRow) -> RunRow:
     """Return a run as lost where its process has gone silent or never started."""
     now = time.time()
-    if run.state in ("running", "paused") and _is_lost(run.pid, now - (run.heartbeat_at or 0)):
+    silent = now - (run.heartbeat_at or 0) if run.state in ("running", "paused") else 0.0
+    gone = silent > LOST_AFTER and run.pid is not None and not process_lives(run.pid)
+    if gone or silent > SILENT_AFTER:
         process = f"process ({run.pid})" if run.pid else "process"
         message = f"Its {process} ended without a word. Go on with it: nothing that was paid for is lost."
     elif run.state == "queued" and now - run.created_at > NEVER_STARTED_AFTER:

@@ -24,6 +24,7 @@ from dashboard.components.page import Current
 from dashboard.components.prompts import messages_view
 from dashboard.components.tables import WHOLE_PERCENT, data_table, in_percent
 from dashboard.state import drafts, playground, reading
+from dashboard.state.drafts import state_of
 from dashboard.state.feedback import answer_text
 from dashboard.views.glossary import explain
 from engine.errors import EngineError
@@ -322,12 +323,12 @@ def _test_code(now: Current) -> None:
             ]
     except EngineError as error:
         found = error
-    st.session_state[f"code_test_{now.id}"] = (playground.metric_stamp(now.draft), found, rows)
+    st.session_state[f"code_test_{now.id}"] = (state_of(now.draft, "metric"), found, rows)
 
 
 def _code_preview(now: Current) -> None:
     stamp, found, rows = st.session_state.get(f"code_test_{now.id}", ("", (), {}))
-    if stamp != playground.metric_stamp(now.draft):
+    if stamp != state_of(now.draft, "metric"):
         st.caption(
             "The test runs the code on three of your rows: once with the right answers, once with another row's."
         )

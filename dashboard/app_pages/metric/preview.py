@@ -10,6 +10,7 @@ from dashboard.components.layout import button, card, choose, in_row, mark, show
 from dashboard.components.page import Current
 from dashboard.components.tables import bar_column, data_table, in_percent, row_column
 from dashboard.state import feedback, models, playground
+from dashboard.state.drafts import state_of
 from dashboard.state.feedback import answer_text, grade_key
 from dashboard.state.models import asked_models, title_of
 from dashboard.state.playground import Preview
@@ -58,7 +59,7 @@ def _refusal(now: Current) -> str:
 def shown_of(now: Current) -> Preview | None:
     """Return what the last try came to; None where the task or the model has changed since."""
     shown: Preview | None = st.session_state.get(f"preview_{now.id}")
-    return shown if shown is not None and shown.task == playground.task_stamp(now.draft) else None
+    return shown if shown is not None and shown.task == state_of(now.draft, "answers") else None
 
 
 def _ask(now: Current, number: int, *, again: Preview | None = None) -> None:
@@ -75,13 +76,13 @@ def _ask(now: Current, number: int, *, again: Preview | None = None) -> None:
     except EngineError as error:
         st.session_state[f"preview_problem_{now.id}"] = error
         return
-    stamps = playground.task_stamp(now.draft), playground.metric_stamp(now.draft)
+    stamps = state_of(now.draft, "answers"), state_of(now.draft, "metric")
     st.session_state[f"preview_{now.id}"] = Preview(found, rows, *stamps)
 
 
 def _preview_table(now: Current, shown: Preview) -> None:
     """Show the rows of a try: what was asked, what was right, what was answered, the score and why."""
-    if shown.metric != playground.metric_stamp(now.draft):
+    if shown.metric != state_of(now.draft, "metric"):
         with in_row("rescore_bar"):
             st.markdown(
                 ":orange[:material/update:] The metric has changed since; these are its old scores.",
