@@ -6,7 +6,7 @@ for scripts and notebooks. The dashboard and the search driver only use `context
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -133,51 +133,46 @@ class UsageTracker:
         self.replies = replies
 
     def get_total_tokens(self) -> dict[str, dict[str, Any]]:
-        """Return what was paid by model: calls, cached, input_tokens, output_tokens (and by DSPy's names), total_tokens, cost."""
-        return usage_by_model(self.replies)
+        """Return what was paid, by the model that answered; an answer from the cache only counts under "cached".
+
+        The numbers: calls, cached, input_tokens and output_tokens (also by DSPy's names), total_tokens, cost.
+        """
+        total: dict[str, dict[str, Any]] = {}
+        for reply in self.replies:
+            numbers = total.setdefault(reply.model, dict.fromkeys(_COUNTED, 0) | {"cost": None})
+            if reply.cached:
+                numbers["cached"] += 1
+                continue
+            usage = reply.usage
+            tokens = (usage.input_tokens, usage.output_tokens)
+            for name, number in zip(_COUNTED, (usage.calls, 0, *tokens, *tokens, usage.tokens), strict=True):
+                numbers[name] += number
+            if usage.cost is not None:
+                numbers["cost"] = (numbers["cost"] or 0.0) + usage.cost
+        return total
 
 
 @contextmanager
 def tracked() -> Iterator[Callable[[Any], Any]]:
     """Yield a function that notes the usage of one module's run on its prediction, if usage is tracked."""
     if not current().track_usage:
-        yield _unchanged
+        yield lambda prediction: prediction
         return
     with noted_replies() as replies:
 
         def note(prediction: object) -> Any:
             if hasattr(prediction, "set_lm_usage"):
-                prediction.set_lm_usage(usage_by_model(replies))
+                prediction.set_lm_usage(UsageTracker(replies).get_total_tokens())
             return prediction
 
         yield note
 
 
-def usage_by_model(replies: Iterable[Reply]) -> dict[str, dict[str, Any]]:
-    """Return what some replies cost, by the model that answered; an answer from the cache only counts under "cached"."""
-    total: dict[str, dict[str, Any]] = {}
-    for reply in replies:
-        numbers = total.setdefault(reply.model, dict.fromkeys(_COUNTED, 0) | {"cost": None})
-        if reply.cached:
-            numbers["cached"] += 1
-            continue
-        usage = reply.usage
-        tokens = (usage.input_tokens, usage.output_tokens)
-        paid = (usage.calls, 0, *tokens, *tokens, usage.tokens)
-        for name, number in zip(_COUNTED, paid, strict=True):
-            numbers[name] += number
-        if usage.cost is not None:
-            numbers["cost"] = (numbers["cost"] or 0.0) + usage.cost
-    return total
-
-
-_TOKENS = ("input_tokens", "output_tokens", "prompt_tokens", "completion_tokens", "total_tokens")
-_COUNTED = ("calls", "cached", *_TOKENS)
+_COUNTED = (
+    *("calls", "cached", "input_tokens", "output_tokens"),
+    *("prompt_tokens", "completion_tokens", "total_tokens"),
+)
 """The numbers that are counted; "prompt_tokens" and "completion_tokens" are DSPy's names for the two before them."""
-
-
-def _unchanged(prediction: object) -> Any:
-    return prediction
 
 
 def _changed(runtime: Runtime, settings: dict[str, Any]) -> Runtime:

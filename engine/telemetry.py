@@ -68,41 +68,52 @@ class OpenTelemetryCallback(BaseCallback):
 
     # Spans
 
-    def _start(self, call_id: str, name: str, attributes: Attributes, kind: Any = None) -> None:
+    def _start(
+        self,
+        call_id: str,
+        name: str,
+        attributes: Attributes,
+        content: Mapping[str, object] | None = None,
+        kind: trace.SpanKind = trace.SpanKind.INTERNAL,
+    ) -> None:
         parent = self._open.get(active_call_id.get() or "")
         inside = otel_context.get_current() if parent is None else trace.set_span_in_context(parent[0])
-        span = self._tracer.start_span(
-            name, context=inside, kind=kind or trace.SpanKind.INTERNAL, attributes=attributes
-        )
+        about = {**attributes, **self._texts(content)}
+        span = self._tracer.start_span(name, context=inside, kind=kind, attributes=about)
         # In force for what is inside, so that spans of other libraries (a tool's HTTP call) fall into place.
         token = otel_context.attach(trace.set_span_in_context(span, inside))
         self._open[call_id] = (span, token)
 
-    def _end(self, call_id: str, attributes: Attributes, exception: BaseException | None) -> None:
+    def _end(
+        self,
+        call_id: str,
+        exception: BaseException | None,
+        attributes: Attributes | None = None,
+        content: Mapping[str, object] | None = None,
+    ) -> None:
         opened = self._open.pop(call_id, None)
         if opened is None:
             return
         span, token = opened
         otel_context.detach(token)
-        span.set_attributes(attributes)
+        span.set_attributes({**(attributes or {}), **self._texts(content)})
         if exception is not None:
             span.set_attribute("error.type", type(exception).__name__)
             span.set_status(trace.StatusCode.ERROR, safe(str(exception)))
         span.end()
 
-    def _content_of(self, attributes: Mapping[str, object]) -> Attributes:
-        """Return texts as attributes where they are wanted."""
-        return {name: safe(_as_text(value)) for name, value in attributes.items()} if self._content else {}
+    def _texts(self, content: Mapping[str, object] | None) -> Attributes:
+        """Return content as attributes where it is wanted."""
+        return {name: safe(_as_text(value)) for name, value in (content or {}).items() if self._content}
 
     # Programs and steps
 
-    def on_module_start(self, call_id: str, instance: object, inputs: Mapping[str, object]) -> None:
+    def on_module_start(self, call_id: str, instance: Any, inputs: Mapping[str, object]) -> None:
         """A program, an agent or a step."""
         kind = type(instance).__name__
         about: Attributes = {"tuneboard.module": kind}
-        signature = getattr(instance, "signature", None)
         if hasattr(instance, "demos"):
-            name = f"step {_arrow(signature)}"
+            name = f"step {_arrow(getattr(instance, 'signature', None))}"
             about["tuneboard.demos"] = len(instance.demos)
         elif hasattr(instance, "interpreter_factory") or hasattr(instance, "react"):
             name = f"invoke_agent {kind}"
@@ -110,50 +121,39 @@ class OpenTelemetryCallback(BaseCallback):
         else:
             name = f"invoke_workflow {kind}"
             about |= {"gen_ai.operation.name": "invoke_workflow", "gen_ai.workflow.name": kind}
-        self._start(call_id, name, about | self._content_of({"tuneboard.inputs": inputs}))
+        self._start(call_id, name, about, {"tuneboard.inputs": inputs})
 
     def on_module_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:
         """It has answered."""
-        self._end(
-            call_id,
-            self._content_of({} if outputs is None else {"tuneboard.outputs": _plain_outputs(outputs)}),
-            exception,
-        )
+        answer = dict(outputs) if isinstance(outputs, Mapping) else outputs
+        self._end(call_id, exception, None, {} if outputs is None else {"tuneboard.outputs": answer})
 
     # Model calls
 
     def on_lm_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
         """A request to a model."""
         model = str(instance.model)
+        name = model.partition("/")[2] or model
         work = "embeddings" if type(instance).__name__.startswith("Embedding") else "chat"
         about: Attributes = {
             "gen_ai.operation.name": work,
             "gen_ai.provider.name": provider_of(model),
-            "gen_ai.request.model": model.partition("/")[2] or model,
+            "gen_ai.request.model": name,
         }
-        for name, attribute in _REQUEST.items():
-            if isinstance(inputs.get(name), int | float):
-                about[attribute] = inputs[name]
+        about |= {_REQUEST[n]: v for n, v in inputs.items() if n in _REQUEST and isinstance(v, int | float)}
         if isinstance(stop := inputs.get("stop"), str | list | tuple):
-            about["gen_ai.request.stop_sequences"] = (
-                (stop,) if isinstance(stop, str) else tuple(map(str, stop))
-            )
-        messages = [_message(m) for m in inputs.get("messages", ())]
-        self._start(
-            call_id,
-            f"{work} {model.partition('/')[2] or model}",
-            about | self._content_of({"gen_ai.input.messages": messages}),
-            trace.SpanKind.CLIENT,
-        )
+            stops = (stop,) if isinstance(stop, str) else tuple(map(str, stop))
+            about["gen_ai.request.stop_sequences"] = stops
+        messages = {"gen_ai.input.messages": [_message(m) for m in inputs.get("messages", ())]}
+        self._start(call_id, f"{work} {name}", about, messages, trace.SpanKind.CLIENT)
 
     def on_lm_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
         """Its reply."""
         about: Attributes = {}
         reply = getattr(outputs, "reply", None)
         if reply is not None:
-            reasons = tuple(c.finish_reason for c in reply.choices if c.finish_reason)
             about["tuneboard.cached"] = reply.cached
-            if reasons:
+            if reasons := tuple(c.finish_reason for c in reply.choices if c.finish_reason):
                 about["gen_ai.response.finish_reasons"] = reasons
             if reply.model:
                 about["gen_ai.response.model"] = str(reply.model).partition("/")[2] or str(reply.model)
@@ -162,14 +162,12 @@ class OpenTelemetryCallback(BaseCallback):
                 about["gen_ai.usage.output_tokens"] = reply.usage.output_tokens
                 if reply.usage.cost is not None:
                     about["tuneboard.usd"] = reply.usage.cost
-        if outputs:
-            said = [_message({"role": "assistant", "content": text}) for text in outputs]
-            about |= self._content_of({"gen_ai.output.messages": said})
-        self._end(call_id, about, exception)
+        said = [_message({"role": "assistant", "content": text}) for text in outputs or ()]
+        self._end(call_id, exception, about, {"gen_ai.output.messages": said} if said else None)
 
     # Tools, searches, code
 
-    def on_tool_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+    def on_tool_start(self, call_id: str, instance: Any, inputs: Mapping[str, object]) -> None:
         """A tool's call."""
         about: Attributes = {
             "gen_ai.operation.name": "execute_tool",
@@ -177,15 +175,11 @@ class OpenTelemetryCallback(BaseCallback):
             "gen_ai.tool.type": "function",
             "gen_ai.tool.description": safe(instance.desc),
         }
-        self._start(
-            call_id,
-            f"execute_tool {instance.name}",
-            about | self._content_of({"gen_ai.tool.call.arguments": inputs}),
-        )
+        self._start(call_id, f"execute_tool {instance.name}", about, {"gen_ai.tool.call.arguments": inputs})
 
     def on_tool_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:
         """Its result."""
-        self._end(call_id, self._content_of({"gen_ai.tool.call.result": outputs}), exception)
+        self._end(call_id, exception, None, {"gen_ai.tool.call.result": outputs})
 
     def on_retrieve_start(self, call_id: str, instance: object, inputs: Mapping[str, Any]) -> None:
         """A search."""
@@ -195,28 +189,27 @@ class OpenTelemetryCallback(BaseCallback):
             "gen_ai.data_source.id": str(kind),
             "tuneboard.retrieval.k": int(inputs.get("k") or 0),
         }
-        content = self._content_of({"gen_ai.retrieval.query.text": inputs.get("query", "")})
-        self._start(call_id, f"retrieval {kind}", about | content)
+        query = {"gen_ai.retrieval.query.text": inputs.get("query", "")}
+        self._start(call_id, f"retrieval {kind}", about, query)
 
     def on_retrieve_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:
         """Its passages."""
-        passages = list(getattr(outputs, "passages", ())) if outputs is not None else []
+        passages = list(getattr(outputs, "passages", ()))
         about: Attributes = {"tuneboard.retrieval.found": len(passages)}
-        self._end(call_id, about | self._content_of({"gen_ai.retrieval.documents": passages}), exception)
+        self._end(call_id, exception, about, {"gen_ai.retrieval.documents": passages})
 
-    def on_interpreter_execute_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+    def on_interpreter_execute_start(self, call_id: str, instance: object, inputs: Mapping[str, Any]) -> None:
         """Code in a sandbox."""
-        kind = type(instance).__name__
-        code = inputs.get("code", "")
+        kind, code = type(instance).__name__, inputs.get("code", "")
         about: Attributes = {"tuneboard.interpreter": kind, "tuneboard.code.characters": len(code)}
-        self._start(call_id, f"interpreter {kind}", about | self._content_of({"tuneboard.code": code}))
+        self._start(call_id, f"interpreter {kind}", about, {"tuneboard.code": code})
 
     def on_interpreter_execute_end(
         self, call_id: str, outputs: Any, exception: BaseException | None = None
     ) -> None:
         """Its output."""
-        content = self._content_of({"tuneboard.output": outputs.text()} if outputs is not None else {})
-        self._end(call_id, content, exception)
+        content = {"tuneboard.output": outputs.text()} if outputs is not None else None
+        self._end(call_id, exception, None, content)
 
     # Evaluations and optimizers
 
@@ -226,7 +219,8 @@ class OpenTelemetryCallback(BaseCallback):
 
     def on_evaluate_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
         """Its score, in percent."""
-        self._end(call_id, {} if outputs is None else {"tuneboard.score": float(outputs.score)}, exception)
+        about: Attributes = {} if outputs is None else {"tuneboard.score": float(outputs.score)}
+        self._end(call_id, exception, about)
 
     def on_compile_start(self, call_id: str, instance: object, inputs: Mapping[str, object]) -> None:  # noqa: ARG002 - a hook
         """An optimizer's run."""
@@ -234,7 +228,7 @@ class OpenTelemetryCallback(BaseCallback):
 
     def on_compile_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:  # noqa: ARG002 - a hook
         """Its end."""
-        self._end(call_id, {}, exception)
+        self._end(call_id, exception)
 
 
 def provider_of(model: str) -> str:
@@ -287,10 +281,6 @@ def _message(message: Mapping[str, object]) -> dict[str, Any]:
         for part in given
     ]
     return {"role": message.get("role"), "parts": parts}
-
-
-def _plain_outputs(outputs: object) -> Any:
-    return dict(outputs) if isinstance(outputs, Mapping) else outputs
 
 
 def _as_text(value: object) -> str:

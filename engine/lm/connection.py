@@ -6,7 +6,6 @@ import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -25,7 +24,6 @@ from engine.errors import (
     RateLimitedError,
     UnreachableError,
 )
-from engine.lm.base import Reply
 from engine.lm.choice import PROVIDERS, ModelChoice, Provider, find_route
 from engine.lm.client import LM
 
@@ -66,27 +64,11 @@ async def check_connection(
         )
         reply = await lm.complete(lm.request(({"role": "user", "content": QUESTION},), max_tokens=MAX_TOKENS))
     except EngineError as error:
-        return _failed(error, choice.name)
-    return _worked(reply, choice.name, time.perf_counter() - started)
-
-
-def _worked(reply: Reply, name: str, seconds: float) -> ConnectionReport:
-    answered = reply.model or name
-    return ConnectionReport(
-        True,
-        f"It works: {answered} answered in {seconds:.2f} s.",
-        f"It said: {reply.text[:200]}",
-        "",
-        seconds,
-        answered,
-    )
-
-
-def _failed(error: EngineError, name: str) -> ConnectionReport:
-    for kind, problem, title in _TITLES:
-        if isinstance(error, kind):
-            return ConnectionReport(False, f"{title} {error}", str(error), problem, model=name)
-    return ConnectionReport(False, str(error), str(error), "other", model=name)
+        problem, title = next((found for kind, *found in _TITLES if isinstance(error, kind)), ("other", ""))
+        return ConnectionReport(False, f"{title} {error}".strip(), str(error), problem, model=choice.name)
+    seconds, answered = time.perf_counter() - started, reply.model or choice.name
+    message = f"It works: {answered} answered in {seconds:.2f} s."
+    return ConnectionReport(True, message, f"It said: {reply.text[:200]}", "", seconds, answered)
 
 
 _TITLES: tuple[tuple[type[EngineError], str, str], ...] = (
@@ -108,7 +90,6 @@ WAIT = 0.8
 """Seconds a server may take to list its models."""
 MOST_BYTES = 1_000_000
 MOST_MODELS = 200
-_LOOPBACK = ("localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +128,7 @@ def _address(provider: Provider) -> str | None:
     except ConfigurationError:
         return None
     host = urlsplit(url or "").hostname or ""
-    return url if host in _LOOPBACK or host.startswith("127.") else None
+    return url if host in ("localhost", "::1") or host.startswith("127.") else None
 
 
 def _ask(provider: Provider, address: str, wait: float) -> LocalServer | None:
@@ -158,10 +139,12 @@ def _ask(provider: Provider, address: str, wait: float) -> LocalServer | None:
             listed = orjson.loads(reply.read(MOST_BYTES))
     except (urllib.error.URLError, OSError, ValueError):
         return None
-    names = _names(listed)
-    if names is None:
+    entries = listed.get("data") if isinstance(listed, dict) else None
+    if not isinstance(entries, list):
         return None
-    return LocalServer(provider.title, address, tuple(f"{provider.prefix}/{name}" for name in names))
+    names = [e["id"] for e in entries if isinstance(e, dict) and isinstance(e.get("id"), str)]
+    known = dict.fromkeys(f"{provider.prefix}/{name}" for name in names if name and name.isprintable())
+    return LocalServer(provider.title, address, tuple(known)[:MOST_MODELS])
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -170,12 +153,3 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_args: object) -> None:
         """Follow nothing."""
         return
-
-
-def _names(listed: object) -> Sequence[str] | None:
-    """Return the model names of an OpenAI-protocol list; None where it is none."""
-    entries = listed.get("data") if isinstance(listed, dict) else None
-    if not isinstance(entries, list):
-        return None
-    names = [e["id"] for e in entries if isinstance(e, dict) and isinstance(e.get("id"), str)]
-    return list(dict.fromkeys(name for name in names if name and name.isprintable()))[:MOST_MODELS]

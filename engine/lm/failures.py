@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import TypeVar
 
 import orjson
 
@@ -28,6 +29,8 @@ from engine.errors import (
 )
 from engine.lm.keys import NO_KEY, FoundKey, Secret, without_keys
 
+E = TypeVar("E", bound=LMError)
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -44,10 +47,9 @@ class Place:
         """The key that was sent."""
         return self.found.key
 
-    @property
-    def key_advice(self) -> str:
-        """Advice about a key that was refused."""
-        return f"check the key in the {self.found.where}" if self.found.where != "given" else "check the key"
+    def failure(self, kind: type[E], message: str, status: int | None = None, wait: float | None = None) -> E:
+        """Return an error of this call; `wait` are the seconds that the server asks for."""
+        return kind(message, model=self.model, status=status, retry_after=wait)
 
 
 def from_status(place: Place, status: int, body: bytes, headers: Mapping[str, str]) -> LMError:
@@ -55,99 +57,95 @@ def from_status(place: Place, status: int, body: bytes, headers: Mapping[str, st
     said, code = _message_in(body, place)
     quote = f" It said: {said}" if said else ""
     wait = retry_after(headers)
-    name = f"model {place.model!r}"
+    host, name = place.host, f"model {place.model!r}"
     if status in (401, 403):
-        if not place.key:
-            where = f"set {place.key_env}" if place.key_env else "give one as api_key or on the Settings page"
-            message = (
-                f"{place.host} asks for an API key for {name} ({status}) and none was sent: {where}.{quote}"
-            )
-        else:
-            message = f"{place.host} refused the API key for {name} ({status}): {place.key_advice}.{quote}"
-        return AuthenticationFailedError(message, model=place.model, status=status)
+        return place.failure(AuthenticationFailedError, f"{_key_refused(place, status)}.{quote}", status)
     if status == 429:
-        return _rate_limited(place, code, said, wait)
+        return _rate_limited(place, code, quote, wait)
     if status == 402:
-        message = f"The account at {place.host} has no credit left for {name} (402): add some there.{quote}"
-        return AuthenticationFailedError(message, model=place.model, status=status)
+        message = f"The account at {host} has no credit left for {name} (402): add some there.{quote}"
+        return place.failure(AuthenticationFailedError, message, status)
     if status == 404:
         where = f", or the address {place.url}" if place.url else ""
-        message = f"{place.host} does not know {name} (404): check the model's name{where}.{quote}"
-        return ModelNotFoundError(message, model=place.model, status=status)
+        message = f"{host} does not know {name} (404): check the model's name{where}.{quote}"
+        return place.failure(ModelNotFoundError, message, status)
     if status in (408, 504):
-        message = f"{place.host} gave up waiting for {name} ({status}): try again, or ask for shorter answers.{quote}"
-        return LMTimeoutError(message, model=place.model, status=status, retry_after=wait)
-    if 300 <= status < 400:
-        target = _host_of(headers.get("Location", ""))
         message = (
-            f"{place.host} sends requests for {name} on to {target or 'another address'} ({status}), which is not "
+            f"{host} gave up waiting for {name} ({status}): try again, or ask for shorter answers.{quote}"
+        )
+        return place.failure(LMTimeoutError, message, status, wait)
+    if 300 <= status < 400:
+        message = (
+            f"{host} sends requests for {name} on to {_host_of(headers.get('Location', ''))} ({status}), which is not "
             "followed because the API key would go with it: give the new address as the base URL."
         )
-        return InvalidRequestError(message, model=place.model, status=status)
+        return place.failure(InvalidRequestError, message, status)
     if status >= 500:
-        message = f"{place.host} failed on a request for {name} ({status}): try again later, or another model.{quote}"
-        return ProviderFailureError(message, model=place.model, status=status, retry_after=wait)
-    return _refused(place, status, code, said)
-
-
-def _refused(place: Place, status: int, code: str, said: str) -> LMError:
-    quote = f" It said: {said}" if said else ""
-    name = f"model {place.model!r}"
+        message = (
+            f"{host} failed on a request for {name} ({status}): try again later, or another model.{quote}"
+        )
+        return place.failure(ProviderFailureError, message, status, wait)
     if code == "context_length_exceeded" or _TOO_LONG.search(said):
         message = (
-            f"The prompt is longer than {name} at {place.host} takes: use fewer or shorter demonstrations, or a model "
+            f"The prompt is longer than {name} at {host} takes: use fewer or shorter demonstrations, or a model "
             f"with a longer context.{quote}"
         )
-        return ContextWindowExceededError(message, model=place.model, status=status)
+        return place.failure(ContextWindowExceededError, message, status)
     if code == "model_not_found" or _NO_MODEL.search(said):
-        message = f"{place.host} does not know {name} ({status}): check the model's name.{quote}"
-        return ModelNotFoundError(message, model=place.model, status=status)
-    message = f"{place.host} refused the request for {name} ({status}): check the model's parameters.{quote}"
-    return InvalidRequestError(message, model=place.model, status=status)
+        message = f"{host} does not know {name} ({status}): check the model's name.{quote}"
+        return place.failure(ModelNotFoundError, message, status)
+    message = f"{host} refused the request for {name} ({status}): check the model's parameters.{quote}"
+    return place.failure(InvalidRequestError, message, status)
 
 
-def _rate_limited(place: Place, code: str, said: str, wait: float | None) -> RateLimitedError:
+def _key_refused(place: Place, status: int) -> str:
+    name = f"model {place.model!r}"
+    if not place.key:
+        where = f"set {place.key_env}" if place.key_env else "give one as api_key or on the Settings page"
+        return f"{place.host} asks for an API key for {name} ({status}) and none was sent: {where}"
+    where = "" if place.found.where == "given" else f" in the {place.found.where}"
+    return f"{place.host} refused the API key for {name} ({status}): check the key{where}"
+
+
+def _rate_limited(place: Place, code: str, quote: str, wait: float | None) -> RateLimitedError:
     name = f"model {place.model!r}"
     if code == "insufficient_quota":
         message = f"The account at {place.host} has used up its quota for {name} (429): add credit there."
-        error = RateLimitedError(message, model=place.model, status=429)
-        error.retryable = False
-        return error
+        return _lasting(place.failure(RateLimitedError, message, 429))
     when = f"wait {wait:.0f} s" if wait and wait >= 1 else "wait a little"
-    quote = f" It said: {said}" if said else ""
     message = f"{place.host} is limiting requests for {name} (429): {when}, or lower the concurrency.{quote}"
-    return RateLimitedError(message, model=place.model, status=429, retry_after=wait)
+    return place.failure(RateLimitedError, message, 429, wait)
 
 
-def disconnected(place: Place) -> UnreachableError:
-    """Return the error for a connection that was closed before an answer came."""
-    return unreachable(place, "it closed the connection without an answer")
+def _lasting(error: E) -> E:
+    """Return an error that is the same however often it is asked again."""
+    error.retryable = False
+    return error
 
 
 def bad_reply(place: Place, body: bytes, content_type: str = "") -> BadReplyError:
     """Return the error for a 200 whose body is not the JSON it should be."""
     text = body[:400].lstrip().lower()
-    name = f"model {place.model!r}"
-    if not text:
-        message = f"{place.host} sent an empty reply for {name}: try again, and check that the address is the API's."
-        return BadReplyError(message, model=place.model, status=200)
-    if "html" in content_type or text.startswith((b"<!doctype", b"<html")):
+    host, name = place.host, f"model {place.model!r}"
+    if text and ("html" in content_type or text.startswith((b"<!doctype", b"<html"))):
+        # A sign-in page or a wrong path.
         message = (
-            f"{place.host} answered with a web page instead of JSON for {name}: check the base URL, which usually "
+            f"{host} answered with a web page instead of JSON for {name}: check the base URL, which usually "
             "ends in /v1."
         )
-        error = BadReplyError(message, model=place.model, status=200)
-        # A sign-in page or a wrong path stays what it is, however often it is asked.
-        error.retryable = False
-        return error
-    if text.startswith((b"{", b"[")):
+        return _lasting(place.failure(BadReplyError, message, 200))
+    if not text:
         message = (
-            f"{place.host} sent a reply for {name} that is cut off or no valid JSON: try again, or lower the "
+            f"{host} sent an empty reply for {name}: try again, and check that the address is the API's."
+        )
+    elif text.startswith((b"{", b"[")):
+        message = (
+            f"{host} sent a reply for {name} that is cut off or no valid JSON: try again, or lower the "
             "length of the answers."
         )
     else:
-        message = f"{place.host} sent no JSON for {name}: check that the base URL speaks the OpenAI protocol."
-    return BadReplyError(message, model=place.model, status=200)
+        message = f"{host} sent no JSON for {name}: check that the base URL speaks the OpenAI protocol."
+    return place.failure(BadReplyError, message, 200)
 
 
 def wrong_shape(place: Place, reply: object) -> LMError:
@@ -161,27 +159,25 @@ def wrong_shape(place: Place, reply: object) -> LMError:
         f"{place.host} sent JSON without a completion for model {place.model!r}: check that the base URL speaks the "
         "OpenAI protocol (chat completions)."
     )
-    error_ = BadReplyError(message, model=place.model, status=200)
-    error_.retryable = False
-    return error_
+    return _lasting(place.failure(BadReplyError, message, 200))
 
 
 def timed_out(place: Place, seconds: float) -> LMTimeoutError:
     """Return the error for no answer in time."""
-    return LMTimeoutError(
+    message = (
         f"{place.host} did not answer within {seconds:g} s for model {place.model!r}: "
-        "check that it is running, or raise the timeout.",
-        model=place.model,
+        "check that it is running, or raise the timeout."
     )
+    return place.failure(LMTimeoutError, message)
 
 
 def unreachable(place: Place, why: str) -> UnreachableError:
     """Return the error for no connection; `why` is a few words such as "connection refused"."""
-    return UnreachableError(
+    message = (
         f"Cannot reach {place.host} for model {place.model!r} ({without_keys(why, place.key)}): "
-        "check the address, and that the server runs.",
-        model=place.model,
+        "check the address, and that the server runs."
     )
+    return place.failure(UnreachableError, message)
 
 
 def unsendable(model: str, error: TypeError) -> InvalidRequestError:
@@ -189,15 +185,6 @@ def unsendable(model: str, error: TypeError) -> InvalidRequestError:
     return InvalidRequestError(
         f"A request for model {model!r} cannot be sent ({error}): take values that are no text or numbers, and "
         "characters that are no valid Unicode, out of the row.",
-        model=model,
-    )
-
-
-def unknown_provider(model: str) -> ModelNotFoundError:
-    """Return the error for a name whose provider is unknown."""
-    return ModelNotFoundError(
-        f"No provider is known for model {model!r}: write it as provider/model, for example openai/gpt-5-mini, or "
-        "give the base URL of an endpoint that speaks the OpenAI protocol.",
         model=model,
     )
 
@@ -245,7 +232,7 @@ def _message_in(body: bytes, place: Place) -> tuple[str, str]:
 
 def _host_of(location: str) -> str:
     match = re.match(r"https?://(?:[^/@]*@)?([^/?#]+)", location)
-    return match[1] if match else ""
+    return match[1] if match else "another address"
 
 
 _TOO_LONG = re.compile(

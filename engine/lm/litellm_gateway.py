@@ -12,14 +12,15 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Mapping
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 import orjson
 
-from engine.errors import ConfigurationError, LMError
+from engine.errors import ConfigurationError, LMError, ModelNotFoundError
 from engine.lm import failures, streaming
-from engine.lm.base import Reply, Request
+from engine.lm.base import Choice, Reply, Request
 from engine.lm.choice import Route, is_reasoning_model
 from engine.lm.exchange import choice_of, drop_sampling, for_reasoning, texts_of, usage_of, vectors_of
 from engine.lm.failures import Place
@@ -87,26 +88,30 @@ class LiteLLMTransport:
             # Not chained: litellm's errors can hold the request, and with it the key.
             raise streaming.final(self._failure(error), shown=assembly.begun) from None
         data = response.model_dump() if listener is None else assembly.reply()
-        return self._reply(data, response, time.perf_counter() - started)
+        return self._reply(data, response, request, started)
 
     async def _in_time(self, work: Awaitable[object]) -> Any:
         # A little longer than litellm's own limit, for providers where it keeps none.
         async with asyncio.timeout(self._seconds + 5):
             return await work
 
-    def _reply(self, data: dict[str, Any], response: object, seconds: float) -> Reply:
+    def _reply(self, data: dict[str, Any], response: object, request: Request, started: float) -> Reply:
+        seconds = time.perf_counter() - started
         try:
-            choices = tuple([choice_of(choice) for choice in data["choices"]])
-        except (KeyError, TypeError, AttributeError):
-            raise failures.wrong_shape(self.place, data) from None
+            choices = self._choices(data, request)
+        except (KeyError, TypeError, AttributeError, ValueError):
+            choices = ()
         if not choices:
             raise failures.wrong_shape(self.place, data)
         usage = usage_of(data.get("usage"), self._price) or Usage(calls=1)
         if usage.cost is None:
             charged = getattr(response, "_hidden_params", {}).get("response_cost")
             if isinstance(charged, int | float) and charged:
-                usage = Usage(1, 0, usage.input_tokens, usage.output_tokens, float(charged))
+                usage = replace(usage, cost=float(charged))
         return Reply(choices, usage, str(data.get("model") or self.place.model), seconds)
+
+    def _choices(self, data: Mapping[str, Any], request: Request) -> tuple[Choice, ...]:  # noqa: ARG002 - for embeddings
+        return tuple(map(choice_of, data["choices"]))
 
     def _failure(self, error: Exception) -> LMError:
         """Return litellm's error as the engine's: by the words it hides the cause in, then by its HTTP status."""
@@ -115,11 +120,15 @@ class LiteLLMTransport:
         if isinstance(error, TimeoutError) or kind in ("Timeout", "APITimeoutError"):
             return failures.timed_out(self.place, self._seconds)
         if "LLM Provider NOT provided" in message:
-            return failures.unknown_provider(self.place.model)
+            return self.place.failure(
+                ModelNotFoundError,
+                f"No provider is known for model {self.place.model!r}: write it as provider/model, for example "
+                "openai/gpt-5-mini, or give the base URL of an endpoint that speaks the OpenAI protocol.",
+            )
         if any(words in message for words in ("Cannot connect", "Connection refused", "Connect call failed")):
             return failures.unreachable(self.place, "connection refused")
         if "Server disconnected" in message:
-            return failures.disconnected(self.place)
+            return failures.unreachable(self.place, "it closed the connection without an answer")
         if "Unable to get json response" in message:
             original = message.partition("Original Response:")[2].strip()
             return failures.bad_reply(self.place, original.encode())
@@ -148,14 +157,10 @@ class LiteLLMEmbeddings(LiteLLMTransport):
         except Exception as error:  # noqa: BLE001 - litellm raises what its providers' libraries raise
             # Not chained: litellm's errors can hold the request, and with it the key.
             raise self._failure(error) from None
-        seconds = time.perf_counter() - started
-        data = response.model_dump()
-        try:
-            choices = vectors_of(data["data"], len(request.messages))
-        except (KeyError, TypeError, AttributeError, ValueError):
-            raise failures.wrong_shape(self.place, data) from None
-        usage = usage_of(data.get("usage"), self._price) or Usage(calls=1)
-        return Reply(choices, usage, str(data.get("model") or self.place.model), seconds)
+        return self._reply(response.model_dump(), response, request, started)
+
+    def _choices(self, data: Mapping[str, Any], request: Request) -> tuple[Choice, ...]:
+        return vectors_of(data["data"], len(request.messages))
 
 
 def _error_in(message: str) -> dict[str, Any]:

@@ -70,11 +70,7 @@ def price(model: str) -> Price | None:
 
 def own_prices() -> dict[str, Price]:
     """Return the user's own prices by model name. Raises StoreError where there is no data folder."""
-    return {
-        name: parsed
-        for name, entry in _overrides(_own_file()).items()
-        if (parsed := _parse(entry)) is not None
-    }
+    return _all_parsed(_overrides(_own_file()))
 
 
 def set_own_price(model: str, per_million: tuple[float, float] | None) -> None:
@@ -116,32 +112,29 @@ def _price(model: str, overrides: Path | None) -> Price | None:
     if own is None or usual is None:
         return usual if entry is None else own
     # A price of one's own says what the model costs; what it takes is still known from the table.
-    return own._replace(**{name: getattr(usual, name) for name in _ABILITIES if not getattr(own, name)})
+    return own._replace(
+        **{
+            name: getattr(usual, name)
+            for name in ("json_schema", "tools", "reasoning")
+            if not getattr(own, name)
+        }
+    )
 
 
 def _usual(model: str) -> Price | None:
     provider = find_provider(model)
     if provider is not None and provider.local:
         return Price(0.0, 0.0, 0.0, json_schema=provider.json_schema)
-    table = _table()
-    for name in _names(model):
-        if name in table:
-            return table[name]
-    return None
-
-
-_ABILITIES = ("json_schema", "tools", "reasoning")
-
-
-def _names(model: str) -> tuple[str, ...]:
-    prefix, slash, rest = model.partition("/")
-    if not slash:
-        return (model,)
+    prefix, _, rest = model.partition("/")
+    names = [model]
     if prefix == "openrouter":
         # OpenRouter passes the makers' prices on.
-        return (model, rest, rest.partition("/")[2])
-    # Only these makers' models stand in the table without their prefix.
-    return (model, rest) if prefix in ("openai", "anthropic", "cohere", "bedrock", "vertex_ai") else (model,)
+        names += [rest, rest.partition("/")[2]]
+    elif prefix in ("openai", "anthropic", "cohere", "bedrock", "vertex_ai"):
+        # Only these makers' models are in the table without their prefix.
+        names.append(rest)
+    table = _table()
+    return next((table[name] for name in names if name in table), None)
 
 
 @lru_cache(maxsize=1)
@@ -156,7 +149,7 @@ def _table() -> Mapping[str, Price]:
         log.warning("The price table %s cannot be read (%s); costs are shown as unknown.", path.name, error)
         return {}
     # Small records instead of the whole table: it is 3 MB of JSON.
-    return {name: parsed for name, entry in raw.items() if (parsed := _parse(entry)) is not None}
+    return _all_parsed(raw)
 
 
 def _overrides(path: Path) -> Mapping[str, Any]:
@@ -170,6 +163,10 @@ def _overrides(path: Path) -> Mapping[str, Any]:
     return raw if isinstance(raw, dict) else {}
 
 
+def _all_parsed(raw: Mapping[str, object]) -> dict[str, Price]:
+    return {name: parsed for name, entry in raw.items() if (parsed := _parse(entry)) is not None}
+
+
 def _parse(entry: object) -> Price | None:
     if not isinstance(entry, dict):
         return None
@@ -181,7 +178,7 @@ def _parse(entry: object) -> Price | None:
     return Price(
         float(cost_in),
         float(cost_out),
-        float(cached) if isinstance(cached, int | float) else float(cost_in),
+        float(cached if isinstance(cached, int | float) else cost_in),
         entry.get("supports_response_schema") is True,
         entry.get("supports_function_calling") is True,
         entry.get("supports_reasoning") is True,
