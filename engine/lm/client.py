@@ -37,11 +37,11 @@ class Transport(Protocol):
 class OfflineTransport:
     """The stand-in that answers on this machine, without a network."""
 
-    def __init__(self, route: Route, _key: FoundKey, **_options: Any) -> None:
+    def __init__(self, lm: LM, _key: FoundKey) -> None:
         # Imported here: only a process that asks for the stand-in loads it.
         from engine.lm.offline.learner import OfflineLM
 
-        self._lm = OfflineLM(route.name)
+        self._lm = OfflineLM(lm.route.name)
 
     async def send(self, request: Request) -> Reply:
         """Answer one request."""
@@ -197,8 +197,8 @@ class LM(BaseLM):
         base_url = params.pop("base_url", None)
         self.rpm: int | None = params.pop("rpm", None)
         self.tpm: int | None = params.pop("tpm", None)
-        self._key_env: str | None = params.pop("key_env", None)
-        self._headers: Mapping[str, str] = params.pop("extra_headers", None) or {}
+        self.key_env: str | None = params.pop("key_env", None)
+        self.headers: Mapping[str, str] = params.pop("extra_headers", None) or {}
         own_price = params.pop("price", None)
         keep = params.pop("prompt_cache", None)
         self._keep = {**KEEP, **(keep if isinstance(keep, Mapping) else {})} if keep else None
@@ -242,12 +242,12 @@ class LM(BaseLM):
 
     def price(self) -> tuple[float, float] | None:
         """Return US dollars per input and per output token, or None where the price is unknown."""
-        return None if self._price is None else (self._price.input, self._price.output)
+        return None if self.known_price is None else (self.known_price.input, self.known_price.output)
 
     @cached_property
     def capabilities(self) -> frozenset[str]:  # type: ignore[override]  # found out when it is first asked for
         """The endpoint's abilities, as far as they are known or given."""
-        return capabilities_of(self.route, self._price) if self._given is None else self._given
+        return capabilities_of(self.route, self.known_price) if self._given is None else self._given
 
     def copy(self, **changes: Any) -> LM:
         """Return a new LM with some settings changed; None takes a parameter away. The history starts empty."""
@@ -316,14 +316,7 @@ class LM(BaseLM):
     def transport(self) -> Transport:
         """Return the way requests travel. Raises MissingKeyError where a key is needed and there is none."""
         if self._transport is None:
-            self._transport = self._transport_class()(
-                self.route,
-                self._needed_key(),
-                key_env=self._key_env,
-                timeout=self.timeout,
-                price=self._price,
-                headers=self._headers,
-            )
+            self._transport = self._transport_class()(self, self._needed_key())
         return self._transport
 
     def _transport_class(self) -> Callable[..., Transport]:
@@ -340,9 +333,9 @@ class LM(BaseLM):
 
     def _needed_key(self) -> FoundKey:
         route = self.route
-        found = FoundKey(self._api_key, "given") if self._api_key else key_for(route, self._key_env)
+        found = FoundKey(self._api_key, "given") if self._api_key else key_for(route, self.key_env)
         provider = route.provider
-        if provider and provider.needs_key and not (found.key or route.custom or self._headers):
+        if provider and provider.needs_key and not (found.key or route.custom or self.headers):
             raise MissingKeyError(
                 f"{route.name!r} needs an API key for {provider.title} and none was found in the {found.where}: set "
                 "it, or give the key on the Settings page or as api_key."
@@ -358,7 +351,8 @@ class LM(BaseLM):
         return endpoint_id(self.route)
 
     @cached_property
-    def _price(self) -> Price | None:
+    def known_price(self) -> Price | None:
+        """The price per token: as given, else from the table; None where it is unknown."""
         found, own = price(self.model), self._own_price
         if own is None:
             return found

@@ -14,44 +14,43 @@ import time
 from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from engine.errors import ConfigurationError, LMError, ModelNotFoundError
 from engine.lm import failures, streaming
 from engine.lm.base import Choice, Reply, Request
-from engine.lm.choice import Route, is_reasoning_model
+from engine.lm.choice import is_reasoning_model
 from engine.lm.exchange import choice_of, drop_sampling, for_reasoning, texts_of, usage_of, vectors_of
 from engine.lm.failures import Place
 from engine.lm.keys import FoundKey, without_keys
-from engine.lm.prices import Price
 from engine.records import Usage
+
+if TYPE_CHECKING:
+    from engine.lm.client import LM
 
 
 class LiteLLMTransport:
-    """One model of a provider that litellm speaks to. `timeout` is in seconds, for the whole of one request."""
+    """One model of a provider that litellm speaks to."""
 
-    def __init__(
-        self,
-        route: Route,
-        found: FoundKey,
-        *,
-        key_env: str | None = None,
-        timeout: float,
-        price: Price | None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        env = key_env or (route.provider.key_env if route.provider else None)
+    def __init__(self, lm: LM, found: FoundKey) -> None:
+        route = lm.route
+        env = lm.key_env or (route.provider.key_env if route.provider else None)
         self.place = Place(route.host, route.name, route.base_url or "", found, env)
-        self._seconds = timeout
-        self._price = price
+        self._seconds = lm.timeout
+        self._price = lm.known_price
         self._reasoning = is_reasoning_model(route.model)
-        fixed: dict[str, Any] = {"model": route.model, "timeout": timeout, "num_retries": 0, "max_retries": 0}
+        fixed: dict[str, Any] = {
+            "model": route.model,
+            "timeout": lm.timeout,
+            "num_retries": 0,
+            "max_retries": 0,
+        }
         if route.base_url:
             fixed["api_base"] = route.base_url
-        if headers:
-            fixed["extra_headers"] = dict(headers)
+        if lm.headers:
+            fixed["extra_headers"] = dict(lm.headers)
         # Where it finds no key, litellm looks for the provider's usual one by itself: another address must not get that.
         self._unkeyed = {"api_key": "none"} if route.foreign else {}
         self._fixed = fixed

@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary
@@ -28,12 +28,14 @@ from yarl import URL
 from engine.errors import LMError
 from engine.lm import failures, streaming
 from engine.lm.base import Choice, Reply, Request
-from engine.lm.choice import Route, is_reasoning_model
+from engine.lm.choice import is_reasoning_model
 from engine.lm.exchange import choice_of, counted_usage, for_reasoning, jsonable, usage_of
 from engine.lm.failures import Place
 from engine.lm.keys import FoundKey
-from engine.lm.prices import Price
 from engine.records import Usage
+
+if TYPE_CHECKING:
+    from engine.lm.client import LM
 
 
 class PromptRequest(aiohttp.ClientRequest):
@@ -75,33 +77,23 @@ CONNECT_SECONDS = 10.0
 
 
 class OpenAITransport:
-    """One model at one endpoint. `timeout` is in seconds, for the whole of one request."""
+    """One model at one endpoint, with its key."""
 
     path = "/chat/completions"
     streams = True
 
-    def __init__(
-        self,
-        route: Route,
-        found: FoundKey,
-        *,
-        key_env: str | None = None,
-        timeout: float,
-        price: Price | None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        if route.base_url is None:
-            raise ValueError("A route of the OpenAI protocol has a base URL.")
+    def __init__(self, lm: LM, found: FoundKey) -> None:
+        route = lm.route
         address = f"{route.base_url}{self.path}"
-        env = key_env or (route.provider.key_env if route.provider and not route.custom else None)
+        env = lm.key_env or (route.provider.key_env if route.provider and not route.custom else None)
         self.place = Place(route.host, route.name, address, found, env)
         self._model = route.model
         self._url = URL(address)
         self._proxy = _proxy_for(address)
-        self._seconds = timeout
-        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(CONNECT_SECONDS, timeout))
-        self._price = price
-        self._headers = {"Content-Type": "application/json", "User-Agent": "tuneboard", **(headers or {})}
+        self._seconds = lm.timeout
+        self._timeout = aiohttp.ClientTimeout(total=lm.timeout, sock_connect=min(CONNECT_SECONDS, lm.timeout))
+        self._price = lm.known_price
+        self._headers = {"Content-Type": "application/json", "User-Agent": "tuneboard", **lm.headers}
         if found.key:
             self._headers.setdefault("Authorization", f"Bearer {found.key.reveal()}")
         self._reasoning = is_reasoning_model(route.model)
@@ -139,9 +131,10 @@ class OpenAITransport:
             async with self._post(session, body) as response:
                 if response.status >= 300 or response.content_type != "text/event-stream":
                     return await self._unstreamed(request, response, listener, started)
-                async for chunk in _pieces(response, assembly):
-                    shown = True
-                    listener.feed(chunk)
+                async for line in streaming.event_data(response.content.iter_any()):
+                    if (chunk := assembly.add(line)) is not None:
+                        shown = True
+                        listener.feed(chunk)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise streaming.final(self._failure(error), shown=shown) from None
         if assembly.error is not None:
@@ -240,29 +233,12 @@ class OpenAITransport:
         if isinstance(error, aiohttp.ClientPayloadError):
             return failures.bad_reply(place, b"{")
         if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError | aiohttp.ClientOSError):
-            refused = isinstance(error, ConnectionRefusedError) or isinstance(
-                error.__cause__, ConnectionRefusedError
-            )
-            refused = refused or "refused" in str(error).lower() or "Connect call failed" in str(error)
+            text = str(error)
+            refused = "refused" in text.lower() or "Connect call failed" in text
             return failures.unreachable(
                 place, "connection refused" if refused else "it closed the connection"
             )
         return failures.unreachable(place, f"{type(error).__name__}: {error}")
-
-
-async def _pieces(
-    response: aiohttp.ClientResponse, assembly: streaming.Assembly
-) -> AsyncGenerator[streaming.Chunk]:
-    events = streaming.ServerEvents()
-    async for data in response.content.iter_any():
-        for event in events.feed(data):
-            chunk = assembly.add(event)
-            if chunk is not None:
-                yield chunk
-    for event in events.end():
-        chunk = assembly.add(event)
-        if chunk is not None:
-            yield chunk
 
 
 def _proxy_for(address: str) -> str | None:

@@ -5,7 +5,7 @@ The events are the OpenAI protocol's server-sent events. Pure reading: it knows 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -41,27 +41,16 @@ listener: ContextVar[Listener | None] = ContextVar("engine_lm_listener", default
 """Listener to the calls made here; transports that can, answer it in pieces."""
 
 
-class ServerEvents:
-    """Splits bytes as they come into the data of server-sent events.
-
-    >>> events = ServerEvents()
-    >>> list(events.feed(b'data: {"a"')), list(events.feed(b': 1}\\n\\ndata: [DONE]\\n'))
-    ([], [b'{"a": 1}', b'[DONE]'])
-    """
-
-    def __init__(self) -> None:
-        self._rest = b""
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Iterate over the data lines that are complete now."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
+async def event_data(received: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """Iterate over the data of server-sent events, as their bytes come in."""
+    rest = b""
+    async for data in received:
+        *lines, rest = (rest + data).split(b"\n")
         for line in lines:
             if line.startswith(b"data:"):
                 yield line[5:].strip()
-
-    def end(self) -> Iterator[bytes]:
-        """Iterate over what a stream that ends without a line's end has left."""
-        yield from self.feed(b"\n")
+    if rest.startswith(b"data:"):
+        yield rest[5:].strip()
 
 
 class Assembly:
