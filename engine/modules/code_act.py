@@ -12,13 +12,12 @@ from engine.errors import AdapterParseError, SandboxError
 from engine.modules.call_range import CallRange
 from engine.modules.chain_of_thought import ChainOfThought
 from engine.modules.module import Module
-from engine.modules.program_of_thought import code_of, result_text
-from engine.modules.trajectory import ToolStep, Trajectory, failed
+from engine.modules.program_of_thought import code_of
+from engine.modules.trajectory import OUTPUT_LIMIT, ToolStep, Trajectory, failed
 from engine.prediction import Prediction
 from engine.signature import InputField, OutputField, Signature, ensure_signature, make_signature
 from engine.tools.function import as_tool
-from engine.tools.interpreter import DIALECT, PythonInterpreter
-from engine.tools.sandbox import Sandbox, dialect_of
+from engine.tools.interpreter import PythonInterpreter, Sandbox, dialect_of
 
 
 class CodeAct(Module):
@@ -55,7 +54,7 @@ class CodeAct(Module):
         self.max_iters = max_iters
         self.interpreter_factory = interpreter_factory
         self.codeact = ToolStep(
-            _acting(self.signature, dialect_of(interpreter_factory, DIALECT)),
+            _acting(self.signature, dialect_of(interpreter_factory)),
             [as_tool(tool) for tool in tools],
         )
         place = len(self.signature.input_fields)
@@ -90,11 +89,11 @@ class CodeAct(Module):
             ran = True
             try:
                 done = await python.arun(code, inputs if i == 0 else None)
-                seen = result_text(done)
+                seen = done.text(OUTPUT_LIMIT)
             except SandboxError as error:
                 ran, seen = False, failed(error)
             log.add(generated_code=code, code_output=seen)
-            if ran and (step.finished or done.submitted is not None):
+            if ran and (step.finished or done.output is not None):
                 break
         return log
 

@@ -16,9 +16,7 @@ from engine.modules.module import Module
 from engine.modules.trajectory import OUTPUT_LIMIT, failed
 from engine.prediction import Prediction
 from engine.signature import InputField, OutputField, Signature, ensure_signature, make_signature
-from engine.tools.function import shown
-from engine.tools.interpreter import DIALECT, Execution, PythonInterpreter
-from engine.tools.sandbox import Sandbox, dialect_of
+from engine.tools.interpreter import PythonInterpreter, Sandbox, dialect_of
 
 _FENCE = re.compile(r"```[a-zA-Z0-9_+-]*[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
 
@@ -56,7 +54,7 @@ class ProgramOfThought(Module):
             "previous_code": (str, InputField()),
             "error": (str, InputField(desc="Why that code did not do")),
         }
-        dialect = dialect_of(interpreter_factory, DIALECT)
+        dialect = dialect_of(interpreter_factory)
         self.code_generate = ChainOfThought(_writing(plain, GENERATE.format(task=task, dialect=dialect)))
         self.code_regenerate = ChainOfThought(
             _writing(plain, REGENERATE.format(task=task, dialect=dialect), failed_code)
@@ -86,11 +84,11 @@ class ProgramOfThought(Module):
             except SandboxError as problem:
                 error = failed(problem)
                 continue
-            if done.submitted is None and done.value is None and not done.printed.strip():
+            if done.output is None and done.value is None and not done.printed.strip():
                 error = NOTHING
                 continue
             answer: Prediction = await self.generate_output.acall(
-                **kwargs, final_generated_code=code, code_output=result_text(done)
+                **kwargs, final_generated_code=code, code_output=done.text(OUTPUT_LIMIT)
             )
             return answer
         raise SandboxError(f"No program ran in {self.max_iters} tries. The last one ended with {error}")
@@ -104,14 +102,6 @@ def code_of(text: str) -> str:
     """
     blocks = _FENCE.findall(text)
     return "\n\n".join(blocks) if blocks else text.strip().strip("`")
-
-
-def result_text(done: Execution, limit: int = OUTPUT_LIMIT) -> str:
-    """Return what code gave, as text for a prompt."""
-    if done.submitted is None:
-        return done.text(limit)
-    given = "\n".join(f"{name}: {shown(value, limit)}" for name, value in done.submitted.items())
-    return shown(f"{done.printed}{given}", limit)
 
 
 def _writing(

@@ -23,8 +23,7 @@ from engine.prediction import Prediction
 from engine.runtime import current
 from engine.signature import InputField, OutputField, Signature, ensure_signature, make_signature
 from engine.tools.function import Tool, as_tool, shown
-from engine.tools.interpreter import DIALECT, PythonInterpreter
-from engine.tools.sandbox import Sandbox, dialect_of, sandboxed
+from engine.tools.interpreter import PythonInterpreter, Sandbox, dialect_of, sandboxed
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM
@@ -68,7 +67,7 @@ class RLM(Module):
         self.max_output_chars = max_output_chars
         self.sub_lm = sub_lm
         self.interpreter_factory = interpreter_factory
-        exploring = _exploring(self.signature, max_llm_calls, dialect_of(interpreter_factory, DIALECT))
+        exploring = _exploring(self.signature, max_llm_calls, dialect_of(interpreter_factory))
         self.generate_action = ToolStep(exploring, map(as_tool, tools or ()))
         self.extract = ChainOfThought(_extracting(self.signature))
 
@@ -97,8 +96,8 @@ class RLM(Module):
             try:
                 done = await python.arun(code, inputs if i == 0 else None)
                 seen = done.text(self.max_output_chars)
-                if done.submitted is not None:
-                    outputs = self._outputs(done.submitted)
+                if done.output is not None:
+                    outputs = self._outputs(done.output)
                     log.add(reasoning=step.reasoning, code=code, output=SUBMITTED)
                     found = {**outputs, "trajectory": log.steps, "final_reasoning": step.reasoning}
                     return Prediction.of(found)

@@ -1,12 +1,9 @@
 """Tools of a program: functions, remote services, and a sandbox for Python that a model wrote.
 
 function     a plain function as a tool: schema from its hints and docstring, checked arguments, a time limit
-arguments    a function's parameters as a JSON schema, and a model's arguments read by it
 interpreter  Python in a sandbox with limits on time, memory and output; pyodide  a whole Python in one, optional
-sandbox      what sandboxes share: results, functions of the host's
 mcp          the tools of an MCP server, over stdio or HTTP
 http         one HTTP operation, or every operation of an OpenAPI document, as tools
-addresses    which addresses may be asked: private ones only when that is allowed
 
 They know nothing of modules, signatures or optimizers. Third-party packages are loaded on first use.
 """

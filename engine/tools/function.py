@@ -26,127 +26,43 @@ _DOC_LINE = re.compile(r"^\s*(?::param\s+)?(\w+)\s*(?:\([^)]*\))?\s*:\s*(\S.*)$"
 _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-class Arguments:
-    """The parameters of a function: `schema` (name -> JSON schema), `required`, and `read` for a call's arguments.
+def written_out(part: Any, document: Mapping[str, Any], deepest: int = 3) -> Any:
+    """Return a part of a JSON schema (or an OpenAPI document) with its references written out and without titles.
 
-    >>> def area(width: float, height: float = 1.0): ...
-    >>> found = Arguments.of(area)
-    >>> found.required, found.schema["height"]["type"], found.read("area", {"width": "2"})
-    (('width',), 'number', {'width': 2.0})
+    A type that holds itself is written out `deepest` times and then left open.
+
+    >>> written_out({"$ref": "#/$defs/P"}, {"$defs": {"P": {"type": "string", "title": "P"}}})
+    {'type': 'string'}
     """
-
-    def __init__(
-        self,
-        schema: Mapping[str, Mapping[str, Any]],
-        required: tuple[str, ...] = (),
-        adapters: Mapping[str, TypeAdapter[Any]] | None = None,
-        takes_any: bool = False,
-        by_position: tuple[str, ...] = (),
-        types: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.types = dict(types or {})
-        self.by_position = by_position
-        self.schema = {name: dict(part) for name, part in schema.items()}
-        self.required = required
-        self.takes_any = takes_any
-        self._adapters = adapters or {}
-
-    @classmethod
-    def of(cls, function: Callable[..., Any], types: Mapping[str, Any] | None = None) -> Arguments:
-        """Return a function's parameters; `types` overrides hints. Raises ConfigurationError without a signature."""
-        try:
-            signature = inspect.signature(function)
-        except (TypeError, ValueError) as error:
-            raise ConfigurationError(
-                f"{function!r} cannot be a tool: its arguments are not known. Wrap it in a function with hints."
-            ) from error
-        hints = {**_hints(function), **(types or {})}
-        described = _described(inspect.getdoc(function) or "")
-        parts: dict[str, Any] = {}
-        for name, parameter in signature.parameters.items():
-            if parameter.kind in _VARIABLE:
-                continue
-            default = ... if parameter.default is parameter.empty else parameter.default
-            parts[name] = (hints.get(name, Any), Field(default, description=described.get(name)))
-        schema = json_schema(parts)
-        adapters = {
-            name: TypeAdapter(annotation, config=_config(annotation))
-            for name, (annotation, _) in parts.items()
-        }
-        required = tuple(name for name, (_, field) in parts.items() if field.is_required())
-        any_name = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
-        by_position = tuple(name for name, p in signature.parameters.items() if p.kind is p.POSITIONAL_ONLY)
-        types = {name: annotation for name, (annotation, _) in parts.items()}
-        return cls(schema, required, adapters, any_name, by_position, types)
-
-    def with_schema(self, schema: Mapping[str, Mapping[str, Any]]) -> Arguments:
-        """Return the same arguments, described otherwise."""
-        return Arguments(schema, self.required, self._adapters, self.takes_any, self.by_position, self.types)
-
-    def read(self, tool: str, given: Mapping[str, object]) -> dict[str, Any]:
-        """Return a call's arguments in the types of the function. Raises ToolArgumentsError naming the argument."""
-        unknown = [name for name in given if name not in self.schema]
-        if unknown and not self.takes_any:
-            raise ToolArgumentsError(
-                f"The tool {tool!r} has no argument {unknown[0]!r}. Its arguments: {', '.join(self.schema) or 'none'}."
-            )
-        missing = [name for name in self.required if name not in given]
-        if missing:
-            raise ToolArgumentsError(f"The tool {tool!r} needs the argument {missing[0]!r}.")
-        return {name: self._one(tool, name, value) for name, value in given.items()}
-
-    def _one(self, tool: str, name: str, value: object) -> Any:
-        adapter = self._adapters.get(name)
-        if adapter is None:
-            return value
-        try:
-            return adapter.validate_python(value)
-        except ValidationError as error:
-            reason = error.errors()[0]["msg"]
-            raise ToolArgumentsError(
-                f"The argument {name!r} of the tool {tool!r} does not fit: {reason} (got {_short(value)})."
-            ) from error
+    if isinstance(part, list):
+        return [written_out(one, document, deepest) for one in part]
+    if not isinstance(part, Mapping):
+        return part
+    reference = part.get("$ref")
+    if isinstance(reference, str):
+        if deepest < 1:
+            return {"type": "object"}
+        target: Any = document
+        for step in reference.removeprefix("#/").split("/"):
+            target = target.get(step, {}) if isinstance(target, Mapping) else {}
+        siblings = {k: v for k, v in part.items() if k != "$ref"}
+        return written_out({**target, **siblings}, document, deepest - 1)
+    return {
+        k: written_out(v, document, deepest)
+        for k, v in part.items()
+        if k not in ("$defs", "definitions") and not (k == "title" and isinstance(v, str))
+    }
 
 
-def json_schema(parts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return name -> JSON schema of typed parts, references written out and titles left away."""
+def _schemas(parts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return name -> JSON schema of typed parts."""
     try:
         model = create_model("Arguments", __config__=ConfigDict(arbitrary_types_allowed=True), **parts)
         whole = model.model_json_schema()
     except Exception:  # noqa: BLE001 - a hint pydantic has no schema for: the prompt gives the bare name
         return {name: {} for name in parts}
-    return {
-        name: _inlined(part, whole.get("$defs", {})) for name, part in whole.get("properties", {}).items()
-    }
-
-
-def inlined(schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the properties of an object's JSON schema with references written out.
-
-    >>> inlined({"properties": {"at": {"$ref": "#/$defs/P"}}, "$defs": {"P": {"type": "string", "title": "P"}}})
-    {'at': {'type': 'string'}}
-    """
-    definitions = {**schema.get("$defs", {}), **schema.get("definitions", {})}
-    return {name: _inlined(part, definitions) for name, part in schema.get("properties", {}).items()}
-
-
-def _inlined(part: object, definitions: Mapping[str, Any], depth: int = 0) -> Any:
-    if isinstance(part, list):
-        return [_inlined(one, definitions, depth) for one in part]
-    if not isinstance(part, Mapping):
-        return part
-    reference = part.get("$ref")
-    if isinstance(reference, str):
-        target = definitions.get(reference.rsplit("/", 1)[-1], {})
-        siblings = {k: v for k, v in part.items() if k != "$ref"}
-        # A type that holds itself is written out a few times and then left open.
-        return (
-            _inlined({**target, **siblings}, definitions, depth + 1)
-            if depth < _DEEPEST
-            else {"type": "object"}
-        )
-    plain = {k: v for k, v in part.items() if k != "title" or not isinstance(v, str)}
-    return {k: _inlined(v, definitions, depth) for k, v in plain.items() if k not in ("$defs", "definitions")}
+    found: dict[str, dict[str, Any]] = written_out(whole.get("properties", {}), whole)
+    return found
 
 
 def _hints(function: Callable[..., object]) -> dict[str, Any]:
@@ -172,14 +88,7 @@ def _config(annotation: object) -> ConfigDict | None:
     return None if own else ConfigDict(arbitrary_types_allowed=True)
 
 
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"
-
-
-_DEEPEST = 3
 _LONGEST = 200
-
 
 TIMEOUT = 30.0
 """Seconds a tool may take unless it says otherwise."""
@@ -196,8 +105,8 @@ class Tool(ToolForm):
     ...     "Return what some items cost."
     ...     return 2.5 * count
     >>> tool = Tool(price)
-    >>> tool.name, tool.desc, tool(item="tea", count="2")
-    ('price', 'Return what some items cost.', 5.0)
+    >>> tool.name, tool.desc, tool.required, tool(item="tea", count="2")
+    ('price', 'Return what some items cost.', ('item',), 5.0)
     """
 
     def __init__(
@@ -215,14 +124,39 @@ class Tool(ToolForm):
         self.name = name or _name(func)
         self.desc = desc if desc is not None else (inspect.getdoc(func) or "").strip()
         self.timeout = timeout
-        self._arguments = Arguments.of(func, arg_types)
+        self._read_signature(arg_types or {})
         if args is not None:
-            self._arguments = self._arguments.with_schema(args)
+            self.args = {argument: dict(schema) for argument, schema in args.items()}
         for argument, text in (arg_desc or {}).items():
-            self._arguments.schema.setdefault(argument, {})["description"] = text
+            self.args.setdefault(argument, {})["description"] = text
         self._awaits = inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(
             getattr(func, "__call__", None)  # noqa: B004 - an object whose call is a coroutine
         )
+
+    def _read_signature(self, types: Mapping[str, Any]) -> None:
+        """Take over the function's parameters; `types` overrides hints. Raises ConfigurationError without a signature."""
+        try:
+            parameters = inspect.signature(self.func).parameters
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(
+                f"{self.func!r} cannot be a tool: its arguments are not known. Wrap it in a function with hints."
+            ) from error
+        hints = {**_hints(self.func), **types}
+        described = _described(inspect.getdoc(self.func) or "")
+        parts: dict[str, Any] = {}
+        for name, parameter in parameters.items():
+            if parameter.kind not in _VARIABLE:
+                default = ... if parameter.default is parameter.empty else parameter.default
+                parts[name] = (hints.get(name, Any), Field(default, description=described.get(name)))
+        self.args = _schemas(parts)
+        self.required = tuple(name for name, (_, field) in parts.items() if field.is_required())
+        self.arg_types: dict[str, Any] = {name: annotation for name, (annotation, _) in parts.items()}
+        self._readers: dict[str, TypeAdapter[Any]] = {
+            name: TypeAdapter(annotation, config=_config(annotation))
+            for name, annotation in self.arg_types.items()
+        }
+        self._takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        self._by_position = tuple(n for n, p in parameters.items() if p.kind is p.POSITIONAL_ONLY)
 
     @classmethod
     def with_schema(
@@ -235,24 +169,11 @@ class Tool(ToolForm):
     ) -> Tool:
         """Return a tool whose arguments a JSON schema of an object describes; their types are the other side's to check."""
         made = cls(func, name, desc, timeout=timeout)
-        open_ended = bool(schema.get("additionalProperties"))
-        made._arguments = Arguments(inlined(schema), tuple(schema.get("required", ())), takes_any=open_ended)
+        made.args = written_out(schema.get("properties", {}), schema)
+        made.required = tuple(schema.get("required", ()))
+        made._takes_any = bool(schema.get("additionalProperties"))
+        made.arg_types, made._readers, made._by_position = {}, {}, ()
         return made
-
-    @property
-    def args(self) -> dict[str, dict[str, Any]]:
-        """Argument -> JSON schema."""
-        return self._arguments.schema
-
-    @property
-    def arg_types(self) -> dict[str, Any]:
-        """Argument -> the type it is read as."""
-        return self._arguments.types
-
-    @property
-    def required(self) -> tuple[str, ...]:
-        """Arguments without a default."""
-        return self._arguments.required
 
     def described(self, desc: str) -> Tool:
         """Return a copy with another description."""
@@ -269,8 +190,8 @@ class Tool(ToolForm):
         return await watched("tool", self, kwargs, self._called(kwargs))
 
     async def _called(self, kwargs: dict[str, Any]) -> Any:
-        given = self._arguments.read(self.name, kwargs)
-        first = [given.pop(name) for name in self._arguments.by_position if name in given]
+        given = self._read(kwargs)
+        first = [given.pop(name) for name in self._by_position if name in given]
         work = self.func(*first, **given) if self._awaits else loop.in_thread(self.func, *first, **given)
         try:
             result = await asyncio.wait_for(work, self.timeout)
@@ -284,6 +205,28 @@ class Tool(ToolForm):
         except Exception as error:
             raise ToolError(f"The tool {self.name!r} failed: {type(error).__name__}: {error}") from error
 
+    def _read(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a call's arguments in the types of the function. Raises ToolArgumentsError naming the argument."""
+        unknown = [name for name in given if name not in self.args]
+        if unknown and not self._takes_any:
+            raise ToolArgumentsError(
+                f"The tool {self.name!r} has no argument {unknown[0]!r}. Its arguments: {', '.join(self.args) or 'none'}."
+            )
+        missing = [name for name in self.required if name not in given]
+        if missing:
+            raise ToolArgumentsError(f"The tool {self.name!r} needs the argument {missing[0]!r}.")
+        values: dict[str, Any] = {}
+        for name, value in given.items():
+            reader = self._readers.get(name)
+            try:
+                values[name] = value if reader is None else reader.validate_python(value)
+            except ValidationError as error:
+                raise ToolArgumentsError(
+                    f"The argument {name!r} of the tool {self.name!r} does not fit: {error.errors()[0]['msg']} "
+                    f"(got {shown(repr(value), _LONGEST)})."
+                ) from error
+        return values
+
     @classmethod
     def made_of(cls, value: object) -> Tool:
         """Return a tool of a tool, a function, or a saved description; the last cannot be called. Raises ValueError."""
@@ -294,8 +237,14 @@ class Tool(ToolForm):
         if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
             raise ValueError(f"A tool cannot be made of {type(value).__name__}.")
         name, args = value["name"], value.get("args") or {}
+
+        def refuse(**_arguments: Any) -> Any:
+            raise ToolError(
+                f"The tool {name!r} came out of a file, without its function: give the program the tool itself."
+            )
+
         schema = {"properties": args, "required": value.get("required", list(args))}
-        return cls.with_schema(_only_described(name), name, str(value.get("desc") or ""), schema)
+        return cls.with_schema(refuse, name, str(value.get("desc") or ""), schema)
 
     @classmethod
     def from_mcp_tool(
@@ -324,12 +273,12 @@ class Tool(ToolForm):
         return f"Tool({self.name})"
 
 
-def as_tool(given: object) -> Tool:
+def as_tool(given: Any, name: str | None = None) -> Tool:
     """Return a tool as it is, or a function as one. Raises ConfigurationError for anything else."""
     if isinstance(given, Tool):
         return given
     if callable(given):
-        return Tool(given)
+        return Tool(given, name)
     raise ConfigurationError(f"{given!r} cannot be a tool. Give a function or an engine.Tool.")
 
 
@@ -357,16 +306,7 @@ def _json(value: object) -> str:
         return str(value)
 
 
-def _only_described(name: str) -> Callable[..., Any]:
-    def refuse(**_arguments: object) -> Any:
-        raise ToolError(
-            f"The tool {name!r} came out of a file, without its function: give the program the tool itself."
-        )
-
-    return refuse
-
-
-def _name(func: Callable[..., object]) -> str:
+def _name(func: Callable[..., Any]) -> str:
     name = getattr(func, "__name__", None) or type(func).__name__
     return name if name.isidentifier() else type(func).__name__
 

@@ -20,7 +20,7 @@ from aiohttp.resolver import ThreadedResolver
 
 from engine.addresses import is_local_name, is_public
 from engine.errors import ConfigurationError, ToolError
-from engine.tools.function import TIMEOUT, Tool
+from engine.tools.function import TIMEOUT, Tool, written_out
 
 __all__ = ["check_url", "is_public", "private"]
 
@@ -54,6 +54,8 @@ def private(host: str) -> str:
 MOST_BYTES = 2_000_000
 _METHODS = ("get", "post", "put", "patch", "delete")
 _PLACE = re.compile(r"{(\w+)}")
+_DEEPEST = 7
+"""References inside references of an OpenAPI document that are followed."""
 
 
 def http_tool(
@@ -116,21 +118,18 @@ def openapi_tools(
                 continue
             operation = operations[method]
             name = operation.get("operationId") or f"{method}_{path}"
-            schema, required = _parameters(
-                api, [*operations.get("parameters", []), *operation.get("parameters", [])]
-            )
-            body, body_required = _body(api, operation)
+            schema, required = _arguments(api, operations, operation)
             desc = operation.get("summary") or operation.get("description") or f"{method.upper()} {path}"
             found.append(
                 http_tool(
                     base.rstrip("/") + path,
                     re.sub(r"\W+", "_", name).strip("_"),
                     desc,
-                    {**schema, **body},
+                    schema,
                     method=method,
                     headers=headers,
                     allow_private=allow_private,
-                    required=[*required, *body_required],
+                    required=required,
                 )
             )
     return found
@@ -218,44 +217,22 @@ def _read(document: Mapping[str, object] | str | Path) -> Mapping[str, Any]:
     return document
 
 
-def _parameters(api: Mapping[str, object], listed: Sequence[object]) -> tuple[dict[str, Any], list[str]]:
-    schema: dict[str, object] = {}
-    required = []
-    for entry in listed:
-        one = _resolved(api, entry)
+def _arguments(
+    api: Mapping[str, Any], path: Mapping[str, Any], operation: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the JSON schema of each argument of an operation (path, query, JSON body) and the required ones."""
+    schema: dict[str, Any] = {}
+    required: list[str] = []
+    for one in written_out([*path.get("parameters", []), *operation.get("parameters", [])], api, _DEEPEST):
         if one.get("in") not in ("path", "query"):
             continue  # headers and cookies are the caller's to set, not a model's
-        schema[one["name"]] = {**_resolved(api, one.get("schema", {})), **_kept(one, "description")}
+        described = {"description": one["description"]} if one.get("description") else {}
+        schema[one["name"]] = {**one.get("schema", {}), **described}
         if one.get("required"):
             required.append(one["name"])
-    return schema, required
-
-
-def _body(api: Mapping[str, object], operation: Mapping[str, object]) -> tuple[dict[str, Any], list[str]]:
-    content = _resolved(api, operation.get("requestBody", {})).get("content", {})
-    schema = _resolved(api, content.get("application/json", {}).get("schema", {}))
-    return dict(schema.get("properties", {})), list(schema.get("required", []))
-
-
-def _resolved(api: Mapping[str, object], part: object, depth: int = 0) -> Any:
-    """Return a part of a document with references written out; those inside themselves are left open."""
-    if isinstance(part, list):
-        return [_resolved(api, one, depth) for one in part]
-    if not isinstance(part, Mapping):
-        return part
-    reference = part.get("$ref")
-    if isinstance(reference, str):
-        if depth > 6 or not reference.startswith("#/"):
-            return {}
-        target: Any = api
-        for step in reference[2:].split("/"):
-            target = target.get(step, {})
-        return _resolved(api, target, depth + 1)
-    return {key: _resolved(api, value, depth) for key, value in part.items()}
-
-
-def _kept(one: Mapping[str, object], key: str) -> dict[str, Any]:
-    return {key: one[key]} if one.get(key) else {}
+    content = written_out(operation.get("requestBody", {}), api, _DEEPEST).get("content", {})
+    body = content.get("application/json", {}).get("schema", {})
+    return {**schema, **body.get("properties", {})}, [*required, *body.get("required", [])]
 
 
 def _query(value: object) -> str:

@@ -1,41 +1,42 @@
-"""`PythonInterpreter`: Python that a model wrote, run where it can do no harm.
+"""`PythonInterpreter`: Python that a model wrote, run where it can do no harm; and `Sandbox`, the base of every interpreter.
 
-The sandbox is pydantic-monty: a separate interpreter in worker processes, without files, network, environment or
-other processes, and here always with limits on time, memory, output and calls to the host. Between executions an
-interpreter holds no worker: its variables are kept as a dump. It knows nothing of models or prompts; what it can and
-cannot run is described in `DIALECT`, for prompts.
+A sandbox keeps its variables from one execution to the next, answers calls of host functions by name, and ends at
+SUBMIT. The built-in one is pydantic-monty: a separate interpreter in worker processes, without files, network,
+environment or other processes, and here always with limits on time, memory, output and calls to the host. Between
+executions an interpreter holds no worker: its variables are kept as a dump. It knows nothing of models or prompts; what
+it can and cannot run is described in `DIALECT`, for prompts.
 """
 
 from __future__ import annotations
 
 import asyncio
+import datetime
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from engine.callbacks import observed
-from engine.errors import SandboxError, SandboxMemoryError, SandboxTimeoutError
-from engine.tools.function import shown
-from engine.tools.sandbox import (
-    CALL_LIMIT,
-    OUTPUT_LIMIT,
-    SEEN_BY_CODE,
-    SUBMIT,
-    Execution,
-    FinalOutput,
-    HostCalls,
-    Sandbox,
-    sandboxed,
+from engine import loop
+from engine.callbacks import observed, watched
+from engine.errors import (
+    EngineError,
+    SandboxError,
+    SandboxMemoryError,
+    SandboxTimeoutError,
+    ToolArgumentsError,
+    ToolError,
 )
+from engine.records import json_value
+from engine.tools.function import as_tool, shown
 
 if TYPE_CHECKING:
     from pydantic_monty import AsyncMonty
 
-__all__ = ["DIALECT", "Execution", "FinalOutput", "PythonInterpreter", "sandboxed"]
-
-TIME_LIMIT = 10.0
-MEMORY_LIMIT = 256 * 2**20
+OUTPUT_LIMIT = 100_000
+SUBMIT = "SUBMIT"
 DIALECT = """\
 The code runs in a small sandboxed Python: functions, lambdas, plain classes, dataclasses, comprehensions, try/except, \
 match, f-strings; modules json, re, math, datetime, decimal, random, collections, itertools, functools, bisect, csv, \
@@ -43,14 +44,196 @@ hashlib, base64. It has no class inheritance, no yield, no properties, no `del`,
 no other packages (no numpy, no pandas). Print what you want to see."""
 
 
-class PythonInterpreter(Sandbox):
-    """A sandbox for Python. Variables and functions live on from one execution to the next.
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What code came to: the value of its last expression, what it printed, and what it handed to SUBMIT, if it did."""
+
+    value: Any = None
+    printed: str = ""
+    output: Mapping[str, Any] | None = None
+
+    def text(self, limit: int = OUTPUT_LIMIT) -> str:
+        """Return what a model should see of it, at most about `limit` characters."""
+        parts = [self.printed.rstrip()] if self.printed.strip() else []
+        if self.output is not None:
+            parts += [f"{name}: {shown(value, limit)}" for name, value in self.output.items()]
+        elif self.value is not None:
+            parts.append(shown(self.value, limit))
+        return shown("\n".join(parts), limit) if parts else "(no output)"
+
+
+class Sandbox(ABC):
+    """Base of sandboxes. Subclasses define `_run`; `dialect` tells a model what their Python has and lacks.
 
     `tools` are host functions, callable in the sandbox by name (a name that Python has itself, such as abs, stays
     Python's). `time_limit` is in seconds of the sandbox's own work, `memory_limit` in bytes, `output_limit` in characters
-    printed, `call_limit` in calls of host functions for each execution. Randomness starts from `seed`, and sleeping is
-    refused, so the same code gives the same result. Raises SandboxError with the traceback, SandboxTimeoutError or
-    SandboxMemoryError; the process is unharmed.
+    printed, `call_limit` in calls of host functions for each execution. Randomness starts from `seed`. Callbacks hear of
+    every execution, and of the start and end of what runs it (`on_interpreter_execute_start` and so on).
+    """
+
+    dialect: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        tools: Sequence[Any] | Mapping[str, Any] | None = None,
+        output_fields: Sequence[Any] | None = None,
+        *,
+        time_limit: float = 10.0,
+        memory_limit: int = 256 * 2**20,
+        output_limit: int = OUTPUT_LIMIT,
+        call_limit: int = 1000,
+        seed: int = 0,
+        callbacks: Sequence[Any] | None = None,
+    ) -> None:
+        if isinstance(tools, Mapping):
+            self.tools = {str(name): as_tool(tool, str(name)) for name, tool in tools.items()}
+        else:
+            self.tools = {tool.name: tool for tool in map(as_tool, tools or ())}
+        self.output_fields = tuple(
+            f["name"] if isinstance(f, Mapping) else str(f) for f in output_fields or ()
+        )
+        self.time_limit = time_limit
+        self.memory_limit = memory_limit
+        self.output_limit = output_limit
+        self.call_limit = call_limit
+        self.seed = seed
+        self.callbacks: Sequence[Any] = list(callbacks or ())
+        self._busy = asyncio.Lock()
+
+    def execute(self, code: str, variables: Mapping[str, Any] | None = None) -> Any:
+        """Run code and wait: the value of its last expression, else what it printed; after SUBMIT the `Execution`."""
+        done = loop.run(self.arun(code, variables))
+        if done.output is not None:
+            return done
+        return done.value if done.value is not None else done.text(self.output_limit)
+
+    __call__ = execute
+
+    async def arun(self, code: str, variables: Mapping[str, Any] | None = None) -> Execution:
+        """Run code in async code. `variables` are set before it starts; values without a form there come as JSON."""
+        given = {name: sandboxed(value) for name, value in (variables or {}).items()}
+        inputs = {"code": code, "variables": given}
+        work = watched("interpreter_execute", self, inputs, self._locked(code, given))
+        return await loop.here_or_there(work)
+
+    async def _locked(self, code: str, variables: dict[str, Any]) -> Execution:
+        async with self._busy:
+            return await self._run(code, variables)
+
+    @abstractmethod
+    async def _run(self, code: str, variables: dict[str, Any]) -> Execution:
+        """Run code once; only one execution at a time comes here."""
+
+    def start(self) -> None:  # noqa: B027 - a name programs written for DSPy call
+        """Do nothing: what runs the code starts when it is needed."""
+
+    @abstractmethod
+    def shutdown(self) -> None:
+        """Forget all variables."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+
+
+class HostSide:
+    """One execution under way, as its host sees it: what was printed and submitted, and calls of host functions."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.submitted: Mapping[str, Any] | None = None
+        self._printed: list[str] = []
+        self._room = sandbox.output_limit
+        self._calls = 0
+
+    def ended(self, value: Any) -> Execution:
+        """Return the whole execution, with the value of its last expression."""
+        return Execution(value, "".join(self._printed), self.submitted)
+
+    def fits(self, text: str) -> bool:
+        """Take what the code prints; False once that is more than it may print."""
+        self._printed.append(text[: max(0, self._room)])
+        self._room -= len(text)
+        return self._room >= 0
+
+    def too_much(self) -> SandboxError:
+        """Return the error for code that prints more than it may."""
+        return SandboxError(f"More than {self.sandbox.output_limit} characters were printed.")
+
+    def too_long(self) -> SandboxError:
+        """Return the error for code that runs longer than it may."""
+        return SandboxTimeoutError(
+            f"The code ran longer than the {self.sandbox.time_limit:g} seconds it may take."
+        )
+
+    async def answer(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Call a function of the host's. Raises what it raises: NameError, TypeError, ValueError or RuntimeError are
+        for the code to see; SandboxError ends the execution, and so does what is not the code's affair.
+        """
+        self._calls += 1
+        if self._calls > self.sandbox.call_limit:
+            raise SandboxError(f"The code called functions more than {self.sandbox.call_limit} times.")
+        tool = self.sandbox.tools.get(name)
+        if tool is None:
+            raise NameError(f"name {name!r} is not defined")
+        if len(args) > len(tool.args):
+            raise TypeError(f"{name} takes {len(tool.args)} arguments, {len(args)} were given")
+        given = {**dict(zip(tool.args, args, strict=False)), **kwargs}
+        inputs = {"tool_name": name, "args": (), "kwargs": given}
+        try:
+            with observed("interpreter_tool_call", self.sandbox, inputs) as note:
+                return sandboxed(note(await tool.acall(**given)))
+        except ToolArgumentsError as error:
+            raise ValueError(str(error)) from None
+        except (ToolError, SandboxError) as error:
+            raise RuntimeError(str(error)) from None
+        except EngineError:
+            raise  # a spent budget or a model that is gone is not the code's affair
+
+    def submit(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Take what the code hands to SUBMIT, by the names of the output fields where there are any."""
+        names = self.sandbox.output_fields
+        only = args[0] if len(args) == 1 and not kwargs else None
+        if isinstance(only, Mapping) and (not names or set(only) <= set(names)):
+            self.submitted = MappingProxyType({str(k): v for k, v in only.items()})
+            return
+        if not names:
+            names = ("output",) if len(args) == 1 else tuple(f"output_{i}" for i in range(1, len(args) + 1))
+        self.submitted = MappingProxyType({**dict(zip(names, args, strict=False)), **kwargs})
+
+
+SEEN_BY_CODE = (NameError, TypeError, ValueError, RuntimeError)
+"""Errors of a host function that the code may catch."""
+
+
+def dialect_of(factory: Any) -> str:
+    """Return what the sandboxes that a factory makes can run, in words for a prompt."""
+    return str(getattr(getattr(factory, "func", factory), "dialect", "") or DIALECT)
+
+
+def sandboxed(value: Any) -> Any:
+    """Return a value in a form that a sandbox has: plain data as it is, anything else as JSON values."""
+    if type(value) in _PLAIN:
+        return value
+    if type(value) is dict:
+        return {k if type(k) in _PLAIN else str(k): sandboxed(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [sandboxed(item) for item in value]
+    return json_value(value)
+
+
+_PLAIN = frozenset(
+    {str, bool, int, float, type(None), bytes, datetime.date, datetime.datetime, datetime.timedelta}
+)
+
+
+class PythonInterpreter(Sandbox):
+    """A sandbox for Python. Variables and functions live on from one execution to the next.
+
+    Arguments are those of `Sandbox`. Sleeping is refused, so the same code gives the same result. Raises SandboxError
+    with the traceback, SandboxTimeoutError or SandboxMemoryError; the process is unharmed.
 
     >>> python = PythonInterpreter(tools={"vat": lambda net: net * 1.2})
     >>> python("total = sum(range(5))"), python("print(total)"), python("vat(net=total)")
@@ -58,31 +241,7 @@ class PythonInterpreter(Sandbox):
     """
 
     dialect = DIALECT
-
-    def __init__(
-        self,
-        tools: Sequence[Any] | Mapping[str, Any] | None = None,
-        output_fields: Sequence[Any] | None = None,
-        *,
-        time_limit: float = TIME_LIMIT,
-        memory_limit: int = MEMORY_LIMIT,
-        output_limit: int = OUTPUT_LIMIT,
-        call_limit: int = CALL_LIMIT,
-        seed: int = 0,
-        callbacks: Sequence[Any] | None = None,
-    ) -> None:
-        super().__init__(
-            tools, output_fields, output_limit=output_limit, call_limit=call_limit, callbacks=callbacks
-        )
-        self.time_limit = time_limit
-        self._limits: dict[str, Any] = {
-            "max_feed_duration_secs": time_limit,
-            "max_memory": memory_limit,
-            "max_suspensions": _MOST_SUSPENSIONS,
-            "max_total_sleep_secs": 0.0,
-        }
-        self._policy: dict[str, Any] = {"random_start": {"seed": seed}}
-        self._state: bytes | None = None
+    _state: bytes | None = None
 
     def shutdown(self) -> None:
         """Forget all variables."""
@@ -97,26 +256,33 @@ class PythonInterpreter(Sandbox):
                 try:
                     value = await feed.drive(session, code, variables)
                 except MontyError as error:
-                    failure = _failure(error, self.time_limit)
+                    failure = feed.failure(error)
                     if type(failure) is SandboxError and not isinstance(
                         error, MontyConversionError | MontyCrashedError
                     ):
                         self._state = await session.dump()  # the state before the mistake is kept
                     raise failure from None
-                if feed.calls.submitted is None:
+                if feed.submitted is None:
                     self._state = await session.dump()
         except MontyError as error:
-            raise _failure(error, self.time_limit) from None
+            raise feed.failure(error) from None
         except TimeoutError:
             raise SandboxError(NO_WORKER) from None
-        return Execution(value, "".join(feed.printed), feed.calls.submitted)
+        return feed.ended(value)
 
     @asynccontextmanager
     async def _worker(self) -> AsyncIterator[Any]:
         """Take a worker with the variables so far, and give it back."""
+        limits: Any = {
+            "max_feed_duration_secs": self.time_limit,
+            "max_memory": self.memory_limit,
+            "max_suspensions": _MOST_SUSPENSIONS,
+            "max_total_sleep_secs": 0.0,
+        }
+        policy: Any = {"random_start": {"seed": self.seed}}
         with observed("interpreter_startup", self, {}):
             pool = await _the_pool()
-            taken = pool.checkout(limits=self._limits, os_policy=self._policy)  # type: ignore[arg-type]  # plain dicts of their keys
+            taken = pool.checkout(limits=limits, os_policy=policy)
             session = await taken.__aenter__()
         try:
             if self._state is not None:
@@ -127,23 +293,14 @@ class PythonInterpreter(Sandbox):
                 await taken.__aexit__(*sys.exc_info())
 
 
-class _Feed:
-    """One execution under way: what was printed and submitted, and the host's side of calls."""
+class _Feed(HostSide):
+    """One execution in a worker."""
 
-    def __init__(self, interpreter: PythonInterpreter) -> None:
-        self.interpreter = interpreter
-        self.calls = HostCalls(interpreter)
-        self.printed: list[str] = []
-        self._room = interpreter.output_limit
-        self._step: asyncio.Future[Any] | None = None
+    _step: asyncio.Future[Any] | None = None
 
     def print(self, _stream: str, text: str) -> None:
         """Take what the code prints; called from a thread of the sandbox's."""
-        if self._room < 0:
-            return
-        self.printed.append(text[: self._room])
-        self._room -= len(text)
-        if self._room < 0 and self._step is not None:
+        if not self.fits(text) and self._step is not None:
             # An error raised here would only be seen at the time limit: the step is given up instead.
             self._step.get_loop().call_soon_threadsafe(self._step.cancel)
 
@@ -154,9 +311,7 @@ class _Feed:
             return await self._step
         except asyncio.CancelledError:
             if self._room < 0:
-                raise SandboxError(
-                    f"More than {self.interpreter.output_limit} characters were printed."
-                ) from None
+                raise self.too_much() from None
             raise
 
     async def drive(self, session: Any, code: str, variables: dict[str, Any]) -> Any:
@@ -166,7 +321,7 @@ class _Feed:
         at = await self._until_stop(session.feed_start(code, inputs=variables, print_callback=self.print))
         while not isinstance(at, MontyComplete):
             if isinstance(at, AsyncNameLookupSnapshot):
-                tool = self.interpreter.tools.get(at.variable_name)
+                tool = self.sandbox.tools.get(at.variable_name)
                 given = {} if tool is None else {"value": _named(at.variable_name)}
                 at = await self._until_stop(at.resume(**given))
             elif not isinstance(at, AsyncFunctionSnapshot):
@@ -176,18 +331,28 @@ class _Feed:
             elif at.is_os_function:
                 at = await self._until_stop(at.resume_not_handled())
             elif at.function_name == SUBMIT:
-                self.calls.submit(at.args, at.kwargs)
+                self.submit(at.args, at.kwargs)
                 return None
             else:
-                answer = await self._called(str(at.function_name), at.args, at.kwargs)
-                at = await self._until_stop(at.resume(answer))
+                reply: Any
+                try:
+                    reply = {"return_value": await self.answer(str(at.function_name), at.args, at.kwargs)}
+                except SEEN_BY_CODE as error:
+                    reply = {"exception": error}
+                at = await self._until_stop(at.resume(reply))
         return at.output
 
-    async def _called(self, name: str, args: Sequence[object], kwargs: Mapping[str, object]) -> Any:
-        try:
-            return {"return_value": await self.calls.answer(name, args, kwargs)}
-        except SEEN_BY_CODE as error:
-            return {"exception": error}
+    def failure(self, error: Any) -> SandboxError:
+        """Return an error of the sandbox's as the engine's."""
+        text = str(error)
+        if "time limit exceeded" in text or getattr(error, "timed_out", False):
+            return self.too_long()
+        if "memory limit exceeded" in text:
+            return SandboxMemoryError("The code needed more memory than it may use.")
+        if "sleep limit exceeded" in text:
+            return SandboxError("The code tried to sleep, which the sandbox does not allow.")
+        display = getattr(error, "display", None)
+        return SandboxError(shown(display() if display else text, LONGEST_TRACEBACK))
 
 
 def _named(name: str) -> Callable[..., Any]:
@@ -199,29 +364,13 @@ def _named(name: str) -> Callable[..., Any]:
     return host
 
 
-def _failure(error: object, time_limit: float) -> SandboxError:
-    text = str(error)
-    if "time limit exceeded" in text or getattr(error, "timed_out", False):
-        return SandboxTimeoutError(f"The code ran longer than the {time_limit:g} seconds it may take.")
-    if "memory limit exceeded" in text:
-        return SandboxMemoryError("The code needed more memory than it may use.")
-    if "sleep limit exceeded" in text:
-        return SandboxError("The code tried to sleep, which the sandbox does not allow.")
-    display = getattr(error, "display", None)
-    return SandboxError(shown(display() if display else text, _LONGEST_TRACEBACK))
-
-
 async def _the_pool() -> AsyncMonty:
     """Return the process's pool of workers, started on first use (and again for another event loop)."""
     global _pool
     here = asyncio.get_running_loop()
     if _pool is None or _pool[0] is not here:
-        try:
-            from pydantic_monty import AsyncMonty
-        except ImportError as error:
-            raise SandboxError(
-                "The sandbox is not installed. Install it with: pip install pydantic-monty"
-            ) from error
+        from pydantic_monty import AsyncMonty
+
         pool = AsyncMonty(max_processes=_MOST_WORKERS, checkout_timeout=_WAIT_FOR_WORKER)
         _pool = (here, asyncio.ensure_future(pool.__aenter__()))
     return await asyncio.shield(_pool[1])
@@ -231,6 +380,6 @@ _pool: tuple[asyncio.AbstractEventLoop, asyncio.Future[AsyncMonty]] | None = Non
 _MOST_WORKERS = 64
 _MOST_SUSPENSIONS = 1_000_000
 _WAIT_FOR_WORKER = 120.0
-_LONGEST_TRACEBACK = 4000
+LONGEST_TRACEBACK = 4000
 
 NO_WORKER = "No sandbox worker became free in time: too many programs run code at once."

@@ -20,17 +20,14 @@ from typing import Any
 
 from engine import loop
 from engine.callbacks import observed
-from engine.errors import ConfigurationError, SandboxError, SandboxMemoryError, SandboxTimeoutError
+from engine.errors import ConfigurationError, SandboxError, SandboxMemoryError
 from engine.home import data_home
 from engine.records import json_value
 from engine.tools.function import shown
-from engine.tools.sandbox import CALL_LIMIT, OUTPUT_LIMIT, SEEN_BY_CODE, Execution, HostCalls, Sandbox
+from engine.tools.interpreter import LONGEST_TRACEBACK, SEEN_BY_CODE, Execution, HostSide, Sandbox
 
 FOLDER_ENV = "TUNEBOARD_PYODIDE"
 """The environment variable that names Pyodide's folder."""
-
-TIME_LIMIT = 10.0
-MEMORY_LIMIT = 512 * 2**20
 
 
 class PyodideInterpreter(Sandbox):
@@ -56,25 +53,14 @@ no other processes, no input(), and no packages beyond the standard library. Pri
         tools: Sequence[Any] | Mapping[str, Any] | None = None,
         output_fields: Sequence[Any] | None = None,
         *,
-        time_limit: float = TIME_LIMIT,
-        memory_limit: int = MEMORY_LIMIT,
+        memory_limit: int = 512 * 2**20,
         folder: str | Path | None = None,
+        deno: str | None = None,
         **options: Any,
     ) -> None:
-        self._deno: str | None = options.pop("deno", None)
-        self._seed: int = options.pop("seed", 0)
-        super().__init__(
-            tools,
-            output_fields,
-            output_limit=options.pop("output_limit", OUTPUT_LIMIT),
-            call_limit=options.pop("call_limit", CALL_LIMIT),
-            callbacks=options.pop("callbacks", None),
-        )
-        if options:
-            raise ConfigurationError(f"PyodideInterpreter takes no argument {min(options)!r}.")
-        self.time_limit = time_limit
-        self.memory_limit = memory_limit
+        super().__init__(tools, output_fields, memory_limit=memory_limit, **options)
         self._folder = folder
+        self._deno = deno
         self._process: asyncio.subprocess.Process | None = None
 
     def shutdown(self) -> None:
@@ -92,12 +78,11 @@ no other processes, no input(), and no packages beyond the standard library. Pri
         await work.send({"code": code, "variables": known, "tools": list(self.tools)})
         try:
             return await work.outcome()
-        except _FailedError as error:
-            raise error.reason from None  # the code's own mistake: the state before it is kept
         except BaseException:
-            self._process = None
-            with observed("interpreter_shutdown", self, {}):
-                await _ended(process)
+            if not work.unharmed:
+                self._process = None
+                with observed("interpreter_shutdown", self, {}):
+                    await _ended(process)
             raise
 
     async def _started(self) -> asyncio.subprocess.Process:
@@ -107,7 +92,7 @@ no other processes, no input(), and no packages beyond the standard library. Pri
         command = [
             *(self._deno or deno_program(), "run", "--no-prompt", "--no-config", "--no-lock", "--no-remote"),
             *("--no-npm", f"--allow-read={folder}", str(Path(__file__).with_suffix(".mjs"))),
-            *(str(folder), str(self.memory_limit), str(self._seed)),
+            *(str(folder), str(self.memory_limit), str(self.seed)),
         ]
         with observed("interpreter_startup", self, {}):
             process = await asyncio.create_subprocess_exec(
@@ -131,24 +116,16 @@ no other processes, no input(), and no packages beyond the standard library. Pri
         return process
 
 
-class _FailedError(Exception):
-    """Carries what the code itself did wrong; its process is unharmed."""
+class _Work(HostSide):
+    """One execution in a process: messages to and from it."""
 
-    def __init__(self, reason: SandboxError) -> None:
-        super().__init__(str(reason))
-        self.reason = reason
+    unharmed = False
+    """Whether the process can go on after an error."""
 
-
-class _Work:
-    """One execution under way: messages to and from the process."""
-
-    def __init__(self, interpreter: PyodideInterpreter, process: asyncio.subprocess.Process) -> None:
-        self._interpreter = interpreter
+    def __init__(self, sandbox: Sandbox, process: asyncio.subprocess.Process) -> None:
+        super().__init__(sandbox)
         self._process = process
-        self._calls = HostCalls(interpreter)
-        self._printed: list[str] = []
-        self._room = interpreter.output_limit
-        self._left = interpreter.time_limit
+        self._left = sandbox.time_limit
 
     async def send(self, message: Mapping[str, object]) -> None:
         """Write one message."""
@@ -162,16 +139,20 @@ class _Work:
         while True:
             message = await self._next()
             if "print" in message:
-                self._take(message["print"])
+                if not self.fits(message["print"]):
+                    raise self.too_much()
             elif "call" in message:
-                await self.send(await self._answer(message))
+                await self.send(await self._reply(message))
             elif "submit" in message:
-                self._calls.submit(message["args"], message["kwargs"])
+                self.submit(message["args"], message["kwargs"])
                 await self.send({"result": None})
             elif "failed" in message:
-                raise self._failure(message)
+                if message["kind"] == "MemoryError":
+                    raise SandboxMemoryError("The code needed more memory than it may use.")
+                self.unharmed = True  # the code's own mistake: the state before it is kept
+                raise SandboxError(shown(message["failed"], LONGEST_TRACEBACK))
             else:
-                return Execution(message["done"], "".join(self._printed), self._calls.submitted)
+                return self.ended(message["done"])
 
     async def _next(self) -> dict[str, Any]:
         started = time.monotonic()
@@ -179,10 +160,7 @@ class _Work:
             assert self._process.stdout is not None  # noqa: S101 - piped when it was started
             line = await asyncio.wait_for(self._process.stdout.readline(), max(0.0, self._left))
         except TimeoutError:
-            limit = self._interpreter.time_limit
-            raise SandboxTimeoutError(
-                f"The code ran longer than the {limit:g} seconds it may take."
-            ) from None
+            raise self.too_long() from None
         except ValueError:
             raise SandboxError("The code gave a value too large to hand over.") from None
         self._left -= time.monotonic() - started
@@ -191,23 +169,12 @@ class _Work:
         found: dict[str, object] = json.loads(line)
         return found
 
-    def _take(self, text: str) -> None:
-        self._printed.append(text[: max(0, self._room)])
-        self._room -= len(text)
-        if self._room < 0:
-            raise SandboxError(f"More than {self._interpreter.output_limit} characters were printed.")
-
-    async def _answer(self, message: Mapping[str, Any]) -> dict[str, Any]:
+    async def _reply(self, message: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            result = await self._calls.answer(message["call"], message["args"], message["kwargs"])
+            result = await self.answer(message["call"], message["args"], message["kwargs"])
             return {"result": json_value(result)}
         except SEEN_BY_CODE as error:
             return {"error": type(error).__name__, "message": str(error)}
-
-    def _failure(self, message: Mapping[str, object]) -> Exception:
-        if message["kind"] == "MemoryError":
-            return SandboxMemoryError("The code needed more memory than it may use.")
-        return _FailedError(SandboxError(shown(message["failed"], _LONGEST_TRACEBACK)))
 
 
 def pyodide_folder(given: str | Path | None = None) -> Path:
@@ -238,4 +205,3 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
 
 _START_SECONDS = 120.0
 _LONGEST_MESSAGE = 64 * 2**20
-_LONGEST_TRACEBACK = 4000

@@ -18,16 +18,10 @@ class ToolForm(ABC):
 
     name: str
     desc: str
-
-    @property
-    @abstractmethod
-    def args(self) -> dict[str, dict[str, Any]]:
-        """Argument -> JSON schema."""
-
-    @property
-    @abstractmethod
-    def required(self) -> tuple[str, ...]:
-        """Arguments without a default."""
+    args: dict[str, dict[str, Any]]
+    """Argument -> JSON schema."""
+    required: tuple[str, ...]
+    """Arguments without a default."""
 
     @classmethod
     @abstractmethod

@@ -15,7 +15,6 @@ from engine.errors import (
     SandboxMemoryError,
     SandboxTimeoutError,
 )
-from engine.tools.interpreter import FinalOutput
 
 
 def test_values_prints_and_variables_live_on() -> None:
@@ -106,7 +105,7 @@ def test_calls_of_host_functions_are_limited_and_errors_of_the_engine_pass_throu
 
 def test_submit_ends_the_code() -> None:
     python = PythonInterpreter(output_fields=["answer", {"name": "why"}])
-    assert python("SUBMIT(4, 'sum')\n1 / 0") == FinalOutput({"answer": 4, "why": "sum"})
+    assert python("SUBMIT(4, 'sum')\n1 / 0").output == {"answer": 4, "why": "sum"}
     assert python("SUBMIT(answer=4)").output == {"answer": 4}
     assert python("SUBMIT({'answer': 4})").output == {"answer": 4}
     assert PythonInterpreter()("SUBMIT(3)").output == {"output": 3}
