@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import os
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from engine.errors import ConfigurationError
 
@@ -117,6 +118,14 @@ async def in_thread(function: Callable[..., T], *args: object, **kwargs: object)
     context = contextvars.copy_context()
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(_process.pool, lambda: context.run(function, *args, **kwargs))
+
+
+async def called(function: Callable[..., Any], *args: object, **kwargs: object) -> Any:
+    """Call a function, an async one here and any other in a worker thread, and return what it comes to."""
+    if inspect.iscoroutinefunction(function):
+        return await function(*args, **kwargs)
+    result = await in_thread(function, *args, **kwargs)
+    return await result if inspect.isawaitable(result) else result
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

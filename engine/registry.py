@@ -14,22 +14,17 @@ from engine.adapters import adapter_by_name
 from engine.adapters.base import Adapter
 from engine.errors import UnknownNameError
 from engine.metrics.base import Metric
+from engine.metrics.custom import PythonMetric, WeightedSum
 from engine.metrics.json_fields import JSONMatch
-from engine.metrics.judge import Rubric
+from engine.metrics.judge import CompleteAndGrounded, Rubric, SemanticF1
 from engine.metrics.matching import Contains, ExactMatch, NumberWithin, Regex
-from engine.metrics.python_code import PythonMetric
-from engine.metrics.semantic import CompleteAndGrounded, SemanticF1
 from engine.metrics.similarity import BLEU, ROUGE, ChrF, EditDistance, EmbeddingSimilarity, TokenF1
-from engine.metrics.weighted import WeightedSum
 from engine.metrics.whole_set import Correlation, MacroF1
-from engine.modules.best_of_n import BestOfN, Refine
-from engine.modules.chain_of_thought import ChainOfThought
-from engine.modules.code_act import CodeAct
-from engine.modules.comparison import MultiChainComparison
+from engine.modules.best_of_n import BestOfN, MultiChainComparison, Refine
+from engine.modules.code_act import CodeAct, ProgramOfThought
 from engine.modules.module import Module
 from engine.modules.parallel import Parallel
-from engine.modules.predict import Predict
-from engine.modules.program_of_thought import ProgramOfThought
+from engine.modules.predict import ChainOfThought, Predict
 from engine.modules.react import ReAct
 from engine.modules.retrieve import Retrieve
 from engine.modules.rlm import RLM

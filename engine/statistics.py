@@ -1,4 +1,4 @@
-"""How sure a mean is: the one home of every interval, that of a mean score and that of a difference in pairs.
+"""How sure a number is: every interval, of a mean score and of a difference in pairs; and how far two graders agree.
 
 A mean of right and wrong has Wilson's interval (1927, "Probable inference, the law of succession, and statistical
 inference"), one of graded scores Student's t (1908, "The probable error of a mean"). A mean of paired differences has
@@ -9,6 +9,10 @@ interval honest when there are few rows or few disagreements. For graded scores 
 evals", arXiv 2411.00640, on pairing; Bowyer et al. 2025, arXiv 2503.01747, on why plain normal intervals fail under a
 few hundred rows).
 
+Agreement of two graders is Cohen's kappa (1960, "A coefficient of agreement for nominal scales"): what they agree beyond
+chance; with grades in between the linearly weighted one (Cohen 1968), which forgives a near miss, in the words of Landis
+and Koch (1977).
+
 It knows numbers only.
 """
 
@@ -16,7 +20,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple
@@ -100,9 +105,7 @@ def resampled_interval(
 
 @lru_cache(maxsize=1024)
 def student_quantile(p: float, freedom: int) -> float:
-    """Return the p-quantile (p > 0.5) of Student's t distribution with some degrees of freedom.
-
-    Found by bisection on the distribution function, which is a regularised incomplete beta function.
+    """Return the p-quantile (p > 0.5) of Student's t distribution with some degrees of freedom, found by bisection.
 
     >>> round(student_quantile(0.975, 2), 3), round(student_quantile(0.975, 30), 3)
     (4.303, 2.042)
@@ -110,9 +113,19 @@ def student_quantile(p: float, freedom: int) -> float:
     low, high = 0.0, 1e3 if freedom == 1 else 1e2
     for _ in range(60):
         middle = (low + high) / 2
-        tail = _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + middle * middle)) / 2
-        low, high = (middle, high) if 1 - tail < p else (low, middle)
+        low, high = (middle, high) if (1 + _within(middle, freedom)) / 2 < p else (low, middle)
     return (low + high) / 2
+
+
+def _within(t: float, freedom: int) -> float:
+    """Return the share of Student's t distribution between -t and t (Abramowitz and Stegun 1964, 26.7.3 and 26.7.4)."""
+    angle, odd = math.atan(t / math.sqrt(freedom)), freedom % 2
+    cosine = math.cos(angle)
+    term = total = 0.0 if freedom == 1 else cosine if odd else 1.0
+    for i in range(2 + odd, freedom - 1, 2):
+        term *= (i - 1) / i * cosine * cosine
+        total += term
+    return (angle + math.sin(angle) * total) * 2 / math.pi if odd else math.sin(angle) * total
 
 
 def _wilson(share: float, n: int, confidence: float) -> tuple[float, float]:
@@ -123,29 +136,97 @@ def _wilson(share: float, n: int, confidence: float) -> tuple[float, float]:
     return max(0.0, centre - margin), min(1.0, centre + margin)
 
 
-def _incomplete_beta(a: float, b: float, x: float) -> float:
-    """The regularised incomplete beta function by its continued fraction (Lentz's method)."""
-    if x <= 0 or x >= 1:
-        return min(max(x, 0.0), 1.0)
-    if x > (a + 1) / (a + b + 2):
-        return 1 - _incomplete_beta(b, a, 1 - x)
-    log_front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
-    fraction, c, d = 1.0, 1.0, 0.0
-    for i in range(300):
-        m = i // 2
-        if i == 0:
-            numerator = 1.0
-        elif i % 2 == 0:
-            numerator = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-        else:
-            numerator = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
-        d = 1 / _away_from_zero(1 + numerator * d)
-        c = _away_from_zero(1 + numerator / c)
-        fraction *= c * d
-        if abs(1 - c * d) < 1e-12:
-            break
-    return math.exp(log_front) * (fraction - 1) / a
+LEVELS = (0.0, 0.5, 1.0)
+"""Wrong, partly right, right: what a person chooses from, and what a judge's score is rounded to."""
+
+FEW = 15
+"""Fewer answers than this say little about a judge."""
 
 
-def _away_from_zero(value: float) -> float:
-    return value if abs(value) > 1e-30 else 1e-30
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Judge against person over `rows` answers.
+
+    `same` is the share of equal grades; `kappa` runs from -1 to 1, 0 being what chance gives (None: all grades are
+    alike, so chance explains everything). `kinder` and `stricter` are the row ids that the judge graded higher and lower.
+    """
+
+    rows: int
+    same: float
+    kappa: float | None
+    kinder: tuple[int, ...]
+    stricter: tuple[int, ...]
+
+    @property
+    def word(self) -> str:
+        """Return the agreement in one word or two."""
+        if self.kappa is None:
+            return "not known"
+        return next(word for most, word in _WORDS if self.kappa <= most)
+
+    @property
+    def sentence(self) -> str:
+        """Return what this means for a user of the judge, in one or two sentences."""
+        if not self.rows:
+            return "Grade some answers first; about twenty tell enough."
+        counted = f"{round(self.same * self.rows)} of {self.rows} answers get the same grade from both"
+        if self.kappa is None:
+            return f"{counted}. All grades are alike, so this says nothing yet: grade answers of both kinds."
+        advice = "Grade some more to be sure." if self.rows < FEW else _advice(self.kappa)
+        lean = ""
+        if self.kappa <= _TRUSTED and len(self.kinder) != len(self.stricter):
+            lean = f" Where they differ, the judge is mostly {'kinder' if len(self.kinder) > len(self.stricter) else 'stricter'}."
+        return f"Agreement is {self.word} (kappa {self.kappa:.2f}): {counted}.{lean} {advice}"
+
+
+def level(score: float) -> float:
+    """Return the level nearest to a score; a score right between two counts as the lower.
+
+    >>> level(0.2), level(0.6), level(0.75), level(0.9)
+    (0.0, 0.5, 0.5, 1.0)
+    """
+    return min(LEVELS, key=lambda one: (abs(one - score), one))
+
+
+def agreement(person: Mapping[int, float], judge: Mapping[int, float]) -> Agreement:
+    """Compare grades (0 to 1) by row id, over the rows that both have graded.
+
+    >>> found = agreement({1: 1, 2: 1, 3: 0, 4: 0}, {1: 1, 2: 1, 3: 0, 4: 1})
+    >>> found.same, found.kappa, found.word, found.kinder
+    (0.75, 0.5, 'moderate', (4,))
+    """
+    rows = sorted(person.keys() & judge.keys())
+    pairs = [(level(person[row]), level(judge[row])) for row in rows]
+    n = len(pairs)
+    if not n:
+        return Agreement(0, 0.0, None, (), ())
+    apart = sum(abs(a - b) for a, b in pairs) / n
+    mine = {one: sum(a == one for a, _ in pairs) / n for one in LEVELS}
+    theirs = {one: sum(b == one for _, b in pairs) / n for one in LEVELS}
+    by_chance = sum(abs(a - b) * mine[a] * theirs[b] for a in LEVELS for b in LEVELS)
+    return Agreement(
+        n,
+        sum(a == b for a, b in pairs) / n,
+        1 - apart / by_chance if by_chance else None,
+        tuple(row for row, (a, b) in zip(rows, pairs, strict=True) if b > a),
+        tuple(row for row, (a, b) in zip(rows, pairs, strict=True) if b < a),
+    )
+
+
+_TRUSTED = 0.6
+_WORDS = (
+    (0.0, "no better than chance"),
+    (0.2, "slight"),
+    (0.4, "fair"),
+    (_TRUSTED, "moderate"),
+    (0.8, "substantial"),
+    (1.0, "almost perfect"),
+)
+
+
+def _advice(kappa: float) -> str:
+    if kappa > _TRUSTED:
+        return "The judge can stand in for you."
+    if kappa > 0.2:
+        return "Read the answers below on which you differ, and say in the criteria what you look for."
+    return "Do not tune with this judge yet: its scores would reward something else than you do."

@@ -1,8 +1,10 @@
-"""Values and numbers as text: what is said the same way in prompts, feedback, exports and pages."""
+"""Values and numbers as text, and texts made comparable: the same way in prompts, metrics, feedback, exports and pages."""
 
 from __future__ import annotations
 
 import re
+import string
+import unicodedata
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from enum import Enum
@@ -225,3 +227,47 @@ def _inside(old: str, new: str) -> Line:
 
 def _words(text: str) -> int:
     return len(text.split())
+
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_EDGES = " \t\r\n.,;:!?\"'`*_()[]{}<>"
+_LONGEST_SHOWN = 120
+
+
+def normalize_text(text: str) -> str:
+    """Return a text without case, ASCII punctuation, the words a/an/the and extra spaces, accents decomposed.
+
+    This is the normalisation of the SQuAD evaluation script (Rajpurkar et al. 2016).
+
+    >>> normalize_text("The  Quick, brown fox!")
+    'quick brown fox'
+    """
+    lowered = unicodedata.normalize("NFD", text).lower().translate(_NO_PUNCTUATION)
+    return " ".join(_ARTICLES.sub(" ", lowered).split())
+
+
+def plain_text(value: object) -> str:
+    """Return a value as text without case, extra spaces and the punctuation around it.
+
+    What is inside stays, so that "-5" and "5", or "3.5" and "35", differ.
+
+    >>> plain_text("  'Yes.' "), plain_text(True), plain_text("-3.5")
+    ('yes', 'true', '-3.5')
+    """
+    text = unicodedata.normalize("NFKC", as_text(value)).casefold()
+    return " ".join(text.split()).strip(_EDGES)
+
+
+def quoted(value: object) -> str:
+    """Return a value as it is shown in feedback, cut when it is long.
+
+    >>> quoted("billing"), quoted(None), quoted(12)
+    ("'billing'", 'nothing', '12')
+    """
+    if value is None or value == "":
+        return "nothing"
+    if isinstance(value, int | float):
+        return str(value)
+    text = as_text(value)
+    return repr(text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "...")

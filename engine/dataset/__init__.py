@@ -17,7 +17,7 @@ a value into a type is passed in. Importing it loads neither pandas nor pyarrow.
 
 from __future__ import annotations
 
-from engine.dataset.examples import UsableRows, to_examples, usable_rows
+from engine.dataset.examples import UsableRows, usable_rows
 from engine.dataset.profiling import (
     KIND_TITLES,
     ColumnProfile,
@@ -47,6 +47,5 @@ __all__ = [
     "profile",
     "read_dataset",
     "split_rows",
-    "to_examples",
     "usable_rows",
 ]

@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 from zlib import crc32
+
+from engine.similarity import rarity, unit
 
 NEAR = 93
 """Percent of equal letters from which two texts are nearly the same."""
@@ -49,29 +51,23 @@ def merged_spellings(counts: Mapping[str, int]) -> dict[str, str]:
     """
     from rapidfuzz import fuzz
 
-    ranked = sorted(counts, key=lambda text: -counts[text])
     kept: dict[str, str] = {}
     merged: dict[str, str] = {}
-    for text in ranked:
+    for text in sorted(counts, key=lambda text: -counts[text]):
         folded = _folded(text)
-        if folded in kept:
-            merged[text] = kept[folded]
-            continue
-        slip = next(
-            (
-                original
-                for known, original in kept.items()
-                if min(len(known), len(folded)) >= 5
-                and not _NUMBERS.search(known + folded)
-                and counts[text] <= max(2, counts[original] // 10)
-                and fuzz.ratio(known, folded) >= 88
-            ),
-            None,
+        slips = (
+            original
+            for known, original in kept.items()
+            if min(len(known), len(folded)) >= 5
+            and not _NUMBERS.search(known + folded)
+            and counts[text] <= max(2, counts[original] // 10)
+            and fuzz.ratio(known, folded) >= 88
         )
-        if slip is None:
+        usual = kept[folded] if folded in kept else next(slips, None)
+        if usual is None:
             kept[folded] = text
         else:
-            merged[text] = slip
+            merged[text] = usual
     return merged
 
 
@@ -138,45 +134,35 @@ def odd_labels(texts: Sequence[str], labels: Sequence[str]) -> tuple[dict[int, s
     if len(near) < 20:
         return {}, len(near)
     names, own = np.unique(np.array(labels, dtype=object), return_inverse=True)
-    weights = _weights([texts[i] for i in near])
-    known = _Known(
-        _vectors([texts[i] for i in near], weights), near, np.eye(len(names), dtype=np.float32)[own[near]]
-    )
-    share, sure = known.votes(known.vectors, near)
+    weights = rarity([set(_words(texts[i])) for i in near])
+    known = _vectors([texts[i] for i in near], weights)
+    voting = np.eye(len(names), dtype=np.float32)[own[near]]
+
+    def votes(vectors: Any, places: Any) -> tuple[Any, Any]:
+        """Return each text's share of votes by label, and whether it has near enough neighbours to say so."""
+        alike = vectors @ known.T
+        # No text votes for itself.
+        itself = np.minimum(np.searchsorted(near, places), len(near) - 1)
+        same = np.flatnonzero(near[itself] == places)
+        alike[same, itself[same]] = 0
+        nearest = np.argpartition(-alike, min(_NEIGHBOURS, alike.shape[1] - 1), axis=1)[:, :_NEIGHBOURS]
+        weights = np.square(np.take_along_axis(alike, nearest, axis=1))
+        found = np.einsum("rn,rnl->rl", weights, voting[nearest])
+        total = found.sum(axis=1)
+        return found / np.maximum(total, 1e-9)[:, None], total > _NEIGHBOURS * 0.09
+
+    share, sure = votes(known, near)
     if sure.sum() < 20 or (share.argmax(axis=1) == own[near])[sure].mean() < 0.8:
         return {}, len(near)
     looked_at = _spread(len(texts), LOOKED_AT)
     odd: dict[int, str] = {}
     for start in range(0, len(looked_at), _AT_ONCE):
         places = looked_at[start : start + _AT_ONCE]
-        share, sure = known.votes(_vectors([texts[i] for i in places], weights), places)
+        share, sure = votes(_vectors([texts[i] for i in places], weights), places)
         best, mine = share.argmax(axis=1), share[np.arange(len(places)), own[places]]
         found = sure & (best != own[places]) & (share.max(axis=1) >= 0.8) & (mine <= 0.1)
         odd |= {int(places[i]): str(names[best[i]]) for i in np.flatnonzero(found)}
     return odd, len(looked_at)
-
-
-class _Known(NamedTuple):
-    """Texts whose labels vote: a unit vector each, their places, and their labels as rows of ones and zeros."""
-
-    vectors: Any
-    places: Any
-    labels: Any
-
-    def votes(self, vectors: object, places: Any) -> tuple[Any, Any]:
-        """Return each text's share of votes by label, and whether it has near enough neighbours to say so."""
-        import numpy as np
-
-        alike = vectors @ self.vectors.T
-        # No text votes for itself.
-        itself = np.minimum(np.searchsorted(self.places, places), len(self.places) - 1)
-        same = np.flatnonzero(self.places[itself] == places)
-        alike[same, itself[same]] = 0
-        nearest = np.argpartition(-alike, min(_NEIGHBOURS, alike.shape[1] - 1), axis=1)[:, :_NEIGHBOURS]
-        weights = np.square(np.take_along_axis(alike, nearest, axis=1))
-        votes = np.einsum("rn,rnl->rl", weights, self.labels[nearest])
-        total = votes.sum(axis=1)
-        return votes / np.maximum(total, 1e-9)[:, None], total > _NEIGHBOURS * 0.09
 
 
 def _spread(length: int, most: int) -> Any:
@@ -184,14 +170,6 @@ def _spread(length: int, most: int) -> Any:
     import numpy as np
 
     return np.arange(0, length, max(1, -(-length // most)))
-
-
-def _weights(texts: Sequence[str]) -> dict[str, float]:
-    """Return words -> how much each says: the rarer, the more."""
-    import math
-
-    seen = Counter(word for text in texts for word in set(_words(text)))
-    return {word: math.log(len(texts) / count) + 0.1 for word, count in seen.items()}
 
 
 def _vectors(texts: Sequence[str], weights: Mapping[str, float]) -> Any:
@@ -207,8 +185,7 @@ def _vectors(texts: Sequence[str], weights: Mapping[str, float]) -> Any:
                 place[word] = crc32(word.encode("utf-8", "replace")) % _WIDTH
             weight = weights.get(word, rarest)
             made[at, place[word]] += weight * (1 + np.log(times) if times > 1 else 1.0)
-    lengths = np.linalg.norm(made, axis=1, keepdims=True)
-    return made / np.maximum(lengths, 1e-9)
+    return unit(made)
 
 
 def _words(text: str) -> list[str]:

@@ -81,23 +81,6 @@ def usable_rows(
     return UsableRows(examples, tuple(problems))
 
 
-def to_examples(
-    dataset: Dataset,
-    mapping: Mapping[str, str],
-    *,
-    inputs: Mapping[str, object],
-    outputs: Mapping[str, object],
-    parse: Parse,
-    rows: Sequence[int] | None = None,
-) -> dict[int, Example]:
-    """Return the examples of `usable_rows` alone. Raises DatasetError also when no row can be used."""
-    found = usable_rows(dataset, mapping, inputs=inputs, outputs=outputs, parse=parse, rows=rows)
-    if not found.examples and found.problems:
-        first = found.problems[0]
-        raise DatasetError(f"No row of {dataset.name!r} can be used. Row {first.row}: {first.message}")
-    return found.examples
-
-
 def _check_mapping(
     dataset: Dataset, mapping: Mapping[str, str], inputs: Mapping[str, object], outputs: Mapping[str, object]
 ) -> None:
@@ -155,9 +138,11 @@ def _reader(annotation: object, parse: Parse) -> Callable[[str], Any]:
     if inner is str:
         convert: Callable[[str], object] = str
     elif get_origin(inner) is Literal:
-        convert = _choice_reader(get_args(inner))
+        choices = {str(choice): choice for choice in get_args(inner)}
+        convert = _choice_reader(choices, list(choices))
     elif isinstance(inner, type) and issubclass(inner, Enum):
-        convert = _enum_reader(inner)
+        values = {str(member.value): member for member in inner}
+        convert = _choice_reader({**values, **inner.__members__}, list(values))
     else:
         convert = _parsed(inner, parse)
 
@@ -171,30 +156,18 @@ def _reader(annotation: object, parse: Parse) -> Callable[[str], Any]:
     return read
 
 
-def _choice_reader(choices: Sequence[object]) -> Callable[[str], Any]:
-    exact = {str(c): c for c in choices}
-    folded = {str(c).casefold(): c for c in choices}
+def _choice_reader(choices: Mapping[str, object], allowed: Sequence[str]) -> Callable[[str], object]:
+    """Return what reads one of some values by its text, exactly or in other case."""
+    folded = {text.casefold(): value for text, value in choices.items()}
 
-    def read(cell: str) -> Any:
+    def read(cell: str) -> object:
         text = cell.strip()
-        if text in exact:
-            return exact[text]
+        if text in choices:
+            return choices[text]
         if text.casefold() in folded:
             return folded[text.casefold()]
-        raise _Unusable(f"is {_shown(text)}, which is not one of the allowed values: {_listed(list(exact))}.")
-
-    return read
-
-
-def _enum_reader(enum: type[Enum]) -> Callable[[str], Any]:
-    named = {str(m.value).casefold(): m for m in enum} | {m.name.casefold(): m for m in enum}
-
-    def read(cell: str) -> Any:
-        text = cell.strip()
-        if text.casefold() in named:
-            return named[text.casefold()]
-        values = [str(m.value) for m in enum]
-        raise _Unusable(f"is {_shown(text)}, which is not one of the allowed values: {_listed(values)}.")
+        listed = ", ".join(allowed[:12]) + (" ..." if len(allowed) > 12 else "")
+        raise _Unusable(f"is {_shown(text)}, which is not one of the allowed values: {listed}.")
 
     return read
 
@@ -239,7 +212,3 @@ _ATTACHED = {
 
 def _shown(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:57] + "...")
-
-
-def _listed(values: Sequence[str]) -> str:
-    return ", ".join(values[:12]) + (" ..." if len(values) > 12 else "")

@@ -14,10 +14,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from engine.dataset.alike import merged_spellings, near_pairs, nearest_choice, odd_labels
+from engine.dataset.splitting import first_with_few_values, folded
 from engine.text import counted
-
-__all__ = ["Finding", "Fix", "Table", "preflight"]
-
 
 Kind = Literal[
     "blank", "outside", "spelling", "duplicate", "conflict", "leak", "near", "odd", "long", "imbalance"
@@ -74,9 +72,7 @@ class Table:
     def rows(self) -> list[int]:
         """Return the rows that count."""
         size = len(next(iter(self.cells.values()), ()))
-        return (
-            [row for row in range(size) if row not in self.left_out] if self.left_out else list(range(size))
-        )
+        return [row for row in range(size) if row not in self.left_out]
 
 
 FEW_LABELS = 50
@@ -97,11 +93,12 @@ def preflight(table: Table) -> tuple[Finding, ...]:
     blank = {row for f in found if f.kind == "blank" for row in f.rows}
     good = [row for row in rows if row not in blank]
     keys = _keys(table, good)
-    repeats, conflicts = _repeats(table, good, keys)
-    found += [*conflicts, *repeats]
-    known = {row for f in (*repeats, *conflicts) for row in f.rows}
+    repeats = list(_repeats(table, good, keys))
+    found += repeats
+    known = {row for f in repeats for row in f.rows}
     found += _near(table, [row for row in good if row not in known], keys)
-    label = _label(table, good)
+    texts = ((name, (table.cells[name][row].strip() for row in good)) for name in table.outputs)
+    label = first_with_few_values(texts, min(FEW_LABELS, max(2, len(good) // 4)))
     if label is not None:
         found += _odd(table, label, [row for row in good if row not in known], keys)
     found += _long(table, good)
@@ -194,39 +191,29 @@ def _spelling(table: Table, rows: Sequence[int]) -> Iterator[Finding]:
 def _keys(table: Table, rows: Sequence[int]) -> dict[int, str]:
     """Return what is asked in each row, without what makes no difference: case and space."""
     columns = [table.cells[name] for name in table.inputs]
-    if len(columns) == 1:
-        (only,) = columns
-        return {row: " ".join(only[row].casefold().split()) for row in rows}
-    return {row: "\x1f".join(" ".join(c[row].casefold().split()) for c in columns) for row in rows}
+    return {row: "\x1f".join(folded(cells[row]) for cells in columns) for row in rows}
 
 
 def _answer(table: Table, row: int) -> tuple[str, ...]:
-    return tuple(" ".join(table.cells[name][row].casefold().split()) for name in table.outputs)
+    return tuple(folded(table.cells[name][row]) for name in table.outputs)
 
 
-def _repeats(
-    table: Table, rows: Sequence[int], keys: Mapping[int, str]
-) -> tuple[list[Finding], list[Finding]]:
+def _repeats(table: Table, rows: Sequence[int], keys: Mapping[int, str]) -> Iterator[Finding]:
+    """Yield the questions with several answers, then the rows that repeat another."""
     groups: dict[str, list[int]] = {}
     for row in rows:
         groups.setdefault(keys[row], []).append(row)
     same: dict[int, int] = {}
     clash: list[list[int]] = []
     for group in groups.values():
-        if len(group) == 1:
-            continue
-        if len({_answer(table, row) for row in group}) > 1:
+        if len(group) > 1 and len({_answer(table, row) for row in group}) > 1:
             clash.append(group)
         else:
             same.update(dict.fromkeys(group[1:], group[0]))
-    return _duplicates(same), _conflicts(table, clash)
-
-
-def _duplicates(same: Mapping[int, int]) -> list[Finding]:
-    if not same:
-        return []
-    return [
-        Finding(
+    if clash:
+        yield _conflict(table, clash)
+    if same:
+        yield Finding(
             "duplicate",
             "Rows that are there twice",
             f"{counted(len(same), 'row repeats', 'rows repeat')} an earlier row, question and answer. They are kept on "
@@ -235,80 +222,58 @@ def _duplicates(same: Mapping[int, int]) -> list[Finding]:
             fixes=(Fix("Keep the first of each", dict.fromkeys(same, "repeats an earlier row")),),
             others=tuple(same.values()),
         )
-    ]
 
 
-def _conflicts(table: Table, clash: Sequence[Sequence[int]]) -> list[Finding]:
-    if not clash:
-        return []
+def _conflict(table: Table, clash: Sequence[Sequence[int]]) -> Finding:
+    """Return the finding for groups of rows that ask the same and have different answers."""
     rows: dict[int, str] = {}
     minority: dict[int, str] = {}
     for group in clash:
         answers = {row: _answer(table, row) for row in group}
-        (top, times), *others = Counter(answers.values()).most_common()
+        (top, times), (_, next_times), *_ = Counter(answers.values()).most_common()
         for row in group:
             rows[row] = " / ".join(table.cells[name][row].strip()[:40] for name in table.outputs)
-        if not others or others[0][1] < times:
+        if next_times < times:
             minority |= dict.fromkeys(
                 (r for r, a in answers.items() if a != top), "answered otherwise than its equals"
             )
     fixes = [Fix("Leave all of them out", dict.fromkeys(rows, "the same question has other answers"))]
     if minority:
         fixes.insert(0, Fix(f"Keep the most frequent answer ({len(minority):,} out)", minority))
-    return [
-        Finding(
-            "conflict",
-            "The same question with different answers",
-            f"{counted(len(clash), 'question appears', 'questions appear')} with more than one answer, in "
-            f"{counted(len(rows), 'row', 'rows')}. No prompt can get all of them right.",
-            tuple(rows),
-            _notes(rows),
-            tuple(fixes),
-        )
-    ]
+    return Finding(
+        "conflict",
+        "The same question with different answers",
+        f"{counted(len(clash), 'question appears', 'questions appear')} with more than one answer, in "
+        f"{counted(len(rows), 'row', 'rows')}. No prompt can get all of them right.",
+        tuple(rows),
+        _notes(rows),
+        tuple(fixes),
+    )
 
 
 def _near(table: Table, rows: Sequence[int], keys: Mapping[int, str]) -> Iterator[Finding]:
     pairs = near_pairs({row: f"{keys[row]}\x1e{'/'.join(_answer(table, row))}" for row in rows})
     if not pairs:
         return
-    apart = table.apart if isinstance(table.apart, frozenset | set) else frozenset(table.apart)
+    apart = frozenset(table.apart)
     leaks = {b: a for a, b in pairs if (a in apart) != (b in apart)}
     near = {b: a for a, b in pairs if b not in leaks}
-    for kind, title, found in (
-        ("leak", "Leaks into the final test", leaks),
-        ("near", "Nearly the same rows", near),
-    ):
-        if not found:
-            continue
-        words = (
-            f"{counted(len(found), 'pair of rows is', 'pairs of rows are')} nearly the same, and one of the two is in the "
-            "final test: the score there would flatter."
-            if kind == "leak"
-            else f"{counted(len(found), 'row differs', 'rows differ')} from another row by a letter or a word."
+    if leaks:
+        yield _nearly_the_same(
+            "leak",
+            "Leaks into the final test",
+            f"{counted(len(leaks), 'pair of rows is', 'pairs of rows are')} nearly the same, and one of the two is in the "
+            "final test: the score there would flatter.",
+            leaks,
         )
-        yield Finding(
-            "leak" if kind == "leak" else "near",
-            title,
-            words,
-            tuple(found),
-            fixes=(Fix("Keep the first of each pair", dict.fromkeys(found, "nearly repeats another row")),),
-            others=tuple(found.values()),
-        )
+    if near:
+        words = f"{counted(len(near), 'row differs', 'rows differ')} from another row by a letter or a word."
+        yield _nearly_the_same("near", "Nearly the same rows", words, near)
 
 
-def _label(table: Table, rows: Sequence[int]) -> str | None:
-    """Return the first answer with few different values."""
-    for name in table.outputs:
-        cells = table.cells[name]
-        distinct: set[str] = set()
-        for row in rows:
-            distinct.add(cells[row].strip())
-            if len(distinct) > FEW_LABELS:
-                break
-        if 2 <= len(distinct) <= min(FEW_LABELS, max(2, len(rows) // 4)):
-            return name
-    return None
+def _nearly_the_same(kind: Kind, title: str, sentence: str, found: Mapping[int, int]) -> Finding:
+    fix = Fix("Keep the first of each pair", dict.fromkeys(found, "nearly repeats another row"))
+    return Finding(kind, title, sentence, tuple(found), fixes=(fix,), others=tuple(found.values()))
 
 
 def _odd(table: Table, label: str, rows: Sequence[int], keys: Mapping[int, str]) -> Iterator[Finding]:

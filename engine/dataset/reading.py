@@ -6,11 +6,11 @@ The bytes decide where the name is wrong: a workbook called .csv is read as a wo
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import hashlib
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
@@ -101,9 +101,9 @@ def _read(data: bytes, name: str) -> RawTable:
         return read_parquet(data, name)
     if data.startswith(b"PK\x03\x04") or extension in ("xlsx", "xlsm"):
         return read_workbook(data, name)
-    decoded = decode(data, name)
-    table = _read_text(decoded.text, name, extension, decoded.utf8)
-    table.notes[:0] = decoded.notes
+    text, notes, utf8 = decode(data, name)
+    table = _read_text(text, name, extension, utf8)
+    table.notes[:0] = notes
     return table
 
 
@@ -130,32 +130,26 @@ _MARKS = (
 _CONTROLS = tuple(bytes([c]) for c in range(1, 32) if c not in b"\t\n\r\v\f\x1b")
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """Text, and notes on how it was read. `utf8` is the text's UTF-8 when the bytes already were that."""
-
-    text: str
-    notes: tuple[str, ...] = ()
-    utf8: bytes | None = None
+Decoded = tuple[str, tuple[str, ...], bytes | None]
+"""Text, notes on how it was read, and the text's UTF-8 where the bytes already were that."""
 
 
 def decode(data: bytes, name: str) -> Decoded:
     """Read bytes as text. Raises DatasetError when they are not text.
 
-    >>> decode("café".encode("cp1252"), "menu.csv").text
-    'café'
-    >>> decode("café".encode("utf-16"), "menu.csv").notes
-    ('The file is encoded in UTF-16 and was read as such.',)
+    >>> decode("café".encode("utf-16"), "menu.csv")
+    ('café', ('The file is encoded in UTF-16 and was read as such.',), None)
     """
     for mark, codec, title in _MARKS:
         if data.startswith(mark):
             return _marked(data[len(mark) :], codec, title, name)
     sample = data[:4096]
     if sample.count(0) > len(sample) // 5:
-        order = _unmarked_utf16(sample)
-        if order is None:
+        # UTF-16 without a mark: Latin letters leave every other byte 0.
+        even, odd, half = sample[0::2].count(0), sample[1::2].count(0), len(sample) // 2
+        if max(even, odd) <= half * 0.4 or min(even, odd) >= half * 0.1:
             raise _not_text(name)
-        return _marked(data, order, "UTF-16", name)
+        return _marked(data, "utf-16-le" if odd > even else "utf-16-be", "UTF-16", name)
     if sum(sample.count(c) for c in _CONTROLS) > max(8, len(sample) // 50):
         raise _not_text(name)
     try:
@@ -175,17 +169,6 @@ def _marked(data: bytes, codec: str, title: str, name: str) -> Decoded:
             raise _not_text(name) from None
         notes += ("Some characters are damaged and are shown as \ufffd.",)
     return _without_nuls(text, data if codec == "utf-8" and "\ufffd" not in text else None, notes)
-
-
-def _unmarked_utf16(sample: bytes) -> str | None:
-    """Return the byte order of UTF-16 without a mark: Latin letters leave every other byte 0."""
-    even, odd = sample[0::2].count(0), sample[1::2].count(0)
-    half = len(sample) // 2
-    if odd > half * 0.4 and even < half * 0.1:
-        return "utf-16-le"
-    if even > half * 0.4 and odd < half * 0.1:
-        return "utf-16-be"
-    return None
 
 
 # charset-normalizer took Windows-1252 text, which is what spreadsheets write, for another encoding in 4 of 4 short files.
@@ -214,9 +197,9 @@ def _not_utf8(data: bytes, error: UnicodeDecodeError) -> Decoded:
 def _without_nuls(text: str, utf8: bytes | None, notes: tuple[str, ...]) -> Decoded:
     count = text.count("\0")
     if not count:
-        return Decoded(text, notes, utf8)
+        return text, notes, utf8
     note = f"{count:,} NUL character{'s were' if count > 1 else ' was'} removed."
-    return Decoded(text.replace("\0", ""), (*notes, note))
+    return text.replace("\0", ""), (*notes, note), None
 
 
 def _not_text(name: str) -> DatasetError:
@@ -257,10 +240,9 @@ def find_separator(text: str, prefer: str = "") -> str:
     >>> find_separator("a;b\\n1,5;2\\n2,5;3")
     ';'
     """
-    sample = _first_lines(text, 60)
     best, best_score = prefer or ",", (0.0, 0, False)
     for separator in SEPARATORS:
-        rows = [r for r in _records(sample, separator) if r]
+        rows = [r for r in _first_records(text, separator) if r]
         if not rows or len(rows[0]) < 2:
             continue
         width = len(rows[0])
@@ -271,15 +253,13 @@ def find_separator(text: str, prefer: str = "") -> str:
     return best
 
 
-def _first_lines(text: str, count: int) -> str:
-    return "".join(islice(io.StringIO(text[:200_000], newline=""), count))
-
-
-def _records(text: str, separator: str) -> Iterator[list[str]]:
-    try:
-        yield from csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    except csv.Error:
-        return
+def _first_records(text: str, separator: str) -> list[list[str]]:
+    """Return the records in the first lines, up to one that cannot be read."""
+    found: list[list[str]] = []
+    with contextlib.suppress(csv.Error):
+        lines = islice(io.StringIO(text[:200_000], newline=""), 60)
+        found.extend(row for row in csv.reader(lines, delimiter=separator))
+    return found
 
 
 def _read_with_arrow(text: str, utf8: bytes | None, separator: str, notes: list[str]) -> RawTable | None:
@@ -287,7 +267,7 @@ def _read_with_arrow(text: str, utf8: bytes | None, separator: str, notes: list[
     quotes = text.count('"')
     if quotes % 2 or text[:1] in "\r\n":
         return None
-    header = next(_records(_first_lines(text, 60), separator), [])
+    header, *_ = _first_records(text, separator) or [[]]
     if len(header) < 2:
         return None
     import pyarrow as pa
@@ -357,13 +337,9 @@ def _fitted(row: list[str], header: list[str]) -> list[str]:
 
 
 def _ragged(row: list[str], header: list[str], separator: str) -> str:
-    cells = counted(len(row), "cell")
-    if len(row) > len(header):
-        return (
-            f"This row has {cells} where the header has {len(header)}. "
-            f"Put texts that contain a {SEPARATORS[separator]} in double quotes."
-        )
-    return f"This row has {cells} where the header has {len(header)}. Fill in the missing ones."
+    quotes = f"Put texts that contain a {SEPARATORS[separator]} in double quotes."
+    advice = quotes if len(row) > len(header) else "Fill in the missing ones."
+    return f"This row has {counted(len(row), 'cell')} where the header has {len(header)}. {advice}"
 
 
 def _numbered(text: str, separator: str) -> Iterator[tuple[int, list[str], str]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
@@ -122,7 +122,7 @@ def _with_synthetic(
 ) -> Split:
     """Add rows a model wrote to the rows to learn from, without those that repeat a row kept apart."""
     asked, _ = _field_names(rows, inputs, None)
-    columns = [_folded(_column(rows, name)) for name in asked]
+    columns = [_all_folded(_column(rows, name)) for name in asked]
     keys = dict(zip(rows, zip(*columns, strict=True), strict=True)) if columns else {}
     apart = {keys[row] for row in (*split.validation, *split.test)} if keys else set()
     kept = [row for row in written if not keys or keys[row] not in apart]
@@ -185,16 +185,20 @@ def _check_answers(rows: Mapping[int, Mapping[str, object]], answers: Sequence[s
 
 
 def _label(rows: Mapping[int, Mapping[str, object]], answers: Sequence[str]) -> str | None:
-    """Return the first answer with few different values."""
-    most = min(MOST_STRATA, len(rows) // 2)
-    for answer in answers:
+    texts = ((answer, (_text(values[answer]) for values in rows.values())) for answer in answers)
+    return first_with_few_values(texts, min(MOST_STRATA, len(rows) // 2))
+
+
+def first_with_few_values(columns: Iterable[tuple[str, Iterable[str]]], most: int) -> str | None:
+    """Return the name of the first of some columns that has 2 to `most` different values."""
+    for name, texts in columns:
         distinct: set[str] = set()
-        for values in rows.values():
-            distinct.add(_text(values[answer]))
+        for text in texts:
+            distinct.add(text)
             if len(distinct) > most:
                 break
         if 2 <= len(distinct) <= most:
-            return answer
+            return name
     return None
 
 
@@ -215,18 +219,20 @@ def _column(rows: Mapping[int, Mapping[str, object]], name: str) -> list[str]:
     return [v if type(v) is str else _text(v) for v in [values[name] for values in rows.values()]]
 
 
-def _folded(texts: list[str]) -> list[str]:
-    """Return texts without what does not make a different question: space and case."""
-    distinct = set(texts)
-    if 2 * len(distinct) < len(texts):
-        known = {text: " ".join(text.casefold().split()) for text in distinct}
-        return [known[text] for text in texts]
-    return [" ".join(text.casefold().split()) for text in texts]
+def folded(text: str) -> str:
+    """Return a text without what makes no difference in a question or an answer: case and space."""
+    return " ".join(text.casefold().split())
+
+
+def _all_folded(texts: list[str]) -> list[str]:
+    """Return the texts folded; a repeated one is folded once."""
+    known = {text: folded(text) for text in set(texts)}
+    return [known[text] for text in texts]
 
 
 def _groups(rows: Mapping[int, Mapping[str, object]], asked: Sequence[str], seed: int) -> list[list[int]]:
     """Return rows with equal inputs together, in an order that only seed and content decide."""
-    columns = [_folded(_column(rows, name)) for name in asked]
+    columns = [_all_folded(_column(rows, name)) for name in asked]
     keys = map("\x1f".join, zip(*columns, strict=True)) if columns else map(str, rows)
     by_input: dict[str, list[int]] = {}
     for row, key in zip(rows, keys, strict=True):

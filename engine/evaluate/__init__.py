@@ -11,7 +11,7 @@ from __future__ import annotations
 from engine.evaluate.report import Evaluate, EvaluationResult
 from engine.evaluate.rows import error_text, run_rows
 from engine.metrics import EM, F1, answer_exact_match, answer_passage_match, normalize_text
-from engine.metrics.semantic import CompleteAndGrounded, SemanticF1
+from engine.metrics.judge import CompleteAndGrounded, SemanticF1
 
 __all__ = [
     "EM",

@@ -17,7 +17,7 @@ from engine import loop
 from engine.callbacks import observed
 from engine.errors import ConfigurationError, RunError
 from engine.evaluate.rows import Runner
-from engine.metrics.base import Grade, Scorer
+from engine.metrics.base import Grade, Scorer, metric_name
 from engine.metrics.whole_set import WholeSetMetric
 from engine.prediction import Prediction
 from engine.records import Example, Outcome, json_value
@@ -288,9 +288,7 @@ class Evaluate:
             )  # fmt: skip
         repeats = [round(100 * one, 2) for one in scores]
         result = EvaluationResult(score, results, outcomes, repeats, self._interval(results, times))
-        name = str(
-            getattr(self.metric, "name", None) or getattr(self.metric, "__name__", type(self.metric).__name__)
-        )
+        name = metric_name(self.metric)
         if self.save_as_csv:
             _write_csv(Path(self.save_as_csv), table(result, name))
         if self.save_as_json:

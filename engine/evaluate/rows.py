@@ -19,7 +19,7 @@ from engine import loop
 from engine.errors import DatasetError, EngineError
 from engine.metrics.base import Grade, Metric, Scorer, as_grade, explained
 from engine.modules.assertions import Attempt
-from engine.modules.chain_of_thought import ChainOfThought
+from engine.modules.predict import ChainOfThought
 from engine.records import Example, Outcome, TraceStep, Usage, json_value
 from engine.runtime import context, noted_replies
 from engine.signature.grammar import without_none

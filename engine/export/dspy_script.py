@@ -33,8 +33,8 @@ from engine.export.standalone.stand_ins import HERE, REPLACED
 from engine.lm.choice import ModelChoice, is_offline
 from engine.modules.module import Module
 from engine.modules.predict import FIELD, Predict, reasoning_first
+from engine.modules.react import TOOLS_LEAD, ToolStep
 from engine.modules.state import read
-from engine.modules.trajectory import TOOLS_LEAD, ToolStep
 from engine.pipeline.build import build_program
 from engine.pipeline.corpora import searches
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec

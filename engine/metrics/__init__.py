@@ -4,12 +4,9 @@
     matching.py    right or wrong: the same answer, a mention, a pattern, a number within a tolerance
     similarity.py  degrees: shared words, spelling, ROUGE, BLEU, chrF, nearness of embeddings
     json_fields.py structured answers, field by field
-    judge.py       a model as judge, by criteria; semantic.py: by meaning
+    judge.py       a model as judge: by criteria, by meaning, by sources
     whole_set.py   numbers of a whole set of rows: macro F1, correlation
-    weighted.py    several metrics as one
-    python_code.py the user's own code, in the sandbox
-    text.py        texts made comparable
-    agreement.py   agreement of a judge with a person
+    custom.py      several metrics as one; the user's own code, in the sandbox
 
 Only judges ask a model, through the gate that counts every call. A metric knows nothing of programs or searches.
 """
@@ -26,7 +23,7 @@ from engine.metrics.matching import (
     answer_passage_match,
 )
 from engine.metrics.similarity import F1, TokenF1
-from engine.metrics.text import normalize_text
+from engine.text import normalize_text
 
 __all__ = [
     "EM",

@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine import loop
 from engine.errors import ConfigurationError
-from engine.metrics.text import plain_text, quoted
 from engine.records import Example
+from engine.text import plain_text, quoted
 
 Scorer = Callable[..., Any]
 """A Metric, or a function of (example, prediction, trace=None)."""
@@ -201,6 +201,11 @@ def joined(grades: Mapping[str, Grade]) -> Grade:
     said = " ".join(f"{name}: {one.feedback}" for name, one in wrong.items())
     score = math.fsum(each.values()) / len(grades)
     return Grade(score, f"{right} of {len(grades)} outputs {verb} right. {said}", each)
+
+
+def metric_name(metric: Scorer | None) -> str:
+    """Return what a metric, or a function used as one, is called."""
+    return str(getattr(metric, "name", None) or getattr(metric, "__name__", type(metric).__name__))
 
 
 def grade(metric: Scorer, example: object, prediction: object, trace: object = None) -> Grade:

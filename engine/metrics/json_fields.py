@@ -3,42 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import orjson
 from pydantic import Field, field_validator
 
 from engine.metrics.base import Grade, Metric, MetricOptions, WorkedExample
 from engine.metrics.matching import same
-from engine.metrics.text import quoted
 from engine.records import json_value
+from engine.text import quoted
 
 _MOST_NAMED = 6
 _ABSENT: Any = object()
-
-
-class JSONMatchOptions(MetricOptions):
-    """Which fields count how much."""
-
-    weights: str = Field(
-        "",
-        title="Weights",
-        description="What single fields count, as in 'price=3, address.city=0.5'. Others count 1; 0 leaves one out.",
-    )
-    extra_fields_are_wrong: bool = Field(
-        True, title="Extra fields are wrong", description="A field that was not expected lowers the score."
-    )
-    any_order: bool = Field(
-        False, title="Lists in any order", description="The items of a list may stand in another order."
-    )
-
-    @field_validator("weights", mode="before")
-    @classmethod
-    def _written(cls, value: object) -> Any:
-        if isinstance(value, Mapping):
-            value = ", ".join(f"{name}={weight}" for name, weight in value.items())
-        parse_weights(value)
-        return value
 
 
 class JSONMatch(Metric):
@@ -63,9 +39,33 @@ class JSONMatch(Metric):
     )
     pros = ("Partly right records get part of the score.", "Says which fields are wrong.")
     cons = ("A right value in other words counts as wrong.",)
-    Options: ClassVar[type[MetricOptions]] = JSONMatchOptions
 
-    options: JSONMatchOptions
+    class Options(MetricOptions):
+        """Which fields count how much."""
+
+        weights: str = Field(
+            "",
+            title="Weights",
+            description="What single fields count, as in 'price=3, address.city=0.5'. Others count 1; 0 leaves one out.",
+        )
+        extra_fields_are_wrong: bool = Field(
+            True,
+            title="Extra fields are wrong",
+            description="A field that was not expected lowers the score.",
+        )
+        any_order: bool = Field(
+            False, title="Lists in any order", description="The items of a list may stand in another order."
+        )
+
+        @field_validator("weights", mode="before")
+        @classmethod
+        def _written(cls, value: Any) -> Any:
+            if isinstance(value, Mapping):
+                value = ", ".join(f"{name}={weight}" for name, weight in value.items())
+            parse_weights(value)
+            return value
+
+    options: Options
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

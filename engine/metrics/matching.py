@@ -4,32 +4,39 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import Field, field_validator
 
 from engine.errors import ConfigurationError
 from engine.metrics.base import Grade, Metric, MetricOptions, WorkedExample
-from engine.metrics.text import normalize_text, plain_text, quoted, token_f1
-from engine.text import as_text
+from engine.text import as_text, normalize_text, plain_text, quoted
 
 
-class ExactMatchOptions(MetricOptions):
-    """What counts as the same."""
+def token_f1(answer: list[str], expected: list[str]) -> float:
+    """Return the harmonic mean of precision and recall of words, counted with repeats; 0 without any in common."""
+    shared = sum((Counter(answer) & Counter(expected)).values())
+    return 2 * shared / (len(answer) + len(expected)) if shared else 0.0
 
-    every_output: bool = Field(
-        True,
-        title="Every output",
-        description="Grade every output that the examples have an answer for, and take the mean. "
-        "Switch it off to grade the last one only.",
-    )
-    strict: bool = Field(
-        False,
-        title="Letter by letter",
-        description="Also tell capital letters, spaces and punctuation around apart.",
-    )
+
+def missing_words(expected: str, answer: str, most: int = 8) -> str:
+    """Return the expected words that an answer lacks, quoted and cut to `most`; "" without any.
+
+    >>> missing_words("red silk scarf", "a red scarf")
+    "'silk'"
+    """
+    had = set(normalize_text(answer).split())
+    missing = [word for word in dict.fromkeys(normalize_text(expected).split()) if word not in had]
+    more = ", ..." if len(missing) > most else ""
+    return ", ".join(repr(word) for word in missing[:most]) + more
+
+
+def accepted_answers(expected: Any, answer: Any) -> list[Any]:
+    """Return the answers that count: a list expected where one value is given holds every accepted answer."""
+    return list(expected) if _is_list(expected) and not _is_list(answer) else [expected]
 
 
 class ExactMatch(Metric):
@@ -52,14 +59,28 @@ class ExactMatch(Metric):
     )
     pros = ("Plain to read: the share of rows answered correctly.", "Right for labels, names and yes or no.")
     cons = ("A right answer in other words counts as wrong.",)
-    Options: ClassVar[type[MetricOptions]] = ExactMatchOptions
 
-    options: ExactMatchOptions
+    class Options(MetricOptions):
+        """What counts as the same."""
+
+        every_output: bool = Field(
+            True,
+            title="Every output",
+            description="Grade every output that the examples have an answer for, and take the mean. "
+            "Switch it off to grade the last one only.",
+        )
+        strict: bool = Field(
+            False,
+            title="Letter by letter",
+            description="Also tell capital letters, spaces and punctuation around apart.",
+        )
+
+    options: Options
 
     def compare(self, expected: Any, answer: Any) -> Grade:
         """Grade one value against the one expected, or against several accepted ones."""
         strict = self.options.strict
-        accepted = expected if _is_list(expected) and not _is_list(answer) else [expected]
+        accepted = accepted_answers(expected, answer)
         if any(same(one, answer, strict) for one in accepted):
             return _RIGHT
         return Grade(0.0, wrong(accepted, answer))
@@ -139,16 +160,6 @@ def _plain_value(value: object) -> Any:
 _RIGHT = Grade(1.0, "Correct.")
 
 
-class ContainsOptions(MetricOptions):
-    """What counts as mentioned."""
-
-    whole_words: bool = Field(
-        True,
-        title="Whole words",
-        description="'art' is then not found in 'start'; switch off to find it there.",
-    )
-
-
 class Contains(Metric):
     """1 when the expected text occurs in the answer; of a list expected, the share that occurs.
 
@@ -166,13 +177,21 @@ class Contains(Metric):
     )
     pros = ("Forgives words around the answer.", "Right for key facts in a longer text.")
     cons = ("An answer that lists everything is right as well.", "'not Paris' contains Paris.")
-    Options: ClassVar[type[MetricOptions]] = ContainsOptions
 
-    options: ContainsOptions
+    class Options(MetricOptions):
+        """What counts as mentioned."""
+
+        whole_words: bool = Field(
+            True,
+            title="Whole words",
+            description="'art' is then not found in 'start'; switch off to find it there.",
+        )
+
+    options: Options
 
     def compare(self, expected: object, answer: object) -> Grade:
         """Grade one text against the one, or the several, that it should mention."""
-        wanted = list(expected) if isinstance(expected, list | tuple | set | frozenset) else [expected]
+        wanted = accepted_answers(expected, "")
         if not wanted:
             return Grade(1.0, "Nothing was expected.")
         text = plain_text(answer)
@@ -212,29 +231,6 @@ _LONGEST = 20_000
 """Characters of an answer that are looked at: a pattern can take very long on a long text."""
 
 
-class RegexOptions(MetricOptions):
-    """The pattern, and how it is applied."""
-
-    pattern: str = Field(
-        "",
-        title="Pattern",
-        description="A regular expression for every answer. Empty: each row's expected value is its pattern.",
-    )
-    whole: bool = Field(
-        False, title="Whole answer", description="The pattern must describe all of the answer."
-    )
-    ignore_case: bool = Field(True, title="Ignore case", description="Capital letters do not matter.")
-
-    @field_validator("pattern")
-    @classmethod
-    def _compiles(cls, value: str) -> str:
-        try:
-            re.compile(value)
-        except (re.error, OverflowError, RecursionError) as error:
-            raise ValueError(f"is no regular expression ({error})") from None
-        return value
-
-
 class Regex(Metric):
     """1 when a regular expression is found in the answer, else 0.
 
@@ -252,9 +248,30 @@ class Regex(Metric):
     )
     pros = ("Checks a form that answers must have.", "Also works without labels: one pattern for every row.")
     cons = ("Patterns are hard to read and to get right.",)
-    Options: ClassVar[type[MetricOptions]] = RegexOptions
 
-    options: RegexOptions
+    class Options(MetricOptions):
+        """The pattern, and how it is applied."""
+
+        pattern: str = Field(
+            "",
+            title="Pattern",
+            description="A regular expression for every answer. Empty: each row's expected value is its pattern.",
+        )
+        whole: bool = Field(
+            False, title="Whole answer", description="The pattern must describe all of the answer."
+        )
+        ignore_case: bool = Field(True, title="Ignore case", description="Capital letters do not matter.")
+
+        @field_validator("pattern")
+        @classmethod
+        def _compiles(cls, value: str) -> str:
+            try:
+                re.compile(value)
+            except (re.error, OverflowError, RecursionError) as error:
+                raise ValueError(f"is no regular expression ({error})") from None
+            return value
+
+    options: Options
 
     def compare(self, expected: object, answer: object) -> Grade:
         """Grade one answer. Raises ConfigurationError when the expected value is no regular expression."""
@@ -280,22 +297,6 @@ _NUMBER = re.compile(
 _ROUNDING = 1e-9
 
 
-class NumberWithinOptions(MetricOptions):
-    """How far off is still right."""
-
-    tolerance: float = Field(
-        0.0,
-        ge=0,
-        title="Tolerance",
-        description="How far the answer may be off and still be right; 0 means not at all.",
-    )
-    relative: bool = Field(
-        False,
-        title="As a share",
-        description="Read the tolerance as a share of the expected number: 0.05 is 5 percent.",
-    )
-
-
 class NumberWithin(Metric):
     """1 when the answer's number is close enough to the expected one, else 0.
 
@@ -318,9 +319,23 @@ class NumberWithin(Metric):
         "Units and words around the number do not matter.",
     )
     cons = ("Only the last number of a text is read.",)
-    Options: ClassVar[type[MetricOptions]] = NumberWithinOptions
 
-    options: NumberWithinOptions
+    class Options(MetricOptions):
+        """How far off is still right."""
+
+        tolerance: float = Field(
+            0.0,
+            ge=0,
+            title="Tolerance",
+            description="How far the answer may be off and still be right; 0 means not at all.",
+        )
+        relative: bool = Field(
+            False,
+            title="As a share",
+            description="Read the tolerance as a share of the expected number: 0.05 is 5 percent.",
+        )
+
+    options: Options
 
     def compare(self, expected: object, answer: object) -> Grade:
         """Grade one number, or a text that ends in one. Raises ConfigurationError when no number is expected."""

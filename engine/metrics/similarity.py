@@ -4,34 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from engine.lm.choice import OFFLINE_EMBEDDINGS
 from engine.metrics.base import AwaitedMetric, Case, Grade, Metric, MetricOptions, WorkedExample
-from engine.metrics.text import (
-    accepted_answers,
-    missing_words,
-    normalize_text,
-    plain_text,
-    quoted,
-    token_f1,
-)
-from engine.text import as_text
-
-
-class EditDistanceOptions(MetricOptions):
-    """How strict the comparison is."""
-
-    strict: bool = Field(
-        False,
-        title="Letter by letter",
-        description="Also count capital letters, spaces and punctuation around the text.",
-    )
-    at_least: float = Field(
-        0.0, ge=0, le=1, title="At least", description="A similarity below this counts as 0."
-    )
+from engine.metrics.matching import accepted_answers, missing_words, token_f1
+from engine.similarity import unit
+from engine.text import as_text, normalize_text, plain_text, quoted
 
 
 class EditDistance(Metric):
@@ -51,9 +32,20 @@ class EditDistance(Metric):
     )
     pros = ("Forgives a typing error.", "Right for codes, names and text read from scans.")
     cons = ("Two different numbers can be one letter apart.",)
-    Options: ClassVar[type[MetricOptions]] = EditDistanceOptions
 
-    options: EditDistanceOptions
+    class Options(MetricOptions):
+        """How strict the comparison is."""
+
+        strict: bool = Field(
+            False,
+            title="Letter by letter",
+            description="Also count capital letters, spaces and punctuation around the text.",
+        )
+        at_least: float = Field(
+            0.0, ge=0, le=1, title="At least", description="A similarity below this counts as 0."
+        )
+
+    options: Options
 
     def compare(self, expected: object, answer: object) -> Grade:
         """Grade one text by its distance to the one expected, or the nearest of several."""
@@ -96,22 +88,14 @@ class TokenF1(Metric):
 
     def compare(self, expected: Any, answer: object) -> Grade:
         """Grade one text by the words it shares with the one expected, or the best of several."""
-        several = isinstance(expected, list | tuple) and not isinstance(answer, list | tuple)
-        accepted = list(expected) if several else [expected]
-        words = _words(answer)
+        accepted, words = accepted_answers(expected, answer), _words(answer)
         near = max(accepted, key=lambda one: _overlap(words, _words(one)), default="")
         score = _overlap(words, _words(near)) if accepted else 0.0
         if score == 1.0:
             return Grade(1.0, "Correct.")
-        wanted = " or ".join(quoted(one) for one in accepted) or "nothing"
-        lacks, extra = (
-            missing_words(as_text(near), as_text(answer)),
-            missing_words(as_text(answer), as_text(near)),
-        )
-        said = (f" It lacks: {lacks}." if lacks else "") + (f" It has too much: {extra}." if extra else "")
-        return Grade(
-            score, f"Expected {wanted}, got {quoted(answer)}: {100 * score:.0f} % of the words agree.{said}"
-        )
+        extra = missing_words(as_text(answer), as_text(near))
+        said = _partly(accepted, answer, score, "of the words agree", near)
+        return Grade(score, said + (f" It has too much: {extra}." if extra else ""))
 
 
 def F1(prediction: str, answers_list: Sequence[str]) -> float:  # noqa: N802 - DSPy's name
@@ -137,17 +121,6 @@ def _words(value: object) -> list[str]:
 _PERFECT = 0.9999
 
 
-class ROUGEOptions(MetricOptions):
-    """Which ROUGE."""
-
-    kind: Literal["rouge1", "rouge2", "rougeL"] = Field(
-        "rougeL",
-        title="Kind",
-        description="rouge1: words; rouge2: pairs of words; rougeL: the longest common order of words.",
-    )
-    stem: bool = Field(True, title="Word stems", description="'bills' and 'billing' count as one word.")
-
-
 class ROUGE(Metric):
     """Overlap with the expected text as summaries are graded: the F-measure of words, pairs or the common order.
 
@@ -165,9 +138,18 @@ class ROUGE(Metric):
     )
     pros = ("The usual number for summaries.",)
     cons = ("A good summary in other words scores low.",)
-    Options: ClassVar[type[MetricOptions]] = ROUGEOptions
 
-    options: ROUGEOptions
+    class Options(MetricOptions):
+        """Which ROUGE."""
+
+        kind: Literal["rouge1", "rouge2", "rougeL"] = Field(
+            "rougeL",
+            title="Kind",
+            description="rouge1: words; rouge2: pairs of words; rougeL: the longest common order of words.",
+        )
+        stem: bool = Field(True, title="Word stems", description="'bills' and 'billing' count as one word.")
+
+    options: Options
 
     def compare(self, expected: object, answer: object) -> Grade:
         """Grade one text against the one expected, or the best of several."""
@@ -246,10 +228,16 @@ def _graded(score: float, accepted: list[str], got: str) -> Grade:
     score = 1.0 if score >= _PERFECT else max(0.0, score)
     if score == 1.0:
         return Grade(1.0, "Correct.")
-    wanted = " or ".join(quoted(one) for one in accepted) or "nothing"
-    missing = missing_words(accepted[0], got) if len(accepted) == 1 else ""
-    lacks = f" It lacks: {missing}." if missing else ""
-    return Grade(score, f"Expected {wanted}, got {quoted(got)}: {100 * score:.0f} % overlap.{lacks}")
+    return Grade(score, _partly(accepted, got, score, "overlap", accepted[0] if len(accepted) == 1 else got))
+
+
+def _partly(accepted: Sequence[object], answer: object, score: float, measure: str, near: object) -> str:
+    """Return the feedback on an answer that is partly right; `near` is the accepted one whose words it should have."""
+    wanted = " or ".join(map(quoted, accepted)) or "nothing"
+    lacks = missing_words(as_text(near), as_text(answer))
+    return f"Expected {wanted}, got {quoted(answer)}: {100 * score:.0f} % {measure}." + (
+        f" It lacks: {lacks}." if lacks else ""
+    )
 
 
 @lru_cache(maxsize=8)
@@ -264,19 +252,6 @@ def _sacrebleu(kind: str) -> Any:
     from sacrebleu.metrics import bleu, chrf
 
     return bleu.BLEU(effective_order=True) if kind == "bleu" else chrf.CHRF()
-
-
-class EmbeddingOptions(MetricOptions):
-    """Which embeddings, and from where on an answer counts."""
-
-    model: str = Field(
-        OFFLINE_EMBEDDINGS,
-        title="Embedding model",
-        description="As in openai/text-embedding-3-small. The offline one compares words and letters only.",
-    )
-    at_least: float = Field(
-        0.0, ge=0, le=1, title="At least", description="A similarity below this counts as 0."
-    )
 
 
 class EmbeddingSimilarity(AwaitedMetric):
@@ -295,9 +270,20 @@ class EmbeddingSimilarity(AwaitedMetric):
     )
     pros = ("Cheap next to a judge.", "Works offline, then on words and letters.")
     cons = ("'It is' and 'it is not' are near each other.",)
-    Options: ClassVar[type[MetricOptions]] = EmbeddingOptions
 
-    options: EmbeddingOptions
+    class Options(MetricOptions):
+        """Which embeddings, and from where on an answer counts."""
+
+        model: str = Field(
+            OFFLINE_EMBEDDINGS,
+            title="Embedding model",
+            description="As in openai/text-embedding-3-small. The offline one compares words and letters only.",
+        )
+        at_least: float = Field(
+            0.0, ge=0, le=1, title="At least", description="A similarity below this counts as 0."
+        )
+
+    options: Options
 
     def __init__(self, *, embedder: Any = None, **options: Any) -> None:
         from engine.lm.embedder import Embedder  # brings the network in
@@ -315,15 +301,9 @@ class EmbeddingSimilarity(AwaitedMetric):
             return Grade(
                 0.0, f"Expected {' or '.join(map(quoted, accepted)) or 'nothing'}, got {quoted(got)}."
             )
-        import numpy as np
-
-        vectors = await self._embedder.acall([got, *accepted])
-        unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        near = unit[1:] @ unit[0]
+        vectors = unit(await self._embedder.acall([got, *accepted]))
+        near = vectors[1:] @ vectors[0]
         best = int(near.argmax())
         score = min(1.0, max(0.0, float(near[best])))
-        lacks = missing_words(accepted[best], got)
-        said = f"Expected {quoted(accepted[best])}, got {quoted(got)}: {100 * score:.0f} % similar." + (
-            f" It lacks: {lacks}." if lacks else ""
-        )
+        said = _partly([accepted[best]], got, score, "similar", accepted[best])
         return Grade(score if score >= self.options.at_least else 0.0, said)

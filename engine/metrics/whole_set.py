@@ -11,17 +11,16 @@ from abc import abstractmethod
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from statistics import StatisticsError, correlation
+from typing import Any, Literal
 
 from pydantic import Field
 
 from engine.metrics.base import Grade, Metric, MetricOptions, WorkedExample, joined
 from engine.metrics.matching import ExactMatch, number_in
-from engine.metrics.text import plain_text, quoted
 from engine.records import Evaluation
 from engine.statistics import resampled_interval
-from engine.text import signed
+from engine.text import plain_text, quoted, signed
 
 Rows = Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
 """(example, prediction) pairs; an empty prediction is a failed row."""
@@ -83,14 +82,6 @@ class MacroF1(WholeSetMetric):
         return Grade(math.fsum(scores.values()) / len(scores), f"F1 by label: {said}.")
 
 
-class CorrelationOptions(MetricOptions):
-    """Which correlation."""
-
-    kind: Literal["pearson", "spearman"] = Field(
-        "spearman", title="Kind", description="spearman compares orders, pearson the values themselves."
-    )
-
-
 class Correlation(WholeSetMetric):
     """How well answered numbers follow the expected ones, over all rows; below 0 counts as 0.
 
@@ -107,9 +98,15 @@ class Correlation(WholeSetMetric):
     examples = (WorkedExample(4, 4, 1.0), WorkedExample(4, 5, 0.8))
     pros = ("Right for ratings, where the order matters more than the number.",)
     cons = ("Needs many rows; single rows are graded by how far off they are.",)
-    Options: ClassVar[type[MetricOptions]] = CorrelationOptions
 
-    options: CorrelationOptions
+    class Options(MetricOptions):
+        """Which correlation."""
+
+        kind: Literal["pearson", "spearman"] = Field(
+            "spearman", title="Kind", description="spearman compares orders, pearson the values themselves."
+        )
+
+    options: Options
 
     def compare(self, expected: object, answer: object) -> Grade:
         """Grade one number by how near it is: the smaller as a share of the larger."""
@@ -136,47 +133,30 @@ class Correlation(WholeSetMetric):
         xs, ys = [e for e, _ in usable], [a for _, a in usable]
         if self.options.kind == "spearman":
             xs, ys = _ranks(xs), _ranks(ys)
-        r = _pearson(xs, ys)
+        try:
+            r = correlation(xs, ys)
+        except StatisticsError:  # all of one side are equal
+            r = 0.0
         left_out = len(pairs) - len(usable)
         said = f"{self.options.kind.title()} correlation {r:.3f} over {len(usable)} rows."
         said += f" {left_out} rows have no number." if left_out else ""
         return Grade(max(0.0, round(r, 9)) * len(usable) / len(pairs), said)
 
 
-@dataclass(frozen=True, slots=True)
-class WholeSetFigure:
-    """Best against baseline by a number of the whole set of test rows, next to the verdict on the mean of the rows.
-
-    `low` and `high` bound the difference with 95 % confidence: the rows were drawn again and again, each with both answers.
-    """
-
-    metric: str
-    baseline: float
-    best: float
-    difference: float
-    low: float
-    high: float
-    rows: int
-    sentence: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the figure as JSON-ready values."""
-        return asdict(self)
-
-
 def whole_set_figure(
     metric: object, examples: Mapping[int, Mapping[str, object]], baseline: Evaluation, best: Evaluation
-) -> WholeSetFigure | None:
-    """Return a metric's number of the whole set for two evaluations, over the rows they share.
+) -> dict[str, Any] | None:
+    """Return best against baseline by a metric's number of the whole set of rows that both evaluations share, as JSON values.
 
-    None for a metric that has no such number, and without rows. `examples` are the rows by id.
+    `low` and `high` bound the difference with 95 % confidence: the rows were drawn again and again, each with both
+    answers. None for a metric that has no such number, and without rows. `examples` are the rows by id.
 
     >>> from engine.records import Outcome
     >>> rows = {i: {"queue": "rare" if i % 5 == 0 else "usual"} for i in range(40)}
     >>> def run(name, answers):
     ...     return Evaluation(name, tuple(Outcome(i, 1.0, {"queue": a}) for i, a in enumerate(answers)))
     >>> found = whole_set_figure(MacroF1(), rows, run("a", ["usual"] * 40), run("b", [r["queue"] for r in rows.values()]))
-    >>> print(found.sentence)
+    >>> print(found["sentence"])
     Every label alike (macro F1), over all 40 test rows: 1.00 against 0.44 before, a difference of +0.56 (95 % interval +0.53 to +0.61).
     """
     if not isinstance(metric, WholeSetMetric):
@@ -205,17 +185,16 @@ def whole_set_figure(
         said += ", the starting prompt's."
     else:
         said += f" against {old:.2f} before, a difference of {signed(round(new, 2) - round(old, 2), 2)} (95 % interval {signed(low, 2)} to {signed(high, 2)})."
-    return WholeSetFigure(metric.name, old, new, new - old, low, high, len(shared), said)
-
-
-def _pearson(xs: Sequence[float], ys: Sequence[float]) -> float:
-    n = len(xs)
-    mx, my = math.fsum(xs) / n, math.fsum(ys) / n
-    sx = math.sqrt(math.fsum((x - mx) ** 2 for x in xs))
-    sy = math.sqrt(math.fsum((y - my) ** 2 for y in ys))
-    if not sx or not sy:
-        return 0.0
-    return math.fsum((x - mx) * (y - my) for x, y in zip(xs, ys, strict=True)) / (sx * sy)
+    return {
+        "metric": metric.name,
+        "baseline": old,
+        "best": new,
+        "difference": new - old,
+        "low": low,
+        "high": high,
+        "rows": len(shared),
+        "sentence": said,
+    }
 
 
 def _ranks(values: Sequence[float]) -> list[float]:

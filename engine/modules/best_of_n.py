@@ -1,6 +1,6 @@
-"""`BestOfN`: run a program several times and keep the answer that a reward function likes best.
+"""One answer from several: `BestOfN` and `Refine` run a program again, `majority` and `MultiChainComparison` choose.
 
-It knows programs and rewards; what happens between two tries is for subclasses (`Refine`).
+Source of `majority`: Wang et al. 2022, "Self-Consistency Improves Chain of Thought Reasoning".
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from engine.errors import (
     ModelNotFoundError,
 )
 from engine.modules.assertions import Attempt
-from engine.modules.call_range import CallRange
-from engine.modules.module import Module
+from engine.modules.module import CallRange, Module
 from engine.modules.predict import Predict
-from engine.prediction import Prediction
+from engine.prediction import Completions, Prediction
 from engine.records import json_value
 from engine.runtime import context, current
-from engine.signature import InputField, OutputField, Signature
+from engine.signature import InputField, OutputField, Signature, ensure_signature
+from engine.text import normalize_text
 from engine.tools.function import shown
 
 if TYPE_CHECKING:
@@ -161,12 +161,12 @@ class BestOfN(Module):
 
     async def _reward(self, kwargs: dict[str, Any], prediction: Any) -> float:
         rate = self.reward_fn
-        if isinstance(rate, Module):
-            return float(await rate.acall(kwargs, prediction))
-        if inspect.iscoroutinefunction(rate):
-            return float(await rate(kwargs, prediction))
-        result = await loop.in_thread(rate, kwargs, prediction)
-        return float(await result if inspect.isawaitable(result) else result)
+        asked = (
+            rate.acall(kwargs, prediction)
+            if isinstance(rate, Module)
+            else loop.called(rate, kwargs, prediction)
+        )
+        return float(await asked)
 
     async def _advice(self, kwargs: dict[str, object], done: Try) -> Mapping[int, str]:  # noqa: ARG002 - for subclasses
         """Return hints for the next try, by step id."""
@@ -257,3 +257,79 @@ def _source(reward: Any) -> str:
         return shown(inspect.getsource(reward), _LONGEST)
     except (OSError, TypeError):
         return inspect.getdoc(reward) or repr(reward)
+
+
+def majority(
+    completions: Prediction | Completions | Sequence[Mapping[str, Any]],
+    normalize: Callable[[Any], Any] | None = None,
+    field: str | None = None,
+) -> Prediction:
+    """Return the completion whose `field` (the last one by default) most others share; the earliest of equals.
+
+    Values are compared as `normalize` makes them (by default: texts without letter case, articles and punctuation); a
+    value it makes None does not vote. Raises ValueError when there is nothing to choose from.
+
+    >>> majority([{"answer": "The cat."}, {"answer": "dog"}, {"answer": "cat"}]).answer
+    'The cat.'
+    """
+    rows: list[Mapping[str, Any]] = list(
+        completions.completions if isinstance(completions, Prediction) else completions
+    )
+    if not rows:
+        raise ValueError("There are no completions to choose from.")
+    name = field if field is not None else list(rows[0])[-1]
+    votes = [(normalize or _comparable)(row.get(name)) for row in rows]
+    voting = [vote for vote in votes if vote is not None]
+    if not voting:
+        return Prediction(rows[0])
+    winner = max(voting, key=voting.count)
+    return Prediction(rows[votes.index(winner)])
+
+
+def _comparable(value: Any) -> Any:
+    """Return a value as it is compared; a blank text as None."""
+    return (normalize_text(value) or value.strip() or None) if isinstance(value, str) else value
+
+
+class MultiChainComparison(Module):
+    """Compare exactly `M` attempts (predictions or dicts with the outputs and, best, a reasoning) in one call.
+
+    The answer holds `rationale` and the outputs. The step inside is `predict`.
+
+    >>> from engine import context
+    >>> from engine.testing import ScriptedLM
+    >>> tries = [{"reasoning": "2 + 2 is 4.", "answer": "4"}, {"reasoning": "It looks like 5.", "answer": "5"}]
+    >>> with context(lm=ScriptedLM([{"rationale": "The first adds up.", "answer": "4"}])):
+    ...     MultiChainComparison("question -> answer", M=2)(tries, question="2 + 2?").answer
+    '4'
+    """
+
+    def __init__(self, signature: Any, M: int = 3, temperature: float = 0.7, **config: Any) -> None:  # noqa: N803 - DSPy's name
+        super().__init__()
+        self.M = M
+        extended = ensure_signature(signature)
+        self.last = list(extended.output_fields)[-1]
+        for i in range(1, M + 1):
+            extended = extended.append(
+                f"reasoning_attempt_{i}", InputField(desc=f"Attempt {i}: {ATTEMPT}"), str
+            )
+        extended = extended.prepend("rationale", OutputField(desc=RATIONALE), str)
+        self.predict = Predict(extended, temperature=temperature, **config)
+
+    async def aforward(self, completions: Sequence[Mapping[str, Any]], **kwargs: Any) -> Prediction:
+        """Compare attempts; `kwargs` are the signature's inputs."""
+        if len(completions) != self.M:
+            raise ConfigurationError(
+                f"MultiChainComparison was made for {self.M} attempts and got {len(completions)}. Set M to their number."
+            )
+        attempts = {f"reasoning_attempt_{i}": self._text(one) for i, one in enumerate(completions, 1)}
+        answer: Prediction = await self.predict.acall(**kwargs, **attempts)
+        return answer
+
+    def _text(self, attempt: Mapping[str, Any]) -> str:
+        thought = str(attempt.get("reasoning") or attempt.get("rationale") or "").strip()
+        return f"{thought} {self.last}: {attempt.get(self.last)}".strip()
+
+
+ATTEMPT = "somebody's reasoning and answer, which may be wrong"
+RATIONALE = "What the attempts get right and wrong, put together step by step"

@@ -1,26 +1,123 @@
-"""`CodeAct`: an agent whose every action is a piece of Python that may call tools.
+"""`ProgramOfThought` writes a program, runs it in the sandbox, and answers from what it gives; `CodeAct` does so step by step.
 
-Source of the method: Wang et al. 2024, "Executable Code Actions Elicit Better LLM Agents".
+Sources of the methods: Chen et al. 2022, "Program of Thoughts Prompting"; Wang et al. 2024, "Executable Code Actions
+Elicit Better LLM Agents".
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from engine.errors import AdapterParseError, SandboxError
-from engine.modules.call_range import CallRange
-from engine.modules.chain_of_thought import ChainOfThought
-from engine.modules.module import Module
-from engine.modules.program_of_thought import code_of
-from engine.modules.trajectory import OUTPUT_LIMIT, ToolStep, Trajectory, failed
+from engine.errors import SandboxError
+from engine.modules.predict import ChainOfThought
+from engine.modules.react import OUTPUT_LIMIT, Agent, ToolStep, Trajectory, failed, inputs_and, named
 from engine.prediction import Prediction
-from engine.signature import InputField, OutputField, Signature, ensure_signature, make_signature
+from engine.signature import InputField, OutputField, Signature
 from engine.tools.function import as_tool
 from engine.tools.interpreter import PythonInterpreter, Sandbox, dialect_of
 
+_FENCE = re.compile(r"```[a-zA-Z0-9_+-]*[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
 
-class CodeAct(Module):
+
+class ProgramOfThought(Agent):
+    """Answer a signature by a program: code that fails is written again with its error, `max_iters` times in all.
+
+    The inputs are variables of the code. The steps inside are `code_generate.predict`, `code_regenerate.predict` and
+    `generate_output.predict`: two calls when the first code runs. `interpreter_factory` makes each call's sandbox.
+    Raises SandboxError when no code ran.
+
+    >>> from engine import context
+    >>> from engine.testing import ScriptedLM
+    >>> calls = [
+    ...     {"reasoning": "Sum them.", "generated_code": "sum(numbers)"},
+    ...     {"reasoning": "The code gave 6.", "total": 6},
+    ... ]
+    >>> with context(lm=ScriptedLM(calls)):
+    ...     ProgramOfThought("numbers: list[int] -> total: int")(numbers=[1, 2, 3]).total
+    6
+    """
+
+    def __init__(
+        self,
+        signature: Any,
+        max_iters: int = 3,
+        interpreter_factory: Callable[[], Sandbox] = PythonInterpreter,
+    ) -> None:
+        super().__init__(signature, max_iters)
+        self.interpreter_factory = interpreter_factory
+        task, plain = self.signature.instructions, self.signature
+        dialect = dialect_of(interpreter_factory)
+        code = (str, OutputField(desc="Python code that gives the result"))
+        self.code_generate = ChainOfThought(
+            inputs_and(plain, GENERATE.format(task=task, dialect=dialect), generated_code=code)
+        )
+        self.code_regenerate = ChainOfThought(
+            inputs_and(
+                plain,
+                REGENERATE.format(task=task, dialect=dialect),
+                previous_code=(str, InputField()),
+                error=(str, InputField(desc="Why that code did not do")),
+                generated_code=code,
+            )
+        )
+        ran = plain.append("final_generated_code", InputField(desc="The program that was run"), str)
+        ran = ran.append("code_output", InputField(desc="What it gave"), str)
+        self.generate_output = ChainOfThought(ran.with_instructions(ANSWER.format(task=task)))
+
+    async def aforward(self, **kwargs: Any) -> Prediction:
+        """Write code until it runs, then answer."""
+        inputs = self.inputs(kwargs)
+        code = error = ""
+        for i in range(self.max_iters):
+            if i == 0:
+                written = await self.code_generate.acall(**kwargs)
+            else:
+                written = await self.code_regenerate.acall(**kwargs, previous_code=code, error=error)
+            code = code_of(written.generated_code)
+            try:
+                with self.interpreter_factory() as python:
+                    done = await python.arun(code, inputs)
+            except SandboxError as problem:
+                error = failed(problem)
+                continue
+            if done.output is None and done.value is None and not done.printed.strip():
+                error = NOTHING
+                continue
+            answer: Prediction = await self.generate_output.acall(
+                **kwargs, final_generated_code=code, code_output=done.text(OUTPUT_LIMIT)
+            )
+            return answer
+        raise SandboxError(f"No program ran in {self.max_iters} tries. The last one ended with {error}")
+
+
+def code_of(text: str) -> str:
+    """Return the code in what a model wrote: the fenced blocks if there are any, else all of it.
+
+    >>> code_of("Here it is:\\n```python\\nx = 1\\nx\\n```\\nDone.")
+    'x = 1\\nx'
+    """
+    blocks = _FENCE.findall(text)
+    return "\n\n".join(blocks) if blocks else text.strip().strip("`")
+
+
+GENERATE = """\
+Write a Python program that works out the result of this task: {task}
+The inputs are ready as variables under their names. End with an expression that is the result, or print it.
+{dialect}"""
+REGENERATE = """\
+A Python program for this task did not run: {task}
+Write it again without the mistake. The inputs are ready as variables under their names. End with an expression that is \
+the result, or print it.
+{dialect}"""
+ANSWER = """\
+{task}
+A program was run for this; go by what it gave."""
+NOTHING = "The code gave no result: end it with an expression that is the result, or print it."
+
+
+class CodeAct(Agent):
     """Answer a signature by running code step by step, in at most `max_iters` steps; variables live on between them.
 
     Tools (functions or `engine.Tool`s) are called by name in the code; the inputs are variables. The answer holds the
@@ -49,65 +146,46 @@ class CodeAct(Module):
         max_iters: int = 5,
         interpreter_factory: Callable[..., Sandbox] = PythonInterpreter,
     ) -> None:
-        super().__init__()
-        self.signature = ensure_signature(signature)
-        self.max_iters = max_iters
+        super().__init__(signature, max_iters)
         self.interpreter_factory = interpreter_factory
-        self.codeact = ToolStep(
-            _acting(self.signature, dialect_of(interpreter_factory)),
-            [as_tool(tool) for tool in tools],
-        )
+        self.codeact = ToolStep(_acting(self.signature, dialect_of(interpreter_factory)), map(as_tool, tools))
         place = len(self.signature.input_fields)
         done = InputField(desc="The code that was run and what it gave")
         self.extract = ChainOfThought(self.signature.insert(place, "trajectory", done, str))
 
-    @property
-    def call_range(self) -> CallRange:
-        """One step and the answer at least, `max_iters` steps and the answer at most."""
-        return CallRange(2, self.max_iters + 1)
-
     async def aforward(self, **kwargs: Any) -> Prediction:
         """Run code until the model says it is done, then answer."""
-        own = "max_iters" in kwargs and "max_iters" not in self.signature.input_fields
-        most = kwargs.pop("max_iters") if own else self.max_iters
+        most = self.most_steps(kwargs)
+        inputs: dict[str, Any] | None = self.inputs(kwargs)
+        log = Trajectory()
         with self.interpreter_factory(tools=list(self.codeact.tools.values())) as python:
-            log = await self._work(python, kwargs, most)
+            for _ in range(most):
+                step = await log.next_step(self.codeact, kwargs)
+                if step is None:
+                    break
+                code = code_of(step.generated_code)
+                try:
+                    done = await python.arun(code, inputs)
+                    seen, finished = done.text(OUTPUT_LIMIT), step.finished or done.output is not None
+                except SandboxError as error:
+                    seen, finished = failed(error), False
+                log.add(generated_code=code, code_output=seen)
+                inputs = None
+                if finished:
+                    break
         answer = await log.ask(self.extract, kwargs)
         return Prediction.of({**answer, "trajectory": log.steps})
 
-    async def _work(self, python: Sandbox, kwargs: dict[str, object], most: int) -> Trajectory:
-        inputs = {name: value for name, value in kwargs.items() if name in self.signature.input_fields}
-        log = Trajectory()
-        for i in range(most):
-            try:
-                step = await log.ask(self.codeact, kwargs)
-            except AdapterParseError:
-                if i == 0:
-                    raise
-                break  # what was found out so far may do for an answer
-            code = code_of(step.generated_code)
-            ran = True
-            try:
-                done = await python.arun(code, inputs if i == 0 else None)
-                seen = done.text(OUTPUT_LIMIT)
-            except SandboxError as error:
-                ran, seen = False, failed(error)
-            log.add(generated_code=code, code_output=seen)
-            if ran and (step.finished or done.output is not None):
-                break
-        return log
-
 
 def _acting(signature: type[Signature], dialect: str) -> type[Signature]:
-    outputs = ", ".join(f"`{name}`" for name in signature.output_fields)
-    fields: dict[str, object] = {
-        name: (signature.annotation(name), field) for name, field in signature.input_fields.items()
-    }
-    fields["trajectory"] = (str, InputField(desc="The code run so far and what it gave"))
-    fields["generated_code"] = (str, OutputField(desc="Python code to run next"))
-    fields["finished"] = (bool, OutputField(desc=f"Whether this code gives all that {outputs} need"))
-    guide = ACTING.format(outputs=outputs, dialect=dialect)
-    return make_signature(fields, f"{signature.instructions}\n\n{guide}")
+    outputs = named(signature.output_fields)
+    return inputs_and(
+        signature,
+        f"{signature.instructions}\n\n{ACTING.format(outputs=outputs, dialect=dialect)}",
+        trajectory=(str, InputField(desc="The code run so far and what it gave")),
+        generated_code=(str, OutputField(desc="Python code to run next")),
+        finished=(bool, OutputField(desc=f"Whether this code gives all that {outputs} need")),
+    )
 
 
 ACTING = """\

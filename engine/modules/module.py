@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from engine import loop
 from engine.callbacks import observed
@@ -18,13 +19,41 @@ from engine.errors import ConfigurationError
 from engine.lm.history import inspect_history
 from engine.modules import state
 from engine.modules.assertions import attempts
-from engine.modules.call_range import CallRange
 from engine.records import Candidate, Example
 from engine.runtime import tracked
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM
     from engine.modules.predict import Predict
+
+
+class CallRange(NamedTuple):
+    """The fewest and the most model calls of one run, a reply that must be asked for again left out.
+
+    >>> agent = CallRange(2, 21)
+    >>> agent.usual, agent + CallRange(1, 1), 3 * agent
+    (8, CallRange(least=3, most=22), CallRange(least=6, most=63))
+    """
+
+    least: int
+    most: int
+
+    @property
+    def usual(self) -> int:
+        """What to plan with while nothing is known: a third of the way, for most runs end long before the limit."""
+        return self.least + round((self.most - self.least) / 3)
+
+    def __add__(self, other: object) -> CallRange:
+        if not isinstance(other, CallRange):
+            return NotImplemented
+        return CallRange(self.least + other.least, self.most + other.most)
+
+    def __rmul__(self, times: object) -> CallRange:
+        return CallRange(times * self.least, times * self.most) if isinstance(times, int) else NotImplemented
+
+    def up_to(self, times: int) -> CallRange:
+        """Return the range for 1 to `times` runs."""
+        return CallRange(self.least, times * self.most)
 
 
 class Module:
@@ -112,7 +141,12 @@ class Module:
         `max_errors` stops at that many failures; `return_failed_examples=True` returns
         (answers, failed examples, their errors).
         """
-        return loop.run(state.batch(self, examples, num_threads, max_errors, return_failed_examples))
+
+        async def run(example: Example) -> object:
+            return await self.acall(**example.input_values())
+
+        rows = [(example, partial(run, example)) for example in examples]
+        return loop.run(state.answered(rows, num_threads, max_errors, return_failed_examples))
 
     # Steps
 
@@ -132,8 +166,8 @@ class Module:
 
         Override it in a module that calls its parts more or less often than once.
         """
-        parts = state.own_parts(self)
-        return sum((part.call_range for part in parts), CallRange(0, 0))
+        parts = {id(part): part for _, part in state.held(vars(self))}
+        return sum((part.call_range for part in parts.values()), CallRange(0, 0))
 
     @property
     def calls_a_row(self) -> int:
@@ -167,20 +201,13 @@ class Module:
         found: list[tuple[str, Module]] = []
         seen: set[int] = set()
 
-        def visit(value: object, path: str) -> None:
-            if isinstance(value, Module):
-                if id(value) in seen or (value._compiled and path):
-                    return
-                seen.add(id(value))
-                found.append((path or "self", value))
-                for name, part in vars(value).items():
-                    visit(part, f"{path}.{name}" if path else name)
-            elif isinstance(value, list | tuple):
-                for i, part in enumerate(value):
-                    visit(part, f"{path}[{i}]")
-            elif isinstance(value, dict):
-                for key, part in value.items():
-                    visit(part, f"{path}[{key!r}]")
+        def visit(module: Module, path: str) -> None:
+            if id(module) in seen or (module._compiled and path):
+                return
+            seen.add(id(module))
+            found.append((path or "self", module))
+            for name, part in state.held(vars(module)):
+                visit(part, f"{path}.{name}" if path else name)
 
         visit(self, "")
         return found

@@ -6,18 +6,16 @@ It knows programs and examples, and nothing of metrics.
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
-import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial, wraps
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from engine import loop
-from engine.errors import RunError
+from engine.modules import state
 from engine.modules.module import Module
 from engine.records import Example
-from engine.runtime import current
 
 
 def asyncify(
@@ -34,12 +32,8 @@ def asyncify(
     """
     limits: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
-    async def call(*args: object, **kwargs: object) -> Any:
-        if isinstance(program, Module):
-            return await program.acall(*args, **kwargs)
-        if inspect.iscoroutinefunction(program):
-            return await program(*args, **kwargs)
-        return await loop.in_thread(program, *args, **kwargs)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        return await _called(program, *args, **kwargs)
 
     async def limited(*args: object, **kwargs: object) -> Any:
         here = asyncio.get_running_loop()
@@ -70,11 +64,14 @@ def syncify(program: Callable[..., object]) -> Any:
     return _named_like(program, call)
 
 
-def _named_like(program: object, call: Callable[..., object]) -> Callable[..., Any]:
-    return functools.wraps(program)(call) if inspect.isroutine(program) else call
+async def _called(program: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    if isinstance(program, Module):
+        return await program.acall(*args, **kwargs)
+    return await loop.called(program, *args, **kwargs)
 
 
-_log = logging.getLogger(__name__)
+def _named_like(program: Any, call: Callable[..., Any]) -> Callable[..., Any]:
+    return wraps(program)(call) if inspect.isroutine(program) else call
 
 
 class Parallel(Module):
@@ -111,40 +108,17 @@ class Parallel(Module):
         self, exec_pairs: Sequence[tuple[object, object]], num_threads: int | None = None
     ) -> Any:
         """Run all pairs; answers come in the order of the pairs."""
-        runtime = current()
-        answers: list[object] = [None] * len(exec_pairs)
-        failures: dict[int, Exception] = {}
-        most = self.max_errors if self.max_errors is not None else runtime.max_errors
-        waiting = iter(enumerate(exec_pairs))
+        return await state.answered(
+            [(example, partial(self._run, program, example)) for program, example in exec_pairs],
+            num_threads or self.num_threads,
+            self.max_errors,
+            self.return_failed_examples,
+        )
 
-        async def work() -> None:
-            for i, (program, example) in waiting:
-                if most is not None and len(failures) >= most:
-                    return
-                try:
-                    answers[i] = await self._run(program, example)
-                except Exception as error:  # noqa: BLE001 - whatever one pair raises is its own record
-                    failures[i] = error
-                    _log.warning("Example %d failed: %s: %s", i, type(error).__name__, error)
-
-        workers = min(len(exec_pairs), num_threads or self.num_threads or runtime.num_threads)
-        await asyncio.gather(*(work() for _ in range(workers)))
-        if most is not None and failures and len(failures) >= most:
-            last = list(failures.values())[-1]
-            stopped = RunError(f"Stopped after {len(failures)} failed examples; the last one: {last}")
-            stopped.answers = answers  # type: ignore[attr-defined]  # so that nothing paid for is lost
-            raise stopped from last
-        if not self.return_failed_examples:
-            return answers
-        places = sorted(failures)
-        return answers, [exec_pairs[i][1] for i in places], [failures[i] for i in places]
-
-    async def _run(self, program: Any, example: object) -> Any:
-        call = asyncify(program)
+    async def _run(self, program: Any, example: Any) -> Any:
         if isinstance(example, Example) and self.access_examples:
-            return await call(**(example.input_values() if example.knows_inputs else example.toDict()))
-        if isinstance(example, tuple | list):
-            return await call(*example)
+            example = example.input_values() if example.knows_inputs else example.toDict()
         if isinstance(example, dict):
-            return await call(**example)
-        return await call(example)
+            return await _called(program, **example)
+        given = example if isinstance(example, tuple | list) else (example,)
+        return await _called(program, *given)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import islice
 from operator import is_
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,7 @@ from engine import loop
 from engine.errors import ConfigurationError
 from engine.lm.middleware import send
 from engine.modules import state
-from engine.modules.call_range import CallRange
-from engine.modules.module import Module
+from engine.modules.module import CallRange, Module
 from engine.prediction import Prediction
 from engine.records import Demo, Example, StepState, json_value
 from engine.runtime import current, tracked
@@ -220,7 +219,7 @@ class Predict(Module):
         if self.tuned_adapter is not None:
             chosen["tuned_adapter"] = self.tuned_adapter
         return {
-            "demos": [json_value(_values(demo)) for demo in self.demos],
+            "demos": [json_value(dict(_example(demo))) for demo in self.demos],
             "signature": self.signature.dump_state(),
             "config": json_value(self.config),
             "lm": state.dump_lm(self.lm),
@@ -297,10 +296,6 @@ def _params(config: Mapping[str, Any], lm: BaseLM) -> tuple[Mapping[str, Any], i
     return params, rollout_id
 
 
-def _values(demo: object) -> dict[str, Any]:
-    return dict(_example(demo))
-
-
 def _example(demo: object) -> Any:
     if not isinstance(demo, Demo):
         return demo
@@ -320,16 +315,12 @@ def hinted(signature: type[Signature]) -> type[Signature]:
     return signature if HINT in signature.fields else signature.append(HINT, InputField(desc=HINT_DESC), str)
 
 
+@cache
 def _default_adapter() -> Adapter:
-    global _adapter
-    if _adapter is None:
-        from engine.adapters.chat import ChatAdapter  # made once, on first use
+    from engine.adapters.chat import ChatAdapter
 
-        _adapter = ChatAdapter()
-    return _adapter
+    return ChatAdapter()
 
-
-_adapter: Adapter | None = None
 
 HINT = "hint_"
 HINT_DESC = "What to do better than in an earlier try"
@@ -337,3 +328,30 @@ NO_MODEL = (
     "No model is set. Call engine.configure(lm=engine.LM('openai/gpt-4o-mini')) first; "
     "engine.LM('offline/learner') needs no key and no network."
 )
+
+
+class ChainOfThought(Module):
+    """Answer a signature with one call that writes its `reasoning` before the outputs.
+
+    The step inside is `predict`. `rationale_field` and `rationale_field_type` replace the reasoning field's own.
+
+    >>> list(ChainOfThought("question -> answer").predict.signature.output_fields)
+    ['reasoning', 'answer']
+    """
+
+    def __init__(
+        self,
+        signature: Any,
+        rationale_field: Any = None,
+        rationale_field_type: Any = None,
+        callbacks: Sequence[Any] | None = None,
+        **config: Any,
+    ) -> None:
+        super().__init__(callbacks)
+        field = OutputField(desc=REASONING) if rationale_field is None else rationale_field
+        extended = ensure_signature(signature).prepend(FIELD, field, rationale_field_type or str)
+        self.predict = Predict(extended, **config)
+
+    async def aforward(self, **kwargs: Any) -> Prediction:
+        """Think, then answer; the arguments are those of `Predict`."""
+        return await self.predict.acall(**kwargs)

@@ -1,28 +1,212 @@
 """`ReAct`: an agent that thinks, calls a tool, looks at the result, and goes on until it can answer.
 
-Source of the method: Yao et al. 2023, "ReAct: Synergizing Reasoning and Acting in Language Models".
+`Agent`, `ToolStep` and `Trajectory` are what every agent is made of. Source of the method: Yao et al. 2023, "ReAct:
+Synergizing Reasoning and Acting in Language Models".
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
-from engine.errors import AdapterParseError, ConfigurationError
-from engine.modules.call_range import CallRange
-from engine.modules.chain_of_thought import ChainOfThought
-from engine.modules.module import Module
-from engine.modules.trajectory import ToolStep, Trajectory, observed
+from engine.errors import (
+    AdapterParseError,
+    ConfigurationError,
+    ConstraintError,
+    ContextWindowExceededError,
+    SandboxError,
+    ToolError,
+)
+from engine.modules.module import CallRange, Module
+from engine.modules.predict import ChainOfThought, Predict
 from engine.prediction import Prediction
+from engine.records import StepState
 from engine.signature import InputField, OutputField, Signature, ensure_signature, make_signature
-from engine.tools.function import Tool, as_tool
-
-FINISH = "finish"
-FINISHED = "Done."
-"""What `finish` returns; known by identity, since a tool may return the same words."""
+from engine.tools.function import Tool, as_tool, shown
 
 
-class ReAct(Module):
+class ToolStep(Predict):
+    """Answer a signature knowing some tools.
+
+    >>> def add(a: int, b: int) -> int:
+    ...     "Add two numbers."
+    ...     return a + b
+    >>> step = ToolStep("question -> call", [Tool(add)])
+    >>> step.prompted().instructions.splitlines()[-1]
+    '- `add`: Add two numbers. Arguments: {"a":{"type":"integer"},"b":{"type":"integer"}}'
+    """
+
+    def __init__(self, signature: Any, tools: Iterable[Tool], **config: Any) -> None:
+        super().__init__(signature, **config)
+        self.tools: dict[str, Tool] = {tool.name: tool for tool in tools}
+        self._shown: tuple[type[Signature], dict[str, Tool], type[Signature]] | None = None
+
+    def prompted(self) -> type[Signature]:
+        """Return the signature with the tools written after its instructions."""
+        known = self._shown
+        if known is None or known[0] is not self.signature or known[1] is not self.tools:
+            lines = "\n".join(f"- {tool}" for tool in self.tools.values())
+            shown = self.signature.append_instructions(f"{TOOLS_LEAD}\n{lines}")
+            self._shown = known = self.signature, self.tools, shown
+        return known[2]
+
+    def tunable(self) -> StepState:
+        """Return what an optimizer may change: a step's own, and the tools' descriptions."""
+        return replace(
+            super().tunable(), tool_descriptions={n: t.desc for n, t in self.tools.items() if t.desc}
+        )
+
+    def apply(self, changes: StepState) -> None:
+        """Take over a candidate's wording, demonstrations and descriptions of tools."""
+        super().apply(changes)
+        self._describe(changes.tool_descriptions)
+
+    def unplug(self) -> None:
+        """Have the tools do nothing, for an estimate: arguments are invented there, and a tool may do things for real."""
+        self.tools = {name: _unplugged(tool) for name, tool in self.tools.items()}
+
+    def dump_state(self) -> dict[str, Any]:
+        """Return a step's state, with the tools' descriptions."""
+        return {**super().dump_state(), "tools": {name: tool.desc for name, tool in self.tools.items()}}
+
+    def load_state(self, saved: dict[str, Any]) -> None:
+        """Take over what `dump_state` returned; tools themselves are code and are not saved."""
+        super().load_state(saved)
+        self._describe(saved.get("tools") or {})
+
+    def _describe(self, texts: Mapping[str, str]) -> None:
+        changed = {
+            name: text for name, text in texts.items() if name in self.tools and self.tools[name].desc != text
+        }
+        if changed:
+            self.tools = {n: t.described(changed[n]) if n in changed else t for n, t in self.tools.items()}
+
+
+def _unplugged(tool: Tool) -> Tool:
+    made = copy.copy(tool)
+    made.func, made._awaits = _nothing, False
+    return made
+
+
+def _nothing(*_args: Any, **_kwargs: Any) -> str:
+    return ""
+
+
+TOOLS_LEAD = "Tools:"
+OUTPUT_LIMIT = 10_000
+"""Characters of one observation that are shown to the model."""
+
+_SHORTENINGS = 3
+
+
+class Trajectory:
+    """Steps under the names `thought_0`, `observation_0` and so on.
+
+    >>> log = Trajectory()
+    >>> log.add(thought="Look it up.", observation="42")
+    >>> log.steps["observation_0"], log.text()
+    ('42', 'Step 1\\nThought: Look it up.\\nObservation: 42')
+    """
+
+    def __init__(self) -> None:
+        self.steps: dict[str, Any] = {}
+        self._texts: list[str] = []
+        self._count = 0
+
+    def add(self, **parts: Any) -> None:
+        """Note one step; the parts' order is kept."""
+        lines = [f"Step {self._count + 1}"]
+        for name, value in parts.items():
+            self.steps[f"{name}_{self._count}"] = value
+            lines.append(f"{name.replace('_', ' ').capitalize()}: {shown(value, 2 * OUTPUT_LIMIT)}")
+        self._texts.append("\n".join(lines))
+        self._count += 1
+
+    def text(self) -> str:
+        """Return the steps for a prompt."""
+        return "\n\n".join(self._texts) or NOTHING_YET
+
+    def shorten(self) -> bool:
+        """Leave the oldest step out of the text; False when there is only one left."""
+        if len(self._texts) < 2:
+            return False
+        del self._texts[0]
+        return True
+
+    async def ask(self, step: Module, inputs: Mapping[str, Any], **more: Any) -> Prediction:
+        """Call a step with the text; when the model's context is too small for it, with the oldest steps left out.
+
+        Raises ContextWindowExceededError when that does not help.
+        """
+        for left in reversed(range(_SHORTENINGS + 1)):
+            try:
+                prediction: Prediction = await step.acall(**inputs, **more, trajectory=self.text())
+                return prediction
+            except ContextWindowExceededError:
+                if not left or not self.shorten():
+                    raise
+        raise AssertionError("unreachable")
+
+    async def next_step(self, step: Module, inputs: Mapping[str, Any]) -> Prediction | None:
+        """Ask for the next step; None where it cannot be read and what was found out so far may do for an answer."""
+        try:
+            return await self.ask(step, inputs)
+        except AdapterParseError:
+            if not self._count:
+                raise
+            return None
+
+
+def failed(error: BaseException, limit: int = OUTPUT_LIMIT) -> str:
+    """Return an error as an observation.
+
+    >>> failed(ToolError("The tool 'add' failed."))
+    "ToolError: The tool 'add' failed."
+    """
+    return shown(f"{type(error).__name__}: {error}", limit)
+
+
+NOTHING_YET = "(nothing yet)"
+
+
+class Agent(Module):
+    """Base of modules that work in at most `max_iters` steps, one call each, and answer with one call more."""
+
+    def __init__(self, signature: Any, max_iters: int) -> None:
+        super().__init__()
+        self.signature = ensure_signature(signature)
+        self.max_iters = max_iters
+
+    @property
+    def call_range(self) -> CallRange:
+        """One step and the answer at least, `max_iters` steps and the answer at most."""
+        return CallRange(2, self.max_iters + 1)
+
+    def inputs(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those of a call's arguments that are inputs."""
+        return {name: value for name, value in given.items() if name in self.signature.input_fields}
+
+    def most_steps(self, given: dict[str, Any]) -> int:
+        """Return the limit of one call, taking its own `max_iters` out of its arguments."""
+        own = "max_iters" in given and "max_iters" not in self.signature.input_fields
+        most: int = given.pop("max_iters") if own else self.max_iters
+        return most
+
+
+def inputs_and(signature: type[Signature], instructions: str, **more: Any) -> type[Signature]:
+    """Return a signature with the inputs of another, and more fields: name=(type, field)."""
+    inputs = {name: (signature.annotation(name), field) for name, field in signature.input_fields.items()}
+    return make_signature({**inputs, **more}, instructions)
+
+
+def named(fields: Iterable[str]) -> str:
+    """Return names of fields for an instruction."""
+    return ", ".join(f"`{name}`" for name in fields)
+
+
+class ReAct(Agent):
     """Answer a signature with the help of tools (functions or `engine.Tool`s), in at most `max_iters` steps.
 
     Each step is one call, and one more writes the answer; a call may bring its own `max_iters`. The answer holds the
@@ -46,38 +230,34 @@ class ReAct(Module):
     """
 
     def __init__(self, signature: Any, tools: Sequence[Any], max_iters: int = 20) -> None:
-        super().__init__()
-        self.signature = ensure_signature(signature)
-        self.max_iters = max_iters
+        super().__init__(signature, max_iters)
         self.react = ToolStep(_acting(self.signature), _with_finish(tools, self.signature))
         names: Any = Literal[tuple(self.react.tools)]
         self.react.signature = self.react.signature.with_updated_fields("next_tool_name", names)
-        self.extract = ChainOfThought(_extracting(self.signature))
+        done = InputField(desc="What was done and found out")
+        place = len(self.signature.input_fields)
+        self.extract = ChainOfThought(self.signature.insert(place, "trajectory", done, str))
 
     @property
     def tools(self) -> dict[str, Tool]:
         """The tools by name, `finish` among them."""
         return self.react.tools
 
-    @property
-    def call_range(self) -> CallRange:
-        """One step and the answer at least, `max_iters` steps and the answer at most."""
-        return CallRange(2, self.max_iters + 1)
-
     async def aforward(self, **kwargs: Any) -> Prediction:
         """Act until the model says it is done, then answer."""
-        own = "max_iters" in kwargs and "max_iters" not in self.signature.input_fields
-        most = kwargs.pop("max_iters") if own else self.max_iters
+        most = self.most_steps(kwargs)
         log = Trajectory()
-        for i in range(most):
-            try:
-                step = await log.ask(self.react, kwargs)
-            except AdapterParseError:
-                if i == 0:
-                    raise
-                break  # what was found out so far may do for an answer
+        for _ in range(most):
+            step = await log.next_step(self.react, kwargs)
+            if step is None:
+                break
             name, args = step.next_tool_name, step.next_tool_args or {}
-            seen = await observed(self.react.tools[name], args)
+            try:
+                seen = shown(await self.react.tools[name].acall(**args), OUTPUT_LIMIT)
+            except (ToolError, SandboxError, AdapterParseError, ConstraintError) as error:
+                seen = failed(
+                    error
+                )  # an agent may learn from it; from a spent budget or a model that is gone it may not
             log.add(thought=step.next_thought, tool_name=name, tool_args=args, observation=seen)
             if name == FINISH:
                 break
@@ -93,8 +273,7 @@ def _with_finish(tools: Sequence[object], signature: type[Signature]) -> list[To
             raise ConfigurationError(
                 f"Two tools are called {name!r}. Give one another name: Tool(function, name=...)."
             )
-    outputs = ", ".join(f"`{name}`" for name in signature.output_fields)
-    return [*found, Tool(_finish, FINISH, FINISH_DESC.format(outputs=outputs))]
+    return [*found, Tool(_finish, FINISH, FINISH_DESC.format(outputs=named(signature.output_fields)))]
 
 
 async def _finish() -> str:
@@ -102,22 +281,15 @@ async def _finish() -> str:
 
 
 def _acting(signature: type[Signature]) -> type[Signature]:
-    inputs = ", ".join(f"`{name}`" for name in signature.input_fields)
-    outputs = ", ".join(f"`{name}`" for name in signature.output_fields)
-    guide = ACTING.format(inputs=inputs, outputs=outputs)
-    fields: dict[str, object] = {
-        name: (signature.annotation(name), field) for name, field in signature.input_fields.items()
-    }
-    fields["trajectory"] = (str, InputField(desc="What was done so far"))
-    fields["next_thought"] = (str, OutputField())
-    fields["next_tool_name"] = (str, OutputField())
-    fields["next_tool_args"] = (dict[str, Any], OutputField(desc="Arguments by name, as JSON"))
-    return make_signature(fields, f"{signature.instructions}\n\n{guide}")
-
-
-def _extracting(signature: type[Signature]) -> type[Signature]:
-    place = len(signature.input_fields)
-    return signature.insert(place, "trajectory", InputField(desc="What was done and found out"), str)
+    guide = ACTING.format(inputs=named(signature.input_fields), outputs=named(signature.output_fields))
+    return inputs_and(
+        signature,
+        f"{signature.instructions}\n\n{guide}",
+        trajectory=(str, InputField(desc="What was done so far")),
+        next_thought=(str, OutputField()),
+        next_tool_name=(str, OutputField()),
+        next_tool_args=(dict[str, Any], OutputField(desc="Arguments by name, as JSON")),
+    )
 
 
 ACTING = """\
@@ -126,3 +298,6 @@ needed to give {outputs}.
 In each step write in next_thought what you know and what to do next, then name one tool and its arguments. Its result \
 will be added to the trajectory. When you know enough, call the tool finish."""
 FINISH_DESC = "Says that you know enough to give {outputs}."
+FINISH = "finish"
+FINISHED = "Done."
+"""What `finish` returns; known by identity, since a tool may return the same words."""

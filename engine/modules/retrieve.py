@@ -1,9 +1,8 @@
-"""`Retrieve`: passages for a query, from the retriever in force or the step's. Knows no index."""
+"""`Retrieve`: passages for a query, from the retriever in force or the step's; `KNN`: the solved examples most like an input."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from engine import loop
@@ -11,7 +10,9 @@ from engine.callbacks import watched
 from engine.errors import ConfigurationError
 from engine.modules.module import Module
 from engine.prediction import Prediction
+from engine.records import Example
 from engine.runtime import current
+from engine.similarity import NearestTexts
 
 NO_RETRIEVER = "No retriever is set. Call engine.configure(rm=engine.BM25('folder of texts')) first, or pass one: Retrieve(rm=...)."
 
@@ -48,19 +49,61 @@ class Retrieve(Module):
 async def _asked(rm: Any, query: str, k: int, options: dict[str, Any]) -> Prediction:
     if hasattr(rm, "acall"):
         found = await rm.acall(query, k, **options)
-    elif inspect.iscoroutinefunction(rm):
-        found = await rm(query, k=k, **options)
     else:
-        found = await loop.in_thread(rm, query, k=k, **options)
+        found = await loop.called(rm, query, k=k, **options)
     if isinstance(found, Prediction):
         return found
     listed = getattr(found, "passages", found)
-    return Prediction(passages=[_text(one) for one in list(listed)[:k]])
+    return Prediction(passages=[_passage_text(one) for one in list(listed)[:k]])
 
 
-def _text(one: object) -> str:
-    if isinstance(one, str):
-        return one
+def _passage_text(one: Any) -> str:
     if isinstance(one, dict):
         return str(one.get("long_text") or one.get("text") or one)
     return str(getattr(one, "long_text", one))
+
+
+class KNN:
+    """Finds the `k` examples of `trainset` whose inputs are most like those of a call, the most alike first.
+
+    `vectorizer` turns a list of texts into a list of vectors, which are compared by dot product; it may be async. Without
+    one, words and their parts are compared here, offline. Vectors of the training set are made once, when first needed.
+
+    >>> rows = [Example(text=t).with_inputs("text") for t in ("late parcel", "wrong password", "parcel lost")]
+    >>> [row.text for row in KNN(2, rows)(text="my parcel is late")]
+    ['late parcel', 'parcel lost']
+    """
+
+    def __init__(
+        self, k: int, trainset: Sequence[Example], vectorizer: Callable[[list[str]], Any] | None = None
+    ) -> None:
+        self.k = k
+        self.trainset = list(trainset)
+        self.vectorizer = vectorizer
+        self._texts = [_inputs_text(row.input_values() if row.knows_inputs else row) for row in self.trainset]
+        self._near = NearestTexts(self._texts) if vectorizer is None else None
+        self._vectors: Any = None
+
+    def __call__(self, **inputs: Any) -> list[Example]:
+        """Return the nearest examples."""
+        return loop.run(self.acall(**inputs))
+
+    async def acall(self, **inputs: Any) -> list[Example]:
+        """Return the nearest examples, in async code."""
+        text = _inputs_text(inputs)
+        if self._near is not None:
+            return [self.trainset[i] for i in self._near.nearest(text, self.k)]
+        import numpy as np  # only with a vectorizer
+
+        if self._vectors is None:
+            self._vectors = np.asarray(await self._vectorized(self._texts), dtype=np.float32)
+        wanted = np.asarray(await self._vectorized([text]), dtype=np.float32)[0]
+        order = np.argsort(-(self._vectors @ wanted), kind="stable")
+        return [self.trainset[int(i)] for i in order[: self.k]]
+
+    async def _vectorized(self, texts: list[str]) -> Any:
+        return [] if self.vectorizer is None else await loop.called(self.vectorizer, texts)
+
+
+def _inputs_text(values: Mapping[str, Any]) -> str:
+    return " | ".join(f"{name}: {value}" for name, value in values.items())

@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any
 from engine.adapters.plan import plan_of, read_fields
 from engine.adapters.values import format_value
 from engine.errors import AdapterParseError, ConfigurationError, SandboxError, ToolError
-from engine.modules.call_range import CallRange
-from engine.modules.chain_of_thought import ChainOfThought
-from engine.modules.module import Module
-from engine.modules.predict import NO_MODEL
-from engine.modules.program_of_thought import code_of
-from engine.modules.trajectory import ToolStep, Trajectory, failed
+from engine.modules.code_act import code_of
+from engine.modules.module import CallRange
+from engine.modules.predict import NO_MODEL, ChainOfThought
+from engine.modules.react import Agent, ToolStep, Trajectory, failed
 from engine.prediction import Prediction
 from engine.runtime import current
-from engine.signature import InputField, OutputField, Signature, ensure_signature, make_signature
+from engine.signature import InputField, OutputField, Signature, make_signature
 from engine.tools.function import Tool, as_tool, shown
 from engine.tools.interpreter import PythonInterpreter, Sandbox, dialect_of, sandboxed
 
@@ -33,7 +31,7 @@ _AT_ONCE = 8
 _QUERY_SECONDS = 600.0
 
 
-class RLM(Module):
+class RLM(Agent):
     """Answer a signature about inputs of any length, in at most `max_iters` pieces of code.
 
     In the sandbox the inputs are variables; `llm_query(prompt)` and `llm_query_batched(prompts)` ask `sub_lm` (the model
@@ -60,9 +58,7 @@ class RLM(Module):
         sub_lm: BaseLM | None = None,
         interpreter_factory: Callable[..., Sandbox] = PythonInterpreter,
     ) -> None:
-        super().__init__()
-        self.signature = ensure_signature(signature)
-        self.max_iters = max_iters
+        super().__init__(signature, max_iters)
         self.max_llm_calls = max_llm_calls
         self.max_output_chars = max_output_chars
         self.sub_lm = sub_lm
@@ -78,19 +74,15 @@ class RLM(Module):
 
     async def aforward(self, **kwargs: object) -> Prediction:
         """Explore until the model submits, then answer."""
-        inputs = {name: value for name, value in kwargs.items() if name in self.signature.input_fields}
         with self._sandbox() as python:
-            return await self._explored(python, inputs)
+            return await self._explored(python, self.inputs(kwargs))
 
     async def _explored(self, python: Sandbox, inputs: dict[str, object]) -> Prediction:
         about = {"variables": _preview(self.signature, inputs)}
         log = Trajectory()
         for i in range(self.max_iters):
-            try:
-                step = await log.ask(self.generate_action, about)
-            except AdapterParseError:
-                if i == 0:
-                    raise
+            step = await log.next_step(self.generate_action, about)
+            if step is None:
                 break
             code = code_of(step.code)
             try:

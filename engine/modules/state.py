@@ -11,7 +11,7 @@ import copy
 import logging
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ import orjson
 from engine.adapters import ADAPTERS, adapter_by_name
 from engine.errors import ConfigurationError, ProgramFileError, RunError
 from engine.lm.base import BaseLM
-from engine.records import Example
 from engine.runtime import current
 
 if TYPE_CHECKING:
@@ -77,23 +76,21 @@ def replace_part(program: Any, path: str, new: Any) -> None:
         setattr(holder, last, new)
 
 
-def own_parts(program: Module) -> list[Any]:
-    """Return the modules a program holds itself, in attributes, lists, tuples and dicts; each once, theirs left out."""
-    found: dict[int, object] = {}
+def held(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Module]]:
+    """Iterate over the modules in some attributes, and in their lists, tuples and dicts, with their paths; not theirs."""
 
-    def visit(value: object) -> None:
+    def found(value: Any, path: str) -> Iterator[tuple[str, Module]]:
         if hasattr(value, "named_predictors"):
-            found.setdefault(id(value), value)
+            yield path, value
         elif isinstance(value, list | tuple):
-            for part in value:
-                visit(part)
+            for i, part in enumerate(value):
+                yield from found(part, f"{path}[{i}]")
         elif isinstance(value, dict):
-            for part in value.values():
-                visit(part)
+            for key, part in value.items():
+                yield from found(part, f"{path}[{key!r}]")
 
-    for value in vars(program).values():
-        visit(value)
-    return list(found.values())
+    for name, value in attributes.items():
+        yield from found(value, name)
 
 
 def _key(part: str) -> Any:
@@ -175,32 +172,36 @@ def load(program: Module, saved: Mapping[str, Any]) -> None:
         step.__dict__.update(vars(trial[path]))
 
 
-async def batch(
-    program: Module,
-    examples: Sequence[Example],
+async def answered(
+    rows: Sequence[tuple[object, Callable[[], Awaitable[object]]]],
     num_threads: int | None,
-    max_errors: int | None = None,
-    return_failed_examples: bool = False,
+    max_errors: int | None,
+    return_failed: bool,
 ) -> Any:
-    """Run a program over examples, a bounded number at once; see `Module.batch`."""
-    answers: list[object] = [None] * len(examples)
-    failures: list[tuple[Example, Exception]] = []
-    rows = iter(enumerate(examples))
+    """Return the answers of some (example, call), a bounded number at once; see `Parallel`."""
+    answers: list[object] = [None] * len(rows)
+    failures: dict[int, Exception] = {}
+    most = current().max_errors if max_errors is None else max_errors
+    waiting = iter(enumerate(rows))
 
     async def work() -> None:
-        for i, example in rows:
+        for i, (_, call) in waiting:
+            if most is not None and len(failures) >= most:
+                return
             try:
-                answers[i] = await program.acall(**example.input_values())
-            except Exception as error:  # whatever a row raises is that row's record
-                failures.append((example, error))
+                answers[i] = await call()
+            except Exception as error:  # noqa: BLE001 - whatever one call raises is its own record
+                failures[i] = error
                 _log.warning("Example %d failed: %s: %s", i, type(error).__name__, error)
-                if max_errors is not None and len(failures) >= max_errors:
-                    raise RunError(
-                        f"Stopped after {len(failures)} failed examples; the last one: {error}"
-                    ) from error
 
-    workers = min(len(examples), num_threads or current().num_threads)
+    workers = min(len(rows), num_threads or current().num_threads)
     await asyncio.gather(*(work() for _ in range(workers)))
-    if return_failed_examples:
-        return answers, [example for example, _ in failures], [error for _, error in failures]
-    return answers
+    if most is not None and failures and len(failures) >= most:
+        last = list(failures.values())[-1]
+        stopped = RunError(f"Stopped after {len(failures)} failed examples; the last one: {last}")
+        stopped.answers = answers  # type: ignore[attr-defined]  # so that nothing paid for is lost
+        raise stopped from last
+    if not return_failed:
+        return answers
+    places = sorted(failures)
+    return answers, [rows[i][0] for i in places], [failures[i] for i in places]

@@ -12,8 +12,7 @@ from typing import Any
 from engine.adapters import adapter_by_name
 from engine.errors import PipelineError
 from engine.lm.client import shared_lm
-from engine.modules.call_range import CallRange
-from engine.modules.module import Module
+from engine.modules.module import CallRange, Module
 from engine.pipeline.check import spec_problems
 from engine.pipeline.signatures import signature_of
 from engine.pipeline.spec import Condition, FieldSpec, PipelineSpec, StepSpec, exclude_each_other, holds

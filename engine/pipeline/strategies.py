@@ -11,13 +11,11 @@ from typing import Any
 from engine.adapters.values import UnreadableError, format_value, parse_value
 from engine.errors import SandboxError, ToolError
 from engine.modules.best_of_n import BestOfN, Refine
-from engine.modules.chain_of_thought import ChainOfThought
+from engine.modules.code_act import ProgramOfThought
 from engine.modules.module import Module
-from engine.modules.predict import Predict
-from engine.modules.program_of_thought import ProgramOfThought
-from engine.modules.react import ReAct
+from engine.modules.predict import ChainOfThought, Predict
+from engine.modules.react import OUTPUT_LIMIT, ReAct
 from engine.modules.retrieve import Retrieve
-from engine.modules.trajectory import OUTPUT_LIMIT
 from engine.pipeline.corpora import CorpusRetriever
 from engine.pipeline.spec import StepOptions
 from engine.prediction import Prediction

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self
 
 import orjson
 
@@ -39,34 +39,17 @@ class Hit:
         return self.passage.shown
 
 
-class Retriever(ABC):
-    """Base of retrievers over a corpus. Subclasses build an index and search it.
+class Searcher(ABC):
+    """Base of what finds passages for a query. `k` is how many a search returns."""
 
-    `corpus` is what `read_corpus` takes: a list, a file or a folder. `k` is how many passages a search returns.
-    """
-
-    kind: ClassVar[str]
-    corpus: Corpus
+    k: int
     callbacks: Sequence[Any] = ()
     reports_searches = True
 
-    def __init__(self, corpus: Any, k: int = 5, *, chunk: int = CHUNK, **columns: Any) -> None:
-        self.corpus = read_corpus(corpus, chunk=chunk, **columns)
-        self.k = checked_k(k)
-        self.chunk = chunk
-
-    def __call__(self, query: str, k: int | None = None) -> Prediction:
-        """Search and wait: a Prediction with `passages` (texts) and `indices` (places in the corpus)."""
-        return loop.run(self.acall(query, k))
-
     async def acall(self, query: str, k: int | None = None) -> Prediction:
-        """Search, in async code."""
+        """Search, in async code: a Prediction with `passages` (texts) and `indices` (places in the corpus)."""
         inputs = {"query": query, "k": self.k if k is None else k}
         return await watched("retrieve", self, inputs, self.answered(query, k))
-
-    def forward(self, query: str, k: int | None = None) -> Prediction:
-        """Search and wait: what a call does, under the name DSPy gives it."""
-        return self(query, k)
 
     async def answered(self, query: str, k: int | None) -> Prediction:
         """Return what a search found as a Prediction."""
@@ -76,6 +59,31 @@ class Retriever(ABC):
     @abstractmethod
     async def search(self, query: str, k: int | None = None) -> list[Hit]:
         """Return the best passages, best first: `k`, or fewer where the corpus has fewer."""
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        # Copies of a program share their index, which is read only.
+        return self
+
+
+class Retriever(Searcher):
+    """Base of retrievers over a corpus. Subclasses build an index and search it.
+
+    `corpus` is what `read_corpus` takes: a list, a file or a folder.
+    """
+
+    kind: ClassVar[str]
+    corpus: Corpus
+
+    def __init__(self, corpus: Any, k: int = 5, *, chunk: int = CHUNK, **columns: Any) -> None:
+        self.corpus = read_corpus(corpus, chunk=chunk, **columns)
+        self.k = checked_k(k)
+        self.chunk = chunk
+
+    def __call__(self, query: str, k: int | None = None) -> Prediction:
+        """Search and wait; see `acall`."""
+        return loop.run(self.acall(query, k))
+
+    forward = __call__
 
     # Files
 
@@ -111,67 +119,48 @@ class Retriever(ABC):
         (folder / _MAIN).write_bytes(orjson.dumps(data))
 
     @classmethod
-    def load(cls, path: str | Path, corpus: object = None, **options: object) -> Self:
+    def load(cls, path: str | Path, corpus: object = None, **options: Any) -> Self:
         """Read a saved index. With `corpus` it is used only if it was built from that corpus, and built again if not.
 
         Raises ProgramFileError for a folder that holds no index, a damaged one, or one of another kind.
         """
-        return load_retriever(path, corpus, kinds=(cls,), **options)
+        folder = Path(path)
 
-    def __deepcopy__(self, memo: dict[int, object]) -> Self:
-        # Copies of a program share their index, which is read only.
-        return self
+        def refused(reason: object) -> ProgramFileError:
+            return ProgramFileError(f"The index in {str(folder)!r} {reason}. Build it again.")
+
+        try:
+            data = orjson.loads((folder / _MAIN).read_bytes())
+        except OSError:
+            raise ProgramFileError(f"{str(folder)!r} holds no saved index.") from None
+        except orjson.JSONDecodeError as error:
+            raise refused(f"is damaged at line {error.lineno}") from None
+        if not isinstance(data, dict) or data.get("format") != _FORMAT:
+            raise ProgramFileError(
+                f"{str(folder / _MAIN)!r} is no index of this program: its key 'format' is not {_FORMAT!r}."
+            )
+        if (data.get("version"), data.get("kind")) != (1, cls.kind):
+            raise refused(
+                f"is of the kind {data.get('kind')!r} in version {data.get('version')!r}; {cls.kind!r} in version 1 is read here"
+            )
+        try:
+            saved = Corpus(tuple(Passage(*map(str, p)) for p in data["passages"]), str(data["source"]))
+            settings, k, chunk = dict(data["settings"]), int(data["k"]), int(data["chunk"])
+            expected = str(data["hash"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise refused(f"is damaged: {error}") from None
+        if corpus is not None and (given := read_corpus(corpus, chunk=chunk)).hash != expected:
+            return cls(given, k, **{**settings, **options})
+        if saved.hash != expected:
+            raise refused("does not fit its passages")
+        try:
+            made = cls.read_index(folder, saved, settings, **options)
+        except (OSError, ValueError, KeyError) as error:
+            raise refused(f"is damaged: {error}") from None
+        made.k, made.chunk = k, chunk
+        return made
 
     from_saved = load
-
-
-R = TypeVar("R", bound=Retriever)
-
-
-def load_retriever(
-    path: str | Path, corpus: object = None, *, kinds: Sequence[type[R]], **options: object
-) -> R:
-    """Read a saved index of one of these kinds; see `Retriever.load`."""
-    folder = Path(path)
-    try:
-        data = orjson.loads((folder / _MAIN).read_bytes())
-    except OSError:
-        raise ProgramFileError(f"{str(folder)!r} holds no saved index.") from None
-    except orjson.JSONDecodeError as error:
-        raise ProgramFileError(
-            f"The index in {str(folder)!r} is damaged at line {error.lineno}. Build it again."
-        ) from None
-    if not isinstance(data, dict) or data.get("format") != _FORMAT:
-        raise ProgramFileError(
-            f"{str(folder / _MAIN)!r} is no index of this program: its key 'format' is not {_FORMAT!r}."
-        )
-    if data.get("version") != 1:
-        raise ProgramFileError(
-            f"The index in {str(folder)!r} has version {data.get('version')!r}; this program reads 1."
-        )
-    kind = next((k for k in kinds if k.kind == data.get("kind")), None)
-    if kind is None:
-        raise ProgramFileError(
-            f"The index in {str(folder)!r} is of the kind {data.get('kind')!r}, not {' or '.join(repr(k.kind) for k in kinds)}."
-        )
-    try:
-        saved = Corpus(tuple(Passage(*map(str, p)) for p in data["passages"]), str(data["source"]))
-        settings, k, chunk = dict(data["settings"]), int(data["k"]), int(data["chunk"])
-        expected = str(data["hash"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ProgramFileError(f"The index in {str(folder)!r} is damaged: {error}. Build it again.") from None
-    if corpus is not None:
-        given = read_corpus(corpus, chunk=chunk)
-        if given.hash != expected:
-            return kind(given, k, **{**settings, **options})
-    if saved.hash != expected:
-        raise ProgramFileError(f"The index in {str(folder)!r} does not fit its passages. Build it again.")
-    try:
-        made = kind.read_index(folder, saved, settings, **options)
-    except (OSError, ValueError, KeyError) as error:
-        raise ProgramFileError(f"The index in {str(folder)!r} is damaged: {error}. Build it again.") from None
-    made.k, made.chunk = k, chunk
-    return made
 
 
 def checked_k(k: object) -> int:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
 from typing import Any
 
 from engine import loop
-from engine.callbacks import watched
 from engine.errors import BadReplyError, ConfigurationError, UnreachableError
-from engine.prediction import Prediction
-from engine.retrieval.base import Hit, checked_k
+from engine.retrieval.base import Hit, Searcher, checked_k
 from engine.retrieval.corpus import Passage
 
 _MOST = 100
@@ -18,7 +15,7 @@ _TIMEOUT = 10.0
 _KEPT = 4096
 
 
-class ColBERTv2:
+class ColBERTv2(Searcher):
     """A client of a ColBERTv2 server. Answers are kept, so that a run asks each query once.
 
     `url` and `port` say where it listens; the server is only asked when a search is made. At most 100 passages a query.
@@ -27,8 +24,7 @@ class ColBERTv2:
     'http://localhost:8893'
     """
 
-    callbacks: Sequence[Any] = ()
-    reports_searches = True
+    k = 10
 
     def __init__(
         self,
@@ -47,25 +43,14 @@ class ColBERTv2:
         self.timeout = timeout
         self._kept: OrderedDict[tuple[str, int], list[Hit]] = OrderedDict()
 
-    def __deepcopy__(self, memo: dict[int, object]) -> ColBERTv2:
-        return self
-
     def __call__(self, query: str, k: int = 10, simplify: bool = False) -> Any:
         """Search and wait: the hits (their `long_text` is the passage), or with `simplify` the texts alone."""
         hits = loop.run(self.search(query, k))
         return [hit.long_text for hit in hits] if simplify else hits
 
-    async def acall(self, query: str, k: int | None = None) -> Prediction:
-        """Search, in async code: a Prediction with `passages` and `indices`."""
-        return await watched("retrieve", self, {"query": query, "k": k or 10}, self._answered(query, k))
-
-    async def _answered(self, query: str, k: int | None) -> Prediction:
-        hits = await self.search(query, k)
-        return Prediction(passages=[h.long_text for h in hits], indices=[h.index for h in hits])
-
     async def search(self, query: str, k: int | None = None) -> list[Hit]:
         """Return the best passages. Raises UnreachableError or BadReplyError."""
-        wanted = min(checked_k(k or 10), _MOST)
+        wanted = min(checked_k(k or self.k), _MOST)
         key = query, wanted
         if key not in self._kept:
             self._kept[key] = await loop.here_or_there(self._asked(query, wanted))

@@ -229,7 +229,7 @@ class _Job:
         figure = await asyncio.to_thread(whole_set_figure, metric, rows, before, after)
         result = {
             **self._result(driver, prepared, search, before, after),
-            "whole_set": figure and figure.as_dict(),
+            "whole_set": figure,
         }
         store.runs.set_phase(run_id, "Writing the exports")
         paths = export_run(self.home, self.run, prepared.spec, search.best, result)

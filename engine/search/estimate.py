@@ -26,7 +26,7 @@ from engine.lm.base import BaseLM, Choice, Reply, Request
 from engine.lm.choice import is_offline
 from engine.modules.module import Module
 from engine.modules.predict import Predict
-from engine.modules.trajectory import ToolStep
+from engine.modules.react import ToolStep
 from engine.pipeline.strategies import ToolCall
 from engine.records import Candidate, Evaluation, Outcome, Usage, content_hash
 from engine.search.budget import Amount, Budget, Ledger

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from engine.adapters.chat import ChatAdapter
-from engine.modules.trajectory import ToolStep
+from engine.modules.react import ToolStep
 from engine.records import Candidate, Evaluation, Example, Outcome, Usage, json_value, whole_trials
 from engine.runtime import context, current
 from engine.search.budget import Amount, Budget, Ledger

@@ -19,7 +19,7 @@ from typing import Any
 
 from engine import ChatAdapter, Example, context
 from engine.lm.offline.learner import OfflineLM, reply_text
-from engine.modules.trajectory import Trajectory
+from engine.modules.react import Trajectory
 from engine.optimizers.mipro import ProposeInstructions
 from engine.pipeline.build import Pipeline, build_program
 from engine.pipeline.templates import SAMPLES, Sample

@@ -29,10 +29,9 @@ from dashboard.state.feedback import answer_text
 from dashboard.views.glossary import explain
 from engine.errors import EngineError
 from engine.metrics.base import Case
+from engine.metrics.custom import BY_NAME, PythonMetric, WeightedSum
 from engine.metrics.json_fields import parse_weights
-from engine.metrics.judge import Rubric, RubricOptions
-from engine.metrics.python_code import PythonMetricOptions
-from engine.metrics.weighted import BY_NAME, WeightedSumOptions
+from engine.metrics.judge import Rubric
 from engine.records import Outcome
 from engine.runs.spec import ProjectDraft
 
@@ -60,7 +59,7 @@ IDEAS = (
 
 def criteria_editor(now: Current, options: Mapping[str, Any]) -> None:
     """Show a judge's criteria; every change is saved."""
-    text = str(options.get("criteria") or RubricOptions.model_fields["criteria"].default)
+    text = str(options.get("criteria") or Rubric.Options.model_fields["criteria"].default)
     ids = _criteria(now.id, text)
     left, right = st.columns([6, 5], gap="medium")
     with left:
@@ -162,7 +161,7 @@ def _criterion_key(project_id: str, one: int) -> str:
     return f"criterion_{project_id}_{one}"
 
 
-USUAL_PARTS = str(WeightedSumOptions.model_fields["parts"].default)
+USUAL_PARTS = str(WeightedSum.Options.model_fields["parts"].default)
 
 
 def weights_editor(now: Current, options: Mapping[str, Any]) -> None:
@@ -238,7 +237,7 @@ def _save_weights(project_id: str, change: Callable[[dict[str, float]], object])
     _save_option(project_id, "parts", changed)
 
 
-CODE = str(PythonMetricOptions.model_fields["code"].default)
+CODE = str(PythonMetric.Options.model_fields["code"].default)
 EXAMPLES = {
     "All the words of the right answer": (
         "wanted = set(str(expected).lower().split())\n"

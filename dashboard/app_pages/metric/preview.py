@@ -18,11 +18,11 @@ from dashboard.views.comparison import as_text
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
-from engine.metrics.agreement import Agreement, agreement, level
 from engine.records import Outcome
 from engine.registry import get_metric
 from engine.runs.playground import error_line
 from engine.runs.spec import ModelChoice
+from engine.statistics import Agreement, agreement, level
 
 
 def metric_preview(now: Current) -> None:

@@ -10,10 +10,9 @@ from engine.adapters import ADAPTERS
 from engine.errors import EngineError, PipelineError
 from engine.lm.choice import ModelChoice
 from engine.modules.best_of_n import BestOfN, Refine
-from engine.modules.chain_of_thought import ChainOfThought
+from engine.modules.code_act import ProgramOfThought
 from engine.modules.module import Module
-from engine.modules.predict import FIELD, Predict
-from engine.modules.program_of_thought import ProgramOfThought
+from engine.modules.predict import FIELD, ChainOfThought, Predict
 from engine.modules.react import ReAct
 from engine.modules.retrieve import Retrieve
 from engine.modules.state import dump_lm

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
-from engine.dataset import read_dataset, to_examples, usable_rows
+from engine.dataset import read_dataset, usable_rows
 from engine.errors import DatasetError
 
 
@@ -72,8 +72,8 @@ def test_optional_fields_may_be_blank():
 def test_row_ids_are_positions_and_can_be_chosen():
     data = read_dataset(b"x,y\na,1\nbroken\nb,2\nc,\n", "rows.csv")
     fields: dict[str, Any] = {"inputs": {"x": str}, "outputs": {"y": int}, "parse": parse}
-    assert list(to_examples(data, {"x": "x", "y": "y"}, **fields)) == [0, 1]
-    assert list(to_examples(data, {"x": "x", "y": "y"}, rows=[1], **fields)) == [1]
+    assert list(usable_rows(data, {"x": "x", "y": "y"}, **fields).examples) == [0, 1]
+    assert list(usable_rows(data, {"x": "x", "y": "y"}, rows=[1], **fields).examples) == [1]
     assert usable_rows(data, {"x": "x", "y": "y"}, **fields).problems[0].row == 5
 
 
@@ -90,9 +90,3 @@ def test_a_mapping_that_cannot_work_is_refused(mapping: dict[str, str], words: s
     with pytest.raises(DatasetError) as caught:
         usable_rows(data, mapping, inputs={"x": str}, outputs={"y": str}, parse=parse)
     assert words in str(caught.value)
-
-
-def test_no_usable_row_is_refused_with_the_first_reason():
-    data = read_dataset(b"x,y\na,one\n", "rows.csv")
-    with pytest.raises(DatasetError, match="Row 2: 'y' is 'one'"):
-        to_examples(data, {"x": "x", "y": "y"}, inputs={"x": str}, outputs={"y": int}, parse=parse)

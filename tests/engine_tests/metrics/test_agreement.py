@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.metrics.agreement import agreement
+from engine.statistics import agreement
 
 
 def graded(pairs):

@@ -9,7 +9,7 @@ from engine import GEPA, loop
 from engine.errors import ConfigurationError
 from engine.metrics import ExactMatch
 from engine.metrics.base import Grade
-from engine.metrics.weighted import WeightedSum
+from engine.metrics.custom import WeightedSum
 from engine.modules.predict import Predict
 from engine.optimizers.gepa_pool import Member, Pool
 from engine.prediction import Prediction

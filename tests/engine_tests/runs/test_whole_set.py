@@ -97,19 +97,20 @@ RIGHT = [row["shelf"] for row in ROWS.values()]
 def test_the_figure_counts_failed_rows_and_the_interval_is_that_of_the_difference():
     failed = evaluation("a", RIGHT, failed=tuple(range(0, 30, 3)))
     found = whole_set_figure(MacroF1(), ROWS, failed, evaluation("b", RIGHT))
-    assert (found.baseline, found.best) == (pytest.approx(2 / 3), 1.0)
-    assert found.low == pytest.approx(found.high) == pytest.approx(1 / 3), "the same in every draw"
+    assert (found["baseline"], found["best"]) == (pytest.approx(2 / 3), 1.0)
+    assert found["low"] == pytest.approx(found["high"]) == pytest.approx(1 / 3), "the same in every draw"
     again = whole_set_figure(MacroF1(), ROWS, evaluation("a", RIGHT), evaluation("b", RIGHT))
-    assert (again.difference, again.low, again.high) == (0.0, 0.0, 0.0)
+    assert (again["difference"], again["low"], again["high"]) == (0.0, 0.0, 0.0)
     worse = whole_set_figure(MacroF1(), ROWS, evaluation("b", RIGHT), evaluation("a", ["red"] * 30))
-    assert worse.high < 0 > worse.difference
-    assert "a difference of -0.83" in worse.sentence
+    assert worse["high"] < 0 > worse["difference"]
+    assert "a difference of -0.83" in worse["sentence"]
 
 
 def test_an_unchanged_prompt_and_no_rows():
     same = whole_set_figure(MacroF1(), ROWS, evaluation("a", RIGHT), evaluation("a", RIGHT))
     assert (
-        same.sentence == "Every label alike (macro F1), over all 30 test rows: 1.00, the starting prompt's."
+        same["sentence"]
+        == "Every label alike (macro F1), over all 30 test rows: 1.00, the starting prompt's."
     )
     assert whole_set_figure(MacroF1(), ROWS, evaluation("a", []), evaluation("b", [])) is None
     assert whole_set_figure(ExactMatch(), ROWS, evaluation("a", RIGHT), evaluation("b", RIGHT)) is None
@@ -126,10 +127,10 @@ def test_several_outputs_and_numbers():
     alone = whole_set_figure(
         MacroF1(field="shelf"), numbers, Evaluation("a", outcomes), Evaluation("b", outcomes)
     )
-    assert alone.best == pytest.approx(0.5 / 3)
-    assert both.best == pytest.approx((alone.best + 1 / 12) / 2)
+    assert alone["best"] == pytest.approx(0.5 / 3)
+    assert both["best"] == pytest.approx((alone["best"] + 1 / 12) / 2)
     ordered = whole_set_figure(
         Correlation(field="n"), numbers, Evaluation("a", outcomes[::-1]), Evaluation("b", outcomes)
     )
-    assert (ordered.baseline, ordered.best) == (1.0, 1.0)
-    assert ordered.sentence.startswith("Numbers rise together (correlation), over all 12 test rows: 1.00 ")
+    assert (ordered["baseline"], ordered["best"]) == (1.0, 1.0)
+    assert ordered["sentence"].startswith("Numbers rise together (correlation), over all 12 test rows: 1.00 ")

@@ -12,9 +12,8 @@ from engine.adapters.two_step import TwoStepAdapter
 from engine.lm.base import BaseLM
 from engine.metrics.base import Grade, Metric
 from engine.modules.best_of_n import BestOfN
-from engine.modules.chain_of_thought import ChainOfThought
 from engine.modules.module import Module
-from engine.modules.predict import Predict
+from engine.modules.predict import ChainOfThought, Predict
 from engine.modules.react import ReAct
 from engine.optimizers.base import Optimizer
 from engine.optimizers.few_shot import BootstrapFewShot, LabeledFewShot

@@ -1,0 +1,214 @@
+"""Metrics of the user's making: several as one (`WeightedSum`), and Python code in the sandbox (`PythonMetric`)."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from engine.errors import ConfigurationError
+from engine.metrics.base import (
+    AwaitedMetric,
+    Case,
+    Grade,
+    Metric,
+    MetricOptions,
+    Scorer,
+    WorkedExample,
+    as_grade,
+    grade,
+    metric_name,
+)
+from engine.metrics.json_fields import JSONMatch, parse_weights
+from engine.metrics.judge import CompleteAndGrounded, SemanticF1
+from engine.metrics.matching import Contains, ExactMatch, NumberWithin
+from engine.metrics.similarity import BLEU, ROUGE, ChrF, EditDistance, TokenF1
+from engine.records import json_value
+from engine.text import quoted
+from engine.tools.interpreter import PythonInterpreter
+
+BY_NAME: Mapping[str, type[Metric]] = {
+    m.name: m
+    for m in (
+        ExactMatch,
+        Contains,
+        TokenF1,
+        NumberWithin,
+        EditDistance,
+        JSONMatch,
+        ROUGE,
+        BLEU,
+        ChrF,
+        SemanticF1,
+        CompleteAndGrounded,
+    )
+}
+"""Metrics that can be named in a sum."""
+
+
+class WeightedSum(Metric):
+    """The weighted mean of several metrics' scores; the feedback holds each part's.
+
+    In Python any metrics with any options can be given: `WeightedSum((ExactMatch(field="team"), 2), (my_metric, 1))`.
+
+    >>> WeightedSum(parts="ExactMatch=1, TokenF1=3").compare("red scarf", "a red hat").score
+    0.375
+    """
+
+    name = "WeightedSum"
+    title = "Several metrics together"
+    plain = "The score is the weighted mean of several metrics' scores."
+    examples = (
+        WorkedExample("red scarf", "red scarf", 1.0),
+        WorkedExample("red scarf", "a red hat", 0.25),
+        WorkedExample("red scarf", "a red hat", 0.375, {"parts": "ExactMatch=1, TokenF1=3"}),
+    )
+    pros = ("One number where several things matter.",)
+    cons = ("The same score can mean different things.",)
+
+    class Options(MetricOptions):
+        """The parts of the sum."""
+
+        parts: str = Field(
+            "ExactMatch=1, TokenF1=1",
+            title="Metrics and weights",
+            description=f"As in 'ExactMatch=2, TokenF1=1'. Metrics: {', '.join(BY_NAME)}.",
+        )
+
+        @field_validator("parts")
+        @classmethod
+        def _known(cls, value: str) -> str:
+            parts = parse_weights(value)
+            for name in parts:
+                if name not in BY_NAME:
+                    raise ValueError(f"there is no metric {name!r} to add; there are: {', '.join(BY_NAME)}")
+            if not sum(parts.values()):
+                raise ValueError("name at least one metric with a weight above 0, as in ExactMatch=1")
+            return value
+
+    options: Options
+
+    def __init__(self, *parts: tuple[Scorer, float], **options: Any) -> None:
+        super().__init__(**options)
+        shared = {"field": self.options.field} if self.options.field else {}
+        named = parse_weights(self.options.parts)
+        made = parts or tuple((BY_NAME[name](**shared), weight) for name, weight in named.items())
+        total = float(sum(weight for _, weight in made))
+        if total <= 0 or any(weight < 0 for _, weight in made):
+            raise ConfigurationError("A weighted sum needs weights of 0 or more, one at least above 0.")
+        self.parts: tuple[tuple[Scorer, float], ...] = tuple(
+            (m, weight / total) for m, weight in made if weight
+        )
+        own = [m for m, _ in self.parts if isinstance(m, Metric)]
+        self.awaits = any(m.awaits for m in own)  # type: ignore[misc]  # a sum's own, by its parts
+        self.calls = sum(m.calls for m in own)  # type: ignore[misc]  # a sum's own, by its parts
+
+    def __call__(
+        self, example: Mapping[str, object], prediction: Mapping[str, object], trace: object = None
+    ) -> Grade:
+        """Grade one prediction by every part."""
+        return self._sum([grade(metric, example, prediction, trace) for metric, _ in self.parts])
+
+    async def acall(
+        self, example: Mapping[str, object], prediction: Mapping[str, object], trace: object = None
+    ) -> Grade:
+        """Grade one prediction by every part, in async code."""
+
+        async def one(metric: Scorer) -> Grade:
+            if isinstance(metric, Metric):
+                return await metric.acall(example, prediction, trace)
+            return grade(metric, example, prediction, trace)
+
+        return self._sum(await asyncio.gather(*(one(metric) for metric, _ in self.parts)))
+
+    def compare(self, expected: object, answer: object) -> Grade:
+        """Grade one value by every part. Raises ConfigurationError where a part is a plain function."""
+        if not all(isinstance(metric, Metric) for metric, _ in self.parts):
+            raise ConfigurationError("A sum with functions grades rows, not single values.")
+        return self._sum(
+            [metric.compare(expected, answer) for metric, _ in self.parts if isinstance(metric, Metric)]
+        )
+
+    def _sum(self, grades: list[Grade]) -> Grade:
+        score = sum(weight * one.score for (_, weight), one in zip(self.parts, grades, strict=True))
+        said = [
+            f"{metric_name(metric)} {one.score:.2f}: {one.feedback}".rstrip(": ")
+            for (metric, _), one in zip(self.parts, grades, strict=True)
+            if one.score < 1
+        ]
+        each = {metric_name(metric): one.score for (metric, _), one in zip(self.parts, grades, strict=True)}
+        return Grade(min(1.0, score), " ".join(said), each) if said else Grade(1.0, "Correct.", each)
+
+
+class PythonMetric(AwaitedMetric):
+    """A score from Python code, run in the sandbox for each row.
+
+    The code sees `expected` and `answer` (the graded field's values as JSON values), `example` and `prediction` (all
+    fields). Its last line is the score: a number, True or False, or a dict with `score` and `feedback`. It may define
+    functions and import json, re, math, datetime. A row whose code raises is a failed row with the error.
+
+    >>> PythonMetric(code="min(len(answer), len(expected)) / len(expected)").compare("abcd", "ab").score
+    0.5
+    """
+
+    name = "PythonMetric"
+    title = "Your own Python"
+    plain = "A few lines of Python give the score; they run in a sandbox without files or network."
+    examples = (
+        WorkedExample(4, 4, 1.0),
+        WorkedExample("abc", "abd", 0.0),
+        WorkedExample(
+            "ab", "abcd", 0.5, {"code": "{'score': len(expected) / len(answer), 'feedback': 'Too long.'}"}
+        ),
+    )
+    pros = ("Any rule you can program.", "Code from others can do no harm.")
+    cons = ("Only the sandbox's Python: no packages, no class inheritance.",)
+
+    class Options(MetricOptions):
+        """The code and its limits."""
+
+        code: str = Field(
+            "answer == expected",
+            title="Code",
+            description="Python with the names expected, answer, example and prediction. Its last line gives the score, 0 to 1, "
+            "or {'score': ..., 'feedback': ...}. It runs in a sandbox: no files, no network, no packages.",
+            json_schema_extra={"multiline": True},
+        )
+        seconds: float = Field(
+            2.0, gt=0, le=60, title="Seconds", description="How long it may take for one row."
+        )
+
+        @field_validator("code")
+        @classmethod
+        def _reads(cls, value: str) -> str:
+            try:
+                tree = ast.parse(value)
+            except (SyntaxError, ValueError) as error:
+                raise ValueError(f"is no Python: {error}") from None
+            if not tree.body or not isinstance(tree.body[-1], ast.Expr):
+                raise ValueError("its last line must be an expression that gives the score")
+            return value
+
+    options: Options
+
+    async def acompare(self, case: Case) -> Grade:
+        """Run the code for one output. Raises SandboxError when it fails, ConfigurationError for no score."""
+        # A fresh sandbox each time: one row's variables are no other row's business.
+        done = await PythonInterpreter(time_limit=self.options.seconds).arun(
+            self.options.code,
+            {
+                "expected": json_value(case.expected),
+                "answer": json_value(case.answer),
+                "example": json_value(dict(case.example)),
+                "prediction": json_value(dict(case.prediction)),
+            },
+        )
+        given = done.value if isinstance(done.value, dict) else {"score": done.value}
+        if "score" not in given:
+            raise ConfigurationError("The metric's code gave a dict without 'score'.")
+        score = as_grade(given["score"]).score
+        said = "Correct." if score >= 1 else f"Expected {quoted(case.expected)}, got {quoted(case.answer)}."
+        return Grade(min(1.0, max(0.0, score)), str(given.get("feedback") or said))
