@@ -115,7 +115,7 @@ def test_an_unchanged_prompt_and_no_rows():
     assert whole_set_figure(MacroF1(), ROWS, evaluation("a", []), evaluation("b", [])) is None
     assert whole_set_figure(ExactMatch(), ROWS, evaluation("a", RIGHT), evaluation("b", RIGHT)) is None
     every = evaluation("a", RIGHT, failed=tuple(range(30)))
-    assert whole_set_figure(MacroF1(field="shelf"), ROWS, every, evaluation("b", RIGHT)).baseline == 0.0
+    assert whole_set_figure(MacroF1(field="shelf"), ROWS, every, evaluation("b", RIGHT))["baseline"] == 0.0
 
 
 def test_several_outputs_and_numbers():
