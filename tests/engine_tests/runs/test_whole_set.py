@@ -103,7 +103,7 @@ def test_the_figure_counts_failed_rows_and_the_interval_is_that_of_the_differenc
     assert (again["difference"], again["low"], again["high"]) == (0.0, 0.0, 0.0)
     worse = whole_set_figure(MacroF1(), ROWS, evaluation("b", RIGHT), evaluation("a", ["red"] * 30))
     assert worse["high"] < 0 > worse["difference"]
-    assert "a difference of -0.83" in worse["sentence"]
+    assert "a difference of \u22120.83" in worse["sentence"]
 
 
 def test_an_unchanged_prompt_and_no_rows():
