@@ -78,7 +78,8 @@ def page_path(name: str) -> str:
 
 def link(page: str, label: str, icon: str, **address: str) -> None:
     """Link to a page."""
-    st.page_link(page_path(page), label=label, icon=f":material/{icon}:", query_params=address or None)
+    icon = icon if icon.startswith(":") else f":material/{icon}:"
+    st.page_link(page_path(page), label=label, icon=icon, query_params=address or None)
 
 
 def nothing_here(key: str, title: str, what: str) -> DeltaGenerator:

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from dashboard.state.models import models_of_steps, title_of
-from engine.pipeline.spec import PipelineSpec
 from engine.records import Evaluation, Outcome
 from engine.runs.spec import Named, ProjectDraft, RunSpec, SplitSpec
 from engine.search.verdict import Verdict, verdict
@@ -48,38 +47,44 @@ def matching_runs(
 
 
 def table_row(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -> dict[str, Any]:
-    """Return a run as a line of the table. `words` is state -> its word."""
+    """Return a run as a line of the table, scores in percent. `words` is state -> its word.
+
+    A project is named where it is called otherwise than the run, and equal prompts have no gain.
+    """
     judged = (run.result or {}).get("verdict", {})
+    kind = str(judged.get("kind", ""))
+    project = names.get(run.project_id, "deleted")
+    marks = ["in use" if run.in_use else "", ", ".join(run.tags), run.note]
     return {
         "State": [words[run.state]],
-        "Run": run.title,
-        "Before": _rounded(judged.get("baseline")),
-        "After": _rounded(judged.get("best")),
-        "Gain": points_gained(judged["baseline"], judged["best"], 1) if judged else None,
-        "Verdict": VERDICTS.get(str(judged.get("kind", "")), ""),
+        "Run": run.title if project == run.title else f"{run.title} · {project}",
+        "Before": round(100 * judged["baseline"], 1) if judged else None,
+        "After": round(100 * judged["best"], 1) if judged else None,
+        "Gain": points_gained(judged["baseline"], judged["best"], 1)
+        if judged and kind != "unchanged"
+        else None,
+        "Verdict": VERDICTS.get(kind, ""),
         "Started": datetime.fromtimestamp(run.created_at).astimezone(),
-        "In use": run.in_use,
-        "Tags": list(run.tags),
-        "Note": run.note,
-        "Project": names.get(run.project_id, "deleted"),
         "Optimizer": run.spec.get("optimizer", {}).get("name", ""),
         "Model": run.spec.get("model", {}).get("name", ""),
         "Calls": run.calls,
         "Cost": "" if run.cost is None else dollars(run.cost),
         "Took": duration(run.seconds),
+        "Marks and note": " · ".join(mark for mark in marks if mark),
     }
 
 
 def differences(left: RunSpec, right: RunSpec) -> list[Difference]:
     """Return every setting in which two runs differ, those first that make their scores incomparable."""
+    first_task, second_task = (spec.pipeline.with_models(lambda _: None) for spec in (left, right))
     pairs: tuple[tuple[str, object, object, bool], ...] = (
-        ("Data", _data(left), _data(right), True),
+        ("Data", left.dataset_hash or left.dataset, right.dataset_hash or right.dataset, True),
         ("Rows divided", _split(left.split), _split(right.split), True),
         ("Rows left out", _left_out(left), _left_out(right), True),
         ("Metric", _named(left.metric), _named(right.metric), True),
         ("Model", title_of(left.model), title_of(right.model), True),
         ("Model of a step", _step_models(left), _step_models(right), True),
-        ("Task", _without_models(left), _without_models(right), True),
+        ("Task", first_task, second_task, True),
         ("Columns", left.mapping, right.mapping, True),
         ("Layout of messages", left.adapter, right.adapter, True),
         ("Optimizer", _named(left.optimizer), _named(right.optimizer), False),
@@ -139,20 +144,8 @@ def _search_text(run: RunRow, names: Mapping[str, str]) -> str:
     return " ".join(parts).casefold()
 
 
-def _rounded(score: float | None) -> float | None:
-    return None if score is None else round(score, 3)
-
-
 def _step_models(spec: RunSpec) -> str:
     return "; ".join(f"{name} {what}" for name, what in models_of_steps(spec.pipeline)) or "the run's"
-
-
-def _without_models(spec: RunSpec) -> PipelineSpec:
-    return spec.pipeline.with_models(lambda _: None)
-
-
-def _data(spec: RunSpec) -> str:
-    return spec.dataset_hash or spec.dataset
 
 
 def _split(split: SplitSpec) -> str:

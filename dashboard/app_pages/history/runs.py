@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import streamlit as st
 
-from dashboard.components.layout import callback, card, in_row, link, show_error
+from dashboard.components.layout import (
+    button,
+    callback,
+    card,
+    confirmed,
+    errors_shown,
+    in_row,
+    link,
+    mark,
+    problem_kept,
+    with_value,
+)
 from dashboard.components.page import open_page
 from dashboard.components.prompts import prompt_diff
-from dashboard.components.runs import STATES, figure, state_badge, verdict_card
-from dashboard.components.tables import before_and_after, in_percent
+from dashboard.components.runs import STATE_COLOURS, STATES, figure, state_badge, verdict_card
+from dashboard.components.tables import before_and_after, data_table, gain_column, label_column
 from dashboard.state import drafts, reading
 from dashboard.state.selection import read_only, writing
 from dashboard.views import history
@@ -36,21 +46,21 @@ def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunR
     if not shown:
         st.caption("No run fits this filter. Clear it to see all of them.")
         return []
-    lines = [_table_row(run, names) for run in shown]
+    lines = [history.table_row(run, names, WORDS) for run in shown]
     marked = any(line["Marks and note"] for line in lines)
-    event = st.dataframe(
+    event = data_table(
         lines,
+        "history_table",
+        _columns(),
+        most=9,
+        height=380,
         column_order=[
             *FIRST,
             *(["Marks and note"] if marked else []),
             *(MORE if st.session_state["history_more"] else []),
         ],
-        hide_index=True,
         placeholder="",
-        key="history_table",
         on_select="rerun",
-        height="content" if len(shown) <= 9 else 380,
-        column_config=_columns(),
     )
     st.caption(
         f"{count(len(shown), 'run')}. Select one to open it, note something or use it again; "
@@ -97,53 +107,28 @@ def _filtered(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:
     return history.matching_runs(runs, names, text, state, chosen, project)
 
 
-def _table_row(run: RunRow, names: Mapping[str, str]) -> dict[str, Any]:
-    """Return a run's line; a project is named where it is called otherwise than the run, and equal scores have no gain."""
-    line = history.table_row(run, names, WORDS)
-    unchanged = (run.result or {}).get("verdict", {}).get("kind") == "unchanged"
-    marks = ["in use" if run.in_use else "", ", ".join(run.tags), run.note]
-    return line | {
-        "Run": run.title if line["Project"] == run.title else f"{run.title} · {line['Project']}",
-        "Before": in_percent(line["Before"]),
-        "After": in_percent(line["After"]),
-        "Gain": None if unchanged else line["Gain"],
-        "Marks and note": " · ".join(mark for mark in marks if mark),
-    }
-
-
-def _columns() -> dict[str, Any]:
+def _columns() -> dict[str, object]:
+    marks = f"Whether its program is in use, its tags, and your own words. {explain('in use')}"
     return {
-        "State": st.column_config.MultiselectColumn(
-            "State",
-            options=list(WORDS.values()),
-            color=[colour for _, colour, _ in STATES.values()],
-            width=92,
-        ),
-        "Run": st.column_config.TextColumn("Run", width=190, help=explain("run")),
-        "Verdict": st.column_config.TextColumn("Verdict", width=105, help=explain("verdict")),
-        "Marks and note": st.column_config.TextColumn(
-            "Marks and note",
-            width=140,
-            help=f"Whether its program is in use, its tags, and your own words. {explain('in use')}",
-        ),
+        "State": label_column(STATE_COLOURS, width=92),
+        "Run": st.column_config.TextColumn(width=190, help=explain("run")),
+        "Verdict": st.column_config.TextColumn(width=105, help=explain("verdict")),
+        "Marks and note": st.column_config.TextColumn(width=140, help=marks),
         **before_and_after(),
-        "Gain": st.column_config.NumberColumn("Gain", format="%+.1f", width=70, help=explain("gain")),
-        "Started": st.column_config.DatetimeColumn("Started", format="D MMM, HH:mm", width=105),
-        "Calls": st.column_config.NumberColumn(
-            "Calls", format="localized", width="small", help=explain("call")
-        ),
+        "Gain": gain_column(explain("gain"), 70),
+        "Started": st.column_config.DatetimeColumn(format="D MMM, HH:mm", width=105),
+        "Calls": st.column_config.NumberColumn(format="localized", width="small", help=explain("call")),
         "Optimizer": st.column_config.TextColumn("Way of tuning", help=explain("way of tuning")),
     }
 
 
 def run_compare(left: RunRow, right: RunRow) -> None:
     """Compare two runs."""
-    with card(
-        "run_compare",
-        "Two runs compared",
+    about = (
         "The one that started first is on the left. Only runs with the same data, split, metric, model "
-        "and task can be compared by their scores.",
-    ):
+        "and task can be compared by their scores."
+    )
+    with card("run_compare", "Two runs compared", about):
         try:
             differ = history.differences(reading.run_spec(left), reading.run_spec(right))
         except ValueError:
@@ -152,7 +137,7 @@ def run_compare(left: RunRow, right: RunRow) -> None:
         _guard(left, right, differ)
         for column, run in zip(st.columns(2, gap="medium"), (left, right), strict=True):
             judged = (run.result or {}).get("verdict", {})
-            with column, card(f"side_{run.id}", f"{escape_markdown(run.title, 100)}", height="stretch"):
+            with column, card(f"side_{run.id}", escape_markdown(run.title, 100), height="stretch"):
                 if judged:
                     figure(
                         "Best prompt on the test rows",
@@ -164,7 +149,8 @@ def run_compare(left: RunRow, right: RunRow) -> None:
                     st.caption("No result.")
         _table(differ)
         if left.result and right.result:
-            _prompts(left, right)
+            with errors_shown():
+                _prompts(left, right)
 
 
 def _guard(left: RunRow, right: RunRow, differ: Sequence[Difference]) -> None:
@@ -186,28 +172,20 @@ def _table(differ: Sequence[Difference]) -> None:
     if not differ:
         st.caption("They have the same settings throughout.")
         return
-    st.dataframe(
-        [
-            {
-                "Setting": d.what,
-                "Left": d.left,
-                "Right": d.right,
-                "Scores": "not comparable" if d.matters else "comparable",
-            }
-            for d in differ
-        ],
-        hide_index=True,
-        key="difference_table",
-        height="content",
-    )
+    lines = [
+        {
+            "Setting": d.what,
+            "Left": d.left,
+            "Right": d.right,
+            "Scores": "not comparable" if d.matters else "comparable",
+        }
+        for d in differ
+    ]
+    data_table(lines, "difference_table", most=len(lines))
 
 
 def _prompts(left: RunRow, right: RunRow) -> None:
-    try:
-        first, second = reading.best_candidate(left), reading.best_candidate(right)
-    except EngineError as error:
-        show_error(error)
-        return
+    first, second = reading.best_candidate(left), reading.best_candidate(right)
     with st.expander("Their best prompts, word by word", key="compare_prompts"):
         for path in first.steps.keys() & second.steps.keys():
             if len(second.steps) > 1:
@@ -230,8 +208,8 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
         elif run.message:
             st.caption(escape_markdown(run.message))
         st.caption(escape_markdown(_facts(run, project)))
-        if refused := st.session_state.pop("in_use_refused", ""):
-            st.caption(f":orange[:material/error:] {escape_markdown(refused)}")
+        if refused := st.session_state.pop(REFUSED, ""):
+            st.caption(mark("error", refused))
         if run.tags:
             with in_row("run_tags", "top", gap="xxsmall"):
                 for tag in run.tags:
@@ -249,7 +227,7 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
             key=f"note_{run.id}",
             placeholder="What you want to remember about this run",
             max_chars=500,
-            on_change=callback(_note, run.id),
+            on_change=with_value(f"note_{run.id}", drafts.set_note, run.id),
         )
         middle.multiselect(
             "Tags",
@@ -259,7 +237,7 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
             accept_new_options=True,
             placeholder="Type one and press Enter",
             help="Words of your own to find runs by, such as a customer or a release.",
-            on_change=callback(_tags, run.id),
+            on_change=with_value(f"tags_{run.id}", _set_tags, run.id),
         )
         with right:
             st.toggle(
@@ -278,9 +256,10 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
 
 def _facts(run: RunRow, project: str | None) -> str:
     """Return how a run was made and what it took, in one line."""
-    line = history.table_row(run, {run.project_id: project or "a deleted project"}, {run.state: ""})
-    took = [count(run.calls, "call"), line["Cost"], line["Took"]]
-    return " · ".join(part for part in (line["Project"], line["Optimizer"], line["Model"], *took) if part)
+    line = history.table_row(run, {}, WORDS)
+    facts = [project or "a deleted project", line["Optimizer"], line["Model"]]
+    facts += [count(run.calls, "call"), line["Cost"], line["Took"]]
+    return " · ".join(fact for fact in facts if fact)
 
 
 def _actions(run: RunRow, project: str | None) -> None:
@@ -294,14 +273,12 @@ def _actions(run: RunRow, project: str | None) -> None:
             link("run", "Open", "monitoring", **address)
         if read_only():
             return
-        again = st.button(
+        again = button(
             "Use these settings again",
-            key="settings_again",
+            "settings_again",
+            "Its project was deleted." if project is None else "",
             icon=":material/content_copy:",
-            disabled=project is None,
-            help="Puts this run's task, data, metric, model and optimizer into the project's set-up, to change and run again."
-            if project is not None
-            else "Its project was deleted.",
+            help="Puts this run's task, data, metric, model and optimizer into the project's set-up, to change and run again.",
         )
     if again:
         _again(run)
@@ -313,36 +290,29 @@ def _again(run: RunRow) -> None:
     st.caption(
         "The project's present set-up is replaced by this run's. Runs and their results stay as they are."
     )
-    with in_row("again_actions", "top", side="right"):
-        if st.button("Leave it", key="again_no"):
-            st.rerun()
-        if st.button("Replace and edit", key="again_yes", type="primary"):
-            try:
-                draft = history.draft_from(reading.run_spec(run))
-                drafts.edit(run.project_id, lambda _: draft)
-            except (EngineError, ValueError) as error:
-                st.caption(escape_markdown(str(error)))
-                return
-            open_page("tune", project=run.project_id)
+    if confirmed("Leave it", "Replace and edit", "again"):
+        try:
+            draft = history.draft_from(reading.run_spec(run))
+            drafts.edit(run.project_id, lambda _: draft)
+        except (EngineError, ValueError) as error:
+            st.caption(escape_markdown(str(error)))
+            return
+        open_page("tune", project=run.project_id)
 
 
-def _note(run_id: str) -> None:
-    drafts.set_note(run_id, str(st.session_state[f"note_{run_id}"]))
-
-
-def _tags(run_id: str) -> None:
+def _set_tags(run_id: str, tags: Sequence[str]) -> None:
     with writing() as store:
-        store.runs.set_tags(run_id, st.session_state[f"tags_{run_id}"])
+        store.runs.set_tags(run_id, tags)
+
+
+REFUSED = "in_use_refused"
 
 
 def _use(run: RunRow, in_use: bool) -> None:
     from engine.runs.exports import keep_version, use_none, use_version
 
-    try:
-        with writing() as store:
-            if in_use:
-                use_version(data_home(), store, run.project_id, keep_version(store, run.id).number)
-            else:
-                use_none(data_home(), store, run.project_id)
-    except EngineError as error:
-        st.session_state["in_use_refused"] = str(error)
+    with problem_kept(REFUSED), writing() as store:
+        if in_use:
+            use_version(data_home(), store, run.project_id, keep_version(store, run.id).number)
+        else:
+            use_none(data_home(), store, run.project_id)

@@ -5,6 +5,7 @@ import streamlit as st
 from dashboard.app_pages.home.projects import archived_projects, new_project, project_cards
 from dashboard.app_pages.home.welcome import first_steps, glossary_list, run_list, running_now, sample_gallery
 from dashboard.components.layout import in_row, page_title
+from dashboard.components.runs import goes_on
 from dashboard.components.wizard import hint_bar, hint_switch
 from dashboard.state import drafts, reading
 from dashboard.state.selection import read_only
@@ -22,7 +23,7 @@ with in_row("page_head", "bottom"):
     if not read_only():
         new_project()
 if not read_only() and not any(r.result for r in runs):
-    if not any(r.state in ("queued", "running", "paused") for r in runs):
+    if not any(map(goes_on, runs)):
         first_steps(projects[0] if len(projects) == 1 else None)
 elif projects:
     try:

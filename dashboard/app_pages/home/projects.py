@@ -1,13 +1,24 @@
-"""Starting a project from nothing."""
+"""The projects: starting one, their cards and what can be done with each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard.components.layout import callback, in_row, tile
+from dashboard.components.layout import (
+    button,
+    callback,
+    confirmed,
+    download,
+    in_row,
+    mark,
+    problem_kept,
+    tile,
+    with_value,
+)
 from dashboard.components.page import open_page, step_chips
 from dashboard.components.runs import STATES
 from dashboard.state import drafts, reading
@@ -17,6 +28,9 @@ from dashboard.views.text import count, escape_markdown
 from dashboard.views.wizard import Step, steps
 from engine.errors import ConfigurationError, EngineError
 from engine.store.rows import ProjectRow, RunRow
+
+if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 
 def new_project() -> None:
@@ -47,7 +61,7 @@ def new_project() -> None:
             type=["json"],
             key=key,
             max_upload_size=150,
-            on_change=callback(_import, key),
+            on_change=with_value(key, _import),
             help="One that Tuneboard saved with Save as a file.",
         )
         problem = st.session_state.get("import_problem")
@@ -58,16 +72,12 @@ def new_project() -> None:
         open_page("task", project=opened)
 
 
-def _import(key: str) -> None:
-    uploaded = st.session_state[key]
-    st.session_state["import_problem"] = None
-    if uploaded is None:
-        return
-    try:
-        st.session_state["imported_project"] = drafts.import_project(uploaded.getvalue())
-    except EngineError as error:
-        st.session_state["import_problem"] = str(error)
-    st.session_state["imports_taken"] = st.session_state.get("imports_taken", 0) + 1
+def _import(uploaded: UploadedFile | None) -> None:
+    with problem_kept("import_problem"):
+        if uploaded is not None:
+            taken = st.session_state.get("imports_taken", 0)
+            st.session_state["imports_taken"] = taken + 1
+            st.session_state["imported_project"] = drafts.import_project(uploaded.getvalue())
 
 
 MENU = {
@@ -101,7 +111,7 @@ def _card(project: ProjectRow, runs: Sequence[RunRow], *, first: bool) -> None:
         try:
             found = steps(reading.draft_of(project), runs)
         except EngineError as error:
-            st.caption(f":orange[:material/pending:] {escape_markdown(str(error))}")
+            st.caption(mark("pending", str(error)))
             return
         step_chips((s.title, s.state) for s in found[:4])
         st.caption(_words(found, runs))
@@ -137,6 +147,13 @@ def _target(found: Sequence[Step], runs: Sequence[RunRow]) -> str:
 
 
 def _menu(project: ProjectRow) -> None:
+    acts: dict[str, Callable[[], object]] = {
+        "rename": lambda: _rename(project),
+        "duplicate": lambda: drafts.duplicate_project(project),
+        "export": lambda: save_as_file(project),
+        "archive": lambda: _archive(project),
+        "delete": lambda: _delete(project),
+    }
     picked = st.menu_button(
         "",
         list(MENU),
@@ -146,21 +163,15 @@ def _menu(project: ProjectRow) -> None:
         type="tertiary",
         help="Rename, duplicate, save as a file, put away or delete",
     )
-    if picked == "rename":
-        _rename(project)
-    elif picked == "duplicate":
-        drafts.duplicate_project(project)
+    if picked is not None:
+        acts[picked]()
+    if picked in ("duplicate", "archive"):
         st.rerun()
-    elif picked == "export":
-        save_as_file(project)
-    elif picked == "archive":
-        drafts.set_archived(project.id)
-        st.toast(
-            "Put away. It is at the end of the projects, and can be taken back.", icon=":material/archive:"
-        )
-        st.rerun()
-    elif picked == "delete":
-        _delete(project)
+
+
+def _archive(project: ProjectRow) -> None:
+    drafts.set_archived(project.id)
+    st.toast("Put away. It is at the end of the projects, and can be taken back.", icon=":material/archive:")
 
 
 def archived_projects(projects: Sequence[ProjectRow]) -> None:
@@ -193,16 +204,7 @@ def save_as_file(project: ProjectRow) -> None:
     except EngineError as error:
         st.caption(escape_markdown(str(error)))
         return
-    st.download_button(
-        "Download project.json",
-        content,
-        file_name="project.json",
-        mime="application/json",
-        icon=":material/download:",
-        key="project_download",
-        type="primary",
-        on_click="ignore",
-    )
+    download("Download project.json", content, "project.json", "project_download", primary=True)
 
 
 def _files(project: ProjectRow) -> Sequence[AttachedFile]:
@@ -230,13 +232,8 @@ def _files(project: ProjectRow) -> Sequence[AttachedFile]:
 @st.dialog("Rename the project")
 def _rename(project: ProjectRow) -> None:
     name = st.text_input("Name", project.name, key="rename_name", max_chars=100)
-    if st.button(
-        "Save",
-        key="rename_save",
-        type="primary",
-        disabled=not name.strip(),
-        help=None if name.strip() else "Give it a name.",
-    ):
+    why_not = "" if name.strip() else "Give it a name."
+    if button("Save", "rename_save", why_not, type="primary"):
         drafts.rename_project(project.id, name)
         st.rerun()
 
@@ -245,9 +242,6 @@ def _rename(project: ProjectRow) -> None:
 def _delete(project: ProjectRow) -> None:
     st.text(project.name)
     st.caption("Its runs and their results are deleted with it. Files of examples stay.")
-    with in_row("delete_actions", "top", side="right"):
-        if st.button("Keep it", key="delete_no"):
-            st.rerun()
-        if st.button("Delete", key="delete_yes", type="primary"):
-            drafts.delete_project(project.id)
-            st.rerun()
+    if confirmed("Keep it", "Delete", "delete"):
+        drafts.delete_project(project.id)
+        st.rerun()

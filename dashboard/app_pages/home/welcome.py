@@ -10,8 +10,8 @@ import streamlit as st
 
 from dashboard.components.layout import card, in_row, link, page_path, tile
 from dashboard.components.page import open_page
-from dashboard.components.runs import STATES
-from dashboard.components.tables import before_and_after, in_percent
+from dashboard.components.runs import STATE_COLOURS, STATES, goes_on
+from dashboard.components.tables import before_and_after, data_table, in_percent, label_column
 from dashboard.state import drafts, reading
 from dashboard.views.glossary import TERMS
 from dashboard.views.meters import progress
@@ -111,9 +111,7 @@ def glossary_list() -> None:
             if wanted in f"{t.name} {t.other} {t.sentence}".casefold()
         ]
         if lines:
-            st.dataframe(
-                lines, hide_index=True, key="glossary_table", height="content" if len(lines) < 9 else 320
-            )
+            data_table(lines, "glossary_table", most=8, height=320)
         else:
             st.caption(f"There is no such word here: {escape_markdown(find, 60)}.")
 
@@ -124,23 +122,15 @@ SHOWN = 50
 def run_list(runs: Sequence[RunRow], names: Mapping[str, str]) -> None:
     """Show the runs; selecting one opens it. `names` is project id -> name."""
     shown = runs[:SHOWN]
-    event = st.dataframe(
+    event = data_table(
         [_table_row(run, names) for run in shown],
-        hide_index=True,
+        "run_list",
+        {"State": label_column(STATE_COLOURS, width="small"), **before_and_after()},
+        most=8,
+        height=330,
         placeholder="",
-        key="run_list",
         on_select="rerun",
         selection_mode="single-row",
-        height="content" if len(shown) <= 8 else 330,
-        column_config={
-            "State": st.column_config.MultiselectColumn(
-                "State",
-                options=[word for word, _, _ in STATES.values()],
-                color=[colour for _, colour, _ in STATES.values()],
-                width="small",
-            ),
-            **before_and_after(),
-        },
     )
     picked = event.selection.rows
     if picked and picked[0] < len(shown):
@@ -165,14 +155,13 @@ def _table_row(run: RunRow, names: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-GOING = ("queued", "running", "paused")
 EVERY = 2.0
 CARDS_SHOWN = 6
 
 
 def running_now(runs: Sequence[RunRow], names: Mapping[str, str]) -> None:
     """Show the runs that go on, kept up to date. `names` is project id -> name."""
-    going = [r.id for r in runs if r.state in GOING]
+    going = [r.id for r in runs if goes_on(r)]
     if not going:
         return
     st.markdown("##### Running now")
@@ -188,9 +177,8 @@ def _cards(ids: list[str], names: Mapping[str, str]) -> None:
                 st.markdown(
                     f"**{escape_markdown(names.get(run.project_id, run.title), 60)}** :{colour}[{icon} {word}]"
                 )
-                done = progress(run)
-                st.progress(min(1.0, done or 0.0))
+                st.progress(min(1.0, progress(run)))
                 st.caption(f"{short(run.calls)} calls so far")
                 link("run", "Look at it", "monitoring", project=run.project_id, run=run.id)
-    if any(r.state not in GOING for r in runs):
+    if not all(map(goes_on, runs)):
         st.rerun()

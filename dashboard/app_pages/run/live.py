@@ -8,16 +8,15 @@ from typing import Any
 import streamlit as st
 
 from dashboard.app_pages.run.requests import run_actions, run_requests
-from dashboard.components.layout import callback, card, in_row, page_path, show_error, static_text
-from dashboard.components.plot import plot
-from dashboard.components.runs import STATES, state_badge, verdict_card
-from dashboard.components.tables import PERCENT, in_percent
+from dashboard.components.layout import callback, card, errors_shown, icon_button, in_row, link, plain_code
+from dashboard.components.plot import own_element, plot
+from dashboard.components.runs import STATES, goes_on, state_badge, verdict_card
+from dashboard.components.tables import PERCENT, data_table, in_percent, row_column
 from dashboard.state import reading
 from dashboard.state.snapshot import Snapshot, parts
-from dashboard.views.glossary import NUMBERED, explain
+from dashboard.views.glossary import explain
 from dashboard.views.meters import progress
 from dashboard.views.text import count, escape_markdown
-from engine.errors import EngineError
 from engine.records import Outcome
 from engine.store.rows import CandidateRow, RunRow, TrialRow
 from engine.text import duration, short
@@ -36,14 +35,8 @@ def trial_card(seen: Snapshot, trial: TrialRow) -> None:
             st.markdown(
                 f"**{_name(row)}** · {score} on {trial.rows_done} of {trial.rows_total} {trial.split} rows"
             )
-            st.button(
-                "",
-                icon=":material/close:",
-                key="trial_close",
-                type="tertiary",
-                help="Close",
-                on_click=callback(_close),
-            )
+            close = callback(st.query_params.pop, "trial", None)
+            icon_button("close", "Close", "trial_close", on_click=close)
         usage = trial.usage
         st.caption(
             f"Trial {trial.number}: {usage.calls} calls, {usage.cached} from the cache, {short(usage.tokens)} tokens, "
@@ -57,7 +50,7 @@ def trial_card(seen: Snapshot, trial: TrialRow) -> None:
         for path, state in row.candidate.steps.items():
             if len(row.candidate.steps) > 1:
                 st.caption(path)
-            st.code(state.instructions or "(no instruction)", language=None, wrap_lines=True, height=140)
+            plain_code(state.instructions or "(no instruction)", height=140)
             st.caption(
                 f"{count(len(state.demos), 'solved example')} shown to the model"
                 if state.demos
@@ -102,18 +95,16 @@ def _rows(run: RunRow, trial: TrialRow) -> None:
     outcomes = reading.outcomes(run, trial.number)[:ROWS_SHOWN]
     values = reading.row_values(run, [o.row for o in outcomes])
     fields = reading.output_fields(run)
-    st.dataframe(
+    score = st.column_config.NumberColumn(width="small", format=PERCENT, help=explain("score"))
+    data_table(
         [
             _table_row(o, values.get(o.row, {}), fields)
             for o in sorted(outcomes, key=lambda o: (o.score, o.row))
         ],
-        hide_index=True,
-        key="trial_rows_table",
+        "trial_rows_table",
+        {"Row": row_column(), "Score": score},
+        most=6,
         height=260,
-        column_config={
-            "Row": st.column_config.NumberColumn(width="small", help=explain("row", NUMBERED)),
-            "Score": st.column_config.NumberColumn(width="small", format=PERCENT, help=explain("score")),
-        },
     )
     if trial.rows_done > len(outcomes):
         st.caption(f"The first {len(outcomes)} of {trial.rows_done:,} rows.")
@@ -131,74 +122,58 @@ def _table_row(outcome: Outcome, values: dict[str, object], fields: Sequence[str
     }
 
 
-def _close() -> None:
-    st.query_params.pop("trial", None)
-
-
 CHART_HEIGHT = 400
 
 
-def _live_element(name: str, html: str) -> Any:
-    """Return an element that follows a run by itself, from the style sheet and script of its name."""
-    return st.components.v2.component(
-        f"tuneboard_{name}",
-        html=html,
-        css=static_text(f"{name}.css"),
-        js=static_text("stream.js", f"{name}.js"),
-        isolate_styles=False,
-    )
-
-
-_feed = _live_element(
-    "feed", "<div class='tb-feed' role='log' aria-label='What happened, the newest first' tabindex='0'></div>"
+_feed = own_element(
+    "feed",
+    "<div class='tb-feed' role='log' aria-label='What happened, the newest first' tabindex='0'></div>",
+    "stream.js",
 )
-_meters = _live_element(
+_meters = own_element(
     "meters",
     "<div class='tb-meters'></div><div class='tb-progress' role='progressbar' aria-label='How far the run is' "
     "aria-valuemin='0' aria-valuemax='100' hidden><span></span><i></i></div>",
+    "stream.js",
 )
-_watch = _live_element(
+_watch = own_element(
     "watch",
     "<div class='tb-watch'><label><input type='checkbox'>Notify me when it ends</label>"
     "<label><input type='checkbox'>Play a sound</label><output role='status'></output></div>",
+    "stream.js",
 )
-
 
 MOST_LISTED = 6
 
 
 def running_runs(run_id: str) -> None:
     """Show the other runs that go on, each a link; nothing where there is none."""
-    others = [r for r in reading.runs() if r.state in ("running", "paused", "queued") and r.id != run_id]
+    others = [r for r in reading.runs() if goes_on(r) and r.id != run_id]
     if not others:
         return
     with in_row("running_runs"):
         st.caption("Also going on", width="content")
         for run in others[:MOST_LISTED]:
             word, _, icon = STATES[run.state]
-            done = progress(run)
-            share = f" · {100 * done:.0f} %" if done else ""
-            st.page_link(
-                page_path("run"),
-                label=f"{escape_markdown(run.title, 48)} · {word.lower()}{share}",
-                icon=icon,
-                query_params={"project": run.project_id, "run": run.id},
-            )
+            share = f" · {100 * progress(run):.0f} %" if progress(run) else ""
+            label = f"{escape_markdown(run.title, 48)} · {word.lower()}{share}"
+            link("run", label, icon, project=run.project_id, run=run.id)
         if len(others) > MOST_LISTED:
             st.caption(f"and {len(others) - MOST_LISTED} more", width="content")
 
 
 def live_run(run_id: str) -> None:
     """Show a run and keep it up to date until it is over."""
-    st.fragment(_draw)(run_id, reading.run(run_id).is_over)
+    st.fragment(_guarded_run)(run_id, reading.run(run_id).is_over)
+
+
+def _guarded_run(run_id: str, was_over: bool) -> None:
+    with errors_shown():  # a fragment runs by itself: what `app.py` catches is not around it
+        _draw(run_id, was_over)
 
 
 def _draw(run_id: str, was_over: bool) -> None:
-    try:
-        seen = reading.snapshot(reading.run(run_id))
-    except EngineError as error:  # a fragment runs by itself: the app's own net is not around it
-        show_error(error)
-        return
+    seen = reading.snapshot(reading.run(run_id))
     run, live = seen.run, "" if seen.run.is_over else seen.run.id
     shown = _cached_parts(run.id, run.revision, run.state, seen)
     name, actions = st.columns([2, 5], vertical_alignment="center")
@@ -240,14 +215,11 @@ def _score_chart(chart: dict[str, Any], live: str) -> int | None:
     """Draw the chart of scores; return the chosen trial, which is kept in the address."""
     text = st.query_params.get("trial", "")
     chosen = int(text) if text.isdecimal() and len(text) < 9 else None
-    with card(
-        "chart_card",
-        "Scores of the prompts",
-        explain(
-            "candidate",
-            "Each dot is one, scored on some rows, and is joined to those it came from. Click one to see it.",
-        ),
-    ):
+    about = explain(
+        "candidate",
+        "Each dot is one, scored on some rows, and is joined to those it came from. Click one to see it.",
+    )
+    with card("chart_card", "Scores of the prompts", about):
         clicked = plot(
             chart["figure"],
             key="scores",

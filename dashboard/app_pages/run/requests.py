@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import streamlit as st
 
-from dashboard.components.layout import callback, card, in_row, press
+from dashboard.components.layout import button, callback, card, in_row, pick, press
 from dashboard.state import launching, models, reading
 from dashboard.state.selection import read_only
 from dashboard.state.snapshot import Snapshot
@@ -77,7 +77,8 @@ def request_buttons(seen: Snapshot) -> None:
     """Offer what can be asked of a run that goes on."""
     run = seen.run
     too_late = "" if run.phase in SEARCHING else "The search has ended; only the final test is left."
-    limits = _limits(seen)
+    now = budget_now(run.spec.get("budget") or {}, seen.requests)
+    limits = {name: value for name, value in now.items() if value is not None}
     reason = too_late or ("" if limits else "This run has no limit to raise.")
     with st.popover(
         "Raise the budget",
@@ -87,16 +88,15 @@ def request_buttons(seen: Snapshot) -> None:
         help=reason or "Let the search use more than you first allowed. It counts at once.",
     ):
         _budget_form(run.id, limits)
-    writing = st.button(
+    if button(
         "Try your own prompt",
+        "own_prompt",
+        too_late,
         icon=":material/edit:",
-        key="own_prompt",
-        disabled=bool(too_late),
-        help=too_late or "Edit any prompt of this run and have it scored during the search.",
-    )
-    if writing:
-        st.session_state["own_prompt_of"] = run.id
-    if st.session_state.get("own_prompt_of") == run.id and not too_late:
+        help="Edit any prompt of this run and have it scored during the search.",
+    ):
+        st.session_state[OWN_PROMPT] = run.id
+    if st.session_state.get(OWN_PROMPT) == run.id and not too_late:
         _own_prompt(run.id)
 
 
@@ -106,23 +106,18 @@ def run_requests(seen: Snapshot) -> None:
         return
     with card("requests", gap="xsmall"):
         for request in reversed(seen.requests[-SHOWN:]):
-            icon, colour = _mark(request)
-            said = request.answer or (
+            icon, colour = "hourglass_top", "gray"
+            if request.answer:
+                icon, colour = ("block", "orange") if request.refused else ("check_circle", "green")
+            answer = request.answer or (
                 "The run ended before it came to this."
                 if seen.run.is_over
                 else "Being tried now: its rows come before those of the search."
                 if request.batch is not None
                 else "Waiting: the run sees it shortly."
             )
-            st.markdown(
-                f":{colour}[{icon}] **{escape_markdown(_wish(request), 120)}** · {escape_markdown(said)}"
-            )
-
-
-def _mark(request: RequestRow) -> tuple[str, str]:
-    if not request.answer:
-        return ":material/hourglass_top:", "gray"
-    return (":material/block:", "orange") if request.refused else (":material/check_circle:", "green")
+            wish = escape_markdown(_wish(request), 120)
+            st.markdown(f":{colour}[:material/{icon}:] **{wish}** · {escape_markdown(answer)}")
 
 
 def _wish(request: RequestRow) -> str:
@@ -139,57 +134,50 @@ def _wish(request: RequestRow) -> str:
     return f"Up to {' and '.join(named)}" if named else "A larger budget"
 
 
-def _limits(seen: Snapshot) -> dict[str, Any]:
-    now = budget_now(seen.run.spec.get("budget") or {}, seen.requests)
-    return {name: value for name, value in now.items() if value is not None}
+LIMITS: dict[str, tuple[str, float, Callable[[float], str]]] = {
+    "calls": ("Calls", 50, "{:,}".format),
+    "tokens": ("Tokens", 10_000, short),
+    "usd": ("US dollars", 0.5, dollars),
+    "seconds": ("Minutes", 5.0, duration),
+}
+"""Limit -> its name, the widget's step, and how a value is written."""
 
 
-def _budget_form(run_id: str, limits: dict[str, Any]) -> None:
-    wanted: dict[str, Any] = {}
-    if "calls" in limits:
-        wanted["calls"] = _more("Calls", limits["calls"], f"now {limits['calls']:,}", step=50)
-    if "tokens" in limits:
-        wanted["tokens"] = _more("Tokens", limits["tokens"], f"now {short(limits['tokens'])}", step=10_000)
-    if "usd" in limits:
-        wanted["usd"] = _more("US dollars", float(limits["usd"]), f"now {dollars(limits['usd'])}", step=0.5)
-    if "seconds" in limits:
-        minutes = _more("Minutes", limits["seconds"] / 60, f"now {duration(limits['seconds'])}", step=5.0)
-        wanted["seconds"] = 60 * minutes
+def _budget_form(run_id: str, limits: dict[str, float]) -> None:
+    wanted = {}
+    for name, (title, step, words) in LIMITS.items():
+        if name in limits:
+            unit = 60 if name == "seconds" else 1
+            now = type(step)(limits[name] / unit)
+            wanted[name] = unit * st.number_input(
+                f"{title} (now {words(limits[name])})",
+                min_value=now,
+                value=_half_more(now, step),
+                step=step,
+                key=f"more_{title}_{now}",
+            )
     raised = {name: value for name, value in wanted.items() if value > limits[name] * 1.000001}
     why_not = "" if raised else "Enter a larger number than the run has now."
     if press("Raise", why_not, key="raise_now", type="primary"):
         _ask(run_id, BUDGET, {"budget": raised})
 
 
-def _more(name: str, now: Any, words: str, *, step: Any) -> Any:
-    return st.number_input(
-        f"{name} ({words})", min_value=now, value=_half_more(now, step), step=step, key=f"more_{name}_{now}"
-    )
-
-
-def _half_more(now: Any, step: Any) -> Any:
+def _half_more(now: float, step: float) -> float:
     """Return about half as much again, a whole number of steps above what there is now."""
     return now + step * max(1, round(now / 2 / step))
 
 
-def _forget() -> None:
-    st.session_state.pop("own_prompt_of", None)
+OWN_PROMPT = "own_prompt_of"
 
 
-@st.dialog("Try your own prompt", width="large", on_dismiss=callback(_forget))
+@st.dialog("Try your own prompt", width="large", on_dismiss=callback(st.session_state.pop, OWN_PROMPT, None))
 def _own_prompt(run_id: str) -> None:
     found = {c.id: c for c in reading.candidates(run_id)}
     if not found:
         st.caption("The run has no prompt yet. The first is there shortly.")
         return
     best = max(found.values(), key=lambda c: (c.rows, c.score or 0.0, -c.number))
-    picked = st.selectbox(
-        "Start from",
-        list(found),
-        index=list(found).index(best.id),
-        format_func=lambda i: _named(found[i]),
-        key="own_from",
-    )
+    picked = pick("Start from", {i: _named(c) for i, c in found.items()}, best.id, key="own_from")
     origin = found[picked].candidate
     texts = {
         path: st.text_area(
@@ -209,7 +197,7 @@ def _own_prompt(run_id: str) -> None:
         "It is scored on the same validation rows as the others, within the budget. If it is the best at the end, it is the result."
     )
     if press("Score it", problem, key="own_score", type="primary"):
-        _forget()
+        st.session_state.pop(OWN_PROMPT, None)
         _ask(run_id, CANDIDATE, {"candidate": mine.as_dict()})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.components.layout import callback, card, in_row, press
+from dashboard.components.layout import callback, card, icon_button, in_row, mark, press
 from dashboard.state import drafts, models, reading
 from dashboard.state.models import own_key_variable, price_words, title_of
 from dashboard.state.selection import check, read_only
@@ -240,7 +240,7 @@ def _save(model: str, rates: tuple[float, float] | None) -> None:
         check()
         set_own_price(model, rates)
     except EngineError as error:
-        st.caption(f":orange[:material/error:] {escape_markdown(str(error))}")
+        st.caption(mark("error", str(error)))
         return
     st.rerun()
 
@@ -262,14 +262,8 @@ def _model(choice: ModelChoice, key: str) -> None:
                 )
             pressed = st.button("Test connection", key=f"{key}_test", icon=":material/network_check:")
             if not is_offline(choice):
-                st.button(
-                    "",
-                    icon=":material/delete:",
-                    key=f"{key}_remove",
-                    type="tertiary",
-                    help="Remove this model from the list",
-                    on_click=callback(drafts.remove_model, choice),
-                )
+                remove = callback(drafts.remove_model, choice)
+                icon_button("delete", "Remove this model from the list", f"{key}_remove", on_click=remove)
         if not is_offline(choice):
             price_form(choice, key)
         variable = key_variable(choice)
@@ -291,13 +285,11 @@ def key_form(variable: str, key: str, *, open_now: bool) -> None:
                 label_visibility="collapsed",
                 autocomplete="off",
             )
+            about = (
+                "The keyring is where your system keeps passwords. Otherwise it is forgotten with this tab."
+            )
             keep = st.checkbox(
-                "Also keep it in this system's keyring",
-                key=f"{key}_keep",
-                help=explain(
-                    "key",
-                    "The keyring is where your system keeps passwords. Otherwise it is forgotten with this tab.",
-                ),
+                "Also keep it in this system's keyring", key=f"{key}_keep", help=explain("key", about)
             )
             if st.form_submit_button("Use this key", key=f"{key}_submit"):
                 _use_key(variable, typed, keep)

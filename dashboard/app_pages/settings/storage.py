@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.components.layout import callback, card, in_row
+from dashboard.components.layout import button, callback, card, confirmed
 from dashboard.components.tables import small_table
 from dashboard.state import drafts, reading
 from dashboard.views.glossary import explain
@@ -32,15 +32,7 @@ def spending_card() -> None:
         st.metric("Together", dollars(total))
         small_table(
             ("Project", "Money", "Calls", "Tokens"),
-            [
-                (
-                    s.project,
-                    price(s.cost),
-                    f"{s.calls:,}",
-                    short(s.tokens),
-                )
-                for s in found[:MOST]
-            ],
+            [(s.project, price(s.cost), f"{s.calls:,}", short(s.tokens)) for s in found[:MOST]],
         )
         if len(found) > MOST:
             st.caption(f"And {count(len(found) - MOST, 'project')} that spent less.")
@@ -62,13 +54,12 @@ def storage_card() -> None:
             st.metric("Answers", f"{size.replies:,}")
             st.metric("On disk", _bytes(size.bytes))
             st.metric("They cost", dollars(size.cost))
-        st.button(
+        button(
             "Clear them",
-            key="clear_cache",
+            "clear_cache",
+            "" if size.replies else "There is nothing to clear.",
             icon=":material/delete_sweep:",
-            disabled=not size.replies,
-            help="There is nothing to clear." if not size.replies else None,
-            on_click=callback(_confirm),
+            on_click=callback(_clear_dialog),
         )
     with card("folder_card", "Where everything is kept"):
         st.code(str(data_home()), language=None)
@@ -77,22 +68,15 @@ def storage_card() -> None:
         )
 
 
-def _confirm() -> None:
-    _clear_dialog()
-
-
 @st.dialog("Clear the kept answers?")
 def _clear_dialog() -> None:
     size = reading.cache_size()
     st.write(
         f"{count(size.replies, 'answer')} will be forgotten. Runs that are repeated or resumed will pay again."
     )
-    with in_row("clear_actions", "top", side="right"):
-        if st.button("Keep them", key="clear_no"):
-            st.rerun()
-        if st.button("Clear", key="clear_yes", type="primary"):
-            drafts.clear_answers()
-            st.rerun()
+    if confirmed("Keep them", "Clear", "clear"):
+        drafts.clear_answers()
+        st.rerun()
 
 
 def _bytes(size: int) -> str:
