@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from engine.optimizers.base import TUNE_FIELDS, Optimizer, Options
+from engine.optimizers.base import TUNE_FIELDS, Optimizer, Options, option
 from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.optimizers.shared.texts import rewritten, step_values, tunable_parts, worst_runs
 from engine.records import Candidate, Outcome
@@ -23,24 +23,12 @@ from engine.text import listed
 class AvatarOptions(Options):
     """Options of AvatarOptimizer."""
 
-    max_iters: int = Field(
-        10, ge=1, title="Rewrites", description="How many rewritten prompts are scored in all."
-    )
-    at_once: int = Field(
-        5, ge=1, title="Rewrites at once", description="More is faster; fewer lets each learn from the last."
-    )
-    lower_bound: float = Field(
-        0.0, title="Bad at or below", description="A run scoring at most this (0 to 1) is a bad one."
-    )
-    upper_bound: float = Field(
-        1.0, title="Good from", description="A run scoring at least this (0 to 1) is a good one."
-    )
-    max_positive_inputs: int = Field(
-        10, ge=1, title="Good runs shown", description="At most this many for each rewrite."
-    )
-    max_negative_inputs: int = Field(
-        10, ge=1, title="Bad runs shown", description="At most this many for each rewrite."
-    )
+    max_iters: int = option(10, "Rewrites", "How many rewritten prompts are scored in all.", ge=1)
+    at_once: int = option(5, "Rewrites at once", "More is faster; fewer lets each learn from the last.", ge=1)
+    lower_bound: float = option(0.0, "Bad at or below", "A run scoring at most this (0 to 1) is a bad one.")
+    upper_bound: float = option(1.0, "Good from", "A run scoring at least this (0 to 1) is a good one.")
+    max_positive_inputs: int = option(10, "Good runs shown", "At most this many for each rewrite.", ge=1)
+    max_negative_inputs: int = option(10, "Bad runs shown", "At most this many for each rewrite.", ge=1)
     tune_fields: bool = TUNE_FIELDS
 
     @model_validator(mode="after")

@@ -37,9 +37,12 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-TUNE_FIELDS = Field(
-    False, title="Descriptions of fields too", description="Rewrite the descriptions of the fields as well."
-)
+def option(default: Any, title: str, description: str, **limits: Any) -> Any:
+    """Return an option's default with its title and description in a form, and limits such as `ge=1`."""
+    return Field(default, title=title, description=description, **limits)
+
+
+TUNE_FIELDS = option(False, "Descriptions of fields too", "Rewrite the descriptions of the fields as well.")
 
 
 class Optimizer(ABC):

@@ -12,12 +12,12 @@ from dataclasses import replace
 from random import Random
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from engine.errors import ConfigurationError
 from engine.optimizers.autotune.optimizer import Autotune
 from engine.optimizers.avatar import AvatarOptimizer
-from engine.optimizers.base import Optimizer, Options
+from engine.optimizers.base import Optimizer, Options, option
 from engine.optimizers.copro import COPRO
 from engine.optimizers.few_shot import BootstrapFewShot, KNNFewShot, LabeledFewShot
 from engine.optimizers.few_shot_search import BootstrapFewShotWithOptuna, BootstrapFewShotWithRandomSearch
@@ -53,18 +53,18 @@ _WEIGHTS = frozenset({"w", "weights", "BootstrapFinetune", "GRPO"})
 class BetterTogetherOptions(Options):
     """Options of BetterTogether."""
 
-    strategy: str = Field(
+    strategy: str = option(
         "MIPROv2 -> BootstrapFewShotWithRandomSearch",
-        title="Chain",
-        description="Names of optimizers with -> between them; | between two runs both and goes on with the better.",
+        "Chain",
+        "Names of optimizers with -> between them; | between two runs both and goes on with the better.",
     )
-    shuffle_trainset_between_steps: bool = Field(
-        True, title="Shuffle rows between steps", description="Each step sees the rows in another order."
+    shuffle_trainset_between_steps: bool = option(
+        True, "Shuffle rows between steps", "Each step sees the rows in another order."
     )
-    valset_ratio: float = Field(
-        0.1, ge=0, lt=1, title="Share that validates", description="Of the training rows, if none are given."
+    valset_ratio: float = option(
+        0.1, "Share that validates", "Of training rows, if none are given.", ge=0, lt=1
     )
-    seed: int = Field(0, title="Seed", description="Another number draws other rows.")
+    seed: int = option(0, "Seed", "Another number draws other rows.")
 
     @model_validator(mode="after")
     def _readable(self) -> Self:

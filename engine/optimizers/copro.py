@@ -10,9 +10,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import Any
 
-from pydantic import Field
-
-from engine.optimizers.base import TUNE_FIELDS, Optimizer, Options
+from engine.optimizers.base import TUNE_FIELDS, Optimizer, Options, option
 from engine.optimizers.shared.leaderboard import Leaderboard, lowered
 from engine.optimizers.shared.texts import (
     Component,
@@ -32,16 +30,12 @@ from engine.text import listed
 class COPROOptions(Options):
     """Options of COPRO."""
 
-    breadth: int = Field(
-        10, ge=2, title="Wordings a round", description="How many wordings of each step are compared."
+    breadth: int = option(10, "Wordings a round", "How many wordings of each step are compared.", ge=2)
+    depth: int = option(3, "Rounds", "How often new wordings are written.", ge=1)
+    init_temperature: float = option(
+        1.4, "Boldness of proposals", "The temperature of the writer.", ge=0, le=2
     )
-    depth: int = Field(3, ge=1, title="Rounds", description="How often new wordings are written.")
-    init_temperature: float = Field(
-        1.4, ge=0, le=2, title="Boldness of proposals", description="Temperature they are written at."
-    )
-    show_rows: int = Field(
-        20, ge=0, title="Rows a proposal sees", description="Labelled training rows shown to the writer."
-    )
+    show_rows: int = option(20, "Rows a proposal sees", "Labelled training rows shown to the writer.", ge=0)
     tune_fields: bool = TUNE_FIELDS
 
 

@@ -9,33 +9,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import Field
-
 from engine.modules.module import Module
-from engine.optimizers.base import Optimizer, Options
+from engine.optimizers.base import Optimizer, Options, option
 from engine.records import Candidate, Demo, Example, Outcome
 from engine.search.contract import Keep, Problem, Score, Search, Steps, is_cut
 from engine.similarity import rarity, total_weight, words
 from engine.text import counted
 
-METRIC_THRESHOLD = Field(
-    None, title="Score that counts as solved", description="0 to 1; empty: any score above 0."
-)
-MAX_ERRORS = Field(
-    None, ge=1, title="Errors to accept", description="While looking for solved rows; empty: any number."
-)
-_MAX_ROUNDS = Field(
-    1, ge=1, title="Tries a row", description="How often a row is tried; later tries are fresh samples."
-)
+METRIC_THRESHOLD = option(None, "Score that counts as solved", "0 to 1; empty: any score above 0.")
+MAX_ERRORS = option(None, "Errors to accept", "While looking for solved rows; empty: any number.", ge=1)
+_MAX_ROUNDS = option(1, "Tries a row", "How often a row is tried; later tries are fresh samples.", ge=1)
 
 
 class LabeledFewShotOptions(Options):
     """Options of LabeledFewShot."""
 
-    k: int = Field(16, ge=0, title="Examples", description="How many labelled rows every step is shown.")
-    sample: bool = Field(
-        True, title="Draw at random", description="Rows that have little in common; off: the first ones."
-    )
+    k: int = option(16, "Examples", "How many labelled rows every step is shown.", ge=0)
+    sample: bool = option(True, "Draw at random", "Rows that have little in common; off: the first ones.")
 
 
 class LabeledFewShot(Optimizer):
@@ -69,12 +59,10 @@ class LabeledFewShot(Optimizer):
 class BootstrapFewShotOptions(Options):
     """Options of BootstrapFewShot."""
 
-    max_bootstrapped_demos: int = Field(
-        4, ge=0, title="Solved examples", description="At most this many rows the teacher solved are shown."
+    max_bootstrapped_demos: int = option(
+        4, "Solved examples", "At most this many solved rows are shown.", ge=0
     )
-    max_labeled_demos: int = Field(
-        16, ge=0, title="Examples in all", description="Labelled rows fill up the rest."
-    )
+    max_labeled_demos: int = option(16, "Examples in all", "Labelled rows fill up the rest.", ge=0)
     max_rounds: int = _MAX_ROUNDS
     metric_threshold: float | None = METRIC_THRESHOLD
     max_errors: int | None = MAX_ERRORS
@@ -109,16 +97,12 @@ class BootstrapFewShot(Optimizer):
 class KNNFewShotOptions(Options):
     """Options of KNNFewShot."""
 
-    k: int = Field(8, ge=1, title="Examples", description="How many of the most similar rows are shown.")
-    solve: bool = Field(
-        True, title="Let the model solve the rows first", description="Others are shown as they are labelled."
-    )
-    max_labeled_demos: int = Field(
-        16, ge=0, title="Examples while solving", description="Labelled rows the teacher is shown."
-    )
+    k: int = option(8, "Examples", "How many of the most similar rows are shown.", ge=1)
+    solve: bool = option(True, "Let the model solve the rows first", "Others are shown as they are labelled.")
+    max_labeled_demos: int = option(16, "Examples while solving", "Labelled rows the teacher is shown.", ge=0)
     max_rounds: int = _MAX_ROUNDS
-    metric_threshold: float = Field(
-        1.0, title="Score that counts as solved", description="0 to 1; a lower row is shown as labelled."
+    metric_threshold: float = option(
+        1.0, "Score that counts as solved", "0 to 1; else a row's labels are shown."
     )
 
 

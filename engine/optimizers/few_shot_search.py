@@ -9,9 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from pydantic import Field
-
-from engine.optimizers.base import Optimizer
+from engine.optimizers.base import Optimizer, option
 from engine.optimizers.few_shot import (
     BootstrapFewShotOptions,
     Rules,
@@ -30,17 +28,13 @@ from engine.search.contract import Problem, Search, together
 class BootstrapRandomSearchOptions(BootstrapFewShotOptions):
     """Options of BootstrapFewShotWithRandomSearch."""
 
-    num_candidate_programs: int = Field(
-        16, ge=0, title="Random example sets", description="Tried after three fixed sets."
+    num_candidate_programs: int = option(16, "Random example sets", "Tried after three fixed sets.", ge=0)
+    stop_at_score: float | None = option(
+        None, "Good enough at (percent)", "Stop there; sets then run in turn.", ge=0, le=100
     )
-    stop_at_score: float | None = Field(
-        None, ge=0, le=100, title="Good enough at (percent)", description="Stop there; sets then run in turn."
-    )
-    labeled_sample: bool = Field(
-        True, title="Draw labelled rows at random", description="Off: the labelled set takes the first rows."
-    )
-    restrict: tuple[int, ...] | None = Field(
-        None, title="Only these sets", description="-3 none, -2 labelled, -1 in order, 0 and up random."
+    labeled_sample: bool = option(True, "Draw labelled rows at random", "Off: the first rows are taken.")
+    restrict: tuple[int, ...] | None = option(
+        None, "Only these sets", "-3 none, -2 labelled, -1 in order, 0 and up random."
     )
 
 
@@ -125,14 +119,10 @@ _KEEPING = 0.25
 class BootstrapOptunaOptions(BootstrapFewShotOptions):
     """Options of BootstrapFewShotWithOptuna."""
 
-    num_candidate_programs: int = Field(
-        16, ge=1, title="Trials", description="How many choices of examples are scored."
-    )
-    max_demos: int = Field(
-        16, ge=1, title="Examples a step", description="At most this many are chosen for each step."
-    )
-    max_labeled_demos: int = Field(
-        48, ge=0, title="Rows to choose from", description="At most this many rows, solved and labelled."
+    num_candidate_programs: int = option(16, "Trials", "How many choices of examples are scored.", ge=1)
+    max_demos: int = option(16, "Examples a step", "At most this many are chosen for each step.", ge=1)
+    max_labeled_demos: int = option(
+        48, "Rows to choose from", "At most this many, solved and labelled.", ge=0
     )
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
-from engine.optimizers.base import TUNE_FIELDS, Optimizer, Options
+from engine.optimizers.base import TUNE_FIELDS, Optimizer, Options, option
 from engine.optimizers.gepa_pool import Member, Pool
 from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.optimizers.shared.texts import (
@@ -37,82 +37,60 @@ _PLACES = "<curr_param> <side_info>"
 class GEPAOptions(Options):
     """Options of GEPA."""
 
-    auto: Literal["light", "medium", "heavy"] | None = Field(
-        "light", title="Effort", description="How many rows are run in all; a number below takes its place."
+    auto: Literal["light", "medium", "heavy"] | None = option(
+        "light", "Effort", "How many rows are run in all; a number below takes its place."
     )
-    max_metric_calls: int | None = Field(
-        None, ge=1, title="Rows run in all", description="Your own limit, in program runs."
+    max_metric_calls: int | None = option(None, "Rows run in all", "Your own limit, in program runs.", ge=1)
+    max_full_evals: int | None = option(None, "Full passes", "The same limit, in passes over all rows.", ge=1)
+    reflection_minibatch_size: int = option(
+        3, "Rows a reflection", "How many training rows a new wording is tried on.", ge=1
     )
-    max_full_evals: int | None = Field(
-        None, ge=1, title="Full passes", description="The same limit, in passes over all rows."
+    candidate_selection_strategy: Literal["pareto", "current_best", "epsilon_greedy", "top_k_pareto"] = (
+        option("pareto", "Next prompt to change", "Any that is best on some row, or the leader.")
     )
-    reflection_minibatch_size: int = Field(
-        3, ge=1, title="Rows a reflection", description="How many training rows a new wording is tried on."
+    epsilon: float = option(
+        0.1, "Share of chance", "With epsilon_greedy: how often not the best.", ge=0, le=1
     )
-    candidate_selection_strategy: Literal["pareto", "current_best", "epsilon_greedy", "top_k_pareto"] = Field(
-        "pareto", title="Next prompt to change", description="Any that is best on some row, or the leader."
-    )
-    epsilon: float = Field(
-        0.1, ge=0, le=1, title="Share of chance", description="For epsilon_greedy: how often not the leader."
-    )
-    frontier_type: Literal["instance", "objective", "hybrid", "cartesian"] = Field(
+    frontier_type: Literal["instance", "objective", "hybrid", "cartesian"] = option(
         "instance",
-        title="Basis of comparison",
-        description="Rows; or what the metric judges by name (its objectives), both, or each of them on each row.",
+        "Basis of comparison",
+        "Rows; or what the metric judges by name (its objectives), both, or each of them on each row.",
     )
-    top_k: int = Field(
-        5, ge=1, title="Best few", description="For top_k_pareto: among how many of the best it chooses."
-    )
-    component_selector: Literal["round_robin", "all"] = Field(
-        "round_robin", title="Texts to change", description="One text in turn, or all of them at once."
+    top_k: int = option(5, "Best few", "For top_k_pareto: among how many of the best it chooses.", ge=1)
+    component_selector: Literal["round_robin", "all"] = option(
+        "round_robin", "Texts to change", "One text in turn, or all of them at once."
     )
     tune_fields: bool = TUNE_FIELDS
-    acceptance_criterion: Literal["strict_improvement", "improvement_or_equal"] = Field(
-        "strict_improvement", title="When a change is taken on", description="It must win, or may also tie."
+    acceptance_criterion: Literal["strict_improvement", "improvement_or_equal"] = option(
+        "strict_improvement", "When a change is taken on", "It must win, or may also tie."
     )
-    skip_perfect_score: bool = Field(
-        True, title="Skip solved rows", description="Do not reflect where every row is right already."
+    skip_perfect_score: bool = option(True, "Skip solved rows", "Do not reflect where all rows are right.")
+    perfect_score: float = option(1.0, "Perfect score", "The score of a right row.")
+    use_merge: bool = option(True, "Merge", "Join two good candidates that changed different texts.")
+    max_merge_invocations: int = option(5, "Merges", "At most this many merges are taken on.", ge=0)
+    merge_val_overlap_floor: int = option(5, "Rows a merge", "How many rows a merge is judged on.", ge=1)
+    num_parallel_proposals: int = option(
+        8, "Proposals at once", "More is faster; fewer lets each learn from the last.", ge=1
     )
-    perfect_score: float = Field(1.0, title="Perfect score", description="The score of a right row.")
-    use_merge: bool = Field(
-        True, title="Merge", description="Join two good candidates that changed different texts."
-    )
-    max_merge_invocations: int = Field(
-        5, ge=0, title="Merges", description="At most this many merges are taken on."
-    )
-    merge_val_overlap_floor: int = Field(
-        5, ge=1, title="Rows a merge", description="How many rows a merge is first judged on."
-    )
-    num_parallel_proposals: int = Field(
-        8, ge=1, title="Proposals at once", description="More is faster; fewer lets each learn from the last."
-    )
-    num_parents: int | None = Field(
-        None, ge=1, title="Parents a round", description="Different prompts changed; empty: each is drawn."
-    )
-    validate_best: int | None = Field(
-        2, ge=1, title="Full scores a round", description="Of a round's accepted changes; empty: all."
-    )
-    reflection_prompt_template: str | None = Field(
+    num_parents: int | None = option(None, "Parents a round", "Prompts changed; empty: each is drawn.", ge=1)
+    validate_best: int | None = option(2, "Full scores a round", "Of accepted changes; empty: all.", ge=1)
+    reflection_prompt_template: str | None = option(
         None,
-        title="Own words for the writer",
-        description="The prompt of the model that rewrites; <curr_param> stands for the text, <side_info> for the runs.",
+        "Own words for the writer",
+        "The prompt of the model that rewrites; <curr_param> stands for the text, <side_info> for the runs.",
     )
-    reflection_prompt_templates: dict[str, str] = Field(
-        {}, title="Own words for the writer, step by step", description="Step -> its own template."
+    reflection_prompt_templates: dict[str, str] = option(
+        {}, "Own words for the writer, step by step", "Step -> its own template."
     )
-    max_candidate_proposals: int | None = Field(
-        None, ge=1, title="Proposals in all", description="Stop after this many rewritten texts."
+    max_candidate_proposals: int | None = option(
+        None, "Proposals in all", "Stop after this many rewritten texts.", ge=1
     )
-    max_tracked_candidates: int | None = Field(
-        None, ge=1, title="Prompts in all", description="Stop once this many prompts were scored in full."
+    max_tracked_candidates: int | None = option(
+        None, "Prompts in all", "Stop once this many prompts were scored in full.", ge=1
     )
-    score_threshold: float | None = Field(
-        None, title="Good enough at", description="0 to 1: stop once a prompt scores this in full."
-    )
-    patience: int = Field(
-        12, ge=1, title="Rounds without a gain", description="Stop after this many rounds without a gain."
-    )
-    seed: int = Field(0, title="Seed", description="Another number draws other rows and parents.")
+    score_threshold: float | None = option(None, "Good enough at", "0 to 1: stop once a prompt scores this.")
+    patience: int = option(12, "Rounds without a gain", "Stop after this many rounds without a gain.", ge=1)
+    seed: int = option(0, "Seed", "Another number draws other rows and parents.")
 
     @field_validator("acceptance_criterion", mode="before")
     @classmethod

@@ -10,10 +10,8 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import Field
-
 from engine.errors import ConfigurationError
-from engine.optimizers.base import Optimizer
+from engine.optimizers.base import Optimizer, option
 from engine.optimizers.few_shot import BootstrapFewShotOptions, Rules, bootstrap, teacher_of, with_solved
 from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.optimizers.shared.texts import MAX_TEXT, drawn_rows, labelled_rows, proposed_text, step_values
@@ -25,10 +23,8 @@ from engine.signature import InputField, OutputField, Signature
 class InferRulesOptions(BootstrapFewShotOptions):
     """Options of InferRules."""
 
-    num_candidates: int = Field(
-        10, ge=1, title="Sets of rules", description="How many sets of rules are written and scored."
-    )
-    num_rules: int = Field(10, ge=1, title="Rules a set", description="About how many rules a set has.")
+    num_candidates: int = option(10, "Sets of rules", "How many sets of rules are written and scored.", ge=1)
+    num_rules: int = option(10, "Rules a set", "About how many rules a set has.", ge=1)
 
 
 class InferRules(Optimizer):

@@ -14,10 +14,10 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from engine.errors import ConfigurationError
-from engine.optimizers.base import Changes, Optimizer, Options
+from engine.optimizers.base import Changes, Optimizer, Options, option
 from engine.optimizers.few_shot import (
     MAX_ERRORS,
     METRIC_THRESHOLD,
@@ -50,52 +50,38 @@ Runs = dict[int, Outcome]
 class MIPROv2Options(Options):
     """Options of MIPROv2."""
 
-    auto: Literal["light", "medium", "heavy"] | None = Field(
-        "light", title="Effort", description="How much is tried; empty: set candidates and trials yourself."
+    auto: Literal["light", "medium", "heavy"] | None = option(
+        "light", "Effort", "How much is tried; empty: set candidates and trials yourself."
     )
-    num_candidates: int | None = Field(
-        None, ge=1, title="Candidates", description="Instructions and example sets tried for each step."
+    num_candidates: int | None = option(None, "Candidates", "Wordings and example sets for each step.", ge=1)
+    num_trials: int | None = option(None, "Trials", "Combinations that are scored.", ge=1)
+    max_bootstrapped_demos: int = option(
+        4, "Solved examples", "At most this many solved rows are shown.", ge=0
     )
-    num_trials: int | None = Field(None, ge=1, title="Trials", description="Combinations that are scored.")
-    max_bootstrapped_demos: int = Field(
-        4, ge=0, title="Solved examples", description="At most this many rows the model solved are shown."
+    max_labeled_demos: int = option(
+        4, "Examples in all", "Labelled rows fill up; both 0: wording only.", ge=0
     )
-    max_labeled_demos: int = Field(
-        4, ge=0, title="Examples in all", description="Labelled rows fill up the rest; both 0: wording only."
-    )
-    seed: int = Field(9, title="Seed", description="Another number draws other rows and combinations.")
-    init_temperature: float = Field(
-        1.0, ge=0, le=2, title="Boldness of proposals", description="Temperature they are written at."
+    seed: int = option(9, "Seed", "Another number draws other rows and combinations.")
+    init_temperature: float = option(
+        1.0, "Boldness of proposals", "The temperature of the writer.", ge=0, le=2
     )
     metric_threshold: float | None = METRIC_THRESHOLD
     max_errors: int | None = MAX_ERRORS
-    minibatch: bool = Field(
-        True, title="Try on a few rows first", description="Score trials on some rows, the best on all."
+    minibatch: bool = option(True, "Try on a few rows first", "Score trials on some rows, the best on all.")
+    minibatch_size: int = option(35, "Rows a trial", "How many rows a first try takes.", ge=1)
+    minibatch_full_eval_steps: int = option(5, "Trials between full scores", "Then the best is scored.", ge=1)
+    program_aware_proposer: bool = option(True, "Proposals see the program", "Show the writer the program.")
+    data_aware_proposer: bool = option(
+        True, "Proposals see notes on the data", "Take notes on the rows first."
     )
-    minibatch_size: int = Field(
-        35, ge=1, title="Rows a trial", description="How many rows a first try takes."
+    view_data_batch_size: int | None = option(
+        None, "Rows a reader", "For notes; empty: ten readers see every row twice.", ge=1
     )
-    minibatch_full_eval_steps: int = Field(
-        5, ge=1, title="Trials between full scores", description="Then the best is scored in full."
+    tip_aware_proposer: bool = option(True, "Vary the advice", "Give each proposal another piece of advice.")
+    fewshot_aware_proposer: bool = option(
+        True, "Proposals see examples", "Show the writer rows, also solved ones."
     )
-    program_aware_proposer: bool = Field(
-        True, title="Proposals see the program", description="Show the prompt model the program's steps."
-    )
-    data_aware_proposer: bool = Field(
-        True, title="Proposals see notes on the data", description="Let the prompt model take notes first."
-    )
-    view_data_batch_size: int | None = Field(
-        None, ge=1, title="Rows a reader", description="For notes; empty: ten readers see every row twice."
-    )
-    tip_aware_proposer: bool = Field(
-        True, title="Vary the advice", description="Give each proposal another piece of advice."
-    )
-    fewshot_aware_proposer: bool = Field(
-        True, title="Proposals see examples", description="Show the prompt model labelled and solved rows."
-    )
-    tune_reasoning: bool = Field(
-        False, title="Reason first or not", description="Also try each step with or without reasoning first."
-    )
+    tune_reasoning: bool = option(False, "Reason first or not", "Try each step with and without reasoning.")
 
     @model_validator(mode="after")
     def _effort(self) -> Self:
@@ -222,12 +208,8 @@ def _baseline(ask: Score) -> Search:
 class BayesianSignatureOptions(MIPROv2Options):
     """Options of BayesianSignatureOptimizer: MIPROv2's, with no examples by default."""
 
-    max_bootstrapped_demos: int = Field(
-        0, ge=0, title="Solved examples", description="0: only the wording is tuned."
-    )
-    max_labeled_demos: int = Field(
-        0, ge=0, title="Examples in all", description="0: only the wording is tuned."
-    )
+    max_bootstrapped_demos: int = option(0, "Solved examples", "0: only the wording is tuned.", ge=0)
+    max_labeled_demos: int = option(0, "Examples in all", "0: only the wording is tuned.", ge=0)
 
 
 class BayesianSignatureOptimizer(MIPROv2):

@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from pydantic import Field
-
-from engine.optimizers.base import Optimizer, Options
+from engine.optimizers.base import Optimizer, Options, option
 from engine.optimizers.shared.leaderboard import Leaderboard, lowered
 from engine.optimizers.shared.texts import (
     MAX_TEXT,
@@ -34,24 +32,20 @@ from engine.signature import InputField, OutputField, Signature
 class SIMBAOptions(Options):
     """Options of SIMBA."""
 
-    bsize: int = Field(32, ge=1, title="Rows a step", description="Training rows looked at together.")
-    num_candidates: int = Field(
-        6, ge=1, title="Runs a row", description="How often each row is run, and how many changes are tried."
+    bsize: int = option(32, "Rows a step", "Training rows looked at together.", ge=1)
+    num_candidates: int = option(6, "Runs a row", "How often each row is run; also the changes tried.", ge=1)
+    max_steps: int = option(8, "Steps", "How many minibatches are gone through.", ge=1)
+    max_demos: int = option(4, "Solved examples", "About the most that are shown; 0: only rules.", ge=0)
+    demo_input_field_maxlen: int = option(
+        100_000, "Longest input shown", "Characters of an input field.", ge=1
     )
-    max_steps: int = Field(8, ge=1, title="Steps", description="How many minibatches are gone through.")
-    max_demos: int = Field(
-        4, ge=0, title="Solved examples", description="About the most that are shown; 0: only rules."
+    temperature_for_sampling: float = option(
+        0.2, "Variety of runs", "Higher: weaker prompts take part.", gt=0
     )
-    demo_input_field_maxlen: int = Field(
-        100_000, ge=1, title="Longest input shown", description="Characters of an example's input field."
+    temperature_for_candidates: float = option(
+        0.2, "Variety of parents", "Higher: weaker prompts change too.", gt=0
     )
-    temperature_for_sampling: float = Field(
-        0.2, gt=0, title="Variety of runs", description="Higher lets weaker prompts take part more often."
-    )
-    temperature_for_candidates: float = Field(
-        0.2, gt=0, title="Variety of parents", description="Higher changes weaker prompts more often."
-    )
-    seed: int = Field(0, title="Seed", description="Another number draws other rows and changes.")
+    seed: int = option(0, "Seed", "Another number draws other rows and changes.")
 
 
 class SIMBA(Optimizer):

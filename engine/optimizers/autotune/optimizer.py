@@ -6,11 +6,9 @@ import random
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import Field
-
 from engine.errors import ConfigurationError
 from engine.optimizers.autotune.search import AutotuneSearch
-from engine.optimizers.base import Optimizer, Options
+from engine.optimizers.base import Optimizer, Options, option
 from engine.records import Example
 from engine.search.contract import Problem, Search
 
@@ -21,25 +19,13 @@ Part = Literal["rules", "examples", "nearest", "reasoning", "layout", "model", "
 class AutotuneOptions(Options):
     """Options of Autotune."""
 
-    max_calls: int | None = Field(
-        None, ge=1, title="Calls to plan for", description="Empty: the budget, or what suits the data."
-    )
-    max_examples: int = Field(
-        16, ge=0, title="Examples shown", description="At most this many rows are shown to a step at once."
-    )
-    proposals: int = Field(
-        6, ge=0, title="Readers a round", description="How many write rules for each step; 0: no rules."
-    )
-    max_rounds: int = Field(
-        6, ge=1, title="Rounds", description="At most this many rounds of writing rules and racing them."
-    )
-    stop_early: bool = Field(
-        True, title="Check for headroom", description="Stop after the first round if nothing helps."
-    )
-    leave_out: tuple[Part, ...] = Field(
-        (), title="Parts to leave out", description="For experiments: parts that are switched off."
-    )
-    seed: int = Field(0, title="Seed", description="Another number draws other rows and combinations.")
+    max_calls: int | None = option(None, "Calls to plan for", "Empty: the budget, or what suits.", ge=1)
+    max_examples: int = option(16, "Examples shown", "At most this many are shown to a step at once.", ge=0)
+    proposals: int = option(6, "Readers a round", "How many write rules for each step; 0: no rules.", ge=0)
+    max_rounds: int = option(6, "Rounds", "At most this many rounds of writing rules and racing them.", ge=1)
+    stop_early: bool = option(True, "Check for headroom", "Stop after the first round if nothing helps.")
+    leave_out: tuple[Part, ...] = option((), "Parts to leave out", "For experiments: parts switched off.")
+    seed: int = option(0, "Seed", "Another number draws other rows and combinations.")
 
     def uses(self, part: Part) -> bool:
         """Return whether a part of the method is in use."""
