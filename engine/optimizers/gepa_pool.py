@@ -149,7 +149,12 @@ class Pool:
             return None
         root = self.members[roots[-1]].candidate
         joined, from_a, from_b = a.candidate, 0, 0
-        for part in _parts_of(root, a.candidate, b.candidate):
+        three = (root, a.candidate, b.candidate)
+        # A field is one of the texts once its description was written.
+        written = [
+            Component(p, field=n) for c in three for p, s in c.steps.items() for n in s.field_descriptions
+        ]
+        for part in dict.fromkeys([*(p for c in three for p in components_of(c)), *written]):
             mine, theirs, old = part.text(a.candidate), part.text(b.candidate), part.text(root)
             if mine == theirs:
                 continue
@@ -161,14 +166,8 @@ class Pool:
         return joined if from_a and from_b else None
 
     def _ancestors(self, place: int) -> set[int]:
-        found: set[int] = set()
-        open_ = [place]
-        while open_:
-            for parent in self.members[open_.pop()].parents:
-                if parent not in found:
-                    found.add(parent)
-                    open_.append(parent)
-        return found
+        parents = set(self.members[place].parents)
+        return parents.union(*map(self._ancestors, parents))
 
     def contested_rows(self, one: int, other: int, n: int, rng: random.Random) -> tuple[int, ...]:
         """Return up to `n` validation rows to judge a merge on: some that each side wins, some that are equal."""
@@ -184,15 +183,6 @@ class Pool:
         while len(drawn) < n and any(groups):
             drawn += [group.pop() for group in groups if group]
         return tuple(sorted(drawn[:n]))
-
-
-def _parts_of(*candidates: Candidate) -> list[Component]:
-    """Every text that one of some candidates has; a field is one of them once its description was written."""
-    parts = {p: None for c in candidates for p in components_of(c)}
-    for candidate in candidates:
-        for path, state in candidate.steps.items():
-            parts |= {Component(path, field=name): None for name in state.field_descriptions}
-    return list(parts)
 
 
 def _better(one: Member, other: Member, rng: random.Random) -> bool:

@@ -88,9 +88,7 @@ class StandInAdapter:
     """
 
     def __init__(self, real: Adapter, labels: Mapping[str, Sequence[Any]], number: int = 0) -> None:
-        self._real = real
-        self._labels = labels
-        self._number = number
+        self._real, self._labels, self._number = real, labels, number
 
     async def acall(
         self,
@@ -294,11 +292,8 @@ def _calls_a_row(program: Module, rendered: float) -> dict[Calls, float]:
         return dict.fromkeys(("least", "usual", "most"), rendered)
     # More than it declares at most: its own code runs its parts in a loop.
     times = max(1.0, rendered / declared.most)
-    return {
-        "least": times * declared.least,
-        "usual": times * program.calls_a_row,
-        "most": times * declared.most,
-    }
+    least, usual, most = (times * n for n in (declared.least, program.calls_a_row, declared.most))
+    return {"least": least, "usual": usual, "most": most}
 
 
 class _Reuse:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import count
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from engine import evaluate, runtime
@@ -31,8 +30,7 @@ class Slots:
     """A bounded number of slots for rows; the lowest place waits least. `at(place)` is entered around a row."""
 
     def __init__(self, size: int, control: Control | None, ledger: Ledger) -> None:
-        self.size = size
-        self._free = size
+        self.size = self._free = size
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = count()
         self._control = control
@@ -88,16 +86,12 @@ class Slots:
 class _Queue:
     def __init__(self, slots: Slots, place: int) -> None:
         # Twice the slots, so that a slot freed by an ask is refilled at once.
-        self.size = 2 * slots.size
-        self._slots = slots
-        self._place = place
+        self.size, self._slots, self._place = 2 * slots.size, slots, place
 
     async def __aenter__(self) -> None:
         await self._slots.take(self._place)
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         self._slots.give()
 
 
@@ -111,11 +105,10 @@ class Scoring:
     """Runs the rows of one run, and remembers their outcomes."""
 
     def __init__(self, settings: Settings, ledger: Ledger, slots: Slots) -> None:
-        self._settings = settings
-        self._ledger = ledger
-        self._slots = slots
-        self._memory: dict[_Cell, Outcome] = {}
-        self._running: dict[_Cell, asyncio.Future[Outcome | None]] = {}
+        self._settings, self._ledger, self._slots = settings, ledger, slots
+        self._outcomes: dict[
+            _Cell, asyncio.Future[Outcome | None]
+        ] = {}  # of rows that did not fail, and of running ones
         self._strict = takes_trace(settings.metric)
         self.rows_run = 0
 
@@ -133,13 +126,14 @@ class Scoring:
             cell = (own.id + chosen, row, taught, ask.rollout, ask.trace)
             # A run with a trace serves an ask without one too, unless the metric is stricter with one.
             same = (cell,) if self._strict else (cell, (*cell[:4], True))
-            if (known := _first(self._memory, same)) is not None:
-                note(known)
-            elif (running := _first(self._running, same)) is not None:
-                jobs.append(_wait(running, note))
-            else:
-                self._running[cell] = asyncio.get_running_loop().create_future()
+            found = [self._outcomes[c] for c in same if c in self._outcomes]
+            if not found:
+                self._outcomes[cell] = asyncio.get_running_loop().create_future()
                 groups.setdefault(cell[0], (own, {}))[1][row] = cell
+            elif known := next((f.result() for f in found if f.done()), None):
+                note(known)
+            else:
+                jobs.append(_wait(found[0], note))
         jobs += [self._run(ask, place, own, cells, note) for own, cells in groups.values()]
         await asyncio.gather(*jobs)
 
@@ -167,10 +161,9 @@ class Scoring:
             if (words := settings.feedback.get(outcome.row)) is not None:
                 outcome = replace(outcome, feedback=f"{outcome.feedback} {words}".strip())
             known = replace(outcome, usage=Usage(cached=outcome.usage.calls + outcome.usage.cached))
-            if outcome.error is None:
-                self._memory[cell] = known
-            if (running := self._running.pop(cell, None)) is not None:
-                running.set_result(known)
+            self._outcomes[cell].set_result(known)
+            if outcome.error is not None:
+                del self._outcomes[cell]
             note(outcome)
 
         try:
@@ -185,8 +178,8 @@ class Scoring:
                 )
         finally:
             for cell in cells.values():
-                if (running := self._running.pop(cell, None)) is not None:
-                    running.set_result(None)
+                if cell in self._outcomes and not self._outcomes[cell].done():
+                    self._outcomes.pop(cell).set_result(None)
 
     def _without_row(self, candidate: Candidate, row: int) -> Candidate:
         """Return the candidate without demonstrations made from this row."""
@@ -252,10 +245,6 @@ def _with_trace(metric: Any) -> Any:
 def _made_from(demo: Mapping[str, object], inputs: Mapping[str, object]) -> bool:
     shared = [name for name in inputs if name in demo]
     return bool(shared) and all(demo[name] == inputs[name] for name in shared)
-
-
-def _first(found: Mapping[_Cell, object], cells: tuple[_Cell, ...]) -> Any:
-    return next((found[cell] for cell in cells if cell in found), None)
 
 
 async def _wait(running: asyncio.Future[Outcome | None], note: OnOutcome) -> None:
