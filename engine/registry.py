@@ -1,7 +1,7 @@
 """The table of contents: what can be chosen by name, as visible tuples.
 
-Adding an optimizer is one file, one line here and one row in the guide; the contract tests, the command
-line and the forms pick it up from here. Export formats stand in `engine.export`, which is above this.
+Adding an optimizer is one file, one line in `PARTS` of `better_together` and one row in the guide; the contract
+tests, the command line and the forms pick it up from here. Export formats stand in `engine.export`, which is above this.
 """
 
 from __future__ import annotations
@@ -28,36 +28,12 @@ from engine.modules.predict import ChainOfThought, Predict
 from engine.modules.react import ReAct
 from engine.modules.retrieve import Retrieve
 from engine.modules.rlm import RLM
-from engine.optimizers.autotune.optimizer import Autotune
-from engine.optimizers.avatar import AvatarOptimizer
 from engine.optimizers.base import Optimizer
-from engine.optimizers.better_together import BetterTogether
-from engine.optimizers.copro import COPRO
-from engine.optimizers.few_shot import BootstrapFewShot, KNNFewShot, LabeledFewShot
-from engine.optimizers.few_shot_search import BootstrapFewShotWithOptuna, BootstrapFewShotWithRandomSearch
-from engine.optimizers.gepa import GEPA
-from engine.optimizers.infer_rules import InferRules
-from engine.optimizers.mipro import BayesianSignatureOptimizer, MIPROv2
-from engine.optimizers.simba import SIMBA
+from engine.optimizers.better_together import PARTS, BetterTogether
 
 T = TypeVar("T")
 
-OPTIMIZERS: tuple[type[Optimizer], ...] = (
-    Autotune,
-    LabeledFewShot,
-    BootstrapFewShot,
-    BootstrapFewShotWithRandomSearch,
-    BootstrapFewShotWithOptuna,
-    KNNFewShot,
-    COPRO,
-    BayesianSignatureOptimizer,
-    GEPA,
-    AvatarOptimizer,
-    MIPROv2,
-    SIMBA,
-    InferRules,
-    BetterTogether,
-)
+OPTIMIZERS: tuple[type[Optimizer], ...] = (*PARTS, BetterTogether)
 METRICS: tuple[type[Metric], ...] = (
     ExactMatch,
     Contains,

@@ -8,6 +8,6 @@ better_together, ensemble             chains of optimizers; programs that answer
 choose           advice on the optimizer for a task
 shared/          leaderboard, texts (single texts of a prompt, values of prompts that write), the sampler (Optuna)
 
-A new one is a file or folder here, a line in `engine.registry` and a row in the guide; it must pass
+A new one is a file or folder here, a line in `better_together.PARTS` and a row in the guide; it must pass
 `engine.testing.contract`.
 """

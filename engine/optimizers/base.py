@@ -146,18 +146,14 @@ class Optimizer(ABC):
         _check(student, trainset, teacher)
         if valset is not None and not valset:
             raise ConfigurationError("The valset is empty: give at least one example, or leave it out.")
-        train, validation = self.split(trainset, valset)
-        rows: dict[int, Example] = {}
-        ids: dict[int, int] = {}
-        for example in (*train, *validation):
-            if id(example) not in ids:
-                ids[id(example)] = len(rows)
-                rows[len(rows)] = example
+        train, validation = self.split(trainset) if valset is None else (trainset, valset)
+        examples = {id(example): example for example in (*train, *validation)}
+        ids = {name: row for row, name in enumerate(examples)}
         now = runtime.current()
         return Settings(
             program=student,
             metric=self.metric if self.metric is not None else _any_answer,
-            rows=rows,
+            rows=dict(enumerate(examples.values())),
             train=tuple(ids[id(e)] for e in train),
             validation=tuple(ids[id(e)] for e in validation),
             lm=self.task_model or now.lm,
@@ -170,11 +166,9 @@ class Optimizer(ABC):
             seed=int(getattr(self.options, "seed", 0)),
         )
 
-    def split(
-        self, trainset: Sequence[Example], valset: Sequence[Example] | None
-    ) -> tuple[Sequence[Example], Sequence[Example]]:
-        """Return (train, validation) examples; without a valset the trainset serves as both."""
-        return trainset, trainset if valset is None else valset
+    def split(self, trainset: Sequence[Example]) -> tuple[Sequence[Example], Sequence[Example]]:
+        """Return (train, validation) examples where no valset is given: the trainset serves as both."""
+        return trainset, trainset
 
     def with_options(self, changes: Mapping[str, object]) -> Self:
         """Return the optimizer with some options overridden."""

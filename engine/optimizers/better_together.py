@@ -26,25 +26,25 @@ from engine.optimizers.infer_rules import InferRules
 from engine.optimizers.mipro import BayesianSignatureOptimizer, MIPROv2
 from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.optimizers.simba import SIMBA
-from engine.records import Candidate
+from engine.records import Candidate, Example
 from engine.search.contract import Ask, Keep, Problem, Search, Steps, relay, together
 
 PARTS: tuple[type[Optimizer], ...] = (
+    Autotune,
     LabeledFewShot,
     BootstrapFewShot,
     BootstrapFewShotWithRandomSearch,
     BootstrapFewShotWithOptuna,
     KNNFewShot,
     COPRO,
-    InferRules,
     BayesianSignatureOptimizer,
     GEPA,
     AvatarOptimizer,
     MIPROv2,
     SIMBA,
-    Autotune,
+    InferRules,
 )
-"""Optimizers that a chain may name without being given them. `p` is BootstrapFewShotWithRandomSearch, as in DSPy."""
+"""All optimizers but the chain, which may name them without being given them. `p` is BootstrapFewShotWithRandomSearch."""
 
 _STEP = re.compile(r"\s*->\s*")
 _WEIGHTS = frozenset({"w", "weights", "BootstrapFinetune", "GRPO"})
@@ -111,13 +111,11 @@ class BetterTogether(Optimizer):
         given = {"optimizer_compile_args": self._changes, **self.optimizers, **changes}
         return super().with_options(given) if changes else self
 
-    def split(
-        self, trainset: Sequence[object], valset: Sequence[object] | None
-    ) -> tuple[Sequence[Any], Sequence[Any]]:
-        """Without a valset, the last tenth of the trainset (`valset_ratio`) validates and the rest trains."""
+    def split(self, trainset: Sequence[Example]) -> tuple[Sequence[Example], Sequence[Example]]:
+        """Return the trainset without its last tenth (`valset_ratio`), and that to validate with; a few rows do both."""
         size = max(1, round(self.options.valset_ratio * len(trainset)))
-        if valset is not None or not self.options.valset_ratio or len(trainset) < 2:
-            return trainset, trainset if valset is None else valset
+        if not self.options.valset_ratio or len(trainset) < 2:
+            return trainset, trainset
         return trainset[:-size], trainset[-size:]
 
     def search(self, problem: Problem) -> Search:
@@ -154,10 +152,8 @@ class BetterTogether(Optimizer):
                 f"The step {name!r} of the chain trains weights, which needs a model that can be finetuned. "
                 "Use steps that tune prompts, for example 'p -> COPRO'."
             )
-        known = {part.name: part for part in PARTS} | {
-            "p": BootstrapFewShotWithRandomSearch,
-            "MIPRO": MIPROv2,
-        }
+        known: dict[str, type[Optimizer]] = {part.name: part for part in PARTS}
+        known |= {"p": BootstrapFewShotWithRandomSearch, "MIPRO": MIPROv2}
         if name not in known:
             given = ", ".join([*self.optimizers, *known])
             raise ConfigurationError(

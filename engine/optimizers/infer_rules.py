@@ -1,7 +1,6 @@
 """InferRules: read general rules off the labelled rows and add them to the instructions, with solved examples.
 
-Source: DSPy's InferRules. Unlike there, all rule sets are written at once and scored at once, each writer
-sees the rows in another order, the program one starts from is left as it is, and the best rules are returned.
+Unlike in DSPy's, all rule sets are written and scored at once, and each writer sees the rows in another order.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ class InferRulesOptions(BootstrapFewShotOptions):
 class InferRules(Optimizer):
     """Shows solved rows as examples and adds rules that were read off all training rows.
 
-    Calls, with P steps, V validation rows and c calls a row: at most train rows x `max_rounds` x c to solve
-    rows, P x `num_candidates` for rules, and (2 + `num_candidates`) x V x c for scores (the starting prompt,
-    it with examples, and each set). A budget in calls lowers the number of sets. Source: DSPy's InferRules.
+    Calls, with P steps, V validation rows and c calls a row: at most train rows x `max_rounds` x c to solve rows,
+    P x `num_candidates` for rules, and (2 + `num_candidates`) x V x c for scores (the start, it with examples, and
+    each set). A budget in calls lowers the number of sets. Source: DSPy's InferRules.
 
     >>> InferRules(num_candidates=4).options.num_rules
     10
@@ -45,12 +44,8 @@ class InferRules(Optimizer):
 
     options: InferRulesOptions
 
-    def split(
-        self, trainset: Sequence[Example], valset: Sequence[Example] | None
-    ) -> tuple[Sequence[Example], Sequence[Example]]:
-        """Without a valset, the first half of the trainset trains and the second half validates."""
-        if valset is not None:
-            return trainset, valset
+    def split(self, trainset: Sequence[Example]) -> tuple[Sequence[Example], Sequence[Example]]:
+        """Return the first half of the trainset to train on and the second half to validate with."""
         if len(trainset) < 2:
             raise ConfigurationError("InferRules needs at least 2 examples, or a valset.")
         half = len(trainset) // 2
@@ -89,18 +84,14 @@ class InferRules(Optimizer):
         return answers[len(keep) :]
 
     def _ask(self, problem: Problem, path: str, rng: random.Random) -> Propose:
-        rows = drawn_rows(problem, len(problem.train), rng)
-        return Propose(
-            InferRulesFromRows,
-            {
-                **step_values(problem, path),
-                "labelled_examples": labelled_rows(problem, rows),
-                "current_instructions": problem.seed.steps[path].instructions,
-                "number_of_rules": str(self.options.num_rules),
-            },
-            rollout=rng.randrange(1, 1_000_000),
-            label=f"rules for the step {path}",
-        )
+        inputs = {
+            **step_values(problem, path),
+            "labelled_examples": labelled_rows(problem, drawn_rows(problem, len(problem.train), rng)),
+            "current_instructions": problem.seed.steps[path].instructions,
+            "number_of_rules": str(self.options.num_rules),
+        }
+        label, rollout = f"rules for the step {path}", rng.randrange(1, 1_000_000)
+        return Propose(InferRulesFromRows, inputs, rollout=rollout, label=label)
 
     def _candidates(self, problem: Problem, shown: Candidate, answers: Sequence[Any]) -> list[Candidate]:
         """Return one candidate for each set of rules."""

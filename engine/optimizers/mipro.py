@@ -142,12 +142,8 @@ class MIPROv2(Optimizer):
         space = Space(problem, texts, demo_sets, self._reasoning_choices(problem))
         yield from Trials(problem, space, plan, baseline).search()
 
-    def split(
-        self, trainset: Sequence[Example], valset: Sequence[Example] | None
-    ) -> tuple[Sequence[Example], Sequence[Example]]:
-        """Without a valset, a random 80 % of the trainset (at most 1,000) validates and the rest trains."""
-        if valset is not None:
-            return trainset, valset
+    def split(self, trainset: Sequence[Example]) -> tuple[Sequence[Example], Sequence[Example]]:
+        """Return the trainset without a random 80 % (at most 1,000), and these to validate with."""
         if len(trainset) < 2:
             raise ConfigurationError("MIPROv2 needs at least 2 examples, or a valset.")
         order = list(trainset)

@@ -6,7 +6,6 @@ import random
 from collections.abc import Sequence
 from typing import Literal
 
-from engine.errors import ConfigurationError
 from engine.optimizers.autotune.search import AutotuneSearch
 from engine.optimizers.base import Optimizer, Options, option
 from engine.records import Example
@@ -64,14 +63,8 @@ class Autotune(Optimizer):
         rng = random.Random(f"{self.options.seed}:{problem.rng.getrandbits(64)}")
         return (yield from AutotuneSearch(problem, self.options, rng).run())
 
-    def split(
-        self, trainset: Sequence[Example], valset: Sequence[Example] | None
-    ) -> tuple[Sequence[Example], Sequence[Example]]:
-        """Without a valset half of the rows are learned from and half are for choosing; few rows do both."""
-        if valset is not None:
-            return trainset, valset
-        if not trainset:
-            raise ConfigurationError("The trainset is empty: give at least one example.")
+    def split(self, trainset: Sequence[Example]) -> tuple[Sequence[Example], Sequence[Example]]:
+        """Return half of the rows to learn from and half to choose with; few rows do both."""
         if len(trainset) < 20:
             return trainset, trainset
         order = list(trainset)
