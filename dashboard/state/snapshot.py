@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from dashboard.views.feed import LATEST, feed
-from dashboard.views.meters import meters, progress, time_left
+from dashboard.views.live import LATEST, feed, meters, progress, time_left
 from dashboard.views.score_chart import score_chart, score_figure
 from engine.store.rows import EventRow, RequestRow, RunRow, TrialRow
 from engine.store.store import Store

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard.app_pages.examples.state import edit_rows, show_rows
+from dashboard.app_pages.examples.grid import edit_rows, show_rows
 from dashboard.components.guard import renew
-from dashboard.components.layout import callback, choose, in_row
+from dashboard.components.layout import button, callback, choose, in_row, mark, problem_kept, with_value
 from dashboard.components.page import Current
 from dashboard.state import examples, models
 from dashboard.state.models import title_of
@@ -35,8 +36,7 @@ def add_rows(now: Current, table: Dataset) -> None:
         _paste(now, table)
     else:
         _by_model(now, table)
-    problem = st.session_state.get(f"add_problem_{now.id}")
-    if problem:
+    if problem := st.session_state.get(_problem_key(now.id)):
         st.text(problem)
 
 
@@ -53,7 +53,9 @@ def _by_hand(now: Current, table: Dataset) -> None:
     )
     lines = [{str(c): _cell_text(v) for c, v in line.items()} for line in edited.to_dict("records")]
     rows = [line for line in lines if any(text.strip() for text in line.values())]
-    _add_button(now, rows, "add_by_hand", "Fill in at least one row first.")
+    why_not = "" if rows else "Fill in at least one row first."
+    add = callback(_add, now.id, rows, False)
+    button(_add_label(rows), "add_by_hand", why_not, type="primary", on_click=add)
 
 
 def _paste(now: Current, table: Dataset) -> None:
@@ -69,30 +71,27 @@ def _paste(now: Current, table: Dataset) -> None:
         st.text(problem)
     # Never disabled: a disabled button would swallow the click that leaves the box.
     st.button(
-        f"Add {count(len(rows), 'row')}" if rows else "Add rows",
+        _add_label(rows),
         key="add_pasted",
         type="primary",
-        on_click=callback(_add_pasted, now.id, key, table),
+        on_click=with_value(key, _add_pasted, now.id, table),
     )
 
 
-def _add_pasted(project_id: str, key: str, table: Dataset) -> None:
-    rows, problem = _read(st.session_state[key], table)
+def _add_pasted(project_id: str, table: Dataset, text: str) -> None:
+    rows, problem = _read(text, table)
     if rows:
         _add(project_id, rows, False)
     else:
-        st.session_state[f"add_problem_{project_id}"] = problem or "Paste rows first."
+        st.session_state[_problem_key(project_id)] = problem or "Paste rows first."
 
 
-def _add_button(now: Current, rows: list[dict[str, str]], key: str, why_not: str) -> None:
-    st.button(
-        f"Add {count(len(rows), 'row')}" if rows else "Add rows",
-        key=key,
-        type="primary",
-        disabled=not rows,
-        help=None if rows else why_not,
-        on_click=callback(_add, now.id, rows, False),
-    )
+def _add_label(rows: Sized) -> str:
+    return f"Add {count(len(rows), 'row')}" if rows else "Add rows"
+
+
+def _problem_key(project_id: str) -> str:
+    return f"add_problem_{project_id}"
 
 
 def _read(text: str, table: Dataset) -> tuple[list[dict[str, str]], str]:
@@ -125,24 +124,14 @@ def _by_model(now: Current, table: Dataset) -> None:
         wish = st.text_input(
             "Anything in particular", key=f"made_wish_{now.id}", placeholder="For example: more angry letters"
         )
-        pressed = st.button(
-            "Write rows",
-            key="write_rows",
-            icon=":material/auto_awesome:",
-            disabled=bool(reason),
-            help=escape_markdown(reason) or None,
-        )
+        pressed = button("Write rows", "write_rows", reason, icon=":material/auto_awesome:")
     if reason:
-        st.caption(f":orange[:material/pending:] {escape_markdown(reason)}")
+        st.caption(mark("pending", reason))
     key = f"made_rows_{now.id}"
     if pressed:
         st.session_state.pop(key, None)
-        st.session_state[f"add_problem_{now.id}"] = None
-        try:
-            with st.spinner("Asking the model"):
-                st.session_state[key] = examples.write_rows(now.draft, table, int(number), wish)
-        except EngineError as error:
-            st.session_state[f"add_problem_{now.id}"] = str(error)
+        with problem_kept(_problem_key(now.id)), st.spinner("Asking the model"):
+            st.session_state[key] = examples.write_rows(now.draft, table, int(number), wish)
     if key in st.session_state:
         _review(now, st.session_state[key])
 
@@ -166,18 +155,11 @@ def _review(now: Current, found: NewRows) -> None:
     lines: list[dict[object, object]] = edited.to_dict("records")
     rows = [{str(c): _cell_text(v) for c, v in line.items() if c != "Take"} for line in lines if line["Take"]]
     st.caption("Read them, correct them, untick those that are wrong: what a model says is right may not be.")
-    st.button(
-        f"Add {count(len(rows), 'row')}" if rows else "Add rows",
-        key="add_made",
-        type="primary",
-        disabled=not rows,
-        help=None if rows else "Tick at least one row.",
-        on_click=callback(_add, now.id, rows, True),
-    )
+    why_not = "" if rows else "Tick at least one row."
+    button(_add_label(rows), "add_made", why_not, type="primary", on_click=callback(_add, now.id, rows, True))
 
 
 def _add(project_id: str, rows: list[dict[str, str]], made: bool) -> None:
-    st.session_state[f"add_problem_{project_id}"] = None
     what = f"Add {count(len(rows), 'row')}{' written by a model' if made else ''}"
     added: list[int] = []
 
@@ -185,18 +167,14 @@ def _add(project_id: str, rows: list[dict[str, str]], made: bool) -> None:
         _, edited = examples.change_rows(project_id, what, table, added=rows, synthetic=made, seen=seen)
         added.extend(edited.added)
 
-    try:
-        saved = edit_rows(project_id, change)
-    except EngineError as error:
-        st.session_state[f"add_problem_{project_id}"] = str(error)
-        return
-    if saved:
-        taken = f"rows_added_{project_id}"
-        st.session_state[taken] = st.session_state.get(taken, 0) + 1
-        st.session_state.pop(f"made_rows_{project_id}", None)
-        renew(project_id)
-        show_rows(project_id, added)
-        st.toast(f"{what}: done. Undo takes it back.", icon=":material/check:")
+    with problem_kept(_problem_key(project_id)):
+        if edit_rows(project_id, change):
+            taken = f"rows_added_{project_id}"
+            st.session_state[taken] = st.session_state.get(taken, 0) + 1
+            st.session_state.pop(f"made_rows_{project_id}", None)
+            renew(project_id)
+            show_rows(project_id, added)
+            st.toast(f"{what}: done. Undo takes it back.", icon=":material/check:")
 
 
 def _cell_text(value: object) -> str:

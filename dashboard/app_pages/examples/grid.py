@@ -1,25 +1,83 @@
-"""The grid of rows; a cell too long for it is opened in its own box, changed, saved, and undone like any edit."""
+"""The grid of rows, and how edits of rows are saved as this tab saw them, and undone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from dashboard.app_pages.examples.state import edit_rows, wanted_rows
-from dashboard.components.guard import renew, revision
-from dashboard.components.layout import callback, choose, in_row
+from dashboard.components.guard import forget_seen, guarded_edit, renew, revision
+from dashboard.components.layout import button, callback, choose, in_row, mark, problem_kept
 from dashboard.components.page import Current
+from dashboard.components.tables import row_column
 from dashboard.state import examples, reading
 from dashboard.state.selection import read_only
-from dashboard.views.glossary import NUMBERED, explain
+from dashboard.views.glossary import explain
 from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
 from engine.runs.spec import ProjectDraft
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset
+
+
+Edit = Callable[["Dataset", str], Any]
+"""An edit of the rows: it gets the table as it is now, and the state of the examples as this tab last showed them."""
+
+
+def edit_rows(project_id: str, change: Edit) -> bool:
+    """Make an edit; return whether it was saved. Raises an EngineError that the edit raises."""
+
+    def edit(seen: str) -> None:
+        change(reading.dataset(reading.draft(project_id).dataset or ""), seen)
+
+    return guarded_edit(project_id, edit, "examples")
+
+
+def show_rows(project_id: str, rows: Sequence[int]) -> None:
+    """Show these rows in the grid."""
+    st.session_state[f"grid_rows_{project_id}"] = tuple(rows)
+    st.session_state["example_tabs"] = "Rows"
+
+
+def wanted_rows(project_id: str) -> tuple[int, ...]:
+    """Return the rows that were asked to be shown in the grid; none: all of them."""
+    return tuple(st.session_state.get(f"grid_rows_{project_id}", ()))
+
+
+def problem_key(project_id: str) -> str:
+    """Return where the session keeps why an edit of the rows was not saved."""
+    return f"grid_problem_{project_id}"
+
+
+def forget_rows(project_id: str) -> None:
+    """Show all rows in the grid again."""
+    st.session_state.pop(f"grid_rows_{project_id}", None)
+
+
+def undo_button(now: Current) -> None:
+    """Offer to take the latest edit of the rows back."""
+    if read_only():
+        return
+    history = reading.setting(examples.key_of(now.id), [])
+    what = str(history[-1]["what"]) if history else ""
+    button(
+        "Undo",
+        "undo_examples",
+        "" if what else "Nothing was changed yet.",
+        icon=":material/undo:",
+        help=f"Take back: {escape_markdown(what, 120)}",
+        on_click=callback(_undo, now.id),
+    )
+
+
+def _undo(project_id: str) -> None:
+    with problem_kept(problem_key(project_id)):
+        examples.undo(project_id)
+    forget_seen(project_id, "examples")
+    forget_rows(project_id)
+    renew(project_id)
 
 
 Cell = tuple[int, str]
@@ -62,31 +120,23 @@ def edit_long_cell(project_id: str, row: int, column: str, number: int) -> None:
     )
     if read_only():
         return
-    # A browser ends lines in one way only, and that alone is no change.
-    same = (text or "").splitlines() == before.splitlines()
-    if st.button("Save", key="save_long_cell", type="primary") and _save(
-        project_id, None if same else text or "", (row, column), number
-    ):
+    if st.button("Save", key="save_long_cell", type="primary"):
+        # A browser ends lines in one way only, and that alone is no change.
+        if (text or "").splitlines() != before.splitlines():
+            what = f"Change {column} in row {number}"
+            try:
+                saved = edit_rows(
+                    project_id,
+                    lambda table, seen: examples.change_rows(
+                        project_id, what, table, cells={(row, column): text or ""}, seen=seen
+                    ),
+                )
+            except EngineError as error:
+                st.caption(mark("error", str(error), "red"))
+                return
+            if saved:
+                renew(project_id)
         st.rerun()
-
-
-def _save(project_id: str, text: str | None, cell: Cell, number: int) -> bool:
-    """Store the cell's new text, None: it is the old one; return whether the box can be closed."""
-    if text is None:
-        return True
-    try:
-        saved = edit_rows(
-            project_id,
-            lambda table, seen: examples.change_rows(
-                project_id, f"Change {cell[1]} in row {number}", table, cells={cell: text}, seen=seen
-            ),
-        )
-    except EngineError as error:
-        st.caption(f":red[:material/error:] {escape_markdown(str(error))}")
-        return False
-    if saved:
-        renew(project_id)
-    return True
 
 
 PAGE = 50
@@ -120,9 +170,8 @@ def example_grid(now: Current) -> None:
         return
     long = _editor(now.id, draft, table, shown, at)
     long_cells(now.id, long, {row: table.row_number(row) for row, _ in long})
-    problem = st.session_state.pop(f"grid_problem_{now.id}", None)
-    if problem:
-        st.markdown(f":orange[:material/error:] {escape_markdown(problem)}")
+    if problem := st.session_state.pop(problem_key(now.id), None):
+        st.markdown(mark("error", problem))
     if st.session_state.pop(f"grid_changed_{now.id}", False) and len(table) <= SMALL:
         st.rerun()
     st.caption(
@@ -133,17 +182,21 @@ def example_grid(now: Current) -> None:
 def _chosen(project_id: str, draft: ProjectDraft, table: Dataset) -> Sequence[int]:
     """Return the rows that the choices above the grid let through."""
     some = wanted_rows(project_id)
-    states = ["all"]
-    states += ["out"] if draft.excluded else []
-    states += ["made"] if draft.synthetic else []
-    states += ["some"] if some else []
+    size = len(table)
+    shows: dict[str, Sequence[int]] = {
+        "all": range(size),
+        "out": sorted(r for r in draft.excluded if r < size),
+        "made": sorted(r for r in draft.synthetic if r < size),
+        "some": [r for r in some if r < size],
+    }
+    states = [name for name, rows in shows.items() if rows or name == "all"]
     with in_row("grid_choices", "bottom"):
         which = "all"
         if len(states) > 1:
             which = choose(
                 "Show",
                 states,
-                default="some" if some else "all",
+                default="some" if "some" in states else "all",
                 format_func=lambda s: SHOW[s],
                 key=f"grid_show_{project_id}_{len(some)}_{'out' in states}_{'made' in states}",
             )
@@ -155,14 +208,7 @@ def _chosen(project_id: str, draft: ProjectDraft, table: Dataset) -> Sequence[in
             icon=":material/search:",
             width=260,
         )
-    size = len(table)
-    rows: Sequence[int] = range(size)
-    if which == "out":
-        rows = sorted(r for r in draft.excluded if r < size)
-    elif which == "made":
-        rows = sorted(r for r in draft.synthetic if r < size)
-    elif which == "some":
-        rows = [r for r in some if r < size]
+    rows = shows[which]
     return _found(table, rows, text.strip()) if text.strip() else rows
 
 
@@ -179,7 +225,7 @@ def _found(table: Dataset, rows: Sequence[int], text: str) -> list[int]:
 
 def _editor(
     project_id: str, draft: ProjectDraft, table: Dataset, rows: Sequence[int], at: int
-) -> dict[tuple[int, str], int]:
+) -> dict[Cell, int]:
     """Show rows to edit; return the cells that are cut, by row and column, with their lengths."""
     import pandas as pd
 
@@ -231,37 +277,36 @@ def in_sight_first(columns: Sequence[str], mapping: Mapping[str, str]) -> list[s
 
 
 def _columns(table: Dataset, draft: ProjectDraft) -> dict[str, Any]:
-    found: dict[str, object] = {
-        ROW: st.column_config.NumberColumn("Row", width=60, help=explain("row", NUMBERED)),
+    found: dict[str, Any] = {
+        ROW: row_column(60),
         USE: st.column_config.CheckboxColumn("Use", width=60, help=explain("left out")),
         WHY: st.column_config.TextColumn("Why left out", width="small"),
         BY: st.column_config.TextColumn("Written by", width="small", help=explain("written by a model")),
     }
-    spec = draft.pipeline
     used = {c: f for f, c in draft.mapping.items()}
-    answers = {f.name: f for f in spec.outputs} if spec else {}
+    answers = {f.name for f in draft.pipeline.outputs} if draft.pipeline else set()
     longest = {p.name: p.longest for p in reading.profiles(draft.dataset or "")}
     for column in table.columns:
-        field = answers.get(used.get(column, ""))
         long = longest.get(column, 0)
+        kind = "answer" if used.get(column) in answers else "input"
         found[column] = st.column_config.TextColumn(
             column,
             width="large" if long > 60 else "medium" if max(long, 2 * len(column)) > 20 else "small",
-            help=f"Fills the {'answer' if field is not None else 'input'} {escape_markdown(used[column], 60)}."
+            help=f"Fills the {kind} {escape_markdown(used[column], 60)}."
             if column in used
             else "Not used by the task.",
         )
     return found
 
 
-def _edited(project_id: str, key: str, rows: list[int], long: Mapping[tuple[int, str], int]) -> None:
+def _edited(project_id: str, key: str, rows: list[int], long: Mapping[Cell, int]) -> None:
     """Save what was changed in the grid; what is saved already changes nothing."""
     state = st.session_state.get(key, {}).get("edited_rows", {})
     draft = reading.draft(project_id)
     if draft.dataset is None:
         return
     table = reading.dataset(draft.dataset)
-    cells: dict[tuple[int, str], str] = {}
+    cells: dict[Cell, str] = {}
     out: dict[int, str] = {}
     back: list[int] = []
     for place, changes in state.items():
@@ -269,7 +314,7 @@ def _edited(project_id: str, key: str, rows: list[int], long: Mapping[tuple[int,
         for column, value in changes.items():
             if column in table.columns:
                 if (int(place), column) in long:
-                    st.session_state[f"grid_problem_{project_id}"] = (
+                    st.session_state[problem_key(project_id)] = (
                         f"The cell in row {table.row_number(row)} is too long to be changed in the grid. Open it below the grid."
                     )
                     continue
@@ -285,36 +330,28 @@ def _save_table(
     project_id: str,
     table: Dataset,
     draft: ProjectDraft,
-    wanted: tuple[dict[tuple[int, str], str], dict[int, str], list[int]],
+    wanted: tuple[dict[Cell, str], dict[int, str], list[int]],
 ) -> None:
     cells, out, back = wanted
     columns = {c: table.frame[c] for _, c in cells}
     new = {(r, c): text for (r, c), text in cells.items() if columns[c].iloc[r] != text}
     fresh = {r: why for r, why in out.items() if draft.excluded.get(r) != why}
+    edits: list[Edit] = []
+    if fresh:
+        what = f"Leave out {count(len(fresh), 'row')}"
+        edits.append(lambda _, seen: examples.leave_out(project_id, what, fresh, seen=seen))
+    if back:
+        again = f"Take back {count(len(back), 'row')}"
+        edits.append(lambda _, seen: examples.take_back(project_id, again, back, seen=seen))
+    if new:
+        (row, column), *_ = new
+        change = f"Change {column} in row {table.row_number(row)}"
+        edits.append(lambda now, seen: examples.change_rows(project_id, change, now, cells=new, seen=seen))
     try:
-        if fresh:
-            edit_rows(
-                project_id,
-                lambda _, seen: examples.leave_out(
-                    project_id, "Leave out " + count(len(fresh), "row"), fresh, seen=seen
-                ),
-            )
-        if back:
-            edit_rows(
-                project_id,
-                lambda _, seen: examples.take_back(
-                    project_id, "Take back " + count(len(back), "row"), back, seen=seen
-                ),
-            )
-        if new:
-            (row, column), *_ = new
-            what = f"Change {column} in row {table.row_number(row)}"
-            edit_rows(
-                project_id,
-                lambda now, seen: examples.change_rows(project_id, what, now, cells=new, seen=seen),
-            )
+        for edit in edits:
+            edit_rows(project_id, edit)
     except EngineError as error:
-        st.session_state[f"grid_problem_{project_id}"] = str(error)
+        st.session_state[problem_key(project_id)] = str(error)
         renew(project_id)
-    if new or fresh or back:
+    if edits:
         st.session_state[f"grid_changed_{project_id}"] = True

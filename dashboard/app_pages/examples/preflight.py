@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard.app_pages.examples.state import edit_rows, show_rows
+from dashboard.app_pages.examples.grid import edit_rows, problem_key, show_rows
 from dashboard.components.guard import guarded, renew
-from dashboard.components.layout import callback, card, in_row, show_error
+from dashboard.components.layout import callback, card, in_row, problem_kept
 from dashboard.components.page import Current, share_bar
+from dashboard.components.tables import data_table, row_column
 from dashboard.state import examples, reading
 from dashboard.state.examples import findings_of, split_of
 from dashboard.state.selection import read_only
-from dashboard.views.glossary import NUMBERED, explain
+from dashboard.views.glossary import explain
 from dashboard.views.text import count, escape_markdown
 from engine.dataset.alike import LOOKED_AT
-from engine.errors import EngineError
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.spec import ProjectDraft, SplitSpec
 
 if TYPE_CHECKING:
-    from engine.dataset import Dataset, Split
+    from engine.dataset import Dataset
     from engine.dataset.preflight import Finding, Fix
 
 
@@ -44,11 +44,7 @@ def preflight_card(now: Current) -> None:
     """Show what is doubtful in a project's rows."""
     if now.draft.dataset is None:
         return
-    try:
-        found = findings_of(now.draft)
-    except EngineError as error:
-        show_error(error)
-        return
+    found = findings_of(now.draft)
     table = reading.dataset(now.draft.dataset)
     with card("preflight"):
         with in_row("preflight_head"):
@@ -87,7 +83,7 @@ def _finding(now: Current, table: Dataset, finding: Finding) -> None:
                     key=f"fix_{finding.kind}_{at}",
                     type="primary" if at == 0 else "secondary",
                     on_click=callback(_apply, now.id, finding, fix),
-                    help=_what(fix),
+                    help=f"{'Leaves out' if fix.exclude else 'Changes'} {count(fix.rows, 'row')}. It can be undone.",
                 )
             st.button(
                 "Show them in the grid",
@@ -96,33 +92,25 @@ def _finding(now: Current, table: Dataset, finding: Finding) -> None:
                 icon=":material/table_rows:",
                 on_click=callback(show_rows, now.id, finding.rows),
             )
-        st.dataframe(
+        data_table(
             _lines(table, finding, now.draft.mapping),
-            hide_index=True,
-            key=f"finding_rows_{finding.kind}",
-            height="content" if len(finding.rows) < 7 else 250,
-            column_config={
-                "Row": st.column_config.NumberColumn("Row", width="small", help=explain("row", NUMBERED))
-            },
+            f"finding_rows_{finding.kind}",
+            {"Row": row_column()},
+            most=6,
+            height=250,
         )
 
 
 def _lines(table: Dataset, finding: Finding, mapping: dict[str, str]) -> list[dict[str, object]]:
-    columns = list(dict.fromkeys(mapping.values()))
+    verb = "nearly repeats" if finding.kind in ("near", "leak") else "repeats"
     lines: list[dict[str, object]] = []
     for at, row in enumerate(finding.rows[:SHOWN]):
         note = finding.notes[at] if at < len(finding.notes) else ""
         if finding.others:
-            verb = "nearly repeats" if finding.kind in ("near", "leak") else "repeats"
             note = f"{verb} row {table.row_number(finding.others[at])}"
         (values,) = table.rows(row, row + 1)
-        lines.append(
-            {
-                "Row": table.row_number(row),
-                "Note": note,
-                **{c: values[c][:300] for c in columns if c in values},
-            }
-        )
+        cells = {c: values[c][:300] for c in mapping.values() if c in values}
+        lines.append({"Row": table.row_number(row), "Note": note, **cells})
     return lines
 
 
@@ -146,42 +134,23 @@ def _merged(
     return PipelineSpec(steps=(*pipeline.steps[:-1], last.model_copy(update={"outputs": outputs})))
 
 
-def _what(fix: Fix) -> str:
-    verb = "Leaves out" if fix.exclude else "Changes"
-    return f"{verb} {count(fix.rows, 'row')}. It can be undone."
-
-
 def _apply(project_id: str, finding: Finding, fix: Fix) -> None:
     what = f"{fix.label}: {finding.title}"
-    project = next(p for p in reading.projects(archived=True) if p.id == project_id)
-    draft = reading.draft_of(project)
+    draft = reading.draft(project_id)
     mapping = draft.mapping
     cells = {(row, mapping[name]): text for (row, name), text in fix.replace.items() if name in mapping}
-    try:
-        if cells:
-            saved = edit_rows(
-                project_id,
-                lambda table, seen: examples.change_rows(
-                    project_id,
-                    what,
-                    table,
-                    cells=cells,
-                    seen=seen,
-                    pipeline=_merged(draft.pipeline, fix, table, mapping)
-                    if finding.kind == "spelling"
-                    else None,
-                ),
-            )
-        else:
-            saved = edit_rows(
-                project_id, lambda _, seen: examples.leave_out(project_id, what, fix.exclude, seen=seen)
-            )
-    except EngineError as error:
-        st.session_state[f"grid_problem_{project_id}"] = str(error)
-        return
-    if saved:
-        st.toast(f"{escape_markdown(fix.label, 80)}: done. Undo takes it back.", icon=":material/check:")
-        renew(project_id)
+
+    def change(table: Dataset, seen: str) -> None:
+        if not cells:
+            examples.leave_out(project_id, what, fix.exclude, seen=seen)
+            return
+        task = _merged(draft.pipeline, fix, table, mapping) if finding.kind == "spelling" else None
+        examples.change_rows(project_id, what, table, cells=cells, seen=seen, pipeline=task)
+
+    with problem_kept(problem_key(project_id)):
+        if edit_rows(project_id, change):
+            st.toast(f"{escape_markdown(fix.label, 80)}: done. Undo takes it back.", icon=":material/check:")
+            renew(project_id)
 
 
 PARTS = (
@@ -222,11 +191,7 @@ def split_editor(now: Current) -> None:
         )
         if cut[1] - cut[0] < 5:
             st.caption(":orange[:material/pending:] Leave at least 5 % between the two marks.")
-        try:
-            split = split_of(now.draft)
-        except EngineError as error:
-            show_error(error)
-            return
+        split = split_of(now.draft)
         share_bar((name, size) for (_, name, _, _), size in zip(PARTS, split.sizes, strict=True))
         with st.grid(3, key="split_parts"):
             for (title, name, colour, term), size in zip(PARTS, split.sizes, strict=True):
@@ -234,19 +199,14 @@ def split_editor(now: Current) -> None:
                     st.markdown(f":{colour}-badge[{title}]")
                     st.markdown(f"#### {size:,} rows")
                     st.caption(explain(term))
-        st.caption(f"{spread_of(split)} {steps_of(split.sizes[1])}")
+        field = escape_markdown(split.stratified_by or "", 60)
+        even = f" and every value of {field} is spread evenly" if field else ""
+        st.caption(
+            f"Drawn by chance with the seed; rows that ask the same stay on one side{even}. "
+            f"{steps_of(split.sizes[1])}"
+        )
         for note in split.notes[:3]:
             st.caption(escape_markdown(note))
-
-
-def spread_of(split: Split) -> str:
-    """Return in words how the rows were divided."""
-    by = (
-        f" and every value of {escape_markdown(split.stratified_by, 60)} is spread evenly"
-        if split.stratified_by
-        else ""
-    )
-    return f"Drawn by chance with the seed; rows that ask the same stay on one side{by}."
 
 
 def steps_of(rows: int) -> str:

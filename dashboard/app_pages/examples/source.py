@@ -9,18 +9,30 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard.app_pages.examples.state import forget_rows
+from dashboard.app_pages.examples.grid import forget_rows
 from dashboard.components.guard import forget_seen
-from dashboard.components.layout import callback, choose, in_row, tile
+from dashboard.components.layout import (
+    button,
+    callback,
+    choose,
+    in_row,
+    pick,
+    problem_kept,
+    problem_line,
+    tile,
+    with_value,
+)
 from dashboard.components.page import Current
 from dashboard.state import drafts, examples, reading
 from dashboard.views.text import count, distinct, escape_markdown
-from engine.errors import EngineError
+from engine.errors import DatasetError
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.attachments import EXTENSIONS, attached_path, keep_file
 from engine.store.rows import DatasetRow
 
 if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
+
     from engine.dataset import Dataset
 
 
@@ -29,32 +41,23 @@ SHOWN = 8
 LARGEST_SHOWN = 4 * 2**20
 
 
-def files_source(project_id: str) -> tuple[str, bytes] | None:
-    """Let the user choose pictures and PDFs; return a table of them as a file, one row each, once they are taken."""
-    taken = st.session_state.get("uploads_taken", 0)
+def _files(now: Current) -> None:
+    """Let the user choose pictures and PDFs; a table of them, one row each, becomes the examples."""
     files = st.file_uploader(
         "Pictures or PDFs, one row each",
         type=list(EXTENSIONS),
         accept_multiple_files=True,
-        key=f"attach_{project_id}_{taken}",
+        key=f"attach_{now.id}_{_taken()}",
         max_upload_size=20,
     )
     st.caption("They stay on this machine. The right answers are filled in below, in the grid.")
-    answer = st.text_input("What the answer is called", "answer", key=f"attach_answer_{project_id}")
-    pressed = st.button(
-        "Use these files",
-        key="use_files",
-        type="primary",
-        disabled=not files,
-        help=None if files else "Choose files first.",
-    )
-    if not pressed or not files:
-        return None
-    try:
-        return table_of([(f.name, f.getvalue()) for f in files], answer)
-    except EngineError as error:
-        st.session_state["source_problem"] = str(error)
-        return None
+    answer = st.text_input("What the answer is called", "answer", key=f"attach_answer_{now.id}")
+    why_not = "" if files else "Choose files first."
+    if button("Use these files", "use_files", why_not, type="primary"):
+        with problem_kept(PROBLEM):
+            name, content = table_of([(f.name, f.getvalue()) for f in files], answer)
+            _take(now.id, content, name, "upload")
+        st.rerun()
 
 
 def table_of(files: Sequence[tuple[str, bytes]], answer: str) -> tuple[str, bytes]:
@@ -110,6 +113,7 @@ def _picture(cell: str) -> bytes | None:
 
 
 WAYS = ("Upload a file", "Paste a table", "Pictures or PDFs", "Use a sample", "A file from before")
+PROBLEM = "source_problem"
 PASTE = "message,queue\nWhere is my parcel?,shipping\nI was charged twice.,billing"
 
 
@@ -127,11 +131,7 @@ def example_source(now: Current) -> None:
         _samples(now)
     else:
         _before(now)
-    problem = st.session_state.get("source_problem")
-    if problem:
-        with in_row("source_problem_line"):
-            st.badge("Not usable", icon=":material/error:", color="red")
-            st.text(problem)
+    problem_line(PROBLEM)
 
 
 def use_dataset(project_id: str, dataset_id: str) -> None:
@@ -151,13 +151,13 @@ def use_dataset(project_id: str, dataset_id: str) -> None:
 
 def _upload(now: Current) -> None:
     # Taking a file gives the box a new key: it is empty again, and the file is taken once only.
-    key = f"upload_{now.id}_{st.session_state.get('uploads_taken', 0)}"
+    key = f"upload_{now.id}_{_taken()}"
     st.file_uploader(
         "A table with column names in its first row",
         type=["csv", "tsv", "txt", "xlsx", "json", "jsonl", "parquet"],
         key=key,
         max_upload_size=100,
-        on_change=callback(_take_upload, now.id, key),
+        on_change=with_value(key, _take_upload, now.id),
     )
     st.caption("CSV, TSV, Excel, JSON, JSON Lines or Parquet. It stays on this machine.")
 
@@ -167,52 +167,44 @@ def _paste(now: Current) -> None:
     st.text_area(
         "Rows copied from a spreadsheet, with their column names", key=key, height=150, placeholder=PASTE
     )
-    st.button("Use these rows", key="use_paste", type="primary", on_click=callback(_take_paste, now.id, key))
+    # Never disabled: a disabled button would swallow the click that leaves the box.
+    use = with_value(key, _take_paste, now.id)
+    st.button("Use these rows", key="use_paste", type="primary", on_click=use)
 
 
-def _take_upload(project_id: str, key: str) -> None:
-    uploaded = st.session_state[key]
-    if uploaded is None:
-        st.session_state["source_problem"] = None
-        return
-    _take(project_id, uploaded.getvalue(), uploaded.name, "upload")
-    st.session_state["uploads_taken"] = st.session_state.get("uploads_taken", 0) + 1
+def _take_upload(project_id: str, uploaded: UploadedFile | None) -> None:
+    with problem_kept(PROBLEM):
+        if uploaded is not None:
+            _take(project_id, uploaded.getvalue(), uploaded.name, "upload")
 
 
-def _take_paste(project_id: str, key: str) -> None:
-    # The button is never disabled: a disabled one would swallow the click that leaves the box.
-    if not st.session_state[key].strip():
-        st.session_state["source_problem"] = "Paste rows first."
-        return
-    _take(project_id, st.session_state[key].encode("utf-8", "replace"), "pasted rows", "paste")
+def _take_paste(project_id: str, text: str) -> None:
+    with problem_kept(PROBLEM):
+        if not text.strip():
+            raise DatasetError("Paste rows first.")
+        _take(project_id, text.encode("utf-8", "replace"), "pasted rows", "paste")
+
+
+def _taken() -> int:
+    """Return how many files were taken: a part of the keys of the boxes for files."""
+    return int(st.session_state.get("uploads_taken", 0))
 
 
 def _take(project_id: str, content: bytes, name: str, source: str) -> None:
+    """Make a file the project's examples. Raises EngineError where it cannot be read."""
     from engine.dataset import paste_dataset, read_dataset
 
-    try:
-        if source == "paste":
-            found = paste_dataset(content.decode("utf-8", "replace"), name)
-        else:
-            found = read_dataset(content, name)
-        dataset_id = drafts.add_file(found, content, source)
-        if source != "paste":  # pasted rows are read by other rules than the file they are kept as
-            reading.dataset(dataset_id, found)  # so that an upload is read once
-        use_dataset(project_id, dataset_id)
-        if source == "upload":
-            drafts.name_after(project_id, name)
-    except EngineError as error:
-        st.session_state["source_problem"] = str(error)
+    if source == "upload":
+        st.session_state["uploads_taken"] = _taken() + 1
+        found = read_dataset(content, name)
     else:
-        st.session_state["source_problem"] = None
-
-
-def _files(now: Current) -> None:
-    made = files_source(now.id)
-    if made is not None:
-        _take(now.id, made[1], made[0], "upload")
-        st.session_state["uploads_taken"] = st.session_state.get("uploads_taken", 0) + 1
-        st.rerun()
+        found = paste_dataset(content.decode("utf-8", "replace"), name)
+    dataset_id = drafts.add_file(found, content, source)
+    if source == "upload":  # pasted rows are read by other rules than the file they are kept as
+        reading.dataset(dataset_id, found)  # so that an upload is read once
+    use_dataset(project_id, dataset_id)
+    if source == "upload":
+        drafts.name_after(project_id, name)
 
 
 def _stored() -> list[DatasetRow]:
@@ -242,13 +234,7 @@ def _use_sample(project_id: str, file: str) -> None:
 
 def _before(now: Current) -> None:
     stored = distinct({d.id: f"{d.name} · {count(d.rows, 'row')}" for d in _stored()})
-    picked = st.selectbox(
-        "File",
-        list(stored),
-        key="before_file",
-        format_func=lambda i: stored.get(i, ""),
-        label_visibility="collapsed",
-    )
+    picked = pick("File", stored, key="before_file", label_visibility="collapsed")
     st.button(
         "Use these rows", key="use_before", type="primary", on_click=callback(use_dataset, now.id, picked)
     )

@@ -8,14 +8,24 @@ from typing import TYPE_CHECKING, cast
 import streamlit as st
 
 from dashboard.app_pages.examples.add import add_rows, synthetic_note
-from dashboard.app_pages.examples.grid import example_grid
+from dashboard.app_pages.examples.grid import example_grid, forget_rows, undo_button
 from dashboard.app_pages.examples.preflight import preflight_card, split_editor
 from dashboard.app_pages.examples.source import example_source, picture_strip
-from dashboard.app_pages.examples.state import forget_rows, undo_button
 from dashboard.components.guard import forget_seen, guarded, renew, watch
-from dashboard.components.layout import callback, card, choose, in_row, show_error
+from dashboard.components.layout import (
+    button,
+    callback,
+    card,
+    choose,
+    download,
+    errors_shown,
+    in_row,
+    mark,
+    show_error,
+    with_value,
+)
 from dashboard.components.page import Current, sample_values
-from dashboard.components.tables import WHOLE_PERCENT, in_percent
+from dashboard.components.tables import bar_column, data_table, in_percent
 from dashboard.state import drafts, reading
 from dashboard.state.steps import title_of
 from dashboard.views.glossary import NUMBERED, explain
@@ -34,35 +44,31 @@ NONE = "Choose a column"
 def mapping_cards(now: Current, pipeline: PipelineSpec, dataset_id: str) -> None:
     """Show a card for each field of the task, with the column it is filled from."""
     found = {p.name: p for p in reading.profiles(dataset_id)}
-    answers = {f.name for f in pipeline.outputs}
-    fields = [*pipeline.inputs, *(f for f in pipeline.outputs)]
     with st.grid(4, min_column_width=205, key="mapping_cards"):
-        for field in fields:
-            _card(now, field, "answer" if field.name in answers else "input", found, dataset_id)
+        for field in (*pipeline.inputs, *pipeline.outputs):
+            _card(now, field, field in pipeline.outputs, found, dataset_id)
 
 
 def _card(
-    now: Current, field: FieldSpec, role: str, found: dict[str, ColumnProfile], dataset_id: str
+    now: Current, field: FieldSpec, answer: bool, found: dict[str, ColumnProfile], dataset_id: str
 ) -> None:
     options = [NONE, *found]
     column = now.draft.mapping.get(field.name, "")
-    at = options.index(column) if column in found else 0
+    known = column in found
     key = f"map_{field.name}_{dataset_id}_{now.id}"
     with card(f"map_card_{field.name}", height="stretch"):
         with in_row(f"map_head_{field.name}"):
             st.markdown(f"**{escape_markdown(field.name)}**", width="content")
-            st.badge(
-                "Answer" if role == "answer" else "Input", color="orange" if role == "answer" else "blue"
-            )
+            st.badge("Answer" if answer else "Input", color="orange" if answer else "blue")
         st.selectbox(
             f"Column for {escape_markdown(field.name)}",
             options,
-            index=at,
+            index=options.index(column) if known else 0,
             key=key,
             label_visibility="collapsed",
-            on_change=callback(_map, now.id, field.name, key),
+            on_change=with_value(key, _map, now.id, field.name),
         )
-        if at:
+        if known:
             fill_line(found[column])
             sample_values(_short(sample, 120) for sample in found[column].samples[:2])
         else:
@@ -91,30 +97,19 @@ def columns_table(profiles: Sequence[ColumnProfile], mapping: dict[str, str]) ->
         }
         for p in profiles
     ]
-    st.dataframe(
+    data_table(
         lines,
-        hide_index=True,
-        key="columns_table",
-        height="content" if len(lines) <= 10 else 400,
-        column_config={
-            "Filled": st.column_config.ProgressColumn(
-                "Filled",
-                format=WHOLE_PERCENT,
-                min_value=0,
-                max_value=100,
-                width="small",
-                help="Rows with a value in it.",
-            ),
-            "Different": st.column_config.NumberColumn("Different", width="small", help="Different values."),
+        "columns_table",
+        {
+            "Filled": bar_column("Rows with a value in it.", width="small"),
+            "Different": st.column_config.NumberColumn(width="small", help="Different values."),
             "Values": st.column_config.ListColumn("Some of its values", width="large"),
-            "Used as": st.column_config.TextColumn("Used as", help="The task's field that it fills."),
+            "Used as": st.column_config.TextColumn(help="The task's field that it fills."),
         },
     )
 
 
-def _map(project_id: str, field: str, key: str) -> None:
-    column = st.session_state[key]
-
+def _map(project_id: str, field: str, column: str) -> None:
     def change(draft: ProjectDraft) -> ProjectDraft:
         mapping = {f: c for f, c in draft.mapping.items() if f != field}
         if column != NONE:
@@ -146,11 +141,10 @@ def offer_task(now: Current, dataset_id: str) -> None:
         roles: dict[str, str] = {}
         with st.grid(4, min_column_width=240, key="role_cards"):
             for at, column in enumerate(found):
-                with card(
-                    f"role_card_{at}", f"{escape_markdown(column.name, 40)}", height="stretch", gap="xsmall"
-                ):
+                name = escape_markdown(column.name, 40)
+                with card(f"role_card_{at}", name, height="stretch", gap="xsmall"):
                     roles[column.name] = choose(
-                        f"Role of {escape_markdown(column.name, 40)}",
+                        f"Role of {name}",
                         list(ROLES),
                         default=str(guessed[column.name]),
                         format_func=lambda r: ROLES[r],
@@ -158,17 +152,16 @@ def offer_task(now: Current, dataset_id: str) -> None:
                     )
                     sample_values(" ".join(sample.split())[:120] for sample in column.samples[:2])
         missing = _missing(roles)
-        st.button(
+        button(
             "Make the task",
-            key="make_task",
+            "make_task",
+            missing,
             type="primary",
             icon=":material/auto_fix_high:",
-            disabled=bool(missing),
-            help=missing or None,
             on_click=callback(_make, now.id, dataset_id, roles),
         )
         if missing:
-            st.caption(f":orange[:material/pending:] {missing}")
+            st.caption(mark("pending", missing))
 
 
 def _missing(roles: dict[str, str]) -> str:
@@ -245,15 +238,15 @@ def _problem_table(found: Sequence[RowProblem], good: int, answers: Collection[s
             f"the other {good:,} can."
         )
         lines = problem_lines(found)
-        st.dataframe(
+        data_table(
             lines,
-            hide_index=True,
-            key="problem_table",
-            height="content" if len(lines) < 7 else 260,
-            column_config={
-                "What is wrong": st.column_config.TextColumn("What is wrong", width="large"),
-                "Rows": st.column_config.TextColumn("Rows", help=explain("row", NUMBERED)),
+            "problem_table",
+            {
+                "What is wrong": st.column_config.TextColumn(width="large"),
+                "Rows": st.column_config.TextColumn(help=explain("row", NUMBERED)),
             },
+            most=6,
+            height=260,
         )
         empty = [p.column in answers for p in found if p.message.endswith("is empty.")]
         if any(empty):
@@ -328,11 +321,15 @@ def examples_of(now: Current, dataset_id: str) -> None:
     with checks:
         usable = row_problems(dataset_id, spec if fits else None, now.draft.mapping, now.draft.excluded)
         if fits and usable and spec is not None:
-            split_editor(now)
-            preflight_card(now)
+            with errors_shown():
+                split_editor(now)
+            with errors_shown():
+                preflight_card(now)
 
 
 def _file_line(now: Current, table: Dataset) -> None:
+    from engine.dataset.table import safe_csv
+
     with in_row("file_line"):
         left = len(now.draft.excluded)
         out = f" · {count(left, 'row')} left out" if left else ""
@@ -344,23 +341,14 @@ def _file_line(now: Current, table: Dataset) -> None:
         with st.popover("Use other examples", icon=":material/swap_horiz:", key="source_popover"):
             example_source(now)
         undo_button(now)
-        st.download_button(
+        download(
             "Download",
-            data=lambda: _csv(now.draft.dataset or ""),
-            file_name=f"{table.name.rpartition('.')[0] or 'rows'}.csv",
-            mime="text/csv",
-            icon=":material/download:",
-            key="download_rows",
-            on_click="ignore",
+            lambda: safe_csv(reading.dataset(now.draft.dataset or "")),
+            f"{table.name.rpartition('.')[0] or 'rows'}.csv",
+            "download_rows",
             help="These rows as a CSV file. A text that a spreadsheet would run as a formula gets a ' before it.",
         )
     synthetic_note(now)
-
-
-def _csv(dataset_id: str) -> bytes:
-    from engine.dataset.table import safe_csv
-
-    return safe_csv(reading.dataset(dataset_id))
 
 
 def _fits(spec: PipelineSpec, mapping: dict[str, str], columns: tuple[str, ...]) -> bool:

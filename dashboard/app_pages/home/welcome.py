@@ -14,7 +14,7 @@ from dashboard.components.runs import STATE_COLOURS, STATES, goes_on
 from dashboard.components.tables import before_and_after, data_table, in_percent, label_column
 from dashboard.state import drafts, reading
 from dashboard.views.glossary import TERMS
-from dashboard.views.meters import progress
+from dashboard.views.live import progress
 from dashboard.views.text import count, escape_markdown
 from dashboard.views.wizard import KINDS, grouped
 from engine.pipeline.templates import SAMPLES, Sample

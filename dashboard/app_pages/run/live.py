@@ -15,7 +15,7 @@ from dashboard.components.tables import PERCENT, data_table, in_percent, row_col
 from dashboard.state import reading
 from dashboard.state.snapshot import Snapshot, parts
 from dashboard.views.glossary import explain
-from dashboard.views.meters import progress
+from dashboard.views.live import progress
 from dashboard.views.text import count, escape_markdown
 from engine.records import Outcome
 from engine.store.rows import CandidateRow, RunRow, TrialRow

@@ -2,8 +2,13 @@
 
 import streamlit as st
 
-from dashboard.app_pages.settings.models import found_models, model_form, model_list
-from dashboard.app_pages.settings.storage import spending_card, storage_card
+from dashboard.app_pages.settings.cards import (
+    found_models,
+    model_form,
+    model_list,
+    spending_card,
+    storage_card,
+)
 from dashboard.components.layout import page_title
 
 page_title(

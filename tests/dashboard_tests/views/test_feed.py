@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboard.views.feed import feed
+from dashboard.views.live import feed
 from engine.records import Usage
 from engine.store.rows import EventRow, TrialRow
 

@@ -1,4 +1,4 @@
-from dashboard.views.meters import meters, progress, time_left
+from dashboard.views.live import meters, progress, time_left
 from engine.store.rows import RunRow
 
 

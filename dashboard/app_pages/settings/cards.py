@@ -1,20 +1,24 @@
-"""Models that are there already: servers that run on this machine, and providers whose key is in the environment."""
+"""Models with their keys and prices, those found on this machine, spending and storage."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.components.layout import callback, card, icon_button, in_row, mark, press
+from dashboard.components.layout import button, callback, card, confirmed, icon_button, in_row, mark, press
+from dashboard.components.tables import small_table
 from dashboard.state import drafts, models, reading
 from dashboard.state.models import own_key_variable, price_words, title_of
 from dashboard.state.selection import check, read_only
 from dashboard.views.glossary import explain
-from dashboard.views.text import escape_markdown
+from dashboard.views.history import by_project
+from dashboard.views.text import count, distinct, escape_markdown
 from engine.errors import EngineError
+from engine.home import data_home
+from engine.lm import prices
 from engine.lm.choice import PROVIDERS, Provider, find_route, is_offline, key_variable
 from engine.lm.connection import LocalServer, local_servers, providers_with_key
-from engine.lm.prices import own_prices, price, set_own_price
 from engine.runs.spec import ModelChoice
+from engine.text import dollars, price, short
 
 SHOWN = 8
 
@@ -204,8 +208,8 @@ def _hint(provider: Provider | None, *, own: bool) -> None:
 
 def price_form(choice: ModelChoice, key: str) -> None:
     """Let the user set a model's price, or go back to the usual one."""
-    found = price(choice.name)
-    own = choice.name in own_prices()
+    found = prices.price(choice.name)
+    own = choice.name in prices.own_prices()
     with st.expander("Price", icon=":material/payments:", key=f"{key}_price"):
         st.caption(
             "In US dollars per million tokens (pieces of words). Estimates, money limits and spending use it."
@@ -238,7 +242,7 @@ def price_form(choice: ModelChoice, key: str) -> None:
 def _save(model: str, rates: tuple[float, float] | None) -> None:
     try:
         check()
-        set_own_price(model, rates)
+        prices.set_own_price(model, rates)
     except EngineError as error:
         st.caption(mark("error", str(error)))
         return
@@ -322,3 +326,76 @@ def _test(choice: ModelChoice) -> None:
             color="green" if report.ok else "red",
         )
         st.text(report.message)
+
+
+MOST = 12
+
+
+def spending_card() -> None:
+    """Show every project's calls, tokens and money."""
+    names = distinct({p.id: p.name for p in reading.projects(archived=True)})
+    found = by_project(reading.runs(), names)
+    with card(
+        "spending_card",
+        "Spent so far",
+        "By all runs, those stopped or failed too. Answers that were kept for reuse cost nothing again.",
+    ):
+        if not found:
+            st.caption("Nothing yet: no run was started.")
+            return
+        total = sum(s.cost or 0.0 for s in found)
+        st.metric("Together", dollars(total))
+        small_table(
+            ("Project", "Money", "Calls", "Tokens"),
+            [(s.project, price(s.cost), f"{s.calls:,}", short(s.tokens)) for s in found[:MOST]],
+        )
+        if len(found) > MOST:
+            st.caption(f"And {count(len(found) - MOST, 'project')} that spent less.")
+        unpriced = sum(s.unpriced for s in found)
+        if unpriced:
+            st.caption(
+                f":orange[:material/help:] {count(unpriced, 'run')} used a model whose price is not known. "
+                "Set it next to the model, for the runs to come."
+            )
+
+
+def storage_card() -> None:
+    """Show the call cache and the data folder."""
+    size = reading.cache_size()
+    with card(
+        "cache_card", "Answers kept for reuse", explain("answer kept for reuse", "Also after a crash.")
+    ):
+        with st.grid(3, min_column_width=80, key="cache_figures"):
+            st.metric("Answers", f"{size.replies:,}")
+            st.metric("On disk", _bytes(size.bytes))
+            st.metric("They cost", dollars(size.cost))
+        button(
+            "Clear them",
+            "clear_cache",
+            "" if size.replies else "There is nothing to clear.",
+            icon=":material/delete_sweep:",
+            on_click=callback(_clear_dialog),
+        )
+    with card("folder_card", "Where everything is kept"):
+        st.code(str(data_home()), language=None)
+        st.caption(
+            "Projects, runs, files and exports, on this machine only. Set TUNEBOARD_HOME to use another folder."
+        )
+
+
+@st.dialog("Clear the kept answers?")
+def _clear_dialog() -> None:
+    size = reading.cache_size()
+    st.write(
+        f"{count(size.replies, 'answer')} will be forgotten. Runs that are repeated or resumed will pay again."
+    )
+    if confirmed("Keep them", "Clear", "clear"):
+        drafts.clear_answers()
+        st.rerun()
+
+
+def _bytes(size: int) -> str:
+    for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size >= limit:
+            return f"{size / limit:.3g} {unit}"
+    return f"{size} bytes"
