@@ -7,7 +7,6 @@ size and time are limited. Loads aiohttp: import it where it is used.
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,10 @@ from urllib.parse import quote, urlsplit
 
 import aiohttp
 import orjson
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 
-from engine.addresses import is_local_name, is_public
+from engine.addresses import checked_url, connector, limited_body
 from engine.errors import ConfigurationError, ToolError
 from engine.tools.function import TIMEOUT, Tool, written_out
-
-__all__ = ["check_url", "is_public", "private"]
 
 
 def check_url(url: str, *, allow_private: bool = False) -> str:
@@ -33,22 +28,15 @@ def check_url(url: str, *, allow_private: bool = False) -> str:
     >>> check_url("https://example.org/a")
     'https://example.org/a'
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ToolError(f"{url!r} is no web address. It should start with https:// or http://.")
+    try:
+        parts = urlsplit(checked_url(url, allow_private=allow_private))
+    except ValueError as error:
+        raise ToolError(str(error)) from None
     if parts.username or parts.password:
         raise ToolError(
             "A web address of a tool cannot contain a user name or password. Send them as headers."
         )
-    host = parts.hostname.rstrip(".").lower()
-    if not allow_private and (is_local_name(host) or not is_public(host)):
-        raise ToolError(private(host))
     return url
-
-
-def private(host: str) -> str:
-    """Return the sentence that refuses a private address."""
-    return f"{host!r} is an address on this machine or a private network. Pass allow_private=True to ask it."
 
 
 MOST_BYTES = 2_000_000
@@ -144,30 +132,18 @@ async def _ask(
         sent["json"] = dict(rest)
     else:
         sent["params"] = {key: _query(value) for key, value in rest.items() if value is not None}
-    connector = aiohttp.TCPConnector(resolver=_Resolver(allow_private))
     try:
         async with (
-            aiohttp.ClientSession(connector=connector) as session,
+            aiohttp.ClientSession(connector=connector(allow_private=allow_private)) as session,
             session.request(method, url, **sent) as response,
         ):
-            body = await _limited(response)
+            body = await limited_body(response, MOST_BYTES)
             return _result(method, url, response, body)
     except aiohttp.ClientError as error:
-        cause = error.__cause__ or error.__context__
-        raise ToolError(
-            str(cause) if isinstance(cause, ToolError) else f"{url} could not be asked: {error}"
-        ) from error
-
-
-async def _limited(response: aiohttp.ClientResponse) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    async for part in response.content.iter_any():
-        size += len(part)
-        if size > MOST_BYTES:
-            raise ToolError(f"{response.url} answered more than {MOST_BYTES} bytes.")
-        parts.append(part)
-    return b"".join(parts)
+        private = isinstance(error.__cause__, PermissionError)
+        raise ToolError(str(error.__cause__) if private else f"{url} could not be asked: {error}") from error
+    except ValueError as error:
+        raise ToolError(str(error)) from None
 
 
 def _result(method: str, url: str, response: aiohttp.ClientResponse, body: bytes) -> Any:
@@ -184,25 +160,6 @@ def _result(method: str, url: str, response: aiohttp.ClientResponse, body: bytes
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         return text
-
-
-class _Resolver(AbstractResolver):
-    """Looks names up, and lets no private address through, so that no name can lead to one."""
-
-    def __init__(self, allow_private: bool) -> None:
-        self._inner = ThreadedResolver()
-        self._allow_private = allow_private
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._inner.resolve(host, port, family)
-        if not self._allow_private and not all(is_public(one["host"]) for one in found):
-            raise OSError(private(host)) from ToolError(private(host))
-        return found
-
-    async def close(self) -> None:
-        await self._inner.close()
 
 
 def _read(document: Mapping[str, object] | str | Path) -> Mapping[str, Any]:

@@ -1,30 +1,28 @@
-"""The one door to the network for values: a file fetched because someone asked for it.
+"""Pictures, sounds and files, as parts of a message; the one door to the network for values, opened on request only.
 
-Addresses of this machine and of private networks are refused unless allowed, also behind a name or a redirect: the
-connection itself is checked before anything is sent. Size and time are limited. Knows nothing of what is fetched.
+Addresses of this machine and of private networks are refused unless allowed, also behind a name or a redirect. Size and
+time are limited.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
-import http.client
 import io
 import mimetypes
-import socket
-import ssl
-import urllib.error
-import urllib.request
 import wave
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import urljoin
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from engine.addresses import is_local_name, is_public
+from engine.addresses import checked_url, connector, limited_body
 from engine.types.base import Part, Type, data_uri, decoded, shortened, split_data_uri
 
+_MOST_REDIRECTS = 10
 LARGEST = 50 * 2**20
 """Bytes."""
 
@@ -32,86 +30,34 @@ TIMEOUT = 30.0
 """Seconds."""
 
 
-def checked_url(url: str, *, allow_private: bool = False) -> str:
-    """Return an http(s) URL. Raises ValueError for another scheme, or a private address unless that is allowed.
-
-    >>> checked_url("https://example.org/a.png")
-    'https://example.org/a.png'
-    >>> checked_url("http://127.0.0.1/a.png")
-    Traceback (most recent call last):
-    ValueError: '127.0.0.1' is an address on this machine or a private network. Pass allow_private=True to use it.
-    """
-    try:
-        parts = urlsplit(url)
-        host = (parts.hostname or "").rstrip(".").lower()
-    except ValueError:
-        raise ValueError(f"{url[:80]!r} is no web address.") from None
-    if parts.scheme not in ("http", "https") or not host:
-        raise ValueError(f"{url[:80]!r} is no web address. It should start with https:// or http://.")
-    if not allow_private and (is_local_name(host) or not is_public(host)):
-        raise ValueError(_private(host))
-    return url
-
-
 def download(
     url: str, *, timeout: float = TIMEOUT, allow_private: bool = False, verify: bool = True
 ) -> tuple[bytes, str]:
     """Return (content, media type) of a URL. Raises ValueError with a message for everything that can go wrong."""
-    checked_url(url, allow_private=allow_private)
+    with ThreadPoolExecutor(1) as pool:  # a thread of its own: a loop may run in this one
+        return pool.submit(asyncio.run, _downloaded(url, timeout, allow_private, verify)).result()
 
-    def connect(address: tuple[str, int], *args: Any, **kwargs: Any) -> socket.socket:
-        made = socket.create_connection(address, *args, **kwargs)
-        peer = str(made.getpeername()[0])
-        if not allow_private and not is_public(peer):
-            made.close()
-            raise ValueError(_private(f"{address[0]} ({peer})"))
-        return made
 
-    def guarded(kind: type[http.client.HTTPConnection]) -> Callable[..., http.client.HTTPConnection]:
-        def connection(host: str, **options: Any) -> http.client.HTTPConnection:
-            made = kind(host, **options)
-            made._create_connection = connect  # type: ignore[attr-defined]  # where the library opens the socket
-            return made
+async def _downloaded(url: str, timeout: float, allow_private: bool, verify: bool) -> tuple[bytes, str]:
+    import aiohttp
 
-        return connection
-
-    class Handler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
-        def http_open(self, req: urllib.request.Request) -> Any:
-            return self.do_open(guarded(http.client.HTTPConnection), req)
-
-        def https_open(self, req: urllib.request.Request) -> Any:
-            tls = ssl.create_default_context()
-            if not verify:
-                tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
-            return self.do_open(guarded(http.client.HTTPSConnection), req, context=tls)
-
-    # No proxy: behind one, the address that is asked could not be checked. No other scheme: no file:, no ftp:.
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        Handler(),
-        urllib.request.HTTPRedirectHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        urllib.request.HTTPDefaultErrorHandler(),
-    ):
-        opener.add_handler(handler)
-    request = urllib.request.Request(url, headers={"User-Agent": "tuneboard"})  # noqa: S310 - checked above
+    wait, headers = aiohttp.ClientTimeout(total=timeout), {"User-Agent": "tuneboard"}
     try:
-        with opener.open(request, timeout=timeout) as response:
-            data = bytes(response.read(LARGEST + 1))
-            media_type = str(response.headers.get_content_type())
-    except urllib.error.HTTPError as error:
-        status = error.code
-        error.close()
-        raise ValueError(f"{url[:80]!r} answered {status} when it was downloaded.") from None
-    except (OSError, http.client.HTTPException) as error:
-        raise ValueError(f"{url[:80]!r} cannot be downloaded: {error}.") from None
-    if len(data) > LARGEST:
-        raise ValueError(f"{url[:80]!r} holds more than {LARGEST // 2**20} MB.")
-    return data, media_type
-
-
-def _private(host: str) -> str:
-    return f"{host!r} is an address on this machine or a private network. Pass allow_private=True to use it."
+        async with aiohttp.ClientSession(connector=connector(allow_private=allow_private)) as session:
+            for _ in range(_MOST_REDIRECTS):
+                checked_url(url, allow_private=allow_private)
+                asked = session.get(url, timeout=wait, headers=headers, allow_redirects=False, ssl=verify)
+                async with asked as response:
+                    if response.status >= 400:
+                        raise ValueError(f"{url[:80]!r} answered {response.status} when it was downloaded.")
+                    if response.status < 300:
+                        return await limited_body(response, LARGEST), response.content_type
+                    url = urljoin(url, response.headers.get("Location", ""))
+    except (aiohttp.ClientError, OSError) as error:
+        if isinstance(error.__cause__, PermissionError):
+            raise ValueError(str(error.__cause__)) from None
+        raise ValueError(f"{url[:80]!r} cannot be downloaded: {str(error) or 'no answer in time'}.") from None
+    raise ValueError(f"{url[:80]!r} cannot be downloaded: it points on and on.")
 
 
 class _Media(Type):
