@@ -16,10 +16,13 @@ from engine import callbacks as hooks
 from engine import loop
 from engine.adapters.plan import (
     Demonstration,
+    Demos,
     FieldPlan,
     Native,
     Plan,
     Rendered,
+    Turn,
+    Values,
     indented,
     listed,
     native_of,
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
     from engine.signature import Signature
 
     Call = Callable[[BaseLM, Request], Awaitable[Reply]]
-    ExpectedCall = tuple[list[dict[str, Any]], str, BaseLM | None]
+    ExpectedCall = tuple[list[Turn], str, BaseLM | None]
     """What is sent, what comes back, and the model that is asked (None: the step's)."""
 
 PIECES = (
@@ -174,7 +177,7 @@ class Adapter:
         """Return an output's value as text."""
         return format_value(revived(value, one.annotation) if one.rich else value, one.annotation)
 
-    def write(self, plan: Plan, values: Mapping[str, object]) -> str:
+    def write(self, plan: Plan, values: Values) -> str:
         """Return an assistant's turn that gives these outputs; absent ones as NOT_SUPPLIED."""
         return self.marked(
             (f.name, self.value_text(f, values[f.name]) if f.present(values) else NOT_SUPPLIED)
@@ -224,7 +227,7 @@ class Adapter:
     def format_user_message_content(
         self,
         signature: type[Signature],
-        inputs: Mapping[str, object],
+        inputs: Values,
         prefix: str = "",
         suffix: str = "",
         main_request: bool = False,
@@ -241,27 +244,20 @@ class Adapter:
         return [*around[0], *content, *around[1]]
 
     def format_assistant_message_content(
-        self,
-        signature: type[Signature],
-        outputs: Mapping[str, object],
-        missing_field_message: str | None = None,
+        self, signature: type[Signature], outputs: Values, missing_field_message: str | None = None
     ) -> str:
         """Return an assistant's turn that gives these outputs; absent ones as `missing_field_message`, where that is given."""
         plan = plan_of(signature)
         filled = dict.fromkeys((f.name for f in plan.outputs), missing_field_message)
         return self.write(plan, outputs if missing_field_message is None else {**filled, **outputs})
 
-    def format_demos(
-        self, signature: type[Signature], demos: Sequence[Demonstration]
-    ) -> list[dict[str, Any]]:
+    def format_demos(self, signature: type[Signature], demos: Demos) -> list[Turn]:
         """Return demonstrations as turns, incomplete ones first."""
         return [dict(turn) for turn in self._of(signature).demo_turns(demos)] if demos else []
 
     # Prompts
 
-    def format(
-        self, signature: type[Signature], demos: Sequence[Demonstration], inputs: Mapping[str, object]
-    ) -> list[dict[str, Any]]:
+    def format(self, signature: type[Signature], demos: Demos, inputs: Values) -> list[Turn]:
         """Return the messages: the system's, demonstrations as turns (incomplete ones first), then the inputs.
 
         Inputs that the signature does not know are left out; absent ones take their default, else are left out too.
@@ -278,7 +274,7 @@ class Adapter:
         messages.append(rendered.user(inputs))
         return messages
 
-    def format_demo(self, signature: type[Signature], demo: Demonstration) -> list[dict[str, Any]]:
+    def format_demo(self, signature: type[Signature], demo: Demonstration) -> list[Turn]:
         """Return one demonstration's two turns, or nothing if it lacks every input or every output."""
         return self._of(signature).turns(values_of(demo))[1]
 
@@ -287,11 +283,7 @@ class Adapter:
         return self.write(plan_of(signature), values)
 
     def calls(
-        self,
-        signature: type[Signature],
-        demos: Sequence[Demonstration],
-        inputs: Mapping[str, object],
-        values: Mapping[str, object],
+        self, signature: type[Signature], demos: Demos, inputs: Values, values: Values
     ) -> list[ExpectedCall]:
         """Return every call that a model which answers these values takes."""
         return [(self.format(signature, demos, inputs), self.answer(signature, values), None)]
@@ -326,8 +318,8 @@ class Adapter:
         lm: BaseLM,
         lm_kwargs: Mapping[str, object],
         signature: type[Signature],
-        demos: Sequence[Demonstration],
-        inputs: Mapping[str, object],
+        demos: Demos,
+        inputs: Values,
     ) -> list[dict[str, Any]]:
         """Ask a model by hand and wait: the typed outputs of each completion. Raises AdapterParseError."""
         asking = self.acall(type(lm).send, lm, lm_kwargs, signature, demos, inputs)
@@ -340,8 +332,8 @@ class Adapter:
         lm: BaseLM,
         params: Mapping[str, object],
         signature: type[Signature],
-        demos: Sequence[Demonstration],
-        inputs: Mapping[str, object],
+        demos: Demos,
+        inputs: Values,
         rollout_id: int | None = None,
     ) -> list[dict[str, Any]]:
         """Return the typed outputs of each completion: one, or as many as params["n"] asks for and can be read.

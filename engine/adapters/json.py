@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -11,7 +11,7 @@ import orjson
 
 from engine.adapters.base import NOT_SUPPLIED, Adapter
 from engine.adapters.notes import json_schema
-from engine.adapters.plan import FieldPlan, Plan, plan_of, typed
+from engine.adapters.plan import FieldPlan, Plan, Values, plan_of, typed
 from engine.adapters.scalars import loose_object
 from engine.adapters.values import jsonable
 from engine.errors import AdapterParseError, InvalidRequestError
@@ -121,7 +121,7 @@ class JSONAdapter(Adapter):
         """Return the closing sentence: the keys in order."""
         return REMINDER.format(keys=", then ".join(f"`{f.name}`{typed(f)}" for f in plan.outputs))
 
-    def write(self, plan: Plan, values: Mapping[str, object]) -> str:
+    def write(self, plan: Plan, values: Values) -> str:
         """Return the outputs as a JSON object, indented by two spaces."""
         return _object(
             {f.name: jsonable(values[f.name]) if f.present(values) else NOT_SUPPLIED for f in plan.outputs}
@@ -152,7 +152,7 @@ _refusing: WeakSet[BaseLM] = WeakSet()
 _formats: WeakKeyDictionary[type[Signature], dict[str, Any]] = WeakKeyDictionary()
 
 
-def _object(values: Mapping[str, object]) -> str:
+def _object(values: Values) -> str:
     return orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
 
 

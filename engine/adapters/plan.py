@@ -41,6 +41,15 @@ if TYPE_CHECKING:
 
 MISSING: Any = object()
 
+Values = Mapping[str, object]
+"""Field name -> value."""
+
+Demonstration = Mapping[str, Any] | Demo
+"""A solved example: field name -> value."""
+
+Demos = Sequence[Demonstration]
+Turn = dict[str, Any]
+
 
 @dataclass(frozen=True, slots=True)
 class FieldPlan:
@@ -67,7 +76,7 @@ class FieldPlan:
             return self.info.get_default(call_default_factory=True, validated_data={})
         return None if self.nullable else MISSING
 
-    def present(self, values: Mapping[str, object]) -> bool:
+    def present(self, values: Values) -> bool:
         """Return whether the field has a value among these."""
         return self.name in values and (self.nullable or values[self.name] is not None)
 
@@ -89,7 +98,7 @@ class Plan:
 
 
 def read_fields(
-    outputs: Sequence[FieldPlan], sections: Mapping[str, object], reply: str, *, decoded: bool
+    outputs: Sequence[FieldPlan], sections: Values, reply: str, *, decoded: bool
 ) -> dict[str, Any]:
     """Return the typed outputs of a reply.
 
@@ -194,7 +203,7 @@ def _native(signature: type[Signature]) -> dict[type, str]:
     return found if found.keys() != {ToolForm} else {}
 
 
-def values_of(demo: Mapping[str, object] | Demo) -> Mapping[str, Any]:
+def values_of(demo: Values | Demo) -> Mapping[str, Any]:
     """Return a demonstration's values, whichever of its forms it comes in."""
     return demo.values if isinstance(demo, Demo) else demo
 
@@ -223,7 +232,7 @@ class Native:
         A model that calls tools may write nothing else: the outputs it leaves out are then their default, or None.
         """
         found = {name: _native_value(kind, name, choice) for kind, name in self.carried.items()}
-        rest: Mapping[str, object] = {}
+        rest: Values = {}
         if self.asked.output_fields:
             try:
                 rest = read(choice.text or "")
@@ -235,11 +244,7 @@ class Native:
 
 
 def native_of(
-    layout: Adapter,
-    signature: type[Signature],
-    lm: BaseLM,
-    params: Mapping[str, object],
-    inputs: Mapping[str, object],
+    layout: Adapter, signature: type[Signature], lm: BaseLM, params: Values, inputs: Values
 ) -> Native | None:
     """Return what of a call this model gives natively; None where it is all text."""
     plan = plan_of(signature)
@@ -299,7 +304,7 @@ def _native_value(kind: type, name: str, choice: Choice) -> Any:
         raise AdapterParseError(f"Output field {name!r}: {said}.", reply=repr(list(given))) from None
 
 
-def _tools(plan: Plan, signature: type[Signature], inputs: Mapping[str, object]) -> list[ToolForm]:
+def _tools(plan: Plan, signature: type[Signature], inputs: Values) -> list[ToolForm]:
     if ToolCalls not in plan.native or ToolForm not in plan.native:
         return []
     name = plan.native[ToolForm]
@@ -326,10 +331,6 @@ _NO_EFFORT = (None, "none", "disable")
 _reduced: WeakKeyDictionary[type[Signature], dict[tuple[str, ...], type[Signature]]] = WeakKeyDictionary()
 
 
-Demonstration = Mapping[str, Any] | Demo
-"""A solved example: field name -> value."""
-
-Turn = dict[str, Any]
 Write = Callable[[Plan, Mapping[str, Any]], str]
 Slot = tuple[FieldPlan, str, str]
 """An input with the texts before and after its value."""
@@ -346,18 +347,18 @@ class Rendered:
     write: Write
     demos: OrderedDict[tuple[int, ...], tuple[list[Any], list[Turn]]] = field(default_factory=OrderedDict)
 
-    def user(self, inputs: Mapping[str, object]) -> Turn:
+    def user(self, inputs: Values) -> Turn:
         """Return the turn that asks, closed by the reminder; absent inputs take their default or are left out."""
         content = Content()
         text = written(self.slots, inputs, content, defaults=True)
         return {"role": "user", "content": content.of(f"{text}{self.reminder}")}
 
-    def given(self, inputs: Mapping[str, object]) -> Any:
+    def given(self, inputs: Values) -> Any:
         """Return the content of a turn with the inputs that are there, without the reminder."""
         content = Content()
         return content.of(written(self.slots, inputs, content, defaults=False).rstrip("\n"))
 
-    def demo_turns(self, demos: Sequence[Demonstration]) -> list[Turn]:
+    def demo_turns(self, demos: Demos) -> list[Turn]:
         """Return demonstrations as turns, incomplete ones first."""
         key = tuple([id(demo) for demo in demos])
         kept = self.demos.get(key)
@@ -375,7 +376,7 @@ class Rendered:
             self.demos.popitem(last=False)
         return turns
 
-    def turns(self, values: Mapping[str, object]) -> tuple[bool, list[Turn]]:
+    def turns(self, values: Values) -> tuple[bool, list[Turn]]:
         """Return whether a demonstration is complete, and its two turns: none if it lacks every input or output."""
         plan = self.plan
         if not (_any_of(plan.inputs, values) and _any_of(plan.outputs, values)):
@@ -403,7 +404,7 @@ class Rendered:
         return turns
 
 
-def answer_turns(values: Mapping[str, object], said: str, known: Collection[str]) -> list[Turn]:
+def answer_turns(values: Values, said: str, known: Collection[str]) -> list[Turn]:
     """Return what was answered in an earlier turn: `said`, and tool calls and what they gave as messages of their own.
 
     Calls and results are such where the signature as it is asked does not know their field. Results that do not answer
@@ -430,7 +431,7 @@ def answer_turns(values: Mapping[str, object], said: str, known: Collection[str]
     return [asked, *tool_turns]
 
 
-def written(slots: Sequence[Slot], values: Mapping[str, object], content: Content, *, defaults: bool) -> str:
+def written(slots: Sequence[Slot], values: Values, content: Content, *, defaults: bool) -> str:
     """Return the fields that are present, each between its marks."""
     parts = []
     for one, before, after in slots:
@@ -468,7 +469,7 @@ def indented(text: str) -> str:
     return "\n".join(f"        {line}" for line in text.splitlines())
 
 
-def _any_of(fields: Sequence[FieldPlan], values: Mapping[str, object]) -> bool:
+def _any_of(fields: Sequence[FieldPlan], values: Values) -> bool:
     return any(f.name in values for f in fields)
 
 

@@ -5,14 +5,13 @@ For models that reason well and keep to layouts badly.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from engine.adapters.base import Adapter, Exchange
 from engine.adapters.chat import ChatAdapter
 from engine.adapters.json import JSONAdapter
-from engine.adapters.plan import Demonstration, Plan, typed
+from engine.adapters.plan import Demos, Plan, Values, typed
 from engine.errors import AdapterParseError
 from engine.signature import InputField, make_signature
 
@@ -68,11 +67,7 @@ class TwoStepAdapter(Adapter):
         return not isinstance(error, _ExtractionError)
 
     def calls(
-        self,
-        signature: type[Signature],
-        demos: Sequence[Demonstration],
-        inputs: Mapping[str, object],
-        values: Mapping[str, object],
+        self, signature: type[Signature], demos: Demos, inputs: Values, values: Values
     ) -> list[ExpectedCall]:
         """Return both calls."""
         said = self.answer(signature, values)

@@ -39,6 +39,7 @@ from engine.pipeline.build import build_program
 from engine.pipeline.corpora import searches
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.pipeline.strategies import TOOLS
+from engine.signature.grammar import type_text
 
 JUDGE_PATH = ".reward_fn.rate"
 """The end of the path of a step that rates another's answers; in DSPy's scripts it is next to it, as NAME_judge."""
@@ -413,8 +414,7 @@ def _reward(step: StepSpec) -> str:
 def _type(spec: FieldSpec) -> str:
     """Return a field's type as source: parsed and written again, so that it can hold nothing but a type."""
     if spec.choices:
-        optional = spec.type.startswith("Optional") or spec.type.endswith("| None")
-        return f"Literal[{', '.join(map(repr, spec.choices))}]{' | None' if optional else ''}"
+        return type_text(spec.parsed_type.annotation)
     return ast.unparse(_DSPyNames().visit(ast.parse(spec.type.strip(), mode="eval")))
 
 

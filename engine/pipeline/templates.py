@@ -18,8 +18,8 @@ from engine.pipeline.spec import Condition, CorpusSpec, FieldSpec, PipelineSpec,
 class Sample:
     """A project ready to run.
 
-    `plain` says in one sentence what it is about; `file` is a name in `sample_data`; `mapping` is
-    field -> column; `metric` and `optimizer` are registry names with their options; `budget` holds
+    `plain` says in one sentence what it is about; `file` is a name in `sample_data`; `columns` are
+    those that are not called like their fields; `metric` and `optimizer` are registry names with their options; `budget` holds
     limits by kind (calls, tokens, usd, seconds).
     """
 
@@ -28,19 +28,28 @@ class Sample:
     plain: str
     file: str
     pipeline: PipelineSpec
-    mapping: Mapping[str, str]
+    columns: Mapping[str, str] = field(default_factory=dict)
     metric: tuple[str, Mapping[str, Any]] = ("ExactMatch", {})
     optimizer: tuple[str, Mapping[str, Any]] = ("Autotune", {})
     budget: Mapping[str, Any] = field(default_factory=lambda: {"calls": 2000})
+
+    @property
+    def mapping(self) -> dict[str, str]:
+        """Field -> column."""
+        fields = (*self.pipeline.inputs, *self.pipeline.outputs)
+        return {f.name: self.columns.get(f.name, f.name) for f in fields}
+
+
+def _texts(**descriptions: str) -> tuple[FieldSpec, ...]:
+    """Return fields of texts by their names, each with its description."""
+    return tuple(FieldSpec(name=name, description=said) for name, said in descriptions.items())
 
 
 _ROUTING = StepSpec(
     name="route",
     instructions="Read the customer's message and choose the queue.",
-    inputs=(
-        FieldSpec(name="message", description="What the customer wrote"),
-        FieldSpec(name="plan", description="The customer's plan"),
-        FieldSpec(name="channel", description="How the message came in"),
+    inputs=_texts(
+        message="What the customer wrote", plan="The customer's plan", channel="How the message came in"
     ),
     outputs=(
         FieldSpec(
@@ -54,10 +63,7 @@ _ROUTING = StepSpec(
 _REVIEW = StepSpec(
     name="judge",
     instructions="Read the review and say what it is about and how the writer feels.",
-    inputs=(
-        FieldSpec(name="review", description="What the customer wrote"),
-        FieldSpec(name="product", description="What was bought"),
-    ),
+    inputs=_texts(review="What the customer wrote", product="What was bought"),
     outputs=(
         FieldSpec(
             name="aspect",
@@ -76,7 +82,7 @@ _MATHS = StepSpec(
     name="solve",
     strategy="chain_of_thought",
     instructions="Answer the question.",
-    inputs=(FieldSpec(name="question", description="A word problem"),),
+    inputs=_texts(question="A word problem"),
     outputs=(FieldSpec(name="answer", type="int", description="The result, a number alone"),),
 )
 
@@ -84,7 +90,7 @@ _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Su
 _BOOKING = StepSpec(
     name="extract",
     instructions="Read the mail and fill in the booking.",
-    inputs=(FieldSpec(name="mail", description="What a guest wrote to the restaurant"),),
+    inputs=_texts(mail="What a guest wrote to the restaurant"),
     outputs=(
         FieldSpec(name="guest", description="The name for the booking"),
         FieldSpec(name="day", choices=_DAYS),
@@ -100,7 +106,7 @@ _LENDING = PipelineSpec(
             name="find",
             strategy="retrieve",
             options=StepOptions(corpus=CorpusSpec(file="sample_data/lending_corpus.csv", column="text"), k=3),
-            inputs=(FieldSpec(name="question"),),
+            inputs=_texts(question=""),
         ),
         StepSpec(
             name="answer",
@@ -109,7 +115,7 @@ _LENDING = PipelineSpec(
                 FieldSpec(name="question", description="What a member asks"),
                 FieldSpec(name="passages", type="list[str]", description="What the house rules say"),
             ),
-            outputs=(FieldSpec(name="answer"),),
+            outputs=_texts(answer=""),
         ),
     )
 )
@@ -121,20 +127,20 @@ _FESTIVAL = PipelineSpec(
             name="find_act",
             strategy="retrieve",
             options=StepOptions(corpus=_FESTIVAL_CORPUS, k=2),
-            inputs=(FieldSpec(name="question"),),
+            inputs=_texts(question=""),
             outputs=(FieldSpec(name="first_passages", type="list[str]"),),
         ),
         StepSpec(
             name="ask_on",
             instructions="Write what has to be looked up next to answer the question.",
             inputs=(FieldSpec(name="question"), FieldSpec(name="first_passages", type="list[str]")),
-            outputs=(FieldSpec(name="query", description="A search for what is still missing"),),
+            outputs=_texts(query="A search for what is still missing"),
         ),
         StepSpec(
             name="find_stage",
             strategy="retrieve",
             options=StepOptions(corpus=_FESTIVAL_CORPUS, k=2),
-            inputs=(FieldSpec(name="query"),),
+            inputs=_texts(query=""),
             outputs=(FieldSpec(name="more_passages", type="list[str]"),),
         ),
         StepSpec(
@@ -145,7 +151,7 @@ _FESTIVAL = PipelineSpec(
                 FieldSpec(name="first_passages", type="list[str]"),
                 FieldSpec(name="more_passages", type="list[str]"),
             ),
-            outputs=(FieldSpec(name="answer"),),
+            outputs=_texts(answer=""),
         ),
     )
 )
@@ -160,7 +166,7 @@ _SHOP = StepSpec(
         max_iters=4,
     ),
     instructions="Answer the customer's question.",
-    inputs=(FieldSpec(name="question", description="What a customer of a garden shop asks"),),
+    inputs=_texts(question="What a customer of a garden shop asks"),
     outputs=(FieldSpec(name="answer", type="float", description="Euros, or a number of things"),),
 )
 
@@ -169,23 +175,20 @@ _SHIFT = PipelineSpec(
         StepSpec(
             name="write",
             instructions="Sum up the notes for the next shift in one sentence.",
-            inputs=(FieldSpec(name="handover", description="The hand-over of the last shift"),),
-            outputs=(FieldSpec(name="summary"),),
+            inputs=_texts(handover="The hand-over of the last shift"),
+            outputs=_texts(summary=""),
         ),
         StepSpec(
             name="check",
             instructions="Is the summary what the next shift has to know?",
-            inputs=(FieldSpec(name="handover"), FieldSpec(name="summary")),
+            inputs=_texts(handover="", summary=""),
             outputs=(FieldSpec(name="verdict", choices=("good", "besides the point", "too long")),),
         ),
         StepSpec(
             name="fix",
             instructions="The summary was found wanting. Write a better one, in one sentence.",
-            inputs=(
-                FieldSpec(name="handover"),
-                FieldSpec(name="verdict", description="What was wrong with it"),
-            ),
-            outputs=(FieldSpec(name="summary"),),
+            inputs=_texts(handover="", verdict="What was wrong with it"),
+            outputs=_texts(summary=""),
             when=Condition(field="verdict", values=("good",), negated=True),
         ),
     )
@@ -198,7 +201,6 @@ SAMPLES: tuple[Sample, ...] = (
         plain="Messages to a company that rents out room displays; each goes to one of six teams, by house rules.",
         file="support_tickets.csv",
         pipeline=PipelineSpec(steps=(_ROUTING,)),
-        mapping={"message": "message", "plan": "plan", "channel": "channel", "queue": "queue"},
     ),
     Sample(
         name="reviews",
@@ -206,7 +208,6 @@ SAMPLES: tuple[Sample, ...] = (
         plain="Reviews from an outdoor shop; each has a main aspect and a sentiment, ironic ones included.",
         file="reviews.csv",
         pipeline=PipelineSpec(steps=(_REVIEW,)),
-        mapping={"review": "review", "product": "product", "aspect": "aspect", "sentiment": "sentiment"},
     ),
     Sample(
         name="math_problems",
@@ -214,7 +215,6 @@ SAMPLES: tuple[Sample, ...] = (
         plain="Short arithmetic problems in everyday words; the model reasons first and answers with a number.",
         file="math_problems.csv",
         pipeline=PipelineSpec(steps=(_MATHS,)),
-        mapping={"question": "question", "answer": "answer"},
         metric=("NumberWithin", {}),
         optimizer=("BootstrapFewShotWithRandomSearch", {"num_candidate_programs": 6}),
     ),
@@ -224,10 +224,7 @@ SAMPLES: tuple[Sample, ...] = (
         plain="Mails to a restaurant become a record of five fields: guest, day, people, room and booking number.",
         file="booking_mails.csv",
         pipeline=PipelineSpec(steps=(_BOOKING,)),
-        mapping={
-            "mail": "mail",
-            **{n: f"correct_{n}" for n in ("guest", "day", "people", "room", "reference")},
-        },
+        columns={n: f"correct_{n}" for n in ("guest", "day", "people", "room", "reference")},
         optimizer=("BootstrapFewShotWithRandomSearch", {"num_candidate_programs": 8}),
     ),
     Sample(
@@ -236,7 +233,6 @@ SAMPLES: tuple[Sample, ...] = (
         plain="Members ask a library of things; the answer is looked up in its house rules and given in few words.",
         file="lending_questions.csv",
         pipeline=_LENDING,
-        mapping={"question": "question", "answer": "answer"},
         metric=("TokenF1", {}),
         optimizer=("BootstrapFewShotWithRandomSearch", {"num_candidate_programs": 8}),
     ),
@@ -246,7 +242,6 @@ SAMPLES: tuple[Sample, ...] = (
         plain="Who hosts the stage where a band plays? Two searches: first the band's stage, then what is asked of it.",
         file="festival_questions.csv",
         pipeline=_FESTIVAL,
-        mapping={"question": "question", "answer": "answer"},
         metric=("TokenF1", {}),
         optimizer=("BootstrapFewShotWithRandomSearch", {"num_candidate_programs": 8}),
     ),
@@ -256,7 +251,6 @@ SAMPLES: tuple[Sample, ...] = (
         plain="A garden shop's customers ask for sums; the agent searches the price list and calculates.",
         file="shop_questions.csv",
         pipeline=PipelineSpec(steps=(_SHOP,)),
-        mapping={"question": "question", "answer": "answer"},
         metric=("NumberWithin", {}),
         optimizer=("BootstrapFewShotWithRandomSearch", {"num_candidate_programs": 8}),
         budget={"calls": 4000},
@@ -267,7 +261,6 @@ SAMPLES: tuple[Sample, ...] = (
         plain="Hand-over notes become one sentence; a second step checks it, and a third fixes what falls short.",
         file="shift_notes.csv",
         pipeline=_SHIFT,
-        mapping={"handover": "handover", "summary": "summary"},
         metric=("TokenF1", {}),
         optimizer=("BootstrapFewShotWithRandomSearch", {"num_candidate_programs": 6}),
     ),
