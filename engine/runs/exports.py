@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from copy import copy
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,96 +145,63 @@ def use_none(home: Path, store: Store, project_id: str) -> None:
     program_path(home, project_id).unlink(missing_ok=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """What came of scoring one exported file again.
-
-    `note` gives the reason why a file may not be able to score the same ("": none).
-    `same` of `rows` test rows scored exactly as in the run's own test; `unknown` rows asked something whose answer is
-    not kept, so they could not be checked without paying. `score` is the mean over the rows that could, 0 to 1.
-    """
-
-    file: str
-    rows: int
-    same: int
-    unknown: int
-    score: float | None
-    note: str = ""
-
-    @property
-    def holds(self) -> bool:
-        """Whether every row scored the same."""
-        return self.rows > 0 and self.same == self.rows
-
-    @property
-    def sentence(self) -> str:
-        """The result in words.
-
-        >>> Proof("program.json", 60, 60, 0, 0.45).sentence
-        'program.json was read again and scored on the same 60 test rows: 45.0 %, every row as before.'
-        """
-        if not self.rows:
-            return f"{self.file} could not be checked: the run has no tested rows."
-        if self.holds and self.score is not None:
-            return (
-                f"{self.file} was read again and scored on the same {self.rows} test rows: "
-                f"{100 * self.score:.1f} %, every row as before."
-            )
-        if self.unknown == self.rows:
-            return f"{self.file} was not checked: the answers of the test are not kept, and asking again would cost."
-        checked, other = self.rows - self.unknown, self.rows - self.unknown - self.same
-        left = f"; {self.unknown} could not be checked without paying" if self.unknown else ""
-        why = f" {self.note}" if self.note else ""
-        return (
-            f"{self.file}: {self.same} of {checked} test rows scored as before, {other} did not{left}.{why}"
-        )
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON-ready values, the sentence and whether it holds with it."""
-        return {**asdict(self), "holds": self.holds, "sentence": self.sentence}
-
-
-async def prove(path: Path, settings: Settings, tested: Evaluation) -> list[Proof]:
+async def prove(path: Path, settings: Settings, tested: Evaluation) -> list[dict[str, Any]]:
     """Score the program file at `path` and the messages file next to it on the rows of a test; pays for nothing.
 
-    Rows that failed in the test are left out. Raises ProgramFileError where the program file cannot be read.
+    Returns for each file, as JSON values: `same` of `rows` test rows scored exactly as in the run's own test, `unknown`
+    rows asked something whose answer is not kept, so they could not be checked without paying, `score` is the mean over the
+    rows that could (0 to 1), `note` gives the reason why a file may not be able to score the same, `holds` is True where
+    every row scored the same, `sentence` says it in words. Rows that failed in the test are left out. Raises
+    ProgramFileError where the program file cannot be read.
     """
     program = read_program(path).build(lm=settings.lm)
-    proofs = [await _score(program, path.name, settings, tested)]
+    proofs = [await _proof(program, path.name, settings, tested)]
     messages = path.with_name(get_export("messages_json").file_name)
     if messages.exists():
         templates = orjson.loads(messages.read_bytes())
-        proof = await _score(_from_messages(program, templates), messages.name, settings, tested)
-        nearest = any(step.nearest for step in program.predictors())
-        proofs.append(replace(proof, note=FIXED) if nearest else proof)
+        note = FIXED if any(step.nearest for step in program.predictors()) else ""
+        program = _from_messages(program, templates)
+        proofs.append(await _proof(program, messages.name, settings, tested, note))
     return proofs
 
 
-async def _score(program: Module, file: str, settings: Settings, tested: Evaluation) -> Proof:
+async def _proof(
+    program: Module, file: str, settings: Settings, tested: Evaluation, note: str = ""
+) -> dict[str, Any]:
+    """Return what came of scoring one exported file again."""
     expected = {o.row: o.score for o in tested.outcomes if o.error is None and o.row in settings.rows}
-    asked_anew: set[int] = set()
-
-    def note(outcome: Any) -> None:
-        if outcome.error is not None and NOT_KEPT in outcome.error:
-            asked_anew.add(outcome.row)
-
     ambient = {"lm": settings.lm} if settings.lm is not None else {}  # what a judge asks
     with runtime.context(middleware=(_kept_only,), trace=None, history=False, **ambient):
-        outcomes = await evaluate.run_rows(
-            program,
-            [(row, settings.rows[row]) for row in expected],
-            settings.metric,
-            limit=settings.concurrency,
-            on_outcome=note,
-        )
-    known = [o for o in outcomes if o.row not in asked_anew]
-    return Proof(
-        file,
-        rows=len(expected),
-        same=sum(abs(o.score - expected[o.row]) < SAME for o in known),
-        unknown=len(asked_anew),
-        score=sum(o.score for o in known) / len(known) if known else None,
-    )
+        rows = [(row, settings.rows[row]) for row in expected]
+        outcomes = await evaluate.run_rows(program, rows, settings.metric, limit=settings.concurrency)
+    known = [o for o in outcomes if NOT_KEPT not in (o.error or "")]
+    found: dict[str, Any] = {
+        "file": file,
+        "rows": len(expected),
+        "same": sum(abs(o.score - expected[o.row]) < SAME for o in known),
+        "unknown": len(outcomes) - len(known),
+        "score": sum(o.score for o in known) / len(known) if known else None,
+        "note": note,
+    }
+    return {**found, "holds": 0 < len(expected) == found["same"], "sentence": proof_sentence(**found)}
+
+
+def proof_sentence(file: str, rows: int, same: int, unknown: int, score: float | None, note: str = "") -> str:
+    """Return the result of scoring a file again in words; see `prove`.
+
+    >>> proof_sentence("program.json", 60, 60, 0, 0.45)
+    'program.json was read again and scored on the same 60 test rows: 45.0 %, every row as before.'
+    """
+    if not rows:
+        return f"{file} could not be checked: the run has no tested rows."
+    if same == rows and score is not None:
+        return f"{file} was read again and scored on the same {rows} test rows: {100 * score:.1f} %, every row as before."
+    if unknown == rows:
+        return f"{file} was not checked: the answers of the test are not kept, and asking again would cost."
+    checked = rows - unknown
+    left = f"; {unknown} could not be checked without paying" if unknown else ""
+    why = f" {note}" if note else ""
+    return f"{file}: {same} of {checked} test rows scored as before, {checked - same} did not{left}.{why}"
 
 
 async def _kept_only(lm: BaseLM, request: Request, send: Send) -> Reply:  # noqa: ARG001 - nothing is sent
@@ -255,14 +222,8 @@ def _from_messages(program: Module, templates: Mapping[str, Sequence[Mapping[str
 def _filling(adapter: Adapter, template: Sequence[Mapping[str, Any]]) -> Adapter:
     """Return an adapter like another whose messages are a template's, with the inputs in their `{name}` places."""
     *before, last = (dict(message) for message in template)
-    kind = type(adapter)
 
-    def filled(
-        _self: Adapter,
-        signature: Any,
-        demos: Any,  # noqa: ARG001 - the demos stand in the template
-        inputs: Mapping[str, Any],
-    ) -> list[dict[str, Any]]:
+    def filled(signature: Any, _demos: object, inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
         names = "|".join(map(re.escape, signature.input_fields))
         text = re.sub(
             rf"\{{({names})\}}",
@@ -271,8 +232,8 @@ def _filling(adapter: Adapter, template: Sequence[Mapping[str, Any]]) -> Adapter
         )
         return [*map(dict, before), {**last, "content": text}]
 
-    made: Adapter = type(kind.__name__, (kind,), {"format": filled, "__doc__": kind.__doc__})()
-    vars(made).update(vars(adapter))  # its own settings, such as who reads a free answer
+    made = copy(adapter)
+    vars(made)["format"] = filled
     return made
 
 

@@ -7,7 +7,7 @@ what is missing, and `to_run` makes a `RunSpec` of a complete one. No key is eve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal
@@ -129,12 +129,16 @@ class ProjectDraft(Setup):
         `columns` are the dataset's, where they are known. What only the rows can tell (too few of them,
         one answer only) is found by `engine.runs.prepare`.
         """
-        return [
-            *_task_problems(self.pipeline),
-            *_example_problems(self, columns),
-            *_metric_problems(self),
-            *_tune_problems(self),
-        ]
+        from engine.pipeline.check import spec_problems
+
+        task = ["Describe the task first: what goes in, and what should come out."]
+        sentences: dict[Step, Iterable[str | None]] = {
+            "task": task if self.pipeline is None else spec_problems(self.pipeline),
+            "examples": _example_problems(self, columns),
+            "metric": [_metric_problem(self)],
+            "tune": [_tune_problem(self)],
+        }
+        return [Problem(step, one) for step, found in sentences.items() for one in found if one]
 
     def to_run(self, dataset_hash: str = "") -> RunSpec:
         """Return the complete run, which is tied to its corpora as they are now. Raises RunError with the first problem."""
@@ -150,54 +154,37 @@ class ProjectDraft(Setup):
             raise RunError(str(error)) from error
 
 
-def _task_problems(pipeline: PipelineSpec | None) -> list[Problem]:
-    from engine.pipeline.check import spec_problems
-
-    if pipeline is None:
-        return [Problem("task", "Describe the task first: what goes in, and what should come out.")]
-    return [Problem("task", sentence) for sentence in spec_problems(pipeline)]
-
-
-def _example_problems(draft: ProjectDraft, columns: Sequence[str] | None) -> list[Problem]:
-    found: list[str] = []
+def _example_problems(draft: ProjectDraft, columns: Sequence[str] | None) -> Iterator[str]:
     if draft.dataset is None:
-        found.append("Add examples first: upload a file, paste a table, or pick a sample.")
+        yield "Add examples first: upload a file, paste a table, or pick a sample."
     elif draft.pipeline is not None:
         inputs, outputs = draft.pipeline.inputs, draft.pipeline.outputs
         for f in (*inputs, *outputs):
             column = draft.mapping.get(f.name)
             kind = "input" if f in inputs else "output"
             if not column:
-                found.append(f"Choose the column that holds the {kind} {f.name!r}.")
+                yield f"Choose the column that holds the {kind} {f.name!r}."
             elif columns is not None and column not in columns:
-                found.append(
-                    f"The {kind} {f.name!r} should come from the column {column!r}, which is not in the data."
-                )
+                yield f"The {kind} {f.name!r} should come from the column {column!r}, which is not in the data."
         answers = {draft.mapping.get(f.name): f.name for f in outputs}
         for f in inputs:
             column = draft.mapping.get(f.name)
             if column and column in answers:
-                found.append(
+                yield (
                     f"The column {column!r} is used as the input {f.name!r} and as the answer {answers[column]!r}. "
                     "Choose another one for one of them."
                 )
     total = draft.split.train + draft.split.validation + draft.split.test
     if abs(total - 1) > 0.005:
-        found.append(
-            f"The shares of training, validation and test rows add up to {100 * total:.0f} %. Make it 100 %."
-        )
-    return [Problem("examples", sentence) for sentence in found]
+        yield f"The shares of training, validation and test rows add up to {100 * total:.0f} %. Make it 100 %."
 
 
-def _metric_problems(draft: ProjectDraft) -> list[Problem]:
-
+def _metric_problem(draft: ProjectDraft) -> str | None:
     if draft.metric is None:
-        return [Problem("metric", "Choose how an answer is scored.")]
+        return "Choose how an answer is scored."
     named = draft.metric
-    sentence = _refused(lambda: make_metric(named, draft.model or ModelChoice()))
-    if not sentence and draft.pipeline is not None:
-        sentence = unknown_field(named, draft.pipeline)
-    return [Problem("metric", sentence)] if sentence else []
+    refused = _refused(lambda: make_metric(named, draft.model or ModelChoice()))
+    return refused or (None if draft.pipeline is None else unknown_field(named, draft.pipeline))
 
 
 def unknown_field(metric: Named, pipeline: PipelineSpec) -> str | None:
@@ -211,29 +198,23 @@ def unknown_field(metric: Named, pipeline: PipelineSpec) -> str | None:
     )
 
 
-def _tune_problems(draft: ProjectDraft) -> list[Problem]:
-
-    if draft.optimizer is None:
-        return [Problem("tune", "Choose how to tune: pick an optimizer.")]
-    named = draft.optimizer
-    sentence = _refused(lambda: make_optimizer(named)) or _frozen_problem(draft)
-    return [Problem("tune", sentence)] if sentence else []
-
-
-def _frozen_problem(draft: ProjectDraft) -> str | None:
-    """Return what is wrong with the frozen parts, where the task is clear enough to know."""
+def _tune_problem(draft: ProjectDraft) -> str | None:
+    """Return what is wrong with the optimizer, or with the frozen parts where the task is clear enough to know."""
     from engine.pipeline.build import build_program
     from engine.pipeline.check import spec_problems
     from engine.search.freeze import check_frozen
     from engine.search.settings import seed_of
 
-    pipeline, named, frozen = draft.pipeline, draft.optimizer, draft.frozen
-    if not frozen or pipeline is None or named is None or spec_problems(pipeline):
-        return None
+    pipeline, named = draft.pipeline, draft.optimizer
+    if named is None:
+        return "Choose how to tune: pick an optimizer."
+    refused = _refused(lambda: make_optimizer(named))
+    if refused or not draft.frozen or pipeline is None or spec_problems(pipeline):
+        return refused
 
     def check() -> None:
         seed = seed_of(build_program(pipeline))
-        check_frozen(frozen, seed, changes=make_optimizer(named).changes, who=named.name)
+        check_frozen(draft.frozen, seed, changes=make_optimizer(named).changes, who=named.name)
 
     return _refused(check)
 

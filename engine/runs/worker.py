@@ -14,7 +14,7 @@ What is kept of a run when it ends, its result, is a dict of JSON values:
     stopped, reason  how the search ended: finished, budget, stopped or failed, and the sentence
     usage, seconds   what the whole run took
     export_path, script_path            the exported program and the script that runs it
-    proof            for each exported file that was scored again: see `engine.runs.exports.Proof`
+    proof            for each exported file that was scored again: see `engine.runs.exports.prove`
 """
 
 from __future__ import annotations
@@ -235,7 +235,7 @@ class _Job:
         paths = export_run(self.home, self.run, prepared.spec, search.best, result)
         store.runs.set_phase(run_id, "Checking that the exports answer the same")
         proofs = await prove(Path(paths["export_path"]), driver.settings, after)
-        self._conclude(search, {**result, **paths, "proof": [p.as_dict() for p in proofs]}, driver)
+        self._conclude(search, {**result, **paths, "proof": proofs}, driver)
 
     def _result(
         self, driver: Driver, prepared: Prepared, search: SearchResult, before: Evaluation, after: Evaluation
