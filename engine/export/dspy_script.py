@@ -168,7 +168,7 @@ def sibling_path(path: str) -> str:
 
 def built(program: ProgramFile) -> Module:
     """Return an exported program as it was tuned."""
-    return build_program(program.pipeline).with_candidate(program.tuned())
+    return build_program(program.pipeline).with_candidate(program.candidate)
 
 
 RATED = {"best_of_n": "BestOfN", "refine": "Refine"}

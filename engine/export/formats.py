@@ -52,7 +52,7 @@ def markdown_page(program: ProgramFile) -> str:
         "Made": about.get("created"),
     }
     lines += [f"- {name}: {_inline(str(value))}" for name, value in facts.items() if value]
-    tuned = program.tuned().steps
+    tuned = program.candidate.steps
     for step in program.pipeline.steps:
         lines += _step(step)
         for path, state in tuned.items():
@@ -184,7 +184,7 @@ def python_script(program: ProgramFile) -> str:
         "MODEL": literal({k: v for k, v in arguments.items() if v is not None}),
         "ADAPTER": repr(program.adapter),
         "PIPELINE": literal(pipeline.model_dump(mode="json", exclude_defaults=True)),
-        "TUNED": literal(program.tuned().as_dict()),
+        "TUNED": literal(program.candidate.as_dict()),
     }
     # In one pass: a text may itself hold something that looks like a mark.
     return re.sub(r"@([A-Z]+)@", lambda mark: texts[mark[1]], _SCRIPT)

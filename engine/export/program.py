@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_serializer,
+    field_validator,
+)
 
 from engine import runtime
 from engine.errors import EngineError, ProgramFileError
@@ -36,45 +44,15 @@ LARGEST_INSIDE = 2_000_000
 """Characters of a corpus up to which its passages are written into the file; of a larger one the hash alone."""
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DemoFile(_File):
-    """One solved example in a program file."""
-
-    values: dict[str, Any]
-    augmented: bool = False
-
-
-class StepFile(_File):
-    """What was tuned in one step."""
-
-    instructions: str
-    demos: tuple[DemoFile, ...] = ()
-    field_descriptions: dict[str, str] = Field(default_factory=dict)
-    tool_descriptions: dict[str, str] = Field(default_factory=dict)
-    nearest: int = Field(default=0, ge=0)
-    reason_first: bool | None = None
-    adapter: AdapterName | None = None
-
-
-class CandidateFile(_File):
-    """What was tuned, by step path."""
-
-    id: str = ""
-    steps: dict[str, StepFile]
-    parents: tuple[str, ...] = ()
-    reason: str = ""
-
-
-class ProgramFile(_File):
+class ProgramFile(BaseModel):
     """A whole program file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["tuneboard.program"] = FORMAT
     version: Literal[2] = VERSION
     pipeline: PipelineSpec
-    candidate: CandidateFile
+    candidate: Candidate
     model: ModelChoice | None = None
     adapter: AdapterName = "chat"
     metadata: dict[str, Any] = Field(default_factory=dict)
@@ -84,9 +62,15 @@ class ProgramFile(_File):
         """Its title on one line."""
         return " ".join(str(self.metadata.get("title") or "A program tuned with Tuneboard").split())
 
-    def tuned(self) -> Candidate:
-        """Return what was tuned, as the engine's record."""
-        return Candidate.from_dict(self.candidate.model_dump())
+    @field_validator("candidate", mode="before")
+    @classmethod
+    def _without_id(cls, candidate: Any) -> Any:
+        """Return a candidate without its id, which follows from the rest."""
+        return {k: v for k, v in candidate.items() if k != "id"} if isinstance(candidate, dict) else candidate
+
+    @field_serializer("candidate", mode="wrap")
+    def _with_id(self, candidate: Candidate, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"id": candidate.id, **dump(candidate)}
 
     @property
     def models(self) -> tuple[ModelChoice, ...]:
@@ -114,7 +98,7 @@ class ProgramFile(_File):
             raise ProgramFileError(
                 f"The step {path!r} is only in one of 'pipeline' and 'candidate'. They must name the same steps."
             )
-        program = program.with_candidate(self.tuned())
+        program = program.with_candidate(self.candidate)
         if lm is None and self.model is not None and runtime.current().lm is None:
             lm = make_lm(bare(self.model))
         if lm is not None:
@@ -147,7 +131,7 @@ def program_file(
     )
     return ProgramFile(
         pipeline=with_passages(spec, LARGEST_INSIDE),
-        candidate=CandidateFile.model_validate(candidate.as_dict()),
+        candidate=candidate,
         model=None if not known else ModelChoice.model_validate(known),
         adapter=adapter,
         metadata=dict(metadata or {}),

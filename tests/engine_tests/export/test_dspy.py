@@ -137,7 +137,7 @@ def test_what_a_state_cannot_say_is_refused_by_name_and_the_script_is_named():
 def test_what_dspy_saved_becomes_a_program_file(tmp_path):
     (tmp_path / "state.json").write_text(state_text(content()))
     read = import_dspy(tmp_path / "state.json", SPEC, model={"name": "offline/learner"})
-    assert read.tuned().steps == tuned().steps
+    assert read.candidate.steps == tuned().steps
     state = json.loads(state_text(content()))
     state["sort"]["signature"]["fields"].pop()
     (tmp_path / "short.json").write_text(json.dumps(state))

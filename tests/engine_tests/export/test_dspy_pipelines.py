@@ -163,7 +163,7 @@ def answer(body: dict[str, Any]) -> str:
 
 def script_for(file: ProgramFile, url: str, folder: Path) -> None:
     model = {"name": "openai/test-model", "base_url": url, "key_env": "KEY"}
-    text = dspy_script(program_file(file.pipeline, file.tuned(), model=model))
+    text = dspy_script(program_file(file.pipeline, file.candidate, model=model))
     (folder / "program_dspy.py").write_text(text, encoding="utf-8")
 
 

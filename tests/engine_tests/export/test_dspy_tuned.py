@@ -165,7 +165,7 @@ def sent(server: OpenAIServer) -> list[Any]:
 
 def script(file: ProgramFile, url: str, folder: Path) -> str:
     model = {"name": "openai/test-model", "base_url": url, "key_env": "KEY"}
-    text = dspy_script(program_file(file.pipeline, file.tuned(), model=model))
+    text = dspy_script(program_file(file.pipeline, file.candidate, model=model))
     (folder / "program_dspy.py").write_text(text, encoding="utf-8")
     return text
 
