@@ -31,10 +31,14 @@ SHORT_ANSWER = 40
 
 
 class ComparedRow(NamedTuple):
-    """One row answered by every candidate, in the candidates' order. `row` is the row's id; scores run 0 to 1."""
+    """One row answered by every candidate, in the candidates' order. `row` is the row's id; scores run 0 to 1.
+
+    `differs` says whether the scores or the task's answers do; a model's reasoning is no answer.
+    """
 
     row: int
     outcomes: tuple[Outcome, ...]
+    differs: bool
 
     @property
     def number(self) -> int:
@@ -55,12 +59,6 @@ class ComparedRow(NamedTuple):
             return "mixed"
         return "better" if up else "worse" if down else "same"
 
-    @property
-    def differs(self) -> bool:
-        """True if answers or scores differ."""
-        first = self.outcomes[0]
-        return self.mark != "same" or any(dict(o.prediction) != dict(first.prediction) for o in self.outcomes)
-
 
 _FILTERS: dict[Show, Callable[[ComparedRow], bool]] = {
     "All rows": lambda _: True,
@@ -73,13 +71,22 @@ _FILTERS: dict[Show, Callable[[ComparedRow], bool]] = {
 }
 
 
-def compared_rows(outcomes: Sequence[Sequence[Outcome]]) -> tuple[ComparedRow, ...]:
-    """Line up each candidate's outcomes by row id; rows that not every candidate was scored on are left out."""
+def compared_rows(outcomes: Sequence[Sequence[Outcome]], outputs: Sequence[str]) -> tuple[ComparedRow, ...]:
+    """Line up each candidate's outcomes by row id; rows that not every candidate was scored on are left out.
+
+    `outputs` are the fields that are answers.
+    """
     if not outcomes:
         return ()
     by_row = [{o.row: o for o in one} for one in outcomes]
     shared = sorted(set(by_row[0]).intersection(*by_row[1:]))
-    return tuple(ComparedRow(row, tuple(one[row] for one in by_row)) for row in shared)
+
+    def compared(row: int) -> ComparedRow:
+        found = tuple(one[row] for one in by_row)
+        answers = [(o.score, [o.prediction.get(name) for name in outputs]) for o in found]
+        return ComparedRow(row, found, any(answer != answers[0] for answer in answers))
+
+    return tuple(compared(row) for row in shared)
 
 
 def filtered(rows: Sequence[ComparedRow], which: Show) -> tuple[ComparedRow, ...]:

@@ -206,9 +206,9 @@ def row_matrix(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
     split = split_choice(found)
     if split is None:
         return
-    lined = compared_rows([candidates.outcomes(c, split) for c in found])
-    values = reading.row_values(run, (line.row for line in lined))
     outputs = reading.output_fields(run)
+    lined = compared_rows([candidates.outcomes(c, split) for c in found], outputs)
+    values = reading.row_values(run, (line.row for line in lined))
     picked = _filtered(lined, values, outputs)
     if not picked:
         st.caption("No such rows. Choose another filter above.")

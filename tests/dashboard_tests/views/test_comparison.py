@@ -33,11 +33,11 @@ THIRD = [said(1, 0.0, "x"), said(2, 1.0, "b"), said(3, 1.0, "c"), said(4, 0.0, "
 
 
 def test_rows_that_all_were_scored_on_are_lined_up():
-    found = compared_rows([FIRST, SECOND, THIRD])
+    found = compared_rows([FIRST, SECOND, THIRD], ["team"])
     assert [line.row for line in found] == [1, 2, 3, 4]
     assert [line.mark for line in found] == ["better", "worse", "same", "same"]
     assert [line.differs for line in found] == [True, True, False, True]
-    assert compared_rows([]) == ()
+    assert compared_rows([], ["team"]) == ()
 
 
 @pytest.mark.parametrize(
@@ -53,19 +53,28 @@ def test_rows_that_all_were_scored_on_are_lined_up():
     ],
 )
 def test_a_filter_lets_through(which, rows):
-    found = compared_rows([FIRST, SECOND, THIRD])
+    found = compared_rows([FIRST, SECOND, THIRD], ["team"])
     assert [line.row for line in filtered(found, which)] == rows
     assert counts(found)[which] == len(rows)
 
 
+def test_reasoning_is_no_answer():
+    one, other = (Outcome(1, 1.0, {"reasoning": why, "team": "a"}) for why in ("Because.", "So."))
+    (line,) = compared_rows([[one], [other]], ["team"])
+    assert not line.differs
+
+
 def test_a_row_that_one_later_prompt_fixed_and_another_broke_is_mixed():
-    (line,) = compared_rows([[said(1, 0.5)], [said(1, 1.0)], [said(1, 0.0)]])
+    (line,) = compared_rows([[said(1, 0.5)], [said(1, 1.0)], [said(1, 0.0)]], ["team"])
     assert line.mark == "mixed"
 
 
 def test_cells_carry_a_mark_beside_the_answer():
     (line, *_) = table(
-        compared_rows([FIRST, SECOND]), {1: {"text": "hello", "team": "a"}}, ["team"], ["Start", "Best"]
+        compared_rows([FIRST, SECOND], ["team"]),
+        {1: {"text": "hello", "team": "a"}},
+        ["team"],
+        ["Start", "Best"],
     )
     assert line == {
         "Row": 1,
@@ -79,13 +88,13 @@ def test_cells_carry_a_mark_beside_the_answer():
 
 def test_several_outputs_stand_in_one_cell():
     outcome = Outcome(0, 0.5, {"a": "x", "b": ["y", "z"]})
-    (line,) = table(compared_rows([[outcome]]), {}, ["a", "b"], ["Start"])
+    (line,) = table(compared_rows([[outcome]], ["a", "b"]), {}, ["a", "b"], ["Start"])
     assert line["Start"] == "50 % a: x · b: y, z"
 
 
 def test_of_several_outputs_those_that_are_wrong_are_shown():
     outcome = Outcome(0, 0.5, {"a": "x", "b": "y"})
-    (line,) = table(compared_rows([[outcome]]), {0: {"a": "x", "b": "z"}}, ["a", "b"], ["Start"])
+    (line,) = table(compared_rows([[outcome]], ["a", "b"]), {0: {"a": "x", "b": "z"}}, ["a", "b"], ["Start"])
     assert (line["Expected"], line["Start"]) == ("a: x · b: z", "50 % b: y")
 
 
@@ -108,7 +117,7 @@ def test_wrong_rows_are_grouped_by_cause():
         Outcome(4, 0.5, {"team": "long " * 20}, "Half of the words are missing."),
     ]
     rows = {i: {"team": "y"} for i in range(5)}
-    assert causes(compared_rows([before, after]), rows, ["team"]) == [
+    assert causes(compared_rows([before, after], ["team"]), rows, ["team"]) == [
         ("y taken for x", (0, 1)),
         ("Half of the words are missing.", (4,)),
         ("failed: The model did not answer within 120", (2,)),
