@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import string
 import unicodedata
@@ -81,12 +82,15 @@ def short(number: float) -> str:
 def dollars(amount: float) -> str:
     """Write US dollars with as many digits as matter.
 
-    >>> dollars(0), dollars(0.00042), dollars(1.5)
-    ('$0', '$0.00042', '$1.50')
+    >>> dollars(0), dollars(0.00008), dollars(1.5)
+    ('$0', '$0.00008', '$1.50')
     """
     if not amount:
         return "$0"
-    return f"${amount:.2f}" if amount >= 0.1 else f"${amount:.2g}"
+    if amount >= 0.1:
+        return f"${amount:,.2f}"
+    places = 1 - math.floor(math.log10(amount))
+    return f"${amount:.{places}f}".rstrip("0")
 
 
 def price(amount: float | None) -> str:

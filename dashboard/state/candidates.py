@@ -14,6 +14,7 @@ from dashboard.views import history
 from engine.errors import NotFoundError
 from engine.records import Outcome, whole_trials
 from engine.store.rows import CandidateEntry, CandidateRow, RunRow, TrialRow
+from engine.text import percent
 
 MOST = 4
 LISTED = 150
@@ -113,13 +114,28 @@ def listed(run: RunRow, best: str) -> list[CandidateEntry]:
 def name_of(entry: CandidateEntry | CandidateRow, best: str, run: RunRow | None = None) -> str:
     """Return a prompt's name in words; `run` for one from another run.
 
-    >>> name_of(CandidateEntry("a", 3, 0.8, 40), "a")
-    'Prompt 3 · best · 80 % on 40 rows'
+    >>> name_of(CandidateEntry("a", 3, 0.8, 40, 0.72), "a")
+    'Prompt 3 · best · 72.0 % on the test rows'
     """
     what = "Start" if entry.number == 0 else f"Prompt {entry.number}"
-    score = "not scored" if entry.score is None else f"{100 * entry.score:.0f} % on {entry.rows} rows"
-    parts = [what, "best" if entry.id == best else "", score, run.title if run is not None else ""]
+    parts = [
+        what,
+        "best" if entry.id == best else "",
+        score_words(entry),
+        run.title if run is not None else "",
+    ]
     return " · ".join(p for p in parts if p)
+
+
+def score_words(entry: CandidateEntry) -> str:
+    """Return a prompt's score in words: that on the test rows, or before the final test the search's own.
+
+    >>> score_words(CandidateEntry("a", 3, 0.8, 40, 0.72)), score_words(CandidateEntry("a", 3, 0.8, 40, None))
+    ('72.0 % on the test rows', '80.0 % in practice')
+    """
+    if entry.tested is not None:
+        return f"{percent(entry.tested)} on the test rows"
+    return "not scored" if entry.score is None else f"{percent(entry.score)} in practice"
 
 
 def chosen(run: RunRow, best: str, text: str, runs: Sequence[RunRow]) -> list[ComparedCandidate]:
@@ -149,7 +165,7 @@ def compared(run: RunRow, candidate_id: str, best: str, *, home: str) -> Compare
         return None
     with reading.reading() as store:
         content = store.trials.candidate(run.id, candidate_id)
-    row = CandidateRow(entry.id, entry.number, entry.score, entry.rows, content, run.created_at)
+    row = CandidateRow(entry.id, entry.number, entry.score, entry.rows, entry.tested, content, run.created_at)
     best = best or str((run.result or {}).get("best_candidate", ""))
     what = "Start" if row.number == 0 else "Best" if row.id == best else f"Prompt {row.number}"
     name = what if run.id == home else f"{what} of {run.title}"

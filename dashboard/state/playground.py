@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dashboard.state import launching, models, reading
+from dashboard.state.candidates import score_words
 from dashboard.state.examples import split_of
 from dashboard.views.comparison import as_text
 from engine.pipeline.spec import FieldSpec, PipelineSpec
@@ -235,8 +236,7 @@ def extras(attempt: PlaygroundAnswer, outputs: Sequence[FieldSpec]) -> list[tupl
 
 def _name(candidate: CandidateRow, best: str) -> str:
     what = "Starting prompt" if candidate.number == 0 else f"Prompt {candidate.number}"
-    score = "" if candidate.score is None else f" · {100 * candidate.score:.0f} %"
-    return f"{what}{score}{' · best' if candidate.id == best else ''}"
+    return f"{what} · {score_words(candidate)}{' · best' if candidate.id == best else ''}"
 
 
 TRIED = 10

@@ -85,6 +85,11 @@ TERMS: tuple[Term, ...] = (
         "A test row that nearly repeats a row learned from: it makes the score look better than it is.",
     ),
     Term("score", "metric value", "How good an answer is, from 0 to 1, by the metric you choose."),
+    Term(
+        "practice score",
+        "validation score",
+        "A score on the rows that a search chooses by. It flatters the prompts that were chosen; the test rows tell.",
+    ),
     Term("metric", "scorer, reward", "The rule that scores an answer against the right one."),
     Term("judge", "LLM as a judge", "A model that scores answers by what you tell it to look for."),
     Term(

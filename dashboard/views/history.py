@@ -11,7 +11,7 @@ from engine.records import Evaluation, Outcome
 from engine.runs.spec import Named, ProjectDraft, RunSpec, SplitSpec
 from engine.search.verdict import Verdict, verdict
 from engine.store.rows import RunRow
-from engine.text import dollars, duration, listed, points_gained, short
+from engine.text import dollars, duration, listed, points_gained, price, short
 
 
 class Difference(NamedTuple):
@@ -68,7 +68,7 @@ def table_row(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -
         "Optimizer": run.spec.get("optimizer", {}).get("name", ""),
         "Model": run.spec.get("model", {}).get("name", ""),
         "Calls": run.calls,
-        "Cost": "" if run.cost is None else dollars(run.cost),
+        "Cost": "" if run.cost is None else price(run.cost),
         "Took": duration(run.seconds),
         "Marks and note": " · ".join(mark for mark in marks if mark),
     }

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from dashboard.views.text import count
 from engine.store.rows import EventRow, RequestRow, RunRow, TrialRow
 from engine.store.runs import budget_now
-from engine.text import dollars, duration, price, short
+from engine.text import dollars, duration, percent, price, short
 
 LATEST = 150
 KINDS = {"new_best": "best", "error": "error", "row_scored": "error"}
@@ -77,12 +77,17 @@ class _RunNames:
         return self._trials_sentence(same) if len(same) > 1 else self._trial_sentence(trial)
 
     def _best_sentence(self, event: EventRow) -> str:
-        score = event.data.get("score")
-        figure = "" if score is None else f" with {100 * score:.0f} % on validation rows"
         reason = event.text.partition(": ")[2]
-        return (
-            f"Best so far: {_lower_first(self.name(event.data['candidate']))}{figure}. {_upper_first(reason)}"
-        )
+        name = _lower_first(self.name(event.data["candidate"]))
+        return f"Best so far: {name}{self._figure(event.data['candidate'])}. {_upper_first(reason)}"
+
+    def _figure(self, candidate: object) -> str:
+        """Return what a prompt scored on the most validation rows: a search may expect more of it, or less."""
+        scored = [t for t in self.trials.values() if t.candidate_id == candidate and t.split == "validation"]
+        found = max(scored, key=lambda t: (t.complete, t.rows_done), default=None)
+        if found is None or found.answered_score is None:
+            return ""
+        return f" with {percent(found.answered_score, 0)} on {count(found.rows_done, 'validation row')}"
 
     def _trial_sentence(self, trial: TrialRow) -> str:
         kind = ROWS.get(trial.split, "row")
@@ -190,7 +195,7 @@ def meters(run: RunRow, requests: Iterable[RequestRow] = ()) -> tuple[Meter, ...
             "Money",
             run.cost or 0.0,
             budget.get("usd"),
-            _of(money, budget.get("usd"), dollars),
+            money if run.cost is None and run.calls else _of(money, budget.get("usd"), dollars),
             "By the provider's price list.",
         ),
         Meter(

@@ -242,7 +242,7 @@ def score_figure(chart: ScoreChart, *, over: bool = False) -> dict[str, Any]:
                 "range": ends,
                 "dtick": _tick(last),
             },
-            "yaxis": {"title": {"text": "Score (%)"}, "range": [low, 103], "ticksuffix": " %"},
+            "yaxis": {"title": {"text": "Practice score (%)"}, "range": [low, 103], "ticksuffix": " %"},
         },
     }
 

@@ -227,7 +227,7 @@ def _cost(usage: Mapping[str, Any], seconds: float) -> list[tuple[str, str]]:
     read, written = (short(usage.get(side, 0)) for side in ("input_tokens", "output_tokens"))
     return [
         ("Calls paid for", f"{usage.get('calls', 0):,}"),
-        ("Answered from the cache", f"{usage.get('cached', 0):,}"),
+        *([("Answered from the cache", f"{usage['cached']:,}")] if usage.get("cached") else []),
         ("Tokens", f"{read} read, {written} written"),
         ("Money", price(usage.get("cost"))),
         ("Working time", duration(seconds)),

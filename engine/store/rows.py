@@ -138,13 +138,15 @@ class TrialRow:
 class CandidateEntry:
     """A candidate without its content, in the order found (0 is the starting prompt).
 
-    `score` is its mean on the most rows it was finished on outside the test rows; None before that.
+    `score` is its mean on the most rows it was finished on outside the test rows, `tested` that on the test rows;
+    None before that.
     """
 
     id: str
     number: int
     score: float | None
     rows: int
+    tested: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ class Trials(StorePart):
         rows = self._db.read("SELECT id, content, created_at FROM candidates WHERE run_id = ?", (run_id,))
         found = {row[0]: (Candidate.from_dict(from_json(row[1])), row[2]) for row in rows}
         return [
-            CandidateRow(c.id, c.number, c.score, c.rows, *found[c.id])
+            CandidateRow(c.id, c.number, c.score, c.rows, c.tested, *found[c.id])
             for c in self.candidate_index(run_id)
             if c.id in found
         ]
@@ -123,12 +123,14 @@ class Trials(StorePart):
         """Return a run's candidates without their content, in the order found: quick also for many thousands."""
         rows = self._db.read("SELECT id, number FROM candidates WHERE run_id = ? ORDER BY number", (run_id,))
         trials = self._db.read(
-            "SELECT candidate_id, score, rows_done FROM trials WHERE run_id = ? AND split <> 'test' "
+            "SELECT candidate_id, score, rows_done, split FROM trials WHERE run_id = ? "
             "AND state = 'finished' ORDER BY split = 'validation', rows_done, number",
             (run_id,),
         )
-        scores = {r[0]: (r[1], r[2]) for r in trials}  # the last one wins: validation rows, the most of them
-        return [CandidateEntry(r[0], r[1], *scores.get(r[0], (None, 0))) for r in rows]
+        # The last one wins: validation rows, the most of them.
+        scores = {r[0]: (r[1], r[2]) for r in trials if r[3] != "test"}
+        tested = {r[0]: r[1] for r in trials if r[3] == "test"}
+        return [CandidateEntry(r[0], r[1], *scores.get(r[0], (None, 0)), tested.get(r[0])) for r in rows]
 
     def parents(self, run_id: str, first: int = 0) -> dict[str, tuple[str, ...]]:
         """Return which candidates each came from, by id, in the order found; from number `first` on."""

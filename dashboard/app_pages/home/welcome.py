@@ -19,7 +19,7 @@ from dashboard.views.text import count, escape_markdown
 from dashboard.views.wizard import KINDS, grouped
 from engine.pipeline.templates import SAMPLES, Sample
 from engine.store.rows import ProjectRow, RunRow
-from engine.text import dollars, duration, short
+from engine.text import duration, price, short
 
 ALL = "All"
 WAYS = {
@@ -150,7 +150,7 @@ def _table_row(run: RunRow, names: Mapping[str, str]) -> dict[str, Any]:
         "Before": in_percent(verdict.get("baseline")),
         "After": in_percent(verdict.get("best")),
         "Calls": short(run.calls),
-        "Cost": "" if run.cost is None else dollars(run.cost),
+        "Cost": "" if run.cost is None else price(run.cost),
         "Took": duration(run.seconds),
     }
 

@@ -117,13 +117,13 @@ def _changes(found: Credit, numbers: Mapping[str, int]) -> None:
 def candidate_table(candidates: Sequence[CandidateRow], best_id: str) -> None:
     """Show the candidates in the order found."""
     numbers = {c.id: c.number for c in candidates}
-    score = explain("score", "Here: on the rows to choose by; the test rows play no part in choosing.")
     data_table(
         [
             {
                 "Prompt": c.number,
                 "": "best" if c.id == best_id else "start" if c.number == 0 else "",
-                "Score": in_percent(c.score),
+                "Test rows": in_percent(c.tested),
+                "Practice score": in_percent(c.score),
                 "On rows": c.rows,
                 "From": ", ".join(str(numbers[p]) for p in c.candidate.parents if p in numbers),
                 "Solved examples": sum(len(s.demos) for s in c.candidate.steps.values()),
@@ -135,7 +135,10 @@ def candidate_table(candidates: Sequence[CandidateRow], best_id: str) -> None:
         {
             "Prompt": st.column_config.NumberColumn(width="small", help=explain("candidate")),
             "": st.column_config.TextColumn(width="small"),
-            "Score": bar_column(score, PERCENT),
+            "Test rows": st.column_config.NumberColumn(
+                format=PERCENT, width="small", help="Its score on the test rows, where it was tested."
+            ),
+            "Practice score": bar_column(explain("practice score"), PERCENT),
             "On rows": st.column_config.NumberColumn(width="small", help=explain("rows to choose by")),
             "Solved examples": st.column_config.NumberColumn(help=explain("solved example")),
             "Why it exists": st.column_config.TextColumn(width="large"),

@@ -140,11 +140,10 @@ def heads(found: Sequence[ComparedCandidate]) -> None:
     """Show each prompt's name, score and why it exists."""
     for column, one in zip(st.columns(max(2, len(found)), gap="medium"), found, strict=False):
         with column, st.container(gap="xxsmall", key=f"head_{one.key.replace('.', '_')}"):
-            score = one.candidate.score
-            scored = (
-                "not scored yet" if score is None else f"{100 * score:.1f} % on {one.candidate.rows} rows"
-            )
-            st.markdown(f"**{escape_markdown(one.name, 80)}** · {scored}")
+            scored = candidates.score_words(one.candidate)
+            if one.candidate.tested is None:
+                scored = f":gray[{scored}]"
+            st.markdown(f"**{escape_markdown(one.name, 80)}** · {scored}", help=explain("practice score"))
             st.text(one.candidate.candidate.reason or "The starting prompt.")
 
 

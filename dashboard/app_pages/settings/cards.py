@@ -18,7 +18,7 @@ from engine.lm import prices
 from engine.lm.choice import PROVIDERS, Provider, find_route, is_offline, key_variable
 from engine.lm.connection import LocalServer, local_servers, providers_with_key
 from engine.runs.spec import ModelChoice
-from engine.text import dollars, price, short
+from engine.text import price, short
 
 SHOWN = 8
 
@@ -343,8 +343,8 @@ def spending_card() -> None:
         if not found:
             st.caption("Nothing yet: no run was started.")
             return
-        total = sum(s.cost or 0.0 for s in found)
-        st.metric("Together", dollars(total))
+        known = [s.cost for s in found if s.cost is not None]
+        st.metric("Together", price(sum(known) if known else None))
         small_table(
             ("Project", "Money", "Calls", "Tokens"),
             [(s.project, price(s.cost), f"{s.calls:,}", short(s.tokens)) for s in found[:MOST]],
@@ -368,7 +368,7 @@ def storage_card() -> None:
         with st.grid(3, min_column_width=80, key="cache_figures"):
             st.metric("Answers", f"{size.replies:,}")
             st.metric("On disk", _bytes(size.bytes))
-            st.metric("They cost", dollars(size.cost))
+            st.metric("They cost", price(size.cost))
         button(
             "Clear them",
             "clear_cache",

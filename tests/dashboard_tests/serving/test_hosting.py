@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import streamlit as st
 from run_setup import csv_bytes, spec
 
 from dashboard.serving.hosting import warm
@@ -52,7 +53,7 @@ def test_what_the_pages_ask_for_is_there_already(home, caplog):
     database.close()
     for ask in asked:
         ask()
-    reading._dataset.clear()
+    st.cache_resource.clear()
     with pytest.raises(DatasetError):
         reading.dataset(draft.dataset)
 

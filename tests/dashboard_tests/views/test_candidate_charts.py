@@ -19,7 +19,7 @@ from engine.store.store import Store
 
 def candidate(number, *parents, score=0.5):
     made = Candidate({"s": StepState(f"wording {number}")}, tuple(p.id for p in parents), f"why {number}")
-    return CandidateRow(made.id, number, score, 4, made, 0.0)
+    return CandidateRow(made.id, number, score, 4, None, made, 0.0)
 
 
 def trial(number, of, score, tokens=100, rows=4, split="validation"):
