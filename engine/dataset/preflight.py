@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from engine.dataset.alike import merged_spellings, near_pairs, nearest_choice, odd_labels
 from engine.dataset.splitting import first_with_few_values, folded
+from engine.similarity import merged_spellings, near_pairs, nearest_choice, odd_labels
 from engine.text import counted
 
 Kind = Literal[

@@ -38,13 +38,22 @@ class Progress:
     """Counts rows, draws a bar when `shown`, and reports to `listener`; an error in the listener is logged and changes nothing."""
 
     def __init__(self, rows: int, listener: OnProgress | None, *, shown: bool) -> None:
-        self._rows = rows
-        self._listener = listener
+        self._rows, self._listener = rows, listener
         self._total, self._done = 0.0, 0
         self._bar: Any = None
-        self._task: Any = None
         if shown:
-            self._bar, self._task = _bar(rows)
+            from rich import progress
+            from rich.console import Console
+
+            columns = (
+                progress.TextColumn("{task.description}"),
+                progress.BarColumn(),
+                progress.MofNCompleteColumn(),
+                progress.TimeRemainingColumn(),
+            )
+            self._bar = progress.Progress(*columns, console=Console(file=sys.stderr))
+            self._task = self._bar.add_task("Evaluating", total=rows)
+            self._bar.start()
 
     def advance(self, score: float) -> None:
         """A row is done."""
@@ -62,17 +71,6 @@ class Progress:
         """The evaluation is over."""
         if self._bar is not None:
             self._bar.stop()
-
-
-def _bar(rows: int) -> tuple[Any, Any]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(file=sys.stderr))
-    task = bar.add_task("Evaluating", total=rows)
-    bar.start()
-    return bar, task
 
 
 Row = tuple[Example, Prediction, Any]
@@ -214,10 +212,10 @@ class Evaluate:
 
     async def _rows(self, program: Module, chosen: Scorer) -> list[tuple[Outcome, Any, Any]]:
         """Run every repeat; return each row's outcome, prediction and raw score, one repeat after another."""
-        plan, times = self, self.repeats
+        times = self.repeats
         results: dict[int, tuple[Outcome, object, object]] = {}
         every: list[tuple[Outcome, object, object]] = []
-        progress = Progress(times * len(plan.devset), plan.on_progress, shown=plan.display_progress)
+        progress = Progress(times * len(self.devset), self.on_progress, shown=self.display_progress)
         failed: list[str] = []
 
         def note(outcome: Outcome, prediction: object, result: object) -> None:
@@ -225,13 +223,13 @@ class Evaluate:
             progress.advance(outcome.score)
             if outcome.error is not None:
                 failed.append(outcome.error)
-                if plan.max_errors is not None and len(failed) >= plan.max_errors:
+                if self.max_errors is not None and len(failed) >= self.max_errors:
                     raise RunError(
                         f"Gave up after {len(failed)} failed rows of {len(results)}. The last: {failed[-1]}"
                     )
 
-        rows = list(enumerate(plan.devset))
-        limit = max(1, plan.num_threads or current().num_threads)
+        rows = list(enumerate(self.devset))
+        limit = max(1, self.num_threads or current().num_threads)
         try:
             for time in range(times):
                 asked = program if time == 0 else fresh(program, time)
@@ -245,13 +243,8 @@ class Evaluate:
         unknown = changes.keys() - {*vars(self), "callback_metadata"}
         if unknown:
             raise ConfigurationError(_takes_no(min(unknown)))
-        given = {
-            name: value
-            for name, value in changes.items()
-            if value is not None and name != "callback_metadata"
-        }
         plan = copy.copy(self)
-        plan.__dict__.update(given)
+        vars(plan).update((name, value) for name, value in changes.items() if value is not None)
         chosen = metric or self.metric
         if chosen is None:
             raise ConfigurationError(

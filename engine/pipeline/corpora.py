@@ -17,9 +17,8 @@ from engine.errors import DatasetError, PipelineError
 from engine.pipeline.spec import CorpusSpec, PipelineSpec, StepSpec
 from engine.prediction import Prediction
 from engine.retrieval.base import Retriever
-from engine.retrieval.bm25 import BM25
 from engine.retrieval.corpus import Corpus, read_corpus
-from engine.retrieval.embeddings import Embeddings
+from engine.retrieval.indexes import BM25, Embeddings
 
 SHIPPED = "sample_data/"
 """A corpus whose file starts with this and is not on disk is one of those that are installed with Tuneboard."""

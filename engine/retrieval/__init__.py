@@ -2,7 +2,7 @@
 
     corpus.py      documents as passages: a list, a table, a folder of text, Markdown and PDF files
     base.py        what a retriever is, how its index is saved, and when it must be made again
-    bm25.py        by words; embeddings.py  by vectors; colbert.py  by a ColBERTv2 server
+    indexes.py     by words, by vectors; colbert.py  by a ColBERTv2 server
 
 `engine.Retrieve` is the module that asks the retriever in force (`engine.configure(rm=...)`). They know nothing of
 modules, programs or metrics.
@@ -11,10 +11,9 @@ modules, programs or metrics.
 from __future__ import annotations
 
 from engine.retrieval.base import Hit, Retriever
-from engine.retrieval.bm25 import BM25
 from engine.retrieval.colbert import ColBERTv2
 from engine.retrieval.corpus import Corpus, Passage, read_corpus
-from engine.retrieval.embeddings import Embeddings, EmbeddingsWithScores
+from engine.retrieval.indexes import BM25, Embeddings, EmbeddingsWithScores
 
 __all__ = [
     "BM25",

@@ -16,9 +16,9 @@ from dashboard.state.examples import findings_of, split_of
 from dashboard.state.selection import read_only
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, escape_markdown
-from engine.dataset.alike import LOOKED_AT
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.spec import ProjectDraft, SplitSpec
+from engine.similarity import LOOKED_AT
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset

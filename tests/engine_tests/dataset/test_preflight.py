@@ -8,10 +8,10 @@ import time
 import pytest
 
 from engine.dataset import read_dataset
-from engine.dataset.alike import odd_labels
 from engine.dataset.preflight import Table, preflight
 from engine.pipeline.templates import get_sample
 from engine.runs.spec import sample_bytes
+from engine.similarity import odd_labels
 
 BASE = (
     ("the bill is wrong and i was charged twice by you", "billing"),

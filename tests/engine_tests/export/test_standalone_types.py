@@ -24,7 +24,7 @@ from engine.export.standalone.script import ALWAYS, PARTS, literal, noted, stand
 from engine.export.standalone.stand_ins import REPLACED
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
-from engine.retrieval.bm25 import BM25
+from engine.retrieval.indexes import BM25
 from engine.similarity import NearestTexts
 
 TYPES = [

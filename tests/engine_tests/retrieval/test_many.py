@@ -15,8 +15,8 @@ from openai_server import OpenAIServer
 from engine import BM25, Embedder, Embeddings
 from engine.errors import ProgramFileError
 from engine.lm.cache import Cache
-from engine.retrieval import embeddings
-from engine.retrieval.embeddings import approximate
+from engine.retrieval import indexes
+from engine.retrieval.indexes import approximate
 
 TOPICS, SIZE, PASSAGES = 400, 48, 20_500
 
@@ -89,7 +89,7 @@ def test_up_to_the_threshold_every_vector_is_compared(tmp_path: Path) -> None:
     assert few._near is not None
     few.save(tmp_path / "few")
     assert Embeddings.load(tmp_path / "few", embedder=Embedder(by_topic)).brute_force_threshold == 100
-    assert embeddings.BRUTE_FORCE_THRESHOLD == 20_000
+    assert indexes.BRUTE_FORCE_THRESHOLD == 20_000
 
 
 def test_without_faiss_every_vector_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
