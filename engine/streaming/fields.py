@@ -10,6 +10,8 @@ import json
 import re
 from abc import ABC, abstractmethod
 
+from pydantic_core import from_json
+
 from engine.adapters.xml import unescaped
 
 
@@ -129,62 +131,34 @@ class JSONReader(FieldReader):
         rest = self._reply[at:].lstrip()
         if not rest:
             return None, False
-        if rest.startswith('"'):
-            return _text(rest)
-        return _whole(rest, ended=ended)
+        if not rest.startswith('"'):
+            return _whole(rest, ended=ended)
+        whole = _STRING.match(rest)
+        return _text(rest if whole is None else whole[0]), whole is not None
 
 
 def _key_end(reply: str, name: str) -> int | None:
     """Return where a key of the outermost object has its value, skipping nested objects."""
-    depth, i = 0, reply.find("{")
-    while 0 <= i < len(reply):
-        char = reply[i]
-        if char == '"':
-            end = _closing_quote(reply, i)
-            if end is None:
-                return None
-            colon = re.compile(r"\s*:").match(reply, end + 1)
-            if depth == 1 and colon and reply[i + 1 : end] == name:
-                return colon.end()
-            i = end
-        elif char in "{[":
+    depth = 0
+    for token in _TOKEN.finditer(reply, max(reply.find("{"), 0)):
+        if token[0] == '"':
+            return None  # a text that is not complete
+        if token[0] in "{[":
             depth += 1
-        elif char in "}]":
+        elif token[0] in "}]":
             depth -= 1
-        i += 1
+        elif depth == 1 and token["colon"] and token["text"] == name:
+            return token.end()
     return None
 
 
-def _closing_quote(text: str, start: int) -> int | None:
-    i = start + 1
-    while i < len(text):
-        if text[i] == "\\":
-            i += 1
-        elif text[i] == '"':
-            return i
-        i += 1
-    return None
-
-
-def _text(rest: str) -> tuple[str, bool]:
-    """Return a JSON text, decoded as far as it has come."""
-    end = _closing_quote(rest, 0)
-    if end is not None:
-        return _decoded(rest[1:end]), True
-    raw = rest[1:]
-    # An escape that is not complete (a surrogate pair takes two) waits for the next piece.
-    cut = re.search(
-        r"(?<!\\)(?:\\\\)*(\\(?:u[0-9a-fA-F]{0,3})?|\\u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u[0-9a-fA-F]{0,3})?)?)\Z",
-        raw,
-    )
-    return _decoded(raw if cut is None else raw[: cut.start(1)]), False
-
-
-def _decoded(raw: str) -> str:
+def _text(written: str) -> str:
+    """Return a JSON text, decoded as far as it has come; an escape that is not complete waits for the next piece."""
+    plain = re.sub(r"[\x00-\x1f]", lambda found: f"\\u{ord(found[0]):04x}", written)
     try:
-        return str(json.loads(f'"{raw}"', strict=False))
+        return str(from_json(plain, allow_partial="trailing-strings"))
     except ValueError:
-        return raw
+        return written.strip('"')
 
 
 def _whole(rest: str, *, ended: bool) -> tuple[str | None, bool]:
@@ -198,13 +172,14 @@ def _whole(rest: str, *, ended: bool) -> tuple[str | None, bool]:
     return rest[:end], True
 
 
+_STRING = re.compile(r'"(?P<text>(?:[^"\\]|\\.)*)"', re.DOTALL)
+_TOKEN = re.compile(rf'{_STRING.pattern}(?P<colon>\s*:)?|[{{}}\[\]"]', re.DOTALL)
+
+
 def reader_for(adapter: object, name: str) -> FieldReader | None:
     """Return what reads a field from an adapter's replies; None for a layout that cannot be read in pieces."""
-    for kind in type(adapter).__mro__:
-        reader = _READERS.get(kind.__name__)
-        if reader is not None:
-            return reader(name)
-    return None
+    found = (_READERS.get(kind.__name__) for kind in type(adapter).__mro__)
+    return next((reader(name) for reader in found if reader is not None), None)
 
 
 _READERS: dict[str, type[FieldReader]] = {
