@@ -174,6 +174,6 @@ def key_state(choice: ModelChoice) -> KeyState:
     if remembered(variable):
         return KeyState(True, "Key: in this page's memory, until it is reloaded or closed.")
     found = find_key(choice.name, choice.key_env)
-    if found.key is not None:
+    if found:
         return KeyState(True, f"Key: from the {found.where}.")
     return KeyState(False, f"No key yet. Give one on the Settings page, or set {variable} and start again.")

@@ -26,7 +26,6 @@ from engine.store.store import FILE_NAME, Store
 if TYPE_CHECKING:
     from dashboard.state.project_file import AttachedFile
     from engine.dataset import ColumnProfile, Dataset, UsableRows
-    from engine.lm.cache import CacheSize
     from engine.search.estimate import Estimate
 
 
@@ -139,8 +138,8 @@ def saved_models() -> list[ModelChoice]:
     return [ModelChoice(), *(m for m in added if m.name != "offline/learner")]
 
 
-def cache_size() -> CacheSize:
-    """Return how much the cache of answers holds."""
+def cache_size() -> tuple[int, int, float]:
+    """Return how much the cache holds: answers, bytes on disk, and what they cost in US dollars."""
     from engine.lm.cache import default_cache
 
     return default_cache().size()

@@ -66,10 +66,10 @@ def _cache() -> Iterator[Finding]:
         return
     cache = Cache(default_path())
     try:
-        size = cache.size()
+        replies, size, _ = cache.size()
     finally:
         cache.close()
-    yield "ok", "Call cache", f"{size.replies:,} replies, {_bytes(size.bytes)}"
+    yield "ok", "Call cache", f"{replies:,} replies, {_bytes(size)}"
 
 
 def _keys() -> Iterator[Finding]:
@@ -78,7 +78,7 @@ def _keys() -> Iterator[Finding]:
         if not provider.needs_key or provider.key_env is None:
             continue
         found = find_key(f"{provider.prefix}/x")
-        if found.key:
+        if found:
             yield "ok", provider.title, f"key found: {found.where}"
         else:
             yield "note", provider.title, f"no key (set {provider.key_env} to use it)"

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -40,15 +40,6 @@ payer: ContextVar[str | None] = ContextVar("engine_lm_payer", default=None)
 
 LOCK_SECONDS = 10.0
 """Longest wait for another process that writes."""
-
-
-@dataclass(frozen=True, slots=True)
-class CacheSize:
-    """Size of a cache: replies, bytes on disk, and the US dollars paid for them."""
-
-    replies: int
-    bytes: int
-    cost: float
 
 
 def default_path() -> Path:
@@ -160,15 +151,15 @@ class Cache:
                 with self._lock:
                     self._open().execute(INSERT, row)
 
-    def size(self) -> CacheSize:
-        """Return how much is kept."""
+    def size(self) -> tuple[int, int, float]:
+        """Return how much is kept: replies, bytes on disk, and the US dollars paid for them."""
         try:
             with self._lock:
                 count, cost = self._open().execute("SELECT count(*), sum(cost) FROM replies").fetchone()
         except sqlite3.Error as error:
             self._trouble(error, "read")
             count, cost = 0, 0.0
-        return CacheSize(count, sum(f.stat().st_size for f in self._files() if f.exists()), cost or 0.0)
+        return count, sum(f.stat().st_size for f in self._files() if f.exists()), cost or 0.0
 
     def clear(self) -> int:
         """Forget every reply; return how many there were."""

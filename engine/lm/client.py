@@ -21,7 +21,7 @@ from engine.lm.base import BaseLM, Message, Reply, Request
 from engine.lm.cache import Cache, chosen_cache, default_cache
 from engine.lm.choice import ModelChoice, Route, find_route, is_offline, is_reasoning_model
 from engine.lm.failures import unsendable
-from engine.lm.keys import FoundKey, Secret, key_for
+from engine.lm.keys import Secret, key_for
 from engine.lm.middleware import answer_of
 from engine.lm.prices import Price, price
 
@@ -37,7 +37,7 @@ class Transport(Protocol):
 class OfflineTransport:
     """The stand-in that answers on this machine, without a network."""
 
-    def __init__(self, lm: LM, _key: FoundKey) -> None:
+    def __init__(self, lm: LM, _key: Secret) -> None:
         # Imported here: only a process that asks for the stand-in loads it.
         from engine.lm.offline.learner import OfflineLM
 
@@ -193,7 +193,7 @@ class LM(BaseLM):
             "api_base": api_base,
             **params,
         }
-        self._api_key = Secret(api_key) if api_key else None
+        self._api_key = Secret(api_key or "", "given")
         base_url = params.pop("base_url", None)
         self.rpm: int | None = params.pop("rpm", None)
         self.tpm: int | None = params.pop("tpm", None)
@@ -252,7 +252,7 @@ class LM(BaseLM):
     def copy(self, **changes: Any) -> LM:
         """Return a new LM with some settings changed; None takes a parameter away. The history starts empty."""
         model = changes.pop("model", self.model)
-        key = changes.pop("api_key", self._api_key.reveal() if self._api_key else None)
+        key = changes.pop("api_key", self._api_key.reveal() or None)
         settings = {"callbacks": self.callbacks, **self._settings, **self.params, **changes}
         return LM(model, api_key=key, **{k: v for k, v in settings.items() if v is not None})
 
@@ -331,11 +331,11 @@ class LM(BaseLM):
 
         return OpenAITransport
 
-    def _needed_key(self) -> FoundKey:
+    def _needed_key(self) -> Secret:
         route = self.route
-        found = FoundKey(self._api_key, "given") if self._api_key else key_for(route, self.key_env)
+        found = self._api_key or key_for(route, self.key_env)
         provider = route.provider
-        if provider and provider.needs_key and not (found.key or route.custom or self.headers):
+        if provider and provider.needs_key and not (found or route.custom or self.headers):
             raise MissingKeyError(
                 f"{route.name!r} needs an API key for {provider.title} and none was found in the {found.where}: set "
                 "it, or give the key on the Settings page or as api_key."

@@ -27,7 +27,7 @@ from engine.errors import (
     RateLimitedError,
     UnreachableError,
 )
-from engine.lm.keys import NO_KEY, FoundKey, Secret, without_keys
+from engine.lm.keys import NO_KEY, Secret, without_keys
 
 E = TypeVar("E", bound=LMError)
 
@@ -39,13 +39,8 @@ class Place:
     host: str
     model: str
     url: str = ""
-    found: FoundKey = NO_KEY
+    key: Secret = NO_KEY
     key_env: str | None = None
-
-    @property
-    def key(self) -> Secret | None:
-        """The key that was sent."""
-        return self.found.key
 
     def failure(self, kind: type[E], message: str, status: int | None = None, wait: float | None = None) -> E:
         """Return an error of this call; `wait` are the seconds that the server asks for."""
@@ -103,7 +98,7 @@ def _key_refused(place: Place, status: int) -> str:
     if not place.key:
         where = f"set {place.key_env}" if place.key_env else "give one as api_key or on the Settings page"
         return f"{place.host} asks for an API key for {name} ({status}) and none was sent: {where}"
-    where = "" if place.found.where == "given" else f" in the {place.found.where}"
+    where = "" if place.key.where == "given" else f" in the {place.key.where}"
     return f"{place.host} refused the API key for {name} ({status}): check the key{where}"
 
 

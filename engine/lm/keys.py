@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-from typing import NamedTuple
 
 from engine.lm.choice import Route, find_provider
 
@@ -16,16 +15,17 @@ SERVICE = "tuneboard"
 
 
 class Secret:
-    """A key that does not show itself.
+    """A key that does not show itself, or none; `where` says where it was found, or looked for.
 
     >>> Secret("sk-123")
     Secret('...')
     """
 
-    __slots__ = ("_value",)
+    __slots__ = ("_value", "where")
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, value: str = "", where: str = "") -> None:
         self._value = value
+        self.where = where
 
     def reveal(self) -> str:
         """Return the key itself, for the one header that needs it."""
@@ -44,39 +44,32 @@ class Secret:
         return Secret, ("",)
 
 
-class FoundKey(NamedTuple):
-    """A key (None: there is none) and, in words, where it was found or looked for."""
-
-    key: Secret | None
-    where: str
-
-
-NO_KEY = FoundKey(None, "")
+NO_KEY = Secret()
 """No key, and none looked for."""
 
 
-def find_key(model: str, key_env: str | None = None) -> FoundKey:
+def find_key(model: str, key_env: str | None = None) -> Secret:
     """Look for a model's key: the environment variable, then the keyring.
 
     `key_env` names the variable; without it the provider's usual one is used.
 
-    >>> find_key("offline/learner").key is None
-    True
+    >>> bool(find_key("offline/learner"))
+    False
     """
     provider = find_provider(model)
     variable = key_env or (provider.key_env if provider else None)
     if not variable:
-        return FoundKey(None, "no key needed" if provider and not provider.needs_key else "")
+        return Secret("", "no key needed" if provider and not provider.needs_key else "")
     value = os.environ.get(variable, "").strip()
     if value:
-        return FoundKey(Secret(value), f"environment variable {variable}")
+        return Secret(value, f"environment variable {variable}")
     value = _from_keyring(variable)
     if value:
-        return FoundKey(Secret(value), f"system keyring ({variable})")
-    return FoundKey(None, f"environment variable {variable} or the system keyring")
+        return Secret(value, f"system keyring ({variable})")
+    return Secret("", f"environment variable {variable} or the system keyring")
 
 
-def key_for(route: Route, key_env: str | None = None) -> FoundKey:
+def key_for(route: Route, key_env: str | None = None) -> Secret:
     """Look for the key of a route. A base URL other than the provider's own gets only a key named for it (`key_env`).
 
     The usual variables hold keys for the provider's own address; sending them to another host because a
@@ -102,14 +95,14 @@ def store_key(variable: str, key: str) -> bool:
     return True
 
 
-def without_keys(text: str, *secrets: Secret | None) -> str:
+def without_keys(text: str, *secrets: Secret) -> str:
     """Return a text with every key in it blotted out: those given, and anything that looks like one.
 
     >>> without_keys("Incorrect API key provided: sk-proj-abcdef1234567890.")
     'Incorrect API key provided: [key].'
     """
     for secret in secrets:
-        if secret and len(secret.reveal()) >= 4:
+        if len(secret.reveal()) >= 4:
             text = text.replace(secret.reveal(), "[key]")
     return _KEY_LIKE.sub("[key]", text)
 

@@ -24,7 +24,7 @@ from engine.lm.base import Choice, Reply, Request
 from engine.lm.choice import is_reasoning_model
 from engine.lm.exchange import choice_of, drop_sampling, for_reasoning, texts_of, usage_of, vectors_of
 from engine.lm.failures import Place
-from engine.lm.keys import FoundKey, without_keys
+from engine.lm.keys import Secret, without_keys
 from engine.records import Usage
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 class LiteLLMTransport:
     """One model of a provider that litellm speaks to."""
 
-    def __init__(self, lm: LM, found: FoundKey) -> None:
+    def __init__(self, lm: LM, key: Secret) -> None:
         route = lm.route
         env = lm.key_env or (route.provider.key_env if route.provider else None)
-        self.place = Place(route.host, route.name, route.base_url or "", found, env)
+        self.place = Place(route.host, route.name, route.base_url or "", key, env)
         self._seconds = lm.timeout
         self._price = lm.known_price
         self._reasoning = is_reasoning_model(route.model)

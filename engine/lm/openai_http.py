@@ -31,7 +31,7 @@ from engine.lm.base import Choice, Reply, Request
 from engine.lm.choice import is_reasoning_model
 from engine.lm.exchange import choice_of, counted_usage, for_reasoning, jsonable, usage_of
 from engine.lm.failures import Place
-from engine.lm.keys import FoundKey
+from engine.lm.keys import Secret
 from engine.records import Usage
 
 if TYPE_CHECKING:
@@ -82,11 +82,11 @@ class OpenAITransport:
     path = "/chat/completions"
     streams = True
 
-    def __init__(self, lm: LM, found: FoundKey) -> None:
+    def __init__(self, lm: LM, key: Secret) -> None:
         route = lm.route
         address = f"{route.base_url}{self.path}"
         env = lm.key_env or (route.provider.key_env if route.provider and not route.custom else None)
-        self.place = Place(route.host, route.name, address, found, env)
+        self.place = Place(route.host, route.name, address, key, env)
         self._model = route.model
         self._url = URL(address)
         self._proxy = _proxy_for(address)
@@ -94,8 +94,8 @@ class OpenAITransport:
         self._timeout = aiohttp.ClientTimeout(total=lm.timeout, sock_connect=min(CONNECT_SECONDS, lm.timeout))
         self._price = lm.known_price
         self._headers = {"Content-Type": "application/json", "User-Agent": "tuneboard", **lm.headers}
-        if found.key:
-            self._headers.setdefault("Authorization", f"Bearer {found.key.reveal()}")
+        if key:
+            self._headers.setdefault("Authorization", f"Bearer {key.reveal()}")
         self._reasoning = is_reasoning_model(route.model)
 
     async def send(self, request: Request) -> Reply:

@@ -278,7 +278,7 @@ def check_key(choice: ModelChoice) -> None:
     if not needed:
         return
     found = key_for(route, choice.key_env)
-    if found.key is None and (choice.key_env or (route.provider and route.provider.key_env)):
+    if not found and (choice.key_env or (route.provider and route.provider.key_env)):
         raise MissingKeyError(
             f"The model {choice.name!r} needs an API key and there is none in the {found.where or 'environment'}. "
             "Set it, or enter it on the Settings page."

@@ -361,18 +361,18 @@ def spending_card() -> None:
 
 def storage_card() -> None:
     """Show the call cache and the data folder."""
-    size = reading.cache_size()
+    answers, size, cost = reading.cache_size()
     with card(
         "cache_card", "Answers kept for reuse", explain("answer kept for reuse", "Also after a crash.")
     ):
         with st.grid(3, min_column_width=80, key="cache_figures"):
-            st.metric("Answers", f"{size.replies:,}")
-            st.metric("On disk", _bytes(size.bytes))
-            st.metric("They cost", price(size.cost))
+            st.metric("Answers", f"{answers:,}")
+            st.metric("On disk", _bytes(size))
+            st.metric("They cost", price(cost))
         button(
             "Clear them",
             "clear_cache",
-            "" if size.replies else "There is nothing to clear.",
+            "" if answers else "There is nothing to clear.",
             icon=":material/delete_sweep:",
             on_click=callback(_clear_dialog),
         )
@@ -385,9 +385,9 @@ def storage_card() -> None:
 
 @st.dialog("Clear the kept answers?")
 def _clear_dialog() -> None:
-    size = reading.cache_size()
+    answers, _, _ = reading.cache_size()
     st.write(
-        f"{count(size.replies, 'answer')} will be forgotten. Runs that are repeated or resumed will pay again."
+        f"{count(answers, 'answer')} will be forgotten. Runs that are repeated or resumed will pay again."
     )
     if confirmed("Keep them", "Clear", "clear"):
         drafts.clear_answers()

@@ -102,8 +102,8 @@ def test_nor_the_key_of_a_provider_whose_addresses_are_its_customers(tmp_path, m
     azure = {"name": "azure/x", "base_url": "http://evil.example", "key_env": None}
     save_program(PIPELINE, tuned(), tmp_path / "p.json", model=azure)
     lm = load_program(tmp_path / "p.json").get_lm()
-    assert key_for(lm.route, lm.dump_state()["key_env"]).key is None
-    assert key_for(lm.route).key is not None
+    assert not key_for(lm.route, lm.dump_state()["key_env"])
+    assert key_for(lm.route)
 
 
 def test_writing_replaces_the_whole_file(tmp_path):

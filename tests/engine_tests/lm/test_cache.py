@@ -78,7 +78,7 @@ def test_the_cache_can_be_left_out_for_a_model_and_for_a_call(cache):
             ask(make_lm(server, cache), cache=False)
         assert server.calls == 4
         assert all("cache" not in body for body in server.requests)
-    assert cache.size().replies == 0
+    assert cache.size()[0] == 0
 
 
 def test_the_default_place_is_the_data_folder(tmp_path, monkeypatch):
@@ -88,7 +88,7 @@ def test_the_default_place_is_the_data_folder(tmp_path, monkeypatch):
         ask(lm)
         assert ask(lm).cached
     assert default_cache().path == tmp_path / "home" / "cache.sqlite3"
-    assert default_cache().size().replies == 1
+    assert default_cache().size()[0] == 1
     default_cache().close()
 
 
@@ -155,11 +155,11 @@ def test_everything_a_reply_holds_comes_back(cache):
 def test_size_and_clear(cache):
     for i in range(10):
         cache.put(str(i), Reply((Choice("x" * 1000),), Usage(1, 0, 10, 5, 0.5)))
-    size = cache.size()
-    assert (size.replies, size.cost) == (10, 5.0)
-    assert size.bytes > 10_000
+    replies, on_disk, cost = cache.size()
+    assert (replies, cost) == (10, 5.0)
+    assert on_disk > 10_000
     assert cache.clear() == 10
-    assert cache.size().replies == 0
+    assert cache.size()[0] == 0
     assert cache.get("1") is None
 
 
@@ -251,7 +251,7 @@ def test_several_processes_share_one_file(tmp_path):
         _, errors = child.communicate(timeout=300)
         assert (child.returncode, errors) == (0, "")
     cache = Cache(path)
-    assert cache.size().replies == 300
+    assert cache.size()[0] == 300
     cache.close()
 
 
@@ -343,5 +343,5 @@ def test_without_a_data_folder_answers_are_kept_in_memory(tmp_path, monkeypatch,
         assert ask(lm).cached
         assert server.calls == 1
     assert "in memory only" in caplog.text
-    assert default_cache().size().bytes == 0
+    assert default_cache().size()[1] == 0
     default_cache().close()

@@ -108,16 +108,16 @@ def test_keys_from_the_environment_and_the_keyring(monkeypatch):
     keyring.set_keyring(Memory())
     try:
         monkeypatch.delenv("GROQ_API_KEY", raising=False)
-        assert find_key("groq/m").key is None
+        assert not find_key("groq/m")
         assert "GROQ_API_KEY" in find_key("groq/m").where
         assert store_key("GROQ_API_KEY", "from-the-keyring")
         found = find_key("groq/m")
-        assert found.key.reveal() == "from-the-keyring"
+        assert found.reveal() == "from-the-keyring"
         assert "keyring" in found.where
         monkeypatch.setenv("GROQ_API_KEY", "from-the-environment")
-        assert find_key("groq/m").key.reveal() == "from-the-environment"
+        assert find_key("groq/m").reveal() == "from-the-environment"
         monkeypatch.setenv("MINE", "my-own")
-        assert find_key("groq/m", "MINE").key.reveal() == "my-own"
+        assert find_key("groq/m", "MINE").reveal() == "my-own"
     finally:
         keyring.set_keyring(before)
 
@@ -132,7 +132,7 @@ def test_a_machine_without_a_keyring_is_no_error(monkeypatch):
     keyring.set_keyring(NoKeyring())
     try:
         monkeypatch.delenv("GROQ_API_KEY", raising=False)
-        assert find_key("groq/m").key is None
+        assert not find_key("groq/m")
         assert not store_key("GROQ_API_KEY", "x")
     finally:
         keyring.set_keyring(before)
