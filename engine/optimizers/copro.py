@@ -1,8 +1,7 @@
 """COPRO: coordinate ascent on instructions, each round written in the light of what scored how before.
 
-Source: Khattab et al. 2023 (arXiv 2310.03714), DSPy's COPRO; the idea of showing scored attempts is that of
-Yang et al. 2023 (OPRO, arXiv 2309.03409). Unlike there, all steps' proposals are scored at once, no text is
-scored twice, proposals also see labelled rows, and no output prefix is searched: prompts have none.
+The idea of showing scored attempts is that of Yang et al. 2023 (OPRO, arXiv 2309.03409). Unlike in DSPy's, all steps'
+proposals are scored at once, no text is scored twice, and proposals also see labelled rows.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from engine.optimizers.shared.texts import (
     tunable_parts,
 )
 from engine.records import Candidate
-from engine.search.contract import Problem, Propose, Search, Steps
+from engine.search.contract import Problem, Propose, Search
 from engine.signature import InputField, OutputField, Signature
 from engine.text import listed
 
@@ -42,9 +41,9 @@ class COPROOptions(Options):
 class COPRO(Optimizer):
     """Writes every step's instructions and tool descriptions, scores them all, and writes better ones from the scores.
 
-    Calls, with P texts (a step's instructions, a tool's description), V validation rows and c calls a row: at most P x `breadth` x `depth` - P for
-    proposals and (1 + P x `breadth` x `depth` + `depth`) x V x c for scores (the last term only for
-    several texts). A budget in calls lowers breadth and depth. Source: DSPy's COPRO (arXiv 2310.03714).
+    Calls, with P texts (a step's instructions, a tool's description), V validation rows and c calls a row: at most
+    P x `breadth` x `depth` - P for proposals and (1 + P x `breadth` x `depth` + `depth`) x V x c for scores (the last
+    term only for several texts). A budget in calls lowers breadth and depth. Source: DSPy's COPRO (arXiv 2310.03714).
 
     >>> COPRO(breadth=4, depth=2).options.breadth
     4
@@ -62,16 +61,17 @@ class COPRO(Optimizer):
         leaderboard = Leaderboard(problem)
         parts = tunable_parts(problem, fields=self.options.tune_fields)
         breadth, depth = self._plan(problem, len(parts))
-        tried: Tried = {part: {} for part in parts}
         yield from leaderboard.validate([problem.seed], "starting prompt")
-        for part in tried:
-            tried[part][part.text(problem.seed)] = leaderboard.score or 0.0
+        tried: Tried = {part: {part.text(problem.seed): leaderboard.score or 0.0} for part in parts}
         for round_ in range(depth):
             if not leaderboard.open or not tried:
                 return
             n = breadth - 1 if round_ == 0 else breadth
-            texts = yield from self._propose(problem, leaderboard.best, tried, n)
-            yield from self._score(problem, leaderboard, tried, texts, round_)
+            asks = {part: self._asks(problem, part, leaderboard.best, tried[part], n) for part in tried}
+            answers = yield list(chain.from_iterable(asks.values()))
+            proposed = answers_by_key(asks, answers).items()
+            new = {part: [t for t in proposed_texts(some) if t not in tried[part]] for part, some in proposed}
+            yield from self._score(problem, leaderboard, tried, new, round_ + 1)
 
     def _plan(self, problem: Problem, parts: int) -> tuple[int, int]:
         """Return breadth and depth, lowered to what the calls left pay for."""
@@ -85,23 +85,14 @@ class COPRO(Optimizer):
         depth, breadth = lowered(cost, problem.meter.calls_left, o.depth, o.breadth, least=2)
         return breadth, depth
 
-    def _propose(
-        self, problem: Problem, current: Candidate, tried: Tried, n: int
-    ) -> Steps[dict[Component, list[str]]]:
-        """Ask for `n` new wordings of every text at once; return the new ones."""
-        asks = {part: self._asks(problem, part, current, tried[part], n) for part in tried}
-        answers = yield list(chain.from_iterable(asks.values()))
-        texts: dict[Component, list[str]] = {}
-        for part, proposals in answers_by_key(asks, answers).items():
-            texts[part] = [t for t in proposed_texts(proposals) if t not in tried[part]]
-        return texts
-
     def _asks(
         self, problem: Problem, part: Component, current: Candidate, tried: dict[str, float], n: int
     ) -> list[Propose]:
         ranked = sorted(tried.items(), key=lambda item: item[1])[-self.options.breadth :]
         name = "description" if part.is_description else "instructions"
         attempts = [{name: text, "score": round(100 * score, 1)} for text, score in ranked]
+        signature = ImproveDescription if part.is_description else ImproveInstructions
+        temperature, label = self.options.init_temperature, f"better wording: {part.title}"
         asks = []
         for _ in range(n):
             rows = drawn_rows(problem, self.options.show_rows, problem.rng)
@@ -110,56 +101,39 @@ class COPRO(Optimizer):
                 "labelled_examples": labelled_rows(problem, rows),
                 "attempts": attempts,
                 f"current_{name}": part.text(current),
+                **({"text_wanted": part.title} if part.is_description else {}),
             }
-            if part.is_description:
-                inputs["text_wanted"] = part.title
-            asks.append(
-                Propose(
-                    ImproveDescription if part.is_description else ImproveInstructions,
-                    inputs,
-                    temperature=self.options.init_temperature,
-                    rollout=problem.rng.randrange(1, 1_000_000),
-                    label=f"better wording: {part.title}",
-                )
-            )
+            rollout = problem.rng.randrange(1, 1_000_000)
+            asks.append(Propose(signature, inputs, temperature=temperature, rollout=rollout, label=label))
         return asks
 
     def _score(
-        self,
-        problem: Problem,
-        leaderboard: Leaderboard,
-        tried: Tried,
-        texts: dict[Component, list[str]],
-        round_: int,
+        self, problem: Problem, leaderboard: Leaderboard, tried: Tried, texts: Texts, round_: int
     ) -> Search:
         """Score every new wording with the other texts at their best, then the best of all texts joined."""
-        base, before = leaderboard.best, leaderboard.score or 0.0
-        made = [
-            (part, text, self._candidate(base, part, text, round_)) for part in texts for text in texts[part]
-        ]
-        evaluations = yield from leaderboard.validate([c for _, _, c in made])
-        for (part, text, _), evaluation in zip(made, evaluations, strict=True):
+        base, before, found = leaderboard.best, leaderboard.score or 0.0, f"Round {round_}: new wording of"
+        made = [(part, text) for part, some in texts.items() for text in some]
+        evaluations = yield from leaderboard.validate(
+            [part.replaced(base, text).derived(f"{found} {part.title}.", base) for part, text in made]
+        )
+        for (part, text), evaluation in zip(made, evaluations, strict=True):
             if len(evaluation.outcomes) == len(problem.validation):
                 tried[part][text] = evaluation.score
         if not leaderboard.open:
             return
-        joined, better = base, list[Component]()
+        joined, better = base, list[str]()
         for part, some in texts.items():
             best = max(some, key=lambda t: tried[part].get(t, 0.0), default=None)
             if best is not None and tried[part].get(best, 0.0) > before:
-                joined, better = part.replaced(joined, best), [*better, part]
+                joined, better = part.replaced(joined, best), [*better, part.title]
         if len(better) > 1:
-            reason = (
-                f"Joins the best wordings of round {round_ + 1}: {listed([part.title for part in better])}."
-            )
+            reason = f"Joins the best wordings of round {round_}: {listed(better)}."
             yield from leaderboard.validate([joined.derived(reason, base)])
 
-    def _candidate(self, base: Candidate, part: Component, text: str, round_: int) -> Candidate:
-        return part.replaced(base, text).derived(f"Round {round_ + 1}: new wording of {part.title}.", base)
 
-
+Texts = dict[Component, list[str]]
 Tried = dict[Component, dict[str, float]]
-"""Text by text: the wordings tried so far with their scores."""
+"""Wordings by text: those to score, and those tried so far with their scores."""
 
 
 class ImproveInstructions(Signature):

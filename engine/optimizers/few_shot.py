@@ -6,7 +6,7 @@ import math
 import random
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from engine.modules.module import Module
@@ -71,9 +71,8 @@ class BootstrapFewShotOptions(Options):
 class BootstrapFewShot(Optimizer):
     """Shows every step its own correct runs: a teacher solves training rows, the metric says which are right.
 
-    Calls: at most train rows x `max_rounds` x calls a row; it stops at `max_bootstrapped_demos` solved
-    rows, and asks at once for as many rows as are mostly not too many by the share solved so far. Source:
-    DSPy's BootstrapFewShot (arXiv 2310.03714).
+    Calls: at most train rows x `max_rounds` x calls a row; it stops at `max_bootstrapped_demos` solved rows, and asks at
+    once for as many as are mostly not too many by the share solved so far. Source: DSPy's (arXiv 2310.03714).
 
     >>> BootstrapFewShot(max_bootstrapped_demos=2).options.max_labeled_demos
     16
@@ -109,10 +108,9 @@ class KNNFewShotOptions(Options):
 class KNNFewShot(Optimizer):
     """Gives every step a pool of solved rows, of which each input is shown the `k` most similar.
 
-    Calls: at most train rows x `max_rounds` x calls a row, all at once, and none with `solve` off; using the
-    program costs no more calls than before. Source: DSPy's KNNFewShot (arXiv 2310.03714); choosing examples by
-    similarity is Liu et al. 2021, arXiv 2101.06804. Unlike there, rows are solved once, when it is compiled, and
-    texts are compared by `engine.modules.predict`, which needs no embedding model.
+    Calls: at most train rows x `max_rounds` x calls a row, all at once, and none with `solve` off; using the program
+    costs no more calls than before. Source: DSPy's KNNFewShot (arXiv 2310.03714); choosing examples by similarity is
+    Liu et al. 2021, arXiv 2101.06804. Unlike there, rows are solved once, and no embedding model is needed.
 
     >>> KNNFewShot(k=2).options.k
     2
@@ -180,17 +178,15 @@ class Rules:
 
         A judge gives nearly every answer something, so for it more than nothing is not enough.
         """
-        o = optimizer.options
-        threshold = o.metric_threshold
-        if threshold is None:
-            threshold = getattr(optimizer.metric, "threshold", None)
+        o, own = optimizer.options, getattr(optimizer.metric, "threshold", None)
+        threshold = own if o.metric_threshold is None else o.metric_threshold
         return cls(getattr(o, "max_rounds", 1), threshold, o.max_errors, hurry)
 
     def accept(self, outcome: Outcome) -> bool:
         """Return whether the outcome may serve as an example: right enough, and all that the program suggests is followed."""
-        if outcome.error is not None or outcome.unmet:
-            return False
-        return outcome.score > 0 if self.metric_threshold is None else outcome.score >= self.metric_threshold
+        least = self.metric_threshold
+        enough = outcome.score > 0 if least is None else outcome.score >= least
+        return enough and outcome.error is None and not outcome.unmet
 
     def batch(self, missing: int, solved: int, asked: int, rounds: int) -> int:
         """Return how many rows are run next, after this number of rounds."""
@@ -206,9 +202,8 @@ def teacher_of(problem: Problem, max_labeled: int) -> Candidate:
     if max_labeled and not any(state.demos for state in teacher.steps.values()):
         shown = with_examples(problem, teacher, max_labeled, problem.rng)
         return shown.derived("The teacher: the starting prompt with labelled rows.", problem.seed)
-    if problem.teacher is None:
-        return teacher
-    return teacher.derived("The teacher program's own prompt.", problem.seed)
+    own = "The teacher program's own prompt."
+    return teacher if problem.teacher is None else teacher.derived(own, problem.seed)
 
 
 def bootstrap(
@@ -309,13 +304,10 @@ def with_demos(
     problem: Problem, candidate: Candidate, demos: Callable[[str], Sequence[Demo]], nearest: int = 0
 ) -> Candidate:
     """Return the candidate with other demonstrations, by a step's path, in every step that may change them."""
-    steps = {
-        path: replace(state, demos=tuple(demos(path)), nearest=nearest)
-        if problem.may_change(path, "demos")
-        else state
-        for path, state in candidate.steps.items()
-    }
-    return replace(candidate, steps=steps)
+    for path in candidate.steps:
+        if problem.may_change(path, "demos"):
+            candidate = candidate.with_step(path, demos=tuple(demos(path)), nearest=nearest)
+    return candidate
 
 
 def example_pool(
@@ -352,23 +344,18 @@ def labeled_demo(problem: Problem, path: str, row: int) -> Demo | None:
 
     A field the row does not know (a reasoning, an earlier step's output) is left out: the prompt says so.
     """
-    signature = problem.signatures[path]
-    values = {
-        name: value
-        for name, value in problem.rows[row].items()
-        if name in signature.input_fields or name in signature.output_fields
-    }
-    read = any(name in values for name in signature.input_fields)
-    written = any(values.get(name) is not None for name in signature.output_fields)
+    reads, writes = problem.signatures[path].input_fields, problem.signatures[path].output_fields
+    values = {name: value for name, value in problem.rows[row].items() if name in reads or name in writes}
+    read = any(name in values for name in reads)
+    written = any(values.get(name) is not None for name in writes)
     return Demo(values) if read and written else None
 
 
 def varied_rows(problem: Problem, rows: Sequence[int], k: int, rng: random.Random) -> list[int]:
     """Draw up to `k` rows at random, but of a few drawn each time keep the one that has least in common with those kept.
 
-    What rows have in common are words of their inputs and outputs; a rare one says more (inverse document frequency).
-    So examples do not say the same thing twice, and frequent kinds of rows still come first. After Mitchell's
-    best-candidate sampling (1991), with words in place of distances.
+    What rows have in common are words; a rare one says more (inverse document frequency). So examples do not say the
+    same twice, and frequent kinds of rows still come first. After Mitchell's best-candidate sampling (1991).
     """
     pool = rng.sample(list(rows), min(len(rows), max(_FEWEST_IN_POOL, _POOL_FOR_EACH * k)))
     words_of = {row: _row_words(problem, row) for row in pool}
@@ -377,12 +364,8 @@ def varied_rows(problem: Problem, rows: Sequence[int], k: int, rng: random.Rando
     chosen: list[int] = []
     while pool and len(chosen) < k:
         drawn = pool[:_DRAWN_EACH]
-        best = min(
-            drawn,
-            key=lambda row: (
-                total_weight(words_of[row] & seen, weights) / (total_weight(words_of[row], weights) or 1.0)
-            ),
-        )
+        known = {r: total_weight(words_of[r] & seen, weights) for r in drawn}
+        best = min(drawn, key=lambda r: known[r] / (total_weight(words_of[r], weights) or 1.0))
         pool.remove(best)
         chosen.append(best)
         seen |= words_of[best]
