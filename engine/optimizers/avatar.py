@@ -54,7 +54,6 @@ class AvatarOptimizer(Optimizer):
     title = "Contrast good and bad runs"
     options_model = AvatarOptions
     changes = "wording"
-
     options: AvatarOptions
 
     def search(self, problem: Problem) -> Search:

@@ -87,10 +87,7 @@ class Optimizer(ABC):
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any] | None = None, metric: Any = None) -> Self:
-        """Return the optimizer with options from a form, a file or the command line.
-
-        Raises ConfigurationError for an option that does not exist or does not fit.
-        """
+        """Return the optimizer with these options. Raises ConfigurationError for one that does not exist or does not fit."""
         return cls(metric=metric, **dict(options or {}))
 
     def get_params(self) -> dict[str, Any]:

@@ -92,7 +92,6 @@ class BetterTogether(Optimizer):
     title = "Run one optimizer after another"
     options_model = BetterTogetherOptions
     changes = "both"
-
     options: BetterTogetherOptions
 
     def __init__(self, metric: Any = None, **arguments: Any) -> None:

@@ -32,41 +32,33 @@ def choose_optimizer(
     """
     calls = None if budget is None else budget.calls
     limited = budget is not None and budget != Budget()
+    explains = isinstance(metric, Metric) or (isinstance(metric, type) and issubclass(metric, Metric))
     one_pass = max(1, rows) * max(1, steps)
     row_count = counted(rows, "row")
+    few = f"A budget of {calls:,} calls" if calls is not None else ""
     wanted: list[tuple[str, str]] = []
     if rows <= 0:
-        return _first(
-            [("LabeledFewShot", "There are no rows yet, and this one works from the first row on.")],
-            available,
-        )
-    if rows <= 2:
+        wanted = [("LabeledFewShot", "There are no rows yet, and this one works from the first row on.")]
+    elif rows <= 2:
         why = f"{row_count} cannot be spared as examples, so only the wording is tuned."
-        return _first([("BayesianSignatureOptimizer", why), ("MIPROv2", why)], available)
-    if calls is not None and calls < 2 * one_pass:
-        why = f"A budget of {calls:,} calls does not cover scoring {row_count} twice, so examples are shown without a search."
-        return _first([("LabeledFewShot", why)], available)
-    if rows < 20:
+        wanted = [("BayesianSignatureOptimizer", why), ("MIPROv2", why)]
+    elif calls is not None and calls < 2 * one_pass:
+        why = f"{few} does not cover scoring {row_count} twice, so examples are shown without a search."
+        wanted = [("LabeledFewShot", why)]
+    elif rows < 20:
         why = f"{row_count} are too few to compare many prompts on, so rows that the model solves are shown as examples."
-        return _first([("BootstrapFewShot", why)], available)
-    if limited and _explains(metric) and (calls is None or calls >= _SMALL_BUDGET):
-        why = "The metric says what was wrong and there is a budget: this one learns from every wrong row."
-        wanted.append(("Autotune", why))
-    if calls is not None and calls < 8 * one_pass:
-        why = f"A budget of {calls:,} calls is too small to compare many prompts on {row_count}, so solved rows are shown."
-        wanted.append(("BootstrapFewShot", why))
-    why = f"With {row_count}, sets of solved examples can be compared, which gains most for the least risk."
-    wanted.append(("BootstrapFewShotWithRandomSearch", why))
-    return _first(wanted, available)
-
-
-def _explains(metric: object) -> bool:
-    """Return whether a metric gives feedback in words: every metric of ours does."""
-    return isinstance(metric, Metric) or (isinstance(metric, type) and issubclass(metric, Metric))
-
-
-def _first(wanted: list[tuple[str, str]], available: Collection[str] | None) -> tuple[str, str]:
-    for name, why in wanted:
-        if available is None or name in available:
-            return name, why
-    return wanted[-1]
+        wanted = [("BootstrapFewShot", why)]
+    else:
+        if limited and explains and (calls is None or calls >= _SMALL_BUDGET):
+            why = (
+                "The metric says what was wrong and there is a budget: this one learns from every wrong row."
+            )
+            wanted.append(("Autotune", why))
+        if calls is not None and calls < 8 * one_pass:
+            why = f"{few} is too small to compare many prompts on {row_count}, so solved rows are shown."
+            wanted.append(("BootstrapFewShot", why))
+        why = (
+            f"With {row_count}, sets of solved examples can be compared, which gains most for the least risk."
+        )
+        wanted.append(("BootstrapFewShotWithRandomSearch", why))
+    return next((found for found in wanted if available is None or found[0] in available), wanted[-1])

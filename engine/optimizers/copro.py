@@ -53,7 +53,6 @@ class COPRO(Optimizer):
     title = "Improve the wording round by round"
     options_model = COPROOptions
     changes = "wording"
-
     options: COPROOptions
 
     def search(self, problem: Problem) -> Search:

@@ -49,10 +49,7 @@ class Ensemble:
         self.deterministic = deterministic
 
     def compile(self, programs: Sequence[Any]) -> EnsembledProgram:
-        """Return the joined program. `programs` may also be a compiled program's `candidate_programs`.
-
-        Raises ConfigurationError when there are none, or fewer than `size`.
-        """
+        """Return programs (or `candidate_programs`) as one. Raises ConfigurationError without any, or with fewer than `size`."""
         members = [p["program"] if isinstance(p, Mapping) else p for p in programs]
         if not members:
             raise ConfigurationError("Ensemble needs at least one program.")

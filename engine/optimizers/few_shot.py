@@ -41,7 +41,6 @@ class LabeledFewShot(Optimizer):
     title = "Show labelled rows as examples"
     options_model = LabeledFewShotOptions
     changes = "examples"
-
     options: LabeledFewShotOptions
 
     def __init__(self, k: int = 16, **arguments: Any) -> None:
@@ -82,7 +81,6 @@ class BootstrapFewShot(Optimizer):
     title = "Show rows that were solved correctly"
     options_model = BootstrapFewShotOptions
     changes = "examples"
-
     options: BootstrapFewShotOptions
 
     def search(self, problem: Problem) -> Search:
@@ -120,7 +118,6 @@ class KNNFewShot(Optimizer):
     title = "Show the rows most like each input"
     options_model = KNNFewShotOptions
     changes = "examples"
-
     options: KNNFewShotOptions
 
     def __init__(self, k: int = 8, trainset: Sequence[Example] | None = None, **arguments: Any) -> None:
@@ -146,10 +143,7 @@ class KNNFewShot(Optimizer):
         yield [Keep(found.derived(reason, problem.seed))]
 
     def _pool(self, problem: Problem, path: str, solved: Mapping[int, Outcome]) -> list[Demo]:
-        """Return every training row as an example of a step: as it was solved, else as it is labelled.
-
-        A run that is only partly right still shows a step what the labels do not know of.
-        """
+        """Return every training row as an example of a step: as it was solved (partly right, if unlabelled), else as labelled."""
         pool: list[Demo] = []
         for row in problem.train:
             labeled, run = labeled_demo(problem, path, row), solved.get(row)
@@ -174,10 +168,7 @@ class Rules:
 
     @classmethod
     def of(cls, optimizer: Any, *, hurry: bool = False) -> Rules:
-        """Return the rules of an optimizer's options; without a threshold there, the metric's own counts.
-
-        A judge gives nearly every answer something, so for it more than nothing is not enough.
-        """
+        """Return the rules of an optimizer's options; without a threshold there, the metric's (a judge's) own counts."""
         o, own = optimizer.options, getattr(optimizer.metric, "threshold", None)
         threshold = own if o.metric_threshold is None else o.metric_threshold
         return cls(getattr(o, "max_rounds", 1), threshold, o.max_errors, hurry)
@@ -215,8 +206,8 @@ def bootstrap(
 ) -> Steps[dict[int, Outcome]]:
     """Run the teacher over rows in this order until `wanted` are solved; return them by row id.
 
-    Runs that did not solve their row are added to `wrong`. Asks at once for as many rows as are mostly not too many; in a hurry for as many as are missing, and from the
-    third round on for as many as it takes by the share solved so far. Retries come first.
+    Runs that did not solve their row are added to `wrong`. Asks at once for as many rows as are mostly not too many; in a
+    hurry for as many as are missing, and from the third round on for as many as the share solved so far takes.
     """
     solved: dict[int, Outcome] = {}
     fresh, again = deque(order), deque[tuple[int, int]]()
@@ -313,10 +304,7 @@ def with_demos(
 def example_pool(
     problem: Problem, path: str, k: int, rng: random.Random | None, solved: Mapping[int, Outcome]
 ) -> list[Demo]:
-    """Return the demonstrations of a step: all solved rows, then labelled ones up to `k` in all.
-
-    The labelled rows are the first ones, or with `rng` drawn so that they differ.
-    """
+    """Return a step's demonstrations: solved rows, then labelled ones (the first, or with `rng` varied ones) up to `k` in all."""
     made = traced_demos(list(solved.values()), path, problem.rng)
     rest = [row for row in problem.train if row not in solved]
     left = max(0, k - len(made))
@@ -325,10 +313,7 @@ def example_pool(
 
 
 def traced_demos(outcomes: Sequence[Outcome], path: str, rng: random.Random) -> list[Demo]:
-    """Return each outcome's own call of a step as a demonstration.
-
-    A step that ran several times in one row gives one: the last, or half of the time an earlier one.
-    """
+    """Return each outcome's call of a step as a demonstration; of several calls the last, or half of the time an earlier one."""
     demos = []
     for outcome in outcomes:
         calls = [step for step in outcome.trace if step.path == path]

@@ -54,7 +54,6 @@ class BootstrapFewShotWithRandomSearch(Optimizer):
     title = "Try many sets of examples and keep the best"
     options_model = BootstrapRandomSearchOptions
     changes = "examples"
-
     options: BootstrapRandomSearchOptions
 
     def search(self, problem: Problem) -> Search:
@@ -141,7 +140,6 @@ class BootstrapFewShotWithOptuna(Optimizer):
     title = "Search which examples work together"
     options_model = BootstrapOptunaOptions
     changes = "examples"
-
     options: BootstrapOptunaOptions
 
     def search(self, problem: Problem) -> Search:

@@ -139,7 +139,6 @@ class GEPA(Optimizer):
     title = "Learn better wording from mistakes"
     options_model = GEPAOptions
     changes = "wording"
-
     options: GEPAOptions
 
     def search(self, problem: Problem) -> Search:
@@ -239,10 +238,7 @@ class Evolution:
             children = yield from self._round(self._room(idle))
 
     def _start(self) -> Steps[list[_Child] | None]:
-        """Score the starting prompt; at the same time take the first proposals, which can only change that one.
-
-        None where there are none, because a good start would end the search.
-        """
+        """Score the starting prompt and meanwhile take the first proposals; None where a good start would end the search."""
         seed = self.problem.seed
         jobs: list[Any] = [self._leaderboard.validate([seed], "starting prompt")]
         place = self.pool.add(Member(seed, {}))

@@ -23,10 +23,7 @@ _MERGE_TRIES = 10
 
 @dataclass(frozen=True)
 class Member:
-    """A candidate of the pool, its score by validation row and the places of its parents in the pool.
-
-    `objectives` are the scores of the things that the metric judges, by row, where it tells them apart.
-    """
+    """A candidate with its score by validation row, the places of its parents in the pool, and what its metric tells apart."""
 
     candidate: Candidate
     scores: Mapping[int, float]
@@ -61,10 +58,7 @@ class Member:
 
 
 class Pool:
-    """Members in the order they were added; the first is the starting candidate.
-
-    A `frontier_type` that compares objectives needs a metric that gives them: without, rows are compared.
-    """
+    """Members in the order they were added; the first is the starting candidate."""
 
     def __init__(self, frontier_type: Frontier = "instance") -> None:
         self.members: list[Member] = []

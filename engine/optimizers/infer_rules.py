@@ -41,7 +41,6 @@ class InferRules(Optimizer):
     title = "Read rules off the rows and state them"
     options_model = InferRulesOptions
     changes = "both"
-
     options: InferRulesOptions
 
     def split(self, trainset: Sequence[Example]) -> tuple[Sequence[Example], Sequence[Example]]:

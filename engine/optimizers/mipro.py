@@ -29,7 +29,7 @@ from engine.optimizers.few_shot import (
     with_examples,
     with_solved,
 )
-from engine.optimizers.mipro_trials import SHOWN_RUNS, Plan, Space, Trials, make_plan
+from engine.optimizers.mipro_trials import SHOWN_RUNS, Plan, Trials, make_plan
 from engine.optimizers.shared.texts import (
     answers_by_key,
     drawn_rows,
@@ -116,7 +116,6 @@ class MIPROv2(Optimizer):
     title = "Tune wording and examples together"
     options_model = MIPROv2Options
     changes: ClassVar[Changes] = "both"
-
     options: MIPROv2Options
 
     def search(self, problem: Problem) -> Search:
@@ -139,8 +138,8 @@ class MIPROv2(Optimizer):
         texts = {path: [problem.seed.steps[path].instructions] for path in problem.signatures}
         for path, proposals in answers_by_key(asks, answers).items():
             texts[path] += [text for text in proposed_texts(proposals) if text not in texts[path]]
-        space = Space(problem, texts, demo_sets, self._reasoning_choices(problem))
-        yield from Trials(problem, space, plan, baseline).search()
+        choices = self._reasoning_choices(problem)
+        yield from Trials(problem, plan, baseline, texts, demo_sets, choices).search()
 
     def split(self, trainset: Sequence[Example]) -> tuple[Sequence[Example], Sequence[Example]]:
         """Return the trainset without a random 80 % (at most 1,000), and these to validate with."""
@@ -231,23 +230,14 @@ _MAX_NOTE_CHARACTERS, _MOST_ROWS = 2000, 300
 
 
 def observe_data(problem: Problem, *, readers: int, rows_each: int) -> Steps[str]:
-    """Return notes on the training rows, taken by several readers at once. Calls: `readers`.
-
-    Rows are dealt out in two random orders, one after the other: what one reader misses another may see.
-    """
+    """Return notes on the training rows, which several readers take at once, every row twice. Calls: `readers`."""
     if not readers:
         return problem.data
     size = len(problem.train)
     order = [row for _ in range(2) for row in problem.rng.sample(problem.train, size)]
     batches = [b for i in range(readers) if (b := order[i * rows_each : (i + 1) * rows_each])]
-    asks = [
-        Propose(
-            ObserveRows,
-            {"labelled_examples": labelled_rows(problem, batch)},
-            label="observations on the data",
-        )
-        for batch in batches
-    ]
+    shown = [{"labelled_examples": labelled_rows(problem, batch)} for batch in batches]
+    asks = [Propose(ObserveRows, inputs, label="observations on the data") for inputs in shown]
     answers = yield asks
     notes = [str(output.get("observations") or "").strip() for a in answers for output in a.outputs]
     lines = dict.fromkeys(line for note in notes for line in note[:_MAX_NOTE_CHARACTERS].splitlines())
@@ -262,25 +252,21 @@ def propose_instructions(
     show_rows = o.fewshot_aware_proposer
     right, bad = (list(runs.values()) if show_rows else [] for runs in (solved, wrong))
     described = problem if o.program_aware_proposer else replace(problem, program="")
-    asks = []
+    asks, label = [], f"instructions for the step {path}"
     for _ in range(n):
         rows = drawn_rows(problem, _MOST_ROWS, rng) if show_rows else []
+        inputs = {
+            **step_values(described, path),
+            "data_summary": notes,
+            "labelled_examples": labelled_rows(problem, rows),
+            "solved_examples": _solved_runs(problem, path, right, rng),
+            "failed_examples": _wrong_runs(problem, bad, rng),
+            "current_instructions": problem.seed.steps[path].instructions,
+            "tip": rng.choice(TIPS) if o.tip_aware_proposer else "",
+        }
+        rollout, temperature = rng.randrange(1, 1_000_000), o.init_temperature
         asks.append(
-            Propose(
-                ProposeInstructions,
-                {
-                    **step_values(described, path),
-                    "data_summary": notes,
-                    "labelled_examples": labelled_rows(problem, rows),
-                    "solved_examples": _solved_runs(problem, path, right, rng),
-                    "failed_examples": _wrong_runs(problem, bad, rng),
-                    "current_instructions": problem.seed.steps[path].instructions,
-                    "tip": rng.choice(TIPS) if o.tip_aware_proposer else "",
-                },
-                temperature=o.init_temperature,
-                rollout=rng.randrange(1, 1_000_000),
-                label=f"instructions for the step {path}",
-            )
+            Propose(ProposeInstructions, inputs, temperature=temperature, rollout=rollout, label=label)
         )
     return asks
 

@@ -97,8 +97,8 @@ _MANY = 10**9
 Combination = tuple[int, ...]
 
 
-class Space:
-    """The space of combinations: for each step an instruction and, unless zero-shot, an example set.
+class Trials:
+    """The trials of one search, after the starting prompt's full evaluation `baseline`.
 
     A combination lists, step after step, the index of the instruction and of the example set (of `demo_sets`, if any),
     then for each step in `reasoning_choices` whether it reasons first as said there; all zeros is the starting prompt.
@@ -107,54 +107,24 @@ class Space:
     def __init__(
         self,
         problem: Problem,
+        plan: Plan,
+        baseline: Evaluation,
         texts: Mapping[str, Sequence[str]],
         demo_sets: Sequence[Candidate],
         reasoning_choices: Mapping[str, bool],
     ) -> None:
-        self._seed, self._texts, self._demo_sets = problem.seed, texts, demo_sets
-        self._reasoning_choices = reasoning_choices
-        self.sizes: dict[str, int] = {}
-        """Variable name -> how many levels it has, in the order of a combination."""
-        for i, (path, some) in enumerate(texts.items()):
-            self.sizes[f"{i}_instruction"] = len(some)
-            if demo_sets:
-                self.sizes[f"{i}_demos"] = len(demo_sets) if problem.may_change(path, "demos") else 1
-        self.sizes |= {f"{i}_reasoning": 2 for i in range(len(reasoning_choices))}
-
-    def candidate(self, combination: Combination) -> Candidate:
-        """Return a combination as a candidate, with its reason."""
-        candidate, reasons = self._seed, []
-        left = iter(combination)
-        for path, texts in self._texts.items():
-            wording = next(left)
-            parts = [f"proposed instructions {wording}" if wording else "the starting instructions"]
-            candidate = candidate.with_step(path, instructions=texts[wording])
-            if self._demo_sets:
-                number = next(left)
-                shown = self._demo_sets[number].steps[path]
-                candidate = candidate.with_step(path, demos=shown.demos, nearest=shown.nearest)
-                parts.append(f"{len(shown.demos)} examples (set {number})" if shown.demos else "no examples")
-            reasons.append(f"{path}: {' with '.join(parts)}")
-        for path, first in self._reasoning_choices.items():
-            if next(left):
-                candidate = candidate.with_step(path, reason_first=first)
-                reasons.append(f"{path}: {'reasons first' if first else 'answers at once'}")
-        reason = "; ".join(reasons)
-        return candidate.derived(f"{reason[0].upper()}{reason[1:]}.", self._seed)
-
-
-class Trials:
-    """The trials of one search, after the starting prompt's full evaluation `baseline`."""
-
-    def __init__(self, problem: Problem, space: Space, plan: Plan, baseline: Evaluation) -> None:
         rng = problem.rng
-        self._space, self._plan, self._meter = space, plan, problem.meter
+        self._seed, self._plan, self._meter = problem.seed, plan, problem.meter
+        self._texts, self._demo_sets, self._reasoning_choices = texts, demo_sets, reasoning_choices
+        sizes: dict[str, int] = {}
+        for i, (path, some) in enumerate(texts.items()):
+            sizes[f"{i}_instruction"] = len(some)
+            if demo_sets:
+                sizes[f"{i}_demos"] = len(demo_sets) if problem.may_change(path, "demos") else 1
+        sizes |= {f"{i}_reasoning": 2 for i in range(len(reasoning_choices))}
         self._validation = tuple(o.row for o in baseline.outcomes)
-        self._baseline, self._scores = baseline.score, baseline.scores
-        self._best = baseline.score
-        self._study = make_study(
-            space.sizes, first_value=baseline.score, rng=rng, simulated=problem.simulated
-        )
+        self._baseline, self._scores, self._best = baseline.score, baseline.scores, baseline.score
+        self._study = make_study(sizes, first_value=baseline.score, rng=rng, simulated=problem.simulated)
         self._differences: dict[Combination, dict[int, float]] = {}  # to the starting prompt, by row
         self._scored_in_full = {self._study.start}
         self._order, self._at = rng.sample(self._validation, len(self._validation)), 0
@@ -205,10 +175,29 @@ class Trials:
             rows = tuple(self._order[(self._at + i) % size] for i in range(self._plan.minibatch))
             self._at += self._plan.minibatch
             label = "minibatch"
-        asks = [Score(self._space.candidate(c), rows, label=label) for c in wave]
-        return asks + [
-            Score(self._space.candidate(c), self._validation, label="full validation") for c in full
-        ]
+        asks = [Score(self._candidate(c), rows, label) for c in wave]
+        return asks + [Score(self._candidate(c), self._validation, "full validation") for c in full]
+
+    def _candidate(self, combination: Combination) -> Candidate:
+        """Return a combination as a candidate, with its reason."""
+        candidate, reasons = self._seed, []
+        left = iter(combination)
+        for path, texts in self._texts.items():
+            wording = next(left)
+            parts = [f"proposed instructions {wording}" if wording else "the starting instructions"]
+            candidate = candidate.with_step(path, instructions=texts[wording])
+            if self._demo_sets:
+                number = next(left)
+                shown = self._demo_sets[number].steps[path]
+                candidate = candidate.with_step(path, demos=shown.demos, nearest=shown.nearest)
+                parts.append(f"{len(shown.demos)} examples (set {number})" if shown.demos else "no examples")
+            reasons.append(f"{path}: {' with '.join(parts)}")
+        for path, first in self._reasoning_choices.items():
+            if next(left):
+                candidate = candidate.with_step(path, reason_first=first)
+                reasons.append(f"{path}: {'reasons first' if first else 'answers at once'}")
+        reason = "; ".join(reasons)
+        return candidate.derived(f"{reason[0].upper()}{reason[1:]}.", self._seed)
 
     def _learn(
         self,
@@ -231,7 +220,7 @@ class Trials:
             self._scored_in_full.add(combination)
             if evaluation.score > self._best:
                 self._best = evaluation.score
-                keep.append(Keep(self._space.candidate(combination), evaluation.score))
+                keep.append(Keep(self._candidate(combination), evaluation.score))
         return keep
 
     def _waiting(self) -> list[Combination]:

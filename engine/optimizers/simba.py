@@ -63,7 +63,6 @@ class SIMBA(Optimizer):
     title = "Learn examples and rules from rows that go well and badly"
     options_model = SIMBAOptions
     changes = "both"
-
     options: SIMBAOptions
 
     def search(self, problem: Problem) -> Search:

@@ -71,10 +71,7 @@ class Propose:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Ask: make this candidate the search's result so far. Costs nothing; answered by None.
-
-    The last one kept is the result, however the run ends; without one it is the candidate it started from.
-    """
+    """Ask: make this candidate the search's result unless another is kept later. Costs nothing; answered by None."""
 
     candidate: Candidate
     score: float | None = None
@@ -82,10 +79,7 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Answer to `Propose`: one dict of output values for each sample that could be read.
-
-    Samples whose call failed or could not be parsed are left out, so it may be empty.
-    """
+    """Answer to `Propose`: one dict of output values for each sample that could be read; it may be empty."""
 
     outputs: tuple[Mapping[str, Any], ...]
 
@@ -207,10 +201,7 @@ def is_cut(asks: Sequence[Score], answers: Sequence[Evaluation]) -> bool:
 
 
 def together(searches: Sequence[Search]) -> Steps[list[Any]]:
-    """Run independent sub-searches in lockstep, their asks merged into shared batches.
-
-    Returns their return values in order. Use it as `results = yield from together([...])`.
-    """
+    """Run independent searches in lockstep, asks merged into shared batches: `results = yield from together([...])`."""
     results: list[object] = [None] * len(searches)
     waiting: dict[int, Sequence[Ask]] = {}
     for i, search in enumerate(searches):

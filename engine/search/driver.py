@@ -95,10 +95,7 @@ class Driver:
     # Evaluations outside the search
 
     async def score(self, candidate: Candidate, rows: Sequence[int], *, label: str = "") -> Evaluation:
-        """Score a candidate on any rows of the settings, as a separate trial.
-
-        Raises RunError when every row fails the same way and no call has succeeded.
-        """
+        """Score a candidate on any rows, as a separate trial. Raises RunError if every row fails and no call has succeeded."""
         ask = Score(candidate, tuple(rows), label=label)
         (evaluation,) = await loop.here_or_there(self._batch([ask]))
         return cast(Evaluation, evaluation)
@@ -127,10 +124,7 @@ class Driver:
     # The search
 
     async def search(self, make: Callable[[Problem], Search], *, test_rows: int = 0) -> SearchResult:
-        """Drive a search to its end, or to the end of the budget, and return its result.
-
-        `test_rows` is how many rows `compare` will run afterwards; that much of the budget is kept back.
-        """
+        """Drive a search to its end, or to that of the budget without what `compare` needs for some `test_rows` afterwards."""
         return await loop.here_or_there(self._search(make, test_rows))
 
     async def _search(self, make: Callable[[Problem], Search], test_rows: int) -> SearchResult:

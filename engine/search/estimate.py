@@ -195,10 +195,7 @@ Calls = Literal["least", "usual", "most"]
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Shares of rows that are right: when solved for examples, with the starting prompt, with another one.
-
-    `calls`: the number of calls of steps that may ask more than once.
-    """
+    """Shares of rows that are right: solved for examples, with the start, with another prompt; and calls of agents' steps."""
 
     solved: float
     seed: float

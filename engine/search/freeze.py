@@ -80,10 +80,7 @@ def restored(candidate: Candidate, seed: Candidate, frozen: Sequence[Freeze]) ->
 def check_frozen(
     frozen: Sequence[Freeze], seed: Candidate, *, changes: Changes = "both", who: str = ""
 ) -> None:
-    """Raise ConfigurationError for a freeze of something that does not exist, or if nothing is left to change.
-
-    `changes` is what the optimizer named `who` may change at all.
-    """
+    """Raise ConfigurationError for a freeze of what does not exist, or if nothing is left that `who` may change."""
     for f in frozen:
         state = seed.steps.get(f.step)
         if state is None:
@@ -113,14 +110,12 @@ def check_frozen(
 
 def _has_open_part(frozen: Sequence[Freeze], seed: Candidate, changes: Changes) -> bool:
     for path, state in seed.steps.items():
-        wording: tuple[tuple[Part, bool], ...] = (
-            ("instructions", True),
-            ("tools", bool(state.tool_descriptions)),
-            ("fields", bool(state.field_descriptions)),
-        )
-        if changes != "wording" and not is_frozen(frozen, path, "demos"):
-            return True
-        if changes != "examples" and any(has and not is_frozen(frozen, path, part) for part, has in wording):
+        parts: list[Part] = [] if changes == "wording" else ["demos"]
+        if changes != "examples":
+            parts.append("instructions")
+            parts += ["tools"] if state.tool_descriptions else []
+            parts += ["fields"] if state.field_descriptions else []
+        if not all(is_frozen(frozen, path, part) for part in parts):
             return True
     return False
 

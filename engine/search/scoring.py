@@ -203,10 +203,7 @@ def _picks(state: StepState) -> bool:
 
 
 def _hiding(program: Module, settings: Settings, ask: Score) -> Module:
-    """Return the program; its steps that pick examples by the input skip those made from that very row.
-
-    One candidate per row without its example would make them compare all examples again for each row.
-    """
+    """Return the program; its steps that pick examples by the input skip those made from that very row."""
     if ask.hide_own_row:
         inputs = settings.rows[ask.rows[0]].input_keys if ask.rows else frozenset()
         for step in program.predictors():

@@ -169,10 +169,7 @@ class SearchResult:
         return self  # immutable, and large: a copied program shares it
 
     def validated(self) -> list[tuple[float, Candidate]]:
-        """Return (score, candidate) of each candidate scored on all validation rows, best first.
-
-        Only trials on as many rows as the largest has count; equal scores keep the earlier candidate first.
-        """
+        """Return (score, candidate) of each candidate scored on all validation rows, the best first, of equals the earlier."""
         whole = [(t.evaluation.score, t.candidate) for t in whole_trials(self.trials).values()]
         return sorted(whole, key=lambda scored: -scored[0])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from engine.records import Candidate, Evaluation
@@ -63,20 +63,9 @@ def verdict(baseline: Evaluation, best: Evaluation) -> Verdict:
     if baseline.candidate_id == best.candidate_id:
         kind, low, high = "unchanged", 0.0, 0.0
     failed = sum(a.error is not None or b.error is not None for a, b in pairs)
-    difference = second - first
-    return Verdict(
-        kind,
-        verdict_sentence(kind, (first, second), (low, high), n, failed, binary=binary),
-        first,
-        second,
-        difference,
-        low,
-        high,
-        n,
-        sum(d > 0 for d in differences),
-        sum(d < 0 for d in differences),
-        failed,
-    )
+    won, lost = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
+    found = Verdict(kind, "", first, second, second - first, low, high, n, won, lost, failed)
+    return replace(found, sentence=verdict_sentence(found, binary=binary))
 
 
 def _kind(n: int, low: float, high: float) -> Kind:
@@ -109,10 +98,7 @@ class StepChange:
 
 @dataclass(frozen=True, slots=True)
 class StepCredit:
-    """One step's changes, the best first; `kept` is their sum on the way to the best prompt.
-
-    `kept` is None where the way to the best prompt has no change of this step alone.
-    """
+    """One step's changes, the best first; `kept` is their sum on the way to the best prompt, None without any there."""
 
     step: str
     changes: tuple[StepChange, ...]

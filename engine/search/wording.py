@@ -64,32 +64,25 @@ def _kept_candidate(end: SearchResult, *, cut: bool = False) -> str:
     return "The starting prompt is kept."
 
 
-def verdict_sentence(
-    kind: str,
-    scores: tuple[float, float],
-    bounds: tuple[float, float],
-    rows: int,
-    failed: int,
-    *,
-    binary: bool,
-) -> str:
-    """Return a verdict in words: scores before and after, bounds of the difference, rows, and rows that failed."""
-    if not rows:
+def verdict_sentence(verdict: Verdict, *, binary: bool) -> str:
+    """Return a verdict in words; `binary` says that every score was 0 or 1."""
+    if not verdict.rows:
         return "Not enough rows: no test row was scored."
-    before, after = (round(100 * s) for s in scores)
+    before, after = round(100 * verdict.baseline), round(100 * verdict.best)
+    rows, failed = counted(verdict.rows, "row"), verdict.failed
     change = after - before
     now = f"{after} % of test rows right" if binary else f"a score of {after} out of 100 on the test rows"
     was = f"{now} against {before}{' %' if binary else ''} before"
-    low, high = (signed(100 * bound).lstrip("+") for bound in bounds)
-    interval = f"(95 % interval {low} to {high}, {counted(rows, 'row')})."
+    low, high = (signed(100 * bound).lstrip("+") for bound in (verdict.low, verdict.high))
+    interval = f"(95 % interval {low} to {high}, {rows})."
     difference = f"a difference of {signed(change)} point{'' if abs(change) == 1 else 's'} {interval}"
     sentence = {
-        "unchanged": f"No better prompt was found: the starting prompt is kept ({now}, {counted(rows, 'row')}).",
+        "unchanged": f"No better prompt was found: the starting prompt is kept ({now}, {rows}).",
         "better": f"Better: {was}, a gain of {counted(abs(change), 'point')} {interval}",
         "worse": f"Worse: {was}, a loss of {counted(abs(change), 'point')} {interval}",
         "too_close": f"Too close to call: {was}, {difference}",
         "not_enough": f"Not enough rows to tell: {was}, {difference}",
-    }[kind]
+    }[verdict.kind]
     if not failed:
         return sentence
     return f"{sentence} {counted(failed, 'row')} failed with an error and {'counts' if failed == 1 else 'count'} as 0."

@@ -143,10 +143,7 @@ def chance_better(ours: Mapping[int, float], theirs: Mapping[int, float], least:
 
 
 def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> tuple[float, float]:
-    """Return mean and standard deviation of the posterior of a difference: shrunk, the more the fewer rows.
-
-    A Bayesian rule on paired differences; paired racing is as in CAPO (arXiv 2504.16005).
-    """
+    """Return mean and standard deviation of a difference, shrunk the more the fewer rows. Racing as in CAPO (arXiv 2504.16005)."""
     paired = [ours[row] - theirs[row] for row in ours if row in theirs]
     if not paired:
         return 0.0, _DIFFERENCE_SD

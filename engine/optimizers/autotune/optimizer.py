@@ -55,7 +55,6 @@ class Autotune(Optimizer):
     title = "Write rules from mistakes and prove them"
     options_model = AutotuneOptions
     changes = "both"
-
     options: AutotuneOptions
 
     def search(self, problem: Problem) -> Search:

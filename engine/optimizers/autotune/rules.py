@@ -57,10 +57,7 @@ def covering_rows(problem: Problem, rows: Sequence[int], k: int) -> list[int]:
 
 
 def words_predict_labels(problem: Problem, rng: random.Random) -> bool | None:
-    """Return whether words of the inputs say clearly more about the labels than about shuffled ones.
-
-    None where outputs are not labels.
-    """
+    """Return whether words of the inputs say clearly more about labels than about shuffled ones; None without labels."""
     rows = list(dict.fromkeys((*problem.train[:_ROWS], *problem.validation[:_ROWS])))[:_ROWS]
     words = {row: row_words(problem, row) for row in rows}
     found: bool | None = None
@@ -146,10 +143,7 @@ class LabelCheck:
         return bool(shares) and max(shares) < 0.34
 
     def support(self, rule: str) -> int:
-        """Return how many labelled rows have both a word of the rule and the value it names.
-
-        Of the word that goes with the value most often; 0 where that is in less than half of its rows.
-        """
+        """Return how many labelled rows have a rule's most telling word and the value it names; 0 for under half of the word's."""
         share, right = max(((n / len(rows), n) for n, rows in self._word_matches(rule)), default=(0.0, 0))
         return right if share >= 0.5 else 0
 
@@ -199,28 +193,19 @@ def rule_asks(
         labelled += labelled_rows(
             problem, rows[len(labelled) :]
         )  # two prompts' worth: rare things must be seen
-        asks.append(
-            Propose(
-                WriteRules,
-                {
-                    **step_values(problem, path),
-                    "current_instructions": instructions,
-                    "failed_runs": [run_values(problem, o) for o in shares[i]],
-                    "similar_successes": [run_values(problem, o) for o in near],
-                    "labelled_examples": labelled,
-                },
-                rollout=rollout + i,
-                label=f"rules for {path}",
-            )
-        )
+        inputs = {
+            **step_values(problem, path),
+            "current_instructions": instructions,
+            "failed_runs": [run_values(problem, o) for o in shares[i]],
+            "similar_successes": [run_values(problem, o) for o in near],
+            "labelled_examples": labelled,
+        }
+        asks.append(Propose(WriteRules, inputs, rollout=rollout + i, label=f"rules for {path}"))
     return asks
 
 
 def failure_groups(problem: Problem, outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
-    """Return the outcomes below 1 by what went wrong, the largest group first.
-
-    What went wrong is an answer that could not be read, or the outputs that are wrong with what was expected.
-    """
+    """Return the outcomes below 1 by what went wrong, the largest group first."""
     groups: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         if outcome.score < 1 or outcome.error is not None:

@@ -257,10 +257,7 @@ class AutotuneSearch:
     # Choosing combinations
 
     def _racers(self, added: Added, number: int, others: Sequence[Added] = ()) -> list[Combination]:
-        """Return the combinations for the next race: new levels with the best of the rest, then sampled ones.
-
-        `others` are levels that are tried on the best one at a time.
-        """
+        """Return the next race: new levels with the best of the rest, `others` each on the best, then sampled combinations."""
         best = self.evidence.best()
         newest = dict(added)
         chosen: dict[Combination, None] = {}
@@ -331,10 +328,7 @@ class AutotuneSearch:
         return max(8, min(_BLOCK, self.planned // 12))
 
     def _check_rows(self) -> int:
-        """Return the rows of the check and the first race.
-
-        Both, with a closer look, take at most the check's share of the calls where no word predicts the labels.
-        """
+        """Return the rows of the check and of the first race, which with a closer look mostly take the check's share of calls."""
         share = _CHECK_SHARE * self.planned - 2 * self._writing_calls
         usual = int(share / self.problem.calls_per_row / 7)
         if self.words_predict_labels:
@@ -421,10 +415,7 @@ class AutotuneSearch:
     # Stopping
 
     def _is_hopeless(self) -> bool:
-        """Return whether the best so far is unlikely to be usefully better than the start.
-
-        Where words predict labels and much is wrong, a few rows are not enough to say so.
-        """
+        """Return whether the best so far is unlikely to be usefully better than the start, from enough rows to say so."""
         start, evidence, predicted = self.space.start, self.evidence, self.words_predict_labels
         chance = evidence.useful_gain_chance()
         if predicted is False:
