@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from dashboard.components.layout import show_error
+from dashboard.components import ui
 from dashboard.components.page import read_only_notice
 from dashboard.state.selection import read_only
 from engine.errors import EngineError
@@ -61,7 +61,7 @@ try:
         chosen.run()
 except EngineError as error:
     # One place for all pages: a locked, damaged or newer store, a file that is gone. The sentence says what to do.
-    show_error(error)
+    ui.show_error(error)
 finally:
     # Last, because the first call loads what the rest of a first page can do without.
     st.logo(HERE / "static" / "logo.svg", icon_image=HERE / "static" / "mark.svg", size="large")

@@ -13,7 +13,7 @@ import streamlit as st
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from dashboard.components.layout import mark
+from dashboard.components import ui
 from dashboard.state.models import key_state, price_words, title_of
 from dashboard.views.text import escape_markdown
 from engine.lm.choice import ModelChoice, is_offline
@@ -77,7 +77,7 @@ def options_form(
     changed = {e.name: answers[e.name] for e in shown if answers[e.name] != e.default}
     wrong = problems(model, changed)
     for sentence in wrong:
-        st.caption(mark("error", sentence, "red"))
+        st.caption(ui.mark("error", sentence, "red"))
     return None if wrong else changed
 
 
@@ -183,7 +183,7 @@ def model_choice(
         **options,
     )
     if note:
-        st.caption(mark("help", note))
+        st.caption(ui.mark("help", note))
     if chosen is not None and not is_offline(chosen):
         state = key_state(chosen)
         st.caption(

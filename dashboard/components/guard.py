@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components.layout import callback, card, in_row
+from dashboard.components import ui
 from dashboard.components.page import Current
 from dashboard.state import reading
 from dashboard.state.drafts import Change, ChangedElsewhereError, Part, edit_seen, state_of
@@ -77,23 +77,23 @@ def revision(project_id: str) -> int:
 
 def _choice(project_id: str, part: Part) -> None:
     """Let the user choose between this tab's change, not saved yet, and what another tab saved."""
-    with card("changed_elsewhere"):
+    with ui.card("changed_elsewhere"):
         st.markdown(
             f":orange[:material/sync_problem:] **Another tab changed the {part} while this one was open.** "
             "Your last change is not saved yet."
         )
-        with in_row("changed_elsewhere_choice", "top"):
+        with ui.row("changed_elsewhere_choice", "top"):
             st.button(
                 "Keep the other tab's",
                 key="keep_theirs",
-                on_click=callback(_drop, project_id, part),
+                on_click=ui.callback(_drop, project_id, part),
                 help="Your last change here is given up.",
             )
             st.button(
                 "Put my change on top",
                 key="keep_mine",
                 type="primary",
-                on_click=callback(_apply, project_id, part),
+                on_click=ui.callback(_apply, project_id, part),
                 help="The other tab's changes stay; where both changed the same field, yours holds.",
             )
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from dashboard.components.layout import card, link, page_path
+from dashboard.components import ui
 from dashboard.state import reading
 from dashboard.state.selection import Selection, read_only
 from engine.runs.spec import ProjectDraft
@@ -74,22 +74,22 @@ def current() -> Current | None:
 def open_page(name: str, **changes: str) -> None:
     """Open another page of the same project."""
     chosen = Selection(project=st.session_state.get("project", "")).with_(**changes)
-    st.switch_page(page_path(name), query_params=chosen.params())
+    st.switch_page(ui.page_path(name), query_params=chosen.params())
 
 
 def tune_link() -> None:
     """Link to the page where a run is started, unless the dashboard is read-only."""
     if not read_only():
-        link("tune", "Choose how to tune", "tune")
+        ui.link("tune", "Choose how to tune", "tune")
 
 
 def read_only_notice() -> None:
     """Say that this page is for changes, which are not possible here."""
-    with card("only_looking", "This is a read-only look"):
+    with ui.card("only_looking", "This is a read-only look"):
         st.caption(
             "Nothing can be changed or started here. Results, reports and the history are open to you."
         )
-        link("home", "Go to Home", "home")
+        ui.link("home", "Go to Home", "home")
 
 
 def _chosen(found: list[ProjectRow]) -> ProjectRow | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components.layout import STATIC, static_text
+from dashboard.components import ui
 
 
 def own_element(name: str, html: str, *scripts: str) -> Any:
@@ -20,8 +20,8 @@ def own_element(name: str, html: str, *scripts: str) -> Any:
     return st.components.v2.component(
         f"tuneboard_{name}",
         html=html,
-        css=static_text(style) if (STATIC / style).exists() else None,
-        js=static_text(*scripts, f"{name}.js"),
+        css=ui.static_text(style) if (ui.STATIC / style).exists() else None,
+        js=ui.static_text(*scripts, f"{name}.js"),
         isolate_styles=False,
     )
 

@@ -7,7 +7,7 @@ from html import escape
 
 import streamlit as st
 
-from dashboard.components.layout import in_row, plain_code
+from dashboard.components import ui
 from dashboard.views.prompts import text_of
 from dashboard.views.text import escape_markdown
 from engine.runs.playground import ModelCall
@@ -30,12 +30,12 @@ def messages_view(
         role = str(message.get("role"))
         title, icon = titles.get(role, (role, "chat"))
         st.caption(f":material/{icon}: {escape_markdown(title)}")
-        plain_code(text_of(message))
+        ui.plain_code(text_of(message))
 
 
 def answer_head(name: str, key: str, score: float | None, error: str | None) -> None:
     """Show whose answer it is, whether it is right, and why it failed."""
-    with in_row(key, side="distribute"):
+    with ui.row(key, side="distribute"):
         st.markdown(f"**{escape_markdown(name, 80)}**", width="content")
         if error:
             st.badge("Failed", color="red", icon=":material/error:")
@@ -67,7 +67,7 @@ def calls_view(calls: Sequence[ModelCall]) -> None:
         st.markdown(f"**Call {number} of {len(calls)}** · {tokens}{source}")
         messages_view(call.messages)
         st.caption(":material/reply: What came back" if not call.error else ":material/error: It failed")
-        plain_code(call.answer or call.error or "(nothing)")
+        ui.plain_code(call.answer or call.error or "(nothing)")
 
 
 def prompt_diff(before: str, after: str, *, split: bool = True) -> None:

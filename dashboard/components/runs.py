@@ -7,7 +7,7 @@ from datetime import datetime
 
 import streamlit as st
 
-from dashboard.components.layout import pick
+from dashboard.components import ui
 from dashboard.state import reading
 from dashboard.state.selection import Selection
 from dashboard.views.text import distinct
@@ -53,7 +53,7 @@ def run_picker(run_id: str) -> None:
     runs = {r.id: r for r in reading.runs(Selection.from_params(st.query_params).project)}
     if len(runs) < 2:
         return
-    picked = pick(
+    picked = ui.pick(
         "Run",
         distinct({i: _name(r) for i, r in runs.items()}),
         run_id,

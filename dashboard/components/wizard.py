@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard.components.layout import callback, in_row, link, nothing_here, page_path, page_style
+from dashboard.components import ui
 from dashboard.components.page import Current, current, open_page
 from dashboard.state import drafts, reading
 from dashboard.state.selection import read_only
@@ -37,20 +37,20 @@ def hint_bar(found: Sequence[Step], here: str, project_id: str) -> None:
     if hint.page == here == "results":
         hint = Hint("try the best prompt on your own input.", "try_it")
     after = next_step(found, here) if any(s.name == here for s in found) else None
-    with in_row("hints"):
+    with ui.row("hints"):
         st.markdown(
             f":blue[:material/lightbulb:] **Next:** {escape_markdown(hint.sentence, 200)}", width="content"
         )
         # The page's own button leads to the next step: one way there is enough.
         if hint.page != here and (after is None or after.name != hint.page or here == "tune"):
-            link(hint.page, f"Go to {NAMES[hint.page]}", "arrow_forward", project=project_id)
+            ui.link(hint.page, f"Go to {NAMES[hint.page]}", "arrow_forward", project=project_id)
         st.button(
             "",
             key="hints_off",
             icon=":material/close:",
             type="tertiary",
             help="Show no more hints. They can be switched on again on the home page.",
-            on_click=callback(drafts.set_setting, SETTING, True),
+            on_click=ui.callback(drafts.set_setting, SETTING, True),
         )
 
 
@@ -62,7 +62,7 @@ def hint_switch() -> None:
             key="hints_on",
             icon=":material/lightbulb:",
             type="tertiary",
-            on_click=callback(drafts.set_setting, SETTING, False),
+            on_click=ui.callback(drafts.set_setting, SETTING, False),
         )
 
 
@@ -90,7 +90,7 @@ def wizard_header(here: str, words: tuple[str, str] | None = None) -> Current | 
 
     `words` are another title and purpose than the page's own.
     """
-    page_style()
+    ui.page_style()
     now = current()
     if now is None:
         no_project()
@@ -99,7 +99,7 @@ def wizard_header(here: str, words: tuple[str, str] | None = None) -> Current | 
     found = steps(now.draft, reading.runs(now.id))
     _stepper(found, here, now.id)
     title, purpose = words or PURPOSE[here]
-    with in_row("page_head", "bottom"):
+    with ui.row("page_head", "bottom"):
         with st.container(gap="xxsmall", key="page_title"):
             st.title(title, anchor=False)
             st.caption(purpose)
@@ -113,7 +113,7 @@ def wizard_header(here: str, words: tuple[str, str] | None = None) -> Current | 
 
 
 def _stepper(found: tuple[Step, ...], here: str, project_id: str) -> None:
-    with in_row("stepper", gap="xxsmall"):
+    with ui.row("stepper", gap="xxsmall"):
         shown = found[len(SET_UP) :] if read_only() else found
         for at, step in enumerate(shown):
             icon, colour = MARKS[step.state]
@@ -123,7 +123,7 @@ def _stepper(found: tuple[Step, ...], here: str, project_id: str) -> None:
                 else f":{colour}[{icon}] {step.title}"
             )
             st.page_link(
-                page_path(step.name),
+                ui.page_path(step.name),
                 label=label,
                 help=escape_markdown(step.sentence),
                 query_params={"project": project_id},
@@ -163,7 +163,7 @@ def project_switch(now: Current) -> None:
             index=list(found).index(now.id),
             format_func=lambda i: found.get(i, ""),
             key=f"project_switch_{now.id}",
-            on_change=callback(_switch, now.id),
+            on_change=ui.callback(_switch, now.id),
         )
 
 
@@ -176,5 +176,5 @@ def _switch(before: str) -> None:
 def no_project() -> None:
     """Say that there is no project, and where to start one."""
     what = "A project holds a task, its examples and its runs. Start one from a sample or from nothing."
-    with nothing_here("no_project", "There is no project yet", what):
-        link("home", "Go to Home", "home")
+    with ui.nothing_here("no_project", "There is no project yet", what):
+        ui.link("home", "Go to Home", "home")

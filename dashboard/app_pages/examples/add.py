@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard.app_pages.examples.grid import edit_rows, show_rows
+from dashboard.components import ui
 from dashboard.components.guard import renew
-from dashboard.components.layout import button, callback, choose, in_row, mark, problem_kept, with_value
 from dashboard.components.page import Current
 from dashboard.state import examples, models
 from dashboard.state.models import title_of
@@ -27,7 +27,7 @@ BLANK_ROWS = 3
 
 def add_rows(now: Current, table: Dataset) -> None:
     """Offer the ways to add rows to a project's table."""
-    way = choose(
+    way = ui.choose(
         "Add rows", ("By hand", "Paste", "Written by a model"), default="By hand", key=f"add_way_{now.id}"
     )
     if way == "By hand":
@@ -54,8 +54,8 @@ def _by_hand(now: Current, table: Dataset) -> None:
     lines = [{str(c): _cell_text(v) for c, v in line.items()} for line in edited.to_dict("records")]
     rows = [line for line in lines if any(text.strip() for text in line.values())]
     why_not = "" if rows else "Fill in at least one row first."
-    add = callback(_add, now.id, rows, False)
-    button(_add_label(rows), "add_by_hand", why_not, type="primary", on_click=add)
+    add = ui.callback(_add, now.id, rows, False)
+    ui.button(_add_label(rows), "add_by_hand", why_not, type="primary", on_click=add)
 
 
 def _paste(now: Current, table: Dataset) -> None:
@@ -74,7 +74,7 @@ def _paste(now: Current, table: Dataset) -> None:
         _add_label(rows),
         key="add_pasted",
         type="primary",
-        on_click=with_value(key, _add_pasted, now.id, table),
+        on_click=ui.with_value(key, _add_pasted, now.id, table),
     )
 
 
@@ -119,18 +119,18 @@ def _by_model(now: Current, table: Dataset) -> None:
     model = now.draft.model or ModelChoice()
     reason = examples.cannot_write_rows(now.draft) or models.lacking([model])
     st.caption(f"{explain('written by a model')} Asks {escape_markdown(title_of(model))}.")
-    with in_row("made_form", "bottom"):
+    with ui.row("made_form", "bottom"):
         number = st.number_input("How many", 1, 100, 10, key=f"made_count_{now.id}", width=130)
         wish = st.text_input(
             "Anything in particular", key=f"made_wish_{now.id}", placeholder="For example: more angry letters"
         )
-        pressed = button("Write rows", "write_rows", reason, icon=":material/auto_awesome:")
+        pressed = ui.button("Write rows", "write_rows", reason, icon=":material/auto_awesome:")
     if reason:
-        st.caption(mark("pending", reason))
+        st.caption(ui.mark("pending", reason))
     key = f"made_rows_{now.id}"
     if pressed:
         st.session_state.pop(key, None)
-        with problem_kept(_problem_key(now.id)), st.spinner("Asking the model"):
+        with ui.problem_kept(_problem_key(now.id)), st.spinner("Asking the model"):
             st.session_state[key] = examples.write_rows(now.draft, table, int(number), wish)
     if key in st.session_state:
         _review(now, st.session_state[key])
@@ -156,7 +156,9 @@ def _review(now: Current, found: NewRows) -> None:
     rows = [{str(c): _cell_text(v) for c, v in line.items() if c != "Take"} for line in lines if line["Take"]]
     st.caption("Read them, correct them, untick those that are wrong: what a model says is right may not be.")
     why_not = "" if rows else "Tick at least one row."
-    button(_add_label(rows), "add_made", why_not, type="primary", on_click=callback(_add, now.id, rows, True))
+    ui.button(
+        _add_label(rows), "add_made", why_not, type="primary", on_click=ui.callback(_add, now.id, rows, True)
+    )
 
 
 def _add(project_id: str, rows: list[dict[str, str]], made: bool) -> None:
@@ -167,7 +169,7 @@ def _add(project_id: str, rows: list[dict[str, str]], made: bool) -> None:
         _, edited = examples.change_rows(project_id, what, table, added=rows, synthetic=made, seen=seen)
         added.extend(edited.added)
 
-    with problem_kept(_problem_key(project_id)):
+    with ui.problem_kept(_problem_key(project_id)):
         if edit_rows(project_id, change):
             taken = f"rows_added_{project_id}"
             st.session_state[taken] = st.session_state.get(taken, 0) + 1

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from dashboard.components import ui
 from dashboard.components.guard import forget_seen, guarded_edit, renew, revision
-from dashboard.components.layout import button, callback, choose, in_row, mark, problem_kept
 from dashboard.components.page import Current
 from dashboard.components.tables import row_column
 from dashboard.state import examples, reading
@@ -62,18 +62,18 @@ def undo_button(now: Current) -> None:
         return
     history = reading.setting(examples.key_of(now.id), [])
     what = str(history[-1]["what"]) if history else ""
-    button(
+    ui.button(
         "Undo",
         "undo_examples",
         "" if what else "Nothing was changed yet.",
         icon=":material/undo:",
         help=f"Take back: {escape_markdown(what, 120)}",
-        on_click=callback(_undo, now.id),
+        on_click=ui.callback(_undo, now.id),
     )
 
 
 def _undo(project_id: str) -> None:
-    with problem_kept(problem_key(project_id)):
+    with ui.problem_kept(problem_key(project_id)):
         examples.undo(project_id)
     forget_seen(project_id, "examples")
     forget_rows(project_id)
@@ -88,7 +88,7 @@ def long_cells(project_id: str, cells: Mapping[Cell, int], numbers: Mapping[int,
     """Offer the cells that the grid shows cut; `cells` gives the length of each in characters, `numbers` the rows' numbers."""
     if not cells:
         return
-    with in_row("long_cells", "bottom"):
+    with ui.row("long_cells", "bottom"):
         cell = st.selectbox(
             "Texts too long for the grid",
             list(cells),
@@ -132,7 +132,7 @@ def edit_long_cell(project_id: str, row: int, column: str, number: int) -> None:
                     ),
                 )
             except EngineError as error:
-                st.caption(mark("error", str(error), "red"))
+                st.caption(ui.mark("error", str(error), "red"))
                 return
             if saved:
                 renew(project_id)
@@ -160,7 +160,7 @@ def example_grid(now: Current) -> None:
     pages = max(1, -(-len(rows) // PAGE))
     at = 1
     if pages > 1:
-        with in_row("grid_pages"):
+        with ui.row("grid_pages"):
             at = st.pagination(pages, key=f"row_page_{now.id}_{pages}")
             first, last = (at - 1) * PAGE + 1, min(at * PAGE, len(rows))
             st.caption(f"{first:,} to {last:,} of {count(len(rows), 'row')}", width="content")
@@ -171,7 +171,7 @@ def example_grid(now: Current) -> None:
     long = _editor(now.id, draft, table, shown, at)
     long_cells(now.id, long, {row: table.row_number(row) for row, _ in long})
     if problem := st.session_state.pop(problem_key(now.id), None):
-        st.markdown(mark("error", problem))
+        st.markdown(ui.mark("error", problem))
     if st.session_state.pop(f"grid_changed_{now.id}", False) and len(table) <= SMALL:
         st.rerun()
     st.caption(
@@ -190,10 +190,10 @@ def _chosen(project_id: str, draft: ProjectDraft, table: Dataset) -> Sequence[in
         "some": [r for r in some if r < size],
     }
     states = [name for name, rows in shows.items() if rows or name == "all"]
-    with in_row("grid_choices", "bottom"):
+    with ui.row("grid_choices", "bottom"):
         which = "all"
         if len(states) > 1:
-            which = choose(
+            which = ui.choose(
                 "Show",
                 states,
                 default="some" if "some" in states else "all",
@@ -261,7 +261,7 @@ def _editor(
         disabled=True if read_only() else [ROW, BY],
         column_order=[ROW, USE, *in_sight_first(table.columns, draft.mapping), WHY, *([BY] if made else [])],
         column_config=_columns(table, draft),
-        on_change=callback(_edited, project_id, key, list(rows), long),
+        on_change=ui.callback(_edited, project_id, key, list(rows), long),
     )
     return {(rows[i], column): size for (i, column), size in long.items()}
 

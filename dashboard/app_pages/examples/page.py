@@ -2,14 +2,14 @@
 
 from dashboard.app_pages.examples.source import example_source
 from dashboard.app_pages.examples.table import examples_of
-from dashboard.components.layout import nothing_here
+from dashboard.components import ui
 from dashboard.components.wizard import wizard_header
 
 now = wizard_header("examples")
 if now is not None:
     if now.draft.dataset is None:
         what = "Twenty rows are a start, a hundred are good. Each holds the inputs and the right answer."
-        with nothing_here("source_card", "Bring examples", what):
+        with ui.nothing_here("source_card", "Bring examples", what):
             example_source(now)
     else:
         examples_of(now, now.draft.dataset)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard.app_pages.examples.grid import edit_rows, problem_key, show_rows
+from dashboard.components import ui
 from dashboard.components.guard import guarded, renew
-from dashboard.components.layout import callback, card, in_row, problem_kept
 from dashboard.components.page import Current, share_bar
 from dashboard.components.tables import data_table, row_column
 from dashboard.state import examples, reading
@@ -46,8 +46,8 @@ def preflight_card(now: Current) -> None:
         return
     found = findings_of(now.draft)
     table = reading.dataset(now.draft.dataset)
-    with card("preflight"):
-        with in_row("preflight_head"):
+    with ui.card("preflight"):
+        with ui.row("preflight_head"):
             st.markdown("**Before you spend anything**", help=explain("leak"), width="content")
             if found:
                 rows = len({r for f in found for r in f.rows})
@@ -76,13 +76,13 @@ def _finding(now: Current, table: Dataset, finding: Finding) -> None:
         if not box.open:
             return
         st.text(finding.sentence)
-        with in_row(f"fixes_{finding.kind}", "top"):
+        with ui.row(f"fixes_{finding.kind}", "top"):
             for at, fix in enumerate(finding.fixes if not read_only() else ()):
                 st.button(
                     escape_markdown(fix.label, 80),
                     key=f"fix_{finding.kind}_{at}",
                     type="primary" if at == 0 else "secondary",
-                    on_click=callback(_apply, now.id, finding, fix),
+                    on_click=ui.callback(_apply, now.id, finding, fix),
                     help=f"{'Leaves out' if fix.exclude else 'Changes'} {count(fix.rows, 'row')}. It can be undone.",
                 )
             st.button(
@@ -90,7 +90,7 @@ def _finding(now: Current, table: Dataset, finding: Finding) -> None:
                 key=f"show_{finding.kind}",
                 type="tertiary",
                 icon=":material/table_rows:",
-                on_click=callback(show_rows, now.id, finding.rows),
+                on_click=ui.callback(show_rows, now.id, finding.rows),
             )
         data_table(
             _lines(table, finding, now.draft.mapping),
@@ -147,7 +147,7 @@ def _apply(project_id: str, finding: Finding, fix: Fix) -> None:
         task = _merged(draft.pipeline, fix, table, mapping) if finding.kind == "spelling" else None
         examples.change_rows(project_id, what, table, cells=cells, seen=seen, pipeline=task)
 
-    with problem_kept(problem_key(project_id)):
+    with ui.problem_kept(problem_key(project_id)):
         if edit_rows(project_id, change):
             st.toast(f"{escape_markdown(fix.label, 80)}: done. Undo takes it back.", icon=":material/check:")
             renew(project_id)
@@ -163,7 +163,7 @@ PARTS = (
 def split_editor(now: Current) -> None:
     """Show and change the split; the sizes shown are the real ones."""
     shares = now.draft.split
-    with card(
+    with ui.card(
         "split_card",
         "How the rows are divided",
         "Scores on rows that were searched on flatter the result. That is why some rows are kept apart. "
@@ -178,7 +178,7 @@ def split_editor(now: Current) -> None:
             step=5,
             format="%d %%",
             key=f"split_{now.id}",
-            on_change=callback(_changed, now.id),
+            on_change=ui.callback(_changed, now.id),
         )
         right.number_input(
             "Seed",
@@ -186,7 +186,7 @@ def split_editor(now: Current) -> None:
             999_999,
             shares.seed,
             key=f"seed_{now.id}",
-            on_change=callback(_changed, now.id),
+            on_change=ui.callback(_changed, now.id),
             help=explain("seed"),
         )
         if cut[1] - cut[0] < 5:
@@ -195,7 +195,7 @@ def split_editor(now: Current) -> None:
         share_bar((name, size) for (_, name, _, _), size in zip(PARTS, split.sizes, strict=True))
         with st.grid(3, key="split_parts"):
             for (title, name, colour, term), size in zip(PARTS, split.sizes, strict=True):
-                with card(f"split_{name}", height="stretch", gap="xsmall"):
+                with ui.card(f"split_{name}", height="stretch", gap="xsmall"):
                     st.markdown(f":{colour}-badge[{title}]")
                     st.markdown(f"#### {size:,} rows")
                     st.caption(explain(term))

@@ -10,18 +10,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard.app_pages.examples.grid import forget_rows
+from dashboard.components import ui
 from dashboard.components.guard import forget_seen
-from dashboard.components.layout import (
-    button,
-    callback,
-    choose,
-    in_row,
-    pick,
-    problem_kept,
-    problem_line,
-    tile,
-    with_value,
-)
 from dashboard.components.page import Current
 from dashboard.state import drafts, examples, reading
 from dashboard.views.text import count, distinct, escape_markdown
@@ -53,8 +43,8 @@ def _files(now: Current) -> None:
     st.caption("They stay on this machine. The right answers are filled in below, in the grid.")
     answer = st.text_input("What the answer is called", "answer", key=f"attach_answer_{now.id}")
     why_not = "" if files else "Choose files first."
-    if button("Use these files", "use_files", why_not, type="primary"):
-        with problem_kept(PROBLEM):
+    if ui.button("Use these files", "use_files", why_not, type="primary"):
+        with ui.problem_kept(PROBLEM):
             name, content = table_of([(f.name, f.getvalue()) for f in files], answer)
             _take(now.id, content, name, "upload")
         st.rerun()
@@ -77,7 +67,7 @@ def picture_strip(now: Current, table: Dataset) -> None:
         if column not in table.columns or not field.parsed_type.names & KINDS:
             continue
         st.caption(f"The first rows of {escape_markdown(column, 60)}:")
-        with in_row(f"pictures_{field.name}", "top"):
+        with ui.row(f"pictures_{field.name}", "top"):
             for at, cell in enumerate(table.frame[column].iloc[:SHOWN].tolist()):
                 _thumbnail(cell, table.row_number(at))
 
@@ -120,7 +110,7 @@ PASTE = "message,queue\nWhere is my parcel?,shipping\nI was charged twice.,billi
 def example_source(now: Current) -> None:
     """Let the user bring examples; what was chosen is stored at once."""
     ways = WAYS if _stored() else WAYS[:-1]
-    way = choose("Where from", ways, default=WAYS[0], key="source_way")
+    way = ui.choose("Where from", ways, default=WAYS[0], key="source_way")
     if way == "Upload a file":
         _upload(now)
     elif way == "Paste a table":
@@ -131,7 +121,7 @@ def example_source(now: Current) -> None:
         _samples(now)
     else:
         _before(now)
-    problem_line(PROBLEM)
+    ui.problem_line(PROBLEM)
 
 
 def use_dataset(project_id: str, dataset_id: str) -> None:
@@ -151,13 +141,11 @@ def use_dataset(project_id: str, dataset_id: str) -> None:
 
 def _upload(now: Current) -> None:
     # Taking a file gives the box a new key: it is empty again, and the file is taken once only.
-    key = f"upload_{now.id}_{_taken()}"
     st.file_uploader(
         "A table with column names in its first row",
         type=["csv", "tsv", "txt", "xlsx", "json", "jsonl", "parquet"],
-        key=key,
         max_upload_size=100,
-        on_change=with_value(key, _take_upload, now.id),
+        **ui.saved(f"upload_{now.id}_{_taken()}", _take_upload, now.id),
     )
     st.caption("CSV, TSV, Excel, JSON, JSON Lines or Parquet. It stays on this machine.")
 
@@ -168,18 +156,18 @@ def _paste(now: Current) -> None:
         "Rows copied from a spreadsheet, with their column names", key=key, height=150, placeholder=PASTE
     )
     # Never disabled: a disabled button would swallow the click that leaves the box.
-    use = with_value(key, _take_paste, now.id)
+    use = ui.with_value(key, _take_paste, now.id)
     st.button("Use these rows", key="use_paste", type="primary", on_click=use)
 
 
 def _take_upload(project_id: str, uploaded: UploadedFile | None) -> None:
-    with problem_kept(PROBLEM):
+    with ui.problem_kept(PROBLEM):
         if uploaded is not None:
             _take(project_id, uploaded.getvalue(), uploaded.name, "upload")
 
 
 def _take_paste(project_id: str, text: str) -> None:
-    with problem_kept(PROBLEM):
+    with ui.problem_kept(PROBLEM):
         if not text.strip():
             raise DatasetError("Paste rows first.")
         _take(project_id, text.encode("utf-8", "replace"), "pasted rows", "paste")
@@ -217,14 +205,14 @@ def _samples(now: Current) -> None:
 
     with st.grid(3, key="sample_files"):
         for sample in SAMPLES:
-            with tile(f"sample_file_{sample.name}"):
+            with ui.tile(f"sample_file_{sample.name}"):
                 with st.container(gap="xsmall", key=f"sample_text_{sample.name}"):
                     st.markdown(f"**{sample.title}**")
                     st.caption(sample.plain)
                 st.button(
                     "Use these rows",
                     key=f"use_sample_{sample.name}",
-                    on_click=callback(_use_sample, now.id, sample.file),
+                    on_click=ui.callback(_use_sample, now.id, sample.file),
                 )
 
 
@@ -234,7 +222,7 @@ def _use_sample(project_id: str, file: str) -> None:
 
 def _before(now: Current) -> None:
     stored = distinct({d.id: f"{d.name} · {count(d.rows, 'row')}" for d in _stored()})
-    picked = pick("File", stored, key="before_file", label_visibility="collapsed")
+    picked = ui.pick("File", stored, key="before_file", label_visibility="collapsed")
     st.button(
-        "Use these rows", key="use_before", type="primary", on_click=callback(use_dataset, now.id, picked)
+        "Use these rows", key="use_before", type="primary", on_click=ui.callback(use_dataset, now.id, picked)
     )

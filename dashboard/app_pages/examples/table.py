@@ -11,19 +11,8 @@ from dashboard.app_pages.examples.add import add_rows, synthetic_note
 from dashboard.app_pages.examples.grid import example_grid, forget_rows, undo_button
 from dashboard.app_pages.examples.preflight import preflight_card, split_editor
 from dashboard.app_pages.examples.source import example_source, picture_strip
+from dashboard.components import ui
 from dashboard.components.guard import forget_seen, guarded, renew, watch
-from dashboard.components.layout import (
-    button,
-    callback,
-    card,
-    choose,
-    download,
-    errors_shown,
-    in_row,
-    mark,
-    show_error,
-    with_value,
-)
 from dashboard.components.page import Current, sample_values
 from dashboard.components.tables import bar_column, data_table, in_percent
 from dashboard.state import drafts, reading
@@ -55,18 +44,16 @@ def _card(
     options = [NONE, *found]
     column = now.draft.mapping.get(field.name, "")
     known = column in found
-    key = f"map_{field.name}_{dataset_id}_{now.id}"
-    with card(f"map_card_{field.name}", height="stretch"):
-        with in_row(f"map_head_{field.name}"):
+    with ui.card(f"map_card_{field.name}", height="stretch"):
+        with ui.row(f"map_head_{field.name}"):
             st.markdown(f"**{escape_markdown(field.name)}**", width="content")
             st.badge("Answer" if answer else "Input", color="orange" if answer else "blue")
         st.selectbox(
             f"Column for {escape_markdown(field.name)}",
             options,
             index=options.index(column) if known else 0,
-            key=key,
             label_visibility="collapsed",
-            on_change=with_value(key, _map, now.id, field.name),
+            **ui.saved(f"map_{field.name}_{dataset_id}_{now.id}", _map, now.id, field.name),
         )
         if known:
             fill_line(found[column])
@@ -133,7 +120,7 @@ def offer_task(now: Current, dataset_id: str) -> None:
 
     found = reading.profiles(dataset_id)
     guessed = guess_roles(reading.dataset(dataset_id), found)
-    with card("offer_task", "Make the task from these columns"):
+    with ui.card("offer_task", "Make the task from these columns"):
         st.caption(
             "Guessed from names and values; change what is wrong. The task's fields, types and allowed values "
             "are filled in from the rows, and you can edit them on the Task page."
@@ -142,8 +129,8 @@ def offer_task(now: Current, dataset_id: str) -> None:
         with st.grid(4, min_column_width=240, key="role_cards"):
             for at, column in enumerate(found):
                 name = escape_markdown(column.name, 40)
-                with card(f"role_card_{at}", name, height="stretch", gap="xsmall"):
-                    roles[column.name] = choose(
+                with ui.card(f"role_card_{at}", name, height="stretch", gap="xsmall"):
+                    roles[column.name] = ui.choose(
                         f"Role of {name}",
                         list(ROLES),
                         default=str(guessed[column.name]),
@@ -152,16 +139,16 @@ def offer_task(now: Current, dataset_id: str) -> None:
                     )
                     sample_values(" ".join(sample.split())[:120] for sample in column.samples[:2])
         missing = _missing(roles)
-        button(
+        ui.button(
             "Make the task",
             "make_task",
             missing,
             type="primary",
             icon=":material/auto_fix_high:",
-            on_click=callback(_make, now.id, dataset_id, roles),
+            on_click=ui.callback(_make, now.id, dataset_id, roles),
         )
         if missing:
-            st.caption(mark("pending", missing))
+            st.caption(ui.mark("pending", missing))
 
 
 def _missing(roles: dict[str, str]) -> str:
@@ -219,7 +206,7 @@ def row_problems(
         try:
             usable = reading.usable(dataset_id, pipeline, mapping)
         except EngineError as error:
-            show_error(error)
+            ui.show_error(error)
             return False
         gone = {table.row_number(row) for row in excluded if row < len(table)}
         found += [p for p in usable.problems if p.row not in gone]
@@ -232,7 +219,7 @@ def row_problems(
 
 def _problem_table(found: Sequence[RowProblem], good: int, answers: Collection[str | None]) -> None:
     left_out = len({p.row for p in found})
-    with card("row_problems"):
+    with ui.card("row_problems"):
         st.markdown(
             f":orange[:material/report:] **{count(left_out, 'row')} cannot be used** and will be left out; "
             f"the other {good:,} can."
@@ -291,7 +278,7 @@ def examples_of(now: Current, dataset_id: str) -> None:
     try:
         table = reading.dataset(dataset_id)
     except EngineError as error:
-        show_error(error)
+        ui.show_error(error)
         example_source(now)
         return
     if watch(now, "examples"):
@@ -321,16 +308,16 @@ def examples_of(now: Current, dataset_id: str) -> None:
     with checks:
         usable = row_problems(dataset_id, spec if fits else None, now.draft.mapping, now.draft.excluded)
         if fits and usable and spec is not None:
-            with errors_shown():
+            with ui.errors_shown():
                 split_editor(now)
-            with errors_shown():
+            with ui.errors_shown():
                 preflight_card(now)
 
 
 def _file_line(now: Current, table: Dataset) -> None:
     from engine.dataset.table import safe_csv
 
-    with in_row("file_line"):
+    with ui.row("file_line"):
         left = len(now.draft.excluded)
         out = f" · {count(left, 'row')} left out" if left else ""
         st.markdown(
@@ -341,7 +328,7 @@ def _file_line(now: Current, table: Dataset) -> None:
         with st.popover("Use other examples", icon=":material/swap_horiz:", key="source_popover"):
             example_source(now)
         undo_button(now)
-        download(
+        ui.download(
             "Download",
             lambda: safe_csv(reading.dataset(now.draft.dataset or "")),
             f"{table.name.rpartition('.')[0] or 'rows'}.csv",

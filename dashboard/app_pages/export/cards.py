@@ -8,16 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.components.layout import (
-    button,
-    callback,
-    card,
-    download,
-    in_row,
-    mark,
-    problem_kept,
-    tile,
-)
+from dashboard.components import ui
 from dashboard.components.prompts import messages_view
 from dashboard.state import reading
 from dashboard.state.selection import read_only, writing
@@ -42,10 +33,10 @@ def proof_card(run: RunRow) -> None:
         "proof",
         "Every answer came from those kept, so a single changed character would show, and nothing was paid for.",
     )
-    with card("proof", title, about, gap="xsmall"):
+    with ui.card("proof", title, about, gap="xsmall"):
         for proof in proofs:
             icon, colour = ("verified", "green") if proof["holds"] else ("help", "orange")
-            st.caption(mark(icon, proof["sentence"], colour))
+            st.caption(ui.mark(icon, proof["sentence"], colour))
 
 
 RESULTS = {"csv": "CSV", "xlsx": "Excel", "json": "JSON"}
@@ -57,7 +48,7 @@ NO_MODEL_YET = (
 
 def report_card(run: RunRow) -> None:
     """Offer the report of a run."""
-    with card("export_report", height="stretch"):
+    with ui.card("export_report", height="stretch"):
         st.markdown("**The report** · one page for anyone")
         st.caption(
             "The verdict, the chart, what changed in the prompt, the rows it fixed and broke, the cost and all "
@@ -65,34 +56,34 @@ def report_card(run: RunRow) -> None:
             help=explain("verdict"),
         )
         content = partial(reading.report, run.id)
-        download("Download report.html", content, "report.html", "download_report_html", primary=True)
+        ui.download("Download report.html", content, "report.html", "download_report_html", primary=True)
 
 
 def results_card(run: RunRow) -> None:
     """Offer the test rows with both answers as a table."""
-    with card("export_results", height="stretch"):
+    with ui.card("export_results", height="stretch"):
         st.markdown("**The results** · every test row")
         st.caption(
             "Inputs, the right answer, what both prompts answered and how each scored. "
             "Texts that a spreadsheet would run as a formula are made harmless.",
             help=explain("final test"),
         )
-        with in_row("result_files", "top"):
+        with ui.row("result_files", "top"):
             for form, title in RESULTS.items():
                 content = partial(reading.results_file, run.id, form)
-                download(title, content, f"results.{form}", f"download_results_{form}")
+                ui.download(title, content, f"results.{form}", f"download_results_{form}")
 
 
 def program_cards(run: RunRow, path: Path) -> None:
     """Offer the program itself: as a file that Tuneboard opens, and as a script that runs on its own, if it can."""
     program = read_program(path)
     left, right = st.columns(2, gap="medium")
-    with left, card("export_program", height="stretch"):
+    with left, ui.card("export_program", height="stretch"):
         st.markdown("**The program** · one JSON file")
         st.caption(
             "Instructions, solved examples and fields, and nothing secret. Tuneboard opens it again with the same answers."
         )
-        download("Download program.json", path.read_bytes, "program.json", "download_json")
+        ui.download("Download program.json", path.read_bytes, "program.json", "download_json")
         st.caption("In Python:")
         st.code(
             f'import engine\n\nprogram = engine.load("program.json")\nprint(program({reading.example_call(run)}))'
@@ -105,7 +96,7 @@ def program_cards(run: RunRow, path: Path) -> None:
     except EngineError as error:
         form, why_not = get_export("python_tuneboard"), str(error)
         script = form.content(program).decode()
-    with right, card("export_script", height="stretch"):
+    with right, ui.card("export_script", height="stretch"):
         st.markdown(f"**A Python script** · {'runs with Tuneboard' if why_not else 'runs on its own'}")
         offline = program.model is None or is_offline(program.model)
         st.caption(
@@ -116,7 +107,7 @@ def program_cards(run: RunRow, path: Path) -> None:
         )
         if why_not:
             st.caption(escape_markdown(why_not, 1000))
-        download(f"Download {form.file_name}", script, form.file_name, "download_script")
+        ui.download(f"Download {form.file_name}", script, form.file_name, "download_script")
         # A browser takes seconds to colour the whole of it.
         lines = script.splitlines()
         st.code("\n".join(lines[:SHOWN_LINES]), height=300)
@@ -126,7 +117,7 @@ def program_cards(run: RunRow, path: Path) -> None:
 
 def messages_card(run: RunRow) -> None:
     """Show what the model is sent for one row."""
-    with card("export_prompt"):
+    with ui.card("export_prompt"):
         st.markdown("**The exact messages** · what the model is sent for one row")
         with st.container(height=420, border=False, key="export_messages"):
             messages_view(reading.exact_messages(run))
@@ -140,7 +131,7 @@ def form_cards(run: RunRow, path: Path) -> None:
         for form in EXPORTS:
             if form.name in ("json", "python"):
                 continue
-            with tile(f"form_{form.name}"):
+            with ui.tile(f"form_{form.name}"):
                 with st.container(gap="xsmall", key=f"form_text_{form.name}"):
                     st.markdown(f"**{form.title}**")
                     st.caption(form.plain)
@@ -149,10 +140,10 @@ def form_cards(run: RunRow, path: Path) -> None:
                     # A large one is made when it is asked for.
                     made = partial(form.content, program) if form.on_demand else form.content(program)
                 except EngineError as error:
-                    button(label, key, str(error))
+                    ui.button(label, key, str(error))
                 else:
-                    download(label, made, form.file_name, key)
-        with tile("form_training"):
+                    ui.download(label, made, form.file_name, key)
+        with ui.tile("form_training"):
             _training(run)
 
 
@@ -167,9 +158,9 @@ def _training(run: RunRow) -> None:
         )
     label, key = "Download training.jsonl", "download_training"
     if rows:
-        download(label, partial(reading.results_file, run.id, "jsonl"), "training.jsonl", key)
+        ui.download(label, partial(reading.results_file, run.id, "jsonl"), "training.jsonl", key)
     else:
-        button(label, key, "The best prompt got no row right outside the final test.")
+        ui.button(label, key, "The best prompt got no row right outside the final test.")
 
 
 REFUSED = "version_refused"
@@ -180,13 +171,13 @@ def version_list(run: RunRow) -> None:
     from engine.runs.exports import program_path
 
     kept = reading.versions(run.project_id)
-    with card("versions"):
+    with ui.card("versions"):
         st.markdown(
             "**Versions** · which program is in use",
             help=explain("version", "Going back to an earlier one is one press."),
         )
         if refused := st.session_state.pop(REFUSED, ""):
-            st.caption(mark("error", refused))
+            st.caption(ui.mark("error", refused))
         if not kept:
             st.caption("No version yet. Keep this run's best prompt as the first one.")
         for version in kept:
@@ -200,7 +191,7 @@ def version_list(run: RunRow) -> None:
 
 def _version(version: VersionRow) -> None:
     metadata, number = version.content.get("metadata", {}), version.number
-    with in_row(f"version_{number}"):
+    with ui.row(f"version_{number}"):
         st.markdown(f"**Version {number}**", width="content")
         if version.in_use:
             st.badge("In use", icon=":material/verified:", color="green")
@@ -214,17 +205,17 @@ def _version(version: VersionRow) -> None:
         if read_only():
             return
         if version.in_use:
-            use_none = callback(_use, version.project_id, None)
+            use_none = ui.callback(_use, version.project_id, None)
             st.button("Take out of use", key=f"version_off_{number}", type="tertiary", on_click=use_none)
         else:
-            use = callback(_use, version.project_id, number)
+            use = ui.callback(_use, version.project_id, number)
             st.button("Use this version", key=f"version_use_{number}", on_click=use)
 
 
 def _keep_form(run: RunRow, kept: list[VersionRow]) -> None:
     best = (run.result or {}).get("best_candidate")
     there = next((v.number for v in kept if (v.run_id, v.candidate_id) == (run.id, best)), None)
-    with in_row("keep_version_form", "bottom"):
+    with ui.row("keep_version_form", "bottom"):
         st.text_input(
             "What is special about it",
             key=f"version_note_{run.id}",
@@ -232,12 +223,12 @@ def _keep_form(run: RunRow, kept: list[VersionRow]) -> None:
             max_chars=200,
             disabled=there is not None,
         )
-        button(
+        ui.button(
             "Keep as a version",
             "keep_version",
             "" if there is None else f"This run's best prompt is version {there} already.",
             icon=":material/bookmark_add:",
-            on_click=callback(_keep_version, run.id),
+            on_click=ui.callback(_keep_version, run.id),
         )
 
 
@@ -246,7 +237,7 @@ def _keep_version(run_id: str) -> None:
 
     # Read here: what was typed just before the button was pressed is newer than the last drawing of the page.
     words = str(st.session_state.get(f"version_note_{run_id}", ""))
-    with problem_kept(REFUSED), writing() as store:
+    with ui.problem_kept(REFUSED), writing() as store:
         keep_version(store, run_id, note=words)
 
 
@@ -254,7 +245,7 @@ def _use(project_id: str, number: int | None) -> None:
     """Put a version into use, or none."""
     from engine.runs.exports import use_none, use_version
 
-    with problem_kept(REFUSED), writing() as store:
+    with ui.problem_kept(REFUSED), writing() as store:
         if number is None:
             use_none(data_home(), store, project_id)
         else:

@@ -13,7 +13,7 @@ from dashboard.app_pages.export.cards import (
     results_card,
     version_list,
 )
-from dashboard.components.layout import errors_shown, nothing_here
+from dashboard.components import ui
 from dashboard.components.page import tune_link
 from dashboard.components.runs import current_run, run_picker
 from dashboard.components.wizard import wizard_header
@@ -22,7 +22,7 @@ wizard_header("export")
 run = current_run()
 path = Path(run.result["export_path"]) if run and run.result and run.result.get("export_path") else None
 if run is None or path is None or not path.exists():
-    with nothing_here(
+    with ui.nothing_here(
         "no_export",
         "Nothing to export yet",
         "When a run ends, its best prompt can be taken away from here: as a program file, or as a script that runs it.",
@@ -35,10 +35,10 @@ else:
         report_card(run)
     with results:
         results_card(run)
-    with errors_shown():
+    with ui.errors_shown():
         program_cards(run, path)
     proof_card(run)
     version_list(run)
-    with errors_shown():
+    with ui.errors_shown():
         form_cards(run, path)
     messages_card(run)

@@ -3,15 +3,15 @@
 import streamlit as st
 
 from dashboard.app_pages.history.runs import history_table, run_card, run_compare
-from dashboard.components.layout import nothing_here, page_title
+from dashboard.components import ui
 from dashboard.components.page import tune_link
 from dashboard.state import reading
 
-page_title("History", "All runs of all projects. Nothing is thrown away.")
+ui.page_title("History", "All runs of all projects. Nothing is thrown away.")
 runs = reading.runs()
 if not runs:
     what = "Every run is kept here with its settings and its result. Start one on the Tune page."
-    with nothing_here("no_history", "No runs yet", what):
+    with ui.nothing_here("no_history", "No runs yet", what):
         tune_link()
 else:
     names = {p.id: p.name for p in reading.projects(archived=True)}

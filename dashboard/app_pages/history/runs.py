@@ -6,18 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import streamlit as st
 
-from dashboard.components.layout import (
-    button,
-    callback,
-    card,
-    confirmed,
-    errors_shown,
-    in_row,
-    link,
-    mark,
-    problem_kept,
-    with_value,
-)
+from dashboard.components import ui
 from dashboard.components.page import open_page
 from dashboard.components.prompts import prompt_diff
 from dashboard.components.runs import STATE_COLOURS, STATES, figure, state_badge, verdict_card
@@ -71,7 +60,7 @@ def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunR
 
 def _filtered(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:
     labels = distinct(names)
-    with in_row("history_filter", "bottom"):
+    with ui.row("history_filter", "bottom"):
         text = st.text_input(
             "Find",
             key="history_text",
@@ -128,7 +117,7 @@ def run_compare(left: RunRow, right: RunRow) -> None:
         "The one that started first is on the left. Only runs with the same data, split, metric, model "
         "and task can be compared by their scores."
     )
-    with card("run_compare", "Two runs compared", about):
+    with ui.card("run_compare", "Two runs compared", about):
         try:
             differ = history.differences(reading.run_spec(left), reading.run_spec(right))
         except ValueError:
@@ -137,7 +126,7 @@ def run_compare(left: RunRow, right: RunRow) -> None:
         _guard(left, right, differ)
         for column, run in zip(st.columns(2, gap="medium"), (left, right), strict=True):
             judged = (run.result or {}).get("verdict", {})
-            with column, card(f"side_{run.id}", escape_markdown(run.title, 100), height="stretch"):
+            with column, ui.card(f"side_{run.id}", escape_markdown(run.title, 100), height="stretch"):
                 if judged:
                     figure(
                         "Best prompt on the test rows",
@@ -149,7 +138,7 @@ def run_compare(left: RunRow, right: RunRow) -> None:
                     st.caption("No result.")
         _table(differ)
         if left.result and right.result:
-            with errors_shown():
+            with ui.errors_shown():
                 _prompts(left, right)
 
 
@@ -197,8 +186,8 @@ def _prompts(left: RunRow, right: RunRow) -> None:
 
 def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -> None:
     """Show a run. `project` is its project's name, None when that was deleted; `known_tags` are offered."""
-    with card("run_card"):
-        with in_row("run_card_head"):
+    with ui.card("run_card"):
+        with ui.row("run_card_head"):
             st.markdown(f"**{escape_markdown(run.title, 120)}**", width="content")
             state_badge(run)
             if run.in_use:
@@ -209,9 +198,9 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
             st.caption(escape_markdown(run.message))
         st.caption(escape_markdown(_facts(run, project)))
         if refused := st.session_state.pop(REFUSED, ""):
-            st.caption(mark("error", refused))
+            st.caption(ui.mark("error", refused))
         if run.tags:
-            with in_row("run_tags", "top", gap="xxsmall"):
+            with ui.row("run_tags", "top", gap="xxsmall"):
                 for tag in run.tags:
                     st.badge(escape_markdown(tag, 40), color="gray")
         if read_only():
@@ -224,20 +213,18 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
         left.text_input(
             "Note",
             run.note,
-            key=f"note_{run.id}",
             placeholder="What you want to remember about this run",
             max_chars=500,
-            on_change=with_value(f"note_{run.id}", drafts.set_note, run.id),
+            **ui.saved(f"note_{run.id}", drafts.set_note, run.id),
         )
         middle.multiselect(
             "Tags",
             sorted({*known_tags, *run.tags}),
             run.tags,
-            key=f"tags_{run.id}",
             accept_new_options=True,
             placeholder="Type one and press Enter",
             help="Words of your own to find runs by, such as a customer or a release.",
-            on_change=with_value(f"tags_{run.id}", _set_tags, run.id),
+            **ui.saved(f"tags_{run.id}", _set_tags, run.id),
         )
         with right:
             st.toggle(
@@ -249,7 +236,7 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
                 "that was. Earlier versions stay, and can be put back on the Export page."
                 if run.result
                 else "Only a run with a result can be in use.",
-                on_change=callback(_use, run, not run.in_use),
+                on_change=ui.callback(_use, run, not run.in_use),
             )
         _actions(run, project)
 
@@ -264,16 +251,16 @@ def _facts(run: RunRow, project: str | None) -> str:
 
 def _actions(run: RunRow, project: str | None) -> None:
     address = {"project": run.project_id, "run": run.id}
-    with in_row("run_card_actions"):
+    with ui.row("run_card_actions"):
         if run.result:
-            link("results", "Results", "leaderboard", **address)
-            link("try_it", "Try it", "science", **address)
-            link("export", "Export", "ios_share", **address)
+            ui.link("results", "Results", "leaderboard", **address)
+            ui.link("try_it", "Try it", "science", **address)
+            ui.link("export", "Export", "ios_share", **address)
         else:
-            link("run", "Open", "monitoring", **address)
+            ui.link("run", "Open", "monitoring", **address)
         if read_only():
             return
-        again = button(
+        again = ui.button(
             "Use these settings again",
             "settings_again",
             "Its project was deleted." if project is None else "",
@@ -290,7 +277,7 @@ def _again(run: RunRow) -> None:
     st.caption(
         "The project's present set-up is replaced by this run's. Runs and their results stay as they are."
     )
-    if confirmed("Leave it", "Replace and edit", "again"):
+    if ui.confirmed("Leave it", "Replace and edit", "again"):
         try:
             draft = history.draft_from(reading.run_spec(run))
             drafts.edit(run.project_id, lambda _: draft)
@@ -311,7 +298,7 @@ REFUSED = "in_use_refused"
 def _use(run: RunRow, in_use: bool) -> None:
     from engine.runs.exports import keep_version, use_none, use_version
 
-    with problem_kept(REFUSED), writing() as store:
+    with ui.problem_kept(REFUSED), writing() as store:
         if in_use:
             use_version(data_home(), store, run.project_id, keep_version(store, run.id).number)
         else:

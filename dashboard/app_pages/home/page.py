@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard.app_pages.home.projects import archived_projects, new_project, project_cards
 from dashboard.app_pages.home.welcome import first_steps, glossary_list, run_list, running_now, sample_gallery
-from dashboard.components.layout import in_row, page_title
+from dashboard.components import ui
 from dashboard.components.runs import goes_on
 from dashboard.components.wizard import hint_bar, hint_switch
 from dashboard.state import drafts, reading
@@ -15,8 +15,8 @@ from engine.errors import EngineError
 drafts.first_project()
 projects, runs = reading.projects(), reading.runs()
 names = {p.id: p.name for p in projects}
-with in_row("page_head", "bottom"):
-    page_title(
+with ui.row("page_head", "bottom"):
+    ui.page_title(
         "Better prompts, measured",
         "Describe a task, bring examples, set a budget: Tuneboard searches for a better prompt and proves it.",
     )

@@ -8,17 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard.components.layout import (
-    button,
-    callback,
-    confirmed,
-    download,
-    in_row,
-    mark,
-    problem_kept,
-    tile,
-    with_value,
-)
+from dashboard.components import ui
 from dashboard.components.page import open_page, step_chips
 from dashboard.components.runs import STATES
 from dashboard.state import drafts, reading
@@ -55,13 +45,11 @@ def new_project() -> None:
         if own or blank:
             project = drafts.create_project(name.strip() or drafts.UNTITLED)
             open_page("examples" if own else "task", project=project)
-        key = f"import_{st.session_state.get('imports_taken', 0)}"
         st.file_uploader(
             "Or open a project file",
             type=["json"],
-            key=key,
             max_upload_size=150,
-            on_change=with_value(key, _import),
+            **ui.saved(f"import_{st.session_state.get('imports_taken', 0)}", _import),
             help="One that Tuneboard saved with Save as a file.",
         )
         problem = st.session_state.get("import_problem")
@@ -73,7 +61,7 @@ def new_project() -> None:
 
 
 def _import(uploaded: UploadedFile | None) -> None:
-    with problem_kept("import_problem"):
+    with ui.problem_kept("import_problem"):
         if uploaded is not None:
             taken = st.session_state.get("imports_taken", 0)
             st.session_state["imports_taken"] = taken + 1
@@ -94,7 +82,7 @@ def project_cards(projects: Sequence[ProjectRow], runs: Sequence[RunRow]) -> Non
     """Show a card for each project, the one changed last first."""
     with st.grid(3, min_column_width=270, key="project_cards"):
         for at, project in enumerate(projects[:SHOWN]):
-            with tile(f"project_{project.id}"):
+            with ui.tile(f"project_{project.id}"):
                 _card(project, [r for r in runs if r.project_id == project.id], first=at == 0)
     if len(projects) > SHOWN:
         st.caption(
@@ -104,14 +92,14 @@ def project_cards(projects: Sequence[ProjectRow], runs: Sequence[RunRow]) -> Non
 
 def _card(project: ProjectRow, runs: Sequence[RunRow], *, first: bool) -> None:
     with st.container(gap="xsmall", key=f"project_body_{project.id}"):
-        with in_row(f"project_head_{project.id}", side="distribute", wrap=False):
+        with ui.row(f"project_head_{project.id}", side="distribute", wrap=False):
             st.markdown(f"**{escape_markdown(project.name, 60)}**", width="content")
             if not read_only():
                 _menu(project)
         try:
             found = steps(reading.draft_of(project), runs)
         except EngineError as error:
-            st.caption(mark("pending", str(error)))
+            st.caption(ui.mark("pending", str(error)))
             return
         step_chips((s.title, s.state) for s in found[:4])
         st.caption(_words(found, runs))
@@ -180,13 +168,13 @@ def archived_projects(projects: Sequence[ProjectRow]) -> None:
         return
     with st.expander(f"Put away ({len(projects)})", icon=":material/archive:", key="archived_projects"):
         for project in projects:
-            with in_row(f"archived_{project.id}"):
+            with ui.row(f"archived_{project.id}"):
                 st.text(project.name, width="stretch")
                 st.button(
                     "Take back",
                     key=f"take_back_{project.id}",
                     icon=":material/unarchive:",
-                    on_click=callback(drafts.set_archived, project.id, False),
+                    on_click=ui.callback(drafts.set_archived, project.id, False),
                 )
 
 
@@ -204,7 +192,7 @@ def save_as_file(project: ProjectRow) -> None:
     except EngineError as error:
         st.caption(escape_markdown(str(error)))
         return
-    download("Download project.json", content, "project.json", "project_download", primary=True)
+    ui.download("Download project.json", content, "project.json", "project_download", primary=True)
 
 
 def _files(project: ProjectRow) -> Sequence[AttachedFile]:
@@ -233,7 +221,7 @@ def _files(project: ProjectRow) -> Sequence[AttachedFile]:
 def _rename(project: ProjectRow) -> None:
     name = st.text_input("Name", project.name, key="rename_name", max_chars=100)
     why_not = "" if name.strip() else "Give it a name."
-    if button("Save", "rename_save", why_not, type="primary"):
+    if ui.button("Save", "rename_save", why_not, type="primary"):
         drafts.rename_project(project.id, name)
         st.rerun()
 
@@ -242,6 +230,6 @@ def _rename(project: ProjectRow) -> None:
 def _delete(project: ProjectRow) -> None:
     st.text(project.name)
     st.caption("Its runs and their results are deleted with it. Files of examples stay.")
-    if confirmed("Keep it", "Delete", "delete"):
+    if ui.confirmed("Keep it", "Delete", "delete"):
         drafts.delete_project(project.id)
         st.rerun()

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components.layout import card, in_row, link, page_path, tile
+from dashboard.components import ui
 from dashboard.components.page import open_page
 from dashboard.components.runs import STATE_COLOURS, STATES, goes_on
 from dashboard.components.tables import before_and_after, data_table, in_percent, label_column
@@ -49,7 +49,7 @@ def sample_gallery() -> None:
     shown = [(kind, s) for kind, some in groups.items() for s in some if picked in (ALL, None, kind)]
     with st.grid(4, min_column_width=250, key="sample_gallery"):
         for kind, sample in shown:
-            with tile(f"sample_{sample.name}"):
+            with ui.tile(f"sample_{sample.name}"):
                 with st.container(gap="xsmall", key=f"sample_body_{sample.name}"):
                     st.caption(KINDS[kind])
                     st.markdown(f"**{escape_markdown(sample.title)}**")
@@ -61,7 +61,7 @@ def sample_gallery() -> None:
 
 def _badges(sample: Sample) -> None:
     spec = sample.pipeline
-    with in_row(f"sample_badges_{sample.name}", "top", gap="xxsmall"):
+    with ui.row(f"sample_badges_{sample.name}", "top", gap="xxsmall"):
         if len(spec.steps) > 1:
             st.badge(count(len(spec.steps), "step"))
         else:
@@ -80,7 +80,7 @@ STEPS = (
 
 def first_steps(ready: ProjectRow | None) -> None:
     """Lead through a first run; `ready` is the sample project, None where it was deleted."""
-    with card("first_steps", "Your first result in three minutes"):
+    with ui.card("first_steps", "Your first result in three minutes"):
         with st.grid(3, min_column_width=220, key="first_steps_grid"):
             for at, (icon, title, what) in enumerate(STEPS, 1):
                 with st.container(gap="xxsmall", key=f"first_step_{at}"):
@@ -136,7 +136,7 @@ def run_list(runs: Sequence[RunRow], names: Mapping[str, str]) -> None:
     if picked and picked[0] < len(shown):
         run = shown[picked[0]]
         page = "results" if run.result else "run"
-        st.switch_page(page_path(page), query_params={"project": run.project_id, "run": run.id})
+        st.switch_page(ui.page_path(page), query_params={"project": run.project_id, "run": run.id})
     st.caption("Select a run to open it.")
 
 
@@ -173,12 +173,12 @@ def _cards(ids: list[str], names: Mapping[str, str]) -> None:
     with st.grid(3, min_column_width=270, key="running_now"):
         for run in runs:
             word, colour, icon = STATES[run.state]
-            with card(f"going_{run.id}", height="stretch", gap="xsmall"):
+            with ui.card(f"going_{run.id}", height="stretch", gap="xsmall"):
                 st.markdown(
                     f"**{escape_markdown(names.get(run.project_id, run.title), 60)}** :{colour}[{icon} {word}]"
                 )
                 st.progress(min(1.0, progress(run)))
                 st.caption(f"{short(run.calls)} calls so far")
-                link("run", "Look at it", "monitoring", project=run.project_id, run=run.id)
+                ui.link("run", "Look at it", "monitoring", project=run.project_id, run=run.id)
     if not all(map(goes_on, runs)):
         st.rerun()

@@ -10,8 +10,8 @@ import streamlit as st
 from pydantic import BaseModel
 
 from dashboard.app_pages.metric.editors import code_editor, criteria_editor, weights_editor
+from dashboard.components import ui
 from dashboard.components.forms import options_form
-from dashboard.components.layout import button, callback, card, in_row, mark, tile
 from dashboard.components.page import Current
 from dashboard.components.tables import worked_table
 from dashboard.state import drafts, reading
@@ -48,7 +48,7 @@ def metric_options(now: Current) -> None:
     try:
         metric = get_metric(chosen.name)
     except UnknownNameError as error:
-        st.caption(mark("error", str(error), "red"))
+        st.caption(ui.mark("error", str(error), "red"))
         return
     model = metric.Options
     own, editor = EDITORS.get(chosen.name, ("", None))
@@ -57,7 +57,7 @@ def metric_options(now: Current) -> None:
     hidden = {own} | ({"field", "every_output"} if plain_case else set())
     kept = {name: value for name, value in chosen.options.items() if name in hidden}
     about = explain("metric", "Leave its options as they are if unsure.")
-    with card("metric_options", f"Options of “{metric.title}”", about):
+    with ui.card("metric_options", f"Options of “{metric.title}”", about):
         if editor is not None:
             editor(now, chosen.options)
         if set(model.model_fields) <= hidden:
@@ -110,21 +110,21 @@ def advised_metric(now: Current) -> str:
 
 def _card(now: Current, metric: type[Metric], chosen: str, advised: str) -> None:
     mine, fits = metric.name == chosen, metric.name == advised
-    with tile(f"metric_{metric.name}"):
+    with ui.tile(f"metric_{metric.name}"):
         with st.container(key=f"metric_body_{metric.name}"):
-            with in_row(f"metric_head_{metric.name}"):
+            with ui.row(f"metric_head_{metric.name}"):
                 st.markdown(f"**{metric.title}**", width="content")
                 if mine:
                     st.badge("In use", icon=":material/check:", color="green")
                 elif fits:
                     st.badge("Fits your answers")
             _description(metric)
-        button(
+        ui.button(
             "In use" if mine else "Use this",
             f"use_{metric.name}",
             "This metric is in use already." if mine else "",
             type="primary" if not chosen and fits else "secondary",
-            on_click=callback(drafts.update, now.id, metric=Named(name=metric.name)),
+            on_click=ui.callback(drafts.update, now.id, metric=Named(name=metric.name)),
         )
 
 
@@ -141,9 +141,9 @@ def _description(metric: type[Metric]) -> None:
         for e, score in zip(metric.examples[:4], worked_scores(metric), strict=False)
     )
     lines = [
-        *(mark("add_circle", sentence, "green") for sentence in metric.pros),
-        *(mark("remove_circle", sentence) for sentence in metric.cons),
-        mark("payments", cost_words(metric), "gray"),
+        *(ui.mark("add_circle", sentence, "green") for sentence in metric.pros),
+        *(ui.mark("remove_circle", sentence) for sentence in metric.cons),
+        ui.mark("payments", cost_words(metric), "gray"),
     ]
     st.caption("  \n".join(lines))
 

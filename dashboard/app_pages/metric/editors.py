@@ -9,17 +9,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.app_pages.metric.preview import error_mark, shown_of
-from dashboard.components.layout import (
-    button,
-    callback,
-    errors_shown,
-    icon_button,
-    in_row,
-    mark,
-    plain_code,
-    show_error,
-    with_value,
-)
+from dashboard.components import ui
 from dashboard.components.page import Current
 from dashboard.components.prompts import messages_view
 from dashboard.components.tables import WHOLE_PERCENT, data_table, in_percent
@@ -69,28 +59,28 @@ def criteria_editor(now: Current, options: Mapping[str, Any]) -> None:
             help=explain("judge"),
         )
         for at, (one, line) in enumerate(ids.items(), 1):
-            with in_row(f"criterion_{at}", gap="xsmall"):
+            with ui.row(f"criterion_{at}", gap="xsmall"):
                 st.text_input(
                     f"Criterion {at}",
                     line,
                     key=_criterion_key(now.id, one),
                     placeholder="What do you look for?",
                     label_visibility="collapsed",
-                    on_change=callback(_save_criteria, now.id),
+                    on_change=ui.callback(_save_criteria, now.id),
                 )
-                icon_button(
+                ui.icon_button(
                     "close",
                     "Take this criterion out.",
                     f"drop_criterion_{one}",
-                    on_click=callback(_drop_criterion, now.id, one),
+                    on_click=ui.callback(_drop_criterion, now.id, one),
                     why_not="" if len(ids) > 1 else "A judge needs one criterion at least.",
                 )
-        with in_row("criterion_bar", "top"):
+        with ui.row("criterion_bar", "top"):
             st.button(
                 "Add a criterion",
                 key="add_criterion",
                 icon=":material/add:",
-                on_click=callback(_add_criterion, now.id, ""),
+                on_click=ui.callback(_add_criterion, now.id, ""),
             )
             idea = next((i for i in IDEAS if i not in text.splitlines()), "")
             if idea:
@@ -99,10 +89,10 @@ def criteria_editor(now: Current, options: Mapping[str, Any]) -> None:
                     key="add_idea",
                     type="tertiary",
                     help="Add this one.",
-                    on_click=callback(_add_criterion, now.id, idea),
+                    on_click=ui.callback(_add_criterion, now.id, idea),
                 )
     prompt = right.expander("The prompt the judge gets", icon=":material/visibility:", key="judge_prompt")
-    with prompt, errors_shown():
+    with prompt, ui.errors_shown():
         _judge_prompt(now, options)
 
 
@@ -172,7 +162,7 @@ def weights_editor(now: Current, options: Mapping[str, Any]) -> None:
         "The score is the weighted mean: a metric of weight 2 counts twice as much as one of weight 1."
     )
     for name, weight in parts.items():
-        with in_row(f"part_{name}"):
+        with ui.row(f"part_{name}"):
             metric, key = BY_NAME[name], f"weight_{now.id}_{name}"
             with st.container(gap="xxsmall", key=f"part_name_{name}"):
                 st.markdown(f"**{metric.title}**")
@@ -182,17 +172,16 @@ def weights_editor(now: Current, options: Mapping[str, Any]) -> None:
                 min_value=0.0,
                 value=float(weight),
                 step=0.5,
-                key=key,
                 label_visibility="collapsed",
                 width=130,
-                on_change=with_value(key, _set_weight, now.id, name),
+                **ui.saved(key, _set_weight, now.id, name),
             )
             st.badge(f"{100 * weight / total:.0f} %")
-            icon_button(
+            ui.icon_button(
                 "close",
                 "Take this metric out.",
                 f"drop_part_{name}",
-                on_click=callback(_drop_weight, now.id, name),
+                on_click=ui.callback(_drop_weight, now.id, name),
                 why_not="" if len(parts) > 1 else "One metric at least must stay.",
             )
     added = st.selectbox(
@@ -208,7 +197,7 @@ def weights_editor(now: Current, options: Mapping[str, Any]) -> None:
         _set_weight(now.id, added, 1.0)
         st.rerun()
     if not any(parts.values()):
-        st.caption(mark("error", "Give one metric at least a weight above 0.", "red"))
+        st.caption(ui.mark("error", "Give one metric at least a weight above 0.", "red"))
 
 
 def _weights(options: Mapping[str, Any]) -> dict[str, float]:
@@ -266,18 +255,17 @@ def code_editor(now: Current, options: Mapping[str, Any]) -> None:
         st.text_area(
             "Code",
             code,
-            key=key,
             height=220,
             help="Python with the names expected, answer, example and prediction. The last line gives the score, 0 to 1, or "
             "{'score': ..., 'feedback': ...}.",
-            on_change=with_value(key, _save_code, now.id),
+            **ui.saved(key, _save_code, now.id),
         )
         st.caption("It runs in a sandbox: no files, no network, no packages. Press Ctrl+Enter to save it.")
         wrong = syntax_problem(str(st.session_state.get(key, code)))
         if wrong:
-            st.markdown(mark("error", wrong, "red"))
-        with in_row("code_bar", "top"):
-            if button(
+            st.markdown(ui.mark("error", wrong, "red"))
+        with ui.row("code_bar", "top"):
+            if ui.button(
                 "Test the code",
                 "test_code",
                 wrong or playground.why_not(now.draft),
@@ -287,7 +275,7 @@ def code_editor(now: Current, options: Mapping[str, Any]) -> None:
                 _test_code(now)
             with st.popover("Start from an example", icon=":material/lightbulb:"):
                 for title, text in EXAMPLES.items():
-                    st.button(title, key=f"code_{title}", on_click=callback(_take_code, now.id, key, text))
+                    st.button(title, key=f"code_{title}", on_click=ui.callback(_take_code, now.id, key, text))
     with right:
         _code_preview(now)
 
@@ -333,7 +321,7 @@ def _code_preview(now: Current) -> None:
         )
         return
     if isinstance(found, EngineError):
-        show_error(found)
+        ui.show_error(found)
         return
     for title, one in zip(("With the right answers", "With another row's answers"), found, strict=True):
         _tested_rows(title, one, rows, now.outputs)
@@ -350,7 +338,7 @@ def _tested_rows(
     if failed is not None:
         st.markdown(error_mark(failed, with_line=True))
         with st.expander("The whole error"):
-            plain_code(failed)
+            ui.plain_code(failed)
         return
     data_table(
         [

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components.layout import button, card, choose, in_row, mark, show_error, with_value
+from dashboard.components import ui
 from dashboard.components.page import Current
 from dashboard.components.tables import bar_column, data_table, in_percent, row_column
 from dashboard.state import feedback, models, playground
@@ -31,11 +31,11 @@ def metric_preview(now: Current) -> None:
         "metric",
         "Here your prompt answers ten of the rows a search would learn from; rows of the final test are not touched.",
     )
-    with card("metric_try", "Try it on ten rows", about):
+    with ui.card("metric_try", "Try it on ten rows", about):
         reason = _refusal(now)
         shown = shown_of(now)
-        with in_row("metric_try_bar"):
-            if button(
+        with ui.row("metric_try_bar"):
+            if ui.button(
                 "Try it on ten rows" if shown is None else "Answer them again",
                 "try_metric",
                 reason,
@@ -46,7 +46,7 @@ def metric_preview(now: Current) -> None:
             st.caption(escape_markdown(reason) or _asked_calls(now, playground.TRIED), width="content")
         problem = st.session_state.get(f"preview_problem_{now.id}")
         if problem is not None:
-            show_error(problem)
+            ui.show_error(problem)
         if shown is not None:
             _preview_table(now, shown)
 
@@ -83,7 +83,7 @@ def _ask(now: Current, number: int, *, again: Preview | None = None) -> None:
 def _preview_table(now: Current, shown: Preview) -> None:
     """Show the rows of a try: what was asked, what was right, what was answered, the score and why."""
     if shown.metric != state_of(now.draft, "metric"):
-        with in_row("rescore_bar"):
+        with ui.row("rescore_bar"):
             st.markdown(
                 ":orange[:material/update:] The metric has changed since; these are its old scores.",
                 width="content",
@@ -145,7 +145,7 @@ def _last_line(error: str) -> str:
 def error_mark(error: str, *, with_line: bool) -> str:
     """Return what went wrong as Markdown, with the line of the metric's code where that is asked for."""
     line = error_line(error) if with_line else None
-    return mark("error", f"{f'Line {line}: ' if line else ''}{_last_line(error)[:300]}", "red")
+    return ui.mark("error", f"{f'Line {line}: ' if line else ''}{_last_line(error)[:300]}", "red")
 
 
 MARKS = {1.0: "Right", 0.5: "Partly", 0.0: "Wrong"}
@@ -168,8 +168,8 @@ def judge_check(now: Current) -> None:
         shown = shown_of(now)
         if shown is None or len(shown.rows) <= playground.TRIED:
             reason = _refusal(now)
-            with in_row("judge_bar"):
-                if button("Bring twenty answers", "bring_answers", reason, icon=":material/download:"):
+            with ui.row("judge_bar"):
+                if ui.button("Bring twenty answers", "bring_answers", reason, icon=":material/download:"):
                     _ask(now, playground.GRADED)
                     shown = shown_of(now)
                 if reason:
@@ -191,7 +191,7 @@ def _check(now: Current, shown: Preview, dataset: str) -> None:
         "All": rows,
         "Where you differ": [o for o in rows if o.row in differ],
     }
-    which = choose(
+    which = ui.choose(
         "Show",
         list(shows),
         default="To grade" if shows["To grade"] else "Where you differ",
@@ -213,7 +213,7 @@ def _headline(found: Agreement, graded: int, rows: int) -> None:
         colour = "green" if found.kappa > 0.6 else "orange" if found.kappa > 0.2 else "red"
     with st.container(key="agreement"):
         st.markdown(
-            mark("balance", found.sentence, colour),
+            ui.mark("balance", found.sentence, colour),
             help=explain("agreement", "A score counts as the nearest of wrong, partly and right."),
         )
     st.progress(graded / rows if rows else 0.0, f"{graded} of {rows} graded")
@@ -221,7 +221,7 @@ def _headline(found: Agreement, graded: int, rows: int) -> None:
 
 def _grading_card(now: Current, dataset: str, shown: Preview, outcome: Outcome, mine: float | None) -> None:
     outputs, values = now.outputs, shown.rows.get(outcome.row, {})
-    with card(f"grade_{outcome.row}"):
+    with ui.card(f"grade_{outcome.row}"):
         _inputs({name: as_text(value) for name, value in values.items() if name not in outputs})
         for column, title, text in zip(
             st.columns(2, gap="medium"),
@@ -231,17 +231,17 @@ def _grading_card(now: Current, dataset: str, shown: Preview, outcome: Outcome, 
         ):
             column.caption(title)
             column.text(text or "(empty)")
-        with in_row(f"grade_bar_{outcome.row}"):
-            key = f"mine_{now.id}_{outcome.row}"
+        with ui.row(f"grade_bar_{outcome.row}"):
             answer_key = grade_key(outcome.prediction, outputs)
             st.segmented_control(
                 "Your grade",
                 list(MARKS),
                 default=mine,
                 format_func=lambda m: MARKS[m],
-                key=key,
                 label_visibility="collapsed",
-                on_change=with_value(key, feedback.grade, now.id, dataset, outcome.row, answer_key),
+                **ui.saved(
+                    f"mine_{now.id}_{outcome.row}", feedback.grade, now.id, dataset, outcome.row, answer_key
+                ),
             )
             if mine is not None and outcome.error is None:
                 st.badge(

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.app_pages.results.compare import add_candidate
-from dashboard.components.layout import card
+from dashboard.components import ui
 from dashboard.components.plot import plot
 from dashboard.components.tables import PERCENT, bar_column, data_table, gain_column, in_percent
 from dashboard.state import candidates, reading
@@ -191,7 +191,7 @@ def candidate_family(run: RunRow, best_id: str, picked: Sequence[ComparedCandida
     st.caption("Click a prompt to compare it with the others in the first tabs.")
     left, right = st.columns(2, gap="medium")
     about = explain("family", "Move over a dot to read why it exists.")
-    with left, card("lineage_card", "What came from what", about, height="stretch"):
+    with left, ui.card("lineage_card", "What came from what", about, height="stretch"):
         shown = family(tried, best_id)
         nodes = lineage(shown, best_id)
         if any(n.parents for n in nodes):
@@ -202,7 +202,7 @@ def candidate_family(run: RunRow, best_id: str, picked: Sequence[ComparedCandida
         else:
             st.caption("No prompt was made from another one in this run.")
     about = f"Up is better, left is cheaper; grey ones are beaten outright. {explain('beaten outright')}"
-    with right, card("cost_card", "Quality against cost", about, height="stretch"):
+    with right, ui.card("cost_card", "Quality against cost", about, height="stretch"):
         trials = whole_trials(reading.snapshot(run).trials)
         found = fewer(variants(tried, trials, candidates.row_tokens(run), best_id))
         if len(found) == 1:

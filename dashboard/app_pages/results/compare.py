@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from dashboard.components.layout import choose, in_row, mark, pick, with_value
+from dashboard.components import ui
 from dashboard.components.prompts import prompt_diff, prompt_text
 from dashboard.state import candidates
 from dashboard.state.candidates import MOST, ComparedCandidate, key_of
@@ -28,15 +28,14 @@ def candidate_picker(run: RunRow, best: str, runs: Sequence[RunRow]) -> list[Com
     keys = [c.key for c in picked]
     key = _widget_key(run.id, keys)
     shown = distinct(names)
-    with in_row("compared_bar", "bottom"):
+    with ui.row("compared_bar", "bottom"):
         st.multiselect(
             "Prompts to compare",
             list(shown),
             keys,
             format_func=lambda k: shown.get(k, k),
-            key=key,
             max_selections=MOST,
-            on_change=with_value(key, _write),
+            **ui.saved(key, _write),
             help="Up to four. The others are compared with the first one.",
         )
         full = len(picked) >= MOST
@@ -64,7 +63,7 @@ def add_candidate(run_id: str, candidate_id: str, picked: Sequence[ComparedCandi
 def _another(run: RunRow, picked: Sequence[ComparedCandidate], runs: Sequence[RunRow]) -> None:
     by_id = {r.id: r for r in runs}
     titles = distinct({r.id: "This run" if r.id == run.id else r.title for r in runs})
-    other = by_id[pick("From the run", titles, key="another_run")]
+    other = by_id[ui.pick("From the run", titles, key="another_run")]
     total = len(candidates.index(other))
     number = st.number_input(
         "Number of the prompt",
@@ -87,7 +86,7 @@ def _another(run: RunRow, picked: Sequence[ComparedCandidate], runs: Sequence[Ru
         try:
             add_candidate(other.id, candidates.by_number(other, int(number)), picked)
         except EngineError as error:
-            st.caption(mark("error", str(error), "red"))
+            st.caption(ui.mark("error", str(error), "red"))
     best = str((other.result or {}).get("best_candidate", ""))
     if other.id != run.id and best and st.button("Its best prompt", key="another_best"):
         add_candidate(other.id, best, picked)
@@ -115,9 +114,9 @@ def candidate_compare(found: Sequence[ComparedCandidate]) -> None:
     heads(found)
     one_step = max((len(c.candidate.candidate.steps) for c in found), default=0) < 2
     view = "In one"
-    with in_row("diff_bar"):
+    with ui.row("diff_bar"):
         if len(found) == 2:
-            view = choose("View", ["Side by side", "In one"], default="Side by side", key="diff_view")
+            view = ui.choose("View", ["Side by side", "In one"], default="Side by side", key="diff_view")
         only = not one_step and st.toggle(
             "Only steps that differ", True, key="diff_only", persist_state="session"
         )

@@ -15,7 +15,7 @@ from dashboard.app_pages.results.charts import (
 )
 from dashboard.app_pages.results.compare import candidate_compare, candidate_picker, heads
 from dashboard.app_pages.results.rows import row_matrix, split_choice
-from dashboard.components.layout import card, errors_shown, in_row, link, nothing_here
+from dashboard.components import ui
 from dashboard.components.page import tune_link
 from dashboard.components.plot import plot
 from dashboard.components.runs import figure, goes_on, verdict_card
@@ -83,7 +83,7 @@ def _gain(verdict: Mapping[str, Any], after: Mapping[str, Any]) -> None:
 
 
 def _card(name: str, value: str, change: float | None = None, unit: str = "%", **more: Any) -> None:
-    with card(f"kpi_{name.lower().replace(' ', '_').replace(',', '')}", height="stretch"):
+    with ui.card(f"kpi_{name.lower().replace(' ', '_').replace(',', '')}", height="stretch"):
         figure(name, value, change, unit, **more)
 
 
@@ -146,7 +146,7 @@ def results_view(run: RunRow) -> None:
         strict=True,
     ):
         if tab.open:
-            with tab, errors_shown():  # in its tab; the others stay usable
+            with tab, ui.errors_shown():  # in its tab; the others stay usable
                 view()
 
 
@@ -158,7 +158,7 @@ def nothing_yet(run: RunRow | None) -> None:
         what = escape_markdown(run.message) or "This run ended before there was anything to compare."
     else:
         what = "The run has only begun; its first prompt appears here when it has answered its rows."
-    with nothing_here("no_results", "No results yet", what):
+    with ui.nothing_here("no_results", "No results yet", what):
         if run is None:
             tune_link()
         else:
@@ -177,14 +177,14 @@ def _without_result(run: RunRow) -> None:
             "These are the prompts so far, on the rows that choose among them. The verdict comes with the final test, "
             "at the end."
         )
-    with nothing_here("no_verdict", title, what), in_row("no_verdict_bar"):
+    with ui.nothing_here("no_verdict", title, what), ui.row("no_verdict_bar"):
         _watch(run)
         if goes_on(run):
             st.button("Look again", key="look_again", icon=":material/refresh:")
 
 
 def _watch(run: RunRow) -> None:
-    link("run", "Watch it" if goes_on(run) else "Look at the run", "monitoring", run=run.id)
+    ui.link("run", "Watch it" if goes_on(run) else "Look at the run", "monitoring", run=run.id)
 
 
 def _scores(picked: Sequence[ComparedCandidate]) -> None:

@@ -6,15 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from dashboard.components.layout import (
-    button,
-    callback,
-    card,
-    choose,
-    errors_shown,
-    in_row,
-    plain_code,
-)
+from dashboard.components import ui
 from dashboard.components.prompts import TALL, answer_head, calls_view, messages_view, took
 from dashboard.components.tables import data_table, label_column, row_column
 from dashboard.state import candidates, feedback, models, playground, reading
@@ -55,27 +47,27 @@ def _whole_row(
     outputs = [f.name for f in spec.pipeline.outputs]
     given = {r.candidate_id: r for r in feedback.rows(run.project_id, spec.dataset) if r.row == line.row}
     answered = list(zip(found, line.outcomes, strict=True))
-    with card("whole_row"):
-        with in_row("row_head", side="distribute"):
+    with ui.card("whole_row"):
+        with ui.row("row_head", side="distribute"):
             st.markdown(f"**Row {line.number}**", width="content")
             st.button(
                 "Close",
                 key="close_row",
                 icon=":material/close:",
                 type="tertiary",
-                on_click=callback(st.query_params.pop, PARAM, None),
+                on_click=ui.callback(st.query_params.pop, PARAM, None),
             )
         for name, value in values.items():
             if name not in outputs:
                 st.caption(escape_markdown(name))
                 st.text(as_text(value))
-        with in_row("row_expected"):
+        with ui.row("row_expected"):
             st.badge("The right answer", icon=":material/flag:")
             st.text(answer_text(values, outputs), width="content")
         for at, (column, (one, outcome)) in enumerate(
             zip(st.columns(len(found), gap="medium"), answered, strict=True)
         ):
-            with column, card(f"drill_{at}", height="stretch"):
+            with column, ui.card(f"drill_{at}", height="stretch"):
                 _answer(one, outcome, outputs, at)
                 _opinion(run, spec, one, outcome, given.get(one.candidate.id), tested=tested)
         if tested and not read_only():
@@ -85,7 +77,7 @@ def _whole_row(
             )
         for at, (one, outcome) in enumerate(answered):
             title = f"The exact messages of “{escape_markdown(one.name, 60)}”"
-            with st.expander(title, icon=":material/forum:", key=f"drill_messages_{at}"), errors_shown():
+            with st.expander(title, icon=":material/forum:", key=f"drill_messages_{at}"), ui.errors_shown():
                 _messages(spec, one, outcome, values, at)
 
 
@@ -121,8 +113,8 @@ def _opinion(
     key = f"{one.key}_{outcome.row}".replace(".", "_")
     answer = answer_text(outcome.prediction, [f.name for f in spec.pipeline.outputs])
     place = (run.project_id, spec.dataset, outcome.row, (one.run.id, one.candidate.id))
-    save = callback(_save_feedback, place, answer, key)
-    with in_row(f"opinion_{key}"):
+    save = ui.callback(_save_feedback, place, answer, key)
+    with ui.row(f"opinion_{key}"):
         st.feedback(
             "thumbs",
             key=f"thumbs_{key}",
@@ -168,13 +160,13 @@ def _messages(
                 if call.outputs:
                     read = ":material/reply: Read from the answer"
                     st.caption(read if call.messages else "No model is asked; it gave")
-                    plain_code("\n".join(f"{name}: {as_text(v)}" for name, v in call.outputs.items()))
+                    ui.plain_code("\n".join(f"{name}: {as_text(v)}" for name, v in call.outputs.items()))
     _replay(spec, one, values, at)
 
 
 def _replay(spec: RunSpec, one: ComparedCandidate, values: Mapping[str, object], at: int) -> None:
     """Offer to make the calls again, for the model's own words: the cache has them, so it is free as a rule."""
-    if button(
+    if ui.button(
         "Show the model's own words",
         f"replay_button_{at}",
         models.refusal(asked_models(spec.model, spec.pipeline)),
@@ -254,7 +246,7 @@ def split_choice(found: Sequence[ComparedCandidate], *, key: str = "compare_spli
         )
         return None
     if len(there) > 1:
-        return choose(
+        return ui.choose(
             "Rows",
             there,
             default=there[0],
@@ -280,14 +272,14 @@ def _filtered(
     asked = st.query_params.get(FILTER, "")
     if st.session_state.get("row_filter", options[0]) not in options:
         del st.session_state["row_filter"]
-    which: Show = choose(
+    which: Show = ui.choose(
         "Show",
         options,
         default=next(f for f in (asked, "Only differences", "All rows") if f in options),
         format_func=lambda f: f"{f} ({found[f]})",
         key="row_filter",
         # By its name alone: how many rows it lets through may change.
-        on_change=callback(lambda: st.query_params.update({FILTER: st.session_state["row_filter"]})),
+        on_change=ui.callback(lambda: st.query_params.update({FILTER: st.session_state["row_filter"]})),
     )
     wrong = {cause: ids for cause, ids in causes(lined, values, outputs) if len(ids) > 1}
     if wrong:

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.app_pages.run.requests import run_actions, run_requests
-from dashboard.components.layout import callback, card, errors_shown, icon_button, in_row, link, plain_code
+from dashboard.components import ui
 from dashboard.components.plot import own_element, plot
 from dashboard.components.runs import STATES, goes_on, state_badge, verdict_card
 from dashboard.components.tables import PERCENT, data_table, in_percent, row_column
@@ -29,14 +29,14 @@ def trial_card(seen: Snapshot, trial: TrialRow) -> None:
     run = seen.run
     found = {c.id: c for c in reading.candidates(run.id)}
     row = found.get(trial.candidate_id)
-    with card("trial_card"):
-        with in_row("trial_head", "top", side="distribute"):
+    with ui.card("trial_card"):
+        with ui.row("trial_head", "top", side="distribute"):
             score = "in progress" if trial.score is None else f"{100 * trial.score:.1f} %"
             st.markdown(
                 f"**{_name(row)}** · {score} on {trial.rows_done} of {trial.rows_total} {trial.split} rows"
             )
-            close = callback(st.query_params.pop, "trial", None)
-            icon_button("close", "Close", "trial_close", on_click=close)
+            close = ui.callback(st.query_params.pop, "trial", None)
+            ui.icon_button("close", "Close", "trial_close", on_click=close)
         usage = trial.usage
         st.caption(
             f"Trial {trial.number}: {usage.calls} calls, {usage.cached} from the cache, {short(usage.tokens)} tokens, "
@@ -50,7 +50,7 @@ def trial_card(seen: Snapshot, trial: TrialRow) -> None:
         for path, state in row.candidate.steps.items():
             if len(row.candidate.steps) > 1:
                 st.caption(path)
-            plain_code(state.instructions or "(no instruction)", height=140)
+            ui.plain_code(state.instructions or "(no instruction)", height=140)
             st.caption(
                 f"{count(len(state.demos), 'solved example')} shown to the model"
                 if state.demos
@@ -151,13 +151,13 @@ def running_runs(run_id: str) -> None:
     others = [r for r in reading.runs() if goes_on(r) and r.id != run_id]
     if not others:
         return
-    with in_row("running_runs"):
+    with ui.row("running_runs"):
         st.caption("Also going on", width="content")
         for run in others[:MOST_LISTED]:
             word, _, icon = STATES[run.state]
             share = f" · {100 * progress(run):.0f} %" if progress(run) else ""
             label = f"{escape_markdown(run.title, 48)} · {word.lower()}{share}"
-            link("run", label, icon, project=run.project_id, run=run.id)
+            ui.link("run", label, icon, project=run.project_id, run=run.id)
         if len(others) > MOST_LISTED:
             st.caption(f"and {len(others) - MOST_LISTED} more", width="content")
 
@@ -168,7 +168,7 @@ def live_run(run_id: str) -> None:
 
 
 def _guarded_run(run_id: str, was_over: bool) -> None:
-    with errors_shown():  # a fragment runs by itself: what `app.py` catches is not around it
+    with ui.errors_shown():  # a fragment runs by itself: what `app.py` catches is not around it
         _draw(run_id, was_over)
 
 
@@ -177,7 +177,7 @@ def _draw(run_id: str, was_over: bool) -> None:
     run, live = seen.run, "" if seen.run.is_over else seen.run.id
     shown = _cached_parts(run.id, run.revision, run.state, seen)
     name, actions = st.columns([2, 5], vertical_alignment="center")
-    with name, in_row("run_head"):
+    with name, ui.row("run_head"):
         st.subheader(escape_markdown(run.title, 120), anchor=False, width="content")
         state_badge(run)
     with actions:
@@ -219,7 +219,7 @@ def _score_chart(chart: dict[str, Any], live: str) -> int | None:
         "candidate",
         "Each dot is one, scored on some rows, and is joined to those it came from. Click one to see it.",
     )
-    with card("chart_card", "Scores of the prompts", about):
+    with ui.card("chart_card", "Scores of the prompts", about):
         clicked = plot(
             chart["figure"],
             key="scores",

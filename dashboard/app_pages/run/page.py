@@ -1,7 +1,7 @@
 """A run while it goes on."""
 
 from dashboard.app_pages.run.live import live_run, running_runs
-from dashboard.components.layout import nothing_here
+from dashboard.components import ui
 from dashboard.components.page import current, tune_link
 from dashboard.components.runs import current_run, goes_on, run_picker
 from dashboard.components.wizard import wizard_header
@@ -15,7 +15,7 @@ run = current_run()
 if run is None:
     wizard_header("run", NONE)
     what = "A run tries prompts on your examples and keeps the best. Start one on the Tune page."
-    with nothing_here("no_run", "No run yet", what):
+    with ui.nothing_here("no_run", "No run yet", what):
         tune_link()
 else:
     wizard_header("run", None if goes_on(run) else ENDED if run.result else BROKEN_OFF)

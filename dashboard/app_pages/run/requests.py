@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from dashboard.components.layout import button, callback, card, in_row, pick, press
+from dashboard.components import ui
 from dashboard.state import launching, models, reading
 from dashboard.state.selection import read_only
 from dashboard.state.snapshot import Snapshot
@@ -26,13 +26,13 @@ def run_actions(seen: Snapshot) -> None:
     run = seen.run
     if read_only():
         return
-    with in_row("run_actions", "top", side="right"):
+    with ui.row("run_actions", "top", side="right"):
         if run.state == "running":
             st.button(
                 "Pause",
                 icon=":material/pause:",
                 key="pause_run",
-                on_click=callback(launching.pause, run.id),
+                on_click=ui.callback(launching.pause, run.id),
                 disabled=run.pause_requested or run.stop_requested,
                 help="Calls already under way finish; nothing is lost.",
             )
@@ -44,7 +44,7 @@ def run_actions(seen: Snapshot) -> None:
                 icon=":material/play_arrow:",
                 key="resume_run",
                 type="primary",
-                on_click=callback(launching.resume, run.id),
+                on_click=ui.callback(launching.resume, run.id),
             )
         if run.state in ("lost", "failed", "stopped"):
             st.button(
@@ -52,7 +52,7 @@ def run_actions(seen: Snapshot) -> None:
                 icon=":material/play_arrow:",
                 key="restart_run",
                 type="primary",
-                on_click=callback(_go_on, run.id),
+                on_click=ui.callback(_go_on, run.id),
                 help="Starts its process again. Every call that was paid for is answered from the cache, so nothing is bought twice.",
             )
         if run.state in ("running", "paused", "queued"):
@@ -60,7 +60,7 @@ def run_actions(seen: Snapshot) -> None:
                 "Stop and keep the best",
                 icon=":material/stop:",
                 key="stop_run",
-                on_click=callback(launching.stop, run.id),
+                on_click=ui.callback(launching.stop, run.id),
                 disabled=run.stop_requested,
                 help="Ends the search now. The best prompt so far is kept and tested.",
             )
@@ -88,7 +88,7 @@ def request_buttons(seen: Snapshot) -> None:
         help=reason or "Let the search use more than you first allowed. It counts at once.",
     ):
         _budget_form(run.id, limits)
-    if button(
+    if ui.button(
         "Try your own prompt",
         "own_prompt",
         too_late,
@@ -104,7 +104,7 @@ def run_requests(seen: Snapshot) -> None:
     """Show the latest requests of a run with their answers."""
     if not seen.requests:
         return
-    with card("requests", gap="xsmall"):
+    with ui.card("requests", gap="xsmall"):
         for request in reversed(seen.requests[-SHOWN:]):
             icon, colour = "hourglass_top", "gray"
             if request.answer:
@@ -158,7 +158,7 @@ def _budget_form(run_id: str, limits: dict[str, float]) -> None:
             )
     raised = {name: value for name, value in wanted.items() if value > limits[name] * 1.000001}
     why_not = "" if raised else "Enter a larger number than the run has now."
-    if press("Raise", why_not, key="raise_now", type="primary"):
+    if ui.press("Raise", why_not, key="raise_now", type="primary"):
         _ask(run_id, BUDGET, {"budget": raised})
 
 
@@ -170,14 +170,16 @@ def _half_more(now: float, step: float) -> float:
 OWN_PROMPT = "own_prompt_of"
 
 
-@st.dialog("Try your own prompt", width="large", on_dismiss=callback(st.session_state.pop, OWN_PROMPT, None))
+@st.dialog(
+    "Try your own prompt", width="large", on_dismiss=ui.callback(st.session_state.pop, OWN_PROMPT, None)
+)
 def _own_prompt(run_id: str) -> None:
     found = {c.id: c for c in reading.candidates(run_id)}
     if not found:
         st.caption("The run has no prompt yet. The first is there shortly.")
         return
     best = max(found.values(), key=lambda c: (c.rows, c.score or 0.0, -c.number))
-    picked = pick("Start from", {i: _named(c) for i, c in found.items()}, best.id, key="own_from")
+    picked = ui.pick("Start from", {i: _named(c) for i, c in found.items()}, best.id, key="own_from")
     origin = found[picked].candidate
     texts = {
         path: st.text_area(
@@ -196,7 +198,7 @@ def _own_prompt(run_id: str) -> None:
     st.caption(
         "It is scored on the same validation rows as the others, within the budget. If it is the best at the end, it is the result."
     )
-    if press("Score it", problem, key="own_score", type="primary"):
+    if ui.press("Score it", problem, key="own_score", type="primary"):
         st.session_state.pop(OWN_PROMPT, None)
         _ask(run_id, CANDIDATE, {"candidate": mine.as_dict()})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.components.layout import button, callback, card, confirmed, icon_button, in_row, mark, press
+from dashboard.components import ui
 from dashboard.components.tables import small_table
 from dashboard.state import drafts, models, reading
 from dashboard.state.models import own_key_variable, price_words, title_of
@@ -25,8 +25,8 @@ SHOWN = 8
 
 def found_models() -> None:
     """Show what was found, each model with a button that adds it."""
-    with card("found_models"):
-        with in_row("found_head"):
+    with ui.card("found_models"):
+        with ui.row("found_head"):
             st.markdown(
                 "**Found on this machine**",
                 help="Ollama, LM Studio and vLLM are looked for at their usual addresses on this machine, and API keys in its "
@@ -75,7 +75,7 @@ def _provider(provider: Provider, there: set[str]) -> None:
 
 
 def _adders(names: list[str], there: set[str], key: str) -> None:
-    with in_row(f"{key}_models", "top"):
+    with ui.row(f"{key}_models", "top"):
         for name in names:
             known = name in there
             st.button(
@@ -86,7 +86,7 @@ def _adders(names: list[str], there: set[str], key: str) -> None:
                 help="It is in the list already."
                 if known
                 else "Add it to the models that projects can choose.",
-                on_click=callback(drafts.add_model, ModelChoice(name=name)),
+                on_click=ui.callback(drafts.add_model, ModelChoice(name=name)),
             )
 
 
@@ -95,7 +95,7 @@ OTHER = "Any other name"
 
 def model_form() -> None:
     """Show the form; what it makes is added to the list of models."""
-    with card("add_model", "Add a model"):
+    with ui.card("add_model", "Add a model"):
         providers = {p.title: p for p in PROVIDERS if p.protocol != "offline"}
         left, right = st.columns(2)
         picked = left.selectbox(
@@ -138,7 +138,7 @@ def model_form() -> None:
                 temperature=temperature,
                 max_tokens=longest,
             )
-        pressed = press(
+        pressed = ui.press(
             "Add this model", wrong, key="add_model_button", type="primary", icon=":material/add:"
         )
         if pressed and choice:
@@ -215,7 +215,7 @@ def price_form(choice: ModelChoice, key: str) -> None:
             "In US dollars per million tokens (pieces of words). Estimates, money limits and spending use it."
             + (" This price is your own." if own else "")
         )
-        with in_row(f"{key}_price_row", "bottom"):
+        with ui.row(f"{key}_price_row", "bottom"):
             given = [
                 st.number_input(
                     title,
@@ -233,7 +233,7 @@ def price_form(choice: ModelChoice, key: str) -> None:
                 )
             ]
             ready = given[0] is not None and given[1] is not None
-            if press("Save price", "" if ready else "Give both prices first.", key=f"{key}_price_save"):
+            if ui.press("Save price", "" if ready else "Give both prices first.", key=f"{key}_price_save"):
                 _save(choice.name, (float(given[0] or 0), float(given[1] or 0)))
             if own and st.button("Use the usual price", key=f"{key}_price_usual", type="tertiary"):
                 _save(choice.name, None)
@@ -244,7 +244,7 @@ def _save(model: str, rates: tuple[float, float] | None) -> None:
         check()
         prices.set_own_price(model, rates)
     except EngineError as error:
-        st.caption(mark("error", str(error)))
+        st.caption(ui.mark("error", str(error)))
         return
     st.rerun()
 
@@ -257,8 +257,8 @@ def model_list() -> None:
 
 def _model(choice: ModelChoice, key: str) -> None:
     state = models.key_state(choice)
-    with card(key):
-        with in_row(f"{key}_head"):
+    with ui.card(key):
+        with ui.row(f"{key}_head"):
             with st.container(gap="xxsmall", key=f"{key}_name"):
                 st.markdown(f"**{escape_markdown(title_of(choice), 80)}**")
                 st.caption(
@@ -266,8 +266,8 @@ def _model(choice: ModelChoice, key: str) -> None:
                 )
             pressed = st.button("Test connection", key=f"{key}_test", icon=":material/network_check:")
             if not is_offline(choice):
-                remove = callback(drafts.remove_model, choice)
-                icon_button("delete", "Remove this model from the list", f"{key}_remove", on_click=remove)
+                remove = ui.callback(drafts.remove_model, choice)
+                ui.icon_button("delete", "Remove this model from the list", f"{key}_remove", on_click=remove)
         if not is_offline(choice):
             price_form(choice, key)
         variable = key_variable(choice)
@@ -319,7 +319,7 @@ def _use_key(variable: str, typed: str, keep: bool) -> None:
 def _test(choice: ModelChoice) -> None:
     with st.spinner("Asking the model for one word"):
         report = models.check_connection(choice)
-    with in_row("test_report", "top"):
+    with ui.row("test_report", "top"):
         st.badge(
             "It works" if report.ok else "It does not work",
             icon=":material/check_circle:" if report.ok else ":material/error:",
@@ -335,7 +335,7 @@ def spending_card() -> None:
     """Show every project's calls, tokens and money."""
     names = distinct({p.id: p.name for p in reading.projects(archived=True)})
     found = by_project(reading.runs(), names)
-    with card(
+    with ui.card(
         "spending_card",
         "Spent so far",
         "By all runs, those stopped or failed too. Answers that were kept for reuse cost nothing again.",
@@ -362,21 +362,21 @@ def spending_card() -> None:
 def storage_card() -> None:
     """Show the call cache and the data folder."""
     answers, size, cost = reading.cache_size()
-    with card(
+    with ui.card(
         "cache_card", "Answers kept for reuse", explain("answer kept for reuse", "Also after a crash.")
     ):
         with st.grid(3, min_column_width=80, key="cache_figures"):
             st.metric("Answers", f"{answers:,}")
             st.metric("On disk", _bytes(size))
             st.metric("They cost", price(cost))
-        button(
+        ui.button(
             "Clear them",
             "clear_cache",
             "" if answers else "There is nothing to clear.",
             icon=":material/delete_sweep:",
-            on_click=callback(_clear_dialog),
+            on_click=ui.callback(_clear_dialog),
         )
-    with card("folder_card", "Where everything is kept"):
+    with ui.card("folder_card", "Where everything is kept"):
         st.code(str(data_home()), language=None)
         st.caption(
             "Projects, runs, files and exports, on this machine only. Set TUNEBOARD_HOME to use another folder."
@@ -389,7 +389,7 @@ def _clear_dialog() -> None:
     st.write(
         f"{count(answers, 'answer')} will be forgotten. Runs that are repeated or resumed will pay again."
     )
-    if confirmed("Keep them", "Clear", "clear"):
+    if ui.confirmed("Keep them", "Clear", "clear"):
         drafts.clear_answers()
         st.rerun()
 

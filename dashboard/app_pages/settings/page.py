@@ -9,9 +9,9 @@ from dashboard.app_pages.settings.cards import (
     spending_card,
     storage_card,
 )
-from dashboard.components.layout import page_title
+from dashboard.components import ui
 
-page_title(
+ui.page_title(
     "Settings",
     "Models are chosen for each project on its Tune page; here they are added, tested, priced and given keys.",
 )

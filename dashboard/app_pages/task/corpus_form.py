@@ -10,17 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.app_pages.task.field_editor import set_option, set_options
-from dashboard.components.layout import (
-    callback,
-    choose,
-    in_row,
-    pick,
-    plain_code,
-    press,
-    problem_kept,
-    problem_line,
-    with_value,
-)
+from dashboard.components import ui
 from dashboard.state.selection import check
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, escape_markdown
@@ -114,21 +104,19 @@ def corpus_form(project_id: str, step: StepSpec, at: int, key: str) -> None:
         f"**Where it looks** · {escape_markdown(_contents(options.corpus), 80)}",
         help=f"{explain('corpus')} {explain('passage')}",
     )
-    way = choose(
+    way = ui.choose(
         "Where the passages come from",
         ("Paste", "Upload"),
         default="Paste" if options.corpus.passages or not options.corpus.file else "Upload",
         key=f"corpus_way_{key}",
     )
     if way == "Paste":
-        text_key = f"corpus_text_{key}"
         st.text_area(
             "Passages, with a blank line between them",
             "\n\n".join(options.corpus.passages),
-            key=text_key,
             height=150,
             placeholder=PASTE,
-            on_change=with_value(text_key, _use_text, project_id, at, key),
+            **ui.saved(f"corpus_text_{key}", _use_text, project_id, at, key),
         )
     else:
         _upload(project_id, at, key)
@@ -138,21 +126,19 @@ def corpus_form(project_id: str, step: StepSpec, at: int, key: str) -> None:
         1,
         100,
         options.k,
-        key=f"corpus_k_{key}",
-        on_change=with_value(f"corpus_k_{key}", set_option, project_id, at, "k"),
+        **ui.saved(f"corpus_k_{key}", set_option, project_id, at, "k"),
         help="How many of the best-fitting passages are handed on.",
     )
     with right:
-        pick(
+        ui.pick(
             "How it searches",
             RETRIEVERS,
             options.retriever,
-            key=f"retriever_{key}",
-            on_change=with_value(f"retriever_{key}", set_option, project_id, at, "retriever"),
+            **ui.saved(f"retriever_{key}", set_option, project_id, at, "retriever"),
             help="By words: passages with the same rare words. By meaning: passages that say something alike.",
         )
     _try(options, key)
-    problem_line(f"corpus_problem_{key}")
+    ui.problem_line(f"corpus_problem_{key}")
 
 
 def _upload(project_id: str, at: int, key: str) -> None:
@@ -177,7 +163,7 @@ def _upload(project_id: str, at: int, key: str) -> None:
         "Search in these",
         key=f"use_corpus_{key}",
         type="primary",
-        on_click=callback(_use_files, project_id, at, key, contents, column or ""),
+        on_click=ui.callback(_use_files, project_id, at, key, contents, column or ""),
     )
 
 
@@ -185,10 +171,10 @@ def _try(options: StepOptions, key: str) -> None:
     corpus = options.corpus
     if not corpus.passages and not corpus.file:
         return
-    with in_row(f"corpus_try_{key}", "bottom"):
+    with ui.row(f"corpus_try_{key}", "bottom"):
         query = st.text_input("Try a search", key=f"corpus_query_{key}", placeholder="Words to look for")
         why_not = "" if query.strip() else "Write something to look for first."
-        pressed = press("Search", why_not, key=f"corpus_search_{key}")
+        pressed = ui.press("Search", why_not, key=f"corpus_search_{key}")
     if not pressed:
         return
     from engine.pipeline.corpora import CorpusRetriever
@@ -201,7 +187,7 @@ def _try(options: StepOptions, key: str) -> None:
     if not found:
         st.caption("Nothing was found.")
     for passage in found:
-        plain_code(passage)
+        ui.plain_code(passage)
 
 
 def _use_text(project_id: str, at: int, key: str, text: str) -> None:
@@ -210,7 +196,7 @@ def _use_text(project_id: str, at: int, key: str, text: str) -> None:
 
 
 def _use_files(project_id: str, at: int, key: str, files: list[tuple[str, bytes]], column: str) -> None:
-    with problem_kept(f"corpus_problem_{key}"):
+    with ui.problem_kept(f"corpus_problem_{key}"):
         corpus = uploaded_corpus(files, column)
         if set_options(project_id, at, corpus=corpus):
             taken = f"corpora_taken_{key}"

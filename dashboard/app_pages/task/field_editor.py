@@ -7,8 +7,8 @@ from functools import partial
 
 import streamlit as st
 
+from dashboard.components import ui
 from dashboard.components.guard import guarded, renew, revision
-from dashboard.components.layout import callback, card, icon_button, in_row, with_value
 from dashboard.state.drafts import Change
 from dashboard.state.steps import (
     HELP,
@@ -83,8 +83,8 @@ def field_editor(project_id: str, spec: PipelineSpec, at: int, side: Side) -> No
     step = spec.steps[at]
     fields = step.inputs if side == "inputs" else step.outputs
     title, term, what = TITLES[side]
-    with card(f"{side}_card"):
-        with in_row(f"{side}_head", side="distribute"):
+    with ui.card(f"{side}_card"):
+        with ui.row(f"{side}_head", side="distribute"):
             st.markdown(f"**{title}**", help=f"{what} {explain(term)}", width="content")
             _add_button(project_id, spec, at, side)
         if not fields:
@@ -112,7 +112,7 @@ def _add_button(project_id: str, spec: PipelineSpec, at: int, side: Side) -> Non
             "Add a field",
             icon=":material/add:",
             key=f"add_{side}",
-            on_click=callback(guarded, project_id, lambda draft: add_field(draft, at, side)),
+            on_click=ui.callback(guarded, project_id, lambda draft: add_field(draft, at, side)),
             type="tertiary",
         )
         return
@@ -128,7 +128,7 @@ def _add_button(project_id: str, spec: PipelineSpec, at: int, side: Side) -> Non
         format_func=option_name,
         icon=":material/add:",
         key=f"add_{side}_menu",
-        on_click=with_value(f"add_{side}_menu", _add_known, project_id, at, side),
+        on_click=ui.with_value(f"add_{side}_menu", _add_known, project_id, at, side),
         type="tertiary",
     )
 
@@ -145,40 +145,36 @@ def _row(project_id: str, at: int, side: Side, fields: tuple[FieldSpec, ...], pl
         column.text_input(
             part.capitalize(),
             value,
-            key=f"{part}_{key}",
             label_visibility="collapsed",
             placeholder=example,
-            on_change=with_value(f"{part}_{key}", _change, *where, part),
+            **ui.saved(f"{part}_{key}", _change, *where, part),
         )
     titles = list(TYPES) if title_of(field) in TYPES else [*TYPES, title_of(field)]
     kind.selectbox(
         "Type",
         titles,
         index=titles.index(title_of(field)),
-        key=f"type_{key}",
         label_visibility="collapsed",
-        on_change=with_value(f"type_{key}", _change, *where, "type"),
+        **ui.saved(f"type_{key}", _change, *where, "type"),
     )
     moves = (
         ("arrow_upward", "up", "Move up", -1, place == 0, "It is the first one already."),
         ("arrow_downward", "down", "Move down", 1, place == len(fields) - 1, "It is the last one already."),
     )
-    with tools, in_row(f"tools_{key}", "top", side="right", gap="xxsmall"):
+    with tools, ui.row(f"tools_{key}", "top", side="right", gap="xxsmall"):
         for icon, word, title, by, at_end, why_not in moves:
-            act = callback(_save, project_id, partial(move_field, at=at, side=side, place=place, by=by))
-            icon_button(icon, title, f"{word}_{key}", on_click=act, why_not=why_not if at_end else "")
-        act = callback(_save, project_id, lambda draft: remove_field(draft, at, side, place))
-        icon_button("delete", "Remove this field", f"remove_{key}", on_click=act)
+            act = ui.callback(_save, project_id, partial(move_field, at=at, side=side, place=place, by=by))
+            ui.icon_button(icon, title, f"{word}_{key}", on_click=act, why_not=why_not if at_end else "")
+        act = ui.callback(_save, project_id, lambda draft: remove_field(draft, at, side, place))
+        ui.icon_button("delete", "Remove this field", f"remove_{key}", on_click=act)
     if field.choices:
         _, values = st.columns([WIDTHS[0], sum(WIDTHS[1:])])
-        choices_key = f"choices_{key}_{len(field.choices)}"
         values.multiselect(
             "Allowed values",
             list(field.choices),
             default=list(field.choices),
-            key=choices_key,
             accept_new_options=True,
-            on_change=with_value(choices_key, _change, *where, "choices"),
+            **ui.saved(f"choices_{key}_{len(field.choices)}", _change, *where, "choices"),
             help="The model must answer with exactly one of these. Type a new value and press Enter.",
             placeholder="Type a value and press Enter",
         )

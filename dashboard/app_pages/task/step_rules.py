@@ -8,9 +8,9 @@ import streamlit as st
 
 from dashboard.app_pages.task.field_editor import ident, set_parts
 from dashboard.app_pages.task.task_form import NO_MODEL
+from dashboard.components import ui
 from dashboard.components.forms import model_choice
 from dashboard.components.guard import guarded, revision
-from dashboard.components.layout import callback, with_value
 from dashboard.state import reading
 from dashboard.state.models import not_in_settings, title_of
 from dashboard.state.steps import change_step, pipeline_of, read_choices, readable
@@ -48,19 +48,13 @@ def _pick_model(
 ) -> None:
     """Let the user choose a model or `none`. `where` is the project, the step's place, its field and the widget's key."""
     project_id, at, field, key = where
-    saved = reading.saved_models()
-    model_choice(
-        label,
-        saved,
-        chosen,
-        none,
-        key=key,
-        help=what,
-        on_change=with_value(
-            key, lambda m: set_parts(project_id, at, **{field: m if isinstance(m, ModelChoice) else None})
-        ),
-        note=not_in_settings(chosen, saved) if chosen is not None else "",
-    )
+    models = reading.saved_models()
+
+    def save(picked: ModelChoice | str) -> None:
+        set_parts(project_id, at, **{field: picked if isinstance(picked, ModelChoice) else None})
+
+    note = not_in_settings(chosen, models) if chosen is not None else ""
+    model_choice(label, models, chosen, none, help=what, note=note, **ui.saved(key, save))
 
 
 ALWAYS, ONLY_IF, UNLESS = "Always", "Only if", "Unless"
@@ -93,7 +87,7 @@ def step_rules(project_id: str, spec: PipelineSpec, at: int) -> None:
 
 def _when(project_id: str, spec: PipelineSpec, at: int, end: str) -> None:
     when = spec.steps[at].when
-    save = callback(_set_when, project_id, at, end)
+    save = ui.callback(_set_when, project_id, at, end)
     st.segmented_control(
         "This step runs",
         (ALWAYS, ONLY_IF, UNLESS),
@@ -124,7 +118,7 @@ def _when(project_id: str, spec: PipelineSpec, at: int, end: str) -> None:
 
 def _each(project_id: str, spec: PipelineSpec, at: int, end: str) -> None:
     each = spec.steps[at].each
-    save = callback(_set_each, project_id, at, end)
+    save = ui.callback(_set_each, project_id, at, end)
     st.segmented_control(
         "How often it runs",
         (ONCE, EACH),
@@ -171,8 +165,7 @@ def _layout(project_id: str, step: StepSpec, at: int, end: str) -> None:
         options,
         index=options.index(step.adapter) if step.adapter else 0,
         format_func=lambda name: LAYOUTS.get(name, name),
-        key=f"layout_{end}",
-        on_change=with_value(f"layout_{end}", _set_layout, project_id, at),
+        **ui.saved(f"layout_{end}", _set_layout, project_id, at),
         help=f"{explain('message layout')} Leave it unless a model has trouble keeping the form.",
     )
     if step.adapter == "two_step":

@@ -6,8 +6,8 @@ import streamlit as st
 
 from dashboard.app_pages.task.field_editor import set_text
 from dashboard.app_pages.task.task_form import TITLES
+from dashboard.components import ui
 from dashboard.components.guard import guarded, renew, revision
-from dashboard.components.layout import callback, card, choose, icon_button, in_row, show_error, with_value
 from dashboard.components.plot import own_element
 from dashboard.state.drafts import Change
 from dashboard.state.steps import (
@@ -54,7 +54,7 @@ FORMS: dict[Form, tuple[str, str, str]] = {
 def _import_form(project_id: str, *, empty: bool) -> None:
     """Offer to start from a text; what it makes is shown before it replaces anything."""
     with st.popover("Start from…", icon=":material/input:", key="import_task"):
-        form = choose(
+        form = ui.choose(
             "Start from",
             list(FORMS),
             default="prompt",
@@ -77,7 +77,7 @@ def _import_form(project_id: str, *, empty: bool) -> None:
             "Make the task of it" if empty else "Replace the task by it",
             key="import_use",
             type="primary",
-            on_click=with_value(f"import_text_{form}", _use, project_id, form),
+            on_click=ui.with_value(f"import_text_{form}", _use, project_id, form),
         )
         if not empty:
             st.caption("The steps as they are now are replaced. Your examples stay.")
@@ -88,7 +88,7 @@ def _imported_card(text: str, form: Form) -> None:
     try:
         found: Imported = import_task(text, form)
     except EngineError as error:
-        show_error(error)
+        ui.show_error(error)
         guess = guess_form(text)
         if guess != form:
             st.caption(f"It looks more like: {FORMS[guess][0]}.")
@@ -120,8 +120,8 @@ def step_bar(project_id: str, spec: PipelineSpec) -> int:
     """Show the steps and their picture; return the place of the one that is open."""
     steps = len(spec.steps)
     at = _open_step(project_id, steps)
-    with card("steps_card"):
-        with in_row("steps_head", side="distribute"):
+    with ui.card("steps_card"):
+        with ui.row("steps_head", side="distribute"):
             st.markdown(
                 "**How the task works**", help=f"{explain('task')}  \n{explain('step')}", width="stretch"
             )
@@ -132,7 +132,7 @@ def step_bar(project_id: str, spec: PipelineSpec) -> int:
                 format_func=lambda kind: NEW_STEPS[kind],
                 icon=":material/add:",
                 key="add_step",
-                on_click=with_value("add_step", _add, project_id, at),
+                on_click=ui.with_value("add_step", _add, project_id, at),
             )
         drawn = picture(spec, TITLES)
         picked = _graph(
@@ -165,36 +165,32 @@ def _open_step(project_id: str, steps: int) -> int:
 
 def _tools(project_id: str, spec: PipelineSpec, at: int) -> None:
     steps, rev = len(spec.steps), revision(project_id)
-    with in_row("step_tools", "bottom"):
-        key = f"step_pick_{project_id}_{at}_{steps}_{rev}"
-        choose(
+    with ui.row("step_tools", "bottom"):
+        ui.choose(
             "Open step",
             list(range(steps)),
             default=at,
             format_func=lambda i: f"{i + 1}. {escape_markdown(spec.steps[i].name, 24)}",
-            key=key,
-            on_change=with_value(key, open_step, project_id),
+            **ui.saved(f"step_pick_{project_id}_{at}_{steps}_{rev}", open_step, project_id),
         )
-        key = f"step_name_{project_id}_{at}_{rev}"
         st.text_input(
             "Name of the step",
             spec.steps[at].name,
-            key=key,
             width=190,
             label_visibility="collapsed",
-            on_change=with_value(key, set_text, project_id, at, "name"),
+            **ui.saved(f"step_name_{project_id}_{at}_{rev}", set_text, project_id, at, "name"),
             help="Its name in the picture and in the results.",
         )
-        act = callback(_change, project_id, lambda draft: move_step(draft, at, -1), at - 1)
+        act = ui.callback(_change, project_id, lambda draft: move_step(draft, at, -1), at - 1)
         first = "" if at else "It is the first step already."
-        icon_button("arrow_back", "Move it one earlier", "step_up", on_click=act, why_not=first)
-        act = callback(_change, project_id, lambda draft: move_step(draft, at, 1), at + 1)
+        ui.icon_button("arrow_back", "Move it one earlier", "step_up", on_click=act, why_not=first)
+        act = ui.callback(_change, project_id, lambda draft: move_step(draft, at, 1), at + 1)
         last = "" if at < steps - 1 else "It is the last step already."
-        icon_button("arrow_forward", "Move it one later", "step_down", on_click=act, why_not=last)
-        act = callback(_change, project_id, lambda draft: duplicate_step(draft, at), at + 1)
-        icon_button("content_copy", "Duplicate this step", "step_copy", on_click=act)
-        act = callback(_change, project_id, lambda draft: remove_step(draft, at), max(0, at - 1))
-        icon_button("delete", "Remove this step", "step_remove", on_click=act)
+        ui.icon_button("arrow_forward", "Move it one later", "step_down", on_click=act, why_not=last)
+        act = ui.callback(_change, project_id, lambda draft: duplicate_step(draft, at), at + 1)
+        ui.icon_button("content_copy", "Duplicate this step", "step_copy", on_click=act)
+        act = ui.callback(_change, project_id, lambda draft: remove_step(draft, at), max(0, at - 1))
+        ui.icon_button("delete", "Remove this step", "step_remove", on_click=act)
 
 
 def _change(project_id: str, change: Change, then: int) -> None:

@@ -8,8 +8,8 @@ import streamlit as st
 
 from dashboard.app_pages.task.corpus_form import corpus_form
 from dashboard.app_pages.task.field_editor import ident, save_step, set_option, set_text
+from dashboard.components import ui
 from dashboard.components.guard import renew, revision
-from dashboard.components.layout import card, show_error, with_value
 from dashboard.components.prompts import messages_view
 from dashboard.views.glossary import explain
 from dashboard.views.prompts import calls_a_row, messages, text_of
@@ -53,7 +53,7 @@ def task_problems(pipeline: PipelineSpec) -> None:
 
     more = spec_problems(pipeline)[1:]
     if more and (pipeline.inputs or pipeline.outputs):
-        with card("task_problems", "Also to be fixed"):
+        with ui.card("task_problems", "Also to be fixed"):
             for sentence in more[:6]:
                 st.text(f"•  {sentence}")
 
@@ -62,17 +62,15 @@ def instruction_form(project_id: str, step: StepSpec, at: int) -> None:
     """Show the way of answering and the instruction of a step; every edit is saved."""
     rev = revision(project_id)
     end = ident(project_id, at) + (f"_r{rev}" if rev else "")
-    with card("instruction_card", "How it answers", explain("way of answering")):
-        key = f"strategy_{end}"
+    with ui.card("instruction_card", "How it answers", explain("way of answering")):
         st.pills(
             "How it answers",
             list(STRATEGIES),
             default=step.strategy,
             format_func=lambda name: TITLES[name],
-            key=key,
             required=True,
             label_visibility="collapsed",
-            on_change=with_value(key, _set_strategy, project_id, at),
+            **ui.saved(f"strategy_{end}", _set_strategy, project_id, at),
             help="  \n".join(f"**{title}**: {what}" for title, what in STRATEGIES.values()),
         )
         st.caption(STRATEGIES[step.strategy][1])
@@ -83,15 +81,13 @@ def instruction_form(project_id: str, step: StepSpec, at: int) -> None:
             "**Instruction**",
             help=f"{explain('instruction')} This is the starting point: the run compares every new wording with it.",
         )
-        key = f"instruction_{end}"
         st.text_area(
             "Instruction",
             step.instructions,
-            key=key,
             height=110,
             label_visibility="collapsed",
             placeholder="For example: Choose the team that should answer this customer's message.",
-            on_change=with_value(key, set_text, project_id, at, "instructions"),
+            **ui.saved(f"instruction_{end}", set_text, project_id, at, "instructions"),
         )
 
 
@@ -112,15 +108,13 @@ def _options(project_id: str, step: StepSpec, at: int, end: str) -> None:
 def _tools(project_id: str, step: StepSpec, at: int, end: str) -> None:
     from engine.pipeline.strategies import TOOLS
 
-    key = f"tools_{end}"
     words = (f"**{name}**: {escape_markdown(tool.desc or '', 160)}" for name, tool in TOOLS.items())
     left, right = st.columns([3, 2])
     left.multiselect(
         "Tools",
         list(TOOLS),
         [name for name in step.options.tools if name in TOOLS],
-        key=key,
-        on_change=with_value(key, set_option, project_id, at, "tools"),
+        **ui.saved(f"tools_{end}", set_option, project_id, at, "tools"),
         help="  \n".join([explain("tool"), *words]),
     )
     with right:
@@ -132,16 +126,14 @@ def _tools(project_id: str, step: StepSpec, at: int, end: str) -> None:
 def _one_tool(project_id: str, step: StepSpec, at: int, end: str) -> None:
     from engine.pipeline.strategies import TOOLS
 
-    key = f"tool_{end}"
     chosen = next((n for n in step.options.tools if n in TOOLS), None)
     names = list(TOOLS)
     st.selectbox(
         "Tool",
         names,
         index=names.index(chosen) if chosen else None,
-        key=key,
         placeholder="Choose a tool",
-        on_change=with_value(key, _set_tool, project_id, at),
+        **ui.saved(f"tool_{end}", _set_tool, project_id, at),
         help=explain("tool"),
     )
     if chosen:
@@ -157,25 +149,21 @@ def _judged(project_id: str, step: StepSpec, at: int, end: str) -> None:
     left, right = st.columns(2)
     with left:
         _number(project_id, step, at, "tries", end, "Tries at most", (1, 50))
-    key = f"threshold_{end}"
     right.slider(
         "Good enough to stop",
         0.0,
         1.0,
         step.options.threshold,
         0.05,
-        key=key,
-        on_change=with_value(key, set_option, project_id, at, "threshold"),
+        **ui.saved(f"threshold_{end}", set_option, project_id, at, "threshold"),
         help="The judge rates every try from 0 to 1. The first try with this rating or a better one is taken.",
     )
-    key = f"criteria_{end}"
     st.text_area(
         "What makes an answer good",
         step.options.criteria,
-        key=key,
         height=80,
         placeholder="For example: It names the rule that decides, and is polite.",
-        on_change=with_value(key, set_option, project_id, at, "criteria"),
+        **ui.saved(f"criteria_{end}", set_option, project_id, at, "criteria"),
     )
 
 
@@ -183,9 +171,7 @@ def _number(
     project_id: str, step: StepSpec, at: int, name: str, end: str, label: str, limits: tuple[int, int]
 ) -> None:
     key, value = f"{name}_{end}", getattr(step.options, name)
-    st.number_input(
-        label, *limits, value, key=key, on_change=with_value(key, set_option, project_id, at, name)
-    )
+    st.number_input(label, *limits, value, **ui.saved(key, set_option, project_id, at, name))
 
 
 def _set_tool(project_id: str, at: int, chosen: str | None) -> None:
@@ -228,7 +214,7 @@ def prompt_preview(pipeline: PipelineSpec, values: Mapping[str, object], *, adap
     step = pipeline.steps[at]
     several = len(pipeline.steps) > 1
     title = f"The prompt of {escape_markdown(step.name)}" if several else "The prompt it makes"
-    with card("prompt_card", title, f"{explain('prompt')} Written by the same code that sends it."):
+    with ui.card("prompt_card", title, f"{explain('prompt')} Written by the same code that sends it."):
         if step.strategy in WITHOUT_PROMPT:
             st.caption(WITHOUT_PROMPT[step.strategy])
             return
@@ -238,7 +224,7 @@ def prompt_preview(pipeline: PipelineSpec, values: Mapping[str, object], *, adap
             sent = messages(alone, values, adapter=adapter)
             calls = calls_a_row(alone, adapter=adapter)
         except EngineError as error:
-            show_error(error)
+            ui.show_error(error)
             st.caption("The prompt appears here when this is fixed.")
             return
         with st.container(height=560, border=False, key="prompt_text"):

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard.components.layout import callback, card, in_row, plain_code, show_error
+from dashboard.components import ui
 from dashboard.components.prompts import TALL, answer_head, calls_view, took
 from dashboard.state.playground import (
     CHOICE,
@@ -68,7 +68,7 @@ def input_form(
                 "My own input" if row == OWN else _row_name(numbers[row], rows[row], fields)
             ),
             key=row_key,
-            on_change=callback(_fill, key, tuple(fields), rows),
+            on_change=ui.callback(_fill, key, tuple(fields), rows),
             help=explain(
                 "final test", "Neither prompt has learned from these rows, and their right answer is known."
             ),
@@ -166,7 +166,7 @@ class _Column:
     def __init__(self, column: DeltaGenerator, name: str, at: int) -> None:
         self._written: dict[tuple[str, str], str] = {}
         self._drawn_at = 0.0
-        with column, card(f"writing_{at}", escape_markdown(name), height="stretch"):
+        with column, ui.card(f"writing_{at}", escape_markdown(name), height="stretch"):
             self._text = st.empty()
             self._text.caption(":material/hourglass_top: Waiting for the first word")
 
@@ -203,12 +203,12 @@ def attempts_view(
     if len(attempts) > 1:
         _headline(attempts, outputs)
     if expected:
-        with in_row(f"try_expected{key}"):
+        with ui.row(f"try_expected{key}"):
             st.badge("The right answer", icon=":material/flag:")
             st.text(" · ".join(as_text(expected.get(f.name, "")) for f in outputs), width="content")
     columns = st.columns(len(attempts), gap="medium")
     for at, (column, attempt) in enumerate(zip(columns, attempts, strict=True)):
-        with column, card(f"attempt_{key}{at}", height="stretch"):
+        with column, ui.card(f"attempt_{key}{at}", height="stretch"):
             _attempt(attempt, names.get(attempt.name, attempt.name), outputs, f"{key}{at}")
 
 
@@ -264,7 +264,7 @@ def _trace(attempt: PlaygroundAnswer, at: str) -> None:
                 if values:
                     st.caption(title)
                     lines = "\n".join(f"{name}: {as_text(value)}" for name, value in values.items())
-                    plain_code(lines[:LONGEST_TRACE])
+                    ui.plain_code(lines[:LONGEST_TRACE])
 
 
 def _value(title: str, text: str, *, key: str) -> None:
@@ -283,7 +283,7 @@ def chat_view(
     key = f"try_chat_{trial.run}_{'_'.join(chosen)}"
     turns: list[Turn] = st.session_state.setdefault(key, [])
     names = {p.id: p.name for p in trial.prompts}
-    with in_row("chat_bar"):
+    with ui.row("chat_bar"):
         st.caption(
             "Each prompt remembers its own answers."
             if talk.history
@@ -312,7 +312,7 @@ def chat_view(
     try:
         found = stream_attempts(trial.request(chosen, inputs, {}, own), chosen, names)
     except EngineError as error:
-        show_error(error)
+        ui.show_error(error)
         return
     st.session_state[key] = [*turns, (inputs, found)]
     st.rerun()

@@ -6,16 +6,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.app_pages.try_it.answers import attempts_view, chat_view, input_form, stream_attempts
-from dashboard.components.layout import (
-    card,
-    choose,
-    link,
-    nothing_here,
-    page_title,
-    pick,
-    press,
-    show_error,
-)
+from dashboard.components import ui
 from dashboard.components.page import Current, current
 from dashboard.components.runs import current_run, run_picker
 from dashboard.components.wizard import no_project, project_switch
@@ -47,8 +38,8 @@ def try_page(now: Current) -> None:
     trial, rows, numbers = trial_of(now)
     if trial is None:
         what = "Describe the task first; then one input can be tried here, before and after tuning."
-        with nothing_here("no_try", "Nothing to try yet", what):
-            link("task", "Describe the task", "edit_note")
+        with ui.nothing_here("no_try", "Nothing to try yet", what):
+            ui.link("task", "Describe the task", "edit_note")
         return
     if trial.run:
         run_picker(trial.run)
@@ -62,10 +53,10 @@ def try_page(now: Current) -> None:
         chat_view(trial, talk, chosen, lambda: input_form(others, {}, {}, key=key)[0], refusal)
         return
     left, right = st.columns([4, 7], gap="medium")
-    with left, card("try_input", "One input"):
+    with left, ui.card("try_input", "One input"):
         values, row = input_form(trial.pipeline.inputs, rows, numbers, key=key)
         chosen = _prompts(trial, key)
-        pressed = press(
+        pressed = ui.press(
             "Answer it",
             playground.missing(trial.pipeline.inputs, values),
             key="try_it",
@@ -85,7 +76,7 @@ def try_page(now: Current) -> None:
 
 def _as_chat(key: str) -> bool:
     ways = ["Conversation", "One input"]
-    return choose("How to try it", ways, default=ways[0], key=f"try_mode_{key}") == ways[0]
+    return ui.choose("How to try it", ways, default=ways[0], key=f"try_mode_{key}") == ways[0]
 
 
 def _prompts(trial: playground.Playground, key: str, *, side_by_side: bool = False) -> list[str]:
@@ -97,7 +88,7 @@ def _prompts(trial: playground.Playground, key: str, *, side_by_side: bool = Fal
     places = st.columns(2, gap="medium") if side_by_side else [st.container() for _ in range(2)]
     for place, name, chosen in zip(places, ("first", "second"), (trial.first, trial.second), strict=True):
         with place:
-            picked.append(pick(f"{name.capitalize()} prompt", names, chosen, key=f"try_{name}_{key}"))
+            picked.append(ui.pick(f"{name.capitalize()} prompt", names, chosen, key=f"try_{name}_{key}"))
     return list(dict.fromkeys(picked))
 
 
@@ -122,11 +113,11 @@ def _ask(
 def _answers(trial: playground.Playground, key: str) -> None:
     problem = st.session_state.get(f"try_problem_{key}")
     if problem is not None:
-        show_error(problem)
+        ui.show_error(problem)
         return
     attempts, expected = st.session_state.get(f"try_attempts_{key}", ((), {}))
     if not attempts:
-        nothing_here(
+        ui.nothing_here(
             "try_empty",
             "The answers appear here",
             "Press Answer it: both prompts answer this test row at the same time. Pick another one, or write an input of your own."
@@ -137,7 +128,7 @@ def _answers(trial: playground.Playground, key: str) -> None:
     attempts_view(attempts, {p.id: p.name for p in trial.prompts}, trial.pipeline.outputs, expected)
 
 
-page_title(
+ui.page_title(
     "Try it", "An input of your own. After a run the starting prompt and the best one answer it side by side."
 )
 shown = current()

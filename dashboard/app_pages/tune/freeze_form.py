@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from dashboard.components.layout import callback, with_value
+from dashboard.components import ui
 from dashboard.components.page import Current
 from dashboard.state import drafts
 from dashboard.views.comparison import as_text
@@ -121,7 +121,7 @@ def freeze_form(now: Current) -> None:
                 st.button(
                     "Forget these",
                     key="forget_frozen",
-                    on_click=callback(_save, now.id, lambda old: tuple(f for f in old if f not in lost)),
+                    on_click=ui.callback(_save, now.id, lambda old: tuple(f for f in old if f not in lost)),
                 )
         for path, state in start.steps.items():
             with st.container(border=len(start.steps) > 1, key=f"freeze_{path}"):
@@ -133,15 +133,13 @@ def freeze_form(now: Current) -> None:
 def _step(now: Current, path: str, state: StepState) -> None:
     wholes = tuple(Freeze(step=path, part=part) for part in _whole_parts(state))
     on = {one.part for one in wholes if one in now.draft.frozen}
-    key = f"freeze_parts_{now.id}_{path}"
     st.pills(
         "Stays as it is",
         [one.part for one in wholes],
         selection_mode="multi",
         default=[one.part for one in wholes if one.part in on],
         format_func=lambda part: TITLES[part],
-        key=key,
-        on_change=with_value(key, _save_parts, now.id, wholes),
+        **ui.saved(f"freeze_parts_{now.id}_{path}", _save_parts, now.id, wholes),
     )
     if on & {"step", "instructions"}:
         st.caption("Every sentence of its instruction stays.")
@@ -159,8 +157,11 @@ def _step(now: Current, path: str, state: StepState) -> None:
 
 
 def _frozen_row(now: Current, one: Freeze, label: str) -> None:
-    key = f"freeze_{now.id}_{content_hash(one.model_dump())[:12]}"
-    st.checkbox(label, one in now.draft.frozen, key=key, on_change=with_value(key, _save_one, now.id, one))
+    st.checkbox(
+        label,
+        one in now.draft.frozen,
+        **ui.saved(f"freeze_{now.id}_{content_hash(one.model_dump())[:12]}", _save_one, now.id, one),
+    )
 
 
 def _save(project_id: str, change: Callable[[Frozen], Frozen]) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import streamlit as st
 
+from dashboard.components import ui
 from dashboard.components.forms import options_form
-from dashboard.components.layout import button, callback, card, in_row, link, nothing_here, tile
 from dashboard.components.page import Current
 from dashboard.state import drafts, reading
 from dashboard.views.glossary import explain
@@ -43,7 +43,7 @@ LIMITS: dict[str, tuple[str, str, str, float, float]] = {
 def budget_form(now: Current) -> None:
     """Show the limits; every change is saved."""
     about = explain("budget", "Limits are hard: the call that would pass one is not made.")
-    with card("budget_card", "Budget", about):
+    with ui.card("budget_card", "Budget", about):
         for place, (name, (title, example, what, least, step)) in zip(
             st.columns(4), LIMITS.items(), strict=True
         ):
@@ -56,7 +56,7 @@ def budget_form(now: Current) -> None:
                 key=f"budget_{name}_{now.id}",
                 placeholder="No limit",
                 help=f"{what} Leave empty for no limit ({example}).",
-                on_change=callback(_save_budget, now.id),
+                on_change=ui.callback(_save_budget, now.id),
             )
         st.caption(
             "Empty means no limit. Whatever is reached first ends the search; the best prompt so far is kept."
@@ -166,12 +166,12 @@ def optimizer_cards(now: Current) -> None:
     few = FIRST if need == EVERYTHING else len(shown)
     if why:
         title = next((o.title for o in OPTIMIZERS if o.name == advised), advised)
-        with in_row("advice"):
+        with ui.row("advice"):
             st.markdown(
                 f":green[:material/thumb_up:] **{escape_markdown(title)}** suits your rows. {escape_markdown(why)}"
             )
             if advised not in [o.name for o in shown]:
-                st.button("Choose it", key="choose_advised", on_click=callback(_choose, now.id, advised))
+                st.button("Choose it", key="choose_advised", on_click=ui.callback(_choose, now.id, advised))
 
     def cards(some: Sequence[type[Optimizer]], key: str) -> None:
         with st.grid(3, min_column_width=255, key=key):
@@ -185,12 +185,12 @@ def optimizer_cards(now: Current) -> None:
         with st.expander(f"{len(shown) - few} more ways of tuning", key="more_optimizers"):
             cards(shown[few:], "more_optimizer_cards")
     if need == "structure":
-        with in_row("structure_note"):
+        with ui.row("structure_note"):
             st.caption(
                 "What steps there are, and whether one tries several times or corrects its own answer, is chosen with the task.",
                 width="content",
             )
-            link("task", "Open the task", "edit_note")
+            ui.link("task", "Open the task", "edit_note")
 
 
 def _card(
@@ -198,10 +198,10 @@ def _card(
 ) -> None:
     title, does, icon = NEEDS[optimizer.changes]
     pace, what = DETAILS.get(optimizer.name, ("", does))
-    with tile(f"optimizer_{optimizer.name}"):
+    with ui.tile(f"optimizer_{optimizer.name}"):
         with st.container(gap="xsmall", key=f"optimizer_body_{optimizer.name}"):
             st.markdown(f"**{optimizer.title}**")
-            with in_row(f"optimizer_tags_{optimizer.name}", "top", gap="xxsmall"):
+            with ui.row(f"optimizer_tags_{optimizer.name}", "top", gap="xxsmall"):
                 if mine:
                     st.badge("Chosen", icon=":material/check:", color="green")
                 elif advised:
@@ -211,24 +211,24 @@ def _card(
                     st.badge(pace, color="gray")
             name = f"Its name in the literature and in code: {optimizer.name}."
             st.caption(f"{what.rstrip('.')} · {optimizer.name}", help=f"{does} {name}")
-        button(
+        ui.button(
             "Chosen" if mine else "Choose",
             f"choose_{optimizer.name}",
             "This one is chosen already." if mine else "",
             type="primary" if advised and not now.draft.optimizer else "secondary",
-            on_click=callback(_choose, now.id, optimizer.name, wanted),
+            on_click=ui.callback(_choose, now.id, optimizer.name, wanted),
         )
 
 
 def _weights() -> None:
     """Say why weights are not trained here, and what helps with it."""
-    with nothing_here(
+    with ui.nothing_here(
         "no_weights",
         "Not from here",
         "No way of tuning here trains a model: that takes a provider or a machine that can. What helps is a good prompt "
         "first: after a run, the Export page holds what it answered rightly as a training file, as providers take it.",
     ):
-        link("export", "Go to Export", "ios_share")
+        ui.link("export", "Go to Export", "ios_share")
 
 
 def advised_optimizer(draft: ProjectDraft, rows: int) -> tuple[str, str]:

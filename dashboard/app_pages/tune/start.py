@@ -7,18 +7,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from dashboard.components import ui
 from dashboard.components.forms import model_choice
-from dashboard.components.layout import (
-    button,
-    callback,
-    card,
-    icon_button,
-    in_row,
-    link,
-    mark,
-    pick,
-    with_value,
-)
 from dashboard.components.page import Current, open_page
 from dashboard.state import drafts, feedback, launching, models, reading
 from dashboard.state.examples import split_of
@@ -54,20 +44,11 @@ SAME = "The same model"
 def model_picker(now: Current) -> None:
     """Let the user choose among the models of the settings."""
     chosen = now.draft.model or ModelChoice()
-    saved = reading.saved_models()
-    known = saved if chosen in saved else [*saved, chosen]
-    key = f"model_{now.id}"
-    with card(
-        "model_card", "Model", explain("model", "This one answers your rows, in the search and afterwards.")
-    ):
-        model_choice(
-            "Model",
-            known,
-            chosen,
-            key=key,
-            label_visibility="collapsed",
-            on_change=with_value(key, _set_model, now.id, "model"),
-        )
+    known = list(dict.fromkeys([*reading.saved_models(), chosen]))
+    about = explain("model", "This one answers your rows, in the search and afterwards.")
+    with ui.card("model_card", "Model", about):
+        save = ui.saved(f"model_{now.id}", _set_model, now.id, "model")
+        model_choice("Model", known, chosen, label_visibility="collapsed", **save)
         if is_offline(chosen):
             st.caption(
                 "A small stand-in that runs on this machine: free and instant, and better prompts really do raise "
@@ -83,11 +64,9 @@ def model_picker(now: Current) -> None:
             expanded=bool(named),
         ):
             for field, (title, what) in OTHERS.items():
-                key = f"{field}_{now.id}"
-                save = with_value(key, _set_model, now.id, field)
-                other = getattr(now.draft, field)
-                model_choice(title, known, other, SAME, key=key, help=what, on_change=save)
-        link("settings", "Add or test a model", "settings")
+                save = ui.saved(f"{field}_{now.id}", _set_model, now.id, field)
+                model_choice(title, known, getattr(now.draft, field), SAME, help=what, **save)
+        ui.link("settings", "Add or test a model", "settings")
 
 
 def _set_model(project_id: str, field: str, chosen: ModelChoice | str) -> None:
@@ -114,8 +93,8 @@ def compare_guard(now: Current) -> None:
     except EngineError:
         return
     about = explain("comparable", "Only then can the next run's scores be compared with an earlier run's.")
-    with card("compare_guard", "Compared with", about):
-        picked = pick(
+    with ui.card("compare_guard", "Compared with", about):
+        picked = ui.pick(
             "Compared with",
             distinct({r.id: r.title for r in done}),
             next((r.id for r in done if r.in_use), done[0].id),
@@ -140,7 +119,7 @@ def _differences(run: RunRow, spec: RunSpec) -> None:
         if others:
             st.caption(f"Also different, which does no harm: {escape_markdown(others)}.")
         return
-    st.markdown(mark("balance", history.why_not_comparable(matters)))
+    st.markdown(ui.mark("balance", history.why_not_comparable(matters)))
     for one in matters:
         st.caption(
             f"**{one.what}**  \nthen: {escape_markdown(one.left, 120)}  \nnow: {escape_markdown(one.right, 120)}"
@@ -178,7 +157,7 @@ def feedback_card(now: Current) -> None:
         "Given on the Results page; ways of tuning that write instructions read it with its row.",
     )
     title = f"Feedback on {count(used, 'answer') if used else 'no answer'} will be used"
-    with card("feedback_card", title, about):
+    with ui.card("feedback_card", title, about):
         if used:
             st.toggle("Use it in the next run", True, key=f"use_feedback_{now.id}", persist_state="session")
         if used < len(found):
@@ -195,7 +174,7 @@ def feedback_card(now: Current) -> None:
                 "Delete all of it",
                 key="delete_feedback",
                 icon=":material/delete:",
-                on_click=callback(feedback.forget, now.id, dataset, found),
+                on_click=ui.callback(feedback.forget, now.id, dataset, found),
             )
 
 
@@ -212,12 +191,12 @@ def final_test_rows(now: Current) -> frozenset[int]:
 
 def _feedback_row(now: Current, dataset: str, one: FeedbackRow, number: int, *, tested: bool) -> None:
     key = f"{one.row}_{one.candidate_id}"
-    with in_row(f"feedback_{key}"):
+    with ui.row(f"feedback_{key}"):
         st.markdown(THUMBS.get(one.thumbs, THUMBS[0]), width="content")
         note = " (test row, not used)" if tested else ""
         st.caption(f"Row {number}{note}: {escape_markdown(one.reason or 'no reason given', 200)}")
-        forget = callback(feedback.forget, now.id, dataset, [one])
-        icon_button("close", "Delete this feedback.", f"forget_{key}", on_click=forget)
+        forget = ui.callback(feedback.forget, now.id, dataset, [one])
+        ui.icon_button("close", "Delete this feedback.", f"forget_{key}", on_click=forget)
 
 
 MOST_AT_ONCE = 4
@@ -226,15 +205,15 @@ MOST_AT_ONCE = 4
 
 def start_card(now: Current) -> None:
     """Show what the run will take, and start it."""
-    with card("start_card", "What this will take", explain("estimate")):
+    with ui.card("start_card", "What this will take", explain("estimate")):
         spec, found, reason = _ready(now)
         if found is not None:
             _figures(found)
             if found.cut:
-                st.caption(mark("content_cut", found.cut))
+                st.caption(ui.mark("content_cut", found.cut))
         elif not reason:
             st.caption("The estimate appears when the steps before are done.")
-        pressed = button(
+        pressed = ui.button(
             "Start tuning",
             "start_run",
             reason,
@@ -244,7 +223,7 @@ def start_card(now: Current) -> None:
         )
         if reason:
             with st.container(key="why_not"):
-                st.markdown(mark("pending", reason))
+                st.markdown(ui.mark("pending", reason))
         else:
             st.caption("The run goes on when you close this tab. You can pause or stop it at any time.")
             if going := _going(now):

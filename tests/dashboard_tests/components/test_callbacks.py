@@ -5,7 +5,7 @@ from pathlib import Path
 
 DASHBOARD = Path(__file__).parents[3] / "dashboard"
 NO_CALLBACK = ("ignore", "rerun")
-WRAPPERS = ("callback", "with_value")
+WRAPPERS = ("ui.callback", "ui.with_value", "callback")
 
 
 def is_wrapped(value: ast.expr) -> bool:
@@ -34,4 +34,4 @@ def test_every_callback_shows_errors_of_the_store():
                 missing.append(
                     f"{path.relative_to(DASHBOARD)}:{value.lineno} {node.arg}={ast.unparse(value)}"
                 )
-    assert missing == [], "wrap it: on_click=callback(...), from dashboard.components.layout"
+    assert missing == [], "wrap it: on_click=ui.callback(...)"

@@ -57,7 +57,7 @@ def tile(key: str) -> DeltaGenerator:
     return st.container(border=True, height="stretch", vertical_alignment="distribute", key=key)
 
 
-def in_row(
+def row(
     key: str,
     align: Literal["top", "center", "bottom"] = "center",
     *,
@@ -122,7 +122,7 @@ def problem_kept(key: str) -> Iterator[None]:
 def problem_line(key: str) -> None:
     """Show the message that `problem_kept` has kept."""
     if problem := st.session_state.get(key):
-        with in_row(f"{key}_line"):
+        with row(f"{key}_line"):
             st.badge("Not usable", icon=":material/error:", color="red")
             st.text(problem)
 
@@ -151,6 +151,11 @@ def callback(
 def with_value(key: str, act: Callable[..., object], *arguments: object) -> Callable[[], None]:
     """Return the callback of the widget with this key: `act` gets the arguments, then the widget's value."""
     return callback(lambda: act(*arguments, st.session_state[key]))
+
+
+def saved(key: str, act: Callable[..., object], *arguments: object) -> dict[str, Any]:
+    """Return the key of a widget that is saved at every change, and its callback: see `with_value`."""
+    return {"key": key, "on_change": with_value(key, act, *arguments)}
 
 
 def button(label: str, key: str, why_not: str = "", **options: Any) -> bool:
@@ -220,7 +225,7 @@ MIME = {
 
 def confirmed(keep: str, go: str, key: str) -> bool:
     """Draw the two buttons of a dialog; True when the second is pressed, and the dialog closes on the first."""
-    with in_row(f"{key}_actions", "top", side="right"):
+    with row(f"{key}_actions", "top", side="right"):
         if st.button(keep, key=f"{key}_no"):
             st.rerun()
         return st.button(go, key=f"{key}_yes", type="primary")
