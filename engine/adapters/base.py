@@ -23,7 +23,6 @@ from engine.adapters.plan import (
     Rendered,
     Turn,
     Values,
-    indented,
     listed,
     native_of,
     plan_of,
@@ -220,7 +219,8 @@ class Adapter:
 
     def format_task_description(self, signature: type[Signature]) -> str:
         """Return the instructions as the block that closes the system message."""
-        return f"{OBJECTIVE_LEAD}\n{indented(plan_of(signature).instructions)}"
+        task = "\n".join(f"        {line}" for line in signature.instructions.splitlines())
+        return f"{OBJECTIVE_LEAD}\n{task}"
 
     # Turns
 

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 JSON_MODE: dict[str, Any] = {"type": "json_object"}
 
 
-def response_format(plan: Plan) -> dict[str, Any]:
+def response_format(signature: type[Signature]) -> dict[str, Any]:
     """Return the response_format of a signature's outputs."""
     properties: dict[str, object] = {}
     definitions: dict[str, object] = {}
-    for field in plan.outputs:
+    for field in plan_of(signature).outputs:
         schema = json_schema(field.annotation)
         if not schema:
             return JSON_MODE
@@ -40,7 +40,10 @@ def response_format(plan: Plan) -> dict[str, Any]:
             closed["$defs"] = {name: _closed(schema) for name, schema in definitions.items()}
     except ValueError:
         return JSON_MODE
-    return {"type": "json_schema", "json_schema": {"name": plan.name[:64], "strict": True, "schema": closed}}
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": signature.__name__[:64], "strict": True, "schema": closed},
+    }
 
 
 def _closed(schema: object) -> Any:
@@ -133,7 +136,7 @@ class JSONAdapter(Adapter):
             return {}
         kept = _formats.get(signature)
         if kept is None:
-            kept = _formats[signature] = response_format(plan_of(signature))
+            kept = _formats[signature] = response_format(signature)
         return {"response_format": kept}
 
     def gives_way(self, lm: BaseLM, params: dict[str, object], refusal: InvalidRequestError) -> bool:

@@ -83,14 +83,12 @@ class FieldPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A signature's fields and instructions, ready for use.
+    """A signature's fields, ready for use.
 
     `history` names the input that holds earlier turns; it is none of `inputs`, since it comes before them. `native`
     names the outputs that some models give in a form of their own, by type, and the input with the tools.
     """
 
-    name: str
-    instructions: str
     inputs: tuple[FieldPlan, ...]
     outputs: tuple[FieldPlan, ...]
     history: str | None = None
@@ -167,8 +165,6 @@ def _made(signature: type[Signature]) -> Plan:
     if len(histories) > 1:
         raise SignatureError(f"{signature.__name__!r} has two inputs of the type History. Keep one.")
     return Plan(
-        name=signature.__name__,
-        instructions=signature.instructions,
         inputs=tuple(
             planned(name, info, False)
             for name, info in signature.input_fields.items()
@@ -353,10 +349,10 @@ class Rendered:
         text = written(self.slots, inputs, content, defaults=True)
         return {"role": "user", "content": content.of(f"{text}{self.reminder}")}
 
-    def given(self, inputs: Values) -> Any:
+    def given(self, inputs: Values, lead: str = "") -> Any:
         """Return the content of a turn with the inputs that are there, without the reminder."""
         content = Content()
-        return content.of(written(self.slots, inputs, content, defaults=False).rstrip("\n"))
+        return content.of(lead + written(self.slots, inputs, content, defaults=False).rstrip("\n"))
 
     def demo_turns(self, demos: Demos) -> list[Turn]:
         """Return demonstrations as turns, incomplete ones first."""
@@ -382,12 +378,8 @@ class Rendered:
         if not (_any_of(plan.inputs, values) and _any_of(plan.outputs, values)):
             return False, []
         complete = all(f.present(values) for f in (*plan.inputs, *plan.outputs))
-        content = Content()
-        user = written(self.slots, values, content, defaults=False).rstrip("\n")
-        if not complete:
-            user = f"{INCOMPLETE_LEAD}\n\n{user}"
         return complete, [
-            {"role": "user", "content": content.of(user)},
+            {"role": "user", "content": self.given(values, "" if complete else f"{INCOMPLETE_LEAD}\n\n")},
             {"role": "assistant", "content": self.write(plan, values)},
         ]
 
@@ -395,10 +387,8 @@ class Rendered:
         """Return a conversation so far as turns; a turn without outputs is the user's alone."""
         turns: list[Turn] = []
         for values in history_of(history):
-            content = Content()
-            user = written(self.slots, values, content, defaults=False).rstrip("\n")
-            if user:
-                turns.append({"role": "user", "content": content.of(user)})
+            if user := self.given(values):
+                turns.append({"role": "user", "content": user})
             said = self.write(self.plan, values) if _any_of(self.plan.outputs, values) else ""
             turns += answer_turns(values, said, {f.name for f in (*self.plan.inputs, *self.plan.outputs)})
         return turns
@@ -462,11 +452,6 @@ def _described(one: FieldPlan) -> str:
 def typed(one: FieldPlan) -> str:
     """Return a field's type as a reminder gives it, "" for text."""
     return "" if one.annotation is str else f" ({one.hint})"
-
-
-def indented(text: str) -> str:
-    """Return a text as the block that closes a system message."""
-    return "\n".join(f"        {line}" for line in text.splitlines())
 
 
 def _any_of(fields: Sequence[FieldPlan], values: Values) -> bool:

@@ -18,14 +18,16 @@ from engine.lm.choice import ModelChoice
 from engine.signature.grammar import FieldType, read_field_type
 
 
-class FieldSpec(BaseModel):
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FieldSpec(_Frozen):
     """One field of a step.
 
     `type` is written as in a signature string ("str", "int", "list[str]", "Literal['a', 'b']");
     `choices` makes it a Literal of these texts instead.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     type: str = "str"
@@ -44,14 +46,12 @@ Strategy = Literal[
 AdapterName = Literal["chat", "json", "xml", "two_step"]
 
 
-class CorpusSpec(BaseModel):
+class CorpusSpec(_Frozen):
     """Passages of a retrieve step: `passages` written here, or a `file` (CSV and its `column`, or a folder of texts).
 
     A table's column "title" is shown before each passage. `hash` is that of the passages when a run or a program was
     made with them, so that a changed file is noticed ("": as they are now).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     passages: tuple[str, ...] = ()
     file: str = ""
@@ -59,29 +59,25 @@ class CorpusSpec(BaseModel):
     hash: str = ""
 
 
-class Condition(BaseModel):
+class Condition(_Frozen):
     """Run a step only when `field` has one of these values, compared as text (`negated`: none of them)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     field: str
     values: tuple[str, ...]
     negated: bool = False
 
 
-class Each(BaseModel):
+class Each(_Frozen):
     """Run a step once for each item of the list `field`; the step reads the item as its input `item`.
 
     Its outputs come back as lists under their own names, in the order of the items.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     field: str
     item: str
 
 
-class StepOptions(BaseModel):
+class StepOptions(_Frozen):
     """Options of the strategies; each reads its own.
 
     `tools` names what react may call (see `engine.pipeline.strategies.TOOLS`), `max_iters` is how many steps react, or
@@ -89,8 +85,6 @@ class StepOptions(BaseModel):
     that a judge, going by `criteria`, rates at `threshold` (0 to 1) or more. retrieve finds the `k` passages of `corpus`
     nearest to its first input, with `retriever`. tool calls the one tool in `tools` with its inputs as arguments.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     tools: tuple[str, ...] = ()
     max_iters: int = Field(default=0, ge=0, le=100)
@@ -122,7 +116,7 @@ StepModel = Annotated[
 """A step's own model, given by its name or with its address and settings; None ("" in a file): no own one."""
 
 
-class StepSpec(BaseModel):
+class StepSpec(_Frozen):
     """One step: a signature and a strategy for answering it; see `Condition` and `Each` for `when` and `each`.
 
     `adapter` is this step's own message layout; None: the run's. `model` is the model that answers this step (None: the
@@ -131,8 +125,6 @@ class StepSpec(BaseModel):
     kept here whole: so a step means the same wherever its pipeline goes, whatever becomes of a list of models elsewhere.
     `use_native_function_calling` says whether a layout leaves tools to the model's own calls (None: as the layout does).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = "answer"
     strategy: Strategy = "predict"
@@ -191,10 +183,8 @@ def listed(field: FieldSpec) -> FieldSpec:
     return field.model_copy(update={"type": f"list[{inside}]", "choices": ()})
 
 
-class PipelineSpec(BaseModel):
+class PipelineSpec(_Frozen):
     """Steps in order."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: tuple[StepSpec, ...] = Field(default=(StepSpec(),), min_length=1)
 
