@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
@@ -27,8 +28,8 @@ from engine.adapters.plan import (
     native_of,
     plan_of,
     read_fields,
+    thoughts_of,
     values_of,
-    with_thoughts,
 )
 from engine.adapters.values import format_value, revived
 from engine.errors import AdapterParseError, ConfigurationError, InvalidRequestError
@@ -288,10 +289,6 @@ class Adapter:
         """Return every call that a model which answers these values takes."""
         return [(self.format(signature, demos, inputs), self.answer(signature, values), None)]
 
-    def system(self, signature: type[Signature]) -> str:
-        """Return the system message of a signature."""
-        return self._of(signature).system
-
     def _of(self, signature: type[Signature]) -> Rendered:
         rendered = self._rendered.get(signature)
         if rendered is None:
@@ -383,10 +380,11 @@ class Adapter:
         try:
             return self._parsed(exchange.signature, choice.text or "")
         except AdapterParseError:
-            found = with_thoughts(exchange.signature, choice, self.parse)
-            if found is None:
-                raise
-            return found
+            if (beside := thoughts_of(exchange.signature, choice)) is not None:
+                asked = beside.asked
+                with suppress(AdapterParseError):
+                    return beside.filled(exchange.signature, choice, lambda text: self.parse(asked, text))
+            raise
 
     def _parsed(self, signature: type[Signature], text: str) -> dict[str, Any]:
         names = ("signature", "completion")

@@ -273,19 +273,12 @@ def native_of(
     return Native(_without(signature, (*carried.values(), *left_out)), carried, added, given)
 
 
-def with_thoughts(
-    signature: type[Signature], choice: Choice, read: Callable[[type[Signature], str], dict[str, object]]
-) -> dict[str, Any] | None:
-    """Return a completion's outputs whose thoughts came next to the text though they were asked for in it; else None."""
+def thoughts_of(signature: type[Signature], choice: Choice) -> Native | None:
+    """Return the split of a completion whose thoughts came next to the text though they were asked for in it."""
     name = plan_of(signature).native.get(Reasoning)
     if name is None or not choice.reasoning:
         return None
-    asked = _without(signature, (name,))
-    try:
-        rest = read(asked, choice.text or "") if asked.output_fields else {}
-    except AdapterParseError:
-        return None
-    return {field: rest.get(field, Reasoning(choice.reasoning)) for field in signature.output_fields}
+    return Native(_without(signature, (name,)), {Reasoning: name}, {}, {})
 
 
 def _native_value(kind: type, name: str, choice: Choice) -> Any:

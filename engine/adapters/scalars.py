@@ -198,17 +198,6 @@ def bool_text(text: str) -> bool:
     return found
 
 
-def bool_json(value: object) -> bool:
-    """Read a JSON value as a truth value."""
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return bool_text(value)
-    if value == 0 or value == 1:
-        return bool(value)
-    refuse(bool, value)
-
-
 _GROUPED = re.compile(r"[+-]?\d{1,3}(?:([, _\u00a0\u202f\u2009'])\d{3})(?:\1\d{3})*(?:\.\d+)?")
 
 
@@ -236,17 +225,6 @@ def int_text(text: str) -> int:
     refuse(int, text)
 
 
-def int_json(value: object) -> int:
-    """Read a JSON value as a whole number."""
-    if type(value) is int:
-        return value
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, str):
-        return int_text(value)
-    refuse(int, value)
-
-
 def float_text(text: str) -> float:
     """Read a finite number."""
     plain = text if _PLAIN_FLOAT.fullmatch(text) else number_text(text)
@@ -258,15 +236,32 @@ def float_text(text: str) -> float:
     return number
 
 
-def float_json(value: object) -> float:
-    """Read a JSON value as a number."""
-    if isinstance(value, bool):
-        refuse(float, value)
-    if isinstance(value, int | float):
-        return float(value)
-    if isinstance(value, str):
-        return float_text(value)
-    refuse(float, value)
+def _reader(annotation: type, text: Callable[[str], Any], converted: Callable[[Any], Any]) -> Reader:
+    """Return the reader of a scalar; `converted` gives a JSON value that is no text as the type, or None."""
+
+    def json(value: object) -> Any:
+        if isinstance(value, str):
+            return text(value)
+        made = converted(value)
+        return refuse(annotation, value) if made is None else made
+
+    return Reader(text, json)
+
+
+STR = Reader(str.strip, str_from_json)
+BOOL = _reader(bool, bool_text, lambda value: bool(value) if value in (0, 1) else None)
+INT = _reader(
+    int,
+    int_text,
+    lambda value: (
+        int(value) if type(value) is int or (isinstance(value, float) and value.is_integer()) else None
+    ),
+)
+FLOAT = _reader(
+    float,
+    float_text,
+    lambda value: float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None,
+)
 
 
 def choices(annotation: object, spellings: Mapping[object, Sequence[str]]) -> Reader:

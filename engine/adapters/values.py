@@ -19,22 +19,19 @@ import orjson
 
 from engine.adapters.notes import checkable, json_schema
 from engine.adapters.scalars import (
+    BOOL,
+    FLOAT,
+    INT,
+    STR,
     Reader,
     UnreadableError,
     bare,
-    bool_json,
-    bool_text,
     bullet_items,
     choices,
-    float_json,
-    float_text,
-    int_json,
-    int_text,
     loose_json,
     number_text,
     refuse,
     shown,
-    str_from_json,
     unfenced,
 )
 from engine.errors import ConfigurationError, SignatureError
@@ -117,10 +114,10 @@ _NOTHING = frozenset({"", "null", "none"})
 
 
 _SIMPLE = (
-    (str, Reader(str.strip, str_from_json)),
-    (bool, Reader(bool_text, bool_json)),
-    (int, Reader(int_text, int_json)),
-    (float, Reader(float_text, float_json)),
+    (str, STR),
+    (bool, BOOL),
+    (int, INT),
+    (float, FLOAT),
     (Any, Reader(_any_text, lambda value: value)),
     (object, Reader(_any_text, lambda value: value)),
 )

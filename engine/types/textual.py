@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ValidationError, model_serializer, model_validator
@@ -261,14 +261,6 @@ class Citations(Items[Citation]):
         return (
             'must be a JSON list of objects with "cited_text" (copied word for word), "document_index" (from 0) and '
             '"supported_text" (the words of the answer that it supports)'
-        )
-
-    def found_in(self, documents: Iterable[Document | str]) -> bool:
-        """Return whether every cited text occurs, word for word, in the document it names."""
-        texts = [d.data if isinstance(d, Document) else d for d in documents]
-        return all(
-            0 <= c.document_index < len(texts) and c.cited_text in texts[c.document_index]
-            for c in self.citations
         )
 
     def format(self) -> str:

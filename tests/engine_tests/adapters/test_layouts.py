@@ -89,7 +89,7 @@ def test_tags_inside_tags_are_read_by_the_types():
 
 
 def test_the_prompt_shows_the_tags_inside():
-    system = XMLAdapter().system(PEOPLE)
+    system = XMLAdapter().format_system_message(PEOPLE)
     assert (
         "<item>\n  <name>{str, as written}</name>\n  <age>{a single whole number, at least 0}</age>" in system
     )

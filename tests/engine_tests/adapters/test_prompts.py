@@ -127,11 +127,11 @@ def test_messages_are_the_callers_to_change() -> None:
 
 def test_instructions_of_a_changed_signature_are_its_own() -> None:
     adapter = ChatAdapter()
-    assert "Sort a ticket." in adapter.system(Triage)
+    assert "Sort a ticket." in adapter.format_system_message(Triage)
     changed = Triage.with_instructions("Route it.").with_updated_fields("label", desc="the desk")
-    assert "Route it." in adapter.system(changed)
-    assert "the desk" in adapter.system(changed)
-    assert "Sort a ticket." in adapter.system(Triage)
+    assert "Route it." in adapter.format_system_message(changed)
+    assert "the desk" in adapter.format_system_message(changed)
+    assert "Sort a ticket." in adapter.format_system_message(Triage)
 
 
 def test_plans_are_freed_with_their_signature() -> None:

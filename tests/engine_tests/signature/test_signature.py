@@ -327,7 +327,9 @@ def test_rules_can_be_changed_are_shown_and_hold():
     base = Signature({"q": InputField(), "n": (int | None, OutputField(ge=1, le=5))})
     tighter = base.with_updated_fields("n", le=3, desc="Stars.")
     assert rules_in_words(base.fields["n"].metadata) == "at least 1, at most 5"
-    assert "`n` (int | None): Stars. [must be at least 1, at most 3]" in ChatAdapter().system(tighter)
+    assert "`n` (int | None): Stars. [must be at least 1, at most 3]" in ChatAdapter().format_system_message(
+        tighter
+    )
     assert not base.equals(base.with_updated_fields("n", le=3))
     read = ChatAdapter().parse
     assert read(tighter, "[[ ## n ## ]]\n3") == {"n": 3}
@@ -352,7 +354,7 @@ def test_rules_can_be_changed_are_shown_and_hold():
 @pytest.mark.parametrize("adapter", [ChatAdapter(), JSONAdapter(), XMLAdapter()], ids=lambda a: a.name)
 def test_every_rule_is_shown_and_holds_in_every_layout(adapter, annotation, rules, good, bad, shown):
     signature = make_signature({"q": InputField(), "a": (annotation, OutputField(**rules))})
-    assert f"[must be {shown}]" in adapter.system(signature)
+    assert f"[must be {shown}]" in adapter.format_system_message(signature)
 
     def laid_out(text):
         if adapter.name == "xml":
