@@ -14,7 +14,6 @@ import ssl
 import sys
 import time
 from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping
-from contextlib import AbstractAsyncContextManager
 from types import coroutine
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -99,83 +98,74 @@ class OpenAITransport:
         self._reasoning = is_reasoning_model(route.model)
 
     async def send(self, request: Request) -> Reply:
-        """Send one request. Raises LMError for everything that can go wrong on the way."""
-        listener = streaming.listener.get()
-        if listener is not None and self.streams and (request.params.get("n") or 1) == 1:
-            return await self._streamed(request, listener)
-        body = self._body(request)
+        """Send one request, streamed where there is a listener. Raises LMError for everything that can go wrong on the way."""
+        streamed = self.streams and (request.params.get("n") or 1) == 1
+        return await self._answer(request, streaming.listener.get() if streamed else None)
+
+    async def _answer(self, request: Request, listener: streaming.Listener | None) -> Reply:
+        body = self._body(request) if listener is None else self._body(request, **_STREAMED)
         started = time.perf_counter()
         session = await _session()
+        assembly = None
+        if listener is not None:
+            listener.begin()
         try:
-            async with self._post(session, body) as response:
-                data = await response.read()
+            async with session.post(
+                self._url,
+                data=body,
+                headers=self._headers,
+                timeout=self._timeout,
+                proxy=self._proxy,
+                allow_redirects=False,
+            ) as response:
+                kind = response.content_type
+                if listener is None or response.status >= 300 or kind != "text/event-stream":
+                    data = await response.read()
+                else:
+                    assembly = streaming.Assembly()
+                    data, kind = await self._streamed(response, listener, assembly), "application/json"
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             # The aiohttp error is not chained: it holds the request's headers, and they hold the key.
-            raise self._failure(error) from None
+            shown = assembly is not None and assembly.begun
+            raise streaming.final(self._failure(error), shown=shown) from None
+        if response.status >= 300:
+            return await self._refused(request, listener, response, data)
+        reply = self._reply(data, kind, time.perf_counter() - started, request)
+        if listener is not None and assembly is None:  # the endpoint does not stream
+            finish = reply.choices[0].finish_reason or "stop"
+            listener.feed(streaming.Chunk(reply.text, "", finish, reply.model))
+        return reply
+
+    async def _refused(
+        self,
+        request: Request,
+        listener: streaming.Listener | None,
+        response: aiohttp.ClientResponse,
+        data: bytes,
+    ) -> Reply:
+        """Ask again in another form, where that is what the endpoint asks for. Raises LMError for other refusals."""
         if response.status == 400 and not self._reasoning and _ASKS_FOR_REASONING_FORM.search(data):
             # A reasoning model whose name does not say so: from now on it gets what it takes.
             self._reasoning = True
-            return await self.send(request)
-        if response.status >= 300:
-            raise failures.from_status(self.place, response.status, data, response.headers)
-        return self._reply(data, response.content_type, time.perf_counter() - started, request)
+            return await self._answer(request, listener)
+        if response.status == 400 and listener is not None and b"stream" in data:
+            return await self._answer(request, None)
+        raise failures.from_status(self.place, response.status, data, response.headers)
 
-    async def _streamed(self, request: Request, listener: streaming.Listener) -> Reply:
-        """Send one request and pass the reply on as it comes. After the first piece a failure is final."""
-        body = self._body(request, stream=True, stream_options={"include_usage": True})
-        started = time.perf_counter()
-        session = await _session()
-        listener.begin()
-        assembly, shown = streaming.Assembly(), False
-        try:
-            async with self._post(session, body) as response:
-                if response.status >= 300 or response.content_type != "text/event-stream":
-                    return await self._unstreamed(request, response, listener, started)
-                async for line in streaming.event_data(response.content.iter_any()):
-                    if (chunk := assembly.add(line)) is not None:
-                        shown = True
-                        listener.feed(chunk)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise streaming.final(self._failure(error), shown=shown) from None
-        if assembly.error is not None:
-            raw = orjson.dumps(assembly.error)
-            raise streaming.final(failures.from_status(self.place, 500, raw, {}), shown=shown)
-        if not assembly.done:
-            raise streaming.final(failures.bad_reply(self.place, b"{"), shown=shown)
-        data = orjson.dumps(assembly.reply())
-        return self._reply(data, "application/json", time.perf_counter() - started, request)
-
-    async def _unstreamed(
-        self, request: Request, response: aiohttp.ClientResponse, listener: streaming.Listener, started: float
-    ) -> Reply:
-        """Read the answer of an endpoint that does not stream: a failure, or the whole reply at once."""
-        data = await response.read()
-        if response.status == 400 and (
-            b"stream" in data or (not self._reasoning and _ASKS_FOR_REASONING_FORM.search(data))
-        ):
-            # It takes no streaming, or is a reasoning model: asked plainly, both are dealt with.
-            token = streaming.listener.set(None)
-            try:
-                return await self.send(request)
-            finally:
-                streaming.listener.reset(token)
-        if response.status >= 300:
-            raise failures.from_status(self.place, response.status, data, response.headers)
-        reply = self._reply(data, response.content_type, time.perf_counter() - started, request)
-        listener.feed(streaming.Chunk(reply.text, "", reply.choices[0].finish_reason or "stop", reply.model))
-        return reply
-
-    def _post(
-        self, session: aiohttp.ClientSession, body: bytes
-    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        return session.post(
-            self._url,
-            data=body,
-            headers=self._headers,
-            timeout=self._timeout,
-            proxy=self._proxy,
-            allow_redirects=False,
-        )
+    async def _streamed(
+        self, response: aiohttp.ClientResponse, listener: streaming.Listener, assembly: streaming.Assembly
+    ) -> bytes:
+        """Pass a reply on as it comes and return it whole. After the first piece a failure is final."""
+        async for event in streaming.event_data(response.content.iter_any()):
+            if (chunk := assembly.add(event)) is not None:
+                listener.feed(chunk)
+        if assembly.error is None and assembly.done:
+            return orjson.dumps(assembly.reply())
+        if assembly.error is None:
+            error: LMError = failures.bad_reply(self.place, b"{")
+        else:
+            error = failures.from_status(self.place, 500, orjson.dumps(assembly.error), {})
+        raise streaming.final(error, shown=assembly.begun)
 
     def _body(self, request: Request, **extra: object) -> bytes:
         body: dict[str, object] = {
@@ -294,6 +284,7 @@ async def _closed(keeper: AsyncGenerator[aiohttp.ClientSession]) -> None:
     await keeper.aclose()
 
 
+_STREAMED: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
 _ASKS_FOR_REASONING_FORM = re.compile(rb"max_completion_tokens|temperature\W{1,4}(does not|is not) support")
 
 _sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession] = WeakKeyDictionary()
