@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from engine.dataset import Dataset, guess_mapping, read_dataset
-from engine.errors import ConfigurationError, DatasetError, UnknownNameError
+from engine.errors import ConfigurationError, DatasetError, EngineError, UnknownNameError
 from engine.evaluate import Evaluate
 from engine.export.formats import EXPORTS, ExportFormat, get_export
 from engine.export.program import ProgramFile, read_program
@@ -38,7 +39,7 @@ def evaluate_file(
     content = read_program(program)
     named = Named(name=metric_name, options=dict(_pair(text, "--option") for text in options))
     metric = make_metric(named, model or content.model or ModelChoice())
-    dataset = read_dataset(_bytes(data), data.name)
+    dataset = read_dataset(file_bytes(data, DatasetError, "the path of a table of examples"), data.name)
     usable = usable_examples(content.pipeline, dataset, _mapping(content, dataset, columns))
     console = Console()
     for problem in usable.problems[:5]:
@@ -48,7 +49,6 @@ def evaluate_file(
     if not usable.examples:
         raise DatasetError(f"No row of {data.name!r} can be used. Fix the rows named above.")
     lm = make_lm(model) if model else None
-    rows = list(usable.examples)
     result = Evaluate(devset=list(usable.examples.values()), metric=metric)(content.build(lm=lm))
     outcomes: Sequence[Outcome] = result.outcomes
     failed = [o for o in outcomes if o.error is not None]
@@ -61,7 +61,8 @@ def evaluate_file(
     if failed:
         console.print(f"The first failure: {failed[0].error}", highlight=False, markup=False)
     if output is not None:
-        _write(output, content, [dataset.row_number(row) for row in rows], outcomes)
+        numbers = [dataset.row_number(row) for row in usable.examples]
+        _saved(output, _table(content, numbers, outcomes), make_folder=False)
         console.print(f"Answers: {output}", highlight=False, markup=False, soft_wrap=True)
     return 1 if len(failed) == len(outcomes) else 0
 
@@ -71,21 +72,17 @@ def export_program(run_id: str, form: str, output: Path | None, candidate: str |
     home = data_home()
     with Store.open(home) as store:
         if form in AROUND:
-            path = _around(home, store, run_id, form)
+            name, content = _around(store, run_id, form)
+            path = _saved(home / "exports" / run_id / name, content)
         else:
-            file_name = _form(form).file_name
-            paths = export_again(home, store, run_id, candidate)
-            path = Path(paths["export_path"]).with_name(file_name)
-    if form not in AROUND and (get_export(form).on_demand or not path.exists()):
-        # Some forms are made only on demand; a program that the form cannot hold raises here.
-        path.write_bytes(get_export(form).content(read_program(paths["export_path"])))
+            kind = _form(form)
+            program = Path(export_again(home, store, run_id, candidate)["export_path"])
+            path = program.with_name(kind.file_name)
+            if kind.on_demand or not path.exists():
+                # Some forms are made only on demand; a program that the form cannot hold raises here.
+                path.write_bytes(kind.content(read_program(program)))
     if output is not None:
-        try:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            output.write_bytes(path.read_bytes())
-        except OSError as error:
-            raise ConfigurationError(f"{output} cannot be written: {error.strerror or error}.") from error
-        path = output
+        path = _saved(output, path.read_bytes())
     Console().print(str(path), highlight=False, markup=False, soft_wrap=True)
 
 
@@ -100,19 +97,22 @@ def _form(name: str) -> ExportFormat:
         raise UnknownNameError("export format", name, [*(form.name for form in EXPORTS), *AROUND]) from error
 
 
-def _around(home: Path, store: Store, run_id: str, form: str) -> Path:
+def _around(store: Store, run_id: str, form: str) -> tuple[str, bytes]:
+    """Return the name and the content of a file on a run."""
     from engine.runs.report import run_report, run_results, training_file
 
     if form == "report":
-        name, content = "report.html", run_report(store, run_id).encode("utf-8", "replace")
-    elif form == "training":
-        name, content = "training.jsonl", training_file(store, run_id)
-    else:
-        kind = form.removeprefix("results-")
-        name, content = f"results.{kind}", run_results(store, run_id, kind)
-    path = home / "exports" / run_id / name
+        return "report.html", run_report(store, run_id).encode("utf-8", "replace")
+    if form == "training":
+        return "training.jsonl", training_file(store, run_id)
+    kind = form.removeprefix("results-")
+    return f"results.{kind}", run_results(store, run_id, kind)
+
+
+def _saved(path: Path, content: bytes, *, make_folder: bool = True) -> Path:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror or error}.") from error
@@ -138,23 +138,23 @@ def _pair(text: str, option: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _bytes(path: Path) -> bytes:
+def file_bytes(path: Path, kind: type[EngineError], wanted: str) -> bytes:
+    """Return a file's bytes. Raises `kind` where there is no file, or none that can be read; `wanted` is what to give."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise DatasetError(f"There is no file {str(path)!r}. Give the path of a table of examples.") from None
+        raise kind(f"There is no file {str(path)!r}. Give {wanted}.") from None
     except OSError as error:
-        raise DatasetError(f"The file {str(path)!r} cannot be read: {error.strerror or error}.") from error
+        raise kind(f"The file {str(path)!r} cannot be read: {error.strerror or error}.") from error
 
 
-def _write(path: Path, content: ProgramFile, numbers: Sequence[int], outcomes: Sequence[Outcome]) -> None:
+def _table(content: ProgramFile, numbers: Sequence[int], outcomes: Sequence[Outcome]) -> bytes:
+    """Return every row's answer and score as CSV."""
     names = [f.name for f in content.pipeline.outputs]
-    try:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["row", *names, "score", "feedback", "error"])
-            for number, o in zip(numbers, outcomes, strict=True):
-                answers = [o.prediction.get(name, "") for name in names]
-                writer.writerow([number, *answers, o.score, o.feedback, o.error or ""])
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror or error}.") from error
+    file = io.StringIO(newline="")
+    writer = csv.writer(file)
+    writer.writerow(["row", *names, "score", "feedback", "error"])
+    for number, o in zip(numbers, outcomes, strict=True):
+        answers = [o.prediction.get(name, "") for name in names]
+        writer.writerow([number, *answers, o.score, o.feedback, o.error or ""])
+    return file.getvalue().encode()

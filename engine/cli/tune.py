@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from engine.cli.programs import file_bytes
 from engine.dataset import read_dataset
 from engine.errors import DatasetError, NotFoundError, RunError, StoreError
 from engine.home import data_home
@@ -200,18 +201,11 @@ def expected_calls(run: RunRow) -> float | None:
 
 def _read_spec(path: Path) -> tuple[RunSpec, bytes | None]:
     """Return a spec file's run and, where its dataset is a file, that file's bytes."""
+    wanted = "a run spec's file, or a stored run's id"
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise RunError(
-            f"There is no file {str(path)!r}. Give a run spec's file, or a stored run's id."
-        ) from None
+        text = file_bytes(path, RunError, wanted).decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise RunError(
-            f"{str(path)!r} is not a text file. Give a run spec's file, or a stored run's id."
-        ) from None
-    except OSError as error:
-        raise RunError(f"The file {str(path)!r} cannot be read: {error.strerror or error}.") from error
+        raise RunError(f"{str(path)!r} is not a text file. Give {wanted}.") from None
     try:
         spec = RunSpec.model_validate(json.loads(text))
     except json.JSONDecodeError as error:
@@ -225,14 +219,7 @@ def _read_spec(path: Path) -> tuple[RunSpec, bytes | None]:
         key = ".".join(str(part) for part in first["loc"]) or "the whole file"
         raise RunError(f"The run spec {path.name!r} is wrong at {key!r}: {first['msg']}.") from error
     data = path.parent / spec.dataset
-    if data.is_file():
-        try:
-            return spec, data.read_bytes()
-        except OSError as error:
-            raise DatasetError(
-                f"The file {str(data)!r} cannot be read: {error.strerror or error}."
-            ) from error
-    return spec, None
+    return spec, file_bytes(data, DatasetError, "a table of examples") if data.is_file() else None
 
 
 def _stored(store: Store, name: str, content: bytes, source: str) -> str:
