@@ -339,7 +339,7 @@ def odd_labels(texts: Sequence[str], labels: Sequence[str]) -> tuple[dict[int, s
     known = _vectors([texts[i] for i in near], weights)
     voting = np.eye(len(names), dtype=np.float32)[own[near]]
 
-    def votes(vectors: Any, places: Any) -> tuple[Any, Any]:
+    def votes(vectors: object, places: Any) -> tuple[Any, Any]:
         """Return each text's share of votes by label, and whether it has near enough neighbours to say so."""
         alike = vectors @ known.T
         # No text votes for itself.

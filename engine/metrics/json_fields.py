@@ -59,7 +59,7 @@ class JSONMatch(Metric):
 
         @field_validator("weights", mode="before")
         @classmethod
-        def _written(cls, value: Any) -> Any:
+        def _written(cls, value: object) -> Any:
             if isinstance(value, Mapping):
                 value = ", ".join(f"{name}={weight}" for name, weight in value.items())
             parse_weights(value)

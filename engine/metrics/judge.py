@@ -213,7 +213,7 @@ class _Semantic(Judge):
         """The score from which an answer counts as right."""
         return self.options.threshold
 
-    def fields(self, example: Mapping[str, Any], prediction: Mapping[str, Any]) -> list[str]:
+    def fields(self, example: Mapping[str, object], prediction: Mapping[str, object]) -> list[str]:
         """Return the outputs to grade; `response` where both sides have it and none is chosen."""
         chosen = self.options.field or self.options.every_output
         if not chosen and "response" in example and "response" in prediction:
@@ -221,7 +221,7 @@ class _Semantic(Judge):
         return super().fields(example, prediction)
 
     async def acall(
-        self, example: Mapping[str, Any], prediction: Mapping[str, Any], trace: Any = None
+        self, example: Mapping[str, object], prediction: Mapping[str, object], trace: object = None
     ) -> Grade:
         """Grade one prediction; with a trace, right or wrong by the threshold."""
         found = await super().acall(example, prediction, trace)

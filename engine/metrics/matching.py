@@ -77,7 +77,7 @@ class ExactMatch(Metric):
 
     options: Options
 
-    def compare(self, expected: Any, answer: Any) -> Grade:
+    def compare(self, expected: object, answer: object) -> Grade:
         """Grade one value against the one expected, or against several accepted ones."""
         strict = self.options.strict
         accepted = accepted_answers(expected, answer)
@@ -86,7 +86,7 @@ class ExactMatch(Metric):
         return Grade(0.0, wrong(accepted, answer))
 
 
-def wrong(accepted: Sequence[Any], answer: Any) -> str:
+def wrong(accepted: Sequence[object], answer: object) -> str:
     """Return in words what is wrong with an answer that is none of the accepted ones.
 
     >>> wrong(["billing"], "It is for billing."), wrong([1999], "1999-05-01")

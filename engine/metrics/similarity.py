@@ -86,7 +86,7 @@ class TokenF1(Metric):
     pros = ("Partly right answers get part of the score.", "Right for short free text.")
     cons = ("Order and meaning do not count: 'dog bites man' equals 'man bites dog'.",)
 
-    def compare(self, expected: Any, answer: object) -> Grade:
+    def compare(self, expected: object, answer: object) -> Grade:
         """Grade one text by the words it shares with the one expected, or the best of several."""
         accepted, words = accepted_answers(expected, answer), _words(answer)
         near = max(accepted, key=lambda one: _overlap(words, _words(one)), default="")

@@ -159,7 +159,7 @@ class BestOfN(Module):
             reward = await self._reward(kwargs, prediction)
         return Try(prediction, reward, trace, stream, attempt.unmet)
 
-    async def _reward(self, kwargs: dict[str, Any], prediction: Any) -> float:
+    async def _reward(self, kwargs: dict[str, object], prediction: object) -> float:
         rate = self.reward_fn
         asked = (
             rate.acall(kwargs, prediction)
@@ -260,8 +260,8 @@ def _source(reward: Any) -> str:
 
 
 def majority(
-    completions: Prediction | Completions | Sequence[Mapping[str, Any]],
-    normalize: Callable[[Any], Any] | None = None,
+    completions: Prediction | Completions | Sequence[Mapping[str, object]],
+    normalize: Callable[[object], object] | None = None,
     field: str | None = None,
 ) -> Prediction:
     """Return the completion whose `field` (the last one by default) most others share; the earliest of equals.
@@ -272,7 +272,7 @@ def majority(
     >>> majority([{"answer": "The cat."}, {"answer": "dog"}, {"answer": "cat"}]).answer
     'The cat.'
     """
-    rows: list[Mapping[str, Any]] = list(
+    rows: list[Mapping[str, object]] = list(
         completions.completions if isinstance(completions, Prediction) else completions
     )
     if not rows:
@@ -286,7 +286,7 @@ def majority(
     return Prediction(rows[votes.index(winner)])
 
 
-def _comparable(value: Any) -> Any:
+def _comparable(value: object) -> Any:
     """Return a value as it is compared; a blank text as None."""
     return (normalize_text(value) or value.strip() or None) if isinstance(value, str) else value
 
@@ -316,7 +316,7 @@ class MultiChainComparison(Module):
         extended = extended.prepend("rationale", OutputField(desc=RATIONALE), str)
         self.predict = Predict(extended, temperature=temperature, **config)
 
-    async def aforward(self, completions: Sequence[Mapping[str, Any]], **kwargs: Any) -> Prediction:
+    async def aforward(self, completions: Sequence[Mapping[str, object]], **kwargs: object) -> Prediction:
         """Compare attempts; `kwargs` are the signature's inputs."""
         if len(completions) != self.M:
             raise ConfigurationError(
@@ -326,7 +326,7 @@ class MultiChainComparison(Module):
         answer: Prediction = await self.predict.acall(**kwargs, **attempts)
         return answer
 
-    def _text(self, attempt: Mapping[str, Any]) -> str:
+    def _text(self, attempt: Mapping[str, object]) -> str:
         thought = str(attempt.get("reasoning") or attempt.get("rationale") or "").strip()
         return f"{thought} {self.last}: {attempt.get(self.last)}".strip()
 

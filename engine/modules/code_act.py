@@ -66,7 +66,7 @@ class ProgramOfThought(Agent):
         ran = ran.append("code_output", InputField(desc="What it gave"), str)
         self.generate_output = ChainOfThought(ran.with_instructions(ANSWER.format(task=task)))
 
-    async def aforward(self, **kwargs: Any) -> Prediction:
+    async def aforward(self, **kwargs: object) -> Prediction:
         """Write code until it runs, then answer."""
         inputs = self.inputs(kwargs)
         code = error = ""
@@ -153,10 +153,10 @@ class CodeAct(Agent):
         done = InputField(desc="The code that was run and what it gave")
         self.extract = ChainOfThought(self.signature.insert(place, "trajectory", done, str))
 
-    async def aforward(self, **kwargs: Any) -> Prediction:
+    async def aforward(self, **kwargs: object) -> Prediction:
         """Run code until the model says it is done, then answer."""
         most = self.most_steps(kwargs)
-        inputs: dict[str, Any] | None = self.inputs(kwargs)
+        inputs: dict[str, object] | None = self.inputs(kwargs)
         log = Trajectory()
         with self.interpreter_factory(tools=list(self.codeact.tools.values())) as python:
             for _ in range(most):

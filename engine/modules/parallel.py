@@ -32,7 +32,7 @@ def asyncify(
     """
     limits: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
-    async def call(*args: Any, **kwargs: Any) -> Any:
+    async def call(*args: object, **kwargs: object) -> Any:
         return await _called(program, *args, **kwargs)
 
     async def limited(*args: object, **kwargs: object) -> Any:
@@ -70,7 +70,7 @@ async def _called(program: Callable[..., Any], *args: Any, **kwargs: Any) -> Any
     return await loop.called(program, *args, **kwargs)
 
 
-def _named_like(program: Any, call: Callable[..., Any]) -> Callable[..., Any]:
+def _named_like(program: object, call: Callable[..., object]) -> Callable[..., Any]:
     return wraps(program)(call) if inspect.isroutine(program) else call
 
 

@@ -352,6 +352,6 @@ class ChainOfThought(Module):
         extended = ensure_signature(signature).prepend(FIELD, field, rationale_field_type or str)
         self.predict = Predict(extended, **config)
 
-    async def aforward(self, **kwargs: Any) -> Prediction:
+    async def aforward(self, **kwargs: object) -> Prediction:
         """Think, then answer; the arguments are those of `Predict`."""
         return await self.predict.acall(**kwargs)

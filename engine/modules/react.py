@@ -90,7 +90,7 @@ def _unplugged(tool: Tool) -> Tool:
     return made
 
 
-def _nothing(*_args: Any, **_kwargs: Any) -> str:
+def _nothing(*_args: object, **_kwargs: object) -> str:
     return ""
 
 
@@ -115,7 +115,7 @@ class Trajectory:
         self._texts: list[str] = []
         self._count = 0
 
-    def add(self, **parts: Any) -> None:
+    def add(self, **parts: object) -> None:
         """Note one step; the parts' order is kept."""
         lines = [f"Step {self._count + 1}"]
         for name, value in parts.items():
@@ -135,7 +135,7 @@ class Trajectory:
         del self._texts[0]
         return True
 
-    async def ask(self, step: Module, inputs: Mapping[str, Any], **more: Any) -> Prediction:
+    async def ask(self, step: Module, inputs: Mapping[str, object], **more: object) -> Prediction:
         """Call a step with the text; when the model's context is too small for it, with the oldest steps left out.
 
         Raises ContextWindowExceededError when that does not help.
@@ -149,7 +149,7 @@ class Trajectory:
                     raise
         raise AssertionError("unreachable")
 
-    async def next_step(self, step: Module, inputs: Mapping[str, Any]) -> Prediction | None:
+    async def next_step(self, step: Module, inputs: Mapping[str, object]) -> Prediction | None:
         """Ask for the next step; None where it cannot be read and what was found out so far may do for an answer."""
         try:
             return await self.ask(step, inputs)
@@ -184,7 +184,7 @@ class Agent(Module):
         """One step and the answer at least, `max_iters` steps and the answer at most."""
         return CallRange(2, self.max_iters + 1)
 
-    def inputs(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def inputs(self, given: Mapping[str, object]) -> dict[str, Any]:
         """Return those of a call's arguments that are inputs."""
         return {name: value for name, value in given.items() if name in self.signature.input_fields}
 
@@ -195,7 +195,7 @@ class Agent(Module):
         return most
 
 
-def inputs_and(signature: type[Signature], instructions: str, **more: Any) -> type[Signature]:
+def inputs_and(signature: type[Signature], instructions: str, **more: object) -> type[Signature]:
     """Return a signature with the inputs of another, and more fields: name=(type, field)."""
     inputs = {name: (signature.annotation(name), field) for name, field in signature.input_fields.items()}
     return make_signature({**inputs, **more}, instructions)
@@ -243,7 +243,7 @@ class ReAct(Agent):
         """The tools by name, `finish` among them."""
         return self.react.tools
 
-    async def aforward(self, **kwargs: Any) -> Prediction:
+    async def aforward(self, **kwargs: object) -> Prediction:
         """Act until the model says it is done, then answer."""
         most = self.most_steps(kwargs)
         log = Trajectory()

@@ -57,7 +57,7 @@ async def _asked(rm: Any, query: str, k: int, options: dict[str, Any]) -> Predic
     return Prediction(passages=[_passage_text(one) for one in list(listed)[:k]])
 
 
-def _passage_text(one: Any) -> str:
+def _passage_text(one: object) -> str:
     if isinstance(one, dict):
         return str(one.get("long_text") or one.get("text") or one)
     return str(getattr(one, "long_text", one))
@@ -84,11 +84,11 @@ class KNN:
         self._near = NearestTexts(self._texts) if vectorizer is None else None
         self._vectors: Any = None
 
-    def __call__(self, **inputs: Any) -> list[Example]:
+    def __call__(self, **inputs: object) -> list[Example]:
         """Return the nearest examples."""
         return loop.run(self.acall(**inputs))
 
-    async def acall(self, **inputs: Any) -> list[Example]:
+    async def acall(self, **inputs: object) -> list[Example]:
         """Return the nearest examples, in async code."""
         text = _inputs_text(inputs)
         if self._near is not None:
@@ -105,5 +105,5 @@ class KNN:
         return [] if self.vectorizer is None else await loop.called(self.vectorizer, texts)
 
 
-def _inputs_text(values: Mapping[str, Any]) -> str:
+def _inputs_text(values: Mapping[str, object]) -> str:
     return " | ".join(f"{name}: {value}" for name, value in values.items())

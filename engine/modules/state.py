@@ -76,7 +76,7 @@ def replace_part(program: Any, path: str, new: Any) -> None:
         setattr(holder, last, new)
 
 
-def held(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Module]]:
+def held(attributes: Mapping[str, object]) -> Iterator[tuple[str, Module]]:
     """Iterate over the modules in some attributes, and in their lists, tuples and dicts, with their paths; not theirs."""
 
     def found(value: Any, path: str) -> Iterator[tuple[str, Module]]:

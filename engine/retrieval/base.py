@@ -119,7 +119,7 @@ class Retriever(Searcher):
         (folder / _MAIN).write_bytes(orjson.dumps(data))
 
     @classmethod
-    def load(cls, path: str | Path, corpus: object = None, **options: Any) -> Self:
+    def load(cls, path: str | Path, corpus: object = None, **options: object) -> Self:
         """Read a saved index. With `corpus` it is used only if it was built from that corpus, and built again if not.
 
         Raises ProgramFileError for a folder that holds no index, a damaged one, or one of another kind.

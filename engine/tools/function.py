@@ -26,7 +26,7 @@ _DOC_LINE = re.compile(r"^\s*(?::param\s+)?(\w+)\s*(?:\([^)]*\))?\s*:\s*(\S.*)$"
 _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-def written_out(part: Any, document: Mapping[str, Any], deepest: int = 3) -> Any:
+def written_out(part: object, document: Mapping[str, Any], deepest: int = 3) -> Any:
     """Return a part of a JSON schema (or an OpenAPI document) with its references written out and without titles.
 
     A type that holds itself is written out `deepest` times and then left open.
@@ -61,7 +61,7 @@ def _schemas(parts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         whole = model.model_json_schema()
     except Exception:  # noqa: BLE001 - a hint pydantic has no schema for: the prompt gives the bare name
         return {name: {} for name in parts}
-    found: dict[str, dict[str, Any]] = written_out(whole.get("properties", {}), whole)
+    found: dict[str, dict[str, object]] = written_out(whole.get("properties", {}), whole)
     return found
 
 
@@ -161,7 +161,7 @@ class Tool(ToolForm):
     @classmethod
     def with_schema(
         cls,
-        func: Callable[..., Any],
+        func: Callable[..., object],
         name: str,
         desc: str,
         schema: Mapping[str, Any],
@@ -205,7 +205,7 @@ class Tool(ToolForm):
         except Exception as error:
             raise ToolError(f"The tool {self.name!r} failed: {type(error).__name__}: {error}") from error
 
-    def _read(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def _read(self, given: Mapping[str, object]) -> dict[str, Any]:
         """Return a call's arguments in the types of the function. Raises ToolArgumentsError naming the argument."""
         unknown = [name for name in given if name not in self.args]
         if unknown and not self._takes_any:
@@ -215,7 +215,7 @@ class Tool(ToolForm):
         missing = [name for name in self.required if name not in given]
         if missing:
             raise ToolArgumentsError(f"The tool {self.name!r} needs the argument {missing[0]!r}.")
-        values: dict[str, Any] = {}
+        values: dict[str, object] = {}
         for name, value in given.items():
             reader = self._readers.get(name)
             try:
@@ -238,7 +238,7 @@ class Tool(ToolForm):
             raise ValueError(f"A tool cannot be made of {type(value).__name__}.")
         name, args = value["name"], value.get("args") or {}
 
-        def refuse(**_arguments: Any) -> Any:
+        def refuse(**_arguments: object) -> Any:
             raise ToolError(
                 f"The tool {name!r} came out of a file, without its function: give the program the tool itself."
             )
@@ -273,7 +273,7 @@ class Tool(ToolForm):
         return f"Tool({self.name})"
 
 
-def as_tool(given: Any, name: str | None = None) -> Tool:
+def as_tool(given: object, name: str | None = None) -> Tool:
     """Return a tool as it is, or a function as one. Raises ConfigurationError for anything else."""
     if isinstance(given, Tool):
         return given
@@ -306,7 +306,7 @@ def _json(value: object) -> str:
         return str(value)
 
 
-def _name(func: Callable[..., Any]) -> str:
+def _name(func: Callable[..., object]) -> str:
     name = getattr(func, "__name__", None) or type(func).__name__
     return name if name.isidentifier() else type(func).__name__
 

@@ -178,7 +178,7 @@ def _arguments(
     api: Mapping[str, Any], path: Mapping[str, Any], operation: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the JSON schema of each argument of an operation (path, query, JSON body) and the required ones."""
-    schema: dict[str, Any] = {}
+    schema: dict[str, object] = {}
     required: list[str] = []
     for one in written_out([*path.get("parameters", []), *operation.get("parameters", [])], api, _DEEPEST):
         if one.get("in") not in ("path", "query"):

@@ -100,7 +100,7 @@ class Sandbox(ABC):
         self.callbacks: Sequence[Any] = list(callbacks or ())
         self._busy = asyncio.Lock()
 
-    def execute(self, code: str, variables: Mapping[str, Any] | None = None) -> Any:
+    def execute(self, code: str, variables: Mapping[str, object] | None = None) -> Any:
         """Run code and wait: the value of its last expression, else what it printed; after SUBMIT the `Execution`."""
         done = loop.run(self.arun(code, variables))
         if done.output is not None:
@@ -109,19 +109,19 @@ class Sandbox(ABC):
 
     __call__ = execute
 
-    async def arun(self, code: str, variables: Mapping[str, Any] | None = None) -> Execution:
+    async def arun(self, code: str, variables: Mapping[str, object] | None = None) -> Execution:
         """Run code in async code. `variables` are set before it starts; values without a form there come as JSON."""
         given = {name: sandboxed(value) for name, value in (variables or {}).items()}
         inputs = {"code": code, "variables": given}
         work = watched("interpreter_execute", self, inputs, self._locked(code, given))
         return await loop.here_or_there(work)
 
-    async def _locked(self, code: str, variables: dict[str, Any]) -> Execution:
+    async def _locked(self, code: str, variables: dict[str, object]) -> Execution:
         async with self._busy:
             return await self._run(code, variables)
 
     @abstractmethod
-    async def _run(self, code: str, variables: dict[str, Any]) -> Execution:
+    async def _run(self, code: str, variables: dict[str, object]) -> Execution:
         """Run code once; only one execution at a time comes here."""
 
     def start(self) -> None:  # noqa: B027 - a name programs written for DSPy call
@@ -148,7 +148,7 @@ class HostSide:
         self._room = sandbox.output_limit
         self._calls = 0
 
-    def ended(self, value: Any) -> Execution:
+    def ended(self, value: object) -> Execution:
         """Return the whole execution, with the value of its last expression."""
         return Execution(value, "".join(self._printed), self.submitted)
 
@@ -192,7 +192,7 @@ class HostSide:
         except EngineError:
             raise  # a spent budget or a model that is gone is not the code's affair
 
-    def submit(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    def submit(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
         """Take what the code hands to SUBMIT, by the names of the output fields where there are any."""
         names = self.sandbox.output_fields
         only = args[0] if len(args) == 1 and not kwargs else None
@@ -208,12 +208,12 @@ SEEN_BY_CODE = (NameError, TypeError, ValueError, RuntimeError)
 """Errors of a host function that the code may catch."""
 
 
-def dialect_of(factory: Any) -> str:
+def dialect_of(factory: object) -> str:
     """Return what the sandboxes that a factory makes can run, in words for a prompt."""
     return str(getattr(getattr(factory, "func", factory), "dialect", "") or DIALECT)
 
 
-def sandboxed(value: Any) -> Any:
+def sandboxed(value: object) -> Any:
     """Return a value in a form that a sandbox has: plain data as it is, anything else as JSON values."""
     if type(value) in _PLAIN:
         return value
@@ -342,7 +342,7 @@ class _Feed(HostSide):
                 at = await self._until_stop(at.resume(reply))
         return at.output
 
-    def failure(self, error: Any) -> SandboxError:
+    def failure(self, error: object) -> SandboxError:
         """Return an error of the sandbox's as the engine's."""
         text = str(error)
         if "time limit exceeded" in text or getattr(error, "timed_out", False):
