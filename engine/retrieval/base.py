@@ -150,7 +150,7 @@ class Retriever(Searcher):
         except (KeyError, TypeError, ValueError) as error:
             raise refused(f"is damaged: {error}") from None
         if corpus is not None and (given := read_corpus(corpus, chunk=chunk)).hash != expected:
-            return cls(given, k, **{**settings, **options})
+            return cls(given, k=k, **{**settings, **options})
         if saved.hash != expected:
             raise refused("does not fit its passages")
         try:

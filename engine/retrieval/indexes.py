@@ -186,8 +186,6 @@ class Embeddings(Retriever):
         chunk: int = CHUNK,
         **columns: Any,
     ) -> None:
-        if isinstance(embedder, int):  # what a saved index hands over: (corpus, k)
-            embedder, k = None, embedder
         model = columns.pop("model", None)
         super().__init__(corpus, k, chunk=chunk, **columns)
         self.embedder = (

@@ -97,12 +97,8 @@ class MCPServer:
             raise ToolError(f"The MCP server {self.name!r} cannot be reached: {_reason(error)}") from error
 
     async def _hold(self, ready: asyncio.Future[object], closing: asyncio.Event) -> None:
-        try:
-            from mcp import Client, StdioServerParameters
-        except ImportError as error:
-            raise ConfigurationError(
-                "MCP needs the package 'mcp'. Install it with: pip install mcp"
-            ) from error
+        from mcp import Client, StdioServerParameters
+
         try:
             async with contextlib.AsyncExitStack() as stack:
                 server: Any = self._url
