@@ -83,15 +83,15 @@ def _choice(project_id: str, part: Part) -> None:
             "Your last change is not saved yet."
         )
         with ui.row("changed_elsewhere_choice", "top"):
-            st.button(
+            ui.button(
                 "Keep the other tab's",
-                key="keep_theirs",
+                "keep_theirs",
                 on_click=ui.callback(_drop, project_id, part),
                 help="Your last change here is given up.",
             )
-            st.button(
+            ui.button(
                 "Put my change on top",
-                key="keep_mine",
+                "keep_mine",
                 type="primary",
                 on_click=ui.callback(_apply, project_id, part),
                 help="The other tab's changes stay; where both changed the same field, yours holds.",

@@ -78,8 +78,7 @@ def page_path(name: str) -> str:
 
 def link(page: str, label: str, icon: str, **address: str) -> None:
     """Link to a page."""
-    icon = icon if icon.startswith(":") else f":material/{icon}:"
-    st.page_link(page_path(page), label=label, icon=icon, query_params=address or None)
+    st.page_link(page_path(page), label=label, icon=_icon(icon), query_params=address or None)
 
 
 def nothing_here(key: str, title: str, what: str) -> DeltaGenerator:
@@ -158,17 +157,29 @@ def saved(key: str, act: Callable[..., object], *arguments: object) -> dict[str,
     return {"key": key, "on_change": with_value(key, act, *arguments)}
 
 
-def button(label: str, key: str, why_not: str = "", **options: Any) -> bool:
+def button(
+    label: str,
+    key: str,
+    why_not: str = "",
+    *,
+    icon: str = "",
+    on_click: Callable[[], None] | None = None,
+    **options: Any,
+) -> bool:
     """Draw a button that is disabled, and says why, as long as there is a reason."""
     options["help"] = escape_markdown(why_not) or options.get("help")
-    return st.button(label, key=key, disabled=bool(why_not), **options)
+    return st.button(label, key=key, icon=_icon(icon), disabled=bool(why_not), on_click=on_click, **options)
+
+
+def _icon(name: str) -> str | None:
+    return f":material/{name}:" if name and not name.startswith(":") else name or None
 
 
 def icon_button(icon: str, title: str, key: str, *, on_click: Callable[[], None], why_not: str = "") -> None:
     """Draw a small button that is an icon alone; its title, or why it is disabled, is shown on hover."""
     st.button(
         "",
-        icon=f":material/{icon}:",
+        icon=_icon(icon),
         key=key,
         help=why_not or title,
         disabled=bool(why_not),
@@ -177,13 +188,13 @@ def icon_button(icon: str, title: str, key: str, *, on_click: Callable[[], None]
     )
 
 
-def press(label: str, why_not: str, **options: Any) -> bool:
+def press(label: str, why_not: str, *, icon: str = "", **options: Any) -> bool:
     """Draw a button that says, once pressed, what is still missing; True when it is pressed and nothing is.
 
     For what waits for a box to be filled: the browser hands a text over when its box is left, so a disabled
     button would swallow the very click that leaves it.
     """
-    pressed = st.button(label, **options)
+    pressed = st.button(label, icon=_icon(icon), **options)
     if pressed and why_not:
         st.markdown(mark("pending", why_not))
     return pressed and not why_not

@@ -57,10 +57,10 @@ def hint_bar(found: Sequence[Step], here: str, project_id: str) -> None:
 def hint_switch() -> None:
     """Offer the hints again where they were switched off."""
     if not read_only() and reading.setting(SETTING, False):
-        st.button(
+        ui.button(
             "Show hints again",
-            key="hints_on",
-            icon=":material/lightbulb:",
+            "hints_on",
+            icon="lightbulb",
             type="tertiary",
             on_click=ui.callback(drafts.set_setting, SETTING, False),
         )

@@ -5,6 +5,7 @@ Records -> a small NamedTuple that can be tested -> a Plotly figure as a plain d
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
@@ -108,16 +109,16 @@ def fewer(found: Sequence[Variant]) -> tuple[Variant, ...]:
 
 def lineage(candidates: Sequence[CandidateRow], best_id: str) -> tuple[Node, ...]:
     """Return the family tree: who came from whom, generation by generation."""
-    by_id = {c.id: c for c in candidates}
+    ordered = sorted(candidates, key=lambda c: c.number)
+    by_id = {c.id: c for c in ordered}
     depths: dict[str, int] = {}
-    for candidate in sorted(candidates, key=lambda c: c.number):
-        parents = [p for p in candidate.candidate.parents if p in by_id and p in depths]
-        depths[candidate.id] = 1 + max((depths[p] for p in parents), default=-1)
-    sizes: dict[int, int] = {}
+    sizes: Counter[int] = Counter()
     places: dict[str, int] = {}
-    for candidate in sorted(candidates, key=lambda c: c.number):
-        places[candidate.id] = sizes.get(depths[candidate.id], 0)
-        sizes[depths[candidate.id]] = places[candidate.id] + 1
+    for candidate in ordered:
+        parents = [p for p in candidate.candidate.parents if p in depths]
+        depth = depths[candidate.id] = 1 + max((depths[p] for p in parents), default=-1)
+        places[candidate.id] = sizes[depth]
+        sizes[depth] += 1
     return tuple(
         Node(
             c.number,
@@ -128,7 +129,7 @@ def lineage(candidates: Sequence[CandidateRow], best_id: str) -> tuple[Node, ...
             c.candidate.reason or "The starting prompt.",
             c.id == best_id,
         )
-        for c in sorted(candidates, key=lambda c: c.number)
+        for c in ordered
     )
 
 
@@ -204,39 +205,28 @@ def matrix_figure(found: Matrix, numbers: Mapping[int, int], texts: Mapping[int,
         ]
         for row, label, line in zip(found.rows, labels, found.scores, strict=True)
     ]
-    return {
-        "traces": [
-            {
-                "type": "heatmap",
-                "x": list(found.candidates),
-                "y": labels,
-                "z": [list(line) for line in found.scores],
-                "zmin": 0,
-                "zmax": 1,
-                "colorscale": [[0, "$bad"], [0.5, "$warn"], [1, "$good"]],
-                "showscale": False,
-                "xgap": 2,
-                "ygap": 1,
-                "opacity": 0.82,
-                "text": hover,
-                "hovertemplate": "%{text}<extra></extra>",
-            }
-        ],
-        "layout": {
-            "xaxis": {
-                "title": {"text": "Prompts, in the order found"},
-                "type": "category",
-                "showgrid": False,
-            },
-            "yaxis": {
-                "title": {"text": "Validation rows, the hardest first"},
-                "type": "category",
-                "autorange": "reversed",
-                "showgrid": False,
-                "nticks": 20,
-            },
-        },
+    trace = {
+        "type": "heatmap",
+        "x": list(found.candidates),
+        "y": labels,
+        "z": [list(line) for line in found.scores],
+        "zmin": 0,
+        "zmax": 1,
+        "colorscale": [[0, "$bad"], [0.5, "$warn"], [1, "$good"]],
+        "showscale": False,
+        "xgap": 2,
+        "ygap": 1,
+        "opacity": 0.82,
+        "text": hover,
+        "hovertemplate": "%{text}<extra></extra>",
     }
+    by_name = {"type": "category", "showgrid": False}
+    rows = _axis("Validation rows, the hardest first", **by_name, autorange="reversed", nticks=20)
+    layout = {"xaxis": _axis("Prompts, in the order found", **by_name), "yaxis": rows}
+    return {"traces": [trace], "layout": layout}
+
+
+CHOSEN: dict[str, object] = {"color": "$good", "size": 20, "symbol": "star"}
 
 
 def lineage_figure(nodes: Sequence[Node]) -> dict[str, Any]:
@@ -248,65 +238,45 @@ def lineage_figure(nodes: Sequence[Node]) -> dict[str, Any]:
         for parent in node.parents:
             x += [at[parent].depth, node.depth, None]
             y += [at[parent].place, node.place, None]
-    groups = (
-        ("Tried", [n for n in nodes if not n.best], {"color": "$accent", "size": 13}),
-        ("Chosen", [n for n in nodes if n.best], {"color": "$good", "size": 20, "symbol": "star"}),
-    )
-    traces: list[dict[str, object]] = [
-        {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": {"color": "$faint", "width": 1.5}, "hoverinfo": "skip", "showlegend": False}
+    line = {"color": "$faint", "width": 1.5}
+    traces: list[dict[str, Any]] = [
+        {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": line, "hoverinfo": "skip", "showlegend": False}
     ]  # fmt: skip
-    for name, group, marker in groups:
-        if group:
-            xs, ys = [n.depth for n in group], [n.place for n in group]
-            dots = _dots(name, [n.number for n in group], (xs, ys), marker)
-            dots |= {"textposition": "middle right", "hovertext": [_node_text(n) for n in group]}
-            traces.append(dots | {"hovertemplate": "%{hovertext}<extra></extra>"})
+    for name, best, marker in (("Tried", False, {"color": "$accent", "size": 13}), ("Chosen", True, CHOSEN)):
+        group = [n for n in nodes if n.best == best]
+        dots = _dots(name, [(n.number, n.depth, n.place) for n in group], marker, "%{hovertext}")
+        hover = {"textposition": "middle right", "hovertext": [_node_text(n) for n in group]}
+        traces += [dots | hover] if group else []
     deepest = max((n.depth for n in nodes), default=0)
-    return {
-        "traces": traces,
-        "layout": {
-            "xaxis": {
-                "title": {"text": "Generation"},
-                "range": [-0.3, deepest + 0.6],
-                "dtick": 1,
-                "showgrid": False,
-            },
-            "yaxis": {"visible": False},
-        },
-    }
+    generations = _axis("Generation", range=[-0.3, deepest + 0.6], dtick=1, showgrid=False)
+    return {"traces": traces, "layout": {"xaxis": generations, "yaxis": {"visible": False}}}
 
 
 def variants_figure(found: Sequence[Variant]) -> dict[str, Any]:
     """Draw quality against cost; prompts that another beats outright are grey, the chosen one is a star."""
-    groups = (
-        (
-            "Beaten by another",
-            [v for v in found if v.beaten and not v.best],
-            {"color": "$muted", "size": 9, "opacity": 0.6},
-        ),
-        (
-            "Worth a look",
-            [v for v in found if not v.beaten and not v.best],
-            {"color": "$accent", "size": 13},
-        ),
-        ("Chosen", [v for v in found if v.best], {"color": "$good", "size": 20, "symbol": "star"}),
-    )
-    traces = []
-    for name, group, marker in groups:
-        if group:
-            xs, ys = [v.tokens for v in group], [round(100 * v.score, 1) for v in group]
-            dots = _dots(name, [v.number for v in group], (xs, ys), marker)
-            dots |= {
-                "hovertemplate": "Prompt %{text}: <b>%{y:.1f} %</b><br>%{x:.0f} tokens a row<extra></extra>"
-            }
-            traces.append(dots | ({"mode": "markers"} if name == "Beaten by another" else {}))
-    return {
-        "traces": traces,
-        "layout": {
-            "xaxis": {"title": {"text": "Tokens a row"}, "rangemode": "tozero"},
-            "yaxis": {"title": {"text": "Score on validation rows (%)"}, "ticksuffix": " %"},
-        },
+    beaten, worth, chosen = "Beaten by another", "Worth a look", "Chosen"
+    markers: dict[str, dict[str, object]] = {
+        beaten: {"color": "$muted", "size": 9, "opacity": 0.6},
+        worth: {"color": "$accent", "size": 13},
+        chosen: CHOSEN,
     }
+    hover = "Prompt %{text}: <b>%{y:.1f} %</b><br>%{x:.0f} tokens a row"
+    traces = []
+    for name, marker in markers.items():
+        group = [v for v in found if name == (chosen if v.best else beaten if v.beaten else worth)]
+        points = [(v.number, v.tokens, round(100 * v.score, 1)) for v in group]
+        if group:
+            dots = _dots(name, points, marker, hover)
+            traces.append(dots | ({"mode": "markers"} if name == beaten else {}))
+    layout = {
+        "xaxis": _axis("Tokens a row", rangemode="tozero"),
+        "yaxis": _axis("Score on validation rows (%)", ticksuffix=" %"),
+    }
+    return {"traces": traces, "layout": layout}
+
+
+def _axis(title: str, **more: object) -> dict[str, object]:
+    return {"title": {"text": title}, **more}
 
 
 def _node_text(node: Node) -> str:
@@ -317,18 +287,20 @@ def _node_text(node: Node) -> str:
 
 
 def _dots(
-    name: str, numbers: Sequence[int], at: tuple[Sequence[float], Sequence[float]], marker: dict[str, object]
+    name: str, points: Sequence[tuple[int, float, float]], marker: dict[str, object], hover: str
 ) -> dict[str, Any]:
-    """Return a trace of candidates, each with its number."""
+    """Return a trace of candidates, each at its place and with its number; points are (number, x, y)."""
+    numbers = [number for number, _, _ in points]
     return {
         "type": "scatter",
         "mode": "markers+text",
         "name": name,
-        "x": list(at[0]),
-        "y": list(at[1]),
+        "x": [x for _, x, _ in points],
+        "y": [y for _, _, y in points],
         "text": [str(number) for number in numbers],
         "textposition": "top center",
-        "customdata": list(numbers),
+        "customdata": numbers,
         "marker": marker,
         "cliponaxis": False,
+        "hovertemplate": f"{hover}<extra></extra>",
     }

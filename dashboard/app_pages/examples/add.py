@@ -70,9 +70,9 @@ def _paste(now: Current, table: Dataset) -> None:
     if problem:
         st.text(problem)
     # Never disabled: a disabled button would swallow the click that leaves the box.
-    st.button(
+    ui.button(
         _add_label(rows),
-        key="add_pasted",
+        "add_pasted",
         type="primary",
         on_click=ui.with_value(key, _add_pasted, now.id, table),
     )
@@ -124,7 +124,7 @@ def _by_model(now: Current, table: Dataset) -> None:
         wish = st.text_input(
             "Anything in particular", key=f"made_wish_{now.id}", placeholder="For example: more angry letters"
         )
-        pressed = ui.button("Write rows", "write_rows", reason, icon=":material/auto_awesome:")
+        pressed = ui.button("Write rows", "write_rows", reason, icon="auto_awesome")
     if reason:
         st.caption(ui.mark("pending", reason))
     key = f"made_rows_{now.id}"

@@ -66,7 +66,7 @@ def undo_button(now: Current) -> None:
         "Undo",
         "undo_examples",
         "" if what else "Nothing was changed yet.",
-        icon=":material/undo:",
+        icon="undo",
         help=f"Take back: {escape_markdown(what, 120)}",
         on_click=ui.callback(_undo, now.id),
     )
@@ -96,11 +96,7 @@ def long_cells(project_id: str, cells: Mapping[Cell, int], numbers: Mapping[int,
             key=f"long_cell_{project_id}_{hash(tuple(cells))}",
             width=380,
         )
-        if st.button(
-            "Read it" if read_only() else "Open and edit",
-            key="open_long_cell",
-            icon=":material/open_in_full:",
-        ):
+        if ui.button("Read it" if read_only() else "Open and edit", "open_long_cell", icon="open_in_full"):
             edit_long_cell(project_id, *cell, numbers[cell[0]])
 
 
@@ -120,7 +116,7 @@ def edit_long_cell(project_id: str, row: int, column: str, number: int) -> None:
     )
     if read_only():
         return
-    if st.button("Save", key="save_long_cell", type="primary"):
+    if ui.button("Save", "save_long_cell", type="primary"):
         # A browser ends lines in one way only, and that alone is no change.
         if (text or "").splitlines() != before.splitlines():
             what = f"Change {column} in row {number}"

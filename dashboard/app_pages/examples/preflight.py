@@ -78,18 +78,18 @@ def _finding(now: Current, table: Dataset, finding: Finding) -> None:
         st.text(finding.sentence)
         with ui.row(f"fixes_{finding.kind}", "top"):
             for at, fix in enumerate(finding.fixes if not read_only() else ()):
-                st.button(
+                ui.button(
                     escape_markdown(fix.label, 80),
-                    key=f"fix_{finding.kind}_{at}",
+                    f"fix_{finding.kind}_{at}",
                     type="primary" if at == 0 else "secondary",
                     on_click=ui.callback(_apply, now.id, finding, fix),
                     help=f"{'Leaves out' if fix.exclude else 'Changes'} {count(fix.rows, 'row')}. It can be undone.",
                 )
-            st.button(
+            ui.button(
                 "Show them in the grid",
-                key=f"show_{finding.kind}",
+                f"show_{finding.kind}",
                 type="tertiary",
-                icon=":material/table_rows:",
+                icon="table_rows",
                 on_click=ui.callback(show_rows, now.id, finding.rows),
             )
         data_table(

@@ -157,7 +157,7 @@ def _paste(now: Current) -> None:
     )
     # Never disabled: a disabled button would swallow the click that leaves the box.
     use = ui.with_value(key, _take_paste, now.id)
-    st.button("Use these rows", key="use_paste", type="primary", on_click=use)
+    ui.button("Use these rows", "use_paste", type="primary", on_click=use)
 
 
 def _take_upload(project_id: str, uploaded: UploadedFile | None) -> None:
@@ -209,9 +209,9 @@ def _samples(now: Current) -> None:
                 with st.container(gap="xsmall", key=f"sample_text_{sample.name}"):
                     st.markdown(f"**{sample.title}**")
                     st.caption(sample.plain)
-                st.button(
+                ui.button(
                     "Use these rows",
-                    key=f"use_sample_{sample.name}",
+                    f"use_sample_{sample.name}",
                     on_click=ui.callback(_use_sample, now.id, sample.file),
                 )
 
@@ -223,6 +223,6 @@ def _use_sample(project_id: str, file: str) -> None:
 def _before(now: Current) -> None:
     stored = distinct({d.id: f"{d.name} · {count(d.rows, 'row')}" for d in _stored()})
     picked = ui.pick("File", stored, key="before_file", label_visibility="collapsed")
-    st.button(
-        "Use these rows", key="use_before", type="primary", on_click=ui.callback(use_dataset, now.id, picked)
+    ui.button(
+        "Use these rows", "use_before", type="primary", on_click=ui.callback(use_dataset, now.id, picked)
     )

@@ -144,7 +144,7 @@ def offer_task(now: Current, dataset_id: str) -> None:
             "make_task",
             missing,
             type="primary",
-            icon=":material/auto_fix_high:",
+            icon="auto_fix_high",
             on_click=ui.callback(_make, now.id, dataset_id, roles),
         )
         if missing:

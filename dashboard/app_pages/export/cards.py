@@ -206,10 +206,10 @@ def _version(version: VersionRow) -> None:
             return
         if version.in_use:
             use_none = ui.callback(_use, version.project_id, None)
-            st.button("Take out of use", key=f"version_off_{number}", type="tertiary", on_click=use_none)
+            ui.button("Take out of use", f"version_off_{number}", type="tertiary", on_click=use_none)
         else:
             use = ui.callback(_use, version.project_id, number)
-            st.button("Use this version", key=f"version_use_{number}", on_click=use)
+            ui.button("Use this version", f"version_use_{number}", on_click=use)
 
 
 def _keep_form(run: RunRow, kept: list[VersionRow]) -> None:
@@ -227,7 +227,7 @@ def _keep_form(run: RunRow, kept: list[VersionRow]) -> None:
             "Keep as a version",
             "keep_version",
             "" if there is None else f"This run's best prompt is version {there} already.",
-            icon=":material/bookmark_add:",
+            icon="bookmark_add",
             on_click=ui.callback(_keep_version, run.id),
         )
 

@@ -264,7 +264,7 @@ def _actions(run: RunRow, project: str | None) -> None:
             "Use these settings again",
             "settings_again",
             "Its project was deleted." if project is None else "",
-            icon=":material/content_copy:",
+            icon="content_copy",
             help="Puts this run's task, data, metric, model and optimizer into the project's set-up, to change and run again.",
         )
     if again:

@@ -27,18 +27,18 @@ def new_project() -> None:
     """Offer a new, empty project: from the user's own examples, or from its task."""
     with st.popover("New project", icon=":material/add:", key="new_project", type="primary"):
         name = st.text_input("Name", key="new_name", placeholder="For example: Route incoming mail")
-        own = st.button(
+        own = ui.button(
             "Start from my examples",
-            key="new_from_rows",
+            "new_from_rows",
             type="primary",
-            icon=":material/upload_file:",
+            icon="upload_file",
             width="stretch",
             help="Upload a table; the task is made from its columns.",
         )
-        blank = st.button(
+        blank = ui.button(
             "Start from the task",
-            key="new_from_task",
-            icon=":material/edit_note:",
+            "new_from_task",
+            icon="edit_note",
             width="stretch",
             help="Say what goes in and what comes out first.",
         )
@@ -106,11 +106,11 @@ def _card(project: ProjectRow, runs: Sequence[RunRow], *, first: bool) -> None:
     target = _target(found, runs)
     if read_only():
         target = "results" if any(r.result for r in runs) else "run"
-    if st.button(
+    if ui.button(
         f"{'Look at' if read_only() else 'Continue'}: {target.capitalize()}",
-        key=f"open_{project.id}",
+        f"open_{project.id}",
         type="primary" if first else "secondary",
-        icon=":material/arrow_forward:",
+        icon="arrow_forward",
         icon_position="right",
     ):
         open_page(target, project=project.id)
@@ -170,10 +170,10 @@ def archived_projects(projects: Sequence[ProjectRow]) -> None:
         for project in projects:
             with ui.row(f"archived_{project.id}"):
                 st.text(project.name, width="stretch")
-                st.button(
+                ui.button(
                     "Take back",
-                    key=f"take_back_{project.id}",
-                    icon=":material/unarchive:",
+                    f"take_back_{project.id}",
+                    icon="unarchive",
                     on_click=ui.callback(drafts.set_archived, project.id, False),
                 )
 

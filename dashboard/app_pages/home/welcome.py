@@ -55,7 +55,7 @@ def sample_gallery() -> None:
                     st.markdown(f"**{escape_markdown(sample.title)}**")
                     st.caption(escape_markdown(sample.plain, 220))
                     _badges(sample)
-                if st.button("Start with this", key=f"start_{sample.name}", icon=":material/add:"):
+                if ui.button("Start with this", f"start_{sample.name}", icon="add"):
                     open_page("tune", project=drafts.project_from_sample(sample))
 
 
@@ -86,11 +86,11 @@ def first_steps(ready: ProjectRow | None) -> None:
                 with st.container(gap="xxsmall", key=f"first_step_{at}"):
                     st.markdown(f":material/{icon}: **{at}. {title}**")
                     st.caption(what)
-        if st.button(
+        if ui.button(
             "Open the sample" if ready else f"Start with: {SAMPLES[0].title}",
-            key="first_run",
+            "first_run",
             type="primary",
-            icon=":material/arrow_forward:",
+            icon="arrow_forward",
             icon_position="right",
         ):
             open_page("tune", project=ready.id if ready else drafts.project_from_sample(SAMPLES[0]))

@@ -76,17 +76,17 @@ def criteria_editor(now: Current, options: Mapping[str, Any]) -> None:
                     why_not="" if len(ids) > 1 else "A judge needs one criterion at least.",
                 )
         with ui.row("criterion_bar", "top"):
-            st.button(
+            ui.button(
                 "Add a criterion",
-                key="add_criterion",
-                icon=":material/add:",
+                "add_criterion",
+                icon="add",
                 on_click=ui.callback(_add_criterion, now.id, ""),
             )
             idea = next((i for i in IDEAS if i not in text.splitlines()), "")
             if idea:
-                st.button(
+                ui.button(
                     f"“{idea}”",
-                    key="add_idea",
+                    "add_idea",
                     type="tertiary",
                     help="Add this one.",
                     on_click=ui.callback(_add_criterion, now.id, idea),
@@ -269,13 +269,13 @@ def code_editor(now: Current, options: Mapping[str, Any]) -> None:
                 "Test the code",
                 "test_code",
                 wrong or playground.why_not(now.draft),
-                icon=":material/bug_report:",
+                icon="bug_report",
                 help="Runs it on a few rows in the sandbox. No model is asked.",
             ):
                 _test_code(now)
             with st.popover("Start from an example", icon=":material/lightbulb:"):
                 for title, text in EXAMPLES.items():
-                    st.button(title, key=f"code_{title}", on_click=ui.callback(_take_code, now.id, key, text))
+                    ui.button(title, f"code_{title}", on_click=ui.callback(_take_code, now.id, key, text))
     with right:
         _code_preview(now)
 

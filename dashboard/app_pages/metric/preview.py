@@ -39,7 +39,7 @@ def metric_preview(now: Current) -> None:
                 "Try it on ten rows" if shown is None else "Answer them again",
                 "try_metric",
                 reason,
-                icon=":material/play_arrow:",
+                icon="play_arrow",
             ):
                 _ask(now, playground.TRIED)
                 st.rerun()
@@ -88,7 +88,7 @@ def _preview_table(now: Current, shown: Preview) -> None:
                 ":orange[:material/update:] The metric has changed since; these are its old scores.",
                 width="content",
             )
-            if st.button("Score the same answers again", key="rescore", icon=":material/refresh:"):
+            if ui.button("Score the same answers again", "rescore", icon="refresh"):
                 _ask(now, len(shown.rows), again=shown)
                 st.rerun()
     rows = shown.outcomes
@@ -169,7 +169,7 @@ def judge_check(now: Current) -> None:
         if shown is None or len(shown.rows) <= playground.TRIED:
             reason = _refusal(now)
             with ui.row("judge_bar"):
-                if ui.button("Bring twenty answers", "bring_answers", reason, icon=":material/download:"):
+                if ui.button("Bring twenty answers", "bring_answers", reason, icon="download"):
                     _ask(now, playground.GRADED)
                     shown = shown_of(now)
                 if reason:

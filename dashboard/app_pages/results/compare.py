@@ -82,13 +82,13 @@ def _another(run: RunRow, picked: Sequence[ComparedCandidate], runs: Sequence[Ru
             else "No other run can be compared with this one."
         )
     )
-    if st.button("Compare", key="another_add", type="primary"):
+    if ui.button("Compare", "another_add", type="primary"):
         try:
             add_candidate(other.id, candidates.by_number(other, int(number)), picked)
         except EngineError as error:
             st.caption(ui.mark("error", str(error), "red"))
     best = str((other.result or {}).get("best_candidate", ""))
-    if other.id != run.id and best and st.button("Its best prompt", key="another_best"):
+    if other.id != run.id and best and ui.button("Its best prompt", "another_best"):
         add_candidate(other.id, best, picked)
 
 

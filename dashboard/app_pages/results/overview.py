@@ -180,7 +180,7 @@ def _without_result(run: RunRow) -> None:
     with ui.nothing_here("no_verdict", title, what), ui.row("no_verdict_bar"):
         _watch(run)
         if goes_on(run):
-            st.button("Look again", key="look_again", icon=":material/refresh:")
+            ui.button("Look again", "look_again", icon="refresh")
 
 
 def _watch(run: RunRow) -> None:

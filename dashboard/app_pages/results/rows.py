@@ -50,10 +50,10 @@ def _whole_row(
     with ui.card("whole_row"):
         with ui.row("row_head", side="distribute"):
             st.markdown(f"**Row {line.number}**", width="content")
-            st.button(
+            ui.button(
                 "Close",
-                key="close_row",
-                icon=":material/close:",
+                "close_row",
+                icon="close",
                 type="tertiary",
                 on_click=ui.callback(st.query_params.pop, PARAM, None),
             )
@@ -170,7 +170,7 @@ def _replay(spec: RunSpec, one: ComparedCandidate, values: Mapping[str, object],
         "Show the model's own words",
         f"replay_button_{at}",
         models.refusal(asked_models(spec.model, spec.pipeline)),
-        icon=":material/replay:",
+        icon="replay",
         help="Makes the same calls again: the cache answers them, so as a rule nothing is paid.",
     ):
         request = PlaygroundRequest(

@@ -39,18 +39,18 @@ def run_actions(seen: Snapshot) -> None:
         if run.state in ("running", "paused"):
             request_buttons(seen)
         if run.state == "paused":
-            st.button(
+            ui.button(
                 "Resume",
-                icon=":material/play_arrow:",
-                key="resume_run",
+                "resume_run",
+                icon="play_arrow",
                 type="primary",
                 on_click=ui.callback(launching.resume, run.id),
             )
         if run.state in ("lost", "failed", "stopped"):
-            st.button(
+            ui.button(
                 "Go on with this run",
-                icon=":material/play_arrow:",
-                key="restart_run",
+                "restart_run",
+                icon="play_arrow",
                 type="primary",
                 on_click=ui.callback(_go_on, run.id),
                 help="Starts its process again. Every call that was paid for is answered from the cache, so nothing is bought twice.",
@@ -92,7 +92,7 @@ def request_buttons(seen: Snapshot) -> None:
         "Try your own prompt",
         "own_prompt",
         too_late,
-        icon=":material/edit:",
+        icon="edit",
         help="Edit any prompt of this run and have it scored during the search.",
     ):
         st.session_state[OWN_PROMPT] = run.id

@@ -33,7 +33,7 @@ def found_models() -> None:
                 "environment. Nothing leaves the machine.",
                 width="stretch",
             )
-            if st.button("Look again", key="found_again", type="tertiary", icon=":material/refresh:"):
+            if ui.button("Look again", "found_again", type="tertiary", icon="refresh"):
                 _servers.clear()
         servers, providers = _servers(), providers_with_key()
         there = {m.name for m in reading.saved_models()}
@@ -138,9 +138,7 @@ def model_form() -> None:
                 temperature=temperature,
                 max_tokens=longest,
             )
-        pressed = ui.press(
-            "Add this model", wrong, key="add_model_button", type="primary", icon=":material/add:"
-        )
+        pressed = ui.press("Add this model", wrong, key="add_model_button", type="primary", icon="add")
         if pressed and choice:
             drafts.add_model(choice)
             st.session_state["model_added"] = True
@@ -235,7 +233,7 @@ def price_form(choice: ModelChoice, key: str) -> None:
             ready = given[0] is not None and given[1] is not None
             if ui.press("Save price", "" if ready else "Give both prices first.", key=f"{key}_price_save"):
                 _save(choice.name, (float(given[0] or 0), float(given[1] or 0)))
-            if own and st.button("Use the usual price", key=f"{key}_price_usual", type="tertiary"):
+            if own and ui.button("Use the usual price", f"{key}_price_usual", type="tertiary"):
                 _save(choice.name, None)
 
 
@@ -264,7 +262,7 @@ def _model(choice: ModelChoice, key: str) -> None:
                 st.caption(
                     f"{escape_markdown(price_words(choice))} · :{'green' if state.ok else 'orange'}[{escape_markdown(state.sentence)}]"
                 )
-            pressed = st.button("Test connection", key=f"{key}_test", icon=":material/network_check:")
+            pressed = ui.button("Test connection", f"{key}_test", icon="network_check")
             if not is_offline(choice):
                 remove = ui.callback(drafts.remove_model, choice)
                 ui.icon_button("delete", "Remove this model from the list", f"{key}_remove", on_click=remove)
@@ -373,7 +371,7 @@ def storage_card() -> None:
             "Clear them",
             "clear_cache",
             "" if answers else "There is nothing to clear.",
-            icon=":material/delete_sweep:",
+            icon="delete_sweep",
             on_click=ui.callback(_clear_dialog),
         )
     with ui.card("folder_card", "Where everything is kept"):

@@ -159,9 +159,9 @@ def _upload(project_id: str, at: int, key: str) -> None:
         return
     column = st.selectbox("Column with the texts", columns, key=f"corpus_column_{key}") if columns else ""
     contents = [(f.name, f.getvalue()) for f in files]
-    st.button(
+    ui.button(
         "Search in these",
-        key=f"use_corpus_{key}",
+        f"use_corpus_{key}",
         type="primary",
         on_click=ui.callback(_use_files, project_id, at, key, contents, column or ""),
     )

@@ -108,10 +108,10 @@ def _add_button(project_id: str, spec: PipelineSpec, at: int, side: Side) -> Non
     known = readable(spec, at)
     more = [n for n in known if n not in {f.name for f in (*step.inputs, *step.outputs)} and n.strip()]
     if side == "outputs" or len(spec.steps) == 1 or not more:
-        st.button(
+        ui.button(
             "Add a field",
-            icon=":material/add:",
-            key=f"add_{side}",
+            f"add_{side}",
+            icon="add",
             on_click=ui.callback(guarded, project_id, lambda draft: add_field(draft, at, side)),
             type="tertiary",
         )

@@ -73,9 +73,9 @@ def _import_form(project_id: str, *, empty: bool) -> None:
         )
         if text.strip():
             _imported_card(text, form)
-        st.button(
+        ui.button(
             "Make the task of it" if empty else "Replace the task by it",
-            key="import_use",
+            "import_use",
             type="primary",
             on_click=ui.with_value(f"import_text_{form}", _use, project_id, form),
         )

@@ -289,9 +289,7 @@ def chat_view(
             if talk.history
             else "This task has no input for earlier turns, so every message is answered by itself."
         )
-        if turns and st.button(
-            "Start again", key="chat_restart", icon=":material/restart_alt:", type="tertiary"
-        ):
+        if turns and ui.button("Start again", "chat_restart", icon="restart_alt", type="tertiary"):
             st.session_state[key] = []
             st.rerun()
     given = dict(others())

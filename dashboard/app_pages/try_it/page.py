@@ -61,7 +61,7 @@ def try_page(now: Current) -> None:
             playground.missing(trial.pipeline.inputs, values),
             key="try_it",
             type="primary",
-            icon=":material/play_arrow:",
+            icon="play_arrow",
             width="stretch",
             disabled=bool(refusal),
             help=escape_markdown(refusal) or None,

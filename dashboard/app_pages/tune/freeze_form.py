@@ -118,9 +118,9 @@ def freeze_form(now: Current) -> None:
                     ":orange[:material/error:] Frozen, and no longer in the prompt: "
                     + "; ".join(escape_markdown(name, 80) for name in names)
                 )
-                st.button(
+                ui.button(
                     "Forget these",
-                    key="forget_frozen",
+                    "forget_frozen",
                     on_click=ui.callback(_save, now.id, lambda old: tuple(f for f in old if f not in lost)),
                 )
         for path, state in start.steps.items():

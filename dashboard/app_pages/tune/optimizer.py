@@ -171,7 +171,7 @@ def optimizer_cards(now: Current) -> None:
                 f":green[:material/thumb_up:] **{escape_markdown(title)}** suits your rows. {escape_markdown(why)}"
             )
             if advised not in [o.name for o in shown]:
-                st.button("Choose it", key="choose_advised", on_click=ui.callback(_choose, now.id, advised))
+                ui.button("Choose it", "choose_advised", on_click=ui.callback(_choose, now.id, advised))
 
     def cards(some: Sequence[type[Optimizer]], key: str) -> None:
         with st.grid(3, min_column_width=255, key=key):

@@ -170,10 +170,10 @@ def feedback_card(now: Current) -> None:
             numbers = reading.row_numbers(dataset, (one.row for one in listed))
             for one in listed:
                 _feedback_row(now, dataset, one, numbers[one.row], tested=one.row in test)
-            st.button(
+            ui.button(
                 "Delete all of it",
-                key="delete_feedback",
-                icon=":material/delete:",
+                "delete_feedback",
+                icon="delete",
                 on_click=ui.callback(feedback.forget, now.id, dataset, found),
             )
 
@@ -214,12 +214,7 @@ def start_card(now: Current) -> None:
         elif not reason:
             st.caption("The estimate appears when the steps before are done.")
         pressed = ui.button(
-            "Start tuning",
-            "start_run",
-            reason,
-            type="primary",
-            icon=":material/play_arrow:",
-            width="stretch",
+            "Start tuning", "start_run", reason, type="primary", icon="play_arrow", width="stretch"
         )
         if reason:
             with st.container(key="why_not"):
