@@ -59,7 +59,6 @@ def options_form(
     *,
     key: str,
     choices: Mapping[str, Sequence[Any]] | None = None,
-    columns: int = 2,
     hidden: Collection[str] = (),
 ) -> dict[str, Any] | None:
     """Draw a model's options; return those that differ from the defaults, or None (said why) where they make no sense.
@@ -69,7 +68,7 @@ def options_form(
     shown = tuple(entry for entry in entries(model, choices) if entry.name not in hidden)
     if not shown:
         return {}
-    places = st.columns(min(columns, len(shown)), gap="medium")
+    places = st.columns(min(3, len(shown)), gap="medium")
     answers: dict[str, Any] = {}
     for at, entry in enumerate(shown):
         with places[at % len(places)]:

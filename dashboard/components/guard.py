@@ -43,7 +43,10 @@ def watch(now: Current, part: Part) -> bool:
     """Return whether another tab changed the part; let the user choose where both tabs changed it."""
     state = state_of(now.draft, part)
     waiting = _waiting(now.id, part) in st.session_state
-    before = st.session_state.get(_seen(now.id, part)) if _stayed(part) else None
+    # From another page this tab may have changed the part itself.
+    stayed = st.session_state.get("part_shown") == part
+    st.session_state["part_shown"] = part
+    before = st.session_state.get(_seen(now.id, part)) if stayed else None
     st.session_state[_seen(now.id, part)] = state
     changed = before is not None and before != state
     if changed:
@@ -56,13 +59,6 @@ def watch(now: Current, part: Part) -> bool:
     if waiting:
         _choice(now.id, part)
     return changed
-
-
-def _stayed(part: Part) -> bool:
-    """Return whether this tab was on this part's page before: from another page it may have changed the part itself."""
-    before = st.session_state.get("part_shown")
-    st.session_state["part_shown"] = part
-    return before == part
 
 
 def renew(project_id: str) -> None:
@@ -86,27 +82,23 @@ def _choice(project_id: str, part: Part) -> None:
             ui.button(
                 "Keep the other tab's",
                 "keep_theirs",
-                on_click=ui.callback(_drop, project_id, part),
+                on_click=ui.callback(_settle, project_id, part, False),
                 help="Your last change here is given up.",
             )
             ui.button(
                 "Put my change on top",
                 "keep_mine",
                 type="primary",
-                on_click=ui.callback(_apply, project_id, part),
+                on_click=ui.callback(_settle, project_id, part, True),
                 help="The other tab's changes stay; where both changed the same field, yours holds.",
             )
 
 
-def _drop(project_id: str, part: Part) -> None:
-    st.session_state.pop(_waiting(project_id, part), None)
-    renew(project_id)
-
-
-def _apply(project_id: str, part: Part) -> None:
+def _settle(project_id: str, part: Part, again: bool) -> None:
+    """Forget this tab's change that waits, or make it again on what is stored now."""
     edit = st.session_state.pop(_waiting(project_id, part), None)
     renew(project_id)
-    if edit is not None:
+    if again and edit is not None:
         edit("")
         st.session_state[_seen(project_id, part)] = state_of(reading.draft(project_id), part)
 

@@ -62,7 +62,13 @@ class Current(NamedTuple):
 def current() -> Current | None:
     """Return the page's project and write it into the address; None when there is no project at all."""
     found = reading.projects()
-    chosen = _chosen(found)
+    by_id = {p.id: p for p in found}
+    selection = Selection.from_params(st.query_params)
+    wanted = [selection.project]
+    if selection.run and not selection.project:
+        wanted += [r.project_id for r in reading.runs() if r.id == selection.run]
+    wanted.append(st.session_state.get("project", ""))
+    chosen = next((by_id[i] for i in wanted if i in by_id), found[0] if found else None)
     if chosen is None:
         return None
     st.session_state["project"] = chosen.id
@@ -85,18 +91,6 @@ def tune_link() -> None:
 
 def read_only_notice() -> None:
     """Say that this page is for changes, which are not possible here."""
-    with ui.card("only_looking", "This is a read-only look"):
-        st.caption(
-            "Nothing can be changed or started here. Results, reports and the history are open to you."
-        )
+    what = "Nothing can be changed or started here. Results, reports and the history are open to you."
+    with ui.nothing_here("only_looking", "This is a read-only look", what):
         ui.link("home", "Go to Home", "home")
-
-
-def _chosen(found: list[ProjectRow]) -> ProjectRow | None:
-    by_id = {p.id: p for p in found}
-    selection = Selection.from_params(st.query_params)
-    wanted = [selection.project]
-    if selection.run and not selection.project:
-        wanted += [r.project_id for r in reading.runs() if r.id == selection.run]
-    wanted.append(st.session_state.get("project", ""))
-    return next((by_id[i] for i in wanted if i in by_id), found[0] if found else None)

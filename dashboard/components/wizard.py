@@ -11,20 +11,11 @@ from dashboard.components.page import Current, current, open_page
 from dashboard.state import drafts, reading
 from dashboard.state.selection import read_only
 from dashboard.views.text import distinct, escape_markdown
-from dashboard.views.wizard import SET_UP, Hint, Step, next_hint, next_step, steps
+from dashboard.views.wizard import SET_UP, STEPS, Hint, Step, next_hint, next_step, steps
 
+NAMES = {**dict(STEPS), "try_it": "Try it"}
 SETTING = "coach_off"
 """The setting's name in stores that exist."""
-
-NAMES = {
-    "task": "Task",
-    "examples": "Examples",
-    "metric": "Metric",
-    "tune": "Tune",
-    "run": "Run",
-    "results": "Results",
-    "try_it": "Try it",
-}
 
 
 def hint_bar(found: Sequence[Step], here: str, project_id: str) -> None:
@@ -44,12 +35,10 @@ def hint_bar(found: Sequence[Step], here: str, project_id: str) -> None:
         # The page's own button leads to the next step: one way there is enough.
         if hint.page != here and (after is None or after.name != hint.page or here == "tune"):
             ui.link(hint.page, f"Go to {NAMES[hint.page]}", "arrow_forward", project=project_id)
-        st.button(
-            "",
-            key="hints_off",
-            icon=":material/close:",
-            type="tertiary",
-            help="Show no more hints. They can be switched on again on the home page.",
+        ui.icon_button(
+            "close",
+            "Show no more hints. They can be switched on again on the home page.",
+            "hints_off",
             on_click=ui.callback(drafts.set_setting, SETTING, True),
         )
 
@@ -117,14 +106,10 @@ def _stepper(found: tuple[Step, ...], here: str, project_id: str) -> None:
         shown = found[len(SET_UP) :] if read_only() else found
         for at, step in enumerate(shown):
             icon, colour = MARKS[step.state]
-            label = (
-                f":{colour}[{icon}] **{step.title}**"
-                if step.name == here
-                else f":{colour}[{icon}] {step.title}"
-            )
+            bold = "**" if step.name == here else ""
             st.page_link(
                 ui.page_path(step.name),
-                label=label,
+                label=f":{colour}[{icon}] {bold}{step.title}{bold}",
                 help=escape_markdown(step.sentence),
                 query_params={"project": project_id},
             )
@@ -135,19 +120,17 @@ def _stepper(found: tuple[Step, ...], here: str, project_id: str) -> None:
 def _next_button(found: tuple[Step, ...], here: str) -> None:
     after = next_step(found, here)
     at = [s.name for s in found].index(here)
-    if here in ("run", "results", "export") and (after is None or after.state == "blocked"):
-        return
     if here == "tune":
         return  # its own button starts the run
-    title = found[at + 1].title
-    pressed = st.button(
-        f"Next: {title}",
-        key="next_step",
+    if here in ("run", "results", "export") and (after is None or after.state == "blocked"):
+        return
+    pressed = ui.button(
+        f"Next: {found[at + 1].title}",
+        "next_step",
+        "" if after else found[at].sentence,
         type="primary",
-        icon=":material/arrow_forward:",
+        icon="arrow_forward",
         icon_position="right",
-        disabled=after is None,
-        help=None if after else escape_markdown(found[at].sentence),
     )
     if pressed and after is not None:
         open_page(after.name)
@@ -157,18 +140,10 @@ def project_switch(now: Current) -> None:
     """Offer the other projects in the side bar."""
     found = distinct({p.id: p.name for p in reading.projects()})
     with st.sidebar:
-        st.selectbox(
-            "Project",
-            list(found),
-            index=list(found).index(now.id),
-            format_func=lambda i: found.get(i, ""),
-            key=f"project_switch_{now.id}",
-            on_change=ui.callback(_switch, now.id),
-        )
+        ui.pick("Project", found, now.id, **ui.saved(f"project_switch_{now.id}", _switch))
 
 
-def _switch(before: str) -> None:
-    chosen = st.session_state[f"project_switch_{before}"]
+def _switch(chosen: str) -> None:
     st.session_state["project"] = chosen
     st.query_params.from_dict({"project": chosen})
 

@@ -41,11 +41,6 @@ def show_rows(project_id: str, rows: Sequence[int]) -> None:
     st.session_state["example_tabs"] = "Rows"
 
 
-def wanted_rows(project_id: str) -> tuple[int, ...]:
-    """Return the rows that were asked to be shown in the grid; none: all of them."""
-    return tuple(st.session_state.get(f"grid_rows_{project_id}", ()))
-
-
 def problem_key(project_id: str) -> str:
     """Return where the session keeps why an edit of the rows was not saved."""
     return f"grid_problem_{project_id}"
@@ -177,7 +172,7 @@ def example_grid(now: Current) -> None:
 
 def _chosen(project_id: str, draft: ProjectDraft, table: Dataset) -> Sequence[int]:
     """Return the rows that the choices above the grid let through."""
-    some = wanted_rows(project_id)
+    some = st.session_state.get(f"grid_rows_{project_id}", ())
     size = len(table)
     shows: dict[str, Sequence[int]] = {
         "all": range(size),

@@ -56,16 +56,12 @@ def _card(
             **ui.saved(f"map_{field.name}_{dataset_id}_{now.id}", _map, now.id, field.name),
         )
         if known:
-            fill_line(found[column])
+            filled, distinct = found[column].filled, found[column].distinct
+            colour = "green" if filled >= 0.9 else "orange" if filled >= 0.7 else "red"
+            st.caption(f":{colour}[{100 * filled:.0f} % filled] · {distinct:,} different values")
             sample_values(_short(sample, 120) for sample in found[column].samples[:2])
         else:
             st.caption(f"{title_of(field)}. Choose the column that holds it.")
-
-
-def fill_line(column: ColumnProfile) -> None:
-    """Show how much of a column is filled: green from 90 %, orange from 70 %, else red."""
-    colour = "green" if column.filled >= 0.9 else "orange" if column.filled >= 0.7 else "red"
-    st.caption(f":{colour}[{100 * column.filled:.0f} % filled] · {column.distinct:,} different values")
 
 
 def columns_table(profiles: Sequence[ColumnProfile], mapping: dict[str, str]) -> None:
@@ -256,21 +252,12 @@ def problem_lines(found: Sequence[RowProblem]) -> list[dict[str, str]]:
     rows: dict[tuple[str, str], list[int]] = {}
     for problem in found:
         rows.setdefault((problem.message, problem.column), []).append(problem.row)
-    return [
-        {"What is wrong": message, "Column": column, "Rows": _numbers(at)}
-        for (message, column), at in list(rows.items())[:LINES]
-    ]
-
-
-def _numbers(rows: Sequence[int]) -> str:
-    more = f" and {len(rows) - NAMED:,} more" if len(rows) > NAMED else ""
-    return ", ".join(map(str, rows[:NAMED])) + more
-
-
-def file_notes(table: Dataset) -> None:
-    """Show what was noticed about the file as a whole."""
-    for note in table.notes[:4]:
-        st.caption(f":material/info: {escape_markdown(note)}")
+    lines = []
+    for (message, column), at in list(rows.items())[:LINES]:
+        more = f" and {len(at) - NAMED:,} more" if len(at) > NAMED else ""
+        numbers = ", ".join(map(str, at[:NAMED])) + more
+        lines.append({"What is wrong": message, "Column": column, "Rows": numbers})
+    return lines
 
 
 def examples_of(now: Current, dataset_id: str) -> None:
@@ -284,10 +271,13 @@ def examples_of(now: Current, dataset_id: str) -> None:
     if watch(now, "examples"):
         forget_rows(now.id)
     _file_line(now, table)
-    file_notes(table)
+    for note in table.notes[:4]:
+        st.caption(f":material/info: {escape_markdown(note)}")
     spec = now.draft.pipeline
-    fits = spec is not None and _fits(spec, now.draft.mapping, table.columns)
-    if spec is not None and (spec.inputs or spec.outputs):
+    fields = [*spec.inputs, *spec.outputs] if spec is not None else []
+    mapped = all(now.draft.mapping.get(f.name) in table.columns for f in fields)
+    fits = spec is not None and bool(spec.inputs and spec.outputs) and mapped
+    if spec is not None and fields:
         st.markdown("##### Fields and their columns")
         mapping_cards(now, spec, dataset_id)
     if not fits:
@@ -336,8 +326,3 @@ def _file_line(now: Current, table: Dataset) -> None:
             help="These rows as a CSV file. A text that a spreadsheet would run as a formula gets a ' before it.",
         )
     synthetic_note(now)
-
-
-def _fits(spec: PipelineSpec, mapping: dict[str, str], columns: tuple[str, ...]) -> bool:
-    fields = [f.name for f in (*spec.inputs, *spec.outputs)]
-    return bool(spec.inputs and spec.outputs) and all(mapping.get(f) in columns for f in fields)

@@ -69,7 +69,6 @@ def metric_options(now: Current) -> None:
             chosen.options,
             key=f"metric_{chosen.name}_{now.id}",
             choices=_choices(model, chosen, now.outputs),
-            columns=3,
             hidden=hidden,
         )
         if values is not None and {**kept, **values} != chosen.options:

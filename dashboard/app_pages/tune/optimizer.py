@@ -253,9 +253,7 @@ def optimizer_options(now: Current) -> None:
         return
     with st.expander("More options", icon=":material/page_info:", key=f"options_{found.name}"):
         st.caption("They are set well for a start: leave them if unsure.")
-        values = options_form(
-            found.options_model, chosen.options, key=f"optimizer_{found.name}_{now.id}", columns=3
-        )
+        values = options_form(found.options_model, chosen.options, key=f"optimizer_{found.name}_{now.id}")
     if values is not None and values != chosen.options:
         drafts.update(now.id, optimizer=Named(name=found.name, options=values))
         st.rerun()

@@ -73,13 +73,6 @@ def _set_model(project_id: str, field: str, chosen: ModelChoice | str) -> None:
     drafts.update(project_id, **{field: None if chosen == SAME else chosen})
 
 
-def _chosen_models(now: Current) -> list[ModelChoice]:
-    """Return every model that the next run asks, each once."""
-    draft = now.draft
-    found = [*asked_models(draft.model, draft.pipeline), draft.prompt_model, draft.teacher_model]
-    return list(dict.fromkeys(m for m in found if m is not None))
-
-
 MOST = 50
 
 
@@ -241,7 +234,9 @@ def _ready(now: Current) -> tuple[RunSpec | None, Estimate | None, str]:
         found = reading.estimate(spec)
     except EngineError as error:
         return None, None, str(error)
-    if reason := models.lacking(_chosen_models(now)):
+    draft = now.draft
+    others = [m for m in (draft.prompt_model, draft.teacher_model) if m is not None]
+    if reason := models.lacking([*asked_models(draft.model, draft.pipeline), *others]):
         return spec, found, reason
     if _going(now) >= MOST_AT_ONCE:
         full = f"{MOST_AT_ONCE} runs of this project are going on. Stop one, or wait for its end, before the next."
@@ -263,7 +258,11 @@ def _figures(found: Estimate) -> None:
         ),
         ("Tokens", _span(found.tokens, _about), explain("token")),
         ("Money", money, "At list prices. Not known: the price of this model is not in the table."),
-        ("Time", _span(found.seconds, _time), "A rough figure: it depends on how fast the model answers."),
+        (
+            "Time",
+            _span(found.seconds, lambda s: "under 1 s" if s < 0.95 else duration(s)),
+            "A rough figure: it depends on how fast the model answers.",
+        ),
     )
     with st.grid(2, min_column_width=95, key="estimate"):
         for name, text, what in cells:
@@ -286,10 +285,6 @@ def _about(number: float) -> str:
     if number < 10_000:
         return f"{number:,.0f}"
     return f"{number / 1e3:.0f}k" if number < 999_500 else f"{number / 1e6:.1f}M"
-
-
-def _time(seconds: float) -> str:
-    return "under 1 s" if seconds < 0.95 else duration(seconds)
 
 
 def _start(now: Current, spec: RunSpec, found: Estimate) -> None:
