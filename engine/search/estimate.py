@@ -33,7 +33,6 @@ from engine.search.budget import Amount, Budget, Ledger
 from engine.search.contract import (
     Ask,
     Keep,
-    Meter,
     Problem,
     Proposal,
     Propose,
@@ -222,20 +221,17 @@ class _Renderer:
         self._settings = settings
         self._costs: dict[tuple[str, bool], tuple[dict[Calls, _Cost], tuple[Outcome, ...]]] = {}
         self._problem: Problem | None = None
-        train = settings.train or settings.validation
-        labels: dict[str, list[Any]] = {}
-        for row in train[:200]:
+        self._labels: dict[str, list[Any]] = {}
+        for row in (settings.train or settings.validation)[:200]:
             for name, value in settings.rows[row].labels().items():
-                labels.setdefault(name, []).append(value)
-        self._labels = labels
+                self._labels.setdefault(name, []).append(value)
 
     def problem(self, calls: int | None) -> Problem:
         """Return the problem of one simulation; the rows of a large table are described once for all of them."""
         if self._problem is None:
             self._problem = make_problem(self._settings)
-        meter = Meter(calls, self._settings.calls_a_row)
-        rng = random.Random(self._settings.seed)
-        return replace(self._problem, rng=rng, meter=meter, simulated=True)
+        meter = replace(self._problem.meter, limit=calls)
+        return replace(self._problem, rng=random.Random(self._settings.seed), meter=meter, simulated=True)
 
     async def row_costs(
         self, candidate: Candidate, rows: Sequence[int], *, teacher: bool
@@ -444,10 +440,9 @@ class _Simulation:
         work.append((chain, chain * times))
 
     def _latency(self, lm: BaseLM | None, output_tokens: float) -> float:
-        if self.latency is not None:
-            return self.latency
         # A hosted model takes some tenths of a second to begin and then writes about 80 tokens a second.
-        return 0.003 if self._quick(lm) else 0.4 + output_tokens / 80
+        usual = 0.003 if self._quick(lm) else 0.4 + output_tokens / 80
+        return usual if self.latency is None else self.latency
 
     def _quick(self, lm: BaseLM | None) -> bool:
         """Return whether a row waits for no hosted model: neither for this one nor for one set on a step."""

@@ -58,8 +58,7 @@ class RequestHandler:
         score: Callable[[Score], Awaitable[Evaluation]],
         note: Callable[[Note], None],
     ) -> None:
-        self._requests = requests
-        self._ledger = ledger
+        self._requests, self._ledger = requests, ledger
         self._seed, self._rows = seed, tuple(rows)
         self._score, self._note = score, note
         self._rivals: dict[str, tuple[Candidate, float]] = {}
@@ -70,12 +69,9 @@ class RequestHandler:
         if self._requests is None:
             return await task
         await asyncio.sleep(0)  # the batch numbers its trials first, as it does when the run is driven again
-        tries: list[asyncio.Task[None]] = []
-        while True:
+        tries = self._begin(batch)
+        while not (await asyncio.wait({task}, timeout=POLL_SECONDS))[0]:
             tries += self._begin(batch)
-            done, _ = await asyncio.wait({task}, timeout=POLL_SECONDS)
-            if done:
-                break
         await asyncio.gather(*tries)
         return await task
 

@@ -71,12 +71,10 @@ class ToyLM(BaseLM):
             raise InvalidRequestError("The toy model refuses this word.")
         self.paid += 1
         text = _toy_answer([str(m["content"]) for m in request.messages], request.rollout_id or 0)
-        usage = Usage(
-            calls=1, input_tokens=sum(len(str(m["content"])) for m in request.messages) // 4, output_tokens=8
-        )
-        reply = Reply((Choice(text),), usage, key=key, payer=self._payer)
-        self.cache[key] = reply
-        return reply
+        read = sum(len(str(m["content"])) for m in request.messages) // 4
+        usage = Usage(calls=1, input_tokens=read, output_tokens=8)
+        self.cache[key] = Reply((Choice(text),), usage, key=key, payer=self._payer)
+        return self.cache[key]
 
 
 def _toy_answer(contents: list[str], rollout: int) -> str:
@@ -95,11 +93,10 @@ def _toy_answer(contents: list[str], rollout: int) -> str:
 
 def toy_settings(lm: BaseLM, **changes: Any) -> Settings:
     """Return the settings of a run of the toy task, 18 rows to train on and 18 to validate."""
-    rows = toy_rows()
     settings = Settings(
         program=Predict("text -> label"),
         metric=toy_metric,
-        rows=rows,
+        rows=toy_rows(),
         train=tuple(range(18)),
         validation=tuple(range(18, 36)),
         lm=lm,
@@ -119,7 +116,6 @@ def frozen_program() -> Predict:
 
 
 # ruff: noqa: S101 - a check asserts
-
 
 Make = Callable[[], Optimizer]
 
@@ -181,12 +177,12 @@ async def _doomed(work: Coroutine[object, object, object], lm: _FatalLM) -> bool
     return False
 
 
-def _run(
-    make: Make, settings: Settings, control: Control | None = None
-) -> tuple[SearchResult, list[Any], _Events]:
+_Run = tuple[SearchResult, list[Any], list[Event]]
+
+
+def _run(make: Make, settings: Settings, control: Control | None = None) -> _Run:
     """Drive a fresh optimizer; return the result, every ask and every event."""
-    asks: list[object] = []
-    events = _Events()
+    asks, events = list[object](), _Events()
     driver = Driver(settings, events, control)
     return loop.run(driver.search(_noting(make, asks))), asks, events
 
@@ -205,9 +201,7 @@ def _shape(ask: Any) -> Any:
     return type(ask).__name__, ask.candidate.id, ask.candidate.reason, rows
 
 
-def _assert_same(
-    first: tuple[SearchResult, list[Any], object], second: tuple[SearchResult, list[Any], object]
-) -> None:
+def _assert_same(first: _Run, second: _Run) -> None:
     """Raise AssertionError where two runs differ in an ask, the result or the calls that count."""
     (expected, asks, _), (result, again, _) = first, second
     assert [_shape(a) for a in again] == [_shape(a) for a in asks]

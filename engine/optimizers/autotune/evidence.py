@@ -13,20 +13,14 @@ from typing import Any
 
 from engine.optimizers.autotune.space import Combination, Space
 
+# A combination is dropped when its chance of beating the best is lower; finalists may have a third of it.
 DROP_BELOW = 0.3
-"""A combination is dropped when its chance of beating the best is lower; finalists may have a third of it."""
-
-USEFUL_GAIN = 0.02
-"""The least gain in mean score that is worth a search."""
-
-_MOVED_CHANCE = 0.35
-"""The chance of a useful gain from which on a new best counts as progress."""
-
+# The least gain in mean score that is worth a search; its chance from which on a new best counts as progress.
+USEFUL_GAIN, _MOVED_CHANCE = 0.02, 0.35
 # Prior of a difference before any row: most changes move the mean score by less than this.
 _DIFFERENCE_SD = 0.2
 # A paired difference is never taken to be surer than one row in ten changing would make it.
 _LEAST_SPREAD = 0.3
-
 # Standard deviations of the factorial model's priors, in logits.
 _LEVEL_SD, _COMBINATION_SD, _ROW_SD, _MEAN_SD = 0.8, 0.25, 1.5, 2.0
 _NEWTON_STEPS = 8

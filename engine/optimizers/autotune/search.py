@@ -24,35 +24,25 @@ if TYPE_CHECKING:
 # The thresholds below were set on the tasks of tests/benchmarks/README.md and on tasks where nothing can be learned
 # (tests/engine_tests/optimizers/test_autotune_stops.py), which must end within the check's share of the calls.
 
+# Rows that a combination gets in one race, where there are calls for it.
 _BLOCK = 24
-"""Rows that a combination gets in one race, where there are calls for it."""
-
+# The shares of the calls that are kept for the finals, and that the check may take.
 _FINALS_SHARE, _CHECK_SHARE = 0.05, 0.15
-"""The shares of the calls that are kept for the finals, and that the check may take."""
-
+# Reasoning first is tried where it takes no more than this part of the calls (one twelfth).
 _REASONING_SHARE = 12
-"""Reasoning first is tried where it takes no more than this part of the calls (one twelfth)."""
-
+# Other layouts are tried when a larger share of the rows took more calls than the program makes.
 _GARBLED_SHARE = 0.1
-"""Other layouts are tried when a larger share of the rows took more calls than the program makes."""
-
+# A start that scores this is hard to beat.
 _HIGH_SCORE = 0.85
-"""A start that scores this is hard to beat."""
-
+# The chance of a useful gain below which the check ends the search. Most is asked for where no word of the inputs
+# predicts the labels: the best is then the luckiest of several tries.
 _LEAST_CHANCE, _LEAST_CHANCE_HIGH_SCORE, _LEAST_CHANCE_UNPREDICTED = 0.5, 0.4, 0.99
-"""The chance of a useful gain below which the check ends the search.
-
-Most is asked for where no word of the inputs predicts the labels: the best is then the luckiest of several tries.
-"""
-
+# A useful gain that is this likely after the check needs no closer look.
 _CLEAR_CHANCE = 0.9
-"""A useful gain that is this likely after the check needs no closer look."""
-
+# The probability of being better that a successor of the start needs; less for a large gain where words predict labels.
 _SURE, _NEARLY_SURE, _LARGE_GAIN = 0.95, 0.8, 0.1
-"""The probability of being better that a successor of the start needs; less for a large gain where words predict labels."""
-
+# The first word of the labels of runs on training rows.
 _TRAIN_LABEL = "looking"
-"""The first word of the labels of runs on training rows."""
 
 
 class AutotuneSearch:
@@ -84,17 +74,12 @@ class AutotuneSearch:
         )
         # Of answers that are no labels, runs show more of a mistake than right and wrong.
         self.is_open_ended = not all(is_label(problem, n) for n in problem.output_fields)
-        self.cut = False
-        self.kept = self.space.start
-        self._ending = ""
+        self.cut, self.kept, self._ending = False, self.space.start, ""
         self._rows_asked: dict[Combination, int] = {}
-        self._by_candidate: dict[str, Combination] = {}
-        self._garbled_rows = 0
         self._reply_counts: dict[Combination, int] = {}
-        self._races_without_gain = 0
+        self._by_candidate: dict[str, Combination] = {}
+        self._garbled_rows = self._races_without_gain = self._next_train_row = self._rollout = 0
         self._cost_of_new_row = 0.0
-        self._next_train_row = 0
-        self._rollout = 0
 
     @property
     def spent(self) -> int:
@@ -137,7 +122,8 @@ class AutotuneSearch:
                 added += self.levels.add_examples()
             # Where nothing says whether rules or examples can help at all, reasoning is part of the check.
             tries_reasoning = number == (self.words_predict_labels is not None) and self._affords_reasoning
-            others = [o for o in [self.levels.add_reasoning() if tries_reasoning else []] if o]
+            reasoning = self.levels.add_reasoning() if tries_reasoning else []
+            others = [reasoning] if reasoning else []
             if not number and self._garbled_rows > _GARBLED_SHARE * self.rows_run:
                 others += self.levels.add_layouts()
             if not added and not others and number and not proposals:
