@@ -1,7 +1,6 @@
 """Ensemble: several programs answer, one answer comes out.
 
-Source: DSPy's Ensemble. Unlike there, deterministic choice of members works, and the result can be saved.
-It searches nothing and calls no model when it is compiled; using it calls every member that is chosen.
+Unlike in DSPy's, deterministic choice of members works, and the result can be saved.
 """
 
 from __future__ import annotations
@@ -45,8 +44,7 @@ class Ensemble:
         if size is not None and size < 1:
             raise ConfigurationError("Ensemble: size is how many programs answer, at least 1.")
         self.reduce_fn: Reduce | None = REDUCERS[reduce_fn] if isinstance(reduce_fn, str) else reduce_fn
-        self.size = size
-        self.deterministic = deterministic
+        self.size, self.deterministic = size, deterministic
 
     def compile(self, programs: Sequence[Any]) -> EnsembledProgram:
         """Return programs (or `candidate_programs`) as one. Raises ConfigurationError without any, or with fewer than `size`."""
@@ -67,10 +65,8 @@ class EnsembledProgram(Module):
         self, programs: Sequence[Module], reduce_fn: Reduce | None, size: int | None, deterministic: bool
     ) -> None:
         super().__init__()
-        self.programs = list(programs)
-        self.reduce_fn = reduce_fn
-        self.size = size
-        self.deterministic = deterministic
+        self.programs, self.reduce_fn = list(programs), reduce_fn
+        self.size, self.deterministic = size, deterministic
         self._rng = random.Random(0)
 
     async def aforward(self, **inputs: object) -> Any:
@@ -85,10 +81,8 @@ class EnsembledProgram(Module):
     def _members(self, inputs: Mapping[str, object]) -> list[Module]:
         if self.size is None or self.size == len(self.programs):
             return self.programs
-        rng = self._rng
-        if self.deterministic:
-            rng = random.Random(content_hash(json_value(dict(inputs))))
-        return rng.sample(self.programs, self.size)
+        own = random.Random(content_hash(json_value(dict(inputs)))) if self.deterministic else self._rng
+        return own.sample(self.programs, self.size)
 
     def dump_state(self) -> dict[str, Any]:
         """Return every member's state, by its number."""

@@ -361,8 +361,7 @@ def varied_rows(problem: Problem, rows: Sequence[int], k: int, rng: random.Rando
 def _row_words(problem: Problem, row: int) -> frozenset[str]:
     values = problem.rows[row]
     names = (*problem.input_fields, *problem.output_fields)
-    text = " ".join(str(values[name])[:_READ] for name in names if name in values)
-    return frozenset(words(text))
+    return frozenset(words(" ".join(str(values[name])[:_READ] for name in names if name in values)))
 
 
 # Rows that examples are chosen among: for each example, at least, and drawn at once for each.

@@ -36,7 +36,7 @@ from engine.optimizers.shared.texts import (
     labelled_rows,
     other_reasoning,
     proposed_texts,
-    shortened,
+    shortened_values,
     step_values,
 )
 from engine.records import Candidate, Evaluation, Example, Outcome
@@ -287,7 +287,7 @@ def _wrong_runs(problem: Problem, wrong: Sequence[Outcome], rng: random.Random) 
     return [
         {
             **_whole_run(problem, outcome),
-            "answered": {n: shortened(v) for n, v in outcome.prediction.items()},
+            "answered": shortened_values(outcome.prediction),
             "said_of_it": outcome.feedback[:500],
         }
         for outcome in chosen
@@ -297,9 +297,7 @@ def _wrong_runs(problem: Problem, wrong: Sequence[Outcome], rng: random.Random) 
 def _whole_run(problem: Problem, outcome: Outcome) -> dict[str, Any]:
     (shown,) = labelled_rows(problem, [outcome.row])
     if len(problem.signatures) > 1:
-        shown["steps_wrote"] = {
-            s.path: {n: shortened(v) for n, v in s.outputs.items()} for s in outcome.trace
-        }
+        shown["steps_wrote"] = {s.path: shortened_values(s.outputs) for s in outcome.trace}
     return shown
 
 

@@ -270,20 +270,17 @@ def with_frozen_parts(search: Search, problem: Problem) -> Search:
         return search
     restored_ids: dict[str, str] = {}
 
-    def restored_candidate(candidate: Candidate) -> Candidate:
-        made = restored(candidate, problem.seed, problem.frozen)
-        restored_ids[candidate.id] = made.id
-        if made is problem.seed:
-            return made
-        parents = tuple(dict.fromkeys(restored_ids.get(p, p) for p in candidate.parents))
-        return made if parents == made.parents else replace(made, parents=parents)
-
     def restored_ask(ask: Ask) -> Ask:
         # A teacher is another program, and what it answers is no result.
         of_teacher = isinstance(ask, Score) and ask.teacher and problem.teacher is not None
         if isinstance(ask, Propose) or of_teacher:
             return ask
-        return replace(ask, candidate=restored_candidate(ask.candidate))
+        made = restored(ask.candidate, problem.seed, problem.frozen)
+        restored_ids[ask.candidate.id] = made.id
+        parents = tuple(dict.fromkeys(restored_ids.get(p, p) for p in ask.candidate.parents))
+        if made is not problem.seed and parents != made.parents:
+            made = replace(made, parents=parents)
+        return replace(ask, candidate=made)
 
     def with_own_ids(asks: Sequence[Ask], answers: Sequence[Any]) -> Sequence[Any]:
         return [

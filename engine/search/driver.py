@@ -138,7 +138,7 @@ class Driver:
             message = await self._rounds(make) or ""
             better = await self._handler.better_rival(self._best, self._best_score, self.trials)
             if better is not None:
-                self._keep(better)
+                await self._keep(better)
             # A closed ledger cut the search short, or at least its last batch.
             if self.ledger.closing is not None:
                 stopped, cause = self.ledger.closing, self.ledger.closed or ""
@@ -196,7 +196,7 @@ class Driver:
             if self.ledger.closed is not None and any(not isinstance(ask, Keep) for ask in asks):
                 for ask in asks:
                     if isinstance(ask, Keep):
-                        self._keep(ask)
+                        await self._keep(ask)
                 cut = True
                 return None
             answers = await self._handler.handle_during(self._batch(asks), batch)
@@ -225,7 +225,7 @@ class Driver:
             elif isinstance(ask, Propose):
                 jobs.append(self._answer_propose(ask, place))
             else:
-                jobs.append(self._answer_keep(ask))
+                jobs.append(self._keep(ask))
         trials_before = len(self.trials)
         answers = await asyncio.gather(*jobs, return_exceptions=True)
         for answer in answers:
@@ -253,7 +253,8 @@ class Driver:
 
         def note(outcome: Outcome) -> None:
             nonlocal total
-            if self._was_cut(outcome) or outcome.row in scored:
+            was_cut = self.ledger.closed is not None and self.ledger.closed in (outcome.error or "")
+            if was_cut or outcome.row in scored:
                 return
             scored[outcome.row] = outcome
             total += outcome.score
@@ -270,11 +271,6 @@ class Driver:
             events.TrialFinished(number, evaluation, time.monotonic() - started, partial=not complete)
         )
         return evaluation
-
-    def _was_cut(self, outcome: Outcome) -> bool:
-        """Return whether a row did not run because the ledger was closed."""
-        closed = self.ledger.closed
-        return closed is not None and outcome.error is not None and closed in outcome.error
 
     def _check_setup(self, evaluation: Evaluation) -> None:
         """Raise RunError where nothing can work: every row fails the same way and no model ever answered."""
@@ -312,10 +308,7 @@ class Driver:
         self._record(events.Proposed(ask.label, ask.n, len(outputs)))
         return Proposal(outputs)
 
-    async def _answer_keep(self, ask: Keep) -> None:
-        self._keep(ask)
-
-    def _keep(self, ask: Keep) -> None:
+    async def _keep(self, ask: Keep) -> None:
         self._found(ask.candidate)
         changed = ask.candidate.id != self._best.id or ask.score != self._best_score
         self._best, self._best_score = ask.candidate, ask.score

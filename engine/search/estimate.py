@@ -515,7 +515,12 @@ def estimate(
     cut = ""
     if budget != Budget():
         free = simulate(TYPICAL, Budget(), most + FAR)
-        cut = _cut_sentence(free, limited[1], far=free.calls > most + FAR)
+        far, left = free.calls > most + FAR, limited[1].calls
+        if left < free.calls:
+            cut = (
+                f"Without a budget this would take {'more than' if far else 'about'} {free.calls:,.0f} calls; the budget "
+                f"leaves about {left:,.0f}, so fewer candidates are tried or the search ends early with its best so far."
+            )
     usd = None if any(math.isnan(t.usd) for t in totals) else _range([t.usd for t in limited])
     calls = _range([float(t.calls) for t in limited])
     return Estimate(
@@ -536,15 +541,6 @@ def _limited(totals: Amount, budget: Budget) -> Amount:
         return totals
     return Amount(
         round(totals.calls * share), totals.tokens * share, totals.usd * share, totals.seconds * share
-    )
-
-
-def _cut_sentence(free: Amount, limited: Amount, *, far: bool) -> str:
-    if limited.calls >= free.calls:
-        return ""
-    return (
-        f"Without a budget this would take {'more than' if far else 'about'} {free.calls:,.0f} calls; the budget leaves about "
-        f"{limited.calls:,.0f}, so fewer candidates are tried or the search ends early with its best so far."
     )
 
 

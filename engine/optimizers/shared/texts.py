@@ -111,7 +111,7 @@ def labelled_rows(problem: Problem, rows: Sequence[int]) -> list[dict[str, Any]]
 def _labelled_row(problem: Problem, row: int) -> dict[str, Any]:
     values = problem.rows[row]
     shown: dict[str, object] = {
-        role: _shortened_values({n: values[n] for n in names if n in values})
+        role: shortened_values({n: values[n] for n in names if n in values})
         for role, names in (("inputs", problem.input_fields), ("outputs", problem.output_fields))
     }
     if row in problem.feedback:
@@ -177,13 +177,13 @@ def run_values(problem: Problem, outcome: Outcome, path: str = "") -> dict[str, 
     calls = [step for step in outcome.trace if step.path == path]
     several = len(problem.signatures) > 1
     inputs = calls[-1].inputs if calls else {n: row[n] for n in problem.input_fields if n in row}
-    values: dict[str, object] = {"inputs": _shortened_values(inputs)}
+    values: dict[str, object] = {"inputs": shortened_values(inputs)}
     if several and not path:
-        values["steps_wrote"] = {step.path: _shortened_values(step.outputs) for step in outcome.trace}
-    values["outputs"] = _shortened_values({n: row[n] for n in problem.output_fields if n in row})
+        values["steps_wrote"] = {step.path: shortened_values(step.outputs) for step in outcome.trace}
+    values["outputs"] = shortened_values({n: row[n] for n in problem.output_fields if n in row})
     if several and calls:
-        values["this_step_wrote"] = _shortened_values(calls[-1].outputs)
-    values["answered"] = _shortened_values(outcome.prediction)
+        values["this_step_wrote"] = shortened_values(calls[-1].outputs)
+    values["answered"] = shortened_values(outcome.prediction)
     values["score"] = round(outcome.score, 3)
     values["feedback"] = feedback_of(problem, outcome)
     return values
@@ -228,27 +228,20 @@ def proposed_text(answer: Proposal) -> str:
 
 
 def proposed_texts(answers: Sequence[Proposal]) -> list[str]:
-    """Return the distinct usable texts of some proposals, in order."""
-    texts = (output_text(output) for answer in answers for output in answer.outputs)
-    return [text for text in dict.fromkeys(texts) if text]
+    """Return the distinct usable texts of some proposals, in order: fences off, cut at `MAX_TEXT`."""
+    texts: dict[str, None] = {}
+    for output in (output for answer in answers for output in answer.outputs):
+        text = next((v.strip() for n in _WRITTEN if isinstance(v := output.get(n), str)), "")
+        if text.startswith("```") and text.endswith("```") and "\n" in text:
+            text = text.split("\n", 1)[1].rsplit("```", 1)[0].strip()
+        texts[text[:MAX_TEXT].strip()] = None
+    return [text for text in texts if text]
 
 
-def output_text(output: Mapping[str, object]) -> str:
-    """Return the usable text of one output, "" when there is none: fences off, cut at `MAX_TEXT`."""
-    for name in ("proposed_instructions", "proposed_description", "rules", "advice"):
-        value = output.get(name)
-        if isinstance(value, str):
-            text = value.strip()
-            if text.startswith("```") and text.endswith("```") and "\n" in text:
-                text = text.split("\n", 1)[1].rsplit("```", 1)[0].strip()
-            return text[:MAX_TEXT].strip()
-    return ""
+# Outputs of proposals that are a text to use.
+_WRITTEN = ("proposed_instructions", "proposed_description", "rules", "advice")
 
 
-def shortened(value: object) -> Any:
-    """Return a value, a long text cut."""
-    return value[:1500] if isinstance(value, str) else value
-
-
-def _shortened_values(values: Mapping[str, object]) -> dict[str, Any]:
-    return {name: shortened(value) for name, value in values.items()}
+def shortened_values(values: Mapping[str, object]) -> dict[str, Any]:
+    """Return values, long texts cut."""
+    return {name: v[:1500] if isinstance(v, str) else v for name, v in values.items()}

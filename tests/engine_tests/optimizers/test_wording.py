@@ -85,10 +85,10 @@ def test_infer_rules_writes_all_sets_in_one_batch_from_different_orders():
 
 
 def test_infer_rules_splits_rows_in_half_without_validation_rows():
-    train, validation = InferRules().split(ROWS, None)
+    train, validation = InferRules().split(ROWS)
     assert (train, validation) == (ROWS[:18], ROWS[18:])
     with pytest.raises(ConfigurationError, match="at least 2"):
-        InferRules().split(ROWS[:1], None)
+        InferRules().split(ROWS[:1])
 
 
 # BayesianSignatureOptimizer
