@@ -25,6 +25,13 @@ active_call_id: ContextVar[str | None] = ContextVar("engine_active_call_id", def
 """The id of the call that this code runs in: what a callback's start hook sees as its parent."""
 
 
+Inputs = Mapping[str, object]
+"""A call's arguments by name."""
+
+Raised = BaseException | None
+"""The error that ended a call."""
+
+
 class BaseCallback:
     """Override the hooks you need; each start has an end with the same `call_id`.
 
@@ -41,96 +48,76 @@ class BaseCallback:
     ['[[ ## answer ## ]]\\n4\\n\\n[[ ## completed ## ]]']
     """
 
-    def on_module_start(self, call_id: str, instance: object, inputs: Mapping[str, object]) -> None:
+    def on_module_start(self, call_id: str, instance: object, inputs: Inputs) -> None:
         """A module is called."""
 
-    def on_module_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:
+    def on_module_end(self, call_id: str, outputs: object, exception: Raised = None) -> None:
         """A module has answered or failed."""
 
-    def on_lm_start(self, call_id: str, instance: object, inputs: Mapping[str, object]) -> None:
+    def on_lm_start(self, call_id: str, instance: object, inputs: Inputs) -> None:
         """A model is asked: `inputs` are messages and parameters."""
 
-    def on_lm_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:
+    def on_lm_end(self, call_id: str, outputs: object, exception: Raised = None) -> None:
         """A model has answered: `outputs` are the completions' texts."""
 
-    def on_adapter_format_start(self, call_id: str, instance: object, inputs: Mapping[str, object]) -> None:
+    def on_adapter_format_start(self, call_id: str, instance: object, inputs: Inputs) -> None:
         """A prompt is about to be written."""
 
-    def on_adapter_format_end(
-        self, call_id: str, outputs: object, exception: BaseException | None = None
-    ) -> None:
+    def on_adapter_format_end(self, call_id: str, outputs: object, exception: Raised = None) -> None:
         """A prompt is written: `outputs` are the messages."""
 
-    def on_adapter_parse_start(self, call_id: str, instance: object, inputs: Mapping[str, object]) -> None:
+    def on_adapter_parse_start(self, call_id: str, instance: object, inputs: Inputs) -> None:
         """A reply is about to be read."""
 
-    def on_adapter_parse_end(
-        self, call_id: str, outputs: object, exception: BaseException | None = None
-    ) -> None:
+    def on_adapter_parse_end(self, call_id: str, outputs: object, exception: Raised = None) -> None:
         """A reply is read: `outputs` are the fields."""
 
-    def on_tool_start(self, call_id: str, instance: object, inputs: Mapping[str, object]) -> None:
+    def on_tool_start(self, call_id: str, instance: object, inputs: Inputs) -> None:
         """A tool is called."""
 
-    def on_tool_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:
+    def on_tool_end(self, call_id: str, outputs: object, exception: Raised = None) -> None:
         """A tool has returned or failed."""
 
-    def on_retrieve_start(self, call_id: str, instance: object, inputs: Mapping[str, object]) -> None:
+    def on_retrieve_start(self, call_id: str, instance: object, inputs: Inputs) -> None:
         """A retriever is asked: `inputs` are query and k."""
 
-    def on_retrieve_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:
+    def on_retrieve_end(self, call_id: str, outputs: object, exception: Raised = None) -> None:
         """A retriever has answered: `outputs` hold the passages."""
 
-    def on_interpreter_execute_start(
-        self, call_id: str, instance: object, inputs: Mapping[str, object]
-    ) -> None:
+    def on_interpreter_execute_start(self, call_id: str, instance: object, inputs: Inputs) -> None:
         """A sandbox is given code: `inputs` are code and variables."""
 
-    def on_interpreter_execute_end(
-        self, call_id: str, outputs: object, exception: BaseException | None = None
-    ) -> None:
+    def on_interpreter_execute_end(self, call_id: str, outputs: object, exception: Raised = None) -> None:
         """The code has ended: `outputs` are its value and what it printed."""
 
-    def on_interpreter_tool_call_start(
-        self, call_id: str, instance: object, inputs: Mapping[str, object]
-    ) -> None:
+    def on_interpreter_tool_call_start(self, call_id: str, instance: object, inputs: Inputs) -> None:
         """Code calls a function of the host's: `inputs` are tool_name, args and kwargs."""
 
-    def on_interpreter_tool_call_end(
-        self, call_id: str, outputs: object, exception: BaseException | None = None
-    ) -> None:
+    def on_interpreter_tool_call_end(self, call_id: str, outputs: object, exception: Raised = None) -> None:
         """The function has returned or failed."""
 
-    def on_interpreter_startup_start(
-        self, call_id: str, instance: object, inputs: Mapping[str, object]
-    ) -> None:
+    def on_interpreter_startup_start(self, call_id: str, instance: object, inputs: Inputs) -> None:
         """A sandbox takes a worker, or starts one."""
 
-    def on_interpreter_startup_end(
-        self, call_id: str, outputs: object, exception: BaseException | None = None
-    ) -> None:
+    def on_interpreter_startup_end(self, call_id: str, outputs: object, exception: Raised = None) -> None:
         """The worker is there."""
 
-    def on_interpreter_shutdown_start(
-        self, call_id: str, instance: object, inputs: Mapping[str, object]
-    ) -> None:
+    def on_interpreter_shutdown_start(self, call_id: str, instance: object, inputs: Inputs) -> None:
         """A sandbox gives its worker back."""
 
-    def on_interpreter_shutdown_end(
-        self, call_id: str, outputs: object, exception: BaseException | None = None
-    ) -> None:
+    def on_interpreter_shutdown_end(self, call_id: str, outputs: object, exception: Raised = None) -> None:
         """The worker is given back."""
 
-    def on_evaluate_start(self, call_id: str, instance: object, inputs: Mapping[str, object]) -> None:
+    def on_evaluate_start(self, call_id: str, instance: object, inputs: Inputs) -> None:
         """An evaluation begins."""
 
-    def on_evaluate_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:
+    def on_evaluate_end(self, call_id: str, outputs: object, exception: Raised = None) -> None:
         """An evaluation has its result."""
 
-    def on_compile_start(self, call_id: str, instance: object, inputs: Mapping[str, object]) -> None:
+    def on_compile_start(self, call_id: str, instance: object, inputs: Inputs) -> None:
         """An optimizer begins."""
 
-    def on_compile_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:
+    def on_compile_end(self, call_id: str, outputs: object, exception: Raised = None) -> None:
         """An optimizer has its program."""
 
 
@@ -142,7 +129,7 @@ def listeners(instance: object) -> Sequence[Any]:
 
 
 @contextmanager
-def observed(kind: str, instance: object, inputs: Mapping[str, object]) -> Iterator[Callable[[T], T]]:
+def observed(kind: str, instance: object, inputs: Inputs) -> Iterator[Callable[[T], T]]:
     """Report what happens inside the `with` block; yields a function that notes the outputs and returns them."""
     heard = listeners(instance)
     if not heard:
@@ -170,7 +157,7 @@ def observed(kind: str, instance: object, inputs: Mapping[str, object]) -> Itera
 
 
 def watched(
-    kind: str, instance: object, inputs: Mapping[str, object], work: Coroutine[object, object, T]
+    kind: str, instance: object, inputs: Inputs, work: Coroutine[object, object, T]
 ) -> Coroutine[Any, Any, T]:
     """Return the work itself or, where there are callbacks, the work with a report of its start and end."""
     return _reported(kind, instance, inputs, work) if listeners(instance) else work
@@ -186,9 +173,7 @@ def reported(
         return note(function(*args))
 
 
-async def _reported(
-    kind: str, instance: object, inputs: Mapping[str, object], work: Coroutine[object, object, T]
-) -> T:
+async def _reported(kind: str, instance: object, inputs: Inputs, work: Coroutine[object, object, T]) -> T:
     with observed(kind, instance, inputs) as note:
         return note(await work)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from engine.callbacks import BaseCallback, active_call_id
+from engine.callbacks import BaseCallback, Inputs, Raised, active_call_id
 from engine.errors import ConfigurationError
 from engine.lm.keys import without_keys
 from engine.records import json_value
@@ -87,7 +87,7 @@ class OpenTelemetryCallback(BaseCallback):
     def _end(
         self,
         call_id: str,
-        exception: BaseException | None,
+        exception: Raised,
         attributes: Attributes | None = None,
         content: Mapping[str, object] | None = None,
     ) -> None:
@@ -108,7 +108,7 @@ class OpenTelemetryCallback(BaseCallback):
 
     # Programs and steps
 
-    def on_module_start(self, call_id: str, instance: Any, inputs: Mapping[str, object]) -> None:
+    def on_module_start(self, call_id: str, instance: Any, inputs: Inputs) -> None:
         """A program, an agent or a step."""
         kind = type(instance).__name__
         about: Attributes = {"tuneboard.module": kind}
@@ -123,7 +123,7 @@ class OpenTelemetryCallback(BaseCallback):
             about |= {"gen_ai.operation.name": "invoke_workflow", "gen_ai.workflow.name": kind}
         self._start(call_id, name, about, {"tuneboard.inputs": inputs})
 
-    def on_module_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:
+    def on_module_end(self, call_id: str, outputs: object, exception: Raised = None) -> None:
         """It has answered."""
         answer = dict(outputs) if isinstance(outputs, Mapping) else outputs
         self._end(call_id, exception, None, {} if outputs is None else {"tuneboard.outputs": answer})
@@ -147,7 +147,7 @@ class OpenTelemetryCallback(BaseCallback):
         messages = {"gen_ai.input.messages": [_message(m) for m in inputs.get("messages", ())]}
         self._start(call_id, f"{work} {name}", about, messages, trace.SpanKind.CLIENT)
 
-    def on_lm_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+    def on_lm_end(self, call_id: str, outputs: Any, exception: Raised = None) -> None:
         """Its reply."""
         about: Attributes = {}
         reply = getattr(outputs, "reply", None)
@@ -167,7 +167,7 @@ class OpenTelemetryCallback(BaseCallback):
 
     # Tools, searches, code
 
-    def on_tool_start(self, call_id: str, instance: Any, inputs: Mapping[str, object]) -> None:
+    def on_tool_start(self, call_id: str, instance: Any, inputs: Inputs) -> None:
         """A tool's call."""
         about: Attributes = {
             "gen_ai.operation.name": "execute_tool",
@@ -177,7 +177,7 @@ class OpenTelemetryCallback(BaseCallback):
         }
         self._start(call_id, f"execute_tool {instance.name}", about, {"gen_ai.tool.call.arguments": inputs})
 
-    def on_tool_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:
+    def on_tool_end(self, call_id: str, outputs: object, exception: Raised = None) -> None:
         """Its result."""
         self._end(call_id, exception, None, {"gen_ai.tool.call.result": outputs})
 
@@ -192,7 +192,7 @@ class OpenTelemetryCallback(BaseCallback):
         query = {"gen_ai.retrieval.query.text": inputs.get("query", "")}
         self._start(call_id, f"retrieval {kind}", about, query)
 
-    def on_retrieve_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:
+    def on_retrieve_end(self, call_id: str, outputs: object, exception: Raised = None) -> None:
         """Its passages."""
         passages = list(getattr(outputs, "passages", ()))
         about: Attributes = {"tuneboard.retrieval.found": len(passages)}
@@ -204,9 +204,7 @@ class OpenTelemetryCallback(BaseCallback):
         about: Attributes = {"tuneboard.interpreter": kind, "tuneboard.code.characters": len(code)}
         self._start(call_id, f"interpreter {kind}", about, {"tuneboard.code": code})
 
-    def on_interpreter_execute_end(
-        self, call_id: str, outputs: Any, exception: BaseException | None = None
-    ) -> None:
+    def on_interpreter_execute_end(self, call_id: str, outputs: Any, exception: Raised = None) -> None:
         """Its output."""
         content = {"tuneboard.output": outputs.text()} if outputs is not None else None
         self._end(call_id, exception, None, content)
@@ -217,16 +215,16 @@ class OpenTelemetryCallback(BaseCallback):
         """An evaluation."""
         self._start(call_id, "evaluate", {"tuneboard.rows": len(inputs.get("devset", ()))})
 
-    def on_evaluate_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+    def on_evaluate_end(self, call_id: str, outputs: Any, exception: Raised = None) -> None:
         """Its score, in percent."""
         about: Attributes = {} if outputs is None else {"tuneboard.score": float(outputs.score)}
         self._end(call_id, exception, about)
 
-    def on_compile_start(self, call_id: str, instance: object, inputs: Mapping[str, object]) -> None:  # noqa: ARG002 - a hook
+    def on_compile_start(self, call_id: str, instance: object, inputs: Inputs) -> None:  # noqa: ARG002 - a hook
         """An optimizer's run."""
         self._start(call_id, f"compile {type(instance).__name__}", {})
 
-    def on_compile_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:  # noqa: ARG002 - a hook
+    def on_compile_end(self, call_id: str, outputs: object, exception: Raised = None) -> None:  # noqa: ARG002 - a hook
         """Its end."""
         self._end(call_id, exception)
 

@@ -58,7 +58,12 @@ def reply_of(found: object, lm: Any) -> Reply:
     if isinstance(found, Sequence):
         return Reply(tuple(_choice_of_item(one) for one in found), Usage(calls=1))
     data = _plain(found)
-    choices = tuple(exchange.choice_of(_with_message(choice)) for choice in data["choices"])
+    # A completion of the older text endpoint has its text in place of a message.
+    older = (
+        c if "message" in c or "text" not in c else {"message": {"content": c["text"]}}
+        for c in data["choices"]
+    )
+    choices = tuple(map(exchange.choice_of, older))
     usage = exchange.usage_of(data.get("usage"), None) or Usage(calls=1)
     prices = lm.price()
     if prices is not None and usage.cost is None:
@@ -91,11 +96,6 @@ def _choice_of_item(one: object) -> Choice:
     if isinstance(one, str):
         return Choice(one)
     raise TypeError(f"{type(one).__name__} is no text")
-
-
-def _with_message(choice: Mapping[str, object]) -> Mapping[str, Any]:
-    """A completion of the older text endpoint has its text in place of a message."""
-    return choice if "message" in choice or "text" not in choice else {"message": {"content": choice["text"]}}
 
 
 def _plain(value: object) -> Any:
@@ -245,7 +245,7 @@ class BaseLM:
         return None
 
     capabilities: frozenset[str] = frozenset()
-    """The endpoint's known abilities, in the words of `engine.lm.client.Capability`."""
+    """The endpoint's known abilities, in the words of `engine.lm.client.CAPABILITIES`."""
 
     @property
     def supports_response_format(self) -> bool:

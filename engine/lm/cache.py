@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -130,7 +131,7 @@ class Cache:
         if row is None:
             return None
         try:
-            return _kept(key, *row)
+            return _kept(key, row)
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             log.warning("One reply in %s is unreadable; it will be asked for again.", self.path)
             return None
@@ -231,17 +232,9 @@ class Cache:
         return [] if path is None else [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
 
 
-def _kept(
-    key: str,
-    model: str,
-    text: str,
-    payer: str | None,
-    calls: int,
-    tokens_in: int,
-    tokens_out: int,
-    cost: float | None,
-) -> Reply:
+def _kept(key: str, row: tuple[Any, ...]) -> Reply:
     """Return the reply of a row. Raises ValueError, KeyError or TypeError for one that is damaged."""
+    model, text, paid_by, calls, tokens_in, tokens_out, cost = row
     data = orjson.loads(text)
     # Rows of earlier versions have "finish", and leave out what is empty.
     choices = [
@@ -256,7 +249,7 @@ def _kept(
         for one in data["choices"]
     ]
     usage = Usage(calls, 0, tokens_in, tokens_out, cost)
-    return Reply(tuple(choices), usage, model, data["seconds"], True, key, payer)
+    return Reply(tuple(choices), usage, model, data["seconds"], True, key, paid_by)
 
 
 def _connect(path: Path | None) -> sqlite3.Connection:

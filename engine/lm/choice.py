@@ -168,8 +168,10 @@ def find_route(model: str, base_url: str | None = None) -> Route:
     if (provider is not None and provider.protocol == "litellm") or (provider is None and base_url is None):
         base = None if base_url is None else normal_base_url(base_url, add_version=False)
         return Route(model, model, "litellm", base, provider, base_url is not None)
-    base_url = base_url or None
-    base = base_url or (_default_base_url(provider) if provider else None)
+    base = base_url = base_url or None
+    if provider is not None and base is None:
+        variables = _BASE_URL_VARIABLES.get(provider.prefix, ())
+        base = next((os.environ[v] for v in variables if os.environ.get(v)), provider.base_url)
     if base is None:
         title = provider.title if provider else model
         raise ConfigurationError(
@@ -208,13 +210,6 @@ def is_reasoning_model(model: str) -> bool:
     """
     name = model.rpartition("/")[2].lower()
     return bool(_REASONING.match(name)) and "-chat" not in name
-
-
-def _default_base_url(provider: Provider) -> str | None:
-    for variable in _BASE_URL_VARIABLES.get(provider.prefix, ()):
-        if os.environ.get(variable):
-            return os.environ[variable]
-    return provider.base_url
 
 
 _REASONING = re.compile(r"(o[1345]|gpt-(5|6|7|8|9))(\b|[-.])")

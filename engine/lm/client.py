@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Protocol
 
 from engine.errors import ConfigurationError, MissingKeyError
 from engine.lm import streaming
@@ -94,21 +94,16 @@ def marked(messages: Sequence[Message], mark: Mapping[str, object]) -> tuple[Mes
 
 
 def _marked(content: object, mark: Mapping[str, object]) -> Any:
-    if isinstance(content, str):
-        # An empty text may carry no mark.
-        return (
-            [{"type": "text", "text": content, "cache_control": dict(mark)}] if content.strip() else content
-        )
+    if isinstance(content, str) and content.strip():  # an empty text may carry no mark
+        content = [{"type": "text", "text": content}]
     if isinstance(content, list) and content and isinstance(content[-1], Mapping):
         return [*content[:-1], {**content[-1], "cache_control": dict(mark)}]
     return content
 
 
-Capability = Literal["json_schema", "tools", "reasoning", "citations", "cache_marks"]
+CAPABILITIES = ("json_schema", "tools", "reasoning", "citations", "cache_marks")
 """A JSON schema as response_format; `tools` and tool calls; reasoning next to the answer; citations from documents that are
 parts of a message; marks that say what to keep in the provider's prompt cache."""
-
-NAMES: tuple[str, ...] = get_args(Capability)
 
 
 def capabilities_of(route: Route, price: Price | None) -> frozenset[str]:
@@ -128,24 +123,21 @@ def capabilities_of(route: Route, price: Price | None) -> frozenset[str]:
     # OpenAI's reasoning models do not send their reasoning.
     if price and price.reasoning and not is_reasoning_model(route.model):
         found.add("reasoning")
-    claude = "claude" in route.model.lower()
-    if claude:
+    if "claude" in route.model.lower():
         found.add("cache_marks")
-    if claude and route.protocol == "litellm" and provider is not None and provider.prefix == "anthropic":
-        found.add("citations")
+        if route.protocol == "litellm" and provider is not None and provider.prefix == "anthropic":
+            found.add("citations")
     return frozenset(found)
 
 
 def checked(given: Collection[str], model: str) -> frozenset[str]:
     """Return the given capabilities as a set. Raises ConfigurationError for an unknown one."""
-    if isinstance(given, str):
-        given = (given,)
-    for name in given:
-        if name not in NAMES:
-            raise ConfigurationError(
-                f"{model!r}: there is no capability {name!r}. Choose from: {', '.join(NAMES)}."
-            )
-    return frozenset(given)
+    found = frozenset((given,) if isinstance(given, str) else given)
+    if unknown := found.difference(CAPABILITIES):
+        raise ConfigurationError(
+            f"{model!r}: there is no capability {min(unknown)!r}. Choose from: {', '.join(CAPABILITIES)}."
+        )
+    return found
 
 
 class LM(BaseLM):
@@ -199,7 +191,7 @@ class LM(BaseLM):
         self.tpm: int | None = params.pop("tpm", None)
         self.key_env: str | None = params.pop("key_env", None)
         self.headers: Mapping[str, str] = params.pop("extra_headers", None) or {}
-        own_price = params.pop("price", None)
+        self._own_price: tuple[float, float] | None = params.pop("price", None)
         keep = params.pop("prompt_cache", None)
         self._keep = {**KEEP, **(keep if isinstance(keep, Mapping) else {})} if keep else None
         given = params.pop("capabilities", None)
@@ -213,7 +205,6 @@ class LM(BaseLM):
         self.num_retries = num_retries
         self.timeout = timeout
         self.cache = cache
-        self._own_price: tuple[float, float] | None = own_price
         self._transport: Transport | None = None
 
     @property
