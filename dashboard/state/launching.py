@@ -97,20 +97,15 @@ def resume(run_id: str, keys: Mapping[str, str] | None = None) -> None:
             raise RunError("This run has finished. Start a new one to go further.")
         store.runs.request_resume(run_id)
     if run.state in ("lost", "stopped", "failed") and not (run.state == "lost" and process_lives(run.pid)):
-        _start_again(run_id, keys)
-
-
-def _start_again(run_id: str, keys: Mapping[str, str] | None) -> None:
-    check()
-    # At once, not when the process has come up: a page that is drawn in between would take the run for over.
-    with writing() as store:
-        store.runs.expect_process(run_id)
-    try:
-        start(run_id, keys)
-    except RunError as error:
+        # At once, not when the process has come up: a page that is drawn in between would take the run for over.
         with writing() as store:
-            store.runs.set_state(run_id, "failed", str(error))
-        raise
+            store.runs.expect_process(run_id)
+        try:
+            start(run_id, keys)
+        except RunError as error:
+            with writing() as store:
+                store.runs.set_state(run_id, "failed", str(error))
+            raise
 
 
 def _environment(keys: Mapping[str, str] | None) -> dict[str, str]:

@@ -30,16 +30,7 @@ if TYPE_CHECKING:
 
 
 def markdown_page(program: ProgramFile) -> str:
-    """Return the page's text.
-
-    >>> from engine.pipeline.build import build_program
-    >>> from engine.export.program import program_file
-    >>> from engine.pipeline.spec import PipelineSpec
-    >>> step = StepSpec(name="route", inputs=(FieldSpec(name="text"),), outputs=(FieldSpec(name="team"),))
-    >>> spec = PipelineSpec(steps=(step,))
-    >>> print(markdown_page(program_file(spec, build_program(spec).candidate())).splitlines()[0])
-    # Tuned program
-    """
+    """Return the page's text."""
     about = program.metadata
     lines = [f"# {_inline(str(about.get('title') or 'Tuned program'))}", ""]
     if about.get("verdict"):
@@ -104,17 +95,7 @@ def _inline(text: str) -> str:
 
 
 def step_messages(program: ProgramFile) -> dict[str, list[dict[str, Any]]]:
-    """Return each step's messages by path, as its adapter lays them out; inputs stand as `{name}`.
-
-    >>> from engine.pipeline.build import build_program
-    >>> from engine.export.program import program_file
-    >>> from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
-    >>> step = StepSpec(name="route", inputs=(FieldSpec(name="text"),), outputs=(FieldSpec(name="team"),))
-    >>> spec = PipelineSpec(steps=(step,))
-    >>> messages = step_messages(program_file(spec, build_program(spec).candidate()))["route"]
-    >>> [m["role"] for m in messages], "{text}" in messages[-1]["content"]
-    (['system', 'user'], True)
-    """
+    """Return each step's messages by path, as its adapter lays them out; inputs stand as `{name}`."""
     adapter = get_adapter(program.adapter)()
     found = {}
     for path, step in program.build().named_predictors():
@@ -158,17 +139,12 @@ def messages_text(program: ProgramFile) -> str:
 def openai_requests(program: ProgramFile) -> str:
     """Return the JSON body of a chat completions request for each step by path; several demonstrations are turns of it."""
     own = {step.name: step.model for step in program.pipeline.steps}
-    bodies = {
-        path: {**_settings(own.get(path.partition(".")[0]) or program.model), "messages": messages}
-        for path, messages in step_messages(program).items()
-    }
+    bodies = {}
+    for path, messages in step_messages(program).items():
+        model = own.get(path.partition(".")[0]) or program.model or ModelChoice(name="openai/gpt-4o-mini")
+        chosen = model.model_dump(include={"temperature", "max_tokens"}, exclude_none=True)
+        bodies[path] = {"model": model.name.partition("/")[2] or model.name, **chosen, "messages": messages}
     return json_text(bodies)
-
-
-def _settings(model: ModelChoice | None) -> dict[str, Any]:
-    name = model.name.partition("/")[2] or model.name if model else "gpt-4o-mini"
-    chosen = model.model_dump(include={"temperature", "max_tokens"}, exclude_none=True) if model else {}
-    return {"model": name, **chosen}
 
 
 def python_script(program: ProgramFile) -> str:

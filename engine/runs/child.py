@@ -49,16 +49,8 @@ class ConnectionRequest(Frozen):
     timeout: float = 20.0
 
 
-async def _playground(request: PlaygroundRequest, put: Put) -> object:
-    return await answer_input(request, put if request.stream else None)
-
-
 async def _preview(request: PreviewRequest, _put: Put) -> object:
     return [outcome.to_json() for outcome in await answer_rows(request)]
-
-
-async def _new_rows(request: NewRowsRequest, _put: Put) -> object:
-    return await write_rows(request)
 
 
 async def _connection(request: ConnectionRequest, _put: Put) -> object:
@@ -68,9 +60,9 @@ async def _connection(request: ConnectionRequest, _put: Put) -> object:
 
 
 TASKS: dict[TaskName, tuple[type[BaseModel], Callable[[Any, Put], Coroutine[Any, Any, object]]]] = {
-    "playground": (PlaygroundRequest, _playground),
+    "playground": (PlaygroundRequest, lambda asked, put: answer_input(asked, put if asked.stream else None)),
     "preview": (PreviewRequest, _preview),
-    "new_rows": (NewRowsRequest, _new_rows),
+    "new_rows": (NewRowsRequest, lambda asked, _put: write_rows(asked)),
     "connection": (ConnectionRequest, _connection),
 }
 """Task -> its request, and the function that carries it out; it may put parts of its result first."""

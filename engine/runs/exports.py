@@ -160,7 +160,13 @@ async def prove(path: Path, settings: Settings, tested: Evaluation) -> list[dict
     if messages.exists():
         templates = orjson.loads(messages.read_bytes())
         note = FIXED if any(step.nearest for step in program.predictors()) else ""
-        program = _from_messages(program, templates)
+        program = program.deepcopy()
+        for (
+            name,
+            step,
+        ) in program.named_predictors():  # each asks with the file's messages, not those it would render
+            usual = step.adapter or runtime.current().adapter or ChatAdapter()
+            step.adapter = _filling(usual, templates[name])
         proofs.append(await _proof(program, messages.name, settings, tested, note))
     return proofs
 
@@ -209,14 +215,6 @@ async def _kept_only(lm: BaseLM, request: Request, send: Send) -> Reply:  # noqa
     if reply is None:
         raise RunError(NOT_KEPT)
     return reply
-
-
-def _from_messages(program: Module, templates: Mapping[str, Sequence[Mapping[str, Any]]]) -> Module:
-    """Return the program with each step asking with the messages of the file, instead of those it would render."""
-    made = program.deepcopy()
-    for path, step in made.named_predictors():
-        step.adapter = _filling(step.adapter or runtime.current().adapter or ChatAdapter(), templates[path])
-    return made
 
 
 def _filling(adapter: Adapter, template: Sequence[Mapping[str, Any]]) -> Adapter:

@@ -75,10 +75,13 @@ async def write_rows(request: NewRowsRequest) -> NewRows:
             wanted = min(A_CALL, request.count - len(kept))
             if wanted <= 0:
                 break
+            # Others at each turn.
+            start, total = (request.seed + turn) * SHOWN, len(request.examples)
+            shown = [request.examples[(start + i) % total] for i in range(min(SHOWN, total))]
             answer = await program.acall(
                 task=task,
                 fields=[_described(f) for f in fields],
-                examples=_chosen(request.examples, request.seed + turn),
+                examples=[{name: text[:LONGEST_SHOWN] for name, text in row.items()} for row in shown],
                 wish=request.wish.strip() or "Rows as varied as the real ones, with every answer among them.",
                 count=wanted,
             )
@@ -97,13 +100,6 @@ async def write_rows(request: NewRowsRequest) -> NewRows:
 def _described(field: FieldSpec) -> str:
     allowed = f": one of {', '.join(field.choices)}" if field.choices else f" ({field.type})"
     return f"{field.name}{allowed}{f'. {field.description}' if field.description else ''}"
-
-
-def _chosen(examples: Sequence[Mapping[str, str]], turn: int) -> list[dict[str, str]]:
-    """Return some of the real rows, others at each turn."""
-    start = (turn * SHOWN) % len(examples)
-    rows = [examples[(start + i) % len(examples)] for i in range(min(SHOWN, len(examples)))]
-    return [{name: text[:LONGEST_SHOWN] for name, text in row.items()} for row in rows]
 
 
 def _fitting(row: object, fields: Sequence[FieldSpec]) -> tuple[dict[str, str], str]:
