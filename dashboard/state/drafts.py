@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dashboard.state.selection import check, read_only, writing
 from engine.errors import StoreError
-from engine.runs.spec import ModelChoice, ProjectDraft
+from engine.runs.spec import ModelChoice, ProjectDraft, sample_bytes, sample_draft
 from engine.store.rows import ProjectRow
 from engine.store.store import Store
 
@@ -122,8 +122,6 @@ def add_sample_file(file: str) -> str:
     """Store a file that comes with Tuneboard, a plain CSV; return the dataset's id."""
     import csv
 
-    from engine.runs.spec import sample_bytes
-
     # Not by the reader of uploads: it loads pandas, half a second of the very first page.
     content = sample_bytes(file)
     columns, *rows = csv.reader(content.decode().splitlines(keepends=True))
@@ -134,8 +132,6 @@ def add_sample_file(file: str) -> str:
 
 def project_from_sample(sample: Sample) -> str:
     """Store a project that is ready to run, made from a sample; return its id."""
-    from engine.runs.spec import sample_draft
-
     return create_project(sample.title, sample_draft(sample, add_sample_file(sample.file)))
 
 

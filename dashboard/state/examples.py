@@ -178,16 +178,10 @@ def _carry(store: Store, project_id: str, dataset_id: str, rows: Mapping[int, in
 @reading.kept(32)
 def split_of(draft: ProjectDraft) -> Split:
     """Return which rows a run would learn from, choose by and test on. Raises EngineError when it could not."""
-    from engine.dataset import split_rows
-    from engine.runs.prepare import without_rows
+    from engine.runs import prepare
 
-    spec = draft.pipeline or PipelineSpec()
-    usable = reading.usable(draft.dataset or "", spec, draft.mapping)
-    return split_rows(
-        without_rows(usable, draft.excluded).examples,
-        draft.split,
-        outputs=[f.name for f in spec.outputs],
-        synthetic=draft.synthetic,
+    return prepare.split_of(
+        draft, reading.usable(draft.dataset or "", draft.pipeline or PipelineSpec(), draft.mapping)
     )
 
 

@@ -24,7 +24,6 @@ from engine.registry import get_adapter
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
-    from engine.lm.choice import ModelChoice
     from engine.modules.predict import Predict
     from engine.records import StepState
 

@@ -21,6 +21,7 @@ from engine.runs.attachments import parse_cell
 from engine.runs.spec import (
     Feedback,
     RunSpec,
+    Setup,
     check_model_keys,
     judge_of,
     make_adapter,
@@ -30,6 +31,7 @@ from engine.runs.spec import (
 )
 from engine.search.freeze import check_frozen
 from engine.search.settings import Settings, seed_of
+from engine.text import counted
 
 if TYPE_CHECKING:
     from engine.modules.module import Module
@@ -41,11 +43,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run, ready to be driven. `rows` holds every usable row by id, the split's test rows included."""
+    """A run, ready to be driven. Its settings hold every usable row, the split's test rows included."""
 
     spec: RunSpec
-    program: Module
-    rows: Mapping[int, Example]
     split: Split
     optimizer: Optimizer
     settings: Settings
@@ -61,9 +61,7 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
     program = build_program(spec.pipeline)
     if not program.predictors():
         raise RunError("No step of the task asks a model, so there is nothing to tune. Add a step that does.")
-    with_passages(
-        spec.pipeline
-    )  # a corpus that is gone or has changed is reported before anything is paid for
+    with_passages(spec.pipeline)  # reports a corpus that is gone or has changed before anything is paid for
     metric = make_metric(spec.metric, spec.model)
     if problem := unknown_field(spec.metric, spec.pipeline):
         raise ConfigurationError(problem)
@@ -72,12 +70,7 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
     usable = without_rows(usable_examples(spec.pipeline, dataset, spec.mapping), spec.excluded)
     if not usable.examples:
         raise DatasetError(_no_rows(dataset, usable, spec.excluded))
-    split = split_rows(
-        usable.examples,
-        spec.split,
-        outputs=[f.name for f in spec.pipeline.outputs],
-        synthetic=spec.synthetic,
-    )
+    split = split_of(spec, usable)
     lm = make_lm(spec.model)
     settings = Settings(
         program=program,
@@ -98,11 +91,16 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
         row_numbers=row_numbers(dataset, usable.examples),
     )
     check_frozen(spec.frozen, seed_of(program), changes=optimizer.changes, who=spec.optimizer.name)
-    check_budget(spec, program, split, settings.judge_calls)
+    needed = reserved_calls(program, split, settings.judge_calls)
+    if spec.budget.calls is not None and spec.budget.calls <= needed:
+        raise RunError(
+            f"The budget of {spec.budget.calls:,} calls is too small: scoring the starting prompt and the final test "
+            f"take {needed:,} calls before any search. Allow more calls, or use fewer validation and test rows."
+        )
     left_out = len({problem.row for problem in usable.problems})
-    rows = "1 row is" if left_out == 1 else f"{left_out:,} rows are"
+    rows = counted(left_out, "row is", "rows are")
     notes = [f"{rows} left out because they cannot be used."] if left_out else []
-    return Prepared(spec, program, usable.examples, split, optimizer, settings, (*notes, *split.notes))
+    return Prepared(spec, split, optimizer, settings, (*notes, *split.notes))
 
 
 def feedback_by_row(feedback: Sequence[Feedback]) -> dict[int, str]:
@@ -137,16 +135,6 @@ def reserved_calls(program: Module, split: Split, judge_calls: int = 0) -> int:
     return a_row * (len(split.validation) + 2 * len(split.test))
 
 
-def check_budget(spec: RunSpec, program: Module, split: Split, judge_calls: int = 0) -> None:
-    """Raise RunError where the budget in calls does not even cover the evaluations around the search."""
-    needed = reserved_calls(program, split, judge_calls)
-    if spec.budget.calls is not None and spec.budget.calls <= needed:
-        raise RunError(
-            f"The budget of {spec.budget.calls:,} calls is too small: scoring the starting prompt and the final test "
-            f"take {needed:,} calls before any search. Allow more calls, or use fewer validation and test rows."
-        )
-
-
 def usable_examples(
     pipeline: PipelineSpec, dataset: Dataset, mapping: Mapping[str, str], rows: Sequence[int] | None = None
 ) -> UsableRows:
@@ -162,6 +150,13 @@ def row_numbers(table: Dataset | None, rows: Iterable[int]) -> dict[int, int]:
     """Return rows as people count them in their file, by row id; as in a sheet with a header where the file is gone."""
     known = 0 if table is None else len(table)
     return {row: table.row_number(row) if table and row < known else row + FIRST_ROW for row in rows}
+
+
+def split_of(setup: Setup, usable: UsableRows) -> Split:
+    """Return which rows a run would learn from, choose by and test on. Raises DatasetError when there are too few."""
+    kept = without_rows(usable, setup.excluded).examples
+    outputs = [f.name for f in setup.pipeline.outputs] if setup.pipeline else []
+    return split_rows(kept, setup.split, outputs=outputs, synthetic=setup.synthetic)
 
 
 def without_rows(usable: UsableRows, excluded: Collection[int]) -> UsableRows:

@@ -22,10 +22,10 @@ from engine.errors import (
     PipelineError,
     RunError,
 )
-from engine.lm.choice import ModelChoice
+from engine.lm.choice import ModelChoice, find_route
 from engine.pipeline.spec import AdapterName, PipelineSpec
 from engine.search.budget import Budget
-from engine.search.freeze import Freeze
+from engine.search.freeze import Freeze, check_frozen
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
@@ -202,7 +202,6 @@ def _tune_problem(draft: ProjectDraft) -> str | None:
     """Return what is wrong with the optimizer, or with the frozen parts where the task is clear enough to know."""
     from engine.pipeline.build import build_program
     from engine.pipeline.check import spec_problems
-    from engine.search.freeze import check_frozen
     from engine.search.settings import seed_of
 
     pipeline, named = draft.pipeline, draft.optimizer
@@ -265,7 +264,6 @@ def make_adapter(name: str) -> Adapter:
 
 def check_key(choice: ModelChoice) -> None:
     """Raise MissingKeyError, before anything is called, where a model needs a key and none can be found."""
-    from engine.lm.choice import find_route
     from engine.lm.keys import key_for
 
     route = find_route(choice.name, choice.base_url)

@@ -225,7 +225,7 @@ class _Job:
             driver.seed, search.best, split.test, labels=("baseline", "best")
         )
         _check_tested(before, after)
-        metric, rows = prepared.settings.metric, prepared.rows
+        metric, rows = prepared.settings.metric, prepared.settings.rows
         figure = await asyncio.to_thread(whole_set_figure, metric, rows, before, after)
         result = {
             **self._result(driver, prepared, search, before, after),

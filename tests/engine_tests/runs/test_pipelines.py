@@ -68,7 +68,7 @@ def test_a_draft_with_a_corpus_is_tied_to_its_passages(tmp_path: Path):
     run = draft.to_run()
     assert len(run.pipeline.steps[0].options.corpus.hash) == 64
     with Store.open(tmp_path) as store:
-        assert prepare(store, run).program.find.retrieve.k == 3
+        assert prepare(store, run).settings.program.find.retrieve.k == 3
         passages.write_text("text\nRefunds take nine days.\n")
         with pytest.raises(PipelineError, match="they have changed since"):
             prepare(store, run)

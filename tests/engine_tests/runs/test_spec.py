@@ -119,13 +119,13 @@ def test_a_run_that_the_offline_model_would_judge_is_refused(tmp_path, metric, o
 def test_prepare_reads_the_rows_by_type(tmp_path):
     with Store.open(tmp_path) as store:
         prepared = prepare(store, spec(add_data(tmp_path), seed=3), payer="r")
-    assert len(prepared.rows) == 40
+    assert len(prepared.settings.rows) == 40
     sides = (prepared.split.train, prepared.split.validation, prepared.split.test)
-    assert sorted(row for side in sides for row in side) == sorted(prepared.rows)
+    assert sorted(row for side in sides for row in side) == sorted(prepared.settings.rows)
     assert prepared.settings.payer == "r"
     assert prepared.settings.seed == 3
-    assert reserved_calls(prepared.program, prepared.split) == 12 + 2 * 12
-    assert prepared.rows[0].inputs().toDict().keys() == {"text"}
+    assert reserved_calls(prepared.settings.program, prepared.split) == 12 + 2 * 12
+    assert prepared.settings.rows[0].inputs().toDict().keys() == {"text"}
 
 
 @pytest.mark.parametrize(
