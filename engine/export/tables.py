@@ -40,24 +40,15 @@ def results_table(rows: Sequence[ReportRow]) -> tuple[list[str], list[list[Any]]
     """Return the head and the lines: row number, inputs, right answers, both answers and scores, what changed."""
     inputs = list(dict.fromkeys(name for row in rows for name in row.inputs))
     outputs = list(dict.fromkeys(name for row in rows for name in row.expected))
-    head = [
-        "row",
-        *inputs,
-        *(f"right {name}" for name in outputs),
-        *(f"baseline {name}" for name in outputs),
-        *(f"best {name}" for name in outputs),
-        "baseline score",
-        "best score",
-        "change",
-        "error",
-    ]
+    fields = [("inputs", "", name) for name in inputs]
+    sides = (("expected", "right "), ("before", "baseline "), ("after", "best "))
+    fields += [(side, lead, name) for side, lead in sides for name in outputs]
+    names = (f"{lead}{name}" for _, lead, name in fields)
+    head = ["row", *names, "baseline score", "best score", "change", "error"]
     lines = [
         [
             row.number,
-            *(_cell(row.inputs.get(name)) for name in inputs),
-            *(_cell(row.expected.get(name)) for name in outputs),
-            *(_cell(row.before.get(name)) for name in outputs),
-            *(_cell(row.after.get(name)) for name in outputs),
+            *(_cell(getattr(row, side).get(name)) for side, _, name in fields),
             row.before_score,
             row.after_score,
             _change(row),
