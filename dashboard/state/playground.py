@@ -186,11 +186,7 @@ class Talk(NamedTuple):
 
 
 def talk_of(pipeline: PipelineSpec) -> Talk | None:
-    """Return how a task is talked with, or None where it is no conversation: it needs a history, or tools to use.
-
-    >>> talk_of(PipelineSpec()) is None
-    True
-    """
+    """Return how a task is talked with, or None where it is no conversation: it needs a history, or tools to use."""
     history = next((f.name for f in pipeline.inputs if kind_of(f) == TALK), "")
     texts = [f.name for f in pipeline.inputs if kind_of(f) == TEXT]
     agent = any(step.strategy == "react" for step in pipeline.steps)

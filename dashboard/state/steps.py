@@ -112,13 +112,7 @@ def change_step(draft: ProjectDraft, at: int, change: Callable[[StepSpec], StepS
 
 
 def add_step(draft: ProjectDraft, at: int, kind: NewStep) -> ProjectDraft:
-    """Return the draft with a new step next to the one at a place, wired to it.
-
-    >>> from engine.pipeline.importers.task import import_task
-    >>> draft = with_steps(ProjectDraft(), [import_task("question -> answer").step])
-    >>> [(s.name, [f.name for f in s.inputs]) for s in add_step(draft, 0, "retrieve").pipeline.steps]
-    [('search', ['question']), ('solve', ['question', 'passages'])]
-    """
+    """Return the draft with a new step next to the one at a place, wired to it."""
     steps = list(pipeline_of(draft).steps)
     at = min(at, len(steps) - 1)
     neighbour = steps[at]

@@ -348,11 +348,7 @@ EXPORTS: tuple[ExportFormat, ...] = (
 
 
 def get_export(name: str) -> ExportFormat:
-    """Return a form by its name. Raises UnknownNameError.
-
-    >>> get_export("python").file_name
-    'program.py'
-    """
+    """Return a form by its name. Raises UnknownNameError."""
     known = {form.name: form for form in EXPORTS}
     if name not in known:
         raise UnknownNameError("export format", name, known)

@@ -293,11 +293,7 @@ def _dots(trials: Sequence[TrialRow], candidates: Sequence[CandidateRow], best: 
 
 
 def score_chart(dots: Sequence[Dot], baseline: float | None) -> dict[str, Any]:
-    """Return the chart of a search: the grid, the baseline, the path of the best so far, a dot for each prompt scored.
-
-    >>> score_chart([Dot(0.5, True, "first"), Dot(0.7, True, "second")], 0.4)["path"]
-    'M275.0,167.8H721.0V106.3H944'
-    """
+    """Return the chart of a search: the grid, the baseline, the path of the best so far, a dot for each prompt scored."""
     scores = [dot.score for dot in dots] + ([baseline] if baseline is not None else [])
     low = max(0.0, min(scores, default=0.0) - 0.08)
     step = 0.2 if low < 0.6 else 0.1
@@ -322,11 +318,7 @@ def score_chart(dots: Sequence[Dot], baseline: float | None) -> dict[str, Any]:
 
 
 def interval_chart(low: float, high: float, gain: float) -> dict[str, Any]:
-    """Return the picture of a gain and its 95 % interval against no change. All run from -1 to 1.
-
-    >>> interval_chart(0.1, 0.3, 0.2)["kind"]
-    'good'
-    """
+    """Return the picture of a gain and its 95 % interval against no change. All run from -1 to 1."""
     edge = max(0.1, abs(low), abs(high)) * 1.15
 
     def mark(value: float) -> Mark:

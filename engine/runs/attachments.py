@@ -25,11 +25,7 @@ _ADDRESS = re.compile(r"(?:data|https?|gs):|\s*[{\[]", re.IGNORECASE)
 
 
 def parse_cell(text: str, annotation: Any) -> Any:
-    """Return a cell as a value of a type, as `parse_value` does; the path of a picture, PDF or sound is read.
-
-    >>> parse_cell("3", int)
-    3
-    """
+    """Return a cell as a value of a type, as `parse_value` does; the path of a picture, PDF or sound is read."""
     if annotation in _KINDS and not _ADDRESS.match(text):
         path = attached_path(text)
         if path is None:

@@ -105,11 +105,7 @@ def _program(run: RunRow, spec: RunSpec, candidate: Candidate, result: Mapping[s
 
 
 def program_path(home: Path, project_id: str) -> Path:
-    """Return where the program lies that a project has in use.
-
-    >>> program_path(Path("home"), "p1").as_posix()
-    'home/programs/p1/program.json'
-    """
+    """Return where the program lies that a project has in use."""
     return home / "programs" / project_id / "program.json"
 
 

@@ -307,10 +307,6 @@ async def _graded(
 
 
 def error_line(error: str) -> int | None:
-    """Return the line of the user's code that an error names last; None where it names none.
-
-    >>> error_line("Traceback: line 2, in score; line 5, in <module>. NameError"), error_line("No key.")
-    (5, None)
-    """
+    """Return the line of the user's code that an error names last; None where it names none."""
     found = re.findall(r"\bline (\d+)", error)
     return int(found[-1]) if found else None

@@ -104,11 +104,7 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
 
 
 def feedback_by_row(feedback: Sequence[Feedback]) -> dict[int, str]:
-    """Return users' feedback on earlier answers as a text for each row.
-
-    >>> feedback_by_row([Feedback(row=3, thumbs=-1, reason="It is a refund.", answer="shipping")])
-    {3: "A person called the answer 'shipping' wrong: It is a refund."}
-    """
+    """Return users' feedback on earlier answers as a text for each row."""
     texts: dict[int, list[str]] = {}
     for one in feedback:
         answer = f"the answer {one.answer!r}" if one.answer else "an earlier answer"

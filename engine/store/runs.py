@@ -222,12 +222,7 @@ def _as_it_is(run: RunRow) -> RunRow:
 
 
 def budget_now(budget: Mapping[str, Any], requests: Iterable[RequestRow]) -> dict[str, Any]:
-    """Return a run's limits as they are after the requests that were granted: calls, tokens, usd, seconds.
-
-    >>> granted = RequestRow(1, "budget", {"budget": {"calls": 90}}, 0.0, "Done: 90 calls.", 2)
-    >>> budget_now({"calls": 50, "usd": None}, [granted])
-    {'calls': 90, 'usd': None}
-    """
+    """Return a run's limits as they are after the requests that were granted: calls, tokens, usd, seconds."""
     now = dict(budget)
     for row in requests:
         if row.kind != BUDGET or not row.answer or row.refused:
