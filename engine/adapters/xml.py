@@ -109,33 +109,33 @@ def skeleton(value: object, *, schema: bool = False, level: int = 0) -> str:
     </entry>
     ...
     """
-    pairs = _typed_pairs(value) if schema else _pairs(jsonable(value))
     indent = "  " * level
     lines = []
-    for opening, closing, inside in pairs:
-        if opening is None:
-            lines.append(f"{indent}{inside}")
-            continue
-        nested = (
-            is_structure(inside[0]) and level < _DEEPEST
-            if schema
-            else isinstance(inside, dict | list) and inside
-        )
-        if nested:
-            body = skeleton(inside[0] if schema else inside, schema=schema, level=level + 1)
-            lines.append(f"{indent}{opening}\n{body}\n{indent}{closing}")
+    for opening, closing, leaf, inside in _type_tags(value) if schema else _value_tags(jsonable(value)):
+        if inside is None or (schema and level >= _DEEPEST):
+            lines.append(f"{indent}{opening}{leaf}{closing}")
         else:
-            text = inside[1] if schema else _leaf("" if inside in ([], {}) else format_value(inside))
-            lines.append(f"{indent}{opening}{text}{closing}")
+            body = skeleton(inside, schema=schema, level=level + 1)
+            lines.append(f"{indent}{opening}\n{body}\n{indent}{closing}")
     return "\n".join(lines)
 
 
-def _pairs(value: object) -> list[tuple[str, str, Any]]:
+_Tag = tuple[str, str, str, Any]
+"""The opening and the closing tag, the text between them, and what is tags itself there, or None."""
+
+
+def _value_tags(value: object) -> list[_Tag]:
+    pairs: list[tuple[str, str, object]] = []
     if isinstance(value, list):
-        return [("<item>", "</item>", one) for one in value]
-    if not isinstance(value, dict):
-        return []
-    return [(*_tags(str(key)), one) for key, one in value.items()]
+        pairs = [("<item>", "</item>", one) for one in value]
+    elif isinstance(value, dict):
+        pairs = [(*_tags(str(key)), one) for key, one in value.items()]
+    return [
+        (opening, closing, "", one)
+        if one and isinstance(one, dict | list)
+        else (opening, closing, _leaf("" if one in ([], {}) else format_value(one)), None)
+        for opening, closing, one in pairs
+    ]
 
 
 def _tags(key: str) -> tuple[str, str]:
@@ -144,21 +144,23 @@ def _tags(key: str) -> tuple[str, str]:
     return f"<entry key={quoteattr(key)}>", "</entry>"
 
 
-def _typed_pairs(annotation: object) -> list[tuple[Any, Any, Any]]:
+def _type_tags(annotation: object) -> list[_Tag]:
     plain, _ = without_none(annotation)
     kind = get_origin(plain) or plain
     args = get_args(plain)
+
+    def tag(opening: str, closing: str, inside: object, description: str = "", rules: str = "") -> _Tag:
+        words = _words(inside, description, rules)
+        return opening, closing, words, inside if is_structure(inside) else None
+
+    more = ("", "", "...", None)
     if kind in _SEQUENCES:
         fixed = kind is tuple and len(args) > 0 and args[-1] is not Ellipsis
-        some = [("<item>", "</item>", (arg, _words(arg))) for arg in (args if fixed else args[:1] or (str,))]
-        return some if fixed else [*some, (None, None, "...")]
+        some = [tag("<item>", "</item>", arg) for arg in (args if fixed else args[:1] or (str,))]
+        return some if fixed else [*some, more]
     if kind is dict:
-        inside = args[1] if len(args) == 2 else Any
-        return [('<entry key="{name}">', "</entry>", (inside, _words(inside))), (None, None, "...")]
-    return [
-        (f"<{name}>", f"</{name}>", (hint, _words(hint, description, rules)))
-        for name, (hint, description, rules) in fields_of(kind).items()
-    ]
+        return [tag('<entry key="{name}">', "</entry>", args[1] if len(args) == 2 else Any), more]
+    return [tag(f"<{name}>", f"</{name}>", *field) for name, field in fields_of(kind).items()]
 
 
 def _words(annotation: object, description: str = "", rules: str = "") -> str:
@@ -285,12 +287,10 @@ def value_of(element: Element, annotation: object) -> Any:
         kinds = fixed or (args[0] if args else Any,) * len(children)
         read = [value_of(child, inside) for child, inside in zip(children, kinds, strict=False)]
         return read or element.content or []
-    if kind is dict:
-        inside = args[1] if len(args) == 2 else Any
-        return {child.called: value_of(child, inside) for child in children} or element.content or {}
-    if _is_record(kind):
-        known = fields_of(kind)
-        made = {c.called: value_of(c, known[c.called][0] if c.called in known else Any) for c in children}
+    if kind is dict or _is_record(kind):
+        known = {} if kind is dict else fields_of(kind)
+        other = args[1] if len(args) == 2 else Any
+        made = {c.called: value_of(c, known[c.called][0] if c.called in known else other) for c in children}
         return made or element.content or {}
     return _guessed(element) if children and kind is Any else element.content
 
@@ -302,14 +302,10 @@ def _guessed(element: Element) -> Any:
         return element.content
     if all(child.name == "item" for child in children):
         return [_guessed(child) for child in children]
-    made: dict[str, Any] = {}
+    values: dict[str, list[Any]] = {}
     for child in children:
-        key, value = child.called, _guessed(child)
-        if key in made:
-            made[key] = [*(made[key] if isinstance(made[key], list) else [made[key]]), value]
-        else:
-            made[key] = value
-    return made
+        values.setdefault(child.called, []).append(_guessed(child))
+    return {key: several if len(several) > 1 else several[0] for key, several in values.items()}
 
 
 def xml_values(outputs: Sequence[FieldPlan], text: str, /) -> tuple[dict[str, Any], bool]:
