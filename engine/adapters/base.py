@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
@@ -179,15 +180,18 @@ class Adapter:
 
     def write(self, plan: Plan, values: Values) -> str:
         """Return an assistant's turn that gives these outputs; absent ones as NOT_SUPPLIED."""
-        return self.marked(
+        texts = [
             (f.name, self.value_text(f, values[f.name]) if f.present(values) else NOT_SUPPLIED)
             for f in plan.outputs
-        )
+        ]
+        return self.marked(texts)
 
     def marked(self, texts: Iterable[tuple[str, str]]) -> str:
         """Return texts by field, each between its marks, and the end of the turn."""
-        before, after = self.marks
-        parts = [f"{before.format(name=name)}{text}{after.format(name=name)}" for name, text in texts]
+        parts = []
+        for name, text in texts:
+            before, after = _marks_of(self.marks, name)
+            parts.append(f"{before}{text}{after}")
         return "".join([*parts, self.end]) if self.end else "".join(parts).removesuffix("\n\n")
 
     def reminder(self, plan: Plan) -> str:  # noqa: ARG002 - for subclasses
@@ -293,8 +297,7 @@ class Adapter:
         rendered = self._rendered.get(signature)
         if rendered is None:
             plan = plan_of(signature)
-            before, after = self.marks
-            slots = tuple((f, before.format(name=f.name), after.format(name=f.name)) for f in plan.inputs)
+            slots = tuple((f, *_marks_of(self.marks, f.name)) for f in plan.inputs)
             # A signature whose outputs all come natively asks for no text.
             reminder = self.reminder(plan) if plan.outputs else ""
             system = "" if self._pieced else self.format_system_message(signature)
@@ -407,6 +410,12 @@ class Adapter:
         if values:
             return values, None
         return [], first or AdapterParseError("The reply has no completions.")
+
+
+@lru_cache(maxsize=1024)
+def _marks_of(marks: tuple[str, str], name: str) -> tuple[str, str]:
+    """Return the texts before and after a field's value."""
+    return marks[0].format(name=name), marks[1].format(name=name)
 
 
 def _with(error: AdapterParseError, sentence: str) -> AdapterParseError:
