@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from engine.adapters import ADAPTERS as ADAPTERS
-from engine.adapters import adapter_by_name
-from engine.adapters.base import Adapter
+from engine.adapters import get_adapter as get_adapter
 from engine.errors import UnknownNameError
 from engine.metrics.base import Metric
 from engine.metrics.custom import PythonMetric, WeightedSum
@@ -86,15 +85,6 @@ def get_metric(name: str) -> type[Metric]:
 def get_module(name: str) -> type[Module]:
     """Return a module's class by its name. Raises UnknownNameError."""
     return _named("module", name, MODULES)
-
-
-def get_adapter(name: str) -> type[Adapter]:
-    """Return an adapter's class by its name ("chat", "two_step", or the class's name). Raises UnknownNameError.
-
-    >>> get_adapter("json").__name__
-    'JSONAdapter'
-    """
-    return adapter_by_name(name)
 
 
 def name_of(entry: type) -> str:

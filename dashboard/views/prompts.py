@@ -20,13 +20,13 @@ def messages(
 
     A value that is not known yet is written as «its name». Raises EngineError when the task cannot be built.
     """
-    from engine.adapters import adapter_by_name
+    from engine.adapters import get_adapter
     from engine.pipeline.build import build_program
 
     program = build_program(pipeline)
     if candidate is not None:
         program = program.with_candidate(candidate)
-    chosen = adapter_by_name(adapter)()
+    chosen = get_adapter(adapter)()
     found = []
     for path, step in program.named_predictors():
         inputs = {name: values.get(name, f"«{name}»") for name in step.signature.input_fields}
@@ -38,10 +38,10 @@ def messages(
 def calls_a_row(pipeline: PipelineSpec, *, adapter: str = "chat") -> int:
     """Return the model calls that one row of a task usually takes. Raises EngineError when the task cannot be built."""
     from engine import runtime
-    from engine.adapters import adapter_by_name
+    from engine.adapters import get_adapter
     from engine.pipeline.build import build_program
 
-    with runtime.context(adapter=adapter_by_name(adapter)()):
+    with runtime.context(adapter=get_adapter(adapter)()):
         return build_program(pipeline).calls_a_row
 
 

@@ -1,9 +1,9 @@
 """Adapters: a signature becomes messages, and a reply becomes typed fields.
 
 `base` says what an adapter is and how an unreadable reply is repaired; `chat`, `json`, `xml` and `two_step` are the
-layouts. `plan` keeps what depends on the signature alone and takes out what a model gives next to its text, `rendered`
-an adapter's texts for a signature. `reading` turns text into types, `scalars` the loose JSON and single values that
-models write; `notes` says what is wanted of them, and `values` writes values as text and as content.
+layouts. `plan` keeps what depends on the signature alone, takes out what a model gives next to its text, and writes the
+turns. `values` turns text into types, and values into text and content; `scalars` reads the loose JSON and single values
+that models write; `notes` says what is wanted of them.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from engine.errors import UnknownNameError
 ADAPTERS: tuple[type[Adapter], ...] = (ChatAdapter, JSONAdapter, XMLAdapter, TwoStepAdapter)
 
 
-def adapter_by_name(name: str) -> type[Adapter]:
+def get_adapter(name: str) -> type[Adapter]:
     """Return an adapter's class by its short name or its class's name. Raises UnknownNameError.
 
-    >>> adapter_by_name("two_step").__name__
+    >>> get_adapter("two_step").__name__
     'TwoStepAdapter'
     """
     for adapter in ADAPTERS:
@@ -37,5 +37,5 @@ __all__ = [
     "JSONAdapter",
     "TwoStepAdapter",
     "XMLAdapter",
-    "adapter_by_name",
+    "get_adapter",
 ]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from engine.adapters import ADAPTERS, adapter_by_name
+from engine.adapters import ADAPTERS, get_adapter
 from engine.errors import ConfigurationError, ProgramFileError, RunError
 from engine.lm.base import BaseLM
 from engine.runtime import current
@@ -45,7 +45,7 @@ def load_adapter(saved: Mapping[str, Any]) -> Adapter:
     options = {name: value for name, value in saved.items() if name != "name"}
     if options.get("extraction_model"):
         options["extraction_model"] = load_lm(options["extraction_model"])
-    return adapter_by_name(str(saved["name"]))(**options)
+    return get_adapter(str(saved["name"]))(**options)
 
 
 _SECRET = re.compile(r"key|token$|secret|password|authorization|headers", re.IGNORECASE)

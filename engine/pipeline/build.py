@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from engine.adapters import adapter_by_name
+from engine.adapters import get_adapter
 from engine.errors import PipelineError
 from engine.lm.client import shared_lm
 from engine.modules.module import CallRange, Module
@@ -180,7 +180,7 @@ def _module(step: StepSpec) -> Module:
             options["use_native_function_calling"] = step.use_native_function_calling
         if step.extraction_model is not None:
             options["extraction_model"] = shared_lm(step.extraction_model)
-        adapter = adapter_by_name(step.adapter)(**options)
+        adapter = get_adapter(step.adapter)(**options)
         for predictor in module.predictors():
             predictor.adapter = adapter
     return module

@@ -334,12 +334,11 @@ def read_field_type(text: str, choices: tuple[str, ...] = ()) -> FieldType:
     >>> read_field_type("Literal['a', 'b']").choices, read_field_type("strr").problem[:31]
     (('a', 'b'), "'strr' is not a type known here")
     """
+    plain, optional, problem = None, False, ""
     try:
         plain, optional = without_none(parse_type(text))
     except SignatureError as error:
-        plain, optional, problem = None, False, str(error)
-    else:
-        problem = ""
+        problem = str(error)
     if choices:
         return FieldType(text, Literal[choices], optional, choices)
     closed = get_args(plain) if get_origin(plain) is Literal else ()

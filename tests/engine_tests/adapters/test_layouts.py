@@ -26,7 +26,7 @@ from engine import (
     context,
     track_usage,
 )
-from engine.adapters import ADAPTERS, adapter_by_name
+from engine.adapters import ADAPTERS, get_adapter
 from engine.errors import AdapterParseError, ProgramFileError, UnknownNameError
 from engine.export.formats import step_messages
 from engine.export.program import load_program, program_file
@@ -297,7 +297,7 @@ def test_a_program_file_keeps_the_adapter_of_the_program_and_of_its_steps(tmp_pa
     save_program(pipeline, build_program(pipeline).candidate(), path, adapter=name)
     program = load_program(path, lm=ScriptedLM([]))
     kinds = [type(step.adapter or ChatAdapter()) for step in program.predictors()]
-    assert kinds == [adapter_by_name(name), JSONAdapter]
+    assert kinds == [get_adapter(name), JSONAdapter]
 
 
 @pytest.mark.parametrize(
@@ -321,10 +321,10 @@ def test_exported_messages_name_a_pictures_place_in_the_layout(name, before, aft
 
 
 def test_names():
-    assert [adapter_by_name(a.name) for a in ADAPTERS] == list(ADAPTERS)
-    assert adapter_by_name("XMLAdapter") is XMLAdapter
+    assert [get_adapter(a.name) for a in ADAPTERS] == list(ADAPTERS)
+    assert get_adapter("XMLAdapter") is XMLAdapter
     with pytest.raises(UnknownNameError, match="chat, json, two_step, xml"):
-        adapter_by_name("yaml")
+        get_adapter("yaml")
 
 
 @pytest.mark.parametrize("adapter", [a() for a in ADAPTERS], ids=lambda a: a.name)

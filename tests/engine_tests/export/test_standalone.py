@@ -15,7 +15,7 @@ import pytest
 from openai_server import OpenAIServer
 
 import engine
-from engine.adapters import adapter_by_name
+from engine.adapters import get_adapter
 from engine.adapters.scalars import UnreadableError
 from engine.adapters.values import parse_value
 from engine.dataset import read_dataset
@@ -360,7 +360,7 @@ def test_a_schema_goes_along_where_the_model_takes_one_and_is_left_out_where_it_
     program = one_step().model_copy(update={"adapter": "json"})
     text = standalone_script(program)
     signature = build_program(program.pipeline).predictors()[0].signature
-    sent = adapter_by_name("json")().params(signature, engine.LM("openai/gpt-4o-mini"))["response_format"]
+    sent = get_adapter("json")().params(signature, engine.LM("openai/gpt-4o-mini"))["response_format"]
     assert '"url": "https://api.openai.com/v1/chat/completions"' in text
     with OpenAIServer(answer='{"label": "x"}') as server:
         server.fail_with(400, {"error": {"message": "response_format is not supported"}}, times=1)
