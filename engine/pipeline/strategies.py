@@ -166,7 +166,7 @@ TOOLS: dict[str, Tool] = {
 """Tools that a step may call, by name."""
 
 
-def tools_of(options: StepOptions) -> list[Tool]:
+def step_tools(options: StepOptions) -> list[Tool]:
     """Return the tools a step may call; `search` looks in the step's own corpus where it has one."""
     found = []
     for name in dict.fromkeys(options.tools):
@@ -186,14 +186,14 @@ def _sampled(kind: type[BestOfN], signature: type[Signature], options: StepOptio
 STRATEGIES: dict[str, Callable[[type[Signature], StepOptions], Module]] = {
     "predict": lambda signature, _options: Predict(signature),
     "chain_of_thought": lambda signature, _options: ChainOfThought(signature),
-    "react": lambda signature, options: ReAct(signature, tools_of(options), options.max_iters or 10),
+    "react": lambda signature, options: ReAct(signature, step_tools(options), options.max_iters or 10),
     "program_of_thought": lambda signature, options: ProgramOfThought(signature, options.max_iters or 3),
     "best_of_n": lambda signature, options: _sampled(BestOfN, signature, options),
     "refine": lambda signature, options: _sampled(Refine, signature, options),
     "retrieve": lambda signature, options: Search(
         signature, CorpusRetriever(options.corpus, options.retriever), options.k
     ),
-    "tool": lambda signature, options: ToolCall(signature, tools_of(options)[0]),
+    "tool": lambda signature, options: ToolCall(signature, step_tools(options)[0]),
 }
 
 RESERVED: dict[str, frozenset[str]] = {
