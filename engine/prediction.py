@@ -30,11 +30,11 @@ class Completions(Sequence["Prediction"]):
         self, completions: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]], signature: Any = None
     ) -> None:
         if isinstance(completions, Mapping):
-            columns = {name: list(values) for name, values in completions.items()}
-            count = max((len(values) for values in columns.values()), default=0)
-            if any(len(values) != count for values in columns.values()):
+            if len({len(values) for values in completions.values()}) > 1:
                 raise ValueError("Every field needs the same number of completions.")
-            rows = [{name: values[i] for name, values in columns.items()} for i in range(count)]
+            rows = [
+                dict(zip(completions, row, strict=True)) for row in zip(*completions.values(), strict=True)
+            ]
         else:
             rows = [dict(row) for row in completions]
         self._rows = rows

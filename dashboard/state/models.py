@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import streamlit as st
@@ -16,9 +16,6 @@ from engine.lm.choice import ModelChoice, find_provider, is_offline, key_variabl
 from engine.lm.keys import find_key
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.child import ConnectionRequest
-
-if TYPE_CHECKING:
-    from engine.lm.connection import ConnectionReport
 
 OFFLINE = "offline/learner"
 
@@ -136,16 +133,18 @@ def for_process() -> dict[str, str]:
     return dict(st.session_state.get(_MEMORY, {}))
 
 
-def check_connection(choice: ModelChoice) -> ConnectionReport:
-    """Ask a model for one word, with its key of this session's memory."""
-    from engine.lm.connection import IMPORT_SECONDS, ConnectionReport
+def check_connection(choice: ModelChoice) -> tuple[str, str]:
+    """Ask a model for one word, with its key of this session's memory; return what is wrong ("": nothing), and a message."""
+    from engine.lm.connection import IMPORT_SECONDS
 
     request = ConnectionRequest(model=choice, api_key=remembered(key_variable(choice)) or None)
     try:
-        found = launching.child_result("connection", request, timeout=request.timeout + IMPORT_SECONDS)
+        problem, message = launching.child_result(
+            "connection", request, timeout=request.timeout + IMPORT_SECONDS
+        )
     except RunError as error:
-        return ConnectionReport(ok=False, message=str(error), problem="other")
-    return ConnectionReport(**found)
+        return "other", str(error)
+    return problem, message
 
 
 def refusal(models: Sequence[ModelChoice]) -> str:

@@ -207,11 +207,6 @@ class LM(BaseLM):
         self.cache = cache
         self._transport: Transport | None = None
 
-    @property
-    def caches(self) -> bool:
-        """True if answers are kept, so that the same request is free the next time."""
-        return self.cache is not False
-
     async def complete(self, request: Request) -> Reply:
         """Answer one request: from the cache, or by asking the endpoint and keeping the answer.
 
@@ -260,7 +255,7 @@ class LM(BaseLM):
         """Return the settings as JSON values, without any key: `LM(**state)` makes the model again."""
         hidden = ("cache", "extra_headers")
         state = {k: v for k, v in self._settings.items() if k not in hidden and v is not None}
-        return {"model": self.model, **state, "cache": self.caches}
+        return {"model": self.model, **state, "cache": self.cache is not False}
 
     def __repr__(self) -> str:
         shown = "".join(f", {name}={value!r}" for name, value in self.params.items())

@@ -31,26 +31,13 @@ IMPORT_SECONDS = 60.0
 """Additional time for a test through litellm: its import is slow on a small machine."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionReport:
-    """Result of a test. `message` is short; `detail` has the server's own message.
-
-    `problem` is "" or one of: key, model, unreachable, rate limit, reply, timeout, settings, other. `seconds` is
-    the call's time, `model` the name that the endpoint gave itself.
-    """
-
-    ok: bool
-    message: str
-    detail: str = ""
-    problem: str = ""
-    seconds: float = 0.0
-    model: str = ""
-
-
 async def check_connection(
     choice: ModelChoice, api_key: str | None = None, timeout: float = 20.0
-) -> ConnectionReport:
-    """Make one small call to a model and report how it went. Never raises for a bad endpoint."""
+) -> tuple[str, str]:
+    """Make one small call to a model; return what is wrong, and a message. Never raises for a bad endpoint.
+
+    What is wrong is "" or one of: key, model, unreachable, rate limit, reply, timeout, settings, other.
+    """
     started = time.perf_counter()
     try:
         lm = LM(
@@ -65,10 +52,8 @@ async def check_connection(
         reply = await lm.complete(lm.request(({"role": "user", "content": QUESTION},), max_tokens=MAX_TOKENS))
     except EngineError as error:
         problem, title = next((found for kind, *found in _TITLES if isinstance(error, kind)), ("other", ""))
-        return ConnectionReport(False, f"{title} {error}".strip(), str(error), problem, model=choice.name)
-    seconds, answered = time.perf_counter() - started, reply.model or choice.name
-    message = f"It works: {answered} answered in {seconds:.2f} s."
-    return ConnectionReport(True, message, f"It said: {reply.text[:200]}", "", seconds, answered)
+        return problem, f"{title} {error}".strip()
+    return "", f"It works: {reply.model or choice.name} answered in {time.perf_counter() - started:.2f} s."
 
 
 _TITLES: tuple[tuple[type[EngineError], str, str], ...] = (

@@ -94,11 +94,11 @@ async def check_step_models(pipeline: PipelineSpec) -> None:
     """Raise RunError, naming step and model, where a step's own model cannot answer. One small call for each model."""
     choices = [choice for choice in pipeline.models if not is_offline(choice)]
     reports = await asyncio.gather(*(check_connection(choice) for choice in choices))
-    for choice, report in zip(choices, reports, strict=True):
-        if report.problem in CERTAIN:
+    for choice, (problem, message) in zip(choices, reports, strict=True):
+        if problem in CERTAIN:
             step = next(s.name for s in pipeline.steps if choice in s.models)
             raise RunError(
-                f"The step {step!r} asks the model {choice.name!r}, which does not answer. {report.message}"
+                f"The step {step!r} asks the model {choice.name!r}, which does not answer. {message}"
             )
 
 

@@ -316,14 +316,14 @@ def _use_key(variable: str, typed: str, keep: bool) -> None:
 
 def _test(choice: ModelChoice) -> None:
     with st.spinner("Asking the model for one word"):
-        report = models.check_connection(choice)
+        problem, message = models.check_connection(choice)
     with ui.row("test_report", "top"):
         st.badge(
-            "It works" if report.ok else "It does not work",
-            icon=":material/check_circle:" if report.ok else ":material/error:",
-            color="green" if report.ok else "red",
+            "It does not work" if problem else "It works",
+            icon=":material/error:" if problem else ":material/check_circle:",
+            color="red" if problem else "green",
         )
-        st.text(report.message)
+        st.text(message)
 
 
 MOST = 12
