@@ -262,12 +262,13 @@ IGNORED: Mapping[str, tuple[str, ...]] = {
     "GEPA": OBSERVERS,
     "InputField": ("format", "parser"),
     "OutputField": ("format", "parser"),
-    # Rows are run by the one event loop, and nothing is ever pickled.
+    # Every program is async and rows are run by the one event loop; nothing is ever pickled.
     "Module.batch": _RUNNING,
     "Module.load": ("allow_pickle", "allow_unsafe_lm_state"),
     "Module.save": ("modules_to_serialize",),
     "Parallel": _RUNNING,
     "configure_cache": ("disk_size_limit_bytes", "memory_max_entries", "restrict_pickle", "safe_types"),
+    "streamify": ("is_async_program",),
     "syncify": ("in_place",),
     # Every row is solved once.
     "KNNFewShot": ("max_bootstrapped_demos", "max_errors"),

@@ -143,7 +143,6 @@ def streamify(
     status_message_provider: StatusMessageProvider | None = None,
     stream_listeners: Sequence[StreamListener] | None = None,
     include_final_prediction_in_output_stream: bool = True,
-    is_async_program: bool = False,  # noqa: ARG001 - DSPy's argument; every program is async here
     async_streaming: bool = True,
 ) -> Callable[..., Any]:
     """Return a function that runs the program and returns an iterator over what comes, as it comes.
