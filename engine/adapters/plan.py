@@ -320,6 +320,8 @@ _NO_EFFORT = (None, "none", "disable")
 _reduced: WeakKeyDictionary[type[Signature], dict[tuple[str, ...], type[Signature]]] = WeakKeyDictionary()
 
 
+# Messages
+
 Write = Callable[[Plan, Mapping[str, Any]], str]
 Slot = tuple[FieldPlan, str, str]
 """An input with the texts before and after its value."""

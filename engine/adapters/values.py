@@ -297,6 +297,9 @@ def _complaint(problem: Any) -> str:
     return f"breaks its rule{place}: {message}{rule}, but is {shown(problem['input'])}"
 
 
+# Writing
+
+
 def format_value(value: Any, annotation: Any = None) -> str:
     """Return a value as it is written in a prompt.
 
