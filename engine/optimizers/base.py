@@ -48,13 +48,11 @@ TUNE_FIELDS = option(False, "Descriptions of fields too", "Rewrite the descripti
 class Optimizer(ABC):
     """An algorithm and its options.
 
-    `name` is its registry name, `title` what it does in plain words, `options_model` its options' class,
-    `changes` what it may change. The constructor takes the metric and models for `compile`, and every
-    option by name; an option that does not exist or does not fit raises ConfigurationError.
-
-    `metric(example, prediction, trace=None)` returns a number from 0 to 1, a bool or a Grade.
-    `prompt_model` writes instructions, `task_model` runs the program (both default to the runtime's
-    model), `teacher_settings={"lm": ...}` writes demonstrations.
+    `name` is its registry name, `title` what it does in plain words, `options_model` its options' class, `changes` what
+    it may change. The constructor takes the metric and models for `compile`, and every option by name; an option that
+    does not exist or does not fit raises ConfigurationError. `metric(example, prediction, trace=None)` returns a number
+    from 0 to 1, a bool or a Grade. `prompt_model` writes instructions, `task_model` runs the program (both default to
+    the runtime's model), `teacher_settings={"lm": ...}` writes demonstrations.
     """
 
     name: ClassVar[str]
@@ -75,10 +73,8 @@ class Optimizer(ABC):
         **options: Any,
     ) -> None:
         self.metric = metric
-        self.prompt_model = prompt_model
-        self.task_model = task_model
-        self.teacher_settings = dict(teacher_settings or {})
-        self.num_threads = num_threads
+        self.prompt_model, self.task_model = prompt_model, task_model
+        self.teacher_settings, self.num_threads = dict(teacher_settings or {}), num_threads
         self.options = self._validated_options(options)
 
     @abstractmethod
@@ -195,13 +191,11 @@ class Optimizer(ABC):
 class CandidatePrograms(Sequence[dict[str, Any]]):
     """A compiled program's candidates, best first: dicts with score (percent), candidate and program.
 
-    Programs are made when looked at, and the sequence is not a list, so that a walk over the program's
-    own steps does not find the candidates' steps too.
+    It is not a list, so that a walk over the program's own steps does not find the candidates' steps too.
     """
 
     def __init__(self, student: Module, ranked: Sequence[tuple[float, Candidate]]) -> None:
-        self._student = student
-        self._ranked = tuple(ranked)
+        self._student, self._ranked = student, tuple(ranked)
 
     def __len__(self) -> int:
         return len(self._ranked)

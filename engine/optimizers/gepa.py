@@ -130,9 +130,6 @@ class GEPA(Optimizer):
     from the labels. Metrics written for DSPy's GEPA work as they are. One that judges several things by name
     (`objective_scores`) can have prompts compared on them. `engine.GEPA` also takes the gepa package's options; see
     `engine.compat.arguments`.
-
-    >>> GEPA(auto="light").options.reflection_minibatch_size
-    3
     """
 
     name = "GEPA"
@@ -167,11 +164,8 @@ def auto_rows(n: int, steps: int, validation: int) -> int:
     return validation + 5 * n + 35 * trials + full * validation
 
 
-# Other runs of the same parent that a reflection is shown besides its own rows.
-_OTHER_RUNS = 17
-
-# Rounds that are taken at once at most.
-_AT_ONCE = 3
+# Other runs of the same parent that a reflection is shown besides its own rows; rounds taken at once at most.
+_OTHER_RUNS, _AT_ONCE = 17, 3
 
 
 @dataclass
@@ -189,7 +183,6 @@ class _Proposal:
 _Child = tuple[Candidate, tuple[int, ...]]
 """A candidate to score in full, and the places of its parents in the pool."""
 
-
 _Merge = tuple[Candidate, tuple[int, int], tuple[int, ...]]
 """A candidate that joins two members of the pool, their places, and the rows it is judged on."""
 
@@ -205,8 +198,7 @@ class Evolution:
         self._next_part: dict[int, int] = {}
         self._epoch: deque[int] = deque()
         self._runs_by_member: dict[int, dict[int, Outcome]] = {}
-        self._merges_due, self._merges_done = 0, 0
-        self._rewritten_texts = 0
+        self._merges_due = self._merges_done = self._rewritten_texts = 0
         self._has_children = False
 
     def search(self) -> Search:
@@ -234,7 +226,12 @@ class Evolution:
             if not self._leaderboard.open:
                 return None
             if (reason := self._ending(idle)) is not None or not self._room():
-                return " ".join(filter(None, [reason, self._frontier_note()])) or None
+                wanted = self.options.frontier_type
+                other = f"Prompts were compared by rows and not by frontier_type={wanted!r}: the metric gives no objective_scores."
+                return (
+                    " ".join(filter(None, [reason, other if self.pool.frontier_type != wanted else ""]))
+                    or None
+                )
             children = yield from self._round(self._room(idle))
 
     def _start(self) -> Steps[list[_Child] | None]:
@@ -262,13 +259,6 @@ class Evolution:
         if o.max_candidate_proposals is not None:
             most = min(most, o.max_candidate_proposals - self._rewritten_texts)
         return max(0, min(most, room // (2 * self._minibatch)))
-
-    def _frontier_note(self) -> str | None:
-        """Return a note where rows were compared although another frontier was asked for."""
-        wanted = self.options.frontier_type
-        if self.pool.frontier_type == wanted:
-            return None
-        return f"The metric gives no objective_scores, so prompts were compared by rows and not by frontier_type={wanted!r}."
 
     def _ending(self, idle: int) -> str | None:
         """Return why the search should end here, None if it should not; "" leaves the reason to the driver."""

@@ -39,11 +39,7 @@ _LIMITS = {
 
 
 class Budget(BaseModel):
-    """Limits on a run; None means no limit of that kind. `usd` is US dollars.
-
-    >>> Budget(calls=100).calls
-    100
-    """
+    """Limits on a run; None means no limit of that kind. `usd` is US dollars."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

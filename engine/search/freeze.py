@@ -24,9 +24,6 @@ class Freeze(BaseModel):
     `step` is a step's path. `part` is everything in it ("step"), its instructions, one sentence (`text`) that every
     instruction must keep, all demonstrations, one demonstration (`text` is its `demo_key`), the field descriptions
     or the tool descriptions.
-
-    >>> Freeze(step="route", part="sentence", text="Never promise a refund.").part
-    'sentence'
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,20 +34,12 @@ class Freeze(BaseModel):
 
 
 def demo_key(demo: Demo) -> str:
-    """Return a demonstration's key in a `Freeze`: twelve hex digits of its values' hash.
-
-    >>> len(demo_key(Demo({"text": "Where is it?", "team": "shipping"})))
-    12
-    """
+    """Return a demonstration's key in a `Freeze`: twelve hex digits of its values' hash."""
     return content_hash(dict(demo.values))[:12]
 
 
 def is_frozen(frozen: Iterable[Freeze], step: str, part: Part) -> bool:
-    """Return whether a whole part of a step may not change.
-
-    >>> is_frozen([Freeze(step="route", part="step")], "route", "demos")
-    True
-    """
+    """Return whether a whole part of a step may not change."""
     return any(f.step == step and f.part in ("step", part) for f in frozen)
 
 
@@ -135,20 +124,17 @@ def _restored(state: StepState, seed: StepState, frozen: Sequence[Freeze]) -> St
     if names:
         state = replace(state, **{name: getattr(seed, name) for name in names})
     sentences = [f.text.strip() for f in frozen if f.part == "sentence"]
-    if any(not _has(state.instructions, s) for s in sentences):
-        state = replace(state, instructions=_with_sentences(state.instructions, seed.instructions, sentences))
+    if missing := [s for s in sentences if not _has(state.instructions, s)]:
+        whole = _flat(seed.instructions)
+        missing.sort(key=lambda s: whole.find(_flat(s)))
+        top = [s for s in missing if whole.startswith(_flat(s))]
+        lines = [*top, state.instructions, *(s for s in missing if s not in top)]
+        state = replace(state, instructions="\n".join(lines).strip())
     keys = {f.text for f in frozen if f.part == "demo"} - set(map(demo_key, state.demos))
     if keys:
         lost = tuple(d for d in seed.demos if demo_key(d) in keys)
         state = replace(state, demos=(*lost, *state.demos))
     return state
-
-
-def _with_sentences(text: str, seed: str, sentences: Sequence[str]) -> str:
-    lost = [s for s in sentences if not _has(text, s)]
-    lost.sort(key=lambda s: _flat(seed).find(_flat(s)))
-    top = [s for s in lost if _flat(seed).startswith(_flat(s))]
-    return "\n".join([*top, text, *(s for s in lost if s not in top)]).strip()
 
 
 def _has(text: str, sentence: str) -> bool:

@@ -217,11 +217,7 @@ _OWN_HIDDEN = "~"
 
 
 def takes_trace(metric: Any) -> bool:
-    """Return whether a user's metric takes a trace, and so may be stricter when rows become examples.
-
-    >>> takes_trace(lambda example, prediction, trace=None: True)
-    True
-    """
+    """Return whether a user's metric takes a trace, and so may be stricter when rows become examples."""
     if isinstance(metric, Metric):
         return False
     try:

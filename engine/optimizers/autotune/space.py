@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from engine.optimizers.autotune.rules import LabelCheck, covering_rows, merged_rules
@@ -107,11 +106,8 @@ class Space:
 
     def candidate(self, combination: Combination) -> Candidate:
         """Return the candidate of a combination, with its lineage: it was made from the starting prompt."""
-        if combination not in self._candidates:
-            self._candidates[combination] = self._make(combination)
-        return self._candidates[combination]
-
-    def _make(self, combination: Combination) -> Candidate:
+        if combination in self._candidates:
+            return self._candidates[combination]
         made = self.seed
         for place, number in enumerate(combination):
             if not number:
@@ -123,9 +119,10 @@ class Space:
                 if level.rules:
                     changes["instructions"] = with_rules(self.seed.steps[path].instructions, level.rules)
             made = made.with_step(path, **{n: v for n, v in changes.items() if v is not None})
-        if made.id == self.seed.id:
-            return self.seed
-        return made.derived(f"{'; '.join(self.titles(combination))}.", self.seed)
+        reason = f"{'; '.join(self.titles(combination))}."
+        found = self.seed if made.id == self.seed.id else made.derived(reason, self.seed)
+        self._candidates[combination] = found
+        return found
 
 
 def with_rules(instructions: str, rules: Sequence[str]) -> str:
@@ -143,7 +140,6 @@ def with_rules(instructions: str, rules: Sequence[str]) -> str:
 
 
 RULES_HEADING = "Rules:"
-
 
 # Size of the pool of which each input is shown the most similar examples, and how many are shown. Eight shown gain
 # nothing over four (tests/benchmarks/README.md).
@@ -171,14 +167,12 @@ class LevelMaker:
         self.traces: dict[Combination, dict[int, Outcome]] = {}
         self._problem, self._options, self._evidence, self._space = problem, options, evidence, space
         self._order, self._train_order = order, train_order
-
-    @cached_property
-    def _label_check(self) -> LabelCheck:
-        return LabelCheck(self._problem)
+        self._label_check: LabelCheck | None = None
 
     def add_rules(self, proposals: Mapping[str, Sequence[Sequence[str]]]) -> Added:
         """Turn proposals (step path -> rules of each reader) into levels of rules."""
-        best, check, space = self._evidence.best(), self._label_check, self._space
+        check = self._label_check = self._label_check or LabelCheck(self._problem)
+        best, space = self._evidence.best(), self._space
         added: Added = []
         for path, readings in proposals.items():
             place = space.places("rules", path)[0]
@@ -231,8 +225,7 @@ class LevelMaker:
         """Add the other adapters to each step: one addition for all steps by adapter."""
         if not self._options.uses("layout"):
             return []
-        space = self._space
-        places = space.places("layout")
+        space, places = self._space, self._space.places("layout")
         names = dict.fromkeys(name for p in places for name in self._problem.layouts[space.factors[p][0]])
         return [
             [(p, space.add(p, Level(f"answers in the {name} layout", adapter=name))) for p in places]
