@@ -85,7 +85,7 @@ class EnsembledProgram(Module):
         """Return every member's state, by its number."""
         return {"programs": [program.dump_state() for program in self.programs]}
 
-    def load_state(self, saved: dict[str, Any]) -> None:
+    def load_state(self, saved: dict[str, object]) -> None:
         """Take over what `dump_state` returned. Raises ProgramFileError when the members do not fit."""
         members = saved.get("programs")
         if not isinstance(members, list) or len(members) != len(self.programs):

@@ -225,7 +225,7 @@ def together(searches: Sequence[Search]) -> Steps[list[Any]]:
 def relay(
     search: Search,
     on_asks: Callable[[Sequence[Ask]], Sequence[Ask] | None] | None = None,
-    on_answers: Callable[[Sequence[Ask], Sequence[Any]], Sequence[Any] | None] | None = None,
+    on_answers: Callable[[Sequence[Ask], Sequence[object]], Sequence[object] | None] | None = None,
 ) -> Search:
     """Pass on a search's asks and answers through two hooks, and return what the search returns.
 

@@ -119,7 +119,7 @@ def _labelled_row(problem: Problem, row: int) -> dict[str, Any]:
     return shown
 
 
-def _fitting(values: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def _fitting(values: Iterable[dict[str, object]]) -> list[dict[str, Any]]:
     """Return the first values, as many as fit into a prompt (at least one)."""
     shown, size = [], 0
     for one in values:
