@@ -160,10 +160,8 @@ class BootstrapFewShotWithOptuna(Optimizer):
         }
         if not leaderboard.open or not sizes:
             return
-        first_value, simulated = leaderboard.score or 0.0, problem.simulated
-        study = make_study(
-            sizes, first_value=first_value, rng=problem.rng, simulated=simulated, keeping=_KEEPING
-        )
+        first, simulated = leaderboard.score or 0.0, problem.simulated
+        study = make_study(sizes, first_value=first, rng=problem.rng, simulated=simulated, keeping=_KEEPING)
         left = o.num_candidate_programs
         while left > 0 and leaderboard.open:
             wave = study.ask(problem.meter.affordable(min(left, _WAVE), len(problem.validation)))

@@ -135,7 +135,8 @@ class MIPROv2(Optimizer):
         texts = {path: [problem.seed.steps[path].instructions] for path in problem.signatures}
         for path, proposals in answers_by_key(asks, answers).items():
             texts[path] += [text for text in proposed_texts(proposals) if text not in texts[path]]
-        choices = self._reasoning_choices(problem)
+        tuned = [path for path in problem.signatures if o.tune_reasoning and problem.may_change(path, "step")]
+        choices = {p: first for p in tuned if (first := other_reasoning(problem, p)) is not None}
         yield from Trials(problem, plan, baseline, texts, demo_sets, choices).search()
 
     def split(self, trainset: Sequence[Example]) -> tuple[Sequence[Example], Sequence[Example]]:
@@ -173,12 +174,6 @@ class MIPROv2(Optimizer):
         jobs.append(_baseline(Score(problem.seed, validation, label="starting prompt")))
         notes, *solved, baseline = yield from together(jobs)
         return notes, solved, wrong, baseline
-
-    def _reasoning_choices(self, problem: Problem) -> dict[str, bool]:
-        """Return the steps that may reason first or not, with the choice that differs from now."""
-        tuned = problem.signatures if self.options.tune_reasoning else ()
-        choices = {p: other_reasoning(problem, p) for p in tuned if problem.may_change(p, "step")}
-        return {path: first for path, first in choices.items() if first is not None}
 
     def _demo_sets(self, problem: Problem, solved: Sequence[Runs]) -> list[Candidate]:
         """Return example sets, each content once: the starting one, none, labelled rows, and the solved ones."""

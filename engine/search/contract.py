@@ -57,8 +57,7 @@ Asked = tuple[str, tuple[int, ...], bool, bool, int, bool]
 class Propose:
     """Ask: write something with the prompt model. Answered by a `Proposal`.
 
-    `signature` has the fields read and written, `inputs` are its values, `n` is the number of independent
-    samples, at `temperature`.
+    `signature` has the fields read and written, `inputs` are its values; `n` independent samples at `temperature`.
     """
 
     signature: type[Signature]

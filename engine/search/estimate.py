@@ -237,21 +237,19 @@ class _Renderer:
         self, candidate: Candidate, rows: Sequence[int], *, teacher: bool
     ) -> tuple[dict[Calls, _Cost], tuple[Outcome, ...]]:
         """Return the costs of a row of this candidate, and some outcomes with traces; `rows` are some to render."""
-        key = candidate.id, teacher
-        if key not in self._costs:
-            self._costs[key] = await self._render(candidate, rows[:_SAMPLE], teacher=teacher)
-        return self._costs[key]
-
-    async def _render(
-        self, candidate: Candidate, rows: Sequence[int], *, teacher: bool
-    ) -> tuple[dict[Calls, _Cost], tuple[Outcome, ...]]:
+        if known := self._costs.get((candidate.id, teacher)):
+            return known
         settings = self._settings
         program = (teacher and settings.teacher) or settings.program
         stand_in = with_stand_ins(program.with_candidate(candidate), settings.adapter, self._labels)
         lm = (settings.teacher_lm if teacher else None) or settings.lm or StandInLM()
         with runtime.context(lm=lm, middleware=(_only_stand_ins,), trace=None, history=False):
             outcomes = await evaluate.run_rows(
-                stand_in, [(row, settings.rows[row]) for row in rows], _right, limit=_SAMPLE, trace=True
+                stand_in,
+                [(row, settings.rows[row]) for row in rows[:_SAMPLE]],
+                _right,
+                limit=_SAMPLE,
+                trace=True,
             )
         usage = sum((o.usage for o in outcomes), Usage())
         n = max(1, len(outcomes))
@@ -267,6 +265,7 @@ class _Renderer:
         for name, number in _calls_a_row(program, rendered).items():
             share = (number + judge) / calls
             costs[name] = number + judge, read * share, written * share, usd * share
+        self._costs[candidate.id, teacher] = costs, tuple(outcomes)
         return costs, tuple(outcomes)
 
     async def proposal(self, ask: Propose, number: int) -> tuple[dict[str, Any], Usage]:
@@ -522,10 +521,10 @@ def estimate(
                 f"leaves about {left:,.0f}, so fewer candidates are tried or the search ends early with its best so far."
             )
     usd = None if any(math.isnan(t.usd) for t in totals) else _range([t.usd for t in limited])
-    calls = _range([float(t.calls) for t in limited])
+    calls = _range([t.calls for t in limited])
     return Estimate(
         calls=calls,
-        tokens=_range([float(t.tokens) for t in limited]),
+        tokens=_range([t.tokens for t in limited]),
         usd=usd,
         seconds=_range([t.seconds for t in limited]),
         exact=calls.low == calls.high,
@@ -537,11 +536,8 @@ def _limited(totals: Amount, budget: Budget) -> Amount:
     """Return the totals, all lowered alike until the budget covers them, in whole calls."""
     limits = [(limit, getattr(totals, name)) for name, limit in budget.model_dump(exclude_none=True).items()]
     share = min((limit / used for limit, used in limits if used > limit), default=1.0)
-    if share == 1.0:
-        return totals
-    return Amount(
-        round(totals.calls * share), totals.tokens * share, totals.usd * share, totals.seconds * share
-    )
+    calls = totals.calls if share == 1.0 else round(totals.calls * share)
+    return Amount(calls, totals.tokens * share, totals.usd * share, totals.seconds * share)
 
 
 FAR = 100_000.0

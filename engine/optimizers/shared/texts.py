@@ -196,22 +196,16 @@ def worst_runs(problem: Problem, path: str, outcomes: Sequence[Outcome]) -> list
 
 def feedback_of(problem: Problem, outcome: Outcome) -> str:
     """Return feedback on an outcome: its error, the metric's words, or the right labels; then people's words."""
-    feedback = problem.feedback.get(outcome.row, "")
+    feedback, row = problem.feedback.get(outcome.row, ""), problem.rows[outcome.row]
     words = outcome.feedback.removesuffix(feedback).strip()
-    return " ".join(part for part in (_metric_feedback(problem, outcome, words), feedback[:500]) if part)
-
-
-def _metric_feedback(problem: Problem, outcome: Outcome, words: str) -> str:
-    """Return the error or the metric's words; a metric without words is answered for from the labels."""
     if outcome.error is not None:
-        return f"No answer could be read: {outcome.error}"[:1000]
-    if words:
-        return words[:1000]
-    if outcome.score >= 1:
-        return "This is right."
-    row = problem.rows[outcome.row]
-    wanted = ", ".join(f"{n}: {row[n]}" for n in problem.output_fields if n in row)[:600]
-    return f"It scored {outcome.score:.2f}{f' of 1. Right is {wanted}' if wanted else ''}."
+        words = f"No answer could be read: {outcome.error}"
+    elif not words and outcome.score >= 1:
+        words = "This is right."
+    elif not words:
+        wanted = ", ".join(f"{n}: {row[n]}" for n in problem.output_fields if n in row)[:600]
+        words = f"It scored {outcome.score:.2f}{f' of 1. Right is {wanted}' if wanted else ''}."
+    return f"{words[:1000]} {feedback[:500]}".strip()
 
 
 def answers_by_key(
