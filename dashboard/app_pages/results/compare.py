@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.prompts import prompt_diff, prompt_text
+from dashboard.components.tables import data_table
 from dashboard.state import candidates
 from dashboard.state.candidates import MOST, ComparedCandidate, key_of
 from dashboard.views.comparison import as_text
@@ -150,7 +151,7 @@ def _step(path: str, states: Sequence[StepState], *, split: bool) -> None:
     before, *others = states
     if not others:
         st.markdown("**Instruction**")
-        st.code(before.instructions or "(no instruction)", language=None, wrap_lines=True)
+        ui.plain_code(before.instructions or "(no instruction)")
         st.markdown(f"**Solved examples** · {len(before.demos)}")
         _shown_demos(before.demos, before.demos, f"{path}_0")
         return
@@ -205,14 +206,12 @@ def _shown_demos(demos: Sequence[Demo], others: Sequence[Demo], key: str) -> Non
         st.caption("None")
         return
     known = [dict(d.values) for d in others]
-    rows = [_row(d, known) for d in demos]
-    st.dataframe(rows, hide_index=True, key=f"demos_{key}", height=min(38 + 35 * len(rows), 320))
-
-
-def _row(demo: Demo, others: Sequence[Mapping[str, object]]) -> dict[str, str]:
-    values = dict(demo.values)
-    return {
-        "Only here": "" if values in others else "yes",
-        **{name: as_text(value) for name, value in values.items()},
-        "Made by": "the model's own correct answer" if demo.augmented else "your data",
-    }
+    lines = [
+        {
+            "Only here": "" if dict(demo.values) in known else "yes",
+            **{name: as_text(value) for name, value in demo.values.items()},
+            "Made by": "the model's own correct answer" if demo.augmented else "your data",
+        }
+        for demo in demos
+    ]
+    data_table(lines, f"demos_{key}", most=8, height=320)

@@ -40,7 +40,9 @@ def found_models() -> None:
         for at, server in enumerate(servers):
             _server(server, there, f"found_{at}")
         for provider in providers:
-            _provider(provider, there)
+            where = escape_markdown(provider.key_env or "")
+            st.caption(f":green[:material/key:] {escape_markdown(provider.title)}: a key is in {where}")
+            _adders(list(provider.examples), there, f"found_{provider.prefix}")
         if not servers and not providers:
             st.caption(
                 "No model server answers here, and no API key is in the environment. Start Ollama or LM Studio, "
@@ -65,13 +67,6 @@ def _server(server: LocalServer, there: set[str], key: str) -> None:
         picked = st.selectbox("Its models", names, key=f"{key}_pick", label_visibility="collapsed")
         names = [picked]
     _adders(names, there, key)
-
-
-def _provider(provider: Provider, there: set[str]) -> None:
-    st.caption(
-        f":green[:material/key:] {escape_markdown(provider.title)}: a key is in {escape_markdown(provider.key_env or '')}"
-    )
-    _adders(list(provider.examples), there, f"found_{provider.prefix}")
 
 
 def _adders(names: list[str], there: set[str], key: str) -> None:
@@ -129,18 +124,16 @@ def model_form() -> None:
         if needs_key and not variable.strip():
             variable = own_key_variable(address)
         wrong = _wrong(name, address)
-        choice = None
-        if not wrong and name:
-            choice = ModelChoice(
-                name=name.strip(),
-                base_url=address.strip() or None,
-                key_env=variable.strip() or None,
-                temperature=temperature,
-                max_tokens=longest,
+        if ui.press("Add this model", wrong, key="add_model_button", type="primary", icon="add") and name:
+            drafts.add_model(
+                ModelChoice(
+                    name=name.strip(),
+                    base_url=address.strip() or None,
+                    key_env=variable.strip() or None,
+                    temperature=temperature,
+                    max_tokens=longest,
+                )
             )
-        pressed = ui.press("Add this model", wrong, key="add_model_button", type="primary", icon="add")
-        if pressed and choice:
-            drafts.add_model(choice)
             st.session_state["model_added"] = True
             st.rerun()
         if st.session_state.pop("model_added", False):
