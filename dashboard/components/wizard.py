@@ -11,9 +11,8 @@ from dashboard.components.page import Current, current, open_page
 from dashboard.state import drafts, reading
 from dashboard.state.selection import read_only
 from dashboard.views.text import distinct, escape_markdown
-from dashboard.views.wizard import SET_UP, STEPS, Hint, Step, next_hint, next_step, steps
+from dashboard.views.wizard import SET_UP, Step, next_hint, next_step, steps
 
-NAMES = {**dict(STEPS), "try_it": "Try it"}
 SETTING = "coach_off"
 """The setting's name in stores that exist."""
 
@@ -23,18 +22,18 @@ def hint_bar(found: Sequence[Step], here: str, project_id: str) -> None:
     if read_only():
         return
     hint = next_hint(found)
-    if hint is None or reading.setting(SETTING, False) or (hint.page, here) == ("results", "export"):
+    if hint is None or reading.setting(SETTING, False) or (hint.name, here) == ("results", "export"):
         return
-    if hint.page == here == "results":
-        hint = Hint("try the best prompt on your own input.", "try_it")
+    if hint.name == here == "results":
+        hint = Step("try_it", "Try it", "attention", "try the best prompt on your own input.")
     after = next_step(found, here) if any(s.name == here for s in found) else None
     with ui.row("hints"):
         st.markdown(
             f":blue[:material/lightbulb:] **Next:** {escape_markdown(hint.sentence, 200)}", width="content"
         )
         # The page's own button leads to the next step: one way there is enough.
-        if hint.page != here and (after is None or after.name != hint.page or here == "tune"):
-            ui.link(hint.page, f"Go to {NAMES[hint.page]}", "arrow_forward", project=project_id)
+        if hint.name != here and (after is None or after.name != hint.name or here == "tune"):
+            ui.link(hint.name, f"Go to {hint.title}", "arrow_forward", project=project_id)
         ui.icon_button(
             "close",
             "Show no more hints. They can be switched on again on the home page.",
@@ -94,8 +93,8 @@ def wizard_header(here: str, words: tuple[str, str] | None = None) -> Current | 
             st.caption(purpose)
         _next_button(found, here)
     step = next(s for s in found if s.name == here)
-    if step.state == "attention" and here in ("task", "examples", "metric", "tune"):
-        st.markdown(f":orange[:material/pending:] {escape_markdown(step.sentence)}")
+    if step.state == "attention" and here in SET_UP:
+        st.markdown(ui.mark("pending", step.sentence))
     else:
         hint_bar(found, here, now.id)
     return now

@@ -21,13 +21,6 @@ KINDS: dict[str, str] = {
 SECONDS = 60
 
 
-class Hint(NamedTuple):
-    """The next thing to do: one sentence, and the page where it is done."""
-
-    sentence: str
-    page: str
-
-
 def kinds_of(spec: PipelineSpec) -> tuple[str, ...]:
     """Return which kinds of task a spec is, the most telling first.
 
@@ -60,24 +53,25 @@ def grouped(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
     return {kind: some for kind, some in found.items() if some}
 
 
-def next_hint(found: Sequence[Step]) -> Hint | None:
-    """Return what to do next in a project, by its steps; None when everything was done once."""
+def next_hint(found: Sequence[Step]) -> Step | None:
+    """Return the step to take next in a project, its sentence what to do; None when everything was done once."""
     by_name = {s.name: s for s in found}
-    for name in ("task", "examples", "metric", "tune"):
+    for name in SET_UP:
         step = by_name[name]
         if step.state != "complete":
-            return Hint(f"{step.sentence[0].lower()}{step.sentence[1:]}", name)
+            return step._replace(sentence=f"{step.sentence[0].lower()}{step.sentence[1:]}")
     run, results = by_name["run"], by_name["results"]
-    if run.state == "attention" and run.sentence.startswith("Everything is ready"):
-        return Hint(
-            "read what it will take, and press Start tuning. The samples take about a minute.", "tune"
-        )
-    if run.state == "attention" and run.sentence != "A run is going on.":
-        return Hint("read why the run ended early, then let it go on: nothing is paid for twice.", "run")
+    if run.state == "attention" and run.sentence == READY:
+        what = "read what it will take, and press Start tuning. The samples take about a minute."
+        return by_name["tune"]._replace(sentence=what)
+    if run.state == "attention" and run.sentence != GOING_ON:
+        what = "read why the run ended early, then let it go on: nothing is paid for twice."
+        return run._replace(sentence=what)
     if run.state == "attention":
-        return Hint("watch the run; the verdict comes when it has ended.", "run")
+        return run._replace(sentence="watch the run; the verdict comes when it has ended.")
     if results.state == "complete":
-        return Hint("read the verdict, then try the best prompt on your own input.", "results")
+        what = "read the verdict, then try the best prompt on your own input."
+        return results._replace(sentence=what)
     return None
 
 
@@ -92,6 +86,8 @@ STEPS: tuple[tuple[str, str], ...] = (
     ("results", "Results"),
     ("export", "Export"),
 )
+READY = "Everything is ready: start a run on the Tune page."
+GOING_ON = "A run is going on."
 SET_UP = ("task", "examples", "metric", "tune")
 
 
@@ -129,13 +125,13 @@ def _after(set_up: Sequence[Step], runs: Sequence[RunRow]) -> tuple[Step, Step, 
     if newest is not None and newest.state in ("lost", "failed"):
         run = Step("run", "Run", "attention", newest.message or "The last run ended early.")
     elif newest is not None and not newest.is_over:
-        run = Step("run", "Run", "attention", "A run is going on.")
+        run = Step("run", "Run", "attention", GOING_ON)
     elif newest is not None:
         run = Step("run", "Run", "complete", "The last run has ended.")
     elif open_step is not None:
         run = Step("run", "Run", "blocked", f"First finish {open_step.title}: {open_step.sentence}")
     else:
-        run = Step("run", "Run", "attention", "Everything is ready: start a run on the Tune page.")
+        run = Step("run", "Run", "attention", READY)
     if done is None:
         later = "Results appear here when a run has ended."
         return run, Step("results", "Results", "blocked", later), Step("export", "Export", "blocked", later)

@@ -76,9 +76,9 @@ def test_the_hint_of_a_run_that_failed_is_to_go_on_with_it():
 
 
 def test_hints_name_the_first_open_step_and_are_put_away_for_good():
-    assert next_hint(steps(ProjectDraft(), [])).page == "task"
+    assert next_hint(steps(ProjectDraft(), [])).name == "task"
     ready = sample_draft(SAMPLES[0], "x")
-    assert next_hint(steps(ready, [])).page == "tune"
+    assert next_hint(steps(ready, [])).name == "tune"
     start()
     project = reading.projects()[0].id
     app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=180)
