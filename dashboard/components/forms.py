@@ -39,7 +39,9 @@ class Entry(NamedTuple):
     multiline: bool = False
 
 
-def entries(model: type[BaseModel], choices: Mapping[str, Sequence[Any]] | None = None) -> tuple[Entry, ...]:
+def entries(
+    model: type[BaseModel], choices: Mapping[str, Sequence[object]] | None = None
+) -> tuple[Entry, ...]:
     """Return the options of a model as form entries; `choices` gives a field's values where the model cannot.
 
     >>> from pydantic import Field
@@ -55,10 +57,10 @@ def entries(model: type[BaseModel], choices: Mapping[str, Sequence[Any]] | None 
 
 def options_form(
     model: type[BaseModel],
-    values: Mapping[str, Any],
+    values: Mapping[str, object],
     *,
     key: str,
-    choices: Mapping[str, Sequence[Any]] | None = None,
+    choices: Mapping[str, Sequence[object]] | None = None,
     hidden: Collection[str] = (),
 ) -> dict[str, Any] | None:
     """Draw a model's options; return those that differ from the defaults, or None (said why) where they make no sense.
@@ -69,7 +71,7 @@ def options_form(
     if not shown:
         return {}
     places = st.columns(min(3, len(shown)), gap="medium")
-    answers: dict[str, Any] = {}
+    answers: dict[str, object] = {}
     for at, entry in enumerate(shown):
         with places[at % len(places)]:
             answers[entry.name] = _widget(entry, values.get(entry.name, entry.default), f"{key}_{entry.name}")
@@ -80,7 +82,7 @@ def options_form(
     return None if wrong else changed
 
 
-def problems(model: type[BaseModel], values: Mapping[str, Any]) -> list[str]:
+def problems(model: type[BaseModel], values: Mapping[str, object]) -> list[str]:
     """Return what a model finds wrong with values, one sentence each.
 
     >>> from pydantic import Field
@@ -99,10 +101,10 @@ def problems(model: type[BaseModel], values: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _entry(name: str, field: FieldInfo, given: Sequence[Any] | None) -> Entry | None:
+def _entry(name: str, field: FieldInfo, given: Sequence[object] | None) -> Entry | None:
     annotation, optional = without_none(field.annotation)
     default = field.get_default(call_default_factory=True)
-    options: tuple[Any, ...] = ()
+    options: tuple[object, ...] = ()
     if given is None and get_origin(annotation) is Literal:
         given = get_args(annotation)
     if given is not None:

@@ -7,7 +7,6 @@ show what is stored.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import streamlit as st
 
@@ -16,7 +15,7 @@ from dashboard.components.page import Current
 from dashboard.state import reading
 from dashboard.state.drafts import Change, ChangedElsewhereError, Part, edit_seen, state_of
 
-Edit = Callable[[str], Any]
+Edit = Callable[[str], object]
 """Saves an edit; it gets the state of the part as this tab last showed it ("": whatever is stored)."""
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from engine.dataset import Dataset
 
 
-Edit = Callable[["Dataset", str], Any]
+Edit = Callable[["Dataset", str], object]
 """An edit of the rows: it gets the table as it is now, and the state of the examples as this tab last showed them."""
 
 
@@ -268,7 +268,7 @@ def in_sight_first(columns: Sequence[str], mapping: Mapping[str, str]) -> list[s
 
 
 def _columns(table: Dataset, draft: ProjectDraft) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         ROW: row_column(60),
         USE: st.column_config.CheckboxColumn("Use", width=60, help=explain("left out")),
         WHY: st.column_config.TextColumn("Why left out", width="small"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 import streamlit as st
 
@@ -140,7 +139,7 @@ def run_list(runs: Sequence[RunRow], names: Mapping[str, str]) -> None:
     st.caption("Select a run to open it.")
 
 
-def _table_row(run: RunRow, names: Mapping[str, str]) -> dict[str, Any]:
+def _table_row(run: RunRow, names: Mapping[str, str]) -> dict[str, object]:
     verdict = (run.result or {}).get("verdict", {})
     return {
         "State": [STATES[run.state][0]],

@@ -22,7 +22,7 @@ from engine.metrics.base import Metric
 from engine.registry import METRICS, get_metric
 from engine.runs.spec import Named
 
-EDITORS: Mapping[str, tuple[str, Callable[[Current, Mapping[str, Any]], None]]] = {
+EDITORS: Mapping[str, tuple[str, Callable[[Current, Mapping[str, object]], None]]] = {
     "Rubric": ("criteria", criteria_editor),
     "WeightedSum": ("parts", weights_editor),
     "PythonMetric": ("code", code_editor),

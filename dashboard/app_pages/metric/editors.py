@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import streamlit as st
 
@@ -26,7 +25,7 @@ from engine.records import Outcome
 from engine.runs.spec import ProjectDraft
 
 
-def _save_option(project_id: str, name: str, value: Callable[[Mapping[str, Any]], object]) -> None:
+def _save_option(project_id: str, name: str, value: Callable[[Mapping[str, object]], object]) -> None:
     """Save an option of the metric; `value` makes it of the options as they are stored now."""
 
     def change(draft: ProjectDraft) -> ProjectDraft:
@@ -47,7 +46,7 @@ IDEAS = (
 )
 
 
-def criteria_editor(now: Current, options: Mapping[str, Any]) -> None:
+def criteria_editor(now: Current, options: Mapping[str, object]) -> None:
     """Show a judge's criteria; every change is saved."""
     text = str(options.get("criteria") or Rubric.Options.model_fields["criteria"].default)
     ids = _criteria(now.id, text)
@@ -96,7 +95,7 @@ def criteria_editor(now: Current, options: Mapping[str, Any]) -> None:
         _judge_prompt(now, options)
 
 
-def _judge_prompt(now: Current, options: Mapping[str, Any]) -> None:
+def _judge_prompt(now: Current, options: Mapping[str, object]) -> None:
     values = reading.first_row(now.draft)
     field = str(options.get("field") or ["answer", *now.outputs][-1])
     case = Case(
@@ -154,7 +153,7 @@ def _criterion_key(project_id: str, one: int) -> str:
 USUAL_PARTS = str(WeightedSum.Options.model_fields["parts"].default)
 
 
-def weights_editor(now: Current, options: Mapping[str, Any]) -> None:
+def weights_editor(now: Current, options: Mapping[str, object]) -> None:
     """Show the metrics of a weighted sum with their weights; every change is saved."""
     parts = _weights(options)
     total = sum(parts.values()) or 1.0
@@ -200,7 +199,7 @@ def weights_editor(now: Current, options: Mapping[str, Any]) -> None:
         st.caption(ui.mark("error", "Give one metric at least a weight above 0.", "red"))
 
 
-def _weights(options: Mapping[str, Any]) -> dict[str, float]:
+def _weights(options: Mapping[str, object]) -> dict[str, float]:
     """Return the weights by metric, those of the default where the stored ones cannot be read."""
     try:
         found = parse_weights(options.get("parts") or USUAL_PARTS)
@@ -218,7 +217,7 @@ def _drop_weight(project_id: str, name: str) -> None:
 
 
 def _save_weights(project_id: str, change: Callable[[dict[str, float]], object]) -> None:
-    def changed(options: Mapping[str, Any]) -> str:
+    def changed(options: Mapping[str, object]) -> str:
         parts = _weights(options)
         change(parts)
         return ", ".join(f"{name}={weight:g}" for name, weight in parts.items())
@@ -246,7 +245,7 @@ EXAMPLES = {
 }
 
 
-def code_editor(now: Current, options: Mapping[str, Any]) -> None:
+def code_editor(now: Current, options: Mapping[str, object]) -> None:
     """Show the code of a metric and its test; code that can be read is saved."""
     code = str(options.get("code") or CODE)
     left, right = st.columns([6, 5], gap="medium")
@@ -299,7 +298,7 @@ def syntax_problem(code: str) -> str:
 def _test_code(now: Current) -> None:
     """Score a few rows' right answers (should score high), and the same answers swapped (should score low)."""
     found: object
-    rows: dict[int, dict[str, Any]] = {}
+    rows: dict[int, dict[str, object]] = {}
     try:
         with st.spinner("Running it in the sandbox"):
             rows = playground.some_rows(now.draft, 3)
@@ -330,7 +329,7 @@ def _code_preview(now: Current) -> None:
 
 
 def _tested_rows(
-    title: str, found: Sequence[Outcome], rows: Mapping[int, Mapping[str, Any]], outputs: list[str]
+    title: str, found: Sequence[Outcome], rows: Mapping[int, Mapping[str, object]], outputs: list[str]
 ) -> None:
     mean = playground.mean_score(found)
     st.markdown(f"**{title}**{'' if mean is None else f': {100 * mean:.0f} %'}")

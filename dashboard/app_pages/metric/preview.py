@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from dashboard.components import ui
@@ -116,7 +114,7 @@ def _preview_table(now: Current, shown: Preview) -> None:
     )
 
 
-def _table_row(shown: Preview, outcome: Outcome, outputs: list[str]) -> dict[str, Any]:
+def _table_row(shown: Preview, outcome: Outcome, outputs: list[str]) -> dict[str, object]:
     values = shown.rows.get(outcome.row, {})
     return {
         "Row": outcome.number,

@@ -95,7 +95,7 @@ def _prompts(trial: playground.Playground, key: str, *, side_by_side: bool = Fal
 def _ask(
     trial: playground.Playground,
     chosen: list[str],
-    values: dict[str, Any],
+    values: dict[str, object],
     row: Mapping[str, object],
     key: str,
 ) -> None:

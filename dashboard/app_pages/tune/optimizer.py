@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import streamlit as st
 
@@ -124,7 +123,7 @@ DETAILS = {
     ),
     "SIMBA": ("Thorough", "Learns from rows that go well in one try and badly in another."),
 }
-STRUCTURE: dict[str, dict[str, Any]] = {"Autotune": {}, "MIPROv2": {"tune_reasoning": True}}
+STRUCTURE: dict[str, dict[str, object]] = {"Autotune": {}, "MIPROv2": {"tune_reasoning": True}}
 """Optimizers that can change how steps answer -> the options that make them do so."""
 
 ASKED = ("wording", "examples", "both", "structure", "weights")
