@@ -186,8 +186,8 @@ def model_choice(
     if note:
         st.caption(ui.mark("help", note))
     if chosen is not None and not is_offline(chosen):
-        state = key_state(chosen)
+        is_there, sentence = key_state(chosen)
         st.caption(
-            f":{'green' if state.ok else 'orange'}[:material/key:] {escape_markdown(state.sentence)}  \n"
+            f":{'green' if is_there else 'orange'}[:material/key:] {escape_markdown(sentence)}  \n"
             f":gray[:material/payments:] {escape_markdown(price_words(chosen))}"
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import streamlit as st
@@ -16,8 +15,6 @@ from engine.lm.choice import ModelChoice, find_provider, is_offline, key_variabl
 from engine.lm.keys import find_key
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.child import ConnectionRequest
-
-OFFLINE = "offline/learner"
 
 
 def title_of(choice: ModelChoice) -> str:
@@ -106,13 +103,6 @@ def price_words(choice: ModelChoice) -> str:
 _MEMORY = "page_keys"
 
 
-class KeyState(NamedTuple):
-    """State of a model's key: present or not, and where."""
-
-    ok: bool
-    sentence: str
-
-
 def remember(variable: str, key: str) -> None:
     """Keep a key in this session's memory; an empty one forgets it."""
     kept = dict(st.session_state.get(_MEMORY, {}))
@@ -157,22 +147,22 @@ def refusal(models: Sequence[ModelChoice]) -> str:
 def lacking(models: Sequence[ModelChoice]) -> str:
     """Return a message on the model that lacks its key, or "". The first needs no name: it is the one seen."""
     for choice in models:
-        state = key_state(choice)
-        if not state.ok:
-            return state.sentence if choice == models[0] else f"{title_of(choice)}: {state.sentence}"
+        is_there, sentence = key_state(choice)
+        if not is_there:
+            return sentence if choice == models[0] else f"{title_of(choice)}: {sentence}"
     return ""
 
 
-def key_state(choice: ModelChoice) -> KeyState:
-    """Return whether a model's key is there, and where."""
+def key_state(choice: ModelChoice) -> tuple[bool, str]:
+    """Return whether a model's key is there, and a message on where."""
     variable = key_variable(choice)
     if not variable and not choice.base_url and not is_offline(choice) and find_provider(choice.name) is None:
-        return KeyState(True, "Key: whatever this provider's own variable holds in the environment.")
+        return (True, "Key: whatever this provider's own variable holds in the environment.")
     if is_offline(choice) or not variable:
-        return KeyState(True, "No key needed.")
+        return (True, "No key needed.")
     if remembered(variable):
-        return KeyState(True, "Key: in this page's memory, until it is reloaded or closed.")
+        return (True, "Key: in this page's memory, until it is reloaded or closed.")
     found = find_key(choice.name, choice.key_env)
     if found:
-        return KeyState(True, f"Key: from the {found.where}.")
-    return KeyState(False, f"No key yet. Give one on the Settings page, or set {variable} and start again.")
+        return (True, f"Key: from the {found.where}.")
+    return (False, f"No key yet. Give one on the Settings page, or set {variable} and start again.")

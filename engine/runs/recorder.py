@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pydantic import ValidationError
 
 from engine.errors import NotFoundError, StoreError
-from engine.records import Candidate, Outcome, Usage
+from engine.records import Candidate, Outcome
 from engine.search.budget import Budget
 from engine.search.events import (
     BudgetSpent,
@@ -38,8 +38,7 @@ REPORTED_FAILURES = 3
 class StoreRecorder:
     """The search's `Recorder`: every event is in the store at most 0.15 s later.
 
-    `flush` is called at the end of a trial and must be called once at the end of the run. `usage` and
-    `seconds` are the meters as last reported.
+    `flush` is called at the end of a trial and must be called once at the end of the run.
     """
 
     def __init__(self, store: Store, run_id: str) -> None:
@@ -49,8 +48,6 @@ class StoreRecorder:
         self._timer: asyncio.TimerHandle | None = None
         self._best: str | None = None
         self._failures: Counter[int] = Counter()
-        self.usage = Usage()
-        self.seconds = 0.0
 
     def record(self, event: Event) -> None:
         """Take note of one event. Called on the event loop."""
@@ -58,7 +55,6 @@ class StoreRecorder:
             case RowScored():
                 self._gather(event)
             case BudgetSpent():
-                self.usage, self.seconds = event.usage, event.seconds
                 self._store.runs.set_meters(self._run_id, event.usage, event.seconds)
             case TrialStarted():
                 self._store.trials.add_candidate(self._run_id, event.candidate)

@@ -9,7 +9,7 @@ are never in it, so that what is trained can be tested on them. The idea is that
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -147,14 +147,6 @@ def _model(choice: ModelChoice) -> str:
     return f"{choice.name}{f' at {host}' if host else ''}{extra}{longest}"
 
 
-class StepCall(NamedTuple):
-    """One call of a step: its path, the messages as the adapter writes them (none: it asks no model), what came out."""
-
-    path: str
-    messages: tuple[Mapping[str, Any], ...]
-    outputs: Mapping[str, Any]
-
-
 def step_calls(
     pipeline: PipelineSpec,
     candidate: Candidate,
@@ -162,8 +154,8 @@ def step_calls(
     outcome: Outcome,
     *,
     adapter: str = "chat",
-) -> list[StepCall]:
-    """Return every call that a row made, in order.
+) -> list[tuple[TraceStep, Sequence[Mapping[str, Any]]]]:
+    """Return every call that a row made, in order, with the messages as the adapter writes them (none: it asks no model).
 
     From the stored trace where there is one. Else from the row's `values` and the answer, which holds what every step
     wrote: then steps that call several times (tools, tries) show the calls whose inputs are known. Raises EngineError.
@@ -171,13 +163,11 @@ def step_calls(
     steps, writer = _steps(pipeline, candidate), make_adapter(adapter)
     found = []
     for call in trace_of(steps, values, outcome):
-        step = steps.get(call.path)
-        if step is None:  # a search or a tool: no message was sent
-            found.append(StepCall(call.path, (), call.outputs))
-            continue
-        own = step.adapter or writer
-        messages = own.format(step.prompted(), step.demos_for(dict(call.inputs)), dict(call.inputs))
-        found.append(StepCall(call.path, tuple(messages), call.outputs))
+        messages: Sequence[Mapping[str, Any]] = ()
+        if step := steps.get(call.path):  # else a search or a tool: no message was sent
+            own, inputs = step.adapter or writer, dict(call.inputs)
+            messages = own.format(step.prompted(), step.demos_for(inputs), inputs)
+        found.append((call, messages))
     return found
 
 

@@ -153,13 +153,13 @@ def _messages(
         st.caption("Nothing was kept of this row's calls.")
     else:
         with st.container(height=TALL, border=False):
-            for call in calls:
+            for call, sent in calls:
                 if len(calls) > 1:
                     st.markdown(f"**Step {escape_markdown(call.path)}**")
-                messages_view(call.messages)
+                messages_view(sent)
                 if call.outputs:
                     read = ":material/reply: Read from the answer"
-                    st.caption(read if call.messages else "No model is asked; it gave")
+                    st.caption(read if sent else "No model is asked; it gave")
                     ui.plain_code("\n".join(f"{name}: {as_text(v)}" for name, v in call.outputs.items()))
     _replay(spec, one, values, at)
 

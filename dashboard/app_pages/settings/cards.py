@@ -247,13 +247,13 @@ def model_list() -> None:
 
 
 def _model(choice: ModelChoice, key: str) -> None:
-    state = models.key_state(choice)
+    is_there, sentence = models.key_state(choice)
     with ui.card(key):
         with ui.row(f"{key}_head"):
             with st.container(gap="xxsmall", key=f"{key}_name"):
                 st.markdown(f"**{escape_markdown(title_of(choice), 80)}**")
                 st.caption(
-                    f"{escape_markdown(price_words(choice))} · :{'green' if state.ok else 'orange'}[{escape_markdown(state.sentence)}]"
+                    f"{escape_markdown(price_words(choice))} · :{'green' if is_there else 'orange'}[{escape_markdown(sentence)}]"
                 )
             pressed = ui.button("Test connection", f"{key}_test", icon="network_check")
             if not is_offline(choice):
@@ -263,7 +263,7 @@ def _model(choice: ModelChoice, key: str) -> None:
             price_form(choice, key)
         variable = key_variable(choice)
         if variable:
-            key_form(variable, key, open_now=not state.ok)
+            key_form(variable, key, open_now=not is_there)
         if pressed:
             _test(choice)
 

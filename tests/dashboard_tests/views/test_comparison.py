@@ -162,15 +162,15 @@ def test_messages_are_written_from_the_answer_where_no_trace_was_kept():
     )
     start = build_program(two).candidate()
     outcome = Outcome(0, 1.0, {"topic": "a parcel", "team": "shipping"})
-    read, sort = step_calls(two, start, {"text": "Where is it?"}, outcome)
+    (read, _), (_, messages) = step_calls(two, start, {"text": "Where is it?"}, outcome)
     assert (read.path, read.outputs) == ("read", {"topic": "a parcel"})
-    assert "a parcel" in sort.messages[-1]["content"]
-    assert "Where is it?" in sort.messages[-1]["content"]
+    assert "a parcel" in messages[-1]["content"]
+    assert "Where is it?" in messages[-1]["content"]
 
 
 def test_messages_are_written_from_the_trace():
     start = build_program(PIPELINE).candidate().with_step("sort", instructions="Sort well.")
     outcome = Outcome(0, 1.0, {}, trace=(TraceStep("sort", {"text": "a lamp"}, {"shelf": "red"}),))
-    (call,) = step_calls(PIPELINE, start, {}, outcome)
-    assert "Sort well." in call.messages[0]["content"]
-    assert "a lamp" in call.messages[-1]["content"]
+    ((_, messages),) = step_calls(PIPELINE, start, {}, outcome)
+    assert "Sort well." in messages[0]["content"]
+    assert "a lamp" in messages[-1]["content"]
