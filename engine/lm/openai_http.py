@@ -242,12 +242,11 @@ def _proxy_for(address: str) -> str | None:
 
 async def _session() -> aiohttp.ClientSession:
     loop = asyncio.get_running_loop()
-    session = _sessions.get(loop)
-    if session is None or session.closed:
+    known = _sessions.get(loop)
+    if known is None or known[0].closed:
         keeper = _keeper(loop)
-        session = await anext(keeper)
-        _keepers[loop] = keeper
-    return session
+        known = _sessions[loop] = (await anext(keeper), keeper)
+    return known[0]
 
 
 async def _keeper(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[aiohttp.ClientSession]:
@@ -255,39 +254,34 @@ async def _keeper(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[aiohttp.Cli
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=1024, ttl_dns_cache=300, keepalive_timeout=60),
         cookie_jar=aiohttp.DummyCookieJar(),
-        json_serialize=lambda value: orjson.dumps(value).decode(),
         request_class=REQUEST_CLASS,
     )
-    _sessions[loop] = session
     try:
         yield session
     finally:
         _sessions.pop(loop, None)
-        _keepers.pop(loop, None)
         await session.close()
 
 
 @atexit.register
 def _close_at_exit() -> None:
     """Close the sessions of loops that are never shut down, such as the engine's own on its daemon thread."""
-    for loop, keeper in list(_keepers.items()):
-        if loop.is_closed():
-            continue
+
+    async def closed(keeper: AsyncGenerator[aiohttp.ClientSession]) -> None:
+        await keeper.aclose()
+
+    for loop, (_, keeper) in list(_sessions.items()):
         with contextlib.suppress(TimeoutError, RuntimeError):
             if loop.is_running():
-                asyncio.run_coroutine_threadsafe(_closed(keeper), loop).result(2)
-            else:
-                loop.run_until_complete(_closed(keeper))
-
-
-async def _closed(keeper: AsyncGenerator[aiohttp.ClientSession]) -> None:
-    await keeper.aclose()
+                asyncio.run_coroutine_threadsafe(closed(keeper), loop).result(2)
+            elif not loop.is_closed():
+                loop.run_until_complete(closed(keeper))
 
 
 _STREAMED: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
 _ASKS_FOR_REASONING_FORM = re.compile(rb"max_completion_tokens|temperature\W{1,4}(does not|is not) support")
 
-_sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession] = WeakKeyDictionary()
-_keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[aiohttp.ClientSession]] = (
-    WeakKeyDictionary()
-)
+_sessions: WeakKeyDictionary[
+    asyncio.AbstractEventLoop, tuple[aiohttp.ClientSession, AsyncGenerator[aiohttp.ClientSession]]
+] = WeakKeyDictionary()
+"""Event loop -> its session, and the generator that closes it."""

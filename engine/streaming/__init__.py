@@ -150,9 +150,10 @@ def streamify(
     Without listeners that is every `Chunk` of every reply; with listeners a `StreamResponse` for each piece of the fields
     they ask for. Then `StatusMessage`s, and at the end the prediction. An answer from the cache, by a model that cannot
     stream, or to a question asked again because the first reply could not be read comes with the prediction only; of
-    several tries (`BestOfN`, `Refine`) the chosen one's pieces come when it is chosen. Where an answer breaks a condition (`Assert`, `Suggest`) a `StatusMessage` says why, and the pieces of
-    the new try follow. The iterator is async, or plain with `async_streaming=False`; closing it stops the program. The
-    program's error is raised from the iterator. Raises ConfigurationError for a listener that fits no step.
+    several tries (`BestOfN`, `Refine`) the chosen one's pieces come when it is chosen. Where an answer breaks a condition
+    (`Assert`, `Suggest`) a `StatusMessage` says why, and the pieces of the new try follow. The iterator is async, or plain
+    with `async_streaming=False`; closing it stops the program. The program's error is raised from the iterator. Raises
+    ConfigurationError for a listener that fits no step.
 
     >>> from engine import LM, Predict, context
     >>> step = Predict("question -> answer")
