@@ -171,7 +171,7 @@ class Adapter:
         raise ConfigurationError(self._lacks("structure(plan)"))
 
     def placeholder(self, one: FieldPlan) -> str:
-        """Return what stands for an output in the layout: its name in braces, and what it must be."""
+        """Return an output's placeholder in the layout: its name in braces, and what it must be."""
         return f"{{{one.name}}}{f'        # {one.note}' if one.note else ''}"
 
     def value_text(self, one: FieldPlan, value: object) -> str:
@@ -383,10 +383,10 @@ class Adapter:
         try:
             return self._parsed(exchange.signature, choice.text or "")
         except AdapterParseError:
-            if (beside := thoughts_of(exchange.signature, choice)) is not None:
-                asked = beside.asked
+            if (split := thoughts_of(exchange.signature, choice)) is not None:
+                asked = split.asked
                 with suppress(AdapterParseError):
-                    return beside.filled(exchange.signature, choice, lambda text: self.parse(asked, text))
+                    return split.filled(exchange.signature, choice, lambda text: self.parse(asked, text))
             raise
 
     def _parsed(self, signature: type[Signature], text: str) -> dict[str, Any]:

@@ -351,7 +351,7 @@ class XMLAdapter(ChatAdapter):
     closing = "Now write the output fields between their tags, in this order: {fields}. Write `&` and `<` in them as `&amp;` and `&lt;`."
 
     def placeholder(self, one: FieldPlan) -> str:
-        """Return what stands for an output in the layout: tags inside tags where its values are such."""
+        """Return an output's placeholder in the layout: tags inside tags where its values are such."""
         if is_structure(one.annotation):
             return skeleton(one.annotation, schema=True)
         return super().placeholder(one)

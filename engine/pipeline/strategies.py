@@ -147,7 +147,7 @@ async def run_python(code: str) -> str:
 
 
 def _searching(step: Retrieve | None = None) -> Callable[..., Any]:
-    """Return the function of a search; without a step of its own it asks the retriever in force."""
+    """Return the function of a search; without its own step it asks the retriever in force."""
 
     async def search(query: str) -> str:
         found = (await (step or Retrieve()).acall(query)).passages

@@ -34,7 +34,7 @@ def download(
     url: str, *, timeout: float = TIMEOUT, allow_private: bool = False, verify: bool = True
 ) -> tuple[bytes, str]:
     """Return (content, media type) of a URL. Raises ValueError with a message for everything that can go wrong."""
-    with ThreadPoolExecutor(1) as pool:  # a thread of its own: a loop may run in this one
+    with ThreadPoolExecutor(1) as pool:  # its own thread: a loop may run in this one
         return pool.submit(asyncio.run, _downloaded(url, timeout, allow_private, verify)).result()
 
 

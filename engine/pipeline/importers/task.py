@@ -239,7 +239,7 @@ def _object_in(data: Any, depth: int = 0) -> tuple[dict[str, Any] | None, str]:
 
 
 def _property(name: str, part: Mapping[str, Any], named: Mapping[str, Any]) -> FieldSpec:
-    """Return a property as a field; what a record in it holds is told in the description."""
+    """Return a property as a field; its description says what a record in it holds."""
     said = " ".join(str(part.get("description", "")).split())
     values = part.get("enum")
     closed = tuple(str(v) for v in values if v is not None) if isinstance(values, list) else ()
@@ -367,7 +367,7 @@ def _declared(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> Declar
 def _declaration(
     name: str, statement: ast.AnnAssign, names: _Names, models: Mapping[str, Declared]
 ) -> FieldSpec:
-    """Return a declaration as a field; what a record in it holds is told in the description."""
+    """Return a declaration as a field; its description says what a record in it holds."""
     annotation, written = statement.annotation, ast.unparse(statement.annotation)
     parts = ast.walk(annotation) if "Annotated" in written else ()
     said = next(filter(None, map(_description, (statement.value, *parts))), "")
