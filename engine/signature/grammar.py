@@ -84,12 +84,14 @@ def parse_type(text: str, custom_types: Names | None = None) -> Any:
     engine.errors.SignatureError: 'strr' is not a type known here. Use str, int, float, bool, ...
     """
     try:
-        tree = ast.parse(text.strip(), mode="eval")
-    except (SyntaxError, ValueError) as error:
+        body: ast.expr | None = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError):
+        body = None
+    if body is None or isinstance(body, ast.Tuple | ast.List):
         raise SignatureError(
             f"{text!r} is not a type. Write one like str, int, list[str] or Literal['a', 'b']."
-        ) from error
-    return _resolve(tree.body, {} if custom_types is None else custom_types)
+        )
+    return _resolve(body, {} if custom_types is None else custom_types)
 
 
 def parse_sides(text: str, custom_types: Names | None = None) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -407,9 +407,8 @@ class _Names(ast.NodeTransformer):
         if outer == "Literal":
             return ast.Subscript(ast.Name("Literal"), node.slice)
         if outer in ("Annotated", "Required"):
-            made: ast.expr = self.visit(
-                node.slice.elts[0] if isinstance(node.slice, ast.Tuple) else node.slice
-            )
+            parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else []
+            made: ast.expr = self.visit(parts[0] if parts else node.slice)
             return made
         return ast.Subscript(self.visit(node.value), self.visit(node.slice))
 

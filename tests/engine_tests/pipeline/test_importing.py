@@ -73,6 +73,19 @@ def test_a_pydantic_model_is_read_and_never_run(tmp_path):
     build_program(PipelineSpec(steps=(step,)))
 
 
+def test_records_in_quotes_and_choices_that_may_be_empty_are_known():
+    step = import_task(
+        "class Line(BaseModel):\n    item: str\n\nclass Letter(BaseModel):\n    lines: 'list[Line]'\n"
+        "    mood: Literal['up', 'down'] | None\n    odd: Annotated[()]\n"
+    ).step
+    assert fields(step.outputs) == [
+        ("lines", "list[dict[str, Any]]", ()),
+        ("mood", "str", ("up", "down")),
+        ("odd", "str", ()),
+    ]
+    assert step.outputs[0].description == "With: item (str)."
+
+
 def test_a_signature_class_keeps_its_sides():
     step = import_task(
         'class QA(dspy.Signature):\n    """Answer shortly."""\n'

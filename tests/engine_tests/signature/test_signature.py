@@ -154,6 +154,8 @@ def test_type_grammar(text, expected):
         "typing._eval_type",
         "list[str][int]",
         "x if y else z",
+        "str, int",
+        "()",
     ],
 )
 def test_a_text_that_is_no_type_is_refused_and_nothing_runs(text):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -311,6 +312,15 @@ def test_downloads_are_asked_for_and_guarded():
         thread.join()
     with pytest.raises(ValueError, match="cannot be downloaded"):
         download(f"{base}/a.png", allow_private=True)
+
+
+def test_a_name_that_leads_to_a_private_address_is_refused_before_anything_is_sent(monkeypatch):
+    private = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 80))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: private)
+    with pytest.raises(
+        ValueError, match=r"'shop\.example' is an address on this machine or a private network"
+    ):
+        download("http://shop.example/a.png")
 
 
 def test_a_form_may_name_these_types_and_a_tables_bad_cells_are_problems_by_row():
