@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 import typer
 from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from engine.cli.programs import file_bytes
@@ -69,7 +70,7 @@ def carry_out(run_id: str, console: Console) -> int:
     """Carry out a stored run with a progress bar, print its report, and return the exit code."""
     with Store.open(read_only=True) as store:
         store.runs.get(run_id)  # an unknown id is reported before a bar is drawn
-    with RunProgress(run_id, console):
+    with progress(run_id, console):
         code = work(data_home(), run_id)
     with Store.open(read_only=True) as store:
         run = store.runs.get(run_id)
@@ -119,73 +120,61 @@ def report(run: RunRow, console: Console) -> None:
 POLL_SECONDS = 0.15
 
 
-class RunProgress:
-    """A live bar for a run, drawn while the `with` block runs. Off a terminal it prints a line per phase.
+@contextmanager
+def progress(run_id: str, console: Console) -> Iterator[None]:
+    """Draw a live bar for a run while the `with` block runs. Off a terminal it prints a line per phase.
 
     The bar follows the calls against the budget or the estimate; next to it are the phase, the best score so far and the
     calls.
     """
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=28),
+        TextColumn("{task.fields[detail]}"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    task = bar.add_task("Getting ready", total=None, detail="")
+    done = threading.Event()
 
-    def __init__(self, run_id: str, console: Console) -> None:
-        self._run_id = run_id
-        self._console = console
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="progress", daemon=True)
-        self._phase = ""
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=28),
-            TextColumn("{task.fields[detail]}"),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-        )
-
-    def __enter__(self) -> RunProgress:
-        if self._console.is_terminal:
-            self._bar.start()
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._done.set()
-        self._thread.join()
-        if self._console.is_terminal:
-            self._bar.stop()
-
-    def _follow(self) -> None:
-        task = self._bar.add_task("Getting ready", total=None, detail="")
+    def follow() -> None:
+        before = ""
         with Store.open(read_only=True) as store:
-            while not self._done.wait(POLL_SECONDS):
+            while not done.wait(POLL_SECONDS):
                 try:
-                    self._show(task, store.runs.get(self._run_id), store.trials.all(self._run_id))
+                    run, trials = store.runs.get(run_id), store.trials.all(run_id)
                 except StoreError:
                     continue
+                phase = "Paused" if run.state == "paused" else run.phase or "Getting ready"
+                if not console.is_terminal and phase != before:
+                    console.print(f"{phase} ...", highlight=False)
+                before = phase
+                made, total = run.calls + run.cached, expected_calls(run)
+                bar.update(
+                    task,
+                    description=phase,
+                    total=None if total is None else max(total, made + 1),
+                    completed=made,
+                    detail=_detail(run, trials),
+                )
 
-    def _show(self, task: TaskID, run: RunRow, trials: list[TrialRow]) -> None:
-        phase = "Paused" if run.state == "paused" else run.phase or "Getting ready"
-        if not self._console.is_terminal:
-            if phase != self._phase:
-                self._phase = phase
-                self._console.print(f"{phase} ...", highlight=False)
-            return
-        total = expected_calls(run)
-        seen = [
-            t.score
-            for t in trials
-            if t.split == "validation" and t.state == "finished" and t.score is not None
-        ]
-        best = f"best {100 * max(seen):.0f} %  " if seen else ""
-        made = run.calls + run.cached
-        self._bar.update(
-            task,
-            description=phase,
-            total=None if total is None else max(total, made + 1),
-            completed=made,
-            detail=f"{best}{len(trials)} trials  {run.calls:,} calls",
-        )
+    thread = threading.Thread(target=follow, name="progress", daemon=True)
+    with bar:
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+
+def _detail(run: RunRow, trials: list[TrialRow]) -> str:
+    scored = (t for t in trials if t.split == "validation" and t.state == "finished")
+    seen = [t.score for t in scored if t.score is not None]
+    best = f"best {100 * max(seen):.0f} %  " if seen else ""
+    return f"{best}{len(trials)} trials  {run.calls:,} calls"
 
 
 def expected_calls(run: RunRow) -> float | None:
