@@ -179,7 +179,7 @@ def _calls_of_a_branch(problem: Problem, steps: int, branches: int, starting: bo
 
 def _result(search: Search) -> Steps[Candidate | None]:
     """Run a search and return what it kept last, without its `Keep` asks: only the chain's best is kept."""
-    kept: list[Candidate] = []
+    kept: list[Candidate | None] = [None]
 
     def paid(asks: Sequence[Ask]) -> list[Ask]:
         kept.extend(a.candidate for a in asks if isinstance(a, Keep))
@@ -190,4 +190,4 @@ def _result(search: Search) -> Steps[Candidate | None]:
         return [None if isinstance(a, Keep) else next(rest) for a in asks]
 
     yield from relay(search, paid, answers_in_place)
-    return kept[-1] if kept else None
+    return kept[-1]

@@ -106,9 +106,8 @@ def majority(answers: Sequence[Mapping[str, object]]) -> Prediction:
     >>> majority([Prediction(a="x"), Prediction(a="y"), Prediction(a="y")]).a
     'y'
     """
-    votes = [content_hash(json_value(_last(answer))) for answer in answers]
-    most = Counter(votes).most_common(1)[0][0]
-    return Prediction(answers[votes.index(most)])
+    votes = [content_hash(json_value(next(reversed(list(answer.values())), None))) for answer in answers]
+    return Prediction(answers[votes.index(Counter(votes).most_common(1)[0][0])])
 
 
 def mean(answers: Sequence[Mapping[str, Any]]) -> Prediction:
@@ -131,15 +130,7 @@ def best_of(judge: Callable[[Any], Any]) -> Reduce:
     >>> best_of(lambda answer: answer.n)([Prediction(n=1), Prediction(n=4)]).n
     4
     """
-
-    def pick(answers: list[Any]) -> Any:
-        return max(answers, key=lambda answer: float(judge(answer)))
-
-    return pick
-
-
-def _last(answer: Mapping[str, object]) -> Any:
-    return answer[list(answer)[-1]] if answer else None
+    return lambda answers: max(answers, key=lambda answer: float(judge(answer)))
 
 
 REDUCERS: dict[str, Reduce] = {"majority": majority, "mean": mean}

@@ -152,7 +152,9 @@ class Pool:
             mine, theirs, old = part.text(a.candidate), part.text(b.candidate), part.text(root)
             if mine == theirs:
                 continue
-            take_other = theirs != old and (mine == old or _better(b, a, rng))
+            take_other = theirs != old and (
+                mine == old or b.mean > a.mean or (b.mean == a.mean and rng.random() < 0.5)
+            )
             from_b += take_other
             from_a += not take_other and mine != old
             if take_other:
@@ -177,7 +179,3 @@ class Pool:
         while len(drawn) < n and any(groups):
             drawn += [group.pop() for group in groups if group]
         return tuple(sorted(drawn[:n]))
-
-
-def _better(one: Member, other: Member, rng: random.Random) -> bool:
-    return one.mean > other.mean or (one.mean == other.mean and rng.random() < 0.5)

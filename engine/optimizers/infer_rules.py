@@ -15,7 +15,7 @@ from engine.optimizers.few_shot import BootstrapFewShotOptions, Rules, bootstrap
 from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.optimizers.shared.texts import MAX_TEXT, drawn_rows, labelled_rows, proposed_text, step_values
 from engine.records import Candidate, Example
-from engine.search.contract import Problem, Propose, Search, Steps, together
+from engine.search.contract import Problem, Propose, Score, Search, Steps, together
 from engine.signature import InputField, OutputField, Signature
 
 
@@ -70,7 +70,7 @@ class InferRules(Optimizer):
         self, problem: Problem, leaderboard: Leaderboard, asks: Sequence[Propose]
     ) -> Steps[Sequence[Any]]:
         """Score the start, and if that goes well have the rules written; return the answers."""
-        first = [leaderboard.ask(problem.seed, "starting prompt")]
+        first = [Score(problem.seed, problem.validation, "starting prompt")]
         keep = leaderboard.note(first, (yield first))
         if not leaderboard.open or not asks:
             if keep:
@@ -96,8 +96,7 @@ class InferRules(Optimizer):
         for at in range(0, len(answers), max(1, len(paths))):
             candidate = shown
             for path, answer in zip(paths, answers[at : at + len(paths)], strict=True):
-                text = proposed_text(answer)
-                if text:
+                if text := proposed_text(answer):
                     whole = f"{shown.steps[path].instructions}\n\n{LEAD_IN}\n{text}"[: 2 * MAX_TEXT]
                     candidate = candidate.with_step(path, instructions=whole)
             if candidate.id != shown.id:

@@ -105,13 +105,11 @@ class Ledger:
         self._reserved, self._settled = Amount(), asyncio.Event()
         self._counted: set[str] = set()
         self._replayed: set[str] = set()
-        self._failures, self._failures_later = 0, failures_later
-        self._tokens_per_byte, self._longest_output, self._known_sizes = 0.0, 0, 0
-        self._latency_sum, self._latency_count = 0.0, 0
-        self._clock = clock
-        self._started = clock() - seconds_before
+        self._failures_later = failures_later
+        self._failures = self._longest_output = self._known_sizes = self._latency_count = self._pausers = 0
+        self._tokens_per_byte = self._latency_sum = 0.0
+        self._clock, self._started = clock, clock() - seconds_before
         self._paused_since: float | None = None
-        self._pausers = 0
 
     # What is left
 

@@ -249,10 +249,15 @@ def relay(
             answers = answers if replaced is None else replaced
 
 
-async def drive(search: Search, answer: Callable[[Sequence[Ask]], Awaitable[Sequence[object] | None]]) -> Any:
-    """Answer a search's batches until it ends or `answer` returns None; return what the search returns."""
+MakeSearch = Callable[[Problem], Search]
+
+
+async def drive(
+    make: MakeSearch, problem: Problem, answer: Callable[[Sequence[Ask]], Awaitable[Sequence[object] | None]]
+) -> Any:
+    """Answer the batches of a problem's search until it ends or `answer` returns None; return what the search returns."""
     answers: Any = None
-    with closing(search):
+    with closing(_with_frozen_parts(make(problem), problem)) as search:
         while True:
             try:
                 asks = search.send(answers)
@@ -263,7 +268,7 @@ async def drive(search: Search, answer: Callable[[Sequence[Ask]], Awaitable[Sequ
                 return None
 
 
-def with_frozen_parts(search: Search, problem: Problem) -> Search:
+def _with_frozen_parts(search: Search, problem: Problem) -> Search:
     """Return the search, unable to change what `problem.frozen` names."""
     if not problem.frozen:
         return search

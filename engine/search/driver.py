@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Any, cast
@@ -21,32 +21,10 @@ from engine.modules.predict import Predict
 from engine.records import Candidate, Evaluation, Outcome
 from engine.search import events
 from engine.search.budget import Amount, Ledger
-from engine.search.contract import (
-    Answer,
-    Ask,
-    Asked,
-    Keep,
-    Meter,
-    Problem,
-    Proposal,
-    Propose,
-    Score,
-    Search,
-    drive,
-    with_frozen_parts,
-)
+from engine.search.contract import Ask, Asked, Keep, MakeSearch, Problem, Proposal, Propose, Score, drive
 from engine.search.requests import FIRST_PLACE, RequestHandler, Requests
 from engine.search.scoring import Scoring, Slots
-from engine.search.settings import (
-    Control,
-    Recorder,
-    SearchResult,
-    Settings,
-    Stopped,
-    Trial,
-    make_problem,
-    seed_of,
-)
+from engine.search.settings import Control, Recorder, SearchResult, Settings, Trial, make_problem, seed_of
 from engine.search.wording import closing_message
 
 _log = logging.getLogger(__name__)
@@ -81,7 +59,6 @@ class Driver:
         self._numbers: dict[str, int] = {}
         self._answered: dict[Asked, Evaluation] = {}
         self._again: dict[Asked, Evaluation] = {}
-        self._trials_started = 0
         self._scoring = Scoring(settings, self.ledger, self._slots)
         self._validation, self._train = frozenset(settings.validation), frozenset(settings.train)
         self._best, self._best_score = self.seed, None  # type: tuple[Candidate, float | None]
@@ -89,7 +66,7 @@ class Driver:
         self._handler = RequestHandler(
             requests, self.ledger, self.seed, rows, self._score_first, self._record
         )
-        self._texts_asked = self._texts_usable = 0
+        self._trials_started = self._texts_asked = self._texts_usable = 0
         self._spending_recorded_at = 0.0
 
     # Evaluations outside the search
@@ -123,48 +100,46 @@ class Driver:
 
     # The search
 
-    async def search(self, make: Callable[[Problem], Search], *, test_rows: int = 0) -> SearchResult:
+    async def search(self, make: MakeSearch, *, test_rows: int = 0) -> SearchResult:
         """Drive a search to its end, or to that of the budget without what `compare` needs for some `test_rows` afterwards."""
         return await loop.here_or_there(self._search(make, test_rows))
 
-    async def _search(self, make: Callable[[Problem], Search], test_rows: int) -> SearchResult:
+    async def _search(self, make: MakeSearch, test_rows: int) -> SearchResult:
         if test_rows:
             outcomes = [o for t in self.trials for o in t.evaluation.outcomes]
             self.settings.keep_back_final_test(self.ledger, test_rows, outcomes)
         self._found(self.seed)
-        stopped: Stopped = "finished"
-        message, cause = "", ""
+        message = ""
         try:
             message = await self._rounds(make) or ""
             better = await self._handler.better_rival(self._best, self._best_score, self.trials)
             if better is not None:
                 await self._keep(better)
             # A closed ledger cut the search short, or at least its last batch.
-            if self.ledger.closing is not None:
-                stopped, cause = self.ledger.closing, self.ledger.closed or ""
+            closing, cause = self.ledger.closing, self.ledger.closed or ""
         except RunError:
             raise
         except Exception as error:  # noqa: BLE001 - a defect of one algorithm must not lose the run's results
             _log.exception("The search failed.")
-            stopped, cause = "failed", f"The search failed: {error}"
-        if stopped == "failed" and not self.ledger.replies and self.ledger.closed:
+            closing, cause = "failed", f"The search failed: {error}"
+        if closing == "failed" and not self.ledger.replies and self.ledger.closed:
             raise RunError(cause)
         result = SearchResult(
             best=self._best,
             seed=self.seed,
             score=self._best_score,
             trials=tuple(self.trials),
-            stopped=stopped,
+            stopped=closing or "finished",
             reason="",
             usage=self.ledger.spent,
             seconds=self.ledger.seconds,
         )
         reason = closing_message(message, cause, result, self._texts_asked, self._texts_usable)
-        self._record(events.Note(reason, "info" if stopped == "finished" else "warning"))
+        self._record(events.Note(reason, "info" if closing is None else "warning"))
         self._record_spending(always=True)
         return replace(result, reason=reason)
 
-    async def _rounds(self, make: Callable[[Problem], Search]) -> str | None:
+    async def _rounds(self, make: MakeSearch) -> str | None:
         """Drive a search to its end, and again if the budget was raised meanwhile, since it had planned for less.
 
         What it asks again is answered from memory without events, so the second time begins where the first ended.
@@ -174,15 +149,16 @@ class Driver:
             raised = self.ledger.raised
             left, made = self.ledger.calls_left, self.ledger.spent.calls - before
             problem = make_problem(self.settings, calls=None if left is None else left + made)
-            search = with_frozen_parts(make(problem), problem)
-            reason = await self._drive(search, problem.meter, batches, before)
+            reason = await self._drive(make, problem, batches, before)
             if self.ledger.closed is not None or self.ledger.raised == raised:
                 return reason
             self._handler.add_rival(self._best, self.trials)
             self._again = dict(self._answered)
             self._record(events.Note("The search goes on: it has more to spend than it had planned with."))
 
-    async def _drive(self, search: Search, meter: Meter, batches: Iterator[int], before: int) -> str | None:
+    async def _drive(
+        self, make: MakeSearch, problem: Problem, batches: Iterator[int], before: int
+    ) -> str | None:
         """Drive a search to its end, or to its first paid ask after the ledger closed; return its closing message."""
         cut = False
         # A search that is driven again plans with the whole budget; what it has made counts from its first batch on.
@@ -203,18 +179,18 @@ class Driver:
             self.trials.sort(key=lambda trial: trial.number)
             calls_now, rows_now = self.ledger.spent.calls, self._scoring.rows_run
             samples = sum(ask.n for ask in asks if isinstance(ask, Propose))
-            meter.note(calls_now - calls, rows_now - rows, samples)
+            problem.meter.note(calls_now - calls, rows_now - rows, samples)
             calls, rows = calls_now, rows_now
             return answers
 
-        message = await drive(search, answer)
+        message = await drive(make, problem, answer)
         if not cut:
             await self._handler.handle(next(batches))
         return message if isinstance(message, str) else None
 
     async def _batch(self, asks: Sequence[Ask], *, in_turn: bool = True) -> list[Any]:
         """Answer asks that were yielded together, in their order; their rows start in turn or side by side."""
-        jobs: list[Coroutine[object, object, Answer]] = []
+        jobs: list[Coroutine[object, object, object]] = []
         for number, ask in enumerate(asks):
             place = number if in_turn else 0
             if isinstance(ask, Score) and (known := self._again.get(ask.asked)) is not None:

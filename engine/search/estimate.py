@@ -12,7 +12,7 @@ import math
 import random
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,17 +30,7 @@ from engine.modules.react import ToolStep
 from engine.pipeline.strategies import ToolCall
 from engine.records import Candidate, Evaluation, Outcome, Usage, content_hash
 from engine.search.budget import Amount, Budget, Ledger
-from engine.search.contract import (
-    Ask,
-    Keep,
-    Problem,
-    Proposal,
-    Propose,
-    Score,
-    Search,
-    drive,
-    with_frozen_parts,
-)
+from engine.search.contract import Ask, Keep, MakeSearch, Problem, Proposal, Propose, Score, drive
 from engine.search.settings import Settings, make_problem, seed_of
 
 if TYPE_CHECKING:
@@ -350,7 +340,7 @@ class _Simulation:
 
     async def run(
         self,
-        make: Callable[[Problem], Search],
+        make: MakeSearch,
         budget: Budget,
         baseline_rows: tuple[int, ...],
         test_rows: tuple[int, ...],
@@ -376,7 +366,7 @@ class _Simulation:
             return answers if calls <= ceiling else None
 
         if calls <= ceiling:
-            await drive(with_frozen_parts(make(problem), problem), answer)
+            await drive(make, problem, answer)
         if baseline_rows and best.id != seed.id:
             await self._batch([Score(best, baseline_rows)])
         if test_rows:
@@ -488,7 +478,7 @@ class Estimate:
 
 
 def estimate(
-    make: Callable[[Problem], Search],
+    make: MakeSearch,
     settings: Settings,
     *,
     baseline_rows: Sequence[int] = (),

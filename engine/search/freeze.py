@@ -1,6 +1,6 @@
 """Frozen parts, which a search must not change: whole steps, instructions, single sentences, demonstrations.
 
-It must not know any algorithm. `engine.search.contract.with_frozen_parts` applies them to a search.
+It must not know any algorithm. `engine.search.contract.drive` applies them to a search.
 """
 
 from __future__ import annotations

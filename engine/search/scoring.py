@@ -106,9 +106,8 @@ class Scoring:
 
     def __init__(self, settings: Settings, ledger: Ledger, slots: Slots) -> None:
         self._settings, self._ledger, self._slots = settings, ledger, slots
-        self._outcomes: dict[
-            _Cell, asyncio.Future[Outcome | None]
-        ] = {}  # of rows that did not fail, and of running ones
+        # Of rows that did not fail, and of running ones.
+        self._outcomes: dict[_Cell, asyncio.Future[Outcome | None]] = {}
         self._strict = takes_trace(settings.metric)
         self.rows_run = 0
 

@@ -97,13 +97,13 @@ def runs_sentence(verdict: Verdict) -> str:
     interval = (
         f"95 % interval of the difference {signed(100 * verdict.low)} to {signed(100 * verdict.high)} points"
     )
-    if verdict.kind == "better":
-        return f"The second run's prompt is better: {scores} on {rows} ({interval})."
-    if verdict.kind == "worse":
-        return f"The first run's prompt is better: the second has {scores} on {rows} ({interval})."
     if verdict.kind == "not_enough":
         return f"Not enough rows to tell them apart: {scores} on {rows}."
-    return f"Too close to call: the second has {scores} on {rows} ({interval})."
+    known = {
+        "better": "The second run's prompt is better:",
+        "worse": "The first run's prompt is better: the second has",
+    }
+    return f"{known.get(verdict.kind, 'Too close to call: the second has')} {scores} on {rows} ({interval})."
 
 
 def change_in_points(gain: float) -> str:

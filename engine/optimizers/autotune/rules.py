@@ -66,17 +66,20 @@ def words_predict_labels(problem: Problem, rng: random.Random) -> bool | None:
         if not 1 < len(set(labels)) <= max(2, 0.3 * len(rows)):
             continue
         found = False
-        real = math.fsum(_label_information(words, dict(zip(rows, labels, strict=True))).values())
-        shuffled = []
+        real, shuffled = _total_information(words, rows, labels), []
         for _ in range(_SHUFFLES):
             rng.shuffle(labels)
-            shuffled.append(
-                math.fsum(_label_information(words, dict(zip(rows, labels, strict=True))).values())
-            )
+            shuffled.append(_total_information(words, rows, labels))
         spread = statistics.stdev(shuffled)
         if real > statistics.fmean(shuffled) + _CLEAR_DEVIATIONS * max(spread, 0.05 * max(shuffled)):
             return True
     return found
+
+
+def _total_information(
+    words: Mapping[int, frozenset[str]], rows: Sequence[int], labels: Sequence[str]
+) -> float:
+    return math.fsum(_label_information(words, dict(zip(rows, labels, strict=True))).values())
 
 
 def is_label(problem: Problem, name: str) -> bool:

@@ -26,10 +26,6 @@ class Leaderboard:
         self.scores: dict[str, float] = {}
         self.open = True
 
-    def ask(self, candidate: Candidate, label: str = "full validation", *, trace: bool = False) -> Score:
-        """Return the ask for a candidate's full score."""
-        return Score(candidate, self.validation, label=label, trace=trace)
-
     def note(self, asks: Sequence[Ask], answers: Sequence[Any]) -> list[Ask]:
         """Take note of answers; return a `Keep` when the best has changed, else nothing."""
         before = self.best.id, self.score
@@ -48,7 +44,7 @@ class Leaderboard:
         self, candidates: Sequence[Candidate], label: str = "full validation", *, trace: bool = False
     ) -> Steps[list[Evaluation]]:
         """Score candidates in full, all at once, and keep the best; returns their evaluations in order."""
-        asks: list[Ask] = [self.ask(c, label, trace=trace) for c in candidates]
+        asks = [Score(c, self.validation, label, trace=trace) for c in candidates]
         if not asks:
             return []
         answers = yield asks

@@ -37,10 +37,10 @@ class Component:
     @property
     def title(self) -> str:
         """The text's name in plain words."""
-        if self.is_description:
-            what = f"the tool {self.tool}" if self.tool else f"the field {self.field}"
-            return f"the description of {what} in {self.path}"
-        return f"the instructions of {self.path}"
+        if not self.is_description:
+            return f"the instructions of {self.path}"
+        what = f"the tool {self.tool}" if self.tool else f"the field {self.field}"
+        return f"the description of {what} in {self.path}"
 
     def text(self, candidate: Candidate) -> str:
         """Return the text as it is in a candidate."""
