@@ -79,7 +79,7 @@ Cell = tuple[int, str]
 """A cell: the row's id and its column."""
 
 
-def long_cells(project_id: str, cells: Mapping[Cell, int], numbers: Mapping[int, int]) -> None:
+def _long_cells(project_id: str, cells: Mapping[Cell, int], numbers: Mapping[int, int]) -> None:
     """Offer the cells that the grid shows cut; `cells` gives the length of each in characters, `numbers` the rows' numbers."""
     if not cells:
         return
@@ -160,7 +160,7 @@ def example_grid(now: Current) -> None:
         st.caption("No such rows.")
         return
     long = _editor(now.id, draft, table, shown, at)
-    long_cells(now.id, long, {row: table.row_number(row) for row, _ in long})
+    _long_cells(now.id, long, {row: table.row_number(row) for row, _ in long})
     if problem := st.session_state.pop(problem_key(now.id), None):
         st.markdown(ui.mark("error", problem))
     if st.session_state.pop(f"grid_changed_{now.id}", False) and len(table) <= SMALL:

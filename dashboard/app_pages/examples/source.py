@@ -1,4 +1,4 @@
-"""Pictures and PDFs as examples: taken by upload, named in a column, and shown small. Nothing is fetched from an address."""
+"""Where examples come from: a file, pasted rows, pictures and PDFs, a sample, an earlier file. Nothing is fetched from an address."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def example_source(now: Current) -> None:
     ui.problem_line(PROBLEM)
 
 
-def use_dataset(project_id: str, dataset_id: str) -> None:
+def _use_dataset(project_id: str, dataset_id: str) -> None:
     """Make a stored file the project's examples, with the columns guessed that fill the task's fields."""
     from engine.dataset import guess_mapping
 
@@ -190,7 +190,7 @@ def _take(project_id: str, content: bytes, name: str, source: str) -> None:
     dataset_id = drafts.add_file(found, content, source)
     if source == "upload":  # pasted rows are read by other rules than the file they are kept as
         reading.dataset(dataset_id, found)  # so that an upload is read once
-    use_dataset(project_id, dataset_id)
+    _use_dataset(project_id, dataset_id)
     if source == "upload":
         drafts.name_after(project_id, name)
 
@@ -217,12 +217,12 @@ def _samples(now: Current) -> None:
 
 
 def _use_sample(project_id: str, file: str) -> None:
-    use_dataset(project_id, drafts.add_sample_file(file))
+    _use_dataset(project_id, drafts.add_sample_file(file))
 
 
 def _before(now: Current) -> None:
     stored = distinct({d.id: f"{d.name} · {count(d.rows, 'row')}" for d in _stored()})
     picked = ui.pick("File", stored, key="before_file", label_visibility="collapsed")
     ui.button(
-        "Use these rows", "use_before", type="primary", on_click=ui.callback(use_dataset, now.id, picked)
+        "Use these rows", "use_before", type="primary", on_click=ui.callback(_use_dataset, now.id, picked)
     )

@@ -64,8 +64,7 @@ def _card(
             st.caption(f"{title_of(field)}. Choose the column that holds it.")
 
 
-def columns_table(profiles: Sequence[ColumnProfile], mapping: dict[str, str]) -> None:
-    """Show every column of the file: what it holds, how full it is, some of its values, where it is used."""
+def _columns_table(profiles: Sequence[ColumnProfile], mapping: dict[str, str]) -> None:
     from engine.dataset import KIND_TITLES
 
     used = {column: field for field, column in mapping.items()}
@@ -110,7 +109,7 @@ def _short(text: str, longest: int = 60) -> str:
 ROLES = {"input": "Input", "output": "Answer", "ignore": "Not used"}
 
 
-def offer_task(now: Current, dataset_id: str) -> None:
+def _offer_task(now: Current, dataset_id: str) -> None:
     """Let the user say which columns are read and which are answered, and make the task of that."""
     from engine.dataset import guess_roles
 
@@ -191,7 +190,7 @@ NAMED = 12
 """Rows that are named for one thing that is wrong; the others are counted."""
 
 
-def row_problems(
+def _row_problems(
     dataset_id: str, pipeline: PipelineSpec | None, mapping: dict[str, str], excluded: Collection[int] = ()
 ) -> bool:
     """List the rows that cannot be used, other than those left out; return whether some can."""
@@ -281,7 +280,7 @@ def examples_of(now: Current, dataset_id: str) -> None:
         st.markdown("##### Fields and their columns")
         mapping_cards(now, spec, dataset_id)
     if not fits:
-        offer_task(now, dataset_id)
+        _offer_task(now, dataset_id)
     # Checking and dividing many rows takes a second or two: the rows themselves are shown first, below.
     checks = st.container(key="row_checks")
     rows, adding, columns = st.tabs(["Rows", "Add rows", "Columns"], key="example_tabs", on_change="rerun")
@@ -294,9 +293,9 @@ def examples_of(now: Current, dataset_id: str) -> None:
             add_rows(now, table)
     if columns.open:
         with columns:
-            columns_table(reading.profiles(dataset_id), now.draft.mapping)
+            _columns_table(reading.profiles(dataset_id), now.draft.mapping)
     with checks:
-        usable = row_problems(dataset_id, spec if fits else None, now.draft.mapping, now.draft.excluded)
+        usable = _row_problems(dataset_id, spec if fits else None, now.draft.mapping, now.draft.excluded)
         if fits and usable and spec is not None:
             with ui.errors_shown():
                 split_editor(now)

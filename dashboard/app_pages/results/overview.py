@@ -32,7 +32,7 @@ from engine.text import percent, points_gained, price, short, signed, time_taken
 NO_FIGURE = "not known"
 
 
-def kpi_cards(result: Mapping[str, Any]) -> None:
+def _figures(result: Mapping[str, Any]) -> None:
     """Show score, interval, cost and latency, the best prompt against the baseline."""
     verdict, before, after = result["verdict"], result["baseline"], result["best"]
     kept = verdict.get("kind") == "unchanged"
@@ -117,7 +117,7 @@ def results_view(run: RunRow) -> None:
         notes += [ADVICE[kind]] if kind in ADVICE else []
         if notes:
             st.caption("  \n".join(notes))
-        kpi_cards(result)
+        _figures(result)
     else:
         _without_result(run)
     try:

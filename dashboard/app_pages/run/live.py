@@ -24,8 +24,7 @@ from engine.text import duration, short
 ROWS_SHOWN = 200
 
 
-def trial_card(seen: Snapshot, trial: TrialRow) -> None:
-    """Show a trial that was clicked on the chart."""
+def _trial_card(seen: Snapshot, trial: TrialRow) -> None:
     run = seen.run
     found = {c.id: c for c in reading.candidates(run.id)}
     row = found.get(trial.candidate_id)
@@ -45,7 +44,7 @@ def trial_card(seen: Snapshot, trial: TrialRow) -> None:
         if row is None:
             return
         st.text(_why(row, found))
-        if looked := looked_at(seen.trials, row):
+        if looked := _looked_at(seen.trials, row):
             st.caption(looked)
         for path, state in row.candidate.steps.items():
             if len(row.candidate.steps) > 1:
@@ -63,7 +62,7 @@ def trial_card(seen: Snapshot, trial: TrialRow) -> None:
                 _rows(run, trial)
 
 
-def looked_at(trials: Sequence[TrialRow], row: CandidateRow) -> str:
+def _looked_at(trials: Sequence[TrialRow], row: CandidateRow) -> str:
     """Say which rows the search had just seen of a prompt's parents when it was found, or "" where it saw none."""
     seen = [
         t
@@ -197,7 +196,7 @@ def _draw(run_id: str, was_over: bool) -> None:
         trial = next((t for t in seen.trials if t.number == chosen), None)
         with st.container():
             if trial is not None:
-                trial_card(seen, trial)
+                _trial_card(seen, trial)
         _feed(
             key="feed",
             data={

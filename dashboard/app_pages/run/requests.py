@@ -37,7 +37,7 @@ def run_actions(seen: Snapshot) -> None:
                 help="Calls already under way finish; nothing is lost.",
             )
         if run.state in ("running", "paused"):
-            request_buttons(seen)
+            _request_buttons(seen)
         if run.state == "paused":
             ui.button(
                 "Resume",
@@ -73,8 +73,7 @@ def _go_on(run_id: str) -> None:
         st.toast(escape_markdown(str(error)), icon=":material/error:")
 
 
-def request_buttons(seen: Snapshot) -> None:
-    """Offer what can be asked of a run that goes on."""
+def _request_buttons(seen: Snapshot) -> None:
     run = seen.run
     too_late = "" if run.phase in SEARCHING else "The search has ended; only the final test is left."
     now = budget_now(run.spec.get("budget") or {}, seen.requests)

@@ -197,8 +197,7 @@ def _hint(provider: Provider | None, *, own: bool) -> None:
         )
 
 
-def price_form(choice: ModelChoice, key: str) -> None:
-    """Let the user set a model's price, or go back to the usual one."""
+def _price_form(choice: ModelChoice, key: str) -> None:
     found = prices.price(choice.name)
     own = choice.name in prices.own_prices()
     with st.expander("Price", icon=":material/payments:", key=f"{key}_price"):
@@ -260,15 +259,15 @@ def _model(choice: ModelChoice, key: str) -> None:
                 remove = ui.callback(drafts.remove_model, choice)
                 ui.icon_button("delete", "Remove this model from the list", f"{key}_remove", on_click=remove)
         if not is_offline(choice):
-            price_form(choice, key)
+            _price_form(choice, key)
         variable = key_variable(choice)
         if variable:
-            key_form(variable, key, open_now=not is_there)
+            _key_form(variable, key, open_now=not is_there)
         if pressed:
             _test(choice)
 
 
-def key_form(variable: str, key: str, *, open_now: bool) -> None:
+def _key_form(variable: str, key: str, *, open_now: bool) -> None:
     """Let the user give a key: for this page only, or into the system's keyring."""
     with st.expander("API key", icon=":material/key:", expanded=open_now, key=f"{key}_expander"):
         with st.form(f"{key}_form", border=False, clear_on_submit=True):

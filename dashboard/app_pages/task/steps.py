@@ -141,15 +141,14 @@ def step_bar(project_id: str, spec: PipelineSpec) -> int:
             on_picked_change=lambda: None,
         ).get("picked")
         if picked is not None and int(picked) != at and int(picked) < steps:
-            open_step(project_id, int(picked))
+            _show_step(project_id, int(picked))
             st.rerun()
         if steps > 1:
             _tools(project_id, spec, at)
     return at
 
 
-def open_step(project_id: str, at: int) -> None:
-    """Make a step the one that is open."""
+def _show_step(project_id: str, at: int) -> None:
     st.session_state[f"step_at_{project_id}"] = at
     st.session_state.pop(f"step_pick_{project_id}", None)
     st.query_params["step"] = str(at + 1)
@@ -171,7 +170,7 @@ def _tools(project_id: str, spec: PipelineSpec, at: int) -> None:
             list(range(steps)),
             default=at,
             format_func=lambda i: f"{i + 1}. {escape_markdown(spec.steps[i].name, 24)}",
-            **ui.saved(f"step_pick_{project_id}_{at}_{steps}_{rev}", open_step, project_id),
+            **ui.saved(f"step_pick_{project_id}_{at}_{steps}_{rev}", _show_step, project_id),
         )
         st.text_input(
             "Name of the step",
@@ -196,7 +195,7 @@ def _tools(project_id: str, spec: PipelineSpec, at: int) -> None:
 def _change(project_id: str, change: Change, then: int) -> None:
     """Save a change of the steps, and open the one at the place `then`."""
     if guarded(project_id, change):
-        open_step(project_id, then)
+        _show_step(project_id, then)
         renew(project_id)
 
 
