@@ -357,6 +357,5 @@ def _row_words(problem: Problem, row: int) -> frozenset[str]:
 
 # Rows that examples are chosen among: for each example, at least, and drawn at once for each.
 _POOL_FOR_EACH, _FEWEST_IN_POOL, _DRAWN_EACH = 16, 64, 4
-
 # Characters of a value that are looked at.
 _READ = 2000

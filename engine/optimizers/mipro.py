@@ -213,7 +213,6 @@ class BayesianSignatureOptimizer(MIPROv2):
 
 # Solved runs that a proposal is shown, of the only step and of one of several; wrong answers that it is shown.
 _RUNS, _RUNS_OF_SEVERAL, _WRONG = 3, 16, 10
-
 # Characters of one reader's notes; rows drawn for a proposal (its prompt has no room for more).
 _MAX_NOTE_CHARACTERS, _MOST_ROWS = 2000, 300
 

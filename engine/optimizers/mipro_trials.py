@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _AUTO: dict[str, tuple[int, int]] = {"light": (6, 100), "medium": (12, 300), "heavy": (18, 1000)}
 """Setting -> how many candidates, and at most how many validation rows."""
-
 _SMALL_VALIDATION = 50
 _TRIALS_A_WAVE = 5
 _MOST_READERS, _FEWEST_ROWS_A_READER = 10, 10
@@ -92,7 +91,6 @@ def different_draws(draws: int, combinations: int) -> int:
 
 # Combinations among which no draw hits one that was drawn before.
 _MANY = 10**9
-
 
 Combination = tuple[int, ...]
 

@@ -335,8 +335,7 @@ def _advice_ask(problem: Problem, change: Change, path: str) -> Propose:
     return Propose(WriteAdvice, inputs, rollout=rollout, label=f"a rule for the step {path}")
 
 
-_MAX_ADVICE = 1500
-_OTHER_FAULTS = 8
+_MAX_ADVICE, _OTHER_FAULTS = 1500, 8
 
 
 class WriteAdvice(Signature):

@@ -84,7 +84,6 @@ class Proposal:
 
 
 Ask = Score | Propose | Keep
-Answer = Evaluation | Proposal | None
 Steps = Generator[Sequence[Ask], Sequence[Any], T]
 """Part of a search that returns a T."""
 

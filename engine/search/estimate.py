@@ -39,8 +39,7 @@ if TYPE_CHECKING:
     from engine.signature import Signature
 
 
-_BYTES_A_TOKEN = 4
-_TOKENS_A_MESSAGE = 4
+_BYTES_A_TOKEN, _TOKENS_A_MESSAGE = 4, 4
 
 # Typical lengths, in characters, of texts that are not known yet.
 _LENGTHS = {
@@ -178,7 +177,6 @@ def _tokens(content: Any) -> int:
 # Tokens of a judge's call besides what it judges, and of its verdict.
 _JUDGE_READS, _JUDGE_WRITES = 350, 120
 
-
 Calls = Literal["least", "usual", "most"]
 
 
@@ -198,7 +196,6 @@ PESSIMISTIC = Rates(0.0, 0.0, 0.4, "most")
 
 # Rows rendered for each candidate; the others are taken to be like them.
 _SAMPLE = 3
-
 
 _Cost = tuple[float, float, float, float]
 """Calls, tokens in, tokens out and US dollars; NaN once a model was asked whose price is unknown."""

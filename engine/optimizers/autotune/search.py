@@ -201,8 +201,7 @@ class AutotuneSearch:
             return
         tries_reasoning = self.words_predict_labels and self._affords_reasoning
         other = self.levels.add_reasoning() if tries_reasoning else []
-        cost = max(self._cost_of_new_row, self.per_row)
-        more = int(self.for_check / cost / (2 + bool(other)))
+        more = int(self.for_check / max(self._cost_of_new_row, self.per_row) / (2 + bool(other)))
         if more < 1:
             return
         looked = {c: min(len(self.order), self._rows_asked[c] + more) for c in (start, best)}
@@ -265,8 +264,7 @@ class AutotuneSearch:
                 chosen.setdefault(sampled)
         layout = self._readable_start()
         chosen = dict.fromkeys(
-            tuple(level or better for level, better in zip(combination, layout, strict=True))
-            for combination in chosen
+            tuple(level or other for level, other in zip(c, layout, strict=True)) for c in chosen
         )
         return [c for c in chosen if self._rows_asked.get(c, 0) < len(self.order)][:width]
 

@@ -136,10 +136,8 @@ def with_rules(instructions: str, rules: Sequence[str]) -> str:
     """
     if not rules:
         return instructions
-    return "\n".join([instructions, "", RULES_HEADING, *(f"- {rule}" for rule in rules)]).strip()
+    return "\n".join([instructions, "", "Rules:", *(f"- {rule}" for rule in rules)]).strip()
 
-
-RULES_HEADING = "Rules:"
 
 # Size of the pool of which each input is shown the most similar examples, and how many are shown. Eight shown gain
 # nothing over four (tests/benchmarks/README.md).
