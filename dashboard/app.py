@@ -12,7 +12,7 @@ from engine.errors import EngineError
 
 HERE = Path(__file__).parent
 
-st.set_page_config(page_title="Tuneboard", page_icon="🎛️", layout="wide", initial_sidebar_state="expanded")
+st.set_page_config(page_title="Tuneboard", page_icon="🎛️", layout="wide", initial_sidebar_state="auto")
 
 LOOKING = read_only()
 
