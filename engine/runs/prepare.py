@@ -210,9 +210,10 @@ def estimate_run(store: Store, spec: RunSpec) -> Estimate:
 
     prepared = prepare(store, spec)
     split = prepared.split
-    return estimate(
+    found = estimate(
         prepared.optimizer.search, prepared.settings, baseline_rows=split.validation, test_rows=split.test
     )
+    return found.with_room(spec.budget)
 
 
 def _no_rows(dataset: Dataset, usable: UsableRows, excluded: Collection[int]) -> str:

@@ -1,0 +1,129 @@
+"""Estimates beside real runs: `python tests/benchmarks/estimates.py`, `--samples classify_reviews --only GEPA --seeds 0-2`.
+
+Every optimizer tunes every sample with the offline model, within the sample's budget. A range holds when the run's
+calls, answers from the cache included, lie in it; its width is its upper end divided by its lower end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from engine.dataset import read_dataset
+from engine.errors import EngineError
+from engine.pipeline.templates import SAMPLES, Sample
+from engine.registry import OPTIMIZERS
+from engine.runs.prepare import estimate_run
+from engine.runs.spec import Named, RunSpec, sample_bytes, sample_draft
+from engine.runs.worker import work
+from engine.search.estimate import Estimate
+from engine.store.store import Store
+
+
+class Case(NamedTuple):
+    """One run and its estimate, in calls."""
+
+    optimizer: str
+    sample: str
+    low: float
+    high: float
+    real: int
+    seconds: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the run lay in the range."""
+        return self.low <= self.real <= self.high
+
+    @property
+    def width(self) -> float:
+        """The upper end divided by the lower one."""
+        return self.high / max(1, self.low)
+
+
+def main() -> None:
+    """Run what was asked for and print both tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--samples", default=",".join(s.name for s in SAMPLES))
+    parser.add_argument("--only", default=",".join(o.__name__ for o in OPTIMIZERS))
+    parser.add_argument("--seeds", default="0", help="as in 0-2")
+    options = parser.parse_args()
+    first, _, last = options.seeds.partition("-")
+    cases: list[Case] = []
+    for name in options.only.split(","):
+        for sample in (s for s in SAMPLES if s.name in options.samples.split(",")):
+            for seed in range(int(first), int(last or first) + 1):
+                cases += _measured(name, sample, seed)
+    print(
+        "\n| optimizer | ranges that hold | median width | widest | farthest outside |\n|---|---|---|---|---|"
+    )
+    for name in [*dict.fromkeys(case.optimizer for case in cases), "all"]:
+        print(_line(name, [case for case in cases if name in (case.optimizer, "all")]))
+
+
+def _measured(optimizer: str, sample: Sample, seed: int) -> Iterator[Case]:
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        os.environ["TUNEBOARD_HOME"] = folder
+        try:
+            with Store.open(home) as store:
+                spec = _spec(store, optimizer, sample, seed)
+                expected = estimate_run(store, spec)
+                run_id = store.runs.create(
+                    store.projects.create("P", {}), spec.model_dump(mode="json"), "A run"
+                )
+            began = time.perf_counter()
+            work(home, run_id)
+            with Store.open(home) as store:
+                run = store.runs.get(run_id)
+        except EngineError as error:
+            print(f"{optimizer} on {sample.name}: not run, {error}", flush=True)
+            return
+    case = _case(optimizer, sample, expected, run.calls + run.cached, time.perf_counter() - began)
+    note = "holds" if case.holds else "MISSED"
+    print(
+        f"{optimizer:34} {sample.name:22} {case.low:6.0f} to {case.high:6.0f}  real {case.real:6}  {note}"
+        f"  {case.seconds:.0f} s{'' if run.state == 'finished' else '  ' + run.state + ': ' + run.message}",
+        flush=True,
+    )
+    yield case
+
+
+def _case(optimizer: str, sample: Sample, expected: Estimate, real: int, seconds: float) -> Case:
+    return Case(optimizer, sample.name, expected.calls.low, expected.calls.high, real, seconds)
+
+
+def _spec(store: Store, optimizer: str, sample: Sample, seed: int) -> RunSpec:
+    content = sample_bytes(sample.file)
+    table = read_dataset(content, sample.file)
+    digest = hashlib.sha256(content).hexdigest()
+    stored = store.datasets.add(sample.file, content, digest, table.columns, len(table), "sample")
+    draft = sample_draft(sample, stored)
+    named = (
+        draft.optimizer if draft.optimizer and draft.optimizer.name == optimizer else Named(name=optimizer)
+    )
+    return draft.model_copy(update={"optimizer": named, "seed": seed}).to_run(digest)
+
+
+def _line(name: str, cases: list[Case]) -> str:
+    if not cases:
+        return f"| {name} | - | - | - | - |"
+    widths = sorted(case.width for case in cases)
+    outside = [max(case.low / max(1, case.real), case.real / max(1, case.high)) for case in cases]
+    held = sum(case.holds for case in cases)
+    return (
+        f"| {name} | {held} of {len(cases)} | {widths[len(widths) // 2]:.1f} | {widths[-1]:.1f} | "
+        f"{max(outside):.2f} x |"
+    )
+
+
+if __name__ == "__main__":
+    main()
