@@ -45,6 +45,9 @@ class AvatarOptimizer(Optimizer):
     instructions, a tool's description): at most (1 + N) x V x c for scores, N/`at_once` x n x c for runs to
     learn from (nothing where the training rows are the validation rows) and N x T for rewrites. A budget in
     calls lowers N. Source: AvaTaR, arXiv 2406.11200.
+
+    >>> AvatarOptimizer(max_iters=4).options.max_positive_inputs
+    10
     """
 
     name = "AvatarOptimizer"

@@ -83,6 +83,9 @@ class BetterTogether(Optimizer):
     `BetterTogether(metric, p=COPRO(metric), q=GEPA(metric), strategy="p -> q")` names its own;
     `optimizer_compile_args={"p": {"depth": 2}}` overrides options of single ones.
     Source: arXiv 2407.10930.
+
+    >>> BetterTogether(strategy="COPRO -> BootstrapFewShot").options.strategy
+    'COPRO -> BootstrapFewShot'
     """
 
     name = "BetterTogether"

@@ -44,6 +44,9 @@ class COPRO(Optimizer):
     Calls, with P texts (a step's instructions, a tool's description), V validation rows and c calls a row: at most
     P x `breadth` x `depth` - P for proposals and (1 + P x `breadth` x `depth` + `depth`) x V x c for scores (the last
     term only for several texts). A budget in calls lowers breadth and depth. Source: DSPy's COPRO (arXiv 2310.03714).
+
+    >>> COPRO(breadth=4, depth=2).options.breadth
+    4
     """
 
     name = "COPRO"

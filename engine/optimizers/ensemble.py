@@ -29,6 +29,9 @@ class Ensemble:
     With `deterministic` the same input always asks the same members.
 
     Calls when compiled: 0. When used: the sum of the calls of the members asked. Source: DSPy's Ensemble.
+
+    >>> Ensemble(reduce_fn="majority", size=3).size
+    3
     """
 
     def __init__(

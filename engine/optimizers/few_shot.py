@@ -32,6 +32,9 @@ class LabeledFewShot(Optimizer):
     """Shows every step `k` labelled training rows, drawn at random so that they have little in common.
 
     Calls: 0. Source: DSPy's LabeledFewShot (Khattab et al. 2023, arXiv 2310.03714).
+
+    >>> LabeledFewShot(k=4).options.k
+    4
     """
 
     name = "LabeledFewShot"
@@ -69,6 +72,9 @@ class BootstrapFewShot(Optimizer):
 
     Calls: at most train rows x `max_rounds` x calls a row; it stops at `max_bootstrapped_demos` solved rows, and asks at
     once for as many as are mostly not too many by the share solved so far. Source: DSPy's (arXiv 2310.03714).
+
+    >>> BootstrapFewShot(max_bootstrapped_demos=2).options.max_labeled_demos
+    16
     """
 
     name = "BootstrapFewShot"
@@ -103,6 +109,9 @@ class KNNFewShot(Optimizer):
     Calls: at most train rows x `max_rounds` x calls a row, all at once, and none with `solve` off; using the program
     costs no more calls than before. Source: DSPy's KNNFewShot (arXiv 2310.03714); choosing examples by similarity is
     Liu et al. 2021, arXiv 2101.06804. Unlike there, rows are solved once, and no embedding model is needed.
+
+    >>> KNNFewShot(k=2).options.k
+    2
     """
 
     name = "KNNFewShot"

@@ -45,6 +45,9 @@ class BootstrapFewShotWithRandomSearch(Optimizer):
     to solve rows (all sets share one teacher, so a row is solved once). N is `num_candidate_programs`,
     lowered where the budget has no room for it. Source: DSPy's BootstrapFewShotWithRandomSearch
     (arXiv 2310.03714).
+
+    >>> BootstrapFewShotWithRandomSearch(num_candidate_programs=8).options.num_candidate_programs
+    8
     """
 
     name = "BootstrapFewShotWithRandomSearch"
@@ -128,6 +131,9 @@ class BootstrapFewShotWithOptuna(Optimizer):
     Calls, with N = `num_candidate_programs`, V validation rows and c calls a row: at most train rows x
     `max_rounds` x c to solve rows and (N + 1) x V x c for scores. A budget in calls lowers N. Source: DSPy's
     BootstrapFewShotWithOptuna.
+
+    >>> BootstrapFewShotWithOptuna(max_demos=2).options.num_candidate_programs
+    16
     """
 
     name = "BootstrapFewShotWithOptuna"

@@ -130,6 +130,9 @@ class GEPA(Optimizer):
     from the labels. Metrics written for DSPy's GEPA work as they are. One that judges several things by name
     (`objective_scores`) can have prompts compared on them. `engine.GEPA` also takes the gepa package's options; see
     `engine.compat.arguments`.
+
+    >>> GEPA(auto="light").options.reflection_minibatch_size
+    3
     """
 
     name = "GEPA"

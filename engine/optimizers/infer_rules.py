@@ -32,6 +32,9 @@ class InferRules(Optimizer):
     Calls, with P steps, V validation rows and c calls a row: at most train rows x `max_rounds` x c to solve rows,
     P x `num_candidates` for rules, and (2 + `num_candidates`) x V x c for scores (the start, it with examples, and
     each set). A budget in calls lowers the number of sets. Source: DSPy's InferRules.
+
+    >>> InferRules(num_candidates=4).options.num_rules
+    10
     """
 
     name = "InferRules"

@@ -107,6 +107,9 @@ class MIPROv2(Optimizer):
     max(2 x variables x log2 n, 1.5 n) draws; with examples as many as are expected to differ among T draws,
     K (1 - (1 - 1/K)^T) of K = (k n)^P. A budget in calls lowers V to a fifth of what it leaves, tries as long as it
     goes, and spends the rest on full scores. Source: arXiv 2406.11695.
+
+    >>> MIPROv2(auto="medium").options.seed
+    9
     """
 
     name = "MIPROv2"
@@ -203,6 +206,9 @@ class BayesianSignatureOptimizer(MIPROv2):
     """Proposes instructions from the data and searches them; examples stay as they are.
 
     Calls: MIPROv2's without examples, T = max(2 P log2 n, 1.5 n). Source: arXiv 2406.11695.
+
+    >>> BayesianSignatureOptimizer().options.max_labeled_demos
+    0
     """
 
     name = "BayesianSignatureOptimizer"

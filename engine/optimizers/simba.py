@@ -54,6 +54,9 @@ class SIMBA(Optimizer):
     Calls, with b = `bsize` (at most the train rows), k = `num_candidates`, S = `max_steps`, V validation rows,
     P steps and c calls a row: at most S x (k b + (k + 1) b) x c + (k + 1) x V x c to run rows, and
     S x (k + 1) x P for rules. A budget in calls lowers S, then b. Source: DSPy's SIMBA.
+
+    >>> SIMBA(max_steps=2).options.bsize
+    32
     """
 
     name = "SIMBA"

@@ -46,6 +46,9 @@ class Autotune(Optimizer):
 
     `tests/benchmarks/README.md` shows what each part gains. Sources: arXiv 2510.04618, 2606.30840, 2405.17202, 2504.16005, 2402.09723, 2604.14585, 2101.06804 (nearest rows as
     examples). The combination is this project's.
+
+    >>> Autotune(seed=3).options.max_examples
+    16
     """
 
     name = "Autotune"
