@@ -39,7 +39,11 @@ _LIMITS = {
 
 
 class Budget(BaseModel):
-    """Limits on a run; None means no limit of that kind. `usd` is US dollars."""
+    """Limits on a run; None means no limit of that kind. `usd` is US dollars.
+
+    >>> Budget(calls=100).calls
+    100
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -24,6 +24,9 @@ class Freeze(BaseModel):
     `step` is a step's path. `part` is everything in it ("step"), its instructions, one sentence (`text`) that every
     instruction must keep, all demonstrations, one demonstration (`text` is its `demo_key`), the field descriptions
     or the tool descriptions.
+
+    >>> Freeze(step="route", part="sentence", text="Never promise a refund.").part
+    'sentence'
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
