@@ -158,7 +158,7 @@ def observed(kind: str, instance: object, inputs: Inputs) -> Iterator[Callable[[
 
 def watched(
     kind: str, instance: object, inputs: Inputs, work: Coroutine[object, object, T]
-) -> Coroutine[Any, Any, T]:
+) -> Coroutine[object, object, T]:
     """Return the work itself or, where there are callbacks, the work with a report of its start and end."""
     return _reported(kind, instance, inputs, work) if listeners(instance) else work
 

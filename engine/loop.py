@@ -120,7 +120,7 @@ async def in_thread(function: Callable[..., T], *args: object, **kwargs: object)
     return await loop.run_in_executor(_process.pool, lambda: context.run(function, *args, **kwargs))
 
 
-async def called(function: Callable[..., Any], *args: object, **kwargs: object) -> Any:
+async def called(function: Callable[..., object], *args: object, **kwargs: object) -> Any:
     """Call a function, an async one here and any other in a worker thread, and return what it comes to."""
     if inspect.iscoroutinefunction(function):
         return await function(*args, **kwargs)

@@ -422,7 +422,7 @@ def content_hash(value: object) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _jsonable(value: object) -> Any:
+def _jsonable(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(value)
     if hasattr(value, "model_dump"):

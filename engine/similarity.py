@@ -120,7 +120,7 @@ class NearestTexts:
         return _ranked(self._size, weighed)[:k]
 
 
-def _posting(places: list[int], shares: list[float]) -> tuple[Any, Any]:
+def _posting(places: list[int], shares: list[float]) -> tuple[object, object]:
     """Return the texts that hold a part, by place, and its share of each; as arrays, since sums of lists are slow."""
     import numpy as np  # only where texts are compared: it takes long to load
 

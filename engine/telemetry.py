@@ -108,7 +108,7 @@ class OpenTelemetryCallback(BaseCallback):
 
     # Programs and steps
 
-    def on_module_start(self, call_id: str, instance: Any, inputs: Inputs) -> None:
+    def on_module_start(self, call_id: str, instance: object, inputs: Inputs) -> None:
         """A program, an agent or a step."""
         kind = type(instance).__name__
         about: Attributes = {"tuneboard.module": kind}

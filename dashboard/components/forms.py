@@ -62,7 +62,7 @@ def options_form(
     key: str,
     choices: Mapping[str, Sequence[object]] | None = None,
     hidden: Collection[str] = (),
-) -> dict[str, Any] | None:
+) -> dict[str, object] | None:
     """Draw a model's options; return those that differ from the defaults, or None (said why) where they make no sense.
 
     `hidden` options are not drawn and not returned: they are edited elsewhere.

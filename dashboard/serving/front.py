@@ -14,7 +14,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -59,7 +59,7 @@ _log = logging.getLogger(__name__)
 class Site(Protocol):
     """The rest of the server, an ASGI app."""
 
-    def lifespan(self) -> Callable[[Any], AbstractAsyncContextManager[None]]:
+    def lifespan(self) -> Callable[[object], AbstractAsyncContextManager[None]]:
         """Return the context that it runs in."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

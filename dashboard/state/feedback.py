@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 from dashboard.state import reading
 from dashboard.state.selection import writing
@@ -67,7 +66,7 @@ def feedback_of(found: Sequence[FeedbackRow], test_rows: Collection[int]) -> tup
     return tuple(Feedback.model_validate({name: getattr(r, name) for name in names}) for r in kept)
 
 
-def answer_text(answer: Mapping[str, Any], outputs: Sequence[str]) -> str:
+def answer_text(answer: Mapping[str, object], outputs: Sequence[str]) -> str:
     """Return an answer as one text: its output alone, or one line for each of several.
 
     >>> answer_text({"team": "billing", "reasoning": "..."}, ["team"])

@@ -134,7 +134,7 @@ def kind_of(field: FieldSpec) -> str:
     return _KINDS.get(field.parsed_type.annotation, JSON)
 
 
-def widget_value(field: FieldSpec, value: object) -> Any:
+def widget_value(field: FieldSpec, value: object) -> object:
     """Return a row's value as its widget holds it.
 
     >>> widget_value(FieldSpec(name="sizes", type="list[int]"), [1, 2])
@@ -197,7 +197,7 @@ def talk_of(pipeline: PipelineSpec) -> Talk | None:
 
 def turns_of(
     turns: Sequence[tuple[Mapping[str, object], Sequence[PlaygroundAnswer]]], prompt: str, history: str
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Return the earlier turns that one prompt has had, as its history: inputs and its own answers.
 
     >>> turns_of([({"q": "Who?"}, [PlaygroundAnswer(name="a", answer={"answer": "Ada"})])], "a", "history")

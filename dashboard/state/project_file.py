@@ -12,7 +12,7 @@ import binascii
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import orjson
 from pydantic import BeforeValidator, PlainSerializer, ValidationError, field_validator, model_validator
@@ -89,7 +89,7 @@ class ProjectFile(Frozen):
 
     @field_validator("files", mode="before")
     @classmethod
-    def _check_size(cls, files: Any) -> Any:
+    def _check_size(cls, files: object) -> object:
         """Raise ConfigurationError for files that are too large together; base64 takes four characters for three bytes."""
         known = [f for f in files if isinstance(f, dict)] if isinstance(files, list) else []
         if sum(len(str(f.get("content", ""))) * 3 // 4 for f in known) > LARGEST:

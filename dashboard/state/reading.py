@@ -189,7 +189,7 @@ def usable(dataset_id: str, pipeline: PipelineSpec, mapping: dict[str, str]) -> 
     return usable_examples(pipeline, dataset(dataset_id), mapping)
 
 
-def first_row(draft: ProjectDraft) -> dict[str, Any]:
+def first_row(draft: ProjectDraft) -> dict[str, object]:
     """Return a row of a draft's examples as field -> text, to show; empty when there are none yet."""
     if draft.dataset is None:
         return {}

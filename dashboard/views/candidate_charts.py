@@ -229,7 +229,7 @@ def matrix_figure(found: Matrix, numbers: Mapping[int, int], texts: Mapping[int,
 CHOSEN: dict[str, object] = {"color": "$good", "size": 20, "symbol": "star"}
 
 
-def lineage_figure(nodes: Sequence[Node]) -> dict[str, Any]:
+def lineage_figure(nodes: Sequence[Node]) -> dict[str, object]:
     """Draw the family tree: generations from left to right, a line from each parent."""
     at = {n.number: n for n in nodes}
     x: list[float | None] = []
@@ -239,7 +239,7 @@ def lineage_figure(nodes: Sequence[Node]) -> dict[str, Any]:
             x += [at[parent].depth, node.depth, None]
             y += [at[parent].place, node.place, None]
     line = {"color": "$faint", "width": 1.5}
-    traces: list[dict[str, Any]] = [
+    traces: list[dict[str, object]] = [
         {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": line, "hoverinfo": "skip", "showlegend": False}
     ]  # fmt: skip
     for name, best, marker in (("Tried", False, {"color": "$accent", "size": 13}), ("Chosen", True, CHOSEN)):
@@ -252,7 +252,7 @@ def lineage_figure(nodes: Sequence[Node]) -> dict[str, Any]:
     return {"traces": traces, "layout": {"xaxis": generations, "yaxis": {"visible": False}}}
 
 
-def variants_figure(found: Sequence[Variant]) -> dict[str, Any]:
+def variants_figure(found: Sequence[Variant]) -> dict[str, object]:
     """Draw quality against cost; prompts that another beats outright are grey, the chosen one is a star."""
     beaten, worth, chosen = "Beaten by another", "Worth a look", "Chosen"
     markers: dict[str, dict[str, object]] = {

@@ -159,7 +159,7 @@ def spread(outcomes: Sequence[Outcome]) -> dict[str, int]:
     return {band: found[band] for band in BANDS}
 
 
-def spread_figure(names: Sequence[str], spreads: Sequence[Mapping[str, int]]) -> dict[str, Any]:
+def spread_figure(names: Sequence[str], spreads: Sequence[Mapping[str, int]]) -> dict[str, object]:
     """Draw spreads as one bar for each candidate, the first on top, in shares of its rows."""
     traces = []
     for band, colour in BANDS.items():

@@ -62,5 +62,5 @@ def sample_call(values: Mapping[str, object]) -> str:
     return ", ".join(f"{name}={_cut(value)!r}" for name, value in values.items())
 
 
-def _cut(value: object) -> Any:
+def _cut(value: object) -> object:
     return f"{value[:60]}…" if isinstance(value, str) and len(value) > 60 else value

@@ -200,7 +200,7 @@ def thinned(points: Sequence[Point], most: int = MOST_DRAWN) -> list[Point]:
     return sorted(kept.values())
 
 
-def score_figure(chart: ScoreChart, *, over: bool = False) -> dict[str, Any]:
+def score_figure(chart: ScoreChart, *, over: bool = False) -> dict[str, object]:
     """Draw a `ScoreChart`: the baseline dashed, best-so-far stepped, a dot per trial joined to where it came from.
 
     What is pending is a ghost: hollow, with a dotted line. Very many trials are thinned out for drawing. While the
@@ -268,7 +268,7 @@ def _tick(last: float) -> int:
 
 def _line(
     name: str, x: Sequence[object], y: Sequence[object], line: dict[str, object], *, legend: bool = True
-) -> dict[str, Any]:
+) -> dict[str, object]:
     return {
         "type": "scatter",
         "uid": name,

@@ -81,7 +81,7 @@ class Exchange:
         return self.signature if self.native is None else self.native.asked
 
 
-def _nothing_found(_outputs: Sequence[FieldPlan], _text: str, /) -> tuple[dict[str, Any], bool]:
+def _nothing_found(_outputs: Sequence[FieldPlan], _text: str, /) -> tuple[dict[str, object], bool]:
     raise ConfigurationError("This adapter reads no reply: define parse(signature, text).")
 
 
@@ -135,7 +135,7 @@ class Adapter:
 
     # What a subclass says
 
-    def parse(self, signature: type[Signature], text: str) -> dict[str, Any]:
+    def parse(self, signature: type[Signature], text: str) -> dict[str, object]:
         """Return the typed outputs of a reply. Raises AdapterParseError naming the field and the rule."""
         plan = plan_of(signature)
         found, decoded = self.find(plan.outputs, text)
@@ -389,7 +389,7 @@ class Adapter:
                     return split.filled(exchange.signature, choice, lambda text: self.parse(asked, text))
             raise
 
-    def _parsed(self, signature: type[Signature], text: str) -> dict[str, Any]:
+    def _parsed(self, signature: type[Signature], text: str) -> dict[str, object]:
         names = ("signature", "completion")
         values: dict[str, object] = hooks.reported("adapter_parse", self, names, self.parse, signature, text)
         return values

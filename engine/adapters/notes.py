@@ -98,7 +98,7 @@ def checkable(annotation: Any) -> Any:
     return annotation
 
 
-def _tidy(schema: object) -> Any:
+def _tidy(schema: object) -> object:
     if isinstance(schema, list):
         return [_tidy(item) for item in schema]
     if not isinstance(schema, dict):

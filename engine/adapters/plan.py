@@ -281,7 +281,7 @@ def thoughts_of(signature: type[Signature], choice: Choice) -> Native | None:
     return Native(_without(signature, (name,)), {Reasoning: name}, {}, {})
 
 
-def _native_value(kind: type, name: str, choice: Choice) -> Any:
+def _native_value(kind: type, name: str, choice: Choice) -> object:
     if kind is Reasoning:
         return Reasoning(choice.reasoning or "")
     given = choice.tool_calls if kind is ToolCalls else choice.citations

@@ -37,7 +37,7 @@ def unfenced(text: str) -> str:
     return match[1] if match and "```" not in match[1] else text
 
 
-def loose_json(text: str) -> Any:
+def loose_json(text: str) -> object:
     """Decode JSON that may be fenced, in Python's spelling or damaged; raises ValueError where there is none.
 
     >>> loose_json("{'a': True, 'b': [1, 2,]}")
@@ -61,7 +61,7 @@ def loose_json(text: str) -> Any:
     return _repaired(body)
 
 
-def _repaired(body: str) -> Any:
+def _repaired(body: str) -> object:
     """Return the value of damaged JSON; raises ValueError where nothing can be made of it."""
     if len(body) > LONGEST_REPAIR or _deepest(body) > DEEPEST_REPAIR:
         # A repair takes time that grows with the square of the depth, and everything else would wait for it.
@@ -86,7 +86,7 @@ def _deepest(text: str) -> int:
     return deepest
 
 
-def loose_object(text: str) -> dict[str, Any]:
+def loose_object(text: str) -> dict[str, object]:
     """Decode the JSON object in a text, with prose around it if need be; raises ValueError where there is none.
 
     >>> loose_object('Here it is: {"a": 1} Anything else?')
@@ -236,7 +236,7 @@ def float_text(text: str) -> float:
     return number
 
 
-def _reader(annotation: type, text: Callable[[str], Any], converted: Callable[[Any], Any]) -> Reader:
+def _reader(annotation: type, text: Callable[[str], object], converted: Callable[[object], object]) -> Reader:
     """Return the reader of a scalar; `converted` gives a JSON value that is no text as the type, or None."""
 
     def json(value: object) -> Any:
@@ -290,7 +290,7 @@ def choices(annotation: object, spellings: Mapping[object, Sequence[str]]) -> Re
     return Reader(text, lambda value: _chosen(annotation, tuple(spellings), text, value))
 
 
-def _spelled(spellings: Mapping[object, Sequence[str]]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+def _spelled(spellings: Mapping[object, Sequence[str]]) -> tuple[dict[str, object], dict[str, list[object]]]:
     """Return spelling -> value, and spelling without case -> values; earlier spellings go first (value before name)."""
     exact: dict[str, object] = {}
     for rank in range(max((len(names) for names in spellings.values()), default=0)):
@@ -307,7 +307,7 @@ def _spelled(spellings: Mapping[object, Sequence[str]]) -> tuple[dict[str, Any],
 
 def _chosen(
     annotation: object, options: Sequence[object], text: Callable[[str], object], value: object
-) -> Any:
+) -> object:
     if isinstance(value, str):
         return text(value)
     for option in options:

@@ -54,7 +54,7 @@ class TwoStepAdapter(Adapter):
         """Return the closing sentence: what must be in the answer."""
         return REMINDER.format(names=", ".join(f"`{f.name}`{typed(f)}" for f in plan.outputs))
 
-    def parse(self, signature: type[Signature], text: str) -> dict[str, Any]:
+    def parse(self, signature: type[Signature], text: str) -> dict[str, object]:
         """Return the typed outputs of the second call's reply, which is in ChatAdapter's layout."""
         return self._extraction.parse(signature, text)
 

@@ -103,7 +103,7 @@ def _own_form(annotation: type[Type]) -> Reader:
     return Reader(text, validate)
 
 
-def _any_text(text: str) -> Any:
+def _any_text(text: str) -> object:
     try:
         return loose_json(text)
     except ValueError:
@@ -169,7 +169,7 @@ def _union(annotation: object) -> Reader:
 # Structures
 
 
-def _collection(container: Any, annotation: Any) -> Reader:
+def _collection(container: Any, annotation: object) -> Reader:
     args = get_args(annotation)
     fixed = container is tuple and bool(args) and not (len(args) == 2 and args[1] is Ellipsis)
     item = reader_for(args[0]) if args else reader_for(Any)
@@ -256,7 +256,7 @@ def _schema_type(annotation: object) -> str | None:
     return None if schema is None else schema.get("type")
 
 
-def _decoded(text: str, annotation: object) -> Any:
+def _decoded(text: str, annotation: object) -> object:
     try:
         return loose_json(text)
     except ValueError:
@@ -300,7 +300,7 @@ def _complaint(problem: Any) -> str:
 # Writing
 
 
-def format_value(value: Any, annotation: Any = None) -> str:
+def format_value(value: Any, annotation: object = None) -> str:
     """Return a value as it is written in a prompt.
 
     Text stays as it is; a list given to a `str` field becomes numbered passages; other structures become
@@ -353,7 +353,7 @@ def jsonable(value: object) -> Any:
     return to_jsonable_python(value, fallback=str)
 
 
-def parse_value(value: object, annotation: object, constraints: Sequence[object] = ()) -> Any:
+def parse_value(value: object, annotation: object, constraints: Sequence[object] = ()) -> object:
     """Read a text (or a JSON value) as a type; raises UnreadableError, a ValueError, saying what it must be.
 
     >>> parse_value("1,234", int), parse_value("yes", bool), parse_value("- a\\n- b", list[str])
@@ -448,7 +448,7 @@ def holds_types(annotation: object) -> bool:
         return False
 
 
-def revived(value: object, annotation: object) -> Any:
+def revived(value: object, annotation: object) -> object:
     """Return a saved output (JSON values) as its type; one that does not fit as it is: it is only shown.
 
     >>> from engine.types import Code
@@ -470,7 +470,7 @@ def _input_check(annotation: Any) -> Any:
     return TypeAdapter(annotation).validate_python
 
 
-def fitted(value: object, annotation: object, name: str) -> Any:
+def fitted(value: object, annotation: object, name: str) -> object:
     """Return an input's value as its type. Raises ConfigurationError that names the input."""
     from pydantic import ValidationError
 

@@ -274,7 +274,7 @@ def element_of(text: str) -> Element | None:
     return root
 
 
-def value_of(element: Element, annotation: object) -> Any:
+def value_of(element: Element, annotation: object) -> object:
     """Return an element as JSON values in the shape of a type, to be read by its reader."""
     plain, optional = without_none(annotation)
     kind = get_origin(plain) or plain
@@ -295,20 +295,20 @@ def value_of(element: Element, annotation: object) -> Any:
     return _guessed(element) if children and kind is Any else element.content
 
 
-def _guessed(element: Element) -> Any:
+def _guessed(element: Element) -> object:
     """Return an element of no known type: a list of items, or a dict; a tag that comes twice is a list too."""
     children = element.children
     if not children:
         return element.content
     if all(child.name == "item" for child in children):
         return [_guessed(child) for child in children]
-    values: dict[str, list[Any]] = {}
+    values: dict[str, list[object]] = {}
     for child in children:
         values.setdefault(child.called, []).append(_guessed(child))
     return {key: several if len(several) > 1 else several[0] for key, several in values.items()}
 
 
-def xml_values(outputs: Sequence[FieldPlan], text: str, /) -> tuple[dict[str, Any], bool]:
+def xml_values(outputs: Sequence[FieldPlan], text: str, /) -> tuple[dict[str, object], bool]:
     """Return the contents of a reply's tags by field, and whether they are those of a JSON object sent instead."""
     found = sections(text, [(f.name, is_structure(f.annotation)) for f in outputs])
     if not found:
@@ -316,7 +316,7 @@ def xml_values(outputs: Sequence[FieldPlan], text: str, /) -> tuple[dict[str, An
     return {f.name: tag_value(found[f.name], f.annotation) for f in outputs if f.name in found}, False
 
 
-def tag_value(text: str, annotation: Any) -> Any:
+def tag_value(text: str, annotation: object) -> object:
     """Return the content of a field's tags: JSON values where it is tags itself, else the text."""
     if is_structure(annotation):
         element = element_of(text)

@@ -111,7 +111,7 @@ def _without_none(*names: str) -> Callable[[Arguments], Arguments]:
 # The gepa package
 
 
-def gepa_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def gepa_options(arguments: Mapping[str, Any]) -> dict[str, object]:
     """Return arguments of `gepa.optimize` (gepa 0.1.4) or of DSPy's GEPA as those of GEPA here.
 
     Same name: candidate_selection_strategy, frontier_type, skip_perfect_score, perfect_score,
@@ -165,7 +165,7 @@ def _metric_of_two(metric: Any) -> Any:
     return lambda example, prediction: metric(example, prediction, None, None, None)
 
 
-def _object_options(name: str, given: object) -> dict[str, Any]:
+def _object_options(name: str, given: object) -> dict[str, object]:
     """Return the options that match one of the package's objects."""
     read = _OBJECTS.get(type(given).__name__)
     if read is None:

@@ -101,7 +101,9 @@ def _check_mapping(
                 )
 
 
-def _read_column(cells: Sequence[str], annotation: object, parse: Parse) -> tuple[list[Any], dict[int, str]]:
+def _read_column(
+    cells: Sequence[str], annotation: object, parse: Parse
+) -> tuple[list[object], dict[int, str]]:
     """Return a column's values, and by position what is wrong with those that cannot be used (None there).
 
     A text that comes again and again is read once, unless its value could be changed in place.
@@ -132,7 +134,7 @@ MOST_KNOWN = 10_000
 _UNCHANGING = (str, int, float, bool, Enum, type(None))
 
 
-def _reader(annotation: object, parse: Parse) -> Callable[[str], Any]:
+def _reader(annotation: object, parse: Parse) -> Callable[[str], object]:
     """Return what turns one cell into a value of a type, or raises _Unusable."""
     inner, optional = without_none(annotation)
     if inner is str:
@@ -172,7 +174,7 @@ def _choice_reader(choices: Mapping[str, object], allowed: Sequence[str]) -> Cal
     return read
 
 
-def _parsed(annotation: object, parse: Parse) -> Callable[[str], Any]:
+def _parsed(annotation: object, parse: Parse) -> Callable[[str], object]:
     numeric = annotation in (int, float)
 
     def read(cell: str) -> Any:

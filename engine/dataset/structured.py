@@ -91,7 +91,7 @@ def _is_object(line: str) -> bool:
         return False
 
 
-def _rows_in(data: object, name: str, notes: list[str]) -> Sequence[Any]:
+def _rows_in(data: object, name: str, notes: list[str]) -> Sequence[object]:
     """Return the list of rows in whichever of the usual shapes the file has."""
     if isinstance(data, dict):
         tables = {k: v for k, v in data.items() if isinstance(v, list) and v and isinstance(v[0], dict)}

@@ -344,7 +344,7 @@ def _write_csv(path: Path, records: list[dict[str, object]]) -> None:
         writer.writerows({name: _cell(value) for name, value in record.items()} for record in records)
 
 
-def _cell(value: object) -> Any:
+def _cell(value: object) -> object:
     return orjson.dumps(value).decode() if isinstance(value, list | dict) else value
 
 

@@ -253,7 +253,7 @@ class _MetricRunner:
             return await self._awaited(example, prediction)
         return await (self._on_loop if self._inline else self._in_thread)(example, prediction, replies)
 
-    async def _on_loop(self, example: Example, prediction: object, replies: Sequence[Reply]) -> Any:
+    async def _on_loop(self, example: Example, prediction: object, replies: Sequence[Reply]) -> object:
         started, refused = time.perf_counter(), loop.refusals()
         try:
             result = self._metric(example, prediction)
@@ -271,7 +271,7 @@ class _MetricRunner:
             self._move_to_threads()
         return result
 
-    async def _in_thread(self, example: Example, prediction: object, replies: Sequence[Reply]) -> Any:
+    async def _in_thread(self, example: Example, prediction: object, replies: Sequence[Reply]) -> object:
         before = len(replies)
         result, seconds = await loop.in_thread(self._timed, example, prediction)
         quick = seconds < _QUICK_IN_THREAD and len(replies) == before
@@ -280,7 +280,7 @@ class _MetricRunner:
             self._inline = self._quick_calls >= _TRUSTED_AFTER
         return await result if inspect.isawaitable(result) else result
 
-    def _timed(self, example: Example, prediction: object) -> tuple[Any, float]:
+    def _timed(self, example: Example, prediction: object) -> tuple[object, float]:
         # Timed in the thread: seen from a busy loop every call looks slow.
         started = time.perf_counter()
         result = self._metric(example, prediction)
@@ -333,7 +333,7 @@ def _usage(replies: Sequence[Reply]) -> Usage:
     return Usage(calls, cached, tokens_in, tokens_out, cost)
 
 
-def json_values(prediction: object) -> Mapping[str, Any]:
+def json_values(prediction: object) -> Mapping[str, object]:
     """Return what a program answered as JSON values by field; an answer that is no mapping is the field "output"."""
     if prediction is None:
         return {}

@@ -45,7 +45,7 @@ JUDGE_PATH = ".reward_fn.rate"
 """The end of the path of a step that rates another's answers; in DSPy's scripts it is next to it, as NAME_judge."""
 
 
-def dspy_state(program: Module) -> dict[str, Any]:
+def dspy_state(program: Module) -> dict[str, object]:
     """Return a program's wording and demonstrations in the shape of DSPy's state file. No model is in it.
 
     Raises ProgramFileError for a step that chooses its demonstrations by the input: DSPy's steps show all they have.
@@ -376,7 +376,9 @@ def _tool(step: StepSpec, tool: str) -> str:
     return "run_python" if tool == "python" else tool
 
 
-def _own_models(steps: Iterable[StepSpec], placed: Sequence[_Placed]) -> Iterable[tuple[str, dict[str, Any]]]:
+def _own_models(
+    steps: Iterable[StepSpec], placed: Sequence[_Placed]
+) -> Iterable[tuple[str, dict[str, object]]]:
     """Yield the path in the script and the model of each step that has its own."""
     for step in steps:
         if own := _model(step.model):

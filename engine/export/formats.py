@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -93,7 +93,7 @@ def _inline(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+!|<>~&@:/])", r"\\\1", " ".join(text.split()))
 
 
-def step_messages(program: ProgramFile) -> dict[str, list[dict[str, Any]]]:
+def step_messages(program: ProgramFile) -> dict[str, list[dict[str, object]]]:
     """Return each step's messages by path, as its adapter lays them out; inputs stand as `{name}`."""
     adapter = get_adapter(program.adapter)()
     found = {}
@@ -102,7 +102,7 @@ def step_messages(program: ProgramFile) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _messages(adapter: Adapter, step: Predict) -> list[dict[str, Any]]:
+def _messages(adapter: Adapter, step: Predict) -> list[dict[str, object]]:
     signature = step.prompted()
     inputs: dict[str, str] = {}
     media = []

@@ -64,12 +64,12 @@ class ProgramFile(BaseModel):
 
     @field_validator("candidate", mode="before")
     @classmethod
-    def _without_id(cls, candidate: Any) -> Any:
+    def _without_id(cls, candidate: object) -> object:
         """Return a candidate without its id, which follows from the rest."""
         return {k: v for k, v in candidate.items() if k != "id"} if isinstance(candidate, dict) else candidate
 
     @field_serializer("candidate", mode="wrap")
-    def _with_id(self, candidate: Candidate, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _with_id(self, candidate: Candidate, dump: SerializerFunctionWrapHandler) -> dict[str, object]:
         return {"id": candidate.id, **dump(candidate)}
 
     @property
@@ -217,7 +217,7 @@ def parse_program(text: bytes | str, name: str = "program.json") -> ProgramFile:
         raise ProgramFileError(f"The file {name!r} is damaged at {key!r}: {first['msg']}.") from error
 
 
-def _checked(data: object, name: str) -> dict[str, Any]:
+def _checked(data: object, name: str) -> dict[str, object]:
     """Return a program file's JSON value as one of today's version. Raises ProgramFileError."""
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ProgramFileError(

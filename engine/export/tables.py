@@ -115,7 +115,7 @@ def results_json(rows: Sequence[ReportRow]) -> bytes:
     return orjson.dumps(found, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS) + b"\n"
 
 
-def _cell(value: object) -> Any:
+def _cell(value: object) -> object:
     return value if isinstance(value, bool | int | float) else as_text(value)
 
 

@@ -283,7 +283,7 @@ def _messages(prompt: str | None, messages: Sequence[Message] | None) -> Sequenc
     return ({"role": "user", "content": prompt or ""},) if messages is None else messages
 
 
-def _besides_text(choice: Choice) -> dict[str, Any]:
+def _besides_text(choice: Choice) -> dict[str, object]:
     """Return what a completion has besides its text, by the protocol's names."""
     found = {
         "reasoning_content": choice.reasoning,
@@ -293,7 +293,7 @@ def _besides_text(choice: Choice) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
-def _choice_as_dspy(choice: Choice) -> str | dict[str, Any]:
+def _choice_as_dspy(choice: Choice) -> str | dict[str, object]:
     extra = _besides_text(choice)
     if choice.logprobs is not None:
         extra["logprobs"] = choice.logprobs

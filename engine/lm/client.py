@@ -93,7 +93,7 @@ def marked(messages: Sequence[Message], mark: Mapping[str, object]) -> tuple[Mes
     )
 
 
-def _marked(content: object, mark: Mapping[str, object]) -> Any:
+def _marked(content: object, mark: Mapping[str, object]) -> object:
     if isinstance(content, str) and content.strip():  # an empty text may carry no mark
         content = [{"type": "text", "text": content}]
     if isinstance(content, list) and content and isinstance(content[-1], Mapping):
@@ -266,7 +266,7 @@ class LM(BaseLM):
         # Copies of a program share their model, as they share its endpoint, limits and history.
         return self
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         # Pickled by its settings: without the key, the connection and the history.
         return _rebuild, (self.dump_state(),)
 

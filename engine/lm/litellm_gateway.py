@@ -94,7 +94,7 @@ class LiteLLMTransport:
         async with asyncio.timeout(self._seconds + 5):
             return await work
 
-    def _reply(self, data: dict[str, Any], response: object, request: Request, started: float) -> Reply:
+    def _reply(self, data: dict[str, object], response: object, request: Request, started: float) -> Reply:
         seconds = time.perf_counter() - started
         try:
             choices = self._choices(data, request)
@@ -162,7 +162,7 @@ class LiteLLMEmbeddings(LiteLLMTransport):
         return vectors_of(data["data"], len(request.messages))
 
 
-def _error_in(message: str) -> dict[str, Any]:
+def _error_in(message: str) -> dict[str, object]:
     """Return the provider's own error out of litellm's message around it."""
     start, end = message.find("{"), message.rfind("}")
     if 0 <= start < end:

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
@@ -152,7 +152,7 @@ def _table() -> Mapping[str, Price]:
     return _all_parsed(raw)
 
 
-def _overrides(path: Path) -> Mapping[str, Any]:
+def _overrides(path: Path) -> Mapping[str, object]:
     try:
         raw = orjson.loads(path.read_bytes())
     except FileNotFoundError:

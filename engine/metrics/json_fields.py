@@ -155,7 +155,7 @@ def leaves(value: object, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def _data(value: object) -> Any:
+def _data(value: object) -> object:
     if isinstance(value, str):
         try:
             return orjson.loads(value)
@@ -164,7 +164,7 @@ def _data(value: object) -> Any:
     return json_value(value)
 
 
-def _sorted(value: object) -> Any:
+def _sorted(value: object) -> object:
     if isinstance(value, dict):
         return {key: _sorted(item) for key, item in value.items()}
     if isinstance(value, list):

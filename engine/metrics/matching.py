@@ -153,7 +153,7 @@ def _is_list(value: object) -> bool:
     return isinstance(value, list | tuple | set | frozenset)
 
 
-def _plain_value(value: object) -> Any:
+def _plain_value(value: object) -> object:
     return value.value if isinstance(value, Enum) else value
 
 

@@ -145,7 +145,7 @@ class Correlation(WholeSetMetric):
 
 def whole_set_figure(
     metric: object, examples: Mapping[int, Mapping[str, object]], baseline: Evaluation, best: Evaluation
-) -> dict[str, Any] | None:
+) -> dict[str, object] | None:
     """Return best against baseline by a metric's number of the whole set of rows that both evaluations share, as JSON values.
 
     `low` and `high` bound the difference with 95 % confidence: the rows were drawn again and again, each with both

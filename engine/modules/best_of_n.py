@@ -286,7 +286,7 @@ def majority(
     return Prediction(rows[votes.index(winner)])
 
 
-def _comparable(value: object) -> Any:
+def _comparable(value: object) -> object:
     """Return a value as it is compared; a blank text as None."""
     return (normalize_text(value) or value.strip() or None) if isinstance(value, str) else value
 

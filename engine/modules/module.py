@@ -108,7 +108,7 @@ class Module:
                     attempt.result = note(await self._run_once(*args, **kwargs))
             return seen(attempt.result)
 
-    async def _run_once(self, *args: object, **kwargs: object) -> Any:
+    async def _run_once(self, *args: object, **kwargs: object) -> object:
         if self._awaits and self.aforward is not None:
             return await self.aforward(*args, **kwargs)
         return await loop.in_thread(self.forward, *args, **kwargs)
@@ -184,7 +184,7 @@ class Module:
 
     def named_sub_modules(
         self, type_: type[object] | None = None, skip_compiled: bool = False
-    ) -> Iterator[tuple[str, Any]]:
+    ) -> Iterator[tuple[str, object]]:
         """Iterate over this program and every module inside it, with paths ("self" for itself); those of `type_` alone."""
         wanted = type_ or Module
         found = [("self", self), *((path, part) for path, part in self._named_parts() if part is not self)]
@@ -273,7 +273,7 @@ class Module:
         """Return the steps' wording, demonstrations, settings and models as JSON values, by path."""
         return {path: step.dump_state() for path, step in self.named_predictors()}
 
-    def load_state(self, saved: dict[str, Any]) -> None:
+    def load_state(self, saved: dict[str, object]) -> None:
         """Take over what `dump_state` returned, here or in DSPy. Raises ProgramFileError when steps are missing."""
         state.load(self, saved)
 

@@ -64,7 +64,7 @@ def syncify(program: Callable[..., object]) -> Any:
     return _named_like(program, call)
 
 
-async def _called(program: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+async def _called(program: Callable[..., object], *args: object, **kwargs: object) -> Any:
     if isinstance(program, Module):
         return await program.acall(*args, **kwargs)
     return await loop.called(program, *args, **kwargs)

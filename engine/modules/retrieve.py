@@ -101,7 +101,7 @@ class KNN:
         order = np.argsort(-(self._vectors @ wanted), kind="stable")
         return [self.trainset[int(i)] for i in order[: self.k]]
 
-    async def _vectorized(self, texts: list[str]) -> Any:
+    async def _vectorized(self, texts: list[str]) -> object:
         return [] if self.vectorizer is None else await loop.called(self.vectorizer, texts)
 
 

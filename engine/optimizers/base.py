@@ -86,7 +86,7 @@ class Optimizer(ABC):
         """Return the optimizer with these options. Raises ConfigurationError for one that does not exist or does not fit."""
         return cls(metric=metric, **dict(options or {}))
 
-    def get_params(self) -> dict[str, Any]:
+    def get_params(self) -> dict[str, object]:
         """Return the options as a dict."""
         return self.options.model_dump()
 

@@ -188,7 +188,7 @@ def _result(search: Search) -> Steps[Candidate | None]:
         kept.extend(a.candidate for a in asks if isinstance(a, Keep))
         return [a for a in asks if not isinstance(a, Keep)]
 
-    def answers_in_place(asks: Sequence[Ask], received: Sequence[object]) -> list[Any]:
+    def answers_in_place(asks: Sequence[Ask], received: Sequence[object]) -> list[object]:
         rest = iter(received)
         return [None if isinstance(a, Keep) else next(rest) for a in asks]
 

@@ -94,7 +94,7 @@ class GEPAOptions(Options):
 
     @field_validator("acceptance_criterion", mode="before")
     @classmethod
-    def _older_names(cls, value: Any) -> Any:
+    def _older_names(cls, value: Any) -> object:
         return {"strict": "strict_improvement", "or_equal": "improvement_or_equal"}.get(value, value)
 
     @field_validator("reflection_prompt_template", "reflection_prompt_templates")

@@ -267,7 +267,7 @@ def propose_instructions(
 
 def _solved_runs(
     problem: Problem, path: str, solved: Sequence[Outcome], rng: random.Random
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Return solved runs: of an only step its demonstrations, of several steps whole runs, as labels miss what passes between."""
     if len(problem.signatures) == 1:
         runs = traced_demos(solved, path, rng)
@@ -276,7 +276,7 @@ def _solved_runs(
     return [_whole_run(problem, outcome) for outcome in chosen]
 
 
-def _wrong_runs(problem: Problem, wrong: Sequence[Outcome], rng: random.Random) -> list[dict[str, Any]]:
+def _wrong_runs(problem: Problem, wrong: Sequence[Outcome], rng: random.Random) -> list[dict[str, object]]:
     chosen = rng.sample(list(wrong), min(_WRONG, len(wrong)))
     return [
         {
@@ -288,7 +288,7 @@ def _wrong_runs(problem: Problem, wrong: Sequence[Outcome], rng: random.Random) 
     ]
 
 
-def _whole_run(problem: Problem, outcome: Outcome) -> dict[str, Any]:
+def _whole_run(problem: Problem, outcome: Outcome) -> dict[str, object]:
     (shown,) = labelled_rows(problem, [outcome.row])
     if len(problem.signatures) > 1:
         shown["steps_wrote"] = {s.path: shortened_values(s.outputs) for s in outcome.trace}

@@ -10,7 +10,7 @@ import time
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from engine import loop
 from engine.errors import DatasetError, PipelineError
@@ -152,7 +152,7 @@ def _stamp_of(spec: CorpusSpec) -> object:
     return () if spec.passages else _stamp(corpus_path(spec.file))
 
 
-def _stamp(path: Path) -> tuple[Any, ...]:
+def _stamp(path: Path) -> tuple[object, ...]:
     """Return a value that changes when a file, or a file in a folder, changes. A folder is looked through every few seconds at most."""
     if not path.is_dir():
         return _stat(path) if path.exists() else ()

@@ -96,11 +96,11 @@ class StepOptions(_Frozen):
     retriever: Literal["bm25", "embeddings"] = "bm25"
 
 
-def _from_name(value: object) -> Any:
+def _from_name(value: object) -> object:
     return (ModelChoice(name=value) if value.strip() else None) if isinstance(value, str) else value
 
 
-def _to_name(choice: ModelChoice | None) -> str | dict[str, Any]:
+def _to_name(choice: ModelChoice | None) -> str | dict[str, object]:
     """Return a model without settings as its name, as files had it before steps could say more."""
     if choice is None:
         return ""

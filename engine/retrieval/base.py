@@ -88,7 +88,7 @@ class Retriever(Searcher):
     # Files
 
     @abstractmethod
-    def write_index(self, folder: Path) -> dict[str, Any]:
+    def write_index(self, folder: Path) -> dict[str, object]:
         """Write the index's arrays into a folder; return its settings as JSON values."""
 
     @classmethod

@@ -88,7 +88,7 @@ class BM25(Retriever):
         order = sorted(((float(scores[i]), int(i)) for i in best), key=lambda pair: (-pair[0], pair[1]))
         return [Hit(self.corpus.passages[i], i, score) for score, i in order[:wanted]]
 
-    def write_index(self, folder: Path) -> dict[str, Any]:
+    def write_index(self, folder: Path) -> dict[str, object]:
         """Write the index's arrays into a folder; return its settings."""
         if self._vocabulary:
             self._index.save(folder / "bm25", show_progress=False)
@@ -261,7 +261,7 @@ class Embeddings(Retriever):
         )
         return [Hit(self.corpus.passages[i], i, score) for score, i in found]
 
-    def write_index(self, folder: Path) -> dict[str, Any]:
+    def write_index(self, folder: Path) -> dict[str, object]:
         """Write the vectors into a folder; return the settings."""
         import numpy as np
 

@@ -24,7 +24,7 @@ _KINDS: tuple[Any, ...] = (Image, File, PDF, Audio)
 _ADDRESS = re.compile(r"(?:data|https?|gs):|\s*[{\[]", re.IGNORECASE)
 
 
-def parse_cell(text: str, annotation: Any) -> Any:
+def parse_cell(text: str, annotation: Any) -> object:
     """Return a cell as a value of a type, as `parse_value` does; the path of a picture, PDF or sound is read."""
     if annotation in _KINDS and not _ADDRESS.match(text):
         path = attached_path(text)

@@ -141,7 +141,7 @@ def use_none(home: Path, store: Store, project_id: str) -> None:
     program_path(home, project_id).unlink(missing_ok=True)
 
 
-async def prove(path: Path, settings: Settings, tested: Evaluation) -> list[dict[str, Any]]:
+async def prove(path: Path, settings: Settings, tested: Evaluation) -> list[dict[str, object]]:
     """Score the program file at `path` and the messages file next to it on the rows of a test; pays for nothing.
 
     Returns for each file, as JSON values: `same` of `rows` test rows scored exactly as in the run's own test, `unknown`
@@ -213,7 +213,7 @@ async def _kept_only(lm: BaseLM, request: Request, send: Send) -> Reply:  # noqa
     return reply
 
 
-def _filling(adapter: Adapter, template: Sequence[Mapping[str, Any]]) -> Adapter:
+def _filling(adapter: Adapter, template: Sequence[Mapping[str, object]]) -> Adapter:
     """Return an adapter like another whose messages are a template's, with the inputs in their `{name}` places."""
     *before, last = (dict(message) for message in template)
 

@@ -221,7 +221,7 @@ def example_of(
     return Example(values).with_inputs(*inputs)
 
 
-def _typed(name: str, given: object, annotation: Any) -> object:
+def _typed(name: str, given: object, annotation: object) -> object:
     from engine.adapters.values import parse_value
 
     if annotation is str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine.dataset import Dataset, Split, UsableRows, read_dataset, split_rows, usable_rows
 from engine.dataset.table import FIRST_ROW
@@ -163,7 +163,7 @@ def without_rows(usable: UsableRows, excluded: Collection[int]) -> UsableRows:
     return UsableRows(kept, usable.problems)
 
 
-def field_types(pipeline: PipelineSpec) -> tuple[dict[str, Any], dict[str, Any]]:
+def field_types(pipeline: PipelineSpec) -> tuple[dict[str, object], dict[str, object]]:
     """Return the types of a pipeline's inputs and of its outputs, by field name."""
     inputs = {f.name: f.parsed_type.annotation for f in pipeline.inputs}
     return inputs, {f.name: f.parsed_type.annotation for f in pipeline.outputs}

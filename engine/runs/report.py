@@ -68,7 +68,7 @@ def rows_of(store: Store, run: RunRow) -> tuple[ReportRow, ...]:
     rows: list[ReportRow] = []
     for row in shared:
         first, second = before[row], after[row]
-        known: Mapping[str, Any] = values.get(row, {})
+        known: Mapping[str, object] = values.get(row, {})
         rows.append(
             ReportRow(
                 numbers[row] if first.number is None else first.number,
@@ -121,7 +121,7 @@ def tested(store: Store, run: RunRow) -> list[list[Outcome]]:
     return [store.trials.outcomes(run.id, trial.number) if trial else [] for trial in found]
 
 
-def _said(outcome: Outcome, outputs: Sequence[str]) -> dict[str, Any]:
+def _said(outcome: Outcome, outputs: Sequence[str]) -> dict[str, object]:
     if outcome.error is not None:
         return dict.fromkeys(outputs, "failed")
     return {name: outcome.prediction.get(name) for name in outputs}
@@ -154,7 +154,7 @@ def step_calls(
     outcome: Outcome,
     *,
     adapter: str = "chat",
-) -> list[tuple[TraceStep, Sequence[Mapping[str, Any]]]]:
+) -> list[tuple[TraceStep, Sequence[Mapping[str, object]]]]:
     """Return every call that a row made, in order, with the messages as the adapter writes them (none: it asks no model).
 
     From the stored trace where there is one. Else from the row's `values` and the answer, which holds what every step

@@ -68,7 +68,7 @@ _MAX_FRAMES = 100
 Names = Mapping[str, Any]
 
 
-def parse_type(text: str, custom_types: Names | None = None) -> Any:
+def parse_type(text: str, custom_types: Names | None = None) -> object:
     """Return the type that a text names.
 
     Understands the built-in types, everything in `typing`, `X | Y`, `Optional`, `Literal` with
@@ -129,7 +129,7 @@ class _CallerNames(dict[str, Any]):
         super().__init__(given)
         self._frame = frame
 
-    def get(self, name: str, default: Any = None) -> Any:
+    def get(self, name: str, default: object = None) -> Any:
         if name in self:
             return self[name]
         frame: types.FrameType | None = self._frame
@@ -176,9 +176,9 @@ def _split_arrow(text: str) -> list[str]:
     return [*parts, text[start:]]
 
 
-def _parse_side(side: str, text: str, custom_types: Names | None) -> dict[str, Any]:
+def _parse_side(side: str, text: str, custom_types: Names | None) -> dict[str, object]:
     names: Names = {} if custom_types is None else custom_types
-    fields: dict[str, Any] = {}
+    fields: dict[str, object] = {}
     for argument in side_arguments(side, text):
         if check_name(argument.arg) in fields:
             raise SignatureError(f"{text!r} names {argument.arg!r} twice. Every field needs its own name.")
@@ -230,7 +230,7 @@ def _resolve(node: ast.expr, names: Names) -> Any:
     )
 
 
-def _subscript(node: ast.Subscript, names: Names) -> Any:
+def _subscript(node: ast.Subscript, names: Names) -> object:
     base = _resolve(node.value, names)
     if base is typing.Literal:
         items = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
@@ -243,7 +243,7 @@ def _subscript(node: ast.Subscript, names: Names) -> Any:
         raise SignatureError(f"{ast.unparse(node)!r} is not a type: {error}.") from error
 
 
-def _constant(node: ast.expr) -> Any:
+def _constant(node: ast.expr) -> object:
     try:
         return ast.literal_eval(node)
     except ValueError as error:
@@ -252,7 +252,7 @@ def _constant(node: ast.expr) -> Any:
         ) from error
 
 
-def _lookup(name: str, names: Names) -> Any:
+def _lookup(name: str, names: Names) -> object:
     if name in _BUILTIN:
         return _BUILTIN[name]
     found = names.get(name)
@@ -271,7 +271,7 @@ def _lookup(name: str, names: Names) -> Any:
     return found
 
 
-def _dotted(node: ast.Attribute, names: Names) -> Any:
+def _dotted(node: ast.Attribute, names: Names) -> object:
     path = ast.unparse(node)
     root, *rest = path.split(".")
     if root in _MODULES and len(rest) == 1:

@@ -147,7 +147,7 @@ class Connection:
 
         A field is read from JSON where it holds a dict or a tuple. `leave_out` is a field that keeps its default.
         """
-        known: Any = kind
+        known: object = kind
         columns = [column for column in _columns(known) if column[0] != leave_out]
         rows = self.read(f"SELECT {', '.join(name for name, _ in columns)} {rest}", values)
         return [
@@ -236,7 +236,7 @@ class StorePart:
         self._db = db
 
 
-def to_json(value: Any) -> str:
+def to_json(value: object) -> str:
     r"""Return compact JSON.
 
     >>> to_json({"a": "\x00", 1: {2}})

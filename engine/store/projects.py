@@ -16,7 +16,7 @@ from engine.store.rows import DatasetRow, FeedbackRow, ProjectRow, VersionRow
 class Projects(StorePart):
     """Reading and writing projects."""
 
-    def create(self, name: str, draft: Mapping[str, Any]) -> str:
+    def create(self, name: str, draft: Mapping[str, object]) -> str:
         """Store a new project; return its id."""
         now, project_id = time.time(), new_id()
         values = {"id": project_id, "name": name, "draft": draft, "created_at": now, "updated_at": now}
@@ -33,7 +33,7 @@ class Projects(StorePart):
             ProjectRow, _no_project(project_id), "FROM projects WHERE id = ?", (project_id,)
         )
 
-    def save_draft(self, project_id: str, draft: Mapping[str, Any], name: str | None = None) -> None:
+    def save_draft(self, project_id: str, draft: Mapping[str, object], name: str | None = None) -> None:
         """Replace a project's draft, and its name where one is given. Raises NotFoundError."""
         changed = self._db.write(
             "UPDATE projects SET draft = ?, name = coalesce(?, name), updated_at = ? WHERE id = ?",

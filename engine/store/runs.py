@@ -28,7 +28,11 @@ class Runs(StorePart):
     """Reading and writing runs."""
 
     def create(
-        self, project_id: str, spec: Mapping[str, Any], title: str, estimate: Mapping[str, Any] | None = None
+        self,
+        project_id: str,
+        spec: Mapping[str, object],
+        title: str,
+        estimate: Mapping[str, object] | None = None,
     ) -> str:
         """Store a run, queued; return its id. A process started with that id claims it."""
         run_id = new_id()
@@ -117,7 +121,7 @@ class Runs(StorePart):
             (time.time(), run_id),
         )
 
-    def save_result(self, run_id: str, result: Mapping[str, Any]) -> None:
+    def save_result(self, run_id: str, result: Mapping[str, object]) -> None:
         """Store what came out of a run (see `engine.runs.worker`)."""
         self._db.update_run(run_id, result=result)
 

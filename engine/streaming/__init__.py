@@ -187,7 +187,7 @@ def streamify(
 
 def _items(start: Callable[[Put], Future[None]]) -> Iterator[Any]:
     loop.refuse_on_loop()
-    items: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    items: queue.SimpleQueue[object] = queue.SimpleQueue()
     running = start(items.put)
     try:
         while (item := items.get()) is not _END:
@@ -197,9 +197,9 @@ def _items(start: Callable[[Put], Future[None]]) -> Iterator[Any]:
         running.cancel()
 
 
-async def _items_in_async(start: Callable[[Put], Future[None]]) -> AsyncIterator[Any]:
+async def _items_in_async(start: Callable[[Put], Future[None]]) -> AsyncIterator[object]:
     here = asyncio.get_running_loop()
-    items: asyncio.Queue[Any] = asyncio.Queue()
+    items: asyncio.Queue[object] = asyncio.Queue()
 
     def put(item: object) -> None:
         if not here.is_closed():
@@ -214,7 +214,7 @@ async def _items_in_async(start: Callable[[Put], Future[None]]) -> AsyncIterator
         running.cancel()
 
 
-def every_field(program: Any, put: Callable[[StreamResponse], None]) -> Any:
+def every_field(program: Any, put: Callable[[StreamResponse], None]) -> object:
     """Return what `engine.context(stream=...)` takes, so that `put` hears every piece of every step's outputs.
 
     `put` is called on the engine's loop and must not block. What comes from the cache, or from a model that cannot
@@ -271,7 +271,7 @@ class StreamGate:
         self._used: set[int] = set()
 
     async def __call__(
-        self, step: object, signature: Any, adapter: object, asking: Awaitable[list[dict[str, Any]]]
+        self, step: object, signature: object, adapter: object, asking: Awaitable[list[dict[str, object]]]
     ) -> list[dict[str, Any]]:
         """Await the step's call and pass its reply to the listeners."""
         hears = _Raw(self._put) if self._wanted is None else self._fields(step, signature, adapter)
@@ -305,7 +305,7 @@ class StreamGate:
         asked = {id(step) for step in steps}
         self._used -= {id(one) for one, _, step in self._wanted or () if id(step) in asked} - before
 
-    def _fields(self, step: object, signature: Any, adapter: object) -> _Fields | None:
+    def _fields(self, step: object, signature: object, adapter: object) -> _Fields | None:
         readers = []
         for one, path, target in self._wanted or ():
             if target is not step or (id(one) in self._used and not one.allow_reuse):

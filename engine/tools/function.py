@@ -238,7 +238,7 @@ class Tool(ToolForm):
             raise ValueError(f"A tool cannot be made of {type(value).__name__}.")
         name, args = value["name"], value.get("args") or {}
 
-        def refuse(**_arguments: object) -> Any:
+        def refuse(**_arguments: object) -> object:
             raise ToolError(
                 f"The tool {name!r} came out of a file, without its function: give the program the tool itself."
             )

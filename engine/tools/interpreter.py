@@ -213,7 +213,7 @@ def dialect_of(factory: object) -> str:
     return str(getattr(getattr(factory, "func", factory), "dialect", "") or DIALECT)
 
 
-def sandboxed(value: object) -> Any:
+def sandboxed(value: object) -> object:
     """Return a value in a form that a sandbox has: plain data as it is, anything else as JSON values."""
     if type(value) in _PLAIN:
         return value
@@ -304,7 +304,7 @@ class _Feed(HostSide):
             # An error raised here would only be seen at the time limit: the step is given up instead.
             self._step.get_loop().call_soon_threadsafe(self._step.cancel)
 
-    async def _until_stop(self, work: Coroutine[object, object, object]) -> Any:
+    async def _until_stop(self, work: Coroutine[object, object, object]) -> object:
         """Await one stretch of sandboxed work, up to its next call of the host."""
         self._step = asyncio.ensure_future(work)
         try:
@@ -355,7 +355,7 @@ class _Feed(HostSide):
         return SandboxError(shown(display() if display else text, LONGEST_TRACEBACK))
 
 
-def _named(name: str) -> Callable[..., Any]:
+def _named(name: str) -> Callable[..., object]:
     """Return a function that carries a name into the sandbox; calls of it come back by that name."""
 
     def host(*_args: object, **_kwargs: object) -> None: ...

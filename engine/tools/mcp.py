@@ -124,7 +124,7 @@ class MCPServer:
         self._client = self._task = None
 
 
-async def _with_headers(stack: contextlib.AsyncExitStack, url: str, headers: Mapping[str, str]) -> Any:
+async def _with_headers(stack: contextlib.AsyncExitStack, url: str, headers: Mapping[str, str]) -> object:
     from mcp.client.streamable_http import streamable_http_client
     from mcp.shared._httpx_utils import create_mcp_http_client
 

@@ -59,7 +59,7 @@ class Items(Type, Generic[Item]):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_list(cls, value: object) -> Any:
+    def _from_list(cls, value: object) -> object:
         if isinstance(value, Mapping) and any(key in value for key in cls._item_key):
             value = [value]
         return {next(iter(cls.model_fields)): value} if isinstance(value, list | tuple) else value

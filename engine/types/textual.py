@@ -99,13 +99,13 @@ class History(Type):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_list(cls, value: object) -> Any:
+    def _from_list(cls, value: object) -> object:
         if isinstance(value, list | tuple):
             return {"messages": list(value)}
         return dict(value) if isinstance(value, Mapping) else value
 
 
-def history_of(value: object) -> list[dict[str, Any]]:
+def history_of(value: object) -> list[dict[str, object]]:
     """Return the turns of a History, of its saved form, or of none. Raises ConfigurationError for anything else."""
     if value is None:
         return []
@@ -225,7 +225,7 @@ class CitableDocument(Document):
         return [{"type": "document", "source": source, "citations": {"enabled": True}, **extra}]
 
 
-def citable(value: object) -> Any:
+def citable(value: object) -> object:
     """Return a document, or a list of them, as CitableDocument."""
     if isinstance(value, Document):
         return CitableDocument(**value.model_dump())

@@ -33,7 +33,7 @@ class ToolForm(ABC):
         schema = orjson.dumps(self.args, default=str).decode()
         return f"`{self.name}`: {' '.join(self.desc.split()) or '(no description)'} Arguments: {schema}"
 
-    def format_as_litellm_function_call(self) -> dict[str, Any]:
+    def format_as_litellm_function_call(self) -> dict[str, object]:
         """Return the tool as the OpenAI protocol describes functions."""
         parameters = {"type": "object", "properties": self.args, "required": list(self.required)}
         function = {"name": self.name, "description": self.desc, "parameters": parameters}
@@ -102,7 +102,7 @@ class ToolCall(Type):
             raise KeyError(f"There is no tool {self.name!r}. There are: {', '.join(known) or 'none'}.")
         return known[self.name](**self.args)
 
-    def as_openai(self) -> dict[str, Any]:
+    def as_openai(self) -> dict[str, object]:
         """Return the call as the OpenAI protocol has it."""
         arguments = orjson.dumps(self.args, default=str).decode()
         return {"id": self.id, "type": "function", "function": {"name": self.name, "arguments": arguments}}
@@ -202,7 +202,7 @@ def _arguments(name: object, text: object) -> Any:
     return found
 
 
-def _by_name(functions: Functions) -> Mapping[str, Callable[..., Any]]:
+def _by_name(functions: Functions) -> Mapping[str, Callable[..., object]]:
     if isinstance(functions, Mapping):
         return functions
     return {str(getattr(f, "name", None) or getattr(f, "__name__", "")): f for f in functions}

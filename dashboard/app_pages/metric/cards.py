@@ -30,7 +30,7 @@ EDITORS: Mapping[str, tuple[str, Callable[[Current, Mapping[str, object]], None]
 """Metric -> the option that has its own editor, and the editor."""
 
 
-def _choices(model: type[BaseModel], chosen: Named, outputs: list[str]) -> dict[str, list[Any]]:
+def _choices(model: type[BaseModel], chosen: Named, outputs: list[str]) -> dict[str, list[object]]:
     """Return the values that only the project knows: its outputs, and the models that can judge."""
     found: dict[str, list[Any]] = {"field": outputs} if "field" in model.model_fields else {}
     if "judge" in model.model_fields:

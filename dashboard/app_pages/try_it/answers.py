@@ -50,7 +50,7 @@ def input_form(
     numbers: Mapping[int, int],
     *,
     key: str,
-) -> tuple[dict[str, Any], int | None]:
+) -> tuple[dict[str, object], int | None]:
     """Draw the inputs; return field -> value, and the row they were taken from when they still are that row's.
 
     `rows` can be started from, by row id; `numbers` are those that people know them by.
@@ -123,7 +123,7 @@ def _widget(field: FieldSpec, key: str) -> Any:
     return st.text_area(label, key=key, help=note, height=height, placeholder=example)
 
 
-def _media(kind: str, key: str, label: str, note: str | None) -> Any:
+def _media(kind: str, key: str, label: str, note: str | None) -> object:
     """Return an uploaded file, else the picked row's; a picture is shown, and nothing is fetched for it."""
     file = st.file_uploader(label, list(MEDIA[kind]) or None, key=key, help=note, max_upload_size=LARGEST)
     value = st.session_state.get(f"{key}_row")

@@ -98,7 +98,7 @@ def read_reply(reply: Any, model: dict[str, object]) -> tuple[str, str]:
     return content, REASONS.get(ended or "", "")
 
 
-def without_refused(body: dict[str, object], refusal: str) -> dict[str, Any]:
+def without_refused(body: dict[str, object], refusal: str) -> dict[str, object]:
     """Return a request without what an endpoint does not take: a schema, or a classic model's settings."""
     kept = dict(body)
     if ABOUT_THE_FORMAT.search(refusal):

@@ -275,7 +275,7 @@ def attempt_row(program: Program, row: dict[str, Any]) -> tuple[dict[str, Any], 
         return {}, str(error) or type(error).__name__
 
 
-def rows_of(path: Path) -> Iterator[dict[str, Any]]:
+def rows_of(path: Path) -> Iterator[dict[str, object]]:
     """Return a file's rows as dicts. Raises OSError and ValueError."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         if path.suffix.lower() == ".json":

@@ -79,7 +79,7 @@ def _beyond(step: StepSpec, what: str) -> ProgramFileError:
     )
 
 
-def _wiring(step: StepSpec) -> dict[str, Any]:
+def _wiring(step: StepSpec) -> dict[str, object]:
     """Return a step's name, what it makes, and when it runs."""
     rules = {"when": step.when, "each": step.each}
     described = {name: rule.model_dump(mode="json") for name, rule in rules.items() if rule is not None}

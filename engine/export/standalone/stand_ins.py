@@ -95,12 +95,12 @@ def no_record(_kind: object) -> bool:
     return False
 
 
-def no_fields(_kind: object) -> dict[str, tuple[Any, str, str]]:
+def no_fields(_kind: object) -> dict[str, tuple[object, str, str]]:
     """Return no fields; see `no_record`."""
     return {}
 
 
-def calendar_check(annotation: Any) -> Callable[[Any], Any]:
+def calendar_check(annotation: Any) -> Callable[[object], object]:
     """Return the check of a date or a time, which reads it as ISO 8601 has it; other values pass."""
 
     def check(value: Any) -> Any:
@@ -114,7 +114,7 @@ def calendar_check(annotation: Any) -> Callable[[Any], Any]:
     return check
 
 
-def calendar_text(value: object) -> Any:
+def calendar_text(value: object) -> object:
     """Return a date or a time, for which JSON has no form, as a text; another value as it is."""
     if not isinstance(value, (datetime.date, datetime.time)):
         return value

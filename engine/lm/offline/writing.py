@@ -11,7 +11,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
 
 from engine.lm.offline.copying import word_weights
 from engine.lm.offline.labels import SIGNS, sign_between
@@ -96,7 +95,7 @@ def _values(record: Mapping[str, object]) -> Values:
     return tuple((str(k), as_text(v)) for k, v in record.items() if v is not None)
 
 
-def _json_records(text: str) -> list[dict[str, Any]]:
+def _json_records(text: str) -> list[dict[str, object]]:
     """Return the objects of a JSON value, or of lines."""
     value = json_value(text)
     if value is None:
@@ -106,7 +105,7 @@ def _json_records(text: str) -> list[dict[str, Any]]:
     return [v for v in (value if isinstance(value, list) else [value]) if isinstance(v, dict)]
 
 
-def _line_records(text: str) -> list[dict[str, Any]]:
+def _line_records(text: str) -> list[dict[str, object]]:
     """Return the records of lines "name: value": a name that comes again begins the next."""
     records: list[dict[str, object]] = []
     for match in _LINE.finditer(text):

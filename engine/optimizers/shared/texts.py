@@ -103,12 +103,12 @@ MAX_TEXT = 8000
 _MAX_CHARACTERS = 12_000
 
 
-def labelled_rows(problem: Problem, rows: Sequence[int]) -> list[dict[str, Any]]:
+def labelled_rows(problem: Problem, rows: Sequence[int]) -> list[dict[str, object]]:
     """Return rows as {"inputs": {...}, "outputs": {...}}, long texts cut, and as many as fit into a prompt."""
     return _fitting(_labelled_row(problem, row) for row in rows)
 
 
-def _labelled_row(problem: Problem, row: int) -> dict[str, Any]:
+def _labelled_row(problem: Problem, row: int) -> dict[str, object]:
     values = problem.rows[row]
     shown: dict[str, object] = {
         role: shortened_values({n: values[n] for n in names if n in values})
@@ -130,7 +130,7 @@ def _fitting(values: Iterable[dict[str, object]]) -> list[dict[str, Any]]:
     return shown
 
 
-def step_values(problem: Problem, path: str) -> dict[str, Any]:
+def step_values(problem: Problem, path: str) -> dict[str, object]:
     """Return the values that describe a step in a prompt: the program, and the step with its fields, a line each."""
     signature = problem.signatures[path]
     lines = [f"The step {path}."]
@@ -167,7 +167,7 @@ def drawn_rows(problem: Problem, n: int, rng: random.Random) -> list[int]:
     return drawn
 
 
-def run_values(problem: Problem, outcome: Outcome, path: str = "") -> dict[str, Any]:
+def run_values(problem: Problem, outcome: Outcome, path: str = "") -> dict[str, object]:
     """Return a run as a row: inputs, right outputs, the answer, the score and the feedback.
 
     With a step's path the inputs are that step's, where the outcome has a trace, and its outputs are shown;
@@ -189,7 +189,7 @@ def run_values(problem: Problem, outcome: Outcome, path: str = "") -> dict[str, 
     return values
 
 
-def worst_runs(problem: Problem, path: str, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+def worst_runs(problem: Problem, path: str, outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
     """Return runs of a step as rows, the worst first, as many as fit into a prompt (at least one)."""
     return _fitting(run_values(problem, o, path) for o in sorted(outcomes, key=lambda o: o.score))
 
@@ -236,6 +236,6 @@ def proposed_texts(answers: Sequence[Proposal]) -> list[str]:
 _WRITTEN = ("proposed_instructions", "proposed_description", "rules", "advice")
 
 
-def shortened_values(values: Mapping[str, object]) -> dict[str, Any]:
+def shortened_values(values: Mapping[str, object]) -> dict[str, object]:
     """Return values, long texts cut."""
     return {name: v[:1500] if isinstance(v, str) else v for name, v in values.items()}

@@ -53,8 +53,8 @@ class _Stand(Module):
 
 def _runs(program: Module, steps: dict[str, StepSpec], inputs: list[str]) -> Iterator[_Run]:
     """Yield a run for every combination of the closed fields' values that the program reaches."""
-    waiting: list[dict[str, Any]] = [{}]
-    tried: list[dict[str, Any]] = []
+    waiting: list[dict[str, object]] = [{}]
+    tried: list[dict[str, object]] = []
     closed = {f.name: _values(f) for step in steps.values() for f in step.answers}
     while waiting:
         run = _Run(program, steps, inputs, waiting.pop(0))
@@ -160,7 +160,7 @@ class _Run:
             f"The step {step.name!r} is given {name!r}, which forward makes itself. A spec can only hand fields on."
         )
 
-    def _marked(self, f: FieldSpec, *, closed: bool) -> Any:
+    def _marked(self, f: FieldSpec, *, closed: bool) -> object:
         values = _values(f)
         if values:
             picked = self._choices.get(f.name, values[0]) if closed else values[0]

@@ -221,7 +221,7 @@ def _schema(text: str) -> Imported:
     return _imported((), outputs, (), " ".join(description.split()), "The schema's properties")
 
 
-def _object_in(data: Any, depth: int = 0) -> tuple[dict[str, Any] | None, str]:
+def _object_in(data: object, depth: int = 0) -> tuple[dict[str, Any] | None, str]:
     """Return the schema with properties in the usual wrappings, and its description."""
     if not isinstance(data, dict) or depth > 5:
         return None, ""
@@ -238,7 +238,7 @@ def _object_in(data: Any, depth: int = 0) -> tuple[dict[str, Any] | None, str]:
     return None, ""
 
 
-def _property(name: str, part: Mapping[str, Any], named: Mapping[str, Any]) -> FieldSpec:
+def _property(name: str, part: Mapping[str, object], named: Mapping[str, object]) -> FieldSpec:
     """Return a property as a field; its description says what a record in it holds."""
     said = " ".join(str(part.get("description", "")).split())
     values = part.get("enum")
@@ -252,7 +252,7 @@ def _property(name: str, part: Mapping[str, Any], named: Mapping[str, Any]) -> F
     return FieldSpec(name=name, type=_type_in(part, named), description=said)
 
 
-def _resolved(part: Any, named: Mapping[str, Any], depth: int = 0) -> Mapping[str, Any]:
+def _resolved(part: object, named: Mapping[str, object], depth: int = 0) -> Mapping[str, Any]:
     """Return a part of a schema with the definition that it refers to."""
     if not isinstance(part, Mapping) or depth > _DEEPEST:
         return {}
@@ -264,7 +264,7 @@ def _resolved(part: Any, named: Mapping[str, Any], depth: int = 0) -> Mapping[st
     return part
 
 
-def _type_in(part: Any, named: Mapping[str, Any], depth: int = 0) -> str:
+def _type_in(part: object, named: Mapping[str, object], depth: int = 0) -> str:
     """Return the text of a property's type."""
     part = _resolved(part, named)
     if depth > _DEEPEST:
