@@ -14,7 +14,7 @@ from dashboard.views import history
 from engine.errors import NotFoundError
 from engine.records import Outcome, whole_trials
 from engine.store.rows import CandidateEntry, CandidateRow, RunRow, TrialRow
-from engine.text import percent
+from engine.text import counted, percent
 
 MOST = 4
 LISTED = 150
@@ -131,11 +131,13 @@ def score_words(entry: CandidateEntry) -> str:
     """Return a prompt's score in words: that on the test rows, or before the final test the search's own.
 
     >>> score_words(CandidateEntry("a", 3, 0.8, 40, 0.72)), score_words(CandidateEntry("a", 3, 0.8, 40, None))
-    ('72.0 % on the test rows', '80.0 % in practice')
+    ('72.0 % on the test rows', '80.0 % in practice (40 rows)')
     """
     if entry.tested is not None:
         return f"{percent(entry.tested)} on the test rows"
-    return "not scored" if entry.score is None else f"{percent(entry.score)} in practice"
+    if entry.score is None:
+        return "not scored"
+    return f"{percent(entry.score)} in practice ({counted(entry.rows, 'row')})"
 
 
 def chosen(run: RunRow, best: str, text: str, runs: Sequence[RunRow]) -> list[ComparedCandidate]:

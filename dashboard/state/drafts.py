@@ -193,7 +193,8 @@ class ChangedElsewhereError(StoreError):
 
 
 def state_of(draft: ProjectDraft, part: Part) -> str:
-    """Return a stamp of a part of a draft, to compare two states."""
+    """Return a stamp of a part of a draft, to compare two states. No model chosen is the offline one."""
+    draft = draft.model_copy(update={"model": draft.model or ModelChoice()})
     return hashlib.sha256(draft.model_dump_json(include=PARTS[part]).encode()).hexdigest()
 
 

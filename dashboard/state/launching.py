@@ -173,7 +173,7 @@ def ask_child(
 def child_result(
     task: TaskName, request: BaseModel, keys: Mapping[str, str] | None = None, *, timeout: float = LONGEST
 ) -> Any:
-    """Return a task's result as JSON values. Raises RunError as `ask` does."""
+    """Return a task's result as JSON values. Raises RunError as `ask_child` does."""
     *_, last = ask_child(task, request, keys, timeout=timeout)
     return last.content
 

@@ -87,7 +87,7 @@ class _RunNames:
         found = max(scored, key=lambda t: (t.complete, t.rows_done), default=None)
         if found is None or found.answered_score is None:
             return ""
-        return f" with {percent(found.answered_score, 0)} on {count(found.rows_done, 'validation row')}"
+        return f" with {percent(found.answered_score, 0)} on {count(found.rows_done - found.failed, 'validation row')}"
 
     def _trial_sentence(self, trial: TrialRow) -> str:
         kind = ROWS.get(trial.split, "row")

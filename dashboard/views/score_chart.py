@@ -86,7 +86,11 @@ def score_chart(
         kind = _series(trial, whole)
         if kind == "train" and parents.get(trial.candidate_id) and trial.candidate_id not in validated:
             kind = "rejected"
-        if trial.failed and trial.number not in sound and kind in ("full", "partial"):
+        if (
+            trial.failed
+            and trial.number not in sound
+            and (kind in ("full", "partial") or trial.answered_score is None)
+        ):
             kind = "failing"
         score = _score(trial, at, parents, baseline)
         point = Point(trial.number, places[trial.number], score, _hover(trial), trial.candidate_id)
@@ -118,7 +122,7 @@ def _sound_trials(trials: Sequence[TrialRow], whole: int) -> set[int]:
 def _score(
     trial: TrialRow, at: Mapping[str, Point], parents: Mapping[str, Sequence[str]], baseline: float | None
 ) -> float:
-    """Return the score of a trial's rows so far in percent, without those that failed; before the first, its parent's."""
+    """Return the score of a trial's rows in percent, without those that failed; its parent's where there is no other."""
     if trial.answered_score is not None:
         return round(100 * trial.answered_score, 1)
     known = [at[p].score for p in parents.get(trial.candidate_id, ()) if p in at]
@@ -179,7 +183,7 @@ def _series(trial: TrialRow, whole: int) -> str:
 
 def _hover(trial: TrialRow) -> str:
     where = {"train": "training", "validation": "validation"}.get(trial.split, trial.split)
-    score = "no score yet" if trial.answered_score is None else f"{100 * trial.answered_score:.1f} %"
+    score = f"{100 * trial.answered_score:.1f} %" if trial.answered_score is not None else "no score"
     failed = f", {trial.failed} failed" if trial.failed else ""
     return (
         f"Trial {trial.number}: <b>{score}</b><br>{escape(trial.label or 'scored')}"

@@ -30,6 +30,9 @@ def get_adapter(name: str) -> type[Adapter]:
     raise UnknownNameError("adapter", name, [adapter.name for adapter in ADAPTERS])
 
 
+adapter_by_name = get_adapter
+"""The earlier name of `get_adapter`."""
+
 __all__ = [
     "ADAPTERS",
     "Adapter",
@@ -37,5 +40,6 @@ __all__ = [
     "JSONAdapter",
     "TwoStepAdapter",
     "XMLAdapter",
+    "adapter_by_name",
     "get_adapter",
 ]

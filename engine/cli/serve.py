@@ -101,12 +101,12 @@ def _serve_http(contract: Contract, address: Address) -> None:
     app = make_app(contract, token=address.token, max_bytes=address.max_bytes, hosts=hosts)
     try:
         listening = _bound(address.host, address.port)
+        listening.listen()
     except OSError as error:
         raise ConfigurationError(
             f"Port {address.port} on {address.host} cannot be used: {error.strerror or error}. Choose another with --port."
         ) from error
     with listening:
-        listening.listen()
         guarded = f", with the token in {address.token_env}" if address.token else ""
         _print(f"{contract.title} is at {address.url}/docs{guarded} (Ctrl-C ends it).", markup=False)
         config = uvicorn.Config(app, log_level="warning", limit_concurrency=1000, timeout_keep_alive=30)

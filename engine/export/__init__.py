@@ -2,12 +2,10 @@
 
     program     the program file: data only, versioned, read back by `engine.load`
     standalone  a script that needs Python alone: the program as data, and the engine's own code (`carried`) below it
-    python      a script that runs with Tuneboard, for every program
-    dspy        DSPy's state file, and its files read here; a script that builds the program there
-    messages    the exact messages, and request bodies, for use without any of this
-    markdown    the program as a page for a wiki or a review
+    dspy_*      DSPy's state file, and its files read here; a script that builds the program there
     container   a folder to build a container from, this Tuneboard in it as a package
-    formats     the table of all; a new form is one file and one line there
+    formats     the table of all, with the short ones: a script that runs with Tuneboard, the exact messages and
+                request bodies for use without any of this, the program as a page for a wiki or a review
     report      one self-contained HTML file of a run: its content, its charts, a template and a style sheet
     tables      the test rows as CSV, Excel and JSON, no formula in them
 

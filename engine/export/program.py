@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from engine import runtime
-from engine.errors import EngineError, ProgramFileError
+from engine.errors import EngineError, ProgramFileError, UnknownNameError
 from engine.lm.choice import ModelChoice
 from engine.lm.client import make_lm
 from engine.pipeline.build import build_program
@@ -67,6 +67,16 @@ class ProgramFile(BaseModel):
     def _without_id(cls, candidate: object) -> object:
         """Return a candidate without its id, which follows from the rest."""
         return {k: v for k, v in candidate.items() if k != "id"} if isinstance(candidate, dict) else candidate
+
+    @field_validator("candidate")
+    @classmethod
+    def _steps_fit(cls, candidate: Candidate) -> Candidate:
+        for path, step in candidate.steps.items():
+            if step.nearest < 0:
+                raise ValueError(f"'nearest' of the step {path!r} is {step.nearest}; it is 0 or more")
+            if step.adapter is not None:
+                get_adapter(step.adapter)
+        return candidate
 
     @field_serializer("candidate", mode="wrap")
     def _with_id(self, candidate: Candidate, dump: SerializerFunctionWrapHandler) -> dict[str, object]:
@@ -214,7 +224,11 @@ def parse_program(text: bytes | str, name: str = "program.json") -> ProgramFile:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the whole file"
-        raise ProgramFileError(f"The file {name!r} is damaged at {key!r}: {first['msg']}.") from error
+        unknown = first["type"] in ("unexpected_keyword_argument", "extra_forbidden")
+        what = "no program file has this key" if unknown else first["msg"].removeprefix("Value error, ")
+        raise ProgramFileError(f"The file {name!r} is damaged at {key!r}: {what.rstrip('.')}.") from error
+    except UnknownNameError as error:
+        raise ProgramFileError(f"The file {name!r} is damaged at 'candidate': {error}") from error
 
 
 def _checked(data: object, name: str) -> dict[str, object]:

@@ -14,7 +14,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
@@ -139,7 +139,9 @@ class Cache:
     def put(self, key: str, reply: Reply, payer: str | None = None) -> None:
         """Keep a reply under a key, at once and for good. A disk that is full or locked is logged, not raised."""
         data = orjson.dumps(
-            {"choices": reply.choices, "seconds": reply.seconds}, default=str, option=orjson.OPT_NON_STR_KEYS
+            {"choices": reply.choices, "seconds": reply.seconds},
+            default=lambda value: dict(value) if isinstance(value, Mapping) else str(value),
+            option=orjson.OPT_NON_STR_KEYS,
         )
         used = reply.usage
         spent = (used.calls, used.input_tokens, used.output_tokens, used.cost)

@@ -186,6 +186,8 @@ class Embeddings(Retriever):
         chunk: int = CHUNK,
         **columns: Any,
     ) -> None:
+        if isinstance(embedder, int):  # as in BM25(corpus, k)
+            embedder, k = None, embedder
         model = columns.pop("model", None)
         super().__init__(corpus, k, chunk=chunk, **columns)
         self.embedder = (

@@ -217,7 +217,8 @@ class Watch:
         while not self._done.wait(POLL_SECONDS):
             try:
                 run = self._store.runs.get(self._run_id)
-                self.stopping |= run.stop_requested
+                if run.stop_requested:  # never written back as False: a signal may have set it meanwhile
+                    self.stopping = True
                 self._pause_asked = run.pause_requested
                 self.requests = self._store.requests.open(self._run_id)
                 polls += 1

@@ -188,7 +188,7 @@ def _parse_side(side: str, text: str, custom_types: Names | None) -> dict[str, o
 
 def side_arguments(side: str, text: str) -> list[ast.arg]:
     """Return the names and types on one side of a signature text, unread. Raises SignatureError."""
-    side = " ".join(side.split())
+    side = side.strip().replace("\n", " ")
     try:
         arguments = typing.cast(ast.FunctionDef, ast.parse(f"def f({side}): pass").body[0]).args
     except (SyntaxError, ValueError) as error:

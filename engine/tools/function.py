@@ -47,22 +47,29 @@ def written_out(part: object, document: Mapping[str, Any], deepest: int = 3) -> 
             target = target.get(step, {}) if isinstance(target, Mapping) else {}
         siblings = {k: v for k, v in part.items() if k != "$ref"}
         return written_out({**target, **siblings}, document, deepest - 1)
-    return {
-        k: written_out(v, document, deepest)
-        for k, v in part.items()
-        if k not in ("$defs", "definitions") and not (k == "title" and isinstance(v, str))
-    }
+    found: dict[str, object] = {}
+    for key, value in part.items():
+        if key == "properties" and isinstance(value, Mapping):
+            # The keys in here are a user's names, and may be any word of a schema.
+            found[key] = {name: written_out(one, document, deepest) for name, one in value.items()}
+        elif key not in ("$defs", "definitions") and not (key == "title" and isinstance(value, str)):
+            found[key] = written_out(value, document, deepest)
+    return found
+
+
+def _arguments(schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the properties of an object's schema, written out."""
+    properties: dict[str, dict[str, Any]] = written_out(schema, schema).get("properties", {})
+    return properties
 
 
 def _schemas(parts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return name -> JSON schema of typed parts."""
     try:
         model = create_model("Arguments", __config__=ConfigDict(arbitrary_types_allowed=True), **parts)
-        whole = model.model_json_schema()
+        return _arguments(model.model_json_schema())
     except Exception:  # noqa: BLE001 - a hint pydantic has no schema for: the prompt gives the bare name
         return {name: {} for name in parts}
-    found: dict[str, dict[str, object]] = written_out(whole.get("properties", {}), whole)
-    return found
 
 
 def _hints(function: Callable[..., object]) -> dict[str, Any]:
@@ -169,7 +176,7 @@ class Tool(ToolForm):
     ) -> Tool:
         """Return a tool whose arguments a JSON schema of an object describes; their types are the other side's to check."""
         made = cls(func, name, desc, timeout=timeout)
-        made.args = written_out(schema.get("properties", {}), schema)
+        made.args = _arguments(schema)
         made.required = tuple(schema.get("required", ()))
         made._takes_any = bool(schema.get("additionalProperties"))
         made.arg_types, made._readers, made._by_position = {}, {}, ()

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from engine import loop
 from engine.callbacks import observed, watched
 from engine.errors import (
+    ConfigurationError,
     EngineError,
     SandboxError,
     SandboxMemoryError,
@@ -84,7 +85,10 @@ class Sandbox(ABC):
         call_limit: int = 1000,
         seed: int = 0,
         callbacks: Sequence[Any] | None = None,
+        **unknown: object,
     ) -> None:
+        if unknown:
+            raise ConfigurationError(f"{type(self).__name__} takes no argument {min(unknown)!r}.")
         if isinstance(tools, Mapping):
             self.tools = {str(name): as_tool(tool, str(name)) for name, tool in tools.items()}
         else:

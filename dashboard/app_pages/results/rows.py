@@ -164,12 +164,15 @@ def _messages(
     _replay(spec, one, values, at)
 
 
+GONE = "The file with this run's rows is gone, so its inputs are not known."
+
+
 def _replay(spec: RunSpec, one: ComparedCandidate, values: Mapping[str, object], at: int) -> None:
     """Offer to make the calls again, for the model's own words: the cache has them, so it is free as a rule."""
     if ui.button(
         "Show the model's own words",
         f"replay_button_{at}",
-        models.refusal(asked_models(spec.model, spec.pipeline)),
+        models.refusal(asked_models(spec.model, spec.pipeline)) or ("" if values else GONE),
         icon="replay",
         help="Makes the same calls again: the cache answers them, so as a rule nothing is paid.",
     ):

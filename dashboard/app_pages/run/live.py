@@ -19,7 +19,7 @@ from dashboard.views.live import progress
 from dashboard.views.text import count, escape_markdown
 from engine.records import Outcome
 from engine.store.rows import CandidateRow, RunRow, TrialRow
-from engine.text import duration, short
+from engine.text import duration, percent, short
 
 ROWS_SHOWN = 200
 
@@ -30,9 +30,10 @@ def _trial_card(seen: Snapshot, trial: TrialRow) -> None:
     row = found.get(trial.candidate_id)
     with ui.card("trial_card"):
         with ui.row("trial_head", "top", side="distribute"):
-            score = "in progress" if trial.score is None else f"{100 * trial.score:.1f} %"
+            score = "" if trial.answered_score is None else f"{percent(trial.answered_score)} on "
+            failed = f", {trial.failed} failed" if trial.failed else ""
             st.markdown(
-                f"**{_name(row)}** · {score} on {trial.rows_done} of {trial.rows_total} {trial.split} rows"
+                f"**{_name(row)}** · {score}{trial.rows_done} of {trial.rows_total} {trial.split} rows{failed}"
             )
             close = ui.callback(st.query_params.pop, "trial", None)
             ui.icon_button("close", "Close", "trial_close", on_click=close)
@@ -74,8 +75,9 @@ def _looked_at(trials: Sequence[TrialRow], row: CandidateRow) -> str:
     if not seen:
         return ""
     last = max(seen, key=lambda t: t.finished_at or 0.0)
-    score = "" if last.score is None else f", on which its parent scored {100 * last.score:.0f} %"
-    return f"Before it was made, the search looked at {count(last.rows_done, 'training row')} (trial {last.number}){score}."
+    score = last.answered_score
+    scored = "" if score is None else f", on which its parent scored {percent(score, 0)}"
+    return f"Before it was made, the search looked at {count(last.rows_done, 'training row')} (trial {last.number}){scored}."
 
 
 def _name(row: CandidateRow | None) -> str:

@@ -123,6 +123,10 @@ def test_the_baseline_is_the_latest_whole_evaluation_and_failed_rows_are_no_zero
     chart = score_chart([down, trial(1, 0.2), trial(2, 0.4), again])
     assert chart.baseline == pytest.approx(29)
     assert [p.trial for p in chart.failing] == [0]
+    lost = replace(trial(5, 0.0, split="train"), failed=50)
+    chart = score_chart([again, lost], {"c5": ("c0",)})
+    assert [p.trial for p in chart.failing] == [5]
+    assert chart.failing[0].text.startswith("Trial 5: <b>no score</b>")
     partly = replace(trial(4, 0.48), failed=10)
     assert score_chart([down, again, partly]).failing[-1].score == 60, "40 rows answered, 24 right"
 

@@ -21,7 +21,7 @@ def test_rows_left_out_are_in_no_part(tmp_path):
     split = found.split
     used = {*split.train, *split.validation, *split.test}
     assert used == set(range(40)) - {3, 7}
-    assert 3 not in found.rows
+    assert 3 not in found.settings.rows
 
 
 def test_every_row_left_out_says_so(tmp_path):

@@ -149,6 +149,8 @@ def test_damaged_files_are_one_sentence(text, expected):
             lambda d: d["candidate"]["steps"]["sort"].update(demos=[{"values": 3}]),
             "candidate.steps.sort.demos.0.values",
         ),
+        (lambda d: d["candidate"]["steps"]["sort"].update(nearest=-1), "candidate"),
+        (lambda d: d["candidate"]["steps"]["sort"].update(adapter="toml"), "candidate"),
         (lambda d: d["pipeline"]["steps"].clear(), "pipeline.steps"),
         (lambda d: d.update(adapter="toml"), "adapter"),
         (lambda d: d.update(surprise=1), "surprise"),

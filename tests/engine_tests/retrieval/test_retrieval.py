@@ -248,3 +248,9 @@ def pdf(text: str) -> bytes:
 def test_of_equal_passages_the_first_are_found():
     same = BM25([f"the same words {'a' if i % 2 else 'the'}" for i in range(40)])
     assert [hit.index for hit in same.find("words", 5)] == [0, 1, 2, 3, 4]
+
+
+def test_the_second_argument_of_every_index_may_be_the_number_of_hits():
+    passages = ["Refunds take five days.", "Parcels go out on Mondays.", "Open from nine."]
+    for kind in (BM25, Embeddings):
+        assert len(kind(passages, 2)("refunds parcels").passages) == 2

@@ -372,3 +372,8 @@ def test_every_rule_is_shown_and_holds_in_every_layout(adapter, annotation, rule
 def test_an_instruction_nobody_wrote_names_the_fields_that_are_left():
     assert Signature("a, b -> c, d").delete("d").instructions == "Read `a` and `b` and write `c`."
     assert Signature("a -> c, d", "Mine.").delete("d").instructions == "Mine."
+
+
+def test_spaces_in_quotes_stay():
+    kind = Signature("x -> y: Literal['a  b', 'c']").annotation("y")
+    assert typing.get_args(kind) == ("a  b", "c")

@@ -113,5 +113,5 @@ def test_a_program_of_thought_may_use_it() -> None:
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="There is no Pyodide in"):
         pyodide_folder(tmp_path)
-    with pytest.raises(TypeError, match="size"):
+    with pytest.raises(ConfigurationError, match="PyodideInterpreter takes no argument 'size'"):
         PyodideInterpreter(size=1)

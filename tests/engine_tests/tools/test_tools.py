@@ -264,3 +264,15 @@ def test_an_mcp_server_that_is_not_there_is_one_sentence() -> None:
         MCPServer(url="http://127.0.0.1:9/mcp", timeout=60).tools()
     with pytest.raises(ConfigurationError, match="either a command"):
         MCPServer()
+
+
+def test_an_argument_may_be_called_like_a_word_of_a_schema():
+    def note(definitions: list[str], title: str, properties: int = 1) -> str:
+        """Note something."""
+        return f"{definitions} {title} {properties}"
+
+    tool = Tool(note)
+    assert set(tool.args) == {"definitions", "title", "properties"}
+    assert tool(definitions=["a"], title="b") == "['a'] b 1"
+    schema = {"type": "object", "properties": {"$defs": {"type": "string"}}, "required": ["$defs"]}
+    assert Tool.with_schema(note, "note", "", schema).args == {"$defs": {"type": "string"}}

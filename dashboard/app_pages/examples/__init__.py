@@ -1,0 +1,1 @@
+"""Examples: the table of rows, their columns and division."""

@@ -1,0 +1,1 @@
+"""Export: the tuned program in every form."""

@@ -1,0 +1,1 @@
+"""History: all runs of all projects."""

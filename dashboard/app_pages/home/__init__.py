@@ -1,0 +1,1 @@
+"""Home: projects, samples, running runs."""

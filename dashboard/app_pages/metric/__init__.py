@@ -1,0 +1,1 @@
+"""Metric: what counts as a good answer."""

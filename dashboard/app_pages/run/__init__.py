@@ -1,0 +1,1 @@
+"""Run: a search as it goes."""

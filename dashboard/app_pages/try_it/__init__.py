@@ -1,0 +1,1 @@
+"""Playground: a prompt on an input outside a run."""

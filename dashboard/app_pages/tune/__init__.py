@@ -1,0 +1,1 @@
+"""Tune: optimizer, budget, model, start."""
