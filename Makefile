@@ -58,12 +58,12 @@ bench: $(READY)          ## speed beside DSPy, printed as a table
 bench-optimizers: $(READY) ## every optimizer beside DSPy's on a model that can be taught
 	$(BIN)/python tests/benchmarks/optimizers.py
 
-fix: $(READY)            ## mend what the linter can mend
+fix: $(READY)            ## fix what the linter can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(DENO) fmt -q --line-width 110 $(SCRIPTS) $(STYLES)
 
-lock: $(READY)           ## resolve the dependencies anew, hashes included
+lock: $(READY)           ## resolve the dependencies again, hashes included
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o $(LOCK)

@@ -232,7 +232,7 @@ class _Sessions(NamedTuple):
 
 
 async def _sessions(server: Server, run: str, query: str) -> _Sessions:
-    """Have every session's page drawn anew at moments of its own, as people click; then all of them at once."""
+    """Have every session's page drawn again at moments of its own, as people click; then all of them at once."""
     rng = random.Random(7)
     opened: list[_Session] = []
     async with AsyncExitStack() as stack:
@@ -262,7 +262,7 @@ class _Session(NamedTuple):
     fragment: str
 
     async def rerun(self) -> float:
-        """Have the live part of the page drawn anew; return how long it took until all of it had come."""
+        """Have the live part of the page drawn again; return how long it took until all of it had come."""
         started = time.perf_counter()
         await self.socket.send(_asking(self.query, self.fragment))
         await _until_done(self.socket)

@@ -15,8 +15,8 @@ class Row:
     """One line of the table.
 
     `ours` and `theirs` are repeated measurements in `unit`; the best of them is compared (whatever else runs on
-    a machine only ever adds to a measurement), the median is shown beside it. `limit` is the most that ours may be;
-    `peer_share` the most it may be as a share of theirs. `missed` names a condition beside speed that failed.
+    a machine only ever adds to a measurement), the median is shown next to it. `limit` is the most that ours may be;
+    `peer_share` the most it may be as a share of theirs. `missed` names a condition other than speed that failed.
     """
 
     name: str
@@ -125,4 +125,4 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
-CAPTION = "Best of three child processes, the median beside it; CPU is the client process's own user and system time."
+CAPTION = "Best of three child processes, the median next to it; CPU is the client process's own user and system time."

@@ -1,4 +1,4 @@
-"""Learning curves of the offline model: `python tests/benchmarks/offline_curves.py`, `--save FILE`, `--beside FILE`.
+"""Learning curves of the offline model: `python tests/benchmarks/offline_curves.py`, `--save FILE`, `--against FILE`.
 
 For each sample, its metric on unseen rows, averaged over seeds: without anything, with 4, 8 and 16 demos, with 16 demos
 whose labels are shuffled, with a good instruction, with both, and with an instruction that the model wrote from 20 rows.
@@ -140,9 +140,9 @@ def main() -> None:
     options.add_argument("--rows", type=int, default=60)
     options.add_argument("--only", nargs="*", default=[])
     options.add_argument("--save", type=Path)
-    options.add_argument("--beside", type=Path)
+    options.add_argument("--against", type=Path)
     given = options.parse_args()
-    before = json.loads(given.beside.read_text()) if given.beside else {}
+    before = json.loads(given.against.read_text()) if given.against else {}
     found: dict[str, dict[str, float]] = {}
     print(f"{'sample':20}", *(f"{point:>12}" for point in POINTS), f"{'ms a row':>9}")
     for sample in SAMPLES:

@@ -1,4 +1,4 @@
-"""Measure the optimizers beside DSPy's on teachable tasks: `make bench-optimizers`, or `python tests/benchmarks/optimizers.py --quick`.
+"""Measure the optimizers next to DSPy's on teachable tasks: `make bench-optimizers`, or `python tests/benchmarks/optimizers.py --quick`.
 
 Each run is a child process against the teachable server in a process of its own: same server, same rows, same
 seeds. A line of the table is one optimizer on one task: held-out score (mean over the seeds), calls, wall time.
@@ -89,8 +89,8 @@ class Bench:
             task, "ours", optimizer, title or optimizer, calls, sys.executable, "tune_engine.py", options
         )
 
-    def beside(self, task: str, optimizer: str, line: Line | None) -> None:
-        """Run one of ours beside its counterpart: by its default, and where that takes more calls, with theirs as budget."""
+    def with_counterpart(self, task: str, optimizer: str, line: Line | None) -> None:
+        """Run one of ours next to its counterpart: by its default, and where that takes more calls, with theirs as budget."""
         ours = self.ours(task, optimizer)
         if ours is None or line is None or len(line.found) != len(self.seeds):
             return
@@ -177,7 +177,7 @@ def compare(bench: Bench, task: str, pairs: Sequence[tuple[str, str]]) -> None:
         line = bench.theirs(task, their_name, our_name)
         theirs += [line] if line else []
         if not bench.autotune_alone:
-            bench.beside(task, our_name, line)
+            bench.with_counterpart(task, our_name, line)
     if not bench.without_autotune:
         bench.ours(task, "Autotune")
     if theirs and task != "nothing" and not bench.without_autotune:
@@ -195,10 +195,10 @@ def ablate(bench: Bench, task: str, calls: int) -> None:
 
 
 def table(lines: Sequence[Line], *, markdown: bool, threads: int = 64, latency: float = 0.0) -> str:
-    """Return the table: a row for each optimizer on each task, DSPy's beside ours.
+    """Return the table: a row for each optimizer on each task, DSPy's next to ours.
 
-    "Waits / ideal" says how many calls one after the other ours takes, beside the fewest that so many calls can take;
-    with a `latency` in seconds the wall time stands beside it, which a busy machine adds to.
+    "Waits / ideal" says how many calls one after the other ours takes, next to the fewest that so many calls can take;
+    with a `latency` in seconds the wall time stands next to it, which a busy machine adds to.
     """
     head = ["Task", "Optimizer", "Score", "Calls", "CPU s", "Waits / ideal", "DSPy: score", "Calls", "CPU s"]
     head += ["Wall / ideal", "DSPy: wall / ideal"] if latency else []

@@ -1,4 +1,4 @@
-"""Measure the engine beside DSPy and print a table: `make bench`, or `python tests/benchmarks/run.py --only cpu,imports`.
+"""Measure the engine next to DSPy and print a table: `make bench`, or `python tests/benchmarks/run.py --only cpu,imports`.
 
 Each benchmark is a function in a bench_*.py file that returns rows; the tuple below is all there is to register.
 """

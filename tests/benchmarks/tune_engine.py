@@ -116,7 +116,7 @@ def tuned(given: Any, seed: int, calls: int) -> dict[str, Any]:
 
     def metric(example: Any, prediction: Any, trace: Any = None) -> Any:
         score, words = work.graded(example, lambda n: prediction[n], made.labels)
-        # As DSPy's metrics do, and the one beside this: what becomes an example must be right as a whole.
+        # As DSPy's metrics do, and the one next to this: what becomes an example must be right as a whole.
         return engine.Grade(score if trace is None else float(score >= 1), words)
 
     student = program(made)

@@ -89,7 +89,7 @@ def to_cell(page: Page, row: int, column: int) -> None:
 
 
 def edit_cell(page: Page, row: int, column: int, text: str, landed: Callable[[], bool]) -> None:
-    """Type a cell anew, and once more where the page was drawn over it meanwhile, as a person would."""
+    """Type a cell again, and once more where the page was drawn over it meanwhile, as a person would."""
     over = page.get_by_test_id("portal").locator(".gdg-input").first
 
     def typed() -> None:

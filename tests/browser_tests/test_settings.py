@@ -21,7 +21,7 @@ KEY = "sk-never-written-anywhere-4711"
 
 @pytest.fixture
 def endpoint() -> Iterator[OpenAIServer]:
-    """A model that answers whoever has the key, and costs what the test says it does."""
+    """A model that answers those who have the key, and costs what the test says it does."""
     with OpenAIServer(
         lambda body: "[[ ## queue ## ]]\nbilling\n\n[[ ## completed ## ]]", api_key=KEY
     ) as running:

@@ -1,4 +1,4 @@
-"""DSPy's public surface beside ours: every name and argument is here, or its absence is decided and written down.
+"""DSPy's public surface next to ours: every name and argument is here, or its absence is decided and written down.
 
 `NAMES` and `ARGUMENTS` are DSPy 3.4.1's, frozen, so that the comparison runs without it; where DSPy is installed the frozen
 lists are compared with it.

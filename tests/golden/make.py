@@ -1,4 +1,4 @@
-"""Writes the golden files anew (`make golden`): what the engine does now, as text that the tests compare with.
+"""Writes the golden files again (`make golden`): what the engine does now, as text that the tests compare with.
 
 Golden files hold on to today's behaviour while code moves. Where one differs the difference is a bug, or it is meant:
 then the file is written again, and the commit message gives the reason.

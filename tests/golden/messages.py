@@ -221,7 +221,7 @@ def _asked(
 
 
 class _Able(ScriptedLM):
-    """A scripted model that can do everything beside text."""
+    """A scripted model that can do everything but text."""
 
     @property
     def supports_response_format(self) -> bool:

@@ -59,7 +59,7 @@ def still(page: Page) -> None:
 
 
 def in_page(page: Page, script: str) -> None:
-    """Await something by the page's own clock, which a slow machine slows down too; anew where the page is left meanwhile."""
+    """Await something by the page's own clock, which a slow machine slows down too; again where the page is left meanwhile."""
     while True:
         try:
             page.evaluate(script)

@@ -221,7 +221,7 @@ class OpenAIServer:
     # What runs on the server's thread.
 
     def app(self) -> web.Application:
-        """The routes, for whoever runs the loop."""
+        """The routes, for the one that runs the loop."""
         app = web.Application(client_max_size=64 * 1024 * 1024)
         for prefix in ("", "/v1"):
             app.router.add_post(f"{prefix}/chat/completions", self._chat)
@@ -606,7 +606,7 @@ def _http(body: dict[str, Any]) -> bytes:
 
 
 async def _until(condition: Callable[[], bool], request: web.Request) -> bool:
-    """Wait until the condition holds; return False as soon as whoever asked has gone."""
+    """Wait until the condition holds; return False as soon as the caller has gone."""
     while not condition():
         if request.transport is None or request.transport.is_closing():
             return False

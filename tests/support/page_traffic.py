@@ -38,7 +38,7 @@ class Traffic:
             self.waiting = told.script_finished == ForwardMsg.FINISHED_EARLY_FOR_RERUN
 
     def _forget(self) -> None:
-        self.waiting = self._begun = False  # the next connection asks anew
+        self.waiting = self._begun = False  # the next connection asks again
 
 
 _traffic: WeakKeyDictionary[Page, Traffic] = WeakKeyDictionary()

@@ -109,7 +109,7 @@ def _by_word(made: World) -> Mapping[str, tuple[Rule, ...]]:
 def evidence(made: World, text: str) -> dict[Rule, float]:
     """Return, for each rule some row in a text shows with its right value, the chance that a reader misses it.
 
-    A row that shows a wrong answer beside the right one is noticed more easily.
+    A row that shows a wrong answer next to the right one is noticed more easily.
     """
     missed: dict[Rule, float] = {}
     starts = list(_ROW.finditer(text))

@@ -97,7 +97,7 @@ def test_a_full_disk_says_so_and_what_is_there_is_shown(home, project):
 
 def test_a_folder_that_cannot_be_written_to_is_still_read(home, project):
     for page in PAGES:
-        open_page(page, project=project)  # whoever has no rights may not even load what draws it
+        open_page(page, project=project)  # a user without rights may not even load what draws it
     with without_rights(home):
         for page in PAGES:
             app = open_page(page, project=project)

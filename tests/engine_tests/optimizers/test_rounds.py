@@ -1,4 +1,4 @@
-"""How long each optimizer waits: rounds of calls, counted without a clock, beside what its calls alone would take.
+"""How long each optimizer waits: rounds of calls, counted without a clock, next to what its calls alone would take.
 
 Where every call takes the same time, a run's wall time is its number of rounds times that: the model here answers all
 calls that wait for it together, once no other comes. So what is measured is the whole engine, on any machine.

@@ -1,4 +1,4 @@
-"""A few rows answered and scored before a run, and answers graded anew."""
+"""A few rows answered and scored before a run, and answers graded again."""
 
 from __future__ import annotations
 

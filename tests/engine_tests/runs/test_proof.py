@@ -29,7 +29,7 @@ def result_of(home, run_id):
 
 
 def prove_again(home, run_id):
-    """The proof made anew from the files as they are now."""
+    """The proof made again from the files as they are now."""
     with Store.open(home) as store:
         run = store.runs.get(run_id)
         prepared = prepare(store, RunSpec.model_validate(run.spec))

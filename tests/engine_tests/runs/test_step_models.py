@@ -123,7 +123,7 @@ def test_a_whole_run_its_proof_and_all_its_exports_ask_each_server_as_its_step_s
     assert told["Reads the free text of the step sort"].startswith(f"openai/reader at {servers.second.url}")
     proofs = run.result["proof"]
     assert [p["holds"] for p in proofs] == [True, True], (
-        "every kept answer is found again, nothing is asked anew"
+        "every kept answer is found again, nothing is asked again"
     )
     folder = tmp_path / "exports" / run_id
 

@@ -1,4 +1,4 @@
-"""A number of the whole set of test rows beside the verdict: macro F1 and correlation, as a run reports them."""
+"""A number of the whole set of test rows next to the verdict: macro F1 and correlation, as a run reports them."""
 
 from __future__ import annotations
 
