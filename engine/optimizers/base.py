@@ -93,7 +93,8 @@ class Optimizer(ABC):
     def compile(self, student: Module, *, trainset: Sequence[Example], **arguments: Any) -> Module:
         """Run the search and return a tuned copy of `student`, which is left as it is.
 
-        `arguments` are those of `acompile`. The copy carries `score` (percent on the validation rows, None where
+        `arguments` are those of `acompile`: valset (used as it is; without one, `split` divides the trainset), teacher,
+        budget, frozen, recorder, and options to override. The copy carries `score` (percent on the validation rows, None where
         nothing was scored), `candidate_programs` (dicts with score, candidate and program, best first) and `tuning`
         (the whole `SearchResult`). Raises ConfigurationError for a set-up that cannot work and RunError when no row
         can be run at all.

@@ -59,10 +59,14 @@ class BetterTogetherOptions(Options):
         "Names of optimizers with -> between them; | between two runs both and goes on with the better.",
     )
     shuffle_trainset_between_steps: bool = option(
-        True, "Shuffle rows between steps", "Each step sees the rows in another order."
+        True, "Shuffle rows between steps", "Each step sees the training rows in another order."
     )
     valset_ratio: float = option(
-        0.1, "Share that validates", "Of training rows, if none are given.", ge=0, lt=1
+        0.1,
+        "Share that validates",
+        "Only where no validation rows are given: this share of the training rows.",
+        ge=0,
+        lt=1,
     )
     seed: int = option(0, "Seed", "Another number draws other rows.")
 

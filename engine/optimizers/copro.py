@@ -32,7 +32,7 @@ class COPROOptions(Options):
     breadth: int = option(10, "Wordings a round", "How many wordings of each step are compared.", ge=2)
     depth: int = option(3, "Rounds", "How often new wordings are written.", ge=1)
     init_temperature: float = option(
-        1.4, "Boldness of proposals", "The temperature of the writer.", ge=0, le=2
+        1.4, "Boldness of proposals", "Temperature they are written at.", ge=0, le=2
     )
     show_rows: int = option(20, "Rows a proposal sees", "Labelled training rows shown to the writer.", ge=0)
     tune_fields: bool = TUNE_FIELDS

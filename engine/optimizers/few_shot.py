@@ -16,8 +16,17 @@ from engine.search.contract import Keep, Problem, Score, Search, Steps, is_cut
 from engine.similarity import rarity, total_weight, words
 from engine.text import counted
 
-METRIC_THRESHOLD = option(None, "Score that counts as solved", "0 to 1; empty: any score above 0.")
-MAX_ERRORS = option(None, "Errors to accept", "While looking for solved rows; empty: any number.", ge=1)
+METRIC_THRESHOLD = option(
+    None,
+    "Score that counts as solved",
+    "A row scoring at least this (0 to 1) is an example; empty: any score above 0.",
+)
+MAX_ERRORS = option(
+    None,
+    "Errors to accept",
+    "Stop looking for examples after this many rows failed; empty: try all rows.",
+    ge=1,
+)
 _MAX_ROUNDS = option(1, "Tries a row", "How often a row is tried; later tries are fresh samples.", ge=1)
 
 
@@ -25,7 +34,9 @@ class LabeledFewShotOptions(Options):
     """Options of LabeledFewShot."""
 
     k: int = option(16, "Examples", "How many labelled rows every step is shown.", ge=0)
-    sample: bool = option(True, "Draw at random", "Rows that have little in common; off: the first ones.")
+    sample: bool = option(
+        True, "Draw at random", "Draw rows that have little in common; off: take the first ones."
+    )
 
 
 class LabeledFewShot(Optimizer):
@@ -59,9 +70,11 @@ class BootstrapFewShotOptions(Options):
     """Options of BootstrapFewShot."""
 
     max_bootstrapped_demos: int = option(
-        4, "Solved examples", "At most this many solved rows are shown.", ge=0
+        4, "Solved examples", "At most this many rows the teacher solved are shown.", ge=0
     )
-    max_labeled_demos: int = option(16, "Examples in all", "Labelled rows fill up the rest.", ge=0)
+    max_labeled_demos: int = option(
+        16, "Examples in all", "Labelled rows fill the examples up to this many, solved ones included.", ge=0
+    )
     max_rounds: int = _MAX_ROUNDS
     metric_threshold: float | None = METRIC_THRESHOLD
     max_errors: int | None = MAX_ERRORS
@@ -95,11 +108,17 @@ class KNNFewShotOptions(Options):
     """Options of KNNFewShot."""
 
     k: int = option(8, "Examples", "How many of the most similar rows are shown.", ge=1)
-    solve: bool = option(True, "Let the model solve the rows first", "Others are shown as they are labelled.")
+    solve: bool = option(
+        True,
+        "Let the model solve the rows first",
+        "Rows it solves are shown as it solved them, the others as they are labelled.",
+    )
     max_labeled_demos: int = option(16, "Examples while solving", "Labelled rows the teacher is shown.", ge=0)
     max_rounds: int = _MAX_ROUNDS
     metric_threshold: float = option(
-        1.0, "Score that counts as solved", "0 to 1; else a row's labels are shown."
+        1.0,
+        "Score that counts as solved",
+        "0 to 1. A row below it is shown as it is labelled, where its labels say enough.",
     )
 
 

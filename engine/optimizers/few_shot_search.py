@@ -28,13 +28,23 @@ from engine.search.contract import Problem, Search, together
 class BootstrapRandomSearchOptions(BootstrapFewShotOptions):
     """Options of BootstrapFewShotWithRandomSearch."""
 
-    num_candidate_programs: int = option(16, "Random example sets", "Tried after three fixed sets.", ge=0)
-    stop_at_score: float | None = option(
-        None, "Good enough at (percent)", "Stop there; sets then run in turn.", ge=0, le=100
+    num_candidate_programs: int = option(
+        16, "Random example sets", "How many random sets are tried, after three fixed ones.", ge=0
     )
-    labeled_sample: bool = option(True, "Draw labelled rows at random", "Off: the first rows are taken.")
+    stop_at_score: float | None = option(
+        None,
+        "Good enough at (percent)",
+        "Stop as soon as a set scores this much; sets are then tried one after the other.",
+        ge=0,
+        le=100,
+    )
+    labeled_sample: bool = option(
+        True, "Draw labelled rows at random", "Off: the labelled set takes the first rows."
+    )
     restrict: tuple[int, ...] | None = option(
-        None, "Only these sets", "-3 none, -2 labelled, -1 in order, 0 and up random."
+        None,
+        "Only these sets",
+        "Numbers of the sets to try: -3 none, -2 labelled, -1 in order, 0 and up random.",
     )
 
 
@@ -121,7 +131,7 @@ class BootstrapOptunaOptions(BootstrapFewShotOptions):
     num_candidate_programs: int = option(16, "Trials", "How many choices of examples are scored.", ge=1)
     max_demos: int = option(16, "Examples a step", "At most this many are chosen for each step.", ge=1)
     max_labeled_demos: int = option(
-        48, "Rows to choose from", "At most this many, solved and labelled.", ge=0
+        48, "Rows to choose from", "At most this many rows, solved and labelled.", ge=0
     )
 
 

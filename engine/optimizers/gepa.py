@@ -1,4 +1,4 @@
-"""GEPA: its options, under the names of DSPy and of the gepa package, and its class."""
+"""GEPA: its options, under the names of DSPy and of the gepa package, its rounds and its prompts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import field_validator, model_validator
 
@@ -27,10 +27,6 @@ from engine.search.contract import Ask, Problem, Propose, Score, Search, Steps, 
 from engine.signature import InputField, OutputField, Signature
 from engine.text import listed
 
-if TYPE_CHECKING:
-    pass
-
-
 _PLACES = "<curr_param> <side_info>"
 
 
@@ -46,10 +42,18 @@ class GEPAOptions(Options):
         3, "Rows a reflection", "How many training rows a new wording is tried on.", ge=1
     )
     candidate_selection_strategy: Literal["pareto", "current_best", "epsilon_greedy", "top_k_pareto"] = (
-        option("pareto", "Next prompt to change", "Any that is best on some row, or the leader.")
+        option(
+            "pareto",
+            "Next prompt to change",
+            "Pareto: any prompt that is the best on some row; current best: always the leader.",
+        )
     )
     epsilon: float = option(
-        0.1, "Share of chance", "With epsilon_greedy: how often not the best.", ge=0, le=1
+        0.1,
+        "Share of chance",
+        "For epsilon_greedy: how often another prompt than the leader is changed.",
+        ge=0,
+        le=1,
     )
     frontier_type: Literal["instance", "objective", "hybrid", "cartesian"] = option(
         "instance",
@@ -62,25 +66,44 @@ class GEPAOptions(Options):
     )
     tune_fields: bool = TUNE_FIELDS
     acceptance_criterion: Literal["strict_improvement", "improvement_or_equal"] = option(
-        "strict_improvement", "When a change is taken on", "It must win, or may also tie."
+        "strict_improvement", "When a change is taken on", "It must win its rows, or it may also tie."
     )
-    skip_perfect_score: bool = option(True, "Skip solved rows", "Do not reflect where all rows are right.")
+    skip_perfect_score: bool = option(
+        True, "Skip solved rows", "Do not reflect where every row is right already."
+    )
     perfect_score: float = option(1.0, "Perfect score", "The score of a right row.")
     use_merge: bool = option(True, "Merge", "Join two good candidates that changed different texts.")
     max_merge_invocations: int = option(5, "Merges", "At most this many merges are taken on.", ge=0)
-    merge_val_overlap_floor: int = option(5, "Rows a merge", "How many rows a merge is judged on.", ge=1)
-    num_parallel_proposals: int = option(
-        8, "Proposals at once", "More is faster; fewer lets each learn from the last.", ge=1
+    merge_val_overlap_floor: int = option(
+        5, "Rows a merge", "How many rows a merge is first judged on.", ge=1
     )
-    num_parents: int | None = option(None, "Parents a round", "Prompts changed; empty: each is drawn.", ge=1)
-    validate_best: int | None = option(2, "Full scores a round", "Of accepted changes; empty: all.", ge=1)
+    num_parallel_proposals: int = option(
+        8,
+        "Proposals at once",
+        "More is faster; fewer lets each learn from the last. Left alone, rounds that bring nothing grow.",
+        ge=1,
+    )
+    num_parents: int | None = option(
+        None,
+        "Parents a round",
+        "A round's proposals change this many different prompts; empty: each is drawn separately.",
+        ge=1,
+    )
+    validate_best: int | None = option(
+        2,
+        "Full scores a round",
+        "Number of a round's accepted changes that are scored; empty: all of them.",
+        ge=1,
+    )
     reflection_prompt_template: str | None = option(
         None,
         "Own words for the writer",
         "The prompt of the model that rewrites; <curr_param> stands for the text, <side_info> for the runs.",
     )
     reflection_prompt_templates: dict[str, str] = option(
-        {}, "Own words for the writer, step by step", "Step -> its own template."
+        {},
+        "Own words for the writer, step by step",
+        "Step -> a template that replaces the one for all steps.",
     )
     max_candidate_proposals: int | None = option(
         None, "Proposals in all", "Stop after this many rewritten texts.", ge=1
@@ -88,7 +111,9 @@ class GEPAOptions(Options):
     max_tracked_candidates: int | None = option(
         None, "Prompts in all", "Stop once this many prompts were scored in full.", ge=1
     )
-    score_threshold: float | None = option(None, "Good enough at", "0 to 1: stop once a prompt scores this.")
+    score_threshold: float | None = option(
+        None, "Good enough at", "0 to 1: stop once a prompt scores this on all validation rows."
+    )
     patience: int = option(12, "Rounds without a gain", "Stop after this many rounds without a gain.", ge=1)
     seed: int = option(0, "Seed", "Another number draws other rows and parents.")
 

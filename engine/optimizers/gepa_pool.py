@@ -162,8 +162,14 @@ class Pool:
         return joined if from_a and from_b else None
 
     def _ancestors(self, place: int) -> set[int]:
-        parents = set(self.members[place].parents)
-        return parents.union(*map(self._ancestors, parents))
+        """Return a member's parents, their parents and so on; each is visited once."""
+        found: set[int] = set()
+        waiting = [place]
+        while waiting:
+            new = set(self.members[waiting.pop()].parents) - found
+            found |= new
+            waiting += new
+        return found
 
     def contested_rows(self, one: int, other: int, n: int, rng: random.Random) -> tuple[int, ...]:
         """Return up to `n` validation rows to judge a merge on: some that each side wins, some that are equal."""

@@ -33,17 +33,19 @@ class SIMBAOptions(Options):
     """Options of SIMBA."""
 
     bsize: int = option(32, "Rows a step", "Training rows looked at together.", ge=1)
-    num_candidates: int = option(6, "Runs a row", "How often each row is run; also the changes tried.", ge=1)
+    num_candidates: int = option(
+        6, "Runs a row", "How often each row is run, and how many changes are tried.", ge=1
+    )
     max_steps: int = option(8, "Steps", "How many minibatches are gone through.", ge=1)
     max_demos: int = option(4, "Solved examples", "About the most that are shown; 0: only rules.", ge=0)
     demo_input_field_maxlen: int = option(
-        100_000, "Longest input shown", "Characters of an input field.", ge=1
+        100_000, "Longest input shown", "Characters of an example's input field.", ge=1
     )
     temperature_for_sampling: float = option(
-        0.2, "Variety of runs", "Higher: weaker prompts take part.", gt=0
+        0.2, "Variety of runs", "Higher lets weaker prompts take part more often.", gt=0
     )
     temperature_for_candidates: float = option(
-        0.2, "Variety of parents", "Higher: weaker prompts change too.", gt=0
+        0.2, "Variety of parents", "Higher changes weaker prompts more often.", gt=0
     )
     seed: int = option(0, "Seed", "Another number draws other rows and changes.")
 

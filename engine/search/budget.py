@@ -165,7 +165,10 @@ class Ledger:
         self.budget = self.budget.model_copy(update={"seconds": None})
 
     def extend(self, larger: Budget) -> str:
-        """Raise limits that are lower, at once, and open again; return what may be used now in words, "" if nothing was raised."""
+        """Raise limits, at once; return what may be used now in words, or "" where nothing was raised.
+
+        A limit is never lowered, and one that is None stays None. What was closed for lack of budget is open again.
+        """
         old, new = self.budget.model_dump(), larger.model_dump(exclude_none=True)
         raised = {k: v for k, v in new.items() if old[k] is not None and v > old[k]}
         if not raised:

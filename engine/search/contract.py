@@ -70,7 +70,10 @@ class Propose:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Ask: make this candidate the search's result unless another is kept later. Costs nothing; answered by None."""
+    """Ask: make this candidate the search's result unless another is kept later. Costs nothing; answered by None.
+
+    A search that ends without one keeps the candidate it started from.
+    """
 
     candidate: Candidate
     score: float | None = None

@@ -82,7 +82,8 @@ class Driver:
     ) -> tuple[Evaluation, Evaluation]:
         """Score two candidates on the same rows, for the verdict; a spent or stopped search does not prevent it.
 
-        Rows run side by side, so what a short budget leaves is still paired. The search kept its time back: no limit.
+        Rows run side by side, so what a short budget leaves is still paired. The time limit does not apply here: the
+        search has kept this time back.
         """
         self.ledger.keep_back(Amount())
         if self.ledger.closing == "stopped":
@@ -101,7 +102,7 @@ class Driver:
     # The search
 
     async def search(self, make: MakeSearch, *, test_rows: int = 0) -> SearchResult:
-        """Drive a search to its end, or to that of the budget without what `compare` needs for some `test_rows` afterwards."""
+        """Drive a search to its end, or to the end of the budget; what `compare` needs for `test_rows` rows is kept back."""
         return await loop.here_or_there(self._search(make, test_rows))
 
     async def _search(self, make: MakeSearch, test_rows: int) -> SearchResult:

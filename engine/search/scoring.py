@@ -152,6 +152,8 @@ class Scoring:
         program = (ask.teacher and settings.teacher) or settings.program
         rollout = ask.rollout or None
         gate = self._ledger.gate(rollout=rollout, temperature=1.0 if rollout else None)
+        # A row that fails is forgotten, and another ask may run it again meanwhile: each ask ends its own rows only.
+        own = {cell: self._outcomes[cell] for cell in cells.values()}
 
         def on_outcome(outcome: Outcome) -> None:
             self.rows_run += 1
@@ -160,9 +162,9 @@ class Scoring:
             if (words := settings.feedback.get(outcome.row)) is not None:
                 outcome = replace(outcome, feedback=f"{outcome.feedback} {words}".strip())
             known = replace(outcome, usage=Usage(cached=outcome.usage.calls + outcome.usage.cached))
-            self._outcomes[cell].set_result(known)
+            own[cell].set_result(known)
             if outcome.error is not None:
-                del self._outcomes[cell]
+                self._forget(cell, own[cell])
             note(outcome)
 
         try:
@@ -176,9 +178,14 @@ class Scoring:
                     trace=ask.trace,
                 )
         finally:
-            for cell in cells.values():
-                if cell in self._outcomes and not self._outcomes[cell].done():
-                    self._outcomes.pop(cell).set_result(None)
+            for cell, future in own.items():
+                if not future.done():
+                    self._forget(cell, future)
+                    future.set_result(None)
+
+    def _forget(self, cell: _Cell, future: asyncio.Future[Outcome | None]) -> None:
+        if self._outcomes.get(cell) is future:
+            del self._outcomes[cell]
 
     def _without_row(self, candidate: Candidate, row: int) -> Candidate:
         """Return the candidate without demonstrations made from this row."""

@@ -1,4 +1,4 @@
-"""Components of a candidate: its single texts, which optimizers of wording rewrite one by one."""
+"""Texts of a candidate that optimizers of wording rewrite one by one, and the values of the prompts that rewrite them."""
 
 from __future__ import annotations
 

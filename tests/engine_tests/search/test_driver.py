@@ -1,12 +1,19 @@
 """The driver: order, concurrency, budget, stop, pause, failures, events."""
 
 import asyncio
+import re
 from dataclasses import replace
 
 import pytest
 
 from engine import loop
-from engine.errors import AuthenticationFailedError, ConfigurationError, ProviderFailureError, RunError
+from engine.errors import (
+    AuthenticationFailedError,
+    ConfigurationError,
+    InvalidRequestError,
+    ProviderFailureError,
+    RunError,
+)
 from engine.metrics import ExactMatch
 from engine.modules.predict import Predict
 from engine.records import Candidate, Demo, Usage
@@ -451,3 +458,26 @@ def test_a_memory_of_replies_keeps_no_reply_of_a_failed_row():
     result = run(search, toy_settings(lm, concurrency=1))
     assert result.stopped == "finished", result.reason
     assert len(calls) == 3
+
+
+def test_a_candidate_tried_again_while_it_runs_ends_its_own_rows_only():
+    """A row that fails at once is asked again by a second ask; the first one's end must not take it away."""
+
+    class Failing(ToyLM):
+        failed = 0
+
+        async def complete(self, request):
+            if re.search(r"\b18\b", str(request.messages[-1]["content"])):
+                self.failed += 1
+                await asyncio.sleep(0 if self.failed == 1 else 0.6)
+                raise InvalidRequestError("Not this row.")
+            await asyncio.sleep(0.3)
+            return await super().complete(request)
+
+    async def both(driver):
+        first = asyncio.ensure_future(driver.score(driver.seed, range(18, 24)))
+        await asyncio.sleep(0.1)
+        return await asyncio.gather(first, driver.score(driver.seed, range(18, 24)))
+
+    for found in loop.run(both(Driver(toy_settings(Failing())))):
+        assert [bool(o.error) for o in found.outcomes] == [True] + 5 * [False]
