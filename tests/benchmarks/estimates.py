@@ -1,4 +1,4 @@
-"""Estimates next to real runs: `python tests/benchmarks/estimates.py`, `--samples classify_reviews --only GEPA --seeds 0-2`.
+"""Estimates next to real runs: `python tests/benchmarks/estimates.py`, `--samples reviews --only GEPA --seeds 0-2`.
 
 Every optimizer tunes every sample with the offline model, within the sample's budget. A range holds when the run's
 calls, answers from the cache included, lie in it; its width is its upper end divided by its lower end.
