@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from dashboard.views.text import count
+from dashboard.views.text import count, upper_first
 from engine.store.rows import EventRow, RequestRow, RunRow, TrialRow
 from engine.store.runs import budget_now
 from engine.text import dollars, duration, percent, price, short
@@ -60,7 +60,7 @@ class _RunNames:
             number = event.data["number"]
             reason = event.text.partition(": ")[2]
             return (
-                f"New: prompt {number}. {_upper_first(reason)}"
+                f"New: prompt {number}. {upper_first(reason)}"
                 if number
                 else "It begins with the starting prompt."
             )
@@ -79,7 +79,7 @@ class _RunNames:
     def _best_sentence(self, event: EventRow) -> str:
         reason = event.text.partition(": ")[2]
         name = _lower_first(self.name(event.data["candidate"]))
-        return f"Best so far: {name}{self._figure(event.data['candidate'])}. {_upper_first(reason)}"
+        return f"Best so far: {name}{self._figure(event.data['candidate'])}. {upper_first(reason)}"
 
     def _figure(self, candidate: object) -> str:
         """Return what a prompt scored on the most validation rows: a search may expect more of it, or less."""
@@ -146,10 +146,6 @@ def _failure(event: EventRow) -> str:
 
 def _css_class(event: EventRow) -> str:
     return KINDS.get(event.kind, "warning" if event.data.get("level") == "warning" else "")
-
-
-def _upper_first(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _lower_first(text: str) -> str:

@@ -35,6 +35,15 @@ def escape_markdown(text: str, longest: int = 400) -> str:
     return _MARKS.sub(r"\\\1", _ADDRESS.sub("\u2060", flat))
 
 
+def upper_first(text: str) -> str:
+    """Return a text with a capital first letter.
+
+    >>> upper_first("the 4 most similar of 174 examples")
+    'The 4 most similar of 174 examples'
+    """
+    return f"{text[:1].upper()}{text[1:]}"
+
+
 def distinct(names: Mapping[_Key, str]) -> dict[_Key, str]:
     """Return the names with a number behind those seen before: choices differ by their text alone.
 

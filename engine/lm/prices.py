@@ -57,7 +57,7 @@ def price(model: str) -> Price | None:
     1.5e-07
     >>> price("ollama/llama3.2").input
     0.0
-    >>> price("nobody/knows-this") is None
+    >>> price("no-such-provider/model") is None
     True
     """
     try:

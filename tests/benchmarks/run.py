@@ -11,13 +11,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
-import bench_adapter
 import bench_dashboard
 import bench_evaluate
-import bench_import
 import bench_mipro
-import bench_modules
-import bench_retrieval
+import bench_parts
 from bench_children import note
 from bench_table import Benchmark, Row, machine, markdown_table, text_table
 
@@ -25,13 +22,13 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     bench_evaluate.cpu,
     bench_evaluate.wall,
     bench_evaluate.cached,
-    bench_import.imports,
+    bench_parts.imports,
     bench_mipro.mipro,
     bench_mipro.mipro_cpu,
-    bench_adapter.adapters,
-    bench_modules.react,
-    bench_modules.parallel,
-    bench_retrieval.retrieval,
+    bench_parts.adapters,
+    bench_parts.react,
+    bench_parts.parallel,
+    bench_parts.retrieval,
     bench_dashboard.dashboard,
 )
 

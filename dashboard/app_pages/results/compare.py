@@ -13,7 +13,7 @@ from dashboard.state import candidates
 from dashboard.state.candidates import MOST, ComparedCandidate, key_of
 from dashboard.views.comparison import as_text
 from dashboard.views.glossary import explain
-from dashboard.views.text import count, distinct, escape_markdown
+from dashboard.views.text import count, distinct, escape_markdown, upper_first
 from engine.errors import EngineError
 from engine.records import Demo, StepState
 from engine.store.rows import RunRow
@@ -144,7 +144,7 @@ def heads(found: Sequence[ComparedCandidate]) -> None:
             if one.candidate.tested is None:
                 scored = f":gray[{scored}]"
             st.markdown(f"**{escape_markdown(one.name, 80)}** · {scored}", help=explain("practice score"))
-            st.text(one.candidate.candidate.reason or "The starting prompt.")
+            st.text(upper_first(one.candidate.candidate.reason) or "The starting prompt.")
 
 
 def _step(path: str, states: Sequence[StepState], *, split: bool) -> None:

@@ -16,7 +16,7 @@ from dashboard.state import reading
 from dashboard.state.snapshot import Snapshot, parts
 from dashboard.views.glossary import explain
 from dashboard.views.live import progress
-from dashboard.views.text import count, escape_markdown
+from dashboard.views.text import count, escape_markdown, upper_first
 from engine.records import Outcome
 from engine.store.rows import CandidateRow, RunRow, TrialRow
 from engine.text import duration, percent, short
@@ -87,7 +87,7 @@ def _name(row: CandidateRow | None) -> str:
 
 
 def _why(row: CandidateRow, found: dict[str, CandidateRow]) -> str:
-    reason = row.candidate.reason or "The starting prompt."
+    reason = upper_first(row.candidate.reason) or "The starting prompt."
     parents = [_name(found[p]).lower() for p in row.candidate.parents if p in found]
     return f"{reason}\nIt comes from {' and '.join(parents)}." if parents else reason
 
