@@ -15,7 +15,7 @@ export PIP_DEFAULT_TIMEOUT ?= 60
 export PIP_ROOT_USER_ACTION ?= ignore
 export UV_HTTP_TIMEOUT ?= 120
 
-.PHONY: run demo test check peers chromium unit browser golden bench bench-optimizers fix lock clean
+.PHONY: run demo test test-faults check peers chromium unit browser golden bench bench-optimizers fix lock clean
 
 run: $(READY)            ## open the dashboard on 127.0.0.1
 	$(BIN)/tuneboard open
@@ -43,11 +43,14 @@ chromium: $(READY)       ## a browser, if there is none yet
 	$(BIN)/python .ci/browser.py
 
 unit: peers              ## engine and dashboard tests, docstring examples
-	$(BIN)/pytest -q -n auto --dist worksteal --doctest-modules engine dashboard tests/engine_tests tests/dashboard_tests tests/golden tests/test_architecture.py tests/test_docs.py
+	$(BIN)/pytest -q -n auto --dist worksteal --doctest-modules engine dashboard tests/engine_tests tests/dashboard_tests tests/fault_tests tests/golden tests/test_architecture.py tests/test_docs.py
 
 browser: chromium        ## the whole flow in a real Chromium, screenshots in .screenshots/
 	@# A browser, a server and a worker share the machine with others: what fails is tried once more, and the summary names it.
 	$(BIN)/pytest -q -n 2 --dist loadfile --reruns 1 tests/browser_tests
+
+test-faults: $(READY)    ## kills, faults of endpoints and other trouble, printed as a table; about ten minutes
+	$(BIN)/python tests/fault_tests/table.py
 
 golden: $(READY)         ## write the golden files again, after a change of behaviour that is meant
 	$(BIN)/python tests/golden/make.py

@@ -1,0 +1,46 @@
+"""A check of the table of faults: what it is called, what it should come to, and how it is measured. Knows no check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of a check today: its figure in words, and whether the goal is met."""
+
+    figure: str
+    met: bool
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the table. `name` is what the command line calls it, `goal` what its figure should be.
+
+    `measure(folder, small)` works in an empty folder. With `small` it measures a small part in a few seconds: that part
+    runs in `make test`, the whole of it in `make test-faults`. `in_tests` is False where no part is small enough.
+    """
+
+    name: str
+    title: str
+    goal: str
+    measure: Callable[[Path, bool], Finding]
+    in_tests: bool = True
+
+
+HEADINGS = ("Check", "Goal", "Today", "Met")
+
+
+def markdown_table(findings: Sequence[tuple[Check, Finding]]) -> str:
+    """Return the table as Markdown."""
+    return "\n".join(_lines(findings))
+
+
+def _lines(findings: Sequence[tuple[Check, Finding]]) -> Iterator[str]:
+    yield f"| {' | '.join(HEADINGS)} |"
+    yield "|---" * len(HEADINGS) + "|"
+    for check, found in findings:
+        cells = (check.title, check.goal, found.figure, "yes" if found.met else "NO")
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

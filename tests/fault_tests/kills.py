@@ -1,0 +1,82 @@
+"""SIGKILLs in the middle of runs, over all optimizers: what a run ends with must not depend on them."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+from fault_tests.check import Check, Finding
+from openai_server import OpenAIServer
+from run_setup import add_run, answer, kill, server_model, start_worker, wait_for
+from small_optimizers import SMALL
+
+from engine.registry import OPTIMIZERS
+from engine.runs.spec import Named
+from engine.store.store import Store
+
+KILLS = 4
+"""For each optimizer: 14 of them make 56 in all."""
+
+
+def measure(folder: Path, small: bool) -> Finding:
+    """Run every optimizer once undisturbed and once killed several times, and compare what both end with."""
+    names = [optimizer.name for optimizer in OPTIMIZERS]
+    kills = differing = 0
+    different: list[str] = []
+    for name in ["MIPROv2"] if small else names:
+        done, same = killed_and_whole(folder / name, name, 2 if small else KILLS)
+        kills += done
+        if not same:
+            differing += 1
+            different.append(name)
+    figure = f"{kills} kills over {'1 optimizer' if small else f'{len(names)} optimizers'}, {differing} ended otherwise"
+    return Finding(figure + (f" ({', '.join(different)})" if different else ""), met=not different)
+
+
+def killed_and_whole(folder: Path, name: str, kills: int) -> tuple[int, bool]:
+    """Return how often a run was killed, and whether it ended as one that was not."""
+    optimizer = Named(name=name, options=SMALL.get(name, {}))
+    chance = random.Random(name)
+    with OpenAIServer(answer, latency=0.005) as server:
+        changes: dict[str, Any] = {"model": server_model(server.url), "optimizer": optimizer}
+        whole, broken = folder / "whole", folder / "broken"
+        undisturbed = add_run(whole, **changes)
+        _to_its_end(whole, undisturbed)
+        bought = sum(server.served.values())
+        server.forget()
+        run_id = add_run(broken, **changes)
+        done = 0
+        for point in sorted(chance.sample(range(1, max(kills + 2, bought)), kills)):
+            process = start_worker(broken, run_id)
+            wait_for(lambda p=point, child=process: child.poll() is not None or _served(server) >= p)
+            if process.poll() is None:
+                done += 1
+            kill(process)
+        _to_its_end(broken, run_id)
+    return done, shape(whole, undisturbed) == shape(broken, run_id)
+
+
+def shape(home: Path, run_id: str) -> tuple[object, ...]:
+    """Return what must be the same however often a run was killed."""
+    with Store.open(home, read_only=True) as store:
+        run = store.runs.get(run_id)
+        trials = [(t.number, t.candidate_id, t.split, t.score, t.rows_done) for t in store.trials.all(run_id)]
+    result = run.result or {}
+    return run.state, result.get("best_candidate"), result.get("verdict"), trials, run.calls, run.usage.tokens
+
+
+def _served(server: OpenAIServer) -> int:
+    return len(server.served)
+
+
+def _to_its_end(home: Path, run_id: str) -> None:
+    process = start_worker(home, run_id)
+    _, errors = process.communicate(timeout=300)
+    if process.returncode:
+        raise AssertionError(errors.decode()[-500:])
+
+
+CHECK = Check(
+    "kills", "SIGKILLs over all optimizers", "same best candidate, trials, calls and tokens", measure
+)
