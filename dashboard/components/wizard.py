@@ -12,6 +12,7 @@ from dashboard.state import drafts, reading
 from dashboard.state.selection import read_only
 from dashboard.views.text import distinct, escape_markdown
 from dashboard.views.wizard import SET_UP, Step, next_hint, next_step, steps
+from engine.records import content_hash
 
 SETTING = "coach_off"
 """The setting's name in stores that exist."""
@@ -136,10 +137,15 @@ def _next_button(found: tuple[Step, ...], here: str) -> None:
 
 
 def project_switch(now: Current) -> None:
-    """Offer the other projects in the side bar."""
+    """Offer the other projects in the side bar.
+
+    A select box keeps the name that was picked, not the project. Its key holds all names, so that a project that
+    takes over a name that another one had is not opened in its place.
+    """
     found = distinct({p.id: p.name for p in reading.projects()})
+    key = f"project_switch_{now.id}_{content_hash(found)}"
     with st.sidebar:
-        ui.pick("Project", found, now.id, **ui.saved(f"project_switch_{now.id}", _switch))
+        ui.pick("Project", found, now.id, **ui.saved(key, _switch))
 
 
 def _switch(chosen: str) -> None:

@@ -78,6 +78,25 @@ def test_an_unseen_table_becomes_a_tuned_task(new_page, tmp_path: Path):
     shoot(page, "own_results")
 
 
+def test_a_project_that_takes_its_files_name_stays_open_beside_an_older_one_without_a_name(
+    new_page, tmp_path: Path
+):
+    table = tmp_path / "shelves.csv"
+    table.write_text(unseen(30))
+    page = new_page()
+    for _ in range(2):
+        page.get_by_role("link", name="Home").first.click()
+        settled(page)
+        open_examples(page)
+    address = page.url
+    upload(page, table)
+    press(page, "make_task")
+    settled(page)
+    expect(page.get_by_text("How the rows are divided")).to_be_visible()
+    assert page.url == address
+    expect(page.get_by_role("combobox", name="Project")).to_have_value("Shelves")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
