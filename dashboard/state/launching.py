@@ -23,7 +23,8 @@ from dashboard.state.selection import check, writing
 from engine.errors import RunError
 from engine.home import data_home
 from engine.runs.child import ChildAnswer, ChildRequest, TaskName
-from engine.store.runs import process_lives
+from engine.store.processes import process_lives, process_start
+from engine.store.rows import RunRow
 
 
 def create(
@@ -90,13 +91,18 @@ def ask(run_id: str, kind: str, content: Mapping[str, object]) -> int:
 
 
 def resume(run_id: str, keys: Mapping[str, str] | None = None) -> None:
-    """Let a paused run go on; start its process again where it has ended."""
+    """Let a paused run go on; start its process again where it has ended.
+
+    A process that lives and has said nothing for a minute is ended first. Raises RunError where nothing could be started.
+    """
     with writing() as store:
         run = store.runs.get(run_id)
         if run.state == "finished":
             raise RunError("This run has finished. Start a new one to go further.")
         store.runs.request_resume(run_id)
-    if run.state in ("lost", "stopped", "failed") and not (run.state == "lost" and process_lives(run.pid)):
+    if run.state == "lost":
+        _end_silent(run)
+    if run.state in ("lost", "stopped", "failed"):
         # At once, not when the process has come up: a page that is drawn in between would take the run for over.
         with writing() as store:
             store.runs.expect_process(run_id)
@@ -106,6 +112,24 @@ def resume(run_id: str, keys: Mapping[str, str] | None = None) -> None:
             with writing() as store:
                 store.runs.set_state(run_id, "failed", str(error))
             raise
+
+
+def _end_silent(run: RunRow) -> None:
+    """End the process of a run that says nothing. Raises RunError where it cannot be known to be the run's own."""
+    if run.pid is None or not process_lives(run.pid, run.process):
+        return
+    if not run.process or process_start(run.pid) != run.process:
+        raise RunError(
+            f"Nothing was started: the process {run.pid}, which says nothing, may still work on this run. End it, then go on."
+        )
+    try:
+        os.kill(run.pid, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+    except ProcessLookupError:
+        return
+    except PermissionError as error:
+        raise RunError(
+            f"Nothing was started: the run's process {run.pid} says nothing, and belongs to another user. End it, then go on."
+        ) from error
 
 
 def _environment(keys: Mapping[str, str] | None) -> dict[str, str]:

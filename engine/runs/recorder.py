@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
 from pydantic import ValidationError
 
+from engine import loop
 from engine.errors import NotFoundError, StoreError
 from engine.records import Candidate, Outcome
 from engine.search.budget import Budget
@@ -168,6 +170,9 @@ class StoreRequests:
 HEARTBEAT_SECONDS = 1.0
 POLL_SECONDS = 0.2
 
+STUCK_SECONDS = 20.0
+"""A stop that the event loop has not come to hear of after this time is a stop at once: something blocks the loop."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -175,13 +180,25 @@ class Watch:
     """The search's `Control`: a run's heartbeat and flags, kept up by a thread while the `with` block runs.
 
     `taken_away` is called once, from the thread, when the run now belongs to another process or is
-    deleted. `stop()` asks for a stop from inside the process (a signal). `requests` are those without an answer.
+    deleted, and `stuck` when a stop is asked for and the event loop is blocked. `stop()` asks for a stop from inside the
+    process (a signal). `requests` are those without an answer.
     """
 
-    def __init__(self, store: Store, run_id: str, pid: int, taken_away: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        run_id: str,
+        pid: int,
+        taken_away: Callable[[], None],
+        stuck: Callable[[], None] = lambda: None,
+        *,
+        stuck_after: float = STUCK_SECONDS,
+    ) -> None:
         self._store = store
         self._run_id, self._pid = run_id, pid
-        self._taken_away = taken_away
+        self._taken_away, self._stuck, self._stuck_after = taken_away, stuck, stuck_after
+        self._loop_lives = threading.Event()
+        self._asked_loop_at: float | None = None
         self.stopping = self._pause_asked = self._paused = False
         self.requests: Sequence[RequestRow] = ()
         self._done = threading.Event()
@@ -212,6 +229,15 @@ class Watch:
         if self.stopping:
             raise Stop
 
+    def _loop_is_stuck(self) -> bool:
+        """Ask the event loop for a sign of life; return whether it has given none for too long."""
+        now = time.monotonic()
+        if self._asked_loop_at is None or self._loop_lives.is_set():
+            self._asked_loop_at = now
+            self._loop_lives.clear()
+            loop.get().call_soon_threadsafe(self._loop_lives.set)
+        return now - self._asked_loop_at > self._stuck_after
+
     def _watch(self) -> None:
         beats, polls = HEARTBEAT_SECONDS / POLL_SECONDS, 0
         while not self._done.wait(POLL_SECONDS):
@@ -219,6 +245,9 @@ class Watch:
                 run = self._store.runs.get(self._run_id)
                 if run.stop_requested:  # never written back as False: a signal may have set it meanwhile
                     self.stopping = True
+                if self.stopping and self._loop_is_stuck():
+                    self._stuck()
+                    return
                 self._pause_asked = run.pause_requested
                 self.requests = self._store.requests.open(self._run_id)
                 polls += 1

@@ -24,7 +24,6 @@ import logging
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
@@ -115,7 +114,7 @@ def work(home: Path, run_id: str) -> int:
     with Store.open(home) as store, _log_file(home, run_id):
         run = store.runs.claim(run_id, os.getpid())
         _log.info("Process %s works on run %s.", os.getpid(), run_id)
-        job = _Job(home, store, run, StoreRecorder(store, run_id), time.time())
+        job = _Job(home, store, run, StoreRecorder(store, run_id))
         return job.carry_out()
 
 
@@ -125,7 +124,6 @@ class _Job:
     store: Store
     run: RunRow
     recorder: StoreRecorder
-    claimed: float
     taken: bool = False
 
     def carry_out(self) -> int:
@@ -138,7 +136,13 @@ class _Job:
                 stop()
 
         with (
-            Watch(self.store, run_id, os.getpid(), lambda: cancel(taken=True)) as watch,
+            Watch(
+                self.store,
+                run_id,
+                os.getpid(),
+                lambda: cancel(taken=True),
+                lambda: cancel(taken=False),
+            ) as watch,
             _signals(watch, lambda: cancel(taken=False)),
         ):
             try:
@@ -257,7 +261,7 @@ class _Job:
         store, run_id = self.store, self.run.id
         self.recorder.flush()
         with store.transaction():
-            store.trials.drop_before(run_id, self.claimed)
+            store.trials.drop_earlier(run_id)
             store.trials.mark_best(run_id, search.best.id)
             store.runs.set_meters(run_id, driver.ledger.spent, driver.ledger.seconds)
             store.runs.save_result(run_id, result)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 
 def migrate(connection: sqlite3.Connection, *, upto: int = SCHEMA_VERSION) -> None:
@@ -108,6 +108,15 @@ _M006_FAILED_ROWS = (
         AND json_extract(outcomes.content, '$.error') IS NOT NULL)""",
 )
 
+# The claims of a run are counted, so that trials of earlier ones are known without a clock that can be set back. The heartbeat
+# is the machine's own clock from now on, and a process is known by its start as well as by its number.
+_M007_CLAIMS = (
+    "ALTER TABLE runs ADD COLUMN claims INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE runs ADD COLUMN process TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE trials ADD COLUMN claim INTEGER NOT NULL DEFAULT 0",
+    "UPDATE runs SET heartbeat_at = NULL",
+)
+
 STEPS = (
     _M001_TABLES,
     _M002_REVISION_AND_PHASE,
@@ -115,4 +124,5 @@ STEPS = (
     _M004_FEEDBACK_AND_VERSIONS,
     _M005_ROW_NUMBERS,
     _M006_FAILED_ROWS,
+    _M007_CLAIMS,
 )

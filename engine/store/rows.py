@@ -1,6 +1,7 @@
 """What the store hands out: frozen records, one for each kind of row.
 
-Times are seconds since 1970 (UTC), as `time.time()` gives them. Money is US dollars.
+Times are seconds since 1970 (UTC), as `time.time()` gives them, to be shown and for nothing else: that clock can be set back.
+Money is US dollars.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ class DatasetRow:
 class RunRow:
     """A run. `state` "lost" is derived while reading: its process has gone silent.
 
+    `heartbeat_at` is when the run was last heard of, by the machine's own clock (`time.monotonic()`); `process` is the start of
+    the process with the number `pid` (see `engine.store.processes`), and `claims` counts the processes that have worked on it.
     `revision` grows with every change of anything that belongs to the run. `note` is the user's own words, `tags` are
     theirs too; `in_use` marks the run whose program is used, at most one in a project.
     """
@@ -87,6 +90,8 @@ class RunRow:
     note: str = ""
     in_use: bool = False
     tags: tuple[str, ...] = ()
+    process: str = ""
+    claims: int = 0
 
     @property
     def usage(self) -> Usage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -11,6 +11,7 @@ from typing import Any
 from engine.errors import RunError
 from engine.records import Usage
 from engine.store.connection import StorePart, from_json
+from engine.store.processes import process_lives, process_start
 from engine.store.projects import new_id
 from engine.store.rows import (
     BUDGET,
@@ -37,7 +38,8 @@ class Runs(StorePart):
         """Store a run, queued; return its id. A process started with that id claims it."""
         run_id = new_id()
         values = {"id": run_id, "project_id": project_id, "title": title, "spec": spec}
-        self._db.insert("runs", {**values, "estimate": estimate or None, "created_at": time.time()})
+        now = {"created_at": time.time(), "heartbeat_at": time.monotonic()}
+        self._db.insert("runs", {**values, **now, "estimate": estimate or None})
         return run_id
 
     def get(self, run_id: str) -> RunRow:
@@ -62,12 +64,12 @@ class Runs(StorePart):
         What an earlier process recorded stays and is replaced as it happens again. Raises RunError when
         another living process works on it or it has finished, NotFoundError when there is none.
         """
-        now = time.time()
+        start = process_start(pid)
         with self._db.transaction():
             run = self.get(run_id)
             if run.state == "finished":
                 raise RunError(f"The run {run_id!r} has finished already. Start a new run to go further.")
-            if run.state in ("running", "paused") and run.pid != pid and process_lives(run.pid):
+            if run.state in ("running", "paused") and run.pid != pid and process_lives(run.pid, run.process):
                 raise RunError(
                     f"The run {run_id!r} is being worked on by process {run.pid}. Stop it first, or wait for its end."
                 )
@@ -75,17 +77,17 @@ class Runs(StorePart):
             kept = "CASE WHEN state = 'running' AND pid IS NULL THEN {0} ELSE 0 END"
             self._db.write(
                 f"UPDATE runs SET stop = {kept.format('stop')}, pause = {kept.format('pause')}, "  # noqa: S608 - fixed names
-                "state = 'running', message = '', phase = '', pid = ?, heartbeat_at = ?, "
+                "state = 'running', message = '', phase = '', pid = ?, process = ?, claims = claims + 1, heartbeat_at = ?, "
                 "started_at = coalesce(started_at, ?), finished_at = NULL, result = NULL, "
                 "revision = revision + 1 WHERE id = ?",
-                (pid, now, now, run_id),
+                (pid, start, time.monotonic(), time.time(), run_id),
             )
         return self.get(run_id)
 
     def heartbeat(self, run_id: str, pid: int) -> bool:
         """Note that the run's process is alive, now. False: the run is no longer this process's."""
         sql = "UPDATE runs SET heartbeat_at = ? WHERE id = ? AND pid = ?"
-        return self._db.write(sql, (time.time(), run_id, pid)) > 0
+        return self._db.write(sql, (time.monotonic(), run_id, pid)) > 0
 
     def set_state(self, run_id: str, state: RunState, message: str = "") -> None:
         """Change a run's state and its message."""
@@ -116,9 +118,9 @@ class Runs(StorePart):
     def expect_process(self, run_id: str) -> None:
         """Mark a run that had ended as running again: its new process has been started, and must soon send a heartbeat."""
         self._db.write(
-            "UPDATE runs SET state = 'running', message = '', phase = '', pid = NULL, heartbeat_at = ?, stop = 0, pause = 0, "
-            "finished_at = NULL, revision = revision + 1 WHERE id = ? AND state != 'finished'",
-            (time.time(), run_id),
+            "UPDATE runs SET state = 'running', message = '', phase = '', pid = NULL, process = '', heartbeat_at = ?, "
+            "stop = 0, pause = 0, finished_at = NULL, revision = revision + 1 WHERE id = ? AND state != 'finished'",
+            (time.monotonic(), run_id),
         )
 
     def save_result(self, run_id: str, result: Mapping[str, object]) -> None:
@@ -188,37 +190,28 @@ class Requests(StorePart):
             self._db.update_run(run_id)
 
 
-def process_lives(pid: int | None) -> bool:
-    """Return whether a process with this id exists on this machine (always True where that cannot be known).
-
-    A process that has ended but was not yet waited for by its parent counts as ended.
-    """
-    if pid is None:
-        return False
-    if os.name != "posix":
-        return True  # signal 0 would end the process there; the heartbeat must do
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:  # noqa: PTH123 - not a file of ours
-            return stat.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
-    except OSError:
-        return True
+def seconds_silent(run: RunRow) -> float:
+    """Return how long nothing was heard of a run. A heartbeat that is yet to come is of before the machine was started."""
+    silent = time.monotonic() - (run.heartbeat_at if run.heartbeat_at is not None else math.inf)
+    return silent if silent >= 0 else math.inf
 
 
 def _as_it_is(run: RunRow) -> RunRow:
     """Return a run as lost where its process has gone silent or never started."""
-    now = time.time()
-    silent = now - (run.heartbeat_at or 0) if run.state in ("running", "paused") else 0.0
-    gone = silent > LOST_AFTER and run.pid is not None and not process_lives(run.pid)
-    if gone or silent > SILENT_AFTER:
+    if run.is_over:
+        return run
+    silent = seconds_silent(run)
+    working = run.state in ("running", "paused")
+    gone = silent > LOST_AFTER and run.pid is not None and not process_lives(run.pid, run.process)
+    if working and silent > SILENT_AFTER and run.pid is not None and not gone:
+        message = (
+            f"Its process ({run.pid}) lives and says nothing. Go on with it: that process is ended first, and nothing that was "
+            "paid for is lost."
+        )
+    elif working and (gone or silent > SILENT_AFTER):
         process = f"process ({run.pid})" if run.pid else "process"
         message = f"Its {process} ended without a word. Go on with it: nothing that was paid for is lost."
-    elif run.state == "queued" and now - run.created_at > NEVER_STARTED_AFTER:
+    elif run.state == "queued" and silent > NEVER_STARTED_AFTER:
         message = "Its process never started. Go on with it, or look in the log."
     else:
         return run

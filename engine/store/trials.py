@@ -45,8 +45,9 @@ class Trials(StorePart):
                 "candidate_id": candidate_id,
                 "split": split,
             }
+            claim = self._db.read("SELECT claims FROM runs WHERE id = ?", (run_id,))
             values |= {"label": label, "rows_total": rows_total, "started_at": time.time()}
-            self._db.insert("trials", values, replace=True)
+            self._db.insert("trials", {**values, "claim": claim[0][0] if claim else 0}, replace=True)
             self._db.update_run(run_id)
 
     def add_outcomes(self, run_id: str, trial: int, outcomes: Sequence[Outcome]) -> None:
@@ -91,12 +92,13 @@ class Trials(StorePart):
             )
             self._db.update_run(run_id)
 
-    def drop_before(self, run_id: str, started: float) -> None:
-        """Delete trials that an earlier process recorded and this one never came to (started before that time)."""
+    def drop_earlier(self, run_id: str) -> None:
+        """Delete trials that an earlier process recorded and the one that has claimed the run last never came to."""
         with self._db.transaction():
-            old = "(SELECT number FROM trials WHERE run_id = ?1 AND started_at < ?2)"
-            self._db.write(f"DELETE FROM outcomes WHERE run_id = ?1 AND trial IN {old}", (run_id, started))  # noqa: S608 - our own text
-            self._db.write("DELETE FROM trials WHERE run_id = ? AND started_at < ?", (run_id, started))
+            old = "run_id = ?1 AND claim < (SELECT claims FROM runs WHERE id = ?1)"
+            trials = f"(SELECT number FROM trials WHERE {old})"  # noqa: S608 - our own text
+            self._db.write(f"DELETE FROM outcomes WHERE run_id = ?1 AND trial IN {trials}", (run_id,))  # noqa: S608 - our own text
+            self._db.write(f"DELETE FROM trials WHERE {old}", (run_id,))  # noqa: S608 - our own text
             self._db.update_run(run_id)
 
     def all(self, run_id: str, first: int = 0) -> list[TrialRow]:

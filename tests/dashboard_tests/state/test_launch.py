@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from run_setup import wait_for
 
 from dashboard.state import launching
 from engine.errors import NotFoundError, RunError
-from engine.store.runs import process_lives
+from engine.store.processes import process_lives
+from engine.store.rows import SILENT_AFTER
 from engine.store.store import Store
 
 
@@ -106,6 +108,68 @@ def test_a_finished_run_does_not_go_on(home, run_id):
         store.runs.set_state(run_id, "finished")
     with pytest.raises(RunError, match="has finished"):
         launching.resume(run_id)
+
+
+def silent_since(home, run_id, pid, seconds):
+    with Store.open(home) as store:
+        store.connection.write(
+            "UPDATE runs SET pid = ?, heartbeat_at = ? WHERE id = ?",
+            (pid, time.monotonic() - seconds, run_id),
+        )
+
+
+def test_a_run_whose_process_number_was_taken_by_another_process_goes_on(home, run_id, monkeypatch, tmp_path):
+    started = tmp_path / "started"
+    fake = tmp_path / "python"
+    fake.write_text(f"#!/bin/sh\necho yes > {started}\n")
+    fake.chmod(0o755)
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        with Store.open(home) as store:
+            store.runs.claim(run_id, os.getpid())
+        silent_since(home, run_id, other.pid, SILENT_AFTER + 1)
+        monkeypatch.setattr(sys, "executable", str(fake))
+        launching.resume(run_id)
+        wait_for(started.exists)
+        assert other.poll() is None, "it is no process of this run"
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_a_process_of_a_run_that_lives_and_says_nothing_is_ended_before_the_run_goes_on(
+    home, run_id, monkeypatch, tmp_path
+):
+    fake = tmp_path / "python"
+    fake.write_text("#!/bin/sh\nexit 0\n")
+    fake.chmod(0o755)
+    stuck = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    with Store.open(home) as store:
+        store.runs.claim(run_id, stuck.pid)
+    silent_since(home, run_id, stuck.pid, SILENT_AFTER + 1)
+    with Store.open(home) as store:
+        assert "says nothing" in store.runs.get(run_id).message
+    monkeypatch.setattr(sys, "executable", str(fake))
+    launching.resume(run_id)
+    stuck.wait(10)
+    with Store.open(home) as store:
+        assert store.runs.get(run_id).state == "running"
+
+
+def test_a_silent_process_that_may_be_another_one_is_left_alone_and_reported(home, run_id):
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        with Store.open(home) as store:
+            store.runs.claim(run_id, other.pid)
+            # As an earlier version has stored it.
+            store.connection.write("UPDATE runs SET process = '' WHERE id = ?", (run_id,))
+        silent_since(home, run_id, other.pid, SILENT_AFTER + 1)
+        with pytest.raises(RunError, match="Nothing was started"):
+            launching.resume(run_id)
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
 
 
 def test_an_unknown_run_is_a_sentence(home):

@@ -12,8 +12,8 @@ from run_setup import wait_for
 
 from engine.errors import NotFoundError, RunError, StoreError, StoreLockedError
 from engine.records import Candidate, Demo, Outcome, StepState, TraceStep, Usage
+from engine.store.processes import process_lives
 from engine.store.rows import LOST_AFTER, SILENT_AFTER
-from engine.store.runs import process_lives
 from engine.store.store import FILE_NAME, Store
 
 NASTY = "NUL \x00, emoji 🙂, half an emoji \ud83d, \u202e, " + "long " * 10_000
@@ -39,7 +39,7 @@ def candidate(text="Be brief.", reason="The starting prompt."):
 def silence(store, run_id, pid=2**22 + 1, seconds=LOST_AFTER + 1):
     """Make a run look as if its process had been killed a while ago."""
     store.connection.write(
-        "UPDATE runs SET pid = ?, heartbeat_at = ? WHERE id = ?", (pid, time.time() - seconds, run_id)
+        "UPDATE runs SET pid = ?, heartbeat_at = ? WHERE id = ?", (pid, time.monotonic() - seconds, run_id)
     )
 
 
@@ -135,6 +135,24 @@ def test_a_process_that_is_only_slow_has_time_to_speak(store, run_id, pid):
     assert store.runs.get(run_id).state == "lost"
 
 
+def test_a_heartbeat_in_the_future_is_of_a_process_that_has_ended(store, run_id):
+    store.runs.claim(run_id, os.getpid())
+    silence(store, run_id, seconds=-3600)  # the machine has been started again since
+    assert store.runs.get(run_id).state == "lost"
+
+
+def test_a_process_number_that_another_process_has_taken_is_free(store, run_id):
+    store.runs.claim(run_id, os.getpid())
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        silence(store, run_id, other.pid)
+        assert store.runs.get(run_id).state == "lost"
+        assert store.runs.claim(run_id, os.getpid()).state == "running"
+    finally:
+        other.kill()
+        other.wait()
+
+
 def test_a_run_of_a_living_process_cannot_be_claimed(store, run_id):
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
@@ -195,11 +213,11 @@ def test_a_trial_written_again_replaces_the_first(store, run_id):
     store.trials.start(run_id, 0, "c", "validation", "", 2)
     store.trials.add_outcomes(run_id, 0, [Outcome(1, 1.0), Outcome(2, 1.0)])
     store.trials.start(run_id, 1, "c", "validation", "", 2)
-    later = time.time()
+    store.runs.claim(run_id, os.getpid())
     store.trials.start(run_id, 0, "c", "validation", "", 2)
     assert store.trials.outcomes(run_id, 0) == []
     store.trials.add_outcomes(run_id, 0, [Outcome(1, 0.0)])
-    store.trials.drop_before(run_id, later)
+    store.trials.drop_earlier(run_id)
     assert [t.number for t in store.trials.all(run_id)] == [0]
     assert store.trials.all(run_id)[0].score == 0.0
 
