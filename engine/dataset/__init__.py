@@ -2,6 +2,7 @@
 
     reading     bytes, a path or a paste -> Dataset: CSV, TSV, encodings, limits
     structured  JSON, JSON Lines, Excel, Parquet
+    unpacking   Excel and Parquet in a child process with limits
     table       the Dataset record, column names, rows by number; a table with changes as a new file
     profiling   what each column holds; which is an input, which the answer, which field it fills
     examples    rows -> typed Examples, and the rows that cannot be used

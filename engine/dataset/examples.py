@@ -15,7 +15,6 @@ from typing import Any, Literal, get_args, get_origin
 from engine.dataset.table import Dataset, RowProblem, missing_column
 from engine.errors import DatasetError, EngineError
 from engine.records import Example
-from engine.signature.grammar import without_none
 
 Parse = Callable[[str, Any], Any]
 
@@ -136,6 +135,8 @@ _UNCHANGING = (str, int, float, bool, Enum, type(None))
 
 def _reader(annotation: object, parse: Parse) -> Callable[[str], object]:
     """Return what turns one cell into a value of a type, or raises _Unusable."""
+    from engine.signature.grammar import without_none  # pydantic is not loaded to read a file
+
     inner, optional = without_none(annotation)
     if inner is str:
         convert: Callable[[str], object] = str

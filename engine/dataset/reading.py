@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
 
-from engine.dataset.structured import read_json, read_json_lines, read_parquet, read_workbook
+from engine.dataset.structured import read_json, read_json_lines
 from engine.dataset.table import Dataset, RawTable, RowProblem, build_dataset
+from engine.dataset.unpacking import read_unpacked
 from engine.errors import DatasetError
 from engine.text import counted
 
@@ -98,9 +99,9 @@ def _read(data: bytes, name: str) -> RawTable:
         if data.startswith(magic):
             raise DatasetError(f"{name!r} {what}.")
     if data.startswith(b"PAR1") or extension == "parquet":
-        return read_parquet(data, name)
+        return read_unpacked(data, name, "parquet")
     if data.startswith(b"PK\x03\x04") or extension in ("xlsx", "xlsm"):
-        return read_workbook(data, name)
+        return read_unpacked(data, name, "workbook")
     text, notes, utf8 = decode(data, name)
     table = _read_text(text, name, extension, utf8)
     table.notes[:0] = notes

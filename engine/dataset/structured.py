@@ -11,13 +11,23 @@ import io
 import json
 import warnings
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from engine.dataset.table import RawTable, RowProblem
+from engine.dataset.table import RawTable, RowProblem, arrow_text, check_columns
 from engine.errors import DatasetError
 
 LARGEST_UNZIPPED = 1_000_000_000
+LARGEST_TABLE = 400_000_000
+"""Bytes of text in a table: twice the largest file of plain text."""
+
+MOST_CELLS = 50_000_000
+MOST_SHEET_ROWS = 1_048_576
+"""Rows of a sheet in Excel itself."""
+
+_ROWS_AT_ONCE = 1024
+_ROW_WORK = 5
+"""Cells that take as long as a blank row."""
 
 
 def cell_text(value: object) -> str:
@@ -43,6 +53,14 @@ def cell_text(value: object) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return str(value)
+
+
+def too_large(name: str) -> DatasetError:
+    """Return the error for a file that unpacks to more than can be read."""
+    return DatasetError(
+        f"{name!r} unpacks to a table too large to read: at most {LARGEST_TABLE // 1_000_000} MB of text and "
+        f"{MOST_CELLS:,} cells. A few hundred rows are enough for tuning: save a part of it as CSV and upload that."
+    )
 
 
 def read_json(text: str, name: str) -> RawTable:
@@ -134,38 +152,90 @@ def read_workbook(data: bytes, name: str) -> RawTable:
     import openpyxl
 
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if sum(i.file_size for i in archive.infolist()) > LARGEST_UNZIPPED:
-                raise DatasetError(
-                    f"{name!r} unpacks to more than 1 GB. Save the sheet as CSV and upload that."
-                )
+        if unpacked_size(data) > LARGEST_UNZIPPED:
+            raise DatasetError(f"{name!r} unpacks to more than 1 GB. Save the sheet as CSV and upload that.")
         with warnings.catch_warnings():
             # openpyxl warns of decorations it drops (validation lists, styles): none of them is a value.
             warnings.simplefilter("ignore")
             book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-            sheets = [(s.title, list(_sheet_rows(s))) for s in book.worksheets]
+            sizes = _SheetSizes(name)
+            sheets = ((s.title, _sheet_rows(s, sizes)) for s in book.worksheets)
+            filled = ((title, rows, first) for title, rows in sheets if (first := next(rows, None)))
+            found = next(filled, None)
+            if found is None:
+                raise DatasetError(
+                    f"{name!r} is empty. Upload a workbook with column names in its first row."
+                )
+            title, rows, first = found
+            all_rows = [first, *rows]
+            several = next(filled, None) is not None
             book.close()
-    except DatasetError:
+    except (DatasetError, MemoryError):
         raise
     # openpyxl has no root error: a damaged workbook fails in zip, XML or key lookups.
     except Exception as error:
         raise DatasetError(
             f"{name!r} is not an Excel workbook that can be read. Open it and save it again as .xlsx or CSV."
         ) from error
-    filled = [(title, rows) for title, rows in sheets if rows]
-    if not filled:
-        raise DatasetError(f"{name!r} is empty. Upload a workbook with column names in its first row.")
-    title, rows = filled[0]
-    notes = [f"The sheet {title!r} was read; the others were left aside."] if len(filled) > 1 else []
-    return _from_sheet(rows, notes)
+    notes = [f"The sheet {title!r} was read; the others were left aside."] if several else []
+    return _from_sheet(all_rows, notes)
 
 
-def _sheet_rows(sheet: Any) -> Iterable[tuple[int, list[str]]]:
-    """Yield (row number, cells) for each row that is not blank."""
+def unpacked_size(data: bytes) -> int:
+    """Return the bytes that a ZIP archive says it unpacks to; reading it gives no more than that.
+
+    Raises zipfile.BadZipFile for bytes that are no archive.
+    """
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return sum(i.file_size for i in archive.infolist())
+
+
+class _SheetSizes:
+    """Counts of what was read of a workbook's sheets, and their limits."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._cells = 0
+        self._chars = 0
+        self._width = 0
+        self._rows = 0
+
+    def walk(self, row_number: int, width: int) -> None:
+        """Count a row as it comes, blank or not. Raises DatasetError beyond the limits."""
+        if row_number > MOST_SHEET_ROWS:
+            raise DatasetError(
+                f"{self.name!r} has rows below row {MOST_SHEET_ROWS:,}, where a sheet ends. "
+                "Save the sheet as CSV and upload that."
+            )
+        self._cells += width + _ROW_WORK
+        if self._cells > MOST_CELLS:
+            raise too_large(self.name)
+
+    def keep(self, cells: Sequence[str]) -> None:
+        """Count a row that is kept. Raises DatasetError beyond the limits."""
+        check_columns(self.name, len(cells))
+        self._width = max(self._width, len(cells))
+        self._rows += 1
+        self._chars += sum(map(len, cells))
+        if self._rows * self._width > MOST_CELLS or self._chars > LARGEST_TABLE:
+            raise too_large(self.name)
+
+
+def _sheet_rows(sheet: Any, sizes: _SheetSizes) -> Iterator[tuple[int, list[str]]]:
+    """Yield (row number, cells) for each row that is not blank, without the blank cells at its end."""
     sheet.reset_dimensions()  # what the file claims about its size is often wrong
-    for number, row in enumerate(sheet.iter_rows(values_only=True), 1):
-        cells = [cell_text(v) for v in row]
-        if any(c.strip() for c in cells):
+    for number, row in enumerate(sheet.iter_rows(values_only=True, max_row=MOST_SHEET_ROWS + 1), 1):
+        sizes.walk(number, len(row))
+        end = len(row)
+        while end and row[end - 1] is None:
+            end -= 1
+        if not end:
+            continue
+        cells = [cell_text(v) for v in row[:end]]
+        while cells and not cells[-1].strip():
+            cells.pop()
+        if cells:
+            sizes.keep(cells)
             yield number, cells
 
 
@@ -179,23 +249,47 @@ def _from_sheet(rows: Sequence[tuple[int, list[str]]], notes: list[str]) -> RawT
 
 
 def read_parquet(data: bytes, name: str) -> RawTable:
-    """Read a Parquet file."""
+    """Read a Parquet file, a part of its rows at a time."""
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
-        table = parquet.read_table(io.BytesIO(data))
+        file = parquet.ParquetFile(io.BytesIO(data), pre_buffer=False)
+        names = list(file.schema_arrow.names)
+        check_columns(name, len(names))
+        if file.metadata.num_rows * max(1, len(names)) > MOST_CELLS:
+            raise too_large(name)
+        parts: list[list[Any]] = [[] for _ in names]
+        size = 0
+        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, use_threads=False):
+            for part, column in zip(parts, batch.columns, strict=True):
+                part.append(_column_text(column))
+                size += part[-1].nbytes
+            if size > LARGEST_TABLE:
+                raise too_large(name)
+    except MemoryError:
+        raise  # Arrow's is one of its exceptions too
     except (pa.ArrowException, OSError) as error:
         raise DatasetError(
             f"{name!r} is not a Parquet file that can be read. Save the table again."
         ) from error
-    cells = []
-    for column in table.columns:
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            cells.append(column.cast(pa.large_string()).fill_null(""))
-        else:
-            cells.append([cell_text(v) for v in column.to_pylist()])
-    return RawTable(list(table.column_names), cells, [], [], first_number=1)
+    return RawTable(
+        names, [pa.chunked_array(part, pa.large_string()) for part in parts], [], [], first_number=1
+    )
+
+
+def _column_text(column: Any) -> Any:
+    """Return an Arrow column as text."""
+    import pyarrow as pa
+
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        text = column.cast(pa.large_string()).fill_null("")
+        try:
+            text.validate(full=True)
+            return text
+        except pa.ArrowInvalid:  # bytes that are not UTF-8
+            column = column.cast(pa.large_binary())
+    return arrow_text([cell_text(v) for v in column.to_pylist()])
 
 
 _WANTED = 'Tuneboard reads a list of objects, such as [{"question": "...", "answer": "..."}].'

@@ -97,12 +97,8 @@ def build_dataset(name: str, raw: RawTable, content_hash: str) -> Dataset:
     import pandas as pd
     import pyarrow as pa
 
-    if len(raw.header) > MAX_COLUMNS:
-        raise DatasetError(
-            f"{name!r} has {len(raw.header):,} columns; at most {MAX_COLUMNS} can be read. "
-            "Keep the columns the task needs, or check that the right separator was used."
-        )
-    columns = [_as_arrow(c) for c in raw.cells]
+    check_columns(name, len(raw.header))
+    columns = [arrow_text(c) for c in raw.cells]
     numbers = raw.numbers
     columns, numbers = _without_blank_rows(columns, numbers, raw)
     names, keep = _clean_names(raw.header, columns, raw.notes)
@@ -130,7 +126,17 @@ def missing_column(dataset: Dataset, column: str) -> str:
     return f"{dataset.name!r} has no column {column!r}. Its columns are: {', '.join(dataset.columns)}."
 
 
-def _as_arrow(cells: Any) -> Any:
+def check_columns(name: str, count: int) -> None:
+    """Raise DatasetError for a table of more columns than can be read."""
+    if count > MAX_COLUMNS:
+        raise DatasetError(
+            f"{name!r} has {count:,} columns; at most {MAX_COLUMNS} can be read. "
+            "Keep the columns the task needs, or check that the right separator was used."
+        )
+
+
+def arrow_text(cells: Any) -> Any:
+    """Return a column of text as an Arrow array."""
     import pyarrow as pa
 
     if isinstance(cells, pa.Array | pa.ChunkedArray):
@@ -313,7 +319,7 @@ def csv_bytes(columns: Mapping[str, Sequence[str]]) -> bytes:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-    table = pa.table({name: _as_arrow(values) for name, values in columns.items()})
+    table = pa.table({name: arrow_text(values) for name, values in columns.items()})
     out = io.BytesIO()
     arrow_csv.write_csv(table, out, arrow_csv.WriteOptions(quoting_style="all_valid"))
     # Control characters would make the file look like none of text when it is read again.

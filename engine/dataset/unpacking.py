@@ -1,0 +1,127 @@
+"""Workbooks and Parquet files read in a child process with limits: a small file of these kinds can unpack to anything.
+
+    python -m engine.dataset.unpacking < request
+
+The request is one line of JSON (`kind`, `name`) and the file's bytes; the answer one line of JSON (the table's header
+and notes, or the problem) and the columns as an Arrow stream.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import zipfile
+from typing import Any, Literal
+
+from engine.children import Child, limit_memory
+from engine.dataset.structured import read_parquet, read_workbook, too_large, unpacked_size
+from engine.dataset.table import RawTable, arrow_text
+from engine.errors import DatasetError
+
+Kind = Literal["parquet", "workbook"]
+
+MOST_MEMORY = 900_000_000
+"""Bytes that the child may have."""
+
+SECONDS = 10.0
+SECONDS_PER_MB = 2.0
+"""Time for a file, and for each megabyte of it; ordinary workbooks take a fifth of this."""
+
+SMALL_WORKBOOK = 4_000_000
+"""Unpacked bytes up to which a workbook is read without a child: an archive gives no more than it says, and the worst that
+so many bytes of XML can be made into is half a gigabyte."""
+
+_READERS = {"parquet": read_parquet, "workbook": read_workbook}
+
+
+def read_unpacked(data: bytes, name: str, kind: Kind) -> RawTable:
+    """Read a file that unpacks. Raises DatasetError for one that needs more memory or time than it may.
+
+    A Parquet file is always read in a child: what its columns unpack to is not in its description.
+    """
+    if kind == "workbook" and _is_small(data):
+        return read_workbook(data, name)
+    request = json.dumps({"kind": kind, "name": name}).encode() + b"\n" + data
+    seconds = SECONDS + SECONDS_PER_MB * len(data) / 1e6
+    # One thread and the system's memory: what is counted is what is needed, whatever the machine.
+    env = {
+        **os.environ,
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    try:
+        with Child("engine.dataset.unpacking", request, seconds=seconds, env=env) as child:
+            table = _answered(child)
+            if child.late:
+                raise DatasetError(
+                    f"{name!r} takes more than {seconds:.0f} seconds to read. Save the table as CSV and upload that."
+                )
+            if table is None:
+                raise too_large(name)
+            return table
+    except OSError as error:
+        raise DatasetError(f"The process that reads {name!r} could not be started: {error}.") from error
+
+
+def _is_small(data: bytes) -> bool:
+    try:
+        return unpacked_size(data) <= SMALL_WORKBOOK
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return True  # no archive: that is what the reader says too
+
+
+def _answered(child: Child) -> RawTable | None:
+    """Return the table that a child writes; None where it ended before it was whole. Raises DatasetError for a problem."""
+    import pyarrow as pa
+    from pyarrow import ipc
+
+    line = child.output.readline()
+    if not line.endswith(b"\n"):
+        return None
+    head = json.loads(line)
+    if "problem" in head:
+        raise DatasetError(head["problem"])
+    try:
+        columns = ipc.open_stream(child.output).read_all().columns
+    except (pa.ArrowException, OSError):
+        return None
+    numbers = columns.pop().to_pylist() if head["numbered"] else None
+    return RawTable(head["header"], columns, [], head["notes"], numbers, head["first_number"])
+
+
+def _write(table: RawTable, out: Any) -> None:
+    import pyarrow as pa
+    from pyarrow import ipc
+
+    head = {
+        "header": list(table.header),
+        "notes": table.notes,
+        "numbered": table.numbers is not None,
+        "first_number": table.first_number,
+    }
+    columns = [arrow_text(cells) for cells in table.cells]
+    if table.numbers is not None:
+        columns.append(pa.array(table.numbers, pa.int64()))
+    whole = pa.table(columns, names=[str(i) for i in range(len(columns))])
+    out.write(json.dumps(head).encode() + b"\n")
+    with ipc.new_stream(out, whole.schema) as stream:
+        stream.write_table(whole, max_chunksize=65_536)
+    out.flush()
+
+
+def main() -> None:
+    """Answer the request on standard input."""
+    limit_memory(MOST_MEMORY)
+    out, sys.stdout = sys.stdout.buffer, sys.stderr  # libraries print too
+    asked = json.loads(sys.stdin.buffer.readline())
+    try:
+        _write(_READERS[asked["kind"]](sys.stdin.buffer.read(), asked["name"]), out)
+    except DatasetError as error:
+        out.write(json.dumps({"problem": str(error)}).encode() + b"\n")
+        out.flush()
+
+
+if __name__ == "__main__":
+    main()
