@@ -8,6 +8,7 @@ a process's environment and nowhere else. No Streamlit in here.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
