@@ -131,7 +131,10 @@ class Cache:
         if row is None:
             return None
         try:
-            return _kept(key, row)
+            reply = _kept(key, row)
+            return (
+                None if reply.faulty else reply
+            )  # kept by an earlier version: an endpoint may have been repaired since
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             log.warning("One reply in %s is unreadable; it will be asked for again.", self.path)
             return None

@@ -48,6 +48,7 @@ class OpenAIEmbeddings(OpenAITransport):
 
     path = "/embeddings"
     streams = False
+    longest = 256 * 2**20
 
     def _asked(self, request: Request) -> dict[str, Any]:
         return {"input": texts_of(request)}

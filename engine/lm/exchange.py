@@ -56,6 +56,7 @@ class Choice:
 
 
 _ONE_CALL = Usage(calls=1)
+_HELD_BACK = frozenset({"length", "content_filter"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,16 @@ class Reply:
     def text(self) -> str:
         """The first completion's text ("" when there is none)."""
         return self.choices[0].text if self.choices else ""
+
+    @property
+    def blank(self) -> bool:
+        """Whether no completion has anything in it: neither text nor a call of a tool."""
+        return not any(choice.text or choice.tool_calls for choice in self.choices)
+
+    @property
+    def faulty(self) -> bool:
+        """Whether it is blank through the endpoint's fault: nothing was cut off, and no filter has held it back."""
+        return self.blank and not any(one.finish_reason in _HELD_BACK for one in self.choices)
 
 
 def for_reasoning(body: dict[str, object]) -> None:

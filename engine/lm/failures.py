@@ -128,7 +128,7 @@ def bad_reply(place: Place, body: bytes, content_type: str = "") -> BadReplyErro
             f"{host} answered with a web page instead of JSON for {name}: check the base URL, which usually "
             "ends in /v1."
         )
-        return _lasting(place.failure(BadReplyError, message, 200))
+        return place.failure(BadReplyError, message, 200)
     if not text:
         message = (
             f"{host} sent an empty reply for {name}: try again, and check that the address is the API's."
@@ -153,6 +153,23 @@ def wrong_shape(place: Place, reply: object) -> LMError:
     message = (
         f"{place.host} sent JSON without a completion for model {place.model!r}: check that the base URL speaks the "
         "OpenAI protocol (chat completions)."
+    )
+    error = place.failure(BadReplyError, message, 200)
+    # An endpoint that knows completions has left them out this time; any other will never send one.
+    return error if isinstance(reply, dict) and "choices" in reply else _lasting(error)
+
+
+def blank(host: str, model: str) -> BadReplyError:
+    """Return the error for a completion with nothing in it."""
+    message = f"{host} sent an answer without content for model {model!r}: try again, or look at the endpoint's own log."
+    return BadReplyError(message, model=model, status=200)
+
+
+def too_long(place: Place, limit: int) -> BadReplyError:
+    """Return the error for a reply that is longer than any answer can be."""
+    message = (
+        f"{place.host} sent more than {limit // 2**20} MB for one request to model {place.model!r}, which is no answer: it was "
+        "not read to its end. Check the address."
     )
     return _lasting(place.failure(BadReplyError, message, 200))
 
@@ -202,7 +219,13 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         when = parsedate_to_datetime(text)
         if when.tzinfo is None:
             when = when.replace(tzinfo=UTC)
-        return max(0.0, (when - datetime.now(UTC)).total_seconds())
+        sent = headers.get("Date") or headers.get(
+            "date"
+        )  # by the server's own clock: this machine's may be wrong
+        now = parsedate_to_datetime(sent) if sent else datetime.now(UTC)
+        if now.tzinfo is None:
+            now = now.replace(tzinfo=UTC)
+        return max(0.0, (when - now).total_seconds())
     except (ValueError, TypeError, OverflowError):
         return None
 

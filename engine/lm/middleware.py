@@ -40,6 +40,7 @@ from engine import callbacks as hooks
 from engine.errors import LMError, RateLimitedError
 from engine.lm import history
 from engine.lm.exchange import Reply, Request
+from engine.lm.failures import blank
 from engine.runtime import current
 
 if TYPE_CHECKING:
@@ -121,9 +122,12 @@ async def completed(lm: LM, request: Request, send: Send) -> Reply:
 
 
 async def retried(lm: LM, request: Request, send: Send) -> Reply:
-    """Ask up to `num_retries` times more after failures that may pass, as late as the server asks."""
+    """Ask up to `num_retries` times more after failures that may pass, as late as the server asks.
+
+    An answer with nothing in it is one of them. (It is never kept: a failure is not.)
+    """
     try:
-        return await send(lm, request)
+        return _filled(lm, await send(lm, request))
     except LMError as error:
         # tenacity gets the first failure as well; a call that succeeds does not pay its 27-46 microseconds, a tenth of a row.
         failures = [error]
@@ -131,7 +135,7 @@ async def retried(lm: LM, request: Request, send: Send) -> Reply:
     async def attempt() -> Reply:
         if failures:
             raise failures.pop()
-        return await send(lm, request)
+        return _filled(lm, await send(lm, request))
 
     retrying = AsyncRetrying(
         stop=stop_after_attempt(1 + lm.num_retries),
@@ -140,6 +144,12 @@ async def retried(lm: LM, request: Request, send: Send) -> Reply:
         reraise=True,
     )
     return await retrying(attempt)
+
+
+def _filled(lm: LM, reply: Reply) -> Reply:
+    if reply.faulty:
+        raise blank(lm.route.host, lm.route.name)
+    return reply
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -71,6 +71,11 @@ def _rest(
 
 REQUEST_CLASS = aiohttp.ClientRequest if sys.version_info >= (3, 12) else PromptRequest
 
+
+class _TooLongError(ValueError):
+    """A reply that is longer than any answer."""
+
+
 CONNECT_SECONDS = 10.0
 """Longest time for a connection to come up."""
 
@@ -80,6 +85,8 @@ class OpenAITransport:
 
     path = "/chat/completions"
     streams = True
+    longest = 32 * 2**20
+    """Bytes of a reply: more is no answer."""
 
     def __init__(self, lm: LM, key: Secret) -> None:
         route = lm.route
@@ -120,7 +127,7 @@ class OpenAITransport:
             ) as response:
                 kind = response.content_type
                 if listener is None or response.status >= 300 or kind != "text/event-stream":
-                    data = await response.read()
+                    data = await self._whole(response)
                 else:
                     assembly = streaming.Assembly()
                     data, kind = await self._streamed(response, listener, assembly), "application/json"
@@ -135,6 +142,26 @@ class OpenAITransport:
             finish = reply.choices[0].finish_reason or "stop"
             listener.feed(streaming.Chunk(reply.text, "", finish, reply.model))
         return reply
+
+    async def _whole(self, response: aiohttp.ClientResponse) -> bytes:
+        """Read a reply. Raises _TooLongError for one that does not end in time, before it fills the memory."""
+        size = response.content_length
+        if size is not None and size <= self.longest and "Content-Encoding" not in response.headers:
+            return await response.read()
+        return b"".join([piece async for piece in self._limited(response)])
+
+    async def _limited(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
+        size = response.content_length or 0
+        if size <= self.longest:
+            size = 0
+            async for piece in response.content.iter_any():
+                size += len(piece)
+                if size > self.longest:
+                    break
+                yield piece
+        if size > self.longest:
+            response.close()
+            raise _TooLongError
 
     async def _refused(
         self,
@@ -156,7 +183,7 @@ class OpenAITransport:
         self, response: aiohttp.ClientResponse, listener: streaming.Listener, assembly: streaming.Assembly
     ) -> bytes:
         """Pass a reply on as it comes and return it whole. After the first piece a failure is final."""
-        async for event in streaming.event_data(response.content.iter_any()):
+        async for event in streaming.event_data(self._limited(response)):
             if (chunk := assembly.add(event)) is not None:
                 listener.feed(chunk)
         if assembly.error is None and assembly.done:
@@ -212,6 +239,8 @@ class OpenAITransport:
 
     def _failure(self, error: Exception) -> LMError:
         place = self.place
+        if isinstance(error, _TooLongError):
+            return failures.too_long(place, self.longest)
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return failures.unreachable(place, "no connection in time")
         if isinstance(error, TimeoutError):

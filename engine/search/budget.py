@@ -86,7 +86,7 @@ class Ledger:
 
     `spent` is what counts against the limits. A cached reply costs nothing, except one that `payer`
     (this run, before it was killed) paid for: it counts once a key, so that a run driven again decides
-    everything as it did before. `closed` is the message why no further call is made.
+    everything as it did before. `replies` are those with content. `closed` is the message why no further call is made.
     """
 
     def __init__(
@@ -256,8 +256,9 @@ class Ledger:
         return Amount(1, prompt + output, usd)
 
     def _settle(self, reply: Reply, size: int) -> None:
-        self.replies += 1
-        self._failures = 0
+        if not reply.blank:
+            self.replies += 1
+            self._failures = 0
         if reply.cached:
             mine = self._payer is not None and reply.payer == self._payer and bool(reply.key)
             if not mine or reply.key in self._counted:

@@ -250,13 +250,13 @@ class Driver:
         return evaluation
 
     def _check_setup(self, evaluation: Evaluation) -> None:
-        """Raise RunError where nothing can work: every row fails the same way and no model ever answered."""
+        """Raise RunError where nothing can work: every row fails and no model ever answered."""
         if self.ledger.replies == 0 and self.ledger.closing == "failed":
             raise RunError(self.ledger.closed or "")
         outcomes = evaluation.outcomes
         if not outcomes or any(o.error is None for o in outcomes):
             return
-        if self.ledger.replies == 0 and len({o.error for o in outcomes}) == 1:
+        if self.ledger.replies == 0 and (self.ledger.spent.calls or len({o.error for o in outcomes}) == 1):
             raise RunError(str(outcomes[0].error))
         self._record(events.Note(f"Every row of a trial failed. The first: {outcomes[0].error}", "warning"))
 

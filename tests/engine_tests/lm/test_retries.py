@@ -1,6 +1,10 @@
 """Retries and limits: what is tried again, how long is waited, and how many requests are under way."""
 
 import asyncio
+import contextlib
+import gzip
+import socket
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -10,9 +14,12 @@ from openai_server import OpenAIServer
 from tenacity import AsyncRetrying, RetryCallState
 
 from engine.errors import BadReplyError, InvalidRequestError, LMError, ProviderFailureError, RateLimitedError
+from engine.lm.base import Choice, Reply
+from engine.lm.cache import Cache
 from engine.lm.client import LM
 from engine.lm.failures import retry_after
 from engine.lm.middleware import AdaptiveLimiter, seconds_to_wait
+from engine.lm.openai_http import OpenAITransport
 
 
 def make_lm(server, **settings):
@@ -23,7 +30,91 @@ def ask(lm):
     return asyncio.run(lm.complete(lm.request(({"role": "user", "content": "hello"},))))
 
 
-@pytest.mark.parametrize("misbehave", ["429", "500", "empty", "truncated", "drop"])
+def completion(content, **more):
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": content},
+        "finish_reason": "stop",
+        **more,
+    }
+    return {"choices": [choice]}
+
+
+@pytest.mark.parametrize("content", [None, ""])
+def test_an_answer_without_content_is_an_error_and_is_not_kept(tmp_path, content):
+    cache = Cache(tmp_path / "cache.sqlite3")
+    with OpenAIServer("ok") as server:
+        lm = make_lm(server, cache=cache, num_retries=1)
+        server.fail_with(200, completion(content))
+        with pytest.raises(BadReplyError, match="without content"):
+            ask(lm)
+        assert server.calls == 2
+        server.recover()
+        assert ask(lm).text == "ok"
+        # One that an earlier version has kept is asked for again too.
+        request = lm.request(({"role": "user", "content": "before"},))
+        cache.put(lm.cache_key(request), Reply((Choice("", "stop"),)))
+        assert asyncio.run(lm.complete(request)).text == "ok"
+    cache.close()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"finish_reason": "length"},
+        {"finish_reason": "content_filter"},
+        {
+            "message": {
+                "content": None,
+                "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{}"}}],
+            }
+        },
+    ],
+    ids=["cut off", "filtered", "a tool's call"],
+)
+def test_an_answer_that_is_meant_to_have_no_text_is_one(more):
+    with OpenAIServer("ok") as server:
+        server.fail_with(200, completion(None, **more))
+        assert ask(make_lm(server)).text == ""
+        assert server.calls == 1
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Encoding": "gzip"}], ids=["plain", "packed"])
+def test_a_reply_is_read_up_to_a_limit(headers):
+    page = b"x" * (OpenAITransport.longest + 1)
+    with OpenAIServer("ok") as server:
+        server.fail_with(200, gzip.compress(page, 1) if headers else page, headers=headers)
+        with pytest.raises(BadReplyError, match="more than 32 MB"):
+            ask(make_lm(server))
+        assert server.calls == 1
+
+
+def test_a_reply_without_an_end_is_not_read_for_ever():
+    pieces = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    piece = b"100000\r\n" + b" " * 2**20 + b"\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def pour():
+            connection, _ = listening.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(pieces)
+                for _ in range(4000):
+                    connection.sendall(piece)
+
+        pouring = threading.Thread(target=pour, daemon=True)
+        pouring.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        lm = LM("openai/test-model", api_base=url, cache=False, num_retries=0)
+        with pytest.raises(BadReplyError, match="more than 32 MB"):
+            ask(lm)
+        pouring.join(30)
+        assert not pouring.is_alive()
+
+
+@pytest.mark.parametrize(
+    "misbehave", ["429", "500", "empty", "truncated", "drop", "page", "no choices", "null", "blank"]
+)
 def test_what_may_pass_is_tried_again(misbehave):
     with OpenAIServer("ok") as server:
         now = {"Retry-After": "0"}
@@ -33,6 +124,10 @@ def test_what_may_pass_is_tried_again(misbehave):
             "empty": lambda: server.empty(times=1),
             "truncated": lambda: server.truncated(times=1),
             "drop": lambda: server.drop(times=1),
+            "page": lambda: server.html(times=1),
+            "no choices": lambda: server.fail_with(200, {"choices": []}, times=1),
+            "null": lambda: server.fail_with(200, completion(None), times=1),
+            "blank": lambda: server.fail_with(200, completion(""), times=1),
         }[misbehave]()
         reply = ask(make_lm(server))
         assert reply.text == "ok"
@@ -48,9 +143,9 @@ def test_what_will_not_pass_is_not_tried_again(status):
         assert server.calls == 1
 
 
-def test_a_web_page_and_a_used_up_quota_are_not_tried_again():
+def test_another_protocol_and_a_used_up_quota_are_not_tried_again():
     with OpenAIServer("ok") as server:
-        server.html()
+        server.fail_with(200, {"hello": "there"})
         with pytest.raises(BadReplyError):
             ask(make_lm(server))
         server.recover()

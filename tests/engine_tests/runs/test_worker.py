@@ -268,6 +268,11 @@ def test_rows_show_up_while_a_trial_runs(tmp_path):
         kill(process)
 
 
+def completion(content, finish):
+    message = {"role": "assistant", "content": content}
+    return {"choices": [{"index": 0, "message": message, "finish_reason": finish}]}
+
+
 @pytest.mark.parametrize(
     ("misbehave", "expected"),
     [
@@ -276,8 +281,10 @@ def test_rows_show_up_while_a_trial_runs(tmp_path):
         (lambda s: s.html(), "web page"),
         (lambda s: s.empty(), "empty"),
         (lambda s: s.truncated(), "JSON"),
+        (lambda s: s.fail_with(200, completion("", "stop")), "without content"),
+        (lambda s: s.fail_with(200, completion("", "length")), "shelf"),
     ],
-    ids=["401", "404", "html", "empty", "truncated"],
+    ids=["401", "404", "html", "empty", "truncated", "blank", "cut off"],
 )
 def test_an_endpoint_that_does_not_work_is_one_sentence(home, monkeypatch, misbehave, expected):
     with OpenAIServer(answer) as server:
@@ -286,6 +293,7 @@ def test_an_endpoint_that_does_not_work_is_one_sentence(home, monkeypatch, misbe
             home, model=server_model(server.url), dataset=add_data(home, csv_bytes(12)), concurrency=16
         )
         assert work(home, run_id) == 1
+        assert server.calls < 200
     with Store.open(home, read_only=True) as store:
         run = store.runs.get(run_id)
     assert run.state == "failed"
