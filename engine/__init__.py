@@ -4,8 +4,8 @@ Names are loaded when they are first used, so `import engine` costs next to noth
 
 The packages, top to bottom; nothing imports upwards (checked by `lint-imports`):
 
-    compat        names and arguments of programs written for DSPy; nothing else knows of it
     cli           the `tuneboard` command
+    compat        names, module paths and arguments of programs written for DSPy; only `engine` and the command know of it
     serve         a compiled program as a web service and as an MCP tool
     runs          a run as data, the worker process that carries it out, and the child process that answers pages
     export        a compiled program as a file, a script, a container, a DSPy program; the report
@@ -61,7 +61,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from engine.compat import PACKAGES, RENAMED
+from engine.compat import RENAMED, advice, module_at
 
 _HOMES: dict[str, str] = {
     "Adapter": "engine.adapters.base",
@@ -216,7 +216,6 @@ _PACKAGES = {
     "signature": "engine.signature",
     "streaming": "engine.streaming",
     "types": "engine.types",
-    **PACKAGES,
 }
 """Packages that can be reached as attributes without an import of their own."""
 
@@ -228,7 +227,9 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module("importlib.metadata").version("tuneboard")
     home, attribute = RENAMED.get(name) or (_HOMES.get(name), name)
     if home is None:
-        raise AttributeError(f"module 'engine' has no attribute {name!r}")
+        if not name.startswith("_") and (module := module_at(name)) is not None:
+            return module
+        raise AttributeError(f"module 'engine' has no attribute {name!r}{advice(name)}")
     adapted = importlib.import_module("engine.compat.arguments").adapted
     value = adapted(getattr(importlib.import_module(home), attribute))
     globals()[name] = value

@@ -281,6 +281,22 @@ def serve(  # noqa: PLR0913 - one parameter for each option of the command
     )
 
 
+@app.command("as-dspy", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@plain_errors
+def as_dspy(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(metavar="SCRIPT.py|-m MODULE [ARGUMENTS]", help="A program written for DSPy."),
+    ],
+    home: Home = None,
+) -> None:
+    """Run an unchanged program written for DSPy: `import dspy` is answered by the engine."""
+    _use(home)
+    from engine.compat.running import run as run_as_dspy
+
+    raise SystemExit(run_as_dspy(arguments))
+
+
 @app.command()
 @plain_errors
 def doctor(home: Home = None) -> None:

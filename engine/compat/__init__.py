@@ -1,31 +1,87 @@
-"""The layer for programs written for DSPy; nothing else knows of it. `engine/__init__.py` applies it to public names.
+"""The layer for programs written for DSPy; only `engine/__init__.py` and the command line know of it.
 
-Here are DSPy's names and module paths for what has another name; in `arguments` its arguments that have no effect here,
-or another name, and the options and objects of the gepa package.
+Here are DSPy's names for what has another name. The other modules:
+
+    paths       one table of DSPy's module paths, and the finder that serves them
+    arguments   DSPy's arguments that have no effect here, or another name; options of the gepa package
+    datasets    DataLoader and Dataset
+    objects     DSPy's small functions and types that the engine itself has no use for
+    running     `import dspy` answered by the engine: for `tuneboard as-dspy` and notebooks
 """
 
 from __future__ import annotations
 
+import importlib
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
 RENAMED: dict[str, tuple[str, str]] = {
+    "BaseModule": ("engine.modules.module", "Module"),
     "CodeExecutionError": ("engine.errors", "SandboxError"),
     "CodeInterpreterError": ("engine.errors", "SandboxError"),
     "DSPyError": ("engine.errors", "EngineError"),
     "LMAuthError": ("engine.errors", "AuthenticationFailedError"),
+    "LMBillingError": ("engine.compat.objects", "LMBillingError"),
+    "LMCollectionLimitError": ("engine.compat.objects", "LMCollectionLimitError"),
     "LMConfigurationError": ("engine.errors", "ConfigurationError"),
     "LMInvalidRequestError": ("engine.errors", "InvalidRequestError"),
+    "LMLockTimeoutError": ("engine.compat.objects", "LMLockTimeoutError"),
     "LMNotConfiguredError": ("engine.errors", "ConfigurationError"),
     "LMProviderError": ("engine.errors", "LMError"),
     "LMRateLimitError": ("engine.errors", "RateLimitedError"),
     "LMServerError": ("engine.errors", "ProviderFailureError"),
+    "LMStreamAssemblyError": ("engine.compat.objects", "LMStreamAssemblyError"),
     "LMTransportError": ("engine.errors", "UnreachableError"),
     "LMUnexpectedError": ("engine.errors", "BadReplyError"),
+    "LMUnsupportedFeatureError": ("engine.compat.objects", "LMUnsupportedFeatureError"),
     "LMUnsupportedModelError": ("engine.errors", "ModelNotFoundError"),
     "BootstrapRS": ("engine.optimizers.few_shot_search", "BootstrapFewShotWithRandomSearch"),
     "MIPRO": ("engine.optimizers.mipro", "MIPROv2"),
+    "OldInputField": ("engine.signature", "InputField"),
+    "OldOutputField": ("engine.signature", "OutputField"),
+    "SignatureMeta": ("engine.signature.signature", "SignatureMeta"),
     "Teleprompter": ("engine.optimizers.base", "Optimizer"),
+    "configure_dspy_loggers": ("engine.compat.objects", "configure_dspy_loggers"),
+    "disable_litellm_logging": ("engine.compat.objects", "disable_litellm_logging"),
+    "disable_logging": ("engine.compat.objects", "disable_logging"),
+    "enable_litellm_logging": ("engine.compat.objects", "enable_litellm_logging"),
+    "enable_logging": ("engine.compat.objects", "enable_logging"),
+    "infer_prefix": ("engine.signature.signature", "infer_prefix"),
+    "is_retryable_lm_error": ("engine.compat.objects", "is_retryable_lm_error"),
     "load": ("engine.export.program", "load_program"),
 }
 """DSPy's name -> the module and the name here."""
 
-PACKAGES = {"retrievers": "engine.retrieval", "signatures": "engine.signature"}
-"""DSPy's package -> ours."""
+
+def as_dspy() -> None:
+    """Answer `import dspy` with the engine, in this process. In a notebook: `import engine; engine.compat.as_dspy()`.
+
+    Raises ConfigurationError if DSPy itself is imported already.
+    """
+    importlib.import_module("engine.compat.running").answer_dspy()
+
+
+def module_at(path: str) -> ModuleType | None:
+    """Return the module at one of DSPy's paths ("teleprompt"), or None. `engine.<path>` imports the same."""
+    return importlib.import_module("engine.compat.paths").module_at(f"engine.{path}")  # type: ignore[no-any-return]
+
+
+def advice(name: str) -> str:
+    """Return what to use instead of a name of DSPy's that is not here, as the rest of an error message."""
+    return importlib.import_module("engine.compat.paths").advice(name)  # type: ignore[no-any-return]
+
+
+class _Finder:
+    """Finds DSPy's module paths below `engine`. It comes last, so it is asked only for what does not exist."""
+
+    @staticmethod
+    def find_spec(name: str, *_: object) -> ModuleSpec | None:
+        """Return the spec of `engine.<DSPy's path>`."""
+        if not name.startswith("engine.") or name.startswith("engine.compat"):
+            return None
+        return importlib.import_module("engine.compat.paths").spec_of(name)  # type: ignore[no-any-return]
+
+
+if not any(getattr(finder, "__name__", "") == "_Finder" for finder in sys.meta_path):
+    sys.meta_path.append(_Finder)

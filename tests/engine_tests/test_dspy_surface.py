@@ -19,25 +19,25 @@ import engine
 GUIDE = (Path(__file__).parents[2] / "engine" / "README.md").read_text()
 
 HERE = """
-Adapter AdapterParseError Audio AvatarOptimizer BaseLM BestOfN BetterTogether BootstrapFewShot BootstrapFewShotWithOptuna
-BootstrapFewShotWithRandomSearch BootstrapRS COPRO ChainOfThought ChatAdapter Code CodeAct CodeExecutionError
-CodeInterpreterError ColBERTv2 Completions ContextWindowExceededError DSPyError Embedder Embeddings EmbeddingsWithScores
-Ensemble Evaluate Example File GEPA History Image InferRules InputField JSONAdapter KNN KNNFewShot LM LMAuthError
-LMConfigurationError LMError LMInvalidRequestError LMNotConfiguredError LMProviderError LMRateLimitError LMServerError
-LMTimeoutError LMTransportError LMUnexpectedError LMUnsupportedModelError LabeledFewShot MIPROv2 Module MultiChainComparison
-OutputField Parallel Predict Prediction ProgramOfThought PythonInterpreter RLM ReAct Reasoning Refine Retrieve SIMBA Signature
-Tool ToolCallResults ToolCalls TwoStepAdapter Type XMLAdapter adapters asyncify configure configure_cache context
-ensure_signature evaluate inspect_history load majority make_signature retrievers settings signatures streamify streaming
-syncify track_usage
+Adapter AdapterParseError Audio AvatarOptimizer BaseLM BaseModule BestOfN BetterTogether BootstrapFewShot
+BootstrapFewShotWithOptuna BootstrapFewShotWithRandomSearch BootstrapRS COPRO ChainOfThought ChatAdapter Code CodeAct
+CodeExecutionError CodeInterpreterError ColBERTv2 Completions ContextWindowExceededError DSPyError Embedder Embeddings
+EmbeddingsWithScores Ensemble Evaluate Example File GEPA History Image InferRules InputField JSONAdapter KNN
+KNNFewShot LM LMAuthError LMBillingError LMCollectionLimitError LMConfigurationError LMError LMInvalidRequestError
+LMLockTimeoutError LMNotConfiguredError LMProviderError LMRateLimitError LMServerError LMStreamAssemblyError
+LMTimeoutError LMTransportError LMUnexpectedError LMUnsupportedFeatureError LMUnsupportedModelError LabeledFewShot
+MIPROv2 Module MultiChainComparison OldInputField OldOutputField OutputField Parallel Predict Prediction
+ProgramOfThought PythonInterpreter RLM ReAct Reasoning Refine Retrieve SIMBA Signature SignatureMeta Tool
+ToolCallResults ToolCalls TwoStepAdapter Type XMLAdapter adapters asyncify clients configure configure_cache
+configure_dspy_loggers context disable_litellm_logging disable_logging dsp enable_litellm_logging enable_logging
+ensure_signature evaluate infer_prefix inspect_history is_retryable_lm_error load majority make_signature predict
+primitives retrievers settings signatures streamify streaming syncify teleprompt track_usage utils
 """.split()  # noqa: SIM905 - many short words
 """Names of `dspy` that are names of `engine`."""
 
 NOT_HERE = """
-BaseModule BootstrapFinetune CodeInterpreter FinalOutput Flex LMBillingError LMCollectionLimitError LMLockTimeoutError
-LMStreamAssemblyError LMUnsupportedFeatureError LocalInterpreter OldField OldInputField OldOutputField Provider ReActV2
-SandboxSerializable SignatureMeta TrainingJob bootstrap_trace_data clients configure_dspy_loggers
-disable_litellm_logging disable_logging dsp enable_litellm_logging enable_logging infer_prefix is_retryable_lm_error lm15
-load_settings predict primitives propose resolve_interpreter_factory teleprompt threading utils
+BootstrapFinetune CodeInterpreter FinalOutput Flex LocalInterpreter OldField Provider ReActV2 SandboxSerializable
+TrainingJob bootstrap_trace_data lm15 load_settings propose resolve_interpreter_factory threading
 """.split()  # noqa: SIM905 - many short words
 """Names of `dspy` that are none of `engine`: its own folders, what the guide sends elsewhere, and what is not there."""
 
