@@ -4,19 +4,35 @@ A message names the thing that is wrong and says what to do about it; it is writ
 who reads it on a page or in a terminal, so no traceback is needed. Failures of one row are
 records (`engine.records.Outcome.error`), never exceptions that end a run.
 
+An error is also of the built-in kind that fits it (`except ValueError:` catches a wrong set-up), and can be pickled.
 This module imports nothing of the engine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 class EngineError(Exception):
     """Root of every error the engine raises on purpose."""
 
+    # A KeyError would show its message in quotes.
+    __str__ = Exception.__str__
 
-class ConfigurationError(EngineError):
+    def __reduce__(self) -> Any:
+        return _rebuilt, (type(self), self.args, dict(vars(self)))
+
+
+def _rebuilt(cls: type[EngineError], args: tuple[object, ...], values: dict[str, object]) -> EngineError:
+    """Return an unpickled error, whatever arguments its constructor takes."""
+    made = cls.__new__(cls, *args)
+    made.args = args
+    made.__dict__.update(values)
+    return made
+
+
+class ConfigurationError(EngineError, ValueError):
     """A set-up that cannot work."""
 
 
@@ -35,8 +51,12 @@ class MissingKeyError(ConfigurationError):
     """A model needs an API key and none was found."""
 
 
-class SignatureError(EngineError):
+class SignatureError(EngineError, ValueError, TypeError):
     """A signature, a field name or a field type cannot be used."""
+
+
+class UnknownFieldError(SignatureError, KeyError):
+    """A field that the signature does not have."""
 
 
 class PipelineError(EngineError):
@@ -47,8 +67,16 @@ class DatasetError(EngineError):
     """A file or table of examples cannot be used."""
 
 
-class ProgramFileError(EngineError):
+class ProgramFileError(EngineError, ValueError):
     """A saved program cannot be read."""
+
+
+class ProgramFileMissingError(ProgramFileError, FileNotFoundError):
+    """There is no file or folder of that name."""
+
+
+class StepMissingError(ProgramFileError, KeyError):
+    """A saved program lacks a step of the program that it is loaded into."""
 
 
 class StoreError(EngineError):
@@ -78,13 +106,49 @@ class BudgetExhaustedError(EngineError):
 class AdapterParseError(EngineError):
     """A model's reply lacks the fields that were asked for.
 
-    `reply` is the text as it came; `found` the fields that could be read from it.
+    `reply` (`lm_response` in DSPy) is the text as it came, `found` (`parsed_result`) the fields that could be read from it;
+    `adapter_name` and `signature` say who asked for what. A single argument is the message; without a message the error
+    names the adapter, the reply and the outputs.
+
+    >>> AdapterParseError("The reply has no answer.", reply="Hm.").lm_response
+    'Hm.'
+    >>> str(AdapterParseError(adapter_name="Bare", signature=None, lm_response="Hm."))
+    "Bare could not read the reply 'Hm.'."
     """
 
-    def __init__(self, message: str, *, reply: str = "", found: dict[str, object] | None = None) -> None:
-        super().__init__(message)
-        self.reply = reply
-        self.found = found or {}
+    def __init__(
+        self,
+        adapter_name: str = "",
+        signature: Any = None,
+        lm_response: str = "",
+        message: str | None = None,
+        parsed_result: Mapping[str, object] | None = None,
+        *,
+        reply: str = "",
+        found: Mapping[str, object] | None = None,
+    ) -> None:
+        if signature is None and message is None and not lm_response:
+            adapter_name, message = "", adapter_name
+        self.adapter_name = adapter_name
+        self.signature = signature
+        self.reply = reply or lm_response
+        self.found = dict(found or parsed_result or {})
+        super().__init__(message or self._message())
+
+    @property
+    def lm_response(self) -> str:
+        """The reply, under DSPy's name."""
+        return self.reply
+
+    @property
+    def parsed_result(self) -> dict[str, object]:
+        """The fields that could be read, under DSPy's name."""
+        return self.found
+
+    def _message(self) -> str:
+        text = f"{self.adapter_name or 'The adapter'} could not read the reply {self.reply!r}."
+        outputs = ", ".join(getattr(self.signature, "output_fields", ()))
+        return f"{text} It should give: {outputs}." if outputs else text
 
 
 class ConstraintError(EngineError):
@@ -95,15 +159,19 @@ class ToolError(EngineError):
     """A tool failed; the message names the tool and says why."""
 
 
-class ToolArgumentsError(ToolError):
+class ToolArgumentsError(ToolError, ValueError):
     """Arguments that do not fit the tool."""
+
+
+class UnknownToolError(ToolError, KeyError, ValueError):
+    """A call of a tool that is not there."""
 
 
 class ToolTimeoutError(ToolError):
     """A tool gave no result in time."""
 
 
-class SandboxError(EngineError):
+class SandboxError(EngineError, RuntimeError):
     """Code in the sandbox failed. The message is the sandbox's own traceback or reason."""
 
 

@@ -137,6 +137,9 @@ class Prediction(Example):
         """Note what the calls behind this prediction cost, by model."""
         object.__setattr__(self, "_usage", usage)
 
+    def __reduce__(self) -> Any:
+        return _rebuilt, (type(self), self._values, self._completions, dict(self._usage))
+
     def __float__(self) -> float:
         if "score" not in self._values:
             raise TypeError("Only a prediction with a 'score' field is a number.")
@@ -167,3 +170,15 @@ class Prediction(Example):
 
     def __rtruediv__(self, other: Any) -> float:
         return float(other) / float(self)
+
+
+def _rebuilt(
+    cls: type[Prediction],
+    values: dict[str, object],
+    completions: Completions | None,
+    usage: Mapping[str, object],
+) -> Prediction:
+    made = cls(values)
+    object.__setattr__(made, "_completions", completions)
+    made.set_lm_usage(usage)
+    return made

@@ -401,7 +401,9 @@ def json_value(value: object) -> Any:
     if type(value) in _PLAIN:
         return value
     if isinstance(value, str | int | float):
-        return value.value if isinstance(value, Enum) else value  # an enum can be a str or an int too
+        if isinstance(value, Enum):  # an enum can be a str or an int too
+            return value.value
+        return float(value) if isinstance(value, float) else value
     if isinstance(value, Mapping):
         return {str(json_value(key)): json_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

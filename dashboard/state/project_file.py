@@ -190,6 +190,9 @@ def unpack(content: bytes) -> ProjectFile:
     try:
         file = ProjectFile.model_validate(data)
     except ValidationError as error:
+        caused = error.errors()[0].get("ctx", {}).get("error")
+        if isinstance(caused, ConfigurationError):
+            raise caused from None
         where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "the whole file"
         raise ConfigurationError(
             f"This project file is damaged at {where!r}: {error.errors()[0]['msg']}."

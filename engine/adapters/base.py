@@ -1,6 +1,6 @@
 """The interface of adapters: a signature, demonstrations and inputs become messages; a reply becomes typed fields.
 
-An adapter knows layouts and typed reading. It sends nothing itself: `acall` is handed the function that sends, so
+An adapter knows layouts and typed reading. It sends nothing itself: `ask` is handed the function that sends, so
 every call it makes, repairs included, passes the same gate and is counted.
 """
 
@@ -88,8 +88,8 @@ def _nothing_found(_outputs: Sequence[FieldPlan], _text: str, /) -> tuple[dict[s
 class Adapter:
     """The interface of an adapter. A subclass says how outputs are laid out and read.
 
-    It defines `marks`, `structure`, `reminder` and `find`; or, as in DSPy, `format` and `parse`, or one of the pieces of
-    another adapter's prompt (see `PIECES`).
+    It defines `marks`, `structure`, `reminder` and `find`; or, as in DSPy, `format` and `parse`, one of the pieces of
+    another adapter's prompt (see `PIECES`), or `__call__` or `acall`, which then answer for every step.
 
     `retries` is how often a reply that cannot be read is sent back with the error before the fallback. With
     `use_native_function_calling` an input of tools and an output `ToolCalls` go by the model's own tool calls, where
@@ -112,6 +112,9 @@ class Adapter:
     _pieced: ClassVar[bool] = False
     """True where a subclass overrides one of `PIECES`."""
 
+    _overrides: ClassVar[str] = ""
+    """The way of asking that a subclass overrides: "__call__" or "acall"."""
+
     def __init__(
         self,
         *,
@@ -132,6 +135,10 @@ class Adapter:
         cls._rendered = WeakKeyDictionary()
         own = not cls.__module__.startswith("engine.") and any(name in vars(cls) for name in PIECES)
         cls._pieced = cls._pieced or own
+        # What a subclass overrides is what answers; of both, the one for async code.
+        for way in ("__call__", "acall"):
+            if way in vars(cls):
+                cls._overrides, cls.ask = way, _ask_as_overridden  # type: ignore[method-assign,assignment]
 
     # What a subclass says
 
@@ -322,11 +329,25 @@ class Adapter:
         inputs: Values,
     ) -> list[dict[str, Any]]:
         """Ask a model by hand and wait: the typed outputs of each completion. Raises AdapterParseError."""
-        asking = self.acall(type(lm).send, lm, lm_kwargs, signature, demos, inputs)
-        values: list[dict[str, object]] = loop.run(asking)
+        values: list[dict[str, object]] = loop.run(
+            Adapter.acall(self, lm, lm_kwargs, signature, demos, inputs)
+        )
         return values
 
     async def acall(
+        self,
+        lm: BaseLM,
+        lm_kwargs: Mapping[str, object],
+        signature: type[Signature],
+        demos: Demos,
+        inputs: Values,
+    ) -> list[dict[str, Any]]:
+        """Do what a plain call does, from async code."""
+        params = dict(lm_kwargs)
+        rollout: Any = params.pop("rollout_id", None)
+        return await Adapter.ask(self, type(lm).send, lm, params, signature, demos, inputs, rollout)
+
+    async def ask(
         self,
         call: Call,
         lm: BaseLM,
@@ -371,7 +392,7 @@ class Adapter:
             raise _with(_quoted(error), ASKED.format(times=asked) if asked > 1 else "")
         plain = {k: v for k, v in params.items() if k != "n"}
         try:
-            return await other.acall(call, lm, plain, signature, demos, inputs, rollout_id)
+            return await other.ask(call, lm, plain, signature, demos, inputs, rollout_id)
         except AdapterParseError as last:
             raise _with(error, ASKED_TOO.format(times=asked + 1, problem=last)) from None
 
@@ -406,10 +427,29 @@ class Adapter:
                 if choice.finish_reason == "length":
                     _log.warning("%s: %s What could be read of it is used.", exchange.lm.model, CUT_OFF)
             except AdapterParseError as error:
+                error.adapter_name = error.adapter_name or type(self).__name__
+                error.signature = error.signature or exchange.signature
                 first = first or _with(error, REASONS.get(choice.finish_reason or "", ""))
         if values:
             return values, None
         return [], first or AdapterParseError("The reply has no completions.")
+
+
+async def _ask_as_overridden(
+    self: Adapter,
+    _call: Call,
+    lm: BaseLM,
+    params: Mapping[str, object],
+    signature: type[Signature],
+    demos: Demos,
+    inputs: Values,
+    rollout_id: int | None = None,
+) -> list[dict[str, Any]]:
+    """Ask by a user's own `acall`, or `__call__` in a worker thread; the model called there passes the gate by itself."""
+    given = dict(params) if rollout_id is None else {**params, "rollout_id": rollout_id}
+    if self._overrides == "acall":
+        return await self.acall(lm, given, signature, demos, inputs)
+    return await loop.in_thread(self.__call__, lm, given, signature, demos, inputs)
 
 
 @lru_cache(maxsize=1024)
@@ -422,7 +462,9 @@ def _with(error: AdapterParseError, sentence: str) -> AdapterParseError:
     """Return the error with one more sentence."""
     if not sentence:
         return error
-    return AdapterParseError(f"{error} {sentence}", reply=error.reply, found=error.found)
+    made = AdapterParseError(f"{error} {sentence}", reply=error.reply, found=error.found)
+    made.adapter_name, made.signature = error.adapter_name, error.signature
+    return made
 
 
 def _quoted(error: AdapterParseError) -> AdapterParseError:

@@ -92,7 +92,7 @@ class TwoStepAdapter(Adapter):
             asked = extraction_of(exchange.asked)
             given = {ANSWER: text}
             try:
-                (found,) = await self._extraction.acall(
+                (found,) = await self._extraction.ask(
                     exchange.call, lm, {}, asked, (), given, exchange.rollout_id
                 )
             except AdapterParseError as error:

@@ -19,6 +19,7 @@ from engine.errors import ConfigurationError, RunError
 from engine.evaluate.rows import Runner
 from engine.metrics.base import Grade, Scorer, metric_name
 from engine.metrics.whole_set import WholeSetMetric
+from engine.modules.module import as_program
 from engine.prediction import Prediction
 from engine.records import Example, Outcome, json_value
 from engine.runtime import current
@@ -213,6 +214,7 @@ class Evaluate:
     async def _rows(self, program: Module, chosen: Scorer) -> list[tuple[Outcome, Any, Any]]:
         """Run every repeat; return each row's outcome, prediction and raw score, one repeat after another."""
         times = self.repeats
+        program = as_program(program)
         results: dict[int, tuple[Outcome, object, object]] = {}
         every: list[tuple[Outcome, object, object]] = []
         progress = Progress(times * len(self.devset), self.on_progress, shown=self.display_progress)

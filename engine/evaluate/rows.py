@@ -19,6 +19,7 @@ from engine import loop
 from engine.errors import DatasetError, EngineError
 from engine.metrics.base import Grade, Metric, Scorer, as_grade, explained
 from engine.modules.assertions import Attempt
+from engine.modules.module import as_program
 from engine.modules.predict import ChainOfThought
 from engine.records import Example, Outcome, TraceStep, Usage, json_value
 from engine.runtime import context, noted_replies
@@ -113,9 +114,9 @@ class Runner:
     """One program over some rows: what the workers share."""
 
     def __init__(self, program: Module, metric: Scorer, trace: bool, note: Note) -> None:
-        self.program = program
+        self.program = as_program(program)
         self.score = _MetricRunner(metric)
-        self.paths = {id(part): path for path, part in program.named_sub_modules()} if trace else None
+        self.paths = {id(part): path for path, part in self.program.named_sub_modules()} if trace else None
         self.note = note
         self.failure: BaseException | None = None
         self.wanted = required_inputs(program)

@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from engine import runtime
-from engine.errors import EngineError, ProgramFileError, UnknownNameError
+from engine.errors import EngineError, ProgramFileError, ProgramFileMissingError
 from engine.lm.choice import ModelChoice
 from engine.lm.client import make_lm
 from engine.pipeline.build import build_program
@@ -198,7 +198,7 @@ def read_program(path: str | Path) -> ProgramFile:
     try:
         data = file.read_bytes()
     except FileNotFoundError:
-        raise ProgramFileError(
+        raise ProgramFileMissingError(
             f"There is no file {str(file)!r}. Give the path of an exported program."
         ) from None
     except OSError as error:
@@ -227,8 +227,6 @@ def parse_program(text: bytes | str, name: str = "program.json") -> ProgramFile:
         unknown = first["type"] in ("unexpected_keyword_argument", "extra_forbidden")
         what = "no program file has this key" if unknown else first["msg"].removeprefix("Value error, ")
         raise ProgramFileError(f"The file {name!r} is damaged at {key!r}: {what.rstrip('.')}.") from error
-    except UnknownNameError as error:
-        raise ProgramFileError(f"The file {name!r} is damaged at 'candidate': {error}") from error
 
 
 def _checked(data: object, name: str) -> dict[str, object]:

@@ -11,7 +11,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import total_ordering
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -25,44 +24,45 @@ Scorer = Callable[..., Any]
 """A Metric, or a function of (example, prediction, trace=None)."""
 
 
-@total_ordering
-@dataclass(frozen=True, slots=True, eq=False)
-class Grade:
-    """A score, 0 (worst) to 1 (best), and what to say about it. It counts as its score.
+class Grade(float):
+    """A score, 0 (worst) to 1 (best), and what to say about it: a number like any other, with `feedback`.
 
     Where several things are judged, `objective_scores` holds the score of each by name, under DSPy's name for it.
 
     >>> half = Grade(0.5, "Half of it is right.")
-    >>> half > 0.4, float(half), bool(Grade(0.0)), sum([half, half])
-    (True, 0.5, False, 1.0)
+    >>> half > 0.4, 1 - half, round(half * 1.5, 2), bool(Grade(0.0)), f"{half:.2f}"
+    (True, 0.5, 0.75, False, '0.50')
+    >>> half.feedback
+    'Half of it is right.'
     """
 
-    score: float
-    feedback: str = ""
-    objective_scores: Mapping[str, float] | None = field(default=None, repr=False)
+    __slots__ = ("feedback", "objective_scores")
 
-    def __float__(self) -> float:
-        return float(self.score)
+    feedback: str
+    objective_scores: Mapping[str, float] | None
 
-    def __bool__(self) -> bool:
-        return bool(self.score)
+    def __new__(
+        cls, score: float, feedback: str = "", objective_scores: Mapping[str, float] | None = None
+    ) -> Grade:
+        """Return a grade; no metric changes it later."""
+        made = super().__new__(cls, score)
+        object.__setattr__(made, "feedback", feedback)
+        object.__setattr__(made, "objective_scores", objective_scores)
+        return made
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Grade | int | float) and float(self) == float(other)
+    @property
+    def score(self) -> float:
+        """The number alone."""
+        return float(self)
 
-    def __hash__(self) -> int:
-        return hash(float(self))
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"A grade is not changed: make a new one to give it another {name}.")
 
-    def __lt__(self, other: Any) -> bool:
-        return float(self) < float(other)
+    def __reduce__(self) -> Any:
+        return Grade, (float(self), self.feedback, self.objective_scores)
 
-    def __add__(self, other: Any) -> float:
-        return float(self) + float(other)
-
-    __radd__ = __add__
-
-    def __truediv__(self, other: Any) -> float:
-        return float(self) / float(other)
+    def __repr__(self) -> str:
+        return f"Grade(score={float(self)!r}, feedback={self.feedback!r})"
 
 
 class MetricOptions(BaseModel):
@@ -245,7 +245,7 @@ def explained(found: Grade, example: object, prediction: object) -> Grade:
 
 def as_grade(result: Any) -> Grade:
     """Return what a metric returned as a Grade. Something that is no number scores 0 and says so."""
-    if type(result) is Grade and result.score == result.score:
+    if type(result) is Grade and result == result:
         return result
     feedback = result.feedback if isinstance(result, Grade) else ""
     each: Mapping[str, float] | None = None

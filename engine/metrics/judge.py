@@ -55,7 +55,7 @@ class Judge(AwaitedMetric):
             )
         check_judge(lm.model)
         # Straight through the adapter, not through a step: a judge must stand in no trace that becomes examples.
-        return (await self._adapter.acall(send, lm, {}, signature, (), inputs))[0]
+        return (await self._adapter.ask(send, lm, {}, signature, (), inputs))[0]
 
 
 def question_of(case: Case) -> str:

@@ -76,6 +76,8 @@ class Module:
     aforward: ClassVar[Callable[..., Coroutine[Any, Any, Any]] | None] = None
     _plain: ClassVar[bool] = True
     _awaits: ClassVar[bool] = False
+    _acall: ClassVar[Callable[..., Coroutine[Any, Any, Any]]]
+    """The nearest `acall` that was written as one; `acall` itself may stand for a `__call__` of the user's."""
     _has_conditions: ClassVar[bool] = False
     _compiled: bool = False
 
@@ -88,7 +90,7 @@ class Module:
     def __call__(self, *args: object, **kwargs: object) -> Any:
         """Run the program and wait for its prediction."""
         if not self._plain:
-            return loop.run(self.acall(*args, **kwargs))
+            return loop.run(self._acall(*args, **kwargs))
         loop.refuse_on_loop()
         with observed("module", self, _inputs(args, kwargs)) as seen, tracked() as note:
             if not self._has_conditions:
@@ -119,7 +121,11 @@ class Module:
             raise ConfigurationError(
                 f"{type(self).__name__} cannot be called: define forward(self, ...) or aforward."
             )
-        return loop.run(self.aforward(*args, **kwargs))
+        # Reached by super().forward(...): the aforward of the class that defines both is the caller's own twin of it.
+        every = (vars(cls) for cls in type(self).__mro__)
+        own = (names["aforward"] for names in every if "aforward" in names and "forward" not in names)
+        work: Any = next(own, type(self).aforward)
+        return loop.run(work(self, *args, **kwargs))
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -128,6 +134,10 @@ class Module:
             cls._plain, cls._awaits = "forward" in vars(cls), "aforward" in vars(cls)
             # Only programs of the user's own hold Assert and Suggest.
             cls._has_conditions = not cls.__module__.startswith("engine.")
+        if "acall" in vars(cls):
+            cls._acall = cls.acall
+        elif "__call__" in vars(cls):
+            cls.acall = _call_in_thread  # type: ignore[method-assign]  # an overridden __call__ is what async code runs too
 
     def batch(
         self,
@@ -292,6 +302,44 @@ class Module:
     def __repr__(self) -> str:
         lines = [f"{path} = {step.signature!r}" for path, step in self.named_predictors()]
         return "\n".join(lines) or f"{type(self).__name__}()"
+
+
+Module._acall = Module.acall
+
+
+async def _call_in_thread(self: Module, *args: object, **kwargs: object) -> Any:
+    """Run a program by the `__call__` that its class overrides."""
+    return await loop.in_thread(self.__call__, *args, **kwargs)
+
+
+class FunctionProgram(Module):
+    """A function, plain or async, or another callable, as a program: what `Evaluate` makes of one."""
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        super().__init__()
+        self.function = function
+
+    async def aforward(self, *args: object, **kwargs: object) -> Any:
+        """Call the function; a plain one runs in a worker thread."""
+        return await loop.called(self.function, *args, **kwargs)
+
+
+def as_program(given: Any) -> Any:
+    """Return a program as it is, and a function as one. Raises ConfigurationError for what cannot be called.
+
+    >>> type(as_program(len)).__name__
+    'FunctionProgram'
+    """
+    if isinstance(given, Module):
+        kind = type(given)
+        if kind.acall is Module.acall and kind.aforward is None and kind.forward is Module.forward:
+            given.forward()
+        return given
+    if hasattr(given, "acall"):
+        return given
+    if not callable(given):
+        raise ConfigurationError(f"{given!r} is no program: give a Module, or a function.")
+    return FunctionProgram(given)
 
 
 def _inputs(args: tuple[object, ...], kwargs: dict[str, object]) -> dict[str, Any]:

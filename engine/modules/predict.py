@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import islice
 from operator import is_
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from engine import callbacks as hooks
 from engine import loop
@@ -97,10 +97,15 @@ class Predict(Module):
 
     def __call__(self, *args: object, **kwargs: object) -> Prediction:
         """Ask the model and wait for the prediction."""
-        return loop.run(self.acall(*args, **kwargs))
+        if self._plain:  # a subclass's own forward
+            return cast(Prediction, super().__call__(*args, **kwargs))
+        prediction: Prediction = loop.run(self._acall(*args, **kwargs))
+        return prediction
 
     async def acall(self, *args: object, **kwargs: object) -> Prediction:
         """Ask the model, in async code."""
+        if self._plain and not self._awaits:
+            return cast(Prediction, await super().acall(*args, **kwargs))
         if args:
             first = next(iter(self.signature.input_fields), "name")
             raise ConfigurationError(f"Predict takes its inputs by name: {first}=..., not by position.")
@@ -129,7 +134,7 @@ class Predict(Module):
         asked, sent = signature, inputs
         if runtime.attempt is not None and (hint := runtime.attempt.hints.get(id(self))):
             asked, sent = hinted(signature), {**inputs, HINT: hint}
-        asking = adapter.acall(send, lm, params, asked, demos, sent, rollout_id)
+        asking = adapter.ask(send, lm, params, asked, demos, sent, rollout_id)
         outputs = await (asking if runtime.stream is None else runtime.stream(self, asked, adapter, asking))
         prediction = (
             Prediction.of(outputs[0])

@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from engine.adapters import ADAPTERS, get_adapter
-from engine.errors import ConfigurationError, ProgramFileError, RunError
+from engine.errors import (
+    ConfigurationError,
+    EngineError,
+    ProgramFileError,
+    ProgramFileMissingError,
+    RunError,
+    StepMissingError,
+)
 from engine.lm.base import BaseLM
 from engine.runtime import current
 
@@ -137,7 +144,7 @@ def read(path: Path) -> dict[str, Any]:
     try:
         data = orjson.loads(path.read_bytes())
     except FileNotFoundError as error:
-        raise ProgramFileError(
+        raise ProgramFileMissingError(
             f"There is no file {path}. Check the path, or save the program first."
         ) from error
     except (orjson.JSONDecodeError, UnicodeDecodeError, OSError) as error:
@@ -159,11 +166,13 @@ def load(program: Module, saved: Mapping[str, Any]) -> None:
     missing = [path for path, _ in steps if path not in saved]
     if missing:
         found = ", ".join(key for key in saved if key != "metadata") or "none"
-        raise ProgramFileError(f"The saved program has no step {missing[0]!r}. Steps it has: {found}.")
+        raise StepMissingError(f"The saved program has no step {missing[0]!r}. Steps it has: {found}.")
     trial = {path: copy.deepcopy(step) for path, step in steps}
     for path, step in trial.items():
         try:
             step.load_state(saved[path])
+        except EngineError:
+            raise
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ProgramFileError(
                 f"The saved step {path!r} is damaged: {error!r}. Save the program again."

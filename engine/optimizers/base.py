@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from engine import loop, runtime
 from engine.callbacks import observed
 from engine.errors import ConfigurationError
+from engine.modules.module import as_program
 from engine.records import Candidate, Example
 from engine.search.budget import Budget
 from engine.search.contract import Problem, Search
@@ -222,7 +223,7 @@ def _compiled(student: Module, result: SearchResult) -> Module:
 
 
 def _check(student: Module, trainset: Sequence[Example], teacher: Module | None) -> None:
-    ours = dict(student.named_predictors())
+    ours = dict(as_program(student).named_predictors())
     if not ours:
         raise ConfigurationError("The program has no step that calls a model, so there is nothing to tune.")
     if not trainset:

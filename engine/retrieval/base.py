@@ -17,7 +17,7 @@ import orjson
 
 from engine import loop
 from engine.callbacks import watched
-from engine.errors import ConfigurationError, ProgramFileError
+from engine.errors import ConfigurationError, EngineError, ProgramFileError, ProgramFileMissingError
 from engine.prediction import Prediction
 from engine.retrieval.corpus import CHUNK, Corpus, Passage, read_corpus
 
@@ -132,7 +132,7 @@ class Retriever(Searcher):
         try:
             data = orjson.loads((folder / _MAIN).read_bytes())
         except OSError:
-            raise ProgramFileError(f"{str(folder)!r} holds no saved index.") from None
+            raise ProgramFileMissingError(f"{str(folder)!r} holds no saved index.") from None
         except orjson.JSONDecodeError as error:
             raise refused(f"is damaged at line {error.lineno}") from None
         if not isinstance(data, dict) or data.get("format") != _FORMAT:
@@ -155,6 +155,8 @@ class Retriever(Searcher):
             raise refused("does not fit its passages")
         try:
             made = cls.read_index(folder, saved, settings, **options)
+        except EngineError:
+            raise
         except (OSError, ValueError, KeyError) as error:
             raise refused(f"is damaged: {error}") from None
         made.k, made.chunk = k, chunk

@@ -78,7 +78,7 @@ class StandInAdapter:
     def __init__(self, real: Adapter, labels: Mapping[str, Sequence[Any]], number: int = 0) -> None:
         self._real, self._labels, self._number = real, labels, number
 
-    async def acall(
+    async def ask(
         self,
         call: Any,
         lm: BaseLM,
@@ -88,7 +88,7 @@ class StandInAdapter:
         inputs: Mapping[str, Any],
         rollout_id: int | None = None,
     ) -> list[dict[str, Any]]:
-        """Do what `Adapter.acall` does, without a model."""
+        """Do what `Adapter.ask` does, without a model."""
         values = {name: self._value(name, signature) for name in signature.output_fields}
         self._number += 1
         for messages, answer, own in self._real.calls(signature, demos, inputs, values):

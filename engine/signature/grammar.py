@@ -237,8 +237,9 @@ def _subscript(node: ast.Subscript, names: Names) -> object:
         return typing.Literal[tuple(_constant(item) for item in items)]
     if base is typing.Annotated:
         raise SignatureError("Annotated cannot be used in a text. Declare the signature as a class instead.")
+    inside = _resolve(node.slice, names)
     try:
-        return base[_resolve(node.slice, names)]
+        return base[inside]
     except TypeError as error:
         raise SignatureError(f"{ast.unparse(node)!r} is not a type: {error}.") from error
 

@@ -7,6 +7,7 @@ disturb each other. It knows nothing of prompts, models or examples.
 from __future__ import annotations
 
 import copy
+import copyreg
 import inspect
 import logging
 import re
@@ -20,7 +21,7 @@ from typing import Any, Literal
 import pydantic
 from pydantic.fields import FieldInfo
 
-from engine.errors import SignatureError
+from engine.errors import SignatureError, UnknownFieldError
 from engine.signature.grammar import Names, caller_names, check_name, parse_sides, type_text
 from engine.text import listed
 
@@ -223,7 +224,7 @@ class SignatureMeta(type):
         return make_signature(*args, **kwargs)
 
     def __setattr__(cls, name: str, value: object) -> None:
-        if name.startswith("__"):
+        if name.startswith("_"):  # so that cloudpickle can fill in a class that it has made anew
             super().__setattr__(name, value)
             return
         raise SignatureError(
@@ -368,7 +369,7 @@ class SignatureMeta(type):
         try:
             return cls._fields[name]
         except KeyError:
-            raise SignatureError(
+            raise UnknownFieldError(
                 f"{cls.__name__} has no field {name!r}. It has: {', '.join(cls._fields)}."
             ) from None
 
@@ -388,6 +389,19 @@ class Signature(metaclass=SignatureMeta):
     >>> Signature("question -> answer: int", "Count.").output_fields["answer"].annotation
     <class 'int'>
     """
+
+
+def _pickled(cls: SignatureMeta) -> Any:
+    """Return what pickle keeps of a signature: where its class is found, else its fields and its instruction."""
+    found: Any = sys.modules.get(cls.__module__)
+    for name in cls.__qualname__.split("."):
+        found = getattr(found, name, None)
+    if found is cls:
+        return cls.__qualname__
+    return _build, (cls.__name__, dict(cls._fields), cls._instructions)
+
+
+copyreg.pickle(SignatureMeta, _pickled)
 
 
 def make_signature(

@@ -18,6 +18,7 @@ import orjson
 from engine import loop
 from engine.errors import ConfigurationError
 from engine.lm.streaming import Chunk, listener
+from engine.modules.module import as_program
 from engine.modules.react import FINISH, FINISHED
 from engine.prediction import Prediction
 from engine.records import json_value
@@ -163,6 +164,7 @@ def streamify(
     >>> "".join(i.chunk for i in items[:-1]) == items[-1].answer, items[-2].is_last_chunk
     (True, True)
     """
+    program = as_program(program)
     wanted = [(one, *one.step_of(program)) for one in stream_listeners or ()]
     provider = status_message_provider or StatusMessageProvider()
 

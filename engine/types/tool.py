@@ -10,6 +10,7 @@ import orjson
 from pydantic import Field, model_validator
 from pydantic_core import core_schema
 
+from engine.errors import UnknownToolError
 from engine.types.base import Items, Type, shortened
 
 
@@ -96,10 +97,12 @@ class ToolCall(Type):
         return {"name": name, "args": _arguments(name, function.get("arguments")), "id": value.get("id")}
 
     def execute(self, functions: Functions) -> Any:
-        """Call the tool and return its result. Raises KeyError for a name that is not among `functions`."""
+        """Call the tool and return its result. Raises UnknownToolError for a name that is not among `functions`."""
         known = _by_name(functions)
         if self.name not in known:
-            raise KeyError(f"There is no tool {self.name!r}. There are: {', '.join(known) or 'none'}.")
+            raise UnknownToolError(
+                f"There is no tool {self.name!r}. There are: {', '.join(known) or 'none'}."
+            )
         return known[self.name](**self.args)
 
     def as_openai(self) -> dict[str, object]:

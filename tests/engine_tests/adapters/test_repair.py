@@ -48,7 +48,7 @@ def ask(lm: Scripted, adapter: Any = None, **params: Any) -> list[dict[str, Any]
         return await lm.complete(request)
 
     adapter = adapter or ChatAdapter()
-    return asyncio.run(adapter.acall(call, lm, params, SUM, [], {"a": "1", "b": "2"}, rollout_id=7))
+    return asyncio.run(adapter.ask(call, lm, params, SUM, [], {"a": "1", "b": "2"}, rollout_id=7))
 
 
 def test_a_good_reply_costs_one_call() -> None:
