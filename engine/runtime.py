@@ -6,10 +6,11 @@ for scripts and notebooks. The dashboard and the search driver only use `context
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.errors import ConfigurationError
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
     # `Any`: a layer may be written for one kind of model.
     Send = Callable[[Any, Request], Awaitable[Reply]]
+
+
+_log = logging.getLogger(__name__)
 
 
 class Middleware(Protocol):
@@ -40,7 +44,8 @@ class Runtime:
     in force: `context(middleware=(mine, *current().middleware))`. Observers: `callbacks` (see `engine.callbacks`), `trace`
     (a list that collects one (predictor, inputs, prediction) for each step's call), `stream` (round each step's call
     when a program is streamed) and `attempt` (the current run of a program that may run again). With `track_usage`
-    predictions know what the calls behind them cost; `history` keeps the last calls.
+    predictions know what the calls behind them cost; `history` keeps the last calls, `max_history_size` of each model and
+    of the process.
     """
 
     lm: BaseLM | None = None
@@ -52,9 +57,12 @@ class Runtime:
     stream: StreamGate | None = None
     attempt: Attempt | None = None
     history: bool = True
+    max_history_size: int = 1000
     track_usage: bool = False
     num_threads: int = 8
     max_errors: int | None = None
+    own: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the user's own, and those of DSPy that have no other place."""
 
 
 _default = Runtime()
@@ -69,8 +77,8 @@ def current() -> Runtime:
 def configure(**settings: object) -> None:
     """Set the process's default runtime: `configure(lm=..., adapter=...)`. For scripts and notebooks.
 
-    Raises ConfigurationError for a setting that does not exist. Settings of DSPy without a meaning here, such as
-    `async_max_workers`, are taken and change nothing.
+    A setting of your own is kept and read as `settings.name`; a warning names the known one that is most like it.
+    Raises ConfigurationError for a model's name in place of a model.
 
     >>> configure(num_threads=16)
     >>> current().num_threads
@@ -176,12 +184,20 @@ _COUNTED = (
 
 
 def _changed(runtime: Runtime, settings: dict[str, Any]) -> Runtime:
-    known = {name: value for name, value in settings.items() if name not in _OF_DSPY}
-    if "disable_history" in settings:
-        known["history"] = not settings["disable_history"]
-    unknown = known.keys() - Runtime.__dataclass_fields__.keys()
-    if unknown:
-        raise ConfigurationError(f"There is no setting {min(unknown)!r}. Settings: {_names()}.")
+    own = {name: settings[name] for name in settings if name not in Runtime.__dataclass_fields__}
+    known = {name: value for name, value in settings.items() if name not in own}
+    if isinstance(given := known.get("lm"), str):
+        raise ConfigurationError(f"lm takes a model, not its name: lm=engine.LM({given!r}).")
+    if own:
+        import difflib  # here: most processes give no settings of their own
+
+        for name in own.keys() - _OF_DSPY.keys() - runtime.own.keys():
+            near = difflib.get_close_matches(name, [*Runtime.__dataclass_fields__, *_OF_DSPY], 1)
+            meant = f" Did you mean {near[0]!r}?" if near else f" Settings: {_names()}."
+            _log.warning("There is no setting %r: it is kept as one of your own.%s", name, meant)
+        if "disable_history" in own:
+            known["history"] = not own.pop("disable_history")
+        known["own"] = {**runtime.own, **own}
     return replace(runtime, **known)
 
 
@@ -189,37 +205,71 @@ def _names() -> str:
     return ", ".join(sorted(Runtime.__dataclass_fields__))
 
 
-_OF_DSPY = frozenset(
-    {
-        "allow_tool_async_sync_conversion",
-        "async_max_workers",
-        "disable_history",
-        "max_history_size",
-        "max_trace_size",
-        "provide_traceback",
-        "warn_on_type_mismatch",
-    }
-)
-"""Settings of DSPy that are taken: `disable_history` is `history=False`, the others have nothing to change here."""
+_OF_DSPY: Mapping[str, Any] = {
+    "allow_tool_async_sync_conversion": True,
+    "async_max_workers": 8,
+    "branch_idx": 0,
+    "caller_modules": None,
+    "caller_predict": None,
+    "disable_history": False,
+    "experimental": False,
+    "interpreter_factory": None,
+    "max_trace_size": 10000,
+    "provide_traceback": False,
+    "send_stream": None,
+    "stream_listeners": (),
+    "usage_tracker": None,
+    "warn_on_type_mismatch": True,
+}
+"""Settings of DSPy and what they are where they are not given. `disable_history` is `history=False`."""
 
 
 class _Settings:
-    """Read access to the runtime in force, under the name DSPy users know: `settings.lm`, `settings["lm"]`."""
+    """The settings in force, under the name DSPy users know: `settings.lm`, `settings["lm"]`; setting one configures it."""
 
     def __getattr__(self, name: str) -> Any:
-        if name not in Runtime.__dataclass_fields__:
-            raise AttributeError(f"There is no setting {name!r}. Settings: {_names()}.")
-        return getattr(current(), name)
+        runtime = current()
+        if name in Runtime.__dataclass_fields__:
+            return getattr(runtime, name)
+        if name == "disable_history":
+            return not runtime.history
+        if name in runtime.own or name in _OF_DSPY:
+            return runtime.own.get(name, _OF_DSPY.get(name))
+        raise AttributeError(f"There is no setting {name!r}. Settings: {_names()}.")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        configure(**{name: value})
 
     def __getitem__(self, name: str) -> Any:
         return getattr(self, name)
 
-    def __contains__(self, name: object) -> bool:
-        return name in Runtime.__dataclass_fields__
+    def __setitem__(self, name: str, value: object) -> None:
+        configure(**{name: value})
 
-    def get(self, name: str, default: object = None) -> Any:
+    def __contains__(self, name: object) -> bool:
+        return name in self.keys()
+
+    def __repr__(self) -> str:
+        return f"settings({self.copy()!r})"
+
+    def keys(self) -> list[str]:
+        """Return the names of all settings, also of your own."""
+        return [
+            name for name in (*Runtime.__dataclass_fields__, *{**_OF_DSPY, **current().own}) if name != "own"
+        ]
+
+    def copy(self) -> dict[str, Any]:
+        """Return all settings as they are here."""
+        return {name: getattr(self, name) for name in self.keys()}
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """All settings as they are here."""
+        return self.copy()
+
+    def get(self, key: str, default: object = None) -> Any:
         """Return a setting, or `default` where there is none of that name."""
-        return getattr(current(), name) if name in self else default
+        return getattr(self, key, default)
 
     configure = staticmethod(configure)
     context = staticmethod(context)

@@ -5,17 +5,19 @@ This module knows no provider, no network and no cache.
 
 from __future__ import annotations
 
-import inspect
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine import loop
 from engine.errors import ConfigurationError, LMError, MissingKeyError
 from engine.lm import exchange, history, middleware
 from engine.lm.exchange import Choice, Message, Reply, Request
+from engine.lm.middleware import OwnCall, own_call
 from engine.records import Usage
+
+if TYPE_CHECKING:
+    from engine.runtime import Send
 
 __all__ = ["BaseLM", "Choice", "FallbackLM", "Message", "Reply", "Request"]
 
@@ -30,22 +32,26 @@ class Response(dict[str, Any]):
             raise AttributeError(f"The response has no {name!r}. It has: {', '.join(self)}.") from None
 
 
-async def answered(lm: object, way: Callable[..., object], request: Request) -> Reply:
-    """Ask a model by its own method, plain (in a worker thread) or async, and read what it returns."""
+async def answered(lm: BaseLM, way: str, request: Request) -> Reply:
+    """Ask a model by its class's own method, plain (in a worker thread) or async, and read what it returns."""
     asked = {"messages": [dict(message) for message in request.messages], **request.params}
     if request.rollout_id is not None:
         asked["rollout_id"] = request.rollout_id
-    if inspect.iscoroutinefunction(way):
-        found = await way(prompt=None, **asked)
-    else:
-        found = await loop.in_thread(way, prompt=None, **asked)
+    call = OwnCall(lm)
+    token = own_call.set(call)
     try:
-        reply = reply_of(found, lm)
+        found = await loop.called(getattr(lm, way), prompt=None, **asked)
+    finally:
+        own_call.reset(token)
+    try:
+        reply = call.reply(reply_of(found, lm))
     except (KeyError, TypeError, AttributeError, ValueError):
         raise ConfigurationError(
-            f"{type(lm).__name__}.{getattr(way, '__name__', 'forward')} returned a {type(found).__name__} that is no response: "
+            f"{type(lm).__name__}.{way} returned a {type(found).__name__} that is no response: "
             "return one with choices[0].message.content, or a list of texts."
         ) from None
+    if not (call.replies and lm.records):
+        history.record(lm.history, request, reply)
     return reply if reply.model else replace(reply, model=request.model)
 
 
@@ -92,7 +98,8 @@ def response_of(reply: Reply) -> Response:
 
 def _choice_of_item(one: object) -> Choice:
     if isinstance(one, Mapping):
-        return Choice(str(one["text"]), reasoning=one.get("reasoning_content"))
+        calls, cited = (tuple(one.get(name) or ()) for name in ("tool_calls", "citations"))
+        return Choice(str(one["text"]), None, one.get("reasoning_content"), calls, one.get("logprobs"), cited)
     if isinstance(one, str):
         return Choice(one)
     raise TypeError(f"{type(one).__name__} is no text")
@@ -134,9 +141,10 @@ class BaseLM:
     callbacks: Sequence[Any] = ()
     model_type: str = "chat"
     history: Any
-    _defined: ClassVar[str] = ""
-    _records: ClassVar[bool] = False
-    """Set where what `forward` calls notes its calls in the history itself."""
+    records: ClassVar[bool] = False
+    """Set where `complete` notes its calls in the history itself."""
+    _response_method: ClassVar[str] = ""
+    _call_method: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -149,7 +157,7 @@ class BaseLM:
     ) -> None:
         self.model = model
         self.model_type = model_type
-        self.history = deque(maxlen=history.LIMIT)
+        self.history = []
         self.callbacks = params.pop("callbacks", None) or self.callbacks
         self.params: dict[str, Any] = {k: v for k, v in params.items() if v is not None and k not in _OF_DSPY}
         if temperature is not None:
@@ -159,8 +167,15 @@ class BaseLM:
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
-        # The nearest definition counts: a subclass of LM may bring a `forward` that calls LM's.
-        cls._defined = next((name for name in _WAYS if name in vars(cls)), cls._defined)
+        cls._call_method = _nearest(cls, ("acall", "__call__"))
+        way = _nearest(cls, ("complete", "aforward", "forward"))
+        if way in ("", "complete"):
+            return
+        cls._response_method = way
+        if cls.complete is not BaseLM.complete:
+            # It is nearer than the inherited `complete`, which is what its super() reaches.
+            cls._own_answer = cls.complete  # type: ignore[method-assign]
+            cls.complete = BaseLM.complete  # type: ignore[method-assign]
 
     @property
     def kwargs(self) -> dict[str, Any]:
@@ -172,32 +187,50 @@ class BaseLM:
 
         Raises ConfigurationError where a subclass defines no way of answering, or returns what is no response.
         """
-        way = self._defined
-        if way not in _FOREIGN:
-            raise ConfigurationError(
-                f"{type(self).__name__} cannot answer: define complete(self, request), or forward or aforward as in DSPy."
-            )
-        reply = await answered(self, getattr(self, way), request)
-        if not self._records:
-            history.record(self.history, request, reply)
-        return reply
+        way = self._response_method or self._call_method
+        inside = own_call.get()
+        if not way or (not self._response_method and inside is not None and inside.lm is self):
+            raise self._cannot_answer()
+        return await answered(self, way, request)
+
+    def answer(self, request: Request) -> Awaitable[Reply]:
+        """Answer a request as a call does: by the `acall` or `__call__` that the class defines, or by `complete`."""
+        return answered(self, self._call_method, request) if self._call_method else self.complete(request)
+
+    async def _own_answer(self, request: Request) -> Reply:
+        """Answer as the class does whose `forward` a subclass calls."""
+        if type(self).complete is BaseLM.complete:
+            raise self._cannot_answer()
+        return await self.complete(request)
+
+    def _cannot_answer(self) -> ConfigurationError:
+        return ConfigurationError(
+            f"{type(self).__name__} cannot answer: define complete(self, request), or forward or aforward as in DSPy."
+        )
 
     def forward(
         self, prompt: str | None = None, messages: Sequence[Message] | None = None, **params: object
     ) -> Response:
         """Ask and wait; return the whole response in the OpenAI form. What subclasses written for DSPy define and call."""
-        return loop.run(self.aforward(prompt, messages, **params))
+        if type(self).forward is BaseLM.forward:
+            return loop.run(self.aforward(prompt, messages, **params))
+        return loop.run(self._response(prompt, messages, params))
 
     async def aforward(
         self, prompt: str | None = None, messages: Sequence[Message] | None = None, **params: Any
     ) -> Response:
         """Ask, in async code; return the whole response in the OpenAI form."""
-        request = self.request(_messages(prompt, messages), **params)
-        return response_of(await loop.here_or_there(self._own_answer(request)))
+        if self._response_method == "forward" and type(self).aforward is BaseLM.aforward:
+            found: Response = await loop.in_thread(self.forward, prompt, messages, **params)
+            return found
+        return await self._response(prompt, messages, params)
 
-    async def _own_answer(self, request: Request) -> Reply:
-        """Answer as the class does whose `forward` a subclass calls."""
-        return await self.complete(request)
+    async def _response(
+        self, prompt: str | None, messages: Sequence[Message] | None, params: dict[str, Any]
+    ) -> Response:
+        answer = self._own_answer(self.request(_messages(prompt, messages), **params))
+        inside = own_call.get()
+        return response_of(await loop.here_or_there(answer if inside is None else inside.noted(answer)))
 
     async def send(self, request: Request) -> Reply:
         """Answer a request by way of all of `engine.lm.middleware`, as programs do: it counts against the budget in force."""
@@ -219,7 +252,9 @@ class BaseLM:
         self, prompt: str | None = None, messages: Sequence[Message] | None = None, **params: object
     ) -> list[Any]:
         """Ask the model and wait: what `acall` returns. For scripts and notebooks."""
-        return loop.run(self.acall(prompt, messages, **params))
+        if type(self).__call__ is BaseLM.__call__:
+            return loop.run(self.acall(prompt, messages, **params))
+        return loop.run(self._texts(prompt, messages, params, middleware.complete))
 
     async def acall(
         self, prompt: str | None = None, messages: Sequence[Message] | None = None, **params: Any
@@ -229,7 +264,20 @@ class BaseLM:
         A completion with more than text comes as a dict with "text" and "reasoning_content", "tool_calls",
         "citations" or "logprobs". Parameters hold for this call; so does `rollout_id`.
         """
-        reply = await self.send(self.request(_messages(prompt, messages), **params))
+        plain = self._call_method == "__call__"
+        return await self._texts(
+            prompt, messages, params, middleware.answer if plain else middleware.complete
+        )
+
+    async def _texts(
+        self, prompt: str | None, messages: Sequence[Message] | None, params: dict[str, Any], last: Send
+    ) -> list[Any]:
+        request = self.request(_messages(prompt, messages), **params)
+        inside = own_call.get()
+        if inside is not None and inside.lm is self:
+            reply = await inside.noted(self.complete(request))
+        else:
+            reply = await middleware.send(self, request, last)
         return [_choice_as_dspy(choice) for choice in reply.choices]
 
     def inspect_history(self, n: int = 1, file: Any = None) -> None:
@@ -268,10 +316,16 @@ class BaseLM:
         return "citations" in self.capabilities
 
 
-_WAYS = ("complete", "aforward", "forward", "__call__")
-"""Methods that a subclass may define to answer; of several in one class the first counts."""
+def _nearest(cls: type[BaseLM], names: tuple[str, ...]) -> str:
+    """Return the method that a class, or the first of its bases, defines over BaseLM's; of several in one the first, or ""."""
+    for base in cls.__mro__:
+        if base is BaseLM:
+            break
+        for name in names:
+            if vars(base).get(name, BaseLM.complete) is not BaseLM.complete:
+                return name
+    return ""
 
-_FOREIGN = _WAYS[1:]
 
 _OF_DSPY = frozenset(
     ("provider", "finetuning_model", "launch_kwargs", "train_kwargs", "use_developer_role", "engine")
@@ -333,11 +387,11 @@ class FallbackLM(BaseLM):
         problems: list[str] = []
         for lm in self.lms[:-1]:
             try:
-                return await lm.complete(_own(lm, request))
+                return await lm.answer(_own(lm, request))
             except (LMError, MissingKeyError) as error:
                 problems.append(f"{lm.model}: {error}")
         try:
-            return await self.lms[-1].complete(_own(self.lms[-1], request))
+            return await self.lms[-1].answer(_own(self.lms[-1], request))
         except (LMError, MissingKeyError) as error:
             if problems:
                 error.args = (f"No model answered. {' '.join(problems)} {self.lms[-1].model}: {error}",)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from engine.errors import ConfigurationError, MissingKeyError
 from engine.lm import streaming
@@ -164,7 +164,7 @@ class LM(BaseLM):
     {}
     """
 
-    _records = True
+    records = True
 
     def __init__(
         self,
@@ -212,17 +212,12 @@ class LM(BaseLM):
 
         Raises LMError after the retries, MissingKeyError before anything is sent.
         """
-        if self._defined != "complete":
-            return await super().complete(request)
-        return await self._own_answer(request)
-
-    async def _own_answer(self, request: Request) -> Reply:
         return await answer_of(self, _with_schema(request))
 
     async def recall(self, request: Request) -> Reply | None:
         """Return the kept answer to a request, or None where it would have to be asked for (never of the offline model)."""
         if self.route.protocol == "offline":
-            return await self._own_answer(request)
+            return await LM.complete(self, request)
         request, cache = self.cache_for(_with_schema(request))
         return None if cache is None else cache.get(self.cache_key(request))
 
@@ -235,12 +230,19 @@ class LM(BaseLM):
         """The endpoint's abilities, as far as they are known or given."""
         return capabilities_of(self.route, self.known_price) if self._given is None else self._given
 
-    def copy(self, **changes: Any) -> LM:
-        """Return a new LM with some settings changed; None takes a parameter away. The history starts empty."""
+    def copy(self, **changes: Any) -> Self:
+        """Return a new model with some settings changed; None takes a parameter away. The history starts empty.
+
+        What a subclass has put on the model is shared with it.
+        """
         model = changes.pop("model", self.model)
         key = changes.pop("api_key", self._api_key.reveal() or None)
         settings = {"callbacks": self.callbacks, **self._settings, **self.params, **changes}
-        return LM(model, api_key=key, **{k: v for k, v in settings.items() if v is not None})
+        made = type(self).__new__(type(self))
+        found_out = {name for name, member in vars(LM).items() if isinstance(member, cached_property)}
+        made.__dict__.update({k: v for k, v in vars(self).items() if k not in found_out})
+        LM.__init__(made, model, api_key=key, **{k: v for k, v in settings.items() if v is not None})
+        return made
 
     def kept(self) -> dict[str, Any]:
         """Return the settings that a saved step keeps: those that change how it is called, no address and no key."""

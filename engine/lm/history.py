@@ -1,14 +1,13 @@
 """The last calls, in memory only, to see what was really sent and answered.
 
-A record holds references, no copies and no key. The queues are bounded, so a long run does not fill memory.
+A record holds references, no copies and no key. The lists are bounded, so a long run does not fill memory.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, KeysView, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
@@ -16,9 +15,6 @@ from engine.lm import exchange
 from engine.lm.exchange import Message, Reply, Request
 from engine.records import Usage
 from engine.runtime import current
-
-LIMIT = 1000
-"""Records kept for each model object, and for the process."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,9 +58,17 @@ class Call(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(_VALUES)
 
+    def keys(self) -> KeysView[str]:
+        """Return DSPy's keys."""
+        return _VALUES.keys()
+
+    def copy(self) -> dict[str, Any]:
+        """Return the call as a plain dict."""
+        return dict(self)
+
 
 _VALUES: Mapping[str, Callable[[Call], Any]] = {
-    "prompt": lambda _: None,
+    "prompt": lambda call: _prompt(call.messages),
     "messages": lambda call: call.messages,
     "kwargs": lambda call: call.params,
     "response": lambda call: call.reply,
@@ -81,13 +85,27 @@ _VALUES: Mapping[str, Callable[[Call], Any]] = {
 }
 
 
-def record(history: deque[Call], request: Request, reply: Reply | None, error: str | None = None) -> None:
-    """Note a call in a model's history and in the process's, unless that is switched off (`context(history=False)`)."""
-    if not current().history:
+def _prompt(messages: Sequence[Message]) -> object:
+    """Return the text of a call that consists of one question, as `lm("...")` makes it; None for others."""
+    if len(messages) != 1 or messages[0].get("role") != "user":
+        return None
+    content = messages[0].get("content")
+    return content if isinstance(content, str) else None
+
+
+def record(history: list[Call], request: Request, reply: Reply | None, error: str | None = None) -> None:
+    """Note a call in a model's history and in the process's, unless that is switched off (`context(history=False)`).
+
+    Each keeps the last `max_history_size` calls, a setting.
+    """
+    runtime = current()
+    if not runtime.history:
         return
     call = Call(request.model, request.messages, request.params, reply, error)
-    history.append(call)
-    recent.append(call)
+    for calls in (history, recent):
+        calls.append(call)
+        if len(calls) > runtime.max_history_size:
+            del calls[: len(calls) - runtime.max_history_size]
 
 
 def inspect_history(n: int = 1, file: TextIO | None = None) -> None:
@@ -141,5 +159,5 @@ def _content(content: object) -> str:
     return "\n".join(shown)
 
 
-recent: deque[Call] = deque(maxlen=LIMIT)
+recent: list[Call] = []
 """The process's last calls, of all models."""

@@ -3,7 +3,7 @@
     `send`, for every model:
         reported       callbacks hear of the start and the end (`engine.callbacks`)
         the context's  `Runtime.middleware`: replies noted, samples numbered, the budget of a search
-        `BaseLM.complete`, which a model of your own defines
+        `BaseLM.answer`, the class's own `acall` or `__call__`, or `BaseLM.complete`, which a model of your own defines
     `IN_LM`, inside `LM.complete`:
         recorded       the history of the last calls
         cached         a kept reply, or the next layers and the reply kept
@@ -23,7 +23,8 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Iterable
-from dataclasses import replace
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -39,8 +40,9 @@ from tenacity import (
 from engine import callbacks as hooks
 from engine.errors import LMError, RateLimitedError
 from engine.lm import history
-from engine.lm.exchange import Reply, Request
+from engine.lm.exchange import Choice, Reply, Request
 from engine.lm.failures import blank
+from engine.records import Usage
 from engine.runtime import current
 
 if TYPE_CHECKING:
@@ -53,9 +55,15 @@ LONGEST_WAIT = 60.0
 """Seconds: a server that asks to wait longer is not waited for."""
 
 
-async def send(lm: BaseLM, request: Request) -> Reply:
-    """Answer a request by way of all layers, as programs do: it is reported, and counts against the budget in force."""
-    return await chained((reported, *current().middleware), complete)(lm, request)
+async def send(lm: BaseLM, request: Request, last: Send | None = None) -> Reply:
+    """Answer a request by way of all layers, as programs do: it is reported, and counts against the budget in force.
+
+    What a model's own method asks belongs to that method's call, which has passed the context's layers already.
+    """
+    inside = own_call.get()
+    if inside is None:
+        return await chained((reported, *current().middleware), last or answer)(lm, request)
+    return await inside.noted(reported(lm, request, last or answer))
 
 
 def chained(layers: Iterable[Middleware], last: Send) -> Send:
@@ -65,8 +73,13 @@ def chained(layers: Iterable[Middleware], last: Send) -> Send:
     return last
 
 
+def answer(lm: BaseLM, request: Request) -> Awaitable[Reply]:
+    """Have the model itself answer, by its class's own call where it has one."""
+    return lm.answer(request)
+
+
 def complete(lm: BaseLM, request: Request) -> Awaitable[Reply]:
-    """Have the model itself answer."""
+    """Have the model answer to its own call's super()."""
     return lm.complete(request)
 
 
@@ -78,6 +91,57 @@ async def reported(lm: BaseLM, request: Request, send: Send) -> Reply:
         reply = await send(lm, request)
         note(Texts(reply))
         return reply
+
+
+# Calls inside a model's own method
+
+
+@dataclass(eq=False, slots=True)
+class OwnCall:
+    """A call of a method that a model's class defines, and the replies that came inside it: the method's usage."""
+
+    lm: BaseLM
+    replies: list[Reply] = field(default_factory=list)
+
+    async def noted(self, work: Awaitable[Reply]) -> Reply:
+        """Await a reply that belongs to this call; one that fails counts as a call."""
+        try:
+            reply = await work
+        except LMError:
+            self.replies.append(Reply((), Usage(calls=1)))
+            raise
+        self.replies.append(reply)
+        return reply
+
+    def reply(self, found: Reply) -> Reply:
+        """Return what the method made, with the usage of the replies inside it and what it left as it was of the last one."""
+        if not self.replies:
+            return found
+        last = self.replies[-1]
+        paid = [reply for reply in self.replies if not reply.cached]
+        one = len(self.replies) == 1
+        return replace(
+            last,
+            choices=tuple(map(_with_details, found.choices, (*last.choices, *found.choices))),
+            usage=sum((reply.usage for reply in paid or self.replies), Usage()),
+            seconds=sum(reply.seconds for reply in self.replies),
+            cached=not paid,
+            key=last.key if one else "",
+            payer=last.payer if one else None,
+        )
+
+
+own_call: ContextVar[OwnCall | None] = ContextVar("engine_lm_own_call", default=None)
+"""The call of a model's own method that this code runs in. Calls inside it pass no layer of the context again."""
+
+
+def _with_details(found: Choice, last: Choice) -> Choice:
+    """Return the model's own completion where the method left its text as it was."""
+    return (
+        last
+        if last.text == found.text
+        else replace(found, finish_reason=found.finish_reason or last.finish_reason)
+    )
 
 
 class Texts(list[str]):

@@ -22,7 +22,7 @@ from engine.errors import (
     InvalidRequestError,
     LMError,
 )
-from engine.lm.middleware import complete
+from engine.lm.middleware import answer
 from engine.records import Usage
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ class Ledger:
 
         return gate
 
-    async def send(self, lm: BaseLM, request: Request, send: Send = complete) -> Reply:
+    async def send(self, lm: BaseLM, request: Request, send: Send = answer) -> Reply:
         """Make one call. Raises BudgetExhaustedError with the reason if there is no budget, and LMError as the model does."""
         size = _prompt_bytes(request) if self._counts_amounts else 0
         need = await self._reserve(lm, request, size)

@@ -6,16 +6,23 @@ Nothing of the engine imports this module.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import LMError
+from engine.lm import history
 from engine.lm.base import BaseLM, Choice, Reply, Request
 from engine.records import Usage
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from engine.adapters.base import Adapter
+
+    Vectors = npt.NDArray[np.float32]
 
 Script = Iterable[Any] | Callable[[Request], Any]
 """Answers in turn, or a function of the request. An answer is a text, a dict of field values (written in the
@@ -87,13 +94,15 @@ class DummyLM(ScriptedLM):
 
     `answers` is a list of field values, one for each completion in turn; or a dict whose keys are looked for in
     the prompt's last message. With `follow_examples` a demonstration with the same inputs is repeated. Without an
-    answer it says "No more responses".
+    answer left the field `answer` is "No more responses". Its calls are in its history and the process's.
 
     >>> from engine import Predict, context
     >>> with context(lm=DummyLM({"capital of France": {"answer": "Paris"}})):
     ...     Predict("question -> answer")(question="What is the capital of France?").answer
     'Paris'
     """
+
+    records = True
 
     def __init__(
         self,
@@ -104,18 +113,21 @@ class DummyLM(ScriptedLM):
         **params: Any,
     ) -> None:
         super().__init__(self._reply, "dummy", **params)
-        self.history = []
         self._by_text = answers if isinstance(answers, Mapping) else None
         self._script: Iterator[Any] = iter(() if isinstance(answers, Mapping) else answers)
         self._follow_examples, self._adapter = follow_examples, adapter
         self._thought = "Some reasoning" if reasoning else None
 
+    def get_convo(self, index: int) -> tuple[Sequence[Mapping[str, Any]], list[str]]:
+        """Return the messages of a call in the history, and its answers."""
+        return self.history[index].messages, self.history[index].outputs
+
     def _reply(self, request: Request) -> Reply:
         texts = [self._text(request) for _ in range(int(request.params.get("n") or 1))]
-        messages, params = list(request.messages), dict(request.params)
-        self.history.append({"messages": messages, "outputs": texts, "kwargs": params})
         choices = tuple(Choice(text, "stop", self._thought) for text in texts)
-        return Reply(choices, Usage(calls=1), self.model)
+        reply = Reply(choices, Usage(calls=1), self.model)
+        history.record(self.history, request, reply)
+        return reply
 
     def _text(self, request: Request) -> str:
         shown = _demonstrated(request) if self._follow_examples else None
@@ -127,6 +139,30 @@ class DummyLM(ScriptedLM):
             asked = str(request.messages[-1]["content"])
             answer = next((values for key, values in self._by_text.items() if key in asked), NO_MORE)
         return answer if isinstance(answer, str) else chat_answer(answer, self._adapter)
+
+
+class DummyVectorizer:
+    """Vectors of texts by hashed runs of letters, for tests: texts that share many runs are near each other.
+
+    >>> vectors = DummyVectorizer()(["a red apple", "a red pepper", "blue"])
+    >>> bool(vectors[0] @ vectors[1] > vectors[0] @ vectors[2])
+    True
+    """
+
+    def __init__(self, max_length: int = 100, n_gram: int = 2) -> None:
+        self.max_length, self.n_gram = max_length, n_gram
+
+    def __call__(self, texts: Sequence[str]) -> Vectors:
+        """Return a matrix of float32, a row of length one for each text."""
+        import numpy as np
+
+        counts = np.zeros((len(texts), self.max_length), np.float32)
+        for row, text in zip(counts, texts, strict=True):
+            for at in range(len(text) - self.n_gram + 1):
+                row[zlib.crc32(text[at : at + self.n_gram].encode()) % self.max_length] += 1
+        counts -= counts.mean(axis=1, keepdims=True)
+        made: Vectors = counts / (np.linalg.norm(counts, axis=1, keepdims=True) + 1e-10)
+        return made
 
 
 def chat_answer(values: Mapping[str, object], adapter: Adapter | None = None) -> str:
@@ -178,4 +214,4 @@ def _inputs(content: str) -> str:
 _MARKER = re.compile(r"^\[\[ ## (\w+) ## \]\]$", re.MULTILINE)
 _MENTION = re.compile(r"\[\[ ## (\w+) ## \]\]")
 
-NO_MORE = "No more responses"
+NO_MORE = {"answer": "No more responses"}

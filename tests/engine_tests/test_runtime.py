@@ -48,10 +48,52 @@ def test_configure_sets_the_default_and_refuses_unknown_settings():
         assert found == [lm]
     finally:
         engine.configure(lm=None)
-    with pytest.raises(ConfigurationError, match="no setting 'lmm'"):
-        engine.configure(lmm=lm)
-    with pytest.raises(ConfigurationError, match="no setting"), engine.context(temperature=1):
-        pass
+
+
+@pytest.fixture
+def process_default():
+    kept = runtime._default
+    yield
+    runtime._default = kept
+
+
+@pytest.mark.usefixtures("process_default")
+def test_setting_an_attribute_of_settings_configures_it():
+    lm, other = ScriptedLM(lambda request: {"b": "1"}), ScriptedLM([])
+    engine.settings.lm = lm
+    assert engine.Predict("a -> b")(a="x").b == "1"
+    with engine.context(lm=other):
+        assert engine.settings.lm is other
+    engine.settings["num_threads"] = 3
+    assert (engine.settings.lm, runtime.current().num_threads) == (lm, 3)
+
+
+@pytest.mark.usefixtures("process_default")
+def test_settings_of_ones_own_are_kept_and_a_near_name_is_named(caplog):
+    engine.configure(my_key=5, experimental=True)
+    with engine.context(my_key=6, lmm=None):
+        assert (engine.settings.my_key, engine.settings["experimental"]) == (6, True)
+    assert engine.settings.my_key == engine.settings.get("my_key") == engine.settings.copy()["my_key"] == 5
+    assert "There is no setting 'lmm': it is kept as one of your own. Did you mean 'lm'?" in caplog.text
+    assert "experimental" not in caplog.text
+    with pytest.raises(AttributeError, match="There is no setting 'nothing'"):
+        _ = engine.settings.nothing
+    with pytest.raises(
+        ConfigurationError, match=r"lm takes a model, not its name: lm=engine.LM\('openai/m'\)"
+    ):
+        engine.configure(lm="openai/m")
+
+
+@pytest.mark.usefixtures("process_default")
+def test_settings_of_dspys_can_be_read_back():
+    assert (engine.settings.async_max_workers, engine.settings.disable_history) == (8, False)
+    engine.configure(async_max_workers=2, max_trace_size=7, disable_history=True)
+    found = engine.settings.config
+    assert (found["async_max_workers"], found["max_trace_size"]) == (2, 7)
+    assert (found["disable_history"], found["history"]) == (True, False)
+    assert set(found) == set(engine.settings.keys())
+    assert "send_stream" in engine.settings
+    assert "nothing" not in engine.settings
 
 
 def test_every_call_passes_the_middleware_in_order():

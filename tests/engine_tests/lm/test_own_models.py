@@ -11,6 +11,7 @@ from openai_server import OpenAIServer
 
 import engine
 from engine.errors import ConfigurationError
+from engine.testing import DummyLM
 
 TEXT = "[[ ## answer ## ]]\n{}\n\n[[ ## completed ## ]]"
 STEP = engine.Predict("question -> answer")
@@ -116,3 +117,31 @@ def test_what_is_no_model_says_what_to_define() -> None:
         ConfigurationError, match=r"Odd\.forward returned a str that is no response: return one with"
     ):
         Odd("o")("hi")
+
+
+def test_a_history_is_a_bounded_list_that_can_be_sliced_and_copied() -> None:
+    lm = DummyLM([{"answer": str(i)} for i in range(9)])
+    with engine.context(max_history_size=4):
+        for i in range(9):
+            lm(f"hello {i}")
+    assert isinstance(lm.history, list)
+    assert [entry["prompt"] for entry in lm.history[-3:]] == ["hello 6", "hello 7", "hello 8"]
+    assert len(lm.history) == 4
+    entry = lm.history[-1]
+    assert entry["prompt"] == "hello 8"
+    assert type(entry.copy()) is dict
+    assert list(entry.keys()) == list(entry.copy())
+    assert lm.history.copy()[0] is lm.history[0]
+
+
+def test_a_dummys_calls_are_in_the_histories_and_a_used_up_one_answers_as_dspys(capsys) -> None:
+    lm = DummyLM([{"answer": "one"}])
+    with engine.context(lm=lm):
+        assert STEP(question="q").answer == "one"
+        assert STEP(question="q").answer == "No more responses"
+        engine.inspect_history(2)
+    assert "No more responses" in capsys.readouterr().out
+    messages, outputs = lm.get_convo(-2)
+    assert messages[-1]["role"] == "user"
+    assert outputs == [TEXT.format("one")]
+    assert lm.history[-1]["kwargs"] == lm.kwargs
