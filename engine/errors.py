@@ -241,6 +241,12 @@ class LMTimeoutError(LMError):
     retryable = True
 
 
+class SilentEndpointError(LMTimeoutError):
+    """No answer in time, again and again, from an endpoint that has never answered anything."""
+
+    retryable = False
+
+
 class BadReplyError(LMError):
     """The endpoint answered something that is not the JSON it should be."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from engine.errors import ConfigurationError
 
@@ -28,6 +28,7 @@ class ModelChoice(BaseModel):
     """A model, its address (by default its provider's) and the parameters of its calls.
 
     `key_env` names the environment variable that holds the key: None for the provider's usual one, "" for no key.
+    `timeout` is in seconds, for one try: None for two minutes. A run ends when the first calls all take longer.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +38,7 @@ class ModelChoice(BaseModel):
     key_env: str | None = None
     temperature: float | None = None
     max_tokens: int | None = None
+    timeout: float | None = Field(default=None, gt=0)
 
 
 def is_offline(model: ModelChoice | str) -> bool:

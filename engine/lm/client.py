@@ -25,6 +25,9 @@ from engine.lm.keys import Secret, key_for
 from engine.lm.middleware import answer_of
 from engine.lm.prices import Price, price
 
+TIMEOUT = 120.0
+"""Seconds that one try may take, unless another time is given."""
+
 
 class Transport(Protocol):
     """Sends one request and returns the reply. Raises LMError."""
@@ -172,7 +175,7 @@ class LM(BaseLM):
         *,
         cache: bool | Cache = True,
         num_retries: int = 3,
-        timeout: float = 120.0,
+        timeout: float = TIMEOUT,
         api_key: str | None = None,
         api_base: str | None = None,
         **params: Any,
@@ -246,7 +249,7 @@ class LM(BaseLM):
 
     def kept(self) -> dict[str, Any]:
         """Return the settings that a saved step keeps: those that change how it is called, no address and no key."""
-        usual = {"num_retries": 3, "timeout": 120.0}
+        usual = {"num_retries": 3, "timeout": TIMEOUT}
         names = ("num_retries", "timeout", "rpm", "tpm", "prompt_cache", "capabilities")
         own = {name: self._settings[name] for name in names if self._settings.get(name) is not None}
         if "capabilities" in own:
@@ -373,6 +376,7 @@ def make_lm(choice: ModelChoice) -> LM:
         key_env=choice.key_env,
         temperature=choice.temperature,
         max_tokens=choice.max_tokens,
+        timeout=TIMEOUT if choice.timeout is None else choice.timeout,
         # The offline model is quick, free and always answers the same: keeping its answers would only fill the disk.
         cache=not is_offline(choice),
     )

@@ -25,6 +25,7 @@ from engine.errors import (
     ModelNotFoundError,
     ProviderFailureError,
     RateLimitedError,
+    SilentEndpointError,
     UnreachableError,
 )
 from engine.lm.keys import NO_KEY, Secret, without_keys
@@ -181,6 +182,15 @@ def timed_out(place: Place, seconds: float) -> LMTimeoutError:
         "check that it is running, or raise the timeout."
     )
     return place.failure(LMTimeoutError, message)
+
+
+def silent(host: str, model: str, seconds: float, requests: int) -> SilentEndpointError:
+    """Return the error for an endpoint that takes requests and has never answered one."""
+    message = (
+        f"{host} has answered none of the first {requests} requests for model {model!r} within {seconds:g} s each: check that it "
+        "runs and that the address is right, or raise the model's timeout."
+    )
+    return SilentEndpointError(message, model=model)
 
 
 def unreachable(place: Place, why: str) -> UnreachableError:

@@ -38,10 +38,10 @@ from tenacity import (
 )
 
 from engine import callbacks as hooks
-from engine.errors import LMError, RateLimitedError
+from engine.errors import LMError, LMTimeoutError, RateLimitedError, SilentEndpointError, UnreachableError
 from engine.lm import history
 from engine.lm.exchange import Choice, Reply, Request
-from engine.lm.failures import blank
+from engine.lm.failures import blank, silent
 from engine.records import Usage
 from engine.runtime import current
 
@@ -188,7 +188,8 @@ async def completed(lm: LM, request: Request, send: Send) -> Reply:
 async def retried(lm: LM, request: Request, send: Send) -> Reply:
     """Ask up to `num_retries` times more after failures that may pass, as late as the server asks.
 
-    An answer with nothing in it is one of them. (It is never kept: a failure is not.)
+    An answer with nothing in it is one of them. (It is never kept: a failure is not.) Raises SilentEndpointError where the
+    endpoint has let a number of requests time out and has never answered one.
     """
     try:
         return _filled(lm, await send(lm, request))
@@ -196,18 +197,30 @@ async def retried(lm: LM, request: Request, send: Send) -> Reply:
         # tenacity gets the first failure as well; a call that succeeds does not pay its 27-46 microseconds, a tenth of a row.
         failures = [error]
 
+    limiter = limiter_for(lm)
+
+    def silent_now() -> SilentEndpointError:
+        return silent(lm.route.host, lm.route.name, lm.timeout, SILENT_REQUESTS)
+
     async def attempt() -> Reply:
         if failures:
             raise failures.pop()
+        if limiter.silent:
+            raise silent_now()
         return _filled(lm, await send(lm, request))
 
     retrying = AsyncRetrying(
         stop=stop_after_attempt(1 + lm.num_retries),
-        retry=retry_if_exception(_may_pass),
+        retry=retry_if_exception(lambda error: not limiter.silent and _may_pass(error)),
         wait=seconds_to_wait,
         reraise=True,
     )
-    return await retrying(attempt)
+    try:
+        return await retrying(attempt)
+    except LMTimeoutError:
+        if limiter.silent:
+            raise silent_now() from None
+        raise
 
 
 def _filled(lm: LM, reply: Reply) -> Reply:
@@ -241,6 +254,9 @@ async def limited(lm: LM, request: Request, send: Send) -> Reply:
     except RateLimitedError as error:
         limiter.rate_limited(ticket, error.retry_after)
         raise
+    except LMError as error:
+        limiter.failed(error)
+        raise
     finally:
         limiter.release()
     limiter.succeeded(ticket, reply.usage.tokens)
@@ -261,6 +277,9 @@ answer_of = chained(IN_LM, transmitted)
 
 # Limits
 
+SILENT_REQUESTS = 4
+"""Time-outs without any answer before them after which an endpoint counts as silent: with four or more calls at once, the first."""
+
 WINDOW = 60.0
 """Seconds over which requests and tokens are counted."""
 
@@ -278,7 +297,8 @@ class AdaptiveLimiter:
 
     def __init__(self, requests_per_minute: int | None = None, tokens_per_minute: int | None = None) -> None:
         self.limit = math.inf
-        self.active = 0
+        self.active = self._timeouts = 0
+        self._heard = False
         self.requests_per_minute = requests_per_minute
         self.tokens_per_minute = tokens_per_minute
         self._era = 0
@@ -287,6 +307,11 @@ class AdaptiveLimiter:
         self._starts: deque[float] = deque()
         self._tokens: deque[tuple[float, int]] = deque()
         self._token_sum = 0
+
+    @property
+    def silent(self) -> bool:
+        """Whether the endpoint has let `SILENT_REQUESTS` time out, and has never answered anything, be it a refusal."""
+        return not self._heard and self._timeouts >= SILENT_REQUESTS
 
     async def acquire(self) -> int:
         """Wait until a request may start."""
@@ -310,6 +335,7 @@ class AdaptiveLimiter:
 
     def succeeded(self, ticket: int, tokens: int = 0) -> None:
         """Note an answer: the limit grows by one for each full round of them."""
+        self._heard = True
         if self.tokens_per_minute is not None:
             self._tokens.append((time.monotonic(), tokens))
             self._token_sum += tokens
@@ -318,8 +344,16 @@ class AdaptiveLimiter:
             if self.limit > _NO_LIMIT:
                 self.limit = math.inf
 
+    def failed(self, error: LMError) -> None:
+        """Note another failure: a time-out, or a sign of life."""
+        if isinstance(error, LMTimeoutError) and error.status is None:
+            self._timeouts += 1
+        elif not isinstance(error, UnreachableError):
+            self._heard = True
+
     def rate_limited(self, ticket: int, retry_after: float | None = None) -> None:
         """Note a 429. Requests that started before the last cut do not cut again: one wave is one signal."""
+        self._heard = True
         now = time.monotonic()
         self._closed_until = max(self._closed_until, now + min(retry_after or 0.0, WINDOW))
         if ticket == self._era:

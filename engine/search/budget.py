@@ -21,6 +21,7 @@ from engine.errors import (
     ContextWindowExceededError,
     InvalidRequestError,
     LMError,
+    SilentEndpointError,
 )
 from engine.lm.middleware import answer
 from engine.records import Usage
@@ -305,7 +306,8 @@ class Ledger:
         if self.replies and own_fault:
             return  # the cause is this candidate's prompt, not the endpoint
         self._failures += 1
-        if self._failures >= (self._failures_later if self.replies else FAILURES_AT_START):
+        silent = not self.replies and isinstance(error, SilentEndpointError)
+        if silent or self._failures >= (self._failures_later if self.replies else FAILURES_AT_START):
             self.close(str(error), "failed")
 
     def _wake(self) -> None:

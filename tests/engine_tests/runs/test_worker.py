@@ -304,6 +304,28 @@ def test_an_endpoint_that_does_not_work_is_one_sentence(home, monkeypatch, misbe
     assert "Traceback" in log
 
 
+def test_an_endpoint_that_never_answers_ends_the_run_after_the_first_time_outs(home):
+    with OpenAIServer(answer) as server:
+        server.hang()
+        model = server_model(server.url).model_copy(update={"timeout": 1.0})
+        run_id = add_run(home, model=model, concurrency=8)
+        assert work(home, run_id) == 1
+        assert server.calls == 8
+    with Store.open(home, read_only=True) as store:
+        run = store.runs.get(run_id)
+    assert "has answered none of the first 4 requests" in run.message
+    assert "within 1 s" in run.message
+
+
+def test_an_endpoint_that_has_answered_once_is_waited_for(home):
+    with OpenAIServer(answer) as server:
+        server.fail_with(500, headers={"Retry-After": "0"}, times=1)
+        server.hang(times=7)
+        model = server_model(server.url).model_copy(update={"timeout": 1.0})
+        run_id = add_run(home, model=model, concurrency=8, optimizer=Named(name="LabeledFewShot"))
+        assert work(home, run_id) == 0
+
+
 def test_nothing_listens_there(home):
     url = f"http://127.0.0.1:{own_port()}/v1"
     run_id = add_run(home, model=server_model(url), dataset=add_data(home, csv_bytes(12)), concurrency=16)
