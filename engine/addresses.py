@@ -1,12 +1,14 @@
 """Addresses of the web: public ones, and those of this machine or a private network, which are asked only where allowed.
 
-A name may lead to such an address: the connector looks at what it turns out to be, before anything is sent.
+A name may lead to such an address: the connector looks at what it turns out to be, before anything is sent. What is
+checked before that only gives an earlier message.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import socket
+import unicodedata
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -17,9 +19,14 @@ if TYPE_CHECKING:
 def is_public(host: str) -> bool:
     """Return whether a literal address is public; a name, which is no address yet, counts as public.
 
+    An address that carries an IPv4 address, for a network that translates, is as public as that one.
+
     >>> is_public("8.8.8.8"), is_public("10.0.0.1"), is_public("::ffff:127.0.0.1"), is_public("example.org")
     (True, False, False, True)
+    >>> is_public("127\u30020\u30020\u30021"), is_public("64:ff9b::10.0.0.1"), is_public("fec0::1")
+    (False, False, False)
     """
+    host = _plain_host(host)
     try:
         address = ipaddress.ip_address(host.strip("[]").split("%")[0])
     except ValueError:
@@ -29,8 +36,45 @@ def is_public(host: str) -> bool:
             or not host[:1].isdigit()
             or host[-1].isalpha()
         )
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_global) and not address.is_multicast
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = _carried(address)
+        if inner is not None:
+            return _is_global(inner)
+        if address.is_site_local or address in _LOCAL_NAT64:
+            return False
+    return _is_global(address)
+
+
+def _is_global(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return address.is_global and not address.is_multicast
+
+
+def _carried(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """Return the IPv4 address inside an address of one of the forms that carry one."""
+    for network, shift in _CARRIERS:
+        if address in network:
+            return ipaddress.IPv4Address(int(address) >> shift & 0xFFFFFFFF)
+    return None
+
+
+_CARRIERS = tuple(
+    (ipaddress.IPv6Network(network), shift)
+    for network, shift in (
+        ("::ffff:0:0/96", 0),  # mapped
+        ("::ffff:0:0:0/96", 0),  # translated (SIIT)
+        ("::/96", 0),  # compatible
+        ("64:ff9b::/96", 0),  # NAT64
+        ("2002::/16", 80),  # 6to4
+    )
+)
+
+
+_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
+
+
+def _plain_host(host: str) -> str:
+    """Return a host as a client sees it: digits, dots and letters of other scripts that mean plain ones become these."""
+    return unicodedata.normalize("NFKC", host).replace("\u3002", ".").rstrip(".").lower()
 
 
 def is_local_name(host: str) -> bool:
@@ -55,33 +99,36 @@ def checked_url(url: str, *, allow_private: bool = False) -> str:
     """
     try:
         parts = urlsplit(url)
-        host = (parts.hostname or "").rstrip(".").lower()
+        host = _plain_host(parts.hostname or "")
     except ValueError:
         raise ValueError(f"{url[:80]!r} is no web address.") from None
     if parts.scheme not in ("http", "https") or not host:
         raise ValueError(f"{url[:80]!r} is no web address. It should start with https:// or http://.")
     if not allow_private and (is_local_name(host) or not is_public(host)):
-        raise ValueError(_private(host))
+        raise ValueError(_private(repr(host)))
     return url
 
 
-def _private(host: str) -> str:
-    return f"{host!r} is an address on this machine or a private network. Pass allow_private=True to use it."
+def _private(what: str) -> str:
+    return f"{what} is an address on this machine or a private network. Pass allow_private=True to use it."
 
 
 def connector(*, allow_private: bool = False) -> aiohttp.TCPConnector:
-    """Return connections that no name leads to a private address, unless that is allowed: PermissionError is the cause then."""
+    """Return connections that lead to no private address unless that is allowed: PermissionError is the cause then.
+
+    The address is checked when its connection is made: however it was written, whatever name or redirect led to it.
+    """
     from aiohttp import TCPConnector
     from aiohttp.resolver import ThreadedResolver
 
-    class Resolver(ThreadedResolver):
-        async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> Any:
-            found = await super().resolve(host, port, family)
-            if not allow_private and not all(is_public(one["host"]) for one in found):
-                raise PermissionError(_private(host))
-            return found
+    def open_socket(address: tuple[Any, ...]) -> socket.socket:
+        family, kind, protocol, _, (host, *_) = address
+        if not allow_private and not is_public(host):
+            # The same for all addresses of a name, so that it is the one error where each of them is refused.
+            raise PermissionError(_private("It"))
+        return socket.socket(family, kind, protocol)
 
-    return TCPConnector(resolver=Resolver())
+    return TCPConnector(resolver=ThreadedResolver(), socket_factory=open_socket)
 
 
 async def limited_body(response: aiohttp.ClientResponse, most: int) -> bytes:

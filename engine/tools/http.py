@@ -67,6 +67,7 @@ def http_tool(
     ('item', ('id',))
     """
     check_url(_PLACE.sub("x", url), allow_private=allow_private)
+    _check_host_places(url)
     in_path = _PLACE.findall(url)
     schema = {**{one: {"type": "string"} for one in in_path}, **(args or {})}
 
@@ -77,6 +78,18 @@ def http_tool(
 
     needed = [*in_path, *(one for one in required if one not in in_path)]
     return Tool.with_schema(ask, name, desc, {"properties": schema, "required": needed}, TIMEOUT)
+
+
+def _check_host_places(url: str) -> None:
+    """Raise ToolError where an argument could change the host: headers, keys among them, are for the host that is named."""
+    host = re.split(r"[/?#]", url.partition("://")[2])[0]
+    for label in host.partition(":")[0].split("."):
+        if _PLACE.search(label) and not _PLACE.fullmatch(label):
+            raise ToolError(
+                f"In {url[:80]!r} an argument would be a part of the host. Put a / before the argument."
+            )
+    if _PLACE.search(host.partition(":")[2]):
+        raise ToolError(f"In {url[:80]!r} an argument would be a part of the port. Name the port.")
 
 
 def openapi_tools(
@@ -110,7 +123,7 @@ def openapi_tools(
             desc = operation.get("summary") or operation.get("description") or f"{method.upper()} {path}"
             found.append(
                 http_tool(
-                    base.rstrip("/") + path,
+                    f"{base.rstrip('/')}/{path.lstrip('/')}",  # without its slash, a path would be a part of the host
                     re.sub(r"\W+", "_", name).strip("_"),
                     desc,
                     schema,
