@@ -109,12 +109,12 @@ def checked_url(url: str, *, allow_private: bool = False) -> str:
     return url
 
 
-def _private(what: str) -> str:
-    return f"{what} is an address on this machine or a private network. Pass allow_private=True to use it."
+def _private(host: str) -> str:
+    return f"{host} is an address on this machine or a private network. Pass allow_private=True to use it."
 
 
 def connector(*, allow_private: bool = False) -> aiohttp.TCPConnector:
-    """Return connections that lead to no private address unless that is allowed: PermissionError is the cause then.
+    """Return connections that lead to no private address unless that is allowed: see `private_refusal`.
 
     The address is checked when its connection is made: however it was written, whatever name or redirect led to it.
     """
@@ -124,11 +124,16 @@ def connector(*, allow_private: bool = False) -> aiohttp.TCPConnector:
     def open_socket(address: tuple[Any, ...]) -> socket.socket:
         family, kind, protocol, _, (host, *_) = address
         if not allow_private and not is_public(host):
-            # The same for all addresses of a name, so that it is the one error where each of them is refused.
-            raise PermissionError(_private("It"))
+            # The same text for all addresses of a name: it is then the one error where each of them is refused.
+            raise PermissionError("private address")
         return socket.socket(family, kind, protocol)
 
     return TCPConnector(resolver=ThreadedResolver(), socket_factory=open_socket)
+
+
+def private_refusal(error: Exception, url: str) -> str:
+    """Return the message for a connection that `connector` refused; "" where it failed for another reason."""
+    return _private(repr(urlsplit(url).hostname)) if isinstance(error.__cause__, PermissionError) else ""
 
 
 async def limited_body(response: aiohttp.ClientResponse, most: int) -> bytes:

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import orjson
 
-from engine.addresses import checked_url, connector, limited_body
+from engine.addresses import checked_url, connector, limited_body, private_refusal
 from engine.errors import ConfigurationError, ToolError
 from engine.tools.function import TIMEOUT, Tool, written_out
 
@@ -153,8 +153,7 @@ async def _ask(
             body = await limited_body(response, MOST_BYTES)
             return _result(method, url, response, body)
     except aiohttp.ClientError as error:
-        private = isinstance(error.__cause__, PermissionError)
-        raise ToolError(str(error.__cause__) if private else f"{url} could not be asked: {error}") from error
+        raise ToolError(private_refusal(error, url) or f"{url} could not be asked: {error}") from error
     except ValueError as error:
         raise ToolError(str(error)) from None
 

@@ -19,7 +19,7 @@ from urllib.parse import urljoin
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from engine.addresses import checked_url, connector, limited_body
+from engine.addresses import checked_url, connector, limited_body, private_refusal
 from engine.types.base import Part, Type, data_uri, decoded, shortened, split_data_uri
 
 _MOST_REDIRECTS = 10
@@ -54,9 +54,8 @@ async def _downloaded(url: str, timeout: float, allow_private: bool, verify: boo
                         return await limited_body(response, LARGEST), response.content_type
                     url = urljoin(url, response.headers.get("Location", ""))
     except (aiohttp.ClientError, OSError) as error:
-        if isinstance(error.__cause__, PermissionError):
-            raise ValueError(str(error.__cause__)) from None
-        raise ValueError(f"{url[:80]!r} cannot be downloaded: {str(error) or 'no answer in time'}.") from None
+        failed = f"{url[:80]!r} cannot be downloaded: {str(error) or 'no answer in time'}."
+        raise ValueError(private_refusal(error, url) or failed) from None
     raise ValueError(f"{url[:80]!r} cannot be downloaded: it points on and on.")
 
 
