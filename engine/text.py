@@ -38,6 +38,20 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def shortened(text: str, limit: int) -> str:
+    """Return a text; of a long one its head and its tail, with a note on what is left out.
+
+    >>> shortened("x" * 50, 10)
+    'xxxxx\\n... (40 of 50 characters left out) ...\\nxxxxx'
+    """
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return (
+        f"{text[:half]}\n... ({len(text) - 2 * half} of {len(text)} characters left out) ...\n{text[-half:]}"
+    )
+
+
 def signed(number: float, digits: int = 0) -> str:
     """Return a number with its sign, the minus as it is printed (U+2212).
 
@@ -199,7 +213,7 @@ def difference(before: str, after: str) -> Difference:
 
 
 def _lines(before: list[str], after: list[str]) -> Iterator[Line]:
-    for tag, a1, a2, b1, b2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+    for tag, a1, a2, b1, b2 in _changes(before, after):
         if tag == "equal":
             for text in before[a1:a2]:
                 yield Line((Segment("same", text),), (Segment("same", text),))
@@ -217,7 +231,7 @@ def _inside(old: str, new: str) -> Line:
     a, b = re.findall(r"\s+|\S+", old), re.findall(r"\s+|\S+", new)
     before: list[Segment] = []
     after: list[Segment] = []
-    for tag, a1, a2, b1, b2 in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+    for tag, a1, a2, b1, b2 in _changes(a, b):
         if tag == "equal":
             before.append(Segment("same", "".join(a[a1:a2])))
             after.append(Segment("same", "".join(b[b1:b2])))
@@ -227,6 +241,46 @@ def _inside(old: str, new: str) -> Line:
         if b2 > b1:
             after.append(Segment("added", "".join(b[b1:b2])))
     return Line(tuple(before), tuple(after))
+
+
+_SMALL = 250_000
+"""Product of both lengths up to which difflib, which reads best, takes a fraction of a second."""
+
+_LARGE = 400_000_000
+
+
+def _changes(before: list[str], after: list[str]) -> Sequence[tuple[str, int, int, int, int]]:
+    """Return the stretches that are equal or differ, as difflib's opcodes."""
+    if len(before) * len(after) <= _SMALL:
+        return SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+    from rapidfuzz.distance import LCSseq
+
+    start = _common_start(before, after)
+    end = _common_start(before[start:][::-1], after[start:][::-1])
+    a, b = len(before) - end, len(after) - end
+    made: list[tuple[str, int, int, int, int]] = [("equal", 0, start, 0, start)] if start else []
+    if (a - start) * (b - start) > _LARGE:
+        made.append(("replace", start, a, start, b))
+    else:
+        for code in LCSseq.opcodes(before[start:a], after[start:b]):
+            tag, *ends = (
+                code.tag,
+                *(place + start for place in (code.src_start, code.src_end, code.dest_start, code.dest_end)),
+            )
+            a1, a2, b1, b2 = ends
+            if tag != "equal" and made and made[-1][0] != "equal":
+                _, a1, _, b1, _ = made.pop()
+                tag = "replace"
+            made.append((tag, a1, a2, b1, b2))
+    if end:
+        made.append(("equal", a, len(before), b, len(after)))
+    return made
+
+
+def _common_start(a: Sequence[str], b: Sequence[str]) -> int:
+    return next(
+        (at for at, (one, other) in enumerate(zip(a, b, strict=False)) if one != other), min(len(a), len(b))
+    )
 
 
 def _words(text: str) -> int:

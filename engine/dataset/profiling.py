@@ -249,9 +249,13 @@ def likeness(a: str, b: str) -> float:
         return 0.9
     if any({one[-1], two[-1]} <= group for group in _SYNONYMS):
         return 0.75
-    ratio = SequenceMatcher(None, "".join(one), "".join(two)).ratio()
+    ratio = SequenceMatcher(None, "".join(one)[:_LONGEST_NAME], "".join(two)[:_LONGEST_NAME]).ratio()
     # Short names are alike by chance ("age", "page"): ask more of them.
     return ratio * 0.8 if min(len(a), len(b)) > 3 else ratio * 0.5
+
+
+_LONGEST_NAME = 200
+"""Characters of a column's name that are compared."""
 
 
 def _tokens(name: str) -> list[str]:

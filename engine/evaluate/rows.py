@@ -236,17 +236,17 @@ def required_inputs(program: Module) -> tuple[str, ...]:
 class _MetricRunner:
     """Calls a metric where it does no harm: on the loop, or in a thread if it blocks or calls a program.
 
-    The engine's own metrics run on the loop. Anyone else's start in a thread; after a few quick calls that used no
-    model they move to the loop, where a call costs a twentieth, and back at the first sign of blocking.
+    The engine's own metrics start on the loop. Anyone else's start in a thread; after a few quick calls that used no
+    model they move to the loop, where a call costs a twentieth. All move to a thread at the first sign of blocking.
     """
 
     def __init__(self, metric: Scorer) -> None:
         self._metric = metric
-        self._own = isinstance(metric, Metric) or getattr(metric, "__module__", "").startswith(
+        self._inline = isinstance(metric, Metric) or getattr(metric, "__module__", "").startswith(
             "engine.metrics"
         )
         self._awaited = metric.acall if isinstance(metric, Metric) and metric.awaits else None
-        self._inline, self._stays = self._own, False
+        self._stays = False
         self._quick_calls = self._slow_calls = 0
 
     async def __call__(self, example: Example, prediction: Any, replies: Sequence[Reply]) -> Any:
@@ -268,7 +268,7 @@ class _MetricRunner:
             return await result
         # Once may be the machine's fault, several times in a row is the metric's.
         self._slow_calls = self._slow_calls + 1 if time.perf_counter() - started > _SLOW_ON_LOOP else 0
-        if self._slow_calls >= _TRUSTED_AFTER and not self._own:
+        if self._slow_calls >= _TRUSTED_AFTER:
             self._move_to_threads()
         return result
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from engine import loop
 from engine.errors import ConfigurationError
 from engine.records import Example
-from engine.text import plain_text, quoted
+from engine.text import plain_text, quoted, shortened
 
 Scorer = Callable[..., Any]
 """A Metric, or a function of (example, prediction, trace=None)."""
@@ -220,6 +220,10 @@ def grade(metric: Scorer, example: object, prediction: object, trace: object = N
     return as_grade(result)
 
 
+LONGEST_FEEDBACK = 20_000
+"""Characters of a row's feedback that are kept."""
+
+
 def explained(found: Grade, example: object, prediction: object) -> Grade:
     """Return a grade with feedback: its own, else what the labels say, so that a bare number teaches something too.
 
@@ -227,6 +231,8 @@ def explained(found: Grade, example: object, prediction: object) -> Grade:
     "Expected '4', got '5'."
     """
     if found.feedback:
+        if len(found.feedback) > LONGEST_FEEDBACK:
+            return Grade(found.score, shortened(found.feedback, LONGEST_FEEDBACK), found.objective_scores)
         return found
     if found.score >= 1:
         return Grade(found.score, "Correct.", found.objective_scores)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
 from engine.errors import ConfigurationError
 from engine.metrics.base import Grade, Metric, MetricOptions, WorkedExample
 from engine.text import as_text, normalize_text, plain_text, quoted
+
+if TYPE_CHECKING:
+    import regex
 
 
 def token_f1(answer: list[str], expected: list[str]) -> float:
@@ -160,6 +165,9 @@ def _plain_value(value: object) -> object:
 _RIGHT = Grade(1.0, "Correct.")
 
 
+_IN_WORD = re.compile(r"\w")
+
+
 class Contains(Metric):
     """1 when the expected text occurs in the answer; of a list expected, the share that occurs.
 
@@ -206,7 +214,13 @@ class Contains(Metric):
     def _mentions(self, text: str, wanted: str) -> bool:
         if not self.options.whole_words or not wanted:
             return wanted in text
-        return re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", text) is not None
+        at = text.find(wanted)
+        while at >= 0:
+            end = at + len(wanted)
+            if not (_IN_WORD.match(text, at - 1) if at else None) and not _IN_WORD.match(text, end):
+                return True
+            at = text.find(wanted, at + 1)
+        return False
 
 
 def answer_passage_match(example: Any, pred: Any, trace: object = None) -> Grade:  # noqa: ARG001 - DSPy's signature
@@ -229,6 +243,31 @@ def answer_passage_match(example: Any, pred: Any, trace: object = None) -> Grade
 
 _LONGEST = 20_000
 """Characters of an answer that are looked at: a pattern can take very long on a long text."""
+
+_LONGEST_PATTERN = 10_000
+_MOST_SECONDS = 1.0
+"""Time for a pattern on one answer; an ordinary one takes a thousandth of that."""
+
+
+@lru_cache(maxsize=512)
+def _compiled(pattern: str, ignore_case: bool = False) -> regex.Pattern[str]:
+    """Return a pattern for the engine that can be stopped. Raises ValueError for what is none in Python's own `re`."""
+    import regex
+
+    if len(pattern) > _LONGEST_PATTERN:
+        raise ValueError(f"it is longer than {_LONGEST_PATTERN:,} characters")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of brackets in brackets, which mean themselves here
+            re.compile(pattern)
+            # A brace that counts nothing is a brace to `re`; here it would be a rule for approximate matches.
+            plain = _OWN_BRACES.sub(lambda found: "\\{" if found[0] == "{" else found[0], pattern)
+            return regex.compile(plain, regex.DOTALL | (regex.IGNORECASE if ignore_case else 0))
+    except (re.error, regex.error, OverflowError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+
+
+_OWN_BRACES = re.compile(r"\\N\{[^}]*\}|\\.|\{(?!\d*,?\d*\})", re.DOTALL)
 
 
 class Regex(Metric):
@@ -266,25 +305,32 @@ class Regex(Metric):
         @classmethod
         def _compiles(cls, value: str) -> str:
             try:
-                re.compile(value)
-            except (re.error, OverflowError, RecursionError) as error:
+                _compiled(value)
+            except ValueError as error:
                 raise ValueError(f"is no regular expression ({error})") from None
             return value
 
     options: Options
 
     def compare(self, expected: object, answer: object) -> Grade:
-        """Grade one answer. Raises ConfigurationError when the expected value is no regular expression."""
+        """Grade one answer. Raises ConfigurationError for a pattern that is none, or that takes too long."""
         pattern = self.options.pattern or as_text(expected)
-        flags = re.DOTALL | (re.IGNORECASE if self.options.ignore_case else 0)
         try:
-            compiled = re.compile(pattern, flags)
-        except (re.error, OverflowError, RecursionError) as error:
+            compiled = _compiled(pattern, self.options.ignore_case)
+        except ValueError as error:
             raise ConfigurationError(
                 f"The expected value {quoted(pattern)} is no regular expression ({error}). Correct the data, or set one pattern."
             ) from None
         text = as_text(answer)[:_LONGEST]
-        if compiled.fullmatch(text) if self.options.whole else compiled.search(text):
+        match = compiled.fullmatch if self.options.whole else compiled.search
+        try:
+            found = match(text, timeout=_MOST_SECONDS, concurrent=True)
+        except TimeoutError:
+            raise ConfigurationError(
+                f"The pattern {quoted(pattern)} takes more than {_MOST_SECONDS:g} second on an answer. Write it without "
+                "repetitions inside repetitions."
+            ) from None
+        if found:
             return Grade(1.0, "Correct.")
         verb = "be of" if self.options.whole else "contain"
         return Grade(0.0, f"The answer should {verb} the form {quoted(pattern)}; it was {quoted(answer)}.")
@@ -363,7 +409,10 @@ def number_in(value: object) -> float | None:
     (1250.5, None, -3.0)
     """
     if isinstance(value, int | float):
-        return float(value) if math.isfinite(value) else None
+        try:
+            return float(value) if math.isfinite(value) else None
+        except OverflowError:
+            return None
     found = _NUMBER.findall(as_text(value))
     if not found:
         return None

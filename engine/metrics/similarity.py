@@ -14,6 +14,13 @@ from engine.metrics.matching import accepted_answers, missing_words, token_f1
 from engine.similarity import unit
 from engine.text import as_text, normalize_text, plain_text, quoted
 
+LONGEST_GRADED = 50_000
+"""Characters of a text that are compared: some comparisons take the product of both lengths."""
+
+
+def _cut(value: object) -> str:
+    return as_text(value)[:LONGEST_GRADED]
+
 
 class EditDistance(Metric):
     """1 minus the letters to change (Levenshtein distance) as a share of the longer text.
@@ -51,7 +58,9 @@ class EditDistance(Metric):
         """Grade one text by its distance to the one expected, or the nearest of several."""
         from rapidfuzz.distance import Levenshtein
 
-        form = as_text if self.options.strict else plain_text
+        def form(value: object) -> str:
+            return _cut(value if self.options.strict else plain_text(_cut(value)))
+
         accepted, got = accepted_answers(expected, answer), form(answer)
         near = max(accepted, key=lambda one: Levenshtein.normalized_similarity(form(one), got), default=None)
         if near is None:
@@ -153,10 +162,12 @@ class ROUGE(Metric):
 
     def compare(self, expected: object, answer: object) -> Grade:
         """Grade one text against the one expected, or the best of several."""
-        scorer = _rouge(self.options.kind, self.options.stem)
+        kind, stem = self.options.kind, self.options.stem
 
         def score(wanted: str, got: str) -> float:
-            return float(scorer.score(wanted, got)[self.options.kind].fmeasure)
+            if kind == "rougeL":
+                return _common_order(wanted, got, stem)
+            return float(_rouge(kind, stem).score(wanted, got)[kind].fmeasure)
 
         return _best(score, expected, answer)
 
@@ -182,8 +193,8 @@ class BLEU(Metric):
 
     def compare(self, expected: object, answer: object) -> Grade:
         """Grade one text against the one expected, or several together."""
-        accepted = [as_text(one) for one in accepted_answers(expected, answer)]
-        got = as_text(answer)
+        accepted = [_cut(one) for one in accepted_answers(expected, answer)]
+        got = _cut(answer)
         if not got.strip() or not any(one.strip() for one in accepted):
             return _graded(float(got.strip() in [one.strip() for one in accepted]), accepted, got)
         return _graded(_sacrebleu("bleu").sentence_score(got, accepted).score / 100, accepted, got)
@@ -218,8 +229,8 @@ class ChrF(Metric):
 
 
 def _best(score: Any, expected: object, answer: object) -> Grade:
-    accepted = [as_text(one) for one in accepted_answers(expected, answer)]
-    got = as_text(answer)
+    accepted = [_cut(one) for one in accepted_answers(expected, answer)]
+    got = _cut(answer)
     best = max((1.0 if got == one else score(one, got) for one in accepted), default=0.0)
     return _graded(best, accepted, got)
 
@@ -238,6 +249,25 @@ def _partly(accepted: Sequence[object], answer: object, score: float, measure: s
     return f"Expected {wanted}, got {quoted(answer)}: {100 * score:.0f} % {measure}." + (
         f" It lacks: {lacks}." if lacks else ""
     )
+
+
+def _common_order(wanted: str, got: str, stem: bool) -> float:
+    """Return ROUGE-L: its own implementation fills a table in Python, which takes minutes on long texts."""
+    from rapidfuzz.distance import LCSseq
+    from rouge_score.scoring import fmeasure
+
+    one, other = _tokenizer(stem).tokenize(wanted), _tokenizer(stem).tokenize(got)
+    if not one or not other:
+        return 0.0
+    common = LCSseq.similarity(one, other)
+    return float(fmeasure(common / len(other), common / len(one)))
+
+
+@lru_cache(maxsize=2)
+def _tokenizer(stem: bool) -> Any:
+    from rouge_score.tokenizers import DefaultTokenizer  # loads nltk
+
+    return DefaultTokenizer(use_stemmer=stem)
 
 
 @lru_cache(maxsize=8)

@@ -20,6 +20,7 @@ from engine import loop
 from engine.callbacks import watched
 from engine.errors import ConfigurationError, EngineError, ToolArgumentsError, ToolError, ToolTimeoutError
 from engine.records import json_value
+from engine.text import shortened
 from engine.types.tool import ToolForm
 
 _DOC_LINE = re.compile(r"^\s*(?::param\s+)?(\w+)\s*(?:\([^)]*\))?\s*:\s*(\S.*)$")
@@ -295,13 +296,7 @@ def shown(value: object, limit: int) -> str:
     >>> shown({"a": 1}, 100), shown("x" * 50, 10)
     ('{"a":1}', 'xxxxx\\n... (40 of 50 characters left out) ...\\nxxxxx')
     """
-    text = value if isinstance(value, str) else _json(value)
-    if len(text) <= limit:
-        return text
-    half = limit // 2
-    return (
-        f"{text[:half]}\n... ({len(text) - 2 * half} of {len(text)} characters left out) ...\n{text[-half:]}"
-    )
+    return shortened(value if isinstance(value, str) else _json(value), limit)
 
 
 def _json(value: object) -> str:
