@@ -87,14 +87,17 @@ class Playground(NamedTuple):
         )
 
 
-def of_run(run: str, spec: RunSpec, candidates: Sequence[CandidateRow], best: str, seed: str) -> Playground:
-    """Return a run's prompts to try: the starting one against the best, the others at hand."""
+def of_run(
+    run: str, spec: RunSpec, candidates: Sequence[CandidateRow], best: str, seed: str, taken: str = ""
+) -> Playground:
+    """Return a run's prompts to try: the starting one against the one taken or the best, the others at hand."""
     prompts = tuple(
         Prompt(c.id, _name(c, best), c.candidate) for c in sorted(candidates, key=lambda c: c.number)
     )
     known = {p.id for p in prompts}
     first = seed if seed in known else prompts[0].id
-    second = best if best in known else prompts[-1].id
+    wanted = (id_ for id_ in (taken, best) if id_ in known and id_ != seed)
+    second = next(wanted, best if best in known else prompts[-1].id)
     return Playground(spec.pipeline, prompts, first, second, spec.metric, spec.model, spec.adapter, run)
 
 

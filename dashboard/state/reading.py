@@ -310,10 +310,29 @@ def versions(project_id: str) -> list[VersionRow]:
         return store.versions.all(project_id)
 
 
-def best_candidate(run: RunRow) -> Candidate:
-    """Return a run's best prompt. Raises NotFoundError before there is one."""
+def prompt(run: RunRow, candidate_id: str) -> Candidate:
+    """Return one of a run's prompts. Raises NotFoundError where it has no such prompt."""
     with reading() as store:
-        return store.trials.candidate(run.id, (run.result or {}).get("best_candidate", ""))
+        return store.trials.candidate(run.id, candidate_id)
+
+
+@kept(8)
+def hero(run: RunRow) -> str:
+    """Return the picture of what a run came to as HTML."""
+    from engine.runs.report import hero_of
+
+    with reading() as store:
+        return hero_of(store, run)
+
+
+@kept(8)
+def prompt_text(run: RunRow) -> str:
+    """Return the messages of the prompt taken from a run as text to paste."""
+    from engine.export.formats import get_export
+    from engine.runs.exports import taken_program
+
+    with reading() as store:
+        return get_export("messages").content(taken_program(store, run.id)).decode()
 
 
 def row_values(run: RunRow, rows: Iterable[int]) -> dict[int, dict[str, Any]]:
@@ -338,10 +357,10 @@ def example_call(run: RunRow) -> str:
 
 
 def exact_messages(run: RunRow) -> list[dict[str, str]]:
-    """Return the messages that the run's best prompt sends for one row, as role and content."""
+    """Return the messages that the prompt taken from the run sends for one row, as role and content."""
     values = _one_row(run)
     spec = run_spec(run)
-    sent = messages(spec.pipeline, values, adapter=spec.adapter, candidate=best_candidate(run))
+    sent = messages(spec.pipeline, values, adapter=spec.adapter, candidate=prompt(run, run.taken))
     several = len(sent) > 1
     return [
         {"role": f"{path}: {m['role']}" if several else m["role"], "content": text_of(m)}

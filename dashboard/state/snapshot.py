@@ -71,13 +71,13 @@ def chart(
 
 def _meters(seen: Snapshot) -> dict[str, Any]:
     run = seen.run
-    left, words = time_left(run), run.phase or "getting ready"
+    left, words = time_left(run, seen.trials), run.phase or "getting ready"
     return {
         "cards": [
             {"name": m.name, "text": m.text, "share": m.share, "help": m.help}
             for m in meters(run, seen.requests)
         ],
-        "share": progress(run),
+        "share": progress(run, seen.trials),
         "words": "" if run.is_over else f"{words[:1].upper()}{words[1:]}{f' · {left}' if left else ''}",
     }
 

@@ -171,28 +171,37 @@ def trade_off(found: Sequence[Variant]) -> str:
     """
     front = sorted((v for v in found if not v.beaten), key=lambda v: v.tokens)
     if len(front) < 2 or not front[0].tokens:
-        return _as_good(found)
+        return _as_good_words(found)
     cheap, dear = front[0], front[-1]
     gain = 100 * (dear.score - cheap.score)
     sentence = (
         f"Prompt {dear.number} scores {gain:.{1 if gain < 10 else 0}f} points more than prompt {cheap.number} "
         f"and reads {dear.tokens / cheap.tokens:.1f} times the tokens."
     )
-    return f"{sentence} {_as_good(found)}".strip()
+    return f"{sentence} {_as_good_words(found)}".strip()
 
 
-def _as_good(found: Sequence[Variant]) -> str:
-    """Name the cheapest prompt that is as good as the chosen one, or say nothing where none is."""
-    best = next((v for v in found if v.best and v.beaten), None)
-    others = [v for v in found if best is not None and v.score >= best.score and v.tokens < best.tokens]
-    if best is None or not others:
+def _as_good_words(found: Sequence[Variant]) -> str:
+    """Name the cheapest prompt that is as good as the best one, or say nothing where none is."""
+    cheaper, best = as_good(found), next((v for v in found if v.best), None)
+    if cheaper is None or best is None:
         return ""
-    cheaper = min(others, key=lambda v: v.tokens)
     fewer_tokens = 100 * (1 - cheaper.tokens / best.tokens)
     return (
-        f"On these rows prompt {cheaper.number} is as good as the chosen prompt {best.number}, "
+        f"On these rows prompt {cheaper.number} is as good as the best prompt {best.number}, "
         f"with {fewer_tokens:.0f} % fewer tokens."
     )
+
+
+def as_good(found: Sequence[Variant]) -> Variant | None:
+    """Return the cheapest prompt that scores no less than the best one on the rows to choose by; None without one.
+
+    >>> as_good([Variant(0, 0.5, 100, False, False), Variant(1, 0.8, 400, True, True), Variant(2, 0.8, 300, False, False)]).number
+    2
+    """
+    best = next((v for v in found if v.best), None)
+    others = [v for v in found if best is not None and v.score >= best.score and v.tokens < best.tokens]
+    return min(others, key=lambda v: v.tokens, default=None)
 
 
 def matrix_figure(found: Matrix, numbers: Mapping[int, int], texts: Mapping[int, str]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from engine import text
 from engine.records import Outcome
-from engine.text import chosen_from
 
 Show = Literal["All rows", "Only differences", "Improved", "Regressed", "Unchanged", "Still wrong", "Failed"]
 SHOWS: tuple[Show, ...] = get_args(Show)
@@ -191,24 +190,6 @@ def spread_figure(names: Sequence[str], spreads: Sequence[Mapping[str, int]]) ->
             "legend": {"traceorder": "normal"},
         },
     }
-
-
-def verdict_notes(verdict: Mapping[str, Any], tried: int) -> list[str]:
-    """Return what to keep in mind with a verdict: rows won and lost, and what choosing among many does.
-
-    >>> verdict_notes({"rows": 40, "won": 9, "lost": 1}, 26)[1]
-    'It was chosen from 26 prompts (the starting one and 25 new ones) on the validation rows, where the best of many looks better than it is. The test rows took no part in that, so this verdict needs no discount.'
-    """
-    if verdict.get("kind") == "unchanged":
-        return []  # one prompt against itself
-    rows, won, lost = (int(verdict.get(name) or 0) for name in ("rows", "won", "lost"))
-    notes = []
-    if rows:
-        same = max(0, rows - won - lost)
-        notes.append(f"{won:,} of {rows:,} test rows won, {lost:,} lost, {same:,} the same.")
-    if tried > 1:
-        notes.append(chosen_from(tried))
-    return notes
 
 
 def as_text(value: object) -> str:

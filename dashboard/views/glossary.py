@@ -169,6 +169,12 @@ TERMS: tuple[Term, ...] = (
     Term("version", "release", "A program that was kept, with a number. One of them is in use."),
     Term("in use", "deployed", "The program that you work with, at most one in a project."),
     Term(
+        "prompt taken",
+        "exported candidate",
+        "The one of a run's prompts that its exports hold, that is tried, and that is kept as a version. You decide; "
+        "at first it is the best one where it is surely better, else the start.",
+    ),
+    Term(
         "proof",
         "round trip, regression test",
         "The exported file, read again and run on the test rows: it must answer as the run did.",

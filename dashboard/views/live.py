@@ -204,29 +204,38 @@ def meters(run: RunRow, requests: Iterable[RequestRow] = ()) -> tuple[Meter, ...
     )
 
 
-def time_left(run: RunRow) -> str:
+def time_left(run: RunRow, trials: Sequence[TrialRow] = ()) -> str:
     """Return how long a running run will go on, in words, or "" when nothing can be said."""
-    expected = _middle(run.estimate, "calls")
-    done = run.calls + run.cached
-    if run.state != "running" or not expected or done < 5:
+    left, done = calls_left(run, trials), run.calls + run.cached
+    if run.state != "running" or left is None or done < 5:
         return ""
-    left = run.seconds * max(0.0, expected - done) / done
-    return "nearly done" if left < 2 else f"about {duration(left)} left"
+    seconds = run.seconds * left / done
+    return "nearly done" if seconds < 2 else f"about {duration(seconds)} left"
 
 
-def progress(run: RunRow) -> float:
+def progress(run: RunRow, trials: Sequence[TrialRow] = ()) -> float:
     """Return the share of the expected calls that were made, 0 to 1; 1 for a run that is over."""
     if run.is_over:
         return 1.0
-    expected = _middle(run.estimate, "calls")
-    return min(0.99, (run.calls + run.cached) / expected) if expected else 0.0
+    left, done = calls_left(run, trials), run.calls + run.cached
+    return min(0.99, done / max(1.0, done + left)) if left is not None else 0.0
 
 
-def _middle(estimate: Mapping[str, Any] | None, name: str) -> float:
-    value = (estimate or {}).get(name)
-    if isinstance(value, Mapping):
-        return float(value.get("typical") or (value.get("low", 0) + value.get("high", 0)) / 2)
-    return float(value or 0)
+def calls_left(run: RunRow, trials: Sequence[TrialRow] = ()) -> float | None:
+    """Return how many calls a run will still make; None without an estimate.
+
+    In the final test it is known. Before, it is the middle of what the estimate leaves possible: a run that has made
+    more calls than the least expected has at least the final test before it.
+    """
+    if not run.estimate or not isinstance(expected := run.estimate.get("calls"), Mapping):
+        return None
+    done, final = run.calls + run.cached, float(run.estimate.get("final_calls") or 0)
+    tested = [t for t in trials if t.split == "test"]
+    if tested:
+        rows = 2 * max(t.rows_total for t in tested)
+        return final * max(0.0, 1 - sum(t.rows_done for t in tested) / max(1, rows))
+    low = max(float(expected.get("low", 0)), done + final)
+    return (low + max(low, float(expected.get("high", 0)))) / 2 - done
 
 
 def _of(used: str, limit: float | None, form: Any) -> str:

@@ -235,7 +235,7 @@ def export(
         Path | None, typer.Option(help="Where to write it; else next to the run's other exports.")
     ] = None,
     candidate: Annotated[
-        str | None, typer.Option(help="Another candidate than the best one, by its id.")
+        str | None, typer.Option(help="Take another candidate than the one taken so far, by its id.")
     ] = None,
 ) -> None:
     """Export the program that a run made."""

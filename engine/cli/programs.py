@@ -17,7 +17,7 @@ from engine.export.program import ProgramFile, read_program
 from engine.home import data_home
 from engine.lm.client import make_lm
 from engine.records import Outcome
-from engine.runs.exports import export_again
+from engine.runs.exports import take_prompt
 from engine.runs.prepare import usable_examples
 from engine.runs.spec import ModelChoice, Named, make_metric
 from engine.store.store import Store
@@ -76,7 +76,7 @@ def export_program(run_id: str, form: str, output: Path | None, candidate: str |
             path = _saved(home / "exports" / run_id / name, content)
         else:
             kind = _form(form)
-            program = Path(export_again(home, store, run_id, candidate)["export_path"])
+            program = Path(take_prompt(home, store, run_id, candidate)["export_path"])
             path = program.with_name(kind.file_name)
             if kind.on_demand or not path.exists():
                 # Some forms are made only on demand; a program that the form cannot hold raises here.

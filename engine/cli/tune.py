@@ -110,6 +110,12 @@ def report(run: RunRow, console: Console) -> None:
     cached = f" ({usage['cached']:,} more from the cache)" if usage["cached"] else ""
     took = f"{usage['calls']:,} calls{cached}, {tokens:,} tokens, {price(usage['cost'])}, {duration(result['seconds'])}"
     console.print(took, highlight=False)
+    if run.taken != result["best_candidate"]:
+        take = f"tuneboard export {run.id} --candidate {result['best_candidate']}"
+        console.print(
+            f"The program is the starting one, for none is surely better. To take the best: {take}",
+            highlight=False,
+        )
     console.print(f"Program: {result['export_path']}", soft_wrap=True, highlight=False, markup=False)
     console.print(f"Script:  {result['script_path']}", soft_wrap=True, highlight=False, markup=False)
     console.print("Run `tuneboard` to see every trial, prompt and row in the browser.", highlight=False)

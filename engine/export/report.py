@@ -10,9 +10,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from engine.export.hero import VERDICTS, Turn, hero, templates, turn_word
 from engine.records import Candidate, Demo, whole_trials
 from engine.text import (
     as_text,
@@ -21,7 +21,6 @@ from engine.text import (
     difference,
     duration,
     percent,
-    points_gained,
     price,
     short,
     signed,
@@ -29,8 +28,6 @@ from engine.text import (
 )
 
 if TYPE_CHECKING:
-    import jinja2
-
     from engine.store.rows import CandidateRow, RunRow, TrialRow
 
 ROWS_SHOWN = 60
@@ -38,14 +35,6 @@ ROWS_OPEN = 8
 """Lines of a table that are open; further ones unfold."""
 
 LONGEST_CELL = 700
-VERDICTS = {
-    "better": ("Better", "good"),
-    "worse": ("Worse", "bad"),
-    "too_close": ("Too close to call", "even"),
-    "not_enough": ("Not enough rows to tell", "even"),
-    "unchanged": ("No better prompt was found", "even"),
-}
-"""Kind of a verdict -> its title, and its look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +50,11 @@ class ReportRow:
     after_score: float
     error: str = ""
 
+    @property
+    def turn(self) -> Turn:
+        """Its number and both scores."""
+        return self.number, self.before_score, self.after_score
+
 
 def report_html(
     run: RunRow,
@@ -75,71 +69,46 @@ def report_html(
     baseline, best = result.get("baseline") or {}, result.get("best") or {}
     by_id = {c.id: c.candidate for c in candidates}
     dots = _dots(trials, candidates, result["best_candidate"])
+    turns = [r.turn for r in rows]
     fixed = [r for r in rows if r.after_score > r.before_score]
     broken = [r for r in rows if r.after_score < r.before_score]
     wrong = [r for r in rows if r.before_score < 1 and r.after_score < 1]
     ended = datetime.fromtimestamp(run.finished_at or run.created_at).astimezone()
-    return _template().render(
-        title=run.title,
-        project=project,
-        ended=f"{run.state.capitalize()} on {ended.strftime('%d %B %Y at %H:%M')}",
-        made=datetime.now().astimezone().strftime("%d %B %Y"),
-        sentences=[result[name]["sentence"] for name in ("verdict", "whole_set") if result.get(name)],
-        verdict=_verdict(result["verdict"], len(candidates)),
-        figures=_figures(baseline, best, result["verdict"]),
-        scores=score_chart(dots, baseline.get("validation")),
-        sizes=SIZES,
-        changes=_changes(by_id[result["seed_candidate"]], by_id[result["best_candidate"]]),
-        better=_rows(fixed, "fixed" if all(r.after_score >= 1 for r in fixed) else "improved"),
-        worse=_rows(broken, "broke" if all(r.before_score >= 1 for r in broken) else "made worse"),
-        wrong=_rows(wrong, "still wrong"),
-        prompts=_prompts(candidates, result["best_candidate"]),
-        cost=_cost(result.get("usage") or {}, result.get("seconds") or 0.0),
-        settings=settings,
-        difference=difference,
-        counted=counted,
-        open_rows=ROWS_OPEN,
+    verdict = result["verdict"]
+    chosen = len(candidates) > 1 and verdict.get("kind") != "unchanged"
+    return (
+        templates()
+        .get_template("report.html.j2")
+        .render(
+            title=run.title,
+            project=project,
+            ended=f"{run.state.capitalize()} on {ended.strftime('%d %B %Y at %H:%M')}",
+            made=datetime.now().astimezone().strftime("%d %B %Y"),
+            sentences=[result[name]["sentence"] for name in ("verdict", "whole_set") if result.get(name)],
+            verdict=VERDICTS.get(str(verdict.get("kind")), VERDICTS["too_close"]),
+            hero=hero(result, turns),
+            caution=chosen_from(len(candidates)) if chosen else "",
+            figures=_figures(baseline, best),
+            scores=score_chart(dots, baseline.get("validation")),
+            sizes=SIZES,
+            changes=_changes(by_id[result["seed_candidate"]], by_id[result["best_candidate"]]),
+            better=_rows(fixed, turn_word((r.turn for r in fixed), better=True)),
+            worse=_rows(broken, turn_word((r.turn for r in broken), better=False)),
+            wrong=_rows(wrong, "still wrong"),
+            prompts=_prompts(candidates, result["best_candidate"]),
+            cost=_cost(result.get("usage") or {}, result.get("seconds") or 0.0),
+            settings=settings,
+            difference=difference,
+            counted=counted,
+            open_rows=ROWS_OPEN,
+        )
     )
 
 
-@cache
-def _template() -> jinja2.Template:
-    import jinja2  # only where a report is made
-
-    loader = jinja2.PackageLoader("engine.export", "")
-    return jinja2.Environment(loader=loader, autoescape=True).get_template("report.html.j2")
-
-
-def _verdict(verdict: Mapping[str, Any], tried: int) -> dict[str, Any]:
-    """Return the verdict's title and look, its chart if there is an interval, and what to mind about it."""
-    kind = str(verdict.get("kind", "too_close"))
-    title, look = VERDICTS.get(kind, VERDICTS["too_close"])
-    low, high, gain = (verdict.get(k) for k in ("low", "high", "difference"))
-    chart = None
-    if low is not None and high is not None and kind != "unchanged":
-        chart = interval_chart(low, high, gain or 0.0)
-    return {
-        "title": title,
-        "look": look,
-        "chart": chart,
-        "caution": chosen_from(tried) if tried > 1 and kind != "unchanged" else "",
-    }
-
-
-def _figures(
-    before: Mapping[str, Any], after: Mapping[str, Any], verdict: Mapping[str, Any]
-) -> list[tuple[str, str, str]]:
-    """Return the figures at the top: name, value, note."""
-    was, now = before.get("test"), after.get("test")
-    step = "" if was is None or now is None else f"{signed(points_gained(was, now, 1), 1)} points"
-    if verdict.get("kind") == "unchanged":
-        step = "the starting prompt is kept"
+def _figures(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return what a row takes: name, value, note."""
     tokens, cost = after.get("tokens_per_row"), after.get("cost_per_row")
-    won, rows = f"{verdict.get('won', 0)} / {verdict.get('lost', 0)}", verdict.get("rows", 0)
     return [
-        ("Baseline", percent(before.get("test")), "the starting prompt, test rows"),
-        ("Best prompt", percent(after.get("test")), step),
-        ("Rows won and lost", won, f"of {rows} test rows"),
         (
             "Tokens per row",
             "not known" if tokens is None else short(tokens),
@@ -314,21 +283,4 @@ def score_chart(dots: Sequence[Dot], baseline: float | None) -> dict[str, Any]:
         "baseline": None if baseline is None else Mark(LEFT, y(baseline), f"{100 * baseline:.1f} %"),
         "path": f"{path}H{WIDTH - RIGHT}" if path else "",
         "dots": [Mark(x, y(dot.score), dot.text, dot.kind) for x, dot in zip(places, dots, strict=True)],
-    }
-
-
-def interval_chart(low: float, high: float, gain: float) -> dict[str, Any]:
-    """Return the picture of a gain and its 95 % interval against no change. All run from -1 to 1."""
-    edge = max(0.1, abs(low), abs(high)) * 1.15
-
-    def mark(value: float) -> Mark:
-        return Mark(40 + (WIDTH - 80) * (value + edge) / (2 * edge), 28, signed(100 * value))
-
-    return {
-        "kind": "good" if low > 0 else "bad" if high < 0 else "even",
-        "low": mark(low),
-        "high": mark(high),
-        "gain": mark(gain),
-        "zero": mark(0.0).x,
-        "words": f"Gain {signed(100 * gain)} points, interval {signed(100 * low)} to {signed(100 * high)}",
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from engine import evaluate, runtime
+from engine import evaluate, loop, runtime
 from engine.adapters.chat import ChatAdapter
 from engine.adapters.values import format_value
 from engine.errors import EngineError, RunError
 from engine.export.formats import EXPORTS, get_export
 from engine.export.program import ProgramFile, program_file, read_program, to_text, write_text
-from engine.records import Candidate, Evaluation
-from engine.runs.prepare import with_result
+from engine.records import Candidate, Evaluation, whole_trials
+from engine.runs.prepare import prepare, with_result
 from engine.runs.spec import RunSpec
 from engine.store.rows import RunRow, VersionRow
 from engine.store.store import Store
@@ -70,23 +71,51 @@ def export_run(
     }
 
 
-def export_again(home: Path, store: Store, run_id: str, candidate_id: str | None = None) -> dict[str, str]:
-    """Write a run's exports again, of its best candidate or of another one; return their paths.
+def take_prompt(home: Path, store: Store, run_id: str, candidate_id: str | None = None) -> dict[str, str]:
+    """Write a run's exports again, with the prompt taken so far or from now on with another one; return their paths.
 
-    Raises NotFoundError for an unknown run or candidate, RunError when the run has no result yet.
+    Where the prompt was tested, its new files are proven to score the same. Raises NotFoundError for an unknown run or
+    candidate, RunError when the run has no result yet.
     """
-    run, candidate = _tuned(store, run_id, candidate_id)
-    return export_run(home, run, RunSpec.model_validate(run.spec), candidate, run.result or {})
+    run, candidate = _taken(store, run_id, candidate_id)
+    spec, result = RunSpec.model_validate(run.spec), dict(run.result or {})
+    paths = export_run(home, run, spec, candidate, result)
+    if candidate.id == run.taken and result.get("export_path") == paths["export_path"]:
+        return paths  # proven when they were written first
+    proofs: list[dict[str, object]] = []
+    trial = whole_trials(store.trials.all(run_id), "test").get(candidate.id)
+    if trial is not None:
+        tested = Evaluation(candidate.id, tuple(store.trials.outcomes(run_id, trial.number)))
+        with suppress(EngineError):  # the data is gone or changed: the files are as good, without a proof
+            settings = prepare(store, spec, payer=run_id).settings
+            proofs = loop.run(prove(Path(paths["export_path"]), settings, tested))
+    store.runs.save_result(run_id, {**result, **paths, "taken_candidate": candidate.id, "proof": proofs})
+    return paths
 
 
-def _tuned(store: Store, run_id: str, candidate_id: str | None) -> tuple[RunRow, Candidate]:
-    """Return a run and one of its candidates, the best where none is named. Raises NotFoundError, RunError."""
-    run = store.runs.get(run_id) if candidate_id else with_result(store, run_id)
-    return run, store.trials.candidate(run_id, candidate_id or (run.result or {})["best_candidate"])
+def taken_program(store: Store, run_id: str) -> ProgramFile:
+    """Return the program with the prompt taken from a run. Raises NotFoundError, RunError."""
+    run, candidate = _taken(store, run_id, None)
+    return _program(run, RunSpec.model_validate(run.spec), candidate, run.result or {})
+
+
+def _taken(store: Store, run_id: str, candidate_id: str | None) -> tuple[RunRow, Candidate]:
+    """Return a run and one of its candidates, the one taken where none is named. Raises NotFoundError, RunError."""
+    run = with_result(store, run_id)
+    return run, store.trials.candidate(run_id, candidate_id or run.taken)
 
 
 def _program(run: RunRow, spec: RunSpec, candidate: Candidate, result: Mapping[str, Any]) -> ProgramFile:
-    """Return a candidate as a program file that states its origin: run, time, optimizer, metric, scores, verdict."""
+    """Return a candidate as a program file that states its origin: run, time, optimizer, metric, scores, verdict.
+
+    Its score is that on the test rows; the verdict is stated with the best prompt, which it is about.
+    """
+    best = candidate.id == result.get("best_candidate")
+    tested = {
+        (result.get(part) or {}).get("candidate"): result[part]
+        for part in ("baseline", "best")
+        if result.get(part)
+    }
     about = {
         "title": run.title,
         "run": run.id,
@@ -94,9 +123,9 @@ def _program(run: RunRow, spec: RunSpec, candidate: Candidate, result: Mapping[s
         "optimizer": spec.optimizer.name,
         "metric": spec.metric.name,
         "baseline": (result.get("baseline") or {}).get("test"),
-        "score": (result.get("best") or {}).get("test"),
+        "score": tested.get(candidate.id, {}).get("test"),
         "verdict": " ".join(
-            result[part]["sentence"] for part in ("verdict", "whole_set") if result.get(part)
+            result[part]["sentence"] for part in ("verdict", "whole_set") if best and result.get(part)
         ),
     }
     return program_file(
@@ -110,11 +139,11 @@ def program_path(home: Path, project_id: str) -> Path:
 
 
 def keep_version(store: Store, run_id: str, candidate_id: str | None = None, note: str = "") -> VersionRow:
-    """Keep a run's best prompt, or another of its candidates, as a version of its project's program.
+    """Keep the prompt taken from a run, or another of its candidates, as a version of its project's program.
 
     Keeping the same one again returns the version there is. Raises NotFoundError, or RunError when the run has no result.
     """
-    run, candidate = _tuned(store, run_id, candidate_id)
+    run, candidate = _taken(store, run_id, candidate_id)
     content = _program(run, RunSpec.model_validate(run.spec), candidate, run.result or {})
     number = store.versions.add(run.project_id, run_id, candidate.id, content.model_dump(mode="json"), note)
     return store.versions.get(run.project_id, number)

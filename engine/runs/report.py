@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from engine.errors import EngineError, RunError, UnknownNameError
+from engine.export.hero import hero_html
 from engine.export.report import ReportRow, report_html
 from engine.export.tables import results_csv, results_json, results_xlsx
 from engine.pipeline.spec import PipelineSpec
@@ -82,6 +83,11 @@ def rows_of(store: Store, run: RunRow) -> tuple[ReportRow, ...]:
             )
         )
     return tuple(rows)
+
+
+def hero_of(store: Store, run: RunRow) -> str:
+    """Return the picture of what a run came to as HTML: see `engine.export.hero`."""
+    return hero_html(run.result or {}, [row.turn for row in rows_of(store, run)])
 
 
 def settings_of(store: Store, spec: RunSpec, run: RunRow) -> tuple[tuple[str, str], ...]:

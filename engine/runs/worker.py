@@ -11,6 +11,8 @@ What is kept of a run when it ends, its result, is a dict of JSON values:
     baseline, best   the starting prompt and the chosen one: candidate, validation and test (scores 0 to 1 or
                      None), rows, failed, and per row on the test rows: seconds, tokens, cost
     best_candidate, seed_candidate      their ids
+    taken_candidate  the id of the prompt that the exports hold: the best where it is surely better, else the start,
+                     until the user takes another one
     stopped, reason  how the search ended: finished, budget, stopped or failed, and the sentence
     usage, seconds   what the whole run took
     export_path, script_path            the exported program and the script that runs it
@@ -236,9 +238,13 @@ class _Job:
             "whole_set": figure,
         }
         store.runs.set_phase(run_id, "Writing the exports")
-        paths = export_run(self.home, self.run, prepared.spec, search.best, result)
+        # What is not surely better does not leave the house by itself; the page and the command line can take it.
+        better = result["verdict"]["kind"] == "better"
+        taken, tested = (search.best, after) if better else (search.seed, before)
+        result["taken_candidate"] = taken.id
+        paths = export_run(self.home, self.run, prepared.spec, taken, result)
         store.runs.set_phase(run_id, "Checking that the exports answer the same")
-        proofs = await prove(Path(paths["export_path"]), driver.settings, after)
+        proofs = await prove(Path(paths["export_path"]), driver.settings, tested)
         self._conclude(search, {**result, **paths, "proof": proofs}, driver)
 
     def _result(

@@ -322,13 +322,13 @@ class _Reuse:
 
 
 class _Simulation:
-    """One drive of the search, answered at these rates; `totals` is what it took."""
+    """One drive of the search, answered at these rates; `totals` is what it took, `final_calls` its final test."""
 
     def __init__(
         self, settings: Settings, renderer: _Renderer, rates: Rates, latency: float | None = None
     ) -> None:
         self.settings, self.renderer, self.rates, self.latency = settings, renderer, rates, latency
-        self.totals = Amount()
+        self.totals, self.final_calls = Amount(), 0.0
         self._rng = random.Random(0)
         self._reuse = _Reuse(settings, least=rates.calls == "least")
         self._proposals = self._rows_run = 0
@@ -342,7 +342,7 @@ class _Simulation:
         baseline_rows: tuple[int, ...],
         test_rows: tuple[int, ...],
         ceiling: float = math.inf,
-    ) -> Amount:
+    ) -> _Simulation:
         """Drive the search to its end, or past `ceiling` calls, with the evaluations around it."""
         seed = best = seed_of(self.settings.program)
         if baseline_rows:
@@ -366,10 +366,12 @@ class _Simulation:
             await drive(make, problem, answer)
         if baseline_rows and best.id != seed.id:
             await self._batch([Score(best, baseline_rows)])
+        before = self.totals.calls
         if test_rows:
             finals = [seed] if best.id == seed.id else [seed, best]
             await self._batch([Score(c, test_rows) for c in finals])
-        return self.totals
+        self.final_calls = self.totals.calls - before
+        return self
 
     async def _batch(self, asks: Sequence[Ask]) -> list[Any]:
         work: list[tuple[float, float]] = []
@@ -479,7 +481,7 @@ class Range:
 class Estimate:
     """Calls, tokens, money and time of a run. `usd` is None where a price is unknown.
 
-    `cut` is the message on what the budget will cut, "" if nothing.
+    `cut` is the message on what the budget will cut, "" if nothing; `final_calls` are those of the final test.
     """
 
     calls: Range
@@ -487,6 +489,7 @@ class Estimate:
     usd: Range | None
     seconds: Range
     cut: str = ""
+    final_calls: float = 0.0
 
     def with_room(self, budget: Budget) -> Estimate:
         """Return the estimate as it is shown before a run: its ranges hold in nine of ten runs."""
@@ -496,6 +499,7 @@ class Estimate:
             None if self.usd is None else self.usd.with_room(budget.usd, 4),
             self.seconds.with_room(budget.seconds, 4),
             self.cut,
+            self.final_calls,
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -518,18 +522,19 @@ def estimate(
     """
     renderer = _Renderer(settings)
 
-    def simulate(rates: Rates, budget: Budget, ceiling: float) -> Amount:
+    def simulate(rates: Rates, budget: Budget, ceiling: float) -> _Simulation:
         simulation = _Simulation(settings, renderer, rates, latency)
         return loop.run(simulation.run(make, budget, tuple(baseline_rows), tuple(test_rows), ceiling))
 
     budget = settings.budget
     # Calls beyond the budget are cut, and with a large table it would take long to count them.
     most = math.inf if budget.calls is None else float(budget.calls)
-    totals = [simulate(r, budget, most) for r in (OPTIMISTIC, TYPICAL, PESSIMISTIC)]
+    made = [simulate(r, budget, most) for r in (OPTIMISTIC, TYPICAL, PESSIMISTIC)]
+    totals = [one.totals for one in made]
     limited = [_limited(t, budget) for t in totals]
     cut = ""
     if budget != Budget():
-        free = simulate(TYPICAL, Budget(), most + FAR)
+        free = simulate(TYPICAL, Budget(), most + FAR).totals
         far, left = free.calls > most + FAR, limited[1].calls
         if left < free.calls:
             cut = (
@@ -543,6 +548,7 @@ def estimate(
         usd=_range([t.usd for t in limited]) if known else None,
         seconds=_range([t.seconds for t in limited]),
         cut=cut,
+        final_calls=made[1].final_calls,
     )
 
 

@@ -99,6 +99,12 @@ class RunRow:
         return Usage(self.calls, self.cached, self.input_tokens, self.output_tokens, self.cost)
 
     @property
+    def taken(self) -> str:
+        """The id of the prompt that its exports hold: the best one, unless another was taken; "" before a result."""
+        result = self.result or {}
+        return str(result.get("taken_candidate") or result.get("best_candidate") or "")
+
+    @property
     def is_over(self) -> bool:
         """Whether the run has ended, well or not (a lost run can go on, so it has not)."""
         return self.state in OVER

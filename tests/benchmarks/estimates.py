@@ -1,7 +1,8 @@
 """Estimates next to real runs: `python tests/benchmarks/estimates.py`, `--samples reviews --only GEPA --seeds 0-2`.
 
 Every optimizer tunes every sample with the offline model, within the sample's budget. A range holds when the run's
-calls, answers from the cache included, lie in it; its width is its upper end divided by its lower end.
+calls, answers from the cache included, lie in it; its width is its upper end divided by its lower end. What is left of a
+run, as its page says it, is right at a moment when it is at most twice and at least half of what the run then made.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from dashboard.views.live import calls_left
 from engine.dataset import read_dataset
 from engine.errors import EngineError
 from engine.pipeline.templates import SAMPLES, Sample
@@ -22,8 +25,11 @@ from engine.registry import OPTIMIZERS
 from engine.runs.prepare import estimate_run
 from engine.runs.spec import Named, RunSpec, sample_bytes, sample_draft
 from engine.runs.worker import work
-from engine.search.estimate import Estimate
+from engine.store.rows import RunRow, TrialRow
 from engine.store.store import Store
+
+MOMENTS = tuple(share / 100 for share in range(25, 100, 5))
+"""Shares of a run's calls at which what is left of it is looked at."""
 
 
 class Case(NamedTuple):
@@ -35,6 +41,8 @@ class Case(NamedTuple):
     high: float
     real: int
     seconds: float
+    moments: int
+    """Of the `MOMENTS`, those at which what was said to be left was right."""
 
     @property
     def holds(self) -> bool:
@@ -63,7 +71,8 @@ def main() -> None:
             for seed in range(int(first), int(last or first) + 1):
                 cases += _measured(name, sample, seed)
     print(
-        "\n| optimizer | ranges that hold | median width | widest | farthest outside |\n|---|---|---|---|---|"
+        "\n| optimizer | ranges that hold | median width | widest | farthest outside | what is left is right |"
+        "\n|---|---|---|---|---|---|"
     )
     for name in [*dict.fromkeys(case.optimizer for case in cases), "all"]:
         print(_line(name, [case for case in cases if name in (case.optimizer, "all")]))
@@ -78,16 +87,25 @@ def _measured(optimizer: str, sample: Sample, seed: int) -> Iterator[Case]:
                 spec = _spec(store, optimizer, sample, seed)
                 expected = estimate_run(store, spec)
                 run_id = store.runs.create(
-                    store.projects.create("P", {}), spec.model_dump(mode="json"), "A run"
+                    store.projects.create("P", {}), spec.model_dump(mode="json"), "A run", expected.as_dict()
                 )
             began = time.perf_counter()
             work(home, run_id)
             with Store.open(home) as store:
                 run = store.runs.get(run_id)
+                moments = _moments(run, store.trials.all(run_id))
         except EngineError as error:
             print(f"{optimizer} on {sample.name}: not run, {error}", flush=True)
             return
-    case = _case(optimizer, sample, expected, run.calls + run.cached, time.perf_counter() - began)
+    case = Case(
+        optimizer,
+        sample.name,
+        expected.calls.low,
+        expected.calls.high,
+        run.calls + run.cached,
+        time.perf_counter() - began,
+        moments,
+    )
     note = "holds" if case.holds else "MISSED"
     print(
         f"{optimizer:34} {sample.name:22} {case.low:6.0f} to {case.high:6.0f}  real {case.real:6}  {note}"
@@ -97,8 +115,19 @@ def _measured(optimizer: str, sample: Sample, seed: int) -> Iterator[Case]:
     yield case
 
 
-def _case(optimizer: str, sample: Sample, expected: Estimate, real: int, seconds: float) -> Case:
-    return Case(optimizer, sample.name, expected.calls.low, expected.calls.high, real, seconds)
+def _moments(run: RunRow, trials: Sequence[TrialRow]) -> int:
+    """Return at how many `MOMENTS` of a run that is over its page was right on what was left."""
+    real = run.calls + run.cached
+    tests = [trial for trial in trials if trial.split == "test"]
+    final = sum(trial.usage.calls + trial.usage.cached for trial in tests)
+    right = 0
+    for share in MOMENTS:
+        done = int(share * real)
+        tested = max(0.0, 1 - (real - done) / final) if final else 0.0
+        seen = [replace(t, rows_done=round(tested * t.rows_total)) for t in tests] if tested else []
+        left = calls_left(replace(run, calls=done, cached=0), seen)
+        right += left is not None and 0.5 <= max(1.0, left) / (real - done) <= 2
+    return right
 
 
 def _spec(store: Store, optimizer: str, sample: Sample, seed: int) -> RunSpec:
@@ -115,13 +144,13 @@ def _spec(store: Store, optimizer: str, sample: Sample, seed: int) -> RunSpec:
 
 def _line(name: str, cases: list[Case]) -> str:
     if not cases:
-        return f"| {name} | - | - | - | - |"
+        return f"| {name} | - | - | - | - | - |"
     widths = sorted(case.width for case in cases)
     outside = [max(case.low / max(1, case.real), case.real / max(1, case.high)) for case in cases]
     held = sum(case.holds for case in cases)
     return (
         f"| {name} | {held} of {len(cases)} | {widths[len(widths) // 2]:.1f} | {widths[-1]:.1f} | "
-        f"{max(outside):.2f} x |"
+        f"{max(outside):.2f} x | {100 * sum(case.moments for case in cases) / len(MOMENTS) / len(cases):.0f} % |"
     )
 
 

@@ -81,7 +81,8 @@ def test_the_run_is_drawn(finished):
 def test_the_verdict_comes_first_and_prompts_are_compared(finished):
     to_page(finished, "results")
     expect(finished.locator(".st-key-verdict")).to_contain_text("Better:")
-    expect(finished.locator(".st-key-kpi_baseline")).to_contain_text("%")
+    expect(finished.locator(".hero-scores")).to_contain_text("points")
+    expect(finished.locator(".hero-dots .good").first).to_be_visible()
     # What the best prompt has that the start had not: other words, or solved examples.
     expect(finished.locator(".diff").first).to_be_visible()
     changed = finished.locator(".diff ins:not(:empty)").or_(
@@ -89,6 +90,29 @@ def test_the_verdict_comes_first_and_prompts_are_compared(finished):
     )
     expect(changed.first).to_be_visible()
     shoot(finished, "results")
+
+
+def test_the_prompt_can_be_copied_and_another_one_taken(finished):
+    to_page(finished, "results")
+    finished.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    finished.get_by_role("button", name="Copy the prompt").click()
+    expect(finished.get_by_role("button", name="Copied")).to_be_visible()
+    assert "--- system ---" in finished.evaluate("navigator.clipboard.readText()")
+    offers = finished.locator("[class*=st-key-offer_]:has(button)")
+    start = offers.filter(has_text="The starting prompt").last
+    start.get_by_role("button", name="Take this one").click()
+    settled(finished)
+    expect(finished.locator(".st-key-offers")).to_contain_text("Taken")
+    to_page(finished, "export")
+    expect(finished.locator(".st-key-taken_note")).to_contain_text(
+        "This is the starting prompt, as you decided"
+    )
+    to_page(finished, "results")
+    best = offers.filter(has_text="The best prompt").last
+    best.get_by_role("button", name="Take this one").click()
+    settled(finished)
+    to_page(finished, "export")
+    expect(finished.locator(".st-key-taken_note")).to_have_count(0)
 
 
 def test_rows_can_be_filtered_to_what_changed(finished):

@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.prompts import messages_view
-from dashboard.state import reading
+from dashboard.state import candidates, reading
 from dashboard.state.selection import read_only, writing
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, escape_markdown
@@ -21,6 +21,28 @@ from engine.export.program import read_program
 from engine.home import data_home
 from engine.lm.choice import is_offline
 from engine.store.rows import RunRow, VersionRow
+
+
+def taken_note(run: RunRow) -> None:
+    """Say which prompt the exports hold, where it is not the best one or the best one is not surely better."""
+    result = run.result or {}
+    best, surely = result.get("best_candidate"), result["verdict"].get("kind") == "better"
+    if run.taken == best and surely:
+        return
+    entries = {c.id: c for c in candidates.index(run)}
+    name = candidates.name_of(entries[run.taken], str(best)) if run.taken in entries else "another prompt"
+    with ui.row("taken_note"):
+        if run.taken == result.get("seed_candidate"):
+            why = "because no prompt is surely better" if not surely else "as you decided"
+            st.markdown(ui.mark("flag", f"This is the starting prompt, {why}.", "blue"), width="content")
+        else:
+            warning = (
+                f"This is not surely better than the starting prompt: {name}."
+                if not surely
+                else f"You took {name}."
+            )
+            st.markdown(ui.mark("warning" if not surely else "flag", warning), width="content")
+        ui.link("results", "Decide on the Results page", "rule", project=run.project_id, run=run.id)
 
 
 def proof_card(run: RunRow) -> None:
@@ -167,7 +189,7 @@ REFUSED = "version_refused"
 
 
 def version_list(run: RunRow) -> None:
-    """Show the versions of the run's project, and keep this run's best prompt as one."""
+    """Show the versions of the run's project, and keep the prompt taken as one."""
     from engine.runs.exports import program_path
 
     kept = reading.versions(run.project_id)
@@ -179,7 +201,7 @@ def version_list(run: RunRow) -> None:
         if refused := st.session_state.pop(REFUSED, ""):
             st.caption(ui.mark("error", refused))
         if not kept:
-            st.caption("No version yet. Keep this run's best prompt as the first one.")
+            st.caption("No version yet. Keep this prompt as the first one.")
         for version in kept:
             _version(version)
         if not read_only():
@@ -213,8 +235,7 @@ def _version(version: VersionRow) -> None:
 
 
 def _keep_form(run: RunRow, kept: list[VersionRow]) -> None:
-    best = (run.result or {}).get("best_candidate")
-    there = next((v.number for v in kept if (v.run_id, v.candidate_id) == (run.id, best)), None)
+    there = next((v.number for v in kept if (v.run_id, v.candidate_id) == (run.id, run.taken)), None)
     with ui.row("keep_version_form", "bottom"):
         st.text_input(
             "What is special about it",
@@ -226,7 +247,7 @@ def _keep_form(run: RunRow, kept: list[VersionRow]) -> None:
         ui.button(
             "Keep as a version",
             "keep_version",
-            "" if there is None else f"This run's best prompt is version {there} already.",
+            "" if there is None else f"This prompt is version {there} already.",
             icon="bookmark_add",
             on_click=ui.callback(_keep_version, run.id),
         )

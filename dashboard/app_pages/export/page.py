@@ -11,6 +11,7 @@ from dashboard.app_pages.export.cards import (
     proof_card,
     report_card,
     results_card,
+    taken_note,
     version_list,
 )
 from dashboard.components import ui
@@ -30,6 +31,7 @@ if run is None or path is None or not path.exists():
         tune_link()
 else:
     run_picker(run.id)
+    taken_note(run)
     report, results = st.columns(2, gap="medium")
     with report:
         report_card(run)

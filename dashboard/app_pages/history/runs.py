@@ -174,7 +174,9 @@ def _table(differ: Sequence[Difference]) -> None:
 
 
 def _prompts(left: RunRow, right: RunRow) -> None:
-    first, second = reading.best_candidate(left), reading.best_candidate(right)
+    first, second = (
+        reading.prompt(run, (run.result or {}).get("best_candidate", "")) for run in (left, right)
+    )
     with st.expander("Their best prompts, word by word", key="compare_prompts"):
         for path in first.steps.keys() & second.steps.keys():
             if len(second.steps) > 1:

@@ -1,9 +1,8 @@
-"""Baseline against best on the test rows, as figures: those of the run's result, as in its report."""
+"""What a run came to, on top; below it its prompts and rows, each kind of view in a tab."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 
@@ -14,83 +13,20 @@ from dashboard.app_pages.results.charts import (
     step_credit_card,
 )
 from dashboard.app_pages.results.compare import candidate_compare, candidate_picker, heads
+from dashboard.app_pages.results.hero import figures, hero, take_card
 from dashboard.app_pages.results.rows import row_matrix, split_choice
 from dashboard.components import ui
 from dashboard.components.page import tune_link
 from dashboard.components.plot import plot
-from dashboard.components.runs import figure, goes_on, verdict_card
+from dashboard.components.runs import goes_on
 from dashboard.components.tables import data_table
 from dashboard.state import candidates, reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.snapshot import chart
-from dashboard.views.comparison import spread, spread_figure, verdict_notes
-from dashboard.views.glossary import explain
+from dashboard.views.comparison import spread, spread_figure
 from dashboard.views.text import distinct, escape_markdown
 from engine.store.rows import RunRow
-from engine.text import percent, points_gained, price, short, signed, time_taken
-
-NO_FIGURE = "not known"
-
-
-def _figures(result: Mapping[str, Any]) -> None:
-    """Show score, interval, cost and latency, the best prompt against the baseline."""
-    verdict, before, after = result["verdict"], result["baseline"], result["best"]
-    kept = verdict.get("kind") == "unchanged"
-    with st.grid(4 if kept else 6, key="kpis", min_column_width=200 if kept else 230):
-        _card(
-            "Starting prompt" if kept else "Baseline",
-            percent(before["test"]),
-            help=explain("baseline", "Here: its score on the test rows, which the search never saw."),
-        )
-        if not kept:
-            _gain(verdict, after)
-        _card(
-            "Cost per 1,000 rows",
-            price(None if after["cost_per_row"] is None else 1000 * after["cost_per_row"]),
-            _change(before, after, "cost_per_row"),
-            less_is_better=True,
-            help="What answering 1,000 rows with the best prompt costs; below, the change against the baseline.",
-        )
-        _card(
-            "Tokens per row",
-            NO_FIGURE if after["tokens_per_row"] is None else short(after["tokens_per_row"]),
-            _change(before, after, "tokens_per_row"),
-            less_is_better=True,
-            help=explain("token", "Here: sent and received for a row with the best prompt."),
-        )
-        _card(
-            "Time per row",
-            time_taken(after["seconds_per_row"]),
-            help="The median time one row took with the best prompt. Rows run at the same time, so a batch takes less than their sum.",
-        )
-
-
-def _gain(verdict: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    low, high = verdict.get("low"), verdict.get("high")
-    _card(
-        "Best prompt",
-        percent(after["test"]),
-        points_gained(verdict["baseline"], verdict["best"], 1),
-        "points",
-        help=explain("best prompt", "Here: its score on the same test rows."),
-    )
-    if low is not None and high is not None:
-        _card(
-            "Likely gain",
-            f"{signed(100 * low)} to {signed(100 * high)} points",
-            help=explain("likely gain"),
-        )
-
-
-def _card(name: str, value: str, change: float | None = None, unit: str = "%", **more: Any) -> None:
-    with ui.card(f"kpi_{name.lower().replace(' ', '_').replace(',', '')}", height="stretch"):
-        figure(name, value, change, unit, **more)
-
-
-def _change(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> int:
-    was, now = before[name], after[name]
-    return round(100 * (now / was - 1)) if was and now else 0
-
+from engine.text import chosen_from
 
 ADVICE = {
     "unchanged": "To get further: another way of tuning, a larger budget or more examples. The rows below show what still goes wrong.",
@@ -108,16 +44,16 @@ def results_view(run: RunRow) -> None:
     if result:
         verdict = result["verdict"]
         kind = str(verdict.get("kind"))
-        verdict_card(verdict)
-        whole = result.get("whole_set")
-        notes = [escape_markdown(whole["sentence"])] if whole else []
-        notes += verdict_notes(verdict, len(candidates.index(run)))
+        hero(run, result)
+        tried = len(candidates.index(run))
+        notes = [chosen_from(tried)] if tried > 1 and kind != "unchanged" else []
         if kind == "unchanged" and result.get("reason"):
             notes.append(escape_markdown(str(result["reason"])))
         notes += [ADVICE[kind]] if kind in ADVICE else []
         if notes:
             st.caption("  \n".join(notes))
-        _figures(result)
+        take_card(run, result)
+        figures(result)
     else:
         _without_result(run)
     try:

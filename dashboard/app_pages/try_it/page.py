@@ -25,7 +25,7 @@ def trial_of(now: Current) -> tuple[playground.Playground | None, dict[int, dict
         best, seed = run.result["best_candidate"], run.result["seed_candidate"]
         listed = {c.id for c in candidates.listed(run, best)}
         found = [c for c in candidates.everything(run) if c.id in listed]
-        trial = playground.of_run(run.id, reading.run_spec(run), found, best, seed)
+        trial = playground.of_run(run.id, reading.run_spec(run), found, best, seed, run.taken)
         tested = sorted(o.row for o in reading.test_outcomes(run.id)[0])[:ROWS]
         return trial, reading.row_values(run, tested), reading.row_numbers(run.spec["dataset"], tested)
     if not any(p.step == "task" for p in now.draft.problems()):

@@ -92,8 +92,7 @@ def test_the_chosen_prompt_is_a_star_even_where_another_is_as_good_and_cheaper()
     found = variants([A, B], {A.id: TRIALS[1], B.id: TRIALS[1]}, {A.id: 200, B.id: 300}, B.id)
     assert [(v.number, v.beaten) for v in found] == [(1, False), (2, True)]
     assert (
-        trade_off(found)
-        == "On these rows prompt 1 is as good as the chosen prompt 2, with 33 % fewer tokens."
+        trade_off(found) == "On these rows prompt 1 is as good as the best prompt 2, with 33 % fewer tokens."
     )
     star = variants_figure(found)["traces"][-1]
     assert (star["name"], star["text"], star["x"]) == ("Chosen", ["2"], [300])

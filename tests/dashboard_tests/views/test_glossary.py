@@ -26,7 +26,7 @@ SHOWN = {
     "metric": ("metric",),
     "tune": ("way of tuning", "budget", "model", "estimate", "call", "token", "comparable", "frozen"),
     "run": ("candidate",),
-    "results": ("baseline", "best prompt", "likely gain", "token"),
+    "results": ("baseline", "best prompt", "likely gain", "prompt taken", "token"),
     "try_it": ("final test",),
     "export": ("proof", "version", "verdict"),
     "history": ("run", "in use", "baseline", "best prompt", "gain", "verdict", "call", "way of tuning"),

@@ -1,5 +1,8 @@
-from dashboard.views.live import meters, progress, time_left
-from engine.store.rows import RunRow
+from dataclasses import replace
+
+from dashboard.views.live import calls_left, meters, progress, time_left
+from engine.records import Usage
+from engine.store.rows import RunRow, TrialRow
 
 
 def run(**changes):
@@ -11,6 +14,10 @@ def run(**changes):
         "revision": 1,
     }  # fmt: skip
     return RunRow(**{**values, **changes})
+
+
+def trial(of, split, rows, done):
+    return TrialRow(1, of, split, "", 0.5, rows, done, "running", 0, None, Usage(), 1.0, False)
 
 
 def test_meters_show_use_against_the_limit():
@@ -30,6 +37,19 @@ def test_time_left_comes_from_the_estimate():
     assert time_left(run()) == "about 10 s left"
     assert time_left(run(estimate=None)) == ""
     assert time_left(run(state="finished")) == ""
+
+
+def test_past_the_least_expected_there_is_at_least_the_final_test_before_a_run():
+    late = run(calls=100, cached=0, estimate={"calls": {"low": 50, "high": 150}, "final_calls": 40})
+    assert calls_left(late) == (140 + 150) / 2 - 100
+    assert calls_left(replace(late, calls=300)) == 40
+
+
+def test_in_the_final_test_what_is_left_is_known():
+    late = run(calls=100, cached=0, estimate={"calls": {"low": 50, "high": 150}, "final_calls": 40})
+    tests = [trial("a", "test", 20, 20), trial("b", "test", 20, 5)]
+    assert calls_left(late, tests) == 40 * 15 / 40
+    assert calls_left(late, tests[:1]) == 20
 
 
 def test_progress_reaches_one_only_at_the_end():

@@ -13,7 +13,8 @@ import pytest
 from run_setup import COLOURS, THINGS, add_data, spec
 
 from engine.errors import RunError, UnknownNameError
-from engine.export.report import HEIGHT, WIDTH, Dot, interval_chart, score_chart
+from engine.export.hero import hero, hero_html, interval_bar
+from engine.export.report import HEIGHT, WIDTH, Dot, score_chart
 from engine.export.tables import harmless
 from engine.runs.report import run_report, run_results
 from engine.runs.worker import work
@@ -97,11 +98,11 @@ def test_the_report_tells_everything_a_decision_needs(report, finished):
         row = store.runs.get(run)
     assert row.result["verdict"]["sentence"].split(":")[0] in report
     for words in (
-        "Baseline",
-        "Best prompt",
+        "the start",
+        "the best prompt",
         "How the search went",
-        "Rows it fixed",
-        "Rows it broke",
+        "Rows fixed",
+        "Rows broken",
         "To do it again",
     ):
         assert words in report, words
@@ -165,7 +166,7 @@ def test_a_report_outlives_its_data(finished):
         with store.transaction():
             store.connection.write("UPDATE datasets SET hash = 'other' WHERE id = ?", (dataset,))
         try:
-            assert "Rows it fixed" in run_report(store, run)
+            assert "Rows fixed" in run_report(store, run)
         finally:
             kept = store.runs.get(run).spec["dataset_hash"]
             store.connection.write("UPDATE datasets SET hash = ? WHERE id = ?", (kept, dataset))
@@ -193,7 +194,22 @@ def test_the_chart_is_drawn_for_any_run(dots):
 
 @pytest.mark.parametrize("bounds", [(0.0, 0.0, 0.0), (-1.0, 1.0, 0.0), (0.1, 0.4, 0.25), (-0.4, -0.1, -0.2)])
 def test_the_interval_is_drawn_inside_its_frame(bounds):
-    chart = interval_chart(*bounds)
-    low, gain, high = (chart[name].x for name in ("low", "gain", "high"))
-    assert all(0 <= x <= WIDTH for x in (low, gain, high, chart["zero"]))
-    assert low <= gain <= high
+    bar = interval_bar(*bounds)
+    assert 0 <= bar["low"] <= bar["gain"] <= bar["low"] + bar["width"] <= 100
+    assert bar["zero"] == 50
+
+
+def test_the_picture_shows_every_row_that_turned():
+    verdict = {"kind": "better", "baseline": 0.25, "best": 0.75, "low": 0.1, "high": 0.8, "rows": 4}
+    rows = [(1, 0.0, 1.0), (2, 0.0, 1.0), (3, 1.0, 0.0), (9, 0.0, 1.0)]
+    shown = hero_html({"verdict": verdict, "best": {"cost_per_row": 0.00016}}, rows)
+    assert shown.count('<i class="good"') == 3
+    assert shown.count('<i class="bad"') == 1
+    assert 'title="Row 9: fixed, 0 % before, 100 % now"' in shown
+    assert "3 fixed, 1 broken · $0.16 per 1,000 rows" in shown
+
+
+def test_a_kept_start_shows_one_figure():
+    verdict = {"kind": "unchanged", "baseline": 0.5, "best": 0.5, "low": 0.0, "high": 0.0, "rows": 8}
+    said = hero({"verdict": verdict, "best": {"cost_per_row": 0.0}}, [(1, 1.0, 1.0)])
+    assert (said["before"], said["after"], said["bar"], said["line"]) == ("", "50 %", None, "free")

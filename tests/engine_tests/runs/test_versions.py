@@ -5,7 +5,7 @@ from run_setup import add_run
 
 import engine
 from engine.errors import NotFoundError, RunError
-from engine.runs.exports import keep_version, program_path, use_none, use_version
+from engine.runs.exports import keep_version, program_path, take_prompt, use_none, use_version
 from engine.runs.spec import Named
 from engine.runs.worker import work
 from engine.store.store import Store
@@ -27,7 +27,9 @@ def test_keep_use_roll_back(home):
     run_id = finished_run(home, "LabeledFewShot")
     with Store.open(home) as store:
         project = store.runs.get(run_id).project_id
-        seed = store.runs.get(run_id).result["seed_candidate"]
+        result = store.runs.get(run_id).result
+        seed = result["seed_candidate"]
+        take_prompt(home, store, run_id, result["best_candidate"])
         first = keep_version(store, run_id, seed, "as it was")
         second = keep_version(store, run_id)
         assert (first.number, second.number) == (1, 2)
@@ -48,6 +50,36 @@ def test_keep_use_roll_back(home):
         assert not store.runs.get(run_id).in_use
         with pytest.raises(NotFoundError, match="no version 7"):
             use_version(home, store, project, 7)
+
+
+def test_the_prompt_taken_is_what_is_exported_and_kept(home):
+    run_id = finished_run(home, "BootstrapFewShot")
+    with Store.open(home) as store:
+        result = store.runs.get(run_id).result
+        for part in ("best_candidate", "seed_candidate"):
+            paths = take_prompt(home, store, run_id, result[part])
+            run = store.runs.get(run_id)
+            assert run.taken == result[part]
+            assert engine.load(paths["export_path"]).candidate().id == result[part]
+            assert [(p["holds"], p["file"]) for p in run.result["proof"]][:1] == [(True, "program.json")]
+            assert keep_version(store, run_id).candidate_id == result[part]
+        metadata = store.versions.all(run.project_id)[0].content["metadata"]
+        assert metadata["score"] == result["baseline"]["test"]
+        assert metadata["verdict"] == ""  # the verdict is about the best prompt
+
+
+def test_a_prompt_that_was_not_tested_can_be_taken_without_a_proof(home):
+    run_id = finished_run(home, "BootstrapFewShotWithRandomSearch")
+    with Store.open(home) as store:
+        result = store.runs.get(run_id).result
+        tested = {result["best_candidate"], result["seed_candidate"]}
+        other = next(c.id for c in store.trials.candidates(run_id) if c.id not in tested)
+        take_prompt(home, store, run_id, other)
+        run = store.runs.get(run_id)
+        assert (run.taken, run.result["proof"]) == (other, [])
+        with pytest.raises(NotFoundError):
+            take_prompt(home, store, run_id, "nobody")
+        assert store.runs.get(run_id).taken == other
 
 
 def test_a_run_without_a_result_cannot_be_kept(home):

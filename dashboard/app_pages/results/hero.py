@@ -1,0 +1,167 @@
+"""The top of the results: what the run came to, and which of its prompts is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import streamlit as st
+
+from dashboard.components import ui
+from dashboard.components.plot import own_element
+from dashboard.components.runs import figure
+from dashboard.state import candidates, reading
+from dashboard.state.candidates import score_words
+from dashboard.state.selection import read_only, writing
+from dashboard.views.candidate_charts import as_good, variants
+from dashboard.views.glossary import explain
+from dashboard.views.text import escape_markdown
+from engine.export.hero import VERDICTS
+from engine.home import data_home
+from engine.records import whole_trials
+from engine.store.rows import RunRow
+from engine.text import price, short, time_taken
+
+NO_FIGURE = "not known"
+COLOURS = {"good": "green", "bad": "red", "even": "orange"}
+_copy = own_element("copy", "<button type='button'></button>")
+
+
+def hero(run: RunRow, result: Mapping[str, Any]) -> None:
+    """Show what a run came to, and what can be done with it."""
+    with ui.card("hero"):
+        title, look = VERDICTS.get(str(result["verdict"].get("kind")), VERDICTS["too_close"])
+        terms = "\n\n".join(explain(term) for term in ("baseline", "best prompt", "likely gain"))
+        st.markdown(f"##### :{COLOURS[look]}[{title}]", help=terms)
+        st.html(reading.hero(run))
+        with st.container(key="verdict"):
+            whole = result.get("whole_set")
+            sentences = [result["verdict"]["sentence"], *([whole["sentence"]] if whole else [])]
+            st.caption("  \n".join(escape_markdown(s, 1000) for s in sentences))
+        with ui.row("hero_buttons"):
+            text = reading.prompt_text(run)
+            _copy(
+                data={"text": text, "label": "Copy the prompt", "done": "Copied"},
+                key="copy_prompt",
+                width="content",
+            )
+            ui.link("try_it", "Try it", "science", project=run.project_id, run=run.id)
+            report = partial(reading.report, run.id)
+            ui.download("Share the report", report, "report.html", "share_report")
+
+
+def figures(result: Mapping[str, Any]) -> None:
+    """Show what a row takes with the best prompt, against the starting one."""
+    before, after = result["baseline"], result["best"]
+    with st.grid(3, key="figures", min_column_width=200):
+        _card(
+            "Cost per 1,000 rows",
+            price(None if after["cost_per_row"] is None else 1000 * after["cost_per_row"]),
+            _change(before, after, "cost_per_row"),
+            less_is_better=True,
+            help="What answering 1,000 rows with the best prompt costs; below, the change against the baseline.",
+        )
+        _card(
+            "Tokens per row",
+            NO_FIGURE if after["tokens_per_row"] is None else short(after["tokens_per_row"]),
+            _change(before, after, "tokens_per_row"),
+            less_is_better=True,
+            help=explain("token", "Here: sent and received for a row with the best prompt."),
+        )
+        _card(
+            "Time per row",
+            time_taken(after["seconds_per_row"]),
+            help="The median time one row took with the best prompt. Rows run at the same time, so a batch takes less than their sum.",
+        )
+
+
+def _card(name: str, value: str, change: float | None = None, **more: Any) -> None:
+    with ui.card(f"figure_{name.lower().replace(' ', '_').replace(',', '')}", height="stretch"):
+        figure(name, value, change, **more)
+
+
+def _change(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> int:
+    was, now = before[name], after[name]
+    return round(100 * (now / was - 1)) if was and now else 0
+
+
+class Offer(NamedTuple):
+    """A prompt that can be taken: its id, what it is called, what speaks for it, its scores and its price."""
+
+    candidate: str
+    title: str
+    why: str
+    facts: str
+
+
+REFUSED = "take_refused"
+
+
+def take_card(run: RunRow, result: Mapping[str, Any]) -> None:
+    """Let the user decide which prompt Export, Try it and Versions use."""
+    offers = _offers(run, result)
+    if len(offers) < 2:
+        return
+    with ui.card("take", "Which prompt do you take?", explain("prompt taken")):
+        if refused := st.session_state.pop(REFUSED, ""):
+            st.caption(ui.mark("error", refused))
+        with st.grid(len(offers), min_column_width=240, key="offers"):
+            for offer in offers:
+                _offer(run, offer)
+
+
+def _offer(run: RunRow, offer: Offer) -> None:
+    with ui.tile(f"offer_{offer.candidate}"):
+        with st.container(gap="xxsmall", key=f"offer_text_{offer.candidate}"):
+            st.markdown(f"**{offer.title}**")
+            st.markdown(offer.why)
+            st.caption(escape_markdown(offer.facts, 200))
+        if offer.candidate == run.taken:
+            st.badge("Taken", icon=":material/check:", color="green")
+        elif not read_only():
+            take = ui.callback(_take, run.id, offer.candidate)
+            ui.button("Take this one", f"take_{offer.candidate}", on_click=take)
+
+
+def _take(run_id: str, candidate: str) -> None:
+    from engine.runs.exports import take_prompt
+
+    with ui.problem_kept(REFUSED), writing() as store:
+        take_prompt(data_home(), store, run_id, candidate)
+
+
+def _offers(run: RunRow, result: Mapping[str, Any]) -> list[Offer]:
+    """Return the best prompt, one as good and cheaper where there is one, and the start; one alone is no choice."""
+    best, start = result["best_candidate"], result["seed_candidate"]
+    kind = result["verdict"].get("kind")
+    entries = {c.id: c for c in candidates.index(run)}
+    tokens = candidates.row_tokens(run)
+    found = variants(candidates.everything(run), whole_trials(reading.snapshot(run).trials), tokens, best)
+    cheap = as_good(found)
+    surely = kind == "better"
+    wanted = [
+        (
+            best,
+            "The best prompt",
+            "Surely better than the start." if surely else "Not surely better than the start.",
+        )
+    ]
+    if cheap is not None:
+        fewer = 100 * (1 - cheap.tokens / next(v.tokens for v in found if v.best))
+        why = f"As good on the rows to choose by, with {fewer:.0f} % fewer tokens."
+        wanted.append((candidates.by_number(run, cheap.number), f"Prompt {cheap.number}", why))
+    wanted.append(
+        (
+            start,
+            "The starting prompt",
+            "Not as good." if surely else "The safe choice: nothing is surely better.",
+        )
+    )
+    offers: dict[str, Offer] = {}
+    for candidate, title, why in wanted:
+        if candidate in entries:
+            used = f"{short(tokens[candidate])} tokens a row" if candidate in tokens else ""
+            facts = " · ".join(f for f in (score_words(entries[candidate]), used) if f)
+            offers.setdefault(candidate, Offer(candidate, title, why, facts))
+    return list(offers.values())

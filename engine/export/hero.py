@@ -1,0 +1,131 @@
+"""What a run came to, as one picture: before and after, the interval of the gain, the test rows that turned.
+
+The report and the Results page show the same one: `hero.html.j2` draws it, `hero.css` styles it. Texts are escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from engine.text import counted, percent, points_gained, price, signed
+
+if TYPE_CHECKING:
+    import jinja2
+
+VERDICTS = {
+    "better": ("Better", "good"),
+    "worse": ("Worse", "bad"),
+    "too_close": ("Too close to call", "even"),
+    "not_enough": ("Not enough rows to tell", "even"),
+    "unchanged": ("No better prompt was found", "even"),
+}
+"""Kind of a verdict -> its title, and its look."""
+
+MOST_DOTS = 400
+
+Turn = tuple[int, float, float]
+"""A test row: its number in the file, its score with the starting prompt and with the best one (0 to 1)."""
+
+
+@cache
+def templates() -> jinja2.Environment:
+    """Return the templates of this package; they escape every text."""
+    import jinja2  # only where one is filled in
+
+    return jinja2.Environment(loader=jinja2.PackageLoader("engine.export", ""), autoescape=True)
+
+
+def hero_html(result: Mapping[str, Any], rows: Sequence[Turn]) -> str:
+    """Return the picture of a run's result as HTML with its style."""
+    module: Any = templates().get_template("hero.html.j2").module
+    style = templates().get_template("hero.css").render()
+    return f"<style>{style}</style>{module.hero(hero(result, rows))}"
+
+
+def hero(result: Mapping[str, Any], rows: Sequence[Turn]) -> dict[str, Any]:
+    """Return what the picture says, in words and shares of its width."""
+    verdict = result["verdict"]
+    before, after = (verdict["baseline"], verdict["best"])
+    kept = verdict.get("kind") == "unchanged"
+    fixed, broken = turned(rows)
+    cost = (result.get("best") or {}).get("cost_per_row")
+    counts = [] if kept else [_some(fixed, better=True), _some(broken, better=False)]
+    same = len(rows) - len(fixed) - len(broken)
+    counts += [f"{same:,} as before"] if same and not kept else []
+    priced = (
+        "free" if cost == 0 else "price not known" if cost is None else f"{price(1000 * cost)} per 1,000 rows"
+    )
+    return {
+        "look": VERDICTS.get(str(verdict.get("kind")), VERDICTS["too_close"])[1],
+        "before": "" if kept else percent(before, 0),
+        "after": percent(after, 0),
+        "gain": "" if kept else _points(points_gained(before, after)),
+        "between": "" if kept else _between(verdict),
+        "bar": None if kept else interval_bar(verdict.get("low"), verdict.get("high"), after - before),
+        "turned": ", ".join(counts[:2]),
+        "dots": [] if kept else list(_dots(fixed, broken)),
+        "line": " · ".join([*([", ".join(counts)] if counts and rows else []), priced]),
+    }
+
+
+def turned(rows: Iterable[Turn]) -> tuple[list[Turn], list[Turn]]:
+    """Return the rows that scored higher with the best prompt than with the starting one, and those that scored lower.
+
+    >>> turned([(1, 0.0, 1.0), (2, 1.0, 1.0), (3, 1.0, 0.5)])
+    ([(1, 0.0, 1.0)], [(3, 1.0, 0.5)])
+    """
+    found = list(rows)
+    return [r for r in found if r[2] > r[1]], [r for r in found if r[2] < r[1]]
+
+
+def turn_word(rows: Iterable[Turn], *, better: bool) -> str:
+    """Return what happened to rows that turned: fixed or improved, broken or made worse.
+
+    >>> turn_word([(1, 0.0, 1.0)], better=True), turn_word([(1, 0.5, 0.0)], better=False)
+    ('fixed', 'made worse')
+    """
+    if better:
+        return "fixed" if all(after >= 1 for _, _, after in rows) else "improved"
+    return "broken" if all(before >= 1 for _, before, _ in rows) else "made worse"
+
+
+def interval_bar(low: float | None, high: float | None, gain: float) -> dict[str, float] | None:
+    """Return where a gain, its interval and no change lie on a bar, in percent of its width; None without an interval.
+
+    >>> interval_bar(0.1, 0.5, 0.3)
+    {'zero': 50.0, 'low': 58.7, 'width': 34.8, 'gain': 76.1}
+    """
+    if low is None or high is None:
+        return None
+    edge = max(0.1, abs(low), abs(high)) * 1.15
+
+    def place(value: float) -> float:
+        return round(100 * (value + edge) / (2 * edge), 1)
+
+    width = round(place(high) - place(low), 1)
+    return {"zero": place(0.0), "low": place(low), "width": width, "gain": place(gain)}
+
+
+def _some(rows: Sequence[Turn], *, better: bool) -> str:
+    return f"{len(rows):,} {turn_word(rows, better=better)}"
+
+
+def _dots(fixed: Sequence[Turn], broken: Sequence[Turn]) -> Iterable[tuple[str, str]]:
+    for kind, rows in (("good", fixed), ("bad", broken)):
+        word = turn_word(rows, better=kind == "good")
+        for number, before, after in rows[:MOST_DOTS]:
+            yield kind, f"Row {number}: {word}, {percent(before, 0)} before, {percent(after, 0)} now"
+
+
+def _points(gain: float) -> str:
+    return f"{signed(gain)} {'point' if abs(gain) == 1 else 'points'}"
+
+
+def _between(verdict: Mapping[str, Any]) -> str:
+    rows = counted(verdict.get("rows") or 0, "test row")
+    low, high = verdict.get("low"), verdict.get("high")
+    if low is None or high is None:
+        return f"on {rows}"
+    return f"likely between {signed(100 * low)} and {signed(100 * high)}, on {rows}"
