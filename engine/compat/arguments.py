@@ -93,16 +93,6 @@ def _bayesian_signature(arguments: Arguments) -> Arguments:
     return arguments if n is None else {**arguments, "auto": None, "num_candidates": n}
 
 
-def _knn_few_shot(arguments: Arguments) -> Arguments:
-    """Refuse a vectorizer; raises ConfigurationError."""
-    if arguments.pop("vectorizer", None) is not None:
-        raise ConfigurationError(
-            "KNNFewShot compares texts by its own vectors, so that the program can be saved and used "
-            "offline. Leave vectorizer out."
-        )
-    return _without_none("metric_threshold")(arguments)
-
-
 def _without_none(*names: str) -> Callable[[Arguments], Arguments]:
     """Return a translation in which None means the default of these arguments."""
     return lambda arguments: {n: v for n, v in arguments.items() if v is not None or n not in names}
@@ -281,6 +271,7 @@ IGNORED: Mapping[str, tuple[str, ...]] = {
     "Module.save": ("modules_to_serialize",),
     "Parallel": _RUNNING,
     "configure_cache": ("disk_size_limit_bytes", "memory_max_entries", "restrict_pickle", "safe_types"),
+    "load_program": ("allow_pickle", "allow_unsafe_lm_state"),
     "streamify": ("is_async_program",),
     "syncify": ("in_place",),
     # Every row is solved once.
@@ -291,5 +282,5 @@ TRANSLATED: Mapping[str, Callable[[Arguments], Arguments]] = {
     "AvatarOptimizer": _avatar_optimizer,
     "BayesianSignatureOptimizer": _bayesian_signature,
     "GEPA": gepa_options,
-    "KNNFewShot": _knn_few_shot,
+    "KNNFewShot": _without_none("metric_threshold"),
 }

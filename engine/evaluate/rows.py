@@ -86,11 +86,12 @@ async def run_rows(
     *,
     limit: Limit = 64,
     on_outcome: Callable[[Outcome], None] | None = None,
+    on_failure: Callable[[Exception], None] | None = None,
     trace: bool = False,
 ) -> list[Outcome]:
     """Run and grade a program on rows (id, example); return their outcomes in the order of `rows`.
 
-    `on_outcome` hears of each as it happens. With `trace` an outcome carries every step's inputs and outputs.
+    `on_outcome` hears of each as it happens, `on_failure` before it of what a failed one raised. With `trace` an outcome carries every step's inputs and outputs.
     `Outcome.usage` counts what a row's calls take: paid ones under `calls`, those the cache answered under
     `cached`; tokens and cost are those of the calls as they were bought. `Outcome.error` is the
     error's sentence. Raises only what `limit` or `on_outcome` raise; rows under way then finish first.
@@ -102,7 +103,9 @@ async def run_rows(
             on_outcome(outcome)
 
     outcomes: dict[int, Outcome] = {}
-    await loop.here_or_there(Runner(program, metric, trace, note).run(rows, limit))
+    runner = Runner(program, metric, trace, note)
+    runner.on_failure = on_failure
+    await loop.here_or_there(runner.run(rows, limit))
     return [outcomes[row] for row, _ in rows if row in outcomes]
 
 
@@ -118,6 +121,7 @@ class Runner:
         self.score = _MetricRunner(metric)
         self.paths = {id(part): path for path, part in self.program.named_sub_modules()} if trace else None
         self.note = note
+        self.on_failure: Callable[[Exception], None] | None = None
         self.failure: BaseException | None = None
         self.wanted = required_inputs(program)
         self._yielded = time.perf_counter()
@@ -193,6 +197,8 @@ class Runner:
                 result = grade = lowered(grade, unmet)
         except Exception as failure:  # noqa: BLE001 - whatever a row raises is that row's record
             error = error_text(failure)
+            if self.on_failure is not None:
+                self.on_failure(failure)
         outcome = Outcome(
             row,
             grade.score,

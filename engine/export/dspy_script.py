@@ -33,7 +33,6 @@ from engine.export.standalone.stand_ins import HERE, REPLACED
 from engine.lm.choice import ModelChoice, is_offline
 from engine.modules.module import Module
 from engine.modules.predict import FIELD, Predict, reasoning_first
-from engine.modules.react import TOOLS_LEAD, ToolStep
 from engine.modules.state import read
 from engine.pipeline.build import build_program
 from engine.pipeline.corpora import searches
@@ -84,11 +83,10 @@ def step_state(step: Predict) -> dict[str, Any]:
         "train": [],
         "demos": saved["demos"],
         "signature": {
-            # With the tools listed after it, as the model is shown it: DSPy keeps them there.
-            "instructions": step.prompted().instructions,
+            "instructions": saved["signature"]["instructions"],
             "fields": [
                 {key: words[key] for key in ("prefix", "description")}
-                for words in saved["signature"]["fields"].values()
+                for words in saved["signature"]["fields"]
             ],
         },
         "lm": None,
@@ -134,9 +132,6 @@ def import_dspy(
             found = step.dump_state()  # DSPy does not save what rates answers
         saved[name] = found
         described = found.get("signature", {})
-        if isinstance(step, ToolStep):
-            text = described.get("instructions", "")
-            described["instructions"] = text.partition(f"\n\n{TOOLS_LEAD}\n- `")[0]
         expected = len(reasoning_first(step.signature, found.get("reason_first")).fields)
         if len(described.get("fields", ())) != expected:
             raise ProgramFileError(

@@ -27,6 +27,7 @@ from engine import runtime
 from engine.errors import EngineError, ProgramFileError, ProgramFileMissingError
 from engine.lm.choice import ModelChoice
 from engine.lm.client import make_lm
+from engine.modules.state import refuse_pickle
 from engine.pipeline.build import build_program
 from engine.pipeline.corpora import with_passages
 from engine.pipeline.spec import AdapterName, PipelineSpec
@@ -195,6 +196,7 @@ def load_program(path: str | Path, *, lm: BaseLM | None = None, key_envs: Collec
 def read_program(path: str | Path) -> ProgramFile:
     """Return a program file's content, brought forward to today's version. Raises ProgramFileError."""
     file = Path(path)
+    refuse_pickle(file)
     try:
         data = file.read_bytes()
     except FileNotFoundError:

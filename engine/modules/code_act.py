@@ -139,6 +139,8 @@ class CodeAct(Agent):
     (10.0, '10.0')
     """
 
+    saved_as = {"extract.predict": "extractor.predict"}
+
     def __init__(
         self,
         signature: Any,

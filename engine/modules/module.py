@@ -8,7 +8,7 @@ It knows nothing of prompts, metrics or optimizers.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
@@ -73,6 +73,9 @@ class Module:
     """
 
     callbacks: Sequence[Any] = ()
+    saved_as: ClassVar[Mapping[str, str]] = {}
+    """A step's path in files of DSPy, by its path here, where they differ."""
+
     aforward: ClassVar[Callable[..., Coroutine[Any, Any, Any]] | None] = None
     _plain: ClassVar[bool] = True
     _awaits: ClassVar[bool] = False

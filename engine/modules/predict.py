@@ -69,7 +69,8 @@ class Predict(Module):
     step's own; without them those in force (`engine.configure`, `engine.context`) are used. With `nearest` set only
     that number of `demos` is shown, those most like the inputs. `hides` names inputs: a demo with the same values as the
     call is left out (while rows are scored that are demos themselves). `reason_first` says that tuning has added a field to reason in
-    before the outputs, or has taken it away, `tuned_adapter` that tuning has chosen the adapter.
+    before the outputs, or has taken it away, `tuned_adapter` that tuning has chosen the adapter. With a `vectorizer` (texts
+    to vectors, see `KNN`) the nearest demos are found by it; it is code, and a saved step does not keep it.
 
     >>> from engine import context
     >>> from engine.testing import DummyLM
@@ -82,7 +83,8 @@ class Predict(Module):
     hides: tuple[str, ...] = ()
     reason_first: bool | None = None
     tuned_adapter: str | None = None
-    _near: tuple[tuple[Any, ...], NearestTexts] | None = None
+    vectorizer: Any = None
+    _near: tuple[tuple[Any, ...], Any] | None = None
 
     def __init__(self, signature: Any, callbacks: Sequence[Any] | None = None, **config: Any) -> None:
         super().__init__(callbacks)
@@ -123,7 +125,12 @@ class Predict(Module):
         runtime = current()
         given = _reserved(kwargs, self.signature)
         signature = ensure_signature(given["signature"]) if "signature" in given else self.prompted()
-        demos = given["demos"] if "demos" in given else self.demos_for(kwargs)
+        if "demos" in given:
+            demos = given["demos"]
+        elif self.vectorizer is None:
+            demos = self.demos_for(kwargs)
+        else:
+            demos = await self.demos_by_vectors(kwargs)
         config = {**self.config, **given["config"]} if given.get("config") else self.config
         lm = given.get("lm") or self.lm or runtime.lm
         if lm is None:
@@ -188,13 +195,32 @@ class Predict(Module):
         if not 0 < self.nearest < len(self.demos):
             return self.demos
         names = list(self.signature.input_fields)
-        known = self._near
-        if known is None or len(known[0]) != len(self.demos) or not all(map(is_, known[0], self.demos)):
+        if not self._indexed():
             texts = tuple(text_of_values(dict(demo), names) for demo in self.demos)
-            self._near = known = tuple(self.demos), _indexed(texts)
-        ranked = known[1].nearest(
-            text_of_values(inputs, names), len(self.demos) if self.hides else self.nearest
-        )
+            self._near = tuple(self.demos), _indexed(texts)
+        near: NearestTexts = self._near[1]  # type: ignore[index]  # made just now
+        most = len(self.demos) if self.hides else self.nearest
+        return self._chosen(near.nearest(text_of_values(inputs, names), most), inputs)
+
+    async def demos_by_vectors(self, inputs: Mapping[str, object]) -> list[Any]:
+        """Return what `demos_for` returns, by the step's `vectorizer`."""
+        if not 0 < self.nearest < len(self.demos):
+            return self.demos
+        names = list(self.signature.input_fields)
+        if not self._indexed():
+            from engine.modules.retrieve import KNN  # a module that looks up examples is made of steps
+
+            rows = [Example({n: demo[n] for n in names if n in demo}) for demo in self.demos]
+            self._near = tuple(self.demos), KNN(self.nearest, rows, self.vectorizer)
+        near: KNN = self._near[1]  # type: ignore[index]  # made just now
+        most = len(self.demos) if self.hides else self.nearest
+        return self._chosen(await near.places({n: inputs[n] for n in names if n in inputs}, most), inputs)
+
+    def _indexed(self) -> bool:
+        known = self._near
+        return known is not None and len(known[0]) == len(self.demos) and all(map(is_, known[0], self.demos))
+
+    def _chosen(self, ranked: Sequence[int], inputs: Mapping[str, object]) -> list[Any]:
         shown = (self.demos[place] for place in ranked)
         if self.hides:
             # While it is being scored a row must not find its own answer among the examples.

@@ -7,9 +7,12 @@ Synergizing Reasoning and Acting in Language Models".
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
+
+from pydantic import model_serializer
 
 from engine.errors import (
     AdapterParseError,
@@ -25,6 +28,7 @@ from engine.prediction import Prediction
 from engine.records import StepState
 from engine.signature import InputField, OutputField, Signature, ensure_signature, make_signature
 from engine.tools.function import Tool, as_tool, shown
+from engine.types.base import Part, Type
 
 
 class ToolStep(Predict):
@@ -68,12 +72,17 @@ class ToolStep(Predict):
         self.tools = {name: _unplugged(tool) for name, tool in self.tools.items()}
 
     def dump_state(self) -> dict[str, Any]:
-        """Return a step's state, with the tools' descriptions."""
-        return {**super().dump_state(), "tools": {name: tool.desc for name, tool in self.tools.items()}}
+        """Return a step's state, with the tools' descriptions; in the instructions they are listed, where DSPy has them."""
+        saved = super().dump_state()
+        saved["signature"]["instructions"] = self.prompted().instructions
+        return {**saved, "tools": {name: tool.desc for name, tool in self.tools.items()}}
 
     def load_state(self, saved: dict[str, Any]) -> None:
-        """Take over what `dump_state` returned; tools themselves are code and are not saved."""
+        """Take over what `dump_state` returned, here or in DSPy; tools themselves are code and are not saved."""
         super().load_state(saved)
+        self.signature = self.signature.with_instructions(
+            without_tools(self.signature.instructions, self.tools)
+        )
         self._describe(saved.get("tools") or {})
 
     def _describe(self, texts: Mapping[str, str]) -> None:
@@ -82,6 +91,21 @@ class ToolStep(Predict):
         }
         if changed:
             self.tools = {n: t.described(changed[n]) if n in changed else t for n, t in self.tools.items()}
+
+
+def without_tools(instructions: str, names: Iterable[str]) -> str:
+    """Return instructions without the list of these tools that was written into them, here or by DSPy.
+
+    >>> without_tools("Answer.\\n\\nTools:\\n- `add`: Adds. Arguments: {}", ["add"])
+    'Answer.'
+    >>> without_tools("The tool must be one of:\\n\\n(1) add. It takes arguments {}.\\nGo on.", ["add"])
+    'The tool must be one of those below.\\n\\nGo on.'
+    """
+    one = "|".join(map(re.escape, names))
+    own = rf"\n\n{TOOLS_LEAD}\n(?:- `(?:{one})`: [^\n]*(?:\n|\Z))+\Z"
+    theirs = rf"^(?:\(\d+\) (?:{one})(?:\.|, whose description is) |- `(?:{one})\()[^\n]*(?:\n|\Z)"
+    found = re.sub(theirs, "", re.sub(own, "", instructions), flags=re.MULTILINE)
+    return instructions if found == instructions else found.replace(THEIR_LEAD, OUR_LEAD).strip()
 
 
 def _unplugged(tool: Tool) -> Tool:
@@ -95,6 +119,9 @@ def _nothing(*_args: object, **_kwargs: object) -> str:
 
 
 TOOLS_LEAD = "Tools:"
+THEIR_LEAD, OUR_LEAD = "must be one of:", "must be one of those below."
+"""What comes before the list of tools in DSPy's instructions for ReAct, and what takes its place."""
+
 OUTPUT_LIMIT = 10_000
 """Characters of one observation that are shown to the model."""
 
@@ -113,26 +140,38 @@ class Trajectory:
     def __init__(self) -> None:
         self.steps: dict[str, Any] = {}
         self._texts: list[str] = []
+        self._media: list[list[Type]] = []
         self._count = 0
 
     def add(self, **parts: object) -> None:
-        """Note one step; the parts' order is kept."""
+        """Note one step; the parts' order is kept. An `observation` may be anything, also a picture or several."""
         lines = [f"Step {self._count + 1}"]
+        media: list[Type] = []
         for name, value in parts.items():
             self.steps[f"{name}_{self._count}"] = value
-            lines.append(f"{name.replace('_', ' ').capitalize()}: {shown(value, 2 * OUTPUT_LIMIT)}")
+            found = media_of(value) if name == "observation" else []
+            text = ", ".join(type(one).__name__ for one in found) or shown(value, 2 * OUTPUT_LIMIT)
+            lines.append(f"{name.replace('_', ' ').capitalize()}: {text}")
+            media += found
         self._texts.append("\n".join(lines))
+        self._media.append(media)
         self._count += 1
 
     def text(self) -> str:
         """Return the steps for a prompt."""
         return "\n\n".join(self._texts) or NOTHING_YET
 
+    def shown(self) -> Any:
+        """Return the steps for a prompt: their text, with the pictures and files that tools returned, if any."""
+        if not any(self._media):
+            return self.text()
+        return StepsShown(texts=tuple(self._texts), media=tuple(map(tuple, self._media)))
+
     def shorten(self) -> bool:
         """Leave the oldest step out of the text; False when there is only one left."""
         if len(self._texts) < 2:
             return False
-        del self._texts[0]
+        del self._texts[0], self._media[0]
         return True
 
     async def ask(self, step: Module, inputs: Mapping[str, object], **more: object) -> Prediction:
@@ -142,7 +181,7 @@ class Trajectory:
         """
         for left in reversed(range(_SHORTENINGS + 1)):
             try:
-                prediction: Prediction = await step.acall(**inputs, **more, trajectory=self.text())
+                prediction: Prediction = await step.acall(**inputs, **more, trajectory=self.shown())
                 return prediction
             except ContextWindowExceededError:
                 if not left or not self.shorten():
@@ -157,6 +196,45 @@ class Trajectory:
             if not self._count:
                 raise
             return None
+
+
+class StepsShown(Type):
+    """Steps with what tools returned besides text; saved as their text."""
+
+    texts: tuple[str, ...]
+    media: tuple[tuple[Any, ...], ...]
+
+    def format(self) -> list[Part]:
+        """Return the steps as parts of a message, each followed by its pictures and files."""
+        parts: list[Part] = []
+        for i, (text, found) in enumerate(zip(self.texts, self.media, strict=True)):
+            lead = "\n\n" if i else ""
+            parts.append({"type": "text", "text": f"{lead}{text}"})
+            parts += [part for one in found for part in one.format()]
+        return parts
+
+    @model_serializer
+    def _as_text(self) -> str:
+        return "\n\n".join(self.texts)
+
+
+def media_of(value: object) -> list[Type]:
+    """Return the pictures, files and the like that a value is or lists; none where it is, or holds, anything else."""
+    items = list(value) if isinstance(value, list | tuple) else [value]
+    media = [one for one in items if isinstance(one, Type) and isinstance(one.format(), list)]
+    return media if len(media) == len(items) else []
+
+
+def observed(result: object) -> object:
+    """Return what a tool returned, or, where that is too long for a prompt, its ends as text.
+
+    >>> observed({"a": 1})
+    {'a': 1}
+    """
+    if media_of(result):
+        return result
+    text = shown(result, OUTPUT_LIMIT)
+    return text if len(text) > OUTPUT_LIMIT else result
 
 
 def failed(error: BaseException, limit: int = OUTPUT_LIMIT) -> str:
@@ -210,8 +288,9 @@ class ReAct(Agent):
     """Answer a signature with the help of tools (functions or `engine.Tool`s), in at most `max_iters` steps.
 
     Each step is one call, and one more writes the answer; a call may bring its own `max_iters`. The answer holds the
-    outputs, `reasoning`, and `trajectory`: thought_0, tool_name_0, tool_args_0, observation_0 and so on. A tool that
-    fails, hangs or returns too much is an observation, with the error's name. The steps inside are `react` and
+    outputs, `reasoning`, and `trajectory`: thought_0, tool_name_0, tool_args_0, observation_0 and so on, as the tools
+    returned it (where it is too long for a prompt, its ends as text). The model sees the pictures and files that a tool
+    returns. A tool that fails or hangs is an observation, with the error's name. The steps inside are `react` and
     `extract.predict`; the tools' descriptions are tuned with `react`.
 
     >>> from engine import context
@@ -226,7 +305,7 @@ class ReAct(Agent):
     >>> with context(lm=ScriptedLM(calls)):
     ...     result = ReAct("question -> answer: int", tools=[add])(question="2 + 2?")
     >>> result.answer, result.trajectory["observation_0"]
-    (4, '4')
+    (4, 4)
     """
 
     def __init__(self, signature: Any, tools: Sequence[Any], max_iters: int = 20) -> None:
@@ -253,11 +332,10 @@ class ReAct(Agent):
                 break
             name, args = step.next_tool_name, step.next_tool_args or {}
             try:
-                seen = shown(await self.react.tools[name].acall(**args), OUTPUT_LIMIT)
+                seen = observed(await self.react.tools[name].acall(**args))
             except (ToolError, SandboxError, AdapterParseError, ConstraintError) as error:
-                seen = failed(
-                    error
-                )  # an agent may learn from it; from a spent budget or a model that is gone it may not
+                # An agent may learn from it; from a spent budget or a model that is gone it may not.
+                seen = failed(error)
             log.add(thought=step.next_thought, tool_name=name, tool_args=args, observation=seen)
             if name == FINISH:
                 break

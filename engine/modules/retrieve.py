@@ -90,16 +90,20 @@ class KNN:
 
     async def acall(self, **inputs: object) -> list[Example]:
         """Return the nearest examples, in async code."""
+        return [self.trainset[i] for i in await self.places(inputs, self.k)]
+
+    async def places(self, inputs: Mapping[str, object], k: int) -> list[int]:
+        """Return the places of the `k` nearest examples, the nearest first."""
         text = _inputs_text(inputs)
         if self._near is not None:
-            return [self.trainset[i] for i in self._near.nearest(text, self.k)]
+            return self._near.nearest(text, k)
         import numpy as np  # only with a vectorizer
 
         if self._vectors is None:
             self._vectors = np.asarray(await self._vectorized(self._texts), dtype=np.float32)
         wanted = np.asarray(await self._vectorized([text]), dtype=np.float32)[0]
         order = np.argsort(-(self._vectors @ wanted), kind="stable")
-        return [self.trainset[int(i)] for i in order[: self.k]]
+        return [int(i) for i in order[:k]]
 
     async def _vectorized(self, texts: list[str]) -> object:
         return [] if self.vectorizer is None else await loop.called(self.vectorizer, texts)

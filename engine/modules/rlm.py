@@ -48,6 +48,8 @@ class RLM(Agent):
     50000
     """
 
+    saved_as = {"extract.predict": "extract"}
+
     def __init__(
         self,
         signature: Any,

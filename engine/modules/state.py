@@ -134,13 +134,39 @@ def save(program: Module, path: Path, save_program: bool) -> None:
             "Use program.save('name.json')."
         )
     metadata = {"dependency_versions": {"python": ".".join(platform.python_version_tuple()[:2])}}
-    data = {**program.dump_state(), "metadata": metadata}
+    steps = program.dump_state()
+    # Under DSPy's path as well, so that the file can be read there.
+    theirs = {old: steps[path] for path, old in _dspy_paths(program) if path in steps and old not in steps}
+    data = {**steps, **theirs, "metadata": metadata}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
 
 
+def _dspy_paths(program: Module) -> Iterator[tuple[str, str]]:
+    """Iterate over the paths of steps that DSPy's files name otherwise: here, there."""
+    for at, part in program.named_sub_modules():
+        lead = "" if at == "self" else f"{at}."
+        for path, theirs in getattr(part, "saved_as", {}).items():
+            yield f"{lead}{path}", f"{lead}{theirs}"
+
+
+def refuse_pickle(path: Path) -> None:
+    """Raise ProgramFileError for a pickled program, or a folder with one, as DSPy writes them: a pickle can run any code."""
+    if (path / "program.pkl").exists():
+        what = "a folder with a pickle"
+    elif path.suffix == ".pkl" and path.exists():
+        what = "a pickle"
+    else:
+        return
+    raise ProgramFileError(
+        f"{path.name} cannot be read: it is {what}, and pickled programs are not opened: they could run any code. In DSPy, load it there and "
+        "save its state with program.save('name.json'); then make the program here and program.load('name.json')."
+    )
+
+
 def read(path: Path) -> dict[str, Any]:
     """Return a state file's content. Raises ProgramFileError naming what is wrong with it."""
+    refuse_pickle(path)
     try:
         data = orjson.loads(path.read_bytes())
     except FileNotFoundError as error:
@@ -163,6 +189,8 @@ def load(program: Module, saved: Mapping[str, Any]) -> None:
     steps = program.named_predictors()
     if len(steps) == 1 and steps[0][1] is program and "signature" in saved:
         saved = {steps[0][0]: saved}  # a step on its own is saved without a path
+    theirs = {path: saved[old] for path, old in _dspy_paths(program) if path not in saved and old in saved}
+    saved = {**saved, **theirs}
     missing = [path for path, _ in steps if path not in saved]
     if missing:
         found = ", ".join(key for key in saved if key != "metadata") or "none"

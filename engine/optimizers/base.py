@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine import loop, runtime
 from engine.callbacks import observed
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, EngineError, RunError
 from engine.modules.module import as_program
 from engine.records import Candidate, Example
 from engine.search.budget import Budget
@@ -97,8 +97,8 @@ class Optimizer(ABC):
         `arguments` are those of `acompile`: valset (used as it is; without one, `split` divides the trainset), teacher,
         budget, frozen, recorder, and options to override. The copy carries `score` (percent on the validation rows, None where
         nothing was scored), `candidate_programs` (dicts with score, candidate and program, best first) and `tuning`
-        (the whole `SearchResult`). Raises ConfigurationError for a set-up that cannot work and RunError when no row
-        can be run at all.
+        (the whole `SearchResult`). Raises ConfigurationError for a set-up that cannot work, and RunError when no row
+        can be run at all, or the program's own error where it is that on every row.
         """
         return loop.run(self.acompile(student, trainset=trainset, **arguments))
 
@@ -126,8 +126,14 @@ class Optimizer(ABC):
         settings = replace(settings, frozen=tuple(frozen))
         inputs = {"student": student, "trainset": trainset, "valset": valset, "teacher": teacher}
         with observed("compile", optimizer, inputs) as note:
-            result = await Driver(settings, recorder, control).search(optimizer.search)
-            return note(_compiled(student, result))
+            try:
+                result = await Driver(settings, recorder, control).search(optimizer.search)
+                return note(_compiled(student, result))
+            except RunError as error:
+                own = error.__cause__
+                if own is None or isinstance(own, EngineError):
+                    raise
+            raise own  # the program's own error, on every row
 
     def settings(
         self,

@@ -127,7 +127,8 @@ class KNNFewShot(Optimizer):
 
     Calls: at most train rows x `max_rounds` x calls a row, all at once, and none with `solve` off; using the program
     costs no more calls than before. Source: DSPy's KNNFewShot (arXiv 2310.03714); choosing examples by similarity is
-    Liu et al. 2021, arXiv 2101.06804. Unlike there, rows are solved once, and no embedding model is needed.
+    Liu et al. 2021, arXiv 2101.06804. Unlike there, rows are solved once, and no embedding model is needed; with a
+    `vectorizer` (see `KNN`) the compiled program finds the nearest rows by it, which is not saved with the program.
 
     >>> KNNFewShot(k=2).options.k
     2
@@ -139,15 +140,24 @@ class KNNFewShot(Optimizer):
     changes = "examples"
     options: KNNFewShotOptions
 
-    def __init__(self, k: int = 8, trainset: Sequence[Example] | None = None, **arguments: Any) -> None:
-        self.trainset = trainset
+    def __init__(
+        self,
+        k: int = 8,
+        trainset: Sequence[Example] | None = None,
+        vectorizer: Callable[[list[str]], Any] | None = None,
+        **arguments: Any,
+    ) -> None:
+        self.trainset, self.vectorizer = trainset, vectorizer
         super().__init__(k=k, **arguments)
 
     def compile(
         self, student: Module, *, trainset: Sequence[Example] | None = None, **arguments: object
     ) -> Module:
         """Run the search; the trainset may also have been given to the constructor. See `Optimizer.compile`."""
-        return super().compile(student, trainset=trainset or self.trainset or [], **arguments)
+        made = super().compile(student, trainset=trainset or self.trainset or [], **arguments)
+        for step in made.predictors():
+            step.vectorizer = self.vectorizer
+        return made
 
     def search(self, problem: Problem) -> Search:
         """Solve all training rows at once and keep the starting prompt with all of them to choose from."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -26,17 +26,54 @@ _MAIN = "index.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """A passage that was found: its place in the corpus and its score, higher is better."""
+class Hit(Mapping[str, Any]):
+    """A passage that was found: its place in the corpus and its score, higher is better.
+
+    As in DSPy it can be read as a mapping: text, long_text, title, pid, score, rank (from 1; 0 where it is not known).
+
+    >>> hit = Hit(Passage("Refunds take five days."), 7, 0.5)
+    >>> hit["text"], hit.pid, dict(hit)["score"]
+    ('Refunds take five days.', 7, 0.5)
+    """
 
     passage: Passage
     index: int
     score: float
+    rank: int = 0
+
+    @property
+    def text(self) -> str:
+        """The passage's text, without its title."""
+        return self.passage.text
+
+    @property
+    def title(self) -> str:
+        """The passage's title."""
+        return self.passage.title
+
+    @property
+    def pid(self) -> int:
+        """Its place in the corpus, under DSPy's name."""
+        return self.index
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in _HIT:
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_HIT)
+
+    def __len__(self) -> int:
+        return len(_HIT)
 
     @property
     def long_text(self) -> str:
         """The passage as a prompt shows it, under DSPy's name."""
         return self.passage.shown
+
+
+_HIT = ("text", "long_text", "title", "pid", "score", "rank")
 
 
 class Searcher(ABC):

@@ -44,7 +44,7 @@ class ColBERTv2(Searcher):
         self._kept: OrderedDict[tuple[str, int], list[Hit]] = OrderedDict()
 
     def __call__(self, query: str, k: int = 10, simplify: bool = False) -> Any:
-        """Search and wait: the hits (their `long_text` is the passage), or with `simplify` the texts alone."""
+        """Search and wait: the hits (`hit["text"]` is the passage), or with `simplify` the texts alone."""
         hits = loop.run(self.search(query, k))
         return [hit.long_text for hit in hits] if simplify else hits
 
@@ -90,6 +90,7 @@ def _hits(data: bytes, status: int, url: str, k: int) -> list[Hit]:
                 Passage(str(p["text"]), str(p.get("title") or ""), url),
                 int(p.get("pid", i)),
                 float(p.get("score", 0)),
+                int(p.get("rank", i + 1)),
             )
             for i, p in enumerate(found[:k])
         ]

@@ -257,7 +257,7 @@ class Driver:
         if not outcomes or any(o.error is None for o in outcomes):
             return
         if self.ledger.replies == 0 and (self.ledger.spent.calls or len({o.error for o in outcomes}) == 1):
-            raise RunError(str(outcomes[0].error))
+            raise RunError(str(outcomes[0].error)) from self._scoring.last_failure
         self._record(events.Note(f"Every row of a trial failed. The first: {outcomes[0].error}", "warning"))
 
     # Propose and Keep

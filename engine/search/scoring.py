@@ -110,6 +110,7 @@ class Scoring:
         self._outcomes: dict[_Cell, asyncio.Future[Outcome | None]] = {}
         self._strict = takes_trace(settings.metric)
         self.rows_run = 0
+        self.last_failure: Exception | None = None
 
     async def run(self, ask: Score, place: int, note: OnOutcome) -> None:
         """Run an ask's rows, the lowest place of a batch first, and pass every outcome to `note`.
@@ -175,6 +176,7 @@ class Scoring:
                     _with_trace(settings.metric) if ask.trace and self._strict else settings.metric,
                     limit=self._slots.at(place),
                     on_outcome=on_outcome,
+                    on_failure=self._note_failure,
                     trace=ask.trace,
                 )
         finally:
@@ -182,6 +184,9 @@ class Scoring:
                 if not future.done():
                     self._forget(cell, future)
                     future.set_result(None)
+
+    def _note_failure(self, failure: Exception) -> None:
+        self.last_failure = failure
 
     def _forget(self, cell: _Cell, future: asyncio.Future[Outcome | None]) -> None:
         if self._outcomes.get(cell) is future:

@@ -14,7 +14,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -334,15 +334,19 @@ class SignatureMeta(type):
         )
 
     def dump_state(cls) -> dict[str, Any]:
-        """Return the wording as JSON values: instructions; label, description and type by field name."""
-        saved = {
-            name: {
+        """Return the wording as JSON values: the instructions; name, label, description and type of each field.
+
+        DSPy reads it too: it takes labels and descriptions in the order of the fields.
+        """
+        saved = [
+            {
+                "name": name,
                 "prefix": _extra(field)["prefix"],
                 "description": _extra(field)["desc"],
                 "type": type_text(field.annotation),
             }
             for name, field in cls._fields.items()
-        }
+        ]
         return {"instructions": cls.instructions, "fields": saved}
 
     def load_state(cls, state: Mapping[str, Any]) -> type[Signature]:
@@ -350,10 +354,8 @@ class SignatureMeta(type):
 
         Types stay this signature's: a field that was saved with another one is named in a warning.
         """
-        given = state.get("fields", {})
-        named = given.items() if isinstance(given, Mapping) else zip(cls._fields, given, strict=False)
         fields = dict(cls._fields)
-        for name, words in named:
+        for name, words in cls._named(state.get("fields", {})):
             if name not in fields:
                 continue
             was, now = words.get("type"), type_text(fields[name].annotation)
@@ -364,6 +366,17 @@ class SignatureMeta(type):
             info.json_schema_extra = _extra(info) | {key: value for key, value in new.items() if value}
             fields[name] = info
         return _derive(cls, fields, state.get("instructions") or cls.instructions)
+
+    def _named(cls, saved: Any) -> Iterable[tuple[str, Mapping[str, Any]]]:
+        """Return saved fields with their names; in DSPy's files they go by the order, or by their labels where that differs."""
+        if isinstance(saved, Mapping):
+            return saved.items()
+        if all("name" in words for words in saved):
+            return [(words["name"], words) for words in saved]
+        if len(saved) == len(cls._fields):
+            return zip(cls._fields, saved, strict=True)
+        labels = {f"{infer_prefix(name)}:": name for name in cls._fields}
+        return [(labels.get(words["prefix"], ""), words) for words in saved]
 
     def _field(cls, name: str) -> FieldInfo:
         try:

@@ -81,6 +81,13 @@ def _hints(function: Callable[..., object]) -> dict[str, Any]:
         return {n: v for n, v in getattr(target, "__annotations__", {}).items() if not isinstance(v, str)}
 
 
+def _documentation(function: Callable[..., object]) -> str:
+    """Return the docstring of a function, or of an object's own `__call__`, else of its class."""
+    call = type(function).__call__
+    own = call.__doc__ if inspect.isfunction(call) else None
+    return inspect.cleandoc(own) if own else inspect.getdoc(function) or ""
+
+
 def _described(documentation: str) -> dict[str, str]:
     """Return the parameters a docstring describes, one to a line: "name: text", "name (type): text", ":param name: text"."""
     found = (_DOC_LINE.match(line) for line in documentation.splitlines())
@@ -130,7 +137,7 @@ class Tool(ToolForm):
     ) -> None:
         self.func = func
         self.name = name or _name(func)
-        self.desc = desc if desc is not None else (inspect.getdoc(func) or "").strip()
+        self.desc = desc if desc is not None else _documentation(func).strip()
         self.timeout = timeout
         self._read_signature(arg_types or {})
         if args is not None:
@@ -150,7 +157,7 @@ class Tool(ToolForm):
                 f"{self.func!r} cannot be a tool: its arguments are not known. Wrap it in a function with hints."
             ) from error
         hints = {**_hints(self.func), **types}
-        described = _described(inspect.getdoc(self.func) or "")
+        described = _described(_documentation(self.func))
         parts: dict[str, Any] = {}
         for name, parameter in parameters.items():
             if parameter.kind not in _VARIABLE:
@@ -269,6 +276,19 @@ class Tool(ToolForm):
             return structured if result_mode == "structured" and structured is not None else text
 
         schema = _either(tool, "input_schema", "inputSchema") or {}
+        return cls.with_schema(call, tool.name, tool.description or "", schema, timeout)
+
+    @classmethod
+    def from_langchain(cls, tool: Any, timeout: float | None = TIMEOUT) -> Tool:
+        """Return a tool of LangChain's as one of these: its name, description, arguments and function."""
+        given_as: Any = getattr(tool, "args_schema", None)
+        schema = given_as.model_json_schema() if hasattr(given_as, "model_json_schema") else given_as
+        if not isinstance(schema, Mapping):
+            schema = {"properties": tool.args, "required": list(tool.args)}
+
+        async def call(**given: object) -> Any:
+            return await tool.ainvoke(given)
+
         return cls.with_schema(call, tool.name, tool.description or "", schema, timeout)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Tool:

@@ -266,3 +266,7 @@ class Citations(Items[Citation]):
     def format(self) -> str:
         """Return the citations as JSON."""
         return f"[{', '.join(c.model_dump_json(exclude_none=True) for c in self.citations)}]"
+
+
+# DSPy's name; inside the class it would hide the class it names.
+Citations.Citation = Citation  # type: ignore[attr-defined]

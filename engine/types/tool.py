@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import FrameType
 from typing import Any, Self
 
 import orjson
@@ -92,13 +94,21 @@ class ToolCall(Type):
             return value
         function = value.get("function")
         if not isinstance(function, Mapping):
-            return value
+            if "arguments" not in value or "args" in value:
+                return value
+            # What models write that know the OpenAI protocol.
+            given = {**value, "args": _arguments(value.get("name"), value["arguments"])}
+            return {name: one for name, one in given.items() if name not in ("arguments", "type")}
         name = function.get("name")
         return {"name": name, "args": _arguments(name, function.get("arguments")), "id": value.get("id")}
 
-    def execute(self, functions: Functions) -> Any:
-        """Call the tool and return its result. Raises UnknownToolError for a name that is not among `functions`."""
-        known = _by_name(functions)
+    def execute(self, functions: Functions | None = None) -> Any:
+        """Call the tool and return its result. Raises UnknownToolError for a name that is not among `functions`.
+
+        Without `functions` the tool is looked up by its name where `execute` is called.
+        """
+        # A frame: a call has no other way to the functions around it, as DSPy's documentation has it (test_types).
+        known = _named_around(sys._getframe(1), self.name) if functions is None else _by_name(functions)
         if self.name not in known:
             raise UnknownToolError(
                 f"There is no tool {self.name!r}. There are: {', '.join(known) or 'none'}."
@@ -189,8 +199,9 @@ class ToolCalls(Items[ToolCall]):
         return f'{{"tool_calls": [{", ".join(call.format() for call in self.tool_calls)}]}}'
 
 
-# DSPy's name for it; inside the class it would hide the class it names.
-ToolCalls.ToolCall = ToolCall  # type: ignore[attr-defined]  # DSPy's name for it
+# DSPy's names; inside the classes they would hide the classes they name.
+ToolCalls.ToolCall = ToolCall  # type: ignore[attr-defined]
+ToolCallResults.ToolCallResult = ToolCallResult  # type: ignore[attr-defined]
 
 
 def _arguments(name: object, text: object) -> Any:
@@ -203,6 +214,17 @@ def _arguments(name: object, text: object) -> Any:
     if not isinstance(found, dict):
         raise ValueError(f"the arguments of {name!r} are no JSON object: {shortened(text)!r}")
     return found
+
+
+def _named_around(frame: FrameType, name: str) -> Mapping[str, Callable[..., object]]:
+    """Return what a caller calls by a name."""
+    while frame.f_back is not None and frame.f_code.co_name in _INNER:
+        frame = frame.f_back
+    found = frame.f_locals.get(name, frame.f_globals.get(name))
+    return {name: found} if callable(found) else {}
+
+
+_INNER = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>", "<lambda>")
 
 
 def _by_name(functions: Functions) -> Mapping[str, Callable[..., object]]:

@@ -49,7 +49,7 @@ def test_react_thinks_acts_looks_and_answers() -> None:
         "thought_0": "Go on.",
         "tool_name_0": "add",
         "tool_args_0": {"a": 1, "b": "3"},
-        "observation_0": "4",
+        "observation_0": 4,
         "thought_1": "Go on.",
         "tool_name_1": "finish",
         "tool_args_1": {},
@@ -150,7 +150,7 @@ def test_a_full_context_leaves_the_oldest_steps_out() -> None:
     with context(lm=ScriptedLM(answer)):
         result = ReAct("question -> answer: int", [add])(question="?")
     assert result.answer == 4
-    assert result.trajectory["observation_0"] == "2"
+    assert result.trajectory["observation_0"] == 2
 
 
 def test_a_spent_budget_is_no_observation() -> None:

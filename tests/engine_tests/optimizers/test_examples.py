@@ -68,9 +68,30 @@ def test_knn_is_the_same_after_saving_and_loading(tmp_path):
     assert again.candidate().id == program.candidate().id
 
 
-def test_knn_takes_no_vectorizer_and_says_why():
-    with pytest.raises(ConfigurationError, match="vectors"):
-        KNNFewShot(3, ROWS, vectorizer=object())
+def test_knn_finds_the_nearest_rows_by_a_vectorizer():
+    asked = []
+
+    def near(text):
+        # The dot product of (-L^2, 2L, -1) and (1, l, l^2) is highest where l is L.
+        return [-float(len(text) ** 2), 2.0 * len(text), -1.0]
+
+    def vectors(texts):
+        asked.extend(texts)
+        return [near(t) if len(texts) == 1 else [1.0, len(t), float(len(t) ** 2)] for t in texts]
+
+    rows = [Example(text="x" * n, label=str(n)).with_inputs("text") for n in (1, 5, 9, 14)]
+    step = KNNFewShot(2, rows, vectors, solve=False).compile(Predict("text -> label"))
+    lm = ScriptedLM([{"label": "8"}])
+    with context(lm=lm):
+        assert step(text="y" * 8).label == "8"
+    told = str(lm.requests[0].messages)
+    assert told.index("x" * 5) < told.index("x" * 9)
+    assert "x" * 14 not in told
+    assert asked[0] == "text: x"
+    assert step.deepcopy().vectorizer is vectors
+
+
+def test_knn_needs_a_trainset():
     with pytest.raises(ConfigurationError, match="trainset is empty"):
         KNNFewShot(3, metric=toy_metric, task_model=ToyLM()).compile(Predict("text -> label"))
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+import engine
 from engine import MIPRO, BootstrapRS, context, loop
 from engine.errors import ConfigurationError
 from engine.metrics.matching import ExactMatch
@@ -16,7 +17,7 @@ from engine.prediction import Prediction
 from engine.registry import OPTIMIZERS
 from engine.search.budget import Budget
 from engine.search.driver import Driver
-from engine.testing import DummyLM
+from engine.testing import DummyLM, ScriptedLM
 from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings
 
 ROWS = list(toy_rows(36).values())
@@ -208,3 +209,22 @@ def test_the_advice_follows_rows_and_budget(rows, budget, name):
 def test_the_advice_names_only_what_there_is():
     names = {o.name for o in OPTIMIZERS} - {"Autotune"}
     assert choose_optimizer(200, ExactMatch(), 1, Budget(calls=5000), names)[0] in names
+
+
+class OwnError(Exception):
+    """An error of the program's own."""
+
+
+@pytest.mark.parametrize("optimizer", [engine.BootstrapFewShot, engine.COPRO])
+def test_a_programs_own_error_stays_itself(optimizer):
+    class Broken(engine.Module):
+        def __init__(self):
+            super().__init__()
+            self.step = engine.Predict("question -> answer")
+
+        def forward(self, question):
+            raise OwnError("never works")
+
+    rows = [engine.Example(question="q", answer="a").with_inputs("question")]
+    with engine.context(lm=ScriptedLM([])), pytest.raises(OwnError, match="never works"):
+        optimizer(metric=lambda e, p, trace=None: 1.0).compile(Broken(), trainset=rows)

@@ -206,6 +206,17 @@ def test_colbert_over_http():
         for post in (False, True):
             rm = ColBERTv2(url, post_requests=post)
             assert rm("a query", k=2, simplify=True) == ["passage 0", "passage 1"]
+            hits = rm("a query", k=2)
+            assert [hit["text"] for hit in hits] == ["passage 0", "passage 1"]
+            assert dict(hits[1]) == {
+                "text": "passage 1",
+                "long_text": "passage 1",
+                "title": "",
+                "pid": 1,
+                "score": 8.0,
+                "rank": 2,
+            }
+            assert (hits[0].pid, hits[0].get("prob"), hits[0].long_text) == (0, None, "passage 0")
             before = len(_ColBERT.asked)
             rm("a query", k=2)
             assert len(_ColBERT.asked) == before, "asked once"

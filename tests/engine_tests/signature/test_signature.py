@@ -281,7 +281,12 @@ def test_infer_prefix(name, words):
 def test_dspy_arguments_without_effect_are_accepted():
     field = OutputField(desc="x", prefix="Answer now:", format=str, parser=int)
     made = make_signature({"q": InputField(), "a": (str, field)})
-    assert made.dump_state()["fields"]["a"] == {"prefix": "Answer now:", "description": "x", "type": "str"}
+    assert made.dump_state()["fields"][1] == {
+        "name": "a",
+        "prefix": "Answer now:",
+        "description": "x",
+        "type": "str",
+    }
 
 
 def test_field_names_that_methods_have_too_are_fine():
@@ -292,7 +297,7 @@ def test_field_names_that_methods_have_too_are_fine():
 
 def test_state_keeps_each_fields_type_and_says_when_it_is_another_now(caplog):
     saved = Signature("a: list[int], b -> c: Literal['x', 'y'] | None").dump_state()
-    assert [f["type"] for f in saved["fields"].values()] == ["list[int]", "str", "Literal['x', 'y'] | None"]
+    assert [f["type"] for f in saved["fields"]] == ["list[int]", "str", "Literal['x', 'y'] | None"]
     Signature("a: list[int], b -> c: Literal['x', 'y'] | None").load_state(saved)
     assert not caplog.text
     now = Signature("b, a: set[int] -> c: Literal['x', 'y'] | None").load_state(saved)

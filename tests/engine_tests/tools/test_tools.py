@@ -276,3 +276,67 @@ def test_an_argument_may_be_called_like_a_word_of_a_schema():
     assert tool(definitions=["a"], title="b") == "['a'] b 1"
     schema = {"type": "object", "properties": {"$defs": {"type": "string"}}, "required": ["$defs"]}
     assert Tool.with_schema(note, "note", "", schema).args == {"$defs": {"type": "string"}}
+
+
+class Finder:
+    """Looks words up. This is not the tool's description."""
+
+    def __call__(self, word: str) -> str:
+        """Look a word up.
+
+        word: what to look up
+        """
+        return word.upper()
+
+
+class Documented:
+    """Looks words up."""
+
+    def __call__(self, word: str) -> str:
+        return word.upper()
+
+
+def test_an_object_is_described_by_its_call_and_else_by_its_class() -> None:
+    tool = Tool(Finder(), name="find")
+    assert tool.desc.startswith("Look a word up.")
+    assert tool.args["word"]["description"] == "what to look up"
+    assert Tool(Documented(), name="find").desc == "Looks words up."
+    assert tool(word="a") == "A"
+
+
+class LangChainTool:
+    """A tool as LangChain has them."""
+
+    name = "add"
+    description = "Add two numbers."
+
+    class args_schema(BaseModel):  # noqa: N801 - LangChain's name
+        a: int
+        b: int = 1
+
+    async def ainvoke(self, given):
+        return given["a"] + given.get("b", 1)
+
+
+def test_a_tool_of_langchain_is_a_tool() -> None:
+    tool = Tool.from_langchain(LangChainTool())
+    assert (tool.name, tool.desc, tool.required, list(tool.args)) == (
+        "add",
+        "Add two numbers.",
+        ("a",),
+        ["a", "b"],
+    )
+    assert tool(a=1, b=2) == 3
+    with pytest.raises(ToolError, match="needs the argument 'a'"):
+        tool(b=2)
+
+
+def test_a_tool_of_the_installed_langchain_is_a_tool() -> None:
+    tools = pytest.importorskip("langchain_core.tools", reason="LangChain is not installed.")
+
+    @tools.tool
+    def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        return a + b
+
+    assert Tool.from_langchain(add)(a=1, b=2) == 3

@@ -28,6 +28,7 @@ from engine import (
     Predict,
     Reasoning,
     Tool,
+    ToolCall,
     ToolCallResults,
     ToolCalls,
     TwoStepAdapter,
@@ -228,3 +229,45 @@ def test_calls_are_carried_out_and_a_failing_one_is_a_result():
     assert (elsewhere[0].name, elsewhere[0].value, elsewhere[1].is_error) == ("add", 3, True)
     with pytest.raises(ValueError, match="shorter"):
         ToolCallResults.from_tool_calls_and_values(calls, [3])
+
+
+def double(x: int) -> int:
+    return 2 * x
+
+
+def test_a_call_finds_its_function_where_it_is_carried_out():
+    def triple(x):
+        return 3 * x
+
+    calls = ToolCalls.from_dict_list(
+        [{"name": "triple", "args": {"x": 2}}, {"name": "double", "args": {"x": 2}}]
+    )
+    assert [call.execute() for call in calls.tool_calls] == [6, 4]
+    with pytest.raises(ValueError, match="There is no tool 'gone'"):
+        ToolCall(name="gone").execute()
+    assert triple(1) == 3
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"name": "double", "arguments": {"x": 2}},
+        {"name": "double", "arguments": '{"x": 2}'},
+        {"type": "function", "name": "double", "arguments": {"x": 2}, "id": "1"},
+        {"function": {"name": "double", "arguments": '{"x": 2}'}, "id": "1"},
+    ],
+)
+def test_calls_may_be_written_with_arguments_as_in_the_protocol(written):
+    lm = ScriptedLM([orjson.dumps({"calls": {"tool_calls": [written]}}).decode()])
+    signature = make_signature("tools: list[Tool], question -> calls: ToolCalls")
+    with context(lm=lm, adapter=JSONAdapter(use_native_function_calling=False)):
+        answer = Predict(signature)(tools=[Tool(double)], question="q")
+    assert answer.calls.tool_calls[0].args == {"x": 2}
+    assert len(lm.requests) == 1
+
+
+def test_dspys_names_inside_classes():
+    result = ToolCallResults.ToolCallResult(name="double", value=4)
+    assert ToolCallResults(tool_call_results=(result,))[0].value == 4
+    assert Citations.Citation(cited_text="x").cited_text == "x"
+    assert ToolCalls.ToolCall(name="double").name == "double"
