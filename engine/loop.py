@@ -85,6 +85,10 @@ def run(work: Coroutine[object, object, T]) -> T:
     except BaseException:
         future.cancel()
         raise
+    finally:
+        del (
+            future
+        )  # it holds the error, whose frames hold this one: all they hold would wait for the collector
 
 
 def refuse_on_loop() -> None:

@@ -13,7 +13,7 @@ import asyncio
 import datetime
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pydantic_monty import AsyncMonty
 
 OUTPUT_LIMIT = 100_000
+VALUE_LIMIT = 1_000_000
 SUBMIT = "SUBMIT"
 DIALECT = """\
 The code runs in a small sandboxed Python: functions, lambdas, plain classes, dataclasses, comprehensions, try/except, \
@@ -73,6 +74,8 @@ class Sandbox(ABC):
     """
 
     dialect: ClassVar[str] = ""
+    value_limit: int = VALUE_LIMIT
+    """Characters of a value that comes out or that a host function returns: of a longer one a part comes, with a note."""
 
     def __init__(
         self,
@@ -153,8 +156,18 @@ class HostSide:
         self._calls = 0
 
     def ended(self, value: object) -> Execution:
-        """Return the whole execution, with the value of its last expression."""
-        return Execution(value, "".join(self._printed), self.submitted)
+        """Return the whole execution, with the value of its last expression; of values too long a part.
+
+        Raises SandboxError where it printed too much.
+        """
+        if self._room < 0:
+            raise self.too_much()  # it may end before it can be stopped
+        printed = "".join(self._printed)
+        submitted = None
+        if self.submitted is not None:
+            most = self.sandbox.value_limit
+            submitted = MappingProxyType({name: in_part(one, most) for name, one in self.submitted.items()})
+        return Execution(in_part(value, self.sandbox.value_limit), printed, submitted)
 
     def fits(self, text: str) -> bool:
         """Take what the code prints; False once that is more than it may print."""
@@ -164,7 +177,7 @@ class HostSide:
 
     def too_much(self) -> SandboxError:
         """Return the error for code that prints more than it may."""
-        return SandboxError(f"More than {self.sandbox.output_limit} characters were printed.")
+        return SandboxError(f"More than {self.sandbox.output_limit} characters were printed. Print a part.")
 
     def too_long(self) -> SandboxError:
         """Return the error for code that runs longer than it may."""
@@ -188,7 +201,7 @@ class HostSide:
         inputs = {"tool_name": name, "args": (), "kwargs": given}
         try:
             with observed("interpreter_tool_call", self.sandbox, inputs) as note:
-                return sandboxed(note(await tool.acall(**given)))
+                return in_part(sandboxed(note(await tool.acall(**given))), self.sandbox.value_limit)
         except ToolArgumentsError as error:
             raise ValueError(str(error)) from None
         except (ToolError, SandboxError) as error:
@@ -228,6 +241,73 @@ def sandboxed(value: object) -> object:
     return json_value(value)
 
 
+def in_part(value: object, most: int) -> object:
+    """Return a value that passes between the sandbox and its host; of one longer than `most` characters a part, with a note.
+
+    >>> in_part(["a", 1], 10), in_part(["x"] * 50, 3), in_part({"a": "x" * 50}, 10)
+    (['a', 1], ['x', '... (49 more left out) ...'], {'a': 'xxxx\\n... (42 of 50 characters left out) ...\\nxxxx'})
+    """
+    return value if _fits(value, most) else _Part(most).of(value)
+
+
+def _fits(value: object, most: int) -> bool:
+    """Return whether a value is short and not deep, each part counted as often as it comes."""
+    level, depth = [value], 0
+    while level and depth <= _DEEPEST:
+        below: list[object] = []
+        for one in level:
+            most -= 1
+            if isinstance(one, str | bytes):
+                most -= len(one)
+            elif isinstance(one, Mapping):
+                below += (*one, *one.values())
+            elif isinstance(one, _LISTS):
+                below += one
+            if most < 0 or len(below) > most:
+                return False
+        level, depth = below, depth + 1
+    return not level
+
+
+class _Part:
+    """What fits of a value that is too long."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+
+    def of(self, value: object, depth: int = 0) -> object:
+        self._room -= 1
+        if isinstance(value, str | bytes):
+            text = shown(value if isinstance(value, str) else repr(value[: self._room]), max(0, self._room))
+            self._room -= len(value)
+            return text
+        if not isinstance(value, (Mapping, *_LISTS)):
+            return value
+        if depth > _DEEPEST:
+            return "... (nested too deeply) ..."
+        if isinstance(value, Mapping):
+            pairs = self._taken(value.items(), lambda pair: (pair[0], self.of(pair[1], depth + 1)))
+            made = dict(pairs)
+            return made if len(pairs) == len(value) else {**made, "...": _left_out(len(value) - len(pairs))}
+        items = self._taken(value, lambda item: self.of(item, depth + 1))
+        return items if len(items) == len(value) else [*items, _left_out(len(value) - len(items))]
+
+    def _taken(self, items: Iterable[Any], part: Callable[[Any], Any]) -> list[Any]:
+        found = []
+        for item in items:
+            if self._room <= 0:
+                break
+            found.append(part(item))
+        return found
+
+
+def _left_out(count: int) -> str:
+    return f"... ({count:,} more left out) ..."
+
+
+_LISTS = (list, tuple, set, frozenset)
+_DEEPEST = 100
+
 _PLAIN = frozenset(
     {str, bool, int, float, type(None), bytes, datetime.date, datetime.datetime, datetime.timedelta}
 )
@@ -260,16 +340,19 @@ class PythonInterpreter(Sandbox):
                 try:
                     value = await feed.drive(session, code, variables)
                 except MontyError as error:
-                    failure = feed.failure(error)
-                    if type(failure) is SandboxError and not isinstance(
-                        error, MontyConversionError | MontyCrashedError
-                    ):
+                    lost = isinstance(error, MontyConversionError | MontyCrashedError)
+                    if not lost and feed.failure(error).__class__ is SandboxError:
                         self._state = await session.dump()  # the state before the mistake is kept
-                    raise failure from None
+                    # Not kept in a variable: an error and the frame that holds it would wait for the garbage collector.
+                    raise feed.failure(error) from None
                 if feed.submitted is None:
                     self._state = await session.dump()
+        except SandboxError:
+            raise
         except MontyError as error:
             raise feed.failure(error) from None
+        except RuntimeError as error:  # a worker that is gone where its end was not an error of its own
+            raise SandboxError(f"The sandbox broke off: {error}.") from None
         except TimeoutError:
             raise SandboxError(NO_WORKER) from None
         return feed.ended(value)
@@ -317,6 +400,10 @@ class _Feed(HostSide):
             if self._room < 0:
                 raise self.too_much() from None
             raise
+        finally:
+            # The sandbox keeps the callback that prints, and with it this object: what it held would stay for ever.
+            self._step = None
+            del work  # it holds an error, whose frames hold this one
 
     async def drive(self, session: Any, code: str, variables: dict[str, Any]) -> Any:
         """Run code, answering its calls of host functions, until it ends or submits."""
@@ -338,20 +425,24 @@ class _Feed(HostSide):
                 self.submit(at.args, at.kwargs)
                 return None
             else:
-                reply: Any
-                try:
-                    reply = {"return_value": await self.answer(str(at.function_name), at.args, at.kwargs)}
-                except SEEN_BY_CODE as error:
-                    reply = {"exception": error}
-                at = await self._until_stop(at.resume(reply))
+                at = await self._until_stop(at.resume(await self._reply(at)))
         return at.output
+
+    async def _reply(self, at: Any) -> Any:
+        """Return the result of a host function, or its error for the code to see."""
+        try:
+            return {"return_value": await self.answer(str(at.function_name), at.args, at.kwargs)}
+        except SandboxError:
+            raise  # the end of the execution
+        except SEEN_BY_CODE as error:
+            return {"exception": type(error)(str(error))}  # a new one: the frames of this one hold all it had
 
     def failure(self, error: object) -> SandboxError:
         """Return an error of the sandbox's as the engine's."""
         text = str(error)
         if "time limit exceeded" in text or getattr(error, "timed_out", False):
             return self.too_long()
-        if "memory limit exceeded" in text:
+        if "memory limit exceeded" in text or "exceeded its memory limit" in text:
             return SandboxMemoryError("The code needed more memory than it may use.")
         if "sleep limit exceeded" in text:
             return SandboxError("The code tried to sleep, which the sandbox does not allow.")

@@ -166,13 +166,18 @@ class _Work(HostSide):
         self._left -= time.monotonic() - started
         if not line:
             raise SandboxMemoryError("The sandbox broke off: the code needed more than it may use.")
-        found: dict[str, object] = json.loads(line)
+        try:
+            found: dict[str, object] = json.loads(line)
+        except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists in lists
+            raise SandboxError("The code gave a value that cannot be handed over.") from None
         return found
 
     async def _reply(self, message: Mapping[str, Any]) -> dict[str, Any]:
         try:
             result = await self.answer(message["call"], message["args"], message["kwargs"])
             return {"result": json_value(result)}
+        except SandboxError:
+            raise  # the end of the execution
         except SEEN_BY_CODE as error:
             return {"error": type(error).__name__, "message": str(error)}
 

@@ -246,6 +246,17 @@ def test_code_act_recovers_from_endless_code() -> None:
     assert result.answer == 2
 
 
+def test_code_act_recovers_from_code_that_needs_too_much_memory() -> None:
+    script = [
+        {"generated_code": "enumerate(range(10**10))", "finished": True},
+        {"generated_code": "add(1, 1)", "finished": True},
+        {"reasoning": "", "answer": 2},
+    ]
+    result, _ = run(CodeAct("q -> answer: int", [add]), script, q="?")
+    assert result.trajectory["code_output_0"].startswith("SandboxMemoryError")
+    assert result.answer == 2
+
+
 def test_rlm_explores_asks_and_submits_typed_outputs() -> None:
     class Recorder(ScriptedLM):
         pass

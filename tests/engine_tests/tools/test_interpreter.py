@@ -66,6 +66,77 @@ def test_memory_is_limited(code: str) -> None:
         PythonInterpreter(memory_limit=32 * 2**20, time_limit=300)(code)
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "enumerate(range(10**10))",
+        "list(zip(range(10**9), range(10**9)))",
+        "[host(big()) for _ in range(100)]",
+        "def g():\n    a = 'x' * 10**7\n    host(a)\n    return a\n[g() for _ in range(100)]",
+    ],
+)
+def test_a_worker_that_the_memory_limit_ends_is_a_memory_error(code: str) -> None:
+    tools = {"host": lambda x: x, "big": lambda: "z" * 900_000}
+    python = PythonInterpreter(tools, memory_limit=64 * 2**20, time_limit=300)
+    python("kept = 1")
+    with pytest.raises(SandboxMemoryError):
+        python(code)
+    assert python("kept") == 1
+
+
+_RUNS = """
+import gc, sys
+from engine import PythonInterpreter
+from engine.errors import SandboxError
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**20
+
+def bad(x):
+    raise ValueError("no")
+
+for run in range(12):
+    if run == 2:
+        before = resident()
+    try:
+        PythonInterpreter({"host": lambda x: x, "bad": bad})(sys.argv[1], {"x": "a" * 10**7})
+    except SandboxError:
+        pass
+gc.collect()
+print(resident() - before)
+"""
+
+
+@pytest.mark.parametrize(
+    "code", ["y = host(x)\n1 / 0", "bad(x)", "try:\n    bad(x)\nexcept RuntimeError:\n    pass\n1 / 0"]
+)
+def test_an_error_after_a_call_of_the_host_keeps_no_memory(code: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _RUNS, code], capture_output=True, text=True, timeout=300, check=True
+    )
+    assert float(done.stdout) < 60, "ten runs with 10 MB each"
+
+
+def test_what_comes_out_is_limited_with_a_note() -> None:
+    def big() -> list[str]:
+        return ["x" * 1000] * 100_000
+
+    python = PythonInterpreter({"big": big}, time_limit=300)
+    assert len(python("'x' * 10**7")) < 1_000_100
+    assert "characters left out" in python("'x' * 10**7")
+    assert python("len(big())") < 1100
+    assert python("big()[-1]").endswith("more left out) ...")
+    assert len(str(python("[['x' * 10**6] * 1000]"))) < 1_100_000
+    assert len(python("SUBMIT('x' * 10**7)").output["output"]) < 1_000_100
+    for _ in range(3):
+        with pytest.raises(SandboxError, match="More than 100000 characters"):
+            python("print('x' * 10**7)")
+    deep = python("a = []\nfor _ in range(500):\n    a = [a]\na")
+    assert "nested too deeply" in str(deep)
+    python.value_limit = 10**8
+    assert len(python("'x' * 10**7")) == 10**7
+
+
 def test_output_is_limited() -> None:
     with pytest.raises(SandboxError, match="More than 5000 characters"):
         PythonInterpreter(output_limit=5000, time_limit=300)("while True: print('x' * 100)")
