@@ -91,6 +91,10 @@ class StoreLockedError(StoreError):
     """Another program holds the database file."""
 
 
+class StoreFullError(StoreError):
+    """The disk has no room for what was to be written."""
+
+
 class StoreTooNewError(StoreError):
     """The database was written by a newer version of Tuneboard."""
 

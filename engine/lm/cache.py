@@ -39,6 +39,9 @@ INSERT = "INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 payer: ContextVar[str | None] = ContextVar("engine_lm_payer", default=None)
 """Id of the run that pays for the calls made here; the search driver sets it."""
 
+MOST_UNKEPT = 2048
+"""Replies that wait in memory at most until they can be written."""
+
 LOCK_SECONDS = 10.0
 """Longest wait for another process that writes."""
 
@@ -80,6 +83,7 @@ class Cache:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._in_flight: dict[tuple[int, str], asyncio.Future[Reply | None]] = {}
+        self._unkept: dict[str, tuple[object, ...]] = {}
 
     async def fetch(self, key: str, buy: Callable[[], Awaitable[Reply]]) -> Reply:
         """Return the reply kept under a key; where there is none, `buy` it once, keep it and return it.
@@ -122,6 +126,8 @@ class Cache:
 
     def get(self, key: str) -> Reply | None:
         """Return the reply kept under a key, marked as cached, or None."""
+        if self._unkept and (unkept := self._unkept.get(key)) is not None:
+            return _kept(key, (unkept[1], unkept[2], unkept[3], *unkept[5:]))
         try:
             with self._lock:
                 row = self._open().execute(SELECT, (key,)).fetchone()
@@ -140,7 +146,10 @@ class Cache:
             return None
 
     def put(self, key: str, reply: Reply, payer: str | None = None) -> None:
-        """Keep a reply under a key, at once and for good. A disk that is full or locked is logged, not raised."""
+        """Keep a reply under a key, at once and for good.
+
+        On a disk that is full, or while another program holds the file, it is kept in memory until `settle` can write it.
+        """
         data = orjson.dumps(
             {"choices": reply.choices, "seconds": reply.seconds},
             default=lambda value: dict(value) if isinstance(value, Mapping) else str(value),
@@ -149,6 +158,10 @@ class Cache:
         used = reply.usage
         spent = (used.calls, used.input_tokens, used.output_tokens, used.cost)
         row = (key, reply.model, data.decode(), payer, time.time(), *spent)
+        if self._unkept:  # what holds this one up too need not be waited for again
+            self._unkept[key] = row
+            self.settle()
+            return
         try:
             with self._lock:
                 self._open().execute(INSERT, row)
@@ -156,6 +169,33 @@ class Cache:
             if self._trouble(error, "written to"):
                 with self._lock:
                     self._open().execute(INSERT, row)
+            else:
+                self._unkept[key] = row
+
+    @property
+    def unkept(self) -> bool:
+        """Whether replies wait in memory because they could not be written."""
+        return bool(self._unkept)
+
+    def settle(self) -> str:
+        """Write what could not be written before; return a message on why it still cannot be, "" when all is kept."""
+        if not self._unkept:
+            return ""
+        try:
+            with self._lock:
+                for oldest in list(self._unkept)[:-MOST_UNKEPT]:
+                    del self._unkept[oldest]
+                connection = self._open()
+                connection.execute("PRAGMA busy_timeout = 100")
+                try:
+                    for key, row in list(self._unkept.items()):
+                        connection.execute(INSERT, row)
+                        del self._unkept[key]
+                finally:
+                    connection.execute(f"PRAGMA busy_timeout = {int(1000 * LOCK_SECONDS)}")
+        except sqlite3.Error as error:
+            return f"The call cache {self.path} cannot be written to ({error}): {len(self._unkept)} answers wait in memory."
+        return ""
 
     def size(self) -> tuple[int, int, float]:
         """Return how much is kept: replies, bytes on disk, and the US dollars paid for them."""

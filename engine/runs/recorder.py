@@ -1,18 +1,25 @@
-"""Between the store and the search: events and outcomes to the store; heartbeat, flags and user requests from it."""
+"""Between the store and the search: events and outcomes to the store; heartbeat, flags and user requests from it.
+
+What cannot be written because the disk is full, or because another program holds the database, waits here, in its order; the
+run pauses meanwhile and says why.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from pydantic import ValidationError
 
 from engine import loop
-from engine.errors import NotFoundError, StoreError
+from engine.errors import NotFoundError, StoreError, StoreFullError, StoreLockedError
+from engine.lm.cache import default_cache
 from engine.records import Candidate, Outcome
 from engine.search.budget import Budget
 from engine.search.events import (
@@ -28,13 +35,52 @@ from engine.search.events import (
 )
 from engine.search.requests import Request
 from engine.search.settings import Stop
-from engine.store.rows import BUDGET, CANDIDATE, NOT_DONE, RequestRow
+from engine.store.rows import BUDGET, CANDIDATE, NOT_DONE, RequestRow, RunState
 from engine.store.store import Store
 
 FLUSH_SECONDS = 0.15
+AGAIN_SECONDS = 1.0
 
 REPORTED_FAILURES = 3
 """Failed rows of one trial that become events; the trial's own event counts the rest."""
+
+
+class PatientWriter:
+    """Writes to the store on the event loop, in order; what fails for want of room or for a lock is tried again until it is in.
+
+    `trouble` says why something waits, "" when nothing does.
+    """
+
+    def __init__(self) -> None:
+        self.trouble = ""
+        self._waiting: deque[Callable[[], object]] = deque()
+
+    def write(self, action: Callable[[], object]) -> None:
+        """Do something now, or when everything before it is done. Done in part, it may be done again."""
+        self._waiting.append(action)
+        if len(self._waiting) == 1:
+            self._go_on()
+
+    async def all_written(self) -> None:
+        """Wait until nothing is left to write."""
+        while self._waiting:
+            await asyncio.sleep(POLL_SECONDS)
+
+    def _go_on(self) -> None:
+        while self._waiting:
+            try:
+                self._waiting[0]()
+            except (StoreFullError, StoreLockedError) as error:
+                if not self.trouble:
+                    _log.warning("%s The run waits.", error)
+                self.trouble = str(error)
+                asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._go_on)
+                return
+            except BaseException:
+                self._waiting.popleft()
+                raise
+            self._waiting.popleft()
+        self.trouble = ""
 
 
 class StoreRecorder:
@@ -43,8 +89,9 @@ class StoreRecorder:
     `flush` is called at the end of a trial and must be called once at the end of the run.
     """
 
-    def __init__(self, store: Store, run_id: str) -> None:
+    def __init__(self, store: Store, run_id: str, writer: PatientWriter | None = None) -> None:
         self._store = store
+        self._write = (writer or PatientWriter()).write
         self._run_id = run_id
         self._waiting: dict[int, list[Outcome]] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -57,20 +104,18 @@ class StoreRecorder:
             case RowScored():
                 self._gather(event)
             case BudgetSpent():
-                self._store.runs.set_meters(self._run_id, event.usage, event.seconds)
+                self._write(lambda: self._store.runs.set_meters(self._run_id, event.usage, event.seconds))
             case TrialStarted():
-                self._store.trials.add_candidate(self._run_id, event.candidate)
-                self._store.trials.start(
-                    self._run_id, event.trial, event.candidate.id, event.split, event.label, len(event.rows)
-                )
+                self._write(lambda: self._start(event))
             case TrialFinished():
-                self._finish(event)
+                self.flush()
+                self._write(lambda: self._finish(event))
             case CandidateFound():
-                self._store.trials.add_candidate(self._run_id, event.candidate)
+                self._write(lambda: self._store.trials.add_candidate(self._run_id, event.candidate))
                 self._add(event, candidate=event.candidate.id, number=event.number)
             case NewBest():
                 self._best = event.candidate.id
-                self._store.trials.mark_best(self._run_id, event.candidate.id)
+                self._write(lambda: self._store.trials.mark_best(self._run_id, event.candidate.id))
                 self._add(event, candidate=event.candidate.id, score=event.score)
             case Proposed():
                 self._add(event, label=event.label, asked=event.asked, received=event.received)
@@ -84,9 +129,18 @@ class StoreRecorder:
             self._timer = None
         waiting, self._waiting = self._waiting, {}
         if waiting:
-            with self._store.transaction():
-                for trial, outcomes in waiting.items():
-                    self._store.trials.add_outcomes(self._run_id, trial, outcomes)
+            self._write(lambda: self._add_outcomes(waiting))
+
+    def _add_outcomes(self, waiting: Mapping[int, Sequence[Outcome]]) -> None:
+        with self._store.transaction():
+            for trial, outcomes in waiting.items():
+                self._store.trials.add_outcomes(self._run_id, trial, outcomes)
+
+    def _start(self, event: TrialStarted) -> None:
+        self._store.trials.add_candidate(self._run_id, event.candidate)
+        self._store.trials.start(
+            self._run_id, event.trial, event.candidate.id, event.split, event.label, len(event.rows)
+        )
 
     def _gather(self, event: RowScored) -> None:
         self._waiting.setdefault(event.trial, []).append(event.outcome)
@@ -99,7 +153,6 @@ class StoreRecorder:
 
     def _finish(self, event: TrialFinished) -> None:
         found = event.evaluation
-        self.flush()
         with self._store.transaction():
             self._store.trials.finish(
                 self._run_id,
@@ -111,10 +164,11 @@ class StoreRecorder:
             )
             if found.candidate_id == self._best:
                 self._store.trials.mark_best(self._run_id, found.candidate_id)
-            self._add(event, trial=event.trial, candidate=found.candidate_id, score=found.score)
+            data = {"trial": event.trial, "candidate": found.candidate_id, "score": found.score}
+            self._store.events.add(self._run_id, event.kind, event.text, data)
 
     def _add(self, event: Event, **data: object) -> None:
-        self._store.events.add(self._run_id, event.kind, event.text, data)
+        self._write(lambda: self._store.events.add(self._run_id, event.kind, event.text, data))
 
 
 class StoreRequests:
@@ -123,8 +177,9 @@ class StoreRequests:
     What an earlier process of the run did comes back in the same batch; what is new comes as soon as the watch has seen it.
     """
 
-    def __init__(self, store: Store, run_id: str, watch: Watch) -> None:
+    def __init__(self, store: Store, run_id: str, watch: Watch, writer: PatientWriter | None = None) -> None:
         self._store, self._run_id, self._watch = store, run_id, watch
+        self._write = (writer or PatientWriter()).write
         rows = store.requests.all(run_id)
         self._again: dict[int, list[RequestRow]] = {}
         for row in rows:
@@ -141,19 +196,18 @@ class StoreRequests:
 
     def begin(self, request: Request, batch: int) -> None:
         """Note the batch, for a process that drives this run again."""
-        self._store.requests.begin(self._run_id, request.id, batch)
+        self._write(lambda: self._store.requests.begin(self._run_id, request.id, batch))
 
     def answer(self, request: Request, sentence: str, *, done: bool) -> None:
         """Store what became of it."""
         answer = f"Done: {sentence}" if done else f"{NOT_DONE}{sentence}"
-        self._store.requests.answer(self._run_id, request.id, answer)
+        self._write(lambda: self._store.requests.answer(self._run_id, request.id, answer))
 
     def close(self) -> None:
         """Refuse what comes too late."""
+        late = f"{NOT_DONE}the search had ended. Start a new run to try it."
         for row in self._store.requests.open(self._run_id):
-            self._store.requests.answer(
-                self._run_id, row.id, f"{NOT_DONE}the search had ended. Start a new run to try it."
-            )
+            self._write(partial(self._store.requests.answer, self._run_id, row.id, late))
 
     def _read(self, row: RequestRow) -> Request | None:
         try:
@@ -163,15 +217,26 @@ class StoreRequests:
                 return Request(row.id, Candidate.from_dict(row.content["candidate"]))
         except (ValidationError, KeyError, TypeError, ValueError, AttributeError):
             pass
-        self._store.requests.answer(self._run_id, row.id, f"{NOT_DONE}it cannot be read.")
+        answer = f"{NOT_DONE}it cannot be read."
+        self._write(lambda: self._store.requests.answer(self._run_id, row.id, answer))
         return None
 
+
+LOW_BYTES = 16 * 2**20
+"""A disk with less room than this counts as full: answers that are on their way must still find some."""
+
+RESERVE, RESERVE_BYTES = "reserve.bin", 2**20
+"""A file in the data folder that is deleted when the disk is full, so that the reason why a run waits can still be stored."""
 
 HEARTBEAT_SECONDS = 1.0
 POLL_SECONDS = 0.2
 
 STUCK_SECONDS = 20.0
 """A stop that the event loop has not come to hear of after this time is a stop at once: something blocks the loop."""
+
+_PAUSED = "Paused. Calls under way were finished first."
+_UNKEPT = "The last answers could not be kept: the disk is full, or another program holds the call cache."
+_WAITS = "Nothing more is asked until then; the run goes on by itself."
 
 _log = logging.getLogger(__name__)
 
@@ -181,7 +246,8 @@ class Watch:
 
     `taken_away` is called once, from the thread, when the run now belongs to another process or is
     deleted, and `stuck` when a stop is asked for and the event loop is blocked. `stop()` asks for a stop from inside the
-    process (a signal). `requests` are those without an answer.
+    process (a signal). `requests` are those without an answer. `trouble` says why nothing more may be asked for now, such as a
+    full disk, "" where there is no reason.
     """
 
     def __init__(
@@ -193,13 +259,17 @@ class Watch:
         stuck: Callable[[], None] = lambda: None,
         *,
         stuck_after: float = STUCK_SECONDS,
+        writer: PatientWriter | None = None,
     ) -> None:
+        self._writer, self._cache = writer or PatientWriter(), default_cache()
+        self._reserve = store.connection.path.with_name(RESERVE)
         self._store = store
         self._run_id, self._pid = run_id, pid
         self._taken_away, self._stuck, self._stuck_after = taken_away, stuck, stuck_after
         self._loop_lives = threading.Event()
         self._asked_loop_at: float | None = None
-        self.stopping = self._pause_asked = self._paused = False
+        self.stopping = self._pause_asked = False
+        self._said, self.trouble = "", self._find_trouble()
         self.requests: Sequence[RequestRow] = ()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=f"watch-{run_id}", daemon=True)
@@ -217,17 +287,55 @@ class Watch:
         self.stopping = True
 
     async def checkpoint(self) -> None:
-        """Return at once, wait while a pause is asked for, or raise Stop when a stop is."""
-        if self._pause_asked and not self.stopping and not self._paused:
-            self._paused = True
-            self._store.runs.set_state(self._run_id, "paused", "Paused. Calls under way were finished first.")
-        while self._pause_asked and not self.stopping:
-            await asyncio.sleep(POLL_SECONDS / 4)
-        if self._paused:
-            self._paused = False
-            self._store.runs.set_state(self._run_id, "running")
+        """Return at once, wait while a pause is asked for or there is trouble, or raise Stop when a stop is asked for."""
+        if (self._pause_asked or self._trouble_now()) and not self.stopping:
+            await self._wait()
         if self.stopping:
             raise Stop
+
+    async def no_trouble(self) -> None:
+        """Wait until there is no trouble, also where a stop is asked for: what follows must find room."""
+        while why := self._trouble_now():
+            self._say(why)
+            await asyncio.sleep(POLL_SECONDS / 4)
+        self._say("")
+
+    async def _wait(self) -> None:
+        while (why := self._trouble_now() or (_PAUSED if self._pause_asked else "")) and not self.stopping:
+            self._say(why)
+            await asyncio.sleep(POLL_SECONDS / 4)
+        self._say("")
+
+    def _trouble_now(self) -> str:
+        """Return the trouble that the last look has found, or that has come up since."""
+        return self.trouble or self._writer.trouble or (_UNKEPT if self._cache.unkept else "")
+
+    def _say(self, why: str) -> None:
+        """Store that the run waits and why, or with "" that it goes on, where that has changed."""
+        if why == self._said:
+            return
+        self._said = why
+        state: RunState = "paused" if why else "running"
+        if why and why != _PAUSED:
+            self._reserve.unlink(missing_ok=True)
+        try:
+            self._store.runs.set_state(self._run_id, state, why)  # not behind what waits for room
+        except (StoreFullError, StoreLockedError):
+            self._writer.write(lambda: self._store.runs.set_state(self._run_id, state, why))
+
+    def _find_trouble(self) -> str:
+        """Look at the disk, write what waits, and return why nothing more may be asked for."""
+        why = self._cache.settle() or self._writer.trouble
+        home = self._reserve.parent
+        try:
+            free = shutil.disk_usage(home).free
+            if free >= LOW_BYTES + RESERVE_BYTES and not why and not self._reserve.exists():
+                self._reserve.write_bytes(bytes(RESERVE_BYTES))
+        except OSError:
+            free = LOW_BYTES
+        if free < LOW_BYTES:
+            why = f"The disk that holds {home} is full ({free // 2**20} MB left). Free some space."
+        return f"{why} {_WAITS}" if why else ""
 
     def _loop_is_stuck(self) -> bool:
         """Ask the event loop for a sign of life; return whether it has given none for too long."""
@@ -253,10 +361,15 @@ class Watch:
                 polls += 1
                 if polls >= beats:
                     polls = 0
+                    self.trouble = self._find_trouble()
                     if not self._store.runs.heartbeat(self._run_id, self._pid):
                         raise NotFoundError("The run has another process.")
             except NotFoundError:
                 self._taken_away()
                 return
-            except StoreError:
-                _log.warning("The run's flags could not be read; trying again.", exc_info=True)
+            except StoreError as error:
+                if not self.trouble:
+                    _log.warning(
+                        "The run's flags could not be read, or its heartbeat not stored; trying again: %s",
+                        error,
+                    )

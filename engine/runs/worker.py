@@ -25,20 +25,22 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median_high
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from engine import loop
-from engine.errors import EngineError, RunError, StoreError
+from engine.errors import EngineError, RunError, StoreError, StoreLockedError
 from engine.lm import cache
 from engine.lm.choice import is_offline
 from engine.lm.connection import check_connection
@@ -47,13 +49,18 @@ from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate, Evaluation, whole_trials
 from engine.runs.exports import export_run, prove
 from engine.runs.prepare import Prepared, check_keys, prepare
-from engine.runs.recorder import StoreRecorder, StoreRequests, Watch
+from engine.runs.recorder import PatientWriter, StoreRecorder, StoreRequests, Watch
 from engine.runs.spec import RunSpec
 from engine.search.driver import Driver
 from engine.search.settings import SearchResult, Trial
 from engine.search.verdict import verdict
 from engine.store.rows import RunRow
-from engine.store.store import Store
+from engine.store.store import FILE_NAME, Store
+
+T = TypeVar("T")
+
+BUSY_SECONDS = 5.0
+PATIENCE_SECONDS = 120.0
 
 AFTER_SECONDS = 30.0
 LOOK_SECONDS = 1.0
@@ -113,11 +120,23 @@ def work(home: Path, run_id: str) -> int:
     NotFoundError or RunError when there is no such run or another process works on it. Every other
     failure ends in the run's state and message, its traceback in `home/logs`.
     """
-    with Store.open(home) as store, _log_file(home, run_id):
-        run = store.runs.claim(run_id, os.getpid())
+    with Store(home / FILE_NAME, busy_seconds=BUSY_SECONDS) as store, _log_file(home, run_id):
+        run = patiently(lambda: store.runs.claim(run_id, os.getpid()))
         _log.info("Process %s works on run %s.", os.getpid(), run_id)
-        job = _Job(home, store, run, StoreRecorder(store, run_id))
+        writer = PatientWriter()
+        job = _Job(home, store, run, writer, StoreRecorder(store, run_id, writer))
         return job.carry_out()
+
+
+def patiently(action: Callable[[], T]) -> T:
+    """Return what an action on the store returns; while another program holds the store it is tried again, for two minutes."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return action()
+        except StoreLockedError:
+            if time.monotonic() > until:
+                raise
 
 
 @dataclass
@@ -125,6 +144,7 @@ class _Job:
     home: Path
     store: Store
     run: RunRow
+    writer: PatientWriter
     recorder: StoreRecorder
     taken: bool = False
 
@@ -144,6 +164,7 @@ class _Job:
                 os.getpid(),
                 lambda: cancel(taken=True),
                 lambda: cancel(taken=False),
+                writer=self.writer,
             ) as watch,
             _signals(watch, lambda: cancel(taken=False)),
         ):
@@ -168,7 +189,7 @@ class _Job:
 
     def _ended(self, state: Any, sentence: str, code: int) -> int:
         try:
-            self.store.runs.set_state(self.run.id, state, sentence)
+            patiently(lambda: self.store.runs.set_state(self.run.id, state, sentence))
         except StoreError:
             _log.exception("The end of run %s could not be stored.", self.run.id)
             return 1
@@ -176,32 +197,41 @@ class _Job:
 
     async def _run(self, watch: Watch) -> None:
         store, run_id = self.store, self.run.id
-        requests = StoreRequests(store, run_id, watch)
+        requests = StoreRequests(store, run_id, watch, self.writer)
         cache.payer.set(run_id)
-        store.events.clear(run_id)
-        store.runs.set_phase(run_id, "Reading the data")
+        self.writer.write(lambda: store.events.clear(run_id))
+        self._phase("Reading the data")
         prepared = await asyncio.to_thread(self._prepare)
         if prepared.spec.pipeline.models and not self.run.calls:  # a run that goes on has heard from them
-            store.runs.set_phase(run_id, "Asking the steps' own models for a word")
+            self._phase("Asking the steps' own models for a word")
             await check_step_models(prepared.spec.pipeline)
         for note in prepared.notes:
-            store.events.add(run_id, "note", note, {"level": "info"})
+            self._note(note, "info")
         settings = replace(prepared.settings, seconds_before=self.run.seconds)
         driver = Driver(settings, self.recorder, watch, requests)
         silence = asyncio.create_task(
             report_silence(
                 lambda: driver.ledger.replies,
                 lambda: store.runs.get(run_id).state == "running",
-                lambda message: store.events.add(run_id, "note", message, {"level": "warning"}),
+                lambda message: self._note(message, "warning"),
             )
         )
         try:
-            await self._phases(driver, prepared)
+            await self._phases(driver, prepared, watch)
             requests.close()
         finally:
             silence.cancel()
             self.recorder.flush()
-            store.runs.set_meters(run_id, driver.ledger.spent, driver.ledger.seconds)
+            self.writer.write(
+                lambda: store.runs.set_meters(run_id, driver.ledger.spent, driver.ledger.seconds)
+            )
+            await self.writer.all_written()
+
+    def _phase(self, phase: str) -> None:
+        self.writer.write(lambda: self.store.runs.set_phase(self.run.id, phase))
+
+    def _note(self, message: str, level: str) -> None:
+        self.writer.write(lambda: self.store.events.add(self.run.id, "note", message, {"level": level}))
 
     def _prepare(self) -> Prepared:
         try:
@@ -214,19 +244,20 @@ class _Job:
         check_keys(spec)
         return prepare(self.store, spec, payer=self.run.id)
 
-    async def _phases(self, driver: Driver, prepared: Prepared) -> None:
-        store, run_id, split = self.store, self.run.id, prepared.split
-        store.runs.set_phase(run_id, "Scoring the starting prompt")
+    async def _phases(self, driver: Driver, prepared: Prepared, watch: Watch) -> None:
+        split = prepared.split
+        self._phase("Scoring the starting prompt")
         await driver.score(driver.seed, split.validation, label="baseline")
-        store.runs.set_phase(run_id, "Searching")
+        self._phase("Searching")
         search = await driver.search(prepared.optimizer.search, test_rows=len(split.test))
         if search.stopped == "failed" and driver.ledger.closing == "failed":
             raise RunError(search.reason)  # the model is gone: what was found is stored, a test is impossible
         validated = validation_score(driver.trials, search.best, len(split.validation))
         if search.stopped == "finished" and validated is None:
-            store.runs.set_phase(run_id, "Scoring the result on all validation rows")
+            self._phase("Scoring the result on all validation rows")
             await driver.score(search.best, split.validation, label="result")
-        store.runs.set_phase(run_id, "Testing on rows the search never saw")
+        await watch.no_trouble()
+        self._phase("Testing on rows the search never saw")
         before, after = await driver.compare(
             driver.seed, search.best, split.test, labels=("baseline", "best")
         )
@@ -237,13 +268,14 @@ class _Job:
             **self._result(driver, prepared, search, before, after),
             "whole_set": figure,
         }
-        store.runs.set_phase(run_id, "Writing the exports")
+        await watch.no_trouble()
+        self._phase("Writing the exports")
         # What is not surely better does not leave the house by itself; the page and the command line can take it.
         better = result["verdict"]["kind"] == "better"
         taken, tested = (search.best, after) if better else (search.seed, before)
         result["taken_candidate"] = taken.id
         paths = export_run(self.home, self.run, prepared.spec, taken, result)
-        store.runs.set_phase(run_id, "Checking that the exports answer the same")
+        self._phase("Checking that the exports answer the same")
         proofs = await prove(Path(paths["export_path"]), driver.settings, tested)
         self._conclude(search, {**result, **paths, "proof": proofs}, driver)
 
@@ -264,8 +296,11 @@ class _Job:
         }
 
     def _conclude(self, search: SearchResult, result: Mapping[str, Any], driver: Driver) -> None:
-        store, run_id = self.store, self.run.id
         self.recorder.flush()
+        self.writer.write(lambda: self._store_result(search, result, driver))
+
+    def _store_result(self, search: SearchResult, result: Mapping[str, Any], driver: Driver) -> None:
+        store, run_id = self.store, self.run.id
         with store.transaction():
             store.trials.drop_earlier(run_id)
             store.trials.mark_best(run_id, search.best.id)
@@ -316,12 +351,24 @@ def _signals(watch: Watch, give_up: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+class _LogFile(logging.FileHandler):
+    """A log file that does without what the disk has no room for."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
+
+
 @contextmanager
 def _log_file(home: Path, run_id: str) -> Iterator[None]:
     """Write what the engine logs to `home/logs/RUN_ID.log` meanwhile."""
     path = home / "logs" / f"{run_id}.log"
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger("engine")
     level = logger.level

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import orjson
 
-from engine.errors import NotFoundError, StoreError, StoreLockedError, StoreTooNewError
+from engine.errors import NotFoundError, StoreError, StoreFullError, StoreLockedError, StoreTooNewError
 from engine.store.migrations import SCHEMA_VERSION, migrate
 
 BUSY_SECONDS = 15.0
@@ -124,13 +124,28 @@ class Connection:
                 time.sleep(self._busy / 100)
         db.execute("BEGIN IMMEDIATE")
         try:
-            if self._schema(db) < SCHEMA_VERSION:
+            version = self._schema(db)
+            if version == 0:
+                self._check_never_used()
+            if version < SCHEMA_VERSION:
                 migrate(db)
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
+
+    def _check_never_used(self) -> None:
+        """Raise StoreError for a database with nothing in it in a folder in which runs have been carried out."""
+        home = self.path.parent
+        left = next(
+            (path for place in ("logs/*.log", "exports/*", "programs/*") for path in home.glob(place)), None
+        )
+        if left is not None:
+            raise StoreError(
+                f"The database {self.path} is empty, though {left.relative_to(home)} is from a run that was stored in it: it was "
+                "emptied or overwritten. Put a copy of it back, or choose another folder with TUNEBOARD_HOME."
+            )
 
     def _run(self, sql: str, values: Sequence[object]) -> sqlite3.Cursor:
         return self._db.execute(sql, [_stored(value) for value in values])
@@ -195,11 +210,11 @@ class Connection:
             self._depth += 1
             try:
                 yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            else:
                 self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:  # a full disk may have ended it
+                    self._db.execute("ROLLBACK")
+                raise
             finally:
                 self._depth -= 1
 
@@ -212,6 +227,10 @@ class Connection:
             if "locked" in text or "busy" in text:
                 raise StoreLockedError(
                     f"Another program holds the database {self.path}. Close it, or try again in a moment."
+                ) from error
+            if _no_room(error):
+                raise StoreFullError(
+                    f"The disk that holds the database {self.path} is full: nothing can be stored. Free some space."
                 ) from error
             raise StoreError(
                 f"The database {self.path} cannot be used: {text}. Check that the folder can be written "
@@ -227,6 +246,17 @@ class Connection:
                 f"The folder {self.path.parent} cannot be used: {error.strerror or error}. "
                 "Choose another one with TUNEBOARD_HOME."
             ) from error
+
+
+def _no_room(error: sqlite3.Error) -> bool:
+    # A limit on the size of files and a device that refuses to write come as errors of input and output.
+    codes = (
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR_WRITE,
+        sqlite3.SQLITE_IOERR_FSYNC,
+        sqlite3.SQLITE_IOERR_TRUNCATE,
+    )
+    return getattr(error, "sqlite_errorcode", None) in codes
 
 
 class StorePart:

@@ -15,12 +15,13 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "support")]
 
-from fault_tests import clocks, grading, kills, unpacking  # noqa: E402 - the folder must be on the path first
+from fault_tests import clocks, grading, kills, storage, unpacking  # noqa: E402 - the folder must be on the path first
 from fault_tests.check import Check, Finding, markdown_table  # noqa: E402
 
 CHECKS: tuple[Check, ...] = (
     kills.CHECK,
     clocks.CHECK,
+    *storage.CHECKS,
     unpacking.CHECK,
     grading.CHECK,
 )
