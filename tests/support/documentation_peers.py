@@ -1,0 +1,157 @@
+"""The code blocks of `tests/engine_tests/compat/documentation`, run here and in DSPy, and the table of the engine's guide.
+
+    python tests/support/documentation_peers.py      # runs all in both, renews printed.json and prints the table
+
+The blocks follow DSPy's documentation page by page: the same names, arguments and habits, with data of their own.
+`printed.json` holds what DSPy prints, so that the blocks are compared where DSPy is not installed, too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from documentation_blocks import blocks_of
+from dspy_peer import peer
+
+RUNNER = Path(__file__).with_name("documentation_blocks.py")
+FOLDER = Path(__file__).parents[1] / "engine_tests" / "compat" / "documentation"
+PRINTED = FOLDER / "printed.json"
+SECTIONS = sorted(file.stem for file in FOLDER.glob("*.md"))
+Results = dict[str, dict[str, str]]
+
+DIFFERENT = {
+    "api/evaluation/answer_exact_match: as a number": "a grade is a float with feedback; DSPy's is a bool",
+    "api/optimizers/GEPA: budget": "a budget is not needed",
+    "api/signatures: default instructions": "other words for the task",
+    "api/signatures: with_instructions": "other words for the task",
+    "api/signatures: wrong signatures": "a signature without an output is refused",
+    "learn/evaluation/metrics: a loop": "a grade is a float with feedback; DSPy's is a bool",
+}
+"""Blocks whose values differ on purpose, and why."""
+
+WAITING: dict[str, str] = {
+    "api/adapters/Adapter: a type's description": "",
+    "api/adapters/ChatAdapter: an own reminder": "",
+    "api/adapters/ChatAdapter: callbacks by position": "",
+    "api/adapters/ChatAdapter: parse errors have their parts": "",
+    "api/models/LM: arguments by position": "",
+    "api/models/LM: client options stay out of the body": "",
+    "api/models/LM: extra body and headers": "",
+    "api/optimizers/GEPA: reflection": "",
+    "api/optimizers/Teleprompter: an optimizer of one's own": "",
+    "api/primitives/Example: keyword names": "",
+    "api/primitives/File: from_bytes": "",
+    "api/primitives/Tool: an object with __call__": "",
+    "api/signatures/InputField: older ways": "",
+    "api/signatures: limits on values": "",
+    "api/tools/Embeddings: save and load": "",
+    "api/utils/track_usage: in a block": "",
+    "cheatsheet: LabeledFewShot on rows without inputs": "",
+    "deep-dive/data-handling/examples: nested values as dictionaries": "",
+    "faqs: instructions of a step": "",
+    "learn/evaluation/data: an example": "",
+    "learn/programming/language_models: history can be cleared": "",
+    "learn/programming/modules: usage": "",
+    "learn/programming/modules: usage of answers from the cache": "",
+    "tutorials/cache: the same request is free": "",
+    "tutorials/conversation_history: in a demo": "",
+    "tutorials/observability: history of a module": "",
+    "tutorials/observability: inputs of a callback": "",
+}
+"""Blocks that do not do yet what they do in DSPy, and why."""
+
+
+def results(section: str, library: str, python: str = sys.executable) -> Results:
+    """Run a section's blocks in a child process and return what each printed, and the kind of its error."""
+    with tempfile.TemporaryDirectory() as home:
+        own = {
+            "DSPY_CACHEDIR": f"{home}/cache",
+            "HOME": home,
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            "TUNEBOARD_HOME": home,
+        }
+        command = [python, "-W", "ignore", str(RUNNER), str(FOLDER / f"{section}.md"), library]
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            cwd=home,
+            env={**os.environ, **own},
+            timeout=600,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: Results = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def outcome(name: str, ours: dict[str, str], theirs: dict[str, str]) -> str:
+    """Return "same", "better", "different" or "waiting" for a block."""
+    if name in DIFFERENT:
+        return "different"
+    if name in WAITING:
+        return "waiting"
+    if theirs["error"]:
+        return "same" if ours["error"] else "better"
+    return "same" if ours == theirs else "wrong"
+
+
+def table(ours: dict[str, Results], theirs: dict[str, Results]) -> str:
+    """Return the table of the guide: a row for each section."""
+    rows = [
+        "| part of DSPy's documentation | pages | blocks | same | better here | different on purpose |",
+        "|---|---|---|---|---|---|",
+    ]
+    total: Counter[str] = Counter()
+    for section in SECTIONS:
+        counts = Counter(outcome(name, one, theirs[section][name]) for name, one in ours[section].items())
+        counts["pages"] = len({block.page for block in blocks_of(FOLDER / f"{section}.md")})
+        counts["blocks"] = len(ours[section])
+        total.update(counts)
+        title = (FOLDER / f"{section}.md").read_text().splitlines()[0].lstrip("# ").lower()
+        rows.append(_row(title, counts))
+    return "\n".join([*rows, _row("all", total)])
+
+
+def _row(title: str, counts: Counter[str]) -> str:
+    numbers = (counts[name] for name in ("pages", "blocks", "same", "better", "different"))
+    return f"| {title} | {' | '.join(map(str, numbers))} |"
+
+
+def frozen() -> dict[str, Results]:
+    """Return what DSPy prints, by section and block."""
+    found: dict[str, Results] = json.loads(PRINTED.read_text())
+    return found
+
+
+def main() -> None:
+    """Run everything in both libraries."""
+    python = peer()
+    if python is None:
+        raise SystemExit("DSPy is not installed: run `make peers`.")
+    theirs = {section: results(section, "dspy", python) for section in SECTIONS}
+    short = {
+        section: {
+            name: {"printed": one["printed"], "error": one["error"].split(":")[0]}
+            for name, one in found.items()
+        }
+        for section, found in theirs.items()
+    }
+    PRINTED.write_text(json.dumps(short, indent=1, ensure_ascii=False) + "\n")
+    ours = {section: results(section, "engine") for section in SECTIONS}
+    for section, found in ours.items():
+        for name, one in found.items():
+            kind = outcome(name, one, short[section][name])
+            if kind != "same":
+                print(f"{kind:9} {name}\n    here {one}\n    DSPy {theirs[section][name]}")
+    print(table(ours, short))
+
+
+if __name__ == "__main__":
+    main()
