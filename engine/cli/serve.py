@@ -88,9 +88,8 @@ def _serve_http(contract: Contract, address: Address) -> None:
 
     Raises ConfigurationError when the port is taken, or when others could reach it and no token is set.
     """
-    import uvicorn
-
     from engine.serve.app import LOCAL_HOSTS, make_app
+    from engine.serve.server import server_of
 
     local = address.host in (HOST, "localhost", "::1")
     if not local and address.token is None:
@@ -109,8 +108,7 @@ def _serve_http(contract: Contract, address: Address) -> None:
     with listening:
         guarded = f", with the token in {address.token_env}" if address.token else ""
         _print(f"{contract.title} is at {address.url}/docs{guarded} (Ctrl-C ends it).", markup=False)
-        config = uvicorn.Config(app, log_level="warning", limit_concurrency=1000, timeout_keep_alive=30)
-        uvicorn.Server(config).run(sockets=[listening])
+        server_of(app).run(sockets=[listening])
 
 
 def _check_named(file: ProgramFile, key_envs: tuple[str, ...]) -> None:

@@ -4,8 +4,11 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 import urllib.request
 
 import pytest
@@ -262,3 +265,27 @@ def test_an_agent_starts_it_over_stdio(tmp_path):
             return await client.call_tool("a_program_tuned_with_tuneboard", GOOD)
 
     assert asyncio.run(run()).structured_content["shelf"] in ("red", "blue")
+
+
+@pytest.mark.parametrize("asked", ["half a request", "an answer that never comes"])
+def test_sigterm_ends_it_in_time_whatever_is_open(tmp_path, asked):
+    with OpenAIServer(answer=REPLY) as model:
+        model.hang()
+        settings = {"name": "openai/test-model", "base_url": model.url}
+        with serving(tmp_path, model=settings) as (url, process):
+            place = ("127.0.0.1", int(url.rpartition(":")[2]))
+            with socket.create_connection(place) as connection:
+                if asked == "half a request":
+                    connection.sendall(
+                        b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{"
+                    )
+                else:
+                    body = str(GOOD).replace("'", '"').encode()
+                    head = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+                    connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+                    wait_for(lambda: model.hanging == 1)
+                time.sleep(0.5)
+                started = time.monotonic()
+                process.send_signal(signal.SIGTERM)
+                process.wait(25)
+                assert time.monotonic() - started < 20
