@@ -278,8 +278,8 @@ class Adapter:
         messages: list[dict[str, object]] = [{"role": "system", "content": rendered.system}]
         if demos:
             messages += self.format_demos(signature, demos)
-        if rendered.plan.history is not None:
-            messages += rendered.earlier_turns(inputs.get(rendered.plan.history))
+        if (earlier := rendered.plan.earlier) is not None:
+            messages += rendered.earlier_turns(inputs.get(earlier.name))
         if self._pieced:
             asked = self.format_user_message_content(signature, inputs, main_request=True)
             return [*messages, {"role": "user", "content": asked}]
@@ -308,7 +308,8 @@ class Adapter:
             # A signature whose outputs all come natively asks for no text.
             reminder = self.reminder(plan) if plan.outputs else ""
             system = "" if self._pieced else self.format_system_message(signature)
-            rendered = Rendered(plan, slots, system, reminder, self.write)
+            earlier = ((plan.earlier, *_marks_of(self.marks, plan.earlier.name)),) if plan.earlier else ()
+            rendered = Rendered(plan, slots, system, reminder, self.write, earlier)
             if self._pieced:  # a subclass's own pieces may change from call to call
                 rendered.system = self.format_system_message(signature)
                 rendered.write = lambda _plan, values: self.format_assistant_message_content(

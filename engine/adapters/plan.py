@@ -85,13 +85,13 @@ class FieldPlan:
 class Plan:
     """A signature's fields, ready for use.
 
-    `history` names the input that holds earlier turns; it is none of `inputs`, since it comes before them. `native`
+    `earlier` is the input that holds earlier turns; it is none of `inputs`, since it comes before them. `native`
     names the outputs that some models give in a form of their own, by type, and the input with the tools.
     """
 
     inputs: tuple[FieldPlan, ...]
     outputs: tuple[FieldPlan, ...]
-    history: str | None = None
+    earlier: FieldPlan | None = None
     native: Mapping[type, str] = field(default_factory=dict)
 
 
@@ -171,7 +171,7 @@ def _made(signature: type[Signature]) -> Plan:
             if name not in histories
         ),
         outputs=tuple(planned(name, info, True) for name, info in signature.output_fields.items()),
-        history=histories[0] if histories else None,
+        earlier=planned(histories[0], signature.input_fields[histories[0]], False) if histories else None,
         native=_native(signature),
     )
 
@@ -336,6 +336,7 @@ class Rendered:
     system: str
     reminder: str
     write: Write
+    earlier: tuple[Slot, ...] = ()
     demos: OrderedDict[tuple[int, ...], tuple[list[Any], list[Turn]]] = field(default_factory=OrderedDict)
 
     def user(self, inputs: Values) -> Turn:
@@ -344,10 +345,11 @@ class Rendered:
         text = written(self.slots, inputs, content, defaults=True)
         return {"role": "user", "content": content.of(f"{text}{self.reminder}")}
 
-    def given(self, inputs: Values, lead: str = "") -> Any:
+    def given(self, inputs: Values, lead: str = "", earlier: tuple[Slot, ...] = ()) -> Any:
         """Return the content of a turn with the inputs that are there, without the reminder."""
         content = Content()
-        return content.of(lead + written(self.slots, inputs, content, defaults=False).rstrip("\n"))
+        slots = (*self.slots, *earlier)
+        return content.of(lead + written(slots, inputs, content, defaults=False).rstrip("\n"))
 
     def demo_turns(self, demos: Demos) -> list[Turn]:
         """Return demonstrations as turns, incomplete ones first."""
@@ -373,8 +375,11 @@ class Rendered:
         if not (_any_of(plan.inputs, values) and _any_of(plan.outputs, values)):
             return False, []
         complete = all(f.present(values) for f in (*plan.inputs, *plan.outputs))
+        # The earlier turns of a demonstration stay inside it: as turns they would look like this conversation's.
+        earlier = self.earlier if plan.earlier and history_of(values.get(plan.earlier.name)) else ()
+        lead = "" if complete else f"{INCOMPLETE_LEAD}\n\n"
         return complete, [
-            {"role": "user", "content": self.given(values, "" if complete else f"{INCOMPLETE_LEAD}\n\n")},
+            {"role": "user", "content": self.given(values, lead, earlier)},
             {"role": "assistant", "content": self.write(plan, values)},
         ]
 

@@ -60,7 +60,6 @@ WAITING: dict[str, str] = {
     "learn/programming/modules: usage": "",
     "learn/programming/modules: usage of answers from the cache": "",
     "tutorials/cache: the same request is free": "",
-    "tutorials/conversation_history: in a demo": "",
     "tutorials/observability: history of a module": "",
     "tutorials/observability: inputs of a callback": "",
 }

@@ -15,6 +15,7 @@ from engine.errors import AdapterParseError
 from engine.lm.base import BaseLM, Reply, Request
 from engine.records import Demo, Example
 from engine.signature import InputField, OutputField, Signature
+from engine.types.textual import History
 
 
 class Triage(Signature):
@@ -97,6 +98,20 @@ def test_demos_incomplete_first_unusable_dropped(adapter: Adapter) -> None:
     assert "Bill wrong" in messages[3]["content"]
     assert NOT_SUPPLIED not in messages[4]["content"]
     assert INCOMPLETE_LEAD not in messages[3]["content"]
+
+
+@pytest.mark.parametrize("adapter", [ChatAdapter(), JSONAdapter(), XMLAdapter()])
+def test_the_earlier_turns_of_a_demo_stay_inside_it(adapter: Adapter) -> None:
+    signature = Signature("question, history: History -> answer", custom_types={"History": History})
+    earlier = History(messages=[{"question": "Germany?", "answer": "Berlin."}])
+    for kept in (earlier, earlier.model_dump()):
+        demo = {"question": "France?", "history": kept, "answer": "Paris."}
+        messages = adapter.format(signature, [demo], {"question": "Italy?", "history": History(messages=[])})
+        assert [m["role"] for m in messages] == ["system", "user", "assistant", "user"]
+        assert "France?" in messages[1]["content"]
+        assert "Berlin." in messages[1]["content"]
+    demo = {"question": "France?", "history": History(messages=[]), "answer": "Paris."}
+    assert "history" not in adapter.format(signature, [demo], {"question": "Italy?"})[1]["content"]
 
 
 @pytest.mark.parametrize("adapter", [ChatAdapter(), JSONAdapter(), XMLAdapter()])
