@@ -107,7 +107,8 @@ def gepa_options(arguments: Mapping[str, Any]) -> dict[str, object]:
     Same name: candidate_selection_strategy, frontier_type, skip_perfect_score, perfect_score,
     reflection_minibatch_size, reflection_prompt_template (a text, or one for each step), use_merge,
     max_merge_invocations, merge_val_overlap_floor, max_metric_calls, acceptance_criterion, seed.
-    Another name: reflection_lm is prompt_model; module_selector is component_selector; sampling_strategy is
+    Another name: reflection_lm is prompt_model; module_selector is component_selector; custom_candidate_proposer is
+    instruction_proposer; sampling_strategy is
     num_parallel_proposals with num_parents, selection_strategy is validate_best; stop_callbacks are score_threshold,
     patience, max_candidate_proposals and max_tracked_candidates. The package's own objects are recognised by the name of
     their class, so the package is not needed. batch_sampler and val_evaluation_policy have one value.
@@ -120,7 +121,7 @@ def gepa_options(arguments: Mapping[str, Any]) -> dict[str, object]:
     """
     own = {**arguments, **(arguments.get("gepa_kwargs") or {})}
     own = {name: value for name, value in own.items() if name not in (*OBSERVERS, "gepa_kwargs")}
-    for theirs, ours in (("module_selector", "component_selector"), ("reflection_lm", "prompt_model")):
+    for theirs, ours in _GEPA_NAMES:
         if theirs in own:
             own[ours] = own.pop(theirs)
     if "metric" in own:
@@ -131,6 +132,12 @@ def gepa_options(arguments: Mapping[str, Any]) -> dict[str, object]:
     for stopper in stoppers or ():
         own |= _object_options("stop_callbacks", stopper)
     for name in _MAY_BE_OBJECTS:
+        if (
+            name == "component_selector"
+            and type(own.get(name)).__name__ not in _OBJECTS
+            and callable(own.get(name))
+        ):
+            continue  # a function of the user's
         if (given := own.get(name)) is not None and not isinstance(given, str):
             del own[name]
             own |= _object_options(name, given)
@@ -164,6 +171,12 @@ def _object_options(name: str, given: object) -> dict[str, object]:
         raise ConfigurationError(f"GEPA here has no {name}={given!r}: {why}; {instead}.")
     return read(given)
 
+
+_GEPA_NAMES = (
+    ("module_selector", "component_selector"),
+    ("reflection_lm", "prompt_model"),
+    ("custom_candidate_proposer", "instruction_proposer"),
+)
 
 _MAY_BE_OBJECTS = (
     "sampling_strategy",
@@ -243,9 +256,7 @@ _ONE_VALUE = {
     "val_evaluation_policy": ("full_eval", "only scores over all validation rows decide"),
     "max_reflection_cost": (None, "limit the money with budget=Budget(usd=...)"),
     "reflection_lm_kwargs": (None, "give them to the model that is reflection_lm"),
-    "instruction_proposer": (None, _OWN_WRITER),
     "code_proposer": (None, _OWN_WRITER),
-    "custom_candidate_proposer": (None, _OWN_WRITER),
     "reflection_strategy": (None, _OWN_WRITER),
 }
 

@@ -6,7 +6,6 @@ Models, metric and threads given to a constructor are only kept for `compile`, t
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -17,7 +16,7 @@ from engine import loop, runtime
 from engine.callbacks import observed
 from engine.errors import ConfigurationError, EngineError, RunError
 from engine.modules.module import as_program
-from engine.records import Candidate, Example
+from engine.records import Example, whole_trials
 from engine.search.budget import Budget
 from engine.search.contract import Problem, Search
 from engine.search.driver import Driver
@@ -46,8 +45,8 @@ def option(default: Any, title: str, description: str, **limits: Any) -> Any:
 TUNE_FIELDS = option(False, "Descriptions of fields too", "Rewrite the descriptions of the fields as well.")
 
 
-class Optimizer(ABC):
-    """An algorithm and its options.
+class Optimizer:
+    """An algorithm and its options. A subclass defines `search`; or, as in DSPy, `compile` alone, which then does it all.
 
     `name` is its registry name, `title` what it does in plain words, `options_model` its options' class, `changes` what
     it may change. The constructor takes the metric and models for `compile`, and every option by name; an option that
@@ -57,9 +56,9 @@ class Optimizer(ABC):
     """
 
     name: ClassVar[str]
-    title: ClassVar[str]
-    options_model: ClassVar[type[Options]]
-    changes: ClassVar[Changes]
+    title: ClassVar[str] = ""
+    options_model: ClassVar[type[Options]] = Options
+    changes: ClassVar[Changes] = "both"
 
     options: Options
 
@@ -78,9 +77,16 @@ class Optimizer(ABC):
         self.teacher_settings, self.num_threads = dict(teacher_settings or {}), num_threads
         self.options = self._validated_options(options)
 
-    @abstractmethod
-    def search(self, problem: Problem) -> Search:
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        if not hasattr(cls, "name"):
+            cls.name = cls.__name__
+
+    def search(self, problem: Problem) -> Search:  # noqa: ARG002 - for subclasses
         """Return the search as a generator; see `engine.search.contract`."""
+        raise ConfigurationError(
+            f"{self.name} cannot tune: define search(problem), or compile(student, trainset=...)."
+        )
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any] | None = None, metric: Any = None) -> Self:
@@ -88,16 +94,17 @@ class Optimizer(ABC):
         return cls(metric=metric, **dict(options or {}))
 
     def get_params(self) -> dict[str, object]:
-        """Return the options as a dict."""
-        return self.options.model_dump()
+        """Return the options as a dict; of an optimizer that defines `compile` alone its attributes."""
+        own = type(self).search is Optimizer.search
+        return dict(vars(self)) if own else self.options.model_dump()
 
     def compile(self, student: Module, *, trainset: Sequence[Example], **arguments: Any) -> Module:
         """Run the search and return a tuned copy of `student`, which is left as it is.
 
         `arguments` are those of `acompile`: valset (used as it is; without one, `split` divides the trainset), teacher,
         budget, frozen, recorder, and options to override. The copy carries `score` (percent on the validation rows, None where
-        nothing was scored), `candidate_programs` (dicts with score, candidate and program, best first) and `tuning`
-        (the whole `SearchResult`). Raises ConfigurationError for a set-up that cannot work, and RunError when no row
+        nothing was scored), `candidate_programs` (dicts with score, subscores by row, candidate and program, best first),
+        `trial_logs`, `total_calls`, `prompt_model_total_calls` and `tuning` (the whole `SearchResult`). Raises ConfigurationError for a set-up that cannot work, and RunError when no row
         can be run at all, or the program's own error where it is that on every row.
         """
         return loop.run(self.acompile(student, trainset=trainset, **arguments))
@@ -128,12 +135,27 @@ class Optimizer(ABC):
         with observed("compile", optimizer, inputs) as note:
             try:
                 result = await Driver(settings, recorder, control).search(optimizer.search)
-                return note(_compiled(student, result))
+                return note(_compiled(student, result, optimizer.details(student, result)))
             except RunError as error:
                 own = error.__cause__
                 if own is None or isinstance(own, EngineError):
                     raise
             raise own  # the program's own error, on every row
+
+    def details(self, student: Module, result: SearchResult) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
+        """Return what else a compiled program says of its search, by attribute: DSPy's statistics."""
+        runs = sum(o.usage.calls for t in result.trials for o in t.evaluation.outcomes)
+        scored, logs = 0, {}
+        for trial in result.trials:
+            scored += len(trial.evaluation.outcomes)
+            kind = "full_eval" if trial.complete and trial.split == "validation" else "mb"
+            score = round(100 * trial.evaluation.score, 2)
+            logs[trial.number] = {f"{kind}_score": score, "score": score, "total_eval_calls_so_far": scored}
+        calls = {
+            "total_calls": result.usage.calls,
+            "prompt_model_total_calls": max(0, result.usage.calls - runs),
+        }
+        return {"trial_logs": logs, **calls}
 
     def settings(
         self,
@@ -197,13 +219,14 @@ class Optimizer(ABC):
 
 
 class CandidatePrograms(Sequence[dict[str, Any]]):
-    """A compiled program's candidates, best first: dicts with score (percent), candidate and program.
+    """A compiled program's candidates, best first: dicts with score (percent), subscores, candidate and program.
 
     It is not a list, so that a walk over the program's own steps does not find the candidates' steps too.
     """
 
-    def __init__(self, student: Module, ranked: Sequence[tuple[float, Candidate]]) -> None:
-        self._student, self._ranked = student, tuple(ranked)
+    def __init__(self, student: Module, result: SearchResult) -> None:
+        self._student, self._ranked = student, tuple(result.validated())
+        self._scores = {t.candidate_id: t.evaluation.scores for t in whole_trials(result.trials).values()}
 
     def __len__(self) -> int:
         return len(self._ranked)
@@ -213,17 +236,24 @@ class CandidatePrograms(Sequence[dict[str, Any]]):
             return [self[i] for i in range(*index.indices(len(self)))]
         score, candidate = self._ranked[index]
         program = self._student.with_candidate(candidate)
-        return {"score": round(100 * score, 2), "candidate": candidate, "program": program}
+        subscores = list(self._scores[candidate.id].values())
+        return {
+            "score": round(100 * score, 2),
+            "subscores": subscores,
+            "candidate": candidate,
+            "program": program,
+        }
 
     def __deepcopy__(self, memo: dict[int, object]) -> CandidatePrograms:
         return self
 
 
-def _compiled(student: Module, result: SearchResult) -> Module:
+def _compiled(student: Module, result: SearchResult, details: Mapping[str, object]) -> Module:
     program: Any = student.with_candidate(result.best)
     program.score = None if result.score is None else round(100 * result.score, 2)
-    program.candidate_programs = CandidatePrograms(student, result.validated())
+    program.candidate_programs = CandidatePrograms(student, result)
     program.tuning = result
+    vars(program).update(details)
     program._compiled = True
     return program  # type: ignore[no-any-return]  # a Module with attributes that no class declares
 

@@ -58,6 +58,8 @@ class Propose:
     """Ask: write something with the prompt model. Answered by a `Proposal`.
 
     `signature` has the fields read and written, `inputs` are its values; `n` independent samples at `temperature`.
+    A user's own `writer` takes the model's place: a function of nothing, plain or async, that returns the values; what it
+    asks models is counted, and an estimate invents the values as for any other proposal.
     """
 
     signature: type[Signature]
@@ -66,6 +68,7 @@ class Propose:
     temperature: float = 1.0
     rollout: int = 0
     label: str = ""
+    writer: Callable[[], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -266,10 +266,13 @@ class Driver:
         program = Predict(ask.signature)
 
         async def sample(i: int) -> Mapping[str, Any] | None:
-            gate = self.ledger.gate(rollout=1000 * ask.rollout + i + 1, temperature=ask.temperature)
+            temperature = None if ask.writer is not None else ask.temperature  # its calls are the user's
+            gate = self.ledger.gate(rollout=1000 * ask.rollout + i + 1, temperature=temperature)
             async with self._slots.at(place):
                 try:
                     with self._scoring.context(self.settings.prompt_lm, gate):
+                        if ask.writer is not None:
+                            return dict(await loop.called(ask.writer))
                         prediction = await program.acall(**ask.inputs)
                 except BudgetExhaustedError:
                     return None

@@ -35,6 +35,11 @@ class Component:
         return bool(self.tool or self.field)
 
     @property
+    def key(self) -> str:
+        """The text's name for programs: the step's path, with the tool or the field behind it."""
+        return ".".join(part for part in (self.path, self.tool, self.field) if part)
+
+    @property
     def title(self) -> str:
         """The text's name in plain words."""
         if not self.is_description:

@@ -11,7 +11,7 @@ from engine.metrics import ExactMatch
 from engine.metrics.base import Grade
 from engine.metrics.custom import WeightedSum
 from engine.modules.predict import Predict
-from engine.optimizers.gepa_pool import Member, Pool
+from engine.optimizers.gepa.pool import Member, Pool
 from engine.prediction import Prediction
 from engine.records import Candidate, Evaluation, Example, Outcome, StepState
 from engine.search.contract import Propose, Score, relay
@@ -187,8 +187,6 @@ def test_the_gepa_packages_arguments_are_understood(argument, given, options):
         ("stop_callbacks", [print], "patience"),
         ("stop_callbacks", object_of("FileStopper", stop_file_path="stop"), "Budget"),
         ("sampling_strategy", print, "num_parallel_proposals"),
-        ("custom_candidate_proposer", print, "reflection_prompt_template"),
-        ("component_selector", print, "give one of the names"),
         ("frontier_type", "everything", "frontier_type"),
     ],
 )

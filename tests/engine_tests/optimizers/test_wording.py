@@ -10,7 +10,7 @@ from engine.metrics.base import Grade
 from engine.modules.predict import Predict
 from engine.optimizers.copro import COPRO
 from engine.optimizers.gepa import auto_rows
-from engine.optimizers.gepa_pool import Member, Pool
+from engine.optimizers.gepa.pool import Member, Pool
 from engine.optimizers.infer_rules import LEAD_IN, InferRules
 from engine.optimizers.shared.texts import components_of
 from engine.records import Candidate, StepState
@@ -195,8 +195,8 @@ def test_gepa_takes_one_limit():
         GEPA(max_full_evals=2, max_metric_calls=20)
     with pytest.raises(ConfigurationError, match="one of auto"):
         GEPA(auto="light", max_metric_calls=20)
-    with pytest.raises(ConfigurationError, match="instruction_proposer"):
-        GEPA(instruction_proposer=object())
+    with pytest.raises(ConfigurationError, match="code_proposer"):
+        GEPA(code_proposer=object())
     made = GEPA(gepa_kwargs={"acceptance_criterion": "or_equal", "module_selector": "all", "run_dir": "here"})
     assert made.options.acceptance_criterion == "improvement_or_equal"
     assert made.options.component_selector == "all"

@@ -1,23 +1,21 @@
-"""GEPA: its options, under the names of DSPy and of the gepa package, its rounds and its prompts."""
+"""GEPA's search: its rounds, and the prompts that rewrite. It knows the options, and nothing of models or stores."""
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any
 
-from pydantic import field_validator, model_validator
-
-from engine.optimizers.base import TUNE_FIELDS, Optimizer, Options, option
-from engine.optimizers.gepa_pool import Member, Pool
+from engine.optimizers.gepa.own import SelectionState, chosen_parts, own_choice, own_proposal, proposal_of
+from engine.optimizers.gepa.pool import Member, Pool
 from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.optimizers.shared.texts import (
     Component,
     answers_by_key,
     rewritten,
+    run_values,
     step_values,
     tunable_parts,
     worst_runs,
@@ -27,170 +25,8 @@ from engine.search.contract import Ask, Problem, Propose, Score, Search, Steps, 
 from engine.signature import InputField, OutputField, Signature
 from engine.text import listed
 
-_PLACES = "<curr_param> <side_info>"
-
-
-class GEPAOptions(Options):
-    """Options of GEPA."""
-
-    auto: Literal["light", "medium", "heavy"] | None = option(
-        "light", "Effort", "How many rows are run in all; a number below takes its place."
-    )
-    max_metric_calls: int | None = option(None, "Rows run in all", "Your own limit, in program runs.", ge=1)
-    max_full_evals: int | None = option(None, "Full passes", "The same limit, in passes over all rows.", ge=1)
-    reflection_minibatch_size: int = option(
-        3, "Rows a reflection", "How many training rows a new wording is tried on.", ge=1
-    )
-    candidate_selection_strategy: Literal["pareto", "current_best", "epsilon_greedy", "top_k_pareto"] = (
-        option(
-            "pareto",
-            "Next prompt to change",
-            "Pareto: any prompt that is the best on some row; current best: always the leader.",
-        )
-    )
-    epsilon: float = option(
-        0.1,
-        "Share of chance",
-        "For epsilon_greedy: how often another prompt than the leader is changed.",
-        ge=0,
-        le=1,
-    )
-    frontier_type: Literal["instance", "objective", "hybrid", "cartesian"] = option(
-        "instance",
-        "Basis of comparison",
-        "Rows; or what the metric judges by name (its objectives), both, or each of them on each row.",
-    )
-    top_k: int = option(5, "Best few", "For top_k_pareto: among how many of the best it chooses.", ge=1)
-    component_selector: Literal["round_robin", "all"] = option(
-        "round_robin", "Texts to change", "One text in turn, or all of them at once."
-    )
-    tune_fields: bool = TUNE_FIELDS
-    acceptance_criterion: Literal["strict_improvement", "improvement_or_equal"] = option(
-        "strict_improvement", "When a change is taken on", "It must win its rows, or it may also tie."
-    )
-    skip_perfect_score: bool = option(
-        True, "Skip solved rows", "Do not reflect where every row is right already."
-    )
-    perfect_score: float = option(1.0, "Perfect score", "The score of a right row.")
-    use_merge: bool = option(True, "Merge", "Join two good candidates that changed different texts.")
-    max_merge_invocations: int = option(5, "Merges", "At most this many merges are taken on.", ge=0)
-    merge_val_overlap_floor: int = option(
-        5, "Rows a merge", "How many rows a merge is first judged on.", ge=1
-    )
-    num_parallel_proposals: int = option(
-        8,
-        "Proposals at once",
-        "More is faster; fewer lets each learn from the last. Left alone, rounds that bring nothing grow.",
-        ge=1,
-    )
-    num_parents: int | None = option(
-        None,
-        "Parents a round",
-        "A round's proposals change this many different prompts; empty: each is drawn separately.",
-        ge=1,
-    )
-    validate_best: int | None = option(
-        2,
-        "Full scores a round",
-        "Number of a round's accepted changes that are scored; empty: all of them.",
-        ge=1,
-    )
-    reflection_prompt_template: str | None = option(
-        None,
-        "Own words for the writer",
-        "The prompt of the model that rewrites; <curr_param> stands for the text, <side_info> for the runs.",
-    )
-    reflection_prompt_templates: dict[str, str] = option(
-        {},
-        "Own words for the writer, step by step",
-        "Step -> a template that replaces the one for all steps.",
-    )
-    max_candidate_proposals: int | None = option(
-        None, "Proposals in all", "Stop after this many rewritten texts.", ge=1
-    )
-    max_tracked_candidates: int | None = option(
-        None, "Prompts in all", "Stop once this many prompts were scored in full.", ge=1
-    )
-    score_threshold: float | None = option(
-        None, "Good enough at", "0 to 1: stop once a prompt scores this on all validation rows."
-    )
-    patience: int = option(12, "Rounds without a gain", "Stop after this many rounds without a gain.", ge=1)
-    seed: int = option(0, "Seed", "Another number draws other rows and parents.")
-
-    @field_validator("acceptance_criterion", mode="before")
-    @classmethod
-    def _older_names(cls, value: Any) -> object:
-        return {"strict": "strict_improvement", "or_equal": "improvement_or_equal"}.get(value, value)
-
-    @field_validator("reflection_prompt_template", "reflection_prompt_templates")
-    @classmethod
-    def _has_places(cls, value: Any) -> Any:
-        for text in value.values() if isinstance(value, dict) else [value or _PLACES]:
-            if not all(place in text for place in _PLACES.split()):
-                raise ValueError("the template needs both <curr_param> and <side_info>")
-        return value
-
-    @model_validator(mode="after")
-    def _one_limit(self) -> Self:
-        own = [n for n in ("max_metric_calls", "max_full_evals") if getattr(self, n) is not None]
-        if len(own) == 2 or (own and "auto" in self.model_fields_set and self.auto is not None):
-            raise ValueError("give one of auto, max_metric_calls and max_full_evals")
-        if not own and self.auto is None:
-            raise ValueError("auto=None needs max_metric_calls or max_full_evals")
-        return self
-
-
-_AUTO = {"light": 6, "medium": 12, "heavy": 18}
-
-
-class GEPA(Optimizer):
-    """Rewrites instructions (and tool descriptions) in the light of runs and what the metric says about them.
-
-    Calls: at most B rows x c calls a row, plus one for each reflection, which takes at least two minibatches of B. B is
-    `max_metric_calls`, or `max_full_evals` x (train + validation rows), or by `auto` V + 5 n + 35 T + F V with V
-    validation rows, n = 6, 12 or 18, T = max(4 P log2 n, 1.5 n) for P steps and F = (T + 1) // 5 + 1. A budget in calls
-    lowers B. Source: arXiv 2507.19457.
-
-    A metric may say why in words (a Grade, or a Prediction with score and feedback); one that does not is answered for
-    from the labels. Metrics written for DSPy's GEPA work as they are. One that judges several things by name
-    (`objective_scores`) can have prompts compared on them. `engine.GEPA` also takes the gepa package's options; see
-    `engine.compat.arguments`.
-
-    >>> GEPA(auto="light").options.reflection_minibatch_size
-    3
-    """
-
-    name = "GEPA"
-    title = "Learn better wording from mistakes"
-    options_model = GEPAOptions
-    changes = "wording"
-    options: GEPAOptions
-
-    def search(self, problem: Problem) -> Search:
-        """Score the starting prompt, then evolve in rounds until the rows are used up."""
-        problem.rng.seed(f"{self.options.seed}:{problem.rng.getrandbits(64)}")
-        return (yield from Evolution(self.options, problem, self._rows(problem)).search())
-
-    def _rows(self, problem: Problem) -> int:
-        """Return the program runs that the whole search may take by its options."""
-        o, v = self.options, len(problem.validation)
-        if o.max_metric_calls is not None:
-            return o.max_metric_calls
-        if o.max_full_evals is not None:
-            return o.max_full_evals * (v + len(problem.train))
-        return auto_rows(_AUTO[o.auto or "light"], len(problem.signatures), v)
-
-
-def auto_rows(n: int, steps: int, validation: int) -> int:
-    """Return DSPy's number of program runs for an effort of `n` candidates.
-
-    >>> auto_rows(6, 1, 50), auto_rows(18, 5, 300)
-    (580, 8395)
-    """
-    trials = int(max(4 * steps * math.log2(n), 1.5 * n))
-    full = (trials + 1) // 5 + 1 + (trials < 5)
-    return validation + 5 * n + 35 * trials + full * validation
-
+if TYPE_CHECKING:
+    from engine.optimizers.gepa.optimizer import GEPAOptions
 
 # Other runs of the same parent that a reflection is shown besides its own rows; rounds taken at once at most.
 _OTHER_RUNS, _AT_ONCE = 17, 3
@@ -218,8 +54,16 @@ _Merge = tuple[Candidate, tuple[int, int], tuple[int, ...]]
 class Evolution:
     """One search of at most `rows` program runs: the pool, the best by full score, and the rounds."""
 
-    def __init__(self, options: GEPAOptions, problem: Problem, rows: int) -> None:
+    def __init__(
+        self,
+        options: GEPAOptions,
+        problem: Problem,
+        rows: int,
+        proposer: Callable[..., Any] | None = None,
+        selector: Callable[..., Any] | None = None,
+    ) -> None:
         self.options, self.problem, self.rows = options, problem, rows
+        self._proposer, self._selector = proposer, selector
         self.pool = Pool(options.frontier_type)
         self._leaderboard = Leaderboard(problem)
         self._parts = tunable_parts(problem, fields=options.tune_fields)
@@ -389,13 +233,19 @@ class Evolution:
     def _reflect(self, proposals: Sequence[_Proposal]) -> Search:
         """Have the texts of every proposal rewritten, all at once."""
         asks: dict[int, list[Propose]] = {}
-        for place, proposal in enumerate(proposals):
-            perfect = all(o.score >= self.options.perfect_score for o in proposal.runs)
-            is_cut = len(proposal.runs) < len(proposal.rows)
-            if is_cut or (perfect and self.options.skip_perfect_score):
-                continue
-            proposal.parts = self._parts_in_turn(proposal.place)
+        reflecting = [i for i, proposal in enumerate(proposals) if self._worth_reflecting(proposal)]
+        yield from self._choose_parts([proposals[i] for i in reflecting])
+        for place in reflecting:
+            proposal = proposals[place]
             runs = self._runs(proposal)
+            if self._proposer is not None:
+                self._rewritten_texts += len(proposal.parts)
+                texts = self._texts(proposal.parent)
+                number = self._rewritten_texts
+                asks[place] = [
+                    own_proposal(self._proposer, self.problem, texts, proposal.parts, runs, number)
+                ]
+                continue
             asks[place] = []
             for part in proposal.parts:
                 self._rewritten_texts += 1
@@ -408,8 +258,42 @@ class Evolution:
             return
         answers = yield list(chain.from_iterable(asks.values()))
         for place, found in answers_by_key(asks, answers).items():
-            child, changed = rewritten(proposals[place].parent, proposals[place].parts, found)
+            parts = proposals[place].parts
+            given = found if self._proposer is None else [proposal_of(found[0], part) for part in parts]
+            child, changed = rewritten(proposals[place].parent, parts, given)
             proposals[place].child = child if changed else None
+
+    def _worth_reflecting(self, proposal: _Proposal) -> bool:
+        perfect = all(o.score >= self.options.perfect_score for o in proposal.runs)
+        is_cut = len(proposal.runs) < len(proposal.rows)
+        return not (is_cut or (perfect and self.options.skip_perfect_score))
+
+    def _choose_parts(self, proposals: Sequence[_Proposal]) -> Search:
+        """Give every proposal its texts to change: those whose turn it is, or those that the user's function chooses."""
+        for proposal in proposals:
+            proposal.parts = self._parts_in_turn(proposal.place)
+        if self._selector is None or not proposals:
+            return
+        names = [part.key for part in self._parts]
+        state = SelectionState([m.candidate for m in self.pool.members], names, self._rewritten_texts)
+        asks = [
+            own_choice(
+                self._selector,
+                self._rewritten_texts + number,
+                state=state,
+                trajectories=[run_values(self.problem, o) for o in proposal.runs],
+                subsample_scores=[o.score for o in proposal.runs],
+                candidate_idx=proposal.place,
+                candidate=self._texts(proposal.parent),
+            )
+            for number, proposal in enumerate(proposals)
+        ]
+        answers = yield asks
+        for proposal, found in zip(proposals, answers, strict=True):
+            proposal.parts = chosen_parts(found, self._parts) or proposal.parts
+
+    def _texts(self, candidate: Candidate) -> dict[str, str]:
+        return {part.key: part.text(candidate) for part in self._parts}
 
     def _runs(self, proposal: _Proposal) -> list[Outcome]:
         """Return the proposal's own runs, and other runs of the same parent that are already paid for."""

@@ -1,0 +1,12 @@
+"""GEPA: prompts evolve by reflection on their mistakes.
+
+optimizer   the class and its options
+search      the rounds and the prompts that rewrite
+pool        the candidates, and who is changed or merged next
+own         functions of the user's own that write texts or choose which to change
+results     the search afterwards, as programs for DSPy read it
+"""
+
+from engine.optimizers.gepa.optimizer import GEPA, auto_rows
+
+__all__ = ["GEPA", "auto_rows"]
