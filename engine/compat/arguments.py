@@ -274,6 +274,8 @@ IGNORED: Mapping[str, tuple[str, ...]] = {
         "eval_kwargs",
     ),
     "GEPA": OBSERVERS,
+    # They train or start a model, which the export of training files leaves to the provider's own tools.
+    "BaseLM": ("provider", "finetuning_model", "launch_kwargs", "train_kwargs", "async_engine"),
     "InputField": ("format", "parser"),
     "OutputField": ("format", "parser"),
     # Every program is async and rows are run by the one event loop; nothing is ever pickled.

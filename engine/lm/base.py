@@ -152,14 +152,17 @@ class BaseLM:
         model_type: str = "chat",
         temperature: float | None = None,
         max_tokens: int | None = None,
-        cache: bool = True,  # noqa: ARG002 - DSPy's argument; a subclass decides what it keeps
+        cache: Any = True,
+        callbacks: Sequence[Any] | None = None,
+        num_retries: int = 3,
         **params: Any,
     ) -> None:
         self.model = model
         self.model_type = model_type
+        self.cache, self.num_retries = cache, num_retries
         self.history = []
-        self.callbacks = params.pop("callbacks", None) or self.callbacks
-        self.params: dict[str, Any] = {k: v for k, v in params.items() if v is not None and k not in _OF_DSPY}
+        self.callbacks = callbacks or self.callbacks
+        self.params: dict[str, Any] = {k: v for k, v in params.items() if v is not None}
         if temperature is not None:
             self.params["temperature"] = temperature
         if max_tokens is not None:
@@ -325,12 +328,6 @@ def _nearest(cls: type[BaseLM], names: tuple[str, ...]) -> str:
             if vars(base).get(name, BaseLM.complete) is not BaseLM.complete:
                 return name
     return ""
-
-
-_OF_DSPY = frozenset(
-    ("provider", "finetuning_model", "launch_kwargs", "train_kwargs", "use_developer_role", "engine")
-)
-"""Settings of DSPy's own client that have no meaning here: taken, and never sent to an endpoint."""
 
 
 def _messages(prompt: str | None, messages: Sequence[Message] | None) -> Sequence[Message]:

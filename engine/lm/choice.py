@@ -102,6 +102,11 @@ class Route:
         return self.custom and not (self.provider is not None and self.provider.own_address)
 
     @property
+    def at_openai(self) -> bool:
+        """True if it goes to OpenAI's own address."""
+        return not self.custom and self.provider is not None and self.provider.prefix in _OPENAIS
+
+    @property
     def host(self) -> str:
         """The endpoint's host (and port, where one is written), for messages."""
         if self.base_url:
@@ -165,6 +170,9 @@ def find_route(model: str, base_url: str | None = None) -> Route:
         )
     if provider is None and base_url is None and _OPENAI_NAME.match(model):
         provider = _BY_PREFIX["openai"]
+    if provider is None and base_url is not None and model.partition("/")[0].lower() in _COMPATIBLE:
+        # A provider's own name before the model's is not part of it, also at another address.
+        rest = model.partition("/")[2] or model
     if provider is not None and provider.protocol == "offline":
         return Route(model, rest, "offline", None, provider)
     if (provider is not None and provider.protocol == "litellm") or (provider is None and base_url is None):
@@ -200,7 +208,7 @@ def normal_base_url(url: str, *, add_version: bool = True) -> str:
         raise ConfigurationError(
             f"{url!r} is no base URL. Write it with http:// or https://, for example http://localhost:11434/v1."
         )
-    text = text.removesuffix("/chat/completions").rstrip("/")
+    text = re.sub(r"/(chat/completions|completions|responses)$", "", text).rstrip("/")
     return f"{text}/v1" if add_version and not urlsplit(text).path else text
 
 
@@ -222,7 +230,17 @@ _BASE_URL_VARIABLES = {
     "ollama_chat": ("OLLAMA_API_BASE",),
     "lm_studio": ("LM_STUDIO_API_BASE",),
     "hosted_vllm": ("HOSTED_VLLM_API_BASE",),
+    "litellm_proxy": ("LITELLM_PROXY_API_BASE",),
 }
+_OPENAIS = ("openai", "text-completion-openai")
+_COMPATIBLE = frozenset(
+    """
+    aiohttp_openai anyscale baseten cerebras dashscope deepinfra docker_model_runner empower featherless_ai friendliai
+    galadriel github heroku hyperbolic inception lambda_ai llamafile meta_llama modelscope moonshot morph nebius novita
+    nscale nvidia_nim openai_like perplexity sambanova v0 volcengine xinference zai
+    """.split()  # noqa: SIM905 - many short words
+)
+"""Providers that litellm speaks the OpenAI protocol to, and that have no entry of their own here."""
 
 
 def _hosted(prefix: str, title: str, base_url: str, key_env: str, *models: str) -> Provider:
@@ -310,6 +328,8 @@ _ALIASES: tuple[Provider, ...] = (
     _own("sglang", "SGLang server", 30000),
     _own("ollama_chat", "Ollama (this machine)", 11434),
     Provider("custom_openai", "OpenAI-protocol endpoint", "openai"),
+    Provider("litellm_proxy", "LiteLLM proxy", "openai", None, "LITELLM_PROXY_API_KEY", own_address=True),
+    _hosted("text-completion-openai", "OpenAI", "https://api.openai.com/v1", "OPENAI_API_KEY"),
     _by_litellm("azure_ai", "Azure AI", "AZURE_AI_API_KEY", own_address=True),
     _by_litellm("cohere_chat", "Cohere", "COHERE_API_KEY"),
     _by_litellm("vertex_ai_beta", "Google Vertex AI"),

@@ -23,6 +23,7 @@ from engine.lm.choice import ModelChoice, Route, find_route, is_offline, is_reas
 from engine.lm.failures import unsendable
 from engine.lm.keys import Secret, key_for
 from engine.lm.middleware import answer_of
+from engine.lm.options import OF_MODEL, Options, for_direct, read_options, refuse_of_model
 from engine.lm.prices import Price, price
 
 TIMEOUT = 120.0
@@ -96,6 +97,23 @@ def marked(messages: Sequence[Message], mark: Mapping[str, object]) -> tuple[Mes
     )
 
 
+def marked_at(messages: Sequence[Message], points: Sequence[Mapping[str, Any]]) -> tuple[Message, ...]:
+    """Return messages with a mark at some points, in litellm's form: by the message's role, its index, or both.
+
+    >>> marked_at(({"role": "user", "content": "x"},), [{"location": "message", "index": -1}])[0]["content"]
+    [{'type': 'text', 'text': 'x', 'cache_control': {'type': 'ephemeral'}}]
+    """
+    marked_messages = list(messages)
+    for point in points:
+        role, index = point.get("role"), point.get("index")
+        for i, message in enumerate(marked_messages):
+            chosen = index is None or int(index) % len(messages) == i
+            if chosen and role in (None, message.get("role")):
+                mark = point.get("control") or KEEP
+                marked_messages[i] = {**message, "content": _marked(message.get("content"), mark)}
+    return tuple(marked_messages)
+
+
 def _marked(content: object, mark: Mapping[str, object]) -> object:
     if isinstance(content, str) and content.strip():  # an empty text may carry no mark
         content = [{"type": "text", "text": content}]
@@ -151,11 +169,14 @@ class LM(BaseLM):
     provider's environment variable (or the one named by `key_env`) and the system's keyring are looked into.
     `api_base` (or `base_url`) is the address of an endpoint that speaks the OpenAI protocol.
 
-    Further keywords: `callbacks` (see `engine.callbacks`), `rpm` and `tpm` (requests and tokens a minute), `price` (US
-    dollars per input and per output token), `extra_headers`; `capabilities`, what the endpoint can do where that is not
-    known (see `engine.lm.client`); `prompt_cache`, True or the provider's settings ({"ttl": "1h"}), to mark the
-    parts of each prompt that a provider should keep, where it needs such marks. All others are parameters of each call (temperature,
-    max_tokens, stop, ...).
+    `model_type` is "chat", "responses" (OpenAI's newer form, which some models need) or "text" (a prompt to complete).
+
+    Further keywords: `rpm` and `tpm` (requests and tokens a minute), `price` (US dollars per input and per output token),
+    `extra_headers`, `extra_body` and `extra_query` (more of the request, as it is), `ssl_verify`, `drop_params` (leave out
+    what the endpoint refuses by name); `capabilities`, what the endpoint can do where that is not known (see
+    `engine.lm.client`); `prompt_cache`, True or the provider's settings ({"ttl": "1h"}), to mark the parts of each
+    prompt that a provider should keep, where it needs such marks. `engine.lm.options` has all of them, with litellm's names.
+    All others are parameters of each call (temperature, max_tokens, stop, ...).
 
     Raises ConfigurationError for a name or an address that cannot be one; calls raise LMError, or
     MissingKeyError where a key is needed and there is none.
@@ -169,45 +190,39 @@ class LM(BaseLM):
 
     records = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - DSPy's arguments in DSPy's order
         self,
         model: str,
-        *,
+        model_type: str = "chat",
+        temperature: float | None = None,
+        max_tokens: int | None = None,
         cache: bool | Cache = True,
+        callbacks: Sequence[Any] | None = None,
         num_retries: int = 3,
+        *,
         timeout: float = TIMEOUT,
         api_key: str | None = None,
         api_base: str | None = None,
         **params: Any,
     ) -> None:
-        self.callbacks = params.pop("callbacks", None) or ()
-        self._settings: dict[str, Any] = {
-            "cache": cache,
-            "num_retries": num_retries,
-            "timeout": timeout,
-            "api_base": api_base,
-            **params,
-        }
+        given = {"num_retries": num_retries, "timeout": timeout, "api_base": api_base, **params}
+        asked = {"temperature": temperature, "max_tokens": max_tokens}
+        self._settings: dict[str, Any] = {"cache": cache, "model_type": model_type, **asked, **given}
         self._api_key = Secret(api_key or "", "given")
-        base_url = params.pop("base_url", None)
-        self.rpm: int | None = params.pop("rpm", None)
-        self.tpm: int | None = params.pop("tpm", None)
-        self.key_env: str | None = params.pop("key_env", None)
-        self.headers: Mapping[str, str] = params.pop("extra_headers", None) or {}
-        self._own_price: tuple[float, float] | None = params.pop("price", None)
-        keep = params.pop("prompt_cache", None)
+        self.options = options = read_options(model, given)
+        self._given = None if options.capabilities is None else checked(options.capabilities, model)
+        self.route = routed(model, options)
+        sent = dict(options.params)
+        if self.route.protocol == "openai":
+            sent = for_direct(model, sent, openai=self.route.at_openai)
+        super().__init__(
+            model, _model_type(model, model_type), temperature, max_tokens, cache, callbacks, **sent
+        )
+        keep = options.prompt_cache
         self._keep = {**KEEP, **(keep if isinstance(keep, Mapping) else {})} if keep else None
-        given = params.pop("capabilities", None)
-        self._given = None if given is None else checked(given, model)
-        if params.pop("model_type", "chat") not in (None, "chat"):
-            raise ConfigurationError(f"{model!r}: only chat models are supported. Leave model_type out.")
-        super().__init__(model, **params)
-        if timeout <= 0 or num_retries < 0:
-            raise ConfigurationError(f"{model!r}: timeout must be above 0 seconds and num_retries 0 or more.")
-        self.route = find_route(model, api_base or base_url)
-        self.num_retries = num_retries
-        self.timeout = timeout
-        self.cache = cache
+        self.num_retries, self.timeout = options.num_retries, options.timeout
+        self.rpm, self.tpm, self.key_env = options.rpm, options.tpm, options.key_env
+        self.headers = options.headers
         self._transport: Transport | None = None
 
     async def complete(self, request: Request) -> Reply:
@@ -223,6 +238,14 @@ class LM(BaseLM):
             return await LM.complete(self, request)
         request, cache = self.cache_for(_with_schema(request))
         return None if cache is None else cache.get(self.cache_key(request))
+
+    def request(
+        self, messages: Sequence[Message], *, rollout_id: int | None = None, **params: Any
+    ) -> Request:
+        """Return a request for this model. Raises ConfigurationError for an option that only a model can have."""
+        if not OF_MODEL.isdisjoint(params):
+            refuse_of_model(self.model, params)
+        return super().request(messages, rollout_id=rollout_id, **params)
 
     def price(self) -> tuple[float, float] | None:
         """Return US dollars per input and per output token, or None where the price is unknown."""
@@ -244,13 +267,14 @@ class LM(BaseLM):
         made = type(self).__new__(type(self))
         found_out = {name for name, member in vars(LM).items() if isinstance(member, cached_property)}
         made.__dict__.update({k: v for k, v in vars(self).items() if k not in found_out})
-        LM.__init__(made, model, api_key=key, **{k: v for k, v in settings.items() if v is not None})
+        options: dict[str, Any] = {k: v for k, v in settings.items() if v is not None}
+        LM.__init__(made, model, api_key=key, **options)
         return made
 
     def kept(self) -> dict[str, Any]:
         """Return the settings that a saved step keeps: those that change how it is called, no address and no key."""
-        usual = {"num_retries": 3, "timeout": TIMEOUT}
-        names = ("num_retries", "timeout", "rpm", "tpm", "prompt_cache", "capabilities")
+        usual = {"model_type": "chat", "num_retries": 3, "timeout": TIMEOUT}
+        names = ("model_type", "num_retries", "timeout", "rpm", "tpm", "prompt_cache", "capabilities")
         own = {name: self._settings[name] for name in names if self._settings.get(name) is not None}
         if "capabilities" in own:
             own["capabilities"] = sorted(self.capabilities)
@@ -258,7 +282,7 @@ class LM(BaseLM):
 
     def dump_state(self) -> dict[str, Any]:
         """Return the settings as JSON values, without any key: `LM(**state)` makes the model again."""
-        hidden = ("cache", "extra_headers")
+        hidden = ("cache", "extra_headers", "headers")
         state = {k: v for k, v in self._settings.items() if k not in hidden and v is not None}
         return {"model": self.model, **state, "cache": self.cache is not False}
 
@@ -300,6 +324,8 @@ class LM(BaseLM):
 
     def with_marks(self, request: Request) -> Request:
         """Return the request with marks of what the provider should keep, where that was asked for and it needs them."""
+        if self.options.marks:
+            request = replace(request, messages=marked_at(request.messages, self.options.marks))
         if self._keep is None or "cache_marks" not in self.capabilities:
             return request
         return replace(request, messages=marked(request.messages, self._keep))
@@ -315,9 +341,13 @@ class LM(BaseLM):
         if self.route.protocol == "offline":
             return OfflineTransport
         if self.route.protocol == "litellm":
-            from engine.lm.litellm_gateway import LiteLLMTransport
+            from engine.lm import litellm_gateway
 
-            return LiteLLMTransport
+            return litellm_gateway.TRANSPORTS[self.model_type]
+        if self.model_type != "chat":
+            from engine.lm import responses
+
+            return responses.TRANSPORTS[self.model_type]
         from engine.lm.openai_http import OpenAITransport
 
         return OpenAITransport
@@ -339,12 +369,13 @@ class LM(BaseLM):
 
     @cached_property
     def _endpoint(self) -> str:
-        return endpoint_id(self.route)
+        name = endpoint_id(self.route)
+        return name if self.model_type == "chat" else f"{name} {self.model_type}"
 
     @cached_property
     def known_price(self) -> Price | None:
         """The price per token: as given, else from the table; None where it is unknown."""
-        found, own = price(self.model), self._own_price
+        found, own = price(self.model), self.options.price
         if own is None:
             return found
         return (found or Price(*own, own[0]))._replace(input=own[0], output=own[1], cached_input=own[0])
@@ -359,6 +390,29 @@ def _with_schema(request: Request) -> Request:
     return replace(
         request, params={**request.params, "response_format": {"type": "json_schema", "json_schema": schema}}
     )
+
+
+MODEL_TYPES = ("chat", "responses", "text")
+
+
+def _model_type(model: str, given: str | None) -> str:
+    kind = "text" if model.startswith("text-completion-") else given or "chat"
+    if kind not in MODEL_TYPES:
+        raise ConfigurationError(
+            f"{model!r}: there is no model_type {kind!r}. Choose from: {', '.join(MODEL_TYPES)}."
+        )
+    return kind
+
+
+def routed(model: str, options: Options) -> Route:
+    """Return the way of a model's requests under some options. Raises ConfigurationError for a name that is none."""
+    provider = options.custom_llm_provider
+    name = model if provider is None or model.startswith(f"{provider}/") else f"{provider}/{model}"
+    route = find_route(name, options.api_base)
+    if options.by_litellm and route.protocol == "openai":
+        prefix = route.provider.prefix if route.provider else "openai"
+        return replace(route, model=f"{prefix}/{route.model}", protocol="litellm")
+    return route
 
 
 def _rebuild(state: dict[str, Any]) -> LM:

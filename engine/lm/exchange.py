@@ -150,7 +150,8 @@ def usage_of(usage: object, price: Price | None) -> Usage | None:
     """Read a reply's "usage", with its cost; None where the endpoint counted no tokens."""
     if not isinstance(usage, dict):
         return None
-    tokens_in, tokens_out = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    tokens_in = usage.get("prompt_tokens", usage.get("input_tokens"))
+    tokens_out = usage.get("completion_tokens", usage.get("output_tokens"))
     if not isinstance(tokens_in, int) or not isinstance(tokens_out, int | None):
         return None
     tokens_out = tokens_out or 0
@@ -160,7 +161,7 @@ def usage_of(usage: object, price: Price | None) -> Usage | None:
         return Usage(1, 0, tokens_in, tokens_out, float(charged))
     if price is None:
         return Usage(1, 0, tokens_in, tokens_out)
-    details = usage.get("prompt_tokens_details")
+    details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
     kept = usage.get("cache_creation_input_tokens")
     kept = kept if isinstance(kept, int) else 0

@@ -149,7 +149,8 @@ def wrong_shape(place: Place, reply: object) -> LMError:
     if isinstance(reply, dict) and reply.get("error"):
         error = reply["error"]
         code = error.get("code") if isinstance(error, dict) else None
-        status = int(code) if isinstance(code, int | str) and str(code).isdigit() else 500
+        known = _STATUSES.get(str(code), 500)
+        status = int(code) if isinstance(code, int | str) and str(code).isdigit() else known
         return from_status(place, status if 400 <= status < 600 else 500, orjson.dumps(reply), {})
     message = (
         f"{place.host} sent JSON without a completion for model {place.model!r}: check that the base URL speaks the "
@@ -158,6 +159,23 @@ def wrong_shape(place: Place, reply: object) -> LMError:
     error = place.failure(BadReplyError, message, 200)
     # An endpoint that knows completions has left them out this time; any other will never send one.
     return error if isinstance(reply, dict) and "choices" in reply else _lasting(error)
+
+
+def refused_parameter(body: bytes) -> str | None:
+    """Return the parameter that an error says the endpoint does not take, or None.
+
+    >>> refused_parameter(b'{"error": {"message": "Unrecognized request argument supplied: top_k"}}')
+    'top_k'
+    """
+    try:
+        error = orjson.loads(body)["error"]
+        message, code = str(error["message"]), str(error.get("code") or "")
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return None
+    if code in ("unsupported_parameter", "unknown_parameter", "unsupported_value") and error.get("param"):
+        return re.split(r"[.\[]", str(error["param"]))[0]
+    found = _REFUSED.search(message)
+    return found[1] if found else None
 
 
 def blank(host: str, model: str) -> BadReplyError:
@@ -267,6 +285,16 @@ _TOO_LONG = re.compile(
     r"context.?(length|window|size)|maximum.{0,20}tokens|too many (input )?tokens|prompt is too long|too long",
     re.I,
 )
+_REFUSED = re.compile(
+    r"(?:unrecognized request arguments? supplied|(?:unsupported|unknown|unrecognized) parameter)\W+(\w+)",
+    re.I,
+)
+_STATUSES = {
+    "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
+    "invalid_prompt": 400,
+    "invalid_request_error": 400,
+}
 _NO_MODEL = re.compile(
     r"model\b.{0,80}(not found|does not exist|unknown|not supported)|(unknown|invalid) model", re.I
 )

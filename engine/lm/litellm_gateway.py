@@ -11,15 +11,15 @@ import functools
 import os
 import re
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 
 from engine.errors import ConfigurationError, LMError, ModelNotFoundError
-from engine.lm import failures, streaming
+from engine.lm import failures, responses, streaming
 from engine.lm.base import Choice, Reply, Request
 from engine.lm.choice import is_reasoning_model
 from engine.lm.exchange import choice_of, drop_sampling, for_reasoning, texts_of, usage_of, vectors_of
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 class LiteLLMTransport:
     """One model of a provider that litellm speaks to."""
+
+    function = "acompletion"
+    assembly: Callable[[], streaming.Assembly] = streaming.Assembly
+    streamed: ClassVar[Mapping[str, object]] = {"stream": True, "stream_options": {"include_usage": True}}
 
     def __init__(self, lm: LM, key: Secret) -> None:
         route = lm.route
@@ -51,6 +55,8 @@ class LiteLLMTransport:
             fixed["api_base"] = route.base_url
         if lm.headers:
             fixed["extra_headers"] = dict(lm.headers)
+        if lm.options.verify is not True:
+            fixed["ssl_verify"] = lm.options.verify
         # Where it finds no key, litellm looks for the provider's usual one by itself: another address must not get that.
         self._unkeyed = {"api_key": "none"} if route.foreign else {}
         self._fixed = fixed
@@ -58,22 +64,23 @@ class LiteLLMTransport:
     async def send(self, request: Request) -> Reply:
         """Send one request. Raises LMError for everything that can go wrong on the way."""
         litellm = await _litellm()
-        params = {**self._fixed, "messages": [dict(m) for m in request.messages], **request.params}
+        own = {name: value for name, value in request.params.items() if name not in _OURS}
+        params = {**self._fixed, "messages": [dict(m) for m in request.messages], **own}
         if self._reasoning:
             for_reasoning(params)
         elif params.get("reasoning_effort") and "claude" in self.place.model:
             # While it thinks it takes no other temperature than 1.
             drop_sampling(params)
-        params |= self._key()
+        params = self._shaped(params) | self._key()
         listener = streaming.listener.get() if (request.params.get("n") or 1) == 1 else None
         if listener is not None:
-            params |= {"stream": True, "stream_options": {"include_usage": True}}
+            params |= self.streamed
             listener.begin()
         started = time.perf_counter()
-        assembly = streaming.Assembly()
+        assembly = self.assembly()
 
         async def answer() -> Any:
-            response = await litellm.acompletion(**params)
+            response = await getattr(litellm, self.function)(**params)
             if listener is not None:
                 async for event in response:
                     chunk = assembly.add_event(event.model_dump())
@@ -109,6 +116,10 @@ class LiteLLMTransport:
                 usage = replace(usage, cost=float(charged))
         return Reply(choices, usage, str(data.get("model") or self.place.model), seconds)
 
+    def _shaped(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Return litellm's arguments for another kind of request."""
+        return params
+
     def _choices(self, data: Mapping[str, Any], request: Request) -> tuple[Choice, ...]:  # noqa: ARG002 - for embeddings
         return tuple(map(choice_of, data["choices"]))
 
@@ -143,6 +154,37 @@ class LiteLLMTransport:
         return {"api_key": self.place.key.reveal()} if self.place.key else self._unkeyed
 
 
+class LiteLLMResponses(LiteLLMTransport):
+    """One model of a provider that litellm asks by way of OpenAI's /responses, or as if it had that."""
+
+    function = "aresponses"
+    streamed: ClassVar[Mapping[str, object]] = {"stream": True}
+
+    def __init__(self, lm: LM, key: Secret) -> None:
+        super().__init__(lm, key)
+        self.assembly = responses.ResponseAssembly
+        self._developer = lm.options.developer_role
+
+    def _shaped(self, params: dict[str, Any]) -> dict[str, Any]:
+        return responses.response_request(params, developer=self._developer)
+
+    def _choices(self, data: Mapping[str, Any], request: Request) -> tuple[Choice, ...]:  # noqa: ARG002 - the base's
+        return (responses.response_choice(data),)
+
+
+class LiteLLMText(LiteLLMTransport):
+    """One model of a provider that litellm asks to go on with a text."""
+
+    function = "atext_completion"
+
+    def _shaped(self, params: dict[str, Any]) -> dict[str, Any]:
+        return responses.text_request(params)
+
+    def _choices(self, data: Mapping[str, Any], request: Request) -> tuple[Choice, ...]:
+        chat = [{**choice, "message": {"content": choice["text"]}} for choice in data["choices"]]
+        return super()._choices({"choices": chat}, request)
+
+
 class LiteLLMEmbeddings(LiteLLMTransport):
     """One embedding model of a provider that litellm speaks to."""
 
@@ -160,6 +202,17 @@ class LiteLLMEmbeddings(LiteLLMTransport):
 
     def _choices(self, data: Mapping[str, Any], request: Request) -> tuple[Choice, ...]:
         return vectors_of(data["data"], len(request.messages))
+
+
+TRANSPORTS: Mapping[str, type[LiteLLMTransport]] = {
+    "chat": LiteLLMTransport,
+    "responses": LiteLLMResponses,
+    "text": LiteLLMText,
+}
+"""model_type -> its transport."""
+
+_OURS = ("num_retries", "max_retries")
+"""Parameters of a call that the client has heeded already."""
 
 
 def _error_in(message: str) -> dict[str, object]:

@@ -210,7 +210,7 @@ async def retried(lm: LM, request: Request, send: Send) -> Reply:
         return _filled(lm, await send(lm, request))
 
     retrying = AsyncRetrying(
-        stop=stop_after_attempt(1 + lm.num_retries),
+        stop=stop_after_attempt(1 + _retries(lm, request)),
         retry=retry_if_exception(lambda error: not limiter.silent and _may_pass(error)),
         wait=seconds_to_wait,
         reraise=True,
@@ -227,6 +227,12 @@ def _filled(lm: LM, reply: Reply) -> Reply:
     if reply.faulty:
         raise blank(lm.route.host, lm.route.name)
     return reply
+
+
+def _retries(lm: LM, request: Request) -> int:
+    """Return the number of tries after the first; a call may bring its own."""
+    given = request.params.get("num_retries", request.params.get("max_retries"))
+    return lm.num_retries if given is None else int(given)
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -13,9 +13,9 @@ import re
 import ssl
 import sys
 import time
-from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from types import coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary
@@ -31,6 +31,7 @@ from engine.lm.choice import is_reasoning_model
 from engine.lm.exchange import choice_of, counted_usage, for_reasoning, jsonable, usage_of
 from engine.lm.failures import Place
 from engine.lm.keys import Secret
+from engine.lm.options import OF_CALL
 from engine.records import Usage
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ class OpenAITransport:
 
     path = "/chat/completions"
     streams = True
+    assembly: Callable[[], streaming.Assembly] = streaming.Assembly
+    streamed: ClassVar[Mapping[str, object]] = {"stream": True, "stream_options": {"include_usage": True}}
     longest = 32 * 2**20
     """Bytes of a reply: more is no answer."""
 
@@ -96,12 +99,13 @@ class OpenAITransport:
         self._model = route.model
         self._url = URL(address)
         self._proxy = _proxy_for(address)
-        self._seconds = lm.timeout
         self._timeout = aiohttp.ClientTimeout(total=lm.timeout, sock_connect=min(CONNECT_SECONDS, lm.timeout))
         self._price = lm.known_price
         self._headers = {"Content-Type": "application/json", "User-Agent": "tuneboard", **lm.headers}
         if key:
             self._headers.setdefault("Authorization", f"Bearer {key.reveal()}")
+        self._ssl = _trusted(lm.options.verify)
+        self._drops, self._dropped = lm.options.drop_params, set(lm.options.dropped)
         self._reasoning = is_reasoning_model(route.model)
 
     async def send(self, request: Request) -> Reply:
@@ -110,7 +114,10 @@ class OpenAITransport:
         return await self._answer(request, streaming.listener.get() if streamed else None)
 
     async def _answer(self, request: Request, listener: streaming.Listener | None) -> Reply:
-        body = self._body(request) if listener is None else self._body(request, **_STREAMED)
+        body = self._body(request, {} if listener is None else self.streamed)
+        url, headers, timeout = self._url, self._headers, self._timeout
+        if not OF_CALL.isdisjoint(request.params):
+            url, headers, timeout = self._of_call(request.params)
         started = time.perf_counter()
         session = await _session()
         assembly = None
@@ -118,23 +125,24 @@ class OpenAITransport:
             listener.begin()
         try:
             async with session.post(
-                self._url,
+                url,
                 data=body,
-                headers=self._headers,
-                timeout=self._timeout,
+                headers=headers,
+                timeout=timeout,
                 proxy=self._proxy,
+                ssl=self._ssl,
                 allow_redirects=False,
             ) as response:
                 kind = response.content_type
                 if listener is None or response.status >= 300 or kind != "text/event-stream":
                     data = await self._whole(response)
                 else:
-                    assembly = streaming.Assembly()
+                    assembly = self.assembly()
                     data, kind = await self._streamed(response, listener, assembly), "application/json"
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             # The aiohttp error is not chained: it holds the request's headers, and they hold the key.
             shown = assembly is not None and assembly.begun
-            raise streaming.final(self._failure(error), shown=shown) from None
+            raise streaming.final(self._failure(error, timeout.total), shown=shown) from None
         if response.status >= 300:
             return await self._refused(request, listener, response, data)
         reply = self._reply(data, kind, time.perf_counter() - started, request)
@@ -177,6 +185,10 @@ class OpenAITransport:
             return await self._answer(request, listener)
         if response.status == 400 and listener is not None and b"stream" in data:
             return await self._answer(request, None)
+        name = failures.refused_parameter(data) if self._drops else None
+        if name is not None and name in request.params and name not in self._dropped:
+            self._dropped.add(name)
+            return await self._answer(request, listener)
         raise failures.from_status(self.place, response.status, data, response.headers)
 
     async def _streamed(
@@ -191,22 +203,40 @@ class OpenAITransport:
         if assembly.error is None:
             error: LMError = failures.bad_reply(self.place, b"{")
         else:
-            error = failures.from_status(self.place, 500, orjson.dumps(assembly.error), {})
+            error = failures.wrong_shape(self.place, assembly.error)
         raise streaming.final(error, shown=assembly.begun)
 
-    def _body(self, request: Request, **extra: object) -> bytes:
+    def _body(self, request: Request, more: Mapping[str, object]) -> bytes:
         body: dict[str, object] = {
             "model": self._model,
             **self._asked(request),
             **request.params,
-            **extra,
+            **more,
         }
         if self._reasoning:
             for_reasoning(body)
+        for name in self._dropped:
+            body.pop(name, None)
+        extra = body.get("extra_body")
+        if not OF_CALL.isdisjoint(body):
+            body = {name: value for name, value in body.items() if name not in OF_CALL}
+        body = self._shaped(body)
+        if isinstance(extra, Mapping):
+            body |= extra
         try:
             return orjson.dumps(body, default=jsonable)
         except TypeError as error:
             raise failures.unsendable(self.place.model, error) from None
+
+    def _of_call(self, params: Mapping[str, Any]) -> tuple[URL, dict[str, str], aiohttp.ClientTimeout]:
+        """Return address, headers and time limit of a call that brings its own."""
+        url = self._url.update_query(params["extra_query"]) if params.get("extra_query") else self._url
+        own = {**(params.get("headers") or {}), **(params.get("extra_headers") or {})}
+        seconds = params.get("timeout")
+        if seconds is None:
+            return url, {**self._headers, **own}, self._timeout
+        limit = aiohttp.ClientTimeout(total=float(seconds), sock_connect=min(CONNECT_SECONDS, float(seconds)))
+        return url, {**self._headers, **own}, limit
 
     def _reply(self, data: bytes, content_type: str, seconds: float, request: Request) -> Reply:
         try:
@@ -226,6 +256,10 @@ class OpenAITransport:
         """Return what of the body is the question."""
         return {"messages": request.messages}
 
+    def _shaped(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the body in this endpoint's form."""
+        return body
+
     def _choices(self, reply: Mapping[str, Any], request: Request) -> tuple[Choice, ...]:  # noqa: ARG002 - for embeddings
         """Read the completions. Raises KeyError, TypeError, AttributeError or ValueError where there are none."""
         choices = tuple([choice_of(choice) for choice in reply["choices"]])
@@ -237,14 +271,14 @@ class OpenAITransport:
         """Return the usage for an endpoint that counts none."""
         return counted_usage(request, choices, self._price)
 
-    def _failure(self, error: Exception) -> LMError:
+    def _failure(self, error: Exception, seconds: float | None) -> LMError:
         place = self.place
         if isinstance(error, _TooLongError):
             return failures.too_long(place, self.longest)
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return failures.unreachable(place, "no connection in time")
         if isinstance(error, TimeoutError):
-            return failures.timed_out(place, self._seconds)
+            return failures.timed_out(place, seconds or 0.0)
         if isinstance(error, aiohttp.ClientConnectorDNSError):
             return failures.unreachable(place, "no such host")
         if isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError | ssl.SSLError):
@@ -258,6 +292,11 @@ class OpenAITransport:
                 place, "connection refused" if refused else "it closed the connection"
             )
         return failures.unreachable(place, f"{type(error).__name__}: {error}")
+
+
+def _trusted(verify: bool | str) -> ssl.SSLContext | bool:
+    """Return the TLS certificates to accept, as aiohttp takes them."""
+    return ssl.create_default_context(cafile=verify) if isinstance(verify, str) else bool(verify)
 
 
 def _proxy_for(address: str) -> str | None:
@@ -307,7 +346,6 @@ def _close_at_exit() -> None:
                 loop.run_until_complete(closed(keeper))
 
 
-_STREAMED: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
 _ASKS_FOR_REASONING_FORM = re.compile(rb"max_completion_tokens|temperature\W{1,4}(does not|is not) support")
 
 _sessions: WeakKeyDictionary[

@@ -98,7 +98,7 @@ class Assembly:
 
     def _choice(self, choice: Mapping[str, Any]) -> Chunk | None:
         delta = choice.get("delta") or {}
-        text = delta.get("content") or ""
+        text = delta.get("content") or choice.get("text") or ""
         reasoning = delta.get("reasoning_content") or delta.get("reasoning") or ""
         for call in delta.get("tool_calls") or ():
             self._tool_call(call)

@@ -121,7 +121,7 @@ def load_lm(saved: Mapping[str, Any]) -> BaseLM:
 
     if saved.get("fallbacks"):
         return FallbackLM([load_lm(one) for one in saved["fallbacks"]])
-    left_out = (*_NOT_TAKEN_OVER, "model_type", "finetuning_model", "launch_kwargs", "train_kwargs")
+    left_out = (*_NOT_TAKEN_OVER, "provider", "finetuning_model", "launch_kwargs", "train_kwargs")
     params = {k: v for k, v in saved.items() if k not in left_out and not k.startswith("_") and k != "model"}
     return LM(str(saved["model"]), **params)
 

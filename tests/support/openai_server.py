@@ -18,7 +18,8 @@ With "stream" in the body it answers in pieces, as server-sent events: `server.p
 connection after `server.break_after` pieces, waits after `server.hold_after` pieces until that is None again, and
 `server.streams = False` makes it answer in one piece all the same.
 
-`/v1/messages` answers in Anthropic's form, for the tests of the litellm gateway.
+`/v1/responses` and `/v1/completions` answer in OpenAI's other two forms (`responses_form`), `/v1/messages` in
+Anthropic's, for the tests of the litellm gateway.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+import responses_form
 from aiohttp import web
 
 Answer = Callable[[dict[str, Any]], Any]
@@ -66,9 +68,10 @@ def body_hash(body: Mapping[str, Any]) -> str:
 
 def default_answer(body: dict[str, Any]) -> str:
     """Fill every `[[ ## field ## ]]` the prompt asks for with "ok", else answer "ok"."""
-    system = "".join(str(m["content"]) for m in body["messages"] if m["role"] == "system")
+    messages = body.get("messages") or [m for m in body["input"] if "role" in m]
+    system = "".join(str(m["content"]) for m in messages if m["role"] in ("system", "developer"))
     names = list(dict.fromkeys(re.findall(r"\[\[ ## (\w+) ## \]\]", system)))
-    asked = str(body["messages"][-1]["content"])
+    asked = str(messages[-1]["content"])
     names = [n for n in names if n != "completed" and f"[[ ## {n} ## ]]\n" not in asked]
     if not names:
         return "ok"
@@ -78,7 +81,7 @@ def default_answer(body: dict[str, Any]) -> str:
 class OpenAIServer:
     """The server on a thread. `url` is the base URL to give a client (it ends in /v1).
 
-    `requests` holds the bodies as received, `headers` their headers, `served` counts the answers that were
+    `requests` holds the bodies as received, `headers` and `queries` their headers and query strings, `served` counts the answers that were
     completely written to a client that was still there, by `body_hash`; `peak` is the highest number of
     requests in progress at once. `models`: names it knows (others get 404); `api_key`: the only key it takes
     (others get 401); None takes any.
@@ -99,11 +102,13 @@ class OpenAIServer:
         self.models = models
         self.api_key = api_key
         self.streams = True
+        self.reasoning = ""
         self.piece_seconds = 0.0
         self.break_after: int | None = None
         self.hold_after: int | None = None
         self.requests: list[dict[str, Any]] = []
         self.headers: list[Mapping[str, str]] = []
+        self.queries: list[str] = []
         self.served: Counter[str] = Counter()
         self.connections: set[int] = set()
         self.active = 0
@@ -199,6 +204,7 @@ class OpenAIServer:
         """Empty the counters."""
         self.requests.clear()
         self.headers.clear()
+        self.queries.clear()
         self.served.clear()
         self.connections.clear()
         self.peak = 0
@@ -227,6 +233,8 @@ class OpenAIServer:
             app.router.add_post(f"{prefix}/chat/completions", self._chat)
             app.router.add_post(f"{prefix}/embeddings", self._embed)
             app.router.add_post(f"{prefix}/messages", self._messages)
+            app.router.add_post(f"{prefix}/responses", self._responses)
+            app.router.add_post(f"{prefix}/completions", self._completions)
             app.router.add_get(f"{prefix}/models", self._models)
         return app
 
@@ -263,12 +271,26 @@ class OpenAIServer:
     async def _messages(self, request: web.Request) -> web.StreamResponse:
         return await self._serve(request, self._anthropic_reply)
 
+    async def _responses(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve(request, self._response_reply)
+
+    async def _completions(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve(request, self._text_reply)
+
+    def _response_reply(self, body: dict[str, Any]) -> dict[str, Any]:
+        return responses_form.reply(body, self.answer(body), self.reasoning)
+
+    def _text_reply(self, body: dict[str, Any]) -> dict[str, Any]:
+        chat = self._chat_reply({**body, "messages": [{"role": "user", "content": body["prompt"]}]})
+        return responses_form.text_reply(chat)
+
     async def _serve(
         self, request: web.Request, reply: Callable[[dict[str, Any]], dict[str, Any]]
     ) -> web.StreamResponse:
         body = orjson.loads(await request.read())
         self.requests.append(body)
         self.headers.append(dict(request.headers))
+        self.queries.append(request.query_string)
         self.connections.add(id(request.transport))
         self.active += 1
         self.peak = max(self.peak, self.active)
@@ -327,7 +349,7 @@ class OpenAIServer:
             return web.Response(status=status, body=raw, content_type=kind, headers=headers)
         if body.get("stream") and self.streams:
             whole = reply(body)
-            in_pieces = self._stream if reply == self._chat_reply else self._anthropic_stream
+            in_pieces = self._anthropic_stream if reply == self._anthropic_reply else self._stream
             with contextlib.suppress(ConnectionError):
                 return await in_pieces(request, body, whole)
             return web.Response()
@@ -347,7 +369,14 @@ class OpenAIServer:
         """Answer in pieces of a few characters, then the usage, then [DONE]."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
+        return await self._in_pieces(request, response, body, self._events(body, whole))
+
+    def _events(self, body: dict[str, Any], whole: dict[str, Any]) -> list[dict[str, Any]]:
+        if "output" in whole:
+            return responses_form.events(whole)
         choice = whole["choices"][0]
+        if "message" not in choice:
+            return responses_form.text_events(whole)
         message = choice["message"]
         frame = {"id": whole.get("id"), "object": "chat.completion.chunk", "model": body["model"]}
         deltas = [{"role": "assistant", "content": ""}]
@@ -358,6 +387,15 @@ class OpenAIServer:
         events.append({**frame, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
         if (body.get("stream_options") or {}).get("include_usage"):
             events.append({**frame, "choices": [], "usage": whole.get("usage")})
+        return events
+
+    async def _in_pieces(
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        body: dict[str, Any],
+        events: list[dict[str, Any]],
+    ) -> web.StreamResponse:
         for number, event in enumerate(events):
             if self.break_after is not None and number >= self.break_after:
                 if request.transport is not None:
@@ -367,8 +405,10 @@ class OpenAIServer:
                 await asyncio.sleep(self.piece_seconds)
             if number == self.hold_after and not await _until(lambda: self.hold_after is None, request):
                 return response
-            await response.write(b"data: " + orjson.dumps(event) + b"\n\n")
-        await response.write(b"data: [DONE]\n\n")
+            name = f"event: {event['type']}\n".encode() if "type" in event else b""
+            await response.write(name + b"data: " + orjson.dumps(event) + b"\n\n")
+        if "type" not in events[-1]:
+            await response.write(b"data: [DONE]\n\n")
         await response.write_eof()
         self.served[body_hash(body)] += 1
         return response
@@ -426,6 +466,8 @@ class OpenAIServer:
         if self.api_key is not None and sent != self.api_key:
             error = {"message": f"Incorrect API key provided: {sent}.", "code": "invalid_api_key"}
             return 401, orjson.dumps({"error": error}), "application/json", {}
+        if (refused := responses_form.refusal(request.path, body)) is not None:
+            return 400, orjson.dumps({"error": refused}), "application/json", {}
         if self.models is not None and body["model"] not in self.models:
             error = {"message": f"The model `{body['model']}` does not exist", "code": "model_not_found"}
             return 404, orjson.dumps({"error": error}), "application/json", {}

@@ -221,7 +221,9 @@ def test_settings_that_cannot_be():
     with pytest.raises(ConfigurationError, match="timeout"):
         LM("openai/m", timeout=0)
     with pytest.raises(ConfigurationError, match="model_type"):
-        LM("openai/m", model_type="responses")
+        LM("openai/m", model_type="speech")
+    with pytest.raises(ConfigurationError, match="engine is 'auto' or 'litellm'"):
+        LM("openai/m", engine=object())
 
 
 def test_copies_and_state_keep_the_settings():
