@@ -51,7 +51,7 @@ async def answered(lm: BaseLM, way: str, request: Request) -> Reply:
             "return one with choices[0].message.content, or a list of texts."
         ) from None
     if not (call.replies and lm.records):
-        history.record(lm.history, request, reply)
+        history.record(lm, request, reply)
     return reply if reply.model else replace(reply, model=request.model)
 
 

@@ -9,12 +9,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator, KeysView, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from engine.lm import exchange
 from engine.lm.exchange import Message, Reply, Request
 from engine.records import Usage
 from engine.runtime import current
+
+if TYPE_CHECKING:
+    from engine.lm.base import BaseLM
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +34,7 @@ class Call(Mapping[str, Any]):
     params: Mapping[str, Any]
     reply: Reply | None
     error: str | None = None
+    model_type: str = "chat"
     timestamp: float = field(default_factory=time.time)
 
     @property
@@ -79,7 +83,7 @@ _VALUES: Mapping[str, Callable[[Call], Any]] = {
     "uuid": lambda call: f"{id(call):x}-{call.timestamp:.6f}",
     "model": lambda call: call.model,
     "response_model": lambda call: call.reply.model if call.reply else None,
-    "model_type": lambda _: "chat",
+    "model_type": lambda call: call.model_type,
     "cached": lambda call: call.cached,
     "error": lambda call: call.error,
 }
@@ -93,7 +97,7 @@ def _prompt(messages: Sequence[Message]) -> object:
     return content if isinstance(content, str) else None
 
 
-def record(history: list[Call], request: Request, reply: Reply | None, error: str | None = None) -> None:
+def record(lm: BaseLM, request: Request, reply: Reply | None, error: str | None = None) -> None:
     """Note a call in a model's history and in the process's, unless that is switched off (`context(history=False)`).
 
     Each keeps the last `max_history_size` calls, a setting.
@@ -101,8 +105,8 @@ def record(history: list[Call], request: Request, reply: Reply | None, error: st
     runtime = current()
     if not runtime.history:
         return
-    call = Call(request.model, request.messages, request.params, reply, error)
-    for calls in (history, recent):
+    call = Call(request.model, request.messages, request.params, reply, error, lm.model_type)
+    for calls in (lm.history, recent):
         calls.append(call)
         if len(calls) > runtime.max_history_size:
             del calls[: len(calls) - runtime.max_history_size]

@@ -35,6 +35,7 @@ class LiteLLMTransport:
     """One model of a provider that litellm speaks to."""
 
     function = "acompletion"
+    streams = True
     assembly: Callable[[], streaming.Assembly] = streaming.Assembly
     streamed: ClassVar[Mapping[str, object]] = {"stream": True, "stream_options": {"include_usage": True}}
 
@@ -72,7 +73,8 @@ class LiteLLMTransport:
             # While it thinks it takes no other temperature than 1.
             drop_sampling(params)
         params = self._shaped(params) | self._key()
-        listener = streaming.listener.get() if (request.params.get("n") or 1) == 1 else None
+        streamed = self.streams and (request.params.get("n") or 1) == 1
+        listener = streaming.listener.get() if streamed else None
         if listener is not None:
             params |= self.streamed
             listener.begin()
@@ -176,13 +178,13 @@ class LiteLLMText(LiteLLMTransport):
     """One model of a provider that litellm asks to go on with a text."""
 
     function = "atext_completion"
+    streams = False  # what litellm makes of the pieces warns of itself
 
     def _shaped(self, params: dict[str, Any]) -> dict[str, Any]:
         return responses.text_request(params)
 
     def _choices(self, data: Mapping[str, Any], request: Request) -> tuple[Choice, ...]:
-        chat = [{**choice, "message": {"content": choice["text"]}} for choice in data["choices"]]
-        return super()._choices({"choices": chat}, request)
+        return super()._choices({"choices": list(map(responses.as_chat, data["choices"]))}, request)
 
 
 class LiteLLMEmbeddings(LiteLLMTransport):

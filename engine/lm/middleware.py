@@ -157,9 +157,9 @@ async def recorded(lm: LM, request: Request, send: Send) -> Reply:
     try:
         reply = await send(lm, request)
     except LMError as error:
-        history.record(lm.history, request, None, str(error))
+        history.record(lm, request, None, str(error))
         raise
-    history.record(lm.history, request, reply)
+    history.record(lm, request, reply)
     return reply
 
 

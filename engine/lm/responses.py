@@ -41,7 +41,7 @@ class TextTransport(OpenAITransport):
         return text_request(body)
 
     def _choices(self, reply: Mapping[str, Any], request: Request) -> tuple[Choice, ...]:
-        return super()._choices({"choices": [_as_chat(choice) for choice in reply["choices"]]}, request)
+        return super()._choices({"choices": list(map(as_chat, reply["choices"]))}, request)
 
 
 TRANSPORTS: Mapping[str, type[OpenAITransport]] = {"responses": ResponsesTransport, "text": TextTransport}
@@ -72,7 +72,7 @@ def response_request(chat: Mapping[str, Any], *, developer: bool = False) -> dic
     if text:
         made["text"] = text
     if chat.get("reasoning_effort") is not None:
-        rest.setdefault("reasoning", {"effort": chat["reasoning_effort"], "summary": "auto"})
+        rest.setdefault("reasoning", {"effort": chat["reasoning_effort"]})
     if chat.get("tools"):
         made["tools"] = [_tool(tool) for tool in chat["tools"]]
     if chat.get("tool_choice") is not None:
@@ -214,8 +214,9 @@ def _finish(reply: Mapping[str, Any], called: bool) -> str:
     return "tool_calls" if called else "stop"
 
 
-def _as_chat(choice: Mapping[str, Any]) -> dict[str, Any]:
-    return {**choice, "message": {"content": choice["text"]}}
+def as_chat(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a completion of /completions as one of chat, which it is already where it came in pieces."""
+    return {**choice, "message": choice["message"] if "message" in choice else {"content": choice["text"]}}
 
 
 class ResponseAssembly(Assembly):

@@ -7,11 +7,11 @@ import re
 import time
 from typing import Any
 
-KNOWN = set(
-    "background conversation include input instructions max_output_tokens max_tool_calls metadata model parallel_tool_calls "
-    "previous_response_id prompt prompt_cache_key reasoning safety_identifier service_tier store stream stream_options "
-    "temperature text tool_choice tools top_logprobs top_p truncation user".split()  # noqa: SIM905 - many short words
-)
+KNOWN = """
+background conversation include input instructions max_output_tokens max_tool_calls metadata model parallel_tool_calls
+previous_response_id prompt prompt_cache_key reasoning safety_identifier service_tier store stream stream_options temperature
+text tool_choice tools top_logprobs top_p truncation user
+""".split()  # noqa: SIM905 - many short words
 """Parameters of /responses; it refuses all others."""
 
 ITEMS = {
@@ -32,7 +32,7 @@ def refusal(path: str, body: dict[str, Any]) -> dict[str, Any] | None:
         return None if isinstance(body.get("prompt"), str) else _error("missing_required_parameter", "prompt")
     if not path.endswith("/responses"):
         return None
-    if unknown := sorted(body.keys() - KNOWN):
+    if unknown := sorted(body.keys() - set(KNOWN)):
         return _error("unknown_parameter", unknown[0])
     for number, item in enumerate(body["input"]):
         at = f"input[{number}]"

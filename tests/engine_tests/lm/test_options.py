@@ -23,7 +23,9 @@ def server():
 
 
 def model(server: OpenAIServer, name: str = "openai/gpt-4o-mini", **options) -> engine.LM:
-    return engine.LM(name, api_base=server.url, api_key="sk-test", **{"cache": False, "num_retries": 0, **options})
+    return engine.LM(
+        name, api_base=server.url, api_key="sk-test", **{"cache": False, "num_retries": 0, **options}
+    )
 
 
 def test_arguments_may_be_given_in_dspys_order(server: OpenAIServer) -> None:
@@ -40,7 +42,11 @@ def test_arguments_may_be_given_in_dspys_order(server: OpenAIServer) -> None:
         def __init__(self):
             super().__init__("own", "chat", 0.0, 1000, True, None, 5)
 
-    assert (Own().params, Own().cache, Own().num_retries) == ({"temperature": 0.0, "max_tokens": 1000}, True, 5)
+    assert (Own().params, Own().cache, Own().num_retries) == (
+        {"temperature": 0.0, "max_tokens": 1000},
+        True,
+        5,
+    )
 
 
 BODIES = {
@@ -53,13 +59,19 @@ BODIES = {
     "max_retries": ({"max_retries": 2}, {}),
     "costs": ({"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}, {}),
     "points": ({"cache_control_injection_points": [{"location": "message", "role": "system"}]}, {}),
-    "user": ({"user": "u", "seed": 3, "metadata": {"a": "b"}}, {"user": "u", "seed": 3, "metadata": {"a": "b"}}),
+    "user": (
+        {"user": "u", "seed": 3, "metadata": {"a": "b"}},
+        {"user": "u", "seed": 3, "metadata": {"a": "b"}},
+    ),
     "api_version": ({"api_version": "2024", "model_info": {"a": 1}, "caching": False, "base_model": "x"}, {}),
     "timeout": ({"request_timeout": 9, "ssl_verify": False}, {}),
     "dropped": ({"additional_drop_params": ["seed"], "seed": 3}, {}),
     "min_p": ({"min_p": 0.1, "enable_thinking": False}, {"min_p": 0.1, "enable_thinking": False}),
     "engine": ({"engine": "auto"}, {}),
-    "training": ({"provider": None, "finetuning_model": "x", "train_kwargs": {"a": 1}, "launch_kwargs": {}}, {}),
+    "training": (
+        {"provider": None, "finetuning_model": "x", "train_kwargs": {"a": 1}, "launch_kwargs": {}},
+        {},
+    ),
 }
 
 
@@ -87,7 +99,9 @@ def test_dspy_sends_the_same_bodies(server: OpenAIServer, tmp_path) -> None:
 
 
 def test_headers_query_and_time_limit_reach_the_request(server: OpenAIServer) -> None:
-    lm = model(server, headers={"X-A": "1"}, extra_headers={"X-B": "2"}, organization="org", extra_query={"v": "7"})
+    lm = model(
+        server, headers={"X-A": "1"}, extra_headers={"X-B": "2"}, organization="org", extra_query={"v": "7"}
+    )
     lm("hi")
     assert {"X-A": "1", "X-B": "2", "OpenAI-Organization": "org"}.items() <= server.headers[-1].items()
     assert server.queries[-1] == "v=7"
@@ -119,7 +133,13 @@ def test_retries_prices_and_a_limit_of_one_call_count(server: OpenAIServer) -> N
 
 
 def test_drop_params_leaves_out_what_the_endpoint_refuses_by_name(server: OpenAIServer) -> None:
-    refused = {"error": {"message": "Unsupported parameter: 'top_k'.", "param": "top_k", "code": "unsupported_parameter"}}
+    refused = {
+        "error": {
+            "message": "Unsupported parameter: 'top_k'.",
+            "param": "top_k",
+            "code": "unsupported_parameter",
+        }
+    }
     lm = model(server, top_k=5, seed=1, drop_params=True)
     server.fail_with(400, refused, times=1)
     assert lm("hi") == lm("again") == ["ok"]
@@ -141,7 +161,13 @@ def test_what_means_nothing_to_an_endpoint_is_named(caplog) -> None:
 def test_points_mark_messages_for_the_providers_cache(server: OpenAIServer) -> None:
     points = [{"location": "message", "role": "system"}, {"location": "message", "index": -1}]
     lm = model(server, cache_control_injection_points=points)
-    lm(messages=[{"role": "system", "content": "s"}, {"role": "user", "content": "a"}, {"role": "user", "content": "b"}])
+    lm(
+        messages=[
+            {"role": "system", "content": "s"},
+            {"role": "user", "content": "a"},
+            {"role": "user", "content": "b"},
+        ]
+    )
     contents = [message["content"] for message in server.requests[-1]["messages"]]
     kept = {"cache_control": {"type": "ephemeral"}}
     assert contents == [[{"type": "text", "text": "s", **kept}], "a", [{"type": "text", "text": "b", **kept}]]
@@ -189,5 +215,7 @@ def test_a_proxys_address_and_key_come_from_its_variables(server: OpenAIServer, 
 def test_a_saved_steps_model_keeps_its_kind(server: OpenAIServer) -> None:
     lm = engine.LM("openai/m", "responses", num_retries=1)
     assert dump_lm(lm) == {"model": "openai/m", "model_type": "responses", "num_retries": 1}
-    again = load_lm({**dump_lm(lm), "finetuning_model": None, "launch_kwargs": {}, "train_kwargs": {}, "provider": None})
+    again = load_lm(
+        {**dump_lm(lm), "finetuning_model": None, "launch_kwargs": {}, "train_kwargs": {}, "provider": None}
+    )
     assert (again.model_type, again.params) == ("responses", {})
