@@ -5,6 +5,7 @@ Here are DSPy's names for what has another name. The other modules:
     paths       one table of DSPy's module paths, and the finder that serves them
     arguments   DSPy's arguments that have no effect here, or another name; options of the gepa package
     datasets    DataLoader and Dataset
+    agents      ReActV2
     objects     DSPy's small functions and types that the engine itself has no use for
     running     `import dspy` answered by the engine: for `tuneboard as-dspy` and notebooks
 """
@@ -40,6 +41,7 @@ RENAMED: dict[str, tuple[str, str]] = {
     "MIPRO": ("engine.optimizers.mipro", "MIPROv2"),
     "OldInputField": ("engine.signature", "InputField"),
     "OldOutputField": ("engine.signature", "OutputField"),
+    "ReActV2": ("engine.compat.agents", "ReActV2"),
     "SignatureMeta": ("engine.signature.signature", "SignatureMeta"),
     "Teleprompter": ("engine.optimizers.base", "Optimizer"),
     "configure_dspy_loggers": ("engine.compat.objects", "configure_dspy_loggers"),

@@ -52,8 +52,8 @@ PATHS: dict[str, str] = {
     "evaluate.evaluate": "Evaluate EvaluationResult",
     "evaluate.metrics": "EM F1 answer_exact_match answer_exact_match_str answer_passage_match normalize_text",
     "experimental": "Citations Document",
-    "predict": "BestOfN ChainOfThought CodeAct KNN MultiChainComparison Parallel Predict ProgramOfThought RLM ReAct Refine Tool "
-    "majority",
+    "predict": "BestOfN ChainOfThought CodeAct KNN MultiChainComparison Parallel Predict ProgramOfThought RLM ReAct ReActV2 Refine "
+    "Tool majority",
     "predict.aggregation": "majority",
     "predict.best_of_n": "BestOfN",
     "predict.chain_of_thought": "ChainOfThought",
@@ -64,6 +64,7 @@ PATHS: dict[str, str] = {
     "predict.predict": "Predict",
     "predict.program_of_thought": "ProgramOfThought",
     "predict.react": "ReAct Tool",
+    "predict.react_v2": "ReActV2",
     "predict.refine": "OfferFeedback Refine",
     "predict.rlm": "RLM",
     "primitives": "BaseModule CodeExecutionError CodeInterpreterError Completions Example Module Prediction PythonInterpreter",
@@ -162,7 +163,6 @@ MISSING: dict[str, str] = {
     "MultiModalInstructionProposer": "use engine.GEPA, which shows pictures to the model that writes",
     "OldField": "use engine.InputField or engine.OutputField",
     "Provider": _LITELLM,
-    "ReActV2": "use engine.ReAct with an adapter that has use_native_function_calling=True",
     "SandboxSerializable": "pass plain values to engine.PythonInterpreter",
     "TrainingJob": _WEIGHTS,
     "TypedChainOfThought": "use engine.ChainOfThought: every output has its type",

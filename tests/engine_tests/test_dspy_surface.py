@@ -27,7 +27,7 @@ KNNFewShot LM LMAuthError LMBillingError LMCollectionLimitError LMConfigurationE
 LMLockTimeoutError LMNotConfiguredError LMProviderError LMRateLimitError LMServerError LMStreamAssemblyError
 LMTimeoutError LMTransportError LMUnexpectedError LMUnsupportedFeatureError LMUnsupportedModelError LabeledFewShot
 MIPROv2 Module MultiChainComparison OldInputField OldOutputField OutputField Parallel Predict Prediction
-ProgramOfThought PythonInterpreter RLM ReAct Reasoning Refine Retrieve SIMBA Signature SignatureMeta Tool
+ProgramOfThought PythonInterpreter RLM ReAct ReActV2 Reasoning Refine Retrieve SIMBA Signature SignatureMeta Tool
 ToolCallResults ToolCalls TwoStepAdapter Type XMLAdapter adapters asyncify clients configure configure_cache
 configure_dspy_loggers context disable_litellm_logging disable_logging dsp enable_litellm_logging enable_logging
 ensure_signature evaluate infer_prefix inspect_history is_retryable_lm_error load majority make_signature predict
@@ -36,7 +36,7 @@ primitives retrievers settings signatures streamify streaming syncify teleprompt
 """Names of `dspy` that are names of `engine`."""
 
 NOT_HERE = """
-BootstrapFinetune CodeInterpreter FinalOutput Flex LocalInterpreter OldField Provider ReActV2 SandboxSerializable
+BootstrapFinetune CodeInterpreter FinalOutput Flex LocalInterpreter OldField Provider SandboxSerializable
 TrainingJob bootstrap_trace_data lm15 load_settings propose resolve_interpreter_factory threading
 """.split()  # noqa: SIM905 - many short words
 """Names of `dspy` that are none of `engine`: its own folders, what the guide sends elsewhere, and what is not there."""
