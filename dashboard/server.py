@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib
+import os
 import sys
 from typing import TYPE_CHECKING
 
 import uvicorn
 
 from dashboard.serving.front import Front
+from dashboard.serving.guard import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     import streamlit as st
@@ -46,7 +48,8 @@ def serve(port: int) -> int:
     def give_up() -> None:
         server.should_exit = True
 
-    front = Front(load, load_rest, give_up)
+    # Taken out: the processes that this one starts have no use for it.
+    front = Front(load, load_rest, give_up, os.environ.pop(TOKEN_VARIABLE, ""))
     server = uvicorn.Server(
         uvicorn.Config(
             front.app,

@@ -24,6 +24,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dashboard.serving.guard import HEALTH, SameOrigin, Token
+
 # Nothing a page holds, an uploaded text included, can make the browser ask another machine for anything.
 # Streamlit needs inline styles, eval (its grid and charts) and blob modules (components).
 POLICY = "; ".join(
@@ -47,7 +49,6 @@ HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
 )
-HEALTH = "/_stcore/health"
 DASHBOARD = Path(__file__).parents[1]
 
 FIRST_PAGE_SECONDS = 2.5
@@ -110,11 +111,15 @@ class CachedFiles(StaticFiles):
 class Front:
     """The server's app. `load` returns the site, `load_rest` loads what later pages need: both are called in threads.
 
-    `give_up` is called when the site cannot be loaded; `failed` is then True.
+    With a `token` it answers only those who have it. `give_up` is called when the site cannot be loaded; `failed` is then True.
     """
 
     def __init__(
-        self, load: Callable[[], Site], load_rest: Callable[[], None], give_up: Callable[[], None]
+        self,
+        load: Callable[[], Site],
+        load_rest: Callable[[], None],
+        give_up: Callable[[], None],
+        token: str = "",
     ) -> None:
         self.failed = False
         self._load, self._give_up = load, give_up
@@ -133,7 +138,11 @@ class Front:
                 Mount("/static", CachedFiles(folder / "static", "public, immutable, max-age=31536000")),
                 Mount("/", self._pass_on),
             ],
-            middleware=[Middleware(SecurityHeaders)],
+            middleware=[
+                Middleware(SecurityHeaders),
+                Middleware(SameOrigin),
+                *([Middleware(Token, token=token)] if token else ()),
+            ],
             lifespan=self._lifespan,
         )
 

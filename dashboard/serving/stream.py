@@ -19,6 +19,7 @@ from urllib.parse import urlparse
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from dashboard.serving.guard import from_elsewhere
 from dashboard.state import reading
 from dashboard.state.snapshot import LATEST_EVENTS, Snapshot, parts
 from engine.errors import EngineError, NotFoundError
@@ -258,6 +259,5 @@ async def _send(socket: WebSocket, tab: Tab) -> None:
 
 def _is_own_page(socket: WebSocket) -> bool:
     """Return True if the page was served from here: websockets have no same-origin rule."""
-    host = socket.headers.get("host", "")
-    origin = urlparse(socket.headers.get("origin", ""))
-    return origin.netloc == host and urlparse(f"//{host}").hostname in HOSTS
+    host = urlparse(f"//{socket.headers.get('host', '')}").hostname
+    return host in HOSTS and "origin" in socket.headers and not from_elsewhere(socket.headers)

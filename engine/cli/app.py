@@ -118,6 +118,15 @@ ReadOnly = Annotated[
 ]
 
 
+Token = Annotated[
+    bool,
+    typer.Option(
+        "--token",
+        help="Let nobody in without a token: the printed address has it, a browser keeps it in a cookie.",
+    ),
+]
+
+
 def run_app() -> None:
     """Run the command line of this process; it exits with the command's code."""
     for stream in (sys.stdout, sys.stderr):
@@ -134,6 +143,7 @@ def start(
     port: Port = None,
     no_browser: NoBrowser = False,
     read_only: ReadOnly = False,
+    token: Token = False,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     """Build and tune LLM pipelines. Without a command, opens the dashboard in the browser."""
@@ -144,17 +154,21 @@ def start(
         typer.echo(f"tuneboard {installed('tuneboard')}")
         return
     if context.invoked_subcommand is None:
-        _open(port, no_browser, read_only)
+        _open(port, no_browser, read_only, token)
 
 
 @app.command("open")
 @plain_errors
 def open_dashboard(
-    home: Home = None, port: Port = None, no_browser: NoBrowser = False, read_only: ReadOnly = False
+    home: Home = None,
+    port: Port = None,
+    no_browser: NoBrowser = False,
+    read_only: ReadOnly = False,
+    token: Token = False,
 ) -> None:
     """Open the dashboard in the browser."""
     _use(home)
-    _open(port, no_browser, read_only)
+    _open(port, no_browser, read_only, token)
 
 
 @app.command()
@@ -313,7 +327,7 @@ def _use(home: Path | None) -> None:
         os.environ[ENVIRONMENT_VARIABLE] = str(home.expanduser().absolute())
 
 
-def _open(port: int | None, no_browser: bool, read_only: bool) -> None:
+def _open(port: int | None, no_browser: bool, read_only: bool, token: bool) -> None:
     from engine.cli.serve import serve_dashboard
 
-    raise typer.Exit(serve_dashboard(port, browser=not no_browser, read_only=read_only))
+    raise typer.Exit(serve_dashboard(port, browser=not no_browser, read_only=read_only, token=token))

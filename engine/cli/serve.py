@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib.util
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlencode
 
 from rich.console import Console
 
@@ -142,6 +144,7 @@ def _bound(host: str, port: int) -> socket.socket:
 
 # The dashboard
 
+DASHBOARD_TOKEN = "TUNEBOARD_DASHBOARD_TOKEN"  # noqa: S105 - the variable's name, as `dashboard.serving.guard` reads it
 HOST = "127.0.0.1"
 FIRST_PORT = 8501
 PORTS = 100
@@ -149,8 +152,12 @@ START_SECONDS = 60.0
 LOOK_SECONDS = 0.2
 
 
-def serve_dashboard(port: int | None, *, browser: bool = True, read_only: bool = False) -> int:
+def serve_dashboard(
+    port: int | None, *, browser: bool = True, read_only: bool = False, token: bool = False
+) -> int:
     """Serve the dashboard until it is interrupted; return the server's exit code. With `read_only` nothing can be changed.
+
+    With `token` only who opens the printed address gets in: the one in TUNEBOARD_DASHBOARD_TOKEN, or a new one.
 
     Raises ConfigurationError when the port is taken or the dashboard is not installed, StoreError when
     the data folder cannot be used.
@@ -162,6 +169,7 @@ def serve_dashboard(port: int | None, *, browser: bool = True, read_only: bool =
         raise ConfigurationError(f"The port {port} is taken by another program. Choose another with --port.")
     chosen = port or free_port()
     url = f"http://{HOST}:{chosen}"
+    secret = (os.environ.get(DASHBOARD_TOKEN) or secrets.token_urlsafe(24)) if token else ""
     interrupted = _interrupted()
     process = subprocess.Popen(  # noqa: S603 - our own module, a number
         [sys.executable, "-m", "dashboard.server", "--port", str(chosen)],
@@ -169,6 +177,7 @@ def serve_dashboard(port: int | None, *, browser: bool = True, read_only: bool =
             **os.environ,
             ENVIRONMENT_VARIABLE: str(data_home()),
             **({READ_ONLY_VARIABLE: "1"} if read_only else {}),
+            DASHBOARD_TOKEN: secret,
         },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,  # its own greeting; what goes wrong comes on stderr
@@ -178,9 +187,10 @@ def serve_dashboard(port: int | None, *, browser: bool = True, read_only: bool =
     try:
         if not _answers(url, process, interrupted):
             return 0 if interrupted() else process.returncode or 1
-        _print(f"Tuneboard is at [link={url}]{url}[/link] (Ctrl-C ends it; runs in progress go on).")
+        place = f"{url}/?{urlencode({'token': secret})}" if secret else url
+        _print(f"Tuneboard is at [link={place}]{place}[/link] (Ctrl-C ends it; runs in progress go on).")
         if browser:
-            webbrowser.open(url)
+            webbrowser.open(place)
         while process.poll() is None and not interrupted():
             time.sleep(LOOK_SECONDS)
         return process.returncode or 0
