@@ -8,6 +8,8 @@ This module knows none of the things it reports on.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
 import uuid
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
@@ -35,7 +37,7 @@ Raised = BaseException | None
 class BaseCallback:
     """Override the hooks you need; each start has an end with the same `call_id`.
 
-    `instance` is what is called, `inputs` its arguments by name, `outputs` what came (None after an error), `exception`
+    `instance` is what is called, `inputs` its arguments by name (`Arguments`, which knows DSPy's forms), `outputs` what came (None after an error), `exception`
     what was raised. Hooks run where the call runs, so they must not block.
 
     >>> from engine import Predict, context
@@ -121,6 +123,62 @@ class BaseCallback:
         """An optimizer has its program."""
 
 
+class Arguments(dict[str, Any]):
+    """A call's arguments by name. DSPy's ["args"] and ["kwargs"] are answered as well, and what else `more` holds.
+
+    >>> heard = Arguments({"question": "Why?"})
+    >>> heard["question"], heard["kwargs"], heard["args"], list(heard)
+    ('Why?', {'question': 'Why?'}, (), ['question'])
+    """
+
+    def __init__(self, named: Inputs, more: Inputs | None = None) -> None:
+        super().__init__(named)
+        self._more = {"args": (), "kwargs": dict(named), **(more or {})}
+
+    def __missing__(self, name: str) -> Any:
+        return self._more[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return an argument, or `default` where there is none of that name."""
+        return super().get(name, self._more.get(name, default))
+
+
+def with_callbacks(method: Any) -> Any:
+    """Return a method, plain or async, that reports its start and end to the callbacks, as DSPy's decorator does.
+
+    It is reported as what its class is: a module, a model, a tool, an adapter (by the method's name), an evaluation or an
+    optimizer's run.
+    """
+    signature = inspect.signature(method)
+
+    def report(instance: object, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Any:
+        kind = getattr(type(instance), "reported_as", "module")
+        bound = signature.bind(instance, *args, **kwargs)
+        bound.apply_defaults()
+        named = dict(list(bound.arguments.items())[1:])
+        return observed(f"adapter_{method.__name__}" if kind == "adapter" else kind, instance, named)
+
+    if inspect.iscoroutinefunction(method):
+
+        @functools.wraps(method)
+        async def awaited(self: object, *args: object, **kwargs: object) -> Any:
+            if not listeners(self):
+                return await method(self, *args, **kwargs)
+            with report(self, args, kwargs) as note:
+                return note(await method(self, *args, **kwargs))
+
+        return awaited
+
+    @functools.wraps(method)
+    def called(self: object, *args: object, **kwargs: object) -> Any:
+        if not listeners(self):
+            return method(self, *args, **kwargs)
+        with report(self, args, kwargs) as note:
+            return note(method(self, *args, **kwargs))
+
+    return called
+
+
 def listeners(instance: object) -> Sequence[Any]:
     """Return the callbacks for a call to `instance`: those in force, then its own."""
     own = getattr(instance, "callbacks", None)
@@ -136,6 +194,7 @@ def observed(kind: str, instance: object, inputs: Inputs) -> Iterator[Callable[[
         yield _unchanged
         return
     call_id = uuid.uuid4().hex
+    inputs = inputs if isinstance(inputs, Arguments) else Arguments(inputs)
     outputs: object = None
     exception: BaseException | None = None
 

@@ -190,11 +190,16 @@ class SandboxMemoryError(SandboxError):
 class LMError(EngineError):
     """A call to a model failed.
 
-    `status` is the HTTP status where there was one; `retry_after` the seconds the server asked to
-    wait; `retryable` whether the same call may succeed later.
+    `status` is the HTTP status where there was one; `retry_after` the seconds the server asked to wait; `retryable`
+    whether the same call may succeed later. `code` names the kind of error as DSPy does, `provider_code` is the
+    server's own; `provider` is its name and `request_id` the server's name for the request, where they are known.
     """
 
     retryable = False
+    code = "lm_error"
+    provider: str = ""
+    provider_code: str | None = None
+    request_id: str | None = None
 
     def __init__(
         self, message: str, *, model: str = "", status: int | None = None, retry_after: float | None = None
@@ -204,44 +209,61 @@ class LMError(EngineError):
         self.status = status
         self.retry_after = retry_after
 
+    @property
+    def message(self) -> str:
+        """The message."""
+        return str(self)
+
 
 class AuthenticationFailedError(LMError):
     """The key was refused (401, 403)."""
+
+    code = "auth"
 
 
 class ModelNotFoundError(LMError):
     """The endpoint knows no such model, or the address is wrong (404)."""
 
+    code = "unsupported_model"
+
 
 class RateLimitedError(LMError):
     """Too many requests (429)."""
 
+    code = "rate_limit"
     retryable = True
 
 
 class ContextWindowExceededError(LMError):
     """The prompt is longer than the model accepts."""
 
+    code = "context_window_exceeded"
+
 
 class InvalidRequestError(LMError):
     """The endpoint refused the request (any other 4xx)."""
+
+    code = "invalid_request"
 
 
 class ProviderFailureError(LMError):
     """The endpoint failed (5xx)."""
 
+    code = "server"
     retryable = True
 
 
 class UnreachableError(LMError):
     """No connection to the endpoint."""
 
+    code = "transport"
     retryable = True
 
 
 class LMTimeoutError(LMError):
     """No answer in time."""
 
+    code = "timeout"
     retryable = True
 
 
@@ -254,4 +276,5 @@ class SilentEndpointError(LMTimeoutError):
 class BadReplyError(LMError):
     """The endpoint answered something that is not the JSON it should be."""
 
+    code = "unexpected"
     retryable = True

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from engine.lm.base import BaseLM
     from engine.lm.exchange import Reply, Request
     from engine.modules.assertions import Attempt
+    from engine.records import Usage
     from engine.streaming import StreamGate
 
     # `Any`: a layer may be written for one kind of model.
@@ -111,14 +112,19 @@ def context(**settings: object) -> Iterator[Runtime]:
 def noted_replies() -> Iterator[list[Reply]]:
     """Yield a list that collects the reply to every call inside the `with` block, under any concurrency."""
     replies: list[Reply] = []
+    with _noting(lambda _, reply: replies.append(reply)):
+        yield replies
 
-    async def note(lm: BaseLM, request: Request, send: Send) -> Reply:
+
+@contextmanager
+def _noting(note: Callable[[BaseLM, Reply], None]) -> Iterator[None]:
+    async def noted(lm: BaseLM, request: Request, send: Send) -> Reply:
         reply = await send(lm, request)
-        replies.append(reply)
+        note(lm, reply)
         return reply
 
-    with context(middleware=(note, *current().middleware)):
-        yield replies
+    with context(middleware=(noted, *current().middleware)):
+        yield
 
 
 @contextmanager
@@ -130,34 +136,59 @@ def track_usage() -> Iterator[UsageTracker]:
     >>> tracker.get_total_tokens()
     {}
     """
-    with context(track_usage=True), noted_replies() as replies:
-        yield UsageTracker(replies)
+    tracker = UsageTracker()
+    with context(track_usage=True, usage_tracker=tracker), _noting(tracker.note):
+        yield tracker
 
 
 class UsageTracker:
-    """The replies that came inside a `track_usage` block."""
+    """The cost of the calls made inside a `track_usage` block.
 
-    def __init__(self, replies: list[Reply]) -> None:
-        self.replies = replies
+    >>> tracker = UsageTracker()
+    >>> tracker.add_usage("mine", {"prompt_tokens": 3, "completion_tokens": 2})
+    >>> tracker.get_total_tokens()["mine"]["total_tokens"]
+    5
+    """
+
+    def __init__(self) -> None:
+        self._noted: list[tuple[str, Usage | Mapping[str, Any] | None]] = []
+
+    def note(self, lm: BaseLM, reply: Reply) -> None:
+        """Add a reply's usage, under the name that its model was made with."""
+        self._noted.append((reply.name or lm.model, None if reply.cached else reply.usage))
+
+    def add_usage(self, lm: str, usage_entry: Mapping[str, Any]) -> None:
+        """Add the usage of a call made elsewhere, by the protocol's names; other numbers in it are added up as well."""
+        self._noted.append((lm, usage_entry))
 
     def get_total_tokens(self) -> dict[str, dict[str, Any]]:
-        """Return what was paid, by the model that answered; an answer from the cache only counts under "cached".
+        """Return what was paid, by the name the model was made with; nothing for a model that only answered from the cache.
 
         The numbers: calls, cached, input_tokens and output_tokens (also by DSPy's names), total_tokens, cost.
         """
         total: dict[str, dict[str, Any]] = {}
-        for reply in self.replies:
-            numbers = total.setdefault(reply.model, dict.fromkeys(_COUNTED, 0) | {"cost": None})
-            if reply.cached:
-                numbers["cached"] += 1
+        paid = {name for name, usage in self._noted if usage is not None}
+        for name, usage in self._noted:
+            if name not in paid:
                 continue
-            usage = reply.usage
-            tokens = (usage.input_tokens, usage.output_tokens)
-            for name, number in zip(_COUNTED, (usage.calls, 0, *tokens, *tokens, usage.tokens), strict=True):
-                numbers[name] += number
-            if usage.cost is not None:
-                numbers["cost"] = (numbers["cost"] or 0.0) + usage.cost
+            numbers = total.setdefault(name, dict.fromkeys(_COUNTED, 0) | {"cost": None})
+            for key, number in _numbers(usage).items():
+                numbers[key] = (numbers.get(key) or 0) + number
         return total
+
+
+def _numbers(usage: Usage | Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the numbers of one call; None stands for an answer from the cache."""
+    if usage is None:
+        return {"cached": 1}
+    if isinstance(usage, Mapping):
+        given = {key: n for key, n in usage.items() if isinstance(n, int | float) and not isinstance(n, bool)}
+        read, written = given.get("prompt_tokens", 0), given.get("completion_tokens", 0)
+        same = {"input_tokens": read, "output_tokens": written, "total_tokens": read + written}
+        return {"calls": 1, **same, **given}
+    tokens = (usage.input_tokens, usage.output_tokens)
+    counted = dict(zip(_COUNTED, (usage.calls, 0, *tokens, *tokens, usage.tokens), strict=True))
+    return counted if usage.cost is None else {**counted, "cost": usage.cost}
 
 
 @contextmanager
@@ -166,11 +197,12 @@ def tracked() -> Iterator[Callable[[Any], Any]]:
     if not current().track_usage:
         yield lambda prediction: prediction
         return
-    with noted_replies() as replies:
+    tracker = UsageTracker()
+    with _noting(tracker.note):
 
         def note(prediction: object) -> Any:
             if hasattr(prediction, "set_lm_usage"):
-                prediction.set_lm_usage(UsageTracker(replies).get_total_tokens())
+                prediction.set_lm_usage(tracker.get_total_tokens())
             return prediction
 
         yield note

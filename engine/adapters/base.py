@@ -97,6 +97,7 @@ class Adapter:
     filled from what a model sends next to its text. Where a model has none of this, these are text.
     """
 
+    reported_as: ClassVar[str] = "adapter"
     name: ClassVar[str] = ""
     calls_an_answer: ClassVar[int] = 1
     marks: ClassVar[tuple[str, str]] = ("[[ ## {name} ## ]]\n", "\n\n")
@@ -425,6 +426,8 @@ class Adapter:
         for choice in reply.choices:
             try:
                 values.append(await self.values(exchange, choice))
+                if choice.logprobs is not None:
+                    values[-1].setdefault("logprobs", choice.logprobs)
                 if choice.finish_reason == "length":
                     _log.warning("%s: %s What could be read of it is used.", exchange.lm.model, CUT_OFF)
             except AdapterParseError as error:

@@ -106,10 +106,10 @@ PATHS: dict[str, str] = {
     "teleprompt.teleprompt": "Teleprompter",
     "teleprompt.teleprompt_optuna": "BootstrapFewShotWithOptuna",
     "teleprompt.vanilla": "LabeledFewShot",
-    "utils": "BaseCallback DummyLM StatusMessage StatusMessageProvider syncify",
+    "utils": "BaseCallback DummyLM DummyVectorizer StatusMessage StatusMessageProvider syncify",
     "utils.asyncify": "asyncify",
-    "utils.callback": "ACTIVE_CALL_ID BaseCallback",
-    "utils.dummies": "DummyLM",
+    "utils.callback": "ACTIVE_CALL_ID BaseCallback with_callbacks",
+    "utils.dummies": "DummyLM DummyVectorizer",
     "utils.exceptions": "AdapterParseError ContextWindowExceededError DSPyError LMAuthError LMBillingError LMCollectionLimitError "
     "LMConfigurationError LMError LMInvalidRequestError LMLockTimeoutError LMNotConfiguredError LMProviderError LMRateLimitError "
     "LMServerError LMStreamAssemblyError LMTimeoutError LMTransportError LMUnexpectedError LMUnsupportedFeatureError "
@@ -127,6 +127,7 @@ HOMES: dict[str, str] = {
     "DataLoader": "engine.compat.datasets:DataLoader",
     "Dataset": "engine.compat.datasets:Dataset",
     "DummyLM": "engine.testing:DummyLM",
+    "DummyVectorizer": "engine.testing:DummyVectorizer",
     "F1": "engine.metrics:F1",
     "GSM8K": "engine.compat.datasets:GSM8K",
     "HotPotQA": "engine.compat.datasets:HotPotQA",
@@ -140,6 +141,7 @@ HOMES: dict[str, str] = {
     "flatten": "engine.compat.objects:flatten",
     "gsm8k_metric": "engine.compat.objects:gsm8k_metric",
     "parse_integer_answer": "engine.compat.objects:parse_integer_answer",
+    "with_callbacks": "engine.callbacks:with_callbacks",
 }
 """Names that are not public here -> where they are."""
 
@@ -172,7 +174,6 @@ MISSING: dict[str, str] = {
     "cache": "use engine.configure_cache",
     "load_settings": "settings are not saved: call engine.configure",
     "resolve_interpreter_factory": "give interpreter_factory=engine.PythonInterpreter",
-    "with_callbacks": "call engine.callbacks.observed round your code",
 }
 """Names of DSPy's that are not here -> what to do instead."""
 

@@ -9,7 +9,7 @@ import statistics
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import orjson
 
@@ -164,6 +164,8 @@ class Evaluate:
     100.0
     """
 
+    reported_as: ClassVar[str] = "evaluate"
+
     def __init__(
         self,
         *,
@@ -207,7 +209,15 @@ class Evaluate:
         """Evaluate a program, in async code."""
         plan, chosen = self._changed(metric, changes if devset is None else {**changes, "devset": devset})
         with observed(
-            "evaluate", self, {"program": program, "metric": chosen, "devset": plan.devset}
+            "evaluate",
+            self,
+            {
+                "program": program,
+                "metric": chosen,
+                "devset": plan.devset,
+                "num_threads": plan.num_threads,
+                **changes,
+            },
         ) as seen:
             return seen(plan._report(await plan._rows(program, chosen)))
 

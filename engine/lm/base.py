@@ -5,9 +5,10 @@ This module knows no provider, no network and no cache.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from engine import loop
 from engine.errors import ConfigurationError, LMError, MissingKeyError
@@ -141,6 +142,7 @@ class BaseLM:
     callbacks: Sequence[Any] = ()
     model_type: str = "chat"
     history: Any
+    reported_as: ClassVar[str] = "lm"
     records: ClassVar[bool] = False
     """Set where `complete` notes its calls in the history itself."""
     _response_method: ClassVar[str] = ""
@@ -287,6 +289,33 @@ class BaseLM:
         """Write this model's last `n` calls to `file` (standard output by default)."""
         history.show(self.history, n, file)
 
+    def copy(self, **changes: Any) -> Self:
+        """Return a new model with some attributes or parameters changed; None takes a parameter away.
+
+        The history starts empty; what else a subclass has put on the model is shared.
+        """
+        made = copy.copy(self)
+        made.history, made.params, made.callbacks = [], dict(self.params), [*self.callbacks]
+        for name, value in changes.items():
+            if name in vars(made):
+                setattr(made, name, value)
+            elif value is None:
+                made.params.pop(name, None)
+            else:
+                made.params[name] = value
+        return made
+
+    def dump_state(self) -> dict[str, Any]:
+        """Return the settings, without any key, as `load_state` takes them. Extend both where a subclass has more."""
+        params = {name: value for name, value in self.params.items() if name != "api_key"}
+        own = {"model": self.model, "model_type": self.model_type}
+        return {**own, "cache": self.cache is not False, "num_retries": self.num_retries, **params}
+
+    @classmethod
+    def load_state(cls, state: Mapping[str, Any]) -> Self:
+        """Return a model of this class with the settings that `dump_state` returned, here or in DSPy."""
+        return cls(**{name: value for name, value in state.items() if not name.startswith("_")})
+
     def kept(self) -> dict[str, Any]:
         """Return the settings besides `params` that a saved step keeps of its model, as JSON values."""
         return {}
@@ -301,7 +330,24 @@ class BaseLM:
     @property
     def supports_response_format(self) -> bool:
         """True if it takes a JSON schema as response_format."""
+        return self.supports_response_schema
+
+    @property
+    def supports_response_schema(self) -> bool:
+        """The same by DSPy's name: a model of your own may define either."""
         return "json_schema" in self.capabilities
+
+    @property
+    def supported_params(self) -> set[str]:
+        """Parameters of the OpenAI protocol that it takes, as far as they depend on the model."""
+        more = {"response_format": self.supports_response_format, "tools": self.supports_function_calling}
+        reasoning = {
+            "reasoning_effort": self.supports_reasoning,
+            "tool_choice": self.supports_function_calling,
+        }
+        return {"max_tokens", "n", "stop", "temperature", "top_p"} | {
+            k for k, v in (more | reasoning).items() if v
+        }
 
     @property
     def supports_function_calling(self) -> bool:
@@ -384,11 +430,12 @@ class FallbackLM(BaseLM):
         problems: list[str] = []
         for lm in self.lms[:-1]:
             try:
-                return await lm.answer(_own(lm, request))
+                return replace(await lm.answer(_own(lm, request)), name=lm.model)
             except (LMError, MissingKeyError) as error:
                 problems.append(f"{lm.model}: {error}")
         try:
-            return await self.lms[-1].answer(_own(self.lms[-1], request))
+            last = self.lms[-1]
+            return replace(await last.answer(_own(last, request)), name=last.model)
         except (LMError, MissingKeyError) as error:
             if problems:
                 error.args = (f"No model answered. {' '.join(problems)} {self.lms[-1].model}: {error}",)
@@ -412,8 +459,8 @@ class FallbackLM(BaseLM):
         return frozenset(found | ({"json_schema"} if self.lms[0].supports_response_format else set()))
 
     def __deepcopy__(self, memo: dict[int, object]) -> FallbackLM:
-        # Copies of a program share their models.
-        return self
+        # Copies of a program share their models; a copy of the model itself is one of its own.
+        return self if memo else FallbackLM([copy.deepcopy(lm) for lm in self.lms], callbacks=self.callbacks)
 
     def __repr__(self) -> str:
         return f"FallbackLM([{', '.join(map(repr, self.lms))}])"

@@ -102,6 +102,11 @@ class Route:
         return self.custom and not (self.provider is not None and self.provider.own_address)
 
     @property
+    def provider_name(self) -> str:
+        """The provider's prefix, or ""."""
+        return "" if self.provider is None else self.provider.prefix
+
+    @property
     def at_openai(self) -> bool:
         """True if it goes to OpenAI's own address."""
         return not self.custom and self.provider is not None and self.provider.prefix in _OPENAIS

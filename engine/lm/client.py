@@ -291,9 +291,9 @@ class LM(BaseLM):
         base = f", api_base={self.route.base_url!r}" if self.route.custom else ""
         return f"{type(self).__name__}({self.model!r}{shown}{base})"
 
-    def __deepcopy__(self, memo: dict[int, object]) -> LM:
-        # Copies of a program share their model, as they share its endpoint, limits and history.
-        return self
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        # Copies of a program share their model, as they share its endpoint, limits and history; memo holds the program.
+        return self if memo else self.copy()
 
     def __reduce__(self) -> tuple[object, ...]:
         # Pickled by its settings: without the key, the connection and the history.

@@ -75,6 +75,8 @@ class Reply:
     cached: bool = False
     key: str = ""
     payer: str | None = None
+    name: str = ""
+    """The name of the model that answered, as it was made, where another one was asked (`FallbackLM`)."""
 
     @property
     def text(self) -> str:

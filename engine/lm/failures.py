@@ -42,15 +42,26 @@ class Place:
     url: str = ""
     key: Secret = NO_KEY
     key_env: str | None = None
+    provider: str = ""
 
     def failure(self, kind: type[E], message: str, status: int | None = None, wait: float | None = None) -> E:
         """Return an error of this call; `wait` are the seconds that the server asks for."""
-        return kind(message, model=self.model, status=status, retry_after=wait)
+        error = kind(message, model=self.model, status=status, retry_after=wait)
+        error.provider = self.provider
+        return error
 
 
 def from_status(place: Place, status: int, body: bytes, headers: Mapping[str, str]) -> LMError:
     """Return the error for an HTTP status of 300 and above."""
     said, code = _message_in(body, place)
+    error = _of_status(place, status, (said, code), headers)
+    error.provider_code = code or None
+    error.request_id = headers.get("x-request-id")
+    return error
+
+
+def _of_status(place: Place, status: int, told: tuple[str, str], headers: Mapping[str, str]) -> LMError:
+    said, code = told
     quote = f" It said: {said}" if said else ""
     wait = retry_after(headers)
     host, name = place.host, f"model {place.model!r}"

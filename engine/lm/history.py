@@ -72,7 +72,7 @@ class Call(Mapping[str, Any]):
 
 
 _VALUES: Mapping[str, Callable[[Call], Any]] = {
-    "prompt": lambda call: _prompt(call.messages),
+    "prompt": lambda call: prompt_of(call.messages),
     "messages": lambda call: call.messages,
     "kwargs": lambda call: call.params,
     "response": lambda call: call.reply,
@@ -89,7 +89,7 @@ _VALUES: Mapping[str, Callable[[Call], Any]] = {
 }
 
 
-def _prompt(messages: Sequence[Message]) -> object:
+def prompt_of(messages: Sequence[Message]) -> object:
     """Return the text of a call that consists of one question, as `lm("...")` makes it; None for others."""
     if len(messages) != 1 or messages[0].get("role") != "user":
         return None

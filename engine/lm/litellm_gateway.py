@@ -42,7 +42,7 @@ class LiteLLMTransport:
     def __init__(self, lm: LM, key: Secret) -> None:
         route = lm.route
         env = lm.key_env or (route.provider.key_env if route.provider else None)
-        self.place = Place(route.host, route.name, route.base_url or "", key, env)
+        self.place = Place(route.host, route.name, route.base_url or "", key, env, route.provider_name)
         self._seconds = lm.timeout
         self._price = lm.known_price
         self._reasoning = is_reasoning_model(route.model)

@@ -87,7 +87,10 @@ async def reported(lm: BaseLM, request: Request, send: Send) -> Reply:
     """Report the call's start and end to the callbacks."""
     if not hooks.listeners(lm):
         return await send(lm, request)
-    with hooks.observed("lm", lm, {"messages": request.messages, **request.params}) as note:
+    prompt = history.prompt_of(request.messages)
+    more = {"prompt": prompt, "kwargs": request.params}
+    heard = hooks.Arguments({"messages": request.messages, **request.params}, more)
+    with hooks.observed("lm", lm, heard) as note:
         reply = await send(lm, request)
         note(Texts(reply))
         return reply

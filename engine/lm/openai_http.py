@@ -95,7 +95,7 @@ class OpenAITransport:
         route = lm.route
         address = f"{route.base_url}{self.path}"
         env = lm.key_env or (route.provider.key_env if route.provider and not route.custom else None)
-        self.place = Place(route.host, route.name, address, key, env)
+        self.place = Place(route.host, route.name, address, key, env, route.provider_name)
         self._model = route.model
         self._url = URL(address)
         self._proxy = _proxy_for(address)

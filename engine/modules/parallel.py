@@ -16,6 +16,7 @@ from engine import loop
 from engine.modules import state
 from engine.modules.module import Module
 from engine.records import Example
+from engine.runtime import current
 
 
 def asyncify(
@@ -23,8 +24,8 @@ def asyncify(
 ) -> Callable[..., Awaitable[Any]]:
     """Return a program or a plain function as an async one; settings in force go with the call.
 
-    A function runs in a worker thread, a program on the engine's loop. `max_workers` limits the calls that run at
-    once; the others wait.
+    A function runs in a worker thread, a program on the engine's loop. `max_workers`, or the setting `async_max_workers` where that is
+    given, limits the calls that run at once; the others wait.
 
     >>> import asyncio
     >>> asyncio.run(asyncify(lambda x: x + 1)(2))
@@ -33,16 +34,16 @@ def asyncify(
     limits: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
     async def call(*args: object, **kwargs: object) -> Any:
-        return await _called(program, *args, **kwargs)
-
-    async def limited(*args: object, **kwargs: object) -> Any:
+        most = current().own.get("async_max_workers") if max_workers is None else max_workers
+        if most is None:
+            return await _called(program, *args, **kwargs)
         here = asyncio.get_running_loop()
         if here not in limits:
-            limits[here] = asyncio.Semaphore(max_workers or 1)
+            limits[here] = asyncio.Semaphore(most or 1)
         async with limits[here]:
-            return await call(*args, **kwargs)
+            return await _called(program, *args, **kwargs)
 
-    return _named_like(program, call if max_workers is None else limited)
+    return _named_like(program, call)
 
 
 def syncify(program: Callable[..., object]) -> Any:

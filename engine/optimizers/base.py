@@ -55,6 +55,7 @@ class Optimizer:
     the runtime's model), `teacher_settings={"lm": ...}` writes demonstrations.
     """
 
+    reported_as: ClassVar[str] = "compile"
     name: ClassVar[str]
     title: ClassVar[str] = ""
     options_model: ClassVar[type[Options]] = Options

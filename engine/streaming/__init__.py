@@ -174,7 +174,7 @@ def streamify(
 
         async def work() -> None:
             try:
-                with context(stream=gate, callbacks=heard):
+                with context(stream=gate, callbacks=heard, send_stream=SendStream(put)):
                     prediction = await program.acall(*args, **kwargs)
                 if include_final_prediction_in_output_stream or not isinstance(prediction, Prediction):
                     put(prediction)
@@ -253,6 +253,21 @@ async def streaming_response(items: AsyncIterator[object]) -> AsyncIterator[str]
             value = {"prediction": json_value(item)}
         yield f"data: {orjson.dumps(value).decode()}\n\n"
     yield "data: [DONE]\n\n"
+
+
+class SendStream:
+    """`settings.send_stream` inside a streamed program: what the program sends is among what its caller receives."""
+
+    def __init__(self, put: Put) -> None:
+        self._put = put
+
+    def send_nowait(self, item: object) -> None:
+        """Put something into the stream."""
+        self._put(item)
+
+    async def send(self, item: object) -> None:
+        """Put something into the stream, in async code."""
+        self._put(item)
 
 
 class StreamGate:

@@ -56,7 +56,7 @@ class ScriptedLM(BaseLM):
     async def complete(self, request: Request) -> Reply:
         """Return the script's next answer."""
         self.requests.append(request)
-        answer = self._answer(request)
+        answer = self._next(request)
         if isinstance(answer, BaseException):
             raise answer
         if isinstance(answer, Reply):
@@ -65,6 +65,9 @@ class ScriptedLM(BaseLM):
         answers = answer if isinstance(answer, list) else [answer] * wanted
         texts = [one if isinstance(one, str) else chat_answer(one) for one in answers]
         return Reply(tuple(Choice(text, "stop") for text in texts), self._usage(request, texts), self.model)
+
+    def _next(self, request: Request) -> Any:
+        return self._answer(request)
 
     def price(self) -> tuple[float, float] | None:
         """Return the price given, in US dollars per input and output token."""
@@ -112,7 +115,7 @@ class DummyLM(ScriptedLM):
         adapter: Adapter | None = None,
         **params: Any,
     ) -> None:
-        super().__init__(self._reply, "dummy", **params)
+        super().__init__((), "dummy", **params)
         self._by_text = answers if isinstance(answers, Mapping) else None
         self._script: Iterator[Any] = iter(() if isinstance(answers, Mapping) else answers)
         self._follow_examples, self._adapter = follow_examples, adapter
@@ -122,7 +125,7 @@ class DummyLM(ScriptedLM):
         """Return the messages of a call in the history, and its answers."""
         return self.history[index].messages, self.history[index].outputs
 
-    def _reply(self, request: Request) -> Reply:
+    def _next(self, request: Request) -> Reply:
         texts = [self._text(request) for _ in range(int(request.params.get("n") or 1))]
         choices = tuple(Choice(text, "stop", self._thought) for text in texts)
         reply = Reply(choices, Usage(calls=1), self.model)

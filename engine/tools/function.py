@@ -11,7 +11,7 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, create_model
@@ -123,6 +123,8 @@ class Tool(ToolForm):
     >>> tool.name, tool.desc, tool.required, tool(item="tea", count="2")
     ('price', 'Return what some items cost.', ('item',), 5.0)
     """
+
+    reported_as: ClassVar[str] = "tool"
 
     def __init__(
         self,

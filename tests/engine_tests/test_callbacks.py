@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 import engine
-from engine.callbacks import BaseCallback, active_call_id
+from engine.callbacks import BaseCallback, active_call_id, with_callbacks
 from engine.errors import AdapterParseError, LMError
 from engine.optimizers.few_shot import LabeledFewShot
 from engine.testing import DummyLM, ScriptedLM
@@ -215,3 +215,111 @@ def test_a_models_end_brings_the_whole_reply():
     texts = log.of("lm end")[0][2]
     assert texts == [texts.reply.text]
     assert texts.reply.usage.calls == 1
+
+
+def test_inputs_are_answered_in_dspys_forms_too():
+    heard = {}
+
+    class Hears(BaseCallback):
+        def on_module_start(self, call_id, instance, inputs):
+            heard["module"] = inputs
+
+        def on_lm_start(self, call_id, instance, inputs):
+            heard["lm"] = inputs
+
+        def on_evaluate_start(self, call_id, instance, inputs):
+            heard["evaluate"] = inputs
+
+    lm = DummyLM([{"answer": "4"}] * 3, temperature=0.5)
+    rows = [engine.Example(question="q", answer="4").with_inputs("question")]
+    with engine.context(lm=lm, callbacks=[Hears()]):
+        engine.Evaluate(devset=rows, metric=engine.answer_exact_match, num_threads=2)(
+            engine.Predict("question -> answer")
+        )
+        assert heard["module"]["kwargs"] == dict(heard["module"]) == {"question": "q"}
+        assert (heard["module"]["args"], heard["module"].get("args"), heard["module"].get("other", 7)) == (
+            (),
+            (),
+            7,
+        )
+        assert heard["lm"]["kwargs"] == {"temperature": 0.5}
+        assert (heard["lm"]["prompt"], heard["lm"]["messages"][0]["role"]) == (None, "system")
+        assert {"program", "metric", "devset", "num_threads"} <= set(heard["evaluate"])
+        lm("hello")
+        assert heard["lm"]["prompt"] == "hello"
+        with pytest.raises(KeyError):
+            heard["lm"]["nothing"]
+
+
+def test_with_callbacks_reports_a_method_of_ones_own():
+    heard = []
+
+    class Hears(BaseCallback):
+        def on_module_start(self, call_id, instance, inputs):
+            heard.append((type(instance).__name__, dict(inputs)))
+
+        def on_module_end(self, call_id, outputs, exception=None):
+            heard.append((outputs, type(exception).__name__))
+
+        def on_lm_start(self, call_id, instance, inputs):
+            heard.append(("lm", inputs["kwargs"]["x"]))
+
+    class Own:
+        callbacks = ()
+
+        @with_callbacks
+        def work(self, x, y=2, **more):
+            return x / y
+
+        @with_callbacks
+        async def wait(self, x):
+            return x
+
+    class Model(engine.BaseLM):
+        @with_callbacks
+        def ask(self, **kwargs):
+            return kwargs
+
+    assert Own().work(4) == 2
+    with engine.context(callbacks=[Hears()]):
+        assert Own().work(4, z=1) == 2
+        assert asyncio.run(Own().wait(3)) == 3
+        with pytest.raises(ZeroDivisionError):
+            Own().work(1, y=0)
+        Model("m").ask(x=5)
+    assert heard == [
+        ("Own", {"x": 4, "y": 2, "more": {"z": 1}}),
+        (2, "NoneType"),
+        ("Own", {"x": 3}),
+        (3, "NoneType"),
+        ("Own", {"x": 1, "y": 0, "more": {}}),
+        (None, "ZeroDivisionError"),
+        ("lm", 5),
+    ]
+
+
+def test_a_program_may_send_into_its_own_stream():
+    class Sends(engine.Module):
+        def __init__(self):
+            self.step = engine.Predict("question -> answer")
+
+        async def aforward(self, question):
+            await engine.settings.send_stream.send(engine.StatusMessage("Half way."))
+            return await self.step.acall(question=question)
+
+    with engine.context(lm=DummyLM([{"answer": "4"}])):
+        found = list(engine.streamify(Sends(), async_streaming=False)(question="q"))
+    assert engine.StatusMessage("Half way.") in found
+    assert found[-1].answer == "4"
+    assert engine.settings.send_stream is None
+
+
+def test_usage_of_calls_made_elsewhere_can_be_added():
+    with engine.context(lm=DummyLM([{"answer": "4"}])), engine.track_usage() as used:
+        engine.Predict("question -> answer")(question="q")
+        assert engine.settings.usage_tracker is used
+        used.add_usage("mine", {"prompt_tokens": 3, "completion_tokens": 2, "audio": 1})
+        used.add_usage("mine", {"prompt_tokens": 3, "completion_tokens": 2})
+    total = used.get_total_tokens()
+    assert set(total) == {"dummy", "mine"}
+    assert {"calls": 2, "prompt_tokens": 6, "total_tokens": 10, "audio": 1}.items() <= total["mine"].items()

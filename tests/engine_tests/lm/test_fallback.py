@@ -67,7 +67,7 @@ def test_usage_is_that_of_the_model_that_answered():
     with OpenAIServer(answer=REPLY) as server, engine.track_usage() as tracker:
         server.fail_with(400, times=1)
         engine.FallbackLM([model(server, "first"), model(server, "second")])("hello")
-        assert {name: n["calls"] for name, n in tracker.get_total_tokens().items()} == {"second": 1}
+        assert {name: n["calls"] for name, n in tracker.get_total_tokens().items()} == {"openai/second": 1}
 
 
 def test_a_program_is_copied_with_its_models():

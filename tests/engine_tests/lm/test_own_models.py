@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from types import SimpleNamespace as Plain
 from typing import Any
 
@@ -63,10 +64,10 @@ def test_a_model_may_answer_as_dspys_do(lm: engine.BaseLM, answer: str) -> None:
         assert STEP(question="q").answer == answer
         assert asyncio.run(STEP.acall(question="q")).answer == answer
         assert lm("hi") == [TEXT.format(answer)]
-    name = "mine" if isinstance(lm, Called) else "mine-2"
-    assert used.get_total_tokens()[name]["calls"] == (2 if name == "mine" else 3)
-    if name == "mine-2":
-        assert used.get_total_tokens()[name]["prompt_tokens"] == 15
+    total = used.get_total_tokens()["mine"]
+    assert total["calls"] == (2 if isinstance(lm, Called) else 3)
+    if not isinstance(lm, Called):
+        assert total["prompt_tokens"] == 15
         assert [call["usage"]["total_tokens"] for call in lm.history] == [7, 7, 7]
 
 
@@ -145,3 +146,81 @@ def test_a_dummys_calls_are_in_the_histories_and_a_used_up_one_answers_as_dspys(
     assert messages[-1]["role"] == "user"
     assert outputs == [TEXT.format("one")]
     assert lm.history[-1]["kwargs"] == lm.kwargs
+
+
+def test_a_model_of_ones_own_is_copied_saved_and_loaded() -> None:
+    class Own(Forward):
+        extra = "shared"
+
+    lm = Own("mine", "chat", 0.5, 100, False)
+    lm("hi")
+    other = lm.copy(temperature=None, rollout_id=3, extra="own")
+    assert (other.params, other.history, other.extra) == (
+        {"max_tokens": 100, "rollout_id": 3, "extra": "own"},
+        [],
+        "shared",
+    )
+    other.kwargs["max_tokens"] = 7
+    assert (lm.kwargs["max_tokens"], len(lm.history), lm.cache) == (100, 1, False)
+    again = Own.load_state({**lm.dump_state(), "_dspy_lm_class": "x.Own"})
+    assert (type(again), again.model, again.params, again.cache) == (Own, "mine", lm.params, False)
+    assert DummyLM([{"answer": "1"}]).copy()("hi") == [TEXT.format("1")]
+
+
+def test_a_deep_copy_of_a_model_is_its_own_and_a_programs_is_shared() -> None:
+    lm = engine.LM("openai/m", temperature=0.5)
+    other = copy.deepcopy(lm)
+    other.kwargs["temperature"] = 0.9
+    assert lm.kwargs == {"temperature": 0.5}
+    step = engine.Predict("question -> answer")
+    step.lm = lm
+    assert copy.deepcopy(step).lm is lm
+    assert copy.deepcopy([step, lm])[1] is lm
+    both = engine.FallbackLM([lm])
+    assert copy.deepcopy(both).lms[0] is not lm
+
+
+def test_a_model_says_what_it_takes_by_dspys_names() -> None:
+    class Schema(Forward):
+        supports_response_schema = True
+
+        def forward(self, prompt=None, messages=None, **params):
+            self.asked = params
+            return {"choices": [{"message": {"content": '{"answer": "yes"}'}}]}
+
+    lm = Schema("mine")
+    with engine.context(lm=lm, adapter=engine.JSONAdapter()):
+        assert STEP(question="q").answer == "yes"
+    assert lm.asked["response_format"]["type"] == "json_schema"
+    assert {"response_format", "temperature"} <= lm.supported_params
+    assert "tools" not in lm.supported_params
+    assert "tools" in engine.LM("openai/gpt-4o-mini").supported_params
+
+
+def test_probabilities_are_on_the_prediction() -> None:
+    found = {"content": [{"token": "ok", "logprob": -0.1}]}
+    message = {"role": "assistant", "content": TEXT.format("ok")}
+    reply = {"choices": [{"message": message, "finish_reason": "stop", "logprobs": found}], "model": "m"}
+    with OpenAIServer(answer=lambda body: reply) as server:
+        lm = engine.LM("openai/m", api_base=server.url, api_key="k", cache=False, logprobs=True)
+        with engine.context(lm=lm):
+            assert STEP(question="q").logprobs == found
+        assert server.requests[-1]["logprobs"] is True
+
+
+def test_an_error_says_what_it_knows_of_the_provider() -> None:
+    body = {"error": {"message": "Slow down.", "code": "tokens"}}
+    with OpenAIServer() as server:
+        server.fail_with(429, body, headers={"x-request-id": "req_7"})
+        lm = engine.LM("openai/m", api_base=server.url, api_key="k", cache=False, num_retries=0)
+        with pytest.raises(engine.LMError) as caught:
+            lm("hi")
+    error = caught.value
+    assert (error.code, error.provider, error.provider_code, error.request_id) == (
+        "rate_limit",
+        "openai",
+        "tokens",
+        "req_7",
+    )
+    assert (error.status, error.model) == (429, "openai/m")
+    assert "Slow down." in error.message

@@ -99,10 +99,10 @@ def test_usage_is_right_under_any_concurrency(run):
         with track_usage() as used:
             made = run(Two())
         assert server.calls == 60
-    total = used.get_total_tokens()["test-model"]
+    total = used.get_total_tokens()["openai/test-model"]
     assert (total["calls"], total["cached"]) == (60, 0)
     # Every prediction knows its own two calls, and together they are all there is.
-    own = [prediction.get_lm_usage()["test-model"] for prediction in made]
+    own = [prediction.get_lm_usage()["openai/test-model"] for prediction in made]
     assert {numbers["calls"] for numbers in own} == {2}
     for name in ("input_tokens", "output_tokens", "total_tokens"):
         assert sum(numbers[name] for numbers in own) == total[name]
@@ -139,13 +139,19 @@ def test_a_block_inside_a_program_takes_nothing_from_its_rows_usage():
     assert [(o.usage.calls, o.error) for o in result.outcomes] == [(2, None)] * 3
 
 
-def test_answers_from_the_cache_cost_nothing_and_say_so(tmp_path):
+def test_answers_from_the_cache_cost_nothing(tmp_path):
     with OpenAIServer() as server, context(lm=model(server, cache=Cache(tmp_path / "c.db"))):
-        for paid, cached in ((2, 0), (0, 2)):
-            with track_usage() as used:
-                Two()(q="same")
-            total = used.get_total_tokens()["test-model"]
-            assert (total["calls"], total["cached"]) == (paid, cached)
+        with track_usage() as used:
+            assert Two()(q="same").get_lm_usage()
+        assert used.get_total_tokens()["openai/test-model"]["calls"] == 2
+        with track_usage() as used:
+            assert Two()(q="same").get_lm_usage() == {}
+        assert used.get_total_tokens() == {}
+        with track_usage() as used:
+            Two()(q="same")
+            Two()(q="other")
+        total = used.get_total_tokens()["openai/test-model"]
+        assert (total["calls"], total["cached"]) == (1, 3)
 
 
 def test_every_try_is_counted_retries_of_a_reply_included():
@@ -153,7 +159,7 @@ def test_every_try_is_counted_retries_of_a_reply_included():
     with OpenAIServer(lambda _body: next(replies)) as server, context(lm=model(server)):
         with track_usage() as used:
             assert Predict("q -> n: int")(q="x").n == 3
-        assert used.get_total_tokens()["test-model"]["calls"] == 3
+        assert used.get_total_tokens()["openai/test-model"]["calls"] == 3
 
 
 def test_each_step_asks_its_own_model():
@@ -168,8 +174,8 @@ def test_each_step_asks_its_own_model():
             ("other-model", None),
         ]
     assert {name: n["calls"] for name, n in used.get_total_tokens().items()} == {
-        "test-model": 1,
-        "other-model": 1,
+        "openai/test-model": 1,
+        "openai/other-model": 1,
     }
 
 
