@@ -61,7 +61,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from engine.compat import RENAMED, advice, module_at
+from engine.compat import RENAMED, advice, module_at, open_packages
 
 _HOMES: dict[str, str] = {
     "Adapter": "engine.adapters.base",
@@ -222,7 +222,9 @@ _PACKAGES = {
 
 def __getattr__(name: str) -> Any:
     if name in _PACKAGES:
-        return importlib.import_module(_PACKAGES[name])
+        package = importlib.import_module(_PACKAGES[name])
+        open_packages()
+        return package
     if name == "__version__":
         return importlib.import_module("importlib.metadata").version("tuneboard")
     home, attribute = RENAMED.get(name) or (_HOMES.get(name), name)
@@ -232,6 +234,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'engine' has no attribute {name!r}{advice(name)}")
     adapted = importlib.import_module("engine.compat.arguments").adapted
     value = adapted(getattr(importlib.import_module(home), attribute))
+    open_packages()
     globals()[name] = value
     return value
 

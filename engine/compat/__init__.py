@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -72,6 +73,30 @@ def module_at(path: str) -> ModuleType | None:
 def advice(name: str) -> str:
     """Return what to use instead of a name of DSPy's that is not here, as the rest of an error message."""
     return importlib.import_module("engine.compat.paths").advice(name)  # type: ignore[no-any-return]
+
+
+def open_packages() -> None:
+    """Let packages that are DSPy's and the engine's own answer for the names and modules that DSPy has in them."""
+    for package in _SHARED:
+        module = sys.modules.get(f"engine.{package}")
+        if module is not None and "__getattr__" not in vars(module):
+            module.__dict__["__getattr__"] = _names_in(package)
+
+
+def _names_in(package: str) -> Callable[[str], object]:
+    def name_in(name: str) -> object:
+        if not name.startswith("__"):
+            paths = importlib.import_module("engine.compat.paths")
+            if name in paths.names_in(package):
+                return paths.found(name)
+            if (module := paths.module_at(f"engine.{package}.{name}")) is not None:
+                return module
+        raise AttributeError(f"module 'engine.{package}' has no attribute {name!r}")
+
+    return name_in
+
+
+_SHARED = ("adapters", "evaluate", "streaming")
 
 
 class _Finder:

@@ -77,6 +77,26 @@ def test_names_come_through_packages_and_attributes() -> None:
     assert namespace["Example"] is engine.Example
 
 
+def test_packages_of_both_have_dspys_names_too() -> None:
+    code = """
+import engine as dspy
+dspy.Predict("question -> answer")
+print(dspy.evaluate.metrics.EM is dspy.EM, dspy.adapters.types.image.Image is dspy.Image, dspy.adapters.Image is dspy.Image)
+print(dspy.streaming.messages.StatusMessage is dspy.StatusMessage, dspy.evaluate.Evaluate is dspy.Evaluate)
+import engine.adapters
+try:
+    engine.adapters.nothing
+except AttributeError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "True True True",
+        "True True",
+        "module 'engine.adapters' has no attribute 'nothing'",
+    ]
+
+
 def test_a_missing_name_says_what_to_use() -> None:
     with pytest.raises(AttributeError, match=r"no attribute 'Flex': use engine\.RLM"):
         _ = engine.Flex
